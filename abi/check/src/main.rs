@@ -1,0 +1,3 @@
+//! Checks a plugin before its users do.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Example plugin: counts role changes.

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * spared/plugin.h - the contract between spared and its plugins.
+ *
+ * A plugin is one shared object that exports one constant, spared_plugin_v1.
+ * The promise: a binary built against this header works with every later host
+ * of the same major version, and a source that compiles with this header
+ * compiles with every later one. (DRAFT: the promise begins with ABI 1.0.)
+ *
+ *     #include <spared/plugin.h>
+ *
+ *     static spared_status create(const struct spared_host *host, void **self)
+ *     { *self = (void *)host; return 0; }
+ *     static void destroy(void *self) { (void)self; }
+ *
+ *     SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
+ *         .size = sizeof(struct spared_plugin), .minor = SPARED_MINOR,
+ *         .name = "smallest", .version = "1", .vendor = "you",
+ *         .summary = "does nothing", .create = create, .destroy = destroy };
+ *
+ *     cc -shared -fPIC -fvisibility=hidden -o smallest.so smallest.c
+ *
+ * Life of an instance (every arrow is a call on the one plugin thread):
+ *
+ *     create -> configure -> start -> role -> ... -> stop -> destroy
+ *                  ^                    |
+ *                  +---- reload --------+   fd, timer, woken, query, drain,
+ *                                           settle, role and the extensions'
+ *                                           callbacks come between start and stop
+ *
+ * Rules that hold everywhere:
+ *  - All callbacks run on one thread and never re-enter. A host function may be
+ *    called from within any callback; only log and wake may be called from other
+ *    threads ([any] below). Threads of the plugin must be joined in stop.
+ *  - The allocator frees. Nothing changes owner. A pointer or a file descriptor
+ *    received in a call is borrowed until that call returns; what a plugin passes
+ *    to the host is copied before the host function returns.
+ *  - Only create and destroy are required; NULL means "not interested".
+ *  - Every struct starts with its size, as its author compiled it. Minor versions
+ *    only append. Read a field of a struct that the host passes only where
+ *    SPARED_HAS says that it is there. An array of sized structs is walked by each
+ *    element's size.
+ *  - Unknown roles, flags and states must be tolerated.
+ *  - A callback that runs longer than 50 ms delays the plugin's own timers; the
+ *    host pings every second and kills a worker that is silent for 3 s.
+ *  - fork and process-wide signal dispositions are forbidden.
+ */
+#ifndef SPARED_PLUGIN_H
+#define SPARED_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SPARED_MINOR 0u
+
+#if defined(__GNUC__)
+#define SPARED_EXPORT __attribute__((visibility("default")))
+#else
+#define SPARED_EXPORT
+#endif
+
+/* Whether a sized struct reaches as far as a field. */
+#define SPARED_HAS(p, field) \
+	((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
+
+/* 0: done; SPARED_PENDING: done() will follow; SPARED_RESTART: from configure
+ * only, "valid, but I must be restarted for it"; negative: -errno. */
+typedef int32_t spared_status;
+#define SPARED_PENDING 1
+#define SPARED_RESTART 2
+
+/* Text is UTF-8, not NUL-terminated. An empty text may have ptr NULL. */
+struct spared_str {
+	const char *ptr;
+	size_t len;
+};
+
+struct spared_bytes {
+	const uint8_t *ptr;
+	size_t len;
+};
+
+/* Levels of log(). EVENT is for what an administrator wants to find in
+ * `sparectl events` a week later; it is logged as INFO as well. */
+#define SPARED_LOG_ERROR 1u
+#define SPARED_LOG_WARN 2u
+#define SPARED_LOG_INFO 3u
+#define SPARED_LOG_DEBUG 4u
+#define SPARED_LOG_TRACE 5u
+#define SPARED_LOG_EVENT 6u
+
+/* Bits of watch_fd() and fd(), with poll(2)'s meaning and values. */
+#define SPARED_FD_READ 0x1u
+#define SPARED_FD_WRITE 0x4u
+#define SPARED_FD_ERROR 0x8u
+#define SPARED_FD_HANGUP 0x10u
+
+/* Flags of configure(). */
+#define SPARED_CONFIGURE_CHECK 0x1u /* validate, without any side effect */
+
+/* Flags of struct spared_plugin. */
+#define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
+
+/* Roles of a group. */
+#define SPARED_ROLE_BACKUP 1u
+#define SPARED_ROLE_ACTIVE 2u
+#define SPARED_ROLE_FAULT 3u /* backup, and unable to become active */
+
+/* A group's role as a follower learns it. The newest wins: a role that arrives
+ * while an older one is pending replaces it. */
+struct spared_role {
+	uint32_t size;
+	uint32_t role;           /* SPARED_ROLE_* */
+	struct spared_str group; /* the configured name */
+	struct spared_str why;   /* the sentence of `sparectl why` */
+	uint64_t deadline_ns;    /* monotonic; afterwards the host goes on without you */
+};
+
+/* What the host offers. ctx is the first argument of every function. */
+struct spared_host {
+	uint32_t size, minor;
+	void *ctx;
+
+	/* [any] One line of log, without newline. Limited in rate by the host. */
+	void (*log)(void *ctx, uint32_t level, struct spared_str text);
+	/* [any] Makes woken() follow on the plugin's thread, once for any number of calls. */
+	void (*wake)(void *ctx);
+	/* Says what is wrong with one key of the configuration, before configure returns
+	 * -EINVAL; call it once for every fault. key is a path like "group.0.router.1.vrid",
+	 * why is "found 300, allowed 1-255"; the host adds file and line.
+	 * Outside configure: says why a callback fails; key may be NULL. */
+	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
+	/* A scalar of the configuration as text; -ENOENT where it is absent, -EISDIR where
+	 * it is a table or an array. Valid until the callback returns. */
+	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
+	/* The length of an array of the configuration; -ENOENT, -ENOTDIR. */
+	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);
+	/* Calls fd() whenever the descriptor is ready (level-triggered) for one of events;
+	 * 0 stops that. The descriptor stays the plugin's. -EBADF, -ENOSPC. */
+	spared_status (*watch_fd)(void *ctx, int fd, uint32_t events);
+	/* One-shot timer id at a monotonic time in ns; 0 cancels it. A second call
+	 * replaces the first. -ENOSPC with more than 4096 timers. */
+	spared_status (*timer)(void *ctx, uint32_t id, uint64_t at_ns);
+	/* CLOCK_MONOTONIC in ns. */
+	uint64_t (*now)(void *ctx);
+	/* Ends what returned SPARED_PENDING under this token. A stale token is ignored. */
+	spared_status (*done)(void *ctx, uint64_t token, spared_status status);
+	/* Rows of the answer to query(), in order; keys like "router.lan2.received".
+	 * -EMSGSIZE when the answer is full (64 KiB). */
+	spared_status (*put_text)(void *ctx, uint64_t token, const char *key, struct spared_str value);
+	spared_status (*put_u64)(void *ctx, uint64_t token, const char *key, uint64_t value);
+	/* The host's half of an extension, or NULL where this host has none.
+	 * The pointer is valid until destroy; its functions take this same ctx. */
+	const void *(*extension)(void *ctx, const char *id);
+};
+
+/* What a plugin exports, as the constant spared_plugin_v1. */
+struct spared_plugin {
+	uint32_t size, minor; /* sizeof(struct spared_plugin), SPARED_MINOR */
+	uint32_t needs_minor; /* refuses older hosts; 0 unless you cannot do without */
+	uint32_t flags;       /* SPARED_PLUGIN_* */
+
+	uint32_t wire_min, wire_max; /* versions of its messages to its twin; 0 where it has none */
+	uint64_t capabilities;       /* 1 << CAP_..., as in <linux/capability.h> */
+
+	const char *name;    /* [a-z][a-z0-9-]*, at most 32; the file is NAME.so */
+	const char *version; /* of the plugin */
+	const char *vendor;
+	const char *summary; /* one line, lower case, no full stop */
+
+	/* Allocates an instance. No I/O, no threads. host outlives the instance. */
+	spared_status (*create)(const struct spared_host *host, void **self);
+	/* Frees it. Nothing is called afterwards. */
+	void (*destroy)(void *self);
+	/* The plugin's own file, verbatim; empty where there is none. Before start, and
+	 * again at each reload while running: apply the difference, or return
+	 * SPARED_RESTART. On failure the old configuration stays in force. */
+	spared_status (*configure)(void *self, struct spared_str toml, uint32_t flags);
+	/* After every plugin was configured. Followed by one role() for each group. */
+	spared_status (*start)(void *self);
+	/* Nothing but destroy follows. */
+	spared_status (*stop)(void *self);
+	/* Before a planned handover, on the active node: send the twin all that you have. */
+	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
+	/* Before the addresses of a takeover, and as barrier of a handover: apply all that
+	 * you received. The deadline (monotonic) is never a veto. */
+	spared_status (*settle)(void *self, uint64_t token, uint64_t deadline_ns);
+	/* A group's role; also SPARED_PENDING. */
+	spared_status (*role)(void *self, uint64_t token, const struct spared_role *role);
+	/* A watched descriptor is ready. */
+	spared_status (*fd)(void *self, int fd, uint32_t events);
+	/* A timer ran out. */
+	spared_status (*timer)(void *self, uint32_t id);
+	/* After wake(). */
+	spared_status (*woken)(void *self);
+	/* `sparectl NAME ARGV...`, and argv {"status"} for `sparectl status`. Answer with
+	 * put_text and put_u64; -EINVAL with fail(NULL, usage) for words that you don't know. */
+	spared_status (*query)(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc);
+	/* The plugin's half of an extension (struct spared_..._plugin), or NULL. May be
+	 * called before create. */
+	const void *(*extension)(const char *id);
+};
+
+/* ---- spared.peer/1: messages to the same plugin on the other node ------------ */
+
+#define SPARED_PEER "spared.peer/1"
+#define SPARED_PEER_MESSAGE_MAX 65536u
+
+struct spared_peer {
+	uint32_t size, reserved;
+	/* Queues one message, ordered and reliable while the peer is up. -EAGAIN: full,
+	 * writable() follows; -ENOTCONN; -EMSGSIZE. */
+	spared_status (*send)(void *ctx, struct spared_bytes message);
+	/* Whether this node holds all that it needs to take over; why where not. */
+	spared_status (*in_sync)(void *ctx, uint32_t yes, struct spared_str why);
+};
+
+struct spared_peer_plugin {
+	uint32_t size, reserved;
+	/* The twin is there; wire is the highest version that both speak. */
+	spared_status (*up)(void *self, uint32_t wire);
+	/* It is gone; what was queued is lost. */
+	spared_status (*down)(void *self);
+	/* Its message: untrusted bytes, in order, each once. */
+	spared_status (*message)(void *self, struct spared_bytes message);
+	spared_status (*writable)(void *self);
+};
+
+/* ---- spared.check/1: facts that make this node more or less fit --------------- */
+
+#define SPARED_CHECK "spared.check/1"
+
+struct spared_check {
+	uint32_t size, reserved;
+	/* name is unique in the plugin; weight 0-9999; state 0 (failed) to 100 (good). */
+	spared_status (*report)(void *ctx, const char *name, uint32_t weight, uint32_t state,
+	                        struct spared_str why);
+	spared_status (*forget)(void *ctx, const char *name);
+};
+
+/* ---- spared.interface/1: interfaces as they come and go, and sockets on them -- */
+
+#define SPARED_INTERFACE "spared.interface/1"
+
+/* Socket sets that follow() asks for. */
+#define SPARED_SOCKETS_NONE 0x0u
+#define SPARED_SOCKETS_VRRP 0x1u
+#define SPARED_SOCKETS_BEAT 0x2u
+#define SPARED_SOCKETS_PING 0x4u
+
+/* Kinds of descriptors in an event. All are non-blocking.
+ * VRRP_LINK:  AF_PACKET/SOCK_RAW bound to the interface; receives whole frames that carry
+ *             IP protocol 112, before any firewall; what is sent is a whole frame.
+ *             The multicast groups are joined.
+ * VRRP_IPV4:  AF_INET raw, IP_HDRINCL, bound to the interface: sending unicast only.
+ * VRRP_IPV6:  the same for AF_INET6 (IPV6_HDRINCL).
+ * STATIONS:   AF_PACKET/SOCK_RAW; receives ARP and neighbour discovery frames of others,
+ *             to tell whether the wire speaks; sends probes. */
+#define SPARED_SOCKET_VRRP_LINK 1u
+#define SPARED_SOCKET_VRRP_IPV4 2u
+#define SPARED_SOCKET_VRRP_IPV6 3u
+#define SPARED_SOCKET_STATIONS 4u
+
+struct spared_socket {
+	uint32_t size, kind; /* SPARED_SOCKET_* */
+	int32_t fd;
+	uint32_t reserved;
+};
+
+/* Flags of spared_interface_event. */
+#define SPARED_INTERFACE_PRESENT 0x1u
+#define SPARED_INTERFACE_UP 0x2u
+#define SPARED_INTERFACE_CARRIER 0x4u
+
+/* An address that the node itself has; never a virtual one of spared's. */
+struct spared_own_address {
+	uint32_t size;
+	uint32_t family; /* 4 or 6 */
+	uint32_t prefix;
+	uint32_t flags;     /* 0 */
+	uint8_t octets[16]; /* network order; IPv4 in the first four */
+};
+
+/* The whole truth of one interface. Descriptors stay open and the same until an event
+ * leaves them out; the plugin must stop watching those that are gone. */
+struct spared_interface_event {
+	uint32_t size, flags;
+	struct spared_str name;
+	uint32_t index, mtu;
+	uint8_t mac[8]; /* six octets, then zero */
+	const struct spared_own_address *addresses;
+	uint32_t address_count;
+	uint32_t socket_count;
+	const struct spared_socket *sockets;
+};
+
+struct spared_interface {
+	uint32_t size, reserved;
+	/* Makes changed() follow, once with the present state and then at each change,
+	 * also for a name that does not exist yet. */
+	spared_status (*follow)(void *ctx, const char *name, uint32_t sockets);
+	spared_status (*unfollow)(void *ctx, const char *name);
+};
+
+struct spared_interface_plugin {
+	uint32_t size, reserved;
+	spared_status (*changed)(void *self, const struct spared_interface_event *event);
+};
+
+/* ---- spared.group/1: for the plugin that decides who is active ----------------- */
+
+#define SPARED_GROUP "spared.group/1"
+
+/* Flags of spared_router_claim. */
+#define SPARED_ROUTER_VMAC 0x1u   /* answer with the virtual MAC of RFC 9568 */
+#define SPARED_ROUTER_ACCEPT 0x2u /* accept packets to the addresses (pings, services) */
+
+/* One virtual router: the fence lets its adverts through while its lease lives. */
+struct spared_router_claim {
+	uint32_t size, flags;
+	struct spared_str interface;
+	uint32_t family; /* 4 or 6 */
+	uint32_t vrid;   /* 1-255 */
+};
+
+/* An address claim's router where it follows the group without a virtual router. */
+#define SPARED_NO_ROUTER 0xffffffffu
+
+struct spared_address_claim {
+	uint32_t size, flags;
+	uint32_t router; /* index into routers, or SPARED_NO_ROUTER */
+	uint32_t family, prefix;
+	uint32_t reserved;
+	struct spared_str interface;
+	uint8_t octets[16];
+};
+
+#define SPARED_ADDRESS_SOURCE 0x1u /* what the node itself sends there comes from it */
+
+struct spared_route_claim {
+	uint32_t size, flags;
+	uint32_t family, prefix;      /* of the destination */
+	uint32_t metric, table;       /* 0: the kernel's default; 0: main */
+	struct spared_str interface;  /* may be empty where there is a gateway */
+	uint8_t destination[16];
+	uint8_t gateway[16];          /* all zero: none */
+	uint8_t source[16];           /* preferred source; all zero: none */
+};
+
+/* All that a group claims, replaced whole. It comes alive while the group is active. */
+struct spared_claims {
+	uint32_t size, flags;
+	const struct spared_router_claim *routers;
+	const struct spared_address_claim *addresses;
+	const struct spared_route_claim *routes;
+	uint32_t router_count, address_count, route_count;
+	uint32_t refresh_s;   /* announce again that often; 0: not */
+	uint64_t lease_ns;    /* how long one advert keeps the fence open */
+};
+
+struct spared_group {
+	uint32_t size, reserved;
+	/* Declares or replaces a group and its claims; a NULL withdraws it. While the group
+	 * is active only the difference is applied. -EINVAL with the reason logged. */
+	spared_status (*claim)(void *ctx, const char *group, const struct spared_claims *claims);
+	/* ACTIVE returns when the fence is open: advertise then. BACKUP returns when it is
+	 * closed: send priority 0 then. The same role with another why only replaces the
+	 * sentence. -ETIMEDOUT where the host does not answer within 100 ms: the role is
+	 * then BACKUP. */
+	spared_status (*publish)(void *ctx, const char *group, uint32_t role, struct spared_str why);
+	/* Announces the addresses again: at once, after 1 s and after 5 s. */
+	spared_status (*announce)(void *ctx, const char *group);
+};
+
+/* spared_stance.forced */
+#define SPARED_FORCED_NO 0u
+#define SPARED_FORCED_ACTIVE 1u
+#define SPARED_FORCED_BACKUP 2u
+
+/* spared_stance.flags */
+#define SPARED_STANCE_ELIGIBLE 0x1u    /* may become active */
+#define SPARED_STANCE_MAINTENANCE 0x2u
+#define SPARED_STANCE_RESIGN 0x4u      /* must give up being active now; why says the reason */
+#define SPARED_STANCE_PEER 0x8u        /* peer_quality is known */
+
+#define SPARED_QUALITY_MAX 100u
+
+struct spared_stance {
+	uint32_t size, flags;
+	struct spared_str group;
+	uint32_t quality, peer_quality; /* 0-100 */
+	uint32_t forced, reserved;
+	struct spared_str why;
+};
+
+struct spared_group_plugin {
+	uint32_t size, reserved;
+	/* What the host wants of a group; the newest is the whole truth. */
+	spared_status (*stance)(void *self, const struct spared_stance *stance);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SPARED_PLUGIN_H */

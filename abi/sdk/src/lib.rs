@@ -1,0 +1,1 @@
+//! Write a spared plugin in safe Rust.

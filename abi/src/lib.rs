@@ -1,0 +1,1 @@
+//! The plugin ABI: a mirror of plugin.h.

@@ -1,0 +1,3 @@
+//! Ask and command spared.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The spared host: runs plugins, holds addresses and the fence.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Runs one plugin in a process of its own.
+
+pub mod message;

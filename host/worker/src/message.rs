@@ -1,0 +1,200 @@
+//! What host and worker say to each other: one postcard-coded message per SOCK_SEQPACKET record.
+//!
+//! Both ends are the same binary, so the encoding carries no version. Descriptors travel beside
+//! [`ToWorker::Interface`] only, in the order of its `sockets`.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest record; a longer one is the sender's fault and is counted, not sent.
+pub const MESSAGE_MAX: usize = 192 * 1024;
+
+/// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
+pub const CALL_TIMEOUT_MS: u64 = 100;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first message: what to load and how to confine it.
+    Load(Load),
+    /// Answered by [`FromWorker::Returned`] under the same token, as are all that carry one.
+    Configure { token: u64, toml: String, check: bool },
+    Start { token: u64 },
+    Stop { token: u64 },
+    Drain { token: u64, deadline_ns: u64 },
+    Settle { token: u64, deadline_ns: u64 },
+    Role { token: u64, group: String, role: Role, why: String, deadline_ns: u64 },
+    Query { token: u64, argv: Vec<String> },
+    Interface(InterfaceEvent),
+    Stance(Stance),
+    /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
+    Answer { number: u64, status: i32 },
+    /// Answered by [`FromWorker::Pong`] from the plugin's own loop.
+    Ping { number: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// After loading: the plugin's descriptor, or why there is none.
+    Loaded(Result<Descriptor, String>),
+    /// A callback finished (at once or by done()).
+    Returned { token: u64, status: i32, failures: Vec<Failure>, rows: Vec<Row> },
+    Call { number: u64, call: Call },
+    Log { level: u32, text: String },
+    Pong { number: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// For logs and thread names; the file itself is descriptor 4.
+    pub name: String,
+    /// Stop after the descriptor: the throw-away check worker.
+    pub check_only: bool,
+    /// 1 << CAP_..., requested by the plugin and allowed by the administrator.
+    pub capabilities: u64,
+    pub realtime: bool,
+    /// Account to run as; None where the host may not change it.
+    pub uid_gid: Option<(u32, u32)>,
+    /// The plugin's own directory, which it may write.
+    pub state_dir: Option<String>,
+}
+
+/// The plain-data half of `struct spared_plugin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    pub name: String,
+    pub version: String,
+    pub vendor: String,
+    pub summary: String,
+    pub minor: u32,
+    pub flags: u32,
+    pub wire_min: u32,
+    pub wire_max: u32,
+    pub capabilities: u64,
+    /// Which optional callbacks it has: the host does not wait for the others.
+    pub has_drain: bool,
+    pub has_settle: bool,
+    pub has_role: bool,
+    pub has_query: bool,
+    /// It answers the extension `spared.group/1`: it decides roles.
+    pub provides_groups: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// "group.0.router.1.vrid"; empty for the whole.
+    pub key: String,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    pub key: String,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    Text(String),
+    Number(u64),
+}
+
+/// A host function that needs the host: the worker blocks on its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    Follow { interface: String, sockets: u32 },
+    Unfollow { interface: String },
+    Claim { group: String, claims: Option<Claims> },
+    Publish { group: String, role: Role, why: String },
+    Announce { group: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    Backup,
+    Active,
+    Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub routers: Vec<RouterClaim>,
+    pub addresses: Vec<AddressClaim>,
+    pub routes: Vec<RouteClaim>,
+    pub refresh_s: u32,
+    pub lease_ns: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RouterClaim {
+    pub interface: String,
+    pub family: Family,
+    pub vrid: u8,
+    pub vmac: bool,
+    pub accept: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AddressClaim {
+    pub interface: String,
+    /// Index into `routers`; None: follows the group without VRRP.
+    pub router: Option<u32>,
+    pub address: std::net::IpAddr,
+    pub prefix: u8,
+    pub source: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RouteClaim {
+    pub destination: std::net::IpAddr,
+    pub prefix: u8,
+    pub gateway: Option<std::net::IpAddr>,
+    pub interface: Option<String>,
+    pub source: Option<std::net::IpAddr>,
+    /// 0: the kernel's default.
+    pub metric: u32,
+    /// 0: main.
+    pub table: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceEvent {
+    pub name: String,
+    pub present: bool,
+    pub up: bool,
+    pub carrier: bool,
+    pub index: u32,
+    pub mtu: u32,
+    pub mac: [u8; 6],
+    /// The node's own addresses, without spared's.
+    pub addresses: Vec<(std::net::IpAddr, u8)>,
+    /// SPARED_SOCKET_* of each descriptor that travels with the message.
+    pub sockets: Vec<u32>,
+    /// Which opening of the sockets this is: with the same number the descriptors are those sent
+    /// before and do not travel again.
+    pub generation: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stance {
+    pub group: String,
+    pub quality: u8,
+    pub peer_quality: Option<u8>,
+    pub eligible: bool,
+    pub forced: Forced,
+    pub maintenance: bool,
+    pub resign: bool,
+    pub why: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Forced {
+    #[default]
+    No,
+    Active,
+    Backup,
+}
