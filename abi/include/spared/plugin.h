@@ -135,7 +135,9 @@ struct spared_host {
 	 * Outside configure: says why a callback fails; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
 	/* A scalar of the configuration as text; -ENOENT where it is absent, -EISDIR where
-	 * it is a table or an array. Valid until the callback returns. */
+	 * it is a table or an array. Of a table by node name, this node's value. Two keys are
+	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes]
+	 * (config_len "@nodes"). Valid until the callback returns. */
 	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
 	/* The length of an array of the configuration; -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);

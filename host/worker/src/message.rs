@@ -16,7 +16,9 @@ pub enum ToWorker {
     /// The first message: what to load and how to confine it.
     Load(Load),
     /// Answered by [`FromWorker::Returned`] under the same token, as are all that carry one.
-    Configure { token: u64, toml: String, check: bool },
+    /// `node` and `nodes` are this node's name and those of `[nodes]` (may be empty): the host's
+    /// keys "@node" and "@nodes.0".
+    Configure { token: u64, toml: String, check: bool, node: String, nodes: Vec<String> },
     Start { token: u64 },
     Stop { token: u64 },
     Drain { token: u64, deadline_ns: u64 },
@@ -103,7 +105,9 @@ pub enum Call {
     Follow { interface: String, sockets: u32 },
     Unfollow { interface: String },
     Claim { group: String, claims: Option<Claims> },
-    Publish { group: String, role: Role, why: String },
+    /// `sent_ns` (monotonic) lets the host refuse a call that lay in the queue of a stopped
+    /// process: an ACTIVE older than CALL_TIMEOUT_MS opens no lease.
+    Publish { group: String, role: Role, why: String, sent_ns: u64 },
     Announce { group: String },
 }
 
