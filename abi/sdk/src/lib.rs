@@ -1,1 +1,3 @@
 //! Write a spared plugin in safe Rust.
+
+pub mod config;

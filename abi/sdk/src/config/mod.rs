@@ -1,0 +1,300 @@
+//! Reads a plugin's TOML file key by key and finds every fault at once.
+//!
+//! serde stops at the first wrong value; an administrator wants the whole list. So a [`Section`]
+//! is asked for each key that there is, with what is allowed; it notes a [`Fault`] for what does not
+//! fit and goes on. [`Config::finish`] returns all faults, and refuses every key that was never
+//! asked for.
+//!
+//! ```
+//! use spared_sdk::config::{Config, node};
+//!
+//! let text = "vrid = 50\npriority = { r1 = 200, r2 = 100 }";
+//! let config = Config::parse(text, "r1", &[]).unwrap();
+//! let root = config.root();
+//! assert_eq!(root.integer("vrid", 1..=255), Some(50));
+//! assert_eq!(root.integer(node("priority"), 1..=254), Some(200));
+//! assert!(config.finish().is_ok());
+//! ```
+
+mod duration;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use duration::{format_duration, parse_duration};
+pub use section::Section;
+
+/// Keys at the top of each plugin's file that belong to the host; every reader accepts them.
+pub const HOST_KEYS: [&str; 5] = ["enabled", "after", "follow", "allow", "on_failure"];
+
+/// One configuration file, and what has been asked and found of it so far.
+#[derive(Debug)]
+pub struct Config {
+    text: String,
+    table: toml::Table,
+    node: String,
+    nodes: Vec<String>,
+    notes: RefCell<Notes>,
+}
+
+/// A key that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// "group.0.router.1.vrid"; empty for the whole file.
+    pub key: String,
+    /// "found 300, allowed 1-255".
+    pub why: String,
+}
+
+/// Whether a key must be equal on both nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Equal on both nodes.
+    Pair,
+    /// May differ: a table by node name.
+    Node,
+    /// This node's affair; never compared.
+    Local,
+}
+
+/// A key and its scope; a bare `&str` is of scope [`Scope::Pair`].
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    pub(crate) name: &'k str,
+    pub(crate) scope: Scope,
+}
+
+/// A key that may be a table by node name: `priority = { r1 = 200, r2 = 100 }`.
+pub fn node(name: &str) -> Key<'_> {
+    Key {
+        name,
+        scope: Scope::Node,
+    }
+}
+
+/// A key that the nodes never compare.
+pub fn local(name: &str) -> Key<'_> {
+    Key {
+        name,
+        scope: Scope::Local,
+    }
+}
+
+impl<'k> From<&'k str> for Key<'k> {
+    fn from(name: &'k str) -> Self {
+        Self {
+            name,
+            scope: Scope::Pair,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) faults: Vec<Fault>,
+    /// Keys asked for, by the path of their section.
+    pub(crate) known: BTreeMap<String, BTreeMap<String, Scope>>,
+}
+
+impl Config {
+    /// `node` is this node's name and `nodes` those of `[nodes]`, which a table by node name must
+    /// name completely; with no `[nodes]` it must name at least this node.
+    ///
+    /// # Errors
+    /// Text that is not TOML: the parser's words. Wrong values are found later, by [`finish`].
+    ///
+    /// [`finish`]: Config::finish
+    pub fn parse(text: &str, node: &str, nodes: &[String]) -> Result<Self, SyntaxError> {
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| SyntaxError(error.message().to_owned()))?;
+        let config = Self {
+            text: text.to_owned(),
+            table,
+            node: node.to_owned(),
+            nodes: nodes.to_vec(),
+            notes: RefCell::default(),
+        };
+        for key in HOST_KEYS {
+            config.notes.borrow_mut().know("", key, Scope::Pair);
+        }
+        Ok(config)
+    }
+
+    /// The top of the file.
+    pub fn root(&self) -> Section<'_> {
+        Section::new(self, &self.table, String::new())
+    }
+
+    /// The file, verbatim.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// This node's name.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The names of `[nodes]`; empty for a router without a link.
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// Reads the whole file into `T` with serde, for plugins whose configuration needs no more.
+    /// The keys of the host are left out; unknown keys are `T`'s affair
+    /// (`#[serde(deny_unknown_fields)]`).
+    ///
+    /// # Errors
+    /// The first fault that serde finds.
+    pub fn deserialize<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
+        let mut table = self.table.clone();
+        for key in HOST_KEYS {
+            table.remove(key);
+        }
+        let mut notes = self.notes.borrow_mut();
+        for key in self.table.keys() {
+            notes.know("", key, Scope::Pair);
+        }
+        notes.know_below(&self.table, "");
+        table.try_into().map_err(|error: toml::de::Error| Fault {
+            key: String::new(),
+            why: error.message().to_owned(),
+        })
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// Every fault found so far, and one for each key that nobody asked for, in the order of the
+    /// sections.
+    pub fn finish(&self) -> Result<(), Vec<Fault>> {
+        let notes = self.notes.borrow();
+        let mut faults = notes.faults.clone();
+        notes.refuse_unknown(&self.table, "", &mut faults);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// Every key asked for with its scope, array positions left out ("group.router.vrid"): for the
+    /// comparison of two nodes, and for tests that hold a manual page against the code.
+    pub fn scopes(&self) -> Vec<(String, Scope)> {
+        let notes = self.notes.borrow();
+        let mut all = BTreeMap::new();
+        for (section, keys) in &notes.known {
+            for (key, scope) in keys {
+                all.insert(without_positions(&join(section, key)), *scope);
+            }
+        }
+        all.into_iter().map(|(key, scope)| (key, scope)).collect()
+    }
+
+    pub(crate) fn notes(&self) -> &RefCell<Notes> {
+        &self.notes
+    }
+}
+
+impl Notes {
+    pub(crate) fn know(&mut self, section: &str, key: &str, scope: Scope) {
+        self.known
+            .entry(section.to_owned())
+            .or_default()
+            .insert(key.to_owned(), scope);
+    }
+
+    pub(crate) fn fault(&mut self, key: String, why: String) {
+        self.faults.push(Fault { key, why });
+    }
+
+    fn know_below(&mut self, table: &toml::Table, path: &str) {
+        for (key, value) in table {
+            self.know(path, key, Scope::Pair);
+            let path = join(path, key);
+            match value {
+                toml::Value::Table(table) => self.know_below(table, &path),
+                toml::Value::Array(array) => {
+                    for (position, value) in array.iter().enumerate() {
+                        if let toml::Value::Table(table) = value {
+                            self.know_below(table, &format!("{path}.{position}"));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    // Only sections that were opened are walked: a value that was refused as a whole is one fault.
+    fn refuse_unknown(&self, table: &toml::Table, path: &str, faults: &mut Vec<Fault>) {
+        let Some(known) = self.known.get(path) else {
+            return;
+        };
+        for (key, value) in table {
+            let below = join(path, key);
+            if !known.contains_key(key) {
+                faults.push(Fault {
+                    key: below,
+                    why: format!("unknown key, allowed: {}", allowed(path, known)),
+                });
+                continue;
+            }
+            match value {
+                toml::Value::Table(table) => self.refuse_unknown(table, &below, faults),
+                toml::Value::Array(array) => {
+                    for (position, value) in array.iter().enumerate() {
+                        if let toml::Value::Table(table) = value {
+                            self.refuse_unknown(table, &format!("{below}.{position}"), faults);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn allowed(path: &str, known: &BTreeMap<String, Scope>) -> String {
+    let own: Vec<&str> = known
+        .keys()
+        .map(String::as_str)
+        .filter(|key| !(path.is_empty() && HOST_KEYS.contains(key)))
+        .collect();
+    if own.is_empty() {
+        return "none here".to_owned();
+    }
+    own.join(", ")
+}
+
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn without_positions(path: &str) -> String {
+    path.split('.')
+        .filter(|part| part.parse::<u32>().is_err())
+        .collect::<Vec<_>>()
+        .join(".")
+}
+
+/// The text is not TOML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError(String);
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SyntaxError {}

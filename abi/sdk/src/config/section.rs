@@ -1,0 +1,265 @@
+//! One table of a configuration file, asked key by key.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::{Config, Key, Scope, format_duration, join, parse_duration};
+
+/// One table: the file itself, a `[table]`, or one of an array `[[table]]`.
+#[derive(Clone, Debug)]
+pub struct Section<'c> {
+    config: &'c Config,
+    table: &'c toml::Table,
+    path: String,
+}
+
+impl<'c> Section<'c> {
+    pub(super) fn new(config: &'c Config, table: &'c toml::Table, path: String) -> Self {
+        config
+            .notes()
+            .borrow_mut()
+            .known
+            .entry(path.clone())
+            .or_default();
+        Self {
+            config,
+            table,
+            path,
+        }
+    }
+
+    /// "group.0.router.1"; empty at the top.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the file has the key at all; it counts as asked for.
+    pub fn has<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        let key = key.into();
+        self.know(key);
+        self.table.contains_key(key.name)
+    }
+
+    /// A text.
+    pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<String> {
+        let (key, value) = self.value(key.into())?;
+        match value {
+            Value::String(text) => Some(text.clone()),
+            other => self.wrong(&key, other, "a text"),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn flag<'k>(&self, key: impl Into<Key<'k>>) -> Option<bool> {
+        let (key, value) = self.value(key.into())?;
+        match value {
+            Value::Boolean(flag) => Some(*flag),
+            other => self.wrong(&key, other, "true or false"),
+        }
+    }
+
+    /// A whole number in `range`.
+    pub fn integer<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<u64>) -> Option<u64> {
+        let (key, value) = self.value(key.into())?;
+        let number = match value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            _ => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .or_else(|| self.wrong(&key, value, &format!("{}-{}", range.start(), range.end())))
+    }
+
+    /// A time like "100ms", "1s", "2m" or "1h", in `range`.
+    pub fn duration<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let (key, value) = self.value(key.into())?;
+        let time = value.as_str().and_then(parse_duration);
+        time.filter(|time| range.contains(time)).or_else(|| {
+            let (least, most) = (
+                format_duration(*range.start()),
+                format_duration(*range.end()),
+            );
+            self.wrong(&key, value, &format!("\"{least}\" to \"{most}\""))
+        })
+    }
+
+    /// One of a few words.
+    pub fn choice<'k, T: Copy>(&self, key: impl Into<Key<'k>>, choices: &[(&str, T)]) -> Option<T> {
+        let (key, value) = self.value(key.into())?;
+        let chosen = value
+            .as_str()
+            .and_then(|word| choices.iter().find(|(name, _)| *name == word));
+        chosen.map(|(_, chosen)| *chosen).or_else(|| {
+            let words: Vec<String> = choices.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+            self.wrong(&key, value, &words.join(", "))
+        })
+    }
+
+    /// A text that `T` reads; `allowed` says what fits, like "an IPv4 address".
+    pub fn parsed<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<T> {
+        let (key, value) = self.value(key.into())?;
+        let parsed = value.as_str().and_then(|text| text.parse().ok());
+        parsed.or_else(|| self.wrong(&key, value, allowed))
+    }
+
+    /// An array of texts that `T` reads. Every wrong element is a fault of its own.
+    pub fn list<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<Vec<T>> {
+        let (key, value) = self.value(key.into())?;
+        let Value::Array(array) = value else {
+            return self.wrong(&key, value, &format!("an array: {allowed}"));
+        };
+        let mut list = Vec::with_capacity(array.len());
+        for (position, value) in array.iter().enumerate() {
+            match value.as_str().and_then(|text| text.parse().ok()) {
+                Some(item) => list.push(item),
+                None => {
+                    let _: Option<T> = self.wrong(&format!("{key}.{position}"), value, allowed);
+                }
+            }
+        }
+        (list.len() == array.len()).then_some(list)
+    }
+
+    /// An array of texts.
+    pub fn texts<'k>(&self, key: impl Into<Key<'k>>) -> Option<Vec<String>> {
+        self.list(key, "texts")
+    }
+
+    /// A table `[key]`.
+    pub fn section<'k>(&self, key: impl Into<Key<'k>>) -> Option<Section<'c>> {
+        let key = key.into();
+        self.know(key);
+        let path = join(&self.path, key.name);
+        match self.table.get(key.name)? {
+            Value::Table(table) => Some(Section::new(self.config, table, path)),
+            other => self.wrong(key.name, other, "a table"),
+        }
+    }
+
+    /// The tables `[[key]]`, in the order of the file; a single `[key]` is refused.
+    pub fn sections<'k>(&self, key: impl Into<Key<'k>>) -> Vec<Section<'c>> {
+        let key = key.into();
+        self.know(key);
+        let path = join(&self.path, key.name);
+        let wanted = format!("an array of tables: [[{}]]", key.name);
+        let Some(value) = self.table.get(key.name) else {
+            return Vec::new();
+        };
+        let Value::Array(array) = value else {
+            let _: Option<()> = self.wrong(key.name, value, &wanted);
+            return Vec::new();
+        };
+        let mut sections = Vec::with_capacity(array.len());
+        for (position, value) in array.iter().enumerate() {
+            match value {
+                Value::Table(table) => {
+                    let path = format!("{path}.{position}");
+                    sections.push(Section::new(self.config, table, path));
+                }
+                other => {
+                    let _: Option<()> =
+                        self.wrong(&format!("{}.{position}", key.name), other, &wanted);
+                }
+            }
+        }
+        sections
+    }
+
+    /// Notes that `key` is missing, unless it is there but wrong, which is a fault already.
+    pub fn required<'k, T>(&self, key: impl Into<Key<'k>>, value: Option<T>) -> Option<T> {
+        let key = key.into();
+        if value.is_none() && !self.table.contains_key(key.name) {
+            self.fault(key.name, "missing");
+        }
+        value
+    }
+
+    /// Notes that `key` breaks a rule of the plugin's own; `key` may be "addresses.2".
+    pub fn fault(&self, key: &str, why: impl Into<String>) {
+        let key = if key.is_empty() {
+            self.path.clone()
+        } else {
+            join(&self.path, key)
+        };
+        self.config.notes().borrow_mut().fault(key, why.into());
+    }
+
+    fn know(&self, key: Key<'_>) {
+        self.config
+            .notes()
+            .borrow_mut()
+            .know(&self.path, key.name, key.scope);
+    }
+
+    /// The value, this node's where it is a table by node name, with the key to blame.
+    fn value(&self, key: Key<'_>) -> Option<(String, &'c Value)> {
+        self.know(key);
+        let value = self.table.get(key.name)?;
+        match value {
+            Value::Table(by_node) if key.scope == Scope::Node => self.this_node(key.name, by_node),
+            value => Some((key.name.to_owned(), value)),
+        }
+    }
+
+    fn this_node(&self, key: &str, by_node: &'c toml::Table) -> Option<(String, &'c Value)> {
+        let path = join(&self.path, key);
+        for name in by_node.keys() {
+            // With no [nodes] any name may be a node; with it the others are refused below.
+            self.config
+                .notes()
+                .borrow_mut()
+                .know(&path, name, Scope::Node);
+        }
+        let nodes = self.config.nodes();
+        let mut complete = true;
+        for missing in nodes.iter().filter(|name| !by_node.contains_key(*name)) {
+            self.fault(key, format!("has no value for node \"{missing}\""));
+            complete = false;
+        }
+        for name in by_node.keys() {
+            if !nodes.is_empty() && !nodes.contains(name) {
+                self.fault(
+                    &join(key, name),
+                    format!("no such node, allowed: {}", nodes.join(", ")),
+                );
+                complete = false;
+            }
+        }
+        let node = self.config.node();
+        match by_node.get(node) {
+            Some(value) if complete => Some((join(key, node), value)),
+            Some(_) => None,
+            None => {
+                if nodes.is_empty() {
+                    self.fault(key, format!("has no value for this node, \"{node}\""));
+                }
+                None
+            }
+        }
+    }
+
+    fn wrong<T>(&self, key: &str, found: &Value, allowed: &str) -> Option<T> {
+        self.fault(key, format!("found {}, allowed {allowed}", shown(found)));
+        None
+    }
+}
+
+/// A value as the user wrote it, short.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::String(text) => {
+            let short: String = text.chars().take(60).collect();
+            format!("{short:?}")
+        }
+        scalar => scalar.to_string(),
+    }
+}

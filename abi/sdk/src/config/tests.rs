@@ -1,0 +1,168 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+
+fn faults(text: &str, read: impl Fn(&Section<'_>)) -> Vec<String> {
+    faults_on("r1", &[], text, read)
+}
+
+fn faults_on(node: &str, nodes: &[&str], text: &str, read: impl Fn(&Section<'_>)) -> Vec<String> {
+    let nodes: Vec<String> = nodes.iter().map(|name| (*name).to_owned()).collect();
+    let config = Config::parse(text, node, &nodes).unwrap();
+    read(&config.root());
+    let faults = config.finish().err().unwrap_or_default();
+    faults
+        .into_iter()
+        .map(|fault| format!("{}: {}", fault.key, fault.why))
+        .collect()
+}
+
+#[test]
+fn every_fault_is_found_at_once() {
+    let text = "vrid = 300\nadvert_interval = \"1y\"\nvmac = 1\nversion = \"4\"\n";
+    let found = faults(text, |root| {
+        root.integer("vrid", 1..=255);
+        root.duration(
+            "advert_interval",
+            Duration::from_millis(10)..=Duration::from_secs(40),
+        );
+        root.flag("vmac");
+        root.choice("version", &[("2", 2), ("3", 3)]);
+        root.required("name", root.text("name"));
+    });
+    assert_eq!(
+        found,
+        [
+            "vrid: found 300, allowed 1-255",
+            "advert_interval: found \"1y\", allowed \"10ms\" to \"40s\"",
+            "vmac: found 1, allowed true or false",
+            "version: found \"4\", allowed \"2\", \"3\"",
+            "name: missing",
+        ]
+    );
+}
+
+#[test]
+fn a_missing_key_that_is_wrong_is_one_fault() {
+    let found = faults("name = 5", |root| {
+        root.required("name", root.text("name"));
+    });
+    assert_eq!(found, ["name: found 5, allowed a text"]);
+}
+
+#[test]
+fn unknown_keys_are_refused_where_they_stand() {
+    let text = "a = 1\n[[group]]\nname = \"x\"\nnmae = \"y\"\n";
+    let found = faults(text, |root| {
+        for group in root.sections("group") {
+            group.text("name");
+        }
+    });
+    assert_eq!(
+        found,
+        [
+            "a: unknown key, allowed: group",
+            "group.0.nmae: unknown key, allowed: name"
+        ]
+    );
+}
+
+#[test]
+fn the_keys_of_the_host_are_accepted_at_the_top_only() {
+    let text = "enabled = true\nafter = [\"dhcp\"]\n[[group]]\nafter = 1\n";
+    let found = faults(text, |root| drop(root.sections("group")));
+    assert_eq!(found, ["group.0.after: unknown key, allowed: none here"]);
+}
+
+#[test]
+fn each_wrong_element_of_a_list_is_named() {
+    let found = faults("addresses = [\"10.0.0.1\", \"nonsense\", 7]", |root| {
+        root.list::<IpAddr>("addresses", "an address");
+    });
+    assert_eq!(
+        found,
+        [
+            "addresses.1: found \"nonsense\", allowed an address",
+            "addresses.2: found 7, allowed an address"
+        ]
+    );
+}
+
+#[test]
+fn a_table_by_node_name_gives_this_nodes_value() {
+    let config = Config::parse("priority = { r1 = 200, r2 = 100 }", "r2", &[]).unwrap();
+    assert_eq!(config.root().integer(node("priority"), 1..=254), Some(100));
+    assert!(config.finish().is_ok());
+}
+
+#[test]
+fn a_table_by_node_name_must_be_complete() {
+    let read = |root: &Section<'_>| {
+        root.integer(node("priority"), 1..=254);
+    };
+    let text = "priority = { r1 = 200, r3 = 100 }";
+    assert_eq!(
+        faults_on("r1", &["r1", "r2"], text, read),
+        [
+            "priority: has no value for node \"r2\"",
+            "priority.r3: no such node, allowed: r1, r2"
+        ]
+    );
+    assert_eq!(
+        faults_on("r2", &[], text, read),
+        ["priority: has no value for this node, \"r2\""]
+    );
+    assert_eq!(
+        faults("priority = { r1 = 900 }", read),
+        ["priority.r1: found 900, allowed 1-254"]
+    );
+}
+
+#[test]
+fn a_pair_key_takes_no_table_by_node_name() {
+    let found = faults("vrid = { r1 = 1, r2 = 2 }", |root| {
+        root.integer("vrid", 1..=255);
+    });
+    assert_eq!(found, ["vrid: found a table, allowed 1-255"]);
+}
+
+#[test]
+fn durations_are_read_back_as_they_are_written() {
+    for text in ["10ms", "100ms", "1s", "90s", "2m", "1h", "250us"] {
+        let time = parse_duration(text).unwrap();
+        assert_eq!(format_duration(time), text);
+    }
+    assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
+    for text in [
+        "",
+        "s",
+        "5",
+        "-1s",
+        "1 s",
+        "1.s.s",
+        "99999999999999h",
+        "1.0000000001s",
+    ] {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn scopes_name_each_key_once_whatever_the_position() {
+    let text = "[[group]]\nvrid = 1\n[[group]]\nvrid = 2\n";
+    let config = Config::parse(text, "r1", &[]).unwrap();
+    for group in config.root().sections("group") {
+        group.integer("vrid", 1..=255);
+        group.integer(node("priority"), 1..=255);
+        group.text(local("comment"));
+    }
+    let scopes = config.scopes();
+    assert!(scopes.contains(&("group.vrid".to_owned(), Scope::Pair)));
+    assert!(scopes.contains(&("group.priority".to_owned(), Scope::Node)));
+    assert!(scopes.contains(&("group.comment".to_owned(), Scope::Local)));
+    assert_eq!(
+        scopes.iter().filter(|(key, _)| key == "group.vrid").count(),
+        1
+    );
+}
