@@ -193,7 +193,7 @@ impl Config {
                 all.insert(without_positions(&join(section, key)), *scope);
             }
         }
-        all.into_iter().map(|(key, scope)| (key, scope)).collect()
+        all.into_iter().collect()
     }
 
     pub(crate) fn notes(&self) -> &RefCell<Notes> {
