@@ -1,0 +1,1 @@
+//! The configuration: `spared.toml` and one file per plugin, read and checked as a whole.
