@@ -2,9 +2,18 @@
 //!
 //! `/run/spared/control.sock`: group `spared` may read, root may change.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+mod client;
+
+pub use client::{AskError, ask};
+
+/// The socket's file name in the runtime directory.
+pub const SOCKET_NAME: &str = "control.sock";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
