@@ -1,1 +1,117 @@
 //! The configuration: `spared.toml` and one file per plugin, read and checked as a whole.
+//!
+//! Keys of `spared.toml` (every one may be left out):
+//!
+//! | key            | allowed                     | default     |                                         |
+//! |----------------|-----------------------------|-------------|-----------------------------------------|
+//! | `node.name`    | a name                      | host name   | which of `[nodes]` this node is         |
+//! | `nodes.NAME`   | a table                     | none        | the nodes of the pair                   |
+//! | `nodes.NAME.public_key` | a text             | none        | kept for the link between the nodes     |
+//! | `log.level`    | error, warn, info, debug, trace | info    | what is logged                          |
+//! | `user`         | an account                  | `spared`    | what plugins run as; `nobody` where it does not exist |
+//! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
+//! | `settle_ms`    | 0-10000                     | 200         | how long a takeover waits for followers |
+//!
+//! Keys of the host in `plugins/NAME.toml`; all others are the plugin's:
+//!
+//! | key          | allowed           | default   |                                                     |
+//! |--------------|-------------------|-----------|-----------------------------------------------------|
+//! | `enabled`    | true, false       | true      | the file's presence enables the plugin              |
+//! | `after`      | names of plugins  | none      | becomes active after these, backup before these     |
+//! | `follow`     | names of groups   | all       | the groups whose roles it gets                      |
+//! | `allow`      | capabilities      | what the plugin asks for | cuts them                            |
+//! | `on_failure` | degrade, resign   | degrade   | when it is given up: warn, or give up being active  |
+
+mod fault;
+mod file;
+mod host;
+mod order;
+mod plugin;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use fault::{Fault, locate};
+pub use file::Trust;
+pub use host::Host;
+pub use order::by_order;
+pub use plugin::{OnFailure, Plugin};
+
+/// Everything that the files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    pub host: Host,
+    /// Enabled or not, in the order of their names.
+    pub plugins: Vec<Plugin>,
+    /// Eight hex digits that differ when a file differs.
+    pub digest: String,
+}
+
+impl Setup {
+    /// Reads `spared.toml` and the files of `plugins/` beside it. An absent file is an empty one.
+    ///
+    /// # Errors
+    /// Every fault of `spared.toml`. Those of plugins' files stay with the plugin
+    /// ([`Plugin::faults`]): at a start the others run without it.
+    pub fn read(path: &Path, trust: Trust) -> Result<Self, Vec<Fault>> {
+        let text = file::read(path, trust)
+            .map_err(|fault| vec![fault])?
+            .unwrap_or_default();
+        let host = Host::parse(&fault::name_of(path), &text, &hostname())?;
+        let plugins_dir = path.parent().unwrap_or(Path::new(".")).join("plugins");
+        let names = file::plugin_names(&plugins_dir, trust).map_err(|fault| vec![fault])?;
+        let mut plugins: Vec<Plugin> = names
+            .iter()
+            .map(|name| {
+                Plugin::read(
+                    name,
+                    &plugins_dir.join(format!("{name}.toml")),
+                    &host,
+                    trust,
+                )
+            })
+            .collect();
+        order::refuse_cycles(&mut plugins);
+        let digest = digest(&text, &plugins);
+        Ok(Self {
+            host,
+            plugins,
+            digest,
+        })
+    }
+
+    /// The faults of all plugins' files.
+    pub fn plugin_faults(&self) -> Vec<Fault> {
+        self.plugins
+            .iter()
+            .flat_map(|plugin| plugin.faults.iter().cloned())
+            .collect()
+    }
+
+    pub fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.plugins.iter().find(|plugin| plugin.name == name)
+    }
+}
+
+// FNV-1a: the digest finds differences, it proves nothing.
+fn digest(text: &str, plugins: &[Plugin]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes.iter().chain(&[0]) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    add(text.as_bytes());
+    for plugin in plugins {
+        add(plugin.name.as_bytes());
+        add(plugin.text.as_bytes());
+    }
+    format!("{:08x}", (hash ^ (hash >> 32)) & 0xffff_ffff)
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}

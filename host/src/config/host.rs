@@ -1,0 +1,122 @@
+//! `spared.toml`: who this node is, and how the host runs.
+
+use std::time::Duration;
+
+use log::LevelFilter;
+use spared_sdk::config::{Config, HOST_KEYS, Section};
+
+use super::Fault;
+
+/// What `spared.toml` says, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub node: String,
+    /// The names of `[nodes]`, sorted; empty for a router without a link.
+    pub nodes: Vec<String>,
+    pub log_level: LevelFilter,
+    /// The account that plugins run as.
+    pub user: String,
+    pub realtime: bool,
+    /// How long a takeover waits for followers to apply what they received.
+    pub settle: Duration,
+}
+
+const LEVELS: [(&str, LevelFilter); 5] = [
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+impl Host {
+    pub(super) fn parse(file: &str, text: &str, hostname: &str) -> Result<Self, Vec<Fault>> {
+        if let Some(fault) = Fault::of_syntax(file, text) {
+            return Err(vec![fault]);
+        }
+        let (name, nodes) = names(text);
+        let node = name.unwrap_or_else(|| hostname.to_owned());
+        let config = Config::parse(text, &node, &nodes)
+            .map_err(|error| vec![Fault::whole(file, error.to_string())])?;
+        let host = read(&config.root(), node, nodes);
+        let mut faults: Vec<Fault> = config
+            .finish()
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|fault| Fault::of_key(file, text, &fault.key, fault.why))
+            .collect();
+        faults.extend(stranger(file, text, &host));
+        if faults.is_empty() {
+            Ok(host)
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+// The reader wants to know the node before it reads, so these two are looked up beforehand.
+fn names(text: &str) -> (Option<String>, Vec<String>) {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let name = table
+        .get("node")
+        .and_then(|node| node.get("name"))
+        .and_then(|name| name.as_str())
+        .map(str::to_owned);
+    let nodes = table
+        .get("nodes")
+        .and_then(|nodes| nodes.as_table())
+        .map(|nodes| nodes.keys().cloned().collect())
+        .unwrap_or_default();
+    (name, nodes)
+}
+
+fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
+    for key in HOST_KEYS {
+        if root.has(key) {
+            root.fault(key, "belongs into a file of plugins/");
+        }
+    }
+    if let Some(section) = root.section("node") {
+        let name = section.text("name");
+        if name.is_some_and(|name| !is_name(&name)) {
+            section.fault("name", "allowed a name without spaces, at most 64 bytes");
+        }
+    }
+    if let Some(section) = root.section("nodes") {
+        for name in &nodes {
+            if let Some(node) = section.section(name.as_str()) {
+                node.text("public_key");
+            }
+        }
+    }
+    let log_level = root
+        .section("log")
+        .and_then(|log| log.choice("level", &LEVELS));
+    Host {
+        node,
+        nodes,
+        log_level: log_level.unwrap_or(LevelFilter::Info),
+        user: root.text("user").unwrap_or_else(|| "spared".to_owned()),
+        realtime: root.flag("realtime").unwrap_or(true),
+        settle: Duration::from_millis(root.integer("settle_ms", 0..=10_000).unwrap_or(200)),
+    }
+}
+
+// A host that is in no [nodes] is not guessed: two nodes of one name would be a silent disaster.
+fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
+    if host.nodes.is_empty() || host.nodes.contains(&host.node) {
+        return None;
+    }
+    let named = super::locate(text, "node.name");
+    let (node, nodes) = (&host.node, host.nodes.join(", "));
+    let why = format!("this host is \"{node}\"; [nodes] has {nodes}: set node.name");
+    Some(Fault {
+        line: named.or_else(|| super::locate(text, "nodes")),
+        ..Fault::whole(file, why)
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}

@@ -1,0 +1,133 @@
+//! The host's keys of a plugin's file; the rest of it is the plugin's.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use spared_sdk::config::{Config, HOST_KEYS, Section};
+
+use super::file::{self, Trust};
+use super::{Fault, Host};
+
+/// One file of `plugins/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    pub name: String,
+    /// The file, verbatim.
+    pub text: String,
+    pub enabled: bool,
+    pub after: Vec<String>,
+    /// None: every group.
+    pub follow: Option<Vec<String>>,
+    /// 1 << CAP_...; None: what the plugin asks for.
+    pub allow: Option<u64>,
+    pub on_failure: OnFailure,
+    /// What is wrong with the host's keys; such a plugin is not run.
+    pub faults: Vec<Fault>,
+}
+
+/// What a plugin that was given up means for this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    #[default]
+    Degrade,
+    Resign,
+}
+
+impl Plugin {
+    pub(super) fn read(name: &str, path: &Path, host: &Host, trust: Trust) -> Self {
+        match file::read(path, trust) {
+            Ok(text) => Self::parse(name, &text.unwrap_or_default(), host),
+            Err(fault) => Self {
+                faults: vec![fault],
+                ..Self::empty(name, "")
+            },
+        }
+    }
+
+    pub(super) fn parse(name: &str, text: &str, host: &Host) -> Self {
+        let file = format!("{name}.toml");
+        let mut plugin = Self::empty(name, text);
+        if !is_plugin_name(name) {
+            let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
+            plugin.faults.push(Fault::whole(&file, why));
+        }
+        if let Some(fault) = Fault::of_syntax(&file, text) {
+            plugin.faults.push(fault);
+            return plugin;
+        }
+        let config = match Config::parse(text, &host.node, &host.nodes) {
+            Ok(config) => config,
+            Err(error) => {
+                plugin.faults.push(Fault::whole(&file, error.to_string()));
+                return plugin;
+            }
+        };
+        plugin.read_keys(&config.root());
+        let faults = config.finish().err().unwrap_or_default();
+        let ours = faults.into_iter().filter(|fault| is_ours(&fault.key));
+        plugin
+            .faults
+            .extend(ours.map(|fault| Fault::of_key(&file, text, &fault.key, fault.why)));
+        plugin
+    }
+
+    fn empty(name: &str, text: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            enabled: true,
+            after: Vec::new(),
+            follow: None,
+            allow: None,
+            on_failure: OnFailure::Degrade,
+            faults: Vec::new(),
+        }
+    }
+
+    fn read_keys(&mut self, root: &Section<'_>) {
+        self.enabled = root.flag("enabled").unwrap_or(true);
+        self.after = root.texts("after").unwrap_or_default();
+        if self.after.contains(&self.name) {
+            root.fault("after", format!("\"{}\" is this plugin itself", self.name));
+        }
+        self.follow = root.texts("follow");
+        self.allow = root
+            .list::<Capability>("allow", "a capability like \"net_admin\"")
+            .map(|allowed| allowed.iter().fold(0, |set, Capability(bit)| set | bit));
+        self.on_failure = root
+            .choice(
+                "on_failure",
+                &[
+                    ("degrade", OnFailure::Degrade),
+                    ("resign", OnFailure::Resign),
+                ],
+            )
+            .unwrap_or_default();
+    }
+}
+
+fn is_ours(key: &str) -> bool {
+    let top = key.split('.').next().unwrap_or(key);
+    HOST_KEYS.contains(&top)
+}
+
+fn is_plugin_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 32
+        && bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// The bit of one capability; "net_admin" and "CAP_NET_ADMIN" are the same.
+struct Capability(u64);
+
+impl FromStr for Capability {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let upper = text.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        let capability: caps::Capability = format!("CAP_{bare}").parse().map_err(|_| ())?;
+        Ok(Self(capability.bitmask()))
+    }
+}

@@ -1,0 +1,208 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+
+fn host(text: &str) -> Result<Host, Vec<String>> {
+    Host::parse("spared.toml", text, "r1").map_err(|faults| said(&faults))
+}
+
+fn said(faults: &[Fault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+fn plugin(name: &str, text: &str) -> Plugin {
+    let host = Host::parse("spared.toml", "", "r1").unwrap();
+    Plugin::parse(name, text, &host)
+}
+
+/// A folder of its own with files, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("spared-config-{}-{number}", std::process::id()));
+        fs::create_dir_all(path.join("plugins")).unwrap();
+        for (name, text) in files {
+            fs::write(path.join(name), text).unwrap();
+        }
+        Self(path)
+    }
+
+    fn setup(&self) -> Result<Setup, Vec<Fault>> {
+        Setup::read(&self.0.join("spared.toml"), Trust::OwnerOnly)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let host = host("").unwrap();
+    assert_eq!(host.node, "r1");
+    assert_eq!(host.user, "spared");
+    assert!(host.realtime);
+    assert_eq!(host.settle.as_millis(), 200);
+}
+
+#[test]
+fn faults_of_the_host_file_come_all_at_once_with_lines() {
+    let text = "user = 5\n\nrealtme = true\nsettle_ms = 20000\n[log]\nlevel = \"loud\"\n";
+    assert_eq!(
+        host(text).unwrap_err(),
+        [
+            "spared.toml:6: log.level: found \"loud\", allowed \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+            "spared.toml:1: user: found 5, allowed a text",
+            "spared.toml:4: settle_ms: found 20000, allowed 0-10000",
+            "spared.toml:3: realtme: unknown key, allowed: log, node, nodes, realtime, settle_ms, user",
+        ]
+    );
+}
+
+#[test]
+fn a_host_that_is_in_no_nodes_is_not_guessed() {
+    let text = "# a pair\n\n\n[nodes]\nutm1.public_key = \"a\"\nutm2.public_key = \"b\"\n";
+    assert_eq!(
+        host(text).unwrap_err(),
+        ["spared.toml:4: this host is \"r1\"; [nodes] has utm1, utm2: set node.name"]
+    );
+    let named = format!("node.name = \"utm2\"\n{text}");
+    assert_eq!(host(&named).unwrap().node, "utm2");
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_line() {
+    let faults = host("a = 1\nb = = 2\n").unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("spared.toml:2: "), "{}", faults[0]);
+}
+
+#[test]
+fn keys_of_plugins_are_refused_in_the_host_file() {
+    assert_eq!(
+        host("enabled = true").unwrap_err(),
+        ["spared.toml:1: enabled: belongs into a file of plugins/"]
+    );
+}
+
+#[test]
+fn the_keys_of_the_host_are_read_and_the_others_left_alone() {
+    let plugin = plugin(
+        "dhcp",
+        "after = [\"vrrp\"]\nallow = [\"net_admin\", \"CAP_NET_RAW\"]\non_failure = \"resign\"\n[[server]]\nkind = 4\n",
+    );
+    assert_eq!(plugin.faults, []);
+    assert_eq!(plugin.after, ["vrrp"]);
+    assert_eq!(plugin.allow, Some(1 << 12 | 1 << 13));
+    assert_eq!(plugin.on_failure, OnFailure::Resign);
+    assert!(plugin.enabled);
+}
+
+#[test]
+fn wrong_keys_of_the_host_in_a_plugin_file_are_faults_of_that_plugin() {
+    let plugin = plugin(
+        "dhcp",
+        "\nafter = \"vrrp\"\nallow = [\"fly\"]\nenabled = 1\n",
+    );
+    assert_eq!(
+        said(&plugin.faults),
+        [
+            "dhcp.toml:4: enabled: found 1, allowed true or false",
+            "dhcp.toml:2: after: found \"vrrp\", allowed an array: texts",
+            "dhcp.toml:3: allow.0: found \"fly\", allowed a capability like \"net_admin\"",
+        ]
+    );
+}
+
+#[test]
+fn plugins_that_wait_for_each_other_are_refused() {
+    let mut plugins = [
+        plugin("a", "after = [\"b\"]"),
+        plugin("b", "after = [\"c\"]"),
+        plugin("c", "\nafter = [\"a\"]"),
+        plugin("d", "after = [\"a\"]"),
+    ];
+    order::refuse_cycles(&mut plugins);
+    assert_eq!(
+        said(&plugins[2].faults),
+        ["c.toml:2: after: waits for itself: c after a after b after c"]
+    );
+    assert_eq!(plugins[3].faults, []);
+}
+
+#[test]
+fn order_puts_each_plugin_after_what_it_says() {
+    let (service, dhcp) = (["dhcp".to_owned()], ["conntrack".to_owned()]);
+    let ordered = by_order(&[("service", &service), ("dhcp", &dhcp), ("conntrack", &[])]);
+    assert_eq!(ordered, ["conntrack", "dhcp", "service"]);
+}
+
+#[test]
+fn a_key_is_located_at_its_line_and_a_missing_one_at_its_table() {
+    let text =
+        "[[group]]\nname = \"a\"\n\n[[group.router]]\nvrid = 1\n[[group.router]]\nvrid = 300\n";
+    assert_eq!(locate(text, "group.0.router.1.vrid"), Some(7));
+    assert_eq!(locate(text, "group.0.router.1.interface"), Some(6));
+    assert_eq!(locate(text, "group.0.name"), Some(2));
+    assert_eq!(locate(text, "nothing"), None);
+    assert_eq!(locate(text, ""), None);
+    assert_eq!(locate("a = [\n1,\n2]", "a.1"), Some(3));
+}
+
+#[test]
+fn the_presence_of_a_file_enables_a_plugin() {
+    let folder = Folder::with(&[
+        ("plugins/vrrp.toml", "x = 1"),
+        ("plugins/dhcp.toml", "enabled = false"),
+        ("plugins/README", "not a plugin"),
+    ]);
+    let setup = folder.setup().unwrap();
+    let seen: Vec<_> = setup
+        .plugins
+        .iter()
+        .map(|p| (p.name.as_str(), p.enabled))
+        .collect();
+    assert_eq!(seen, [("dhcp", false), ("vrrp", true)]);
+}
+
+#[test]
+fn the_digest_changes_with_any_file() {
+    let folder = Folder::with(&[("plugins/vrrp.toml", "x = 1")]);
+    let before = folder.setup().unwrap().digest;
+    assert_eq!(before.len(), 8);
+    assert_eq!(before, folder.setup().unwrap().digest);
+    fs::write(folder.0.join("plugins/vrrp.toml"), "x = 2").unwrap();
+    assert_ne!(before, folder.setup().unwrap().digest);
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    let folder = Folder::with(&[("spared.toml", ""), ("plugins/vrrp.toml", "")]);
+    let writable = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(folder.0.join("plugins/vrrp.toml"), writable.clone()).unwrap();
+    assert_eq!(
+        said(&folder.setup().unwrap().plugin_faults()),
+        ["vrrp.toml: may be written by others (mode 0666): chmod go-w"]
+    );
+    fs::set_permissions(folder.0.join("spared.toml"), writable).unwrap();
+    assert_eq!(
+        said(&folder.setup().unwrap_err()),
+        ["spared.toml: may be written by others (mode 0666): chmod go-w"]
+    );
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let folder = Folder::with(&[]);
+    let setup = folder.setup().unwrap();
+    assert!(setup.plugins.is_empty());
+}
