@@ -1,3 +1,173 @@
-//! Ask and command spared.
+//! Ask and command spared over its control socket.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use spared_control::{Answer, AskError, ErrorCode, GroupStatus, Request, Status};
+
+use crate::args::{Args, Command, Probe};
+use crate::verdict::Verdict;
+
+mod args;
+mod check;
+mod left_over;
+mod output;
+mod render;
+mod verdict;
+
+// Exit codes beside those of the verdict.
+const EXIT_FAILED: u8 = 1;
+const EXIT_DOWN: u8 = 4;
+const EXIT_USAGE: u8 = 64;
+const EXIT_PERMISSION: u8 = 77;
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("sparectl: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    ExitCode::from(run(&args))
+}
+
+fn run(args: &Args) -> u8 {
+    match &args.command {
+        Command::Help => output::text(args::HELP),
+        Command::Version => output::text(&format!("sparectl {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Check { argv } => return check::run(argv),
+        Command::Probe(probe) => return self::probe(args, probe),
+        command => {
+            return match ask(&args.runtime_dir, command) {
+                Ok(answer) => show(args, &answer),
+                Err(error) => down(args, &error),
+            };
+        }
+    }
+    0
+}
+
+fn ask(runtime_dir: &Path, command: &Command) -> Result<Answer, AskError> {
+    let request = match command {
+        Command::Why { group } => Request::Why {
+            group: group.clone(),
+        },
+        Command::Events { limit } => Request::Events { limit: *limit },
+        Command::Plugins => Request::Plugins,
+        Command::Reload => Request::Reload,
+        Command::Force { to, group } => Request::Force {
+            to: *to,
+            group: group.clone(),
+        },
+        Command::Plugin { name, argv } => Request::Plugin {
+            name: name.clone(),
+            argv: argv.clone(),
+        },
+        _ => Request::Status,
+    };
+    spared_control::ask(runtime_dir, &request, patience(&request))
+}
+
+// A reload starts workers to validate the files, and waits for those that must be restarted.
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Reload => Duration::from_secs(60),
+        Request::Plugin { .. } | Request::Force { .. } => Duration::from_secs(15),
+        _ => Duration::from_secs(5),
+    }
+}
+
+fn show(args: &Args, answer: &Answer) -> u8 {
+    if args.json {
+        output::json(answer);
+        return exit_code(answer);
+    }
+    let text = match answer {
+        Answer::Status(status) => render::status(status, &Verdict::of(status), args.verbose),
+        Answer::Why { groups } => render::why(groups),
+        Answer::Events { events } => render::events(events),
+        Answer::Plugins { plugins } => render::plugins(plugins),
+        Answer::Rows { rows } => render::rows(rows),
+        Answer::Done { lines } => match &args.command {
+            Command::Force { to, group } => render::forced(lines, *to, group.as_deref()),
+            _ => render::sentences(lines),
+        },
+        Answer::Error { lines, .. } => {
+            output::errors(lines);
+            return exit_code(answer);
+        }
+    };
+    output::text(&text);
+    exit_code(answer)
+}
+
+fn exit_code(answer: &Answer) -> u8 {
+    match answer {
+        Answer::Status(status) => Verdict::of(status).level().exit_code(),
+        Answer::Error { code, .. } => match code {
+            ErrorCode::Usage => EXIT_USAGE,
+            ErrorCode::Permission => EXIT_PERMISSION,
+            ErrorCode::Config => EXIT_CONFIG,
+            ErrorCode::Refused | ErrorCode::Failed => EXIT_FAILED,
+        },
+        _ => 0,
+    }
+}
+
+// No answer: for `status` what is left in the kernel matters most.
+fn down(args: &Args, error: &AskError) -> u8 {
+    let status = matches!(args.command, Command::Status);
+    let gone = matches!(error, AskError::NotRunning { .. } | AskError::Silent { .. });
+    let left = if status && gone {
+        left_over::addresses()
+    } else {
+        Vec::new()
+    };
+    if args.json {
+        output::json_down(error, &left);
+    } else {
+        output::errors(&[error.to_string()]);
+        if status && gone {
+            output::text(&left_over::sentence(&left));
+        }
+    }
+    match error {
+        AskError::Permission { .. } => EXIT_PERMISSION,
+        _ => EXIT_DOWN,
+    }
+}
+
+fn probe(args: &Args, probe: &Probe) -> u8 {
+    let (word, code) = match ask(&args.runtime_dir, &args.command) {
+        Ok(Answer::Status(status)) => probed(probe, &status),
+        Ok(_) => ("failed", EXIT_FAILED),
+        Err(AskError::Permission { .. }) => ("no-permission", EXIT_PERMISSION),
+        Err(_) => ("down", EXIT_DOWN),
+    };
+    output::text(&format!("{word}\n"));
+    code
+}
+
+fn probed(probe: &Probe, status: &Status) -> (&'static str, u8) {
+    match probe {
+        Probe::Live => ("live", 0),
+        Probe::Ready => {
+            let level = Verdict::of(status).level();
+            (level.probe_word(), level.exit_code())
+        }
+        Probe::Active { group } => {
+            let asked = |it: &&GroupStatus| group.as_ref().is_none_or(|name| *name == it.name);
+            let groups: Vec<&GroupStatus> = status.groups.iter().filter(asked).collect();
+            match groups.as_slice() {
+                [] => ("unknown", EXIT_USAGE),
+                groups if groups.iter().all(|it| it.role == "active") => ("active", 0),
+                _ => ("inactive", EXIT_FAILED),
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Writing to the terminal; a reader that went away (`| head`) is no error.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+use spared_control::{Answer, AskError};
+
+use crate::left_over::LeftOver;
+use crate::verdict::Verdict;
+
+pub fn text(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+pub fn errors(lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(io::stderr(), "sparectl: {line}");
+    }
+}
+
+/// The answer as it came; a status also with what it amounts to.
+pub fn json(answer: &Answer) {
+    let mut value = serde_json::to_value(answer).unwrap_or_default();
+    if let Answer::Status(status) = answer {
+        let verdict = Verdict::of(status);
+        value["verdict"] = verdict.level().probe_word().into();
+        value["sentences"] = verdict
+            .headlines
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        value["notes"] = verdict.notes.into();
+    }
+    line(&value);
+}
+
+pub fn json_down(error: &AskError, left: &[LeftOver]) {
+    let left: Vec<Value> = left
+        .iter()
+        .map(|it| json!({ "address": it.address, "interface": it.interface }))
+        .collect();
+    let lines = [error.to_string()];
+    line(&json!({ "answer": "down", "verdict": "down", "lines": lines, "addresses": left }));
+}
+
+fn line(value: &Value) {
+    text(&format!("{value}\n"));
+}

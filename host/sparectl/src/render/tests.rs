@@ -1,0 +1,82 @@
+//! Recorded answers and what they must look like: `tests/cases/NAME.json` and `NAME.txt`, with
+//! `NAME.verbose.txt` where `-v` adds something worth reading. `BLESS=1` writes the texts anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use spared_control::{Answer, Force};
+
+use crate::verdict::Verdict;
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the cases are beside the crate")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn rendered(answer: &Answer, verbose: bool) -> String {
+    match answer {
+        Answer::Status(status) => {
+            let verdict = Verdict::of(status);
+            let code = verdict.level().exit_code();
+            format!("{}exit {code}\n", super::status(status, &verdict, verbose))
+        }
+        Answer::Why { groups } => super::why(groups),
+        Answer::Events { events } => super::events(events),
+        Answer::Plugins { plugins } => super::plugins(plugins),
+        Answer::Rows { rows } => super::rows(rows),
+        Answer::Done { lines } => super::forced(lines, Force::Active, Some("office")),
+        Answer::Error { lines, .. } => super::sentences(lines),
+    }
+}
+
+fn compare(path: &Path, text: &str, differing: &mut Vec<String>) {
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(path, text).expect("the cases are writable");
+    }
+    let wanted = fs::read_to_string(path).unwrap_or_default();
+    if wanted != text {
+        differing.push(format!(
+            "{}\nwanted:\n{wanted}\nfound:\n{text}",
+            path.display()
+        ));
+    }
+}
+
+#[test]
+fn recorded_answers_look_as_recorded() {
+    let mut differing = Vec::new();
+    for case in cases() {
+        let json = fs::read_to_string(&case).expect("a readable case");
+        let answer: Answer = serde_json::from_str(&json)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+        compare(
+            &case.with_extension("txt"),
+            &rendered(&answer, false),
+            &mut differing,
+        );
+        let verbose = case.with_extension("verbose.txt");
+        if verbose.exists() {
+            compare(&verbose, &rendered(&answer, true), &mut differing);
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn a_time_that_is_no_time_is_shown_as_it_is() {
+    assert_eq!(
+        super::clock("2026-11-14T08:12:03.250+01:00"),
+        "2026-11-14 08:12:03"
+    );
+    assert_eq!(super::clock("never"), "never");
+    assert_eq!(super::clock("2026-11-14T08:12:0é"), "2026-11-14 08:12:0é");
+}

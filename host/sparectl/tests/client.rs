@@ -1,0 +1,248 @@
+//! The real `sparectl` against a socket that answers wrongly, late, or not at all.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+/// A runtime directory of its own, removed at the end.
+struct RuntimeDir(PathBuf);
+
+impl RuntimeDir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sparectl-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
+    fn listen(&self) -> UnixListener {
+        UnixListener::bind(self.0.join("control.sock")).expect("a fresh directory")
+    }
+
+    /// Answers one request with one line, and hands back the request.
+    fn answer(&self, line: &'static str) -> thread::JoinHandle<String> {
+        let listener = self.listen();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("sparectl connects");
+            let mut request = String::new();
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            reader.read_line(&mut request).expect("a request");
+            writeln!(stream, "{line}").expect("sparectl reads");
+            request
+        })
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn sparectl(dir: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sparectl"))
+        .arg("--runtime-dir")
+        .arg(dir)
+        .args(words)
+        .output()
+        .expect("sparectl starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn without_a_socket_spared_is_not_running() {
+    let dir = RuntimeDir::new("absent");
+    let output = sparectl(&dir.0, &["status"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        stderr(&output).contains("spared is not running"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stdout(&output).contains("address"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_socket_that_a_killed_daemon_left_is_not_running_either() {
+    let dir = RuntimeDir::new("stale");
+    drop(dir.listen());
+    let output = sparectl(&dir.0, &["probe"]);
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(4), "down\n")
+    );
+}
+
+#[test]
+fn a_stopped_daemon_is_given_up_after_a_while() {
+    let dir = RuntimeDir::new("silent");
+    let _listener = dir.listen();
+    let output = sparectl(&dir.0, &["status"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        stderr(&output).contains("stopped or hung"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn who_may_not_open_the_socket_learns_which_group_to_join() {
+    if !rootless_is_possible() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let dir = RuntimeDir::new("forbidden");
+    let _listener = dir.listen();
+    fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o750)).expect("our own directory");
+
+    // the build folder may be closed to others, so the program goes into an open one
+    let open = RuntimeDir::new("program");
+    let program = open.0.join("sparectl");
+    fs::copy(env!("CARGO_BIN_EXE_sparectl"), &program).expect("a copy");
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .arg("--runtime-dir")
+        .arg(&dir.0)
+        .arg("status")
+        .output()
+        .expect("setpriv is of util-linux");
+    assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("usermod -aG spared"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+fn rootless_is_possible() -> bool {
+    let id = Command::new("id")
+        .arg("-u")
+        .output()
+        .expect("id is of coreutils");
+    id.stdout.trim_ascii() == b"0"
+}
+
+#[test]
+fn an_answer_of_another_version_is_not_taken_for_one() {
+    for (number, line) in ["{\"answer\":\"poem\"}", "no json", ""]
+        .into_iter()
+        .enumerate()
+    {
+        let dir = RuntimeDir::new(&format!("garbled{number}"));
+        let served = dir.answer(line);
+        let output = sparectl(&dir.0, &["plugins"]);
+        served.join().expect("served");
+        assert_eq!(output.status.code(), Some(4), "{line}");
+        assert!(
+            stderr(&output).contains("not understood"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn each_refusal_has_its_exit_code_and_its_sentence() {
+    for (code, exit) in [
+        ("usage", 64),
+        ("permission", 77),
+        ("config", 78),
+        ("refused", 1),
+        ("failed", 1),
+    ] {
+        let dir = RuntimeDir::new(code);
+        let line: String =
+            format!("{{\"answer\":\"error\",\"code\":\"{code}\",\"lines\":[\"because\"]}}");
+        let served = dir.answer(line.leak());
+        let output = sparectl(&dir.0, &["reload"]);
+        assert_eq!(served.join().expect("served"), "{\"verb\":\"reload\"}\n");
+        assert_eq!(output.status.code(), Some(exit), "{code}");
+        assert_eq!(stderr(&output), "sparectl: because\n");
+    }
+}
+
+#[test]
+fn force_names_the_group_and_tells_how_to_undo_it() {
+    let dir = RuntimeDir::new("force");
+    let served = dir.answer(r#"{"answer":"done","lines":["office: r1 is active, forced."]}"#);
+    let output = sparectl(&dir.0, &["force", "active", "office"]);
+    assert_eq!(
+        served.join().expect("served"),
+        "{\"verb\":\"force\",\"group\":\"office\",\"to\":\"active\"}\n"
+    );
+    assert_eq!(
+        stdout(&output),
+        "office: r1 is active, forced.\nUndo: sparectl force reset office\n"
+    );
+}
+
+#[test]
+fn probe_says_one_word() {
+    const ACTIVE: &str = include_str!("cases/status-active.json");
+    const BACKUP: &str = include_str!("cases/status-backup.json");
+    for (name, case, words, word, exit) in [
+        ("p1", ACTIVE, &["probe"][..], "ok\n", 0),
+        ("p2", ACTIVE, &["probe", "--live"], "live\n", 0),
+        (
+            "p3",
+            ACTIVE,
+            &["probe", "--active", "office"],
+            "active\n",
+            0,
+        ),
+        (
+            "p4",
+            ACTIVE,
+            &["probe", "--active", "attic"],
+            "unknown\n",
+            64,
+        ),
+        ("p5", BACKUP, &["probe", "--active"], "inactive\n", 1),
+        ("p6", BACKUP, &["probe"], "ok\n", 0),
+    ] {
+        let dir = RuntimeDir::new(name);
+        let served = dir.answer(case.replace('\n', "").leak());
+        let output = sparectl(&dir.0, words);
+        served.join().expect("served");
+        assert_eq!(
+            (stdout(&output).as_str(), output.status.code()),
+            (word, Some(exit))
+        );
+    }
+}
+
+#[test]
+fn json_is_the_answer_with_its_verdict() {
+    let dir = RuntimeDir::new("json");
+    let served = dir.answer(
+        include_str!("cases/status-backup.json")
+            .replace('\n', "")
+            .leak(),
+    );
+    let output = sparectl(&dir.0, &["status", "--json"]);
+    served.join().expect("served");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+    assert_eq!(value["verdict"], "ok");
+    assert_eq!(value["groups"][0]["role"], "backup");
+}
+
+#[test]
+fn json_of_a_daemon_that_is_down_is_json_too() {
+    let dir = RuntimeDir::new("json-down");
+    let output = sparectl(&dir.0, &["status", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+    assert_eq!(value["verdict"], "down");
+    assert!(value["addresses"].is_array());
+}
