@@ -1,1 +1,33 @@
-//! The plugin ABI: a mirror of plugin.h.
+//! The plugin ABI in Rust: a field-for-field mirror of `include/spared/plugin.h`.
+//!
+//! The header is the contract and carries the prose; every item here names its counterpart there.
+//! `layout.txt` lists each field with its offset and size, and the tests hold header and mirror to
+//! it. Plugin authors who write Rust use `spared-sdk`, which makes all of this safe.
+
+#![deny(missing_docs)]
+
+mod check;
+mod group;
+mod host;
+mod interface;
+mod peer;
+mod plugin;
+mod text;
+
+pub use check::*;
+pub use group::*;
+pub use host::*;
+pub use interface::*;
+pub use peer::*;
+pub use plugin::*;
+pub use text::*;
+
+/// `spared_status`: 0, [`PENDING`], [`RESTART`], or a negative errno.
+pub type Status = i32;
+
+/// `SPARED_MINOR`: the minor version that this mirror describes.
+pub const MINOR: u32 = 0;
+/// `SPARED_PENDING`: `done` will follow.
+pub const PENDING: Status = 1;
+/// `SPARED_RESTART`: from `configure` only, "valid, but I must be restarted for it".
+pub const RESTART: Status = 2;

@@ -43,6 +43,8 @@
  *  - Unknown roles, flags and states must be tolerated.
  *  - A callback that runs longer than 50 ms delays the plugin's own timers; the
  *    host pings every second and kills a worker that is silent for 3 s.
+ *  - -ENOTRECOVERABLE from any callback says that the instance is broken: it is never
+ *    called again, not even destroyed, and its worker is restarted.
  *  - fork and process-wide signal dispositions are forbidden.
  */
 #ifndef SPARED_PLUGIN_H

@@ -1,3 +1,89 @@
 //! Write a spared plugin in safe Rust.
+//!
+//! A plugin is a `cdylib` with one type that implements [`Plugin`], and [`export!`]:
+//!
+//! ```
+//! use spared_sdk::{Error, Host, Plugin, RoleEvent, Roles, Progress, Token, config::Config};
+//!
+//! struct Counter {
+//!     changes: u64,
+//! }
+//!
+//! impl Plugin for Counter {
+//!     type Settings = ();
+//!
+//!     fn create(_host: Host) -> Result<Self, Error> {
+//!         Ok(Self { changes: 0 })
+//!     }
+//! #   fn read(_config: &Config) -> Result<(), Error> { Ok(()) }
+//! }
+//!
+//! impl Roles for Counter {
+//!     fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+//!         self.changes += 1;
+//!         log::info!("{} is now {}: {}", event.group, event.role, event.why);
+//!         Ok(Progress::Done)
+//!     }
+//! }
+//!
+//! spared_sdk::export!(Counter {
+//!     name: "counter",
+//!     summary: "counts role changes",
+//!     parts: [roles],
+//! });
+//! ```
+//!
+//! What a plugin wants to be told beyond [`Plugin`] are *parts*, each a trait named in `parts`:
+//! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`]. What it may ask of the
+//! host are methods of [`Host`], which is cheap to copy.
+//!
+//! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
+//! instance is never called again and its worker is restarted. `log` reaches the host; debug lines
+//! only where `SPARED_LOG=debug` is in the environment, trace lines with `SPARED_LOG=trace`.
+
+#![deny(missing_docs)]
 
 pub mod config;
+
+mod check;
+mod error;
+mod group;
+mod host;
+mod interface;
+mod logger;
+mod part;
+mod peer;
+mod plugin;
+mod shim;
+mod text;
+
+#[doc(hidden)]
+pub mod export;
+
+pub use check::Checks;
+pub use error::Error;
+pub use group::{
+    AddressClaim, Claims, Forced, GroupHandle, Groups, RouteClaim, RouterClaim, Stance,
+};
+pub use host::{Host, Interest, Ready, Waker};
+pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
+pub use peer::{Peer, PeerHandle, SendError};
+pub use plugin::{
+    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer,
+};
+/// The plain C mirror, for what this crate does not cover.
+pub use spared_abi as abi;
+
+/// Whether a sized struct of the host reaches as far as a field: guards fields of later minors.
+///
+/// The pointer must lead to a struct of the ABI whose first field is `size`.
+#[macro_export]
+macro_rules! has {
+    ($value:expr, $type:ty, $field:ident) => {
+        $crate::export::reaches(
+            $value.size,
+            ::core::mem::offset_of!($type, $field),
+            $crate::export::size_of_field(|value: &$type| &value.$field),
+        )
+    };
+}

@@ -1,0 +1,131 @@
+//! What goes wrong in a plugin, grouped by whose fault it is.
+
+use std::fmt;
+use std::io;
+
+use spared_abi as abi;
+
+use crate::config::Fault;
+
+pub(crate) const EPERM: i32 = 1;
+pub(crate) const EIO: i32 = 5;
+pub(crate) const EAGAIN: i32 = 11;
+pub(crate) const EINVAL: i32 = 22;
+pub(crate) const ENOSYS: i32 = 38;
+pub(crate) const EPROTO: i32 = 71;
+pub(crate) const EMSGSIZE: i32 = 90;
+pub(crate) const ENOTCONN: i32 = 107;
+pub(crate) const ENOTRECOVERABLE: i32 = 131;
+
+/// Why a callback fails. The text reaches the administrator.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration: its faults, or an empty list where the reader has them.
+    Config(Vec<Fault>),
+    /// The twin, or another router, said something wrong.
+    Peer(String),
+    /// The system refused something: what was tried, and its answer.
+    Kernel {
+        /// "open a socket on lan2".
+        tried: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The host refused something: what was tried, and its errno.
+    Host {
+        /// "set a timer".
+        tried: String,
+        /// Positive errno.
+        errno: i32,
+    },
+    /// The plugin itself.
+    Plugin(String),
+    /// The words of a query: the usage, in a line or more.
+    Usage(String),
+}
+
+impl Error {
+    /// For `map_err`: `socket(...).map_err(Error::kernel("open a socket"))`.
+    pub fn kernel<E: Into<io::Error>>(tried: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let tried = tried.into();
+        |source| Self::Kernel {
+            tried,
+            source: source.into(),
+        }
+    }
+
+    /// One fault of the configuration.
+    pub fn config(key: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Config(vec![Fault {
+            key: key.into(),
+            why: why.into(),
+        }])
+    }
+
+    pub(crate) fn status(&self) -> abi::Status {
+        -match self {
+            Self::Config(_) | Self::Usage(_) => EINVAL,
+            Self::Peer(_) => EPROTO,
+            Self::Kernel { source, .. } => source.raw_os_error().filter(|e| *e > 0).unwrap_or(EIO),
+            Self::Host { errno, .. } => *errno,
+            Self::Plugin(_) => EPERM,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(faults) => {
+                let mut between = "";
+                for fault in faults {
+                    write!(f, "{between}{}: {}", fault.key, fault.why)?;
+                    between = "; ";
+                }
+                Ok(())
+            }
+            Self::Peer(why) | Self::Plugin(why) | Self::Usage(why) => f.write_str(why),
+            Self::Kernel { tried, source } => write!(f, "cannot {tried}: {source}"),
+            Self::Host { tried, errno } => {
+                write!(
+                    f,
+                    "cannot {tried}: {}",
+                    io::Error::from_raw_os_error(*errno)
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kernel { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Config(vec![fault])
+    }
+}
+
+impl From<Vec<Fault>> for Error {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Config(faults)
+    }
+}
+
+/// A host function's status as a result.
+pub(crate) fn check(tried: &str, status: abi::Status) -> Result<(), Error> {
+    if status >= 0 {
+        return Ok(());
+    }
+    Err(Error::Host {
+        tried: tried.to_owned(),
+        errno: -status,
+    })
+}

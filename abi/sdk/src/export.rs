@@ -1,0 +1,225 @@
+//! `export!` and what it expands to: the constant that makes a library a plugin.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use spared_abi as abi;
+
+use crate::Plugin;
+use crate::group::size;
+use crate::shim;
+
+/// Makes a type the plugin of this library: emits the constant `spared_plugin_v1`.
+///
+/// ```ignore
+/// spared_sdk::export!(Vrrp {
+///     name: "vrrp",                  // the file is vrrp.so
+///     summary: "decides who is active",
+///     vendor: "spared",              // optional; the crate's authors
+///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
+///     flags: REALTIME,               // optional
+///     wire: (1, 2),                  // optional; versions of its messages to its twin
+///     parts: [query, interfaces, groups],   // of roles, transfer, query, interfaces, groups, peer
+/// });
+/// ```
+///
+/// The version is the crate's.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty {
+        name: $name:literal,
+        summary: $summary:literal
+        $(, vendor: $vendor:literal)?
+        $(, capabilities: [$($capability:expr),* $(,)?])?
+        $(, flags: $flag:ident)?
+        $(, wire: ($wire_min:expr, $wire_max:expr))?
+        $(, parts: [$($part:ident),* $(,)?])?
+        $(,)?
+    }) => {
+        #[cfg(panic = "abort")]
+        compile_error!("a spared plugin needs panic = \"unwind\": a panic must end one callback, not the worker in the middle of it");
+
+        #[doc(hidden)]
+        unsafe extern "C" fn __spared_extension(
+            id: *const ::core::ffi::c_char,
+        ) -> *const ::core::ffi::c_void {
+            $($(
+                // SAFETY: the host passes a C string.
+                let half = unsafe { $crate::export::part::$part::half::<$plugin>(id) };
+                if !half.is_null() {
+                    return half;
+                }
+            )*)?
+            let _ = id;
+            ::core::ptr::null()
+        }
+
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static spared_plugin_v1: $crate::abi::Exported = $crate::abi::Exported({
+            let plugin = $crate::export::descriptor::<$plugin>(
+                $crate::export::text(concat!($name, "\0")),
+                $crate::export::text(concat!(env!("CARGO_PKG_VERSION"), "\0")),
+                $crate::export::text(concat!($summary, "\0")),
+                __spared_extension,
+            );
+            let plugin = $crate::export::vendor(
+                plugin,
+                $crate::export::text(concat!(env!("CARGO_PKG_AUTHORS"), "\0")),
+            );
+            $(let plugin = $crate::export::vendor(
+                plugin,
+                $crate::export::text(concat!($vendor, "\0")),
+            );)?
+            $($(let plugin = $crate::export::capability(plugin, $capability as u64);)*)?
+            $(let plugin = $crate::export::flag(plugin, $crate::export::$flag);)?
+            $(let plugin = $crate::export::wire(plugin, $wire_min, $wire_max);)?
+            $($(let plugin = $crate::export::part::$part::add::<$plugin>(plugin);)*)?
+            plugin
+        });
+    };
+}
+
+/// `flags: REALTIME`.
+pub const REALTIME: u32 = abi::PLUGIN_REALTIME;
+
+/// The descriptor of a plugin without parts.
+pub const fn descriptor<T: Plugin>(
+    name: *const c_char,
+    version: *const c_char,
+    summary: *const c_char,
+    extension: unsafe extern "C" fn(*const c_char) -> *const c_void,
+) -> abi::Plugin {
+    abi::Plugin {
+        size: size::<abi::Plugin>(),
+        minor: abi::MINOR,
+        needs_minor: 0,
+        flags: 0,
+        wire_min: 0,
+        wire_max: 0,
+        capabilities: 0,
+        name,
+        version,
+        vendor: name,
+        summary,
+        create: Some(shim::create::<T>),
+        destroy: Some(shim::destroy::<T>),
+        configure: Some(shim::configure::<T>),
+        start: Some(shim::start::<T>),
+        stop: Some(shim::stop::<T>),
+        drain: None,
+        settle: None,
+        role: None,
+        fd: Some(shim::fd::<T>),
+        timer: Some(shim::timer::<T>),
+        woken: Some(shim::woken::<T>),
+        query: None,
+        extension: Some(extension),
+    }
+}
+
+/// A literal with its NUL as a C string; a NUL within fails the build.
+pub const fn text(text: &'static str) -> *const c_char {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text.as_ptr(),
+        Err(_) => panic!("a text of export! holds a NUL"),
+    }
+}
+
+/// Sets the vendor.
+pub const fn vendor(mut plugin: abi::Plugin, vendor: *const c_char) -> abi::Plugin {
+    plugin.vendor = vendor;
+    plugin
+}
+
+/// Asks for a capability by its number.
+pub const fn capability(mut plugin: abi::Plugin, number: u64) -> abi::Plugin {
+    plugin.capabilities |= 1 << number;
+    plugin
+}
+
+/// Sets a flag.
+pub const fn flag(mut plugin: abi::Plugin, flag: u32) -> abi::Plugin {
+    plugin.flags |= flag;
+    plugin
+}
+
+/// Sets the versions of the messages to the twin.
+pub const fn wire(mut plugin: abi::Plugin, min: u32, max: u32) -> abi::Plugin {
+    plugin.wire_min = min;
+    plugin.wire_max = max;
+    plugin
+}
+
+/// Behind [`has!`](crate::has).
+pub const fn reaches(size: u32, offset: usize, field: usize) -> bool {
+    size as usize >= offset + field
+}
+
+/// Behind [`has!`](crate::has).
+pub const fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+/// One module per part: `add` puts it into the descriptor, `half` answers for its extension.
+pub mod part {
+    macro_rules! callbacks {
+        ($part:ident, $trait:ident, $($callback:ident),+) => {
+            #[doc = concat!("The part `", stringify!($part), "`.")]
+            pub mod $part {
+                use std::ffi::{c_char, c_void};
+
+                /// Puts it into the descriptor.
+                pub const fn add<T: crate::$trait>(
+                    mut plugin: spared_abi::Plugin,
+                ) -> spared_abi::Plugin {
+                    $(plugin.$callback = Some(crate::part::$callback::<T>);)+
+                    plugin
+                }
+
+                /// It has no extension.
+                ///
+                /// # Safety
+                /// None needed; its siblings read `id`.
+                pub const unsafe fn half<T>(_id: *const c_char) -> *const c_void {
+                    std::ptr::null()
+                }
+            }
+        };
+    }
+
+    macro_rules! extension {
+        ($part:ident, $trait:ident, $id:ident) => {
+            #[doc = concat!("The part `", stringify!($part), "`.")]
+            pub mod $part {
+                use std::ffi::{CStr, c_char, c_void};
+
+                /// It has no callback in the descriptor.
+                pub const fn add<T: crate::$trait>(
+                    plugin: spared_abi::Plugin,
+                ) -> spared_abi::Plugin {
+                    plugin
+                }
+
+                /// Its half of the extension, or NULL where `id` is another.
+                ///
+                /// # Safety
+                /// `id` is NULL or a C string.
+                pub unsafe fn half<T: crate::$trait>(id: *const c_char) -> *const c_void {
+                    // SAFETY: the caller's promise.
+                    if !id.is_null() && unsafe { CStr::from_ptr(id) } == spared_abi::$id {
+                        return (&raw const *const { &crate::part::Half::<T>::$id }).cast();
+                    }
+                    std::ptr::null()
+                }
+            }
+        };
+    }
+
+    callbacks!(roles, Roles, role);
+    callbacks!(transfer, Transfer, drain, settle);
+    callbacks!(query, Query, query);
+    extension!(interfaces, Interfaces, INTERFACE);
+    extension!(groups, Groups, GROUP);
+    extension!(peer, Peer, PEER);
+}

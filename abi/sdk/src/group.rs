@@ -1,0 +1,282 @@
+//! `spared.group/1`: for the plugin that decides who is active.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spared_abi as abi;
+
+use crate::error::check;
+use crate::host::{Host, c_text};
+use crate::interface::call_ctx;
+use crate::{Error, Plugin, Role};
+
+/// The part `groups`: the plugin decides roles.
+pub trait Groups: Plugin {
+    /// What the host wants of a group; the newest is the whole truth.
+    fn stance(&mut self, stance: &Stance<'_>);
+}
+
+/// What the host wants of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stance<'a> {
+    /// The configured name.
+    pub group: &'a str,
+    /// 0-100: how fit this node is.
+    pub quality: u8,
+    /// 0-100: how fit the other is, where that is known.
+    pub peer_quality: Option<u8>,
+    /// May become active.
+    pub eligible: bool,
+    /// The administrator's word.
+    pub forced: Forced,
+    /// In maintenance.
+    pub maintenance: bool,
+    /// Must give up being active now; `why` says the reason.
+    pub resign: bool,
+    /// The reason.
+    pub why: &'a str,
+}
+
+/// What `sparectl force` said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forced {
+    /// Nothing, or something that this SDK does not know.
+    #[default]
+    No,
+    /// Be active.
+    Active,
+    /// Be backup.
+    Backup,
+}
+
+impl<'a> Stance<'a> {
+    pub(crate) fn from_raw(raw: &abi::Stance, group: &'a str, why: &'a str) -> Self {
+        let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
+        let flag = |flag: u32| raw.flags & flag != 0;
+        Self {
+            group,
+            quality: quality(raw.quality),
+            peer_quality: flag(abi::STANCE_PEER).then(|| quality(raw.peer_quality)),
+            eligible: flag(abi::STANCE_ELIGIBLE),
+            forced: match raw.forced {
+                abi::FORCED_ACTIVE => Forced::Active,
+                abi::FORCED_BACKUP => Forced::Backup,
+                _ => Forced::No,
+            },
+            maintenance: flag(abi::STANCE_MAINTENANCE),
+            resign: flag(abi::STANCE_RESIGN),
+            why,
+        }
+    }
+}
+
+/// All that a group claims. It comes alive while the group is active.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Virtual routers, whose adverts the fence lets through.
+    pub routers: Vec<RouterClaim>,
+    /// Virtual addresses.
+    pub addresses: Vec<AddressClaim>,
+    /// Virtual routes.
+    pub routes: Vec<RouteClaim>,
+    /// Announce again that often; zero: not. Whole seconds.
+    pub refresh: Duration,
+    /// How long one advert keeps the fence open.
+    pub lease: Duration,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RouterClaim {
+    /// Where it speaks.
+    pub interface: String,
+    /// IPv6 rather than IPv4.
+    pub ipv6: bool,
+    /// 1-255.
+    pub vrid: u8,
+    /// Answer with the virtual MAC of RFC 9568.
+    pub vmac: bool,
+    /// Accept packets to the addresses.
+    pub accept: bool,
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AddressClaim {
+    /// Where it lives.
+    pub interface: String,
+    /// Index into the routers; None: follows the group without VRRP.
+    pub router: Option<u32>,
+    /// The address.
+    pub address: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// What the node itself sends there comes from it.
+    pub source: bool,
+}
+
+/// One virtual route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RouteClaim {
+    /// Where to.
+    pub destination: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// Through whom.
+    pub gateway: Option<IpAddr>,
+    /// Over which interface.
+    pub interface: Option<String>,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+    /// 0: the kernel's default.
+    pub metric: u32,
+    /// 0: main.
+    pub table: u32,
+}
+
+/// Declares groups and says their roles; from [`Host::groups`].
+#[derive(Clone, Copy, Debug)]
+pub struct GroupHandle {
+    pub(crate) host: Host,
+    pub(crate) table: *const abi::Group,
+}
+
+impl GroupHandle {
+    /// Declares a group, or replaces its claims whole. While it is active only the difference is
+    /// applied.
+    ///
+    /// # Errors
+    /// The host's, which has logged why.
+    pub fn claim(&self, group: &str, claims: &Claims) -> Result<(), Error> {
+        let routers: Vec<_> = claims.routers.iter().map(raw_router).collect();
+        let addresses: Vec<_> = claims.addresses.iter().map(raw_address).collect();
+        let routes: Vec<_> = claims.routes.iter().map(raw_route).collect();
+        let raw = abi::Claims {
+            size: size::<abi::Claims>(),
+            flags: 0,
+            routers: routers.as_ptr(),
+            addresses: addresses.as_ptr(),
+            routes: routes.as_ptr(),
+            router_count: count(routers.len())?,
+            address_count: count(addresses.len())?,
+            route_count: count(routes.len())?,
+            refresh_s: u32::try_from(claims.refresh.as_secs()).unwrap_or(u32::MAX),
+            lease_ns: u64::try_from(claims.lease.as_nanos()).unwrap_or(u64::MAX),
+        };
+        self.claim_raw(group, &raw)
+    }
+
+    /// Withdraws a group.
+    ///
+    /// # Errors
+    /// The host's, which has logged why.
+    pub fn withdraw(&self, group: &str) -> Result<(), Error> {
+        self.claim_raw(group, std::ptr::null())
+    }
+
+    /// Says a group's role. Active returns when the fence is open: advertise then. Backup returns
+    /// when it is closed: send priority 0 then. The same role with another `why` only replaces the
+    /// sentence.
+    ///
+    /// # Errors
+    /// The host did not do it, or did not answer within 100 ms: the role is then backup.
+    pub fn publish(&self, group: &str, role: Role, why: &str) -> Result<(), Error> {
+        let c_group = c_text(group)?;
+        // SAFETY: the table is valid as long as the instance; the texts live through the call.
+        let status = unsafe {
+            let why = abi::Str::of(why);
+            call_ctx!(
+                self.table,
+                publish,
+                self.host.ctx(),
+                c_group.as_ptr(),
+                role.to_raw(),
+                why
+            )
+        };
+        check(&format!("publish {role} for group {group}"), status)
+    }
+
+    /// Announces the addresses again: at once, after 1 s and after 5 s.
+    ///
+    /// # Errors
+    /// The host's, which has logged why.
+    pub fn announce(&self, group: &str) -> Result<(), Error> {
+        let c_group = c_text(group)?;
+        // SAFETY: as above.
+        let status = unsafe { call_ctx!(self.table, announce, self.host.ctx(), c_group.as_ptr()) };
+        check(&format!("announce group {group}"), status)
+    }
+
+    fn claim_raw(&self, group: &str, claims: *const abi::Claims) -> Result<(), Error> {
+        let c_group = c_text(group)?;
+        // SAFETY: as above; claims is NULL or lives, with its arrays, through the call.
+        let status =
+            unsafe { call_ctx!(self.table, claim, self.host.ctx(), c_group.as_ptr(), claims) };
+        check(&format!("claim group {group}"), status)
+    }
+}
+
+fn raw_router(claim: &RouterClaim) -> abi::RouterClaim {
+    let flag = |on: bool, flag: u32| if on { flag } else { 0 };
+    abi::RouterClaim {
+        size: size::<abi::RouterClaim>(),
+        flags: flag(claim.vmac, abi::ROUTER_VMAC) | flag(claim.accept, abi::ROUTER_ACCEPT),
+        interface: abi::Str::of(&claim.interface),
+        family: if claim.ipv6 { 6 } else { 4 },
+        vrid: claim.vrid.into(),
+    }
+}
+
+fn raw_address(claim: &AddressClaim) -> abi::AddressClaim {
+    abi::AddressClaim {
+        size: size::<abi::AddressClaim>(),
+        flags: if claim.source { abi::ADDRESS_SOURCE } else { 0 },
+        router: claim.router.unwrap_or(abi::NO_ROUTER),
+        family: family(claim.address),
+        prefix: claim.prefix.into(),
+        reserved: 0,
+        interface: abi::Str::of(&claim.interface),
+        octets: octets(claim.address),
+    }
+}
+
+fn raw_route(claim: &RouteClaim) -> abi::RouteClaim {
+    abi::RouteClaim {
+        size: size::<abi::RouteClaim>(),
+        flags: 0,
+        family: family(claim.destination),
+        prefix: claim.prefix.into(),
+        metric: claim.metric,
+        table: claim.table,
+        interface: claim
+            .interface
+            .as_deref()
+            .map_or(abi::Str::EMPTY, abi::Str::of),
+        destination: octets(claim.destination),
+        gateway: claim.gateway.map_or([0; 16], octets),
+        source: claim.source.map_or([0; 16], octets),
+    }
+}
+
+fn family(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 4 } else { 6 }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn count(length: usize) -> Result<u32, Error> {
+    u32::try_from(length).map_err(|_| Error::Plugin("too many claims".to_owned()))
+}
+
+pub(crate) const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}

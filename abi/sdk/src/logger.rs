@@ -1,0 +1,77 @@
+//! Routes the `log` crate to the host. Each library has its own `log`, so each needs this.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::sync::OnceLock;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use spared_abi as abi;
+
+use crate::host::{Host, Waker};
+
+static LOGGER: Logger = Logger {
+    host: OnceLock::new(),
+};
+
+struct Logger {
+    host: OnceLock<Waker>,
+}
+
+thread_local! {
+    // Kept, so that a line costs no allocation once the buffer has grown.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The first host wins: there is one instance in a process.
+pub(crate) fn install(host: Host) {
+    let _ = LOGGER.host.set(host.waker());
+    if log::set_logger(&LOGGER).is_ok() {
+        log::set_max_level(level_of_environment());
+        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    }
+}
+
+fn level_of_environment() -> LevelFilter {
+    match std::env::var("SPARED_LOG").as_deref() {
+        Ok("debug") => LevelFilter::Debug,
+        Ok("trace") => LevelFilter::Trace,
+        _ => LevelFilter::Info,
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let Some(host) = self.host.get() else {
+            return;
+        };
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = level(record.level());
+        // A Display that logs finds the buffer taken; its line is formatted apart.
+        let _ = LINE.try_with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => {
+                line.clear();
+                let _ = write!(line, "{}", record.args());
+                host.log(level, &line);
+            }
+            Err(_) => host.log(level, &record.args().to_string()),
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+fn level(level: Level) -> u32 {
+    match level {
+        Level::Error => abi::LOG_ERROR,
+        Level::Warn => abi::LOG_WARN,
+        Level::Info => abi::LOG_INFO,
+        Level::Debug => abi::LOG_DEBUG,
+        Level::Trace => abi::LOG_TRACE,
+    }
+}

@@ -1,0 +1,196 @@
+//! The shims of the parts that a plugin may have, and its halves of the extensions.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+
+use spared_abi as abi;
+
+use crate::error::EINVAL;
+use crate::group::size;
+use crate::shim::{enter, progress, status};
+use crate::{
+    Answer, Groups, InterfaceEvent, Interfaces, Peer, Query, Role, RoleEvent, Roles, Stance, Token,
+    Transfer, text,
+};
+
+pub(crate) unsafe extern "C" fn role<T: Roles>(
+    instance: *mut c_void,
+    token: u64,
+    event: *const abi::RoleEvent,
+) -> abi::Status {
+    // SAFETY: the contract of role: the event is lent for the call.
+    let Some(raw) = (unsafe { event.as_ref() }) else {
+        return -EINVAL;
+    };
+    // SAFETY: as above, for its texts.
+    let (group, why) = unsafe { (text::read(raw.group), text::read(raw.why)) };
+    let event = RoleEvent {
+        group: &group,
+        role: Role::from_raw(raw.role),
+        why: &why,
+        deadline_ns: raw.deadline_ns,
+    };
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            progress(it.host, it.plugin.role(&event, Token(token)))
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn drain<T: Transfer>(
+    instance: *mut c_void,
+    token: u64,
+    deadline_ns: u64,
+) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            progress(it.host, it.plugin.drain(Token(token), deadline_ns))
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn settle<T: Transfer>(
+    instance: *mut c_void,
+    token: u64,
+    deadline_ns: u64,
+) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            progress(it.host, it.plugin.settle(Token(token), deadline_ns))
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn query<T: Query>(
+    instance: *mut c_void,
+    token: u64,
+    argv: *const abi::Str,
+    argc: u32,
+) -> abi::Status {
+    // SAFETY: the contract of query: argc texts are lent for the call.
+    let words: Vec<_> = unsafe {
+        let words = text::slice(argv, argc as usize);
+        words.iter().map(|word| text::read(*word)).collect()
+    };
+    let argv: Vec<&str> = words.iter().map(|word| &**word).collect();
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            let mut answer = Answer {
+                host: it.host,
+                token,
+            };
+            status(it.host, it.plugin.query(&argv, &mut answer))
+        })
+    }
+}
+
+unsafe extern "C" fn changed<T: Interfaces>(
+    instance: *mut c_void,
+    event: *const abi::InterfaceEvent,
+) -> abi::Status {
+    // SAFETY: the contract of changed: the event and its arrays are lent for the call.
+    unsafe {
+        let Some(raw) = event.as_ref() else {
+            return -EINVAL;
+        };
+        enter::<T>(instance, |it| {
+            it.plugin.changed(&InterfaceEvent::from_raw(raw));
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn stance<T: Groups>(
+    instance: *mut c_void,
+    stance: *const abi::Stance,
+) -> abi::Status {
+    // SAFETY: the contract of stance: it and its texts are lent for the call.
+    unsafe {
+        let Some(raw) = stance.as_ref() else {
+            return -EINVAL;
+        };
+        let (group, why) = (text::read(raw.group), text::read(raw.why));
+        enter::<T>(instance, |it| {
+            it.plugin.stance(&Stance::from_raw(raw, &group, &why));
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn peer_up<T: Peer>(instance: *mut c_void, wire: u32) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.up(wire);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn peer_down<T: Peer>(instance: *mut c_void) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.down();
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn peer_message<T: Peer>(
+    instance: *mut c_void,
+    message: abi::Bytes,
+) -> abi::Status {
+    // SAFETY: the contract of message: the bytes are lent for the call.
+    unsafe {
+        let bytes = text::slice(message.ptr, message.len);
+        enter::<T>(instance, |it| {
+            it.plugin.message(bytes);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn peer_writable<T: Peer>(instance: *mut c_void) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.writable();
+            0
+        })
+    }
+}
+
+/// The plugin's half of an extension as a constant, so that its address is for ever.
+pub(crate) struct Half<T>(PhantomData<T>);
+
+impl<T: Interfaces> Half<T> {
+    pub(crate) const INTERFACE: abi::InterfacePlugin = abi::InterfacePlugin {
+        size: size::<abi::InterfacePlugin>(),
+        reserved: 0,
+        changed: Some(changed::<T>),
+    };
+}
+
+impl<T: Groups> Half<T> {
+    pub(crate) const GROUP: abi::GroupPlugin = abi::GroupPlugin {
+        size: size::<abi::GroupPlugin>(),
+        reserved: 0,
+        stance: Some(stance::<T>),
+    };
+}
+
+impl<T: Peer> Half<T> {
+    pub(crate) const PEER: abi::PeerPlugin = abi::PeerPlugin {
+        size: size::<abi::PeerPlugin>(),
+        reserved: 0,
+        up: Some(peer_up::<T>),
+        down: Some(peer_down::<T>),
+        message: Some(peer_message::<T>),
+        writable: Some(peer_writable::<T>),
+    };
+}

@@ -1,0 +1,96 @@
+//! `spared.peer/1`: messages to the same plugin on the other node.
+
+use std::fmt;
+
+use spared_abi as abi;
+
+use crate::error::{self, check};
+use crate::host::Host;
+use crate::interface::call_ctx;
+use crate::{Error, Plugin};
+
+/// The part `peer`: talks to its twin.
+pub trait Peer: Plugin {
+    /// The twin is there; `wire` is the highest version that both speak.
+    fn up(&mut self, wire: u32);
+
+    /// It is gone; what was queued is lost.
+    fn down(&mut self);
+
+    /// Its message: untrusted bytes, in order, each once.
+    fn message(&mut self, message: &[u8]);
+
+    /// [`PeerHandle::send`] takes messages again.
+    fn writable(&mut self) {}
+}
+
+/// Sends to the twin; from [`Host::peer`].
+#[derive(Clone, Copy, Debug)]
+pub struct PeerHandle {
+    pub(crate) host: Host,
+    pub(crate) table: *const abi::Peer,
+}
+
+impl PeerHandle {
+    /// Queues one message, ordered and reliable while the peer is up.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
+        // SAFETY: the table is valid as long as the instance; the bytes live through the call.
+        let status =
+            unsafe { call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message)) };
+        match -status {
+            ..=0 => Ok(()),
+            error::EAGAIN => Err(SendError::Full),
+            error::ENOTCONN => Err(SendError::Down),
+            error::EMSGSIZE => Err(SendError::TooLong),
+            errno => Err(SendError::Other(errno)),
+        }
+    }
+
+    /// Whether this node holds all that it needs to take over, and why where not.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn in_sync(&self, yes: bool, why: &str) -> Result<(), Error> {
+        // SAFETY: as above.
+        let status = unsafe {
+            call_ctx!(
+                self.table,
+                in_sync,
+                self.host.ctx(),
+                u32::from(yes),
+                abi::Str::of(why)
+            )
+        };
+        check("report synchrony", status)
+    }
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The queue is full; [`Peer::writable`] follows.
+    Full,
+    /// The twin is not there.
+    Down,
+    /// Longer than [`abi::PEER_MESSAGE_MAX`].
+    TooLong,
+    /// A positive errno.
+    Other(i32),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the queue to the peer is full"),
+            Self::Down => f.write_str("the peer is not there"),
+            Self::TooLong => write!(f, "the message is longer than {}", abi::PEER_MESSAGE_MAX),
+            Self::Other(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}

@@ -1,0 +1,209 @@
+//! The trait that every plugin implements, and the parts that any plugin may add.
+
+use std::fmt;
+use std::os::fd::RawFd;
+
+use crate::Error;
+use crate::config::Config;
+use crate::host::{Host, Ready};
+
+/// A plugin. Only `create` and `read` are required.
+pub trait Plugin: Sized {
+    /// The configuration as the plugin uses it; `()` where it has none.
+    type Settings;
+
+    /// Allocates an instance. No I/O, no threads.
+    ///
+    /// # Errors
+    /// Whatever makes the instance impossible; the worker ends, and is restarted later.
+    fn create(host: Host) -> Result<Self, Error>;
+
+    /// Reads the plugin's file, without any side effect: `sparectl check` calls this alone.
+    ///
+    /// Ask `config` for every key, also after a fault, so that all faults are found at once; the
+    /// SDK reports them, and refuses keys never asked for.
+    ///
+    /// # Errors
+    /// `Error::Config(vec![])` where the faults are with the reader, [`Error::Config`] with a
+    /// fault of the plugin's own (what `config.deserialize()` returns fits `?`), or another.
+    fn read(config: &Config) -> Result<Self::Settings, Error>;
+
+    /// Takes settings that are free of faults: before `start`, and at each reload while running,
+    /// where only the difference is applied, or [`Applied::Restart`] returned.
+    ///
+    /// # Errors
+    /// The old settings stay in force.
+    fn configure(&mut self, settings: Self::Settings) -> Result<Applied, Error> {
+        let _ = settings;
+        Ok(Applied::Live)
+    }
+
+    /// Begins the work.
+    ///
+    /// # Errors
+    /// The worker is restarted later.
+    fn start(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Ends the work; only the drop follows. Threads must be joined here.
+    ///
+    /// # Errors
+    /// Are logged.
+    fn stop(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// A descriptor given to [`Host::watch_fd`] is ready.
+    fn fd(&mut self, fd: RawFd, ready: Ready) {
+        let _ = (fd, ready);
+    }
+
+    /// A timer given to [`Host::timer`] ran out.
+    fn timer(&mut self, id: u32) {
+        let _ = id;
+    }
+
+    /// A [`Waker`](crate::Waker) was used, once or more.
+    fn woken(&mut self) {}
+}
+
+/// The part `roles`: learns the roles of groups, after the addresses came or went.
+pub trait Roles: Plugin {
+    /// A group's role; the newest wins. Once for each group after `start`, then at each change.
+    ///
+    /// # Errors
+    /// The plugin counts as degraded; the takeover goes on.
+    fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error>;
+}
+
+/// The part `transfer`: state that follows the role.
+pub trait Transfer: Plugin {
+    /// Before a planned handover, on the active node: send the twin all that you have.
+    ///
+    /// # Errors
+    /// The plugin counts as degraded; the handover goes on.
+    fn drain(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
+        let _ = (token, deadline_ns);
+        Ok(Progress::Done)
+    }
+
+    /// Before the addresses of a takeover, and as barrier of a handover: apply all that you
+    /// received. The deadline is never a veto.
+    ///
+    /// # Errors
+    /// The plugin counts as degraded; the takeover goes on.
+    fn settle(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
+        let _ = (token, deadline_ns);
+        Ok(Progress::Done)
+    }
+}
+
+/// The part `query`: answers `sparectl NAME ARGV...`, and argv `["status"]` for `sparectl status`.
+pub trait Query: Plugin {
+    /// Puts rows into the answer.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for words that it does not know.
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error>;
+}
+
+/// How `configure` took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// At once.
+    Live,
+    /// Valid, but only a restart of the worker makes it so.
+    Restart,
+}
+
+/// Whether a callback is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is.
+    Done,
+    /// [`Host::done`] will follow with the same token.
+    Pending,
+}
+
+/// Ties [`Host::done`] to the callback that returned [`Progress::Pending`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token(pub(crate) u64);
+
+/// What a group is on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Stands by; also any role that this SDK does not know yet.
+    Backup,
+    /// Carries the addresses.
+    Active,
+    /// Stands by, and is unable to become active.
+    Fault,
+}
+
+impl Role {
+    pub(crate) fn from_raw(role: u32) -> Self {
+        match role {
+            spared_abi::ROLE_ACTIVE => Self::Active,
+            spared_abi::ROLE_FAULT => Self::Fault,
+            _ => Self::Backup,
+        }
+    }
+
+    pub(crate) fn to_raw(self) -> u32 {
+        match self {
+            Self::Backup => spared_abi::ROLE_BACKUP,
+            Self::Active => spared_abi::ROLE_ACTIVE,
+            Self::Fault => spared_abi::ROLE_FAULT,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backup => "backup",
+            Self::Active => "active",
+            Self::Fault => "fault",
+        })
+    }
+}
+
+/// A group's role as a follower learns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleEvent<'a> {
+    /// The configured name.
+    pub group: &'a str,
+    /// What it is now.
+    pub role: Role,
+    /// The sentence of `sparectl why`.
+    pub why: &'a str,
+    /// Monotonic; afterwards the host goes on without the plugin.
+    pub deadline_ns: u64,
+}
+
+/// The answer to a query, written row by row.
+#[derive(Debug)]
+pub struct Answer {
+    pub(crate) host: Host,
+    pub(crate) token: u64,
+}
+
+impl Answer {
+    /// A text row; keys are like "router.lan2.state".
+    ///
+    /// # Errors
+    /// The answer is full (64 KiB), or `key` holds a NUL.
+    pub fn text(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        self.host.put_text(self.token, key, value)
+    }
+
+    /// A number row.
+    ///
+    /// # Errors
+    /// The answer is full (64 KiB), or `key` holds a NUL.
+    pub fn number(&mut self, key: &str, value: u64) -> Result<(), Error> {
+        self.host.put_u64(self.token, key, value)
+    }
+}

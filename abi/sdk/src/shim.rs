@@ -1,0 +1,213 @@
+//! The C functions that a descriptor points at: each enters the instance under `catch_unwind`.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use spared_abi as abi;
+
+use crate::config::Config;
+use crate::error::{EINVAL, ENOTRECOVERABLE};
+use crate::host::{Host, Ready};
+use crate::{Applied, Error, Plugin, Progress, logger, text};
+
+/// What `self` leads to.
+pub(crate) struct Instance<T> {
+    pub(crate) plugin: T,
+    pub(crate) host: Host,
+    /// Set by a panic: nothing of the plugin may be touched again.
+    poisoned: bool,
+}
+
+/// Runs `work` on the instance; a panic poisons it.
+///
+/// # Safety
+/// `instance` came from [`create`] of the same `T`, was not destroyed, and is not in use.
+pub(crate) unsafe fn enter<T: Plugin>(
+    instance: *mut c_void,
+    work: impl FnOnce(&mut Instance<T>) -> abi::Status,
+) -> abi::Status {
+    // SAFETY: the caller's promise.
+    let Some(instance) = (unsafe { instance.cast::<Instance<T>>().as_mut() }) else {
+        return -EINVAL;
+    };
+    if instance.poisoned {
+        return -ENOTRECOVERABLE;
+    }
+    match catch_unwind(AssertUnwindSafe(|| work(instance))) {
+        Ok(status) => status,
+        Err(payload) => {
+            instance.poisoned = true;
+            // A payload whose drop panics would unwind into C.
+            std::mem::forget(payload);
+            instance.host.fail("", "the plugin panicked");
+            -ENOTRECOVERABLE
+        }
+    }
+}
+
+/// A result as a status, its error told to the host.
+pub(crate) fn status(host: Host, result: Result<(), Error>) -> abi::Status {
+    match result {
+        Ok(()) => 0,
+        Err(error) => host.report(&error),
+    }
+}
+
+pub(crate) fn progress(host: Host, result: Result<Progress, Error>) -> abi::Status {
+    match result {
+        Ok(Progress::Done) => 0,
+        Ok(Progress::Pending) => abi::PENDING,
+        Err(error) => host.report(&error),
+    }
+}
+
+pub(crate) unsafe extern "C" fn create<T: Plugin>(
+    host: *const abi::Host,
+    instance: *mut *mut c_void,
+) -> abi::Status {
+    if host.is_null() || instance.is_null() {
+        return -EINVAL;
+    }
+    // SAFETY: the contract of create: host outlives the instance.
+    let host = unsafe { Host::from_raw(host) };
+    logger::install(host);
+    let plugin = match catch_unwind(AssertUnwindSafe(|| T::create(host))) {
+        Ok(Ok(plugin)) => plugin,
+        Ok(Err(error)) => return host.report(&error),
+        Err(payload) => {
+            std::mem::forget(payload);
+            host.fail("", "the plugin panicked");
+            return -ENOTRECOVERABLE;
+        }
+    };
+    let boxed = Box::new(Instance {
+        plugin,
+        host,
+        poisoned: false,
+    });
+    // SAFETY: the contract of create: instance leads to a writable pointer.
+    unsafe { *instance = Box::into_raw(boxed).cast() };
+    0
+}
+
+pub(crate) unsafe extern "C" fn destroy<T: Plugin>(instance: *mut c_void) {
+    if instance.is_null() {
+        return;
+    }
+    // SAFETY: the contract of destroy: it came from create, and nothing is called afterwards.
+    let instance = unsafe { Box::from_raw(instance.cast::<Instance<T>>()) };
+    if instance.poisoned {
+        // Its drop may rely on what the panic left half done.
+        std::mem::forget(instance);
+        return;
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(instance))) {
+        std::mem::forget(payload);
+    }
+}
+
+pub(crate) unsafe extern "C" fn configure<T: Plugin>(
+    instance: *mut c_void,
+    toml: abi::Str,
+    flags: u32,
+) -> abi::Status {
+    // SAFETY: the contract of configure: toml is lent for the call.
+    let toml = unsafe { text::read(toml) };
+    let check_only = flags & abi::CONFIGURE_CHECK != 0;
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |instance| {
+            let settings = match read::<T>(instance.host, &toml) {
+                Ok(settings) => settings,
+                Err(error) => return instance.host.report(&error),
+            };
+            if check_only {
+                return 0;
+            }
+            match instance.plugin.configure(settings) {
+                Ok(Applied::Live) => 0,
+                Ok(Applied::Restart) => abi::RESTART,
+                Err(error) => instance.host.report(&error),
+            }
+        })
+    }
+}
+
+/// Settings without a fault: what the reader found wins over what the plugin says.
+fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
+    let node = host.config_get(c"@node").unwrap_or_default();
+    let nodes = nodes(host);
+    let config =
+        Config::parse(toml, &node, &nodes).map_err(|error| Error::config("", error.to_string()))?;
+    let settings = T::read(&config);
+    match (config.finish(), settings) {
+        (Ok(()), Ok(settings)) => Ok(settings),
+        (Ok(()), Err(Error::Config(faults))) if faults.is_empty() => Err(Error::config(
+            "",
+            "the configuration is refused without a reason",
+        )),
+        (Ok(()), Err(error)) => Err(error),
+        (Err(mut faults), Err(Error::Config(more))) => {
+            faults.extend(
+                more.into_iter()
+                    .filter(|fault| !faults.contains(fault))
+                    .collect::<Vec<_>>(),
+            );
+            Err(Error::Config(faults))
+        }
+        (Err(faults), _) => Err(Error::Config(faults)),
+    }
+}
+
+fn nodes(host: Host) -> Vec<String> {
+    (0..host.config_len(c"@nodes"))
+        .filter_map(|position| {
+            let key = std::ffi::CString::new(format!("@nodes.{position}")).ok()?;
+            host.config_get(&key)
+        })
+        .collect()
+}
+
+pub(crate) unsafe extern "C" fn start<T: Plugin>(instance: *mut c_void) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe { enter::<T>(instance, |it| status(it.host, it.plugin.start())) }
+}
+
+pub(crate) unsafe extern "C" fn stop<T: Plugin>(instance: *mut c_void) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe { enter::<T>(instance, |it| status(it.host, it.plugin.stop())) }
+}
+
+pub(crate) unsafe extern "C" fn fd<T: Plugin>(
+    instance: *mut c_void,
+    fd: c_int,
+    events: u32,
+) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.fd(fd, Ready(events));
+            0
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn timer<T: Plugin>(instance: *mut c_void, id: u32) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.timer(id);
+            0
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn woken<T: Plugin>(instance: *mut c_void) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.woken();
+            0
+        })
+    }
+}

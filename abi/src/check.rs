@@ -1,0 +1,22 @@
+//! `spared.check/1`: facts that make this node more or less fit.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use crate::{Status, Str};
+
+/// `SPARED_CHECK`.
+pub const CHECK: &CStr = c"spared.check/1";
+
+/// `struct spared_check`: the host's half.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// Size of this struct.
+    pub size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Name, weight, state, why.
+    pub report: Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, Str) -> Status>,
+    /// Withdraws a check by name.
+    pub forget: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
+}

@@ -1,0 +1,95 @@
+//! What a plugin exports: `struct spared_plugin`, and the role event.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use crate::{Host, Status, Str};
+
+/// `SPARED_CONFIGURE_CHECK`: validate, without any side effect.
+pub const CONFIGURE_CHECK: u32 = 0x1;
+/// `SPARED_PLUGIN_REALTIME`: wants real-time priority and locked memory.
+pub const PLUGIN_REALTIME: u32 = 0x1;
+
+/// `SPARED_ROLE_BACKUP`.
+pub const ROLE_BACKUP: u32 = 1;
+/// `SPARED_ROLE_ACTIVE`.
+pub const ROLE_ACTIVE: u32 = 2;
+/// `SPARED_ROLE_FAULT`: backup, and unable to become active.
+pub const ROLE_FAULT: u32 = 3;
+
+/// `struct spared_role`: a group's role as a follower learns it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RoleEvent {
+    /// Size of this struct as the host compiled it.
+    pub size: u32,
+    /// `ROLE_*`.
+    pub role: u32,
+    /// The configured name.
+    pub group: Str,
+    /// The sentence of `sparectl why`.
+    pub why: Str,
+    /// Monotonic; afterwards the host goes on without the plugin.
+    pub deadline_ns: u64,
+}
+
+/// `struct spared_plugin`, exported as the constant `spared_plugin_v1`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin {
+    /// `sizeof(struct spared_plugin)` as the plugin compiled it.
+    pub size: u32,
+    /// The minor version that the plugin was compiled for.
+    pub minor: u32,
+    /// The minor version without which it cannot do.
+    pub needs_minor: u32,
+    /// `PLUGIN_*`.
+    pub flags: u32,
+    /// Lowest version of its messages to its twin.
+    pub wire_min: u32,
+    /// Highest version of its messages to its twin.
+    pub wire_max: u32,
+    /// `1 << CAP_...`.
+    pub capabilities: u64,
+    /// `[a-z][a-z0-9-]*`, at most 32 bytes.
+    pub name: *const c_char,
+    /// Version of the plugin.
+    pub version: *const c_char,
+    /// Who made it.
+    pub vendor: *const c_char,
+    /// One line.
+    pub summary: *const c_char,
+    /// Allocates an instance.
+    pub create: Option<unsafe extern "C" fn(*const Host, *mut *mut c_void) -> Status>,
+    /// Frees it.
+    pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// Takes, or only checks, a configuration.
+    pub configure: Option<unsafe extern "C" fn(*mut c_void, Str, u32) -> Status>,
+    /// Begins its work.
+    pub start: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
+    /// Ends its work.
+    pub stop: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
+    /// Sends the twin all that it has.
+    pub drain: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
+    /// Applies all that it received.
+    pub settle: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
+    /// Learns a group's role.
+    pub role: Option<unsafe extern "C" fn(*mut c_void, u64, *const RoleEvent) -> Status>,
+    /// A watched descriptor is ready.
+    pub fd: Option<unsafe extern "C" fn(*mut c_void, c_int, u32) -> Status>,
+    /// A timer ran out.
+    pub timer: Option<unsafe extern "C" fn(*mut c_void, u32) -> Status>,
+    /// After `wake`.
+    pub woken: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
+    /// `sparectl NAME ...`.
+    pub query: Option<unsafe extern "C" fn(*mut c_void, u64, *const Str, u32) -> Status>,
+    /// The plugin's half of an extension, or NULL.
+    pub extension: Option<unsafe extern "C" fn(*const c_char) -> *const c_void>,
+}
+
+/// A descriptor as a `static`: [`Plugin`] holds pointers, which a plain `static` may not.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Exported(pub Plugin);
+
+// SAFETY: a descriptor is constant; its pointers lead to constants and to functions.
+unsafe impl Sync for Exported {}
