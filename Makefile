@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# What one does with spared. `make help` lists the targets.
+
+PREFIX  ?= /usr
+DESTDIR ?=
+PLUGINS := vrrp
+
+needs := sh packaging/prerequisites.sh
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+export RUSTDOCFLAGS ?= -D warnings
+
+.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover fuzz \
+	release install deb test-deb clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+
+build: ## the programs and plugins, to try out
+	@$(needs) build
+	cargo build --locked --workspace --all-targets
+
+demo: ## two routers on this machine, four faults, each outage measured
+	@$(needs) build demo
+	cargo build --locked --release --workspace
+	target/release/demo
+
+test: build ## every test
+	@$(needs) test
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --workspace --no-fail-fast; \
+	else cargo test --locked --workspace --all-targets --no-fail-fast; fi
+
+check: fmt clippy docs deny test ## what a change must pass: fmt, clippy, docs, deny, test
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	@$(needs) build
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs:
+	@$(needs) build docs
+	cargo doc --locked --workspace --no-deps
+	sh packaging/manuals.sh target/man
+	sh packaging/check-links.sh
+
+deny:
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo "cargo-deny: not installed, licences and advisories not checked"; fi
+
+bench: bench-takeover ## outages beside keepalived's, into target/bench/takeover.json
+
+bench-takeover:
+	@$(needs) build demo
+	cargo build --locked --release --workspace
+	target/release/bench-takeover
+
+fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
+	@sh packaging/fuzz.sh
+
+release:
+	@$(needs) build
+	cargo build --locked --release --workspace
+
+install: ## what `make release` built, into DESTDIR and PREFIX
+	sh packaging/manuals.sh target/man
+	install -D target/release/spared $(DESTDIR)$(PREFIX)/sbin/spared
+	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/sparectl target/release/spared-plugin-check
+	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$plugin.so \
+		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
+
+deb: ## the Debian package, into target/deb
+	@$(needs) build docs deb
+	packaging/build-deb target/deb
+
+test-deb: deb ## install, start, reload, stop and purge it in a fresh Debian
+	@$(needs) root
+	packaging/test-deb target/deb/*.deb
+
+clean: ## remove what was built
+	cargo clean

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|test|docs|deb|root ...
+# As root the missing ones are installed; anybody else is told which they are.
+set -eu
+
+minimum_rust=1.85
+
+packages_for() {
+	case $1 in
+	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
+	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
+	test)  packages_for demo; echo frr tcpdump ;;
+	docs)  echo scdoc ;;
+	deb)   echo dpkg-dev debhelper lintian ;;
+	root)  echo mmdebstrap ;;
+	esac
+}
+
+missing() {
+	for package in $(for purpose; do packages_for "$purpose"; done | tr ' ' '\n' | sort -u); do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+	done
+}
+
+mask() {
+	mkdir -p /etc/systemd/system
+	[ -e "/etc/systemd/system/$1.service" ] || ln -sf /dev/null "/etc/systemd/system/$1.service"
+	echo "$1 comes masked; \`systemctl unmask $1\` makes it a service of this machine"
+}
+
+# keepalived and frr are peers in the tests and no services of this machine: their units are masked
+# before they arrive, and nothing starts while apt runs.
+install_quietly() {
+	for unit in keepalived frr; do
+		case " $* " in
+		*" $unit "*) mask "$unit" ;;
+		esac
+	done
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+		trap 'exit 1' HUP INT TERM
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+		chmod 755 /usr/sbin/policy-rc.d
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q update </dev/null && apt-get -qy install --no-install-recommends "$@" </dev/null
+}
+
+require_rust() {
+	if ! command -v cargo >/dev/null; then
+		echo "no cargo: install Rust $minimum_rust or later, by \`apt-get install cargo-web\` (Debian 12) or from https://rustup.rs" >&2
+		exit 1
+	fi
+	found=$(cargo --version | cut -d ' ' -f 2)
+	if [ "$(printf '%s\n' $minimum_rust "$found" | sort -V | head -n 1)" != $minimum_rust ]; then
+		echo "cargo $found is too old: Rust $minimum_rust or later is needed, from \`apt-get install cargo-web\` (Debian 12) or https://rustup.rs" >&2
+		exit 1
+	fi
+}
+
+require_rust
+if ! command -v dpkg-query >/dev/null; then
+	echo "not a Debian system: what these packages hold is taken to be here: $(for purpose; do packages_for "$purpose"; done | tr '\n' ' ')" >&2
+	exit 0
+fi
+packages=$(missing "$@" | tr '\n' ' ')
+[ -n "$packages" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "Debian packages are missing; as root: apt-get install --no-install-recommends $packages" >&2
+	exit 1
+fi
+# shellcheck disable=SC2086 # a list of packages
+install_quietly $packages
