@@ -6,4 +6,8 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod clock;
 pub mod config;
+pub mod events;
+pub mod journal;
+pub mod notify;

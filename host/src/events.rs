@@ -1,0 +1,154 @@
+//! What an administrator wants to find a week later: a bounded ring of events, each also a line of
+//! the journal with the fields `SPARED_EVENT=`, `GROUP=` and `REASON=`.
+
+use std::collections::VecDeque;
+
+use spared_control::Event;
+
+use crate::{clock, journal};
+
+const KEPT_MAX: usize = 1024;
+
+/// The complete list of `SPARED_EVENT=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The host started; what an earlier run left was removed.
+    Start,
+    Stop,
+    /// A reload was applied, or refused.
+    Reload,
+    /// A group changed its role.
+    Role,
+    /// The fence opened, closed, was lost or put back.
+    Fence,
+    /// Addresses of a group were installed or removed.
+    Addresses,
+    /// An address that somebody deleted was put back.
+    Restored,
+    /// It was deleted again and again: the group gives up being active.
+    Contested,
+    /// A rival answers for the same group.
+    Conflict,
+    /// An administrator forced a role.
+    Force,
+    /// An interface came, went, or changed its carrier.
+    Interface,
+    /// A plugin started, died, was restarted or given up.
+    Plugin,
+    /// A plugin's own words.
+    Report,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reload => "reload",
+            Self::Role => "role",
+            Self::Fence => "fence",
+            Self::Addresses => "addresses",
+            Self::Restored => "restored",
+            Self::Contested => "contested",
+            Self::Conflict => "conflict",
+            Self::Force => "force",
+            Self::Interface => "interface",
+            Self::Plugin => "plugin",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// An event before it has a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub kind: Kind,
+    pub level: log::Level,
+    pub group: Option<String>,
+    /// One word: "provider-died".
+    pub reason: Option<String>,
+    pub text: String,
+}
+
+impl News {
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            level: log::Level::Info,
+            group: None,
+            reason: None,
+            text: text.into(),
+        }
+    }
+
+    pub fn warn(kind: Kind, text: impl Into<String>) -> Self {
+        Self {
+            level: log::Level::Warn,
+            ..Self::new(kind, text)
+        }
+    }
+
+    pub fn of_group(self, group: &str) -> Self {
+        Self {
+            group: Some(group.to_owned()),
+            ..self
+        }
+    }
+
+    pub fn because(self, reason: &str) -> Self {
+        Self {
+            reason: Some(reason.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// The newest events; the oldest make room.
+#[derive(Debug, Default)]
+pub struct Events {
+    ring: VecDeque<Event>,
+}
+
+impl Events {
+    /// Keeps it and writes it to the journal.
+    pub fn record(&mut self, news: News) {
+        journal::event(&news);
+        if self.ring.len() == KEPT_MAX {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(Event {
+            at: clock::now_ms(),
+            event: news.kind.name().to_owned(),
+            group: news.group,
+            reason: news.reason,
+            text: news.text,
+        });
+    }
+
+    /// The newest `limit`, oldest first.
+    pub fn newest(&self, limit: usize) -> Vec<Event> {
+        let skip = self.ring.len().saturating_sub(limit);
+        self.ring.iter().skip(skip).cloned().collect()
+    }
+
+    pub fn last(&self) -> Option<&Event> {
+        self.ring.back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_forgets_the_oldest() {
+        let mut events = Events::default();
+        for number in 0..KEPT_MAX + 3 {
+            events.record(News::new(Kind::Report, format!("{number}")));
+        }
+        let kept = events.newest(usize::MAX);
+        assert_eq!(kept.len(), KEPT_MAX);
+        assert_eq!(kept[0].text, "3");
+        assert_eq!(events.newest(2)[1].text, format!("{}", KEPT_MAX + 2));
+    }
+}

@@ -1,0 +1,75 @@
+//! Tells systemd how the service is: sd_notify(3), without its library.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use crate::clock;
+
+/// The notification socket; silent where there is none.
+#[derive(Debug)]
+pub struct Notify {
+    socket: Option<UnixDatagram>,
+    /// systemd wants to hear from us that often.
+    pub watchdog: Option<Duration>,
+}
+
+impl Notify {
+    pub fn from_environment() -> Self {
+        let path = std::env::var("NOTIFY_SOCKET").ok();
+        Self {
+            socket: path.as_deref().and_then(connect),
+            watchdog: watchdog(),
+        }
+    }
+
+    pub fn ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={status}\n"));
+    }
+
+    pub fn status(&self, status: &str) {
+        self.send(&format!("STATUS={status}\n"));
+    }
+
+    /// Both in one message: systemd 253 and later want them together.
+    pub fn reloading(&self) {
+        let usec = clock::monotonic_ns() / 1_000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
+    }
+
+    pub fn stopping(&self) {
+        self.send("STOPPING=1\n");
+    }
+
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1\n");
+    }
+
+    fn send(&self, state: &str) {
+        if let Some(socket) = &self.socket {
+            // A full or closed socket is systemd's affair.
+            let _ = socket.send(state.as_bytes());
+        }
+    }
+}
+
+fn connect(path: &str) -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    let address = match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name).ok()?,
+        None => SocketAddr::from_pathname(path).ok()?,
+    };
+    socket.connect_addr(&address).ok()?;
+    socket.set_nonblocking(true).ok()?;
+    Some(socket)
+}
+
+fn watchdog() -> Option<Duration> {
+    if let Ok(pid) = std::env::var("WATCHDOG_PID") {
+        if pid.parse() != Ok(std::process::id()) {
+            return None;
+        }
+    }
+    let usec: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    (usec > 0).then(|| Duration::from_micros(usec))
+}
