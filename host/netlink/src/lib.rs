@@ -1,1 +1,25 @@
-//! The netlink edge.
+//! The netlink edge: links, addresses and routes of the kernel on neli's sockets and structures.
+//!
+//! [`Requests`] changes and dumps, [`Monitor`] reports what others change. Both never wait: the
+//! kernel answers a request before `send` returns. What comes from the kernel is read by the
+//! borrowed-slice walker [`attributes`], which cannot panic on any bytes.
+
+mod address;
+mod attribute;
+mod filter;
+mod link;
+mod message;
+mod monitor;
+mod route;
+mod socket;
+
+pub mod constants;
+
+pub use address::Address;
+pub use attribute::{attributes, text, u32_of, u64_be};
+pub use filter::{Instruction, attach_filter};
+pub use link::Link;
+pub use message::Message;
+pub use monitor::{Event, Monitor, Overrun};
+pub use route::Route;
+pub use socket::{Requests, messages, receive};

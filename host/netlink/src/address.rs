@@ -1,0 +1,181 @@
+//! Addresses: dump, add, delete.
+
+use std::io;
+use std::net::IpAddr;
+
+use neli::consts::nl::NlmF;
+use neli::consts::rtnl::{Ifa, IfaF, RtAddrFamily, RtScope, Rtm};
+use neli::rtnl::{Ifaddrmsg, IfaddrmsgBuilder, RtattrBuilder};
+use neli::types::{Buffer, RtBuffer};
+
+use crate::constants::*;
+use crate::{Message, Requests, attributes, u32_of};
+
+const RTM_NEWADDR: u16 = 20;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_CACHEINFO: u16 = 6;
+const FOREVER: u32 = u32::MAX;
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    pub index: u32,
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// IFA_F_*.
+    pub flags: u32,
+    /// Who added it: [`ADDRESS_PROTOCOL`] is spared. Zero where nobody said.
+    pub protocol: u8,
+}
+
+impl Address {
+    /// Reads the payload of RTM_NEWADDR or RTM_DELADDR.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let [family, prefix, flags, _scope] = *payload.first_chunk::<4>()?;
+        let index = u32_of(payload.get(4..8)?)?;
+        let (mut flags, mut protocol) = (u32::from(flags), 0);
+        let (mut address, mut local) = (None, None);
+        for (kind, value) in attributes(payload.get(8..)?) {
+            match kind {
+                IFA_ADDRESS => address = ip(family, value),
+                IFA_LOCAL => local = ip(family, value),
+                IFA_FLAGS => flags = u32_of(value).unwrap_or(flags),
+                IFA_PROTO => protocol = *value.first()?,
+                _ => {}
+            }
+        }
+        Some(Self {
+            index,
+            address: local.or(address)?,
+            prefix,
+            flags,
+            protocol,
+        })
+    }
+
+    /// It is one of spared's.
+    pub fn is_ours(&self) -> bool {
+        self.protocol == ADDRESS_PROTOCOL
+    }
+}
+
+impl Requests {
+    /// All addresses of the namespace, of both families.
+    pub fn addresses(&mut self) -> io::Result<Vec<Address>> {
+        let mut found = Vec::new();
+        for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
+            let payload = payload(family, 0, 0, 0, RtBuffer::new())?;
+            let request = Message::new(Rtm::Getaddr, NlmF::DUMP, payload)?;
+            let result = self.dump(request, |kind, payload| {
+                if kind == RTM_NEWADDR {
+                    found.extend(Address::parse(payload));
+                }
+            });
+            // A kernel without IPv6 knows no such dump.
+            if family == RtAddrFamily::Inet {
+                result?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Message {
+    /// Adds an address that is spared's: at once (no duplicate detection), and for IPv6 never
+    /// preferred, so that the router's own traffic does not use it by itself.
+    pub fn add_address(
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
+        prefix_route: bool,
+    ) -> io::Result<Self> {
+        let mut flags = IFA_F_NODAD;
+        if !prefix_route {
+            flags |= IFA_F_NOPREFIXROUTE;
+        }
+        let mut attributes = RtBuffer::new();
+        for (kind, value) in [
+            (IFA_LOCAL, octets(address)),
+            (IFA_ADDRESS, octets(address)),
+            (IFA_FLAGS, flags.to_ne_bytes().to_vec()),
+            (IFA_PROTO, vec![ADDRESS_PROTOCOL]),
+        ] {
+            attributes.push(attribute(kind, value)?);
+        }
+        if address.is_ipv6() && !is_link_local(address) {
+            // struct ifa_cacheinfo: preferred and valid lifetime, two time stamps.
+            let lifetimes = [0, FOREVER, 0, 0].map(u32::to_ne_bytes).concat();
+            attributes.push(attribute(IFA_CACHEINFO, lifetimes)?);
+        }
+        let payload = payload(family(address), index, prefix, scope(address), attributes)?;
+        Self::new(Rtm::Newaddr, NlmF::CREATE | NlmF::EXCL, payload)
+    }
+
+    /// Deletes an address.
+    pub fn delete_address(index: u32, address: IpAddr, prefix: u8) -> io::Result<Self> {
+        let mut attributes = RtBuffer::new();
+        attributes.push(attribute(IFA_LOCAL, octets(address))?);
+        attributes.push(attribute(IFA_ADDRESS, octets(address))?);
+        let payload = payload(family(address), index, prefix, scope(address), attributes)?;
+        Self::new(Rtm::Deladdr, NlmF::empty(), payload)
+    }
+}
+
+pub(crate) fn family(address: IpAddr) -> RtAddrFamily {
+    if address.is_ipv4() {
+        RtAddrFamily::Inet
+    } else {
+        RtAddrFamily::Inet6
+    }
+}
+
+pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+pub(crate) fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+        libc::AF_INET6 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+        _ => None,
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+fn scope(address: IpAddr) -> u8 {
+    const LINK: u8 = 253;
+    if is_link_local(address) { LINK } else { 0 }
+}
+
+fn payload(
+    family: RtAddrFamily,
+    index: u32,
+    prefix: u8,
+    scope: u8,
+    attributes: RtBuffer<Ifa, Buffer>,
+) -> io::Result<Ifaddrmsg> {
+    IfaddrmsgBuilder::default()
+        .ifa_family(family)
+        .ifa_prefixlen(prefix)
+        .ifa_flags(IfaF::empty())
+        .ifa_scope(RtScope::from(scope))
+        .ifa_index(index)
+        .rtattrs(attributes)
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn attribute(kind: u16, payload: Vec<u8>) -> io::Result<neli::rtnl::Rtattr<Ifa, Buffer>> {
+    RtattrBuilder::default()
+        .rta_type(Ifa::from(kind))
+        .rta_payload(Buffer::from(payload))
+        .build()
+        .map_err(io::Error::other)
+}

@@ -1,0 +1,71 @@
+//! Walks netlink attributes in borrowed bytes.
+
+/// The attributes in `bytes`, as (type without flags, payload); ends at the first malformed one.
+pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const NESTED_AND_BYTE_ORDER: u16 = 0xc000;
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (header, _) = rest.split_at_checked(4)?;
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let kind = u16::from_ne_bytes([header[2], header[3]]) & !NESTED_AND_BYTE_ORDER;
+        let payload = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, payload))
+    })
+}
+
+/// A native-endian number, where the payload is one.
+pub fn u32_of(payload: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(payload.try_into().ok()?))
+}
+
+/// A big-endian 64-bit number, as nfnetlink has them.
+pub fn u64_be(payload: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(payload.try_into().ok()?))
+}
+
+/// A NUL-terminated text.
+pub fn text(payload: &[u8]) -> String {
+    let end = payload
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(payload.len());
+    String::from_utf8_lossy(&payload[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_walked_with_padding() {
+        let bytes = [5, 0, 1, 0, 0xaa, 0, 0, 0, 8, 0, 2, 0x80, 1, 2, 3, 4];
+        let found: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(found, [(1, &[0xaa][..]), (2, &[1, 2, 3, 4][..])]);
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_or_below_the_header_ends_the_walk() {
+        assert_eq!(attributes(&[9, 0, 1, 0, 0, 0, 0, 0]).count(), 0);
+        assert_eq!(attributes(&[3, 0, 1, 0, 0, 0, 0, 0]).count(), 0);
+        assert_eq!(attributes(&[0, 0, 0]).count(), 0);
+    }
+
+    #[test]
+    fn no_bytes_at_all_panic() {
+        let mut state = 1u64;
+        for length in 0..300 {
+            let bytes: Vec<u8> = (0..length)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6364136223846793005)
+                        .wrapping_add(1442695040888963407);
+                    (state >> 33) as u8 & 0x1f
+                })
+                .collect();
+            for (_, payload) in attributes(&bytes) {
+                let _ = (u32_of(payload), u64_be(payload), text(payload));
+            }
+        }
+    }
+}

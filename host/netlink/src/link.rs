@@ -1,0 +1,191 @@
+//! Links: dump, virtual-MAC devices, up and down.
+
+use std::io;
+
+use neli::consts::nl::NlmF;
+use neli::consts::rtnl::{Ifla, RtAddrFamily, Rtm};
+use neli::rtnl::{Ifinfomsg, IfinfomsgBuilder, Rtattr, RtattrBuilder};
+use neli::types::{Buffer, RtBuffer};
+
+use crate::constants::*;
+use crate::{Message, Requests, attributes, text, u32_of};
+
+const RTM_NEWLINK: u16 = 16;
+const IFF_UP: u32 = 0x1;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+
+/// A network device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub up: bool,
+    pub carrier: bool,
+    pub mtu: u32,
+    pub mac: [u8; 6],
+    pub alias: Option<String>,
+    /// "macvlan", "veth"; None for plain hardware.
+    pub kind: Option<String>,
+    /// Index of the device that it sits on.
+    pub parent: Option<u32>,
+}
+
+impl Link {
+    /// Reads the payload of RTM_NEWLINK or RTM_DELLINK.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let index = u32_of(payload.get(4..8)?)?;
+        let flags = u32_of(payload.get(8..12)?)?;
+        let mut link = Self {
+            index,
+            up: flags & IFF_UP != 0,
+            ..Self::default()
+        };
+        for (kind, value) in attributes(payload.get(16..)?) {
+            match kind {
+                IFLA_IFNAME => link.name = text(value),
+                IFLA_MTU => link.mtu = u32_of(value).unwrap_or(0),
+                IFLA_ADDRESS => link.mac = value.try_into().unwrap_or([0; 6]),
+                IFLA_LINK => link.parent = u32_of(value),
+                IFLA_CARRIER => link.carrier = value.first() == Some(&1),
+                IFLA_IFALIAS => link.alias = Some(text(value)),
+                IFLA_LINKINFO => {
+                    link.kind = attributes(value)
+                        .find(|(kind, _)| *kind == IFLA_INFO_KIND)
+                        .map(|(_, name)| text(name));
+                }
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+}
+
+impl Requests {
+    /// All links of the namespace.
+    pub fn links(&mut self) -> io::Result<Vec<Link>> {
+        let mut links = Vec::new();
+        let request = Message::new(Rtm::Getlink, NlmF::DUMP, link_message(0, &[], None)?)?;
+        self.dump(request, |kind, payload| {
+            if kind == RTM_NEWLINK {
+                links.extend(Link::parse(payload));
+            }
+        })?;
+        Ok(links)
+    }
+}
+
+impl Message {
+    /// A macvlan in mode bridge without link-local address, marked as spared's. Mode private
+    /// would make the parent's sockets deaf to a rival with the same virtual MAC.
+    pub fn create_macvlan(parent: u32, name: &str, mac: [u8; 6]) -> io::Result<Self> {
+        let mode = attribute(
+            IFLA_MACVLAN_MODE,
+            MACVLAN_MODE_BRIDGE.to_ne_bytes().to_vec(),
+        )?;
+        let info = attribute(IFLA_LINKINFO, Vec::new())?
+            .nest(&attribute(IFLA_INFO_KIND, b"macvlan".to_vec())?)
+            .and_then(|info| {
+                let data =
+                    attribute(IFLA_INFO_DATA, Vec::new()).map_err(neli::err::SerError::new)?;
+                info.nest(&data.nest(&mode)?)
+            })
+            .map_err(io::Error::other)?;
+        let attributes = [
+            attribute(IFLA_IFNAME, terminated(name))?,
+            attribute(IFLA_LINK, parent.to_ne_bytes().to_vec())?,
+            attribute(IFLA_ADDRESS, mac.to_vec())?,
+            info,
+        ];
+        Self::new(
+            Rtm::Newlink,
+            NlmF::CREATE | NlmF::EXCL,
+            link_message(0, &attributes, None)?,
+        )
+    }
+
+    /// Marks a device as spared's. (The kernel ignores an alias while it creates a device.)
+    pub fn set_alias(index: u32) -> io::Result<Self> {
+        let alias = attribute(IFLA_IFALIAS, DEVICE_ALIAS.as_bytes().to_vec())?;
+        Self::new(
+            Rtm::Setlink,
+            NlmF::empty(),
+            link_message(index, &[alias], None)?,
+        )
+    }
+
+    /// No link-local address by the kernel's own choice. Fails where IPv6 is off.
+    pub fn set_address_generation_none(index: u32) -> io::Result<Self> {
+        let mode = attribute(IFLA_INET6_ADDR_GEN_MODE, vec![IN6_ADDR_GEN_MODE_NONE])?;
+        let inet6 = attribute(libc::AF_INET6 as u16, Vec::new())?;
+        let spec = attribute(IFLA_AF_SPEC, Vec::new())?
+            .nest(&inet6.nest(&mode).map_err(io::Error::other)?)
+            .map_err(io::Error::other)?;
+        Self::new(
+            Rtm::Setlink,
+            NlmF::empty(),
+            link_message(index, &[spec], None)?,
+        )
+    }
+
+    /// Up or down.
+    pub fn set_up(index: u32, up: bool) -> io::Result<Self> {
+        Self::new(
+            Rtm::Setlink,
+            NlmF::empty(),
+            link_message(index, &[], Some(up))?,
+        )
+    }
+
+    /// Another MAC address.
+    pub fn set_mac(index: u32, mac: [u8; 6]) -> io::Result<Self> {
+        let mac = attribute(IFLA_ADDRESS, mac.to_vec())?;
+        Self::new(
+            Rtm::Setlink,
+            NlmF::empty(),
+            link_message(index, &[mac], None)?,
+        )
+    }
+
+    /// Deletes the device.
+    pub fn delete_link(index: u32) -> io::Result<Self> {
+        Self::new(Rtm::Dellink, NlmF::empty(), link_message(index, &[], None)?)
+    }
+}
+
+fn link_message(
+    index: u32,
+    attributes: &[Rtattr<Ifla, Buffer>],
+    up: Option<bool>,
+) -> io::Result<Ifinfomsg> {
+    let mut rtattrs = RtBuffer::new();
+    attributes
+        .iter()
+        .for_each(|attribute| rtattrs.push(attribute.clone()));
+    let builder = IfinfomsgBuilder::default()
+        .ifi_family(RtAddrFamily::Unspecified)
+        .ifi_index(index as i32)
+        .rtattrs(rtattrs);
+    let builder = match up {
+        Some(true) => builder.up(),
+        Some(false) => builder.down(),
+        None => builder,
+    };
+    builder.build().map_err(io::Error::other)
+}
+
+fn attribute(kind: u16, payload: Vec<u8>) -> io::Result<Rtattr<Ifla, Buffer>> {
+    RtattrBuilder::default()
+        .rta_type(Ifla::from(kind))
+        .rta_payload(Buffer::from(payload))
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn terminated(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}

@@ -1,0 +1,139 @@
+//! What others change: links, addresses, and spared's own routes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use neli::consts::socket::NlFamily;
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+
+use crate::constants::ROUTE_PROTOCOL;
+use crate::filter::Instruction;
+use crate::socket::{Header, borrow, messages, receive_from};
+use crate::{Address, Link, Route};
+
+const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV4_ROUTE: u32 = 7;
+const RTNLGRP_IPV6_IFADDR: u32 = 9;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
+
+const RECEIVE_BYTES: usize = 32 * 1024;
+/// Room for bursts: a bridge with a thousand ports coming up.
+const SOCKET_BYTES: usize = 4 << 20;
+/// So many datagrams are read at a time; the rest comes with the next readiness.
+const DATAGRAMS_MAX: usize = 256;
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Link(Link),
+    LinkGone(Link),
+    Address(Address),
+    AddressGone(Address),
+    Route(Route),
+    RouteGone(Route),
+}
+
+/// Events were lost: dump everything again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overrun;
+
+/// A subscription.
+pub struct Monitor {
+    socket: NlSocket,
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    /// Links and addresses.
+    pub fn links_and_addresses() -> io::Result<Self> {
+        let groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
+        Self::open(NlFamily::Route, &groups)
+    }
+
+    /// Routes of spared's protocol only: others, of which there may be a million, are dropped
+    /// before they reach the socket's buffer.
+    pub fn own_routes() -> io::Result<Self> {
+        let monitor = Self::open(NlFamily::Route, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
+        const LOAD_BYTE: u16 = 0x30;
+        const JUMP_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        // rtm_protocol lies at 16 (struct nlmsghdr) + 5.
+        let program: [Instruction; 4] = [
+            (LOAD_BYTE, 0, 0, 21),
+            (JUMP_EQUAL, 0, 1, u32::from(ROUTE_PROTOCOL)),
+            (RETURN, 0, 0, u32::MAX),
+            (RETURN, 0, 0, 0),
+        ];
+        crate::attach_filter(&monitor.socket, &program, false)?;
+        Ok(monitor)
+    }
+
+    /// One group of the netfilter family, read by [`Monitor::read_raw`].
+    pub fn netfilter(group: u32) -> io::Result<Self> {
+        Self::open(NlFamily::Netfilter, &[group])
+    }
+
+    fn open(family: NlFamily, groups: &[u32]) -> io::Result<Self> {
+        let socket = NlSocket::connect(family, None, Groups::empty())?;
+        socket.nonblock()?;
+        let monitor = Self {
+            socket,
+            buffer: vec![0; RECEIVE_BYTES],
+        };
+        use rustix::net::sockopt;
+        if sockopt::set_socket_recv_buffer_size_force(monitor.as_fd(), SOCKET_BYTES).is_err() {
+            // Inside a user namespace: as much as net.core.rmem_max allows.
+            let _ = sockopt::set_socket_recv_buffer_size(monitor.as_fd(), SOCKET_BYTES);
+        }
+        monitor
+            .socket
+            .add_mcast_membership(Groups::new_groups(groups))?;
+        Ok(monitor)
+    }
+
+    /// Reads what is there.
+    pub fn read(&mut self, events: &mut Vec<Event>) -> io::Result<Result<(), Overrun>> {
+        self.read_raw(|header, payload| events.extend(event(header.kind, payload)))
+    }
+
+    /// Reads what is there, unparsed.
+    pub fn read_raw(
+        &mut self,
+        mut each: impl FnMut(Header, &[u8]),
+    ) -> io::Result<Result<(), Overrun>> {
+        let mut overrun = Ok(());
+        for _ in 0..DATAGRAMS_MAX {
+            match receive_from(&self.socket, &mut self.buffer) {
+                Ok(Some(length)) => {
+                    for (header, payload) in messages(&self.buffer[..length]) {
+                        each(header, payload);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = Err(Overrun),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(overrun)
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.socket)
+    }
+}
+
+fn event(kind: u16, payload: &[u8]) -> Option<Event> {
+    match kind {
+        16 => Link::parse(payload).map(Event::Link),
+        17 => Link::parse(payload).map(Event::LinkGone),
+        20 => Address::parse(payload).map(Event::Address),
+        21 => Address::parse(payload).map(Event::AddressGone),
+        24 => Route::parse(payload).map(Event::Route),
+        25 => Route::parse(payload).map(Event::RouteGone),
+        _ => None,
+    }
+}

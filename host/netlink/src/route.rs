@@ -1,0 +1,196 @@
+//! Routes: dump of spared's and of an interface's, add, delete.
+
+use std::io;
+use std::net::IpAddr;
+
+use neli::consts::nl::NlmF;
+use neli::consts::rtnl::{RtAddrFamily, RtScope, RtTable, Rta, Rtm, Rtn, Rtprot};
+use neli::rtnl::{RtattrBuilder, Rtmsg, RtmsgBuilder};
+use neli::types::{Buffer, RtBuffer};
+
+use crate::address::{family, ip, octets};
+use crate::{Message, Requests, attributes, u32_of};
+
+const RTM_NEWROUTE: u16 = 24;
+const RTN_UNICAST: u8 = 1;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_TABLE: u16 = 15;
+const RT_TABLE_COMPAT: u32 = 252;
+const RT_TABLE_MAIN: u32 = 254;
+const RTM_F_CLONED: u32 = 0x200;
+
+/// A unicast route with at most one next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    pub destination: IpAddr,
+    pub prefix: u8,
+    pub gateway: Option<IpAddr>,
+    pub index: Option<u32>,
+    pub source: Option<IpAddr>,
+    pub metric: u32,
+    pub table: u32,
+    pub protocol: u8,
+    pub scope: u8,
+}
+
+impl Route {
+    /// Reads the payload of RTM_NEWROUTE or RTM_DELROUTE; None for what is not a unicast route.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let [family, prefix, _, _, table, protocol, scope, kind] = *payload.first_chunk::<8>()?;
+        let flags = u32_of(payload.get(8..12)?)?;
+        if kind != RTN_UNICAST || flags & RTM_F_CLONED != 0 {
+            return None;
+        }
+        let mut route = Self {
+            destination: unspecified(family)?,
+            prefix,
+            gateway: None,
+            index: None,
+            source: None,
+            metric: 0,
+            table: u32::from(table),
+            protocol,
+            scope,
+        };
+        for (kind, value) in attributes(payload.get(12..)?) {
+            match kind {
+                RTA_DST => route.destination = ip(family, value)?,
+                RTA_OIF => route.index = u32_of(value),
+                RTA_GATEWAY => route.gateway = ip(family, value),
+                RTA_PRIORITY => route.metric = u32_of(value).unwrap_or(0),
+                RTA_PREFSRC => route.source = ip(family, value),
+                RTA_TABLE => route.table = u32_of(value).unwrap_or(route.table),
+                _ => {}
+            }
+        }
+        Some(route)
+    }
+}
+
+impl Requests {
+    /// Unicast routes of both families, narrowed by the kernel to a protocol or to an interface.
+    pub fn routes(&mut self, protocol: Option<u8>, index: Option<u32>) -> io::Result<Vec<Route>> {
+        let mut found = Vec::new();
+        for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
+            let mut filter = RtBuffer::new();
+            if let Some(index) = index {
+                filter.push(attribute(RTA_OIF, index.to_ne_bytes().to_vec())?);
+            }
+            let payload = payload(family, 0, 0, protocol.unwrap_or(0), 0, 0, 0, filter)?;
+            let result = self.dump(
+                Message::new(Rtm::Getroute, NlmF::DUMP, payload)?,
+                |kind, payload| {
+                    let route = (kind == RTM_NEWROUTE)
+                        .then(|| Route::parse(payload))
+                        .flatten();
+                    found.extend(route.filter(|route| {
+                        protocol.is_none_or(|protocol| protocol == route.protocol)
+                            && (index.is_none() || index == route.index)
+                    }));
+                },
+            );
+            // A kernel without IPv6 knows no such dump.
+            if family == RtAddrFamily::Inet {
+                result?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Message {
+    /// Adds a route in front of those with the same destination and metric.
+    pub fn add_route(route: &Route) -> io::Result<Self> {
+        // Without NLM_F_APPEND and NLM_F_EXCL, IPv4 prepends.
+        Self::new(Rtm::Newroute, NlmF::CREATE, encode(route)?)
+    }
+
+    /// Deletes a route that is exactly this one.
+    pub fn delete_route(route: &Route) -> io::Result<Self> {
+        Self::new(Rtm::Delroute, NlmF::empty(), encode(route)?)
+    }
+}
+
+fn encode(route: &Route) -> io::Result<Rtmsg> {
+    let mut attributes = RtBuffer::new();
+    let table = if route.table == 0 {
+        RT_TABLE_MAIN
+    } else {
+        route.table
+    };
+    attributes.push(attribute(RTA_TABLE, table.to_ne_bytes().to_vec())?);
+    if route.prefix > 0 {
+        attributes.push(attribute(RTA_DST, octets(route.destination))?);
+    }
+    if let Some(index) = route.index {
+        attributes.push(attribute(RTA_OIF, index.to_ne_bytes().to_vec())?);
+    }
+    if let Some(gateway) = route.gateway {
+        attributes.push(attribute(RTA_GATEWAY, octets(gateway))?);
+    }
+    if let Some(source) = route.source {
+        attributes.push(attribute(RTA_PREFSRC, octets(source))?);
+    }
+    if route.metric > 0 {
+        attributes.push(attribute(
+            RTA_PRIORITY,
+            route.metric.to_ne_bytes().to_vec(),
+        )?);
+    }
+    let table = u8::try_from(table).unwrap_or(RT_TABLE_COMPAT as u8);
+    payload(
+        family(route.destination),
+        route.prefix,
+        table,
+        route.protocol,
+        route.scope,
+        RTN_UNICAST,
+        0,
+        attributes,
+    )
+}
+
+fn unspecified(family: u8) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(IpAddr::from([0; 4])),
+        libc::AF_INET6 => Some(IpAddr::from([0; 16])),
+        _ => None,
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // the fields of struct rtmsg
+fn payload(
+    family: RtAddrFamily,
+    prefix: u8,
+    table: u8,
+    protocol: u8,
+    scope: u8,
+    kind: u8,
+    tos: u8,
+    attributes: RtBuffer<Rta, Buffer>,
+) -> io::Result<Rtmsg> {
+    RtmsgBuilder::default()
+        .rtm_family(family)
+        .rtm_dst_len(prefix)
+        .rtm_src_len(0)
+        .rtm_tos(tos)
+        .rtm_table(RtTable::from(table))
+        .rtm_protocol(Rtprot::from(protocol))
+        .rtm_scope(RtScope::from(scope))
+        .rtm_type(Rtn::from(kind))
+        .rtattrs(attributes)
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn attribute(kind: u16, payload: Vec<u8>) -> io::Result<neli::rtnl::Rtattr<Rta, Buffer>> {
+    RtattrBuilder::default()
+        .rta_type(Rta::from(kind))
+        .rta_payload(Buffer::from(payload))
+        .build()
+        .map_err(io::Error::other)
+}

@@ -1,0 +1,224 @@
+//! Requests to the kernel, many in one system call, each with its own verdict.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+
+use crate::Message;
+
+/// So many requests go into one system call: their verdicts fit the default receive buffer.
+const BATCH_MAX: usize = 64;
+const RECEIVE_BYTES: usize = 64 * 1024;
+const DUMP_ATTEMPTS: usize = 5;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// A socket for requests and dumps.
+pub struct Requests {
+    socket: NlSocket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Requests {
+    /// A rtnetlink socket.
+    pub fn open() -> io::Result<Self> {
+        Self::open_family(NlFamily::Route)
+    }
+
+    /// A netlink socket of the netfilter family.
+    pub fn open_netfilter() -> io::Result<Self> {
+        Self::open_family(NlFamily::Netfilter)
+    }
+
+    fn open_family(family: NlFamily) -> io::Result<Self> {
+        let socket = NlSocket::connect(family, None, Groups::empty())?;
+        // Dumps honour their filters (strict), errors come without a copy of the request.
+        for option in [libc::NETLINK_GET_STRICT_CHK, libc::NETLINK_CAP_ACK] {
+            let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, option, &1i32);
+        }
+        Ok(Self {
+            socket,
+            sequence: 0,
+            buffer: vec![0; RECEIVE_BYTES],
+        })
+    }
+
+    /// Runs the requests in order, all of them, and returns the verdict on each.
+    pub fn run(&mut self, requests: &[Message]) -> io::Result<Vec<io::Result<()>>> {
+        let mut verdicts = Vec::with_capacity(requests.len());
+        for chunk in requests.chunks(BATCH_MAX) {
+            self.run_chunk(chunk, &mut verdicts)?;
+        }
+        Ok(verdicts)
+    }
+
+    /// Runs one request.
+    pub fn run_one(&mut self, request: io::Result<Message>) -> io::Result<()> {
+        self.run(&[request?])?.pop().unwrap_or(Ok(()))
+    }
+
+    fn run_chunk(
+        &mut self,
+        chunk: &[Message],
+        verdicts: &mut Vec<io::Result<()>>,
+    ) -> io::Result<()> {
+        self.drain();
+        let first = self.sequence.wrapping_add(1);
+        let base = verdicts.len();
+        let mut bytes = Vec::with_capacity(chunk.len() * 96);
+        for (position, request) in chunk.iter().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            // Failures are always reported; one acknowledgement tells that all were seen.
+            request.append_to(&mut bytes, self.sequence, position + 1 == chunk.len());
+            verdicts.push(Ok(()));
+        }
+        self.socket.send(&bytes, Msg::empty())?;
+        let last = self.sequence;
+        loop {
+            let length = receive_from(&self.socket, &mut self.buffer)?
+                .ok_or_else(|| io::Error::other("the kernel does not answer"))?;
+            for (header, payload) in messages(&self.buffer[..length]) {
+                if header.kind != NLMSG_ERROR {
+                    continue;
+                }
+                let position = base + header.sequence.wrapping_sub(first) as usize;
+                if let (Some(error), Some(verdict)) =
+                    (error_of(payload), verdicts.get_mut(position))
+                {
+                    *verdict = Err(error);
+                }
+                if header.sequence == last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Runs a dump; `each` gets the type and the payload of every message.
+    pub fn dump(&mut self, request: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let mut found = Vec::new();
+            if self.dump_once(&request, &mut found)? {
+                for (kind, payload) in &found {
+                    each(*kind, payload);
+                }
+                return Ok(());
+            }
+        }
+        Err(io::Error::other(
+            "the tables change faster than they can be read",
+        ))
+    }
+
+    // False where something changed meanwhile and the dump may have holes.
+    fn dump_once(
+        &mut self,
+        request: &Message,
+        found: &mut Vec<(u16, Vec<u8>)>,
+    ) -> io::Result<bool> {
+        self.drain();
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        request.append_to(&mut bytes, self.sequence, false);
+        self.socket.send(&bytes, Msg::empty())?;
+        let mut consistent = true;
+        loop {
+            let length = receive_from(&self.socket, &mut self.buffer)?
+                .ok_or_else(|| io::Error::other("the kernel does not answer"))?;
+            for (header, payload) in messages(&self.buffer[..length]) {
+                if header.sequence != self.sequence {
+                    continue;
+                }
+                consistent &= header.flags & NLM_F_DUMP_INTR == 0;
+                match header.kind {
+                    NLMSG_DONE => return Ok(consistent),
+                    NLMSG_ERROR => match error_of(payload) {
+                        Some(error) if error.raw_os_error() == Some(libc::EINTR) => {
+                            return Ok(false);
+                        }
+                        Some(error) => return Err(error),
+                        None => return Ok(consistent),
+                    },
+                    kind => found.push((kind, payload.to_vec())),
+                }
+            }
+        }
+    }
+
+    // What an interrupted earlier request left.
+    fn drain(&mut self) {
+        let socket = &self.socket;
+        while socket
+            .recv(&mut self.buffer[..], Msg::DONTWAIT)
+            .is_ok_and(|(n, _)| n > 0)
+        {}
+    }
+}
+
+impl AsFd for Requests {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.socket)
+    }
+}
+
+pub(crate) fn borrow(socket: &NlSocket) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open as long as the socket, which outlives the borrow.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+pub(crate) fn receive_from(socket: &NlSocket, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    receive(borrow(socket), buffer)
+}
+
+/// One datagram without waiting; None where there is none.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    use rustix::net::{RecvFlags, recv};
+    match recv(socket, buffer, RecvFlags::DONTWAIT) {
+        Ok((length, _)) => Ok(Some(length)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The header of a netlink message.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// `nlmsg_flags`.
+    pub flags: u16,
+    /// `nlmsg_seq`.
+    pub sequence: u32,
+    /// `nlmsg_pid`: who caused a notification.
+    pub port: u32,
+}
+
+/// The messages in a datagram; ends at the first malformed one.
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let word = |at: usize| Some(u32::from_ne_bytes(rest.get(at..at + 4)?.try_into().ok()?));
+        let half = |at: usize| Some(u16::from_ne_bytes(rest.get(at..at + 2)?.try_into().ok()?));
+        let length = word(0)? as usize;
+        let header = Header {
+            kind: half(4)?,
+            flags: half(6)?,
+            sequence: word(8)?,
+            port: word(12)?,
+        };
+        let payload = rest.get(16..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((header, payload))
+    })
+}
+
+fn error_of(payload: &[u8]) -> Option<io::Error> {
+    let number = i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?);
+    (number != 0).then(|| io::Error::from_raw_os_error(number.saturating_neg()))
+}
