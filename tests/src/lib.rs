@@ -1,1 +1,14 @@
-//! The lab, end-to-end tests and benches.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Routers in network namespaces, the faults that befall them, and probes that see what users see.
+//!
+//! [`lab`] makes the wires, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures.
+//! The end-to-end tests, `demo` and `bench-takeover` are written with these three.
+
+pub mod clock;
+pub mod lab;
+pub mod probe;
+pub mod router;
+mod sys;
+
+/// What everything here returns: a sentence for whoever reads the failed run.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two or three routers between two networks, made of namespaces on this machine.
+//!
+//! ```text
+//!   lan 10.1.0.2 ──┐                            ┌── wan 10.2.0.2
+//!   eye 10.1.0.9 ──┤        ┌── r1 .11 ──┐      │
+//!               bridge lan ─┤            ├─ bridge wan
+//!                           └── r2 .12 ──┘
+//! ```
+//!
+//! Both bridges are in namespace sw, where cables are cut and everything is seen. The virtual
+//! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways.
+
+mod cable;
+mod namespace;
+mod process;
+mod scenario;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use namespace::Namespace;
+pub use process::{Daemon, is_alive, signal_to, usage};
+pub use scenario::{Disturbed, become_root, disturbed, scenario};
+
+use crate::{Result, sys};
+
+/// The two networks; also the names of the interfaces of routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wire {
+    Lan,
+    Wan,
+}
+
+impl Wire {
+    pub const BOTH: [Self; 2] = [Self::Lan, Self::Wan];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Lan => 1,
+            Self::Wan => 2,
+        }
+    }
+
+    /// The address of host `host` there: 10.1.0.HOST or 10.2.0.HOST.
+    pub fn ipv4(self, host: u8) -> std::net::Ipv4Addr {
+        [10, self.number(), 0, host].into()
+    }
+
+    /// fd01::HOST or fd02::HOST, the number in decimal digits.
+    pub fn ipv6(self, host: u8) -> String {
+        format!("fd0{}::{host}", self.number())
+    }
+
+    /// The hardware address of host `host`.
+    pub fn mac(self, host: u8) -> [u8; 6] {
+        [2, 0, 0, 0, self.number(), host]
+    }
+}
+
+/// The number of hosts on both networks; router N has 10 + N.
+pub const CLIENT: u8 = 2;
+pub const EYE: u8 = 9;
+pub const VIRTUAL: u8 = 1;
+
+/// One router's place: its namespace, with interfaces lan, wan and (r1, r2) hot.
+pub struct Site {
+    /// "r1", "r2", "r3".
+    pub name: String,
+    /// From 0.
+    pub index: usize,
+    pub ns: Namespace,
+}
+
+impl Site {
+    pub fn host(&self) -> u8 {
+        11 + self.index as u8
+    }
+
+    fn port(&self, wire: Wire) -> String {
+        format!("{}-{}", self.name, wire.name())
+    }
+}
+
+pub struct Lab {
+    pub sw: Namespace,
+    pub lan: Namespace,
+    pub wan: Namespace,
+    /// A third station on the lan, which asks without disturbing the client's neighbour table.
+    pub eye: Namespace,
+    pub sites: Vec<Site>,
+    /// Configurations, runtime directories and logs of this run.
+    pub dir: PathBuf,
+    /// Any socket of sw, for its ioctls.
+    switch: OwnedFd,
+}
+
+impl Lab {
+    /// Makes the wires of `routers` routers; a few tens of milliseconds.
+    pub fn new(routers: usize) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        sweep()?;
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = labs_dir()?.join(format!("{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        let sw = Namespace::new("sw")?;
+        let switch = sw.run(|| Ok(sys::packet_socket()?))?;
+        let site = |index: usize| -> Result<Site> {
+            let name = format!("r{}", index + 1);
+            Ok(Site {
+                ns: Namespace::new(&name)?,
+                name,
+                index,
+            })
+        };
+        let lab = Self {
+            sw,
+            lan: Namespace::new("lan")?,
+            wan: Namespace::new("wan")?,
+            eye: Namespace::new("eye")?,
+            sites: (0..routers).map(site).collect::<Result<_>>()?,
+            dir,
+            switch,
+        };
+        lab.lay_cables()?;
+        lab.address_hosts()?;
+        lab.address_routers()?;
+        Ok(lab)
+    }
+
+    fn lay_cables(&self) -> Result<()> {
+        self.sw.set(&[
+            ("net/ipv6/conf/all/disable_ipv6", "1"),
+            ("net/ipv6/conf/default/disable_ipv6", "1"),
+        ])?;
+        let mut lines = String::new();
+        for wire in Wire::BOTH {
+            let name = wire.name();
+            lines += &format!(
+                "link add {name} type bridge mcast_snooping 0 stp_state 0 forward_delay 0\n\
+                 link set {name} up\n"
+            );
+        }
+        let mut cable = |port: &str, bridge: &str, inside: &str, mac: [u8; 6], ns: &Namespace| {
+            let [a, b, c, d, e, f] = mac;
+            lines += &format!(
+                "link add {port} type veth peer name {inside} \
+                 address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} netns {}\n\
+                 link set {port} master {bridge} up\n",
+                ns.path()
+            );
+        };
+        cable("lan-host", "lan", "lan", Wire::Lan.mac(CLIENT), &self.lan);
+        cable("wan-host", "wan", "wan", Wire::Wan.mac(CLIENT), &self.wan);
+        cable("eye", "lan", "lan", Wire::Lan.mac(EYE), &self.eye);
+        for site in &self.sites {
+            for wire in Wire::BOTH {
+                cable(
+                    &site.port(wire),
+                    wire.name(),
+                    wire.name(),
+                    wire.mac(site.host()),
+                    &site.ns,
+                );
+            }
+        }
+        self.sw.ip(&lines)?;
+        if let [first, second, ..] = self.sites.as_slice() {
+            first.ns.ip(&format!(
+                "link add hot type veth peer name hot netns {}",
+                second.ns.path()
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn address_hosts(&self) -> Result<()> {
+        let quiet = [
+            ("net/ipv4/conf/all/accept_redirects", "0"),
+            ("net/ipv6/conf/all/accept_ra", "0"),
+            ("net/ipv6/conf/default/accept_redirects", "0"),
+        ];
+        for (ns, wire, host) in [
+            (&self.lan, Wire::Lan, CLIENT),
+            (&self.wan, Wire::Wan, CLIENT),
+            (&self.eye, Wire::Lan, EYE),
+        ] {
+            ns.set(&quiet)?;
+            ns.ip(&format!(
+                "link set lo up\nlink set {0} up\naddr add {1}/24 dev {0}\n\
+                 addr add {2}/64 dev {0} nodad\nroute add default via {3}\n\
+                 route add default via {4} dev {0}\n",
+                wire.name(),
+                wire.ipv4(host),
+                wire.ipv6(host),
+                wire.ipv4(VIRTUAL),
+                wire.ipv6(VIRTUAL),
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn address_routers(&self) -> Result<()> {
+        for site in &self.sites {
+            site.ns.set(&[
+                ("net/ipv4/ip_forward", "1"),
+                ("net/ipv6/conf/all/forwarding", "1"),
+                ("net/ipv4/conf/all/send_redirects", "0"),
+                ("net/ipv4/conf/default/send_redirects", "0"),
+                // The routers' own link-local addresses are there at once.
+                ("net/ipv6/conf/all/accept_dad", "0"),
+                ("net/ipv6/conf/default/accept_dad", "0"),
+                ("net/ipv6/conf/lan/accept_dad", "0"),
+                ("net/ipv6/conf/wan/accept_dad", "0"),
+                ("net/ipv4/conf/lan/send_redirects", "0"),
+                ("net/ipv4/conf/wan/send_redirects", "0"),
+            ])?;
+            let mut lines = "link set lo up\n".to_owned();
+            for wire in Wire::BOTH {
+                lines += &format!(
+                    "link set {0} up\naddr add {1}/24 dev {0}\naddr add {2}/64 dev {0} nodad\n",
+                    wire.name(),
+                    wire.ipv4(site.host()),
+                    wire.ipv6(site.host()),
+                );
+            }
+            site.ns.ip(&lines)?;
+        }
+        Ok(())
+    }
+
+    /// The sites that hold an address now, by index.
+    pub fn holders(&self, address: &str) -> Vec<usize> {
+        self.sites
+            .iter()
+            .filter(|site| site.ns.holds(address))
+            .map(|site| site.index)
+            .collect()
+    }
+
+    /// What the daemons wrote, each file under its name: for whoever reads a failed run.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return text;
+        };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths
+            .iter()
+            .filter(|path| path.extension().is_some_and(|is| is == "log"))
+        {
+            let lines = fs::read_to_string(path).unwrap_or_default();
+            let skip = lines.lines().count().saturating_sub(60);
+            text += &format!("--- {}\n", path.display());
+            for line in lines.lines().skip(skip) {
+                text += line;
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Ends every process that is still inside; returns how many there were.
+    pub fn kill_strays(&self) -> usize {
+        let mut strays: Vec<u32> = self
+            .sites
+            .iter()
+            .flat_map(|site| site.ns.processes())
+            .collect();
+        for ns in [&self.sw, &self.lan, &self.wan, &self.eye] {
+            strays.extend(ns.processes());
+        }
+        for pid in &strays {
+            let _ = signal_to(*pid, rustix::process::Signal::KILL);
+        }
+        strays.len()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.kill_strays();
+        if !std::thread::panicking() && std::env::var_os("SPARED_KEEP_LAB").is_none() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Where the binaries of this build are: target/debug or target/release.
+pub fn build_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("SPARED_BUILD_DIR") {
+        return Ok(dir.into());
+    }
+    let own = std::env::current_exe()?;
+    let dir = own.parent().ok_or("this program has no directory")?;
+    let dir = if dir.ends_with("deps") {
+        dir.parent().unwrap_or(dir)
+    } else {
+        dir
+    };
+    Ok(dir.to_owned())
+}
+
+// Runs leave their directories behind only where they failed or were killed.
+fn labs_dir() -> Result<PathBuf> {
+    let build = build_dir()?;
+    Ok(build.parent().unwrap_or(&build).join("lab"))
+}
+
+/// Removes the directories of runs whose process is gone.
+fn sweep() -> Result<()> {
+    let dir = labs_dir()?;
+    let Ok(entries) = fs::read_dir(&dir) else {
+        return Ok(());
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let pid = path
+            .file_name()
+            .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
+        if pid.is_some_and(|pid: u32| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
+}

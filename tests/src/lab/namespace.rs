@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A network namespace without a name: it ends with its last process and descriptor, so that
+//! nothing can be left behind.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio, id};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::{Result, sys};
+
+pub struct Namespace {
+    pub name: String,
+    file: File,
+}
+
+impl Namespace {
+    pub fn new(name: &str) -> Result<Self> {
+        let made = thread::spawn(|| {
+            sys::unshare_network()?;
+            File::open("/proc/thread-self/ns/net")
+        });
+        let file = made
+            .join()
+            .map_err(|_| "the thread that makes a namespace died")??;
+        Ok(Self {
+            name: name.to_owned(),
+            file,
+        })
+    }
+
+    /// Runs `work` on a thread inside; sockets that it opens stay in the namespace.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let inside = || {
+            self.enter()?;
+            work()
+        };
+        thread::scope(|scope| {
+            scope
+                .spawn(inside)
+                .join()
+                .map_err(|_| format!("work in {} panicked", self.name))?
+        })
+    }
+
+    /// Moves the calling thread inside.
+    pub fn enter(&self) -> Result<()> {
+        move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(())
+    }
+
+    /// A program that will run inside and die with the thread that starts it.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        sys::start_in(&mut command, self.file.as_raw_fd());
+        command
+    }
+
+    /// Runs a command line, words split at blanks, and returns what it prints.
+    pub fn shell(&self, line: &str) -> Result<String> {
+        let mut words = line.split_whitespace();
+        let program = words.next().ok_or("an empty command line")?;
+        let output = self
+            .command(program)
+            .args(words)
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: {line}: {}", self.name, why.trim()).into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Feeds `ip -batch` with one command per line.
+    pub fn ip(&self, lines: &str) -> Result<()> {
+        self.feed(&["ip", "-batch", "-"], lines)
+    }
+
+    /// Feeds `nft -f`.
+    pub fn nft(&self, rules: &str) -> Result<()> {
+        self.feed(&["nft", "-f", "-"], rules)
+    }
+
+    fn feed(&self, argv: &[&str], input: &str) -> Result<()> {
+        let mut child = self
+            .command(argv[0])
+            .args(&argv[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: {}: {}", self.name, argv.join(" "), why.trim()).into());
+        }
+        Ok(())
+    }
+
+    /// Writes "net/ipv4/ip_forward" and its like.
+    pub fn set(&self, settings: &[(&str, &str)]) -> Result<()> {
+        self.run(|| {
+            for (key, value) in settings {
+                let path = format!("/proc/sys/{key}");
+                fs::write(&path, value).map_err(|error| format!("{path}: {error}"))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The path under which `ip` of this machine finds it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", id(), self.file.as_raw_fd())
+    }
+
+    /// Whether any of `interface`'s addresses, or of all interfaces', is `address`.
+    pub fn holds(&self, address: &str) -> bool {
+        let wanted = format!(" {address}/");
+        self.shell("ip -o addr show")
+            .is_ok_and(|text| text.contains(&wanted))
+    }
+
+    /// Every process inside, this one's threads aside.
+    pub fn processes(&self) -> Vec<u32> {
+        let Ok(here) = self.file.metadata() else {
+            return Vec::new();
+        };
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| *pid != id())
+            .filter(|pid| {
+                fs::metadata(format!("/proc/{pid}/ns/net"))
+                    .is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino()))
+            })
+            .collect()
+    }
+}

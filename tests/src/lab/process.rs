@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A daemon under test: its output goes to a file, its end is by process id.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Result;
+use crate::clock::poll;
+
+pub struct Daemon {
+    pub name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `command` with both outputs appended to `log`.
+    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+        let output = File::options().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{name}: {}: {error}", command.get_program().display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        signal_to(self.pid(), signal)
+    }
+
+    /// This process and all that descend from it.
+    pub fn tree(&self) -> Vec<u32> {
+        let parents = parents();
+        let mut tree = vec![self.pid()];
+        let mut next = 0;
+        while next < tree.len() {
+            let parent = tree[next];
+            tree.extend(
+                parents
+                    .iter()
+                    .filter(|(_, of)| *of == parent)
+                    .map(|(pid, _)| *pid),
+            );
+            next += 1;
+        }
+        tree
+    }
+
+    /// Signals the whole tree, parents first.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        for pid in self.tree() {
+            // One that ended meanwhile is no fault.
+            let _ = signal_to(pid, signal);
+        }
+        Ok(())
+    }
+
+    pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::TERM)?;
+        self.wait(limit)
+    }
+
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let mut status = None;
+        poll(limit, Duration::from_millis(1), || {
+            status = self.child.try_wait().ok().flatten();
+            status.is_some()
+        });
+        status.ok_or_else(|| format!("{}: still running after {limit:?}", self.name).into())
+    }
+
+    /// SIGKILL to the whole tree at once.
+    pub fn kill_all(&mut self) {
+        let tree = self.tree();
+        for pid in &tree {
+            let _ = signal_to(*pid, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.kill_all();
+        }
+    }
+}
+
+pub fn signal_to(pid: u32, signal: Signal) -> Result<()> {
+    let raw = Pid::from_raw(pid as i32).ok_or("no such process id")?;
+    kill_process(raw, signal).map_err(|error| format!("signal to {pid}: {error}").into())
+}
+
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !state_and_parent(&stat).is_some_and(|(state, _)| state == 'Z'))
+}
+
+/// Processor time used so far and resident bytes.
+pub fn usage(pid: u32) -> (Duration, u64) {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    // CLOCK_PROCESS_CPUTIME's sum in nanoseconds is the first field of schedstat, per thread.
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let used = tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    let resident = read("status")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
+        .unwrap_or(0);
+    (Duration::from_nanos(used), resident * 1024)
+}
+
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some((pid, state_and_parent(&stat)?.1))
+    })
+    .collect()
+}
+
+// The name between parentheses may itself hold blanks and parentheses.
+fn state_and_parent(stat: &str) -> Option<(char, u32)> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}

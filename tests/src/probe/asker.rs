@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Asks every router, each few milliseconds, for the virtual addresses: whoever answers shows up
+//! in the [`Watch`](super::Watch).
+//!
+//! The questions leave sw through each router's own port, so that each router gets each of them,
+//! whatever the bridge has learned, and also those to the virtual MAC.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::frame::{self, Mac};
+use crate::lab::{EYE, Lab, Wire};
+use crate::{Result, sys};
+
+/// For which addresses of the lan to ask, and the virtual MACs under which they may answer.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    pub ipv4: Vec<Ipv4Addr>,
+    pub ipv6: Vec<Ipv6Addr>,
+    pub vmacs: Vec<Mac>,
+}
+
+pub struct Asker {
+    asked: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Asker {
+    pub fn start(lab: &Lab, questions: Questions, every: Duration) -> Result<Self> {
+        let mut ports = Vec::new();
+        for site in &lab.sites {
+            let index = lab.port_index(site, Wire::Lan)?;
+            let socket = lab.sw.run(|| {
+                let socket = sys::packet_socket()?;
+                sys::listen(&socket, index, None)?;
+                Ok(socket)
+            })?;
+            ports.push((socket, Wire::Lan.mac(site.host())));
+        }
+        let asked = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let own_ipv6 = Wire::Lan.ipv6(EYE).parse()?;
+        let thread = thread::spawn({
+            let (asked, stop) = (Arc::clone(&asked), Arc::clone(&stop));
+            move || {
+                let mut sequence = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    ask(&ports, &questions, own_ipv6, sequence);
+                    sequence = sequence.wrapping_add(1);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    thread::sleep(every);
+                }
+            }
+        });
+        Ok(Self {
+            asked,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// How many rounds of questions were asked.
+    pub fn rounds(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ask(ports: &[(OwnedFd, Mac)], questions: &Questions, own_ipv6: Ipv6Addr, sequence: u16) {
+    let (own, mac) = (Wire::Lan.ipv4(EYE), Wire::Lan.mac(EYE));
+    for (socket, router) in ports {
+        // A port that is down refuses to send; the next round asks again.
+        let send = |frame: &[u8]| {
+            let _ = rustix::io::write(socket, frame);
+        };
+        let hardware = questions.vmacs.iter().chain([router]);
+        for to in &questions.ipv4 {
+            send(&frame::arp_request(mac, own, *to));
+            for hardware in hardware.clone() {
+                send(&frame::ping(*hardware, mac, own, *to, sequence));
+            }
+        }
+        for to in &questions.ipv6 {
+            send(&frame::solicitation(mac, own_ipv6, *to));
+            for hardware in hardware.clone() {
+                send(&frame::ping6(*hardware, mac, own_ipv6, *to, sequence));
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Threads that do nothing but be punctual, at the highest priority to be had, one per processor:
+//! where they were late, so would be any router.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::clock::Stamp;
+use crate::sys;
+
+const TICK: Duration = Duration::from_millis(1);
+/// Shorter delays are not worth remembering.
+const NOTABLE: Duration = Duration::from_millis(1);
+
+pub struct Control {
+    late: Arc<Mutex<Vec<(Stamp, Duration)>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Control {
+    pub fn start() -> Self {
+        let late = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = (0..processors)
+            .map(|cpu| {
+                let (late, stop) = (Arc::clone(&late), Arc::clone(&stop));
+                thread::spawn(move || {
+                    let _ = sys::pin(cpu);
+                    sys::realtime(98);
+                    while !stop.load(Ordering::Relaxed) {
+                        let begin = Instant::now();
+                        thread::sleep(TICK);
+                        let delay = begin.elapsed().saturating_sub(TICK);
+                        if delay > NOTABLE {
+                            let mut late = late.lock().unwrap_or_else(PoisonError::into_inner);
+                            late.push((Stamp::now(), delay));
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self {
+            late,
+            stop,
+            threads,
+        }
+    }
+
+    /// The longest delay that touched the time from `from` on.
+    pub fn worst_since(&self, from: Stamp) -> Duration {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = late.iter().filter(|(at, _)| *at >= from);
+        after.map(|(_, delay)| *delay).max().unwrap_or_default()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What users and neighbours of the two routers see: outages, downloads, adverts, and who answers.
+
+mod asker;
+mod control;
+mod download;
+mod echo;
+mod frame;
+mod watch;
+
+pub use asker::{Asker, Questions};
+pub use control::Control;
+pub use download::Download;
+pub use echo::{Echo, Outage};
+pub use frame::{Advert, checksum, ethernet, ipv4, ipv6, vmac};
+pub use watch::{Run, Seen, Sight, Watch};

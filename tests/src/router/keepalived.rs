@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Debian's keepalived, told to do the same as spared.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use super::{Plan, VirtualRouter};
+use crate::Result;
+use crate::lab::{Daemon, Site};
+
+pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
+    let file = dir.join("keepalived.conf");
+    fs::write(&file, configuration(site, plan)?)?;
+    let mut command = site.ns.command("keepalived");
+    command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
+    command.arg("--use-file").arg(&file);
+    command.arg("--pid").arg(dir.join("keepalived.pid"));
+    command.arg("--vrrp_pid").arg(dir.join("vrrp.pid"));
+    Daemon::start(&format!("{} keepalived", site.name), command, log)
+}
+
+fn configuration(site: &Site, plan: &Plan) -> Result<String> {
+    let mut text = format!("global_defs {{\n  router_id {}\n}}\n", site.name);
+    // Only one instance needs no group.
+    if plan.routers.len() > 1 {
+        text += "vrrp_sync_group all {\n  group {\n";
+        for number in 0..plan.routers.len() {
+            writeln!(text, "    v{number}")?;
+        }
+        text += "  }\n}\n";
+    }
+    for (number, router) in plan.routers.iter().enumerate() {
+        instance(&mut text, number, router, site, plan)?;
+    }
+    Ok(text)
+}
+
+fn instance(
+    text: &mut String,
+    number: usize,
+    router: &VirtualRouter,
+    site: &Site,
+    plan: &Plan,
+) -> Result<()> {
+    writeln!(text, "vrrp_instance v{number} {{\n  state BACKUP")?;
+    writeln!(text, "  interface {}", router.wire.name())?;
+    writeln!(text, "  virtual_router_id {}", router.vrid)?;
+    writeln!(text, "  priority {}", plan.priority)?;
+    if let Some(interval) = plan.interval {
+        writeln!(text, "  version {}", plan.version)?;
+        writeln!(text, "  advert_int {}", interval.as_secs_f64())?;
+    }
+    if !plan.preempt {
+        writeln!(text, "  nopreempt")?;
+    }
+    if router.vmac {
+        writeln!(text, "  use_vmac vrrp.{}\n  vmac_xmit_base", router.vrid)?;
+    }
+    if let Some(peer) = router.peer {
+        let own = match peer.is_ipv4() {
+            true => router.wire.ipv4(site.host()).to_string(),
+            false => router.wire.ipv6(site.host()),
+        };
+        writeln!(
+            text,
+            "  unicast_src_ip {own}\n  unicast_peer {{\n    {peer}\n  }}"
+        )?;
+    }
+    writeln!(text, "  virtual_ipaddress {{")?;
+    for address in &router.addresses {
+        writeln!(text, "    {address}")?;
+    }
+    writeln!(text, "  }}\n}}")?;
+    Ok(())
+}

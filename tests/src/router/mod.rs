@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The routers under test: one [`Plan`], rendered for spared, keepalived or FRR.
+
+mod frr;
+mod keepalived;
+mod spared;
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+pub use spared::{Spared, vrrp_toml};
+
+use crate::Result;
+use crate::lab::{Daemon, Lab, Site, VIRTUAL, Wire};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Spared,
+    Keepalived,
+    Frr,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spared => "spared",
+            Self::Keepalived => "keepalived",
+            Self::Frr => "frr",
+        }
+    }
+}
+
+/// What one router is to do. The virtual routers of a plan move together.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// None: what the program does when it is not told.
+    pub interval: Option<Duration>,
+    pub version: u8,
+    pub priority: u8,
+    pub preempt: bool,
+    pub routers: Vec<VirtualRouter>,
+    /// Further lines of spared's `[[group]]`.
+    pub extra: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct VirtualRouter {
+    pub wire: Wire,
+    pub vrid: u8,
+    /// "10.1.0.1/24"; of one family.
+    pub addresses: Vec<String>,
+    pub vmac: bool,
+    /// Unicast to this neighbour instead of multicast.
+    pub peer: Option<IpAddr>,
+}
+
+impl VirtualRouter {
+    /// The gateway address of a network.
+    pub fn ipv4(wire: Wire, vrid: u8) -> Self {
+        let addresses = vec![format!("{}/24", wire.ipv4(VIRTUAL))];
+        Self {
+            wire,
+            vrid,
+            addresses,
+            vmac: false,
+            peer: None,
+        }
+    }
+
+    /// The same for IPv6, link-local address first (RFC 9568 §5.2.9).
+    pub fn ipv6(wire: Wire, vrid: u8) -> Self {
+        let addresses = vec![
+            format!("fe80::{vrid}/64"),
+            format!("{}/64", wire.ipv6(VIRTUAL)),
+        ];
+        Self {
+            wire,
+            vrid,
+            addresses,
+            vmac: false,
+            peer: None,
+        }
+    }
+
+    pub fn is_ipv6(&self) -> bool {
+        self.addresses.iter().any(|address| address.contains(':'))
+    }
+}
+
+impl Plan {
+    /// Gateways on lan (vrid 51) and wan (vrid 52) that move together.
+    pub fn gateways(interval: Duration, priority: u8) -> Self {
+        Self {
+            interval: Some(interval),
+            version: 3,
+            priority,
+            preempt: true,
+            routers: vec![
+                VirtualRouter::ipv4(Wire::Lan, 51),
+                VirtualRouter::ipv4(Wire::Wan, 52),
+            ],
+            extra: String::new(),
+        }
+    }
+
+    /// The lan's gateway alone.
+    pub fn lan(interval: Duration, priority: u8) -> Self {
+        let mut plan = Self::gateways(interval, priority);
+        plan.routers.truncate(1);
+        plan
+    }
+
+    /// How long the backup waits at most before it takes over: 3 intervals and its skew.
+    pub fn takeover(&self) -> Duration {
+        let interval = self.interval.unwrap_or(Duration::from_millis(100));
+        interval * 3 + interval * (256 - u32::from(self.priority)) / 256
+    }
+}
+
+/// A router at its site; its processes end with it.
+pub struct Router {
+    pub kind: Kind,
+    pub site: usize,
+    /// The one that adverts last; FRR's zebra comes before its vrrpd.
+    pub daemons: Vec<Daemon>,
+    pub dir: PathBuf,
+}
+
+impl Router {
+    pub fn start(lab: &Lab, site: &Site, kind: Kind, plan: &Plan) -> Result<Self> {
+        let dir = lab.dir.join(format!("{}-{}", site.name, kind.name()));
+        fs::create_dir_all(&dir)?;
+        let log = lab.dir.join(format!("{}-{}.log", site.name, kind.name()));
+        let daemons = match kind {
+            Kind::Spared => vec![spared::start(site, plan, &dir, &log)?],
+            Kind::Keepalived => vec![keepalived::start(site, plan, &dir, &log)?],
+            Kind::Frr => frr::start(site, plan, &dir, &log)?,
+        };
+        Ok(Self {
+            kind,
+            site: site.index,
+            daemons,
+            dir,
+        })
+    }
+
+    /// SIGTERM and the end of it, the elector first.
+    pub fn shut_down(&mut self) -> Result<()> {
+        for daemon in self.daemons.iter_mut().rev() {
+            daemon.terminate(Duration::from_secs(10))?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.daemons
+            .iter()
+            .rev()
+            .try_for_each(|daemon| daemon.signal(Signal::TERM))
+    }
+
+    /// Stops all its processes in their tracks.
+    pub fn hang(&self) -> Result<()> {
+        self.daemons
+            .iter()
+            .rev()
+            .try_for_each(|daemon| daemon.signal_all(Signal::STOP))
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        self.daemons
+            .iter()
+            .rev()
+            .try_for_each(|daemon| daemon.signal_all(Signal::CONT))
+    }
+
+    /// SIGKILL to all its processes.
+    pub fn kill(&mut self) {
+        self.daemons.iter_mut().rev().for_each(Daemon::kill_all);
+    }
+
+    /// All its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.daemons.iter().flat_map(Daemon::tree).collect()
+    }
+
+    pub fn log(&self) -> String {
+        self.daemons.last().map(Daemon::log).unwrap_or_default()
+    }
+}

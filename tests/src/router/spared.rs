@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! spared itself: its files, its daemon, and `sparectl` for asking it.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use spared_control::Status;
+
+use super::{Plan, Router, VirtualRouter};
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::{Daemon, Site, build_dir};
+
+pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
+    let files = Files { dir };
+    files.write_host(&format!("[node]\nname = \"{}\"\n", site.name))?;
+    files.write_plugin("vrrp", &vrrp_toml(plan)?)?;
+    files.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
+    files.run(site, log)
+}
+
+/// Where one daemon's files are.
+struct Files<'a> {
+    dir: &'a Path,
+}
+
+impl Files<'_> {
+    fn write_host(&self, text: &str) -> Result<()> {
+        fs::create_dir_all(self.dir.join("etc/plugins"))?;
+        Ok(fs::write(self.dir.join("etc/spared.toml"), text)?)
+    }
+
+    fn write_plugin(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs::write(
+            self.dir.join(format!("etc/plugins/{name}.toml")),
+            text,
+        )?)
+    }
+
+    // A copy, since the daemon looks at owner and mode of what it loads.
+    fn install_plugin(&self, name: &str, from: &Path) -> Result<()> {
+        let dir = self.dir.join("plugins");
+        fs::create_dir_all(&dir)?;
+        let to = dir.join(format!("{name}.so"));
+        fs::copy(from, &to).map_err(|error| {
+            format!(
+                "{}: {error}: build it first (cargo build --workspace)",
+                from.display()
+            )
+        })?;
+        Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
+    }
+
+    fn run(&self, site: &Site, log: &Path) -> Result<Daemon> {
+        let mut command = site.ns.command(build_dir()?.join("spared"));
+        command.arg("run");
+        command
+            .arg("--config")
+            .arg(self.dir.join("etc/spared.toml"));
+        command.arg("--runtime-dir").arg(self.dir.join("run"));
+        command.arg("--plugin-dir").arg(self.dir.join("plugins"));
+        fs::create_dir_all(self.dir.join("run"))?;
+        Daemon::start(&format!("{} spared", site.name), command, log)
+    }
+}
+
+/// plugins/vrrp.toml for a plan.
+pub fn vrrp_toml(plan: &Plan) -> Result<String> {
+    let mut text = "[[group]]\nname = \"office\"\nelection = \"priority\"\n".to_owned();
+    writeln!(
+        text,
+        "priority = {}\npreempt = {}",
+        plan.priority, plan.preempt
+    )?;
+    if let Some(interval) = plan.interval {
+        writeln!(
+            text,
+            "version = {}\nadvert_interval = \"{}ms\"",
+            plan.version,
+            interval.as_millis()
+        )?;
+    }
+    text += &plan.extra;
+    for router in &plan.routers {
+        router_toml(&mut text, router)?;
+    }
+    Ok(text)
+}
+
+fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
+    let (interface, vrid) = (router.wire.name(), router.vrid);
+    writeln!(
+        text,
+        "[[group.router]]\ninterface = \"{interface}\"\nvrid = {vrid}"
+    )?;
+    writeln!(text, "addresses = {:?}", router.addresses)?;
+    if router.vmac {
+        writeln!(text, "vmac = true")?;
+    }
+    if let Some(peer) = router.peer {
+        writeln!(text, "unicast = [\"{peer}\"]")?;
+    }
+    Ok(())
+}
+
+/// A running spared with what only it has.
+pub struct Spared<'a>(pub &'a Router);
+
+impl Spared<'_> {
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.0.dir.join("run")
+    }
+
+    /// Runs `sparectl` with these words.
+    pub fn sparectl(&self, words: &[&str]) -> Result<Output> {
+        let mut command = std::process::Command::new(build_dir()?.join("sparectl"));
+        command.arg("--runtime-dir").arg(self.runtime_dir());
+        Ok(command.args(words).output()?)
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        let output = self.sparectl(&["status", "--json"])?;
+        serde_json::from_slice(&output.stdout).map_err(|error| {
+            let why = String::from_utf8_lossy(&output.stderr);
+            format!("sparectl status --json: {error}: {why}").into()
+        })
+    }
+
+    /// The role of the only group, "" while there is none.
+    pub fn role(&self) -> String {
+        let status = self.status().unwrap_or_default();
+        status
+            .groups
+            .first()
+            .map(|group| group.role.clone())
+            .unwrap_or_default()
+    }
+
+    pub fn wait_role(&self, role: &str, limit: Duration) -> Result<()> {
+        let there = poll(limit, Duration::from_millis(20), || self.role() == role);
+        let found = self.role();
+        if there || found == role {
+            return Ok(());
+        }
+        Err(format!(
+            "r{} is {found:?}, not {role} after {limit:?}",
+            self.0.site + 1
+        )
+        .into())
+    }
+
+    /// One row of a plugin's answer, such as the vrrp plugin's counters.
+    pub fn row(&self, plugin: &[&str], key: &str) -> Result<serde_json::Value> {
+        let words = [plugin, &["--json"]].concat();
+        let output = self.sparectl(&words)?;
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        Ok(answer
+            .get("rows")
+            .unwrap_or(&answer)
+            .get(key)
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    /// Replaces a plugin's file, without telling the daemon.
+    pub fn write_plugin(&self, name: &str, text: &str) -> Result<()> {
+        Files { dir: &self.0.dir }.write_plugin(name, text)
+    }
+}
