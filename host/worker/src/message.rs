@@ -18,19 +18,49 @@ pub enum ToWorker {
     /// Answered by [`FromWorker::Returned`] under the same token, as are all that carry one.
     /// `node` and `nodes` are this node's name and those of `[nodes]` (may be empty): the host's
     /// keys "@node" and "@nodes.0".
-    Configure { token: u64, toml: String, check: bool, node: String, nodes: Vec<String> },
-    Start { token: u64 },
-    Stop { token: u64 },
-    Drain { token: u64, deadline_ns: u64 },
-    Settle { token: u64, deadline_ns: u64 },
-    Role { token: u64, group: String, role: Role, why: String, deadline_ns: u64 },
-    Query { token: u64, argv: Vec<String> },
+    Configure {
+        token: u64,
+        toml: String,
+        check: bool,
+        node: String,
+        nodes: Vec<String>,
+    },
+    Start {
+        token: u64,
+    },
+    Stop {
+        token: u64,
+    },
+    Drain {
+        token: u64,
+        deadline_ns: u64,
+    },
+    Settle {
+        token: u64,
+        deadline_ns: u64,
+    },
+    Role {
+        token: u64,
+        group: String,
+        role: Role,
+        why: String,
+        deadline_ns: u64,
+    },
+    Query {
+        token: u64,
+        argv: Vec<String>,
+    },
     Interface(InterfaceEvent),
     Stance(Stance),
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
-    Answer { number: u64, status: i32 },
+    Answer {
+        number: u64,
+        status: i32,
+    },
     /// Answered by [`FromWorker::Pong`] from the plugin's own loop.
-    Ping { number: u64 },
+    Ping {
+        number: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +68,23 @@ pub enum FromWorker {
     /// After loading: the plugin's descriptor, or why there is none.
     Loaded(Result<Descriptor, String>),
     /// A callback finished (at once or by done()).
-    Returned { token: u64, status: i32, failures: Vec<Failure>, rows: Vec<Row> },
-    Call { number: u64, call: Call },
-    Log { level: u32, text: String },
-    Pong { number: u64 },
+    Returned {
+        token: u64,
+        status: i32,
+        failures: Vec<Failure>,
+        rows: Vec<Row>,
+    },
+    Call {
+        number: u64,
+        call: Call,
+    },
+    Log {
+        level: u32,
+        text: String,
+    },
+    Pong {
+        number: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,13 +145,28 @@ pub enum Value {
 /// A host function that needs the host: the worker blocks on its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
-    Follow { interface: String, sockets: u32 },
-    Unfollow { interface: String },
-    Claim { group: String, claims: Option<Claims> },
+    Follow {
+        interface: String,
+        sockets: u32,
+    },
+    Unfollow {
+        interface: String,
+    },
+    Claim {
+        group: String,
+        claims: Option<Claims>,
+    },
     /// `sent_ns` (monotonic) lets the host refuse a call that lay in the queue of a stopped
     /// process: an ACTIVE older than CALL_TIMEOUT_MS opens no lease.
-    Publish { group: String, role: Role, why: String, sent_ns: u64 },
-    Announce { group: String },
+    Publish {
+        group: String,
+        role: Role,
+        why: String,
+        sent_ns: u64,
+    },
+    Announce {
+        group: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

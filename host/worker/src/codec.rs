@@ -1,0 +1,226 @@
+//! One message per record of a SOCK_SEQPACKET socket, descriptors beside it; never blocks.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair, sockopt,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::message::MESSAGE_MAX;
+
+/// Descriptors that may travel with one message.
+pub const DESCRIPTORS_MAX: usize = 16;
+
+/// Asked of the kernel for each direction; the kernel may grant less.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A connected pair: the host's end and the worker's.
+///
+/// # Errors
+/// The kernel's: no descriptors left.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (host, worker) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    for end in [&host, &worker] {
+        // Best effort: with the default a record of MESSAGE_MAX fits, once.
+        if sockopt::set_socket_send_buffer_size_force(end, BUFFER_BYTES).is_err() {
+            let _ = sockopt::set_socket_send_buffer_size(end, BUFFER_BYTES);
+        }
+    }
+    Ok((host, worker))
+}
+
+/// A message as a record.
+///
+/// # Errors
+/// [`SendError::TooLong`].
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, SendError> {
+    let record = postcard::to_stdvec(message)
+        .map_err(|error| SendError::Kernel(io::Error::other(error.to_string())))?;
+    if record.len() > MESSAGE_MAX {
+        return Err(SendError::TooLong(record.len()));
+    }
+    Ok(record)
+}
+
+/// Sends a record and descriptors, at once or not at all.
+///
+/// # Errors
+/// See [`SendError`].
+pub fn transmit(
+    socket: BorrowedFd<'_>,
+    record: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), SendError> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(SendError::TooManyDescriptors(descriptors.len()));
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    loop {
+        return match sendmsg(socket, &[IoSlice::new(record)], &mut control, flags) {
+            Ok(_) => Ok(()),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(SendError::Full),
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(SendError::Closed),
+            Err(Errno::MSGSIZE) => Err(SendError::TooLong(record.len())),
+            Err(errno) => Err(SendError::Kernel(errno.into())),
+        };
+    }
+}
+
+/// [`encode`], then [`transmit`].
+///
+/// # Errors
+/// See [`SendError`].
+pub fn send<M: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &M,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), SendError> {
+    transmit(socket, &encode(message)?, descriptors)
+}
+
+/// Receives messages into one buffer that it keeps.
+#[derive(Debug)]
+pub struct Receiver {
+    buffer: Box<[u8]>,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self {
+            buffer: vec![0; MESSAGE_MAX].into_boxed_slice(),
+        }
+    }
+}
+
+impl Receiver {
+    /// The next message and its descriptors (close-on-exec); None where there is none yet.
+    ///
+    /// # Errors
+    /// See [`ReceiveError`].
+    pub fn receive<M: DeserializeOwned>(
+        &mut self,
+        socket: impl AsFd,
+    ) -> Result<Option<(M, Vec<OwnedFd>)>, ReceiveError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let received = loop {
+            let mut parts = [IoSliceMut::new(&mut self.buffer)];
+            match recvmsg(&socket, &mut parts, &mut control, flags) {
+                Ok(received) => break received,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::CONNRESET) => return Err(ReceiveError::Closed),
+                Err(errno) => return Err(ReceiveError::Kernel(errno.into())),
+            }
+        };
+        let descriptors: Vec<OwnedFd> = control
+            .drain()
+            .filter_map(|part| match part {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if received.flags.contains(ReturnFlags::TRUNC)
+            || received.flags.contains(ReturnFlags::CTRUNC)
+        {
+            return Err(ReceiveError::Malformed("a record is too long".to_owned()));
+        }
+        if received.bytes == 0 {
+            return Err(ReceiveError::Closed);
+        }
+        let record = self.buffer.get(..received.bytes).unwrap_or_default();
+        let message = postcard::from_bytes(record)
+            .map_err(|error| ReceiveError::Malformed(format!("a record is malformed: {error}")))?;
+        Ok(Some((message, descriptors)))
+    }
+}
+
+/// Why a message was not sent.
+#[derive(Debug)]
+pub enum SendError {
+    /// The other end has not read for hundreds of messages.
+    Full,
+    /// The other end is gone.
+    Closed,
+    /// Longer than [`MESSAGE_MAX`]: its length.
+    TooLong(usize),
+    /// More than [`DESCRIPTORS_MAX`]: how many.
+    TooManyDescriptors(usize),
+    /// Anything else.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the other end does not read"),
+            Self::Closed => f.write_str("the other end is gone"),
+            Self::TooLong(bytes) => {
+                write!(f, "a message of {bytes} bytes, limit is {MESSAGE_MAX}")
+            }
+            Self::TooManyDescriptors(count) => {
+                write!(
+                    f,
+                    "{count} descriptors with a message, limit is {DESCRIPTORS_MAX}"
+                )
+            }
+            Self::Kernel(error) => write!(f, "cannot send: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kernel(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why no message was received.
+#[derive(Debug)]
+pub enum ReceiveError {
+    /// The other end is gone, and everything that it sent was received.
+    Closed,
+    /// The other end speaks nonsense.
+    Malformed(String),
+    /// Anything else.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the other end is gone"),
+            Self::Malformed(why) => f.write_str(why),
+            Self::Kernel(error) => write!(f, "cannot receive: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kernel(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::*;
+use crate::message::{InterfaceEvent, ToWorker};
+
+fn ping(number: u64) -> ToWorker {
+    ToWorker::Ping { number }
+}
+
+fn configure(bytes: usize) -> ToWorker {
+    ToWorker::Configure {
+        token: 1,
+        toml: "x".repeat(bytes),
+        check: false,
+        node: String::new(),
+        nodes: Vec::new(),
+    }
+}
+
+#[test]
+fn messages_arrive_whole_and_in_order() {
+    let (host, worker) = pair().unwrap();
+    let mut receiver = Receiver::default();
+    for number in 0..3 {
+        send(host.as_fd(), &ping(number), &[]).unwrap();
+    }
+    for number in 0..3 {
+        let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+        assert_eq!(message, ping(number));
+    }
+    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_none());
+}
+
+#[test]
+fn descriptors_travel_beside_their_message() {
+    let (host, worker) = pair().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let event = ToWorker::Interface(InterfaceEvent::default());
+    send(host.as_fd(), &event, &[writer.as_fd()]).unwrap();
+    let (message, descriptors) = Receiver::default().receive(&worker).unwrap().unwrap();
+    assert_eq!(event, message);
+    assert_ne!(descriptors[0].as_raw_fd(), writer.as_raw_fd());
+    rustix::io::write(&descriptors[0], b"through").unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(rustix::io::read(&reader, &mut buffer).unwrap(), 7);
+}
+
+#[test]
+fn the_longest_configuration_passes_and_a_longer_one_is_refused() {
+    let (host, worker) = pair().unwrap();
+    let fits = configure(MESSAGE_MAX - 100);
+    send(host.as_fd(), &fits, &[]).unwrap();
+    let (message, _) = Receiver::default()
+        .receive::<ToWorker>(&worker)
+        .unwrap()
+        .unwrap();
+    assert_eq!(message, fits);
+    let refused = send(host.as_fd(), &configure(MESSAGE_MAX), &[]);
+    assert!(matches!(refused, Err(SendError::TooLong(_))));
+}
+
+#[test]
+fn a_reader_that_sleeps_is_told_by_full_and_loses_nothing_of_what_was_taken() {
+    let (host, worker) = pair().unwrap();
+    let mut taken = 0;
+    while send(host.as_fd(), &ping(taken), &[]).is_ok() {
+        taken += 1;
+    }
+    assert!(matches!(
+        send(host.as_fd(), &ping(0), &[]),
+        Err(SendError::Full)
+    ));
+    let mut receiver = Receiver::default();
+    for number in 0..taken {
+        let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+        assert_eq!(message, ping(number));
+    }
+}
+
+#[test]
+fn the_other_end_being_gone_is_told_after_its_last_word() {
+    let (host, worker) = pair().unwrap();
+    send(host.as_fd(), &ping(7), &[]).unwrap();
+    drop(host);
+    let mut receiver = Receiver::default();
+    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_some());
+    assert!(matches!(
+        receiver.receive::<ToWorker>(&worker),
+        Err(ReceiveError::Closed)
+    ));
+    assert!(matches!(
+        send(worker.as_fd(), &ping(7), &[]),
+        Err(SendError::Closed)
+    ));
+}
+
+#[test]
+fn nonsense_is_malformed_and_never_a_panic() {
+    let (host, worker) = pair().unwrap();
+    let mut receiver = Receiver::default();
+    for record in [&[0xff; 40][..], &[1, 0xff, 0xff, 0xff, 0xff, 0x0f], &[200]] {
+        transmit(host.as_fd(), record, &[]).unwrap();
+        let received = receiver.receive::<ToWorker>(&worker);
+        assert!(
+            matches!(received, Err(ReceiveError::Malformed(_))),
+            "{received:?}"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Opens files that decide what a privileged process does: only where nobody else may write.
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
+use rustix::io::Errno;
+
+/// Opens `dir/name.so`, if it and its directories are ours alone.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub fn open_plugin(dir: &Path, name: &str) -> Result<OwnedFd, String> {
+    open_checked(&dir.join(format!("{name}.so")))
+}
+
+/// Opens a file for reading: a regular file, no symbolic link, owned by root (or by the user that
+/// runs this) and, like every directory above it, writable by no one else. The checks are made on
+/// what is opened, so nothing can be exchanged between check and use.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub fn open_checked(path: &Path) -> Result<OwnedFd, String> {
+    let shown = path.display();
+    let name = path
+        .file_name()
+        .ok_or_else(|| format!("{shown}: is no file name"))?;
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")))
+        .map_err(|error| format!("{shown}: {error}"))?;
+    let directory = open_directory(&parent)?;
+    // Not blocking, so that a FIFO in its place cannot hold us.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(&directory, name, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::LOOP => format!("{shown}: is a symbolic link; put the file itself there"),
+        errno => format!("{shown}: {}", std::io::Error::from(errno)),
+    })?;
+    let stat = fstat(&file).map_err(|errno| format!("{shown}: {errno}"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(format!("{shown}: is no regular file"));
+    }
+    check_owner(path, &stat, rustix::process::geteuid().as_raw())?;
+    check_mode(path, &stat, false)?;
+    Ok(file)
+}
+
+/// Walks from the root, each step checked before the next.
+fn open_directory(canonical: &Path) -> Result<OwnedFd, String> {
+    let own = rustix::process::geteuid().as_raw();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut walked = PathBuf::from("/");
+    let mut directory = open("/", flags, Mode::empty()).map_err(|errno| format!("/: {errno}"))?;
+    let mut steps = canonical.components().filter_map(|step| match step {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    loop {
+        let step = steps.next();
+        let stat = fstat(&directory).map_err(|errno| format!("{}: {errno}", walked.display()))?;
+        check_owner(&walked, &stat, own)?;
+        // In a sticky directory like /tmp others cannot exchange what is ours.
+        check_mode(&walked, &stat, step.is_some())?;
+        let Some(step) = step else {
+            return Ok(directory);
+        };
+        walked.push(step);
+        directory = openat(&directory, step, flags, Mode::empty())
+            .map_err(|errno| format!("{}: {errno}", walked.display()))?;
+    }
+}
+
+fn check_owner(path: &Path, stat: &Stat, own: u32) -> Result<(), String> {
+    let owner = stat.st_uid;
+    if owner == 0 || owner == own || is_outside_namespace(owner) {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(format!(
+        "{shown}: belongs to user {owner}, who could change it: chown root {shown}"
+    ))
+}
+
+fn check_mode(path: &Path, stat: &Stat, sticky_will_do: bool) -> Result<(), String> {
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if sticky_will_do && mode.contains(Mode::SVTX) {
+        return Ok(());
+    }
+    let shown = path.display();
+    for (bit, who, remedy) in [
+        (Mode::WGRP, "its group", "g-w"),
+        (Mode::WOTH, "everybody", "o-w"),
+    ] {
+        if mode.contains(bit) {
+            return Err(format!(
+                "{shown}: is writable by {who}: chmod {remedy} {shown}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// In a user namespace every owner without a mapping, the real root too, appears as the overflow
+/// user. Its maker sees nothing that he could not see outside, so that owner is let pass.
+fn is_outside_namespace(owner: u32) -> bool {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
+    number("/proc/sys/kernel/overflowuid") == Some(owner)
+        && fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
+}

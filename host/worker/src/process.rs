@@ -1,0 +1,306 @@
+//! The host's half: starts workers, speaks with them without ever blocking, and ends them.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::codec::{self, ReceiveError, Receiver, SendError};
+use crate::message::{Descriptor, Failure, FromWorker, Load, ToWorker};
+
+/// The worker's socket, in the worker.
+pub const SOCKET_FD: RawFd = 3;
+/// The plugin's file, in the worker.
+pub const PLUGIN_FD: RawFd = 4;
+
+/// How long a throw-away check worker may take.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a worker finds in its environment, beside SPARED_LOG and RUST_BACKTRACE of the host's.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One running worker. Dropped alive, it is killed.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    pidfd: OwnedFd,
+    socket: OwnedFd,
+    receiver: Receiver,
+    reaped: bool,
+}
+
+impl Worker {
+    /// Starts `exe worker NAME` and sends it `load`. The calling thread must outlive the worker,
+    /// which takes its end for the host's.
+    ///
+    /// # Errors
+    /// The kernel's: no process or descriptor left, or `exe` is not there.
+    pub fn spawn(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
+        let (socket, theirs) = codec::pair()?;
+        let mut command = Command::new(exe);
+        command
+            .args(["worker", &load.name])
+            .env_clear()
+            .env("PATH", PATH)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        let (theirs_fd, plugin_fd) = (theirs.as_raw_fd(), plugin.as_raw_fd());
+        // SAFETY: between fork and exec only dup calls on descriptors that are open are made.
+        unsafe { command.pre_exec(move || place_descriptors(theirs_fd, plugin_fd)) };
+        let child = command.spawn()?;
+        drop(theirs);
+        let pidfd = open_pidfd(&child);
+        let worker = pidfd.map(|pidfd| Self {
+            child,
+            pidfd,
+            socket,
+            receiver: Receiver::default(),
+            reaped: false,
+        })?;
+        worker
+            .send(&ToWorker::Load(load.clone()), &[])
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(worker)
+    }
+
+    /// Sends a message, at once or not at all. A worker whose socket is [`SendError::Full`] has
+    /// not read for hundreds of messages: kill it, as what it missed cannot be made good.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn send(
+        &self,
+        message: &ToWorker,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        codec::send(self.socket.as_fd(), message, descriptors)
+    }
+
+    /// The next message; None where there is none yet. Descriptors from a worker are closed.
+    ///
+    /// # Errors
+    /// The worker is gone, or speaks nonsense: kill it.
+    pub fn receive(&mut self) -> Result<Option<FromWorker>, ReceiveError> {
+        let received = self.receiver.receive(&self.socket)?;
+        Ok(received.map(|(message, _descriptors)| message))
+    }
+
+    /// Its process id, for people and logs.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Readable once the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// SIGKILL; [`exit`](Self::exit) tells when it is through.
+    pub fn kill(&self) {
+        if !self.reaped {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+
+    /// How it ended; None while it runs. Never waits.
+    pub fn exit(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten();
+        self.reaped |= status.is_some();
+        status
+    }
+}
+
+impl AsFd for Worker {
+    /// The socket: readable when [`receive`](Self::receive) has something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+        if self.exit().is_none() && wait_readable(&[self.pidfd.as_fd()], Duration::from_millis(20))
+        {
+            let _ = self.exit();
+        }
+    }
+}
+
+fn open_pidfd(child: &Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without id"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Puts the two descriptors where the worker looks for them. The three descriptors of the caller
+/// keep the lowest numbers taken, so that neither place is one that `Command` uses itself.
+fn place_descriptors(socket: RawFd, plugin: RawFd) -> io::Result<()> {
+    let errno = |result: i32| match result {
+        -1 => Err(io::Error::last_os_error()),
+        fd => Ok(fd),
+    };
+    // SAFETY: plain calls on numbers; each result is checked.
+    unsafe {
+        let socket = errno(libc::fcntl(socket, libc::F_DUPFD_CLOEXEC, 10))?;
+        let plugin = errno(libc::fcntl(plugin, libc::F_DUPFD_CLOEXEC, 10))?;
+        errno(libc::dup2(socket, SOCKET_FD))?;
+        errno(libc::dup2(plugin, PLUGIN_FD))?;
+    }
+    Ok(())
+}
+
+fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
+    let mut polled: Vec<_> = descriptors
+        .iter()
+        .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(timeout).ok();
+    matches!(poll(&mut polled, timeout.as_ref()), Ok(1..))
+}
+
+/// A configuration to check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// The plugin's file, verbatim.
+    pub toml: String,
+    /// This node's name.
+    pub node: String,
+    /// Those of `[nodes]`.
+    pub nodes: Vec<String>,
+}
+
+/// Reads a plugin's descriptor, and checks a configuration where one is given, in a process
+/// without capabilities that is thrown away. Takes up to [`CHECK_TIMEOUT`].
+///
+/// # Errors
+/// Why the file is no plugin, in a sentence, or that it crashed or hung.
+pub fn check(
+    exe: &Path,
+    name: &str,
+    plugin: BorrowedFd<'_>,
+    uid_gid: Option<(u32, u32)>,
+    configuration: Option<&Configuration>,
+) -> Result<(Descriptor, Vec<Failure>), CheckError> {
+    let load = Load {
+        name: name.to_owned(),
+        check_only: true,
+        capabilities: 0,
+        realtime: false,
+        uid_gid,
+        state_dir: None,
+    };
+    let worker = Worker::spawn(exe, &load, plugin).map_err(CheckError::Kernel)?;
+    let mut check = Check {
+        worker,
+        deadline: Instant::now() + CHECK_TIMEOUT,
+    };
+    let descriptor = loop {
+        if let FromWorker::Loaded(loaded) = check.next("loading")? {
+            break loaded.map_err(CheckError::Refused)?;
+        }
+    };
+    let Some(configuration) = configuration else {
+        return Ok((descriptor, Vec::new()));
+    };
+    let configure = ToWorker::Configure {
+        token: 1,
+        toml: configuration.toml.clone(),
+        check: true,
+        node: configuration.node.clone(),
+        nodes: configuration.nodes.clone(),
+    };
+    let sent = check.worker.send(&configure, &[]);
+    sent.map_err(|error| CheckError::Crashed(error.to_string()))?;
+    loop {
+        if let FromWorker::Returned {
+            status,
+            mut failures,
+            ..
+        } = check.next("checking its configuration")?
+        {
+            if status < 0 && failures.is_empty() {
+                failures.push(Failure {
+                    key: String::new(),
+                    why: format!("is refused: {}", io::Error::from_raw_os_error(-status)),
+                });
+            }
+            return Ok((descriptor, failures));
+        }
+    }
+}
+
+struct Check {
+    worker: Worker,
+    deadline: Instant,
+}
+
+impl Check {
+    fn next(&mut self, doing: &str) -> Result<FromWorker, CheckError> {
+        loop {
+            match self.worker.receive() {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => {}
+                Err(_) => return Err(self.crashed(doing)),
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(CheckError::Hung(format!(
+                    "{doing} took longer than {} s",
+                    CHECK_TIMEOUT.as_secs()
+                )));
+            }
+            wait_readable(&[self.worker.as_fd()], left);
+        }
+    }
+
+    fn crashed(&mut self, doing: &str) -> CheckError {
+        wait_readable(&[self.worker.pidfd()], Duration::from_millis(200));
+        CheckError::Crashed(match self.worker.exit() {
+            Some(status) => format!("{doing} ended the process ({status})"),
+            None => format!("{doing} broke the connection"),
+        })
+    }
+}
+
+/// Why a plugin could not be checked, by whose fault it is.
+#[derive(Debug)]
+pub enum CheckError {
+    /// The file is no plugin for this host: the sentence.
+    Refused(String),
+    /// It ended its process.
+    Crashed(String),
+    /// It did not answer in time.
+    Hung(String),
+    /// No process could be started.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) | Self::Crashed(why) | Self::Hung(why) => f.write_str(why),
+            Self::Kernel(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CheckError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kernel(error) => Some(error),
+            _ => None,
+        }
+    }
+}
