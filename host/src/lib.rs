@@ -6,8 +6,10 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod events;
+pub mod group;
 pub mod journal;
 pub mod notify;

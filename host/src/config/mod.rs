@@ -33,7 +33,6 @@ mod tests;
 use std::path::Path;
 
 pub use fault::{Fault, locate};
-pub use file::Trust;
 pub use host::Host;
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
@@ -54,23 +53,16 @@ impl Setup {
     /// # Errors
     /// Every fault of `spared.toml`. Those of plugins' files stay with the plugin
     /// ([`Plugin::faults`]): at a start the others run without it.
-    pub fn read(path: &Path, trust: Trust) -> Result<Self, Vec<Fault>> {
-        let text = file::read(path, trust)
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        let text = file::read(path)
             .map_err(|fault| vec![fault])?
             .unwrap_or_default();
         let host = Host::parse(&fault::name_of(path), &text, &hostname())?;
         let plugins_dir = path.parent().unwrap_or(Path::new(".")).join("plugins");
-        let names = file::plugin_names(&plugins_dir, trust).map_err(|fault| vec![fault])?;
+        let names = file::plugin_names(&plugins_dir).map_err(|fault| vec![fault])?;
         let mut plugins: Vec<Plugin> = names
             .iter()
-            .map(|name| {
-                Plugin::read(
-                    name,
-                    &plugins_dir.join(format!("{name}.toml")),
-                    &host,
-                    trust,
-                )
-            })
+            .map(|name| Plugin::read(name, &plugins_dir.join(format!("{name}.toml")), &host))
             .collect();
         order::refuse_cycles(&mut plugins);
         let digest = digest(&text, &plugins);

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 
-use super::file::{self, Trust};
-use super::{Fault, Host};
+use super::{Fault, Host, file};
 
 /// One file of `plugins/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +33,8 @@ pub enum OnFailure {
 }
 
 impl Plugin {
-    pub(super) fn read(name: &str, path: &Path, host: &Host, trust: Trust) -> Self {
-        match file::read(path, trust) {
+    pub(super) fn read(name: &str, path: &Path, host: &Host) -> Self {
+        match file::read(path) {
             Ok(text) => Self::parse(name, &text.unwrap_or_default(), host),
             Err(fault) => Self {
                 faults: vec![fault],

@@ -35,7 +35,7 @@ impl Folder {
     }
 
     fn setup(&self) -> Result<Setup, Vec<Fault>> {
-        Setup::read(&self.0.join("spared.toml"), Trust::OwnerOnly)
+        Setup::read(&self.0.join("spared.toml"))
     }
 }
 
@@ -191,12 +191,18 @@ fn a_file_that_others_may_write_is_refused() {
     fs::set_permissions(folder.0.join("plugins/vrrp.toml"), writable.clone()).unwrap();
     assert_eq!(
         said(&folder.setup().unwrap().plugin_faults()),
-        ["vrrp.toml: may be written by others (mode 0666): chmod go-w"]
+        [format!(
+            "vrrp.toml: is writable by its group: chmod g-w {}/plugins/vrrp.toml",
+            folder.0.display()
+        )]
     );
     fs::set_permissions(folder.0.join("spared.toml"), writable).unwrap();
     assert_eq!(
         said(&folder.setup().unwrap_err()),
-        ["spared.toml: may be written by others (mode 0666): chmod go-w"]
+        [format!(
+            "spared.toml: is writable by its group: chmod g-w {}/spared.toml",
+            folder.0.display()
+        )]
     );
 }
 

@@ -1,0 +1,71 @@
+//! What the groups want done.
+
+use spared_worker::message::{Claims, Role, Stance};
+
+use crate::events::News;
+
+/// Whose call an answer answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub plugin: String,
+    pub number: u64,
+}
+
+/// To be done in the order in which they come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Answer {
+        ticket: Ticket,
+        status: i32,
+    },
+    /// Result: `handle_claimed`.
+    Claim {
+        ticket: Ticket,
+        group: String,
+        claims: Claims,
+    },
+    Release {
+        group: String,
+    },
+    /// Result: `handle_lease`, with a fresh reading of the clock.
+    OpenLease {
+        ticket: Ticket,
+        group: String,
+        why: String,
+        sent_ns: u64,
+    },
+    CloseLease {
+        group: String,
+    },
+    /// Result: `handle_installed`.
+    Install {
+        group: String,
+    },
+    Remove {
+        group: String,
+    },
+    Announce {
+        group: String,
+    },
+    /// Answered by `handle_settled`.
+    Settle {
+        plugin: String,
+        group: String,
+        epoch: u64,
+        deadline_ns: u64,
+    },
+    /// Answered by `handle_role_done`.
+    Role {
+        plugin: String,
+        group: String,
+        epoch: u64,
+        role: Role,
+        why: String,
+        deadline_ns: u64,
+    },
+    Stance {
+        plugin: String,
+        stance: Stance,
+    },
+    Tell(News),
+}

@@ -1,0 +1,365 @@
+//! Followers: who settles before a takeover's addresses, and who learns a role when.
+
+use std::collections::BTreeSet;
+
+use spared_worker::message::Role;
+
+use super::{Action, Group, Groups, Phase, ROLE_DEADLINE_NS, name_of};
+use crate::events::{Kind, News};
+
+/// A running plugin, as far as groups are concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Follower {
+    pub after: Vec<String>,
+    /// None: every group.
+    pub follow: Option<Vec<String>>,
+    pub has_role: bool,
+    pub has_settle: bool,
+}
+
+impl Follower {
+    fn follows(&self, group: &str) -> bool {
+        let named = self.follow.as_ref();
+        named.is_none_or(|groups| groups.iter().any(|name| name == group))
+    }
+}
+
+/// How far a follower is with a group's role.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    sent: Option<Role>,
+    /// Epoch and deadline of what it has not returned yet.
+    pub(super) pending: Option<(u64, u64)>,
+}
+
+impl Delivery {
+    pub(super) fn deadline_ns(&self) -> Option<u64> {
+        self.pending.map(|(_, deadline_ns)| deadline_ns)
+    }
+}
+
+impl Groups {
+    /// A plugin has started: it learns the role of every group that it follows.
+    pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
+        self.followers.insert(plugin.to_owned(), follower);
+        self.unfit.remove(plugin);
+        let abandoned: Vec<String> = self.owned(plugin, |group| group.stale);
+        for name in abandoned {
+            self.withdraw(&name);
+        }
+        for name in self.names() {
+            self.send_stance(&name);
+        }
+        self.deliver_roles(now_ns);
+    }
+
+    /// `after` or `follow` changed by a reload.
+    pub fn handle_follower_changed(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
+        let Some(known) = self.followers.get_mut(plugin) else {
+            return;
+        };
+        *known = follower;
+        for name in self.names() {
+            self.dismiss_stranger(&name, plugin);
+        }
+        self.deliver_roles(now_ns);
+    }
+
+    /// A plugin is gone. The groups that it decided about are closed at once.
+    pub fn handle_plugin_down(&mut self, now_ns: u64, plugin: &str, why: &str) {
+        self.followers.remove(plugin);
+        for group in self.groups.values_mut() {
+            group.deliveries.remove(plugin);
+            if let Phase::Settling { waiting, .. } = &mut group.phase {
+                waiting.remove(plugin);
+            }
+        }
+        for name in self.owned(plugin, |_| true) {
+            self.abandon(&name, why);
+        }
+        self.handle_timeout(now_ns);
+    }
+
+    /// A plugin will not come back: its groups are forgotten.
+    pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
+        self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} is gone"));
+        for name in self.owned(plugin, |_| true) {
+            self.withdraw(&name);
+        }
+    }
+
+    /// A follower has applied what it received.
+    pub fn handle_settled(&mut self, now_ns: u64, plugin: &str, name: &str, epoch: u64) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if let Phase::Settling {
+            epoch: asked,
+            waiting,
+            ..
+        } = &mut group.phase
+        {
+            if *asked == epoch {
+                waiting.remove(plugin);
+                self.end_settling(now_ns, name);
+            }
+        }
+    }
+
+    /// A follower has taken a role; a negative status is its failure, never a veto.
+    pub fn handle_role_done(
+        &mut self,
+        now_ns: u64,
+        plugin: &str,
+        name: &str,
+        epoch: u64,
+        status: i32,
+    ) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Some(delivery) = group.deliveries.get_mut(plugin) else {
+            return;
+        };
+        if delivery.pending.is_none_or(|(asked, _)| asked != epoch) {
+            return;
+        }
+        delivery.pending = None;
+        if status < 0 {
+            let text = format!("{plugin} failed to follow: errno {}", -status);
+            self.tell(
+                News::warn(Kind::Plugin, text)
+                    .of_group(name)
+                    .because("role-failed"),
+            );
+        }
+        self.deliver_roles(now_ns);
+        self.end_leaving(now_ns, name);
+    }
+
+    /// Followers with `settle` that a takeover of this group waits for.
+    pub(super) fn settlers(&self, name: &str) -> BTreeSet<String> {
+        let owner = self.groups.get(name).map(|group| group.owner.as_str());
+        self.followers
+            .iter()
+            .filter(|(plugin, follower)| {
+                follower.has_settle && follower.follows(name) && Some(plugin.as_str()) != owner
+            })
+            .map(|(plugin, _)| plugin.clone())
+            .collect()
+    }
+
+    /// Sends each follower its next role when its turn has come: one role in flight per plugin,
+    /// the newest of a group replacing an older one.
+    pub(super) fn deliver_roles(&mut self, now_ns: u64) {
+        for name in self.names() {
+            for plugin in self.listeners(&name) {
+                if self.is_turn(&name, &plugin) {
+                    self.send_role(now_ns, &name, &plugin);
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_late_roles(&mut self, now_ns: u64) {
+        let mut late = Vec::new();
+        for (name, group) in &mut self.groups {
+            for (plugin, delivery) in &mut group.deliveries {
+                if delivery
+                    .deadline_ns()
+                    .is_some_and(|deadline_ns| now_ns >= deadline_ns)
+                {
+                    delivery.pending = None;
+                    late.push((name.clone(), plugin.clone()));
+                }
+            }
+        }
+        for (name, plugin) in late {
+            let text = format!("went on without {plugin}: its role took too long");
+            self.tell(
+                News::warn(Kind::Plugin, text)
+                    .of_group(&name)
+                    .because("late"),
+            );
+        }
+    }
+
+    /// The followers of a group that is withdrawn leave it; nobody waits for them.
+    pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
+        for (plugin, delivery) in &group.deliveries {
+            if delivery.sent == Some(Role::Active) {
+                self.send_farewell(name, plugin, &group.why);
+            }
+        }
+    }
+
+    // It no longer follows this group: for it the group is backup.
+    fn dismiss_stranger(&mut self, name: &str, plugin: &str) {
+        let follows = self
+            .followers
+            .get(plugin)
+            .is_some_and(|known| known.follows(name));
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if follows {
+            return;
+        }
+        let delivery = group.deliveries.remove(plugin);
+        if delivery.is_some_and(|delivery| delivery.sent == Some(Role::Active)) {
+            let why = format!("{plugin} no longer follows it");
+            self.send_farewell(name, plugin, &why);
+        }
+    }
+
+    fn send_farewell(&mut self, name: &str, plugin: &str, why: &str) {
+        self.epoch += 1;
+        self.actions.push_back(Action::Role {
+            plugin: plugin.to_owned(),
+            group: name.to_owned(),
+            epoch: self.epoch,
+            role: Role::Backup,
+            why: why.to_owned(),
+            deadline_ns: u64::MAX,
+        });
+    }
+
+    fn is_turn(&self, name: &str, plugin: &str) -> bool {
+        let Some(group) = self.groups.get(name) else {
+            return false;
+        };
+        let wanted = group.wanted();
+        if group
+            .deliveries
+            .get(plugin)
+            .is_some_and(|delivery| delivery.sent == Some(wanted))
+        {
+            return false;
+        }
+        let busy_elsewhere = self.groups.iter().any(|(other, group)| {
+            other != name
+                && group
+                    .deliveries
+                    .get(plugin)
+                    .is_some_and(|d| d.pending.is_some())
+        });
+        !busy_elsewhere && !self.waits_for(name, plugin, wanted)
+    }
+
+    // Entering a role follows `after`, leaving it reverses it.
+    fn waits_for(&self, name: &str, plugin: &str, wanted: Role) -> bool {
+        let after = |who: &str, whom: &str| {
+            let who = self.followers.get(who);
+            who.is_some_and(|who| who.after.iter().any(|name| name == whom))
+        };
+        self.listeners(name).iter().any(|other| {
+            let first = if wanted == Role::Active {
+                after(plugin, other)
+            } else {
+                after(other, plugin)
+            };
+            other != plugin && first && !self.has_taken(name, other, wanted)
+        })
+    }
+
+    fn has_taken(&self, name: &str, plugin: &str, wanted: Role) -> bool {
+        let delivery = self
+            .groups
+            .get(name)
+            .and_then(|group| group.deliveries.get(plugin));
+        delivery.is_some_and(|delivery| delivery.sent == Some(wanted) && delivery.pending.is_none())
+    }
+
+    fn listeners(&self, name: &str) -> Vec<String> {
+        let owner = self.groups.get(name).map(|group| group.owner.as_str());
+        self.followers
+            .iter()
+            .filter(|(plugin, follower)| {
+                follower.has_role && follower.follows(name) && Some(plugin.as_str()) != owner
+            })
+            .map(|(plugin, _)| plugin.clone())
+            .collect()
+    }
+
+    fn send_role(&mut self, now_ns: u64, name: &str, plugin: &str) {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let role = group.wanted();
+        let deadline_ns = now_ns.saturating_add(ROLE_DEADLINE_NS);
+        let delivery = group.deliveries.entry(plugin.to_owned()).or_default();
+        delivery.sent = Some(role);
+        delivery.pending = Some((epoch, deadline_ns));
+        let why = group.why.clone();
+        log::debug!("{name}: {plugin} shall be {}", name_of(role));
+        self.actions.push_back(Action::Role {
+            plugin: plugin.to_owned(),
+            group: name.to_owned(),
+            epoch,
+            role,
+            why,
+            deadline_ns,
+        });
+    }
+
+    // Its plugin is dead: nobody adverts, so the lease goes first and nothing waits.
+    fn abandon(&mut self, name: &str, why: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        group.stale = true;
+        let (from, idle) = (group.role, group.phase == Phase::Idle);
+        group.phase = Phase::Idle;
+        group.installed = false;
+        group.resign = None;
+        if from == Role::Active {
+            group.take_role(Role::Backup, why.to_owned());
+        } else {
+            group.why = why.to_owned();
+        }
+        if !idle {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            self.actions.push_back(Action::Remove {
+                group: name.to_owned(),
+            });
+        }
+        if from == Role::Active {
+            self.tell(super::role_news(name, from, Role::Backup, why).because("provider-died"));
+        }
+    }
+
+    fn owned(&self, plugin: &str, which: impl Fn(&Group) -> bool) -> Vec<String> {
+        self.groups
+            .iter()
+            .filter(|(_, group)| group.owner == plugin && which(group))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.groups.keys().cloned().collect()
+    }
+}
+
+impl Group {
+    /// The role that followers should have: active only once the addresses are there.
+    fn wanted(&self) -> Role {
+        match (self.role, &self.phase) {
+            (Role::Active, Phase::Installed) => Role::Active,
+            (Role::Fault, _) => Role::Fault,
+            _ => Role::Backup,
+        }
+    }
+
+    /// Every follower that was told something else has taken the present role.
+    pub(super) fn is_delivered(&self) -> bool {
+        let wanted = self.wanted();
+        self.deliveries
+            .values()
+            .all(|delivery| delivery.sent == Some(wanted) && delivery.pending.is_none())
+    }
+}

@@ -1,0 +1,551 @@
+//! The order of a takeover and of a resignation, per group, without input or output.
+//!
+//! Facts come in by the `handle_*` methods, each with the time; what is to be done comes out of
+//! [`Groups::poll_action`], to be done in that order. The results of three actions come back:
+//! [`Action::Claim`] by `handle_claimed`, [`Action::OpenLease`] by `handle_lease`,
+//! [`Action::Install`] by `handle_installed`. [`Groups::next_timeout`] says when to call
+//! `handle_timeout`. Times are CLOCK_MONOTONIC nanoseconds.
+//!
+//! A takeover: publish ACTIVE, open the lease, answer, settle the followers, install, roles.
+//! A resignation: publish BACKUP, close the lease, answer, roles in reverse, remove.
+
+mod actions;
+mod follow;
+mod stance;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use spared_worker::message::{CALL_TIMEOUT_MS, Claims, Forced, Role};
+
+pub use actions::{Action, Ticket};
+pub use follow::Follower;
+
+use crate::clock;
+use crate::events::{Kind, News};
+use follow::Delivery;
+
+const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
+/// How long a role may take before the host goes on without the follower.
+pub const ROLE_DEADLINE_NS: u64 = 10_000_000_000;
+
+const ENOENT: i32 = -libc::ENOENT;
+const EBUSY: i32 = -libc::EBUSY;
+const EIO: i32 = -libc::EIO;
+const ETIMEDOUT: i32 = -libc::ETIMEDOUT;
+const ECANCELED: i32 = -libc::ECANCELED;
+
+/// Every group, and who follows.
+#[derive(Debug)]
+pub struct Groups {
+    groups: BTreeMap<String, Group>,
+    /// The plugins that run.
+    followers: BTreeMap<String, Follower>,
+    /// Plugins given up whose file says `on_failure = "resign"`, and why.
+    unfit: BTreeMap<String, String>,
+    actions: VecDeque<Action>,
+    settle_ns: u64,
+    /// Tells answers to this question from those to an earlier one.
+    epoch: u64,
+    closing: bool,
+}
+
+/// What is known of one group.
+#[derive(Debug)]
+pub struct Group {
+    /// The plugin that claimed it and decides its role.
+    pub owner: String,
+    pub claims: Claims,
+    pub role: Role,
+    /// Local time of the latest change of role.
+    pub since: String,
+    pub why: String,
+    pub forced: Forced,
+    pub transitions: u64,
+    /// Its plugin died; the claims stay, behind the closed fence, until the next one has claimed.
+    stale: bool,
+    phase: Phase,
+    /// The kernel holds its addresses.
+    installed: bool,
+    /// The plugin is asked to give up being active, because of this.
+    resign: Option<String>,
+    /// Not eligible until then, because of this.
+    barred: Option<(u64, String)>,
+    deliveries: BTreeMap<String, Delivery>,
+    /// When the plugin decided to become active.
+    decided_ns: u64,
+}
+
+/// What the kernel holds of a group.
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing; the fence is closed.
+    Idle,
+    /// The lease is open, followers apply what they received.
+    Settling {
+        epoch: u64,
+        waiting: BTreeSet<String>,
+        until_ns: u64,
+    },
+    /// The lease is open, the addresses are there.
+    Installed,
+    /// The lease is closed, followers leave before the addresses do.
+    Leaving { until_ns: u64 },
+}
+
+impl Groups {
+    pub fn new(settle_ns: u64) -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+            actions: VecDeque::new(),
+            settle_ns,
+            epoch: 0,
+            closing: false,
+        }
+    }
+
+    /// How long followers may settle, after a reload.
+    pub fn set_settle(&mut self, settle_ns: u64) {
+        self.settle_ns = settle_ns;
+    }
+
+    /// From now on nothing becomes active.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// What is to be done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.groups.values().filter_map(Group::next_timeout).min()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups
+            .iter()
+            .map(|(name, group)| (name.as_str(), group))
+    }
+
+    pub fn get(&self, group: &str) -> Option<&Group> {
+        self.groups.get(group)
+    }
+
+    /// No group is active, and no follower is leaving.
+    pub fn is_quiet(&self) -> bool {
+        self.groups
+            .values()
+            .all(|group| group.phase == Phase::Idle && group.is_delivered())
+    }
+
+    // ---- what the provider calls
+
+    /// The provider declares, replaces or withdraws a group.
+    pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
+        let owner = self.groups.get(&name).map(|group| group.owner.as_str());
+        if owner.is_some_and(|owner| owner != ticket.plugin) {
+            let owner = owner.unwrap_or_default();
+            let text = format!("{} may not claim it, it is {owner}'s", ticket.plugin);
+            self.tell(News::warn(Kind::Plugin, text).of_group(&name));
+            return self.answer(ticket, EBUSY);
+        }
+        match claims {
+            Some(claims) => self.actions.push_back(Action::Claim {
+                ticket,
+                group: name,
+                claims,
+            }),
+            None => {
+                self.withdraw(&name);
+                self.answer(ticket, 0);
+            }
+        }
+    }
+
+    /// The kernel took a claim, or said why not.
+    pub fn handle_claimed(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        claims: Claims,
+        result: Result<(), String>,
+    ) {
+        if let Err(why) = result {
+            let text = format!("its claim is refused: {why}");
+            self.tell(News::warn(Kind::Plugin, text).of_group(name));
+            return self.answer(ticket, -libc::EINVAL);
+        }
+        match self.groups.get_mut(name) {
+            Some(group) => {
+                group.claims = claims;
+                group.stale = false;
+            }
+            None => {
+                let group = Group::new(ticket.plugin.clone(), claims);
+                self.groups.insert(name.to_owned(), group);
+            }
+        }
+        self.answer(ticket, 0);
+        self.send_stance(name);
+        self.deliver_roles(now_ns);
+    }
+
+    /// The provider publishes a role. `now_ns` is the time of reading, not of an earlier turn:
+    /// this process may have been stopped in between.
+    pub fn handle_publish(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        role: Role,
+        why: String,
+        sent_ns: u64,
+    ) {
+        let closing = self.closing;
+        let Some(group) = self.groups.get_mut(name) else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        if role != Role::Active {
+            return self.resign(now_ns, Some(ticket), name, role, why);
+        }
+        if is_late(now_ns, sent_ns) || closing {
+            // The worker gave up waiting, or is about to: its role is backup.
+            let status = if closing { ECANCELED } else { ETIMEDOUT };
+            let text = "its wish to be active came too late and is refused";
+            if !closing {
+                self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
+            }
+            let why = "the decision to become active came too late".to_owned();
+            self.resign(now_ns, None, name, Role::Backup, why);
+            return self.answer(ticket, status);
+        }
+        group.decided_ns = if group.role == Role::Active {
+            group.decided_ns
+        } else {
+            sent_ns
+        };
+        self.actions.push_back(Action::OpenLease {
+            ticket,
+            group: name.to_owned(),
+            why,
+            sent_ns,
+        });
+    }
+
+    /// The lease is open, or not. `now_ns` is read after it was opened: a SIGSTOP may fall
+    /// anywhere, and the addresses must not follow a lease that was opened too late.
+    pub fn handle_lease(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        why: String,
+        sent_ns: u64,
+        result: Result<(), String>,
+    ) {
+        if let Err(error) = result {
+            let text = format!("the fence does not open: {error}");
+            self.tell(
+                News::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("kernel"),
+            );
+            self.resign(
+                now_ns,
+                None,
+                name,
+                Role::Backup,
+                format!("the fence does not open: {error}"),
+            );
+            return self.answer(ticket, EIO);
+        }
+        if is_late(now_ns, sent_ns) {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            let text = "the fence opened too late and is closed again";
+            self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
+            let why = "the fence opened too late".to_owned();
+            self.resign(now_ns, None, name, Role::Backup, why);
+            return self.answer(ticket, ETIMEDOUT);
+        }
+        self.answer(ticket, 0);
+        self.become_active(now_ns, name, why);
+    }
+
+    /// Addresses and routes are there, or not.
+    pub fn handle_installed(&mut self, now_ns: u64, name: &str, result: Result<String, String>) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        match result {
+            Ok(text) => {
+                let took_ms = now_ns.saturating_sub(group.decided_ns) / 1_000_000;
+                let news = News::new(Kind::Addresses, text).of_group(name);
+                self.tell(news);
+                let text = format!("active, {took_ms} ms after the decision");
+                self.tell(
+                    News::new(Kind::Role, text)
+                        .of_group(name)
+                        .because("installed"),
+                );
+            }
+            Err(why) => {
+                let text = format!("addresses are not installed: {why}");
+                self.tell(News::warn(Kind::Addresses, text.clone()).of_group(name));
+                self.ask_to_resign(now_ns, name, text);
+            }
+        }
+        self.deliver_roles(now_ns);
+    }
+
+    /// The provider wants the addresses announced again.
+    pub fn handle_announce(&mut self, ticket: Ticket, name: &str) {
+        let Some(group) = self.groups.get(name) else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        if group.phase == Phase::Installed {
+            self.actions.push_back(Action::Announce {
+                group: name.to_owned(),
+            });
+        }
+        self.answer(ticket, 0);
+    }
+
+    // ---- time
+
+    /// Ends what waited too long: a deadline is never a veto.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for name in &names {
+            self.end_settling(now_ns, name);
+            self.end_leaving(now_ns, name);
+            self.end_bar(now_ns, name);
+        }
+        self.end_late_roles(now_ns);
+        self.deliver_roles(now_ns);
+    }
+
+    // ---- the two orders
+
+    fn become_active(&mut self, now_ns: u64, name: &str, why: String) {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let waiting = self.settlers(name);
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if group.role == Role::Active
+            && matches!(group.phase, Phase::Settling { .. } | Phase::Installed)
+        {
+            group.why = why;
+            return;
+        }
+        let from = group.role;
+        group.take_role(Role::Active, why.clone());
+        let lease_ms = group.claims.lease_ns / 1_000_000;
+        let until_ns = now_ns.saturating_add(settle_ns);
+        group.phase = Phase::Settling {
+            epoch,
+            waiting: waiting.clone(),
+            until_ns,
+        };
+        self.tell(role_news(name, from, Role::Active, &why));
+        self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
+        for plugin in waiting {
+            self.actions.push_back(Action::Settle {
+                plugin,
+                group: name.to_owned(),
+                epoch,
+                deadline_ns: until_ns,
+            });
+        }
+        self.end_settling(now_ns, name);
+    }
+
+    fn end_settling(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Settling {
+            waiting, until_ns, ..
+        } = &group.phase
+        else {
+            return;
+        };
+        if !waiting.is_empty() && now_ns < *until_ns {
+            return;
+        }
+        let late: Vec<String> = waiting.iter().cloned().collect();
+        group.phase = Phase::Installed;
+        group.installed = true;
+        if !late.is_empty() {
+            let text = format!("went on without {}: not settled in time", late.join(", "));
+            self.tell(
+                News::warn(Kind::Plugin, text)
+                    .of_group(name)
+                    .because("late"),
+            );
+        }
+        self.actions.push_back(Action::Install {
+            group: name.to_owned(),
+        });
+    }
+
+    fn resign(&mut self, now_ns: u64, ticket: Option<Ticket>, name: &str, role: Role, why: String) {
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let from = group.role;
+        let open = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
+        if open {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            // Addresses that never came need not go.
+            group.phase = if group.installed {
+                Phase::Leaving {
+                    until_ns: now_ns.saturating_add(settle_ns),
+                }
+            } else {
+                Phase::Idle
+            };
+        }
+        group.resign = None;
+        if from == role {
+            group.why = why;
+        } else {
+            group.take_role(role, why.clone());
+            self.tell(role_news(name, from, role, &why));
+        }
+        if let Some(ticket) = ticket {
+            self.answer(ticket, 0);
+        }
+        self.deliver_roles(now_ns);
+        self.end_leaving(now_ns, name);
+        if open {
+            self.send_stance(name);
+        }
+    }
+
+    fn end_leaving(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Leaving { until_ns } = group.phase else {
+            return;
+        };
+        if group.is_delivered() || now_ns >= until_ns {
+            group.phase = Phase::Idle;
+            group.installed = false;
+            self.actions.push_back(Action::Remove {
+                group: name.to_owned(),
+            });
+        }
+    }
+
+    fn withdraw(&mut self, name: &str) {
+        let Some(mut group) = self.groups.remove(name) else {
+            return;
+        };
+        if group.phase != Phase::Idle {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            self.tell(role_news(
+                name,
+                group.role,
+                Role::Backup,
+                "it is no longer configured",
+            ));
+        }
+        self.actions.push_back(Action::Release {
+            group: name.to_owned(),
+        });
+        group.take_role(Role::Backup, "it is no longer configured".to_owned());
+        self.dismiss(name, &group);
+    }
+
+    fn answer(&mut self, ticket: Ticket, status: i32) {
+        self.actions.push_back(Action::Answer { ticket, status });
+    }
+
+    fn tell(&mut self, news: News) {
+        self.actions.push_back(Action::Tell(news));
+    }
+}
+
+impl Group {
+    fn new(owner: String, claims: Claims) -> Self {
+        Self {
+            owner,
+            claims,
+            role: Role::Backup,
+            since: clock::now(),
+            why: "it has just been claimed".to_owned(),
+            forced: Forced::No,
+            transitions: 0,
+            stale: false,
+            phase: Phase::Idle,
+            installed: false,
+            resign: None,
+            barred: None,
+            deliveries: BTreeMap::new(),
+            decided_ns: 0,
+        }
+    }
+
+    /// Whether its plugin runs and has claimed it.
+    pub fn is_claimed(&self) -> bool {
+        !self.stale
+    }
+
+    fn take_role(&mut self, role: Role, why: String) {
+        self.role = role;
+        self.why = why;
+        self.since = clock::now();
+        self.transitions += 1;
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        let phase = match self.phase {
+            Phase::Settling { until_ns, .. } | Phase::Leaving { until_ns } => Some(until_ns),
+            Phase::Idle | Phase::Installed => None,
+        };
+        let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
+        let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
+        phase.into_iter().chain(barred).chain(roles).min()
+    }
+}
+
+fn is_late(now_ns: u64, sent_ns: u64) -> bool {
+    now_ns.saturating_sub(sent_ns) >= CALL_TIMEOUT_NS
+}
+
+fn role_news(group: &str, from: Role, to: Role, why: &str) -> News {
+    let text = format!("{} -> {}: {why}", name_of(from), name_of(to));
+    News::new(Kind::Role, text).of_group(group)
+}
+
+/// "active", "backup" or "fault".
+pub fn name_of(role: Role) -> &'static str {
+    match role {
+        Role::Active => "active",
+        Role::Backup => "backup",
+        Role::Fault => "fault",
+    }
+}

@@ -1,0 +1,541 @@
+use spared_worker::message::{AddressClaim, Family, RouterClaim};
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+
+/// Groups with the provider "vrrp" and the group "office", driven by hand.
+struct Fixture {
+    groups: Groups,
+    now_ns: u64,
+    number: u64,
+    /// What the kernel is to say.
+    lease: Result<(), String>,
+    install: Result<String, String>,
+    /// How long opening the lease takes.
+    lease_takes_ns: u64,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let mut fixture = Self {
+            groups: Groups::new(200 * MS),
+            now_ns: 1_000 * MS,
+            number: 0,
+            lease: Ok(()),
+            install: Ok("installed".to_owned()),
+            lease_takes_ns: 0,
+        };
+        fixture
+            .groups
+            .handle_plugin_up(0, "vrrp", Follower::default());
+        fixture.claim("office");
+        fixture
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.number += 1;
+        Ticket {
+            plugin: "vrrp".to_owned(),
+            number: self.number,
+        }
+    }
+
+    fn claim(&mut self, group: &str) -> Vec<String> {
+        let ticket = self.ticket();
+        self.groups
+            .handle_claim(ticket, group.to_owned(), Some(claims()));
+        self.run()
+    }
+
+    fn publish(&mut self, role: Role) -> Vec<String> {
+        self.publish_sent(role, self.now_ns)
+    }
+
+    fn publish_sent(&mut self, role: Role, sent_ns: u64) -> Vec<String> {
+        let ticket = self.ticket();
+        let why = "a test says so".to_owned();
+        self.groups
+            .handle_publish(self.now_ns, ticket, "office", role, why, sent_ns);
+        self.run()
+    }
+
+    fn follower(&mut self, name: &str, after: &[&str], has_settle: bool) -> Vec<String> {
+        let follower = Follower {
+            after: after.iter().map(|name| (*name).to_owned()).collect(),
+            follow: None,
+            has_role: true,
+            has_settle,
+        };
+        self.groups.handle_plugin_up(self.now_ns, name, follower);
+        self.run()
+    }
+
+    /// A follower that has taken the role of backup.
+    fn settled_follower(&mut self, name: &str, after: &[&str], has_settle: bool) {
+        self.follower(name, after, has_settle);
+        self.role_done(name);
+    }
+
+    fn role_done(&mut self, name: &str) -> Vec<String> {
+        let pending = self.groups.groups["office"].deliveries[name].pending;
+        let (epoch, _) = pending.expect("a role in flight");
+        self.groups
+            .handle_role_done(self.now_ns, name, "office", epoch, 0);
+        self.run()
+    }
+
+    fn settle_done(&mut self, name: &str) -> Vec<String> {
+        let epoch = self.groups.epoch;
+        let group = &self.groups.groups["office"];
+        let epoch = if let Phase::Settling { epoch, .. } = group.phase {
+            epoch
+        } else {
+            epoch
+        };
+        self.groups
+            .handle_settled(self.now_ns, name, "office", epoch);
+        self.run()
+    }
+
+    fn pass(&mut self, ns: u64) -> Vec<String> {
+        self.now_ns += ns;
+        self.groups.handle_timeout(self.now_ns);
+        self.run()
+    }
+
+    /// Does all actions, as the loop does; what was done, in words, without news.
+    fn run(&mut self) -> Vec<String> {
+        let mut done = Vec::new();
+        while let Some(action) = self.groups.poll_action() {
+            done.extend(self.perform(action));
+        }
+        done
+    }
+
+    fn perform(&mut self, action: Action) -> Option<String> {
+        Some(match action {
+            Action::Answer { status, .. } => format!("answer {status}"),
+            Action::Claim {
+                ticket,
+                group,
+                claims,
+            } => {
+                self.groups
+                    .handle_claimed(self.now_ns, ticket, &group, claims, Ok(()));
+                "claim".to_owned()
+            }
+            Action::Release { .. } => "release".to_owned(),
+            Action::OpenLease {
+                ticket,
+                group,
+                why,
+                sent_ns,
+            } => {
+                self.now_ns += self.lease_takes_ns;
+                let lease = self.lease.clone();
+                self.groups
+                    .handle_lease(self.now_ns, ticket, &group, why, sent_ns, lease);
+                "open".to_owned()
+            }
+            Action::CloseLease { .. } => "close".to_owned(),
+            Action::Install { group } => {
+                let install = self.install.clone();
+                self.groups.handle_installed(self.now_ns, &group, install);
+                "install".to_owned()
+            }
+            Action::Remove { .. } => "remove".to_owned(),
+            Action::Announce { .. } => "announce".to_owned(),
+            Action::Settle { plugin, .. } => format!("settle {plugin}"),
+            Action::Role { plugin, role, .. } => format!("role {plugin} {}", name_of(role)),
+            Action::Stance { stance, .. } if stance.resign => "stance resign".to_owned(),
+            Action::Stance { stance, .. } if !stance.eligible => "stance ineligible".to_owned(),
+            Action::Stance { .. } => "stance".to_owned(),
+            Action::Tell(_) => return None,
+        })
+    }
+
+    fn group(&self) -> &Group {
+        &self.groups.groups["office"]
+    }
+}
+
+fn claims() -> Claims {
+    Claims {
+        routers: vec![RouterClaim {
+            interface: "lan".to_owned(),
+            family: Family::V4,
+            vrid: 1,
+            vmac: false,
+            accept: true,
+        }],
+        addresses: vec![AddressClaim {
+            interface: "lan".to_owned(),
+            router: Some(0),
+            address: "192.0.2.1".parse().unwrap(),
+            prefix: 24,
+            source: false,
+        }],
+        lease_ns: 250 * MS,
+        ..Claims::default()
+    }
+}
+
+#[test]
+fn with_nobody_to_settle_the_addresses_follow_the_answer_at_once() {
+    let mut fixture = Fixture::new();
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "install"]
+    );
+    assert_eq!(fixture.group().role, Role::Active);
+}
+
+#[test]
+fn a_resignation_closes_and_answers_before_anything_else() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    assert_eq!(
+        fixture.publish(Role::Backup),
+        ["close", "answer 0", "role dhcp backup", "stance"]
+    );
+    assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+    assert!(fixture.groups.is_quiet());
+}
+
+#[test]
+fn followers_settle_before_the_addresses() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("conntrack", &[], true);
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "settle conntrack"]
+    );
+    assert_eq!(
+        fixture.settle_done("conntrack"),
+        ["install", "role conntrack active"]
+    );
+}
+
+#[test]
+fn a_follower_that_does_not_settle_in_time_is_no_veto() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("conntrack", &[], true);
+    fixture.publish(Role::Active);
+    assert_eq!(fixture.pass(199 * MS), [""; 0]);
+    assert_eq!(fixture.pass(MS), ["install", "role conntrack active"]);
+    assert_eq!(fixture.settle_done("conntrack"), [""; 0]);
+}
+
+#[test]
+fn a_follower_that_dies_while_settling_is_not_waited_for() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("conntrack", &[], true);
+    fixture.publish(Role::Active);
+    fixture
+        .groups
+        .handle_plugin_down(fixture.now_ns, "conntrack", "it crashed");
+    assert_eq!(fixture.run(), ["install"]);
+}
+
+#[test]
+fn a_wish_to_be_active_that_lay_in_the_queue_opens_no_lease() {
+    let mut fixture = Fixture::new();
+    let sent_ns = fixture.now_ns - 100 * MS;
+    assert_eq!(
+        fixture.publish_sent(Role::Active, sent_ns),
+        [format!("answer -{}", libc::ETIMEDOUT)]
+    );
+    assert_eq!(fixture.group().role, Role::Backup);
+}
+
+#[test]
+fn a_lease_that_opened_too_late_is_closed_before_any_address() {
+    let mut fixture = Fixture::new();
+    fixture.lease_takes_ns = 101 * MS;
+    assert_eq!(
+        fixture.publish(Role::Active),
+        [
+            "open".to_owned(),
+            "close".to_owned(),
+            format!("answer -{}", libc::ETIMEDOUT)
+        ]
+    );
+    assert_eq!(fixture.group().role, Role::Backup);
+}
+
+#[test]
+fn an_active_group_whose_renewed_wish_comes_too_late_resigns() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    let sent_ns = fixture.now_ns - 100 * MS;
+    assert_eq!(
+        fixture.publish_sent(Role::Active, sent_ns),
+        [
+            "close".to_owned(),
+            "remove".to_owned(),
+            "stance".to_owned(),
+            format!("answer -{}", libc::ETIMEDOUT)
+        ]
+    );
+}
+
+#[test]
+fn a_fence_that_does_not_open_leaves_the_group_backup() {
+    let mut fixture = Fixture::new();
+    fixture.lease = Err("no such table".to_owned());
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open".to_owned(), format!("answer -{}", libc::EIO)]
+    );
+    assert_eq!(fixture.group().role, Role::Backup);
+}
+
+#[test]
+fn the_same_role_again_only_replaces_the_sentence() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    let transitions = fixture.group().transitions;
+    assert_eq!(fixture.publish(Role::Active), ["open", "answer 0"]);
+    assert_eq!(fixture.group().transitions, transitions);
+}
+
+#[test]
+fn a_takeover_that_is_taken_back_while_settling_installs_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("conntrack", &[], true);
+    fixture.publish(Role::Active);
+    assert_eq!(
+        fixture.publish(Role::Backup),
+        ["close", "answer 0", "stance"]
+    );
+    assert_eq!(fixture.settle_done("conntrack"), [""; 0]);
+    assert_eq!(fixture.pass(1_000 * MS), [""; 0]);
+}
+
+#[test]
+fn roles_enter_in_the_order_of_after_and_leave_in_reverse() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.settled_follower("service", &["dhcp"], false);
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "install", "role dhcp active"]
+    );
+    assert_eq!(fixture.role_done("dhcp"), ["role service active"]);
+    fixture.role_done("service");
+    assert_eq!(
+        fixture.publish(Role::Backup),
+        ["close", "answer 0", "role service backup", "stance"]
+    );
+    assert_eq!(fixture.role_done("service"), ["role dhcp backup"]);
+    assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+}
+
+#[test]
+fn addresses_do_not_wait_longer_than_settle_for_followers_to_leave() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    fixture.publish(Role::Backup);
+    assert_eq!(fixture.pass(200 * MS), ["remove"]);
+}
+
+#[test]
+fn the_newest_role_replaces_one_that_is_pending() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    assert_eq!(
+        fixture.publish(Role::Backup),
+        ["close", "answer 0", "role dhcp backup", "stance"]
+    );
+    assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+}
+
+#[test]
+fn a_role_past_its_deadline_no_longer_holds_up_the_others() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.settled_follower("service", &["dhcp"], false);
+    fixture.publish(Role::Active);
+    assert_eq!(fixture.pass(ROLE_DEADLINE_NS), ["role service active"]);
+}
+
+#[test]
+fn one_role_is_in_flight_per_plugin() {
+    let mut fixture = Fixture::new();
+    fixture.claim("fw");
+    assert_eq!(
+        fixture.follower("dhcp", &[], false),
+        ["stance", "stance", "role dhcp backup"]
+    );
+    let (epoch, _) = fixture.groups.groups["fw"].deliveries["dhcp"]
+        .pending
+        .unwrap();
+    fixture
+        .groups
+        .handle_role_done(fixture.now_ns, "dhcp", "fw", epoch, 0);
+    assert_eq!(fixture.run(), ["role dhcp backup"]);
+}
+
+#[test]
+fn a_follower_of_one_group_hears_nothing_of_another() {
+    let mut fixture = Fixture::new();
+    fixture.claim("fw");
+    let follower = Follower {
+        follow: Some(vec!["fw".to_owned()]),
+        has_role: true,
+        has_settle: true,
+        after: Vec::new(),
+    };
+    fixture.groups.handle_plugin_up(0, "dhcp", follower);
+    fixture.run();
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "install"]
+    );
+}
+
+#[test]
+fn when_the_provider_dies_its_groups_close_at_once() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    fixture
+        .groups
+        .handle_plugin_down(fixture.now_ns, "vrrp", "vrrp was killed by signal 9");
+    assert_eq!(fixture.run(), ["close", "remove", "role dhcp backup"]);
+    assert_eq!(fixture.group().role, Role::Backup);
+    assert_eq!(fixture.group().why, "vrrp was killed by signal 9");
+}
+
+#[test]
+fn claims_that_a_restarted_provider_does_not_renew_are_released() {
+    let mut fixture = Fixture::new();
+    fixture.claim("fw");
+    fixture
+        .groups
+        .handle_plugin_down(fixture.now_ns, "vrrp", "it crashed");
+    fixture.run();
+    fixture.claim("office");
+    fixture
+        .groups
+        .handle_plugin_up(fixture.now_ns, "vrrp", Follower::default());
+    assert_eq!(fixture.run(), ["release", "stance"]);
+    assert!(fixture.groups.get("fw").is_none());
+}
+
+#[test]
+fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    let ticket = fixture.ticket();
+    fixture
+        .groups
+        .handle_claim(ticket, "office".to_owned(), None);
+    assert_eq!(
+        fixture.run(),
+        ["close", "release", "role dhcp backup", "answer 0"]
+    );
+}
+
+#[test]
+fn another_plugin_can_neither_claim_nor_publish_a_group() {
+    let mut fixture = Fixture::new();
+    let other = |number| Ticket {
+        plugin: "rogue".to_owned(),
+        number,
+    };
+    let refused = [format!("answer -{}", libc::EBUSY)];
+    fixture
+        .groups
+        .handle_claim(other(1), "office".to_owned(), Some(claims()));
+    assert_eq!(fixture.run(), refused);
+    let why = String::new();
+    let now_ns = fixture.now_ns;
+    fixture
+        .groups
+        .handle_publish(now_ns, other(2), "office", Role::Active, why, now_ns);
+    assert_eq!(fixture.run(), refused);
+}
+
+#[test]
+fn a_contested_group_is_asked_to_resign_and_barred_for_a_while() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    fixture
+        .groups
+        .handle_contested(fixture.now_ns, "office", "deleted 10 times".to_owned());
+    assert_eq!(fixture.run(), ["stance resign"]);
+    assert_eq!(
+        fixture.publish(Role::Backup),
+        ["close", "answer 0", "remove", "stance ineligible"]
+    );
+    assert_eq!(fixture.pass(stance::BAR_NS), ["stance"]);
+}
+
+#[test]
+fn addresses_that_cannot_be_installed_make_the_group_resign() {
+    let mut fixture = Fixture::new();
+    fixture.install = Err("no such device".to_owned());
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "install", "stance resign"]
+    );
+}
+
+#[test]
+fn a_force_reaches_the_provider_and_survives_its_restart() {
+    let mut fixture = Fixture::new();
+    fixture
+        .groups
+        .handle_force(None, Forced::Backup, "root")
+        .unwrap();
+    assert_eq!(fixture.run(), ["stance"]);
+    fixture
+        .groups
+        .handle_plugin_down(fixture.now_ns, "vrrp", "it crashed");
+    fixture.run();
+    fixture.claim("office");
+    assert_eq!(fixture.group().forced, Forced::Backup);
+    assert!(
+        fixture
+            .groups
+            .handle_force(Some("x"), Forced::No, "root")
+            .is_err()
+    );
+}
+
+#[test]
+fn nothing_becomes_active_while_the_host_is_stopping() {
+    let mut fixture = Fixture::new();
+    fixture.groups.close();
+    assert_eq!(
+        fixture.publish(Role::Active),
+        [format!("answer -{}", libc::ECANCELED)]
+    );
+}
+
+#[test]
+fn a_takeover_while_followers_still_leave_does_not_lose_the_addresses() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], true);
+    fixture.publish(Role::Active);
+    fixture.settle_done("dhcp");
+    fixture.role_done("dhcp");
+    fixture.publish(Role::Backup);
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "settle dhcp"]
+    );
+    // Taken back before they settled: the addresses of the first takeover still have to go.
+    fixture.publish(Role::Backup);
+    assert_eq!(fixture.pass(200 * MS), ["remove"]);
+}
