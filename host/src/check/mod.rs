@@ -1,0 +1,96 @@
+//! What this host has or lacks that the configuration needs: found before it hurts, changing nothing.
+//!
+//! [`examine`] compares what the plugins' files claim ([`Wanted`]) with the kernel, its settings
+//! and the other programs of this network namespace. Each [`Finding`] names the object, the value
+//! found, and the command that mends it. The rules are pure where they can be; [`System`] reads.
+
+mod keeper;
+mod kernel;
+mod rival;
+mod ruleset;
+mod settings;
+mod system;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use std::fmt;
+
+use serde::Serialize;
+
+pub use system::System;
+pub use wanted::Wanted;
+
+use crate::config::Setup;
+
+/// How much a finding hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Part of what is configured cannot work here.
+    Error,
+    /// It works until something common happens.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable, for scripts: "ipv4-forwarding".
+    pub id: &'static str,
+    pub severity: Severity,
+    /// The object, the value found, and what follows from it.
+    pub sentence: String,
+    /// The command that mends it; empty where there is none.
+    pub mend: String,
+}
+
+impl Finding {
+    fn new(id: &'static str, severity: Severity, sentence: impl Into<String>) -> Self {
+        Self {
+            id,
+            severity,
+            sentence: sentence.into(),
+            mend: String::new(),
+        }
+    }
+
+    fn mend(mut self, command: impl Into<String>) -> Self {
+        self.mend = command.into();
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        write!(f, "{severity}: {}", self.sentence)?;
+        if !self.mend.is_empty() {
+            write!(f, "; to mend: {}", self.mend)?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything found about `setup` on this host, the worst first.
+pub fn examine(setup: &Setup) -> Vec<Finding> {
+    examine_on(&System::here(), &Wanted::of(setup))
+}
+
+fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings = kernel::examine(system);
+    if !wanted.interfaces.is_empty() {
+        findings.extend(settings::examine(system, wanted));
+        findings.extend(rival::examine(system));
+        findings.extend(ruleset::examine(wanted));
+        findings.extend(keeper::examine(system, wanted));
+    }
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}

@@ -1,0 +1,181 @@
+//! Whether somebody's nftables rules drop protocol 112.
+//!
+//! spared hears adverts by packet sockets, which no ruleset blinds; what it sends to unicast peers
+//! goes through the output hook like any packet.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Finding, Severity, Wanted};
+
+pub fn examine(wanted: &Wanted) -> Vec<Finding> {
+    list().map_or_else(Vec::new, |ruleset| judge(&ruleset, wanted.unicast))
+}
+
+// None where nft is not installed or may not read.
+fn list() -> Option<Value> {
+    let output = Command::new("nft").args(["-j", "list", "ruleset"]).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+fn judge(ruleset: &Value, unicast: bool) -> Vec<Finding> {
+    let empty = Vec::new();
+    let objects = ruleset["nftables"].as_array().unwrap_or(&empty);
+    let chains = objects.iter().filter_map(|object| object.get("chain"));
+    chains
+        .filter(|chain| drops_vrrp(chain, objects))
+        .filter_map(|chain| finding(chain, unicast))
+        .collect()
+}
+
+fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
+    let (family, table, name) = (
+        text(chain, "family"),
+        text(chain, "table"),
+        text(chain, "name"),
+    );
+    let place = format!("{family} {table} {name}");
+    let finding = match text(chain, "hook") {
+        "input" => Finding::new(
+            "ruleset-input",
+            Severity::Note,
+            format!(
+                "nftables chain {place} drops protocol 112: spared hears adverts all the same (packet \
+                 sockets), other VRRP programs here do not"
+            ),
+        ),
+        "output" if unicast => Finding::new(
+            "ruleset-output",
+            Severity::Error,
+            format!("nftables chain {place} drops protocol 112: no unicast peer hears this node"),
+        ),
+        _ => return None,
+    };
+    Some(finding.mend(format!("nft insert rule {place} meta l4proto 112 accept")))
+}
+
+// Dropped by the policy with no rule of the table that accepts it, or by a rule that names it.
+fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
+    let family = text(chain, "family");
+    if !matches!(family, "ip" | "ip6" | "inet") || text(chain, "type") != "filter" {
+        return false;
+    }
+    let table = text(chain, "table");
+    let rules: Vec<&Value> = objects
+        .iter()
+        .filter_map(|object| object.get("rule"))
+        .filter(|rule| text(rule, "family") == family && text(rule, "table") == table)
+        .filter(|rule| names_vrrp(rule))
+        .collect();
+    let named = |verdict: &str| rules.iter().any(|rule| has_verdict(rule, verdict));
+    match text(chain, "policy") {
+        "drop" => !named("accept"),
+        _ => rules
+            .iter()
+            .any(|rule| text(rule, "chain") == text(chain, "name") && has_verdict(rule, "drop")),
+    }
+}
+
+fn statements(rule: &Value) -> &[Value] {
+    rule["expr"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn has_verdict(rule: &Value, verdict: &str) -> bool {
+    statements(rule)
+        .iter()
+        .any(|statement| statement.get(verdict).is_some())
+}
+
+fn names_vrrp(rule: &Value) -> bool {
+    statements(rule)
+        .iter()
+        .filter_map(|statement| statement.get("match"))
+        .filter(|matched| matched["op"] == "==")
+        .any(|matched| is_protocol(&matched["left"]) && mentions_112(&matched["right"]))
+}
+
+fn is_protocol(left: &Value) -> bool {
+    let payload = left["payload"]["field"].as_str().unwrap_or_default();
+    left["meta"]["key"] == "l4proto" || payload == "protocol" || payload == "nexthdr"
+}
+
+fn mentions_112(right: &Value) -> bool {
+    match right {
+        Value::Number(number) => number.as_u64() == Some(112),
+        Value::String(name) => name == "vrrp" || name == "112",
+        Value::Object(set) => set
+            .get("set")
+            .and_then(Value::as_array)
+            .is_some_and(|items| items.iter().any(mentions_112)),
+        _ => false,
+    }
+}
+
+fn text<'v>(object: &'v Value, key: &str) -> &'v str {
+    object[key].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chain(hook: &str, policy: &str) -> Value {
+        json!({"chain": {"family": "inet", "table": "filter", "name": hook, "handle": 1,
+            "type": "filter", "hook": hook, "prio": 0, "policy": policy}})
+    }
+
+    fn rule(right: Value, verdict: &str) -> Value {
+        json!({"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": [
+            {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": right}},
+            {verdict: null}]}})
+    }
+
+    fn ids(objects: Vec<Value>, unicast: bool) -> Vec<&'static str> {
+        let found = judge(&json!({ "nftables": objects }), unicast);
+        found.iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn a_dropping_policy_without_a_rule_for_vrrp_is_noted() {
+        assert_eq!(ids(vec![chain("input", "drop")], false), ["ruleset-input"]);
+        assert_eq!(ids(vec![chain("input", "accept")], false), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_that_accepts_vrrp_by_number_name_or_set_settles_it() {
+        for right in [json!(112), json!("vrrp"), json!({"set": [6, 112]})] {
+            let objects = vec![chain("input", "drop"), rule(right, "accept")];
+            assert_eq!(ids(objects, false), [""; 0]);
+        }
+        let objects = vec![chain("input", "drop"), rule(json!(6), "accept")];
+        assert_eq!(ids(objects, false), ["ruleset-input"]);
+    }
+
+    #[test]
+    fn a_rule_that_drops_vrrp_is_noted_under_any_policy() {
+        let objects = vec![chain("input", "accept"), rule(json!(112), "drop")];
+        assert_eq!(ids(objects, false), ["ruleset-input"]);
+    }
+
+    #[test]
+    fn a_dropping_output_matters_to_unicast_only() {
+        assert_eq!(ids(vec![chain("output", "drop")], true), ["ruleset-output"]);
+        assert_eq!(ids(vec![chain("output", "drop")], false), [""; 0]);
+        assert_eq!(ids(vec![chain("forward", "drop")], true), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_ruleset_finds_nothing() {
+        for odd in [
+            json!(null),
+            json!({"nftables": 3}),
+            json!({"nftables": [{"chain": 1}, null]}),
+        ] {
+            assert_eq!(judge(&odd, true), []);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Kernel settings (sysctl) that decide whether a router with virtual addresses routes and answers.
+
+use super::wanted::Interface;
+use super::{Finding, Severity, System, Wanted};
+
+pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [forwarding4(system, wanted), forwarding6(system, wanted)]
+        .into_iter()
+        .flatten()
+        .collect();
+    for (name, interface) in &wanted.interfaces {
+        if system.has_interface(name) {
+            findings.extend(on_interface(system, name, interface));
+        } else {
+            findings.push(absent(name));
+        }
+    }
+    findings
+}
+
+fn absent(name: &str) -> Finding {
+    let sentence = format!("interface {name} is absent; it is used as soon as it appears");
+    Finding::new("interface-absent", Severity::Warning, sentence).mend("ip link")
+}
+
+fn forwarding4(system: &System, wanted: &Wanted) -> Option<Finding> {
+    let count = wanted.interfaces.values().filter(|it| it.has_ipv4());
+    let severity = severity_of_forwarding(count.count())?;
+    (system.setting("net/ipv4/ip_forward")? == 0).then(|| {
+        let sentence =
+            "net.ipv4.ip_forward is 0: this host takes addresses over but routes no IPv4 packet";
+        Finding::new("ipv4-forwarding", severity, sentence).mend(persist("net.ipv4.ip_forward=1"))
+    })
+}
+
+fn forwarding6(system: &System, wanted: &Wanted) -> Option<Finding> {
+    let count = wanted.interfaces.values().filter(|it| it.has_ipv6());
+    let severity = severity_of_forwarding(count.count())?;
+    (system.setting("net/ipv6/conf/all/forwarding")? == 0).then(|| {
+        let sentence = "net.ipv6.conf.all.forwarding is 0: this host takes addresses over but routes no IPv6 packet";
+        let mend = persist("net.ipv6.conf.all.forwarding=1");
+        Finding::new("ipv6-forwarding", severity, sentence).mend(mend)
+    })
+}
+
+// With addresses on one interface only this may be a server, which need not forward.
+fn severity_of_forwarding(interfaces: usize) -> Option<Severity> {
+    match interfaces {
+        0 => None,
+        1 => Some(Severity::Note),
+        _ => Some(Severity::Warning),
+    }
+}
+
+fn on_interface(system: &System, name: &str, interface: &Interface) -> Vec<Finding> {
+    let conf = Conf { system, name };
+    let mut findings = Vec::new();
+    if interface.has_ipv4() {
+        findings.extend(forwarding_here(&conf));
+        findings.extend(arp_ignore(&conf, interface));
+    }
+    if interface.has_ipv4() && interface.virtual_mac {
+        findings.extend(rp_filter(&conf));
+        findings.extend(arp_filter(&conf));
+    }
+    if interface.has_ipv4() && !interface.virtual_mac {
+        findings.extend(promote_secondaries(&conf, interface));
+    }
+    if interface.has_ipv6() {
+        findings.extend(disabled6(&conf));
+    }
+    findings
+}
+
+/// The settings of one interface beside those of "all".
+struct Conf<'a> {
+    system: &'a System,
+    name: &'a str,
+}
+
+impl Conf<'_> {
+    fn own(&self, setting: &str) -> Option<i64> {
+        let name = self.name;
+        self.system
+            .setting(&format!("net/ipv4/conf/{name}/{setting}"))
+    }
+
+    fn all(&self, setting: &str) -> Option<i64> {
+        self.system.setting(&format!("net/ipv4/conf/all/{setting}"))
+    }
+
+    /// How the kernel combines most of them: the greater one counts.
+    fn greater(&self, setting: &str) -> Option<i64> {
+        Some(self.own(setting)?.max(self.all(setting)?))
+    }
+}
+
+fn forwarding_here(conf: &Conf<'_>) -> Option<Finding> {
+    let everywhere = conf.system.setting("net/ipv4/ip_forward")?;
+    (everywhere != 0 && conf.own("forwarding")? == 0).then(|| {
+        let name = conf.name;
+        let sentence = format!(
+            "net.ipv4.conf.{name}.forwarding is 0: what arrives on {name} is not routed on"
+        );
+        Finding::new("ipv4-forwarding", Severity::Warning, sentence)
+            .mend(persist(&format!("net.ipv4.conf.{name}.forwarding=1")))
+    })
+}
+
+// The addresses are on the virtual-MAC device, the route back goes by its parent.
+fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
+    (conf.all("rp_filter")? == 1).then(|| {
+        let sentence = format!(
+            "net.ipv4.conf.all.rp_filter is 1 (strict): what arrives at the virtual MAC on {} is dropped, \
+             because the way back is by {} itself",
+            conf.name, conf.name
+        );
+        Finding::new("rp-filter", Severity::Warning, sentence)
+            .mend(persist("net.ipv4.conf.all.rp_filter=2"))
+    })
+}
+
+fn arp_filter(conf: &Conf<'_>) -> Option<Finding> {
+    (conf.all("arp_filter")? == 1).then(|| {
+        let sentence = format!(
+            "net.ipv4.conf.all.arp_filter is 1: the virtual MAC on {} answers no ARP request",
+            conf.name
+        );
+        Finding::new("arp-filter", Severity::Warning, sentence)
+            .mend(persist("net.ipv4.conf.all.arp_filter=0"))
+    })
+}
+
+// 8 answers nothing; 2 answers only who is in the subnet of the address, and a host address has none.
+fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
+    let value = conf.greater("arp_ignore")?;
+    let hosts_only = interface.virtual_mac
+        || interface
+            .addresses
+            .iter()
+            .any(|(address, prefix)| address.is_ipv4() && *prefix == 32);
+    (value == 8 || (value == 2 && hosts_only)).then(|| {
+        let (name, at) = (conf.name, if conf.all("arp_ignore") == Some(value) { "all" } else { conf.name });
+        let sentence = format!(
+            "net.ipv4.conf.{at}.arp_ignore is {value}: nobody gets an answer for the virtual addresses on {name}"
+        );
+        Finding::new("arp-ignore", Severity::Error, sentence)
+            .mend(persist(&format!("net.ipv4.conf.{at}.arp_ignore=1")))
+    })
+}
+
+fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
+    let in_a_subnet = interface
+        .addresses
+        .iter()
+        .any(|(address, prefix)| address.is_ipv4() && *prefix < 32);
+    (in_a_subnet && conf.greater("promote_secondaries")? == 0).then(|| {
+        let name = conf.name;
+        let sentence = format!(
+            "net.ipv4.conf.{name}.promote_secondaries is 0: whoever deletes this host's own address on {name} \
+             deletes the virtual ones of its subnet too"
+        );
+        Finding::new("promote-secondaries", Severity::Note, sentence)
+            .mend(persist(&format!("net.ipv4.conf.{name}.promote_secondaries=1")))
+    })
+}
+
+fn disabled6(conf: &Conf<'_>) -> Option<Finding> {
+    let name = conf.name;
+    let value = conf
+        .system
+        .setting(&format!("net/ipv6/conf/{name}/disable_ipv6"))?;
+    (value != 0).then(|| {
+        let sentence = format!(
+            "net.ipv6.conf.{name}.disable_ipv6 is {value}: {name} can have no IPv6 address"
+        );
+        Finding::new("ipv6-disabled", Severity::Error, sentence)
+            .mend(persist(&format!("net.ipv6.conf.{name}.disable_ipv6=0")))
+    })
+}
+
+fn persist(setting: &str) -> String {
+    format!("sysctl -w {setting} (to keep it: a file in /etc/sysctl.d)")
+}

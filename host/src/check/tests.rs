@@ -1,0 +1,182 @@
+//! Findings about folders that look like hosts; `host/tests/environment.rs` has the real ones.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::wanted::Interface;
+use super::{Finding, Severity, System, Wanted, settings};
+
+/// A folder with files of /proc and /run, removed at the end.
+pub struct Root(PathBuf);
+
+impl Root {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spared-check-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("our own folder");
+        fs::write(path, text).expect("our own folder");
+    }
+
+    pub fn system(&self) -> System {
+        System::below(&self.0)
+    }
+
+    /// A router whose settings trouble nobody.
+    fn router(name: &str) -> Self {
+        let root = Self::new(name);
+        root.write(
+            "proc/net/dev",
+            "Inter-|\n face |bytes\n   lan: 0 0\n   wan: 0 0\n",
+        );
+        root.set("ipv4/ip_forward", 1);
+        root.set("ipv6/conf/all/forwarding", 1);
+        for interface in ["all", "lan", "wan"] {
+            for (setting, value) in [
+                ("forwarding", 1),
+                ("rp_filter", 0),
+                ("arp_filter", 0),
+                ("arp_ignore", 0),
+                ("promote_secondaries", 1),
+            ] {
+                root.set(&format!("ipv4/conf/{interface}/{setting}"), value);
+            }
+            root.set(&format!("ipv6/conf/{interface}/disable_ipv6"), 0);
+        }
+        root
+    }
+
+    fn set(&self, setting: &str, value: u8) {
+        self.write(&format!("proc/sys/net/{setting}"), &format!("{value}\n"));
+    }
+
+    fn ids(&self, wanted: &Wanted) -> Vec<&'static str> {
+        let found = settings::examine(&self.system(), wanted);
+        found.iter().map(|finding| finding.id).collect()
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const PAIR: &str = r#"
+    [[group]]
+    name = "office"
+    [[group.router]]
+    interface = "lan"
+    addresses = ["192.168.200.1/24", "fe80::1/64"]
+    [[group.router]]
+    interface = { r1 = "wan", r2 = "wan9" }
+    addresses = ["203.0.113.9/29"]
+"#;
+
+fn wanted(text: &str) -> Wanted {
+    let mut wanted = Wanted::default();
+    wanted.read(text, "r1");
+    wanted
+}
+
+fn pair_with_virtual_mac() -> Wanted {
+    wanted(&PAIR.replace("name =", "virtual_mac = true\nname ="))
+}
+
+#[test]
+fn interfaces_and_addresses_are_read_from_any_plugin() {
+    let wanted = wanted(PAIR);
+    let names: Vec<&str> = wanted.interfaces.keys().map(String::as_str).collect();
+    assert_eq!(names, ["lan", "wan"]);
+    let lan: &Interface = &wanted.interfaces["lan"];
+    assert!(lan.has_ipv4() && lan.has_ipv6() && !lan.virtual_mac);
+    assert!(!wanted.interfaces["wan"].has_ipv6());
+}
+
+#[test]
+fn a_virtual_mac_of_the_group_holds_for_its_routers() {
+    assert!(pair_with_virtual_mac().interfaces["wan"].virtual_mac);
+}
+
+#[test]
+fn what_is_no_toml_wants_nothing() {
+    assert_eq!(wanted("[[group"), Wanted::default());
+}
+
+#[test]
+fn a_sound_router_has_no_findings() {
+    let root = Root::router("sound");
+    assert_eq!(root.ids(&wanted(PAIR)), [""; 0]);
+    assert_eq!(root.ids(&pair_with_virtual_mac()), [""; 0]);
+}
+
+#[test]
+fn each_setting_that_hurts_is_found() {
+    for (setting, value, id) in [
+        ("ipv4/ip_forward", 0, "ipv4-forwarding"),
+        ("ipv6/conf/all/forwarding", 0, "ipv6-forwarding"),
+        ("ipv4/conf/wan/forwarding", 0, "ipv4-forwarding"),
+        ("ipv4/conf/lan/arp_ignore", 8, "arp-ignore"),
+        ("ipv6/conf/lan/disable_ipv6", 1, "ipv6-disabled"),
+    ] {
+        let root = Root::router(&setting.replace('/', "-"));
+        root.set(setting, value);
+        assert_eq!(root.ids(&wanted(PAIR)), [id], "{setting}");
+    }
+}
+
+#[test]
+fn the_virtual_mac_minds_strict_filters() {
+    for (setting, value, id) in [
+        ("rp_filter", 1, "rp-filter"),
+        ("arp_filter", 1, "arp-filter"),
+        ("arp_ignore", 2, "arp-ignore"),
+    ] {
+        let root = Root::router(setting);
+        root.set(&format!("ipv4/conf/all/{setting}"), value);
+        assert_eq!(root.ids(&wanted(PAIR)), [""; 0], "{setting}");
+        assert_eq!(root.ids(&pair_with_virtual_mac()), [id; 2], "{setting}");
+    }
+}
+
+#[test]
+fn promote_secondaries_matters_where_addresses_share_a_subnet() {
+    let root = Root::router("promote");
+    root.set("ipv4/conf/all/promote_secondaries", 0);
+    assert_eq!(root.ids(&wanted(PAIR)), [""; 0]);
+    root.set("ipv4/conf/lan/promote_secondaries", 0);
+    assert_eq!(root.ids(&wanted(PAIR)), ["promote-secondaries"]);
+    assert_eq!(root.ids(&wanted(&PAIR.replace("/24", "/32"))), [""; 0]);
+}
+
+#[test]
+fn a_server_on_one_interface_need_not_forward() {
+    let root = Root::router("server");
+    root.set("ipv4/ip_forward", 0);
+    let one = wanted("[[group]]\ninterface = 'lan'\naddresses = ['192.0.2.1/24']");
+    let found = settings::examine(&root.system(), &one);
+    assert_eq!(
+        found.iter().map(|it| it.severity).collect::<Vec<_>>(),
+        [Severity::Note]
+    );
+}
+
+#[test]
+fn an_absent_interface_is_named_and_not_judged() {
+    let root = Root::router("absent");
+    let other = wanted(&PAIR.replace("lan", "attic"));
+    assert_eq!(root.ids(&other), ["interface-absent"]);
+}
+
+#[test]
+fn a_finding_reads_as_one_line() {
+    let finding = Finding::new("x", Severity::Warning, "lan is odd").mend("mend lan");
+    assert_eq!(
+        finding.to_string(),
+        "warning: lan is odd; to mend: mend lan"
+    );
+}

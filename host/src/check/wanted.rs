@@ -1,0 +1,98 @@
+//! What the plugins' files claim of this host, read without knowing any plugin: a table with a key
+//! `interface` is about that interface, and its texts of the form address/prefix are addresses there.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use toml::{Table, Value};
+
+use crate::config::Setup;
+
+/// Interfaces by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Some router has `peers`: it sends unicast, through the firewall's output.
+    pub unicast: bool,
+}
+
+/// What is claimed on one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    pub addresses: Vec<(IpAddr, u8)>,
+    pub virtual_mac: bool,
+}
+
+impl Interface {
+    pub fn has_ipv4(&self) -> bool {
+        self.addresses.iter().any(|(address, _)| address.is_ipv4())
+    }
+
+    pub fn has_ipv6(&self) -> bool {
+        self.addresses.iter().any(|(address, _)| address.is_ipv6())
+    }
+}
+
+impl Wanted {
+    pub fn of(setup: &Setup) -> Self {
+        let mut wanted = Self::default();
+        for plugin in setup.plugins.iter().filter(|plugin| plugin.enabled) {
+            wanted.read(&plugin.text, &setup.host.node);
+        }
+        wanted
+    }
+
+    pub(super) fn read(&mut self, text: &str, node: &str) {
+        // what is no TOML is the configuration reader's to report
+        let table: Table = text.parse().unwrap_or_default();
+        self.walk(&table, node, false);
+    }
+
+    fn walk(&mut self, table: &Table, node: &str, virtual_mac: bool) {
+        let virtual_mac = flag(table, "virtual_mac", node).unwrap_or(virtual_mac);
+        self.unicast |= table.contains_key("peers");
+        if let Some(Value::String(name)) = own(table, "interface", node) {
+            let interface = self.interfaces.entry(name.clone()).or_default();
+            interface.virtual_mac |= virtual_mac;
+            for value in table.values() {
+                collect(value, &mut interface.addresses);
+            }
+        }
+        for value in table.values() {
+            match value {
+                Value::Table(inner) => self.walk(inner, node, virtual_mac),
+                Value::Array(items) => {
+                    for inner in items.iter().filter_map(Value::as_table) {
+                        self.walk(inner, node, virtual_mac);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn collect(value: &Value, addresses: &mut Vec<(IpAddr, u8)>) {
+    match value {
+        Value::String(text) => addresses.extend(address(text)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, addresses)),
+        _ => {}
+    }
+}
+
+fn address(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    Some((address.parse().ok()?, prefix.parse().ok()?))
+}
+
+fn flag(table: &Table, key: &str, node: &str) -> Option<bool> {
+    own(table, key, node)?.as_bool()
+}
+
+// Of a table by node name, this node's value.
+fn own<'t>(table: &'t Table, key: &str, node: &str) -> Option<&'t Value> {
+    match table.get(key)? {
+        Value::Table(by_node) => by_node.get(node),
+        value => Some(value),
+    }
+}
