@@ -41,7 +41,11 @@ impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRunning { path } => {
-                write!(f, "spared is not running (nobody answers at {})", path.display())
+                write!(
+                    f,
+                    "spared is not running (nobody answers at {})",
+                    path.display()
+                )
             }
             Self::Permission { path } => write!(
                 f,
@@ -90,9 +94,10 @@ impl Fault {
                 AskError::NotRunning { path }
             }
             io::ErrorKind::PermissionDenied => AskError::Permission { path },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                AskError::Silent { path, after: patience }
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent {
+                path,
+                after: patience,
+            },
             _ => AskError::Io { path, source },
         }
     }
@@ -124,8 +129,12 @@ fn exchange(path: &Path, request: &Request, patience: Duration) -> Result<Answer
 // is full.
 fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
-    let socket: OwnedFd =
-        net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket: OwnedFd = net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(patience))?;
     loop {

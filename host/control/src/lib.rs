@@ -19,15 +19,25 @@ pub const SOCKET_NAME: &str = "control.sock";
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
     Status,
-    Why { group: Option<String> },
+    Why {
+        group: Option<String>,
+    },
     /// The newest `limit` events, oldest first.
-    Events { limit: usize },
+    Events {
+        limit: usize,
+    },
     Plugins,
     /// Answers when the reload is done or refused.
     Reload,
-    Force { group: Option<String>, to: Force },
+    Force {
+        group: Option<String>,
+        to: Force,
+    },
     /// `sparectl PLUGIN ARGV...`
-    Plugin { name: String, argv: Vec<String> },
+    Plugin {
+        name: String,
+        argv: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,14 +52,27 @@ pub enum Force {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     Status(Box<Status>),
-    Why { groups: Vec<GroupWhy> },
-    Events { events: Vec<Event> },
-    Plugins { plugins: Vec<PluginStatus> },
+    Why {
+        groups: Vec<GroupWhy>,
+    },
+    Events {
+        events: Vec<Event>,
+    },
+    Plugins {
+        plugins: Vec<PluginStatus>,
+    },
     /// What a changing verb did, a sentence per line.
-    Done { lines: Vec<String> },
-    Rows { rows: BTreeMap<String, Value> },
+    Done {
+        lines: Vec<String>,
+    },
+    Rows {
+        rows: BTreeMap<String, Value>,
+    },
     /// Refused or failed: every fault, a sentence per line.
-    Error { code: ErrorCode, lines: Vec<String> },
+    Error {
+        code: ErrorCode,
+        lines: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

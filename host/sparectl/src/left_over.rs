@@ -1,21 +1,43 @@
 //! Addresses that a daemon which does not answer left in the kernel, known by their protocol.
 
+use std::io;
+
+use spared_netlink::Requests;
+
 pub struct LeftOver {
     pub address: String,
     pub interface: String,
 }
 
-pub fn addresses() -> Vec<LeftOver> {
-    Vec::new()
+/// Those of this network namespace; nobody needs a privilege to read them.
+pub fn addresses() -> io::Result<Vec<LeftOver>> {
+    let mut kernel = Requests::open()?;
+    let links = kernel.links()?;
+    let name = |index| links.iter().find(|link| link.index == index);
+    let ours = kernel.addresses()?.into_iter().filter(|it| it.is_ours());
+    Ok(ours
+        .map(|it| LeftOver {
+            address: format!("{}/{}", it.address, it.prefix),
+            interface: name(it.index).map_or_else(|| it.index.to_string(), |l| l.name.clone()),
+        })
+        .collect())
 }
 
-pub fn sentence(left: &[LeftOver]) -> String {
-    if left.is_empty() {
-        return "no address of spared's is present.\n".into();
+/// What is there, and what to make of it.
+pub fn sentence(found: &io::Result<Vec<LeftOver>>) -> String {
+    match found {
+        Err(error) => format!("whether addresses of spared's are present is not known: {error}\n"),
+        Ok(left) if left.is_empty() => "no address of spared's is present.\n".into(),
+        Ok(left) => {
+            let lines = left
+                .iter()
+                .map(|it| format!("    {} on {}\n", it.address, it.interface));
+            let rest = "They answer only while the fence's lease lives; the next start of spared removes them.\n";
+            ["still present:\n".to_owned()]
+                .into_iter()
+                .chain(lines)
+                .chain([rest.to_owned()])
+                .collect()
+        }
     }
-    let mut text = String::from("still present (the next start removes what it does not use):\n");
-    for LeftOver { address, interface } in left {
-        text += &format!("    {address} on {interface}\n");
-    }
-    text
 }

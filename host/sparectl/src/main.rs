@@ -126,10 +126,10 @@ fn down(args: &Args, error: &AskError) -> u8 {
     let left = if status && gone {
         left_over::addresses()
     } else {
-        Vec::new()
+        Ok(Vec::new())
     };
     if args.json {
-        output::json_down(error, &left);
+        output::json_down(error, &left.unwrap_or_default());
     } else {
         output::errors(&[error.to_string()]);
         if status && gone {

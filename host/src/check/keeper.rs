@@ -88,7 +88,7 @@ fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
         .filter_map(|line| line.trim().split_once('='))
         .filter(|(found, _)| found.trim() == key)
         .map(|(_, value)| value.trim())
-        .last()
+        .next_back()
 }
 
 #[cfg(test)]
