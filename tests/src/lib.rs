@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod lab;
+pub mod pair;
 pub mod probe;
 pub mod router;
 mod sys;

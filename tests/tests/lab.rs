@@ -33,7 +33,7 @@ fn keepalived_moves_the_gateways_after_a_silent_cut() {
             Duration::from_millis(500),
             Duration::from_secs(10),
         )?;
-        let echo = Echo::start(lab)?;
+        let echo = Echo::through(lab)?;
         echo.outage_of(Stamp::now(), INTERVAL, Duration::from_secs(5))
             .ok_or("no traffic")?;
         let cut = Stamp::now();

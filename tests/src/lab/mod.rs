@@ -12,6 +12,7 @@
 //! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways.
 
 mod cable;
+mod leave;
 mod namespace;
 mod process;
 mod scenario;
@@ -21,6 +22,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use leave::leave_when_told;
 pub use namespace::Namespace;
 pub use process::{Daemon, is_alive, signal_to, usage};
 pub use scenario::{Disturbed, become_root, disturbed, scenario};

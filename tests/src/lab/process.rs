@@ -2,8 +2,9 @@
 //! A daemon under test: its output goes to a file, its end is by process id.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio, id};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +26,8 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        // Ctrl-C is for the program that runs the lab; it ends its daemons itself.
+        command.process_group(0);
         let child = command
             .spawn()
             .map_err(|error| format!("{name}: {}: {error}", command.get_program().display()))?;
@@ -143,6 +146,31 @@ pub fn usage(pid: u32) -> (Duration, u64) {
         })
         .unwrap_or(0);
     (Duration::from_nanos(used), resident * 1024)
+}
+
+/// A process and all that descend from it.
+fn tree(root: u32) -> Vec<u32> {
+    let parents = parents();
+    let mut tree = vec![root];
+    let mut next = 0;
+    while next < tree.len() {
+        let parent = tree[next];
+        tree.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(pid, _)| *pid),
+        );
+        next += 1;
+    }
+    tree
+}
+
+/// Ends every descendant of this process.
+pub fn kill_descendants() {
+    for pid in tree(id()).into_iter().skip(1) {
+        let _ = signal_to(pid, Signal::KILL);
+    }
 }
 
 fn parents() -> Vec<(u32, u32)> {

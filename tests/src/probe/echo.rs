@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! 2000 numbered UDP packets a second from lan to wan and back, through the virtual addresses:
-//! an outage shows to half a millisecond.
+//! 2000 numbered UDP packets a second and their answers: an outage shows to half a millisecond.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::clock::{Stamp, poll};
-use crate::lab::{CLIENT, Lab, Wire};
+use crate::lab::{CLIENT, Lab, Site, VIRTUAL, Wire};
 use crate::{Result, sys};
 
 pub const SPACING: Duration = Duration::from_micros(500);
@@ -38,47 +37,74 @@ pub struct Outage {
 }
 
 pub struct Echo {
-    probes: Arc<Mutex<Vec<Probe>>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
+#[derive(Default)]
+struct Shared {
+    probes: Mutex<Vec<Probe>>,
+    stop: AtomicBool,
+    pause: AtomicBool,
+}
+
+impl Shared {
+    fn probes(&self) -> MutexGuard<'_, Vec<Probe>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Echo {
-    pub fn start(lab: &Lab) -> Result<Self> {
-        Self::start_with(lab, SPACING)
+    /// From lan to wan, forwarded by the active router.
+    pub fn through(lab: &Lab) -> Result<Self> {
+        let server = Wire::Wan.ipv4(CLIENT);
+        let socket = lab.wan.run(|| Ok(UdpSocket::bind((server, PORT))?))?;
+        Self::start(lab, server, vec![socket])
     }
 
-    pub fn start_with(lab: &Lab, spacing: Duration) -> Result<Self> {
-        let server = lab
-            .wan
-            .run(|| Ok(UdpSocket::bind((Wire::Wan.ipv4(CLIENT), PORT))?))?;
-        server.set_read_timeout(Some(Duration::from_millis(50)))?;
+    /// From lan to the virtual address itself, answered by a service on the active router.
+    pub fn at_gateway(lab: &Lab) -> Result<Self> {
+        let gateway = Wire::Lan.ipv4(VIRTUAL);
+        let service = |site: &Site| {
+            site.ns.set(&[("net/ipv4/ip_nonlocal_bind", "1")])?;
+            site.ns.run(|| Ok(UdpSocket::bind((gateway, PORT))?))
+        };
+        Self::start(
+            lab,
+            gateway,
+            lab.sites.iter().map(service).collect::<Result<_>>()?,
+        )
+    }
+
+    fn start(lab: &Lab, to: Ipv4Addr, servers: Vec<UdpSocket>) -> Result<Self> {
         let client = lab
             .lan
             .run(|| Ok(UdpSocket::bind((Wire::Lan.ipv4(CLIENT), 0))?))?;
-        client.connect(SocketAddr::from((Wire::Wan.ipv4(CLIENT), PORT)))?;
+        client.connect(SocketAddr::from((to, PORT)))?;
         client.set_nonblocking(true)?;
-        let probes = Arc::new(Mutex::new(Vec::with_capacity(1 << 18)));
-        let stop = Arc::new(AtomicBool::new(false));
-        let reflector = thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || reflect(&server, &stop)
-        });
-        let sender = thread::spawn({
-            let (probes, stop) = (Arc::clone(&probes), Arc::clone(&stop));
-            move || send(&client, spacing, &probes, &stop)
-        });
-        Ok(Self {
-            probes,
-            stop,
-            threads: vec![reflector, sender],
-        })
+        let shared = Arc::new(Shared::default());
+        let mut threads = Vec::new();
+        for server in servers {
+            server.set_read_timeout(Some(Duration::from_millis(50)))?;
+            let shared = Arc::clone(&shared);
+            threads.push(thread::spawn(move || reflect(&server, &shared.stop)));
+        }
+        threads.push(thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || send(&client, &shared)
+        }));
+        Ok(Self { shared, threads })
+    }
+
+    /// Stops sending for a while, to leave the processors to others.
+    pub fn pause(&self, pause: bool) {
+        self.shared.pause.store(pause, Ordering::Relaxed);
     }
 
     /// What was lost among the packets sent in [from, to); packets on their way do not count, so
     /// ask for a span that ended some milliseconds ago.
     pub fn outage(&self, from: Stamp, to: Stamp) -> Outage {
-        let probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let probes = self.shared.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
         let end = probes.partition_point(|probe| probe.sent < to).max(start);
         let mut outage = Outage::default();
@@ -115,7 +141,7 @@ impl Echo {
 
     /// How many were sent and how many answered so far.
     pub fn counts(&self) -> (usize, usize) {
-        let probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let probes = self.shared.probes();
         (
             probes.len(),
             probes.iter().filter(|probe| probe.answered).count(),
@@ -127,7 +153,7 @@ impl Echo {
         let now = Stamp::now();
         let to = Stamp(now.0 - FLIGHT.as_nanos() as u64);
         let from = Stamp(to.0 - span.as_nanos() as u64);
-        let probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let probes = self.shared.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
         let end = probes.partition_point(|probe| probe.sent < to);
         start < end && probes[start..end].iter().all(|probe| probe.answered)
@@ -144,7 +170,7 @@ impl Outage {
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -162,36 +188,40 @@ fn reflect(server: &UdpSocket, stop: &AtomicBool) {
     }
 }
 
-fn send(client: &UdpSocket, spacing: Duration, probes: &Mutex<Vec<Probe>>, stop: &AtomicBool) {
+fn send(client: &UdpSocket, shared: &Shared) {
     sys::realtime(5);
     let start = clock_gettime(ClockId::Monotonic);
     let mut ticks = 0u64;
-    while !stop.load(Ordering::Relaxed) {
-        collect(client, probes);
-        let number = {
-            let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
-            probes.push(Probe {
-                sent: Stamp::now(),
-                answered: false,
-            });
-            probes.len() as u64 - 1
-        };
-        let _ = client.send(&number.to_be_bytes());
+    while !shared.stop.load(Ordering::Relaxed) {
+        collect(client, shared);
+        if !shared.pause.load(Ordering::Relaxed) {
+            let number = {
+                let mut probes = shared.probes();
+                probes.push(Probe {
+                    sent: Stamp::now(),
+                    answered: false,
+                });
+                probes.len() as u64 - 1
+            };
+            let _ = client.send(&number.to_be_bytes());
+        }
         ticks += 1;
-        let late = sleep_until(start, spacing * ticks as u32);
+        let late = sleep_until(
+            start,
+            Duration::from_nanos(SPACING.as_nanos() as u64 * ticks),
+        );
         // After a stall, no burst to make up for it: it would show a loss twice.
-        ticks += (late.as_nanos() / spacing.as_nanos()) as u64;
+        ticks += (late.as_nanos() / SPACING.as_nanos()) as u64;
     }
 }
 
-fn collect(client: &UdpSocket, probes: &Mutex<Vec<Probe>>) {
+fn collect(client: &UdpSocket, shared: &Shared) {
     let mut buffer = [0; 64];
     loop {
         match client.recv(&mut buffer) {
             Ok(8) => {
                 let number = u64::from_be_bytes(buffer[..8].try_into().unwrap_or_default());
-                let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(probe) = probes.get_mut(number as usize) {
+                if let Some(probe) = shared.probes().get_mut(number as usize) {
                     probe.answered = true;
                 }
             }

@@ -114,9 +114,17 @@ impl Plan {
         plan
     }
 
-    /// How long the backup waits at most before it takes over: 3 intervals and its skew.
-    pub fn takeover(&self) -> Duration {
-        let interval = self.interval.unwrap_or(Duration::from_millis(100));
+    pub fn interval_of(&self, kind: Kind) -> Duration {
+        let own = match kind {
+            Kind::Spared => Duration::from_millis(100),
+            Kind::Keepalived | Kind::Frr => Duration::from_secs(1),
+        };
+        self.interval.unwrap_or(own)
+    }
+
+    /// How long a backup of this plan waits before it takes over: 3 intervals and its skew.
+    pub fn takeover_of(&self, kind: Kind) -> Duration {
+        let interval = self.interval_of(kind);
         interval * 3 + interval * (256 - u32::from(self.priority)) / 256
     }
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether spared did what it promises, with room for a busy machine.
+
+use std::time::Duration;
+
+use spared_tests::clock::ms;
+use spared_tests::pair::Fault;
+
+use crate::screen::{Column, sentence};
+
+/// What scheduling on two shared processors may add.
+const NOISE: Duration = Duration::from_millis(80);
+
+#[derive(Default)]
+pub struct Verdicts {
+    /// A sentence for each broken promise.
+    pub broken: Vec<String>,
+}
+
+impl Verdicts {
+    pub fn judge(&mut self, fault: Fault, columns: &[Column; 2]) {
+        let [ours, theirs] = columns.each_ref().map(|column| column.damage(fault));
+        let takeover = columns[0].pair.takeover();
+        let bound = match fault {
+            // Silence has to be waited for; everything else is told.
+            Fault::SilentCut | Fault::Hang => takeover + NOISE,
+            Fault::CarrierLost | Fault::Shutdown => takeover / 3 + NOISE,
+        };
+        self.expect(ours.outage.total <= bound, fault, || {
+            format!("{:.1} ms, promised {:.1}", ms(ours.outage.total), ms(bound))
+        });
+        let beside = theirs.outage.total + NOISE;
+        self.expect(
+            fault == Fault::Hang || ours.outage.total <= beside,
+            fault,
+            || {
+                format!(
+                    "{:.1} ms, keepalived {:.1}",
+                    ms(ours.outage.total),
+                    ms(theirs.outage.total)
+                )
+            },
+        );
+        self.expect(ours.both_answered.is_zero(), fault, || {
+            format!("both routers answered for {:.1} ms", ms(ours.both_answered))
+        });
+    }
+
+    pub fn judge_downloads(&mut self, columns: &[Column; 2]) {
+        if columns[0].download.is_broken() {
+            self.broken
+                .push("the download through spared broke".to_owned());
+        }
+    }
+
+    fn expect(&mut self, kept: bool, fault: Fault, why: impl Fn() -> String) {
+        if !kept {
+            self.broken.push(format!("{}: {}", sentence(fault), why()));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `make demo`: two routers, one address, four faults, with keepalived beside for comparison.
+
+mod judge;
+mod screen;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::lab::{become_root, leave_when_told};
+use spared_tests::pair::{Damage, Fault, Pair};
+use spared_tests::probe::{Control, Download};
+use spared_tests::router::{Kind, Plan};
+
+use judge::Verdicts;
+use screen::{Column, Screen};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const DOWNLOAD_RATE: u64 = 4_000_000;
+/// A stall of the machine itself that is worth a second try.
+const STALL: Duration = Duration::from_millis(20);
+
+pub const FAULTS: [Fault; 4] = [
+    Fault::SilentCut,
+    Fault::CarrierLost,
+    Fault::Hang,
+    Fault::Shutdown,
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => {
+            println!("demo: ok");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("demo: failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    become_root()?;
+    let screen = Screen::new();
+    leave_when_told(Screen::restore)?;
+    screen.say("starting two pairs of routers");
+    let control = Control::start();
+    let columns = [start(Kind::Spared)?, start(Kind::Keepalived)?];
+    let done = AtomicBool::new(false);
+    let verdicts = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                screen.show(&columns);
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let verdicts = strike_all(&screen, &columns, &control);
+        done.store(true, Ordering::Relaxed);
+        verdicts
+    })?;
+    screen.show(&columns);
+    screen.finish(&columns);
+    for sentence in &verdicts.broken {
+        println!("demo: failed: {sentence}");
+    }
+    Ok(verdicts.broken.is_empty())
+}
+
+fn start(kind: Kind) -> Result<Column> {
+    let plans = [Plan::gateways(INTERVAL, 253), Plan::gateways(INTERVAL, 252)];
+    let pair = Pair::start(kind, plans)?;
+    let download = Download::start(&pair.lab, DOWNLOAD_RATE)?;
+    Ok(Column::new(pair, download))
+}
+
+fn strike_all(screen: &Screen, columns: &[Column; 2], control: &Control) -> Result<Verdicts> {
+    let mut verdicts = Verdicts::default();
+    for fault in FAULTS {
+        for column in columns {
+            screen.say(&format!(
+                "{}: {}",
+                column.pair.kind.name(),
+                screen::sentence(fault)
+            ));
+            let damage = strike(&column.pair, fault, control)?;
+            column.note(fault, damage);
+        }
+        verdicts.judge(fault, columns);
+    }
+    verdicts.judge_downloads(columns);
+    screen.say("all faults survived");
+    Ok(verdicts)
+}
+
+fn strike(pair: &Pair, fault: Fault, control: &Control) -> Result<Damage> {
+    let damage = pair.strike(fault)?;
+    pair.settle()?;
+    if control.worst_since(damage.began) < STALL {
+        return Ok(damage);
+    }
+    let damage = pair.strike(fault)?;
+    pair.settle()?;
+    Ok(damage)
+}

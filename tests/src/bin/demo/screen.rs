@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One plain screen, redrawn in place; plain lines where the output is no terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use spared_tests::clock::{Stamp, ms};
+use spared_tests::lab::Wire;
+use spared_tests::pair::{Damage, Fault, Pair};
+use spared_tests::probe::Download;
+
+use crate::FAULTS;
+
+/// One make of router: what is measured of it, and what was.
+pub struct Column {
+    pub pair: Pair,
+    pub download: Download,
+    damages: Mutex<Vec<(Fault, Damage)>>,
+}
+
+impl Column {
+    pub fn new(pair: Pair, download: Download) -> Self {
+        Self {
+            pair,
+            download,
+            damages: Mutex::default(),
+        }
+    }
+
+    pub fn note(&self, fault: Fault, damage: Damage) {
+        self.damages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((fault, damage));
+    }
+
+    /// Nothing lost, where the fault has not been yet.
+    pub fn damage(&self, fault: Fault) -> Damage {
+        self.noted(fault).unwrap_or_default()
+    }
+
+    fn noted(&self, fault: Fault) -> Option<Damage> {
+        let damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
+        damages
+            .iter()
+            .find(|(of, _)| *of == fault)
+            .map(|(_, damage)| *damage)
+    }
+
+    // As its neighbours see it: whoever advertised lately is active.
+    fn role(&self, site: usize) -> &'static str {
+        let lately = Stamp(Stamp::now().0 - Duration::from_millis(250).as_nanos() as u64);
+        let adverts = self.pair.watch.adverts(lately, site, Wire::Lan);
+        match adverts.last() {
+            Some((_, advert)) if advert.priority > 0 => "active",
+            _ => "backup",
+        }
+    }
+
+    fn packets(&self) -> String {
+        let (sent, answered) = self.pair.through.counts();
+        format!("{sent} sent, {} lost", sent - answered)
+    }
+
+    fn loaded(&self) -> String {
+        let state = if self.download.is_broken() {
+            ", broken"
+        } else {
+            ""
+        };
+        format!("{:.1} MB{state}", self.download.bytes() as f64 / 1e6)
+    }
+
+    fn cost(&self, fault: Fault) -> String {
+        let Some(damage) = self.noted(fault) else {
+            return "-".to_owned();
+        };
+        let outage = format!("{:.1} ms", ms(damage.outage.total));
+        match fault {
+            Fault::Hang if damage.both_answered.is_zero() => format!("{outage}, never two answer"),
+            Fault::Hang => format!("{outage}, two answer {:.0} ms", ms(damage.both_answered)),
+            _ => outage,
+        }
+    }
+}
+
+pub fn sentence(fault: Fault) -> &'static str {
+    match fault {
+        Fault::SilentCut => "silent cable cut",
+        Fault::CarrierLost => "carrier lost",
+        Fault::Hang => "hang (SIGSTOP)",
+        Fault::Shutdown => "shutdown",
+    }
+}
+
+pub struct Screen {
+    start: Instant,
+    terminal: bool,
+    now: Mutex<String>,
+    /// Lines of the picture on the terminal.
+    drawn: Mutex<usize>,
+}
+
+impl Screen {
+    pub fn new() -> Self {
+        let terminal = io::stdout().is_terminal();
+        if terminal {
+            // No cursor while the picture moves.
+            print!("\x1b[?25l");
+        }
+        Self {
+            start: Instant::now(),
+            terminal,
+            now: Mutex::default(),
+            drawn: Mutex::new(0),
+        }
+    }
+
+    /// Gives the cursor back, where there is one.
+    pub fn restore() {
+        if io::stdout().is_terminal() {
+            print!("\x1b[?25h\n");
+            let _ = io::stdout().flush();
+        }
+    }
+
+    /// What is happening now.
+    pub fn say(&self, sentence: &str) {
+        sentence.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
+        if !self.terminal {
+            println!("{:6.1} s  {sentence}", self.start.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Draws the picture over the last one.
+    pub fn show(&self, columns: &[Column; 2]) {
+        if !self.terminal {
+            return;
+        }
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let picture = self.picture(columns);
+        let mut text = String::new();
+        if *drawn > 0 {
+            let _ = write!(text, "\x1b[{drawn}F");
+        }
+        for line in picture.lines() {
+            let _ = writeln!(text, "{line}\x1b[K");
+        }
+        *drawn = picture.lines().count();
+        print!("{text}");
+        let _ = io::stdout().flush();
+    }
+
+    /// The last picture stays.
+    pub fn finish(&self, columns: &[Column; 2]) {
+        if self.terminal {
+            print!("\x1b[?25h");
+        } else {
+            print!("{}", self.picture(columns));
+        }
+    }
+
+    fn picture(&self, columns: &[Column; 2]) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, cell: &dyn Fn(&Column) -> String| {
+            let [ours, theirs] = columns.each_ref().map(cell);
+            let line = format!("{name:<20}{ours:<30}{theirs}");
+            let _ = writeln!(text, "{}", line.trim_end());
+        };
+        row("", &|column| column.pair.kind.name().to_owned());
+        row("r1", &|column| column.role(0).to_owned());
+        row("r2", &|column| column.role(1).to_owned());
+        row("2 kHz UDP", &Column::packets);
+        row("download", &Column::loaded);
+        row("", &|_| String::new());
+        row("fault of r1", &|_| "without service".to_owned());
+        for fault in FAULTS {
+            row(sentence(fault), &|column| column.cost(fault));
+        }
+        row("", &|_| String::new());
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(text, "{:5.1} s  {now}", self.start.elapsed().as_secs_f64());
+        text
+    }
+}

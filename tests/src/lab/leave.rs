@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Ctrl-C and SIGTERM: end what we started, remove our files, go.
+
+use std::fs;
+use std::process::{exit, id};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{labs_dir, process};
+use crate::Result;
+
+/// From now on, signals that ask to leave do so tidily; `farewell` first puts the terminal right.
+pub fn leave_when_told(farewell: impl Fn() + Send + 'static) -> Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            farewell();
+            process::kill_descendants();
+            remove_own_dirs();
+            exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+fn remove_own_dirs() {
+    let Some(entries) = labs_dir().ok().and_then(|dir| fs::read_dir(dir).ok()) else {
+        return;
+    };
+    let own = format!("{}-", id());
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&own) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

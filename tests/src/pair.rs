@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two routers of one make under traffic, and what each fault of the active one costs: the same
+//! script for spared and for keepalived.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+use crate::clock::{Stamp, poll};
+use crate::lab::{Lab, VIRTUAL, Wire};
+use crate::probe::{Asker, Echo, Outage, Questions, Watch};
+use crate::router::{Kind, Plan, Router};
+
+/// What befalls r1, the preferred router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Both its cables go silent; it keeps its carrier.
+    SilentCut,
+    /// The cable of its lan is pulled.
+    CarrierLost,
+    /// All its processes stop in their tracks (SIGSTOP).
+    Hang,
+    /// SIGTERM.
+    Shutdown,
+}
+
+/// What a fault cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Damage {
+    pub began: Stamp,
+    pub ended: Stamp,
+    /// Of what is forwarded, or of the address itself: the longer.
+    pub outage: Outage,
+    /// How long the old router went on answering for the address beside the new one.
+    pub both_answered: Duration,
+}
+
+pub struct Pair {
+    pub kind: Kind,
+    pub lab: Lab,
+    pub watch: Watch,
+    /// Lan to wan.
+    pub through: Echo,
+    /// Lan to the virtual address.
+    pub gateway: Echo,
+    plans: [Plan; 2],
+    routers: Mutex<[Router; 2]>,
+}
+
+impl Pair {
+    /// Starts both and returns when r1 is active and packets flow.
+    pub fn start(kind: Kind, plans: [Plan; 2]) -> Result<Self> {
+        let lab = Lab::new(2)?;
+        let watch = Watch::start(&lab)?;
+        let first = Router::start(&lab, &lab.sites[0], kind, &plans[0])?;
+        let second = Router::start(&lab, &lab.sites[1], kind, &plans[1])?;
+        let (through, gateway) = (Echo::through(&lab)?, Echo::at_gateway(&lab)?);
+        let routers = Mutex::new([first, second]);
+        let pair = Self {
+            kind,
+            lab,
+            watch,
+            through,
+            gateway,
+            plans,
+            routers,
+        };
+        pair.settle()?;
+        Ok(pair)
+    }
+
+    pub fn routers(&self) -> MutexGuard<'_, [Router; 2]> {
+        self.routers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interval(&self) -> Duration {
+        self.plans[0].interval_of(self.kind)
+    }
+
+    /// The time after which the backup takes over from a silent r1.
+    pub fn takeover(&self) -> Duration {
+        self.plans[1].takeover_of(self.kind)
+    }
+
+    /// Waits until r1 alone is active and packets flow.
+    pub fn settle(&self) -> Result<()> {
+        let quiet = self.interval() * 5 / 2 + Duration::from_millis(50);
+        for wire in Wire::BOTH {
+            self.watch
+                .wait_active(0, wire, quiet, Duration::from_secs(20))
+                .map_err(|error| self.failed(&error.to_string()))?;
+        }
+        // A router that keeps its role through a silent cut may not announce itself again: its
+        // neighbours still use the other one, and the next fault would touch nobody.
+        for ns in [&self.lab.lan, &self.lab.wan] {
+            ns.shell("ip neigh flush all")?;
+        }
+        let steady = || {
+            let calm = Duration::from_millis(200);
+            self.through.is_steady(calm) && self.gateway.is_steady(calm)
+        };
+        if !poll(Duration::from_secs(10), Duration::from_millis(5), steady) {
+            return Err(self.failed("no packets flow").into());
+        }
+        Ok(())
+    }
+
+    /// Stops the packets of a pair that is not being measured.
+    pub fn pause(&self, pause: bool) {
+        self.through.pause(pause);
+        self.gateway.pause(pause);
+    }
+
+    /// Strikes r1 one millisecond after an advert of it, measures, and repairs.
+    pub fn strike(&self, fault: Fault) -> Result<Damage> {
+        let gateway = Wire::Lan.ipv4(VIRTUAL);
+        let asker = (fault == Fault::Hang).then(|| {
+            let questions = Questions {
+                ipv4: vec![gateway],
+                ..Questions::default()
+            };
+            Asker::start(&self.lab, questions, Duration::from_millis(4))
+        });
+        let asker = asker.transpose()?;
+        let advert = self.watch.next_advert(0, Wire::Lan, self.interval() * 10)?;
+        let strike = advert.after(Duration::from_millis(1));
+        thread::sleep(strike.since(Stamp::now()));
+        let began = Stamp::now();
+        self.begin(fault)?;
+        // A router that is gone at once still needs its spare to notice.
+        let expected = match fault {
+            Fault::Shutdown => Duration::from_millis(100),
+            _ => self.takeover(),
+        };
+        let limit = self.takeover() * 3 + Duration::from_secs(3);
+        let outage = self
+            .outage(began, expected, limit)
+            .ok_or_else(|| self.failed(&format!("{fault:?}: no end of the outage in {limit:?}")))?;
+        if fault == Fault::Hang {
+            thread::sleep(self.takeover() * 2);
+        }
+        let ended = Stamp::now();
+        self.end(fault)?;
+        let both_answered = self.overlap(began, gateway.into());
+        drop(asker);
+        Ok(Damage {
+            began,
+            ended,
+            outage,
+            both_answered,
+        })
+    }
+
+    fn outage(&self, began: Stamp, expected: Duration, limit: Duration) -> Option<Outage> {
+        let through = self.through.outage_of(began, expected, limit)?;
+        let gateway = self.gateway.outage_of(began, Duration::ZERO, limit)?;
+        Some(if through.total >= gateway.total {
+            through
+        } else {
+            gateway
+        })
+    }
+
+    fn begin(&self, fault: Fault) -> Result<()> {
+        let site = &self.lab.sites[0];
+        match fault {
+            Fault::SilentCut => self.lab.isolate(site),
+            Fault::CarrierLost => self.lab.unplug(site, Wire::Lan),
+            Fault::Hang => self.routers()[0].hang(),
+            Fault::Shutdown => self.routers()[0].ask_to_stop(),
+        }
+    }
+
+    fn end(&self, fault: Fault) -> Result<()> {
+        let site = &self.lab.sites[0];
+        match fault {
+            Fault::SilentCut => self.lab.reunite(site),
+            Fault::CarrierLost => self.lab.plug(site, Wire::Lan),
+            Fault::Hang => {
+                self.routers()[0].resume()?;
+                // Whoever slept must not answer with what it remembers, either.
+                thread::sleep(self.takeover() / 2);
+                Ok(())
+            }
+            Fault::Shutdown => {
+                let mut routers = self.routers();
+                routers[0].shut_down()?;
+                routers[0] = Router::start(&self.lab, site, self.kind, &self.plans[0])?;
+                Ok(())
+            }
+        }
+    }
+
+    fn overlap(&self, from: Stamp, address: std::net::IpAddr) -> Duration {
+        let runs = self.watch.runs(from, address);
+        let newcomer = runs.iter().find(|run| run.site == 1);
+        let old = runs.iter().rev().find(|run| run.site == 0);
+        match (newcomer, old) {
+            (Some(new), Some(old)) => old.last.since(new.first),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn failed(&self, why: &str) -> String {
+        format!("{}: {why}\n{}", self.kind.name(), self.lab.logs())
+    }
+}
