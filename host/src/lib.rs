@@ -13,3 +13,5 @@ pub mod events;
 pub mod group;
 pub mod journal;
 pub mod notify;
+pub mod poller;
+pub mod supervisor;

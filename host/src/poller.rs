@@ -1,0 +1,121 @@
+//! One epoll instance whose events carry typed keys.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{Timespec, epoll};
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Signal,
+    /// One of the kernel's descriptors.
+    Kernel,
+    /// A worker's socket, by the worker's serial number.
+    Worker(u64),
+    /// A worker's process has ended.
+    Exit(u64),
+    Listener,
+    /// A control connection, by its serial number.
+    Client(u64),
+}
+
+const EVENTS_MAX: usize = 64;
+const KIND_BITS: u32 = 3;
+
+/// Level-triggered: what is not read comes again.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+}
+
+impl Poller {
+    pub fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self { epoll })
+    }
+
+    /// Watches for reading. A closed descriptor is forgotten by itself.
+    pub fn watch(&self, fd: impl AsFd, key: Key) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(key.encode());
+        Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Watches for reading, and for writing too where `write`.
+    pub fn rewatch(&self, fd: impl AsFd, key: Key, write: bool) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(key.encode());
+        let flags = if write {
+            epoll::EventFlags::IN | epoll::EventFlags::OUT
+        } else {
+            epoll::EventFlags::IN
+        };
+        Ok(epoll::modify(&self.epoll, fd, data, flags)?)
+    }
+
+    /// For a descriptor that stays open elsewhere.
+    pub fn forget(&self, fd: impl AsFd) {
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// What is ready within `timeout`; None waits for ever.
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Key>> {
+        let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let (ready, _) = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
+            Ok(ready) => ready,
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno.into()),
+        };
+        let keys = ready
+            .iter()
+            .filter_map(|event| Key::decode(event.data.u64()));
+        Ok(keys.collect())
+    }
+}
+
+impl Key {
+    fn encode(self) -> u64 {
+        let (kind, number) = match self {
+            Self::Signal => (0, 0),
+            Self::Kernel => (1, 0),
+            Self::Worker(number) => (2, number),
+            Self::Exit(number) => (3, number),
+            Self::Listener => (4, 0),
+            Self::Client(number) => (5, number),
+        };
+        number << KIND_BITS | kind
+    }
+
+    fn decode(data: u64) -> Option<Self> {
+        let number = data >> KIND_BITS;
+        Some(match data & ((1 << KIND_BITS) - 1) {
+            0 => Self::Signal,
+            1 => Self::Kernel,
+            2 => Self::Worker(number),
+            3 => Self::Exit(number),
+            4 => Self::Listener,
+            5 => Self::Client(number),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_the_kernel() {
+        for key in [
+            Key::Signal,
+            Key::Kernel,
+            Key::Worker(7),
+            Key::Exit(1 << 40),
+            Key::Client(0),
+        ] {
+            assert_eq!(Key::decode(key.encode()), Some(key));
+        }
+    }
+}

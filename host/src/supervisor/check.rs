@@ -1,0 +1,170 @@
+//! Throw-away workers that check a plugin's new configuration while everything else goes on.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use spared_worker::codec::ReceiveError;
+use spared_worker::file::open_plugin;
+use spared_worker::message::{FromWorker, Load, ToWorker};
+use spared_worker::process::Worker;
+
+use super::worker::faults;
+use super::{Report, Supervisor, config};
+use crate::config::Fault;
+use crate::poller::Poller;
+
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Check {
+    settings: config::Plugin,
+    node: String,
+    nodes: Vec<String>,
+    worker: Worker,
+    deadline: Instant,
+}
+
+impl Check {
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+enum Step {
+    Wait,
+    End(Vec<Fault>),
+}
+
+impl Supervisor {
+    /// Checks a plugin's file in a process of its own; [`Report::Validated`] follows.
+    pub fn validate(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        settings: config::Plugin,
+        host: &config::Host,
+    ) {
+        let name = settings.name.clone();
+        if let Err(why) = self.begin_check(poller, now, settings, host) {
+            let faults = vec![Fault::whole(&format!("{name}.toml"), why)];
+            self.reports.push_back(Report::Validated {
+                plugin: name,
+                faults,
+            });
+        }
+    }
+
+    fn begin_check(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        settings: config::Plugin,
+        host: &config::Host,
+    ) -> Result<(), String> {
+        let file = open_plugin(&self.terms.plugin_dir, &settings.name)?;
+        let load = Load {
+            name: settings.name.clone(),
+            check_only: true,
+            capabilities: 0,
+            realtime: false,
+            uid_gid: self.terms.account,
+            state_dir: None,
+        };
+        let worker = Worker::spawn(&self.terms.exe, &load, file.as_fd())
+            .map_err(|error| format!("no worker: {error}"))?;
+        let serial = self
+            .watch(poller, &worker)
+            .map_err(|error| format!("no worker: {error}"))?;
+        let check = Check {
+            settings,
+            node: host.node.clone(),
+            nodes: host.nodes.clone(),
+            worker,
+            deadline: now + CHECK_TIMEOUT,
+        };
+        self.checks.insert(serial, check);
+        Ok(())
+    }
+
+    pub(super) fn read_check(&mut self, now: Instant, serial: u64) {
+        while let Some(check) = self.checks.get_mut(&serial) {
+            let step = match check.worker.receive() {
+                Ok(None) => return,
+                Ok(Some(message)) => check.step(message),
+                Err(ReceiveError::Closed) => check.fail("crashed while it was checked"),
+                Err(error) => check.fail(&error.to_string()),
+            };
+            if let Step::End(faults) = step {
+                self.end_check(now, serial, faults);
+            }
+        }
+    }
+
+    pub(super) fn end_checks(&mut self, now: Instant) {
+        let due = |check: &Check| now >= check.deadline;
+        let serials: Vec<u64> = self
+            .checks
+            .iter()
+            .filter(|(_, check)| due(check))
+            .map(|(serial, _)| *serial)
+            .collect();
+        for serial in serials {
+            if let Some(Step::End(faults)) = self
+                .checks
+                .get(&serial)
+                .map(|check| check.fail("hung while it was checked"))
+            {
+                self.end_check(now, serial, faults);
+            }
+        }
+    }
+
+    fn end_check(&mut self, now: Instant, serial: u64, faults: Vec<Fault>) {
+        if let Some(check) = self.checks.remove(&serial) {
+            let plugin = check.settings.name;
+            self.discard(now, serial, check.worker);
+            self.reports.push_back(Report::Validated { plugin, faults });
+        }
+    }
+}
+
+impl Check {
+    fn step(&mut self, message: FromWorker) -> Step {
+        match message {
+            FromWorker::Loaded(Ok(_)) => self.configure(),
+            FromWorker::Loaded(Err(why)) => self.fail(&why),
+            FromWorker::Returned {
+                status, failures, ..
+            } if status < 0 => Step::End(faults(
+                &self.settings.name,
+                &self.settings.text,
+                status,
+                &failures,
+            )),
+            FromWorker::Returned { .. } => Step::End(Vec::new()),
+            // A check has no effect, so nothing that it says or asks for matters.
+            FromWorker::Call { .. } | FromWorker::Log { .. } | FromWorker::Pong { .. } => {
+                Step::Wait
+            }
+        }
+    }
+
+    fn configure(&mut self) -> Step {
+        let message = ToWorker::Configure {
+            token: 1,
+            toml: self.settings.text.clone(),
+            check: true,
+            node: self.node.clone(),
+            nodes: self.nodes.clone(),
+        };
+        match self.worker.send(&message, &[]) {
+            Ok(()) => Step::Wait,
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    fn fail(&self, why: &str) -> Step {
+        let file = format!("{}.toml", self.settings.name);
+        Step::End(vec![Fault::whole(&file, why)])
+    }
+}

@@ -1,0 +1,449 @@
+//! Plugins and their workers: started, spoken with, pinged, restarted, given up.
+//!
+//! Every start is the same path, at boot, after a crash and after a reload: a throw-away worker
+//! reads the descriptor, the real one loads with the capabilities that are left, `configure`,
+//! `start`; then [`Report::Up`] makes the host replay roles, interfaces and stances.
+//!
+//! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here ever waits.
+
+mod check;
+mod deaths;
+mod limit;
+mod plugin;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spared_worker::message::{Descriptor, Role, ToWorker};
+use spared_worker::process::Worker;
+
+use crate::config;
+use crate::events::{Kind, News};
+use crate::poller::{Key, Poller};
+use check::Check;
+use plugin::{Plugin, State};
+pub use report::{Report, Returned};
+use worker::{Purpose, Running};
+
+/// Messages of one worker that one turn of the loop reads: nobody starves the others.
+const BUDGET: usize = 16;
+const PROVIDER_BUDGET: usize = 128;
+const PING_EVERY: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What every worker is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// This program.
+    pub exe: PathBuf,
+    pub plugin_dir: PathBuf,
+    pub node: String,
+    pub nodes: Vec<String>,
+    pub realtime: bool,
+    /// None where this process may not change accounts.
+    pub account: Option<(u32, u32)>,
+    /// Below it each plugin has a folder of its own.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// All plugins.
+#[derive(Debug)]
+pub struct Supervisor {
+    terms: Terms,
+    plugins: BTreeMap<String, Plugin>,
+    /// Throw-away workers that check a new configuration.
+    checks: BTreeMap<u64, Check>,
+    /// Killed and not yet reaped.
+    dying: BTreeMap<u64, (Worker, Instant)>,
+    serial: u64,
+    token: u64,
+    pinged_at: Instant,
+    reports: VecDeque<Report>,
+}
+
+impl Supervisor {
+    pub fn new(terms: Terms, now: Instant) -> Self {
+        Self {
+            terms,
+            plugins: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            dying: BTreeMap::new(),
+            serial: 0,
+            token: 0,
+            pinged_at: now,
+            reports: VecDeque::new(),
+        }
+    }
+
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// After a reload; holds for workers that start from now on.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    // ---- life
+
+    /// Starts a plugin, or says why not. One that is disabled or faulty is only listed.
+    pub fn add(&mut self, poller: &Poller, now: Instant, settings: config::Plugin) {
+        let name = settings.name.clone();
+        let faults: Vec<String> = settings.faults.iter().map(ToString::to_string).collect();
+        let enabled = settings.enabled;
+        self.plugins
+            .insert(name.clone(), Plugin::new(settings, now));
+        if !faults.is_empty() {
+            self.refuse(&name, faults);
+        } else if enabled {
+            self.begin(poller, now, &name);
+        }
+    }
+
+    /// Forgets a plugin that was stopped.
+    pub fn remove(&mut self, now: Instant, name: &str) {
+        if let Some(mut plugin) = self.plugins.remove(name) {
+            self.retire(now, plugin.running.take());
+        }
+        self.reports.push_back(Report::Removed {
+            plugin: name.to_owned(),
+        });
+    }
+
+    /// Kills the worker and starts another, without counting a death.
+    pub fn restart(&mut self, poller: &Poller, now: Instant, name: &str) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        let running = plugin.running.take();
+        plugin.deaths = deaths::Deaths::default();
+        if running.is_some() {
+            let why = format!("{name} is restarted");
+            self.reports.push_back(Report::Down {
+                plugin: name.to_owned(),
+                why,
+            });
+        }
+        self.retire(now, running);
+        self.begin(poller, now, name);
+    }
+
+    /// Replaces the host's keys and the file of a plugin.
+    pub fn set_settings(&mut self, name: &str, settings: config::Plugin) {
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            plugin.settings = settings;
+        }
+    }
+
+    // ---- what wakes the loop
+
+    /// A worker's socket is readable.
+    pub fn handle_readable(&mut self, poller: &Poller, now: Instant, serial: u64) {
+        if self.checks.contains_key(&serial) {
+            return self.read_check(now, serial);
+        }
+        let Some(name) = self.name_of(serial) else {
+            return;
+        };
+        let budget = if self.provides_groups(&name) {
+            PROVIDER_BUDGET
+        } else {
+            BUDGET
+        };
+        self.read(poller, now, &name, serial, budget);
+        self.start_configured();
+    }
+
+    /// A worker's process has ended.
+    pub fn handle_exit(&mut self, poller: &Poller, now: Instant, serial: u64) {
+        if let Some((worker, _)) = self.dying.get_mut(&serial) {
+            if worker.exit().is_some() {
+                self.dying.remove(&serial);
+            }
+            return;
+        }
+        if self.checks.contains_key(&serial) {
+            return self.read_check(now, serial);
+        }
+        let Some(name) = self.name_of(serial) else {
+            return;
+        };
+        // Its last words first.
+        self.read(poller, now, &name, serial, PROVIDER_BUDGET);
+        if self.name_of(serial).is_some() {
+            self.bury(now, &name, None);
+        }
+        self.start_configured();
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let plugins = self.plugins.values().filter_map(Plugin::next_timeout);
+        let checks = self.checks.values().map(Check::deadline);
+        plugins
+            .chain(checks)
+            .chain([self.pinged_at + PING_EVERY])
+            .min()
+    }
+
+    /// Pings, restarts, and ends questions that nobody answered.
+    pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
+        if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
+            // One ping per turn, however long this process may have been stopped.
+            self.pinged_at = now;
+            self.ping_all(now);
+            self.report_suppressed();
+        }
+        let due =
+            |plugin: &&Plugin| matches!(plugin.state, State::Pausing { until } if now >= until);
+        let names: Vec<String> = self
+            .plugins
+            .values()
+            .filter(due)
+            .map(|plugin| plugin.name().to_owned())
+            .collect();
+        for name in names {
+            self.begin(poller, now, &name);
+        }
+        self.end_questions(now);
+        self.end_checks(now);
+        self.start_configured();
+    }
+
+    /// No worker is deaf, and none that was killed lives on.
+    pub fn is_well(&self, now: Instant) -> bool {
+        let lingering = |since: &Instant| now.saturating_duration_since(*since).as_secs() >= 10;
+        !self.dying.values().any(|(_, since)| lingering(since))
+            && !self.plugins.values().any(|plugin| plugin.missed() > 1)
+    }
+
+    // ---- speaking
+
+    /// Sends what no answer follows; a worker that does not read is killed.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        name: &str,
+        message: &ToWorker,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> bool {
+        let Some(plugin) = self.plugins.get(name) else {
+            return false;
+        };
+        let Some(running) = &plugin.running else {
+            return false;
+        };
+        match running.worker.send(message, descriptors) {
+            Ok(()) => true,
+            Err(error) => {
+                let why = format!("cannot be spoken with: {error}");
+                self.bury(now, name, Some(why));
+                false
+            }
+        }
+    }
+
+    pub fn settle(
+        &mut self,
+        now: Instant,
+        name: &str,
+        group: String,
+        epoch: u64,
+        deadline_ns: u64,
+    ) {
+        let purpose = Purpose::Settle { group, epoch };
+        self.ask(now, name, purpose, |token| ToWorker::Settle {
+            token,
+            deadline_ns,
+        });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn role(
+        &mut self,
+        now: Instant,
+        name: &str,
+        group: String,
+        epoch: u64,
+        role: Role,
+        why: String,
+        deadline_ns: u64,
+    ) {
+        let purpose = Purpose::Role {
+            group: group.clone(),
+            epoch,
+        };
+        let message = |token| ToWorker::Role {
+            token,
+            group,
+            role,
+            why,
+            deadline_ns,
+        };
+        self.ask(now, name, purpose, message);
+    }
+
+    /// Answered by [`Report::Answered`] under the same id, whatever happens.
+    pub fn query(&mut self, now: Instant, name: &str, argv: Vec<String>, id: u64) {
+        let purpose = Purpose::Query {
+            id,
+            until: now + QUERY_TIMEOUT,
+        };
+        if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
+            let result = Err(format!("{name} is not running"));
+            self.reports.push_back(Report::Answered { id, result });
+        }
+    }
+
+    /// Asks a plugin to stop; [`Report::Stopped`] follows, whatever happens.
+    pub fn stop(&mut self, now: Instant, name: &str) {
+        let purpose = Purpose::Stop {
+            until: now + STOP_TIMEOUT,
+        };
+        let asked = self.ask(now, name, purpose, |token| ToWorker::Stop { token });
+        match self.plugins.get_mut(name) {
+            Some(plugin) if asked => plugin.state = State::Stopping,
+            _ => self.reports.push_back(Report::Stopped {
+                plugin: name.to_owned(),
+            }),
+        }
+    }
+
+    /// Gives a running plugin its new file; [`Report::Reconfigured`] follows, whatever happens.
+    pub fn reconfigure(&mut self, now: Instant, name: &str) {
+        let Some(plugin) = self.plugins.get(name) else {
+            return;
+        };
+        let message = self.configure_message(plugin, false);
+        if !self.ask(now, name, Purpose::Reconfigure, message) {
+            let result = Err(vec![format!("{name} is not running")]);
+            self.reports.push_back(Report::Reconfigured {
+                plugin: name.to_owned(),
+                result,
+            });
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        name: &str,
+        purpose: Purpose,
+        message: impl FnOnce(u64) -> ToWorker,
+    ) -> bool {
+        self.token += 1;
+        let token = self.token;
+        if !self.send(now, name, &message(token), &[]) {
+            return false;
+        }
+        let running = self
+            .plugins
+            .get_mut(name)
+            .and_then(|plugin| plugin.running.as_mut());
+        running.is_some_and(|running| running.pending.insert(token, purpose).is_none())
+    }
+
+    // ---- facts
+
+    pub fn descriptor(&self, name: &str) -> Option<&Descriptor> {
+        self.plugins.get(name)?.descriptor.as_ref()
+    }
+
+    pub fn settings(&self, name: &str) -> Option<&config::Plugin> {
+        Some(&self.plugins.get(name)?.settings)
+    }
+
+    pub fn is_running(&self, name: &str) -> bool {
+        self.plugins
+            .get(name)
+            .is_some_and(|plugin| plugin.state == State::Running)
+    }
+
+    /// It has a worker, in whatever state.
+    pub fn has_worker(&self, name: &str) -> bool {
+        self.plugins
+            .get(name)
+            .is_some_and(|plugin| plugin.running.is_some())
+    }
+
+    pub fn provides_groups(&self, name: &str) -> bool {
+        self.descriptor(name)
+            .is_some_and(|descriptor| descriptor.provides_groups)
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.plugins.keys().cloned().collect()
+    }
+
+    /// Nothing is being started: what is not running now will not be by itself.
+    pub fn is_settled(&self) -> bool {
+        let moving = |plugin: &Plugin| plugin.is_preparing() || plugin.state == State::Starting;
+        !self
+            .plugins
+            .values()
+            .any(|plugin| moving(plugin) || plugin.state == State::Configured)
+    }
+
+    /// Whether a worker's socket belongs to a plugin that decides roles: it is served first.
+    pub fn is_provider(&self, serial: u64) -> bool {
+        self.name_of(serial)
+            .is_some_and(|name| self.provides_groups(&name))
+    }
+
+    fn name_of(&self, serial: u64) -> Option<String> {
+        let is = |plugin: &&Plugin| plugin.running.as_ref().is_some_and(|r| r.serial == serial);
+        self.plugins
+            .values()
+            .find(is)
+            .map(|plugin| plugin.name().to_owned())
+    }
+
+    fn tell(&mut self, news: News) {
+        self.reports.push_back(Report::Tell(news));
+    }
+
+    fn refuse(&mut self, name: &str, lines: Vec<String>) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        plugin.state = State::Refused;
+        plugin.why = lines.join("; ");
+        for line in lines {
+            self.tell(News::warn(Kind::Plugin, line).because("refused"));
+        }
+    }
+
+    fn watch(&mut self, poller: &Poller, worker: &Worker) -> std::io::Result<u64> {
+        self.serial += 1;
+        let serial = self.serial;
+        poller.watch(worker, Key::Worker(serial))?;
+        poller.watch(worker.pidfd(), Key::Exit(serial))?;
+        Ok(serial)
+    }
+
+    /// Kills a worker; its process is reaped when it has ended.
+    fn retire(&mut self, now: Instant, running: Option<Running>) {
+        let Some(Running { serial, worker, .. }) = running else {
+            return;
+        };
+        self.discard(now, serial, worker);
+    }
+
+    fn discard(&mut self, now: Instant, serial: u64, mut worker: Worker) {
+        worker.kill();
+        if worker.exit().is_none() {
+            self.dying.insert(serial, (worker, now));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! One plugin: its settings, its descriptor, where it is on the way to running.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use spared_worker::file::open_plugin;
+use spared_worker::message::{Descriptor, Load, ToWorker};
+use spared_worker::process::Worker;
+
+use super::deaths::Deaths;
+use super::worker::{Purpose, Running};
+use super::{Supervisor, config};
+use crate::poller::Poller;
+
+const REALTIME: u32 = 1;
+
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) settings: config::Plugin,
+    pub(super) descriptor: Option<Descriptor>,
+    pub(super) state: State,
+    /// Why it is not running.
+    pub(super) why: String,
+    pub(super) running: Option<Running>,
+    /// The opened `.so`: what was checked is what is loaded.
+    file: Option<OwnedFd>,
+    pub(super) deaths: Deaths,
+    pub(super) restarts: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Disabled,
+    /// A throw-away worker reads the descriptor.
+    Checking,
+    Loading,
+    Configuring,
+    /// Waits until every other plugin is configured.
+    Configured,
+    Starting,
+    Running,
+    Stopping,
+    Pausing {
+        until: Instant,
+    },
+    /// Given up.
+    Failed,
+    /// Not a plugin, or its configuration is wrong.
+    Refused,
+}
+
+impl Plugin {
+    pub(super) fn new(settings: config::Plugin, _now: Instant) -> Self {
+        Self {
+            settings,
+            descriptor: None,
+            state: State::Disabled,
+            why: String::new(),
+            running: None,
+            file: None,
+            deaths: Deaths::default(),
+            restarts: 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// On its way to being configured.
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(
+            self.state,
+            State::Checking | State::Loading | State::Configuring
+        )
+    }
+
+    pub(super) fn missed(&self) -> u32 {
+        self.running.as_ref().map_or(0, |running| running.missed)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let pause = match self.state {
+            State::Pausing { until } => Some(until),
+            _ => None,
+        };
+        let questions = self
+            .running
+            .iter()
+            .flat_map(|running| running.pending.values());
+        questions.filter_map(Purpose::until).chain(pause).min()
+    }
+}
+
+impl Supervisor {
+    /// The first step of every start.
+    pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
+        let file = match open_plugin(&self.terms.plugin_dir, name) {
+            Ok(file) => file,
+            Err(why) => return self.refuse(name, vec![format!("{name}: {why}")]),
+        };
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            plugin.file = Some(file);
+        }
+        self.spawn(poller, now, name, true);
+    }
+
+    fn spawn(&mut self, poller: &Poller, now: Instant, name: &str, check_only: bool) {
+        let Some(plugin) = self.plugins.get(name) else {
+            return;
+        };
+        let Some(file) = &plugin.file else { return };
+        let load = self.load(plugin, check_only);
+        let worker = match Worker::spawn(&self.terms.exe, &load, file.as_fd()) {
+            Ok(worker) => worker,
+            Err(error) => return self.refuse(name, vec![format!("{name}: no worker: {error}")]),
+        };
+        let serial = match self.watch(poller, &worker) {
+            Ok(serial) => serial,
+            Err(error) => return self.refuse(name, vec![format!("{name}: no worker: {error}")]),
+        };
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        plugin.running = Some(Running::new(serial, worker, now));
+        plugin.state = if check_only {
+            State::Checking
+        } else {
+            State::Loading
+        };
+    }
+
+    fn load(&self, plugin: &Plugin, check_only: bool) -> Load {
+        let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
+        let wanted = descriptor.map_or(0, |descriptor| descriptor.capabilities);
+        let realtime = descriptor.is_some_and(|descriptor| descriptor.flags & REALTIME != 0);
+        Load {
+            name: plugin.name().to_owned(),
+            check_only,
+            capabilities: wanted & plugin.settings.allow.unwrap_or(u64::MAX),
+            realtime: realtime && self.terms.realtime,
+            uid_gid: self.terms.account,
+            state_dir: if check_only {
+                None
+            } else {
+                self.state_dir(plugin.name())
+            },
+        }
+    }
+
+    // Its own folder, made here because the worker may not.
+    fn state_dir(&self, name: &str) -> Option<String> {
+        let path = self.terms.state_dir.as_ref()?.join(name);
+        std::fs::create_dir_all(&path).ok()?;
+        if let Some((uid, gid)) = self.terms.account {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
+        }
+        path.to_str().map(str::to_owned)
+    }
+
+    pub(super) fn handle_loaded(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        name: &str,
+        loaded: Result<Descriptor, String>,
+    ) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        let descriptor = match loaded {
+            Ok(descriptor) if descriptor.name == name => descriptor,
+            Ok(other) => {
+                let why = format!(
+                    "{name}: {name}.so calls itself \"{}\": rename one",
+                    other.name
+                );
+                return self.refuse_loaded(now, name, why);
+            }
+            Err(why) => return self.refuse_loaded(now, name, format!("{name}: {why}")),
+        };
+        match plugin.state {
+            State::Checking => {
+                plugin.descriptor = Some(descriptor);
+                let running = plugin.running.take();
+                self.retire(now, running);
+                self.spawn(poller, now, name, false);
+            }
+            State::Loading => {
+                plugin.state = State::Configuring;
+                let message = self.configure_message_of(name, false);
+                if let Some(message) = message {
+                    self.ask(now, name, Purpose::Configure, message);
+                }
+            }
+            // Said twice: without effect.
+            _ => {}
+        }
+    }
+
+    fn refuse_loaded(&mut self, now: Instant, name: &str, why: String) {
+        let running = self
+            .plugins
+            .get_mut(name)
+            .and_then(|plugin| plugin.running.take());
+        self.retire(now, running);
+        self.refuse(name, vec![why]);
+    }
+
+    fn configure_message_of(
+        &self,
+        name: &str,
+        check: bool,
+    ) -> Option<impl FnOnce(u64) -> ToWorker + use<>> {
+        Some(self.configure_message(self.plugins.get(name)?, check))
+    }
+
+    pub(super) fn configure_message(
+        &self,
+        plugin: &Plugin,
+        check: bool,
+    ) -> impl FnOnce(u64) -> ToWorker + use<> {
+        let toml = plugin.settings.text.clone();
+        let (node, nodes) = (self.terms.node.clone(), self.terms.nodes.clone());
+        move |token| ToWorker::Configure {
+            token,
+            toml,
+            check,
+            node,
+            nodes,
+        }
+    }
+
+    /// Start comes after every plugin was configured.
+    pub(super) fn start_configured(&mut self) {
+        if self.plugins.values().any(Plugin::is_preparing) {
+            return;
+        }
+        let now = Instant::now();
+        let ready = |plugin: &&Plugin| plugin.state == State::Configured;
+        let names: Vec<String> = self
+            .plugins
+            .values()
+            .filter(ready)
+            .map(|plugin| plugin.name().to_owned())
+            .collect();
+        for name in names {
+            self.set_state(&name, State::Starting);
+            self.ask(now, &name, Purpose::Start, |token| ToWorker::Start {
+                token,
+            });
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What the supervisor has to say.
+
+use spared_worker::message::{Call, Row};
+
+use crate::config::Fault;
+use crate::events::News;
+
+#[derive(Debug)]
+pub enum Report {
+    /// A host function that needs the host; its worker waits.
+    Call {
+        plugin: String,
+        number: u64,
+        call: Call,
+    },
+    /// It has started: replay roles, interfaces, stances.
+    Up {
+        plugin: String,
+    },
+    /// Its worker is gone.
+    Down {
+        plugin: String,
+        why: String,
+    },
+    /// It died too often.
+    GivenUp {
+        plugin: String,
+        why: String,
+    },
+    /// It is no longer configured.
+    Removed {
+        plugin: String,
+    },
+    Settled {
+        plugin: String,
+        group: String,
+        epoch: u64,
+    },
+    RoleDone {
+        plugin: String,
+        group: String,
+        epoch: u64,
+        status: i32,
+    },
+    Answered {
+        id: u64,
+        result: Result<Vec<Row>, String>,
+    },
+    Stopped {
+        plugin: String,
+    },
+    Reconfigured {
+        plugin: String,
+        result: Result<Returned, Vec<String>>,
+    },
+    /// A check of a new configuration has ended.
+    Validated {
+        plugin: String,
+        faults: Vec<Fault>,
+    },
+    Tell(News),
+}
+
+/// What `configure` of a running plugin said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// The difference is applied.
+    Live,
+    /// Valid, but it must be restarted for it.
+    Restart,
+}

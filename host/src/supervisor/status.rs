@@ -1,0 +1,88 @@
+//! Plugins as `sparectl plugins` shows them.
+
+use caps::Capability;
+use spared_control::PluginStatus;
+
+use super::Supervisor;
+use super::plugin::{Plugin, State};
+
+const REALTIME: u32 = 1;
+
+impl Supervisor {
+    pub fn status(&self) -> Vec<PluginStatus> {
+        self.plugins
+            .values()
+            .map(|plugin| self.status_of(plugin))
+            .collect()
+    }
+
+    fn status_of(&self, plugin: &Plugin) -> PluginStatus {
+        let descriptor = plugin.descriptor.as_ref();
+        let granted = descriptor.map_or(0, |descriptor| descriptor.capabilities)
+            & plugin.settings.allow.unwrap_or(u64::MAX);
+        let pid = plugin.running.as_ref().map(|running| running.worker.pid());
+        PluginStatus {
+            name: plugin.name().to_owned(),
+            version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
+            summary: descriptor.map(|d| d.summary.clone()).unwrap_or_default(),
+            state: state_word(plugin.state).to_owned(),
+            why: plugin.why.clone(),
+            pid,
+            restarts: plugin.restarts,
+            capabilities: capability_names(granted),
+            scheduling: self.scheduling(plugin, pid),
+        }
+    }
+
+    fn scheduling(&self, plugin: &Plugin, pid: Option<u32>) -> String {
+        let wants = plugin
+            .descriptor
+            .as_ref()
+            .is_some_and(|d| d.flags & REALTIME != 0);
+        let Some(pid) = pid else { return String::new() };
+        match (wants, self.terms.realtime, is_realtime(pid)) {
+            (_, _, true) => "real-time",
+            (false, ..) => "normal",
+            (true, false, _) => "normal: spared.toml says realtime = false",
+            (true, true, false) => "normal: real-time priority is not permitted here",
+        }
+        .to_owned()
+    }
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Disabled => "disabled",
+        State::Checking
+        | State::Loading
+        | State::Configuring
+        | State::Configured
+        | State::Starting => "starting",
+        State::Running => "running",
+        State::Stopping => "stopping",
+        State::Pausing { .. } => "restarting",
+        State::Failed => "failed",
+        State::Refused => "refused",
+    }
+}
+
+fn capability_names(set: u64) -> Vec<String> {
+    caps::all()
+        .into_iter()
+        .filter(|capability: &Capability| set & capability.bitmask() != 0)
+        .map(|capability| {
+            capability
+                .to_string()
+                .to_lowercase()
+                .replacen("cap_", "", 1)
+        })
+        .collect()
+}
+
+// Field 41 of /proc/PID/stat is the policy; the command in parentheses may hold anything.
+fn is_realtime(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let policy = after_name.split_ascii_whitespace().nth(38);
+    matches!(policy, Some("1" | "2"))
+}
