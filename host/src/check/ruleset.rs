@@ -56,26 +56,57 @@ fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
     Some(finding.mend(format!("nft insert rule {place} meta l4proto 112 accept")))
 }
 
-// Dropped by the policy with no rule of the table that accepts it, or by a rule that names it.
+// Dropped by the policy with no rule on the way that accepts it, or by a rule that names it.
 fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
     let family = text(chain, "family");
     if !matches!(family, "ip" | "ip6" | "inet") || text(chain, "type") != "filter" {
         return false;
     }
-    let table = text(chain, "table");
-    let rules: Vec<&Value> = objects
-        .iter()
-        .filter_map(|object| object.get("rule"))
-        .filter(|rule| text(rule, "family") == family && text(rule, "table") == table)
-        .filter(|rule| names_vrrp(rule))
-        .collect();
-    let named = |verdict: &str| rules.iter().any(|rule| has_verdict(rule, verdict));
+    let rules = rules_from(chain, objects);
+    let named = |verdict: &str| {
+        let mut of_vrrp = rules.iter().filter(|rule| names_vrrp(rule));
+        of_vrrp.any(|rule| has_verdict(rule, verdict))
+    };
     match text(chain, "policy") {
         "drop" => !named("accept"),
-        _ => rules
-            .iter()
-            .any(|rule| text(rule, "chain") == text(chain, "name") && has_verdict(rule, "drop")),
+        _ => named("drop"),
     }
+}
+
+// The rules of a chain and of those that it jumps to.
+fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
+    let of_table: Vec<&Value> = objects
+        .iter()
+        .filter_map(|object| object.get("rule"))
+        .filter(|rule| {
+            ["family", "table"]
+                .iter()
+                .all(|key| rule[key] == chain[key])
+        })
+        .collect();
+    let mut chains = vec![text(chain, "name")];
+    let mut found = Vec::new();
+    // grows while it is walked; each chain once, so loops end
+    let mut next = 0;
+    while let Some(name) = chains.get(next).copied() {
+        next += 1;
+        for rule in of_table.iter().filter(|rule| text(rule, "chain") == name) {
+            found.push(*rule);
+            for target in targets(rule) {
+                if !chains.contains(&target) {
+                    chains.push(target);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn targets(rule: &Value) -> impl Iterator<Item = &str> {
+    statements(rule)
+        .iter()
+        .filter_map(|statement| statement.get("jump").or_else(|| statement.get("goto")))
+        .filter_map(|jump| jump["target"].as_str())
 }
 
 fn statements(rule: &Value) -> &[Value] {
@@ -129,7 +160,11 @@ mod tests {
     }
 
     fn rule(right: Value, verdict: &str) -> Value {
-        json!({"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": [
+        rule_in("input", right, verdict)
+    }
+
+    fn rule_in(chain: &str, right: Value, verdict: &str) -> Value {
+        json!({"rule": {"family": "inet", "table": "filter", "chain": chain, "expr": [
             {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": right}},
             {verdict: null}]}})
     }
@@ -159,6 +194,19 @@ mod tests {
     fn a_rule_that_drops_vrrp_is_noted_under_any_policy() {
         let objects = vec![chain("input", "accept"), rule(json!(112), "drop")];
         assert_eq!(ids(objects, false), ["ruleset-input"]);
+    }
+
+    #[test]
+    fn a_rule_counts_where_the_chain_jumps_to() {
+        let jump = json!({"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": [
+            {"jump": {"target": "ours"}}]}});
+        let back = json!({"rule": {"family": "inet", "table": "filter", "chain": "ours", "expr": [
+            {"goto": {"target": "input"}}]}});
+        let accept = rule_in("ours", json!(112), "accept");
+        let apart = vec![chain("input", "drop"), accept.clone()];
+        assert_eq!(ids(apart, false), ["ruleset-input"]);
+        let reached = vec![chain("input", "drop"), jump, back, accept];
+        assert_eq!(ids(reached, false), [""; 0]);
     }
 
     #[test]

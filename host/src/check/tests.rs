@@ -84,7 +84,7 @@ fn wanted(text: &str) -> Wanted {
 }
 
 fn pair_with_virtual_mac() -> Wanted {
-    wanted(&PAIR.replace("name =", "virtual_mac = true\nname ="))
+    wanted(&PAIR.replace("interface =", "vmac = true\ninterface ="))
 }
 
 #[test]
@@ -95,11 +95,6 @@ fn interfaces_and_addresses_are_read_from_any_plugin() {
     let lan: &Interface = &wanted.interfaces["lan"];
     assert!(lan.has_ipv4() && lan.has_ipv6() && !lan.virtual_mac);
     assert!(!wanted.interfaces["wan"].has_ipv6());
-}
-
-#[test]
-fn a_virtual_mac_of_the_group_holds_for_its_routers() {
-    assert!(pair_with_virtual_mac().interfaces["wan"].virtual_mac);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What the plugins' files claim of this host, read without knowing any plugin: a table with a key
-//! `interface` is about that interface, and its texts of the form address/prefix are addresses there.
+//! `interface` is about that interface, and its lists of address/prefix are addresses there.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::config::Setup;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub interfaces: BTreeMap<String, Interface>,
-    /// Some router has `peers`: it sends unicast, through the firewall's output.
+    /// Some router is `unicast`: what it sends goes through the firewall's output.
     pub unicast: bool,
 }
 
@@ -45,25 +45,24 @@ impl Wanted {
     pub(super) fn read(&mut self, text: &str, node: &str) {
         // what is no TOML is the configuration reader's to report
         let table: Table = text.parse().unwrap_or_default();
-        self.walk(&table, node, false);
+        self.walk(&table, node);
     }
 
-    fn walk(&mut self, table: &Table, node: &str, virtual_mac: bool) {
-        let virtual_mac = flag(table, "virtual_mac", node).unwrap_or(virtual_mac);
-        self.unicast |= table.contains_key("peers");
+    fn walk(&mut self, table: &Table, node: &str) {
+        self.unicast |= flag(table, "unicast", node);
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();
-            interface.virtual_mac |= virtual_mac;
-            for value in table.values() {
-                collect(value, &mut interface.addresses);
-            }
+            interface.virtual_mac |= flag(table, "vmac", node);
+            let lists = table.values().filter_map(Value::as_array).flatten();
+            let texts = lists.filter_map(Value::as_str);
+            interface.addresses.extend(texts.filter_map(address));
         }
         for value in table.values() {
             match value {
-                Value::Table(inner) => self.walk(inner, node, virtual_mac),
+                Value::Table(inner) => self.walk(inner, node),
                 Value::Array(items) => {
                     for inner in items.iter().filter_map(Value::as_table) {
-                        self.walk(inner, node, virtual_mac);
+                        self.walk(inner, node);
                     }
                 }
                 _ => {}
@@ -72,21 +71,13 @@ impl Wanted {
     }
 }
 
-fn collect(value: &Value, addresses: &mut Vec<(IpAddr, u8)>) {
-    match value {
-        Value::String(text) => addresses.extend(address(text)),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, addresses)),
-        _ => {}
-    }
-}
-
 fn address(text: &str) -> Option<(IpAddr, u8)> {
     let (address, prefix) = text.split_once('/')?;
     Some((address.parse().ok()?, prefix.parse().ok()?))
 }
 
-fn flag(table: &Table, key: &str, node: &str) -> Option<bool> {
-    own(table, key, node)?.as_bool()
+fn flag(table: &Table, key: &str, node: &str) -> bool {
+    own(table, key, node).and_then(Value::as_bool) == Some(true)
 }
 
 // Of a table by node name, this node's value.

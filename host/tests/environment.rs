@@ -1,0 +1,203 @@
+//! What `spared check` finds in a real network namespace: this program runs itself inside one, so
+//! that /proc shows that one's settings and sockets.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use spared::check::{Finding, examine};
+use spared::config::Setup;
+
+const CONFIG: &str = "SPARED_TEST_CONFIG";
+
+const VRRP: &str = r#"
+    [[group]]
+    name = "office"
+    [[group.router]]
+    interface = "in"
+    addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+    unicast = true
+    [[group.router]]
+    interface = "out"
+    addresses = ["198.51.100.1/24", "2001:db8:1::1/64"]
+"#;
+
+/// A router in a namespace of its own, with its configuration; both gone at the end.
+struct Router {
+    name: String,
+    folder: PathBuf,
+    children: Vec<Child>,
+}
+
+impl Router {
+    /// None, with the reason said, where namespaces are not to be had.
+    fn new(test: &str) -> Option<Self> {
+        let name = format!("spchk{}{test}", std::process::id());
+        if !succeeds(Command::new("ip").args(["netns", "add", &name])) {
+            eprintln!("skipped: no network namespaces without root");
+            return None;
+        }
+        let folder = std::env::temp_dir().join(&name);
+        let router = Self {
+            name,
+            folder,
+            children: Vec::new(),
+        };
+        fs::create_dir_all(router.folder.join("plugins")).expect("a temporary folder");
+        fs::write(router.folder.join("plugins/vrrp.toml"), VRRP).expect("our own folder");
+        router.run(
+            "ip link add in type veth peer name out && ip link set in up && ip link set out up",
+        );
+        router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        Some(router)
+    }
+
+    fn inside(&self) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]);
+        command
+    }
+
+    fn run(&self, script: &str) {
+        assert!(
+            succeeds(self.inside().args(["sh", "-c", script])),
+            "{script}"
+        );
+    }
+
+    fn start(&mut self, program: &str, words: &[&str]) {
+        let mut command = self.inside();
+        command
+            .arg(program)
+            .args(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.children
+            .push(command.spawn().expect("the program is installed"));
+    }
+
+    /// The findings, a line each: "found ID: SENTENCE".
+    fn findings(&self) -> String {
+        let this = std::env::current_exe().expect("a running program has a path");
+        let output = self
+            .inside()
+            .arg(this)
+            .args(["--exact", "inside", "--nocapture"])
+            .env(CONFIG, self.folder.join("spared.toml"))
+            .output()
+            .expect("this program runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn has(&self, id: &str) -> bool {
+        let start = format!("found {id}: ");
+        self.findings().lines().any(|line| line.starts_with(&start))
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // keepalived takes its own children along on SIGTERM only
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The part that runs in the namespace; elsewhere it does nothing.
+#[test]
+fn inside() {
+    let Some(config) = std::env::var_os(CONFIG) else {
+        return;
+    };
+    let setup = Setup::read(config.as_ref()).expect("a configuration");
+    for finding in examine(&setup) {
+        let Finding { id, .. } = &finding;
+        println!("\nfound {id}: {finding}");
+    }
+}
+
+#[test]
+fn a_router_that_does_not_forward_is_told_so() {
+    let Some(router) = Router::new("fwd") else {
+        return;
+    };
+    let sound = router.findings();
+    assert!(!sound.contains("forwarding"), "{sound}");
+    router.run("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+    assert!(router.has("ipv4-forwarding"), "{}", router.findings());
+    assert!(router.has("ipv6-forwarding"), "{}", router.findings());
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let Some(router) = Router::new("absent") else {
+        return;
+    };
+    assert!(!router.has("interface-absent"), "{}", router.findings());
+    router.run("ip link del in");
+    let found = router.findings();
+    assert!(found.contains("interface in is absent"), "{found}");
+}
+
+#[test]
+fn a_ruleset_that_drops_vrrp_is_found_with_the_rule_that_mends_it() {
+    let Some(router) = Router::new("rules") else {
+        return;
+    };
+    router.run("nft add table inet filter");
+    for hook in ["input", "output"] {
+        router.run(&format!(
+            "nft add chain inet filter {hook} '{{ type filter hook {hook} priority 0; policy drop; }}'"
+        ));
+    }
+    assert!(router.has("ruleset-input"), "{}", router.findings());
+    assert!(router.has("ruleset-output"), "{}", router.findings());
+    router.run("nft insert rule inet filter input meta l4proto 112 accept");
+    assert!(!router.has("ruleset-input"), "{}", router.findings());
+    assert!(router.has("ruleset-output"), "{}", router.findings());
+}
+
+#[test]
+fn a_keepalived_beside_is_named_with_its_process() {
+    let Some(mut router) = Router::new("keep") else {
+        return;
+    };
+    assert!(!router.has("other-vrrp"), "{}", router.findings());
+    let config = router.folder.join("keepalived.conf");
+    let text = "vrrp_instance x {\n interface in\n virtual_router_id 50\n priority 100\n \
+                virtual_ipaddress {\n 192.0.2.9/24\n }\n}\n";
+    fs::write(&config, text).expect("our own folder");
+    let file = |name: &str| router.folder.join(name).display().to_string();
+    let words = [
+        "--dont-fork".to_owned(),
+        "--vrrp".to_owned(),
+        format!("--use-file={}", file("keepalived.conf")),
+        format!("--pid={}", file("pid")),
+        format!("--vrrp_pid={}", file("vrrp.pid")),
+    ];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    router.start("keepalived", &words);
+
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !router.has("other-vrrp") && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let found = router.findings();
+    assert!(found.contains("keepalived (pid "), "{found}");
+}
