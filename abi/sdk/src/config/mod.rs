@@ -203,10 +203,12 @@ impl Config {
 
 impl Notes {
     pub(crate) fn know(&mut self, section: &str, key: &str, scope: Scope) {
-        self.known
-            .entry(section.to_owned())
-            .or_default()
-            .insert(key.to_owned(), scope);
+        let keys = self.known.entry(section.to_owned()).or_default();
+        let known = keys.entry(key.to_owned()).or_insert(scope);
+        // whoever only asks whether the key is there names no scope
+        if scope != Scope::Pair {
+            *known = scope;
+        }
     }
 
     pub(crate) fn fault(&mut self, key: String, why: String) {
