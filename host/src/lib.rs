@@ -6,9 +6,11 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod account;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod events;
 pub mod group;
 pub mod journal;

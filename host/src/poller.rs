@@ -43,14 +43,12 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
     }
 
-    /// Watches for reading, and for writing too where `write`.
-    pub fn rewatch(&self, fd: impl AsFd, key: Key, write: bool) -> io::Result<()> {
+    /// Changes what a descriptor is watched for.
+    pub fn rewatch(&self, fd: impl AsFd, key: Key, reads: bool, writes: bool) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
-        let flags = if write {
-            epoll::EventFlags::IN | epoll::EventFlags::OUT
-        } else {
-            epoll::EventFlags::IN
-        };
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, reads);
+        flags.set(epoll::EventFlags::OUT, writes);
         Ok(epoll::modify(&self.epoll, fd, data, flags)?)
     }
 

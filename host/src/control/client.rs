@@ -1,0 +1,181 @@
+//! One client: lines in, lines out, both bounded.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::socket_peercred;
+use spared_control::{Answer, Request};
+
+const LINE_MAX: usize = 64 * 1024;
+const OUTPUT_MAX: usize = 8 * 1024 * 1024;
+/// How long a client may leave its answer unread.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who asks, by the kernel's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub uid: u32,
+}
+
+impl Caller {
+    /// Root, and who runs the host, may everything; others may read.
+    pub fn may(&self, request: &Request) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        match request {
+            _ if self.uid == 0 || self.uid == own => true,
+            Request::Status | Request::Why { .. } | Request::Events { .. } | Request::Plugins => {
+                true
+            }
+            // What other words of a plugin do, only the plugin knows.
+            Request::Plugin { argv, .. } => argv.as_slice() == ["status"],
+            _ => false,
+        }
+    }
+
+    /// For events: "root" or "user 1000".
+    pub fn name(&self) -> String {
+        match self.uid {
+            0 => "root".to_owned(),
+            uid => format!("user {uid}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    stream: UnixStream,
+    pub(super) caller: Caller,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// A request of its is being worked on.
+    busy: bool,
+    /// It will write no more, and may still read.
+    ended: bool,
+    pub(super) seen_at: Instant,
+}
+
+pub(super) enum Line {
+    None,
+    Request(Request),
+    Wrong(String),
+    TooLong,
+}
+
+impl Client {
+    pub(super) fn new(stream: UnixStream, now: Instant) -> Option<Self> {
+        stream.set_nonblocking(true).ok()?;
+        let uid = socket_peercred(&stream).ok()?.uid.as_raw();
+        Some(Self {
+            stream,
+            caller: Caller { uid },
+            input: Vec::new(),
+            output: Vec::new(),
+            busy: false,
+            ended: false,
+            seen_at: now,
+        })
+    }
+
+    pub(super) fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    /// Takes what is there, up to one line too long.
+    pub(super) fn read(&mut self, now: Instant) -> io::Result<()> {
+        if self.ended {
+            // Woken only to write, or because the other half has gone too.
+            let gone = self.output.is_empty();
+            return if gone {
+                Err(ErrorKind::UnexpectedEof.into())
+            } else {
+                Ok(())
+            };
+        }
+        let mut part = [0; 4096];
+        while self.input.len() <= LINE_MAX {
+            match self.stream.read(&mut part) {
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Ok(length) => {
+                    self.seen_at = now;
+                    self.input
+                        .extend_from_slice(part.get(..length).unwrap_or_default());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, now: Instant) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(length) => {
+                    self.seen_at = now;
+                    self.output.drain(..length);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, now: Instant, answer: &Answer) -> io::Result<()> {
+        self.busy = false;
+        let line = serde_json::to_vec(answer).map_err(io::Error::other)?;
+        if self.output.len() + line.len() > OUTPUT_MAX {
+            return Err(io::Error::other("it does not read its answers"));
+        }
+        self.output.extend_from_slice(&line);
+        self.output.push(b'\n');
+        self.write(now)
+    }
+
+    /// The next request, once the one before is answered.
+    pub(super) fn next_line(&mut self) -> Line {
+        if self.busy {
+            return Line::None;
+        }
+        let Some(end) = self.input.iter().position(|byte| *byte == b'\n') else {
+            return if self.input.len() > LINE_MAX {
+                Line::TooLong
+            } else {
+                Line::None
+            };
+        };
+        let line: Vec<u8> = self.input.drain(..=end).collect();
+        self.busy = true;
+        match serde_json::from_slice(&line) {
+            Ok(request) => Line::Request(request),
+            Err(error) => Line::Wrong(format!("not a request: {error}")),
+        }
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// It said that it will ask no more, and has all its answers.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.is_idle() && !self.input.contains(&b'\n')
+    }
+
+    pub(super) fn may_write(&self) -> bool {
+        !self.ended
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        !self.busy && self.output.is_empty()
+    }
+
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.has_output() && now.saturating_duration_since(self.seen_at) > PATIENCE
+    }
+}

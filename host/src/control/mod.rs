@@ -1,0 +1,205 @@
+//! The control socket: requests of many clients, one at a time each, none of whom can make the
+//! host wait.
+//!
+//! Root and the account that runs the host may change things; who else may open the socket (group
+//! `spared`, by its mode) may read.
+
+mod client;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
+
+use crate::account;
+use crate::poller::{Key, Poller};
+pub use client::Caller;
+use client::{Client, Line};
+
+const CLIENTS_MAX: usize = 32;
+
+/// The listening socket and its clients.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    clients: BTreeMap<u64, Client>,
+    serial: u64,
+    /// Held for as long as this host owns the folder.
+    _lock: OwnedFd,
+}
+
+/// A request to be answered by [`Server::answer`] under the same client number.
+#[derive(Debug, PartialEq)]
+pub struct Asked {
+    pub client: u64,
+    pub caller: Caller,
+    pub request: Request,
+}
+
+impl Server {
+    /// Takes possession of the runtime folder and listens in it.
+    ///
+    /// # Errors
+    /// A sentence: another host owns the folder, or it cannot be made.
+    pub fn open(runtime_dir: &Path) -> Result<Self, String> {
+        let say = |error: io::Error| format!("{}: {error}", runtime_dir.display());
+        std::fs::create_dir_all(runtime_dir).map_err(say)?;
+        let lock = lock(runtime_dir)?;
+        std::fs::set_permissions(runtime_dir, Permissions::from_mode(0o750)).map_err(say)?;
+        let path = runtime_dir.join(SOCKET_NAME);
+        // Nobody else listens there: the lock is ours.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(say)?;
+        listener.set_nonblocking(true).map_err(say)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(say)?;
+        if let Some(gid) = account::group("spared") {
+            // Without the right to do so, the socket stays with who runs the host.
+            let _ = chown(runtime_dir, None, Some(gid));
+            let _ = chown(&path, None, Some(gid));
+        }
+        Ok(Self {
+            listener,
+            path,
+            clients: BTreeMap::new(),
+            serial: 0,
+            _lock: lock,
+        })
+    }
+
+    pub fn watch(&self, poller: &Poller) -> io::Result<()> {
+        poller.watch(&self.listener, Key::Listener)
+    }
+
+    /// Somebody wants to connect. More than a few dozen at once are turned away.
+    pub fn handle_listener(&mut self, poller: &Poller, now: Instant) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.clients.len() >= CLIENTS_MAX {
+                self.drop_idle();
+            }
+            if self.clients.len() >= CLIENTS_MAX {
+                continue;
+            }
+            self.serial += 1;
+            let Some(client) = Client::new(stream, now) else {
+                continue;
+            };
+            if poller
+                .watch(client.stream(), Key::Client(self.serial))
+                .is_ok()
+            {
+                self.clients.insert(self.serial, client);
+            }
+        }
+    }
+
+    /// A client wrote, can be written to, or is gone.
+    pub fn handle_client(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
+        let client = self.clients.get_mut(&number)?;
+        if client.read(now).is_err() || client.write(now).is_err() {
+            self.clients.remove(&number);
+            return None;
+        }
+        self.serve(poller, now, number)
+    }
+
+    /// Sends an answer; what the client has asked meanwhile comes back.
+    pub fn answer(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        number: u64,
+        answer: &Answer,
+    ) -> Option<Asked> {
+        let client = self.clients.get_mut(&number)?;
+        if client.answer(now, answer).is_err() {
+            self.clients.remove(&number);
+            return None;
+        }
+        self.serve(poller, now, number)
+    }
+
+    /// Drops clients that do not take their answer.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.clients.retain(|_, client| !client.is_stuck(now));
+    }
+
+    /// Removes the socket; the folder may be systemd's.
+    pub fn close(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    fn next_request(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
+        let client = self.clients.get_mut(&number)?;
+        let refusal = match client.next_line() {
+            Line::None => return None,
+            Line::TooLong => {
+                self.clients.remove(&number);
+                return None;
+            }
+            Line::Request(request) => {
+                let caller = client.caller.clone();
+                if caller.may(&request) {
+                    return Some(Asked {
+                        client: number,
+                        caller,
+                        request,
+                    });
+                }
+                let why = format!("only root may do this; you are user {}", caller.uid);
+                refusal(ErrorCode::Permission, why)
+            }
+            Line::Wrong(why) => refusal(ErrorCode::Usage, why),
+        };
+        self.answer(poller, now, number, &refusal)
+    }
+
+    fn serve(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
+        let asked = self.next_request(poller, now, number);
+        let client = self.clients.get(&number)?;
+        if client.is_done() {
+            self.clients.remove(&number);
+            return asked;
+        }
+        let (reads, writes) = (client.may_write(), client.has_output());
+        let _ = poller.rewatch(client.stream(), Key::Client(number), reads, writes);
+        asked
+    }
+
+    fn drop_idle(&mut self) {
+        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
+        if let Some(number) = idle
+            .min_by_key(|(_, client)| client.seen_at)
+            .map(|(n, _)| *n)
+        {
+            self.clients.remove(&number);
+        }
+    }
+}
+
+/// A refusal of one line.
+pub fn refusal(code: ErrorCode, line: impl Into<String>) -> Answer {
+    Answer::Error {
+        code,
+        lines: vec![line.into()],
+    }
+}
+
+// The folder itself is locked: nothing is left behind, however the host ends.
+fn lock(runtime_dir: &Path) -> Result<OwnedFd, String> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(runtime_dir, flags, Mode::empty())
+        .map_err(|error| format!("{}: {error}", runtime_dir.display()))?;
+    flock(&folder, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| format!("{}: another spared runs here", runtime_dir.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,175 @@
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::*;
+
+struct Fixture {
+    server: Option<Server>,
+    poller: Poller,
+    dir: PathBuf,
+}
+
+impl Fixture {
+    fn new(name: &str) -> Self {
+        let dir =
+            std::env::temp_dir().join(format!("spared-control-{name}-{}", std::process::id()));
+        let poller = Poller::new().unwrap();
+        let server = Server::open(&dir).unwrap();
+        server.watch(&poller).unwrap();
+        Self {
+            server: Some(server),
+            poller,
+            dir,
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.dir.join(SOCKET_NAME)).unwrap()
+    }
+
+    /// One turn of the loop: what was asked.
+    fn turn(&mut self) -> Vec<Asked> {
+        let now = Instant::now();
+        let server = self.server.as_mut().unwrap();
+        let mut asked = Vec::new();
+        for key in self.poller.wait(Some(Duration::from_millis(200))).unwrap() {
+            match key {
+                Key::Listener => server.handle_listener(&self.poller, now),
+                Key::Client(number) => {
+                    asked.extend(server.handle_client(&self.poller, now, number));
+                }
+                _ => {}
+            }
+        }
+        asked
+    }
+
+    fn turns(&mut self, count: usize) -> Vec<Asked> {
+        (0..count).flat_map(|_| self.turn()).collect()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.close();
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn line(stream: &UnixStream) -> String {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_request_is_answered_by_a_line() {
+    let mut fixture = Fixture::new("answer");
+    let mut stream = fixture.connect();
+    stream.write_all(b"{\"verb\":\"plugins\"}\n").unwrap();
+    let asked = fixture.turns(2);
+    assert_eq!(asked[0].request, Request::Plugins);
+    let answer = Answer::Done {
+        lines: vec!["fine".to_owned()],
+    };
+    let server = fixture.server.as_mut().unwrap();
+    server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    assert_eq!(
+        line(&stream),
+        "{\"answer\":\"done\",\"lines\":[\"fine\"]}\n"
+    );
+}
+
+#[test]
+fn nonsense_is_refused_and_the_connection_goes_on() {
+    let mut fixture = Fixture::new("nonsense");
+    let mut stream = fixture.connect();
+    stream.write_all(b"hello\n{\"verb\":\"status\"}\n").unwrap();
+    let asked = fixture.turns(2);
+    assert_eq!(asked[0].request, Request::Status);
+    assert!(line(&stream).contains("not a request"));
+}
+
+#[test]
+fn a_line_without_end_closes_the_connection() {
+    let mut fixture = Fixture::new("endless");
+    let mut stream = fixture.connect();
+    stream.set_nonblocking(true).unwrap();
+    let part = [b'x'; 8192];
+    let mut closed = false;
+    for _ in 0..40 {
+        closed |= stream
+            .write_all(&part)
+            .is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock);
+        fixture.turn();
+    }
+    assert!(closed, "more than a line may hold was taken");
+}
+
+#[test]
+fn a_second_request_waits_for_the_answer_to_the_first() {
+    let mut fixture = Fixture::new("order");
+    let mut stream = fixture.connect();
+    stream
+        .write_all(b"{\"verb\":\"status\"}\n{\"verb\":\"plugins\"}\n")
+        .unwrap();
+    let asked = fixture.turns(3);
+    assert_eq!(asked.len(), 1);
+    let answer = Answer::Done { lines: Vec::new() };
+    let server = fixture.server.as_mut().unwrap();
+    let next = server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    assert_eq!(next.unwrap().request, Request::Plugins);
+}
+
+#[test]
+fn who_closes_its_writing_half_still_gets_the_answer() {
+    let mut fixture = Fixture::new("half");
+    let mut stream = fixture.connect();
+    stream.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let asked = fixture.turns(2);
+    let answer = Answer::Done { lines: Vec::new() };
+    let server = fixture.server.as_mut().unwrap();
+    server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    assert!(line(&stream).contains("done"));
+    assert!(server.clients.is_empty());
+}
+
+#[test]
+fn too_many_clients_push_out_the_idle_ones() {
+    let mut fixture = Fixture::new("many");
+    let streams: Vec<_> = (0..CLIENTS_MAX + 5).map(|_| fixture.connect()).collect();
+    fixture.turns(3);
+    assert_eq!(fixture.server.as_ref().unwrap().clients.len(), CLIENTS_MAX);
+    drop(streams);
+}
+
+#[test]
+fn a_second_host_in_the_same_folder_is_refused() {
+    let fixture = Fixture::new("second");
+    let refused = Server::open(&fixture.dir).unwrap_err();
+    assert!(refused.ends_with("another spared runs here"), "{refused}");
+}
+
+#[test]
+fn strangers_may_read_and_not_change() {
+    let stranger = Caller { uid: 4_000_000 };
+    let own = Caller {
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    let plugin = |word: &str| Request::Plugin {
+        name: "vrrp".to_owned(),
+        argv: vec![word.to_owned()],
+    };
+    assert!(stranger.may(&Request::Status));
+    assert!(stranger.may(&plugin("status")));
+    assert!(!stranger.may(&plugin("reset")));
+    assert!(!stranger.may(&Request::Reload));
+    assert!(own.may(&Request::Reload));
+}
