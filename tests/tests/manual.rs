@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The manual pages name every key that the readers accept, with its scope, and no other; the
+//! examples are accepted as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spared_sdk::config::{Config, HOST_KEYS, Scope};
+
+const TICK: Duration = Duration::from_millis(4);
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+/// The keys of a manual page with the words after them in parentheses. A key stands alone at the
+/// start of a line, `*metric*, *table* (0 to 4294967295; pair)`, below a heading `## [[group.route]]`.
+fn documented(page: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(docs().join("man").join(page)).expect("the page is there");
+    let mut keys = BTreeMap::new();
+    let mut section = String::new();
+    let keys_from = text.lines().skip_while(|line| !line.starts_with("# KEYS"));
+    for line in keys_from {
+        if let Some(heading) = line.strip_prefix('#') {
+            let table = heading.trim_start_matches('#').trim();
+            section = match table
+                .strip_prefix("[[")
+                .and_then(|it| it.strip_suffix("]]"))
+            {
+                Some(table) => format!("{table}."),
+                None => String::new(),
+            };
+        }
+        let Some((names, words)) = line.split_once(" (") else {
+            continue;
+        };
+        if !line.starts_with('*') {
+            continue;
+        }
+        for name in names.split(", ") {
+            let name: String = name.replace('*', "").replace("_NAME_", "NAME");
+            keys.insert(
+                format!("{section}{name}"),
+                words.trim_end_matches(')').to_owned(),
+            );
+        }
+    }
+    keys
+}
+
+fn names(keys: &BTreeMap<String, String>) -> BTreeSet<&str> {
+    keys.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_page_of_vrrp_names_every_key_with_its_scope() {
+    let text = "[[group]]\n[[group.router]]\n[[group.address]]\n[[group.route]]\n";
+    let config = Config::parse(text, "r1", &[]).expect("TOML");
+    let _ = spared_vrrp::config::read(&config, TICK);
+    let scopes = config.scopes();
+    let is_table = |key: &str| {
+        scopes
+            .iter()
+            .any(|(it, _)| it.starts_with(&format!("{key}.")))
+    };
+    let accepted: BTreeMap<&str, Scope> = scopes
+        .iter()
+        .filter(|(key, _)| !is_table(key) && !HOST_KEYS.contains(&key.as_str()))
+        .map(|(key, scope)| (key.as_str(), *scope))
+        .collect();
+
+    let page = documented("spared-vrrp.5.scd");
+    assert_eq!(names(&page), accepted.keys().copied().collect());
+    for (key, scope) in accepted {
+        let word = match scope {
+            Scope::Pair => "pair",
+            Scope::Node => "node",
+            Scope::Local => "local",
+        };
+        let words: Vec<&str> = page[key].split("; ").collect();
+        assert!(words.contains(&word), "{key}: {words:?}, wanted {word}");
+    }
+}
+
+#[test]
+fn the_page_of_spared_toml_names_every_key() {
+    let folder = std::env::temp_dir().join(format!("spared-manual-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a temporary folder");
+    let file = folder.join("spared.toml");
+    fs::write(
+        &file,
+        "zz = 1\n[node]\nzz = 1\n[log]\nzz = 1\n[nodes.NAME]\nzz = 1\n",
+    )
+    .expect("our own folder");
+    let faults = spared::config::Setup::read(&file).expect_err("zz is no key");
+    fs::remove_dir_all(&folder).expect("our own folder");
+
+    let mut accepted: BTreeSet<String> = HOST_KEYS.iter().map(|key| (*key).to_owned()).collect();
+    for fault in &faults {
+        let Some((_, allowed)) = fault.why.split_once("unknown key, allowed: ") else {
+            continue;
+        };
+        let section = fault.key.strip_suffix("zz").expect("zz is what is unknown");
+        accepted.extend(allowed.split(", ").map(|key| format!("{section}{key}")));
+    }
+    for table in ["node", "log"] {
+        assert!(accepted.remove(table), "{table}: {faults:?}");
+    }
+    accepted.remove("nodes");
+    let mut page = documented("spared.toml.5.scd");
+    assert!(page.remove("nodes.NAME").is_some());
+    let accepted: BTreeSet<&str> = accepted.iter().map(String::as_str).collect();
+    assert_eq!(names(&page), accepted);
+}
+
+#[test]
+fn the_examples_are_accepted_on_each_node() {
+    let folder = fs::read_dir(docs().join("examples")).expect("the examples are there");
+    let paths = folder.map(|entry| entry.expect("a readable folder").path());
+    let mut examples: Vec<(String, String)> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a readable example");
+            (path.display().to_string(), text)
+        })
+        .collect();
+    assert!(!examples.is_empty(), "there are no examples");
+    let page = "migrating-from-keepalived.md";
+    let text = fs::read_to_string(docs().join(page)).expect("the page is there");
+    examples.push((page.to_owned(), indented(&text)));
+
+    for (name, text) in examples {
+        for node in ["r1", "r2"] {
+            let config = Config::parse(&text, node, &[]).expect("TOML");
+            let settings = spared_vrrp::config::read(&config, TICK);
+            assert_eq!(config.finish(), Ok(()), "{name}");
+            assert!(settings.is_some_and(|it| !it.groups.is_empty()), "{name}");
+        }
+    }
+}
+
+// The indented block of a Markdown page that begins with [[group]].
+fn indented(text: &str) -> String {
+    let block = text
+        .lines()
+        .skip_while(|line| !line.starts_with("    [[group]]"));
+    let block = block.take_while(|line| line.is_empty() || line.starts_with("    "));
+    block.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_installed_file_names_every_key_commented_out() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../etc/spared.toml");
+    let text = fs::read_to_string(path).expect("the file is there");
+    let nothing: toml::Table = text.parse().expect("TOML");
+    assert!(nothing.is_empty(), "{nothing}");
+
+    let commented: String = text.lines().filter_map(uncommented).collect();
+    let table: toml::Table = commented.parse().expect("TOML without its comment signs");
+    let page = documented("spared.toml.5.scd");
+    let of_host = page.keys().filter(|key| !HOST_KEYS.contains(&key.as_str()));
+    for key in of_host.filter(|key| !key.starts_with("nodes.")) {
+        let found = key
+            .split('.')
+            .try_fold(&table, |table, part| match table.get(part) {
+                Some(toml::Value::Table(inner)) => Some(inner),
+                Some(_) => Some(table),
+                None => None,
+            });
+        assert!(found.is_some(), "{key} is missing in etc/spared.toml");
+    }
+}
+
+// "#key = 1" but not "# prose".
+fn uncommented(line: &str) -> Option<String> {
+    let setting = line
+        .strip_prefix('#')
+        .filter(|rest| !rest.starts_with(' '))?;
+    Some(format!("{setting}\n"))
+}
