@@ -9,13 +9,25 @@ use crate::left_over::LeftOver;
 use crate::verdict::Verdict;
 
 pub fn text(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(harmless(text).as_bytes());
 }
 
 pub fn errors(lines: &[String]) {
     for line in lines {
-        let _ = writeln!(io::stderr(), "sparectl: {line}");
+        let _ = writeln!(io::stderr(), "sparectl: {}", harmless(line));
     }
+}
+
+// Words of plugins and of packets may hold what a terminal obeys.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
 }
 
 /// The answer as it came; a status also with what it amounts to.
@@ -45,4 +57,14 @@ pub fn json_down(error: &AskError, left: &[LeftOver]) {
 
 fn line(value: &Value) {
     text(&format!("{value}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_passed_on() {
+        assert_eq!(harmless("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+    }
 }
