@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The system calls that rustix lacks: packet sockets with kernel time stamps, bridge ports, real
-//! time, and a child that starts in another namespace.
+//! The system calls that rustix lacks: packet sockets with kernel time stamps, real time, and a child that starts in another namespace.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -9,9 +8,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::clock::Stamp;
-
-const SIOCBRADDIF: libc::c_ulong = 0x89a2;
-const SIOCBRDELIF: libc::c_ulong = 0x89a3;
 
 /// Gives the calling thread a network namespace of its own.
 pub fn unshare_network() -> io::Result<()> {
@@ -171,15 +167,6 @@ fn stamp_of(header: &libc::msghdr) -> Stamp {
             .read_unaligned()
     };
     Stamp(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
-
-/// Takes a port out of a bridge or puts it in; `socket` is any socket of the bridge's namespace.
-pub fn bridge_port(socket: &OwnedFd, bridge: &str, port: u32, member: bool) -> io::Result<()> {
-    let mut request = interface_request(bridge);
-    request.ifr_ifru.ifru_ifindex = port as i32;
-    let verb = if member { SIOCBRADDIF } else { SIOCBRDELIF };
-    // SAFETY: the request is a live ifreq with a terminated name.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), verb as _, &raw mut request) }).map(drop)
 }
 
 /// Sets an interface up or down, quicker than starting `ip`.

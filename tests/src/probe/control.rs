@@ -52,9 +52,19 @@ impl Control {
 
     /// The longest delay that touched the time from `from` on.
     pub fn worst_since(&self, from: Stamp) -> Duration {
+        self.worst(from, Stamp(u64::MAX))
+    }
+
+    pub fn all(&self, from: Stamp) -> Vec<(Stamp, Duration)> {
         let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = late.iter().filter(|(at, _)| *at >= from);
-        after.map(|(_, delay)| *delay).max().unwrap_or_default()
+        late.iter().filter(|(at, _)| *at >= from).copied().collect()
+    }
+
+    /// The longest delay that ended in [from, to].
+    pub fn worst(&self, from: Stamp, to: Stamp) -> Duration {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = late.iter().filter(|(at, _)| (from..=to).contains(at));
+        within.map(|(_, delay)| *delay).max().unwrap_or_default()
     }
 }
 

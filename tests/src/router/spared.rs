@@ -102,7 +102,7 @@ fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
         writeln!(text, "vmac = true")?;
     }
     if let Some(peer) = router.peer {
-        writeln!(text, "unicast = [\"{peer}\"]")?;
+        writeln!(text, "unicast = true\npeers = [\"{peer}\"]")?;
     }
     Ok(())
 }

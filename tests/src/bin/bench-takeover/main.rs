@@ -1,4 +1,96 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench-takeover`.
+//! `make bench-takeover`: what each fault costs, beside keepalived on the same wires.
+//!
+//! Writes target/bench/takeover.json and prints a table. `--quick` makes three runs instead of
+//! eleven; words select the cases whose name contains one of them.
 
-fn main() {}
+mod cost;
+mod load;
+mod report;
+mod series;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::lab::{become_root, leave_when_told};
+use spared_tests::pair::Fault;
+
+use report::{Report, Row};
+use series::Bench;
+
+const MS: Duration = Duration::from_millis(1);
+const RUNS: usize = 11;
+const QUICK_RUNS: usize = 3;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-takeover: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
+
+const CASES: [Case; 12] = [
+    ("silent cut", "10ms", |bench| {
+        bench.fault(Fault::SilentCut, Some(10 * MS))
+    }),
+    ("silent cut", "100ms", |bench| {
+        bench.fault(Fault::SilentCut, Some(100 * MS))
+    }),
+    ("silent cut", "1s", |bench| {
+        bench.fault(Fault::SilentCut, Some(1000 * MS))
+    }),
+    ("silent cut", "default", |bench| {
+        bench.fault(Fault::SilentCut, None)
+    }),
+    ("carrier lost", "10ms", |bench| {
+        bench.fault(Fault::CarrierLost, Some(10 * MS))
+    }),
+    ("carrier lost", "100ms", |bench| {
+        bench.fault(Fault::CarrierLost, Some(100 * MS))
+    }),
+    ("carrier lost", "1s", |bench| {
+        bench.fault(Fault::CarrierLost, Some(1000 * MS))
+    }),
+    ("shutdown", "100ms", |bench| {
+        bench.fault(Fault::Shutdown, Some(100 * MS))
+    }),
+    ("hang", "100ms", |bench| {
+        bench.fault(Fault::Hang, Some(100 * MS))
+    }),
+    ("200 addresses", "100ms", |bench| {
+        bench.addresses(200, 100 * MS)
+    }),
+    ("busy loops", "10ms", |bench| {
+        load::transitions(bench, 10 * MS)
+    }),
+    ("idle cost", "10ms", |bench| cost::idle(bench, 10 * MS)),
+];
+
+fn run() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let quick = words.iter().any(|word| word == "--quick");
+    let chosen: Vec<_> = words
+        .iter()
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    become_root()?;
+    leave_when_told(|| ())?;
+    let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
+    let mut report = Report::default();
+    for (case, interval, measure) in CASES {
+        let name = format!("{case} {interval}");
+        if !chosen.is_empty() && !chosen.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        for row in measure(&bench).map_err(|error| format!("{name}: {error}"))? {
+            report.add(case, interval, row);
+        }
+    }
+    report.write()
+}

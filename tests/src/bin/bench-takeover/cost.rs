@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What two idle routers cost: processor and resident memory of all their processes.
+
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::ms;
+use spared_tests::lab::usage;
+use spared_tests::pair::Pair;
+use spared_tests::router::Kind;
+
+use crate::report::Row;
+use crate::series::{Bench, PRIORITIES, plan};
+
+pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
+    let span = Duration::from_secs(if bench.runs > 3 { 10 } else { 3 });
+    let ours = cost(Kind::Keepalived, interval, span)?;
+    let theirs = cost(Kind::Keepalived, interval, span)?;
+    let row = |what, [ours, keepalived]: [f64; 2], note| Row {
+        what,
+        ours,
+        keepalived,
+        note,
+    };
+    Ok(vec![
+        row(
+            "processor ms per s, two routers",
+            [ours.0, theirs.0],
+            String::new(),
+        ),
+        row(
+            "resident KiB, two routers",
+            [ours.1, theirs.1],
+            format!("{} and {} processes", ours.2, theirs.2),
+        ),
+    ])
+}
+
+fn cost(kind: Kind, interval: Duration, span: Duration) -> Result<(f64, f64, usize)> {
+    let pair = Pair::start(
+        kind,
+        PRIORITIES.map(|priority| plan(Some(interval), priority)),
+    )?;
+    pair.pause(true);
+    thread::sleep(Duration::from_secs(1));
+    let pids: Vec<u32> = pair
+        .routers()
+        .iter()
+        .flat_map(|router| router.pids())
+        .collect();
+    let used = || -> Duration { pids.iter().map(|pid| usage(*pid).0).sum() };
+    let before = used();
+    thread::sleep(span);
+    let spent = used() - before;
+    let resident: u64 = pids.iter().map(|pid| usage(*pid).1).sum();
+    Ok((
+        ms(spent) / span.as_secs_f64(),
+        resident as f64 / 1024.0,
+        pids.len(),
+    ))
+}

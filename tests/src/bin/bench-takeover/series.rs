@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Repeats one fault and takes the median, without the runs in which the machine itself stalled.
+
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::ms;
+use spared_tests::pair::{Damage, Fault, Pair};
+use spared_tests::probe::Control;
+use spared_tests::router::{Kind, Plan};
+
+use crate::report::Row;
+
+/// 254 is reserved in spared, so that this is the highest pair for both.
+pub const PRIORITIES: [u8; 2] = [253, 252];
+/// A run in which the control thread was later than this is discarded.
+const STALL: Duration = Duration::from_millis(5);
+/// Above this interval both makes are measured at the same time: what one takes from the other is
+/// small against it.
+const SLOW: Duration = Duration::from_millis(500);
+
+pub struct Bench {
+    pub runs: usize,
+    pub control: Control,
+}
+
+/// The accepted runs of one make.
+pub struct Series {
+    pub damages: Vec<Damage>,
+    pub discarded: usize,
+}
+
+impl Bench {
+    pub fn new(runs: usize) -> Self {
+        Self {
+            runs,
+            control: Control::start(),
+        }
+    }
+
+    /// One fault at one interval; None: at each program's defaults.
+    pub fn fault(&self, fault: Fault, interval: Option<Duration>) -> Result<Vec<Row>> {
+        let plans = PRIORITIES.map(|priority| plan(interval, priority));
+        let [ours, theirs] = self.duel(&plans, fault)?;
+        let mut rows = vec![row("", [&ours, &theirs], |damage| ms(damage.outage.total))];
+        if fault == Fault::Hang {
+            let both = |damage: &Damage| ms(damage.both_answered);
+            rows.push(row("both answer (ended after 1 s)", [&ours, &theirs], both));
+        }
+        Ok(rows)
+    }
+
+    /// What `count` addresses on the lan add to the outage of one.
+    pub fn addresses(&self, count: u32, interval: Duration) -> Result<Vec<Row>> {
+        let few = PRIORITIES.map(|priority| Plan::gateways(interval, priority));
+        let mut many = few.clone();
+        for plan in &mut many {
+            let more = (1..count).map(|n| format!("10.1.{}.{}/24", 8 + n / 250, 1 + n % 250));
+            plan.routers[0].addresses.extend(more);
+        }
+        let one = self.duel(&few, Fault::SilentCut)?;
+        let all = self.duel(&many, Fault::SilentCut)?;
+        let total = |damage: &Damage| ms(damage.outage.total);
+        let added = |make: usize| all[make].median(total) - one[make].median(total);
+        let note = all[0].note(total);
+        Ok(vec![Row {
+            what: "added",
+            ours: added(0),
+            keepalived: added(1),
+            note,
+        }])
+    }
+
+    fn duel(&self, plans: &[Plan; 2], fault: Fault) -> Result<[Series; 2]> {
+        let slow = plans[0].interval_of(Kind::Keepalived) > SLOW;
+        if !slow {
+            let ours = self.series(Kind::Keepalived, plans, fault)?;
+            return Ok([ours, self.series(Kind::Keepalived, plans, fault)?]);
+        }
+        thread::scope(|scope| {
+            let theirs = scope.spawn(|| self.series(Kind::Keepalived, plans, fault));
+            let ours = self.series(Kind::Keepalived, plans, fault)?;
+            let theirs = theirs
+                .join()
+                .map_err(|_| "measuring keepalived panicked")??;
+            Ok([ours, theirs])
+        })
+    }
+
+    fn series(&self, kind: Kind, plans: &[Plan; 2], fault: Fault) -> Result<Series> {
+        let pair = Pair::start(kind, plans.clone())?;
+        let mut series = Series {
+            damages: Vec::new(),
+            discarded: 0,
+        };
+        while series.damages.len() < self.runs {
+            let damage = pair.strike(fault)?;
+            if self.stall(&damage) <= STALL {
+                series.damages.push(damage);
+            } else {
+                series.discarded += 1;
+            }
+            if series.discarded > self.runs * 4 {
+                return Err("the control thread is late in nearly every run".into());
+            }
+            pair.settle()?;
+        }
+        Ok(series)
+    }
+}
+
+impl Bench {
+    // A stall matters around the cut and around the takeover; while all wait, it does not.
+    fn stall(&self, damage: &Damage) -> Duration {
+        const AROUND: Duration = Duration::from_millis(50);
+        let worst = |from, to| self.control.worst(from, to);
+        let taken_over = damage.began.after(damage.outage.total);
+        let before = damage
+            .began
+            .after(damage.outage.total.saturating_sub(AROUND));
+        worst(damage.began, damage.began.after(AROUND)).max(worst(before, taken_over.after(AROUND)))
+    }
+}
+
+impl Series {
+    pub fn median(&self, of: impl Fn(&Damage) -> f64) -> f64 {
+        let sorted = self.sorted(of);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn note(&self, of: impl Fn(&Damage) -> f64) -> String {
+        let sorted = self.sorted(of);
+        let (least, most) = (sorted.first(), sorted.last());
+        format!(
+            "{:.1} to {:.1}, {} discarded",
+            least.copied().unwrap_or(f64::NAN),
+            most.copied().unwrap_or(f64::NAN),
+            self.discarded
+        )
+    }
+
+    fn sorted(&self, of: impl Fn(&Damage) -> f64) -> Vec<f64> {
+        let mut values: Vec<f64> = self.damages.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+}
+
+pub fn plan(interval: Option<Duration>, priority: u8) -> Plan {
+    let mut plan = Plan::gateways(Duration::from_secs(1), priority);
+    plan.interval = interval;
+    plan
+}
+
+fn row(what: &'static str, series: [&Series; 2], of: impl Fn(&Damage) -> f64) -> Row {
+    let [ours, keepalived] = series.map(|series| series.median(&of));
+    let [note, beside] = series.map(|series| series.note(&of));
+    Row {
+        what,
+        ours,
+        keepalived,
+        note: format!("{note}; {beside}"),
+    }
+}
