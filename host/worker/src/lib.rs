@@ -5,6 +5,13 @@
 //! confines itself, loads the plugin, and drives it from one loop. [`message`] is what crosses.
 
 pub mod codec;
+mod confine;
+mod driver;
 pub mod file;
+mod loader;
 pub mod message;
 pub mod process;
+mod run;
+
+pub use loader::is_name;
+pub use run::run;

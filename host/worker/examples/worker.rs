@@ -1,0 +1,5 @@
+//! `spared worker` alone, for the tests: they need an executable to start.
+
+fn main() -> std::process::ExitCode {
+    spared_worker::run()
+}

@@ -1,0 +1,64 @@
+//! Takes from this process what its plugin does not need, before foreign code runs in it.
+//!
+//! The order matters: real time and limits need privileges, privileges go before files are cut
+//! off, all of that before the library's constructors run, and system calls last, as loading needs
+//! some. A step that is not to be had here (an ordinary user, an old kernel) is named and skipped.
+
+mod calls;
+mod files;
+mod limits;
+mod privileges;
+
+use crate::message::Load;
+
+/// What is to be done before the library is opened; what could not be had comes back.
+pub fn before_load(load: &Load) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut step = |what: &str, result: Result<(), String>| {
+        if let Err(why) = result {
+            missed.push(format!("{what} ({why})"));
+        }
+    };
+    name_process(&load.name);
+    step("limits", limits::set(load.realtime));
+    if load.realtime {
+        step("real-time priority", limits::real_time());
+    }
+    step(
+        "dropping capabilities for ever",
+        privileges::cut_bounding_set(load.capabilities),
+    );
+    if let Some((uid, gid)) = load.uid_gid {
+        step(
+            "an account of its own",
+            privileges::change_account(uid, gid),
+        );
+    }
+    step(
+        "dropping capabilities",
+        privileges::keep_only(load.capabilities),
+    );
+    step("no_new_privs", privileges::no_new_privileges());
+    step("file rules", files::restrict(load.state_dir.as_deref()));
+    missed
+}
+
+/// What is to be done before the plugin's first callback.
+pub fn after_load(load: &Load, missed: &mut Vec<String>) {
+    privileges::hide_memory();
+    if load.realtime
+        && let Err(why) = limits::lock_memory()
+    {
+        missed.push(format!("locked memory ({why})"));
+    }
+    if let Err(why) = calls::deny() {
+        missed.push(format!("system call rules ({why})"));
+    }
+}
+
+/// "spared-vrrp" in ps and top; the kernel cuts it at 15 bytes.
+fn name_process(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(format!("spared-{name}")) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}

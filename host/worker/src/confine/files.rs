@@ -1,0 +1,95 @@
+//! Which files the plugin may open: landlock, as far as this kernel has it.
+
+use std::os::fd::BorrowedFd;
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+};
+
+use crate::process::PLUGIN_FD;
+
+/// Programs and libraries, to read and run.
+const PROGRAMS: [&str; 8] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc/alternatives",
+];
+
+/// To read: what the C library looks at, and what the kernel says of itself.
+const READABLE: [&str; 14] = [
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/proc",
+    "/run/systemd",
+    "/sys",
+];
+
+/// To read and write.
+const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
+
+/// Everything else, /etc/spared with its key among it, cannot be opened any more.
+///
+/// # Errors
+/// The kernel has no landlock.
+pub fn restrict(state_dir: Option<&str>) -> Result<(), String> {
+    match enforce(state_dir) {
+        Ok(RulesetStatus::NotEnforced) => Err("this kernel has no landlock".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn enforce(state_dir: Option<&str>) -> Result<RulesetStatus, landlock::RulesetError> {
+    let all = AccessFs::from_all(ABI::V5);
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)?
+        .create()?;
+    // SAFETY: the host put it there, and it is closed after loading only.
+    let plugin = unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) };
+    rules = rules.add_rule(PathBeneath::new(
+        plugin,
+        AccessFs::ReadFile | AccessFs::Execute,
+    ))?;
+    for path in PROGRAMS {
+        rules = allow(rules, path, read | AccessFs::Execute)?;
+    }
+    for path in READABLE {
+        rules = allow(rules, path, read)?;
+    }
+    for path in WRITABLE {
+        rules = allow(rules, path, AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
+    if let Some(path) = state_dir {
+        rules = allow(rules, path, all)?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}
+
+/// A path that does not exist needs no rule.
+fn allow(
+    rules: RulesetCreated,
+    path: &str,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, landlock::RulesetError> {
+    match PathFd::new(path) {
+        Ok(fd) => rules.add_rule(PathBeneath::new(fd, access)),
+        Err(_) => Ok(rules),
+    }
+}

@@ -1,0 +1,77 @@
+//! Resource limits, real-time priority, locked memory.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Above ordinary work, below the kernel's own threads.
+const PRIORITY: i32 = 30;
+
+/// A real-time plugin that computes that long without a pause is killed by SIGXCPU, before the
+/// machine is lost to it.
+const RTTIME_SOFT_US: u64 = 200_000;
+const RTTIME_HARD_US: u64 = 400_000;
+
+const DESCRIPTORS: u64 = 1024;
+
+/// # Errors
+/// The first limit that could not be set.
+pub fn set(realtime: bool) -> Result<(), String> {
+    lower(Resource::Core, 0, 0)?;
+    lower(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
+    if realtime {
+        lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
+        let unlimited = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        // Without it (an ordinary user) lock_memory says what is missing.
+        let _ = setrlimit(Resource::Memlock, unlimited);
+    }
+    Ok(())
+}
+
+fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
+    let now = getrlimit(resource);
+    let cap = |wanted: u64| now.maximum.map_or(wanted, |most| wanted.min(most));
+    let limit = Rlimit {
+        current: Some(cap(soft)),
+        maximum: Some(cap(hard)),
+    };
+    setrlimit(resource, limit).map_err(|errno| format!("{resource:?}: {errno}"))
+}
+
+/// SCHED_FIFO for this thread; children and threads of the plugin fall back to ordinary.
+///
+/// # Errors
+/// The kernel's: no privilege, or a control group without real-time share.
+pub fn real_time() -> Result<(), String> {
+    let parameters = libc::sched_param {
+        sched_priority: PRIORITY,
+    };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: a valid struct for this thread.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    if result == -1 {
+        return Err(std::io::Error::last_os_error().to_string());
+    }
+    Ok(())
+}
+
+/// Everything that is mapped now is brought in and stays; what comes later stays once touched.
+/// The heap is never given back, so that it needs not be fetched again.
+///
+/// # Errors
+/// The kernel's: no privilege and a low limit.
+pub fn lock_memory() -> Result<(), String> {
+    // SAFETY: settings of the allocator, made before any other thread.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+    }
+    for flags in [libc::MCL_CURRENT, libc::MCL_FUTURE | libc::MCL_ONFAULT] {
+        // SAFETY: flags only.
+        if unsafe { libc::mlockall(flags) } == -1 {
+            return Err(std::io::Error::last_os_error().to_string());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Account and capabilities.
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+fn allowed(bits: u64) -> CapsHashSet {
+    let all = caps::all().into_iter();
+    all.filter(|capability| bits & capability.bitmask() != 0)
+        .collect()
+}
+
+/// What leaves the bounding set can never come back, not by a set-uid program either; and the
+/// ambient set, which every child would inherit, is emptied.
+///
+/// # Errors
+/// No CAP_SETPCAP.
+pub fn cut_bounding_set(bits: u64) -> Result<(), String> {
+    let _ = rustix::thread::clear_ambient_capability_set();
+    let allowed = allowed(bits);
+    let bounding = caps::read(None, CapSet::Bounding).map_err(|error| error.to_string())?;
+    for capability in bounding.difference(&allowed) {
+        caps::drop(None, CapSet::Bounding, *capability).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// No privilege to change it.
+pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
+    // The capabilities survive the change; keep_only cuts them next.
+    let _ = rustix::thread::set_keep_capabilities(true);
+    let check = |result: i32| match result {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().to_string()),
+    };
+    // SAFETY: numbers only; the group first, as afterwards it may not be changed. libc's calls
+    // change every thread, of which there is one.
+    unsafe {
+        check(libc::setgroups(0, std::ptr::null()))?;
+        check(libc::setresgid(gid, gid, gid))?;
+        check(libc::setresuid(uid, uid, uid))?;
+    }
+    let _ = rustix::thread::set_keep_capabilities(false);
+    // The uid change made /proc/self root's; the plugin is opened through it.
+    let readable = rustix::process::DumpableBehavior::Dumpable;
+    rustix::process::set_dumpable_behavior(readable).map_err(|errno| errno.to_string())
+}
+
+/// # Errors
+/// The kernel's.
+pub fn keep_only(bits: u64) -> Result<(), String> {
+    let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
+    let kept: CapsHashSet = allowed(bits).intersection(&permitted).copied().collect();
+    for (set, wanted) in [
+        (CapSet::Effective, &kept),
+        (CapSet::Inheritable, &CapsHashSet::new()),
+        (CapSet::Permitted, &kept),
+    ] {
+        caps::set(None, set, wanted).map_err(|error| error.to_string())?;
+    }
+    let missing: Vec<String> = allowed(bits)
+        .difference(&permitted)
+        .map(Capability::to_string)
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} is not here to be given", missing.join(", ")))
+    }
+}
+
+/// # Errors
+/// The kernel's.
+pub fn no_new_privileges() -> Result<(), String> {
+    rustix::thread::set_no_new_privs(true).map_err(|errno| errno.to_string())
+}
+
+/// Other processes of the same account cannot look into this one.
+pub fn hide_memory() {
+    let hidden = rustix::process::DumpableBehavior::NotDumpable;
+    let _ = rustix::process::set_dumpable_behavior(hidden);
+}

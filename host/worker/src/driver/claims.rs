@@ -1,0 +1,357 @@
+//! A group's claims, from the plugin's structs to the message.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use spared_abi as abi;
+
+use super::lent;
+use crate::loader::copy_sized;
+use crate::message::{AddressClaim, Claims, Family, RouteClaim, RouterClaim};
+
+/// More of a kind is a plugin's mistake.
+const CLAIMS_MAX: u32 = 4096;
+
+/// # Errors
+/// What is wrong, for the log.
+///
+/// # Safety
+/// `raw` is valid, as are the arrays and texts that it leads to.
+pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
+    // SAFETY: the caller's promise, for the struct, its arrays, and their texts.
+    unsafe {
+        let size = (*raw).size;
+        let least = size_of::<abi::Claims>();
+        if (size as usize) < least {
+            return Err(format!(
+                "spared_claims has {size} bytes, at least {least} are needed"
+            ));
+        }
+        let raw: abi::Claims = copy_sized(raw, size);
+        for (what, count) in [
+            ("routers", raw.router_count),
+            ("addresses", raw.address_count),
+            ("routes", raw.route_count),
+        ] {
+            if count > CLAIMS_MAX {
+                return Err(format!("{count} {what}, at most {CLAIMS_MAX} are allowed"));
+            }
+        }
+        let routers = array(raw.routers, raw.router_count, "router")?;
+        let addresses = array(raw.addresses, raw.address_count, "address")?;
+        let routes = array(raw.routes, raw.route_count, "route")?;
+        Ok(Claims {
+            routers: routers
+                .iter()
+                .map(|raw| router(raw))
+                .collect::<Result<_, _>>()?,
+            addresses: addresses
+                .iter()
+                .map(|claim| address(claim, raw.router_count))
+                .collect::<Result<_, _>>()?,
+            routes: routes
+                .iter()
+                .map(|raw| route(raw))
+                .collect::<Result<_, _>>()?,
+            refresh_s: raw.refresh_s,
+            lease_ns: raw.lease_ns,
+        })
+    }
+}
+
+/// # Safety
+/// As for [`lent::sized_array`].
+unsafe fn array<T>(first: *const T, count: u32, what: &str) -> Result<Vec<T>, String> {
+    // SAFETY: the caller's promise.
+    unsafe { lent::sized_array(first, count, size_of::<T>()) }
+        .ok_or_else(|| format!("a {what} claim without its size"))
+}
+
+/// # Safety
+/// The texts of `raw` are valid.
+unsafe fn router(raw: &abi::RouterClaim) -> Result<RouterClaim, String> {
+    let vrid = u8::try_from(raw.vrid).ok().filter(|vrid| *vrid > 0);
+    Ok(RouterClaim {
+        // SAFETY: the caller's promise.
+        interface: unsafe { interface(raw.interface) }?,
+        family: family(raw.family)?,
+        vrid: vrid.ok_or_else(|| format!("vrid {}, allowed 1-255", raw.vrid))?,
+        vmac: raw.flags & abi::ROUTER_VMAC != 0,
+        accept: raw.flags & abi::ROUTER_ACCEPT != 0,
+    })
+}
+
+/// # Safety
+/// The texts of `raw` are valid.
+unsafe fn address(raw: &abi::AddressClaim, routers: u32) -> Result<AddressClaim, String> {
+    let router = (raw.router != abi::NO_ROUTER).then_some(raw.router);
+    if router.is_some_and(|router| router >= routers) {
+        return Err(format!(
+            "an address of router {}, there are {routers}",
+            raw.router
+        ));
+    }
+    Ok(AddressClaim {
+        // SAFETY: the caller's promise.
+        interface: unsafe { interface(raw.interface) }?,
+        router,
+        address: ip(raw.family, raw.octets)?,
+        prefix: prefix(raw.family, raw.prefix)?,
+        source: raw.flags & abi::ADDRESS_SOURCE != 0,
+    })
+}
+
+/// # Safety
+/// The texts of `raw` are valid.
+unsafe fn route(raw: &abi::RouteClaim) -> Result<RouteClaim, String> {
+    let optional = |octets: [u8; 16]| match octets {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Ok(None),
+        octets => ip(raw.family, octets).map(Some),
+    };
+    // SAFETY: the caller's promise.
+    let interface = match unsafe { lent::text(raw.interface) } {
+        name if name.is_empty() => None,
+        // SAFETY: as above.
+        _ => Some(unsafe { interface(raw.interface) }?),
+    };
+    let gateway = optional(raw.gateway)?;
+    if interface.is_none() && gateway.is_none() {
+        return Err("a route with neither gateway nor interface".to_owned());
+    }
+    Ok(RouteClaim {
+        destination: ip(raw.family, raw.destination)?,
+        prefix: prefix(raw.family, raw.prefix)?,
+        gateway,
+        interface,
+        source: optional(raw.source)?,
+        metric: raw.metric,
+        table: raw.table,
+    })
+}
+
+/// # Safety
+/// `name` is valid.
+unsafe fn interface(name: abi::Str) -> Result<String, String> {
+    // SAFETY: the caller's promise.
+    let name = unsafe { lent::text(name) };
+    check_interface(&name)?;
+    Ok(name.into_owned())
+}
+
+/// The kernel's rule for the name of an interface.
+pub fn check_interface(name: &str) -> Result<(), String> {
+    let fits = (1..16).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && !name
+            .bytes()
+            .any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0);
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is no name of an interface"))
+    }
+}
+
+fn family(raw: u32) -> Result<Family, String> {
+    match raw {
+        4 => Ok(Family::V4),
+        6 => Ok(Family::V6),
+        other => Err(format!("family {other}, allowed 4, 6")),
+    }
+}
+
+fn ip(raw_family: u32, octets: [u8; 16]) -> Result<IpAddr, String> {
+    Ok(match family(raw_family)? {
+        Family::V4 => {
+            let [a, b, c, d, ..] = octets;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        Family::V6 => IpAddr::V6(Ipv6Addr::from(octets)),
+    })
+}
+
+fn prefix(raw_family: u32, prefix: u32) -> Result<u8, String> {
+    let longest = match family(raw_family)? {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    match u8::try_from(prefix) {
+        Ok(prefix) if prefix <= longest => Ok(prefix),
+        _ => Err(format!("prefix length {prefix}, allowed 0-{longest}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw_router() -> abi::RouterClaim {
+        abi::RouterClaim {
+            size: size_of::<abi::RouterClaim>() as u32,
+            flags: abi::ROUTER_VMAC,
+            interface: abi::Str::of("lan2"),
+            family: 4,
+            vrid: 50,
+        }
+    }
+
+    fn raw_address() -> abi::AddressClaim {
+        abi::AddressClaim {
+            size: size_of::<abi::AddressClaim>() as u32,
+            flags: abi::ADDRESS_SOURCE,
+            router: 0,
+            family: 4,
+            prefix: 24,
+            reserved: 0,
+            interface: abi::Str::of("lan2"),
+            octets: [192, 168, 200, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+
+    fn read_one(router: abi::RouterClaim, address: abi::AddressClaim) -> Result<Claims, String> {
+        let raw = abi::Claims {
+            size: size_of::<abi::Claims>() as u32,
+            flags: 0,
+            routers: &raw const router,
+            addresses: &raw const address,
+            routes: std::ptr::null(),
+            router_count: 1,
+            address_count: 1,
+            route_count: 0,
+            refresh_s: 60,
+            lease_ns: 250_000_000,
+        };
+        // SAFETY: everything above lives until here.
+        unsafe { read(&raw) }
+    }
+
+    #[test]
+    fn claims_are_copied_field_by_field() {
+        let claims = read_one(raw_router(), raw_address()).unwrap();
+        assert_eq!(
+            claims,
+            Claims {
+                routers: vec![RouterClaim {
+                    interface: "lan2".to_owned(),
+                    family: Family::V4,
+                    vrid: 50,
+                    vmac: true,
+                    accept: false,
+                }],
+                addresses: vec![AddressClaim {
+                    interface: "lan2".to_owned(),
+                    router: Some(0),
+                    address: "192.168.200.1".parse().unwrap(),
+                    prefix: 24,
+                    source: true,
+                }],
+                routes: Vec::new(),
+                refresh_s: 60,
+                lease_ns: 250_000_000,
+            }
+        );
+    }
+
+    #[test]
+    fn elements_of_a_later_minor_are_walked_by_their_own_size() {
+        #[repr(C)]
+        struct Later {
+            known: abi::RouterClaim,
+            more: [u64; 3],
+        }
+        let later = |vrid| Later {
+            known: abi::RouterClaim {
+                size: size_of::<Later>() as u32,
+                vrid,
+                ..raw_router()
+            },
+            more: [u64::MAX; 3],
+        };
+        let array = [later(1), later(2), later(3)];
+        // SAFETY: three elements of the size that they say.
+        let copies = unsafe { lent::sized_array(&raw const array[0].known, 3, 40) }.unwrap();
+        let vrids: Vec<u32> = copies
+            .iter()
+            .map(|copy: &abi::RouterClaim| copy.vrid)
+            .collect();
+        assert_eq!(vrids, [1, 2, 3]);
+        assert_eq!(array[0].more[0], u64::MAX);
+    }
+
+    #[test]
+    fn every_wrong_field_is_a_sentence() {
+        let why = |router, address| read_one(router, address).unwrap_err();
+        let router = raw_router;
+        let address = raw_address;
+        assert_eq!(
+            why(
+                abi::RouterClaim {
+                    vrid: 0,
+                    ..router()
+                },
+                address()
+            ),
+            "vrid 0, allowed 1-255"
+        );
+        assert_eq!(
+            why(
+                abi::RouterClaim {
+                    vrid: 256,
+                    ..router()
+                },
+                address()
+            ),
+            "vrid 256, allowed 1-255"
+        );
+        assert_eq!(
+            why(
+                abi::RouterClaim {
+                    family: 5,
+                    ..router()
+                },
+                address()
+            ),
+            "family 5, allowed 4, 6"
+        );
+        assert_eq!(
+            why(
+                abi::RouterClaim {
+                    size: 0,
+                    ..router()
+                },
+                address()
+            ),
+            "a router claim without its size"
+        );
+        assert_eq!(
+            why(
+                abi::RouterClaim {
+                    interface: abi::Str::of("a/b"),
+                    ..router()
+                },
+                address()
+            ),
+            "\"a/b\" is no name of an interface"
+        );
+        assert_eq!(
+            why(
+                router(),
+                abi::AddressClaim {
+                    router: 1,
+                    ..address()
+                }
+            ),
+            "an address of router 1, there are 1"
+        );
+        assert_eq!(
+            why(
+                router(),
+                abi::AddressClaim {
+                    prefix: 33,
+                    ..address()
+                }
+            ),
+            "prefix length 33, allowed 0-32"
+        );
+    }
+}

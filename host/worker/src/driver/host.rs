@@ -1,0 +1,295 @@
+//! The functions that a plugin calls: C shims over [`Driver`], and the tables that hold them.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use rustix::io::Errno;
+use spared_abi as abi;
+
+use super::outbound::now_ns;
+use super::{Driver, Outbound, claims, is_loop_thread, lent};
+use crate::message::{Call, Role, Value};
+
+pub const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+pub const fn errno(errno: Errno) -> abi::Status {
+    -errno.raw_os_error()
+}
+
+/// The table for a driver, which must stay where it is for as long as the plugin.
+pub fn table(driver: *const Driver) -> abi::Host {
+    abi::Host {
+        size: size::<abi::Host>(),
+        minor: abi::MINOR,
+        ctx: driver.cast_mut().cast(),
+        log: Some(log),
+        wake: Some(wake),
+        fail: Some(fail),
+        config_get: Some(config_get),
+        config_len: Some(config_len),
+        watch_fd: Some(watch_fd),
+        timer: Some(timer),
+        now: Some(now),
+        done: Some(done),
+        put_text: Some(put_text),
+        put_u64: Some(put_u64),
+        extension: Some(extension),
+    }
+}
+
+static INTERFACE: abi::Interface = abi::Interface {
+    size: size::<abi::Interface>(),
+    reserved: 0,
+    follow: Some(follow),
+    unfollow: Some(unfollow),
+};
+
+static GROUP: abi::Group = abi::Group {
+    size: size::<abi::Group>(),
+    reserved: 0,
+    claim: Some(claim),
+    publish: Some(publish),
+    announce: Some(announce),
+};
+
+/// The driver behind `ctx`; None from a thread that may not call this.
+///
+/// # Safety
+/// `ctx` came with the table.
+unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Driver> {
+    if !is_loop_thread() {
+        let why = format!("misbehaves: {function}() from a thread of its own");
+        // SAFETY: outbound is for any thread.
+        unsafe { outbound(ctx).log(abi::LOG_ERROR, &why) };
+        return None;
+    }
+    // SAFETY: the driver outlives the plugin, and is only used on this thread.
+    unsafe { ctx.cast::<Driver>().as_ref() }
+}
+
+/// The one part of the driver that is for any thread.
+///
+/// # Safety
+/// `ctx` came with the table.
+unsafe fn outbound<'a>(ctx: *mut c_void) -> &'a Outbound {
+    // SAFETY: the driver outlives the plugin; the rest of it is not touched.
+    unsafe { &(*ctx.cast::<Driver>()).outbound }
+}
+
+/// Opens a shim: the driver, or -EPERM.
+macro_rules! enter {
+    ($ctx:ident, $function:literal) => {
+        // SAFETY: the contract: the plugin passes the ctx that it was given.
+        match unsafe { driver($ctx, $function) } {
+            Some(driver) => driver,
+            None => return errno(Errno::PERM),
+        }
+    };
+}
+
+unsafe extern "C" fn log(ctx: *mut c_void, level: u32, text: abi::Str) {
+    let level = match level {
+        abi::LOG_ERROR..=abi::LOG_EVENT => level,
+        _ => abi::LOG_INFO,
+    };
+    // SAFETY: the contract: ctx is ours, text is lent; outbound is for any thread.
+    unsafe { outbound(ctx).log(level, &lent::text(text)) };
+}
+
+unsafe extern "C" fn wake(ctx: *mut c_void) {
+    // SAFETY: the contract: ctx is ours; outbound is for any thread.
+    unsafe { outbound(ctx).wake() };
+}
+
+unsafe extern "C" fn fail(ctx: *mut c_void, key: *const c_char, why: abi::Str) -> abi::Status {
+    let driver = enter!(ctx, "fail");
+    // SAFETY: the contract: key and why are lent.
+    let (key, why) = unsafe { (lent::c_text(key), lent::text(why)) };
+    driver.note_failure(key, &why);
+    0
+}
+
+unsafe extern "C" fn config_get(
+    ctx: *mut c_void,
+    key: *const c_char,
+    out: *mut abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "config_get");
+    if out.is_null() {
+        return errno(Errno::INVAL);
+    }
+    // SAFETY: the contract: key is lent.
+    let found = driver.settings.borrow().get(unsafe { lent::c_text(key) });
+    match found {
+        Ok(text) => {
+            // SAFETY: checked above; the text is kept until the callback returns.
+            unsafe { *out = driver.lend(text) };
+            0
+        }
+        Err(why) => errno(why),
+    }
+}
+
+unsafe extern "C" fn config_len(
+    ctx: *mut c_void,
+    key: *const c_char,
+    length: *mut u32,
+) -> abi::Status {
+    let driver = enter!(ctx, "config_len");
+    if length.is_null() {
+        return errno(Errno::INVAL);
+    }
+    // SAFETY: the contract: key is lent.
+    match driver.settings.borrow().len(unsafe { lent::c_text(key) }) {
+        Ok(found) => {
+            // SAFETY: checked above.
+            unsafe { *length = found };
+            0
+        }
+        Err(why) => errno(why),
+    }
+}
+
+unsafe extern "C" fn watch_fd(ctx: *mut c_void, fd: c_int, events: u32) -> abi::Status {
+    let driver = enter!(ctx, "watch_fd");
+    let watched = driver.watches.borrow_mut().watch(fd, events);
+    watched.map_or_else(errno, |()| 0)
+}
+
+unsafe extern "C" fn timer(ctx: *mut c_void, id: u32, at_ns: u64) -> abi::Status {
+    let driver = enter!(ctx, "timer");
+    let mut timers = driver.timers.borrow_mut();
+    if at_ns == 0 {
+        timers.cancel(id);
+        return 0;
+    }
+    if timers.set(id, at_ns) {
+        0
+    } else {
+        errno(Errno::NOSPC)
+    }
+}
+
+unsafe extern "C" fn now(_ctx: *mut c_void) -> u64 {
+    now_ns()
+}
+
+unsafe extern "C" fn done(ctx: *mut c_void, token: u64, status: abi::Status) -> abi::Status {
+    enter!(ctx, "done").finish(token, status);
+    0
+}
+
+unsafe extern "C" fn put_text(
+    ctx: *mut c_void,
+    token: u64,
+    key: *const c_char,
+    value: abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "put_text");
+    // SAFETY: the contract: key and value are lent.
+    let (key, value) = unsafe { (lent::c_text(key), lent::text(value)) };
+    driver.put(token, key, Value::Text(value.into_owned()))
+}
+
+unsafe extern "C" fn put_u64(
+    ctx: *mut c_void,
+    token: u64,
+    key: *const c_char,
+    value: u64,
+) -> abi::Status {
+    let driver = enter!(ctx, "put_u64");
+    // SAFETY: the contract: key is lent.
+    driver.put(token, unsafe { lent::c_text(key) }, Value::Number(value))
+}
+
+unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c_void {
+    if id.is_null() {
+        return ptr::null();
+    }
+    // SAFETY: the contract: id is a C string.
+    match unsafe { CStr::from_ptr(id) } {
+        id if id == abi::INTERFACE => (&raw const INTERFACE).cast(),
+        id if id == abi::GROUP => (&raw const GROUP).cast(),
+        _ => ptr::null(),
+    }
+}
+
+unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, sockets: u32) -> abi::Status {
+    let driver = enter!(ctx, "follow");
+    // SAFETY: the contract: name is lent.
+    let name = unsafe { lent::c_text(name) };
+    match claims::check_interface(name) {
+        Ok(()) => driver.follow(name, sockets),
+        Err(why) => driver.refuse("follow", &why),
+    }
+}
+
+unsafe extern "C" fn unfollow(ctx: *mut c_void, name: *const c_char) -> abi::Status {
+    let driver = enter!(ctx, "unfollow");
+    // SAFETY: the contract: name is lent.
+    driver.unfollow(unsafe { lent::c_text(name) })
+}
+
+unsafe extern "C" fn claim(
+    ctx: *mut c_void,
+    group: *const c_char,
+    raw: *const abi::Claims,
+) -> abi::Status {
+    let driver = enter!(ctx, "claim");
+    // SAFETY: the contract: group and claims are lent.
+    let (group, claims) = unsafe {
+        let claims = (!raw.is_null()).then(|| claims::read(raw)).transpose();
+        (lent::c_text(group), claims)
+    };
+    match claims {
+        Ok(claims) => with_group(driver, "claim", group, |group| Call::Claim {
+            group,
+            claims,
+        }),
+        Err(why) => driver.refuse("claim", &why),
+    }
+}
+
+unsafe extern "C" fn publish(
+    ctx: *mut c_void,
+    group: *const c_char,
+    role: u32,
+    why: abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "publish");
+    let role = match role {
+        abi::ROLE_BACKUP => Role::Backup,
+        abi::ROLE_ACTIVE => Role::Active,
+        abi::ROLE_FAULT => Role::Fault,
+        other => return driver.refuse("publish", &format!("there is no role {other}")),
+    };
+    // SAFETY: the contract: group and why are lent.
+    let (group, why) = unsafe { (lent::c_text(group), lent::text(why).into_owned()) };
+    with_group(driver, "publish", group, |group| Call::Publish {
+        group,
+        role,
+        why,
+        sent_ns: now_ns(),
+    })
+}
+
+unsafe extern "C" fn announce(ctx: *mut c_void, group: *const c_char) -> abi::Status {
+    let driver = enter!(ctx, "announce");
+    // SAFETY: the contract: group is lent.
+    let group = unsafe { lent::c_text(group) };
+    with_group(driver, "announce", group, |group| Call::Announce { group })
+}
+
+fn with_group(
+    driver: &Driver,
+    function: &str,
+    group: &str,
+    call: impl FnOnce(String) -> Call,
+) -> abi::Status {
+    if group.is_empty() {
+        return driver.refuse(function, "a group without a name");
+    }
+    driver.call(call(group.to_owned()))
+}

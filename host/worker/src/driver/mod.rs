@@ -1,0 +1,317 @@
+//! Calls one plugin from one loop: descriptors, then timers, then messages of the host.
+//!
+//! Descriptors come before timers, so that a plugin that was stopped for a while hears what the
+//! others said meanwhile before it acts on their silence. Nothing on that path allocates.
+//! A driver is leaked: the plugin keeps its address, and the process ends with the plugin.
+
+mod claims;
+mod dispatch;
+mod host;
+mod lent;
+mod outbound;
+mod settings;
+mod timers;
+mod watches;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::c_void;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use spared_abi as abi;
+
+use self::dispatch::{Answer, Interface};
+use self::host::errno;
+pub use self::outbound::Outbound;
+use self::outbound::now_ns;
+use self::settings::Settings;
+use self::timers::Timers;
+use self::watches::{Source, Watches};
+use crate::codec::{ReceiveError, Receiver};
+use crate::loader::Loaded;
+use crate::message::{CALL_TIMEOUT_MS, Call, Failure, FromWorker, ToWorker};
+
+/// Messages handled between two looks at timers and descriptors.
+const MESSAGES_PER_ROUND: usize = 16;
+/// Messages that may wait while the plugin waits for an answer.
+const INBOX_MAX: usize = 1024;
+/// What the manual promises the plugin's timers.
+const CALLBACK_NS_MAX: u64 = 50_000_000;
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+const SOCKET: u32 = 0;
+const TIMER: u32 = 1;
+const WAKE: u32 = 2;
+
+thread_local! {
+    static LOOP_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_loop_thread() -> bool {
+    LOOP_THREAD.get()
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The host asked for it, or is gone; the plugin was stopped and destroyed.
+    Stopped,
+    /// The plugin said that it cannot be called again, or the worker cannot go on.
+    Broken,
+}
+
+/// The plugin, its host table, and everything between callbacks.
+pub struct Driver {
+    // The one field that other threads touch.
+    outbound: Outbound,
+    plugin: Loaded,
+    table: Cell<Option<&'static abi::Host>>,
+    instance: Cell<*mut c_void>,
+    started: Cell<bool>,
+    check_only: bool,
+    timers: RefCell<Timers>,
+    timer_fd: OwnedFd,
+    armed_ns: Cell<Option<u64>>,
+    watches: RefCell<Watches>,
+    settings: RefCell<Settings>,
+    /// Texts that config_get lent to the running callback.
+    lent: RefCell<Vec<Box<str>>>,
+    /// What fail() said in the running callback.
+    failures: RefCell<Vec<Failure>>,
+    answers: RefCell<HashMap<u64, Answer>>,
+    interfaces: RefCell<HashMap<String, Interface>>,
+    inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
+    receiver: RefCell<Receiver>,
+    calls: Cell<u64>,
+    end: Cell<Option<End>>,
+}
+
+impl Driver {
+    /// # Errors
+    /// No descriptors left.
+    pub fn new(
+        outbound: Outbound,
+        receiver: Receiver,
+        plugin: Loaded,
+        check_only: bool,
+    ) -> Result<&'static Self, Errno> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer_fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let watches = Watches::new()?;
+        watches.add_own(outbound.socket(), SOCKET)?;
+        watches.add_own(timer_fd.as_fd(), TIMER)?;
+        watches.add_own(outbound.wake_fd(), WAKE)?;
+        let driver: &'static Self = Box::leak(Box::new(Self {
+            outbound,
+            plugin,
+            table: Cell::new(None),
+            instance: Cell::new(std::ptr::null_mut()),
+            started: Cell::new(false),
+            check_only,
+            timers: RefCell::default(),
+            timer_fd,
+            armed_ns: Cell::new(None),
+            watches: RefCell::new(watches),
+            settings: RefCell::default(),
+            lent: RefCell::default(),
+            failures: RefCell::default(),
+            answers: RefCell::default(),
+            interfaces: RefCell::default(),
+            inbox: RefCell::default(),
+            receiver: RefCell::new(receiver),
+            calls: Cell::new(0),
+            end: Cell::new(None),
+        }));
+        driver
+            .table
+            .set(Some(Box::leak(Box::new(host::table(driver)))));
+        Ok(driver)
+    }
+
+    /// Runs until the host or the plugin ends it.
+    pub fn run(&self) -> End {
+        LOOP_THREAD.set(true);
+        let mut events = Vec::with_capacity(64);
+        loop {
+            self.arm();
+            self.wait(&mut events);
+            self.serve_descriptors(&events);
+            self.serve_timers();
+            self.outbound.flush();
+            self.serve_messages();
+            if let Some(end) = self.end.get() {
+                self.farewell();
+                return end;
+            }
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) {
+        events.clear();
+        let poll_only = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let timeout = (!self.inbox.borrow().is_empty()).then_some(&poll_only);
+        let watches = self.watches.borrow();
+        // EINTR: a round without events does no harm.
+        let _ = epoll::wait(
+            watches.epoll(),
+            rustix::buffer::spare_capacity(events),
+            timeout,
+        );
+    }
+
+    fn serve_descriptors(&self, events: &[epoll::Event]) {
+        for event in events {
+            let flags = event.flags;
+            match Watches::source(event.data.u64()) {
+                Source::Plugin(fd) => self.plugin_fd(fd, flags.bits()),
+                Source::Own(WAKE) => {
+                    if self.outbound.take_woken() {
+                        self.woken();
+                    }
+                }
+                // Timers and messages are looked at in every round.
+                Source::Own(_) => {}
+            }
+            if self.end.get().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn serve_timers(&self) {
+        let now_ns = now_ns();
+        // As many as there were: one that is set again for the past waits for the next round.
+        for _ in 0..self.timers.borrow().len() {
+            let due = self.timers.borrow_mut().pop_due(now_ns);
+            match due {
+                Some(id) if self.end.get().is_none() => self.plugin_timer(id),
+                _ => return,
+            }
+        }
+    }
+
+    fn serve_messages(&self) {
+        for _ in 0..MESSAGES_PER_ROUND {
+            if self.end.get().is_some() {
+                return;
+            }
+            let queued = self.inbox.borrow_mut().pop_front();
+            let next = match queued {
+                Some(queued) => Some(queued),
+                None => self.receive(),
+            };
+            match next {
+                Some((message, descriptors)) => self.dispatch(message, descriptors),
+                None => return,
+            }
+        }
+    }
+
+    /// Sets the timerfd to the next timer, if that changed.
+    fn arm(&self) {
+        let next_ns = self.timers.borrow().next_ns();
+        if next_ns == self.armed_ns.get() {
+            return;
+        }
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let value = next_ns.map_or(zero, |at_ns| Timespec {
+            tv_sec: (at_ns / 1_000_000_000) as i64,
+            tv_nsec: (at_ns % 1_000_000_000) as i64,
+        });
+        let spec = Itimerspec {
+            it_interval: zero,
+            it_value: value,
+        };
+        let _ = timerfd_settime(&self.timer_fd, TimerfdTimerFlags::ABSTIME, &spec);
+        self.armed_ns.set(next_ns);
+    }
+
+    fn receive(&self) -> Option<(ToWorker, Vec<OwnedFd>)> {
+        match self.receiver.borrow_mut().receive(self.outbound.socket()) {
+            Ok(received) => received,
+            Err(ReceiveError::Closed) => {
+                self.host_is_gone();
+                None
+            }
+            Err(error) => {
+                self.outbound
+                    .log(abi::LOG_ERROR, &format!("the host's words: {error}"));
+                self.end_with(End::Broken);
+                None
+            }
+        }
+    }
+
+    /// Asks the host and waits for its answer, at most [`CALL_TIMEOUT_MS`].
+    fn call(&self, call: Call) -> abi::Status {
+        let number = self.calls.get() + 1;
+        self.calls.set(number);
+        self.outbound.send(&FromWorker::Call { number, call });
+        let deadline_ns = now_ns() + CALL_TIMEOUT_MS * 1_000_000;
+        loop {
+            self.outbound.flush();
+            let received = self.receiver.borrow_mut().receive(self.outbound.socket());
+            match received {
+                Ok(Some((ToWorker::Answer { number: of, status }, _))) if of == number => {
+                    return status;
+                }
+                // The answer to a call that gave up waiting.
+                Ok(Some((ToWorker::Answer { .. }, _))) => continue,
+                Ok(Some(other)) => {
+                    self.inbox.borrow_mut().push_back(other);
+                    if self.inbox.borrow().len() <= INBOX_MAX {
+                        continue;
+                    }
+                    return errno(Errno::OVERFLOW);
+                }
+                Ok(None) => {}
+                // The loop finds the same, and acts on it.
+                Err(_) => return errno(Errno::PIPE),
+            }
+            let left_ns = deadline_ns.saturating_sub(now_ns());
+            if left_ns == 0 {
+                return errno(Errno::TIMEDOUT);
+            }
+            self.wait_for_socket(left_ns);
+        }
+    }
+
+    fn wait_for_socket(&self, timeout_ns: u64) {
+        let mut interest = PollFlags::IN;
+        if !self.outbound.flush() {
+            interest |= PollFlags::OUT;
+        }
+        let timeout = Timespec {
+            tv_sec: (timeout_ns / 1_000_000_000) as i64,
+            tv_nsec: (timeout_ns % 1_000_000_000) as i64,
+        };
+        let socket = self.outbound.socket();
+        let _ = poll(&mut [PollFd::new(&socket, interest)], Some(&timeout));
+    }
+
+    /// The first reason counts.
+    fn end_with(&self, end: End) {
+        self.end.set(self.end.get().or(Some(end)));
+    }
+
+    /// Gives the host a moment to read the last words.
+    fn farewell(&self) {
+        let deadline_ns = now_ns() + FAREWELL.as_nanos() as u64;
+        while !self.outbound.flush() && now_ns() < deadline_ns {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Messages to the host from any thread: never blocking, bounded, losses counted.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use spared_abi as abi;
+
+use crate::codec::{self, SendError};
+use crate::message::FromWorker;
+
+/// Records kept for a host that does not read; later ones are lost and counted.
+const QUEUE_MAX: usize = 1024;
+/// Log lines are the first to go.
+const QUEUE_MAX_FOR_LOG: usize = 512;
+
+/// A plugin may log this many lines at once, and so many a second.
+const LOG_BURST: u64 = 400;
+const LOG_PER_S: u64 = 100;
+/// Longer lines are cut.
+const LINE_MAX: usize = 4096;
+
+/// The way to the host.
+#[derive(Debug)]
+pub struct Outbound {
+    socket: OwnedFd,
+    /// Wakes the loop, for a plugin's wake() and for a queue that other threads filled.
+    wake: OwnedFd,
+    woken: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    records: VecDeque<Vec<u8>>,
+    lost: u64,
+    lines: Allowance,
+    lines_dropped: u64,
+}
+
+impl Outbound {
+    pub fn new(socket: OwnedFd) -> Result<Self, Errno> {
+        Ok(Self {
+            socket,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            woken: AtomicBool::new(false),
+            queue: Mutex::new(Queue {
+                records: VecDeque::new(),
+                lost: 0,
+                lines: Allowance::default(),
+                lines_dropped: 0,
+            }),
+        })
+    }
+
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Has the loop call woken(), once for any number of calls.
+    pub fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.kick();
+        }
+    }
+
+    /// Whether woken() is due; resets the eventfd first, so that no wake is lost.
+    pub fn take_woken(&self) -> bool {
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        self.woken.swap(false, Ordering::AcqRel)
+    }
+
+    /// Sends now, or as soon as the host reads.
+    pub fn send(&self, message: &FromWorker) {
+        match codec::encode(message) {
+            Ok(record) => self.lock().push(self.socket(), record, QUEUE_MAX),
+            Err(error) => self.log(abi::LOG_ERROR, &format!("a message to the host: {error}")),
+        }
+        self.kick_if_waiting();
+    }
+
+    /// A line of log, as far as the plugin's allowance reaches.
+    pub fn log(&self, level: u32, text: &str) {
+        let text = cut(text);
+        let mut queue = self.lock();
+        if !queue.lines.take(now_ns()) {
+            queue.lines_dropped += 1;
+            return;
+        }
+        if queue.lines_dropped > 0 {
+            let text = format!("{} lines of log were left out", queue.lines_dropped);
+            queue.lines_dropped = 0;
+            queue.push_line(self.socket(), abi::LOG_WARN, &text);
+        }
+        queue.push_line(self.socket(), level, text);
+        drop(queue);
+        self.kick_if_waiting();
+    }
+
+    /// Sends what waits, as far as the host reads; true when nothing is left.
+    pub fn flush(&self) -> bool {
+        let mut queue = self.lock();
+        queue.flush(self.socket());
+        if queue.records.is_empty() && queue.lost > 0 {
+            let text = format!(
+                "{} messages were lost while the host did not read",
+                queue.lost
+            );
+            queue.lost = 0;
+            queue.push_line(self.socket(), abi::LOG_ERROR, &text);
+        }
+        queue.records.is_empty()
+    }
+
+    fn kick_if_waiting(&self) {
+        if !self.lock().records.is_empty() {
+            self.kick();
+        }
+    }
+
+    fn kick(&self) {
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic elsewhere leaves a queue that is still a queue.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push_line(&mut self, socket: BorrowedFd<'_>, level: u32, text: &str) {
+        let line = FromWorker::Log {
+            level,
+            text: text.to_owned(),
+        };
+        if let Ok(record) = codec::encode(&line) {
+            self.push(socket, record, QUEUE_MAX_FOR_LOG);
+        }
+    }
+
+    fn push(&mut self, socket: BorrowedFd<'_>, record: Vec<u8>, limit: usize) {
+        self.flush(socket);
+        if self.records.is_empty() {
+            match codec::transmit(socket, &record, &[]) {
+                Err(SendError::Full) => {}
+                // A host that is gone hears nothing, and the loop notices by itself.
+                _ => return,
+            }
+        }
+        if self.records.len() < limit {
+            self.records.push_back(record);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    fn flush(&mut self, socket: BorrowedFd<'_>) {
+        while let Some(record) = self.records.front() {
+            if matches!(codec::transmit(socket, record, &[]), Err(SendError::Full)) {
+                return;
+            }
+            self.records.pop_front();
+        }
+    }
+}
+
+/// How many lines may still be logged, growing with time.
+#[derive(Debug)]
+struct Allowance {
+    left: u64,
+    since_ns: u64,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            left: LOG_BURST,
+            since_ns: now_ns(),
+        }
+    }
+}
+
+impl Allowance {
+    fn take(&mut self, now_ns: u64) -> bool {
+        let per_line_ns = 1_000_000_000 / LOG_PER_S;
+        let grown = now_ns.saturating_sub(self.since_ns) / per_line_ns;
+        self.left = (self.left + grown).min(LOG_BURST);
+        self.since_ns += grown * per_line_ns;
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let text = text.trim_end();
+    if text.len() <= LINE_MAX {
+        return text;
+    }
+    let end = (0..=LINE_MAX).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// CLOCK_MONOTONIC.
+pub fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Receiver;
+
+    fn texts(socket: &OwnedFd) -> Vec<String> {
+        let mut receiver = Receiver::default();
+        let mut texts = Vec::new();
+        while let Ok(Some((message, _))) = receiver.receive(socket) {
+            if let FromWorker::Log { text, .. } = message {
+                texts.push(text);
+            }
+        }
+        texts
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_cut_and_what_was_left_out_is_said() {
+        let (host, worker) = codec::pair().unwrap();
+        let outbound = Outbound::new(worker).unwrap();
+        for _ in 0..LOG_BURST * 3 {
+            outbound.log(abi::LOG_INFO, "flood");
+        }
+        let first = texts(&host).len() as u64;
+        assert!((LOG_BURST..LOG_BURST * 2).contains(&first), "{first}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        outbound.log(abi::LOG_INFO, "later");
+        let later = texts(&host);
+        assert!(
+            later[0].ends_with("lines of log were left out"),
+            "{later:?}"
+        );
+        assert_eq!(later[1], "later");
+    }
+
+    #[test]
+    fn a_host_that_does_not_read_never_blocks_and_loses_a_counted_part() {
+        let (host, worker) = codec::pair().unwrap();
+        let outbound = Outbound::new(worker).unwrap();
+        for number in 0..100_000 {
+            outbound.send(&FromWorker::Pong { number });
+        }
+        let mut receiver = Receiver::default();
+        let mut received = 0u64;
+        let mut said = None;
+        while let Ok(Some((message, _))) = receiver.receive(&host) {
+            match message {
+                FromWorker::Pong { number } => {
+                    assert_eq!(number, received, "in order");
+                    received += 1;
+                }
+                FromWorker::Log { text, .. } => said = Some(text),
+                other => panic!("{other:?}"),
+            }
+            outbound.flush();
+        }
+        let lost = 100_000 - received;
+        assert!(lost > 0);
+        let expected = format!("{lost} messages were lost while the host did not read");
+        assert_eq!(said, Some(expected));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = "ä".repeat(LINE_MAX);
+        assert_eq!(cut(&line).len(), LINE_MAX);
+        assert_eq!(cut("plain\n"), "plain");
+    }
+}

@@ -1,0 +1,160 @@
+//! The configuration as config_get and config_len see it, for plugins without a TOML parser.
+
+use rustix::io::Errno;
+use toml::{Table, Value};
+
+/// One configuration and the names of the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    table: Table,
+    node: String,
+    nodes: Vec<String>,
+}
+
+impl Settings {
+    /// # Errors
+    /// The parser's words.
+    pub fn parse(toml: &str, node: &str, nodes: &[String]) -> Result<Self, String> {
+        let table = toml
+            .parse()
+            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        Ok(Self {
+            table,
+            node: node.to_owned(),
+            nodes: nodes.to_vec(),
+        })
+    }
+
+    /// A scalar as text.
+    ///
+    /// # Errors
+    /// ENOENT where it is absent, EISDIR where it is a table or an array.
+    pub fn get(&self, key: &str) -> Result<String, Errno> {
+        if key == "@node" {
+            return Ok(self.node.clone());
+        }
+        if let Some(position) = key.strip_prefix("@nodes.") {
+            let node = position
+                .parse::<usize>()
+                .ok()
+                .and_then(|at| self.nodes.get(at));
+            return node.cloned().ok_or(Errno::NOENT);
+        }
+        match self.find(key).ok_or(Errno::NOENT)? {
+            Value::String(text) => Ok(text.clone()),
+            Value::Table(_) | Value::Array(_) => Err(Errno::ISDIR),
+            scalar => Ok(scalar.to_string()),
+        }
+    }
+
+    /// The length of an array.
+    ///
+    /// # Errors
+    /// ENOENT where it is absent, ENOTDIR where it is no array.
+    pub fn len(&self, key: &str) -> Result<u32, Errno> {
+        let length = match key {
+            "@nodes" => self.nodes.len(),
+            key => match self.find(key).ok_or(Errno::NOENT)? {
+                Value::Array(array) => array.len(),
+                _ => return Err(Errno::NOTDIR),
+            },
+        };
+        u32::try_from(length).map_err(|_| Errno::OVERFLOW)
+    }
+
+    fn find(&self, key: &str) -> Option<&Value> {
+        let mut steps = key.split('.');
+        let mut value = self.table.get(steps.next()?)?;
+        for step in steps {
+            let below = match value {
+                Value::Table(table) => table.get(step),
+                Value::Array(array) => array.get(step.parse::<usize>().ok()?),
+                _ => None,
+            };
+            // "address.0" of address = { r1 = ["..."], r2 = ["..."] } is this node's first.
+            value = match (below, self.by_node(value)) {
+                (Some(below), _) => below,
+                (None, Value::Array(array)) => array.get(step.parse::<usize>().ok()?)?,
+                (None, Value::Table(table)) => table.get(step)?,
+                (None, _) => return None,
+            };
+        }
+        Some(self.by_node(value))
+    }
+
+    /// Of a table by node name, this node's value.
+    fn by_node<'a>(&self, value: &'a Value) -> &'a Value {
+        match value {
+            Value::Table(table) => table.get(&self.node).unwrap_or(value),
+            _ => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        let toml = r#"
+            name = "office"
+            count = 3
+            share = 0.5
+            on = true
+            priority = { r1 = 200, r2 = 100 }
+            addresses = { r1 = ["10.0.0.1", "10.0.0.2"], r2 = ["10.0.0.3"] }
+            [[group]]
+            name = "a"
+            [[group.router]]
+            vrid = 50
+        "#;
+        let nodes = ["r1".to_owned(), "r2".to_owned()];
+        Settings::parse(toml, "r1", &nodes).unwrap()
+    }
+
+    #[test]
+    fn scalars_are_found_by_path_as_text() {
+        let settings = settings();
+        for (key, value) in [
+            ("name", "office"),
+            ("count", "3"),
+            ("share", "0.5"),
+            ("on", "true"),
+            ("group.0.name", "a"),
+            ("group.0.router.0.vrid", "50"),
+        ] {
+            assert_eq!(settings.get(key).as_deref(), Ok(value), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_table_by_node_gives_this_nodes_value() {
+        let settings = settings();
+        assert_eq!(settings.get("priority").as_deref(), Ok("200"));
+        assert_eq!(settings.len("addresses"), Ok(2));
+        assert_eq!(settings.get("addresses.1").as_deref(), Ok("10.0.0.2"));
+        assert_eq!(settings.get("addresses.r2.0").as_deref(), Ok("10.0.0.3"));
+    }
+
+    #[test]
+    fn the_nodes_are_keys_of_the_host() {
+        let settings = settings();
+        assert_eq!(settings.get("@node").as_deref(), Ok("r1"));
+        assert_eq!(settings.len("@nodes"), Ok(2));
+        assert_eq!(settings.get("@nodes.1").as_deref(), Ok("r2"));
+        assert_eq!(settings.get("@nodes.2"), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_a_scalar_is_told_apart() {
+        let settings = settings();
+        assert_eq!(settings.get("nothing"), Err(Errno::NOENT));
+        assert_eq!(settings.get("group.7.name"), Err(Errno::NOENT));
+        assert_eq!(settings.get("name.deeper"), Err(Errno::NOENT));
+        assert_eq!(settings.get("group"), Err(Errno::ISDIR));
+        assert_eq!(settings.get("group.0"), Err(Errno::ISDIR));
+        assert_eq!(settings.len("name"), Err(Errno::NOTDIR));
+        assert_eq!(settings.len("group"), Ok(1));
+        assert_eq!(settings.get(""), Err(Errno::NOENT));
+    }
+}

@@ -1,0 +1,293 @@
+//! Opens a plugin's library and reads its descriptor; no callback but `extension` is called.
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{CStr, c_char, c_void};
+use std::fmt::Write;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use spared_abi as abi;
+
+use crate::message::Descriptor;
+use crate::process::PLUGIN_FD;
+
+const NAME_MAX: usize = 32;
+const TEXT_MAX: usize = 256;
+
+/// A plugin that may be called.
+#[derive(Debug)]
+pub struct Loaded {
+    /// A copy: the plugin's own is never touched again.
+    pub table: abi::Plugin,
+    /// Its plain data.
+    pub descriptor: Descriptor,
+    /// Its half of `spared.interface/1`; empty where it has none.
+    pub interface: abi::InterfacePlugin,
+    /// Its half of `spared.group/1`; empty where it has none.
+    pub group: abi::GroupPlugin,
+}
+
+/// Loads the plugin `name` from descriptor 4.
+///
+/// # Errors
+/// A sentence that says what is wrong with the file and what to do.
+pub fn load(name: &str) -> Result<Loaded, String> {
+    // SAFETY: the host put the file there; a closed number makes an error below.
+    check_elf(name, unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) })?;
+    let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
+    let path = format!("/proc/self/fd/{PLUGIN_FD}");
+    // SAFETY: constructors of the library run; that is why this process is confined.
+    let library = unsafe { Library::open(Some(&path), flags) }
+        .map_err(|error| explain(name, &path, &error_text(&error)))?;
+    let symbol = find_symbol(name, &library)?;
+    // Thread-local destructors make unloading unsound; the process ends with its plugin.
+    std::mem::forget(library);
+    // SAFETY: the symbol is there, and by the contract it is a descriptor.
+    unsafe { read(name, symbol) }
+}
+
+fn check_elf(name: &str, file: BorrowedFd<'_>) -> Result<(), String> {
+    let mut head = [0; 20];
+    let length = rustix::io::pread(file, &mut head, 0)
+        .map_err(|errno| format!("{name}.so cannot be read: {}", std::io::Error::from(errno)))?;
+    if length < head.len() || !head.starts_with(b"\x7fELF") {
+        return Err(format!(
+            "{name}.so is no shared object (no ELF): reinstall the package that it came from"
+        ));
+    }
+    if head.get(18..20) != own_machine().as_ref().map(<[u8; 2]>::as_slice) {
+        return Err(format!(
+            "{name}.so is built for another machine: install the package for this architecture"
+        ));
+    }
+    Ok(())
+}
+
+/// The machine of this very program, from its own ELF header.
+fn own_machine() -> Option<[u8; 2]> {
+    let own = std::fs::File::open("/proc/self/exe").ok()?;
+    let mut machine = [0; 2];
+    let length = rustix::io::pread(&own, &mut machine, 18).ok()?;
+    (length == 2).then_some(machine)
+}
+
+fn error_text(error: &libloading::Error) -> String {
+    match error {
+        libloading::Error::DlOpen { desc } => format!("{desc:?}").trim_matches('"').to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The dynamic loader's words, as what the administrator can do about it.
+fn explain(name: &str, path: &str, error: &str) -> String {
+    let error = error.replace(path, &format!("{name}.so"));
+    if let Some((library, _)) = error.split_once(": cannot open shared object file") {
+        return format!(
+            "{name}.so needs the library {library}, which is not here: install the package that has it"
+        );
+    }
+    if let Some((_, symbol)) = error.split_once("undefined symbol: ") {
+        return format!(
+            "{name}.so uses {symbol}, which none of its libraries has: \
+             install the versions that it was built for, or rebuild it"
+        );
+    }
+    format!("{name}.so cannot be loaded: {error}")
+}
+
+fn find_symbol(name: &str, library: &Library) -> Result<*const u8, String> {
+    let find = |symbol: &str| {
+        // SAFETY: only the address is taken.
+        let found = unsafe { library.get::<*const u8>(symbol.as_bytes()) }.ok()?;
+        Some(found.into_raw().cast_const().cast::<u8>()).filter(|address| !address.is_null())
+    };
+    if let Some(found) = find("spared_plugin_v1") {
+        return Ok(found);
+    }
+    for major in (0..10).filter(|major| *major != 1) {
+        if find(&format!("spared_plugin_v{major}")).is_some() {
+            let remedy = if major > 1 {
+                "update spared, or install the plugin's version for ABI 1"
+            } else {
+                "install the plugin's version for ABI 1"
+            };
+            return Err(format!(
+                "{name}.so is made for plugin ABI {major}, this spared has ABI 1: {remedy}"
+            ));
+        }
+    }
+    Err(format!(
+        "{name}.so has no symbol spared_plugin_v1: it is no plugin of spared, \
+         or was built without SPARED_EXPORT"
+    ))
+}
+
+/// Copies the descriptor and validates the copy.
+///
+/// # Safety
+/// `symbol` leads to a `struct spared_plugin` of at least the size that it says.
+unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
+    // SAFETY: size is the first field of every version.
+    let size = unsafe { symbol.cast::<u32>().read_unaligned() };
+    let least = std::mem::offset_of!(abi::Plugin, destroy) + size_of::<usize>();
+    if (size as usize) < least {
+        return Err(format!(
+            "{name}.so says that its descriptor has {size} bytes, at least {least} are needed: \
+             its maker must set .size = sizeof(struct spared_plugin)"
+        ));
+    }
+    // SAFETY: it is size bytes long.
+    let table: abi::Plugin = unsafe { copy_sized(symbol.cast(), size) };
+    // SAFETY: the contract: texts are NUL-terminated constants.
+    let descriptor = unsafe { describe(&table)? };
+    validate(name, &table, &descriptor)?;
+    // SAFETY: the contract: extension takes a C string, and answers NULL or its half.
+    unsafe {
+        let interface = half(&table, abi::INTERFACE);
+        let group: abi::GroupPlugin = half(&table, abi::GROUP);
+        let provides_groups = group.stance.is_some();
+        Ok(Loaded {
+            table,
+            descriptor: Descriptor {
+                provides_groups,
+                ..descriptor
+            },
+            interface,
+            group,
+        })
+    }
+}
+
+/// The first min(`size`, ours) bytes, the rest zero.
+///
+/// # Safety
+/// `from` leads to `size` bytes; `T` is `repr(C)` and all its fields may be zero.
+pub(crate) unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
+    // SAFETY: zero is a value of T, which is long enough for the copy.
+    unsafe {
+        let mut copy: T = std::mem::zeroed();
+        let length = size_of::<T>().min(size as usize);
+        ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut copy).cast::<u8>(), length);
+        copy
+    }
+}
+
+/// The plugin's half of an extension, all empty where it has none.
+///
+/// # Safety
+/// As for [`copy_sized`], for what `extension` answers; every half starts with its size.
+unsafe fn half<T>(table: &abi::Plugin, id: &CStr) -> T {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let found: *const c_void = table.extension.map_or(ptr::null(), |ask| ask(id.as_ptr()));
+        if found.is_null() {
+            return std::mem::zeroed();
+        }
+        copy_sized(found.cast(), found.cast::<u32>().read_unaligned())
+    }
+}
+
+/// # Safety
+/// The texts of `table` are NULL or NUL-terminated.
+unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
+    // SAFETY: the caller's promise, for each of the four.
+    let (name, version, vendor, summary) = unsafe {
+        (
+            text(table.name, "name")?,
+            text(table.version, "version")?,
+            text(table.vendor, "vendor")?,
+            text(table.summary, "summary")?,
+        )
+    };
+    Ok(Descriptor {
+        name,
+        version,
+        vendor,
+        summary,
+        minor: table.minor,
+        flags: table.flags,
+        wire_min: table.wire_min,
+        wire_max: table.wire_max,
+        capabilities: table.capabilities,
+        has_drain: table.drain.is_some(),
+        has_settle: table.settle.is_some(),
+        has_role: table.role.is_some(),
+        has_query: table.query.is_some(),
+        provides_groups: false,
+    })
+}
+
+/// # Safety
+/// `text` is NULL or NUL-terminated.
+unsafe fn text(text: *const c_char, field: &str) -> Result<String, String> {
+    if text.is_null() {
+        return Ok(String::new());
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    if bytes.len() > TEXT_MAX {
+        return Err(format!(
+            "the plugin's {field} is longer than {TEXT_MAX} bytes"
+        ));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err(format!("the plugin's {field} is not UTF-8 of one line")),
+    }
+}
+
+fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<(), String> {
+    if !is_name(&descriptor.name) {
+        return Err(format!(
+            "{name}.so calls itself {:?}: a name is [a-z][a-z0-9-]*, at most {NAME_MAX} long",
+            descriptor.name
+        ));
+    }
+    if descriptor.name != name {
+        return Err(format!(
+            "{name}.so is the plugin \"{0}\": rename it to {0}.so",
+            descriptor.name
+        ));
+    }
+    if table.needs_minor > abi::MINOR {
+        return Err(format!(
+            "{name}.so needs plugin ABI 1.{}, this spared has 1.{}: update spared",
+            table.needs_minor,
+            abi::MINOR
+        ));
+    }
+    let mut missing = String::new();
+    for (field, present) in [
+        ("create", table.create.is_some()),
+        ("destroy", table.destroy.is_some()),
+    ] {
+        if !present {
+            let _ = write!(
+                missing,
+                "{}{field}",
+                if missing.is_empty() { "" } else { " and " }
+            );
+        }
+    }
+    if !missing.is_empty() {
+        return Err(format!("{name}.so has no {missing}: its maker must set it"));
+    }
+    if table.wire_min > table.wire_max {
+        return Err(format!(
+            "{name}.so says wire versions {} to {}: its maker must order them",
+            table.wire_min, table.wire_max
+        ));
+    }
+    Ok(())
+}
+
+/// `[a-z][a-z0-9-]*`, at most 32.
+pub fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_lowercase())
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name.len() <= NAME_MAX
+}

@@ -1,0 +1,123 @@
+//! The whole of `spared worker`: confine, load, confine more, drive.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use signal_hook::consts::SIGTERM;
+use spared_abi as abi;
+
+use crate::codec::Receiver;
+use crate::confine;
+use crate::driver::{Driver, End, Outbound};
+use crate::loader;
+use crate::message::{FromWorker, Load, ToWorker};
+use crate::process::{PLUGIN_FD, SOCKET_FD};
+
+/// How long the host may take to say what to load.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a plugin may take to resign once the host is gone.
+const RESIGN_S: u32 = 2;
+
+/// The plugin is broken, or refused: sysexits' EX_SOFTWARE.
+const EXIT_BROKEN: u8 = 70;
+/// Not started by the host: sysexits' EX_USAGE.
+const EXIT_USAGE: u8 = 64;
+
+/// Runs one plugin: the socket is descriptor 3, the plugin's file descriptor 4.
+pub fn run() -> ExitCode {
+    let Some(socket) = take_socket() else {
+        eprintln!("spared worker: is started by spared run, not by hand");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    die_with_the_host();
+    close_inherited();
+    let mut receiver = Receiver::default();
+    let Some(load) = receive_load(&socket, &mut receiver) else {
+        return ExitCode::from(EXIT_USAGE);
+    };
+    match serve(socket, receiver, &load) {
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        // No destructors of the plugin's library: they rely on what may be broken.
+        // SAFETY: ends the process.
+        Ok(End::Broken) => unsafe { libc::_exit(EXIT_BROKEN.into()) },
+        Err(why) => {
+            eprintln!("spared worker {}: {why}", load.name);
+            ExitCode::from(EXIT_BROKEN)
+        }
+    }
+}
+
+fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String> {
+    let kernel = |errno: rustix::io::Errno| format!("cannot set up: {errno}");
+    let mut missed = confine::before_load(load);
+    // The uid change of before_load clears it.
+    die_with_the_host();
+    let outbound = Outbound::new(socket).map_err(kernel)?;
+    let loaded = loader::load(&load.name);
+    // SAFETY: ours since the start; nobody else closes it.
+    drop(unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) });
+    let plugin = match loaded {
+        Ok(plugin) => plugin,
+        Err(why) => {
+            outbound.send(&FromWorker::Loaded(Err(why)));
+            return Ok(End::Stopped);
+        }
+    };
+    confine::after_load(load, &mut missed);
+    outbound.send(&FromWorker::Loaded(Ok(plugin.descriptor.clone())));
+    if !missed.is_empty() && !load.check_only {
+        let text = format!("is confined without {}", missed.join(", "));
+        outbound.log(abi::LOG_WARN, &text);
+    }
+    let driver = Driver::new(outbound, receiver, plugin, load.check_only).map_err(kernel)?;
+    Ok(driver.run())
+}
+
+/// Descriptor 3, if it is what the host puts there.
+fn take_socket() -> Option<OwnedFd> {
+    // SAFETY: a number that is not open makes the checks below fail.
+    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
+    let kind = rustix::net::sockopt::socket_type(&socket);
+    if kind == Ok(rustix::net::SocketType::SEQPACKET) {
+        let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
+        return Some(socket);
+    }
+    std::mem::forget(socket);
+    None
+}
+
+/// SIGTERM comes when the host dies, whatever the plugin is doing. It must not end the process:
+/// the plugin is to resign first, once the loop finds the socket closed. It only limits the time.
+fn die_with_the_host() {
+    // SAFETY: alarm is async-signal-safe, and all that the handler does.
+    let handler = unsafe { signal_hook::low_level::register(SIGTERM, limit_remaining_time) };
+    let _ = handler;
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+}
+
+/// Ends this process in [`RESIGN_S`] by SIGALRM, whatever it is doing then.
+pub fn limit_remaining_time() {
+    // SAFETY: always is.
+    unsafe { libc::alarm(RESIGN_S) };
+}
+
+/// Whatever the host forgot to mark close-on-exec.
+fn close_inherited() {
+    let first: RawFd = PLUGIN_FD + 1;
+    // SAFETY: nothing of ours is open above the two that the host passed.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+fn receive_load(socket: &OwnedFd, receiver: &mut Receiver) -> Option<Load> {
+    let timeout = Timespec::try_from(LOAD_TIMEOUT).ok()?;
+    let socket = socket.as_fd();
+    poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&timeout)).ok()?;
+    match receiver.receive(socket) {
+        Ok(Some((ToWorker::Load(load), _))) => Some(load),
+        _ => None,
+    }
+}
