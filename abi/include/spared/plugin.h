@@ -32,9 +32,10 @@
  *  - All callbacks run on one thread and never re-enter. A host function may be
  *    called from within any callback; only log and wake may be called from other
  *    threads ([any] below). Threads of the plugin must be joined in stop.
- *  - The allocator frees. Nothing changes owner. A pointer or a file descriptor
- *    received in a call is borrowed until that call returns; what a plugin passes
- *    to the host is copied before the host function returns.
+ *  - The allocator frees. Nothing changes owner. A pointer received in a call is
+ *    borrowed until that call returns; what a plugin passes to the host is copied
+ *    before the host function returns. A file descriptor stays its owner's: neither
+ *    side closes the other's.
  *  - Only create and destroy are required; NULL means "not interested".
  *  - Every struct starts with its size, as its author compiled it. Minor versions
  *    only append. Read a field of a struct that the host passes only where
@@ -45,13 +46,20 @@
  *    host pings every second and kills a worker that is silent for 3 s.
  *  - -ENOTRECOVERABLE from any callback says that the instance is broken: it is never
  *    called again, not even destroyed, and its worker is restarted.
- *  - fork and process-wide signal dispositions are forbidden.
+ *  - Process-wide signal dispositions and a fork that goes on in the child are
+ *    forbidden; posix_spawn is fine. Children get no capabilities and no real time.
+ *  - What a NULL callback means: create and destroy are required; without configure
+ *    every configuration is accepted; without drain, settle or role the host does
+ *    not wait for this plugin; the others are just not called.
  */
 #ifndef SPARED_PLUGIN_H
 #define SPARED_PLUGIN_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,7 +73,9 @@ extern "C" {
 #define SPARED_EXPORT
 #endif
 
-/* Whether a sized struct reaches as far as a field. */
+/* Whether a sized struct of the host reaches as far as a field. Needed for fields that a
+ * later minor version appended, and only for those:
+ *     if (SPARED_HAS(host, later) && host->later) ... */
 #define SPARED_HAS(p, field) \
 	((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
 
@@ -176,7 +186,8 @@ struct spared_plugin {
 	const char *vendor;
 	const char *summary; /* one line, lower case, no full stop */
 
-	/* Allocates an instance. No I/O, no threads. host outlives the instance. */
+	/* Allocates an instance. No I/O, no threads. host outlives the instance. *self is what
+	 * every other callback gets; a plugin without state may leave it. */
 	spared_status (*create)(const struct spared_host *host, void **self);
 	/* Frees it. Nothing is called afterwards. */
 	void (*destroy)(void *self);
@@ -186,7 +197,8 @@ struct spared_plugin {
 	spared_status (*configure)(void *self, struct spared_str toml, uint32_t flags);
 	/* After every plugin was configured. Followed by one role() for each group. */
 	spared_status (*start)(void *self);
-	/* Nothing but destroy follows. */
+	/* Nothing but destroy follows. Also called when the host died; then host functions
+	 * fail with -EPIPE, and 2 s remain. */
 	spared_status (*stop)(void *self);
 	/* Before a planned handover, on the active node: send the twin all that you have. */
 	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
@@ -406,6 +418,32 @@ struct spared_group_plugin {
 	/* What the host wants of a group; the newest is the whole truth. */
 	spared_status (*stance)(void *self, const struct spared_stance *stance);
 };
+
+/* ---- conveniences: nothing of the ABI ------------------------------------------ */
+
+/* A C string as a text; it must live as long as the text is used. NULL is empty. */
+static inline struct spared_str spared_text(const char *text)
+{
+	struct spared_str str;
+	str.ptr = text;
+	str.len = text ? strlen(text) : 0;
+	return str;
+}
+
+/* [any] printf to the log; longer lines than 1023 bytes are cut. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4), unused))
+#endif
+static inline void spared_logf(const struct spared_host *host, uint32_t level,
+                               const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	host->log(host->ctx, level, spared_text(line));
+}
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,345 @@
+//! Holds three descriptions of the ABI to each other: plugin.h, its mirror, and layout.txt.
+//!
+//! `BLESS=1 cargo test -p spared-abi` writes layout.txt anew; after ABI 1.0 its lines may only be
+//! appended to.
+#![cfg(target_pointer_width = "64")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use spared_abi as abi;
+
+fn field_size<T, F>(_: fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+/// Lines for one struct: its C name, then each field with offset and size.
+macro_rules! layout {
+    ($($c_name:literal $type:ident { $($field:ident),* })*) => {{
+        let mut text = String::new();
+        $(
+            let _ = writeln!(text, "struct {} {}", $c_name, size_of::<abi::$type>());
+            $(
+                let offset = std::mem::offset_of!(abi::$type, $field);
+                let size = field_size(|value: &abi::$type| &value.$field);
+                let _ = writeln!(text, "\t{} {} {}", stringify!($field), offset, size);
+            )*
+        )*
+        text
+    }};
+}
+
+macro_rules! constants {
+    ($($name:ident)*) => {{
+        let mut text = String::new();
+        $(let _ = writeln!(text, "const SPARED_{} {}", stringify!($name), abi::$name);)*
+        text
+    }};
+}
+
+macro_rules! texts {
+    ($($name:ident)*) => {{
+        let mut text = String::new();
+        $(let _ = writeln!(text, "text SPARED_{} {}", stringify!($name), abi::$name.to_str().unwrap());)*
+        text
+    }};
+}
+
+fn mirror() -> String {
+    let structs = layout! {
+        "spared_str" Str { ptr, len }
+        "spared_bytes" Bytes { ptr, len }
+        "spared_role" RoleEvent { size, role, group, why, deadline_ns }
+        "spared_host" Host {
+            size, minor, ctx, log, wake, fail, config_get, config_len, watch_fd, timer, now, done,
+            put_text, put_u64, extension
+        }
+        "spared_plugin" Plugin {
+            size, minor, needs_minor, flags, wire_min, wire_max, capabilities, name, version,
+            vendor, summary, create, destroy, configure, start, stop, drain, settle, role, fd,
+            timer, woken, query, extension
+        }
+        "spared_peer" Peer { size, reserved, send, in_sync }
+        "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
+        "spared_check" Check { size, reserved, report, forget }
+        "spared_socket" Socket { size, kind, fd, reserved }
+        "spared_own_address" OwnAddress { size, family, prefix, flags, octets }
+        "spared_interface_event" InterfaceEvent {
+            size, flags, name, index, mtu, mac, addresses, address_count, socket_count, sockets
+        }
+        "spared_interface" Interface { size, reserved, follow, unfollow }
+        "spared_interface_plugin" InterfacePlugin { size, reserved, changed }
+        "spared_router_claim" RouterClaim { size, flags, interface, family, vrid }
+        "spared_address_claim" AddressClaim {
+            size, flags, router, family, prefix, reserved, interface, octets
+        }
+        "spared_route_claim" RouteClaim {
+            size, flags, family, prefix, metric, table, interface, destination, gateway, source
+        }
+        "spared_claims" Claims {
+            size, flags, routers, addresses, routes, router_count, address_count, route_count,
+            refresh_s, lease_ns
+        }
+        "spared_group" Group { size, reserved, claim, publish, announce }
+        "spared_stance" Stance {
+            size, flags, group, quality, peer_quality, forced, reserved, why
+        }
+        "spared_group_plugin" GroupPlugin { size, reserved, stance }
+    };
+    let constants = constants! {
+        MINOR PENDING RESTART
+        LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE LOG_EVENT
+        FD_READ FD_WRITE FD_ERROR FD_HANGUP
+        CONFIGURE_CHECK PLUGIN_REALTIME
+        ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT
+        PEER_MESSAGE_MAX
+        SOCKETS_NONE SOCKETS_VRRP SOCKETS_BEAT SOCKETS_PING
+        SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS
+        INTERFACE_PRESENT INTERFACE_UP INTERFACE_CARRIER
+        ROUTER_VMAC ROUTER_ACCEPT NO_ROUTER ADDRESS_SOURCE
+        FORCED_NO FORCED_ACTIVE FORCED_BACKUP
+        STANCE_ELIGIBLE STANCE_MAINTENANCE STANCE_RESIGN STANCE_PEER QUALITY_MAX
+    };
+    let texts = texts! { PEER CHECK INTERFACE GROUP };
+    format!(
+        "# Every struct with its size, every field with offset and size, every constant, on 64 bits.\n\
+         # Held to plugin.h and to the Rust mirror by `cargo test -p spared-abi`.\n\
+         {structs}{constants}{texts}"
+    )
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn layout_txt() -> String {
+    std::fs::read_to_string(root().join("layout.txt")).unwrap()
+}
+
+fn header() -> String {
+    std::fs::read_to_string(root().join("include/spared/plugin.h")).unwrap()
+}
+
+/// Lines of one that the other has not, marked as diff does.
+fn difference(old: &str, new: &str) -> String {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (lines(old), lines(new));
+    let mut text = String::new();
+    let mut inside = String::new();
+    for (mark, from, other) in [('-', &old, &new), ('+', &new, &old)] {
+        for line in from {
+            if line.starts_with("struct") {
+                inside.clone_from(line);
+            }
+            if !other.contains(line) {
+                let _ = writeln!(text, "{mark} {line}    (in {inside})");
+            }
+        }
+    }
+    if text.is_empty() && old != new {
+        text.push_str("the same lines in another order\n");
+    }
+    text
+}
+
+#[test]
+fn the_mirror_agrees_with_layout_txt() {
+    let mirror = mirror();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(root().join("layout.txt"), &mirror).unwrap();
+    }
+    let difference = difference(&layout_txt(), &mirror);
+    assert!(
+        difference.is_empty(),
+        "layout.txt (-) and the mirror (+) differ:\n{difference}"
+    );
+}
+
+/// layout.txt as C that compiles only where plugin.h agrees.
+fn assertions() -> String {
+    let mut c = String::from(
+        "#include <spared/plugin.h>\n\
+         #ifdef __cplusplus\n#define CHECK(what, text) static_assert(what, text)\n\
+         #else\n#define CHECK(what, text) _Static_assert(what, text)\n#endif\n",
+    );
+    let mut inside = String::new();
+    for line in layout_txt().lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let check = match words[..] {
+            ["struct", name, size] => {
+                inside = format!("struct {name}");
+                format!("CHECK(sizeof(struct {name}) == {size}, \"{line}\");\n")
+            }
+            ["const", name, value] => format!("CHECK({name} == {value}, \"{line}\");\n"),
+            ["text", name, value] => {
+                format!("CHECK(sizeof({name}) == sizeof(\"{value}\"), \"{line}\");\n")
+            }
+            [field, offset, size] => format!(
+                "CHECK(offsetof({inside}, {field}) == {offset}, \"{inside}.{field} offset {offset}\");\n\
+                 CHECK(sizeof((({inside} *)0)->{field}) == {size}, \"{inside}.{field} size {size}\");\n"
+            ),
+            _ => panic!("layout.txt: {line:?} is of no known form"),
+        };
+        c.push_str(&check);
+    }
+    // As a vendor uses it, so that a macro that does not compile is found.
+    c.push_str(
+        "int has(const struct spared_host *host);\n\
+         int has(const struct spared_host *host)\n\
+         { return SPARED_HAS(host, extension) && SPARED_HAS(host, size); }\n",
+    );
+    c
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spared-abi-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The compiler's complaints; empty where it has none.
+fn compile(compiler: &str, standard: &str, source: &Path) -> String {
+    let output = Command::new(compiler)
+        .args([
+            standard,
+            "-Wall",
+            "-Wextra",
+            "-pedantic",
+            "-Werror",
+            "-fsyntax-only",
+            "-I",
+        ])
+        .arg(root().join("include"))
+        .arg(source)
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        output.status.success(),
+        complaints.is_empty(),
+        "{complaints}"
+    );
+    // What a reader needs are the failed assertions, not the notes around them.
+    complaints
+        .lines()
+        .filter(|line| line.contains("error"))
+        .fold(String::new(), |mut all, line| {
+            let _ = writeln!(all, "{line}");
+            all
+        })
+}
+
+fn is_there(compiler: &str) -> bool {
+    let there = Command::new(compiler).arg("--version").output().is_ok();
+    if !there {
+        eprintln!("skipped: no {compiler}");
+    }
+    there
+}
+
+#[test]
+fn the_header_agrees_with_layout_txt_in_c11() {
+    let scratch = Scratch::new("c");
+    let source = scratch.0.join("layout.c");
+    std::fs::write(&source, assertions()).unwrap();
+    let complaints = compile("cc", "-std=c11", &source);
+    assert!(
+        complaints.is_empty(),
+        "plugin.h does not agree with layout.txt:\n{complaints}"
+    );
+}
+
+#[test]
+fn the_header_agrees_with_layout_txt_in_cpp() {
+    if !is_there("c++") {
+        return;
+    }
+    let scratch = Scratch::new("cpp");
+    let source = scratch.0.join("layout.cc");
+    std::fs::write(&source, assertions()).unwrap();
+    let complaints = compile("c++", "-std=c++11", &source);
+    assert!(
+        complaints.is_empty(),
+        "plugin.h does not agree with layout.txt:\n{complaints}"
+    );
+}
+
+#[test]
+fn a_field_that_moved_is_found_and_named() {
+    let scratch = Scratch::new("moved");
+    let source = scratch.0.join("moved.c");
+    let moved = assertions().replace(
+        "offsetof(struct spared_host, wake) == 24",
+        "offsetof(struct spared_host, wake) == 32",
+    );
+    std::fs::write(&source, moved).unwrap();
+    let complaints = compile("cc", "-std=c11", &source);
+    assert!(
+        complaints.contains("struct spared_host.wake offset 24"),
+        "{complaints}"
+    );
+}
+
+/// Names in the header: structs with a body, and constants with a value.
+fn names_in_header() -> BTreeSet<String> {
+    let header = header();
+    let structs = header.lines().filter_map(|line| {
+        let name = line.strip_prefix("struct ")?.strip_suffix(" {")?;
+        Some(format!("struct {name}"))
+    });
+    let constants = header.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("#define ")?.split_whitespace();
+        let (name, value) = (words.next()?, words.next()?);
+        let plain = !name.contains('(') && !value.starts_with("__");
+        plain.then(|| name.to_owned())
+    });
+    structs.chain(constants).collect()
+}
+
+#[test]
+fn layout_txt_forgets_nothing_of_the_header() {
+    let listed: BTreeSet<String> = layout_txt()
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            match (words.next()?, words.next()?) {
+                ("struct", name) => Some(format!("struct {name}")),
+                ("const" | "text", name) => Some(name.to_owned()),
+                _ => None,
+            }
+        })
+        .collect();
+    assert_eq!(names_in_header(), listed);
+}
+
+#[test]
+fn the_example_in_the_header_compiles() {
+    let example: String = header()
+        .lines()
+        .filter_map(|line| line.strip_prefix(" *     "))
+        .skip_while(|line| !line.starts_with("#include"))
+        .take_while(|line| !line.starts_with("cc "))
+        .fold(String::new(), |mut all, line| {
+            let _ = writeln!(all, "{line}");
+            all
+        });
+    assert!(example.contains("spared_plugin_v1"), "{example}");
+    let scratch = Scratch::new("example");
+    let source = scratch.0.join("example.c");
+    std::fs::write(&source, example).unwrap();
+    assert_eq!(compile("cc", "-std=c11", &source), "");
+}
