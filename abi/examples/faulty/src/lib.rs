@@ -1,0 +1,182 @@
+//! Does wrong whatever a plugin can do wrong, so that tests see what becomes of the others.
+//!
+//!     fault = "panic"    # or one of Fault below
+//!     after_ms = 500     # after start
+//!
+//! Of real-time priority, where the host allows it: the worst case.
+
+use std::fs::File;
+use std::time::Duration;
+
+use spared_sdk::config::Config;
+use spared_sdk::{
+    Answer, Applied, Error, Host, Plugin, Progress, Query, RoleEvent, Roles, Sockets, Token,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    None,
+    /// Unwinds in a callback.
+    Panic,
+    /// Writes where nothing is.
+    Segfault,
+    /// Ends the process from within.
+    Exit,
+    /// Sleeps in a callback for ever.
+    Hang,
+    /// Computes in a callback for ever.
+    Spin,
+    /// Logs as fast as it can.
+    LogFlood,
+    /// Calls the host as fast as it can.
+    CallFlood,
+    /// Opens files and forgets them.
+    LeakDescriptors,
+    /// Never says that a role is through.
+    NeverDone,
+    /// Sleeps in stop for ever.
+    HangInStop,
+}
+
+const FAULTS: [(&str, Fault); 11] = [
+    ("none", Fault::None),
+    ("panic", Fault::Panic),
+    ("segfault", Fault::Segfault),
+    ("exit", Fault::Exit),
+    ("hang", Fault::Hang),
+    ("spin", Fault::Spin),
+    ("log-flood", Fault::LogFlood),
+    ("call-flood", Fault::CallFlood),
+    ("leak-descriptors", Fault::LeakDescriptors),
+    ("never-done", Fault::NeverDone),
+    ("hang-in-stop", Fault::HangInStop),
+];
+
+struct Settings {
+    fault: Fault,
+    after_ms: u64,
+}
+
+struct Faulty {
+    host: Host,
+    settings: Settings,
+    leaked: Vec<File>,
+}
+
+impl Plugin for Faulty {
+    type Settings = Settings;
+
+    fn create(host: Host) -> Result<Self, Error> {
+        let settings = Settings {
+            fault: Fault::None,
+            after_ms: 0,
+        };
+        Ok(Self {
+            host,
+            settings,
+            leaked: Vec::new(),
+        })
+    }
+
+    fn read(config: &Config) -> Result<Settings, Error> {
+        let root = config.root();
+        Ok(Settings {
+            fault: root.choice("fault", &FAULTS).unwrap_or(Fault::None),
+            after_ms: root.integer("after_ms", 0..=3_600_000).unwrap_or(0),
+        })
+    }
+
+    fn configure(&mut self, settings: Settings) -> Result<Applied, Error> {
+        self.settings = settings;
+        Ok(Applied::Live)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        self.again_in(Duration::from_millis(self.settings.after_ms))
+    }
+
+    fn stop(&mut self) -> Result<(), Error> {
+        if self.settings.fault == Fault::HangInStop {
+            hang();
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _id: u32) {
+        if let Err(error) = self.commit() {
+            log::warn!("{error}");
+        }
+    }
+}
+
+impl Faulty {
+    fn again_in(&self, delay: Duration) -> Result<(), Error> {
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.host.timer(1, self.host.now().saturating_add(delay_ns))
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        match self.settings.fault {
+            Fault::None | Fault::NeverDone | Fault::HangInStop => Ok(()),
+            Fault::Panic => panic!("as configured"),
+            Fault::Segfault => segfault(),
+            Fault::Exit => std::process::exit(3),
+            Fault::Hang => hang(),
+            Fault::Spin => loop {
+                std::hint::spin_loop();
+            },
+            Fault::LogFlood => {
+                (0..10_000).for_each(|line| log::info!("line {line} of a flood"));
+                self.again_in(Duration::ZERO)
+            }
+            Fault::CallFlood => {
+                if let Some(interfaces) = self.host.interfaces() {
+                    for _ in 0..20 {
+                        interfaces.follow("lo", Sockets::NONE)?;
+                    }
+                }
+                self.again_in(Duration::ZERO)
+            }
+            Fault::LeakDescriptors => {
+                while let Ok(file) = File::open("/dev/null") {
+                    self.leaked.push(file);
+                }
+                self.again_in(Duration::from_millis(100))
+            }
+        }
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn segfault() -> ! {
+    // SAFETY: none; that is the point.
+    unsafe { std::ptr::without_provenance_mut::<u8>(16).write_volatile(1) };
+    hang()
+}
+
+impl Roles for Faulty {
+    fn role(&mut self, _event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+        Ok(match self.settings.fault {
+            Fault::NeverDone => Progress::Pending,
+            _ => Progress::Done,
+        })
+    }
+}
+
+impl Query for Faulty {
+    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+        answer.text("fault", &format!("{:?}", self.settings.fault))
+    }
+}
+
+spared_sdk::export!(Faulty {
+    name: "faulty",
+    summary: "does wrong what can be done wrong",
+    flags: REALTIME,
+    parts: [roles, query],
+});
