@@ -10,6 +10,7 @@ mod filter;
 mod link;
 mod message;
 mod monitor;
+mod packet;
 mod route;
 mod socket;
 
@@ -21,5 +22,6 @@ pub use filter::{Instruction, attach_filter};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};
+pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use route::Route;
 pub use socket::{Requests, messages, receive};

@@ -1,0 +1,118 @@
+//! Reads back what nf_tables holds: names, leases, counters.
+
+use std::io;
+use std::time::Duration;
+
+use spared_netlink::constants::*;
+use spared_netlink::{Message, Requests, attributes, text, u64_be};
+
+use super::LeaseKey;
+
+/// Names of the tables of the family netdev.
+pub fn tables(requests: &mut Requests) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    dump(requests, NFT_MSG_GETTABLE, &[], |payload| {
+        names.extend(find(payload, NFTA_TABLE_NAME).map(text));
+    })?;
+    Ok(names)
+}
+
+/// Names of the chains of a table.
+pub fn chains(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    dump(requests, NFT_MSG_GETCHAIN, &[], |payload| {
+        if find(payload, NFTA_CHAIN_TABLE).map(text).as_deref() == Some(table) {
+            names.extend(find(payload, NFTA_CHAIN_NAME).map(text));
+        }
+    })?;
+    Ok(names)
+}
+
+/// Names of the sets and maps of a table.
+pub fn sets(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    dump(requests, NFT_MSG_GETSET, &[], |payload| {
+        if find(payload, NFTA_SET_TABLE).map(text).as_deref() == Some(table) {
+            names.extend(find(payload, NFTA_SET_NAME).map(text));
+        }
+    })?;
+    Ok(names)
+}
+
+/// The living leases of a table, and how long each lasts.
+pub fn leases(requests: &mut Requests, table: &str) -> io::Result<Vec<(LeaseKey, Duration)>> {
+    let names = [
+        (NFTA_SET_ELEM_LIST_TABLE, table),
+        (NFTA_SET_ELEM_LIST_SET, "lease"),
+    ];
+    let mut found = Vec::new();
+    dump(requests, NFT_MSG_GETSETELEM, &names, |payload| {
+        let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
+        found.extend(attributes(list).filter_map(|(_, element)| lease(element)));
+    })?;
+    found.retain(|(_, left)| !left.is_zero());
+    Ok(found)
+}
+
+fn lease(element: &[u8]) -> Option<(LeaseKey, Duration)> {
+    let value = |kind| {
+        attributes(element)
+            .find(|(found, _)| *found == kind)
+            .map(|(_, v)| v)
+    };
+    let key = attributes(value(NFTA_SET_ELEM_KEY)?)
+        .find(|(kind, _)| *kind == NFTA_DATA_VALUE)?
+        .1;
+    let left = value(NFTA_SET_ELEM_EXPIRATION).and_then(u64_be)?;
+    Some((LeaseKey::from_bytes(key)?, Duration::from_millis(left)))
+}
+
+/// Packets of the named counters of a table.
+pub fn counters(requests: &mut Requests, table: &str) -> io::Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    dump(requests, NFT_MSG_GETOBJ, &[], |payload| {
+        if find(payload, NFTA_OBJ_TABLE).map(text).as_deref() != Some(table) {
+            return;
+        }
+        let data = find(payload, NFTA_OBJ_DATA).unwrap_or_default();
+        let packets = attributes(data).find(|(kind, _)| *kind == NFTA_COUNTER_PACKETS);
+        if let (Some(name), Some((_, packets))) = (find(payload, NFTA_OBJ_NAME), packets) {
+            found.push((text(name), u64_be(packets).unwrap_or(0)));
+        }
+    })?;
+    Ok(found)
+}
+
+fn dump(
+    requests: &mut Requests,
+    kind: u16,
+    names: &[(u16, &str)],
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    const REQUEST_AND_DUMP: u16 = 0x301;
+    let mut bytes = vec![0; 16];
+    // struct nfgenmsg: family, version, resource.
+    bytes.extend([NFPROTO_NETDEV, 0, 0, 0]);
+    for (kind, name) in names {
+        bytes.extend((name.len() as u16 + 5).to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    let length = bytes.len() as u32;
+    bytes[..4].copy_from_slice(&length.to_ne_bytes());
+    bytes[4..6].copy_from_slice(&(NFNL_SUBSYS_NFTABLES << 8 | kind).to_ne_bytes());
+    bytes[6..8].copy_from_slice(&REQUEST_AND_DUMP.to_ne_bytes());
+    requests.dump(Message::from_bytes(bytes), |_, payload| {
+        if payload.first() == Some(&NFPROTO_NETDEV) {
+            each(payload);
+        }
+    })
+}
+
+fn find(payload: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(payload.get(4..)?)
+        .find(|(found, _)| *found == kind)
+        .map(|(_, value)| value)
+}

@@ -1,0 +1,189 @@
+//! Rule expressions: nftnl's own where it has them, and those that it lacks (registers of choice,
+//! maps, inverted lookups, dynamic sets, named counters) over nftnl_sys.
+
+use std::ffi::{CStr, CString};
+use std::ptr::NonNull;
+
+use nftnl::Rule;
+use nftnl::expr::{Expression as NftnlExpression, Verdict};
+use nftnl_sys as sys;
+use spared_netlink::constants::*;
+
+/// One step of a rule. Registers are numbered from 0, four bytes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression {
+    Meta {
+        key: u32,
+        register: u32,
+    },
+    Payload {
+        base: u32,
+        offset: u32,
+        length: u32,
+        register: u32,
+    },
+    Equal {
+        register: u32,
+        value: Vec<u8>,
+    },
+    Immediate {
+        register: u32,
+        value: Vec<u8>,
+    },
+    /// Goes on where the key is in the map, with the value in `value`.
+    Map {
+        map: &'static CStr,
+        key: u32,
+        value: u32,
+    },
+    /// Goes on where the key is in the set.
+    Member {
+        set: &'static CStr,
+        key: u32,
+    },
+    /// Goes on where the key is not in the set.
+    NotMember {
+        set: &'static CStr,
+        key: u32,
+    },
+    Renew {
+        set: &'static CStr,
+        key: u32,
+        timeout_ms: u64,
+    },
+    Revoke {
+        set: &'static CStr,
+        key: u32,
+    },
+    Count(&'static CStr),
+    Accept,
+    Drop,
+    Jump(CString),
+}
+
+impl NftnlExpression for Expression {
+    fn to_expr(&self, rule: &Rule) -> NonNull<sys::nftnl_expr> {
+        use sys::*;
+        match self {
+            Self::Meta { key, register } => {
+                let raw = Raw::new(c"meta");
+                raw.number(NFTNL_EXPR_META_KEY, *key);
+                raw.number(NFTNL_EXPR_META_DREG, NFT_REG32_00 + register);
+                raw.0
+            }
+            Self::Payload {
+                base,
+                offset,
+                length,
+                register,
+            } => {
+                let raw = Raw::new(c"payload");
+                raw.number(NFTNL_EXPR_PAYLOAD_BASE, *base);
+                raw.number(NFTNL_EXPR_PAYLOAD_OFFSET, *offset);
+                raw.number(NFTNL_EXPR_PAYLOAD_LEN, *length);
+                raw.number(NFTNL_EXPR_PAYLOAD_DREG, NFT_REG32_00 + register);
+                raw.0
+            }
+            Self::Equal { register, value } => {
+                let raw = Raw::new(c"cmp");
+                raw.number(NFTNL_EXPR_CMP_SREG, NFT_REG32_00 + register);
+                raw.number(NFTNL_EXPR_CMP_OP, 0);
+                raw.data(NFTNL_EXPR_CMP_DATA, value);
+                raw.0
+            }
+            Self::Immediate { register, value } => {
+                let raw = Raw::new(c"immediate");
+                raw.number(NFTNL_EXPR_IMM_DREG, NFT_REG32_00 + register);
+                raw.data(NFTNL_EXPR_IMM_DATA, value);
+                raw.0
+            }
+            Self::Map { map, key, value } => lookup(map, *key, Some(*value), false),
+            Self::Member { set, key } => lookup(set, *key, None, false),
+            Self::NotMember { set, key } => lookup(set, *key, None, true),
+            Self::Renew {
+                set,
+                key,
+                timeout_ms,
+            } => dynset(set, *key, NFT_DYNSET_OP_UPDATE, Some(*timeout_ms)),
+            Self::Revoke { set, key } => dynset(set, *key, NFT_DYNSET_OP_DELETE, None),
+            Self::Count(counter) => {
+                let raw = Raw::new(c"objref");
+                raw.number(NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+                raw.text(NFTNL_EXPR_OBJREF_IMM_NAME, counter);
+                raw.0
+            }
+            Self::Accept => Verdict::Accept.to_expr(rule),
+            Self::Drop => Verdict::Drop.to_expr(rule),
+            Self::Jump(chain) => Verdict::Jump {
+                chain: chain.clone(),
+            }
+            .to_expr(rule),
+        }
+    }
+}
+
+fn lookup(set: &CStr, key: u32, value: Option<u32>, invert: bool) -> NonNull<sys::nftnl_expr> {
+    let raw = Raw::new(c"lookup");
+    raw.text(sys::NFTNL_EXPR_LOOKUP_SET, set);
+    raw.number(sys::NFTNL_EXPR_LOOKUP_SREG, NFT_REG32_00 + key);
+    if let Some(value) = value {
+        raw.number(sys::NFTNL_EXPR_LOOKUP_DREG, NFT_REG32_00 + value);
+    }
+    if invert {
+        raw.number(sys::NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+    }
+    raw.0
+}
+
+fn dynset(set: &CStr, key: u32, op: u32, timeout_ms: Option<u64>) -> NonNull<sys::nftnl_expr> {
+    let raw = Raw::new(c"dynset");
+    raw.text(sys::NFTNL_EXPR_DYNSET_SET_NAME, set);
+    raw.number(sys::NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG32_00 + key);
+    raw.number(sys::NFTNL_EXPR_DYNSET_OP, op);
+    if let Some(timeout_ms) = timeout_ms {
+        raw.long(sys::NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
+    }
+    raw.0
+}
+
+// An expression under construction; the rule that it is added to frees it.
+struct Raw(NonNull<sys::nftnl_expr>);
+
+impl Raw {
+    fn new(name: &CStr) -> Self {
+        // SAFETY: the name is a C string; libnftnl copies what it needs of it.
+        let expr = unsafe { sys::nftnl_expr_alloc(name.as_ptr()) };
+        match NonNull::new(expr) {
+            Some(expr) => Self(expr),
+            // As nftnl itself does: there is no memory, and Rust aborts on that everywhere.
+            None => std::process::abort(),
+        }
+    }
+
+    fn number(&self, attribute: u32, value: u32) {
+        // SAFETY: the expression is alive, libnftnl copies the value.
+        unsafe { sys::nftnl_expr_set_u32(self.0.as_ptr(), attribute as u16, value) }
+    }
+
+    fn long(&self, attribute: u32, value: u64) {
+        // SAFETY: as above.
+        unsafe { sys::nftnl_expr_set_u64(self.0.as_ptr(), attribute as u16, value) }
+    }
+
+    fn text(&self, attribute: u32, value: &CStr) {
+        // SAFETY: as above; libnftnl copies the string.
+        unsafe { sys::nftnl_expr_set_str(self.0.as_ptr(), attribute as u16, value.as_ptr()) };
+    }
+
+    fn data(&self, attribute: u32, value: &[u8]) {
+        // SAFETY: as above; exactly `value.len()` bytes are copied.
+        unsafe {
+            sys::nftnl_expr_set(
+                self.0.as_ptr(),
+                attribute as u16,
+                value.as_ptr().cast(),
+                value.len() as u32,
+            )
+        };
+    }
+}

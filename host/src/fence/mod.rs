@@ -1,0 +1,504 @@
+//! The fence: the nftables table that lets packets of a virtual address pass only while its lease
+//! lives, and that only the elector's own adverts keep alive.
+//!
+//! The table `netdev spared` has no owner flag: it stays when the host is killed, and its leases
+//! run out. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
+//! set `lease`; [`Fence::open`] and [`Fence::close`] change nothing else.
+//!
+//! # After `nft flush ruleset`
+//!
+//! A flush takes the table and with it the time that each lease had left. The host must put the
+//! table back, but must not guess the leases: it cannot know whether the elector still lives, and
+//! a lease re-opened for its full time could outlast what the dead elector's last advert gave.
+//! So the kernel keeps a second record: the table `netdev spared-mirror` holds the same leases,
+//! renewed and revoked by the same adverts behind the fence, and drops nothing. It has the owner
+//! flag, so that nobody else can flush it, and dies with the host, whom alone it serves. After a
+//! flush the fence comes back with exactly the time that the mirror says is left: the active node
+//! stays active, a dead one stays closed. Where the mirror is not to be had (kernels before 5.12),
+//! the fence comes back closed, and the elector resigns at its next advert.
+//!
+//! Between reading the mirror and committing, this process may be stopped for any time. Therefore
+//! both are timed, and leases that took too long to write are closed again at once.
+
+mod dump;
+mod error;
+mod expression;
+mod key;
+mod layout;
+mod object;
+mod transaction;
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+use std::{ffi::CStr, io};
+
+use spared_netlink::constants::*;
+use spared_netlink::{Monitor, Requests, attributes, text};
+
+pub use error::FenceError;
+pub use key::LeaseKey;
+pub use layout::{Device, Guarded, Plan, Router, is_link_local};
+use object::{Chain, Counter, Element, Elements, Quiet, Set, Table};
+use transaction::{Transaction, Transport};
+
+const TABLE: &CStr = c"spared";
+const TABLE_NAME: &str = "spared";
+const MIRROR: &CStr = c"spared-mirror";
+const MIRROR_NAME: &str = "spared-mirror";
+
+/// A lease that took longer to write than this may be stale.
+const WRITE_MAX: Duration = Duration::from_millis(100);
+/// The same for leases that come from the mirror, of which nobody asked just now.
+const RESTORE_MAX: Duration = Duration::from_millis(20);
+/// One tick at HZ 100.
+const TICK_MAX: Duration = Duration::from_millis(10);
+/// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
+pub const LEASE_MIN: Duration = Duration::from_millis(21);
+
+/// What the fence counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub adverts: u64,
+    pub resigned: u64,
+    pub adverts_refused: u64,
+    pub in_refused: u64,
+    pub out_refused: u64,
+}
+
+/// What notifications told about the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tampering {
+    None,
+    /// The kernel removed a chain with its device, or notifications were lost.
+    Unsure,
+    /// Another program changed the table.
+    Foreign,
+}
+
+pub struct Fence {
+    transport: Transport,
+    requests: RefCell<Requests>,
+    monitor: Monitor,
+    /// False until the first apply: whatever table there is comes from an earlier run.
+    made: bool,
+    mirrored: bool,
+}
+
+impl Fence {
+    /// Opens the sockets; changes nothing yet.
+    pub fn open_sockets() -> Result<Self, FenceError> {
+        let open = |error| FenceError::new("open its netlink sockets", error);
+        Ok(Self {
+            transport: Transport::open().map_err(open)?,
+            requests: RefCell::new(Requests::open_netfilter().map_err(open)?),
+            monitor: Monitor::netfilter(NFNLGRP_NFTABLES).map_err(open)?,
+            made: false,
+            mirrored: true,
+        })
+    }
+
+    /// Readable when somebody changed nftables.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
+
+    /// Reads the notifications.
+    pub fn take_tampering(&mut self) -> Tampering {
+        let own_port = self.transport.port();
+        let mut worst = Tampering::None;
+        let read = self.monitor.read_raw(|header, payload| {
+            if header.kind >> 8 != NFNL_SUBSYS_NFTABLES || header.port == own_port {
+                return;
+            }
+            if touches_fence(header.kind & 0xff, payload) {
+                let found = if header.port == 0 {
+                    Tampering::Unsure
+                } else {
+                    Tampering::Foreign
+                };
+                if worst != Tampering::Foreign {
+                    worst = found;
+                }
+            }
+        });
+        if worst == Tampering::None && !matches!(read, Ok(Ok(()))) {
+            worst = Tampering::Unsure;
+        }
+        worst
+    }
+
+    /// Whether the table is there.
+    pub fn is_there(&self) -> bool {
+        dump::tables(&mut self.requests.borrow_mut())
+            .is_ok_and(|tables| tables.iter().any(|table| table == TABLE_NAME))
+    }
+
+    /// Makes the table equal to the plan, keeping the leases; true where the table had to be made
+    /// anew, and its leases came back from the mirror.
+    pub fn apply(&mut self, plan: &Plan) -> Result<bool, FenceError> {
+        match self.apply_once(plan) {
+            Err(error) if error.is_missing() => self.apply_once(plan),
+            result => result,
+        }
+    }
+
+    fn apply_once(&mut self, plan: &Plan) -> Result<bool, FenceError> {
+        let begun = Instant::now();
+        let read = |error| FenceError::new("read the tables", error);
+        let tables = dump::tables(&mut self.requests.borrow_mut()).map_err(read)?;
+        let has = |name: &str| tables.iter().any(|table| table == name);
+        let fresh = !self.made || !has(TABLE_NAME) || !self.is_complete();
+        let fresh_mirror = !has(MIRROR_NAME);
+        let leases = if fresh && self.made {
+            self.mirrored_leases()
+        } else {
+            Vec::new()
+        };
+
+        let mut transaction = Transaction::new();
+        if fresh {
+            self.create(&mut transaction);
+        }
+        let old = if fresh {
+            Vec::new()
+        } else {
+            self.chains(TABLE_NAME)?
+        };
+        fill(&mut transaction, TABLE, &layout::fence(plan), &old);
+        add_leases(&mut transaction, TABLE, &leases);
+        if self.mirrored {
+            if fresh_mirror {
+                transaction.add(
+                    &Table {
+                        name: MIRROR,
+                        owned: true,
+                    },
+                    "add its mirror",
+                );
+                let set = Set {
+                    table: MIRROR,
+                    kind: &layout::LEASE_SET,
+                    id: 100,
+                };
+                transaction.add(&set, "add its mirror's leases");
+            }
+            let old = if fresh_mirror {
+                Vec::new()
+            } else {
+                self.chains(MIRROR_NAME)?
+            };
+            fill(&mut transaction, MIRROR, &layout::mirror(plan), &old);
+        }
+        match self.transport.commit(transaction) {
+            Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
+                log::warn!("{error}; going on without a mirror: after a flush the fence is closed");
+                self.mirrored = false;
+                return self.apply_once(plan);
+            }
+            result => result?,
+        }
+        self.made = true;
+        if !leases.is_empty() && begun.elapsed() > RESTORE_MAX {
+            let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
+            self.close(&keys)?;
+        }
+        Ok(fresh)
+    }
+
+    /// Opens leases, all in one transaction.
+    pub fn open(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
+        let begun = Instant::now();
+        let mut transaction = Transaction::new();
+        for table in self.tables() {
+            add_leases(&mut transaction, table, leases);
+        }
+        self.transport.commit(transaction)?;
+        if begun.elapsed() > WRITE_MAX {
+            let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
+            self.close(&keys)?;
+            let late = io::Error::from_raw_os_error(libc::ETIMEDOUT);
+            return Err(FenceError::new("open a lease in time", late));
+        }
+        Ok(())
+    }
+
+    /// Closes leases, whether open or not.
+    pub fn close(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
+        // An element may expire while the transaction that deletes it is on its way.
+        const ATTEMPTS: usize = 4;
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            let mut transaction = Transaction::new();
+            for table in self.tables() {
+                remove_leases(&mut transaction, table, keys);
+            }
+            result = self.transport.commit(transaction);
+            if !result.as_ref().is_err_and(FenceError::is_missing) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// The leases that live, and how long each does.
+    pub fn leases(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
+        dump::leases(&mut self.requests.borrow_mut(), TABLE_NAME)
+    }
+
+    pub fn counts(&self) -> io::Result<Counts> {
+        let mut counts = Counts::default();
+        for (name, packets) in dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME)? {
+            match name.as_bytes() {
+                name if name == layout::COUNT_ADVERTS.to_bytes() => counts.adverts = packets,
+                name if name == layout::COUNT_RESIGNED.to_bytes() => counts.resigned = packets,
+                name if name == layout::COUNT_ADVERTS_REFUSED.to_bytes() => {
+                    counts.adverts_refused = packets;
+                }
+                name if name == layout::COUNT_IN_REFUSED.to_bytes() => counts.in_refused = packets,
+                name if name == layout::COUNT_OUT_REFUSED.to_bytes() => {
+                    counts.out_refused = packets;
+                }
+                _ => {}
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Removes the table; true where there was one.
+    pub fn remove(&mut self) -> Result<bool, FenceError> {
+        let there = self.is_there();
+        let mut transaction = Transaction::new();
+        for (name, owned) in [(TABLE, false), (MIRROR, true)] {
+            if owned && !(self.made && self.mirrored) {
+                continue;
+            }
+            transaction.add(&Table { name, owned }, "remove its table");
+            transaction.delete(&Table { name, owned }, "remove its table");
+        }
+        self.transport.commit(transaction)?;
+        self.made = false;
+        Ok(there)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &'static CStr> {
+        [TABLE].into_iter().chain(self.mirrored.then_some(MIRROR))
+    }
+
+    // What was there is replaced, whoever made it.
+    fn create(&self, transaction: &mut Transaction) {
+        let table = Table {
+            name: TABLE,
+            owned: false,
+        };
+        transaction.add(&table, "add its table");
+        transaction.delete(&table, "replace its table");
+        transaction.add(&table, "add its table");
+        let kinds = [layout::LEASE_SET].into_iter().chain(layout::STATIC_SETS);
+        for (kind, id) in kinds.zip(1..) {
+            let label = format!("add set {}", kind.name.to_string_lossy());
+            transaction.add(
+                &Set {
+                    table: TABLE,
+                    kind: &kind,
+                    id,
+                },
+                label,
+            );
+        }
+        for name in layout::COUNTERS {
+            transaction.add(&Counter { table: TABLE, name }, "add a counter");
+        }
+    }
+
+    // Sets and counters as created; what changes otherwise is rewritten by every apply.
+    fn is_complete(&self) -> bool {
+        let sets = dump::sets(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
+        let counters =
+            dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
+        let kinds = [layout::LEASE_SET].into_iter().chain(layout::STATIC_SETS);
+        kinds.into_iter().all(|kind| {
+            sets.iter()
+                .any(|set| set.as_bytes() == kind.name.to_bytes())
+        }) && layout::COUNTERS.iter().all(|counter| {
+            counters
+                .iter()
+                .any(|(name, _)| name.as_bytes() == counter.to_bytes())
+        })
+    }
+
+    fn mirrored_leases(&self) -> Vec<(LeaseKey, Duration)> {
+        if !self.mirrored {
+            return Vec::new();
+        }
+        dump::leases(&mut self.requests.borrow_mut(), MIRROR_NAME).unwrap_or_default()
+    }
+
+    fn chains(&self, table: &str) -> Result<Vec<String>, FenceError> {
+        dump::chains(&mut self.requests.borrow_mut(), table)
+            .map_err(|error| FenceError::new("read its chains", error))
+    }
+}
+
+// Replaces rules, chains and static elements by the content.
+fn fill(
+    transaction: &mut Transaction,
+    table: &'static CStr,
+    content: &layout::Content,
+    old: &[String],
+) {
+    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
+    let old: Vec<_> = old.iter().map(|name| layout::c_string(name)).collect();
+    for name in &old {
+        let chain = nftnl::Chain::new(name, &nft_table);
+        transaction.delete(&Quiet(&nftnl::Rule::new(&chain)), "empty a chain");
+    }
+    for name in old
+        .iter()
+        .filter(|name| !content.chains.iter().any(|c| c.name == **name))
+    {
+        let label = format!("delete chain {}", name.to_string_lossy());
+        transaction.delete(
+            &Chain {
+                table,
+                name,
+                hook: None,
+            },
+            label,
+        );
+    }
+    for chain in content
+        .chains
+        .iter()
+        .filter(|chain| !old.contains(&chain.name))
+    {
+        let label = format!("add chain {}", chain.name.to_string_lossy());
+        let hook = chain.hook.as_ref();
+        transaction.add(
+            &Chain {
+                table,
+                name: &chain.name,
+                hook,
+            },
+            label,
+        );
+    }
+    for (set, elements) in &content.elements {
+        transaction.delete(
+            &Elements {
+                table,
+                set,
+                elements: &[],
+            },
+            "empty a set",
+        );
+        for elements in elements.chunks(Elements::CHUNK) {
+            let label = format!("add to set {}", set.to_string_lossy());
+            transaction.add(
+                &Elements {
+                    table,
+                    set,
+                    elements,
+                },
+                label,
+            );
+        }
+    }
+    for chain in &content.chains {
+        let nft_chain = nftnl::Chain::new(&chain.name, &nft_table);
+        for content in &chain.rules {
+            let mut rule = nftnl::Rule::new(&nft_chain);
+            content
+                .expressions
+                .iter()
+                .for_each(|step| rule.add_expr(step));
+            if !content.why.is_empty() {
+                // Too long a comment is no reason to lose the rule.
+                let _ = rule.set_comment(content.why);
+            }
+            let label = format!("add a rule to chain {}", chain.name.to_string_lossy());
+            transaction.add(&Quiet(&rule), label);
+        }
+    }
+}
+
+fn add_leases(
+    transaction: &mut Transaction,
+    table: &'static CStr,
+    leases: &[(LeaseKey, Duration)],
+) {
+    let elements: Vec<Element> = leases
+        .iter()
+        // A lease of less than a tick would be rounded to one without end.
+        .filter(|(_, left)| *left > TICK_MAX)
+        .map(|(key, left)| Element {
+            key: key.bytes().to_vec(),
+            timeout_ms: Some(left.as_millis() as u64),
+            ..Element::default()
+        })
+        .collect();
+    for elements in elements.chunks(Elements::CHUNK) {
+        transaction.add(
+            &Elements {
+                table,
+                set: layout::LEASE,
+                elements,
+            },
+            "open a lease",
+        );
+    }
+}
+
+// Deleting what is not there would fail the transaction: add first, which changes nothing where
+// it is there, and is never seen by a packet.
+fn remove_leases(transaction: &mut Transaction, table: &'static CStr, keys: &[LeaseKey]) {
+    const NEVER_SEEN_MS: u64 = 1000;
+    let elements: Vec<Element> = keys
+        .iter()
+        .map(|key| Element {
+            key: key.bytes().to_vec(),
+            timeout_ms: Some(NEVER_SEEN_MS),
+            ..Element::default()
+        })
+        .collect();
+    for elements in elements.chunks(Elements::CHUNK) {
+        let object = Elements {
+            table,
+            set: layout::LEASE,
+            elements,
+        };
+        transaction.add(&object, "close a lease");
+        let bare: Vec<Element> = elements
+            .iter()
+            .map(|element| Element {
+                key: element.key.clone(),
+                ..Element::default()
+            })
+            .collect();
+        let object = Elements {
+            table,
+            set: layout::LEASE,
+            elements: &bare,
+        };
+        transaction.delete(&object, "close a lease");
+    }
+}
+
+// Everything but leases that somebody opens or closes by hand.
+fn touches_fence(message: u16, payload: &[u8]) -> bool {
+    // The table's name is attribute 1 of all messages; a set's is 2 of those about elements.
+    let name = |kind| {
+        let attributes = payload.get(4..).unwrap_or_default();
+        attributes_of(attributes, kind)
+    };
+    payload.first() == Some(&NFPROTO_NETDEV)
+        && name(NFTA_TABLE_NAME).as_deref() == Some(TABLE_NAME)
+        && !(matches!(message, NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM)
+            && name(NFTA_SET_ELEM_LIST_SET).as_deref() == Some("lease"))
+}
+
+fn attributes_of(payload: &[u8], kind: u16) -> Option<String> {
+    attributes(payload)
+        .find(|(found, _)| *found == kind)
+        .map(|(_, value)| text(value))
+}

@@ -1,0 +1,137 @@
+//! One nftables transaction: collected, sent at once, answered at once.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nftnl::{Batch, MsgType, NlMsg};
+use spared_netlink::{messages, receive};
+
+use super::FenceError;
+
+/// The socket that owns the fence's mirror, and all that the fence sends.
+pub struct Transport {
+    socket: mnl::Socket,
+    buffer: Vec<u8>,
+}
+
+impl Transport {
+    pub fn open() -> io::Result<Self> {
+        const BUFFER_BYTES: usize = 8 << 20;
+        let transport = Self {
+            socket: mnl::Socket::new(mnl::Bus::Netfilter)?,
+            buffer: vec![0; 64 * 1024],
+        };
+        use rustix::net::sockopt;
+        let socket = transport.descriptor();
+        // Large claims; refused inside a user namespace, where the default has to do.
+        let _ = sockopt::set_socket_send_buffer_size(socket, BUFFER_BYTES);
+        let _ = sockopt::set_socket_recv_buffer_size_force(socket, BUFFER_BYTES)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, BUFFER_BYTES));
+        Ok(transport)
+    }
+
+    /// Who causes the notifications of what it sends.
+    pub fn port(&self) -> u32 {
+        self.socket.portid()
+    }
+
+    /// All of it or nothing.
+    pub fn commit(&mut self, transaction: Transaction) -> Result<(), FenceError> {
+        while matches!(
+            receive(self.descriptor(), &mut self.buffer.clone()),
+            Ok(Some(_))
+        ) {}
+        let labels = transaction.labels;
+        let batch = transaction.batch.finalize();
+        let pages: Vec<IoSlice<'_>> = batch.iter().map(IoSlice::new).collect();
+        let mut control = rustix::net::SendAncillaryBuffer::default();
+        let flags = rustix::net::SendFlags::empty();
+        rustix::net::sendmsg(self.descriptor(), &pages, &mut control, flags)
+            .map_err(|error| FenceError::new("send a transaction", error.into()))?;
+        self.verdict(&labels)
+    }
+
+    // nf_tables has answered before sendmsg returns.
+    fn verdict(&mut self, labels: &[(u32, String)]) -> Result<(), FenceError> {
+        const NLMSG_ERROR: u16 = 2;
+        let mut verdict = Ok(());
+        loop {
+            // SAFETY: the socket is open as long as self.
+            let socket = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
+            let length = match receive(socket, &mut self.buffer) {
+                Ok(Some(length)) => length,
+                Ok(None) => return verdict,
+                Err(error) => return Err(FenceError::new("read the verdict", error)),
+            };
+            for (header, payload) in messages(&self.buffer[..length]) {
+                let number = payload
+                    .first_chunk::<4>()
+                    .map_or(0, |n| i32::from_ne_bytes(*n));
+                if header.kind != NLMSG_ERROR || number == 0 || verdict.is_err() {
+                    continue;
+                }
+                let label = labels
+                    .iter()
+                    .find(|(sequence, _)| *sequence == header.sequence);
+                let what = label.map_or("commit", |(_, text)| text.as_str());
+                let error = io::Error::from_raw_os_error(number.saturating_neg());
+                verdict = Err(FenceError::new(what, error));
+            }
+        }
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: the socket is open as long as self, which outlives the borrow.
+        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
+    }
+}
+
+/// Changes that happen together.
+pub struct Transaction {
+    batch: Batch,
+    // Sequence numbers and what they do, for errors.
+    labels: Vec<(u32, String)>,
+}
+
+impl Transaction {
+    pub fn new() -> Self {
+        Self {
+            batch: Batch::new(),
+            labels: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, object: &impl NlMsg, what: impl Into<String>) {
+        self.push(object, MsgType::Add, what.into());
+    }
+
+    pub fn delete(&mut self, object: &impl NlMsg, what: impl Into<String>) {
+        self.push(object, MsgType::Del, what.into());
+    }
+
+    fn push(&mut self, object: &impl NlMsg, kind: MsgType, what: String) {
+        let sequence = std::cell::Cell::new(0);
+        self.batch.add(
+            &Noted {
+                object,
+                sequence: &sequence,
+            },
+            kind,
+        );
+        self.labels.push((sequence.get(), what));
+    }
+}
+
+struct Noted<'a, T> {
+    object: &'a T,
+    sequence: &'a std::cell::Cell<u32>,
+}
+
+// SAFETY: it writes what the inner object writes.
+unsafe impl<T: NlMsg> NlMsg for Noted<'_, T> {
+    unsafe fn write(&self, buffer: *mut std::ffi::c_void, sequence: u32, kind: MsgType) {
+        self.sequence.set(sequence);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { self.object.write(buffer, sequence, kind) }
+    }
+}

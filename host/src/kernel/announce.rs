@@ -1,0 +1,92 @@
+//! When the addresses of a group are announced.
+
+use std::time::{Duration, Instant};
+
+/// After a takeover: at once, then so much later. Switches and hosts lose single frames.
+const AFTER_INSTALL_MS: [u64; 5] = [0, 100, 1000, 2000, 5000];
+/// After a conflict.
+const AFTER_CONFLICT_MS: [u64; 3] = [0, 1000, 5000];
+
+/// The announcements of one group that are still to come.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    // Ascending.
+    pending: Vec<Instant>,
+    refresh: Option<Duration>,
+}
+
+impl Schedule {
+    pub fn installed(&mut self, now: Instant, refresh_s: u32) {
+        self.pending = AFTER_INSTALL_MS
+            .map(|ms| now + Duration::from_millis(ms))
+            .into();
+        self.refresh = (refresh_s > 0).then(|| Duration::from_secs(refresh_s.into()));
+    }
+
+    /// In addition to what is pending.
+    pub fn again(&mut self, now: Instant) {
+        let last = AFTER_CONFLICT_MS.map(|ms| now + Duration::from_millis(ms));
+        self.pending.retain(|at| *at < now);
+        self.pending.extend(last);
+    }
+
+    pub fn once(&mut self, now: Instant) {
+        self.pending.insert(0, now);
+    }
+
+    pub fn stop(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn next(&self) -> Option<Instant> {
+        self.pending.first().copied()
+    }
+
+    /// True once for each time that is due.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        if self.next().is_none_or(|at| at > now) {
+            return false;
+        }
+        // Late by more than one: the newest does for all.
+        let kept = self
+            .pending
+            .iter()
+            .position(|at| *at > now)
+            .unwrap_or(self.pending.len());
+        self.pending.drain(..kept);
+        if let (true, Some(refresh)) = (self.pending.is_empty(), self.refresh) {
+            self.pending.push(now + refresh);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_is_announced_five_times_and_then_refreshed() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.installed(start, 60);
+        let mut sent = Vec::new();
+        for ms in 0..130_000 {
+            if schedule.take_due(start + Duration::from_millis(ms)) {
+                sent.push(ms);
+            }
+        }
+        assert_eq!(sent, [0, 100, 1000, 2000, 5000, 65_000, 125_000]);
+    }
+
+    #[test]
+    fn a_late_caller_announces_once_not_in_a_burst() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        schedule.installed(start, 0);
+        assert!(schedule.take_due(start + Duration::from_secs(3)));
+        assert!(!schedule.take_due(start + Duration::from_secs(3)));
+        assert!(schedule.take_due(start + Duration::from_secs(5)));
+        assert_eq!(schedule.next(), None);
+    }
+}

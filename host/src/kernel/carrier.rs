@@ -1,0 +1,141 @@
+//! The thread that asks drivers for carrier every few milliseconds.
+//!
+//! The kernel's own events can come half a second late; asking takes the RTNL lock, which may be
+//! held for as long. So a thread waits for it, and the host's loop never does.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{io, thread};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+const PACE: Duration = Duration::from_millis(10);
+
+/// The thread and what it watches.
+pub struct Carrier {
+    shared: Arc<Shared>,
+    ready: Arc<OwnedFd>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last word on each watched interface; None where it has to be said (again).
+    watched: BTreeMap<String, Option<bool>>,
+    news: BTreeMap<String, bool>,
+    stop: bool,
+}
+
+impl Carrier {
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let ready = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let socket = rustix::net::socket_with(
+            AddressFamily::INET,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let thread = thread::Builder::new().name("carrier".into()).spawn({
+            let (shared, ready) = (Arc::clone(&shared), Arc::clone(&ready));
+            move || watch(&shared, &ready, &socket)
+        })?;
+        Ok(Self {
+            shared,
+            ready,
+            thread: Some(thread),
+        })
+    }
+
+    /// Readable when there is news.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+
+    /// Watches exactly these interfaces.
+    pub fn watch(&self, names: impl Iterator<Item = String>) {
+        let mut state = lock(&self.shared);
+        let mut old = std::mem::take(&mut state.watched);
+        state.watched = names
+            .map(|name| (old.remove(&name).flatten(), name))
+            .map(|(v, n)| (n, v))
+            .collect();
+        self.shared.changed.notify_one();
+    }
+
+    /// Makes the next word about an interface come even if it is the same as before.
+    pub fn ask_again(&self, name: &str) {
+        if let Some(last) = lock(&self.shared).watched.get_mut(name) {
+            *last = None;
+        }
+    }
+
+    /// What changed since.
+    pub fn take(&self) -> BTreeMap<String, bool> {
+        let mut counter = [0; 8];
+        let _ = rustix::io::read(&self.ready, &mut counter);
+        std::mem::take(&mut lock(&self.shared).news)
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        lock(&self.shared).stop = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
+    loop {
+        let names: Vec<String> = {
+            let mut state = lock(shared);
+            while state.watched.is_empty() && !state.stop {
+                state = shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.stop {
+                return;
+            }
+            state.watched.keys().cloned().collect()
+        };
+        for name in names {
+            // An interface that is gone is reported by its event.
+            if let Ok(Some(carrier)) = spared_netlink::link_state(socket.as_fd(), &name) {
+                report(shared, ready, name, carrier);
+            }
+        }
+        let state = lock(shared);
+        let _ = shared
+            .changed
+            .wait_timeout_while(state, PACE, |state| !state.stop);
+    }
+}
+
+fn report(shared: &Shared, ready: &OwnedFd, name: String, carrier: bool) {
+    let mut state = lock(shared);
+    let Some(last) = state.watched.get_mut(&name) else {
+        return;
+    };
+    if last.replace(carrier) != Some(carrier) {
+        state.news.insert(name, carrier);
+        let _ = rustix::io::write(ready, &1u64.to_ne_bytes());
+    }
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, State> {
+    shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,417 @@
+//! What one group claims, and what of it is in the kernel.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use spared_netlink::Route;
+use spared_worker::message::{AddressClaim, Claims, RouterClaim};
+
+use super::announce::Schedule;
+use super::interfaces::Interfaces;
+use super::vmac::VmacKey;
+use crate::fence::{self, Guarded, LeaseKey, Router};
+
+/// More deletions than this within [`CONTEST_TIME`], and somebody means it.
+const CONTEST_MAX: usize = 5;
+const CONTEST_TIME: Duration = Duration::from_secs(10);
+
+pub struct Group {
+    pub number: u32,
+    pub claims: Claims,
+    /// The host opened the leases and has not closed them.
+    pub open: bool,
+    /// Routers whose lease was closed for want of carrier, and may be opened again.
+    pub without_carrier: BTreeSet<usize>,
+    pub installed: bool,
+    /// Routes that were added.
+    pub routes: Vec<Route>,
+    pub schedule: Schedule,
+    /// How often each address was put back.
+    pub restored: BTreeMap<IpAddr, u64>,
+    recent: BTreeMap<IpAddr, VecDeque<Instant>>,
+    /// While contested, addresses are put back at this time only.
+    pub restore_at: Option<Instant>,
+}
+
+/// An address as it is to be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    pub claim: usize,
+    /// The device that carries it.
+    pub index: u32,
+    pub address: IpAddr,
+    pub prefix: u8,
+    pub prefix_route: bool,
+}
+
+impl Group {
+    pub fn new(number: u32, claims: Claims) -> Self {
+        Self {
+            number,
+            claims,
+            open: false,
+            without_carrier: BTreeSet::new(),
+            installed: false,
+            routes: Vec::new(),
+            schedule: Schedule::default(),
+            restored: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            restore_at: None,
+        }
+    }
+
+    pub fn lease(&self) -> Duration {
+        Duration::from_nanos(self.claims.lease_ns)
+    }
+
+    /// The router of an address; None for one that follows the group.
+    pub fn router(&self, address: &AddressClaim) -> Option<&RouterClaim> {
+        self.claims.routers.get(address.router? as usize)
+    }
+
+    /// Interfaces that the claims name.
+    pub fn interfaces(&self) -> BTreeSet<&str> {
+        let routers = self
+            .claims
+            .routers
+            .iter()
+            .map(|router| router.interface.as_str());
+        let addresses = self
+            .claims
+            .addresses
+            .iter()
+            .map(|address| address.interface.as_str());
+        let routes = self
+            .claims
+            .routes
+            .iter()
+            .filter_map(|route| route.interface.as_deref());
+        routers.chain(addresses).chain(routes).collect()
+    }
+
+    pub fn vmacs(&self) -> impl Iterator<Item = VmacKey> {
+        self.claims
+            .routers
+            .iter()
+            .filter(|router| router.vmac)
+            .map(vmac_key)
+    }
+
+    pub fn group_key(&self) -> LeaseKey {
+        LeaseKey::group(self.number)
+    }
+
+    /// A router's lease; None while its interface is absent.
+    pub fn router_key(&self, router: usize, interfaces: &Interfaces) -> Option<LeaseKey> {
+        let router = self.claims.routers.get(router)?;
+        let index = interfaces.link(&router.interface)?.index;
+        Some(LeaseKey::router(index, router.family, router.vrid))
+    }
+
+    /// The routers as the fence needs them, of present interfaces.
+    pub fn fence_routers(&self, interfaces: &Interfaces) -> Vec<Router> {
+        self.claims
+            .routers
+            .iter()
+            .enumerate()
+            .filter_map(|(position, router)| {
+                let index = interfaces.link(&router.interface)?.index;
+                Some(Router {
+                    interface: router.interface.clone(),
+                    index,
+                    key: self.router_key(position, interfaces)?,
+                    group: self.group_key(),
+                    lease: self.lease(),
+                    virtual_mac: virtual_mac(router, interfaces),
+                })
+            })
+            .collect()
+    }
+
+    /// The addresses as the fence needs them, of present interfaces.
+    pub fn fence_addresses(&self, interfaces: &Interfaces) -> Vec<Guarded> {
+        self.claims
+            .addresses
+            .iter()
+            .filter_map(|claim| {
+                let index = interfaces.link(&claim.interface)?.index;
+                let router = self.router(claim);
+                Some(Guarded {
+                    address: claim.address,
+                    index,
+                    key: match router {
+                        Some(router) => LeaseKey::router(index, router.family, router.vrid),
+                        None => self.group_key(),
+                    },
+                    virtual_mac: router.and_then(|router| virtual_mac(router, interfaces)),
+                    accept: router.is_none_or(|router| router.accept),
+                })
+            })
+            .collect()
+    }
+
+    /// What is to be installed now: on present interfaces that are up, link-local first, since
+    /// IPv6 picks the first as the source of its own messages.
+    pub fn desired(&self, interfaces: &Interfaces) -> Vec<Desired> {
+        let mut desired: Vec<Desired> = self
+            .claims
+            .addresses
+            .iter()
+            .enumerate()
+            .filter_map(|(position, claim)| {
+                let parent = interfaces.link(&claim.interface).filter(|link| link.up)?;
+                let moved = self.router(claim).filter(|router| router.vmac);
+                let index = match moved {
+                    Some(router) => vmac_key(router).find(interfaces)?.index,
+                    None => parent.index,
+                };
+                let whole = if claim.address.is_ipv4() { 32 } else { 128 };
+                Some(Desired {
+                    claim: position,
+                    index,
+                    address: claim.address,
+                    prefix: if moved.is_some() { whole } else { claim.prefix },
+                    prefix_route: moved.is_none(),
+                })
+            })
+            .collect();
+        desired.sort_by_key(|address| !fence::is_link_local(address.address));
+        desired
+    }
+
+    /// The MAC that answers for an address, and the interface that its announcement leaves by.
+    pub fn announced_by(
+        &self,
+        claim: &AddressClaim,
+        interfaces: &Interfaces,
+    ) -> Option<(u32, [u8; 6])> {
+        let parent = interfaces.link(&claim.interface)?;
+        let moved = self.router(claim).filter(|router| router.vmac);
+        Some((
+            parent.index,
+            moved.map_or(parent.mac, |router| vmac_key(router).mac()),
+        ))
+    }
+
+    /// Counts one deletion by somebody else; true where it is one too many.
+    pub fn note_deletion(&mut self, address: IpAddr, now: Instant) -> bool {
+        *self.restored.entry(address).or_default() += 1;
+        let recent = self.recent.entry(address).or_default();
+        recent.push_back(now);
+        while recent.len() > CONTEST_MAX + 1
+            || recent
+                .front()
+                .is_some_and(|at| now.duration_since(*at) > CONTEST_TIME)
+        {
+            recent.pop_front();
+        }
+        recent.len() > CONTEST_MAX
+    }
+
+    pub fn forget_deletions(&mut self) {
+        self.recent.clear();
+        self.restore_at = None;
+    }
+}
+
+pub fn vmac_key(router: &RouterClaim) -> VmacKey {
+    VmacKey {
+        interface: router.interface.clone(),
+        family: router.family,
+        vrid: router.vrid,
+    }
+}
+
+fn virtual_mac(router: &RouterClaim, interfaces: &Interfaces) -> Option<([u8; 6], u32)> {
+    let key = router.vmac.then(|| vmac_key(router))?;
+    Some((key.mac(), key.find(interfaces)?.index))
+}
+
+/// Why claims cannot be held, if so. `others` are the other groups.
+pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Result<(), String> {
+    const CLAIMS_MAX: usize = 4096;
+    if claims
+        .routers
+        .len()
+        .max(claims.addresses.len())
+        .max(claims.routes.len())
+        > CLAIMS_MAX
+    {
+        return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
+    }
+    if claims.routers.is_empty() && !claims.addresses.is_empty() {
+        return Err("addresses, but no router whose adverts keep them".into());
+    }
+    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < fence::LEASE_MIN {
+        let min = fence::LEASE_MIN.as_millis();
+        return Err(format!("a lease of less than {min} ms cannot be kept"));
+    }
+    let mut routers = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for group in others {
+        routers.extend(group.claims.routers.iter().map(vmac_key));
+        addresses.extend(group.claims.addresses.iter().map(place));
+    }
+    for router in &claims.routers {
+        check_name(&router.interface)?;
+        if !routers.insert(vmac_key(router)) {
+            return Err(format!(
+                "{}: vrid {} is claimed twice",
+                router.interface, router.vrid
+            ));
+        }
+    }
+    for address in &claims.addresses {
+        check_name(&address.interface)?;
+        check_prefix(address.address, address.prefix)?;
+        if !addresses.insert(place(address)) {
+            return Err(format!("{} is claimed twice", address.address));
+        }
+        let Some(router) = address.router else {
+            continue;
+        };
+        let router = claims
+            .routers
+            .get(router as usize)
+            .ok_or("an address of no router")?;
+        if router.interface != address.interface {
+            return Err(format!(
+                "{} is on another interface than its router",
+                address.address
+            ));
+        }
+    }
+    for route in &claims.routes {
+        route.interface.as_deref().map_or(Ok(()), check_name)?;
+        check_prefix(route.destination, route.prefix)?;
+    }
+    Ok(())
+}
+
+// An address is one place in the network; a link-local one is one on each interface.
+fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
+    let link = fence::is_link_local(claim.address);
+    (claim.address, link.then(|| claim.interface.clone()))
+}
+
+fn check_prefix(address: IpAddr, prefix: u8) -> Result<(), String> {
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if prefix > max {
+        Err(format!("{address}/{prefix}: no such prefix"))
+    } else {
+        Ok(())
+    }
+}
+
+/// A name that the kernel could give, and that is safe as a path.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    let letters = name
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
+    if fits && letters {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is no interface name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spared_worker::message::Family;
+
+    use super::*;
+
+    fn claims() -> Claims {
+        Claims {
+            routers: vec![RouterClaim {
+                interface: "lan2".into(),
+                family: Family::V4,
+                vrid: 50,
+                vmac: false,
+                accept: true,
+            }],
+            addresses: vec![AddressClaim {
+                interface: "lan2".into(),
+                router: Some(0),
+                address: "192.168.200.1".parse().unwrap(),
+                prefix: 24,
+                source: false,
+            }],
+            lease_ns: 250_000_000,
+            ..Claims::default()
+        }
+    }
+
+    #[test]
+    fn claims_that_fit_are_accepted() {
+        assert_eq!(check(&claims(), std::iter::empty()), Ok(()));
+    }
+
+    #[test]
+    fn claims_that_contradict_are_refused() {
+        let refused = |change: fn(&mut Claims)| {
+            let mut claims = claims();
+            change(&mut claims);
+            check(&claims, std::iter::empty()).unwrap_err()
+        };
+        assert_eq!(
+            refused(|c| c.routers.push(c.routers[0].clone())),
+            "lan2: vrid 50 is claimed twice"
+        );
+        assert_eq!(
+            refused(|c| c.addresses.push(c.addresses[0].clone())),
+            "192.168.200.1 is claimed twice"
+        );
+        assert_eq!(
+            refused(|c| c.addresses[0].router = Some(7)),
+            "an address of no router"
+        );
+        assert_eq!(
+            refused(|c| c.addresses[0].prefix = 33),
+            "192.168.200.1/33: no such prefix"
+        );
+        assert_eq!(
+            refused(|c| c.routers[0].interface = "../lan2".into()),
+            "\"../lan2\" is no interface name"
+        );
+        assert_eq!(
+            refused(|c| c.lease_ns = 1),
+            "a lease of less than 21 ms cannot be kept"
+        );
+        let other = Group::new(2, claims());
+        assert_eq!(
+            check(&claims(), std::iter::once(&other)),
+            Err("lan2: vrid 50 is claimed twice".to_owned())
+        );
+    }
+
+    #[test]
+    fn the_same_link_local_address_may_be_on_two_interfaces() {
+        let mut claims = claims();
+        claims.addresses[0].address = "fe80::1".parse().unwrap();
+        let mut second = claims.addresses[0].clone();
+        (second.interface, second.router) = ("lan3".into(), None);
+        claims.addresses.push(second);
+        assert_eq!(check(&claims, std::iter::empty()), Ok(()));
+    }
+
+    #[test]
+    fn six_deletions_in_ten_seconds_are_a_contest_and_six_in_a_minute_are_not() {
+        let start = Instant::now();
+        let address = "192.168.200.1".parse().unwrap();
+        let mut group = Group::new(1, claims());
+        let contested =
+            (0..6).map(|n| group.note_deletion(address, start + Duration::from_secs(n)));
+        assert_eq!(
+            contested.collect::<Vec<_>>(),
+            [false, false, false, false, false, true]
+        );
+        let mut group = Group::new(1, claims());
+        let slow =
+            (0..12).any(|n| group.note_deletion(address, start + Duration::from_secs(5 * n)));
+        assert!(!slow);
+        assert_eq!(group.restored[&address], 12);
+    }
+}

@@ -1,0 +1,645 @@
+//! The kernel as the host uses it: interfaces, addresses, routes, virtual-MAC devices, sockets and
+//! the fence, all by netlink, nothing by waiting.
+//!
+//! [`Kernel`] is fed by `follow`, `claim`, `open_lease`, `install` and their reverses, and drained
+//! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
+//! keeps what is claimed in place against everybody else, level-triggered: each event makes it
+//! compare what should be with what is, so that interfaces may come, go and be made anew.
+
+mod announce;
+mod carrier;
+mod error;
+mod frame;
+mod group;
+mod install;
+mod interfaces;
+mod routes;
+mod sockets;
+mod sweep;
+mod sysctl;
+mod vmac;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use spared_control::AddressStatus;
+use spared_netlink::{Message, Monitor, PacketSocket, Requests};
+use spared_worker::message::{Claims, InterfaceEvent};
+
+pub use error::{KernelError, reason};
+pub use install::Installed;
+
+use crate::fence::{Counts, Fence, LeaseKey, Plan};
+use carrier::Carrier;
+use group::Group;
+use interfaces::Interfaces;
+use sockets::Sockets;
+use vmac::VmacKey;
+
+/// What happened that the host should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A followed or claimed interface changed: ask [`Kernel::interface`].
+    Interface {
+        name: String,
+    },
+    /// Somebody deleted an address, for the `count`th time, and it was put back.
+    Restored {
+        group: String,
+        address: String,
+        interface: String,
+        count: u64,
+    },
+    /// Somebody deletes an address again and again.
+    Contested {
+        group: String,
+        why: String,
+    },
+    /// Somebody removed the fence or a part of it.
+    Unfenced {
+        why: String,
+    },
+    /// It is back, so long after the notice of its removal.
+    Fenced {
+        after: Duration,
+    },
+    Warning {
+        text: String,
+    },
+}
+
+/// State of a group's fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FenceState {
+    /// The leases live.
+    Held,
+    /// They do not: nothing of the group's passes.
+    Closed,
+    /// There is no fence: everything passes.
+    Unfenced,
+}
+
+/// What the kernel side counted, for status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelCounts {
+    pub fence: Counts,
+    /// Times that the fence was put back.
+    pub refenced: u64,
+    /// How long it was known to be missing, in all.
+    pub unfenced: Duration,
+    pub announced: u64,
+    pub announcements_failed: u64,
+    /// Times that events of the kernel were lost and everything was read again.
+    pub overruns: u64,
+}
+
+struct Followed {
+    callers: usize,
+    wanted: u32,
+    sockets: Option<Sockets>,
+    generation: u64,
+}
+
+pub struct Kernel {
+    requests: Requests,
+    monitor: Monitor,
+    route_monitor: Monitor,
+    packets: PacketSocket,
+    carrier: Carrier,
+    fence: Fence,
+    interfaces: Interfaces,
+    followed: BTreeMap<String, Followed>,
+    groups: BTreeMap<String, Group>,
+    groups_ever: u32,
+    generations: u64,
+    /// What the fence says, as far as we know.
+    plan: Option<Plan>,
+    unfenced_since: Option<Instant>,
+    /// Something failed that is worth another try.
+    retry_at: Option<Instant>,
+    borrowed: sysctl::Borrowed,
+    events: Vec<KernelEvent>,
+    announced: u64,
+    announcements_failed: u64,
+    overruns: u64,
+    refenced: u64,
+    unfenced: Duration,
+}
+
+impl Kernel {
+    /// Opens sockets, subscribes, and reads what is there.
+    pub fn open() -> Result<Self, KernelError> {
+        let refused = |what: &'static str| move |error| KernelError::new("kernel", what, error);
+        let mut kernel = Self {
+            monitor: Monitor::links_and_addresses().map_err(refused("watch interfaces"))?,
+            route_monitor: Monitor::own_routes().map_err(refused("watch routes"))?,
+            requests: Requests::open().map_err(refused("open a netlink socket"))?,
+            packets: PacketSocket::sender().map_err(refused("open a packet socket"))?,
+            carrier: Carrier::start().map_err(refused("start the carrier thread"))?,
+            fence: Fence::open_sockets()?,
+            interfaces: Interfaces::default(),
+            followed: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            groups_ever: 0,
+            generations: 0,
+            plan: None,
+            unfenced_since: None,
+            retry_at: None,
+            borrowed: sysctl::Borrowed::default(),
+            events: Vec::new(),
+            announced: 0,
+            announcements_failed: 0,
+            overruns: 0,
+            refenced: 0,
+            unfenced: Duration::ZERO,
+        };
+        kernel.resync()?;
+        Ok(kernel)
+    }
+
+    /// To be polled for reading; the same for the life of the kernel.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        vec![
+            self.monitor.as_fd(),
+            self.route_monitor.as_fd(),
+            self.fence.descriptor(),
+            self.carrier.descriptor(),
+        ]
+    }
+
+    /// When [`Kernel::handle_timeout`] wants to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let groups = self.groups.values();
+        groups
+            .flat_map(|group| [group.schedule.next(), group.restore_at])
+            .chain([self.retry_at])
+            .flatten()
+            .min()
+    }
+
+    /// Reports an interface from now on, with these socket sets (`SPARED_SOCKETS_*`).
+    pub fn follow(&mut self, name: &str, sockets: u32) -> Result<(), KernelError> {
+        group::check_name(name).map_err(|why| KernelError::Claim {
+            group: name.to_owned(),
+            why,
+        })?;
+        let followed = self.followed.entry(name.to_owned()).or_insert(Followed {
+            callers: 0,
+            wanted: 0,
+            sockets: None,
+            generation: 0,
+        });
+        followed.callers += 1;
+        if followed.wanted & sockets != sockets {
+            followed.wanted |= sockets;
+            followed.sockets = None;
+        }
+        self.watch_carrier();
+        self.open_sockets(name);
+        self.report(name);
+        Ok(())
+    }
+
+    /// Ends one [`Kernel::follow`].
+    pub fn unfollow(&mut self, name: &str) {
+        if let Some(followed) = self.followed.get_mut(name) {
+            followed.callers -= 1;
+            if followed.callers == 0 {
+                self.followed.remove(name);
+                self.watch_carrier();
+            }
+        }
+    }
+
+    /// The present truth of a followed interface, with its sockets.
+    pub fn interface(&self, name: &str) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
+        let followed = self.followed.get(name)?;
+        let mut event = InterfaceEvent {
+            name: name.to_owned(),
+            ..InterfaceEvent::default()
+        };
+        let Some(link) = self.interfaces.link(name) else {
+            return Some((event, Vec::new()));
+        };
+        event.present = true;
+        event.up = link.up;
+        event.carrier = self.interfaces.carrier(name);
+        (event.index, event.mtu, event.mac) = (link.index, link.mtu, link.mac);
+        event.generation = followed.generation;
+        event.addresses = self
+            .interfaces
+            .addresses(link.index)
+            .filter(|address| !address.is_ours())
+            .map(|address| (address.address, address.prefix))
+            .collect();
+        let sockets = followed.sockets.as_ref();
+        event.sockets = sockets.map(Sockets::kinds).unwrap_or_default();
+        Some((event, sockets.map(Sockets::descriptors).unwrap_or_default()))
+    }
+
+    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
+    /// and silent; while the group is installed, only the difference is applied.
+    pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
+        let others = self
+            .groups
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .map(|(_, g)| g);
+        group::check(&claims, others).map_err(|why| KernelError::Claim {
+            group: name.to_owned(),
+            why,
+        })?;
+        let before = self.groups.get(name);
+        if before.is_some_and(|group| group.claims == claims) {
+            return Ok(());
+        }
+        let old_keys = before
+            .map(|group| self.lease_keys(group))
+            .unwrap_or_default();
+        let old_addresses = before
+            .map(|group| group.desired(&self.interfaces))
+            .unwrap_or_default();
+        self.replace_claims(name, claims);
+
+        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        self.watch_carrier();
+        let Some(group) = self.groups.get(name) else {
+            return result;
+        };
+        let keys = self.lease_keys(group);
+        let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
+        let new: BTreeSet<LeaseKey> = keys.difference(&old_keys).copied().collect();
+        let (open, installed) = (group.open, group.installed);
+        if !gone.is_empty() {
+            self.fence.close(&gone)?;
+        }
+        if open && !new.is_empty() {
+            self.open_new_routers(name, &new)?;
+        }
+        if installed {
+            self.apply_difference(name, &old_addresses);
+        }
+        result
+    }
+
+    fn replace_claims(&mut self, name: &str, claims: Claims) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.without_carrier.clear();
+            group.claims = claims;
+        } else {
+            self.groups_ever += 1;
+            self.groups
+                .insert(name.to_owned(), Group::new(self.groups_ever, claims));
+        }
+    }
+
+    // Addresses that are new come before those that are gone go.
+    fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
+        let Some(group) = self.groups.get(name) else {
+            return;
+        };
+        let wanted = group.desired(&self.interfaces);
+        let stale = |old: &&group::Desired| {
+            !wanted
+                .iter()
+                .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
+        };
+        let gone: Vec<group::Desired> = old.iter().filter(stale).cloned().collect();
+        let mut failures = self.prepare_devices(name);
+        let (added, refused) = self.add_missing_addresses(name);
+        failures.extend(refused);
+        failures.extend(self.delete_addresses(name, &gone));
+        failures.extend(self.sync_routes(name));
+        self.warn(failures);
+        let now = Instant::now();
+        if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(name)) {
+            let refresh_s = group.claims.refresh_s;
+            group.schedule.installed(now, refresh_s);
+        }
+        self.announce_due(now);
+    }
+
+    /// Withdraws a group.
+    pub fn release(&mut self, name: &str) {
+        let failures = self.remove(name);
+        self.warn(failures);
+        if let Err(error) = self.close_lease(name) {
+            self.warn(vec![error]);
+        }
+        self.groups.remove(name);
+        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        self.warn(result.err());
+        self.watch_carrier();
+    }
+
+    /// Opens the leases of a group: those of routers with carrier, and the group's. Of a group
+    /// that is open already, only those that were closed for want of carrier: a lease that
+    /// expired by itself means that the elector was late, and is for it to notice.
+    pub fn open_lease(&mut self, name: &str) -> Result<(), KernelError> {
+        let group = self.known(name)?;
+        let again = group.open;
+        let mut keys = BTreeSet::new();
+        let mut without = BTreeSet::new();
+        for (position, router) in group.claims.routers.iter().enumerate() {
+            let key = group.router_key(position, &self.interfaces);
+            match key.filter(|_| self.interfaces.carrier(&router.interface)) {
+                Some(key) if !again || group.without_carrier.contains(&position) => {
+                    keys.insert(key);
+                }
+                Some(_) => {}
+                None => {
+                    without.insert(position);
+                }
+            }
+        }
+        let lease = group.lease();
+        if !keys.is_empty() {
+            let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
+            leases.push((group.group_key(), lease));
+            self.fence.open(&leases)?;
+        }
+        if let Some(group) = self.groups.get_mut(name) {
+            group.open = true;
+            group.without_carrier = without;
+        }
+        Ok(())
+    }
+
+    fn open_new_routers(
+        &mut self,
+        name: &str,
+        new: &BTreeSet<LeaseKey>,
+    ) -> Result<(), KernelError> {
+        let group = self.known(name)?;
+        let with_carrier = |position: &usize| {
+            let router = &group.claims.routers[*position];
+            self.interfaces.carrier(&router.interface)
+        };
+        let positions = 0..group.claims.routers.len();
+        let lease = group.lease();
+        let leases: Vec<_> = positions
+            .filter(with_carrier)
+            .filter_map(|position| group.router_key(position, &self.interfaces))
+            .filter(|key| new.contains(key))
+            .map(|key| (key, lease))
+            .collect();
+        if leases.is_empty() {
+            Ok(())
+        } else {
+            Ok(self.fence.open(&leases)?)
+        }
+    }
+
+    /// Closes the leases of a group.
+    pub fn close_lease(&mut self, name: &str) -> Result<(), KernelError> {
+        let Some(group) = self.groups.get_mut(name) else {
+            return Ok(());
+        };
+        group.open = false;
+        group.without_carrier.clear();
+        let Some(group) = self.groups.get(name) else {
+            return Ok(());
+        };
+        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
+        if self.plan.is_some() {
+            self.fence.close(&keys)?;
+        }
+        Ok(())
+    }
+
+    fn lease_keys(&self, group: &Group) -> BTreeSet<LeaseKey> {
+        let routers = 0..group.claims.routers.len();
+        let keys = routers.filter_map(|router| group.router_key(router, &self.interfaces));
+        keys.chain([group.group_key()]).collect()
+    }
+
+    /// Announces the addresses again: at once, after 1 s and after 5 s.
+    pub fn announce(&mut self, name: &str) {
+        let now = Instant::now();
+        if let Some(group) = self.groups.get_mut(name).filter(|group| group.installed) {
+            group.schedule.again(now);
+        }
+        self.announce_due(now);
+    }
+
+    /// Every address of a group: whether it is there, and how often it was put back.
+    pub fn address_status(&self, name: &str) -> Vec<AddressStatus> {
+        let Some(group) = self.groups.get(name) else {
+            return Vec::new();
+        };
+        let desired = group.desired(&self.interfaces);
+        let present = |claim: usize| {
+            desired.iter().any(|wanted| {
+                wanted.claim == claim && self.interfaces.has_address(wanted.index, wanted.address)
+            })
+        };
+        let status =
+            |(position, claim): (usize, &spared_worker::message::AddressClaim)| AddressStatus {
+                address: format!("{}/{}", claim.address, claim.prefix),
+                interface: claim.interface.clone(),
+                present: present(position),
+                restored: group.restored.get(&claim.address).copied().unwrap_or(0),
+            };
+        group
+            .claims
+            .addresses
+            .iter()
+            .enumerate()
+            .map(status)
+            .collect()
+    }
+
+    /// The fence of a group, as the kernel has it now.
+    pub fn fence_status(&self, name: &str) -> FenceState {
+        if self.unfenced_since.is_some() || !self.fence.is_there() {
+            return FenceState::Unfenced;
+        }
+        let Some(group) = self.groups.get(name).filter(|group| group.open) else {
+            return FenceState::Closed;
+        };
+        let alive = self.fence.leases().unwrap_or_default();
+        let mut expected = (0..group.claims.routers.len())
+            .filter(|router| !group.without_carrier.contains(router))
+            .filter_map(|router| group.router_key(router, &self.interfaces))
+            .peekable();
+        let some = expected.peek().is_some();
+        let held = expected.all(|key| alive.iter().any(|(open, _)| *open == key));
+        if some && held {
+            FenceState::Held
+        } else {
+            FenceState::Closed
+        }
+    }
+
+    pub fn counts(&self) -> KernelCounts {
+        KernelCounts {
+            fence: self.fence.counts().unwrap_or_default(),
+            refenced: self.refenced,
+            unfenced: self.unfenced
+                + self
+                    .unfenced_since
+                    .map_or(Duration::ZERO, |at| at.elapsed()),
+            announced: self.announced,
+            announcements_failed: self.announcements_failed,
+            overruns: self.overruns,
+        }
+    }
+
+    /// Removes everything of ours, in reverse order.
+    pub fn close(mut self) {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for name in names {
+            self.release(&name);
+        }
+        if let Err(error) = self.fence.remove() {
+            log::warn!("{error}");
+        }
+        self.borrowed.put_back();
+        for event in self.events.drain(..) {
+            if let KernelEvent::Warning { text } = event {
+                log::warn!("{text}");
+            }
+        }
+    }
+
+    fn known(&self, name: &str) -> Result<&Group, KernelError> {
+        let why = || "no such group is claimed".to_owned();
+        self.groups.get(name).ok_or_else(|| KernelError::Claim {
+            group: name.to_owned(),
+            why: why(),
+        })
+    }
+
+    /// Makes the fence what the claims say, where it is not.
+    fn sync_fence(&mut self) -> Result<(), KernelError> {
+        let plan = self.wanted_plan();
+        if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
+            return Ok(());
+        }
+        self.fence.apply(&plan)?;
+        self.plan = Some(plan);
+        self.raise_devices();
+        Ok(())
+    }
+
+    fn wanted_plan(&self) -> Plan {
+        let mut plan = Plan::default();
+        for group in self.groups.values() {
+            plan.routers.extend(group.fence_routers(&self.interfaces));
+            plan.addresses
+                .extend(group.fence_addresses(&self.interfaces));
+        }
+        let claimed = self.groups.values().flat_map(Group::interfaces);
+        let mut indices: BTreeSet<u32> = claimed
+            .filter_map(|name| Some(self.interfaces.link(name)?.index))
+            .collect();
+        let vmacs = plan
+            .routers
+            .iter()
+            .filter_map(|router| Some(router.virtual_mac?.1));
+        indices.extend(vmacs);
+        plan.devices = self
+            .interfaces
+            .links()
+            .filter(|link| indices.contains(&link.index))
+            .map(|link| crate::fence::Device {
+                name: link.name.clone(),
+                index: link.index,
+            })
+            .collect();
+        plan
+    }
+
+    /// Makes the virtual-MAC devices that are claimed, deletes those that are not.
+    fn sync_devices(&mut self) -> Result<(), KernelError> {
+        let wanted: BTreeSet<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        let known: BTreeSet<u32> = wanted
+            .iter()
+            .filter_map(|key| Some(key.find(&self.interfaces)?.index))
+            .collect();
+        let stale: Vec<u32> = self
+            .interfaces
+            .links()
+            .filter(|link| vmac::is_ours(link) && !known.contains(&link.index))
+            .map(|link| link.index)
+            .collect();
+        let mut result = Ok(());
+        for index in stale {
+            // Already gone with its parent: fine.
+            let _ = self.requests.run_one(Message::delete_link(index));
+            self.forget_link(index);
+        }
+        for key in &wanted {
+            let present = self.interfaces.link(&key.interface).is_some();
+            if !present || key.find(&self.interfaces).is_some() {
+                continue;
+            }
+            // ARP for the virtual address leaves the parent only by its own address.
+            let _ = self
+                .borrowed
+                .set("ipv4", &key.interface, "arp_announce", "2");
+            match vmac::create(&mut self.requests, &self.interfaces, key) {
+                Ok(link) => {
+                    self.interfaces.apply(spared_netlink::Event::Link(link));
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        result
+    }
+
+    // Devices come up behind the fence, never before it.
+    fn raise_devices(&mut self) {
+        let keys: Vec<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        for key in keys {
+            let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {
+                continue;
+            };
+            let (index, mut raised) = (link.index, link.clone());
+            // With its parent down it comes up when that does.
+            if self.requests.run_one(Message::set_up(index, true)).is_ok() {
+                raised.up = true;
+                self.interfaces.apply(spared_netlink::Event::Link(raised));
+            }
+        }
+    }
+
+    fn forget_link(&mut self, index: u32) {
+        let link = self
+            .interfaces
+            .links()
+            .find(|link| link.index == index)
+            .cloned();
+        if let Some(link) = link {
+            self.interfaces.apply(spared_netlink::Event::LinkGone(link));
+        }
+    }
+
+    fn watch_carrier(&self) {
+        let claimed = self
+            .groups
+            .values()
+            .flat_map(Group::interfaces)
+            .map(str::to_owned);
+        self.carrier
+            .watch(self.followed.keys().cloned().chain(claimed));
+    }
+
+    fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
+        let texts = failures.into_iter().map(|failure| failure.to_string());
+        self.events
+            .extend(texts.map(|text| KernelEvent::Warning { text }));
+    }
+
+    // Claimed interfaces are of interest too; the host hears once of each change.
+    fn report(&mut self, name: &str) {
+        let event = KernelEvent::Interface {
+            name: name.to_owned(),
+        };
+        if self.followed.contains_key(name) && !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+}

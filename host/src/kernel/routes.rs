@@ -1,0 +1,188 @@
+//! Virtual routes, and the routes that make the node itself speak from a virtual address.
+
+use std::net::IpAddr;
+
+use spared_netlink::constants::ROUTE_PROTOCOL;
+use spared_netlink::{Message, Requests, Route};
+use spared_worker::message::{AddressClaim, RouteClaim};
+
+use super::KernelError;
+use super::group::Group;
+use super::interfaces::Interfaces;
+
+const MAIN: u32 = 254;
+const SCOPE_UNIVERSE: u8 = 0;
+const SCOPE_LINK: u8 = 253;
+
+/// The routes that a group is to have now. Those of absent interfaces are left out.
+pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) -> Vec<Route> {
+    let claimed = group
+        .claims
+        .routes
+        .iter()
+        .filter_map(|route| claimed(route, interfaces));
+    let mut routes: Vec<Route> = claimed.collect();
+    for address in group.claims.addresses.iter() {
+        let Some(link) = interfaces.link(&address.interface).filter(|link| link.up) else {
+            continue;
+        };
+        let moved = group.router(address).is_some_and(|router| router.vmac);
+        if moved && !reaches(interfaces, link.index, address) {
+            routes.push(connected(link.index, address));
+        }
+        if address.source {
+            let there = requests.routes(None, Some(link.index)).unwrap_or_default();
+            routes.extend(
+                there
+                    .iter()
+                    .filter_map(|route| from(route, address.address)),
+            );
+        }
+    }
+    routes
+}
+
+fn claimed(route: &RouteClaim, interfaces: &Interfaces) -> Option<Route> {
+    let index = match &route.interface {
+        Some(name) => Some(interfaces.link(name).filter(|link| link.up)?.index),
+        None => None,
+    };
+    Some(Route {
+        destination: route.destination,
+        prefix: route.prefix,
+        gateway: route.gateway,
+        index,
+        source: route.source,
+        metric: route.metric,
+        table: if route.table == 0 { MAIN } else { route.table },
+        protocol: ROUTE_PROTOCOL,
+        scope: scope(route.destination, route.gateway),
+    })
+}
+
+// A route that the interface has, but with this source and in front of it. IPv4 prepends; IPv6
+// decides by the metric.
+fn from(route: &Route, source: IpAddr) -> Option<Route> {
+    let foreign = route.protocol != ROUTE_PROTOCOL && route.table == MAIN;
+    let multicast_or_link = match route.destination {
+        IpAddr::V4(v4) => v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_multicast() || v6.segments()[0] & 0xffc0 == 0xfe80,
+    };
+    let fits = foreign && !multicast_or_link && route.destination.is_ipv4() == source.is_ipv4();
+    let metric = if source.is_ipv4() {
+        route.metric
+    } else {
+        route.metric.saturating_sub(1).max(1)
+    };
+    fits.then_some(Route {
+        source: Some(source),
+        protocol: ROUTE_PROTOCOL,
+        metric,
+        ..*route
+    })
+}
+
+// A virtual address on a device of its own brings no route to its network; mostly the node has an
+// address of its own there.
+fn reaches(interfaces: &Interfaces, index: u32, claim: &AddressClaim) -> bool {
+    interfaces.addresses(index).any(|own| {
+        own.prefix <= claim.prefix
+            && network(own.address, own.prefix) == network(claim.address, own.prefix)
+    }) || claim.prefix >= if claim.address.is_ipv4() { 32 } else { 128 }
+}
+
+fn connected(index: u32, claim: &AddressClaim) -> Route {
+    Route {
+        destination: network(claim.address, claim.prefix),
+        prefix: claim.prefix,
+        gateway: None,
+        index: Some(index),
+        source: None,
+        metric: 0,
+        table: MAIN,
+        protocol: ROUTE_PROTOCOL,
+        scope: scope(claim.address, None),
+    }
+}
+
+// IPv4 wants a next hop to be of a narrower scope than its route; IPv6 has no scopes.
+fn scope(destination: IpAddr, gateway: Option<IpAddr>) -> u8 {
+    if destination.is_ipv4() && gateway.is_none() {
+        SCOPE_LINK
+    } else {
+        SCOPE_UNIVERSE
+    }
+}
+
+fn network(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX
+                .checked_shl(32 - u32::from(prefix.min(32)))
+                .unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX
+                .checked_shl(128 - u32::from(prefix.min(128)))
+                .unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
+    }
+}
+
+/// Adds routes; those that are there already are fine. Returns what was refused.
+pub fn add(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
+    run(requests, routes, "add", Message::add_route, libc::EEXIST)
+}
+
+/// Deletes routes, in reverse order; those that are gone are fine.
+pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
+    let reversed: Vec<Route> = routes.iter().rev().copied().collect();
+    run(
+        requests,
+        &reversed,
+        "delete",
+        Message::delete_route,
+        libc::ESRCH,
+    )
+}
+
+fn run(
+    requests: &mut Requests,
+    routes: &[Route],
+    verb: &str,
+    encode: fn(&Route) -> std::io::Result<Message>,
+    harmless: i32,
+) -> Vec<KernelError> {
+    let encoded: Vec<Message> = routes
+        .iter()
+        .filter_map(|route| encode(route).ok())
+        .collect();
+    let object = |route: &Route| format!("route {}/{}", route.destination, route.prefix);
+    match requests.run(&encoded) {
+        Err(error) => vec![KernelError::new("routes", verb, error)],
+        Ok(verdicts) => routes
+            .iter()
+            .zip(verdicts)
+            .filter_map(|(route, verdict)| Some((route, verdict.err()?)))
+            .filter(|(_, error)| error.raw_os_error() != Some(harmless))
+            .map(|(route, error)| KernelError::new(&object(route), verb, error))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_the_address_without_its_host_part() {
+        let of = |text: &str, prefix| network(text.parse().unwrap(), prefix).to_string();
+        assert_eq!(of("192.168.200.77", 24), "192.168.200.0");
+        assert_eq!(of("192.168.200.77", 0), "0.0.0.0");
+        assert_eq!(of("192.168.200.77", 32), "192.168.200.77");
+        assert_eq!(of("2001:db8::77", 64), "2001:db8::");
+        assert_eq!(of("2001:db8::77", 0), "::");
+    }
+}

@@ -1,0 +1,82 @@
+//! Removes what an earlier run left: it is recognised by address protocol, route protocol, device
+//! alias and table name, and by nothing else.
+
+use spared_netlink::Message;
+use spared_netlink::constants::ROUTE_PROTOCOL;
+
+use super::{Kernel, KernelError, routes, vmac};
+
+impl Kernel {
+    /// Removes what was left and says what; to be called before anything is claimed.
+    pub fn sweep(&mut self) -> Result<Vec<String>, KernelError> {
+        self.resync()?;
+        let mut removed = self.sweep_routes()?;
+        removed.extend(self.sweep_addresses()?);
+        removed.extend(self.sweep_devices()?);
+        if self.fence.remove()? {
+            removed.push("table netdev spared".to_owned());
+        }
+        self.plan = None;
+        self.resync()?;
+        Ok(removed)
+    }
+
+    fn sweep_routes(&mut self) -> Result<Vec<String>, KernelError> {
+        let left = self
+            .requests
+            .routes(Some(ROUTE_PROTOCOL), None)
+            .map_err(|error| KernelError::new("routes", "read what an earlier run left", error))?;
+        match routes::delete(&mut self.requests, &left).into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(left
+                .iter()
+                .map(|r| format!("route {}/{}", r.destination, r.prefix))
+                .collect()),
+        }
+    }
+
+    fn sweep_addresses(&mut self) -> Result<Vec<String>, KernelError> {
+        let mut removed = Vec::new();
+        let links: Vec<_> = self.interfaces.links().cloned().collect();
+        for link in links {
+            let left: Vec<_> = self
+                .interfaces
+                .addresses(link.index)
+                .filter(|a| a.is_ours())
+                .copied()
+                .collect();
+            for address in left {
+                let text = format!("{}/{}", address.address, address.prefix);
+                self.requests
+                    .run_one(Message::delete_address(
+                        link.index,
+                        address.address,
+                        address.prefix,
+                    ))
+                    .map_err(|error| {
+                        KernelError::new(&link.name, format!("delete {text}"), error)
+                    })?;
+                removed.push(format!("address {text} on {}", link.name));
+            }
+        }
+        Ok(removed)
+    }
+
+    fn sweep_devices(&mut self) -> Result<Vec<String>, KernelError> {
+        let left: Vec<_> = self
+            .interfaces
+            .links()
+            .filter(|l| vmac::is_ours(l))
+            .cloned()
+            .collect();
+        for link in &left {
+            self.requests
+                .run_one(Message::delete_link(link.index))
+                .map_err(|error| KernelError::new(&link.name, "delete the device", error))?;
+        }
+        Ok(left
+            .into_iter()
+            .map(|link| format!("device {}", link.name))
+            .collect())
+    }
+}

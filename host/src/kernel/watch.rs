@@ -1,0 +1,361 @@
+//! What others do to the kernel's tables, and what spared does about it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use spared_netlink::Event;
+
+use super::interfaces::Change;
+use super::sockets::Sockets;
+use super::{Kernel, KernelError, KernelEvent};
+use crate::fence::{LeaseKey, Tampering};
+
+/// What failed for want of something is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// A contested address is put back this often.
+const CONTESTED_PACE: Duration = Duration::from_secs(1);
+
+impl Kernel {
+    /// Reads all descriptors and acts on what changed.
+    pub fn handle_ready(&mut self, now: Instant) -> Vec<KernelEvent> {
+        self.handle_carrier();
+        self.handle_monitor(now);
+        self.handle_tampering(now);
+        self.handle_routes();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<KernelEvent> {
+        self.announce_due(now);
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.reconcile_structure(now);
+        }
+        let due: Vec<String> = self
+            .groups
+            .iter_mut()
+            .filter(|(_, group)| group.restore_at.is_some_and(|at| at <= now))
+            .map(|(name, group)| {
+                group.restore_at = None;
+                name.clone()
+            })
+            .collect();
+        for name in due {
+            self.restore(&name, now);
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    fn handle_carrier(&mut self) {
+        for (name, carrier) in self.carrier.take() {
+            if self.interfaces.set_carrier(&name, carrier) {
+                if !carrier {
+                    self.close_without_carrier(&name);
+                }
+                self.report(&name);
+            }
+        }
+    }
+
+    // Nothing of ours may answer on an interface that cannot hear the peer. Before anybody is told.
+    fn close_without_carrier(&mut self, interface: &str) {
+        let mut keys: Vec<LeaseKey> = Vec::new();
+        for group in self.groups.values_mut().filter(|group| group.open) {
+            let positions = group.claims.routers.iter().enumerate();
+            let hit: Vec<usize> = positions
+                .filter(|(_, router)| router.interface == interface)
+                .map(|(position, _)| position)
+                .collect();
+            keys.extend(
+                hit.iter()
+                    .filter_map(|r| group.router_key(*r, &self.interfaces)),
+            );
+            group.without_carrier.extend(hit);
+            if group.without_carrier.len() == group.claims.routers.len() {
+                keys.push(group.group_key());
+            }
+        }
+        if keys.is_empty() || self.plan.is_none() {
+            return;
+        }
+        if let Err(error) = self.fence.close(&keys) {
+            self.warn([KernelError::from(error)]);
+        }
+    }
+
+    fn handle_monitor(&mut self, now: Instant) {
+        let mut events = Vec::new();
+        let lost = match self.monitor.read(&mut events) {
+            Ok(Ok(())) => false,
+            Ok(Err(_)) => true,
+            Err(error) => {
+                self.warn([KernelError::new("kernel", "watch interfaces", error)]);
+                true
+            }
+        };
+        if lost {
+            self.overruns += 1;
+            if let Err(error) = self.resync() {
+                self.warn([error]);
+                self.retry_at = Some(now + RETRY);
+            }
+            self.reconcile_structure(now);
+            return;
+        }
+        let mut deleted = Vec::new();
+        let mut appeared = false;
+        let mut structure = false;
+        for event in events {
+            structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
+            for change in self.interfaces.apply(event) {
+                match change {
+                    Change::Link {
+                        name,
+                        appeared: here,
+                        carrier_lost,
+                    } => {
+                        appeared |= here;
+                        self.link_changed(&name, carrier_lost);
+                    }
+                    Change::OwnAddress { name } => {
+                        if let Some(sockets) = self.followed.get_mut(&name) {
+                            sockets.sockets.iter_mut().for_each(Sockets::rejoin);
+                        }
+                        self.report(&name);
+                    }
+                    Change::AddressGone { index, address } => deleted.push((index, address)),
+                }
+            }
+        }
+        if structure {
+            self.reconcile_structure(now);
+        }
+        self.handle_deletions(&deleted, now);
+        if appeared {
+            self.reinstall(now);
+        }
+    }
+
+    fn link_changed(&mut self, name: &str, carrier_lost: bool) {
+        if carrier_lost {
+            // The event may be old by now: the thread says what is.
+            if self.interfaces.link(name).is_some() {
+                self.interfaces.set_carrier(name, false);
+                self.carrier.ask_again(name);
+            }
+            self.close_without_carrier(name);
+        }
+        self.report(name);
+    }
+
+    /// Devices, fence and sockets follow the interfaces.
+    fn reconcile_structure(&mut self, now: Instant) {
+        if let Err(error) = self.sync_devices().and_then(|()| self.sync_fence()) {
+            self.warn([error]);
+            self.retry_at = Some(now + RETRY);
+        }
+        self.raise_devices();
+        let names: Vec<String> = self.followed.keys().cloned().collect();
+        for name in names {
+            self.open_sockets(&name);
+        }
+    }
+
+    /// Opens or replaces the sockets of a followed interface, where its index is another one.
+    pub(super) fn open_sockets(&mut self, name: &str) {
+        let link = self.interfaces.link(name).map(|link| (link.index, link.up));
+        let Some(followed) = self.followed.get_mut(name) else {
+            return;
+        };
+        let Some((index, _)) = link else {
+            followed.sockets = None;
+            return;
+        };
+        if followed
+            .sockets
+            .as_ref()
+            .is_some_and(|sockets| sockets.index == index)
+        {
+            return;
+        }
+        match Sockets::open(index, name, followed.wanted) {
+            Ok(sockets) => {
+                self.generations += 1;
+                followed.generation = self.generations;
+                followed.sockets = Some(sockets);
+                self.report(name);
+            }
+            Err(error) => {
+                followed.sockets = None;
+                self.warn([KernelError::new(name, "open its sockets", error)]);
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    // Interfaces came up: what their going down took with it comes back.
+    fn reinstall(&mut self, now: Instant) {
+        for followed in self.followed.values_mut() {
+            followed.sockets.iter_mut().for_each(Sockets::rejoin);
+        }
+        let names: Vec<String> = self
+            .groups
+            .iter()
+            .filter(|(_, g)| g.installed)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            let mut failures = self.prepare_devices(&name);
+            let (added, refused) = self.add_missing_addresses(&name);
+            failures.extend(refused);
+            failures.extend(self.sync_routes(&name));
+            self.warn(failures);
+            if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(&name)) {
+                group.schedule.again(now);
+            }
+        }
+        self.announce_due(now);
+    }
+
+    fn handle_deletions(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
+        let mut hurt: BTreeSet<String> = BTreeSet::new();
+        for (index, address) in deleted {
+            // A deletion that was undone meanwhile, or that came with its interface's going down.
+            let up = self
+                .interfaces
+                .links()
+                .any(|link| link.index == *index && link.up);
+            if !up || self.interfaces.has_address(*index, *address) {
+                continue;
+            }
+            for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.installed) {
+                let wanted = group.desired(&self.interfaces);
+                if !wanted
+                    .iter()
+                    .any(|w| w.index == *index && w.address == *address)
+                {
+                    continue;
+                }
+                let contested = group.note_deletion(*address, now);
+                if contested && group.restore_at.is_none() {
+                    group.restore_at = Some(now + CONTESTED_PACE);
+                    let why = format!("somebody deletes {address} again and again");
+                    self.events.push(KernelEvent::Contested {
+                        group: name.clone(),
+                        why,
+                    });
+                }
+                if group.restore_at.is_none() {
+                    hurt.insert(name.clone());
+                }
+            }
+        }
+        for name in hurt {
+            self.restore(&name, now);
+        }
+    }
+
+    fn restore(&mut self, name: &str, now: Instant) {
+        let (added, mut failures) = self.add_missing_addresses(name);
+        failures.extend(self.sync_routes(name));
+        self.warn(failures);
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        for back in &added {
+            let Some(claim) = group.claims.addresses.get(back.claim) else {
+                continue;
+            };
+            self.events.push(KernelEvent::Restored {
+                group: name.to_owned(),
+                address: format!("{}/{}", claim.address, claim.prefix),
+                interface: claim.interface.clone(),
+                count: group.restored.get(&claim.address).copied().unwrap_or(0),
+            });
+        }
+        if !added.is_empty() {
+            group.schedule.once(now);
+        }
+        self.announce_due(now);
+    }
+
+    fn handle_routes(&mut self) {
+        let mut events = Vec::new();
+        let lost = !matches!(self.route_monitor.read(&mut events), Ok(Ok(())));
+        let gone = |group: &super::Group| {
+            lost || events.iter().any(
+                |event| matches!(event, Event::RouteGone(route) if group.routes.contains(route)),
+            )
+        };
+        let names: Vec<String> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.installed && gone(group))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            let failures = self.sync_routes(&name);
+            self.warn(failures);
+        }
+    }
+
+    fn handle_tampering(&mut self, now: Instant) {
+        match self.fence.take_tampering() {
+            Tampering::None => return,
+            Tampering::Foreign if self.plan.is_some() => {
+                self.unfenced_since.get_or_insert(now);
+                let why = "another program changed nftables' table netdev spared".to_owned();
+                self.events.push(KernelEvent::Unfenced { why });
+            }
+            _ => {}
+        }
+        self.refence(now);
+    }
+
+    fn refence(&mut self, now: Instant) {
+        if self.plan.is_none() {
+            return;
+        }
+        // Devices may have gone with the same burst of events.
+        let plan = self.wanted_plan();
+        match self.fence.apply(&plan) {
+            Ok(_) => {
+                self.plan = Some(plan);
+                if let Some(since) = self.unfenced_since.take() {
+                    let after = since.elapsed();
+                    self.refenced += 1;
+                    self.unfenced += after;
+                    self.events.push(KernelEvent::Fenced { after });
+                }
+            }
+            Err(error) => {
+                self.plan = Some(crate::fence::Plan::default());
+                self.warn([KernelError::from(error)]);
+                self.retry_at = Some(now + RETRY / 20);
+            }
+        }
+    }
+
+    /// Reads everything again.
+    pub(super) fn resync(&mut self) -> Result<(), KernelError> {
+        let read = |error| KernelError::new("kernel", "read links and addresses", error);
+        let links = self.requests.links().map_err(read)?;
+        let addresses = self.requests.addresses().map_err(read)?;
+        let without: Vec<String> = links
+            .iter()
+            .filter(|l| !(l.up && l.carrier))
+            .map(|l| l.name.clone())
+            .collect();
+        for name in self.interfaces.replace(links, addresses) {
+            if without.contains(&name) || self.interfaces.link(&name).is_none() {
+                self.close_without_carrier(&name);
+            }
+            self.carrier.ask_again(&name);
+            self.report(&name);
+        }
+        self.reinstall(Instant::now());
+        Ok(())
+    }
+}
