@@ -1,5 +1,410 @@
-//! VRRP: who is active.
+//! VRRP: decides who is active, by RFC 9568 and, for version 2, RFC 3768.
+//!
+//! This file and `sockets.rs` are all the I/O; `engine` holds the state machine, `election` its
+//! decisions, `wire` the bytes, `config` the file. `README.md` is the manual of every key.
 #![forbid(unsafe_code)]
 
+mod claims;
+pub mod config;
+pub mod election;
+pub mod engine;
 pub mod error;
+mod sockets;
 pub mod wire;
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_getres};
+use spared_sdk::config::Config;
+use spared_sdk::{
+    Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
+    Interfaces, Plugin, Query, Ready, Sockets as Wanted, Stance,
+};
+
+use config::Settings;
+use engine::{Action, Engine, Facts, Table, Value};
+use sockets::{FRAME_MAX, Kind, Sockets, neighbours};
+use wire::neighbour::station;
+
+const TIMER: u32 = 1;
+/// Frames read at one go from one socket: a flood must not hold up the adverts.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// The plugin's one instance.
+pub struct Vrrp {
+    host: Host,
+    interfaces: InterfaceHandle,
+    groups: GroupHandle,
+    /// None until `start`.
+    engine: Option<Engine>,
+    node: String,
+    settings: Settings,
+    /// By the engine's index.
+    sockets: Vec<Sockets>,
+    followed: BTreeSet<String>,
+    buffer: Vec<u8>,
+    armed_ns: Option<u64>,
+}
+
+/// The file, and whose node it was read for.
+pub struct Read {
+    settings: Settings,
+    node: String,
+}
+
+impl Plugin for Vrrp {
+    type Settings = Read;
+
+    fn create(host: Host) -> Result<Self, Error> {
+        let missing = |what| move || Error::Plugin(format!("this host has no {what}"));
+        Ok(Vrrp {
+            host,
+            interfaces: host
+                .interfaces()
+                .ok_or_else(missing("spared.interface/1"))?,
+            groups: host.groups().ok_or_else(missing("spared.group/1"))?,
+            engine: None,
+            node: String::new(),
+            settings: Settings::default(),
+            sockets: Vec::new(),
+            followed: BTreeSet::new(),
+            buffer: vec![0; FRAME_MAX],
+            armed_ns: None,
+        })
+    }
+
+    fn read(config: &Config) -> Result<Read, Error> {
+        let settings = config::read(config, tick()).ok_or(Error::Config(Vec::new()))?;
+        Ok(Read {
+            settings,
+            node: config.node().to_owned(),
+        })
+    }
+
+    fn configure(&mut self, read: Read) -> Result<Applied, Error> {
+        if self.engine.is_some() && read.node != self.node {
+            return Ok(Applied::Restart);
+        }
+        self.node = read.node;
+        if self.engine.is_some() {
+            self.apply(read.settings)?;
+        } else {
+            self.settings = read.settings;
+        }
+        Ok(Applied::Live)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        self.engine = Some(Engine::new(&self.node));
+        let settings = std::mem::take(&mut self.settings);
+        self.apply(settings)
+    }
+
+    fn stop(&mut self) -> Result<(), Error> {
+        self.tell(Engine::shut_down);
+        self.engine = None;
+        for index in 0..self.sockets.len() {
+            self.close(index);
+        }
+        Ok(())
+    }
+
+    fn fd(&mut self, fd: RawFd, _ready: Ready) {
+        let found = self
+            .sockets
+            .iter()
+            .enumerate()
+            .find_map(|(index, sockets)| Some((index, sockets.kind_of(fd)?)));
+        match found {
+            Some((index, kind)) => self.receive(index, kind),
+            None => self.host.unwatch_fd(fd),
+        }
+    }
+
+    fn timer(&mut self, _id: u32) {
+        self.armed_ns = None;
+        // what was heard counts, however late this timer is
+        for index in 0..self.sockets.len() {
+            self.receive(index, Kind::Link);
+        }
+        self.tell(Engine::handle_timeout);
+    }
+}
+
+impl Interfaces for Vrrp {
+    fn changed(&mut self, event: &InterfaceEvent<'_>) {
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        let Some(index) = engine.interface_index(&event.name) else {
+            return;
+        };
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, Sockets::default);
+        }
+        let Some(sockets) = self.sockets.get_mut(index) else {
+            return;
+        };
+        let before = sockets.link();
+        for gone in sockets.update(event) {
+            self.host.unwatch_fd(gone.as_raw_fd());
+        }
+        let link = sockets.link();
+        if let Some(fd) = link.filter(|_| link != before) {
+            if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+                log::error!("{}: {error}", event.name);
+            }
+        }
+        let facts = Facts {
+            present: event.present,
+            up: event.up,
+            carrier: event.carrier,
+            mac: event.mac,
+            mtu: event.mtu,
+            addresses: event
+                .addresses
+                .iter()
+                .map(|(address, _)| *address)
+                .collect(),
+            link_socket: link.is_some(),
+        };
+        engine.handle_interface(self.host.now(), &event.name, &facts);
+        self.act();
+    }
+}
+
+impl Groups for Vrrp {
+    fn stance(&mut self, stance: &Stance<'_>) {
+        let wanted = election::Stance {
+            quality: stance.quality,
+            eligible: stance.eligible,
+            forced: stance.forced,
+            maintenance: stance.maintenance,
+            resign: stance.resign,
+            why: stance.why.to_owned(),
+        };
+        let group = stance.group;
+        self.tell(|engine, now_ns| engine.handle_stance(now_ns, group, &wanted));
+    }
+}
+
+impl Query for Vrrp {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+        let table = match argv {
+            ["status"] => Table::Status,
+            ["routers"] => Table::Routers,
+            ["counters"] => Table::Counters,
+            _ => {
+                return Err(Error::Usage(
+                    "usage: vrrp status | routers | counters".to_owned(),
+                ));
+            }
+        };
+        let Some(engine) = &self.engine else {
+            return Ok(());
+        };
+        for (key, value) in engine.rows(self.host.now(), table) {
+            match value {
+                Value::Text(text) => answer.text(&key, &text)?,
+                Value::Number(number) => answer.number(&key, number)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Vrrp {
+    /// Brings claims, interfaces and engine to a new configuration; only differences are told.
+    fn apply(&mut self, settings: Settings) -> Result<(), Error> {
+        // the host may take its time over the claims: that must delay no advert
+        self.tell(Engine::advertise_now);
+        let old = std::mem::replace(&mut self.settings, settings);
+        for group in &self.settings.groups {
+            let claims = claims::claims(group);
+            let was = old.groups.iter().find(|was| was.name == group.name);
+            if was.is_none_or(|was| claims::claims(was) != claims) {
+                self.groups.claim(&group.name, &claims)?;
+            }
+        }
+        let settings = self.settings.clone();
+        self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
+        for gone in old
+            .groups
+            .iter()
+            .filter(|was| !settings.groups.iter().any(|g| g.name == was.name))
+        {
+            self.groups.withdraw(&gone.name)?;
+        }
+        self.follow(&settings)
+    }
+
+    fn follow(&mut self, settings: &Settings) -> Result<(), Error> {
+        let routers = settings.groups.iter().flat_map(|group| &group.routers);
+        let wanted: BTreeSet<String> = routers.map(|router| router.interface.clone()).collect();
+        for gone in self.followed.difference(&wanted) {
+            self.interfaces.unfollow(gone)?;
+        }
+        let gone: Vec<String> = self.followed.difference(&wanted).cloned().collect();
+        for name in &gone {
+            let index = self
+                .engine
+                .as_ref()
+                .and_then(|engine| engine.interface_index(name));
+            if let Some(index) = index {
+                self.close(index);
+            }
+        }
+        for new in wanted.difference(&self.followed) {
+            self.interfaces.follow(new, Wanted::VRRP)?;
+        }
+        self.followed = wanted;
+        Ok(())
+    }
+
+    fn close(&mut self, index: usize) {
+        let Some(sockets) = self.sockets.get_mut(index) else {
+            return;
+        };
+        for fd in sockets.take() {
+            self.host.unwatch_fd(fd.as_raw_fd());
+        }
+    }
+
+    fn receive(&mut self, index: usize, kind: Kind) {
+        for _ in 0..FRAMES_AT_ONCE {
+            let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
+                return;
+            };
+            let Some(frame) = sockets.receive(kind, &mut self.buffer) else {
+                return;
+            };
+            let now_ns = self.host.now();
+            match kind {
+                Kind::Link => engine.handle_frame(now_ns, index, frame),
+                Kind::Stations => {
+                    if let Some(mac) = station(frame) {
+                        engine.handle_station(now_ns, index, mac);
+                    }
+                }
+            }
+            self.act();
+        }
+    }
+
+    fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
+        if let Some(engine) = &mut self.engine {
+            call(engine, self.host.now());
+        }
+        self.act();
+    }
+
+    /// Does what the engine wants, then sets the timer.
+    fn act(&mut self) {
+        while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
+            self.perform(action);
+        }
+        let next_ns = self.engine.as_ref().and_then(Engine::next_timeout);
+        if next_ns == self.armed_ns {
+            return;
+        }
+        match next_ns {
+            Some(at_ns) => {
+                if let Err(error) = self.host.timer(TIMER, at_ns) {
+                    log::error!("{error}");
+                }
+            }
+            None => self.host.cancel_timer(TIMER),
+        }
+        self.armed_ns = next_ns;
+    }
+
+    fn perform(&mut self, action: Action) {
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        match action {
+            Action::Transmit(id) => {
+                let Some(outgoing) = engine.packet(id) else {
+                    return;
+                };
+                let sockets = self.sockets.get(outgoing.interface);
+                let sent = sockets.map(|sockets| sockets.send(outgoing.to, outgoing.bytes));
+                if !matches!(sent, Some(Ok(()))) {
+                    engine.handle_unsent(self.host.now(), id);
+                }
+            }
+            Action::Publish { group, role, why } => {
+                let done = self.groups.publish(&group, role, &why);
+                if let Err(error) = &done {
+                    log::warn!("{group}: {error}");
+                }
+                engine.handle_published(self.host.now(), &group, role, done.is_ok());
+            }
+            Action::Farewell {
+                interface,
+                to,
+                bytes,
+            } => {
+                // the last word of a router that is gone: whoever misses it waits a little longer
+                let _ = self
+                    .sockets
+                    .get(interface)
+                    .map(|sockets| sockets.send(to, &bytes));
+            }
+            Action::Announce { group } => {
+                if let Err(error) = self.groups.announce(&group) {
+                    log::warn!("{group}: {error}");
+                }
+            }
+            Action::Event(text) => self.host.event(&text),
+            Action::Warn(text) => log::warn!("{text}"),
+            Action::Info(text) => log::info!("{text}"),
+            Action::Listen { interface, on } => self.listen(interface, on),
+            Action::FindNeighbours { interface } => {
+                let name = engine.interfaces().nth(interface).map(str::to_owned);
+                let found = name.map_or(Vec::new(), |name| neighbours(&name));
+                engine.handle_neighbours(self.host.now(), interface, &found);
+            }
+            Action::Probe { interface, frame } => {
+                let sent = self
+                    .sockets
+                    .get(interface)
+                    .map(|sockets| sockets.probe(&frame));
+                if let Some(Err(error)) = sent {
+                    log::debug!("probe: {error}");
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, index: usize, on: bool) {
+        let Some(sockets) = self.sockets.get(index) else {
+            return;
+        };
+        let Some(fd) = sockets.stations() else { return };
+        if !on {
+            return self.host.unwatch_fd(fd);
+        }
+        // what waits there is from before the question
+        while sockets.receive(Kind::Stations, &mut self.buffer).is_some() {}
+        if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// The kernel's tick, to which set timeouts are good.
+fn tick() -> Duration {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    let ns = |value| u64::try_from(value).unwrap_or(0);
+    Duration::from_secs(ns(tick.tv_sec)) + Duration::from_nanos(ns(tick.tv_nsec))
+}
+
+spared_sdk::export!(Vrrp {
+    name: "vrrp",
+    summary: "decides who is active, by VRRP",
+    flags: REALTIME,
+    parts: [query, interfaces, groups],
+});

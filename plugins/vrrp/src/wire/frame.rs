@@ -173,7 +173,7 @@ pub(super) fn emit_ethernet(to: Mac, from: Mac, ethertype: u16, out: &mut Vec<u8
 fn append_packet(source: IpAddr, destination: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            emit_ipv4(source, destination, repr.len(), out);
+            emit_ipv4(source, destination, repr.buffer_len(), out);
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let traffic = TRAFFIC_CLASS;
@@ -182,7 +182,7 @@ fn append_packet(source: IpAddr, destination: IpAddr, repr: &Repr<'_>, out: &mut
                 source,
                 destination,
                 vrrp::PROTOCOL,
-                repr.len(),
+                repr.buffer_len(),
                 out,
             );
         }

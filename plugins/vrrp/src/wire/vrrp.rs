@@ -250,7 +250,7 @@ pub struct Repr<'a> {
 
 impl Repr<'_> {
     /// Bytes of the message.
-    pub fn len(&self) -> usize {
+    pub fn buffer_len(&self) -> usize {
         message_len(self.version, self.family, self.addresses.len())
     }
 

@@ -1,0 +1,55 @@
+//! What a group claims of the host: routers for the fence, addresses, routes.
+
+use std::time::Duration;
+
+use spared_sdk::{AddressClaim, Claims, RouteClaim, RouterClaim};
+
+use crate::config::Group;
+use crate::wire::Family;
+
+/// All claims of a group.
+pub(crate) fn claims(group: &Group) -> Claims {
+    let routers = group.routers.iter().map(|router| RouterClaim {
+        interface: router.interface.clone(),
+        ipv6: router.family == Family::V6,
+        vrid: router.vrid,
+        vmac: router.vmac,
+        accept: router.accept,
+    });
+    let of_routers = group
+        .routers
+        .iter()
+        .enumerate()
+        .flat_map(|(index, router)| {
+            router.addresses.iter().map(move |address| AddressClaim {
+                interface: router.interface.clone(),
+                router: u32::try_from(index).ok(),
+                address: address.address,
+                prefix: address.prefix,
+                source: address.source,
+            })
+        });
+    let followers = group.addresses.iter().map(|follower| AddressClaim {
+        interface: follower.interface.clone(),
+        router: None,
+        address: follower.address.address,
+        prefix: follower.address.prefix,
+        source: follower.address.source,
+    });
+    let routes = group.routes.iter().map(|route| RouteClaim {
+        destination: route.destination.address,
+        prefix: route.destination.length,
+        gateway: route.gateway,
+        interface: route.interface.clone(),
+        source: route.source,
+        metric: route.metric,
+        table: route.table,
+    });
+    Claims {
+        routers: routers.collect(),
+        addresses: of_routers.chain(followers).collect(),
+        routes: routes.collect(),
+        refresh: Duration::from_secs(u64::from(group.refresh_s)),
+        lease: Duration::from_nanos(group.lease_ns),
+    }
+}

@@ -1,0 +1,87 @@
+//! Rules that hold between groups and routers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use spared_sdk::config::Section;
+
+use super::{ADVERTISED_IPV4_MAX, Settings, is_link_local};
+use crate::wire::Family;
+
+/// Notes a fault for whatever is there twice, and for what does not fit into one advert.
+pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
+    names(settings, sections);
+    for (group, section) in settings.groups.iter().zip(sections) {
+        for router in &group.routers {
+            if router.family == Family::V4 && router.advertised.len() > ADVERTISED_IPV4_MAX {
+                section.fault(
+                    &format!("router.{}.addresses", router.entry),
+                    format!(
+                        "found {}, allowed {ADVERTISED_IPV4_MAX} in an advert: move the rest to \
+                         unadvertised",
+                        router.advertised.len()
+                    ),
+                );
+            }
+        }
+    }
+    routers(settings, sections);
+    addresses(settings, sections);
+}
+
+fn names(settings: &Settings, sections: &[Section<'_>]) {
+    for (position, (group, section)) in settings.groups.iter().zip(sections).enumerate() {
+        let before = settings.groups.iter().take(position);
+        if before.clone().any(|other| other.name == group.name) {
+            section.fault(
+                "name",
+                format!("found {:?}, the name of another group", group.name),
+            );
+        }
+    }
+}
+
+fn routers(settings: &Settings, sections: &[Section<'_>]) {
+    let mut seen = HashMap::new();
+    for (group, section) in settings.groups.iter().zip(sections) {
+        for router in &group.routers {
+            let key = (router.interface.clone(), router.family, router.vrid);
+            if let Some(other) = seen.insert(key, &group.name) {
+                section.fault(
+                    &format!("router.{}.vrid", router.entry),
+                    format!(
+                        "found {} twice for {} on {}, also in group {other:?}",
+                        router.vrid,
+                        router.family.name(),
+                        router.interface
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn addresses(settings: &Settings, sections: &[Section<'_>]) {
+    // a link-local address may be on every interface, another one is somewhere
+    let mut seen: HashMap<(IpAddr, Option<&str>), ()> = HashMap::new();
+    for (group, section) in settings.groups.iter().zip(sections) {
+        let of_routers = group.routers.iter().flat_map(|router| {
+            let key = format!("router.{}.addresses", router.entry);
+            let interface = router.interface.as_str();
+            router
+                .addresses
+                .iter()
+                .map(move |a| (key.clone(), a.address, interface))
+        });
+        let followers = group.addresses.iter().map(|follower| {
+            let key = format!("address.{}.addresses", follower.entry);
+            (key, follower.address.address, follower.interface.as_str())
+        });
+        for (key, address, interface) in of_routers.chain(followers) {
+            let place = is_link_local(address).then_some(interface);
+            if seen.insert((address, place), ()).is_some() {
+                section.fault(&key, format!("found {address} twice"));
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The plugin's file as the engine uses it: groups, their virtual routers, addresses and routes.
+//!
+//! [`read`] asks for every key; `README.md` is the manual of all of them.
+
+mod cross;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use crate::wire::vrrp::{Form, Version};
+use crate::wire::{Family, virtual_mac};
+
+pub use read::read;
+
+/// An IPv6 advert names at most this many addresses: they fit the smallest IPv6 MTU, and both
+/// nodes leave out the same ones whatever their MTU is.
+pub const ADVERTISED_IPV6_MAX: usize = 77;
+/// An IPv4 advert counts its addresses in a byte.
+pub const ADVERTISED_IPV4_MAX: usize = 255;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub groups: Vec<Group>,
+}
+
+/// Addresses that move together, by one election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub election: Election,
+    /// How much an interface without carrier takes off the priority.
+    pub carrier_weight: u8,
+    /// Adverts of routers that are not in `peers` decide, too.
+    pub any_router: bool,
+    pub version: Version,
+    /// The checksum that is sent until a peer shows its own.
+    pub form: Form,
+    pub interval_ns: u64,
+    pub advert_loss: u32,
+    pub start_delay_ns: u64,
+    /// How long one advert keeps the fence open.
+    pub lease_ns: u64,
+    pub refresh_s: u32,
+    pub routers: Vec<Router>,
+    pub addresses: Vec<Follower>,
+    pub routes: Vec<Route>,
+}
+
+/// What decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Election {
+    /// The fitter node; `preferred` breaks the tie: this node, the other, or none.
+    Quality {
+        preferred: Option<bool>,
+        fallback_delay_ns: u64,
+        hold_ns: u64,
+    },
+    /// The configured priority, as RFC 9568 has it.
+    Priority {
+        priority: u8,
+        preempt: bool,
+        preempt_delay_ns: u64,
+    },
+}
+
+/// One virtual router: an interface, a family and a VRID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Which `[[group.router]]` it comes from, for messages.
+    pub entry: usize,
+    pub interface: String,
+    pub family: Family,
+    pub vrid: u8,
+    /// What the adverts name, in their order; for IPv6 the first is link-local.
+    pub advertised: Vec<IpAddr>,
+    /// All that the group claims here.
+    pub addresses: Vec<Address>,
+    /// Who may send adverts; this node's own addresses may be among them. Empty: anyone.
+    pub peers: Vec<IpAddr>,
+    /// Send to each of `peers` rather than to the multicast group.
+    pub unicast: bool,
+    /// The least TTL that is accepted of a unicast peer.
+    pub min_ttl: u8,
+    /// What the adverts come from; None: the interface's first address.
+    pub advert_source: Option<IpAddr>,
+    pub vmac: bool,
+    pub accept: bool,
+    /// Who should answer where this wire is sound.
+    pub witnesses: Vec<IpAddr>,
+}
+
+/// An address that a router or a follower brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// What this node itself sends there comes from it.
+    pub source: bool,
+}
+
+/// An address that follows the group without VRRP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Which `[[group.address]]` it comes from, for messages.
+    pub entry: usize,
+    pub interface: String,
+    pub address: Address,
+}
+
+/// A route that exists while the group is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub destination: Prefix,
+    pub gateway: Option<IpAddr>,
+    pub interface: Option<String>,
+    pub source: Option<IpAddr>,
+    pub metric: u32,
+    pub table: u32,
+}
+
+/// "192.0.2.1/24".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    pub address: IpAddr,
+    pub length: u8,
+}
+
+impl FromStr for Prefix {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Prefix, ()> {
+        let (address, length) = text.split_once('/').ok_or(())?;
+        let address: IpAddr = address.parse().map_err(|_| ())?;
+        let most = match address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
+        // "+1" and "01" are numbers to u8
+        if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(());
+        }
+        let length: u8 = length.parse().map_err(|_| ())?;
+        if length > most {
+            Err(())
+        } else {
+            Ok(Prefix { address, length })
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// How long an advert keeps the fence open: as long as no peer takes over, less one tick of the
+/// kernel's set timeouts or a tenth. None where that leaves no room for one late advert.
+pub fn lease_ns(interval_ns: u64, advert_loss: u32, tick_ns: u64) -> Option<u64> {
+    let takeover_ns = interval_ns.saturating_mul(u64::from(advert_loss));
+    let lease_ns = takeover_ns.saturating_sub(tick_ns.max(takeover_ns / 10));
+    (lease_ns >= interval_ns.saturating_add(2 * tick_ns)).then_some(lease_ns)
+}
+
+/// RFC 9568 wants a link-local address first; this one is derived from the virtual MAC, so that
+/// both nodes derive the same.
+pub fn derived_link_local(vrid: u8) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = virtual_mac(Family::V6, vrid);
+    Ipv6Addr::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 0x02,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
+}
+
+/// fe80::/10.
+pub fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.segments()[0] & 0xffc0 == 0xfe80,
+    }
+}

@@ -1,0 +1,113 @@
+//! E7: another router is active too, is heard, and loses.
+
+use std::net::IpAddr;
+
+use super::group::{Group, State};
+use super::{Action, Context};
+use crate::election::Ms;
+use crate::wire::frame::Advert;
+
+/// A rival that has not given way yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conflict {
+    pub rival: IpAddr,
+    pub priority: u8,
+    pub interface: usize,
+    pub since_ns: u64,
+    pub last_ns: u64,
+    interval_ns: u64,
+    /// It is told of: more than the crossing of two adverts at a takeover.
+    reported: bool,
+}
+
+impl Group {
+    /// A losing advert was heard.
+    pub(super) fn note_conflict(
+        &mut self,
+        cx: &mut Context<'_>,
+        router: usize,
+        advert: &Advert<'_>,
+    ) {
+        let now_ns = cx.now_ns;
+        let State::Active { since_ns, .. } = self.state else {
+            return;
+        };
+        let port = self.routers.get(router).map(|router| router.port);
+        let Some(port) = port.and_then(|port| self.ports.get(port)) else {
+            return;
+        };
+        let conflict = self.conflict.get_or_insert(Conflict {
+            rival: advert.source,
+            priority: advert.priority,
+            interface: port.interface,
+            since_ns: now_ns,
+            last_ns: now_ns,
+            interval_ns: advert.interval_ns,
+            reported: false,
+        });
+        conflict.last_ns = now_ns;
+        conflict.interval_ns = advert.interval_ns;
+        // at a takeover the old active router's last advert may cross the new one's first
+        let settled = now_ns.saturating_sub(since_ns) > 2 * self.config.interval_ns;
+        let lasting = now_ns.saturating_sub(conflict.since_ns) >= advert.interval_ns / 2;
+        if conflict.reported || !(settled || lasting) {
+            return;
+        }
+        conflict.reported = true;
+        let (rival, theirs, interface) = (conflict.rival, conflict.priority, conflict.interface);
+        self.counters.conflicts += 1;
+        let name = cx
+            .interface(interface)
+            .map_or("?", |interface| interface.name.as_str());
+        let own = self
+            .source_on(interface)
+            .map_or(String::new(), |own| format!(" {own}"));
+        let text = format!(
+            "{}: conflict: {rival} (priority {theirs}) is active too, heard on {name}; {}{own} \
+             (priority {}) stays",
+            self.name, cx.node, self.priority
+        );
+        cx.push(Action::Event(text));
+        cx.push(Action::Announce {
+            group: self.name.clone(),
+        });
+    }
+
+    /// The rival gave way.
+    pub(super) fn end_conflict(&mut self, cx: &mut Context<'_>) {
+        let Some(conflict) = self.conflict.take() else {
+            return;
+        };
+        // whoever asked meanwhile may have believed the rival
+        cx.push(Action::Announce {
+            group: self.name.clone(),
+        });
+        if conflict.reported {
+            let text = format!(
+                "{}: conflict between {} and {} ended after {}",
+                self.name,
+                cx.node,
+                conflict.rival,
+                Ms(cx.now_ns.saturating_sub(conflict.since_ns))
+            );
+            cx.push(Action::Event(text));
+        }
+    }
+
+    /// A rival that died or lost its path says no priority 0.
+    pub(super) fn expire_conflict(&mut self, cx: &mut Context<'_>) {
+        if self
+            .conflict
+            .is_some_and(|conflict| cx.now_ns > conflict.silent_at_ns())
+        {
+            self.end_conflict(cx);
+        }
+    }
+}
+
+impl Conflict {
+    fn silent_at_ns(&self) -> u64 {
+        self.last_ns
+            .saturating_add(self.interval_ns.saturating_mul(3))
+    }
+}

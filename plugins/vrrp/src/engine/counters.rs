@@ -1,0 +1,106 @@
+//! What was counted: every advert, every frame that was dropped and why, every late timer.
+
+use crate::error::Discard;
+
+/// Frames that were dropped on an interface, by reason.
+#[derive(Clone, Debug, Default)]
+pub struct Discards {
+    counts: [u64; Discard::ALL.len()],
+}
+
+impl Discards {
+    pub(super) fn count(&mut self, reason: Discard) {
+        if let Some(count) = self.counts.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    pub fn get(&self, reason: Discard) -> u64 {
+        self.counts.get(reason as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Of one virtual router.
+#[derive(Clone, Debug, Default)]
+pub struct RouterCounters {
+    pub sent: u64,
+    pub sent_priority_zero: u64,
+    pub send_errors: u64,
+    pub received: u64,
+    pub received_priority_zero: u64,
+    /// Adverts that lost against this node's while it was active.
+    pub received_losing: u64,
+    pub interval_mismatch: u64,
+    pub address_list_mismatch: u64,
+    /// Times that the peer's form of checksum was not the one sent so far.
+    pub checksum_changes: u64,
+    pub foreign: u64,
+}
+
+/// Of a group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupCounters {
+    pub became_active: u64,
+    pub became_backup: u64,
+    pub publish_failed: u64,
+    pub conflicts: u64,
+    pub disputes: u64,
+    pub claims: u64,
+    /// Times that an advert would have gone out later than its lease.
+    pub late_step_downs: u64,
+    pub lateness: Lateness,
+}
+
+/// How late adverts were sent, in powers of two of microseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Lateness {
+    pub worst_ns: u64,
+    /// Bucket n: below 2^n microseconds; the last: everything longer.
+    buckets: [u64; Lateness::BUCKETS],
+}
+
+impl Lateness {
+    const BUCKETS: usize = 20;
+
+    pub(super) fn record(&mut self, late_ns: u64) {
+        self.worst_ns = self.worst_ns.max(late_ns);
+        let bits = u64::BITS - (late_ns / 1000).leading_zeros();
+        let bucket = usize::try_from(bits)
+            .unwrap_or(0)
+            .min(Lateness::BUCKETS - 1);
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    /// The non-empty buckets: adverts that were less than so many microseconds late.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let bucket = |(n, count): (usize, &u64)| (1_u64 << n, *count);
+        self.buckets
+            .iter()
+            .enumerate()
+            .map(bucket)
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+/// Lets one line through in ten seconds, and says how many it swallowed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Limit {
+    next_ns: u64,
+    swallowed: u64,
+}
+
+impl Limit {
+    const PAUSE_NS: u64 = 10_000_000_000;
+
+    /// Some(lines swallowed since the last one) where a line may be written now.
+    pub(super) fn pass(&mut self, now_ns: u64) -> Option<u64> {
+        if now_ns < self.next_ns {
+            self.swallowed += 1;
+            return None;
+        }
+        self.next_ns = now_ns.saturating_add(Limit::PAUSE_NS);
+        Some(std::mem::take(&mut self.swallowed))
+    }
+}

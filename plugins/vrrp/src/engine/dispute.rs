@@ -1,0 +1,300 @@
+//! E3: the peer lives on one interface and is unheard on another. Whose wire is it?
+//!
+//! The backup rates the quiet interface by what other stations say there: good where any is heard,
+//! bad where those asked do not answer. On a good one it claims the group.
+
+use std::net::IpAddr;
+
+use super::group::{Group, State};
+use super::port::Port;
+use super::{Action, Context};
+use crate::election::{CLAIM, Why};
+use crate::wire::{Mac, is_virtual_mac, neighbour};
+
+/// How long stations have to answer.
+const WINDOW_NS: u64 = 1_000_000_000;
+/// When a wire that was not good is asked again.
+const AGAIN_NS: u64 = 5_000_000_000;
+/// Neighbours beside the configured witnesses that are asked.
+const NEIGHBOURS_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rating {
+    /// Nobody to ask, or not yet answered.
+    Unknown,
+    Good,
+    Bad,
+}
+
+impl Rating {
+    pub fn name(self) -> &'static str {
+        match self {
+            Rating::Unknown => "unknown",
+            Rating::Good => "good",
+            Rating::Bad => "bad",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dispute {
+    pub rating: Rating,
+    asked: usize,
+    asking_until_ns: Option<u64>,
+    ask_again_ns: u64,
+}
+
+impl Group {
+    /// When [`Group::check_disputes`] has something to do.
+    pub(super) fn dispute_timeout(&self) -> Option<u64> {
+        if self.ports.len() < 2 {
+            return None;
+        }
+        let at = |port: &Port| match port.dispute {
+            Some(dispute) => Some(dispute.asking_until_ns.unwrap_or(dispute.ask_again_ns)),
+            None => self.quiet_at_ns(port),
+        };
+        self.ports.iter().filter_map(at).min()
+    }
+
+    /// When a silent port becomes disputed, if the peer is heard elsewhere by then.
+    fn quiet_at_ns(&self, port: &Port) -> Option<u64> {
+        let State::Backup { since_ns, .. } = self.state else {
+            return None;
+        };
+        // strangers may never speak on all interfaces of ours
+        let expected = port.heard_ns.is_some() || !self.config.any_router;
+        let usable_ns = port.usable_since_ns.filter(|_| expected)?;
+        let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
+        let at_ns = quiet_ns.saturating_add(self.active_down_ns());
+        self.heard_elsewhere(port, at_ns).then_some(at_ns)
+    }
+
+    fn heard_elsewhere(&self, port: &Port, at_ns: u64) -> bool {
+        let horizon_ns = at_ns.saturating_sub(self.active_down_ns());
+        self.ports.iter().any(|other| {
+            other.interface != port.interface
+                && other.heard_ns.is_some_and(|heard_ns| heard_ns > horizon_ns)
+        })
+    }
+
+    pub(super) fn check_disputes(&mut self, cx: &mut Context<'_>) {
+        if self.ports.len() < 2 {
+            return;
+        }
+        for index in 0..self.ports.len() {
+            let Some(port) = self.ports.get(index) else {
+                return;
+            };
+            match port.dispute {
+                None => {
+                    if self
+                        .quiet_at_ns(port)
+                        .is_some_and(|at_ns| cx.now_ns >= at_ns)
+                    {
+                        self.begin_dispute(cx, index);
+                    }
+                }
+                Some(dispute) => match dispute.asking_until_ns {
+                    Some(until_ns) if cx.now_ns >= until_ns => self.end_window(cx, index),
+                    None if cx.now_ns >= dispute.ask_again_ns => self.ask(cx, index),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn begin_dispute(&mut self, cx: &mut Context<'_>, index: usize) {
+        self.counters.disputes += 1;
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let rating = Rating::Unknown;
+        let ask_again_ns = cx.now_ns;
+        port.dispute = Some(Dispute {
+            rating,
+            asked: 0,
+            asking_until_ns: None,
+            ask_again_ns,
+        });
+        let interface = port.interface;
+        let name = cx
+            .interface(interface)
+            .map_or("?", |interface| interface.name.as_str());
+        let peer = self
+            .peer
+            .map_or("the peer".to_owned(), |peer| peer.address.to_string());
+        let text = format!(
+            "{}: {peer} is unheard on {name} though heard elsewhere: asking other stations there",
+            self.name
+        );
+        cx.push(Action::Event(text));
+        self.ask(cx, index);
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let Some(dispute) = &mut port.dispute else {
+            return;
+        };
+        dispute.asked = 0;
+        dispute.asking_until_ns = Some(cx.now_ns.saturating_add(WINDOW_NS));
+        let interface = port.interface;
+        cx.push(Action::Listen {
+            interface,
+            on: true,
+        });
+        cx.push(Action::FindNeighbours { interface });
+    }
+
+    pub(super) fn handle_neighbours(
+        &mut self,
+        cx: &mut Context<'_>,
+        interface: usize,
+        neighbours: &[IpAddr],
+    ) {
+        let Some(index) = self
+            .ports
+            .iter()
+            .position(|port| port.interface == interface)
+        else {
+            return;
+        };
+        let Some(mac) = cx.interface(interface).map(|interface| interface.facts.mac) else {
+            return;
+        };
+        let mut asked = 0;
+        for router in self.routers.iter().filter(|router| router.port == index) {
+            let Some(own) = router.source else { continue };
+            let witnesses = router.config.witnesses.iter();
+            for target in witnesses.chain(neighbours.iter().take(NEIGHBOURS_MAX)) {
+                let virtual_one = router.config.advertised.contains(target);
+                let peer = self.peer.is_some_and(|peer| peer.address == *target);
+                if virtual_one || peer || router.config.peers.contains(target) {
+                    continue;
+                }
+                if let Some(frame) = neighbour::probe(mac, own, *target) {
+                    asked += 1;
+                    cx.push(Action::Probe { interface, frame });
+                }
+            }
+        }
+        if let Some(dispute) = self
+            .ports
+            .get_mut(index)
+            .and_then(|port| port.dispute.as_mut())
+        {
+            dispute.asked = asked;
+        }
+    }
+
+    /// Somebody spoke on an interface.
+    pub(super) fn handle_station(&mut self, cx: &mut Context<'_>, interface: usize, mac: Mac) {
+        let Some(index) = self
+            .ports
+            .iter()
+            .position(|port| port.interface == interface)
+        else {
+            return;
+        };
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let own = cx
+            .interface(interface)
+            .is_some_and(|interface| interface.facts.mac == mac);
+        let third = !own && port.peer_mac != Some(mac) && !is_virtual_mac(mac);
+        let Some(dispute) = port.dispute.as_mut().filter(|_| third) else {
+            return;
+        };
+        dispute.rating = Rating::Good;
+        dispute.asking_until_ns = None;
+        dispute.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
+        cx.push(Action::Listen {
+            interface,
+            on: false,
+        });
+        self.update_priority(cx);
+        self.claim(cx, index);
+    }
+
+    fn end_window(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let Some(dispute) = &mut port.dispute else {
+            return;
+        };
+        dispute.rating = if dispute.asked > 0 {
+            Rating::Bad
+        } else {
+            Rating::Unknown
+        };
+        dispute.asking_until_ns = None;
+        dispute.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
+        let (interface, rating) = (port.interface, dispute.rating);
+        cx.push(Action::Listen {
+            interface,
+            on: false,
+        });
+        let name = cx
+            .interface(interface)
+            .map_or("?", |interface| interface.name.as_str());
+        let text = format!("{}: {name} is rated {}", self.name, rating.name());
+        cx.push(Action::Info(text));
+        self.update_priority(cx);
+    }
+
+    /// Without a link the word for "my wire is good, yours is not" is priority 254.
+    fn claim(&mut self, cx: &mut Context<'_>, index: usize) {
+        let stands = !self.stance.stands_aside() && cx.now_ns >= self.not_before_ns;
+        let beatable = self.peer.is_some_and(|peer| peer.priority < CLAIM);
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let free = !port.yielded && !port.claimed;
+        if !(stands && beatable && free && matches!(self.state, State::Backup { .. })) {
+            return;
+        }
+        port.claimed = true;
+        let interface = port.interface;
+        self.claims = true;
+        self.counters.claims += 1;
+        self.update_priority(cx);
+        let name = cx
+            .interface(interface)
+            .map_or(String::new(), |i| i.name.clone());
+        let Some(peer) = self.peer else { return };
+        self.promote(
+            cx,
+            Why::Claims {
+                interface: name,
+                peer: peer.address,
+            },
+        );
+    }
+
+    /// An advert on the port settles it.
+    pub(super) fn settle_dispute(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        if let Some(dispute) = port.dispute.take() {
+            if dispute.asking_until_ns.is_some() {
+                cx.push(Action::Listen {
+                    interface: port.interface,
+                    on: false,
+                });
+            }
+            self.update_priority(cx);
+        }
+    }
+
+    pub(super) fn end_disputes(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.ports.len() {
+            self.settle_dispute(cx, index);
+        }
+    }
+}

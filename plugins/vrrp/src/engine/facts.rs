@@ -1,0 +1,277 @@
+//! What a group knows: sources, priority, peers, and the sentences made of them.
+
+use std::net::IpAddr;
+
+use spared_sdk::Forced;
+
+use super::dispute::Rating;
+use super::group::{Group, State};
+use super::port::{Peer, Port};
+use super::{Action, Context};
+use crate::config::Election;
+use crate::election::{self, Facts, Why};
+use crate::wire::frame::Advert;
+
+/// What a look at the interfaces changed.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// A router cannot speak any more, and why.
+    pub hurt: Option<String>,
+    pub returned: bool,
+}
+
+impl Group {
+    pub(super) fn facts(&self) -> Facts<'_> {
+        let hurt = |index: &usize| {
+            let speechless = self
+                .routers
+                .iter()
+                .any(|router| router.port == *index && !router.usable());
+            let bad = self.ports.get(*index).and_then(|port| port.dispute);
+            speechless || bad.is_some_and(|dispute| dispute.rating == Rating::Bad)
+        };
+        Facts {
+            election: self.config.election,
+            carrier_weight: self.config.carrier_weight,
+            stance: &self.stance,
+            interfaces: self.ports.len(),
+            hurt: (0..self.ports.len()).filter(hurt).count(),
+            claims: self.claims,
+        }
+    }
+
+    /// The packets carry a new priority from the next advert on.
+    pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
+        let priority = election::priority(&self.facts());
+        if priority != self.priority {
+            self.priority = priority;
+            self.build(cx);
+        }
+    }
+
+    pub(super) fn build(&mut self, cx: &mut Context<'_>) {
+        let speech = self.speech();
+        for router in &mut self.routers {
+            let port = self.ports.get(router.port);
+            if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
+                router.build(interface, speech);
+            }
+        }
+    }
+
+    pub(super) fn update_sources(&mut self, cx: &mut Context<'_>) -> Changed {
+        let mut changed = Changed::default();
+        let speech = self.speech();
+        for router in &mut self.routers {
+            let Some(port) = self.ports.get_mut(router.port) else {
+                continue;
+            };
+            let Some(interface) = cx.interfaces.get(port.interface) else {
+                continue;
+            };
+            let fault = interface.fault();
+            let found = interface.source(router.config.family, router.config.advert_source);
+            let source = found.filter(|_| fault.is_none());
+            if router.source.is_some() && source.is_none() {
+                let missing = fault.unwrap_or("has no source address for adverts");
+                changed
+                    .hurt
+                    .get_or_insert(format!("{} {missing}", interface.name));
+                // whatever was refused, the interface begins anew
+                router.muted = false;
+            }
+            changed.returned |= router.source.is_none() && source.is_some();
+            router.source = source;
+            // its MAC, MTU or addresses may have changed
+            router.build(interface, speech);
+            if fault.is_some() {
+                port.usable_since_ns = None;
+            } else {
+                port.usable_since_ns.get_or_insert(cx.now_ns);
+            }
+        }
+        changed
+    }
+
+    /// Why this node may not be active at all.
+    pub(super) fn barred(&self, cx: &Context<'_>) -> Option<Why> {
+        if !self.stance.eligible || self.stance.resign {
+            return Some(Why::Barred {
+                why: self.stance.why.clone(),
+            });
+        }
+        if self.routers.iter().any(|router| router.source.is_some()) {
+            return None;
+        }
+        let what: Vec<String> = self
+            .ports
+            .iter()
+            .filter_map(|port| cx.interface(port.interface))
+            .map(|interface| {
+                let unknown = if interface.known {
+                    None
+                } else {
+                    Some("is not known yet")
+                };
+                let missing = unknown.or(interface.fault());
+                let missing = missing.unwrap_or("has no source address for adverts");
+                format!("{} {missing}", interface.name)
+            })
+            .collect();
+        Some(Why::Isolated {
+            what: what.join(", "),
+        })
+    }
+
+    /// Counts and learns; false where the advert must not decide anything.
+    pub(super) fn note_advert(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        advert: &Advert<'_>,
+    ) -> bool {
+        let now_ns = cx.now_ns;
+        let speech = self.speech();
+        let Some(router) = self.routers.get_mut(index) else {
+            return false;
+        };
+        router.counters.received += 1;
+        router.counters.received_priority_zero += u64::from(advert.priority == 0);
+        let peers = &router.config.peers;
+        if !self.config.any_router && !peers.is_empty() && !peers.contains(&advert.source) {
+            router.counters.foreign += 1;
+            if router.limit.pass(now_ns).is_some() {
+                let text = format!(
+                    "{}: {} on {} (vrid {}, priority {}) is not in peers: it does not decide",
+                    self.name, advert.source, router.config.interface, advert.vrid, advert.priority
+                );
+                cx.push(Action::Event(text));
+            }
+            return false;
+        }
+        let interval = advert.interval_ns != self.config.interval_ns;
+        let list = !advert.addresses.same(&router.config.advertised);
+        router.counters.interval_mismatch += u64::from(interval);
+        router.counters.address_list_mismatch += u64::from(list);
+        if (interval || list) && router.limit.pass(now_ns).is_some() {
+            let what = if list { "addresses" } else { "advert interval" };
+            let text = format!(
+                "{}: {} on {} (vrid {}) has another {what}",
+                self.name, advert.source, router.config.interface, advert.vrid
+            );
+            cx.push(Action::Warn(text));
+        }
+        if let Some(form) = router.other_form(advert) {
+            router.counters.checksum_changes += 1;
+            router.form = form;
+            let port = self.ports.get(router.port);
+            if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
+                router.build(interface, speech);
+            }
+        }
+        router.heard_ns = Some(now_ns);
+        if advert.priority > 0 {
+            router.note_talker(now_ns, advert);
+        }
+        let port_index = router.port;
+        if let Some(port) = self.ports.get_mut(port_index) {
+            port.heard_ns = Some(now_ns);
+            port.peer_mac = Some(advert.source_mac);
+            port.yielded = false;
+            port.claimed = false;
+        }
+        self.settle_dispute(cx, port_index);
+        true
+    }
+
+    pub(super) fn note_peer(&mut self, cx: &Context<'_>, advert: &Advert<'_>) {
+        if advert.priority > 0 {
+            let (address, priority, heard_ns) = (advert.source, advert.priority, cx.now_ns);
+            self.peer_resigned = false;
+            self.peer = Some(Peer {
+                address,
+                priority,
+                heard_ns,
+            });
+        }
+    }
+
+    pub(super) fn source_on(&self, interface: usize) -> Option<IpAddr> {
+        let port = self
+            .ports
+            .iter()
+            .position(|port| port.interface == interface)?;
+        self.routers
+            .iter()
+            .filter(|router| router.port == port)
+            .find_map(|router| router.source)
+    }
+
+    pub(super) fn names(&self, cx: &Context<'_>) -> String {
+        let usable = self
+            .ports
+            .iter()
+            .filter(|port| port.usable_since_ns.is_some());
+        let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
+        usable.filter_map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn backup_sentence(&self) -> Why {
+        if let Some(peer) = self.peer.filter(|_| !self.peer_resigned) {
+            return Why::PeerActive {
+                peer: peer.address,
+                theirs: peer.priority,
+                own: self.priority,
+            };
+        }
+        Why::Listens {
+            for_ns: self.active_down_ns(),
+        }
+    }
+
+    pub(super) fn takeover_sentence(&self, cx: &Context<'_>) -> Why {
+        let since_ns = match self.state {
+            State::Backup { since_ns, .. } => since_ns,
+            _ => cx.now_ns,
+        };
+        if self.stance.forced == Forced::Active {
+            return Why::ForcedActive {
+                why: self.stance.why.clone(),
+            };
+        }
+        let interfaces = self.names(cx);
+        let Some(peer) = self.peer.filter(|peer| peer.heard_ns >= since_ns) else {
+            let for_ns = cx.now_ns.saturating_sub(since_ns);
+            return Why::NobodyHeard { interfaces, for_ns };
+        };
+        if self.peer_resigned {
+            return Why::PeerResigned { peer: peer.address };
+        }
+        let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);
+        let alive = for_ns < self.active_down_ns() / 2 || self.lower_since_ns.is_some();
+        let (own, theirs) = (self.priority, peer.priority);
+        match self.config.election {
+            Election::Priority { .. } if alive && own > theirs => Why::Preempts {
+                own,
+                peer: peer.address,
+                theirs,
+            },
+            Election::Quality { preferred, .. } if alive && own > theirs => {
+                if preferred == Some(true) && own - theirs <= 1 {
+                    Why::Preferred { peer: peer.address }
+                } else {
+                    Why::Fitter {
+                        own,
+                        peer: peer.address,
+                        theirs,
+                    }
+                }
+            }
+            _ => Why::PeerSilent {
+                peer: peer.address,
+                interfaces,
+                for_ns,
+            },
+        }
+    }
+}

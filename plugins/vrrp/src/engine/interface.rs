@@ -1,0 +1,66 @@
+//! What is known of an interface, and what that means to the routers on it.
+
+use std::net::IpAddr;
+
+use super::counters::{Discards, Limit};
+use crate::config::is_link_local;
+use crate::wire::{Family, Mac};
+
+/// The whole truth of an interface, as the host tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub present: bool,
+    pub up: bool,
+    pub carrier: bool,
+    pub mac: Mac,
+    pub mtu: u32,
+    /// The node's own, without virtual ones.
+    pub addresses: Vec<IpAddr>,
+    /// Whether there is a socket for whole frames.
+    pub link_socket: bool,
+}
+
+pub(super) struct Interface {
+    pub name: String,
+    /// The host has told of it.
+    pub known: bool,
+    pub facts: Facts,
+    pub discards: Discards,
+    pub limit: Limit,
+}
+
+impl Interface {
+    pub fn new(name: &str) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            known: false,
+            facts: Facts::default(),
+            discards: Discards::default(),
+            limit: Limit::default(),
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    pub fn fault(&self) -> Option<&'static str> {
+        let facts = &self.facts;
+        match (facts.present, facts.up, facts.carrier, facts.link_socket) {
+            (false, ..) => Some("does not exist"),
+            (_, false, ..) => Some("is down"),
+            (_, _, false, _) => Some("has no carrier"),
+            (.., false) => Some("has no socket"),
+            _ => None,
+        }
+    }
+
+    /// RFC 9568: IPv4 adverts come from the primary address, IPv6 ones from the link-local one.
+    pub fn source(&self, family: Family, configured: Option<IpAddr>) -> Option<IpAddr> {
+        let own = &self.facts.addresses;
+        if let Some(address) = configured {
+            return own.contains(&address).then_some(address);
+        }
+        own.iter().copied().find(|address| match family {
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => is_link_local(*address),
+        })
+    }
+}

@@ -1,0 +1,382 @@
+//! The VRRP state machine, without I/O: it takes no time and no packet but those it is given.
+//!
+//! Feed it with [`Engine::configure`], [`Engine::handle_interface`], [`Engine::handle_frame`],
+//! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_stance`],
+//! [`Engine::handle_published`], [`Engine::handle_unsent`] and [`Engine::handle_timeout`]. After each
+//! call drain [`Engine::poll_action`] until it is empty, then arm a timer for
+//! [`Engine::next_timeout`]. Before `handle_timeout` hand over every frame that waits in a socket:
+//! what was heard counts, however late the loop is.
+//!
+//! Times are nanoseconds of the monotonic clock.
+
+mod conflict;
+mod counters;
+mod dispute;
+mod facts;
+mod group;
+mod interface;
+mod port;
+mod reload;
+mod router;
+mod status;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use spared_sdk::Role;
+
+use crate::config::Settings;
+use crate::election::Stance;
+use crate::error::Discard;
+use crate::wire::frame::{self, Advert, TTL};
+use crate::wire::{Family, Mac, is_virtual_mac};
+
+use group::Group;
+use interface::Interface;
+
+pub use interface::Facts;
+pub use status::{Table, Value};
+
+/// What the driver must do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Say the role, wait for the answer and give it to [`Engine::handle_published`] before
+    /// anything else.
+    Publish {
+        group: Arc<str>,
+        role: Role,
+        why: String,
+    },
+    /// Send [`Engine::packet`].
+    Transmit(PacketId),
+    /// Send a last packet of a router that is no longer configured.
+    Farewell {
+        interface: usize,
+        to: Option<IpAddr>,
+        bytes: Vec<u8>,
+    },
+    Announce {
+        group: Arc<str>,
+    },
+    /// For `sparectl events`.
+    Event(String),
+    Warn(String),
+    Info(String),
+    /// Begin or end to read the stations' socket of an interface; drop what waits there.
+    Listen {
+        interface: usize,
+        on: bool,
+    },
+    /// Tell [`Engine::handle_neighbours`] whom the kernel knows there.
+    FindNeighbours {
+        interface: usize,
+    },
+    /// Send a frame through the stations' socket.
+    Probe {
+        interface: usize,
+        frame: Vec<u8>,
+    },
+}
+
+/// One of the prebuilt packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketId {
+    group: usize,
+    router: usize,
+    packet: usize,
+    resign: bool,
+}
+
+/// A packet to send now.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    pub interface: usize,
+    /// None: `bytes` is a whole frame; else an IP packet to that peer.
+    pub to: Option<IpAddr>,
+    pub bytes: &'a [u8],
+}
+
+/// Time and surroundings of one call.
+struct Context<'a> {
+    now_ns: u64,
+    node: &'a str,
+    interfaces: &'a [Interface],
+    actions: &'a mut VecDeque<Action>,
+    /// The group's own index.
+    group: usize,
+}
+
+impl Context<'_> {
+    fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn interface(&self, index: usize) -> Option<&Interface> {
+        self.interfaces.get(index)
+    }
+}
+
+/// All groups of this node.
+pub struct Engine {
+    node: String,
+    interfaces: Vec<Interface>,
+    groups: Vec<Group>,
+    /// (interface, family, vrid) to (group, router).
+    routers: HashMap<(usize, Family, u8), (usize, usize)>,
+    actions: VecDeque<Action>,
+}
+
+impl Engine {
+    /// An engine without groups.
+    pub fn new(node: &str) -> Engine {
+        Engine {
+            node: node.to_owned(),
+            interfaces: Vec::new(),
+            groups: Vec::new(),
+            routers: HashMap::new(),
+            actions: VecDeque::with_capacity(64),
+        }
+    }
+
+    /// Takes a configuration, the first or another: groups that stay keep their role and timers.
+    pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
+        reload::apply(self, now_ns, settings);
+    }
+
+    /// The interfaces of all routers, by the index that actions use.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.interfaces
+            .iter()
+            .map(|interface| interface.name.as_str())
+    }
+
+    pub fn interface_index(&self, name: &str) -> Option<usize> {
+        self.interfaces
+            .iter()
+            .position(|interface| interface.name == name)
+    }
+
+    /// An interface came, went or changed.
+    pub fn handle_interface(&mut self, now_ns: u64, name: &str, facts: &Facts) {
+        let Some(index) = self.interface_index(name) else {
+            return;
+        };
+        if let Some(interface) = self.interfaces.get_mut(index) {
+            interface.known = true;
+            interface.facts = facts.clone();
+        }
+        self.each_group(now_ns, |group, cx| {
+            if group.uses(index) {
+                group.check_late(cx);
+                group.refresh(cx);
+            }
+        });
+    }
+
+    /// A frame of a VRRP socket.
+    pub fn handle_frame(&mut self, now_ns: u64, interface: usize, bytes: &[u8]) {
+        let advert = match frame::parse(bytes) {
+            Ok(advert) => advert,
+            Err(reason) => return self.discard(now_ns, interface, reason, None),
+        };
+        match self.accept(interface, &advert) {
+            Ok((group, router)) => {
+                self.with_group(now_ns, group, |group, cx| {
+                    group.check_late(cx);
+                    group.handle_advert(cx, router, &advert);
+                });
+            }
+            Err(reason) => self.discard(now_ns, interface, reason, Some(&advert)),
+        }
+    }
+
+    /// The receive checks of RFC 9568 section 7.1 that need the configuration.
+    fn accept(&self, index: usize, advert: &Advert<'_>) -> Result<(usize, usize), Discard> {
+        let interface = self.interfaces.get(index).ok_or(Discard::UnknownVrid)?;
+        let key = (index, advert.family, advert.vrid);
+        let found = self.routers.get(&key).and_then(|(group, router)| {
+            let this = self.groups.get(*group)?;
+            Some((*group, *router, this, this.routers.get(*router)?))
+        });
+        let min_ttl = found.map_or(TTL, |(.., router)| router.config.min_ttl);
+        if advert.ttl < min_ttl {
+            return Err(Discard::Ttl);
+        }
+        let (group_index, router_index, group, router) = found.ok_or(Discard::UnknownVrid)?;
+        if advert.version != group.config.version {
+            return Err(Discard::Version);
+        }
+        let own = &interface.facts.addresses;
+        if own.contains(&advert.source) || router.source == Some(advert.source) {
+            return Err(Discard::OwnSource);
+        }
+        let to_us = if router.config.unicast {
+            own.contains(&advert.destination)
+        } else {
+            advert.destination == frame::group_address(advert.family)
+        };
+        if !to_us {
+            return Err(Discard::Destination);
+        }
+        // a unicast router hears its peers alone, as anyone could send it a packet
+        let stranger = router.config.unicast && !router.config.peers.contains(&advert.source);
+        if stranger {
+            Err(Discard::Foreign)
+        } else {
+            Ok((group_index, router_index))
+        }
+    }
+
+    fn discard(&mut self, now_ns: u64, index: usize, reason: Discard, advert: Option<&Advert<'_>>) {
+        let Some(interface) = self.interfaces.get_mut(index) else {
+            return;
+        };
+        interface.discards.count(reason);
+        // an own frame that the wire brought back is no news
+        let own_mac = |mac: Mac| mac == interface.facts.mac || is_virtual_mac(mac);
+        if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
+            return;
+        }
+        let Some(swallowed) = interface.limit.pass(now_ns) else {
+            return;
+        };
+        let from = advert.map_or(String::new(), |a| {
+            format!(" from {} vrid {}", a.source, a.vrid)
+        });
+        let more = if swallowed > 0 {
+            format!(" ({swallowed} more before)")
+        } else {
+            String::new()
+        };
+        let line = format!(
+            "{}: dropped an advert{from}: {reason}{more}",
+            interface.name
+        );
+        self.actions.push_back(Action::Warn(line));
+    }
+
+    /// A frame of a stations' socket.
+    pub fn handle_station(&mut self, now_ns: u64, interface: usize, mac: Mac) {
+        self.each_group(now_ns, |group, cx| group.handle_station(cx, interface, mac));
+    }
+
+    /// Answers [`Action::FindNeighbours`].
+    pub fn handle_neighbours(&mut self, now_ns: u64, interface: usize, neighbours: &[IpAddr]) {
+        self.each_group(now_ns, |group, cx| {
+            group.handle_neighbours(cx, interface, neighbours)
+        });
+    }
+
+    /// What the host wants of a group.
+    pub fn handle_stance(&mut self, now_ns: u64, group: &str, stance: &Stance) {
+        let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
+            return;
+        };
+        self.with_group(now_ns, index, |group, cx| {
+            group.check_late(cx);
+            group.handle_stance(cx, stance);
+        });
+    }
+
+    /// Answers [`Action::Publish`].
+    pub fn handle_published(&mut self, now_ns: u64, group: &str, role: Role, done: bool) {
+        let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
+            return;
+        };
+        self.with_group(now_ns, index, |group, cx| {
+            group.handle_published(cx, role, done)
+        });
+    }
+
+    /// The system did not take a packet: its advert did not renew the lease.
+    pub fn handle_unsent(&mut self, now_ns: u64, packet: PacketId) {
+        if packet.resign {
+            return;
+        }
+        self.with_group(now_ns, packet.group, |group, cx| {
+            group.handle_unsent(cx, packet.router)
+        });
+    }
+
+    /// The shutdown of RFC 9568: every group resigns.
+    pub fn shut_down(&mut self, now_ns: u64) {
+        self.each_group(now_ns, |group, cx| group.shut_down(cx));
+    }
+
+    /// Adverts ahead of time, before something that may take long.
+    pub fn advertise_now(&mut self, now_ns: u64) {
+        self.each_group(now_ns, |group, cx| {
+            group.check_late(cx);
+            group.advertise_ahead(cx);
+        });
+    }
+
+    /// Whatever is due.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.each_group(now_ns, |group, cx| {
+            group.check_late(cx);
+            group.handle_timeout(cx);
+        });
+    }
+
+    /// When to call [`Engine::handle_timeout`].
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.groups.iter().filter_map(Group::next_timeout).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The bytes of [`Action::Transmit`].
+    pub fn packet(&self, id: PacketId) -> Option<Outgoing<'_>> {
+        let group = self.groups.get(id.group)?;
+        let router = group.routers.get(id.router)?;
+        let packet = router.packets.get(id.packet)?;
+        let bytes = if id.resign {
+            &packet.resign
+        } else {
+            &packet.advert
+        };
+        Some(Outgoing {
+            interface: group.ports.get(router.port)?.interface,
+            to: packet.to,
+            bytes,
+        })
+    }
+
+    fn with_group(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        call: impl FnOnce(&mut Group, &mut Context<'_>),
+    ) {
+        let Some(group) = self.groups.get_mut(index) else {
+            return;
+        };
+        let (node, interfaces) = (self.node.as_str(), self.interfaces.as_slice());
+        let actions = &mut self.actions;
+        call(
+            group,
+            &mut Context {
+                now_ns,
+                node,
+                interfaces,
+                actions,
+                group: index,
+            },
+        );
+    }
+
+    fn each_group(&mut self, now_ns: u64, mut call: impl FnMut(&mut Group, &mut Context<'_>)) {
+        for index in 0..self.groups.len() {
+            self.with_group(now_ns, index, &mut call);
+        }
+    }
+}

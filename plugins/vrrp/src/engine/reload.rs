@@ -1,0 +1,189 @@
+//! Another configuration while running: only the difference is applied, and no timer starts anew.
+
+use std::collections::HashMap;
+
+use spared_sdk::Role;
+
+use super::group::{Group, State};
+use super::interface::Interface;
+use super::port::Port;
+use super::router::Router;
+use super::{Action, Context, Engine};
+use crate::config::{self, Settings};
+use crate::election::Why;
+
+pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
+    for group in &settings.groups {
+        for router in &group.routers {
+            if engine.interface_index(&router.interface).is_none() {
+                engine.interfaces.push(Interface::new(&router.interface));
+            }
+        }
+    }
+    let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
+    for config in &settings.groups {
+        // another version is another protocol: the group begins anew
+        let same =
+            |group: &Group| *group.name == *config.name && group.config.version == config.version;
+        let group = match old.iter().position(same) {
+            Some(index) => old.swap_remove(index),
+            None => Group::new(config.clone(), now_ns),
+        };
+        engine.groups.push(group);
+    }
+    for group in &mut old {
+        engine.on(now_ns, group, |group, cx| group.leave(cx));
+    }
+    for (index, config) in settings.groups.iter().enumerate() {
+        engine.with_group(now_ns, index, |group, cx| group.reconfigure(cx, config));
+    }
+    engine.routers = index(&engine.groups);
+    engine.each_group(now_ns, |group, cx| {
+        group.check_late(cx);
+        group.refresh(cx);
+    });
+}
+
+fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
+    let mut index = HashMap::new();
+    for (g, group) in groups.iter().enumerate() {
+        for (r, router) in group.routers.iter().enumerate() {
+            if let Some(port) = group.ports.get(router.port) {
+                index.insert(
+                    (port.interface, router.config.family, router.config.vrid),
+                    (g, r),
+                );
+            }
+        }
+    }
+    index
+}
+
+impl Engine {
+    /// Calls a group that is in the list no more.
+    fn on(
+        &mut self,
+        now_ns: u64,
+        group: &mut Group,
+        call: impl FnOnce(&mut Group, &mut Context<'_>),
+    ) {
+        let (node, interfaces) = (self.node.as_str(), self.interfaces.as_slice());
+        let actions = &mut self.actions;
+        call(
+            group,
+            &mut Context {
+                now_ns,
+                node,
+                interfaces,
+                actions,
+                group: usize::MAX,
+            },
+        );
+    }
+}
+
+impl Group {
+    fn reconfigure(&mut self, cx: &mut Context<'_>, config: &config::Group) {
+        let was = std::mem::replace(&mut self.config, config.clone());
+        self.take_ports(cx);
+        let mut old = std::mem::take(&mut self.routers);
+        for router in &config.routers {
+            let same = |one: &Router| {
+                one.config.interface == router.interface
+                    && one.config.family == router.family
+                    && one.config.vrid == router.vrid
+            };
+            let port = self.port_index(cx, &router.interface);
+            let mut one = match old.iter().position(same) {
+                Some(index) => old.swap_remove(index),
+                None => Router::new(router.clone(), port, config.form),
+            };
+            one.port = port;
+            one.config = router.clone();
+            if was.form != config.form {
+                one.form = config.form;
+            }
+            self.routers.push(one);
+        }
+        if self.is_active() {
+            for router in old {
+                self.say_farewell(cx, &router);
+            }
+        }
+        self.change_interval(cx, was.interval_ns);
+    }
+
+    /// Ports of interfaces that stay keep what they know.
+    fn take_ports(&mut self, cx: &Context<'_>) {
+        let mut old = std::mem::take(&mut self.ports);
+        for router in &self.config.routers {
+            let named = |i: &Interface| i.name == router.interface;
+            let Some(interface) = cx.interfaces.iter().position(named) else {
+                continue;
+            };
+            if self.ports.iter().any(|port| port.interface == interface) {
+                continue;
+            }
+            let port = match old.iter().position(|port| port.interface == interface) {
+                Some(index) => old.swap_remove(index),
+                None => Port::new(interface),
+            };
+            self.ports.push(port);
+        }
+    }
+
+    fn port_index(&self, cx: &Context<'_>, name: &str) -> usize {
+        let named = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.name == name);
+        self.ports.iter().position(named).unwrap_or(usize::MAX)
+    }
+
+    fn change_interval(&mut self, cx: &Context<'_>, was_ns: u64) {
+        let interval_ns = self.config.interval_ns;
+        if interval_ns == was_ns {
+            return;
+        }
+        if self.is_active() && interval_ns > self.spacing_ns {
+            // the backups must have learned the longer interval before it is kept
+            self.old_spacing_left = self.config.advert_loss;
+        } else {
+            self.spacing_ns = interval_ns;
+            self.old_spacing_left = 0;
+            if let State::Active { advert_ns, .. } = &mut self.state {
+                *advert_ns = (*advert_ns).min(cx.now_ns.saturating_add(interval_ns));
+            }
+        }
+        if self.learned_ns == was_ns {
+            self.learned_ns = interval_ns;
+        }
+    }
+
+    /// The group is no longer configured.
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.state, State::Active { .. } | State::Promoting { .. }) {
+            return;
+        }
+        self.publish(cx, Role::Backup, Why::Withdrawn);
+        for router in std::mem::take(&mut self.routers) {
+            self.say_farewell(cx, &router);
+        }
+    }
+
+    /// Its packets outlive it in the action.
+    fn say_farewell(&self, cx: &mut Context<'_>, router: &Router) {
+        let interface = cx
+            .interfaces
+            .iter()
+            .position(|i| i.name == router.config.interface);
+        let Some(interface) = interface.filter(|_| router.usable()) else {
+            return;
+        };
+        for packet in &router.packets {
+            let (to, bytes) = (packet.to, packet.resign.clone());
+            cx.push(Action::Farewell {
+                interface,
+                to,
+                bytes,
+            });
+        }
+    }
+}

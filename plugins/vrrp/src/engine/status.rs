@@ -1,0 +1,216 @@
+//! What `sparectl status` and `sparectl vrrp ...` show, as rows of a key and a value.
+
+use super::Engine;
+use super::group::{Group, State};
+use super::router::Router;
+use crate::election;
+use crate::error::Discard;
+
+/// A row's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Number(u64),
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// All of it.
+    Status,
+    /// Virtual routers and what they say.
+    Routers,
+    Counters,
+}
+
+type Row = (String, Value);
+
+impl Engine {
+    /// The rows of a table, groups in the order of the configuration.
+    pub fn rows(&self, now_ns: u64, table: Table) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for group in &self.groups {
+            if table == Table::Status {
+                group_rows(self, group, now_ns, &mut rows);
+            }
+            for router in &group.routers {
+                if table != Table::Counters {
+                    router_rows(group, router, &mut rows);
+                }
+                if table != Table::Routers {
+                    router_counters(group, router, &mut rows);
+                }
+            }
+            if table != Table::Routers {
+                group_counters(self, group, &mut rows);
+            }
+        }
+        rows
+    }
+}
+
+fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+    let name = &group.name;
+    let mut text =
+        |key: &str, value: String| rows.push((format!("{name}.{key}"), Value::Text(value)));
+    text("role", role(group).to_owned());
+    if let Some((role, why)) = &group.published {
+        text("why", format!("{} is {role} because {why}", engine.node));
+    }
+    if let Some(peer) = &group.peer {
+        text("peer", peer.address.to_string());
+        let age = now_ns.saturating_sub(peer.heard_ns);
+        let fresh = age < group.active_down_ns() && !group.peer_resigned;
+        if fresh && !group.is_active() {
+            text("other_active", peer.address.to_string());
+        }
+    }
+    if let Some(conflict) = &group.conflict {
+        let interface = engine.interfaces.get(conflict.interface);
+        let interface = interface.map_or("?", |interface| interface.name.as_str());
+        text(
+            "conflict",
+            format!(
+                "{} (priority {}) on {interface}",
+                conflict.rival, conflict.priority
+            ),
+        );
+    }
+    for port in &group.ports {
+        let Some(interface) = engine.interfaces.get(port.interface) else {
+            continue;
+        };
+        let state = if interface.known {
+            interface.fault().unwrap_or("up")
+        } else {
+            "unknown"
+        };
+        text(
+            &format!("interface.{}.state", interface.name),
+            state.to_owned(),
+        );
+        if let Some(dispute) = &port.dispute {
+            let key = format!("interface.{}.disputed", interface.name);
+            text(&key, dispute.rating.name().to_owned());
+        }
+    }
+    let mut number =
+        |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
+    number("quality", u64::from(election::quality(&group.facts())));
+    number("priority", u64::from(group.priority));
+    if let Some(peer) = &group.peer {
+        number("peer_priority", u64::from(peer.priority));
+        number(
+            "peer_heard_ms_ago",
+            now_ns.saturating_sub(peer.heard_ns) / 1_000_000,
+        );
+    }
+    number("advert_interval_us", group.spacing_ns / 1000);
+    number("learned_interval_us", group.learned_ns / 1000);
+    number("active_down_us", group.active_down_ns() / 1000);
+    number("lease_us", group.config.lease_ns / 1000);
+    match group.state {
+        State::Backup { down_ns, .. } => {
+            number("active_down_in_us", down_ns.saturating_sub(now_ns) / 1000);
+        }
+        State::Active { advert_ns, .. } => {
+            number("advert_in_us", advert_ns.saturating_sub(now_ns) / 1000);
+        }
+        _ => {}
+    }
+}
+
+fn role(group: &Group) -> &'static str {
+    match group.state {
+        State::Active { .. } => "active",
+        State::Backup { .. } | State::Promoting { .. } => "backup",
+        State::Initialize { .. } => "fault",
+    }
+}
+
+fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
+    let prefix = prefix(group, router);
+    let mut text =
+        |key: &str, value: String| rows.push((format!("{prefix}.{key}"), Value::Text(value)));
+    let source = router
+        .source
+        .map_or("none".to_owned(), |source| source.to_string());
+    text("source", source);
+    text("checksum", router.form.name().to_owned());
+    if let Some(talker) = &router.talker {
+        text("heard", talker.address.to_string());
+    }
+    if router.muted {
+        text("muted", "its adverts do not leave".to_owned());
+    }
+    if router.capped {
+        text(
+            "advertised",
+            "fewer than configured: the mtu has no room".to_owned(),
+        );
+    }
+}
+
+fn router_counters(group: &Group, router: &Router, rows: &mut Vec<Row>) {
+    let prefix = prefix(group, router);
+    let counters = &router.counters;
+    for (key, value) in [
+        ("sent", counters.sent),
+        ("sent_priority_zero", counters.sent_priority_zero),
+        ("send_errors", counters.send_errors),
+        ("received", counters.received),
+        ("received_priority_zero", counters.received_priority_zero),
+        ("received_losing", counters.received_losing),
+        ("interval_mismatch", counters.interval_mismatch),
+        ("address_list_mismatch", counters.address_list_mismatch),
+        ("checksum_changes", counters.checksum_changes),
+        ("foreign", counters.foreign),
+    ] {
+        rows.push((format!("{prefix}.{key}"), Value::Number(value)));
+    }
+}
+
+fn prefix(group: &Group, router: &Router) -> String {
+    let config = &router.config;
+    let family = config.family.name();
+    format!(
+        "{}.router.{}.{}.{family}",
+        group.name, config.interface, config.vrid
+    )
+}
+
+fn group_counters(engine: &Engine, group: &Group, rows: &mut Vec<Row>) {
+    let name = &group.name;
+    let counters = &group.counters;
+    for (key, value) in [
+        ("became_active", counters.became_active),
+        ("became_backup", counters.became_backup),
+        ("publish_failed", counters.publish_failed),
+        ("conflicts", counters.conflicts),
+        ("disputes", counters.disputes),
+        ("claims", counters.claims),
+        ("late_step_downs", counters.late_step_downs),
+        ("advert_late_worst_us", counters.lateness.worst_ns / 1000),
+    ] {
+        rows.push((format!("{name}.{key}"), Value::Number(value)));
+    }
+    for (below_us, count) in counters.lateness.buckets() {
+        rows.push((
+            format!("{name}.advert_late.below_{below_us}_us"),
+            Value::Number(count),
+        ));
+    }
+    for port in &group.ports {
+        let Some(interface) = engine.interfaces.get(port.interface) else {
+            continue;
+        };
+        for reason in Discard::ALL {
+            let key = format!(
+                "{name}.interface.{}.dropped.{}",
+                interface.name,
+                reason.name()
+            );
+            rows.push((key, Value::Number(interface.discards.get(reason))));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! RFC 9568 section 6.1: skew and Active_Down, in nanoseconds, as 10 ms intervals make skews of
+//! 39 microseconds per step of priority.
+
+use crate::wire::vrrp::Version;
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The lower the priority, the longer: so that the best backup takes over first.
+pub fn skew_ns(version: Version, priority: u8, interval_ns: u64) -> u64 {
+    let unit_ns = match version {
+        // RFC 3768 section 6.1: ((256 - Priority) / 256) seconds, whatever the interval
+        Version::V2 => NS_PER_SECOND,
+        Version::V3 => interval_ns,
+    };
+    (256 - u64::from(priority)).saturating_mul(unit_ns) / 256
+}
+
+/// How long a backup waits for the active router; `interval_ns` is the one that it advertised.
+pub fn active_down_ns(version: Version, priority: u8, interval_ns: u64, advert_loss: u32) -> u64 {
+    interval_ns
+        .saturating_mul(u64::from(advert_loss))
+        .saturating_add(skew_ns(version, priority, interval_ns))
+}

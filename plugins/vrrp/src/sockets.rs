@@ -1,0 +1,157 @@
+//! The sockets of one interface, and the bytes that go through them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::fs::fstat;
+use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
+use spared_sdk::{InterfaceEvent, SocketKind};
+
+/// Longest frame that is read; the rest of a longer one is cut off, and the parser sees that.
+pub(crate) const FRAME_MAX: usize = 9216;
+
+/// What is open on an interface; each is None where the host could not open it.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    index: u32,
+    link: Option<Kept>,
+    ipv4: Option<Kept>,
+    ipv6: Option<Kept>,
+    stations: Option<Kept>,
+}
+
+/// A duplicate of the host's descriptor, which the host may close at any time.
+struct Kept {
+    fd: OwnedFd,
+    /// Which socket it is, as numbers of descriptors are used again.
+    inode: u64,
+}
+
+/// A descriptor of an interface, and what is read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Link,
+    Stations,
+}
+
+impl Sockets {
+    /// Takes over what an event brings; returns the descriptors that are no longer valid and must
+    /// not be watched any more, still open until the return value is dropped.
+    pub fn update(&mut self, event: &InterfaceEvent<'_>) -> Vec<OwnedFd> {
+        let mut gone = Vec::new();
+        self.index = event.index;
+        for (kind, kept) in [
+            (SocketKind::VrrpLink, &mut self.link),
+            (SocketKind::VrrpIpv4, &mut self.ipv4),
+            (SocketKind::VrrpIpv6, &mut self.ipv6),
+            (SocketKind::Stations, &mut self.stations),
+        ] {
+            let offered = event.socket(kind);
+            let inode = offered.and_then(inode);
+            if kept.as_ref().map(|kept| kept.inode) == inode {
+                continue;
+            }
+            gone.extend(kept.take().map(|kept| kept.fd));
+            *kept = offered.zip(inode).and_then(|(fd, inode)| {
+                Some(Kept {
+                    fd: fd.try_clone_to_owned().ok()?,
+                    inode,
+                })
+            });
+        }
+        gone
+    }
+
+    /// Everything, to be closed.
+    pub fn take(&mut self) -> Vec<OwnedFd> {
+        let all = std::mem::take(self);
+        let kept = [all.link, all.ipv4, all.ipv6, all.stations];
+        kept.into_iter().flatten().map(|kept| kept.fd).collect()
+    }
+
+    pub fn link(&self) -> Option<RawFd> {
+        self.link.as_ref().map(|kept| kept.fd.as_raw_fd())
+    }
+
+    pub fn stations(&self) -> Option<RawFd> {
+        self.stations.as_ref().map(|kept| kept.fd.as_raw_fd())
+    }
+
+    pub fn kind_of(&self, fd: RawFd) -> Option<Kind> {
+        if self.link() == Some(fd) {
+            return Some(Kind::Link);
+        }
+        (self.stations() == Some(fd)).then_some(Kind::Stations)
+    }
+
+    /// Reads one frame; None where nothing waits.
+    pub fn receive<'b>(&self, kind: Kind, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let kept = match kind {
+            Kind::Link => self.link.as_ref(),
+            Kind::Stations => self.stations.as_ref(),
+        }?;
+        // an error, such as ENETDOWN after a carrier loss, comes once and is told by an event
+        let (length, _) = recv(&kept.fd, &mut *buffer, RecvFlags::DONTWAIT).ok()?;
+        buffer.get(..length)
+    }
+
+    /// Sends a whole frame, or an IP packet to a peer.
+    pub fn send(&self, to: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
+        let (kept, family) = match to {
+            None => (&self.link, None),
+            Some(IpAddr::V4(_)) => (&self.ipv4, to),
+            Some(IpAddr::V6(_)) => (&self.ipv6, to),
+        };
+        let Some(kept) = kept else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let flags = SendFlags::DONTWAIT;
+        match family {
+            None => send(&kept.fd, bytes, flags)?,
+            Some(IpAddr::V4(peer)) => sendto(&kept.fd, bytes, flags, &SocketAddrV4::new(peer, 0))?,
+            Some(IpAddr::V6(peer)) => {
+                // a link-local peer is on this interface
+                let scope = if crate::config::is_link_local(peer.into()) {
+                    self.index
+                } else {
+                    0
+                };
+                sendto(
+                    &kept.fd,
+                    bytes,
+                    flags,
+                    &SocketAddrV6::new(peer, 0, 0, scope),
+                )?
+            }
+        };
+        Ok(())
+    }
+
+    /// Sends a probe.
+    pub fn probe(&self, frame: &[u8]) -> io::Result<()> {
+        let Some(kept) = &self.stations else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        send(&kept.fd, frame, SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+}
+
+fn inode(fd: BorrowedFd<'_>) -> Option<u64> {
+    fstat(fd.as_fd()).ok().map(|stat| stat.st_ino)
+}
+
+/// Whom the kernel has resolved on an interface, IPv4 only: "IP HW-type flags MAC mask device".
+pub(crate) fn neighbours(interface: &str) -> Vec<IpAddr> {
+    const COMPLETE: &str = "0x2";
+    let table = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();
+    let known = table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let address = fields.next()?.parse().ok()?;
+        let flags = fields.nth(1)?;
+        let device = fields.nth(2)?;
+        (flags == COMPLETE && device == interface).then_some(address)
+    });
+    known.collect()
+}
