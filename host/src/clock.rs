@@ -23,7 +23,9 @@ pub fn now_ms() -> String {
 /// When the kernel started.
 pub fn booted() -> String {
     let up = Duration::from_nanos(nanoseconds(ClockId::Boottime));
-    let booted = Timestamp::now().checked_sub(up).unwrap_or(Timestamp::UNIX_EPOCH);
+    let booted = Timestamp::now()
+        .checked_sub(up)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
     format(&booted.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
 }
 

@@ -4,18 +4,20 @@
 //! ([`supervisor`]), the kernel and the control socket ([`control`]); [`group`] decides what
 //! happens in which order, without input or output of its own.
 
-#![warn(clippy::unwrap_used)]
-
 pub mod account;
+pub mod arguments;
 pub mod check;
+pub mod checking;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod exit;
 pub mod fence;
 pub mod group;
 pub mod journal;
 pub mod kernel;
 pub mod notify;
 pub mod poller;
+pub mod run;
 pub mod supervisor;

@@ -1,3 +1,36 @@
-//! The spared host: runs plugins, holds addresses and the fence.
+//! `spared`: one binary for the host, its workers and the check of a configuration.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use spared::arguments::{HELP, Mode, parse};
+use spared::run::Failure;
+use spared::{checking, exit, run};
+
+fn main() -> ExitCode {
+    let mode = match parse(std::env::args_os().skip(1)) {
+        Ok(mode) => mode,
+        Err(why) => {
+            eprintln!("spared: {why}");
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    match mode {
+        Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
+        Mode::Check(options) => ExitCode::from(checking::run(&options)),
+        Mode::Worker => spared_worker::run(),
+        Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),
+        Mode::Help => say(HELP),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn end(failure: Failure) -> ExitCode {
+    eprintln!("{failure}");
+    ExitCode::from(failure.code())
+}

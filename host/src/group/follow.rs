@@ -80,6 +80,14 @@ impl Groups {
         self.handle_timeout(now_ns);
     }
 
+    /// A plugin that decides roles was asked to stop: what it did not give up is taken.
+    pub fn handle_provider_stopped(&mut self, now_ns: u64, plugin: &str) {
+        for name in self.owned(plugin, |group| group.role == Role::Active) {
+            self.abandon(&name, "spared is stopping");
+        }
+        self.handle_timeout(now_ns);
+    }
+
     /// A plugin will not come back: its groups are forgotten.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} is gone"));

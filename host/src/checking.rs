@@ -1,0 +1,100 @@
+//! `spared check`: every fault of the configuration, then what this host lacks for it.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use spared_worker::file::open_plugin;
+use spared_worker::process::{self, Configuration};
+
+use crate::check::{self, Severity};
+use crate::config::{Fault, Plugin, Setup};
+use crate::run::Options;
+use crate::{account, exit};
+
+/// Prints what it finds and returns the exit code.
+pub fn run(options: &Options) -> u8 {
+    let path = options.config();
+    if options.config.is_some() && !path.exists() {
+        println!("{}: no such file", path.display());
+        return exit::NO_INPUT;
+    }
+    let (faults, setup) = match Setup::read(&path) {
+        Ok(setup) => (faults_of(&setup, &options.plugin_dir), Some(setup)),
+        Err(faults) => (faults, None),
+    };
+    for fault in &faults {
+        println!("{fault}");
+    }
+    let findings = setup.as_ref().map(check::examine).unwrap_or_default();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let broken = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    match (faults.is_empty(), broken) {
+        (true, false) => {
+            println!(
+                "configuration OK{}",
+                setup.map_or(String::new(), |setup| said(&setup))
+            );
+            exit::OK
+        }
+        (true, true) => exit::UNAVAILABLE,
+        (false, _) => exit::CONFIG,
+    }
+}
+
+fn said(setup: &Setup) -> String {
+    let enabled: Vec<&str> = setup
+        .plugins
+        .iter()
+        .filter(|plugin| plugin.enabled)
+        .map(|plugin| plugin.name.as_str())
+        .collect();
+    if enabled.is_empty() {
+        return format!(" ({}): nothing configured", setup.digest);
+    }
+    format!(" ({}): {}", setup.digest, enabled.join(", "))
+}
+
+fn faults_of(setup: &Setup, plugin_dir: &Path) -> Vec<Fault> {
+    let mut faults = setup.plugin_faults();
+    for plugin in setup
+        .plugins
+        .iter()
+        .filter(|plugin| plugin.enabled && plugin.faults.is_empty())
+    {
+        faults.extend(check_plugin(setup, plugin, plugin_dir));
+    }
+    faults
+}
+
+// The same throw-away worker as at a start and a reload.
+fn check_plugin(setup: &Setup, plugin: &Plugin, plugin_dir: &Path) -> Vec<Fault> {
+    let file = format!("{}.toml", plugin.name);
+    let library = match open_plugin(plugin_dir, &plugin.name) {
+        Ok(library) => library,
+        Err(why) => return vec![Fault::whole(&file, why)],
+    };
+    let configuration = Configuration {
+        toml: plugin.text.clone(),
+        node: setup.host.node.clone(),
+        nodes: setup.host.nodes.clone(),
+    };
+    let account = account::for_plugins(&setup.host.user);
+    let exe = Path::new("/proc/self/exe");
+    match process::check(
+        exe,
+        &plugin.name,
+        library.as_fd(),
+        account,
+        Some(&configuration),
+    ) {
+        Ok((_, failures)) => failures
+            .into_iter()
+            .map(|failure| Fault::of_key(&file, &plugin.text, &failure.key, failure.why))
+            .collect(),
+        Err(error) => vec![Fault::whole(&file, error.to_string())],
+    }
+}

@@ -1,0 +1,256 @@
+//! The loop: what is ready is handled, what follows from it is done, until nothing is left.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::follows::Follows;
+use super::interfaces::Seen;
+use super::reload::Reload;
+use super::requests::Question;
+use super::stop::Stop;
+use super::*;
+use crate::events::Events;
+use crate::poller::Key;
+
+/// Clients that do not take their answers are looked at that often, and the watchdog at least.
+const TICK: Duration = Duration::from_secs(1);
+
+/// All that the host knows.
+pub struct Core {
+    pub(super) options: Options,
+    pub(super) setup: Setup,
+    pub(super) poller: Poller,
+    pub(super) signals: Signals,
+    pub(super) notify: Notify,
+    pub(super) control: Server,
+    pub(super) kernel: Kernel,
+    pub(super) supervisor: Supervisor,
+    pub(super) groups: Groups,
+    pub(super) events: Events,
+    pub(super) follows: Follows,
+    pub(super) seen: BTreeMap<String, Seen>,
+    pub(super) reload: Reload,
+    pub(super) stop: Option<Stop>,
+    pub(super) questions: BTreeMap<u64, Question>,
+    pub(super) question: u64,
+    /// Why the fence is not in place.
+    pub(super) unfenced: Option<String>,
+    pub(super) started: String,
+    /// The kernel was asked for something, and may have events to tell without being ready.
+    pub(super) kernel_touched: bool,
+    ticked_at: Instant,
+    status: String,
+}
+
+impl Core {
+    pub fn new(
+        options: Options,
+        setup: Setup,
+        signals: Signals,
+        control: Server,
+        kernel: Kernel,
+    ) -> Result<Self, Failure> {
+        let now = Instant::now();
+        let poller = Poller::new().map_err(Failure::System)?;
+        poller
+            .watch(&signals, Key::Signal)
+            .map_err(Failure::System)?;
+        control.watch(&poller).map_err(Failure::System)?;
+        for descriptor in kernel.descriptors() {
+            poller
+                .watch(descriptor, Key::Kernel)
+                .map_err(Failure::System)?;
+        }
+        let supervisor = Supervisor::new(terms(&options, &setup.host), now);
+        let groups = Groups::new(nanoseconds(setup.host.settle));
+        Ok(Self {
+            options,
+            setup,
+            poller,
+            signals,
+            notify: Notify::from_environment(),
+            control,
+            kernel,
+            supervisor,
+            groups,
+            events: Events::default(),
+            follows: Follows::default(),
+            seen: BTreeMap::new(),
+            reload: Reload::default(),
+            stop: None,
+            questions: BTreeMap::new(),
+            question: 0,
+            unfenced: None,
+            started: clock::now(),
+            kernel_touched: false,
+            ticked_at: now,
+            status: String::new(),
+        })
+    }
+
+    /// Says what was found, and starts the plugins.
+    pub fn begin(&mut self, swept: Vec<String>) {
+        let version = env!("CARGO_PKG_VERSION");
+        let (node, digest) = (&self.setup.host.node, &self.setup.digest);
+        let text = format!("spared {version} on {node}, configuration {digest}");
+        self.events.record(News::new(Kind::Start, text));
+        for line in swept {
+            let text = format!("removed what an earlier run left: {line}");
+            self.events
+                .record(News::warn(Kind::Start, text).because("swept"));
+        }
+        let now = Instant::now();
+        for plugin in self.setup.plugins.clone() {
+            self.supervisor.add(&self.poller, now, plugin);
+        }
+        if !self.setup.plugins.iter().any(|plugin| plugin.enabled) {
+            log::warn!("nothing configured: no enabled file in plugins/, so never active");
+        }
+        self.settle_down();
+        self.notify.ready(&self.summary());
+    }
+
+    pub fn turn_until_stopped(&mut self) -> io::Result<()> {
+        while !self.is_stopped() {
+            let mut ready = self.poller.wait(self.patience())?;
+            // The plugin that decides roles first, the kernel next, people last.
+            ready.sort_by_key(|key| self.rank(*key));
+            for key in ready {
+                self.handle(key);
+                self.settle_down();
+            }
+            self.handle_timeouts();
+            self.settle_down();
+        }
+        Ok(())
+    }
+
+    /// Everything in reverse: workers are gone, so no address has an elector any more.
+    pub fn close(self) {
+        drop(self.supervisor);
+        self.kernel.close();
+        self.control.close();
+    }
+
+    fn rank(&self, key: Key) -> u8 {
+        match key {
+            Key::Worker(serial) | Key::Exit(serial) if self.supervisor.is_provider(serial) => 0,
+            Key::Kernel => 1,
+            Key::Signal => 2,
+            Key::Worker(_) | Key::Exit(_) => 3,
+            Key::Listener | Key::Client(_) => 4,
+        }
+    }
+
+    fn handle(&mut self, key: Key) {
+        let now = Instant::now();
+        match key {
+            Key::Signal => self.handle_signals(now),
+            Key::Kernel => {
+                let events = self.kernel.handle_ready(now);
+                self.handle_kernel(now, events);
+            }
+            Key::Worker(serial) => self.supervisor.handle_readable(&self.poller, now, serial),
+            Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
+            Key::Listener => self.control.handle_listener(&self.poller, now),
+            Key::Client(number) => {
+                let asked = self.control.handle_client(&self.poller, now, number);
+                self.handle_asked(now, asked);
+            }
+        }
+    }
+
+    fn handle_signals(&mut self, now: Instant) {
+        self.signals.acknowledge();
+        if self.signals.take_terminate() {
+            self.begin_stop(now);
+        }
+        if self.signals.take_hangup() {
+            self.request_reload(now, None);
+        }
+    }
+
+    /// Does what follows from what was handled, until nothing does.
+    fn settle_down(&mut self) {
+        loop {
+            if let Some(action) = self.groups.poll_action() {
+                self.perform(action);
+            } else if let Some(report) = self.supervisor.poll_report() {
+                self.handle_report(report);
+            } else if std::mem::take(&mut self.kernel_touched) {
+                let now = Instant::now();
+                let events = self.kernel.handle_timeout(now);
+                self.handle_kernel(now, events);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = Instant::now();
+        self.supervisor.handle_timeout(&self.poller, now);
+        self.settle_down();
+        if self.kernel.next_timeout().is_some_and(|due| now >= due) {
+            let events = self.kernel.handle_timeout(now);
+            self.handle_kernel(now, events);
+            self.settle_down();
+        }
+        let now_ns = clock::monotonic_ns();
+        if self
+            .groups
+            .next_timeout()
+            .is_some_and(|due_ns| now_ns >= due_ns)
+        {
+            self.groups.handle_timeout(now_ns);
+            self.settle_down();
+        }
+        self.go_on_reloading(now);
+        self.go_on_stopping(now);
+        self.tick(now);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.ticked_at) < self.tick_interval() {
+            return;
+        }
+        self.ticked_at = now;
+        self.control.handle_timeout(now);
+        if self.notify.watchdog.is_some() && self.supervisor.is_well(now) {
+            self.notify.alive();
+        }
+        let summary = self.summary();
+        if summary != self.status && self.stop.is_none() {
+            self.notify.status(&summary);
+            self.status = summary;
+        }
+    }
+
+    fn tick_interval(&self) -> Duration {
+        self.notify
+            .watchdog
+            .map_or(TICK, |every| (every / 2).min(TICK))
+    }
+
+    /// How long nothing is due.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let now_ns = clock::monotonic_ns();
+        let due = [
+            self.supervisor.next_timeout(),
+            self.kernel.next_timeout(),
+            self.reload_timeout(),
+            self.stop_timeout(),
+            Some(self.ticked_at + self.tick_interval()),
+        ];
+        let due = due.into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_duration_since(now));
+        let groups = self.groups.next_timeout();
+        let groups = groups.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
+        due.into_iter().chain(groups).min()
+    }
+}
+
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

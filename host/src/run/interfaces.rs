@@ -1,0 +1,143 @@
+//! Interfaces: who wants to hear of them, and what each hears.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use spared_worker::message::{InterfaceEvent, ToWorker};
+
+use super::core::Core;
+use crate::clock;
+use crate::events::{Kind, News};
+
+const SOCKETS_VRRP: u32 = 1;
+const NAME_MAX: usize = 15;
+
+/// An interface as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub state: &'static str,
+    pub since: String,
+}
+
+impl Core {
+    pub(super) fn follow(
+        &mut self,
+        now: Instant,
+        plugin: &str,
+        interface: &str,
+        sockets: u32,
+    ) -> i32 {
+        if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
+            return -libc::EINVAL;
+        }
+        // Raw frames are for the plugin that decides roles.
+        if sockets & SOCKETS_VRRP != 0 && !self.supervisor.provides_groups(plugin) {
+            log::warn!("{plugin}: asked for VRRP sockets on {interface} and does not decide roles");
+            return -libc::EPERM;
+        }
+        if let Err(error) = self.kernel.follow(interface, sockets) {
+            log::warn!("{plugin}: cannot follow {interface}: {error}");
+            return -libc::EIO;
+        }
+        if self.follows.add(interface, plugin, sockets) {
+            // The kernel counts callers, and this one was counted before.
+            self.kernel.unfollow(interface);
+        }
+        self.kernel_touched = true;
+        self.note_interface(interface);
+        if self.supervisor.is_running(plugin) {
+            self.send_interface(now, plugin, interface);
+        }
+        0
+    }
+
+    pub(super) fn unfollow(&mut self, plugin: &str, interface: &str) -> i32 {
+        if !self.follows.remove(interface, plugin) {
+            return -libc::ENOENT;
+        }
+        self.kernel.unfollow(interface);
+        if self.follows.followers(interface).is_empty() {
+            self.seen.remove(interface);
+        }
+        0
+    }
+
+    pub(super) fn unfollow_all(&mut self, plugin: &str) {
+        for interface in self.follows.of(plugin) {
+            self.unfollow(plugin, &interface);
+        }
+    }
+
+    /// A plugin has started: the present truth of all that it follows.
+    pub(super) fn replay_interfaces(&mut self, now: Instant, plugin: &str) {
+        for interface in self.follows.of(plugin) {
+            self.send_interface(now, plugin, &interface);
+        }
+    }
+
+    pub(super) fn handle_interface(&mut self, now: Instant, interface: &str) {
+        self.note_interface(interface);
+        for plugin in self.follows.followers(interface) {
+            if self.supervisor.is_running(&plugin) {
+                self.send_interface(now, &plugin, interface);
+            }
+        }
+    }
+
+    fn send_interface(&mut self, now: Instant, plugin: &str, interface: &str) {
+        let Some(wanted) = self.follows.sockets(interface, plugin) else {
+            return;
+        };
+        let Some((mut event, mut descriptors)) = self.kernel.interface(interface) else {
+            return;
+        };
+        if wanted == 0 {
+            event.sockets.clear();
+            descriptors.clear();
+        }
+        if !self.follows.must_send(interface, plugin, event.generation) {
+            descriptors.clear();
+        }
+        let descriptors: &[BorrowedFd<'_>] = &descriptors;
+        self.supervisor
+            .send(now, plugin, &ToWorker::Interface(event), descriptors);
+    }
+
+    /// Keeps since when an interface is as it is, and says when that changes.
+    fn note_interface(&mut self, interface: &str) {
+        let Some((event, _)) = self.kernel.interface(interface) else {
+            return;
+        };
+        let state = state_word(&event);
+        let known = self.seen.get(interface).map(|seen| seen.state);
+        if known == Some(state) {
+            return;
+        }
+        if known.is_some() {
+            let text = format!("interface {interface}: {state}");
+            self.events
+                .record(News::new(Kind::Interface, text).because(reason(state)));
+        }
+        let since = clock::now();
+        self.seen
+            .insert(interface.to_owned(), Seen { state, since });
+    }
+}
+
+fn state_word(event: &InterfaceEvent) -> &'static str {
+    match (event.present, event.up, event.carrier) {
+        (false, ..) => "absent",
+        (true, false, _) => "down",
+        (true, true, false) => "no carrier",
+        (true, true, true) => "up",
+    }
+}
+
+fn reason(state: &str) -> &'static str {
+    match state {
+        "absent" => "absent",
+        "down" => "down",
+        "no carrier" => "no-carrier",
+        _ => "up",
+    }
+}

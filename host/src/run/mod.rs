@@ -1,0 +1,151 @@
+//! `spared run`: everything is opened, one loop turns, everything is closed in reverse.
+
+mod core;
+mod follows;
+mod interfaces;
+mod kernel;
+mod perform;
+mod reload;
+mod reports;
+mod requests;
+mod signals;
+mod status;
+mod stop;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use self::core::Core;
+use crate::config::{Fault, Host, Setup};
+use crate::control::Server;
+use crate::events::{Kind, News};
+use crate::group::Groups;
+use crate::kernel::Kernel;
+use crate::notify::Notify;
+use crate::poller::Poller;
+use crate::supervisor::{Supervisor, Terms};
+use crate::{account, clock, exit, journal};
+use signals::Signals;
+
+/// Where things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// None: /etc/spared/spared.toml, which may be absent.
+    pub config: Option<PathBuf>,
+    pub runtime_dir: PathBuf,
+    pub plugin_dir: PathBuf,
+}
+
+impl Options {
+    pub fn config(&self) -> PathBuf {
+        let default = || PathBuf::from(DEFAULT_CONFIG);
+        self.config.clone().unwrap_or_else(default)
+    }
+}
+
+pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
+pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
+pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it cannot start; once it runs, only when epoll itself fails.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    journal::start();
+    let signals = Signals::catch().map_err(Failure::System)?;
+    let setup = read_setup(options)?;
+    log::set_max_level(setup.host.log_level);
+    let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
+    lock_down(&setup.host);
+    let mut kernel = Kernel::open().map_err(|error| Failure::Unavailable(error.to_string()))?;
+    let swept = kernel
+        .sweep()
+        .map_err(|error| Failure::Unavailable(error.to_string()))?;
+    let mut core = Core::new(options.clone(), setup, signals, control, kernel)?;
+    core.begin(swept);
+    let result = core.turn_until_stopped();
+    core.close();
+    journal::flush();
+    result.map_err(Failure::System)
+}
+
+fn read_setup(options: &Options) -> Result<Setup, Failure> {
+    let path = options.config();
+    if options.config.is_some() && !path.exists() {
+        return Err(Failure::NoConfig(path));
+    }
+    Setup::read(&path).map_err(Failure::Config)
+}
+
+/// What workers are told, from the configuration.
+fn terms(options: &Options, host: &Host) -> Terms {
+    Terms {
+        // The very program that runs, even after an upgrade replaced its file.
+        exe: PathBuf::from("/proc/self/exe"),
+        plugin_dir: options.plugin_dir.clone(),
+        node: host.node.clone(),
+        nodes: host.nodes.clone(),
+        realtime: host.realtime,
+        account: account::for_plugins(&host.user),
+        state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+    }
+}
+
+// The host opens leases: it must run when it has to. It yields to the elector, whose priority is
+// higher, and its children start without any.
+fn lock_down(host: &Host) {
+    if !host.realtime {
+        return;
+    }
+    if let Err(error) = spared_worker::real_time_for_host() {
+        log::warn!("no real-time priority here ({error}): takeovers may be late on a busy machine");
+    }
+    let flags = rustix::mm::MlockAllFlags::CURRENT
+        | rustix::mm::MlockAllFlags::FUTURE
+        | rustix::mm::MlockAllFlags::ONFAULT;
+    if let Err(error) = rustix::mm::mlockall(flags) {
+        log::warn!("memory cannot be locked ({error}): takeovers may be late when memory is short");
+    }
+}
+
+/// Why `spared run` ended with an error.
+#[derive(Debug)]
+pub enum Failure {
+    /// The named file does not exist.
+    NoConfig(PathBuf),
+    /// Every fault of the configuration.
+    Config(Vec<Fault>),
+    /// Another host runs, or the kernel refuses what is needed.
+    Unavailable(String),
+    System(io::Error),
+}
+
+impl Failure {
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NoConfig(_) => exit::NO_INPUT,
+            Self::Config(_) => exit::CONFIG,
+            Self::Unavailable(_) => exit::UNAVAILABLE,
+            Self::System(_) => exit::OS_ERROR,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConfig(path) => write!(f, "{}: no such file", path.display()),
+            Self::Config(faults) => {
+                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            Self::Unavailable(why) => f.write_str(why),
+            Self::System(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

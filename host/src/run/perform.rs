@@ -1,0 +1,122 @@
+//! Does what the groups want, in their order.
+
+use std::time::Instant;
+
+use spared_worker::message::ToWorker;
+
+use super::core::Core;
+use crate::clock;
+use crate::events::{Kind, News};
+use crate::group::Action;
+use crate::kernel::{Installed, KernelError};
+
+impl Core {
+    pub(super) fn perform(&mut self, action: Action) {
+        let now = Instant::now();
+        self.kernel_touched = true;
+        match action {
+            Action::Answer { ticket, status } => {
+                let message = ToWorker::Answer {
+                    number: ticket.number,
+                    status,
+                };
+                self.supervisor.send(now, &ticket.plugin, &message, &[]);
+            }
+            Action::Claim {
+                ticket,
+                group,
+                claims,
+            } => {
+                let result = self.kernel.claim(&group, claims.clone());
+                let result = result.map_err(|error| error.to_string());
+                let now_ns = clock::monotonic_ns();
+                self.groups
+                    .handle_claimed(now_ns, ticket, &group, claims, result);
+            }
+            Action::Release { group } => self.kernel.release(&group),
+            Action::OpenLease {
+                ticket,
+                group,
+                why,
+                sent_ns,
+            } => {
+                let result = self
+                    .kernel
+                    .open_lease(&group)
+                    .map_err(|error| error.to_string());
+                // Read only now: this process may have been stopped before, while or after.
+                let now_ns = clock::monotonic_ns();
+                self.groups
+                    .handle_lease(now_ns, ticket, &group, why, sent_ns, result);
+            }
+            Action::CloseLease { group } => self.close_lease(&group),
+            Action::Install { group } => {
+                let result = said(self.kernel.install(&group));
+                self.groups
+                    .handle_installed(clock::monotonic_ns(), &group, result);
+            }
+            Action::Remove { group } => self.remove(&group),
+            Action::Announce { group } => self.kernel.announce(&group),
+            Action::Settle {
+                plugin,
+                group,
+                epoch,
+                deadline_ns,
+            } => {
+                self.supervisor
+                    .settle(now, &plugin, group, epoch, deadline_ns);
+            }
+            Action::Role {
+                plugin,
+                group,
+                epoch,
+                role,
+                why,
+                deadline_ns,
+            } => {
+                self.supervisor
+                    .role(now, &plugin, group, epoch, role, why, deadline_ns);
+            }
+            Action::Stance { plugin, stance } => {
+                self.supervisor
+                    .send(now, &plugin, &ToWorker::Stance(stance), &[]);
+            }
+            Action::Tell(news) => self.events.record(news),
+        }
+    }
+
+    // A lease that does not close runs out by itself; the addresses go at once instead.
+    fn close_lease(&mut self, group: &str) {
+        if let Err(error) = self.kernel.close_lease(group) {
+            let text = format!("the fence does not close, so the addresses go at once: {error}");
+            self.events.record(
+                News::warn(Kind::Fence, text)
+                    .of_group(group)
+                    .because("kernel"),
+            );
+            self.remove(group);
+        }
+    }
+
+    fn remove(&mut self, group: &str) {
+        for failure in self.kernel.remove(group) {
+            log::warn!("{group}: {failure}");
+        }
+    }
+}
+
+// One address that the kernel refuses does not take the others with it.
+fn said(result: Result<Installed, KernelError>) -> Result<String, String> {
+    let installed = result.map_err(|error| error.to_string())?;
+    for failure in &installed.failures {
+        log::error!("{failure}");
+    }
+    if installed.addresses.is_empty() {
+        return Ok("no addresses".to_owned());
+    }
+    let failed = installed.failures.first().map(ToString::to_string);
+    match failed {
+        Some(failed) if installed.failures.len() >= installed.addresses.len() => Err(failed),
+        _ => Ok(format!("{}, announced", installed.addresses.join(", "))),
+    }
+}

@@ -1,0 +1,339 @@
+//! Reload: everything is checked before anything changes, and only differences are applied.
+//!
+//! Checks run in throw-away workers while the loop goes on; no advert waits for a reload. Requests
+//! that arrive meanwhile are answered by one more reload that sees the newest files.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, ErrorCode};
+
+use super::core::{Core, nanoseconds};
+use super::terms;
+use crate::clock;
+use crate::config::{Fault, Plugin, Setup};
+use crate::events::{Kind, News};
+use crate::supervisor::Returned;
+
+const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The reload under way, and who waits for the next.
+#[derive(Debug, Default)]
+pub struct Reload {
+    stage: Stage,
+    clients: Vec<u64>,
+    /// Somebody asked after the files were read.
+    again: bool,
+    next_clients: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    Checking {
+        setup: Box<Setup>,
+        waiting: BTreeSet<String>,
+        faults: Vec<Fault>,
+    },
+    Applying {
+        /// Plugins whose `configure` or `stop` has not returned.
+        waiting: BTreeSet<String>,
+        lines: Vec<String>,
+        faults: Vec<String>,
+        until: Instant,
+    },
+}
+
+impl Core {
+    /// SIGHUP, or a client that waits for the result.
+    pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>) {
+        if self.stop.is_some() {
+            let answer = crate::control::refusal(ErrorCode::Refused, "spared is stopping");
+            return client.map_or((), |client| self.answer(now, client, &answer));
+        }
+        if !matches!(self.reload.stage, Stage::Idle) {
+            self.reload.again = true;
+            self.reload.next_clients.extend(client);
+            return;
+        }
+        self.reload.clients.extend(client);
+        self.begin_reload(now);
+    }
+
+    pub(super) fn reload_timeout(&self) -> Option<Instant> {
+        match self.reload.stage {
+            Stage::Applying { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    fn begin_reload(&mut self, now: Instant) {
+        self.notify.reloading();
+        let setup = match Setup::read(&self.options.config()) {
+            Ok(setup) => setup,
+            Err(faults) => return self.refuse_reload(now, faults),
+        };
+        let faults = setup.plugin_faults();
+        let checked: Vec<Plugin> = setup
+            .plugins
+            .iter()
+            .filter(|plugin| self.needs_check(plugin, &setup))
+            .cloned()
+            .collect();
+        let waiting = checked.iter().map(|plugin| plugin.name.clone()).collect();
+        let host = setup.host.clone();
+        self.reload.stage = Stage::Checking {
+            setup: Box::new(setup),
+            waiting,
+            faults,
+        };
+        for plugin in checked {
+            self.supervisor.validate(&self.poller, now, plugin, &host);
+        }
+        self.end_checking(now);
+    }
+
+    fn needs_check(&self, plugin: &Plugin, setup: &Setup) -> bool {
+        plugin.enabled && plugin.faults.is_empty() && self.is_changed(plugin, setup)
+    }
+
+    fn is_changed(&self, plugin: &Plugin, setup: &Setup) -> bool {
+        let names = (&setup.host.node, &setup.host.nodes);
+        names != (&self.setup.host.node, &self.setup.host.nodes)
+            || !self.supervisor.is_running(&plugin.name)
+            || self.supervisor.settings(&plugin.name) != Some(plugin)
+    }
+
+    pub(super) fn handle_validated(&mut self, now: Instant, plugin: &str, found: Vec<Fault>) {
+        if let Stage::Checking {
+            waiting, faults, ..
+        } = &mut self.reload.stage
+        {
+            waiting.remove(plugin);
+            faults.extend(found);
+            self.end_checking(now);
+        }
+    }
+
+    fn end_checking(&mut self, now: Instant) {
+        if !matches!(&self.reload.stage, Stage::Checking { waiting, .. } if waiting.is_empty()) {
+            return;
+        }
+        match std::mem::take(&mut self.reload.stage) {
+            Stage::Checking { setup, faults, .. } if faults.is_empty() => self.apply(now, *setup),
+            Stage::Checking { faults, .. } => self.refuse_reload(now, faults),
+            other => self.reload.stage = other,
+        }
+    }
+
+    fn refuse_reload(&mut self, now: Instant, faults: Vec<Fault>) {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for line in &lines {
+            log::error!("{line}");
+        }
+        let count = lines.len();
+        let text = format!(
+            "reload refused, {count} faults: nothing changed. {}",
+            lines.join("; ")
+        );
+        self.events
+            .record(News::warn(Kind::Reload, text).because("refused"));
+        self.end_reload(
+            now,
+            &Answer::Error {
+                code: ErrorCode::Config,
+                lines,
+            },
+        );
+    }
+
+    fn apply(&mut self, now: Instant, setup: Setup) {
+        let old = std::mem::replace(&mut self.setup, setup);
+        let setup = self.setup.clone();
+        log::set_max_level(setup.host.log_level);
+        self.groups.set_settle(nanoseconds(setup.host.settle));
+        self.supervisor.set_terms(terms(&self.options, &setup.host));
+        self.reload.stage = Stage::Applying {
+            waiting: BTreeSet::new(),
+            lines: later(&old, &setup),
+            faults: Vec::new(),
+            until: now + APPLY_TIMEOUT,
+        };
+        for name in self.supervisor.names() {
+            if setup.plugin(&name).is_none_or(|plugin| !plugin.enabled) {
+                self.apply_absence(now, &name);
+            }
+        }
+        let renamed = (&old.host.node, &old.host.nodes) != (&setup.host.node, &setup.host.nodes);
+        for plugin in setup.plugins {
+            self.apply_plugin(now, plugin, renamed);
+        }
+    }
+
+    fn apply_absence(&mut self, now: Instant, name: &str) {
+        if !self.supervisor.has_worker(name) {
+            return self.supervisor.remove(now, name);
+        }
+        self.wait_for(name);
+        self.supervisor.stop(now, name);
+    }
+
+    fn apply_plugin(&mut self, now: Instant, plugin: Plugin, renamed: bool) {
+        let name = plugin.name.clone();
+        if !plugin.enabled {
+            if self.supervisor.settings(&name).is_none() {
+                self.supervisor.add(&self.poller, now, plugin);
+            }
+            return;
+        }
+        if !self.supervisor.is_running(&name) {
+            if self.supervisor.has_worker(&name) {
+                // On its way: it starts over with the new file.
+                self.supervisor.set_settings(&name, plugin);
+                return self.supervisor.restart(&self.poller, now, &name);
+            }
+            self.note(format!("{name}: started"));
+            return self.supervisor.add(&self.poller, now, plugin);
+        }
+        let Some(old) = self.supervisor.settings(&name).cloned() else {
+            return;
+        };
+        if old == plugin && !renamed {
+            return;
+        }
+        let allowed = old.allow == plugin.allow;
+        self.supervisor.set_settings(&name, plugin);
+        if allowed {
+            self.wait_for(&name);
+            self.supervisor.reconfigure(now, &name);
+        } else {
+            self.note(format!("{name}: restarted with other capabilities"));
+            self.supervisor.restart(&self.poller, now, &name);
+        }
+    }
+
+    pub(super) fn handle_reconfigured(
+        &mut self,
+        now: Instant,
+        name: &str,
+        result: Result<Returned, Vec<String>>,
+    ) {
+        match result {
+            Ok(Returned::Live) => {
+                let follower = self.follower(name);
+                self.groups
+                    .handle_follower_changed(clock::monotonic_ns(), name, follower);
+                self.note(format!("{name}: new configuration in force"));
+            }
+            Ok(Returned::Restart) => {
+                self.note(format!("{name}: restarted for its new configuration"));
+                self.supervisor.restart(&self.poller, now, name);
+            }
+            Err(found) => {
+                for line in &found {
+                    log::error!("{line}");
+                }
+                if let Stage::Applying { faults, .. } = &mut self.reload.stage {
+                    faults.extend(found);
+                }
+            }
+        }
+        self.no_longer_wait_for(name);
+    }
+
+    /// A plugin that left the configuration has stopped.
+    pub(super) fn handle_stopped(&mut self, now: Instant, name: &str) {
+        if self.stop.is_some() {
+            return self.handle_plugin_stopped(now, name);
+        }
+        self.note(format!("{name}: stopped"));
+        self.supervisor.remove(now, name);
+        if let Some(plugin) = self.setup.plugin(name).cloned() {
+            self.supervisor.add(&self.poller, now, plugin);
+        }
+        self.no_longer_wait_for(name);
+    }
+
+    /// The end is reached when everybody answered and everything started, or when time is up.
+    pub(super) fn go_on_reloading(&mut self, now: Instant) {
+        let Stage::Applying { waiting, until, .. } = &self.reload.stage else {
+            return;
+        };
+        if now < *until && !(waiting.is_empty() && self.supervisor.is_settled()) {
+            return;
+        }
+        let Stage::Applying {
+            waiting,
+            mut lines,
+            mut faults,
+            ..
+        } = std::mem::take(&mut self.reload.stage)
+        else {
+            return;
+        };
+        faults.extend(
+            waiting
+                .iter()
+                .map(|name| format!("{name}: does not answer")),
+        );
+        let text = format!("reloaded, configuration {}", self.setup.digest);
+        self.events
+            .record(News::new(Kind::Reload, text.clone()).because("reloaded"));
+        if lines.is_empty() {
+            lines.push("nothing changed".to_owned());
+        }
+        lines.push(text);
+        let answer = if faults.is_empty() {
+            Answer::Done { lines }
+        } else {
+            Answer::Error {
+                code: ErrorCode::Failed,
+                lines: faults,
+            }
+        };
+        self.end_reload(now, &answer);
+    }
+
+    fn end_reload(&mut self, now: Instant, answer: &Answer) {
+        self.notify.ready(&self.summary());
+        self.reload.stage = Stage::Idle;
+        for client in std::mem::take(&mut self.reload.clients) {
+            self.answer(now, client, answer);
+        }
+        if std::mem::take(&mut self.reload.again) {
+            self.reload.clients = std::mem::take(&mut self.reload.next_clients);
+            self.begin_reload(now);
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        if let Stage::Applying { lines, .. } = &mut self.reload.stage {
+            lines.push(line);
+        }
+    }
+
+    fn wait_for(&mut self, name: &str) {
+        if let Stage::Applying { waiting, .. } = &mut self.reload.stage {
+            waiting.insert(name.to_owned());
+        }
+    }
+
+    fn no_longer_wait_for(&mut self, name: &str) {
+        if let Stage::Applying { waiting, .. } = &mut self.reload.stage {
+            waiting.remove(name);
+        }
+    }
+}
+
+// What a running process cannot change.
+fn later(old: &Setup, new: &Setup) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.host.realtime != new.host.realtime {
+        lines.push("realtime: holds for the host from its next start".to_owned());
+    }
+    if old.host.user != new.host.user {
+        lines.push("user: holds for plugins that start from now on".to_owned());
+    }
+    lines
+}

@@ -1,0 +1,120 @@
+//! What the supervisor reports, and what plugins ask of the host.
+
+use std::time::Instant;
+
+use spared_worker::message::{Call, ToWorker};
+
+use super::core::Core;
+use crate::clock;
+use crate::config::OnFailure;
+use crate::events::{Kind, News};
+use crate::group::{Follower, Ticket};
+use crate::supervisor::Report;
+
+impl Core {
+    pub(super) fn handle_report(&mut self, report: Report) {
+        let (now, now_ns) = (Instant::now(), clock::monotonic_ns());
+        match report {
+            Report::Call {
+                plugin,
+                number,
+                call,
+            } => self.handle_call(now, plugin, number, call),
+            Report::Up { plugin } => self.handle_up(now, &plugin),
+            Report::Down { plugin, why } => {
+                self.unfollow_all(&plugin);
+                self.groups.handle_plugin_down(now_ns, &plugin, &why);
+            }
+            Report::GivenUp { plugin, why } => self.handle_given_up(&plugin, why),
+            Report::Removed { plugin } => {
+                self.unfollow_all(&plugin);
+                self.groups.handle_fit(&plugin);
+                self.groups.handle_plugin_removed(now_ns, &plugin);
+            }
+            Report::Settled {
+                plugin,
+                group,
+                epoch,
+            } => {
+                self.groups.handle_settled(now_ns, &plugin, &group, epoch);
+            }
+            Report::RoleDone {
+                plugin,
+                group,
+                epoch,
+                status,
+            } => {
+                self.groups
+                    .handle_role_done(now_ns, &plugin, &group, epoch, status);
+            }
+            Report::Answered { id, result } => self.handle_answered(now, id, result),
+            Report::Stopped { plugin } => self.handle_stopped(now, &plugin),
+            Report::Reconfigured { plugin, result } => {
+                self.handle_reconfigured(now, &plugin, result);
+            }
+            Report::Validated { plugin, faults } => self.handle_validated(now, &plugin, faults),
+            Report::Tell(news) => self.events.record(news),
+        }
+    }
+
+    // Roles, then interfaces, then stances: by then it knows what the stances are about.
+    fn handle_up(&mut self, now: Instant, plugin: &str) {
+        let text = format!("{plugin} runs");
+        self.events
+            .record(News::new(Kind::Plugin, text).because("started"));
+        let follower = self.follower(plugin);
+        self.replay_interfaces(now, plugin);
+        self.groups
+            .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
+    }
+
+    pub(super) fn follower(&self, plugin: &str) -> Follower {
+        let settings = self.supervisor.settings(plugin);
+        let descriptor = self.supervisor.descriptor(plugin);
+        Follower {
+            after: settings
+                .map(|settings| settings.after.clone())
+                .unwrap_or_default(),
+            follow: settings.and_then(|settings| settings.follow.clone()),
+            has_role: descriptor.is_some_and(|descriptor| descriptor.has_role),
+            has_settle: descriptor.is_some_and(|descriptor| descriptor.has_settle),
+        }
+    }
+
+    fn handle_given_up(&mut self, plugin: &str, why: String) {
+        let settings = self.supervisor.settings(plugin);
+        if settings.is_some_and(|settings| settings.on_failure == OnFailure::Resign) {
+            self.groups.handle_unfit(plugin, why);
+        }
+    }
+
+    fn handle_call(&mut self, now: Instant, plugin: String, number: u64, call: Call) {
+        let ticket = Ticket {
+            plugin: plugin.clone(),
+            number,
+        };
+        let status = match call {
+            Call::Follow { interface, sockets } => self.follow(now, &plugin, &interface, sockets),
+            Call::Unfollow { interface } => self.unfollow(&plugin, &interface),
+            // The extension is offered to all, and of use only to who answers it.
+            _ if !self.supervisor.provides_groups(&plugin) => -libc::EPERM,
+            Call::Claim { group, claims } => {
+                return self.groups.handle_claim(ticket, group, claims);
+            }
+            Call::Publish {
+                group,
+                role,
+                why,
+                sent_ns,
+            } => {
+                let now_ns = clock::monotonic_ns();
+                return self
+                    .groups
+                    .handle_publish(now_ns, ticket, &group, role, why, sent_ns);
+            }
+            Call::Announce { group } => return self.groups.handle_announce(ticket, &group),
+        };
+        self.supervisor
+            .send(now, &plugin, &ToWorker::Answer { number, status }, &[]);
+    }
+}
