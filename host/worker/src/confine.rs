@@ -10,6 +10,7 @@ mod limits;
 mod privileges;
 
 use crate::message::Load;
+pub use limits::{PRIORITY, real_time};
 
 /// What is to be done before the library is opened; what could not be had comes back.
 pub fn before_load(load: &Load) -> Vec<String> {
@@ -22,7 +23,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
     name_process(&load.name);
     step("limits", limits::set(load.realtime));
     if load.realtime {
-        step("real-time priority", limits::real_time());
+        step("real-time priority", limits::real_time(PRIORITY));
     }
     step(
         "dropping capabilities for ever",

@@ -13,5 +13,13 @@ pub mod message;
 pub mod process;
 mod run;
 
+/// SCHED_FIFO for the host's loop, below its workers; children fall back to ordinary.
+///
+/// # Errors
+/// The kernel's: no privilege, or a control group without real-time share.
+pub fn real_time_for_host() -> Result<(), String> {
+    confine::real_time(confine::PRIORITY - 10)
+}
+
 pub use loader::is_name;
 pub use run::run;

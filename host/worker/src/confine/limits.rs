@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Above ordinary work, below the kernel's own threads.
-const PRIORITY: i32 = 30;
+pub const PRIORITY: i32 = 30;
 
 /// A real-time plugin that computes that long without a pause is killed by SIGXCPU, before the
 /// machine is lost to it.
@@ -43,9 +43,9 @@ fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
 ///
 /// # Errors
 /// The kernel's: no privilege, or a control group without real-time share.
-pub fn real_time() -> Result<(), String> {
+pub fn real_time(priority: i32) -> Result<(), String> {
     let parameters = libc::sched_param {
-        sched_priority: PRIORITY,
+        sched_priority: priority,
     };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: a valid struct for this thread.
