@@ -191,7 +191,8 @@ impl Driver {
     fn serve_timers(&self) {
         let now_ns = now_ns();
         // As many as there were: one that is set again for the past waits for the next round.
-        for _ in 0..self.timers.borrow().len() {
+        let count = self.timers.borrow().len();
+        for _ in 0..count {
             let due = self.timers.borrow_mut().pop_due(now_ns);
             match due {
                 Some(id) if self.end.get().is_none() => self.plugin_timer(id),
