@@ -241,7 +241,8 @@ impl Driver {
     }
 
     fn receive(&self) -> Option<(ToWorker, Vec<OwnedFd>)> {
-        match self.receiver.borrow_mut().receive(self.outbound.socket()) {
+        let received = self.receiver.borrow_mut().receive(self.outbound.socket());
+        match received {
             Ok(received) => received,
             Err(ReceiveError::Closed) => {
                 self.host_is_gone();
