@@ -424,8 +424,8 @@ fn epitaph(worker: &mut Worker) -> String {
 
 fn sentence(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(signal), _) => match rustix::process::Signal::from_named_raw(signal) {
-            Some(name) => format!("was killed by signal {signal} ({name:?})"),
+        (Some(signal), _) => match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("was killed by {name}"),
             None => format!("was killed by signal {signal}"),
         },
         (None, Some(code)) => format!("exited with status {code}"),
