@@ -109,7 +109,8 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
     pub interfaces: Vec<InterfaceStatus>,
     pub plugins: Vec<PluginStatus>,
-    /// What is degraded, a sentence per line, worst first.
+    /// What is degraded and is not to be seen in the fields beside: sentences, worst first.
+    /// `sparectl status` adds those that follow from the fields, and what to do.
     pub warnings: Vec<String>,
     pub last_event: Option<Event>,
 }

@@ -3,7 +3,7 @@
 //! Without a link the only words of another router are its adverts, and in VRRP a backup sends
 //! none: an active node cannot know whether somebody stands by, and is not blamed for it.
 
-use spared_control::{GroupStatus, InterfaceStatus, PluginStatus, Status};
+use spared_control::{AddressStatus, GroupStatus, InterfaceStatus, PluginStatus, Status, Value};
 
 /// From fine to worst; the worst of all groups is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,30 +96,33 @@ impl Verdict {
 fn headline(node: &str, group: &GroupStatus) -> Headline {
     let name = &group.name;
     let other = group.other_active.as_deref();
+    let rival = group.conflict.as_deref().or(other);
     let (level, text) = match (group.role.as_str(), other) {
-        (_, _) if group.conflict.is_some() => (
-            Level::Conflict,
-            format!(
-                "active on BOTH: {}.",
-                group.conflict.as_deref().unwrap_or_default()
-            ),
+        ("active", _) if rival.is_some() => {
+            let rival = rival.unwrap_or_default();
+            (
+                Level::Conflict,
+                format!("active on BOTH: {node} and {rival}."),
+            )
+        }
+        ("active", _) => (
+            Level::Ok,
+            format!("{node} is active (a VRRP backup does not announce itself)."),
         ),
-        ("active", Some(other)) => (
-            Level::Conflict,
-            format!("active on BOTH: {node}, and {other} is heard active too."),
-        ),
-        ("active", None) => active(node, group),
-        ("fault", Some(other)) => (
-            Level::Alone,
-            format!(
-                "{other} is active and {node} cannot take over: {}.",
-                bare(&group.why)
-            ),
-        ),
-        ("fault", None) => (
-            Level::NoneActive,
-            format!("nobody is active; {node} cannot be: {}.", bare(&group.why)),
-        ),
+        ("fault", Some(other)) => {
+            let why = reason(group);
+            (
+                Level::Alone,
+                format!("{other} is active and {node} cannot take over: {why}."),
+            )
+        }
+        ("fault", None) => {
+            let why = reason(group);
+            (
+                Level::NoneActive,
+                format!("nobody is active; {node} cannot be: {why}."),
+            )
+        }
         (_, Some(other)) => backup(node, other, group),
         (_, None) => (
             Level::NoneActive,
@@ -130,18 +133,6 @@ fn headline(node: &str, group: &GroupStatus) -> Headline {
         level,
         text: format!("{name}: {text}"),
     }
-}
-
-fn active(node: &str, group: &GroupStatus) -> (Level, String) {
-    let level = if group.fence == "held" {
-        Level::Ok
-    } else {
-        Level::Warn
-    };
-    (
-        level,
-        format!("{node} is active (a VRRP backup does not announce itself)."),
-    )
 }
 
 fn backup(node: &str, other: &str, group: &GroupStatus) -> (Level, String) {
@@ -179,19 +170,12 @@ fn notes(status: &Status) -> Vec<String> {
 fn group_notes(group: &GroupStatus) -> Vec<String> {
     let name = &group.name;
     let mut notes = Vec::new();
-    if group.role == "active" && group.fence != "held" {
-        notes.push(format!(
-            "{name}: {}: a hung daemon would keep its addresses. If this stays, see journalctl -u spared.",
-            group.fence
-        ));
-    }
     if group.role == "active" {
-        notes.extend(group.addresses.iter().filter(|address| !address.present).map(|address| {
-            format!(
-                "{name}: {} is missing on {} (put back {} times). Something deletes it: sparectl events.",
-                address.address, address.interface, address.restored
-            )
-        }));
+        let missing = group.addresses.iter().filter(|address| !address.present);
+        notes.extend(missing.map(|address| missing_note(name, address)));
+    }
+    for (key, value) in &group.details {
+        notes.extend(detail_note(name, key, value));
     }
     if group.forced != "no" && !group.forced.is_empty() {
         notes.push(format!(
@@ -200,6 +184,37 @@ fn group_notes(group: &GroupStatus) -> Vec<String> {
         ));
     }
     notes
+}
+
+fn missing_note(group: &str, status: &AddressStatus) -> String {
+    let AddressStatus {
+        address,
+        interface,
+        restored,
+        ..
+    } = status;
+    format!(
+        "{group}: {address} is missing on {interface}, put back {restored} times before. \
+         sparectl events shows whether somebody deletes it."
+    )
+}
+
+// What the provider says about its wires, by the ends of its keys.
+fn detail_note(group: &str, key: &str, value: &Value) -> Option<String> {
+    let Value::Text(text) = value else {
+        return None;
+    };
+    match key.rsplit_once('.')? {
+        (interface, "disputed") => {
+            let interface = interface.trim_start_matches("interface.");
+            Some(format!(
+                "{group}: interface {interface}: the other router is heard elsewhere, not here (this \
+                 wire is {text}). Check its switch."
+            ))
+        }
+        (router, "muted") => Some(format!("{group}: {router}: {text}.")),
+        _ => None,
+    }
 }
 
 fn interface_note(interface: &InterfaceStatus) -> Option<String> {
@@ -230,6 +245,13 @@ fn plugin_note(plugin: &PluginStatus) -> Option<String> {
             bare(&plugin.why)
         )),
     }
+}
+
+// The part of "r1 is fault because ..." that is new to the reader.
+fn reason(group: &GroupStatus) -> &str {
+    let why = bare(&group.why);
+    why.split_once(" because ")
+        .map_or(why, |(_, reason)| reason)
 }
 
 // A sentence without its full stop, to go on in another one.

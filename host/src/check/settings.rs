@@ -57,10 +57,10 @@ fn on_interface(system: &System, name: &str, interface: &Interface) -> Vec<Findi
     let mut findings = Vec::new();
     if interface.has_ipv4() {
         findings.extend(forwarding_here(&conf));
+        findings.extend(rp_filter(&conf));
         findings.extend(arp_ignore(&conf, interface));
     }
     if interface.has_ipv4() && interface.virtual_mac {
-        findings.extend(rp_filter(&conf));
         findings.extend(arp_filter(&conf));
     }
     if interface.has_ipv4() && !interface.virtual_mac {
@@ -107,16 +107,17 @@ fn forwarding_here(conf: &Conf<'_>) -> Option<Finding> {
     })
 }
 
-// The addresses are on the virtual-MAC device, the route back goes by its parent.
+// The devices of virtual MACs are loose whatever "all" says: theirs is 2, and the greater one counts.
 fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
-    (conf.all("rp_filter")? == 1).then(|| {
+    (conf.greater("rp_filter")? == 1).then(|| {
+        let name = conf.name;
+        let at = if conf.all("rp_filter") == Some(1) { "all" } else { name };
         let sentence = format!(
-            "net.ipv4.conf.all.rp_filter is 1 (strict): what arrives at the virtual MAC on {} is dropped, \
-             because the way back is by {} itself",
-            conf.name, conf.name
+            "net.ipv4.conf.{at}.rp_filter is 1 (strict): what arrives on {name} is dropped while its way back \
+             leads by another interface, as with groups that are active on different nodes"
         );
-        Finding::new("rp-filter", Severity::Warning, sentence)
-            .mend(persist("net.ipv4.conf.all.rp_filter=2"))
+        Finding::new("rp-filter", Severity::Note, sentence)
+            .mend(persist(&format!("net.ipv4.conf.{at}.rp_filter=2")))
     })
 }
 
@@ -157,8 +158,8 @@ fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding
     (in_a_subnet && conf.greater("promote_secondaries")? == 0).then(|| {
         let name = conf.name;
         let sentence = format!(
-            "net.ipv4.conf.{name}.promote_secondaries is 0: whoever deletes this host's own address on {name} \
-             deletes the virtual ones of its subnet too"
+            "net.ipv4.conf.{name}.promote_secondaries is 0: spared sets it to 1 while it holds addresses \
+             there, because deleting this host's own address would delete those of its subnet too"
         );
         Finding::new("promote-secondaries", Severity::Note, sentence)
             .mend(persist(&format!("net.ipv4.conf.{name}.promote_secondaries=1")))

@@ -116,6 +116,7 @@ fn each_setting_that_hurts_is_found() {
         ("ipv6/conf/all/forwarding", 0, "ipv6-forwarding"),
         ("ipv4/conf/wan/forwarding", 0, "ipv4-forwarding"),
         ("ipv4/conf/lan/arp_ignore", 8, "arp-ignore"),
+        ("ipv4/conf/lan/rp_filter", 1, "rp-filter"),
         ("ipv6/conf/lan/disable_ipv6", 1, "ipv6-disabled"),
     ] {
         let root = Root::router(&setting.replace('/', "-"));
@@ -125,9 +126,8 @@ fn each_setting_that_hurts_is_found() {
 }
 
 #[test]
-fn the_virtual_mac_minds_strict_filters() {
+fn the_virtual_mac_minds_arp_filters() {
     for (setting, value, id) in [
-        ("rp_filter", 1, "rp-filter"),
         ("arp_filter", 1, "arp-filter"),
         ("arp_ignore", 2, "arp-ignore"),
     ] {

@@ -67,46 +67,18 @@ impl Core {
             .collect()
     }
 
-    /// What is degraded, worst first.
+    /// What is degraded and is not to be seen in the rest of the answer.
     fn warnings(&self, groups: &[GroupStatus]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Some(why) = &self.unfenced {
-            warnings.push(format!("the fence is gone: {why}"));
-        }
-        for group in groups {
-            if group.role == name_of(Role::Active) && group.fence == "closed" {
+        let gone = self.unfenced.as_ref();
+        let gone = gone.map(|why| format!("the fence is gone: {why}"));
+        let closed = groups
+            .iter()
+            .filter(|group| group.role == name_of(Role::Active) && group.fence == "closed")
+            .map(|group| {
                 let name = &group.name;
-                warnings.push(format!(
-                    "{name}: active, and its fence is closed: nobody gets an answer"
-                ));
-            }
-            for address in group
-                .addresses
-                .iter()
-                .filter(|address| address.restored > 0)
-            {
-                let (name, restored) = (&group.name, address.restored);
-                let (what, at) = (&address.address, &address.interface);
-                warnings.push(format!(
-                    "{name}: {what} on {at} was deleted {restored} times by somebody, and put back"
-                ));
-            }
-        }
-        for plugin in self.supervisor.status() {
-            if ["failed", "refused", "restarting"].contains(&plugin.state.as_str()) {
-                warnings.push(plugin.why.clone());
-            }
-        }
-        for (name, seen) in self.seen.iter().filter(|(_, seen)| seen.state != "up") {
-            warnings.push(format!(
-                "interface \"{name}\": {} since {}",
-                seen.state, seen.since
-            ));
-        }
-        if !self.setup.plugins.iter().any(|plugin| plugin.enabled) {
-            warnings.push("nothing configured".to_owned());
-        }
-        warnings
+                format!("{name}: active, and its fence is closed: nobody gets an answer")
+            });
+        gone.into_iter().chain(closed).collect()
     }
 
     /// One line, for systemd.

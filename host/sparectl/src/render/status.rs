@@ -158,11 +158,11 @@ fn interfaces_of<'a>(
         .filter(|interface| holds(group, interface))
 }
 
+// An interface may be a group's without an address of it: then the provider names it.
 fn holds(group: &GroupStatus, interface: &InterfaceStatus) -> bool {
-    group
-        .addresses
-        .iter()
-        .any(|address| address.interface == interface.name)
+    let name = &interface.name;
+    let key = format!("interface.{name}.state");
+    group.details.contains_key(&key) || group.addresses.iter().any(|it| it.interface == *name)
 }
 
 fn in_a_group(status: &Status, interface: &InterfaceStatus) -> bool {
@@ -193,6 +193,7 @@ fn address_state(address: &AddressStatus) -> String {
     let state = if address.present { "here" } else { "not here" };
     match address.restored {
         0 => state.into(),
+        1 => format!("{state}, put back once"),
         restored => format!("{state}, put back {restored} times"),
     }
 }
