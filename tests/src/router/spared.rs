@@ -155,7 +155,7 @@ impl Spared<'_> {
 
     /// One row of a plugin's answer, such as the vrrp plugin's counters.
     pub fn row(&self, plugin: &[&str], key: &str) -> Result<serde_json::Value> {
-        let words = [plugin, &["--json"]].concat();
+        let words = [&["--json"], plugin].concat();
         let output = self.sparectl(&words)?;
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         Ok(answer
