@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,10 +21,12 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Vec<Dae
     for (number, router) in plan.routers.iter().enumerate() {
         make_device(site, number, router)?;
     }
+    // They insist on becoming the user frr.
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
     let socket = dir.join("zserv.api");
     let run = |daemon: &str| {
         let mut command = site.ns.command(format!("{DIR}/{daemon}"));
-        command.args(["-u", "root", "-g", "root", "-P", "0", "--log", "stdout"]);
+        command.args(["-P", "0", "--log", "stdout"]);
         command.arg("-f").arg(&file);
         command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
         command.arg("-z").arg(&socket);
@@ -74,7 +77,7 @@ fn make_device(site: &Site, number: usize, router: &VirtualRouter) -> Result<()>
     let [a, b, c, d, e, f] = vmac(router.is_ipv6(), router.vrid);
     let device = format!("vrrp{number}");
     let mut lines = format!(
-        "link add {device} link {} addrgenmode random type macvlan mode bridge\n\
+        "link add {device} link {} type macvlan mode bridge\n\
          link set {device} address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\n",
         router.wire.name()
     );

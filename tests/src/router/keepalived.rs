@@ -12,6 +12,10 @@ use crate::lab::{Daemon, Site};
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let file = dir.join("keepalived.conf");
     fs::write(&file, configuration(site, plan)?)?;
+    // A killed one leaves its process ids, by which the next would refuse to start.
+    for stale in ["keepalived.pid", "vrrp.pid"] {
+        let _ = fs::remove_file(dir.join(stale));
+    }
     let mut command = site.ns.command("keepalived");
     command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
     // Without a syslog daemon its messages would go to the machine's console, and a serial one
