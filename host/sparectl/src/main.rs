@@ -13,6 +13,7 @@ use crate::verdict::Verdict;
 
 mod args;
 mod check;
+mod force;
 mod left_over;
 mod output;
 mod render;
@@ -94,7 +95,11 @@ fn show(args: &Args, answer: &Answer) -> u8 {
         Answer::Plugins { plugins } => render::plugins(plugins),
         Answer::Rows { rows } => render::rows(rows),
         Answer::Done { lines } => match &args.command {
-            Command::Force { to, group } => render::forced(lines, *to, group.as_deref()),
+            Command::Force { to, group } => {
+                let group = group.as_deref();
+                let outcome = force::outcome(&args.runtime_dir, *to, group);
+                render::forced(&[lines.as_slice(), &outcome].concat(), *to, group)
+            }
             _ => render::sentences(lines),
         },
         Answer::Error { lines, .. } => {

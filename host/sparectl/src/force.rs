@@ -1,0 +1,47 @@
+//! What came of `sparectl force`: the daemon answers at once, the role follows.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, Force, GroupStatus, Request, Status, ask};
+
+/// A handover between two routers takes milliseconds, a claim one advert.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A sentence for each group that was forced, once it has the role, or what it has after a while.
+pub fn outcome(runtime_dir: &Path, to: Force, group: Option<&str>) -> Vec<String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask(runtime_dir, &Request::Status, PATIENCE);
+        let Ok(Answer::Status(status)) = answer else {
+            return Vec::new();
+        };
+        let groups = status.groups.iter();
+        let meant: Vec<&GroupStatus> = groups
+            .filter(|it| group.is_none_or(|name| name == it.name))
+            .collect();
+        if meant.iter().all(|it| has_role(it, to)) || Instant::now() >= until {
+            return meant.iter().map(|it| sentence(&status, it, to)).collect();
+        }
+        sleep(PAUSE);
+    }
+}
+
+fn has_role(group: &GroupStatus, to: Force) -> bool {
+    match to {
+        Force::Active => group.role == "active",
+        Force::Backup => group.role != "active",
+        // what the election makes of it may take its time
+        Force::Reset => true,
+    }
+}
+
+fn sentence(status: &Status, group: &GroupStatus, to: Force) -> String {
+    let (name, node, role) = (&group.name, &status.node, &group.role);
+    if has_role(group, to) {
+        return format!("{name}: {node} is {role}.");
+    }
+    format!("{name}: not yet: {}.", group.why.trim_end_matches('.'))
+}

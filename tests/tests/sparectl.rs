@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `sparectl` says, and with which exit code, about real routers in each of their moods.
+
+use std::process::Output;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_tests::Result;
+use spared_tests::clock::poll;
+use spared_tests::lab::{Lab, VIRTUAL, Wire, build_dir, scenario};
+use spared_tests::router::{Kind, Plan, Router, Spared, vrrp_toml};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(50);
+
+fn start_both(lab: &Lab) -> Result<[Router; 2]> {
+    let start = |site: usize, priority| {
+        let plan = Plan::gateways(INTERVAL, priority);
+        Router::start(lab, &lab.sites[site], Kind::Spared, &plan)
+    };
+    let first = start(0, 200)?;
+    Spared(&first).wait_role("active", LIMIT)?;
+    let second = start(1, 100)?;
+    Spared(&second).wait_role("backup", LIMIT)?;
+    // it has just started to listen: soon it knows whom it hears
+    let heard = || said(&Spared(&second).sparectl(&["status"])).contains("r2 stands by");
+    poll(LIMIT, STEP, heard);
+    Ok([first, second])
+}
+
+/// Exit code, and both outputs in one.
+fn run(router: &Router, words: &[&str]) -> Result<(i32, String)> {
+    let output = Spared(router).sparectl(words)?;
+    let code = output.status.code().unwrap_or(-1);
+    Ok((code, said(&Ok(output))))
+}
+
+fn said(output: &Result<Output>) -> String {
+    let Ok(output) = output else {
+        return String::new();
+    };
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn a_sound_pair_is_fine_on_both_sides() {
+    scenario(2, |lab| {
+        let [first, second] = start_both(lab)?;
+        let (code, text) = run(&first, &["status"])?;
+        assert!(text.starts_with("OK  office: r1 is active"), "{text}");
+        assert_eq!(code, 0, "{text}");
+        let (code, text) = run(&second, &["status"])?;
+        let active = Wire::Lan.ipv4(lab.sites[0].host()).to_string();
+        let ours = format!("OK  office: {active} is active, r2 stands by.");
+        let other = Wire::Wan.ipv4(lab.sites[0].host()).to_string();
+        let theirs = format!("OK  office: {other} is active, r2 stands by.");
+        assert!(
+            text.starts_with(&ours) || text.starts_with(&theirs),
+            "{text}"
+        );
+        assert_eq!(code, 0, "{text}");
+
+        let (_, text) = run(&first, &["why", "office"])?;
+        assert!(text.starts_with("r1 is active because "), "{text}");
+        let (_, text) = run(&first, &["events"])?;
+        assert!(text.contains("office: backup -> active"), "{text}");
+        let (_, text) = run(&first, &["plugins"])?;
+        assert!(text.contains("running"), "{text}");
+        for (router, words, word, code) in [
+            (&first, &["probe"][..], "ok\n", 0),
+            (&first, &["probe", "--active", "office"], "active\n", 0),
+            (&second, &["probe", "--active"], "inactive\n", 1),
+            (&second, &["probe", "--live"], "live\n", 0),
+        ] {
+            assert_eq!(run(router, words)?, (code, word.to_owned()), "{words:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_forced_happens_and_is_undone() {
+    scenario(2, |lab| {
+        let [first, second] = start_both(lab)?;
+        let (code, text) = run(&second, &["force", "active", "office"])?;
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("office: r2 is active."), "{text}");
+        assert!(text.contains("Undo: sparectl force reset office"), "{text}");
+        let (code, text) = run(&second, &["status"])?;
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("1. office: forced active."), "{text}");
+        Spared(&first).wait_role("backup", LIMIT)?;
+
+        assert_eq!(run(&second, &["force", "reset", "office"])?.0, 0);
+        Spared(&first).wait_role("active", LIMIT)
+    });
+}
+
+#[test]
+fn wrong_words_are_answered_with_what_is_wrong() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        Spared(&router).wait_role("active", LIMIT)?;
+        for (words, part) in [
+            (&["why", "attic"][..], "attic"),
+            (&["force", "active", "attic"], "attic"),
+            (&["attic"], "attic"),
+        ] {
+            let (code, text) = run(&router, words)?;
+            assert_eq!(code, 64, "{text}");
+            assert!(text.contains(part), "{text}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn who_is_nobody_may_not_even_ask() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        Spared(&router).wait_role("active", LIMIT)?;
+        let open = std::env::temp_dir().join(format!("sparectl{}", std::process::id()));
+        std::fs::copy(build_dir()?.join("sparectl"), &open)?;
+        let output = std::process::Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&open)
+            .arg("--runtime-dir")
+            .arg(Spared(&router).runtime_dir())
+            .arg("status")
+            .output()?;
+        std::fs::remove_file(&open)?;
+        assert_eq!(output.status.code(), Some(77), "{}", said(&Ok(output)));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_each_fault_has_its_place() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        let spared = Spared(&router);
+        spared.wait_role("active", LIMIT)?;
+        let good = vrrp_toml(&plan)?;
+        let wrong = good
+            .replace("vrid = 51", "vrid = 510")
+            .replace("preempt", "prompt");
+        spared.write_plugin("vrrp", &wrong)?;
+        let (code, text) = run(&router, &["reload"])?;
+        assert_eq!(code, 78, "{text}");
+        assert!(
+            text.contains("group.0.router.0.vrid: found 510, allowed 1-255"),
+            "{text}"
+        );
+        assert!(
+            text.contains("group.0.prompt: unknown key, allowed: "),
+            "{text}"
+        );
+        assert_eq!(run(&router, &["probe"])?.0, 0);
+
+        let more = good.replace("/24\"]", "/24\", \"10.1.0.77/24\"]");
+        spared.write_plugin("vrrp", &more)?;
+        let (code, text) = run(&router, &["reload"])?;
+        assert_eq!(code, 0, "{text}");
+        let ns = &lab.sites[0].ns;
+        assert!(poll(LIMIT, STEP, || ns.holds("10.1.0.77")), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn check_reads_what_the_daemon_reads() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        let spared = Spared(&router);
+        spared.wait_role("active", LIMIT)?;
+        let check = || -> Result<(Option<i32>, String)> {
+            let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
+            command
+                .arg("check")
+                .arg("--config")
+                .arg(router.dir.join("etc/spared.toml"));
+            let output = command
+                .arg("--plugin-dir")
+                .arg(router.dir.join("plugins"))
+                .output()?;
+            Ok((output.status.code(), said(&Ok(output))))
+        };
+        let (code, text) = check()?;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("configuration OK"), "{text}");
+        assert!(
+            !text.contains("speaks VRRP"),
+            "it takes spared for a rival: {text}"
+        );
+
+        spared.write_plugin("vrrp", "[[group]]\nname = \"office\"\n")?;
+        let (code, text) = check()?;
+        assert_eq!(code, Some(78), "{text}");
+        assert!(text.contains("vrrp.toml"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn without_carrier_nobody_is_active_as_far_as_it_hears() {
+    scenario(2, |lab| {
+        let [first, second] = start_both(lab)?;
+        for wire in Wire::BOTH {
+            lab.unplug(&lab.sites[0], wire)?;
+        }
+        Spared(&first).wait_role("fault", LIMIT)?;
+        let (code, text) = run(&first, &["status"])?;
+        assert_eq!(code, 3, "{text}");
+        assert!(
+            text.starts_with("NONE  office: nobody is active; r1 cannot be: "),
+            "{text}"
+        );
+        assert!(text.contains("no carrier since "), "{text}");
+        Spared(&second).wait_role("active", LIMIT)
+    });
+}
+
+#[test]
+fn a_killed_router_leaves_addresses_which_status_lists() {
+    scenario(2, |lab| {
+        let [mut first, _second] = start_both(lab)?;
+        first.kill();
+        let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
+        command
+            .arg("--runtime-dir")
+            .arg(Spared(&first).runtime_dir())
+            .arg("status");
+        let output = command.output()?;
+        assert_eq!(output.status.code(), Some(4));
+        let text = said(&Ok(output));
+        assert!(text.contains("spared is not running"), "{text}");
+        let address = format!("{}/24 on lan", Wire::Lan.ipv4(VIRTUAL));
+        assert!(text.contains(&address), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stopped_host_is_no_answer_and_the_socket_says_so() {
+    scenario(1, |lab| {
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        Spared(&router).wait_role("active", LIMIT)?;
+        router.daemons[0].signal(Signal::STOP)?;
+        let found = run(&router, &["probe", "--live"]);
+        let status = run(&router, &["status"]);
+        router.daemons[0].signal(Signal::CONT)?;
+        assert_eq!(found?, (4, "down\n".to_owned()));
+        let (code, text) = status?;
+        assert_eq!(code, 4, "{text}");
+        assert!(text.contains("stopped or hung"), "{text}");
+        Ok(())
+    });
+}
