@@ -1,1 +1,8 @@
+//! Nodes on wires under a virtual clock: what the engines decide together.
 
+mod election;
+mod fence;
+mod lab;
+mod random;
+mod reload;
+mod rfc;

@@ -1,0 +1,774 @@
+//! The fixture: engines, wires that can be cut, a kernel that holds the leases, and one clock.
+//!
+//! A node here is what host, worker and kernel are together: `publish` opens or closes leases, an
+//! advert passes the fence only while its lease lives and renews it, time alone closes it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spared_sdk::config::Config;
+use spared_sdk::{Forced, Role};
+
+use crate::config::{Settings, read};
+use crate::election::Stance;
+use crate::engine::{Action, Engine, Facts, PacketId};
+use crate::wire::frame::{Advert, parse};
+use crate::wire::{Family, Mac};
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1000 * MS;
+/// HZ 250.
+const TICK: Duration = Duration::from_millis(4);
+const START_NS: u64 = 1000 * SECOND;
+const STATION: Mac = [0x02, 0, 0, 0, 0, 0x99];
+
+/// What is answered for: a virtual router.
+pub type Key = (String, Family, u8);
+
+pub struct Node {
+    pub name: String,
+    pub engine: Engine,
+    pub settings: Settings,
+    pub facts: BTreeMap<String, Facts>,
+    /// Until when the kernel answers for a router.
+    leases: BTreeMap<Key, u64>,
+    /// Closed for carrier, and to be opened again.
+    held_back: BTreeSet<Key>,
+    stopped: bool,
+    dead: bool,
+    busy_until_ns: u64,
+    /// Frames that arrived while it was stopped.
+    waiting: Vec<(String, Vec<u8>)>,
+    listening: BTreeSet<String>,
+    pub stance: Stance,
+    pub host_fails: bool,
+    pub publish_ns: u64,
+    role: Role,
+    pub roles: Vec<(u64, Role, String)>,
+    pub events: Vec<String>,
+    pub announced: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Frame(String, Vec<u8>),
+    Station(String),
+}
+
+/// An advert on its wire.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub at_ns: u64,
+    pub node: usize,
+    pub interface: String,
+    pub priority: u8,
+    pub interval_ns: u64,
+}
+
+pub struct Lab {
+    pub now_ns: u64,
+    pub nodes: Vec<Node>,
+    queue: BinaryHeap<Reverse<(u64, u64, usize, What)>>,
+    order: u64,
+    /// (wire, from, to) that carry nothing.
+    cuts: BTreeSet<(String, usize, usize)>,
+    /// (wire, node) that reach other stations.
+    pub stations: BTreeSet<(String, usize)>,
+    pub latency_ns: u64,
+    pub jitter_ns: u64,
+    pub loss_percent: u64,
+    random: u64,
+    pub sent: Vec<Sent>,
+    /// Times in which two nodes answered for one router.
+    pub overlaps: Vec<(u64, u64, Key)>,
+}
+
+impl Lab {
+    /// Nodes r1, r2, ... with one configuration; none has started.
+    pub fn new(toml: &str, count: usize) -> Lab {
+        let names: Vec<String> = (1..=count).map(|n| format!("r{n}")).collect();
+        let nodes = (0..count)
+            .map(|index| Node::new(toml, &names, index))
+            .collect();
+        Lab {
+            now_ns: START_NS,
+            nodes,
+            queue: BinaryHeap::new(),
+            order: 0,
+            cuts: BTreeSet::new(),
+            stations: BTreeSet::new(),
+            latency_ns: MS / 10,
+            jitter_ns: 0,
+            loss_percent: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+            sent: Vec::new(),
+            overlaps: Vec::new(),
+        }
+    }
+
+    /// The same, all started and settled.
+    pub fn settled(toml: &str, count: usize) -> Lab {
+        let mut lab = Lab::new(toml, count);
+        for node in 0..count {
+            lab.start(node);
+        }
+        lab.run(20 * SECOND);
+        lab.forget();
+        lab
+    }
+
+    /// Drops what was recorded.
+    pub fn forget(&mut self) {
+        self.sent.clear();
+        self.overlaps.clear();
+        for node in &mut self.nodes {
+            node.roles.clear();
+            node.events.clear();
+            node.announced = 0;
+        }
+    }
+
+    pub fn seed(&mut self, seed: u64) {
+        self.random = seed | 1;
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    // ---- what happens to nodes ------------------------------------------------------------
+
+    pub fn start(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        node.engine = Engine::new(&node.name);
+        (node.dead, node.stopped, node.busy_until_ns) = (false, false, 0);
+        node.leases.clear();
+        node.role = Role::Backup;
+        node.waiting.clear();
+        node.listening.clear();
+        node.engine.configure(now_ns, &node.settings);
+        self.act(index);
+        let facts: Vec<(String, Facts)> = self.nodes[index]
+            .facts
+            .iter()
+            .map(|(name, facts)| (name.clone(), facts.clone()))
+            .collect();
+        for (name, facts) in facts {
+            self.nodes[index]
+                .engine
+                .handle_interface(now_ns, &name, &facts);
+            self.act(index);
+        }
+        let stance = self.nodes[index].stance.clone();
+        self.stance(index, stance);
+    }
+
+    /// SIGKILL of everything: the kernel's leases run out by themselves.
+    pub fn kill(&mut self, index: usize) {
+        self.nodes[index].dead = true;
+    }
+
+    pub fn shut_down(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        self.nodes[index].engine.shut_down(now_ns);
+        self.act(index);
+        self.nodes[index].dead = true;
+    }
+
+    pub fn stop(&mut self, index: usize) {
+        self.nodes[index].stopped = true;
+    }
+
+    /// SIGCONT: the driver reads its sockets before it looks at its timers.
+    pub fn resume(&mut self, index: usize) {
+        self.nodes[index].stopped = false;
+        let now_ns = self.now_ns;
+        for (interface, frame) in std::mem::take(&mut self.nodes[index].waiting) {
+            self.deliver(index, &interface, &frame);
+        }
+        self.nodes[index].engine.handle_timeout(now_ns);
+        self.act(index);
+    }
+
+    pub fn carrier(&mut self, index: usize, interface: &str, carrier: bool) {
+        let node = &mut self.nodes[index];
+        let Some(facts) = node.facts.get_mut(interface) else {
+            return;
+        };
+        facts.carrier = carrier;
+        let facts = facts.clone();
+        if !carrier {
+            // the host closes the fence before it tells
+            let lost: Vec<Key> = node
+                .leases
+                .keys()
+                .filter(|key| key.0 == interface)
+                .cloned()
+                .collect();
+            for key in lost {
+                node.leases.remove(&key);
+                node.held_back.insert(key);
+            }
+        }
+        if node.dead {
+            return;
+        }
+        let now_ns = self.now_ns;
+        self.nodes[index]
+            .engine
+            .handle_interface(now_ns, interface, &facts);
+        self.act(index);
+    }
+
+    pub fn force(&mut self, index: usize, forced: Forced) {
+        let why = "root forced it".to_owned();
+        let stance = Stance {
+            forced,
+            why,
+            ..self.nodes[index].stance.clone()
+        };
+        self.stance(index, stance);
+    }
+
+    pub fn stance(&mut self, index: usize, stance: Stance) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        node.stance = stance.clone();
+        let groups: Vec<String> = node
+            .settings
+            .groups
+            .iter()
+            .map(|g| g.name.clone())
+            .collect();
+        for group in groups {
+            self.nodes[index]
+                .engine
+                .handle_stance(now_ns, &group, &stance);
+            self.act(index);
+        }
+    }
+
+    pub fn reload(&mut self, index: usize, toml: &str) {
+        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        let settings = settings(toml, &names, index);
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        node.settings = settings;
+        for name in interfaces(&node.settings) {
+            node.facts
+                .entry(name.clone())
+                .or_insert_with(|| facts_of(&name, index));
+        }
+        let node = &mut self.nodes[index];
+        node.engine.configure(now_ns, &node.settings);
+        self.act(index);
+        let known: Vec<(String, Facts)> = self.nodes[index]
+            .facts
+            .iter()
+            .map(|(n, f)| (n.clone(), f.clone()))
+            .collect();
+        for (name, facts) in known {
+            self.nodes[index]
+                .engine
+                .handle_interface(now_ns, &name, &facts);
+            self.act(index);
+        }
+    }
+
+    // ---- what happens to wires ------------------------------------------------------------
+
+    /// Nothing goes from one node to the other any more.
+    pub fn cut_one_way(&mut self, wire: &str, from: usize, to: usize) {
+        self.cuts.insert((wire.to_owned(), from, to));
+    }
+
+    pub fn cut(&mut self, wire: &str, one: usize, other: usize) {
+        self.cut_one_way(wire, one, other);
+        self.cut_one_way(wire, other, one);
+    }
+
+    pub fn mend(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// An advert made up by a test, as if sent by a stranger.
+    pub fn inject(&mut self, index: usize, interface: &str, frame: Vec<u8>) {
+        self.deliver(index, interface, &frame);
+    }
+
+    // ---- time -----------------------------------------------------------------------------
+
+    pub fn run(&mut self, for_ns: u64) {
+        let end_ns = self.now_ns + for_ns;
+        while self.step(end_ns) {}
+        self.watch(end_ns);
+        self.now_ns = end_ns;
+    }
+
+    /// Runs until something holds; None where it does not within the time.
+    pub fn run_until(&mut self, within_ns: u64, done: impl Fn(&Lab) -> bool) -> Option<u64> {
+        let (start_ns, end_ns) = (self.now_ns, self.now_ns + within_ns);
+        while !done(self) {
+            if !self.step(end_ns) {
+                return None;
+            }
+        }
+        Some(self.now_ns - start_ns)
+    }
+
+    fn step(&mut self, end_ns: u64) -> bool {
+        let timer = self.nodes.iter().enumerate().filter_map(|(index, node)| {
+            if node.dead || node.stopped {
+                return None;
+            }
+            Some((
+                node.engine
+                    .next_timeout()?
+                    .max(node.busy_until_ns)
+                    .max(self.now_ns),
+                index,
+            ))
+        });
+        let timer = timer.min();
+        let frame_ns = self.queue.peek().map(|Reverse((at_ns, ..))| *at_ns);
+        // frames first: the driver empties its sockets before it looks at its timers
+        let frame_first = match (frame_ns, timer) {
+            (Some(frame_ns), Some((timer_ns, _))) => frame_ns <= timer_ns,
+            (Some(_), None) => true,
+            _ => false,
+        };
+        if frame_first {
+            let at_ns = frame_ns.expect("peeked");
+            if at_ns > end_ns {
+                return false;
+            }
+            let Reverse((_, _, index, what)) = self.queue.pop().expect("peeked");
+            self.watch(at_ns);
+            self.now_ns = at_ns;
+            let busy_until_ns = self.nodes[index].busy_until_ns;
+            if busy_until_ns > at_ns {
+                self.order += 1;
+                self.queue
+                    .push(Reverse((busy_until_ns, self.order, index, what)));
+                return true;
+            }
+            match what {
+                What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
+                What::Station(interface) => self.station(index, &interface),
+            }
+            return true;
+        }
+        let Some((at_ns, index)) = timer.filter(|(at_ns, _)| *at_ns <= end_ns) else {
+            return false;
+        };
+        self.watch(at_ns);
+        self.now_ns = at_ns;
+        self.nodes[index].engine.handle_timeout(at_ns);
+        self.act(index);
+        true
+    }
+
+    /// Notes who answers together between now and then.
+    fn watch(&mut self, until_ns: u64) {
+        let keys: BTreeSet<Key> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.leases.keys().cloned())
+            .collect();
+        for key in keys {
+            let mut ends: Vec<u64> = self
+                .nodes
+                .iter()
+                .filter_map(|node| node.leases.get(&key).copied())
+                .filter(|end_ns| *end_ns > self.now_ns)
+                .collect();
+            ends.sort_unstable();
+            if ends.len() < 2 {
+                continue;
+            }
+            let end_ns = ends[ends.len() - 2].min(until_ns);
+            if end_ns > self.now_ns {
+                self.overlaps.push((self.now_ns, end_ns, key));
+            }
+        }
+    }
+
+    fn deliver(&mut self, index: usize, interface: &str, frame: &[u8]) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        if node.dead || !node.facts.get(interface).is_some_and(|facts| facts.carrier) {
+            return;
+        }
+        if node.stopped {
+            node.waiting.push((interface.to_owned(), frame.to_vec()));
+            return;
+        }
+        if let Some(at) = node.engine.interface_index(interface) {
+            node.engine.handle_frame(now_ns, at, frame);
+            self.act(index);
+        }
+    }
+
+    fn station(&mut self, index: usize, interface: &str) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        if node.dead || node.stopped || !node.listening.contains(interface) {
+            return;
+        }
+        if let Some(at) = node.engine.interface_index(interface) {
+            node.engine.handle_station(now_ns, at, STATION);
+            self.act(index);
+        }
+    }
+
+    // ---- the host's and the kernel's part ---------------------------------------------------
+
+    fn act(&mut self, index: usize) {
+        let mut now_ns = self.now_ns;
+        while let Some(action) = self.nodes[index].engine.poll_action() {
+            match action {
+                Action::Publish { group, role, why } => {
+                    now_ns += self.nodes[index].publish_ns;
+                    let done = self.nodes[index].publish(now_ns, &group, role, &why);
+                    self.nodes[index]
+                        .engine
+                        .handle_published(now_ns, &group, role, done);
+                }
+                Action::Transmit(id) => self.transmit(index, now_ns, id),
+                Action::Farewell {
+                    interface,
+                    to,
+                    bytes,
+                } => {
+                    let name = self.nodes[index].interface(interface);
+                    let key = parse_any(to, &bytes)
+                        .map(|advert| (name.clone(), advert.family, advert.vrid));
+                    if let Some(key) = key {
+                        self.nodes[index].leases.remove(&key);
+                    }
+                    self.send(index, now_ns, &name, to, &bytes);
+                }
+                Action::Announce { .. } => self.nodes[index].announced += 1,
+                Action::Event(text) => self.nodes[index].events.push(text),
+                Action::Warn(_) | Action::Info(_) => {}
+                Action::Listen { interface, on } => {
+                    let name = self.nodes[index].interface(interface);
+                    let listening = &mut self.nodes[index].listening;
+                    if on {
+                        listening.insert(name)
+                    } else {
+                        listening.remove(&name)
+                    };
+                }
+                Action::FindNeighbours { interface } => {
+                    self.nodes[index]
+                        .engine
+                        .handle_neighbours(now_ns, interface, &[]);
+                }
+                Action::Probe { interface, .. } => {
+                    let name = self.nodes[index].interface(interface);
+                    if self.stations.contains(&(name.clone(), index)) {
+                        self.enqueue(now_ns + 2 * self.latency_ns, index, What::Station(name));
+                    }
+                }
+            }
+        }
+        self.nodes[index].busy_until_ns = now_ns;
+    }
+
+    fn enqueue(&mut self, at_ns: u64, index: usize, what: What) {
+        self.order += 1;
+        self.queue.push(Reverse((at_ns, self.order, index, what)));
+    }
+
+    fn transmit(&mut self, index: usize, now_ns: u64, id: PacketId) {
+        let node = &mut self.nodes[index];
+        let outgoing = node.engine.packet(id).expect("an action's packet");
+        let (to, bytes) = (outgoing.to, outgoing.bytes.to_vec());
+        let name = node.interface(outgoing.interface);
+        let advert = parse_any(to, &bytes).expect("a valid packet");
+        let key = (name.clone(), advert.family, advert.vrid);
+        if advert.priority == 0 {
+            node.leases.remove(&key);
+        } else {
+            let lease_ns = node.lease_ns(&key);
+            match node.leases.get_mut(&key) {
+                Some(until_ns) if *until_ns > now_ns => *until_ns = now_ns + lease_ns,
+                // dropped at the egress hook
+                _ => return node.engine.handle_unsent(now_ns, id),
+            }
+        }
+        self.sent.push(Sent {
+            at_ns: now_ns,
+            node: index,
+            interface: name.clone(),
+            priority: advert.priority,
+            interval_ns: advert.interval_ns,
+        });
+        self.send(index, now_ns, &name, to, &bytes);
+    }
+
+    fn send(&mut self, index: usize, now_ns: u64, wire: &str, to: Option<IpAddr>, bytes: &[u8]) {
+        if !self.nodes[index]
+            .facts
+            .get(wire)
+            .is_some_and(|facts| facts.carrier)
+        {
+            return;
+        }
+        let frame = ethernet(to, bytes);
+        for other in (0..self.nodes.len()).filter(|other| *other != index) {
+            let lost = self.random() % 100 < self.loss_percent;
+            let cut = self.cuts.contains(&(wire.to_owned(), index, other));
+            let elsewhere = to.is_some_and(|to| {
+                let facts = self.nodes[other].facts.get(wire);
+                !facts.is_some_and(|facts| facts.addresses.contains(&to))
+            });
+            let jitter_ns = if self.jitter_ns == 0 {
+                0
+            } else {
+                self.random() % self.jitter_ns
+            };
+            if !(lost || cut || elsewhere) {
+                let at_ns = now_ns + self.latency_ns + jitter_ns;
+                self.enqueue(at_ns, other, What::Frame(wire.to_owned(), frame.clone()));
+            }
+        }
+    }
+
+    // ---- questions --------------------------------------------------------------------------
+
+    /// Who is active for the first group.
+    pub fn active(&self) -> Vec<usize> {
+        let active = |node: &Node| !node.dead && node.engine.groups.iter().any(|g| g.is_active());
+        (0..self.nodes.len())
+            .filter(|index| active(&self.nodes[*index]))
+            .collect()
+    }
+
+    /// Who answers for a router right now.
+    pub fn answering(&self, interface: &str) -> Vec<usize> {
+        let answers = |node: &Node| {
+            node.leases
+                .iter()
+                .any(|(key, until)| key.0 == interface && *until > self.now_ns)
+        };
+        (0..self.nodes.len())
+            .filter(|index| answers(&self.nodes[*index]))
+            .collect()
+    }
+
+    /// The longest time that two nodes answered together.
+    pub fn longest_overlap_ns(&self) -> u64 {
+        let (mut longest, mut run) = (0, BTreeMap::<&Key, (u64, u64)>::new());
+        for (from_ns, to_ns, key) in &self.overlaps {
+            let span = run.entry(key).or_insert((*from_ns, *from_ns));
+            if span.1 < *from_ns {
+                *span = (*from_ns, *from_ns);
+            }
+            span.1 = *to_ns;
+            longest = longest.max(span.1 - span.0);
+        }
+        longest
+    }
+
+    pub fn sent_by(&self, node: usize) -> Vec<Sent> {
+        self.sent
+            .iter()
+            .filter(|sent| sent.node == node)
+            .cloned()
+            .collect()
+    }
+
+    pub fn why(&self, index: usize) -> &str {
+        self.nodes[index]
+            .roles
+            .last()
+            .map_or("", |(_, _, why)| why.as_str())
+    }
+
+    pub fn role(&self, index: usize) -> Role {
+        self.nodes[index].role
+    }
+}
+
+impl Node {
+    fn new(toml: &str, names: &[String], index: usize) -> Node {
+        let settings = settings(toml, names, index);
+        let facts = interfaces(&settings)
+            .into_iter()
+            .map(|name| (name.clone(), facts_of(&name, index)));
+        Node {
+            name: names[index].clone(),
+            engine: Engine::new(&names[index]),
+            facts: facts.collect(),
+            settings,
+            leases: BTreeMap::new(),
+            held_back: BTreeSet::new(),
+            stopped: false,
+            dead: true,
+            busy_until_ns: 0,
+            waiting: Vec::new(),
+            listening: BTreeSet::new(),
+            stance: Stance::default(),
+            host_fails: false,
+            publish_ns: 0,
+            role: Role::Backup,
+            roles: Vec::new(),
+            events: Vec::new(),
+            announced: 0,
+        }
+    }
+
+    fn interface(&self, index: usize) -> String {
+        self.engine
+            .interfaces()
+            .nth(index)
+            .expect("an action's interface")
+            .to_owned()
+    }
+
+    fn lease_ns(&self, key: &Key) -> u64 {
+        let of_key = |group: &&crate::config::Group| {
+            group.routers.iter().any(|router| {
+                (&router.interface, router.family, router.vrid) == (&key.0, key.1, key.2)
+            })
+        };
+        self.settings
+            .groups
+            .iter()
+            .find(of_key)
+            .map_or(0, |group| group.lease_ns)
+    }
+
+    fn publish(&mut self, now_ns: u64, group: &str, role: Role, why: &str) -> bool {
+        self.roles.push((now_ns, role, why.to_owned()));
+        if self.host_fails {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.role, role);
+        let Some(group) = self.settings.groups.iter().find(|g| g.name == group) else {
+            self.leases.clear();
+            return true;
+        };
+        let keys: Vec<Key> = group
+            .routers
+            .iter()
+            .map(|router| (router.interface.clone(), router.family, router.vrid))
+            .collect();
+        for key in keys {
+            let carrier = self.facts.get(&key.0).is_some_and(|facts| facts.carrier);
+            match role {
+                Role::Active if before == Role::Active => {
+                    // the same role again: what was closed for carrier, or is new
+                    let fresh = self.held_back.remove(&key) || !self.leases.contains_key(&key);
+                    if carrier && fresh {
+                        self.leases.insert(key, now_ns + group.lease_ns);
+                    }
+                }
+                Role::Active => {
+                    if carrier {
+                        self.leases.insert(key, now_ns + group.lease_ns);
+                    } else {
+                        self.held_back.insert(key);
+                    }
+                }
+                _ => {
+                    self.leases.remove(&key);
+                    self.held_back.remove(&key);
+                }
+            }
+        }
+        true
+    }
+}
+
+fn settings(toml: &str, names: &[String], index: usize) -> Settings {
+    let config = Config::parse(toml, &names[index], names).expect("TOML");
+    let settings = read(&config, TICK);
+    config.finish().expect("no faults");
+    settings.expect("settings")
+}
+
+fn interfaces(settings: &Settings) -> BTreeSet<String> {
+    let routers = settings.groups.iter().flat_map(|group| &group.routers);
+    routers.map(|router| router.interface.clone()).collect()
+}
+
+/// Node n has the address 10.x.0.(n + 2) on every wire, and fe80::(n + 2).
+fn facts_of(name: &str, index: usize) -> Facts {
+    let host = u8::try_from(index).expect("few nodes") + 2;
+    let wire = name.bytes().last().map_or(0, |byte| byte - b'0');
+    let link_local = format!("fe80::{host}").parse().expect("an address");
+    Facts {
+        present: true,
+        up: true,
+        carrier: true,
+        mac: [2, 0, 0, 0, wire, host],
+        mtu: 1500,
+        addresses: vec![IpAddr::from([10, wire, 0, host]), link_local],
+        link_socket: true,
+    }
+}
+
+fn ethernet(to: Option<IpAddr>, bytes: &[u8]) -> Vec<u8> {
+    let Some(to) = to else { return bytes.to_vec() };
+    let ethertype: [u8; 2] = if to.is_ipv4() {
+        [0x08, 0x00]
+    } else {
+        [0x86, 0xdd]
+    };
+    let mut frame = vec![2; 12];
+    frame.extend_from_slice(&ethertype);
+    frame.extend_from_slice(bytes);
+    frame
+}
+
+/// Family, vrid, priority and interval of what was sent.
+struct Read {
+    family: Family,
+    vrid: u8,
+    priority: u8,
+    interval_ns: u64,
+}
+
+fn parse_any(to: Option<IpAddr>, bytes: &[u8]) -> Option<Read> {
+    let frame = ethernet(to, bytes);
+    let Advert {
+        family,
+        vrid,
+        priority,
+        interval_ns,
+        ..
+    } = parse(&frame).ok()?;
+    Some(Read {
+        family,
+        vrid,
+        priority,
+        interval_ns,
+    })
+}
+
+/// A group by priorities; more keys of the group and of the router where a test wants them.
+pub fn by_priority(priorities: &[u8], group: &str, router: &str) -> String {
+    let priorities: Vec<String> = priorities
+        .iter()
+        .enumerate()
+        .map(|(n, p)| format!("r{} = {p}", n + 1))
+        .collect();
+    format!(
+        "[[group]]\nname = \"g\"\nelection = \"priority\"\npriority = {{ {} }}\n{group}\n\
+         [[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"10.1.0.1/24\"]\n{router}\n",
+        priorities.join(", ")
+    )
+}
+
+/// A second interface for the same group.
+pub const SECOND_ROUTER: &str =
+    "[[group.router]]\ninterface = \"lan2\"\nvrid = 7\naddresses = [\"10.2.0.1/24\"]";
