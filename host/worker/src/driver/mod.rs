@@ -90,6 +90,8 @@ pub struct Driver {
     inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
+    /// The host does not read: messages to it wait.
+    congested: Cell<bool>,
     end: Cell<Option<End>>,
 }
 
@@ -127,6 +129,7 @@ impl Driver {
             inbox: RefCell::default(),
             receiver: RefCell::new(receiver),
             calls: Cell::new(0),
+            congested: Cell::new(false),
             end: Cell::new(None),
         }));
         driver
@@ -141,10 +144,10 @@ impl Driver {
         let mut events = Vec::with_capacity(64);
         loop {
             self.arm();
+            self.flush();
             self.wait(&mut events);
             self.serve_descriptors(&events);
             self.serve_timers();
-            self.outbound.flush();
             self.serve_messages();
             if let Some(end) = self.end.get() {
                 self.farewell();
@@ -214,6 +217,18 @@ impl Driver {
             match next {
                 Some((message, descriptors)) => self.dispatch(message, descriptors),
                 None => return,
+            }
+        }
+    }
+
+    /// Sends what waits for the host, and wants to know when it reads again.
+    fn flush(&self) {
+        let congested = !self.outbound.flush();
+        if congested != self.congested.get() {
+            let watches = self.watches.borrow();
+            let wanted = watches.want_writable(self.outbound.socket(), SOCKET, congested);
+            if wanted.is_ok() {
+                self.congested.set(congested);
             }
         }
     }

@@ -47,6 +47,14 @@ impl Watches {
         epoll::add(&self.epoll, fd, data, EventFlags::IN)
     }
 
+    /// Waits for one of the loop's own to take something, too, or no longer.
+    pub fn want_writable(&self, fd: BorrowedFd<'_>, number: u32, yes: bool) -> Result<(), Errno> {
+        let data = EventData::new_u64(OWN | u64::from(number));
+        let mut flags = EventFlags::IN;
+        flags.set(EventFlags::OUT, yes);
+        epoll::modify(&self.epoll, fd, data, flags)
+    }
+
     pub fn source(data: u64) -> Source {
         let low = data as u32;
         if data & OWN != 0 {

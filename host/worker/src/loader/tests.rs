@@ -1,1 +1,61 @@
+use super::*;
 
+#[test]
+fn names_follow_the_pattern() {
+    for name in ["vrrp", "a", "kea-dhcp4", "x2", &"a".repeat(32)] {
+        assert!(is_name(name), "{name}");
+    }
+    for name in [
+        "",
+        "Vrrp",
+        "2x",
+        "-a",
+        "a_b",
+        "a/b",
+        "..",
+        "a.b",
+        "\u{e4}",
+        &"a".repeat(33),
+    ] {
+        assert!(!is_name(name), "{name}");
+    }
+}
+
+#[test]
+fn the_loaders_words_become_what_to_do() {
+    let path = "/proc/self/fd/4";
+    for (error, sentence) in [
+        (
+            "libx.so.1: cannot open shared object file: No such file or directory",
+            "p.so needs the library libx.so.1, which is not here: install the package that has it",
+        ),
+        (
+            "/proc/self/fd/4: undefined symbol: foo",
+            "p.so uses foo, which none of its libraries has: \
+             install the versions that it was built for, or rebuild it",
+        ),
+        (
+            "/proc/self/fd/4: invalid ELF header",
+            "p.so cannot be loaded: p.so: invalid ELF header",
+        ),
+    ] {
+        assert_eq!(explain("p", path, error), sentence);
+    }
+}
+
+#[test]
+fn a_copy_is_never_longer_than_either_says_and_zero_beyond() {
+    #[repr(C)]
+    struct Three([u32; 3]);
+    let source = [1u32, 2, 3, 4];
+    for (size, copied) in [
+        (4, [1, 0, 0]),
+        (8, [1, 2, 0]),
+        (12, [1, 2, 3]),
+        (16, [1, 2, 3]),
+    ] {
+        // SAFETY: source is 16 bytes long, and zero is a value of Three.
+        let copy: Three = unsafe { copy_sized(source.as_ptr().cast(), size) };
+        assert_eq!(copy.0, copied);
+    }
+}

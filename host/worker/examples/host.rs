@@ -1,0 +1,46 @@
+//! A host that starts one worker, says so, and waits to be killed: for the tests of a dying host.
+//!
+//! Usage: host WORKER-EXECUTABLE PLUGIN.so STATE-DIR TOML
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use spared_worker::message::{FromWorker, Load, ToWorker};
+use spared_worker::process::Worker;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, exe, plugin, state_dir, toml] = &arguments[..] else {
+        return Err("four arguments, please".into());
+    };
+    let file = std::fs::File::open(plugin)?;
+    let load = Load {
+        name: "probe".to_owned(),
+        check_only: false,
+        capabilities: 0,
+        realtime: false,
+        uid_gid: None,
+        state_dir: Some(state_dir.clone()),
+    };
+    let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
+    let configure = ToWorker::Configure {
+        token: 1,
+        toml: toml.clone(),
+        check: false,
+        node: String::new(),
+        nodes: Vec::new(),
+    };
+    worker.send(&configure, &[])?;
+    worker.send(&ToWorker::Start { token: 2 }, &[])?;
+    loop {
+        match worker.receive()? {
+            Some(FromWorker::Returned {
+                token: 2, status, ..
+            }) => {
+                println!("{} {status}", worker.pid());
+            }
+            Some(_) => {}
+            None => std::thread::sleep(std::time::Duration::from_millis(5)),
+        }
+    }
+}

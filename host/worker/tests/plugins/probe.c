@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Does what a test tells it by queries, and says what came of it in rows. Compiled with
+ * -DPROBE_NAME="..." by the tests.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <spared/plugin.h>
+
+static const struct spared_host *host;
+static char *const argv_of_none[] = { 0 };
+static char state_dir[256];
+static uint64_t pending_token;
+static uint32_t timers_seen, woken_seen, fds_seen, changes_seen, stances_seen;
+static uint64_t last_fd_bytes;
+static int last_socket = -1;
+static char last_event[256], last_stance[256], order[256];
+static pthread_t thread;
+
+static void note(const char *what)
+{
+	if (strlen(order) + strlen(what) + 2 < sizeof(order)) {
+		strcat(order, what);
+		strcat(order, " ");
+	}
+}
+
+static void touch(const char *name)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+	fd = open(path, O_CREAT | O_WRONLY, 0644);
+	if (fd >= 0)
+		close(fd);
+}
+
+static spared_status create(const struct spared_host *given, void **self)
+{
+	(void)argv_of_none;
+	host = given;
+	*self = &host;
+	return 0;
+}
+
+static void destroy(void *self)
+{
+	(void)self;
+	if (*state_dir)
+		touch("destroyed");
+}
+
+static spared_status configure(void *self, struct spared_str toml, uint32_t flags)
+{
+	struct spared_str value;
+
+	(void)self, (void)toml;
+	if (host->config_get(host->ctx, "wrong", &value) == 0) {
+		host->fail(host->ctx, "wrong", spared_text("found a value, allowed none"));
+		host->fail(host->ctx, "group.0.name", spared_text("missing"));
+		return -EINVAL;
+	}
+	if (host->config_get(host->ctx, "restart", &value) == 0)
+		return SPARED_RESTART;
+	if (!(flags & SPARED_CONFIGURE_CHECK) &&
+	    host->config_get(host->ctx, "state_dir", &value) == 0)
+		snprintf(state_dir, sizeof(state_dir), "%.*s", (int)value.len, value.ptr);
+	if (host->config_get(host->ctx, "hang_in_check", &value) == 0)
+		for (;;)
+			pause();
+	return 0;
+}
+
+static spared_status start(void *self)
+{
+	(void)self;
+	note("start");
+	return 0;
+}
+
+static spared_status stop(void *self)
+{
+	struct spared_str value;
+
+	(void)self;
+	touch("stopped");
+	if (host->config_get(host->ctx, "hang_in_stop", &value) == 0)
+		for (;;)
+			pause();
+	return 0;
+}
+
+static spared_status role(void *self, uint64_t token, const struct spared_role *event)
+{
+	(void)self;
+	if (event->group.len == 4 && memcmp(event->group.ptr, "pend", 4) == 0) {
+		pending_token = token;
+		return SPARED_PENDING;
+	}
+	if (event->group.len == 5 && memcmp(event->group.ptr, "early", 5) == 0) {
+		host->done(host->ctx, token, 0);
+		return SPARED_PENDING;
+	}
+	return event->role == SPARED_ROLE_FAULT ? -EIO : 0;
+}
+
+static spared_status fd(void *self, int ready, uint32_t events)
+{
+	char buffer[64];
+	ssize_t n;
+
+	(void)self, (void)events;
+	note("fd");
+	fds_seen++;
+	n = read(ready, buffer, sizeof(buffer));
+	if (n <= 0)
+		host->watch_fd(host->ctx, ready, 0);
+	else
+		last_fd_bytes += (uint64_t)n;
+	return 0;
+}
+
+static spared_status timer(void *self, uint32_t id)
+{
+	(void)self;
+	note("timer");
+	timers_seen++;
+	switch (id) {
+	case 666:
+		for (volatile int spin = 1; spin;)
+			;
+		return 0;
+	case 777:
+		for (;;)
+			pause();
+	case 888:
+		return -EIO;
+	case 999:
+		return -ENOTRECOVERABLE;
+	}
+	return 0;
+}
+
+static spared_status woken(void *self)
+{
+	(void)self;
+	note("woken");
+	woken_seen++;
+	return 0;
+}
+
+static spared_status changed(void *self, const struct spared_interface_event *event)
+{
+	(void)self;
+	changes_seen++;
+	snprintf(last_event, sizeof(last_event), "%.*s flags %u index %u mtu %u mac %02x addresses %u sockets %u",
+	         (int)event->name.len, event->name.ptr, event->flags, event->index, event->mtu,
+	         event->mac[5], event->address_count, event->socket_count);
+	last_socket = event->socket_count ? event->sockets[0].fd : -1;
+	if (last_socket >= 0)
+		host->watch_fd(host->ctx, last_socket, SPARED_FD_READ);
+	return 0;
+}
+
+static spared_status stance(void *self, const struct spared_stance *event)
+{
+	(void)self;
+	stances_seen++;
+	snprintf(last_stance, sizeof(last_stance), "%.*s %u %u %u %u %.*s", (int)event->group.len,
+	         event->group.ptr, event->flags, event->quality, event->peer_quality, event->forced,
+	         (int)event->why.len, event->why.ptr);
+	return 0;
+}
+
+static void *other_thread(void *argument)
+{
+	(void)argument;
+	spared_logf(host, SPARED_LOG_INFO, "from another thread");
+	if (host->timer(host->ctx, 1, 1) == -EPERM)
+		spared_logf(host, SPARED_LOG_INFO, "was refused");
+	for (int i = 0; i < 1000; i++)
+		host->wake(host->ctx);
+	return NULL;
+}
+
+static const struct spared_interface *interfaces(void)
+{
+	return host->extension(host->ctx, SPARED_INTERFACE);
+}
+
+static const struct spared_group *groups(void)
+{
+	return host->extension(host->ctx, SPARED_GROUP);
+}
+
+static spared_status claim(const char *group)
+{
+	struct spared_router_claim router = { .size = sizeof(router), .flags = SPARED_ROUTER_VMAC,
+		                              .interface = spared_text("lan2"), .family = 4, .vrid = 50 };
+	struct spared_address_claim address = { .size = sizeof(address), .router = 0, .family = 4,
+		                                .prefix = 24, .interface = spared_text("lan2"),
+		                                .octets = { 192, 168, 200, 1 } };
+	struct spared_claims claims = { .size = sizeof(claims), .routers = &router,
+		                        .addresses = &address, .router_count = 1,
+		                        .address_count = 1, .lease_ns = 250000000 };
+	return groups()->claim(host->ctx, group, &claims);
+}
+
+static uint64_t status_of(const char *field)
+{
+	char line[256];
+	uint64_t value = 0;
+	size_t length = strlen(field);
+	FILE *status = fopen("/proc/self/status", "r");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (strncmp(line, field, length) == 0 && line[length] == ':')
+			value = strtoull(line + length + 1, NULL, field[0] == 'C' ? 16 : 10);
+	if (status)
+		fclose(status);
+	return value;
+}
+
+static void put(uint64_t token, const char *key, uint64_t value)
+{
+	host->put_u64(host->ctx, token, key, value);
+}
+
+static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)
+{
+	char words[4][128] = { { 0 } };
+	struct spared_str value;
+	uint32_t length;
+	spared_status status;
+
+	(void)self;
+	for (uint32_t i = 0; i < argc && i < 4; i++)
+		snprintf(words[i], sizeof(words[i]), "%.*s", (int)argv[i].len, argv[i].ptr);
+	if (!strcmp(words[0], "get")) {
+		status = host->config_get(host->ctx, words[1], &value);
+		return status ? status : host->put_text(host->ctx, token, "value", value);
+	} else if (!strcmp(words[0], "len")) {
+		status = host->config_len(host->ctx, words[1], &length);
+		put(token, "length", length);
+		return status;
+	} else if (!strcmp(words[0], "timer")) {
+		return host->timer(host->ctx, (uint32_t)atoi(words[1]),
+		                   host->now(host->ctx) + (uint64_t)atoi(words[2]) * 1000000);
+	} else if (!strcmp(words[0], "both")) {
+		/* A descriptor and a timer that are due at once, after a nap like SIGSTOP's. */
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) || write(ends[1], "x", 1) != 1)
+			return -EIO;
+		host->timer(host->ctx, 1, host->now(host->ctx));
+		order[0] = 0;
+		return host->watch_fd(host->ctx, ends[0], SPARED_FD_READ);
+	} else if (!strcmp(words[0], "thread")) {
+		return -pthread_create(&thread, NULL, other_thread, NULL);
+	} else if (!strcmp(words[0], "join")) {
+		pthread_join(thread, NULL);
+		return 0;
+	} else if (!strcmp(words[0], "finish")) {
+		return host->done(host->ctx, pending_token, atoi(words[1]));
+	} else if (!strcmp(words[0], "fill")) {
+		char big[1000];
+		memset(big, 'x', sizeof(big));
+		value.ptr = big, value.len = sizeof(big);
+		for (length = 0; host->put_text(host->ctx, token, "row", value) == 0; length++)
+			;
+		return host->put_text(host->ctx, token, "row", value);
+	} else if (!strcmp(words[0], "follow")) {
+		return interfaces()->follow(host->ctx, words[1], SPARED_SOCKETS_VRRP);
+	} else if (!strcmp(words[0], "unfollow")) {
+		return interfaces()->unfollow(host->ctx, words[1]);
+	} else if (!strcmp(words[0], "claim")) {
+		return claim(words[1]);
+	} else if (!strcmp(words[0], "withdraw")) {
+		return groups()->claim(host->ctx, words[1], NULL);
+	} else if (!strcmp(words[0], "publish")) {
+		return groups()->publish(host->ctx, words[1], (uint32_t)atoi(words[2]),
+		                         spared_text("because"));
+	} else if (!strcmp(words[0], "announce")) {
+		return groups()->announce(host->ctx, words[1]);
+	} else if (!strcmp(words[0], "flood")) {
+		for (int i = 0; i < 20000; i++)
+			spared_logf(host, SPARED_LOG_INFO, "flood %d", i);
+		return 0;
+	} else if (!strcmp(words[0], "leak")) {
+		while (open("/dev/null", O_RDONLY) >= 0)
+			;
+		return 0;
+	} else if (!strcmp(words[0], "confinement")) {
+		put(token, "uid", getuid());
+		put(token, "permitted", status_of("CapPrm"));
+		put(token, "effective", status_of("CapEff"));
+		put(token, "bounding", status_of("CapBnd"));
+		put(token, "ambient", status_of("CapAmb"));
+		put(token, "no_new_privs", status_of("NoNewPrivs"));
+		put(token, "seccomp", status_of("Seccomp"));
+		put(token, "locked_kb", status_of("VmLck"));
+		put(token, "policy", (uint64_t)sched_getscheduler(0) & 0xff);
+		put(token, "mount", mount("none", "/", "tmpfs", 0, NULL) ? (uint64_t)errno : 0);
+		put(token, "secret", open("/etc/shadow", O_RDONLY) < 0 ? (uint64_t)errno : 0);
+		put(token, "tmp", open("/tmp/spared-probe", O_CREAT | O_RDWR, 0600) < 0 ? (uint64_t)errno : 0);
+		put(token, "library", open("/usr/lib/os-release", O_RDONLY) < 0 ? (uint64_t)errno : 0);
+		put(token, "inherited", fcntl(100, F_GETFD) < 0 ? (uint64_t)errno : 0);
+		touch("written");
+		return 0;
+	} else if (!strcmp(words[0], "state")) {
+		put(token, "timers", timers_seen);
+		put(token, "woken", woken_seen);
+		put(token, "fds", fds_seen);
+		put(token, "bytes", last_fd_bytes);
+		put(token, "changes", changes_seen);
+		put(token, "stances", stances_seen);
+		host->put_text(host->ctx, token, "event", spared_text(last_event));
+		host->put_text(host->ctx, token, "stance", spared_text(last_stance));
+		return host->put_text(host->ctx, token, "order", spared_text(order));
+	}
+	host->fail(host->ctx, NULL, spared_text("usage: probe WORD"));
+	return -EINVAL;
+}
+
+static const void *extension(const char *id)
+{
+	static const struct spared_interface_plugin interface = { .size = sizeof(interface),
+		                                                  .changed = changed };
+	static const struct spared_group_plugin group = { .size = sizeof(group), .stance = stance };
+
+	if (!strcmp(id, SPARED_INTERFACE))
+		return &interface;
+	return strcmp(id, SPARED_GROUP) ? NULL : &group;
+}
+
+SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
+	.size = sizeof(struct spared_plugin),
+	.minor = SPARED_MINOR,
+	.flags = SPARED_PLUGIN_REALTIME,
+	.wire_min = 1,
+	.wire_max = 2,
+	.capabilities = 1 << 10,
+	.name = "probe",
+	.version = "0.1",
+	.vendor = "tests",
+	.summary = "does what it is told",
+	.create = create,
+	.destroy = destroy,
+	.configure = configure,
+	.start = start,
+	.stop = stop,
+	.role = role,
+	.fd = fd,
+	.timer = timer,
+	.woken = woken,
+	.query = query,
+	.extension = extension,
+};

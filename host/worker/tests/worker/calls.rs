@@ -1,0 +1,263 @@
+//! Calls that need the host: its answers, its silence, and sockets that come and go.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use spared_worker::message::{
+    Call, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, ToWorker,
+};
+
+use crate::lab::{Host, Lab, eventually, load};
+
+const ETIMEDOUT: i32 = -110;
+const EINVAL: i32 = -22;
+
+fn call(host: &mut Host) -> (u64, Call) {
+    host.wait(|message| match message {
+        FromWorker::Call { number, call } => Some((*number, call.clone())),
+        _ => None,
+    })
+}
+
+/// Has the probe make a call, answers it with `status`, and gives what the host saw.
+fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
+    let argv = words.split(' ').map(str::to_owned).collect();
+    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let (number, call) = call(host);
+    host.send(&ToWorker::Answer { number, status }, &[]);
+    (call, host.returned(token).status)
+}
+
+fn event(name: &str, sockets: Vec<u32>, generation: u64) -> ToWorker {
+    ToWorker::Interface(InterfaceEvent {
+        name: name.to_owned(),
+        present: true,
+        up: true,
+        carrier: true,
+        index: 7,
+        mtu: 1500,
+        mac: [2, 0, 0, 0, 0, 0xab],
+        addresses: vec![
+            ("192.0.2.1".parse().unwrap(), 24),
+            ("2001:db8::1".parse().unwrap(), 64),
+        ],
+        sockets,
+        generation,
+    })
+}
+
+fn followed(lab: &Lab) -> Host {
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let (call, status) = answered(&mut host, "follow lan2", 0);
+    assert_eq!(
+        call,
+        Call::Follow {
+            interface: "lan2".to_owned(),
+            sockets: 1
+        }
+    );
+    assert_eq!(status, 0);
+    host
+}
+
+#[test]
+fn a_claim_arrives_as_it_was_made() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let (call, status) = answered(&mut host, "claim office", 0);
+    assert_eq!(status, 0);
+    let Call::Claim {
+        group,
+        claims: Some(claims),
+    } = call
+    else {
+        panic!("{call:?}");
+    };
+    assert_eq!(group, "office");
+    assert_eq!(claims.routers[0].vrid, 50);
+    assert_eq!(claims.routers[0].family, Family::V4);
+    assert!(claims.routers[0].vmac && !claims.routers[0].accept);
+    assert_eq!(claims.addresses[0].address.to_string(), "192.168.200.1");
+    assert_eq!(claims.addresses[0].router, Some(0));
+    assert_eq!(claims.lease_ns, 250_000_000);
+    let (call, _) = answered(&mut host, "withdraw office", 0);
+    assert_eq!(
+        call,
+        Call::Claim {
+            group: "office".to_owned(),
+            claims: None
+        }
+    );
+}
+
+#[test]
+fn a_publish_is_dated_and_returns_the_answer_of_the_host() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let (call, status) = answered(&mut host, "publish office 2", 0);
+    let Call::Publish {
+        group,
+        role,
+        why,
+        sent_ns,
+    } = call
+    else {
+        panic!("{call:?}");
+    };
+    assert_eq!(
+        (group.as_str(), role, why.as_str(), status),
+        ("office", Role::Active, "because", 0)
+    );
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let age_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 - sent_ns;
+    assert!(age_ns < 10_000_000_000, "{age_ns}");
+    assert_eq!(answered(&mut host, "publish office 1", -5).1, -5);
+    assert_eq!(
+        host.query("publish office 9").status,
+        EINVAL,
+        "no such role"
+    );
+    host.log("publish(): there is no role 9");
+    let (call, _) = answered(&mut host, "announce office", 0);
+    assert_eq!(
+        call,
+        Call::Announce {
+            group: "office".to_owned()
+        }
+    );
+}
+
+#[test]
+fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let begin = Instant::now();
+    let argv = vec!["publish".to_owned(), "office".to_owned(), "2".to_owned()];
+    let publish = host.tell(|token| ToWorker::Query { token, argv });
+    let (number, _) = call(&mut host);
+    // Said while the plugin waits: heard afterwards, in order.
+    host.send(&ToWorker::Ping { number: 1 }, &[]);
+    let state = host.tell(|token| ToWorker::Query {
+        token,
+        argv: vec!["state".to_owned()],
+    });
+    assert_eq!(host.returned(publish).status, ETIMEDOUT);
+    assert!(
+        begin.elapsed() >= Duration::from_millis(95),
+        "{:?}",
+        begin.elapsed()
+    );
+    host.returned(state);
+    // The late answer is for nobody, also not for the next call.
+    host.send(&ToWorker::Answer { number, status: -1 }, &[]);
+    assert_eq!(answered(&mut host, "publish office 2", 0).1, 0);
+}
+
+#[test]
+fn an_interface_event_arrives_whole_with_its_sockets() {
+    let lab = Lab::new();
+    let mut host = followed(&lab);
+    let kind = (
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::NONBLOCK,
+    );
+    let (ours, theirs) = socketpair(kind.0, kind.1, kind.2, None).unwrap();
+    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    drop(theirs);
+    let state = host.query("state");
+    assert_eq!(
+        state.text("event"),
+        "lan2 flags 7 index 7 mtu 1500 mac ab addresses 2 sockets 1"
+    );
+    rustix::io::write(&ours, b"12345").unwrap();
+    while host.query("state").number("bytes") != 5 {}
+    // The same opening again: the descriptor does not travel, and stays.
+    host.send(&event("lan2", vec![1], 1), &[]);
+    rustix::io::write(&ours, b"123").unwrap();
+    while host.query("state").number("bytes") != 8 {}
+    // Gone: the worker's copy is closed.
+    host.send(&event("lan2", vec![], 2), &[]);
+    assert_eq!(host.query("state").number("changes"), 3);
+    eventually("the socket being closed", || {
+        rustix::io::write(&ours, b"1").is_err()
+    });
+}
+
+#[test]
+fn sockets_that_are_replaced_have_new_numbers_and_the_old_are_closed() {
+    let lab = Lab::new();
+    let mut host = followed(&lab);
+    let pair = || {
+        socketpair(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::NONBLOCK,
+            None,
+        )
+        .unwrap()
+    };
+    let (first, theirs) = pair();
+    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    drop(theirs);
+    let (second, theirs) = pair();
+    host.send(&event("lan2", vec![1], 2), &[theirs.as_fd()]);
+    drop(theirs);
+    assert_eq!(host.query("state").number("changes"), 2);
+    eventually("the first being closed", || {
+        rustix::io::write(&first, b"1").is_err()
+    });
+    rustix::io::write(&second, b"1234").unwrap();
+    while host.query("state").number("bytes") != 4 {}
+}
+
+#[test]
+fn an_event_after_unfollow_is_not_delivered() {
+    let lab = Lab::new();
+    let mut host = followed(&lab);
+    let (call, status) = answered(&mut host, "unfollow lan2", 0);
+    assert_eq!(
+        (call, status),
+        (
+            Call::Unfollow {
+                interface: "lan2".to_owned()
+            },
+            0
+        )
+    );
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::NONBLOCK,
+        None,
+    )
+    .unwrap();
+    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    drop(theirs);
+    assert_eq!(host.query("state").number("changes"), 0);
+    eventually("the socket being closed", || {
+        rustix::io::write(&ours, b"1").is_err()
+    });
+}
+
+#[test]
+fn a_stance_arrives_whole() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let stance = Stance {
+        group: "office".to_owned(),
+        quality: 73,
+        peer_quality: Some(100),
+        eligible: true,
+        forced: Forced::Backup,
+        maintenance: false,
+        resign: true,
+        why: "a cable".to_owned(),
+    };
+    host.send(&ToWorker::Stance(stance), &[]);
+    assert_eq!(
+        host.query("state").text("stance"),
+        "office 13 73 100 2 a cable"
+    );
+}

@@ -1,0 +1,127 @@
+//! What a plugin can no longer do.
+
+use std::os::unix::fs::PermissionsExt;
+
+use spared_worker::message::FromWorker;
+
+use crate::lab::{Host, Lab, load};
+
+const EPERM: u64 = 1;
+const EBADF: u64 = 9;
+const EACCES: u64 = 13;
+const NET_RAW: u64 = 1 << 13;
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root has something to drop");
+    }
+    root
+}
+
+/// An account of its own needs a state directory of its own.
+fn as_nobody(lab: &Lab) -> spared_worker::message::Load {
+    std::os::unix::fs::chown(lab.state(), Some(65534), Some(65534)).unwrap();
+    std::fs::set_permissions(&lab.dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut load = load("probe");
+    load.uid_gid = Some((65534, 65534));
+    load.state_dir = Some(lab.state().display().to_string());
+    load
+}
+
+fn missed(host: &Host) -> Option<String> {
+    host.received.iter().find_map(|message| match message {
+        FromWorker::Log { text, .. } if text.starts_with("is confined without") => {
+            Some(text.clone())
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_plugin_keeps_no_capability_no_account_and_no_way_back() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let load = as_nobody(&lab);
+    let toml = format!("state_dir = \"{}\"", lab.state().display());
+    let mut host = Host::started(&lab.probe(), &load, &toml);
+    let found = host.query("confinement");
+    for (key, value) in [
+        ("uid", 65534),
+        ("permitted", 0),
+        ("effective", 0),
+        ("bounding", 0),
+        ("ambient", 0),
+        ("no_new_privs", 1),
+        ("seccomp", 2),
+        ("mount", EPERM),
+        ("secret", EACCES),
+        ("tmp", EACCES),
+        ("library", 0),
+        ("inherited", EBADF),
+    ] {
+        assert_eq!(found.number(key), value, "{key}, {:?}", missed(&host));
+    }
+    assert!(
+        lab.state().join("written").exists(),
+        "its own directory is its own"
+    );
+    assert_eq!(missed(&host), None);
+}
+
+#[test]
+fn root_without_an_account_to_change_to_is_cut_off_from_files_all_the_same() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let found = host.query("confinement");
+    assert_eq!(found.number("uid"), 0);
+    assert_eq!(found.number("permitted"), 0);
+    if missed(&host).is_none() {
+        assert_eq!(found.number("secret"), EACCES);
+        assert_eq!(found.number("tmp"), EACCES);
+    }
+}
+
+#[test]
+fn a_capability_that_is_allowed_survives_the_change_of_account() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = as_nobody(&lab);
+    load.capabilities = NET_RAW;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    let found = host.query("confinement");
+    for key in ["permitted", "effective", "bounding"] {
+        assert_eq!(found.number(key), NET_RAW, "{key}");
+    }
+    assert_eq!(found.number("ambient"), 0);
+}
+
+#[test]
+fn a_real_time_plugin_has_its_priority_and_its_memory_locked() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = as_nobody(&lab);
+    load.realtime = true;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    let found = host.query("confinement");
+    if let Some(missed) = missed(&host) {
+        eprintln!("skipped: {missed}");
+        return;
+    }
+    assert_eq!(found.number("policy"), 1, "SCHED_FIFO");
+    assert!(
+        found.number("locked_kb") > 500,
+        "{}",
+        found.number("locked_kb")
+    );
+    assert_eq!(found.number("uid"), 65534);
+}

@@ -1,0 +1,189 @@
+//! Plugins that do wrong: the worker says what happened, or ends, and never hangs itself.
+
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use spared_worker::message::{FromWorker, ToWorker};
+
+use crate::lab::{Host, Lab, PATIENCE, eventually, executable, load};
+
+const SIGSEGV: i32 = 11;
+const SIGXCPU: i32 = 24;
+const BROKEN: i32 = 70;
+
+fn faulty(fault: &str) -> (Lab, Host) {
+    let lab = Lab::new();
+    let toml = format!("fault = \"{fault}\"");
+    let host = Host::started(&lab.example("faulty"), &load("faulty"), &toml);
+    (lab, host)
+}
+
+#[test]
+fn a_panic_is_caught_logged_and_ends_the_worker() {
+    let (_lab, mut host) = faulty("panic");
+    assert_eq!(host.ended(), BROKEN);
+    let line = host.log("panicked at");
+    assert!(
+        line.contains("faulty/src/lib.rs") && line.contains("as configured"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_crash_ends_the_worker_by_its_signal() {
+    let (_lab, mut host) = faulty("segfault");
+    assert_eq!(host.ended(), -SIGSEGV);
+}
+
+#[test]
+fn an_exit_ends_the_worker_by_its_code() {
+    let (_lab, mut host) = faulty("exit");
+    assert_eq!(host.ended(), 3);
+}
+
+#[test]
+fn a_broken_instance_in_c_is_never_called_again() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    host.query("timer 999 0");
+    assert_eq!(host.ended(), BROKEN);
+}
+
+#[test]
+fn a_real_time_plugin_that_computes_for_ever_is_killed() {
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.realtime = true;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    host.query("timer 666 0");
+    if host.received.iter().any(|message| {
+        matches!(message, FromWorker::Log { text, .. } if text.contains("real-time priority"))
+    }) {
+        eprintln!("skipped: no real-time priority here");
+        return;
+    }
+    assert_eq!(host.ended(), -SIGXCPU);
+}
+
+#[test]
+fn a_hanging_plugin_answers_no_ping_and_can_be_killed() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    host.query("timer 777 0");
+    // The first may still be answered before the timer runs out.
+    let silent = (0..PATIENCE.as_millis() / 100).any(|number| {
+        let number = number as u64;
+        host.send(&ToWorker::Ping { number }, &[]);
+        host.receive().unwrap();
+        !host.received.contains(&FromWorker::Pong { number })
+    });
+    assert!(silent);
+    host.worker.kill();
+    assert_eq!(host.ended(), -9);
+}
+
+#[test]
+fn a_flood_of_log_is_cut_and_delays_nothing_else() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("flood").status, 0);
+    let lines = host
+        .received
+        .iter()
+        .filter(|message| matches!(message, FromWorker::Log { .. }));
+    let lines = lines.count();
+    assert!((100..5000).contains(&lines), "{lines}");
+    assert_eq!(host.query("timer 5 0").status, 0);
+    while host.query("state").number("timers") != 1 {}
+}
+
+#[test]
+fn a_plugin_that_leaks_all_descriptors_ends_with_a_sentence() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("leak").status, 0);
+    host.send(&ToWorker::Ping { number: 1 }, &[]);
+    assert_eq!(host.ended(), BROKEN);
+    host.log("has used up all its file descriptors");
+}
+
+#[test]
+fn a_host_that_reads_nothing_does_not_stop_the_plugin() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let pid = Pid::from_raw(i32::try_from(host.worker.pid()).unwrap()).unwrap();
+    let query = |words: &str| ToWorker::Query {
+        token: 1,
+        argv: words.split(' ').map(str::to_owned).collect(),
+    };
+    // Answers of 64 KiB each that nobody reads fill the socket, then the queue.
+    for _ in 0..60 {
+        host.send(&query("fill"), &[]);
+    }
+    host.send(&query("timer 5 0"), &[]);
+    // The worker is at rest again once it has handled all of it.
+    eventually("the worker being at rest", || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+        let waiting = stat.rsplit(") ").next().unwrap().starts_with('S');
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        waiting
+    });
+    let state = host.query("state");
+    assert_eq!(state.number("timers"), 1);
+}
+
+/// A host process of its own with one worker; gives its handle and the worker's pid.
+fn host_process(lab: &Lab, toml: &str) -> (std::process::Child, u32) {
+    let mut host = Command::new(executable("host"))
+        .arg(executable("worker"))
+        .arg(lab.probe())
+        .arg(lab.state())
+        .arg(format!("state_dir = \"{}\"\n{toml}", lab.state().display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = host.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    let (pid, status) = line.trim().split_once(' ').unwrap();
+    assert_eq!(status, "0", "start");
+    (host, pid.parse().unwrap())
+}
+
+fn is_alive(pid: u32) -> bool {
+    // A zombie, which nobody reaps in a container without init, is not alive.
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("").starts_with('Z'))
+}
+
+#[test]
+fn a_worker_whose_host_is_killed_resigns_and_ends() {
+    let lab = Lab::new();
+    let (mut host, worker) = host_process(&lab, "");
+    host.kill().unwrap();
+    host.wait().unwrap();
+    eventually("stop", || lab.state().join("stopped").exists());
+    eventually("destroy", || lab.state().join("destroyed").exists());
+    eventually("the worker's end", || !is_alive(worker));
+}
+
+#[test]
+fn a_worker_that_hangs_when_its_host_is_killed_ends_all_the_same() {
+    let lab = Lab::new();
+    let (mut host, worker) = host_process(&lab, "hang_in_stop = true");
+    host.kill().unwrap();
+    host.wait().unwrap();
+    eventually("stop", || lab.state().join("stopped").exists());
+    eventually("the worker's end", || !is_alive(worker));
+    assert!(!lab.state().join("destroyed").exists());
+}
+
+#[test]
+fn sigterm_alone_gives_a_plugin_time_and_no_more() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let pid = Pid::from_raw(i32::try_from(host.worker.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(host.query("state").status, 0, "it goes on");
+    assert_eq!(host.ended(), -14, "SIGALRM");
+}

@@ -1,0 +1,323 @@
+//! A directory with compiled plugins, and a host that speaks with one worker.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spared_worker::message::{Descriptor, Failure, FromWorker, Load, Row, ToWorker, Value};
+use spared_worker::process::Worker;
+
+/// Generous: two cores are shared by many tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory that goes with the test.
+pub struct Lab {
+    pub dir: PathBuf,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("spared-worker-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(dir.join("state")).unwrap();
+        Self { dir }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Compiles `source` (a path in the repository) to NAME.so.
+    pub fn compile(&self, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
+        let path = self.dir.join(format!("{name}.so"));
+        let root = repository();
+        let output = Command::new("cc")
+            .args([
+                "-std=c11",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-shared",
+                "-fPIC",
+                "-fvisibility=hidden",
+            ])
+            .arg("-I")
+            .arg(root.join("abi/include"))
+            .arg("-o")
+            .arg(&path)
+            .arg(root.join(source))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        path
+    }
+
+    /// Compiles C text to NAME.so.
+    pub fn compile_text(&self, name: &str, text: &str, arguments: &[&str]) -> PathBuf {
+        let source = self.dir.join(format!("{name}.c"));
+        std::fs::write(&source, text).unwrap();
+        self.compile(name, source.to_str().unwrap(), arguments)
+    }
+
+    pub fn probe(&self) -> PathBuf {
+        self.compile("probe", "host/worker/tests/plugins/probe.c", &["-lpthread"])
+    }
+
+    /// Builds an example plugin in Rust and copies it to NAME.so.
+    pub fn example(&self, name: &str) -> PathBuf {
+        let package = format!("spared-example-{name}");
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", &package])
+            .current_dir(repository())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let built = executable("worker")
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .to_path_buf();
+        let library = built.join(format!("lib{}.so", package.replace('-', "_")));
+        let path = self.dir.join(format!("{name}.so"));
+        std::fs::copy(library, &path).unwrap();
+        path
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// An example of this crate, which cargo built with the tests: target/PROFILE/examples.
+pub fn executable(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples")
+        .join(name)
+}
+
+pub fn load(name: &str) -> Load {
+    Load {
+        name: name.to_owned(),
+        check_only: false,
+        capabilities: 0,
+        realtime: false,
+        uid_gid: None,
+        state_dir: None,
+    }
+}
+
+/// The host's side of one worker.
+pub struct Host {
+    pub worker: Worker,
+    /// Received and not asked for yet.
+    pub received: VecDeque<FromWorker>,
+    next_token: u64,
+}
+
+/// What a callback came back with.
+#[derive(Debug)]
+pub struct Returned {
+    pub status: i32,
+    pub failures: Vec<Failure>,
+    pub rows: Vec<Row>,
+}
+
+impl Returned {
+    pub fn number(&self, key: &str) -> u64 {
+        match self.rows.iter().find(|row| row.key == key) {
+            Some(Row {
+                value: Value::Number(number),
+                ..
+            }) => *number,
+            other => panic!("{key}: {other:?} in {self:?}"),
+        }
+    }
+
+    pub fn text(&self, key: &str) -> &str {
+        match self.rows.iter().find(|row| row.key == key) {
+            Some(Row {
+                value: Value::Text(text),
+                ..
+            }) => text,
+            other => panic!("{key}: {other:?} in {self:?}"),
+        }
+    }
+}
+
+impl Host {
+    pub fn spawn(plugin: &Path, load: &Load) -> Self {
+        let file = std::fs::File::open(plugin).unwrap();
+        let worker = Worker::spawn(&executable("worker"), load, file.as_fd()).unwrap();
+        Self {
+            worker,
+            received: VecDeque::new(),
+            next_token: 100,
+        }
+    }
+
+    /// Loaded, configured with `toml`, and started.
+    pub fn started(plugin: &Path, load: &Load, toml: &str) -> Self {
+        let mut host = Self::spawn(plugin, load);
+        host.loaded().unwrap();
+        let configured = host.configure(toml, false);
+        assert_eq!(configured.status, 0, "{configured:?}");
+        assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+        host
+    }
+
+    pub fn loaded(&mut self) -> Result<Descriptor, String> {
+        self.wait(|message| match message {
+            FromWorker::Loaded(loaded) => Some(loaded.clone()),
+            _ => None,
+        })
+    }
+
+    pub fn configure(&mut self, toml: &str, check: bool) -> Returned {
+        let toml = toml.to_owned();
+        self.ask(|token| ToWorker::Configure {
+            token,
+            toml,
+            check,
+            node: "r1".to_owned(),
+            nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        })
+    }
+
+    pub fn query(&mut self, words: &str) -> Returned {
+        let argv = words.split(' ').map(str::to_owned).collect();
+        self.ask(|token| ToWorker::Query { token, argv })
+    }
+
+    /// Sends a message with a token and waits for what comes back.
+    pub fn ask(&mut self, message: impl FnOnce(u64) -> ToWorker) -> Returned {
+        let token = self.tell(message);
+        self.returned(token)
+    }
+
+    /// Sends a message with a token.
+    pub fn tell(&mut self, message: impl FnOnce(u64) -> ToWorker) -> u64 {
+        self.next_token += 1;
+        self.send(&message(self.next_token), &[]);
+        self.next_token
+    }
+
+    pub fn send(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
+        self.worker.send(message, descriptors).unwrap();
+    }
+
+    pub fn returned(&mut self, wanted: u64) -> Returned {
+        self.wait(|message| match message {
+            FromWorker::Returned {
+                token,
+                status,
+                failures,
+                rows,
+            } if *token == wanted => Some(Returned {
+                status: *status,
+                failures: failures.clone(),
+                rows: rows.clone(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Waits for a line of log that holds `text`.
+    pub fn log(&mut self, text: &str) -> String {
+        self.wait(|message| match message {
+            FromWorker::Log { text: line, .. } if line.contains(text) => Some(line.clone()),
+            _ => None,
+        })
+    }
+
+    /// Waits for the first message that `pick` takes; the others stay for later.
+    pub fn wait<T>(&mut self, pick: impl Fn(&FromWorker) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut over = None;
+        loop {
+            let mut received = self.received.iter().enumerate();
+            let found = received.find_map(|(at, message)| Some((at, pick(message)?)));
+            if let Some((at, picked)) = found {
+                self.received.remove(at);
+                return picked;
+            }
+            if Instant::now() > deadline {
+                over = Some("waited in vain".to_owned());
+            }
+            if let Some(why) = over {
+                let there = format!("{:?}", self.received);
+                let there: String = there.chars().take(2000).collect();
+                panic!("{why}; there is {there}, {:?}", self.worker.exit());
+            }
+            over = self.receive().err().map(|error| error.to_string());
+        }
+    }
+
+    /// Takes in what is there, waiting a little.
+    pub fn receive(&mut self) -> Result<(), spared_worker::codec::ReceiveError> {
+        readable(self.worker.as_fd(), Duration::from_millis(100));
+        while let Some(message) = self.worker.receive()? {
+            self.received.push_back(message);
+        }
+        Ok(())
+    }
+
+    /// How the process ended: its exit code, or minus the signal.
+    pub fn ended(&mut self) -> i32 {
+        assert!(
+            readable(self.worker.pidfd(), PATIENCE),
+            "the worker still runs"
+        );
+        // Its last words.
+        while let Ok(Some(message)) = self.worker.receive() {
+            self.received.push_back(message);
+        }
+        let status = self.worker.exit().unwrap();
+        status.code().unwrap_or_else(|| -status.signal().unwrap())
+    }
+}
+
+pub fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> bool {
+    let timeout = Timespec::try_from(timeout).unwrap();
+    poll(
+        &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
+        Some(&timeout),
+    )
+    .unwrap_or(0)
+        > 0
+}
+
+/// Waits until something holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} never came true");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

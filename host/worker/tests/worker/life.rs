@@ -1,0 +1,236 @@
+//! From create to destroy: configuration, roles, queries, timers, descriptors.
+
+use std::time::Duration;
+
+use spared_worker::message::{FromWorker, Role, ToWorker};
+
+use crate::lab::{Host, Lab, load};
+
+const EIO: i32 = -5;
+const ENOENT: i32 = -2;
+const EINVAL: i32 = -22;
+const EMSGSIZE: i32 = -90;
+const ECANCELED: i32 = -125;
+
+fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
+    let group = group.to_owned();
+    move |token| ToWorker::Role {
+        token,
+        group,
+        role,
+        why: "because".to_owned(),
+        deadline_ns: u64::MAX,
+    }
+}
+
+#[test]
+fn the_smallest_plugin_in_c_hears_of_roles() {
+    let lab = Lab::new();
+    let path = lab.compile("smallest", "abi/examples/smallest/smallest.c", &[]);
+    let mut host = Host::started(&path, &load("smallest"), "");
+    assert_eq!(host.ask(role("office", Role::Active)).status, 0);
+    host.log("office is active");
+    assert_eq!(host.ask(role("office", Role::Backup)).status, 0);
+    host.log("office is not active");
+    assert_eq!(host.ask(|token| ToWorker::Stop { token }).status, 0);
+    assert_eq!(host.ended(), 0);
+}
+
+#[test]
+fn the_plugin_in_rust_counts_roles_and_answers() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.example("counter"), &load("counter"), "");
+    host.ask(role("office", Role::Active));
+    host.ask(role("office", Role::Backup));
+    host.log("office is backup, change 2");
+    assert_eq!(host.query("status").number("changes"), 2);
+    let refused = host.configure("colour = \"red\"", true);
+    assert_eq!(refused.status, EINVAL);
+    assert_eq!(refused.failures[0].key, "colour");
+    assert_eq!(refused.failures[0].why, "unknown key, allowed: none here");
+}
+
+#[test]
+fn the_useful_plugin_in_c_runs_commands_without_waiting() {
+    let lab = Lab::new();
+    let path = lab.compile("unit", "abi/examples/unit/unit.c", &[]);
+    let (state, mut load) = (lab.state(), load("unit"));
+    load.state_dir = Some(state.display().to_string());
+    // The start takes a while: its role stays pending, and a query is answered meanwhile.
+    let toml = format!(
+        "start = [\"/bin/sh\", \"-c\", \"while ! test -e {0}/go; do sleep 0.01; done; echo > {0}/up\"]\n\
+         stop = [\"/bin/rm\", \"{0}/up\"]\n",
+        state.display()
+    );
+    let mut host = Host::started(&path, &load, &toml);
+    let start = host.tell(role("office", Role::Active));
+    assert_eq!(host.query("status").text("state"), "changing");
+    std::fs::write(state.join("go"), "").unwrap();
+    assert_eq!(host.returned(start).status, 0);
+    assert!(state.join("up").exists());
+    assert_eq!(host.query("status").text("state"), "started");
+    assert_eq!(host.ask(role("office", Role::Backup)).status, 0);
+    assert!(!state.join("up").exists());
+    // Stopping again fails, and says so.
+    assert_eq!(host.ask(role("office", Role::Backup)).status, EIO);
+    host.log("stop ended with status 1");
+}
+
+#[test]
+fn the_useful_plugin_in_c_refuses_what_it_cannot_run() {
+    let lab = Lab::new();
+    let path = lab.compile("unit", "abi/examples/unit/unit.c", &[]);
+    let mut host = Host::spawn(&path, &load("unit"));
+    host.loaded().unwrap();
+    for (toml, key, why) in [
+        ("", "unit", "missing: a unit, or both start and stop"),
+        (
+            "start = \"x\"",
+            "start",
+            "allowed: an array of 1 to 16 texts, a program and its arguments",
+        ),
+        ("start = [[\"x\"]]", "start.0", "allowed: a text"),
+        ("start = [", "", "unclosed array, expected `]`"),
+    ] {
+        let refused = host.configure(toml, false);
+        assert_eq!(refused.status, EINVAL, "{toml}");
+        let found: Vec<_> = refused
+            .failures
+            .iter()
+            .map(|f| (f.key.as_str(), f.why.as_str()))
+            .collect();
+        assert_eq!(found, [(key, why)], "{toml}");
+    }
+    assert_eq!(host.configure("unit = \"squid\"", false).status, 0);
+}
+
+#[test]
+fn a_configuration_is_read_key_by_key_and_a_wrong_one_changes_nothing() {
+    let lab = Lab::new();
+    let toml = "name = \"a\"\npriority = { r1 = 200, r2 = 100 }\n[[group]]\nname = \"office\"\n";
+    let mut host = Host::started(&lab.probe(), &load("probe"), toml);
+    assert_eq!(host.query("get priority").text("value"), "200");
+    assert_eq!(host.query("get group.0.name").text("value"), "office");
+    assert_eq!(host.query("get @node").text("value"), "r1");
+    assert_eq!(host.query("len @nodes").number("length"), 2);
+    assert_eq!(host.query("get nothing").status, ENOENT);
+    let wrong = host.configure("name = \"b\"\nwrong = 1", false);
+    assert_eq!(wrong.status, EINVAL);
+    let failures: Vec<_> = wrong
+        .failures
+        .iter()
+        .map(|f| format!("{}: {}", f.key, f.why))
+        .collect();
+    assert_eq!(
+        failures,
+        [
+            "wrong: found a value, allowed none",
+            "group.0.name: missing"
+        ]
+    );
+    assert_eq!(host.query("get name").text("value"), "a");
+    assert_eq!(host.configure("name = \"c\"", true).status, 0);
+    assert_eq!(
+        host.query("get name").text("value"),
+        "a",
+        "a check changes nothing"
+    );
+    assert_eq!(
+        host.configure("restart = 1", false).status,
+        2,
+        "SPARED_RESTART"
+    );
+}
+
+#[test]
+fn a_pending_role_ends_with_done_and_a_newer_one_replaces_it() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let first = host.tell(role("pend", Role::Active));
+    let second = host.tell(role("pend", Role::Backup));
+    assert_eq!(host.returned(first).status, ECANCELED, "the newest wins");
+    host.query("finish 0");
+    assert_eq!(host.returned(second).status, 0);
+    // A stale token is ignored; done() before the callback returns counts; an error comes through.
+    host.query("finish 0");
+    assert_eq!(host.ask(role("early", Role::Active)).status, 0);
+    assert_eq!(host.ask(role("office", Role::Fault)).status, EIO);
+}
+
+#[test]
+fn an_answer_has_a_limit_and_unknown_words_a_usage() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let full = host.query("fill");
+    assert_eq!(full.status, EMSGSIZE);
+    assert!((60..66).contains(&full.rows.len()), "{}", full.rows.len());
+    let unknown = host.query("nonsense");
+    assert_eq!(unknown.status, EINVAL);
+    assert_eq!(unknown.failures[0].why, "usage: probe WORD");
+}
+
+#[test]
+fn timers_run_out_and_descriptors_come_before_them() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("timer 5 1").status, 0);
+    host.query("timer 6 60000");
+    while host.query("state").number("timers") != 1 {}
+    host.query("both");
+    let order = loop {
+        let order = host.query("state").text("order").to_owned();
+        if order.contains("timer") && order.contains("fd") {
+            break order;
+        }
+    };
+    assert!(order.starts_with("fd timer"), "{order}");
+}
+
+#[test]
+fn a_callback_that_fails_alone_is_logged() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    host.query("timer 888 0");
+    let line = host.log("timer failed");
+    assert_eq!(line, "timer failed: Input/output error (os error 5)");
+}
+
+#[test]
+fn other_threads_may_wake_and_log_and_nothing_else() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("thread").status, 0);
+    host.log("from another thread");
+    host.log("misbehaves: timer() from a thread of its own");
+    host.log("was refused");
+    host.query("join");
+    while host.query("state").number("woken") == 0 {}
+}
+
+#[test]
+fn pings_are_answered_from_the_loop() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    host.send(&ToWorker::Ping { number: 42 }, &[]);
+    let number = host.wait(|message| match message {
+        FromWorker::Pong { number } => Some(*number),
+        _ => None,
+    });
+    assert_eq!(number, 42);
+}
+
+#[test]
+fn a_plugin_that_takes_long_is_told_of() {
+    let lab = Lab::new();
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/plugins/probe.c"
+    ));
+    let slow = text.unwrap().replace("note(\"start\");", "usleep(120000);");
+    let path = lab.compile_text("probe", &slow, &["-lpthread"]);
+    let mut host = Host::started(&path, &load("probe"), "");
+    let line = host.log("50 ms are allowed");
+    assert!(line.starts_with("start took 1"), "{line}");
+    assert!(host.worker.exit().is_none(), "slow is not dead");
+    std::thread::sleep(Duration::from_millis(1));
+}

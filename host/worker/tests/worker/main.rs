@@ -1,0 +1,10 @@
+//! A real worker process with real plugins: the test plays the host.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod calls;
+mod checks;
+mod confinement;
+mod faults;
+mod lab;
+mod life;
+mod loading;
