@@ -514,6 +514,11 @@ impl Group {
         !self.stale
     }
 
+    /// Its addresses answer, or would, if the fence lets them.
+    pub fn is_installed(&self) -> bool {
+        self.phase == Phase::Installed
+    }
+
     fn take_role(&mut self, role: Role, why: String) {
         self.role = role;
         self.why = why;

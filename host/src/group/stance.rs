@@ -69,6 +69,30 @@ impl Groups {
         }
     }
 
+    /// Nobody renewed the lease of a group that is active, and its interfaces are fine: the plugin
+    /// sends no adverts any more, or gave up without a word. Both sides start again as backup.
+    pub fn handle_lapsed(&mut self, now_ns: u64, name: &str) {
+        let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
+            return;
+        };
+        let why = "its lease ran out: no advert renewed it".to_owned();
+        self.tell(
+            News::warn(Kind::Fence, why.clone())
+                .of_group(name)
+                .because("lapsed"),
+        );
+        if let Some(stance) = self.stance_of(name) {
+            let stance = Stance {
+                resign: true,
+                why: why.clone(),
+                ..stance
+            };
+            let plugin = owner;
+            self.actions.push_back(Action::Stance { plugin, stance });
+        }
+        self.resign(now_ns, None, name, Role::Backup, why);
+    }
+
     pub(super) fn ask_to_resign(&mut self, now_ns: u64, name: &str, why: String) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -99,9 +123,17 @@ impl Groups {
         let Some(group) = self.groups.get(name) else {
             return;
         };
-        if !self.followers.contains_key(&group.owner) {
+        let plugin = group.owner.clone();
+        if !self.followers.contains_key(&plugin) {
             return;
         }
+        if let Some(stance) = self.stance_of(name) {
+            self.actions.push_back(Action::Stance { plugin, stance });
+        }
+    }
+
+    fn stance_of(&self, name: &str) -> Option<Stance> {
+        let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
         let barred = group.barred.as_ref().map(|(_, why)| why.clone());
         let against = group.resign.clone().or(barred).or(unfit);
@@ -112,7 +144,7 @@ impl Groups {
             Forced::Active => "forced active by an administrator".to_owned(),
             Forced::Backup => "forced backup by an administrator".to_owned(),
         };
-        let stance = Stance {
+        Some(Stance {
             group: name.to_owned(),
             quality: 100,
             peer_quality: None,
@@ -121,9 +153,7 @@ impl Groups {
             maintenance: false,
             resign,
             why: against.unwrap_or(forced_why),
-        };
-        let plugin = group.owner.clone();
-        self.actions.push_back(Action::Stance { plugin, stance });
+        })
     }
 
     fn send_all_stances(&mut self) {

@@ -482,6 +482,22 @@ fn a_contested_group_is_asked_to_resign_and_barred_for_a_while() {
 }
 
 #[test]
+fn a_lease_that_nobody_renews_ends_the_role_on_both_sides() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    fixture.groups.handle_lapsed(fixture.now_ns, "office");
+    assert_eq!(
+        fixture.run(),
+        ["stance resign", "close", "remove", "stance"]
+    );
+    assert_eq!(fixture.group().role, Role::Backup);
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["open", "answer 0", "install"]
+    );
+}
+
+#[test]
 fn addresses_that_cannot_be_installed_make_the_group_resign() {
     let mut fixture = Fixture::new();
     fixture.install = Err("no such device".to_owned());

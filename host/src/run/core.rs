@@ -36,6 +36,8 @@ pub struct Core {
     /// Why the fence is not in place.
     pub(super) unfenced: Option<String>,
     pub(super) started: String,
+    /// Groups whose lease had run out a second ago.
+    pub(super) lapsed: Vec<String>,
     /// The kernel was asked for something, and may have events to tell without being ready.
     pub(super) kernel_touched: bool,
     ticked_at: Instant,
@@ -82,6 +84,7 @@ impl Core {
             question: 0,
             unfenced: None,
             started: clock::now(),
+            lapsed: Vec::new(),
             kernel_touched: false,
             ticked_at: now,
             status: String::new(),
@@ -215,6 +218,8 @@ impl Core {
             return;
         }
         self.ticked_at = now;
+        self.check_leases();
+        self.settle_down();
         self.control.handle_timeout(now);
         if self.notify.watchdog.is_some() && self.supervisor.is_well(now) {
             self.notify.alive();

@@ -1,0 +1,215 @@
+//! Starts and ends: what is left, what is refused, what is said.
+
+#![allow(clippy::unwrap_used)]
+
+mod run_lab;
+
+use std::time::{Duration, Instant};
+
+use run_lab::{Lab, VRRP};
+use rustix::process::Signal;
+use spared_control::{Answer, ErrorCode, Force, Request};
+
+#[test]
+fn with_nothing_configured_it_runs_says_so_and_is_never_active() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.start();
+    let status = lab.status();
+    assert!(status.groups.is_empty() && status.plugins.is_empty());
+    assert!(lab.log().contains("nothing configured"));
+    assert_eq!(lab.traces(), "");
+    assert!(lab.stop().success());
+}
+
+#[test]
+fn a_regular_end_leaves_nothing() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    assert_ne!(lab.traces(), "");
+    assert!(lab.stop().success());
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+    assert!(!lab.path("run/control.sock").exists());
+}
+
+#[test]
+fn after_a_kill_of_everything_the_next_start_removes_what_is_ours_and_nothing_else() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    lab.inside("ip", &["addr", "add", "10.9.0.77/24", "dev", "lan"]);
+    lab.inside("nft", &["add", "table", "inet", "other"]);
+    lab.kill_all();
+    assert!(lab.traces().contains("10.9.0.1/"));
+    std::fs::remove_file(lab.path("plugins/vrrp.toml")).unwrap();
+    lab.start();
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+    assert!(
+        lab.log().contains("removed what an earlier run left: "),
+        "{}",
+        lab.log()
+    );
+    let addresses = lab.inside("ip", &["addr", "show", "lan"]);
+    assert!(String::from_utf8_lossy(&addresses.stdout).contains("10.9.0.77/24"));
+    let tables = lab.inside("nft", &["list", "tables"]);
+    assert!(String::from_utf8_lossy(&tables.stdout).contains("inet other"));
+}
+
+#[test]
+fn a_plugin_that_hangs_in_stop_delays_the_end_by_a_bounded_time() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("faulty", "fault = \"hang-in-stop\"");
+    lab.start();
+    lab.wait_until_active();
+    lab.wait_for_plugin("faulty", "running");
+    let since = Instant::now();
+    assert!(lab.stop().success());
+    assert!(
+        since.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+}
+
+#[test]
+fn when_the_host_alone_is_killed_its_workers_end_and_the_address_is_silent() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let worker = lab.plugin("vrrp").pid.unwrap();
+    lab.signal(lab.host_pid(), Signal::KILL);
+    lab.wait_for_end();
+    lab.wait("the worker's end", || {
+        !std::path::Path::new(&format!("/proc/{worker}")).exists()
+    });
+    lab.wait("silence", || !lab.pings());
+}
+
+#[test]
+fn a_second_host_is_refused() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.start();
+    let second = lab.output("run");
+    assert_eq!(second.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another spared runs here"));
+    assert_eq!(lab.status().node, "r1");
+}
+
+#[test]
+fn wrong_configurations_are_refused_with_all_their_faults() {
+    let Some(lab) = Lab::new() else { return };
+    lab.write(
+        "spared.toml",
+        "user = 1\nsettle_ms = -1\n[nodes]\na = {}\nb = {}\n",
+    );
+    let refused = lab.output("run");
+    assert_eq!(refused.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("spared.toml:1: user: found 1, allowed a text"),
+        "{said}"
+    );
+    assert!(
+        said.contains("spared.toml:2: settle_ms: found -1, allowed 0-10000"),
+        "{said}"
+    );
+    assert!(said.contains("[nodes] has a, b: set node.name"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_no_empty_configuration() {
+    let Some(lab) = Lab::new() else { return };
+    std::fs::remove_file(lab.path("spared.toml")).unwrap();
+    assert_eq!(lab.output("run").status.code(), Some(66));
+    assert_eq!(lab.output("check").status.code(), Some(66));
+}
+
+#[test]
+fn a_wrong_plugin_file_keeps_that_plugin_from_running_and_no_other() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("faulty", "fault = \"nonsense\"");
+    lab.start();
+    lab.wait_until_active();
+    let faulty = lab.plugin("faulty");
+    assert_eq!(faulty.state, "refused");
+    assert!(
+        faulty
+            .why
+            .starts_with("faulty.toml:1: fault: found \"nonsense\""),
+        "{}",
+        faulty.why
+    );
+}
+
+#[test]
+fn check_tells_faults_of_plugins_with_their_lines() {
+    let Some(lab) = Lab::new() else { return };
+    lab.enable("vrrp", &VRRP.replace("vrid = 50", "vrid = 300"));
+    let checked = lab.output("check");
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("vrrp.toml:9: group.0.router.0.vrid: found 300, allowed 1-255"),
+        "{said}"
+    );
+    lab.enable("vrrp", VRRP);
+    let said = String::from_utf8_lossy(&lab.output("check").stdout).into_owned();
+    assert!(said.contains("configuration OK"), "{said}");
+}
+
+#[test]
+fn forcing_moves_the_role_and_reset_gives_it_back() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let force = |to| {
+        lab.ask(&Request::Force {
+            group: Some("office".to_owned()),
+            to,
+        })
+    };
+    assert!(matches!(force(Force::Backup), Answer::Done { .. }));
+    lab.wait_for_role("backup");
+    assert_eq!(lab.group().forced, "backup");
+    assert!(!lab.pings());
+    assert!(matches!(force(Force::Reset), Answer::Done { .. }));
+    lab.wait_until_active();
+    let unknown = lab.ask(&Request::Force {
+        group: Some("x".to_owned()),
+        to: Force::Active,
+    });
+    assert!(
+        matches!(
+            unknown,
+            Answer::Error {
+                code: ErrorCode::Usage,
+                ..
+            }
+        ),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn events_tell_the_takeover_in_order() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let Answer::Events { events } = lab.ask(&Request::Events { limit: 100 }) else {
+        panic!("no events");
+    };
+    let told: Vec<&str> = events
+        .iter()
+        .filter(|event| event.group.as_deref() == Some("office"))
+        .map(|event| event.event.as_str())
+        .collect();
+    assert_eq!(told, ["role", "fence", "addresses", "role"], "{events:#?}");
+}

@@ -1,0 +1,188 @@
+//! Plugins that crash, hang, spin and flood, beside one that must not notice.
+
+#![allow(clippy::unwrap_used)]
+
+mod run_lab;
+
+use std::time::Duration;
+
+use run_lab::{Lab, VRRP};
+use rustix::process::Signal;
+use spared_control::{Answer, Request};
+
+fn with_fault(fault: &str) -> Option<Lab> {
+    let mut lab = Lab::new()?;
+    lab.enable("vrrp", VRRP);
+    lab.enable("faulty", &format!("fault = \"{fault}\"\nafter_ms = 1500\n"));
+    lab.start();
+    lab.wait_until_active();
+    Some(lab)
+}
+
+/// The plugin is restarted, then given up; the group does not notice, and status tells.
+fn is_given_up(fault: &str) {
+    let Some(lab) = with_fault(fault) else { return };
+    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+    lab.wait_for_plugin("faulty", "failed");
+    assert!(
+        lab.plugin("faulty").why.contains("given up"),
+        "{}",
+        lab.plugin("faulty").why
+    );
+    is_undisturbed(&lab);
+}
+
+fn is_undisturbed(lab: &Lab) {
+    let group = lab.group();
+    assert_eq!(
+        (group.role.as_str(), group.transitions),
+        ("active", 1),
+        "{}",
+        lab.log()
+    );
+    assert_eq!(lab.plugin("vrrp").restarts, 0, "{}", lab.log());
+    assert!(lab.pings());
+}
+
+#[test]
+fn a_plugin_that_panics_is_restarted_and_given_up() {
+    is_given_up("panic");
+}
+
+#[test]
+fn a_plugin_that_crashes_is_restarted_and_given_up() {
+    is_given_up("segfault");
+}
+
+#[test]
+fn a_plugin_that_exits_is_restarted_and_given_up() {
+    is_given_up("exit");
+}
+
+#[test]
+fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
+    is_given_up("spin");
+}
+
+#[test]
+fn a_plugin_that_floods_the_host_with_calls_is_restarted_and_given_up() {
+    is_given_up("call-flood");
+}
+
+#[test]
+fn a_plugin_that_leaks_descriptors_is_restarted() {
+    let Some(lab) = with_fault("leak-descriptors") else {
+        return;
+    };
+    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+    is_undisturbed(&lab);
+}
+
+#[test]
+fn a_plugin_that_hangs_is_killed_and_restarted() {
+    let Some(lab) = with_fault("hang") else {
+        return;
+    };
+    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+    assert!(
+        lab.log().contains("faulty did not answer for 3 s"),
+        "{}",
+        lab.log()
+    );
+    is_undisturbed(&lab);
+}
+
+#[test]
+fn a_plugin_that_floods_the_log_is_cut_short() {
+    let Some(lab) = with_fault("log-flood") else {
+        return;
+    };
+    std::thread::sleep(Duration::from_secs(4));
+    is_undisturbed(&lab);
+    let lines = lab.log().lines().count();
+    assert!(lines < 5_000, "{lines} lines of log");
+}
+
+#[test]
+fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
+    let Some(lab) = with_fault("never-done") else {
+        return;
+    };
+    is_undisturbed(&lab);
+    lab.signal(lab.host_pid(), Signal::HUP);
+    is_undisturbed(&lab);
+}
+
+#[test]
+fn followers_learn_the_roles_and_again_after_a_crash() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("counter", "after = [\"vrrp\"]\n");
+    lab.start();
+    lab.wait_until_active();
+    lab.wait("the role", || {
+        lab.log().contains("counter: office is active")
+    });
+    let pid = i32::try_from(lab.plugin("counter").pid.unwrap()).unwrap();
+    lab.signal(pid, Signal::KILL);
+    lab.wait("a restart", || lab.plugin("counter").restarts == 1);
+    lab.wait("the role again", || {
+        lab.log().matches("counter: office is active").count() == 2
+    });
+    let request = Request::Plugin {
+        name: "counter".to_owned(),
+        argv: vec!["status".to_owned()],
+    };
+    let Answer::Rows { rows } = lab.ask(&request) else {
+        panic!("no rows")
+    };
+    assert!(rows.contains_key("changes"), "{rows:?}");
+    is_undisturbed(&lab);
+}
+
+#[test]
+fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let pid = i32::try_from(lab.plugin("vrrp").pid.unwrap()).unwrap();
+    lab.signal(pid, Signal::KILL);
+    lab.wait("the end of the role", || {
+        lab.log()
+            .contains("active -> backup: vrrp was killed by SIGKILL")
+    });
+    lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
+    lab.wait_until_active();
+    // Up, down with its elector, up.
+    assert_eq!(lab.group().transitions, 3, "{}", lab.log());
+}
+
+#[test]
+fn a_stopped_elector_is_killed_and_started_again() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let pid = i32::try_from(lab.plugin("vrrp").pid.unwrap()).unwrap();
+    lab.signal(pid, Signal::STOP);
+    lab.wait("silence", || !lab.pings());
+    lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
+    lab.wait_until_active();
+}
+
+#[test]
+fn a_library_that_is_no_plugin_is_named_and_the_rest_runs() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.write("lib/text.so", "not a library");
+    lab.write("plugins/text.toml", "");
+    lab.write("plugins/absent.toml", "");
+    lab.start();
+    lab.wait_until_active();
+    for name in ["text", "absent"] {
+        let plugin = lab.plugin(name);
+        assert_eq!(plugin.state, "refused", "{plugin:?}");
+        assert!(plugin.why.contains(&format!("{name}.so")), "{plugin:?}");
+    }
+}

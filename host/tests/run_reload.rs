@@ -1,0 +1,182 @@
+//! Reload: all or nothing, only differences, and every fault at once.
+
+#![allow(clippy::unwrap_used)]
+
+mod run_lab;
+
+use run_lab::{Lab, VRRP};
+use rustix::process::Signal;
+use spared_control::{Answer, ErrorCode, Request};
+
+fn running(vrrp: &str) -> Option<Lab> {
+    let mut lab = Lab::new()?;
+    lab.enable("vrrp", vrrp);
+    lab.start();
+    lab.wait_until_active();
+    Some(lab)
+}
+
+fn reload(lab: &Lab) -> Vec<String> {
+    match lab.ask(&Request::Reload) {
+        Answer::Done { lines } => lines,
+        other => panic!("{other:?}\n{}", lab.log()),
+    }
+}
+
+fn refused(lab: &Lab) -> Vec<String> {
+    match lab.ask(&Request::Reload) {
+        Answer::Error {
+            code: ErrorCode::Config,
+            lines,
+        } => lines,
+        other => panic!("{other:?}\n{}", lab.log()),
+    }
+}
+
+#[test]
+fn nothing_changed_is_said() {
+    let Some(lab) = running(VRRP) else { return };
+    assert_eq!(reload(&lab)[0], "nothing changed");
+    assert_eq!(lab.plugin("vrrp").restarts, 0);
+}
+
+#[test]
+fn a_new_address_comes_without_any_change_of_role() {
+    let Some(lab) = running(VRRP) else { return };
+    let pid = lab.plugin("vrrp").pid;
+    lab.enable(
+        "vrrp",
+        &VRRP.replace("\"10.9.0.1/24\"", "\"10.9.0.1/24\", \"10.9.0.4/24\""),
+    );
+    assert_eq!(reload(&lab)[0], "vrrp: new configuration in force");
+    lab.wait("the address", || {
+        lab.group()
+            .addresses
+            .iter()
+            .any(|address| address.address == "10.9.0.4/24" && address.present)
+    });
+    let group = lab.group();
+    assert_eq!(
+        (group.role.as_str(), group.transitions),
+        ("active", 1),
+        "{}",
+        lab.log()
+    );
+    assert_eq!(lab.plugin("vrrp").pid, pid);
+}
+
+#[test]
+fn wrong_files_change_nothing_and_every_fault_is_told() {
+    let Some(lab) = running(VRRP) else { return };
+    let digest = lab.status().config;
+    lab.enable(
+        "vrrp",
+        &VRRP
+            .replace("vrid = 50", "vrid = 300")
+            .replace("100ms", "1y"),
+    );
+    lab.enable("counter", "after = 5\n");
+    let lines = refused(&lab);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for expected in [
+        "counter.toml:1: after: found 5",
+        "vrrp.toml:6: group.0.advert_interval",
+        "vrrp.toml:9: group.0.router.0.vrid: found 300, allowed 1-255",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(expected)),
+            "{expected}: {lines:#?}"
+        );
+    }
+    let status = lab.status();
+    assert_eq!(status.config, digest);
+    assert!(!status.plugins.iter().any(|plugin| plugin.name == "counter"));
+    assert_eq!(lab.group().transitions, 1);
+}
+
+#[test]
+fn a_wrong_host_file_changes_nothing() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.write("spared.toml", "node.name = \"r1\"\nsetle_ms = 1\n");
+    assert_eq!(
+        refused(&lab),
+        [
+            "spared.toml:2: setle_ms: unknown key, allowed: log, node, nodes, realtime, settle_ms, user"
+        ]
+    );
+    assert!(lab.pings());
+}
+
+#[test]
+fn plugins_come_and_go_with_their_files() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("counter", "");
+    assert_eq!(reload(&lab)[0], "counter: started");
+    lab.wait_for_plugin("counter", "running");
+    lab.wait("its role", || {
+        lab.log().contains("counter: office is active")
+    });
+    lab.enable("counter", "enabled = false");
+    assert_eq!(reload(&lab)[0], "counter: stopped");
+    lab.wait_for_plugin("counter", "disabled");
+    std::fs::remove_file(lab.path("plugins/counter.toml")).unwrap();
+    reload(&lab);
+    assert!(
+        !lab.status()
+            .plugins
+            .iter()
+            .any(|plugin| plugin.name == "counter")
+    );
+    assert_eq!(lab.group().transitions, 1);
+}
+
+#[test]
+fn a_group_that_leaves_the_configuration_leaves_the_kernel() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("vrrp", "");
+    reload(&lab);
+    lab.wait("no group", || lab.status().groups.is_empty());
+    assert_eq!(lab.traces_on_interfaces(), "");
+}
+
+#[test]
+fn the_elector_that_is_disabled_leaves_nothing() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("vrrp", &format!("enabled = false\n{VRRP}"));
+    assert_eq!(reload(&lab)[0], "vrrp: stopped");
+    assert!(lab.status().groups.is_empty());
+    assert_eq!(lab.traces_on_interfaces(), "");
+}
+
+#[test]
+fn a_plugin_that_was_given_up_gets_another_chance() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("faulty", "fault = \"exit\"");
+    reload(&lab);
+    lab.wait_for_plugin("faulty", "failed");
+    lab.enable("faulty", "fault = \"none\"");
+    reload(&lab);
+    lab.wait_for_plugin("faulty", "running");
+}
+
+#[test]
+fn a_hangup_reloads_too() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("counter", "");
+    lab.signal(lab.host_pid(), Signal::HUP);
+    lab.wait_for_plugin("counter", "running");
+}
+
+#[test]
+fn many_reloads_at_once_are_all_answered() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("counter", "");
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..10).map(|_| scope.spawn(|| reload(&lab))).collect();
+        asked
+            .into_iter()
+            .for_each(|asked| drop(asked.join().unwrap()));
+    });
+    lab.wait_for_plugin("counter", "running");
+    assert_eq!(lab.group().transitions, 1, "{}", lab.log());
+}
