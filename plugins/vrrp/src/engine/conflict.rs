@@ -29,9 +29,7 @@ impl Group {
         advert: &Advert<'_>,
     ) {
         let now_ns = cx.now_ns;
-        let State::Active { since_ns, .. } = self.state else {
-            return;
-        };
+        let settled = self.is_settled(now_ns);
         let port = self.routers.get(router).map(|router| router.port);
         let Some(port) = port.and_then(|port| self.ports.get(port)) else {
             return;
@@ -48,7 +46,6 @@ impl Group {
         conflict.last_ns = now_ns;
         conflict.interval_ns = advert.interval_ns;
         // at a takeover the old active router's last advert may cross the new one's first
-        let settled = now_ns.saturating_sub(since_ns) > 2 * self.config.interval_ns;
         let lasting = now_ns.saturating_sub(conflict.since_ns) >= advert.interval_ns / 2;
         if conflict.reported || !(settled || lasting) {
             return;
@@ -62,15 +59,44 @@ impl Group {
         let own = self
             .source_on(interface)
             .map_or(String::new(), |own| format!(" {own}"));
+        let theirs = if theirs == 0 {
+            String::new()
+        } else {
+            format!(" (priority {theirs})")
+        };
         let text = format!(
-            "{}: conflict: {rival} (priority {theirs}) is active too, heard on {name}; {}{own} \
-             (priority {}) stays",
+            "{}: conflict: {rival}{theirs} is active too, heard on {name}; {}{own} (priority {}) stays",
             self.name, cx.node, self.priority
         );
         cx.push(Action::Event(text));
         cx.push(Action::Announce {
             group: self.name.clone(),
         });
+    }
+
+    /// Priority 0 from another router while this one is active: a rival gave way, heard before or not.
+    pub(super) fn rival_resigned(
+        &mut self,
+        cx: &mut Context<'_>,
+        router: usize,
+        advert: &Advert<'_>,
+    ) {
+        match self.conflict {
+            Some(conflict) if conflict.rival == advert.source => self.end_conflict(cx),
+            Some(_) => {}
+            // the advert that made it give way was the first that it heard
+            None if self.is_settled(cx.now_ns) => {
+                self.note_conflict(cx, router, advert);
+                self.end_conflict(cx);
+            }
+            None => {}
+        }
+    }
+
+    /// Long enough active that whoever was active before has heard of it.
+    fn is_settled(&self, now_ns: u64) -> bool {
+        let patience_ns = 2 * self.config.interval_ns;
+        matches!(self.state, State::Active { since_ns, .. } if now_ns.saturating_sub(since_ns) > patience_ns)
     }
 
     /// The rival gave way.

@@ -71,7 +71,11 @@ impl Group {
     }
 
     fn heard_elsewhere(&self, port: &Port, at_ns: u64) -> bool {
-        let horizon_ns = at_ns.saturating_sub(self.active_down_ns());
+        // adverts of one round arrive one after the other: only a later round is a difference
+        let later_ns = self.learned_ns / 2;
+        let horizon_ns = at_ns
+            .saturating_sub(self.active_down_ns())
+            .saturating_add(later_ns);
         self.ports.iter().any(|other| {
             other.interface != port.interface
                 && other.heard_ns.is_some_and(|heard_ns| heard_ns > horizon_ns)

@@ -4,6 +4,7 @@
 //! silence on all its interfaces.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use spared_sdk::{Forced, Role};
@@ -70,8 +71,8 @@ pub(super) struct Group {
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
-    /// When adverts last went out.
-    pub sent_ns: u64,
+    /// How long the last adverts keep the fence open.
+    pub lease_until_ns: u64,
     /// The interval in force; a longer one takes effect after the peer has learned it.
     pub spacing_ns: u64,
     pub old_spacing_left: u32,
@@ -102,7 +103,7 @@ impl Group {
             conflict: None,
             tie_since_ns: None,
             claims: false,
-            sent_ns: 0,
+            lease_until_ns: 0,
             spacing_ns: interval_ns,
             old_spacing_left: 0,
             changes: VecDeque::with_capacity(8),
@@ -136,10 +137,12 @@ impl Group {
     /// An Active whose advert would go out later than its lease must not send it: the peer may be
     /// active already, and the fence is closed.
     pub fn check_late(&mut self, cx: &mut Context<'_>) {
-        let gap_ns = cx.now_ns.saturating_sub(self.sent_ns);
-        if self.is_active() && gap_ns > self.config.lease_ns {
+        let State::Active { advert_ns, .. } = self.state else {
+            return;
+        };
+        if cx.now_ns > self.lease_until_ns {
             self.counters.late_step_downs += 1;
-            let by_ns = gap_ns.saturating_sub(self.config.interval_ns);
+            let by_ns = cx.now_ns.saturating_sub(advert_ns);
             self.counters.lateness.record(by_ns);
             self.listen_again(cx, Why::Late { by_ns });
         }
@@ -239,8 +242,9 @@ impl Group {
                 self.expire_conflict(cx);
                 self.advertise(cx);
                 // from the due time, so that lateness does not add up
-                let next_ns = advert_ns.saturating_add(self.spacing_ns);
-                self.rearm_advert(next_ns.max(cx.now_ns));
+                let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);
+                let later_ns = self.spacing_ns.saturating_mul(missed.saturating_add(1));
+                self.rearm_advert(advert_ns.saturating_add(later_ns));
             }
             _ => {}
         }
@@ -295,12 +299,7 @@ impl Group {
     fn advert_while_active(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         if advert.priority == 0 {
-            if self
-                .conflict
-                .is_some_and(|conflict| conflict.rival == advert.source)
-            {
-                self.end_conflict(cx);
-            }
+            self.rival_resigned(cx, index, advert);
             self.advertise(cx);
             return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
         }
@@ -585,7 +584,7 @@ impl Group {
     // ---- sending -----------------------------------------------------------------------
 
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
-        self.sent_ns = cx.now_ns;
+        self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
         if self.old_spacing_left > 0 {
             self.old_spacing_left -= 1;
             if self.old_spacing_left == 0 {
@@ -678,13 +677,21 @@ impl Group {
         }
     }
 
+    /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
     fn republish_backup(&mut self, cx: &mut Context<'_>) {
-        let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
         let why = self.backup_sentence();
-        let same = self
-            .published
-            .as_ref()
-            .is_some_and(|(_, last)| *last == why);
+        let same = match (self.published.as_ref().map(|(_, last)| last), &why) {
+            (
+                Some(Why::PeerActive {
+                    peer: was,
+                    theirs: had,
+                    own: here,
+                }),
+                Why::PeerActive { theirs, own, .. },
+            ) => had == theirs && here == own && self.talks(cx.now_ns, *was),
+            (last, why) => last == Some(why),
+        };
+        let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
         let listening = self
             .published
             .as_ref()
@@ -693,5 +700,13 @@ impl Group {
             return;
         }
         self.publish(cx, Role::Backup, why);
+    }
+
+    fn talks(&self, now_ns: u64, address: IpAddr) -> bool {
+        let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
+        let talkers = self.routers.iter().filter_map(|router| router.talker);
+        talkers
+            .into_iter()
+            .any(|one| one.address == address && one.heard_ns > horizon_ns)
     }
 }

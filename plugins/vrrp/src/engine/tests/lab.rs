@@ -226,6 +226,16 @@ impl Lab {
         self.act(index);
     }
 
+    /// One lease runs out while its node lives.
+    pub fn lapse(&mut self, index: usize, interface: &str) {
+        let now_ns = self.now_ns;
+        for (key, until_ns) in &mut self.nodes[index].leases {
+            if key.0 == interface {
+                *until_ns = now_ns;
+            }
+        }
+    }
+
     pub fn force(&mut self, index: usize, forced: Forced) {
         let why = "root forced it".to_owned();
         let stance = Stance {
