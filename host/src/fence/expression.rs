@@ -1,5 +1,5 @@
 //! Rule expressions: nftnl's own where it has them, and those that it lacks (registers of choice,
-//! maps, inverted lookups, dynamic sets, named counters) over nftnl_sys.
+//! verdict maps, inverted lookups, dynamic sets, named counters) over nftnl_sys.
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
@@ -26,15 +26,15 @@ pub enum Expression {
         register: u32,
         value: Vec<u8>,
     },
-    Immediate {
+    /// Replaces the four bytes in a register by a number.
+    Replace {
         register: u32,
-        value: Vec<u8>,
+        number: u32,
     },
-    /// Goes on where the key is in the map, with the value in `value`.
-    Map {
+    /// Does what the map says about the key; goes on where it says nothing.
+    VerdictMap {
         map: &'static CStr,
         key: u32,
-        value: u32,
     },
     /// Goes on where the key is in the set.
     Member {
@@ -58,6 +58,7 @@ pub enum Expression {
     Count(&'static CStr),
     Accept,
     Drop,
+    Return,
     Jump(CString),
 }
 
@@ -91,15 +92,18 @@ impl NftnlExpression for Expression {
                 raw.data(NFTNL_EXPR_CMP_DATA, value);
                 raw.0
             }
-            Self::Immediate { register, value } => {
-                let raw = Raw::new(c"immediate");
-                raw.number(NFTNL_EXPR_IMM_DREG, NFT_REG32_00 + register);
-                raw.data(NFTNL_EXPR_IMM_DATA, value);
+            Self::Replace { register, number } => {
+                let raw = Raw::new(c"bitwise");
+                raw.number(NFTNL_EXPR_BITWISE_SREG, NFT_REG32_00 + register);
+                raw.number(NFTNL_EXPR_BITWISE_DREG, NFT_REG32_00 + register);
+                raw.number(NFTNL_EXPR_BITWISE_LEN, 4);
+                raw.data(NFTNL_EXPR_BITWISE_MASK, &[0; 4]);
+                raw.data(NFTNL_EXPR_BITWISE_XOR, &number.to_ne_bytes());
                 raw.0
             }
-            Self::Map { map, key, value } => lookup(map, *key, Some(*value), false),
-            Self::Member { set, key } => lookup(set, *key, None, false),
-            Self::NotMember { set, key } => lookup(set, *key, None, true),
+            Self::VerdictMap { map, key } => lookup(map, *key, true, false),
+            Self::Member { set, key } => lookup(set, *key, false, false),
+            Self::NotMember { set, key } => lookup(set, *key, false, true),
             Self::Renew {
                 set,
                 key,
@@ -114,6 +118,7 @@ impl NftnlExpression for Expression {
             }
             Self::Accept => Verdict::Accept.to_expr(rule),
             Self::Drop => Verdict::Drop.to_expr(rule),
+            Self::Return => Verdict::Return.to_expr(rule),
             Self::Jump(chain) => Verdict::Jump {
                 chain: chain.clone(),
             }
@@ -122,12 +127,13 @@ impl NftnlExpression for Expression {
     }
 }
 
-fn lookup(set: &CStr, key: u32, value: Option<u32>, invert: bool) -> NonNull<sys::nftnl_expr> {
+fn lookup(set: &CStr, key: u32, verdict: bool, invert: bool) -> NonNull<sys::nftnl_expr> {
     let raw = Raw::new(c"lookup");
     raw.text(sys::NFTNL_EXPR_LOOKUP_SET, set);
     raw.number(sys::NFTNL_EXPR_LOOKUP_SREG, NFT_REG32_00 + key);
-    if let Some(value) = value {
-        raw.number(sys::NFTNL_EXPR_LOOKUP_DREG, NFT_REG32_00 + value);
+    if verdict {
+        const NFT_REG_VERDICT: u32 = 0;
+        raw.number(sys::NFTNL_EXPR_LOOKUP_DREG, NFT_REG_VERDICT);
     }
     if invert {
         raw.number(sys::NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);

@@ -2,69 +2,37 @@
 
 use spared_worker::message::Family;
 
-/// A key of the set `lease`: interface index, ether type, number, each in its 32-bit register.
+/// A key of the set `lease`. It has nft's type of a packet mark, the only one of which rules can
+/// build a constant that `nft` prints and reads again: `meta mark & 0 | number`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LeaseKey {
-    index: u32,
-    ether_type: u16,
-    number: u32,
-}
+pub struct LeaseKey(u32);
 
 impl LeaseKey {
-    pub const LENGTH: usize = 12;
-
-    /// The lease of a virtual router.
+    /// The lease of a virtual router: interface index, family, VRID.
     pub fn router(index: u32, family: Family, vrid: u8) -> Self {
-        let ether_type = match family {
-            Family::V4 => ETHER_IPV4,
-            Family::V6 => ETHER_IPV6,
+        let family = match family {
+            Family::V4 => 0,
+            Family::V6 => 0x100,
         };
-        Self {
-            index,
-            ether_type,
-            number: u32::from(vrid),
-        }
+        Self(index << 9 | family | u32::from(vrid))
     }
 
-    /// The lease of a group, renewed by every router of it.
+    /// The lease of a group, renewed by every router of it. No interface has the index 0.
     pub fn group(number: u32) -> Self {
-        Self {
-            index: 0,
-            ether_type: 0,
-            number,
-        }
-    }
-
-    /// As the registers hold it.
-    pub fn bytes(self) -> [u8; Self::LENGTH] {
-        let mut bytes = [0; Self::LENGTH];
-        bytes[..4].copy_from_slice(&self.index.to_ne_bytes());
-        bytes[4..6].copy_from_slice(&self.ether_type.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.number.to_ne_bytes());
-        bytes
-    }
-
-    /// The reverse of [`LeaseKey::bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::LENGTH] = bytes.try_into().ok()?;
-        let [a, b, c, d, e, f, _, _, g, h, i, j] = *bytes;
-        Some(Self {
-            index: u32::from_ne_bytes([a, b, c, d]),
-            ether_type: u16::from_be_bytes([e, f]),
-            number: u32::from_ne_bytes([g, h, i, j]),
-        })
-    }
-
-    pub(super) fn index(self) -> u32 {
-        self.index
-    }
-
-    pub(super) fn ether_type(self) -> u16 {
-        self.ether_type
+        Self(number & 0x1ff)
     }
 
     pub(super) fn number(self) -> u32 {
-        self.number
+        self.0
+    }
+
+    /// As a register and an element hold it.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        self.0.to_ne_bytes().to_vec()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(u32::from_ne_bytes(bytes.try_into().ok()?)))
     }
 }
 
@@ -77,10 +45,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_its_bytes() {
-        for key in [LeaseKey::router(7, Family::V6, 255), LeaseKey::group(3)] {
-            assert_eq!(LeaseKey::from_bytes(&key.bytes()), Some(key));
+    fn keys_differ_in_every_part_and_survive_their_bytes() {
+        let keys = [
+            LeaseKey::router(7, Family::V4, 50),
+            LeaseKey::router(7, Family::V6, 50),
+            LeaseKey::router(7, Family::V4, 51),
+            LeaseKey::router(8, Family::V4, 50),
+            LeaseKey::group(50),
+            LeaseKey::group(306),
+        ];
+        for (position, key) in keys.iter().enumerate() {
+            assert_eq!(LeaseKey::from_bytes(&key.bytes()), Some(*key));
+            assert!(!keys[..position].contains(key));
         }
-        assert_eq!(LeaseKey::from_bytes(&[0; 11]), None);
+        assert_eq!(LeaseKey::from_bytes(&[0; 3]), None);
     }
 }

@@ -61,9 +61,14 @@ pub const LEASE_MIN: Duration = Duration::from_millis(21);
 pub struct Counts {
     pub adverts: u64,
     pub resigned: u64,
+    /// Adverts of ours without a lease.
     pub adverts_refused: u64,
-    pub in_refused: u64,
-    pub out_refused: u64,
+    /// Packets of addresses and virtual MACs without a lease.
+    pub refused: u64,
+    /// Packets to addresses that are not to be accepted.
+    pub not_accepted: u64,
+    /// Answers for a virtual MAC's addresses by another MAC.
+    pub wrong_mac: u64,
 }
 
 /// What notifications told about the table.
@@ -159,6 +164,15 @@ impl Fence {
         let mut transaction = Transaction::new();
         if fresh {
             self.create(&mut transaction);
+        } else {
+            // Wakes a table that somebody made dormant.
+            transaction.add(
+                &Table {
+                    name: TABLE,
+                    owned: false,
+                },
+                "wake its table",
+            );
         }
         let old = if fresh {
             Vec::new()
@@ -247,22 +261,21 @@ impl Fence {
     }
 
     pub fn counts(&self) -> io::Result<Counts> {
-        let mut counts = Counts::default();
-        for (name, packets) in dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME)? {
-            match name.as_bytes() {
-                name if name == layout::COUNT_ADVERTS.to_bytes() => counts.adverts = packets,
-                name if name == layout::COUNT_RESIGNED.to_bytes() => counts.resigned = packets,
-                name if name == layout::COUNT_ADVERTS_REFUSED.to_bytes() => {
-                    counts.adverts_refused = packets;
-                }
-                name if name == layout::COUNT_IN_REFUSED.to_bytes() => counts.in_refused = packets,
-                name if name == layout::COUNT_OUT_REFUSED.to_bytes() => {
-                    counts.out_refused = packets;
-                }
-                _ => {}
-            }
-        }
-        Ok(counts)
+        let found = dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME)?;
+        let of = |counter: &CStr| {
+            let mut named = found
+                .iter()
+                .filter(|(n, _)| n.as_bytes() == counter.to_bytes());
+            named.next().map_or(0, |(_, packets)| *packets)
+        };
+        Ok(Counts {
+            adverts: of(layout::COUNT_ADVERTS),
+            resigned: of(layout::COUNT_RESIGNED),
+            adverts_refused: of(layout::COUNT_ADVERTS_REFUSED),
+            refused: of(layout::COUNT_REFUSED),
+            not_accepted: of(layout::COUNT_NOT_ACCEPTED),
+            wrong_mac: of(layout::COUNT_WRONG_MAC),
+        })
     }
 
     /// Removes the table; true where there was one.
@@ -432,7 +445,7 @@ fn add_leases(
         // A lease of less than a tick would be rounded to one without end.
         .filter(|(_, left)| *left > TICK_MAX)
         .map(|(key, left)| Element {
-            key: key.bytes().to_vec(),
+            key: key.bytes(),
             timeout_ms: Some(left.as_millis() as u64),
             ..Element::default()
         })
@@ -456,7 +469,7 @@ fn remove_leases(transaction: &mut Transaction, table: &'static CStr, keys: &[Le
     let elements: Vec<Element> = keys
         .iter()
         .map(|key| Element {
-            key: key.bytes().to_vec(),
+            key: key.bytes(),
             timeout_ms: Some(NEVER_SEEN_MS),
             ..Element::default()
         })

@@ -76,7 +76,6 @@ pub enum Type {
     Ipv4 = 7,
     Ipv6 = 8,
     Ether = 9,
-    EtherType = 10,
     Mark = 19,
     Interface = 20,
 }
@@ -92,12 +91,13 @@ impl Type {
     }
 }
 
-/// Definition of a set, or of a map where it has a value.
+/// Definition of a set.
 #[derive(Clone, Copy, Debug)]
 pub struct SetKind {
     pub name: &'static CStr,
     pub key: &'static [Type],
-    pub value: &'static [Type],
+    /// A map to verdicts.
+    pub verdicts: bool,
     /// Changed by packets, elements expire.
     pub dynamic: bool,
 }
@@ -114,10 +114,7 @@ unsafe impl NlMsg for Set<'_> {
         const DYNAMIC_MAX: u32 = 65535;
         let kind = choose(kind, NFT_MSG_NEWSET, NFT_MSG_DELSET);
         let concatenated = |types: &[Type]| types.iter().fold(0, |id, &t| id << 6 | t as u32);
-        let length = |types: &[Type]| match types {
-            [Type::Ether] => 6,
-            types => types.iter().map(|t| t.length()).sum(),
-        };
+        let length = |types: &[Type]| types.iter().map(|t| t.length()).sum();
         // SAFETY: as for Table.
         unsafe {
             let set = named_set(self.table, self.kind.name);
@@ -127,10 +124,11 @@ unsafe impl NlMsg for Set<'_> {
             number(sys::NFTNL_SET_ID, self.id);
             number(sys::NFTNL_SET_KEY_TYPE, concatenated(self.kind.key));
             number(sys::NFTNL_SET_KEY_LEN, length(self.kind.key));
-            if !self.kind.value.is_empty() {
+            if self.kind.verdicts {
+                const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
                 flags |= NFT_SET_MAP;
-                number(sys::NFTNL_SET_DATA_TYPE, concatenated(self.kind.value));
-                number(sys::NFTNL_SET_DATA_LEN, length(self.kind.value));
+                number(sys::NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
+                number(sys::NFTNL_SET_DATA_LEN, 16);
             }
             if self.kind.dynamic {
                 flags |= NFT_SET_TIMEOUT | NFT_SET_EVAL;
@@ -143,11 +141,11 @@ unsafe impl NlMsg for Set<'_> {
     }
 }
 
-/// An element: key, value of a map, timeout.
+/// An element: key, chain that a verdict map jumps to, timeout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Element {
     pub key: Vec<u8>,
-    pub value: Vec<u8>,
+    pub jump: Option<CString>,
     pub timeout_ms: Option<u64>,
 }
 
@@ -160,10 +158,10 @@ pub struct Elements<'a> {
 
 impl Elements<'_> {
     /// Stays below the 64 KiB of one attribute.
-    pub const CHUNK: usize = 300;
+    pub const CHUNK: usize = 250;
 }
 
-// SAFETY: CHUNK elements of at most 40 + 12 bytes and their headers stay below 64 KiB.
+// SAFETY: CHUNK elements of a key, a short chain name and their headers stay below 64 KiB.
 unsafe impl NlMsg for Elements<'_> {
     unsafe fn write(&self, buffer: *mut c_void, sequence: u32, kind: MsgType) {
         let kind = choose(kind, NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM);
@@ -177,8 +175,14 @@ unsafe impl NlMsg for Elements<'_> {
                     sys::nftnl_set_elem_set(raw, attribute as u16, value.as_ptr().cast(), length);
                 };
                 bytes(sys::NFTNL_SET_ELEM_KEY, &element.key);
-                if !element.value.is_empty() {
-                    bytes(sys::NFTNL_SET_ELEM_DATA, &element.value);
+                if let Some(chain) = &element.jump {
+                    const NFT_JUMP: i32 = -3;
+                    bytes(sys::NFTNL_SET_ELEM_VERDICT, &NFT_JUMP.to_ne_bytes());
+                    sys::nftnl_set_elem_set_str(
+                        raw,
+                        sys::NFTNL_SET_ELEM_CHAIN as u16,
+                        chain.as_ptr(),
+                    );
                 }
                 if let Some(timeout_ms) = element.timeout_ms {
                     sys::nftnl_set_elem_set_u64(

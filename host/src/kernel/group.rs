@@ -120,6 +120,8 @@ impl Group {
                 Some(Router {
                     interface: router.interface.clone(),
                     index,
+                    family: router.family,
+                    vrid: router.vrid,
                     key: self.router_key(position, interfaces)?,
                     group: self.group_key(),
                     lease: self.lease(),
@@ -166,13 +168,16 @@ impl Group {
                     Some(router) => vmac_key(router).find(interfaces)?.index,
                     None => parent.index,
                 };
-                let whole = if claim.address.is_ipv4() { 32 } else { 128 };
+                let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
+                // Replies to link-local neighbours leave by the device that has the address: it
+                // needs their route. All other routes are the parent's.
+                let whole = moved.is_some() && !fence::is_link_local(claim.address);
                 Some(Desired {
                     claim: position,
                     index,
                     address: claim.address,
-                    prefix: if moved.is_some() { whole } else { claim.prefix },
-                    prefix_route: moved.is_none(),
+                    prefix: if whole { host_prefix } else { claim.prefix },
+                    prefix_route: !whole,
                 })
             })
             .collect();

@@ -112,7 +112,6 @@ pub struct Kernel {
     interfaces: Interfaces,
     followed: BTreeMap<String, Followed>,
     groups: BTreeMap<String, Group>,
-    groups_ever: u32,
     generations: u64,
     /// What the fence says, as far as we know.
     plan: Option<Plan>,
@@ -142,7 +141,6 @@ impl Kernel {
             interfaces: Interfaces::default(),
             followed: BTreeMap::new(),
             groups: BTreeMap::new(),
-            groups_ever: 0,
             generations: 0,
             plan: None,
             unfenced_since: None,
@@ -289,9 +287,12 @@ impl Kernel {
             group.without_carrier.clear();
             group.claims = claims;
         } else {
-            self.groups_ever += 1;
+            let taken: BTreeSet<u32> = self.groups.values().map(|group| group.number).collect();
+            let number = (1..)
+                .find(|number| !taken.contains(number))
+                .unwrap_or_default();
             self.groups
-                .insert(name.to_owned(), Group::new(self.groups_ever, claims));
+                .insert(name.to_owned(), Group::new(number, claims));
         }
     }
 

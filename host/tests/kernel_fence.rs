@@ -1,0 +1,611 @@
+//! The fence, clause by clause, with real packets from a third namespace.
+
+#![allow(clippy::unwrap_used)]
+
+mod kernel_lab;
+
+use std::time::{Duration, Instant};
+
+use kernel_lab::*;
+use spared::kernel::{FenceState, Kernel, KernelEvent};
+use spared_worker::message::{Claims, Family};
+
+/// Long, for what must be seen open.
+const LONG: Duration = Duration::from_secs(30);
+/// Short, for what must be seen to expire.
+const SHORT: Duration = Duration::from_millis(100);
+
+const VMAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 50];
+const VMAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 50];
+
+// A kernel with a group whose addresses are installed behind a closed fence, which is the state of
+// a node that was stopped while active and has lost its lease.
+fn installed(claims: Claims) -> Option<(Net, Kernel)> {
+    let net = Net::new()?;
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    net.ip("addr add fe80::2/64 dev lan2 nodad");
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    net.station_ip("addr add fe80::3/64 dev peer nodad");
+    net.station_ip("route add 2001:db8::/64 dev peer");
+    let mut kernel = Kernel::open().unwrap();
+    kernel.follow("lan2", 1).unwrap();
+    kernel.claim("office", claims).unwrap();
+    let installed = kernel.install("office").unwrap();
+    assert!(installed.failures.is_empty(), "{:?}", installed.failures);
+    Some((net, kernel))
+}
+
+fn arp_request(target: [u8; 4]) -> Vec<u8> {
+    let sender = [0x02, 0, 0, 0, 0, 3];
+    let mut frame = [
+        &[0xff; 6][..],
+        &sender,
+        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+        &sender,
+    ]
+    .concat();
+    frame.extend([10, 0, 0, 3, 0, 0, 0, 0, 0, 0]);
+    frame.extend(target);
+    frame
+}
+
+fn is_arp_reply_from(frame: &[u8], address: [u8; 4]) -> bool {
+    frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && frame[28..32] == address
+}
+
+fn is_advert(frame: &[u8]) -> bool {
+    frame[12..14] == [8, 0] && frame[23] == 112
+}
+
+// The router's own way out, as its worker's packet socket has it.
+fn send(frame: &[u8]) -> std::io::Result<()> {
+    spared_netlink::PacketSocket::sender()?.send(index_of("lan2"), frame)
+}
+
+#[test]
+fn a_closed_lease_lets_nobody_learn_or_reach_an_ipv4_address() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let tap = net.tap();
+    tap.send(&arp_request([10, 0, 0, 1]));
+    assert!(!tap.hears(|frame| is_arp_reply_from(frame, [10, 0, 0, 1])));
+    assert!(net.ignores("10.0.0.1"));
+    assert!(
+        net.pings("10.0.0.2"),
+        "the node's own address must not suffer"
+    );
+
+    kernel.open_lease("office").unwrap();
+    tap.send(&arp_request([10, 0, 0, 1]));
+    assert!(tap.hears(|frame| is_arp_reply_from(frame, [10, 0, 0, 1])));
+    assert!(net.pings("10.0.0.1"));
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+
+    kernel.close_lease("office").unwrap();
+    // Even who knows the MAC already gets no answer.
+    assert!(net.ignores("10.0.0.1"));
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(kernel.counts().fence.refused > 0);
+}
+
+#[test]
+fn a_closed_lease_lets_nobody_learn_or_reach_an_ipv6_address() {
+    let claims = claims(&["fe80::1/64", "2001:db8::1/64"], LONG);
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    for address in ["fe80::1%peer", "2001:db8::1"] {
+        assert!(
+            net.ignores(address),
+            "{address} answers through a closed fence"
+        );
+    }
+    assert!(
+        net.pings("fe80::2%peer"),
+        "the node's own address must not suffer"
+    );
+    kernel.open_lease("office").unwrap();
+    for address in ["fe80::1%peer", "2001:db8::1"] {
+        assert!(
+            net.pings(address),
+            "{address} does not answer through an open fence"
+        );
+    }
+    kernel.close_lease("office").unwrap();
+    for address in ["fe80::1%peer", "2001:db8::1"] {
+        assert!(
+            net.ignores(address),
+            "{address} answers to one who knows its MAC"
+        );
+    }
+}
+
+#[test]
+fn nothing_leaves_from_an_address_without_a_lease() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let tap = net.tap();
+    let from_address = |frame: &[u8]| {
+        (frame[12..14] == [8, 0] && frame[26..30] == [10, 0, 0, 1])
+            || (frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1])
+    };
+    let _ = net.output("ping", "-c1 -W0.2 -I 10.0.0.1 10.0.0.3");
+    assert!(!tap.hears(from_address));
+    kernel.announce("office");
+    assert!(
+        !tap.hears(from_address),
+        "an announcement leaves without a lease"
+    );
+    kernel.open_lease("office").unwrap();
+    kernel.announce("office");
+    let _ = net.output("ping", "-c1 -W0.2 -I 10.0.0.1 10.0.0.3");
+    assert!(tap.hears(from_address));
+}
+
+#[test]
+fn adverts_renew_a_living_lease_and_cannot_open_a_dead_one() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], SHORT)) else {
+        return;
+    };
+    let tap = net.tap();
+    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+    assert!(
+        send(&frame).is_err(),
+        "an advert must be refused before a lease is opened"
+    );
+    assert!(!tap.hears(is_advert));
+
+    kernel.open_lease("office").unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < 5 * SHORT {
+        // A stalled machine may lose the lease; that is not what this shows.
+        if send(&frame).is_err() {
+            kernel.close_lease("office").unwrap();
+            kernel.open_lease("office").unwrap();
+        }
+        std::thread::sleep(SHORT / 5);
+    }
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert!(tap.hears(is_advert));
+
+    // Silence longer than the lease, as of a daemon that was stopped.
+    std::thread::sleep(SHORT * 2);
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    let before = kernel.counts().fence.adverts_refused;
+    assert!(
+        send(&frame).is_err(),
+        "it resumes, and must not open its own lease"
+    );
+    assert_eq!(kernel.counts().fence.adverts_refused, before + 1);
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+    // Nor does the host by publishing active again.
+    kernel.open_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+}
+
+#[test]
+fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.addresses.push(address("lan2", "10.0.0.77/32", None));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let tap = net.tap();
+    kernel.open_lease("office").unwrap();
+    assert!(net.pings("10.0.0.1"));
+    assert!(
+        net.pings("10.0.0.77"),
+        "an address without a router follows the group"
+    );
+    tap.clear();
+    send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 0)).unwrap();
+    assert!(tap.hears(is_advert));
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+    assert!(net.ignores("10.0.0.77"));
+    assert_eq!(kernel.counts().fence.resigned, 1);
+    // Closed or not, a resignation always passes.
+    send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 0)).unwrap();
+    assert!(tap.hears(is_advert));
+}
+
+#[test]
+fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
+    let mut claims = claims(&["10.0.0.1/24"], SHORT);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let mac = mac_of(&net, "lan2");
+    kernel.open_lease("office").unwrap();
+    for _ in 0..10 {
+        if send(&advert(mac, Family::V6, 50, 100)).is_err() {
+            return eprintln!("skipped: the machine stalled for longer than a lease");
+        }
+        std::thread::sleep(SHORT / 5);
+    }
+    assert!(
+        send(&advert(mac, Family::V4, 50, 100)).is_err(),
+        "nobody renewed IPv4"
+    );
+    assert!(
+        send(&advert(mac, Family::V6, 50, 100)).is_ok(),
+        "IPv6 was renewed"
+    );
+}
+
+#[test]
+fn vrrp_of_others_passes_untouched() {
+    let Some((net, _kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let tap = net.tap();
+    send(&advert(mac_of(&net, "lan2"), Family::V4, 51, 100)).unwrap();
+    assert!(tap.hears(|frame| is_advert(frame) && frame[35] == 51));
+    // Also from the virtual MAC of a router that is not ours.
+    send(&advert([0, 0, 0x5e, 0, 1, 51], Family::V4, 51, 100)).unwrap();
+    assert!(tap.hears(|frame| is_advert(frame) && frame[35] == 51));
+    send(&advert(mac_of(&net, "lan2"), Family::V6, 50, 100)).unwrap();
+    assert!(tap.hears(|frame| frame[12..14] == [0x86, 0xdd] && frame[20] == 112));
+}
+
+#[test]
+fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims.routers[1].vmac = true;
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    net.ip("addr add fe80::2/64 dev lan2 nodad");
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    net.station_ip("addr add fe80::3/64 dev peer nodad");
+    net.station_ip("route add 2001:db8::/64 dev peer");
+    let tap = net.tap();
+    let virtual_mac = |frame: &[u8]| frame[6..12] == VMAC4 || frame[6..12] == VMAC6;
+
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    tap.send(&arp_request([10, 0, 0, 1]));
+    tap.send(&arp_request([10, 0, 0, 2]));
+    let frames = tap.frames(Duration::from_millis(1500));
+    assert!(
+        !frames.iter().any(|frame| virtual_mac(frame)),
+        "a backup's device speaks"
+    );
+
+    kernel.open_lease("office").unwrap();
+    kernel.install("office").unwrap();
+    assert!(tap.hears(virtual_mac), "nothing was announced");
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.pings("fe80::1%peer"));
+    assert!(net.pings("2001:db8::1"));
+    let neighbours = net.inside(|| {
+        let output = std::process::Command::new("ip")
+            .args(["neigh", "show"])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
+    for (address, mac) in [
+        ("10.0.0.1 ", "00:00:5e:00:01:32"),
+        ("fe80::1 ", "00:00:5e:00:02:32"),
+        ("2001:db8::1 ", "00:00:5e:00:02:32"),
+    ] {
+        let line = neighbours
+            .lines()
+            .find(|line| line.starts_with(address))
+            .unwrap_or_default();
+        assert!(
+            line.contains(mac),
+            "{address} has another MAC: {neighbours}"
+        );
+    }
+    // The node's own address keeps its own MAC.
+    tap.clear();
+    tap.send(&arp_request([10, 0, 0, 2]));
+    let replies = tap.frames(Duration::from_millis(300));
+    let replies: Vec<_> = replies
+        .iter()
+        .filter(|frame| is_arp_reply_from(frame, [10, 0, 0, 2]))
+        .collect();
+    assert_eq!(replies.len(), 1, "one answer for the node's own address");
+    assert_eq!(replies[0][6..12], mac_of(&net, "lan2"));
+    // And one answer for the virtual one, by the virtual MAC.
+    tap.send(&arp_request([10, 0, 0, 1]));
+    let replies = tap.frames(Duration::from_millis(300));
+    let macs: Vec<&[u8]> = replies
+        .iter()
+        .filter(|frame| is_arp_reply_from(frame, [10, 0, 0, 1]))
+        .map(|frame| &frame[6..12])
+        .collect();
+    assert_eq!(macs, [VMAC4]);
+    assert!(kernel.counts().fence.wrong_mac > 0);
+
+    kernel.close_lease("office").unwrap();
+    tap.clear();
+    assert!(net.ignores("10.0.0.1"));
+    assert!(net.ignores("2001:db8::1"));
+    assert!(
+        !tap.frames(Duration::ZERO)
+            .iter()
+            .any(|frame| virtual_mac(frame))
+    );
+}
+
+#[test]
+fn what_the_node_sends_from_a_virtual_address_reaches_who_it_never_heard_of() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    assert!(
+        net.output("ping", "-c1 -W1 -I 10.0.0.1 10.0.0.3")
+            .contains(" 1 received")
+    );
+}
+
+#[test]
+fn addresses_that_are_not_accepted_are_learned_but_not_reached() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].accept = false;
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims.routers[1].accept = false;
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let tap = net.tap();
+    tap.send(&arp_request([10, 0, 0, 1]));
+    assert!(tap.hears(|frame| is_arp_reply_from(frame, [10, 0, 0, 1])));
+    assert!(net.ignores("10.0.0.1"));
+    assert!(net.ignores("fe80::1%peer"));
+    let advertised =
+        |frame: &[u8]| frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 136;
+    let neighbours = net.inside(|| {
+        let output = std::process::Command::new("ip")
+            .args(["neigh", "show"])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
+    let learned = neighbours
+        .lines()
+        .any(|l| l.starts_with("fe80::1 ") && l.contains("lladdr"));
+    assert!(learned || tap.hears(advertised), "{neighbours}");
+    assert!(kernel.counts().fence.not_accepted >= 2);
+}
+
+#[test]
+fn the_host_may_die_and_the_fence_still_closes() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], SHORT)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    // No close(): as after SIGKILL, only descriptors are closed.
+    drop(kernel);
+    std::thread::sleep(SHORT * 2);
+    assert!(net.output("ip", "addr show lan2").contains("10.0.0.1/24"));
+    assert!(net.output("nft", "list tables").contains("netdev spared"));
+    assert!(!net.output("nft", "list tables").contains("spared-mirror"));
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
+fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_active() {
+    let lease = Duration::from_millis(400);
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {
+        return;
+    };
+    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+    kernel.open_lease("office").unwrap();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..5 {
+        let _ = send(&frame);
+        assert_eq!(net.output("nft", "flush ruleset"), "");
+        let events = drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Unfenced { .. }))
+        );
+        for event in &events {
+            if let KernelEvent::Fenced { after } = event {
+                slowest = slowest.max(*after);
+            }
+        }
+        assert!(
+            send(&frame).is_ok(),
+            "the active one lost its lease with the flush"
+        );
+    }
+    println!("fenced again after {slowest:?} at worst");
+    assert!(slowest < Duration::from_millis(50), "{slowest:?}");
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert!(net.pings("10.0.0.1"));
+    assert_eq!(kernel.counts().refenced, 5);
+}
+
+#[test]
+fn a_flush_gives_a_dead_elector_no_time() {
+    let lease = Duration::from_millis(600);
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let opened = Instant::now();
+    // Nobody sends adverts. Again and again somebody flushes.
+    while opened.elapsed() < lease + Duration::from_millis(100) {
+        net.output("nft", "flush ruleset");
+        drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+    }
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
+fn a_rule_that_somebody_deletes_comes_back() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    for tampering in [
+        "flush chain netdev spared ingress",
+        "flush set netdev spared own4",
+        "delete chain netdev spared in-lan2",
+        "flush map netdev spared guard4",
+        "delete table netdev spared",
+        "add table netdev spared { flags dormant; }",
+    ] {
+        let before = net.output("nft", "-s list table netdev spared");
+        assert_eq!(net.output("nft", tampering), "", "{tampering}");
+        drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+        let normal = |text: String| {
+            let mut lines: Vec<String> = text
+                .lines()
+                .filter(|line| !line.contains("timeout 29") && !line.contains("timeout 30"))
+                .map(str::to_owned)
+                .collect();
+            lines.sort();
+            lines
+        };
+        let after = net.output("nft", "-s list table netdev spared");
+        assert_eq!(normal(after), normal(before), "{tampering}");
+        assert_eq!(
+            kernel.fence_status("office"),
+            FenceState::Held,
+            "{tampering}"
+        );
+    }
+}
+
+#[test]
+fn tables_of_others_are_nobody_of_ours_business() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    drive_for(&mut kernel, Duration::from_millis(50));
+    net.output("nft", "add table inet filter");
+    net.output("nft", "add set inet filter lease { type mark; }");
+    net.output("nft", "add table netdev other");
+    net.output("nft", "delete table inet filter");
+    let events = drive_for(&mut kernel, Duration::from_millis(200));
+    assert!(events.is_empty(), "{events:?}");
+    kernel.close();
+    assert_eq!(
+        net.output("nft", "list tables").trim(),
+        "table netdev other"
+    );
+}
+
+#[test]
+fn nft_lists_the_whole_ruleset_in_words() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    claims.routers[0].accept = false;
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let listed = net.output("nft", "list ruleset");
+    for words in [
+        "10.0.0.1 : jump guard-lan2-50",
+        "\"lan2\" . 00:00:5e:00:01:32 : jump guard-lan2-50",
+        "ip daddr vmap @guard4 comment \"IPv4 to an address\"",
+        "counter name \"adverts\" accept comment \"renews\"",
+        "type filter hook egress device \"lan2\"",
+    ] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
+    assert!(!listed.contains("invalid type"), "{listed}");
+}
+
+#[test]
+fn a_claim_that_changes_keeps_the_lease_and_the_counters() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 100)).unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24", "10.0.0.9/24"], LONG))
+        .unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.pings("10.0.0.9"));
+    assert_eq!(kernel.counts().fence.adverts, 1);
+    kernel
+        .claim("office", claims(&["10.0.0.9/24"], LONG))
+        .unwrap();
+    assert!(!net.output("ip", "addr").contains("10.0.0.1/24"));
+    assert!(net.pings("10.0.0.9"));
+}
+
+#[test]
+fn routers_of_one_group_have_leases_of_their_own() {
+    let Some(net) = Net::new() else { return };
+    net.add_link("lan3", "peer3");
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers.push(router("lan3", Family::V4, 50));
+    claims
+        .addresses
+        .push(address("lan3", "10.0.1.1/24", Some(1)));
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    net.station_ip("addr add 10.0.1.3/24 dev peer3");
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    kernel.open_lease("office").unwrap();
+    kernel.install("office").unwrap();
+    assert!(net.pings("10.0.0.1") && net.pings("10.0.1.1"));
+    net.station_ip("link set peer3 down");
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.fence_status("office") == FenceState::Held && {
+            !net.output("nft", "list set netdev spared lease").is_empty()
+        }
+    });
+    drive_for(&mut kernel, Duration::from_millis(100));
+    assert!(net.pings("10.0.0.1"), "the other interface goes on");
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    // With the carrier back, only what was closed for it is opened.
+    net.station_ip("link set peer3 up");
+    drive_for(&mut kernel, Duration::from_millis(100));
+    assert!(net.ignores("10.0.1.1"), "nobody asked for the lease yet");
+    kernel.open_lease("office").unwrap();
+    assert!(net.pings("10.0.1.1"));
+}
