@@ -18,100 +18,96 @@ const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 /// Asks the daemon that owns `runtime_dir` and waits at most `patience` for its answer.
 pub fn ask(runtime_dir: &Path, request: &Request, patience: Duration) -> Result<Answer, AskError> {
     let path = runtime_dir.join(SOCKET_NAME);
-    exchange(&path, request, patience).map_err(|fault| fault.at(path, patience))
+    let answer = exchange(&path, request, patience);
+    answer
+        .unwrap_or_else(|source| Err(Fault::of(source, patience)))
+        .map_err(|fault| AskError { path, fault })
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
+pub struct AskError {
+    /// The socket.
+    pub path: PathBuf,
+    /// What happened there.
+    pub fault: Fault,
+}
+
+/// What stands between a question and its answer.
+#[derive(Debug)]
 #[non_exhaustive]
-pub enum AskError {
+pub enum Fault {
     /// No socket, or nobody behind it.
-    NotRunning { path: PathBuf },
+    NotRunning,
     /// The caller may not open the socket.
-    Permission { path: PathBuf },
-    /// Somebody holds the socket and does not answer: stopped, or hung.
-    Silent { path: PathBuf, after: Duration },
+    Permission,
+    /// Somebody holds the socket and did not answer for that long: stopped, or hung.
+    Silent(Duration),
     /// The answer is not one of this version.
-    Garbled { path: PathBuf, why: String },
+    Garbled(String),
     /// Anything else that the kernel says.
-    Io { path: PathBuf, source: io::Error },
+    Io(io::Error),
+}
+
+impl AskError {
+    /// Whether nobody is there to answer, now or at all.
+    pub fn is_down(&self) -> bool {
+        matches!(self.fault, Fault::NotRunning | Fault::Silent(_))
+    }
 }
 
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotRunning { path } => {
-                write!(
-                    f,
-                    "spared is not running (nobody answers at {})",
-                    path.display()
-                )
-            }
-            Self::Permission { path } => write!(
+        let path = self.path.display();
+        match &self.fault {
+            Fault::NotRunning => write!(f, "spared is not running (nobody answers at {path})"),
+            Fault::Permission => write!(
                 f,
-                "no permission to open {}: be root, or join its group: usermod -aG spared USER, then log in again",
-                path.display()
+                "no permission to open {path}: be root, or join its group: usermod -aG spared USER, \
+                 then log in again"
             ),
-            Self::Silent { path, after } => write!(
+            Fault::Silent(after) => write!(
                 f,
-                "spared holds {} and did not answer for {} s: its process is stopped or hung",
-                path.display(),
+                "spared holds {path} and did not answer for {} s: its process is stopped or hung",
                 after.as_secs_f32()
             ),
-            Self::Garbled { path, why } => write!(
+            Fault::Garbled(why) => write!(
                 f,
-                "{}: the answer is not understood ({why}): are sparectl and spared of one version?",
-                path.display()
+                "{path}: the answer is not understood ({why}): are sparectl and spared of one version?"
             ),
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Fault::Io(source) => write!(f, "{path}: {source}"),
         }
     }
 }
 
 impl std::error::Error for AskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
+        match &self.fault {
+            Fault::Io(source) => Some(source),
             _ => None,
         }
     }
 }
 
-// A fault before it is known at which path.
-enum Fault {
-    Io(io::Error),
-    Garbled(String),
-}
-
 impl Fault {
-    fn at(self, path: PathBuf, patience: Duration) -> AskError {
-        let source = match self {
-            Self::Garbled(why) => return AskError::Garbled { path, why },
-            Self::Io(source) => source,
-        };
+    fn of(source: io::Error, patience: Duration) -> Self {
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                AskError::NotRunning { path }
-            }
-            io::ErrorKind::PermissionDenied => AskError::Permission { path },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent {
-                path,
-                after: patience,
-            },
-            _ => AskError::Io { path, source },
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Self::NotRunning,
+            io::ErrorKind::PermissionDenied => Self::Permission,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent(patience),
+            _ => Self::Io(source),
         }
     }
 }
 
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-fn exchange(path: &Path, request: &Request, patience: Duration) -> Result<Answer, Fault> {
+// The outer error is the kernel's, the inner one that of what was read.
+fn exchange(
+    path: &Path,
+    request: &Request,
+    patience: Duration,
+) -> io::Result<Result<Answer, Fault>> {
     let mut stream = connect(path, patience)?;
-    let mut line = serde_json::to_string(request).map_err(|e| Fault::Garbled(e.to_string()))?;
+    let mut line = serde_json::to_string(request).map_err(io::Error::other)?;
     line.push('\n');
     // A refusal may come before the request is read: the answer says more than a broken pipe.
     let sent = stream.write_all(line.as_bytes());
@@ -120,9 +116,10 @@ fn exchange(path: &Path, request: &Request, patience: Duration) -> Result<Answer
     BufReader::new((&stream).take(ANSWER_MAX)).read_until(b'\n', &mut answer)?;
     if answer.is_empty() {
         sent?;
-        return Err(Fault::Garbled("it closed the connection".into()));
+        return Ok(Err(Fault::Garbled("it closed the connection".into())));
     }
-    serde_json::from_slice(&answer).map_err(|e| Fault::Garbled(e.to_string()))
+    let answer = serde_json::from_slice(&answer);
+    Ok(answer.map_err(|error| Fault::Garbled(error.to_string())))
 }
 
 // The timeout is set before connecting, because connect() waits where a stopped daemon's backlog

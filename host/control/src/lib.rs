@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod client;
 
-pub use client::{AskError, ask};
+pub use client::{AskError, Fault, ask};
 
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";

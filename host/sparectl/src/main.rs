@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spared_control::{Answer, AskError, ErrorCode, GroupStatus, Request, Status};
+use spared_control::{Answer, AskError, ErrorCode, Fault, GroupStatus, Request, Status};
 
 use crate::args::{Args, Command, Probe};
 use crate::verdict::Verdict;
@@ -127,7 +127,7 @@ fn exit_code(answer: &Answer) -> u8 {
 // No answer: for `status` what is left in the kernel matters most.
 fn down(args: &Args, error: &AskError) -> u8 {
     let status = matches!(args.command, Command::Status);
-    let gone = matches!(error, AskError::NotRunning { .. } | AskError::Silent { .. });
+    let gone = error.is_down();
     let left = if status && gone {
         left_over::addresses()
     } else {
@@ -141,8 +141,8 @@ fn down(args: &Args, error: &AskError) -> u8 {
             output::text(&left_over::sentence(&left));
         }
     }
-    match error {
-        AskError::Permission { .. } => EXIT_PERMISSION,
+    match error.fault {
+        Fault::Permission => EXIT_PERMISSION,
         _ => EXIT_DOWN,
     }
 }
@@ -151,7 +151,9 @@ fn probe(args: &Args, probe: &Probe) -> u8 {
     let (word, code) = match ask(&args.runtime_dir, &args.command) {
         Ok(Answer::Status(status)) => probed(probe, &status),
         Ok(_) => ("failed", EXIT_FAILED),
-        Err(AskError::Permission { .. }) => ("no-permission", EXIT_PERMISSION),
+        Err(error) if matches!(error.fault, Fault::Permission) => {
+            ("no-permission", EXIT_PERMISSION)
+        }
         Err(_) => ("down", EXIT_DOWN),
     };
     output::text(&format!("{word}\n"));
