@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use spared_worker::message::InterfaceEvent;
+
 /// By interface, then by plugin.
 #[derive(Debug, Default)]
 pub struct Follows {
@@ -11,8 +13,18 @@ pub struct Follows {
 #[derive(Debug)]
 struct Follow {
     sockets: u32,
-    /// The opening of the sockets whose descriptors the plugin has.
-    sent: Option<u64>,
+    /// What the plugin was last sent.
+    sent: Option<InterfaceEvent>,
+}
+
+/// What is to travel to a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// It knows already.
+    Nothing,
+    /// It has the descriptors of this opening.
+    Event,
+    EventAndDescriptors,
 }
 
 impl Follows {
@@ -59,13 +71,17 @@ impl Follows {
         Some(self.interfaces.get(interface)?.get(plugin)?.sockets)
     }
 
-    /// Whether the descriptors of this opening must travel; from now on the plugin has them.
-    pub fn must_send(&mut self, interface: &str, plugin: &str, generation: u64) -> bool {
+    /// What of an event must travel; from now on the plugin has it.
+    pub fn send(&mut self, interface: &str, plugin: &str, event: &InterfaceEvent) -> Parcel {
         let followers = self.interfaces.get_mut(interface);
         let Some(follow) = followers.and_then(|followers| followers.get_mut(plugin)) else {
-            return false;
+            return Parcel::Nothing;
         };
-        follow.sent.replace(generation) != Some(generation)
+        match follow.sent.replace(event.clone()) {
+            Some(sent) if sent == *event => Parcel::Nothing,
+            Some(sent) if sent.generation == event.generation => Parcel::Event,
+            _ => Parcel::EventAndDescriptors,
+        }
     }
 }
 
@@ -87,12 +103,32 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_travel_once_per_opening() {
+    fn what_a_plugin_has_does_not_travel_again() {
         let mut follows = Follows::default();
         follows.add("lan", "vrrp", 1);
-        assert!(follows.must_send("lan", "vrrp", 7));
-        assert!(!follows.must_send("lan", "vrrp", 7));
-        assert!(follows.must_send("lan", "vrrp", 8));
-        assert!(!follows.must_send("lan", "stranger", 8));
+        let up = InterfaceEvent {
+            up: true,
+            generation: 7,
+            ..InterfaceEvent::default()
+        };
+        let down = InterfaceEvent {
+            up: false,
+            ..up.clone()
+        };
+        let reopened = InterfaceEvent {
+            generation: 8,
+            ..down.clone()
+        };
+        assert_eq!(
+            follows.send("lan", "vrrp", &up),
+            Parcel::EventAndDescriptors
+        );
+        assert_eq!(follows.send("lan", "vrrp", &up), Parcel::Nothing);
+        assert_eq!(follows.send("lan", "vrrp", &down), Parcel::Event);
+        assert_eq!(
+            follows.send("lan", "vrrp", &reopened),
+            Parcel::EventAndDescriptors
+        );
+        assert_eq!(follows.send("lan", "stranger", &up), Parcel::Nothing);
     }
 }

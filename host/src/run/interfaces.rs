@@ -6,6 +6,7 @@ use std::time::Instant;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
+use super::follows::Parcel;
 use crate::clock;
 use crate::events::{Kind, News};
 
@@ -95,8 +96,10 @@ impl Core {
             event.sockets.clear();
             descriptors.clear();
         }
-        if !self.follows.must_send(interface, plugin, event.generation) {
-            descriptors.clear();
+        match self.follows.send(interface, plugin, &event) {
+            Parcel::Nothing => return,
+            Parcel::Event => descriptors.clear(),
+            Parcel::EventAndDescriptors => {}
         }
         let descriptors: &[BorrowedFd<'_>] = &descriptors;
         self.supervisor
