@@ -69,11 +69,7 @@ impl Verdict {
             .map(|group| headline(&status.node, group))
             .collect();
         if headlines.is_empty() {
-            let text = "nothing configured: this node is never active on any address.".into();
-            headlines.push(Headline {
-                level: Level::Ok,
-                text,
-            });
+            headlines.push(without_groups(&status.plugins));
         }
         let notes = notes(status);
         if !notes.is_empty() {
@@ -90,6 +86,33 @@ impl Verdict {
             .map(|headline| headline.level)
             .max()
             .unwrap_or(Level::Ok)
+    }
+}
+
+fn without_groups(plugins: &[PluginStatus]) -> Headline {
+    let mut wanted = plugins
+        .iter()
+        .filter(|plugin| plugin.state != "disabled")
+        .peekable();
+    let (level, text) = if wanted.peek().is_none() {
+        (
+            Level::Ok,
+            "nothing configured: this node is never active on any address.",
+        )
+    } else if wanted.all(|plugin| plugin.state == "running") {
+        (
+            Level::Ok,
+            "no group configured: this node is never active on any address.",
+        )
+    } else {
+        (
+            Level::NoneActive,
+            "no group: a plugin that should run does not.",
+        )
+    };
+    Headline {
+        level,
+        text: text.into(),
     }
 }
 
