@@ -65,8 +65,12 @@ fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
 }
 
 #[test]
-fn a_plugin_that_floods_the_host_with_calls_is_restarted_and_given_up() {
-    is_given_up("call-flood");
+fn a_plugin_that_floods_the_host_with_calls_disturbs_nobody() {
+    let Some(lab) = with_fault("call-flood") else {
+        return;
+    };
+    std::thread::sleep(Duration::from_secs(4));
+    is_undisturbed(&lab);
 }
 
 #[test]
