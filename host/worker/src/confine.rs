@@ -47,10 +47,10 @@ pub fn before_load(load: &Load) -> Vec<String> {
 /// What is to be done before the plugin's first callback.
 pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     privileges::hide_memory();
-    if load.realtime
-        && let Err(why) = limits::lock_memory()
-    {
-        missed.push(format!("locked memory ({why})"));
+    if load.realtime {
+        if let Err(why) = limits::lock_memory() {
+            missed.push(format!("locked memory ({why})"));
+        }
     }
     if let Err(why) = calls::deny() {
         missed.push(format!("system call rules ({why})"));
