@@ -30,6 +30,19 @@ impl KernelError {
     }
 }
 
+impl KernelError {
+    /// An interface or a gateway is not there now: what comes back brings this back.
+    pub(crate) fn is_for_now(&self) -> bool {
+        let Self::Refused { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source.raw_os_error(),
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::ENODEV)
+        )
+    }
+}
+
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

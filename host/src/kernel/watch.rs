@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use spared_netlink::Event;
+use spared_netlink::{Event, Route};
 
 use super::interfaces::Change;
 use super::sockets::Sockets;
@@ -107,6 +107,7 @@ impl Kernel {
         let mut deleted = Vec::new();
         let mut appeared = false;
         let mut structure = false;
+        let mut own_addresses = false;
         for event in events {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
             for change in self.interfaces.apply(event) {
@@ -120,6 +121,7 @@ impl Kernel {
                         self.link_changed(&name, carrier_lost);
                     }
                     Change::OwnAddress { name } => {
+                        own_addresses = true;
                         if let Some(sockets) = self.followed.get_mut(&name) {
                             sockets.sockets.iter_mut().for_each(Sockets::rejoin);
                         }
@@ -135,6 +137,8 @@ impl Kernel {
         self.handle_deletions(&deleted, now);
         if appeared {
             self.reinstall(now);
+        } else if own_addresses {
+            self.sync_all_routes();
         }
     }
 
@@ -200,18 +204,12 @@ impl Kernel {
         for followed in self.followed.values_mut() {
             followed.sockets.iter_mut().for_each(Sockets::rejoin);
         }
-        let names: Vec<String> = self
-            .groups
-            .iter()
-            .filter(|(_, g)| g.installed)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
+        for name in self.installed_groups() {
             let mut failures = self.prepare_devices(&name);
             let (added, refused) = self.add_missing_addresses(&name);
             failures.extend(refused);
             failures.extend(self.sync_routes(&name));
-            self.warn(failures);
+            self.warn_of_lasting(failures);
             if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(&name)) {
                 group.schedule.again(now);
             }
@@ -260,7 +258,7 @@ impl Kernel {
     fn restore(&mut self, name: &str, now: Instant) {
         let (added, mut failures) = self.add_missing_addresses(name);
         failures.extend(self.sync_routes(name));
-        self.warn(failures);
+        self.warn_of_lasting(failures);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -285,9 +283,10 @@ impl Kernel {
         let mut events = Vec::new();
         let lost = !matches!(self.route_monitor.read(&mut events), Ok(Ok(())));
         let gone = |group: &super::Group| {
-            lost || events.iter().any(
-                |event| matches!(event, Event::RouteGone(route) if group.routes.contains(route)),
-            )
+            lost || events.iter().any(|event| match event {
+                Event::RouteGone(gone) => group.routes.iter().any(|route| same_place(route, gone)),
+                _ => false,
+            })
         };
         let names: Vec<String> = self
             .groups
@@ -297,8 +296,25 @@ impl Kernel {
             .collect();
         for name in names {
             let failures = self.sync_routes(&name);
-            self.warn(failures);
+            self.warn_of_lasting(failures);
         }
+    }
+
+    // A gateway may be within reach now, or an interface have another network.
+    fn sync_all_routes(&mut self) {
+        for name in self.installed_groups() {
+            let failures = self.sync_routes(&name);
+            self.warn_of_lasting(failures);
+        }
+    }
+
+    fn installed_groups(&self) -> Vec<String> {
+        let installed = self.groups.iter().filter(|(_, group)| group.installed);
+        installed.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn warn_of_lasting(&mut self, failures: Vec<KernelError>) {
+        self.warn(failures.into_iter().filter(|failure| !failure.is_for_now()));
     }
 
     fn handle_tampering(&mut self, now: Instant) {
@@ -358,4 +374,9 @@ impl Kernel {
         self.reinstall(Instant::now());
         Ok(())
     }
+}
+
+// The kernel fills in what a claim leaves open: interface, scope, metric.
+fn same_place(a: &Route, b: &Route) -> bool {
+    (a.destination, a.prefix, a.table) == (b.destination, b.prefix, b.table)
 }

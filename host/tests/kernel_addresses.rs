@@ -1,0 +1,420 @@
+//! Addresses, routes and virtual-MAC devices: installed, kept, put back, removed.
+
+#![allow(clippy::unwrap_used)]
+
+mod kernel_lab;
+
+use std::time::{Duration, Instant};
+
+use kernel_lab::*;
+use spared::kernel::{Kernel, KernelEvent};
+use spared_worker::message::{Claims, Family, RouteClaim};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn active(net: &Net, claims: Claims) -> Kernel {
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    let mut kernel = Kernel::open().unwrap();
+    kernel.follow("lan2", 1).unwrap();
+    kernel.claim("office", claims).unwrap();
+    kernel.open_lease("office").unwrap();
+    let installed = kernel.install("office").unwrap();
+    assert!(installed.failures.is_empty(), "{:?}", installed.failures);
+    drive_for(&mut kernel, Duration::from_millis(50));
+    kernel
+}
+
+fn restored(events: &[KernelEvent]) -> usize {
+    events
+        .iter()
+        .filter(|event| matches!(event, KernelEvent::Restored { .. }))
+        .count()
+}
+
+#[test]
+fn an_address_that_somebody_deletes_is_put_back_at_once_and_announced() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    let tap = net.tap();
+    net.ip("addr del 10.0.0.1/24 dev lan2");
+    let events = drive_until(&mut kernel, |_, events| restored(events) > 0);
+    assert_eq!(
+        events,
+        [KernelEvent::Restored {
+            group: "office".into(),
+            address: "10.0.0.1/24".into(),
+            interface: "lan2".into(),
+            count: 1
+        }]
+    );
+    assert!(net.output("ip", "addr show lan2").contains("10.0.0.1/24"));
+    assert!(tap.hears(|frame| frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 0, 1]));
+    let status = kernel.address_status("office");
+    assert_eq!((status[0].present, status[0].restored), (true, 1));
+}
+
+#[test]
+fn an_ipv6_address_that_somebody_deletes_is_put_back_without_detection_and_unpreferred() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["fe80::1/64", "2001:db8::1/64"], LEASE));
+    net.ip("addr del 2001:db8::1/64 dev lan2");
+    drive_until(&mut kernel, |_, events| restored(events) > 0);
+    let shown = net.output("ip", "-6 addr show lan2");
+    let line = shown
+        .lines()
+        .find(|line| line.contains("2001:db8::1/64"))
+        .unwrap_or_default();
+    assert!(
+        line.contains("nodad") && line.contains("deprecated"),
+        "{shown}"
+    );
+    assert!(!shown.contains("tentative"), "{shown}");
+}
+
+#[test]
+fn an_address_that_is_deleted_again_and_again_is_contested() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    for _ in 0..5 {
+        net.ip("addr del 10.0.0.1/24 dev lan2");
+        let events = drive_until(&mut kernel, |_, events| restored(events) > 0);
+        assert!(
+            !events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Contested { .. }))
+        );
+    }
+    net.ip("addr del 10.0.0.1/24 dev lan2");
+    let events = drive_until(&mut kernel, |_, events| !events.is_empty());
+    assert_eq!(
+        events,
+        [KernelEvent::Contested {
+            group: "office".into(),
+            why: "somebody deletes 10.0.0.1 again and again".into()
+        }]
+    );
+    assert!(!kernel.address_status("office")[0].present);
+    // Who is still active then gets it back, at a slower pace.
+    drive_until(&mut kernel, |_, events| restored(events) > 0);
+}
+
+#[test]
+fn the_nodes_own_primary_address_may_go_and_the_virtual_one_stays() {
+    let Some(net) = Net::new() else { return };
+    assert_eq!(
+        net.output("sysctl", "-n net.ipv4.conf.lan2.promote_secondaries")
+            .trim(),
+        "0"
+    );
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    net.ip("addr del 10.0.0.2/24 dev lan2");
+    let events = drive_for(&mut kernel, Duration::from_millis(200));
+    assert_eq!(
+        restored(&events),
+        0,
+        "it went with the primary one: {events:?}"
+    );
+    assert!(net.output("ip", "addr show lan2").contains("10.0.0.1/24"));
+    kernel.close();
+    let after = net.output("sysctl", "-n net.ipv4.conf.lan2.promote_secondaries");
+    assert_eq!(after.trim(), "0", "a borrowed setting is given back");
+}
+
+#[test]
+fn what_admin_down_took_comes_back_with_up() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    claims
+        .routes
+        .push(route("198.51.100.0/24", Some("10.0.0.3"), None));
+    claims
+        .routes
+        .push(route("2001:db8:9::/48", Some("fe80::3"), Some("lan2")));
+    let mut kernel = active(&net, claims);
+    assert!(net.output("ip", "-6 route").contains("2001:db8:9::/48"));
+    net.ip("link set lan2 down");
+    let events = drive_for(&mut kernel, Duration::from_millis(200));
+    assert!(!net.output("ip", "route").contains("198.51.100.0/24"));
+    assert!(!net.output("ip", "addr show lan2").contains("2001:db8::1"));
+    net.ip("link set lan2 up");
+    let mut events = [events, drive_for(&mut kernel, Duration::from_millis(500))].concat();
+    let shown = net.output("ip", "addr show lan2");
+    for wanted in ["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"] {
+        assert!(shown.contains(wanted), "{wanted} {shown}");
+    }
+    assert!(
+        net.output("ip", "route")
+            .contains("198.51.100.0/24 via 10.0.0.3 dev lan2 proto 213")
+    );
+    assert!(net.output("ip", "-6 route").contains("2001:db8:9::/48"));
+    // Nobody meant it against us.
+    assert_eq!(restored(&events), 0, "{events:?}");
+    events.retain(|event| !matches!(event, KernelEvent::Interface { .. }));
+    assert_eq!(events, []);
+}
+
+#[test]
+fn an_interface_that_is_made_anew_gets_everything_again() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims.routers[1].vmac = true;
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    let mut kernel = active(&net, claims);
+    let before = kernel.interface("lan2").unwrap().0;
+    assert_eq!(before.sockets, [1, 2, 3, 4]);
+    net.ip("link del lan2");
+    drive_until(&mut kernel, |kernel, _| {
+        !kernel.interface("lan2").unwrap().0.present
+    });
+    assert_eq!(
+        kernel.interface("lan2").unwrap().1.len(),
+        0,
+        "sockets of a dead interface"
+    );
+
+    net.add_link("lan2", "peer");
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.interface("lan2").unwrap().0.carrier
+    });
+    drive_for(&mut kernel, Duration::from_millis(200));
+    let after = kernel.interface("lan2").unwrap().0;
+    assert_ne!(
+        (before.index, before.generation),
+        (after.index, after.generation)
+    );
+    assert_eq!(after.sockets, before.sockets);
+    let shown = net.output("ip", "addr");
+    assert!(shown.contains("10.0.0.1/24"), "{shown}");
+    assert!(shown.contains("fe80::1/64"), "{shown}");
+    assert!(shown.contains("vrrp50v6.lan2"), "{shown}");
+    // Behind a fence that is closed until the elector asks again.
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    net.station_ip("addr add fe80::3/64 dev peer nodad");
+    assert!(net.ignores("10.0.0.1"));
+    kernel.open_lease("office").unwrap();
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.pings("fe80::1%peer"));
+    kernel.close();
+    let shown = net.output("ip", "addr");
+    assert!(
+        !shown.contains("10.0.0.1/24") && !shown.contains("vrrp50"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn two_hundred_addresses_are_installed_in_one_batch() {
+    let Some(net) = Net::new() else { return };
+    for family in [Family::V4, Family::V6] {
+        let texts: Vec<String> = (1..=200)
+            .map(|n| match family {
+                Family::V4 => format!("10.1.0.{n}/24"),
+                Family::V6 => format!("2001:db8::{n}/64"),
+            })
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut kernel = Kernel::open().unwrap();
+        let begun = Instant::now();
+        kernel.claim("office", claims(&texts, LEASE)).unwrap();
+        let claimed = begun.elapsed();
+        let tap = net.tap();
+        kernel.open_lease("office").unwrap();
+        let opened = begun.elapsed() - claimed;
+        let installed = kernel.install("office").unwrap();
+        assert!(installed.failures.is_empty(), "{:?}", installed.failures);
+        println!(
+            "{family:?}: 200 addresses: claimed in {claimed:?}, lease opened in {opened:?}, \
+                  installed and announced in {:?}",
+            installed.took
+        );
+        let announced = tap.frames(Duration::from_millis(80)).len();
+        assert!(announced >= 200, "{announced} frames");
+        assert!(
+            kernel
+                .address_status("office")
+                .iter()
+                .all(|address| address.present)
+        );
+        let begun = Instant::now();
+        kernel.remove("office");
+        println!("{family:?}: removed in {:?}", begun.elapsed());
+        let shown = net.output("ip", "addr show lan2");
+        assert!(
+            !shown.contains("10.1.0.") && !shown.contains("2001:db8"),
+            "{shown}"
+        );
+        kernel.close();
+    }
+}
+
+#[test]
+fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims.routers[1].vmac = true;
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .routes
+        .push(route("198.51.100.0/24", Some("10.0.0.3"), None));
+    drop(active(&net, claims));
+    // What looks like ours, and is the administrator's.
+    net.ip("addr add 10.0.0.5/24 dev lan2");
+    net.ip("link add link lan2 name vrrp51.lan2 type macvlan mode bridge");
+    net.ip("route add 203.0.113.0/24 via 10.0.0.3");
+    net.output("nft", "add table netdev other");
+
+    let mut kernel = Kernel::open().unwrap();
+    let mut removed = kernel.sweep().unwrap();
+    removed.sort();
+    assert_eq!(
+        removed,
+        [
+            "address 10.0.0.1/24 on lan2",
+            "address fe80::1/64 on vrrp50v6.lan2",
+            "device vrrp50v6.lan2",
+            "route 198.51.100.0/24",
+            "table netdev spared",
+        ]
+    );
+    let shown = net.output("ip", "addr");
+    assert!(
+        !shown.contains("10.0.0.1/24") && !shown.contains("vrrp50"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("10.0.0.2/24") && shown.contains("10.0.0.5/24"),
+        "{shown}"
+    );
+    assert!(shown.contains("vrrp51.lan2"), "{shown}");
+    assert!(net.output("ip", "route").contains("203.0.113.0/24"));
+    assert_eq!(
+        net.output("nft", "list tables").trim(),
+        "table netdev other"
+    );
+    assert_eq!(
+        kernel.sweep().unwrap(),
+        Vec::<String>::new(),
+        "nothing is left for a second one"
+    );
+}
+
+#[test]
+fn source_makes_the_node_speak_from_the_virtual_address() {
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    net.ip("route add default via 10.0.0.3 dev lan2");
+    net.ip("addr add 2001:db8::2/64 dev lan2 nodad");
+    net.ip("route add default via 2001:db8::3 dev lan2 metric 1024");
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims.addresses[0].source = true;
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(0)));
+    claims.addresses[1].source = true;
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    let source = |destination: &str| {
+        let text = net.output("ip", &format!("route get {destination}"));
+        let mut words = text.split_whitespace().skip_while(|word| *word != "src");
+        words.nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(source("10.0.0.9"), "10.0.0.2");
+    let installed = kernel.install("office").unwrap();
+    assert!(installed.failures.is_empty(), "{:?}", installed.failures);
+    for (destination, expected) in [
+        ("10.0.0.9", "10.0.0.1"),
+        ("192.0.2.1", "10.0.0.1"),
+        ("2001:db8::9", "2001:db8::1"),
+        ("2001:db8:7::1", "2001:db8::1"),
+    ] {
+        assert_eq!(
+            source(destination),
+            expected,
+            "{}",
+            net.output("ip", "-6 route")
+        );
+    }
+    kernel.remove("office");
+    assert_eq!(source("10.0.0.9"), "10.0.0.2");
+    assert_eq!(source("2001:db8:7::1"), "2001:db8::2");
+}
+
+#[test]
+fn a_virtual_route_that_somebody_deletes_comes_back() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    claims
+        .routes
+        .push(route("198.51.100.0/24", Some("10.0.0.3"), None));
+    let mut kernel = active(&net, claims);
+    net.ip("route del 198.51.100.0/24");
+    drive_for(&mut kernel, Duration::from_millis(200));
+    assert!(net.output("ip", "route").contains("198.51.100.0/24"));
+    kernel.remove("office");
+    drive_for(&mut kernel, Duration::from_millis(200));
+    assert!(!net.output("ip", "route").contains("198.51.100.0/24"));
+}
+
+#[test]
+fn an_address_that_is_the_nodes_own_is_neither_taken_nor_removed() {
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.0.0.1/24 dev lan2");
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    kernel.remove("office");
+    kernel.close();
+    assert!(net.output("ip", "addr show lan2").contains("10.0.0.1/24"));
+}
+
+#[test]
+fn announcements_are_repeated_five_times() {
+    let Some(net) = Net::new() else { return };
+    let tap = net.tap();
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    drive_for(&mut kernel, Duration::from_millis(5300));
+    let frames = tap.frames(Duration::ZERO);
+    let announced = frames
+        .iter()
+        .filter(|frame| frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1])
+        .count();
+    assert_eq!(announced, 5);
+    assert_eq!(kernel.next_timeout(), None);
+}
+
+#[test]
+fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    let before = net.output("nft", "-s list ruleset");
+    let error = kernel
+        .claim("branch", claims(&["10.0.0.9/24"], LEASE))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "branch: lan2: vrid 50 is claimed twice");
+    assert_eq!(net.output("nft", "-s list ruleset"), before);
+}
+
+fn route(destination: &str, gateway: Option<&str>, interface: Option<&str>) -> RouteClaim {
+    let (address, prefix) = destination.split_once('/').unwrap();
+    RouteClaim {
+        destination: address.parse().unwrap(),
+        prefix: prefix.parse().unwrap(),
+        gateway: gateway.map(|text| text.parse().unwrap()),
+        interface: interface.map(str::to_owned),
+        source: None,
+        metric: 0,
+        table: 0,
+    }
+}
