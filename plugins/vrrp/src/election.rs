@@ -109,7 +109,7 @@ pub fn preempts_after_ns(facts: &Facts<'_>, own: u8, heard: u8, changes: u32) ->
     }
     match facts.election {
         // RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says
-        _ if own == OWNER || facts.stance.forced == Forced::Active => Some(0),
+        _ if own == OWNER || facts.claims || facts.stance.forced == Forced::Active => Some(0),
         Election::Priority {
             preempt,
             preempt_delay_ns,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::group::{Group, State};
 use super::port::Port;
 use super::{Action, Context};
-use crate::election::{CLAIM, Why};
+use crate::election::CLAIM;
 use crate::wire::{Mac, is_virtual_mac, neighbour};
 
 /// How long stations have to answer.
@@ -263,21 +263,11 @@ impl Group {
             return;
         }
         port.claimed = true;
-        let interface = port.interface;
         self.claims = true;
         self.counters.claims += 1;
         self.update_priority(cx);
-        let name = cx
-            .interface(interface)
-            .map_or(String::new(), |i| i.name.clone());
-        let Some(peer) = self.peer else { return };
-        self.promote(
-            cx,
-            Why::Claims {
-                interface: name,
-                peer: peer.address,
-            },
-        );
+        // with the peer's next advert, which shows that it lives and will give way
+        self.ready = true;
     }
 
     /// An advert on the port settles it.

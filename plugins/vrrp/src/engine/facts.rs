@@ -181,17 +181,20 @@ impl Group {
             port.claimed = false;
         }
         self.settle_dispute(cx, port_index);
+        if !self.is_active() && !self.ports.iter().any(|port| port.claimed) {
+            self.drop_claim(cx);
+        }
         true
     }
 
     pub(super) fn note_peer(&mut self, cx: &Context<'_>, advert: &Advert<'_>) {
         if advert.priority > 0 {
-            let (address, priority, heard_ns) = (advert.source, advert.priority, cx.now_ns);
             self.peer_resigned = false;
             self.peer = Some(Peer {
-                address,
-                priority,
-                heard_ns,
+                address: advert.source,
+                priority: advert.priority,
+                interval_ns: advert.interval_ns,
+                heard_ns: cx.now_ns,
             });
         }
     }
@@ -234,44 +237,44 @@ impl Group {
             State::Backup { since_ns, .. } => since_ns,
             _ => cx.now_ns,
         };
-        if self.stance.forced == Forced::Active {
-            return Why::ForcedActive {
-                why: self.stance.why.clone(),
-            };
-        }
         let interfaces = self.names(cx);
         let Some(peer) = self.peer.filter(|peer| peer.heard_ns >= since_ns) else {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
             return Why::NobodyHeard { interfaces, for_ns };
         };
+        let address = peer.address;
         if self.peer_resigned {
-            return Why::PeerResigned { peer: peer.address };
+            return Why::PeerResigned { peer: address };
         }
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);
-        let alive = for_ns < self.active_down_ns() / 2 || self.lower_since_ns.is_some();
-        let (own, theirs) = (self.priority, peer.priority);
+        Why::PeerSilent {
+            peer: address,
+            interfaces,
+            for_ns,
+        }
+    }
+
+    pub(super) fn preempt_sentence(&self, cx: &Context<'_>, advert: &Advert<'_>) -> Why {
+        let (own, peer, theirs) = (self.priority, advert.source, advert.priority);
+        if self.stance.forced == Forced::Active {
+            return Why::ForcedActive {
+                why: self.stance.why.clone(),
+            };
+        }
+        let claimed = self.ports.iter().find(|port| port.claimed && self.claims);
+        if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
+            return Why::Claims {
+                interface: interface.name.clone(),
+                peer,
+            };
+        }
         match self.config.election {
-            Election::Priority { .. } if alive && own > theirs => Why::Preempts {
-                own,
-                peer: peer.address,
-                theirs,
-            },
-            Election::Quality { preferred, .. } if alive && own > theirs => {
-                if preferred == Some(true) && own - theirs <= 1 {
-                    Why::Preferred { peer: peer.address }
-                } else {
-                    Why::Fitter {
-                        own,
-                        peer: peer.address,
-                        theirs,
-                    }
-                }
-            }
-            _ => Why::PeerSilent {
-                peer: peer.address,
-                interfaces,
-                for_ns,
-            },
+            Election::Priority { .. } => Why::Preempts { own, peer, theirs },
+            Election::Quality {
+                preferred: Some(true),
+                ..
+            } if own - theirs.min(own) <= 1 => Why::Preferred { peer },
+            Election::Quality { .. } => Why::Fitter { own, peer, theirs },
         }
     }
 }

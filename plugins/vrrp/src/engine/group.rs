@@ -4,29 +4,23 @@
 //! silence on all its interfaces.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use spared_sdk::{Forced, Role};
 
+use super::Context;
 use super::conflict::Conflict;
 use super::counters::GroupCounters;
 use super::port::{Peer, Port};
 use super::router::{Router, Speech};
-use super::timers::{active_down_ns, skew_ns};
-use super::{Action, Context, PacketId};
+use super::timers::active_down_ns;
 use crate::config;
-use crate::election::{self, OWNER, Stance, Why};
-use crate::wire::frame::Advert;
+use crate::election::{OWNER, Stance, Why};
 
 /// How long a start waits for source addresses: duplicate address detection takes a second or two.
 const SOURCES_WAIT_NS: u64 = 3_000_000_000;
-/// A router whose adverts are refused is given up at most that often.
-const MUTE_PAUSE_NS: u64 = 60_000_000_000;
 /// E9: how long a change of role counts.
-const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
-/// Sentences are republished at most that often for a backup.
-const REPUBLISH_NS: u64 = 1_000_000_000;
+pub(super) const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -64,6 +58,8 @@ pub(super) struct Group {
     pub peer: Option<Peer>,
     /// The peer's last word was priority 0.
     pub peer_resigned: bool,
+    /// A lower active router's time is up: this node takes over with that one's next advert.
+    pub ready: bool,
     /// Since when a lower active router has been suffered.
     pub lower_since_ns: Option<u64>,
     pub conflict: Option<Conflict>,
@@ -99,6 +95,7 @@ impl Group {
             learned_ns: interval_ns,
             peer: None,
             peer_resigned: false,
+            ready: false,
             lower_since_ns: None,
             conflict: None,
             tie_since_ns: None,
@@ -148,19 +145,6 @@ impl Group {
         }
     }
 
-    pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
-        if !self.note_advert(cx, router, advert) {
-            return;
-        }
-        match self.state {
-            State::Active { .. } => self.advert_while_active(cx, router, advert),
-            State::Initialize { .. } => self.note_peer(cx, advert),
-            State::Backup { .. } | State::Promoting { .. } => {
-                self.advert_while_backup(cx, router, advert);
-            }
-        }
-    }
-
     pub fn handle_stance(&mut self, cx: &mut Context<'_>, stance: &Stance) {
         let aside = stance.stands_aside() && !self.stance.stands_aside();
         let forced = stance.forced == Forced::Active && self.stance.forced != Forced::Active;
@@ -170,8 +154,8 @@ impl Group {
         let why = stance.why.clone();
         if aside && was_active && self.is_active() {
             self.listen_again(cx, Why::StandsAside { why });
-        } else if forced && self.beats_peer(cx.now_ns) {
-            self.promote(cx, Why::ForcedActive { why });
+        } else if forced {
+            self.hurry(cx, Why::ForcedActive { why });
         }
     }
 
@@ -184,9 +168,8 @@ impl Group {
                     return self.become_active(cx);
                 }
                 self.counters.publish_failed += 1;
-                self.claims = false;
+                self.drop_claim(cx);
                 self.back_to_backup(cx);
-                self.update_priority(cx);
                 if done {
                     self.publish(cx, Role::Backup, Why::PublishFailed);
                 } else {
@@ -204,30 +187,6 @@ impl Group {
             }
             _ => {}
         }
-    }
-
-    pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
-        let lease_ns = self.config.lease_ns;
-        let Some(router) = self.routers.get_mut(index) else {
-            return;
-        };
-        router.counters.send_errors += 1;
-        router.sent_ns = router.sent_before_ns;
-        let lapsed = cx.now_ns.saturating_sub(router.sent_ns) > lease_ns;
-        let again = router
-            .muted_at_ns
-            .is_some_and(|at| cx.now_ns.saturating_sub(at) < MUTE_PAUSE_NS);
-        if !self.is_active() || !lapsed || again {
-            return;
-        }
-        let Some(router) = self.routers.get_mut(index) else {
-            return;
-        };
-        router.muted = true;
-        router.muted_at_ns = Some(cx.now_ns);
-        let interface = router.config.interface.clone();
-        self.update_priority(cx);
-        self.listen_again(cx, Why::Muted { interface });
     }
 
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
@@ -262,153 +221,6 @@ impl Group {
         };
     }
 
-    // ---- adverts -----------------------------------------------------------------------
-
-    fn advert_while_backup(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
-        let now_ns = cx.now_ns;
-        if advert.priority == 0 {
-            // a router that lost to the active one says 0 as well: nobody takes over for that
-            let loss = self.config.advert_loss;
-            let router = self.routers.get(router);
-            if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
-                self.peer_resigned = true;
-                let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
-                self.rearm_down(now_ns.saturating_add(skew_ns));
-            }
-            return;
-        }
-        let preempts = self.preempts(now_ns, advert);
-        self.note_peer(cx, advert);
-        if preempts {
-            return;
-        }
-        self.learned_ns = advert.interval_ns;
-        let down_ns = now_ns.saturating_add(self.active_down_ns());
-        if matches!(self.state, State::Promoting { .. }) {
-            self.claims = false;
-            self.update_priority(cx);
-            self.state = State::Backup {
-                down_ns,
-                since_ns: now_ns,
-            };
-        }
-        self.rearm_down(down_ns);
-        self.republish_backup(cx);
-    }
-
-    fn advert_while_active(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
-        let now_ns = cx.now_ns;
-        if advert.priority == 0 {
-            self.rival_resigned(cx, index, advert);
-            self.advertise(cx);
-            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
-        }
-        let Some(own) = self.routers.get(index).and_then(|router| router.source) else {
-            return;
-        };
-        let ours = (self.priority, own);
-        let theirs = (advert.priority, advert.source);
-        let decides = advert.priority != self.priority || self.tie_decides(now_ns, index);
-        if !decides {
-            return;
-        }
-        if election::wins(ours, theirs) {
-            if let Some(router) = self.routers.get_mut(index) {
-                router.counters.received_losing += 1;
-            }
-            self.note_conflict(cx, index, advert);
-            self.advertise(cx);
-            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
-        }
-        self.lose(cx, index, advert);
-    }
-
-    fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
-        let own = self.priority;
-        if advert.priority == election::CLAIM && own < election::CLAIM {
-            let here = self.routers.get(index).map(|router| router.port);
-            for (port, state) in self.ports.iter_mut().enumerate() {
-                state.yielded = Some(port) != here;
-            }
-        }
-        if advert.priority == own {
-            self.counters.conflicts += 1;
-            let (rival, node, name) = (advert.source, cx.node, &self.name);
-            let text = format!(
-                "{name}: conflict: {rival} is active too, at the same priority {own}; {node} gives \
-                 way, as its address is lower"
-            );
-            cx.push(Action::Event(text));
-        }
-        self.end_tie();
-        self.learned_ns = advert.interval_ns;
-        self.note_peer(cx, advert);
-        let why = Why::PeerActive {
-            peer: advert.source,
-            theirs: advert.priority,
-            own,
-        };
-        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        let state = State::Backup {
-            down_ns,
-            since_ns: cx.now_ns,
-        };
-        self.step_down(cx, Role::Backup, why, state);
-    }
-
-    /// Two equal priorities are told apart by addresses, whose order may differ between interfaces:
-    /// the first router that works decides for the group, another one only where the first hears
-    /// nothing.
-    fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
-        let before = self.routers.iter().take(index);
-        let recent_ns = 3 * self.config.interval_ns;
-        let heard = |r: &Router| {
-            r.heard_ns
-                .is_some_and(|at| now_ns.saturating_sub(at) < recent_ns)
-        };
-        let mut usable = before.filter(|router| router.usable()).peekable();
-        if usable.peek().is_none() {
-            return true;
-        }
-        if usable.any(heard) {
-            self.tie_since_ns = None;
-            return false;
-        }
-        let since_ns = *self.tie_since_ns.get_or_insert(now_ns);
-        now_ns.saturating_sub(since_ns) >= 2 * self.config.interval_ns
-    }
-
-    /// A backup that the administrator forces active need not wait for the silence of whoever would
-    /// lose anyway.
-    fn beats_peer(&self, now_ns: u64) -> bool {
-        let backup = matches!(self.state, State::Backup { .. });
-        let higher = self.peer.is_some_and(|peer| peer.priority >= self.priority);
-        backup && !higher && now_ns >= self.not_before_ns
-    }
-
-    fn end_tie(&mut self) {
-        self.tie_since_ns = None;
-    }
-
-    /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
-    fn preempts(&mut self, now_ns: u64, advert: &Advert<'_>) -> bool {
-        // E3: who yielded to a claim hears only part of the wires
-        if self.ports.iter().any(|port| port.yielded) {
-            return false;
-        }
-        self.changes
-            .retain(|at| now_ns.saturating_sub(*at) < CHANGES_WINDOW_NS);
-        let changes = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
-        let facts = self.facts();
-        let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
-        let Some(delay_ns) = delay else {
-            self.lower_since_ns = None;
-            return false;
-        };
-        let since_ns = *self.lower_since_ns.get_or_insert(now_ns);
-        now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns
-    }
-
     // ---- transitions -------------------------------------------------------------------
 
     fn start(&mut self, cx: &mut Context<'_>) {
@@ -434,13 +246,54 @@ impl Group {
         };
     }
 
+    /// Active_Down ran out: nobody is active, or somebody lower, who is let time out.
     fn take_over(&mut self, cx: &mut Context<'_>) {
+        if let Some(silent_ns) = self.peer_silent_at_ns().filter(|at_ns| cx.now_ns < *at_ns) {
+            // if it died since its last advert, its fence may still be open: either its next
+            // advert shows that it lives and will give way, or it is silent for long enough
+            self.ready = true;
+            return self.rearm_down(silent_ns);
+        }
+        self.drop_claim(cx);
         let why = self.takeover_sentence(cx);
         self.promote(cx, why);
     }
 
+    /// Takes over from a lower router with its next advert, or at once where nobody is heard.
+    fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
+        let backup = matches!(self.state, State::Backup { .. });
+        if !backup || cx.now_ns < self.not_before_ns {
+            return;
+        }
+        match self.peer_silent_at_ns() {
+            Some(silent_ns) if cx.now_ns < silent_ns => self.ready = true,
+            _ => self.promote(cx, why),
+        }
+    }
+
+    /// Until when the active router may be alive, as far as it was heard.
+    fn peer_silent_at_ns(&self) -> Option<u64> {
+        let peer = self.peer.filter(|_| !self.peer_resigned)?;
+        let config = &self.config;
+        let patience_ns = active_down_ns(
+            config.version,
+            self.priority,
+            peer.interval_ns,
+            config.advert_loss,
+        );
+        Some(peer.heard_ns.saturating_add(patience_ns))
+    }
+
+    /// E3: this node's claim has no cause any more.
+    pub(super) fn drop_claim(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.claims) {
+            self.update_priority(cx);
+        }
+    }
+
     pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
         self.end_disputes(cx);
+        self.ready = false;
         self.state = State::Promoting {
             asked_ns: cx.now_ns,
             why: why.clone(),
@@ -475,7 +328,7 @@ impl Group {
     }
 
     /// Gives the group up and listens for one takeover time.
-    fn listen_again(&mut self, cx: &mut Context<'_>, why: Why) {
+    pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: Why) {
         self.learned_ns = self.config.interval_ns;
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         let state = State::Backup {
@@ -486,7 +339,7 @@ impl Group {
     }
 
     /// The fence closes first, then priority 0 goes out on every wire that is left.
-    fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
+    pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
         self.publish(cx, role, why);
         self.transmit(cx, true);
         self.counters.became_backup += 1;
@@ -496,9 +349,7 @@ impl Group {
         self.lower_since_ns = None;
         self.end_tie();
         self.state = state;
-        if std::mem::take(&mut self.claims) {
-            self.update_priority(cx);
-        }
+        self.drop_claim(cx);
     }
 
     /// Looks at everything that is not an advert: interfaces, sources, stance.
@@ -581,63 +432,6 @@ impl Group {
         self.start(cx);
     }
 
-    // ---- sending -----------------------------------------------------------------------
-
-    pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
-        self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
-        if self.old_spacing_left > 0 {
-            self.old_spacing_left -= 1;
-            if self.old_spacing_left == 0 {
-                self.spacing_ns = self.config.interval_ns;
-            }
-        }
-        self.transmit(cx, false);
-    }
-
-    pub(super) fn advertise_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.is_active() {
-            self.advertise(cx);
-            self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
-        }
-    }
-
-    fn transmit(&mut self, cx: &mut Context<'_>, resign: bool) {
-        for (index, router) in self.routers.iter_mut().enumerate() {
-            if !router.usable() {
-                continue;
-            }
-            let counters = &mut router.counters;
-            if resign {
-                counters.sent_priority_zero += 1;
-            } else {
-                counters.sent += 1;
-                router.sent_before_ns = router.sent_ns;
-                router.sent_ns = cx.now_ns;
-            }
-            for packet in 0..router.packets.len() {
-                let group = cx.group;
-                cx.push(Action::Transmit(PacketId {
-                    group,
-                    router: index,
-                    packet,
-                    resign,
-                }));
-            }
-        }
-    }
-
-    pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
-        let text = format!("{} is {role} because {why}", cx.node);
-        let group = self.name.clone();
-        self.published = Some((role, why));
-        self.published_ns = cx.now_ns;
-        cx.push(Action::Publish {
-            group,
-            role,
-            why: text,
-        });
-    }
-
     // ---- small things ------------------------------------------------------------------
 
     pub(super) fn active_down_ns(&self) -> u64 {
@@ -650,7 +444,7 @@ impl Group {
         )
     }
 
-    fn rearm_down(&mut self, at_ns: u64) {
+    pub(super) fn rearm_down(&mut self, at_ns: u64) {
         if let State::Backup { down_ns, .. } = &mut self.state {
             *down_ns = at_ns.max(self.not_before_ns);
         }
@@ -675,38 +469,5 @@ impl Group {
             priority: self.priority,
             interval_ns: self.config.interval_ns,
         }
-    }
-
-    /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
-    fn republish_backup(&mut self, cx: &mut Context<'_>) {
-        let why = self.backup_sentence();
-        let same = match (self.published.as_ref().map(|(_, last)| last), &why) {
-            (
-                Some(Why::PeerActive {
-                    peer: was,
-                    theirs: had,
-                    own: here,
-                }),
-                Why::PeerActive { theirs, own, .. },
-            ) => had == theirs && here == own && self.talks(cx.now_ns, *was),
-            (last, why) => last == Some(why),
-        };
-        let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
-        let listening = self
-            .published
-            .as_ref()
-            .is_some_and(|(_, last)| matches!(last, Why::Listens { .. }));
-        if same || soon && !listening || !matches!(self.state, State::Backup { .. }) {
-            return;
-        }
-        self.publish(cx, Role::Backup, why);
-    }
-
-    fn talks(&self, now_ns: u64, address: IpAddr) -> bool {
-        let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let talkers = self.routers.iter().filter_map(|router| router.talker);
-        talkers
-            .into_iter()
-            .any(|one| one.address == address && one.heard_ns > horizon_ns)
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Times are nanoseconds of the monotonic clock.
 
+mod adverts;
 mod conflict;
 mod counters;
 mod dispute;
@@ -18,6 +19,7 @@ mod interface;
 mod port;
 mod reload;
 mod router;
+mod sending;
 mod status;
 mod timers;
 

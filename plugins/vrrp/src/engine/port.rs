@@ -37,6 +37,7 @@ impl Port {
 pub(super) struct Peer {
     pub address: IpAddr,
     pub priority: u8,
+    pub interval_ns: u64,
     pub heard_ns: u64,
 }
 

@@ -137,11 +137,12 @@ impl Run {
 /// Twice Active_Down: a node may have to fail once (a crossing, a hurt interface) before it holds.
 const TAKEOVER_NS: u64 = 2 * 400 * MS;
 
-fn groups() -> impl Strategy<Value = (Vec<u8>, &'static str, &'static str)> {
+/// The owner of the addresses starts without listening, as the RFC wants it.
+fn groups(owner: u8) -> impl Strategy<Value = (Vec<u8>, &'static str, &'static str)> {
     let priorities = prop_oneof![
         Just(vec![200, 100]),
         Just(vec![100, 100]),
-        Just(vec![255, 100]),
+        Just(vec![owner, 100]),
         Just(vec![200, 150, 100]),
         Just(vec![100, 100, 100]),
     ];
@@ -151,11 +152,11 @@ fn groups() -> impl Strategy<Value = (Vec<u8>, &'static str, &'static str)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn after_the_last_fault_exactly_one_is_active_within_the_takeover_time(
-        (priorities, group, router) in groups(),
+        (priorities, group, router) in groups(255),
         faults in prop::collection::vec((0..2_u64, 0..600_u64, 0..1000_usize), 0..14),
         picks in prop::collection::vec(fault(2), 14),
         seed in any::<u64>(),
@@ -181,7 +182,7 @@ proptest! {
     /// Nodes may hang, die, be asked to leave and lose carrier, but adverts get through.
     #[test]
     fn no_two_answer_while_adverts_get_through(
-        (priorities, group, router) in groups(),
+        (priorities, group, router) in groups(253),
         faults in prop::collection::vec((0..600_u64, fault(2)), 0..20),
         seed in any::<u64>(),
     ) {

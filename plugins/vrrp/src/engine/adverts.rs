@@ -1,0 +1,167 @@
+//! Adverts of others: RFC 9568 sections 6.4.2 and 6.4.3.
+
+use spared_sdk::Role;
+
+use super::group::{CHANGES_WINDOW_NS, Group, State};
+use super::router::Router;
+use super::timers::skew_ns;
+use super::{Action, Context};
+use crate::election::{self, Why};
+use crate::wire::frame::Advert;
+
+impl Group {
+    pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
+        if !self.note_advert(cx, router, advert) {
+            return;
+        }
+        match self.state {
+            State::Active { .. } => self.advert_while_active(cx, router, advert),
+            State::Initialize { .. } => self.note_peer(cx, advert),
+            State::Backup { .. } | State::Promoting { .. } => {
+                self.advert_while_backup(cx, router, advert);
+            }
+        }
+    }
+
+    fn advert_while_backup(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
+        let now_ns = cx.now_ns;
+        if advert.priority == 0 {
+            // a router that lost to the active one says 0 as well: nobody takes over for that
+            let loss = self.config.advert_loss;
+            let router = self.routers.get(router);
+            if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
+                self.peer_resigned = true;
+                let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
+                self.rearm_down(now_ns.saturating_add(skew_ns));
+            }
+            return;
+        }
+        let preempts = self.preempts(now_ns, advert);
+        self.note_peer(cx, advert);
+        if preempts {
+            // it lives, so that it closes its fence when it hears this node
+            if std::mem::take(&mut self.ready) {
+                let why = self.preempt_sentence(cx, advert);
+                self.promote(cx, why);
+            }
+            return;
+        }
+        self.ready = false;
+        self.drop_claim(cx);
+        self.learned_ns = advert.interval_ns;
+        let down_ns = now_ns.saturating_add(self.active_down_ns());
+        if matches!(self.state, State::Promoting { .. }) {
+            self.state = State::Backup {
+                down_ns,
+                since_ns: now_ns,
+            };
+        }
+        self.rearm_down(down_ns);
+        self.republish_backup(cx);
+    }
+
+    fn advert_while_active(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+        let now_ns = cx.now_ns;
+        if advert.priority == 0 {
+            self.rival_resigned(cx, index, advert);
+            self.advertise(cx);
+            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
+        }
+        let Some(own) = self.routers.get(index).and_then(|router| router.source) else {
+            return;
+        };
+        let ours = (self.priority, own);
+        let theirs = (advert.priority, advert.source);
+        let decides = advert.priority != self.priority || self.tie_decides(now_ns, index);
+        if !decides {
+            return;
+        }
+        if election::wins(ours, theirs) {
+            if let Some(router) = self.routers.get_mut(index) {
+                router.counters.received_losing += 1;
+            }
+            self.note_conflict(cx, index, advert);
+            self.advertise(cx);
+            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
+        }
+        self.lose(cx, index, advert);
+    }
+
+    fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+        let own = self.priority;
+        if advert.priority == election::CLAIM && own < election::CLAIM {
+            let here = self.routers.get(index).map(|router| router.port);
+            for (port, state) in self.ports.iter_mut().enumerate() {
+                state.yielded = Some(port) != here;
+            }
+        }
+        if advert.priority == own {
+            self.counters.conflicts += 1;
+            let (rival, node, name) = (advert.source, cx.node, &self.name);
+            let text = format!(
+                "{name}: conflict: {rival} is active too, at the same priority {own}; {node} gives \
+                 way, as its address is lower"
+            );
+            cx.push(Action::Event(text));
+        }
+        self.end_tie();
+        self.learned_ns = advert.interval_ns;
+        self.note_peer(cx, advert);
+        let why = Why::PeerActive {
+            peer: advert.source,
+            theirs: advert.priority,
+            own,
+        };
+        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        let state = State::Backup {
+            down_ns,
+            since_ns: cx.now_ns,
+        };
+        self.step_down(cx, Role::Backup, why, state);
+    }
+
+    /// Two equal priorities are told apart by addresses, whose order may differ between interfaces:
+    /// the first router that works decides for the group, another one only where the first hears
+    /// nothing.
+    fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
+        let before = self.routers.iter().take(index);
+        let recent_ns = 3 * self.config.interval_ns;
+        let heard = |r: &Router| {
+            r.heard_ns
+                .is_some_and(|at| now_ns.saturating_sub(at) < recent_ns)
+        };
+        let mut usable = before.filter(|router| router.usable()).peekable();
+        if usable.peek().is_none() {
+            return true;
+        }
+        if usable.any(heard) {
+            self.tie_since_ns = None;
+            return false;
+        }
+        let since_ns = *self.tie_since_ns.get_or_insert(now_ns);
+        now_ns.saturating_sub(since_ns) >= 2 * self.config.interval_ns
+    }
+
+    pub(super) fn end_tie(&mut self) {
+        self.tie_since_ns = None;
+    }
+
+    /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
+    fn preempts(&mut self, now_ns: u64, advert: &Advert<'_>) -> bool {
+        // E3: who yielded to a claim hears only part of the wires
+        if self.ports.iter().any(|port| port.yielded) {
+            return false;
+        }
+        self.changes
+            .retain(|at| now_ns.saturating_sub(*at) < CHANGES_WINDOW_NS);
+        let changes = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
+        let facts = self.facts();
+        let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
+        let Some(delay_ns) = delay else {
+            self.lower_since_ns = None;
+            return false;
+        };
+        let since_ns = *self.lower_since_ns.get_or_insert(now_ns);
+        now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns
+    }
+}

@@ -1,0 +1,128 @@
+//! What a group says: adverts to the wires, roles to the host.
+
+use std::net::IpAddr;
+
+use spared_sdk::Role;
+
+use super::group::{Group, State};
+use super::{Action, Context, PacketId};
+use crate::election::Why;
+
+/// A router whose adverts are refused is given up at most that often.
+const MUTE_PAUSE_NS: u64 = 60_000_000_000;
+/// Sentences are republished at most that often for a backup.
+const REPUBLISH_NS: u64 = 1_000_000_000;
+
+impl Group {
+    pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
+        self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
+        if self.old_spacing_left > 0 {
+            self.old_spacing_left -= 1;
+            if self.old_spacing_left == 0 {
+                self.spacing_ns = self.config.interval_ns;
+            }
+        }
+        self.transmit(cx, false);
+    }
+
+    pub(super) fn advertise_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.is_active() {
+            self.advertise(cx);
+            self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+        }
+    }
+
+    pub(super) fn transmit(&mut self, cx: &mut Context<'_>, resign: bool) {
+        for (index, router) in self.routers.iter_mut().enumerate() {
+            if !router.usable() {
+                continue;
+            }
+            let counters = &mut router.counters;
+            if resign {
+                counters.sent_priority_zero += 1;
+            } else {
+                counters.sent += 1;
+                router.sent_before_ns = router.sent_ns;
+                router.sent_ns = cx.now_ns;
+            }
+            for packet in 0..router.packets.len() {
+                let group = cx.group;
+                cx.push(Action::Transmit(PacketId {
+                    group,
+                    router: index,
+                    packet,
+                    resign,
+                }));
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
+        let text = format!("{} is {role} because {why}", cx.node);
+        let group = self.name.clone();
+        self.published = Some((role, why));
+        self.published_ns = cx.now_ns;
+        cx.push(Action::Publish {
+            group,
+            role,
+            why: text,
+        });
+    }
+
+    pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
+        let lease_ns = self.config.lease_ns;
+        let Some(router) = self.routers.get_mut(index) else {
+            return;
+        };
+        router.counters.send_errors += 1;
+        router.sent_ns = router.sent_before_ns;
+        let lapsed = cx.now_ns.saturating_sub(router.sent_ns) > lease_ns;
+        let again = router
+            .muted_at_ns
+            .is_some_and(|at| cx.now_ns.saturating_sub(at) < MUTE_PAUSE_NS);
+        if !self.is_active() || !lapsed || again {
+            return;
+        }
+        let Some(router) = self.routers.get_mut(index) else {
+            return;
+        };
+        router.muted = true;
+        router.muted_at_ns = Some(cx.now_ns);
+        let interface = router.config.interface.clone();
+        self.update_priority(cx);
+        self.listen_again(cx, Why::Muted { interface });
+    }
+
+    /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
+    pub(super) fn republish_backup(&mut self, cx: &mut Context<'_>) {
+        let why = self.backup_sentence();
+        let same = match (self.published.as_ref().map(|(_, last)| last), &why) {
+            (
+                Some(Why::PeerActive {
+                    peer: was,
+                    theirs: had,
+                    own: here,
+                }),
+                Why::PeerActive { theirs, own, .. },
+            ) => had == theirs && here == own && self.talks(cx.now_ns, *was),
+            (last, why) => last == Some(why),
+        };
+        let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
+        let listening = self
+            .published
+            .as_ref()
+            .is_some_and(|(_, last)| matches!(last, Why::Listens { .. }));
+        if same || soon && !listening || !matches!(self.state, State::Backup { .. }) {
+            return;
+        }
+        self.publish(cx, Role::Backup, why);
+    }
+
+    fn talks(&self, now_ns: u64, address: IpAddr) -> bool {
+        let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
+        let talkers = self.routers.iter().filter_map(|router| router.talker);
+        talkers
+            .into_iter()
+            .any(|one| one.address == address && one.heard_ns > horizon_ns)
+    }
+}
