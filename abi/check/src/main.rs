@@ -1,3 +1,190 @@
-//! Checks a plugin before its users do.
+//! `spared-plugin-check FILE.so [--config FILE]`: tries a plugin as a host would, and worse.
+//!
+//! Each check runs in a process of its own with a time limit, so that a crash or a hang is one
+//! check's result. Exit codes: 0 passed (perhaps with warnings), 1 failed, 64 wrong arguments.
 
-fn main() {}
+mod checks;
+mod elf;
+mod finding;
+mod guarded;
+mod host;
+mod trial;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use finding::{Finding, Level};
+
+const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE]";
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 64;
+
+/// A check that takes longer hangs.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is to be checked.
+struct Arguments {
+    plugin: PathBuf,
+    config: Option<PathBuf>,
+    /// Run this one check here, in the child.
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("spared-plugin-check: {error}\n{USAGE}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match &arguments.only {
+        Some(name) => run_here(&arguments, name),
+        None => run_all(&arguments),
+    }
+}
+
+fn parse() -> Result<Option<Arguments>, lexopt::Error> {
+    let (mut plugin, mut config, mut only) = (None, None, None);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            lexopt::Arg::Long("config") => config = Some(parser.value()?.into()),
+            // For debuggers: `gdb --args spared-plugin-check --only roles FILE.so`.
+            lexopt::Arg::Long("only") => {
+                only = Some(parser.value()?.to_string_lossy().into_owned())
+            }
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(None),
+            lexopt::Arg::Value(value) if plugin.is_none() => plugin = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let plugin = plugin.ok_or("which file?")?;
+    Ok(Some(Arguments {
+        plugin,
+        config,
+        only,
+    }))
+}
+
+/// In the child: one check, a line per finding.
+fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
+    let Some(check) = checks::ALL.iter().find(|check| check.name == name) else {
+        eprintln!("spared-plugin-check: there is no check {name:?}");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    let toml = match arguments
+        .config
+        .as_deref()
+        .map(std::fs::read_to_string)
+        .transpose()
+    {
+        Ok(toml) => toml.unwrap_or_default(),
+        Err(error) => return failed(&format!("the configuration cannot be read: {error}")),
+    };
+    for finding in (check.run)(&arguments.plugin, &toml) {
+        println!("{finding}");
+    }
+    // The library's destructors are not what is tried here.
+    ExitCode::SUCCESS
+}
+
+fn failed(why: &str) -> ExitCode {
+    println!("{}", Finding::fail(why));
+    ExitCode::SUCCESS
+}
+
+fn run_all(arguments: &Arguments) -> ExitCode {
+    let mut worst = Level::Ok;
+    for check in checks::ALL {
+        let findings = run_in_child(arguments, check.name);
+        let level = findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Ok);
+        if level == Level::Ok {
+            println!("ok    {}: {}", check.name, check.passed);
+        }
+        for finding in findings {
+            println!("{:<5} {}: {}", finding.level, check.name, finding.text);
+        }
+        worst = worst.max(level);
+        if check.needed && level == Level::Fail {
+            println!("      the other checks need this one");
+            break;
+        }
+    }
+    match worst {
+        Level::Fail => ExitCode::from(EXIT_FAILED),
+        Level::Ok | Level::Warn => ExitCode::SUCCESS,
+    }
+}
+
+fn run_in_child(arguments: &Arguments, name: &str) -> Vec<Finding> {
+    match spawn(arguments, name) {
+        Ok(findings) => findings,
+        Err(why) => vec![Finding::fail(why)],
+    }
+}
+
+fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
+    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(exe);
+    command
+        .args(["--only", name])
+        .arg(absolute(&arguments.plugin)?);
+    if let Some(config) = &arguments.config {
+        command.arg("--config").arg(config);
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start a process: {error}"))?;
+    let output = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        output
+            .and_then(|output| std::io::read_to_string(output).ok())
+            .unwrap_or_default()
+    });
+    let deadline = Instant::now() + TIMEOUT;
+    let status = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let Some(status) = status else {
+        return Err(format!("hangs: no end after {} s", TIMEOUT.as_secs()));
+    };
+    let text = reader.join().unwrap_or_default();
+    let mut findings: Vec<Finding> = text.lines().filter_map(Finding::parse).collect();
+    if !status.success() {
+        findings.push(Finding::fail(format!("crashed ({status}){}", hint(name))));
+    }
+    Ok(findings)
+}
+
+/// What a crash in a check most likely means.
+fn hint(name: &str) -> &'static str {
+    match name {
+        "old-host" => ": it reads beyond the size of the host's table, SPARED_HAS is missing",
+        "borrow" => ": it uses an argument after its callback returned",
+        _ => "",
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| error.to_string())
+}

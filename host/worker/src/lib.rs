@@ -12,6 +12,7 @@ mod loader;
 pub mod message;
 pub mod process;
 mod run;
+pub mod settings;
 
 /// SCHED_FIFO for the host's loop, below its workers; children fall back to ordinary.
 ///
@@ -21,5 +22,5 @@ pub fn real_time_for_host() -> Result<(), String> {
     confine::real_time(confine::PRIORITY - 10)
 }
 
-pub use loader::is_name;
+pub use loader::{Loaded, is_name, load};
 pub use run::run;

@@ -5,14 +5,13 @@ mod tests;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt::Write;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
 
 use crate::message::Descriptor;
-use crate::process::PLUGIN_FD;
 
 const NAME_MAX: usize = 32;
 const TEXT_MAX: usize = 256;
@@ -30,15 +29,14 @@ pub struct Loaded {
     pub group: abi::GroupPlugin,
 }
 
-/// Loads the plugin `name` from descriptor 4.
+/// Loads the plugin `name` from its opened file.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file and what to do.
-pub fn load(name: &str) -> Result<Loaded, String> {
-    // SAFETY: the host put the file there; a closed number makes an error below.
-    check_elf(name, unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) })?;
+pub fn load(name: &str, file: BorrowedFd<'_>) -> Result<Loaded, String> {
+    check_elf(name, file)?;
     let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
-    let path = format!("/proc/self/fd/{PLUGIN_FD}");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: constructors of the library run; that is why this process is confined.
     let library = unsafe { Library::open(Some(&path), flags) }
         .map_err(|error| explain(name, &path, &error_text(&error)))?;

@@ -57,9 +57,10 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     // The uid change of before_load clears it.
     die_with_the_host();
     let outbound = Outbound::new(socket).map_err(kernel)?;
-    let loaded = loader::load(&load.name);
-    // SAFETY: ours since the start; nobody else closes it.
-    drop(unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) });
+    // SAFETY: the host put it there, and it is ours alone.
+    let file = unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) };
+    let loaded = loader::load(&load.name, file.as_fd());
+    drop(file);
     let plugin = match loaded {
         Ok(plugin) => plugin,
         Err(why) => {

@@ -8,11 +8,11 @@ use spared_abi as abi;
 
 use super::host::{errno, size};
 use super::outbound::now_ns;
-use super::settings::Settings;
 use super::{CALLBACK_NS_MAX, Driver, End};
 use crate::message::{
     Call, Failure, Forced, FromWorker, InterfaceEvent, Role, Row, Stance, ToWorker, Value,
 };
+use crate::settings::Settings;
 
 /// Answers larger than this are refused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;

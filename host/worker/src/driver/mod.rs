@@ -9,7 +9,6 @@ mod dispatch;
 mod host;
 mod lent;
 mod outbound;
-mod settings;
 mod timers;
 mod watches;
 
@@ -30,12 +29,12 @@ use self::dispatch::{Answer, Interface};
 use self::host::errno;
 pub use self::outbound::Outbound;
 use self::outbound::now_ns;
-use self::settings::Settings;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::codec::{ReceiveError, Receiver};
 use crate::loader::Loaded;
 use crate::message::{CALL_TIMEOUT_MS, Call, Failure, FromWorker, ToWorker};
+use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;

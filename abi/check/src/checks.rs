@@ -1,0 +1,459 @@
+//! The checks, in the order in which they build upon each other.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use spared_abi as abi;
+
+use crate::elf;
+use crate::finding::{Finding, Level};
+use crate::trial::{Mode, Trial, load};
+
+/// One check.
+pub struct Check {
+    pub name: &'static str,
+    /// Said where nothing was found.
+    pub passed: &'static str,
+    /// Without it the others make no sense.
+    pub needed: bool,
+    pub run: fn(&Path, &str) -> Vec<Finding>,
+}
+
+pub const ALL: [Check; 9] = [
+    Check {
+        name: "descriptor",
+        passed: "loads with every symbol bound, and says what it is",
+        needed: true,
+        run: descriptor,
+    },
+    Check {
+        name: "symbols",
+        passed: "exports spared_plugin_v1 and nothing else",
+        needed: false,
+        run: symbols,
+    },
+    Check {
+        name: "life",
+        passed: "100 instances came and went without a trace",
+        needed: true,
+        run: life,
+    },
+    Check {
+        name: "configure",
+        passed: "accepts its configuration, and a check of it has no effect",
+        needed: true,
+        run: configure,
+    },
+    Check {
+        name: "refusal",
+        passed: "refuses a key that it does not know, by name",
+        needed: false,
+        run: refusal,
+    },
+    Check {
+        name: "roles",
+        passed: "300 roles in any order are answered, the newest last",
+        needed: false,
+        run: roles,
+    },
+    Check {
+        name: "stop",
+        passed: "leaves no descriptor, thread or child behind",
+        needed: false,
+        run: stop,
+    },
+    Check {
+        name: "old-host",
+        passed: "reads nothing beyond the table of the oldest host",
+        needed: false,
+        run: old_host,
+    },
+    Check {
+        name: "borrow",
+        passed: "uses no argument after its callback returned",
+        needed: false,
+        run: borrow,
+    },
+];
+
+const LOAD_MAX: Duration = Duration::from_millis(100);
+const INSTANCES: usize = 100;
+const ROLES: u32 = 300;
+/// A role that takes longer than a takeover may wait.
+const ROLE_MAX: Duration = Duration::from_secs(5);
+/// In the checks that are not about roles.
+const ROLE_USUAL: Duration = Duration::from_secs(1);
+/// Growth of the resident memory that 100 instances may cost: what the allocator keeps.
+const GROWTH_KB_MAX: u64 = 1024;
+
+fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
+    let begin = Instant::now();
+    let plugin = match load(path) {
+        Ok(plugin) => plugin,
+        Err(why) => return vec![Finding::fail(why)],
+    };
+    let took = begin.elapsed();
+    let mut findings = Vec::new();
+    if took > LOAD_MAX {
+        let text = format!("loading took {} ms, 100 are allowed", took.as_millis());
+        findings.push(Finding::warn(text));
+    }
+    let known = [
+        ("version", &plugin.descriptor.version),
+        ("vendor", &plugin.descriptor.vendor),
+        ("summary", &plugin.descriptor.summary),
+    ];
+    for (field, text) in known {
+        if text.is_empty() {
+            findings.push(Finding::warn(format!(
+                "says no {field}: sparectl plugins shows it"
+            )));
+        }
+    }
+    let least = size_of::<abi::Plugin>();
+    if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
+        let text = format!(
+            "says {} bytes for minor {}, which has {least}",
+            plugin.table.size,
+            abi::MINOR
+        );
+        findings.push(Finding::fail(text));
+    }
+    findings
+}
+
+fn symbols(path: &Path, _toml: &str) -> Vec<Finding> {
+    let file = std::fs::read(path).unwrap_or_default();
+    let Some(exported) = elf::exported(&file) else {
+        return vec![Finding::warn("its symbol table cannot be read")];
+    };
+    let is_ours = |name: &&String| name.starts_with("spared_plugin_v");
+    let ours: Vec<&String> = exported.iter().filter(is_ours).collect();
+    let others: Vec<&str> = exported
+        .iter()
+        .filter(|name| !is_ours(name))
+        .map(String::as_str)
+        .collect();
+    let mut findings = Vec::new();
+    if ours.len() != 1 {
+        let text = format!("exports {} descriptors of spared: {ours:?}", ours.len());
+        findings.push(Finding::warn(text));
+    }
+    if !others.is_empty() {
+        let shown = others
+            .iter()
+            .take(5)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        findings.push(Finding::warn(format!(
+            "exports {} other symbols ({shown}): build with -fvisibility=hidden",
+            others.len()
+        )));
+    }
+    findings
+}
+
+fn life(path: &Path, _toml: &str) -> Vec<Finding> {
+    let plugin = match load(path) {
+        Ok(plugin) => plugin,
+        Err(why) => return vec![Finding::fail(why)],
+    };
+    let table = plugin.table;
+    let mut findings = Vec::new();
+    let mut before = None;
+    for round in 0..INSTANCES {
+        let again = spared_worker::Loaded {
+            table,
+            descriptor: plugin.descriptor.clone(),
+            interface: plugin.interface,
+            group: plugin.group,
+        };
+        match Trial::of(again, Mode::Plain) {
+            Ok(trial) => findings.extend(trial.destroy()),
+            Err(why) => return vec![why],
+        }
+        // The first ones may set things up for good.
+        if round == 9 {
+            before = Some(Footprint::now());
+        }
+    }
+    let after = Footprint::now();
+    if let Some(before) = before {
+        findings.extend(after.left_since(&before, "create and destroy"));
+        let growth_kb = after.resident_kb.saturating_sub(before.resident_kb);
+        if growth_kb > GROWTH_KB_MAX {
+            findings.push(Finding::fail(format!(
+                "{} instances left {growth_kb} kB of memory behind",
+                INSTANCES - 10
+            )));
+        }
+    }
+    findings
+}
+
+fn configure(path: &Path, toml: &str) -> Vec<Finding> {
+    let mut trial = match Trial::create(path, Mode::Plain) {
+        Ok(trial) => trial,
+        Err(why) => return vec![why],
+    };
+    let before = Footprint::now();
+    let status = trial.configure(toml, abi::CONFIGURE_CHECK);
+    if status < 0 {
+        let said = !trial.record.failures.borrow().is_empty();
+        let why = trial.why(status);
+        return vec![Finding::fail(match (said, toml.is_empty()) {
+            (false, _) => format!("refuses its configuration without fail(): {why}"),
+            (true, true) => format!("needs a configuration, give one with --config: {why}"),
+            (true, false) => format!("refuses its configuration: {why}"),
+        })];
+    }
+    let mut findings = Footprint::now().left_since(&before, "checking a configuration");
+    let record = trial.record;
+    if !record.timers.borrow().is_empty()
+        || !record.watches.borrow().is_empty()
+        || record.requests.get() > 0
+    {
+        findings.push(Finding::fail(
+            "checking a configuration set timers, watches, or called the host",
+        ));
+    }
+    for round in ["configure", "configuring again"] {
+        let status = trial.configure(toml, 0);
+        if status < 0 {
+            let why = trial.why(status);
+            findings.push(Finding::fail(format!(
+                "{round} failed after its check passed: {why}"
+            )));
+        }
+    }
+    findings.extend(trial.destroy());
+    findings
+}
+
+fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
+    let mut trial = match Trial::create(path, Mode::Plain) {
+        Ok(trial) => trial,
+        Err(why) => return vec![why],
+    };
+    // At the top, before any table begins.
+    let toml = format!("no_plugin_has_this_key = 1\n{toml}");
+    let status = trial.configure(&toml, abi::CONFIGURE_CHECK);
+    let failures = trial.record.failures.take();
+    let mut findings = trial.destroy();
+    if status >= 0 {
+        findings.push(Finding::warn(
+            "accepts a key that it does not know: a mistyped key would go unnoticed",
+        ));
+    } else if !failures
+        .iter()
+        .any(|failure| failure.contains("no_plugin_has_this_key"))
+    {
+        findings.push(Finding::fail(format!(
+            "refuses a key that it does not know without naming it in fail(): {failures:?}"
+        )));
+    }
+    findings
+}
+
+fn started(path: &Path, toml: &str, mode: Mode) -> Result<Trial, Vec<Finding>> {
+    let mut trial = Trial::create(path, mode).map_err(|why| vec![why])?;
+    for (what, status) in [
+        ("configure", trial.configure(toml, 0)),
+        ("start", trial.start()),
+    ] {
+        if status < 0 {
+            let why = trial.why(status);
+            return Err(vec![Finding::fail(format!("{what} failed: {why}"))]);
+        }
+    }
+    Ok(trial)
+}
+
+fn roles(path: &Path, toml: &str) -> Vec<Finding> {
+    let mut trial = match started(path, toml, Mode::Plain) {
+        Ok(trial) => trial,
+        Err(findings) => return findings,
+    };
+    let mut last = (0, 0);
+    let mut pending = 0;
+    for number in 0..ROLES {
+        // Repeated, changing, and unknown roles; now and then there is time between.
+        let role = [abi::ROLE_ACTIVE, abi::ROLE_BACKUP, abi::ROLE_FAULT, 77]
+            [(number * 7 % 11 % 4) as usize];
+        last = trial.role("group", role);
+        pending += u32::from(last.1 == abi::PENDING);
+        if number % 16 == 0 {
+            trial.serve(Duration::from_millis(3), |_| false);
+        }
+    }
+    if last.1 == abi::PENDING {
+        let token = last.0;
+        if !trial.serve(ROLE_MAX, |record| record.done.borrow().contains_key(&token)) {
+            trial.findings.push(Finding::fail(format!(
+                "done() for the newest role did not come within {} s ({pending} were pending)",
+                ROLE_MAX.as_secs()
+            )));
+        }
+    }
+    let late: Vec<u64> = trial
+        .record
+        .done
+        .borrow()
+        .keys()
+        .filter(|token| **token > last.0)
+        .copied()
+        .collect();
+    if !late.is_empty() {
+        trial.findings.push(Finding::fail(format!(
+            "done() for tokens that were never given: {late:?}"
+        )));
+    }
+    trial.stop();
+    let trespasses = trespasses(&trial);
+    let mut findings = trial.destroy();
+    findings.extend(trespasses);
+    findings
+}
+
+fn trespasses(trial: &Trial) -> Option<Finding> {
+    let called = trial
+        .record
+        .trespasses
+        .lock()
+        .map(|called| called.clone())
+        .unwrap_or_default();
+    let first = called.first()?;
+    Some(Finding::fail(format!(
+        "calls {first}() from a thread of its own: only log and wake are for any thread"
+    )))
+}
+
+fn stop(path: &Path, toml: &str) -> Vec<Finding> {
+    // A first instance may set things up for good.
+    for round in 0..2 {
+        let before = Footprint::now();
+        let mut trial = match started(path, toml, Mode::Plain) {
+            Ok(trial) => trial,
+            Err(findings) => return findings,
+        };
+        let (token, status) = trial.role("group", abi::ROLE_ACTIVE);
+        if status == abi::PENDING {
+            trial.serve(ROLE_USUAL, |record| {
+                record.done.borrow().contains_key(&token)
+            });
+        }
+        trial.query(&["status"]);
+        trial.serve(Duration::from_millis(100), |_| false);
+        let status = trial.stop();
+        if status < 0 {
+            let why = trial.why(status);
+            trial
+                .findings
+                .push(Finding::warn(format!("stop failed: {why}")));
+        }
+        let threads = Footprint::now().threads.saturating_sub(before.threads);
+        if threads > 0 {
+            trial.findings.push(Finding::fail(format!(
+                "stop left {threads} threads running"
+            )));
+        }
+        let mut findings = trial.destroy();
+        findings.extend(Footprint::now().left_since(&before, "stop and destroy"));
+        if round == 1
+            || findings
+                .iter()
+                .any(|finding| finding.level == Level::Fail && finding.text.contains("threads"))
+        {
+            return findings;
+        }
+    }
+    Vec::new()
+}
+
+/// The oldest host has minor 0, whose table is the whole of today's. Once there are more, the table
+/// is cut at each.
+fn old_host(path: &Path, toml: &str) -> Vec<Finding> {
+    through(path, toml, Mode::OldHost)
+}
+
+fn borrow(path: &Path, toml: &str) -> Vec<Finding> {
+    through(path, toml, Mode::Borrow)
+}
+
+/// Every callback once or twice.
+fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
+    let mut trial = match started(path, toml, mode) {
+        Ok(trial) => trial,
+        Err(findings) => return findings,
+    };
+    for role in [abi::ROLE_ACTIVE, abi::ROLE_BACKUP] {
+        let (token, status) = trial.role("group", role);
+        if status == abi::PENDING {
+            trial.serve(ROLE_USUAL, |record| {
+                record.done.borrow().contains_key(&token)
+            });
+        }
+    }
+    for words in [&["status"][..], &["no", "such", "words"], &[]] {
+        let status = trial.query(words);
+        if mode == Mode::OldHost && words == ["status"] && status < 0 {
+            let why = trial.why(status);
+            let text = format!("query \"status\" failed, sparectl status asks it: {why}");
+            trial.findings.push(Finding::warn(text));
+        }
+    }
+    trial.configure(toml, 0);
+    trial.serve(Duration::from_millis(200), |_| false);
+    trial.stop();
+    trial.destroy()
+}
+
+/// What a process holds.
+struct Footprint {
+    descriptors: usize,
+    threads: u64,
+    children: usize,
+    resident_kb: u64,
+}
+
+impl Footprint {
+    fn now() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':')
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        };
+        let count = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        Self {
+            descriptors: count("/proc/self/fd"),
+            threads: field("Threads").unwrap_or(0),
+            children: children.split_whitespace().count(),
+            resident_kb: field("VmRSS").unwrap_or(0),
+        }
+    }
+
+    /// What there is more than before.
+    fn left_since(&self, before: &Self, what: &str) -> Vec<Finding> {
+        let more = [
+            (
+                "descriptors open",
+                self.descriptors.saturating_sub(before.descriptors),
+            ),
+            (
+                "threads",
+                usize::try_from(self.threads.saturating_sub(before.threads)).unwrap_or(0),
+            ),
+            ("children", self.children.saturating_sub(before.children)),
+        ];
+        more.into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(of, count)| Finding::fail(format!("{what} left {count} {of}")))
+            .collect()
+    }
+}

@@ -1,0 +1,299 @@
+//! A host that does little and notes everything: the functions that a plugin under trial calls.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ThreadId;
+
+use spared_abi as abi;
+use spared_worker::settings::Settings;
+
+const EPERM: abi::Status = -1;
+const EINVAL: abi::Status = -22;
+
+/// What a plugin did to its host.
+pub struct Record {
+    thread: ThreadId,
+    pub woken: AtomicBool,
+    /// Functions called from a thread that may not.
+    pub trespasses: Mutex<Vec<String>>,
+    pub settings: RefCell<Settings>,
+    lent: RefCell<Vec<Box<str>>>,
+    /// "key: why".
+    pub failures: RefCell<Vec<String>>,
+    pub timers: RefCell<BTreeMap<u32, u64>>,
+    pub watches: RefCell<BTreeMap<c_int, u32>>,
+    pub done: RefCell<BTreeMap<u64, abi::Status>>,
+    /// Calls of extensions: follow, claim, publish.
+    pub requests: Cell<u32>,
+}
+
+impl Record {
+    pub fn new() -> Self {
+        Self {
+            thread: std::thread::current().id(),
+            woken: AtomicBool::new(false),
+            trespasses: Mutex::default(),
+            settings: RefCell::default(),
+            lent: RefCell::default(),
+            failures: RefCell::default(),
+            timers: RefCell::default(),
+            watches: RefCell::default(),
+            done: RefCell::default(),
+            requests: Cell::new(0),
+        }
+    }
+
+    /// What was lent to a callback ends with it.
+    pub fn callback_returned(&self) {
+        self.lent.borrow_mut().clear();
+    }
+
+    pub fn table(&self) -> abi::Host {
+        abi::Host {
+            size: size::<abi::Host>(),
+            minor: abi::MINOR,
+            ctx: ptr_of(self),
+            log: Some(log),
+            wake: Some(wake),
+            fail: Some(fail),
+            config_get: Some(config_get),
+            config_len: Some(config_len),
+            watch_fd: Some(watch_fd),
+            timer: Some(timer),
+            now: Some(now),
+            done: Some(done),
+            put_text: Some(put_text),
+            put_u64: Some(put_u64),
+            extension: Some(extension),
+        }
+    }
+}
+
+pub const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+pub fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+fn ptr_of(record: &Record) -> *mut c_void {
+    std::ptr::from_ref(record).cast_mut().cast()
+}
+
+/// The record behind `ctx`, if this is the thread for `function`; the trespass is noted otherwise.
+///
+/// # Safety
+/// `ctx` is that of [`Record::table`], whose record lives.
+unsafe fn record<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Record> {
+    let record = ctx.cast::<Record>();
+    // SAFETY: the caller's promise; from another thread only the two fields for that are used.
+    unsafe {
+        if (*record).thread == std::thread::current().id() {
+            return Some(&*record);
+        }
+        if let Ok(mut trespasses) = (*record).trespasses.lock() {
+            trespasses.push(function.to_owned());
+        }
+    }
+    None
+}
+
+macro_rules! enter {
+    ($ctx:ident, $function:literal) => {
+        // SAFETY: the contract: the plugin passes the ctx that it was given.
+        match unsafe { record($ctx, $function) } {
+            Some(record) => record,
+            None => return EPERM,
+        }
+    };
+}
+
+/// # Safety
+/// `text` is NULL or NUL-terminated.
+unsafe fn c_text<'a>(text: *const c_char) -> &'a str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }
+        .to_str()
+        .unwrap_or("(not UTF-8)")
+}
+
+/// # Safety
+/// `text` is empty or leads to its bytes.
+unsafe fn text(text: abi::Str) -> String {
+    if text.ptr.is_null() || text.len == 0 {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+unsafe extern "C" fn log(_ctx: *mut c_void, level: u32, line: abi::Str) {
+    // SAFETY: the contract: the text is lent.
+    eprintln!("      log {level}: {}", unsafe { text(line) });
+}
+
+unsafe extern "C" fn wake(ctx: *mut c_void) {
+    // SAFETY: the contract; this field is for any thread.
+    unsafe { &(*ctx.cast::<Record>()).woken }.store(true, Ordering::Release);
+}
+
+unsafe extern "C" fn fail(ctx: *mut c_void, key: *const c_char, why: abi::Str) -> abi::Status {
+    let record = enter!(ctx, "fail");
+    // SAFETY: the contract: both are lent.
+    let failure = unsafe { format!("{}: {}", c_text(key), text(why)) };
+    record.failures.borrow_mut().push(failure);
+    0
+}
+
+unsafe extern "C" fn config_get(
+    ctx: *mut c_void,
+    key: *const c_char,
+    out: *mut abi::Str,
+) -> abi::Status {
+    let record = enter!(ctx, "config_get");
+    // SAFETY: the contract: key is lent.
+    match record.settings.borrow().get(unsafe { c_text(key) }) {
+        Ok(found) => {
+            let found = found.into_boxed_str();
+            // SAFETY: the contract: out is writable; the text is kept until the callback returns.
+            unsafe { *out = abi::Str::of(&found) };
+            record.lent.borrow_mut().push(found);
+            0
+        }
+        Err(errno) => -errno.raw_os_error(),
+    }
+}
+
+unsafe extern "C" fn config_len(
+    ctx: *mut c_void,
+    key: *const c_char,
+    length: *mut u32,
+) -> abi::Status {
+    let record = enter!(ctx, "config_len");
+    // SAFETY: the contract: key is lent.
+    match record.settings.borrow().len(unsafe { c_text(key) }) {
+        Ok(found) => {
+            // SAFETY: the contract: length is writable.
+            unsafe { *length = found };
+            0
+        }
+        Err(errno) => -errno.raw_os_error(),
+    }
+}
+
+unsafe extern "C" fn watch_fd(ctx: *mut c_void, fd: c_int, events: u32) -> abi::Status {
+    let record = enter!(ctx, "watch_fd");
+    if events == 0 {
+        record.watches.borrow_mut().remove(&fd);
+    } else {
+        record.watches.borrow_mut().insert(fd, events);
+    }
+    0
+}
+
+unsafe extern "C" fn timer(ctx: *mut c_void, id: u32, at_ns: u64) -> abi::Status {
+    let record = enter!(ctx, "timer");
+    if at_ns == 0 {
+        record.timers.borrow_mut().remove(&id);
+    } else {
+        record.timers.borrow_mut().insert(id, at_ns);
+    }
+    0
+}
+
+unsafe extern "C" fn now(_ctx: *mut c_void) -> u64 {
+    now_ns()
+}
+
+unsafe extern "C" fn done(ctx: *mut c_void, token: u64, status: abi::Status) -> abi::Status {
+    enter!(ctx, "done").done.borrow_mut().insert(token, status);
+    0
+}
+
+unsafe extern "C" fn put_text(
+    ctx: *mut c_void,
+    _token: u64,
+    _key: *const c_char,
+    _value: abi::Str,
+) -> abi::Status {
+    enter!(ctx, "put_text");
+    0
+}
+
+unsafe extern "C" fn put_u64(
+    ctx: *mut c_void,
+    _token: u64,
+    _key: *const c_char,
+    _value: u64,
+) -> abi::Status {
+    enter!(ctx, "put_u64");
+    0
+}
+
+unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c_void {
+    static INTERFACE: abi::Interface = abi::Interface {
+        size: size::<abi::Interface>(),
+        reserved: 0,
+        follow: Some(follow),
+        unfollow: Some(unfollow),
+    };
+    static GROUP: abi::Group = abi::Group {
+        size: size::<abi::Group>(),
+        reserved: 0,
+        claim: Some(claim),
+        publish: Some(publish),
+        announce: Some(announce),
+    };
+    // SAFETY: the contract: id is a C string.
+    match unsafe { c_text(id) } {
+        "spared.interface/1" => (&raw const INTERFACE).cast(),
+        "spared.group/1" => (&raw const GROUP).cast(),
+        _ => std::ptr::null(),
+    }
+}
+
+fn request(record: &Record) -> abi::Status {
+    record.requests.set(record.requests.get() + 1);
+    0
+}
+
+unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, _sockets: u32) -> abi::Status {
+    if name.is_null() {
+        return EINVAL;
+    }
+    request(enter!(ctx, "follow"))
+}
+
+unsafe extern "C" fn unfollow(ctx: *mut c_void, _name: *const c_char) -> abi::Status {
+    request(enter!(ctx, "unfollow"))
+}
+
+unsafe extern "C" fn claim(
+    ctx: *mut c_void,
+    _group: *const c_char,
+    _claims: *const abi::Claims,
+) -> abi::Status {
+    request(enter!(ctx, "claim"))
+}
+
+unsafe extern "C" fn publish(
+    ctx: *mut c_void,
+    _group: *const c_char,
+    _role: u32,
+    _why: abi::Str,
+) -> abi::Status {
+    request(enter!(ctx, "publish"))
+}
+
+unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::Status {
+    request(enter!(ctx, "announce"))
+}

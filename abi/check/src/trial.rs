@@ -1,0 +1,363 @@
+//! One plugin in this very process, driven by a check.
+
+use std::ffi::c_void;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spared_abi as abi;
+use spared_worker::Loaded;
+use spared_worker::settings::Settings;
+
+use crate::finding::Finding;
+use crate::guarded::Guarded;
+use crate::host::{Record, now_ns, size};
+
+/// What the manual allows a callback, and what is no longer just slow.
+const SLOW: Duration = Duration::from_millis(50);
+const TOO_SLOW: Duration = Duration::from_secs(1);
+
+/// The plugin's name is its file's.
+pub fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+/// # Errors
+/// The loader's sentence.
+pub fn load(path: &Path) -> Result<Loaded, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    spared_worker::load(&name_of(path), file.as_fd())
+}
+
+/// How cruel a trial is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As a host would be.
+    Plain,
+    /// The host's table ends where a page ends that cannot be read.
+    OldHost,
+    /// Arguments lie in pages that cannot be read once the callback has returned.
+    Borrow,
+}
+
+/// An instance and its host.
+pub struct Trial {
+    pub plugin: Loaded,
+    pub record: &'static Record,
+    pub findings: Vec<Finding>,
+    table: *const abi::Host,
+    instance: *mut c_void,
+    mode: Mode,
+    token: u64,
+}
+
+impl Trial {
+    /// Loads and creates.
+    ///
+    /// # Errors
+    /// Why there is no instance.
+    pub fn create(path: &Path, mode: Mode) -> Result<Self, Finding> {
+        let plugin = load(path).map_err(Finding::fail)?;
+        Self::of(plugin, mode)
+    }
+
+    /// Another instance of what is loaded.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of(plugin: Loaded, mode: Mode) -> Result<Self, Finding> {
+        // Leaked: the plugin keeps their addresses.
+        let record: &'static Record = Box::leak(Box::new(Record::new()));
+        let table: *const abi::Host = match mode {
+            Mode::OldHost => leaked(guard(&record.table())),
+            Mode::Plain | Mode::Borrow => Box::leak(Box::new(record.table())),
+        };
+        let mut trial = Self {
+            plugin,
+            record,
+            findings: Vec::new(),
+            table,
+            instance: std::ptr::null_mut(),
+            mode,
+            token: 0,
+        };
+        let (create, host) = (trial.plugin.table.create, trial.table);
+        let mut instance = std::ptr::null_mut();
+        // SAFETY: the plugin's contract; the table is leaked.
+        let status = trial.call("create", |_| unsafe {
+            create.map_or(-1, |create| create(host, &raw mut instance))
+        });
+        trial.instance = instance;
+        match status {
+            0.. => Ok(trial),
+            _ => Err(Finding::fail(format!(
+                "create failed: {}",
+                trial.why(status)
+            ))),
+        }
+    }
+
+    /// Calls the plugin and takes the time.
+    pub fn call(
+        &mut self,
+        callback: &str,
+        call: impl FnOnce(*mut c_void) -> abi::Status,
+    ) -> abi::Status {
+        let begin = Instant::now();
+        let status = call(self.instance);
+        let took = begin.elapsed();
+        self.record.callback_returned();
+        if took > TOO_SLOW {
+            let text = format!("{callback} took {} ms, 50 are allowed", took.as_millis());
+            self.findings.push(Finding::fail(text));
+        } else if took > SLOW {
+            let text = format!("{callback} took {} ms, 50 are allowed", took.as_millis());
+            self.findings.push(Finding::warn(text));
+        }
+        status
+    }
+
+    /// A status with what fail() said since.
+    pub fn why(&self, status: abi::Status) -> String {
+        let failures = self.record.failures.take();
+        let errno = std::io::Error::from_raw_os_error(-status);
+        if failures.is_empty() {
+            errno.to_string()
+        } else {
+            failures.join("; ")
+        }
+    }
+
+    pub fn configure(&mut self, toml: &str, flags: u32) -> abi::Status {
+        match Settings::parse(toml, "r1", &["r1".to_owned(), "r2".to_owned()]) {
+            Ok(settings) => self.record.settings.replace(settings),
+            Err(why) => {
+                self.record
+                    .failures
+                    .borrow_mut()
+                    .push(format!("not TOML: {why}"));
+                return -22;
+            }
+        };
+        let Some(configure) = self.plugin.table.configure else {
+            return 0;
+        };
+        let lent = Lent::new(self.mode, toml);
+        // SAFETY: the plugin's contract for a created instance.
+        let status = self.call("configure", |instance| unsafe {
+            configure(instance, lent.text(), flags)
+        });
+        lent.end();
+        status
+    }
+
+    pub fn start(&mut self) -> abi::Status {
+        let start = self.plugin.table.start;
+        // SAFETY: as above.
+        self.call("start", |instance| unsafe {
+            start.map_or(0, |start| start(instance))
+        })
+    }
+
+    pub fn stop(&mut self) -> abi::Status {
+        let stop = self.plugin.table.stop;
+        // SAFETY: as above.
+        self.call("stop", |instance| unsafe {
+            stop.map_or(0, |stop| stop(instance))
+        })
+    }
+
+    pub fn destroy(mut self) -> Vec<Finding> {
+        if let Some(destroy) = self.plugin.table.destroy {
+            // SAFETY: as above; nothing is called afterwards.
+            self.call("destroy", |instance| unsafe {
+                destroy(instance);
+                0
+            });
+        }
+        self.findings
+    }
+
+    /// The token and the status of a role for the group.
+    pub fn role(&mut self, group: &str, role: u32) -> (u64, abi::Status) {
+        let Some(callback) = self.plugin.table.role else {
+            return (0, 0);
+        };
+        self.token += 1;
+        let token = self.token;
+        let (group, why) = (
+            Lent::new(self.mode, group),
+            Lent::new(self.mode, "because of a test"),
+        );
+        let event = abi::RoleEvent {
+            size: size::<abi::RoleEvent>(),
+            role,
+            group: group.text(),
+            why: why.text(),
+            deadline_ns: now_ns() + 1_000_000_000,
+        };
+        let event = guard(&event);
+        let raw = event.start().cast_const().cast();
+        // SAFETY: as above; the event lives through the call.
+        let status = self.call("role", |instance| unsafe { callback(instance, token, raw) });
+        group.end();
+        why.end();
+        if self.mode == Mode::Borrow {
+            event.revoke();
+        }
+        (token, status)
+    }
+
+    pub fn query(&mut self, words: &[&str]) -> abi::Status {
+        let Some(query) = self.plugin.table.query else {
+            return 0;
+        };
+        self.token += 1;
+        let token = self.token;
+        let lent: Vec<Lent> = words
+            .iter()
+            .map(|word| Lent::new(self.mode, word))
+            .collect();
+        let argv: Vec<abi::Str> = lent.iter().map(Lent::text).collect();
+        let count = u32::try_from(argv.len()).unwrap_or(0);
+        // SAFETY: as above; the words live through the call.
+        let status = self.call("query", |instance| unsafe {
+            query(instance, token, argv.as_ptr(), count)
+        });
+        lent.into_iter().for_each(Lent::end);
+        status
+    }
+
+    /// Serves timers, descriptors and wakes until `until` holds or the time is over; whether it
+    /// does hold.
+    pub fn serve(&mut self, limit: Duration, until: impl Fn(&Record) -> bool) -> bool {
+        let deadline = Instant::now() + limit;
+        while !until(self.record) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            self.serve_descriptors();
+            self.serve_timers();
+            self.serve_wake();
+        }
+        true
+    }
+
+    fn serve_descriptors(&mut self) {
+        let watches: Vec<_> = self
+            .record
+            .watches
+            .borrow()
+            .iter()
+            .map(|(fd, events)| (*fd, *events))
+            .collect();
+        let mut polled: Vec<_> = watches
+            .iter()
+            .map(|(fd, events)| {
+                let events = PollFlags::from_bits_retain(*events as u16);
+                // SAFETY: the kernel answers POLLNVAL for a number that is not open.
+                PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(*fd) }, events)
+            })
+            .collect();
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 2_000_000,
+        };
+        if poll(&mut polled, Some(&tick)).unwrap_or(0) == 0 {
+            return;
+        }
+        let ready: Vec<_> = polled
+            .iter()
+            .map(|polled| u32::from(polled.revents().bits()))
+            .collect();
+        let callback = self.plugin.table.fd;
+        for ((fd, _), events) in watches.into_iter().zip(ready) {
+            if events != 0 && self.record.watches.borrow().contains_key(&fd) {
+                // SAFETY: the plugin's contract for a created instance.
+                self.call("fd", |instance| unsafe {
+                    callback.map_or(0, |callback| callback(instance, fd, events))
+                });
+            }
+        }
+    }
+
+    fn serve_timers(&mut self) {
+        let now_ns = now_ns();
+        let due: Vec<u32> = {
+            let mut timers = self.record.timers.borrow_mut();
+            let due = timers
+                .iter()
+                .filter(|(_, at_ns)| **at_ns <= now_ns)
+                .map(|(id, _)| *id)
+                .collect();
+            timers.retain(|_, at_ns| *at_ns > now_ns);
+            due
+        };
+        let timer = self.plugin.table.timer;
+        for id in due {
+            // SAFETY: as above.
+            self.call("timer", |instance| unsafe {
+                timer.map_or(0, |timer| timer(instance, id))
+            });
+        }
+    }
+
+    fn serve_wake(&mut self) {
+        if self.record.woken.swap(false, Ordering::AcqRel) {
+            let woken = self.plugin.table.woken;
+            // SAFETY: as above.
+            self.call("woken", |instance| unsafe {
+                woken.map_or(0, |woken| woken(instance))
+            });
+        }
+    }
+}
+
+/// A copy of a struct before a page that cannot be read.
+fn guard<T: Copy>(value: &T) -> Guarded {
+    // SAFETY: plain structs of the ABI, which have no padding that is not initialised.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
+    };
+    Guarded::new(bytes).unwrap_or_else(|| panic!("no memory"))
+}
+
+fn leaked<T>(memory: Guarded) -> *const T {
+    let start = memory.start().cast_const().cast();
+    std::mem::forget(memory);
+    start
+}
+
+/// A text lent for one call.
+struct Lent {
+    memory: Guarded,
+    length: usize,
+    mode: Mode,
+}
+
+impl Lent {
+    fn new(mode: Mode, text: &str) -> Self {
+        let memory = Guarded::new(text.as_bytes()).unwrap_or_else(|| panic!("no memory"));
+        Self {
+            memory,
+            length: text.len(),
+            mode,
+        }
+    }
+
+    fn text(&self) -> abi::Str {
+        abi::Str {
+            ptr: self.memory.start().cast_const().cast(),
+            len: self.length,
+        }
+    }
+
+    fn end(self) {
+        if self.mode == Mode::Borrow {
+            self.memory.revoke();
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The real program on real plugins: the examples pass, and each broken one fails its own check.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A directory that goes with the test.
+struct Lab(PathBuf);
+
+impl Lab {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("spared-check-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn compile(&self, name: &str, source: &Path, arguments: &[&str]) -> PathBuf {
+        let path = self.0.join(format!("{name}.so"));
+        let output = Command::new("cc")
+            .args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
+            .arg(repository().join("abi/include"))
+            .arg("-o")
+            .arg(&path)
+            .arg(source)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        path
+    }
+
+    /// A plugin in C: `body` before the descriptor, `fields` within.
+    fn plugin(&self, body: &str, fields: &str) -> PathBuf {
+        let text = format!(
+            "#define _GNU_SOURCE\n#include <spared/plugin.h>\n#include <errno.h>\n#include <fcntl.h>\n\
+             #include <pthread.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
+             static const struct spared_host *host;\n\
+             static spared_status create(const struct spared_host *given, void **self)\n\
+             {{ host = given; *self = &host; return 0; }}\n\
+             static void destroy(void *self) {{ (void)self; }}\n\
+             {body}\n\
+             SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {{\n\
+             .size = sizeof(struct spared_plugin), .minor = SPARED_MINOR, .name = \"vendor\",\n\
+             .version = \"1\", .vendor = \"v\", .summary = \"s\", .create = create, .destroy = destroy,\n\
+             {fields} }};\n"
+        );
+        let source = self.0.join("vendor.c");
+        std::fs::write(&source, text).unwrap();
+        self.compile("vendor", &source, &["-lpthread"])
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The exit code and what was said.
+fn check(path: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
+        .arg(path)
+        .args(arguments)
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// That `path` fails with a line that holds `what`.
+fn fails(path: &Path, what: &str) {
+    let (code, said) = check(path, &[]);
+    let line = said.lines().find(|line| line.contains(what));
+    assert!(
+        code == 1 && line.is_some_and(|line| line.starts_with("FAIL")),
+        "{code}, {said}"
+    );
+}
+
+fn example_in_rust(lab: &Lab, name: &str) -> PathBuf {
+    let package = format!("spared-example-{name}");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", &package])
+        .current_dir(repository())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let target = Path::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
+        .parent()
+        .unwrap();
+    let path = lab.0.join(format!("{name}.so"));
+    std::fs::copy(
+        target.join(format!("lib{}.so", package.replace('-', "_"))),
+        &path,
+    )
+    .unwrap();
+    path
+}
+
+#[test]
+fn the_smallest_example_passes_and_one_warning_says_what_would_be_better() {
+    let lab = Lab::new();
+    let source = repository().join("abi/examples/smallest/smallest.c");
+    let (code, said) = check(&lab.compile("smallest", &source, &[]), &[]);
+    assert_eq!(code, 0, "{said}");
+    let warnings: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("ok"))
+        .collect();
+    assert_eq!(
+        warnings,
+        ["warn  refusal: accepts a key that it does not know: a mistyped key would go unnoticed"]
+    );
+}
+
+#[test]
+fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
+    let lab = Lab::new();
+    let source = repository().join("abi/examples/unit/unit.c");
+    let path = lab.compile("unit", &source, &[]);
+    let config = lab.0.join("unit.toml");
+    std::fs::write(&config, "start = [\"/bin/true\"]\nstop = [\"/bin/true\"]\n").unwrap();
+    let (code, said) = check(&path, &["--config", config.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+    fails(
+        &path,
+        "needs a configuration, give one with --config: unit: missing",
+    );
+}
+
+#[test]
+fn the_examples_in_rust_pass_without_a_warning() {
+    let lab = Lab::new();
+    for name in ["counter", "faulty"] {
+        let (code, said) = check(&example_in_rust(&lab, name), &[]);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.lines().all(|line| line.starts_with("ok")), "{said}");
+    }
+}
+
+#[test]
+fn what_does_not_load_fails_with_the_loaders_sentence_and_nothing_else_is_tried() {
+    let lab = Lab::new();
+    let path = lab.0.join("vendor.so");
+    std::fs::write(&path, "no plugin").unwrap();
+    let (code, said) = check(&path, &[]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        said,
+        "FAIL  descriptor: vendor.so is no shared object (no ELF): \
+         reinstall the package that it came from\n      the other checks need this one\n"
+    );
+    fails(
+        &lab.plugin("", ".needs_minor = 3,"),
+        "needs plugin ABI 1.3, this spared has 1.0",
+    );
+}
+
+#[test]
+fn a_second_descriptor_and_stray_symbols_are_warned_of() {
+    let lab = Lab::new();
+    let body = "SPARED_EXPORT int spared_plugin_v2 = 2;\nSPARED_EXPORT int stray = 1;";
+    let (code, said) = check(&lab.plugin(body, ""), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("exports 2 descriptors of spared"), "{said}");
+    assert!(
+        said.contains("exports 1 other symbols (stray): build with -fvisibility=hidden"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_instance_that_leaks_is_found() {
+    let lab = Lab::new();
+    let body = "static spared_status leak(const struct spared_host *h, void **self)\n\
+                { host = h; *self = &host; return open(\"/dev/null\", O_RDONLY) < 0; }";
+    fails(
+        &lab.plugin(body, ".create = leak,"),
+        "life: create and destroy left 90 descriptors open",
+    );
+    let body = "static spared_status leak(const struct spared_host *h, void **self)\n\
+                { host = h; *self = memset(malloc(100000), 1, 100000); return 0; }";
+    fails(&lab.plugin(body, ".create = leak,"), "kB of memory behind");
+}
+
+#[test]
+fn a_check_with_an_effect_is_found() {
+    let lab = Lab::new();
+    let body = "static spared_status configure(void *self, struct spared_str toml, uint32_t flags)\n\
+                { (void)self, (void)toml, (void)flags; return host->timer(host->ctx, 1, 5); }";
+    fails(
+        &lab.plugin(body, ".configure = configure,"),
+        "checking a configuration set timers",
+    );
+}
+
+#[test]
+fn a_refusal_without_a_reason_is_found() {
+    let lab = Lab::new();
+    let body = "static spared_status configure(void *self, struct spared_str toml, uint32_t flags)\n\
+                { (void)self, (void)toml, (void)flags; return -EINVAL; }";
+    fails(
+        &lab.plugin(body, ".configure = configure,"),
+        "refuses its configuration without fail()",
+    );
+}
+
+#[test]
+fn a_role_that_is_never_done_is_found() {
+    let lab = Lab::new();
+    let body = "static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
+                { (void)self, (void)token, (void)event; return SPARED_PENDING; }";
+    fails(
+        &lab.plugin(body, ".role = role,"),
+        "roles: done() for the newest role did not come",
+    );
+}
+
+#[test]
+fn a_thread_that_stays_or_trespasses_is_found() {
+    let lab = Lab::new();
+    let body = "static void *stay(void *x) { for (;;) pause(); return x; }\n\
+                static spared_status start(void *self)\n\
+                { pthread_t t; (void)self; return -pthread_create(&t, NULL, stay, NULL); }";
+    fails(
+        &lab.plugin(body, ".start = start,"),
+        "stop: stop left 1 threads running",
+    );
+    let body = "static void *call(void *x) { host->timer(host->ctx, 1, 1); return x; }\n\
+                static spared_status start(void *self)\n\
+                { pthread_t t; (void)self; pthread_create(&t, NULL, call, NULL); pthread_join(t, NULL); return 0; }";
+    fails(
+        &lab.plugin(body, ".start = start,"),
+        "calls timer() from a thread of its own",
+    );
+}
+
+#[test]
+fn an_argument_that_is_kept_is_found() {
+    let lab = Lab::new();
+    let body = "static const char *kept;\n\
+                static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
+                { (void)self, (void)token; kept = event->group.ptr; return 0; }\n\
+                static spared_status stop(void *self) { (void)self; return *(volatile const char *)kept < 0; }";
+    fails(
+        &lab.plugin(body, ".role = role, .stop = stop,"),
+        "it uses an argument after its callback returned",
+    );
+}
+
+#[test]
+fn a_read_beyond_the_hosts_table_is_found() {
+    let lab = Lab::new();
+    // What a field of a later minor looks like without SPARED_HAS.
+    let body = "static spared_status start(void *self)\n\
+                { (void)self; return *(volatile const int *)((const char *)host + sizeof(*host)) ? 0 : 0; }";
+    fails(&lab.plugin(body, ".start = start,"), "old-host: crashed");
+}
+
+#[test]
+fn a_crash_in_one_check_is_its_result_and_a_slow_callback_is_named() {
+    let lab = Lab::new();
+    let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
+                { (void)self, (void)token, (void)argv, (void)argc; abort(); }";
+    fails(
+        &lab.plugin(body, ".query = query,"),
+        "stop: crashed (signal: 6",
+    );
+    let body = "static spared_status start(void *self) { (void)self; usleep(70000); return 0; }";
+    let (code, said) = check(&lab.plugin(body, ".start = start,"), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("ms, 50 are allowed"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_are_told_apart_from_a_failed_check() {
+    let output = Command::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("usage: spared-plugin-check"));
+}
