@@ -151,7 +151,7 @@ fn the_elector_that_is_disabled_leaves_nothing() {
 #[test]
 fn a_plugin_that_was_given_up_gets_another_chance() {
     let Some(lab) = running(VRRP) else { return };
-    lab.enable("faulty", "fault = \"exit\"");
+    lab.enable("faulty", "fault = \"exit\"\nafter_ms = 1000\n");
     reload(&lab);
     lab.wait_for_plugin("faulty", "failed");
     lab.enable("faulty", "fault = \"none\"");
@@ -179,4 +179,17 @@ fn many_reloads_at_once_are_all_answered() {
     });
     lab.wait_for_plugin("counter", "running");
     assert_eq!(lab.group().transitions, 1, "{}", lab.log());
+}
+
+#[test]
+fn a_plugin_that_does_not_start_is_told_at_once() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.write("lib/text.so", "not a library");
+    lab.write("plugins/text.toml", "");
+    let lines = refused(&lab);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("text.toml: text.so is no shared object"),
+        "{lines:?}"
+    );
 }

@@ -312,32 +312,27 @@ impl Groups {
         });
     }
 
-    // Its plugin is dead: nobody adverts, so the lease goes first and nothing waits.
+    // Its plugin is dead: nobody adverts, so the lease goes first and nothing waits. A group that
+    // is leaving goes on leaving.
     fn abandon(&mut self, name: &str, why: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
         group.stale = true;
-        let (from, idle) = (group.role, group.phase == Phase::Idle);
+        group.resign = None;
+        let from = group.role;
+        if from != Role::Active {
+            group.why = why.to_owned();
+            return;
+        }
+        group.take_role(Role::Backup, why.to_owned());
         group.phase = Phase::Idle;
         group.installed = false;
-        group.resign = None;
-        if from == Role::Active {
-            group.take_role(Role::Backup, why.to_owned());
-        } else {
-            group.why = why.to_owned();
-        }
-        if !idle {
-            self.actions.push_back(Action::CloseLease {
-                group: name.to_owned(),
-            });
-            self.actions.push_back(Action::Remove {
-                group: name.to_owned(),
-            });
-        }
-        if from == Role::Active {
-            self.tell(super::role_news(name, from, Role::Backup, why).because("provider-died"));
-        }
+        let group = || name.to_owned();
+        self.actions
+            .push_back(Action::CloseLease { group: group() });
+        self.actions.push_back(Action::Remove { group: group() });
+        self.tell(super::role_news(name, from, Role::Backup, why).because("provider-died"));
     }
 
     fn owned(&self, plugin: &str, which: impl Fn(&Group) -> bool) -> Vec<String> {

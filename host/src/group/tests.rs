@@ -415,6 +415,20 @@ fn when_the_provider_dies_its_groups_close_at_once() {
 }
 
 #[test]
+fn a_provider_that_ends_after_it_resigned_does_not_hurry_the_followers() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    fixture.publish(Role::Backup);
+    fixture
+        .groups
+        .handle_plugin_down(fixture.now_ns, "vrrp", "vrrp ended");
+    assert_eq!(fixture.run(), [""; 0]);
+    assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+}
+
+#[test]
 fn claims_that_a_restarted_provider_does_not_renew_are_released() {
     let mut fixture = Fixture::new();
     fixture.claim("fw");

@@ -39,6 +39,8 @@ enum Stage {
     Applying {
         /// Plugins whose `configure` or `stop` has not returned.
         waiting: BTreeSet<String>,
+        /// Plugins that were started, and should run at the end.
+        started: Vec<String>,
         lines: Vec<String>,
         faults: Vec<String>,
         until: Instant,
@@ -156,6 +158,7 @@ impl Core {
         self.supervisor.set_terms(terms(&self.options, &setup.host));
         self.reload.stage = Stage::Applying {
             waiting: BTreeSet::new(),
+            started: Vec::new(),
             lines: later(&old, &setup),
             faults: Vec::new(),
             until: now + APPLY_TIMEOUT,
@@ -193,7 +196,9 @@ impl Core {
                 self.supervisor.set_settings(&name, plugin);
                 return self.supervisor.restart(&self.poller, now, &name);
             }
-            self.note(format!("{name}: started"));
+            if let Stage::Applying { started, .. } = &mut self.reload.stage {
+                started.push(name);
+            }
             return self.supervisor.add(&self.poller, now, plugin);
         }
         let Some(old) = self.supervisor.settings(&name).cloned() else {
@@ -265,6 +270,7 @@ impl Core {
         }
         let Stage::Applying {
             waiting,
+            started,
             mut lines,
             mut faults,
             ..
@@ -277,6 +283,12 @@ impl Core {
                 .iter()
                 .map(|name| format!("{name}: does not answer")),
         );
+        for name in started {
+            match self.supervisor.is_running(&name) {
+                true => lines.push(format!("{name}: started")),
+                false => faults.push(self.supervisor.why(&name)),
+            }
+        }
         let text = format!("reloaded, configuration {}", self.setup.digest);
         self.events
             .record(News::new(Kind::Reload, text.clone()).because("reloaded"));

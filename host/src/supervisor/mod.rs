@@ -370,6 +370,13 @@ impl Supervisor {
             .is_some_and(|plugin| plugin.state == State::Running)
     }
 
+    /// Why it does not run.
+    pub fn why(&self, name: &str) -> String {
+        let why = self.plugins.get(name).map(|plugin| plugin.why.clone());
+        why.filter(|why| !why.is_empty())
+            .unwrap_or_else(|| format!("{name}: does not run yet"))
+    }
+
     /// It has a worker, in whatever state.
     pub fn has_worker(&self, name: &str) -> bool {
         self.plugins

@@ -34,6 +34,7 @@ pub struct Lab {
     pub station: String,
     dir: PathBuf,
     host: Option<Child>,
+    environment: Vec<(String, String)>,
 }
 
 impl Lab {
@@ -47,6 +48,7 @@ impl Lab {
             station: name("s"),
             dir: std::env::temp_dir().join(name("d")),
             host: None,
+            environment: Vec::new(),
         };
         for namespace in [&lab.router, &lab.station] {
             if !ip(&["netns", "add", namespace]) {
@@ -102,6 +104,12 @@ impl Lab {
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
+    /// Sets a variable of the host's environment.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
+    }
+
     fn arguments(&self, verb: &str) -> Vec<String> {
         let path = |name: &str| self.path(name).display().to_string();
         let mut arguments = vec![verb.to_owned(), "--config".to_owned(), path("spared.toml")];
@@ -116,6 +124,7 @@ impl Lab {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.router, env!("CARGO_BIN_EXE_spared")]);
         command.args(self.arguments(verb)).stdin(Stdio::null());
+        command.envs(self.environment.iter().cloned());
         command
     }
 

@@ -1,0 +1,59 @@
+//! What systemd is told: ready, reloading, stopping, and that all is well.
+
+#![allow(clippy::unwrap_used)]
+
+mod run_lab;
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use run_lab::{Lab, VRRP};
+use spared_control::{Answer, Request};
+
+/// Reads notifications until one holds `wanted`; all that were read come back.
+fn hear(socket: &UnixDatagram, wanted: &str) -> String {
+    socket.set_read_timeout(Some(run_lab::SOON)).unwrap();
+    let mut heard = String::new();
+    let mut datagram = [0; 4096];
+    while !heard.contains(wanted) {
+        let length = socket.recv(&mut datagram).unwrap_or_else(|error| {
+            panic!("{error}: waited for {wanted}, heard {heard}");
+        });
+        heard.push_str(&String::from_utf8_lossy(&datagram[..length]));
+    }
+    heard
+}
+
+#[test]
+fn systemd_hears_of_start_reload_and_stop() {
+    let Some(mut lab) = Lab::new() else { return };
+    let socket = UnixDatagram::bind(lab.path("notify")).unwrap();
+    lab.enable("vrrp", VRRP);
+    lab.set("NOTIFY_SOCKET", lab.path("notify").to_str().unwrap());
+    lab.set("WATCHDOG_USEC", "200000");
+    lab.start();
+    hear(&socket, "READY=1");
+    hear(&socket, "WATCHDOG=1");
+    hear(&socket, "STATUS=office: active");
+    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    let heard = hear(&socket, "READY=1");
+    assert!(heard.contains("RELOADING=1\nMONOTONIC_USEC="), "{heard}");
+    assert!(lab.stop().success());
+    hear(&socket, "STOPPING=1");
+}
+
+#[test]
+fn levels_are_prefixed_for_the_journal() {
+    let Some(mut lab) = Lab::new() else { return };
+    // No journal listens in a namespace of files of its own; standard error is what is left.
+    lab.set("JOURNAL_STREAM", "1:1");
+    lab.start();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(lab.stop().success());
+    let listening = std::path::Path::new("/run/systemd/journal/socket").exists();
+    assert!(
+        listening || lab.log().contains("<6>spared "),
+        "{}",
+        lab.log()
+    );
+}
