@@ -6,7 +6,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-use super::{Lab, Site, Wire};
+use super::{Lab, Site, Wire, wiring};
 use crate::{Result, sys};
 
 impl Lab {
@@ -36,6 +36,17 @@ impl Lab {
 
     pub fn plug(&self, site: &Site, wire: Wire) -> Result<()> {
         Ok(sys::set_up(&self.switch, &site.port(wire), true)?)
+    }
+
+    /// Gives a router whose interface was deleted a new one, with the address of the old.
+    pub fn replug(&self, site: &Site, wire: Wire) -> Result<()> {
+        self.sw.ip(&wiring::cable(
+            &site.port(wire),
+            wire,
+            site.host(),
+            &site.ns,
+        ))?;
+        site.ns.ip(&site.addressing(wire))
     }
 
     /// Drops `percent` of the frames from the router to the bridge, and of those to the router.

@@ -16,6 +16,8 @@ mod leave;
 mod namespace;
 mod process;
 mod scenario;
+mod tap;
+mod wiring;
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -26,6 +28,7 @@ pub use leave::leave_when_told;
 pub use namespace::Namespace;
 pub use process::{Daemon, is_alive, signal_to, usage};
 pub use scenario::{Disturbed, become_root, disturbed, scenario};
+pub use tap::Tap;
 
 use crate::{Result, sys};
 
@@ -133,111 +136,11 @@ impl Lab {
             dir,
             switch,
         };
+        lab.prepare()?;
         lab.lay_cables()?;
         lab.address_hosts()?;
         lab.address_routers()?;
         Ok(lab)
-    }
-
-    fn lay_cables(&self) -> Result<()> {
-        self.sw.set(&[
-            ("net/ipv6/conf/all/disable_ipv6", "1"),
-            ("net/ipv6/conf/default/disable_ipv6", "1"),
-        ])?;
-        let mut lines = String::new();
-        for wire in Wire::BOTH {
-            let name = wire.name();
-            lines += &format!(
-                "link add {name} type bridge mcast_snooping 0 stp_state 0 forward_delay 0\n\
-                 link set {name} up\n"
-            );
-        }
-        let mut cable = |port: &str, bridge: &str, inside: &str, mac: [u8; 6], ns: &Namespace| {
-            let [a, b, c, d, e, f] = mac;
-            lines += &format!(
-                "link add {port} type veth peer name {inside} \
-                 address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} netns {}\n\
-                 link set {port} master {bridge} up\n",
-                ns.path()
-            );
-        };
-        cable("lan-host", "lan", "lan", Wire::Lan.mac(CLIENT), &self.lan);
-        cable("wan-host", "wan", "wan", Wire::Wan.mac(CLIENT), &self.wan);
-        cable("eye", "lan", "lan", Wire::Lan.mac(EYE), &self.eye);
-        for site in &self.sites {
-            for wire in Wire::BOTH {
-                cable(
-                    &site.port(wire),
-                    wire.name(),
-                    wire.name(),
-                    wire.mac(site.host()),
-                    &site.ns,
-                );
-            }
-        }
-        self.sw.ip(&lines)?;
-        if let [first, second, ..] = self.sites.as_slice() {
-            first.ns.ip(&format!(
-                "link add hot type veth peer name hot netns {}",
-                second.ns.path()
-            ))?;
-        }
-        Ok(())
-    }
-
-    fn address_hosts(&self) -> Result<()> {
-        let quiet = [
-            ("net/ipv4/conf/all/accept_redirects", "0"),
-            ("net/ipv6/conf/all/accept_ra", "0"),
-            ("net/ipv6/conf/default/accept_redirects", "0"),
-        ];
-        for (ns, wire, host) in [
-            (&self.lan, Wire::Lan, CLIENT),
-            (&self.wan, Wire::Wan, CLIENT),
-            (&self.eye, Wire::Lan, EYE),
-        ] {
-            ns.set(&quiet)?;
-            ns.ip(&format!(
-                "link set lo up\nlink set {0} up\naddr add {1}/24 dev {0}\n\
-                 addr add {2}/64 dev {0} nodad\nroute add default via {3}\n\
-                 route add default via {4} dev {0}\n",
-                wire.name(),
-                wire.ipv4(host),
-                wire.ipv6(host),
-                wire.ipv4(VIRTUAL),
-                wire.ipv6(VIRTUAL),
-            ))?;
-        }
-        Ok(())
-    }
-
-    fn address_routers(&self) -> Result<()> {
-        for site in &self.sites {
-            site.ns.set(&[
-                ("net/ipv4/ip_forward", "1"),
-                ("net/ipv6/conf/all/forwarding", "1"),
-                ("net/ipv4/conf/all/send_redirects", "0"),
-                ("net/ipv4/conf/default/send_redirects", "0"),
-                // The routers' own link-local addresses are there at once.
-                ("net/ipv6/conf/all/accept_dad", "0"),
-                ("net/ipv6/conf/default/accept_dad", "0"),
-                ("net/ipv6/conf/lan/accept_dad", "0"),
-                ("net/ipv6/conf/wan/accept_dad", "0"),
-                ("net/ipv4/conf/lan/send_redirects", "0"),
-                ("net/ipv4/conf/wan/send_redirects", "0"),
-            ])?;
-            let mut lines = "link set lo up\n".to_owned();
-            for wire in Wire::BOTH {
-                lines += &format!(
-                    "link set {0} up\naddr add {1}/24 dev {0}\naddr add {2}/64 dev {0} nodad\n",
-                    wire.name(),
-                    wire.ipv4(site.host()),
-                    wire.ipv6(site.host()),
-                );
-            }
-            site.ns.ip(&lines)?;
-        }
-        Ok(())
     }
 
     /// The sites that hold an address now, by index.

@@ -6,6 +6,7 @@ mod control;
 mod download;
 mod echo;
 mod frame;
+mod inject;
 mod watch;
 
 pub use asker::{Asker, Questions};
@@ -13,4 +14,5 @@ pub use control::Control;
 pub use download::Download;
 pub use echo::{Echo, Outage};
 pub use frame::{Advert, checksum, ethernet, ipv4, ipv6, vmac};
+pub use inject::Injector;
 pub use watch::{Run, Seen, Sight, Watch};

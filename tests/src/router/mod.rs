@@ -45,6 +45,19 @@ pub struct Plan {
     pub routers: Vec<VirtualRouter>,
     /// Further lines of spared's `[[group]]`.
     pub extra: String,
+    /// Further routers and addresses of spared's group, as sections.
+    pub sections: String,
+    /// Further plugins of spared.
+    pub plugins: Vec<PluginFile>,
+}
+
+/// A plugin beside the elector.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    pub name: String,
+    pub toml: String,
+    /// The shared object, in the build directory.
+    pub file: String,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +117,8 @@ impl Plan {
                 VirtualRouter::ipv4(Wire::Wan, 52),
             ],
             extra: String::new(),
+            sections: String::new(),
+            plugins: Vec::new(),
         }
     }
 

@@ -20,6 +20,10 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.write_host(&format!("[node]\nname = \"{}\"\n", site.name))?;
     files.write_plugin("vrrp", &vrrp_toml(plan)?)?;
     files.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
+    for plugin in &plan.plugins {
+        files.write_plugin(&plugin.name, &plugin.toml)?;
+        files.install_plugin(&plugin.name, &build_dir()?.join(&plugin.file))?;
+    }
     files.run(site, log)
 }
 
@@ -88,6 +92,7 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
     for router in &plan.routers {
         router_toml(&mut text, router)?;
     }
+    text += &plan.sections;
     Ok(text)
 }
 

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A tap device, whose other end is this program: for carrier events as real cards have them.
+
+use std::os::fd::OwnedFd;
+
+use super::Namespace;
+use crate::{Result, sys};
+
+/// It goes when this is dropped.
+pub struct Tap {
+    file: OwnedFd,
+}
+
+impl Tap {
+    /// Makes one in a namespace and sets it up.
+    pub fn new(ns: &Namespace, name: &str, address: &str) -> Result<Self> {
+        let file = ns.run(|| Ok(sys::tap(name)?))?;
+        ns.ip(&format!(
+            "link set {name} up\naddr add {address} dev {name}\n"
+        ))?;
+        Ok(Self { file })
+    }
+
+    pub fn carrier(&self, carrier: bool) -> Result<()> {
+        Ok(sys::tap_carrier(&self.file, carrier)?)
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Interfaces lose their carrier, go and come; also a tap, whose carrier events the kernel delays.
+
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{Lab, Tap, VIRTUAL, Wire, disturbed, scenario};
+use spared_tests::probe::{Control, Watch};
+use spared_tests::router::{Kind, Plan, Router, Spared};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A router on lan and on a tap in one group, and its spare on lan.
+fn start(lab: &Lab, watch: &Watch) -> Result<[Router; 2]> {
+    let mut plan = Plan::lan(INTERVAL, 200);
+    plan.sections = "[[group.router]]\ninterface = \"tap0\"\nvrid = 53\n\
+                     addresses = [\"10.3.0.1/24\"]\n"
+        .to_owned();
+    let first = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+    watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+    let second = Router::start(lab, &lab.sites[1], Kind::Spared, &Plan::lan(INTERVAL, 100))?;
+    Spared(&second).wait_role("backup", LIMIT)?;
+    Ok([first, second])
+}
+
+#[test]
+fn a_tap_that_loses_its_carrier_makes_its_router_resign_also_the_second_time() {
+    scenario(2, |lab| {
+        let control = Control::start();
+        let watch = Watch::start(lab)?;
+        let tap = match Tap::new(&lab.sites[0].ns, "tap0", "10.3.0.11/24") {
+            Ok(tap) => tap,
+            Err(error) => {
+                eprintln!("skipped: {error}");
+                return Ok(());
+            }
+        };
+        let [first, _second] = start(lab, &watch)?;
+        for round in 0..2 {
+            let began = Stamp::now();
+            tap.carrier(false)?;
+            let resigned = || {
+                let mut adverts = watch.adverts(began, 0, Wire::Lan).into_iter();
+                adverts.any(|(_, advert)| advert.priority == 0)
+            };
+            let told = poll(LIMIT, Duration::from_millis(1), resigned);
+            let took = Stamp::now().since(began);
+            assert!(told, "round {round}: no resignation\n{}", first.log());
+            // The kernel's own event may come 800 ms late; looking before each advert does not.
+            if took > INTERVAL * 2 {
+                let late = control.worst_since(began);
+                if late > Duration::from_millis(20) {
+                    return Err(disturbed(format!("control {late:?} late")));
+                }
+                panic!("round {round}: resigned after {took:?}");
+            }
+            watch.wait_active(1, Wire::Lan, INTERVAL * 2, LIMIT)?;
+            tap.carrier(true)?;
+            watch.wait_active(0, Wire::Lan, Duration::from_millis(120), LIMIT)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_interface_that_goes_hands_over_and_one_that_comes_back_takes_back() {
+    scenario(2, |lab| {
+        let watch = Watch::start(lab)?;
+        let plans = [200, 100].map(|priority| Plan::gateways(INTERVAL, priority));
+        let first = Router::start(lab, &lab.sites[0], Kind::Spared, &plans[0])?;
+        watch.wait_active(0, Wire::Wan, INTERVAL * 3, LIMIT)?;
+        let second = Router::start(lab, &lab.sites[1], Kind::Spared, &plans[1])?;
+        Spared(&second).wait_role("backup", LIMIT)?;
+        let ns = &lab.sites[0].ns;
+        ns.shell("ip link del lan")?;
+        watch.wait_active(1, Wire::Wan, INTERVAL * 5, LIMIT)?;
+        let status = Spared(&first).status()?;
+        let lan = status
+            .interfaces
+            .iter()
+            .find(|interface| interface.name == "lan");
+        assert_eq!(
+            lan.map(|lan| lan.state.as_str()),
+            Some("absent"),
+            "{:?}",
+            status.interfaces
+        );
+        lab.replug(&lab.sites[0], Wire::Lan)?;
+        Spared(&first).wait_role("active", LIMIT)?;
+        let gateway = Wire::Lan.ipv4(VIRTUAL).to_string();
+        assert!(
+            poll(LIMIT, INTERVAL, || lab.holders(&gateway) == [0]),
+            "{:?}",
+            lab.holders(&gateway)
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_router_whose_interface_does_not_exist_yet_waits_for_it() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let ns = &lab.sites[0].ns;
+        ns.shell("ip link del lan")?;
+        let plan = Plan::lan(INTERVAL, 200);
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        thread::sleep(INTERVAL * 8);
+        assert_ne!(Spared(&router).role(), "active");
+        drop(watch);
+        lab.replug(&lab.sites[0], Wire::Lan)?;
+        let watch = Watch::start(lab)?;
+        watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+        assert!(ns.holds(&Wire::Lan.ipv4(VIRTUAL).to_string()));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_interface_set_down_and_up_gets_its_addresses_back() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let mut plan = Plan::lan(INTERVAL, 200);
+        plan.routers
+            .push(spared_tests::router::VirtualRouter::ipv6(Wire::Lan, 51));
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+        let ns = &lab.sites[0].ns;
+        ns.shell("ip link set lan down")?;
+        thread::sleep(INTERVAL * 3);
+        // The kernel flushes IPv6 addresses of an interface that is set down.
+        ns.shell("ip link set lan up")?;
+        for address in [Wire::Lan.ipv4(VIRTUAL).to_string(), Wire::Lan.ipv6(VIRTUAL)] {
+            let back = poll(LIMIT, INTERVAL, || ns.holds(&address));
+            assert!(back, "{address} is gone\n{}", router.log());
+        }
+        Spared(&router).wait_role("active", LIMIT)
+    });
+}

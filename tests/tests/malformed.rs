@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Malformed and foreign packets against a live router: each is counted under its reason, and
+//! none of them changes who is active.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{EYE, Lab, Wire, scenario};
+use spared_tests::probe::{Injector, Watch, checksum, ethernet, ipv4, ipv6};
+use spared_tests::router::{Kind, Plan, Router, Spared, VirtualRouter};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(10);
+const VRRP: u8 = 112;
+const VRID: u8 = 51;
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const REPEAT: u64 = 3;
+
+/// A version 3 advert of the highest priority, so that whoever believed it would step down.
+fn advert() -> Vec<u8> {
+    let [a, b, c, d] = Wire::Lan.ipv4(1).octets();
+    vec![0x31, VRID, 255, 1, 0, 10, 0, 0, a, b, c, d]
+}
+
+/// With its message's checksum in place.
+fn summed(mut message: Vec<u8>) -> Vec<u8> {
+    if message.len() >= 8 {
+        message[6..8].fill(0);
+        let sum = checksum(&[&message]);
+        message[6..8].copy_from_slice(&sum.to_be_bytes());
+    }
+    message
+}
+
+fn changed(at: usize, value: u8) -> Vec<u8> {
+    let mut message = advert();
+    message[at] = value;
+    summed(message)
+}
+
+fn own(host: u8) -> Ipv4Addr {
+    Wire::Lan.ipv4(host)
+}
+
+fn frame4(packet: &[u8]) -> Vec<u8> {
+    ethernet([1, 0, 0x5e, 0, 0, 18], Wire::Lan.mac(EYE), 0x0800, packet)
+}
+
+fn plain(message: &[u8]) -> Vec<u8> {
+    frame4(&ipv4(own(EYE), GROUP, VRRP, 255, message))
+}
+
+/// Each with the counter that must show it.
+fn packets() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut truncated_ip = frame4(&ipv4(own(EYE), GROUP, VRRP, 255, &summed(advert())));
+    truncated_ip.truncate(14 + 24);
+    let mut fragment = ipv4(own(EYE), GROUP, VRRP, 255, &summed(advert()));
+    fragment[6] = 0x20;
+    resum(&mut fragment);
+    let mut bad_sum = ipv4(own(EYE), GROUP, VRRP, 255, &summed(advert()));
+    bad_sum[10] ^= 0x5a;
+    let mut wrong = summed(advert());
+    wrong[6] ^= 0x11;
+    let mut no_address = advert();
+    no_address[3] = 0;
+    no_address.truncate(8);
+    let mut missing = advert();
+    missing[3] = 2;
+    let mut two = advert();
+    two[0] = 0x21;
+    let message6 = [0x31, VRID, 255, 1, 0, 10, 0x12, 0x34];
+    let link_local: Ipv6Addr = "fe80::9".parse().expect("a literal address");
+    let all: Ipv6Addr = "ff02::12".parse().expect("a literal address");
+    let packet6 = ipv6(
+        link_local,
+        all,
+        VRRP,
+        255,
+        &[&message6[..], &[0; 16]].concat(),
+    );
+    let frame6 = ethernet(
+        [0x33, 0x33, 0, 0, 0, 0x12],
+        Wire::Lan.mac(EYE),
+        0x86dd,
+        &packet6,
+    );
+    vec![
+        (
+            "through a router",
+            "ttl",
+            frame4(&ipv4(own(EYE), GROUP, VRRP, 254, &summed(advert()))),
+        ),
+        (
+            "version 2 where 3 is spoken",
+            "version",
+            plain(&summed(two)),
+        ),
+        ("version 7", "version", plain(&changed(0, 0x71))),
+        ("type 2", "type", plain(&changed(0, 0x32))),
+        ("a wrong checksum", "checksum", plain(&wrong)),
+        ("an IPv6 advert with a wrong checksum", "checksum", frame6),
+        ("no address", "count", plain(&summed(no_address))),
+        (
+            "fewer addresses than it says",
+            "truncated",
+            plain(&summed(missing)),
+        ),
+        ("five bytes", "truncated", plain(&advert()[..5])),
+        ("an IP packet cut short", "truncated", truncated_ip),
+        ("an interval of zero", "interval", plain(&changed(5, 0))),
+        (
+            "another router's id",
+            "unknown_vrid",
+            plain(&changed(1, 99)),
+        ),
+        ("a fragment", "fragment", frame4(&fragment)),
+        ("a wrong header checksum", "bad_ip_header", frame4(&bad_sum)),
+        (
+            "from the router's own address",
+            "own_source",
+            frame4(&ipv4(own(11), GROUP, VRRP, 255, &summed(advert()))),
+        ),
+        (
+            "to another group",
+            "destination",
+            frame4(&ipv4(
+                own(EYE),
+                Ipv4Addr::new(224, 0, 0, 19),
+                VRRP,
+                255,
+                &summed(advert()),
+            )),
+        ),
+    ]
+}
+
+fn resum(packet: &mut [u8]) {
+    packet[10..12].fill(0);
+    let sum = checksum(&[&packet[..20]]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn start(lab: &Lab, watch: &Watch) -> Result<Router> {
+    let mut plan = Plan::lan(INTERVAL, 100);
+    plan.routers.push(VirtualRouter::ipv6(Wire::Lan, VRID));
+    let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+    watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+    Ok(router)
+}
+
+#[test]
+fn each_malformed_packet_is_counted_under_its_reason_and_changes_nothing() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let router = start(lab, &watch)?;
+        let spared = Spared(&router);
+        let injector = Injector::new(&lab.eye, Wire::Lan.name())?;
+        let count = |reason: &str| -> u64 {
+            let key = format!("office.interface.lan.dropped.{reason}");
+            let row = spared.row(&["vrrp", "counters"], &key).unwrap_or_default();
+            row.as_u64().unwrap_or(0)
+        };
+        let began = Stamp::now();
+        let mut wrong = Vec::new();
+        for (what, reason, frame) in packets() {
+            let before = count(reason);
+            (0..REPEAT).try_for_each(|_| injector.send(&frame))?;
+            let expected = before + REPEAT;
+            let limit = Duration::from_secs(1);
+            if !poll(limit, Duration::from_millis(10), || {
+                count(reason) >= expected
+            }) {
+                wrong.push(format!(
+                    "{what}: {reason} is {}, not {expected}",
+                    count(reason)
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        thread::sleep(INTERVAL * 5);
+        let status = spared.status()?;
+        let group = &status.groups[0];
+        assert_eq!(
+            (group.role.as_str(), group.transitions),
+            ("active", 1),
+            "{group:?}"
+        );
+        let worst = watch.worst_spacing(began, 0, Wire::Lan);
+        assert!(worst < INTERVAL * 3, "{worst:?} without an advert");
+        // A thousand refusals are no thousand lines.
+        let lines = router.log().lines().count();
+        for _ in 0..1000 {
+            injector.send(&plain(&changed(0, 0x71)))?;
+        }
+        thread::sleep(INTERVAL * 3);
+        let more = router.log().lines().count() - lines;
+        assert!(more < 20, "{more} lines about 1000 packets");
+        Ok(())
+    });
+}
+
+#[test]
+fn both_forms_of_the_ipv4_checksum_are_believed() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let router = start(lab, &watch)?;
+        let injector = Injector::new(&lab.eye, Wire::Lan.name())?;
+        for pseudo_header in [false, true] {
+            // Who believes an owner (255) becomes backup, and active again when it falls silent.
+            let mut message = summed(advert());
+            if pseudo_header {
+                message[6..8].fill(0);
+                let length = (message.len() as u16).to_be_bytes();
+                let header = [
+                    &own(EYE).octets()[..],
+                    &GROUP.octets()[..],
+                    &[0, VRRP],
+                    &length,
+                ];
+                let sum = checksum(&[&header.concat(), &message]);
+                message[6..8].copy_from_slice(&sum.to_be_bytes());
+            }
+            let began = Stamp::now();
+            injector.send(&plain(&message))?;
+            Spared(&router).wait_role("backup", INTERVAL * 3)?;
+            watch.wait_active(0, Wire::Lan, Duration::ZERO, LIMIT)?;
+            Spared(&router).wait_role("active", LIMIT)?;
+            assert!(Stamp::now().since(began) > INTERVAL * 2);
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reload under load: no advert waits for a new configuration.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{Wire, disturbed, scenario};
+use spared_tests::probe::{Control, Watch};
+use spared_tests::router::{Kind, Plan, Router, Spared, vrrp_toml};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(10);
+const ADDRESSES: usize = 200;
+const EVERY: Duration = Duration::from_millis(200);
+const RELOADS: u32 = 100;
+
+fn plan(addresses: usize) -> Plan {
+    let mut plan = Plan::lan(INTERVAL, 200);
+    let more = (1..addresses).map(|n| format!("10.1.{}.{}/24", 8 + n / 250, 1 + n % 250));
+    // Beyond 255 addresses an IPv4 advert has no room; these are 200 and 100 more.
+    let mut more: Vec<String> = more.collect();
+    let rest = more.split_off(more.len().min(ADDRESSES - 1));
+    plan.routers[0].addresses.extend(more);
+    if !rest.is_empty() {
+        plan.sections = format!("[[group.address]]\ninterface = \"lan\"\naddresses = {rest:?}\n");
+    }
+    plan
+}
+
+#[test]
+fn two_hundred_addresses_and_one_more_every_200_ms_delay_no_advert() {
+    scenario(1, |lab| {
+        let control = Control::start();
+        let watch = Watch::start(lab)?;
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan(ADDRESSES))?;
+        watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+        let spared = Spared(&router);
+        let (began, start) = (Stamp::now(), Instant::now());
+        for number in 1..=RELOADS {
+            spared.write_plugin("vrrp", &vrrp_toml(&plan(ADDRESSES + number as usize))?)?;
+            let output = spared.sparectl(&["reload"])?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "reload {number}: {said}");
+            thread::sleep((EVERY * number).saturating_sub(start.elapsed()));
+        }
+        let worst = watch.worst_spacing(began, 0, Wire::Lan);
+        let late = control.worst_since(began);
+        if worst > INTERVAL * 3 / 2 && late > Duration::from_millis(20) {
+            return Err(disturbed(format!(
+                "control {late:?} late, advert {worst:?}"
+            )));
+        }
+        assert!(
+            worst <= INTERVAL * 3 / 2,
+            "{worst:?} without an advert, control {late:?} late"
+        );
+        let count = watch.adverts(began, 0, Wire::Lan).len();
+        assert!(count > 150, "{count} adverts in 20 s");
+        let last = ADDRESSES + RELOADS as usize - 1;
+        let last = format!("10.1.{}.{}", 8 + last / 250, 1 + last % 250);
+        let there = poll(LIMIT, INTERVAL, || lab.sites[0].ns.holds(&last));
+        assert!(there, "{last} never came");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_on_the_wire() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan(1))?;
+        watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+        let spared = Spared(&router);
+        let began = Stamp::now();
+        let wrong = vrrp_toml(&plan(1))?.replace("vrid = 51", "vrid = 300");
+        spared.write_plugin("vrrp", &wrong)?;
+        let output = spared.sparectl(&["reload"])?;
+        assert!(!output.status.success(), "a wrong file was taken");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("group.0.router.0.vrid: found 300, allowed 1-255"),
+            "{said}"
+        );
+        assert!(said.contains("vrrp.toml:"), "{said}");
+        thread::sleep(INTERVAL * 5);
+        let adverts = watch.adverts(began, 0, Wire::Lan);
+        assert!(
+            adverts
+                .iter()
+                .all(|(_, advert)| (advert.vrid, advert.priority) == (51, 200))
+        );
+        assert!(adverts.len() > 3, "{adverts:?}");
+        Ok(())
+    });
+}
