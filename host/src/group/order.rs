@@ -1,0 +1,155 @@
+//! The two orders: how a group becomes active, and how it ceases to be.
+
+use spared_worker::message::Role;
+
+use super::{Action, Groups, Phase, Ticket, role_news};
+use crate::events::{Kind, News};
+
+impl Groups {
+    pub(super) fn become_active(&mut self, now_ns: u64, name: &str, why: String) {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let waiting = self.settlers(name);
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if group.role == Role::Active
+            && matches!(group.phase, Phase::Settling { .. } | Phase::Installed)
+        {
+            group.why = why;
+            return;
+        }
+        let from = group.role;
+        group.take_role(Role::Active, why.clone());
+        let lease_ms = group.claims.lease_ns / 1_000_000;
+        let until_ns = now_ns.saturating_add(settle_ns);
+        group.phase = Phase::Settling {
+            epoch,
+            waiting: waiting.clone(),
+            until_ns,
+        };
+        self.tell(role_news(name, from, Role::Active, &why));
+        self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
+        for plugin in waiting {
+            self.actions.push_back(Action::Settle {
+                plugin,
+                group: name.to_owned(),
+                epoch,
+                deadline_ns: until_ns,
+            });
+        }
+        self.end_settling(now_ns, name);
+    }
+
+    pub(super) fn end_settling(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Settling {
+            waiting, until_ns, ..
+        } = &group.phase
+        else {
+            return;
+        };
+        if !waiting.is_empty() && now_ns < *until_ns {
+            return;
+        }
+        let late: Vec<String> = waiting.iter().cloned().collect();
+        group.phase = Phase::Installed;
+        group.installed = true;
+        if !late.is_empty() {
+            let text = format!("went on without {}: not settled in time", late.join(", "));
+            self.tell(
+                News::warn(Kind::Plugin, text)
+                    .of_group(name)
+                    .because("late"),
+            );
+        }
+        self.actions.push_back(Action::Install {
+            group: name.to_owned(),
+        });
+    }
+
+    pub(super) fn resign(
+        &mut self,
+        now_ns: u64,
+        ticket: Option<Ticket>,
+        name: &str,
+        role: Role,
+        why: String,
+    ) {
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let from = group.role;
+        let open = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
+        if open {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            // Addresses that never came need not go.
+            group.phase = if group.installed {
+                Phase::Leaving {
+                    until_ns: now_ns.saturating_add(settle_ns),
+                }
+            } else {
+                Phase::Idle
+            };
+        }
+        group.resign = None;
+        if from == role {
+            group.why = why;
+        } else {
+            group.take_role(role, why.clone());
+            self.tell(role_news(name, from, role, &why));
+        }
+        if let Some(ticket) = ticket {
+            self.answer(ticket, 0);
+        }
+        self.deliver_roles(now_ns);
+        self.end_leaving(now_ns, name);
+        if open {
+            self.send_stance(name);
+        }
+    }
+
+    pub(super) fn end_leaving(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Leaving { until_ns } = group.phase else {
+            return;
+        };
+        if group.is_delivered() || now_ns >= until_ns {
+            group.phase = Phase::Idle;
+            group.installed = false;
+            self.actions.push_back(Action::Remove {
+                group: name.to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, name: &str) {
+        let Some(mut group) = self.groups.remove(name) else {
+            return;
+        };
+        if group.phase != Phase::Idle {
+            self.actions.push_back(Action::CloseLease {
+                group: name.to_owned(),
+            });
+            self.tell(role_news(
+                name,
+                group.role,
+                Role::Backup,
+                "it is no longer configured",
+            ));
+        }
+        self.actions.push_back(Action::Release {
+            group: name.to_owned(),
+        });
+        group.take_role(Role::Backup, "it is no longer configured".to_owned());
+        self.dismiss(name, &group);
+    }
+}
