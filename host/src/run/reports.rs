@@ -53,6 +53,7 @@ impl Core {
                 self.handle_reconfigured(now, &plugin, result);
             }
             Report::Validated { plugin, faults } => self.handle_validated(now, &plugin, faults),
+            Report::Said { plugin, text } => self.record_words(&plugin, text),
             Report::Tell(news) => self.events.record(news),
         }
     }
@@ -86,6 +87,23 @@ impl Core {
         if settings.is_some_and(|settings| settings.on_failure == OnFailure::Resign) {
             self.groups.handle_unfit(plugin, why);
         }
+    }
+
+    // "GROUP: text" of who decides about the group is an event of the group; one that begins with
+    // "conflict" is of that kind.
+    fn record_words(&mut self, plugin: &str, text: String) {
+        let about = text.split_once(": ").filter(|(group, _)| {
+            let group = self.groups.get(group);
+            group.is_some_and(|group| group.owner == plugin)
+        });
+        let news = match about {
+            Some((group, words)) if words.starts_with("conflict") => {
+                News::warn(Kind::Conflict, words).of_group(group)
+            }
+            Some((group, words)) => News::new(Kind::Report, words).of_group(group),
+            None => News::new(Kind::Report, format!("{plugin}: {text}")),
+        };
+        self.events.record(news);
     }
 
     fn handle_call(&mut self, now: Instant, plugin: String, number: u64, call: Call) {

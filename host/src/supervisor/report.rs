@@ -58,6 +58,11 @@ pub enum Report {
         plugin: String,
         faults: Vec<Fault>,
     },
+    /// An event in a plugin's own words.
+    Said {
+        plugin: String,
+        text: String,
+    },
     Tell(News),
 }
 

@@ -202,9 +202,12 @@ impl Supervisor {
         if !running.lines.take(now) {
             return;
         }
+        if level == EVENT_LEVEL {
+            let (plugin, text) = (name.to_owned(), text.trim_end().to_owned());
+            return self.reports.push_back(Report::Said { plugin, text });
+        }
         let text = format!("{name}: {}", text.trim_end());
         match level {
-            EVENT_LEVEL => self.tell(News::new(Kind::Report, text)),
             1 => log::error!("{text}"),
             2 => log::warn!("{text}"),
             3 => log::info!("{text}"),
