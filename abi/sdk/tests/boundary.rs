@@ -1,5 +1,9 @@
 //! The boundary as a host of C sees it: descriptor, statuses, borrowed structs, panics.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every call into the plugin is as a host makes it"
+)]
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};

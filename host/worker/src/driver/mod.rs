@@ -9,6 +9,8 @@ mod dispatch;
 mod host;
 mod lent;
 mod outbound;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod watches;
 

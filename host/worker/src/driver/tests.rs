@@ -1,0 +1,134 @@
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ffi::c_int;
+
+use super::*;
+use crate::codec;
+use crate::message::Descriptor;
+
+/// Counts what this thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A plugin like an elector: each timer sets itself again and writes to a pipe; each read of the
+/// pipe moves another timer, as a received advert does, and now and then changes a watch.
+struct Elector {
+    host: *const abi::Host,
+    pipe: (OwnedFd, OwnedFd),
+    rounds: u64,
+    allocations_after_warm_up: u64,
+    allocations: u64,
+}
+
+const WARM_UP: u64 = 200;
+const ROUNDS: u64 = 5000;
+
+unsafe extern "C" fn elector_timer(instance: *mut c_void, id: u32) -> abi::Status {
+    // SAFETY: the instance of the test.
+    unsafe {
+        let elector = instance.cast::<Elector>();
+        let host = *(*elector).host;
+        (*elector).rounds += 1;
+        if (*elector).rounds == WARM_UP {
+            (*elector).allocations_after_warm_up = ALLOCATIONS.get();
+        }
+        if (*elector).rounds == ROUNDS {
+            (*elector).allocations = ALLOCATIONS.get() - (*elector).allocations_after_warm_up;
+            return ENOTRECOVERABLE;
+        }
+        let _ = rustix::io::write(&(*elector).pipe.1, b"advert");
+        host.timer
+            .map_or(0, |timer| timer(host.ctx, id, now_ns() + 20_000))
+    }
+}
+
+unsafe extern "C" fn elector_fd(instance: *mut c_void, fd: c_int, events: u32) -> abi::Status {
+    // SAFETY: the instance of the test.
+    unsafe {
+        let elector = instance.cast::<Elector>();
+        let host = *(*elector).host;
+        let _ = rustix::io::read(&(*elector).pipe.0, &mut [0; 64]);
+        let id = 100 + ((*elector).rounds % 8) as u32;
+        let _ = host
+            .watch_fd
+            .map_or(0, |watch| watch(host.ctx, fd, events & abi::FD_READ));
+        host.timer
+            .map_or(0, |timer| timer(host.ctx, id, now_ns() + 3_000_000_000))
+    }
+}
+
+const ENOTRECOVERABLE: abi::Status = -131;
+
+fn elector_plugin() -> Loaded {
+    // SAFETY: zero is "not there" for every field.
+    let table: abi::Plugin = unsafe { std::mem::zeroed() };
+    Loaded {
+        table: abi::Plugin {
+            timer: Some(elector_timer),
+            fd: Some(elector_fd),
+            ..table
+        },
+        descriptor: Descriptor {
+            name: "elector".to_owned(),
+            version: String::new(),
+            vendor: String::new(),
+            summary: String::new(),
+            minor: 0,
+            flags: 0,
+            wire_min: 0,
+            wire_max: 0,
+            capabilities: 0,
+            has_drain: false,
+            has_settle: false,
+            has_role: false,
+            has_query: false,
+            provides_groups: false,
+        },
+        // SAFETY: as above.
+        interface: unsafe { std::mem::zeroed() },
+        // SAFETY: as above.
+        group: unsafe { std::mem::zeroed() },
+    }
+}
+
+#[test]
+fn timers_and_descriptors_are_served_without_one_allocation() {
+    let (_host, worker) = codec::pair().unwrap();
+    let outbound = Outbound::new(worker).unwrap();
+    let driver = Driver::new(outbound, Receiver::default(), elector_plugin(), false).unwrap();
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+    let mut elector = Elector {
+        host: driver.table.get().unwrap(),
+        pipe,
+        rounds: 0,
+        allocations_after_warm_up: 0,
+        allocations: u64::MAX,
+    };
+    driver.instance.set((&raw mut elector).cast());
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&elector.pipe.0);
+    driver.watches.borrow_mut().watch(fd, abi::FD_READ).unwrap();
+    driver.timers.borrow_mut().set(1, now_ns());
+    assert_eq!(driver.run(), End::Broken);
+    assert_eq!(elector.rounds, ROUNDS);
+    assert_eq!(elector.allocations, 0);
+}
