@@ -25,9 +25,9 @@ fn after_a_kill_of_everything_the_kernel_answers_no_more_and_the_next_start_remo
         let _asker = ask(lab)?;
         // What looks alike and is not ours.
         ns.ip("addr add 10.1.0.77/24 dev lan\nroute add 10.9.0.0/16 via 10.1.0.2 proto 99\n")?;
-        ns.nft("table inet other { set lease { type ipv4_addr; } }")?;
-        let mine = "chain c { type filter hook ingress device lan priority 0; }";
-        ns.nft(&format!("table netdev other {{ {mine} }}"))?;
+        ns.nft("table inet other {\nset lease { type ipv4_addr; }\n}\n")?;
+        let chain = "chain c { type filter hook ingress device lan priority 0; }";
+        ns.nft(&format!("table netdev other {{\n{chain}\n}}\n"))?;
 
         router.kill();
         thread::sleep(TAKEOVER * 2);
@@ -135,12 +135,34 @@ fn an_address_that_somebody_deletes_is_put_back_at_once() {
                 })
         };
         assert!(poll(LIMIT, INTERVAL, restored), "status does not tell");
-        // It takes its virtual address along only where the kernel is told to.
-        let own = Wire::Lan.ipv4(11);
-        ns.shell(&format!("ip addr del {own}/24 dev lan"))?;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_virtual_address_stays_where_the_nodes_first_own_one_is_deleted() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let ns = &lab.sites[0].ns;
+        ns.shell("ip addr add 10.1.0.111/24 dev lan")?;
+        let router = start(lab, &watch)?;
+        let gateway = Wire::Lan.ipv4(VIRTUAL).to_string();
+        // The kernel deletes all that came after it in the same network, unless it is told.
+        ns.shell(&format!("ip addr del {}/24 dev lan", Wire::Lan.ipv4(11)))?;
+        thread::sleep(INTERVAL);
         assert!(
             poll(LIMIT, INTERVAL, || ns.holds(&gateway)),
-            "gone with the node's own"
+            "gone\n{}",
+            router.log()
+        );
+        let later = Stamp::now();
+        thread::sleep(INTERVAL * 5);
+        let adverts = watch.adverts(later, 0, Wire::Lan);
+        let other = |source: std::net::IpAddr| source.to_string() == "10.1.0.111";
+        assert!(adverts.len() > 2, "{adverts:?}");
+        assert!(
+            adverts.iter().all(|(_, advert)| other(advert.source)),
+            "{adverts:?}"
         );
         Ok(())
     });
