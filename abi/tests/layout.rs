@@ -343,3 +343,14 @@ fn the_example_in_the_header_compiles() {
     std::fs::write(&source, example).unwrap();
     assert_eq!(compile("cc", "-std=c11", &source), "");
 }
+
+#[test]
+fn the_synopsis_of_the_manual_compiles() {
+    let manual = std::fs::read_to_string(root().join("../docs/plugin.md")).unwrap();
+    let (_, rest) = manual.split_once("```c\n").unwrap();
+    let (synopsis, _) = rest.split_once("```").unwrap();
+    let scratch = Scratch::new("manual");
+    let source = scratch.0.join("mine.c");
+    std::fs::write(&source, synopsis).unwrap();
+    assert_eq!(compile("cc", "-std=c11", &source), "");
+}

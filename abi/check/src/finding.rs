@@ -18,7 +18,7 @@ impl fmt::Display for Level {
         f.pad(match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
-            Self::Fail => "FAIL",
+            Self::Fail => "fail",
         })
     }
 }
@@ -50,7 +50,7 @@ impl Finding {
         let (level, text) = line.strip_prefix("finding ")?.split_once(' ')?;
         match level {
             "warn" => Some(Self::warn(text)),
-            "FAIL" => Some(Self::fail(text)),
+            "fail" => Some(Self::fail(text)),
             _ => None,
         }
     }

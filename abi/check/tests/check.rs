@@ -86,7 +86,7 @@ fn fails(path: &Path, what: &str) {
     let (code, said) = check(path, &[]);
     let line = said.lines().find(|line| line.contains(what));
     assert!(
-        code == 1 && line.is_some_and(|line| line.starts_with("FAIL")),
+        code == 1 && line.is_some_and(|line| line.starts_with("fail")),
         "{code}, {said}"
     );
 }
@@ -161,7 +161,7 @@ fn what_does_not_load_fails_with_the_loaders_sentence_and_nothing_else_is_tried(
     assert_eq!(code, 1);
     assert_eq!(
         said,
-        "FAIL  descriptor: vendor.so is no shared object (no ELF): \
+        "fail  descriptor: vendor.so is no shared object (no ELF): \
          reinstall the package that it came from\n      the other checks need this one\n"
     );
     fails(

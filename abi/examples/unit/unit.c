@@ -141,7 +141,10 @@ static spared_status run(struct unit *unit)
 
 	unit->ran = unit->active;
 	if (error) {
-		host->fail(host->ctx, NULL, spared_text(argv[0]));
+		char why[256];
+
+		snprintf(why, sizeof(why), "cannot run %s: %s", argv[0], strerror(error));
+		host->fail(host->ctx, NULL, spared_text(why));
 		return -error;
 	}
 	unit->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);

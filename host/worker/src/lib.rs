@@ -1,6 +1,6 @@
 //! Runs one plugin in a process of its own.
 //!
-//! The host's half is [`process`] (starting, speaking, killing, the throw-away check) and [`file`]
+//! The host's half is [`process`] (starting, speaking, killing, the throw-away check) and [`mod@file`]
 //! (opening what may be trusted). The worker's half is [`run`], the whole of `spared worker`: it
 //! confines itself, loads the plugin, and drives it from one loop. [`message`] is what crosses.
 
