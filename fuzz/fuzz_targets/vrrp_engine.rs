@@ -1,0 +1,105 @@
+//! Frames and times in any order: the state machine must neither panic nor forget its timer.
+//!
+//! Input: records of one byte of time (units of 8 ms), one of length, and a frame. The checksums
+//! are made right, so that the generator need not find them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spared_sdk::config::Config;
+use spared_vrrp::config::read;
+use spared_vrrp::engine::{Action, Engine, Facts};
+use std::time::Duration;
+
+const FILE: &str = r#"
+[[group]]
+name = "g"
+priority = 100
+vrid = 50
+[[group.router]]
+interface = "a"
+addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+[[group.router]]
+interface = "b"
+addresses = ["198.51.100.1/24"]
+"#;
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(config) = Config::parse(FILE, "r1", &[]) else { return };
+    let Some(settings) = read(&config, Duration::from_millis(4)) else { return };
+    let mut now_ns = 1_000_000_000;
+    let mut engine = Engine::new("r1");
+    engine.configure(now_ns, &settings);
+    for (name, address) in [("a", "192.0.2.2"), ("b", "198.51.100.2")] {
+        let Ok(address) = address.parse() else { return };
+        let Ok(link_local) = "fe80::2".parse() else { return };
+        let facts = Facts {
+            present: true,
+            up: true,
+            carrier: true,
+            mac: [2; 6],
+            mtu: 1500,
+            addresses: vec![address, link_local],
+            link_socket: true,
+        };
+        engine.handle_interface(now_ns, name, &facts);
+        settle(&mut engine, now_ns);
+    }
+    let mut rest = input;
+    while let [pause, length, tail @ ..] = rest {
+        let (frame, after) = tail.split_at(usize::from(*length).min(tail.len()));
+        rest = after;
+        now_ns += u64::from(*pause) * 8_000_000;
+        while engine.next_timeout().is_some_and(|at_ns| at_ns <= now_ns) {
+            engine.handle_timeout(now_ns);
+            settle(&mut engine, now_ns);
+        }
+        engine.handle_frame(now_ns, usize::from(*pause % 2), &repaired(frame));
+        settle(&mut engine, now_ns);
+        assert!(engine.next_timeout().is_some());
+    }
+});
+
+fn settle(engine: &mut Engine, now_ns: u64) {
+    while let Some(action) = engine.poll_action() {
+        match action {
+            Action::Publish { group, role, .. } => {
+                engine.handle_published(now_ns, &group, role, true);
+            }
+            Action::Transmit(id) => assert!(engine.packet(id).is_some()),
+            Action::FindNeighbours { interface } => {
+                engine.handle_neighbours(now_ns, interface, &[]);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The frame with right IPv4 header and message checksums, where there are such.
+fn repaired(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if frame.len() < 42 || frame[12..14] != [8, 0] || frame[14] != 0x45 {
+        return frame;
+    }
+    let total = usize::from(u16::from_be_bytes([frame[16], frame[17]]));
+    let end = (14 + total).clamp(42, frame.len());
+    frame[24..26].fill(0);
+    let sum = checksum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&sum);
+    frame[40..42].fill(0);
+    let sum = checksum(&frame[34..end]);
+    frame[40..42].copy_from_slice(&sum);
+    frame
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2).map(|word| match *word {
+        [high, low] => u64::from(u16::from_be_bytes([high, low])),
+        [high] => u64::from(high) << 8,
+        _ => 0,
+    });
+    let mut sum: u64 = words.sum();
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
