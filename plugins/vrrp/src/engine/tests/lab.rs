@@ -62,7 +62,6 @@ enum What {
 pub struct Sent {
     pub at_ns: u64,
     pub node: usize,
-    pub interface: String,
     pub priority: u8,
     pub interval_ns: u64,
 }
@@ -517,7 +516,6 @@ impl Lab {
         self.sent.push(Sent {
             at_ns: now_ns,
             node: index,
-            interface: name.clone(),
             priority: advert.priority,
             interval_ns: advert.interval_ns,
         });
