@@ -111,13 +111,14 @@ impl Supervisor {
         };
         let Some(file) = &plugin.file else { return };
         let load = self.load(plugin, check_only);
-        let worker = match Worker::spawn(&self.terms.exe, &load, file.as_fd()) {
-            Ok(worker) => worker,
-            Err(error) => return self.refuse(name, vec![format!("{name}: no worker: {error}")]),
-        };
-        let serial = match self.watch(poller, &worker) {
-            Ok(serial) => serial,
-            Err(error) => return self.refuse(name, vec![format!("{name}: no worker: {error}")]),
+        let spawned = Worker::spawn(&self.terms.exe, &load, file.as_fd())
+            .and_then(|worker| Ok((self.watch(poller, &worker)?, worker)));
+        let (serial, worker) = match spawned {
+            Ok(spawned) => spawned,
+            // Short of something, or dead before it read its first message: the next may live.
+            Err(error) => {
+                return self.plan_restart(now, name, format!("{name} has no worker: {error}"));
+            }
         };
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;

@@ -297,7 +297,7 @@ impl Supervisor {
         }
     }
 
-    fn plan_restart(&mut self, now: Instant, name: &str, sentence: String) {
+    pub(super) fn plan_restart(&mut self, now: Instant, name: &str, sentence: String) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };

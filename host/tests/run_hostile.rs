@@ -1,0 +1,172 @@
+//! Workers that speak nonsense: shell scripts in the place of the program that workers run.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spared::config::Setup;
+use spared::poller::{Key, Poller};
+use spared::supervisor::{Report, Supervisor, Terms};
+
+/// A supervisor whose workers are this script.
+struct Fixture {
+    supervisor: Supervisor,
+    poller: Poller,
+    folder: PathBuf,
+    reports: Vec<Report>,
+}
+
+impl Fixture {
+    fn new(name: &str, script: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("spared-hostile-{name}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("plugins")).unwrap();
+        let exe = folder.join("worker.sh");
+        fs::write(&exe, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
+        for file in ["rogue.so", "plugins/rogue.toml"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        let setup = Setup::read(&folder.join("spared.toml")).unwrap();
+        let terms = Terms {
+            exe,
+            plugin_dir: folder.clone(),
+            node: "r1".to_owned(),
+            nodes: Vec::new(),
+            realtime: false,
+            account: None,
+            state_dir: None,
+        };
+        let poller = Poller::new().unwrap();
+        let mut supervisor = Supervisor::new(terms, Instant::now());
+        for plugin in setup.plugins {
+            supervisor.add(&poller, Instant::now(), plugin);
+        }
+        Self {
+            supervisor,
+            poller,
+            folder,
+            reports: Vec::new(),
+        }
+    }
+
+    /// Turns the loop until a report is what is waited for; its text.
+    fn wait(&mut self, what: impl Fn(&Report) -> Option<String>) -> String {
+        let since = Instant::now();
+        loop {
+            for key in self.poller.wait(Some(Duration::from_millis(50))).unwrap() {
+                let now = Instant::now();
+                match key {
+                    Key::Worker(serial) => {
+                        self.supervisor.handle_readable(&self.poller, now, serial)
+                    }
+                    Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
+                    _ => {}
+                }
+            }
+            self.supervisor.handle_timeout(&self.poller, Instant::now());
+            while let Some(report) = self.supervisor.poll_report() {
+                if let Some(found) = what(&report) {
+                    return found;
+                }
+                self.reports.push(report);
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(20),
+                "{:#?}",
+                self.reports
+            );
+        }
+    }
+
+    fn death(&mut self) -> String {
+        self.wait(|report| match report {
+            Report::Down { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+    }
+
+    fn giving_up(&mut self) -> String {
+        self.wait(|report| match report {
+            Report::GivenUp { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
+    let mut fixture = Fixture::new("garbage", "printf garbage >&3; sleep 100");
+    assert!(fixture.death().starts_with("rogue a record is malformed"));
+    fixture.giving_up();
+    assert_eq!(fixture.supervisor.status()[0].state, "failed");
+    assert_eq!(fixture.supervisor.status()[0].restarts, 4);
+}
+
+#[test]
+fn a_worker_that_ends_at_once_is_given_up_after_five_times() {
+    let mut fixture = Fixture::new("exit", "exit 3");
+    // Now and then it is gone before it could be told what to load.
+    let why = fixture.giving_up();
+    assert!(
+        why == "rogue exited with status 3" || why == "rogue has no worker: the other end is gone",
+        "{why}"
+    );
+    assert!(fixture.supervisor.is_settled());
+}
+
+#[test]
+fn a_worker_that_says_nothing_is_killed_after_three_pings() {
+    let mut fixture = Fixture::new("silent", "exec sleep 100");
+    assert_eq!(fixture.death(), "rogue did not answer for 3 s");
+}
+
+#[test]
+fn a_worker_that_floods_is_killed() {
+    // A Pong of number 0, again and again.
+    let script = "while :; do printf '\\004\\000' >&3 || exit; done";
+    let mut fixture = Fixture::new("flood", script);
+    let why = fixture.death();
+    assert!(
+        why == "rogue flooded the host with messages" || why == "rogue did not answer for 3 s",
+        "{why}"
+    );
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_without_effect() {
+    // Returned { token: 77, status: 0, no failures, no rows }, then silence.
+    let script = "printf '\\001\\115\\000\\000\\000' >&3; exec sleep 100";
+    let mut fixture = Fixture::new("unasked", script);
+    assert_eq!(fixture.death(), "rogue did not answer for 3 s");
+}
+
+#[test]
+fn a_question_to_a_dead_worker_is_answered() {
+    let mut fixture = Fixture::new("question", "exec sleep 100");
+    let now = Instant::now();
+    fixture
+        .supervisor
+        .query(now, "rogue", vec!["status".to_owned()], 7);
+    fixture.supervisor.query(now, "nobody", Vec::new(), 8);
+    let nobody = fixture.wait(|report| match report {
+        Report::Answered { id: 8, result } => result.clone().err(),
+        _ => None,
+    });
+    assert_eq!(nobody, "nobody is not running");
+    let rogue = fixture.wait(|report| match report {
+        Report::Answered { id: 7, result } => result.clone().err(),
+        _ => None,
+    });
+    assert_eq!(rogue, "rogue does not answer");
+}
