@@ -157,8 +157,7 @@ fn each_malformed_packet_is_counted_under_its_reason_and_changes_nothing() {
         let watch = Watch::start(lab)?;
         let router = start(lab, &watch)?;
         let spared = Spared(&router);
-        // Straight into the router's port: a bridge looks at IP headers and drops bad ones itself.
-        let injector = Injector::new(&lab.sw, "r1-lan")?;
+        let injector = Injector::new(&lab.eye, Wire::Lan.name())?;
         let count = |reason: &str| -> u64 {
             let key = format!("office.interface.lan.dropped.{reason}");
             let row = spared.row(&["vrrp", "counters"], &key).unwrap_or_default();
@@ -208,7 +207,7 @@ fn both_forms_of_the_ipv4_checksum_are_believed() {
     scenario(1, |lab| {
         let watch = Watch::start(lab)?;
         let router = start(lab, &watch)?;
-        let injector = Injector::new(&lab.sw, "r1-lan")?;
+        let injector = Injector::new(&lab.eye, Wire::Lan.name())?;
         for pseudo_header in [false, true] {
             // Who believes an owner (255) becomes backup, and active again when it falls silent.
             let mut message = summed(advert());

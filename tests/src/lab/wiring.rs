@@ -11,6 +11,12 @@ impl Lab {
             ("net/ipv6/conf/all/disable_ipv6", "1"),
             ("net/ipv6/conf/default/disable_ipv6", "1"),
         ])?;
+        // Where the kernel has br_netfilter, a bridge would judge what it carries.
+        for family in ["ip", "ip6", "arp"] {
+            let _ = self
+                .sw
+                .set(&[(&format!("net/bridge/bridge-nf-call-{family}tables"), "0")]);
+        }
         for ns in [&self.lan, &self.wan, &self.eye] {
             ns.set(&[
                 ("net/ipv4/conf/all/accept_redirects", "0"),

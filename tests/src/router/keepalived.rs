@@ -62,7 +62,7 @@ fn instance(
         writeln!(text, "  nopreempt")?;
     }
     if router.vmac {
-        writeln!(text, "  use_vmac vrrp.{}\n  vmac_xmit_base", router.vrid)?;
+        writeln!(text, "  use_vmac vrrp.{}", router.vrid)?;
     }
     if let Some(peer) = router.peer {
         let own = match peer.is_ipv4() {
@@ -71,7 +71,7 @@ fn instance(
         };
         writeln!(
             text,
-            "  unicast_src_ip {own}\n  unicast_peer {{\n    {peer}\n  }}"
+            "  unicast_src_ip {own}\n  unicast_ttl 255\n  unicast_peer {{\n    {peer}\n  }}"
         )?;
     }
     writeln!(text, "  virtual_ipaddress {{")?;
