@@ -566,7 +566,10 @@ fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
 }
 
 // Elements by key: what two claims share is there once.
-struct Sets(Vec<(&'static CStr, BTreeMap<Vec<u8>, Option<CString>>)>);
+struct Sets(Vec<(&'static CStr, Members)>);
+
+// Keys, and where a verdict map jumps to.
+type Members = BTreeMap<Vec<u8>, Option<CString>>;
 
 impl Sets {
     fn member(&mut self, set: &CStr, key: Vec<u8>) {

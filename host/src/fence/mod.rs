@@ -17,8 +17,11 @@
 //! stays active, a dead one stays closed. Where the mirror is not to be had (kernels before 5.12),
 //! the fence comes back closed, and the elector resigns at its next advert.
 //!
-//! Between reading the mirror and committing, this process may be stopped for any time. Therefore
-//! both are timed, and leases that took too long to write are closed again at once.
+//! Between reading the mirror and committing, time passes, and this process may be stopped for any.
+//! Therefore restored leases are at once written again, shorter by an eighth, until that took less
+//! than this eighth and the mirror still has them; failing that they are closed. What remains is a
+//! stop of the process in the moment between reading and writing: the first thing that it does
+//! when it resumes is to close what the mirror has lost meanwhile.
 
 mod dump;
 mod error;
@@ -49,8 +52,6 @@ const MIRROR_NAME: &str = "spared-mirror";
 
 /// A lease that took longer to write than this may be stale.
 const WRITE_MAX: Duration = Duration::from_millis(100);
-/// The same for leases that come from the mirror, of which nobody asked just now.
-const RESTORE_MAX: Duration = Duration::from_millis(20);
 /// One tick at HZ 100.
 const TICK_MAX: Duration = Duration::from_millis(10);
 /// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
@@ -149,61 +150,33 @@ impl Fence {
     }
 
     fn apply_once(&mut self, plan: &Plan) -> Result<bool, FenceError> {
-        let begun = Instant::now();
         let read = |error| FenceError::new("read the tables", error);
         let tables = dump::tables(&mut self.requests.borrow_mut()).map_err(read)?;
         let has = |name: &str| tables.iter().any(|table| table == name);
         let fresh = !self.made || !has(TABLE_NAME) || !self.is_complete();
         let fresh_mirror = !has(MIRROR_NAME);
-        let leases = if fresh && self.made {
-            self.mirrored_leases()
-        } else {
-            Vec::new()
-        };
 
         let mut transaction = Transaction::new();
+        let mut old = Vec::new();
         if fresh {
             self.create(&mut transaction);
         } else {
             // Wakes a table that somebody made dormant.
-            transaction.add(
-                &Table {
-                    name: TABLE,
-                    owned: false,
-                },
-                "wake its table",
-            );
+            transaction.add(&Table::FENCE, "wake its table");
+            old = self.chains(TABLE_NAME)?;
         }
-        let old = if fresh {
-            Vec::new()
-        } else {
-            self.chains(TABLE_NAME)?
-        };
         fill(&mut transaction, TABLE, &layout::fence(plan), &old);
-        add_leases(&mut transaction, TABLE, &leases);
         if self.mirrored {
-            if fresh_mirror {
-                transaction.add(
-                    &Table {
-                        name: MIRROR,
-                        owned: true,
-                    },
-                    "add its mirror",
-                );
-                let set = Set {
-                    table: MIRROR,
-                    kind: &layout::LEASE_SET,
-                    id: 100,
-                };
-                transaction.add(&set, "add its mirror's leases");
-            }
-            let old = if fresh_mirror {
-                Vec::new()
-            } else {
-                self.chains(MIRROR_NAME)?
-            };
-            fill(&mut transaction, MIRROR, &layout::mirror(plan), &old);
+            self.add_mirror(&mut transaction, plan, fresh_mirror)?;
         }
+        // As late as can be: what is read here is older by the time it is written.
+        let restore = fresh && self.made;
+        let leases = if restore {
+            self.mirrored_leases()
+        } else {
+            Vec::new()
+        };
+        add_leases(&mut transaction, TABLE, &leases);
         match self.transport.commit(transaction) {
             Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
                 log::warn!("{error}; going on without a mirror: after a flush the fence is closed");
@@ -213,11 +186,68 @@ impl Fence {
             result => result?,
         }
         self.made = true;
-        if !leases.is_empty() && begun.elapsed() > RESTORE_MAX {
-            let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
-            self.close(&keys)?;
+        if !leases.is_empty() {
+            self.trim(leases.iter().map(|(key, _)| *key).collect())?;
         }
         Ok(fresh)
+    }
+
+    fn add_mirror(
+        &self,
+        transaction: &mut Transaction,
+        plan: &Plan,
+        fresh: bool,
+    ) -> Result<(), FenceError> {
+        let mut old = Vec::new();
+        if fresh {
+            const SET_ID: u32 = 100;
+            let (table, kind) = (MIRROR, &layout::LEASE_SET);
+            transaction.add(&Table::MIRROR, "add its mirror");
+            transaction.add(
+                &Set {
+                    table,
+                    kind,
+                    id: SET_ID,
+                },
+                "add its mirror's leases",
+            );
+        } else {
+            old = self.chains(MIRROR_NAME)?;
+        }
+        fill(transaction, MIRROR, &layout::mirror(plan), &old);
+        Ok(())
+    }
+
+    // Restored leases last too long by the time that it took to write them. Writes them again,
+    // shorter by an allowance, until that took less than the allowance and the mirror still has
+    // them all.
+    fn trim(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let begun = Instant::now();
+            let left = self.mirrored_leases();
+            let shorter: Vec<_> = left
+                .iter()
+                .map(|(key, left)| (*key, *left * 7 / 8))
+                .collect();
+            let mut transaction = Transaction::new();
+            remove_leases(&mut transaction, TABLE, &restored);
+            add_leases(&mut transaction, TABLE, &shorter);
+            match self.transport.commit(transaction) {
+                Err(error) if error.is_missing() => continue,
+                result => result?,
+            }
+            let took = begun.elapsed();
+            let now = self.mirrored_leases();
+            let alive = |key| now.iter().any(|(living, _)| living == key);
+            if left
+                .iter()
+                .all(|(key, left)| took <= *left / 8 && alive(key))
+            {
+                return Ok(());
+            }
+        }
+        self.close(&restored)
     }
 
     /// Opens leases, all in one transaction.
@@ -282,12 +312,10 @@ impl Fence {
     pub fn remove(&mut self) -> Result<bool, FenceError> {
         let there = self.is_there();
         let mut transaction = Transaction::new();
-        for (name, owned) in [(TABLE, false), (MIRROR, true)] {
-            if owned && !(self.made && self.mirrored) {
-                continue;
-            }
-            transaction.add(&Table { name, owned }, "remove its table");
-            transaction.delete(&Table { name, owned }, "remove its table");
+        let mirror = (self.made && self.mirrored).then_some(Table::MIRROR);
+        for table in [Table::FENCE].into_iter().chain(mirror) {
+            transaction.add(&table, "remove its table");
+            transaction.delete(&table, "remove its table");
         }
         self.transport.commit(transaction)?;
         self.made = false;
@@ -300,13 +328,9 @@ impl Fence {
 
     // What was there is replaced, whoever made it.
     fn create(&self, transaction: &mut Transaction) {
-        let table = Table {
-            name: TABLE,
-            owned: false,
-        };
-        transaction.add(&table, "add its table");
-        transaction.delete(&table, "replace its table");
-        transaction.add(&table, "add its table");
+        transaction.add(&Table::FENCE, "add its table");
+        transaction.delete(&Table::FENCE, "replace its table");
+        transaction.add(&Table::FENCE, "add its table");
         let kinds = [layout::LEASE_SET].into_iter().chain(layout::STATIC_SETS);
         for (kind, id) in kinds.zip(1..) {
             let label = format!("add set {}", kind.name.to_string_lossy());

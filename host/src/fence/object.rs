@@ -15,6 +15,17 @@ pub struct Table {
     pub owned: bool,
 }
 
+impl Table {
+    pub const FENCE: Self = Self {
+        name: c"spared",
+        owned: false,
+    };
+    pub const MIRROR: Self = Self {
+        name: c"spared-mirror",
+        owned: true,
+    };
+}
+
 // SAFETY: one table message is far below the largest netlink message.
 unsafe impl NlMsg for Table {
     unsafe fn write(&self, buffer: *mut c_void, sequence: u32, kind: MsgType) {
