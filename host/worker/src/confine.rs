@@ -37,7 +37,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
     }
     step(
         "dropping capabilities",
-        privileges::keep_only(load.capabilities),
+        privileges::keep_only(load.capabilities, for_loading(load)),
     );
     step("no_new_privs", privileges::no_new_privileges());
     step("file rules", files::restrict(load.state_dir.as_deref()));
@@ -47,13 +47,28 @@ pub fn before_load(load: &Load) -> Vec<String> {
 /// What is to be done before the plugin's first callback.
 pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     privileges::hide_memory();
-    if load.realtime {
-        if let Err(why) = limits::lock_memory() {
-            missed.push(format!("locked memory ({why})"));
-        }
+    if load.realtime
+        && let Err(why) = limits::lock_memory()
+    {
+        missed.push(format!("locked memory ({why})"));
+    }
+    if for_loading(load) != 0
+        && let Err(why) = privileges::keep_only(load.capabilities, 0)
+    {
+        missed.push(format!("dropping capabilities ({why})"));
     }
     if let Err(why) = calls::deny() {
         missed.push(format!("system call rules ({why})"));
+    }
+}
+
+/// Memory is locked once the library is there, and where its limit may not be raised (a container
+/// without CAP_SYS_RESOURCE) that takes a capability until then.
+fn for_loading(load: &Load) -> u64 {
+    if load.realtime {
+        privileges::IPC_LOCK
+    } else {
+        0
     }
 }
 

@@ -56,8 +56,8 @@ pub fn real_time(priority: i32) -> Result<(), String> {
     Ok(())
 }
 
-/// Everything that is mapped now is brought in and stays; what comes later stays once touched.
-/// The heap is never given back, so that it needs not be fetched again.
+/// Everything that is mapped now is brought in and stays; what comes later stays once touched,
+/// where the limit allows. The heap is never given back, so that it needs not be fetched again.
 ///
 /// # Errors
 /// The kernel's: no privilege and a low limit.
@@ -67,11 +67,35 @@ pub fn lock_memory() -> Result<(), String> {
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
         libc::mallopt(libc::M_MMAP_MAX, 0);
     }
-    for flags in [libc::MCL_CURRENT, libc::MCL_FUTURE | libc::MCL_ONFAULT] {
-        // SAFETY: flags only.
-        if unsafe { libc::mlockall(flags) } == -1 {
-            return Err(std::io::Error::last_os_error().to_string());
-        }
+    let limit = getrlimit(Resource::Memlock).current;
+    if limit.is_some() {
+        // A locked stack that is beyond the limit could not grow any more.
+        std::hint::black_box(touch_stack());
     }
-    Ok(())
+    lock(libc::MCL_CURRENT)?;
+    match limit {
+        None => lock(libc::MCL_FUTURE | libc::MCL_ONFAULT),
+        Some(bytes) => Err(format!(
+            "of what comes later: the limit is {} kB",
+            bytes / 1024
+        )),
+    }
+}
+
+fn lock(flags: libc::c_int) -> Result<(), String> {
+    // SAFETY: flags only.
+    match unsafe { libc::mlockall(flags) } {
+        -1 => Err(std::io::Error::last_os_error().to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the stack as large as any callback may need it.
+#[inline(never)]
+fn touch_stack() -> u8 {
+    let stack = [0u8; 1 << 20];
+    std::hint::black_box(&stack)
+        .iter()
+        .step_by(4096)
+        .fold(0, |sum, byte| sum | byte)
 }

@@ -2,6 +2,9 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+/// To lock memory beyond the limit.
+pub const IPC_LOCK: u64 = 1 << 14;
+
 fn allowed(bits: u64) -> CapsHashSet {
     let all = caps::all().into_iter();
     all.filter(|capability| bits & capability.bitmask() != 0)
@@ -45,11 +48,14 @@ pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
     rustix::process::set_dumpable_behavior(readable).map_err(|errno| errno.to_string())
 }
 
+/// Keeps the capabilities `bits`, and those of `welcome` that are here.
+///
 /// # Errors
-/// The kernel's.
-pub fn keep_only(bits: u64) -> Result<(), String> {
+/// The kernel's, or one of `bits` is not here.
+pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
     let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
-    let kept: CapsHashSet = allowed(bits).intersection(&permitted).copied().collect();
+    let wanted = allowed(bits | welcome);
+    let kept: CapsHashSet = wanted.intersection(&permitted).copied().collect();
     for (set, wanted) in [
         (CapSet::Effective, &kept),
         (CapSet::Inheritable, &CapsHashSet::new()),
