@@ -27,7 +27,16 @@ pub(crate) fn install(host: Host) {
     let _ = LOGGER.host.set(host.waker());
     if log::set_logger(&LOGGER).is_ok() {
         log::set_max_level(level_of_environment());
-        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+        std::panic::set_hook(Box::new(|panic| {
+            let payload = panic.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let text = text.unwrap_or("without a text");
+            let place = panic
+                .location()
+                .map_or_else(String::new, |place| format!(" at {place}"));
+            log::error!("panicked{place}: {text}");
+        }));
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::codec::{self, ReceiveError, Receiver, SendError};
-use crate::message::{Descriptor, Failure, FromWorker, Load, ToWorker};
+use crate::message::{Descriptor, Failure, FromWorker, Load, ToWorker, Value};
 
 /// The worker's socket, in the worker.
 pub const SOCKET_FD: RawFd = 3;
@@ -87,13 +87,14 @@ impl Worker {
         codec::send(self.socket.as_fd(), message, descriptors)
     }
 
-    /// The next message; None where there is none yet. Descriptors from a worker are closed.
+    /// The next message; None where there is none yet. Descriptors from a worker are closed, and
+    /// texts hold no control characters: they end on terminals and in logs.
     ///
     /// # Errors
     /// The worker is gone, or speaks nonsense: kill it.
     pub fn receive(&mut self) -> Result<Option<FromWorker>, ReceiveError> {
         let received = self.receiver.receive(&self.socket)?;
-        Ok(received.map(|(message, _descriptors)| message))
+        Ok(received.map(|(message, _descriptors)| printable(message)))
     }
 
     /// Its process id, for people and logs.
@@ -159,6 +160,35 @@ fn place_descriptors(socket: RawFd, plugin: RawFd) -> io::Result<()> {
         errno(libc::dup2(plugin, PLUGIN_FD))?;
     }
     Ok(())
+}
+
+/// A plugin must not draw on a terminal, nor make one line of log look like two.
+fn printable(mut message: FromWorker) -> FromWorker {
+    match &mut message {
+        FromWorker::Log { text, .. } | FromWorker::Loaded(Err(text)) => clean(text, |_| false),
+        FromWorker::Returned { failures, rows, .. } => {
+            for failure in failures {
+                clean(&mut failure.key, |_| false);
+                // A usage may have lines.
+                clean(&mut failure.why, |character| character == '\n');
+            }
+            for row in rows {
+                clean(&mut row.key, |_| false);
+                if let Value::Text(text) = &mut row.value {
+                    clean(text, |character| character == '\n');
+                }
+            }
+        }
+        FromWorker::Loaded(Ok(_)) | FromWorker::Call { .. } | FromWorker::Pong { .. } => {}
+    }
+    message
+}
+
+fn clean(text: &mut String, keep: fn(char) -> bool) {
+    let unwanted = |character: char| character.is_control() && !keep(character);
+    if text.contains(unwanted) {
+        *text = text.trim_end().replace(unwanted, " ");
+    }
 }
 
 fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
@@ -302,5 +332,45 @@ impl std::error::Error for CheckError {
             Self::Kernel(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Row;
+
+    #[test]
+    fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
+        let line = FromWorker::Log {
+            level: 3,
+            text: "fine\nspared: forged\x1b[2J\u{9b}1m\n".to_owned(),
+        };
+        let FromWorker::Log { text, .. } = printable(line) else {
+            panic!("another message");
+        };
+        assert_eq!(text, "fine spared: forged [2J 1m");
+    }
+
+    #[test]
+    fn lines_of_a_usage_stay_lines() {
+        let returned = FromWorker::Returned {
+            token: 1,
+            status: -22,
+            failures: vec![Failure {
+                key: "a\tb".to_owned(),
+                why: "usage: x\n       y\x07".to_owned(),
+            }],
+            rows: vec![Row {
+                key: "k".to_owned(),
+                value: Value::Text("one\ntwo".to_owned()),
+            }],
+        };
+        let FromWorker::Returned { failures, rows, .. } = printable(returned) else {
+            panic!("another message");
+        };
+        assert_eq!(failures[0].key, "a b");
+        assert_eq!(failures[0].why, "usage: x\n       y ");
+        assert_eq!(rows[0].value, Value::Text("one\ntwo".to_owned()));
     }
 }
