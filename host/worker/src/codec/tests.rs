@@ -107,3 +107,25 @@ fn nonsense_is_malformed_and_never_a_panic() {
         );
     }
 }
+
+#[test]
+fn a_message_with_any_byte_changed_or_cut_is_decoded_or_refused() {
+    let (host, worker) = pair().unwrap();
+    let mut receiver = Receiver::default();
+    let record = encode(&configure(40)).unwrap();
+    for place in 0..record.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut changed = record.clone();
+            changed[place] ^= flip;
+            transmit(host.as_fd(), &changed, &[]).unwrap();
+            let _ = receiver.receive::<ToWorker>(&worker);
+        }
+        if place > 0 {
+            transmit(host.as_fd(), &record[..place], &[]).unwrap();
+            let cut = receiver.receive::<ToWorker>(&worker);
+            assert!(matches!(cut, Err(ReceiveError::Malformed(_))), "{place}");
+        }
+    }
+    send(host.as_fd(), &ping(1), &[]).unwrap();
+    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_some());
+}

@@ -8,7 +8,7 @@ use spared_abi as abi;
 
 use super::host::{errno, size};
 use super::outbound::now_ns;
-use super::{CALLBACK_NS_MAX, Driver, End};
+use super::{CALLBACK_NS_MAX, Driver, End, INBOX_MAX};
 use crate::message::{
     Call, Failure, Forced, FromWorker, InterfaceEvent, Role, Row, Stance, ToWorker, Value,
 };
@@ -84,6 +84,13 @@ impl Driver {
                 self.role(token, group, role, &why, deadline_ns);
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
+            // A plugin may follow interfaces in configure; it hears of them after start.
+            ToWorker::Interface(_) | ToWorker::Stance(_) if !self.started.get() => {
+                let mut held = self.held.borrow_mut();
+                if held.len() < INBOX_MAX {
+                    held.push_back((message, descriptors));
+                }
+            }
             ToWorker::Interface(event) => self.interface(&event, descriptors),
             ToWorker::Stance(stance) => self.stance(&stance),
             ToWorker::Ping { number } => self.pong(number),
@@ -164,6 +171,13 @@ impl Driver {
         });
         self.started.set(status >= 0);
         self.answer_now(token, status);
+        if status >= 0 {
+            // Before whatever the host says next.
+            let mut held = self.held.take();
+            let mut inbox = self.inbox.borrow_mut();
+            held.append(&mut inbox);
+            *inbox = held;
+        }
     }
 
     fn stop(&self) -> abi::Status {

@@ -89,6 +89,8 @@ pub struct Driver {
     answers: RefCell<HashMap<u64, Answer>>,
     interfaces: RefCell<HashMap<String, Interface>>,
     inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
+    /// What came for the extensions before start.
+    held: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
     /// The host does not read: messages to it wait.
@@ -128,6 +130,7 @@ impl Driver {
             answers: RefCell::default(),
             interfaces: RefCell::default(),
             inbox: RefCell::default(),
+            held: RefCell::default(),
             receiver: RefCell::new(receiver),
             calls: Cell::new(0),
             congested: Cell::new(false),
@@ -165,12 +168,22 @@ impl Driver {
         };
         let timeout = (!self.inbox.borrow().is_empty()).then_some(&poll_only);
         let watches = self.watches.borrow();
-        // EINTR: a round without events does no harm.
-        let _ = epoll::wait(
+        match epoll::wait(
             watches.epoll(),
             rustix::buffer::spare_capacity(events),
             timeout,
-        );
+        ) {
+            // A round without events does no harm.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => self.is_robbed(errno),
+        }
+    }
+
+    /// A plugin that closes descriptors which are not its own has closed one of the loop's.
+    fn is_robbed(&self, errno: Errno) {
+        let text = format!("misbehaves: closed a descriptor of its worker's ({errno})");
+        self.outbound.log(abi::LOG_ERROR, &text);
+        self.end_with(End::Broken);
     }
 
     fn serve_descriptors(&self, events: &[epoll::Event]) {
@@ -252,8 +265,10 @@ impl Driver {
             it_interval: zero,
             it_value: value,
         };
-        let _ = timerfd_settime(&self.timer_fd, TimerfdTimerFlags::ABSTIME, &spec);
-        self.armed_ns.set(next_ns);
+        match timerfd_settime(&self.timer_fd, TimerfdTimerFlags::ABSTIME, &spec) {
+            Ok(_) => self.armed_ns.set(next_ns),
+            Err(errno) => self.is_robbed(errno),
+        }
     }
 
     fn receive(&self) -> Option<(ToWorker, Vec<OwnedFd>)> {

@@ -74,6 +74,15 @@ static spared_status configure(void *self, struct spared_str toml, uint32_t flag
 	if (!(flags & SPARED_CONFIGURE_CHECK) &&
 	    host->config_get(host->ctx, "state_dir", &value) == 0)
 		snprintf(state_dir, sizeof(state_dir), "%.*s", (int)value.len, value.ptr);
+	if (!(flags & SPARED_CONFIGURE_CHECK) &&
+	    host->config_get(host->ctx, "follow", &value) == 0) {
+		char name[16];
+		const struct spared_interface *interface =
+			host->extension(host->ctx, SPARED_INTERFACE);
+
+		snprintf(name, sizeof(name), "%.*s", (int)value.len, value.ptr);
+		return interface->follow(host->ctx, name, SPARED_SOCKETS_NONE);
+	}
 	if (host->config_get(host->ctx, "hang_in_check", &value) == 0)
 		for (;;)
 			pause();
@@ -161,6 +170,7 @@ static spared_status woken(void *self)
 static spared_status changed(void *self, const struct spared_interface_event *event)
 {
 	(void)self;
+	note("changed");
 	changes_seen++;
 	snprintf(last_event, sizeof(last_event), "%.*s flags %u index %u mtu %u mac %02x addresses %u sockets %u",
 	         (int)event->name.len, event->name.ptr, event->flags, event->index, event->mtu,
@@ -293,6 +303,10 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "flood")) {
 		for (int i = 0; i < 20000; i++)
 			spared_logf(host, SPARED_LOG_INFO, "flood %d", i);
+		return 0;
+	} else if (!strcmp(words[0], "close")) {
+		for (int other = 3; other < 100; other++)
+			close(other);
 		return 0;
 	} else if (!strcmp(words[0], "leak")) {
 		while (open("/dev/null", O_RDONLY) >= 0)

@@ -261,3 +261,25 @@ fn a_stance_arrives_whole() {
         "office 13 73 100 2 a cable"
     );
 }
+
+#[test]
+fn what_is_followed_before_start_is_heard_after_it() {
+    let lab = Lab::new();
+    let mut host = Host::spawn(&lab.probe(), &load("probe"));
+    host.loaded().unwrap();
+    let configured = host.tell(|token| ToWorker::Configure {
+        token,
+        toml: "follow = \"lan2\"".to_owned(),
+        check: false,
+        node: "r1".to_owned(),
+        nodes: Vec::new(),
+    });
+    let (number, _) = call(&mut host);
+    // The event overtakes the answer to the call.
+    host.send(&event("lan2", Vec::new(), 1), &[]);
+    host.send(&ToWorker::Answer { number, status: 0 }, &[]);
+    assert_eq!(host.returned(configured).status, 0);
+    host.send(&event("lan2", Vec::new(), 2), &[]);
+    assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+    assert_eq!(host.query("state").text("order"), "start changed changed ");
+}

@@ -108,6 +108,15 @@ fn a_plugin_that_leaks_all_descriptors_ends_with_a_sentence() {
 }
 
 #[test]
+fn a_plugin_that_closes_what_is_not_its_own_ends() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let argv = vec!["close".to_owned()];
+    host.tell(|token| ToWorker::Query { token, argv });
+    assert_eq!(host.ended(), BROKEN);
+}
+
+#[test]
 fn a_host_that_reads_nothing_does_not_stop_the_plugin() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
