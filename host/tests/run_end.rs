@@ -213,3 +213,47 @@ fn events_tell_the_takeover_in_order() {
         .collect();
     assert_eq!(told, ["role", "fence", "addresses", "role"], "{events:#?}");
 }
+
+#[test]
+fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_role() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let delete = || lab.inside("ip", &["addr", "del", "10.9.0.1/24", "dev", "lan"]);
+    delete();
+    lab.wait("the address", || {
+        let address = &lab.group().addresses[0];
+        address.present && address.restored == 1
+    });
+    assert_eq!(lab.group().role, "active");
+    lab.wait("the end of the role", || {
+        delete();
+        lab.group().role == "backup"
+    });
+    let told = lab.ask(&Request::Events { limit: 1024 });
+    let Answer::Events { events } = told else {
+        panic!("no events");
+    };
+    assert!(
+        events.iter().any(|event| event.event == "contested"),
+        "{events:#?}"
+    );
+    assert_eq!(lab.traces_on_interfaces(), "");
+    // It does not become active again at once, to be contested again.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(lab.group().role, "backup");
+}
+
+#[test]
+fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("counter", "follow = [\"offise\"]");
+    lab.start();
+    lab.wait_until_active();
+    assert_eq!(
+        lab.status().warnings,
+        ["counter.toml: follow: there is no group \"offise\""]
+    );
+}

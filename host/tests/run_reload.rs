@@ -193,3 +193,17 @@ fn a_plugin_that_does_not_start_is_told_at_once() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn a_plugin_is_restarted_when_it_may_do_less() {
+    let Some(lab) = running(VRRP) else { return };
+    lab.enable("counter", "");
+    reload(&lab);
+    let pid = lab.plugin("counter").pid;
+    lab.enable("counter", "allow = []");
+    assert_eq!(reload(&lab)[0], "counter: restarted with other capabilities");
+    lab.wait_for_plugin("counter", "running");
+    assert_ne!(lab.plugin("counter").pid, pid);
+    assert_eq!(lab.plugin("counter").restarts, 0);
+    assert_eq!(lab.group().transitions, 1);
+}

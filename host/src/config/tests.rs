@@ -212,3 +212,51 @@ fn nothing_at_all_is_a_configuration() {
     let setup = folder.setup().unwrap();
     assert!(setup.plugins.is_empty());
 }
+
+/// Pieces that make wrong files of every sort when thrown together.
+fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    const WORDS: [&str; 25] = [
+        "[[group]]",
+        "[nodes]",
+        "[nodes",
+        "after",
+        "follow",
+        "allow",
+        "node.name",
+        "=",
+        "= =",
+        "{ r1 = 1 }",
+        "[\"a\"",
+        "]",
+        "\"",
+        "'''",
+        "\n",
+        "\u{0}",
+        "99999999999999999999",
+        "-1",
+        "true",
+        "settle_ms",
+        ".",
+        "a.b.c",
+        "#",
+        "[[[[",
+        "1e400",
+    ];
+    let word = prop_oneof![
+        9 => proptest::sample::select(&WORDS[..]).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    proptest::collection::vec(word, 0..24).prop_map(|words| words.join(" "))
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_upsets_the_readers(text in pieces(), key in "[a-z0-9.]{0,12}") {
+        let _ = Host::parse("spared.toml", &text, "r1");
+        let _ = plugin("dhcp", &text).faults.iter().map(ToString::to_string).count();
+        if let Some(line) = locate(&text, &key) {
+            proptest::prop_assert!(line <= text.lines().count().max(1));
+        }
+    }
+}

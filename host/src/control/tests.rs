@@ -33,7 +33,7 @@ impl Fixture {
         let now = Instant::now();
         let server = self.server.as_mut().unwrap();
         let mut asked = Vec::new();
-        for key in self.poller.wait(Some(Duration::from_millis(200))).unwrap() {
+        for key in self.poller.wait(Some(Duration::from_millis(50))).unwrap() {
             match key {
                 Key::Listener => server.handle_listener(&self.poller, now),
                 Key::Client(number) => {

@@ -22,7 +22,7 @@ use crate::config::{Fault, Host, Setup};
 use crate::control::Server;
 use crate::events::{Kind, News};
 use crate::group::Groups;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, reason};
 use crate::notify::Notify;
 use crate::poller::Poller;
 use crate::supervisor::{Supervisor, Terms};
@@ -107,7 +107,8 @@ fn lock_down(host: &Host) {
         | rustix::mm::MlockAllFlags::FUTURE
         | rustix::mm::MlockAllFlags::ONFAULT;
     if let Err(error) = rustix::mm::mlockall(flags) {
-        log::warn!("memory cannot be locked ({error}): takeovers may be late when memory is short");
+        let why = reason(&error.into());
+        log::warn!("memory cannot be locked ({why}): takeovers may be late when memory is short");
     }
 }
 

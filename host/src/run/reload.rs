@@ -214,7 +214,8 @@ impl Core {
             self.supervisor.reconfigure(now, &name);
         } else {
             self.note(format!("{name}: restarted with other capabilities"));
-            self.supervisor.restart(&self.poller, now, &name);
+            self.wait_for(&name);
+            self.supervisor.stop(now, &name);
         }
     }
 
@@ -232,8 +233,9 @@ impl Core {
                 self.note(format!("{name}: new configuration in force"));
             }
             Ok(Returned::Restart) => {
+                // Stopped first, so that it resigns instead of falling silent.
                 self.note(format!("{name}: restarted for its new configuration"));
-                self.supervisor.restart(&self.poller, now, name);
+                return self.supervisor.stop(now, name);
             }
             Err(found) => {
                 for line in &found {
@@ -247,15 +249,20 @@ impl Core {
         self.no_longer_wait_for(name);
     }
 
-    /// A plugin that left the configuration has stopped.
+    /// A plugin has stopped, because it left the configuration or must be restarted for it.
     pub(super) fn handle_stopped(&mut self, now: Instant, name: &str) {
         if self.stop.is_some() {
             return self.handle_plugin_stopped(now, name);
         }
-        self.note(format!("{name}: stopped"));
-        self.supervisor.remove(now, name);
-        if let Some(plugin) = self.setup.plugin(name).cloned() {
-            self.supervisor.add(&self.poller, now, plugin);
+        match self.setup.plugin(name).cloned() {
+            Some(plugin) if plugin.enabled => self.supervisor.restart(&self.poller, now, name),
+            left => {
+                self.note(format!("{name}: stopped"));
+                self.supervisor.remove(now, name);
+                if let Some(disabled) = left {
+                    self.supervisor.add(&self.poller, now, disabled);
+                }
+            }
         }
         self.no_longer_wait_for(name);
     }

@@ -78,7 +78,22 @@ impl Core {
                 let name = &group.name;
                 format!("{name}: active, and its fence is closed: nobody gets an answer")
             });
-        gone.into_iter().chain(closed).collect()
+        let lost = self.supervisor.names();
+        let lost = lost.iter().flat_map(|plugin| self.followed_in_vain(plugin));
+        gone.into_iter().chain(closed).chain(lost).collect()
+    }
+
+    // Which groups there are, only the plugin that decides about them knows, so no check finds it.
+    fn followed_in_vain(&self, plugin: &str) -> Vec<String> {
+        let settings = self.supervisor.settings(plugin);
+        let followed = settings.and_then(|settings| settings.follow.as_ref());
+        let unknown = followed
+            .into_iter()
+            .flatten()
+            .filter(|group| self.groups.get(group).is_none());
+        unknown
+            .map(|group| format!("{plugin}.toml: follow: there is no group \"{group}\""))
+            .collect()
     }
 
     /// One line, for systemd.
