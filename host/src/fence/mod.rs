@@ -23,12 +23,17 @@
 //! stop of the process in the moment between reading and writing: the first thing that it does
 //! when it resumes is to close what the mirror has lost meanwhile.
 
+mod changes;
 mod dump;
 mod error;
 mod expression;
 mod key;
 mod layout;
 mod object;
+mod plan;
+mod rules;
+mod sets;
+mod steps;
 mod transaction;
 
 use std::cell::RefCell;
@@ -39,10 +44,11 @@ use std::{ffi::CStr, io};
 use spared_netlink::constants::*;
 use spared_netlink::{Monitor, Requests, attributes, text};
 
+use changes::{add_leases, fill, remove_leases};
 pub use error::FenceError;
 pub use key::LeaseKey;
-pub use layout::{Device, Guarded, Plan, Router, is_link_local};
-use object::{Chain, Counter, Element, Elements, Quiet, Set, Table};
+use object::{Counter, Set, Table};
+pub use plan::{Device, Guarded, Plan, Router, is_link_local};
 use transaction::{Transaction, Transport};
 
 const TABLE: &CStr = c"spared";
@@ -52,8 +58,6 @@ const MIRROR_NAME: &str = "spared-mirror";
 
 /// A lease that took longer to write than this may be stale.
 const WRITE_MAX: Duration = Duration::from_millis(100);
-/// One tick at HZ 100.
-const TICK_MAX: Duration = Duration::from_millis(10);
 /// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
 pub const LEASE_MIN: Duration = Duration::from_millis(21);
 
@@ -201,7 +205,7 @@ impl Fence {
         let mut old = Vec::new();
         if fresh {
             const SET_ID: u32 = 100;
-            let (table, kind) = (MIRROR, &layout::LEASE_SET);
+            let (table, kind) = (MIRROR, &sets::LEASE_SET);
             transaction.add(&Table::MIRROR, "add its mirror");
             transaction.add(
                 &Set {
@@ -299,12 +303,12 @@ impl Fence {
             named.next().map_or(0, |(_, packets)| *packets)
         };
         Ok(Counts {
-            adverts: of(layout::COUNT_ADVERTS),
-            resigned: of(layout::COUNT_RESIGNED),
-            adverts_refused: of(layout::COUNT_ADVERTS_REFUSED),
-            refused: of(layout::COUNT_REFUSED),
-            not_accepted: of(layout::COUNT_NOT_ACCEPTED),
-            wrong_mac: of(layout::COUNT_WRONG_MAC),
+            adverts: of(sets::COUNT_ADVERTS),
+            resigned: of(sets::COUNT_RESIGNED),
+            adverts_refused: of(sets::COUNT_ADVERTS_REFUSED),
+            refused: of(sets::COUNT_REFUSED),
+            not_accepted: of(sets::COUNT_NOT_ACCEPTED),
+            wrong_mac: of(sets::COUNT_WRONG_MAC),
         })
     }
 
@@ -331,7 +335,7 @@ impl Fence {
         transaction.add(&Table::FENCE, "add its table");
         transaction.delete(&Table::FENCE, "replace its table");
         transaction.add(&Table::FENCE, "add its table");
-        let kinds = [layout::LEASE_SET].into_iter().chain(layout::STATIC_SETS);
+        let kinds = [sets::LEASE_SET].into_iter().chain(sets::STATIC_SETS);
         for (kind, id) in kinds.zip(1..) {
             let label = format!("add set {}", kind.name.to_string_lossy());
             transaction.add(
@@ -343,7 +347,7 @@ impl Fence {
                 label,
             );
         }
-        for name in layout::COUNTERS {
+        for name in sets::COUNTERS {
             transaction.add(&Counter { table: TABLE, name }, "add a counter");
         }
     }
@@ -353,11 +357,11 @@ impl Fence {
         let sets = dump::sets(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
         let counters =
             dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
-        let kinds = [layout::LEASE_SET].into_iter().chain(layout::STATIC_SETS);
+        let kinds = [sets::LEASE_SET].into_iter().chain(sets::STATIC_SETS);
         kinds.into_iter().all(|kind| {
             sets.iter()
                 .any(|set| set.as_bytes() == kind.name.to_bytes())
-        }) && layout::COUNTERS.iter().all(|counter| {
+        }) && sets::COUNTERS.iter().all(|counter| {
             counters
                 .iter()
                 .any(|(name, _)| name.as_bytes() == counter.to_bytes())
@@ -374,150 +378,6 @@ impl Fence {
     fn chains(&self, table: &str) -> Result<Vec<String>, FenceError> {
         dump::chains(&mut self.requests.borrow_mut(), table)
             .map_err(|error| FenceError::new("read its chains", error))
-    }
-}
-
-// Replaces rules, chains and static elements by the content.
-fn fill(
-    transaction: &mut Transaction,
-    table: &'static CStr,
-    content: &layout::Content,
-    old: &[String],
-) {
-    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
-    let old: Vec<_> = old.iter().map(|name| layout::c_string(name)).collect();
-    for name in &old {
-        let chain = nftnl::Chain::new(name, &nft_table);
-        transaction.delete(&Quiet(&nftnl::Rule::new(&chain)), "empty a chain");
-    }
-    for name in old
-        .iter()
-        .filter(|name| !content.chains.iter().any(|c| c.name == **name))
-    {
-        let label = format!("delete chain {}", name.to_string_lossy());
-        transaction.delete(
-            &Chain {
-                table,
-                name,
-                hook: None,
-            },
-            label,
-        );
-    }
-    for chain in content
-        .chains
-        .iter()
-        .filter(|chain| !old.contains(&chain.name))
-    {
-        let label = format!("add chain {}", chain.name.to_string_lossy());
-        let hook = chain.hook.as_ref();
-        transaction.add(
-            &Chain {
-                table,
-                name: &chain.name,
-                hook,
-            },
-            label,
-        );
-    }
-    for (set, elements) in &content.elements {
-        transaction.delete(
-            &Elements {
-                table,
-                set,
-                elements: &[],
-            },
-            "empty a set",
-        );
-        for elements in elements.chunks(Elements::CHUNK) {
-            let label = format!("add to set {}", set.to_string_lossy());
-            transaction.add(
-                &Elements {
-                    table,
-                    set,
-                    elements,
-                },
-                label,
-            );
-        }
-    }
-    for chain in &content.chains {
-        let nft_chain = nftnl::Chain::new(&chain.name, &nft_table);
-        for content in &chain.rules {
-            let mut rule = nftnl::Rule::new(&nft_chain);
-            content
-                .expressions
-                .iter()
-                .for_each(|step| rule.add_expr(step));
-            if !content.why.is_empty() {
-                // Too long a comment is no reason to lose the rule.
-                let _ = rule.set_comment(content.why);
-            }
-            let label = format!("add a rule to chain {}", chain.name.to_string_lossy());
-            transaction.add(&Quiet(&rule), label);
-        }
-    }
-}
-
-fn add_leases(
-    transaction: &mut Transaction,
-    table: &'static CStr,
-    leases: &[(LeaseKey, Duration)],
-) {
-    let elements: Vec<Element> = leases
-        .iter()
-        // A lease of less than a tick would be rounded to one without end.
-        .filter(|(_, left)| *left > TICK_MAX)
-        .map(|(key, left)| Element {
-            key: key.bytes(),
-            timeout_ms: Some(left.as_millis() as u64),
-            ..Element::default()
-        })
-        .collect();
-    for elements in elements.chunks(Elements::CHUNK) {
-        transaction.add(
-            &Elements {
-                table,
-                set: layout::LEASE,
-                elements,
-            },
-            "open a lease",
-        );
-    }
-}
-
-// Deleting what is not there would fail the transaction: add first, which changes nothing where
-// it is there, and is never seen by a packet.
-fn remove_leases(transaction: &mut Transaction, table: &'static CStr, keys: &[LeaseKey]) {
-    const NEVER_SEEN_MS: u64 = 1000;
-    let elements: Vec<Element> = keys
-        .iter()
-        .map(|key| Element {
-            key: key.bytes(),
-            timeout_ms: Some(NEVER_SEEN_MS),
-            ..Element::default()
-        })
-        .collect();
-    for elements in elements.chunks(Elements::CHUNK) {
-        let object = Elements {
-            table,
-            set: layout::LEASE,
-            elements,
-        };
-        transaction.add(&object, "close a lease");
-        let bare: Vec<Element> = elements
-            .iter()
-            .map(|element| Element {
-                key: element.key.clone(),
-                ..Element::default()
-            })
-            .collect();
-        let object = Elements {
-            table,
-            set: layout::LEASE,
-            elements: &bare,
-        };
-        transaction.delete(&object, "close a lease");
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel's own events can come half a second late; asking takes the RTNL lock, which may be
 //! held for as long. So a thread waits for it, and the host's loop never does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,8 @@ struct State {
     /// The last word on each watched interface; None where it has to be said (again).
     watched: BTreeMap<String, Option<bool>>,
     news: BTreeMap<String, bool>,
+    /// Interfaces whose drivers do not say.
+    mute: BTreeSet<String>,
     stop: bool,
 }
 
@@ -79,6 +81,12 @@ impl Carrier {
         }
     }
 
+    /// Whether its word on an interface is to be had, or only the kernel's events.
+    pub fn speaks_for(&self, name: &str) -> bool {
+        let state = lock(&self.shared);
+        state.watched.contains_key(name) && !state.mute.contains(name)
+    }
+
     /// What changed since.
     pub fn take(&self) -> BTreeMap<String, bool> {
         let mut counter = [0; 8];
@@ -113,9 +121,15 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
             state.watched.keys().cloned().collect()
         };
         for name in names {
-            // An interface that is gone is reported by its event.
-            if let Ok(Some(carrier)) = spared_netlink::link_state(socket.as_fd(), &name) {
-                report(shared, ready, name, carrier);
+            match spared_netlink::link_state(socket.as_fd(), &name) {
+                Ok(Some(carrier)) => report(shared, ready, name, carrier),
+                Ok(None) => {
+                    lock(shared).mute.insert(name);
+                }
+                // An interface that is gone is reported by its event.
+                Err(_) => {
+                    lock(shared).mute.remove(&name);
+                }
             }
         }
         let state = lock(shared);

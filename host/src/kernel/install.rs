@@ -6,7 +6,7 @@ use spared_netlink::constants::ADDRESS_PROTOCOL;
 use spared_netlink::{Address, Message};
 
 use super::group::Desired;
-use super::{Kernel, KernelError, KernelEvent, frame, routes, vmac};
+use super::{Kernel, KernelError, KernelEvent, RETRY, frame, routes, vmac};
 
 /// What an installation did.
 #[derive(Debug, Default)]
@@ -97,6 +97,9 @@ impl Kernel {
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => self.note(&wanted),
                 Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
             }
+        }
+        if !failures.is_empty() {
+            self.retry_at = Some(Instant::now() + RETRY);
         }
         (added, failures)
     }

@@ -14,15 +14,30 @@ pub struct Interfaces {
     carrier: BTreeMap<String, bool>,
 }
 
+/// What is new about a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// It is a new device, or up again.
+    pub appeared: bool,
+    pub carrier_lost: bool,
+    pub carrier_found: bool,
+    pub other_mac: bool,
+}
+
+impl LinkChange {
+    const GONE: Self = Self {
+        appeared: false,
+        carrier_lost: true,
+        carrier_found: false,
+        other_mac: false,
+    };
+}
+
 /// What an event changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Something about a link; `appeared` where the device is new, or up again.
-    Link {
-        name: String,
-        appeared: bool,
-        carrier_lost: bool,
-    },
+    /// Something about a link.
+    Link { name: String, what: LinkChange },
     /// The node's own addresses.
     OwnAddress { name: String },
     /// One of spared's went away.
@@ -62,8 +77,7 @@ impl Interfaces {
                 self.carrier.remove(&link.name);
                 vec![Change::Link {
                     name: link.name,
-                    appeared: false,
-                    carrier_lost: true,
+                    what: LinkChange::GONE,
                 }]
             }
             Event::Address(address) => {
@@ -101,20 +115,20 @@ impl Interfaces {
             let name = old.name.clone();
             changes.push(Change::Link {
                 name,
-                appeared: false,
-                carrier_lost: true,
+                what: LinkChange::GONE,
             });
         }
-        let was_up = old
-            .as_ref()
-            .is_some_and(|old| old.up && old.name == link.name);
-        let had_carrier = old.as_ref().is_some_and(|old| old.carrier);
-        let carrier_lost = (had_carrier && !link.carrier) || (was_up && !link.up);
-        let appeared = link.up && !was_up;
+        let old = old.filter(|old| old.name == link.name);
+        let was = |what: fn(&Link) -> bool| old.as_ref().is_some_and(what);
+        let what = LinkChange {
+            appeared: link.up && !was(|old| old.up),
+            carrier_lost: was(|old| old.up && old.carrier) && !(link.up && link.carrier),
+            carrier_found: link.carrier && !was(|old| old.carrier),
+            other_mac: old.as_ref().is_some_and(|old| old.mac != link.mac),
+        };
         changes.push(Change::Link {
             name: link.name,
-            appeared,
-            carrier_lost,
+            what,
         });
         changes
     }
@@ -124,6 +138,11 @@ impl Interfaces {
         name.map(|name| Change::OwnAddress { name })
             .into_iter()
             .collect()
+    }
+
+    /// Forgets the thread's word: the kernel's events are all there is.
+    pub fn forget_carrier(&mut self, name: &str) {
+        self.carrier.remove(name);
     }
 
     /// Notes carrier as the thread saw it; false where nothing changed.

@@ -38,6 +38,9 @@ use interfaces::Interfaces;
 use sockets::Sockets;
 use vmac::VmacKey;
 
+/// What failed for want of something is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What happened that the host should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
@@ -120,6 +123,7 @@ pub struct Kernel {
     retry_at: Option<Instant>,
     borrowed: sysctl::Borrowed,
     events: Vec<KernelEvent>,
+    warned: BTreeMap<String, Instant>,
     announced: u64,
     announcements_failed: u64,
     overruns: u64,
@@ -147,6 +151,7 @@ impl Kernel {
             retry_at: None,
             borrowed: sysctl::Borrowed::default(),
             events: Vec::new(),
+            warned: BTreeMap::new(),
             announced: 0,
             announcements_failed: 0,
             overruns: 0,
@@ -174,6 +179,8 @@ impl Kernel {
             .flat_map(|group| [group.schedule.next(), group.restore_at])
             .chain([self.retry_at])
             .flatten()
+            // What a call caused is told at once.
+            .chain((!self.events.is_empty()).then(Instant::now))
             .min()
     }
 
@@ -628,10 +635,20 @@ impl Kernel {
             .watch(self.followed.keys().cloned().chain(claimed));
     }
 
+    // What fails again and again is told once a minute.
     fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
-        let texts = failures.into_iter().map(|failure| failure.to_string());
-        self.events
-            .extend(texts.map(|text| KernelEvent::Warning { text }));
+        const PACE: Duration = Duration::from_secs(60);
+        const REMEMBERED_MAX: usize = 256;
+        let now = Instant::now();
+        self.warned.retain(|_, at| now.duration_since(*at) < PACE);
+        for failure in failures {
+            let text = failure.to_string();
+            if self.warned.contains_key(&text) || self.warned.len() >= REMEMBERED_MAX {
+                continue;
+            }
+            self.warned.insert(text.clone(), now);
+            self.events.push(KernelEvent::Warning { text });
+        }
     }
 
     // Claimed interfaces are of interest too; the host hears once of each change.

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use spared_netlink::{Event, Route};
 
-use super::interfaces::Change;
+use super::interfaces::{Change, LinkChange};
 use super::sockets::Sockets;
-use super::{Kernel, KernelError, KernelEvent};
+use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::fence::{LeaseKey, Tampering};
 
-/// What failed for want of something is tried again after this.
-const RETRY: Duration = Duration::from_secs(1);
 /// A contested address is put back this often.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
 
@@ -32,6 +30,7 @@ impl Kernel {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.reconcile_structure(now);
+            self.reinstall(now);
         }
         let due: Vec<String> = self
             .groups
@@ -112,13 +111,9 @@ impl Kernel {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
             for change in self.interfaces.apply(event) {
                 match change {
-                    Change::Link {
-                        name,
-                        appeared: here,
-                        carrier_lost,
-                    } => {
-                        appeared |= here;
-                        self.link_changed(&name, carrier_lost);
+                    Change::Link { name, what } => {
+                        appeared |= what.appeared;
+                        self.link_changed(&name, what, now);
                     }
                     Change::OwnAddress { name } => {
                         own_addresses = true;
@@ -142,14 +137,26 @@ impl Kernel {
         }
     }
 
-    fn link_changed(&mut self, name: &str, carrier_lost: bool) {
-        if carrier_lost {
+    fn link_changed(&mut self, name: &str, what: LinkChange, now: Instant) {
+        if what.carrier_lost {
             // The event may be old by now: the thread says what is.
             if self.interfaces.link(name).is_some() {
                 self.interfaces.set_carrier(name, false);
-                self.carrier.ask_again(name);
             }
             self.close_without_carrier(name);
+        }
+        if what.carrier_found && !self.carrier.speaks_for(name) {
+            self.interfaces.forget_carrier(name);
+        }
+        if what.carrier_lost || what.carrier_found {
+            self.carrier.ask_again(name);
+        }
+        if what.other_mac {
+            let groups = self.groups.values_mut();
+            for group in groups.filter(|group| group.installed && group.interfaces().contains(name))
+            {
+                group.schedule.again(now);
+            }
         }
         self.report(name);
     }

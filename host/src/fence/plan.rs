@@ -1,0 +1,53 @@
+//! What the fence guards: the input of all that it says.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spared_worker::message::Family;
+
+use super::LeaseKey;
+
+/// All that the fence guards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Devices that get chains: those of claims, and virtual-MAC devices.
+    pub devices: Vec<Device>,
+    pub routers: Vec<Router>,
+    pub addresses: Vec<Guarded>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub name: String,
+    pub index: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    pub interface: String,
+    pub index: u32,
+    pub family: Family,
+    pub vrid: u8,
+    pub key: LeaseKey,
+    pub group: LeaseKey,
+    pub lease: Duration,
+    /// The virtual MAC and the device that has it.
+    pub virtual_mac: Option<([u8; 6], u32)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guarded {
+    pub address: IpAddr,
+    pub index: u32,
+    /// The lease that lets it through.
+    pub key: LeaseKey,
+    /// The virtual MAC that alone may answer for it, and the device that has it.
+    pub virtual_mac: Option<([u8; 6], u32)>,
+    /// Whether packets to it are accepted, beside neighbour discovery and ARP.
+    pub accept: bool,
+}
+
+/// An address that means something else on every interface.
+pub fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}

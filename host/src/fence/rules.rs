@@ -1,0 +1,242 @@
+//! The rules that every packet meets: a constant number of lookups however many addresses there
+//! are.
+
+use std::ffi::CStr;
+use std::net::Ipv6Addr;
+
+use spared_netlink::constants::*;
+
+use super::expression::Expression::{self, *};
+use super::key::{ETHER_ARP, ETHER_IPV4, ETHER_IPV6};
+use super::layout::{RuleContent, c_string, rule};
+use super::plan::{Plan, is_link_local};
+use super::sets::*;
+use super::steps::*;
+
+/// On the way in.
+pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
+    let mut rules = vlan_rules(NFT_META_IIFTYPE);
+    rules.push(rule(
+        c"frames to a virtual MAC",
+        steps([
+            ethernet(NFT_META_IIFTYPE),
+            meta(NFT_META_IIF, 0),
+            link_layer(0, 6, 1),
+            guard(MAC, 0),
+        ]),
+    ));
+    rules.push(rule(
+        c"IPv4 to an address",
+        steps([protocol(ETHER_IPV4), network(16, 4, 0), guard(GUARD4, 0)]),
+    ));
+    rules.push(rule(
+        c"ARP from an address: nobody answers it, but it teaches",
+        steps([
+            protocol(ETHER_ARP),
+            network(14, 4, 0),
+            member(OWN4, 0),
+            vec![Accept],
+        ]),
+    ));
+    rules.push(rule(
+        c"ARP for an address",
+        steps([protocol(ETHER_ARP), network(24, 4, 0), guard(GUARD4, 0)]),
+    ));
+    for (map, device) in guards6(plan, NFT_META_IIF) {
+        let key = 1 - device.len() as u32;
+        rules.push(rule(
+            c"IPv6 to an address",
+            steps([
+                protocol(ETHER_IPV6),
+                device.clone(),
+                network(24, 16, 1),
+                guard(map, key),
+            ]),
+        ));
+        rules.push(rule(
+            c"solicitation of an address",
+            steps([neighbour(SOLICITATION), device, target(1), guard(map, key)]),
+        ));
+    }
+    rules.extend(silent(plan));
+    rules
+}
+
+/// On the way out.
+pub fn egress(plan: &Plan) -> Vec<RuleContent> {
+    let mut rules = vlan_rules(NFT_META_OIFTYPE);
+    rules.push(adverts_rule());
+    rules.push(rule(
+        c"frames from a virtual MAC",
+        steps([
+            ethernet(NFT_META_OIFTYPE),
+            meta(NFT_META_OIF, 0),
+            link_layer(6, 6, 1),
+            guard(MAC, 0),
+        ]),
+    ));
+    rules.push(rule(
+        c"IPv4 from an address",
+        steps([protocol(ETHER_IPV4), network(12, 4, 0), guard(GUARD4, 0)]),
+    ));
+    rules.push(rule(
+        c"ARP from an address",
+        steps([protocol(ETHER_ARP), network(14, 4, 0), guard(GUARD4, 0)]),
+    ));
+    for (map, device) in guards6(plan, NFT_META_OIF) {
+        let key = 1 - device.len() as u32;
+        rules.push(rule(
+            c"IPv6 from an address",
+            steps([
+                protocol(ETHER_IPV6),
+                device.clone(),
+                network(8, 16, 1),
+                guard(map, key),
+            ]),
+        ));
+        rules.push(rule(
+            c"advertisement of an address",
+            steps([
+                neighbour(ADVERTISEMENT),
+                device.clone(),
+                target(1),
+                guard(map, key),
+            ]),
+        ));
+        let unspecified = Equal {
+            register: 1,
+            value: Ipv6Addr::UNSPECIFIED.octets().to_vec(),
+        };
+        let detection = [network(8, 16, 1), vec![unspecified]].concat();
+        rules.push(rule(
+            c"duplicate detection of an address",
+            steps([
+                neighbour(SOLICITATION),
+                detection,
+                device,
+                target(1),
+                guard(map, key),
+            ]),
+        ));
+    }
+    rules.extend(wrong_mac(plan));
+    rules
+}
+
+// The parent of a virtual-MAC device answers for its addresses too, with its own MAC.
+fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
+    let refuse = || vec![Count(COUNT_WRONG_MAC), Drop];
+    if plan
+        .addresses
+        .iter()
+        .all(|guarded| guarded.virtual_mac.is_none())
+    {
+        return Vec::new();
+    }
+    let device = || meta(NFT_META_OIF, 0);
+    let stranger = |set| vec![NotMember { set, key: 0 }];
+    vec![
+        rule(
+            c"ARP by another than the virtual MAC",
+            steps([
+                protocol(ETHER_ARP),
+                [device(), network(14, 4, 1), member(MOVED4, 0)].concat(),
+                ethernet(NFT_META_OIFTYPE),
+                [link_layer(6, 6, 0), network(14, 4, 2), stranger(RIGHTFUL4)].concat(),
+                refuse(),
+            ]),
+        ),
+        rule(
+            c"advertisement by another than the virtual MAC",
+            steps([
+                neighbour(ADVERTISEMENT),
+                [device(), target(1), member(MOVED6, 0)].concat(),
+                ethernet(NFT_META_OIFTYPE),
+                [link_layer(6, 6, 0), target(2), stranger(RIGHTFUL6)].concat(),
+                refuse(),
+            ]),
+        ),
+    ]
+}
+
+// accept = false: neighbour discovery and ARP go on, everything else to the addresses does not.
+fn silent(plan: &Plan) -> Vec<RuleContent> {
+    let has = |v4: bool| {
+        plan.addresses
+            .iter()
+            .any(|g| !g.accept && g.address.is_ipv4() == v4)
+    };
+    let refuse = || vec![Count(COUNT_NOT_ACCEPTED), Drop];
+    let mut rules = Vec::new();
+    if has(true) {
+        let to = [protocol(ETHER_IPV4), network(16, 4, 0)].concat();
+        rules.push(rule(
+            c"not accepted",
+            steps([to, member(SILENT4, 0), refuse()]),
+        ));
+    }
+    if has(false) {
+        for kind in [SOLICITATION, ADVERTISEMENT] {
+            rules.push(rule(
+                c"always accepted",
+                steps([neighbour(kind), vec![Accept]]),
+            ));
+        }
+        let to = [
+            protocol(ETHER_IPV6),
+            meta(NFT_META_IIF, 0),
+            network(24, 16, 1),
+        ]
+        .concat();
+        rules.push(rule(
+            c"not accepted",
+            steps([to, member(SILENT6, 0), refuse()]),
+        ));
+    }
+    rules
+}
+
+// A hook of a device sees the frames of its VLANs too; they are their own device's business.
+pub fn vlan_rules(device_type: u32) -> Vec<RuleContent> {
+    [0x8100u16, 0x88a8]
+        .map(|tag| {
+            let value = tag.to_be_bytes().to_vec();
+            let tagged = vec![Equal { register: 0, value }, Accept];
+            rule(
+                c"",
+                steps([ethernet(device_type), link_layer(12, 2, 0), tagged]),
+            )
+        })
+        .into()
+}
+
+pub fn adverts_rule() -> RuleContent {
+    const VRRP: u8 = 112;
+    let mut steps = meta(NFT_META_L4PROTO, 0);
+    steps.extend([
+        Equal {
+            register: 0,
+            value: vec![VRRP],
+        },
+        Jump(c_string("adverts")),
+    ]);
+    rule(c"", steps)
+}
+
+// Maps of IPv6 addresses, and what their keys begin with: nothing, or the interface. The address
+// itself comes to the registers 1-4.
+fn guards6(plan: &Plan, device: u32) -> Vec<(&'static CStr, Vec<Expression>)> {
+    let has = |link| {
+        plan.addresses
+            .iter()
+            .any(|g| g.address.is_ipv6() && is_link_local(g.address) == link)
+    };
+    let mut maps = Vec::new();
+    if has(false) {
+        maps.push((GUARD6, Vec::new()));
+    }
+    if has(true) {
+        maps.push((GUARD6_LINK, meta(device, 0)));
+    }
+    maps
+}

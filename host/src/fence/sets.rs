@@ -1,0 +1,176 @@
+//! The sets, maps and counters of the table, and their elements.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::net::IpAddr;
+
+use super::LeaseKey;
+use super::layout::{c_string, guard_chain_name};
+use super::object::{Element, SetKind, Type};
+use super::plan::{Guarded, Plan, is_link_local};
+
+pub const LEASE: &CStr = c"lease";
+pub const GUARD4: &CStr = c"guard4";
+pub const GUARD6: &CStr = c"guard6";
+pub const GUARD6_LINK: &CStr = c"guard6-link";
+pub const MAC: &CStr = c"mac";
+pub const OWN4: &CStr = c"own4";
+pub const MOVED4: &CStr = c"moved4";
+pub const MOVED6: &CStr = c"moved6";
+pub const RIGHTFUL4: &CStr = c"rightful4";
+pub const RIGHTFUL6: &CStr = c"rightful6";
+pub const SILENT4: &CStr = c"silent4";
+pub const SILENT6: &CStr = c"silent6";
+
+pub const COUNT_ADVERTS: &CStr = c"adverts";
+pub const COUNT_RESIGNED: &CStr = c"resigned";
+pub const COUNT_ADVERTS_REFUSED: &CStr = c"adverts-refused";
+pub const COUNT_REFUSED: &CStr = c"refused";
+pub const COUNT_NOT_ACCEPTED: &CStr = c"not-accepted";
+pub const COUNT_WRONG_MAC: &CStr = c"wrong-mac";
+pub const COUNTERS: [&CStr; 6] = [
+    COUNT_ADVERTS,
+    COUNT_RESIGNED,
+    COUNT_ADVERTS_REFUSED,
+    COUNT_REFUSED,
+    COUNT_NOT_ACCEPTED,
+    COUNT_WRONG_MAC,
+];
+
+pub const LEASE_SET: SetKind = SetKind {
+    name: LEASE,
+    key: &[Type::Mark],
+    verdicts: false,
+    dynamic: true,
+};
+
+const fn map(name: &'static CStr, key: &'static [Type]) -> SetKind {
+    SetKind {
+        name,
+        key,
+        verdicts: true,
+        dynamic: false,
+    }
+}
+
+const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
+    SetKind {
+        name,
+        key,
+        verdicts: false,
+        dynamic: false,
+    }
+}
+
+/// All sets of the fence but the leases.
+pub const STATIC_SETS: [SetKind; 11] = [
+    map(GUARD4, &[Type::Ipv4]),
+    map(GUARD6, &[Type::Ipv6]),
+    map(GUARD6_LINK, &[Type::Interface, Type::Ipv6]),
+    map(MAC, &[Type::Interface, Type::Ether]),
+    set(OWN4, &[Type::Ipv4]),
+    set(MOVED4, &[Type::Interface, Type::Ipv4]),
+    set(MOVED6, &[Type::Interface, Type::Ipv6]),
+    set(RIGHTFUL4, &[Type::Ether, Type::Ipv4]),
+    set(RIGHTFUL6, &[Type::Ether, Type::Ipv6]),
+    set(SILENT4, &[Type::Ipv4]),
+    set(SILENT6, &[Type::Interface, Type::Ipv6]),
+];
+
+/// The elements of every static set.
+pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
+    let mut sets = Sets(
+        STATIC_SETS
+            .iter()
+            .map(|kind| (kind.name, BTreeMap::new()))
+            .collect(),
+    );
+    for router in &plan.routers {
+        if let Some((mac, device)) = router.virtual_mac {
+            for index in [router.index, device] {
+                sets.jump(MAC, [number(index), padded(mac)].concat(), plan, router.key);
+            }
+        }
+    }
+    for guarded in &plan.addresses {
+        match guarded.address {
+            IpAddr::V4(address) => put_ipv4(&mut sets, plan, guarded, &address.octets()),
+            IpAddr::V6(address) => put_ipv6(&mut sets, plan, guarded, &address.octets()),
+        }
+    }
+    let elements = |(key, jump)| Element {
+        key,
+        jump,
+        timeout_ms: None,
+    };
+    sets.0
+        .into_iter()
+        .map(|(name, set)| (name, set.into_iter().map(elements).collect()))
+        .collect()
+}
+
+fn put_ipv4(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
+    sets.jump(GUARD4, address.to_vec(), plan, guarded.key);
+    sets.member(OWN4, address.to_vec());
+    if let Some((mac, _)) = guarded.virtual_mac {
+        sets.member(MOVED4, [&number(guarded.index), address].concat());
+        sets.member(RIGHTFUL4, [&padded(mac), address].concat());
+    }
+    if !guarded.accept {
+        sets.member(SILENT4, address.to_vec());
+    }
+}
+
+fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
+    let link = is_link_local(guarded.address);
+    if !link {
+        sets.jump(GUARD6, address.to_vec(), plan, guarded.key);
+    }
+    let devices = [
+        Some(guarded.index),
+        guarded.virtual_mac.map(|(_, device)| device),
+    ];
+    for index in devices.into_iter().flatten() {
+        let here = [&number(index), address].concat();
+        if link {
+            sets.jump(GUARD6_LINK, here.clone(), plan, guarded.key);
+        }
+        if !guarded.accept {
+            sets.member(SILENT6, here);
+        }
+    }
+    if let Some((mac, _)) = guarded.virtual_mac {
+        sets.member(MOVED6, [&number(guarded.index), address].concat());
+        sets.member(RIGHTFUL6, [&padded(mac), address].concat());
+    }
+}
+
+// Elements by key: what two claims share is there once.
+struct Sets(Vec<(&'static CStr, Members)>);
+
+// Keys, and where a verdict map jumps to.
+type Members = BTreeMap<Vec<u8>, Option<CString>>;
+
+impl Sets {
+    fn member(&mut self, set: &CStr, key: Vec<u8>) {
+        self.put(set, key, None);
+    }
+
+    fn jump(&mut self, map: &CStr, key: Vec<u8>, plan: &Plan, lease: LeaseKey) {
+        self.put(map, key, Some(c_string(&guard_chain_name(plan, lease))));
+    }
+
+    fn put(&mut self, set: &CStr, key: Vec<u8>, jump: Option<CString>) {
+        if let Some((_, elements)) = self.0.iter_mut().find(|(name, _)| *name == set) {
+            elements.entry(key).or_insert(jump);
+        }
+    }
+}
+
+fn number(value: u32) -> Vec<u8> {
+    value.to_ne_bytes().to_vec()
+}
+
+fn padded(mac: [u8; 6]) -> Vec<u8> {
+    [&mac[..], &[0, 0]].concat()
+}
