@@ -40,7 +40,7 @@ use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;
-/// Messages that may wait while the plugin waits for an answer.
+/// With more messages than that waiting to be handled, a plugin's calls are refused.
 const INBOX_MAX: usize = 1024;
 /// What the manual promises the plugin's timers.
 const CALLBACK_NS_MAX: u64 = 50_000_000;
@@ -290,6 +290,10 @@ impl Driver {
 
     /// Asks the host and waits for its answer, at most [`CALL_TIMEOUT_MS`].
     fn call(&self, call: Call) -> abi::Status {
+        // A plugin that only calls and never returns to the loop would pile them up.
+        if self.inbox.borrow().len() >= INBOX_MAX {
+            return errno(Errno::BUSY);
+        }
         let number = self.calls.get() + 1;
         self.calls.set(number);
         self.outbound.send(&FromWorker::Call { number, call });
@@ -305,10 +309,7 @@ impl Driver {
                 Ok(Some((ToWorker::Answer { .. }, _))) => continue,
                 Ok(Some(other)) => {
                     self.inbox.borrow_mut().push_back(other);
-                    if self.inbox.borrow().len() <= INBOX_MAX {
-                        continue;
-                    }
-                    return errno(Errno::OVERFLOW);
+                    continue;
                 }
                 Ok(None) => {}
                 // The loop finds the same, and acts on it.
