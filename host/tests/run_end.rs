@@ -229,7 +229,7 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_ro
     assert_eq!(lab.group().role, "active");
     lab.wait("the end of the role", || {
         delete();
-        lab.group().role == "backup"
+        lab.group().role == "fault"
     });
     let told = lab.ask(&Request::Events { limit: 1024 });
     let Answer::Events { events } = told else {
@@ -242,7 +242,7 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_ro
     assert_eq!(lab.traces_on_interfaces(), "");
     // It does not become active again at once, to be contested again.
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(lab.group().role, "backup");
+    assert_eq!(lab.group().role, "fault");
 }
 
 #[test]
