@@ -610,3 +610,71 @@ fn routers_of_one_group_have_leases_of_their_own() {
     kernel.open_lease("office").unwrap();
     assert!(net.pings("10.0.1.1"));
 }
+
+#[test]
+fn frames_of_a_vlan_are_judged_by_the_vlans_own_lease() {
+    let Some(net) = Net::new() else { return };
+    let vlan = |namespace: &str, parent: &str| {
+        let link = format!("{parent}.5 type vlan id 5");
+        let arguments = format!("-n {namespace} link add link {parent} name {link}");
+        let output = std::process::Command::new("ip")
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    if !vlan(&net.router, "lan2") || !vlan(&net.station, "peer") {
+        return eprintln!("skipped: this kernel has no VLANs");
+    }
+    net.ip("link set lan2.5 up");
+    net.station_ip("link set peer.5 up");
+    net.station_ip("addr add fe80::3/64 dev peer nodad");
+    net.station_ip("addr add fe80::3/64 dev peer.5 nodad");
+    let mut kernel = Kernel::open().unwrap();
+    for (group, interface) in [("plain", "lan2"), ("tagged", "lan2.5")] {
+        let claims = Claims {
+            routers: vec![router(interface, Family::V6, 50)],
+            addresses: vec![address(interface, "fe80::1/64", Some(0))],
+            lease_ns: LONG.as_nanos() as u64,
+            ..Claims::default()
+        };
+        kernel.claim(group, claims).unwrap();
+        kernel.install(group).unwrap();
+    }
+    kernel.open_lease("tagged").unwrap();
+    assert!(net.pings("fe80::1%peer.5"));
+    assert!(net.ignores("fe80::1%peer"));
+    kernel.close_lease("tagged").unwrap();
+    kernel.open_lease("plain").unwrap();
+    assert!(net.ignores("fe80::1%peer.5"));
+    assert!(net.pings("fe80::1%peer"));
+}
+
+#[test]
+fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
+    let Some(net) = Net::new() else { return };
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24"], LONG))
+        .unwrap();
+    let mut branch = claims(&["10.0.0.9/24"], SHORT);
+    branch.routers[0].vrid = 51;
+    kernel.claim("branch", branch).unwrap();
+    for group in ["office", "branch"] {
+        kernel.install(group).unwrap();
+        kernel.open_lease(group).unwrap();
+    }
+    let mac = mac_of(&net, "lan2");
+    let _ = send(&advert(mac, Family::V4, 50, 100));
+    let _ = send(&advert(mac, Family::V4, 51, 100));
+    std::thread::sleep(SHORT * 2);
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("branch"), FenceState::Closed);
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.ignores("10.0.0.9"));
+    kernel.release("office");
+    assert!(net.ignores("10.0.0.1"));
+    assert!(!net.output("nft", "list ruleset").contains("10.0.0.1"));
+    assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
+}

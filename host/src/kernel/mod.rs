@@ -8,11 +8,14 @@
 
 mod announce;
 mod carrier;
+mod claim;
+mod devices;
 mod error;
 mod frame;
 mod group;
 mod install;
 mod interfaces;
+mod lease;
 mod routes;
 mod sockets;
 mod sweep;
@@ -20,23 +23,22 @@ mod sysctl;
 mod vmac;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use spared_control::AddressStatus;
-use spared_netlink::{Message, Monitor, PacketSocket, Requests};
-use spared_worker::message::{Claims, InterfaceEvent};
+use spared_netlink::{Monitor, PacketSocket, Requests};
+use spared_worker::message::InterfaceEvent;
 
 pub use error::{KernelError, reason};
 pub use install::Installed;
 
-use crate::fence::{Counts, Fence, LeaseKey, Plan};
+use crate::fence::{Counts, Fence, Plan};
 use carrier::Carrier;
 use group::Group;
 use interfaces::Interfaces;
 use sockets::Sockets;
-use vmac::VmacKey;
 
 /// What failed for want of something is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -244,185 +246,6 @@ impl Kernel {
         Some((event, sockets.map(Sockets::descriptors).unwrap_or_default()))
     }
 
-    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
-    /// and silent; while the group is installed, only the difference is applied.
-    pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
-        let others = self
-            .groups
-            .iter()
-            .filter(|(other, _)| *other != name)
-            .map(|(_, g)| g);
-        group::check(&claims, others).map_err(|why| KernelError::Claim {
-            group: name.to_owned(),
-            why,
-        })?;
-        let before = self.groups.get(name);
-        if before.is_some_and(|group| group.claims == claims) {
-            return Ok(());
-        }
-        let old_keys = before
-            .map(|group| self.lease_keys(group))
-            .unwrap_or_default();
-        let old_addresses = before
-            .map(|group| group.desired(&self.interfaces))
-            .unwrap_or_default();
-        self.replace_claims(name, claims);
-
-        let result = self.sync_devices().and_then(|()| self.sync_fence());
-        self.watch_carrier();
-        let Some(group) = self.groups.get(name) else {
-            return result;
-        };
-        let keys = self.lease_keys(group);
-        let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
-        let new: BTreeSet<LeaseKey> = keys.difference(&old_keys).copied().collect();
-        let (open, installed) = (group.open, group.installed);
-        if !gone.is_empty() {
-            self.fence.close(&gone)?;
-        }
-        if open && !new.is_empty() {
-            self.open_new_routers(name, &new)?;
-        }
-        if installed {
-            self.apply_difference(name, &old_addresses);
-        }
-        result
-    }
-
-    fn replace_claims(&mut self, name: &str, claims: Claims) {
-        if let Some(group) = self.groups.get_mut(name) {
-            group.without_carrier.clear();
-            group.claims = claims;
-        } else {
-            let taken: BTreeSet<u32> = self.groups.values().map(|group| group.number).collect();
-            let number = (1..)
-                .find(|number| !taken.contains(number))
-                .unwrap_or_default();
-            self.groups
-                .insert(name.to_owned(), Group::new(number, claims));
-        }
-    }
-
-    // Addresses that are new come before those that are gone go.
-    fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
-        let Some(group) = self.groups.get(name) else {
-            return;
-        };
-        let wanted = group.desired(&self.interfaces);
-        let stale = |old: &&group::Desired| {
-            !wanted
-                .iter()
-                .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
-        };
-        let gone: Vec<group::Desired> = old.iter().filter(stale).cloned().collect();
-        let mut failures = self.prepare_devices(name);
-        let (added, refused) = self.add_missing_addresses(name);
-        failures.extend(refused);
-        failures.extend(self.delete_addresses(name, &gone));
-        failures.extend(self.sync_routes(name));
-        self.warn(failures);
-        let now = Instant::now();
-        if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(name)) {
-            let refresh_s = group.claims.refresh_s;
-            group.schedule.installed(now, refresh_s);
-        }
-        self.announce_due(now);
-    }
-
-    /// Withdraws a group.
-    pub fn release(&mut self, name: &str) {
-        let failures = self.remove(name);
-        self.warn(failures);
-        if let Err(error) = self.close_lease(name) {
-            self.warn(vec![error]);
-        }
-        self.groups.remove(name);
-        let result = self.sync_devices().and_then(|()| self.sync_fence());
-        self.warn(result.err());
-        self.watch_carrier();
-    }
-
-    /// Opens the leases of a group: those of routers with carrier, and the group's. Of a group
-    /// that is open already, only those that were closed for want of carrier: a lease that
-    /// expired by itself means that the elector was late, and is for it to notice.
-    pub fn open_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        let group = self.known(name)?;
-        let again = group.open;
-        let mut keys = BTreeSet::new();
-        let mut without = BTreeSet::new();
-        for (position, router) in group.claims.routers.iter().enumerate() {
-            let key = group.router_key(position, &self.interfaces);
-            match key.filter(|_| self.interfaces.carrier(&router.interface)) {
-                Some(key) if !again || group.without_carrier.contains(&position) => {
-                    keys.insert(key);
-                }
-                Some(_) => {}
-                None => {
-                    without.insert(position);
-                }
-            }
-        }
-        let lease = group.lease();
-        if !keys.is_empty() {
-            let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
-            leases.push((group.group_key(), lease));
-            self.fence.open(&leases)?;
-        }
-        if let Some(group) = self.groups.get_mut(name) {
-            group.open = true;
-            group.without_carrier = without;
-        }
-        Ok(())
-    }
-
-    fn open_new_routers(
-        &mut self,
-        name: &str,
-        new: &BTreeSet<LeaseKey>,
-    ) -> Result<(), KernelError> {
-        let group = self.known(name)?;
-        let with_carrier = |position: &usize| {
-            let router = &group.claims.routers[*position];
-            self.interfaces.carrier(&router.interface)
-        };
-        let positions = 0..group.claims.routers.len();
-        let lease = group.lease();
-        let leases: Vec<_> = positions
-            .filter(with_carrier)
-            .filter_map(|position| group.router_key(position, &self.interfaces))
-            .filter(|key| new.contains(key))
-            .map(|key| (key, lease))
-            .collect();
-        if leases.is_empty() {
-            Ok(())
-        } else {
-            Ok(self.fence.open(&leases)?)
-        }
-    }
-
-    /// Closes the leases of a group.
-    pub fn close_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(group) = self.groups.get_mut(name) else {
-            return Ok(());
-        };
-        group.open = false;
-        group.without_carrier.clear();
-        let Some(group) = self.groups.get(name) else {
-            return Ok(());
-        };
-        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
-        if self.plan.is_some() {
-            self.fence.close(&keys)?;
-        }
-        Ok(())
-    }
-
-    fn lease_keys(&self, group: &Group) -> BTreeSet<LeaseKey> {
-        let routers = 0..group.claims.routers.len();
-        let keys = routers.filter_map(|router| group.router_key(router, &self.interfaces));
-        keys.chain([group.group_key()]).collect()
-    }
-
     /// Announces the addresses again: at once, after 1 s and after 5 s.
     pub fn announce(&mut self, name: &str) {
         let now = Instant::now();
@@ -518,111 +341,6 @@ impl Kernel {
             group: name.to_owned(),
             why: why(),
         })
-    }
-
-    /// Makes the fence what the claims say, where it is not.
-    fn sync_fence(&mut self) -> Result<(), KernelError> {
-        let plan = self.wanted_plan();
-        if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
-            return Ok(());
-        }
-        self.fence.apply(&plan)?;
-        self.plan = Some(plan);
-        self.raise_devices();
-        Ok(())
-    }
-
-    fn wanted_plan(&self) -> Plan {
-        let mut plan = Plan::default();
-        for group in self.groups.values() {
-            plan.routers.extend(group.fence_routers(&self.interfaces));
-            plan.addresses
-                .extend(group.fence_addresses(&self.interfaces));
-        }
-        let claimed = self.groups.values().flat_map(Group::interfaces);
-        let mut indices: BTreeSet<u32> = claimed
-            .filter_map(|name| Some(self.interfaces.link(name)?.index))
-            .collect();
-        let vmacs = plan
-            .routers
-            .iter()
-            .filter_map(|router| Some(router.virtual_mac?.1));
-        indices.extend(vmacs);
-        plan.devices = self
-            .interfaces
-            .links()
-            .filter(|link| indices.contains(&link.index))
-            .map(|link| crate::fence::Device {
-                name: link.name.clone(),
-                index: link.index,
-            })
-            .collect();
-        plan
-    }
-
-    /// Makes the virtual-MAC devices that are claimed, deletes those that are not.
-    fn sync_devices(&mut self) -> Result<(), KernelError> {
-        let wanted: BTreeSet<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
-        let known: BTreeSet<u32> = wanted
-            .iter()
-            .filter_map(|key| Some(key.find(&self.interfaces)?.index))
-            .collect();
-        let stale: Vec<u32> = self
-            .interfaces
-            .links()
-            .filter(|link| vmac::is_ours(link) && !known.contains(&link.index))
-            .map(|link| link.index)
-            .collect();
-        let mut result = Ok(());
-        for index in stale {
-            // Already gone with its parent: fine.
-            let _ = self.requests.run_one(Message::delete_link(index));
-            self.forget_link(index);
-        }
-        for key in &wanted {
-            let present = self.interfaces.link(&key.interface).is_some();
-            if !present || key.find(&self.interfaces).is_some() {
-                continue;
-            }
-            // ARP for the virtual address leaves the parent only by its own address.
-            let _ = self
-                .borrowed
-                .set("ipv4", &key.interface, "arp_announce", "2");
-            match vmac::create(&mut self.requests, &self.interfaces, key) {
-                Ok(link) => {
-                    self.interfaces.apply(spared_netlink::Event::Link(link));
-                }
-                Err(error) => result = Err(error),
-            }
-        }
-        result
-    }
-
-    // Devices come up behind the fence, never before it.
-    fn raise_devices(&mut self) {
-        let keys: Vec<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
-        for key in keys {
-            let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {
-                continue;
-            };
-            let (index, mut raised) = (link.index, link.clone());
-            // With its parent down it comes up when that does.
-            if self.requests.run_one(Message::set_up(index, true)).is_ok() {
-                raised.up = true;
-                self.interfaces.apply(spared_netlink::Event::Link(raised));
-            }
-        }
-    }
-
-    fn forget_link(&mut self, index: u32) {
-        let link = self
-            .interfaces
-            .links()
-            .find(|link| link.index == index)
-            .cloned();
-        if let Some(link) = link {
-            self.interfaces.apply(spared_netlink::Event::LinkGone(link));
-        }
     }
 
     fn watch_carrier(&self) {

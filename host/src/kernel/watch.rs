@@ -9,7 +9,7 @@ use spared_netlink::{Event, Route};
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Sockets;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
-use crate::fence::{LeaseKey, Tampering};
+use crate::fence::Tampering;
 
 /// A contested address is put back this often.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
@@ -55,32 +55,6 @@ impl Kernel {
                 }
                 self.report(&name);
             }
-        }
-    }
-
-    // Nothing of ours may answer on an interface that cannot hear the peer. Before anybody is told.
-    fn close_without_carrier(&mut self, interface: &str) {
-        let mut keys: Vec<LeaseKey> = Vec::new();
-        for group in self.groups.values_mut().filter(|group| group.open) {
-            let positions = group.claims.routers.iter().enumerate();
-            let hit: Vec<usize> = positions
-                .filter(|(_, router)| router.interface == interface)
-                .map(|(position, _)| position)
-                .collect();
-            keys.extend(
-                hit.iter()
-                    .filter_map(|r| group.router_key(*r, &self.interfaces)),
-            );
-            group.without_carrier.extend(hit);
-            if group.without_carrier.len() == group.claims.routers.len() {
-                keys.push(group.group_key());
-            }
-        }
-        if keys.is_empty() || self.plan.is_none() {
-            return;
-        }
-        if let Err(error) = self.fence.close(&keys) {
-            self.warn([KernelError::from(error)]);
         }
     }
 

@@ -1,0 +1,110 @@
+//! Claims: declared, replaced, withdrawn.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use spared_worker::message::Claims;
+
+use super::group::{self, Group};
+use super::{Kernel, KernelError};
+use crate::fence::LeaseKey;
+
+impl Kernel {
+    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
+    /// and silent; while the group is installed, only the difference is applied.
+    pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
+        let others = self
+            .groups
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .map(|(_, g)| g);
+        group::check(&claims, others).map_err(|why| KernelError::Claim {
+            group: name.to_owned(),
+            why,
+        })?;
+        let before = self.groups.get(name);
+        if before.is_some_and(|group| group.claims == claims) {
+            return Ok(());
+        }
+        let old_keys = before
+            .map(|group| self.lease_keys(group))
+            .unwrap_or_default();
+        let old_addresses = before
+            .map(|group| group.desired(&self.interfaces))
+            .unwrap_or_default();
+        self.replace_claims(name, claims);
+
+        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        self.watch_carrier();
+        let Some(group) = self.groups.get(name) else {
+            return result;
+        };
+        let keys = self.lease_keys(group);
+        let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
+        let new: BTreeSet<LeaseKey> = keys.difference(&old_keys).copied().collect();
+        let (open, installed) = (group.open, group.installed);
+        if !gone.is_empty() {
+            self.fence.close(&gone)?;
+        }
+        if open && !new.is_empty() {
+            self.open_new_routers(name, &new)?;
+        }
+        if installed {
+            self.apply_difference(name, &old_addresses);
+        }
+        result
+    }
+
+    pub(super) fn replace_claims(&mut self, name: &str, claims: Claims) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.without_carrier.clear();
+            group.claims = claims;
+        } else {
+            let taken: BTreeSet<u32> = self.groups.values().map(|group| group.number).collect();
+            let number = (1..)
+                .find(|number| !taken.contains(number))
+                .unwrap_or_default();
+            self.groups
+                .insert(name.to_owned(), Group::new(number, claims));
+        }
+    }
+
+    // Addresses that are new come before those that are gone go.
+    pub(super) fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
+        let Some(group) = self.groups.get(name) else {
+            return;
+        };
+        let wanted = group.desired(&self.interfaces);
+        let stale = |old: &&group::Desired| {
+            !wanted
+                .iter()
+                .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
+        };
+        let gone: Vec<group::Desired> = old.iter().filter(stale).cloned().collect();
+        let mut failures = self.prepare_devices(name);
+        let (added, refused) = self.add_missing_addresses(name);
+        failures.extend(refused);
+        failures.extend(self.delete_addresses(name, &gone));
+        failures.extend(self.sync_routes(name));
+        self.warn(failures);
+        let now = Instant::now();
+        if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(name)) {
+            let refresh_s = group.claims.refresh_s;
+            group.schedule.installed(now, refresh_s);
+        }
+        self.announce_due(now);
+    }
+
+    /// Withdraws a group.
+    pub fn release(&mut self, name: &str) {
+        let failures = self.remove(name);
+        self.warn(failures);
+        if let Err(error) = self.close_lease(name) {
+            self.warn(vec![error]);
+        }
+        self.groups.remove(name);
+        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        self.warn(result.err());
+        self.watch_carrier();
+    }
+}

@@ -1,0 +1,117 @@
+//! Fence and virtual-MAC devices follow claims and interfaces.
+
+use std::collections::BTreeSet;
+
+use spared_netlink::{Event, Message};
+
+use super::group::Group;
+use super::vmac::{self, VmacKey};
+use super::{Kernel, KernelError};
+use crate::fence::{Device, Plan};
+
+impl Kernel {
+    /// Makes the fence what the claims say, where it is not.
+    pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
+        let plan = self.wanted_plan();
+        if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
+            return Ok(());
+        }
+        self.fence.apply(&plan)?;
+        self.plan = Some(plan);
+        self.raise_devices();
+        Ok(())
+    }
+
+    pub(super) fn wanted_plan(&self) -> Plan {
+        let mut plan = Plan::default();
+        for group in self.groups.values() {
+            plan.routers.extend(group.fence_routers(&self.interfaces));
+            plan.addresses
+                .extend(group.fence_addresses(&self.interfaces));
+        }
+        let claimed = self.groups.values().flat_map(Group::interfaces);
+        let mut indices: BTreeSet<u32> = claimed
+            .filter_map(|name| Some(self.interfaces.link(name)?.index))
+            .collect();
+        let vmacs = plan
+            .routers
+            .iter()
+            .filter_map(|router| Some(router.virtual_mac?.1));
+        indices.extend(vmacs);
+        plan.devices = self
+            .interfaces
+            .links()
+            .filter(|link| indices.contains(&link.index))
+            .map(|link| Device {
+                name: link.name.clone(),
+                index: link.index,
+            })
+            .collect();
+        plan
+    }
+
+    /// Makes the virtual-MAC devices that are claimed, deletes those that are not.
+    pub(super) fn sync_devices(&mut self) -> Result<(), KernelError> {
+        let wanted: BTreeSet<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        let known: BTreeSet<u32> = wanted
+            .iter()
+            .filter_map(|key| Some(key.find(&self.interfaces)?.index))
+            .collect();
+        let stale: Vec<u32> = self
+            .interfaces
+            .links()
+            .filter(|link| vmac::is_ours(link) && !known.contains(&link.index))
+            .map(|link| link.index)
+            .collect();
+        let mut result = Ok(());
+        for index in stale {
+            // Already gone with its parent: fine.
+            let _ = self.requests.run_one(Message::delete_link(index));
+            self.forget_link(index);
+        }
+        for key in &wanted {
+            let present = self.interfaces.link(&key.interface).is_some();
+            if !present || key.find(&self.interfaces).is_some() {
+                continue;
+            }
+            // ARP for the virtual address leaves the parent only by its own address.
+            let _ = self
+                .borrowed
+                .set("ipv4", &key.interface, "arp_announce", "2");
+            match vmac::create(&mut self.requests, &self.interfaces, key) {
+                Ok(link) => {
+                    self.interfaces.apply(Event::Link(link));
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        result
+    }
+
+    // Devices come up behind the fence, never before it.
+    pub(super) fn raise_devices(&mut self) {
+        let keys: Vec<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        for key in keys {
+            let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {
+                continue;
+            };
+            let (index, mut raised) = (link.index, link.clone());
+            // With its parent down it comes up when that does.
+            if self.requests.run_one(Message::set_up(index, true)).is_ok() {
+                raised.up = true;
+                self.interfaces.apply(Event::Link(raised));
+            }
+        }
+    }
+
+    pub(super) fn forget_link(&mut self, index: u32) {
+        let link = self
+            .interfaces
+            .links()
+            .find(|link| link.index == index)
+            .cloned();
+        if let Some(link) = link {
+            self.interfaces.apply(Event::LinkGone(link));
+        }
+    }
+}
