@@ -42,7 +42,11 @@ pub fn start() {
     // Without a thread the queue fills and lines are dropped: worse than none, better than a stop.
     let _ = writer.spawn(move || write_all(&receiver));
     let _ = log::set_logger(&Queue);
-    log::set_max_level(LevelFilter::Info);
+    log::set_max_level(match std::env::var("SPARED_LOG").as_deref() {
+        Ok("debug") => LevelFilter::Debug,
+        Ok("trace") => LevelFilter::Trace,
+        _ => LevelFilter::Info,
+    });
 }
 
 /// Waits until what was logged is written, at most half a second.
