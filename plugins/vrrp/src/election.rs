@@ -207,6 +207,7 @@ pub enum Why {
         why: String,
     },
     Withdrawn,
+    ShutsDown,
 }
 
 impl fmt::Display for Why {
@@ -262,6 +263,7 @@ impl fmt::Display for Why {
             Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
             Why::Isolated { what } => write!(f, "no interface is usable: {what}"),
             Why::Barred { why } => write!(f, "{}", or(why, "the host does not want it active")),
+            Why::ShutsDown => f.write_str("it shuts down"),
             Why::Withdrawn => f.write_str("the group is no longer configured"),
         }
     }

@@ -206,9 +206,14 @@ impl Query for Vrrp {
             return Ok(());
         };
         for (key, value) in engine.rows(self.host.now(), table) {
-            match value {
-                Value::Text(text) => answer.text(&key, &text)?,
-                Value::Number(number) => answer.number(&key, number)?,
+            let put = match value {
+                Value::Text(text) => answer.text(&key, &text),
+                Value::Number(number) => answer.number(&key, number),
+            };
+            if put.is_err() {
+                // hundreds of routers: what fits is better than nothing
+                log::debug!("the answer is full before {key}");
+                break;
             }
         }
         Ok(())

@@ -80,7 +80,11 @@ impl Group {
                 // whatever was refused, the interface begins anew
                 router.muted = false;
             }
-            changed.returned |= router.source.is_none() && source.is_some();
+            if router.source.is_none() && source.is_some() {
+                changed.returned = true;
+                // the host opens its lease again: it has not lapsed for want of adverts
+                router.sent_ns = cx.now_ns;
+            }
             router.source = source;
             // its MAC, MTU or addresses may have changed
             router.build(interface, speech);

@@ -194,7 +194,10 @@ impl Group {
             State::Initialize {
                 wait_until_ns: Some(at),
             } if cx.now_ns >= at => self.refresh(cx),
-            State::Backup { down_ns, .. } if cx.now_ns >= down_ns => self.take_over(cx),
+            // one group at a time: the host's answer must not keep another one's adverts waiting
+            State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.publishes() => {
+                self.take_over(cx);
+            }
             State::Backup { .. } => self.check_disputes(cx),
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
@@ -214,7 +217,7 @@ impl Group {
             let wait = State::Initialize {
                 wait_until_ns: None,
             };
-            self.step_down(cx, Role::Backup, Why::Withdrawn, wait);
+            self.step_down(cx, Role::Backup, Why::ShutsDown, wait);
         }
         self.state = State::Initialize {
             wait_until_ns: None,

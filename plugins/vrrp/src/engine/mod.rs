@@ -118,6 +118,13 @@ impl Context<'_> {
         self.actions.push_back(action);
     }
 
+    /// Whether a role waits to be published already.
+    fn publishes(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::Publish { .. }))
+    }
+
     fn interface(&self, index: usize) -> Option<&Interface> {
         self.interfaces.get(index)
     }

@@ -16,7 +16,7 @@ pub enum Value {
 /// Which rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// All of it.
+    /// What `sparectl status` shows: of the counters those that counted something.
     Status,
     /// Virtual routers and what they say.
     Routers,
@@ -38,11 +38,11 @@ impl Engine {
                     router_rows(group, router, &mut rows);
                 }
                 if table != Table::Routers {
-                    router_counters(group, router, &mut rows);
+                    router_counters(group, router, table, &mut rows);
                 }
             }
             if table != Table::Routers {
-                group_counters(self, group, &mut rows);
+                group_counters(self, group, table, &mut rows);
             }
         }
         rows
@@ -151,7 +151,7 @@ fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
     }
 }
 
-fn router_counters(group: &Group, router: &Router, rows: &mut Vec<Row>) {
+fn router_counters(group: &Group, router: &Router, table: Table, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let counters = &router.counters;
     for (key, value) in [
@@ -166,7 +166,10 @@ fn router_counters(group: &Group, router: &Router, rows: &mut Vec<Row>) {
         ("checksum_changes", counters.checksum_changes),
         ("foreign", counters.foreign),
     ] {
-        rows.push((format!("{prefix}.{key}"), Value::Number(value)));
+        let always = table == Table::Counters || matches!(key, "sent" | "received");
+        if always || value > 0 {
+            rows.push((format!("{prefix}.{key}"), Value::Number(value)));
+        }
     }
 }
 
@@ -179,7 +182,7 @@ fn prefix(group: &Group, router: &Router) -> String {
     )
 }
 
-fn group_counters(engine: &Engine, group: &Group, rows: &mut Vec<Row>) {
+fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<Row>) {
     let name = &group.name;
     let counters = &group.counters;
     for (key, value) in [
@@ -210,7 +213,10 @@ fn group_counters(engine: &Engine, group: &Group, rows: &mut Vec<Row>) {
                 interface.name,
                 reason.name()
             );
-            rows.push((key, Value::Number(interface.discards.get(reason))));
+            let count = interface.discards.get(reason);
+            if table == Table::Counters || count > 0 {
+                rows.push((key, Value::Number(count)));
+            }
         }
     }
 }

@@ -219,3 +219,29 @@ fn an_interface_that_swallows_adverts_is_given_up() {
     assert!(took.is_some(), "{}", lab.why(0));
     assert_eq!(lab.answering("lan2"), [1]);
 }
+
+#[test]
+fn many_groups_that_fail_over_together_do_not_starve_each_other() {
+    let groups = (1..=30).map(|n| {
+        let name = format!("name = \"g{n}\"");
+        by_priority(&[200, 100], "advert_interval = \"10ms\"", "")
+            .replace("name = \"g\"", &name)
+            .replace("vrid = 7", &format!("vrid = {n}"))
+            .replace("10.1.0.1/24", &format!("10.1.1.{n}/24"))
+    });
+    let mut lab = Lab::settled(&groups.collect::<String>(), 2);
+    assert!(
+        lab.nodes[0]
+            .engine
+            .groups
+            .iter()
+            .all(|group| group.is_active())
+    );
+    lab.nodes[1].publish_ns = 3 * MS;
+    lab.kill(0);
+    lab.run(SECOND);
+    for group in &lab.nodes[1].engine.groups {
+        assert!(group.is_active());
+        assert_eq!(group.counters.late_step_downs, 0);
+    }
+}

@@ -1,0 +1,104 @@
+//! Two nodes and two wires, each wire in each state, and every single change of one wire.
+
+use super::lab::{Lab, SECOND, SECOND_ROUTER, by_priority};
+
+/// What may be wrong with a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Up,
+    NoCarrier(usize),
+    Cut,
+    /// Only from this node to the other.
+    OneWay(usize),
+}
+
+const WIRES: [&str; 2] = ["lan1", "lan2"];
+const STATES: [Wire; 6] = [
+    Wire::Up,
+    Wire::NoCarrier(0),
+    Wire::NoCarrier(1),
+    Wire::Cut,
+    Wire::OneWay(0),
+    Wire::OneWay(1),
+];
+
+fn set(lab: &mut Lab, states: [Wire; 2]) {
+    lab.mend();
+    for (name, state) in WIRES.into_iter().zip(states) {
+        match state {
+            Wire::Cut => lab.cut(name, 0, 1),
+            Wire::OneWay(from) => lab.cut_one_way(name, 1 - from, from),
+            Wire::Up | Wire::NoCarrier(_) => {}
+        }
+        for node in 0..2 {
+            let carrier = state != Wire::NoCarrier(node);
+            if lab.nodes[node].facts[name].carrier != carrier {
+                lab.carrier(node, name, carrier);
+            }
+        }
+    }
+}
+
+/// Whether the active router is heard by the other on some wire.
+fn speaks(states: [Wire; 2]) -> bool {
+    states.contains(&Wire::Up)
+}
+
+fn check(lab: &mut Lab, from: [Wire; 2], to: [Wire; 2]) {
+    let step = format!("{from:?} -> {to:?}");
+    if speaks(to) {
+        assert_eq!(lab.active().len(), 1, "{step}");
+        // after things are still nothing moves
+        lab.forget();
+        lab.run(10 * SECOND);
+        let moves: usize = lab.nodes.iter().map(|node| node.roles.len()).sum();
+        assert_eq!(moves, 0, "{step}: {:?}", lab.nodes[0].roles);
+        // and the active one answers on each wire that it has
+        let active = lab.active()[0];
+        for (name, state) in WIRES.into_iter().zip(to) {
+            let expected = if state == Wire::NoCarrier(active) {
+                vec![]
+            } else {
+                vec![active]
+            };
+            assert_eq!(lab.answering(name), expected, "{step}: {name}");
+        }
+    } else {
+        assert!(!lab.active().is_empty(), "{step}");
+    }
+}
+
+fn every_state_and_transition(priorities: &[u8], group: &str) {
+    for first in STATES {
+        for second in STATES {
+            let from = [first, second];
+            let mut changes: Vec<[Wire; 2]> = Vec::new();
+            changes.extend(STATES.map(|state| [state, second]));
+            changes.extend(STATES.map(|state| [first, state]));
+            for to in changes {
+                let mut lab = Lab::settled(&by_priority(priorities, group, SECOND_ROUTER), 2);
+                set(&mut lab, from);
+                lab.run(10 * SECOND);
+                check(&mut lab, [Wire::Up; 2], from);
+                set(&mut lab, to);
+                lab.run(10 * SECOND);
+                check(&mut lab, from, to);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_is_active_wherever_a_wire_speaks_both_ways() {
+    every_state_and_transition(&[200, 100], "advert_interval = \"1s\"");
+}
+
+#[test]
+fn also_with_equal_priorities() {
+    every_state_and_transition(&[100, 100], "advert_interval = \"1s\"");
+}
+
+#[test]
+fn also_without_preempt() {
+    every_state_and_transition(&[200, 100], "advert_interval = \"1s\"\npreempt = false");
+}
