@@ -4,9 +4,11 @@
 //! others said meanwhile before it acts on their silence. Nothing on that path allocates.
 //! A driver is leaked: the plugin keeps its address, and the process ends with the plugin.
 
+mod callback;
 mod claims;
 mod dispatch;
 mod host;
+mod interfaces;
 mod lent;
 mod outbound;
 #[cfg(test)]
@@ -27,8 +29,9 @@ use rustix::time::{
 };
 use spared_abi as abi;
 
-use self::dispatch::{Answer, Interface};
+use self::callback::Answer;
 use self::host::errno;
+use self::interfaces::Interface;
 pub use self::outbound::Outbound;
 use self::outbound::now_ns;
 use self::timers::Timers;

@@ -1,0 +1,185 @@
+//! Around every callback: what it lends, how long it takes, what it answers and how it fails.
+
+use std::ffi::c_void;
+
+use rustix::io::Errno;
+use spared_abi as abi;
+
+use super::host::errno;
+use super::outbound::now_ns;
+use super::{CALLBACK_NS_MAX, Driver, End};
+use crate::message::{Failure, FromWorker, Row, Value};
+
+/// Answers larger than this are refused.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Faults of one callback; more say nothing new.
+const FAILURES_MAX: usize = 200;
+/// Text of one fault; longer ones are cut.
+const FAILURE_BYTES_MAX: usize = 1024;
+
+const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
+
+/// A callback that is not through yet.
+#[derive(Debug, Default)]
+pub struct Answer {
+    rows: Vec<Row>,
+    bytes: usize,
+    /// The group of a role, which a newer role of the same group ends.
+    group: Option<String>,
+}
+
+impl Driver {
+    /// A callback that may stay pending under a token.
+    pub(super) fn begin(
+        &self,
+        token: u64,
+        callback: &str,
+        group: Option<String>,
+        call: impl FnOnce(*mut c_void) -> abi::Status,
+    ) {
+        let answer = Answer {
+            group,
+            ..Answer::default()
+        };
+        self.answers.borrow_mut().insert(token, answer);
+        let status = if self.instance.get().is_null() {
+            errno(Errno::INVAL)
+        } else {
+            self.enter(callback, call)
+        };
+        if status != abi::PENDING {
+            self.finish(token, status);
+        }
+        self.drop_failures(callback);
+    }
+
+    /// Ends an older role of the group that is still pending: the newest wins.
+    pub(super) fn supersede(&self, group: &str) {
+        let old = {
+            let answers = self.answers.borrow();
+            let found = answers
+                .iter()
+                .find(|(_, answer)| answer.group.as_deref() == Some(group));
+            found.map(|(token, _)| *token)
+        };
+        if let Some(token) = old {
+            self.finish(token, errno(Errno::CANCELED));
+        }
+    }
+
+    /// A callback whose failure nobody waits for: it is logged.
+    pub(super) fn tell(&self, callback: &str, call: impl FnOnce(*mut c_void) -> abi::Status) {
+        if self.instance.get().is_null() {
+            return;
+        }
+        let status = self.enter(callback, call);
+        self.report(callback, status);
+    }
+
+    pub(super) fn report(&self, callback: &str, status: abi::Status) {
+        if status < 0 && self.failures.borrow().is_empty() {
+            self.note_failure("", &std::io::Error::from_raw_os_error(-status).to_string());
+        }
+        self.drop_failures(callback);
+    }
+
+    pub(super) fn drop_failures(&self, callback: &str) {
+        if self.failures.borrow().is_empty() {
+            return;
+        }
+        for failure in self.failures.take() {
+            let key = if failure.key.is_empty() { "" } else { ": " };
+            let text = format!("{callback} failed: {}{key}{}", failure.key, failure.why);
+            self.outbound.log(abi::LOG_WARN, &text);
+        }
+    }
+
+    /// Calls the plugin, and watches how it comes back.
+    pub(super) fn enter(
+        &self,
+        callback: &str,
+        call: impl FnOnce(*mut c_void) -> abi::Status,
+    ) -> abi::Status {
+        let begin_ns = now_ns();
+        let status = call(self.instance.get());
+        let took_ns = now_ns() - begin_ns;
+        self.lent.borrow_mut().clear();
+        if took_ns > CALLBACK_NS_MAX && !self.check_only {
+            let text = format!(
+                "{callback} took {} ms, 50 ms are allowed",
+                took_ns / 1_000_000
+            );
+            self.outbound.log(abi::LOG_WARN, &text);
+        }
+        if status == ENOTRECOVERABLE {
+            self.end_with(End::Broken);
+        }
+        status
+    }
+
+    pub(super) fn answer_now(&self, token: u64, status: abi::Status) {
+        self.answers.borrow_mut().insert(token, Answer::default());
+        self.finish(token, status);
+    }
+
+    /// Tells the host that a callback is through. A token that is none is ignored.
+    pub(super) fn finish(&self, token: u64, status: abi::Status) {
+        let answer = self.answers.borrow_mut().remove(&token);
+        if let Some(answer) = answer {
+            let failures = self.failures.take();
+            self.outbound.send(&FromWorker::Returned {
+                token,
+                status,
+                failures,
+                rows: answer.rows,
+            });
+        }
+    }
+
+    pub(super) fn put(&self, token: u64, key: &str, value: Value) -> abi::Status {
+        let mut answers = self.answers.borrow_mut();
+        let Some(answer) = answers.get_mut(&token) else {
+            return errno(Errno::NOENT);
+        };
+        let bytes = key.len()
+            + match &value {
+                Value::Text(text) => text.len(),
+                Value::Number(_) => 8,
+            };
+        if answer.bytes + bytes > ANSWER_BYTES_MAX {
+            return errno(Errno::MSGSIZE);
+        }
+        answer.bytes += bytes;
+        answer.rows.push(Row {
+            key: key.to_owned(),
+            value,
+        });
+        0
+    }
+
+    pub(super) fn note_failure(&self, key: &str, why: &str) {
+        let cut = |text: &str| text.chars().take(FAILURE_BYTES_MAX).collect();
+        let mut failures = self.failures.borrow_mut();
+        if failures.len() < FAILURES_MAX {
+            failures.push(Failure {
+                key: cut(key),
+                why: cut(why),
+            });
+        }
+    }
+
+    /// A host function that was called wrongly: -EINVAL, with the reason logged.
+    pub(super) fn refuse(&self, function: &str, why: &str) -> abi::Status {
+        self.outbound
+            .log(abi::LOG_ERROR, &format!("{function}(): {why}"));
+        errno(Errno::INVAL)
+    }
+
+    /// Keeps a text until the running callback returns.
+    pub(super) fn lend(&self, text: String) -> abi::Str {
+        let text = text.into_boxed_str();
+        let lent = abi::Str::of(&text);
+        self.lent.borrow_mut().push(text);
+        lent
+    }
+}

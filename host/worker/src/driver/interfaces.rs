@@ -1,0 +1,142 @@
+//! Interfaces that the plugin follows, and the sockets that come with their events.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use spared_abi as abi;
+
+use super::Driver;
+use super::host::{errno, size};
+use crate::message::{Call, InterfaceEvent};
+
+/// The sockets that the host sent for a followed interface.
+#[derive(Debug, Default)]
+pub struct Interface {
+    generation: u64,
+    sockets: Vec<(u32, OwnedFd)>,
+}
+
+impl Driver {
+    pub(super) fn interface(&self, event: &InterfaceEvent, descriptors: Vec<OwnedFd>) {
+        let Some(old) = self.take_sockets(event, descriptors) else {
+            return;
+        };
+        let addresses: Vec<_> = event.addresses.iter().map(own_address).collect();
+        let sockets: Vec<_> = self
+            .interfaces
+            .borrow()
+            .get(&event.name)
+            .map(|interface| interface.sockets.iter().map(raw_socket).collect())
+            .unwrap_or_default();
+        let flag = |on: bool, flag: u32| if on { flag } else { 0 };
+        let [a, b, c, d, e, f] = event.mac;
+        let raw = abi::InterfaceEvent {
+            size: size::<abi::InterfaceEvent>(),
+            flags: flag(event.present, abi::INTERFACE_PRESENT)
+                | flag(event.up, abi::INTERFACE_UP)
+                | flag(event.carrier, abi::INTERFACE_CARRIER),
+            name: abi::Str::of(&event.name),
+            index: event.index,
+            mtu: event.mtu,
+            mac: [a, b, c, d, e, f, 0, 0],
+            addresses: addresses.as_ptr(),
+            address_count: u32::try_from(addresses.len()).unwrap_or(0),
+            socket_count: u32::try_from(sockets.len()).unwrap_or(0),
+            sockets: sockets.as_ptr(),
+        };
+        if let Some(changed) = self.plugin.interface.changed {
+            // SAFETY: the plugin's contract; the event and its arrays live through the call.
+            self.tell("changed", |instance| unsafe {
+                changed(instance, &raw const raw)
+            });
+        }
+        self.close_sockets(old);
+    }
+
+    /// Keeps the sockets of an event; those that they replace come back, to be closed after the
+    /// plugin has heard of it, so that no number means two sockets. None: not followed.
+    fn take_sockets(
+        &self,
+        event: &InterfaceEvent,
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<Vec<(u32, OwnedFd)>> {
+        let mut interfaces = self.interfaces.borrow_mut();
+        let interface = interfaces.get_mut(&event.name)?;
+        if !event.sockets.is_empty()
+            && descriptors.is_empty()
+            && event.generation == interface.generation
+        {
+            return Some(Vec::new());
+        }
+        if descriptors.len() != event.sockets.len() {
+            let why = format!(
+                "interface {}: {} sockets with {} descriptors",
+                event.name,
+                event.sockets.len(),
+                descriptors.len()
+            );
+            self.outbound.log(abi::LOG_ERROR, &why);
+        }
+        interface.generation = event.generation;
+        let kinds = event.sockets.iter().copied();
+        let new = kinds.zip(descriptors).collect();
+        Some(std::mem::replace(&mut interface.sockets, new))
+    }
+
+    fn close_sockets(&self, sockets: Vec<(u32, OwnedFd)>) {
+        for (_, socket) in &sockets {
+            self.watches.borrow_mut().unwatch(socket.as_raw_fd());
+        }
+    }
+
+    pub(super) fn follow(&self, name: &str, sockets: u32) -> abi::Status {
+        let new = !self.interfaces.borrow().contains_key(name);
+        if new {
+            self.interfaces
+                .borrow_mut()
+                .insert(name.to_owned(), Interface::default());
+        }
+        let interface = name.to_owned();
+        let status = self.call(Call::Follow { interface, sockets });
+        if new && status < 0 {
+            self.interfaces.borrow_mut().remove(name);
+        }
+        status
+    }
+
+    pub(super) fn unfollow(&self, name: &str) -> abi::Status {
+        let Some(interface) = self.interfaces.borrow_mut().remove(name) else {
+            return errno(Errno::NOENT);
+        };
+        self.close_sockets(interface.sockets);
+        self.call(Call::Unfollow {
+            interface: name.to_owned(),
+        })
+    }
+}
+
+fn own_address((address, prefix): &(std::net::IpAddr, u8)) -> abi::OwnAddress {
+    let (family, octets) = match address {
+        std::net::IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        std::net::IpAddr::V6(address) => (6, address.octets()),
+    };
+    abi::OwnAddress {
+        size: size::<abi::OwnAddress>(),
+        family,
+        prefix: (*prefix).into(),
+        flags: 0,
+        octets,
+    }
+}
+
+fn raw_socket((kind, socket): &(u32, OwnedFd)) -> abi::Socket {
+    abi::Socket {
+        size: size::<abi::Socket>(),
+        kind: *kind,
+        fd: socket.as_raw_fd(),
+        reserved: 0,
+    }
+}
