@@ -11,6 +11,16 @@ pub struct Ticket {
     pub number: u64,
 }
 
+/// The role that a follower shall take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub group: String,
+    pub epoch: u64,
+    pub role: Role,
+    pub why: String,
+    pub deadline_ns: u64,
+}
+
 /// To be done in the order in which they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -57,11 +67,7 @@ pub enum Action {
     /// Answered by `handle_role_done`.
     Role {
         plugin: String,
-        group: String,
-        epoch: u64,
-        role: Role,
-        why: String,
-        deadline_ns: u64,
+        order: Order,
     },
     Stance {
         plugin: String,

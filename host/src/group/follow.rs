@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spared_worker::message::Role;
 
-use super::{Action, Group, Groups, Phase, ROLE_DEADLINE_NS, name_of};
+use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
 use crate::events::{Kind, News};
 
 /// A running plugin, as far as groups are concerned.
@@ -222,14 +222,15 @@ impl Groups {
 
     fn send_farewell(&mut self, name: &str, plugin: &str, why: &str) {
         self.epoch += 1;
-        self.actions.push_back(Action::Role {
-            plugin: plugin.to_owned(),
+        let order = Order {
             group: name.to_owned(),
             epoch: self.epoch,
             role: Role::Backup,
             why: why.to_owned(),
             deadline_ns: u64::MAX,
-        });
+        };
+        let plugin = plugin.to_owned();
+        self.actions.push_back(Action::Role { plugin, order });
     }
 
     fn is_turn(&self, name: &str, plugin: &str) -> bool {
@@ -302,14 +303,15 @@ impl Groups {
         delivery.pending = Some((epoch, deadline_ns));
         let why = group.why.clone();
         log::debug!("{name}: {plugin} shall be {}", name_of(role));
-        self.actions.push_back(Action::Role {
-            plugin: plugin.to_owned(),
+        let order = Order {
             group: name.to_owned(),
             epoch,
             role,
             why,
             deadline_ns,
-        });
+        };
+        let plugin = plugin.to_owned();
+        self.actions.push_back(Action::Role { plugin, order });
     }
 
     // Its plugin is dead: nobody adverts, so the lease goes first and nothing waits. A group that

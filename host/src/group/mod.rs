@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use spared_worker::message::{CALL_TIMEOUT_MS, Claims, Forced, Role};
 
-pub use actions::{Action, Ticket};
+pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
 
 use crate::clock;

@@ -147,7 +147,7 @@ impl Fixture {
             Action::Remove { .. } => "remove".to_owned(),
             Action::Announce { .. } => "announce".to_owned(),
             Action::Settle { plugin, .. } => format!("settle {plugin}"),
-            Action::Role { plugin, role, .. } => format!("role {plugin} {}", name_of(role)),
+            Action::Role { plugin, order } => format!("role {plugin} {}", name_of(order.role)),
             Action::Stance { stance, .. } if stance.resign => "stance resign".to_owned(),
             Action::Stance { stance, .. } if !stance.eligible => "stance ineligible".to_owned(),
             Action::Stance { .. } => "stance".to_owned(),

@@ -66,17 +66,7 @@ impl Core {
                 self.supervisor
                     .settle(now, &plugin, group, epoch, deadline_ns);
             }
-            Action::Role {
-                plugin,
-                group,
-                epoch,
-                role,
-                why,
-                deadline_ns,
-            } => {
-                self.supervisor
-                    .role(now, &plugin, group, epoch, role, why, deadline_ns);
-            }
+            Action::Role { plugin, order } => self.supervisor.role(now, &plugin, order),
             Action::Stance { plugin, stance } => {
                 self.supervisor
                     .send(now, &plugin, &ToWorker::Stance(stance), &[]);

@@ -21,11 +21,12 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_worker::message::{Descriptor, Role, ToWorker};
+use spared_worker::message::{Descriptor, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::config;
 use crate::events::{Kind, News};
+use crate::group::Order;
 use crate::poller::{Key, Poller};
 use check::Check;
 use plugin::{Plugin, State};
@@ -269,27 +270,17 @@ impl Supervisor {
         });
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub fn role(
-        &mut self,
-        now: Instant,
-        name: &str,
-        group: String,
-        epoch: u64,
-        role: Role,
-        why: String,
-        deadline_ns: u64,
-    ) {
+    pub fn role(&mut self, now: Instant, name: &str, order: Order) {
         let purpose = Purpose::Role {
-            group: group.clone(),
-            epoch,
+            group: order.group.clone(),
+            epoch: order.epoch,
         };
         let message = |token| ToWorker::Role {
             token,
-            group,
-            role,
-            why,
-            deadline_ns,
+            group: order.group,
+            role: order.role,
+            why: order.why,
+            deadline_ns: order.deadline_ns,
         };
         self.ask(now, name, purpose, message);
     }
