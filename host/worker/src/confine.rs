@@ -46,20 +46,20 @@ pub fn before_load(load: &Load) -> Vec<String> {
 
 /// What is to be done before the plugin's first callback.
 pub fn after_load(load: &Load, missed: &mut Vec<String>) {
+    let mut step = |what: &str, result: Result<(), String>| {
+        if let Err(why) = result {
+            missed.push(format!("{what} ({why})"));
+        }
+    };
     privileges::hide_memory();
-    if load.realtime
-        && let Err(why) = limits::lock_memory()
-    {
-        missed.push(format!("locked memory ({why})"));
+    if load.realtime {
+        step("locked memory", limits::lock_memory());
+        step(
+            "dropping capabilities",
+            privileges::keep_only(load.capabilities, 0),
+        );
     }
-    if for_loading(load) != 0
-        && let Err(why) = privileges::keep_only(load.capabilities, 0)
-    {
-        missed.push(format!("dropping capabilities ({why})"));
-    }
-    if let Err(why) = calls::deny() {
-        missed.push(format!("system call rules ({why})"));
-    }
+    step("system call rules", calls::deny());
 }
 
 /// Memory is locked once the library is there, and where its limit may not be raised (a container
