@@ -15,7 +15,7 @@ use crate::series::{Bench, PRIORITIES, plan};
 
 pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let span = Duration::from_secs(if bench.runs > 3 { 10 } else { 3 });
-    let ours = cost(Kind::Keepalived, interval, span)?;
+    let ours = cost(Kind::Spared, interval, span)?;
     let theirs = cost(Kind::Keepalived, interval, span)?;
     let row = |what, [ours, keepalived]: [f64; 2], note| Row {
         what,

@@ -20,7 +20,7 @@ const LOOPS: usize = 8;
 
 pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let span = Duration::from_secs(if bench.runs > 3 { 30 } else { 8 });
-    let [ours, theirs] = [Kind::Keepalived, Kind::Keepalived].map(|kind| {
+    let [ours, theirs] = [Kind::Spared, Kind::Keepalived].map(|kind| {
         let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
         let pair = Pair::start(kind, plans)?;
         pair.pause(true);

@@ -14,6 +14,8 @@ use crate::report::Row;
 
 /// 254 is reserved in spared, so that this is the highest pair for both.
 pub const PRIORITIES: [u8; 2] = [253, 252];
+/// keepalived's own default, and one more for whoever is to be active first.
+const DEFAULT_PRIORITIES: [u8; 2] = [101, 100];
 /// A run in which the control thread was later than this is discarded.
 const STALL: Duration = Duration::from_millis(5);
 /// Above this interval both makes are measured at the same time: what one takes from the other is
@@ -41,7 +43,12 @@ impl Bench {
 
     /// One fault at one interval; None: at each program's defaults.
     pub fn fault(&self, fault: Fault, interval: Option<Duration>) -> Result<Vec<Row>> {
-        let plans = PRIORITIES.map(|priority| plan(interval, priority));
+        let priorities = if interval.is_some() {
+            PRIORITIES
+        } else {
+            DEFAULT_PRIORITIES
+        };
+        let plans = priorities.map(|priority| plan(interval, priority));
         let [ours, theirs] = self.duel(&plans, fault)?;
         let mut rows = vec![row("", [&ours, &theirs], |damage| ms(damage.outage.total))];
         if fault == Fault::Hang {
@@ -75,12 +82,12 @@ impl Bench {
     fn duel(&self, plans: &[Plan; 2], fault: Fault) -> Result<[Series; 2]> {
         let slow = plans[0].interval_of(Kind::Keepalived) > SLOW;
         if !slow {
-            let ours = self.series(Kind::Keepalived, plans, fault)?;
+            let ours = self.series(Kind::Spared, plans, fault)?;
             return Ok([ours, self.series(Kind::Keepalived, plans, fault)?]);
         }
         thread::scope(|scope| {
             let theirs = scope.spawn(|| self.series(Kind::Keepalived, plans, fault));
-            let ours = self.series(Kind::Keepalived, plans, fault)?;
+            let ours = self.series(Kind::Spared, plans, fault)?;
             let theirs = theirs
                 .join()
                 .map_err(|_| "measuring keepalived panicked")??;
