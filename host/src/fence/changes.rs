@@ -1,10 +1,10 @@
 //! What goes into a transaction: whole contents of a table, leases opened and closed.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use super::LeaseKey;
-use super::layout::{Content, c_string};
+use super::layout::{ChainContent, Content, c_string};
 use super::object::{Chain, Element, Elements, Quiet};
 use super::sets;
 use super::transaction::Transaction;
@@ -19,51 +19,25 @@ pub fn fill(
     content: &Content,
     old: &[String],
 ) {
-    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
-    let old: Vec<_> = old.iter().map(|name| c_string(name)).collect();
-    for name in &old {
-        let chain = nftnl::Chain::new(name, &nft_table);
-        transaction.delete(&Quiet(&nftnl::Rule::new(&chain)), "empty a chain");
+    let old: Vec<CString> = old.iter().map(|name| c_string(name)).collect();
+    let stale = |name: &&CString| !content.chains.iter().any(|chain| chain.name == **name);
+    let new = |chain: &&ChainContent| !old.contains(&chain.name);
+    // What jumps to a chain goes before the chain.
+    empty(transaction, table, content, &old);
+    for name in old.iter().filter(stale) {
+        let chain = Chain {
+            table,
+            name,
+            hook: None,
+        };
+        transaction.delete(&chain, format!("delete chain {}", name.to_string_lossy()));
     }
-    for name in old
-        .iter()
-        .filter(|name| !content.chains.iter().any(|c| c.name == **name))
-    {
-        let label = format!("delete chain {}", name.to_string_lossy());
-        transaction.delete(
-            &Chain {
-                table,
-                name,
-                hook: None,
-            },
-            label,
-        );
-    }
-    for chain in content
-        .chains
-        .iter()
-        .filter(|chain| !old.contains(&chain.name))
-    {
-        let label = format!("add chain {}", chain.name.to_string_lossy());
-        let hook = chain.hook.as_ref();
-        transaction.add(
-            &Chain {
-                table,
-                name: &chain.name,
-                hook,
-            },
-            label,
-        );
+    for content in content.chains.iter().filter(new) {
+        let (name, hook) = (&content.name, content.hook.as_ref());
+        let label = format!("add chain {}", name.to_string_lossy());
+        transaction.add(&Chain { table, name, hook }, label);
     }
     for (set, elements) in &content.elements {
-        transaction.delete(
-            &Elements {
-                table,
-                set,
-                elements: &[],
-            },
-            "empty a set",
-        );
         for elements in elements.chunks(Elements::CHUNK) {
             let label = format!("add to set {}", set.to_string_lossy());
             transaction.add(
@@ -76,6 +50,32 @@ pub fn fill(
             );
         }
     }
+    add_rules(transaction, table, content);
+}
+
+fn empty(
+    transaction: &mut Transaction,
+    table: &'static CStr,
+    content: &Content,
+    chains: &[CString],
+) {
+    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
+    for name in chains {
+        let chain = nftnl::Chain::new(name, &nft_table);
+        transaction.delete(&Quiet(&nftnl::Rule::new(&chain)), "empty a chain");
+    }
+    for (set, _) in &content.elements {
+        let all = Elements {
+            table,
+            set,
+            elements: &[],
+        };
+        transaction.delete(&all, "empty a set");
+    }
+}
+
+fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Content) {
+    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
     for chain in &content.chains {
         let nft_chain = nftnl::Chain::new(&chain.name, &nft_table);
         for content in &chain.rules {

@@ -1,12 +1,13 @@
 //! Fence and virtual-MAC devices follow claims and interfaces.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use spared_netlink::{Event, Message};
 
 use super::group::Group;
 use super::vmac::{self, VmacKey};
-use super::{Kernel, KernelError};
+use super::{Kernel, KernelError, RETRY};
 use crate::fence::{Device, Plan};
 
 impl Kernel {
@@ -16,7 +17,10 @@ impl Kernel {
         if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
             return Ok(());
         }
-        self.fence.apply(&plan)?;
+        if let Err(error) = self.fence.apply(&plan) {
+            self.retry_at = Some(Instant::now() + RETRY);
+            return Err(error.into());
+        }
         self.plan = Some(plan);
         self.raise_devices();
         Ok(())
