@@ -1,6 +1,6 @@
 //! Adverts of others: RFC 9568 sections 6.4.2 and 6.4.3.
 
-use spared_sdk::Role;
+use spared_sdk::{Forced, Role};
 
 use super::group::{CHANGES_WINDOW_NS, Group, State};
 use super::router::Router;
@@ -149,7 +149,8 @@ impl Group {
     /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
     fn preempts(&mut self, now_ns: u64, advert: &Advert<'_>) -> bool {
         // E3: who yielded to a claim hears only part of the wires
-        if self.ports.iter().any(|port| port.yielded) {
+        let forced = self.stance.forced == Forced::Active;
+        if self.ports.iter().any(|port| port.yielded) && !forced {
             return false;
         }
         self.changes

@@ -15,6 +15,8 @@ use crate::wire::{Mac, is_virtual_mac, neighbour};
 const WINDOW_NS: u64 = 1_000_000_000;
 /// When a wire that was not good is asked again.
 const AGAIN_NS: u64 = 5_000_000_000;
+/// How long a claim is said.
+const CLAIM_NS: u64 = 60_000_000_000;
 /// Neighbours beside the configured witnesses that are asked.
 const NEIGHBOURS_MAX: usize = 8;
 
@@ -126,8 +128,8 @@ impl Group {
             .interface(interface)
             .map_or("?", |interface| interface.name.as_str());
         let peer = self
-            .peer
-            .map_or("the peer".to_owned(), |peer| peer.address.to_string());
+            .peer_address()
+            .map_or("the peer".to_owned(), |address| address.to_string());
         let text = format!(
             "{}: {peer} is unheard on {name} though heard elsewhere: asking other stations there",
             self.name
@@ -264,10 +266,20 @@ impl Group {
         }
         port.claimed = true;
         self.claims = true;
+        self.claimed_ns = cx.now_ns;
         self.counters.claims += 1;
         self.update_priority(cx);
         // with the peer's next advert, which shows that it lives and will give way
         self.ready = true;
+    }
+
+    /// Who yielded takes back only when it hears this node on every interface again, so that the
+    /// claim need not be repeated for ever. A stranger does not know that rule.
+    pub(super) fn expire_claim(&mut self, cx: &mut Context<'_>) {
+        let over = cx.now_ns.saturating_sub(self.claimed_ns) >= CLAIM_NS;
+        if over && !self.config.any_router {
+            self.drop_claim(cx);
+        }
     }
 
     /// An advert on the port settles it.

@@ -223,16 +223,35 @@ impl Group {
         usable.filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
+    /// One address of the active router: that on the first of our routers that heard it lately, so
+    /// that sentences do not change with every advert.
+    pub(super) fn peer_address(&self) -> Option<IpAddr> {
+        let peer = self.peer?;
+        let patience_ns = peer
+            .interval_ns
+            .saturating_mul(u64::from(self.config.advert_loss));
+        let horizon_ns = peer.heard_ns.saturating_sub(patience_ns);
+        let mut talkers = self.routers.iter().filter_map(|router| router.talker);
+        let lately = talkers.find(|talker| talker.heard_ns > horizon_ns);
+        Some(lately.map_or(peer.address, |talker| talker.address))
+    }
+
     pub(super) fn backup_sentence(&self) -> Why {
-        if let Some(peer) = self.peer.filter(|_| !self.peer_resigned) {
-            return Why::PeerActive {
-                peer: peer.address,
-                theirs: peer.priority,
+        let peer = self.peer.filter(|_| !self.peer_resigned);
+        match (peer, self.peer_address()) {
+            (
+                Some(Peer {
+                    priority: theirs, ..
+                }),
+                Some(peer),
+            ) => Why::PeerActive {
+                peer,
+                theirs,
                 own: self.priority,
-            };
-        }
-        Why::Listens {
-            for_ns: self.active_down_ns(),
+            },
+            _ => Why::Listens {
+                for_ns: self.active_down_ns(),
+            },
         }
     }
 
@@ -246,7 +265,7 @@ impl Group {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
             return Why::NobodyHeard { interfaces, for_ns };
         };
-        let address = peer.address;
+        let address = self.peer_address().unwrap_or(peer.address);
         if self.peer_resigned {
             return Why::PeerResigned { peer: address };
         }

@@ -67,6 +67,7 @@ pub(super) struct Group {
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
+    pub claimed_ns: u64,
     /// How long the last adverts keep the fence open.
     pub lease_until_ns: u64,
     /// The interval in force; a longer one takes effect after the peer has learned it.
@@ -100,6 +101,7 @@ impl Group {
             conflict: None,
             tie_since_ns: None,
             claims: false,
+            claimed_ns: 0,
             lease_until_ns: 0,
             spacing_ns: interval_ns,
             old_spacing_left: 0,
@@ -202,6 +204,7 @@ impl Group {
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
                 self.expire_conflict(cx);
+                self.expire_claim(cx);
                 self.advertise(cx);
                 // from the due time, so that lateness does not add up
                 let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);

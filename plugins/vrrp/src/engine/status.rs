@@ -58,11 +58,12 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         text("why", format!("{} is {role} because {why}", engine.node));
     }
     if let Some(peer) = &group.peer {
-        text("peer", peer.address.to_string());
+        let address = group.peer_address().unwrap_or(peer.address).to_string();
+        text("peer", address.clone());
         let age = now_ns.saturating_sub(peer.heard_ns);
         let fresh = age < group.active_down_ns() && !group.peer_resigned;
         if fresh && !group.is_active() {
-            text("other_active", peer.address.to_string());
+            text("other_active", address);
         }
     }
     if let Some(conflict) = &group.conflict {
