@@ -679,3 +679,150 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     assert!(!net.output("nft", "list ruleset").contains("10.0.0.1"));
     assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
 }
+
+// Neighbour solicitation for a target, from a source of the same MAC.
+fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let target = address(target);
+    let group = [&address("ff02::1:ff00:0")[..13], &target[13..]].concat();
+    let mut message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &target].concat();
+    if source != "::" {
+        message.extend([1, 1]);
+        message.extend(mac);
+    }
+    let length = [0, message.len() as u8];
+    let pseudo = [
+        &address(source)[..],
+        &group,
+        &[0, 0],
+        &length,
+        &[0, 0, 0, 58],
+        &message,
+    ]
+    .concat();
+    let mut sum: u32 = pseudo
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    message[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    let mut frame = [&[0x33, 0x33][..], &group[12..], &mac, &[0x86, 0xdd]].concat();
+    frame.extend([0x60, 0, 0, 0]);
+    frame.extend(length);
+    frame.extend([58, 255]);
+    frame.extend(address(source));
+    frame.extend(group);
+    frame.extend(message);
+    frame
+}
+
+#[test]
+fn what_asks_for_a_closed_address_does_not_even_come_in() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let tap = net.tap();
+    let ask = || {
+        tap.send(&arp_request([10, 0, 0, 1]));
+        tap.send(&solicitation("fe80::33", "fe80::1", [2, 0, 0, 0, 0, 0x33]));
+        tap.send(&solicitation(
+            "2001:db8::34",
+            "2001:db8::1",
+            [2, 0, 0, 0, 0, 0x34],
+        ));
+        std::thread::sleep(Duration::from_millis(100));
+        net.output("ip", "neigh show dev lan2")
+    };
+    // The kernel notes who asks it, before it answers.
+    let closed = ask();
+    for asker in ["10.0.0.3 ", "fe80::33 ", "2001:db8::34 "] {
+        assert!(!closed.contains(asker), "{asker} came in: {closed}");
+    }
+    kernel.open_lease("office").unwrap();
+    let open = ask();
+    for asker in ["10.0.0.3 ", "fe80::33 ", "2001:db8::34 "] {
+        assert!(open.contains(asker), "{asker} did not come in: {open}");
+    }
+}
+
+#[test]
+fn no_neighbour_message_about_a_closed_ipv6_address_leaves() {
+    let claims = claims(&["fe80::1/64", "2001:db8::1/64"], LONG);
+    let Some((_net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let mac = [2, 0, 0, 0, 0, 1];
+    for address in ["fe80::1", "2001:db8::1"] {
+        let detection = solicitation("::", address, mac);
+        let mut advertisement = solicitation("fe80::2", address, mac);
+        advertisement[54] = 136;
+        let from = solicitation(address, "fe80::3", mac);
+        let question = solicitation("fe80::2", address, mac);
+        for frame in [&detection, &advertisement, &from] {
+            kernel.close_lease("office").unwrap();
+            assert!(send(frame).is_err(), "{address}: leaves without a lease");
+            kernel.open_lease("office").unwrap();
+            assert!(
+                send(frame).is_ok(),
+                "{address}: does not leave with a lease"
+            );
+        }
+        kernel.close_lease("office").unwrap();
+        assert!(
+            send(&question).is_ok(),
+            "a backup may ask who has {address}"
+        );
+    }
+}
+
+#[test]
+fn adverts_of_any_router_keep_the_addresses_that_follow_the_group() {
+    let mut claims = claims(&["10.0.0.1/24"], SHORT);
+    claims.addresses.push(address("lan2", "10.0.0.77/32", None));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+    for _ in 0..20 {
+        if send(&frame).is_err() {
+            return eprintln!("skipped: the machine stalled for longer than a lease");
+        }
+        std::thread::sleep(SHORT / 5);
+    }
+    let leases = net.output("nft", "list set netdev spared lease");
+    // The group's lease, and the router's.
+    assert_eq!(leases.matches("expires").count(), 2, "{leases}");
+    std::thread::sleep(SHORT * 2);
+    let leases = net.output("nft", "list set netdev spared lease");
+    assert_eq!(leases.matches("expires").count(), 0, "{leases}");
+}
+
+#[test]
+fn a_backup_learns_from_the_announcements_of_the_active_router() {
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24"], LONG))
+        .unwrap();
+    net.ip("neigh add 10.0.0.1 lladdr 02:00:00:00:00:aa dev lan2 nud stale");
+    let mac = [2, 0, 0, 0, 0, 0xbb];
+    let vip = [10, 0, 0, 1];
+    let arp = [0, 1, 8, 0, 6, 4, 0, 1];
+    net.tap()
+        .send(&[&[0xff; 6][..], &mac, &[8, 6], &arp, &mac, &vip, &mac, &vip].concat());
+    std::thread::sleep(Duration::from_millis(100));
+    let neighbours = net.output("ip", "neigh show 10.0.0.1");
+    assert!(neighbours.contains("02:00:00:00:00:bb"), "{neighbours}");
+}
