@@ -54,14 +54,18 @@ impl Lab {
         let port = site.port(wire);
         // netdev chains see what the router sends (ingress of its port) and gets (egress).
         let chain = |hook: &str, percent: u8| {
+            let rule = match percent {
+                0 => String::new(),
+                1..100 => format!("numgen random mod 100 < {percent} drop;"),
+                _ => "drop;".to_owned(),
+            };
             format!(
-                "chain {hook} {{ type filter hook {hook} device \"{port}\" priority 0; \
-                 numgen random mod 100 < {percent} drop; }}\n"
+                "chain {hook} {{ type filter hook {hook} device \"{port}\" priority 0; {rule} }}\n"
             )
         };
         self.mend(site, wire)?;
         self.sw.nft(&format!(
-            "table netdev \"{port}\" {{\n{}{}}}\n",
+            "table netdev {port} {{\n{}{}}}\n",
             chain("ingress", from),
             chain("egress", to)
         ))
@@ -71,7 +75,7 @@ impl Lab {
     pub fn mend(&self, site: &Site, wire: Wire) -> Result<()> {
         let port = site.port(wire);
         self.sw.nft(&format!(
-            "table netdev \"{port}\"\ndelete table netdev \"{port}\"\n"
+            "table netdev {port}\ndelete table netdev {port}\n"
         ))
     }
 

@@ -28,9 +28,12 @@ impl Daemon {
             .stderr(output);
         // Ctrl-C is for the program that runs the lab; it ends its daemons itself.
         command.process_group(0);
-        let child = command
-            .spawn()
-            .map_err(|error| format!("{name}: {}: {error}", command.get_program().display()))?;
+        let child = command.spawn().map_err(|error| {
+            format!(
+                "{name}: {}: {error}",
+                command.get_program().to_string_lossy()
+            )
+        })?;
         Ok(Self {
             name: name.to_owned(),
             child,
@@ -120,7 +123,7 @@ pub fn signal_to(pid: u32, signal: Signal) -> Result<()> {
 
 pub fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !state_and_parent(&stat).is_some_and(|(state, _)| state == 'Z'))
+        .is_ok_and(|stat| state_and_parent(&stat).is_none_or(|(state, _)| state != 'Z'))
 }
 
 /// Processor time used so far and resident bytes.

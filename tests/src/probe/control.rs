@@ -55,11 +55,6 @@ impl Control {
         self.worst(from, Stamp(u64::MAX))
     }
 
-    pub fn all(&self, from: Stamp) -> Vec<(Stamp, Duration)> {
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        late.iter().filter(|(at, _)| *at >= from).copied().collect()
-    }
-
     /// The longest delay that ended in [from, to].
     pub fn worst(&self, from: Stamp, to: Stamp) -> Duration {
         let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);

@@ -153,9 +153,9 @@ pub fn parse(frame: &[u8]) -> Option<Sight> {
             let source = Ipv4Addr::from(array::<4>(payload, 12)?);
             let destination = Ipv4Addr::from(array::<4>(payload, 16)?);
             let body = payload.get(header..)?;
-            match payload.get(9)? {
-                &VRRP => parse_advert(body, source.into(), destination.into()),
-                &ICMP if body.first() == Some(&0) => Some(Sight::EchoReply {
+            match *payload.get(9)? {
+                VRRP => parse_advert(body, source.into(), destination.into()),
+                ICMP if body.first() == Some(&0) => Some(Sight::EchoReply {
                     from: source.into(),
                 }),
                 _ => None,

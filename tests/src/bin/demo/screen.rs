@@ -121,7 +121,7 @@ impl Screen {
     /// Gives the cursor back, where there is one.
     pub fn restore() {
         if io::stdout().is_terminal() {
-            print!("\x1b[?25h\n");
+            println!("\x1b[?25h");
             let _ = io::stdout().flush();
         }
     }
