@@ -28,9 +28,14 @@ pub enum Action {
         ticket: Ticket,
         status: i32,
     },
+    /// Result: `handle_checked`.
+    CheckClaim {
+        ticket: Ticket,
+        group: String,
+        claims: Claims,
+    },
     /// Result: `handle_claimed`.
     Claim {
-        ticket: Ticket,
         group: String,
         claims: Claims,
     },

@@ -45,7 +45,7 @@ impl Groups {
         self.unfit.remove(plugin);
         let abandoned: Vec<String> = self.owned(plugin, |group| group.stale);
         for name in abandoned {
-            self.withdraw(&name);
+            self.withdraw(&name, None);
         }
         for name in self.names() {
             self.send_stance(&name);
@@ -92,7 +92,7 @@ impl Groups {
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} is gone"));
         for name in self.owned(plugin, |_| true) {
-            self.withdraw(&name);
+            self.withdraw(&name, None);
         }
     }
 

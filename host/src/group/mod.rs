@@ -1,10 +1,12 @@
 //! The order of a takeover and of a resignation, per group, without input or output.
 //!
 //! Facts come in by the `handle_*` methods, each with the time; what is to be done comes out of
-//! [`Groups::poll_action`], to be done in that order. The results of three actions come back:
-//! [`Action::Claim`] by `handle_claimed`, [`Action::OpenLease`] by `handle_lease`,
-//! [`Action::Install`] by `handle_installed`. [`Groups::next_timeout`] says when to call
-//! `handle_timeout`. Times are CLOCK_MONOTONIC nanoseconds.
+//! [`Groups::poll_action`], to be done in that order. Some have results, which come back by the
+//! method that the action names. [`Groups::next_timeout`] says when to call `handle_timeout`.
+//! Times are CLOCK_MONOTONIC nanoseconds.
+//!
+//! A provider that calls waits, and cannot advert meanwhile: it is answered as soon as its call is
+//! decided, before anything of the kernel's that may take longer.
 //!
 //! A takeover: publish ACTIVE, open the lease, answer, settle the followers, install, roles.
 //! A resignation: publish BACKUP, close the lease, answer, roles in reverse, remove.
@@ -156,22 +158,19 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         match claims {
-            Some(claims) => self.actions.push_back(Action::Claim {
+            Some(claims) => self.actions.push_back(Action::CheckClaim {
                 ticket,
                 group: name,
                 claims,
             }),
-            None => {
-                self.withdraw(&name);
-                self.answer(ticket, 0);
-            }
+            None => self.withdraw(&name, Some(ticket)),
         }
     }
 
-    /// The kernel took a claim, or said why not.
-    pub fn handle_claimed(
+    /// Claims can be held, or not. The provider is answered before the kernel is asked: that may
+    /// take as long as others hold its locks, and adverts must not wait for it.
+    pub fn handle_checked(
         &mut self,
-        now_ns: u64,
         ticket: Ticket,
         name: &str,
         claims: Claims,
@@ -184,15 +183,27 @@ impl Groups {
         }
         match self.groups.get_mut(name) {
             Some(group) => {
-                group.claims = claims;
+                group.claims = claims.clone();
                 group.stale = false;
             }
             None => {
-                let group = Group::new(ticket.plugin.clone(), claims);
+                let group = Group::new(ticket.plugin.clone(), claims.clone());
                 self.groups.insert(name.to_owned(), group);
             }
         }
         self.answer(ticket, 0);
+        self.actions.push_back(Action::Claim {
+            group: name.to_owned(),
+            claims,
+        });
+    }
+
+    /// The kernel has a claim, or said why not: then the fence does not open for it.
+    pub fn handle_claimed(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
+        if let Err(why) = result {
+            let text = format!("its claim is not in the kernel: {why}");
+            self.tell(News::warn(Kind::Plugin, text).of_group(name));
+        }
         self.send_stance(name);
         self.deliver_roles(now_ns);
     }
@@ -317,12 +328,13 @@ impl Groups {
         if group.owner != ticket.plugin {
             return self.answer(ticket, EBUSY);
         }
-        if group.phase == Phase::Installed {
+        let installed = group.phase == Phase::Installed;
+        self.answer(ticket, 0);
+        if installed {
             self.actions.push_back(Action::Announce {
                 group: name.to_owned(),
             });
         }
-        self.answer(ticket, 0);
     }
 
     // ---- time

@@ -131,25 +131,30 @@ impl Groups {
         }
     }
 
-    pub(super) fn withdraw(&mut self, name: &str) {
-        let Some(mut group) = self.groups.remove(name) else {
-            return;
-        };
-        if group.phase != Phase::Idle {
+    pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
+        let group = self.groups.remove(name);
+        if group
+            .as_ref()
+            .is_some_and(|group| group.phase != Phase::Idle)
+        {
             self.actions.push_back(Action::CloseLease {
                 group: name.to_owned(),
             });
-            self.tell(role_news(
-                name,
-                group.role,
-                Role::Backup,
-                "it is no longer configured",
-            ));
+        }
+        if let Some(ticket) = ticket {
+            self.answer(ticket, 0);
+        }
+        let Some(mut group) = group else {
+            return;
+        };
+        let (from, why) = (group.role, "it is no longer configured");
+        if from == Role::Active {
+            self.tell(role_news(name, from, Role::Backup, why));
         }
         self.actions.push_back(Action::Release {
             group: name.to_owned(),
         });
-        group.take_role(Role::Backup, "it is no longer configured".to_owned());
+        group.take_role(Role::Backup, why.to_owned());
         self.dismiss(name, &group);
     }
 }

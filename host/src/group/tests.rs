@@ -116,13 +116,16 @@ impl Fixture {
     fn perform(&mut self, action: Action) -> Option<String> {
         Some(match action {
             Action::Answer { status, .. } => format!("answer {status}"),
-            Action::Claim {
+            Action::CheckClaim {
                 ticket,
                 group,
                 claims,
             } => {
-                self.groups
-                    .handle_claimed(self.now_ns, ticket, &group, claims, Ok(()));
+                self.groups.handle_checked(ticket, &group, claims, Ok(()));
+                return None;
+            }
+            Action::Claim { group, .. } => {
+                self.groups.handle_claimed(self.now_ns, &group, Ok(()));
                 "claim".to_owned()
             }
             Action::Release { .. } => "release".to_owned(),
@@ -179,6 +182,12 @@ fn claims() -> Claims {
         lease_ns: 250 * MS,
         ..Claims::default()
     }
+}
+
+#[test]
+fn a_claim_is_answered_before_the_kernel_is_asked() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.claim("fw"), ["answer 0", "claim", "stance"]);
 }
 
 #[test]
@@ -456,7 +465,7 @@ fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
         .handle_claim(ticket, "office".to_owned(), None);
     assert_eq!(
         fixture.run(),
-        ["close", "release", "role dhcp backup", "answer 0"]
+        ["close", "answer 0", "release", "role dhcp backup"]
     );
 }
 

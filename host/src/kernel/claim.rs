@@ -10,18 +10,23 @@ use super::{Kernel, KernelError};
 use crate::fence::LeaseKey;
 
 impl Kernel {
-    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
-    /// and silent; while the group is installed, only the difference is applied.
-    pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
+    /// Whether claims can be held at all, before anything is asked of the kernel.
+    pub fn check_claim(&self, name: &str, claims: &Claims) -> Result<(), KernelError> {
         let others = self
             .groups
             .iter()
             .filter(|(other, _)| *other != name)
-            .map(|(_, g)| g);
-        group::check(&claims, others).map_err(|why| KernelError::Claim {
+            .map(|(_, group)| group);
+        group::check(claims, others).map_err(|why| KernelError::Claim {
             group: name.to_owned(),
             why,
-        })?;
+        })
+    }
+
+    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
+    /// and silent; while the group is installed, only the difference is applied.
+    pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
+        self.check_claim(name, &claims)?;
         let before = self.groups.get(name);
         if before.is_some_and(|group| group.claims == claims) {
             return Ok(());

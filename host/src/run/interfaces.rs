@@ -21,13 +21,8 @@ pub struct Seen {
 }
 
 impl Core {
-    pub(super) fn follow(
-        &mut self,
-        now: Instant,
-        plugin: &str,
-        interface: &str,
-        sockets: u32,
-    ) -> i32 {
+    /// Whether a plugin may follow an interface with these sockets; 0 or -errno.
+    pub(super) fn may_follow(&self, plugin: &str, interface: &str, sockets: u32) -> i32 {
         if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
             return -libc::EINVAL;
         }
@@ -36,9 +31,12 @@ impl Core {
             log::warn!("{plugin}: asked for VRRP sockets on {interface} and does not decide roles");
             return -libc::EPERM;
         }
+        0
+    }
+
+    pub(super) fn follow(&mut self, now: Instant, plugin: &str, interface: &str, sockets: u32) {
         if let Err(error) = self.kernel.follow(interface, sockets) {
-            log::warn!("{plugin}: cannot follow {interface}: {error}");
-            return -libc::EIO;
+            return log::warn!("{plugin}: cannot follow {interface}: {error}");
         }
         if self.follows.add(interface, plugin, sockets) {
             // The kernel counts callers, and this one was counted before.
@@ -49,18 +47,15 @@ impl Core {
         if self.supervisor.is_running(plugin) {
             self.send_interface(now, plugin, interface);
         }
-        0
     }
 
-    pub(super) fn unfollow(&mut self, plugin: &str, interface: &str) -> i32 {
-        if !self.follows.remove(interface, plugin) {
-            return -libc::ENOENT;
+    pub(super) fn unfollow(&mut self, plugin: &str, interface: &str) {
+        if self.follows.remove(interface, plugin) {
+            self.kernel.unfollow(interface);
         }
-        self.kernel.unfollow(interface);
         if self.follows.followers(interface).is_empty() {
             self.seen.remove(interface);
         }
-        0
     }
 
     pub(super) fn unfollow_all(&mut self, plugin: &str) {

@@ -15,23 +15,21 @@ impl Core {
         let now = Instant::now();
         self.kernel_touched = true;
         match action {
-            Action::Answer { ticket, status } => {
-                let message = ToWorker::Answer {
-                    number: ticket.number,
-                    status,
-                };
-                self.supervisor.send(now, &ticket.plugin, &message, &[]);
-            }
-            Action::Claim {
+            Action::Answer { ticket, status } => self.answer_call(now, &ticket, status),
+            Action::CheckClaim {
                 ticket,
                 group,
                 claims,
             } => {
-                let result = self.kernel.claim(&group, claims.clone());
+                let result = self.kernel.check_claim(&group, &claims);
+                let result = result.map_err(|error| error.to_string());
+                self.groups.handle_checked(ticket, &group, claims, result);
+            }
+            Action::Claim { group, claims } => {
+                let result = self.kernel.claim(&group, claims);
                 let result = result.map_err(|error| error.to_string());
                 let now_ns = clock::monotonic_ns();
-                self.groups
-                    .handle_claimed(now_ns, ticket, &group, claims, result);
+                self.groups.handle_claimed(now_ns, &group, result);
             }
             Action::Release { group } => self.kernel.release(&group),
             Action::OpenLease {

@@ -111,14 +111,26 @@ impl Core {
             plugin: plugin.clone(),
             number,
         };
-        let status = match call {
-            Call::Follow { interface, sockets } => self.follow(now, &plugin, &interface, sockets),
-            Call::Unfollow { interface } => self.unfollow(&plugin, &interface),
-            // The extension is offered to all, and of use only to who answers it.
-            _ if !self.supervisor.provides_groups(&plugin) => -libc::EPERM,
-            Call::Claim { group, claims } => {
-                return self.groups.handle_claim(ticket, group, claims);
+        // The plugin waits for its answer: what takes longer than a decision comes after it.
+        match call {
+            Call::Follow { interface, sockets } => {
+                let status = self.may_follow(&plugin, &interface, sockets);
+                self.answer_call(now, &ticket, status);
+                if status == 0 {
+                    self.follow(now, &plugin, &interface, sockets);
+                }
             }
+            Call::Unfollow { interface } => {
+                let known = self.follows.sockets(&interface, &plugin).is_some();
+                let status = if known { 0 } else { -libc::ENOENT };
+                self.answer_call(now, &ticket, status);
+                self.unfollow(&plugin, &interface);
+            }
+            // The extension is offered to all, and of use only to who answers it.
+            _ if !self.supervisor.provides_groups(&plugin) => {
+                self.answer_call(now, &ticket, -libc::EPERM);
+            }
+            Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
             Call::Publish {
                 group,
                 role,
@@ -126,13 +138,16 @@ impl Core {
                 sent_ns,
             } => {
                 let now_ns = clock::monotonic_ns();
-                return self
-                    .groups
+                self.groups
                     .handle_publish(now_ns, ticket, &group, role, why, sent_ns);
             }
-            Call::Announce { group } => return self.groups.handle_announce(ticket, &group),
-        };
-        self.supervisor
-            .send(now, &plugin, &ToWorker::Answer { number, status }, &[]);
+            Call::Announce { group } => self.groups.handle_announce(ticket, &group),
+        }
+    }
+
+    pub(super) fn answer_call(&mut self, now: Instant, ticket: &Ticket, status: i32) {
+        let number = ticket.number;
+        let message = ToWorker::Answer { number, status };
+        self.supervisor.send(now, &ticket.plugin, &message, &[]);
     }
 }
