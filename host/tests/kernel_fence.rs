@@ -700,14 +700,8 @@ fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
         &message,
     ]
     .concat();
-    let mut sum: u32 = pseudo
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    message[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    let sum = checksum(&pseudo);
+    message[2..4].copy_from_slice(&sum);
     let mut frame = [&[0x33, 0x33][..], &group[12..], &mac, &[0x86, 0xdd]].concat();
     frame.extend([0x60, 0, 0, 0]);
     frame.extend(length);
@@ -825,4 +819,111 @@ fn a_backup_learns_from_the_announcements_of_the_active_router() {
     std::thread::sleep(Duration::from_millis(100));
     let neighbours = net.output("ip", "neigh show 10.0.0.1");
     assert!(neighbours.contains("02:00:00:00:00:bb"), "{neighbours}");
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+#[test]
+fn frames_to_the_virtual_mac_are_carried_only_while_the_lease_lives() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let tap = net.tap();
+    // An echo request to an address that is not virtual, through the virtual MAC: as all that a
+    // host behind this gateway sends.
+    let mut header = vec![
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 3, 10, 0, 0, 2,
+    ];
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum);
+    let mut echo = vec![8, 0, 0, 0, 0, 1, 0, 1];
+    let sum = checksum(&echo);
+    echo[2..4].copy_from_slice(&sum);
+    let frame = [&VMAC4[..], &[2, 0, 0, 0, 0, 3], &[8, 0], &header, &echo].concat();
+    let is_reply = |frame: &[u8]| {
+        frame[12..14] == [8, 0]
+            && frame[23] == 1
+            && frame[26..30] == [10, 0, 0, 2]
+            && frame[34] == 0
+    };
+    tap.send(&frame);
+    assert!(
+        !tap.hears(is_reply),
+        "a backup carries frames to the virtual MAC"
+    );
+    kernel.open_lease("office").unwrap();
+    tap.send(&frame);
+    assert!(
+        tap.hears(is_reply),
+        "the active one does not carry frames to the virtual MAC"
+    );
+    kernel.close_lease("office").unwrap();
+    tap.clear();
+    tap.send(&frame);
+    assert!(!tap.hears(is_reply));
+}
+
+#[test]
+fn frames_from_the_virtual_mac_leave_only_while_the_lease_lives() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    let Some((_net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    // Of no protocol that the fence knows: a switch would learn from it all the same.
+    let frame = [&[0xff; 6][..], &VMAC4, &[0x88, 0xb5], &[0; 46]].concat();
+    assert!(send(&frame).is_err());
+    kernel.open_lease("office").unwrap();
+    assert!(send(&frame).is_ok());
+}
+
+#[test]
+fn packets_to_a_closed_address_reach_no_socket() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    let mac = net.output("cat", "/sys/class/net/lan2/address");
+    for address in ["10.0.0.1", "2001:db8::1"] {
+        net.station_ip(&format!(
+            "neigh replace {address} lladdr {} dev peer",
+            mac.trim()
+        ));
+    }
+    net.station_ip("addr add 2001:db8::3/64 dev peer nodad");
+    for (bind, to) in [
+        ("0.0.0.0:5555", "10.0.0.1:5555"),
+        ("[::]:5556", "[2001:db8::1]:5556"),
+    ] {
+        let socket = std::net::UdpSocket::bind(bind).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let sender = net.inside(|| {
+            std::net::UdpSocket::bind(bind.replace("5555", "0").replace("5556", "0")).unwrap()
+        });
+        let arrives = || {
+            sender.send_to(b"hello", to).unwrap();
+            socket.recv(&mut [0; 16]).is_ok()
+        };
+        kernel.close_lease("office").unwrap();
+        assert!(!arrives(), "{to}: reached through a closed fence");
+        kernel.open_lease("office").unwrap();
+        assert!(arrives(), "{to}: not reached through an open fence");
+    }
 }
