@@ -4,11 +4,14 @@
 //! [`lab`] makes the wires, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures.
 //! The end-to-end tests, `demo` and `bench-takeover` are written with these three.
 
+#![deny(unsafe_code)]
+
 pub mod clock;
 pub mod lab;
 pub mod pair;
 pub mod probe;
 pub mod router;
+#[allow(unsafe_code)]
 mod sys;
 
 /// What everything here returns: a sentence for whoever reads the failed run.

@@ -139,13 +139,15 @@ impl Echo {
         ended.then(|| self.outage(from, to))
     }
 
-    /// How many were sent and how many answered so far.
-    pub fn counts(&self) -> (usize, usize) {
+    /// How many were sent since `from`, and how many of them answered.
+    pub fn counts(&self, from: Stamp) -> (usize, usize) {
         let probes = self.shared.probes();
-        (
-            probes.len(),
-            probes.iter().filter(|probe| probe.answered).count(),
-        )
+        let start = probes.partition_point(|probe| probe.sent < from);
+        let answered = probes[start..]
+            .iter()
+            .filter(|probe| probe.answered)
+            .count();
+        (probes.len() - start, answered)
     }
 
     /// Whether all but the packets on their way were answered for the last `span`.

@@ -4,6 +4,8 @@
 //! Writes target/bench/takeover.json and prints a table. `--quick` makes three runs instead of
 //! eleven; words select the cases whose name contains one of them.
 
+#![forbid(unsafe_code)]
+
 mod cost;
 mod load;
 mod report;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `make demo`: two routers, one address, four faults, with keepalived beside for comparison.
 
+#![forbid(unsafe_code)]
+
 mod judge;
 mod screen;
 

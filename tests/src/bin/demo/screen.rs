@@ -17,6 +17,8 @@ use crate::FAULTS;
 pub struct Column {
     pub pair: Pair,
     pub download: Download,
+    /// When both routers were ready.
+    since: Stamp,
     damages: Mutex<Vec<(Fault, Damage)>>,
 }
 
@@ -25,6 +27,7 @@ impl Column {
         Self {
             pair,
             download,
+            since: Stamp::now(),
             damages: Mutex::default(),
         }
     }
@@ -60,7 +63,7 @@ impl Column {
     }
 
     fn packets(&self) -> String {
-        let (sent, answered) = self.pair.through.counts();
+        let (sent, answered) = self.pair.through.counts(self.since);
         format!("{sent} sent, {} lost", sent - answered)
     }
 
@@ -129,7 +132,8 @@ impl Screen {
     /// What is happening now.
     pub fn say(&self, sentence: &str) {
         sentence.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
-        if !self.terminal {
+        let nothing_drawn = *self.drawn.lock().unwrap_or_else(PoisonError::into_inner) == 0;
+        if !self.terminal || nothing_drawn {
             println!("{:6.1} s  {sentence}", self.start.elapsed().as_secs_f64());
         }
     }
