@@ -875,6 +875,27 @@ fn frames_to_the_virtual_mac_are_carried_only_while_the_lease_lives() {
 }
 
 #[test]
+fn what_is_forwarded_from_a_closed_address_does_not_leave() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let header = [
+        0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 10, 0, 0, 1, 10, 0, 0, 3,
+    ];
+    let frame = [
+        &[0xff; 6][..],
+        &mac_of(&net, "lan2"),
+        &[8, 0],
+        &header,
+        &[0; 26],
+    ]
+    .concat();
+    assert!(send(&frame).is_err());
+    kernel.open_lease("office").unwrap();
+    assert!(send(&frame).is_ok());
+}
+
+#[test]
 fn frames_from_the_virtual_mac_leave_only_while_the_lease_lives() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.routers[0].vmac = true;
