@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Plugin, Query, Ready, Sockets as Wanted, Stance,
+    Interfaces, Plugin, Query, Ready, Role, Sockets as Wanted, Stance,
 };
 
 use config::Settings;
@@ -126,8 +126,14 @@ impl Plugin for Vrrp {
     fn timer(&mut self, _id: u32) {
         self.armed_ns = None;
         // what was heard counts, however late this timer is
-        for index in 0..self.sockets.len() {
-            self.receive(index, Kind::Link);
+        let now_ns = self.host.now();
+        if self
+            .engine
+            .as_ref()
+            .is_some_and(|engine| engine.takes_over(now_ns))
+        {
+            self.hear_all();
+            self.act();
         }
         self.tell(Engine::handle_timeout);
     }
@@ -279,23 +285,41 @@ impl Vrrp {
 
     fn receive(&mut self, index: usize, kind: Kind) {
         for _ in 0..FRAMES_AT_ONCE {
-            let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
+            if !self.receive_one(index, kind) {
                 return;
-            };
-            let Some(frame) = sockets.receive(kind, &mut self.buffer) else {
-                return;
-            };
-            let now_ns = self.host.now();
-            match kind {
-                Kind::Link => engine.handle_frame(now_ns, index, frame),
-                Kind::Stations => {
-                    if let Some(mac) = station(frame) {
-                        engine.handle_station(now_ns, index, mac);
-                    }
-                }
             }
             self.act();
         }
+    }
+
+    /// Gives every frame that waits to the engine, and leaves its actions for later.
+    fn hear_all(&mut self) {
+        for index in 0..self.sockets.len() {
+            for _ in 0..FRAMES_AT_ONCE {
+                if !self.receive_one(index, Kind::Link) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn receive_one(&mut self, index: usize, kind: Kind) -> bool {
+        let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
+            return false;
+        };
+        let Some(frame) = sockets.receive(kind, &mut self.buffer) else {
+            return false;
+        };
+        let now_ns = self.host.now();
+        match kind {
+            Kind::Link => engine.handle_frame(now_ns, index, frame),
+            Kind::Stations => {
+                if let Some(mac) = station(frame) {
+                    engine.handle_station(now_ns, index, mac);
+                }
+            }
+        }
+        true
     }
 
     fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
@@ -345,6 +369,14 @@ impl Vrrp {
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
+                // the answer may have taken long: whoever became active meanwhile waits in the
+                // sockets
+                if role == Role::Active {
+                    self.hear_all();
+                }
+                let Some(engine) = &mut self.engine else {
+                    return;
+                };
                 engine.handle_published(self.host.now(), &group, role, done.is_ok());
             }
             Action::Farewell {

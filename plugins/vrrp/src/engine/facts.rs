@@ -7,6 +7,7 @@ use spared_sdk::Forced;
 use super::dispute::Rating;
 use super::group::{Group, State};
 use super::port::{Peer, Port};
+use super::router::Router;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{self, Facts, Why};
@@ -78,7 +79,7 @@ impl Group {
                     .hurt
                     .get_or_insert(format!("{} {missing}", interface.name));
                 // whatever was refused, the interface begins anew
-                router.muted = false;
+                router.muted = None;
             }
             if router.source.is_none() && source.is_some() {
                 changed.returned = true;
@@ -104,7 +105,7 @@ impl Group {
                 why: self.stance.why.clone(),
             });
         }
-        if self.routers.iter().any(|router| router.source.is_some()) {
+        if self.routers.iter().any(Router::usable) {
             return None;
         }
         let what: Vec<String> = self
@@ -117,8 +118,13 @@ impl Group {
                 } else {
                     Some("is not known yet")
                 };
-                let missing = unknown.or(interface.fault());
-                let missing = missing.unwrap_or("has no source address for adverts");
+                let sources = interface.facts.addresses.is_empty();
+                let nothing = if sources {
+                    "has no source address"
+                } else {
+                    "lets no advert out"
+                };
+                let missing = unknown.or(interface.fault()).unwrap_or(nothing);
                 format!("{} {missing}", interface.name)
             })
             .collect();

@@ -120,6 +120,10 @@ impl Group {
         matches!(self.state, State::Active { .. })
     }
 
+    pub fn takes_over(&self, now_ns: u64) -> bool {
+        matches!(self.state, State::Backup { down_ns, .. } if now_ns >= down_ns)
+    }
+
     pub fn next_timeout(&self) -> Option<u64> {
         match self.state {
             State::Initialize { wait_until_ns } => wait_until_ns,
@@ -162,24 +166,21 @@ impl Group {
     }
 
     pub fn handle_published(&mut self, cx: &mut Context<'_>, role: Role, done: bool) {
-        let now_ns = cx.now_ns;
         match (&self.state, role) {
-            (State::Promoting { asked_ns, .. }, Role::Active) => {
-                let slow = now_ns.saturating_sub(*asked_ns) > self.config.lease_ns;
-                if done && !slow {
+            (State::Promoting { .. }, Role::Active) => {
+                if done {
+                    // however late the answer is: an advert that finds its lease expired is not
+                    // taken, and shows it
                     return self.become_active(cx);
                 }
                 self.counters.publish_failed += 1;
                 self.drop_claim(cx);
                 self.back_to_backup(cx);
-                if done {
-                    self.publish(cx, Role::Backup, Why::PublishFailed);
-                } else {
-                    self.published = Some((Role::Backup, Why::PublishFailed));
-                }
+                self.published = Some((Role::Backup, Why::PublishFailed));
             }
-            // an answer to what was taken back meanwhile
+            // taken back meanwhile; priority 0 closes the fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
+                self.transmit(cx, true);
                 let why = self.backup_sentence();
                 self.publish(cx, Role::Backup, why);
             }
@@ -322,9 +323,9 @@ impl Group {
         self.end_tie();
         for router in &mut self.routers {
             // the fence was opened for all of them, some time after it was asked for
-            router.muted = false;
             router.sent_ns = asked_ns;
         }
+        self.unmute(now_ns, true);
         self.state = State::Active {
             advert_ns: now_ns.saturating_add(self.spacing_ns),
             since_ns: now_ns,
@@ -360,14 +361,15 @@ impl Group {
 
     /// Looks at everything that is not an advert: interfaces, sources, stance.
     pub fn refresh(&mut self, cx: &mut Context<'_>) {
+        if !self.is_active() {
+            self.unmute(cx.now_ns, false);
+        }
         let changed = self.update_sources(cx);
         self.update_priority(cx);
         let barred = self.barred(cx);
         match (&self.state, barred) {
             (State::Initialize { .. }, Some(why)) => {
-                self.state = State::Initialize {
-                    wait_until_ns: None,
-                };
+                self.wait();
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
                 let told = self
                     .published
@@ -386,12 +388,11 @@ impl Group {
                     wait_until_ns: None,
                 };
                 self.step_down(cx, Role::Fault, why, wait);
+                self.wait();
             }
             (State::Backup { .. }, Some(why)) => {
                 self.end_disputes(cx);
-                self.state = State::Initialize {
-                    wait_until_ns: None,
-                };
+                self.wait();
                 self.publish(cx, Role::Fault, why);
             }
             (State::Active { .. }, None) => {
@@ -407,6 +408,12 @@ impl Group {
             }
             (State::Backup { .. } | State::Promoting { .. }, None) => {}
         }
+    }
+
+    /// Until something changes, or a muted router may be tried again.
+    fn wait(&mut self) {
+        let wait_until_ns = self.routers.iter().filter_map(Router::unmute_at_ns).min();
+        self.state = State::Initialize { wait_until_ns };
     }
 
     /// The host re-opens what it closed for carrier, then the routers speak again.

@@ -4,8 +4,9 @@
 //! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_stance`],
 //! [`Engine::handle_published`], [`Engine::handle_unsent`] and [`Engine::handle_timeout`]. After each
 //! call drain [`Engine::poll_action`] until it is empty, then arm a timer for
-//! [`Engine::next_timeout`]. Before `handle_timeout` hand over every frame that waits in a socket:
-//! what was heard counts, however late the loop is.
+//! [`Engine::next_timeout`]. Before `handle_timeout` takes something over ([`Engine::takes_over`]),
+//! and before `handle_published` says that the fence is open, hand over every frame that waits in a
+//! socket: what was heard counts, however late the loop is.
 //!
 //! Times are nanoseconds of the monotonic clock.
 
@@ -331,6 +332,12 @@ impl Engine {
             group.check_late(cx);
             group.handle_timeout(cx);
         });
+    }
+
+    /// Whether [`Engine::handle_timeout`] would take something over now: then hand over what waits in
+    /// the sockets first.
+    pub fn takes_over(&self, now_ns: u64) -> bool {
+        self.groups.iter().any(|group| group.takes_over(now_ns))
     }
 
     /// When to call [`Engine::handle_timeout`].

@@ -6,13 +6,17 @@ use super::counters::{Limit, RouterCounters};
 use super::interface::Interface;
 use super::port::Talker;
 use crate::config;
-use crate::wire::frame::{Advert, emit_frame, emit_packet};
+use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
 use crate::wire::virtual_mac;
 use crate::wire::vrrp::{Form, Repr, Version, capacity};
 
+/// How long a router whose adverts are refused again stays silent.
+pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
+
 /// A packet that is ready to go, for one destination.
+#[derive(Default)]
 pub(super) struct Packet {
-    /// None: a whole frame to the multicast group.
+    /// None: a whole frame, to the multicast group or to this node itself.
     pub to: Option<IpAddr>,
     pub advert: Vec<u8>,
     /// The same with priority 0.
@@ -30,8 +34,10 @@ pub(super) struct Router {
     /// When the last advert went out, and the one before.
     pub sent_ns: u64,
     pub sent_before_ns: u64,
+    /// Packets of the last advert that the system did not take.
+    pub unsent: usize,
     /// Its adverts were refused for a whole lease.
-    pub muted: bool,
+    pub muted: Option<Mute>,
     pub muted_at_ns: Option<u64>,
     pub heard_ns: Option<u64>,
     /// Who advertises for it, and who did before that one.
@@ -41,6 +47,15 @@ pub(super) struct Router {
     pub capped: bool,
     pub counters: RouterCounters,
     pub limit: Limit,
+}
+
+/// A router whose adverts do not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mute {
+    /// Until the fence is opened anew.
+    UntilActive,
+    /// It did not help: for a while.
+    ForAWhile,
 }
 
 /// What all routers of a group say.
@@ -61,7 +76,8 @@ impl Router {
             packets: Vec::new(),
             sent_ns: 0,
             sent_before_ns: 0,
-            muted: false,
+            unsent: 0,
+            muted: None,
             muted_at_ns: None,
             heard_ns: None,
             talker: None,
@@ -73,7 +89,14 @@ impl Router {
     }
 
     pub fn usable(&self) -> bool {
-        self.source.is_some() && !self.muted
+        self.source.is_some() && self.muted.is_none()
+    }
+
+    /// When a muted router may be tried again by itself.
+    pub fn unmute_at_ns(&self) -> Option<u64> {
+        self.muted
+            .and(self.muted_at_ns)
+            .map(|at_ns| at_ns.saturating_add(MUTE_PAUSE_NS))
     }
 
     /// An advert of priority above 0 was heard.
@@ -122,54 +145,39 @@ impl Router {
             addresses,
             form: self.form,
         };
-        let resignation = Repr {
-            priority: 0,
-            ..repr
-        };
         let own = &interface.facts.addresses;
-        let peers = self
-            .config
-            .peers
-            .iter()
-            .copied()
-            .filter(|peer| !own.contains(peer))
-            .map(Some);
-        let multicast = std::iter::once(None);
-        let destinations = if self.config.unicast {
-            Ok(peers)
-        } else {
-            Err(multicast)
-        };
+        let peers = self.config.peers.iter().copied();
+        let peers = peers.filter(|peer| self.config.unicast && !own.contains(peer));
+        let destinations = std::iter::once(None).chain(peers.map(Some));
         let mut count = 0;
-        let mut write = |to: Option<IpAddr>| {
+        for to in destinations {
             if self.packets.len() == count {
-                let (advert, resign) = (Vec::new(), Vec::new());
-                self.packets.push(Packet { to, advert, resign });
+                self.packets.push(Packet::default());
             }
-            if let Some(packet) = self.packets.get_mut(count) {
-                packet.to = to;
-                for (repr, out) in [
-                    (&repr, &mut packet.advert),
-                    (&resignation, &mut packet.resign),
-                ] {
-                    match to {
-                        Some(peer) => emit_packet(source, peer, repr, out),
-                        None => {
-                            let mac = if self.config.vmac {
-                                virtual_mac(self.config.family, self.config.vrid)
-                            } else {
-                                interface.facts.mac
-                            };
-                            emit_frame(mac, source, repr, out);
-                        }
+            let Some(packet) = self.packets.get_mut(count) else {
+                return;
+            };
+            packet.to = to;
+            for (priority, out) in [
+                (speech.priority, &mut packet.advert),
+                (0, &mut packet.resign),
+            ] {
+                let repr = Repr { priority, ..repr };
+                match to {
+                    Some(peer) => emit_packet(source, peer, &repr, out),
+                    // what is sent to a peer that does not answer ARP never leaves, and renews
+                    // no lease; a frame to oneself does, and no switch carries it on
+                    None if self.config.unicast => {
+                        emit_frame_to_self(interface.facts.mac, source, &repr, out);
                     }
+                    None if self.config.vmac => {
+                        let mac = virtual_mac(self.config.family, self.config.vrid);
+                        emit_frame(mac, source, &repr, out);
+                    }
+                    None => emit_frame(interface.facts.mac, source, &repr, out),
                 }
             }
             count += 1;
-        };
-        match destinations {
-            Ok(peers) => peers.for_each(&mut write),
-            Err(multicast) => multicast.for_each(&mut write),
         }
         self.packets.truncate(count);
     }

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use spared_sdk::Role;
 
 use super::group::{Group, State};
+use super::router::{MUTE_PAUSE_NS, Mute};
 use super::{Action, Context, PacketId};
 use crate::election::Why;
 
-/// A router whose adverts are refused is given up at most that often.
-const MUTE_PAUSE_NS: u64 = 60_000_000_000;
 /// Sentences are republished at most that often for a backup.
 const REPUBLISH_NS: u64 = 1_000_000_000;
 
@@ -42,6 +41,7 @@ impl Group {
                 counters.sent_priority_zero += 1;
             } else {
                 counters.sent += 1;
+                router.unsent = 0;
                 router.sent_before_ns = router.sent_ns;
                 router.sent_ns = cx.now_ns;
             }
@@ -69,28 +69,51 @@ impl Group {
         });
     }
 
+    /// The system did not take a packet. Where it takes none of a router's adverts, the kernel may
+    /// have closed the fence: it is the judge.
     pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
         let lease_ns = self.config.lease_ns;
         let Some(router) = self.routers.get_mut(index) else {
             return;
         };
         router.counters.send_errors += 1;
-        router.sent_ns = router.sent_before_ns;
-        let lapsed = cx.now_ns.saturating_sub(router.sent_ns) > lease_ns;
-        let again = router
-            .muted_at_ns
-            .is_some_and(|at| cx.now_ns.saturating_sub(at) < MUTE_PAUSE_NS);
-        if !self.is_active() || !lapsed || again {
+        router.unsent += 1;
+        if router.unsent < router.packets.len() {
             return;
         }
-        let Some(router) = self.routers.get_mut(index) else {
+        router.sent_ns = router.sent_before_ns;
+        let State::Active { since_ns, .. } = self.state else {
             return;
         };
-        router.muted = true;
-        router.muted_at_ns = Some(cx.now_ns);
+        if cx.now_ns.saturating_sub(router.sent_ns) <= lease_ns {
+            return;
+        }
+        if since_ns == cx.now_ns {
+            // the host's answer took longer than the lease that it opened
+            self.counters.publish_failed += 1;
+            return self.listen_again(cx, Why::PublishFailed);
+        }
+        let muted = router.muted_at_ns.replace(cx.now_ns);
+        let again = muted.is_some_and(|at_ns| cx.now_ns.saturating_sub(at_ns) < MUTE_PAUSE_NS);
+        router.muted = Some(if again {
+            Mute::ForAWhile
+        } else {
+            Mute::UntilActive
+        });
         let interface = router.config.interface.clone();
         self.update_priority(cx);
         self.listen_again(cx, Why::Muted { interface });
+        self.refresh(cx);
+    }
+
+    /// The fence is open anew, or long enough has passed.
+    pub(super) fn unmute(&mut self, now_ns: u64, active: bool) {
+        for router in &mut self.routers {
+            let over = router.unmute_at_ns().is_none_or(|at_ns| now_ns >= at_ns);
+            if over || active && router.muted == Some(Mute::UntilActive) {
+                router.muted = None;
+            }
+        }
     }
 
     /// The sentence follows the facts; a peer has an address on each interface, any of which will do.

@@ -141,7 +141,7 @@ fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
     if let Some(talker) = &router.talker {
         text("heard", talker.address.to_string());
     }
-    if router.muted {
+    if router.muted.is_some() {
         text("muted", "its adverts do not leave".to_owned());
     }
     if router.capped {

@@ -158,6 +158,17 @@ pub fn emit_frame(source_mac: Mac, source: IpAddr, repr: &Repr<'_>, out: &mut Ve
     append_packet(source, group_address(repr.family), repr, out);
 }
 
+/// Replaces `out` by a whole frame from an interface to itself, which passes the egress hook.
+pub fn emit_frame_to_self(mac: Mac, source: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    let ethertype = match repr.family {
+        Family::V4 => ETHERTYPE_IPV4,
+        Family::V6 => ETHERTYPE_IPV6,
+    };
+    emit_ethernet(mac, mac, ethertype, out);
+    append_packet(source, source, repr, out);
+}
+
 /// Replaces `out` by a whole IP packet to one peer.
 pub fn emit_packet(source: IpAddr, destination: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
     out.clear();

@@ -142,15 +142,56 @@ fn without_the_host_an_active_node_still_says_priority_0() {
 }
 
 #[test]
-fn a_publish_that_takes_longer_than_the_lease_does_not_make_active() {
+fn a_lease_that_ran_out_before_the_host_answered_makes_no_active_node() {
+    let mut lab = Lab::new(&by_priority(&[200], "advert_interval = \"10ms\"", ""), 1);
+    lab.nodes[0].answer_ns = 50 * MS;
+    lab.start(0);
+    lab.run(SECOND);
+    assert!(lab.active().is_empty());
+    assert!(lab.sent.iter().all(|sent| sent.priority == 0));
+    lab.nodes[0].answer_ns = 5 * MS;
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0]);
+}
+
+#[test]
+fn a_slow_host_whose_lease_still_lives_makes_an_active_node() {
     let mut lab = Lab::new(&by_priority(&[200], "advert_interval = \"10ms\"", ""), 1);
     lab.nodes[0].publish_ns = 50 * MS;
     lab.start(0);
     lab.run(SECOND);
-    assert!(lab.active().is_empty());
-    assert!(lab.sent.is_empty());
-    lab.nodes[0].publish_ns = 5 * MS;
+    assert_eq!(lab.active(), [0]);
+}
+
+#[test]
+fn whoever_became_active_while_the_host_took_its_time_is_heard_first() {
+    let text = by_priority(
+        &[200, 100],
+        "advert_interval = \"10ms\"\npreempt = false",
+        "",
+    );
+    let mut lab = Lab::new(&text, 2);
+    lab.nodes[0].publish_ns = 90 * MS;
+    lab.start(0);
+    lab.start(1);
     lab.run(SECOND);
+    assert_eq!(lab.active().len(), 1);
+    assert_eq!(lab.longest_overlap_ns(), 0);
+}
+
+#[test]
+fn adverts_that_never_leave_end_in_a_fault_and_are_tried_again() {
+    let mut lab = Lab::settled(&by_priority(&[200], "", ""), 1);
+    lab.nodes[0].swallows = true;
+    lab.run(5 * SECOND);
+    assert_eq!(lab.role(0), Role::Fault);
+    assert!(
+        lab.why(0).contains("lan1 lets no advert out"),
+        "{}",
+        lab.why(0)
+    );
+    lab.nodes[0].swallows = false;
+    lab.run(70 * SECOND);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -169,6 +210,8 @@ fn the_fence_closes_before_priority_0_goes_out() {
     let mut lab = pair();
     lab.nodes[0].publish_ns = 3 * MS;
     lab.shut_down(0);
+    assert_eq!((lab.sent.len(), lab.answering("lan1")), (0, vec![0]));
+    lab.run(3 * MS);
     let closed_ns = lab.nodes[0].roles.last().expect("a role").0;
     assert_eq!(lab.sent_by(0)[0].at_ns, closed_ns);
     lab.run(SECOND);

@@ -38,13 +38,20 @@ pub struct Node {
     held_back: BTreeSet<Key>,
     stopped: bool,
     dead: bool,
-    busy_until_ns: u64,
-    /// Frames that arrived while it was stopped.
+    /// Dies when the host has answered.
+    leaving: bool,
+    /// What was published, and whether the host did it.
+    asked: Option<(String, Role, String, bool)>,
+    /// Frames that arrived while it was stopped, or waited for the host.
     waiting: Vec<(String, Vec<u8>)>,
     listening: BTreeSet<String>,
     pub stance: Stance,
     pub host_fails: bool,
+    /// Its system takes no packet.
+    pub swallows: bool,
     pub publish_ns: u64,
+    /// How long the answer takes after the fence was opened.
+    pub answer_ns: u64,
     role: Role,
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
@@ -55,6 +62,10 @@ pub struct Node {
 enum What {
     Frame(String, Vec<u8>),
     Station(String),
+    /// The host does what was published.
+    Opens,
+    /// And answers.
+    Answers,
 }
 
 /// An advert on its wire.
@@ -146,7 +157,7 @@ impl Lab {
         let now_ns = self.now_ns;
         let node = &mut self.nodes[index];
         node.engine = Engine::new(&node.name);
-        (node.dead, node.stopped, node.busy_until_ns) = (false, false, 0);
+        (node.dead, node.stopped, node.leaving, node.asked) = (false, false, false, None);
         node.leases.clear();
         node.role = Role::Backup;
         node.waiting.clear();
@@ -176,8 +187,9 @@ impl Lab {
     pub fn shut_down(&mut self, index: usize) {
         let now_ns = self.now_ns;
         self.nodes[index].engine.shut_down(now_ns);
+        self.nodes[index].leaving = true;
         self.act(index);
-        self.nodes[index].dead = true;
+        self.nodes[index].dead = self.nodes[index].asked.is_none();
     }
 
     pub fn stop(&mut self, index: usize) {
@@ -333,16 +345,10 @@ impl Lab {
 
     fn step(&mut self, end_ns: u64) -> bool {
         let timer = self.nodes.iter().enumerate().filter_map(|(index, node)| {
-            if node.dead || node.stopped {
+            if node.dead || node.stopped || node.asked.is_some() {
                 return None;
             }
-            Some((
-                node.engine
-                    .next_timeout()?
-                    .max(node.busy_until_ns)
-                    .max(self.now_ns),
-                index,
-            ))
+            Some((node.engine.next_timeout()?.max(self.now_ns), index))
         });
         let timer = timer.min();
         let frame_ns = self.queue.peek().map(|Reverse((at_ns, ..))| *at_ns);
@@ -360,16 +366,11 @@ impl Lab {
             let Reverse((_, _, index, what)) = self.queue.pop().expect("peeked");
             self.watch(at_ns);
             self.now_ns = at_ns;
-            let busy_until_ns = self.nodes[index].busy_until_ns;
-            if busy_until_ns > at_ns {
-                self.order += 1;
-                self.queue
-                    .push(Reverse((busy_until_ns, self.order, index, what)));
-                return true;
-            }
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
                 What::Station(interface) => self.station(index, &interface),
+                What::Opens => self.nodes[index].open(at_ns),
+                What::Answers => self.answer(index),
             }
             return true;
         }
@@ -414,7 +415,7 @@ impl Lab {
         if node.dead || !node.facts.get(interface).is_some_and(|facts| facts.carrier) {
             return;
         }
-        if node.stopped {
+        if node.stopped || node.asked.is_some() {
             node.waiting.push((interface.to_owned(), frame.to_vec()));
             return;
         }
@@ -439,15 +440,21 @@ impl Lab {
     // ---- the host's and the kernel's part ---------------------------------------------------
 
     fn act(&mut self, index: usize) {
-        let mut now_ns = self.now_ns;
+        let now_ns = self.now_ns;
         while let Some(action) = self.nodes[index].engine.poll_action() {
             match action {
                 Action::Publish { group, role, why } => {
-                    now_ns += self.nodes[index].publish_ns;
-                    let done = self.nodes[index].publish(now_ns, &group, role, &why);
-                    self.nodes[index]
-                        .engine
-                        .handle_published(now_ns, &group, role, done);
+                    let node = &mut self.nodes[index];
+                    let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
+                    node.asked = Some((group.to_string(), role, why, false));
+                    if publish_ns + answer_ns > 0 {
+                        self.enqueue(now_ns + publish_ns, index, What::Opens);
+                        self.enqueue(now_ns + publish_ns + answer_ns, index, What::Answers);
+                        return;
+                    }
+                    node.open(now_ns);
+                    let (group, role, _, done) = node.asked.take().expect("asked");
+                    node.engine.handle_published(now_ns, &group, role, done);
                 }
                 Action::Transmit(id) => self.transmit(index, now_ns, id),
                 Action::Farewell {
@@ -488,7 +495,26 @@ impl Lab {
                 }
             }
         }
-        self.nodes[index].busy_until_ns = now_ns;
+    }
+
+    /// The driver hears what came meanwhile, then takes the answer.
+    fn answer(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        let Some((group, role, _, done)) = node.asked.take() else {
+            return;
+        };
+        if node.dead {
+            return;
+        }
+        for (interface, frame) in std::mem::take(&mut node.waiting) {
+            if let Some(at) = node.engine.interface_index(&interface) {
+                node.engine.handle_frame(now_ns, at, &frame);
+            }
+        }
+        node.engine.handle_published(now_ns, &group, role, done);
+        self.act(index);
+        self.nodes[index].dead |= self.nodes[index].leaving;
     }
 
     fn enqueue(&mut self, at_ns: u64, index: usize, what: What) {
@@ -503,6 +529,9 @@ impl Lab {
         let name = node.interface(outgoing.interface);
         let advert = parse_any(to, &bytes).expect("a valid packet");
         let key = (name.clone(), advert.family, advert.vrid);
+        if node.swallows {
+            return node.engine.handle_unsent(now_ns, id);
+        }
         if advert.priority == 0 {
             node.leases.remove(&key);
         } else {
@@ -531,6 +560,10 @@ impl Lab {
             return;
         }
         let frame = ethernet(to, bytes);
+        // no switch sends a frame back to where it came from
+        if to.is_none() && frame[..6] == frame[6..12] {
+            return;
+        }
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             let lost = self.random() % 100 < self.loss_percent;
             let cut = self.cuts.contains(&(wire.to_owned(), index, other));
@@ -621,12 +654,15 @@ impl Node {
             held_back: BTreeSet::new(),
             stopped: false,
             dead: true,
-            busy_until_ns: 0,
+            leaving: false,
+            asked: None,
             waiting: Vec::new(),
             listening: BTreeSet::new(),
             stance: Stance::default(),
             host_fails: false,
+            swallows: false,
             publish_ns: 0,
+            answer_ns: 0,
             role: Role::Backup,
             roles: Vec::new(),
             events: Vec::new(),
@@ -653,6 +689,13 @@ impl Node {
             .iter()
             .find(of_key)
             .map_or(0, |group| group.lease_ns)
+    }
+
+    fn open(&mut self, now_ns: u64) {
+        if let Some((group, role, why, _)) = self.asked.take() {
+            let done = self.publish(now_ns, &group, role, &why);
+            self.asked = Some((group, role, why, done));
+        }
     }
 
     fn publish(&mut self, now_ns: u64, group: &str, role: Role, why: &str) -> bool {
