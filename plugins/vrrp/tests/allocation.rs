@@ -86,7 +86,7 @@ fn act(engine: &mut Engine, now_ns: u64, hears: &mut impl FnMut(&[u8])) {
             }
             Action::Transmit(id) => {
                 let outgoing = engine.packet(id).expect("an action's packet");
-                if outgoing.to.is_none() {
+                if outgoing.interface == 0 {
                     hears(outgoing.bytes);
                 }
             }
