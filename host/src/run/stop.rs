@@ -16,6 +16,7 @@ const WHOLE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Stop {
     stage: Stage,
     until: Instant,
+    hurried: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -34,10 +35,13 @@ enum Stage {
 }
 
 impl Core {
-    /// The second time it is meant: nobody is waited for.
+    /// The second time it is meant: only the resignation is waited for, which helps the peer.
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
-            stop.stage = Stage::Done;
+            match stop.stage {
+                Stage::Resigning { .. } => stop.hurried = true,
+                _ => stop.stage = Stage::Done,
+            }
             return;
         }
         self.notify.stopping();
@@ -57,6 +61,7 @@ impl Core {
         self.stop = Some(Stop {
             stage,
             until: now + WHOLE_TIMEOUT,
+            hurried: false,
         });
         for provider in providers {
             self.supervisor.stop(now, &provider);
@@ -101,7 +106,11 @@ impl Core {
             stop.stage = Stage::Done;
         }
         if matches!(&stop.stage, Stage::Resigning { waiting } if waiting.is_empty()) {
-            stop.stage = Stage::Leaving;
+            stop.stage = if stop.hurried {
+                Stage::Done
+            } else {
+                Stage::Leaving
+            };
         }
         if stop.stage == Stage::Leaving && self.groups.is_quiet() {
             self.enter_stopping(now);

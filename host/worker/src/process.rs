@@ -49,7 +49,9 @@ impl Worker {
             .env_clear()
             .env("PATH", PATH)
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            // A terminal's Ctrl-C is for the host, which lets its plugins resign.
+            .process_group(0);
         for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(kept) {
                 command.env(kept, value);
