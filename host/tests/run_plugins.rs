@@ -190,3 +190,20 @@ fn a_library_that_is_no_plugin_is_named_and_the_rest_runs() {
         assert!(plugin.why.contains(&format!("{name}.so")), "{plugin:?}");
     }
 }
+
+#[test]
+fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    let needed = "on_failure = \"resign\"\nafter_ms = 1500\n";
+    lab.enable("faulty", &format!("{needed}fault = \"exit\"\n"));
+    lab.start();
+    lab.wait_until_active();
+    lab.wait_for_plugin("faulty", "failed");
+    lab.wait_for_role("fault");
+    assert!(lab.group().why.contains("faulty"), "{}", lab.group().why);
+    assert!(!lab.pings());
+    lab.enable("faulty", &format!("{needed}fault = \"none\"\n"));
+    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    lab.wait_until_active();
+}
