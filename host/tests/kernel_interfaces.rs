@@ -181,8 +181,11 @@ fn a_lost_carrier_closes_the_leases_before_anybody_is_told() {
         kernel.interface("lan2").unwrap().0.carrier
     });
     assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    let tap = net.tap();
     kernel.open_lease("office").unwrap();
     assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    drive_for(&mut kernel, Duration::from_millis(50));
+    assert!(tap.hears(|frame| frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The leases of groups: opened, closed, closed for want of carrier.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::group::Group;
 use super::{Kernel, KernelError};
@@ -28,7 +29,8 @@ impl Kernel {
             }
         }
         let lease = group.lease();
-        if !keys.is_empty() {
+        let opened = !keys.is_empty();
+        if opened {
             let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
             leases.push((group.group_key(), lease));
             self.fence.open(&leases)?;
@@ -36,6 +38,10 @@ impl Kernel {
         if let Some(group) = self.groups.get_mut(name) {
             group.open = true;
             group.without_carrier = without;
+            if again && opened && group.installed {
+                // Whoever was asked meanwhile learned another place.
+                group.schedule.again(Instant::now());
+            }
         }
         Ok(())
     }
