@@ -74,8 +74,10 @@ pub fn event(news: &News) {
     });
 }
 
-fn send(line: Line) {
+fn send(mut line: Line) {
     let Some(queue) = QUEUE.get() else { return };
+    // What a plugin says must not look like several lines, or move a terminal's cursor.
+    line.text = line.text.trim_end().replace(char::is_control, " ");
     if let Err(TrySendError::Full(_)) = queue.try_send(Item::Line(line)) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
@@ -126,7 +128,7 @@ struct Sink {
 
 impl Sink {
     fn open() -> Self {
-        let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+        let under_systemd = is_journal();
         Self {
             journal: under_systemd.then(connect).flatten(),
             prefixes: under_systemd,
@@ -146,9 +148,7 @@ impl Sink {
             String::new()
         };
         // A closed standard error is nobody's fault here.
-        for part in line.text.lines() {
-            let _ = writeln!(std::io::stderr(), "{prefix}{part}");
-        }
+        let _ = writeln!(std::io::stderr(), "{prefix}{}", line.text);
     }
 
     fn confess(&mut self) {
@@ -165,6 +165,15 @@ impl Sink {
             });
         }
     }
+}
+
+// JOURNAL_STREAM is inherited: it counts only where standard error is what it names.
+fn is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else {
+        return false;
+    };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
 fn connect() -> Option<UnixDatagram> {

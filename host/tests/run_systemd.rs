@@ -4,6 +4,7 @@
 
 mod run_lab;
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -45,15 +46,26 @@ fn systemd_hears_of_start_reload_and_stop() {
 #[test]
 fn levels_are_prefixed_for_the_journal() {
     let Some(mut lab) = Lab::new() else { return };
-    // No journal listens in a namespace of files of its own; standard error is what is left.
-    lab.set("JOURNAL_STREAM", "1:1");
+    lab.write("log", "");
+    let log = std::fs::metadata(lab.path("log")).unwrap();
+    lab.set("JOURNAL_STREAM", &format!("{}:{}", log.dev(), log.ino()));
     lab.start();
     std::thread::sleep(Duration::from_millis(100));
     assert!(lab.stop().success());
+    // With a journal that listens the lines are there, with fields.
     let listening = std::path::Path::new("/run/systemd/journal/socket").exists();
     assert!(
         listening || lab.log().contains("<6>spared "),
         "{}",
         lab.log()
     );
+}
+
+#[test]
+fn a_stream_that_is_not_ours_is_no_journal() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.set("JOURNAL_STREAM", "1:1");
+    lab.start();
+    assert!(lab.stop().success());
+    assert!(lab.log().starts_with("spared "), "{}", lab.log());
 }

@@ -203,10 +203,10 @@ impl Supervisor {
             return;
         }
         if level == EVENT_LEVEL {
-            let (plugin, text) = (name.to_owned(), text.trim_end().to_owned());
+            let (plugin, text) = (name.to_owned(), text.to_owned());
             return self.reports.push_back(Report::Said { plugin, text });
         }
-        let text = format!("{name}: {}", text.trim_end());
+        let text = format!("{name}: {text}");
         match level {
             1 => log::error!("{text}"),
             2 => log::warn!("{text}"),
