@@ -85,12 +85,19 @@ impl Group {
             Some(conflict) if conflict.rival == advert.source => self.end_conflict(cx),
             Some(_) => {}
             // the advert that made it give way was the first that it heard
-            None if self.is_settled(cx.now_ns) => {
+            None if self.is_settled(cx.now_ns) && !self.conflict_just_ended(cx.now_ns) => {
                 self.note_conflict(cx, router, advert);
                 self.end_conflict(cx);
             }
             None => {}
         }
+    }
+
+    /// The same rival says priority 0 on each of its routers.
+    fn conflict_just_ended(&self, now_ns: u64) -> bool {
+        let patience_ns = 2 * self.config.interval_ns;
+        self.conflict_ended_ns
+            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < patience_ns)
     }
 
     /// Long enough active that whoever was active before has heard of it.
@@ -104,6 +111,7 @@ impl Group {
         let Some(conflict) = self.conflict.take() else {
             return;
         };
+        self.conflict_ended_ns = Some(cx.now_ns);
         // whoever asked meanwhile may have believed the rival
         cx.push(Action::Announce {
             group: self.name.clone(),

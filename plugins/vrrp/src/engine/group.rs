@@ -63,6 +63,7 @@ pub(super) struct Group {
     /// Since when a lower active router has been suffered.
     pub lower_since_ns: Option<u64>,
     pub conflict: Option<Conflict>,
+    pub conflict_ended_ns: Option<u64>,
     /// Since when an equal rival is heard on other routers than the one that decides.
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
@@ -99,6 +100,7 @@ impl Group {
             ready: false,
             lower_since_ns: None,
             conflict: None,
+            conflict_ended_ns: None,
             tie_since_ns: None,
             claims: false,
             claimed_ns: 0,
@@ -238,6 +240,7 @@ impl Group {
             return self.promote(cx, Why::Owner);
         }
         self.back_to_backup(cx);
+        self.greet_peers(cx);
         let why = self.backup_sentence();
         self.publish(cx, Role::Backup, why);
     }

@@ -8,6 +8,7 @@ use super::group::{Group, State};
 use super::router::{MUTE_PAUSE_NS, Mute};
 use super::{Action, Context, PacketId};
 use crate::election::Why;
+use crate::wire::neighbour;
 
 /// Sentences are republished at most that often for a backup.
 const REPUBLISH_NS: u64 = 1_000_000_000;
@@ -67,6 +68,26 @@ impl Group {
             role,
             why: text,
         });
+    }
+
+    /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
+    /// learns it from a question of ours, before this node takes its silence for death.
+    pub(super) fn greet_peers(&mut self, cx: &mut Context<'_>) {
+        for router in self.routers.iter().filter(|router| router.config.unicast) {
+            let port = self.ports.get(router.port);
+            let Some(interface) = port.map(|port| port.interface) else {
+                continue;
+            };
+            let mac = cx.interface(interface).map(|found| found.facts.mac);
+            let Some((mac, own)) = mac.zip(router.source) else {
+                continue;
+            };
+            for peer in router.config.peers.iter().filter(|peer| **peer != own) {
+                if let Some(frame) = neighbour::probe(mac, own, *peer) {
+                    cx.push(Action::Probe { interface, frame });
+                }
+            }
+        }
     }
 
     /// The system did not take a packet. Where it takes none of a router's adverts, the kernel may

@@ -385,6 +385,21 @@ fn a_partition_ends_with_one_active_and_both_say_so() {
 }
 
 #[test]
+fn a_rival_with_several_routers_is_one_conflict() {
+    let mut lab = two_wires(&[200, 100]);
+    lab.cut("lan1", 0, 1);
+    lab.cut("lan2", 0, 1);
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0, 1]);
+    lab.forget();
+    lab.mend();
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert_eq!(lab.nodes[0].engine.groups[0].counters.conflicts, 1);
+    assert_eq!(lab.nodes[0].events.len(), 2, "{:?}", lab.nodes[0].events);
+}
+
+#[test]
 fn a_rival_that_does_not_give_way_is_reported_once_and_its_end_too() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
     lab.cut("lan1", 0, 1);

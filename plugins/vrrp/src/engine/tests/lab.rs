@@ -56,6 +56,7 @@ pub struct Node {
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
     pub announced: u32,
+    pub probes: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -488,6 +489,7 @@ impl Lab {
                         .handle_neighbours(now_ns, interface, &[]);
                 }
                 Action::Probe { interface, .. } => {
+                    self.nodes[index].probes += 1;
                     let name = self.nodes[index].interface(interface);
                     if self.stations.contains(&(name.clone(), index)) {
                         self.enqueue(now_ns + 2 * self.latency_ns, index, What::Station(name));
@@ -667,6 +669,7 @@ impl Node {
             roles: Vec::new(),
             events: Vec::new(),
             announced: 0,
+            probes: 0,
         }
     }
 

@@ -462,3 +462,11 @@ fn ipv6_routers_elect_too() {
     lab.run(SECOND);
     assert_eq!(lab.active(), [1]);
 }
+
+#[test]
+fn a_unicast_router_asks_its_peers_for_their_macs_when_it_starts() {
+    let router = "unicast = true\npeers = [\"10.1.0.2\", \"10.1.0.3\"]";
+    let mut lab = Lab::new(&by_priority(&[200, 100], "", router), 2);
+    lab.start(0);
+    assert_eq!(lab.nodes[0].probes, 1);
+}
