@@ -457,6 +457,30 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
 }
 
 #[test]
+fn leases_are_closed_and_opened_also_before_the_notice_of_a_flush_is_read() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    net.output("nft", "flush ruleset");
+    kernel.close_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    net.output("nft", "flush ruleset");
+    kernel.open_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    net.output("nft", "flush ruleset");
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.fence_status("office") == FenceState::Held
+    });
+    net.output("nft", "flush ruleset");
+    kernel.close_lease("office").unwrap();
+    net.output("nft", "flush ruleset");
+    drive_for(&mut kernel, Duration::from_millis(100));
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
 fn a_flush_gives_a_dead_elector_no_time() {
     let lease = Duration::from_millis(600);
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {

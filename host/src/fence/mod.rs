@@ -37,6 +37,7 @@ mod steps;
 mod transaction;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 use std::{ffi::CStr, io};
@@ -144,16 +145,16 @@ impl Fence {
             .is_ok_and(|tables| tables.iter().any(|table| table == TABLE_NAME))
     }
 
-    /// Makes the table equal to the plan, keeping the leases; true where the table had to be made
-    /// anew, and its leases came back from the mirror.
-    pub fn apply(&mut self, plan: &Plan) -> Result<bool, FenceError> {
-        match self.apply_once(plan) {
-            Err(error) if error.is_missing() => self.apply_once(plan),
+    /// Makes the table equal to the plan, keeping the leases. Where the table had to be made anew,
+    /// those of `open` that the mirror still has come back.
+    pub fn apply(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {
+        match self.apply_once(plan, open) {
+            Err(error) if error.is_missing() => self.apply_once(plan, open),
             result => result,
         }
     }
 
-    fn apply_once(&mut self, plan: &Plan) -> Result<bool, FenceError> {
+    fn apply_once(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {
         let read = |error| FenceError::new("read the tables", error);
         let tables = dump::tables(&mut self.requests.borrow_mut()).map_err(read)?;
         let has = |name: &str| tables.iter().any(|table| table == name);
@@ -175,17 +176,18 @@ impl Fence {
         }
         // As late as can be: what is read here is older by the time it is written.
         let restore = fresh && self.made;
-        let leases = if restore {
+        let mut leases = if restore {
             self.mirrored_leases()
         } else {
             Vec::new()
         };
+        leases.retain(|(key, _)| open.contains(key));
         add_leases(&mut transaction, TABLE, &leases);
         match self.transport.commit(transaction) {
             Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
                 log::warn!("{error}; going on without a mirror: after a flush the fence is closed");
                 self.mirrored = false;
-                return self.apply_once(plan);
+                return self.apply_once(plan, open);
             }
             result => result?,
         }
@@ -193,7 +195,7 @@ impl Fence {
         if !leases.is_empty() {
             self.trim(leases.iter().map(|(key, _)| *key).collect())?;
         }
-        Ok(fresh)
+        Ok(())
     }
 
     fn add_mirror(
@@ -229,7 +231,8 @@ impl Fence {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
             let begun = Instant::now();
-            let left = self.mirrored_leases();
+            let mut left = self.mirrored_leases();
+            left.retain(|(key, _)| restored.contains(key));
             let shorter: Vec<_> = left
                 .iter()
                 .map(|(key, left)| (*key, *left * 7 / 8))

@@ -49,7 +49,7 @@ impl Kernel {
         let new: BTreeSet<LeaseKey> = keys.difference(&old_keys).copied().collect();
         let (open, installed) = (group.open, group.installed);
         if !gone.is_empty() {
-            self.fence.close(&gone)?;
+            self.change_leases(|fence| fence.close(&gone))?;
         }
         if open && !new.is_empty() {
             self.open_new_routers(name, &new)?;

@@ -7,8 +7,8 @@ use spared_netlink::{Event, Message};
 
 use super::group::Group;
 use super::vmac::{self, VmacKey};
-use super::{Kernel, KernelError, RETRY};
-use crate::fence::{Device, Plan};
+use super::{Kernel, KernelError, KernelEvent, RETRY};
+use crate::fence::{Device, Fence, FenceError, Plan};
 
 impl Kernel {
     /// Makes the fence what the claims say, where it is not.
@@ -17,13 +17,53 @@ impl Kernel {
         if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
             return Ok(());
         }
-        if let Err(error) = self.fence.apply(&plan) {
-            self.retry_at = Some(Instant::now() + RETRY);
+        self.apply_plan(plan)?;
+        self.raise_devices();
+        Ok(())
+    }
+
+    fn apply_plan(&mut self, plan: Plan) -> Result<(), KernelError> {
+        let open = self.groups.values().flat_map(|group| self.open_keys(group));
+        if let Err(error) = self.fence.apply(&plan, &open.collect()) {
+            // Nobody knows what the table says now.
+            self.plan = Some(Plan::default());
+            let urgent = self.unfenced_since.is_some();
+            let wait = if urgent { RETRY / 50 } else { RETRY };
+            self.retry_at = Some(Instant::now() + wait);
             return Err(error.into());
         }
         self.plan = Some(plan);
-        self.raise_devices();
+        if let Some(since) = self.unfenced_since.take() {
+            let after = since.elapsed();
+            self.refenced += 1;
+            self.unfenced += after;
+            self.events.push(KernelEvent::Fenced { after });
+        }
         Ok(())
+    }
+
+    /// Puts the fence back, where there was one.
+    pub(super) fn refence(&mut self) -> Result<(), KernelError> {
+        if self.plan.is_none() {
+            return Ok(());
+        }
+        // Devices may have gone with the same burst of events.
+        let plan = self.wanted_plan();
+        self.apply_plan(plan)
+    }
+
+    /// Changes leases; where the table is gone, puts it back first.
+    pub(super) fn change_leases(
+        &mut self,
+        change: impl Fn(&mut Fence) -> Result<(), FenceError>,
+    ) -> Result<(), KernelError> {
+        match change(&mut self.fence) {
+            Err(error) if error.is_missing() => {
+                self.refence()?;
+                Ok(change(&mut self.fence)?)
+            }
+            result => Ok(result?),
+        }
     }
 
     pub(super) fn wanted_plan(&self) -> Plan {

@@ -33,7 +33,7 @@ impl Kernel {
         if opened {
             let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
             leases.push((group.group_key(), lease));
-            self.fence.open(&leases)?;
+            self.change_leases(|fence| fence.open(&leases))?;
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.open = true;
@@ -67,7 +67,7 @@ impl Kernel {
         if leases.is_empty() {
             Ok(())
         } else {
-            Ok(self.fence.open(&leases)?)
+            self.change_leases(|fence| fence.open(&leases))
         }
     }
 
@@ -83,9 +83,21 @@ impl Kernel {
         };
         let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
         if self.plan.is_some() {
-            self.fence.close(&keys)?;
+            self.change_leases(|fence| fence.close(&keys))?;
         }
         Ok(())
+    }
+
+    /// The leases that may live.
+    pub(super) fn open_keys(&self, group: &Group) -> Vec<LeaseKey> {
+        if !group.open || group.without_carrier.len() == group.claims.routers.len() {
+            return Vec::new();
+        }
+        (0..group.claims.routers.len())
+            .filter(|router| !group.without_carrier.contains(router))
+            .filter_map(|router| group.router_key(router, &self.interfaces))
+            .chain([group.group_key()])
+            .collect()
     }
 
     pub(super) fn lease_keys(&self, group: &Group) -> BTreeSet<LeaseKey> {
@@ -115,8 +127,8 @@ impl Kernel {
         if keys.is_empty() || self.plan.is_none() {
             return;
         }
-        if let Err(error) = self.fence.close(&keys) {
-            self.warn([KernelError::from(error)]);
+        if let Err(error) = self.change_leases(|fence| fence.close(&keys)) {
+            self.warn([error]);
         }
     }
 }

@@ -308,30 +308,8 @@ impl Kernel {
             }
             _ => {}
         }
-        self.refence(now);
-    }
-
-    fn refence(&mut self, now: Instant) {
-        if self.plan.is_none() {
-            return;
-        }
-        // Devices may have gone with the same burst of events.
-        let plan = self.wanted_plan();
-        match self.fence.apply(&plan) {
-            Ok(_) => {
-                self.plan = Some(plan);
-                if let Some(since) = self.unfenced_since.take() {
-                    let after = since.elapsed();
-                    self.refenced += 1;
-                    self.unfenced += after;
-                    self.events.push(KernelEvent::Fenced { after });
-                }
-            }
-            Err(error) => {
-                self.plan = Some(crate::fence::Plan::default());
-                self.warn([KernelError::from(error)]);
-                self.retry_at = Some(now + RETRY / 20);
-            }
+        if let Err(error) = self.refence() {
+            self.warn([error]);
         }
     }
 
