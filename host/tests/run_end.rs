@@ -257,3 +257,27 @@ fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
         ["counter.toml: follow: there is no group \"offise\""]
     );
 }
+
+#[test]
+fn a_second_host_in_another_folder_does_not_sweep_the_first_away() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let (config, other) = (lab.path("spared.toml"), lab.path("other"));
+    let arguments = [
+        "run",
+        "--config",
+        config.to_str().unwrap(),
+        "--runtime-dir",
+        other.to_str().unwrap(),
+    ];
+    let second = lab.inside(env!("CARGO_BIN_EXE_spared"), &arguments);
+    assert_eq!(second.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        said.contains("another spared runs in this network namespace"),
+        "{said}"
+    );
+    assert!(lab.pings());
+}

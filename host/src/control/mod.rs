@@ -4,6 +4,7 @@
 //! Root and the account that runs the host may change things; who else may open the socket (group
 //! `spared`, by its mode) may read.
 
+mod claim;
 mod client;
 #[cfg(test)]
 mod tests;
@@ -11,17 +12,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
 
 use crate::account;
 use crate::poller::{Key, Poller};
+pub use claim::Claim;
 pub use client::Caller;
 use client::{Client, Line};
 
@@ -34,8 +34,6 @@ pub struct Server {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     serial: u64,
-    /// Held for as long as this host owns the folder.
-    _lock: OwnedFd,
 }
 
 /// A request to be answered by [`Server::answer`] under the same client number.
@@ -47,17 +45,15 @@ pub struct Asked {
 }
 
 impl Server {
-    /// Takes possession of the runtime folder and listens in it.
+    /// Listens in the runtime folder, which a [`Claim`] made ours.
     ///
     /// # Errors
-    /// A sentence: another host owns the folder, or it cannot be made.
+    /// A sentence with what the system refused.
     pub fn open(runtime_dir: &Path) -> Result<Self, String> {
         let say = |error: io::Error| format!("{}: {error}", runtime_dir.display());
-        std::fs::create_dir_all(runtime_dir).map_err(say)?;
-        let lock = lock(runtime_dir)?;
         std::fs::set_permissions(runtime_dir, Permissions::from_mode(0o750)).map_err(say)?;
         let path = runtime_dir.join(SOCKET_NAME);
-        // Nobody else listens there: the lock is ours.
+        // Left by a host that was killed.
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(say)?;
         listener.set_nonblocking(true).map_err(say)?;
@@ -72,7 +68,6 @@ impl Server {
             path,
             clients: BTreeMap::new(),
             serial: 0,
-            _lock: lock,
         })
     }
 
@@ -192,14 +187,4 @@ pub fn refusal(code: ErrorCode, line: impl Into<String>) -> Answer {
         code,
         lines: vec![line.into()],
     }
-}
-
-// The folder itself is locked: nothing is left behind, however the host ends.
-fn lock(runtime_dir: &Path) -> Result<OwnedFd, String> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = open(runtime_dir, flags, Mode::empty())
-        .map_err(|error| format!("{}: {error}", runtime_dir.display()))?;
-    flock(&folder, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| format!("{}: another spared runs here", runtime_dir.display()))?;
-    Ok(folder)
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use self::core::Core;
 use crate::config::{Fault, Host, Setup};
-use crate::control::Server;
+use crate::control::{Claim, Server};
 use crate::events::{Kind, News};
 use crate::group::Groups;
 use crate::kernel::{Kernel, reason};
@@ -58,6 +58,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let signals = Signals::catch().map_err(Failure::System)?;
     let setup = read_setup(options)?;
     log::set_max_level(setup.host.log_level);
+    let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
     lock_down(&setup.host);
     let mut kernel = Kernel::open().map_err(|error| Failure::Unavailable(error.to_string()))?;
