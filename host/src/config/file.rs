@@ -5,11 +5,14 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use spared_worker::file::open_checked;
+use spared_worker::message::MESSAGE_MAX;
 
 use super::Fault;
 use super::fault::name_of;
 
-const SIZE_MAX: u64 = 1 << 20;
+/// A file travels to its plugin in one message.
+const SIZE_MAX: u64 = 160 * 1024;
+const _: () = assert!(SIZE_MAX < MESSAGE_MAX as u64 - 16 * 1024);
 
 /// The file's text; None where there is none.
 pub fn read(path: &Path) -> Result<Option<String>, Fault> {

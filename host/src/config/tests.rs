@@ -207,6 +207,15 @@ fn a_file_that_others_may_write_is_refused() {
 }
 
 #[test]
+fn a_file_that_fits_in_no_message_is_refused() {
+    let folder = Folder::with(&[("plugins/vrrp.toml", &"#".repeat(200_000))]);
+    assert_eq!(
+        said(&folder.setup().unwrap().plugin_faults()),
+        ["vrrp.toml: is larger than 163840 bytes"]
+    );
+}
+
+#[test]
 fn nothing_at_all_is_a_configuration() {
     let folder = Folder::with(&[]);
     let setup = folder.setup().unwrap();
