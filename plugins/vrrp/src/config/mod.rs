@@ -3,6 +3,8 @@
 //! [`read`] asks for every key; `README.md` is the manual of all of them.
 
 mod cross;
+mod members;
+mod mode;
 mod read;
 #[cfg(test)]
 mod tests;

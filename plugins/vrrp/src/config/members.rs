@@ -1,0 +1,251 @@
+//! What belongs to a group: virtual routers, addresses that follow, routes.
+
+use std::net::IpAddr;
+
+use spared_sdk::config::{Section, node};
+
+use super::read::byte;
+use super::{
+    ADVERTISED_IPV6_MAX, Address, Follower, Prefix, Route, Router, derived_link_local,
+    is_link_local,
+};
+use crate::wire::Family;
+use crate::wire::vrrp::Version;
+
+const ADDRESS: &str = "an IPv4 or IPv6 address";
+const PREFIX: &str = "address/prefix, like \"192.0.2.1/24\"";
+
+/// The virtual routers of one `[[group.router]]`: one for each family of its addresses.
+pub(super) fn pair(
+    entry: usize,
+    section: &Section<'_>,
+    group_vrid: Option<u64>,
+    version: Version,
+) -> Option<Vec<Router>> {
+    let interface = section.required(node("interface"), interface(section));
+    let vrid = section.integer("vrid", 1..=255);
+    if vrid.is_none() && group_vrid.is_none() && !section.has("vrid") {
+        section.fault("vrid", "missing: give it to the router or to its group");
+    }
+    let advertised: Option<Vec<Prefix>> =
+        section.required("addresses", section.list("addresses", PREFIX));
+    let unadvertised: Vec<Prefix> = section.list("unadvertised", PREFIX).unwrap_or_default();
+    let source = section.flag("source").unwrap_or(false);
+    let vmac = section.flag("vmac").unwrap_or(false);
+    let accept = section.flag("accept").unwrap_or(true);
+    let peers: Vec<IpAddr> = section.list("peers", ADDRESS).unwrap_or_default();
+    let unicast = section.flag("unicast").unwrap_or(false);
+    let min_ttl = section.integer("min_ttl", 1..=255).unwrap_or(255);
+    let advert_source: Option<Vec<IpAddr>> = sources(section);
+    let witnesses: Vec<IpAddr> = section.list("witnesses", ADDRESS).unwrap_or_default();
+
+    let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(group_vrid)?));
+    if advertised.is_empty() {
+        section.fault("addresses", "found none, allowed are one or more");
+    }
+    usable(section, "addresses", &advertised);
+    usable(section, "unadvertised", &unadvertised);
+    if unicast && peers.is_empty() {
+        section.fault("unicast", "needs peers");
+    }
+    if min_ttl != 255 && !unicast {
+        section.fault(
+            "min_ttl",
+            "only with unicast = true: on a link it is always 255",
+        );
+    }
+    let families: Vec<Family> = [Family::V4, Family::V6]
+        .into_iter()
+        .filter(|family| {
+            advertised
+                .iter()
+                .any(|prefix| Family::of(prefix.address) == *family)
+        })
+        .collect();
+    if version == Version::V2 && families.contains(&Family::V6) {
+        section.fault("addresses", "IPv6 addresses need version = 3");
+    }
+    // an address of the other family, kept out of the adverts, follows the first router
+    let home = |family: Family| {
+        if families.contains(&family) {
+            Some(family)
+        } else {
+            families.first().copied()
+        }
+    };
+    let routers = families.iter().map(|family| {
+        let of_family = |address: &IpAddr| Family::of(*address) == *family;
+        let mut advertised: Vec<Prefix> = advertised
+            .iter()
+            .filter(|prefix| of_family(&prefix.address))
+            .copied()
+            .collect();
+        link_local_first(*family, vrid, &mut advertised);
+        let kept_out = unadvertised
+            .iter()
+            .filter(|prefix| home(Family::of(prefix.address)) == Some(*family));
+        let claimed = advertised.iter().chain(kept_out);
+        let mut addresses: Vec<Address> = claimed.map(|prefix| without_source(*prefix)).collect();
+        if source {
+            mark_source(&mut addresses);
+        }
+        if *family == Family::V6 {
+            advertised.truncate(ADVERTISED_IPV6_MAX);
+        }
+        Router {
+            entry,
+            interface: interface.clone(),
+            family: *family,
+            vrid,
+            advertised: advertised.iter().map(|prefix| prefix.address).collect(),
+            addresses,
+            peers: peers.iter().copied().filter(of_family).collect(),
+            unicast,
+            min_ttl: byte(min_ttl),
+            advert_source: advert_source.iter().flatten().copied().find(of_family),
+            vmac,
+            accept,
+            witnesses: witnesses.iter().copied().filter(of_family).collect(),
+        }
+    });
+    Some(routers.collect())
+}
+
+fn interface(section: &Section<'_>) -> Option<String> {
+    let name = section.text(node("interface"))?;
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    if name.is_empty() || name.len() > 15 || !name.chars().all(fits) {
+        section.fault(
+            "interface",
+            format!("found {name:?}, allowed is an interface's name"),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+fn sources(section: &Section<'_>) -> Option<Vec<IpAddr>> {
+    section
+        .parsed::<IpAddr>(node("advert_source"), ADDRESS)
+        .map(|address| vec![address])
+}
+
+fn usable(section: &Section<'_>, key: &str, prefixes: &[Prefix]) {
+    for (position, prefix) in prefixes.iter().enumerate() {
+        let address = prefix.address;
+        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+        if address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast
+        {
+            section.fault(
+                &format!("{key}.{position}"),
+                format!("found \"{prefix}\", allowed is an address of a host"),
+            );
+        }
+    }
+}
+
+/// Erratum 8300 of RFC 9568: the first IPv6 address is a link-local one.
+fn link_local_first(family: Family, vrid: u8, advertised: &mut Vec<Prefix>) {
+    if family != Family::V6 {
+        return;
+    }
+    match advertised
+        .iter()
+        .position(|prefix| is_link_local(prefix.address))
+    {
+        Some(position) => {
+            let first = advertised.remove(position);
+            advertised.insert(0, first);
+        }
+        None => {
+            let address = derived_link_local(vrid).into();
+            advertised.insert(
+                0,
+                Prefix {
+                    address,
+                    length: 64,
+                },
+            );
+        }
+    }
+}
+
+fn without_source(prefix: Prefix) -> Address {
+    Address {
+        address: prefix.address,
+        prefix: prefix.length,
+        source: false,
+    }
+}
+
+/// One address of each family is what the node sends from: the first that others can reach.
+fn mark_source(addresses: &mut [Address]) {
+    for family in [Family::V4, Family::V6] {
+        let first = addresses.iter_mut().find(|address| {
+            Family::of(address.address) == family && !is_link_local(address.address)
+        });
+        if let Some(first) = first {
+            first.source = true;
+        }
+    }
+}
+
+pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<Follower>> {
+    let interface = section.required(node("interface"), interface(section));
+    let prefixes: Option<Vec<Prefix>> =
+        section.required("addresses", section.list("addresses", PREFIX));
+    let source = section.flag("source").unwrap_or(false);
+    let (interface, prefixes) = (interface?, prefixes?);
+    if prefixes.is_empty() {
+        section.fault("addresses", "found none, allowed are one or more");
+    }
+    usable(section, "addresses", &prefixes);
+    let mut addresses: Vec<Address> = prefixes.into_iter().map(without_source).collect();
+    if source {
+        mark_source(&mut addresses);
+    }
+    let follower = |address| Follower {
+        entry,
+        interface: interface.clone(),
+        address,
+    };
+    Some(addresses.into_iter().map(follower).collect())
+}
+
+pub(super) fn route(section: &Section<'_>) -> Option<Route> {
+    let destination: Option<Prefix> = section.required(
+        "destination",
+        section.parsed("destination", "address/prefix, like \"0.0.0.0/0\""),
+    );
+    let gateway: Option<IpAddr> = section.parsed("gateway", ADDRESS);
+    let interface = interface(section);
+    let source: Option<IpAddr> = section.parsed("source", ADDRESS);
+    let number = |key| {
+        let found = section.integer(key, 0..=u64::from(u32::MAX)).unwrap_or(0);
+        u32::try_from(found).unwrap_or(u32::MAX)
+    };
+    let (metric, table) = (number("metric"), number("table"));
+    if !section.has("gateway") && !section.has(node("interface")) {
+        section.fault(
+            "gateway",
+            "missing: a route needs a gateway or an interface",
+        );
+    }
+    let destination = destination?;
+    for (key, address) in [("gateway", gateway), ("source", source)] {
+        if address.is_some_and(|a| Family::of(a) != Family::of(destination.address)) {
+            section.fault(key, format!("is of another family than \"{destination}\""));
+        }
+    }
+    if gateway.is_some_and(is_link_local) && interface.is_none() {
+        section.fault("interface", "missing: a link-local gateway needs it");
+    }
+    Some(Route {
+        destination,
+        gateway,
+        interface,
+        source,
+        metric,
+        table,
+    })
+}
