@@ -259,6 +259,46 @@ fn two_hundred_addresses_are_installed_in_one_batch() {
 }
 
 #[test]
+fn two_thousand_addresses_with_a_virtual_mac_fit_into_one_transaction() {
+    let Some(net) = Net::new() else { return };
+    let texts: Vec<String> = (0..2000)
+        .map(|n| format!("10.1.{}.{}/16", n / 250, n % 250 + 1))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut claims = claims(&texts, LEASE);
+    claims.routers[0].vmac = true;
+    claims.routers[0].accept = false;
+    let mut kernel = Kernel::open().unwrap();
+    let begun = Instant::now();
+    kernel.claim("office", claims).unwrap();
+    println!("2000 addresses: fenced in {:?}", begun.elapsed());
+    kernel.open_lease("office").unwrap();
+    let installed = kernel.install("office").unwrap();
+    assert!(
+        installed.failures.is_empty(),
+        "{:?}",
+        installed.failures.first()
+    );
+    println!("installed and announced in {:?}", installed.took);
+    assert_eq!(
+        net.output("nft", "list map netdev spared guard4")
+            .matches("jump")
+            .count(),
+        2000
+    );
+    let begun = Instant::now();
+    drive_for(&mut kernel, Duration::from_millis(1));
+    println!("2000 events read in {:?}", begun.elapsed());
+    net.output("ip", "addr flush dev vrrp50.lan2");
+    let events = drive_until(&mut kernel, |_, events| restored(events) >= 2000);
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, KernelEvent::Contested { .. }))
+    );
+}
+
+#[test]
 fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
     let Some(net) = Net::new() else { return };
     let mut claims = claims(&["10.0.0.1/24"], LEASE);

@@ -24,6 +24,12 @@ pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool)
     Ok(())
 }
 
+/// Room for large messages; beyond the system's limit where this process may.
+pub fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
+}
+
 pub(crate) fn set_option<T>(
     socket: &impl AsRawFd,
     level: i32,

@@ -18,7 +18,7 @@ pub mod constants;
 
 pub use address::Address;
 pub use attribute::{attributes, text, u32_of, u64_be};
-pub use filter::{Instruction, attach_filter};
+pub use filter::{Instruction, attach_filter, set_send_buffer};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};

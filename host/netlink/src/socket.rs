@@ -222,3 +222,43 @@ fn error_of(payload: &[u8]) -> Option<io::Error> {
     let number = i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?);
     (number != 0).then(|| io::Error::from_raw_os_error(number.saturating_neg()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, Link, Route};
+
+    #[test]
+    fn no_bytes_at_all_panic_a_parser() {
+        let mut state = 7u64;
+        for round in 0..20_000 {
+            let bytes: Vec<u8> = (0..round % 200)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6364136223846793005)
+                        .wrapping_add(1442695040888963407);
+                    // Small numbers make plausible lengths, types and families.
+                    (state >> 33) as u8 & if round % 3 == 0 { 0xff } else { 0x1f }
+                })
+                .collect();
+            let _ = (
+                Link::parse(&bytes),
+                Address::parse(&bytes),
+                Route::parse(&bytes),
+            );
+            for (header, payload) in messages(&bytes) {
+                let _ = (header, error_of(payload));
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_claims_more_than_there_is_ends_the_walk() {
+        let mut bytes = vec![0; 40];
+        bytes[..4].copy_from_slice(&20u32.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&400u32.to_ne_bytes());
+        assert_eq!(messages(&bytes).count(), 1);
+        bytes[..4].copy_from_slice(&8u32.to_ne_bytes());
+        assert_eq!(messages(&bytes).count(), 0, "shorter than its own header");
+    }
+}

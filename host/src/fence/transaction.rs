@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nftnl::{Batch, MsgType, NlMsg};
-use spared_netlink::{messages, receive};
+use spared_netlink::{messages, receive, set_send_buffer};
 
 use super::FenceError;
 
@@ -16,17 +16,13 @@ pub struct Transport {
 
 impl Transport {
     pub fn open() -> io::Result<Self> {
-        const BUFFER_BYTES: usize = 8 << 20;
+        const BUFFER_BYTES: i32 = 8 << 20;
         let transport = Self {
             socket: mnl::Socket::new(mnl::Bus::Netfilter)?,
             buffer: vec![0; 64 * 1024],
         };
-        use rustix::net::sockopt;
-        let socket = transport.descriptor();
-        // Large claims; refused inside a user namespace, where the default has to do.
-        let _ = sockopt::set_socket_send_buffer_size(socket, BUFFER_BYTES);
-        let _ = sockopt::set_socket_recv_buffer_size_force(socket, BUFFER_BYTES)
-            .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, BUFFER_BYTES));
+        // Large claims; inside a user namespace the system's limits have to do.
+        set_send_buffer(&transport.socket, BUFFER_BYTES)?;
         Ok(transport)
     }
 
@@ -37,28 +33,24 @@ impl Transport {
 
     /// All of it or nothing.
     pub fn commit(&mut self, transaction: Transaction) -> Result<(), FenceError> {
-        while matches!(
-            receive(self.descriptor(), &mut self.buffer.clone()),
-            Ok(Some(_))
-        ) {}
+        // What an earlier one left.
+        while matches!(receive(borrow(&self.socket), &mut self.buffer), Ok(Some(_))) {}
         let labels = transaction.labels;
         let batch = transaction.batch.finalize();
         let pages: Vec<IoSlice<'_>> = batch.iter().map(IoSlice::new).collect();
         let mut control = rustix::net::SendAncillaryBuffer::default();
         let flags = rustix::net::SendFlags::empty();
-        rustix::net::sendmsg(self.descriptor(), &pages, &mut control, flags)
+        rustix::net::sendmsg(borrow(&self.socket), &pages, &mut control, flags)
             .map_err(|error| FenceError::new("send a transaction", error.into()))?;
         self.verdict(&labels)
     }
 
-    // nf_tables has answered before sendmsg returns.
+    // nf_tables has answered before sendmsg returns: the first failure counts.
     fn verdict(&mut self, labels: &[(u32, String)]) -> Result<(), FenceError> {
         const NLMSG_ERROR: u16 = 2;
         let mut verdict = Ok(());
         loop {
-            // SAFETY: the socket is open as long as self.
-            let socket = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
-            let length = match receive(socket, &mut self.buffer) {
+            let length = match receive(borrow(&self.socket), &mut self.buffer) {
                 Ok(Some(length)) => length,
                 Ok(None) => return verdict,
                 Err(error) => return Err(FenceError::new("read the verdict", error)),
@@ -79,11 +71,11 @@ impl Transport {
             }
         }
     }
+}
 
-    fn descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: the socket is open as long as self, which outlives the borrow.
-        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
-    }
+fn borrow(socket: &mnl::Socket) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open as long as the socket, which outlives the borrow.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Changes that happen together.

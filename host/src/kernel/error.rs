@@ -16,6 +16,8 @@ pub enum KernelError {
     },
     /// The fence could not be changed.
     Fence(FenceError),
+    /// The running kernel lacks what all of this stands on.
+    TooOld { found: String },
     /// The caller's claims cannot be held.
     Claim { group: String, why: String },
 }
@@ -54,6 +56,13 @@ impl fmt::Display for KernelError {
                 write!(f, "{object}: cannot {what}: {}", reason(source))
             }
             Self::Fence(source) => source.fmt(f),
+            Self::TooOld { found } => {
+                let (major, minor) = OLDEST;
+                write!(
+                    f,
+                    "kernel {found} is too old, {major}.{minor} or newer is needed"
+                )
+            }
             Self::Claim { group, why } => write!(f, "{group}: {why}"),
         }
     }
@@ -64,7 +73,7 @@ impl error::Error for KernelError {
         match self {
             Self::Refused { source, .. } => Some(source),
             Self::Fence(source) => Some(source),
-            Self::Claim { .. } => None,
+            Self::TooOld { .. } | Self::Claim { .. } => None,
         }
     }
 }
@@ -72,6 +81,24 @@ impl error::Error for KernelError {
 impl From<FenceError> for KernelError {
     fn from(source: FenceError) -> Self {
         Self::Fence(source)
+    }
+}
+
+// The first that remembers who added an address (IFA_PROTO); all else is older.
+const OLDEST: (u32, u32) = (5, 18);
+
+/// Refuses a release like "5.10.0-30-amd64". One that says nothing is given the benefit of doubt.
+pub(crate) fn check_release(release: &str) -> Result<(), KernelError> {
+    let mut numbers = release
+        .trim()
+        .split(['.', '-'])
+        .map(|part| part.parse().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST => {
+            let found = release.trim().to_owned();
+            Err(KernelError::TooOld { found })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -89,6 +116,26 @@ pub fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_that_do_not_remember_who_added_an_address_are_refused() {
+        for release in [
+            "6.1.0-56-cloud-amd64",
+            "5.18.0",
+            "6.18.44-fc-v657\n",
+            "10.0",
+            "strange",
+        ] {
+            assert!(check_release(release).is_ok(), "{release}");
+        }
+        let error = check_release("5.10.0-30-amd64\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "kernel 5.10.0-30-amd64 is too old, 5.18 or newer is needed"
+        );
+        assert!(check_release("5.17.15").is_err());
+        assert!(check_release("4.19").is_err());
+    }
 
     #[test]
     fn an_error_names_object_action_and_reason_in_lower_case() {

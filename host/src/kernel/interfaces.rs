@@ -1,7 +1,7 @@
 //! What the kernel says about links and addresses, kept by events.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use spared_netlink::{Address, Event, Link};
 
@@ -168,13 +168,14 @@ impl Interfaces {
 
     /// Addresses of a link, spared's included.
     pub fn addresses(&self, index: u32) -> impl Iterator<Item = &Address> {
-        self.addresses
-            .values()
-            .filter(move |address| address.index == index)
+        const LOWEST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let range = (index, LOWEST, 0)..(index.saturating_add(1), LOWEST, 0);
+        self.addresses.range(range).map(|(_, address)| address)
     }
 
     pub fn has_address(&self, index: u32, address: IpAddr) -> bool {
-        self.addresses(index).any(|known| known.address == address)
+        let range = (index, address, 0)..=(index, address, u8::MAX);
+        self.addresses.range(range).next().is_some()
     }
 
     /// Notes what was just done, before its event comes.
@@ -190,4 +191,79 @@ impl Interfaces {
 
 fn key(address: &Address) -> (u32, IpAddr, u8) {
     (address.index, address.address, address.prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(index: u32, text: &str) -> Address {
+        let address = text.parse().unwrap();
+        Address {
+            index,
+            address,
+            prefix: 24,
+            flags: 0,
+            protocol: 0,
+        }
+    }
+
+    #[test]
+    fn each_link_has_its_own_addresses_of_both_families() {
+        let mut interfaces = Interfaces::default();
+        let all = [
+            (1, "10.0.0.1"),
+            (2, "255.255.255.255"),
+            (2, "ff02::1"),
+            (2, "0.0.0.0"),
+            (3, "::"),
+        ];
+        let all = all.map(|(index, text)| address(index, text));
+        interfaces.replace(Vec::new(), all.to_vec());
+        assert_eq!(interfaces.addresses(1).count(), 1);
+        assert_eq!(interfaces.addresses(2).count(), 3);
+        assert_eq!(interfaces.addresses(3).count(), 1);
+        assert!(interfaces.has_address(2, "ff02::1".parse().unwrap()));
+        assert!(!interfaces.has_address(3, "ff02::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_renamed_link_is_gone_under_its_old_name_and_appears_under_the_new() {
+        let mut interfaces = Interfaces::default();
+        let link = |name: &str| Link {
+            index: 4,
+            name: name.into(),
+            up: true,
+            carrier: true,
+            ..Link::default()
+        };
+        interfaces.apply(Event::Link(link("lan2")));
+        let changes = interfaces.apply(Event::Link(link("lan9")));
+        let names: Vec<(&str, bool, bool)> = changes
+            .iter()
+            .map(|change| match change {
+                Change::Link { name, what } => (name.as_str(), what.appeared, what.carrier_lost),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(names, [("lan2", false, true), ("lan9", true, false)]);
+        assert!(interfaces.carrier("lan9") && !interfaces.carrier("lan2"));
+    }
+
+    #[test]
+    fn the_carrier_threads_word_counts_more_than_an_event() {
+        let mut interfaces = Interfaces::default();
+        let link = Link {
+            index: 4,
+            name: "lan2".into(),
+            up: true,
+            carrier: true,
+            ..Link::default()
+        };
+        interfaces.apply(Event::Link(link.clone()));
+        assert!(interfaces.set_carrier("lan2", false));
+        assert!(!interfaces.carrier("lan2"));
+        interfaces.apply(Event::Link(Link { mtu: 9000, ..link }));
+        assert!(!interfaces.carrier("lan2"), "a late event");
+    }
 }

@@ -136,6 +136,9 @@ pub struct Kernel {
 impl Kernel {
     /// Opens sockets, subscribes, and reads what is there.
     pub fn open() -> Result<Self, KernelError> {
+        error::check_release(
+            &std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(),
+        )?;
         let refused = |what: &'static str| move |error| KernelError::new("kernel", what, error);
         let mut kernel = Self {
             monitor: Monitor::links_and_addresses().map_err(refused("watch interfaces"))?,

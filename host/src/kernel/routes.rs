@@ -32,7 +32,7 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
             routes.push(connected(link.index, address));
         }
         if address.source {
-            let there = requests.routes(None, Some(link.index)).unwrap_or_default();
+            let there = lasting(requests, link.index);
             routes.extend(
                 there
                     .iter()
@@ -61,15 +61,34 @@ fn claimed(route: &RouteClaim, interfaces: &Interfaces) -> Option<Route> {
     })
 }
 
+// Routes of an interface by the kernel and by configuration. Those of routing daemons, of which
+// there may be a million, keep the source that their daemon chose.
+fn lasting(requests: &mut Requests, index: u32) -> Vec<Route> {
+    const KERNEL: u8 = 2;
+    const BOOT: u8 = 3;
+    const STATIC: u8 = 4;
+    const ROUTER_ADVERTISEMENT: u8 = 9;
+    const DHCP: u8 = 16;
+    [KERNEL, BOOT, STATIC, ROUTER_ADVERTISEMENT, DHCP]
+        .into_iter()
+        .flat_map(|protocol| {
+            requests
+                .routes(Some(protocol), Some(index))
+                .unwrap_or_default()
+        })
+        .collect()
+}
+
 // A route that the interface has, but with this source and in front of it. IPv4 prepends; IPv6
 // decides by the metric.
 fn from(route: &Route, source: IpAddr) -> Option<Route> {
-    let foreign = route.protocol != ROUTE_PROTOCOL && route.table == MAIN;
     let multicast_or_link = match route.destination {
         IpAddr::V4(v4) => v4.is_multicast(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.segments()[0] & 0xffc0 == 0xfe80,
     };
-    let fits = foreign && !multicast_or_link && route.destination.is_ipv4() == source.is_ipv4();
+    let fits = route.table == MAIN
+        && !multicast_or_link
+        && route.destination.is_ipv4() == source.is_ipv4();
     let metric = if source.is_ipv4() {
         route.metric
     } else {

@@ -199,36 +199,41 @@ impl Kernel {
     }
 
     fn handle_deletions(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
-        let mut hurt: BTreeSet<String> = BTreeSet::new();
-        for (index, address) in deleted {
-            // A deletion that was undone meanwhile, or that came with its interface's going down.
-            let up = self
-                .interfaces
-                .links()
-                .any(|link| link.index == *index && link.up);
-            if !up || self.interfaces.has_address(*index, *address) {
-                continue;
-            }
-            for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.installed) {
-                let wanted = group.desired(&self.interfaces);
-                if !wanted
-                    .iter()
-                    .any(|w| w.index == *index && w.address == *address)
-                {
-                    continue;
-                }
-                let contested = group.note_deletion(*address, now);
-                if contested && group.restore_at.is_none() {
+        // Not those that were undone meanwhile, or that came with an interface's going down.
+        let up: BTreeSet<u32> = self
+            .interfaces
+            .links()
+            .filter(|link| link.up)
+            .map(|link| link.index)
+            .collect();
+        let missing: Vec<&(u32, IpAddr)> = deleted
+            .iter()
+            .filter(|(index, address)| {
+                up.contains(index) && !self.interfaces.has_address(*index, *address)
+            })
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        let mut hurt = Vec::new();
+        for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.installed) {
+            let wanted: BTreeSet<(u32, IpAddr)> = group
+                .desired(&self.interfaces)
+                .into_iter()
+                .map(|wanted| (wanted.index, wanted.address))
+                .collect();
+            let mut any = false;
+            for (_, address) in missing.iter().filter(|gone| wanted.contains(gone)) {
+                any = true;
+                if group.note_deletion(*address, now) && group.restore_at.is_none() {
                     group.restore_at = Some(now + CONTESTED_PACE);
                     let why = format!("somebody deletes {address} again and again");
-                    self.events.push(KernelEvent::Contested {
-                        group: name.clone(),
-                        why,
-                    });
+                    let group = name.clone();
+                    self.events.push(KernelEvent::Contested { group, why });
                 }
-                if group.restore_at.is_none() {
-                    hurt.insert(name.clone());
-                }
+            }
+            if any && group.restore_at.is_none() {
+                hurt.push(name.clone());
             }
         }
         for name in hurt {
