@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Lab, Tap, VIRTUAL, Wire, disturbed, scenario};
+use spared_tests::lab::{Lab, Tap, VIRTUAL, Wire, disturbed, scenario, skipped};
 use spared_tests::probe::{Control, Watch};
 use spared_tests::router::{Kind, Plan, Router, Spared};
 
@@ -31,13 +31,8 @@ fn a_tap_that_loses_its_carrier_makes_its_router_resign_also_the_second_time() {
     scenario(2, |lab| {
         let control = Control::start();
         let watch = Watch::start(lab)?;
-        let tap = match Tap::new(&lab.sites[0].ns, "tap0", "10.3.0.11/24") {
-            Ok(tap) => tap,
-            Err(error) => {
-                eprintln!("skipped: {error}");
-                return Ok(());
-            }
-        };
+        let tap = Tap::new(&lab.sites[0].ns, "tap0", "10.3.0.11/24")
+            .map_err(|error| skipped(format!("no tap: {error}")))?;
         let [first, _second] = start(lab, &watch)?;
         for round in 0..2 {
             let began = Stamp::now();

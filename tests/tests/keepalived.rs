@@ -159,8 +159,8 @@ fn of_two_equal_priorities_the_greater_address_wins() {
             let watch = Watch::start(lab)?;
             let plan = any(Plan::lan(INTERVAL, 100));
             lab.cut(&lab.sites[0], Wire::Lan)?;
-            let _routers =
-                [0, 1].map(|site| Router::start(lab, &lab.sites[site], kinds[site], &plan));
+            let start = |site: usize| Router::start(lab, &lab.sites[site], kinds[site], &plan);
+            let _routers = (start(0)?, start(1)?);
             for site in [0, 1] {
                 watch.next_advert(site, Wire::Lan, LIMIT)?;
             }

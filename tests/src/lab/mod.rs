@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use leave::leave_when_told;
-pub use namespace::Namespace;
+pub use namespace::{Namespace, find_program};
 pub use process::{Daemon, is_alive, signal_to, usage};
-pub use scenario::{Disturbed, become_root, disturbed, scenario};
+pub use scenario::{become_root, disturbed, scenario, skipped};
 pub use tap::Tap;
 
 use crate::{Result, sys};

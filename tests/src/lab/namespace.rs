@@ -2,10 +2,12 @@
 //! A network namespace without a name: it ends with its last process and descriptor, so that
 //! nothing can be left behind.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, id};
 use std::thread;
 
@@ -54,8 +56,9 @@ impl Namespace {
     }
 
     /// A program that will run inside and die with the thread that starts it.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let program = program.as_ref();
+        let mut command = Command::new(find_program(program).unwrap_or_else(|| program.into()));
         sys::start_in(&mut command, self.file.as_raw_fd());
         command
     }
@@ -146,4 +149,12 @@ impl Namespace {
             })
             .collect()
     }
+}
+
+/// Where a program is; also in the directories of administrators, which users' PATH may lack.
+pub fn find_program(program: &Path) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let beside = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut dirs = env::split_paths(&path).chain(beside);
+    dirs.find_map(|dir| Some(dir.join(program)).filter(|file| file.is_file()))
 }

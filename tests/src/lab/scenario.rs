@@ -9,35 +9,51 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use super::Lab;
+use super::{Lab, Namespace};
 use crate::Result;
 
 const ATTEMPTS: u32 = 3;
 
-/// The machine, not the program under test, was late; the run proves nothing either way.
+/// Why a test came to no verdict.
 #[derive(Debug)]
-pub struct Disturbed(pub String);
+enum NoVerdict {
+    /// The machine, not the program under test, was late.
+    Disturbed(String),
+    /// Something that it needs is not here.
+    Skipped(String),
+}
 
-impl fmt::Display for Disturbed {
+impl fmt::Display for NoVerdict {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "disturbed: {}", self.0)
+        match self {
+            Self::Disturbed(why) => write!(out, "disturbed: {why}"),
+            Self::Skipped(why) => write!(out, "skipped: {why}"),
+        }
     }
 }
 
-impl std::error::Error for Disturbed {}
+impl std::error::Error for NoVerdict {}
 
-pub fn disturbed(why: impl Into<String>) -> Box<dyn std::error::Error + Send + Sync> {
-    Box::new(Disturbed(why.into()))
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// For a test in which the machine itself stumbled: it is tried again.
+pub fn disturbed(why: impl Into<String>) -> Failure {
+    Box::new(NoVerdict::Disturbed(why.into()))
 }
 
-/// Runs a test in a fresh lab. Where the user is not root, runs it in a user namespace; where the
-/// kernel has none for him, says so and passes.
+/// For a test that cannot run here.
+pub fn skipped(why: impl Into<String>) -> Failure {
+    Box::new(NoVerdict::Skipped(why.into()))
+}
+
+/// Runs a test in a fresh lab. Where the user may make no namespaces, runs it in a user namespace;
+/// where the kernel has none for him, says so and passes.
 #[track_caller]
 pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
     // Labs share two processors and time their neighbours' packets: one at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !rustix::process::geteuid().is_root() {
+    if !may_make_namespaces() {
         return in_user_namespace();
     }
     for attempt in 1..=ATTEMPTS {
@@ -46,21 +62,29 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
             Err(error) => panic!("no lab: {error}"),
         };
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(&lab)));
-        match outcome {
+        let error = match outcome {
             Ok(Ok(())) => return,
-            Ok(Err(error)) if error.is::<Disturbed>() && attempt < ATTEMPTS => {
-                eprintln!("attempt {attempt}: {error}");
-            }
-            Ok(Err(error)) => {
-                eprintln!("{}", lab.logs());
-                panic!("{error}");
-            }
+            Ok(Err(error)) => error,
             Err(cause) => {
                 eprintln!("{}", lab.logs());
                 panic::resume_unwind(cause);
             }
+        };
+        match error.downcast_ref() {
+            Some(NoVerdict::Skipped(_)) => return eprintln!("{error}"),
+            Some(NoVerdict::Disturbed(_)) if attempt < ATTEMPTS => {
+                eprintln!("attempt {attempt}: {error}");
+            }
+            _ => {
+                eprintln!("{}", lab.logs());
+                panic!("{error}");
+            }
         }
     }
+}
+
+fn may_make_namespaces() -> bool {
+    Namespace::new("trial").is_ok()
 }
 
 // libtest names the thread after the test, which is how one test is started again by itself.
@@ -68,7 +92,7 @@ fn in_user_namespace() {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
     if !user_namespaces_work() {
-        eprintln!("skipped: {name}: not root, and this kernel gives users no namespaces");
+        eprintln!("skipped: {name}: not root, and users get no namespaces of their own here");
         return;
     }
     let own = env::current_exe().expect("a test knows its own path");
@@ -83,7 +107,7 @@ fn in_user_namespace() {
 
 /// For programs: goes on as root of a user namespace where the user is not root.
 pub fn become_root() -> Result<()> {
-    if rustix::process::geteuid().is_root() {
+    if may_make_namespaces() {
         return Ok(());
     }
     if !user_namespaces_work() {

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use super::{Plan, VirtualRouter};
 use crate::Result;
-use crate::lab::{Daemon, Site};
+use crate::lab::{Daemon, Site, find_program, skipped};
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
+    if find_program(Path::new("keepalived")).is_none() {
+        return Err(skipped("keepalived is not installed"));
+    }
     let file = dir.join("keepalived.conf");
     fs::write(&file, configuration(site, plan)?)?;
     // A killed one leaves its process ids, by which the next would refuse to start.
