@@ -14,7 +14,7 @@ use super::expression::Expression::{self, *};
 use super::key::{ETHER_IPV4, ETHER_IPV6};
 use super::object::{Element, Hook};
 use super::plan::{Plan, Router};
-use super::rules::{adverts_rule, egress, ingress, vlan_rules};
+use super::rules::{REFUSALS, REFUSE, adverts_rule, egress, ingress, refusal, refuse, tagged};
 use super::sets::*;
 use super::steps::*;
 
@@ -47,6 +47,7 @@ pub fn fence(plan: &Plan) -> Content {
         chain("egress", None, egress(plan)),
         adverts(plan),
     ];
+    chains.extend(REFUSALS.map(|(name, count)| chain(name, None, refusal(count))));
     chains.extend(guard_chains(plan));
     chains.extend(advert_chains(plan, true));
     for device in &plan.devices {
@@ -92,9 +93,8 @@ pub fn mirror(plan: &Plan) -> Content {
             number: NF_NETDEV_EGRESS,
             priority: EGRESS_PRIORITY + 1,
         };
-        let mut rules = vlan_rules(NFT_META_OIFTYPE);
-        rules.push(adverts_rule());
-        chains.push(chain(&format!("out-{}", device.name), Some(hook), rules));
+        let name = format!("out-{}", device.name);
+        chains.push(chain(&name, Some(hook), vec![adverts_rule()]));
     }
     Content {
         chains,
@@ -113,10 +113,7 @@ fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
         .into_iter()
         .map(|key| {
             let open = steps([lease(key), member(LEASE, 0), vec![Return]]);
-            let rules = vec![
-                rule(c"", open),
-                rule(c"no lease", vec![Count(COUNT_REFUSED), Drop]),
-            ];
+            let rules = vec![rule(c"", open), rule(c"no lease", refuse(REFUSE))];
             chain(&guard_chain_name(plan, key), None, rules)
         })
         .collect()
@@ -142,6 +139,7 @@ fn adverts(plan: &Plan) -> ChainContent {
             ]),
         )
     });
+    let rules = tagged(NFT_META_OIFTYPE).into_iter().chain(rules);
     chain("adverts", None, rules.collect())
 }
 

@@ -15,20 +15,17 @@ use super::steps::*;
 
 /// On the way in.
 pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
-    let mut rules = vlan_rules(NFT_META_IIFTYPE);
-    rules.push(rule(
-        c"frames to a virtual MAC",
-        steps([
-            ethernet(NFT_META_IIFTYPE),
-            meta(NFT_META_IIF, 0),
-            link_layer(0, 6, 1),
-            guard(MAC, 0),
-        ]),
-    ));
-    rules.push(rule(
+    let mut rules = vec![rule(
         c"IPv4 to an address",
         steps([protocol(ETHER_IPV4), network(16, 4, 0), guard(GUARD4, 0)]),
-    ));
+    )];
+    if has_virtual_macs(plan) {
+        let frame = [meta(NFT_META_IIF, 0), link_layer(0, 6, 1), guard(MAC, 0)].concat();
+        rules.push(rule(
+            c"frames to a virtual MAC",
+            steps([ethernet(NFT_META_IIFTYPE), frame]),
+        ));
+    }
     rules.push(rule(
         c"ARP from an address: nobody answers it, but it teaches",
         steps([
@@ -64,25 +61,24 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
 
 /// On the way out.
 pub fn egress(plan: &Plan) -> Vec<RuleContent> {
-    let mut rules = vlan_rules(NFT_META_OIFTYPE);
-    rules.push(adverts_rule());
-    rules.push(rule(
-        c"frames from a virtual MAC",
-        steps([
-            ethernet(NFT_META_OIFTYPE),
-            meta(NFT_META_OIF, 0),
-            link_layer(6, 6, 1),
-            guard(MAC, 0),
-        ]),
-    ));
-    rules.push(rule(
-        c"IPv4 from an address",
-        steps([protocol(ETHER_IPV4), network(12, 4, 0), guard(GUARD4, 0)]),
-    ));
-    rules.push(rule(
-        c"ARP from an address",
-        steps([protocol(ETHER_ARP), network(14, 4, 0), guard(GUARD4, 0)]),
-    ));
+    let mut rules = vec![
+        adverts_rule(),
+        rule(
+            c"IPv4 from an address",
+            steps([protocol(ETHER_IPV4), network(12, 4, 0), guard(GUARD4, 0)]),
+        ),
+        rule(
+            c"ARP from an address",
+            steps([protocol(ETHER_ARP), network(14, 4, 0), guard(GUARD4, 0)]),
+        ),
+    ];
+    if has_virtual_macs(plan) {
+        let frame = [meta(NFT_META_OIF, 0), link_layer(6, 6, 1), guard(MAC, 0)].concat();
+        rules.push(rule(
+            c"frames from a virtual MAC",
+            steps([ethernet(NFT_META_OIFTYPE), frame]),
+        ));
+    }
     for (map, device) in guards6(plan, NFT_META_OIF) {
         let key = 1 - device.len() as u32;
         rules.push(rule(
@@ -125,14 +121,10 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
 
 // The parent of a virtual-MAC device answers for its addresses too, with its own MAC.
 fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
-    let refuse = || vec![Count(COUNT_WRONG_MAC), Drop];
-    if plan
-        .addresses
-        .iter()
-        .all(|guarded| guarded.virtual_mac.is_none())
-    {
+    if !has_virtual_macs(plan) {
         return Vec::new();
     }
+    let refuse = || refuse(REFUSE_WRONG_MAC);
     let device = || meta(NFT_META_OIF, 0);
     let stranger = |set| vec![NotMember { set, key: 0 }];
     vec![
@@ -166,7 +158,7 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
             .iter()
             .any(|g| !g.accept && g.address.is_ipv4() == v4)
     };
-    let refuse = || vec![Count(COUNT_NOT_ACCEPTED), Drop];
+    let refuse = || refuse(REFUSE_NOT_ACCEPTED);
     let mut rules = Vec::new();
     if has(true) {
         let to = [protocol(ETHER_IPV4), network(16, 4, 0)].concat();
@@ -196,20 +188,50 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-// A hook of a device sees the frames of its VLANs too; they are their own device's business.
-pub fn vlan_rules(device_type: u32) -> Vec<RuleContent> {
-    [0x8100u16, 0x88a8]
-        .map(|tag| {
-            let value = tag.to_be_bytes().to_vec();
-            let tagged = vec![Equal { register: 0, value }, Accept];
-            rule(
-                c"",
-                steps([ethernet(device_type), link_layer(12, 2, 0), tagged]),
-            )
-        })
-        .into()
+/// Chains that count and drop, except frames of a VLAN: a hook of a device sees those too, and they
+/// are their own device's business.
+pub const REFUSALS: [(&str, &CStr); 3] = [
+    (REFUSE, COUNT_REFUSED),
+    (REFUSE_NOT_ACCEPTED, COUNT_NOT_ACCEPTED),
+    (REFUSE_WRONG_MAC, COUNT_WRONG_MAC),
+];
+pub const REFUSE: &str = "refuse";
+const REFUSE_NOT_ACCEPTED: &str = "refuse-not-accepted";
+const REFUSE_WRONG_MAC: &str = "refuse-wrong-mac";
+
+/// The rules of a chain of [`REFUSALS`].
+pub fn refusal(count: &'static CStr) -> Vec<RuleContent> {
+    let mut rules = tagged(NFT_META_IIFTYPE);
+    rules.extend(tagged(NFT_META_OIFTYPE));
+    rules.push(rule(c"", vec![Count(count), Drop]));
+    rules
 }
 
+/// Ends a rule by a chain of [`REFUSALS`].
+pub fn refuse(chain: &str) -> Vec<Expression> {
+    vec![Jump(c_string(chain))]
+}
+
+/// Leaves the chain with a frame of a VLAN.
+pub fn tagged(device_type: u32) -> Vec<RuleContent> {
+    let leave = |tag: u16| {
+        let value = tag.to_be_bytes().to_vec();
+        let leave = vec![Equal { register: 0, value }, Return];
+        rule(
+            c"",
+            steps([ethernet(device_type), link_layer(12, 2, 0), leave]),
+        )
+    };
+    [0x8100, 0x88a8].map(leave).into()
+}
+
+fn has_virtual_macs(plan: &Plan) -> bool {
+    plan.routers
+        .iter()
+        .any(|router| router.virtual_mac.is_some())
+}
+
+/// Adverts of ours, and VRRP of others.
 pub fn adverts_rule() -> RuleContent {
     const VRRP: u8 = 112;
     let mut steps = meta(NFT_META_L4PROTO, 0);
