@@ -214,7 +214,9 @@ mod tests {
     fn options_may_stand_before_and_after_the_verb() {
         let before = parsed("sparectl --runtime-dir /x --json status");
         assert_eq!(before, parsed("sparectl status --json --runtime-dir /x"));
-        assert!(before.is_ok_and(|args| args.json && args.runtime_dir == std::path::Path::new("/x")));
+        assert!(
+            before.is_ok_and(|args| args.json && args.runtime_dir == std::path::Path::new("/x"))
+        );
     }
 
     #[test]
