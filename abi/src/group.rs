@@ -135,7 +135,8 @@ pub struct Group {
     /// Declares, replaces or withdraws a group.
     pub claim: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Claims) -> Status>,
     /// Says the group's role.
-    pub publish: Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, Str) -> Status>,
+    pub publish:
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const c_char, Str) -> Status>,
     /// Announces the addresses again.
     pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
 }

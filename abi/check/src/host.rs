@@ -289,6 +289,7 @@ unsafe extern "C" fn publish(
     ctx: *mut c_void,
     _group: *const c_char,
     _role: u32,
+    _reason: *const c_char,
     _why: abi::Str,
 ) -> abi::Status {
     request(enter!(ctx, "publish"))

@@ -385,9 +385,11 @@ struct spared_group {
 	spared_status (*claim)(void *ctx, const char *group, const struct spared_claims *claims);
 	/* ACTIVE returns when the fence is open: advertise then. BACKUP returns when it is
 	 * closed: send priority 0 then. The same role with another why only replaces the
-	 * sentence. -ETIMEDOUT where the host does not answer within 100 ms: the role is
-	 * then BACKUP. */
-	spared_status (*publish)(void *ctx, const char *group, uint32_t role, struct spared_str why);
+	 * sentence. reason is one word of your documented list, like "peer-silent": the field
+	 * REASON= of the journal; [a-z0-9-], at most 32. why is the sentence for people.
+	 * -ETIMEDOUT where the host does not answer within 100 ms: the role is then BACKUP. */
+	spared_status (*publish)(void *ctx, const char *group, uint32_t role, const char *reason,
+	                         struct spared_str why);
 	/* Announces the addresses again: at once, after 1 s and after 5 s. */
 	spared_status (*announce)(void *ctx, const char *group);
 };

@@ -176,12 +176,13 @@ impl GroupHandle {
 
     /// Says a group's role. Active returns when the fence is open: advertise then. Backup returns
     /// when it is closed: send priority 0 then. The same role with another `why` only replaces the
-    /// sentence.
+    /// sentence. `reason` is one word of the plugin's documented list, like "peer-silent": the
+    /// field `REASON=` of the journal.
     ///
     /// # Errors
     /// The host did not do it, or did not answer within 100 ms: the role is then backup.
-    pub fn publish(&self, group: &str, role: Role, why: &str) -> Result<(), Error> {
-        let c_group = c_text(group)?;
+    pub fn publish(&self, group: &str, role: Role, reason: &str, why: &str) -> Result<(), Error> {
+        let (c_group, c_reason) = (c_text(group)?, c_text(reason)?);
         // SAFETY: the table is valid as long as the instance; the texts live through the call.
         let status = unsafe {
             let why = abi::Str::of(why);
@@ -191,6 +192,7 @@ impl GroupHandle {
                 self.host.ctx(),
                 c_group.as_ptr(),
                 role.to_raw(),
+                c_reason.as_ptr(),
                 why
             )
         };

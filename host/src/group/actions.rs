@@ -1,6 +1,6 @@
 //! What the groups want done.
 
-use spared_worker::message::{Claims, Role, Stance};
+use spared_worker::message::{Cause, Claims, Role, Stance};
 
 use crate::events::News;
 
@@ -46,7 +46,7 @@ pub enum Action {
     OpenLease {
         ticket: Ticket,
         group: String,
-        why: String,
+        cause: Cause,
         sent_ns: u64,
     },
     CloseLease {

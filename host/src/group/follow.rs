@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spared_worker::message::Role;
+use spared_worker::message::{Cause, Role};
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
 use crate::events::{Kind, News};
@@ -334,7 +334,12 @@ impl Groups {
         self.actions
             .push_back(Action::CloseLease { group: group() });
         self.actions.push_back(Action::Remove { group: group() });
-        self.tell(super::role_news(name, from, Role::Backup, why).because("provider-died"));
+        self.tell(super::role_news(
+            name,
+            from,
+            Role::Backup,
+            &Cause::new("provider-died", why),
+        ));
     }
 
     fn owned(&self, plugin: &str, which: impl Fn(&Group) -> bool) -> Vec<String> {

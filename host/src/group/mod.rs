@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use spared_worker::message::{CALL_TIMEOUT_MS, Claims, Forced, Role};
+use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
 
 pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
@@ -216,7 +216,7 @@ impl Groups {
         ticket: Ticket,
         name: &str,
         role: Role,
-        why: String,
+        cause: Cause,
         sent_ns: u64,
     ) {
         let closing = self.closing;
@@ -227,7 +227,7 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         if role != Role::Active {
-            return self.resign(now_ns, Some(ticket), name, role, why);
+            return self.resign(now_ns, Some(ticket), name, role, cause);
         }
         if is_late(now_ns, sent_ns) || closing {
             // The worker gave up waiting, or is about to: its role is backup.
@@ -236,8 +236,8 @@ impl Groups {
             if !closing {
                 self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
             }
-            let why = "the decision to become active came too late".to_owned();
-            self.resign(now_ns, None, name, Role::Backup, why);
+            let cause = Cause::new("late", "the decision to become active came too late");
+            self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, status);
         }
         group.decided_ns = if group.role == Role::Active {
@@ -248,7 +248,7 @@ impl Groups {
         self.actions.push_back(Action::OpenLease {
             ticket,
             group: name.to_owned(),
-            why,
+            cause,
             sent_ns,
         });
     }
@@ -260,24 +260,19 @@ impl Groups {
         now_ns: u64,
         ticket: Ticket,
         name: &str,
-        why: String,
+        cause: Cause,
         sent_ns: u64,
         result: Result<(), String>,
     ) {
         if let Err(error) = result {
             let text = format!("the fence does not open: {error}");
+            let cause = Cause::new("kernel", text.clone());
             self.tell(
                 News::warn(Kind::Fence, text)
                     .of_group(name)
                     .because("kernel"),
             );
-            self.resign(
-                now_ns,
-                None,
-                name,
-                Role::Backup,
-                format!("the fence does not open: {error}"),
-            );
+            self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, EIO);
         }
         if is_late(now_ns, sent_ns) {
@@ -286,12 +281,12 @@ impl Groups {
             });
             let text = "the fence opened too late and is closed again";
             self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
-            let why = "the fence opened too late".to_owned();
-            self.resign(now_ns, None, name, Role::Backup, why);
+            let cause = Cause::new("late", "the fence opened too late");
+            self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, ETIMEDOUT);
         }
         self.answer(ticket, 0);
-        self.become_active(now_ns, name, why);
+        self.become_active(now_ns, name, cause);
     }
 
     /// Addresses and routes are there, or not.
@@ -412,9 +407,11 @@ fn is_late(now_ns: u64, sent_ns: u64) -> bool {
     now_ns.saturating_sub(sent_ns) >= CALL_TIMEOUT_NS
 }
 
-fn role_news(group: &str, from: Role, to: Role, why: &str) -> News {
-    let text = format!("{} -> {}: {why}", name_of(from), name_of(to));
-    News::new(Kind::Role, text).of_group(group)
+fn role_news(group: &str, from: Role, to: Role, cause: &Cause) -> News {
+    let text = format!("{} -> {}: {}", name_of(from), name_of(to), cause.why);
+    News::new(Kind::Role, text)
+        .of_group(group)
+        .because(&cause.reason)
 }
 
 /// "active", "backup" or "fault".

@@ -1,12 +1,12 @@
 //! The two orders: how a group becomes active, and how it ceases to be.
 
-use spared_worker::message::Role;
+use spared_worker::message::{Cause, Role};
 
 use super::{Action, Groups, Phase, Ticket, role_news};
 use crate::events::{Kind, News};
 
 impl Groups {
-    pub(super) fn become_active(&mut self, now_ns: u64, name: &str, why: String) {
+    pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {
         self.epoch += 1;
         let epoch = self.epoch;
         let waiting = self.settlers(name);
@@ -17,11 +17,11 @@ impl Groups {
         if group.role == Role::Active
             && matches!(group.phase, Phase::Settling { .. } | Phase::Installed)
         {
-            group.why = why;
+            group.why = cause.why;
             return;
         }
         let from = group.role;
-        group.take_role(Role::Active, why.clone());
+        group.take_role(Role::Active, cause.why.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
         let until_ns = now_ns.saturating_add(settle_ns);
         group.phase = Phase::Settling {
@@ -29,7 +29,7 @@ impl Groups {
             waiting: waiting.clone(),
             until_ns,
         };
-        self.tell(role_news(name, from, Role::Active, &why));
+        self.tell(role_news(name, from, Role::Active, &cause));
         self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
         for plugin in waiting {
             self.actions.push_back(Action::Settle {
@@ -77,7 +77,7 @@ impl Groups {
         ticket: Option<Ticket>,
         name: &str,
         role: Role,
-        why: String,
+        cause: Cause,
     ) {
         let settle_ns = self.settle_ns;
         let Some(group) = self.groups.get_mut(name) else {
@@ -100,10 +100,10 @@ impl Groups {
         }
         group.resign = None;
         if from == role {
-            group.why = why;
+            group.why = cause.why;
         } else {
-            group.take_role(role, why.clone());
-            self.tell(role_news(name, from, role, &why));
+            group.take_role(role, cause.why.clone());
+            self.tell(role_news(name, from, role, &cause));
         }
         if let Some(ticket) = ticket {
             self.answer(ticket, 0);
@@ -147,14 +147,15 @@ impl Groups {
         let Some(mut group) = group else {
             return;
         };
-        let (from, why) = (group.role, "it is no longer configured");
+        let from = group.role;
+        let cause = Cause::new("withdrawn", "it is no longer configured");
         if from == Role::Active {
-            self.tell(role_news(name, from, Role::Backup, why));
+            self.tell(role_news(name, from, Role::Backup, &cause));
         }
         self.actions.push_back(Action::Release {
             group: name.to_owned(),
         });
-        group.take_role(Role::Backup, why.to_owned());
+        group.take_role(Role::Backup, cause.why);
         self.dismiss(name, &group);
     }
 }

@@ -1,6 +1,6 @@
 //! The stance: what the host wants of the plugin that decides about a group.
 
-use spared_worker::message::{Forced, Role, Stance};
+use spared_worker::message::{Cause, Forced, Role, Stance};
 
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, News};
@@ -90,7 +90,7 @@ impl Groups {
             let plugin = owner;
             self.actions.push_back(Action::Stance { plugin, stance });
         }
-        self.resign(now_ns, None, name, Role::Backup, why);
+        self.resign(now_ns, None, name, Role::Backup, Cause::new("lapsed", why));
     }
 
     pub(super) fn ask_to_resign(&mut self, now_ns: u64, name: &str, why: String) {

@@ -1,4 +1,4 @@
-use spared_worker::message::{AddressClaim, Family, RouterClaim};
+use spared_worker::message::{AddressClaim, Cause, Family, RouterClaim};
 
 use super::*;
 
@@ -54,9 +54,9 @@ impl Fixture {
 
     fn publish_sent(&mut self, role: Role, sent_ns: u64) -> Vec<String> {
         let ticket = self.ticket();
-        let why = "a test says so".to_owned();
+        let cause = Cause::new("tested", "a test says so");
         self.groups
-            .handle_publish(self.now_ns, ticket, "office", role, why, sent_ns);
+            .handle_publish(self.now_ns, ticket, "office", role, cause, sent_ns);
         self.run()
     }
 
@@ -132,13 +132,13 @@ impl Fixture {
             Action::OpenLease {
                 ticket,
                 group,
-                why,
+                cause,
                 sent_ns,
             } => {
                 self.now_ns += self.lease_takes_ns;
                 let lease = self.lease.clone();
                 self.groups
-                    .handle_lease(self.now_ns, ticket, &group, why, sent_ns, lease);
+                    .handle_lease(self.now_ns, ticket, &group, cause, sent_ns, lease);
                 "open".to_owned()
             }
             Action::CloseLease { .. } => "close".to_owned(),
@@ -481,11 +481,11 @@ fn another_plugin_can_neither_claim_nor_publish_a_group() {
         .groups
         .handle_claim(other(1), "office".to_owned(), Some(claims()));
     assert_eq!(fixture.run(), refused);
-    let why = String::new();
+    let cause = Cause::default();
     let now_ns = fixture.now_ns;
     fixture
         .groups
-        .handle_publish(now_ns, other(2), "office", Role::Active, why, now_ns);
+        .handle_publish(now_ns, other(2), "office", Role::Active, cause, now_ns);
     assert_eq!(fixture.run(), refused);
 }
 

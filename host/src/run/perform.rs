@@ -35,7 +35,7 @@ impl Core {
             Action::OpenLease {
                 ticket,
                 group,
-                why,
+                cause,
                 sent_ns,
             } => {
                 let result = self
@@ -45,7 +45,7 @@ impl Core {
                 // Read only now: this process may have been stopped before, while or after.
                 let now_ns = clock::monotonic_ns();
                 self.groups
-                    .handle_lease(now_ns, ticket, &group, why, sent_ns, result);
+                    .handle_lease(now_ns, ticket, &group, cause, sent_ns, result);
             }
             Action::CloseLease { group } => self.close_lease(&group),
             Action::Install { group } => {

@@ -134,12 +134,12 @@ impl Core {
             Call::Publish {
                 group,
                 role,
-                why,
+                cause,
                 sent_ns,
             } => {
                 let now_ns = clock::monotonic_ns();
                 self.groups
-                    .handle_publish(now_ns, ticket, &group, role, why, sent_ns);
+                    .handle_publish(now_ns, ticket, &group, role, cause, sent_ns);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
         }

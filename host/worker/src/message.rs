@@ -161,12 +161,30 @@ pub enum Call {
     Publish {
         group: String,
         role: Role,
-        why: String,
+        cause: Cause,
         sent_ns: u64,
     },
     Announce {
         group: String,
     },
+}
+
+/// Why a group has its role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// A word for programs: "peer-silent".
+    pub reason: String,
+    /// A sentence for people.
+    pub why: String,
+}
+
+impl Cause {
+    pub fn new(reason: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            why: why.into(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

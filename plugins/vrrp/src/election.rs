@@ -210,6 +210,34 @@ pub enum Why {
     ShutsDown,
 }
 
+impl Why {
+    /// The word that programs read, `REASON=` in the journal: the list in the manual page.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Why::NobodyHeard { .. } => "nobody-heard",
+            Why::PeerSilent { .. } => "peer-silent",
+            Why::PeerResigned { .. } => "peer-resigned",
+            Why::Preempts { .. } => "priority",
+            Why::Fitter { .. } => "quality",
+            Why::Preferred { .. } => "preferred",
+            Why::Owner => "owner",
+            Why::Claims { .. } => "disputed-interface",
+            Why::ForcedActive { .. } => "forced",
+            Why::PeerActive { .. } => "peer-active",
+            Why::Listens { .. } => "listening",
+            Why::Hurt { .. } => "interface-hurt",
+            Why::StandsAside { .. } => "stands-aside",
+            Why::Late { .. } => "late",
+            Why::PublishFailed => "fence-not-open",
+            Why::Muted { .. } => "adverts-unsent",
+            Why::Isolated { .. } => "isolated",
+            Why::Barred { .. } => "barred",
+            Why::Withdrawn => "withdrawn",
+            Why::ShutsDown => "shutdown",
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

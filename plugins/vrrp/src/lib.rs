@@ -364,8 +364,13 @@ impl Vrrp {
                     engine.handle_unsent(self.host.now(), id);
                 }
             }
-            Action::Publish { group, role, why } => {
-                let done = self.groups.publish(&group, role, &why);
+            Action::Publish {
+                group,
+                role,
+                reason,
+                why,
+            } => {
+                let done = self.groups.publish(&group, role, reason, &why);
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }

@@ -8,7 +8,7 @@ use spared_abi as abi;
 
 use super::outbound::now_ns;
 use super::{Driver, Outbound, claims, is_loop_thread, lent};
-use crate::message::{Call, Role, Value};
+use crate::message::{Call, Cause, Role, Value};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -256,6 +256,7 @@ unsafe extern "C" fn publish(
     ctx: *mut c_void,
     group: *const c_char,
     role: u32,
+    reason: *const c_char,
     why: abi::Str,
 ) -> abi::Status {
     let driver = enter!(ctx, "publish");
@@ -265,14 +266,24 @@ unsafe extern "C" fn publish(
         abi::ROLE_FAULT => Role::Fault,
         other => return driver.refuse("publish", &format!("there is no role {other}")),
     };
-    // SAFETY: the contract: group and why are lent.
-    let (group, why) = unsafe { (lent::c_text(group), lent::text(why).into_owned()) };
+    // SAFETY: the contract: group, reason and why are lent.
+    let (group, reason, why) =
+        unsafe { (lent::c_text(group), lent::c_text(reason), lent::text(why)) };
+    if !is_word(reason) {
+        return driver.refuse("publish", "reason is no word of [a-z0-9-], at most 32");
+    }
+    let cause = Cause::new(reason, why);
     with_group(driver, "publish", group, |group| Call::Publish {
         group,
         role,
-        why,
+        cause,
         sent_ns: now_ns(),
     })
+}
+
+fn is_word(word: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&word.len()) && word.bytes().all(fits)
 }
 
 unsafe extern "C" fn announce(ctx: *mut c_void, group: *const c_char) -> abi::Status {

@@ -296,7 +296,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "withdraw")) {
 		return groups()->claim(host->ctx, words[1], NULL);
 	} else if (!strcmp(words[0], "publish")) {
-		return groups()->publish(host->ctx, words[1], (uint32_t)atoi(words[2]),
+		return groups()->publish(host->ctx, words[1], (uint32_t)atoi(words[2]), "tested",
 		                         spared_text("because"));
 	} else if (!strcmp(words[0], "announce")) {
 		return groups()->announce(host->ctx, words[1]);

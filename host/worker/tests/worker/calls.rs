@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_worker::message::{
-    Call, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, ToWorker,
+    Call, Cause, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, ToWorker,
 };
 
 use crate::lab::{Host, Lab, eventually, load};
@@ -99,15 +99,15 @@ fn a_publish_is_dated_and_returns_the_answer_of_the_host() {
     let Call::Publish {
         group,
         role,
-        why,
+        cause,
         sent_ns,
     } = call
     else {
         panic!("{call:?}");
     };
     assert_eq!(
-        (group.as_str(), role, why.as_str(), status),
-        ("office", Role::Active, "because", 0)
+        (group.as_str(), role, cause, status),
+        ("office", Role::Active, Cause::new("tested", "because"), 0)
     );
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let age_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 - sent_ns;

@@ -53,6 +53,7 @@ pub enum Action {
     Publish {
         group: Arc<str>,
         role: Role,
+        reason: &'static str,
         why: String,
     },
     /// Send [`Engine::packet`].

@@ -60,12 +60,14 @@ impl Group {
 
     pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
         let text = format!("{} is {role} because {why}", cx.node);
+        let reason = why.reason();
         let group = self.name.clone();
         self.published = Some((role, why));
         self.published_ns = cx.now_ns;
         cx.push(Action::Publish {
             group,
             role,
+            reason,
             why: text,
         });
     }

@@ -444,7 +444,9 @@ impl Lab {
         let now_ns = self.now_ns;
         while let Some(action) = self.nodes[index].engine.poll_action() {
             match action {
-                Action::Publish { group, role, why } => {
+                Action::Publish {
+                    group, role, why, ..
+                } => {
                     let node = &mut self.nodes[index];
                     let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
                     node.asked = Some((group.to_string(), role, why, false));
