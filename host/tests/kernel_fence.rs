@@ -62,19 +62,20 @@ fn send(frame: &[u8]) -> std::io::Result<()> {
     spared_netlink::PacketSocket::sender()?.send(index_of("lan2"), frame)
 }
 
-// Sends an advert again and again, often enough to keep a SHORT lease. False where the machine
+// Sends an advert again and again for two and a half times a lease, often enough to keep it. False where the machine
 // stalled for so long that the lease ran out by right.
-fn keeps_sending(frame: &[u8], times: u32) -> bool {
-    let mut last = Instant::now();
-    for _ in 0..times {
+fn keeps_sending(frame: &[u8], lease: Duration) -> bool {
+    let begun = Instant::now();
+    let mut last = begun;
+    while begun.elapsed() < lease * 5 / 2 {
         let sent = send(frame);
-        if last.elapsed() > SHORT - Duration::from_millis(20) {
+        if last.elapsed() > lease * 4 / 5 {
             eprintln!("skipped: the machine stalled for {:?}", last.elapsed());
             return false;
         }
         sent.expect("a lease that was renewed in time lets the advert pass");
         last = Instant::now();
-        std::thread::sleep(SHORT / 5);
+        std::thread::sleep(lease / 10);
     }
     true
 }
@@ -175,7 +176,7 @@ fn adverts_renew_a_living_lease_and_cannot_open_a_dead_one() {
     assert!(!tap.hears(is_advert));
 
     kernel.open_lease("office").unwrap();
-    if !keeps_sending(&frame, 25) {
+    if !keeps_sending(&frame, SHORT) {
         return;
     }
     assert_eq!(kernel.fence_status("office"), FenceState::Held);
@@ -235,7 +236,7 @@ fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
     };
     let mac = mac_of(&net, "lan2");
     kernel.open_lease("office").unwrap();
-    if !keeps_sending(&advert(mac, Family::V6, 50, 100), 10) {
+    if !keeps_sending(&advert(mac, Family::V6, 50, 100), SHORT) {
         return;
     }
     assert!(
@@ -810,20 +811,21 @@ fn no_neighbour_message_about_a_closed_ipv6_address_leaves() {
 
 #[test]
 fn adverts_of_any_router_keep_the_addresses_that_follow_the_group() {
-    let mut claims = claims(&["10.0.0.1/24"], SHORT);
+    let lease = Duration::from_secs(1);
+    let mut claims = claims(&["10.0.0.1/24"], lease);
     claims.addresses.push(address("lan2", "10.0.0.77/32", None));
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
     kernel.open_lease("office").unwrap();
     let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
-    if !keeps_sending(&frame, 20) {
+    if !keeps_sending(&frame, lease) {
         return;
     }
     let leases = net.output("nft", "list set netdev spared lease");
     // The group's lease, and the router's.
     assert_eq!(leases.matches("expires").count(), 2, "{leases}");
-    std::thread::sleep(SHORT * 2);
+    std::thread::sleep(lease * 2);
     let leases = net.output("nft", "list set netdev spared lease");
     assert_eq!(leases.matches("expires").count(), 0, "{leases}");
 }
