@@ -68,7 +68,7 @@ fn check(lab: &mut Lab, from: [Wire; 2], to: [Wire; 2]) {
     }
 }
 
-fn every_state_and_transition(priorities: &[u8], group: &str) {
+fn every_state_and_transition(text: &str) {
     for first in STATES {
         for second in STATES {
             let from = [first, second];
@@ -76,7 +76,7 @@ fn every_state_and_transition(priorities: &[u8], group: &str) {
             changes.extend(STATES.map(|state| [state, second]));
             changes.extend(STATES.map(|state| [first, state]));
             for to in changes {
-                let mut lab = Lab::settled(&by_priority(priorities, group, SECOND_ROUTER), 2);
+                let mut lab = Lab::settled(text, 2);
                 set(&mut lab, from);
                 lab.run(10 * SECOND);
                 check(&mut lab, [Wire::Up; 2], from);
@@ -90,15 +90,44 @@ fn every_state_and_transition(priorities: &[u8], group: &str) {
 
 #[test]
 fn one_is_active_wherever_a_wire_speaks_both_ways() {
-    every_state_and_transition(&[200, 100], "advert_interval = \"1s\"");
+    every_state_and_transition(&by_priority(
+        &[200, 100],
+        "advert_interval = \"1s\"",
+        SECOND_ROUTER,
+    ));
 }
 
 #[test]
 fn also_with_equal_priorities() {
-    every_state_and_transition(&[100, 100], "advert_interval = \"1s\"");
+    every_state_and_transition(&by_priority(
+        &[100, 100],
+        "advert_interval = \"1s\"",
+        SECOND_ROUTER,
+    ));
 }
 
 #[test]
 fn also_without_preempt() {
-    every_state_and_transition(&[200, 100], "advert_interval = \"1s\"\npreempt = false");
+    every_state_and_transition(&by_priority(
+        &[200, 100],
+        "advert_interval = \"1s\"\npreempt = false",
+        SECOND_ROUTER,
+    ));
+}
+
+#[test]
+fn also_by_quality() {
+    let group = "advert_interval = \"1s\"\nhold = \"1s\"\nfallback_delay = \"2s\"";
+    for prefer in ["", "prefer = \"r2\"\n"] {
+        every_state_and_transition(&format!(
+            "[[group]]\nname = \"g\"\n{prefer}{group}\n[[group.router]]\ninterface = \"lan1\"\n\
+             vrid = 7\naddresses = [\"10.1.0.1/24\"]\n{SECOND_ROUTER}"
+        ));
+    }
+}
+
+#[test]
+fn also_with_both_families() {
+    let text = by_priority(&[200, 100], "advert_interval = \"1s\"", SECOND_ROUTER);
+    every_state_and_transition(&text.replace("10.1.0.1/24\"", "10.1.0.1/24\", \"2001:db8::1/64\""));
 }
