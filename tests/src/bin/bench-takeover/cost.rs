@@ -21,6 +21,7 @@ pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
         what,
         ours,
         keepalived,
+        allowed: None,
         note,
     };
     Ok(vec![

@@ -94,5 +94,9 @@ fn run() -> Result<()> {
             report.add(case, interval, row);
         }
     }
-    report.write()
+    report.write()?;
+    match report.missed {
+        0 => Ok(()),
+        missed => Err(format!("{missed} missed").into()),
+    }
 }

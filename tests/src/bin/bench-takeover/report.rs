@@ -14,6 +14,8 @@ pub struct Row {
     pub what: &'static str,
     pub ours: f64,
     pub keepalived: f64,
+    /// What ours may be at most, where something is promised.
+    pub allowed: Option<f64>,
     /// Spread and discarded runs, for the table.
     pub note: String,
 }
@@ -32,14 +34,16 @@ struct Entry {
 #[derive(Default)]
 pub struct Report {
     entries: Vec<Entry>,
+    /// How many promises were broken.
+    pub missed: usize,
 }
 
 impl Report {
     pub fn add(&mut self, case: &str, interval: &str, row: Row) {
         if self.entries.is_empty() {
             println!(
-                "{:<44}{:>9}{:>12}{:>12}{:>8}",
-                "case (medians, ms)", "interval", "spared", "keepalived", "ratio"
+                "{:<44}{:>9}{:>10}{:>12}{:>8}{:>9}",
+                "case (medians, ms)", "interval", "spared", "keepalived", "ratio", "allowed"
             );
         }
         let case = if row.what.is_empty() {
@@ -49,8 +53,16 @@ impl Report {
         };
         let ratio = (row.keepalived > 0.0).then(|| round(row.ours / row.keepalived));
         let shown = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
+        let verdict = match row.allowed {
+            None => format!("{:>9}", "-"),
+            Some(allowed) if row.ours <= allowed => format!("{allowed:>9.1}"),
+            Some(allowed) => {
+                self.missed += 1;
+                format!("{allowed:>9.1} MISSED")
+            }
+        };
         println!(
-            "{case:<44}{interval:>9}{:>12.1}{:>12.1}{shown:>8}  {}",
+            "{case:<44}{interval:>9}{:>10.1}{:>12.1}{shown:>8}{verdict}  {}",
             row.ours, row.keepalived, row.note
         );
         self.entries.push(Entry {

@@ -50,12 +50,15 @@ impl Bench {
         };
         let plans = priorities.map(|priority| plan(interval, priority));
         let [ours, theirs] = self.duel(&plans, fault)?;
-        let mut rows = vec![row("", [&ours, &theirs], |damage| ms(damage.outage.total))];
-        if fault == Fault::Hang {
-            let both = |damage: &Damage| ms(damage.both_answered);
-            rows.push(row("both answer (ended after 1 s)", [&ours, &theirs], both));
+        let mut row = outages("", [&ours, &theirs], |damage| ms(damage.outage.total));
+        row.allowed = allowed(fault, interval, row.keepalived);
+        if fault != Fault::Hang {
+            return Ok(vec![row]);
         }
-        Ok(rows)
+        let both = |damage: &Damage| ms(damage.both_answered);
+        let mut overlap = outages("both answer (ended after 1 s)", [&ours, &theirs], both);
+        overlap.allowed = Some(0.0);
+        Ok(vec![row, overlap])
     }
 
     /// What `count` addresses on the lan add to the outage of one.
@@ -75,6 +78,7 @@ impl Bench {
             what: "added",
             ours: added(0),
             keepalived: added(1),
+            allowed: Some(30.0),
             note,
         }])
     }
@@ -160,13 +164,29 @@ pub fn plan(interval: Option<Duration>, priority: u8) -> Plan {
     plan
 }
 
-fn row(what: &'static str, series: [&Series; 2], of: impl Fn(&Damage) -> f64) -> Row {
+/// What the takeover may cost at most, in ms, where something is promised.
+fn allowed(fault: Fault, interval: Option<Duration>, keepalived: f64) -> Option<f64> {
+    const CARRIER: f64 = 20.0;
+    match (fault, interval) {
+        (Fault::SilentCut, Some(_)) => Some((keepalived * 1.05).max(keepalived + 3.0)),
+        (Fault::SilentCut, None) => Some(keepalived * 0.15),
+        (Fault::CarrierLost, Some(interval)) if interval > SLOW => {
+            Some(CARRIER + ms(interval) * f64::from(256 - u16::from(PRIORITIES[1])) / 256.0)
+        }
+        (Fault::CarrierLost, _) => Some(CARRIER),
+        (Fault::Shutdown, _) => Some(10.0),
+        (Fault::Hang, _) => None,
+    }
+}
+
+fn outages(what: &'static str, series: [&Series; 2], of: impl Fn(&Damage) -> f64) -> Row {
     let [ours, keepalived] = series.map(|series| series.median(&of));
     let [note, beside] = series.map(|series| series.note(&of));
     Row {
         what,
         ours,
         keepalived,
+        allowed: None,
         note: format!("{note}; {beside}"),
     }
 }
