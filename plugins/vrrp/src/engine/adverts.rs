@@ -9,6 +9,9 @@ use super::{Action, Context};
 use crate::election::{self, Why};
 use crate::wire::frame::Advert;
 
+/// Answers to losing adverts between two adverts of one's own accord.
+const ANSWERS_MAX: u32 = 8;
+
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         if !self.note_advert(cx, router, advert) {
@@ -64,8 +67,7 @@ impl Group {
         let now_ns = cx.now_ns;
         if advert.priority == 0 {
             self.rival_resigned(cx, index, advert);
-            self.advertise(cx);
-            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
+            return self.answer(cx);
         }
         let Some(own) = self.routers.get(index).and_then(|router| router.source) else {
             return;
@@ -81,10 +83,18 @@ impl Group {
                 router.counters.received_losing += 1;
             }
             self.note_conflict(cx, index, advert);
-            self.advertise(cx);
-            return self.rearm_advert(now_ns.saturating_add(self.spacing_ns));
+            return self.answer(cx);
         }
         self.lose(cx, index, advert);
+    }
+
+    /// An advert at once; a flood is answered a few times in an interval.
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.answers < ANSWERS_MAX {
+            self.answers += 1;
+            self.advertise(cx);
+            self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+        }
     }
 
     fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {

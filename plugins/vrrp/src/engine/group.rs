@@ -62,6 +62,8 @@ pub(super) struct Group {
     pub ready: bool,
     /// Since when a lower active router has been suffered.
     pub lower_since_ns: Option<u64>,
+    /// Losing adverts answered since the last advert of one's own accord.
+    pub answers: u32,
     pub conflict: Option<Conflict>,
     pub conflict_ended_ns: Option<u64>,
     /// Since when an equal rival is heard on other routers than the one that decides.
@@ -99,6 +101,7 @@ impl Group {
             peer_resigned: false,
             ready: false,
             lower_since_ns: None,
+            answers: 0,
             conflict: None,
             conflict_ended_ns: None,
             tie_since_ns: None,
@@ -206,6 +209,7 @@ impl Group {
             State::Backup { .. } => self.check_disputes(cx),
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
+                self.answers = 0;
                 self.expire_conflict(cx);
                 self.expire_claim(cx);
                 self.advertise(cx);

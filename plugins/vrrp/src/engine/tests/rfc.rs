@@ -470,3 +470,19 @@ fn a_unicast_router_asks_its_peers_for_their_macs_when_it_starts() {
     lab.start(0);
     assert_eq!(lab.nodes[0].probes, 1);
 }
+
+#[test]
+fn a_flood_of_losing_adverts_is_answered_a_few_times() {
+    let mut lab = alone(200, "");
+    lab.run(SECOND);
+    lab.forget();
+    for _ in 0..1000 {
+        lab.run(MS / 10);
+        lab.inject(0, "lan1", advert(100, 100 * MS, "10.1.0.9"));
+    }
+    let sent = lab.sent_by(0).len();
+    assert!((2..=9).contains(&sent), "{sent}");
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert_eq!(lab.nodes[0].engine.groups[0].counters.conflicts, 1);
+}
