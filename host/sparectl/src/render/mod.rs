@@ -41,11 +41,13 @@ fn event_line(event: &Event) -> String {
 
 // The group stands before the text unless the text begins with it.
 fn event_text(event: &Event) -> String {
-    match &event.group {
-        Some(group) if !event.text.starts_with(group.as_str()) => {
-            format!("{group}: {}", event.text)
-        }
-        _ => event.text.clone(),
+    let Some(group) = &event.group else {
+        return event.text.clone();
+    };
+    let named = event.text.strip_prefix(group.as_str());
+    match named.is_some_and(|rest| rest.starts_with(':')) {
+        true => event.text.clone(),
+        false => format!("{group}: {}", event.text),
     }
 }
 
