@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ pub struct Column {
     /// When both routers were ready.
     since: Stamp,
     damages: Mutex<Vec<(Fault, Damage)>>,
+    given_up: AtomicBool,
 }
 
 impl Column {
@@ -29,6 +31,7 @@ impl Column {
             download,
             since: Stamp::now(),
             damages: Mutex::default(),
+            given_up: AtomicBool::new(false),
         }
     }
 
@@ -39,17 +42,22 @@ impl Column {
             .push((fault, damage));
     }
 
-    /// Nothing lost, where the fault has not been yet.
-    pub fn damage(&self, fault: Fault) -> Damage {
-        self.noted(fault).unwrap_or_default()
-    }
-
-    fn noted(&self, fault: Fault) -> Option<Damage> {
+    /// None where the fault has not been yet.
+    pub fn damage(&self, fault: Fault) -> Option<Damage> {
         let damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
         damages
             .iter()
             .find(|(of, _)| *of == fault)
             .map(|(_, damage)| *damage)
+    }
+
+    /// It did not come back from the last fault, and is spared the others.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub fn given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     // As its neighbours see it: whoever advertised lately is active.
@@ -77,8 +85,13 @@ impl Column {
     }
 
     fn cost(&self, fault: Fault) -> String {
-        let Some(damage) = self.noted(fault) else {
-            return "-".to_owned();
+        let Some(damage) = self.damage(fault) else {
+            return if self.given_up() {
+                "did not come back"
+            } else {
+                "-"
+            }
+            .to_owned();
         };
         let outage = format!("{:.1} ms", ms(damage.outage.total));
         match fault {
