@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use spared_worker::message::Claims;
 
-use super::group::{self, Group};
+use super::group::{self, Group, router_id};
+use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 use crate::fence::LeaseKey;
 
@@ -34,36 +35,40 @@ impl Kernel {
         let old_keys = before
             .map(|group| self.lease_keys(group))
             .unwrap_or_default();
+        let old_routers: BTreeSet<RouterId> = before
+            .iter()
+            .flat_map(|group| group.claims.routers.iter().map(router_id))
+            .collect();
         let old_addresses = before
-            .map(|group| group.desired(&self.interfaces))
+            .map(|group| group.placed(&self.interfaces))
             .unwrap_or_default();
         self.replace_claims(name, claims);
 
-        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        let mut results = vec![self.sync_devices().and_then(|()| self.sync_fence())];
         self.watch_carrier();
-        let Some(group) = self.groups.get(name) else {
-            return result;
-        };
+        let group = self.known(name)?;
+        let (open, installed) = (group.open, group.installed);
         let keys = self.lease_keys(group);
         let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
-        let new: BTreeSet<LeaseKey> = keys.difference(&old_keys).copied().collect();
-        let (open, installed) = (group.open, group.installed);
         if !gone.is_empty() {
-            self.change_leases(|fence| fence.close(&gone))?;
+            results.push(self.change_leases(|fence| fence.close(&gone)));
         }
-        if open && !new.is_empty() {
-            self.open_new_routers(name, &new)?;
+        if open {
+            results.push(self.open_new_routers(name, &old_routers));
         }
         if installed {
             self.apply_difference(name, &old_addresses);
         }
-        result
+        results.into_iter().collect()
     }
 
     pub(super) fn replace_claims(&mut self, name: &str, claims: Claims) {
         if let Some(group) = self.groups.get_mut(name) {
-            group.without_carrier.clear();
             group.claims = claims;
+            let routers: BTreeSet<RouterId> = group.claims.routers.iter().map(router_id).collect();
+            group
+                .without_carrier
+                .retain(|router| routers.contains(router));
         } else {
             let taken: BTreeSet<u32> = self.groups.values().map(|group| group.number).collect();
             let number = (1..)
@@ -79,7 +84,7 @@ impl Kernel {
         let Some(group) = self.groups.get(name) else {
             return;
         };
-        let wanted = group.desired(&self.interfaces);
+        let wanted = group.placed(&self.interfaces);
         let stale = |old: &&group::Desired| {
             !wanted
                 .iter()

@@ -6,7 +6,7 @@ use std::time::Instant;
 use spared_netlink::{Event, Message};
 
 use super::group::Group;
-use super::vmac::{self, VmacKey};
+use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::fence::{Device, Fence, FenceError, Plan};
 
@@ -96,7 +96,7 @@ impl Kernel {
 
     /// Makes the virtual-MAC devices that are claimed, deletes those that are not.
     pub(super) fn sync_devices(&mut self) -> Result<(), KernelError> {
-        let wanted: BTreeSet<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        let wanted: BTreeSet<RouterId> = self.groups.values().flat_map(Group::vmacs).collect();
         let known: BTreeSet<u32> = wanted
             .iter()
             .filter_map(|key| Some(key.find(&self.interfaces)?.index))
@@ -134,7 +134,7 @@ impl Kernel {
 
     // Devices come up behind the fence, never before it.
     pub(super) fn raise_devices(&mut self) {
-        let keys: Vec<VmacKey> = self.groups.values().flat_map(Group::vmacs).collect();
+        let keys: Vec<RouterId> = self.groups.values().flat_map(Group::vmacs).collect();
         for key in keys {
             let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {
                 continue;

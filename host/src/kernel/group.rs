@@ -9,7 +9,7 @@ use spared_worker::message::{AddressClaim, Claims, RouterClaim};
 
 use super::announce::Schedule;
 use super::interfaces::Interfaces;
-use super::vmac::VmacKey;
+use super::vmac::RouterId;
 use crate::fence::{self, Guarded, LeaseKey, Router};
 
 /// More deletions than this within [`CONTEST_TIME`], and somebody means it.
@@ -22,7 +22,7 @@ pub struct Group {
     /// The host opened the leases and has not closed them.
     pub open: bool,
     /// Routers whose lease was closed for want of carrier, and may be opened again.
-    pub without_carrier: BTreeSet<usize>,
+    pub without_carrier: BTreeSet<RouterId>,
     pub installed: bool,
     /// Routes that were added.
     pub routes: Vec<Route>,
@@ -90,21 +90,32 @@ impl Group {
         routers.chain(addresses).chain(routes).collect()
     }
 
-    pub fn vmacs(&self) -> impl Iterator<Item = VmacKey> {
+    pub fn vmacs(&self) -> impl Iterator<Item = RouterId> {
         self.claims
             .routers
             .iter()
             .filter(|router| router.vmac)
-            .map(vmac_key)
+            .map(router_id)
     }
 
     pub fn group_key(&self) -> LeaseKey {
         LeaseKey::group(self.number)
     }
 
+    /// Every router has lost its lease for want of carrier.
+    pub fn is_cut_off(&self) -> bool {
+        let mut routers = self.claims.routers.iter().map(router_id);
+        routers.all(|router| self.without_carrier.contains(&router))
+    }
+
+    /// The leases that live as long as the elector renews them.
+    pub fn held_routers(&self) -> impl Iterator<Item = &RouterClaim> {
+        let routers = self.claims.routers.iter();
+        routers.filter(|router| !self.without_carrier.contains(&router_id(router)))
+    }
+
     /// A router's lease; None while its interface is absent.
-    pub fn router_key(&self, router: usize, interfaces: &Interfaces) -> Option<LeaseKey> {
-        let router = self.claims.routers.get(router)?;
+    pub fn router_key(router: &RouterClaim, interfaces: &Interfaces) -> Option<LeaseKey> {
         let index = interfaces.link(&router.interface)?.index;
         Some(LeaseKey::router(index, router.family, router.vrid))
     }
@@ -114,15 +125,14 @@ impl Group {
         self.claims
             .routers
             .iter()
-            .enumerate()
-            .filter_map(|(position, router)| {
+            .filter_map(|router| {
                 let index = interfaces.link(&router.interface)?.index;
                 Some(Router {
                     interface: router.interface.clone(),
                     index,
                     family: router.family,
                     vrid: router.vrid,
-                    key: self.router_key(position, interfaces)?,
+                    key: Self::router_key(router, interfaces)?,
                     group: self.group_key(),
                     lease: self.lease(),
                     virtual_mac: virtual_mac(router, interfaces),
@@ -153,19 +163,30 @@ impl Group {
             .collect()
     }
 
-    /// What is to be installed now: on present interfaces that are up, link-local first, since
-    /// IPv6 picks the first as the source of its own messages.
+    /// What is to be installed now: what has a place on an interface that is up.
     pub fn desired(&self, interfaces: &Interfaces) -> Vec<Desired> {
-        let mut desired: Vec<Desired> = self
+        let mut desired = self.placed(interfaces);
+        desired.retain(|address| {
+            let claim = self.claims.addresses.get(address.claim);
+            let link = claim.and_then(|claim| interfaces.link(&claim.interface));
+            link.is_some_and(|link| link.up)
+        });
+        desired
+    }
+
+    /// All addresses of present interfaces, link-local first, since IPv6 picks the first as the
+    /// source of its own messages.
+    pub fn placed(&self, interfaces: &Interfaces) -> Vec<Desired> {
+        let mut placed: Vec<Desired> = self
             .claims
             .addresses
             .iter()
             .enumerate()
             .filter_map(|(position, claim)| {
-                let parent = interfaces.link(&claim.interface).filter(|link| link.up)?;
+                let parent = interfaces.link(&claim.interface)?;
                 let moved = self.router(claim).filter(|router| router.vmac);
                 let index = match moved {
-                    Some(router) => vmac_key(router).find(interfaces)?.index,
+                    Some(router) => router_id(router).find(interfaces)?.index,
                     None => parent.index,
                 };
                 let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
@@ -181,8 +202,8 @@ impl Group {
                 })
             })
             .collect();
-        desired.sort_by_key(|address| !fence::is_link_local(address.address));
-        desired
+        placed.sort_by_key(|address| !fence::is_link_local(address.address));
+        placed
     }
 
     /// The MAC that answers for an address, and the interface that its announcement leaves by.
@@ -195,7 +216,7 @@ impl Group {
         let moved = self.router(claim).filter(|router| router.vmac);
         Some((
             parent.index,
-            moved.map_or(parent.mac, |router| vmac_key(router).mac()),
+            moved.map_or(parent.mac, |router| router_id(router).mac()),
         ))
     }
 
@@ -220,8 +241,8 @@ impl Group {
     }
 }
 
-pub fn vmac_key(router: &RouterClaim) -> VmacKey {
-    VmacKey {
+pub fn router_id(router: &RouterClaim) -> RouterId {
+    RouterId {
         interface: router.interface.clone(),
         family: router.family,
         vrid: router.vrid,
@@ -229,7 +250,7 @@ pub fn vmac_key(router: &RouterClaim) -> VmacKey {
 }
 
 fn virtual_mac(router: &RouterClaim, interfaces: &Interfaces) -> Option<([u8; 6], u32)> {
-    let key = router.vmac.then(|| vmac_key(router))?;
+    let key = router.vmac.then(|| router_id(router))?;
     Some((key.mac(), key.find(interfaces)?.index))
 }
 
@@ -255,12 +276,12 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     let mut routers = BTreeSet::new();
     let mut addresses = BTreeSet::new();
     for group in others {
-        routers.extend(group.claims.routers.iter().map(vmac_key));
+        routers.extend(group.claims.routers.iter().map(router_id));
         addresses.extend(group.claims.addresses.iter().map(place));
     }
     for router in &claims.routers {
         check_name(&router.interface)?;
-        if !routers.insert(vmac_key(router)) {
+        if !routers.insert(router_id(router)) {
             return Err(format!(
                 "{}: vrid {} is claimed twice",
                 router.interface, router.vrid

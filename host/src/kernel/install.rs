@@ -56,7 +56,7 @@ impl Kernel {
         state.schedule.stop();
         state.forget_deletions();
         let installed_routes = std::mem::take(&mut state.routes);
-        let desired = state.desired(&self.interfaces);
+        let desired = state.placed(&self.interfaces);
         let mut failures = routes::delete(&mut self.requests, &installed_routes);
         failures.extend(self.delete_addresses(group, &desired));
         self.close_devices(group);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::group::Group;
+use super::group::{Group, router_id};
+use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 use crate::fence::LeaseKey;
 
@@ -16,15 +17,16 @@ impl Kernel {
         let again = group.open;
         let mut keys = BTreeSet::new();
         let mut without = BTreeSet::new();
-        for (position, router) in group.claims.routers.iter().enumerate() {
-            let key = group.router_key(position, &self.interfaces);
+        for router in &group.claims.routers {
+            let key = Group::router_key(router, &self.interfaces);
+            let id = router_id(router);
             match key.filter(|_| self.interfaces.carrier(&router.interface)) {
-                Some(key) if !again || group.without_carrier.contains(&position) => {
+                Some(key) if !again || group.without_carrier.contains(&id) => {
                     keys.insert(key);
                 }
                 Some(_) => {}
                 None => {
-                    without.insert(position);
+                    without.insert(id);
                 }
             }
         }
@@ -46,29 +48,36 @@ impl Kernel {
         Ok(())
     }
 
+    /// Leases for the routers that an open group did not have before; `known` are those it had.
     pub(super) fn open_new_routers(
         &mut self,
         name: &str,
-        new: &BTreeSet<LeaseKey>,
+        known: &BTreeSet<RouterId>,
     ) -> Result<(), KernelError> {
         let group = self.known(name)?;
-        let with_carrier = |position: &usize| {
-            let router = &group.claims.routers[*position];
-            self.interfaces.carrier(&router.interface)
-        };
-        let positions = 0..group.claims.routers.len();
         let lease = group.lease();
-        let leases: Vec<_> = positions
-            .filter(with_carrier)
-            .filter_map(|position| group.router_key(position, &self.interfaces))
-            .filter(|key| new.contains(key))
-            .map(|key| (key, lease))
-            .collect();
-        if leases.is_empty() {
-            Ok(())
-        } else {
-            self.change_leases(|fence| fence.open(&leases))
+        let (mut leases, mut without) = (Vec::new(), BTreeSet::new());
+        for router in &group.claims.routers {
+            let id = router_id(router);
+            if known.contains(&id) {
+                continue;
+            }
+            let key = Group::router_key(router, &self.interfaces);
+            match key.filter(|_| self.interfaces.carrier(&router.interface)) {
+                Some(key) => leases.push((key, lease)),
+                None => {
+                    without.insert(id);
+                }
+            }
         }
+        if !leases.is_empty() {
+            leases.push((group.group_key(), lease));
+            self.change_leases(|fence| fence.open(&leases))?;
+        }
+        if let Some(group) = self.groups.get_mut(name) {
+            group.without_carrier.extend(without);
+        }
+        Ok(())
     }
 
     /// Closes the leases of a group.
@@ -90,19 +99,19 @@ impl Kernel {
 
     /// The leases that may live.
     pub(super) fn open_keys(&self, group: &Group) -> Vec<LeaseKey> {
-        if !group.open || group.without_carrier.len() == group.claims.routers.len() {
+        if !group.open || group.is_cut_off() {
             return Vec::new();
         }
-        (0..group.claims.routers.len())
-            .filter(|router| !group.without_carrier.contains(router))
-            .filter_map(|router| group.router_key(router, &self.interfaces))
+        group
+            .held_routers()
+            .filter_map(|router| Group::router_key(router, &self.interfaces))
             .chain([group.group_key()])
             .collect()
     }
 
     pub(super) fn lease_keys(&self, group: &Group) -> BTreeSet<LeaseKey> {
-        let routers = 0..group.claims.routers.len();
-        let keys = routers.filter_map(|router| group.router_key(router, &self.interfaces));
+        let routers = group.claims.routers.iter();
+        let keys = routers.filter_map(|router| Group::router_key(router, &self.interfaces));
         keys.chain([group.group_key()]).collect()
     }
 
@@ -110,17 +119,19 @@ impl Kernel {
     pub(super) fn close_without_carrier(&mut self, interface: &str) {
         let mut keys: Vec<LeaseKey> = Vec::new();
         for group in self.groups.values_mut().filter(|group| group.open) {
-            let positions = group.claims.routers.iter().enumerate();
-            let hit: Vec<usize> = positions
-                .filter(|(_, router)| router.interface == interface)
-                .map(|(position, _)| position)
+            let routers = group.claims.routers.iter();
+            let hit: Vec<_> = routers
+                .filter(|router| router.interface == interface)
                 .collect();
+            if hit.is_empty() {
+                continue;
+            }
             keys.extend(
                 hit.iter()
-                    .filter_map(|r| group.router_key(*r, &self.interfaces)),
+                    .filter_map(|r| Group::router_key(r, &self.interfaces)),
             );
-            group.without_carrier.extend(hit);
-            if group.without_carrier.len() == group.claims.routers.len() {
+            group.without_carrier.extend(hit.into_iter().map(router_id));
+            if group.is_cut_off() {
                 keys.push(group.group_key());
             }
         }

@@ -263,7 +263,7 @@ impl Kernel {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
         };
-        let desired = group.desired(&self.interfaces);
+        let desired = group.placed(&self.interfaces);
         let present = |claim: usize| {
             desired.iter().any(|wanted| {
                 wanted.claim == claim && self.interfaces.has_address(wanted.index, wanted.address)
@@ -294,9 +294,9 @@ impl Kernel {
             return FenceState::Closed;
         };
         let alive = self.fence.leases().unwrap_or_default();
-        let mut expected = (0..group.claims.routers.len())
-            .filter(|router| !group.without_carrier.contains(router))
-            .filter_map(|router| group.router_key(router, &self.interfaces))
+        let mut expected = group
+            .held_routers()
+            .filter_map(|router| Group::router_key(router, &self.interfaces))
             .peekable();
         let some = expected.peek().is_some();
         let held = expected.all(|key| alive.iter().any(|(open, _)| *open == key));

@@ -12,13 +12,13 @@ use super::{KernelError, sysctl};
 
 /// Which virtual router of which interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VmacKey {
+pub struct RouterId {
     pub interface: String,
     pub family: Family,
     pub vrid: u8,
 }
 
-impl VmacKey {
+impl RouterId {
     /// RFC 9568 §7.3.
     pub fn mac(&self) -> [u8; 6] {
         let family = match self.family {
@@ -63,7 +63,7 @@ pub fn is_ours(link: &Link) -> bool {
 pub fn create(
     requests: &mut Requests,
     interfaces: &Interfaces,
-    key: &VmacKey,
+    key: &RouterId,
 ) -> Result<Link, KernelError> {
     let parent = interfaces
         .link(&key.interface)
@@ -135,8 +135,8 @@ fn has_ipv6(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn key(interface: &str, family: Family) -> VmacKey {
-        VmacKey {
+    fn key(interface: &str, family: Family) -> RouterId {
+        RouterId {
             interface: interface.into(),
             family,
             vrid: 50,
