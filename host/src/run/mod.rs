@@ -22,7 +22,7 @@ use crate::config::{Fault, Host, Setup};
 use crate::control::{Claim, Server};
 use crate::events::{Kind, News};
 use crate::group::Groups;
-use crate::kernel::{Kernel, reason};
+use crate::kernel::Kernel;
 use crate::notify::Notify;
 use crate::poller::Poller;
 use crate::supervisor::{Supervisor, Terms};
@@ -104,12 +104,8 @@ fn lock_down(host: &Host) {
     if let Err(error) = spared_worker::real_time_for_host() {
         log::warn!("no real-time priority here ({error}): takeovers may be late on a busy machine");
     }
-    let flags = rustix::mm::MlockAllFlags::CURRENT
-        | rustix::mm::MlockAllFlags::FUTURE
-        | rustix::mm::MlockAllFlags::ONFAULT;
-    if let Err(error) = rustix::mm::mlockall(flags) {
-        let why = reason(&error.into());
-        log::warn!("memory cannot be locked ({why}): takeovers may be late when memory is short");
+    if let Err(why) = spared_worker::lock_memory_for_host() {
+        log::warn!("memory is not all locked ({why}): takeovers may be late when memory is short");
     }
 }
 

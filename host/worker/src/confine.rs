@@ -10,7 +10,7 @@ mod limits;
 mod privileges;
 
 use crate::message::Load;
-pub use limits::{PRIORITY, real_time};
+pub use limits::{PRIORITY, lift_memory_limit, lock_memory, real_time};
 
 /// What is to be done before the library is opened; what could not be had comes back.
 pub fn before_load(load: &Load) -> Vec<String> {
@@ -53,7 +53,7 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     };
     privileges::hide_memory();
     if load.realtime {
-        step("locked memory", limits::lock_memory());
+        step("locked memory", lock_memory());
         step(
             "dropping capabilities",
             privileges::keep_only(load.capabilities, 0),

@@ -22,5 +22,14 @@ pub fn real_time_for_host() -> Result<(), String> {
     confine::real_time(confine::PRIORITY - 10)
 }
 
+/// Locks the host's memory, as much of it as its limit allows.
+///
+/// # Errors
+/// What stays unlocked, and why.
+pub fn lock_memory_for_host() -> Result<(), String> {
+    confine::lift_memory_limit();
+    confine::lock_memory()
+}
+
 pub use loader::{Loaded, is_name, load};
 pub use run::run;

@@ -19,14 +19,18 @@ pub fn set(realtime: bool) -> Result<(), String> {
     lower(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
     if realtime {
         lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
-        let unlimited = Rlimit {
-            current: None,
-            maximum: None,
-        };
-        // Without it (an ordinary user) lock_memory says what is missing.
-        let _ = setrlimit(Resource::Memlock, unlimited);
+        lift_memory_limit();
     }
     Ok(())
+}
+
+/// Without the privilege, [`lock_memory`] says what is missing.
+pub fn lift_memory_limit() {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _ = setrlimit(Resource::Memlock, unlimited);
 }
 
 fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
@@ -62,7 +66,7 @@ pub fn real_time(priority: i32) -> Result<(), String> {
 /// # Errors
 /// The kernel's: no privilege and a low limit.
 pub fn lock_memory() -> Result<(), String> {
-    // SAFETY: settings of the allocator, made before any other thread.
+    // SAFETY: settings of the allocator, which it guards itself.
     unsafe {
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
         libc::mallopt(libc::M_MMAP_MAX, 0);
