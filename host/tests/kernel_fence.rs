@@ -419,8 +419,7 @@ fn the_host_may_die_and_the_fence_still_closes() {
 
 #[test]
 fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_active() {
-    let lease = Duration::from_secs(5);
-    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
         return;
     };
     let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
@@ -479,6 +478,34 @@ fn leases_are_closed_and_opened_also_before_the_notice_of_a_flush_is_read() {
     drive_for(&mut kernel, Duration::from_millis(100));
     assert_eq!(kernel.fence_status("office"), FenceState::Closed);
     assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
+fn without_a_mirror_a_flush_leaves_the_fence_closed() {
+    let Some(net) = Net::new() else { return };
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    // Somebody else has the name.
+    assert_eq!(net.output("nft", "add table netdev spared-mirror"), "");
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24"], LONG))
+        .unwrap();
+    kernel.open_lease("office").unwrap();
+    kernel.install("office").unwrap();
+    assert!(net.pings("10.0.0.1"));
+    net.output("nft", "delete table netdev spared");
+    drive_until(&mut kernel, |_, events| {
+        events
+            .iter()
+            .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+    });
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+    kernel.close();
+    assert_eq!(
+        net.output("nft", "list tables").trim(),
+        "table netdev spared-mirror"
+    );
 }
 
 #[test]

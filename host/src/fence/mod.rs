@@ -14,8 +14,8 @@
 //! renewed and revoked by the same adverts behind the fence, and drops nothing. It has the owner
 //! flag, so that nobody else can flush it, and dies with the host, whom alone it serves. After a
 //! flush the fence comes back with exactly the time that the mirror says is left: the active node
-//! stays active, a dead one stays closed. Where the mirror is not to be had (kernels before 5.12),
-//! the fence comes back closed, and the elector resigns at its next advert.
+//! stays active, a dead one stays closed. Where the mirror is not to be had, the fence comes back
+//! closed, and the elector resigns at its next advert.
 //!
 //! Between reading the mirror and committing, time passes, and this process may be stopped for any.
 //! Therefore restored leases are at once written again, shorter by an eighth, until that took less
@@ -155,8 +155,7 @@ impl Fence {
     }
 
     fn apply_once(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {
-        let read = |error| FenceError::new("read the tables", error);
-        let tables = dump::tables(&mut self.requests.borrow_mut()).map_err(read)?;
+        let tables = self.read_tables()?;
         let has = |name: &str| tables.iter().any(|table| table == name);
         let fresh = !self.made || !has(TABLE_NAME) || !self.is_complete();
         let fresh_mirror = !has(MIRROR_NAME);
@@ -196,6 +195,25 @@ impl Fence {
             self.trim(leases.iter().map(|(key, _)| *key).collect())?;
         }
         Ok(())
+    }
+
+    // At the start, the mirror of a host that has just ended may still be there, nobody else's to
+    // touch.
+    fn read_tables(&mut self) -> Result<Vec<String>, FenceError> {
+        const PATIENCE: usize = 20;
+        const PACE: Duration = Duration::from_millis(10);
+        let read = |error| FenceError::new("read the tables", error);
+        for _ in 0..PATIENCE {
+            let tables = dump::tables(&mut self.requests.borrow_mut()).map_err(read)?;
+            let strange = tables.iter().any(|table| table == MIRROR_NAME);
+            if self.made || !self.mirrored || !strange {
+                return Ok(tables);
+            }
+            std::thread::sleep(PACE);
+        }
+        log::warn!("fence: somebody else has a table {MIRROR_NAME}: after a flush it is closed");
+        self.mirrored = false;
+        dump::tables(&mut self.requests.borrow_mut()).map_err(read)
     }
 
     fn add_mirror(

@@ -64,6 +64,8 @@ impl Interfaces {
         changed.sort();
         changed.dedup();
         (self.links, self.addresses) = (links, addresses);
+        // What the thread said of them is older than the dump.
+        self.carrier.retain(|name, _| !changed.contains(name));
         changed
     }
 

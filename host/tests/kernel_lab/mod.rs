@@ -116,10 +116,10 @@ impl Net {
             + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// Whether the station gets an answer to a ping. Within 2 s: an earlier failure makes its
-    /// kernel wait a second before it asks for the MAC again.
+    /// Whether the station gets an answer to a ping. In its own time: an earlier failure makes
+    /// its kernel wait a second before it asks for the MAC again, and the machine may be busy.
     pub fn pings(&self, address: &str) -> bool {
-        self.ping(address, "2")
+        (0..3).any(|_| self.ping(address, "2"))
     }
 
     /// Whether it gets none.
