@@ -201,7 +201,10 @@ fn a_plugin_is_restarted_when_it_may_do_less() {
     reload(&lab);
     let pid = lab.plugin("counter").pid;
     lab.enable("counter", "allow = []");
-    assert_eq!(reload(&lab)[0], "counter: restarted with other capabilities");
+    assert_eq!(
+        reload(&lab)[0],
+        "counter: restarted with other capabilities"
+    );
     lab.wait_for_plugin("counter", "running");
     assert_ne!(lab.plugin("counter").pid, pid);
     assert_eq!(lab.plugin("counter").restarts, 0);
