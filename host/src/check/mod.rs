@@ -88,7 +88,7 @@ fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
     if !wanted.interfaces.is_empty() {
         findings.extend(settings::examine(system, wanted));
         findings.extend(rival::examine(system));
-        findings.extend(ruleset::examine(wanted));
+        findings.extend(ruleset::examine(system, wanted));
         findings.extend(keeper::examine(system, wanted));
     }
     findings.sort_by_key(|finding| finding.severity);

@@ -1,4 +1,4 @@
-//! Whether somebody's nftables rules drop protocol 112.
+//! Whether somebody's nftables rules drop protocol 112, or were saved with spared's among them.
 //!
 //! spared hears adverts by packet sockets, which no ruleset blinds; what it sends to unicast peers
 //! goes through the output hook like any packet.
@@ -7,10 +7,29 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Finding, Severity, Wanted};
+use super::{Finding, Severity, System, Wanted};
 
-pub fn examine(wanted: &Wanted) -> Vec<Finding> {
-    list().map_or_else(Vec::new, |ruleset| judge(&ruleset, wanted.unicast))
+/// What Debian's and others' nftables.service loads at boot.
+const SAVED: &str = "etc/nftables.conf";
+
+pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
+    let running = list().map_or_else(Vec::new, |ruleset| judge(&ruleset, wanted.unicast));
+    running.into_iter().chain(saved(system)).collect()
+}
+
+// `nft list ruleset > /etc/nftables.conf` takes the fence along. nft cannot read back all that it
+// prints of it, and then loads nothing of the file: no firewall after the next boot.
+fn saved(system: &System) -> Option<Finding> {
+    let text = system.read(SAVED)?;
+    let ours = |line: &str| line.split_whitespace().take(3).eq(["table", "netdev", "spared"]);
+    if !text.lines().any(ours) {
+        return None;
+    }
+    let sentence = format!(
+        "/{SAVED} holds a copy of spared's table: nft may refuse the whole file at the next boot"
+    );
+    let mend = format!("take \"table netdev spared\" and \"spared-mirror\" out of /{SAVED}");
+    Some(Finding::new("ruleset-saved", Severity::Error, sentence).mend(mend))
 }
 
 // None where nft is not installed or may not read.

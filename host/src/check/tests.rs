@@ -168,6 +168,18 @@ fn an_absent_interface_is_named_and_not_judged() {
 }
 
 #[test]
+fn a_saved_ruleset_must_not_hold_the_fence() {
+    let root = Root::router("saved");
+    let saved = |text: &str| {
+        root.write("etc/nftables.conf", text);
+        let found = super::ruleset::examine(&root.system(), &wanted(PAIR));
+        found.iter().any(|finding| finding.id == "ruleset-saved")
+    };
+    assert!(!saved("table inet filter {\n}\n# table netdev spared\n"));
+    assert!(saved("table inet filter {\n}\ntable netdev spared {\n}\n"));
+}
+
+#[test]
 fn a_finding_reads_as_one_line() {
     let finding = Finding::new("x", Severity::Warning, "lan is odd").mend("mend lan");
     assert_eq!(
