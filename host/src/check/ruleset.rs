@@ -21,7 +21,11 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
 // prints of it, and then loads nothing of the file: no firewall after the next boot.
 fn saved(system: &System) -> Option<Finding> {
     let text = system.read(SAVED)?;
-    let ours = |line: &str| line.split_whitespace().take(3).eq(["table", "netdev", "spared"]);
+    let ours = |line: &str| {
+        line.split_whitespace()
+            .take(3)
+            .eq(["table", "netdev", "spared"])
+    };
     if !text.lines().any(ours) {
         return None;
     }
