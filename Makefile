@@ -65,10 +65,15 @@ release:
 
 install: ## what `make release` built, into DESTDIR and PREFIX
 	sh packaging/manuals.sh target/man
-	install -D target/release/spared $(DESTDIR)$(PREFIX)/sbin/spared
+	install -D -t $(DESTDIR)$(PREFIX)/sbin target/release/spared
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/sparectl target/release/spared-plugin-check
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/spared abi/include/spared/plugin.h
 	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$plugin.so \
 		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
+	for section in 1 5 8; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section \
+		target/man/*.$$section || exit; done
+	install -d $(DESTDIR)/etc/spared/plugins
+	[ -e $(DESTDIR)/etc/spared/spared.toml ] || install -m 644 -t $(DESTDIR)/etc/spared etc/spared.toml
 
 deb: ## the Debian package, into target/deb
 	@$(needs) build docs deb
