@@ -160,12 +160,12 @@ fn a_question_to_a_dead_worker_is_answered() {
         .query(now, "rogue", vec!["status".to_owned()], 7);
     fixture.supervisor.query(now, "nobody", Vec::new(), 8);
     let nobody = fixture.wait(|report| match report {
-        Report::Answered { id: 8, result } => result.clone().err(),
+        Report::Answered { id: 8, result } => result.as_ref().err().map(|error| error.why.clone()),
         _ => None,
     });
     assert_eq!(nobody, "nobody is not running");
     let rogue = fixture.wait(|report| match report {
-        Report::Answered { id: 7, result } => result.clone().err(),
+        Report::Answered { id: 7, result } => result.as_ref().err().map(|error| error.why.clone()),
         _ => None,
     });
     assert_eq!(rogue, "rogue does not answer");

@@ -8,6 +8,7 @@ use spared_worker::message::{self, Forced, Row};
 
 use super::core::Core;
 use crate::control::{Asked, refusal};
+use crate::supervisor::Unanswered;
 
 /// A request that waits for plugins.
 #[derive(Debug)]
@@ -168,7 +169,7 @@ impl Core {
         &mut self,
         now: Instant,
         id: u64,
-        result: Result<Vec<Row>, String>,
+        result: Result<Vec<Row>, Unanswered>,
     ) {
         let asked = self
             .questions
@@ -180,8 +181,12 @@ impl Core {
         let Some(plugin) = question.waiting.remove(&id) else {
             return;
         };
-        if let (Asking::Plugin, Err(why)) = (&question.kind, &result) {
-            let (client, answer) = (question.client, refusal(ErrorCode::Failed, why.clone()));
+        if let (Asking::Plugin, Err(unanswered)) = (&question.kind, &result) {
+            let code = match unanswered.unknown_words {
+                true => ErrorCode::Usage,
+                false => ErrorCode::Failed,
+            };
+            let (client, answer) = (question.client, refusal(code, unanswered.why.clone()));
             self.questions.remove(&number);
             return self.answer(now, client, &answer);
         }

@@ -30,7 +30,7 @@ use crate::group::Order;
 use crate::poller::{Key, Poller};
 use check::Check;
 use plugin::{Plugin, State};
-pub use report::{Report, Returned};
+pub use report::{Report, Returned, Unanswered};
 use worker::{Purpose, Running};
 
 /// Messages of one worker that one turn of the loop reads: nobody starves the others.
@@ -292,7 +292,10 @@ impl Supervisor {
             until: now + QUERY_TIMEOUT,
         };
         if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
-            let result = Err(format!("{name} is not running"));
+            let result = Err(Unanswered {
+                unknown_words: false,
+                why: format!("{name} is not running"),
+            });
             self.reports.push_back(Report::Answered { id, result });
         }
     }

@@ -44,7 +44,7 @@ pub enum Report {
     },
     Answered {
         id: u64,
-        result: Result<Vec<Row>, String>,
+        result: Result<Vec<Row>, Unanswered>,
     },
     Stopped {
         plugin: String,
@@ -73,4 +73,12 @@ pub enum Returned {
     Live,
     /// Valid, but it must be restarted for it.
     Restart,
+}
+
+/// Why a query has no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// The plugin does not know the words.
+    pub unknown_words: bool,
+    pub why: String,
 }

@@ -12,7 +12,7 @@ use spared_worker::process::Worker;
 
 use super::limit::Limit;
 use super::plugin::State;
-use super::{Report, Returned, Supervisor};
+use super::{Report, Returned, Supervisor, Unanswered};
 use crate::config::Fault;
 use crate::events::{Kind, News};
 use crate::poller::Poller;
@@ -185,7 +185,10 @@ impl Supervisor {
             }
             Purpose::Query { id, .. } => {
                 let result = if status < 0 {
-                    Err(reason(status, &failures))
+                    Err(Unanswered {
+                        unknown_words: status == -libc::EINVAL,
+                        why: reason(status, &failures),
+                    })
                 } else {
                     Ok(rows)
                 };
@@ -329,7 +332,10 @@ impl Supervisor {
         let plugin = name.to_owned();
         match purpose {
             Purpose::Query { id, .. } => {
-                let result = Err(format!("{name} {why}"));
+                let result = Err(Unanswered {
+                    unknown_words: false,
+                    why: format!("{name} {why}"),
+                });
                 self.reports.push_back(Report::Answered { id, result });
             }
             Purpose::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
