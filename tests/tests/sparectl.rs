@@ -108,7 +108,7 @@ fn wrong_words_are_answered_with_what_is_wrong() {
             (&["why", "attic"][..], "attic"),
             (&["force", "active", "attic"], "attic"),
             (&["attic"], "attic"),
-            (&["vrrp", "attic"], "attic"),
+            (&["vrrp", "attic"], "usage: vrrp"),
         ] {
             let (code, text) = run(&router, words)?;
             assert_eq!(code, 64, "{text}");
