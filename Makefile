@@ -27,8 +27,9 @@ demo: ## two routers on this machine, four faults, each outage measured
 test: build ## every test
 	@$(needs) test
 	@if cargo nextest --version >/dev/null 2>&1; \
-	then cargo test --quiet --locked --workspace --doc && cargo nextest run --locked --workspace --no-fail-fast; \
-	else cargo test --locked --workspace --no-fail-fast; fi
+	then cargo test --quiet --locked --workspace --doc && \
+		tests/as-root.sh cargo nextest run --locked --workspace --no-fail-fast; \
+	else tests/as-root.sh cargo test --locked --workspace --no-fail-fast; fi
 
 check: fmt clippy docs deny test ## what a change must pass: fmt, clippy, docs, deny, test
 
