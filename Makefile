@@ -47,8 +47,12 @@ docs:
 	sh packaging/check-links.sh
 
 deny:
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
-	else echo "cargo-deny: not installed, licences and advisories not checked"; fi
+	@if ! cargo deny --version >/dev/null 2>&1; \
+	then echo "cargo-deny: not installed; licences and advisories not checked"; \
+	else cargo deny --locked check bans licenses sources || exit; \
+		if cargo deny --locked fetch db >/dev/null 2>&1; \
+		then cargo deny --locked check --disable-fetch advisories; \
+		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
 
 bench: bench-takeover ## outages beside keepalived's, into target/bench/takeover.json
 
