@@ -61,7 +61,16 @@ fn a_plugin_that_exits_is_restarted_and_given_up() {
 
 #[test]
 fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
-    is_given_up("spin");
+    let Some(lab) = with_fault("spin") else {
+        return;
+    };
+    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+    if lab.plugin("vrrp").scheduling == "real-time" {
+        lab.wait_for_plugin("faulty", "failed");
+    } else {
+        eprintln!("no real-time priority here: it is restarted as one that hangs");
+    }
+    is_undisturbed(&lab);
 }
 
 #[test]

@@ -98,8 +98,8 @@ fn a_stopped_daemon_is_given_up_after_a_while() {
 
 #[test]
 fn who_may_not_open_the_socket_learns_which_group_to_join() {
-    if !rootless_is_possible() {
-        eprintln!("skipped: only root can become somebody else");
+    if !another_account_is_there() {
+        eprintln!("skipped: only root of the machine can become somebody else");
         return;
     }
     let dir = RuntimeDir::new("forbidden");
@@ -126,12 +126,12 @@ fn who_may_not_open_the_socket_learns_which_group_to_join() {
     );
 }
 
-fn rootless_is_possible() -> bool {
-    let id = Command::new("id")
-        .arg("-u")
+fn another_account_is_there() -> bool {
+    let become_nobody = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "true"])
         .output()
-        .expect("id is of coreutils");
-    id.stdout.trim_ascii() == b"0"
+        .expect("setpriv is of util-linux");
+    become_nobody.status.success()
 }
 
 #[test]
