@@ -46,8 +46,14 @@ fn after_a_kill_of_everything_the_kernel_answers_no_more_and_the_next_start_remo
         assert!(gone, "the address is still there\n{}", peer.log());
         assert!(ns.holds("10.1.0.77"), "a foreign address was removed");
         assert!(ns.shell("ip route show proto 99")?.contains("10.9.0.0/16"));
+        // the new fence comes with the plugin's claims
+        let fenced = || {
+            ns.shell("nft list tables")
+                .is_ok_and(|it| it.contains("netdev spared"))
+        };
+        assert!(poll(LIMIT, INTERVAL, fenced), "no fence\n{}", peer.log());
         let tables = ns.shell("nft list tables")?;
-        for table in ["inet other", "netdev other", "netdev spared"] {
+        for table in ["inet other", "netdev other"] {
             assert!(tables.contains(table), "{table} is not there: {tables}");
         }
         Ok(())

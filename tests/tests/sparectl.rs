@@ -134,6 +134,10 @@ fn who_is_nobody_may_not_even_ask() {
             .arg("status")
             .output()?;
         std::fs::remove_file(&open)?;
+        if said(&Ok(output.clone())).contains("setresuid failed") {
+            eprintln!("skipped: only root of the machine can become somebody else");
+            return Ok(());
+        }
         assert_eq!(output.status.code(), Some(77), "{}", said(&Ok(output)));
         Ok(())
     });
