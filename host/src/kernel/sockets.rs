@@ -4,15 +4,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use spared_abi::{
+    SOCKET_STATIONS, SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_VRRP,
+};
 use spared_netlink::{Instruction, PacketSocket, join_groups, raw_ip_socket};
-
-/// `SPARED_SOCKETS_VRRP`.
-pub const VRRP: u32 = 0x1;
-
-const VRRP_LINK: u32 = 1;
-const VRRP_IPV4: u32 = 2;
-const VRRP_IPV6: u32 = 3;
-const STATIONS: u32 = 4;
 
 /// The sockets of one followed interface.
 pub struct Sockets {
@@ -26,7 +21,7 @@ pub struct Sockets {
 impl Sockets {
     /// Opens the sockets of the sets in `wanted`; a family that the interface lacks is left out.
     pub fn open(index: u32, name: &str, wanted: u32) -> io::Result<Self> {
-        if wanted & VRRP == 0 {
+        if wanted & SOCKETS_VRRP == 0 {
             return Ok(Self {
                 index,
                 open: Vec::new(),
@@ -42,12 +37,14 @@ impl Sockets {
         link.join(index, GROUP6_MAC)?;
         let stations = PacketSocket::receiver(index, &STATION_FILTER)?;
         stations.set_receive_buffer(STATIONS_BYTES)?;
-        let mut open = vec![(VRRP_LINK, duplicate(&link)?)];
-        open.push((VRRP_IPV4, raw_ip_socket(false, name)?));
+        let mut open = vec![
+            (SOCKET_VRRP_LINK, link.into()),
+            (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
+        ];
         if let Ok(socket) = raw_ip_socket(true, name) {
-            open.push((VRRP_IPV6, socket));
+            open.push((SOCKET_VRRP_IPV6, socket));
         }
-        open.push((STATIONS, duplicate(&stations)?));
+        open.push((SOCKET_STATIONS, stations.into()));
         Ok(Self {
             index,
             open,
@@ -67,10 +64,6 @@ impl Sockets {
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.open.iter().map(|(_, socket)| socket.as_fd()).collect()
     }
-}
-
-fn duplicate(socket: &PacketSocket) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0)?)
 }
 
 const LOAD_BYTE: u16 = 0x30;

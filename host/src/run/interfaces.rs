@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use spared_abi::SOCKETS_VRRP;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
@@ -10,7 +11,6 @@ use super::follows::Parcel;
 use crate::clock;
 use crate::events::{Kind, News};
 
-const SOCKETS_VRRP: u32 = 1;
 const NAME_MAX: usize = 15;
 
 /// An interface as people see it.

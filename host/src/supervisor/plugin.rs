@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+use spared_abi::PLUGIN_REALTIME;
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, ToWorker};
 use spared_worker::process::Worker;
@@ -11,8 +12,6 @@ use super::deaths::Deaths;
 use super::worker::{Purpose, Running};
 use super::{Supervisor, config};
 use crate::poller::Poller;
-
-const REALTIME: u32 = 1;
 
 #[derive(Debug)]
 pub(super) struct Plugin {
@@ -134,7 +133,7 @@ impl Supervisor {
     fn load(&self, plugin: &Plugin, check_only: bool) -> Load {
         let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
         let wanted = descriptor.map_or(0, |descriptor| descriptor.capabilities);
-        let realtime = descriptor.is_some_and(|descriptor| descriptor.flags & REALTIME != 0);
+        let realtime = descriptor.is_some_and(|descriptor| descriptor.flags & PLUGIN_REALTIME != 0);
         Load {
             name: plugin.name().to_owned(),
             check_only,

@@ -1,12 +1,11 @@
 //! Plugins as `sparectl plugins` shows them.
 
 use caps::Capability;
+use spared_abi::PLUGIN_REALTIME;
 use spared_control::PluginStatus;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};
-
-const REALTIME: u32 = 1;
 
 impl Supervisor {
     pub fn status(&self) -> Vec<PluginStatus> {
@@ -38,7 +37,7 @@ impl Supervisor {
         let wants = plugin
             .descriptor
             .as_ref()
-            .is_some_and(|d| d.flags & REALTIME != 0);
+            .is_some_and(|d| d.flags & PLUGIN_REALTIME != 0);
         let Some(pid) = pid else { return String::new() };
         match (wants, self.terms.realtime, is_realtime(pid)) {
             (_, _, true) => "real-time",

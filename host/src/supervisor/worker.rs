@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN, RESTART};
 use spared_worker::codec::ReceiveError;
 use spared_worker::message::{Failure, FromWorker, Row, ToWorker};
 use spared_worker::process::Worker;
@@ -17,8 +18,6 @@ use crate::config::Fault;
 use crate::events::{Kind, News};
 use crate::poller::Poller;
 
-const SPARED_RESTART: i32 = 2;
-const EVENT_LEVEL: u32 = 6;
 /// Pings that may stay unanswered.
 const MISSED_MAX: u32 = 3;
 
@@ -153,7 +152,7 @@ impl Supervisor {
             Purpose::Configure => self.set_state(name, State::Configured),
             Purpose::Reconfigure => {
                 let result = match status {
-                    SPARED_RESTART => Ok(Returned::Restart),
+                    RESTART => Ok(Returned::Restart),
                     0.. => Ok(Returned::Live),
                     _ => Err(self.fault_lines(name, status, &failures)),
                 };
@@ -205,16 +204,16 @@ impl Supervisor {
         if !running.lines.take(now) {
             return;
         }
-        if level == EVENT_LEVEL {
+        if level == LOG_EVENT {
             let (plugin, text) = (name.to_owned(), text.to_owned());
             return self.reports.push_back(Report::Said { plugin, text });
         }
         let text = format!("{name}: {text}");
         match level {
-            1 => log::error!("{text}"),
-            2 => log::warn!("{text}"),
-            3 => log::info!("{text}"),
-            4 => log::debug!("{text}"),
+            LOG_ERROR => log::error!("{text}"),
+            LOG_WARN => log::warn!("{text}"),
+            LOG_INFO => log::info!("{text}"),
+            LOG_DEBUG => log::debug!("{text}"),
             _ => log::trace!("{text}"),
         }
     }
