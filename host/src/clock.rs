@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
-use rustix::time::{ClockId, clock_gettime};
-
-/// CLOCK_MONOTONIC in ns.
-pub fn monotonic_ns() -> u64 {
-    nanoseconds(ClockId::Monotonic)
-}
+use rustix::time::ClockId;
+use spared_worker::clock::nanoseconds;
+pub use spared_worker::clock::now_ns as monotonic_ns;
 
 /// Local time like "2026-11-14T08:12:03+01:00".
 pub fn now() -> String {
@@ -31,11 +28,4 @@ pub fn booted() -> String {
 
 fn format(at: &Zoned, form: &str) -> String {
     at.strftime(form).to_string()
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    let at = clock_gettime(clock);
-    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
-    let rest = u64::try_from(at.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }

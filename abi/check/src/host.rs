@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
 use spared_abi as abi;
+use spared_worker::clock::now_ns;
 use spared_worker::settings::Settings;
 
 const EPERM: abi::Status = -1;
@@ -74,11 +75,6 @@ impl Record {
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
-}
-
-pub fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 fn ptr_of(record: &Record) -> *mut c_void {

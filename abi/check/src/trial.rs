@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
 use spared_worker::Loaded;
+use spared_worker::clock::now_ns;
 use spared_worker::settings::Settings;
 
 use crate::finding::Finding;
 use crate::guarded::Guarded;
-use crate::host::{Record, now_ns, size};
+use crate::host::{Record, size};
 
 /// What the manual allows a callback, and what is no longer just slow.
 const SLOW: Duration = Duration::from_millis(50);

@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use spared_abi as abi;
 
 use super::host::errno;
-use super::outbound::now_ns;
 use super::{CALLBACK_NS_MAX, Driver, End};
+use crate::clock::now_ns;
 use crate::message::{Failure, FromWorker, Row, Value};
 
 /// Answers larger than this are refused.

@@ -6,8 +6,8 @@ use std::ptr;
 use rustix::io::Errno;
 use spared_abi as abi;
 
-use super::outbound::now_ns;
 use super::{Driver, Outbound, claims, is_loop_thread, lent};
+use crate::clock::now_ns;
 use crate::message::{Call, Cause, Role, Value};
 
 pub const fn size<T>() -> u32 {

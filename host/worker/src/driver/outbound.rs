@@ -9,6 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use spared_abi as abi;
 
+use crate::clock::now_ns;
 use crate::codec::{self, SendError};
 use crate::message::FromWorker;
 
@@ -211,12 +212,6 @@ fn cut(text: &str) -> &str {
     }
     let end = (0..=LINE_MAX).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
-}
-
-/// CLOCK_MONOTONIC.
-pub fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 #[cfg(test)]
