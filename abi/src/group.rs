@@ -31,6 +31,16 @@ pub const STANCE_MAINTENANCE: u32 = 0x2;
 pub const STANCE_RESIGN: u32 = 0x4;
 /// `SPARED_STANCE_PEER`.
 pub const STANCE_PEER: u32 = 0x8;
+/// `SPARED_STANCE_JOINING`.
+pub const STANCE_JOINING: u32 = 0x10;
+/// `SPARED_STANCE_READY`.
+pub const STANCE_READY: u32 = 0x20;
+/// `SPARED_STANCE_FROZEN`.
+pub const STANCE_FROZEN: u32 = 0x40;
+/// `SPARED_STANCE_YIELD`.
+pub const STANCE_YIELD: u32 = 0x80;
+/// `SPARED_STANCE_HEIR`.
+pub const STANCE_HEIR: u32 = 0x100;
 /// `SPARED_QUALITY_MAX`.
 pub const QUALITY_MAX: u32 = 100;
 
@@ -139,6 +149,9 @@ pub struct Group {
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const c_char, Str) -> Status>,
     /// Announces the addresses again.
     pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
+    /// Asks for a handover to the peer.
+    pub hand_over:
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, Str) -> Status>,
 }
 
 /// `struct spared_stance`.

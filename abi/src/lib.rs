@@ -12,6 +12,7 @@ mod host;
 mod interface;
 mod peer;
 mod plugin;
+mod scope;
 mod text;
 
 pub use check::*;
@@ -20,6 +21,7 @@ pub use host::*;
 pub use interface::*;
 pub use peer::*;
 pub use plugin::*;
+pub use scope::*;
 pub use text::*;
 
 /// `spared_status`: 0, [`PENDING`], [`RESTART`], or a negative errno.

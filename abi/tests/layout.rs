@@ -65,6 +65,7 @@ fn mirror() -> String {
         "spared_peer" Peer { size, reserved, send, in_sync }
         "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
         "spared_check" Check { size, reserved, report, forget }
+        "spared_scope" Scope { size, reserved, declare }
         "spared_socket" Socket { size, kind, fd, reserved }
         "spared_own_address" OwnAddress { size, family, prefix, flags, octets }
         "spared_interface_event" InterfaceEvent {
@@ -83,7 +84,7 @@ fn mirror() -> String {
             size, flags, routers, addresses, routes, router_count, address_count, route_count,
             refresh_s, lease_ns
         }
-        "spared_group" Group { size, reserved, claim, publish, announce }
+        "spared_group" Group { size, reserved, claim, publish, announce, hand_over }
         "spared_stance" Stance {
             size, flags, group, quality, peer_quality, forced, reserved, why
         }
@@ -98,12 +99,15 @@ fn mirror() -> String {
         PEER_MESSAGE_MAX
         SOCKETS_NONE SOCKETS_VRRP SOCKETS_BEAT SOCKETS_PING
         SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS
+        SOCKET_BEAT_IN SOCKET_BEAT_OUT SOCKET_PING_IPV4 SOCKET_PING_IPV6
         INTERFACE_PRESENT INTERFACE_UP INTERFACE_CARRIER
         ROUTER_VMAC ROUTER_ACCEPT NO_ROUTER ADDRESS_SOURCE
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
-        STANCE_ELIGIBLE STANCE_MAINTENANCE STANCE_RESIGN STANCE_PEER QUALITY_MAX
+        STANCE_ELIGIBLE STANCE_MAINTENANCE STANCE_RESIGN STANCE_PEER
+        STANCE_JOINING STANCE_READY STANCE_FROZEN STANCE_YIELD STANCE_HEIR QUALITY_MAX
+        SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL
     };
-    let texts = texts! { PEER CHECK INTERFACE GROUP };
+    let texts = texts! { PEER CHECK SCOPE INTERFACE GROUP };
     format!(
         "# Every struct with its size, every field with offset and size, every constant, on 64 bits.\n\
          # Held to plugin.h and to the Rust mirror by `cargo test -p spared-abi`.\n\

@@ -79,8 +79,7 @@ fn check_plugin(setup: &Setup, plugin: &Plugin, plugin_dir: &Path) -> Vec<Fault>
     };
     let configuration = Configuration {
         toml: plugin.text.clone(),
-        node: setup.host.node.clone(),
-        nodes: setup.host.nodes.clone(),
+        surroundings: setup.host.surroundings(),
     };
     let account = account::for_plugins(&setup.host.user);
     let exe = Path::new("/proc/self/exe");

@@ -173,6 +173,7 @@ fn forcing_moves_the_role_and_reset_gives_it_back() {
         lab.ask(&Request::Force {
             group: Some("office".to_owned()),
             to,
+            anyway: true,
         })
     };
     assert!(matches!(force(Force::Backup), Answer::Done { .. }));
@@ -184,6 +185,7 @@ fn forcing_moves_the_role_and_reset_gives_it_back() {
     let unknown = lab.ask(&Request::Force {
         group: Some("x".to_owned()),
         to: Force::Active,
+        anyway: true,
     });
     assert!(
         matches!(

@@ -248,6 +248,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         claim: Some(claim),
         publish: Some(publish),
         announce: Some(announce),
+        hand_over: Some(hand_over),
     };
     // SAFETY: the contract: id is a C string.
     match unsafe { c_text(id) } {
@@ -293,4 +294,13 @@ unsafe extern "C" fn publish(
 
 unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::Status {
     request(enter!(ctx, "announce"))
+}
+
+unsafe extern "C" fn hand_over(
+    ctx: *mut c_void,
+    _group: *const c_char,
+    _reason: *const c_char,
+    _why: abi::Str,
+) -> abi::Status {
+    request(enter!(ctx, "hand_over"))
 }

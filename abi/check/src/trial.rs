@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
 use spared_worker::Loaded;
 use spared_worker::clock::now_ns;
+use spared_worker::message::Surroundings;
 use spared_worker::settings::Settings;
 
 use crate::finding::Finding;
@@ -133,7 +134,7 @@ impl Trial {
     }
 
     pub fn configure(&mut self, toml: &str, flags: u32) -> abi::Status {
-        match Settings::parse(toml, "r1", &["r1".to_owned(), "r2".to_owned()]) {
+        match Settings::parse(toml, &surroundings()) {
             Ok(settings) => self.record.settings.replace(settings),
             Err(why) => {
                 self.record
@@ -360,5 +361,14 @@ impl Lent {
         if self.mode == Mode::Borrow {
             self.memory.revoke();
         }
+    }
+}
+
+/// The host's keys that a trial shows.
+fn surroundings() -> Surroundings {
+    Surroundings {
+        node: "r1".to_owned(),
+        nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        links: Vec::new(),
     }
 }

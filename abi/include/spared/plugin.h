@@ -147,9 +147,10 @@ struct spared_host {
 	 * Outside configure: says why a callback fails; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
 	/* A scalar of the configuration as text; -ENOENT where it is absent, -EISDIR where
-	 * it is a table or an array. Of a table by node name, this node's value. Two keys are
-	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes]
-	 * (config_len "@nodes"). Valid until the callback returns. */
+	 * it is a table or an array. Of a table by node name, this node's value. Three keys are
+	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes],
+	 * "@links.0" and on the interfaces of the links to the peer (config_len "@nodes",
+	 * "@links"). Valid until the callback returns. */
 	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
 	/* The length of an array of the configuration; -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);
@@ -258,6 +259,21 @@ struct spared_check {
 	spared_status (*forget)(void *ctx, const char *name);
 };
 
+/* ---- spared.scope/1: how keys of the configuration compare between the nodes ---- */
+
+#define SPARED_SCOPE "spared.scope/1"
+
+#define SPARED_SCOPE_PAIR 1u  /* must be equal on both nodes; so is whatever is not declared */
+#define SPARED_SCOPE_NODE 2u  /* may differ */
+#define SPARED_SCOPE_LOCAL 3u /* is never compared */
+
+struct spared_scope {
+	uint32_t size, reserved;
+	/* In configure: the scope of a key and all below it, positions of arrays left out:
+	 * "server.interface". -EINVAL. */
+	spared_status (*declare)(void *ctx, const char *key, uint32_t scope);
+};
+
 /* ---- spared.interface/1: interfaces as they come and go, and sockets on them -- */
 
 #define SPARED_INTERFACE "spared.interface/1"
@@ -275,11 +291,21 @@ struct spared_check {
  * VRRP_IPV4:  AF_INET raw, IP_HDRINCL, bound to the interface: sending unicast only.
  * VRRP_IPV6:  the same for AF_INET6 (IPV6_HDRINCL).
  * STATIONS:   AF_PACKET/SOCK_RAW; receives ARP and neighbour discovery frames of others,
- *             to tell whether the wire speaks; sends probes. */
+ *             to tell whether the wire speaks; sends probes.
+ * BEAT_IN:    AF_PACKET/SOCK_DGRAM on an interface of a link; receives whole IP packets of
+ *             UDP from the peer's address and port to this node's, before any firewall.
+ * BEAT_OUT:   AF_INET or AF_INET6 UDP, bound to the interface, connected to the peer: send only.
+ * PING_IPV4:  AF_INET raw ICMP that receives echo replies and unreachables (with the IP
+ *             header); PING_IPV6 the same for ICMPv6 (without). Bound to the interface, or to
+ *             none where the name "@any" was followed. */
 #define SPARED_SOCKET_VRRP_LINK 1u
 #define SPARED_SOCKET_VRRP_IPV4 2u
 #define SPARED_SOCKET_VRRP_IPV6 3u
 #define SPARED_SOCKET_STATIONS 4u
+#define SPARED_SOCKET_BEAT_IN 5u
+#define SPARED_SOCKET_BEAT_OUT 6u
+#define SPARED_SOCKET_PING_IPV4 7u
+#define SPARED_SOCKET_PING_IPV6 8u
 
 struct spared_socket {
 	uint32_t size, kind; /* SPARED_SOCKET_* */
@@ -392,6 +418,13 @@ struct spared_group {
 	                         struct spared_str why);
 	/* Announces the addresses again: at once, after 1 s and after 5 s. */
 	spared_status (*announce)(void *ctx, const char *group);
+	/* On the active node: the peer is fitter, hand the group over to it. Followers drain,
+	 * the peer applies and prepares; then SPARED_STANCE_YIELD is set here and the group goes.
+	 * Where that fails, nothing changes, and the host has logged why: ask again after some
+	 * seconds. reason and why as in publish. -EALREADY while one is under way,
+	 * -EHOSTUNREACH without a link. */
+	spared_status (*hand_over)(void *ctx, const char *group, const char *reason,
+	                           struct spared_str why);
 };
 
 /* spared_stance.forced */
@@ -404,6 +437,11 @@ struct spared_group {
 #define SPARED_STANCE_MAINTENANCE 0x2u
 #define SPARED_STANCE_RESIGN 0x4u      /* must give up being active now; why says the reason */
 #define SPARED_STANCE_PEER 0x8u        /* peer_quality is known */
+#define SPARED_STANCE_JOINING 0x10u    /* not yet in sync: weaker than a node that is */
+#define SPARED_STANCE_READY 0x20u      /* a takeover by this node would lose nothing: tell the peer */
+#define SPARED_STANCE_FROZEN 0x40u     /* no change of role for quality or preference */
+#define SPARED_STANCE_YIELD 0x80u      /* the peer is prepared: publish BACKUP now, and let it go ahead */
+#define SPARED_STANCE_HEIR 0x100u      /* prepared: become active the moment that the peer lets go */
 
 #define SPARED_QUALITY_MAX 100u
 

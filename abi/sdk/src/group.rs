@@ -33,6 +33,16 @@ pub struct Stance<'a> {
     pub maintenance: bool,
     /// Must give up being active now; `why` says the reason.
     pub resign: bool,
+    /// Not yet in sync with the peer: weaker than a node that is.
+    pub joining: bool,
+    /// A takeover by this node would lose nothing: tell the peer.
+    pub ready: bool,
+    /// No change of role for quality or preference.
+    pub frozen: bool,
+    /// The peer is prepared: publish backup now, and let it go ahead.
+    pub yields: bool,
+    /// Prepared: become active the moment that the peer lets go.
+    pub heir: bool,
     /// The reason.
     pub why: &'a str,
 }
@@ -65,6 +75,11 @@ impl<'a> Stance<'a> {
             },
             maintenance: flag(abi::STANCE_MAINTENANCE),
             resign: flag(abi::STANCE_RESIGN),
+            joining: flag(abi::STANCE_JOINING),
+            ready: flag(abi::STANCE_READY),
+            frozen: flag(abi::STANCE_FROZEN),
+            yields: flag(abi::STANCE_YIELD),
+            heir: flag(abi::STANCE_HEIR),
             why,
         }
     }
@@ -208,6 +223,33 @@ impl GroupHandle {
         // SAFETY: as above.
         let status = unsafe { call_ctx!(self.table, announce, self.host.ctx(), c_group.as_ptr()) };
         check(&format!("announce group {group}"), status)
+    }
+
+    /// On the active node: the peer is fitter, hand the group over to it. Once followers have
+    /// drained and the peer is prepared, [`Stance::yields`] is set. `reason` and `why` as in
+    /// [`publish`](Self::publish).
+    ///
+    /// # Errors
+    /// One is under way, there is no link, or the host has logged why not: ask again some seconds
+    /// later.
+    pub fn hand_over(&self, group: &str, reason: &str, why: &str) -> Result<(), Error> {
+        let (c_group, c_reason) = (c_text(group)?, c_text(reason)?);
+        // SAFETY: as above; an older host's table may end before the function.
+        let status = unsafe {
+            let why = abi::Str::of(why);
+            if !crate::has!(*self.table, abi::Group, hand_over) {
+                return check(&format!("hand over group {group}"), -crate::error::ENOSYS);
+            }
+            call_ctx!(
+                self.table,
+                hand_over,
+                self.host.ctx(),
+                c_group.as_ptr(),
+                c_reason.as_ptr(),
+                why
+            )
+        };
+        check(&format!("hand over group {group}"), status)
     }
 
     fn claim_raw(&self, group: &str, claims: *const abi::Claims) -> Result<(), Error> {

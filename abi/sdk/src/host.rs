@@ -123,6 +123,11 @@ impl Host {
         })
     }
 
+    /// The interfaces of the links to the peer, once configured; none without a link.
+    pub fn links(&self) -> Vec<String> {
+        self.texts("@links")
+    }
+
     /// The host's minor version.
     pub fn minor(&self) -> u32 {
         // SAFETY: as above.
@@ -191,6 +196,29 @@ impl Host {
         // SAFETY: as above.
         let status = unsafe { call!(self.raw, config_len, key.as_ptr(), &raw mut length) };
         if status == 0 { length } else { 0 }
+    }
+
+    /// An array of the host's keys.
+    pub(crate) fn texts(&self, array: &str) -> Vec<String> {
+        let Ok(length_key) = c_text(array) else {
+            return Vec::new();
+        };
+        (0..self.config_len(&length_key))
+            .filter_map(|position| self.config_get(&c_text(&format!("{array}.{position}")).ok()?))
+            .collect()
+    }
+
+    /// Declares how a key compares between the nodes, where this host compares.
+    pub(crate) fn declare_scope(&self, key: &str, scope: u32) {
+        let (Some(table), Ok(key)) = (self.extension(abi::SCOPE), c_text(key)) else {
+            return;
+        };
+        // SAFETY: the table is valid as long as the instance; key lives through the call.
+        unsafe {
+            if let Some(declare) = (*table.cast::<abi::Scope>()).declare {
+                declare(self.ctx(), key.as_ptr(), scope);
+            }
+        }
     }
 
     fn extension(&self, id: &CStr) -> Option<*const c_void> {

@@ -103,6 +103,14 @@ pub enum SocketKind {
     VrrpIpv6,
     /// ARP and neighbour discovery of others.
     Stations,
+    /// UDP packets of the peer's beats, receiving only.
+    BeatIn,
+    /// Connected to the peer's port for beats, sending only.
+    BeatOut,
+    /// ICMP.
+    PingIpv4,
+    /// ICMPv6.
+    PingIpv6,
     /// One that this SDK does not know.
     Other(u32),
 }
@@ -114,6 +122,10 @@ impl SocketKind {
             abi::SOCKET_VRRP_IPV4 => Self::VrrpIpv4,
             abi::SOCKET_VRRP_IPV6 => Self::VrrpIpv6,
             abi::SOCKET_STATIONS => Self::Stations,
+            abi::SOCKET_BEAT_IN => Self::BeatIn,
+            abi::SOCKET_BEAT_OUT => Self::BeatOut,
+            abi::SOCKET_PING_IPV4 => Self::PingIpv4,
+            abi::SOCKET_PING_IPV6 => Self::PingIpv6,
             other => Self::Other(other),
         }
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spared_abi as abi;
 
-use crate::config::Config;
+use crate::config::{Config, Scope};
 use crate::error::{EINVAL, ENOTRECOVERABLE};
 use crate::host::{Host, Ready};
 use crate::{Applied, Error, Plugin, Progress, logger, text};
@@ -136,12 +136,15 @@ pub(crate) unsafe extern "C" fn configure<T: Plugin>(
 /// Settings without a fault: what the reader found wins over what the plugin says.
 fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
     let node = host.config_get(c"@node").unwrap_or_default();
-    let nodes = nodes(host);
+    let nodes = host.texts("@nodes");
     let config =
         Config::parse(toml, &node, &nodes).map_err(|error| Error::config("", error.to_string()))?;
     let settings = T::read(&config);
     match (config.finish(), settings) {
-        (Ok(()), Ok(settings)) => Ok(settings),
+        (Ok(()), Ok(settings)) => {
+            declare_scopes(host, &config);
+            Ok(settings)
+        }
         (Ok(()), Err(Error::Config(faults))) if faults.is_empty() => Err(Error::config(
             "",
             "the configuration is refused without a reason",
@@ -159,13 +162,15 @@ fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
     }
 }
 
-fn nodes(host: Host) -> Vec<String> {
-    (0..host.config_len(c"@nodes"))
-        .filter_map(|position| {
-            let key = std::ffi::CString::new(format!("@nodes.{position}")).ok()?;
-            host.config_get(&key)
-        })
-        .collect()
+/// What is not the pair's is said, so that the nodes do not compare it.
+fn declare_scopes(host: Host, config: &Config) {
+    for (key, scope) in config.scopes() {
+        match scope {
+            Scope::Pair => {}
+            Scope::Node => host.declare_scope(&key, abi::SCOPE_NODE),
+            Scope::Local => host.declare_scope(&key, abi::SCOPE_LOCAL),
+        }
+    }
 }
 
 pub(crate) unsafe extern "C" fn start<T: Plugin>(instance: *mut c_void) -> abi::Status {

@@ -42,6 +42,39 @@ pub enum Request {
         group: Option<String>,
         /// The role, or none any more.
         to: Force,
+        /// Even where the peer is not ready for it.
+        #[serde(default)]
+        anyway: bool,
+    },
+    /// Hands groups over: to `to`, or to whichever node is not active.
+    Switch {
+        /// None: every group.
+        group: Option<String>,
+        /// A node's name.
+        to: Option<String>,
+        /// Even where the target is not ready.
+        anyway: bool,
+    },
+    /// This node stands aside, over restarts, until it is switched off or the time is over.
+    Maintenance {
+        /// Or off.
+        on: bool,
+        /// None: until switched off.
+        for_s: Option<u64>,
+        /// Even where the peer is not ready.
+        anyway: bool,
+    },
+    /// No change of role for quality or preference, on both nodes; ends by itself.
+    Freeze {
+        /// At most an hour; 0 ends it.
+        for_ms: u64,
+    },
+    /// The other node's answer, over the link.
+    Node {
+        /// Its name.
+        node: String,
+        /// What it is asked: one that reads, or `Switch`.
+        request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`
     Plugin {
@@ -132,6 +165,7 @@ pub enum Value {
 
 /// The whole state of a node. All times are RFC 3339, local.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
     /// This node's name.
     pub node: String,
@@ -154,10 +188,120 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// The newest.
     pub last_event: Option<Event>,
+    /// 0 to 100: the checks, weighed.
+    pub quality: u8,
+    /// Whatever makes this node more or less fit, worst first.
+    pub checks: Vec<CheckStatus>,
+    /// What is missing for this node to take over without a loss, a sentence each; empty: ready.
+    /// None without a link.
+    pub missing: Option<Vec<String>>,
+    /// This node stands aside.
+    pub maintenance: Option<Maintenance>,
+    /// Until when roles change neither for quality nor preference.
+    pub frozen_until: Option<String>,
+    /// The paths to the peer.
+    pub links: Vec<LinkStatus>,
+    /// None without `[nodes]`, and in an answer that is itself part of one.
+    pub peer: Option<Box<PeerStatus>>,
+    /// Rows of plugins that say something in `sparectl status`: "flows" of "conntrack".
+    pub rows: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// A check.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckStatus {
+    /// Whose it is.
+    pub plugin: String,
+    /// Unique in the plugin.
+    pub name: String,
+    /// 0-9999.
+    pub weight: u32,
+    /// 0 (failed) to 100 (good).
+    pub state: u32,
+    /// "3.1 ms", "no carrier".
+    pub why: String,
+    /// When it got this state.
+    pub since: String,
+}
+
+/// `sparectl maintenance on`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Maintenance {
+    /// Since when.
+    pub since: String,
+    /// None: until it is switched off.
+    pub until: Option<String>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// A path to the peer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkStatus {
+    /// Its interface.
+    pub interface: String,
+    /// "up", "down".
+    pub state: String,
+    /// When it got there.
+    pub since: String,
+    /// Why it is down.
+    pub why: String,
+    /// Data takes this one.
+    pub carries: bool,
+    /// To the peer's link and back.
+    pub round_trip_ms: Option<f64>,
+    /// Payload and overhead.
+    pub sent_bytes: u64,
+    /// The same.
+    pub received_bytes: u64,
+    /// Connections refused: wrong key or address, garbage, too slow.
+    pub refused: u64,
+}
+
+/// The other node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerStatus {
+    /// Its name in `[nodes]`.
+    pub node: String,
+    /// Whether it is heard over the link.
+    pub up: bool,
+    /// When it was last heard, on any path.
+    pub last_heard: Option<String>,
+    /// Where it was heard.
+    pub heard_on: Vec<String>,
+    /// While it is silent: whether its machine answers a ping.
+    pub answers_ping: Option<bool>,
+    /// What it says of itself; None where it does not answer.
+    pub status: Option<Box<Status>>,
+    /// Its clock less this one's.
+    pub clock_ms: Option<i64>,
+    /// Keys that must be equal and are not.
+    pub differences: Vec<Difference>,
+    /// Why its plugins and ours do not speak with each other, a sentence each.
+    pub refused: Vec<String>,
+}
+
+/// A key that must be equal on both nodes and is not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Difference {
+    /// "vrrp.toml".
+    pub file: String,
+    /// `group "office" router "lan2": addresses`.
+    pub key: String,
+    /// As in the file; None where it is absent.
+    pub here: Option<String>,
+    /// On the other node.
+    pub there: Option<String>,
 }
 
 /// Addresses that move together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GroupStatus {
     /// As configured.
     pub name: String,
@@ -189,6 +333,7 @@ pub struct GroupStatus {
 
 /// A virtual address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AddressStatus {
     /// "192.0.2.1/24".
     pub address: String,
@@ -202,6 +347,7 @@ pub struct AddressStatus {
 
 /// An interface that a plugin follows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InterfaceStatus {
     /// Of the interface.
     pub name: String,
@@ -213,6 +359,7 @@ pub struct InterfaceStatus {
 
 /// A plugin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PluginStatus {
     /// The file is NAME.so.
     pub name: String,
@@ -236,6 +383,7 @@ pub struct PluginStatus {
 
 /// Why a group's role is what it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GroupWhy {
     /// Its name.
     pub group: String,
@@ -245,6 +393,7 @@ pub struct GroupWhy {
 
 /// Something that an administrator may want to find a week later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Event {
     /// With milliseconds.
     pub at: String,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
+use spared_worker::message::Surroundings;
 
 use super::Fault;
 
@@ -30,6 +31,15 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 ];
 
 impl Host {
+    /// What plugins may know of it.
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            node: self.node.clone(),
+            nodes: self.nodes.clone(),
+            links: Vec::new(),
+        }
+    }
+
     pub(super) fn parse(file: &str, text: &str, hostname: &str) -> Result<Self, Vec<Fault>> {
         if let Some(fault) = Fault::of_syntax(file, text) {
             return Err(vec![fault]);

@@ -152,6 +152,11 @@ impl Groups {
             forced: group.forced,
             maintenance: false,
             resign,
+            joining: false,
+            ready: false,
+            frozen: false,
+            yields: false,
+            heir: false,
             why: against.unwrap_or(forced_why),
         })
     }

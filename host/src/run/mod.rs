@@ -87,8 +87,7 @@ fn terms(options: &Options, host: &Host) -> Terms {
         // The very program that runs, even after an upgrade replaced its file.
         exe: PathBuf::from("/proc/self/exe"),
         plugin_dir: options.plugin_dir.clone(),
-        node: host.node.clone(),
-        nodes: host.nodes.clone(),
+        surroundings: host.surroundings(),
         realtime: host.realtime,
         account: account::for_plugins(&host.user),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),

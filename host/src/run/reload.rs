@@ -101,8 +101,7 @@ impl Core {
     }
 
     fn is_changed(&self, plugin: &Plugin, setup: &Setup) -> bool {
-        let names = (&setup.host.node, &setup.host.nodes);
-        names != (&self.setup.host.node, &self.setup.host.nodes)
+        setup.host.surroundings() != self.setup.host.surroundings()
             || !self.supervisor.is_running(&plugin.name)
             || self.supervisor.settings(&plugin.name) != Some(plugin)
     }
@@ -168,7 +167,7 @@ impl Core {
                 self.apply_absence(now, &name);
             }
         }
-        let renamed = (&old.host.node, &old.host.nodes) != (&setup.host.node, &setup.host.nodes);
+        let renamed = old.host.surroundings() != setup.host.surroundings();
         for plugin in setup.plugins {
             self.apply_plugin(now, plugin, renamed);
         }

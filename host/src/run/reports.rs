@@ -142,6 +142,7 @@ impl Core {
                     .handle_publish(now_ns, ticket, &group, role, cause, sent_ns);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
+            Call::HandOver { .. } => self.answer_call(now, &ticket, -libc::EHOSTUNREACH),
         }
     }
 

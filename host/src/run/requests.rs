@@ -46,7 +46,11 @@ impl Core {
                 plugins: self.supervisor.status(),
             },
             Request::Reload => return self.request_reload(now, Some(client)),
-            Request::Force { group, to } => self.force(group.as_deref(), to, &caller.name()),
+            Request::Force { group, to, .. } => self.force(group.as_deref(), to, &caller.name()),
+            Request::Switch { .. }
+            | Request::Maintenance { .. }
+            | Request::Freeze { .. }
+            | Request::Node { .. } => refusal(ErrorCode::Refused, "there is no link to a peer"),
             Request::Plugin { name, argv } => return self.ask_plugin(now, client, name, argv),
         };
         self.answer(now, client, &answer);

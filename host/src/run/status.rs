@@ -30,6 +30,7 @@ impl Core {
             interfaces: self.interface_status(),
             plugins: self.supervisor.status(),
             last_event: self.events.last().cloned(),
+            ..Status::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use spared_worker::codec::ReceiveError;
 use spared_worker::file::open_plugin;
-use spared_worker::message::{FromWorker, Load, ToWorker};
+use spared_worker::message::{FromWorker, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::worker::faults;
@@ -18,8 +18,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Check {
     settings: config::Plugin,
-    node: String,
-    nodes: Vec<String>,
+    surroundings: Surroundings,
     worker: Worker,
     deadline: Instant,
 }
@@ -77,8 +76,7 @@ impl Supervisor {
             .map_err(|error| format!("no worker: {error}"))?;
         let check = Check {
             settings,
-            node: host.node.clone(),
-            nodes: host.nodes.clone(),
+            surroundings: host.surroundings(),
             worker,
             deadline: now + CHECK_TIMEOUT,
         };
@@ -143,9 +141,7 @@ impl Check {
             )),
             FromWorker::Returned { .. } => Step::End(Vec::new()),
             // A check has no effect, so nothing that it says or asks for matters.
-            FromWorker::Call { .. } | FromWorker::Log { .. } | FromWorker::Pong { .. } => {
-                Step::Wait
-            }
+            _ => Step::Wait,
         }
     }
 
@@ -154,8 +150,7 @@ impl Check {
             token: 1,
             toml: self.settings.text.clone(),
             check: true,
-            node: self.node.clone(),
-            nodes: self.nodes.clone(),
+            surroundings: self.surroundings.clone(),
         };
         match self.worker.send(&message, &[]) {
             Ok(()) => Step::Wait,

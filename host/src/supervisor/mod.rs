@@ -21,7 +21,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_worker::message::{Descriptor, ToWorker};
+use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::config;
@@ -46,8 +46,7 @@ pub struct Terms {
     /// This program.
     pub exe: PathBuf,
     pub plugin_dir: PathBuf,
-    pub node: String,
-    pub nodes: Vec<String>,
+    pub surroundings: Surroundings,
     pub realtime: bool,
     /// None where this process may not change accounts.
     pub account: Option<(u32, u32)>,

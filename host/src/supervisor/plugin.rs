@@ -221,13 +221,12 @@ impl Supervisor {
         check: bool,
     ) -> impl FnOnce(u64) -> ToWorker + use<> {
         let toml = plugin.settings.text.clone();
-        let (node, nodes) = (self.terms.node.clone(), self.terms.nodes.clone());
+        let surroundings = self.terms.surroundings.clone();
         move |token| ToWorker::Configure {
             token,
             toml,
             check,
-            node,
-            nodes,
+            surroundings,
         }
     }
 

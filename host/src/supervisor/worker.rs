@@ -117,6 +117,10 @@ impl Supervisor {
                 });
             }
             FromWorker::Log { level, text } => self.handle_line(now, name, level, &text),
+            FromWorker::Check { .. }
+            | FromWorker::ForgetCheck { .. }
+            | FromWorker::InSync { .. }
+            | FromWorker::Scopes { .. } => {}
             FromWorker::Pong { number } => {
                 if let Some(running) = self.running(name) {
                     if number == running.ping {

@@ -5,7 +5,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use spared_worker::message::{FromWorker, Load, ToWorker};
+use spared_worker::message::{FromWorker, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,8 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         token: 1,
         toml: toml.clone(),
         check: false,
-        node: String::new(),
-        nodes: Vec::new(),
+        surroundings: Surroundings::default(),
     };
     worker.send(&configure, &[])?;
     worker.send(&ToWorker::Start { token: 2 }, &[])?;

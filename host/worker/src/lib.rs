@@ -4,6 +4,7 @@
 //! (opening what may be trusted). The worker's half is [`run`], the whole of `spared worker`: it
 //! confines itself, loads the plugin, and drives it from one loop. [`message`] is what crosses.
 
+pub mod channel;
 pub mod clock;
 pub mod codec;
 mod confine;

@@ -27,6 +27,8 @@ pub struct Loaded {
     pub interface: abi::InterfacePlugin,
     /// Its half of `spared.group/1`; empty where it has none.
     pub group: abi::GroupPlugin,
+    /// Its half of `spared.peer/1`; empty where it has none.
+    pub peer: abi::PeerPlugin,
 }
 
 /// Loads the plugin `name` from its opened file.
@@ -151,15 +153,19 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
     unsafe {
         let interface = half(&table, abi::INTERFACE);
         let group: abi::GroupPlugin = half(&table, abi::GROUP);
+        let peer: abi::PeerPlugin = half(&table, abi::PEER);
         let provides_groups = group.stance.is_some();
+        let has_peer = peer.up.is_some() || peer.message.is_some();
         Ok(Loaded {
             table,
             descriptor: Descriptor {
                 provides_groups,
+                has_peer,
                 ..descriptor
             },
             interface,
             group,
+            peer,
         })
     }
 }
@@ -220,6 +226,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         has_role: table.role.is_some(),
         has_query: table.query.is_some(),
         provides_groups: false,
+        has_peer: false,
     })
 }
 

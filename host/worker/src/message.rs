@@ -1,7 +1,7 @@
 //! What host and worker say to each other: one postcard-coded message per SOCK_SEQPACKET record.
 //!
 //! Both ends are the same binary, so the encoding carries no version. Descriptors travel beside
-//! [`ToWorker::Interface`] only, in the order of its `sockets`.
+//! [`ToWorker::Interface`], in the order of its `sockets`, and [`ToWorker::Channel`].
 
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +16,11 @@ pub enum ToWorker {
     /// The first message: what to load and how to confine it.
     Load(Load),
     /// Answered by [`FromWorker::Returned`] under the same token, as are all that carry one.
-    /// `node` and `nodes` are this node's name and those of `[nodes]` (may be empty): the host's
-    /// keys "@node" and "@nodes.0".
     Configure {
         token: u64,
         toml: String,
         check: bool,
-        node: String,
-        nodes: Vec<String>,
+        surroundings: Surroundings,
     },
     Start {
         token: u64,
@@ -52,6 +49,9 @@ pub enum ToWorker {
     },
     Interface(InterfaceEvent),
     Stance(Stance),
+    /// One descriptor travels with it: the way to the twin, by [`crate::channel`]. It replaces the
+    /// one before; none is left when the link's process is gone and the descriptor is closed.
+    Channel,
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
     Answer {
         number: u64,
@@ -82,6 +82,26 @@ pub enum FromWorker {
         level: u32,
         text: String,
     },
+    /// A check of `spared.check/1`: weight 0-9999, state 0-100.
+    Check {
+        name: String,
+        weight: u32,
+        state: u32,
+        why: String,
+    },
+    ForgetCheck {
+        name: String,
+    },
+    /// What `spared.peer/1` said of its synchrony.
+    InSync {
+        yes: bool,
+        why: String,
+    },
+    /// Before the [`FromWorker::Returned`] of a `configure` that succeeded: keys that are not of
+    /// the pair, by `spared.scope/1`.
+    Scopes {
+        scopes: Vec<(String, Scope)>,
+    },
     Pong {
         number: u64,
     },
@@ -100,6 +120,28 @@ pub struct Load {
     pub uid_gid: Option<(u32, u32)>,
     /// The plugin's own directory, which it may write.
     pub state_dir: Option<String>,
+}
+
+/// The host's keys of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// "@node": this node's name.
+    pub node: String,
+    /// "@nodes.0": the names of `[nodes]`; may be empty.
+    pub nodes: Vec<String>,
+    /// "@links.0": the interfaces of the links to the peer.
+    pub links: Vec<String>,
+}
+
+/// How a key compares between the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Must be equal.
+    Pair,
+    /// May differ.
+    Node,
+    /// Is never compared.
+    Local,
 }
 
 /// The plain-data half of `struct spared_plugin`.
@@ -121,6 +163,8 @@ pub struct Descriptor {
     pub has_query: bool,
     /// It answers the extension `spared.group/1`: it decides roles.
     pub provides_groups: bool,
+    /// It answers the extension `spared.peer/1`: it has a channel to its twin.
+    pub has_peer: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +210,10 @@ pub enum Call {
     },
     Announce {
         group: String,
+    },
+    HandOver {
+        group: String,
+        cause: Cause,
     },
 }
 
@@ -268,6 +316,11 @@ pub struct Stance {
     pub forced: Forced,
     pub maintenance: bool,
     pub resign: bool,
+    pub joining: bool,
+    pub ready: bool,
+    pub frozen: bool,
+    pub yields: bool,
+    pub heir: bool,
     pub why: String,
 }
 

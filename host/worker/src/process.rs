@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::codec::{self, ReceiveError, Receiver, SendError};
-use crate::message::{Descriptor, Failure, FromWorker, Load, ToWorker, Value};
+use crate::message::{Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
 
 /// The worker's socket, in the worker.
 pub const SOCKET_FD: RawFd = 3;
@@ -167,7 +167,14 @@ fn place_descriptors(socket: RawFd, plugin: RawFd) -> io::Result<()> {
 /// A plugin must not draw on a terminal, nor make one line of log look like two.
 fn printable(mut message: FromWorker) -> FromWorker {
     match &mut message {
-        FromWorker::Log { text, .. } | FromWorker::Loaded(Err(text)) => clean(text, |_| false),
+        FromWorker::Log { text, .. }
+        | FromWorker::Loaded(Err(text))
+        | FromWorker::InSync { why: text, .. }
+        | FromWorker::ForgetCheck { name: text } => clean(text, |_| false),
+        FromWorker::Check { name, why, .. } => {
+            clean(name, |_| false);
+            clean(why, |_| false);
+        }
         FromWorker::Returned { failures, rows, .. } => {
             for failure in failures {
                 clean(&mut failure.key, |_| false);
@@ -179,6 +186,11 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 if let Value::Text(text) = &mut row.value {
                     clean(text, |character| character == '\n');
                 }
+            }
+        }
+        FromWorker::Scopes { scopes } => {
+            for (key, _) in scopes {
+                clean(key, |_| false);
             }
         }
         FromWorker::Loaded(Ok(_)) | FromWorker::Call { .. } | FromWorker::Pong { .. } => {}
@@ -207,10 +219,8 @@ fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
 pub struct Configuration {
     /// The plugin's file, verbatim.
     pub toml: String,
-    /// This node's name.
-    pub node: String,
-    /// Those of `[nodes]`.
-    pub nodes: Vec<String>,
+    /// The host's keys.
+    pub surroundings: Surroundings,
 }
 
 /// Reads a plugin's descriptor, and checks a configuration where one is given, in a process
@@ -250,8 +260,7 @@ pub fn check(
         token: 1,
         toml: configuration.toml.clone(),
         check: true,
-        node: configuration.node.clone(),
-        nodes: configuration.nodes.clone(),
+        surroundings: configuration.surroundings.clone(),
     };
     let sent = check.worker.send(&configure, &[]);
     sent.map_err(|error| CheckError::Crashed(error.to_string()))?;

@@ -3,25 +3,25 @@
 use rustix::io::Errno;
 use toml::{Table, Value};
 
-/// One configuration and the names of the nodes.
+use crate::message::Surroundings;
+
+/// One configuration and the host's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     table: Table,
-    node: String,
-    nodes: Vec<String>,
+    around: Surroundings,
 }
 
 impl Settings {
     /// # Errors
     /// The parser's words.
-    pub fn parse(toml: &str, node: &str, nodes: &[String]) -> Result<Self, String> {
+    pub fn parse(toml: &str, surroundings: &Surroundings) -> Result<Self, String> {
         let table = toml
             .parse()
             .map_err(|error: toml::de::Error| error.message().to_owned())?;
         Ok(Self {
             table,
-            node: node.to_owned(),
-            nodes: nodes.to_vec(),
+            around: surroundings.clone(),
         })
     }
 
@@ -31,14 +31,17 @@ impl Settings {
     /// ENOENT where it is absent, EISDIR where it is a table or an array.
     pub fn get(&self, key: &str) -> Result<String, Errno> {
         if key == "@node" {
-            return Ok(self.node.clone());
+            return Ok(self.around.node.clone());
         }
-        if let Some(position) = key.strip_prefix("@nodes.") {
-            let node = position
-                .parse::<usize>()
-                .ok()
-                .and_then(|at| self.nodes.get(at));
-            return node.cloned().ok_or(Errno::NOENT);
+        for (array, texts) in self.arrays() {
+            let position = key
+                .strip_prefix(array)
+                .and_then(|key| key.strip_prefix('.'));
+            if let Some(position) = position {
+                let at = position.parse::<usize>().ok();
+                let text = at.and_then(|at| texts.get(at));
+                return text.cloned().ok_or(Errno::NOENT);
+            }
         }
         match self.find(key).ok_or(Errno::NOENT)? {
             Value::String(text) => Ok(text.clone()),
@@ -52,14 +55,22 @@ impl Settings {
     /// # Errors
     /// ENOENT where it is absent, ENOTDIR where it is no array.
     pub fn len(&self, key: &str) -> Result<u32, Errno> {
-        let length = match key {
-            "@nodes" => self.nodes.len(),
-            key => match self.find(key).ok_or(Errno::NOENT)? {
+        let of_host = self.arrays().into_iter().find(|(array, _)| *array == key);
+        let length = match of_host {
+            Some((_, texts)) => texts.len(),
+            None => match self.find(key).ok_or(Errno::NOENT)? {
                 Value::Array(array) => array.len(),
                 _ => return Err(Errno::NOTDIR),
             },
         };
         u32::try_from(length).map_err(|_| Errno::OVERFLOW)
+    }
+
+    fn arrays(&self) -> [(&'static str, &[String]); 2] {
+        [
+            ("@nodes", &self.around.nodes),
+            ("@links", &self.around.links),
+        ]
     }
 
     fn find(&self, key: &str) -> Option<&Value> {
@@ -85,7 +96,7 @@ impl Settings {
     /// Of a table by node name, this node's value.
     fn by_node<'a>(&self, value: &'a Value) -> &'a Value {
         match value {
-            Value::Table(table) => table.get(&self.node).unwrap_or(value),
+            Value::Table(table) => table.get(&self.around.node).unwrap_or(value),
             _ => value,
         }
     }
@@ -108,8 +119,12 @@ mod tests {
             [[group.router]]
             vrid = 50
         "#;
-        let nodes = ["r1".to_owned(), "r2".to_owned()];
-        Settings::parse(toml, "r1", &nodes).unwrap()
+        let surroundings = Surroundings {
+            node: "r1".to_owned(),
+            nodes: vec!["r1".to_owned(), "r2".to_owned()],
+            links: vec!["hot".to_owned()],
+        };
+        Settings::parse(toml, &surroundings).unwrap()
     }
 
     #[test]
@@ -137,8 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_are_keys_of_the_host() {
+    fn nodes_and_links_are_keys_of_the_host() {
         let settings = settings();
+        assert_eq!(settings.len("@links"), Ok(1));
+        assert_eq!(settings.get("@links.0").as_deref(), Ok("hot"));
         assert_eq!(settings.get("@node").as_deref(), Ok("r1"));
         assert_eq!(settings.len("@nodes"), Ok(2));
         assert_eq!(settings.get("@nodes.1").as_deref(), Ok("r2"));

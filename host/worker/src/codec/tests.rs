@@ -1,7 +1,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::*;
-use crate::message::{InterfaceEvent, ToWorker};
+use crate::message::{InterfaceEvent, Surroundings, ToWorker};
 
 fn ping(number: u64) -> ToWorker {
     ToWorker::Ping { number }
@@ -12,8 +12,7 @@ fn configure(bytes: usize) -> ToWorker {
         token: 1,
         toml: "x".repeat(bytes),
         check: false,
-        node: String::new(),
-        nodes: Vec::new(),
+        surroundings: Surroundings::default(),
     }
 }
 

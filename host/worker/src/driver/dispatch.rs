@@ -8,7 +8,7 @@ use spared_abi as abi;
 
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Forced, FromWorker, Role, Stance, ToWorker};
+use crate::message::{Forced, FromWorker, Role, Stance, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 impl Driver {
@@ -18,10 +18,9 @@ impl Driver {
                 token,
                 toml,
                 check,
-                node,
-                nodes,
+                surroundings,
             } => {
-                self.configure(token, &toml, check, &node, &nodes);
+                self.configure(token, &toml, check, &surroundings);
             }
             ToWorker::Start { token } => self.start(token),
             ToWorker::Stop { token } => {
@@ -65,14 +64,15 @@ impl Driver {
             }
             ToWorker::Interface(event) => self.interface(&event, descriptors),
             ToWorker::Stance(stance) => self.stance(&stance),
+            ToWorker::Channel => {}
             ToWorker::Ping { number } => self.pong(number),
             // A second Load is nonsense; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}
         }
     }
 
-    fn configure(&self, token: u64, toml: &str, check: bool, node: &str, nodes: &[String]) {
-        let status = self.created(|| self.configure_created(toml, check, node, nodes));
+    fn configure(&self, token: u64, toml: &str, check: bool, surroundings: &Surroundings) {
+        let status = self.created(|| self.configure_created(toml, check, surroundings));
         self.answer_now(token, status);
         if self.check_only {
             self.destroy();
@@ -84,10 +84,9 @@ impl Driver {
         &self,
         toml: &str,
         check: bool,
-        node: &str,
-        nodes: &[String],
+        surroundings: &Surroundings,
     ) -> abi::Status {
-        let settings = match Settings::parse(toml, node, nodes) {
+        let settings = match Settings::parse(toml, surroundings) {
             Ok(settings) => settings,
             Err(why) => {
                 self.note_failure("", &why);
@@ -236,7 +235,12 @@ impl Driver {
             flags: flag(stance.eligible, abi::STANCE_ELIGIBLE)
                 | flag(stance.maintenance, abi::STANCE_MAINTENANCE)
                 | flag(stance.resign, abi::STANCE_RESIGN)
-                | flag(stance.peer_quality.is_some(), abi::STANCE_PEER),
+                | flag(stance.peer_quality.is_some(), abi::STANCE_PEER)
+                | flag(stance.joining, abi::STANCE_JOINING)
+                | flag(stance.ready, abi::STANCE_READY)
+                | flag(stance.frozen, abi::STANCE_FROZEN)
+                | flag(stance.yields, abi::STANCE_YIELD)
+                | flag(stance.heir, abi::STANCE_HEIR),
             group: abi::Str::of(&stance.group),
             quality: stance.quality.into(),
             peer_quality: stance.peer_quality.unwrap_or(0).into(),

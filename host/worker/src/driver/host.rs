@@ -52,6 +52,7 @@ static GROUP: abi::Group = abi::Group {
     claim: Some(claim),
     publish: Some(publish),
     announce: Some(announce),
+    hand_over: Some(hand_over),
 };
 
 /// The driver behind `ctx`; None from a thread that may not call this.
@@ -278,6 +279,26 @@ unsafe extern "C" fn publish(
         role,
         cause,
         sent_ns: now_ns(),
+    })
+}
+
+unsafe extern "C" fn hand_over(
+    ctx: *mut c_void,
+    group: *const c_char,
+    reason: *const c_char,
+    why: abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "hand_over");
+    // SAFETY: the contract: group, reason and why are lent.
+    let (group, reason, why) =
+        unsafe { (lent::c_text(group), lent::c_text(reason), lent::text(why)) };
+    if !is_word(reason) {
+        return driver.refuse("hand_over", "reason is no word of [a-z0-9-], at most 32");
+    }
+    let cause = Cause::new(reason, why);
+    with_group(driver, "hand_over", group, |group| Call::HandOver {
+        group,
+        cause,
     })
 }
 

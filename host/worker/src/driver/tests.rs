@@ -103,11 +103,14 @@ fn elector_plugin() -> Loaded {
             has_role: false,
             has_query: false,
             provides_groups: false,
+            has_peer: false,
         },
         // SAFETY: as above.
         interface: unsafe { std::mem::zeroed() },
         // SAFETY: as above.
         group: unsafe { std::mem::zeroed() },
+        // SAFETY: as above.
+        peer: unsafe { std::mem::zeroed() },
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_worker::message::{
-    Call, Cause, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, ToWorker,
+    Call, Cause, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, Surroundings, ToWorker,
 };
 
 use crate::lab::{Host, Lab, eventually, load};
@@ -253,12 +253,17 @@ fn a_stance_arrives_whole() {
         forced: Forced::Backup,
         maintenance: false,
         resign: true,
+        joining: true,
+        ready: false,
+        frozen: false,
+        yields: true,
+        heir: false,
         why: "a cable".to_owned(),
     };
     host.send(&ToWorker::Stance(stance), &[]);
     assert_eq!(
         host.query("state").text("stance"),
-        "office 13 73 100 2 a cable"
+        "office 157 73 100 2 a cable"
     );
 }
 
@@ -271,8 +276,7 @@ fn what_is_followed_before_start_is_heard_after_it() {
         token,
         toml: "follow = \"lan2\"".to_owned(),
         check: false,
-        node: "r1".to_owned(),
-        nodes: Vec::new(),
+        surroundings: Surroundings::default(),
     });
     let (number, _) = call(&mut host);
     // The event overtakes the answer to the call.

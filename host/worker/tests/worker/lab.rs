@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use spared_worker::message::{Descriptor, Failure, FromWorker, Load, Row, ToWorker, Value};
+use spared_worker::message::{
+    Descriptor, Failure, FromWorker, Load, Row, Surroundings, ToWorker, Value,
+};
 use spared_worker::process::Worker;
 
 /// Generous: two cores are shared by many tests.
@@ -205,8 +207,11 @@ impl Host {
             token,
             toml,
             check,
-            node: "r1".to_owned(),
-            nodes: vec!["r1".to_owned(), "r2".to_owned()],
+            surroundings: Surroundings {
+                node: "r1".to_owned(),
+                nodes: vec!["r1".to_owned(), "r2".to_owned()],
+                links: vec!["hot".to_owned()],
+            },
         })
     }
 

@@ -1,0 +1,8 @@
+//! The link to the peer: TLS sessions over one or two paths, channels between twins, and
+//! `spared link`, the process that speaks with the network so that the host need not.
+//!
+//! [`message`] is what crosses between host and link, [`word`] what hosts say to each other.
+#![forbid(unsafe_code)]
+
+pub mod message;
+pub mod word;

@@ -1,0 +1,145 @@
+//! What host and link process say to each other: one postcard-coded message per record
+//! ([`spared_worker::codec`]). Both ends are the same binary.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::word::{Introduction, Word};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToLink {
+    /// The first message, and again after a reload: only differences are applied.
+    Configure(Box<Setup>),
+    /// Whether a path's interface is up, has carrier and its address; false ends its session at
+    /// once. One descriptor may travel with it: a raw ICMP socket bound to the interface, to ask a
+    /// silent peer whether its machine lives.
+    Path { index: usize, usable: bool },
+    /// A worker's end of its channel travels with it; it replaces the plugin's channel before.
+    Channel {
+        plugin: String,
+        wire_min: u32,
+        wire_max: u32,
+    },
+    /// The plugin is gone, and wants no channel.
+    NoChannel { plugin: String },
+    /// To the peer's host.
+    Say(#[serde(with = "crate::word::as_json")] Word),
+    /// Put a mark into each of these channels, behind all that its worker has queued by now:
+    /// [`FromLink::Marked`] on the other node. A channel that is not up gets none.
+    Mark { id: u64, channels: Vec<String> },
+    /// Answered by [`FromLink::Pong`] from the link's own loop.
+    Ping { number: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromLink {
+    /// The first session with the peer is there.
+    Up(Introduction),
+    /// The last is gone, or the peer was started anew: every channel went down.
+    Down {
+        why: String,
+    },
+    /// From the peer's host: well-formed, its contents not to be trusted.
+    Heard(#[serde(with = "crate::word::as_json")] Word),
+    /// What both twins of a plugin speak; or why they do not, in a sentence.
+    Wire {
+        plugin: String,
+        agreed: Result<u32, String>,
+    },
+    /// The peer's mark has come, and all that came before it lies in the worker's socket.
+    Marked {
+        id: u64,
+        channel: String,
+    },
+    /// Once a second, and when a path goes up or down.
+    State(State),
+    /// For `sparectl events`: a path went up or down, somebody was refused.
+    Event {
+        reason: String,
+        text: String,
+    },
+    Log {
+        level: u32,
+        text: String,
+    },
+    Pong {
+        number: u64,
+    },
+}
+
+/// All that the link must know.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    pub node: String,
+    pub peer: String,
+    pub port: u16,
+    pub keys: Keys,
+    pub paths: Vec<PathSetup>,
+    pub introduction: Introduction,
+}
+
+/// How both know each other.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keys {
+    /// This node's private key as an Ed25519 seed, and the public keys that the peer may have.
+    Pinned { seed: [u8; 32], peer: Vec<[u8; 32]> },
+    /// A passphrase from which both derive both nodes' keys.
+    Secret(String),
+}
+
+/// One `[[link]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathSetup {
+    pub interface: String,
+    pub own: IpAddr,
+    pub peer: IpAddr,
+}
+
+/// How the link is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub paths: Vec<PathState>,
+    /// By plugin.
+    pub channels: BTreeMap<String, ChannelState>,
+    /// The peer's clock less this node's, in milliseconds.
+    pub clock_ms: Option<i64>,
+    /// While no session is there: whether the peer's machine answers a ping.
+    pub answers_ping: Option<bool>,
+    /// Bytes queued for the peer that it has not acknowledged.
+    pub backlog: u64,
+    /// Frames that were sent again after a change of path.
+    pub sent_again: u64,
+    /// Changes of the path that data takes.
+    pub failovers: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathState {
+    pub interface: String,
+    /// A session is there.
+    pub up: bool,
+    /// Data takes this path.
+    pub carries: bool,
+    /// Why it is not up.
+    pub why: String,
+    pub round_trip_us: Option<u64>,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Sessions begun.
+    pub sessions: u64,
+    /// Connections refused or given up: wrong key, wrong address, garbage, too slow, too many.
+    pub refused: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelState {
+    pub wire: Option<u32>,
+    pub sent: u64,
+    pub received: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Messages queued here that the peer's worker has not taken.
+    pub queued: u64,
+}

@@ -1,0 +1,17 @@
+//! A worker's channel to its twin: records on a SOCK_SEQPACKET socket between worker and link
+//! process, so that the host is not on the path. The first byte says what the rest is.
+//!
+//! Back-pressure is the full socket: the link stops reading when it holds as much for the peer as
+//! it may, then the worker's `send` is -EAGAIN.
+
+use spared_abi::PEER_MESSAGE_MAX;
+
+/// Longest record.
+pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;
+
+/// From the link: the twin is there; four bytes follow, the wire version, little-endian.
+pub const UP: u8 = 1;
+/// From the link: the twin is gone, and what was queued is lost.
+pub const DOWN: u8 = 2;
+/// Both ways: a message follows.
+pub const MESSAGE: u8 = 3;
