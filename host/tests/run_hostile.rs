@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use spared::config::Setup;
 use spared::poller::{Key, Poller};
 use spared::supervisor::{Report, Supervisor, Terms};
+use spared_worker::message::Surroundings;
 
 /// A supervisor whose workers are this script.
 struct Fixture {
@@ -35,8 +36,7 @@ impl Fixture {
         let terms = Terms {
             exe,
             plugin_dir: folder.clone(),
-            node: "r1".to_owned(),
-            nodes: Vec::new(),
+            surroundings: Surroundings::default(),
             realtime: false,
             account: None,
             state_dir: None,

@@ -70,7 +70,7 @@ pub enum FromLink {
 }
 
 /// All that the link must know.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     pub node: String,
     pub peer: String,
@@ -87,6 +87,16 @@ pub enum Keys {
     Pinned { seed: [u8; 32], peer: Vec<[u8; 32]> },
     /// A passphrase from which both derive both nodes' keys.
     Secret(String),
+}
+
+impl std::fmt::Debug for Keys {
+    /// Keeps secrets out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pinned { .. } => "Pinned(..)",
+            Self::Secret(_) => "Secret(..)",
+        })
+    }
 }
 
 /// One `[[link]]`.

@@ -62,6 +62,7 @@ fn ask(runtime_dir: &Path, command: &Command) -> Result<Answer, AskError> {
         Command::Plugins => Request::Plugins,
         Command::Reload => Request::Reload,
         Command::Force { to, group } => Request::Force {
+            anyway: false,
             to: *to,
             group: group.clone(),
         },

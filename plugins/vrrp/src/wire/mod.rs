@@ -3,6 +3,7 @@
 //! Nothing here panics, whatever the input: received bytes are read through `get`, and frames are
 //! written by appending to a buffer whose capacity the caller keeps.
 
+pub mod beat;
 pub mod frame;
 pub mod neighbour;
 pub mod vrrp;
