@@ -168,6 +168,7 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
             descriptor: plugin.descriptor.clone(),
             interface: plugin.interface,
             group: plugin.group,
+            peer: plugin.peer,
         };
         match Trial::of(again, Mode::Plain) {
             Ok(trial) => findings.extend(trial.destroy()),
