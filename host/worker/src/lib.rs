@@ -5,6 +5,7 @@
 //! confines itself, loads the plugin, and drives it from one loop. [`message`] is what crosses.
 
 pub mod channel;
+pub mod child;
 pub mod clock;
 pub mod codec;
 mod confine;

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::child::Child;
 use crate::codec::{self, ReceiveError, Receiver, SendError};
 use crate::message::{Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
 
@@ -22,17 +21,12 @@ pub const PLUGIN_FD: RawFd = 4;
 /// How long a throw-away check worker may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a worker finds in its environment, beside SPARED_LOG and RUST_BACKTRACE of the host's.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// One running worker. Dropped alive, it is killed.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    pidfd: OwnedFd,
     socket: OwnedFd,
     receiver: Receiver,
-    reaped: bool,
 }
 
 impl Worker {
@@ -43,33 +37,14 @@ impl Worker {
     /// The kernel's: no process or descriptor left, or `exe` is not there.
     pub fn spawn(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
         let (socket, theirs) = codec::pair()?;
-        let mut command = Command::new(exe);
-        command
-            .args(["worker", &load.name])
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            // A terminal's Ctrl-C is for the host, which lets its plugins resign.
-            .process_group(0);
-        for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
-            if let Some(value) = std::env::var_os(kept) {
-                command.env(kept, value);
-            }
-        }
-        let (theirs_fd, plugin_fd) = (theirs.as_raw_fd(), plugin.as_raw_fd());
-        // SAFETY: between fork and exec only dup calls on descriptors that are open are made.
-        unsafe { command.pre_exec(move || place_descriptors(theirs_fd, plugin_fd)) };
-        let child = command.spawn()?;
+        let placed = [(theirs.as_fd(), SOCKET_FD), (plugin, PLUGIN_FD)];
+        let child = Child::spawn(exe, &["worker", &load.name], None, placed)?;
         drop(theirs);
-        let pidfd = open_pidfd(&child);
-        let worker = pidfd.map(|pidfd| Self {
+        let worker = Self {
             child,
-            pidfd,
             socket,
             receiver: Receiver::default(),
-            reaped: false,
-        })?;
+        };
         worker
             .send(&ToWorker::Load(load.clone()), &[])
             .map_err(|error| io::Error::other(error.to_string()))?;
@@ -101,26 +76,22 @@ impl Worker {
 
     /// Its process id, for people and logs.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.pid()
     }
 
     /// Readable once the process has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.child.pidfd()
     }
 
     /// SIGKILL; [`exit`](Self::exit) tells when it is through.
     pub fn kill(&self) {
-        if !self.reaped {
-            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-        }
+        self.child.kill();
     }
 
     /// How it ended; None while it runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
-        let status = self.child.try_wait().ok().flatten();
-        self.reaped |= status.is_some();
-        status
+        self.child.exit()
     }
 }
 
@@ -129,39 +100,6 @@ impl AsFd for Worker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.kill();
-        if self.exit().is_none() && wait_readable(&[self.pidfd.as_fd()], Duration::from_millis(20))
-        {
-            let _ = self.exit();
-        }
-    }
-}
-
-fn open_pidfd(child: &Child) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("a process without id"))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-/// Puts the two descriptors where the worker looks for them. The three descriptors of the caller
-/// keep the lowest numbers taken, so that neither place is one that `Command` uses itself.
-fn place_descriptors(socket: RawFd, plugin: RawFd) -> io::Result<()> {
-    let errno = |result: i32| match result {
-        -1 => Err(io::Error::last_os_error()),
-        fd => Ok(fd),
-    };
-    // SAFETY: plain calls on numbers; each result is checked.
-    unsafe {
-        let socket = errno(libc::fcntl(socket, libc::F_DUPFD_CLOEXEC, 10))?;
-        let plugin = errno(libc::fcntl(plugin, libc::F_DUPFD_CLOEXEC, 10))?;
-        errno(libc::dup2(socket, SOCKET_FD))?;
-        errno(libc::dup2(plugin, PLUGIN_FD))?;
-    }
-    Ok(())
 }
 
 /// A plugin must not draw on a terminal, nor make one line of log look like two.

@@ -1,0 +1,134 @@
+//! This program in another mode, in a process of its own with descriptors in place.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// What it finds in its environment, beside SPARED_LOG and RUST_BACKTRACE of the host's.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A child process. Dropped alive, it is killed.
+#[derive(Debug)]
+pub struct Child {
+    child: process::Child,
+    pidfd: OwnedFd,
+    reaped: bool,
+}
+
+impl Child {
+    /// Starts `exe` as `account`, where one is given, with each descriptor of `placed` under its
+    /// number, from 3 up without a gap. The calling thread must outlive the child, which takes
+    /// its end for the host's.
+    ///
+    /// # Errors
+    /// The kernel's: no process or descriptor left, or `exe` is not there.
+    pub fn spawn<const COUNT: usize>(
+        exe: &Path,
+        arguments: &[&str],
+        account: Option<(u32, u32)>,
+        placed: [(BorrowedFd<'_>, RawFd); COUNT],
+    ) -> io::Result<Self> {
+        let mut command = Command::new(exe);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // A terminal's Ctrl-C is for the host, which lets its plugins resign.
+            .process_group(0);
+        for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        if let Some((uid, gid)) = account {
+            command.uid(uid).gid(gid);
+        }
+        let placed = placed.map(|(descriptor, number)| (descriptor.as_raw_fd(), number));
+        // SAFETY: between fork and exec only dup calls on descriptors that are open are made.
+        unsafe { command.pre_exec(move || place(placed)) };
+        let child = command.spawn()?;
+        let pidfd = open_pidfd(&child)?;
+        Ok(Self {
+            child,
+            pidfd,
+            reaped: false,
+        })
+    }
+
+    /// Its process id, for people and logs.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Readable once the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// SIGKILL; [`exit`](Self::exit) tells when it is through.
+    pub fn kill(&self) {
+        if !self.reaped {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+
+    /// How it ended; None while it runs. Never waits.
+    pub fn exit(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten();
+        self.reaped |= status.is_some();
+        status
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        const MOMENT: Duration = Duration::from_millis(20);
+        self.kill();
+        if self.exit().is_some() {
+            return;
+        }
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let moment = Timespec::try_from(MOMENT).ok();
+        if matches!(poll(&mut ended, moment.as_ref()), Ok(1..)) {
+            let _ = self.exit();
+        }
+    }
+}
+
+fn open_pidfd(child: &process::Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without id"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Puts descriptors where the child looks for them. The caller's three descriptors keep the
+/// lowest numbers taken, so that no place is one that `Command` uses itself.
+fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<()> {
+    const ABOVE_ALL_PLACES: RawFd = 10;
+    let errno = |result: i32| match result {
+        -1 => Err(io::Error::last_os_error()),
+        fd => Ok(fd),
+    };
+    // SAFETY: plain calls on numbers; each result is checked.
+    unsafe {
+        for (descriptor, _) in &mut placed {
+            *descriptor = errno(libc::fcntl(
+                *descriptor,
+                libc::F_DUPFD_CLOEXEC,
+                ABOVE_ALL_PLACES,
+            ))?;
+        }
+        for (descriptor, number) in placed {
+            errno(libc::dup2(descriptor, number))?;
+        }
+    }
+    Ok(())
+}
