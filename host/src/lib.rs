@@ -19,5 +19,6 @@ pub mod journal;
 pub mod kernel;
 pub mod notify;
 pub mod poller;
+pub mod quality;
 pub mod run;
 pub mod supervisor;

@@ -4,6 +4,7 @@ mod core;
 mod follows;
 mod interfaces;
 mod kernel;
+mod peer;
 mod perform;
 mod reload;
 mod reports;

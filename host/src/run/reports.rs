@@ -53,6 +53,17 @@ impl Core {
                 self.handle_reconfigured(now, &plugin, result);
             }
             Report::Validated { plugin, faults } => self.handle_validated(now, &plugin, faults),
+            Report::Check {
+                plugin,
+                check,
+                weight,
+                state,
+                why,
+            } => self.handle_check(now, &plugin, &check, weight, state, why),
+            Report::ForgetCheck { plugin, check } => self.handle_forgotten(&plugin, &check),
+            Report::InSync { plugin, yes, why } => self.handle_in_sync(&plugin, yes, why),
+            Report::Scopes { plugin, scopes } => self.handle_scopes(&plugin, scopes),
+            Report::Refused { plugin, why } => self.handle_refused(&plugin, why),
             Report::Said { plugin, text } => self.record_words(&plugin, text),
             Report::Tell(news) => self.events.record(news),
         }

@@ -419,6 +419,8 @@ impl Supervisor {
         };
         plugin.state = State::Refused;
         plugin.why = lines.join("; ");
+        let (plugin, why) = (name.to_owned(), plugin.why.clone());
+        self.reports.push_back(Report::Refused { plugin, why });
         for line in lines {
             self.tell(News::warn(Kind::Plugin, line).because("refused"));
         }

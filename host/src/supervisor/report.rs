@@ -1,6 +1,6 @@
 //! What the supervisor has to say.
 
-use spared_worker::message::{Call, Row};
+use spared_worker::message::{Call, Row, Scope};
 
 use crate::config::Fault;
 use crate::events::News;
@@ -57,6 +57,34 @@ pub enum Report {
     Validated {
         plugin: String,
         faults: Vec<Fault>,
+    },
+    /// What `spared.check/1` says.
+    Check {
+        plugin: String,
+        check: String,
+        weight: u32,
+        state: u32,
+        why: String,
+    },
+    ForgetCheck {
+        plugin: String,
+        check: String,
+    },
+    /// What `spared.peer/1` says of its synchrony.
+    InSync {
+        plugin: String,
+        yes: bool,
+        why: String,
+    },
+    /// Keys of its file that are not of the pair.
+    Scopes {
+        plugin: String,
+        scopes: Vec<(String, Scope)>,
+    },
+    /// It cannot run as it is: not a plugin, or a wrong configuration.
+    Refused {
+        plugin: String,
+        why: String,
     },
     /// An event in a plugin's own words.
     Said {

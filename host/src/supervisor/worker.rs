@@ -117,10 +117,31 @@ impl Supervisor {
                 });
             }
             FromWorker::Log { level, text } => self.handle_line(now, name, level, &text),
-            FromWorker::Check { .. }
-            | FromWorker::ForgetCheck { .. }
-            | FromWorker::InSync { .. }
-            | FromWorker::Scopes { .. } => {}
+            FromWorker::Check {
+                name: check,
+                weight,
+                state,
+                why,
+            } => self.reports.push_back(Report::Check {
+                plugin: name.to_owned(),
+                check,
+                weight,
+                state,
+                why,
+            }),
+            FromWorker::ForgetCheck { name: check } => {
+                let plugin = name.to_owned();
+                self.reports
+                    .push_back(Report::ForgetCheck { plugin, check });
+            }
+            FromWorker::InSync { yes, why } => {
+                let plugin = name.to_owned();
+                self.reports.push_back(Report::InSync { plugin, yes, why });
+            }
+            FromWorker::Scopes { scopes } => {
+                let plugin = name.to_owned();
+                self.reports.push_back(Report::Scopes { plugin, scopes });
+            }
             FromWorker::Pong { number } => {
                 if let Some(running) = self.running(name) {
                     if number == running.ping {

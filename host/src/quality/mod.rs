@@ -1,0 +1,214 @@
+//! How fit this node is: every plugin's checks, weighed into one number.
+//!
+//! Stormshield's formula: the states of all checks, weighed, rounded down; 100 where nothing
+//! weighs. No input or output; times are the caller's.
+//!
+//! A plugin's checks stay as they are while its worker is started again: a crash says nothing
+//! about the uplink. What it has not reported again [`GRACE`] after it runs is forgotten. A plugin
+//! that is given up or refused loses its checks, since nobody measures any more, and is a failed
+//! check itself.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use spared_control::CheckStatus;
+
+pub use check::Check;
+
+/// Checks of one plugin; more are passed over.
+pub const CHECKS_MAX: usize = 256;
+pub const WEIGHT_MAX: u32 = 9999;
+/// How long a plugin that was started again may leave a check unreported.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// What a plugin that does not run weighs: as much as an interface by default.
+const PLUGIN_WEIGHT: u32 = 100;
+
+/// Every check there is.
+#[derive(Debug)]
+pub struct Quality {
+    /// By plugin and name.
+    checks: BTreeMap<(String, String), Check>,
+    /// Plugins that do not run, and why.
+    failed: BTreeMap<String, Check>,
+    /// Plugins that were started again, and until when they may repeat themselves.
+    grace: BTreeMap<String, Instant>,
+    number: u8,
+}
+
+/// The number has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub from: u8,
+    pub to: u8,
+    /// The sentence of the check that changed it.
+    pub why: String,
+}
+
+/// Why a report is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Empty, too long, or not to be printed.
+    Name,
+    TooMany,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self {
+            checks: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            grace: BTreeMap::new(),
+            number: 100,
+        }
+    }
+}
+
+impl Quality {
+    /// 0 to 100.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// A plugin reports a check, anew or again.
+    ///
+    /// # Errors
+    /// Its name is none, or it reports too many.
+    pub fn handle_report(
+        &mut self,
+        plugin: &str,
+        name: &str,
+        weight: u32,
+        state: u32,
+        why: &str,
+        at: String,
+    ) -> Result<Option<Change>, Refused> {
+        if !check::is_name(name) {
+            return Err(Refused::Name);
+        }
+        let key = (plugin.to_owned(), name.to_owned());
+        if !self.checks.contains_key(&key) && self.count(plugin) >= CHECKS_MAX {
+            return Err(Refused::TooMany);
+        }
+        let mut check = Check::new(name, weight, state, why, at);
+        if let Some(known) = self.checks.get(&key) {
+            check.keep_since(known);
+        }
+        let sentence = check.sentence();
+        self.checks.insert(key, check);
+        Ok(self.weigh(sentence))
+    }
+
+    pub fn handle_forgotten(&mut self, plugin: &str, name: &str) -> Option<Change> {
+        let key = (plugin.to_owned(), name.to_owned());
+        self.checks.remove(&key)?;
+        self.weigh(format!("{name} is checked no more"))
+    }
+
+    /// Its worker has started: what it does not report soon is no longer a check of its.
+    pub fn handle_up(&mut self, now: Instant, plugin: &str) -> Option<Change> {
+        for check in self.of(plugin) {
+            check.stale = true;
+        }
+        self.grace.insert(plugin.to_owned(), now + GRACE);
+        self.failed.remove(plugin)?;
+        self.weigh(format!("plugin {plugin} runs again"))
+    }
+
+    /// It is given up, or cannot run as it is.
+    pub fn handle_failed(&mut self, plugin: &str, why: &str, at: String) -> Option<Change> {
+        self.drop_checks(plugin);
+        let name = format!("plugin {plugin}");
+        let check = Check::new(&name, PLUGIN_WEIGHT, 0, why, at);
+        self.failed.insert(plugin.to_owned(), check);
+        self.weigh(format!("{name} does not run"))
+    }
+
+    /// It is no longer configured.
+    pub fn handle_removed(&mut self, plugin: &str) -> Option<Change> {
+        self.drop_checks(plugin);
+        self.failed.remove(plugin);
+        self.weigh(format!("plugin {plugin} is gone, with its checks"))
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.grace.values().min().copied()
+    }
+
+    /// Forgets what plugins that were started again did not repeat.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
+        let due = |(plugin, until): (&String, &Instant)| (now >= *until).then(|| plugin.clone());
+        let due: Vec<String> = self.grace.iter().filter_map(due).collect();
+        let mut dropped = Vec::new();
+        for plugin in due {
+            self.grace.remove(&plugin);
+            let stale = self.checks.extract_if(.., |(owner, _), check| {
+                *owner == plugin && check.stale
+            });
+            dropped.extend(stale.map(|((_, name), _)| name));
+        }
+        let names = dropped.join(", ");
+        self.weigh(format!("{names}: checked no more"))
+    }
+
+    /// Worst first: what costs most at the top.
+    pub fn status(&self) -> Vec<CheckStatus> {
+        let own = self.checks.iter().map(|((plugin, _), check)| (plugin, check));
+        let mut all: Vec<(&String, &Check)> = own.chain(&self.failed).collect();
+        all.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
+        all.into_iter()
+            .map(|(plugin, check)| check.status(plugin))
+            .collect()
+    }
+
+    /// A sentence for each check that costs something, worst first.
+    pub fn failing(&self) -> Vec<String> {
+        let mut all: Vec<&Check> = self.checks.values().chain(self.failed.values()).collect();
+        all.retain(|check| check.cost() > 0);
+        all.sort_by_key(|check| std::cmp::Reverse(check.cost()));
+        all.into_iter().map(Check::sentence).collect()
+    }
+
+    fn weigh(&mut self, why: String) -> Option<Change> {
+        let from = self.number;
+        self.number = weighed(self.checks.values().chain(self.failed.values()));
+        (from != self.number).then_some(Change {
+            from,
+            to: self.number,
+            why,
+        })
+    }
+
+    fn count(&self, plugin: &str) -> usize {
+        self.checks
+            .keys()
+            .filter(|(owner, _)| owner == plugin)
+            .count()
+    }
+
+    fn of(&mut self, plugin: &str) -> impl Iterator<Item = &mut Check> {
+        self.checks
+            .iter_mut()
+            .filter(move |((owner, _), _)| owner == plugin)
+            .map(|(_, check)| check)
+    }
+
+    fn drop_checks(&mut self, plugin: &str) {
+        self.checks.retain(|(owner, _), _| owner != plugin);
+        self.grace.remove(plugin);
+    }
+}
+
+// At most 256 checks of a few dozen plugins, each 9999 x 100: far from the end of 64 bits.
+fn weighed<'c>(checks: impl Iterator<Item = &'c Check>) -> u8 {
+    let (mut sum, mut weights) = (0_u64, 0_u64);
+    for check in checks {
+        sum += u64::from(check.weight) * u64::from(check.state);
+        weights += u64::from(check.weight);
+    }
+    sum.checked_div(weights)
+        .map_or(100, |number| u8::try_from(number).unwrap_or(100))
+}

@@ -1,0 +1,119 @@
+use super::*;
+
+fn report(quality: &mut Quality, name: &str, weight: u32, state: u32, why: &str) -> Option<Change> {
+    quality
+        .handle_report("health", name, weight, state, why, String::new())
+        .unwrap()
+}
+
+#[test]
+fn stormshields_example_is_63() {
+    let mut quality = Quality::default();
+    report(&mut quality, "in", 100, 100, "up");
+    report(&mut quality, "out", 100, 0, "no carrier");
+    report(&mut quality, "dmz", 75, 100, "up");
+    assert_eq!(quality.number(), 63);
+}
+
+#[test]
+fn nothing_to_weigh_is_good() {
+    let mut quality = Quality::default();
+    assert_eq!(quality.number(), 100);
+    assert_eq!(report(&mut quality, "in", 0, 0, "no carrier"), None);
+    assert_eq!(quality.number(), 100);
+    report(&mut quality, "out", 1, 0, "no carrier");
+    assert_eq!(quality.number(), 0);
+}
+
+#[test]
+fn a_change_names_the_check() {
+    let mut quality = Quality::default();
+    assert_eq!(report(&mut quality, "in", 100, 100, "up"), None);
+    let change = report(&mut quality, "in", 100, 0, "no carrier").unwrap();
+    assert_eq!((change.from, change.to), (100, 0));
+    assert_eq!(change.why, "interface \"in\" has no carrier");
+    assert_eq!(quality.failing(), ["interface \"in\" has no carrier"]);
+    let change = report(&mut quality, "internet", 100, 100, "3.1 ms").unwrap();
+    assert_eq!(change.why, "check \"internet\" is good (3.1 ms)");
+}
+
+#[test]
+fn the_worst_comes_first_and_since_is_of_the_state() {
+    let mut quality = Quality::default();
+    let mut say = |name: &str, weight, state, at: &str| {
+        quality
+            .handle_report("health", name, weight, state, "", at.to_owned())
+            .unwrap();
+    };
+    say("good", 100, 100, "1");
+    say("bad", 10, 0, "1");
+    say("worse", 100, 50, "1");
+    say("worse", 100, 50, "2");
+    say("bad", 10, 1, "2");
+    let status = quality.status();
+    let names: Vec<&str> = status.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["worse", "bad", "good"]);
+    let since: Vec<&str> = status.iter().map(|check| check.since.as_str()).collect();
+    assert_eq!(since, ["1", "2", "1"]);
+}
+
+#[test]
+fn numbers_of_a_plugin_are_cut_to_what_is_allowed() {
+    let mut quality = Quality::default();
+    report(&mut quality, "a", u32::MAX, u32::MAX, "");
+    report(&mut quality, "b", WEIGHT_MAX, 0, "");
+    assert_eq!(quality.number(), 50);
+}
+
+#[test]
+fn a_plugin_has_a_bounded_number_of_checks() {
+    let mut quality = Quality::default();
+    for number in 0..CHECKS_MAX {
+        report(&mut quality, &number.to_string(), 1, 100, "");
+    }
+    let say = |quality: &mut Quality, plugin: &str, name: &str| {
+        quality.handle_report(plugin, name, 1, 100, "", String::new())
+    };
+    assert_eq!(say(&mut quality, "health", "more"), Err(Refused::TooMany));
+    assert_eq!(say(&mut quality, "health", "7"), Ok(None));
+    assert_eq!(say(&mut quality, "vrrp", "more"), Ok(None));
+    assert_eq!(say(&mut quality, "vrrp", ""), Err(Refused::Name));
+    assert_eq!(say(&mut quality, "vrrp", "\u{1b}[2J"), Err(Refused::Name));
+}
+
+#[test]
+fn a_restarted_plugin_keeps_its_checks_until_it_had_time_to_repeat_them() {
+    let start = Instant::now();
+    let mut quality = Quality::default();
+    report(&mut quality, "old", 100, 0, "");
+    report(&mut quality, "kept", 100, 100, "");
+    assert_eq!(quality.number(), 50);
+    quality.handle_up(start, "health");
+    assert_eq!(quality.number(), 50);
+    report(&mut quality, "kept", 100, 100, "");
+    assert_eq!(quality.next_timeout(), Some(start + GRACE));
+    assert_eq!(quality.handle_timeout(start + GRACE / 2), None);
+    let change = quality.handle_timeout(start + GRACE).unwrap();
+    assert_eq!((change.from, change.to), (50, 100));
+    assert_eq!(quality.next_timeout(), None);
+}
+
+#[test]
+fn a_plugin_that_is_given_up_is_a_check_itself() {
+    let mut quality = Quality::default();
+    report(&mut quality, "internet", 300, 0, "");
+    let say = |quality: &mut Quality, name: &str| {
+        quality
+            .handle_report("vrrp", name, 100, 100, "up", String::new())
+            .unwrap()
+    };
+    say(&mut quality, "lan1");
+    let change = quality.handle_failed("health", "crashed", String::new());
+    assert_eq!(change.unwrap().to, 50);
+    assert_eq!(quality.failing(), ["plugin health does not run"]);
+    assert_eq!(quality.status()[0].name, "plugin health");
+    let change = quality.handle_up(Instant::now(), "health").unwrap();
+    assert_eq!(change.to, 100);
+    quality.handle_failed("health", "crashed", String::new());
+    assert_eq!(quality.handle_removed("health").unwrap().to, 100);
+}
