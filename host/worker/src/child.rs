@@ -1,7 +1,8 @@
-//! This program in another mode, in a process of its own with descriptors in place.
+//! This program in another mode, in a process of its own with descriptors in place: how the host
+//! starts it, and how it finds what it was given.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::process::SOCKET_FD;
 
 /// What it finds in its environment, beside SPARED_LOG and RUST_BACKTRACE of the host's.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -131,4 +134,25 @@ fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// In the child: its socket to the host, if there is one where the host puts it. To be called once.
+pub fn inherited_socket() -> Option<OwnedFd> {
+    // SAFETY: a number that is not open makes the checks below fail.
+    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
+    let kind = rustix::net::sockopt::socket_type(&socket);
+    if kind == Ok(rustix::net::SocketType::SEQPACKET) {
+        let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
+        return Some(socket);
+    }
+    std::mem::forget(socket);
+    None
+}
+
+/// In the child, before it opens anything: closes whatever the host forgot to mark close-on-exec.
+/// `first` is the first number that the host did not place.
+pub fn close_from(first: RawFd) {
+    debug_assert!(first > SOCKET_FD);
+    // SAFETY: nothing of ours is open above those that the host passed.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }

@@ -62,6 +62,26 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     step("system call rules", calls::deny());
 }
 
+/// For a process of ours that loads no plugin and opens no file; what could not be had comes back.
+pub fn without_plugin(name: &str) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut step = |what: &str, result: Result<(), String>| {
+        if let Err(why) = result {
+            missed.push(format!("{what} ({why})"));
+        }
+    };
+    name_process(name);
+    step("limits", limits::set(false));
+    // Without the privilege there is nothing that could come back.
+    let _ = privileges::cut_bounding_set(0);
+    step("dropping capabilities", privileges::keep_only(0, 0));
+    step("no_new_privs", privileges::no_new_privileges());
+    step("file rules", files::restrict_all());
+    privileges::hide_memory();
+    step("system call rules", calls::deny());
+    missed
+}
+
 /// Memory is locked once the library is there, and where its limit may not be raised (a container
 /// without CAP_SYS_RESOURCE) that takes a capability until then.
 fn for_loading(load: &Load) -> u64 {

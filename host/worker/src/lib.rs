@@ -34,5 +34,11 @@ pub fn lock_memory_for_host() -> Result<(), String> {
     confine::lock_memory()
 }
 
+/// Takes from this process all that `spared link` does not need: capabilities, files, system
+/// calls. What could not be had comes back.
+pub fn confine_without_plugin(name: &str) -> Vec<String> {
+    confine::without_plugin(name)
+}
+
 pub use loader::{Loaded, is_name, load};
 pub use run::run;

@@ -1,6 +1,6 @@
 //! The whole of `spared worker`: confine, load, confine more, drive.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
 use spared_abi as abi;
 
+use crate::child;
 use crate::codec::Receiver;
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;
 use crate::message::{FromWorker, Load, ToWorker};
-use crate::process::{PLUGIN_FD, SOCKET_FD};
+use crate::process::PLUGIN_FD;
 
 /// How long the host may take to say what to load.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,12 +30,12 @@ const EXIT_USAGE: u8 = 64;
 
 /// Runs one plugin: the socket is descriptor 3, the plugin's file descriptor 4.
 pub fn run() -> ExitCode {
-    let Some(socket) = take_socket() else {
+    let Some(socket) = child::inherited_socket() else {
         eprintln!("spared worker: is started by spared run, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     die_with_the_host();
-    close_inherited();
+    child::close_from(PLUGIN_FD + 1);
     let mut receiver = Receiver::default();
     let Some(load) = receive_load(&socket, &mut receiver) else {
         return ExitCode::from(EXIT_USAGE);
@@ -78,19 +79,6 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     Ok(driver.run())
 }
 
-/// Descriptor 3, if it is what the host puts there.
-fn take_socket() -> Option<OwnedFd> {
-    // SAFETY: a number that is not open makes the checks below fail.
-    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
-    let kind = rustix::net::sockopt::socket_type(&socket);
-    if kind == Ok(rustix::net::SocketType::SEQPACKET) {
-        let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
-        return Some(socket);
-    }
-    std::mem::forget(socket);
-    None
-}
-
 /// SIGTERM comes when the host dies, whatever the plugin is doing. It must not end the process:
 /// the plugin is to resign first, once the loop finds the socket closed. It only limits the time.
 fn die_with_the_host() {
@@ -104,13 +92,6 @@ fn die_with_the_host() {
 pub fn limit_remaining_time() {
     // SAFETY: always is.
     unsafe { libc::alarm(RESIGN_S) };
-}
-
-/// Whatever the host forgot to mark close-on-exec.
-fn close_inherited() {
-    let first: RawFd = PLUGIN_FD + 1;
-    // SAFETY: nothing of ours is open above the two that the host passed.
-    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
 
 fn receive_load(socket: &OwnedFd, receiver: &mut Receiver) -> Option<Load> {

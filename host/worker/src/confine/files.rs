@@ -47,20 +47,36 @@ const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/uran
 /// # Errors
 /// The kernel has no landlock.
 pub fn restrict(state_dir: Option<&str>) -> Result<(), String> {
-    match enforce(state_dir) {
+    result_of(enforce(state_dir))
+}
+
+/// No file can be opened any more.
+///
+/// # Errors
+/// The kernel has no landlock.
+pub fn restrict_all() -> Result<(), String> {
+    result_of(no_rules().and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
+}
+
+fn result_of(enforced: Result<RulesetStatus, landlock::RulesetError>) -> Result<(), String> {
+    match enforced {
         Ok(RulesetStatus::NotEnforced) => Err("this kernel has no landlock".to_owned()),
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }
 
+fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .create()
+}
+
 fn enforce(state_dir: Option<&str>) -> Result<RulesetStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let mut rules = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(all)?
-        .create()?;
+    let mut rules = no_rules()?;
     // SAFETY: the host put it there, and it is closed after loading only.
     let plugin = unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) };
     rules = rules.add_rule(PathBeneath::new(
