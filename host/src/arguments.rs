@@ -26,6 +26,8 @@ pub enum Mode {
     Check(Options),
     /// Started by `run`, one per plugin.
     Worker,
+    /// Started by `run` where there is a link to a peer.
+    Link,
     Version,
     Help,
 }
@@ -43,6 +45,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, Stri
         Some(Value(word)) if word == "run" => options(&mut parser, Mode::Run),
         Some(Value(word)) if word == "check" => options(&mut parser, Mode::Check),
         Some(Value(word)) if word == "worker" => Ok(Mode::Worker),
+        Some(Value(word)) if word == "link" => Ok(Mode::Link),
         Some(other) => Err(other.unexpected().to_string()),
         None => Err("say what to do: run or check (--help)".to_owned()),
     }

@@ -37,6 +37,8 @@ pub enum Kind {
     Plugin,
     /// A plugin's own words.
     Report,
+    /// The link to the peer: up, down, somebody refused, its process.
+    Link,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Interface => "interface",
             Self::Plugin => "plugin",
             Self::Report => "report",
+            Self::Link => "link",
         }
     }
 }

@@ -20,10 +20,14 @@ pub enum Key {
     Listener,
     /// A control connection, by its serial number.
     Client(u64),
+    /// The socket of a process of the link, by its serial number.
+    Link(u64),
+    /// A process of the link has ended.
+    LinkExit(u64),
 }
 
 const EVENTS_MAX: usize = 64;
-const KIND_BITS: u32 = 3;
+const KIND_BITS: u32 = 4;
 
 /// Level-triggered: what is not read comes again.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ impl Key {
             Self::Exit(number) => (3, number),
             Self::Listener => (4, 0),
             Self::Client(number) => (5, number),
+            Self::Link(number) => (6, number),
+            Self::LinkExit(number) => (7, number),
         };
         number << KIND_BITS | kind
     }
@@ -95,6 +101,8 @@ impl Key {
             3 => Self::Exit(number),
             4 => Self::Listener,
             5 => Self::Client(number),
+            6 => Self::Link(number),
+            7 => Self::LinkExit(number),
             _ => return None,
         })
     }
@@ -112,6 +120,8 @@ mod tests {
             Key::Worker(7),
             Key::Exit(1 << 40),
             Key::Client(0),
+            Key::Link(3),
+            Key::LinkExit(4),
         ] {
             assert_eq!(Key::decode(key.encode()), Some(key));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::word::{Introduction, Word};
 
@@ -87,6 +88,16 @@ pub enum Keys {
     Pinned { seed: [u8; 32], peer: Vec<[u8; 32]> },
     /// A passphrase from which both derive both nodes' keys.
     Secret(String),
+}
+
+impl Keys {
+    /// Leaves no copy of the secret in this value.
+    pub fn wipe(&mut self) {
+        match self {
+            Self::Pinned { seed, .. } => seed.zeroize(),
+            Self::Secret(passphrase) => passphrase.zeroize(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Keys {

@@ -6,7 +6,7 @@ use log::LevelFilter;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 use spared_worker::message::Surroundings;
 
-use super::Fault;
+use super::{Fault, Link};
 
 /// What `spared.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Host {
     pub realtime: bool,
     /// How long a takeover waits for followers to apply what they received.
     pub settle: Duration,
+    /// None without `[[link]]`.
+    pub link: Option<Link>,
 }
 
 const LEVELS: [(&str, LevelFilter); 5] = [
@@ -36,7 +38,7 @@ impl Host {
         Surroundings {
             node: self.node.clone(),
             nodes: self.nodes.clone(),
-            links: Vec::new(),
+            links: self.link.iter().flat_map(Link::interfaces).collect(),
         }
     }
 
@@ -110,6 +112,7 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         user: root.text("user").unwrap_or_else(|| "spared".to_owned()),
         realtime: root.flag("realtime").unwrap_or(true),
         settle: Duration::from_millis(root.integer("settle_ms", 0..=10_000).unwrap_or(200)),
+        link: None,
     }
 }
 

@@ -25,6 +25,8 @@
 mod fault;
 mod file;
 mod host;
+mod key;
+mod link;
 mod order;
 mod plugin;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use std::path::Path;
 
 pub use fault::{Fault, locate};
 pub use host::Host;
+pub use link::{Link, LinkPath};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
 

@@ -10,6 +10,7 @@ use super::requests::Question;
 use super::stop::Stop;
 use super::*;
 use crate::events::Events;
+use crate::link::Link;
 use crate::poller::Key;
 
 /// Clients that do not take their answers are looked at that often, and the watchdog at least.
@@ -25,6 +26,7 @@ pub struct Core {
     pub(super) control: Server,
     pub(super) kernel: Kernel,
     pub(super) supervisor: Supervisor,
+    pub(super) link: Link,
     pub(super) groups: Groups,
     pub(super) events: Events,
     pub(super) follows: Follows,
@@ -64,6 +66,8 @@ impl Core {
                 .map_err(Failure::System)?;
         }
         let supervisor = Supervisor::new(terms(&options, &setup.host), now);
+        let exe = supervisor.terms().exe.clone();
+        let link = Link::new(exe, supervisor.terms().account, now);
         let groups = Groups::new(nanoseconds(setup.host.settle));
         Ok(Self {
             options,
@@ -74,6 +78,7 @@ impl Core {
             control,
             kernel,
             supervisor,
+            link,
             groups,
             events: Events::default(),
             follows: Follows::default(),
@@ -106,6 +111,7 @@ impl Core {
         for plugin in self.setup.plugins.clone() {
             self.supervisor.add(&self.poller, now, plugin);
         }
+        self.configure_link(now);
         if !self.setup.plugins.iter().any(|plugin| plugin.enabled) {
             log::warn!("nothing configured: no enabled file in plugins/, so never active");
         }
@@ -131,6 +137,7 @@ impl Core {
     /// Everything in reverse: workers are gone, so no address has an elector any more.
     pub fn close(self) {
         drop(self.supervisor);
+        drop(self.link);
         self.kernel.close();
         self.control.close();
     }
@@ -140,8 +147,9 @@ impl Core {
             Key::Worker(serial) | Key::Exit(serial) if self.supervisor.is_provider(serial) => 0,
             Key::Kernel => 1,
             Key::Signal => 2,
-            Key::Worker(_) | Key::Exit(_) => 3,
-            Key::Listener | Key::Client(_) => 4,
+            Key::Link(_) | Key::LinkExit(_) => 3,
+            Key::Worker(_) | Key::Exit(_) => 4,
+            Key::Listener | Key::Client(_) => 5,
         }
     }
 
@@ -155,6 +163,8 @@ impl Core {
             }
             Key::Worker(serial) => self.supervisor.handle_readable(&self.poller, now, serial),
             Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
+            Key::Link(serial) => self.link.handle_readable(now, serial),
+            Key::LinkExit(serial) => self.link.handle_exit(now, serial),
             Key::Listener => self.control.handle_listener(&self.poller, now),
             Key::Client(number) => {
                 let asked = self.control.handle_client(&self.poller, now, number);
@@ -180,6 +190,8 @@ impl Core {
                 self.perform(action);
             } else if let Some(report) = self.supervisor.poll_report() {
                 self.handle_report(report);
+            } else if let Some(report) = self.link.poll_report() {
+                self.handle_link(Instant::now(), report);
             } else if std::mem::take(&mut self.kernel_touched) {
                 let now = Instant::now();
                 let events = self.kernel.handle_timeout(now);
@@ -193,6 +205,7 @@ impl Core {
     fn handle_timeouts(&mut self) {
         let now = Instant::now();
         self.supervisor.handle_timeout(&self.poller, now);
+        self.link.handle_timeout(&self.poller, now);
         self.settle_down();
         if self.kernel.next_timeout().is_some_and(|due| now >= due) {
             let events = self.kernel.handle_timeout(now);
@@ -243,6 +256,7 @@ impl Core {
         let now_ns = clock::monotonic_ns();
         let due = [
             self.supervisor.next_timeout(),
+            self.link.next_timeout(),
             self.kernel.next_timeout(),
             self.reload_timeout(),
             self.stop_timeout(),

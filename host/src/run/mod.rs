@@ -2,8 +2,10 @@
 
 mod core;
 mod follows;
+mod handover;
 mod interfaces;
 mod kernel;
+mod link;
 mod peer;
 mod perform;
 mod reload;

@@ -167,6 +167,7 @@ impl Core {
                 self.apply_absence(now, &name);
             }
         }
+        self.configure_link(now);
         let renamed = old.host.surroundings() != setup.host.surroundings();
         for plugin in setup.plugins {
             self.apply_plugin(now, plugin, renamed);

@@ -22,6 +22,7 @@ impl Core {
             } => self.handle_call(now, plugin, number, call),
             Report::Up { plugin } => self.handle_up(now, &plugin),
             Report::Down { plugin, why } => {
+                self.disconnect_twin(now, &plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
@@ -76,6 +77,7 @@ impl Core {
             .record(News::new(Kind::Plugin, text).because("started"));
         let follower = self.follower(plugin);
         self.replay_interfaces(now, plugin);
+        self.connect_twin(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
     }

@@ -7,7 +7,7 @@
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here ever waits.
 
 mod check;
-mod deaths;
+pub(crate) mod deaths;
 mod limit;
 mod plugin;
 mod report;

@@ -1,0 +1,367 @@
+//! The link's process as the host sees it: started, told what it must know, pinged, started again.
+//!
+//! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. What the process
+//! says of the network passes through its own types only: the host parses no packet.
+
+mod process;
+mod seen;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spared_control::LinkStatus;
+use spared_link::message::{FromLink, State, ToLink};
+use spared_link::word::{Introduction, Word};
+use spared_worker::child::Child;
+
+use crate::clock;
+use crate::config;
+use crate::events::{Kind, News};
+use crate::poller::{Key, Poller};
+use crate::supervisor::deaths::{Deaths, LONGEST_PAUSE};
+use process::Process;
+use seen::Seen;
+
+/// Messages that one turn of the loop reads.
+const BUDGET: usize = 64;
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pings that may stay unanswered.
+const MISSED_MAX: u32 = 3;
+
+/// What the host does about the link.
+#[derive(Debug)]
+pub enum Report {
+    /// A new process: it knows neither paths nor channels yet.
+    Started,
+    /// The first session with the peer is there.
+    Up(Box<Introduction>),
+    /// The last is gone, or the peer was started anew: every channel is down.
+    Down {
+        why: String,
+    },
+    /// From the peer's host; not to be trusted.
+    Heard(Box<Word>),
+    /// The peer's mark has come, and all that came before it lies in the worker's socket.
+    Marked {
+        id: u64,
+        channel: String,
+    },
+    Tell(News),
+}
+
+/// The link to the peer, or none.
+#[derive(Debug)]
+pub struct Link {
+    exe: PathBuf,
+    account: Option<(u32, u32)>,
+    setup: Option<config::Link>,
+    introduction: Introduction,
+    process: Option<Process>,
+    /// Killed and not yet reaped.
+    dying: BTreeMap<u64, Child>,
+    serial: u64,
+    deaths: Deaths,
+    start_at: Option<Instant>,
+    pinged_at: Instant,
+    seen: Seen,
+    reports: VecDeque<Report>,
+}
+
+impl Link {
+    /// `account` is None where this process may not change to it.
+    pub fn new(exe: PathBuf, account: Option<(u32, u32)>, now: Instant) -> Self {
+        Self {
+            exe,
+            account,
+            setup: None,
+            introduction: Introduction::default(),
+            process: None,
+            dying: BTreeMap::new(),
+            serial: 0,
+            deaths: Deaths::default(),
+            start_at: None,
+            pinged_at: now,
+            seen: Seen::default(),
+            reports: VecDeque::new(),
+        }
+    }
+
+    /// What the configuration says; a running process is told the difference.
+    pub fn configure(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        setup: Option<config::Link>,
+        introduction: Introduction,
+    ) {
+        if self.setup == setup && self.introduction == introduction {
+            return;
+        }
+        (self.setup, self.introduction) = (setup, introduction);
+        if self.setup.is_none() {
+            self.start_at = None;
+            self.retire("there is no [[link]] any more");
+        } else if self.process.is_some() {
+            self.tell_setup(now);
+        } else {
+            self.start(poller, now);
+        }
+    }
+
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    // ---- what wakes the loop
+
+    pub fn handle_readable(&mut self, now: Instant, serial: u64) {
+        for _ in 0..BUDGET {
+            let Some(process) = self.process.as_mut().filter(|p| p.serial == serial) else {
+                return;
+            };
+            match process.receive() {
+                Ok(Some(message)) => self.handle_message(message),
+                Ok(None) => return,
+                Err(why) => return self.bury(now, &why),
+            }
+        }
+    }
+
+    /// A process has ended.
+    pub fn handle_exit(&mut self, now: Instant, serial: u64) {
+        if let Some(child) = self.dying.get_mut(&serial) {
+            if child.exit().is_some() {
+                self.dying.remove(&serial);
+            }
+            return;
+        }
+        // Its last words first.
+        self.handle_readable(now, serial);
+        if self.process.as_ref().is_some_and(|p| p.serial == serial) {
+            self.bury(now, "ended");
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let ping = self.process.as_ref().map(|_| self.pinged_at + PING_EVERY);
+        self.start_at.into_iter().chain(ping).min()
+    }
+
+    pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
+        if self.start_at.is_some_and(|at| now >= at) {
+            self.start(poller, now);
+        }
+        if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
+            self.pinged_at = now;
+            self.ping(now);
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        if process.missed >= MISSED_MAX {
+            let why = format!("did not answer for {MISSED_MAX} s");
+            return self.bury(now, &why);
+        }
+        process.missed += 1;
+        process.ping += 1;
+        let number = process.ping;
+        self.send(now, &ToLink::Ping { number }, &[]);
+    }
+
+    fn handle_message(&mut self, message: FromLink) {
+        match message {
+            FromLink::Up(introduction) => {
+                let introduction = seen::clean(introduction);
+                let text = format!(
+                    "{} is heard: spared {}",
+                    introduction.node, introduction.version
+                );
+                self.seen.up(introduction.clone());
+                self.tell(News::new(Kind::Link, text).because("peer-up"));
+                self.reports.push_back(Report::Up(Box::new(introduction)));
+            }
+            FromLink::Down { why } => self.go_down(why),
+            FromLink::Heard(word) => {
+                self.seen.last_heard = Some(clock::now());
+                self.reports.push_back(Report::Heard(Box::new(word)));
+            }
+            FromLink::Wire { plugin, agreed } => self.handle_wire(plugin, agreed),
+            FromLink::Marked { id, channel } => {
+                self.reports.push_back(Report::Marked { id, channel });
+            }
+            FromLink::State(state) => {
+                for news in self.seen.update(state) {
+                    self.tell(news);
+                }
+            }
+            FromLink::Event { reason, text } => {
+                self.tell(News::warn(Kind::Link, text).because(&reason));
+            }
+            FromLink::Log { level, text } => process::log(level, &text),
+            FromLink::Pong { number } => {
+                if let Some(process) = self.process.as_mut().filter(|p| p.ping == number) {
+                    process.missed = 0;
+                }
+            }
+        }
+    }
+
+    fn handle_wire(&mut self, plugin: String, agreed: Result<u32, String>) {
+        if let Some(why) = self.seen.wire(&plugin, agreed) {
+            self.tell(News::warn(Kind::Link, why).because("wire"));
+        }
+    }
+
+    fn go_down(&mut self, why: String) {
+        if self.seen.down() {
+            let peer = self.setup.as_ref().map_or("the peer", |s| s.peer.as_str());
+            let text = format!("{peer} is not heard on any link: {why}");
+            self.tell(News::warn(Kind::Link, text).because("peer-down"));
+            self.reports.push_back(Report::Down { why });
+        }
+    }
+
+    // ---- life
+
+    fn start(&mut self, poller: &Poller, now: Instant) {
+        self.start_at = None;
+        self.serial += 1;
+        let spawned = Process::spawn(&self.exe, self.account, self.serial).and_then(|process| {
+            poller.watch(process.socket(), Key::Link(self.serial))?;
+            poller.watch(process.pidfd(), Key::LinkExit(self.serial))?;
+            Ok(process)
+        });
+        match spawned {
+            Ok(process) => {
+                self.process = Some(process);
+                self.pinged_at = now;
+                self.tell_setup(now);
+            }
+            Err(error) => self.plan_start(now, &format!("cannot be started: {error}")),
+        }
+    }
+
+    // Paths and channels hang on the paths' positions: they are told again behind it.
+    fn tell_setup(&mut self, now: Instant) {
+        let (Some(setup), Some(process)) = (&self.setup, &self.process) else {
+            return;
+        };
+        let interfaces = setup.paths.iter().map(|path| path.interface.clone());
+        self.seen.set_paths(interfaces.collect());
+        match process.configure(setup, &self.introduction) {
+            Ok(()) => self.reports.push_back(Report::Started),
+            Err(why) => self.bury(now, &why),
+        }
+    }
+
+    fn bury(&mut self, now: Instant, why: &str) {
+        let why = self
+            .process
+            .as_mut()
+            .and_then(Process::epitaph)
+            .unwrap_or_else(|| why.to_owned());
+        self.retire(&format!("the link's process {why}"));
+        self.plan_start(now, &why);
+    }
+
+    fn retire(&mut self, why: &str) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        process.kill();
+        if process.exit().is_none() {
+            self.dying.insert(process.serial, process.into_child());
+        }
+        self.go_down(why.to_owned());
+        self.seen.forget(why);
+    }
+
+    // Unlike a plugin it is never given up: the pair is blind without it.
+    fn plan_start(&mut self, now: Instant, why: &str) {
+        let pause = self.deaths.add(now).unwrap_or(LONGEST_PAUSE);
+        self.start_at = Some(now + pause);
+        let text = format!(
+            "the link's process {why}; started again in {} ms",
+            pause.as_millis()
+        );
+        self.tell(News::warn(Kind::Link, text).because("died"));
+    }
+
+    fn tell(&mut self, news: News) {
+        self.reports.push_back(Report::Tell(news));
+    }
+
+    // ---- speaking
+
+    /// Sends at once or not at all; a process that does not read is started anew.
+    pub fn send(&mut self, now: Instant, message: &ToLink, descriptors: &[BorrowedFd<'_>]) -> bool {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        match process.send(message, descriptors) {
+            Ok(()) => true,
+            Err(why) => {
+                self.bury(now, &why);
+                false
+            }
+        }
+    }
+
+    // ---- facts
+
+    /// A process runs and has its configuration.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// A session with the peer is there.
+    pub fn is_up(&self) -> bool {
+        self.seen.introduction.is_some()
+    }
+
+    /// What the peer said of itself when the session began.
+    pub fn introduction(&self) -> Option<&Introduction> {
+        self.seen.introduction.as_ref()
+    }
+
+    /// The plugins whose twins are connected.
+    pub fn channels_up(&self) -> &BTreeSet<String> {
+        &self.seen.channels
+    }
+
+    /// A plugin's worker is gone, and its channel with it.
+    pub fn forget_channel(&mut self, plugin: &str) {
+        self.seen.channels.remove(plugin);
+        self.seen.refusals.remove(plugin);
+    }
+
+    /// Why twins do not speak with each other, a sentence each.
+    pub fn wire_refusals(&self) -> Vec<String> {
+        self.seen.refusals.values().cloned().collect()
+    }
+
+    /// When the peer was last heard over the link.
+    pub fn last_heard(&self) -> Option<&str> {
+        self.seen.last_heard.as_deref()
+    }
+
+    /// The link's own words about itself.
+    pub fn state(&self) -> &State {
+        &self.seen.state
+    }
+
+    /// Every path, in the order of the file.
+    pub fn status(&self) -> Vec<LinkStatus> {
+        self.seen.status()
+    }
+}

@@ -1,0 +1,162 @@
+//! What the link's process has said so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spared_control::LinkStatus;
+use spared_link::message::{PathState, State};
+use spared_link::word::Introduction;
+
+use super::process::printable;
+use crate::clock;
+use crate::events::{Kind, News};
+
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// There while a session is.
+    pub(super) introduction: Option<Introduction>,
+    pub(super) channels: BTreeSet<String>,
+    /// By plugin.
+    pub(super) refusals: BTreeMap<String, String>,
+    pub(super) last_heard: Option<String>,
+    pub(super) state: State,
+    /// By interface, in the order of the file.
+    paths: Vec<Path>,
+}
+
+#[derive(Debug)]
+struct Path {
+    interface: String,
+    up: bool,
+    since: String,
+}
+
+impl Seen {
+    /// The paths of the configuration; those that stay keep what is known of them.
+    pub(super) fn set_paths(&mut self, interfaces: Vec<String>) {
+        let mut old = std::mem::take(&mut self.paths);
+        for interface in interfaces {
+            let known = old.iter().position(|path| path.interface == interface);
+            self.paths.push(match known {
+                Some(at) => old.swap_remove(at),
+                None => Path {
+                    interface,
+                    up: false,
+                    since: clock::now(),
+                },
+            });
+        }
+    }
+
+    pub(super) fn up(&mut self, introduction: Introduction) {
+        self.last_heard = Some(clock::now());
+        self.introduction = Some(introduction);
+    }
+
+    /// False where no session was.
+    pub(super) fn down(&mut self) -> bool {
+        self.channels.clear();
+        self.refusals.clear();
+        self.introduction.take().is_some()
+    }
+
+    /// The process is gone, and with it all that it said.
+    pub(super) fn forget(&mut self, why: &str) {
+        self.state = State::default();
+        let now = clock::now();
+        for path in self.paths.iter_mut().filter(|path| path.up) {
+            (path.up, path.since) = (false, now.clone());
+        }
+        self.state.paths = self
+            .paths
+            .iter()
+            .map(|path| PathState {
+                interface: path.interface.clone(),
+                why: why.to_owned(),
+                ..PathState::default()
+            })
+            .collect();
+    }
+
+    /// Notes what twins agreed on; a refusal that is new comes back.
+    pub(super) fn wire(&mut self, plugin: &str, agreed: Result<u32, String>) -> Option<String> {
+        match agreed {
+            Ok(_) => {
+                self.refusals.remove(plugin);
+                self.channels.insert(plugin.to_owned());
+                None
+            }
+            Err(why) => {
+                let why = printable(&why);
+                self.channels.remove(plugin);
+                let old = self.refusals.insert(plugin.to_owned(), why.clone());
+                (old.as_ref() != Some(&why)).then_some(why)
+            }
+        }
+    }
+
+    /// Takes the newest state; what changed since the one before comes back.
+    pub(super) fn update(&mut self, state: State) -> Vec<News> {
+        let mut news = Vec::new();
+        for path in &mut self.paths {
+            let said = state.paths.iter().find(|s| s.interface == path.interface);
+            let Some(said) = said.filter(|said| said.up != path.up) else {
+                continue;
+            };
+            (path.up, path.since) = (said.up, clock::now());
+            let interface = &path.interface;
+            news.push(if said.up {
+                News::new(Kind::Link, format!("link {interface}: up")).because("up")
+            } else {
+                let text = format!("link {interface}: down: {}", printable(&said.why));
+                News::warn(Kind::Link, text).because("down")
+            });
+        }
+        if state.paths.iter().any(|path| path.up) {
+            self.last_heard = Some(clock::now());
+        }
+        // Between a twin's end and its return nothing but this says that it is gone.
+        self.channels.retain(|plugin| {
+            let channel = state.channels.get(plugin);
+            channel.is_none_or(|channel| channel.wire.is_some())
+        });
+        self.state = state;
+        news
+    }
+
+    pub(super) fn status(&self) -> Vec<LinkStatus> {
+        let paths = self.paths.iter();
+        paths.map(|path| self.path_status(path)).collect()
+    }
+
+    fn path_status(&self, path: &Path) -> LinkStatus {
+        let mut said = self.state.paths.iter();
+        let said = said.find(|said| said.interface == path.interface);
+        let said = said.cloned().unwrap_or_default();
+        let why = match (path.up, said.why.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => "not yet connected".to_owned(),
+            (false, false) => printable(&said.why),
+        };
+        LinkStatus {
+            interface: path.interface.clone(),
+            state: if path.up { "up" } else { "down" }.to_owned(),
+            since: path.since.clone(),
+            why,
+            carries: said.carries,
+            round_trip_ms: said.round_trip_us.map(|us| us as f64 / 1000.0),
+            sent_bytes: said.sent_bytes,
+            received_bytes: said.received_bytes,
+            refused: said.refused,
+        }
+    }
+}
+
+/// The peer's texts end on terminals and in logs.
+pub(super) fn clean(said: Introduction) -> Introduction {
+    Introduction {
+        node: printable(&said.node),
+        version: printable(&said.version),
+        booted: printable(&said.booted),
+        started: printable(&said.started),
+    }
+}
