@@ -38,6 +38,7 @@ impl Driver {
                 });
             }
             ToWorker::Settle { token, deadline_ns } => {
+                self.serve_waiting(deadline_ns);
                 let settle = self.plugin.table.settle;
                 self.begin(token, "settle", None, |instance| match settle {
                     // SAFETY: as above.
@@ -56,7 +57,9 @@ impl Driver {
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it hears of them after start.
-            ToWorker::Interface(_) | ToWorker::Stance(_) if !self.started.get() => {
+            ToWorker::Interface(_) | ToWorker::Stance(_) | ToWorker::Channel
+                if !self.started.get() =>
+            {
                 let mut held = self.held.borrow_mut();
                 if held.len() < INBOX_MAX {
                     held.push_back((message, descriptors));
@@ -64,7 +67,7 @@ impl Driver {
             }
             ToWorker::Interface(event) => self.interface(&event, descriptors),
             ToWorker::Stance(stance) => self.stance(&stance),
-            ToWorker::Channel => {}
+            ToWorker::Channel => self.channel(descriptors),
             ToWorker::Ping { number } => self.pong(number),
             // A second Load is nonsense; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}
@@ -94,6 +97,7 @@ impl Driver {
             }
         };
         let old = self.settings.replace(settings);
+        self.scopes.replace(Some(Vec::new()));
         let flags = if check { abi::CONFIGURE_CHECK } else { 0 };
         let configure = self.plugin.table.configure;
         let status = self.enter("configure", |instance| match configure {
@@ -101,9 +105,12 @@ impl Driver {
             Some(configure) => unsafe { configure(instance, abi::Str::of(toml), flags) },
             None => 0,
         });
+        let scopes = self.scopes.take().unwrap_or_default();
         if check || status < 0 {
             // On failure, and after a check, the old configuration stays in force.
             self.settings.replace(old);
+        } else {
+            self.outbound.send(&FromWorker::Scopes { scopes });
         }
         status
     }

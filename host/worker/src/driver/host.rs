@@ -55,6 +55,26 @@ static GROUP: abi::Group = abi::Group {
     hand_over: Some(hand_over),
 };
 
+static PEER: abi::Peer = abi::Peer {
+    size: size::<abi::Peer>(),
+    reserved: 0,
+    send: Some(send),
+    in_sync: Some(in_sync),
+};
+
+static CHECK: abi::Check = abi::Check {
+    size: size::<abi::Check>(),
+    reserved: 0,
+    report: Some(report),
+    forget: Some(forget),
+};
+
+static SCOPE: abi::Scope = abi::Scope {
+    size: size::<abi::Scope>(),
+    reserved: 0,
+    declare: Some(declare),
+};
+
 /// The driver behind `ctx`; None from a thread that may not call this.
 ///
 /// # Safety
@@ -213,6 +233,9 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
     match unsafe { CStr::from_ptr(id) } {
         id if id == abi::INTERFACE => (&raw const INTERFACE).cast(),
         id if id == abi::GROUP => (&raw const GROUP).cast(),
+        id if id == abi::PEER => (&raw const PEER).cast(),
+        id if id == abi::CHECK => (&raw const CHECK).cast(),
+        id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         _ => ptr::null(),
     }
 }
@@ -324,4 +347,44 @@ fn with_group(
         return driver.refuse(function, "a group without a name");
     }
     driver.call(call(group.to_owned()))
+}
+
+unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {
+    let driver = enter!(ctx, "send");
+    if message.ptr.is_null() && message.len > 0 {
+        return driver.refuse("send", "a message of nothing");
+    }
+    // SAFETY: the contract: the message is lent.
+    driver.send_to_twin(unsafe { lent::slice(message.ptr, message.len) })
+}
+
+unsafe extern "C" fn in_sync(ctx: *mut c_void, yes: u32, why: abi::Str) -> abi::Status {
+    let driver = enter!(ctx, "in_sync");
+    // SAFETY: the contract: why is lent.
+    driver.report_synchrony(yes != 0, &unsafe { lent::text(why) })
+}
+
+unsafe extern "C" fn report(
+    ctx: *mut c_void,
+    name: *const c_char,
+    weight: u32,
+    state: u32,
+    why: abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "report");
+    // SAFETY: the contract: name and why are lent.
+    let (name, why) = unsafe { (lent::c_text(name), lent::text(why)) };
+    driver.report_check(name, weight, state, &why)
+}
+
+unsafe extern "C" fn forget(ctx: *mut c_void, name: *const c_char) -> abi::Status {
+    let driver = enter!(ctx, "forget");
+    // SAFETY: the contract: name is lent.
+    driver.forget_check(unsafe { lent::c_text(name) })
+}
+
+unsafe extern "C" fn declare(ctx: *mut c_void, key: *const c_char, scope: u32) -> abi::Status {
+    let driver = enter!(ctx, "declare");
+    // SAFETY: the contract: key is lent.
+    driver.declare_scope(unsafe { lent::c_text(key) }, scope)
 }

@@ -1,4 +1,4 @@
-//! Calls one plugin from one loop: descriptors, then timers, then messages of the host.
+//! Calls one plugin from one loop: descriptors, then timers, then what the twin and the host say.
 //!
 //! Descriptors come before timers, so that a plugin that was stopped for a while hears what the
 //! others said meanwhile before it acts on their silence. Nothing on that path allocates.
@@ -7,10 +7,12 @@
 mod callback;
 mod claims;
 mod dispatch;
+mod facts;
 mod host;
 mod interfaces;
 mod lent;
 mod outbound;
+mod peer;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,12 +35,13 @@ use self::callback::Answer;
 use self::host::errno;
 use self::interfaces::Interface;
 pub use self::outbound::Outbound;
+use self::peer::Peer;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::clock::now_ns;
 use crate::codec::{ReceiveError, Receiver};
 use crate::loader::Loaded;
-use crate::message::{CALL_TIMEOUT_MS, Call, Failure, FromWorker, ToWorker};
+use crate::message::{CALL_TIMEOUT_MS, Call, Failure, FromWorker, Scope, ToWorker};
 use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
@@ -53,6 +56,7 @@ const FAREWELL: Duration = Duration::from_millis(100);
 const SOCKET: u32 = 0;
 const TIMER: u32 = 1;
 const WAKE: u32 = 2;
+const CHANNEL: u32 = 3;
 
 thread_local! {
     static LOOP_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -91,6 +95,9 @@ pub struct Driver {
     failures: RefCell<Vec<Failure>>,
     answers: RefCell<HashMap<u64, Answer>>,
     interfaces: RefCell<HashMap<String, Interface>>,
+    peer: Peer,
+    /// What declare() said in the running configure.
+    scopes: RefCell<Option<Vec<(String, Scope)>>>,
     inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
     /// What came for the extensions before start.
     held: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
@@ -132,6 +139,8 @@ impl Driver {
             failures: RefCell::default(),
             answers: RefCell::default(),
             interfaces: RefCell::default(),
+            peer: Peer::default(),
+            scopes: RefCell::default(),
             inbox: RefCell::default(),
             held: RefCell::default(),
             receiver: RefCell::new(receiver),
@@ -153,8 +162,11 @@ impl Driver {
             self.arm();
             self.flush();
             self.wait(&mut events);
-            self.serve_descriptors(&events);
+            let channel = self.serve_descriptors(&events);
             self.serve_timers();
+            if channel && self.end.get().is_none() {
+                self.serve_channel();
+            }
             self.serve_messages();
             if let Some(end) = self.end.get() {
                 self.farewell();
@@ -189,7 +201,9 @@ impl Driver {
         self.end_with(End::Broken);
     }
 
-    fn serve_descriptors(&self, events: &[epoll::Event]) {
+    /// Whether the channel to the twin has something.
+    fn serve_descriptors(&self, events: &[epoll::Event]) -> bool {
+        let mut channel = false;
         for event in events {
             let flags = event.flags;
             match Watches::source(event.data.u64()) {
@@ -199,13 +213,20 @@ impl Driver {
                         self.woken();
                     }
                 }
+                Source::Own(CHANNEL) => {
+                    channel |= flags != epoll::EventFlags::OUT;
+                    if flags.contains(epoll::EventFlags::OUT) {
+                        self.channel_is_writable();
+                    }
+                }
                 // Timers and messages are looked at in every round.
                 Source::Own(_) => {}
             }
             if self.end.get().is_some() {
-                return;
+                return false;
             }
         }
+        channel
     }
 
     fn serve_timers(&self) {

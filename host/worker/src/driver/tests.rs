@@ -80,16 +80,18 @@ unsafe extern "C" fn elector_fd(instance: *mut c_void, fd: c_int, events: u32) -
 const ENOTRECOVERABLE: abi::Status = -131;
 
 fn elector_plugin() -> Loaded {
-    // SAFETY: zero is "not there" for every field.
-    let table: abi::Plugin = unsafe { std::mem::zeroed() };
+    let mut plugin = plugin_of_nothing();
+    plugin.table.timer = Some(elector_timer);
+    plugin.table.fd = Some(elector_fd);
+    plugin
+}
+
+fn plugin_of_nothing() -> Loaded {
     Loaded {
-        table: abi::Plugin {
-            timer: Some(elector_timer),
-            fd: Some(elector_fd),
-            ..table
-        },
+        // SAFETY: zero is "not there" for every field.
+        table: unsafe { std::mem::zeroed() },
         descriptor: Descriptor {
-            name: "elector".to_owned(),
+            name: "nothing".to_owned(),
             version: String::new(),
             vendor: String::new(),
             summary: String::new(),
@@ -134,4 +136,64 @@ fn timers_and_descriptors_are_served_without_one_allocation() {
     assert_eq!(driver.run(), End::Broken);
     assert_eq!(elector.rounds, ROUNDS);
     assert_eq!(elector.allocations, 0);
+}
+
+/// A plugin that answers each message of its twin by the same.
+struct Echo {
+    host: *const abi::Host,
+    messages: u64,
+    allocations_after_warm_up: u64,
+    allocations: u64,
+}
+
+unsafe extern "C" fn echo_message(instance: *mut c_void, bytes: abi::Bytes) -> abi::Status {
+    // SAFETY: the instance of the test.
+    unsafe {
+        let echo = instance.cast::<Echo>();
+        let driver = (*(*echo).host).ctx.cast::<Driver>();
+        (*echo).messages += 1;
+        if (*echo).messages == WARM_UP {
+            (*echo).allocations_after_warm_up = ALLOCATIONS.get();
+        }
+        if (*echo).messages == ROUNDS {
+            (*echo).allocations = ALLOCATIONS.get() - (*echo).allocations_after_warm_up;
+            return ENOTRECOVERABLE;
+        }
+        (*driver).send_to_twin(std::slice::from_raw_parts(bytes.ptr, bytes.len))
+    }
+}
+
+#[test]
+fn messages_of_the_twin_are_served_and_answered_without_one_allocation() {
+    let (_host, worker) = codec::pair().unwrap();
+    let outbound = Outbound::new(worker).unwrap();
+    let mut plugin = plugin_of_nothing();
+    plugin.peer.message = Some(echo_message);
+    let driver = Driver::new(outbound, Receiver::default(), plugin, false).unwrap();
+    let mut echo = Echo {
+        host: driver.table.get().unwrap(),
+        messages: 0,
+        allocations_after_warm_up: 0,
+        allocations: u64::MAX,
+    };
+    driver.instance.set((&raw mut echo).cast());
+    let (link, channel) = codec::pair().unwrap();
+    driver.channel(vec![channel]);
+    let twin = std::thread::spawn(move || {
+        let mut buffer = vec![crate::channel::MESSAGE; 1000];
+        rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
+        // One message on its way at a time, until the channel is closed.
+        while rustix::io::write(&link, &buffer).is_ok() {
+            let _ = poll(&mut [PollFd::new(&link, PollFlags::IN)], None);
+            if rustix::io::read(&link, &mut buffer) != Ok(1000) {
+                return;
+            }
+        }
+    });
+    assert_eq!(driver.run(), End::Broken);
+    assert_eq!(echo.messages, ROUNDS);
+    assert_eq!(echo.allocations, 0);
+    // The driver is leaked; only its channel ends here.
+    driver.close_channel();
+    twin.join().unwrap();
 }

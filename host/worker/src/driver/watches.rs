@@ -47,6 +47,10 @@ impl Watches {
         epoll::add(&self.epoll, fd, data, EventFlags::IN)
     }
 
+    pub fn remove_own(&self, fd: BorrowedFd<'_>) {
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
     /// Waits for one of the loop's own to take something, too, or no longer.
     pub fn want_writable(&self, fd: BorrowedFd<'_>, number: u32, yes: bool) -> Result<(), Errno> {
         let data = EventData::new_u64(OWN | u64::from(number));

@@ -24,6 +24,10 @@ static uint64_t last_fd_bytes;
 static int last_socket = -1;
 static char last_event[256], last_stance[256], order[256];
 static pthread_t thread;
+static uint64_t messages_seen, bytes_seen, faults_seen, settled_at, to_send, sent, send_bytes;
+static uint32_t writables_seen, nap_us;
+static char last_peer[256];
+static uint64_t beat_ns, beat_end_ns, beat_late_ns;
 
 static void note(const char *what)
 {
@@ -59,6 +63,21 @@ static void destroy(void *self)
 		touch("destroyed");
 }
 
+static const struct spared_scope *scopes(void)
+{
+	return host->extension(host->ctx, SPARED_SCOPE);
+}
+
+static const struct spared_check *checks(void)
+{
+	return host->extension(host->ctx, SPARED_CHECK);
+}
+
+static const struct spared_peer *peers(void)
+{
+	return host->extension(host->ctx, SPARED_PEER);
+}
+
 static spared_status configure(void *self, struct spared_str toml, uint32_t flags)
 {
 	struct spared_str value;
@@ -71,6 +90,14 @@ static spared_status configure(void *self, struct spared_str toml, uint32_t flag
 	}
 	if (host->config_get(host->ctx, "restart", &value) == 0)
 		return SPARED_RESTART;
+	if (host->config_get(host->ctx, "scope", &value) == 0) {
+		scopes()->declare(host->ctx, "server.interface", SPARED_SCOPE_NODE);
+		scopes()->declare(host->ctx, "server.secret", SPARED_SCOPE_LOCAL);
+		if (scopes()->declare(host->ctx, "server", 9) != -EINVAL ||
+		    scopes()->declare(host->ctx, "", SPARED_SCOPE_PAIR) != -EINVAL)
+			return -EIO;
+		checks()->report(host->ctx, "early", 100, 100, spared_text(""));
+	}
 	if (!(flags & SPARED_CONFIGURE_CHECK) &&
 	    host->config_get(host->ctx, "state_dir", &value) == 0)
 		snprintf(state_dir, sizeof(state_dir), "%.*s", (int)value.len, value.ptr);
@@ -140,9 +167,17 @@ static spared_status fd(void *self, int ready, uint32_t events)
 
 static spared_status timer(void *self, uint32_t id)
 {
+	uint64_t now_ns = host->now(host->ctx);
+
 	(void)self;
 	note("timer");
 	timers_seen++;
+	if (id == 50 && now_ns < beat_end_ns) {
+		if (now_ns - beat_ns > beat_late_ns)
+			beat_late_ns = now_ns - beat_ns;
+		beat_ns += 1000000;
+		return host->timer(host->ctx, id, beat_ns);
+	}
 	switch (id) {
 	case 666:
 		for (volatile int spin = 1; spin;)
@@ -188,6 +223,72 @@ static spared_status stance(void *self, const struct spared_stance *event)
 	snprintf(last_stance, sizeof(last_stance), "%.*s %u %u %u %u %.*s", (int)event->group.len,
 	         event->group.ptr, event->flags, event->quality, event->peer_quality, event->forced,
 	         (int)event->why.len, event->why.ptr);
+	return 0;
+}
+
+static spared_status up(void *self, uint32_t wire)
+{
+	(void)self;
+	note("up");
+	snprintf(last_peer, sizeof(last_peer), "up %u", wire);
+	return 0;
+}
+
+static spared_status down(void *self)
+{
+	(void)self;
+	note("down");
+	snprintf(last_peer, sizeof(last_peer), "down");
+	return 0;
+}
+
+/* Each message of the test's begins with its number, counted from 0. */
+static spared_status message(void *self, struct spared_bytes bytes)
+{
+	uint64_t number = 0;
+
+	(void)self;
+	if (bytes.len >= sizeof(number))
+		memcpy(&number, bytes.ptr, sizeof(number));
+	else if (bytes.len)
+		note("short");
+	if (bytes.len >= sizeof(number) && number != messages_seen)
+		faults_seen++;
+	messages_seen++;
+	bytes_seen += bytes.len;
+	if (nap_us)
+		usleep(nap_us);
+	return 0;
+}
+
+static spared_status send_more(void)
+{
+	static uint8_t buffer[SPARED_PEER_MESSAGE_MAX];
+	struct spared_bytes bytes = { .ptr = buffer, .len = send_bytes };
+	spared_status status = 0;
+
+	for (; to_send; to_send--, sent++) {
+		memcpy(buffer, &sent, sizeof(sent));
+		status = peers()->send(host->ctx, bytes);
+		if (status)
+			break;
+	}
+	return status;
+}
+
+static spared_status writable(void *self)
+{
+	(void)self;
+	writables_seen++;
+	send_more();
+	return 0;
+}
+
+static spared_status settle(void *self, uint64_t token, uint64_t deadline_ns)
+{
+	(void)self, (void)token, (void)deadline_ns;
+	note("settle");
+	settled_at = messages_seen;
 	return 0;
 }
 
@@ -300,6 +401,40 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		                         spared_text("because"));
 	} else if (!strcmp(words[0], "announce")) {
 		return groups()->announce(host->ctx, words[1]);
+	} else if (!strcmp(words[0], "send")) {
+		to_send = (uint64_t)atoi(words[1]), send_bytes = (uint64_t)atoi(words[2]);
+		return send_more();
+	} else if (!strcmp(words[0], "too-long")) {
+		static uint8_t buffer[SPARED_PEER_MESSAGE_MAX + 1];
+		return peers()->send(host->ctx, (struct spared_bytes){ buffer, sizeof(buffer) });
+	} else if (!strcmp(words[0], "beat")) {
+		/* A timer each millisecond for so many; "twin" says how late one was at worst. */
+		beat_ns = host->now(host->ctx) + 1000000, beat_late_ns = 0;
+		beat_end_ns = beat_ns + (uint64_t)atoi(words[1]) * 1000000;
+		return host->timer(host->ctx, 50, beat_ns);
+	} else if (!strcmp(words[0], "nap")) {
+		nap_us = (uint32_t)atoi(words[1]);
+		return 0;
+	} else if (!strcmp(words[0], "in_sync")) {
+		return peers()->in_sync(host->ctx, (uint32_t)atoi(words[1]), spared_text(words[2]));
+	} else if (!strcmp(words[0], "report")) {
+		return checks()->report(host->ctx, words[1], (uint32_t)atoi(words[2]),
+		                        (uint32_t)atoi(words[3]), spared_text("because"));
+	} else if (!strcmp(words[0], "forget")) {
+		return checks()->forget(host->ctx, words[1]);
+	} else if (!strcmp(words[0], "declare")) {
+		return scopes()->declare(host->ctx, words[1], SPARED_SCOPE_NODE);
+	} else if (!strcmp(words[0], "twin")) {
+		put(token, "messages", messages_seen);
+		put(token, "bytes", bytes_seen);
+		put(token, "faults", faults_seen);
+		put(token, "settled_at", settled_at);
+		put(token, "sent", sent);
+		put(token, "writables", writables_seen);
+		put(token, "timers", timers_seen);
+		put(token, "late_us", beat_late_ns / 1000);
+		host->put_text(host->ctx, token, "peer", spared_text(last_peer));
+		return host->put_text(host->ctx, token, "order", spared_text(order));
 	} else if (!strcmp(words[0], "flood")) {
 		for (int i = 0; i < 20000; i++)
 			spared_logf(host, SPARED_LOG_INFO, "flood %d", i);
@@ -350,6 +485,11 @@ static const void *extension(const char *id)
 		                                                  .changed = changed };
 	static const struct spared_group_plugin group = { .size = sizeof(group), .stance = stance };
 
+	static const struct spared_peer_plugin peer = { .size = sizeof(peer), .up = up, .down = down,
+		                                        .message = message, .writable = writable };
+
+	if (!strcmp(id, SPARED_PEER))
+		return &peer;
 	if (!strcmp(id, SPARED_INTERFACE))
 		return &interface;
 	return strcmp(id, SPARED_GROUP) ? NULL : &group;
@@ -371,6 +511,7 @@ SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
 	.configure = configure,
 	.start = start,
 	.stop = stop,
+	.settle = settle,
 	.role = role,
 	.fd = fd,
 	.timer = timer,

@@ -44,7 +44,7 @@ fn the_descriptor_is_what_the_plugin_says() {
     assert_eq!(descriptor.capabilities, 1 << 10);
     assert_eq!(descriptor.flags, 1);
     assert!(descriptor.has_role && descriptor.has_query && descriptor.provides_groups);
-    assert!(!descriptor.has_drain && !descriptor.has_settle);
+    assert!(!descriptor.has_drain && descriptor.has_settle && descriptor.has_peer);
 }
 
 #[test]

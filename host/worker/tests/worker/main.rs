@@ -4,7 +4,9 @@
 mod calls;
 mod checks;
 mod confinement;
+mod facts;
 mod faults;
 mod lab;
 mod life;
 mod loading;
+mod peer;

@@ -1,0 +1,288 @@
+//! `spared.peer/1`: the plugin's end of its channel to the twin, by [`crate::channel`].
+//!
+//! Whoever does not read stops only its own channel: records wait in the socket, and the link
+//! stops when it is full. Nothing is dropped, and nothing is allocated after the first record.
+
+use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use spared_abi as abi;
+
+use super::host::errno;
+use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
+use crate::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
+use crate::clock::now_ns;
+
+/// Records handled between two looks at timers and descriptors,
+const RECORDS_PER_ROUND: usize = 32;
+/// as long as they take no longer than that.
+const ROUND_NS_MAX: u64 = 1_000_000;
+
+/// The channel, if there is one.
+#[derive(Default)]
+pub struct Peer {
+    socket: RefCell<Option<OwnedFd>>,
+    /// Replaces `socket` once these bytes of it, there when this one came, are read.
+    successor: RefCell<Option<OwnedFd>>,
+    left: Cell<u64>,
+    /// One record; taken while the plugin has it.
+    buffer: Cell<Vec<u8>>,
+    up: Cell<bool>,
+    /// A send found the socket full: writable() is due.
+    full: Cell<bool>,
+}
+
+/// What one look at the socket found.
+enum Received {
+    Record(usize),
+    Nothing,
+    Closed,
+}
+
+impl Peer {
+    fn receive(&self, buffer: &mut [u8]) -> Result<Received, Errno> {
+        let socket = self.socket.borrow();
+        let Some(socket) = socket.as_ref() else {
+            return Ok(Received::Nothing);
+        };
+        loop {
+            match recv(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                Ok((_, 0)) => return Ok(Received::Closed),
+                Ok((_, length)) => return Ok(Received::Record(length)),
+                // A reset is told once, before the records that came ahead of it.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(Errno::AGAIN) => return Ok(Received::Nothing),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn send(&self, message: &[u8]) -> Result<(), Errno> {
+        let socket = self.socket.borrow();
+        let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
+        let parts = [IoSlice::new(&[MESSAGE]), IoSlice::new(message)];
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            return match sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(_) => Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
+                // The loop finds the same, once it has read what came before.
+                Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::NOTCONN),
+                Err(errno) => Err(errno),
+            };
+        }
+    }
+
+    /// Bytes of all records that are in the socket now.
+    fn waiting(&self) -> u64 {
+        let socket = self.socket.borrow();
+        let waiting = socket.as_ref().map(rustix::io::ioctl_fionread);
+        waiting.and_then(Result::ok).unwrap_or(0)
+    }
+}
+
+impl Driver {
+    /// A channel that replaces the one before, as soon as that is read.
+    pub(super) fn channel(&self, descriptors: Vec<OwnedFd>) {
+        let Some(socket) = descriptors.into_iter().next() else {
+            let why = "the host's words: a channel without its descriptor";
+            self.outbound.log(abi::LOG_ERROR, why);
+            return;
+        };
+        let left = self.peer.waiting();
+        self.peer.left.set(left);
+        self.peer.successor.replace(Some(socket));
+        if left == 0 {
+            self.close_channel();
+        }
+    }
+
+    /// Ends the channel; its successor begins.
+    pub(super) fn close_channel(&self) {
+        if let Some(socket) = self.peer.socket.take() {
+            self.watches.borrow().remove_own(socket.as_fd());
+        }
+        self.peer.full.set(false);
+        self.twin_is_gone();
+        let Some(successor) = self.peer.successor.take() else {
+            return;
+        };
+        let watched = self.watches.borrow().add_own(successor.as_fd(), CHANNEL);
+        if let Err(errno) = watched {
+            let why = format!("cannot watch the channel to the twin: {errno}");
+            self.outbound.log(abi::LOG_ERROR, &why);
+            return;
+        }
+        self.peer.socket.replace(Some(successor));
+    }
+
+    /// Some records, so that timers and descriptors have their turn.
+    pub(super) fn serve_channel(&self) {
+        let end_ns = now_ns() + ROUND_NS_MAX;
+        for _ in 0..RECORDS_PER_ROUND {
+            if self.serve_record().is_none() || self.end.get().is_some() || now_ns() > end_ns {
+                return;
+            }
+        }
+    }
+
+    /// All that is in the channel now, whatever the link adds meanwhile: before a barrier.
+    pub(super) fn serve_waiting(&self, deadline_ns: u64) {
+        let deadline_ns = deadline_ns.max(now_ns() + CALLBACK_NS_MAX);
+        let go_on = || self.end.get().is_none() && now_ns() < deadline_ns;
+        while self.peer.successor.borrow().is_some() && go_on() {
+            if self.serve_record().is_none() {
+                break;
+            }
+        }
+        let mut left = self.peer.waiting();
+        while left > 0 && go_on() {
+            match self.serve_record() {
+                Some(length) => left = left.saturating_sub(length as u64),
+                None => return,
+            }
+        }
+    }
+
+    /// One record, and how long it was; None where there is none.
+    fn serve_record(&self) -> Option<usize> {
+        let mut buffer = self.peer.buffer.take();
+        buffer.resize(RECORD_MAX, 0);
+        let received = self.peer.receive(&mut buffer);
+        let served = match received {
+            Ok(Received::Nothing) => None,
+            Ok(Received::Record(length)) => {
+                match buffer.get(..length).map(|record| self.record(record)) {
+                    Some(Ok(())) => self.count_down(length),
+                    Some(Err(why)) => self.distrust_channel(why),
+                    None => self.distrust_channel("a record is too long"),
+                }
+                Some(length)
+            }
+            Ok(Received::Closed) => {
+                self.close_channel();
+                None
+            }
+            Err(Errno::BADF | Errno::NOTSOCK) => {
+                self.is_robbed(Errno::BADF);
+                None
+            }
+            Err(errno) => {
+                self.distrust_channel(&errno.to_string());
+                None
+            }
+        };
+        self.peer.buffer.set(buffer);
+        served
+    }
+
+    /// Towards the successor's turn.
+    fn count_down(&self, length: usize) {
+        let left = self.peer.left.get().saturating_sub(length as u64);
+        self.peer.left.set(left);
+        if left == 0 && self.peer.successor.borrow().is_some() {
+            self.close_channel();
+        }
+    }
+
+    fn distrust_channel(&self, why: &str) {
+        let text = format!("the channel to the twin is given up: {why}");
+        self.outbound.log(abi::LOG_ERROR, &text);
+        self.close_channel();
+    }
+
+    /// # Errors
+    /// What is wrong with it.
+    fn record(&self, record: &[u8]) -> Result<(), &'static str> {
+        match record {
+            [UP, a, b, c, d] => {
+                self.twin_is_gone();
+                self.twin_is_there(u32::from_le_bytes([*a, *b, *c, *d]));
+                Ok(())
+            }
+            [DOWN] => {
+                self.want_writable(false);
+                self.twin_is_gone();
+                Ok(())
+            }
+            [MESSAGE, message @ ..] if self.peer.up.get() => {
+                self.twin_said(message);
+                Ok(())
+            }
+            [MESSAGE, ..] => Err("a message while the twin is not there"),
+            _ => Err("a record that nobody knows"),
+        }
+    }
+
+    fn twin_is_there(&self, wire: u32) {
+        self.peer.up.set(true);
+        if let Some(up) = self.plugin.peer.up {
+            // SAFETY: the plugin's contract for a created instance.
+            self.tell("up", |instance| unsafe { up(instance, wire) });
+        }
+    }
+
+    fn twin_is_gone(&self) {
+        if !self.peer.up.replace(false) {
+            return;
+        }
+        if let Some(down) = self.plugin.peer.down {
+            // SAFETY: as above.
+            self.tell("down", |instance| unsafe { down(instance) });
+        }
+    }
+
+    fn twin_said(&self, bytes: &[u8]) {
+        if let Some(message) = self.plugin.peer.message {
+            let bytes = abi::Bytes::of(bytes);
+            // SAFETY: as above; the bytes live through the call.
+            self.tell("message", |instance| unsafe { message(instance, bytes) });
+        }
+    }
+
+    /// The socket takes records again.
+    pub(super) fn channel_is_writable(&self) {
+        if !self.peer.full.get() {
+            return;
+        }
+        self.want_writable(false);
+        if let (true, Some(writable)) = (self.peer.up.get(), self.plugin.peer.writable) {
+            // SAFETY: as above.
+            self.tell("writable", |instance| unsafe { writable(instance) });
+        }
+    }
+
+    fn want_writable(&self, yes: bool) {
+        if self.peer.full.replace(yes) == yes {
+            return;
+        }
+        let socket = self.peer.socket.borrow();
+        if let Some(socket) = socket.as_ref() {
+            let watches = self.watches.borrow();
+            if let Err(errno) = watches.want_writable(socket.as_fd(), CHANNEL, yes) {
+                self.is_robbed(errno);
+            }
+        }
+    }
+
+    pub(super) fn send_to_twin(&self, message: &[u8]) -> abi::Status {
+        if message.len() > abi::PEER_MESSAGE_MAX as usize {
+            return errno(Errno::MSGSIZE);
+        }
+        if !self.peer.up.get() {
+            return errno(Errno::NOTCONN);
+        }
+        match self.peer.send(message) {
+            Ok(()) => 0,
+            Err(Errno::AGAIN) => {
+                self.want_writable(true);
+                errno(Errno::AGAIN)
+            }
+            Err(why) => errno(why),
+        }
+    }
+}

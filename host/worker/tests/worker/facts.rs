@@ -1,0 +1,139 @@
+//! What a plugin reports of itself: checks, and the scopes of its keys.
+
+use std::os::fd::AsFd;
+
+use spared_worker::message::{FromWorker, Scope, ToWorker};
+use spared_worker::process::{self, Configuration};
+
+use crate::lab::{Host, Lab, executable, load};
+
+const EINVAL: i32 = -22;
+
+/// The checks and forgotten checks that came by now, in order.
+fn checks(host: &mut Host) -> Vec<FromWorker> {
+    let is_check = |message: &FromWorker| {
+        matches!(
+            message,
+            FromWorker::Check { .. } | FromWorker::ForgetCheck { .. }
+        )
+    };
+    let there = host.received.iter().filter(|message| is_check(message));
+    let checks = there.cloned().collect();
+    host.received.retain(|message| !is_check(message));
+    checks
+}
+
+fn check(name: &str, weight: u32, state: u32) -> FromWorker {
+    FromWorker::Check {
+        name: name.to_owned(),
+        weight,
+        state,
+        why: "because".to_owned(),
+    }
+}
+
+#[test]
+fn checks_within_their_bounds_arrive_in_order() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let longest = "n".repeat(64);
+    for words in ["report lan1 100 0", "report äö 9999 100", "forget lan1"] {
+        assert_eq!(host.query(words).status, 0, "{words}");
+    }
+    assert_eq!(host.query(&format!("report {longest} 0 50")).status, 0);
+    let forgotten = FromWorker::ForgetCheck {
+        name: "lan1".to_owned(),
+    };
+    assert_eq!(
+        checks(&mut host),
+        [
+            check("lan1", 100, 0),
+            check("äö", 9999, 100),
+            forgotten,
+            check(&longest, 0, 50)
+        ]
+    );
+}
+
+#[test]
+fn a_check_beyond_its_bounds_is_refused_and_the_log_says_why() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let long = format!("report {} 1 1", "n".repeat(65));
+    for (words, why) in [
+        (
+            "report lan1 10000 0",
+            "check lan1: weight 10000, allowed 0-9999",
+        ),
+        (
+            "report lan1 100 101",
+            "check lan1: state 101, allowed 0-100",
+        ),
+        ("report  100 100", "report(): a check's name has 1-64 bytes"),
+        (&long, "report(): a check's name has 1-64 bytes"),
+        (
+            "report a\tb 100 100",
+            "report(): a check's name is printable",
+        ),
+        ("forget ", "forget(): a check's name has 1-64 bytes"),
+    ] {
+        assert_eq!(host.query(words).status, EINVAL, "{words}");
+        host.log(why);
+    }
+    assert_eq!(checks(&mut host), []);
+}
+
+#[test]
+fn scopes_are_told_once_the_configuration_is_taken() {
+    let lab = Lab::new();
+    let mut host = Host::spawn(&lab.probe(), &load("probe"));
+    host.loaded().unwrap();
+    assert_eq!(host.configure("scope = 1", true).status, 0);
+    let is_scopes = |message: &FromWorker| matches!(message, FromWorker::Scopes { .. });
+    assert!(
+        !host.received.iter().any(is_scopes),
+        "a check has no effect"
+    );
+    assert_eq!(host.configure("scope = 1\nwrong = 1", false).status, EINVAL);
+    assert!(!host.received.iter().any(is_scopes), "it was refused");
+    assert_eq!(host.configure("scope = 1", false).status, 0);
+    // It came before configure returned.
+    let scopes = host.received.iter().find_map(|message| match message {
+        FromWorker::Scopes { scopes } => Some(scopes.clone()),
+        _ => None,
+    });
+    let key = |key: &str, scope| (key.to_owned(), scope);
+    assert_eq!(
+        scopes.unwrap(),
+        [
+            key("server.interface", Scope::Node),
+            key("server.secret", Scope::Local)
+        ]
+    );
+    host.log("declare(): there is no scope 9");
+    host.log("declare(): a key of 0 bytes");
+    assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+    assert_eq!(host.query("declare later").status, EINVAL);
+    host.log("declare(): is for configure alone");
+}
+
+#[test]
+fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
+    let lab = Lab::new();
+    let plugin = std::fs::File::open(lab.probe()).unwrap();
+    let configuration = Configuration {
+        // Declares scopes, and reports a check from configure.
+        toml: "scope = 1".to_owned(),
+        ..Configuration::default()
+    };
+    let checked = process::check(
+        &executable("worker"),
+        "probe",
+        plugin.as_fd(),
+        None,
+        Some(&configuration),
+    );
+    let (descriptor, failures) = checked.unwrap();
+    assert!(descriptor.has_peer && descriptor.has_settle);
+    assert_eq!(failures, []);
+}
