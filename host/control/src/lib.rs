@@ -167,6 +167,8 @@ pub enum Value {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
+    /// When this was written.
+    pub at: String,
     /// This node's name.
     pub node: String,
     /// Eight hex digits that differ when the configuration differs.

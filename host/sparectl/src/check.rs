@@ -5,11 +5,62 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{EXIT_FAILED, output};
+use spared_control::{Answer, Request, Status};
+
+use crate::args::Args;
+use crate::{EXIT_DOWN, EXIT_FAILED, ask, output, render};
 
 const INSTALLED: &str = "/usr/sbin/spared";
 
-pub fn run(argv: &[OsString]) -> u8 {
+/// The files here, and with `peer` what differs from those of the other node.
+pub fn run(args: &Args, peer: bool, argv: &[OsString]) -> u8 {
+    let own = own(argv);
+    if peer {
+        own.max(differences(args))
+    } else {
+        own
+    }
+}
+
+// What the daemons have in force, not what lies in the files.
+fn differences(args: &Args) -> u8 {
+    let status = match ask(args, &Request::Status) {
+        Ok(Answer::Status(status)) => status,
+        Ok(_) => return EXIT_FAILED,
+        Err(error) => {
+            output::errors(&[error.to_string()]);
+            return EXIT_DOWN;
+        }
+    };
+    match compared(&status) {
+        Ok(lines) if lines.is_empty() => {
+            output::text("the configurations in force on both nodes are equal\n");
+            0
+        }
+        Ok(lines) => {
+            output::text(&render::sentences(&lines));
+            EXIT_FAILED
+        }
+        Err(why) => {
+            output::errors(&[why]);
+            EXIT_FAILED
+        }
+    }
+}
+
+fn compared(status: &Status) -> Result<Vec<String>, String> {
+    let peer = status.peer.as_deref();
+    let peer = peer.ok_or("there is no other node: [nodes] names none")?;
+    if !peer.up {
+        return Err(format!("{} is not heard over the link", peer.node));
+    }
+    let differences = peer.differences.iter();
+    Ok(differences
+        .map(|it| render::difference(it, &peer.node))
+        .collect())
+}
+
+fn own(argv: &[OsString]) -> u8 {
     let spared = program();
     match Command::new(&spared).arg("check").args(argv).status() {
         Ok(status) => status

@@ -1,20 +1,21 @@
 //! What came of `sparectl force`: the daemon answers at once, the role follows.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Force, GroupStatus, Request, Status, ask};
+use spared_control::{Answer, Force, GroupStatus, Request, Status};
+
+use crate::args::Args;
 
 /// A handover between two routers takes milliseconds, a claim one advert.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A sentence for each group that was forced, once it has the role, or what it has after a while.
-pub fn outcome(runtime_dir: &Path, to: Force, group: Option<&str>) -> Vec<String> {
+pub fn outcome(args: &Args, to: Force, group: Option<&str>) -> Vec<String> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let answer = ask(runtime_dir, &Request::Status, PATIENCE);
+        let answer = crate::ask(args, &Request::Status);
         let Ok(Answer::Status(status)) = answer else {
             return Vec::new();
         };

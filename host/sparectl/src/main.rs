@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,10 +13,13 @@ use crate::verdict::Verdict;
 mod args;
 mod check;
 mod force;
+mod keygen;
 mod left_over;
 mod output;
 mod render;
+mod time;
 mod verdict;
+mod watch;
 
 // Exit codes beside those of the verdict.
 const EXIT_FAILED: u8 = 1;
@@ -41,50 +43,48 @@ fn run(args: &Args) -> u8 {
     match &args.command {
         Command::Help => output::text(args::HELP),
         Command::Version => output::text(&format!("sparectl {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Check { argv } => return check::run(argv),
+        Command::Check { peer, argv } => return check::run(args, *peer, argv),
+        Command::Keygen { file, replace } => return keygen::run(file.as_deref(), *replace),
+        Command::Watch => return watch::run(args),
         Command::Probe(probe) => return self::probe(args, probe),
-        command => {
-            return match ask(&args.runtime_dir, command) {
-                Ok(answer) => show(args, &answer),
-                Err(error) => down(args, &error),
+        Command::Ask(request) => {
+            return match ask(args, request) {
+                Ok(answer) => show(args, request, &answer),
+                Err(error) => down(args, request, &error),
             };
         }
     }
     0
 }
 
-fn ask(runtime_dir: &Path, command: &Command) -> Result<Answer, AskError> {
-    let request = match command {
-        Command::Why { group } => Request::Why {
-            group: group.clone(),
-        },
-        Command::Events { limit } => Request::Events { limit: *limit },
-        Command::Plugins => Request::Plugins,
-        Command::Reload => Request::Reload,
-        Command::Force { to, group } => Request::Force {
-            anyway: false,
-            to: *to,
-            group: group.clone(),
-        },
-        Command::Plugin { name, argv } => Request::Plugin {
-            name: name.clone(),
-            argv: argv.clone(),
-        },
-        _ => Request::Status,
-    };
-    spared_control::ask(runtime_dir, &request, patience(&request))
+/// Asks the daemon here, or through it that of `--node`.
+fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
+    let patience = patience(request);
+    match &args.node {
+        None => spared_control::ask(&args.runtime_dir, request, patience),
+        Some(node) => {
+            let request = Request::Node {
+                node: node.clone(),
+                request: Box::new(request.clone()),
+            };
+            spared_control::ask(&args.runtime_dir, &request, patience)
+        }
+    }
 }
 
 // A reload starts workers to validate the files, and waits for those that must be restarted.
 fn patience(request: &Request) -> Duration {
     match request {
         Request::Reload => Duration::from_secs(60),
-        Request::Plugin { .. } | Request::Force { .. } => Duration::from_secs(15),
+        Request::Plugin { .. }
+        | Request::Force { .. }
+        | Request::Switch { .. }
+        | Request::Maintenance { .. } => Duration::from_secs(15),
         _ => Duration::from_secs(5),
     }
 }
 
-fn show(args: &Args, answer: &Answer) -> u8 {
+fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     if args.json {
         output::json(answer);
         return exit_code(answer);
@@ -95,10 +95,10 @@ fn show(args: &Args, answer: &Answer) -> u8 {
         Answer::Events { events } => render::events(events),
         Answer::Plugins { plugins } => render::plugins(plugins),
         Answer::Rows { rows } => render::rows(rows),
-        Answer::Done { lines } => match &args.command {
-            Command::Force { to, group } => {
+        Answer::Done { lines } => match request {
+            Request::Force { to, group, .. } => {
                 let group = group.as_deref();
-                let outcome = force::outcome(&args.runtime_dir, *to, group);
+                let outcome = force::outcome(args, *to, group);
                 render::forced(&[lines.as_slice(), &outcome].concat(), *to, group)
             }
             _ => render::sentences(lines),
@@ -126,8 +126,8 @@ fn exit_code(answer: &Answer) -> u8 {
 }
 
 // No answer: for `status` what is left in the kernel matters most.
-fn down(args: &Args, error: &AskError) -> u8 {
-    let status = matches!(args.command, Command::Status);
+fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
+    let status = matches!(request, Request::Status);
     let gone = error.is_down();
     let left = if status && gone {
         left_over::addresses()
@@ -149,7 +149,7 @@ fn down(args: &Args, error: &AskError) -> u8 {
 }
 
 fn probe(args: &Args, probe: &Probe) -> u8 {
-    let (word, code) = match ask(&args.runtime_dir, &args.command) {
+    let (word, code) = match ask(args, &Request::Status) {
         Ok(Answer::Status(status)) => probed(probe, &status),
         Ok(_) => ("failed", EXIT_FAILED),
         Err(error) if matches!(error.fault, Fault::Permission) => {

@@ -180,7 +180,7 @@ fn force_names_the_group_and_tells_how_to_undo_it() {
     let output = sparectl(&dir.0, &["force", "active", "office"]);
     assert_eq!(
         served.join().expect("served"),
-        "{\"verb\":\"force\",\"group\":\"office\",\"to\":\"active\"}\n"
+        "{\"verb\":\"force\",\"group\":\"office\",\"to\":\"active\",\"anyway\":false}\n"
     );
     assert_eq!(
         stdout(&output),

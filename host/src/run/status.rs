@@ -20,6 +20,7 @@ impl Core {
             .map(|(name, group)| self.group_status(name, group, rows.get(&group.owner)))
             .collect();
         Status {
+            at: clock::now(),
             node: self.setup.host.node.clone(),
             config: self.setup.digest.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Event, Force, GroupWhy, PluginStatus, Value};
+use spared_control::{Difference, Event, Force, GroupWhy, PluginStatus, Value};
 
 mod status;
 
 pub use status::status;
-
-/// `2026-11-14T08:12:03.250+01:00` as `2026-11-14 08:12:03`.
-pub fn clock(rfc3339: &str) -> String {
-    let text = rfc3339.replacen('T', " ", 1);
-    text.get(..19).map_or(text.clone(), str::to_owned)
-}
 
 pub fn why(groups: &[GroupWhy]) -> String {
     match groups {
@@ -121,6 +115,13 @@ pub fn forced(lines: &[String], to: Force, group: Option<&str>) -> String {
         text += &format!("{}\n", undo.trim_end());
     }
     text
+}
+
+/// `vrrp.toml: group "office": vrid: here 50, utm2 51`.
+pub fn difference(it: &Difference, peer: &str) -> String {
+    let or_absent = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
+    let (here, there) = (or_absent(&it.here), or_absent(&it.there));
+    format!("{}: {}: here {here}, {peer} {there}", it.file, it.key)
 }
 
 pub fn sentences(lines: &[String]) -> String {

@@ -1,0 +1,326 @@
+//! `sparectl status`: a sentence per group, what is degraded, and a table with a column per node.
+
+mod table;
+
+use std::collections::BTreeSet;
+
+use spared_control::{
+    AddressStatus, CheckStatus, GroupStatus, InterfaceStatus, LinkStatus, Status, Value,
+};
+
+use super::{event_text, plain};
+use crate::time::clock;
+use crate::verdict::{Headline, Verdict};
+use table::Table;
+
+pub fn status(status: &Status, verdict: &Verdict, verbose: bool) -> String {
+    let mut text = head(verdict);
+    text.push('\n');
+    let nodes = nodes(status);
+    let mut table = Table::default();
+    let mut titles = vec![format!("{} (this node)", status.node)];
+    titles.extend(nodes.iter().skip(1).map(|other| other.node.clone()));
+    table.row(0, "", titles);
+    for group in &status.groups {
+        group_rows(&mut table, &nodes, group);
+    }
+    quality_rows(&mut table, &nodes);
+    preferred_row(&mut table, &nodes);
+    plugin_rows(&mut table, &nodes, verbose);
+    node_rows(&mut table, status, &nodes, verbose);
+    table.gap();
+    paths(&mut table, status, verbose);
+    text + &table.render()
+}
+
+/// This node, and the other where it is heard.
+fn nodes(status: &Status) -> Vec<&Status> {
+    let peer = status.peer.as_deref();
+    let theirs = peer.and_then(|peer| peer.status.as_deref());
+    [status].into_iter().chain(theirs).collect()
+}
+
+// The sentences of all groups, then the numbered list, both right of the widest level word.
+fn head(verdict: &Verdict) -> String {
+    let words = verdict
+        .headlines
+        .iter()
+        .map(|headline| headline.level.word());
+    let width = words.map(str::len).max().unwrap_or(0) + 2;
+    let mut text = String::new();
+    for Headline {
+        level,
+        text: sentence,
+    } in &verdict.headlines
+    {
+        let further = format!("\n{:width$}", "");
+        let sentence = sentence.replace('\n', &further);
+        text += &format!("{:<width$}{sentence}\n", level.word());
+    }
+    for (number, note) in verdict.notes.iter().enumerate() {
+        text += &format!("{:width$}{}. {note}\n", "", number + 1);
+    }
+    text
+}
+
+fn group_rows(table: &mut Table, nodes: &[&Status], group: &GroupStatus) {
+    let of = |value: fn(&GroupStatus) -> String| {
+        let value = |node: &&Status| group_of(node, &group.name).map_or("-".to_owned(), value);
+        nodes.iter().map(value).collect()
+    };
+    if nodes.first().is_some_and(|node| node.groups.len() > 1) {
+        table.gap();
+        table.wide(0, "group", group.name.as_str());
+    }
+    table.row(0, "role", of(|group| group.role.clone()));
+    table.row(1, "since", of(|group| clock(&group.since)));
+    table.row(1, "forced", of(|group| group.forced.clone()));
+}
+
+fn group_of<'a>(node: &'a Status, name: &str) -> Option<&'a GroupStatus> {
+    node.groups.iter().find(|group| group.name == name)
+}
+
+fn quality_rows(table: &mut Table, nodes: &[&Status]) {
+    let Some(own) = nodes.first().filter(|own| !own.groups.is_empty()) else {
+        return;
+    };
+    if own.groups.len() > 1 {
+        table.gap();
+    }
+    let quality = nodes.iter().map(|node| node.quality.to_string());
+    table.row(0, "quality", quality.collect());
+    let mut shown = BTreeSet::new();
+    for check in nodes.iter().flat_map(|node| &node.checks) {
+        if !shown.insert((&check.plugin, &check.name)) {
+            continue;
+        }
+        let value = |node: &&Status| {
+            let mut checks = node.checks.iter();
+            let same = checks.find(|it| (&it.plugin, &it.name) == (&check.plugin, &check.name));
+            same.map_or("-".to_owned(), check_cell)
+        };
+        table.row(
+            1,
+            &check_label(own, check),
+            nodes.iter().map(value).collect(),
+        );
+    }
+    // those that no check watches
+    for interface in own.interfaces.iter().filter(|it| !is_checked(own, it)) {
+        let value = |node: &&Status| {
+            let mut interfaces = node.interfaces.iter();
+            let same = interfaces.find(|it| it.name == interface.name);
+            same.map_or("-".to_owned(), |it| it.state.clone())
+        };
+        table.row(1, &interface.name, nodes.iter().map(value).collect());
+    }
+}
+
+// An interface's weight is what people compare; others' where it is not the usual one.
+fn check_label(own: &Status, check: &CheckStatus) -> String {
+    let interface = own.interfaces.iter().any(|it| it.name == check.name);
+    if interface || check.weight != 100 {
+        format!("{} ({})", check.name, check.weight)
+    } else {
+        check.name.clone()
+    }
+}
+
+fn check_cell(check: &CheckStatus) -> String {
+    match (check.state, check.why.as_str()) {
+        (100, "") => "up".to_owned(),
+        (0, "") => "failed".to_owned(),
+        (state, "") => format!("{state} of 100"),
+        (_, why) => why.to_owned(),
+    }
+}
+
+fn is_checked(own: &Status, interface: &InterfaceStatus) -> bool {
+    own.checks.iter().any(|check| check.name == interface.name)
+}
+
+fn preferred_row(table: &mut Table, nodes: &[&Status]) {
+    let Some(own) = nodes.first() else { return };
+    for group in &own.groups {
+        let value = |node: &&Status| {
+            let preferred = group_of(node, &group.name)?.details.get("preferred")?;
+            Some(plain(preferred))
+        };
+        let values: Vec<Option<String>> = nodes.iter().map(value).collect();
+        if values.iter().flatten().all(|value| value == "no") {
+            continue;
+        }
+        let label = match own.groups.len() {
+            1 => "preferred".to_owned(),
+            _ => format!("preferred ({})", group.name),
+        };
+        let cells = values.into_iter().map(|it| it.unwrap_or("-".to_owned()));
+        table.row(0, &label, cells.collect());
+    }
+}
+
+// What plugins say of themselves. Keys with a dot are details.
+fn plugin_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
+    let all = nodes.iter().flat_map(|node| &node.rows);
+    let keys: BTreeSet<(&String, &String)> = all
+        .flat_map(|(plugin, rows)| rows.keys().map(move |key| (plugin, key)))
+        .filter(|(_, key)| verbose || !key.contains('.'))
+        .collect();
+    for (plugin, key) in keys {
+        let value = |node: &&Status| {
+            let value = node.rows.get(plugin).and_then(|rows| rows.get(key));
+            value.map_or("-".to_owned(), plain)
+        };
+        let label = match key.as_str() {
+            "summary" => plugin.clone(),
+            key => format!("{plugin} {key}"),
+        };
+        table.row(0, &label, nodes.iter().map(value).collect());
+    }
+}
+
+fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: bool) {
+    if nodes.len() == 1 && !status.groups.is_empty() {
+        table.gap();
+    }
+    process_rows(table, nodes, verbose);
+    let config = |node: &&Status| match node.config == status.config {
+        true if node.node != status.node => "same".to_owned(),
+        _ => node.config.clone(),
+    };
+    let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();
+    table.row(0, "config", nodes.iter().map(config).collect());
+    let peer = status.peer.as_deref().filter(|_| nodes.len() > 1);
+    if let Some(clock_ms) = peer.and_then(|peer| peer.clock_ms) {
+        table.row(0, "clock", vec!["-".to_owned(), format!("{clock_ms:+} ms")]);
+    }
+    table.row(0, "spared", all(|node| node.version.clone()));
+    table.row(0, "booted", all(|node| clock(&node.booted)));
+    if verbose {
+        table.row(0, "started", all(|node| clock(&node.started)));
+    }
+}
+
+// A node that knows no other shows its plugins; of two, those that say nothing else and do not run.
+fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
+    let all = nodes.iter().flat_map(|node| &node.plugins);
+    let names: BTreeSet<&String> = all.map(|plugin| &plugin.name).collect();
+    for name in names {
+        let of = |node: &&Status| {
+            let plugin = node.plugins.iter().find(|plugin| plugin.name == *name)?;
+            Some(match plugin.pid {
+                Some(pid) if verbose => format!(
+                    "{}, pid {pid}, {}, {} restarts",
+                    plugin.state, plugin.scheduling, plugin.restarts
+                ),
+                _ => plugin.state.clone(),
+            })
+        };
+        let cells: Vec<String> = nodes
+            .iter()
+            .map(|node| of(node).unwrap_or("-".to_owned()))
+            .collect();
+        let dull = nodes.len() > 1 && cells.iter().all(|cell| cell == "running");
+        if !dull || verbose {
+            table.row(0, name, cells);
+        }
+    }
+}
+
+/// What belongs to this node alone, or to both.
+fn paths(table: &mut Table, status: &Status, verbose: bool) {
+    for link in &status.links {
+        table.wide(0, &format!("link {}", link.interface), link_cell(link));
+    }
+    for group in &status.groups {
+        let of = match status.groups.len() {
+            1 => String::new(),
+            _ => format!(" {}", group.name),
+        };
+        if status.peer.is_none() || verbose {
+            table.wide(0, &format!("addresses{of}"), addresses(group));
+        }
+        table.wide(0, &format!("fence{of}"), fence(group));
+        if verbose {
+            group_details(table, group);
+        }
+    }
+    if let Some(event) = &status.last_event {
+        let text = format!("{}  {}", clock(&event.at), event_text(event));
+        table.wide(0, "last event", text);
+    }
+}
+
+fn link_cell(link: &LinkStatus) -> String {
+    let since = clock(&link.since);
+    match (link.state.as_str(), link.round_trip_ms) {
+        ("up", Some(round_trip_ms)) => format!("up, {round_trip_ms:.1} ms, since {since}"),
+        ("up", None) => format!("up, since {since}"),
+        _ if link.why.is_empty() => format!("down since {since}"),
+        _ => format!("down since {since}: {}", link.why),
+    }
+}
+
+fn group_details(table: &mut Table, group: &GroupStatus) {
+    table.wide(0, "why", group.why.as_str());
+    table.wide(0, "transitions", group.transitions.to_string());
+    let addresses = group.addresses.iter().map(|address| {
+        let state = format!("{}, {}", address.interface, address_state(address));
+        (address.address.clone(), state)
+    });
+    table.block("addresses", addresses.collect());
+    let details = group.details.iter().filter(|(_, value)| !is_empty(value));
+    let details = details.map(|(key, value)| (key.clone(), plain(value)));
+    table.block("details", details.collect());
+}
+
+fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if text.is_empty())
+}
+
+fn addresses(group: &GroupStatus) -> String {
+    let present = group
+        .addresses
+        .iter()
+        .filter(|address| address.present)
+        .count();
+    let all = group.addresses.len();
+    match group.addresses.as_slice() {
+        [] => "none".into(),
+        [one] => format!(
+            "{} on {}, {}",
+            one.address,
+            one.interface,
+            address_state(one)
+        ),
+        _ if present == 0 && group.role != "active" => format!("{all}, none here"),
+        _ => format!("{present} of {all} here"),
+    }
+}
+
+fn address_state(address: &AddressStatus) -> String {
+    let state = if address.present { "here" } else { "not here" };
+    match address.restored {
+        0 => state.into(),
+        1 => format!("{state}, put back once"),
+        restored => format!("{state}, put back {restored} times"),
+    }
+}
+
+fn fence(group: &GroupStatus) -> String {
+    let held = match group.fence.as_str() {
+        "held" => format!("held, {} ms", group.lease_ms),
+        other => other.into(),
+    };
+    match group.details.get("advert_late_worst_us") {
+        Some(Value::Number(late_us)) if *late_us > 0 && group.role == "active" => {
+            let late = match late_us / 1000 {
+                0 => format!("0.{}", late_us / 100),
+                late_ms => late_ms.to_string(),
+            };
+            format!("{held}; latest advert {late} ms late at worst")
+        }
+        _ => held,
+    }
+}

@@ -1,0 +1,109 @@
+//! `sparectl watch`: status, traffic of the links and events, live, until `q`.
+
+mod rates;
+mod screen;
+
+use std::io::IsTerminal;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
+use spared_control::{Answer, Event, Request, Status};
+
+use crate::args::Args;
+use crate::{EXIT_FAILED, ask, output};
+use rates::Rates;
+use screen::Screen;
+
+/// How often the daemon is asked.
+const PACE: Duration = Duration::from_millis(500);
+/// How soon a key is answered.
+const KEY_PACE: Duration = Duration::from_millis(50);
+const EVENTS: usize = 100;
+
+/// What the daemon said, or why it did not.
+type Heard = Result<(Box<Status>, Vec<Event>), String>;
+
+pub fn run(args: &Args) -> u8 {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        output::errors(&["watch: needs a terminal; sparectl status does not".to_owned()]);
+        return EXIT_FAILED;
+    }
+    let shown = ratatui::try_init().and_then(|mut terminal| {
+        let result = show(args, &mut terminal);
+        ratatui::restore();
+        result
+    });
+    match shown {
+        Ok(()) => 0,
+        Err(error) => {
+            output::errors(&[format!("watch: {error}")]);
+            EXIT_FAILED
+        }
+    }
+}
+
+fn show(args: &Args, terminal: &mut DefaultTerminal) -> std::io::Result<()> {
+    thread::scope(|scope| {
+        let (send, heard) = mpsc::channel();
+        let (_stop, stopped) = mpsc::channel::<()>();
+        // Asking may take seconds where the daemon hangs: keys must not wait for it.
+        scope.spawn(move || {
+            while send.send(question(args)).is_ok() {
+                if !matches!(stopped.recv_timeout(PACE), Err(RecvTimeoutError::Timeout)) {
+                    return;
+                }
+            }
+        });
+        let result = turn(terminal, &heard);
+        drop(_stop);
+        result
+    })
+}
+
+fn turn(terminal: &mut DefaultTerminal, heard: &Receiver<Heard>) -> std::io::Result<()> {
+    let mut screen = Screen::default();
+    let mut rates = Rates::default();
+    loop {
+        for heard in heard.try_iter() {
+            match heard {
+                Ok((status, events)) => {
+                    rates.note(Instant::now(), &status.links);
+                    screen.update(*status, events, &rates);
+                }
+                Err(why) => screen.fail(why),
+            }
+        }
+        terminal.draw(|frame| screen.draw(frame))?;
+        if event::poll(KEY_PACE)? && is_end(&event::read()?) {
+            return Ok(());
+        }
+    }
+}
+
+fn is_end(input: &Input) -> bool {
+    let Input::Key(key) = input else { return false };
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind == KeyEventKind::Press
+        && match key.code {
+            KeyCode::Char('q') | KeyCode::Esc => true,
+            KeyCode::Char('c') => control,
+            _ => false,
+        }
+}
+
+fn question(args: &Args) -> Heard {
+    let status = match ask(args, &Request::Status).map_err(|error| error.to_string())? {
+        Answer::Status(status) => status,
+        Answer::Error { lines, .. } => return Err(lines.join("; ")),
+        _ => return Err("the daemon answers something else".to_owned()),
+    };
+    let events = ask(args, &Request::Events { limit: EVENTS });
+    let events = match events.map_err(|error| error.to_string())? {
+        Answer::Events { events } => events,
+        _ => Vec::new(),
+    };
+    Ok((status, events))
+}
