@@ -145,10 +145,13 @@ impl Quality {
         let mut dropped = Vec::new();
         for plugin in due {
             self.grace.remove(&plugin);
-            let stale = self.checks.extract_if(.., |(owner, _), check| {
-                *owner == plugin && check.stale
+            self.checks.retain(|(owner, name), check| {
+                let goes = *owner == plugin && check.stale;
+                if goes {
+                    dropped.push(name.clone());
+                }
+                !goes
             });
-            dropped.extend(stale.map(|((_, name), _)| name));
         }
         let names = dropped.join(", ");
         self.weigh(format!("{names}: checked no more"))
@@ -156,7 +159,10 @@ impl Quality {
 
     /// Worst first: what costs most at the top.
     pub fn status(&self) -> Vec<CheckStatus> {
-        let own = self.checks.iter().map(|((plugin, _), check)| (plugin, check));
+        let own = self
+            .checks
+            .iter()
+            .map(|((plugin, _), check)| (plugin, check));
         let mut all: Vec<(&String, &Check)> = own.chain(&self.failed).collect();
         all.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
         all.into_iter()

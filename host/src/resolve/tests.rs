@@ -1,0 +1,159 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+
+const HOUR_MS: u64 = 3_600_000;
+const START: Now = Now {
+    monotonic_ns: 1_000_000_000,
+    wall_ms: 1_800_000_000_000,
+};
+
+/// Another boot, so much later by the wall clock.
+fn later(ms: u64) -> Now {
+    Now {
+        monotonic_ns: 5,
+        wall_ms: START.wall_ms + ms,
+    }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap()
+}
+
+fn resolved() -> Resolved {
+    let mut resolved = Resolved::default();
+    let forced = Forced {
+        active: true,
+        by: "root".to_owned(),
+        since: "2026-11-20T14:00:09+01:00".to_owned(),
+    };
+    resolved.force("office", Some(forced));
+    let hours = Some(Duration::from_secs(2 * 3600));
+    resolved.begin_maintenance(START, hours, "root", "now".to_owned());
+    resolved.begin_freeze(START, Duration::from_secs(30), "root");
+    resolved
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("spared-resolve-{name}-{}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.0.clone())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let folder = Folder::new("restart");
+    folder.store().write(&resolved()).unwrap();
+    assert_eq!(folder.store().read(START), resolved());
+    let mode = std::fs::metadata(folder.0.join("resolved.json")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_over_while_nobody_ran_is_over() {
+    let text = resolved().to_text();
+    let after = Resolved::from_text(&text, later(HOUR_MS)).unwrap();
+    assert_eq!(after.freeze(), None);
+    let left = after.maintenance().unwrap().term.unwrap();
+    assert_eq!(left.until_ns, 5 + ns(Duration::from_secs(3600)));
+    assert_eq!(left.until_wall_ms, START.wall_ms + 2 * HOUR_MS);
+    let after = Resolved::from_text(&text, later(2 * HOUR_MS)).unwrap();
+    assert_eq!(after.maintenance(), None);
+    assert!(after.forced().contains_key("office"));
+}
+
+#[test]
+fn a_clock_set_back_prolongs_nothing() {
+    let text = resolved().to_text();
+    let unset = Now {
+        monotonic_ns: 0,
+        wall_ms: 0,
+    };
+    let after = Resolved::from_text(&text, unset).unwrap();
+    let left = after.maintenance().unwrap().term.unwrap();
+    assert_eq!(left.until_ns, ns(Duration::from_secs(2 * 3600)));
+}
+
+#[test]
+fn garbage_is_nothing() {
+    let folder = Folder::new("garbage");
+    let store = folder.store();
+    assert_eq!(store.read(START), Resolved::default());
+    store.write(&resolved()).unwrap();
+    let path = folder.0.join("resolved.json");
+    let good = std::fs::read(&path).unwrap();
+    let odd = "{\"forced\":{\"a\\u001bb\":{\"active\":true,\"by\":\"\",\"since\":\"\"}}}";
+    for garbage in [
+        b"".as_slice(),
+        b"\xff\xfe",
+        &good[..good.len() / 2],
+        b"[]",
+        odd.as_bytes(),
+    ] {
+        std::fs::write(&path, garbage).unwrap();
+        assert_eq!(store.read(START), Resolved::default(), "{garbage:?}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(store.read(START), resolved());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o622)).unwrap();
+    assert_eq!(store.read(START), Resolved::default());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(store.read(START), Resolved::default());
+    assert!(store.write(&resolved()).is_err());
+}
+
+#[test]
+fn terms_end_by_themselves_in_their_order() {
+    let mut resolved = resolved();
+    let thirty = START.monotonic_ns + ns(Duration::from_secs(30));
+    assert_eq!(resolved.next_timeout(), Some(thirty));
+    assert_eq!(resolved.handle_timeout(thirty - 1), []);
+    assert_eq!(resolved.handle_timeout(thirty), [Ended::Freeze]);
+    let hours = START.monotonic_ns + ns(Duration::from_secs(2 * 3600));
+    assert_eq!(resolved.next_timeout(), Some(hours));
+    assert_eq!(resolved.handle_timeout(hours), [Ended::Maintenance]);
+    assert_eq!(resolved.next_timeout(), None);
+}
+
+#[test]
+fn a_freeze_is_cut_to_an_hour_and_nothing_ends_it() {
+    let mut resolved = Resolved::default();
+    resolved.begin_freeze(START, Duration::MAX, "root");
+    let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
+    assert_eq!(resolved.freeze().unwrap().term.until_ns, until_ns);
+    resolved.begin_freeze(START, Duration::ZERO, "root");
+    assert_eq!(resolved.freeze(), None);
+}
+
+#[test]
+fn a_written_freeze_of_a_century_is_cut_too() {
+    let text = "{\"freeze\":{\"by\":\"root\",\"term\":{\"until_ms\":9999999999999999,\"lasts_ms\":9999999999999999}}}";
+    let after = Resolved::from_text(text, START).unwrap();
+    let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
+    assert_eq!(after.freeze().unwrap().term.until_ns, until_ns);
+}
+
+#[test]
+fn maintenance_said_again_keeps_its_beginning() {
+    let mut resolved = resolved();
+    resolved.begin_maintenance(START, None, "user 1000", "later".to_owned());
+    let it = resolved.maintenance().unwrap();
+    assert_eq!((it.since.as_str(), it.term), ("now", None));
+    assert!(resolved.end_maintenance());
+    assert!(!resolved.end_maintenance());
+}
