@@ -102,3 +102,77 @@ impl fmt::Display for Discard {
 }
 
 impl std::error::Error for Discard {}
+
+/// Why a received beat was dropped. Each reason has a counter of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BeatDiscard {
+    /// Not a whole UDP packet to the port of beats.
+    Datagram,
+    /// No beat, or one of another version.
+    Malformed,
+    /// Under a key that the twin has not sent, or no longer uses.
+    UnknownKey,
+    /// The tag is wrong: whoever sent it does not have the key.
+    Forged,
+    /// Made for another link.
+    OtherLink,
+    /// Its sequence number was heard on this link before.
+    Replayed,
+    /// A later one was heard on this link before.
+    Late,
+    /// Of a group that is not configured here.
+    UnknownGroup,
+}
+
+impl BeatDiscard {
+    /// Every reason, in the order of the counters.
+    pub const ALL: [BeatDiscard; 8] = [
+        BeatDiscard::Datagram,
+        BeatDiscard::Malformed,
+        BeatDiscard::UnknownKey,
+        BeatDiscard::Forged,
+        BeatDiscard::OtherLink,
+        BeatDiscard::Replayed,
+        BeatDiscard::Late,
+        BeatDiscard::UnknownGroup,
+    ];
+
+    /// The counter's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            BeatDiscard::Datagram => "datagram",
+            BeatDiscard::Malformed => "malformed",
+            BeatDiscard::UnknownKey => "unknown_key",
+            BeatDiscard::Forged => "forged",
+            BeatDiscard::OtherLink => "other_link",
+            BeatDiscard::Replayed => "replayed",
+            BeatDiscard::Late => "late",
+            BeatDiscard::UnknownGroup => "unknown_group",
+        }
+    }
+
+    /// Somebody is on the link who should not be there.
+    pub fn is_hostile(self) -> bool {
+        matches!(
+            self,
+            BeatDiscard::Forged | BeatDiscard::OtherLink | BeatDiscard::Replayed
+        )
+    }
+}
+
+impl fmt::Display for BeatDiscard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BeatDiscard::Datagram => "not a udp packet to port 3780",
+            BeatDiscard::Malformed => "not a beat of version 1",
+            BeatDiscard::UnknownKey => "the peer has not sent its key",
+            BeatDiscard::Forged => "wrong tag",
+            BeatDiscard::OtherLink => "made for another link",
+            BeatDiscard::Replayed => "heard before",
+            BeatDiscard::Late => "a later one came first",
+            BeatDiscard::UnknownGroup => "of a group that is not configured here",
+        })
+    }
+}
+
+impl std::error::Error for BeatDiscard {}

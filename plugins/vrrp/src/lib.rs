@@ -4,6 +4,7 @@
 //! decisions, `wire` the bytes, `config` the file. `README.md` is the manual of every key.
 #![forbid(unsafe_code)]
 
+pub mod beats;
 mod claims;
 pub mod config;
 pub mod election;

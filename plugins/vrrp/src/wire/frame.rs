@@ -56,8 +56,8 @@ pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
         .ok_or(Discard::Truncated)?;
     let packet = frame.get(ETHERNET_LEN..).ok_or(Discard::Truncated)?;
     let ip = match ethertype {
-        ETHERTYPE_IPV4 => parse_ipv4(packet)?,
-        ETHERTYPE_IPV6 => parse_ipv6(packet)?,
+        ETHERTYPE_IPV4 => parse_ipv4(packet, vrrp::PROTOCOL)?,
+        ETHERTYPE_IPV6 => parse_ipv6(packet, vrrp::PROTOCOL)?,
         _ => return Err(Discard::Protocol),
     };
     let family = Family::of(ip.source);
@@ -77,14 +77,15 @@ pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
     })
 }
 
-struct Ip<'a> {
+/// A whole IP packet.
+pub(super) struct Ip<'a> {
     source: IpAddr,
     destination: IpAddr,
     ttl: u8,
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
-fn parse_ipv4(packet: &[u8]) -> Result<Ip<'_>, Discard> {
+pub(super) fn parse_ipv4(packet: &[u8], protocol: u8) -> Result<Ip<'_>, Discard> {
     let fixed: [u8; IPV4_LEN] = array(packet, 0).ok_or(Discard::Truncated)?;
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
     let total_len = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
@@ -102,7 +103,7 @@ fn parse_ipv4(packet: &[u8]) -> Result<Ip<'_>, Discard> {
     if u16::from_be_bytes([fixed[6], fixed[7]]) & MORE_FRAGMENTS_AND_OFFSET != 0 {
         return Err(Discard::Fragment);
     }
-    if fixed[9] != vrrp::PROTOCOL {
+    if fixed[9] != protocol {
         return Err(Discard::Protocol);
     }
     let source = Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]);
@@ -118,15 +119,15 @@ fn parse_ipv4(packet: &[u8]) -> Result<Ip<'_>, Discard> {
     })
 }
 
-fn parse_ipv6(packet: &[u8]) -> Result<Ip<'_>, Discard> {
+pub(super) fn parse_ipv6(packet: &[u8], protocol: u8) -> Result<Ip<'_>, Discard> {
     let fixed: [u8; 8] = array(packet, 0).ok_or(Discard::Truncated)?;
     let source = Ipv6Addr::from(array::<16>(packet, 8).ok_or(Discard::Truncated)?);
     let destination = Ipv6Addr::from(array::<16>(packet, 24).ok_or(Discard::Truncated)?);
     if fixed[0] >> 4 != 6 || source.is_unspecified() || source.is_multicast() {
         return Err(Discard::BadIpHeader);
     }
-    // no sender of adverts puts extension headers before them
-    if fixed[6] != vrrp::PROTOCOL {
+    // no sender of adverts, or of beats, puts extension headers before them
+    if fixed[6] != protocol {
         return Err(Discard::Protocol);
     }
     let end = IPV6_LEN + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));

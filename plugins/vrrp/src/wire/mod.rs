@@ -4,6 +4,7 @@
 //! written by appending to a buffer whose capacity the caller keeps.
 
 pub mod beat;
+pub mod datagram;
 pub mod frame;
 pub mod neighbour;
 pub mod vrrp;
