@@ -4,5 +4,8 @@
 //! [`message`] is what crosses between host and link, [`word`] what hosts say to each other.
 #![forbid(unsafe_code)]
 
+pub mod frame;
+pub mod key;
 pub mod message;
+pub mod tls;
 pub mod word;

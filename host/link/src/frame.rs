@@ -1,0 +1,473 @@
+//! What the link says inside TLS: frames, which may be cut anywhere by TLS records.
+//!
+//! ```text
+//!  0               1               2               3
+//! +---------------+---------------+-------------------------------+
+//! |     type      |   reserved    |        length of body         |
+//! +---------------+---------------+-------------------------------+
+//! ```
+//!
+//! Numbers are big-endian. A type with the high bit set is *numbered*: its body begins with a
+//! sequence number of 8 bytes, it is sent again over another path until it is acknowledged, and is
+//! taken once, in order. A type that is not known is passed over, its number is not.
+//!
+//! [`Splitter`] finds frames in a stream, [`Frame::parse`] reads one; neither can panic on any
+//! bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::word::Introduction;
+
+/// Versions of this page that this program speaks.
+pub const VERSION_MIN: u16 = 1;
+pub const VERSION_MAX: u16 = 1;
+
+pub const HEADER: usize = 4;
+/// Longest body.
+pub const BODY_MAX: usize = u16::MAX as usize;
+/// Longest piece of a message in one frame, so that a frame fits one TLS record.
+pub const FRAGMENT_MAX: usize = 16 * 1024 - 64;
+/// Longest name of a channel.
+pub const NAME_MAX: usize = 64;
+
+const HELLO: u8 = 1;
+const REFUSED: u8 = 2;
+const PING: u8 = 3;
+const PONG: u8 = 4;
+const ACK: u8 = 5;
+const CREDIT: u8 = 6;
+const NUMBERED: u8 = 0x80;
+const OFFER: u8 = 0x80;
+const WITHDRAW: u8 = 0x81;
+const DATA: u8 = 0x82;
+const MARK: u8 = 0x83;
+const WORD: u8 = 0x84;
+
+/// The piece is the last of its message.
+const LAST: u8 = 1;
+
+/// The first frame on each path, as JSON: it outlives every version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hello {
+    pub version_min: u16,
+    pub version_max: u16,
+    /// A random number of the sender's. Two runs make an association, to which sequence numbers
+    /// belong.
+    pub run: u64,
+    /// The run that the sender has an association with, and the last number that it took in it.
+    pub knows: u64,
+    pub taken: u64,
+    pub introduction: Introduction,
+}
+
+impl Hello {
+    /// # Errors
+    /// No version in common: the sentence.
+    pub fn common_version(&self) -> Result<u16, String> {
+        let highest = self.version_max.min(VERSION_MAX);
+        if highest >= self.version_min.max(VERSION_MIN) {
+            return Ok(highest);
+        }
+        Err(format!(
+            "the link of {} (spared {}) speaks {} to {}, this node's {VERSION_MIN} to {VERSION_MAX}",
+            plain(&self.introduction.node),
+            plain(&self.introduction.version),
+            self.version_min,
+            self.version_max
+        ))
+    }
+}
+
+/// A peer's word in a sentence of ours: short, on one line.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(NAME_MAX)
+        .collect()
+}
+
+/// One frame, borrowing from its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    Hello(Box<Hello>),
+    /// The sender goes, and why.
+    Refused(&'a str),
+    Ping {
+        number: u32,
+    },
+    /// Wall-clock times of the sender, in microseconds.
+    Pong {
+        number: u32,
+        received_us: u64,
+        sent_us: u64,
+    },
+    /// All numbered frames up to this one were taken.
+    Ack {
+        sequence: u64,
+    },
+    /// What the worker behind a channel has taken since the channel is up.
+    Credit {
+        channel: u16,
+        /// Of the one who sends data, and of the one who takes it.
+        epochs: (u32, u32),
+        bytes: u64,
+        messages: u64,
+    },
+    Numbered(u64, Numbered<'a>),
+}
+
+/// The part of a numbered frame after its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Numbered<'a> {
+    /// There is a worker here; a higher epoch replaces the one before.
+    Offer {
+        channel: u16,
+        epoch: u32,
+        wire_min: u32,
+        wire_max: u32,
+        name: &'a str,
+    },
+    Withdraw {
+        channel: u16,
+    },
+    /// `epoch` is of the receiver's worker that this is for.
+    Data {
+        channel: u16,
+        epoch: u32,
+        last: bool,
+        piece: &'a [u8],
+    },
+    Mark {
+        channel: u16,
+        epoch: u32,
+        id: u64,
+    },
+    /// A piece of what the host says, as JSON.
+    Word {
+        last: bool,
+        piece: &'a [u8],
+    },
+    /// Of a later version.
+    Unknown,
+}
+
+/// The bytes are no frame; the session cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl<'a> Frame<'a> {
+    /// None: of a later version, and to be passed over.
+    ///
+    /// # Errors
+    /// A type that is known with a body that is not its own.
+    pub fn parse(kind: u8, body: &'a [u8]) -> Result<Option<Self>, Malformed> {
+        let mut read = Reader(body);
+        let frame = match kind {
+            HELLO => Self::Hello(
+                serde_json::from_slice(body)
+                    .map_err(|_| Malformed("a greeting that is no JSON"))?,
+            ),
+            REFUSED => Self::Refused(text(body)?),
+            PING => Self::Ping { number: read.u32()? },
+            PONG => Self::Pong {
+                number: read.u32()?,
+                received_us: read.u64()?,
+                sent_us: read.u64()?,
+            },
+            ACK => Self::Ack {
+                sequence: read.u64()?,
+            },
+            CREDIT => Self::Credit {
+                channel: read.u16()?,
+                epochs: (read.u32()?, read.u32()?),
+                bytes: read.u64()?,
+                messages: read.u64()?,
+            },
+            NUMBERED.. => Self::Numbered(read.u64()?, Numbered::parse(kind, read)?),
+            _ => return Ok(None),
+        };
+        Ok(Some(frame))
+    }
+}
+
+impl<'a> Numbered<'a> {
+    fn parse(kind: u8, mut read: Reader<'a>) -> Result<Self, Malformed> {
+        Ok(match kind {
+            OFFER => Self::Offer {
+                channel: read.u16()?,
+                epoch: read.u32()?,
+                wire_min: read.u32()?,
+                wire_max: read.u32()?,
+                name: name(read.0)?,
+            },
+            WITHDRAW => Self::Withdraw {
+                channel: read.u16()?,
+            },
+            DATA => Self::Data {
+                channel: read.u16()?,
+                epoch: read.u32()?,
+                last: read.u8()? & LAST != 0,
+                piece: read.0,
+            },
+            MARK => Self::Mark {
+                channel: read.u16()?,
+                epoch: read.u32()?,
+                id: read.u64()?,
+            },
+            WORD => Self::Word {
+                last: read.u8()? & LAST != 0,
+                piece: read.0,
+            },
+            _ => Self::Unknown,
+        })
+    }
+
+    /// Header and fields, with room for the number; a piece stays where it is and follows.
+    pub fn head(&self) -> Head {
+        let mut head = Head::default();
+        let (kind, piece) = match *self {
+            Self::Offer {
+                channel,
+                epoch,
+                wire_min,
+                wire_max,
+                name,
+            } => {
+                head.put(&channel.to_be_bytes());
+                for number in [epoch, wire_min, wire_max] {
+                    head.put(&number.to_be_bytes());
+                }
+                (OFFER, name.len())
+            }
+            Self::Withdraw { channel } => {
+                head.put(&channel.to_be_bytes());
+                (WITHDRAW, 0)
+            }
+            Self::Data {
+                channel,
+                epoch,
+                last,
+                piece,
+            } => {
+                head.put(&channel.to_be_bytes());
+                head.put(&epoch.to_be_bytes());
+                head.put(&[u8::from(last)]);
+                (DATA, piece.len())
+            }
+            Self::Mark { channel, epoch, id } => {
+                head.put(&channel.to_be_bytes());
+                head.put(&epoch.to_be_bytes());
+                head.put(&id.to_be_bytes());
+                (MARK, 0)
+            }
+            Self::Word { last, piece } => {
+                head.put(&[u8::from(last)]);
+                (WORD, piece.len())
+            }
+            Self::Unknown => (u8::MAX, 0),
+        };
+        head.finish(kind, piece);
+        head
+    }
+}
+
+/// The beginning of a numbered frame: header, number, fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    bytes: [u8; Self::MOST],
+    length: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            bytes: [0; Self::MOST],
+            length: Self::FIELDS,
+        }
+    }
+}
+
+impl Head {
+    const FIELDS: usize = HEADER + 8;
+    /// With the fields of the longest, an offer.
+    const MOST: usize = Self::FIELDS + 14;
+
+    fn put(&mut self, field: &[u8]) {
+        let end = self.length + field.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(field);
+            self.length = end;
+        }
+    }
+
+    fn finish(&mut self, kind: u8, piece: usize) {
+        let body = u16::try_from(self.length - HEADER + piece).unwrap_or(u16::MAX);
+        let [high, low] = body.to_be_bytes();
+        self.bytes[..HEADER].copy_from_slice(&[kind, 0, high, low]);
+    }
+
+    pub fn set_sequence(&mut self, sequence: u64) {
+        self.bytes[HEADER..Self::FIELDS].copy_from_slice(&sequence.to_be_bytes());
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Appends a frame that is not numbered.
+pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
+    let start = out.len();
+    out.extend([0; HEADER]);
+    let kind = match frame {
+        Frame::Hello(hello) => {
+            // A struct of numbers and texts is always JSON.
+            out.extend(serde_json::to_vec(hello).unwrap_or_default());
+            HELLO
+        }
+        Frame::Refused(why) => {
+            out.extend(why.bytes().take(1024));
+            REFUSED
+        }
+        Frame::Ping { number } => {
+            out.extend(number.to_be_bytes());
+            PING
+        }
+        Frame::Pong {
+            number,
+            received_us,
+            sent_us,
+        } => {
+            out.extend(number.to_be_bytes());
+            out.extend(received_us.to_be_bytes());
+            out.extend(sent_us.to_be_bytes());
+            PONG
+        }
+        Frame::Ack { sequence } => {
+            out.extend(sequence.to_be_bytes());
+            ACK
+        }
+        Frame::Credit {
+            channel,
+            epochs,
+            bytes,
+            messages,
+        } => {
+            out.extend(channel.to_be_bytes());
+            out.extend(epochs.0.to_be_bytes());
+            out.extend(epochs.1.to_be_bytes());
+            out.extend(bytes.to_be_bytes());
+            out.extend(messages.to_be_bytes());
+            CREDIT
+        }
+        Frame::Numbered(..) => {
+            debug_assert!(false, "numbered frames are queued by their heads");
+            out.truncate(start);
+            return;
+        }
+    };
+    let body = u16::try_from(out.len() - start - HEADER).unwrap_or(u16::MAX);
+    let [high, low] = body.to_be_bytes();
+    if let Some(header) = out.get_mut(start..start + HEADER) {
+        header.copy_from_slice(&[kind, 0, high, low]);
+    }
+}
+
+/// Finds frames in a stream that comes in pieces; copies only those that a piece cuts.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The beginning of a frame whose rest has not come.
+    held: Vec<u8>,
+}
+
+impl Splitter {
+    /// Calls `take` with type and body of each frame that `bytes` completes.
+    ///
+    /// # Errors
+    /// What `take` finds; nothing more may be fed then.
+    pub fn feed<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut take: impl FnMut(u8, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while !self.held.is_empty() && !bytes.is_empty() {
+            let wanted = match wanted(&self.held) {
+                Some(length) => HEADER + length,
+                None => HEADER,
+            };
+            let missing = wanted.saturating_sub(self.held.len()).min(bytes.len());
+            let (piece, rest) = bytes.split_at(missing);
+            self.held.extend_from_slice(piece);
+            bytes = rest;
+            if let Some((kind, body, _)) = first(&self.held) {
+                take(kind, body)?;
+                self.held.clear();
+            }
+        }
+        while let Some((kind, body, rest)) = first(bytes) {
+            take(kind, body)?;
+            bytes = rest;
+        }
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The length of the body, once the header is there.
+fn wanted(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [_, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}
+
+/// The first frame, if it is whole: type, body, and what follows.
+fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let length = wanted(bytes)?;
+    let (frame, rest) = bytes.split_at_checked(HEADER + length)?;
+    match frame {
+        [kind, _, _, _, body @ ..] => Some((*kind, body, rest)),
+        _ => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is no UTF-8"))
+}
+
+fn name(bytes: &[u8]) -> Result<&str, Malformed> {
+    if bytes.is_empty() || bytes.len() > NAME_MAX {
+        return Err(Malformed("a channel without a fit name"));
+    }
+    text(bytes)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], Malformed> {
+        let (bytes, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(Malformed("a frame that is too short"))?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn u8(&mut self) -> Result<u8, Malformed> {
+        self.take().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.take().map(u64::from_be_bytes)
+    }
+}
