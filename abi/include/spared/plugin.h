@@ -232,7 +232,8 @@ struct spared_peer {
 	/* Queues one message, ordered and reliable while the peer is up. -EAGAIN: full,
 	 * writable() follows; -ENOTCONN; -EMSGSIZE. */
 	spared_status (*send)(void *ctx, struct spared_bytes message);
-	/* Whether this node holds all that it needs to take over; why where not. */
+	/* Whether this node holds all that it needs to take over; why where not. Holds until
+	 * up() or down(), and is "no" until it is said: a plugin with a channel says it. */
 	spared_status (*in_sync)(void *ctx, uint32_t yes, struct spared_str why);
 };
 

@@ -218,8 +218,10 @@ impl Driver {
         }
     }
 
+    // What a plugin said of its synchrony ends with the channel: each time it must say so anew.
     fn twin_is_there(&self, wire: u32) {
         self.peer.up.set(true);
+        self.report_synchrony(false, "it has not said so yet");
         if let Some(up) = self.plugin.peer.up {
             // SAFETY: the plugin's contract for a created instance.
             self.tell("up", |instance| unsafe { up(instance, wire) });
@@ -230,6 +232,7 @@ impl Driver {
         if !self.peer.up.replace(false) {
             return;
         }
+        self.report_synchrony(false, "its twin is gone");
         if let Some(down) = self.plugin.peer.down {
             // SAFETY: as above.
             self.tell("down", |instance| unsafe { down(instance) });
