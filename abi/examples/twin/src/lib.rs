@@ -1,0 +1,19 @@
+//! Speaks with its twin on the other node: all that a plugin whose state follows has to do.
+//!
+//!     # /etc/spared/plugins/twin.toml
+//!     interval = "1s"                     # a message so often; equal on both nodes
+//!     weight = 100                        # of its check
+//!     label = { r1 = "left", r2 = "right" }
+//!     note = "rack 7"                     # never compared
+//!
+//! `sparectl twin check bad|good`, `in-sync yes|no`, `say TEXT`, `flood N SIZE`, `ping N`, `status`.
+
+mod message;
+mod twin;
+
+spared_sdk::export!(twin::Twin {
+    name: "twin",
+    summary: "speaks with its twin",
+    wire: (1, 2),
+    parts: [roles, transfer, query, peer],
+});
