@@ -99,7 +99,6 @@ impl Plugin for Twin {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        self.report()?;
         self.again(TICK, self.settings.interval)
     }
 

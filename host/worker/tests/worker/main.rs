@@ -10,3 +10,4 @@ mod lab;
 mod life;
 mod loading;
 mod peer;
+mod twin;
