@@ -19,6 +19,7 @@ pub mod journal;
 pub mod kernel;
 pub mod link;
 pub mod notify;
+pub mod peer;
 pub mod poller;
 pub mod quality;
 pub mod resolve;

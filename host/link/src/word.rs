@@ -54,6 +54,8 @@ pub enum Word {
         why: String,
         anyway: bool,
     },
+    /// The sender does not hand over a group that was requested.
+    Refused { group: String, why: String },
     /// No change of role for quality or preference for so long.
     Freeze { for_ms: u64, by: String },
     #[serde(other)]
@@ -84,6 +86,8 @@ pub struct Standing {
     pub forced: BTreeMap<String, String>,
     /// By group: "active", "backup" or "fault".
     pub roles: BTreeMap<String, String>,
+    /// The checks that lower its quality, a sentence each, worst first.
+    pub failing: Vec<String>,
 }
 
 /// A word inside a message of another encoding.

@@ -1,0 +1,88 @@
+//! The other node's texts end on terminals and in logs: nothing in them may draw there, and none
+//! is longer than anybody reads.
+
+use serde_json::Value;
+use spared_control::Answer;
+use spared_link::word::Standing;
+
+const TEXT_MAX: usize = 2048;
+const LIST_MAX: usize = 64;
+const GROUPS_MAX: usize = 256;
+
+/// Without control characters, and not endless.
+pub fn text(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(TEXT_MAX)
+        .collect()
+}
+
+pub fn standing(said: Standing) -> Standing {
+    let by_group = |map: std::collections::BTreeMap<String, String>| {
+        let map = map.into_iter().take(GROUPS_MAX);
+        map.map(|(group, word)| (text(&group), text(&word)))
+            .collect()
+    };
+    Standing {
+        quality: said.quality.min(100),
+        missing: list(&said.missing),
+        maintenance: said.maintenance,
+        forced: by_group(said.forced),
+        roles: by_group(said.roles),
+        failing: list(&said.failing),
+    }
+}
+
+fn list(texts: &[String]) -> Vec<String> {
+    texts.iter().take(LIST_MAX).map(|it| text(it)).collect()
+}
+
+/// An answer of the other node.
+///
+/// # Errors
+/// It is none that this version knows.
+pub fn answer(line: &str) -> Result<Answer, String> {
+    let mut value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    clean(&mut value);
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+// serde_json reads no deeper than 128.
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(said) => *said = text(said),
+        Value::Array(values) => values.iter_mut().for_each(clean),
+        Value::Object(map) => {
+            for (key, mut value) in std::mem::take(map) {
+                clean(&mut value);
+                map.insert(text(&key), value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_cannot_draw_on_a_terminal() {
+        let line = "{\"answer\":\"done\",\"lines\":[\"a\\u001b[2Jb\\nc\"]}";
+        let lines = vec!["a[2Jbc".to_owned()];
+        assert_eq!(answer(line), Ok(Answer::Done { lines }));
+    }
+
+    #[test]
+    fn garbage_is_no_answer() {
+        for garbage in [
+            "",
+            "{}",
+            "[1]",
+            "{\"answer\":\"never\"}",
+            &"[".repeat(100_000),
+        ] {
+            assert!(answer(garbage).is_err(), "{garbage:.20}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Joining: a node whose plugins do not hold yet what their twins hold is weaker than one whose
+//! do (E8). It ends with the last of them in sync, and after [`JOINING_MAX`] at the latest.
+
+use std::time::{Duration, Instant};
+
+pub const JOINING_MAX: Duration = Duration::from_secs(60);
+
+/// Since when somebody is not in sync.
+#[derive(Debug, Default)]
+pub struct Joining {
+    since: Option<Instant>,
+    is: bool,
+}
+
+impl Joining {
+    /// Whether this node joins, now that so many plugins with a twin are not in sync.
+    pub fn update(&mut self, now: Instant, behind: usize) -> bool {
+        let since = (behind > 0).then(|| self.since.unwrap_or(now));
+        self.is = since.is_some_and(|since| now.saturating_duration_since(since) < JOINING_MAX);
+        self.since = since;
+        self.is
+    }
+
+    /// Since when somebody is behind.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// When it ends by itself.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.since
+            .filter(|_| self.is)
+            .map(|since| since + JOINING_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joining_ends_with_the_last_in_sync_or_after_a_minute() {
+        let start = Instant::now();
+        let mut joining = Joining::default();
+        assert!(!joining.update(start, 0));
+        assert_eq!(joining.next_timeout(), None);
+        assert!(joining.update(start, 2));
+        assert!(joining.update(start + JOINING_MAX / 2, 1));
+        assert_eq!(joining.next_timeout(), Some(start + JOINING_MAX));
+        assert!(!joining.update(start + JOINING_MAX, 1));
+        assert_eq!(joining.next_timeout(), None);
+        // who is still behind does not begin to join again
+        assert!(!joining.update(start + JOINING_MAX * 2, 1));
+        assert!(!joining.update(start + JOINING_MAX * 2, 0));
+        assert!(joining.update(start + JOINING_MAX * 3, 1));
+    }
+}

@@ -1,0 +1,372 @@
+//! A file's keys that both nodes must share, in words that a person finds in the file:
+//! `group "office" router "lan2": addresses`.
+//!
+//! Entries of arrays of tables are named by their `name`, else their `interface`, else their
+//! position. Each table and entry is a key of its own without a value, so that one that only one
+//! node has is one difference and not one per key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spared_control::Difference;
+use spared_worker::message::Scope;
+use toml::{Table, Value};
+
+/// Keys of one file; more are compared as one.
+pub const KEYS_MAX: usize = 1000;
+/// Longest key, and longest value that is told in full.
+const TEXT_MAX: usize = 240;
+/// What the host has to say at most, so that a file fits into one word.
+const BYTES_MAX: usize = 96 * 1024;
+const DIFFERENCES_MAX: usize = 64;
+/// The value of a table or an entry.
+const PRESENT: &str = "present";
+
+/// Words and values of a file.
+pub type Keys = BTreeMap<String, String>;
+
+/// The keys of a file that are of the pair. Text that is no TOML has none.
+pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
+    let scopes: BTreeMap<&str, Scope> = scopes
+        .iter()
+        .map(|(key, scope)| (key.as_str(), *scope))
+        .collect();
+    let mut flat = Flat {
+        scopes,
+        keys: Keys::new(),
+        bytes: 0,
+        rest: Vec::new(),
+    };
+    let table: Table = text.parse().unwrap_or_default();
+    flat.table(&table, "", "", Scope::Pair);
+    flat.finish()
+}
+
+/// Equal where the keys are.
+pub fn digest(keys: &Keys) -> String {
+    let texts = keys.iter().flat_map(|(key, value)| [key, value]);
+    format!("{:016x}", hash(texts.map(String::as_str)))
+}
+
+/// What differs, in the order of the keys.
+pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
+    let mut found: Vec<Difference> = Vec::new();
+    let mut absent: Vec<&String> = Vec::new();
+    let all: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+    for key in all {
+        let (own, other) = (here.get(key), there.get(key));
+        if own == other || absent.iter().any(|above| is_below(key, above)) {
+            continue;
+        }
+        if found.len() >= DIFFERENCES_MAX {
+            break;
+        }
+        let is_entry = |value: Option<&String>| value.is_some_and(|value| value == PRESENT);
+        if is_entry(own) || is_entry(other) {
+            absent.push(key);
+        }
+        found.push(Difference {
+            file: file.to_owned(),
+            key: key.clone(),
+            here: own.cloned(),
+            there: other.cloned(),
+        });
+    }
+    found
+}
+
+/// One file that only one node has.
+pub fn lone_file(file: &str, is_here: bool) -> Difference {
+    let present = Some(PRESENT.to_owned());
+    let (here, there) = match is_here {
+        true => (present, None),
+        false => (None, present),
+    };
+    Difference {
+        file: file.to_owned(),
+        key: "the file".to_owned(),
+        here,
+        there,
+    }
+}
+
+/// Keys from the other node: not more than we would send, and nothing that draws on a terminal.
+pub fn clean(keys: Keys) -> Keys {
+    keys.into_iter()
+        .take(KEYS_MAX + 1)
+        .map(|(key, value)| (printable(&key), printable(&value)))
+        .collect()
+}
+
+fn printable(text: &str) -> String {
+    let text = text.chars().filter(|c| !c.is_control());
+    text.take(TEXT_MAX + 40).collect()
+}
+
+fn is_below(key: &str, above: &str) -> bool {
+    key.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with([' ', ':']))
+}
+
+struct Flat<'s> {
+    scopes: BTreeMap<&'s str, Scope>,
+    keys: Keys,
+    bytes: usize,
+    /// What did not fit.
+    rest: Vec<String>,
+}
+
+impl Flat<'_> {
+    // `path` is how scopes name it ("group.router"), `words` how people do.
+    fn table(&mut self, table: &Table, path: &str, words: &str, scope: Scope) {
+        for (key, value) in table {
+            let path = join(path, key, ".");
+            let scope = self.scopes.get(path.as_str()).copied().unwrap_or(scope);
+            match value {
+                Value::Table(below) => {
+                    let words = join(words, key, " ");
+                    self.put(scope, words.clone(), PRESENT.to_owned());
+                    self.table(below, &path, &words, scope);
+                }
+                Value::Array(entries) if is_of_tables(entries) => {
+                    self.entries(entries, &path, &join(words, key, " "), scope);
+                }
+                value => {
+                    let value = told(key, value);
+                    self.put(scope, join(words, key, ": "), value);
+                }
+            }
+        }
+    }
+
+    fn entries(&mut self, entries: &[Value], path: &str, words: &str, scope: Scope) {
+        let tables = entries.iter().filter_map(Value::as_table);
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (position, table) in tables.enumerate() {
+            let name = name_of(table).unwrap_or_else(|| (position + 1).to_string());
+            let times = seen.entry(name.clone()).or_default();
+            *times += 1;
+            let words = match *times {
+                1 => format!("{words} {name}"),
+                times => format!("{words} {name} ({times})"),
+            };
+            self.put(scope, words.clone(), PRESENT.to_owned());
+            self.table(table, path, &words, scope);
+        }
+    }
+
+    fn put(&mut self, scope: Scope, words: String, value: String) {
+        if scope != Scope::Pair {
+            return;
+        }
+        let words = printable(&words);
+        let bytes = words.len() + value.len();
+        if self.keys.len() >= KEYS_MAX || self.bytes + bytes > BYTES_MAX {
+            self.rest.extend([words, value]);
+            return;
+        }
+        self.bytes += bytes;
+        self.keys.insert(words, value);
+    }
+
+    fn finish(mut self) -> Keys {
+        if !self.rest.is_empty() {
+            let value = format!("digest {:016x}", hash(self.rest.iter().map(String::as_str)));
+            self.keys.insert("all further keys".to_owned(), value);
+        }
+        self.keys
+    }
+}
+
+fn join(above: &str, key: &str, between: &str) -> String {
+    match above.is_empty() {
+        true => key.to_owned(),
+        false => format!("{above}{between}{key}"),
+    }
+}
+
+fn is_of_tables(entries: &[Value]) -> bool {
+    !entries.is_empty() && entries.iter().all(Value::is_table)
+}
+
+fn name_of(table: &Table) -> Option<String> {
+    let text = |key: &str| table.get(key).and_then(Value::as_str);
+    let name = text("name").or_else(|| text("interface"))?;
+    Some(format!("\"{name}\""))
+}
+
+// As in the file, where it is short and no secret. Of a secret only so much travels that two
+// different ones are told apart, and too little to guess it by.
+fn told(key: &str, value: &Value) -> String {
+    let text = value.to_string();
+    if is_secret(key) {
+        return format!("a secret, digest {:04x}", hash([text.as_str()]) & 0xffff);
+    }
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => {
+            let start = text.get(..end).unwrap_or_default();
+            format!("{start}... (digest {:016x})", hash([text.as_str()]))
+        }
+        None => text,
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let words = ["secret", "password", "passphrase", "private_key", "psk"];
+    words.iter().any(|word| key.contains(word)) && !key.ends_with("_file")
+}
+
+// FNV-1a, the end mixed: it finds differences, it proves nothing.
+fn hash<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for text in texts {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    hash ^ (hash >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = r#"
+        after = ["dhcp"]
+        [[group]]
+        name = "office"
+        priority = { utm1 = 200, utm2 = 100 }
+        [[group.router]]
+        interface = "lan2"
+        vrid = 50
+        addresses = ["192.168.200.1/24"]
+        [[group.router]]
+        interface = "lan3"
+        vrid = 51
+        [maintenance]
+        keep = ["unbound"]
+        [[unit]]
+        password = "swordfish"
+    "#;
+
+    fn scopes() -> Vec<(String, Scope)> {
+        vec![("group.priority".to_owned(), Scope::Node)]
+    }
+
+    fn changed(from: &str, to: &str) -> Vec<String> {
+        assert!(HERE.contains(from));
+        let (here, there) = (
+            flatten(HERE, &scopes()),
+            flatten(&HERE.replace(from, to), &scopes()),
+        );
+        assert_eq!(digest(&here) == digest(&there), here == there);
+        let say = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
+        differences("vrrp.toml", &here, &there)
+            .into_iter()
+            .map(|it| format!("{}: here {}, there {}", it.key, say(it.here), say(it.there)))
+            .collect()
+    }
+
+    #[test]
+    fn keys_are_named_as_people_name_them() {
+        let flat = flatten(HERE, &scopes());
+        let keys: Vec<&str> = flat.keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "after",
+                "group \"office\"",
+                "group \"office\" router \"lan2\"",
+                "group \"office\" router \"lan2\": addresses",
+                "group \"office\" router \"lan2\": interface",
+                "group \"office\" router \"lan2\": vrid",
+                "group \"office\" router \"lan3\"",
+                "group \"office\" router \"lan3\": interface",
+                "group \"office\" router \"lan3\": vrid",
+                "group \"office\": name",
+                "maintenance",
+                "maintenance: keep",
+                "unit 1",
+                "unit 1: password",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_differs_is_one_difference() {
+        assert_eq!(
+            changed("200.1/24", "200.1/25"),
+            [
+                "group \"office\" router \"lan2\": addresses: here [\"192.168.200.1/24\"], \
+                 there [\"192.168.200.1/25\"]"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_one_node_lacks_is_one_difference() {
+        let lan3 = "[[group.router]]\n        interface = \"lan3\"\n        vrid = 51\n";
+        assert_eq!(
+            changed(lan3, ""),
+            ["group \"office\" router \"lan3\": here present, there absent"]
+        );
+    }
+
+    #[test]
+    fn keys_of_a_node_and_comments_do_not_differ() {
+        assert_eq!(changed("utm1 = 200", "utm1 = 10"), [""; 0]);
+        assert_eq!(changed("after", "# new\n after"), [""; 0]);
+    }
+
+    #[test]
+    fn a_declared_scope_holds_for_all_below_and_the_nearer_one_wins() {
+        let text = "[a]\nx = 1\n[a.b]\ny = 2\n[c]\nz = 3";
+        let scopes = [
+            ("a".to_owned(), Scope::Local),
+            ("a.b".to_owned(), Scope::Pair),
+        ];
+        let flat = flatten(text, &scopes);
+        let keys: Vec<&str> = flat.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["a b", "a b: y", "c", "c: z"]);
+    }
+
+    #[test]
+    fn secrets_do_not_travel() {
+        let told = changed("swordfish", "hunter2");
+        assert_eq!(told.len(), 1);
+        assert!(!told[0].contains("swordfish") && !told[0].contains("hunter2"));
+        assert!(told[0].starts_with("unit 1: password: here a secret, digest "));
+        let flat = flatten("secret_file = \"/etc/spared/secret\"", &[]);
+        assert_eq!(flat["secret_file"], "\"/etc/spared/secret\"");
+    }
+
+    #[test]
+    fn long_values_and_many_keys_are_bounded_and_still_compared() {
+        let many = |last: &str| {
+            let mut text: String = (0..3000).map(|n| format!("key{n:04} = {n}\n")).collect();
+            text.push_str(&format!("last = \"{}{last}\"", "x".repeat(5000)));
+            flatten(&text, &[])
+        };
+        let (here, there) = (many("a"), many("b"));
+        assert!(here.len() <= KEYS_MAX + 1);
+        assert_eq!(differences("x.toml", &here, &there).len(), 1);
+        let long = |end: &str| flatten(&format!("key = \"{}{end}\"", "x".repeat(5000)), &[]);
+        assert!(long("a")["key"].len() < 400);
+        assert_eq!(differences("x.toml", &long("a"), &long("b")).len(), 1);
+    }
+
+    #[test]
+    fn what_the_other_node_says_is_cleaned() {
+        let mut said = Keys::new();
+        for number in 0..5000 {
+            said.insert(format!("{number}\u{1b}[2J"), "x".repeat(10_000));
+        }
+        let clean = clean(said);
+        assert!(clean.len() <= KEYS_MAX + 1);
+        assert!(
+            clean
+                .iter()
+                .all(|(k, v)| !k.contains('\u{1b}') && v.len() < 400)
+        );
+    }
+}

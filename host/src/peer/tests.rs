@@ -1,0 +1,202 @@
+use super::*;
+
+/// Two nodes, and words that arrive at once.
+struct Pair {
+    nodes: [Peer; 2],
+}
+
+impl Pair {
+    fn new(files: [&[(&str, &str)]; 2]) -> Self {
+        let mut pair = Self {
+            nodes: [Peer::default(), Peer::default()],
+        };
+        for (node, files) in pair.nodes.iter_mut().zip(files) {
+            node.set_files(read(files));
+            node.handle_up();
+        }
+        pair.deliver();
+        pair
+    }
+
+    fn deliver(&mut self) {
+        for from in [0, 1].into_iter().cycle() {
+            let words: Vec<Word> = std::iter::from_fn(|| self.nodes[from].poll_word()).collect();
+            for word in &words {
+                self.hear(1 - from, word.clone());
+            }
+            if words.is_empty() && self.nodes.iter().all(|node| node.words.is_empty()) {
+                return;
+            }
+        }
+    }
+
+    fn hear(&mut self, node: usize, word: Word) {
+        // what crosses is JSON
+        let word = serde_json::from_str(&serde_json::to_string(&word).unwrap()).unwrap();
+        let node = &mut self.nodes[node];
+        match word {
+            Word::Digests { files } => node.handle_digests(files),
+            Word::WantKeys { files } => node.handle_want_keys(files),
+            Word::Keys { file, keys } => node.handle_keys(file, keys),
+            Word::Standing(standing) => node.handle_standing(standing),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn differences(&self) -> [Vec<String>; 2] {
+        [0, 1].map(|node| {
+            let found = self.nodes[node].differences().iter();
+            found.map(|it| ready::sentence("peer", it)).collect()
+        })
+    }
+}
+
+fn read(files: &[(&str, &str)]) -> BTreeMap<String, File> {
+    let files = files.iter();
+    files
+        .map(|(name, text)| ((*name).to_owned(), File::Keys(keys::flatten(text, &[]))))
+        .collect()
+}
+
+#[test]
+fn equal_files_are_compared_by_their_digest_alone() {
+    let files: &[(&str, &str)] = &[("vrrp.toml", "a = 1"), ("spared.toml", "")];
+    let pair = Pair::new([files, files]);
+    assert_eq!(pair.differences(), [vec![], Vec::<String>::new()]);
+    assert!(pair.nodes[0].theirs.is_empty());
+}
+
+#[test]
+fn both_nodes_find_what_differs() {
+    let pair = Pair::new([
+        &[("vrrp.toml", "a = 1\nb = 2"), ("dhcp.toml", "")],
+        &[("vrrp.toml", "a = 1\nb = 3"), ("sets.toml", "")],
+    ]);
+    assert_eq!(
+        pair.differences(),
+        [
+            [
+                "dhcp.toml: the file: here present, peer absent",
+                "vrrp.toml: b: here 2, peer 3",
+                "sets.toml: the file: here absent, peer present",
+            ],
+            [
+                "sets.toml: the file: here present, peer absent",
+                "vrrp.toml: b: here 3, peer 2",
+                "dhcp.toml: the file: here absent, peer present",
+            ]
+        ]
+    );
+}
+
+#[test]
+fn a_reload_ends_a_difference_on_both() {
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
+    assert!(pair.differences().iter().all(|found| found.len() == 1));
+    pair.nodes[1].set_files(read(&[("vrrp.toml", "a = 1")]));
+    pair.deliver();
+    assert!(pair.differences().iter().all(Vec::is_empty));
+    pair.nodes[0].set_files(read(&[("vrrp.toml", "a = 3")]));
+    pair.deliver();
+    assert!(pair.differences().iter().all(|found| found.len() == 1));
+}
+
+#[test]
+fn a_file_whose_plugin_has_not_spoken_yet_does_not_differ() {
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
+    let unknown = BTreeMap::from([("vrrp.toml".to_owned(), File::Unknown)]);
+    pair.nodes[0].set_files(unknown);
+    pair.deliver();
+    assert!(pair.differences().iter().all(Vec::is_empty));
+}
+
+#[test]
+fn what_was_known_ends_with_the_link() {
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
+    pair.nodes[0].handle_standing(Standing::default());
+    pair.nodes[0].handle_down();
+    assert!(pair.nodes[0].differences().is_empty());
+    assert_eq!(pair.nodes[0].standing(), None);
+    assert_eq!(pair.nodes[0].ask(Instant::now(), String::new()), None);
+}
+
+#[test]
+fn a_standing_is_told_when_it_changes_and_every_ten_seconds() {
+    let start = Instant::now();
+    let mut peer = Peer::default();
+    let standing = Standing {
+        quality: 73,
+        ..Standing::default()
+    };
+    peer.update(start, standing.clone());
+    assert_eq!(peer.poll_word(), None);
+    peer.handle_up();
+    while peer.poll_word().is_some() {}
+    let mut told = |at: Instant, quality: u8| {
+        let quality = Standing {
+            quality,
+            ..standing.clone()
+        };
+        peer.update(at, quality);
+        peer.poll_word().is_some()
+    };
+    assert!(told(start, 73));
+    assert!(!told(start + STANDING_EVERY / 2, 73));
+    assert!(told(start + STANDING_EVERY / 2, 74));
+    assert!(!told(start + STANDING_EVERY, 74));
+    assert!(told(start + STANDING_EVERY * 2, 74));
+}
+
+#[test]
+fn a_question_is_answered_once_or_runs_out() {
+    let start = Instant::now();
+    let mut peer = Peer::default();
+    peer.handle_up();
+    let first = peer.ask(start + Duration::from_secs(1), "a".to_owned());
+    let second = peer.ask(start + Duration::from_secs(2), "b".to_owned());
+    assert!(peer.handle_answer(first.unwrap()));
+    assert!(!peer.handle_answer(first.unwrap()));
+    assert_eq!(peer.next_timeout(), Some(start + Duration::from_secs(2)));
+    assert_eq!(peer.handle_timeout(start + Duration::from_secs(1)), [0; 0]);
+    let late = peer.handle_timeout(start + Duration::from_secs(2));
+    assert_eq!(late, [second.unwrap()]);
+    assert!(!peer.handle_answer(second.unwrap()));
+}
+
+#[test]
+fn a_node_that_asks_too_much_is_not_served() {
+    let mut peer = Peer::default();
+    peer.handle_up();
+    while peer.poll_word().is_some() {}
+    for id in 0..SERVED_MAX as u64 {
+        assert!(peer.handle_ask(id));
+    }
+    assert!(!peer.handle_ask(77));
+    peer.answer(77, String::new());
+    assert_eq!(peer.poll_word(), None);
+    peer.answer(3, String::new());
+    assert!(matches!(peer.poll_word(), Some(Word::Answer { id: 3, .. })));
+    assert!(peer.handle_ask(77));
+}
+
+#[test]
+fn a_lying_node_costs_a_bounded_amount() {
+    let mut peer = Peer::default();
+    peer.set_files(read(&[("vrrp.toml", "a = 1")]));
+    peer.handle_up();
+    let many = |n: usize| (0..n).map(|n| (format!("file{n}.toml"), "x".to_owned()));
+    peer.handle_digests(many(10_000).collect());
+    peer.handle_keys("other.toml".to_owned(), many(10).collect());
+    assert!(peer.theirs.is_empty());
+    peer.handle_keys("vrrp.toml".to_owned(), many(100_000).collect());
+    assert!(peer.differences().len() <= DIFFERENCES_MAX);
+    let roles = many(100_000).collect();
+    peer.handle_standing(Standing {
+        quality: 255,
+        roles,
+        ..Standing::default()
+    });
+    let standing = peer.standing().unwrap();
+    assert_eq!(standing.quality, 100);
+    assert!(standing.roles.len() <= 256);
+}
