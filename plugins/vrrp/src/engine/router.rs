@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::counters::{Limit, RouterCounters};
+use super::counters::RouterCounters;
 use super::interface::Interface;
 use super::port::Talker;
 use crate::config;
+use crate::limit::Limit;
 use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
 use crate::wire::virtual_mac;
 use crate::wire::vrrp::{Form, Repr, Version, capacity};
