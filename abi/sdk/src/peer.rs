@@ -49,7 +49,8 @@ impl PeerHandle {
         }
     }
 
-    /// Whether this node holds all that it needs to take over, and why where not.
+    /// Whether this node holds all that it needs to take over, and why where not. Until it is said
+    /// it is no, and [`Peer::up`] and [`Peer::down`] end what was said.
     ///
     /// # Errors
     /// The host's.
@@ -94,3 +95,17 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Self::Host {
+            tried: "send to the twin".to_owned(),
+            errno: match error {
+                SendError::Full => error::EAGAIN,
+                SendError::Down => error::ENOTCONN,
+                SendError::TooLong => error::EMSGSIZE,
+                SendError::Other(errno) => errno,
+            },
+        }
+    }
+}

@@ -131,10 +131,17 @@ impl Twin {
         checks.report("twin", self.settings.weight, state, why)
     }
 
+    /// What was said ends whenever the twin comes or goes.
     fn report_synchrony(&self) -> Result<(), Error> {
         let why = if self.in_sync { "" } else { "somebody said so" };
         let peer = self.host.peer();
         peer.map_or(Ok(()), |peer| peer.in_sync(self.in_sync, why))
+    }
+
+    fn say_synchrony(&self) {
+        if let Err(error) = self.report_synchrony() {
+            log::warn!("{error}");
+        }
     }
 
     fn send(&self, message: &[u8]) -> Result<(), SendError> {
@@ -155,8 +162,7 @@ impl Twin {
     fn say(&mut self, text: &str) -> Result<(), Error> {
         let mut message = vec![0; LEAST];
         message.extend_from_slice(text.as_bytes());
-        self.send_numbered(SAID, &mut message)
-            .map_err(|error| Error::Peer(error.to_string()))
+        Ok(self.send_numbered(SAID, &mut message)?)
     }
 
     fn ping(&mut self) {
@@ -216,13 +222,12 @@ impl Peer for Twin {
     fn up(&mut self, wire: u32) {
         self.wire = Some(wire);
         (self.counters.last_sent, self.counters.last_received) = (0, 0);
-        if let Err(error) = self.report_synchrony() {
-            log::warn!("{error}");
-        }
+        self.say_synchrony();
     }
 
     fn down(&mut self) {
         self.wire = None;
+        self.say_synchrony();
         self.waiting.clear();
         (self.flood, self.pings_left) = Default::default();
         self.idle();
