@@ -31,6 +31,16 @@ pub struct Stance {
     pub forced: Forced,
     pub maintenance: bool,
     pub resign: bool,
+    /// Not yet in sync with the twin.
+    pub joining: bool,
+    /// A takeover by this node would lose nothing.
+    pub ready: bool,
+    /// No change of role for quality or preference.
+    pub frozen: bool,
+    /// E6: the twin is prepared; let it go ahead.
+    pub yields: bool,
+    /// E6: prepared; go ahead the moment that the twin lets go.
+    pub heir: bool,
     pub why: String,
 }
 
@@ -42,16 +52,46 @@ impl Default for Stance {
             forced: Forced::No,
             maintenance: false,
             resign: false,
+            joining: false,
+            ready: false,
+            frozen: false,
+            yields: false,
+            heir: false,
             why: String::new(),
         }
     }
 }
 
 impl Stance {
+    /// E0: what stands above quality.
+    pub fn class(&self) -> u8 {
+        match (self.stands_aside(), self.forced == Forced::Active) {
+            (true, _) => 0,
+            (_, true) => 3,
+            _ if self.joining => 1,
+            _ => 2,
+        }
+    }
+
     /// E0: the lowest class, which serves only where nobody else does.
     pub fn stands_aside(&self) -> bool {
         self.maintenance || self.forced == Forced::Backup
     }
+}
+
+/// E0: how one node stands, as itself or its beats say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// It can be active: the host wants it, and an interface is usable.
+    pub able: bool,
+    pub class: u8,
+    pub quality: u8,
+    /// Of its adverts.
+    pub priority: u8,
+    pub preferred: bool,
+    pub ready: bool,
+    /// Interfaces that do not speak, or are rated bad.
+    pub hurt: usize,
 }
 
 /// What the priority of a group's adverts follows from.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod election;
 pub mod engine;
 pub mod error;
+mod limit;
 mod sockets;
 pub mod wire;
 
@@ -29,7 +30,6 @@ use engine::{Action, Engine, Facts, Table, Value};
 use sockets::{FRAME_MAX, Kind, Sockets, neighbours};
 use wire::neighbour::station;
 
-const TIMER: u32 = 1;
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -190,6 +190,11 @@ impl Groups for Vrrp {
             forced: stance.forced,
             maintenance: stance.maintenance,
             resign: stance.resign,
+            joining: stance.joining,
+            ready: stance.ready,
+            frozen: stance.frozen,
+            yields: stance.yields,
+            heir: stance.heir,
             why: stance.why.to_owned(),
         };
         let group = stance.group;
@@ -321,120 +326,6 @@ impl Vrrp {
             }
         }
         true
-    }
-
-    fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
-        if let Some(engine) = &mut self.engine {
-            call(engine, self.host.now());
-        }
-        self.act();
-    }
-
-    /// Does what the engine wants, then sets the timer.
-    fn act(&mut self) {
-        while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
-            self.perform(action);
-        }
-        let next_ns = self.engine.as_ref().and_then(Engine::next_timeout);
-        if next_ns == self.armed_ns {
-            return;
-        }
-        match next_ns {
-            Some(at_ns) => {
-                if let Err(error) = self.host.timer(TIMER, at_ns) {
-                    log::error!("{error}");
-                }
-            }
-            None => self.host.cancel_timer(TIMER),
-        }
-        self.armed_ns = next_ns;
-    }
-
-    fn perform(&mut self, action: Action) {
-        let Some(engine) = &mut self.engine else {
-            return;
-        };
-        match action {
-            Action::Transmit(id) => {
-                let Some(outgoing) = engine.packet(id) else {
-                    return;
-                };
-                let sockets = self.sockets.get(outgoing.interface);
-                let sent = sockets.map(|sockets| sockets.send(outgoing.to, outgoing.bytes));
-                if !matches!(sent, Some(Ok(()))) {
-                    engine.handle_unsent(self.host.now(), id);
-                }
-            }
-            Action::Publish {
-                group,
-                role,
-                reason,
-                why,
-            } => {
-                let done = self.groups.publish(&group, role, reason, &why);
-                if let Err(error) = &done {
-                    log::warn!("{group}: {error}");
-                }
-                // the answer may have taken long: whoever became active meanwhile waits in the
-                // sockets
-                if role == Role::Active {
-                    self.hear_all();
-                }
-                let Some(engine) = &mut self.engine else {
-                    return;
-                };
-                engine.handle_published(self.host.now(), &group, role, done.is_ok());
-            }
-            Action::Farewell {
-                interface,
-                to,
-                bytes,
-            } => {
-                // the last word of a router that is gone: whoever misses it waits a little longer
-                let _ = self
-                    .sockets
-                    .get(interface)
-                    .map(|sockets| sockets.send(to, &bytes));
-            }
-            Action::Announce { group } => {
-                if let Err(error) = self.groups.announce(&group) {
-                    log::warn!("{group}: {error}");
-                }
-            }
-            Action::Event(text) => self.host.event(&text),
-            Action::Warn(text) => log::warn!("{text}"),
-            Action::Info(text) => log::info!("{text}"),
-            Action::Listen { interface, on } => self.listen(interface, on),
-            Action::FindNeighbours { interface } => {
-                let name = engine.interfaces().nth(interface).map(str::to_owned);
-                let found = name.map_or(Vec::new(), |name| neighbours(&name));
-                engine.handle_neighbours(self.host.now(), interface, &found);
-            }
-            Action::Probe { interface, frame } => {
-                let sent = self
-                    .sockets
-                    .get(interface)
-                    .map(|sockets| sockets.probe(&frame));
-                if let Some(Err(error)) = sent {
-                    log::debug!("probe: {error}");
-                }
-            }
-        }
-    }
-
-    fn listen(&mut self, index: usize, on: bool) {
-        let Some(sockets) = self.sockets.get(index) else {
-            return;
-        };
-        let Some(fd) = sockets.stations() else { return };
-        if !on {
-            return self.host.unwatch_fd(fd);
-        }
-        // what waits there is from before the question
-        while sockets.receive(Kind::Stations, &mut self.buffer).is_some() {}
-        if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
-            log::error!("{error}");
-        }
     }
 }
 

@@ -12,6 +12,8 @@ use super::{
 use crate::wire::Family;
 use crate::wire::vrrp::Version;
 
+/// What a check may weigh.
+const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
 const PREFIX: &str = "address/prefix, like \"192.0.2.1/24\"";
 
@@ -38,6 +40,8 @@ pub(super) fn pair(
     let min_ttl = section.integer("min_ttl", 1..=255).unwrap_or(255);
     let advert_source: Option<Vec<IpAddr>> = sources(section);
     let witnesses: Vec<IpAddr> = section.list("witnesses", ADDRESS).unwrap_or_default();
+    let weight = section.integer("weight", 0..=WEIGHT_MAX).unwrap_or(100);
+    let weight = u32::try_from(weight).unwrap_or(u32::MAX);
 
     let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(group_vrid)?));
     if advertised.is_empty() {
@@ -106,6 +110,7 @@ pub(super) fn pair(
             vmac,
             accept,
             witnesses: witnesses.iter().copied().filter(of_family).collect(),
+            weight,
         }
     });
     Some(routers.collect())

@@ -28,6 +28,8 @@ pub const ADVERTISED_IPV4_MAX: usize = 255;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub groups: Vec<Group>,
+    /// The other node, where there are two.
+    pub twin: Option<String>,
 }
 
 /// Addresses that move together, by one election.
@@ -94,6 +96,8 @@ pub struct Router {
     pub accept: bool,
     /// Who should answer where this wire is sound.
     pub witnesses: Vec<IpAddr>,
+    /// How much the interface counts in this node's quality: 0-9999.
+    pub weight: u32,
 }
 
 /// An address that a router or a follower brings.

@@ -24,9 +24,18 @@ pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
         .collect();
     let settings = Settings {
         groups: groups.into_iter().collect::<Option<_>>()?,
+        twin: twin(config),
     };
     cross::check(&settings, &sections);
     Some(settings)
+}
+
+/// The other one of two nodes.
+fn twin(config: &Config) -> Option<String> {
+    let (node, nodes) = (config.node(), config.nodes());
+    let mut others = nodes.iter().filter(|other| *other != node);
+    let other = others.next().filter(|_| nodes.len() == 2)?;
+    Some(other.clone())
 }
 
 fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group> {

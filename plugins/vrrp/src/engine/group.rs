@@ -14,6 +14,7 @@ use super::counters::GroupCounters;
 use super::port::{Peer, Port};
 use super::router::{Router, Speech};
 use super::timers::active_down_ns;
+use super::twin::{Contact, Speaking, Twin};
 use crate::config;
 use crate::election::{OWNER, Stance, Why};
 
@@ -80,11 +81,19 @@ pub(super) struct Group {
     pub published: Option<(Role, Why)>,
     pub published_ns: u64,
     pub counters: GroupCounters,
+    /// None until a beat was heard.
+    pub twin: Option<Twin>,
+    /// What was known of it when something was last looked at.
+    pub contact: Contact,
+    pub speaking: Speaking,
+    /// E8: until when a start waits for the twin's first beat.
+    pub link_wait_ns: u64,
 }
 
 impl Group {
     pub fn new(config: config::Group, now_ns: u64) -> Group {
         let interval_ns = config.interval_ns;
+        let speaking = Speaking::new(&config.name, now_ns);
         Group {
             name: config.name.as_str().into(),
             not_before_ns: now_ns.saturating_add(config.start_delay_ns),
@@ -114,6 +123,10 @@ impl Group {
             published: None,
             published_ns: 0,
             counters: GroupCounters::default(),
+            twin: None,
+            contact: Contact::None,
+            speaking,
+            link_wait_ns: 0,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Feed it with [`Engine::configure`], [`Engine::handle_interface`], [`Engine::handle_frame`],
 //! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_stance`],
-//! [`Engine::handle_published`], [`Engine::handle_unsent`] and [`Engine::handle_timeout`]. After each
-//! call drain [`Engine::poll_action`] until it is empty, then arm a timer for
+//! [`Engine::handle_published`], [`Engine::handle_unsent`], [`Engine::handle_beat`],
+//! [`Engine::handle_hand_over_refused`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`] until it is empty, then arm a timer for
 //! [`Engine::next_timeout`]. Before `handle_timeout` takes something over ([`Engine::takes_over`]),
 //! and before `handle_published` says that the fence is open, hand over every frame that waits in a
 //! socket: what was heard counts, however late the loop is.
@@ -23,6 +23,7 @@ mod router;
 mod sending;
 mod status;
 mod timers;
+mod twin;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use spared_sdk::Role;
 use crate::config::Settings;
 use crate::election::Stance;
 use crate::error::Discard;
+use crate::wire::beat::Beat;
 use crate::wire::frame::{self, Advert, TTL};
 use crate::wire::{Family, Mac, is_virtual_mac};
 
@@ -58,6 +60,27 @@ pub enum Action {
     },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
+    /// Send [`Engine::beat`] over every link.
+    Beat {
+        group: usize,
+    },
+    /// Report a check: an interface of a router, named after it. 100 is good, 0 is not.
+    Check {
+        name: String,
+        weight: u32,
+        state: u32,
+        why: &'static str,
+    },
+    ForgetCheck {
+        name: String,
+    },
+    /// Ask the host to hand the group over; where it refuses, say so to
+    /// [`Engine::handle_hand_over_refused`].
+    HandOver {
+        group: Arc<str>,
+        reason: &'static str,
+        why: String,
+    },
     /// Send a last packet of a router that is no longer configured.
     Farewell {
         interface: usize,
@@ -109,6 +132,7 @@ pub struct Outgoing<'a> {
 struct Context<'a> {
     now_ns: u64,
     node: &'a str,
+    links: &'a [String],
     interfaces: &'a [Interface],
     actions: &'a mut VecDeque<Action>,
     /// The group's own index.
@@ -135,6 +159,9 @@ impl Context<'_> {
 /// All groups of this node.
 pub struct Engine {
     node: String,
+    /// The other node's name.
+    twin: Option<Arc<str>>,
+    links: Vec<String>,
     interfaces: Vec<Interface>,
     groups: Vec<Group>,
     /// (interface, family, vrid) to (group, router).
@@ -147,6 +174,8 @@ impl Engine {
     pub fn new(node: &str) -> Engine {
         Engine {
             node: node.to_owned(),
+            twin: None,
+            links: Vec::new(),
             interfaces: Vec::new(),
             groups: Vec::new(),
             routers: HashMap::new(),
@@ -157,6 +186,41 @@ impl Engine {
     /// Takes a configuration, the first or another: groups that stay keep their role and timers.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
         reload::apply(self, now_ns, settings);
+    }
+
+    /// The links that beats go over, by the names of their interfaces; before the first
+    /// configuration, so that a start knows that it may wait for the twin (E8).
+    pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
+        self.links = names.to_vec();
+        self.each_group(now_ns, |_, _| {});
+    }
+
+    /// A beat, authenticated, and newer than all that were given before.
+    pub fn handle_beat(&mut self, now_ns: u64, link: usize, beat: &Beat) {
+        let known = |group: &Group| group.speaking.beat.group == beat.group;
+        let Some(index) = self.groups.iter().position(known) else {
+            return;
+        };
+        if link >= self.links.len() {
+            return;
+        }
+        self.with_group(now_ns, index, |group, cx| {
+            group.check_late(cx);
+            group.note_beat(cx.now_ns, beat);
+        });
+    }
+
+    /// The bytes of [`Action::Beat`] are made of this.
+    pub fn beat(&self, group: usize) -> Option<&Beat> {
+        self.groups.get(group).map(|group| &group.speaking.beat)
+    }
+
+    /// The host did not begin what [`Action::HandOver`] asked for.
+    pub fn handle_hand_over_refused(&mut self, now_ns: u64, group: &str) {
+        let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
+            return;
+        };
+        self.with_group(now_ns, index, |_, _| {});
     }
 
     /// The interfaces of all routers, by the index that actions use.
@@ -377,18 +441,16 @@ impl Engine {
         let Some(group) = self.groups.get_mut(index) else {
             return;
         };
-        let (node, interfaces) = (self.node.as_str(), self.interfaces.as_slice());
-        let actions = &mut self.actions;
-        call(
-            group,
-            &mut Context {
-                now_ns,
-                node,
-                interfaces,
-                actions,
-                group: index,
-            },
-        );
+        let cx = &mut Context {
+            now_ns,
+            node: &self.node,
+            links: &self.links,
+            interfaces: &self.interfaces,
+            actions: &mut self.actions,
+            group: index,
+        };
+        call(group, cx);
+        group.speak(cx);
     }
 
     fn each_group(&mut self, now_ns: u64, mut call: impl FnMut(&mut Group, &mut Context<'_>)) {

@@ -67,18 +67,15 @@ impl Engine {
         group: &mut Group,
         call: impl FnOnce(&mut Group, &mut Context<'_>),
     ) {
-        let (node, interfaces) = (self.node.as_str(), self.interfaces.as_slice());
-        let actions = &mut self.actions;
-        call(
-            group,
-            &mut Context {
-                now_ns,
-                node,
-                interfaces,
-                actions,
-                group: usize::MAX,
-            },
-        );
+        let cx = &mut Context {
+            now_ns,
+            node: &self.node,
+            links: &self.links,
+            interfaces: &self.interfaces,
+            actions: &mut self.actions,
+            group: usize::MAX,
+        };
+        call(group, cx);
     }
 }
 

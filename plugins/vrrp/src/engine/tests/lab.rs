@@ -473,6 +473,10 @@ impl Lab {
                     }
                     self.send(index, now_ns, &name, to, &bytes);
                 }
+                Action::Beat { .. }
+                | Action::Check { .. }
+                | Action::ForgetCheck { .. }
+                | Action::HandOver { .. } => {}
                 Action::Announce { .. } => self.nodes[index].announced += 1,
                 Action::Event(text) => self.nodes[index].events.push(text),
                 Action::Warn(_) | Action::Info(_) => {}

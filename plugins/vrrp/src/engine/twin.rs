@@ -1,0 +1,261 @@
+//! E0: the same plugin on the other node, as its beats tell, and what this node tells it.
+
+use super::dispute::Rating;
+use super::group::{Group, State};
+use super::port::Port;
+use super::{Action, Context};
+use crate::config::Election;
+use crate::election::Standing;
+use crate::wire::beat::{self, Beat, BeatPort, Speaks};
+
+/// The last beat of the twin, and when it said what.
+pub(super) struct Twin {
+    pub beat: Beat,
+    pub heard_ns: u64,
+    /// Since when it has not been active, as far as it was heard.
+    pub idle_since_ns: u64,
+    /// Since when it has been active.
+    pub active_since_ns: u64,
+}
+
+/// How much is known of the twin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Contact {
+    #[default]
+    None,
+    /// Its beats are heard, but it hears none.
+    OneWay,
+    /// Each hears the other: both know what the other knows.
+    Mutual,
+}
+
+/// When this node's own beats go.
+pub(super) struct Speaking {
+    pub beat: Beat,
+    /// The next one of its own accord, while no advert takes it along.
+    pub due_ns: u64,
+    /// Something must be said at once.
+    pub now: bool,
+    /// E6: the twin may go ahead until then.
+    pub go_until_ns: u64,
+    /// It ends.
+    pub leaves: bool,
+}
+
+impl Speaking {
+    pub fn new(group: &str, now_ns: u64) -> Speaking {
+        let beat = Beat {
+            group: beat::group_id(group),
+            ..Beat::with_room()
+        };
+        Speaking {
+            beat,
+            due_ns: now_ns,
+            now: true,
+            go_until_ns: 0,
+            leaves: false,
+        }
+    }
+}
+
+impl Twin {
+    fn new(now_ns: u64) -> Twin {
+        Twin {
+            beat: Beat::with_room(),
+            heard_ns: now_ns,
+            idle_since_ns: now_ns,
+            active_since_ns: now_ns,
+        }
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.beat.role == Speaks::Active
+    }
+
+    /// What it says of an interface: of the same name, or in the same place where names differ.
+    pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&BeatPort> {
+        let ports = &self.beat.ports;
+        let named = ports.iter().find(|port| port.port == name);
+        named.or_else(|| ports.get(place).filter(|_| ports.len() == count))
+    }
+
+    pub fn standing(&self) -> Standing {
+        let beat = &self.beat;
+        let hurt = |port: &&BeatPort| !port.usable || port.rating == beat::Rating::Bad;
+        Standing {
+            able: !beat.unable,
+            class: beat.class,
+            quality: beat.quality,
+            priority: beat.priority,
+            preferred: beat.preferred,
+            ready: beat.ready,
+            hurt: beat.ports.iter().filter(hurt).count(),
+        }
+    }
+
+    /// Without allocation once there was room for as many ports.
+    fn take(&mut self, now_ns: u64, beat: &Beat) {
+        let was_active = self.is_active();
+        let mut ports = std::mem::take(&mut self.beat.ports);
+        ports.clear();
+        ports.extend_from_slice(&beat.ports);
+        self.beat = Beat { ports, ..*beat };
+        self.heard_ns = now_ns;
+        match (was_active, self.is_active()) {
+            (true, false) => self.idle_since_ns = now_ns,
+            (false, true) => self.active_since_ns = now_ns,
+            _ => {}
+        }
+    }
+}
+
+impl Group {
+    /// The twin, if it was heard within the takeover time.
+    pub(super) fn living_twin(&self, now_ns: u64) -> Option<&Twin> {
+        let twin = self.twin.as_ref()?;
+        (now_ns < self.twin_silent_at_ns(twin)).then_some(twin)
+    }
+
+    pub(super) fn twin_silent_at_ns(&self, twin: &Twin) -> u64 {
+        let loss = u64::from(self.config.advert_loss);
+        let patience_ns = twin.beat.advert_interval_ns.saturating_mul(loss);
+        twin.heard_ns.saturating_add(patience_ns)
+    }
+
+    /// The twin, if each hears the other.
+    pub(super) fn mutual_twin(&self, now_ns: u64) -> Option<&Twin> {
+        self.living_twin(now_ns).filter(|twin| twin.beat.hears)
+    }
+
+    pub(super) fn contact(&self, now_ns: u64) -> Contact {
+        match self.living_twin(now_ns) {
+            None => Contact::None,
+            Some(twin) if twin.beat.hears => Contact::Mutual,
+            Some(_) => Contact::OneWay,
+        }
+    }
+
+    /// Keeps a beat; whether the twin just let go of the group.
+    pub(super) fn note_beat(&mut self, now_ns: u64, beat: &Beat) -> bool {
+        let alive = self.living_twin(now_ns).is_some();
+        let twin = self.twin.get_or_insert_with(|| Twin::new(now_ns));
+        let lets_go = beat.go && !(alive && twin.beat.go);
+        if !alive {
+            (twin.idle_since_ns, twin.active_since_ns) = (now_ns, now_ns);
+        }
+        twin.take(now_ns, beat);
+        lets_go
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let facts = self.facts();
+        let preferred = match self.config.election {
+            Election::Quality { preferred, .. } => preferred == Some(true),
+            Election::Priority { .. } => false,
+        };
+        Standing {
+            able: !self.is_unable(),
+            class: self.stance.class(),
+            quality: self.stance.quality,
+            priority: self.priority,
+            preferred,
+            ready: self.stance.ready,
+            hurt: facts.hurt,
+        }
+    }
+
+    fn is_unable(&self) -> bool {
+        let barred = !self.stance.eligible || self.stance.resign || self.speaking.leaves;
+        barred || !self.routers.iter().any(|router| router.usable())
+    }
+
+    /// Says what there is to say: with each advert, at each interval, and whenever it changes.
+    pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
+        if cx.links.is_empty() {
+            return;
+        }
+        let due = cx.now_ns >= self.speaking.due_ns;
+        let changed = self.update_beat(cx);
+        if due || changed || std::mem::take(&mut self.speaking.now) {
+            self.speaking.due_ns = cx.now_ns.saturating_add(self.config.interval_ns);
+            cx.push(Action::Beat { group: cx.group });
+        }
+    }
+
+    /// Writes the beat anew into its place; whether it says something else than before.
+    fn update_beat(&mut self, cx: &Context<'_>) -> bool {
+        let now_ns = cx.now_ns;
+        let standing = self.standing();
+        let role = match self.state {
+            State::Active { .. } => Speaks::Active,
+            State::Backup { .. } | State::Promoting { .. } => Speaks::Backup,
+            State::Initialize { .. } => Speaks::Fault,
+        };
+        let hears = self.living_twin(now_ns).is_some();
+        let go = now_ns < self.speaking.go_until_ns && !self.is_active();
+        let by_priority = matches!(self.config.election, Election::Priority { .. });
+        let old = &self.speaking.beat;
+        let mut changed = old.role != role
+            || old.class != standing.class
+            || old.quality != standing.quality
+            || old.priority != standing.priority
+            || old.unable == standing.able
+            || old.ready != standing.ready
+            || old.hears != hears
+            || old.go != go;
+        let mut ports = std::mem::take(&mut self.speaking.beat.ports);
+        ports.truncate(self.ports.len());
+        for (index, port) in self.ports.iter().enumerate() {
+            let said = self.beat_port(cx, index, port);
+            match ports.get_mut(index) {
+                Some(old) => {
+                    changed |= old.usable != said.usable || old.rating != said.rating;
+                    *old = said;
+                }
+                None => {
+                    changed = true;
+                    ports.push(said);
+                }
+            }
+        }
+        self.speaking.beat = Beat {
+            group: self.speaking.beat.group,
+            role,
+            class: standing.class,
+            quality: standing.quality,
+            priority: standing.priority,
+            preferred: standing.preferred,
+            ready: standing.ready,
+            by_priority,
+            unable: !standing.able,
+            go,
+            hears,
+            advert_interval_ns: self.config.interval_ns,
+            ports,
+        };
+        changed
+    }
+
+    fn beat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> BeatPort {
+        let rating = port
+            .dispute
+            .map_or(Rating::Unknown, |dispute| dispute.rating);
+        let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
+        BeatPort {
+            port: cx.interface(port.interface).map_or(0, |i| i.beat_id),
+            usable: self.speaks_on(index),
+            hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
+            rating: match rating {
+                Rating::Unknown => beat::Rating::Unknown,
+                Rating::Good => beat::Rating::Good,
+                Rating::Bad => beat::Rating::Bad,
+            },
+        }
+    }
+
+    /// Whether each of the routers on a port can speak there.
+    pub(super) fn speaks_on(&self, port: usize) -> bool {
+        let mut routers = self.routers.iter().filter(|router| router.port == port);
+        routers.all(|router| router.usable())
+    }
+}
