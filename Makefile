@@ -9,7 +9,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover fuzz \
+.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link fuzz \
 	release install deb test-deb clean
 
 help: ## this list
@@ -54,12 +54,17 @@ deny:
 		then cargo deny --locked check --disable-fetch advisories; \
 		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
 
-bench: bench-takeover ## outages beside keepalived's, into target/bench/takeover.json
+bench: bench-takeover bench-link ## beside keepalived's and plain TCP, into target/bench/
 
 bench-takeover:
 	@$(needs) build demo
 	cargo build --locked --release --workspace
 	target/release/bench-takeover
+
+bench-link:
+	@$(needs) build demo
+	cargo build --locked --release --workspace
+	target/release/bench-link
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh

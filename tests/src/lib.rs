@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod clock;
 pub mod lab;
 pub mod pair;

@@ -10,13 +10,15 @@ use crate::Result;
 use crate::clock::{Stamp, poll};
 use crate::lab::{Lab, VIRTUAL, Wire};
 use crate::probe::{Asker, Echo, Outage, Questions, Watch};
-use crate::router::{Kind, Plan, Router};
+use crate::router::{Kind, Plan, Router, Spared};
 
 /// What befalls r1, the preferred router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Both its cables go silent; it keeps its carrier.
     SilentCut,
+    /// The same with the cables of its links: what its neighbours see of a machine that dies.
+    Death,
     /// The cable of its lan is pulled.
     CarrierLost,
     /// All its processes stop in their tracks (SIGSTOP).
@@ -33,6 +35,16 @@ pub struct Damage {
     /// Of what is forwarded, or of the address itself: the longer.
     pub outage: Outage,
     /// How long the old router went on answering for the address beside the new one.
+    pub both_answered: Duration,
+}
+
+/// What a planned change cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handover {
+    /// From the command to the first advert of the new router.
+    pub took: Duration,
+    /// Packets through the routers and to the address itself.
+    pub lost: usize,
     pub both_answered: Duration,
 }
 
@@ -152,6 +164,43 @@ impl Pair {
         })
     }
 
+    /// `sparectl switch` of spared, from one to the other, by its indices.
+    pub fn hand_over(&self, from: usize, to: usize) -> Result<Handover> {
+        const CALM: Duration = Duration::from_millis(400);
+        let gateway = Wire::Lan.ipv4(VIRTUAL);
+        let questions = Questions {
+            ipv4: vec![gateway],
+            ..Questions::default()
+        };
+        let asker = Asker::start(&self.lab, questions, Duration::from_millis(2))?;
+        thread::sleep(Duration::from_millis(20));
+        let began = Stamp::now();
+        let output = Spared(&self.routers()[from]).sparectl(&["switch"])?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(self.failed(&format!("switch: {why}")).into());
+        }
+        thread::sleep(CALM);
+        drop(asker);
+        let ended = Stamp(Stamp::now().0 - 10_000_000);
+        let lost = self.through.outage(began, ended).lost + self.gateway.outage(began, ended).lost;
+        let adverts = self.watch.adverts(began, to, Wire::Lan);
+        let first = adverts.iter().find(|(_, advert)| advert.priority > 0);
+        let (first, _) = first.ok_or_else(|| self.failed("nobody adverts after a switch"))?;
+        let runs = self.watch.resolutions(began, gateway.into());
+        let new = runs.iter().find(|run| run.site == to);
+        let old = runs.iter().rev().find(|run| run.site == from);
+        let both_answered = match (new, old) {
+            (Some(new), Some(old)) => old.last.since(new.first),
+            _ => Duration::ZERO,
+        };
+        Ok(Handover {
+            took: first.since(began),
+            lost,
+            both_answered,
+        })
+    }
+
     fn outage(&self, began: Stamp, expected: Duration, limit: Duration) -> Option<Outage> {
         let through = self.through.outage_of(began, expected, limit)?;
         let gateway = self.gateway.outage_of(began, Duration::ZERO, limit)?;
@@ -166,6 +215,7 @@ impl Pair {
         let site = &self.lab.sites[0];
         match fault {
             Fault::SilentCut => self.lab.isolate(site),
+            Fault::Death => self.lab.bury(site),
             Fault::CarrierLost => self.lab.unplug(site, Wire::Lan),
             Fault::Hang => self.routers()[0].hang(),
             Fault::Shutdown => self.routers()[0].ask_to_stop(),
@@ -176,6 +226,7 @@ impl Pair {
         let site = &self.lab.sites[0];
         match fault {
             Fault::SilentCut => self.lab.reunite(site),
+            Fault::Death => self.lab.exhume(site),
             Fault::CarrierLost => self.lab.plug(site, Wire::Lan),
             Fault::Hang => {
                 self.routers()[0].resume()?;

@@ -10,8 +10,7 @@ use spared_tests::lab::usage;
 use spared_tests::pair::Pair;
 use spared_tests::router::Kind;
 
-use crate::report::Row;
-use crate::series::{Bench, PRIORITIES, plan};
+use spared_tests::bench::{Bench, PRIORITIES, Row, plan};
 
 pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let span = Duration::from_secs(if bench.runs > 3 { 10 } else { 3 });
@@ -20,7 +19,7 @@ pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let row = |what, [ours, keepalived]: [f64; 2], note| Row {
         what,
         ours,
-        keepalived,
+        beside: keepalived,
         allowed: None,
         note,
     };

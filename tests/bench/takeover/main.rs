@@ -7,19 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod cost;
-mod load;
-mod report;
-mod series;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use spared_tests::Result;
+use spared_tests::bench::{Bench, Report, Row, transitions};
 use spared_tests::lab::{become_root, leave_when_told};
 use spared_tests::pair::Fault;
-
-use report::{Report, Row};
-use series::Bench;
 
 const MS: Duration = Duration::from_millis(1);
 const RUNS: usize = 11;
@@ -68,9 +63,7 @@ const CASES: [Case; 12] = [
     ("200 addresses", "100ms", |bench| {
         bench.addresses(200, 100 * MS)
     }),
-    ("busy loops", "10ms", |bench| {
-        load::transitions(bench, 10 * MS)
-    }),
+    ("busy loops", "10ms", |bench| transitions(bench, 10 * MS)),
     ("idle cost", "10ms", |bench| cost::idle(bench, 10 * MS)),
 ];
 
@@ -84,7 +77,8 @@ fn run() -> Result<()> {
     become_root()?;
     leave_when_told(|| ())?;
     let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
-    let mut report = Report::default();
+    let fields = ["ours_ms", "keepalived_ms"];
+    let mut report = Report::new("takeover", fields, ["spared", "keepalived"]);
     for (case, interval, measure) in CASES {
         let name = format!("{case} {interval}");
         if !chosen.is_empty() && !chosen.iter().any(|word| name.contains(word.as_str())) {

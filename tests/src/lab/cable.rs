@@ -20,13 +20,22 @@ impl Lab {
         self.forward(&[self.port_index(site, wire)?], true)
     }
 
-    /// Cuts a router off silently on both wires.
+    /// Cuts a router off silently on both networks.
     pub fn isolate(&self, site: &Site) -> Result<()> {
-        self.forward(&self.ports(site)?, false)
+        self.forward(&self.ports(site, &Wire::BOTH)?, false)
     }
 
     pub fn reunite(&self, site: &Site) -> Result<()> {
-        self.forward(&self.ports(site)?, true)
+        self.forward(&self.ports(site, &Wire::BOTH)?, true)
+    }
+
+    /// A machine that dies: all its cables at once, those of the links too.
+    pub fn bury(&self, site: &Site) -> Result<()> {
+        self.forward(&self.ports(site, &Wire::ALL)?, false)
+    }
+
+    pub fn exhume(&self, site: &Site) -> Result<()> {
+        self.forward(&self.ports(site, &Wire::ALL)?, true)
     }
 
     /// Takes the carrier of the router's interface away.
@@ -84,10 +93,10 @@ impl Lab {
         Ok(name_to_index(&self.switch, &site.port(wire))?)
     }
 
-    fn ports(&self, site: &Site) -> Result<Vec<u32>> {
-        Wire::BOTH
-            .into_iter()
-            .map(|wire| self.port_index(site, wire))
+    fn ports(&self, site: &Site, wires: &[Wire]) -> Result<Vec<u32>> {
+        wires
+            .iter()
+            .map(|wire| self.port_index(site, *wire))
             .collect()
     }
 

@@ -8,8 +8,10 @@
 //!                           └── r2 .12 ──┘
 //! ```
 //!
-//! Both bridges are in namespace sw, where cables are cut and everything is seen. The virtual
-//! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways.
+//! All bridges are in namespace sw, where cables are cut and everything is seen. The virtual
+//! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways. r1 and r2 are
+//! also joined by two links, `hot` and `warm`, over bridges of these names; the routers give
+//! themselves their addresses there.
 
 mod cable;
 mod leave;
@@ -32,20 +34,27 @@ pub use tap::Tap;
 
 use crate::{Result, sys};
 
-/// The two networks; also the names of the interfaces of routers.
+/// The two networks and the two links; also the names of the interfaces of routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wire {
     Lan,
     Wan,
+    Hot,
+    Warm,
 }
 
 impl Wire {
+    /// The networks.
     pub const BOTH: [Self; 2] = [Self::Lan, Self::Wan];
+    pub const LINKS: [Self; 2] = [Self::Hot, Self::Warm];
+    pub const ALL: [Self; 4] = [Self::Lan, Self::Wan, Self::Hot, Self::Warm];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Lan => "lan",
             Self::Wan => "wan",
+            Self::Hot => "hot",
+            Self::Warm => "warm",
         }
     }
 
@@ -53,10 +62,12 @@ impl Wire {
         match self {
             Self::Lan => 1,
             Self::Wan => 2,
+            Self::Hot => 3,
+            Self::Warm => 4,
         }
     }
 
-    /// The address of host `host` there: 10.1.0.HOST or 10.2.0.HOST.
+    /// The address of host `host` there: 10.1.0.HOST on the lan.
     pub fn ipv4(self, host: u8) -> std::net::Ipv4Addr {
         [10, self.number(), 0, host].into()
     }
@@ -77,7 +88,7 @@ pub const CLIENT: u8 = 2;
 pub const EYE: u8 = 9;
 pub const VIRTUAL: u8 = 1;
 
-/// One router's place: its namespace, with interfaces lan, wan and (r1, r2) hot.
+/// One router's place: its namespace, with interfaces lan, wan and (r1, r2) hot and warm.
 pub struct Site {
     /// "r1", "r2", "r3".
     pub name: String,

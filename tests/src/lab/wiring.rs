@@ -40,7 +40,7 @@ impl Lab {
 
     pub(super) fn lay_cables(&self) -> Result<()> {
         let mut lines = String::new();
-        for wire in Wire::BOTH {
+        for wire in Wire::ALL {
             let name = wire.name();
             lines += &format!(
                 "link add {name} type bridge mcast_snooping 0 stp_state 0 forward_delay 0\n\
@@ -55,14 +55,12 @@ impl Lab {
                 lines += &cable(&site.port(wire), wire, site.host(), &site.ns);
             }
         }
-        self.sw.ip(&lines)?;
-        if let [first, second, ..] = self.sites.as_slice() {
-            let there = second.ns.path();
-            first.ns.ip(&format!(
-                "link add hot type veth peer name hot netns {there}\n"
-            ))?;
+        for site in self.sites.iter().take(2) {
+            for wire in Wire::LINKS {
+                lines += &cable(&site.port(wire), wire, site.host(), &site.ns);
+            }
         }
-        Ok(())
+        self.sw.ip(&lines)
     }
 
     pub(super) fn address_hosts(&self) -> Result<()> {
@@ -85,6 +83,9 @@ impl Lab {
         for site in &self.sites {
             let [lan, wan] = Wire::BOTH.map(|wire| site.addressing(wire));
             site.ns.ip(&format!("link set lo up\n{lan}{wan}"))?;
+            if site.index < 2 {
+                site.ns.ip("link set hot up\nlink set warm up\n")?;
+            }
         }
         Ok(())
     }

@@ -197,9 +197,22 @@ impl Watch {
     /// Who answered for an address, as the series of answers by one router each, oldest first.
     /// Where nobody answers beside another, there is one more run than there were changes.
     pub fn runs(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
+        self.runs_of(from, |seen| seen.answers_for() == Some(address))
+    }
+
+    /// The same of answers to "who has this address": in a handover the old router goes on to
+    /// carry and answer what reaches its hardware address, and resolves nothing any more.
+    pub fn resolutions(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
+        self.runs_of(from, |seen| {
+            let echo = matches!(seen.sight, Sight::EchoReply { .. });
+            !echo && seen.answers_for() == Some(address)
+        })
+    }
+
+    fn runs_of(&self, from: Stamp, counts: impl Fn(&Seen) -> bool) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for seen in self.since(from) {
-            if seen.answers_for() != Some(address) {
+            if !counts(&seen) {
                 continue;
             }
             match runs.last_mut() {

@@ -3,6 +3,7 @@
 
 mod frr;
 mod keepalived;
+mod link;
 mod spared;
 
 use std::fs;
@@ -49,6 +50,20 @@ pub struct Plan {
     pub sections: String,
     /// Further plugins of spared.
     pub plugins: Vec<PluginFile>,
+    /// What joins spared's nodes.
+    pub link: Option<Link>,
+}
+
+/// r1 and r2 know each other: `[nodes]`, `[[link]]`, and an election by quality.
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    pub wires: Vec<Wire>,
+    /// None: keys, made for this lab.
+    pub secret: Option<String>,
+    /// "r1", or none.
+    pub prefer: Option<String>,
+    /// Further lines of spared.toml.
+    pub extra: String,
 }
 
 /// A plugin beside the elector.
@@ -119,6 +134,27 @@ impl Plan {
             extra: String::new(),
             sections: String::new(),
             plugins: Vec::new(),
+            link: None,
+        }
+    }
+
+    /// The same between two nodes that know each other by these links; r1 is preferred.
+    pub fn linked(interval: Duration, wires: &[Wire]) -> Self {
+        let mut plan = Self::gateways(interval, 100);
+        // as long as a test or a bench may wait
+        plan.extra = "fallback_delay = \"500ms\"\nhold = \"500ms\"\n".to_owned();
+        plan.link = Some(Link {
+            wires: wires.to_vec(),
+            prefer: Some("r1".to_owned()),
+            ..Link::default()
+        });
+        plan
+    }
+
+    /// Whoever is active stays so.
+    pub fn without_preference(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.prefer = None;
         }
     }
 

@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use spared_control::Status;
 
-use super::{Plan, Router, VirtualRouter};
+use super::{Plan, Router, VirtualRouter, link};
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Site, build_dir};
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
-    files.write_host(&format!("[node]\nname = \"{}\"\n", site.name))?;
+    let mut host = format!("node.name = \"{}\"\n", site.name);
+    if let Some(link) = &plan.link {
+        host += &link::spared_toml(link, site, dir)?;
+    }
+    files.write_host(&host)?;
     files.write_plugin("vrrp", &vrrp_toml(plan)?)?;
     files.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
     for plugin in &plan.plugins {
@@ -67,6 +71,7 @@ impl Files<'_> {
             .arg(self.dir.join("etc/spared.toml"));
         command.arg("--runtime-dir").arg(self.dir.join("run"));
         command.arg("--plugin-dir").arg(self.dir.join("plugins"));
+        command.env("STATE_DIRECTORY", self.dir.join("state"));
         fs::create_dir_all(self.dir.join("run"))?;
         Daemon::start(&format!("{} spared", site.name), command, log)
     }
@@ -74,12 +79,19 @@ impl Files<'_> {
 
 /// plugins/vrrp.toml for a plan.
 pub fn vrrp_toml(plan: &Plan) -> Result<String> {
-    let mut text = "[[group]]\nname = \"office\"\nelection = \"priority\"\n".to_owned();
-    writeln!(
-        text,
-        "priority = {}\npreempt = {}",
-        plan.priority, plan.preempt
-    )?;
+    let mut text = "[[group]]\nname = \"office\"\n".to_owned();
+    match &plan.link {
+        Some(link) => {
+            if let Some(preferred) = &link.prefer {
+                writeln!(text, "prefer = \"{preferred}\"")?;
+            }
+        }
+        None => writeln!(
+            text,
+            "election = \"priority\"\npriority = {}\npreempt = {}",
+            plan.priority, plan.preempt
+        )?,
+    }
     if let Some(interval) = plan.interval {
         writeln!(
             text,

@@ -105,6 +105,7 @@ impl Column {
 pub fn sentence(fault: Fault) -> &'static str {
     match fault {
         Fault::SilentCut => "silent cable cut",
+        Fault::Death => "machine dead",
         Fault::CarrierLost => "carrier lost",
         Fault::Hang => "hang (SIGSTOP)",
         Fault::Shutdown => "shutdown",

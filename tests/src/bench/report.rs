@@ -1,49 +1,53 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table on the screen and the list in target/bench/takeover.json.
+//! The table on the screen and the list in target/bench/NAME.json.
 
 use std::fs;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
-use spared_tests::Result;
-use spared_tests::lab::build_dir;
+use crate::Result;
+use crate::lab::build_dir;
 
-/// Ours and keepalived's measure of the same thing.
+/// Ours and another's measure of the same thing.
 pub struct Row {
     /// What of the case this is, where it is not the outage.
     pub what: &'static str,
     pub ours: f64,
-    pub keepalived: f64,
+    /// keepalived's, or whatever the report's title says.
+    pub beside: f64,
     /// What ours may be at most, where something is promised.
     pub allowed: Option<f64>,
     /// Spread and discarded runs, for the table.
     pub note: String,
 }
 
-/// The fields are the issue's; what is no time (transitions, KiB) says so in `case`.
-#[derive(Serialize)]
-struct Entry {
-    case: String,
-    interval: String,
-    ours_ms: f64,
-    keepalived_ms: f64,
-    /// None where keepalived's is 0.
-    ratio: Option<f64>,
-}
-
-#[derive(Default)]
 pub struct Report {
-    entries: Vec<Entry>,
+    name: &'static str,
+    /// The names of both measures, in the file.
+    fields: [&'static str; 2],
+    /// And on the screen.
+    titles: [&'static str; 2],
+    entries: Vec<Value>,
     /// How many promises were broken.
     pub missed: usize,
 }
 
 impl Report {
+    pub fn new(name: &'static str, fields: [&'static str; 2], titles: [&'static str; 2]) -> Self {
+        Self {
+            name,
+            fields,
+            titles,
+            entries: Vec::new(),
+            missed: 0,
+        }
+    }
+
     pub fn add(&mut self, case: &str, interval: &str, row: Row) {
         if self.entries.is_empty() {
             println!(
                 "{:<44}{:>9}{:>10}{:>12}{:>8}{:>9}",
-                "case (medians, ms)", "interval", "spared", "keepalived", "ratio", "allowed"
+                "case (medians)", "interval", self.titles[0], self.titles[1], "ratio", "allowed"
             );
         }
         let case = if row.what.is_empty() {
@@ -51,7 +55,7 @@ impl Report {
         } else {
             format!("{case}: {}", row.what)
         };
-        let ratio = (row.keepalived > 0.0).then(|| round(row.ours / row.keepalived));
+        let ratio = (row.beside > 0.0).then(|| round(row.ours / row.beside));
         let shown = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
         let verdict = match row.allowed {
             None => format!("{:>9}", "-"),
@@ -63,22 +67,23 @@ impl Report {
         };
         println!(
             "{case:<44}{interval:>9}{:>10.1}{:>12.1}{shown:>8}{verdict}  {}",
-            row.ours, row.keepalived, row.note
+            row.ours, row.beside, row.note
         );
-        self.entries.push(Entry {
-            case,
-            interval: interval.to_owned(),
-            ours_ms: round(row.ours),
-            keepalived_ms: round(row.keepalived),
-            ratio,
-        });
+        let [ours, beside] = self.fields;
+        self.entries.push(json!({
+            "case": case,
+            "interval": interval,
+            ours: round(row.ours),
+            beside: round(row.beside),
+            "ratio": ratio,
+        }));
     }
 
     pub fn write(&self) -> Result<()> {
         let build = build_dir()?;
         let dir = build.parent().unwrap_or(&build).join("bench");
         fs::create_dir_all(&dir)?;
-        let file = dir.join("takeover.json");
+        let file = dir.join(format!("{}.json", self.name));
         fs::write(&file, serde_json::to_string_pretty(&self.entries)? + "\n")?;
         println!("{}", file.display());
         Ok(())

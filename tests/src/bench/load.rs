@@ -6,24 +6,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use spared_tests::Result;
-use spared_tests::clock::{Stamp, ms};
-use spared_tests::lab::Wire;
-use spared_tests::pair::Pair;
-use spared_tests::probe::{Sight, Watch};
-use spared_tests::router::Kind;
+use crate::Result;
+use crate::clock::{Stamp, ms};
+use crate::lab::Wire;
+use crate::pair::Pair;
+use crate::probe::{Sight, Watch};
+use crate::router::{Kind, Plan};
 
-use crate::report::Row;
-use crate::series::{Bench, PRIORITIES, plan};
+use super::report::Row;
+use super::series::{Bench, PRIORITIES, plan};
 
 const LOOPS: usize = 8;
 const STALL: Duration = Duration::from_millis(25);
 
 pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
-    let span = Duration::from_secs(if bench.runs > 3 { 30 } else { 8 });
+    let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
+    transitions_of(bench, &plans, Duration::from_secs(30))
+}
+
+/// Routers of these plans, as spared and as keepalived, beside busy loops.
+pub fn transitions_of(bench: &Bench, plans: &[Plan; 2], span: Duration) -> Result<Vec<Row>> {
+    let span = if bench.runs > 3 { span } else { span / 4 };
     let [ours, theirs] = [Kind::Spared, Kind::Keepalived].map(|kind| {
-        let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
-        let pair = Pair::start(kind, plans)?;
+        let pair = Pair::start(kind, plans.clone())?;
         pair.pause(true);
         let from = Stamp::now();
         busy(span);
@@ -34,7 +39,7 @@ pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     Ok(vec![Row {
         what: "transitions (a count)",
         ours: ours as f64,
-        keepalived: theirs as f64,
+        beside: theirs as f64,
         // A stalled machine excuses everything.
         allowed: (our_stall <= STALL).then_some(0.0),
         note: format!(
@@ -46,7 +51,8 @@ pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     }])
 }
 
-fn busy(span: Duration) {
+/// Eight loops that never pause.
+pub fn busy(span: Duration) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..LOOPS {

@@ -4,13 +4,13 @@
 use std::thread;
 use std::time::Duration;
 
-use spared_tests::Result;
-use spared_tests::clock::ms;
-use spared_tests::pair::{Damage, Fault, Pair};
-use spared_tests::probe::Control;
-use spared_tests::router::{Kind, Plan};
+use crate::Result;
+use crate::clock::ms;
+use crate::pair::{Damage, Fault, Pair};
+use crate::probe::Control;
+use crate::router::{Kind, Plan};
 
-use crate::report::Row;
+use super::report::Row;
 
 /// 254 is reserved in spared, so that this is the highest pair for both.
 pub const PRIORITIES: [u8; 2] = [253, 252];
@@ -51,7 +51,7 @@ impl Bench {
         let plans = priorities.map(|priority| plan(interval, priority));
         let [ours, theirs] = self.duel(&plans, fault)?;
         let mut row = outages("", [&ours, &theirs], |damage| ms(damage.outage.total));
-        row.allowed = allowed(fault, interval, row.keepalived);
+        row.allowed = allowed(fault, interval, row.beside);
         if fault != Fault::Hang {
             return Ok(vec![row]);
         }
@@ -77,13 +77,13 @@ impl Bench {
         Ok(vec![Row {
             what: "added",
             ours: added(0),
-            keepalived: added(1),
+            beside: added(1),
             allowed: Some(30.0),
             note,
         }])
     }
 
-    fn duel(&self, plans: &[Plan; 2], fault: Fault) -> Result<[Series; 2]> {
+    pub fn duel(&self, plans: &[Plan; 2], fault: Fault) -> Result<[Series; 2]> {
         let slow = plans[0].interval_of(Kind::Keepalived) > SLOW;
         if !slow {
             let ours = self.series(Kind::Spared, plans, fault)?;
@@ -99,7 +99,7 @@ impl Bench {
         })
     }
 
-    fn series(&self, kind: Kind, plans: &[Plan; 2], fault: Fault) -> Result<Series> {
+    pub fn series(&self, kind: Kind, plans: &[Plan; 2], fault: Fault) -> Result<Series> {
         let pair = Pair::start(kind, plans.clone())?;
         let mut series = Series {
             damages: Vec::new(),
@@ -140,7 +140,7 @@ impl Series {
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    fn note(&self, of: impl Fn(&Damage) -> f64) -> String {
+    pub fn note(&self, of: impl Fn(&Damage) -> f64) -> String {
         let sorted = self.sorted(of);
         let (least, most) = (sorted.first(), sorted.last());
         format!(
@@ -175,18 +175,18 @@ fn allowed(fault: Fault, interval: Option<Duration>, keepalived: f64) -> Option<
         }
         (Fault::CarrierLost, _) => Some(CARRIER),
         (Fault::Shutdown, _) => Some(10.0),
-        (Fault::Hang, _) => None,
+        (Fault::Hang | Fault::Death, _) => None,
     }
 }
 
 fn outages(what: &'static str, series: [&Series; 2], of: impl Fn(&Damage) -> f64) -> Row {
     let [ours, keepalived] = series.map(|series| series.median(&of));
-    let [note, beside] = series.map(|series| series.note(&of));
+    let [note, spread] = series.map(|series| series.note(&of));
     Row {
         what,
         ours,
-        keepalived,
+        beside: keepalived,
         allowed: None,
-        note: format!("{note}; {beside}"),
+        note: format!("{note}; {spread}"),
     }
 }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What r1 and r2 must know of each other: keys made once for a lab, and spared.toml's half.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::Link;
+use crate::Result;
+use crate::lab::{Site, build_dir};
+
+const NODES: [&str; 2] = ["r1", "r2"];
+
+/// The lines for both nodes; the site's own key goes beside its spared.toml.
+pub fn spared_toml(link: &Link, site: &Site, dir: &Path) -> Result<String> {
+    let etc = dir.join("etc");
+    fs::create_dir_all(&etc)?;
+    let mut text = String::new();
+    match &link.secret {
+        Some(secret) => {
+            let file = etc.join("secret");
+            private_file(&file, secret)?;
+            writeln!(text, "secret_file = {:?}\n[nodes]", file.to_string_lossy())?;
+            for node in NODES {
+                writeln!(text, "{node} = {{}}")?;
+            }
+        }
+        None => {
+            let keys = dir.parent().ok_or("a router's folder is in the lab's")?;
+            writeln!(text, "[nodes]")?;
+            for node in NODES {
+                let line = public_key(&keys.join(format!("{node}.key")))?;
+                writeln!(text, "{node}.public_key = {line}")?;
+            }
+            let own = fs::read_to_string(keys.join(format!("{}.key", site.name)))?;
+            private_file(&etc.join("key"), &own)?;
+        }
+    }
+    for wire in &link.wires {
+        let (name, [first, second]) = (wire.name(), [11, 12].map(|host| wire.ipv4(host)));
+        writeln!(
+            text,
+            "[[link]]\ninterface = \"{name}\"\n\
+             address = {{ r1 = \"{first}/24\", r2 = \"{second}/24\" }}"
+        )?;
+    }
+    Ok(text + &link.extra)
+}
+
+/// The quoted public key of a private one, which is made where it is not there yet.
+fn public_key(file: &Path) -> Result<String> {
+    let mut command = Command::new(build_dir()?.join("sparectl"));
+    let output = command.arg("keygen").arg("--file").arg(file).output()?;
+    // a key that is there is kept, and its line is said as well
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let quoted = said
+        .split_once("public_key = ")
+        .map(|(_, key)| key.trim().to_owned());
+    quoted.ok_or_else(|| format!("keygen: {said}").into())
+}
+
+fn private_file(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text)?;
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o600),
+    )?)
+}
