@@ -1,9 +1,11 @@
 //! VRRP: decides who is active, by RFC 9568 and, for version 2, RFC 3768.
 //!
-//! This file and `sockets.rs` are all the I/O; `engine` holds the state machine, `election` its
-//! decisions, `wire` the bytes, `config` the file. `README.md` is the manual of every key.
+//! This file, `actions`, `sockets` and `links` are all the I/O; `engine` holds the state machine,
+//! `election` its decisions, `beats` what makes a beat the twin's, `wire` the bytes, `config` the
+//! file. `README.md` is the manual of every key.
 #![forbid(unsafe_code)]
 
+mod actions;
 pub mod beats;
 mod claims;
 pub mod config;
@@ -11,23 +13,26 @@ pub mod election;
 pub mod engine;
 pub mod error;
 mod limit;
+mod links;
 mod sockets;
 pub mod wire;
 
-use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd, RawFd};
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Plugin, Query, Ready, Role, Sockets as Wanted, Stance,
+    Interfaces, Peer, PeerHandle, Plugin, Query, Ready, Sockets as Wanted, Stance,
 };
 
 use config::Settings;
-use engine::{Action, Engine, Facts, Table, Value};
-use sockets::{FRAME_MAX, Kind, Sockets, neighbours};
+use engine::{Engine, Facts, Table, Value};
+use links::Links;
+use sockets::{FRAME_MAX, Kind, Sockets};
+use wire::beat::group_id;
 use wire::neighbour::station;
 
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
@@ -38,13 +43,17 @@ pub struct Vrrp {
     host: Host,
     interfaces: InterfaceHandle,
     groups: GroupHandle,
+    /// None where the host has no link.
+    peer: Option<PeerHandle>,
     /// None until `start`.
     engine: Option<Engine>,
+    /// As above.
+    links: Option<Links>,
     node: String,
     settings: Settings,
     /// By the engine's index.
     sockets: Vec<Sockets>,
-    followed: BTreeSet<String>,
+    followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
     armed_ns: Option<u64>,
 }
@@ -66,11 +75,13 @@ impl Plugin for Vrrp {
                 .interfaces()
                 .ok_or_else(missing("spared.interface/1"))?,
             groups: host.groups().ok_or_else(missing("spared.group/1"))?,
+            peer: host.peer(),
             engine: None,
+            links: None,
             node: String::new(),
             settings: Settings::default(),
             sockets: Vec::new(),
-            followed: BTreeSet::new(),
+            followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],
             armed_ns: None,
         })
@@ -98,6 +109,8 @@ impl Plugin for Vrrp {
     }
 
     fn start(&mut self) -> Result<(), Error> {
+        let links = Links::new().map_err(|error| Error::Plugin(error.to_string()))?;
+        self.links = Some(links);
         self.engine = Some(Engine::new(&self.node));
         let settings = std::mem::take(&mut self.settings);
         self.apply(settings)
@@ -109,10 +122,17 @@ impl Plugin for Vrrp {
         for index in 0..self.sockets.len() {
             self.close(index);
         }
+        if let Some(mut links) = self.links.take() {
+            self.unwatch(links.close());
+        }
         Ok(())
     }
 
     fn fd(&mut self, fd: RawFd, _ready: Ready) {
+        let link = self.links.as_ref().and_then(|links| links.find(fd));
+        if let Some(link) = link {
+            return self.receive_beats(link);
+        }
         let found = self
             .sockets
             .iter()
@@ -142,43 +162,8 @@ impl Plugin for Vrrp {
 
 impl Interfaces for Vrrp {
     fn changed(&mut self, event: &InterfaceEvent<'_>) {
-        let Some(engine) = &mut self.engine else {
-            return;
-        };
-        let Some(index) = engine.interface_index(&event.name) else {
-            return;
-        };
-        if self.sockets.len() <= index {
-            self.sockets.resize_with(index + 1, Sockets::default);
-        }
-        let Some(sockets) = self.sockets.get_mut(index) else {
-            return;
-        };
-        let before = sockets.link();
-        for gone in sockets.update(event) {
-            self.host.unwatch_fd(gone.as_raw_fd());
-        }
-        let link = sockets.link();
-        if let Some(fd) = link.filter(|_| link != before) {
-            if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
-                log::error!("{}: {error}", event.name);
-            }
-        }
-        let facts = Facts {
-            present: event.present,
-            up: event.up,
-            carrier: event.carrier,
-            mac: event.mac,
-            mtu: event.mtu,
-            addresses: event
-                .addresses
-                .iter()
-                .map(|(address, _)| *address)
-                .collect(),
-            link_socket: link.is_some(),
-        };
-        engine.handle_interface(self.host.now(), &event.name, &facts);
-        self.act();
+        self.link_changed(event);
+        self.router_changed(event);
     }
 }
 
@@ -202,6 +187,36 @@ impl Groups for Vrrp {
     }
 }
 
+impl Peer for Vrrp {
+    fn up(&mut self, _wire: u32) {
+        if let Some(links) = &mut self.links {
+            links.handle_up();
+        }
+        // there is nothing to fetch first: who hears beats knows all that vrrp knows
+        if let Some(Err(error)) = self.peer.map(|peer| peer.in_sync(true, "")) {
+            log::warn!("{error}");
+        }
+        self.talk();
+    }
+
+    fn down(&mut self) {
+        if let Some(links) = &mut self.links {
+            links.handle_down();
+        }
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        if let Some(links) = &mut self.links {
+            links.handle_message(self.host.now(), message);
+        }
+        self.talk();
+    }
+
+    fn writable(&mut self) {
+        self.talk();
+    }
+}
+
 impl Query for Vrrp {
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
         let table = match argv {
@@ -214,10 +229,13 @@ impl Query for Vrrp {
                 ));
             }
         };
-        let Some(engine) = &self.engine else {
+        let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
             return Ok(());
         };
-        for (key, value) in engine.rows(self.host.now(), table) {
+        let now_ns = self.host.now();
+        // hundreds of routers fill an answer, and links are few
+        let rows = links.rows(now_ns, table).into_iter();
+        for (key, value) in rows.chain(engine.rows(now_ns, table)) {
             let put = match value {
                 Value::Text(text) => answer.text(&key, &text),
                 Value::Number(number) => answer.number(&key, number),
@@ -246,6 +264,7 @@ impl Vrrp {
             }
         }
         let settings = self.settings.clone();
+        self.configure_links(&settings);
         self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
         for gone in old
             .groups
@@ -257,36 +276,111 @@ impl Vrrp {
         self.follow(&settings)
     }
 
-    fn follow(&mut self, settings: &Settings) -> Result<(), Error> {
-        let routers = settings.groups.iter().flat_map(|group| &group.routers);
-        let wanted: BTreeSet<String> = routers.map(|router| router.interface.clone()).collect();
-        for gone in self.followed.difference(&wanted) {
-            self.interfaces.unfollow(gone)?;
+    /// The links as they are now: the host configures again whenever they change.
+    fn configure_links(&mut self, settings: &Settings) {
+        let Some(links) = &mut self.links else { return };
+        let interfaces = self.host.links();
+        let is_new = !links.interfaces().eq(&interfaces);
+        let groups = settings.groups.iter();
+        let gone = links.configure(&interfaces, groups.map(|group| group_id(&group.name)));
+        self.unwatch(gone);
+        if is_new {
+            self.tell(|engine, now_ns| engine.set_links(now_ns, &interfaces));
         }
-        let gone: Vec<String> = self.followed.difference(&wanted).cloned().collect();
-        for name in &gone {
-            let index = self
-                .engine
-                .as_ref()
-                .and_then(|engine| engine.interface_index(name));
-            if let Some(index) = index {
+    }
+
+    fn follow(&mut self, settings: &Settings) -> Result<(), Error> {
+        let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        let routers = settings.groups.iter().flat_map(|group| &group.routers);
+        for router in routers {
+            wanted.insert(router.interface.clone(), Wanted::VRRP);
+        }
+        for link in self.links.iter().flat_map(Links::interfaces) {
+            let sockets = wanted.entry(link.to_owned()).or_insert(Wanted::NONE);
+            *sockets = *sockets | Wanted::BEAT;
+        }
+        let followed = self.followed.clone();
+        for gone in followed.keys().filter(|name| !wanted.contains_key(*name)) {
+            self.interfaces.unfollow(gone)?;
+            let engine = self.engine.as_ref();
+            if let Some(index) = engine.and_then(|engine| engine.interface_index(gone)) {
                 self.close(index);
             }
         }
-        for new in wanted.difference(&self.followed) {
-            self.interfaces.follow(new, Wanted::VRRP)?;
+        for (name, sockets) in &wanted {
+            if followed.get(name) != Some(sockets) {
+                self.interfaces.follow(name, *sockets)?;
+            }
         }
         self.followed = wanted;
         Ok(())
     }
 
     fn close(&mut self, index: usize) {
+        let gone = self.sockets.get_mut(index).map(Sockets::take);
+        self.unwatch(gone.unwrap_or_default());
+    }
+
+    fn watch(&self, interface: &str, fd: RawFd) {
+        if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+            log::error!("{interface}: {error}");
+        }
+    }
+
+    /// Ends the watch over sockets, then closes them.
+    fn unwatch(&self, gone: Vec<OwnedFd>) {
+        for fd in &gone {
+            self.host.unwatch_fd(fd.as_raw_fd());
+        }
+    }
+
+    fn talk(&mut self) {
+        if let (Some(links), Some(peer)) = (&mut self.links, self.peer) {
+            links.talk(peer);
+        }
+    }
+
+    fn link_changed(&mut self, event: &InterfaceEvent<'_>) {
+        let Some(links) = &mut self.links else { return };
+        let (gone, new) = links.update(event);
+        self.unwatch(gone);
+        if let Some(fd) = new {
+            self.watch(&event.name, fd);
+        }
+    }
+
+    fn router_changed(&mut self, event: &InterfaceEvent<'_>) {
+        let engine = self.engine.as_ref();
+        let Some(index) = engine.and_then(|engine| engine.interface_index(&event.name)) else {
+            return;
+        };
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, Sockets::default);
+        }
         let Some(sockets) = self.sockets.get_mut(index) else {
             return;
         };
-        for fd in sockets.take() {
-            self.host.unwatch_fd(fd.as_raw_fd());
+        let before = sockets.link();
+        let gone = sockets.update(event);
+        let link = sockets.link();
+        self.unwatch(gone);
+        if let Some(fd) = link.filter(|_| link != before) {
+            self.watch(&event.name, fd);
         }
+        let facts = Facts {
+            present: event.present,
+            up: event.up,
+            carrier: event.carrier,
+            mac: event.mac,
+            mtu: event.mtu,
+            addresses: event
+                .addresses
+                .iter()
+                .map(|(address, _)| *address)
+                .collect(),
+            link_socket: link.is_some(),
+        };
+        self.tell(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
     }
 
     fn receive(&mut self, index: usize, kind: Kind) {
@@ -298,8 +392,24 @@ impl Vrrp {
         }
     }
 
+    fn receive_beats(&mut self, link: usize) {
+        for _ in 0..FRAMES_AT_ONCE {
+            if !self.receive_beat(link) {
+                return;
+            }
+            self.act();
+        }
+    }
+
     /// Gives every frame that waits to the engine, and leaves its actions for later.
     fn hear_all(&mut self) {
+        for link in 0..self.links.as_ref().map_or(0, Links::count) {
+            for _ in 0..FRAMES_AT_ONCE {
+                if !self.receive_beat(link) {
+                    break;
+                }
+            }
+        }
         for index in 0..self.sockets.len() {
             for _ in 0..FRAMES_AT_ONCE {
                 if !self.receive_one(index, Kind::Link) {
@@ -327,6 +437,20 @@ impl Vrrp {
         }
         true
     }
+
+    fn receive_beat(&mut self, link: usize) -> bool {
+        let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
+            return false;
+        };
+        let Some(packet) = links.receive(link, &mut self.buffer) else {
+            return false;
+        };
+        let now_ns = self.host.now();
+        if let Some(beat) = links.open(now_ns, link, packet) {
+            engine.handle_beat(now_ns, link, beat);
+        }
+        true
+    }
 }
 
 /// The kernel's tick, to which set timeouts are good.
@@ -340,5 +464,6 @@ spared_sdk::export!(Vrrp {
     name: "vrrp",
     summary: "decides who is active, by VRRP",
     flags: REALTIME,
-    parts: [query, interfaces, groups],
+    wire: (1, 1),
+    parts: [query, interfaces, groups, peer],
 });

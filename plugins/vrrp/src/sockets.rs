@@ -22,10 +22,25 @@ pub(crate) struct Sockets {
 }
 
 /// A duplicate of the host's descriptor, which the host may close at any time.
-struct Kept {
-    fd: OwnedFd,
+pub(crate) struct Kept {
+    pub fd: OwnedFd,
     /// Which socket it is, as numbers of descriptors are used again.
     inode: u64,
+}
+
+impl Kept {
+    /// Brings `kept` to what is offered now; returns the descriptor that is no longer valid.
+    pub fn update(kept: &mut Option<Kept>, offered: Option<BorrowedFd<'_>>) -> Option<OwnedFd> {
+        let inode = offered.and_then(inode);
+        if kept.as_ref().map(|kept| kept.inode) == inode {
+            return None;
+        }
+        let new = offered.zip(inode).and_then(|(fd, inode)| {
+            let fd = fd.try_clone_to_owned().ok()?;
+            Some(Kept { fd, inode })
+        });
+        std::mem::replace(kept, new).map(|kept| kept.fd)
+    }
 }
 
 /// A descriptor of an interface, and what is read from it.
@@ -47,18 +62,7 @@ impl Sockets {
             (SocketKind::VrrpIpv6, &mut self.ipv6),
             (SocketKind::Stations, &mut self.stations),
         ] {
-            let offered = event.socket(kind);
-            let inode = offered.and_then(inode);
-            if kept.as_ref().map(|kept| kept.inode) == inode {
-                continue;
-            }
-            gone.extend(kept.take().map(|kept| kept.fd));
-            *kept = offered.zip(inode).and_then(|(fd, inode)| {
-                Some(Kept {
-                    fd: fd.try_clone_to_owned().ok()?,
-                    inode,
-                })
-            });
+            gone.extend(Kept::update(kept, event.socket(kind)));
         }
         gone
     }

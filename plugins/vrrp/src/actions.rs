@@ -1,0 +1,155 @@
+//! What the engine wants, done.
+
+use spared_sdk::{Interest, Role};
+
+use crate::Vrrp;
+use crate::engine::{Action, Engine};
+use crate::sockets::{Kind, neighbours};
+
+const TIMER: u32 = 1;
+
+impl Vrrp {
+    pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
+        if let Some(engine) = &mut self.engine {
+            call(engine, self.host.now());
+        }
+        self.act();
+    }
+
+    /// Does what the engine wants, then sets the timer.
+    pub(crate) fn act(&mut self) {
+        while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
+            self.perform(action);
+        }
+        let next_ns = self.engine.as_ref().and_then(Engine::next_timeout);
+        if next_ns == self.armed_ns {
+            return;
+        }
+        match next_ns {
+            Some(at_ns) => {
+                if let Err(error) = self.host.timer(TIMER, at_ns) {
+                    log::error!("{error}");
+                }
+            }
+            None => self.host.cancel_timer(TIMER),
+        }
+        self.armed_ns = next_ns;
+    }
+
+    fn perform(&mut self, action: Action) {
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        match action {
+            Action::Transmit(id) => {
+                let Some(outgoing) = engine.packet(id) else {
+                    return;
+                };
+                let sockets = self.sockets.get(outgoing.interface);
+                let sent = sockets.map(|sockets| sockets.send(outgoing.to, outgoing.bytes));
+                if !matches!(sent, Some(Ok(()))) {
+                    engine.handle_unsent(self.host.now(), id);
+                }
+            }
+            Action::Publish {
+                group,
+                role,
+                reason,
+                why,
+            } => {
+                let done = self.groups.publish(&group, role, reason, &why);
+                if let Err(error) = &done {
+                    log::warn!("{group}: {error}");
+                }
+                // the answer may have taken long: whoever became active meanwhile waits in the
+                // sockets
+                if role == Role::Active {
+                    self.hear_all();
+                }
+                let Some(engine) = &mut self.engine else {
+                    return;
+                };
+                engine.handle_published(self.host.now(), &group, role, done.is_ok());
+            }
+            Action::Farewell {
+                interface,
+                to,
+                bytes,
+            } => {
+                // the last word of a router that is gone: whoever misses it waits a little longer
+                let _ = self
+                    .sockets
+                    .get(interface)
+                    .map(|sockets| sockets.send(to, &bytes));
+            }
+            Action::Beat { group } => {
+                if let (Some(beat), Some(links)) = (engine.beat(group), &mut self.links) {
+                    links.send(beat);
+                }
+            }
+            Action::Check {
+                name,
+                weight,
+                state,
+                why,
+            } => {
+                let told = self
+                    .host
+                    .checks()
+                    .map(|checks| checks.report(&name, weight, state, why));
+                if let Some(Err(error)) = told {
+                    log::warn!("{error}");
+                }
+            }
+            Action::ForgetCheck { name } => {
+                if let Some(Err(error)) = self.host.checks().map(|checks| checks.forget(&name)) {
+                    log::warn!("{error}");
+                }
+            }
+            Action::HandOver { group, reason, why } => {
+                if let Err(error) = self.groups.hand_over(&group, reason, &why) {
+                    log::info!("{group}: {error}");
+                    engine.handle_hand_over_refused(self.host.now(), &group);
+                }
+            }
+            Action::Announce { group } => {
+                if let Err(error) = self.groups.announce(&group) {
+                    log::warn!("{group}: {error}");
+                }
+            }
+            Action::Event(text) => self.host.event(&text),
+            Action::Warn(text) => log::warn!("{text}"),
+            Action::Info(text) => log::info!("{text}"),
+            Action::Listen { interface, on } => self.listen(interface, on),
+            Action::FindNeighbours { interface } => {
+                let name = engine.interfaces().nth(interface).map(str::to_owned);
+                let found = name.map_or(Vec::new(), |name| neighbours(&name));
+                engine.handle_neighbours(self.host.now(), interface, &found);
+            }
+            Action::Probe { interface, frame } => {
+                let sent = self
+                    .sockets
+                    .get(interface)
+                    .map(|sockets| sockets.probe(&frame));
+                if let Some(Err(error)) = sent {
+                    log::debug!("probe: {error}");
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, index: usize, on: bool) {
+        let Some(sockets) = self.sockets.get(index) else {
+            return;
+        };
+        let Some(fd) = sockets.stations() else { return };
+        if !on {
+            return self.host.unwatch_fd(fd);
+        }
+        // what waits there is from before the question
+        while sockets.receive(Kind::Stations, &mut self.buffer).is_some() {}
+        if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+            log::error!("{error}");
+        }
+    }
+}
