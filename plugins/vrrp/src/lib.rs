@@ -336,7 +336,7 @@ impl Vrrp {
 
     fn talk(&mut self) {
         if let (Some(links), Some(peer)) = (&mut self.links, self.peer) {
-            links.talk(peer);
+            links.talk(|message| peer.send(message));
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_sdk::{InterfaceEvent, PeerHandle, SendError, SocketKind};
+use spared_sdk::{InterfaceEvent, SendError, SocketKind};
 
 use crate::beats::{Counters, Exchange, LINKS_MAX, NoRandomness, Receiver, Sender};
 use crate::engine::{Table, Value};
@@ -167,9 +167,9 @@ impl Links {
     }
 
     /// Sends the twin what it must know, as far as the channel takes it.
-    pub fn talk(&mut self, peer: PeerHandle) {
+    pub fn talk(&mut self, mut send: impl FnMut(&[u8]) -> Result<(), SendError>) {
         while let Some(message) = self.exchange.message(self.sender.key()) {
-            match peer.send(&message) {
+            match send(&message) {
                 Ok(()) => self.exchange.handle_sent(),
                 // `writable` follows, or `up`
                 Err(SendError::Full | SendError::Down) => return,
@@ -280,3 +280,6 @@ fn more(swallowed: u64) -> String {
         String::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+
+use spared_sdk::Socket;
+
+use super::*;
+use crate::sockets::FRAME_MAX;
+use crate::wire::beat::{Speaks, group_id};
+
+const NAMES: [&str; 2] = ["hot0", "hot1"];
+
+/// One node: its links, and the far ends of its sockets.
+struct Node {
+    links: Links,
+    /// What is written here is received by the link.
+    wires_in: Vec<UnixDatagram>,
+    /// What the link sends is read here.
+    wires_out: Vec<UnixDatagram>,
+}
+
+impl Node {
+    fn start() -> Node {
+        let mut links = Links::new().expect("random bytes");
+        let names = NAMES.map(str::to_owned);
+        let gone = links.configure(&names, [group_id("office")].into_iter());
+        assert!(gone.is_empty());
+        let mut node = Node {
+            links,
+            wires_in: Vec::new(),
+            wires_out: Vec::new(),
+        };
+        for name in NAMES {
+            let (near_in, far_in) = UnixDatagram::pair().expect("a socket pair");
+            let (near_out, far_out) = UnixDatagram::pair().expect("a socket pair");
+            far_out.set_nonblocking(true).expect("non-blocking");
+            let (gone, new) = node
+                .links
+                .update(&event(name, &[near_in.as_fd(), near_out.as_fd()]));
+            assert!(gone.is_empty() && new.is_some());
+            node.wires_in.push(far_in);
+            node.wires_out.push(far_out);
+        }
+        node
+    }
+
+    fn say(&mut self, quality: u8) {
+        self.links.send(&Beat {
+            group: group_id("office"),
+            role: Speaks::Backup,
+            quality,
+            ..Beat::with_room()
+        });
+    }
+
+    /// What is news of all that waits, links in turn.
+    fn hear(&mut self) -> Vec<(usize, u8)> {
+        let mut buffer = vec![0; FRAME_MAX];
+        let mut news = Vec::new();
+        for link in 0..self.links.count() {
+            while let Some(packet) = self.links.receive(link, &mut buffer) {
+                let beat = self.links.open(1_000_000_000, link, packet);
+                news.extend(beat.map(|beat| (link, beat.quality)));
+            }
+        }
+        news
+    }
+
+    fn counter(&self, key: &str) -> Option<u64> {
+        let rows = self.links.rows(3_000_000_000, Table::Counters);
+        let found = rows.into_iter().find(|(name, _)| name == key)?;
+        match found.1 {
+            Value::Number(number) => Some(number),
+            Value::Text(_) => None,
+        }
+    }
+}
+
+fn event<'a>(name: &'a str, sockets: &[BorrowedFd<'a>]) -> InterfaceEvent<'a> {
+    let kinds = [SocketKind::BeatIn, SocketKind::BeatOut];
+    let sockets = kinds.into_iter().zip(sockets);
+    InterfaceEvent {
+        name: name.into(),
+        present: true,
+        up: true,
+        carrier: true,
+        index: 7,
+        mtu: 1500,
+        mac: [2; 6],
+        addresses: Vec::new(),
+        sockets: sockets.map(|(kind, fd)| Socket { kind, fd: *fd }).collect(),
+    }
+}
+
+/// The packet that a packet socket delivers.
+fn packet(frame: &[u8]) -> Vec<u8> {
+    let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
+    let [high, low] = UDP_PORT.to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, udp_len[0], udp_len[1], 17, 64];
+    packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    packet.extend([high, low, high, low, udp_len[0], udp_len[1], 0, 0]);
+    packet.extend(frame);
+    packet
+}
+
+/// All that left one link of `from` arrives at that of `to`; the frames, for those who record.
+fn carry(from: &Node, link: usize, to: &Node) -> Vec<Vec<u8>> {
+    let mut buffer = [0; 2048];
+    let mut frames = Vec::new();
+    while let Ok(length) = from.wires_out[link].recv(&mut buffer) {
+        let frame = buffer[..length].to_vec();
+        to.wires_in[link].send(&packet(&frame)).expect("room");
+        frames.push(frame);
+    }
+    frames
+}
+
+/// The channel between them: both say all that they have.
+fn connect(a: &mut Node, b: &mut Node) {
+    a.links.handle_up();
+    b.links.handle_up();
+    for _ in 0..2 {
+        talk(a, b);
+        talk(b, a);
+    }
+}
+
+fn talk(from: &mut Node, to: &mut Node) {
+    from.links.talk(|message| {
+        to.links.handle_message(0, message);
+        Ok(())
+    });
+}
+
+#[test]
+fn twins_hear_each_other_over_both_links_once() {
+    let (mut a, mut b) = (Node::start(), Node::start());
+    a.say(100);
+    carry(&a, 0, &b);
+    assert_eq!(b.hear(), []);
+    assert_eq!(b.counter("link.hot0.beats_dropped.unknown_key"), Some(1));
+    connect(&mut a, &mut b);
+    a.say(100);
+    a.say(75);
+    carry(&a, 0, &b);
+    let second = carry(&a, 1, &b);
+    assert_eq!(b.hear(), [(0, 100), (0, 75)]);
+    assert_eq!(b.counter("link.hot0.beats_received"), Some(2));
+    // the one from before the key was known waited on the second link, and was news to nobody
+    assert_eq!(second.len(), 3);
+    assert_eq!(b.counter("link.hot1.beats_received"), Some(3));
+    assert_eq!(b.counter("link.hot1.beats_copies"), Some(3));
+    assert_eq!(a.counter("link.hot1.beats_sent"), Some(3));
+    let status = b.links.rows(3_000_000_000, Table::Status);
+    let age = ("link.hot1.beat_age_ms".to_owned(), Value::Number(2000));
+    assert!(status.contains(&age), "{status:?}");
+}
+
+#[test]
+fn a_recorded_beat_counts_and_is_no_news() {
+    let (mut a, mut b) = (Node::start(), Node::start());
+    connect(&mut a, &mut b);
+    a.say(100);
+    let frames = carry(&a, 0, &b);
+    assert_eq!(b.hear(), [(0, 100)]);
+    for link in [0, 1] {
+        b.wires_in[link].send(&packet(&frames[0])).expect("room");
+    }
+    b.wires_in[0].send(&packet(b"SPBT")).expect("room");
+    b.wires_in[0].send(&frames[0]).expect("room");
+    assert_eq!(b.hear(), []);
+    for key in [
+        "link.hot0.beats_dropped.replayed",
+        "link.hot1.beats_dropped.other_link",
+        "link.hot0.beats_dropped.malformed",
+        "link.hot0.beats_dropped.datagram",
+    ] {
+        assert_eq!(b.counter(key), Some(1), "{key}");
+    }
+}
+
+#[test]
+fn the_other_link_goes_on_where_one_takes_nothing() {
+    let mut a = Node::start();
+    // nobody reads: the queue of the first link runs full, and nothing waits for it
+    for _ in 0..2000 {
+        let _ = a.wires_out[1].recv(&mut [0; 2048]);
+        a.say(100);
+    }
+    assert_eq!(a.counter("link.hot1.beats_sent"), Some(2000));
+    let sent = a.counter("link.hot0.beats_sent").expect("a row");
+    let errors = a.counter("link.hot0.beats_send_errors").expect("a row");
+    assert!(errors > 0 && sent + errors == 2000, "{sent} {errors}");
+}
+
+#[test]
+fn the_answer_to_an_earlier_beat_costs_no_later_one() {
+    let mut links = Links::new().expect("random bytes");
+    links.configure(&["hot0".to_owned()], [].into_iter());
+    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let port = receiver.local_addr().expect("an address").port();
+    let (unused, _) = UnixDatagram::pair().expect("a socket pair");
+    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    sender.connect((Ipv4Addr::LOCALHOST, port)).expect("no I/O");
+    links.update(&event("hot0", &[unused.as_fd(), sender.as_fd()]));
+    drop(receiver);
+    // refused, which the next one is told
+    links.send(&Beat::with_room());
+    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the same port");
+    receiver.set_nonblocking(true).expect("non-blocking");
+    links.send(&Beat::with_room());
+    assert!(receiver.recv(&mut [0; 2048]).is_ok());
+}
+
+#[test]
+fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
+    let mut node = Node::start();
+    let watched = node.links.links[0].watched().expect("a socket");
+    assert_eq!(node.links.find(watched), Some(0));
+    let (near_in, _far_in) = UnixDatagram::pair().expect("a socket pair");
+    let (near_out, _far_out) = UnixDatagram::pair().expect("a socket pair");
+    let sockets = [near_in.as_fd(), near_out.as_fd()];
+    let (gone, new) = node.links.update(&event("hot0", &sockets));
+    assert_eq!((gone.len(), new.is_some()), (2, true));
+    // the same sockets again, and those of an interface that is no link
+    let (gone, new) = node.links.update(&event("hot0", &sockets));
+    assert_eq!((gone.len(), new), (0, None));
+    let (gone, new) = node.links.update(&event("lan0", &sockets));
+    assert_eq!((gone.len(), new), (0, None));
+    let (gone, new) = node.links.update(&event("hot0", &[]));
+    assert_eq!((gone.len(), new), (2, None));
+    assert!(node.hear().is_empty());
+    node.say(100);
+    assert_eq!(node.counter("link.hot0.beats_sent"), Some(0));
+    // another configuration keeps what stays, and closes the rest
+    let names = ["new0", "hot1"].map(str::to_owned);
+    assert!(node.links.configure(&names, [].into_iter()).is_empty());
+    assert_eq!(node.counter("link.hot1.beats_sent"), Some(1));
+    assert_eq!(node.links.configure(&names[..1], [].into_iter()).len(), 2);
+    assert!(node.links.close().is_empty());
+}
+
+#[test]
+fn the_key_waits_for_room_in_the_channel() {
+    let (mut a, mut b) = (Node::start(), Node::start());
+    a.links.handle_up();
+    a.links.talk(|_| Err(SendError::Full));
+    a.links.talk(|_| Err(SendError::Down));
+    let mut messages = 0;
+    a.links.talk(|message| {
+        messages += 1;
+        b.links.handle_message(0, message);
+        Ok(())
+    });
+    assert_eq!(messages, 1);
+    b.links.handle_message(0, b"nonsense");
+    assert_eq!(b.counter("beats.messages_refused"), Some(1));
+    let keys = b.links.rows(0, Table::Routers);
+    let text = |key: &str, value: &str| (key.to_owned(), Value::Text(value.to_owned()));
+    assert!(keys.contains(&text("beats.peer_key", "known")), "{keys:?}");
+    let own = text("beats.key", "not yet known to the peer");
+    assert!(keys.contains(&own), "{keys:?}");
+}
