@@ -8,6 +8,8 @@ use crate::{Host, Status, Str};
 pub const CONFIGURE_CHECK: u32 = 0x1;
 /// `SPARED_PLUGIN_REALTIME`: wants real-time priority and locked memory.
 pub const PLUGIN_REALTIME: u32 = 0x1;
+/// `SPARED_PLUGIN_FILES`: reads and runs the files that its configuration names.
+pub const PLUGIN_FILES: u32 = 0x2;
 
 /// `SPARED_ROLE_BACKUP`.
 pub const ROLE_BACKUP: u32 = 1;

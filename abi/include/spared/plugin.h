@@ -116,6 +116,7 @@ struct spared_bytes {
 
 /* Flags of struct spared_plugin. */
 #define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
+#define SPARED_PLUGIN_FILES 0x2u    /* reads and runs the files that its configuration names */
 
 /* Roles of a group. */
 #define SPARED_ROLE_BACKUP 1u

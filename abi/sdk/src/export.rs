@@ -16,7 +16,7 @@ use crate::shim;
 ///     summary: "decides who is active",
 ///     vendor: "spared",              // optional; the crate's authors
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
-///     flags: REALTIME,               // optional
+///     flags: REALTIME,               // optional; or FILES
 ///     wire: (1, 2),                  // optional; versions of its messages to its twin
 ///     parts: [query, interfaces, groups],   // of roles, transfer, query, interfaces, groups, peer
 /// });
@@ -82,6 +82,9 @@ macro_rules! export {
 
 /// `flags: REALTIME`.
 pub const REALTIME: u32 = abi::PLUGIN_REALTIME;
+
+/// `flags: FILES`.
+pub const FILES: u32 = abi::PLUGIN_FILES;
 
 /// The descriptor of a plugin without parts.
 pub const fn descriptor<T: Plugin>(

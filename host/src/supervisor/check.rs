@@ -68,6 +68,7 @@ impl Supervisor {
             realtime: false,
             uid_gid: self.terms.account,
             state_dir: None,
+            files: Vec::new(),
         };
         let worker = Worker::spawn(&self.terms.exe, &load, file.as_fd())
             .map_err(|error| format!("no worker: {error}"))?;

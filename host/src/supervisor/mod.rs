@@ -8,6 +8,7 @@
 
 mod check;
 pub(crate) mod deaths;
+mod files;
 mod limit;
 mod plugin;
 mod report;

@@ -3,14 +3,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use spared_abi::PLUGIN_REALTIME;
+use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME};
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, ToWorker};
 use spared_worker::process::Worker;
 
 use super::deaths::Deaths;
 use super::worker::{Purpose, Running};
-use super::{Supervisor, config};
+use super::{Supervisor, config, files};
 use crate::poller::Poller;
 
 #[derive(Debug)]
@@ -133,7 +133,13 @@ impl Supervisor {
     fn load(&self, plugin: &Plugin, check_only: bool) -> Load {
         let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
         let wanted = descriptor.map_or(0, |descriptor| descriptor.capabilities);
-        let realtime = descriptor.is_some_and(|descriptor| descriptor.flags & PLUGIN_REALTIME != 0);
+        let has = |flag| descriptor.is_some_and(|descriptor| descriptor.flags & flag != 0);
+        let realtime = has(PLUGIN_REALTIME);
+        let files = if has(PLUGIN_FILES) {
+            files::named(&plugin.settings.text, self.terms.state_dir.as_deref())
+        } else {
+            Vec::new()
+        };
         Load {
             name: plugin.name().to_owned(),
             check_only,
@@ -145,6 +151,7 @@ impl Supervisor {
             } else {
                 self.state_dir(plugin.name())
             },
+            files,
         }
     }
 

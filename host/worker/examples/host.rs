@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         realtime: false,
         uid_gid: None,
         state_dir: Some(state_dir.clone()),
+        files: Vec::new(),
     };
     let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
     let configure = ToWorker::Configure {

@@ -40,7 +40,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
         privileges::keep_only(load.capabilities, for_loading(load)),
     );
     step("no_new_privs", privileges::no_new_privileges());
-    step("file rules", files::restrict(load.state_dir.as_deref()));
+    step("file rules", files::restrict(load));
     missed
 }
 

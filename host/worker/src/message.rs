@@ -120,6 +120,8 @@ pub struct Load {
     pub uid_gid: Option<(u32, u32)>,
     /// The plugin's own directory, which it may write.
     pub state_dir: Option<String>,
+    /// Files and folders that its configuration names, which it may read and run.
+    pub files: Vec<String>,
 }
 
 /// The host's keys of the configuration.

@@ -180,6 +180,7 @@ pub fn check(
         realtime: false,
         uid_gid,
         state_dir: None,
+        files: Vec::new(),
     };
     let worker = Worker::spawn(exe, &load, plugin).map_err(CheckError::Kernel)?;
     let mut check = Check {

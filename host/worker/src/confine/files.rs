@@ -7,6 +7,7 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
 };
 
+use crate::message::Load;
 use crate::process::PLUGIN_FD;
 
 /// Programs and libraries, to read and run.
@@ -42,12 +43,13 @@ const READABLE: [&str; 14] = [
 /// To read and write.
 const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
-/// Everything else, /etc/spared with its key among it, cannot be opened any more.
+/// Everything but these, the plugin's own directory and what its configuration names cannot be
+/// opened any more, /etc/spared with its key among it.
 ///
 /// # Errors
 /// The kernel has no landlock.
-pub fn restrict(state_dir: Option<&str>) -> Result<(), String> {
-    result_of(enforce(state_dir))
+pub fn restrict(load: &Load) -> Result<(), String> {
+    result_of(enforce(load))
 }
 
 /// No file can be opened any more.
@@ -73,7 +75,7 @@ fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
         .create()
 }
 
-fn enforce(state_dir: Option<&str>) -> Result<RulesetStatus, landlock::RulesetError> {
+fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut rules = no_rules()?;
@@ -92,7 +94,10 @@ fn enforce(state_dir: Option<&str>) -> Result<RulesetStatus, landlock::RulesetEr
     for path in WRITABLE {
         rules = allow(rules, path, AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    if let Some(path) = state_dir {
+    for path in &load.files {
+        rules = allow(rules, path, read | AccessFs::Execute)?;
+    }
+    if let Some(path) = &load.state_dir {
         rules = allow(rules, path, all)?;
     }
     Ok(rules.restrict_self()?.ruleset)

@@ -140,3 +140,33 @@ fn a_real_time_plugin_has_its_priority_and_its_memory_locked() {
     );
     assert_eq!(found.number("uid"), 65534);
 }
+
+#[test]
+fn files_that_the_configuration_names_are_opened_and_no_others() {
+    if !has_accounts() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = as_nobody(&lab);
+    let named = lab.dir.join("named");
+    std::fs::create_dir_all(&named).unwrap();
+    for file in [named.join("file"), lab.dir.join("beside")] {
+        std::fs::write(&file, "x").unwrap();
+    }
+    let mut host = Host::started(&lab.probe(), &load, "");
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    let (file, beside) = (path(named.join("file")), path(lab.dir.join("beside")));
+    let open = |host: &mut Host, path: &str| host.query(&format!("open {path}")).number("errno");
+    assert_eq!(open(&mut host, &file), EACCES, "nothing is named");
+    drop(host);
+
+    // a file that is not there yet, too, once its folder is named
+    load.files = vec![path(named.clone()), path(named.join("later"))];
+    let mut host = Host::started(&lab.probe(), &load, "");
+    if missed(&host).is_none() {
+        assert_eq!(open(&mut host, &file), 0);
+        std::fs::write(named.join("later"), "x").unwrap();
+        assert_eq!(open(&mut host, &path(named.join("later"))), 0);
+        assert_eq!(open(&mut host, &beside), EACCES);
+    }
+}

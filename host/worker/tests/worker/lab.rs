@@ -132,6 +132,7 @@ pub fn load(name: &str) -> Load {
         realtime: false,
         uid_gid: None,
         state_dir: None,
+        files: Vec::new(),
     }
 }
 
