@@ -7,6 +7,8 @@ use spared_abi as abi;
 
 use crate::elf;
 use crate::finding::{Finding, Level};
+use crate::footprint::Footprint;
+use crate::peer;
 use crate::trial::{Mode, Trial, load};
 
 /// One check.
@@ -19,7 +21,7 @@ pub struct Check {
     pub run: fn(&Path, &str) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 9] = [
+pub const ALL: [Check; 10] = [
     Check {
         name: "descriptor",
         passed: "loads with every symbol bound, and says what it is",
@@ -55,6 +57,12 @@ pub const ALL: [Check; 9] = [
         passed: "300 roles in any order are answered, the newest last",
         needed: false,
         run: roles,
+    },
+    Check {
+        name: "peer",
+        passed: "stands whatever its twin says, and that it comes and goes",
+        needed: false,
+        run: peer::check,
     },
     Check {
         name: "stop",
@@ -109,6 +117,11 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
                 "says no {field}: sparectl plugins shows it"
             )));
         }
+    }
+    if plugin.descriptor.has_peer && plugin.descriptor.wire_max == 0 {
+        findings.push(Finding::warn(
+            "speaks with its twin, and says no versions of its messages (wire_min, wire_max)",
+        ));
     }
     let least = size_of::<abi::Plugin>();
     if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
@@ -257,7 +270,7 @@ fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
     findings
 }
 
-fn started(path: &Path, toml: &str, mode: Mode) -> Result<Trial, Vec<Finding>> {
+pub fn started(path: &Path, toml: &str, mode: Mode) -> Result<Trial, Vec<Finding>> {
     let mut trial = Trial::create(path, mode).map_err(|why| vec![why])?;
     for (what, status) in [
         ("configure", trial.configure(toml, 0)),
@@ -312,8 +325,10 @@ fn roles(path: &Path, toml: &str) -> Vec<Finding> {
     }
     trial.stop();
     let trespasses = trespasses(&trial);
+    let misuses = trial.record.misuses.take();
     let mut findings = trial.destroy();
     findings.extend(trespasses);
+    findings.extend(misuses.into_iter().map(Finding::fail));
     findings
 }
 
@@ -405,56 +420,14 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
         }
     }
     trial.configure(toml, 0);
+    if mode == Mode::Borrow {
+        trial.up(trial.plugin.descriptor.wire_max);
+        trial.message(b"not what a twin says");
+    }
     trial.serve(Duration::from_millis(200), |_| false);
+    if mode == Mode::Borrow {
+        trial.down();
+    }
     trial.stop();
     trial.destroy()
-}
-
-/// What a process holds.
-struct Footprint {
-    descriptors: usize,
-    threads: u64,
-    children: usize,
-    resident_kb: u64,
-}
-
-impl Footprint {
-    fn now() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_start_matches(':')
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        };
-        let count = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
-        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-        Self {
-            descriptors: count("/proc/self/fd"),
-            threads: field("Threads").unwrap_or(0),
-            children: children.split_whitespace().count(),
-            resident_kb: field("VmRSS").unwrap_or(0),
-        }
-    }
-
-    /// What there is more than before.
-    fn left_since(&self, before: &Self, what: &str) -> Vec<Finding> {
-        let more = [
-            (
-                "descriptors open",
-                self.descriptors.saturating_sub(before.descriptors),
-            ),
-            (
-                "threads",
-                usize::try_from(self.threads.saturating_sub(before.threads)).unwrap_or(0),
-            ),
-            ("children", self.children.saturating_sub(before.children)),
-        ];
-        more.into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(of, count)| Finding::fail(format!("{what} left {count} {of}")))
-            .collect()
-    }
 }

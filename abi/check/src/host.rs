@@ -1,7 +1,7 @@
 //! A host that does little and notes everything: the functions that a plugin under trial calls.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,15 @@ use spared_worker::clock::now_ns;
 use spared_worker::settings::Settings;
 
 const EPERM: abi::Status = -1;
+const EAGAIN: abi::Status = -11;
 const EINVAL: abi::Status = -22;
+const EMSGSIZE: abi::Status = -90;
+const ENOTCONN: abi::Status = -107;
+
+/// Every so many messages to the twin the channel is full.
+const FULL_EVERY: u64 = 50;
+/// As often one may be refused within a callback.
+const REFUSED_MAX: u32 = 100;
 
 /// What a plugin did to its host.
 pub struct Record {
@@ -27,8 +35,19 @@ pub struct Record {
     pub timers: RefCell<BTreeMap<u32, u64>>,
     pub watches: RefCell<BTreeMap<c_int, u32>>,
     pub done: RefCell<BTreeMap<u64, abi::Status>>,
-    /// Calls of extensions: follow, claim, publish.
+    /// Calls of extensions: follow, claim, publish, report.
     pub requests: Cell<u32>,
+    /// The twin is there.
+    pub is_up: Cell<bool>,
+    /// Messages to the twin.
+    pub sent: Cell<u64>,
+    /// One of them was refused: writable() is due.
+    pub is_full: Cell<bool>,
+    /// How many within this callback.
+    refused: Cell<u32>,
+    pub is_configuring: Cell<bool>,
+    /// What a host would refuse.
+    pub misuses: RefCell<BTreeSet<String>>,
 }
 
 impl Record {
@@ -44,12 +63,19 @@ impl Record {
             watches: RefCell::default(),
             done: RefCell::default(),
             requests: Cell::new(0),
+            is_up: Cell::new(false),
+            sent: Cell::new(0),
+            is_full: Cell::new(false),
+            refused: Cell::new(0),
+            is_configuring: Cell::new(false),
+            misuses: RefCell::default(),
         }
     }
 
     /// What was lent to a callback ends with it.
     pub fn callback_returned(&self) {
         self.lent.borrow_mut().clear();
+        self.refused.set(0);
     }
 
     pub fn table(&self) -> abi::Host {
@@ -250,10 +276,30 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         announce: Some(announce),
         hand_over: Some(hand_over),
     };
+    static PEER: abi::Peer = abi::Peer {
+        size: size::<abi::Peer>(),
+        reserved: 0,
+        send: Some(send),
+        in_sync: Some(in_sync),
+    };
+    static CHECK: abi::Check = abi::Check {
+        size: size::<abi::Check>(),
+        reserved: 0,
+        report: Some(report),
+        forget: Some(forget),
+    };
+    static SCOPE: abi::Scope = abi::Scope {
+        size: size::<abi::Scope>(),
+        reserved: 0,
+        declare: Some(declare),
+    };
     // SAFETY: the contract: id is a C string.
     match unsafe { c_text(id) } {
         "spared.interface/1" => (&raw const INTERFACE).cast(),
         "spared.group/1" => (&raw const GROUP).cast(),
+        "spared.peer/1" => (&raw const PEER).cast(),
+        "spared.check/1" => (&raw const CHECK).cast(),
+        "spared.scope/1" => (&raw const SCOPE).cast(),
         _ => std::ptr::null(),
     }
 }
@@ -303,4 +349,83 @@ unsafe extern "C" fn hand_over(
     _why: abi::Str,
 ) -> abi::Status {
     request(enter!(ctx, "hand_over"))
+}
+
+fn misuse(record: &Record, what: String) -> abi::Status {
+    record.misuses.borrow_mut().insert(what);
+    EINVAL
+}
+
+unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {
+    let record = enter!(ctx, "send");
+    if message.len > abi::PEER_MESSAGE_MAX as usize {
+        let text = "sends its twin messages that are longer than 65536 bytes";
+        misuse(record, text.to_owned());
+        return EMSGSIZE;
+    }
+    if !record.is_up.get() {
+        return ENOTCONN;
+    }
+    record.sent.set(record.sent.get() + 1);
+    if record.sent.get() % FULL_EVERY == 0 {
+        record.is_full.set(true);
+    }
+    if !record.is_full.get() {
+        if message.len > 0 {
+            // SAFETY: the contract: the message is lent; all of it is read, as by a host.
+            let bytes = unsafe { std::slice::from_raw_parts(message.ptr, message.len) };
+            std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
+        }
+        return 0;
+    }
+    record.refused.set(record.refused.get() + 1);
+    if record.refused.get() < REFUSED_MAX {
+        return EAGAIN;
+    }
+    // Whoever waits for room within a callback waits for ever.
+    let text = "goes on sending to its twin after -EAGAIN: return, writable() follows";
+    misuse(record, text.to_owned());
+    ENOTCONN
+}
+
+unsafe extern "C" fn in_sync(ctx: *mut c_void, _yes: u32, _why: abi::Str) -> abi::Status {
+    request(enter!(ctx, "in_sync"))
+}
+
+unsafe extern "C" fn report(
+    ctx: *mut c_void,
+    name: *const c_char,
+    weight: u32,
+    state: u32,
+    _why: abi::Str,
+) -> abi::Status {
+    let record = enter!(ctx, "report");
+    // SAFETY: the contract: name is lent.
+    let name = unsafe { c_text(name) };
+    if !(1..=64).contains(&name.len()) || weight > 9999 || state > 100 {
+        let what = format!(
+            "reports the check {name:?} with weight {weight} and state {state}: \
+             a name has 1-64 bytes, a weight is 0-9999, a state 0-100"
+        );
+        return misuse(record, what);
+    }
+    request(record)
+}
+
+unsafe extern "C" fn forget(ctx: *mut c_void, _name: *const c_char) -> abi::Status {
+    request(enter!(ctx, "forget"))
+}
+
+unsafe extern "C" fn declare(ctx: *mut c_void, key: *const c_char, scope: u32) -> abi::Status {
+    let record = enter!(ctx, "declare");
+    // SAFETY: the contract: key is lent.
+    let key = unsafe { c_text(key) };
+    if key.is_empty() || !(abi::SCOPE_PAIR..=abi::SCOPE_LOCAL).contains(&scope) {
+        return misuse(record, format!("declares the key {key:?} of scope {scope}"));
+    }
+    if !record.is_configuring.get() {
+        let what = format!("declares the key {key:?} outside configure");
+        return misuse(record, what);
+    }
+    0
 }

@@ -6,8 +6,10 @@
 mod checks;
 mod elf;
 mod finding;
+mod footprint;
 mod guarded;
 mod host;
+mod peer;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -179,6 +181,7 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
 /// What a crash in a check most likely means.
 fn hint(name: &str) -> &'static str {
     match name {
+        "peer" => ": what the twin says is untrusted bytes",
         "old-host" => ": it reads beyond the size of the host's table, SPARED_HAS is missing",
         "borrow" => ": it uses an argument after its callback returned",
         _ => "",

@@ -21,6 +21,8 @@ use crate::host::{Record, size};
 const SLOW: Duration = Duration::from_millis(50);
 const TOO_SLOW: Duration = Duration::from_secs(1);
 
+const ENOTRECOVERABLE: abi::Status = -131;
+
 /// The plugin's name is its file's.
 pub fn name_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default();
@@ -50,6 +52,8 @@ pub struct Trial {
     pub plugin: Loaded,
     pub record: &'static Record,
     pub findings: Vec<Finding>,
+    /// A callback said -ENOTRECOVERABLE: nothing is called any more.
+    pub is_broken: bool,
     table: *const abi::Host,
     instance: *mut c_void,
     mode: Mode,
@@ -81,6 +85,7 @@ impl Trial {
             plugin,
             record,
             findings: Vec::new(),
+            is_broken: false,
             table,
             instance: std::ptr::null_mut(),
             mode,
@@ -108,6 +113,9 @@ impl Trial {
         callback: &str,
         call: impl FnOnce(*mut c_void) -> abi::Status,
     ) -> abi::Status {
+        if self.is_broken {
+            return ENOTRECOVERABLE;
+        }
         let begin = Instant::now();
         let status = call(self.instance);
         let took = begin.elapsed();
@@ -118,6 +126,11 @@ impl Trial {
         } else if took > SLOW {
             let text = format!("{callback} took {} ms, 50 are allowed", took.as_millis());
             self.findings.push(Finding::warn(text));
+        }
+        if status == ENOTRECOVERABLE {
+            self.is_broken = true;
+            let text = format!("{callback} broke the instance: {}", self.why(status));
+            self.findings.push(Finding::fail(text));
         }
         status
     }
@@ -148,10 +161,12 @@ impl Trial {
             return 0;
         };
         let lent = Lent::new(self.mode, toml);
+        self.record.is_configuring.set(true);
         // SAFETY: the plugin's contract for a created instance.
         let status = self.call("configure", |instance| unsafe {
             configure(instance, lent.text(), flags)
         });
+        self.record.is_configuring.set(false);
         lent.end();
         status
     }
@@ -233,6 +248,53 @@ impl Trial {
         status
     }
 
+    pub fn up(&mut self, wire: u32) -> abi::Status {
+        self.record.is_up.set(true);
+        let up = self.plugin.peer.up;
+        // SAFETY: as above.
+        self.call("up", |instance| unsafe {
+            up.map_or(0, |up| up(instance, wire))
+        })
+    }
+
+    pub fn down(&mut self) -> abi::Status {
+        self.record.is_up.set(false);
+        self.record.is_full.set(false);
+        let down = self.plugin.peer.down;
+        // SAFETY: as above.
+        self.call("down", |instance| unsafe {
+            down.map_or(0, |down| down(instance))
+        })
+    }
+
+    pub fn message(&mut self, bytes: &[u8]) -> abi::Status {
+        let Some(message) = self.plugin.peer.message else {
+            return 0;
+        };
+        let lent = Lent::of_bytes(self.mode, bytes);
+        let what = format!("message of {} bytes", bytes.len());
+        // SAFETY: as above; the bytes live through the call.
+        let status = self.call(&what, |instance| unsafe { message(instance, lent.bytes()) });
+        lent.end();
+        status
+    }
+
+    /// The token and the status of drain or settle.
+    pub fn transfer(&mut self, callback: &str, deadline: Duration) -> (u64, abi::Status) {
+        let function = match callback {
+            "drain" => self.plugin.table.drain,
+            _ => self.plugin.table.settle,
+        };
+        self.token += 1;
+        let token = self.token;
+        let deadline_ns = now_ns() + deadline.as_nanos() as u64;
+        // SAFETY: as above.
+        let status = self.call(callback, |instance| unsafe {
+            function.map_or(0, |function| function(instance, token, deadline_ns))
+        });
+        (token, status)
+    }
+
     /// Serves timers, descriptors and wakes until `until` holds or the time is over; whether it
     /// does hold.
     pub fn serve(&mut self, limit: Duration, until: impl Fn(&Record) -> bool) -> bool {
@@ -244,6 +306,7 @@ impl Trial {
             self.serve_descriptors();
             self.serve_timers();
             self.serve_wake();
+            self.serve_writable();
         }
         true
     }
@@ -316,6 +379,16 @@ impl Trial {
             });
         }
     }
+
+    fn serve_writable(&mut self) {
+        if self.record.is_full.replace(false) {
+            let writable = self.plugin.peer.writable;
+            // SAFETY: the plugin's contract for a created instance.
+            self.call("writable", |instance| unsafe {
+                writable.map_or(0, |writable| writable(instance))
+            });
+        }
+    }
 }
 
 /// A copy of a struct before a page that cannot be read.
@@ -333,7 +406,7 @@ fn leaked<T>(memory: Guarded) -> *const T {
     start
 }
 
-/// A text lent for one call.
+/// A text, or bytes, lent for one call.
 struct Lent {
     memory: Guarded,
     length: usize,
@@ -342,11 +415,22 @@ struct Lent {
 
 impl Lent {
     fn new(mode: Mode, text: &str) -> Self {
-        let memory = Guarded::new(text.as_bytes()).unwrap_or_else(|| panic!("no memory"));
+        Self::of_bytes(mode, text.as_bytes())
+    }
+
+    fn of_bytes(mode: Mode, bytes: &[u8]) -> Self {
+        let memory = Guarded::new(bytes).unwrap_or_else(|| panic!("no memory"));
         Self {
             memory,
-            length: text.len(),
+            length: bytes.len(),
             mode,
+        }
+    }
+
+    fn bytes(&self) -> abi::Bytes {
+        abi::Bytes {
+            ptr: self.memory.start().cast_const(),
+            len: self.length,
         }
     }
 

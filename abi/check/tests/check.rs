@@ -145,7 +145,7 @@ fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
 #[test]
 fn the_examples_in_rust_pass_without_a_warning() {
     let lab = Lab::new();
-    for name in ["counter", "faulty"] {
+    for name in ["counter", "faulty", "twin"] {
         let (code, said) = check(&example_in_rust(&lab, name), &[]);
         assert_eq!(code, 0, "{said}");
         assert!(said.lines().all(|line| line.starts_with("ok")), "{said}");
@@ -228,6 +228,124 @@ fn a_role_that_is_never_done_is_found() {
         &lab.plugin(body, ".role = role,"),
         "roles: done() for the newest role did not come",
     );
+}
+
+/// A plugin with a twin: `body` has its `message`, which may use `up`, and `settle` where it is
+/// named in `fields`.
+fn with_twin(lab: &Lab, body: &str, fields: &str) -> PathBuf {
+    let body = format!(
+        "static int up_now;\n\
+         static const struct spared_peer *peers(void) {{ return host->extension(host->ctx, SPARED_PEER); }}\n\
+         static spared_status up(void *self, uint32_t wire) {{ (void)self, (void)wire; up_now = 1; return 0; }}\n\
+         static spared_status down(void *self) {{ (void)self; up_now = 0; return 0; }}\n\
+         static spared_status message(void *self, struct spared_bytes bytes);\n\
+         static const void *extension(const char *id)\n\
+         {{ static const struct spared_peer_plugin peer = {{ .size = sizeof(peer), .up = up, .down = down, .message = message }};\n\
+         return strcmp(id, SPARED_PEER) ? NULL : &peer; }}\n\
+         {body}\n"
+    );
+    let fields = format!(".wire_min = 1, .wire_max = 1, .extension = extension, {fields}");
+    lab.plugin(&body, &fields)
+}
+
+/// The head of `message`.
+const MESSAGE: &str =
+    "static spared_status message(void *self, struct spared_bytes bytes) { (void)self;";
+
+#[test]
+fn a_plugin_that_echoes_its_twin_passes() {
+    let lab = Lab::new();
+    let body = format!(
+        "{MESSAGE} spared_status status = peers()->send(host->ctx, bytes);\n\
+         return !up_now || (status && status != -EAGAIN) ? -EIO : 0; }}"
+    );
+    let (code, said) = check(&with_twin(&lab, &body, ""), &["--only", "peer"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+}
+
+#[test]
+fn a_message_that_crashes_breaks_or_leaks_is_found() {
+    let lab = Lab::new();
+    // A length that it believes.
+    let body = format!(
+        "{MESSAGE} uint32_t n = 0; volatile uint8_t sum = 0;\n\
+         if (bytes.len >= 4) memcpy(&n, bytes.ptr, 4);\n\
+         for (uint32_t i = 0; i < n; i++) sum += bytes.ptr[i];\n\
+         return 0; }}"
+    );
+    fails(
+        &with_twin(&lab, &body, ""),
+        ": what the twin says is untrusted bytes",
+    );
+    let body = format!("{MESSAGE} return bytes.len == 9 ? -ENOTRECOVERABLE : 0; }}");
+    fails(
+        &with_twin(&lab, &body, ""),
+        "peer: message of 9 bytes broke the instance",
+    );
+    let body = format!(
+        "{MESSAGE} return memset(malloc(bytes.len + 1), 1, bytes.len + 1) ? 0 : -ENOMEM; }}"
+    );
+    fails(
+        &with_twin(&lab, &body, ""),
+        "messages that are no twin's left",
+    );
+    let body = format!("{MESSAGE} return bytes.len ? 0 : open(\"/dev/null\", O_RDONLY) < 0; }}");
+    fails(
+        &with_twin(&lab, &body, ""),
+        "peer: what the twin said left 12 descriptors open",
+    );
+    let body = format!(
+        "{MESSAGE} static char big[SPARED_PEER_MESSAGE_MAX + 1]; (void)bytes;\n\
+         peers()->send(host->ctx, (struct spared_bytes){{ (uint8_t *)big, sizeof(big) }}); return 0; }}"
+    );
+    fails(
+        &with_twin(&lab, &body, ""),
+        "sends its twin messages that are longer",
+    );
+}
+
+#[test]
+fn a_plugin_that_waits_for_room_in_a_loop_is_found() {
+    let lab = Lab::new();
+    let body = format!(
+        "{MESSAGE} for (int i = 0; i < 60; i++)\n\
+         while (peers()->send(host->ctx, bytes) == -EAGAIN) ;\n\
+         return 0; }}"
+    );
+    fails(
+        &with_twin(&lab, &body, ""),
+        "peer: goes on sending to its twin after -EAGAIN",
+    );
+}
+
+#[test]
+fn a_settle_that_is_never_done_is_found() {
+    let lab = Lab::new();
+    let body = format!(
+        "{MESSAGE} (void)bytes; return 0; }}\n\
+         static spared_status settle(void *self, uint64_t token, uint64_t deadline_ns)\n\
+         {{ (void)self, (void)token, (void)deadline_ns; return SPARED_PENDING; }}"
+    );
+    fails(
+        &with_twin(&lab, &body, ".settle = settle,"),
+        "peer: done() for settle with its twin did not come within 2 s",
+    );
+}
+
+#[test]
+fn a_check_or_a_scope_that_a_host_refuses_is_found() {
+    let lab = Lab::new();
+    let body = "static spared_status start(void *self)\n\
+                { const struct spared_check *checks = host->extension(host->ctx, SPARED_CHECK);\n\
+                const struct spared_scope *scopes = host->extension(host->ctx, SPARED_SCOPE);\n\
+                (void)self; checks->report(host->ctx, \"lan1\", 100, 101, spared_text(\"\"));\n\
+                scopes->declare(host->ctx, \"key\", SPARED_SCOPE_NODE); return 0; }";
+    let path = lab.plugin(body, ".start = start,");
+    fails(
+        &path,
+        "reports the check \"lan1\" with weight 100 and state 101",
+    );
+    fails(&path, "declares the key \"key\" outside configure");
 }
 
 #[test]
