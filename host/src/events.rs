@@ -29,8 +29,20 @@ pub enum Kind {
     Contested,
     /// A rival answers for the same group.
     Conflict,
+    /// A group is handed over to the peer, or taken from it; or not, and why.
+    Handover,
     /// An administrator forced a role.
     Force,
+    /// This node stands aside, or no longer.
+    Maintenance,
+    /// Roles stand still, or no longer.
+    Freeze,
+    /// The checks weigh more or less than before.
+    Quality,
+    /// The other node is ready to take over, or no longer.
+    Peer,
+    /// A key that must be equal on both nodes is not.
+    Config,
     /// An interface came, went, or changed its carrier.
     Interface,
     /// A plugin started, died, was restarted or given up.
@@ -53,7 +65,13 @@ impl Kind {
             Self::Restored => "restored",
             Self::Contested => "contested",
             Self::Conflict => "conflict",
+            Self::Handover => "handover",
             Self::Force => "force",
+            Self::Maintenance => "maintenance",
+            Self::Freeze => "freeze",
+            Self::Quality => "quality",
+            Self::Peer => "peer",
+            Self::Config => "config",
             Self::Interface => "interface",
             Self::Plugin => "plugin",
             Self::Report => "report",

@@ -1,4 +1,4 @@
-//! What goes into a transaction: whole contents of a table, leases opened and closed.
+//! What goes into a transaction: whole contents of a table, keys added and removed.
 
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::LeaseKey;
 use super::layout::{ChainContent, Content, c_string};
 use super::object::{Chain, Element, Elements, Quiet};
-use super::sets;
 use super::transaction::Transaction;
 
 /// One tick at HZ 100.
@@ -94,66 +93,72 @@ fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Cont
     }
 }
 
-/// Opens leases for as long as each has left.
-pub fn add_leases(
+/// Adds keys for as long as each has left.
+pub fn add_keys(
     transaction: &mut Transaction,
     table: &'static CStr,
-    leases: &[(LeaseKey, Duration)],
+    set: &'static CStr,
+    keys: &[(LeaseKey, Duration)],
 ) {
-    let elements: Vec<Element> = leases
+    let elements: Vec<Element> = keys
         .iter()
-        // A lease of less than a tick would be rounded to one without end.
+        // Less than a tick would be rounded to a key without end.
         .filter(|(_, left)| *left > TICK_MAX)
-        .map(|(key, left)| Element {
-            key: key.bytes(),
-            timeout_ms: Some(left.as_millis() as u64),
-            ..Element::default()
-        })
+        .map(|(key, left)| expiring(*key, left.as_millis() as u64))
         .collect();
+    let label = format!("add to set {}", set.to_string_lossy());
     for elements in elements.chunks(Elements::CHUNK) {
-        transaction.add(
-            &Elements {
-                table,
-                set: sets::LEASE,
-                elements,
-            },
-            "open a lease",
-        );
+        let elements = Elements {
+            table,
+            set,
+            elements,
+        };
+        transaction.add(&elements, label.as_str());
     }
 }
 
-/// Closes leases, whether open or not.
+/// Removes keys, whether there or not.
 // Deleting what is not there would fail the transaction: add first, which changes nothing where
 // it is there, and is never seen by a packet.
-pub fn remove_leases(transaction: &mut Transaction, table: &'static CStr, keys: &[LeaseKey]) {
+pub fn remove_keys(
+    transaction: &mut Transaction,
+    table: &'static CStr,
+    set: &'static CStr,
+    keys: &[LeaseKey],
+) {
     const NEVER_SEEN_MS: u64 = 1000;
-    let elements: Vec<Element> = keys
-        .iter()
-        .map(|key| Element {
-            key: key.bytes(),
-            timeout_ms: Some(NEVER_SEEN_MS),
-            ..Element::default()
-        })
-        .collect();
-    for elements in elements.chunks(Elements::CHUNK) {
-        let object = Elements {
-            table,
-            set: sets::LEASE,
-            elements,
-        };
-        transaction.add(&object, "close a lease");
-        let bare: Vec<Element> = elements
+    let label = format!("delete from set {}", set.to_string_lossy());
+    for keys in keys.chunks(Elements::CHUNK) {
+        let there: Vec<Element> = keys
             .iter()
-            .map(|element| Element {
-                key: element.key.clone(),
+            .map(|key| expiring(*key, NEVER_SEEN_MS))
+            .collect();
+        let elements = Elements {
+            table,
+            set,
+            elements: &there,
+        };
+        transaction.add(&elements, label.as_str());
+        let bare: Vec<Element> = keys
+            .iter()
+            .map(|key| Element {
+                key: key.bytes(),
                 ..Element::default()
             })
             .collect();
-        let object = Elements {
+        let elements = Elements {
             table,
-            set: sets::LEASE,
+            set,
             elements: &bare,
         };
-        transaction.delete(&object, "close a lease");
+        transaction.delete(&elements, label.as_str());
+    }
+}
+
+fn expiring(key: LeaseKey, timeout_ms: u64) -> Element {
+    Element {
+        key: key.bytes(),
+        timeout_ms: Some(timeout_ms),
+        ..Element::default()
     }
 }

@@ -39,22 +39,26 @@ pub fn sets(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The living leases of a table, and how long each lasts.
-pub fn leases(requests: &mut Requests, table: &str) -> io::Result<Vec<(LeaseKey, Duration)>> {
+/// The living keys of a table's set, and how long each lasts.
+pub fn keys(
+    requests: &mut Requests,
+    table: &str,
+    set: &str,
+) -> io::Result<Vec<(LeaseKey, Duration)>> {
     let names = [
         (NFTA_SET_ELEM_LIST_TABLE, table),
-        (NFTA_SET_ELEM_LIST_SET, "lease"),
+        (NFTA_SET_ELEM_LIST_SET, set),
     ];
     let mut found = Vec::new();
     dump(requests, NFT_MSG_GETSETELEM, &names, |payload| {
         let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
-        found.extend(attributes(list).filter_map(|(_, element)| lease(element)));
+        found.extend(attributes(list).filter_map(|(_, element)| living(element)));
     })?;
     found.retain(|(_, left)| !left.is_zero());
     Ok(found)
 }
 
-fn lease(element: &[u8]) -> Option<(LeaseKey, Duration)> {
+fn living(element: &[u8]) -> Option<(LeaseKey, Duration)> {
     let value = |kind| {
         attributes(element)
             .find(|(found, _)| *found == kind)

@@ -2,7 +2,8 @@
 //!
 //! Every device has two base chains that only jump to `ingress` and `egress`. The virtual routers'
 //! own adverts get a chain each, behind `adverts`, where only IP protocol 112 goes. Every lease has
-//! a guard chain, which the maps of addresses and virtual MACs jump to.
+//! a guard chain, which the maps of addresses and virtual MACs jump to; only what is handed over
+//! comes from there to the chain `carried`.
 
 use std::ffi::{CStr, CString};
 
@@ -14,7 +15,9 @@ use super::expression::Expression::{self, *};
 use super::key::{ETHER_IPV4, ETHER_IPV6};
 use super::object::{Element, Hook};
 use super::plan::{Plan, Router};
-use super::rules::{REFUSALS, REFUSE, adverts_rule, egress, ingress, refusal, refuse, tagged};
+use super::rules::{
+    REFUSALS, REFUSE, adverts_rule, carried, egress, ingress, refusal, refuse, tagged,
+};
 use super::sets::*;
 use super::steps::*;
 
@@ -47,6 +50,7 @@ pub fn fence(plan: &Plan) -> Content {
         chain("egress", None, egress(plan)),
         adverts(plan),
     ];
+    chains.push(chain("carried", None, carried(plan)));
     chains.extend(REFUSALS.map(|(name, count)| chain(name, None, refusal(count))));
     chains.extend(guard_chains(plan));
     chains.extend(advert_chains(plan, true));
@@ -102,7 +106,8 @@ pub fn mirror(plan: &Plan) -> Content {
     }
 }
 
-// Where a guard map jumps to: back, while the lease lives.
+// Where a guard map jumps to: back, while the lease lives. Without it everything is refused, or,
+// while the key is carried, what would make somebody believe that the address is here.
 fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
     let keys = plan
         .routers
@@ -113,7 +118,12 @@ fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
         .into_iter()
         .map(|key| {
             let open = steps([lease(key), member(LEASE, 0), vec![Return]]);
-            let rules = vec![rule(c"", open), rule(c"no lease", refuse(REFUSE))];
+            let closed = steps([lease(key), not_member(CARRY, 0), refuse(REFUSE)]);
+            let rules = vec![
+                rule(c"", open),
+                rule(c"no lease", closed),
+                rule(c"", vec![Jump(c_string("carried"))]),
+            ];
             chain(&guard_chain_name(plan, key), None, rules)
         })
         .collect()

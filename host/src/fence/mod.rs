@@ -5,6 +5,11 @@
 //! run out. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
 //! set `lease`; [`Fence::open`] and [`Fence::close`] change nothing else.
 //!
+//! A second set of keys, `carry`, is for handovers: [`Fence::yield_leases`] closes leases and at the
+//! same moment lets the packets of their addresses and virtual MACs pass for [`CARRY_MAX`], but no
+//! ARP, no neighbour discovery and no advert but the resignation: what neighbours still send here is
+//! served, and nobody learns any more that it is here.
+//!
 //! # After `nft flush ruleset`
 //!
 //! A flush takes the table and with it the time that each lease had left. The host must put the
@@ -29,6 +34,7 @@ mod error;
 mod expression;
 mod key;
 mod layout;
+mod leases;
 mod object;
 mod plan;
 mod rules;
@@ -45,7 +51,7 @@ use std::{ffi::CStr, io};
 use spared_netlink::constants::*;
 use spared_netlink::{Monitor, Requests, attributes, text};
 
-use changes::{add_leases, fill, remove_leases};
+use changes::{add_keys, fill, remove_keys};
 pub use error::FenceError;
 pub use key::LeaseKey;
 use object::{Counter, Set, Table};
@@ -57,10 +63,10 @@ const TABLE_NAME: &str = "spared";
 const MIRROR: &CStr = c"spared-mirror";
 const MIRROR_NAME: &str = "spared-mirror";
 
-/// A lease that took longer to write than this may be stale.
-const WRITE_MAX: Duration = Duration::from_millis(100);
 /// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
 pub const LEASE_MIN: Duration = Duration::from_millis(21);
+/// How long packets are carried after a handover, should nobody end that.
+pub const CARRY_MAX: Duration = Duration::from_secs(3);
 
 /// What the fence counted since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +100,8 @@ pub struct Fence {
     /// False until the first apply: whatever table there is comes from an earlier run.
     made: bool,
     mirrored: bool,
+    /// Keys that may be in the set `carry`.
+    carried: BTreeSet<LeaseKey>,
 }
 
 impl Fence {
@@ -106,6 +114,7 @@ impl Fence {
             monitor: Monitor::netfilter(NFNLGRP_NFTABLES).map_err(open)?,
             made: false,
             mirrored: true,
+            carried: BTreeSet::new(),
         })
     }
 
@@ -164,6 +173,7 @@ impl Fence {
         let mut old = Vec::new();
         if fresh {
             self.create(&mut transaction);
+            self.carried.clear();
         } else {
             // Wakes a table that somebody made dormant.
             transaction.add(&Table::FENCE, "wake its table");
@@ -181,7 +191,7 @@ impl Fence {
             Vec::new()
         };
         leases.retain(|(key, _)| open.contains(key));
-        add_leases(&mut transaction, TABLE, &leases);
+        add_keys(&mut transaction, TABLE, sets::LEASE, &leases);
         match self.transport.commit(transaction) {
             Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
                 log::warn!("{error}; going on without a mirror: after a flush the fence is closed");
@@ -256,8 +266,8 @@ impl Fence {
                 .map(|(key, left)| (*key, *left * 7 / 8))
                 .collect();
             let mut transaction = Transaction::new();
-            remove_leases(&mut transaction, TABLE, &restored);
-            add_leases(&mut transaction, TABLE, &shorter);
+            remove_keys(&mut transaction, TABLE, sets::LEASE, &restored);
+            add_keys(&mut transaction, TABLE, sets::LEASE, &shorter);
             match self.transport.commit(transaction) {
                 Err(error) if error.is_missing() => continue,
                 result => result?,
@@ -273,46 +283,6 @@ impl Fence {
             }
         }
         self.close(&restored)
-    }
-
-    /// Opens leases, all in one transaction.
-    pub fn open(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
-        let begun = Instant::now();
-        let mut transaction = Transaction::new();
-        for table in self.tables() {
-            add_leases(&mut transaction, table, leases);
-        }
-        self.transport.commit(transaction)?;
-        if begun.elapsed() > WRITE_MAX {
-            let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
-            self.close(&keys)?;
-            let late = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-            return Err(FenceError::new("open a lease in time", late));
-        }
-        Ok(())
-    }
-
-    /// Closes leases, whether open or not.
-    pub fn close(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
-        // An element may expire while the transaction that deletes it is on its way.
-        const ATTEMPTS: usize = 4;
-        let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::new();
-            for table in self.tables() {
-                remove_leases(&mut transaction, table, keys);
-            }
-            result = self.transport.commit(transaction);
-            if !result.as_ref().is_err_and(FenceError::is_missing) {
-                break;
-            }
-        }
-        result
-    }
-
-    /// The leases that live, and how long each does.
-    pub fn leases(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
-        dump::leases(&mut self.requests.borrow_mut(), TABLE_NAME)
     }
 
     pub fn counts(&self) -> io::Result<Counts> {
@@ -356,7 +326,7 @@ impl Fence {
         transaction.add(&Table::FENCE, "add its table");
         transaction.delete(&Table::FENCE, "replace its table");
         transaction.add(&Table::FENCE, "add its table");
-        let kinds = [sets::LEASE_SET].into_iter().chain(sets::STATIC_SETS);
+        let kinds = sets::KEY_SETS.into_iter().chain(sets::STATIC_SETS);
         for (kind, id) in kinds.zip(1..) {
             let label = format!("add set {}", kind.name.to_string_lossy());
             transaction.add(
@@ -378,8 +348,8 @@ impl Fence {
         let sets = dump::sets(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
         let counters =
             dump::counters(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
-        let kinds = [sets::LEASE_SET].into_iter().chain(sets::STATIC_SETS);
-        kinds.into_iter().all(|kind| {
+        let mut kinds = sets::KEY_SETS.into_iter().chain(sets::STATIC_SETS);
+        kinds.all(|kind| {
             sets.iter()
                 .any(|set| set.as_bytes() == kind.name.to_bytes())
         }) && sets::COUNTERS.iter().all(|counter| {
@@ -393,7 +363,7 @@ impl Fence {
         if !self.mirrored {
             return Vec::new();
         }
-        dump::leases(&mut self.requests.borrow_mut(), MIRROR_NAME).unwrap_or_default()
+        dump::keys(&mut self.requests.borrow_mut(), MIRROR_NAME, "lease").unwrap_or_default()
     }
 
     fn chains(&self, table: &str) -> Result<Vec<String>, FenceError> {
@@ -402,7 +372,7 @@ impl Fence {
     }
 }
 
-// Everything but leases that somebody opens or closes by hand.
+// Everything but keys that somebody adds or removes by hand.
 fn touches_fence(message: u16, payload: &[u8]) -> bool {
     // The table's name is attribute 1 of all messages; a set's is 2 of those about elements.
     let name = |kind| {
@@ -412,7 +382,10 @@ fn touches_fence(message: u16, payload: &[u8]) -> bool {
     payload.first() == Some(&NFPROTO_NETDEV)
         && name(NFTA_TABLE_NAME).as_deref() == Some(TABLE_NAME)
         && !(matches!(message, NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM)
-            && name(NFTA_SET_ELEM_LIST_SET).as_deref() == Some("lease"))
+            && matches!(
+                name(NFTA_SET_ELEM_LIST_SET).as_deref(),
+                Some("lease" | "carry")
+            ))
 }
 
 fn attributes_of(payload: &[u8], kind: u16) -> Option<String> {

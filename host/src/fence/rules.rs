@@ -126,7 +126,7 @@ fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
     }
     let refuse = || refuse(REFUSE_WRONG_MAC);
     let device = || meta(NFT_META_OIF, 0);
-    let stranger = |set| vec![NotMember { set, key: 0 }];
+    let stranger = |set| not_member(set, 0);
     vec![
         rule(
             c"ARP by another than the virtual MAC",
@@ -183,6 +183,33 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
         rules.push(rule(
             c"not accepted",
             steps([to, member(SILENT6, 0), refuse()]),
+        ));
+    }
+    rules
+}
+
+/// While an address is handed over, packets pass, but nothing that teaches a neighbour or a switch
+/// where it is: no ARP, no neighbour discovery, no frame from the virtual MAC.
+pub fn carried(plan: &Plan) -> Vec<RuleContent> {
+    let refuse = || refuse(REFUSE);
+    let mut rules = vec![
+        rule(c"ARP", steps([protocol(ETHER_ARP), refuse()])),
+        rule(c"solicitation", steps([neighbour(SOLICITATION), refuse()])),
+        rule(
+            c"advertisement",
+            steps([neighbour(ADVERTISEMENT), refuse()]),
+        ),
+    ];
+    if has_virtual_macs(plan) {
+        let source = [meta(NFT_META_OIF, 0), link_layer(6, 6, 1)].concat();
+        rules.push(rule(
+            c"frames from a virtual MAC",
+            steps([
+                ethernet(NFT_META_OIFTYPE),
+                source,
+                member(VIRTUAL, 0),
+                refuse(),
+            ]),
         ));
     }
     rules

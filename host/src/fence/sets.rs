@@ -10,10 +10,12 @@ use super::object::{Element, SetKind, Type};
 use super::plan::{Guarded, Plan, is_link_local};
 
 pub const LEASE: &CStr = c"lease";
+pub const CARRY: &CStr = c"carry";
 pub const GUARD4: &CStr = c"guard4";
 pub const GUARD6: &CStr = c"guard6";
 pub const GUARD6_LINK: &CStr = c"guard6-link";
 pub const MAC: &CStr = c"mac";
+pub const VIRTUAL: &CStr = c"virtual";
 pub const OWN4: &CStr = c"own4";
 pub const MOVED4: &CStr = c"moved4";
 pub const MOVED6: &CStr = c"moved6";
@@ -37,12 +39,21 @@ pub const COUNTERS: [&CStr; 6] = [
     COUNT_WRONG_MAC,
 ];
 
-pub const LEASE_SET: SetKind = SetKind {
-    name: LEASE,
-    key: &[Type::Mark],
-    verdicts: false,
-    dynamic: true,
-};
+pub const LEASE_SET: SetKind = keys(LEASE);
+/// Keys of leases that were handed over, and whose packets are still carried.
+pub const CARRY_SET: SetKind = keys(CARRY);
+
+/// Sets of keys that expire.
+pub const KEY_SETS: [SetKind; 2] = [LEASE_SET, CARRY_SET];
+
+const fn keys(name: &'static CStr) -> SetKind {
+    SetKind {
+        name,
+        key: &[Type::Mark],
+        verdicts: false,
+        dynamic: true,
+    }
+}
 
 const fn map(name: &'static CStr, key: &'static [Type]) -> SetKind {
     SetKind {
@@ -62,12 +73,13 @@ const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
     }
 }
 
-/// All sets of the fence but the leases.
-pub const STATIC_SETS: [SetKind; 11] = [
+/// All sets of the fence but those of keys.
+pub const STATIC_SETS: [SetKind; 12] = [
     map(GUARD4, &[Type::Ipv4]),
     map(GUARD6, &[Type::Ipv6]),
     map(GUARD6_LINK, &[Type::Interface, Type::Ipv6]),
     map(MAC, &[Type::Interface, Type::Ether]),
+    set(VIRTUAL, &[Type::Interface, Type::Ether]),
     set(OWN4, &[Type::Ipv4]),
     set(MOVED4, &[Type::Interface, Type::Ipv4]),
     set(MOVED6, &[Type::Interface, Type::Ipv6]),
@@ -88,7 +100,9 @@ pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
     for router in &plan.routers {
         if let Some((mac, device)) = router.virtual_mac {
             for index in [router.index, device] {
-                sets.jump(MAC, [number(index), padded(mac)].concat(), plan, router.key);
+                let place = [number(index), padded(mac)].concat();
+                sets.jump(MAC, place.clone(), plan, router.key);
+                sets.member(VIRTUAL, place);
             }
         }
     }

@@ -22,6 +22,10 @@ pub fn member(set: &'static CStr, key: u32) -> Vec<Expression> {
     vec![Member { set, key }]
 }
 
+pub fn not_member(set: &'static CStr, key: u32) -> Vec<Expression> {
+    vec![NotMember { set, key }]
+}
+
 // A lease's key, in register 0.
 pub fn lease(key: LeaseKey) -> Vec<Expression> {
     let replace = Replace {

@@ -1,5 +1,8 @@
 //! What the groups want done.
 
+use std::collections::BTreeSet;
+
+use spared_link::word::Word;
 use spared_worker::message::{Cause, Claims, Role, Stance};
 
 use crate::events::News;
@@ -77,6 +80,42 @@ pub enum Action {
     Stance {
         plugin: String,
         stance: Stance,
+    },
+    // ---- a handover: on the node that gives
+    /// Answered by `handle_drained`.
+    Drain {
+        plugin: String,
+        group: String,
+        epoch: u64,
+        deadline_ns: u64,
+    },
+    /// A mark into each of these channels, behind all that the plugins have sent.
+    Mark {
+        id: u64,
+        channels: BTreeSet<String>,
+    },
+    /// In place of [`Action::CloseLease`]: no answers any more, but packets still pass.
+    YieldLease {
+        group: String,
+    },
+    EndCarry {
+        group: String,
+    },
+    // ---- on the node that takes
+    /// Addresses behind the closed fence, without a word. Result: `handle_prepared`.
+    Prepare {
+        group: String,
+    },
+    Unprepare {
+        group: String,
+    },
+    // ---- on both
+    /// To the peer's host.
+    Say(Word),
+    /// How a wish of `handle_wish` ended.
+    HandedOver {
+        wish: u64,
+        result: Result<Vec<String>, String>,
     },
     Tell(News),
 }

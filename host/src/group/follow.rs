@@ -14,6 +14,7 @@ pub struct Follower {
     /// None: every group.
     pub follow: Option<Vec<String>>,
     pub has_role: bool,
+    pub has_drain: bool,
     pub has_settle: bool,
 }
 
@@ -67,7 +68,11 @@ impl Groups {
 
     /// A plugin is gone. The groups that it decided about are closed at once.
     pub fn handle_plugin_down(&mut self, now_ns: u64, plugin: &str, why: &str) {
+        let died = format!("{plugin} died");
+        self.cancel_without(plugin, &died);
+        self.disinherit_without(plugin, &died);
         self.followers.remove(plugin);
+        self.channels.remove(plugin);
         for group in self.groups.values_mut() {
             group.deliveries.remove(plugin);
             if let Phase::Settling { waiting, .. } = &mut group.phase {
@@ -112,6 +117,7 @@ impl Groups {
                 self.end_settling(now_ns, name);
             }
         }
+        self.handle_settled_heir(plugin, name, epoch);
     }
 
     /// A follower has taken a role; a negative status is its failure, never a veto.
@@ -147,11 +153,27 @@ impl Groups {
 
     /// Followers with `settle` that a takeover of this group waits for.
     pub(super) fn settlers(&self, name: &str) -> BTreeSet<String> {
+        self.of_group(name, |_, follower| follower.has_settle)
+    }
+
+    /// Followers of this group whose twin can be spoken with.
+    pub(super) fn channels_of(&self, name: &str) -> BTreeSet<String> {
+        self.of_group(name, |plugin, _| self.channels.contains(plugin))
+    }
+
+    /// Those of them that a handover waits for, to send what they have.
+    pub(super) fn drainers(&self, name: &str, channels: &BTreeSet<String>) -> BTreeSet<String> {
+        self.of_group(name, |plugin, follower| {
+            follower.has_drain && channels.contains(plugin)
+        })
+    }
+
+    fn of_group(&self, name: &str, which: impl Fn(&str, &Follower) -> bool) -> BTreeSet<String> {
         let owner = self.groups.get(name).map(|group| group.owner.as_str());
         self.followers
             .iter()
             .filter(|(plugin, follower)| {
-                follower.has_settle && follower.follows(name) && Some(plugin.as_str()) != owner
+                follower.follows(name) && Some(plugin.as_str()) != owner && which(plugin, follower)
             })
             .map(|(plugin, _)| plugin.clone())
             .collect()
@@ -279,15 +301,8 @@ impl Groups {
         delivery.is_some_and(|delivery| delivery.sent == Some(wanted) && delivery.pending.is_none())
     }
 
-    fn listeners(&self, name: &str) -> Vec<String> {
-        let owner = self.groups.get(name).map(|group| group.owner.as_str());
-        self.followers
-            .iter()
-            .filter(|(plugin, follower)| {
-                follower.has_role && follower.follows(name) && Some(plugin.as_str()) != owner
-            })
-            .map(|(plugin, _)| plugin.clone())
-            .collect()
+    fn listeners(&self, name: &str) -> BTreeSet<String> {
+        self.of_group(name, |_, follower| follower.has_role)
     }
 
     fn send_role(&mut self, now_ns: u64, name: &str, plugin: &str) {
@@ -323,6 +338,11 @@ impl Groups {
         group.stale = true;
         group.resign = None;
         let from = group.role;
+        self.cancel(name, why);
+        self.disinherit(name, Some(why));
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
         if from != Role::Active {
             group.why = why.to_owned();
             return;
@@ -350,7 +370,7 @@ impl Groups {
             .collect()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.groups.keys().cloned().collect()
     }
 }
@@ -360,6 +380,8 @@ impl Group {
     fn wanted(&self) -> Role {
         match (self.role, &self.phase) {
             (Role::Active, Phase::Installed) => Role::Active,
+            // What still passes needs them.
+            (_, Phase::Carrying { .. }) => Role::Active,
             (Role::Fault, _) => Role::Fault,
             _ => Role::Backup,
         }

@@ -10,13 +10,17 @@
 //!
 //! A takeover: publish ACTIVE, open the lease, answer, settle the followers, install, roles.
 //! A resignation: publish BACKUP, close the lease, answer, roles in reverse, remove.
+//! A handover: `handover.rs` on the node that gives, `heir.rs` on the one that takes.
 
 mod actions;
 mod follow;
+mod handover;
+mod heir;
 mod order;
 mod stance;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,6 +32,10 @@ pub use follow::Follower;
 use crate::clock;
 use crate::events::{Kind, News};
 use follow::Delivery;
+use handover::Offer;
+use heir::Heir;
+use stance::Condition;
+use wish::Requested;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// How long a role may take before the host goes on without the follower.
@@ -52,6 +60,19 @@ pub struct Groups {
     /// Tells answers to this question from those to an earlier one.
     epoch: u64,
     closing: bool,
+    /// This node is being stopped: it hands over and inherits nothing.
+    leaving: bool,
+    condition: Condition,
+    /// There is a session with the peer.
+    linked: bool,
+    /// Plugins whose twin can be spoken with.
+    channels: BTreeSet<String>,
+    /// The latest handover's number.
+    handover: u64,
+    /// Handovers and channels whose mark came before the offer.
+    early_marks: BTreeSet<(u64, String)>,
+    /// Groups that the peer was asked for.
+    requests: BTreeMap<String, Requested>,
 }
 
 /// What is known of one group.
@@ -78,6 +99,12 @@ pub struct Group {
     deliveries: BTreeMap<String, Delivery>,
     /// When the plugin decided to become active.
     decided_ns: u64,
+    /// It is being handed over to the peer.
+    offer: Option<Offer>,
+    /// It is being taken over from the peer.
+    heir: Option<Heir>,
+    /// It was inherited: the peer is to hear that it is active here.
+    inherited: Option<u64>,
 }
 
 /// What the kernel holds of a group.
@@ -93,6 +120,9 @@ enum Phase {
     },
     /// The lease is open, the addresses are there.
     Installed,
+    /// It is handed over: the lease is closed, packets that still come are carried, followers stay
+    /// as they are.
+    Carrying { until_ns: u64 },
     /// The lease is closed, followers leave before the addresses do.
     Leaving { until_ns: u64 },
 }
@@ -107,6 +137,13 @@ impl Groups {
             settle_ns,
             epoch: 0,
             closing: false,
+            leaving: false,
+            condition: Condition::default(),
+            linked: false,
+            channels: BTreeSet::new(),
+            handover: 0,
+            early_marks: BTreeSet::new(),
+            requests: BTreeMap::new(),
         }
     }
 
@@ -118,6 +155,7 @@ impl Groups {
     /// From now on nothing becomes active.
     pub fn close(&mut self) {
         self.closing = true;
+        self.refuse_inheritances("it is being stopped");
     }
 
     /// What is to be done next.
@@ -126,7 +164,9 @@ impl Groups {
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        self.groups.values().filter_map(Group::next_timeout).min()
+        let groups = self.groups.values().filter_map(Group::next_timeout);
+        let requests = self.requests.values().map(|requested| requested.until_ns);
+        groups.chain(requests).min()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
@@ -227,6 +267,10 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         if role != Role::Active {
+            let yields = role == Role::Backup && !is_late(now_ns, sent_ns);
+            if yields && self.is_yielding(name) {
+                self.note_yielded(now_ns, name);
+            }
             return self.resign(now_ns, Some(ticket), name, role, cause);
         }
         if is_late(now_ns, sent_ns) || closing {
@@ -272,6 +316,7 @@ impl Groups {
                     .of_group(name)
                     .because("kernel"),
             );
+            self.disinherit(name, Some("its fence does not open"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, EIO);
         }
@@ -282,6 +327,7 @@ impl Groups {
             let text = "the fence opened too late and is closed again";
             self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
             let cause = Cause::new("late", "the fence opened too late");
+            self.disinherit(name, Some("its fence opened too late"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, ETIMEDOUT);
         }
@@ -297,6 +343,7 @@ impl Groups {
         match result {
             Ok(text) => {
                 let took_ms = now_ns.saturating_sub(group.decided_ns) / 1_000_000;
+                let heritage = group.inherited.take();
                 let news = News::new(Kind::Addresses, text).of_group(name);
                 self.tell(news);
                 let text = format!("active, {took_ms} ms after the decision");
@@ -305,8 +352,11 @@ impl Groups {
                         .of_group(name)
                         .because("installed"),
                 );
+                self.say_took(heritage);
+                self.end_request_served(now_ns, name);
             }
             Err(why) => {
+                group.inherited = None;
                 let text = format!("addresses are not installed: {why}");
                 self.tell(News::warn(Kind::Addresses, text.clone()).of_group(name));
                 self.ask_to_resign(now_ns, name, text);
@@ -339,9 +389,13 @@ impl Groups {
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in &names {
             self.end_settling(now_ns, name);
+            self.end_offer(now_ns, name);
+            self.end_heir(now_ns, name);
+            self.end_carrying(now_ns, name);
             self.end_leaving(now_ns, name);
             self.end_bar(now_ns, name);
         }
+        self.end_late_requests(now_ns);
         self.end_late_roles(now_ns);
         self.deliver_roles(now_ns);
     }
@@ -372,6 +426,9 @@ impl Group {
             barred: None,
             deliveries: BTreeMap::new(),
             decided_ns: 0,
+            offer: None,
+            heir: None,
+            inherited: None,
         }
     }
 
@@ -394,12 +451,22 @@ impl Group {
 
     fn next_timeout(&self) -> Option<u64> {
         let phase = match self.phase {
-            Phase::Settling { until_ns, .. } | Phase::Leaving { until_ns } => Some(until_ns),
+            Phase::Settling { until_ns, .. }
+            | Phase::Carrying { until_ns }
+            | Phase::Leaving { until_ns } => Some(until_ns),
             Phase::Idle | Phase::Installed => None,
         };
         let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
-        phase.into_iter().chain(barred).chain(roles).min()
+        let offer = self.offer.as_ref().map(|offer| offer.until_ns);
+        let heir = self.heir.as_ref().map(|heir| heir.until_ns);
+        let handover = offer.into_iter().chain(heir);
+        phase
+            .into_iter()
+            .chain(barred)
+            .chain(roles)
+            .chain(handover)
+            .min()
     }
 }
 

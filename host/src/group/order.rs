@@ -2,6 +2,7 @@
 
 use spared_worker::message::{Cause, Role};
 
+use super::handover::Offer;
 use super::{Action, Groups, Phase, Ticket, role_news};
 use crate::events::{Kind, News};
 
@@ -9,7 +10,8 @@ impl Groups {
     pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {
         self.epoch += 1;
         let epoch = self.epoch;
-        let waiting = self.settlers(name);
+        let inherited = self.take_inheritance(name);
+        let mut waiting = self.settlers(name);
         let settle_ns = self.settle_ns;
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -20,6 +22,12 @@ impl Groups {
             group.why = cause.why;
             return;
         }
+        // Those of an heir have applied all that there was, those of a group that is carried are
+        // active still.
+        if inherited.is_some() || matches!(group.phase, Phase::Carrying { .. }) {
+            waiting.clear();
+        }
+        group.inherited = inherited;
         let from = group.role;
         group.take_role(Role::Active, cause.why.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
@@ -85,7 +93,14 @@ impl Groups {
         };
         let from = group.role;
         let open = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
-        if open {
+        let yielded = group.offer.as_ref().and_then(Offer::carries_until_ns);
+        group.inherited = None;
+        if let (true, Some(until_ns)) = (open, yielded) {
+            self.actions.push_back(Action::YieldLease {
+                group: name.to_owned(),
+            });
+            group.phase = Phase::Carrying { until_ns };
+        } else if open {
             self.actions.push_back(Action::CloseLease {
                 group: name.to_owned(),
             });
@@ -100,13 +115,18 @@ impl Groups {
         }
         group.resign = None;
         if from == role {
-            group.why = cause.why;
+            group.why = cause.why.clone();
         } else {
             group.take_role(role, cause.why.clone());
             self.tell(role_news(name, from, role, &cause));
         }
         if let Some(ticket) = ticket {
             self.answer(ticket, 0);
+        }
+        let text = format!("{}: {}", super::name_of(role), cause.why);
+        self.cancel(name, &text);
+        if role == Role::Fault {
+            self.disinherit(name, Some(&cause.why));
         }
         self.deliver_roles(now_ns);
         self.end_leaving(now_ns, name);
@@ -132,6 +152,8 @@ impl Groups {
     }
 
     pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
+        self.cancel(name, "it is no longer configured");
+        self.disinherit(name, Some("it is no longer configured there"));
         let group = self.groups.remove(name);
         if group
             .as_ref()

@@ -2,6 +2,8 @@
 
 use spared_worker::message::{Cause, Forced, Role, Stance};
 
+use super::handover::Offer;
+use super::heir::Heir;
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, News};
 
@@ -9,7 +11,71 @@ use crate::events::{Kind, News};
 /// take over, and for somebody to look.
 pub const BAR_NS: u64 = 60_000_000_000;
 
+/// How fit this node is, by those who know: the same for every group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    quality: u8,
+    peer_quality: Option<u8>,
+    /// What is missing for a takeover without a loss, a sentence each.
+    pub(super) missing: Vec<String>,
+    maintenance: bool,
+    joining: bool,
+    frozen: bool,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self {
+            quality: 100,
+            peer_quality: None,
+            missing: vec!["there is no link to a peer".to_owned()],
+            maintenance: false,
+            joining: false,
+            frozen: false,
+        }
+    }
+}
+
 impl Groups {
+    // ---- how fit this node is
+
+    pub fn set_quality(&mut self, quality: u8) {
+        self.change(|condition| condition.quality = quality);
+    }
+
+    pub fn set_peer_quality(&mut self, quality: Option<u8>) {
+        self.change(|condition| condition.peer_quality = quality);
+    }
+
+    /// What is missing for this node to take over without a loss, a sentence each.
+    pub fn set_missing(&mut self, missing: Vec<String>) {
+        self.change(|condition| condition.missing = missing);
+    }
+
+    pub fn set_maintenance(&mut self, maintenance: bool) {
+        self.change(|condition| condition.maintenance = maintenance);
+    }
+
+    /// A plugin that has a channel is not in sync yet.
+    pub fn set_joining(&mut self, joining: bool) {
+        self.change(|condition| condition.joining = joining);
+    }
+
+    /// No change of role for quality or preference.
+    pub fn set_frozen(&mut self, frozen: bool) {
+        self.change(|condition| condition.frozen = frozen);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Condition)) {
+        let before = self.condition.clone();
+        change(&mut self.condition);
+        if self.condition != before {
+            self.send_all_stances();
+        }
+    }
+
+    // ---- what people and failures want
+
     /// An administrator forces a role, or lets go. None: every group.
     ///
     /// # Errors
@@ -44,6 +110,10 @@ impl Groups {
             };
             lines.push(format!("{name}: {text}"));
             self.tell(News::new(Kind::Force, text).of_group(name));
+            self.cancel_forced(name, forced);
+            if forced == Forced::Backup {
+                self.disinherit(name, Some("it is forced backup"));
+            }
             self.send_stance(name);
         }
         Ok(lines)
@@ -132,31 +202,39 @@ impl Groups {
         }
     }
 
-    fn stance_of(&self, name: &str) -> Option<Stance> {
+    /// Why the group may not be active here, in a sentence.
+    pub(super) fn against(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
         let barred = group.barred.as_ref().map(|(_, why)| why.clone());
-        let against = group.resign.clone().or(barred).or(unfit);
+        group.resign.clone().or(barred).or(unfit)
+    }
+
+    fn stance_of(&self, name: &str) -> Option<Stance> {
+        let group = self.groups.get(name)?;
+        let against = self.against(name);
+        let condition = &self.condition;
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let resign = active && against.is_some();
         let forced_why = match group.forced {
+            Forced::No if condition.maintenance => "in maintenance".to_owned(),
             Forced::No => String::new(),
             Forced::Active => "forced active by an administrator".to_owned(),
             Forced::Backup => "forced backup by an administrator".to_owned(),
         };
         Some(Stance {
             group: name.to_owned(),
-            quality: 100,
-            peer_quality: None,
+            quality: condition.quality,
+            peer_quality: condition.peer_quality,
             eligible: against.is_none(),
             forced: group.forced,
-            maintenance: false,
+            maintenance: condition.maintenance,
             resign,
-            joining: false,
-            ready: false,
-            frozen: false,
-            yields: false,
-            heir: false,
+            joining: condition.joining,
+            ready: condition.missing.is_empty(),
+            frozen: condition.frozen,
+            yields: group.offer.as_ref().is_some_and(Offer::yields),
+            heir: group.heir.as_ref().is_some_and(Heir::is_prepared),
             why: against.unwrap_or(forced_why),
         })
     }

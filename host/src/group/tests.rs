@@ -1,3 +1,6 @@
+mod handover;
+mod pair;
+
 use spared_worker::message::{AddressClaim, Cause, Family, RouterClaim};
 
 use super::*;
@@ -65,6 +68,7 @@ impl Fixture {
             after: after.iter().map(|name| (*name).to_owned()).collect(),
             follow: None,
             has_role: true,
+            has_drain: false,
             has_settle,
         };
         self.groups.handle_plugin_up(self.now_ns, name, follower);
@@ -155,6 +159,7 @@ impl Fixture {
             Action::Stance { stance, .. } if !stance.eligible => "stance ineligible".to_owned(),
             Action::Stance { .. } => "stance".to_owned(),
             Action::Tell(_) => return None,
+            other => format!("{other:?}"),
         })
     }
 
@@ -398,6 +403,7 @@ fn a_follower_of_one_group_hears_nothing_of_another() {
     let follower = Follower {
         follow: Some(vec!["fw".to_owned()]),
         has_role: true,
+        has_drain: false,
         has_settle: true,
         after: Vec::new(),
     };

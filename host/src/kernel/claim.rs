@@ -32,6 +32,10 @@ impl Kernel {
         if before.is_some_and(|group| group.claims == claims) {
             return Ok(());
         }
+        // What waits by the old claims is not what is to be installed.
+        let waiting = self.unprepare(name);
+        self.warn(waiting);
+        let before = self.groups.get(name);
         let old_keys = before
             .map(|group| self.lease_keys(group))
             .unwrap_or_default();

@@ -24,6 +24,10 @@ pub struct Group {
     /// Routers whose lease was closed for want of carrier, and may be opened again.
     pub without_carrier: BTreeSet<RouterId>,
     pub installed: bool,
+    /// Its addresses wait behind the closed fence, to be installed.
+    pub prepared: bool,
+    /// It was handed over: what neighbours still send here passes, and nothing is announced.
+    pub carried: bool,
     /// Routes that were added.
     pub routes: Vec<Route>,
     pub schedule: Schedule,
@@ -53,6 +57,8 @@ impl Group {
             open: false,
             without_carrier: BTreeSet::new(),
             installed: false,
+            prepared: false,
+            carried: false,
             routes: Vec::new(),
             schedule: Schedule::default(),
             restored: BTreeMap::new(),

@@ -21,7 +21,7 @@ pub struct Installed {
 
 impl Kernel {
     /// Installs addresses and routes of a group in one batch each, announces them right behind,
-    /// and schedules the repeats.
+    /// and schedules the repeats. Addresses that are prepared are there already.
     pub fn install(&mut self, group: &str) -> Result<Installed, KernelError> {
         let begun = Instant::now();
         let claims = &self.known(group)?.claims;
@@ -31,9 +31,14 @@ impl Kernel {
             .map(|claim| format!("{}/{} on {}", claim.address, claim.prefix, claim.interface))
             .collect();
         let refresh_s = claims.refresh_s;
-        let mut failures = self.prepare_devices(group);
+        let prepared = self.known(group)?.prepared;
+        let mut failures = match prepared {
+            true => Vec::new(),
+            false => self.prepare_devices(group),
+        };
         if let Some(group) = self.groups.get_mut(group) {
-            group.installed = true;
+            (group.installed, group.prepared) = (true, false);
+            group.carried = false;
             group.forget_deletions();
             group.schedule.installed(begun, refresh_s);
         }
@@ -50,7 +55,7 @@ impl Kernel {
     /// Takes out routes and addresses, in reverse order.
     pub fn remove(&mut self, group: &str) -> Vec<KernelError> {
         let Some(state) = self.groups.get_mut(group).filter(|state| state.installed) else {
-            return Vec::new();
+            return self.unprepare(group);
         };
         state.installed = false;
         state.schedule.stop();
@@ -71,7 +76,16 @@ impl Kernel {
         let Some(state) = self.groups.get(group).filter(|state| state.installed) else {
             return Default::default();
         };
-        let mut missing = state.desired(&self.interfaces);
+        let wanted = state.desired(&self.interfaces);
+        self.add_addresses(group, wanted)
+    }
+
+    pub(super) fn add_addresses(
+        &mut self,
+        group: &str,
+        wanted: Vec<Desired>,
+    ) -> (Vec<Desired>, Vec<KernelError>) {
+        let mut missing = wanted;
         missing.retain(|wanted| !self.interfaces.has_address(wanted.index, wanted.address));
         let encoded: Result<Vec<Message>, _> = missing
             .iter()
@@ -239,7 +253,7 @@ impl Kernel {
     /// Announces the groups whose time has come.
     pub(super) fn announce_due(&mut self, now: Instant) {
         for state in self.groups.values_mut() {
-            if !state.installed || !state.schedule.take_due(now) {
+            if !state.installed || state.carried || !state.schedule.take_due(now) {
                 continue;
             }
             for claim in &state.claims.addresses {

@@ -39,6 +39,7 @@ impl Kernel {
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.open = true;
+            group.carried = false;
             group.without_carrier = without;
             if again && opened && group.installed {
                 // Whoever was asked meanwhile learned another place.
@@ -87,12 +88,16 @@ impl Kernel {
         };
         group.open = false;
         group.without_carrier.clear();
+        let carried = std::mem::take(&mut group.carried);
         let Some(group) = self.groups.get(name) else {
             return Ok(());
         };
         let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
         if self.plan.is_some() {
             self.change_leases(|fence| fence.close(&keys))?;
+            if carried {
+                self.change_leases(|fence| fence.end_carry(&keys))?;
+            }
         }
         Ok(())
     }

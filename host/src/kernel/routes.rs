@@ -104,7 +104,7 @@ fn from(route: &Route, source: IpAddr) -> Option<Route> {
 
 // A virtual address on a device of its own brings no route to its network; mostly the node has an
 // address of its own there.
-fn reaches(interfaces: &Interfaces, index: u32, claim: &AddressClaim) -> bool {
+pub fn reaches(interfaces: &Interfaces, index: u32, claim: &AddressClaim) -> bool {
     interfaces.addresses(index).any(|own| {
         own.prefix <= claim.prefix
             && network(own.address, own.prefix) == network(claim.address, own.prefix)

@@ -1,12 +1,63 @@
-//! E6 in the loop: what the link tells of a handover.
+//! E6 in the loop: what the link tells of a handover, and what the kernel does in one.
 
 use std::time::Instant;
 
 use super::core::Core;
+use crate::clock;
+use crate::events::{Kind, News};
 
 impl Core {
     /// The peer's mark has come in a channel, and all before it lies in the worker's socket.
-    pub(super) fn handle_marked(&mut self, now: Instant, id: u64, channel: &str) {
-        let _ = (now, id, channel);
+    pub(super) fn handle_marked(&mut self, _now: Instant, id: u64, channel: &str) {
+        self.groups.handle_marked(id, channel);
+    }
+
+    /// Which twins can be spoken with is known to the link only.
+    pub(super) fn sync_channels(&mut self) {
+        if self.groups.channels() != self.channels_up() {
+            let channels = self.channels_up().clone();
+            self.groups.set_channels(channels);
+        }
+    }
+
+    /// A wish has ended.
+    pub(super) fn handle_handed_over(
+        &mut self,
+        _now: Instant,
+        _wish: u64,
+        _result: Result<Vec<String>, String>,
+    ) {
+    }
+
+    pub(super) fn prepare(&mut self, group: &str) {
+        let result = self.kernel.prepare(group);
+        let result = result.map_err(|error| error.to_string());
+        self.groups
+            .handle_prepared(clock::monotonic_ns(), group, result);
+    }
+
+    pub(super) fn unprepare(&mut self, group: &str) {
+        for failure in self.kernel.unprepare(group) {
+            log::warn!("{group}: {failure}");
+        }
+    }
+
+    // Without the carry, packets are lost for a moment; answers end in any case.
+    pub(super) fn yield_lease(&mut self, group: &str) {
+        if let Err(error) = self.kernel.yield_lease(group) {
+            let text = format!("packets are not carried while the peer takes over: {error}");
+            self.events.record(
+                News::warn(Kind::Fence, text)
+                    .of_group(group)
+                    .because("kernel"),
+            );
+            self.close_lease(group);
+        }
+    }
+
+    pub(super) fn end_carry(&mut self, group: &str) {
+        if let Err(error) = self.kernel.end_carry(group) {
+            log::warn!("{group}: {error}; what is carried ends by itself");
+        }
     }
 }

@@ -69,12 +69,32 @@ impl Core {
                 self.supervisor
                     .send(now, &plugin, &ToWorker::Stance(stance), &[]);
             }
+            Action::Drain {
+                plugin,
+                group,
+                epoch,
+                deadline_ns,
+            } => {
+                self.supervisor
+                    .drain(now, &plugin, group, epoch, deadline_ns);
+            }
+            Action::Mark { id, channels } => {
+                self.mark(id, channels.into_iter().collect());
+            }
+            Action::YieldLease { group } => self.yield_lease(&group),
+            Action::EndCarry { group } => self.end_carry(&group),
+            Action::Prepare { group } => self.prepare(&group),
+            Action::Unprepare { group } => self.unprepare(&group),
+            Action::Say(word) => {
+                self.say(word);
+            }
+            Action::HandedOver { wish, result } => self.handle_handed_over(now, wish, result),
             Action::Tell(news) => self.events.record(news),
         }
     }
 
     // A lease that does not close runs out by itself; the addresses go at once instead.
-    fn close_lease(&mut self, group: &str) {
+    pub(super) fn close_lease(&mut self, group: &str) {
         if let Err(error) = self.kernel.close_lease(group) {
             let text = format!("the fence does not close, so the addresses go at once: {error}");
             self.events.record(

@@ -39,6 +39,12 @@ impl Core {
             } => {
                 self.groups.handle_settled(now_ns, &plugin, &group, epoch);
             }
+            Report::Drained {
+                plugin,
+                group,
+                epoch,
+                status,
+            } => self.groups.handle_drained(&plugin, &group, epoch, status),
             Report::RoleDone {
                 plugin,
                 group,
@@ -91,6 +97,7 @@ impl Core {
                 .unwrap_or_default(),
             follow: settings.and_then(|settings| settings.follow.clone()),
             has_role: descriptor.is_some_and(|descriptor| descriptor.has_role),
+            has_drain: descriptor.is_some_and(|descriptor| descriptor.has_drain),
             has_settle: descriptor.is_some_and(|descriptor| descriptor.has_settle),
         }
     }
@@ -155,7 +162,10 @@ impl Core {
                     .handle_publish(now_ns, ticket, &group, role, cause, sent_ns);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
-            Call::HandOver { .. } => self.answer_call(now, &ticket, -libc::EHOSTUNREACH),
+            Call::HandOver { group, cause } => {
+                let now_ns = clock::monotonic_ns();
+                self.groups.handle_hand_over(now_ns, ticket, &group, cause);
+            }
         }
     }
 

@@ -270,6 +270,14 @@ impl Supervisor {
         });
     }
 
+    pub fn drain(&mut self, now: Instant, name: &str, group: String, epoch: u64, deadline_ns: u64) {
+        let purpose = Purpose::Drain { group, epoch };
+        self.ask(now, name, purpose, |token| ToWorker::Drain {
+            token,
+            deadline_ns,
+        });
+    }
+
     pub fn role(&mut self, now: Instant, name: &str, order: Order) {
         let purpose = Purpose::Role {
             group: order.group.clone(),

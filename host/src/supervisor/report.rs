@@ -36,6 +36,13 @@ pub enum Report {
         group: String,
         epoch: u64,
     },
+    /// A negative status: it could not send all.
+    Drained {
+        plugin: String,
+        group: String,
+        epoch: u64,
+        status: i32,
+    },
     RoleDone {
         plugin: String,
         group: String,

@@ -39,6 +39,7 @@ pub(super) enum Purpose {
     Configure,
     Reconfigure,
     Start,
+    Drain { group: String, epoch: u64 },
     Settle { group: String, epoch: u64 },
     Role { group: String, epoch: u64 },
     Query { id: u64, until: Instant },
@@ -191,6 +192,14 @@ impl Supervisor {
             Purpose::Start => {
                 self.set_state(name, State::Running);
                 self.reports.push_back(Report::Up { plugin });
+            }
+            Purpose::Drain { group, epoch } => {
+                self.reports.push_back(Report::Drained {
+                    plugin,
+                    group,
+                    epoch,
+                    status,
+                });
             }
             Purpose::Settle { group, epoch } => {
                 self.reports.push_back(Report::Settled {
@@ -369,8 +378,11 @@ impl Supervisor {
                     .push_back(Report::Reconfigured { plugin, result });
             }
             // The groups learn of it by the worker's end, or by their own deadlines.
-            Purpose::Configure | Purpose::Start | Purpose::Settle { .. } | Purpose::Role { .. } => {
-            }
+            Purpose::Configure
+            | Purpose::Start
+            | Purpose::Drain { .. }
+            | Purpose::Settle { .. }
+            | Purpose::Role { .. } => {}
         }
     }
 

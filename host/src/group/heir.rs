@@ -1,0 +1,361 @@
+//! A handover, on the node that takes: twins apply all that was sent, the addresses wait behind the
+//! closed fence, then the plugin that decides may become active the moment that the peer lets go.
+
+use std::collections::BTreeSet;
+
+use spared_link::word::Word;
+use spared_worker::message::{Forced, Role};
+
+use super::{Action, Groups, Phase};
+use crate::events::{Kind, News};
+
+/// How long a prepared node waits for the peer to let go or to take its offer back.
+pub const PREPARED_NS: u64 = 3_000_000_000;
+/// No offer may take longer, whatever the peer says.
+const WITHIN_MAX_MS: u64 = 10_000;
+/// Marks that came before their offer.
+const EARLY_MAX: usize = 256;
+
+/// What is being inherited from the peer.
+#[derive(Debug)]
+pub(super) struct Heir {
+    id: u64,
+    epoch: u64,
+    /// Even where something is missing.
+    anyway: bool,
+    stage: Stage,
+    pub(super) until_ns: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Applying {
+        /// Channels whose mark has not come.
+        marks: BTreeSet<String>,
+        /// Plugins that apply what they received.
+        settling: BTreeSet<String>,
+    },
+    Preparing,
+    Prepared,
+}
+
+/// A peer's offer.
+pub(super) struct Offered {
+    pub(super) id: u64,
+    pub(super) group: String,
+    pub(super) anyway: bool,
+    pub(super) within_ms: u64,
+    pub(super) channels: Vec<String>,
+}
+
+impl Groups {
+    pub(super) fn handle_offer(&mut self, now_ns: u64, offered: Offered) {
+        let (id, name) = (offered.id, offered.group.clone());
+        if let Err(why) = self.may_inherit(&name, offered.anyway) {
+            return self.decline(id, why);
+        }
+        // The newest offer is the one that is meant.
+        self.disinherit(&name, None);
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
+        // Where the group comes anyway, who does not end must leave time for the rest.
+        let apply_ns = if offered.anyway {
+            within_ns / 4 * 3
+        } else {
+            within_ns
+        };
+        let until_ns = now_ns.saturating_add(apply_ns);
+        let settlers = self.settlers(&name);
+        let marked = |plugin: &String| {
+            offered.channels.contains(plugin)
+                && self.channels.contains(plugin)
+                && !self.early_marks.contains(&(id, plugin.clone()))
+        };
+        let marks: BTreeSet<String> = settlers.iter().filter(|p| marked(p)).cloned().collect();
+        let settling: BTreeSet<String> = settlers.difference(&marks).cloned().collect();
+        self.early_marks.retain(|(early, _)| *early != id);
+        let Some(group) = self.groups.get_mut(&name) else {
+            return;
+        };
+        group.heir = Some(Heir {
+            id,
+            epoch,
+            anyway: offered.anyway,
+            stage: Stage::Applying {
+                marks,
+                settling: settling.clone(),
+            },
+            until_ns,
+        });
+        for plugin in settling {
+            self.settle_for(&name, plugin, epoch, until_ns);
+        }
+        self.end_applying(&name);
+    }
+
+    // In a sentence for the peer, why not.
+    pub(super) fn may_inherit(&self, name: &str, anyway: bool) -> Result<(), String> {
+        let group = self.groups.get(name);
+        let Some(group) = group.filter(|group| !group.stale) else {
+            return Err(format!("it has no group \"{name}\""));
+        };
+        if self.closing || self.leaving {
+            return Err("it is being stopped".to_owned());
+        }
+        if group.role == Role::Fault {
+            return Err(format!("it cannot be active: {}", group.why));
+        }
+        if group.role == Role::Active {
+            return Err("it is active too".to_owned());
+        }
+        if group.phase != Phase::Idle {
+            return Err("it has not left the group yet".to_owned());
+        }
+        if let Some(why) = self.against(name) {
+            return Err(why);
+        }
+        if anyway {
+            return Ok(());
+        }
+        if group.forced == Forced::Backup {
+            return Err("it is forced backup".to_owned());
+        }
+        match self.condition.missing.is_empty() {
+            true => Ok(()),
+            false => Err(format!("not ready: {}", self.condition.missing.join("; "))),
+        }
+    }
+
+    /// The peer's mark has come: all before it lies in the plugin's socket.
+    pub fn handle_marked(&mut self, id: u64, channel: &str) {
+        let Some(name) = self.inherited(id) else {
+            if self.early_marks.len() < EARLY_MAX {
+                self.early_marks.insert((id, channel.to_owned()));
+            }
+            return;
+        };
+        let group = self.groups.get_mut(&name);
+        let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+            return;
+        };
+        let (epoch, until_ns) = (heir.epoch, heir.until_ns);
+        let Stage::Applying { marks, settling } = &mut heir.stage else {
+            return;
+        };
+        if marks.remove(channel) {
+            settling.insert(channel.to_owned());
+            self.settle_for(&name, channel.to_owned(), epoch, until_ns);
+        }
+    }
+
+    fn settle_for(&mut self, name: &str, plugin: String, epoch: u64, deadline_ns: u64) {
+        self.actions.push_back(Action::Settle {
+            plugin,
+            group: name.to_owned(),
+            epoch,
+            deadline_ns,
+        });
+    }
+
+    pub(super) fn handle_settled_heir(&mut self, plugin: &str, name: &str, asked: u64) {
+        let group = self.groups.get_mut(name);
+        let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+            return;
+        };
+        if let Stage::Applying { settling, .. } = &mut heir.stage {
+            if heir.epoch == asked && settling.remove(plugin) {
+                self.end_applying(name);
+            }
+        }
+    }
+
+    fn end_applying(&mut self, name: &str) {
+        let group = self.groups.get_mut(name);
+        let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+            return;
+        };
+        let Stage::Applying { marks, settling } = &heir.stage else {
+            return;
+        };
+        if marks.is_empty() && settling.is_empty() {
+            heir.stage = Stage::Preparing;
+            self.actions.push_back(Action::Prepare {
+                group: name.to_owned(),
+            });
+        }
+    }
+
+    /// The addresses wait, or cannot.
+    pub fn handle_prepared(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
+        let group = self.groups.get_mut(name);
+        let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+            return;
+        };
+        if heir.stage != Stage::Preparing {
+            return;
+        }
+        if let Err(why) = result {
+            return self.disinherit(name, Some(&why));
+        }
+        heir.stage = Stage::Prepared;
+        heir.until_ns = now_ns.saturating_add(PREPARED_NS);
+        let handover = heir.id;
+        // Before the peer hears of it: what it lets go is taken at once.
+        self.send_stance(name);
+        self.actions
+            .push_back(Action::Say(Word::Prepared { handover }));
+    }
+
+    /// The peer took its offer back.
+    pub(super) fn handle_cancelled(&mut self, id: u64, why: &str) {
+        if let Some(name) = self.inherited(id) {
+            let text = format!("the peer stays active: {why}");
+            self.tell(
+                News::new(Kind::Handover, text)
+                    .of_group(&name)
+                    .because("not-handed-over"),
+            );
+            self.disinherit(&name, None);
+        }
+    }
+
+    /// Gives up what was being inherited; says so to the peer where there is a reason.
+    pub(super) fn disinherit(&mut self, name: &str, why: Option<&str>) {
+        let group = self.groups.get_mut(name);
+        let Some(heir) = group.and_then(|group| group.heir.take()) else {
+            return;
+        };
+        if matches!(heir.stage, Stage::Applying { .. }) {
+            return self.decline_with(heir.id, why);
+        }
+        self.actions.push_back(Action::Unprepare {
+            group: name.to_owned(),
+        });
+        self.decline_with(heir.id, why);
+        self.send_stance(name);
+    }
+
+    pub(super) fn refuse_inheritances(&mut self, why: &str) {
+        for name in self.names() {
+            self.disinherit(&name, Some(why));
+        }
+    }
+
+    /// A plugin that was to apply what it received, or has, cannot any more.
+    pub(super) fn disinherit_without(&mut self, plugin: &str, why: &str) {
+        for name in self.names() {
+            let matters = self.settlers(&name).contains(plugin);
+            let group = self.groups.get_mut(&name);
+            let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+                continue;
+            };
+            if matters && !heir.anyway {
+                self.disinherit(&name, Some(why));
+            } else if let Stage::Applying { marks, settling } = &mut heir.stage {
+                marks.remove(plugin);
+                settling.remove(plugin);
+                self.end_applying(&name);
+            }
+        }
+    }
+
+    /// A mark that can no longer come.
+    pub(super) fn disinherit_unmarked(&mut self, plugin: &str, why: &str) {
+        let waiting = |heir: &Heir| match &heir.stage {
+            Stage::Applying { marks, .. } => marks.contains(plugin),
+            Stage::Preparing | Stage::Prepared => false,
+        };
+        let groups = self.groups.iter();
+        let hit: Vec<String> = groups
+            .filter(|(_, group)| group.heir.as_ref().is_some_and(waiting))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in hit {
+            self.disinherit(&name, Some(why));
+        }
+    }
+
+    pub(super) fn end_heir(&mut self, now_ns: u64, name: &str) {
+        let group = self.groups.get_mut(name);
+        let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
+            return;
+        };
+        if now_ns < heir.until_ns {
+            return;
+        }
+        let anyway = heir.anyway;
+        let why = match &mut heir.stage {
+            Stage::Applying { marks, settling } => {
+                let text = late(marks, settling);
+                if anyway {
+                    (marks.clear(), settling.clear());
+                    let text = format!("goes on all the same: {text}");
+                    self.tell(
+                        News::warn(Kind::Handover, text)
+                            .of_group(name)
+                            .because("late"),
+                    );
+                    return self.end_applying(name);
+                }
+                text
+            }
+            Stage::Preparing => "its addresses were not prepared in time".to_owned(),
+            Stage::Prepared => "it waited in vain to be let go ahead".to_owned(),
+        };
+        let text = format!("not taken over from the peer: {why}");
+        self.tell(
+            News::warn(Kind::Handover, text)
+                .of_group(name)
+                .because("not-handed-over"),
+        );
+        self.disinherit(name, Some(&why));
+    }
+
+    /// The group becomes active here: what was inherited, where it is all there.
+    pub(super) fn take_inheritance(&mut self, name: &str) -> Option<u64> {
+        let group = self.groups.get_mut(name)?;
+        let heir = group.heir.take()?;
+        heir.is_prepared().then_some(heir.id)
+    }
+
+    pub(super) fn say_took(&mut self, inherited: Option<u64>) {
+        if let Some(handover) = inherited {
+            self.actions.push_back(Action::Say(Word::Took { handover }));
+        }
+    }
+
+    fn inherited(&self, id: u64) -> Option<String> {
+        let mut groups = self.groups.iter();
+        let found = groups.find(|(_, group)| group.heir.as_ref().is_some_and(|h| h.id == id));
+        found.map(|(name, _)| name.clone())
+    }
+
+    fn decline(&mut self, handover: u64, why: String) {
+        self.actions
+            .push_back(Action::Say(Word::Declined { handover, why }));
+    }
+
+    fn decline_with(&mut self, handover: u64, why: Option<&str>) {
+        if let Some(why) = why {
+            self.decline(handover, why.to_owned());
+        }
+    }
+}
+
+impl Heir {
+    pub(super) fn is_prepared(&self) -> bool {
+        self.stage == Stage::Prepared
+    }
+}
+
+fn late(marks: &BTreeSet<String>, settling: &BTreeSet<String>) -> String {
+    let list = |names: &BTreeSet<String>| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.join(", ")
+    };
+    match settling.is_empty() {
+        true => format!("what {} sent did not arrive in time", list(marks)),
+        false => format!("{} did not apply in time what it received", list(settling)),
+    }
+}

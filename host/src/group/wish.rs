@@ -1,0 +1,206 @@
+//! What people and the peer want: wishes, requests, and words that concern a handover.
+
+use std::collections::BTreeSet;
+
+use spared_link::word::Word;
+use spared_worker::message::{Cause, Role};
+
+use super::handover::Asker;
+use super::heir::Offered;
+use super::{Action, Groups, Phase};
+use crate::events::{Kind, News};
+
+/// How long this node waits for the peer to hand over what it requested.
+pub const REQUEST_NS: u64 = 3_500_000_000;
+
+/// A group that this node asked the peer for.
+#[derive(Debug)]
+pub(super) struct Requested {
+    wishes: Vec<u64>,
+    begun_ns: u64,
+    pub(super) until_ns: u64,
+}
+
+impl Groups {
+    /// Somebody wants the group to change hands; ends by [`Action::HandedOver`] of this number.
+    pub fn handle_wish(&mut self, now_ns: u64, wish: u64, name: &str, cause: Cause, anyway: bool) {
+        if let Err(why) = self.may_wish(name, anyway) {
+            return self.fulfil(vec![wish], &Err(format!("{name}: {why}")));
+        }
+        if self.join_offer(name, anyway, Asker::Wish(wish)) {
+            return;
+        }
+        let active = self
+            .groups
+            .get(name)
+            .is_some_and(|group| group.role == Role::Active);
+        if active {
+            return self.offer(now_ns, name, cause, anyway, Asker::Wish(wish));
+        }
+        let requested = self
+            .requests
+            .entry(name.to_owned())
+            .or_insert_with(|| Requested {
+                wishes: Vec::new(),
+                begun_ns: now_ns,
+                until_ns: now_ns.saturating_add(REQUEST_NS),
+            });
+        requested.wishes.push(wish);
+        self.actions.push_back(Action::Say(Word::Request {
+            group: name.to_owned(),
+            reason: cause.reason,
+            why: cause.why,
+            anyway,
+        }));
+    }
+
+    fn may_wish(&self, name: &str, anyway: bool) -> Result<(), String> {
+        let Some(group) = self.groups.get(name) else {
+            return Err("there is no such group".to_owned());
+        };
+        if !self.linked {
+            return Err("there is no link to a peer".to_owned());
+        }
+        match (group.role, &group.phase) {
+            (Role::Active, Phase::Installed) => Ok(()),
+            (Role::Active, _) => Err("it is being taken over at this moment".to_owned()),
+            // The peer would decline for the same reasons, only later.
+            (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
+                self.may_inherit(name, anyway)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A word of the peer's that concerns handovers; others are passed over.
+    pub fn handle_peer_word(&mut self, now_ns: u64, word: Word) {
+        match word {
+            Word::Offer {
+                handover,
+                group,
+                anyway,
+                within_ms,
+                channels,
+                ..
+            } => {
+                let offered = Offered {
+                    id: handover,
+                    group,
+                    anyway,
+                    within_ms,
+                    channels,
+                };
+                self.handle_offer(now_ns, offered);
+            }
+            Word::Prepared { handover } => self.handle_peer_prepared(now_ns, handover),
+            Word::Declined { handover, why } => self.handle_declined(handover, &why),
+            Word::Cancelled { handover, why } => self.handle_cancelled(handover, &why),
+            Word::Took { handover } => self.handle_took(now_ns, handover),
+            Word::Request {
+                group,
+                reason,
+                why,
+                anyway,
+            } => self.handle_request(now_ns, &group, Cause::new(reason, why), anyway),
+            Word::Refused { group, why } => {
+                self.end_request(&group, &Err(format!("{group}: the peer refuses: {why}")));
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_request(&mut self, now_ns: u64, name: &str, cause: Cause, anyway: bool) {
+        let refusal = match self.groups.get(name) {
+            None => Some("it has no such group"),
+            Some(_) if self.closing => Some("it is being stopped"),
+            Some(group) if group.offer.is_some() => None,
+            Some(group) if group.role != Role::Active => Some("it is not active"),
+            Some(group) if group.phase != Phase::Installed => {
+                Some("it is taking over at this moment")
+            }
+            Some(_) => None,
+        };
+        if let Some(why) = refusal {
+            return self.actions.push_back(Action::Say(Word::Refused {
+                group: name.to_owned(),
+                why: why.to_owned(),
+            }));
+        }
+        if !self.join_offer(name, anyway, Asker::Peer) {
+            self.offer(now_ns, name, cause, anyway, Asker::Peer);
+        }
+    }
+
+    /// The group that was requested is active here.
+    pub(super) fn end_request_served(&mut self, now_ns: u64, name: &str) {
+        let begun_ns = self.requests.get(name).map_or(now_ns, |r| r.begun_ns);
+        let took_ms = now_ns.saturating_sub(begun_ns) / 1_000_000;
+        let line = format!("{name}: taken over within {took_ms} ms");
+        self.end_request(name, &Ok(vec![line]));
+    }
+
+    fn end_request(&mut self, name: &str, result: &Result<Vec<String>, String>) {
+        if let Some(requested) = self.requests.remove(name) {
+            self.fulfil(requested.wishes, result);
+        }
+    }
+
+    pub(super) fn end_late_requests(&mut self, now_ns: u64) {
+        let requests = self.requests.iter();
+        let late: Vec<String> = requests
+            .filter(|(_, requested)| now_ns >= requested.until_ns)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in late {
+            let why = format!("{name}: the peer did not hand it over in time");
+            self.end_request(&name, &Err(why));
+        }
+    }
+
+    // ---- the link
+
+    /// There is a session with the peer.
+    pub fn handle_link_up(&mut self) {
+        self.linked = true;
+    }
+
+    /// There is none any more, or the peer was started anew. What is on its way can no longer be
+    /// agreed; who is prepared stays so for a while: the peer may have let go already.
+    pub fn handle_link_down(&mut self, why: &str) {
+        self.linked = false;
+        self.channels.clear();
+        self.early_marks.clear();
+        for name in self.names() {
+            self.cancel(&name, &format!("the link went down: {why}"));
+            self.end_unheard(&name);
+            let group = self.groups.get(&name);
+            let heir = group.and_then(|group| group.heir.as_ref());
+            if heir.is_some_and(|heir| !heir.is_prepared()) {
+                let text = format!("not taken over from the peer: the link went down: {why}");
+                self.tell(
+                    News::warn(Kind::Handover, text)
+                        .of_group(&name)
+                        .because("not-handed-over"),
+                );
+                self.disinherit(&name, None);
+            }
+            let lost = format!("{name}: the link went down: {why}");
+            self.end_request(&name, &Err(lost));
+        }
+    }
+
+    pub fn channels(&self) -> &BTreeSet<String> {
+        &self.channels
+    }
+
+    /// The plugins whose twin can be spoken with.
+    pub fn set_channels(&mut self, channels: BTreeSet<String>) {
+        let lost: Vec<String> = self.channels.difference(&channels).cloned().collect();
+        for plugin in lost {
+            let why = format!("the twins of {plugin} lost each other");
+            self.cancel_without(&plugin, &why);
+            self.disinherit_unmarked(&plugin, &why);
+        }
+        self.channels = channels;
+    }
+}
