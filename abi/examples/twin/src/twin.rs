@@ -81,7 +81,7 @@ impl Plugin for Twin {
     fn read(config: &Config) -> Result<Settings, Error> {
         let root = config.root();
         let intervals = Duration::from_millis(10)..=Duration::from_secs(3600);
-        // Nobody uses it; `sparectl check --peer` does not compare it.
+        // For people; `sparectl check --peer` does not compare it.
         root.text(local("note"));
         Ok(Settings {
             interval: root
@@ -131,7 +131,7 @@ impl Twin {
         checks.report("twin", self.settings.weight, state, why)
     }
 
-    /// What was said ends whenever the twin comes or goes.
+    /// What was said of it ends whenever the twin comes or goes.
     fn report_synchrony(&self) -> Result<(), Error> {
         let why = if self.in_sync { "" } else { "somebody said so" };
         let peer = self.host.peer();
@@ -174,27 +174,32 @@ impl Twin {
     /// Sends what there is, until the channel is full: then writable() follows.
     fn go_on(&mut self) {
         for _ in 0..BURST {
-            if let Some(message) = self.waiting.front() {
-                if self.send(message) == Err(SendError::Full) {
-                    return;
-                }
-                self.waiting.pop_front();
-                continue;
-            }
-            let (left, mut message) = std::mem::take(&mut self.flood);
-            let sent = (left > 0).then(|| self.send_numbered(BULK, &mut message));
-            self.flood = match sent {
-                Some(Ok(())) => (left - 1, message),
-                Some(Err(SendError::Full)) => (left, message),
-                _ => Default::default(),
+            let sent = match self.waiting.front() {
+                Some(message) => self.send(message).map(|()| drop(self.waiting.pop_front())),
+                None if self.flood.0 > 0 => self.send_of_flood(),
+                None => return self.idle(),
             };
             match sent {
-                Some(Ok(())) => {}
-                Some(Err(SendError::Full)) => return,
-                _ => return self.idle(),
+                Ok(()) => {}
+                Err(SendError::Full) => return,
+                Err(_) => return self.forget(),
             }
         }
         let _ = self.again(GO_ON, Duration::ZERO);
+    }
+
+    fn send_of_flood(&mut self) -> Result<(), SendError> {
+        let mut message = std::mem::take(&mut self.flood.1);
+        let sent = self.send_numbered(BULK, &mut message);
+        self.flood.1 = message;
+        sent.map(|()| self.flood.0 -= 1)
+    }
+
+    /// What was to be sent is for a twin that is not there.
+    fn forget(&mut self) {
+        self.waiting.clear();
+        (self.flood, self.pings_left) = Default::default();
+        self.idle();
     }
 
     /// Nothing is left to be sent.
@@ -208,12 +213,12 @@ impl Twin {
     fn take_numbered(&mut self, number: u64) {
         let counters = &mut self.counters;
         counters.received += 1;
-        match number.checked_sub(counters.last_received + 1) {
-            Some(missing) => {
-                counters.gaps += missing;
+        match number.checked_sub(counters.last_received) {
+            Some(ahead @ 1..) => {
+                counters.gaps = counters.gaps.saturating_add(ahead - 1);
                 counters.last_received = number;
             }
-            None => counters.repeats += 1,
+            _ => counters.repeats += 1,
         }
     }
 }
@@ -228,9 +233,7 @@ impl Peer for Twin {
     fn down(&mut self) {
         self.wire = None;
         self.say_synchrony();
-        self.waiting.clear();
-        (self.flood, self.pings_left) = Default::default();
-        self.idle();
+        self.forget();
     }
 
     fn message(&mut self, message: &[u8]) {
@@ -240,7 +243,8 @@ impl Peer for Twin {
                 self.take_numbered(number);
                 self.heard = String::from_utf8_lossy(text).into_owned();
             }
-            Some((PING, sent_ns, _)) => {
+            // A twin that asks and does not listen is not answered for ever.
+            Some((PING, sent_ns, _)) if self.waiting.len() < BURST => {
                 let mut answer = vec![0; LEAST];
                 seal(&mut answer, PONG, sent_ns);
                 self.waiting.push_back(answer);
@@ -307,6 +311,7 @@ impl Query for Twin {
                 self.report_synchrony()
             }
             ["say", words @ ..] => self.say(&words.join(" ")),
+            ["flood" | "ping", ..] if self.wire.is_none() => Err(SendError::Down.into()),
             ["flood", count, size] => {
                 let size = number(size, LEAST as u64, abi::PEER_MESSAGE_MAX.into())?;
                 let count = number(count, 1, u64::MAX)?;
