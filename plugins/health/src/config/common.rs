@@ -1,0 +1,138 @@
+//! The keys that every kind has.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spared_sdk::config::{Key, Section, format_duration};
+
+use super::{Check, Kind, Only, Timing};
+
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+const NAME_MAX: usize = 64;
+
+/// What a kind does where the file says nothing.
+pub(super) struct Defaults {
+    pub interval_ms: u64,
+    /// None: the kind waits for nobody, and has no key for it.
+    pub timeout_ms: Option<u64>,
+    /// None: the kernel's word counts at once, and there are no keys for it.
+    pub rise_fall: Option<(u64, u64)>,
+}
+
+/// Reads the keys that every kind has, and joins them with what is the kind's own.
+pub(super) fn check(
+    section: &Section<'_>,
+    name: Option<String>,
+    defaults: &Defaults,
+    kind: Option<Kind>,
+) -> Option<(Check, bool)> {
+    let name = name.and_then(|name| fitting(section, name));
+    let weight = section.integer("weight", 0..=9999).unwrap_or(100);
+    let timing = timing(section, defaults);
+    let only = only(section);
+    let enabled = section.flag("enabled").unwrap_or(true);
+    let check = Check {
+        name: name?,
+        weight: u32::try_from(weight).unwrap_or(100),
+        timing: timing?,
+        only,
+        kind: kind?,
+    };
+    Some((check, enabled))
+}
+
+/// The key `name`, which has to be there.
+pub(super) fn required_name(section: &Section<'_>) -> Option<String> {
+    section.required("name", section.text("name"))
+}
+
+fn fitting(section: &Section<'_>, name: String) -> Option<String> {
+    let printable = |c: char| c.is_ascii_graphic();
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(printable) {
+        let why =
+            format!("found {name:?}, allowed up to {NAME_MAX} letters, digits and signs, no space");
+        section.fault("name", why);
+        return None;
+    }
+    Some(name)
+}
+
+fn timing(section: &Section<'_>, defaults: &Defaults) -> Option<Timing> {
+    let least = Duration::from_millis(100);
+    let interval = section
+        .duration("interval", least..=DAY)
+        .unwrap_or(Duration::from_millis(defaults.interval_ms));
+    let timeout = match defaults.timeout_ms {
+        Some(timeout_ms) => timeout(section, interval, timeout_ms)?,
+        None => interval,
+    };
+    let (rise, fall) = match defaults.rise_fall {
+        Some((rise, fall)) => (
+            section.integer("rise", 1..=100).unwrap_or(rise),
+            section.integer("fall", 1..=100).unwrap_or(fall),
+        ),
+        None => (1, 1),
+    };
+    let delay = |key| section.duration(key, Duration::ZERO..=DAY).map_or(0, ns);
+    Some(Timing {
+        interval_ns: ns(interval),
+        timeout_ns: ns(timeout),
+        rise: u32::try_from(rise).unwrap_or(1),
+        fall: u32::try_from(fall).unwrap_or(1),
+        up_delay_ns: delay("up_delay"),
+        down_delay_ns: delay("down_delay"),
+    })
+}
+
+fn timeout(section: &Section<'_>, interval: Duration, default_ms: u64) -> Option<Duration> {
+    let least = Duration::from_millis(10);
+    let minute = Duration::from_secs(60);
+    if !section.has("timeout") {
+        return Some(Duration::from_millis(default_ms).min(interval));
+    }
+    let timeout = section.duration("timeout", least..=minute)?;
+    if timeout > interval {
+        let (found, interval) = (format_duration(timeout), format_duration(interval));
+        section.fault(
+            "timeout",
+            format!("found \"{found}\", allowed up to the interval, \"{interval}\""),
+        );
+        return None;
+    }
+    Some(timeout)
+}
+
+fn only(section: &Section<'_>) -> Option<Only> {
+    let group = section.text("group");
+    let only = section.choice("only", &[("active", ())]);
+    if only.is_none() && group.is_some() && !section.has("only") {
+        section.fault("group", "is of use only with only = \"active\"");
+    }
+    only.map(|()| Only { group })
+}
+
+/// An absolute path.
+pub(super) fn path<'k>(section: &Section<'_>, key: impl Into<Key<'k>> + Copy) -> Option<PathBuf> {
+    let found = section.required(key, section.text(key))?;
+    absolute(section, "path", &found).then(|| PathBuf::from(found))
+}
+
+/// Notes a fault where `text` is no absolute path without "..".
+pub(super) fn absolute(section: &Section<'_>, key: &str, text: &str) -> bool {
+    let path = std::path::Path::new(text);
+    let climbs = path
+        .components()
+        .any(|part| part == std::path::Component::ParentDir);
+    let fits = path.is_absolute() && !climbs && !text.contains('\0');
+    if !fits {
+        section.fault(
+            key,
+            format!("found {text:?}, allowed is an absolute path without \"..\""),
+        );
+    }
+    fits
+}
+
+pub(super) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

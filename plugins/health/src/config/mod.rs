@@ -1,0 +1,170 @@
+//! The plugin's file as the engine uses it: one [`Check`] for each table, of any kind.
+//!
+//! [`read`] asks for every key; `README.md` is the manual of all of them.
+
+mod common;
+mod kinds;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use read::{Settings, read};
+
+/// What is asked of the node, how often, and what it counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Unique in the file.
+    pub name: String,
+    pub weight: u32,
+    pub timing: Timing,
+    pub only: Option<Only>,
+    pub kind: Kind,
+}
+
+/// When results come, and when they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    pub interval_ns: u64,
+    /// Never above the interval: a check runs once at a time.
+    pub timeout_ns: u64,
+    /// Better results in a row before they count.
+    pub rise: u32,
+    /// Worse results in a row before they count.
+    pub fall: u32,
+    pub up_delay_ns: u64,
+    pub down_delay_ns: u64,
+}
+
+/// The check runs only while this node is active for a group, or for any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Only {
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Interface {
+        interface: String,
+        members: Option<Members>,
+    },
+    Ping(Ping),
+    Tcp {
+        to: SocketAddr,
+    },
+    Unit {
+        unit: String,
+    },
+    Process(Process),
+    Script {
+        argv: Vec<String>,
+        /// The state is the number in the first line of the output.
+        output: bool,
+    },
+    File(File),
+    Disk {
+        path: PathBuf,
+        min_free: Amount,
+    },
+    ReadOnly {
+        path: PathBuf,
+    },
+    Sensor(Sensor),
+    Smart {
+        path: PathBuf,
+        max_age_ns: Option<u64>,
+    },
+}
+
+/// What the members of a bond or bridge count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Each is a check of its own.
+    Each,
+    /// One check, which fails with the last of them.
+    All,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ping {
+    pub targets: Vec<IpAddr>,
+    /// Percent of `window` that may be lost; None: each round counts by itself.
+    pub loss: Option<u8>,
+    /// Echoes per target that are looked back at.
+    pub window: usize,
+    pub need: Need,
+    pub interface: Option<String>,
+    /// Bytes of payload.
+    pub size: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Any,
+    All,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Process {
+    Name(String),
+    PidFile(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    pub path: PathBuf,
+    pub exists: bool,
+    pub contains: Option<String>,
+    pub equals: Option<String>,
+    pub max_age_ns: Option<u64>,
+}
+
+/// "10%", "500M", "2G".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Percent(u64),
+    Bytes(u64),
+}
+
+impl FromStr for Amount {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let split = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let number: u64 = number.parse().map_err(|_| ())?;
+        let factor: u64 = match unit {
+            "%" if number <= 100 => return Ok(Self::Percent(number)),
+            "" => 1,
+            "k" | "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            "T" => 1 << 40,
+            _ => return Err(()),
+        };
+        number.checked_mul(factor).map(Self::Bytes).ok_or(())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensor {
+    pub measured: Measured,
+    /// Only chips of this name.
+    pub chip: Option<String>,
+    /// Degrees Celsius.
+    pub max: Option<u64>,
+    /// Revolutions per minute.
+    pub min: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    Temperature,
+    Fan,
+    Power,
+}

@@ -1,0 +1,72 @@
+//! Asks for every key of the file, with what is allowed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use spared_sdk::config::{Config, Section};
+
+use super::{Check, Kind, Process, kinds};
+
+/// More would report more than it checks.
+const CHECKS_MAX: usize = 256;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    pub checks: Vec<Check>,
+}
+
+impl Settings {
+    /// The files that checks open or run: whoever confines the plugin has to let them through.
+    pub fn files(&self) -> BTreeSet<&Path> {
+        let mut files = BTreeSet::new();
+        for check in &self.checks {
+            match &check.kind {
+                Kind::Script { argv, .. } => {
+                    let paths = argv.iter().map(Path::new);
+                    files.extend(paths.filter(|path| path.is_absolute()));
+                }
+                Kind::File(file) => {
+                    files.insert(&file.path);
+                }
+                Kind::Process(Process::PidFile(path)) | Kind::Smart { path, .. } => {
+                    files.insert(path);
+                }
+                _ => {}
+            }
+        }
+        files
+    }
+}
+
+/// Reads the file; None where `config` has noted faults that leave nothing to return.
+pub fn read(config: &Config) -> Option<Settings> {
+    let mut checks = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut complete = true;
+    for (table, reader) in kinds::READERS {
+        for section in config.root().sections(*table) {
+            let Some((check, enabled)) = reader(&section) else {
+                complete = false;
+                continue;
+            };
+            if !names.insert(check.name.clone()) {
+                section.fault(
+                    "name",
+                    format!("another check is named {:?} already", check.name),
+                );
+            }
+            if enabled {
+                checks.push(check);
+            }
+        }
+    }
+    if checks.len() > CHECKS_MAX {
+        let why = format!("found {} checks, allowed {CHECKS_MAX}", checks.len());
+        config.root().fault("", why);
+    }
+    complete.then_some(Settings { checks })
+}
+
+/// Reads one table: the check, and whether it is enabled.
+pub(super) type Reader = fn(&Section<'_>) -> Option<(Check, bool)>;

@@ -1,0 +1,320 @@
+//! One check of the file: its schedule, its run, and the states that it reports.
+
+use std::collections::BTreeMap;
+
+use super::ping::{Answer, Round};
+use super::track::Track;
+use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
+use crate::config::{Check, Kind, Members};
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) check: Check,
+    /// By the name that is reported: the check's, or one for each member.
+    pub(super) tracks: BTreeMap<String, Track>,
+    /// When it runs next; None while it rests, and where the kernel tells.
+    pub(super) next_ns: Option<u64>,
+    pub(super) run: Option<Run>,
+    pub(super) awake: bool,
+    /// When what is known from the active time is too old.
+    pub(super) forget_ns: Option<u64>,
+    round: Round,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) id: u64,
+    until_ns: u64,
+}
+
+impl Check {
+    pub(super) fn is_ping(&self) -> bool {
+        matches!(self.kind, Kind::Ping(_))
+    }
+}
+
+impl Item {
+    pub(super) fn new(check: Check, due_ns: u64) -> Self {
+        let mut item = Self {
+            check,
+            tracks: BTreeMap::new(),
+            next_ns: None,
+            run: None,
+            // whether it rests is found out at once
+            awake: true,
+            forget_ns: None,
+            round: Round::default(),
+        };
+        item.next_ns = item.is_polled().then_some(due_ns);
+        item
+    }
+
+    pub(super) fn is_polled(&self) -> bool {
+        !matches!(self.check.kind, Kind::Interface { members: None, .. })
+    }
+
+    pub(super) fn is_running(&self, id: u64) -> bool {
+        self.run.is_some_and(|run| run.id == id)
+    }
+
+    /// The interfaces whose events matter, and whether sockets to ping are wanted.
+    pub(super) fn interfaces(&self) -> Vec<(String, bool)> {
+        match &self.check.kind {
+            Kind::Interface { interface, .. } => {
+                let members = self.tracks.keys().filter_map(|name| self.member(name));
+                let members = members.map(|member| (member.to_owned(), false));
+                [(interface.clone(), false)]
+                    .into_iter()
+                    .chain(members)
+                    .collect()
+            }
+            Kind::Ping(ping) => {
+                let any = || ANY_INTERFACE.to_owned();
+                vec![(ping.interface.clone().unwrap_or_else(any), true)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// "eth1" of the reported name "bond0.eth1".
+    fn member<'n>(&self, name: &'n str) -> Option<&'n str> {
+        name.strip_prefix(self.check.name.as_str())?
+            .strip_prefix('.')
+    }
+
+    pub(super) fn handle_link(&mut self, now_ns: u64, name: &str, link: Link) {
+        if !self.awake {
+            return;
+        }
+        let Kind::Interface { interface, members } = &self.check.kind else {
+            return;
+        };
+        let own = interface == name;
+        if members.is_some() {
+            let member = format!("{}.{name}", self.check.name);
+            if own || self.tracks.contains_key(&member) {
+                self.next_ns = Some(now_ns);
+            }
+        } else if own {
+            let _ = self.hear(now_ns, vec![link.finding()]);
+        }
+    }
+
+    pub(super) fn wake(&mut self, now_ns: u64, links: &BTreeMap<String, Link>) {
+        self.awake = true;
+        self.forget_ns = None;
+        for track in self.tracks.values_mut() {
+            track.doubt();
+        }
+        if self.is_polled() {
+            self.next_ns = Some(now_ns);
+        } else if let Kind::Interface { interface, .. } = &self.check.kind {
+            if let Some(link) = links.get(interface) {
+                let _ = self.hear(now_ns, vec![link.finding()]);
+            }
+        }
+    }
+
+    pub(super) fn rest(&mut self, now_ns: u64) {
+        self.awake = false;
+        self.next_ns = None;
+        for track in self.tracks.values_mut() {
+            track.doubt();
+        }
+        self.forget_ns = (!self.tracks.is_empty()).then(|| now_ns.saturating_add(KEPT_NS));
+    }
+
+    /// Whether a run is due, which is then planned again.
+    pub(super) fn poll_due(&mut self, now_ns: u64) -> bool {
+        if self.run.is_some() || self.next_ns.is_none_or(|next_ns| next_ns > now_ns) {
+            return false;
+        }
+        self.next_ns = Some(now_ns.saturating_add(self.check.timing.interval_ns));
+        true
+    }
+
+    pub(super) fn start(&mut self, now_ns: u64, id: u64) {
+        let until_ns = now_ns.saturating_add(self.check.timing.timeout_ns);
+        self.run = Some(Run { id, until_ns });
+        if let Kind::Ping(ping) = &self.check.kind {
+            self.round.begin(ping);
+        }
+    }
+
+    pub(super) fn job(&self) -> Option<Job> {
+        let spawn = |argv: Vec<String>, output, system| Job::Spawn {
+            check: self.check.name.clone(),
+            argv,
+            output,
+            system,
+        };
+        Some(match &self.check.kind {
+            Kind::Ping(_) | Kind::Interface { members: None, .. } => return None,
+            Kind::Tcp { to } => Job::Connect(*to),
+            Kind::Unit { unit } => {
+                let argv = ["systemctl", "is-active", "--", unit];
+                spawn(argv.map(str::to_owned).to_vec(), false, true)
+            }
+            Kind::Script { argv, output } => spawn(argv.clone(), *output, false),
+            kind => Job::Read(kind.clone()),
+        })
+    }
+
+    /// A run that took too long, and what that means.
+    pub(super) fn poll_late(&mut self, now_ns: u64) -> Option<(u64, Finding)> {
+        let run = self.run.filter(|run| now_ns >= run.until_ns)?;
+        let timeout = std::time::Duration::from_nanos(self.check.timing.timeout_ns);
+        let within = spared_sdk::config::format_duration(timeout);
+        let late = format!("no answer within {within}");
+        let finding = match &self.check.kind {
+            Kind::Ping(ping) => self.round.end(ping, &late),
+            Kind::Script { .. } => Finding::failed(format!("did not end within {within}")),
+            _ => Finding::failed(late),
+        };
+        Some((run.id, finding))
+    }
+
+    /// The answer to one echo; the last of them ends the round.
+    pub(super) fn round_answered(&mut self, target: usize, answer: Answer) -> Option<Finding> {
+        let Kind::Ping(ping) = &self.check.kind else {
+            return None;
+        };
+        self.round
+            .answered(target, answer)
+            .then(|| self.round.end(ping, ""))
+    }
+
+    /// Takes a result; the names that are reported no more come back.
+    pub(super) fn hear(&mut self, now_ns: u64, findings: Vec<Finding>) -> Vec<String> {
+        if findings.is_empty() {
+            return self.forget();
+        }
+        let findings = match &self.check.kind {
+            Kind::Interface {
+                members: Some(Members::All),
+                ..
+            } => vec![together(&findings)],
+            Kind::Interface {
+                members: Some(Members::Each),
+                interface,
+            } => self.each(interface, findings),
+            _ => findings,
+        };
+        let gone = self.outgrown(&findings);
+        for finding in findings {
+            let name = match &finding.part {
+                Some(part) => format!("{}.{part}", self.check.name),
+                None => self.check.name.clone(),
+            };
+            let track = self.tracks.entry(name).or_default();
+            track.hear(now_ns, &self.check.timing, finding.level, &finding.why);
+        }
+        gone
+    }
+
+    /// Where the whole is gone, so is each member; and one that left is a loss, too.
+    fn each(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
+        let known: Vec<String> = self
+            .tracks
+            .keys()
+            .filter_map(|name| self.member(name).map(str::to_owned))
+            .collect();
+        if let Some(whole) = findings
+            .iter()
+            .find(|finding| finding.part.is_none())
+            .cloned()
+        {
+            if known.is_empty() {
+                return vec![whole];
+            }
+            let part = |member| Finding {
+                part: Some(member),
+                ..whole.clone()
+            };
+            return known.into_iter().map(part).collect();
+        }
+        for member in known {
+            if !findings
+                .iter()
+                .any(|finding| finding.part.as_deref() == Some(&member))
+            {
+                findings.push(Finding {
+                    part: Some(member),
+                    ..Finding::failed(format!("is no member of {interface} any more"))
+                });
+            }
+        }
+        findings
+    }
+
+    /// The whole was reported while there were no members; now they are.
+    fn outgrown(&mut self, findings: &[Finding]) -> Vec<String> {
+        let whole = findings.iter().any(|finding| finding.part.is_none());
+        let track = if whole {
+            None
+        } else {
+            self.tracks.remove(&self.check.name)
+        };
+        let told = track.is_some_and(|track| track.is_told());
+        told.then(|| self.check.name.clone()).into_iter().collect()
+    }
+
+    /// Drops all states; the names that the host knows come back.
+    pub(super) fn forget(&mut self) -> Vec<String> {
+        let tracks = std::mem::take(&mut self.tracks).into_iter();
+        tracks
+            .filter(|(_, track)| track.is_told())
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    pub(super) fn tick(&mut self, now_ns: u64) {
+        for track in self.tracks.values_mut() {
+            track.tick(now_ns, &self.check.timing);
+        }
+    }
+
+    pub(super) fn reports(&mut self, now_ns: u64) -> Vec<Action> {
+        let weight = self.check.weight;
+        let report = |(name, track): (&String, &mut Track)| {
+            let (state, why) = track.poll_report(now_ns, weight)?;
+            Some(Action::Report {
+                name: name.clone(),
+                weight,
+                state,
+                why,
+            })
+        };
+        self.tracks.iter_mut().filter_map(report).collect()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        let run = self.run.map(|run| run.until_ns);
+        let next = self.next_ns.filter(|_| self.run.is_none());
+        let tracks = self.tracks.values();
+        tracks
+            .filter_map(|track| track.next_timeout(&self.check.timing, self.check.weight))
+            .chain(run)
+            .chain(next)
+            .chain(self.forget_ns)
+            .min()
+    }
+}
+
+/// All members as one: it fails with the last of them.
+fn together(findings: &[Finding]) -> Finding {
+    if let Some(whole) = findings.iter().find(|finding| finding.part.is_none()) {
+        return whole.clone();
+    }
+    let lost: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.level == 0)
+        .map(|finding| format!("{} {}", finding.part.as_deref().unwrap_or(""), finding.why))
+        .collect();
+    let up = findings.len() - lost.len();
+    let mut why = format!("{up} of {} members up", findings.len());
+    if !lost.is_empty() {
+        why = format!("{why}: {}", lost.join(", "));
+    }
+    Finding::new(if up > 0 { 100 } else { 0 }, why)
+}

@@ -1,0 +1,382 @@
+//! When each check runs, what its results mean, and what the host is told; without I/O.
+//!
+//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
+//! [`handle_interface`](Engine::handle_interface), [`handle_result`](Engine::handle_result),
+//! [`handle_heard`](Engine::handle_heard), [`handle_unsent`](Engine::handle_unsent) and
+//! [`handle_timeout`](Engine::handle_timeout), at the time that
+//! [`next_timeout`](Engine::next_timeout) says; drained by [`poll_action`](Engine::poll_action).
+
+mod item;
+mod ping;
+mod status;
+#[cfg(test)]
+mod tests;
+mod track;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::{Check, Kind, Settings};
+use crate::wire::icmp::Heard;
+use item::Item;
+use ping::Echoes;
+
+pub use status::Value;
+
+/// The name under which sockets come that are bound to no interface.
+pub const ANY_INTERFACE: &str = "@any";
+/// A node that gave up the role keeps what it knew of the line for that long.
+const KEPT_NS: u64 = 300_000_000_000;
+/// Checks that are due at once do not all start at once.
+const STAGGER_NS: u64 = 20_000_000;
+
+/// What the engine wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send an echo from the socket of `via`, or tell with `handle_unsent` why not.
+    Ping {
+        via: String,
+        to: IpAddr,
+        sequence: u16,
+        packet: Vec<u8>,
+    },
+    /// Begin a run; its result goes to `handle_result`.
+    Start {
+        run: u64,
+        job: Job,
+    },
+    /// A run is of no use any more.
+    Cancel {
+        run: u64,
+    },
+    Follow {
+        interface: String,
+        ping: bool,
+    },
+    Unfollow {
+        interface: String,
+    },
+    Report {
+        name: String,
+        weight: u32,
+        state: u8,
+        why: String,
+    },
+    Forget {
+        name: String,
+    },
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Job {
+    Connect(SocketAddr),
+    Spawn {
+        check: String,
+        argv: Vec<String>,
+        output: bool,
+        /// A program of the system, found by PATH, whose owner is nobody's question.
+        system: bool,
+    },
+    /// Files, which may be on a disk that does not answer.
+    Read(Kind),
+}
+
+/// What a run found. A run may find nothing to judge, or several parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which part of the check: a member.
+    pub part: Option<String>,
+    /// 0, failed, to 100, good.
+    pub level: u8,
+    pub why: String,
+}
+
+impl Finding {
+    pub fn new(level: u8, why: impl Into<String>) -> Self {
+        Self {
+            part: None,
+            level,
+            why: why.into(),
+        }
+    }
+
+    pub fn good(why: impl Into<String>) -> Self {
+        Self::new(100, why)
+    }
+
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::new(0, why)
+    }
+}
+
+/// What the host says of an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    pub present: bool,
+    pub up: bool,
+    pub carrier: bool,
+}
+
+impl Link {
+    fn finding(self) -> Finding {
+        match self {
+            Self { present: false, .. } => Finding::failed("is not there"),
+            Self { up: false, .. } => Finding::failed("is down"),
+            Self { carrier: false, .. } => Finding::failed("has no carrier"),
+            _ => Finding::good("up"),
+        }
+    }
+}
+
+/// The plugin's logic.
+#[derive(Debug)]
+pub struct Engine {
+    items: Vec<Item>,
+    /// Whether this node is active, by group.
+    roles: BTreeMap<String, bool>,
+    links: BTreeMap<String, Link>,
+    /// Whether sockets to ping were asked for, by interface.
+    followed: BTreeMap<String, bool>,
+    echoes: Echoes,
+    actions: VecDeque<Action>,
+    last_run: u64,
+}
+
+impl Engine {
+    /// `secret` makes the tokens of echoes, so that nobody off the path can answer for a target.
+    pub fn new(secret: &RandomState) -> Self {
+        Self {
+            items: Vec::new(),
+            roles: BTreeMap::new(),
+            links: BTreeMap::new(),
+            followed: BTreeMap::new(),
+            echoes: Echoes::new(secret.clone(), secret.hash_one("identifier")),
+            actions: VecDeque::new(),
+            last_run: 0,
+        }
+    }
+
+    /// Takes a configuration; what did not change goes on with what it knows.
+    pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
+        let mut old = std::mem::take(&mut self.items);
+        let mut due_ns = now_ns;
+        for check in &settings.checks {
+            let same = |item: &Item| item.check.name == check.name && item.check.kind == check.kind;
+            match old.iter().position(same) {
+                Some(at) => {
+                    let mut item = old.swap_remove(at);
+                    item.check = check.clone();
+                    self.items.push(item);
+                }
+                None => {
+                    self.items.push(Item::new(check.clone(), due_ns));
+                    due_ns += STAGGER_NS;
+                }
+            }
+        }
+        for mut item in old {
+            self.end_run(&mut item);
+            for name in item.forget() {
+                self.actions.push_back(Action::Forget { name });
+            }
+        }
+        self.follow();
+        self.wake_and_rest(now_ns);
+        self.report(now_ns);
+    }
+
+    /// This node became active for a group, or stopped being so.
+    pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
+        self.roles.insert(group.to_owned(), active);
+        self.wake_and_rest(now_ns);
+        self.report(now_ns);
+    }
+
+    /// The whole truth of an interface.
+    pub fn handle_interface(&mut self, now_ns: u64, name: &str, link: Link) {
+        self.links.insert(name.to_owned(), link);
+        for item in &mut self.items {
+            item.handle_link(now_ns, name, link);
+        }
+        self.report(now_ns);
+    }
+
+    /// A run is through; an ended one is nobody's any more.
+    pub fn handle_result(&mut self, now_ns: u64, run: u64, findings: Vec<Finding>) {
+        let Some(item) = self.items.iter_mut().find(|item| item.is_running(run)) else {
+            return;
+        };
+        item.run = None;
+        for name in item.hear(now_ns, findings) {
+            self.actions.push_back(Action::Forget { name });
+        }
+        self.follow();
+        self.report(now_ns);
+    }
+
+    /// An answer to an echo, or what looks like one.
+    pub fn handle_heard(&mut self, now_ns: u64, heard: &Heard) {
+        let Some((sequence, answer)) = self.echoes.answer(now_ns, heard) else {
+            return;
+        };
+        self.answered(now_ns, sequence, answer);
+    }
+
+    /// An echo did not go out.
+    pub fn handle_unsent(&mut self, now_ns: u64, sequence: u16, why: &str) {
+        self.answered(now_ns, sequence, ping::Answer::Lost(why.to_owned()));
+    }
+
+    fn answered(&mut self, now_ns: u64, sequence: u16, answer: ping::Answer) {
+        let Some(sent) = self.echoes.take(sequence) else {
+            return;
+        };
+        let Some(item) = self.items.iter_mut().find(|item| item.is_running(sent.run)) else {
+            return;
+        };
+        if let Some(finding) = item.round_answered(sent.target, answer) {
+            self.handle_result(now_ns, sent.run, vec![finding]);
+        }
+    }
+
+    /// Starts what is due, ends what takes too long, forgets what is too old.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        for at in 0..self.items.len() {
+            self.end_late_run(now_ns, at);
+            self.start_due_run(now_ns, at);
+        }
+        for item in &mut self.items {
+            if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
+                item.forget_ns = None;
+                let names = item.forget();
+                let gone = names.into_iter().map(|name| Action::Forget { name });
+                self.actions.extend(gone);
+            }
+            item.tick(now_ns);
+        }
+        self.report(now_ns);
+    }
+
+    /// When `handle_timeout` is wanted.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.items.iter().filter_map(Item::next_timeout).min()
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Runs a check now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn probe(&mut self, now_ns: u64, name: &str) -> Result<(), String> {
+        let item = self.items.iter_mut().find(|item| item.check.name == name);
+        let item = item.ok_or_else(|| format!("there is no check {name}"))?;
+        if !item.awake {
+            return Err(format!("{name} runs only while this node is active"));
+        }
+        if !item.is_polled() {
+            return Err(format!("{name} is told by the kernel and needs no probe"));
+        }
+        item.next_ns = Some(now_ns);
+        self.handle_timeout(now_ns);
+        Ok(())
+    }
+
+    fn end_late_run(&mut self, now_ns: u64, at: usize) {
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        let Some((run, finding)) = item.poll_late(now_ns) else {
+            return;
+        };
+        if item.check.is_ping() {
+            self.echoes.drop_run(run);
+        } else {
+            self.actions.push_back(Action::Cancel { run });
+        }
+        self.handle_result(now_ns, run, vec![finding]);
+    }
+
+    fn start_due_run(&mut self, now_ns: u64, at: usize) {
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        if !item.poll_due(now_ns) {
+            return;
+        }
+        self.last_run += 1;
+        let run = self.last_run;
+        item.start(now_ns, run);
+        if let Kind::Ping(ping) = &item.check.kind {
+            self.actions.extend(self.echoes.send(now_ns, run, ping));
+        } else if let Some(job) = item.job() {
+            self.actions.push_back(Action::Start { run, job });
+        }
+    }
+
+    fn end_run(&mut self, item: &mut Item) {
+        let Some(run) = item.run.take() else { return };
+        if item.check.is_ping() {
+            self.echoes.drop_run(run.id);
+        } else {
+            self.actions.push_back(Action::Cancel { run: run.id });
+        }
+    }
+
+    /// Which checks may run, by the roles.
+    fn wake_and_rest(&mut self, now_ns: u64) {
+        let mut items = std::mem::take(&mut self.items);
+        for item in &mut items {
+            let awake = self.may_run(&item.check);
+            if awake && !item.awake {
+                item.wake(now_ns, &self.links);
+            } else if !awake && item.awake {
+                self.end_run(item);
+                item.rest(now_ns);
+            }
+        }
+        self.items = items;
+    }
+
+    fn may_run(&self, check: &Check) -> bool {
+        match check.only.as_ref().map(|only| &only.group) {
+            None => true,
+            Some(Some(group)) => self.roles.get(group).copied().unwrap_or(false),
+            Some(None) => self.roles.values().any(|active| *active),
+        }
+    }
+
+    /// Tells which interfaces matter now.
+    fn follow(&mut self) {
+        let mut wanted = BTreeMap::new();
+        for item in &self.items {
+            for (interface, ping) in item.interfaces() {
+                *wanted.entry(interface).or_insert(false) |= ping;
+            }
+        }
+        for (interface, ping) in &self.followed {
+            if wanted.get(interface) != Some(ping) {
+                self.links.remove(interface);
+                let interface = interface.clone();
+                self.actions.push_back(Action::Unfollow { interface });
+            }
+        }
+        for (interface, ping) in &wanted {
+            if self.followed.get(interface) != Some(ping) {
+                let (interface, ping) = (interface.clone(), *ping);
+                self.actions.push_back(Action::Follow { interface, ping });
+            }
+        }
+        self.followed = wanted;
+    }
+
+    fn report(&mut self, now_ns: u64) {
+        for item in &mut self.items {
+            self.actions.extend(item.reports(now_ns));
+        }
+    }
+}

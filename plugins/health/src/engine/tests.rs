@@ -1,0 +1,579 @@
+//! Checks over virtual time: the tests are the host, the network and the disks.
+
+use std::hash::RandomState;
+use std::net::IpAddr;
+
+use spared_sdk::config::Config;
+
+use super::*;
+use crate::config;
+use crate::wire::icmp::{Echo, parse_ipv4};
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1000 * MS;
+
+/// An engine, its clock, and what it told the host.
+struct Lab {
+    engine: Engine,
+    now_ns: u64,
+    /// The last report by name.
+    reported: BTreeMap<String, (u8, String)>,
+    reports: usize,
+    jobs: Vec<(u64, Job)>,
+    cancelled: Vec<u64>,
+    pings: Vec<(IpAddr, Vec<u8>)>,
+    followed: Vec<(String, bool)>,
+}
+
+impl Lab {
+    fn new(text: &str) -> Self {
+        let mut lab = Self {
+            engine: Engine::new(&RandomState::new()),
+            now_ns: S,
+            reported: BTreeMap::new(),
+            reports: 0,
+            jobs: Vec::new(),
+            cancelled: Vec::new(),
+            pings: Vec::new(),
+            followed: Vec::new(),
+        };
+        lab.configure(text);
+        lab
+    }
+
+    fn configure(&mut self, text: &str) {
+        let config = Config::parse(text, "r1", &[]).expect("TOML");
+        let settings = config::read(&config).expect("no fault");
+        assert_eq!(config.finish(), Ok(()));
+        self.engine.configure(self.now_ns, &settings);
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Ping { to, packet, .. } => self.pings.push((to, packet)),
+                Action::Start { run, job } => self.jobs.push((run, job)),
+                Action::Cancel { run } => self.cancelled.push(run),
+                Action::Follow { interface, ping } => self.followed.push((interface, ping)),
+                Action::Unfollow { interface } => self.followed.retain(|it| it.0 != interface),
+                Action::Report {
+                    name, state, why, ..
+                } => {
+                    self.reports += 1;
+                    self.reported.insert(name, (state, why));
+                }
+                Action::Forget { name } => {
+                    assert!(
+                        self.reported.remove(&name).is_some(),
+                        "{name} was never told"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Lets time pass, and every timer in it run.
+    fn pass(&mut self, ns: u64) {
+        let end_ns = self.now_ns + ns;
+        while let Some(next_ns) = self
+            .engine
+            .next_timeout()
+            .filter(|next_ns| *next_ns <= end_ns)
+        {
+            self.now_ns = self.now_ns.max(next_ns);
+            self.engine.handle_timeout(self.now_ns);
+            self.act();
+            let later = self.engine.next_timeout();
+            assert!(
+                later.is_none_or(|later| later > self.now_ns),
+                "a timer without effect"
+            );
+        }
+        self.now_ns = end_ns;
+    }
+
+    /// Waits for the next run, and gives it a result.
+    fn conclude(&mut self, finding: Finding) {
+        self.conclude_all(vec![finding]);
+    }
+
+    fn conclude_all(&mut self, findings: Vec<Finding>) {
+        for _ in 0..1000 {
+            if let Some((run, _)) = self.jobs.pop() {
+                self.engine.handle_result(self.now_ns, run, findings);
+                return self.act();
+            }
+            self.pass(100 * MS);
+        }
+        panic!("nothing runs");
+    }
+
+    fn state(&self, name: &str) -> Option<u8> {
+        self.reported.get(name).map(|(state, _)| *state)
+    }
+
+    fn why(&self, name: &str) -> &str {
+        self.reported.get(name).map_or("", |(_, why)| why)
+    }
+
+    fn role(&mut self, group: &str, active: bool) {
+        self.engine.handle_role(self.now_ns, group, active);
+        self.act();
+    }
+
+    fn link(&mut self, name: &str, carrier: bool) {
+        let link = Link {
+            present: true,
+            up: true,
+            carrier,
+        };
+        self.engine.handle_interface(self.now_ns, name, link);
+        self.act();
+    }
+
+    /// Every echo that `answers` says so is answered after `after_ns`.
+    fn answer(&mut self, after_ns: u64, answers: impl Fn(IpAddr) -> bool) {
+        let pings = std::mem::take(&mut self.pings);
+        self.pass(after_ns);
+        for (to, packet) in pings.into_iter().filter(|(to, _)| answers(*to)) {
+            let heard = Heard::Reply {
+                from: to,
+                echo: echo_of(&packet),
+            };
+            self.engine.handle_heard(self.now_ns, &heard);
+            self.act();
+        }
+    }
+
+    fn row(&self, key: &str) -> Option<Value> {
+        let rows = self.engine.rows(self.now_ns);
+        rows.into_iter()
+            .find(|(it, _)| it == key)
+            .map(|(_, value)| value)
+    }
+}
+
+fn echo_of(packet: &[u8]) -> Echo {
+    let number = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    Echo {
+        identifier: number(4),
+        sequence: number(6),
+        token: packet[8..16].try_into().expect("eight bytes"),
+    }
+}
+
+const UNIT: &str = "[[unit]]\nunit = \"a\"\nrise = 2\nfall = 3\n";
+
+#[test]
+fn good_news_counts_at_once_and_bad_news_after_fall() {
+    let mut lab = Lab::new(UNIT);
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+    for _ in 0..2 {
+        lab.conclude(Finding::failed("inactive"));
+        assert_eq!(lab.state("a"), Some(100));
+    }
+    lab.conclude(Finding::failed("inactive"));
+    assert_eq!((lab.state("a"), lab.why("a")), (Some(0), "inactive"));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(0));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+}
+
+#[test]
+fn a_node_that_starts_broken_says_so_only_after_fall() {
+    let mut lab = Lab::new(UNIT);
+    for _ in 0..2 {
+        lab.conclude(Finding::failed("inactive"));
+        assert_eq!(lab.state("a"), None);
+    }
+    lab.conclude(Finding::failed("inactive"));
+    assert_eq!(lab.state("a"), Some(0));
+}
+
+#[test]
+fn a_check_that_flaps_faster_than_fall_changes_nothing() {
+    let mut lab = Lab::new(UNIT);
+    lab.conclude(Finding::good("active"));
+    for _ in 0..100 {
+        lab.conclude(Finding::failed("inactive"));
+        lab.conclude(Finding::failed("inactive"));
+        lab.conclude(Finding::good("active"));
+    }
+    assert_eq!((lab.state("a"), lab.reports), (Some(100), 1));
+}
+
+#[test]
+fn levels_in_between_take_what_all_results_agree_on() {
+    let mut lab =
+        Lab::new("[[script]]\nname = \"s\"\nargv = [\"/s\"]\nstate = \"output\"\nfall = 3\n");
+    lab.conclude(Finding::new(90, "90"));
+    for level in [40, 70, 10] {
+        lab.conclude(Finding::new(level, "worse"));
+    }
+    assert_eq!(lab.state("s"), Some(70), "at least 70 was lost thrice");
+    for level in [80, 75] {
+        lab.conclude(Finding::new(level, "better"));
+    }
+    assert_eq!(lab.state("s"), Some(75), "rise = 2");
+}
+
+#[test]
+fn delays_hold_a_change_back_until_it_has_lasted() {
+    let text = "[[interface]]\nname = \"lan1\"\ndown_delay = \"3s\"\nup_delay = \"10s\"\n";
+    let mut lab = Lab::new(text);
+    assert_eq!(lab.followed, [("lan1".to_owned(), false)]);
+    lab.link("lan1", true);
+    assert_eq!(lab.state("lan1"), Some(100));
+    lab.link("lan1", false);
+    lab.pass(2 * S);
+    lab.link("lan1", true);
+    lab.pass(60 * S);
+    assert_eq!((lab.state("lan1"), lab.reports), (Some(100), 1));
+    lab.link("lan1", false);
+    lab.pass(2999 * MS);
+    assert_eq!(lab.state("lan1"), Some(100));
+    lab.pass(MS);
+    assert_eq!(
+        (lab.state("lan1"), lab.why("lan1")),
+        (Some(0), "has no carrier")
+    );
+    lab.link("lan1", true);
+    lab.pass(9 * S);
+    assert_eq!(lab.state("lan1"), Some(0));
+    lab.pass(S);
+    assert_eq!(lab.state("lan1"), Some(100));
+}
+
+#[test]
+fn a_run_that_takes_too_long_fails_and_is_cancelled() {
+    let mut lab = Lab::new("[[script]]\nname = \"s\"\nargv = [\"/s\"]\nfall = 1\n");
+    lab.pass(S);
+    let (run, _) = lab.jobs.pop().expect("it runs");
+    lab.pass(5 * S);
+    assert_eq!(lab.cancelled, [run]);
+    assert_eq!(
+        (lab.state("s"), lab.why("s")),
+        (Some(0), "did not end within 5s")
+    );
+
+    // its result comes late and is nobody's
+    lab.engine
+        .handle_result(lab.now_ns, run, vec![Finding::good("x")]);
+    lab.act();
+    assert_eq!(lab.state("s"), Some(0));
+}
+
+const PING: &str = "[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\", \"192.0.2.2\"]\n";
+
+#[test]
+fn one_target_is_enough_and_its_round_trip_is_told() {
+    let mut lab = Lab::new(PING);
+    assert_eq!(lab.followed, [("@any".to_owned(), true)]);
+    lab.pass(0);
+    assert_eq!(lab.pings.len(), 2);
+    lab.answer(3_140_000, |to| to == IpAddr::from([192, 0, 2, 2]));
+    lab.pass(S);
+    assert_eq!(lab.state("net"), Some(100));
+    assert_eq!(
+        lab.why("net"),
+        "192.0.2.2 3.1 ms; 192.0.2.1 no answer within 1s"
+    );
+}
+
+#[test]
+fn all_targets_are_needed_where_the_file_says_so() {
+    let mut lab = Lab::new(&format!("{PING}need = \"all\"\nfall = 1\n"));
+    lab.pass(0);
+    lab.answer(MS, |_| true);
+    assert_eq!(lab.state("net"), Some(100));
+    lab.pass(S);
+    lab.answer(MS, |to| to == IpAddr::from([192, 0, 2, 2]));
+    lab.pass(S);
+    let wanted = (Some(0), "192.0.2.1 no answer within 1s");
+    assert_eq!((lab.state("net"), lab.why("net")), wanted);
+}
+
+#[test]
+fn a_forged_or_late_answer_is_none() {
+    let mut lab = Lab::new("[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\"]\nfall = 1\n");
+    lab.pass(0);
+    let (to, packet) = lab.pings.pop().expect("an echo");
+    let echo = echo_of(&packet);
+    let mut token = echo.token;
+    token[7] ^= 1;
+    for (from, echo) in [
+        (to, Echo { token, ..echo }),
+        (
+            to,
+            Echo {
+                identifier: !echo.identifier,
+                ..echo
+            },
+        ),
+        (
+            to,
+            Echo {
+                sequence: !echo.sequence,
+                ..echo
+            },
+        ),
+        (IpAddr::from([192, 0, 2, 9]), echo),
+    ] {
+        lab.engine
+            .handle_heard(lab.now_ns, &Heard::Reply { from, echo });
+        lab.act();
+        assert_eq!(lab.state("net"), None);
+    }
+    lab.pass(S);
+    assert_eq!(lab.state("net"), Some(0));
+    lab.pings.clear();
+    lab.engine
+        .handle_heard(lab.now_ns, &Heard::Reply { from: to, echo });
+    lab.act();
+    assert_eq!(lab.state("net"), Some(0));
+    assert_eq!(parse_ipv4(&packet), None, "a request is no answer");
+}
+
+#[test]
+fn an_unreachable_target_is_lost_without_waiting() {
+    let mut lab = Lab::new("[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\"]\nfall = 1\n");
+    lab.pass(0);
+    let (target, packet) = lab.pings.pop().expect("an echo");
+    let echo = echo_of(&packet);
+    let heard = Heard::Unreachable {
+        target,
+        by: IpAddr::from([192, 0, 2, 254]),
+        identifier: echo.identifier,
+        sequence: echo.sequence,
+        code: 1,
+    };
+    lab.engine.handle_heard(lab.now_ns, &heard);
+    lab.act();
+    assert_eq!(
+        lab.why("net"),
+        "192.0.2.1 unreachable, says 192.0.2.254 (code 1)"
+    );
+}
+
+#[test]
+fn loss_is_counted_over_the_window() {
+    let text = "[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\"]\nloss = 20\nwindow = 10\n\
+                rise = 1\nfall = 1\n";
+    let mut lab = Lab::new(text);
+    let round = |lab: &mut Lab, back: bool| {
+        lab.answer(MS, |_| back);
+        lab.pass(999 * MS);
+        lab.state("net")
+    };
+    lab.pass(0);
+    for _ in 0..10 {
+        assert_eq!(round(&mut lab, true), Some(100));
+    }
+    assert_eq!(round(&mut lab, false), Some(100));
+    assert_eq!(round(&mut lab, false), Some(100), "20 % may be lost");
+    round(&mut lab, false);
+    assert_eq!(round(&mut lab, true), Some(0), "30 % may not");
+    assert!(lab.why("net").contains("30 % lost"), "{}", lab.why("net"));
+    for _ in 0..8 {
+        round(&mut lab, true);
+    }
+    assert_eq!(lab.state("net"), Some(100));
+}
+
+#[test]
+fn round_trips_are_told_every_ten_seconds_at_most() {
+    let mut lab = Lab::new("[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\"]\n");
+    lab.pass(0);
+    for n in 1..=60u64 {
+        lab.answer(n * MS, |_| true);
+        lab.pass(S - n * MS);
+    }
+    assert!(
+        (5..=7).contains(&lab.reports),
+        "{} reports in a minute",
+        lab.reports
+    );
+}
+
+#[test]
+fn a_check_of_the_active_node_is_kept_for_five_minutes() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\n"));
+    lab.pass(10 * S);
+    assert!(lab.jobs.is_empty(), "nobody said that this node is active");
+    lab.role("office", true);
+    lab.conclude(Finding::good("active"));
+    for _ in 0..3 {
+        lab.conclude(Finding::failed("inactive"));
+    }
+    assert_eq!(lab.state("a"), Some(0));
+
+    lab.role("office", false);
+    lab.pass(299 * S);
+    assert!(lab.jobs.is_empty());
+    assert_eq!(lab.state("a"), Some(0), "both hurt, and known so");
+    lab.pass(S);
+    assert_eq!(lab.state("a"), None);
+}
+
+#[test]
+fn a_node_that_is_active_again_in_time_goes_on_with_what_it_knows() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\ngroup = \"office\"\n"));
+    lab.role("dmz", true);
+    lab.pass(10 * S);
+    assert!(lab.jobs.is_empty(), "another group's role is nothing to it");
+    lab.role("office", true);
+    for _ in 0..3 {
+        lab.conclude(Finding::failed("inactive"));
+    }
+    lab.role("office", false);
+    lab.pass(100 * S);
+    lab.role("office", true);
+    lab.pass(S);
+    assert_eq!(lab.state("a"), Some(0));
+    lab.conclude(Finding::good("active"));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+    lab.pass(400 * S);
+    assert_eq!(
+        lab.state("a"),
+        Some(0),
+        "it runs, nobody answers, and nothing is forgotten"
+    );
+}
+
+#[test]
+fn a_run_of_the_active_time_says_nothing_of_the_backup() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\n"));
+    lab.role("office", true);
+    lab.pass(0);
+    let (run, _) = lab.jobs.pop().expect("it runs");
+    lab.role("office", false);
+    assert_eq!(lab.cancelled, [run]);
+    lab.engine
+        .handle_result(lab.now_ns, run, vec![Finding::good("x")]);
+    lab.act();
+    assert_eq!(lab.state("a"), None);
+}
+
+fn members(up: &[(&str, bool)]) -> Vec<Finding> {
+    let finding = |(name, up): &(&str, bool)| Finding {
+        part: Some((*name).to_owned()),
+        ..if *up {
+            Finding::good("up")
+        } else {
+            Finding::failed("has no carrier")
+        }
+    };
+    up.iter().map(finding).collect()
+}
+
+#[test]
+fn each_member_of_a_bond_is_a_check_and_one_that_leaves_is_lost() {
+    let mut lab = Lab::new("[[interface]]\nname = \"bond0\"\nmembers = \"each\"\n");
+    lab.conclude_all(members(&[("eth1", true), ("eth2", false)]));
+    assert_eq!(lab.state("bond0.eth1"), Some(100));
+    assert_eq!(lab.state("bond0.eth2"), Some(0));
+    assert!(
+        lab.followed.contains(&("eth2".to_owned(), false)),
+        "{:?}",
+        lab.followed
+    );
+
+    // an event of a member is a reason to look at once
+    lab.link("eth2", true);
+    lab.pass(0);
+    lab.conclude_all(members(&[("eth1", true), ("eth2", true)]));
+    assert_eq!(lab.state("bond0.eth2"), Some(100));
+
+    lab.conclude_all(members(&[("eth2", true)]));
+    assert_eq!(lab.why("bond0.eth1"), "is no member of bond0 any more");
+    lab.conclude(Finding::failed("is not there"));
+    assert_eq!(lab.state("bond0.eth1"), Some(0));
+    assert_eq!(lab.why("bond0.eth2"), "is not there");
+    assert_eq!(lab.state("bond0"), None, "its members say it");
+}
+
+#[test]
+fn all_members_together_fail_with_the_last() {
+    let mut lab = Lab::new("[[interface]]\nname = \"bond0\"\nmembers = \"all\"\n");
+    lab.conclude_all(members(&[("eth1", true), ("eth2", false)]));
+    assert_eq!(lab.state("bond0"), Some(100));
+    assert_eq!(lab.why("bond0"), "1 of 2 members up: eth2 has no carrier");
+    lab.conclude_all(members(&[("eth1", false), ("eth2", false)]));
+    assert_eq!(lab.state("bond0"), Some(0));
+}
+
+#[test]
+fn what_is_not_on_this_machine_is_no_check() {
+    let mut lab = Lab::new("[[sensor]]\nkind = \"fan\"\n");
+    lab.conclude_all(Vec::new());
+    assert_eq!(lab.state("fan"), None);
+    lab.conclude(Finding::good("2 fans turn"));
+    assert_eq!(lab.state("fan"), Some(100));
+    lab.conclude_all(Vec::new());
+    assert_eq!(lab.state("fan"), None);
+}
+
+#[test]
+fn a_reload_keeps_what_is_the_same_and_forgets_what_left() {
+    let mut lab = Lab::new("[[unit]]\nunit = \"a\"\n[[unit]]\nunit = \"b\"\n");
+    for _ in 0..2 {
+        lab.conclude(Finding::good("active"));
+    }
+    assert_eq!(lab.reported.len(), 2);
+    let before = lab.reports;
+    lab.configure("[[unit]]\nunit = \"a\"\nweight = 500\n");
+    assert_eq!(lab.state("b"), None);
+    assert_eq!(
+        (lab.state("a"), lab.reports),
+        (Some(100), before + 1),
+        "told with its new weight"
+    );
+    lab.configure("[[unit]]\nunit = \"a\"\nweight = 500\n");
+    assert_eq!(lab.reports, before + 1);
+}
+
+#[test]
+fn a_probe_runs_a_check_now() {
+    let mut lab =
+        Lab::new("[[disk]]\nname = \"d\"\npath = \"/\"\nmin_free = \"1%\"\ninterval = \"1h\"\n");
+    lab.conclude(Finding::good("1 GiB free"));
+    lab.pass(60 * S);
+    assert!(lab.jobs.is_empty());
+    assert_eq!(lab.engine.probe(lab.now_ns, "d"), Ok(()));
+    lab.act();
+    assert_eq!(lab.jobs.len(), 1);
+    assert_eq!(
+        lab.engine.probe(lab.now_ns, "e"),
+        Err("there is no check e".to_owned())
+    );
+}
+
+#[test]
+fn rows_tell_what_counts_and_what_does_not_yet() {
+    let mut lab = Lab::new(UNIT);
+    lab.conclude(Finding::good("active"));
+    lab.conclude(Finding::failed("inactive"));
+    lab.pass(200 * MS);
+    assert_eq!(lab.row("a.state"), Some(Value::Number(100)));
+    assert_eq!(lab.row("a.runs"), Some(Value::Number(2)));
+    assert_eq!(lab.row("a.failures"), Some(Value::Number(1)));
+    assert_eq!(lab.row("a.changed_s_ago"), Some(Value::Number(5)));
+    let pending = Value::Text("1 times worse: inactive".to_owned());
+    assert_eq!(lab.row("a.pending"), Some(pending));
+}
+
+#[test]
+fn checks_that_are_due_at_once_start_one_after_the_other() {
+    let text: String = (0..10)
+        .map(|n| format!("[[unit]]\nunit = \"u{n}\"\n"))
+        .collect();
+    let mut lab = Lab::new(&text);
+    lab.pass(0);
+    assert_eq!(lab.jobs.len(), 1);
+    lab.pass(9 * 20 * MS);
+    assert_eq!(lab.jobs.len(), 10);
+}

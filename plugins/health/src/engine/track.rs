@@ -1,0 +1,168 @@
+//! One reported state: when results count, and when the host hears of it.
+
+use crate::config::Timing;
+
+/// A round trip differs each time; nobody needs to be told more often than that.
+pub(super) const WORDS_EVERY_NS: u64 = 10_000_000_000;
+
+/// The life of one reported state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Track {
+    /// None until enough results have come.
+    state: Option<u8>,
+    why: String,
+    candidate: Option<Candidate>,
+    pub(super) changed_ns: u64,
+    pub(super) runs: u64,
+    pub(super) failures: u64,
+    told: Option<Told>,
+}
+
+/// Results that differ from the state, all in one direction.
+#[derive(Clone, Debug)]
+struct Candidate {
+    better: bool,
+    /// What all of them agree on: the worst of better ones, the best of worse ones.
+    level: u8,
+    count: u32,
+    since_ns: u64,
+    why: String,
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    state: u8,
+    weight: u32,
+    why: String,
+    at_ns: u64,
+}
+
+impl Track {
+    pub(super) fn state(&self) -> Option<u8> {
+        self.state
+    }
+
+    pub(super) fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// What the results say that do not count yet: how many, and their reason.
+    pub(super) fn pending(&self) -> Option<(u32, bool, &str)> {
+        let candidate = self.candidate.as_ref()?;
+        Some((candidate.count, candidate.better, &candidate.why))
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// A result: `level` from 0, failed, to 100, good.
+    pub(super) fn hear(&mut self, now_ns: u64, timing: &Timing, level: u8, why: &str) {
+        self.runs += 1;
+        if level == 0 {
+            self.failures += 1;
+        }
+        let better = match self.state {
+            Some(state) if level == state => {
+                self.candidate = None;
+                why.clone_into(&mut self.why);
+                return;
+            }
+            Some(state) => level > state,
+            // nothing was said of this node yet, so good news needs no confirmation
+            None if level > 0 => {
+                self.candidate = None;
+                return self.enter(now_ns, level, why.to_owned());
+            }
+            None => false,
+        };
+        match &mut self.candidate {
+            Some(candidate) if candidate.better == better => {
+                candidate.count = candidate.count.saturating_add(1);
+                candidate.level = if better {
+                    candidate.level.min(level)
+                } else {
+                    candidate.level.max(level)
+                };
+                why.clone_into(&mut candidate.why);
+            }
+            _ => {
+                self.candidate = Some(Candidate {
+                    better,
+                    level,
+                    count: 1,
+                    since_ns: now_ns,
+                    why: why.to_owned(),
+                });
+            }
+        }
+        self.tick(now_ns, timing);
+    }
+
+    /// Lets a candidate in that has been there often and long enough.
+    pub(super) fn tick(&mut self, now_ns: u64, timing: &Timing) {
+        let due = |candidate: &mut Candidate| {
+            candidate
+                .due_ns(timing)
+                .is_some_and(|due_ns| now_ns >= due_ns)
+        };
+        if let Some(candidate) = self.candidate.take_if(due) {
+            self.enter(now_ns, candidate.level, candidate.why);
+        }
+    }
+
+    /// Only results from now on say whether the state still holds.
+    pub(super) fn doubt(&mut self) {
+        self.candidate = None;
+    }
+
+    fn enter(&mut self, now_ns: u64, level: u8, why: String) {
+        self.state = Some(level);
+        self.why = why;
+        self.changed_ns = now_ns;
+    }
+
+    /// What the host has to be told now: state and reason.
+    pub(super) fn poll_report(&mut self, now_ns: u64, weight: u32) -> Option<(u8, String)> {
+        let state = self.state?;
+        if self.report_due_ns(weight)? > now_ns {
+            return None;
+        }
+        self.told = Some(Told {
+            state,
+            weight,
+            why: self.why.clone(),
+            at_ns: now_ns,
+        });
+        Some((state, self.why.clone()))
+    }
+
+    pub(super) fn next_timeout(&self, timing: &Timing, weight: u32) -> Option<u64> {
+        let candidate = self.candidate.as_ref();
+        let delayed = candidate.and_then(|candidate| candidate.due_ns(timing));
+        let report = self.report_due_ns(weight);
+        delayed.into_iter().chain(report).min()
+    }
+
+    fn report_due_ns(&self, weight: u32) -> Option<u64> {
+        let state = self.state?;
+        match &self.told {
+            None => Some(0),
+            Some(told) if told.state != state || told.weight != weight => Some(0),
+            Some(told) if told.why != self.why => Some(told.at_ns.saturating_add(WORDS_EVERY_NS)),
+            Some(_) => None,
+        }
+    }
+}
+
+impl Candidate {
+    /// When it counts; None while more results are needed.
+    fn due_ns(&self, timing: &Timing) -> Option<u64> {
+        let (count, delay_ns) = if self.better {
+            (timing.rise, timing.up_delay_ns)
+        } else {
+            (timing.fall, timing.down_delay_ns)
+        };
+        (self.count >= count).then(|| self.since_ns.saturating_add(delay_ns))
+    }
+}

@@ -1,0 +1,171 @@
+//! Temperatures, fans and power supplies, found under /sys; a machine without them has no check.
+
+use std::path::{Path, PathBuf};
+
+use super::{Root, line, names, number};
+use crate::config::{Measured, Sensor};
+use crate::engine::Finding;
+
+/// Drivers without a limit report odd ones.
+const SANE_CRITICAL_MDEG: std::ops::RangeInclusive<i64> = 1_000..=200_000;
+
+pub(super) fn read(root: &Root, sensor: &Sensor) -> Option<Finding> {
+    match sensor.measured {
+        Measured::Temperature => temperature(root, sensor),
+        Measured::Fan => fan(root, sensor),
+        Measured::Power => power(root, sensor),
+    }
+}
+
+/// One measured thing: hwmon0/temp1.
+struct Channel {
+    /// "coretemp Package id 0".
+    name: String,
+    /// ".../hwmon0/temp1".
+    stem: PathBuf,
+}
+
+impl Channel {
+    fn file(&self, what: &str) -> PathBuf {
+        let mut path = self.stem.as_os_str().to_owned();
+        path.push(format!("_{what}"));
+        path.into()
+    }
+
+    fn number(&self, what: &str) -> Option<i64> {
+        number(&self.file(what))
+    }
+
+    fn rings(&self, what: &str) -> bool {
+        self.number(what) == Some(1)
+    }
+}
+
+/// Every channel that has a file KINDn_SUFFIX.
+fn channels(root: &Root, sensor: &Sensor, kind: &str, suffix: &str) -> Vec<Channel> {
+    let base = root.join("/sys/class/hwmon");
+    let mut channels = Vec::new();
+    for chip in names(&base) {
+        let directory = base.join(&chip);
+        let chip = line(&directory.join("name")).unwrap_or(chip);
+        if sensor.chip.as_ref().is_some_and(|wanted| *wanted != chip) {
+            continue;
+        }
+        for file in names(&directory) {
+            if let Some(stem) = file.strip_suffix(suffix).filter(|stem| is_kind(stem, kind)) {
+                channels.push(channel(&directory, &chip, stem));
+            }
+        }
+    }
+    channels
+}
+
+fn is_kind(stem: &str, kind: &str) -> bool {
+    let number = stem.strip_prefix(kind);
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn channel(directory: &Path, chip: &str, stem: &str) -> Channel {
+    let label = line(&directory.join(format!("{stem}_label")));
+    Channel {
+        name: format!("{chip} {}", label.as_deref().unwrap_or(stem)),
+        stem: directory.join(stem),
+    }
+}
+
+fn temperature(root: &Root, sensor: &Sensor) -> Option<Finding> {
+    let mut hottest: Option<(i64, String)> = None;
+    let mut too_hot = Vec::new();
+    for channel in channels(root, sensor, "temp", "_input") {
+        if channel.rings("fault") {
+            continue; // nothing is connected
+        }
+        let Some(now_mdeg) = channel.number("input") else {
+            continue;
+        };
+        let given = sensor.max.and_then(|max| i64::try_from(max * 1000).ok());
+        let critical = channel
+            .number("crit")
+            .filter(|it| SANE_CRITICAL_MDEG.contains(it));
+        let alarm = channel.rings("crit_alarm") || channel.rings("alarm");
+        let Some(max_mdeg) = given.or(critical).or(alarm.then_some(now_mdeg)) else {
+            continue;
+        };
+        let words = format!(
+            "{} {} °C of {} °C",
+            channel.name,
+            now_mdeg / 1000,
+            max_mdeg / 1000
+        );
+        if now_mdeg >= max_mdeg || alarm {
+            too_hot.push(words.clone());
+        }
+        let room = max_mdeg - now_mdeg;
+        if hottest.as_ref().is_none_or(|(least, _)| room < *least) {
+            hottest = Some((room, words));
+        }
+    }
+    let (_, hottest) = hottest?;
+    Some(judged(&too_hot, hottest))
+}
+
+fn fan(root: &Root, sensor: &Sensor) -> Option<Finding> {
+    let mut slow = Vec::new();
+    let mut judged_count = 0;
+    for channel in channels(root, sensor, "fan", "_input") {
+        let Some(now_rpm) = channel.number("input") else {
+            continue;
+        };
+        let given = sensor.min.and_then(|min| i64::try_from(min).ok());
+        // a connector without a fan stands still, and has no limit
+        let min_rpm = given.or(channel.number("min")).filter(|min| *min > 0);
+        let alarm = channel.rings("alarm") || channel.rings("fault");
+        if min_rpm.is_none() && !alarm {
+            continue;
+        }
+        judged_count += 1;
+        if alarm || min_rpm.is_some_and(|min| now_rpm < min) {
+            let least = min_rpm.map_or(String::new(), |min| format!(" of at least {min}"));
+            slow.push(format!("{} {now_rpm} rpm{least}", channel.name));
+        }
+    }
+    (judged_count > 0).then(|| judged(&slow, format!("{judged_count} fans turn")))
+}
+
+/// Supplies of the mains by their share that is online, and what chips say of their power.
+fn power(root: &Root, sensor: &Sensor) -> Option<Finding> {
+    let base = root.join("/sys/class/power_supply");
+    let mut supplies = Vec::new();
+    for name in names(&base) {
+        let directory = base.join(&name);
+        let chosen = sensor.chip.as_ref().is_none_or(|wanted| *wanted == name);
+        let mains = line(&directory.join("type")).as_deref() == Some("Mains");
+        if let Some(online) = number(&directory.join("online")).filter(|_| chosen && mains) {
+            supplies.push((name, online > 0));
+        }
+    }
+    for channel in channels(root, sensor, "power", "_alarm") {
+        let rings = channel.rings("alarm");
+        supplies.push((channel.name, !rings));
+    }
+    let lost: Vec<&str> = supplies
+        .iter()
+        .filter(|(_, online)| !online)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let count = supplies.len();
+    let percent = ((count - lost.len()) * 100).checked_div(count)?;
+    let mut why = format!("{} of {count} supplies give power", count - lost.len());
+    if !lost.is_empty() {
+        why = format!("{why}: {} does not", lost.join(", "));
+    }
+    Some(Finding::new(u8::try_from(percent).unwrap_or(0), why))
+}
+
+fn judged(bad: &[String], good: String) -> Finding {
+    if bad.is_empty() {
+        Finding::good(good)
+    } else {
+        Finding::failed(bad.join(", "))
+    }
+}

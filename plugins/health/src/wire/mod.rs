@@ -1,0 +1,3 @@
+//! The bytes on the wire: ICMP echoes of both families.
+
+pub mod icmp;
