@@ -14,6 +14,7 @@ pub mod control;
 pub mod events;
 pub mod exit;
 pub mod fence;
+pub mod firewall;
 pub mod group;
 pub mod journal;
 pub mod kernel;

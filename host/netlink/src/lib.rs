@@ -6,6 +6,7 @@
 
 mod address;
 mod attribute;
+mod datagram;
 mod filter;
 mod link;
 mod message;
@@ -18,6 +19,7 @@ pub mod constants;
 
 pub use address::Address;
 pub use attribute::{attributes, text, u32_of, u64_be};
+pub use datagram::{Ends, datagram_sender, echo_socket};
 pub use filter::{Instruction, attach_filter, set_send_buffer};
 pub use link::Link;
 pub use message::Message;

@@ -16,7 +16,11 @@ pub struct PacketSocket(OwnedFd);
 impl PacketSocket {
     /// A socket that only sends.
     pub fn sender() -> io::Result<Self> {
-        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        Self::open(libc::SOCK_RAW)
+    }
+
+    fn open(kind: libc::c_int) -> io::Result<Self> {
+        let flags = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: a plain system call; protocol 0 receives nothing.
         let fd = unsafe { libc::socket(libc::AF_PACKET, flags, 0) };
         if fd < 0 {
@@ -29,7 +33,16 @@ impl PacketSocket {
     /// A socket bound to an interface that receives what the locked filter lets through, and
     /// nothing that this machine sends itself.
     pub fn receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
-        let socket = Self::sender()?;
+        Self::bound(libc::SOCK_RAW, index, filter)
+    }
+
+    /// The same for what a frame carries, without its header.
+    pub fn packet_receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
+        Self::bound(libc::SOCK_DGRAM, index, filter)
+    }
+
+    fn bound(kind: libc::c_int, index: u32, filter: &[Instruction]) -> io::Result<Self> {
+        let socket = Self::open(kind)?;
         attach_filter(&socket.0, filter, true)?;
         set_option(
             &socket.0,
@@ -150,11 +163,16 @@ pub fn raw_ip_socket(v6: bool, interface: &str) -> io::Result<OwnedFd> {
     } else {
         set_option(&socket, libc::IPPROTO_IP, libc::IP_HDRINCL, &1i32)?;
     }
+    bind_to_device(&socket, interface)?;
+    Ok(socket)
+}
+
+/// Only by this interface, in and out, even where a route says otherwise.
+pub(crate) fn bind_to_device(socket: &impl AsRawFd, interface: &str) -> io::Result<()> {
     let mut name = [0u8; libc::IFNAMSIZ];
     let length = interface.len().min(libc::IFNAMSIZ - 1);
     name[..length].copy_from_slice(&interface.as_bytes()[..length]);
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)?;
-    Ok(socket)
+    set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)
 }
 
 /// Members of the VRRP multicast groups, so that snooping switches send them here; hold them.

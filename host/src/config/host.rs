@@ -1,12 +1,13 @@
 //! `spared.toml`: who this node is, and how the host runs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 use spared_worker::message::Surroundings;
 
-use super::{Fault, Link};
+use super::{Fault, Link, link};
 
 /// What `spared.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,13 @@ impl Host {
         }
     }
 
-    pub(super) fn parse(file: &str, text: &str, hostname: &str) -> Result<Self, Vec<Fault>> {
+    /// `folder` is where the private key of the link lies.
+    pub(super) fn parse(
+        file: &str,
+        text: &str,
+        hostname: &str,
+        folder: &Path,
+    ) -> Result<Self, Vec<Fault>> {
         if let Some(fault) = Fault::of_syntax(file, text) {
             return Err(vec![fault]);
         }
@@ -50,11 +57,13 @@ impl Host {
         let node = name.unwrap_or_else(|| hostname.to_owned());
         let config = Config::parse(text, &node, &nodes)
             .map_err(|error| vec![Fault::whole(file, error.to_string())])?;
-        let host = read(&config.root(), node, nodes);
-        let mut faults: Vec<Fault> = config
-            .finish()
-            .err()
-            .unwrap_or_default()
+        let mut host = read(&config.root(), node, nodes);
+        let (link, of_peer) = link::read(&config, folder);
+        host.link = link;
+        let mut found = config.finish().err().unwrap_or_default();
+        let new: Vec<_> = of_peer.into_iter().filter(|f| !found.contains(f)).collect();
+        found.extend(new);
+        let mut faults: Vec<Fault> = found
             .into_iter()
             .map(|fault| Fault::of_key(file, text, &fault.key, fault.why))
             .collect();
@@ -93,13 +102,6 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         let name = section.text("name");
         if name.is_some_and(|name| !is_name(&name)) {
             section.fault("name", "allowed a name without spaces, at most 64 bytes");
-        }
-    }
-    if let Some(section) = root.section("nodes") {
-        for name in &nodes {
-            if let Some(node) = section.section(name.as_str()) {
-                node.text("public_key");
-            }
         }
     }
     let log_level = root

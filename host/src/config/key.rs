@@ -1,24 +1,208 @@
-//! The secrets of the link.
+//! The secrets of the link: a private key beside `spared.toml`, or a passphrase in a file.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::str::FromStr;
+
+use rustix::fs::fstat;
+use spared_link::key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_link::message::Keys;
+use spared_sdk::config::{Config, Section};
+use spared_worker::file::open_checked;
+use zeroize::Zeroizing;
+
+/// Of a file with one line.
+const SECRET_BYTES_MAX: u64 = 4096;
+/// The old and the new one, while they are exchanged.
+const PUBLIC_KEYS_MAX: usize = 2;
 
 /// How both nodes know each other; wiped from memory when dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkKeys(Keys);
+pub struct LinkKeys {
+    keys: Keys,
+    /// The passphrase stands guessing badly.
+    pub is_weak: bool,
+}
 
 impl LinkKeys {
-    pub(super) fn new(keys: Keys) -> Self {
-        Self(keys)
-    }
-
     /// A copy, to be wiped by who asks for it.
     pub fn reveal(&self) -> Keys {
-        self.0.clone()
+        self.keys.clone()
     }
 }
 
 impl Drop for LinkKeys {
     fn drop(&mut self) {
-        self.0.wipe();
+        self.keys.wipe();
+    }
+}
+
+/// A key of `[nodes]`.
+struct Known {
+    node: String,
+    keys: Vec<PublicKey>,
+}
+
+/// Reads `[nodes]` and `secret_file`; `linked` where there is a link, which needs one of the two.
+pub(super) fn read(config: &Config, folder: &Path, linked: bool) -> Option<LinkKeys> {
+    let root = config.root();
+    let known = public_keys(&root, config);
+    let Some(file) = root.text("secret_file") else {
+        return linked.then(|| pinned(&root, config, folder, &known))?;
+    };
+    if known.iter().any(|known| !known.keys.is_empty()) {
+        let why = "allowed instead of public keys in [nodes], not beside them";
+        root.fault("secret_file", why);
+        return None;
+    }
+    if !linked {
+        return None;
+    }
+    let (file, shown) = (folder.join(&file), file);
+    let secret = read_secret(&file).map_err(|why| format!("found \"{shown}\": {why}"));
+    let rated = secret.and_then(|secret| {
+        let strength = rate(&secret).map_err(|why| format!("found \"{shown}\": {why}"))?;
+        Ok((secret, strength))
+    });
+    match rated {
+        Ok((secret, strength)) => Some(LinkKeys {
+            keys: Keys::Secret(secret.to_string()),
+            is_weak: strength == Strength::Weak,
+        }),
+        Err(why) => {
+            root.fault("secret_file", why);
+            None
+        }
+    }
+}
+
+fn public_keys(root: &Section<'_>, config: &Config) -> Vec<Known> {
+    let Some(section) = root.section("nodes") else {
+        return Vec::new();
+    };
+    let nodes = config.nodes().iter();
+    nodes
+        .filter_map(|node| {
+            let section = section.section(node.as_str())?;
+            Some(Known {
+                node: node.clone(),
+                keys: keys_of(&section),
+            })
+        })
+        .collect()
+}
+
+// One, or a list of two.
+fn keys_of(section: &Section<'_>) -> Vec<PublicKey> {
+    const ALLOWED: &str = "a public key like \"sk1:...\", printed by `sparectl keygen`";
+    if !section.is_array("public_key") {
+        let key: Option<Public> = section.parsed("public_key", ALLOWED);
+        return key.map(|Public(key)| key).into_iter().collect();
+    }
+    let keys: Vec<Public> = section.list("public_key", ALLOWED).unwrap_or_default();
+    if keys.len() > PUBLIC_KEYS_MAX {
+        let why = format!("found {} keys, allowed one or two", keys.len());
+        section.fault("public_key", why);
+    }
+    keys.into_iter().map(|Public(key)| key).collect()
+}
+
+fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -> Option<LinkKeys> {
+    let path = folder.join("key");
+    let shown = path.display();
+    let private = read_secret(&path)
+        .and_then(|text| PrivateKey::parse(&text).map_err(|error| error.to_string()));
+    let mut own = None;
+    let mut peer = Vec::new();
+    for Known { node, keys } in known {
+        let key = format!("nodes.{node}.public_key");
+        if keys.is_empty() {
+            if !root
+                .section("nodes")?
+                .section(node.as_str())?
+                .has("public_key")
+            {
+                let why = "missing: `sparectl keygen` on that node prints it (or set secret_file)";
+                root.fault(&key, why);
+            }
+        } else if node == config.node() {
+            own = Some((key, keys));
+        } else {
+            peer.clone_from(keys);
+        }
+    }
+    let private = match private {
+        Ok(private) => private,
+        Err(why) => {
+            root.fault("link", format!("the private key {shown}: {why}"));
+            return None;
+        }
+    };
+    let (key, listed) = own?;
+    let public = private.public();
+    if !listed.contains(&public) {
+        let listed: Vec<String> = listed.iter().map(public_text).collect();
+        let (here, listed) = (public_text(&public), listed.join(", "));
+        root.fault(
+            &key,
+            format!("found {listed}, and this host's key ({shown}) is {here}"),
+        );
+        return None;
+    }
+    if peer.contains(&public) {
+        root.fault(
+            "nodes",
+            "found one key for both nodes, allowed one for each",
+        );
+        return None;
+    }
+    (!peer.is_empty()).then(|| LinkKeys {
+        keys: Keys::Pinned {
+            seed: *private.seed(),
+            peer,
+        },
+        is_weak: false,
+    })
+}
+
+/// The text of a file that nobody else may even read, without white space around it.
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    let shown = path.display();
+    if path.symlink_metadata().is_err() {
+        return Err(match path.file_name() {
+            Some(name) if name == "key" => "no such file: `sparectl keygen` makes it".to_owned(),
+            _ => "no such file".to_owned(),
+        });
+    }
+    let prefix = format!("{shown}: ");
+    let file = open_checked(path).map_err(|why| {
+        let short = why.strip_prefix(&prefix).map(str::to_owned);
+        short.unwrap_or(why)
+    })?;
+    let stat = fstat(&file).map_err(|errno| errno.to_string())?;
+    if stat.st_mode & 0o077 != 0 {
+        return Err(format!("is readable by others: chmod 600 {shown}"));
+    }
+    // Room enough from the beginning: what grows leaves copies.
+    let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX as usize + 2));
+    File::from(file)
+        .take(SECRET_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("is larger than {SECRET_BYTES_MAX} bytes"));
+    }
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// A public key as the SDK's reader reads it.
+struct Public(PublicKey);
+
+impl FromStr for Public {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        parse_public(text).map(Self).map_err(|_| ())
     }
 }

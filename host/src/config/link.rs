@@ -1,8 +1,18 @@
 //! `[[link]]`: the paths to the peer, and how both nodes know each other.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
 
-use super::key::LinkKeys;
+use spared_sdk::config::{Config, Fault, Section, node};
+
+use super::key::{self, LinkKeys};
+use super::subnet::Cidr;
+
+/// Port of the link, by TCP and by UDP.
+const PORT: u16 = 3780;
+const PATHS_MAX: usize = 2;
 
 /// The link to the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +23,7 @@ pub struct Link {
     pub keys: LinkKeys,
     /// One or two, in the order of the file.
     pub paths: Vec<LinkPath>,
-}
-
-impl Link {
-    pub fn interfaces(&self) -> impl Iterator<Item = String> + '_ {
-        self.paths.iter().map(|path| path.interface.clone())
-    }
+    pub chain: Option<Chain>,
 }
 
 /// One `[[link]]`, as this node sees it.
@@ -28,4 +33,194 @@ pub struct LinkPath {
     pub own: IpAddr,
     pub prefix: u8,
     pub peer: IpAddr,
+}
+
+/// A chain of somebody's nftables ruleset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    pub family: String,
+    pub table: String,
+    pub name: String,
+}
+
+impl Link {
+    pub fn interfaces(&self) -> impl Iterator<Item = String> + '_ {
+        self.paths.iter().map(|path| path.interface.clone())
+    }
+}
+
+/// One `[[link]]` as a node sees it.
+struct End<'c> {
+    section: Section<'c>,
+    interface: Option<String>,
+    address: Option<Cidr>,
+}
+
+/// Reads all that concerns the link; `folder` is where `key` lies. No link without `[[link]]`, and
+/// where something is wrong. Most faults go to the sections; those of the peer's values come back.
+pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>) {
+    let root = config.root();
+    let port = root.integer("port", 1..=u64::from(u16::MAX));
+    let chain = chain(&root);
+    let own = ends(&root);
+    let keys = key::read(config, folder, !own.is_empty());
+    if own.is_empty() {
+        return (None, Vec::new());
+    }
+    if own.len() > PATHS_MAX {
+        let why = format!("found {} [[link]], allowed one or two", own.len());
+        root.fault("link", why);
+    }
+    let Some(peer) = peer_of(&root, config) else {
+        return (None, Vec::new());
+    };
+    // The same file as the peer reads it.
+    let Ok(their_config) = Config::parse(config.text(), &peer, config.nodes()) else {
+        return (None, Vec::new());
+    };
+    let theirs = ends(&their_config.root());
+    let paths: Vec<LinkPath> = own
+        .iter()
+        .zip(&theirs)
+        .filter_map(|(own, theirs)| path(own, theirs))
+        .collect();
+    refuse_doubles(&own);
+    let faults = faults_of(&their_config);
+    let complete = paths.len() == own.len() && faults.is_empty();
+    let link = keys.filter(|_| complete).map(|keys| Link {
+        peer,
+        port: port.and_then(|port| port.try_into().ok()).unwrap_or(PORT),
+        keys,
+        paths,
+        chain,
+    });
+    (link, faults)
+}
+
+fn chain(root: &Section<'_>) -> Option<Chain> {
+    const ALLOWED: &str = "family, table and name of a chain, like \"inet filter input\"";
+    let section = root.section("firewall")?;
+    section.required("chain", section.parsed("chain", ALLOWED))
+}
+
+fn ends<'c>(root: &Section<'c>) -> Vec<End<'c>> {
+    root.sections("link").into_iter().map(end).collect()
+}
+
+fn end(section: Section<'_>) -> End<'_> {
+    const ADDRESS: &str = "an address with its prefix, like \"192.168.180.2/24\"";
+    let interface = section.text(node("interface"));
+    let mut interface = section.required(node("interface"), interface);
+    if interface.as_ref().is_some_and(|name| !is_interface(name)) {
+        section.fault("interface", "allowed the name of an interface, 1-15 bytes");
+        interface = None;
+    }
+    let address = section.parsed(node("address"), ADDRESS);
+    let mut address: Option<Cidr> = section.required(node("address"), address);
+    if let Some(why) = address.and_then(Cidr::unfit) {
+        section.fault("address", why);
+        address = None;
+    }
+    End {
+        section,
+        interface,
+        address,
+    }
+}
+
+fn is_interface(name: &str) -> bool {
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+    (1..=15).contains(&name.len()) && name.chars().all(fits) && name != "." && name != ".."
+}
+
+// Two nodes, and this one among them: a stranger is told of elsewhere.
+fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
+    let [first, second] = config.nodes() else {
+        let (key, found) = match config.nodes().len() {
+            0 => ("link", "no [nodes]".to_owned()),
+            names => ("nodes", format!("{names} names")),
+        };
+        let why = format!("found {found}, allowed exactly two where there is [[link]]");
+        root.fault(key, why);
+        return None;
+    };
+    let of_two = [(first, second), (second, first)].into_iter();
+    let mut others = of_two.filter(|(node, _)| *node == config.node());
+    others.next().map(|(_, other)| other.clone())
+}
+
+fn path(own: &End<'_>, theirs: &End<'_>) -> Option<LinkPath> {
+    let (here, there) = (own.address?, theirs.address?);
+    if here.address == there.address {
+        let why = format!("found {here} for both nodes, allowed one for each");
+        own.section.fault("address", why);
+        return None;
+    }
+    if here.prefix != there.prefix || !here.is_with(there.address) {
+        let why = format!("found {here} and {there}, allowed two addresses of one network");
+        own.section.fault("address", why);
+        return None;
+    }
+    Some(LinkPath {
+        interface: own.interface.clone()?,
+        own: here.address,
+        prefix: here.prefix,
+        peer: there.address,
+    })
+}
+
+// The second link must not share what may fail with the first.
+fn refuse_doubles(ends: &[End<'_>]) {
+    let [first, second, ..] = ends else { return };
+    if first.interface.is_some() && first.interface == second.interface {
+        let why = "found that of the first [[link]], allowed another";
+        second.section.fault("interface", why);
+    }
+    let (Some(one), Some(other)) = (first.address, second.address) else {
+        return;
+    };
+    let overlap = one.is_with(other.address) || other.is_with(one.address);
+    if overlap && !one.is_link_local() {
+        let why = format!("found {other}, allowed another network than that of the first [[link]]");
+        second.section.fault("address", why);
+    }
+}
+
+// Of a file that is read for the links only.
+fn faults_of(config: &Config) -> Vec<Fault> {
+    let faults = config.finish().err().unwrap_or_default().into_iter();
+    faults
+        .filter(|fault| fault.key.starts_with("link."))
+        .collect()
+}
+
+impl FromStr for Chain {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let [family @ ("inet" | "ip" | "ip6"), table, name] = words[..] else {
+            return Err(());
+        };
+        if !is_identifier(table) || !is_identifier(name) {
+            return Err(());
+        }
+        Ok(Self {
+            family: family.to_owned(),
+            table: table.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.name)
+    }
+}
+
+// nft's, which has no quotes for them.
+fn is_identifier(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)
 }

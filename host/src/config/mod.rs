@@ -29,6 +29,7 @@ mod key;
 mod link;
 mod order;
 mod plugin;
+mod subnet;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,8 @@ use std::path::Path;
 
 pub use fault::{Fault, locate};
 pub use host::Host;
-pub use link::{Link, LinkPath};
+pub use key::LinkKeys;
+pub use link::{Chain, Link, LinkPath};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
 
@@ -46,6 +48,8 @@ pub struct Setup {
     pub host: Host,
     /// Enabled or not, in the order of their names.
     pub plugins: Vec<Plugin>,
+    /// `spared.toml`, verbatim.
+    pub text: String,
     /// Eight hex digits that differ when a file differs.
     pub digest: String,
 }
@@ -60,8 +64,9 @@ impl Setup {
         let text = file::read(path)
             .map_err(|fault| vec![fault])?
             .unwrap_or_default();
-        let host = Host::parse(&fault::name_of(path), &text, &hostname())?;
-        let plugins_dir = path.parent().unwrap_or(Path::new(".")).join("plugins");
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let host = Host::parse(&fault::name_of(path), &text, &hostname(), folder)?;
+        let plugins_dir = folder.join("plugins");
         let names = file::plugin_names(&plugins_dir).map_err(|fault| vec![fault])?;
         let mut plugins: Vec<Plugin> = names
             .iter()
@@ -72,6 +77,7 @@ impl Setup {
         Ok(Self {
             host,
             plugins,
+            text,
             digest,
         })
     }

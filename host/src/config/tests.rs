@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 
+mod link;
+
 fn host(text: &str) -> Result<Host, Vec<String>> {
-    Host::parse("spared.toml", text, "r1").map_err(|faults| said(&faults))
+    Host::parse("spared.toml", text, "r1", Path::new("/nonexistent"))
+        .map_err(|faults| said(&faults))
 }
 
 fn said(faults: &[Fault]) -> Vec<String> {
@@ -13,7 +16,7 @@ fn said(faults: &[Fault]) -> Vec<String> {
 }
 
 fn plugin(name: &str, text: &str) -> Plugin {
-    let host = Host::parse("spared.toml", "", "r1").unwrap();
+    let host = Host::parse("spared.toml", "", "r1", Path::new("/nonexistent")).unwrap();
     Plugin::parse(name, text, &host)
 }
 
@@ -63,14 +66,14 @@ fn faults_of_the_host_file_come_all_at_once_with_lines() {
             "spared.toml:6: log.level: found \"loud\", allowed \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
             "spared.toml:1: user: found 5, allowed a text",
             "spared.toml:4: settle_ms: found 20000, allowed 0-10000",
-            "spared.toml:3: realtme: unknown key, allowed: log, node, nodes, realtime, settle_ms, user",
+            "spared.toml:3: realtme: unknown key, allowed: firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms, user",
         ]
     );
 }
 
 #[test]
 fn a_host_that_is_in_no_nodes_is_not_guessed() {
-    let text = "# a pair\n\n\n[nodes]\nutm1.public_key = \"a\"\nutm2.public_key = \"b\"\n";
+    let text = "# a pair\n\n\n[nodes]\nutm1 = {}\nutm2 = {}\n";
     assert_eq!(
         host(text).unwrap_err(),
         ["spared.toml:4: this host is \"r1\"; [nodes] has utm1, utm2: set node.name"]
@@ -225,7 +228,7 @@ fn nothing_at_all_is_a_configuration() {
 /// Pieces that make wrong files of every sort when thrown together.
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
-    const WORDS: [&str; 25] = [
+    const WORDS: [&str; 29] = [
         "[[group]]",
         "[nodes]",
         "[nodes",
@@ -246,6 +249,10 @@ fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
         "-1",
         "true",
         "settle_ms",
+        "[[link]]",
+        "address = { a = \"10.0.0.1/30\", b = \"10.0.0.2/30\" }",
+        "public_key",
+        "secret_file = \"/dev/null\"",
         ".",
         "a.b.c",
         "#",
@@ -262,7 +269,7 @@ fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
 proptest::proptest! {
     #[test]
     fn no_text_upsets_the_readers(text in pieces(), key in "[a-z0-9.]{0,12}") {
-        let _ = Host::parse("spared.toml", &text, "r1");
+        let _ = Host::parse("spared.toml", &text, "r1", Path::new("/nonexistent"));
         let _ = plugin("dhcp", &text).faults.iter().map(ToString::to_string).count();
         if let Some(line) = locate(&text, &key) {
             proptest::prop_assert!(line <= text.lines().count().max(1));

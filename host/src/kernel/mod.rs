@@ -11,11 +11,14 @@ mod carrier;
 mod claim;
 mod devices;
 mod error;
+mod filters;
 mod frame;
 mod group;
+mod handover;
 mod install;
 mod interfaces;
 mod lease;
+mod links;
 mod routes;
 mod sockets;
 mod sweep;
@@ -38,6 +41,8 @@ use crate::fence::{Counts, Fence, Plan};
 use carrier::Carrier;
 use group::Group;
 use interfaces::Interfaces;
+use links::Links;
+pub use sockets::ANY;
 use sockets::Sockets;
 
 /// What failed for want of something is tried again after this.
@@ -103,8 +108,7 @@ pub struct KernelCounts {
 struct Followed {
     callers: usize,
     wanted: u32,
-    sockets: Option<Sockets>,
-    generation: u64,
+    sockets: Sockets,
 }
 
 pub struct Kernel {
@@ -116,6 +120,7 @@ pub struct Kernel {
     fence: Fence,
     interfaces: Interfaces,
     followed: BTreeMap<String, Followed>,
+    links: Links,
     groups: BTreeMap<String, Group>,
     generations: u64,
     /// What the fence says, as far as we know.
@@ -149,6 +154,7 @@ impl Kernel {
             fence: Fence::open_sockets()?,
             interfaces: Interfaces::default(),
             followed: BTreeMap::new(),
+            links: Links::default(),
             groups: BTreeMap::new(),
             generations: 0,
             plan: None,
@@ -182,7 +188,7 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at])
+            .chain([self.retry_at, self.links.restore_at])
             .flatten()
             // What a call caused is told at once.
             .chain((!self.events.is_empty()).then(Instant::now))
@@ -191,21 +197,19 @@ impl Kernel {
 
     /// Reports an interface from now on, with these socket sets (`SPARED_SOCKETS_*`).
     pub fn follow(&mut self, name: &str, sockets: u32) -> Result<(), KernelError> {
-        group::check_name(name).map_err(|why| KernelError::Claim {
-            group: name.to_owned(),
-            why,
-        })?;
+        if name != ANY {
+            group::check_name(name).map_err(|why| KernelError::Claim {
+                group: name.to_owned(),
+                why,
+            })?;
+        }
         let followed = self.followed.entry(name.to_owned()).or_insert(Followed {
             callers: 0,
             wanted: 0,
-            sockets: None,
-            generation: 0,
+            sockets: Sockets::default(),
         });
         followed.callers += 1;
-        if followed.wanted & sockets != sockets {
-            followed.wanted |= sockets;
-            followed.sockets = None;
-        }
+        followed.wanted |= sockets;
         self.watch_carrier();
         self.open_sockets(name);
         self.report(name);
@@ -223,30 +227,43 @@ impl Kernel {
         }
     }
 
-    /// The present truth of a followed interface, with its sockets.
+    /// The present truth of a followed interface, with all its sockets.
     pub fn interface(&self, name: &str) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
+        self.interface_with(name, u32::MAX)
+    }
+
+    /// The same with those of the sets in `sockets` (`SPARED_SOCKETS_*`) alone.
+    pub fn interface_with(
+        &self,
+        name: &str,
+        sockets: u32,
+    ) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
         let followed = self.followed.get(name)?;
         let mut event = InterfaceEvent {
             name: name.to_owned(),
+            sockets: followed.sockets.kinds(sockets),
+            generation: followed.sockets.generation(sockets),
             ..InterfaceEvent::default()
         };
+        let descriptors = followed.sockets.descriptors(sockets);
+        if name == ANY {
+            (event.present, event.up, event.carrier) = (true, true, true);
+            return Some((event, descriptors));
+        }
         let Some(link) = self.interfaces.link(name) else {
-            return Some((event, Vec::new()));
+            return Some((event, descriptors));
         };
         event.present = true;
         event.up = link.up;
         event.carrier = self.interfaces.carrier(name);
         (event.index, event.mtu, event.mac) = (link.index, link.mtu, link.mac);
-        event.generation = followed.generation;
         event.addresses = self
             .interfaces
             .addresses(link.index)
             .filter(|address| !address.is_ours())
             .map(|address| (address.address, address.prefix))
             .collect();
-        let sockets = followed.sockets.as_ref();
-        event.sockets = sockets.map(Sockets::kinds).unwrap_or_default();
-        Some((event, sockets.map(Sockets::descriptors).unwrap_or_default()))
+        Some((event, descriptors))
     }
 
     /// Announces the addresses again: at once, after 1 s and after 5 s.
@@ -327,6 +344,7 @@ impl Kernel {
         for name in names {
             self.release(&name);
         }
+        self.set_links(Vec::new(), 0);
         if let Err(error) = self.fence.remove() {
             log::warn!("{error}");
         }
@@ -352,8 +370,13 @@ impl Kernel {
             .values()
             .flat_map(Group::interfaces)
             .map(str::to_owned);
-        self.carrier
-            .watch(self.followed.keys().cloned().chain(claimed));
+        self.carrier.watch(
+            self.followed
+                .keys()
+                .filter(|name| *name != ANY)
+                .cloned()
+                .chain(claimed),
+        );
     }
 
     // What fails again and again is told once a minute.

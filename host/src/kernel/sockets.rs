@@ -1,17 +1,49 @@
 //! Sockets that followers get: opened here, filtered, locked, handed to a worker that could not
-//! open them itself.
+//! open them itself. Each set is opened by itself, so that what one plugin asks for does not
+//! disturb the sockets of another.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_abi::{
-    SOCKET_STATIONS, SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_VRRP,
+    SOCKET_BEAT_IN, SOCKET_BEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKET_STATIONS,
+    SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_BEAT, SOCKETS_PING, SOCKETS_VRRP,
 };
-use spared_netlink::{Instruction, PacketSocket, join_groups, raw_ip_socket};
+use spared_netlink::{
+    Ends, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
+};
 
-/// The sockets of one followed interface.
-pub struct Sockets {
+use super::filters::{STATION_FILTER, VRRP_FILTER, beat_filter};
+
+/// Every set that there is.
+const SETS: [u32; 3] = [SOCKETS_VRRP, SOCKETS_BEAT, SOCKETS_PING];
+
+/// Followed for sockets that belong to no interface.
+pub const ANY: &str = "@any";
+
+/// Where sockets are to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'p> {
+    pub name: &'p str,
+    /// 0 for [`ANY`].
     pub index: u32,
+    /// Of a link whose address is there.
+    pub ends: Option<Ends>,
+}
+
+/// The sockets of one followed interface, by set.
+#[derive(Default)]
+pub struct Sockets {
+    sets: BTreeMap<u32, Set>,
+    /// A number of its own for each time that a set was opened or closed.
+    changed: BTreeMap<u32, u64>,
+}
+
+/// One set, as it was opened.
+struct Set {
+    index: u32,
+    ends: Option<Ends>,
     /// (`SPARED_SOCKET_*`, descriptor), in the order of the event.
     open: Vec<(u32, OwnedFd)>,
     // Held so that switches with IGMP and MLD snooping send the groups here.
@@ -19,93 +51,143 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens the sockets of the sets in `wanted`; a family that the interface lacks is left out.
-    pub fn open(index: u32, name: &str, wanted: u32) -> io::Result<Self> {
-        if wanted & SOCKETS_VRRP == 0 {
-            return Ok(Self {
-                index,
-                open: Vec::new(),
-                _members: Vec::new(),
-            });
+    /// Makes the sets in `wanted` what they should be at this place. True where something was
+    /// opened or closed; the errors of sets that cannot be opened.
+    pub fn sync(
+        &mut self,
+        place: Place<'_>,
+        wanted: u32,
+        generations: &mut u64,
+    ) -> (bool, Vec<io::Error>) {
+        let before = *generations;
+        let mut errors = Vec::new();
+        let mut note = |kind: u32| {
+            *generations += 1;
+            self.changed.insert(kind, *generations);
+        };
+        self.sets.retain(|kind, set| {
+            let stays = wanted & kind != 0 && set.is_for(*kind, place);
+            if !stays {
+                note(*kind);
+            }
+            stays
+        });
+        for kind in SETS {
+            if wanted & kind == 0 || self.sets.contains_key(&kind) || !is_possible(kind, place) {
+                continue;
+            }
+            match open(kind, place) {
+                Ok((open, members)) => {
+                    let set = Set {
+                        index: place.index,
+                        ends: place.ends,
+                        open,
+                        _members: members,
+                    };
+                    self.sets.insert(kind, set);
+                    note(kind);
+                }
+                Err(error) => errors.push(error),
+            }
         }
-        const STATIONS_BYTES: usize = 32 * 1024;
-        const GROUP4_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
-        const GROUP6_MAC: [u8; 6] = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
-
-        let link = PacketSocket::receiver(index, &VRRP_FILTER)?;
-        link.join(index, GROUP4_MAC)?;
-        link.join(index, GROUP6_MAC)?;
-        let stations = PacketSocket::receiver(index, &STATION_FILTER)?;
-        stations.set_receive_buffer(STATIONS_BYTES)?;
-        let mut open = vec![
-            (SOCKET_VRRP_LINK, link.into()),
-            (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
-        ];
-        if let Ok(socket) = raw_ip_socket(true, name) {
-            open.push((SOCKET_VRRP_IPV6, socket));
-        }
-        open.push((SOCKET_STATIONS, stations.into()));
-        Ok(Self {
-            index,
-            open,
-            _members: join_groups(index),
-        })
+        (*generations != before, errors)
     }
 
     /// Joins the groups again: after the interface was down, or got its first address.
     pub fn rejoin(&mut self) {
-        self._members = join_groups(self.index);
+        if let Some(set) = self.sets.get_mut(&SOCKETS_VRRP) {
+            set._members = join_groups(set.index);
+        }
     }
 
-    pub fn kinds(&self) -> Vec<u32> {
-        self.open.iter().map(|(kind, _)| *kind).collect()
+    fn among(&self, wanted: u32) -> impl Iterator<Item = &Set> {
+        let sets = self.sets.iter();
+        sets.filter(move |(kind, _)| **kind & wanted != 0)
+            .map(|(_, set)| set)
     }
 
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.open.iter().map(|(_, socket)| socket.as_fd()).collect()
+    /// `SPARED_SOCKET_*` of the sets in `wanted`.
+    pub fn kinds(&self, wanted: u32) -> Vec<u32> {
+        let open = self.among(wanted).flat_map(|set| &set.open);
+        open.map(|(kind, _)| *kind).collect()
+    }
+
+    /// In the order of [`Self::kinds`].
+    pub fn descriptors(&self, wanted: u32) -> Vec<BorrowedFd<'_>> {
+        let open = self.among(wanted).flat_map(|set| &set.open);
+        open.map(|(_, socket)| socket.as_fd()).collect()
+    }
+
+    /// Another number whenever a set in `wanted` was opened or closed.
+    pub fn generation(&self, wanted: u32) -> u64 {
+        let changed = self.changed.iter().filter(|(kind, _)| *kind & wanted != 0);
+        changed.map(|(_, number)| *number).max().unwrap_or(0)
     }
 }
 
-const LOAD_BYTE: u16 = 0x30;
-const LOAD_HALF: u16 = 0x28;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_AT_LEAST: u16 = 0x35;
-const RETURN: u16 = 0x06;
-const ANCILLARY: u32 = (-0x1000i32) as u32;
-const PACKET_TYPE: u32 = ANCILLARY + 4;
-const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
-const OTHER_HOST: u32 = 3;
-const ALL: u32 = u32::MAX;
+impl Set {
+    fn is_for(&self, kind: u32, place: Place<'_>) -> bool {
+        self.index == place.index && (kind != SOCKETS_BEAT || self.ends == place.ends)
+    }
+}
 
-// IPv4 protocol 112 and IPv6 next header 112; neither tagged, nor another station's.
-const VRRP_FILTER: [Instruction; 13] = [
-    (LOAD_BYTE, 0, 0, PACKET_TYPE),
-    (JUMP_EQUAL, 10, 0, OTHER_HOST),
-    (LOAD_BYTE, 0, 0, VLAN_TAG_PRESENT),
-    (JUMP_EQUAL, 0, 8, 0),
-    (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 0, 2, 0x0800),
-    (LOAD_BYTE, 0, 0, 23),
-    (JUMP_EQUAL, 3, 4, 112),
-    (JUMP_EQUAL, 0, 3, 0x86dd),
-    (LOAD_BYTE, 0, 0, 20),
-    (JUMP_EQUAL, 0, 1, 112),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
-];
+// Beats need a link with its address; only echo requests need no interface.
+fn is_possible(kind: u32, place: Place<'_>) -> bool {
+    match kind {
+        SOCKETS_BEAT => place.ends.is_some() && place.index != 0,
+        SOCKETS_PING => place.index != 0 || place.name == ANY,
+        _ => place.index != 0,
+    }
+}
 
-// ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not tagged.
-const STATION_FILTER: [Instruction; 12] = [
-    (LOAD_BYTE, 0, 0, VLAN_TAG_PRESENT),
-    (JUMP_EQUAL, 0, 9, 0),
-    (LOAD_HALF, 0, 0, 12),
-    (JUMP_EQUAL, 6, 0, 0x0806),
-    (JUMP_EQUAL, 0, 6, 0x86dd),
-    (LOAD_BYTE, 0, 0, 20),
-    (JUMP_EQUAL, 0, 4, 58),
-    (LOAD_BYTE, 0, 0, 54),
-    (JUMP_AT_LEAST, 2, 0, 138),
-    (JUMP_AT_LEAST, 0, 1, 133),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
-];
+type Open = (Vec<(u32, OwnedFd)>, Vec<OwnedFd>);
+
+fn open(kind: u32, place: Place<'_>) -> io::Result<Open> {
+    match (kind, place.ends) {
+        (SOCKETS_VRRP, _) => vrrp(place),
+        (SOCKETS_PING, _) => Ok((ping(place)?, Vec::new())),
+        (SOCKETS_BEAT, Some(ends)) => Ok((beat(place, ends)?, Vec::new())),
+        _ => Ok(Open::default()),
+    }
+}
+
+fn vrrp(place: Place<'_>) -> io::Result<Open> {
+    const STATIONS_BYTES: usize = 32 * 1024;
+    const GROUP4_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
+    const GROUP6_MAC: [u8; 6] = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
+
+    let Place { name, index, .. } = place;
+    let link = PacketSocket::receiver(index, &VRRP_FILTER)?;
+    link.join(index, GROUP4_MAC)?;
+    link.join(index, GROUP6_MAC)?;
+    let stations = PacketSocket::receiver(index, &STATION_FILTER)?;
+    stations.set_receive_buffer(STATIONS_BYTES)?;
+    let mut open = vec![
+        (SOCKET_VRRP_LINK, link.into()),
+        (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
+    ];
+    // A family that the system lacks is left out.
+    if let Ok(socket) = raw_ip_socket(true, name) {
+        open.push((SOCKET_VRRP_IPV6, socket));
+    }
+    open.push((SOCKET_STATIONS, stations.into()));
+    Ok((open, join_groups(index)))
+}
+
+fn beat(place: Place<'_>, ends: Ends) -> io::Result<Vec<(u32, OwnedFd)>> {
+    let receiver = PacketSocket::packet_receiver(place.index, &beat_filter(ends))?;
+    let sender = datagram_sender(place.index, place.name, ends)?;
+    Ok(vec![
+        (SOCKET_BEAT_IN, receiver.into()),
+        (SOCKET_BEAT_OUT, sender),
+    ])
+}
+
+fn ping(place: Place<'_>) -> io::Result<Vec<(u32, OwnedFd)>> {
+    let interface = (place.name != ANY).then_some(place.name);
+    let mut open = vec![(SOCKET_PING_IPV4, echo_socket(false, interface)?)];
+    if let Ok(socket) = echo_socket(true, interface) {
+        open.push((SOCKET_PING_IPV6, socket));
+    }
+    Ok(open)
+}

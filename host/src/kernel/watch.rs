@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use spared_netlink::{Event, Route};
 
 use super::interfaces::{Change, LinkChange};
-use super::sockets::Sockets;
+use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::fence::Tampering;
 
@@ -44,6 +44,7 @@ impl Kernel {
         for name in due {
             self.restore(&name, now);
         }
+        self.restore_links(&[], now);
         std::mem::take(&mut self.events)
     }
 
@@ -91,8 +92,8 @@ impl Kernel {
                     }
                     Change::OwnAddress { name } => {
                         own_addresses = true;
-                        if let Some(sockets) = self.followed.get_mut(&name) {
-                            sockets.sockets.iter_mut().for_each(Sockets::rejoin);
+                        if let Some(followed) = self.followed.get_mut(&name) {
+                            followed.sockets.rejoin();
                         }
                         self.report(&name);
                     }
@@ -103,6 +104,7 @@ impl Kernel {
         if structure {
             self.reconcile_structure(now);
         }
+        self.restore_links(&deleted, now);
         self.handle_deletions(&deleted, now);
         if appeared {
             self.reinstall(now);
@@ -142,48 +144,40 @@ impl Kernel {
             self.retry_at = Some(now + RETRY);
         }
         self.raise_devices();
+        self.sync_links();
         let names: Vec<String> = self.followed.keys().cloned().collect();
         for name in names {
             self.open_sockets(&name);
         }
     }
 
-    /// Opens or replaces the sockets of a followed interface, where its index is another one.
+    /// Makes the sockets of a followed interface what they should be.
     pub(super) fn open_sockets(&mut self, name: &str) {
-        let link = self.interfaces.link(name).map(|link| (link.index, link.up));
+        let index = self.interfaces.link(name).map_or(0, |link| link.index);
+        let place = Place {
+            name,
+            index,
+            ends: self.links.ends_on(name, index, &self.interfaces),
+        };
         let Some(followed) = self.followed.get_mut(name) else {
             return;
         };
-        let Some((index, _)) = link else {
-            followed.sockets = None;
-            return;
-        };
-        if followed
-            .sockets
-            .as_ref()
-            .is_some_and(|sockets| sockets.index == index)
-        {
-            return;
+        let wanted = followed.wanted;
+        let (changed, errors) = followed.sockets.sync(place, wanted, &mut self.generations);
+        if changed {
+            self.report(name);
         }
-        match Sockets::open(index, name, followed.wanted) {
-            Ok(sockets) => {
-                self.generations += 1;
-                followed.generation = self.generations;
-                followed.sockets = Some(sockets);
-                self.report(name);
-            }
-            Err(error) => {
-                followed.sockets = None;
-                self.warn([KernelError::new(name, "open its sockets", error)]);
-                self.retry_at = Some(Instant::now() + RETRY);
-            }
+        if !errors.is_empty() {
+            let errors = errors.into_iter();
+            self.warn(errors.map(|error| KernelError::new(name, "open its sockets", error)));
+            self.retry_at = Some(Instant::now() + RETRY);
         }
     }
 
     // Interfaces came up: what their going down took with it comes back.
     fn reinstall(&mut self, now: Instant) {
         for followed in self.followed.values_mut() {
-            followed.sockets.iter_mut().for_each(Sockets::rejoin);
+            followed.sockets.rejoin();
         }
         for name in self.installed_groups() {
             let mut failures = self.prepare_devices(&name);

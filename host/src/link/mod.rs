@@ -33,8 +33,10 @@ const MISSED_MAX: u32 = 3;
 /// What the host does about the link.
 #[derive(Debug)]
 pub enum Report {
-    /// A new process: it knows neither paths nor channels yet.
+    /// A new process: it has no channels yet.
     Started,
+    /// The process was told its setup: it knows nothing of the paths yet.
+    Configured,
     /// The first session with the peer is there.
     Up(Box<Introduction>),
     /// The last is gone, or the peer was started anew: every channel is down.
@@ -241,12 +243,12 @@ impl Link {
                 self.process = Some(process);
                 self.pinged_at = now;
                 self.tell_setup(now);
+                self.reports.push_back(Report::Started);
             }
             Err(error) => self.plan_start(now, &format!("cannot be started: {error}")),
         }
     }
 
-    // Paths and channels hang on the paths' positions: they are told again behind it.
     fn tell_setup(&mut self, now: Instant) {
         let (Some(setup), Some(process)) = (&self.setup, &self.process) else {
             return;
@@ -254,7 +256,7 @@ impl Link {
         let interfaces = setup.paths.iter().map(|path| path.interface.clone());
         self.seen.set_paths(interfaces.collect());
         match process.configure(setup, &self.introduction) {
-            Ok(()) => self.reports.push_back(Report::Started),
+            Ok(()) => self.reports.push_back(Report::Configured),
             Err(why) => self.bury(now, &why),
         }
     }
@@ -350,6 +352,11 @@ impl Link {
         self.seen.refusals.values().cloned().collect()
     }
 
+    /// Why the twins of one plugin do not speak with each other.
+    pub fn wire_refusal(&self, plugin: &str) -> Option<&str> {
+        self.seen.refusals.get(plugin).map(String::as_str)
+    }
+
     /// When the peer was last heard over the link.
     pub fn last_heard(&self) -> Option<&str> {
         self.seen.last_heard.as_deref()
@@ -358,6 +365,11 @@ impl Link {
     /// The link's own words about itself.
     pub fn state(&self) -> &State {
         &self.seen.state
+    }
+
+    /// The host's own word on what a path lacks to be used.
+    pub fn lacks(&mut self, index: usize, what: Option<&'static str>) {
+        self.seen.lacks(index, what);
     }
 
     /// Every path, in the order of the file.

@@ -28,6 +28,8 @@ struct Path {
     interface: String,
     up: bool,
     since: String,
+    /// The host's own word on why it cannot be used.
+    lacks: Option<&'static str>,
 }
 
 impl Seen {
@@ -42,8 +44,15 @@ impl Seen {
                     interface,
                     up: false,
                     since: clock::now(),
+                    lacks: None,
                 },
             });
+        }
+    }
+
+    pub(super) fn lacks(&mut self, index: usize, what: Option<&'static str>) {
+        if let Some(path) = self.paths.get_mut(index) {
+            path.lacks = what;
         }
     }
 
@@ -132,10 +141,11 @@ impl Seen {
         let mut said = self.state.paths.iter();
         let said = said.find(|said| said.interface == path.interface);
         let said = said.cloned().unwrap_or_default();
-        let why = match (path.up, said.why.is_empty()) {
+        let why = match (path.up, path.lacks) {
             (true, _) => String::new(),
-            (false, true) => "not yet connected".to_owned(),
-            (false, false) => printable(&said.why),
+            (false, Some(lacks)) => lacks.to_owned(),
+            (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
+            (false, None) => printable(&said.why),
         };
         LinkStatus {
             interface: path.interface.clone(),

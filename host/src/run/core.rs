@@ -5,6 +5,7 @@ use std::io;
 
 use super::follows::Follows;
 use super::interfaces::Seen;
+use super::link::Paths;
 use super::reload::Reload;
 use super::requests::Question;
 use super::stop::Stop;
@@ -27,6 +28,7 @@ pub struct Core {
     pub(super) kernel: Kernel,
     pub(super) supervisor: Supervisor,
     pub(super) link: Link,
+    pub(super) paths: Paths,
     pub(super) groups: Groups,
     pub(super) events: Events,
     pub(super) follows: Follows,
@@ -79,6 +81,7 @@ impl Core {
             kernel,
             supervisor,
             link,
+            paths: Paths::default(),
             groups,
             events: Events::default(),
             follows: Follows::default(),
@@ -138,6 +141,7 @@ impl Core {
     pub fn close(self) {
         drop(self.supervisor);
         drop(self.link);
+        self.paths.close();
         self.kernel.close();
         self.control.close();
     }
@@ -185,6 +189,7 @@ impl Core {
 
     /// Does what follows from what was handled, until nothing does.
     fn settle_down(&mut self) {
+        self.sync_channels();
         loop {
             if let Some(action) = self.groups.poll_action() {
                 self.perform(action);
@@ -192,6 +197,8 @@ impl Core {
                 self.handle_report(report);
             } else if let Some(report) = self.link.poll_report() {
                 self.handle_link(Instant::now(), report);
+            } else if self.tell_paths(Instant::now()) {
+                // Something may follow from it.
             } else if std::mem::take(&mut self.kernel_touched) {
                 let now = Instant::now();
                 let events = self.kernel.handle_timeout(now);
@@ -232,6 +239,7 @@ impl Core {
         }
         self.ticked_at = now;
         self.check_leases();
+        self.handle_firewall();
         self.settle_down();
         self.control.handle_timeout(now);
         if self.notify.watchdog.is_some() && self.supervisor.is_well(now) {

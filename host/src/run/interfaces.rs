@@ -3,15 +3,18 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use spared_abi::SOCKETS_VRRP;
+use spared_abi::{SOCKETS_BEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
 use super::follows::Parcel;
 use crate::clock;
 use crate::events::{Kind, News};
+use crate::kernel::ANY;
 
 const NAME_MAX: usize = 15;
+/// Sets of sockets that there are.
+const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_BEAT | SOCKETS_PING;
 
 /// An interface as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +29,15 @@ impl Core {
         if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
             return -libc::EINVAL;
         }
-        // Raw frames are for the plugin that decides roles.
-        if sockets & SOCKETS_VRRP != 0 && !self.supervisor.provides_groups(plugin) {
-            log::warn!("{plugin}: asked for VRRP sockets on {interface} and does not decide roles");
+        if (interface == ANY && sockets != SOCKETS_PING) || sockets & !KNOWN != 0 {
+            return -libc::EINVAL;
+        }
+        // Raw frames and beats are for the plugin that decides roles.
+        let reserved = sockets & (SOCKETS_VRRP | SOCKETS_BEAT) != 0;
+        if reserved && !self.supervisor.provides_groups(plugin) {
+            log::warn!(
+                "{plugin}: asked for sockets of an elector on {interface} and does not decide roles"
+            );
             return -libc::EPERM;
         }
         0
@@ -84,13 +93,9 @@ impl Core {
         let Some(wanted) = self.follows.sockets(interface, plugin) else {
             return;
         };
-        let Some((mut event, mut descriptors)) = self.kernel.interface(interface) else {
+        let Some((event, mut descriptors)) = self.kernel.interface_with(interface, wanted) else {
             return;
         };
-        if wanted == 0 {
-            event.sockets.clear();
-            descriptors.clear();
-        }
         match self.follows.send(interface, plugin, &event) {
             Parcel::Nothing => return,
             Parcel::Event => descriptors.clear(),
@@ -103,6 +108,9 @@ impl Core {
 
     /// Keeps since when an interface is as it is, and says when that changes.
     fn note_interface(&mut self, interface: &str) {
+        if interface == ANY {
+            return;
+        }
         let Some((event, _)) = self.kernel.interface(interface) else {
             return;
         };

@@ -12,7 +12,29 @@ use spared_worker::message::ToWorker;
 
 use super::core::Core;
 use crate::clock;
+use crate::events::{Kind, News};
+use crate::firewall::{Firewall, Told};
 use crate::link::Report;
+
+/// What the host does about the paths itself.
+#[derive(Default)]
+pub struct Paths {
+    /// Followed for the host's own sake.
+    interfaces: Vec<String>,
+    /// What the link's process knows of each.
+    usable: Vec<bool>,
+    firewall: Option<Firewall>,
+    /// What keeps the link out, and what to do.
+    kept: Option<String>,
+}
+
+impl Paths {
+    pub fn close(self) {
+        if let Some(firewall) = self.firewall {
+            firewall.end();
+        }
+    }
+}
 
 impl Core {
     // ---- for who speaks with the peer
@@ -78,12 +100,15 @@ impl Core {
             started: self.started.clone(),
         };
         let setup = self.setup.host.link.clone();
+        self.follow_links();
+        self.open_firewall();
         self.link.configure(&self.poller, now, setup, introduction);
     }
 
     pub(super) fn handle_link(&mut self, now: Instant, report: Report) {
         match report {
-            Report::Started => self.begin_link(now),
+            Report::Started => self.connect_twins(now),
+            Report::Configured => self.paths.usable.clear(),
             Report::Up(introduction) => self.handle_link_up(*introduction),
             Report::Down { why } => self.handle_link_down(why),
             Report::Heard(word) => self.handle_word(now, *word),
@@ -92,8 +117,105 @@ impl Core {
         }
     }
 
-    // A new process knows nothing yet.
-    fn begin_link(&mut self, now: Instant) {
+    // Its thread is started when it is needed, and by what an earlier run left.
+    fn open_firewall(&mut self) {
+        let (link, node) = (self.setup.host.link.as_ref(), &self.setup.host.node);
+        let marker = self.options.runtime_dir.join("firewall");
+        if self.paths.firewall.is_none() && (link.is_some() || marker.exists()) {
+            match Firewall::start(marker) {
+                Ok(firewall) => self.paths.firewall = Some(firewall),
+                Err(error) => log::warn!("the firewall is not looked at: {error}"),
+            }
+        }
+        if let Some(firewall) = &self.paths.firewall {
+            firewall.keep(node, link);
+        }
+    }
+
+    /// Once a second: what became of the rules.
+    pub(super) fn handle_firewall(&mut self) {
+        while let Some(told) = self.paths.firewall.as_ref().and_then(Firewall::poll) {
+            let kept = match told {
+                Told::Kept(why) => Some(why),
+                Told::PutBack => {
+                    let text = "the link's rule was taken out of the firewall, and is back";
+                    self.events
+                        .record(News::warn(Kind::Link, text).because("firewall"));
+                    None
+                }
+                Told::Passes | Told::Ended => None,
+            };
+            if let Some(why) = kept.as_ref().filter(|_| kept != self.paths.kept) {
+                self.events
+                    .record(News::warn(Kind::Link, why.as_str()).because("firewall"));
+            }
+            self.paths.kept = kept;
+        }
+    }
+
+    /// What is degraded about the link and is not to be seen in its state.
+    pub(super) fn link_warnings(&self) -> Vec<String> {
+        let link = self.setup.host.link.as_ref();
+        let weak = link.filter(|link| link.keys.is_weak);
+        let weak =
+            weak.map(|_| "secret_file: the passphrase is weak: take a longer one".to_owned());
+        self.paths.kept.iter().cloned().chain(weak).collect()
+    }
+
+    // Followed for the host's own sake: no plugin need want them.
+    fn follow_links(&mut self) {
+        let link = self.setup.host.link.as_ref();
+        let paths = link.map(|link| link.paths.clone()).unwrap_or_default();
+        let port = link.map_or(0, |link| link.port);
+        let new: Vec<String> = paths.iter().map(|path| path.interface.clone()).collect();
+        for interface in &new {
+            if let Err(error) = self.kernel.follow(interface, 0) {
+                log::error!("link {interface}: {error}");
+            }
+        }
+        for interface in std::mem::replace(&mut self.paths.interfaces, new) {
+            self.kernel.unfollow(&interface);
+        }
+        self.kernel.set_links(paths, port);
+        self.kernel_touched = true;
+    }
+
+    /// Tells the link's process which paths can be used; false where it knows.
+    pub(super) fn tell_paths(&mut self, now: Instant) -> bool {
+        let Some(link) = self
+            .setup
+            .host
+            .link
+            .as_ref()
+            .filter(|_| self.link.is_running())
+        else {
+            return false;
+        };
+        let usable: Vec<bool> = link
+            .paths
+            .iter()
+            .map(|path| self.kernel.is_link_usable(path))
+            .collect();
+        if usable == self.paths.usable {
+            return false;
+        }
+        let old = std::mem::replace(&mut self.paths.usable, usable.clone());
+        for (index, (path, usable)) in link.paths.clone().iter().zip(usable).enumerate() {
+            if old.get(index) == Some(&usable) {
+                continue;
+            }
+            let echo = self.kernel.echo_socket_on(path).filter(|_| usable);
+            let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
+            let message = ToLink::Path { index, usable };
+            self.link.lacks(index, self.kernel.link_lacks(path));
+            if !self.link.send(now, &message, &echo) {
+                break;
+            }
+        }
+        true
+    }
+
+    fn connect_twins(&mut self, now: Instant) {
         for plugin in self.supervisor.names() {
             if self.supervisor.is_running(&plugin) {
                 self.connect_twin(now, &plugin);

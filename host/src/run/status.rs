@@ -82,7 +82,12 @@ impl Core {
             });
         let lost = self.supervisor.names();
         let lost = lost.iter().flat_map(|plugin| self.followed_in_vain(plugin));
-        gone.into_iter().chain(closed).chain(lost).collect()
+        let link = self.link_warnings();
+        gone.into_iter()
+            .chain(closed)
+            .chain(lost)
+            .chain(link)
+            .collect()
     }
 
     // Which groups there are, only the plugin that decides about them knows, so no check finds it.

@@ -43,6 +43,12 @@ impl<'c> Section<'c> {
         self.table.contains_key(key.name)
     }
 
+    /// Whether the file has an array there; the key counts as asked for.
+    pub fn is_array<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        self.value(key.into())
+            .is_some_and(|(_, value)| value.is_array())
+    }
+
     /// A text.
     pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<String> {
         let (key, value) = self.value(key.into())?;

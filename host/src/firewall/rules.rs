@@ -1,0 +1,220 @@
+//! Rules of ours in somebody's chain, by `nft`: recognised by their comment, and by nothing else.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Told;
+use super::passage::{Way, obstacle};
+use crate::config::{Chain, Link, LinkPath};
+
+const COMMENT: &str = "spared";
+
+pub(super) struct Rules {
+    /// There while rules of ours may be, for the next start.
+    marker: PathBuf,
+}
+
+/// A rule that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    family: String,
+    table: String,
+    chain: String,
+    handle: u64,
+}
+
+impl Rules {
+    pub(super) fn new(marker: PathBuf) -> Self {
+        Self { marker }
+    }
+
+    /// Takes out what an earlier run left.
+    pub(super) fn sweep(&self) {
+        if self.marker.exists() {
+            self.remove();
+        }
+    }
+
+    pub(super) fn remove(&self) {
+        if !self.marker.exists() {
+            return;
+        }
+        let removed = list().and_then(|ruleset| run(&deletions(&ours(&ruleset))));
+        match removed {
+            Ok(()) => drop(fs::remove_file(&self.marker)),
+            Err(why) => log::warn!("the link's rule is left in the firewall: {why}"),
+        }
+    }
+
+    /// Makes the rules what they should be; `anew` where the link may be another.
+    pub(super) fn keep(&self, node: &str, link: &Link, anew: bool) -> Told {
+        let ruleset = match list() {
+            Ok(ruleset) => ruleset,
+            Err(_) if link.chain.is_none() => return Told::Passes,
+            Err(why) => return Told::Kept(format!("firewall.chain: {why}")),
+        };
+        let Some(chain) = &link.chain else {
+            let removed = ours(&ruleset);
+            if anew && !removed.is_empty() && self.marker.exists() {
+                self.remove();
+            }
+            return told(&ruleset, node, link);
+        };
+        let present = ours(&ruleset);
+        let wanted: Vec<&LinkPath> = link.paths.iter().filter(|path| fits(path, chain)).collect();
+        let in_place = |found: &Found| {
+            (&found.family, &found.table, &found.chain)
+                == (&chain.family, &chain.table, &chain.name)
+        };
+        if !anew && present.len() == wanted.len() && present.iter().all(in_place) {
+            return told(&ruleset, node, link);
+        }
+        let mut script = deletions(&present);
+        for path in &wanted {
+            script += &insertion(chain, &rule(&way(node, link, path)));
+        }
+        let _ = fs::write(&self.marker, "");
+        match run(&script) {
+            Err(why) => Told::Kept(format!("firewall.chain: \"{chain}\": {why}")),
+            Ok(()) if anew => told_anew(node, link),
+            Ok(()) => Told::PutBack,
+        }
+    }
+}
+
+fn told_anew(node: &str, link: &Link) -> Told {
+    list().map_or(Told::Passes, |ruleset| told(&ruleset, node, link))
+}
+
+/// What keeps a path of the link out, and the rule that would let it pass.
+fn told(ruleset: &Value, node: &str, link: &Link) -> Told {
+    let kept = link.paths.iter().find_map(|path| {
+        let way = way(node, link, path);
+        obstacle(ruleset, &way).map(|chain| advice(&chain, &way))
+    });
+    kept.map_or(Told::Passes, Told::Kept)
+}
+
+/// The sentence for people.
+pub(super) fn advice(chain: &str, way: &Way) -> String {
+    format!(
+        "nftables chain {chain} drops the link on {}; to mend: nft insert rule {chain} {} (or \
+         firewall.chain = \"{chain}\" in spared.toml)",
+        way.interface,
+        rule(way)
+    )
+}
+
+/// A path's packets as this node receives them.
+pub(super) fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
+    Way {
+        interface: path.interface.clone(),
+        own: path.own,
+        peer: path.peer,
+        port: link.port,
+        // Whose name sorts first listens; the other hears answers alone.
+        listens: node < link.peer.as_str(),
+    }
+}
+
+fn fits(path: &LinkPath, chain: &Chain) -> bool {
+    match chain.family.as_str() {
+        "ip" => path.own.is_ipv4(),
+        "ip6" => path.own.is_ipv6(),
+        _ => true,
+    }
+}
+
+// Beats have the port on both ends.
+fn rule(way: &Way) -> String {
+    let family = match way.peer {
+        IpAddr::V4(_) => "ip",
+        IpAddr::V6(_) => "ip6",
+    };
+    let end = if way.listens { "dport" } else { "sport" };
+    format!(
+        "iifname \"{}\" {family} saddr {} meta l4proto {{ tcp, udp }} th {end} {} accept",
+        way.interface, way.peer, way.port
+    )
+}
+
+fn insertion(chain: &Chain, rule: &str) -> String {
+    format!("insert rule {chain} {rule} comment \"{COMMENT}\"\n")
+}
+
+fn deletions(found: &[Found]) -> String {
+    found.iter().fold(String::new(), |mut script, found| {
+        let Found {
+            family,
+            table,
+            chain,
+            handle,
+        } = found;
+        let _ = writeln!(
+            script,
+            "delete rule {family} {table} {chain} handle {handle}"
+        );
+        script
+    })
+}
+
+fn ours(ruleset: &Value) -> Vec<Found> {
+    let objects = ruleset["nftables"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    rules
+        .filter(|rule| rule["comment"] == COMMENT && rule["family"] != "netdev")
+        .filter_map(|rule| {
+            let text = |key: &str| rule[key].as_str().map(str::to_owned);
+            Some(Found {
+                family: text("family")?,
+                table: text("table")?,
+                chain: text("chain")?,
+                handle: rule["handle"].as_u64()?,
+            })
+        })
+        .collect()
+}
+
+// Without the elements of sets, of which there may be a million.
+fn list() -> Result<Value, String> {
+    let output = nft(&["-j", "-a", "-t", "list", "ruleset"], "")?;
+    serde_json::from_slice(&output).map_err(|error| format!("nft is not understood: {error}"))
+}
+
+fn run(script: &str) -> Result<(), String> {
+    if script.is_empty() {
+        return Ok(());
+    }
+    nft(&["-f", "-"], script).map(drop)
+}
+
+fn nft(arguments: &[&str], input: &str) -> Result<Vec<u8>, String> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("the program nft: {error}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Nft says itself what it misses.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|error| format!("the program nft: {error}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let first = said.lines().next().unwrap_or("nft failed");
+    Err(first.replace(char::is_control, " "))
+}

@@ -1,0 +1,174 @@
+//! The addresses of the links to the peer: set where they are missing, put back, taken out.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use spared_netlink::constants::ADDRESS_PROTOCOL;
+use spared_netlink::{Address, Ends, Message, echo_socket};
+
+use super::interfaces::Interfaces;
+use super::{Kernel, KernelError, KernelEvent, RETRY};
+use crate::config::LinkPath;
+
+/// An address that somebody deletes again and again is put back this often.
+const RESTORE_PACE: Duration = Duration::from_secs(1);
+
+/// What is configured, and what became of it.
+#[derive(Default)]
+pub struct Links {
+    paths: Vec<LinkPath>,
+    port: u16,
+    restored_at: Option<Instant>,
+    pub restore_at: Option<Instant>,
+}
+
+impl Links {
+    /// Both ends of the link on an interface, once its address is there.
+    pub fn ends_on(&self, name: &str, index: u32, interfaces: &Interfaces) -> Option<Ends> {
+        let path = self.paths.iter().find(|path| path.interface == name)?;
+        interfaces.has_address(index, path.own).then_some(Ends {
+            own: path.own,
+            peer: path.peer,
+            port: self.port,
+        })
+    }
+}
+
+impl Kernel {
+    /// The links are these from now on: addresses of those that are gone go, missing ones come.
+    pub fn set_links(&mut self, paths: Vec<LinkPath>, port: u16) {
+        let old = std::mem::replace(&mut self.links.paths, paths);
+        self.links.port = port;
+        let stays = |old: &LinkPath| {
+            let mut new = self.links.paths.iter();
+            new.any(|new| (&new.interface, new.own) == (&old.interface, old.own))
+        };
+        let gone: Vec<LinkPath> = old.into_iter().filter(|old| !stays(old)).collect();
+        for path in gone {
+            self.delete_link_address(&path);
+        }
+        self.sync_links();
+        let names: Vec<String> = self.followed.keys().cloned().collect();
+        for name in names {
+            self.open_sockets(&name);
+        }
+    }
+
+    /// Whether a link's interface is up, has carrier and its address.
+    pub fn is_link_usable(&self, path: &LinkPath) -> bool {
+        let link = self.interfaces.link(&path.interface);
+        link.is_some_and(|link| self.interfaces.has_address(link.index, path.own))
+            && self.interfaces.carrier(&path.interface)
+    }
+
+    /// Why it is not, in a few words.
+    pub fn link_lacks(&self, path: &LinkPath) -> Option<&'static str> {
+        let link = self.interfaces.link(&path.interface);
+        match link {
+            None => Some("its interface is absent"),
+            Some(link) if !link.up => Some("its interface is down"),
+            Some(_) if !self.interfaces.carrier(&path.interface) => Some("no carrier"),
+            Some(link) if !self.interfaces.has_address(link.index, path.own) => {
+                Some("its address is missing")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// A socket to ask with whether a peer's machine lives.
+    pub fn echo_socket_on(&self, path: &LinkPath) -> Option<OwnedFd> {
+        echo_socket(path.own.is_ipv6(), Some(&path.interface)).ok()
+    }
+
+    /// Sets what is missing.
+    pub(super) fn sync_links(&mut self) {
+        let mut failures = Vec::new();
+        for path in self.links.paths.clone() {
+            let Some(index) = self.interfaces.link(&path.interface).map(|link| link.index) else {
+                continue;
+            };
+            if self.interfaces.has_address(index, path.own) {
+                continue;
+            }
+            match self.add_link_address(index, &path) {
+                Ok(()) => {
+                    let address = Address {
+                        index,
+                        address: path.own,
+                        prefix: path.prefix,
+                        flags: 0,
+                        protocol: ADDRESS_PROTOCOL,
+                    };
+                    self.interfaces.note_address(address);
+                    self.open_sockets(&path.interface);
+                    self.report(&path.interface);
+                }
+                // A deletion's event is still on its way.
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    self.retry_at = Some(Instant::now() + RETRY);
+                }
+                Err(error) => {
+                    let doing = format!("add {}/{}", path.own, path.prefix);
+                    failures.push(KernelError::new(&path.interface, doing, error));
+                    self.retry_at = Some(Instant::now() + RETRY);
+                }
+            }
+        }
+        self.warn(failures);
+    }
+
+    fn add_link_address(&mut self, index: u32, path: &LinkPath) -> std::io::Result<()> {
+        let message = Message::add_address(index, path.own, path.prefix, true)?;
+        self.requests.run_one(Ok(message))
+    }
+
+    // Only what is ours: the administrator's own stays.
+    fn delete_link_address(&mut self, path: &LinkPath) {
+        let Some(index) = self.interfaces.link(&path.interface).map(|link| link.index) else {
+            return;
+        };
+        let is_ours = |known: &Address| known.address == path.own && known.is_ours();
+        if !self.interfaces.addresses(index).any(is_ours) {
+            return;
+        }
+        self.interfaces.forget_address(index, path.own, path.prefix);
+        let message = Message::delete_address(index, path.own, path.prefix);
+        match self.requests.run_one(message) {
+            Err(error) if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) => {
+                let doing = format!("delete {}/{}", path.own, path.prefix);
+                self.warn([KernelError::new(&path.interface, doing, error)]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts back what somebody deleted: at once, and then once a second at most.
+    pub(super) fn restore_links(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
+        let hurt = |path: &&LinkPath| {
+            let link = self.interfaces.link(&path.interface);
+            link.is_some_and(|link| deleted.contains(&(link.index, path.own)))
+        };
+        let hurt: Vec<LinkPath> = self.links.paths.iter().filter(hurt).cloned().collect();
+        let due = self.links.restore_at.is_some_and(|at| at <= now);
+        if hurt.is_empty() && !due {
+            return;
+        }
+        for path in &hurt {
+            let text = format!(
+                "the link's address {}/{} on {} was deleted by somebody: it is put back",
+                path.own, path.prefix, path.interface
+            );
+            self.events.push(KernelEvent::Warning { text });
+            self.open_sockets(&path.interface);
+            self.report(&path.interface);
+        }
+        let last = self.links.restored_at;
+        let soon = last.map(|at| at + RESTORE_PACE).filter(|at| *at > now);
+        self.links.restore_at = soon;
+        if soon.is_none() {
+            self.links.restored_at = Some(now);
+            self.sync_links();
+        }
+    }
+}
