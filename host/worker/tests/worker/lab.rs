@@ -80,8 +80,26 @@ impl Lab {
     /// Builds an example plugin in Rust and copies it to NAME.so.
     pub fn example(&self, name: &str) -> PathBuf {
         let package = format!("spared-example-{name}");
+        let library = format!("lib{}.so", package.replace('-', "_"));
+        self.build(name, &package, &library)
+    }
+
+    /// The same for another version of it: an example of the example.
+    pub fn example_of_example(&self, name: &str, example: &str) -> PathBuf {
+        let package = format!("spared-example-{name}");
+        self.build(name, &package, &format!("examples/lib{example}.so"))
+    }
+
+    fn build(&self, name: &str, package: &str, library: &str) -> PathBuf {
         let output = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", &package])
+            .args([
+                "build",
+                "--quiet",
+                "--lib",
+                "--examples",
+                "--package",
+                package,
+            ])
             .current_dir(repository())
             .output()
             .unwrap();
@@ -96,9 +114,8 @@ impl Lab {
             .parent()
             .unwrap()
             .to_path_buf();
-        let library = built.join(format!("lib{}.so", package.replace('-', "_")));
         let path = self.dir.join(format!("{name}.so"));
-        std::fs::copy(library, &path).unwrap();
+        std::fs::copy(built.join(library), &path).unwrap();
         path
     }
 }

@@ -112,6 +112,17 @@ fn a_twin_that_died_is_down_and_its_successor_is_spoken_with_anew() {
 }
 
 #[test]
+fn its_later_versions_say_which_messages_they_know() {
+    let lab = Lab::new();
+    for (example, wires) in [("twin_next", (2, 3)), ("twin_later", (3, 4))] {
+        let plugin = lab.example_of_example("twin", example);
+        let descriptor = Host::spawn(&plugin, &load("twin")).loaded().unwrap();
+        assert_eq!((descriptor.wire_min, descriptor.wire_max), wires);
+        assert!(descriptor.has_peer && descriptor.has_drain && descriptor.has_settle);
+    }
+}
+
+#[test]
 fn its_check_its_synchrony_and_the_scopes_of_its_keys_reach_the_host() {
     let lab = Lab::new();
     let mut host = started(&lab.example("twin"));
