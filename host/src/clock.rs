@@ -17,6 +17,29 @@ pub fn now_ms() -> String {
     format(&Zoned::now(), "%Y-%m-%dT%H:%M:%S%.3f%:z")
 }
 
+/// Milliseconds since 1970: what is left of a time after a reboot.
+pub fn wall_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// Local time of such a moment.
+pub fn at(wall_ms: u64) -> String {
+    let ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
+    let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
+    format(&at.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
+}
+
+/// Local time, so much later than now.
+pub fn after(time: Duration) -> String {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    at(wall_ms().saturating_add(ms))
+}
+
+/// Local time, so many milliseconds ago.
+pub fn before_ms(ms: u64) -> String {
+    at(wall_ms().saturating_sub(ms))
+}
+
 /// When the kernel started.
 pub fn booted() -> String {
     let up = Duration::from_nanos(nanoseconds(ClockId::Boottime));

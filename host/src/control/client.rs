@@ -16,14 +16,36 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
+    /// Somebody who was allowed to ask on that node.
+    node: Option<String>,
 }
 
 impl Caller {
+    pub fn here(uid: u32) -> Self {
+        Self { uid, node: None }
+    }
+
+    /// Over the link; what may be asked there is less, whoever it is.
+    pub fn at(node: &str) -> Self {
+        Self {
+            uid: 0,
+            node: Some(node.to_owned()),
+        }
+    }
+
     /// Root, and who runs the host, may everything; others may read.
     pub fn may(&self, request: &Request) -> bool {
         let own = rustix::process::geteuid().as_raw();
         match request {
             _ if self.uid == 0 || self.uid == own => true,
+            Request::Node { request, .. } => Self::reads(request),
+            request => Self::reads(request),
+        }
+    }
+
+    /// Whether a request changes nothing, whoever asks.
+    pub fn reads(request: &Request) -> bool {
+        match request {
             Request::Status | Request::Why { .. } | Request::Events { .. } | Request::Plugins => {
                 true
             }
@@ -33,11 +55,12 @@ impl Caller {
         }
     }
 
-    /// For events: "root" or "user 1000".
+    /// For events: "root", "user 1000", or "somebody on utm2".
     pub fn name(&self) -> String {
-        match self.uid {
-            0 => "root".to_owned(),
-            uid => format!("user {uid}"),
+        match (&self.node, self.uid) {
+            (Some(node), _) => format!("somebody on {node}"),
+            (None, 0) => "root".to_owned(),
+            (None, uid) => format!("user {uid}"),
         }
     }
 }
@@ -68,7 +91,7 @@ impl Client {
         let uid = socket_peercred(&stream).ok()?.uid.as_raw();
         Some(Self {
             stream,
-            caller: Caller { uid },
+            caller: Caller::here(uid),
             input: Vec::new(),
             output: Vec::new(),
             busy: false,

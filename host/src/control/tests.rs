@@ -153,10 +153,8 @@ fn too_many_clients_push_out_the_idle_ones() {
 
 #[test]
 fn strangers_may_read_and_not_change() {
-    let stranger = Caller { uid: 4_000_000 };
-    let own = Caller {
-        uid: rustix::process::geteuid().as_raw(),
-    };
+    let stranger = Caller::here(4_000_000);
+    let own = Caller::here(rustix::process::geteuid().as_raw());
     let plugin = |word: &str| Request::Plugin {
         name: "vrrp".to_owned(),
         argv: vec![word.to_owned()],
@@ -166,4 +164,12 @@ fn strangers_may_read_and_not_change() {
     assert!(!stranger.may(&plugin("reset")));
     assert!(!stranger.may(&Request::Reload));
     assert!(own.may(&Request::Reload));
+    let there = |request: Request| Request::Node {
+        node: "r2".to_owned(),
+        request: Box::new(request),
+    };
+    assert!(stranger.may(&there(Request::Status)));
+    assert!(!stranger.may(&there(Request::Reload)));
+    assert!(!stranger.may(&there(there(Request::Status))));
+    assert!(own.may(&there(Request::Reload)));
 }

@@ -7,6 +7,7 @@ pub mod clean;
 pub mod joining;
 pub mod keys;
 pub mod ready;
+pub mod scopes;
 #[cfg(test)]
 mod tests;
 
@@ -78,7 +79,7 @@ impl Peer {
         self.tell_digests();
     }
 
-    /// Whatever was known of it may be wrong by now. Questions run out by themselves.
+    /// Whatever was known of it may be wrong by now.
     pub fn handle_down(&mut self) {
         self.up = false;
         self.standing = None;
@@ -241,6 +242,11 @@ impl Peer {
             self.asked.remove(id);
         }
         due
+    }
+
+    /// Nobody will answer: the questions that waited.
+    pub fn give_up(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.asked).into_keys().collect()
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {

@@ -6,13 +6,17 @@ use std::io;
 use super::follows::Follows;
 use super::interfaces::Seen;
 use super::link::Paths;
+use super::peer::Pair;
 use super::reload::Reload;
 use super::requests::Question;
 use super::stop::Stop;
+use super::verbs::clock_now;
 use super::*;
 use crate::events::Events;
 use crate::link::Link;
 use crate::poller::Key;
+use crate::quality::Quality;
+use crate::resolve::{Resolved, Store};
 
 /// Clients that do not take their answers are looked at that often, and the watchdog at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,6 +41,10 @@ pub struct Core {
     pub(super) stop: Option<Stop>,
     pub(super) questions: BTreeMap<u64, Question>,
     pub(super) question: u64,
+    pub(super) pair: Pair,
+    pub(super) quality: Quality,
+    pub(super) resolved: Resolved,
+    pub(super) store: Store,
     /// Why the fence is not in place.
     pub(super) unfenced: Option<String>,
     pub(super) started: String,
@@ -71,6 +79,7 @@ impl Core {
         let exe = supervisor.terms().exe.clone();
         let link = Link::new(exe, supervisor.terms().account, now);
         let groups = Groups::new(nanoseconds(setup.host.settle));
+        let store = Store::new(state_dir(&options));
         Ok(Self {
             options,
             setup,
@@ -90,6 +99,10 @@ impl Core {
             stop: None,
             questions: BTreeMap::new(),
             question: 0,
+            pair: Pair::default(),
+            quality: Quality::default(),
+            resolved: store.read(clock_now()),
+            store,
             unfenced: None,
             started: clock::now(),
             lapsed: Vec::new(),
@@ -115,6 +128,8 @@ impl Core {
             self.supervisor.add(&self.poller, now, plugin);
         }
         self.configure_link(now);
+        self.compare_files();
+        self.tell_resolved();
         if !self.setup.plugins.iter().any(|plugin| plugin.enabled) {
             log::warn!("nothing configured: no enabled file in plugins/, so never active");
         }
@@ -199,6 +214,10 @@ impl Core {
                 self.handle_link(Instant::now(), report);
             } else if self.tell_paths(Instant::now()) {
                 // Something may follow from it.
+            } else if let Some(word) = self.pair.peer.poll_word() {
+                self.say(word);
+            } else if self.pair.touched {
+                self.refresh_pair(Instant::now());
             } else if std::mem::take(&mut self.kernel_touched) {
                 let now = Instant::now();
                 let events = self.kernel.handle_timeout(now);
@@ -228,6 +247,8 @@ impl Core {
             self.groups.handle_timeout(now_ns);
             self.settle_down();
         }
+        self.handle_pair_timeout(now);
+        self.settle_down();
         self.go_on_reloading(now);
         self.go_on_stopping(now);
         self.tick(now);
@@ -239,6 +260,7 @@ impl Core {
         }
         self.ticked_at = now;
         self.check_leases();
+        self.pair.touched = true;
         self.handle_firewall();
         self.settle_down();
         self.control.handle_timeout(now);
@@ -268,6 +290,8 @@ impl Core {
             self.kernel.next_timeout(),
             self.reload_timeout(),
             self.stop_timeout(),
+            self.pair_timeout(),
+            self.resolved_timeout(),
             Some(self.ticked_at + self.tick_interval()),
         ];
         let due = due.into_iter().flatten().min();

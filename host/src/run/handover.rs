@@ -23,10 +23,11 @@ impl Core {
     /// A wish has ended.
     pub(super) fn handle_handed_over(
         &mut self,
-        _now: Instant,
-        _wish: u64,
-        _result: Result<Vec<String>, String>,
+        now: Instant,
+        wish: u64,
+        result: Result<Vec<String>, String>,
     ) {
+        self.handle_wish_ended(now, wish, result);
     }
 
     pub(super) fn prepare(&mut self, group: &str) {

@@ -8,16 +8,20 @@ mod kernel;
 mod link;
 mod peer;
 mod perform;
+mod relay;
 mod reload;
 mod reports;
 mod requests;
 mod signals;
 mod status;
 mod stop;
+mod switch;
+mod verbs;
+mod why;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::core::Core;
@@ -50,6 +54,7 @@ impl Options {
 
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
 /// Runs until SIGTERM or SIGINT.
@@ -82,6 +87,16 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
         return Err(Failure::NoConfig(path));
     }
     Setup::read(&path).map_err(Failure::Config)
+}
+
+/// What is resolved outlives a reboot; where another runtime folder is named, of a second host or a
+/// trial, it stays there and concerns nobody else.
+fn state_dir(options: &Options) -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    given.unwrap_or_else(|| match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
+        true => PathBuf::from(DEFAULT_STATE_DIR),
+        false => options.runtime_dir.clone(),
+    })
 }
 
 /// What workers are told, from the configuration.

@@ -1,53 +1,404 @@
-//! The other node: what it says over the link, and what it is told.
+//! The pair in the loop: checks become quality, quality and the rest become stances, and both
+//! nodes tell each other.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_link::word::{Introduction, Word};
-use spared_worker::message::Scope;
+use spared_control::Difference;
+use spared_link::word::{Introduction, Standing, Word};
+use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
+use crate::clock;
+use crate::events::{Kind, News};
+use crate::group::name_of;
+use crate::peer::joining::Joining;
+use crate::peer::keys::flatten;
+use crate::peer::ready::{self, Facts};
+use crate::peer::{File, Peer, clean, scopes};
+use crate::quality::{Change, Refused};
+
+/// Checks that the other node is told of.
+const FAILING_MAX: usize = 8;
+
+/// What is known of both nodes together.
+#[derive(Debug, Default)]
+pub struct Pair {
+    pub(super) peer: Peer,
+    /// What is missing for this node to take over without a loss; empty: ready.
+    pub(super) missing: Vec<String>,
+    joining: Joining,
+    /// What plugins last said of their synchrony.
+    in_sync: BTreeMap<String, (bool, String)>,
+    /// By plugin: keys of its file that are not of the pair.
+    scopes: BTreeMap<String, Vec<(String, Scope)>>,
+    /// Why the link is down.
+    link_down: String,
+    up_at: Option<Instant>,
+    /// Links on which the other node is heard, or was last.
+    pub(super) heard_on: Vec<String>,
+    peer_ready: Option<bool>,
+    /// The differences that were told as an event.
+    told: Vec<Difference>,
+    /// Something of all this may have changed.
+    pub(super) touched: bool,
+}
 
 impl Core {
+    /// The other node's name; None without a link.
+    pub(super) fn peer_name(&self) -> Option<&str> {
+        let link = self.setup.host.link.as_ref();
+        link.map(|link| link.peer.as_str())
+    }
+
+    // ---- what the link says
+
     /// The first session with the peer is there.
-    pub(super) fn handle_link_up(&mut self, introduction: Introduction) {
-        let _ = introduction;
+    pub(super) fn handle_link_up(&mut self, _introduction: Introduction) {
+        self.pair.up_at = Some(Instant::now());
+        self.pair.peer.handle_up();
+        self.pair.peer_ready = None;
+        self.pair.touched = true;
+        self.groups.handle_link_up();
+        // Whoever was not heard when somebody froze the pair learns it now.
+        if let Some(freeze) = self.resolved.freeze() {
+            let left_ms = freeze.term.until_wall_ms.saturating_sub(clock::wall_ms());
+            let (for_ms, by) = (left_ms, freeze.by.clone());
+            self.say(Word::Freeze { for_ms, by });
+        }
     }
 
     /// No link is up any more.
     pub(super) fn handle_link_down(&mut self, why: String) {
-        let _ = why;
+        self.groups.handle_link_down(&why);
+        self.pair.up_at = None;
+        self.pair.link_down = why;
+        self.pair.touched = true;
+        self.pair.peer.handle_down();
+        self.end_asked(Instant::now());
     }
 
     /// From the peer's host: well-formed, its contents not to be trusted.
     pub(super) fn handle_word(&mut self, now: Instant, word: Word) {
-        let _ = (now, word);
+        match word {
+            Word::Ask { id, request } => self.handle_ask(now, id, &request),
+            Word::Answer { id, answer } => self.handle_peer_answer(now, id, &answer),
+            Word::Digests { files } => self.pair.peer.handle_digests(files),
+            Word::Keys { file, keys } => self.pair.peer.handle_keys(file, keys),
+            Word::WantKeys { files } => self.pair.peer.handle_want_keys(files),
+            Word::Standing(standing) => self.handle_standing(standing),
+            Word::Freeze { for_ms, by } => self.handle_freeze(for_ms, &clean::text(&by)),
+            word => {
+                let now_ns = clock::monotonic_ns();
+                self.groups.handle_peer_word(now_ns, word);
+            }
+        }
+        self.pair.touched = true;
     }
+
+    fn handle_standing(&mut self, standing: Standing) {
+        self.pair.peer.handle_standing(standing);
+        let Some(standing) = self.pair.peer.standing() else {
+            return;
+        };
+        let ready = standing.missing.is_empty();
+        if self.pair.peer_ready == Some(ready) {
+            return;
+        }
+        let peer = self.peer_name().unwrap_or("the peer").to_owned();
+        let first = self.pair.peer_ready.is_none();
+        let news = match (ready, standing.missing.first()) {
+            (true, _) => {
+                let since = self.pair.up_at.map(|at| at.elapsed().as_secs_f64());
+                let text = match (first, since) {
+                    (true, Some(s)) => format!("{peer} joined, in sync after {s:.1} s"),
+                    _ => format!("{peer} is ready"),
+                };
+                News::new(Kind::Peer, text).because("ready")
+            }
+            // It has only just come: what it lacks at first is no news.
+            (false, _) if first => return,
+            (false, missing) => {
+                let missing = missing.map_or("", String::as_str);
+                let text = format!("{peer} is not ready: {missing}");
+                News::warn(Kind::Peer, text).because("not-ready")
+            }
+        };
+        self.pair.peer_ready = Some(ready);
+        self.events.record(news);
+    }
+
+    // ---- what plugins say
 
     pub(super) fn handle_check(
         &mut self,
-        now: Instant,
         plugin: &str,
         check: &str,
         weight: u32,
         state: u32,
-        why: String,
+        why: &str,
     ) {
-        let _ = (now, plugin, check, weight, state, why);
+        let at = clock::now();
+        let taken = self
+            .quality
+            .handle_report(plugin, check, weight, state, why, at);
+        match taken {
+            Ok(change) => self.note_quality(change),
+            Err(Refused::Name) => log::warn!("{plugin}: a check without a name is passed over"),
+            Err(Refused::TooMany) => {
+                log::warn!("{plugin}: too many checks, \"{check}\" is passed over");
+            }
+        }
     }
 
     pub(super) fn handle_forgotten(&mut self, plugin: &str, check: &str) {
-        let _ = (plugin, check);
+        let change = self.quality.handle_forgotten(plugin, check);
+        self.note_quality(change);
     }
 
-    pub(super) fn handle_in_sync(&mut self, plugin: &str, yes: bool, why: String) {
-        let _ = (plugin, yes, why);
+    pub(super) fn handle_in_sync(&mut self, plugin: &str, yes: bool, why: &str) {
+        let said = (yes, clean::text(why));
+        self.pair.in_sync.insert(plugin.to_owned(), said);
+        self.pair.touched = true;
     }
 
     pub(super) fn handle_scopes(&mut self, plugin: &str, scopes: Vec<(String, Scope)>) {
-        let _ = (plugin, scopes);
+        self.pair.scopes.insert(plugin.to_owned(), scopes);
+        self.compare_files();
     }
 
-    pub(super) fn handle_refused(&mut self, plugin: &str, why: String) {
-        let _ = (plugin, why);
+    /// A plugin runs: it has configured itself, so its scopes are known.
+    pub(super) fn note_plugin_up(&mut self, now: Instant, plugin: &str) {
+        self.pair.scopes.entry(plugin.to_owned()).or_default();
+        self.compare_files();
+        let change = self.quality.handle_up(now, plugin);
+        self.note_quality(change);
+    }
+
+    /// Its worker is gone, and perhaps comes again.
+    pub(super) fn note_plugin_down(&mut self, plugin: &str) {
+        self.pair.in_sync.remove(plugin);
+        self.pair.touched = true;
+    }
+
+    /// It is given up, or cannot run as it is.
+    pub(super) fn note_plugin_failed(&mut self, plugin: &str, why: &str) {
+        let change = self.quality.handle_failed(plugin, why, clock::now());
+        self.note_quality(change);
+    }
+
+    pub(super) fn note_plugin_removed(&mut self, plugin: &str) {
+        self.note_plugin_down(plugin);
+        self.pair.scopes.remove(plugin);
+        self.compare_files();
+        let change = self.quality.handle_removed(plugin);
+        self.note_quality(change);
+    }
+
+    fn note_quality(&mut self, change: Option<Change>) {
+        self.pair.touched = true;
+        let Some(Change { from, to, why }) = change else {
+            return;
+        };
+        let text = format!("quality {from} -> {to}: {why}");
+        let news = match to < from {
+            true => News::warn(Kind::Quality, text).because("lower"),
+            false => News::new(Kind::Quality, text).because("higher"),
+        };
+        self.events.record(news);
+    }
+
+    // ---- the configuration
+
+    /// At the start, after a reload, and when a plugin has said which keys are of the pair.
+    pub(super) fn compare_files(&mut self) {
+        self.pair.touched = true;
+        if self.setup.host.link.is_none() {
+            return;
+        }
+        let mut files = BTreeMap::new();
+        let host = flatten(&self.setup.text, &scopes::of_host());
+        files.insert("spared.toml".to_owned(), File::Keys(host));
+        for plugin in self.setup.plugins.iter().filter(|plugin| plugin.enabled) {
+            let file = match self.pair.scopes.get(&plugin.name) {
+                Some(scopes) => {
+                    let mut scopes = scopes.clone();
+                    scopes.extend(scopes::of_plugins());
+                    File::Keys(flatten(&plugin.text, &scopes))
+                }
+                None => File::Unknown,
+            };
+            files.insert(format!("{}.toml", plugin.name), file);
+        }
+        self.pair.peer.set_files(files);
+    }
+
+    fn tell_differences(&mut self) {
+        let found = self.pair.peer.differences();
+        if self.pair.told == found || !self.pair.peer.is_up() {
+            return;
+        }
+        let found = found.to_vec();
+        let peer = self.peer_name().unwrap_or("the peer").to_owned();
+        for new in found.iter().filter(|it| !self.pair.told.contains(it)) {
+            let text = ready::sentence(&peer, new);
+            let news = News::warn(Kind::Config, text).because("differs");
+            self.events.record(news);
+        }
+        if found.is_empty() {
+            let text = format!("the configuration is the same as on {peer}");
+            let news = News::new(Kind::Config, text).because("same");
+            self.events.record(news);
+        }
+        self.pair.told = found;
+    }
+
+    // ---- what follows
+
+    /// Everything that hangs on something that may have changed: nothing of it is kept twice.
+    pub(super) fn refresh_pair(&mut self, now: Instant) {
+        self.pair.touched = false;
+        self.tell_differences();
+        self.groups.set_quality(self.quality.number());
+        self.apply_resolved();
+        let frozen = self.resolved.freeze().is_some();
+        self.groups.set_frozen(frozen);
+        let maintenance = self.resolved.maintenance().is_some();
+        self.groups.set_maintenance(maintenance);
+        let standing = self.pair.peer.standing();
+        self.groups
+            .set_peer_quality(standing.map(|standing| standing.quality));
+        let Some(peer) = self.peer_name().map(str::to_owned) else {
+            return;
+        };
+        self.note_paths();
+        let facts = self.facts(peer);
+        self.groups.set_missing(ready::missing(&facts));
+        let behind = facts.plugins.iter().filter(|it| it.is_behind()).count();
+        let joining = self.pair.joining.update(now, behind);
+        self.groups.set_joining(joining);
+        self.pair.missing = ready::missing(&Facts {
+            forced: self.forced_words(),
+            ..facts
+        });
+        let standing = self.standing();
+        self.pair.peer.update(now, standing);
+    }
+
+    fn note_paths(&mut self) {
+        let links = self.link_status().into_iter();
+        let up = links.filter(|link| link.state == "up");
+        let up: Vec<String> = up.map(|link| link.interface).collect();
+        if !up.is_empty() {
+            self.pair.heard_on = up;
+        }
+    }
+
+    fn facts(&self, peer: String) -> Facts {
+        let found = self.pair.peer.differences().iter();
+        let link_down = (!self.pair.peer.is_up()).then(|| self.pair.link_down.clone());
+        Facts {
+            peer,
+            link_down,
+            plugins: self.plugin_facts(),
+            mismatches: found.filter(|it| ready::is_mismatch(it)).cloned().collect(),
+            quality: self.quality.number(),
+            forced: Vec::new(),
+            maintenance: self.resolved.maintenance().is_some(),
+        }
+    }
+
+    fn plugin_facts(&self) -> Vec<ready::Plugin> {
+        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
+        let plugins = plugins.map(|plugin| {
+            let name = plugin.name.clone();
+            let descriptor = self.supervisor.descriptor(&name);
+            ready::Plugin {
+                runs: self.supervisor.is_running(&name),
+                has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
+                refused: self.link.wire_refusal(&name).map(str::to_owned),
+                has_twin: self.channels_up().contains(&name),
+                in_sync: self.pair.in_sync.get(&name).cloned(),
+                name,
+            }
+        });
+        plugins.collect()
+    }
+
+    fn standing(&self) -> Standing {
+        let groups = self.groups.iter();
+        let mut failing = self.quality.failing();
+        failing.truncate(FAILING_MAX);
+        Standing {
+            quality: self.quality.number(),
+            missing: self.pair.missing.clone(),
+            maintenance: self.resolved.maintenance().is_some(),
+            forced: self
+                .forced_words()
+                .into_iter()
+                .map(|(group, word)| (group, word.to_owned()))
+                .collect(),
+            roles: groups
+                .map(|(name, group)| (name.to_owned(), name_of(group.role).to_owned()))
+                .collect(),
+            failing,
+        }
+    }
+
+    fn forced_words(&self) -> Vec<(String, &'static str)> {
+        let groups = self.groups.iter();
+        let words = groups.filter_map(|(name, group)| match group.forced {
+            Forced::No => None,
+            Forced::Active => Some((name.to_owned(), "active")),
+            Forced::Backup => Some((name.to_owned(), "backup")),
+        });
+        words.collect()
+    }
+
+    // A group that was claimed only now is forced from its beginning.
+    fn apply_resolved(&mut self) {
+        for (group, forced) in self.resolved.forced().clone() {
+            let to = match forced.active {
+                true => Forced::Active,
+                false => Forced::Backup,
+            };
+            if self.groups.get(&group).is_some_and(|it| it.forced != to) {
+                let by = format!("{} (since {})", forced.by, forced.since);
+                if let Err(why) = self.groups.handle_force(Some(&group), to, &by) {
+                    log::warn!("{group}: {why}");
+                }
+            }
+        }
+    }
+
+    // ---- time
+
+    pub(super) fn pair_timeout(&self) -> Option<Instant> {
+        let due = [
+            self.quality.next_timeout(),
+            self.pair.peer.next_timeout(),
+            self.pair.joining.next_timeout(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    pub(super) fn handle_pair_timeout(&mut self, now: Instant) {
+        let change = self.quality.handle_timeout(now);
+        if change.is_some() {
+            self.note_quality(change);
+        }
+        self.end_resolved();
+        for id in self.pair.peer.handle_timeout(now) {
+            self.handle_unanswered(now, id);
+        }
+        let joining = self.pair.joining.next_timeout();
+        self.pair.touched |= joining.is_some_and(|due| now >= due);
+    }
+
+    // The link went down: nobody answers any more.
+    fn end_asked(&mut self, now: Instant) {
+        for id in self.pair.peer.give_up() {
+            self.handle_unanswered(now, id);
+        }
     }
 }

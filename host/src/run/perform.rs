@@ -14,6 +14,10 @@ impl Core {
     pub(super) fn perform(&mut self, action: Action) {
         let now = Instant::now();
         self.kernel_touched = true;
+        self.pair.touched |= !matches!(
+            action,
+            Action::Answer { .. } | Action::Announce { .. } | Action::Stance { .. }
+        );
         match action {
             Action::Answer { ticket, status } => self.answer_call(now, &ticket, status),
             Action::CheckClaim {

@@ -168,6 +168,7 @@ impl Core {
             }
         }
         self.configure_link(now);
+        self.compare_files();
         let renamed = old.host.surroundings() != setup.host.surroundings();
         for plugin in setup.plugins {
             self.apply_plugin(now, plugin, renamed);

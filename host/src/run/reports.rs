@@ -23,6 +23,7 @@ impl Core {
             Report::Up { plugin } => self.handle_up(now, &plugin),
             Report::Down { plugin, why } => {
                 self.disconnect_twin(now, &plugin);
+                self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
@@ -31,6 +32,7 @@ impl Core {
                 self.unfollow_all(&plugin);
                 self.groups.handle_fit(&plugin);
                 self.groups.handle_plugin_removed(now_ns, &plugin);
+                self.note_plugin_removed(&plugin);
             }
             Report::Settled {
                 plugin,
@@ -66,11 +68,11 @@ impl Core {
                 weight,
                 state,
                 why,
-            } => self.handle_check(now, &plugin, &check, weight, state, why),
+            } => self.handle_check(&plugin, &check, weight, state, &why),
             Report::ForgetCheck { plugin, check } => self.handle_forgotten(&plugin, &check),
-            Report::InSync { plugin, yes, why } => self.handle_in_sync(&plugin, yes, why),
+            Report::InSync { plugin, yes, why } => self.handle_in_sync(&plugin, yes, &why),
             Report::Scopes { plugin, scopes } => self.handle_scopes(&plugin, scopes),
-            Report::Refused { plugin, why } => self.handle_refused(&plugin, why),
+            Report::Refused { plugin, why } => self.note_plugin_failed(&plugin, &why),
             Report::Said { plugin, text } => self.record_words(&plugin, text),
             Report::Tell(news) => self.events.record(news),
         }
@@ -84,6 +86,7 @@ impl Core {
         let follower = self.follower(plugin);
         self.replay_interfaces(now, plugin);
         self.connect_twin(now, plugin);
+        self.note_plugin_up(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
     }
@@ -103,6 +106,7 @@ impl Core {
     }
 
     fn handle_given_up(&mut self, plugin: &str, why: String) {
+        self.note_plugin_failed(plugin, &why);
         let settings = self.supervisor.settings(plugin);
         if settings.is_some_and(|settings| settings.on_failure == OnFailure::Resign) {
             self.groups.handle_unfit(plugin, why);

@@ -1,43 +1,83 @@
-//! What people ask over the control socket.
+//! What people ask over the control socket, and the other node over the link.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use spared_control::{Answer, ErrorCode, Force, GroupWhy, Request, Value};
-use spared_worker::message::{self, Forced, Row};
+use spared_control::{Answer, ErrorCode, Request, Status, Value};
+use spared_worker::message::{self, Row};
 
 use super::core::Core;
-use crate::control::{Asked, refusal};
+use super::switch::Switch;
+use crate::control::{Asked, Caller, refusal};
 use crate::supervisor::Unanswered;
 
-/// A request that waits for plugins.
+/// How long `status` waits for the other node's half.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Whom an answer goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Client(u64),
+    /// The other node, by the number of its question.
+    Peer(u64),
+}
+
+/// A request that waits for plugins, for the other node, or for a handover.
 #[derive(Debug)]
 pub struct Question {
-    client: u64,
-    kind: Asking,
+    pub(super) asker: Asker,
+    pub(super) kind: Asking,
     /// Queries not yet answered, and whom they were sent to.
     waiting: BTreeMap<u64, String>,
     rows: BTreeMap<String, Vec<Row>>,
+    /// The number of the other node's part, until it answers.
+    pub(super) there: Option<u64>,
 }
 
 #[derive(Debug)]
-enum Asking {
-    Status,
+pub enum Asking {
+    /// With what the other node said of itself.
+    Status(Option<Box<Status>>),
     Plugin,
+    /// The other node's answer, as it is.
+    Node(Option<Answer>),
+    Switch(Switch),
+}
+
+impl Question {
+    pub(super) fn new(asker: Asker, kind: Asking) -> Self {
+        Self {
+            asker,
+            kind,
+            waiting: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            there: None,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let switched = match &self.kind {
+            Asking::Switch(switch) => switch.is_complete(),
+            _ => true,
+        };
+        switched && self.waiting.is_empty() && self.there.is_none()
+    }
 }
 
 impl Core {
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {
-        let Some(Asked {
-            client,
-            caller,
-            request,
-        }) = asked
-        else {
-            return;
-        };
+        if let Some(asked) = asked {
+            let asker = Asker::Client(asked.client);
+            self.serve(now, asker, &asked.caller, asked.request);
+        }
+    }
+
+    /// Answers at once, or begins what ends with an answer. Whether the caller may ask it was
+    /// looked at before.
+    pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
+        let by = caller.name();
         let answer = match request {
-            Request::Status => return self.ask_providers(now, client),
+            Request::Status => return self.ask_status(now, asker),
             Request::Why { group } => self.why(group.as_deref()),
             Request::Events { limit } => Answer::Events {
                 events: self.events.newest(limit),
@@ -45,15 +85,29 @@ impl Core {
             Request::Plugins => Answer::Plugins {
                 plugins: self.supervisor.status(),
             },
-            Request::Reload => return self.request_reload(now, Some(client)),
-            Request::Force { group, to, .. } => self.force(group.as_deref(), to, &caller.name()),
-            Request::Switch { .. }
-            | Request::Maintenance { .. }
-            | Request::Freeze { .. }
-            | Request::Node { .. } => refusal(ErrorCode::Refused, "there is no link to a peer"),
-            Request::Plugin { name, argv } => return self.ask_plugin(now, client, name, argv),
+            Request::Reload => match asker {
+                Asker::Client(client) => return self.request_reload(now, Some(client)),
+                Asker::Peer(_) => refusal(ErrorCode::Permission, "reload is for each node itself"),
+            },
+            Request::Force { group, to, anyway } => self.force(group.as_deref(), to, anyway, &by),
+            Request::Switch { group, to, anyway } => {
+                return self.switch(now, asker, group.as_deref(), to.as_deref(), anyway, &by);
+            }
+            Request::Maintenance { on, for_s, anyway } => self.maintain(on, for_s, anyway, &by),
+            Request::Freeze { for_ms } => self.freeze(for_ms, &by),
+            Request::Node { node, request } => {
+                return self.ask_node(now, asker, caller, &node, *request);
+            }
+            Request::Plugin { name, argv } => return self.ask_plugin(now, asker, name, argv),
         };
-        self.answer(now, client, &answer);
+        self.reply(now, asker, &answer);
+    }
+
+    pub(super) fn reply(&mut self, now: Instant, asker: Asker, answer: &Answer) {
+        match asker {
+            Asker::Client(client) => self.answer(now, client, answer),
+            Asker::Peer(id) => self.answer_peer(id, answer),
+        }
     }
 
     pub(super) fn answer(&mut self, now: Instant, client: u64, answer: &Answer) {
@@ -61,59 +115,23 @@ impl Core {
         self.handle_asked(now, asked);
     }
 
-    fn why(&self, group: Option<&str>) -> Answer {
-        let groups: Vec<GroupWhy> = self
-            .groups
-            .iter()
-            .filter(|(name, _)| group.is_none_or(|wanted| wanted == *name))
-            .map(|(name, group)| GroupWhy {
-                group: name.to_owned(),
-                sentence: group.why.clone(),
-            })
-            .collect();
-        match group {
-            Some(name) if groups.is_empty() => {
-                refusal(ErrorCode::Usage, format!("there is no group \"{name}\""))
-            }
-            _ => Answer::Why { groups },
+    /// Plugins have rows, and the other node has its half.
+    fn ask_status(&mut self, now: Instant, asker: Asker) {
+        let mut question = Question::new(asker, Asking::Status(None));
+        // Its own half is what the other node asks for.
+        if matches!(asker, Asker::Client(_)) {
+            question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::Status);
         }
+        let names = self.supervisor.names().into_iter();
+        let plugins = names.filter(|name| {
+            let descriptor = self.supervisor.descriptor(name);
+            self.supervisor.is_running(name) && descriptor.is_some_and(|d| d.has_query)
+        });
+        let plugins = plugins.collect();
+        self.ask(now, question, plugins, &["status".to_owned()]);
     }
 
-    fn force(&mut self, group: Option<&str>, to: Force, by: &str) -> Answer {
-        let forced = match to {
-            Force::Active => Forced::Active,
-            Force::Backup => Forced::Backup,
-            Force::Reset => Forced::No,
-        };
-        match self.groups.handle_force(group, forced, by) {
-            Ok(lines) => Answer::Done { lines },
-            Err(why) => refusal(ErrorCode::Usage, why),
-        }
-    }
-
-    /// The plugins that decide roles know timers, counters and who was heard.
-    fn ask_providers(&mut self, now: Instant, client: u64) {
-        let names = self.supervisor.names();
-        let providers: BTreeSet<String> = names
-            .into_iter()
-            .filter(|name| {
-                self.supervisor.is_running(name) && self.supervisor.provides_groups(name)
-            })
-            .filter(|name| {
-                self.supervisor
-                    .descriptor(name)
-                    .is_some_and(|d| d.has_query)
-            })
-            .collect();
-        if providers.is_empty() {
-            let answer = Answer::Status(Box::new(self.status(&BTreeMap::new())));
-            return self.answer(now, client, &answer);
-        }
-        let argv = vec!["status".to_owned()];
-        self.ask(now, client, Asking::Status, providers, &argv);
-    }
-
-    fn ask_plugin(&mut self, now: Instant, client: u64, name: String, argv: Vec<String>) {
+    fn ask_plugin(&mut self, now: Instant, asker: Asker, name: String, argv: Vec<String>) {
         let refused = match self.supervisor.descriptor(&name) {
             None if self.supervisor.settings(&name).is_none() => Some(refusal(
                 ErrorCode::Usage,
@@ -130,43 +148,42 @@ impl Core {
             _ => None,
         };
         match refused {
-            Some(answer) => self.answer(now, client, &answer),
-            None => self.ask(now, client, Asking::Plugin, BTreeSet::from([name]), &argv),
+            Some(answer) => self.reply(now, asker, &answer),
+            None => {
+                let question = Question::new(asker, Asking::Plugin);
+                self.ask(now, question, BTreeSet::from([name]), &argv);
+            }
         }
     }
 
     fn ask(
         &mut self,
         now: Instant,
-        client: u64,
-        kind: Asking,
+        mut question: Question,
         plugins: BTreeSet<String>,
         argv: &[String],
     ) {
-        self.question += 1;
-        let number = self.question;
-        let waiting = plugins
-            .into_iter()
-            .map(|plugin| {
-                self.question += 1;
-                (self.question, plugin)
-            })
-            .collect();
-        let question = Question {
-            client,
-            kind,
-            waiting,
-            rows: BTreeMap::new(),
-        };
-        let asked: Vec<(u64, String)> = question
-            .waiting
-            .iter()
-            .map(|(id, plugin)| (*id, plugin.clone()))
-            .collect();
-        self.questions.insert(number, question);
+        for plugin in plugins {
+            let id = self.next_number();
+            question.waiting.insert(id, plugin);
+        }
+        let asked = question.waiting.clone();
+        self.await_answers(now, question);
         for (id, plugin) in asked {
             self.supervisor.query(now, &plugin, argv.to_vec(), id);
         }
+    }
+
+    /// Keeps a question until it is complete.
+    pub(super) fn await_answers(&mut self, now: Instant, question: Question) {
+        let number = self.next_number();
+        self.questions.insert(number, question);
+        self.end_if_complete(now, number);
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.question += 1;
+        self.question
     }
 
     pub(super) fn handle_answered(
@@ -190,12 +207,17 @@ impl Core {
                 true => ErrorCode::Usage,
                 false => ErrorCode::Failed,
             };
-            let (client, answer) = (question.client, refusal(code, unanswered.why.clone()));
+            let (asker, answer) = (question.asker, refusal(code, unanswered.why.clone()));
             self.questions.remove(&number);
-            return self.answer(now, client, &answer);
+            return self.reply(now, asker, &answer);
         }
         question.rows.insert(plugin, result.unwrap_or_default());
-        if question.waiting.is_empty() {
+        self.end_if_complete(now, number);
+    }
+
+    pub(super) fn end_if_complete(&mut self, now: Instant, number: u64) {
+        let complete = self.questions.get(&number).map(Question::is_complete);
+        if complete == Some(true) {
             if let Some(question) = self.questions.remove(&number) {
                 self.end_question(now, question);
             }
@@ -204,15 +226,23 @@ impl Core {
 
     fn end_question(&mut self, now: Instant, question: Question) {
         let answer = match question.kind {
-            Asking::Status => Answer::Status(Box::new(self.status(&question.rows))),
+            Asking::Status(there) => {
+                let mut status = self.status(&question.rows);
+                if matches!(question.asker, Asker::Client(_)) {
+                    status.peer = self.peer_status(&question.rows, there);
+                }
+                Answer::Status(Box::new(status))
+            }
             Asking::Plugin => {
                 let rows = question.rows.into_values().flatten();
                 Answer::Rows {
                     rows: rows.map(|row| (row.key, value(row.value))).collect(),
                 }
             }
+            Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),
+            Asking::Switch(switch) => switch.answer(),
         };
-        self.answer(now, question.client, &answer);
+        self.reply(now, question.asker, &answer);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use spared_control::{GroupStatus, InterfaceStatus, Status, Value};
+use spared_control::{GroupStatus, InterfaceStatus, Maintenance, PeerStatus, Status, Value};
 use spared_worker::message::{Forced, Role, Row};
 
 use super::core::Core;
@@ -13,12 +13,14 @@ use crate::group::{Group, name_of};
 use crate::kernel::FenceState;
 
 impl Core {
+    /// This node's half.
     pub(super) fn status(&self, rows: &BTreeMap<String, Vec<Row>>) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
             .iter()
             .map(|(name, group)| self.group_status(name, group, rows.get(&group.owner)))
             .collect();
+        let linked = self.setup.host.link.is_some();
         Status {
             at: clock::now(),
             node: self.setup.host.node.clone(),
@@ -31,21 +33,109 @@ impl Core {
             interfaces: self.interface_status(),
             plugins: self.supervisor.status(),
             last_event: self.events.last().cloned(),
-            ..Status::default()
+            quality: self.quality.number(),
+            checks: self.quality.status(),
+            missing: linked.then(|| self.pair.missing.clone()),
+            maintenance: self.maintenance_status(),
+            frozen_until: self
+                .resolved
+                .freeze()
+                .map(|freeze| clock::at(freeze.term.until_wall_ms)),
+            links: self.link_status(),
+            peer: None,
+            rows: self.plugin_rows(rows),
         }
+    }
+
+    /// The other half; `there` is what the other node said of itself.
+    pub(super) fn peer_status(
+        &self,
+        rows: &BTreeMap<String, Vec<Row>>,
+        there: Option<Box<Status>>,
+    ) -> Option<Box<PeerStatus>> {
+        let node = self.peer_name()?.to_owned();
+        let up = self.link_is_up();
+        let status = there.map(|status| {
+            // What it knows of us is not asked for.
+            Box::new(Status {
+                peer: None,
+                ..*status
+            })
+        });
+        Some(Box::new(PeerStatus {
+            node,
+            up,
+            last_heard: self.peer_last_heard(rows),
+            heard_on: self.pair.heard_on.clone(),
+            answers_ping: self.answers_ping().filter(|_| !up),
+            status,
+            clock_ms: self.clock_ms().filter(|_| up),
+            differences: self.pair.peer.differences().to_vec(),
+            refused: self.wire_refusals(),
+        }))
+    }
+
+    // On a link, or by the provider's word on any interface, whatever is newer.
+    fn peer_last_heard(&self, rows: &BTreeMap<String, Vec<Row>>) -> Option<String> {
+        let owners = self.groups.iter().map(|(name, group)| (name, &group.owner));
+        let ages = owners.filter_map(|(name, owner)| {
+            let details = details_of(name, rows.get(owner));
+            match details.get("peer_heard_ms_ago") {
+                Some(Value::Number(ms)) => Some(*ms),
+                _ => None,
+            }
+        });
+        let advert = ages.min().map(clock::before_ms);
+        let link = self.last_heard().map(str::to_owned);
+        // Local times of one form: the later one sorts last.
+        advert.into_iter().chain(link).max()
+    }
+
+    fn maintenance_status(&self) -> Option<Maintenance> {
+        let it = self.resolved.maintenance()?;
+        Some(Maintenance {
+            since: it.since.clone(),
+            until: it.term.map(|term| clock::at(term.until_wall_ms)),
+            by: it.by.clone(),
+        })
+    }
+
+    // Rows about groups are shown with the group.
+    fn plugin_rows(
+        &self,
+        rows: &BTreeMap<String, Vec<Row>>,
+    ) -> BTreeMap<String, BTreeMap<String, Value>> {
+        let is_of_group = |plugin: &str, key: &str| {
+            let mut groups = self.groups.iter();
+            groups.any(|(name, group)| {
+                let rest = key.strip_prefix(name);
+                group.owner == plugin && rest.is_some_and(|rest| rest.starts_with('.'))
+            })
+        };
+        let mut all = BTreeMap::new();
+        for (plugin, rows) in rows {
+            let own = rows.iter().filter(|row| !is_of_group(plugin, &row.key));
+            let own: BTreeMap<String, Value> = own
+                .map(|row| (row.key.clone(), value(row.value.clone())))
+                .collect();
+            if !own.is_empty() {
+                all.insert(plugin.clone(), own);
+            }
+        }
+        all
     }
 
     fn group_status(&self, name: &str, group: &Group, rows: Option<&Vec<Row>>) -> GroupStatus {
         let mut details = details_of(name, rows);
         let quality = match details.get("quality") {
             Some(Value::Number(quality)) => u8::try_from(*quality).unwrap_or(100),
-            _ => 100,
+            _ => self.quality.number(),
         };
         GroupStatus {
             name: name.to_owned(),
             role: name_of(group.role).to_owned(),
             since: group.since.clone(),
-            why: group.why.clone(),
+            why: self.sentence_of(group),
             forced: forced_word(group.forced).to_owned(),
             quality,
             fence: fence_word(self.kernel.fence_status(name)).to_owned(),
@@ -82,12 +172,30 @@ impl Core {
             });
         let lost = self.supervisor.names();
         let lost = lost.iter().flat_map(|plugin| self.followed_in_vain(plugin));
-        let link = self.link_warnings();
         gone.into_iter()
             .chain(closed)
+            .chain(self.both_forced(groups))
+            .chain(self.link_warnings())
             .chain(lost)
-            .chain(link)
             .collect()
+    }
+
+    // While no link was up, nobody could refuse it.
+    fn both_forced(&self, groups: &[GroupStatus]) -> Vec<String> {
+        let Some(peer) = self.peer_name() else {
+            return Vec::new();
+        };
+        let both = groups.iter().filter(|group| {
+            group.forced != "no" && self.forced_there(&group.name) == Some(&group.forced)
+        });
+        let own = &self.setup.host.node;
+        both.map(|group| {
+            let (name, role) = (&group.name, &group.forced);
+            format!(
+                "{name}: {own} and {peer} are both forced {role}: `sparectl force reset` on one"
+            )
+        })
+        .collect()
     }
 
     // Which groups there are, only the plugin that decides about them knows, so no check finds it.
@@ -110,12 +218,17 @@ impl Core {
             .iter()
             .map(|(name, group)| format!("{name}: {}", name_of(group.role)))
             .collect();
+        let maintenance = self.resolved.maintenance().map(|_| "in maintenance");
         match groups.is_empty() {
             true if !self.setup.plugins.iter().any(|plugin| plugin.enabled) => {
                 "nothing configured".to_owned()
             }
             true => "no group".to_owned(),
-            false => groups.join(", "),
+            false => {
+                let groups = groups.join(", ");
+                let all = [Some(groups.as_str()), maintenance];
+                all.into_iter().flatten().collect::<Vec<_>>().join("; ")
+            }
         }
     }
 }

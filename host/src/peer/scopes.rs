@@ -1,0 +1,21 @@
+//! Which keys of the host's own may differ between the nodes. Plugins declare theirs.
+
+use spared_worker::message::Scope;
+
+/// Keys of `spared.toml` that are this machine's alone.
+const LOCAL: [&str; 6] = ["node", "log", "user", "realtime", "firewall", "secret_file"];
+/// Keys of `spared.toml` that take a table by node name.
+const NODE: [&str; 2] = ["link.interface", "link.address"];
+
+pub fn of_host() -> Vec<(String, Scope)> {
+    let local = LOCAL.iter().map(|key| ((*key).to_owned(), Scope::Local));
+    let node = NODE.iter().map(|key| ((*key).to_owned(), Scope::Node));
+    local.chain(node).collect()
+}
+
+/// The host's keys of plugins' files.
+pub fn of_plugins() -> Vec<(String, Scope)> {
+    ["enabled", "allow"]
+        .map(|key| (key.to_owned(), Scope::Local))
+        .to_vec()
+}

@@ -1,0 +1,219 @@
+//! Questions across the link: what people ask here of the other node, and what it asks here.
+
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, ErrorCode, Request};
+use spared_link::word::{WORD_MAX, Word};
+
+use super::core::Core;
+use super::requests::{Asker, Asking, Question};
+use crate::control::{Caller, refusal};
+use crate::peer::clean;
+
+const NODE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A handover is answered when it has ended.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
+
+impl Core {
+    /// `sparectl --node NODE ...`
+    pub(super) fn ask_node(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        caller: &Caller,
+        node: &str,
+        request: Request,
+    ) {
+        let refused = match (&request, self.peer_name()) {
+            (Request::Node { .. }, _) => Some(refusal(
+                ErrorCode::Usage,
+                "one node is enough for a request",
+            )),
+            _ if node == self.setup.host.node => {
+                return self.serve(now, asker, caller, request);
+            }
+            (_, peer) if peer != Some(node) => {
+                Some(refusal(ErrorCode::Usage, self.no_such_node(node)))
+            }
+            _ if !passes(&request) => {
+                let why = format!("this changes something: ask it on {node} itself");
+                Some(refusal(ErrorCode::Refused, why))
+            }
+            _ => None,
+        };
+        if let Some(answer) = refused {
+            return self.reply(now, asker, &answer);
+        }
+        let timeout = match request {
+            Request::Switch { .. } => SWITCH_TIMEOUT,
+            _ => NODE_TIMEOUT,
+        };
+        let mut question = Question::new(asker, Asking::Node(None));
+        question.there = self.ask_peer(now + timeout, &request);
+        self.await_answers(now, question);
+    }
+
+    /// The names that would be right.
+    pub(super) fn no_such_node(&self, node: &str) -> String {
+        match self.peer_name() {
+            Some(peer) => {
+                let mut names = [self.setup.host.node.as_str(), peer];
+                names.sort_unstable();
+                format!("there is no node \"{node}\": {}, {}", names[0], names[1])
+            }
+            None => {
+                let own = &self.setup.host.node;
+                format!("there is no node \"{node}\": this is {own}, and it has no link")
+            }
+        }
+    }
+
+    pub(super) fn no_answer(&self) -> Answer {
+        let peer = self.peer_name().unwrap_or("the peer");
+        match self.pair.peer.is_up() {
+            true => refusal(ErrorCode::Failed, format!("{peer} does not answer")),
+            false => refusal(
+                ErrorCode::Refused,
+                format!("{peer} is not heard: no link is up"),
+            ),
+        }
+    }
+
+    /// None where it cannot be asked.
+    pub(super) fn ask_peer(&mut self, until: Instant, request: &Request) -> Option<u64> {
+        let request = serde_json::to_string(request).ok()?;
+        self.pair.peer.ask(until, request)
+    }
+
+    pub(super) fn handle_peer_answer(&mut self, now: Instant, id: u64, answer: &str) {
+        if !self.pair.peer.handle_answer(id) {
+            return;
+        }
+        let answer = clean::answer(answer).unwrap_or_else(|why| {
+            let why = format!("its answer is not understood: {why}");
+            refusal(ErrorCode::Failed, why)
+        });
+        self.end_there(now, id, Some(answer));
+    }
+
+    pub(super) fn handle_unanswered(&mut self, now: Instant, id: u64) {
+        self.end_there(now, id, None);
+    }
+
+    fn end_there(&mut self, now: Instant, id: u64, answer: Option<Answer>) {
+        let mut questions = self.questions.iter_mut();
+        let Some((number, question)) = questions.find(|(_, q)| q.there == Some(id)) else {
+            return;
+        };
+        let number = *number;
+        question.there = None;
+        match (&mut question.kind, answer) {
+            (Asking::Node(there), answer) => *there = answer,
+            (Asking::Status(there), Some(Answer::Status(status))) => *there = Some(status),
+            _ => {}
+        }
+        self.end_if_complete(now, number);
+    }
+
+    // ---- what the other node asks
+
+    pub(super) fn handle_ask(&mut self, now: Instant, id: u64, request: &str) {
+        if !self.pair.peer.handle_ask(id) {
+            return log::warn!("the peer asks too much at once: passed over");
+        }
+        let peer = self.peer_name().unwrap_or("the peer").to_owned();
+        let asker = Asker::Peer(id);
+        match serde_json::from_str::<Request>(request) {
+            Ok(request) if passes(&request) => {
+                self.serve(now, asker, &Caller::at(&peer), request);
+            }
+            Ok(_) => {
+                let node = &self.setup.host.node;
+                let why = format!("this changes something: ask it on {node} itself");
+                self.reply(now, asker, &refusal(ErrorCode::Permission, why));
+            }
+            Err(error) => {
+                let why = format!("not a request: {error}");
+                self.reply(now, asker, &refusal(ErrorCode::Usage, why));
+            }
+        }
+    }
+
+    pub(super) fn answer_peer(&mut self, id: u64, answer: &Answer) {
+        self.pair.peer.answer(id, fit(id, answer.clone()));
+    }
+}
+
+/// What may be asked across the link.
+fn passes(request: &Request) -> bool {
+    matches!(request, Request::Switch { .. }) || Caller::reads(request)
+}
+
+/// The answer's line, short enough for a word: of events the newest.
+fn fit(id: u64, mut answer: Answer) -> String {
+    loop {
+        let line = serde_json::to_string(&answer).unwrap_or_default();
+        let word = Word::Answer {
+            id,
+            answer: line.clone(),
+        };
+        let length = serde_json::to_string(&word).map_or(usize::MAX, |word| word.len());
+        if length <= WORD_MAX {
+            return line;
+        }
+        match &mut answer {
+            Answer::Events { events } if !events.is_empty() => {
+                events.drain(..events.len().div_ceil(2));
+            }
+            _ => answer = refusal(ErrorCode::Failed, "the answer is too long for the link"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spared_control::Event;
+
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_events_is_cut_at_its_beginning() {
+        let event = |number: u32| Event {
+            text: format!("{number} \"{}\"", "x".repeat(300)),
+            ..Event::default()
+        };
+        let events: Vec<Event> = (0..1000).map(event).collect();
+        let last = events.last().cloned();
+        let line = fit(1, Answer::Events { events });
+        assert!(line.len() < WORD_MAX);
+        match clean::answer(&line) {
+            Ok(Answer::Events { events }) => {
+                assert!(events.len() >= 100);
+                assert_eq!(events.last().cloned(), last);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_refused_and_not_sent() {
+        let lines = vec!["x".repeat(WORD_MAX)];
+        let line = fit(1, Answer::Done { lines });
+        assert!(line.contains("too long"), "{line:.100}");
+    }
+
+    #[test]
+    fn only_reading_and_switching_crosses_the_link() {
+        let switch = Request::Switch {
+            group: None,
+            to: None,
+            anyway: false,
+        };
+        assert!(passes(&switch) && passes(&Request::Status));
+        assert!(!passes(&Request::Reload));
+        assert!(!passes(&Request::Freeze { for_ms: 1 }));
+        let request = Box::new(Request::Status);
+        let node = "utm1".to_owned();
+        assert!(!passes(&Request::Node { node, request }));
+    }
+}

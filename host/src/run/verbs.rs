@@ -1,0 +1,338 @@
+//! What administrators resolve: each verb says what it does, or what speaks against it.
+
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, ErrorCode, Force};
+use spared_link::word::Word;
+use spared_worker::message::{Forced, Role};
+
+use super::core::Core;
+use crate::clock;
+use crate::control::refusal;
+use crate::events::{Kind, News};
+use crate::resolve::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};
+
+impl Core {
+    /// One group, or all.
+    pub(super) fn groups_named(&self, group: Option<&str>) -> Result<Vec<String>, Answer> {
+        let names: Vec<String> = match group {
+            Some(name) if self.groups.get(name).is_none() => {
+                let why = format!("there is no group \"{name}\"");
+                return Err(refusal(ErrorCode::Usage, why));
+            }
+            Some(name) => vec![name.to_owned()],
+            None => self
+                .groups
+                .iter()
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+        };
+        if names.is_empty() {
+            return Err(refusal(ErrorCode::Usage, "there is no group"));
+        }
+        Ok(names)
+    }
+
+    // ---- force
+
+    pub(super) fn force(
+        &mut self,
+        group: Option<&str>,
+        to: Force,
+        anyway: bool,
+        by: &str,
+    ) -> Answer {
+        let names = match self.groups_named(group) {
+            Ok(names) => names,
+            Err(answer) => return self.forget_forced(group, to).unwrap_or(answer),
+        };
+        let against = names.iter().flat_map(|name| match to {
+            Force::Active => self.against_active(name, anyway),
+            Force::Backup if !anyway => self.against_backup(name),
+            Force::Backup | Force::Reset => Vec::new(),
+        });
+        let lines: Vec<String> = against.collect();
+        if !lines.is_empty() {
+            let code = ErrorCode::Refused;
+            return Answer::Error { code, lines };
+        }
+        let (forced, active) = match to {
+            Force::Active => (Forced::Active, Some(true)),
+            Force::Backup => (Forced::Backup, Some(false)),
+            Force::Reset => (Forced::No, None),
+        };
+        for name in &names {
+            let forced = active.map(|active| resolve::Forced {
+                active,
+                by: by.to_owned(),
+                since: clock::now(),
+            });
+            self.resolved.force(name, forced);
+        }
+        let mut lines = match self.groups.handle_force(group, forced, by) {
+            Ok(lines) => lines,
+            Err(why) => return refusal(ErrorCode::Usage, why),
+        };
+        if active.is_some() {
+            lines.push("it stays so over restarts, until `sparectl force reset`".to_owned());
+        }
+        lines.extend(self.keep_resolved());
+        Answer::Done { lines }
+    }
+
+    // A group that is not configured any more may still be on record.
+    fn forget_forced(&mut self, group: Option<&str>, to: Force) -> Option<Answer> {
+        let name = group.filter(|name| to == Force::Reset && self.forced_here(name).is_some())?;
+        self.resolved.force(name, None);
+        let mut lines = vec![format!("{name}: no longer forced, if it comes back")];
+        lines.extend(self.keep_resolved());
+        Some(Answer::Done { lines })
+    }
+
+    fn against_active(&self, group: &str, anyway: bool) -> Vec<String> {
+        let Some(peer) = self.peer_name() else {
+            return Vec::new();
+        };
+        if self.forced_there(group) == Some("active") {
+            return vec![format!(
+                "{group}: {peer} is forced active, and both may not be: \
+                 first `sparectl force reset` there"
+            )];
+        }
+        let standing = self.pair.peer.standing();
+        let role = standing.and_then(|standing| standing.roles.get(group));
+        let is_there = role.is_some_and(|role| role == "active");
+        let own = &self.setup.host.node;
+        if anyway || !is_there || self.pair.missing.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![format!(
+            "{group}: {own} is not ready to take over from {peer}:"
+        )];
+        lines.extend(self.pair.missing.iter().cloned());
+        lines.push("--anyway does it all the same".to_owned());
+        lines
+    }
+
+    // Where there is no link, nobody knows better than who asks.
+    fn against_backup(&self, group: &str) -> Vec<String> {
+        let Some(peer) = self.peer_name() else {
+            return Vec::new();
+        };
+        if self.forced_there(group) == Some("backup") {
+            return vec![
+                format!("{group}: {peer} is forced backup: nobody would be active"),
+                "--anyway does it all the same".to_owned(),
+            ];
+        }
+        self.against_leaving(group)
+    }
+
+    /// The group is active here, and the other node is not ready for it.
+    fn against_leaving(&self, group: &str) -> Vec<String> {
+        let active = self.groups.get(group);
+        let active = active.is_some_and(|it| it.role == Role::Active);
+        let Some(peer) = self.peer_name().filter(|_| active) else {
+            return Vec::new();
+        };
+        let missing = self.missing_of(peer, peer);
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("{group}: {peer} is not ready to take over:")];
+        lines.extend(missing);
+        lines.push("--anyway does it all the same".to_owned());
+        lines
+    }
+
+    // ---- maintenance
+
+    pub(super) fn maintain(
+        &mut self,
+        on: bool,
+        for_s: Option<u64>,
+        anyway: bool,
+        by: &str,
+    ) -> Answer {
+        match on {
+            true => self.begin_maintenance(for_s.map(Duration::from_secs), anyway, by),
+            false => self.end_maintenance(by),
+        }
+    }
+
+    fn begin_maintenance(&mut self, lasts: Option<Duration>, anyway: bool, by: &str) -> Answer {
+        if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
+            let why = "allowed times: 1 second to 366 days";
+            return refusal(ErrorCode::Usage, why);
+        }
+        let names: Vec<String> = self
+            .groups
+            .iter()
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        if !anyway {
+            let lines: Vec<String> = names
+                .iter()
+                .flat_map(|name| self.against_leaving(name))
+                .collect();
+            if !lines.is_empty() {
+                let code = ErrorCode::Refused;
+                return Answer::Error { code, lines };
+            }
+        }
+        let now = clock_now();
+        let at = clock::now();
+        self.resolved.begin_maintenance(now, lasts, by, at);
+        self.pair.touched = true;
+        let node = &self.setup.host.node;
+        let until = match lasts {
+            Some(lasts) => format!("until {}", clock::after(lasts)),
+            None => "until `sparectl maintenance off`, over restarts".to_owned(),
+        };
+        let text = format!("{node} is in maintenance {until}, by {by}");
+        let mut lines = vec![text.clone()];
+        lines.extend(names.iter().filter_map(|name| self.leaving_line(name)));
+        let news = News::warn(Kind::Maintenance, text).because("on");
+        self.events.record(news);
+        lines.extend(self.keep_resolved());
+        Answer::Done { lines }
+    }
+
+    fn leaving_line(&self, group: &str) -> Option<String> {
+        let active = self.groups.get(group);
+        active.filter(|it| it.role == Role::Active)?;
+        let node = &self.setup.host.node;
+        Some(match self.peer_name() {
+            Some(peer) => format!("{group}: {node} hands it over to {peer}"),
+            None => format!("{group}: {node} gives up being active"),
+        })
+    }
+
+    fn end_maintenance(&mut self, by: &str) -> Answer {
+        let node = self.setup.host.node.clone();
+        if !self.resolved.end_maintenance() {
+            let lines = vec![format!("{node} is not in maintenance")];
+            return Answer::Done { lines };
+        }
+        let text = format!("{node} is no longer in maintenance, by {by}");
+        let mut lines = vec![text.clone()];
+        let news = News::new(Kind::Maintenance, text).because("off");
+        self.events.record(news);
+        self.pair.touched = true;
+        lines.extend(self.keep_resolved());
+        Answer::Done { lines }
+    }
+
+    // ---- freeze
+
+    pub(super) fn freeze(&mut self, for_ms: u64, by: &str) -> Answer {
+        let lasts = Duration::from_millis(for_ms);
+        if lasts > FREEZE_MAX {
+            return refusal(ErrorCode::Usage, "allowed times: at most 1 hour; 0 ends it");
+        }
+        let node = self.setup.host.node.clone();
+        let mut lines = vec![self.set_freeze(lasts, by)];
+        let said = Word::Freeze {
+            for_ms,
+            by: format!("{by} on {node}"),
+        };
+        if let Some(peer) = self.peer_name().map(str::to_owned) {
+            lines.push(match self.say(said) {
+                true => format!("the same on {peer}"),
+                false => format!("on {node} only: {peer} is not heard"),
+            });
+        }
+        lines.extend(self.keep_resolved());
+        Answer::Done { lines }
+    }
+
+    /// The other node's administrator.
+    pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str) {
+        self.set_freeze(Duration::from_millis(for_ms).min(FREEZE_MAX), by);
+        if let Some(line) = self.keep_resolved() {
+            log::warn!("{line}");
+        }
+    }
+
+    fn set_freeze(&mut self, lasts: Duration, by: &str) -> String {
+        self.resolved.begin_freeze(clock_now(), lasts, by);
+        self.pair.touched = true;
+        let (text, reason) = match lasts.is_zero() {
+            true => (format!("no longer frozen, by {by}"), "off"),
+            false => {
+                let until = clock::after(lasts);
+                let text = format!(
+                    "frozen until {until}, by {by}: no change of role for quality or preference"
+                );
+                (text, "on")
+            }
+        };
+        let news = News::new(Kind::Freeze, text.clone()).because(reason);
+        self.events.record(news);
+        text
+    }
+
+    // ---- what lasts
+
+    /// What an earlier run resolved, said loudly.
+    pub(super) fn tell_resolved(&mut self) {
+        let node = &self.setup.host.node;
+        if let Some(it) = self.resolved.maintenance() {
+            let text = format!("{node} is in maintenance since {}, by {}", it.since, it.by);
+            let news = News::warn(Kind::Maintenance, text).because("restored");
+            self.events.record(news);
+        }
+        if let Some(freeze) = self.resolved.freeze() {
+            let until = clock::at(freeze.term.until_wall_ms);
+            let text = format!("frozen until {until}, by {}", freeze.by);
+            let news = News::warn(Kind::Freeze, text).because("restored");
+            self.events.record(news);
+        }
+        for (group, forced) in self.resolved.forced() {
+            let role = if forced.active { "active" } else { "backup" };
+            let (since, by) = (&forced.since, &forced.by);
+            let text = format!("forced {role} since {since}, by {by}");
+            let news = News::warn(Kind::Force, text).of_group(group);
+            self.events.record(news.because("restored"));
+        }
+        self.pair.touched = true;
+    }
+
+    pub(super) fn end_resolved(&mut self) {
+        for ended in self.resolved.handle_timeout(clock::monotonic_ns()) {
+            let node = &self.setup.host.node;
+            let news = match ended {
+                Ended::Maintenance => {
+                    let text = format!("{node} is no longer in maintenance: the time is over");
+                    News::new(Kind::Maintenance, text)
+                }
+                Ended::Freeze => News::new(Kind::Freeze, "no longer frozen: the time is over"),
+            };
+            self.events.record(news.because("over"));
+            self.pair.touched = true;
+            if let Some(line) = self.keep_resolved() {
+                log::warn!("{line}");
+            }
+        }
+    }
+
+    /// When something resolved ends by itself.
+    pub(super) fn resolved_timeout(&self) -> Option<Instant> {
+        let until_ns = self.resolved.next_timeout()?;
+        let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
+        Some(Instant::now() + Duration::from_nanos(left_ns))
+    }
+
+    /// The line for who asked, where it is not kept.
+    fn keep_resolved(&mut self) -> Option<String> {
+        let why = self.store.write(&self.resolved).err()?;
+        Some(format!("it holds, but not over a restart: {why}"))
+    }
+}
+
+pub(super) fn clock_now() -> resolve::Now {
+    resolve::Now {
+        monotonic_ns: clock::monotonic_ns(),
+        wall_ms: clock::wall_ms(),
+    }
+}
