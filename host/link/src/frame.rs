@@ -223,49 +223,50 @@ impl<'a> Numbered<'a> {
         })
     }
 
-    /// Header and fields, with room for the number; a piece stays where it is and follows.
-    pub fn head(&self) -> Head {
+    /// Header and fields, with room for the number; the piece, or the name, of so many bytes
+    /// follows from where it is.
+    pub fn head(&self, piece: usize) -> Head {
         let mut head = Head::default();
-        let (kind, piece) = match *self {
+        let kind = match *self {
             Self::Offer {
                 channel,
                 epoch,
                 wire_min,
                 wire_max,
-                name,
+                ..
             } => {
                 head.put(&channel.to_be_bytes());
                 for number in [epoch, wire_min, wire_max] {
                     head.put(&number.to_be_bytes());
                 }
-                (OFFER, name.len())
+                OFFER
             }
             Self::Withdraw { channel } => {
                 head.put(&channel.to_be_bytes());
-                (WITHDRAW, 0)
+                WITHDRAW
             }
             Self::Data {
                 channel,
                 epoch,
                 last,
-                piece,
+                ..
             } => {
                 head.put(&channel.to_be_bytes());
                 head.put(&epoch.to_be_bytes());
                 head.put(&[u8::from(last)]);
-                (DATA, piece.len())
+                DATA
             }
             Self::Mark { channel, epoch, id } => {
                 head.put(&channel.to_be_bytes());
                 head.put(&epoch.to_be_bytes());
                 head.put(&id.to_be_bytes());
-                (MARK, 0)
+                MARK
             }
-            Self::Word { last, piece } => {
+            Self::Word { last, .. } => {
                 head.put(&[u8::from(last)]);
-                (WORD, piece.len())
+                WORD
             }
-            Self::Unknown => (u8::MAX, 0),
+            Self::Unknown => u8::MAX,
         };
         head.finish(kind, piece);
         head

@@ -7,5 +7,10 @@
 pub mod frame;
 pub mod key;
 pub mod message;
+mod path;
+mod run;
+pub mod session;
 pub mod tls;
 pub mod word;
+
+pub use run::run;

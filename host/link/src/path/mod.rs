@@ -1,0 +1,428 @@
+//! One path to the peer: connects or listens, proves keys, and carries bytes to and from the
+//! session.
+
+mod echo;
+mod socket;
+mod stream;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use socket2::Socket;
+
+use crate::frame::{self, Frame};
+use crate::message::{PathSetup, PathState};
+use crate::session::{Now, Session, Transmit};
+use crate::tls::Tls;
+use echo::Echo;
+use stream::Stream;
+
+/// How long the peer may take to connect and to prove its key.
+const HANDSHAKE_NS: u64 = 5_000_000_000;
+/// Connections that have not proved a key.
+const PENDING_MAX: usize = 4;
+/// Between attempts to connect: doubled from one to the other.
+const RETRY_FIRST_NS: u64 = 100_000_000;
+const RETRY_LAST_NS: u64 = 2_000_000_000;
+/// Between tries to listen, while the interface or the port is not to be had.
+const LISTEN_NS: u64 = 500_000_000;
+/// Bytes that are encrypted in one go.
+const BATCH_BYTES: usize = 48 << 10;
+/// Goes in one turn of the loop.
+const BATCHES: usize = 4;
+
+/// What is to be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Listener,
+    Pending(usize),
+    Current,
+    Echo,
+}
+
+#[derive(Debug)]
+pub struct Path {
+    index: usize,
+    setup: PathSetup,
+    port: u16,
+    /// This node listens, the peer connects.
+    listens: bool,
+    usable: bool,
+    listener: Option<Socket>,
+    pending: Vec<Stream>,
+    /// The connection that the session knows.
+    current: Option<Stream>,
+    /// When to connect, or to listen, again.
+    again_ns: u64,
+    pause_ns: u64,
+    echo: Option<Echo>,
+    state: PathState,
+    /// Of connections that are gone.
+    sent_bytes: u64,
+    received_bytes: u64,
+    /// For the host: reason and sentence.
+    news: Vec<(&'static str, String)>,
+    refused_last: String,
+}
+
+impl Path {
+    pub fn new(index: usize, setup: PathSetup, port: u16, listens: bool) -> Self {
+        let state = PathState {
+            interface: setup.interface.clone(),
+            why: "the interface is not up".to_owned(),
+            ..PathState::default()
+        };
+        Self {
+            index,
+            setup,
+            port,
+            listens,
+            usable: false,
+            listener: None,
+            pending: Vec::new(),
+            current: None,
+            again_ns: 0,
+            pause_ns: RETRY_FIRST_NS,
+            echo: None,
+            state,
+            sent_bytes: 0,
+            received_bytes: 0,
+            news: Vec::new(),
+            refused_last: String::new(),
+        }
+    }
+
+    pub fn is_of(&self, setup: &PathSetup, port: u16, listens: bool) -> bool {
+        self.setup == *setup && self.port == port && self.listens == listens
+    }
+
+    pub fn poll_news(&mut self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// With what the session does not know.
+    pub fn state(&self) -> PathState {
+        let (sent, received) = self
+            .current
+            .as_ref()
+            .map_or((0, 0), |stream| (stream.sent_bytes, stream.received_bytes));
+        PathState {
+            sent_bytes: self.sent_bytes + sent,
+            received_bytes: self.received_bytes + received,
+            ..self.state.clone()
+        }
+    }
+
+    pub fn answers_ping(&self, now: Now) -> Option<bool> {
+        self.echo.as_ref()?.answers(now.ns)
+    }
+
+    // ---- the host's words
+
+    pub fn set_usable(&mut self, session: &mut Session, now: Now, usable: bool, icmp: Option<OwnedFd>) {
+        if let Some(icmp) = icmp {
+            let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
+            self.echo = Some(Echo::new(icmp, identifier));
+        }
+        self.usable = usable;
+        if usable {
+            self.again_ns = now.ns;
+            self.pause_ns = RETRY_FIRST_NS;
+        } else {
+            self.listener = None;
+            self.pending.clear();
+            self.drop_current(session, now, "the interface is not up");
+        }
+    }
+
+    /// Ends the connection; the next proves its key anew.
+    pub fn close(&mut self, session: &mut Session, now: Now, why: &str) {
+        self.pending.clear();
+        self.drop_current(session, now, why);
+    }
+
+    // ---- time
+
+    pub fn next_timeout(&self, session_up: bool) -> Option<u64> {
+        let waits = self.listener.is_none() && self.current.is_none() && self.pending.is_empty();
+        let again = (self.usable && waits).then_some(self.again_ns);
+        let pending = self.pending.iter().map(|stream| stream.deadline_ns);
+        let echo = self.echo.as_ref().filter(|_| !session_up).map(Echo::next_ns);
+        pending.chain(again).chain(echo).min()
+    }
+
+    pub fn handle_timeout(&mut self, session: &Session, now: Now, tls: &Tls) {
+        if !session.is_up() {
+            if let Some(echo) = &mut self.echo {
+                echo.handle_timeout(now.ns, &self.setup);
+            }
+        }
+        let mut late = Vec::new();
+        self.pending.retain(|stream| {
+            let is_late = now.ns >= stream.deadline_ns;
+            if is_late {
+                late.push(stream.is_connected());
+            }
+            !is_late
+        });
+        for connected in late {
+            let why = if connected {
+                "takes longer than 5 s to prove a key"
+            } else {
+                "no answer"
+            };
+            self.refuse(now, why);
+        }
+        if self.usable && now.ns >= self.again_ns {
+            if self.listens {
+                self.listen(now);
+            } else if self.current.is_none() && self.pending.is_empty() {
+                self.connect(now, tls);
+            }
+        }
+    }
+
+    fn listen(&mut self, now: Now) {
+        if self.listener.is_some() {
+            return;
+        }
+        match socket::listen(&self.setup, self.port) {
+            Ok(listener) => {
+                self.listener = Some(listener);
+                self.state.why = "the peer has not connected".to_owned();
+            }
+            Err(error) => {
+                self.again_ns = now.ns + LISTEN_NS;
+                self.state.why = format!(
+                    "cannot listen on {} port {}: {error}",
+                    self.setup.own, self.port
+                );
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Now, tls: &Tls) {
+        let begun = socket::connect(&self.setup, self.port)
+            .map_err(|error| format!("cannot connect to {}: {error}", self.setup.peer))
+            .and_then(|socket| {
+                let tls = tls.connect().map_err(|error| error.to_string())?;
+                Ok(Stream::new(socket, tls, false, now.ns + HANDSHAKE_NS))
+            });
+        match begun {
+            Ok(stream) => self.pending.push(stream),
+            Err(why) => self.retry_later(now, &why),
+        }
+    }
+
+    fn retry_later(&mut self, now: Now, why: &str) {
+        self.again_ns = now.ns + self.pause_ns;
+        self.pause_ns = (self.pause_ns * 2).min(RETRY_LAST_NS);
+        if self.current.is_none() {
+            why.clone_into(&mut self.state.why);
+        }
+    }
+
+    // ---- what the kernel reports
+
+    /// What is to be watched: its key, and whether for reading and for writing.
+    pub fn sources(&self, session_up: bool) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
+        let mut sources = Vec::new();
+        if let Some(listener) = &self.listener {
+            sources.push((Source::Listener, listener.as_fd(), true, false));
+        }
+        for (at, stream) in self.pending.iter().enumerate() {
+            sources.push((Source::Pending(at), stream.as_fd(), true, stream.is_blocked()));
+        }
+        if let Some(stream) = &self.current {
+            sources.push((Source::Current, stream.as_fd(), true, stream.is_blocked()));
+        }
+        if let Some(echo) = self.echo.as_ref().filter(|_| !session_up) {
+            sources.push((Source::Echo, echo.as_fd(), true, false));
+        }
+        sources
+    }
+
+    /// Sources of a path must be handled in the reverse of [`sources`](Self::sources)' order.
+    pub fn handle_ready(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        tls: &Tls,
+        scratch: &mut [u8],
+        ready: (Source, bool, bool),
+    ) {
+        let (source, reads, writes) = ready;
+        match source {
+            Source::Listener => self.accept(now, tls),
+            Source::Pending(at) => self.handle_pending(session, now, scratch, at, reads, writes),
+            Source::Current => self.handle_current(session, now, scratch, reads, writes),
+            Source::Echo => {
+                if let Some(echo) = &mut self.echo {
+                    echo.handle_readable(now.ns, &self.setup);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now, tls: &Tls) {
+        for _ in 0..2 * PENDING_MAX {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            let socket = match socket::accept(listener, &self.setup) {
+                Ok(Ok(socket)) => socket,
+                Ok(Err(from)) => {
+                    self.refuse(now, &format!("connection from {from}, which is not the peer"));
+                    continue;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(_) => return, // gone before it was accepted, or no descriptor left
+            };
+            let Ok(tls) = tls.accept() else {
+                return;
+            };
+            if self.pending.len() >= PENDING_MAX {
+                // The oldest has had most time; whoever holds places must not keep the peer out.
+                self.pending.remove(0);
+                self.refuse(now, "too many connections at once");
+            }
+            self.pending.push(Stream::new(socket, tls, true, now.ns + HANDSHAKE_NS));
+        }
+    }
+
+    fn handle_pending(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        scratch: &mut [u8],
+        at: usize,
+        reads: bool,
+        writes: bool,
+    ) {
+        let Some(stream) = self.pending.get_mut(at) else {
+            return;
+        };
+        let mut early = Vec::new();
+        let mut result = Ok(());
+        if writes {
+            result = stream.handle_writable();
+        }
+        if reads && result.is_ok() {
+            result = stream.handle_readable(scratch, |bytes| {
+                early.extend_from_slice(bytes);
+                Ok(())
+            });
+        }
+        if let Err(why) = result {
+            self.pending.remove(at);
+            return self.refuse(now, &why);
+        }
+        if stream.is_open() {
+            let stream = self.pending.remove(at);
+            self.drop_current(session, now, "the peer connected anew");
+            self.current = Some(stream);
+            session.handle_opened(now, self.index);
+            // The greeting goes before anything of the peer's is answered.
+            self.transmit(session, now);
+            if !early.is_empty() {
+                let result = session.handle_bytes(now, self.index, &early);
+                self.check(session, now, result);
+            }
+        }
+    }
+
+    fn handle_current(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        scratch: &mut [u8],
+        reads: bool,
+        writes: bool,
+    ) {
+        let Some(stream) = &mut self.current else {
+            return;
+        };
+        let mut result = Ok(());
+        if writes {
+            result = stream.handle_writable();
+        }
+        if reads && result.is_ok() {
+            let index = self.index;
+            result = stream.handle_readable(scratch, |bytes| session.handle_bytes(now, index, bytes));
+        }
+        self.check(session, now, result);
+    }
+
+    /// Sends what the session has; true while it has more and the path takes it.
+    pub fn transmit(&mut self, session: &mut Session, now: Now) -> bool {
+        let mut transmit = Transmit::default();
+        for _ in 0..BATCHES {
+            let Some(stream) = &mut self.current else {
+                return false;
+            };
+            if stream.is_blocked() {
+                return false;
+            }
+            transmit.clear();
+            session.poll_transmit(now, self.index, BATCH_BYTES, &mut transmit);
+            if transmit.is_empty() {
+                return false;
+            }
+            let result = stream.send(&transmit);
+            self.check(session, now, result);
+        }
+        true
+    }
+
+    // ---- ends
+
+    fn check(&mut self, session: &mut Session, now: Now, result: Result<(), String>) {
+        let Err(why) = result else {
+            return;
+        };
+        let was_up = session.is_joined(self.index);
+        self.drop_current(session, now, &why);
+        if !was_up {
+            self.refuse(now, &why);
+        }
+    }
+
+    fn drop_current(&mut self, session: &mut Session, now: Now, why: &str) {
+        why.clone_into(&mut self.state.why);
+        let Some(stream) = self.current.take() else {
+            return;
+        };
+        self.sent_bytes += stream.sent_bytes;
+        self.received_bytes += stream.received_bytes;
+        let mut last_words = Vec::new();
+        frame::append(&mut last_words, &Frame::Refused(why));
+        stream.close(&last_words);
+        session.handle_closed(now, self.index, why);
+        if self.usable {
+            self.again_ns = now.ns;
+        }
+    }
+
+    fn refuse(&mut self, now: Now, why: &str) {
+        self.state.refused += 1;
+        if !self.listens {
+            self.retry_later(now, why);
+        }
+        if self.current.is_none() {
+            why.clone_into(&mut self.state.why);
+        }
+        // Whoever tries for ever is told of once.
+        if self.refused_last != why {
+            why.clone_into(&mut self.refused_last);
+            let text = format!("link {}: {why}", self.setup.interface);
+            self.news.push(("refused", text));
+        }
+    }
+
+    /// The session greeted over this path.
+    pub fn handle_joined(&mut self) {
+        self.state.sessions += 1;
+        self.state.why.clear();
+        self.pause_ns = RETRY_FIRST_NS;
+        self.refused_last.clear();
+    }
+}

@@ -1,0 +1,98 @@
+//! TCP sockets of a path: on its interface only, from its own address, without delay.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::message::PathSetup;
+use crate::session::SILENCE_NS;
+
+/// Bytes that TCP may hold unsent: what is written after them waits behind them.
+const UNSENT_MAX: u32 = 32 << 10;
+const BACKLOG: i32 = 8;
+
+/// # Errors
+/// The kernel's: no such interface, or another process has the port.
+pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
+    let socket = open(setup)?;
+    socket.set_reuse_address(true)?;
+    // The address may come later: spared sets it where it is missing.
+    match setup.own {
+        IpAddr::V4(_) => socket.set_freebind_v4(true)?,
+        IpAddr::V6(_) => socket.set_freebind_v6(true)?,
+    }
+    socket.bind(&address(setup, setup.own, port)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Begins to connect; the socket is writable when that has ended.
+///
+/// # Errors
+/// The kernel's: no such interface or address, no route.
+pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
+    let socket = open(setup)?;
+    socket.bind(&address(setup, setup.own, 0)?)?;
+    prepare(&socket)?;
+    match socket.connect(&address(setup, setup.peer, port)?) {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+            Err(error)
+        }
+        _ => Ok(socket),
+    }
+}
+
+/// The next connection, unless it is not from the peer: then its address.
+///
+/// # Errors
+/// The kernel's; WouldBlock where there is none.
+pub fn accept(listener: &Socket, setup: &PathSetup) -> io::Result<Result<Socket, String>> {
+    let (socket, from) = listener.accept()?;
+    let from = from.as_socket().map(|address| address.ip());
+    if from != Some(setup.peer) {
+        let from = from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+        return Ok(Err(from));
+    }
+    socket.set_nonblocking(true)?;
+    prepare(&socket)?;
+    Ok(Ok(socket))
+}
+
+fn open(setup: &PathSetup) -> io::Result<Socket> {
+    let domain = match setup.own {
+        IpAddr::V4(_) => Domain::IPV4,
+        IpAddr::V6(_) => Domain::IPV6,
+    };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.bind_device(Some(setup.interface.as_bytes()))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+    // The pulse finds a silent path; this is for one that is never written to again.
+    socket.set_tcp_user_timeout(Some(Duration::from_nanos(2 * SILENCE_NS)))?;
+    Ok(())
+}
+
+/// A link-local address is one of the interface's.
+pub fn address(setup: &PathSetup, address: IpAddr, port: u16) -> io::Result<SockAddr> {
+    Ok(match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            let socket = rustix::net::socket(
+                rustix::net::AddressFamily::INET6,
+                rustix::net::SocketType::DGRAM,
+                None,
+            )?;
+            let scope = rustix::net::netdevice::name_to_index(&socket, &setup.interface)?;
+            SocketAddrV6::new(v6, port, 0, scope).into()
+        }
+        _ => SocketAddr::new(address, port).into(),
+    })
+}

@@ -1,0 +1,208 @@
+//! One TCP connection with TLS inside.
+
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustls::Connection;
+use socket2::Socket;
+
+use crate::session::Transmit;
+
+/// Parts of one write; the kernel takes 1024.
+const PARTS_MAX: usize = 256;
+
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    tls: Connection,
+    /// TCP is through with its own handshake.
+    connected: bool,
+    /// The kernel took no more at the last try.
+    blocked: bool,
+    /// When the peer must have proved its key, and greeted.
+    pub deadline_ns: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+impl Stream {
+    pub fn new(socket: Socket, tls: Connection, connected: bool, deadline_ns: u64) -> Self {
+        let mut stream = Self {
+            socket,
+            tls,
+            connected,
+            blocked: !connected,
+            deadline_ns,
+            sent_bytes: 0,
+            received_bytes: 0,
+        };
+        // What is queued is a batch of the session's, which knows its own bounds.
+        stream.tls.set_buffer_limit(None);
+        stream
+    }
+
+    /// The peer has proved its key.
+    pub fn is_open(&self) -> bool {
+        self.connected && !self.tls.is_handshaking()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// The socket is to be watched for writing.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The socket may be written to.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub fn handle_writable(&mut self) -> Result<(), String> {
+        if !self.connected {
+            let error = self.socket.take_error().unwrap_or_else(Some);
+            if let Some(error) = error {
+                return Err(say(&error));
+            }
+            self.connected = true;
+        }
+        self.blocked = false;
+        self.flush()
+    }
+
+    /// Reads what is there, up to one `scratch` full, and hands out what it says.
+    ///
+    /// # Errors
+    /// Why the connection is at its end; also whatever `take` finds.
+    pub fn handle_readable(
+        &mut self,
+        scratch: &mut [u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if !self.connected {
+            return Ok(()); // an error comes as writable too
+        }
+        let length = match (&self.socket).read(scratch) {
+            Ok(0) => return Err("the peer closed the connection".to_owned()),
+            Ok(length) => length,
+            Err(error) if is_pause(&error) => return Ok(()),
+            Err(error) => return Err(say(&error)),
+        };
+        self.received_bytes += length as u64;
+        let mut encrypted = scratch.get(..length).unwrap_or_default();
+        while !encrypted.is_empty() {
+            self.tls.read_tls(&mut encrypted).map_err(|error| say(&error))?;
+            let processed = self.tls.process_new_packets();
+            if let Err(error) = processed {
+                let _ = self.flush(); // the alert
+                return Err(refusal(&error));
+            }
+            self.hand_out(&mut take)?;
+        }
+        self.flush()
+    }
+
+    fn hand_out(&mut self, take: &mut impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+        let mut reader = self.tls.reader();
+        loop {
+            let length = match reader.fill_buf() {
+                Ok([]) => return Err("the peer closed the connection".to_owned()),
+                Ok(plain) => {
+                    take(plain)?;
+                    plain.len()
+                }
+                Err(error) if is_pause(&error) => return Ok(()),
+                Err(error) => return Err(say(&error)),
+            };
+            reader.consume(length);
+        }
+    }
+
+    /// Encrypts and sends; what the kernel does not take now is kept, and the stream blocked.
+    ///
+    /// # Errors
+    /// Why the connection is at its end.
+    pub fn send(&mut self, transmit: &Transmit) -> Result<(), String> {
+        let parts: Vec<IoSlice<'_>> = transmit.parts().map(IoSlice::new).collect();
+        for batch in parts.chunks(PARTS_MAX) {
+            // There is no limit on what TLS queues, so that it takes all.
+            let written = self.tls.writer().write_vectored(batch);
+            let wanted: usize = batch.iter().map(|part| part.len()).sum();
+            if written.map_err(|error| say(&error))? != wanted {
+                return Err("TLS took only a part".to_owned());
+            }
+        }
+        self.flush()
+    }
+
+    /// # Errors
+    /// Why the connection is at its end.
+    pub fn flush(&mut self) -> Result<(), String> {
+        while self.connected && self.tls.wants_write() {
+            match self.tls.write_tls(&mut &self.socket) {
+                Ok(length) => self.sent_bytes += length as u64,
+                Err(error) if is_pause(&error) => {
+                    self.blocked = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(say(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why, where that goes at once, and that nothing follows.
+    pub fn close(mut self, last_words: &[u8]) {
+        if self.is_open() && !self.blocked {
+            let _ = self.tls.writer().write_all(last_words);
+            self.tls.send_close_notify();
+            let _ = self.flush();
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn is_pause(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn say(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the peer does not listen".to_owned(),
+        io::ErrorKind::ConnectionReset => "the peer broke the connection".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the peer's address cannot be reached".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Whose fault a broken handshake is, in words for people.
+fn refusal(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription, Error};
+    match error {
+        Error::InvalidCertificate(_) => {
+            "the peer shows a key that is not in [nodes], or has another passphrase".to_owned()
+        }
+        Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError,
+        ) => "the peer does not know this node's key, or has another passphrase".to_owned(),
+        Error::NoCertificatesPresented => "somebody without a key".to_owned(),
+        Error::InvalidMessage(_) => "somebody who does not speak TLS".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The socket to the host: what it does not take at once waits, up to a bound.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::Serialize;
+use spared_abi::LOG_WARN;
+use spared_worker::codec::{self, ReceiveError, Receiver, SendError};
+
+use super::End;
+use crate::message::{FromLink, State, ToLink};
+use crate::word::Word;
+
+/// Records that may wait. A host that leaves so many is hung, or killed.
+const WAITING_MAX: usize = 8192;
+/// Beyond so many, what can be done without is left out.
+const SPARE_MAX: usize = 512;
+
+#[derive(Debug)]
+pub struct Host {
+    socket: OwnedFd,
+    receiver: Receiver,
+    waiting: VecDeque<Vec<u8>>,
+    /// Words of the peer's that were left out.
+    lost: u64,
+}
+
+impl Host {
+    pub fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            receiver: Receiver::default(),
+            waiting: VecDeque::new(),
+            lost: 0,
+        }
+    }
+
+    pub fn receive(&mut self) -> Result<Option<(ToLink, Vec<OwnedFd>)>, ReceiveError> {
+        self.receiver.receive(&self.socket)
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub fn tell(&mut self, message: &FromLink) {
+        self.queue(message);
+    }
+
+    pub fn tell_word(&mut self, word: Word) {
+        if self.waiting.len() < SPARE_MAX {
+            return self.queue(&FromLink::Heard(word));
+        }
+        self.lost += 1;
+    }
+
+    pub fn tell_state(&mut self, state: State) {
+        if self.lost > 0 && self.waiting.is_empty() {
+            let lost = std::mem::take(&mut self.lost);
+            self.log(LOG_WARN, format!("{lost} words of the peer are lost: the host was busy"));
+        }
+        if self.waiting.is_empty() {
+            self.queue(&FromLink::State(state));
+        }
+    }
+
+    pub fn log(&mut self, level: u32, text: String) {
+        if self.waiting.len() < SPARE_MAX {
+            self.queue(&FromLink::Log { level, text });
+        }
+    }
+
+    pub fn event(&mut self, reason: &str, text: String) {
+        if self.waiting.len() < SPARE_MAX {
+            let reason = reason.to_owned();
+            self.queue(&FromLink::Event { reason, text });
+        }
+    }
+
+    fn queue<M: Serialize>(&mut self, message: &M) {
+        // Too long is only a word, whose bound is below the record's.
+        if let Ok(record) = codec::encode(message) {
+            self.waiting.push_back(record);
+        }
+    }
+
+    pub fn flush(&mut self) -> Result<(), End> {
+        while let Some(record) = self.waiting.front() {
+            match codec::transmit(self.socket.as_fd(), record, &[]) {
+                Ok(()) => {
+                    self.waiting.pop_front();
+                }
+                Err(SendError::Full) => break,
+                Err(SendError::Closed) => return Err(End::HostIsGone),
+                Err(error) => return Err(End::Broken(error.to_string())),
+            }
+        }
+        if self.waiting.len() > WAITING_MAX {
+            return Err(End::Broken("the host does not read".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Host {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,480 @@
+//! The whole of `spared link`: one loop over the host's socket, the workers' channels and the
+//! paths.
+
+mod host;
+mod workers;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use rustix::time::ClockId;
+use spared_abi::LOG_WARN;
+use spared_worker::child;
+use spared_worker::clock::{nanoseconds, now_ns};
+use spared_worker::codec::ReceiveError;
+use spared_worker::process::SOCKET_FD;
+
+use crate::key::{self, PrivateKey};
+use crate::message::{FromLink, Keys, Setup, State, ToLink};
+use crate::path::{Path, Source};
+use crate::session::{Event, Now, Session, Wire};
+use crate::tls::Tls;
+use host::Host;
+use workers::Workers;
+
+/// Between words on how the link is.
+const STATE_NS: u64 = 1_000_000_000;
+/// What is due on a path that takes nothing waits for it; the loop looks so often.
+const LOOK_NS: u64 = 10_000_000;
+/// Encrypted bytes that are read in one go.
+const SCRATCH_BYTES: usize = 256 << 10;
+/// Messages of the host's in one turn.
+const HOST_BUDGET: usize = 64;
+
+/// Not started by the host: sysexits' EX_USAGE.
+const EXIT_USAGE: u8 = 64;
+/// The host speaks nonsense, or does not read: sysexits' EX_SOFTWARE.
+const EXIT_BROKEN: u8 = 70;
+
+/// Runs until the host is gone: its socket is descriptor 3.
+pub fn run() -> ExitCode {
+    let Some(socket) = child::inherited_socket() else {
+        eprintln!("spared link: is started by spared run, not by hand");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    child::close_from(SOCKET_FD + 1);
+    die_with_the_host();
+    let missed = spared_worker::confine_without_plugin("link");
+    // Dropping privileges clears it.
+    die_with_the_host();
+    let mut link = Link::new(socket);
+    if !missed.is_empty() {
+        let text = format!("the link is confined without {}", missed.join(", "));
+        link.host.log(LOG_WARN, text);
+    }
+    loop {
+        match link.turn() {
+            Ok(()) => {}
+            Err(End::HostIsGone) => return ExitCode::SUCCESS,
+            Err(End::Broken(why)) => {
+                eprintln!("spared link: {why}");
+                return ExitCode::from(EXIT_BROKEN);
+            }
+        }
+    }
+}
+
+fn die_with_the_host() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Why the process ends.
+#[derive(Debug)]
+enum End {
+    HostIsGone,
+    Broken(String),
+}
+
+#[derive(Debug)]
+struct Link {
+    host: Host,
+    /// None until the host has said what is to be linked.
+    peering: Option<Peering>,
+    workers: Workers,
+    scratch: Box<[u8]>,
+    state_at_ns: u64,
+    /// Somebody has more to say than one turn took.
+    hurried: bool,
+}
+
+#[derive(Debug)]
+struct Peering {
+    setup: Setup,
+    tls: Tls,
+    session: Session,
+    paths: Vec<Path>,
+}
+
+/// What one look at the descriptors found.
+enum Ready {
+    Host,
+    Worker(String, bool, bool),
+    Path(usize, (Source, bool, bool)),
+}
+
+fn now() -> Now {
+    Now {
+        ns: now_ns(),
+        wall_us: nanoseconds(ClockId::Realtime) / 1000,
+    }
+}
+
+impl Link {
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            host: Host::new(socket),
+            peering: None,
+            workers: Workers::default(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            state_at_ns: 0,
+            hurried: false,
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), End> {
+        let ready = self.wait()?;
+        let now = now();
+        for what in ready {
+            match what {
+                Ready::Host => self.read_host(now)?,
+                Ready::Worker(name, reads, writes) => {
+                    if let Some(peering) = &mut self.peering {
+                        self.workers
+                            .handle_ready(&mut peering.session, now, &name, reads, writes);
+                    }
+                }
+                Ready::Path(index, ready) => {
+                    if let Some(peering) = &mut self.peering {
+                        peering.handle_ready(now, &mut self.scratch, index, ready);
+                    }
+                }
+            }
+        }
+        self.hurried = false;
+        if let Some(peering) = &mut self.peering {
+            peering.handle_timeout(now);
+            let events = peering.drain_events(&mut self.host, now);
+            self.workers.deliver(&mut peering.session, now);
+            self.hurried = peering.transmit(now);
+            let changed = peering.drain_events(&mut self.host, now) || events;
+            if changed || now.ns >= self.state_at_ns {
+                self.state_at_ns = now.ns + STATE_NS;
+                self.host.tell_state(peering.state(now));
+            }
+        }
+        self.host.flush()
+    }
+
+    fn wait(&mut self) -> Result<Vec<Ready>, End> {
+        let mut keys = vec![Ready::Host];
+        let host_flags = |writes| if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds = vec![PollFd::from_borrowed_fd(
+            self.host.as_fd(),
+            host_flags(self.host.is_blocked()),
+        )];
+        let mut watch = |key, fd, reads: bool, writes: bool| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, reads);
+            flags.set(PollFlags::OUT, writes);
+            keys.push(key);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        };
+        let mut next_ns = None;
+        if let Some(peering) = &self.peering {
+            for (name, fd, writes) in self.workers.sources() {
+                let reads = peering.session.wants(name);
+                watch(Ready::Worker(name.to_owned(), false, false), fd, reads, writes);
+            }
+            let up = peering.session.is_up();
+            for (index, path) in peering.paths.iter().enumerate() {
+                // Later ones first: handling one may move those after it.
+                for (source, fd, reads, writes) in path.sources(up).into_iter().rev() {
+                    watch(Ready::Path(index, (source, false, false)), fd, reads, writes);
+                }
+            }
+            next_ns = Some(peering.next_timeout(now()).min(self.state_at_ns));
+        }
+        let timeout = if self.hurried { Some(0) } else { next_ns.map(wait_ns) };
+        let timeout = timeout.and_then(|ns| Timespec::try_from(Duration::from_nanos(ns)).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(End::Broken(format!("cannot wait: {errno}"))),
+        }
+        let found: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        Ok(keys
+            .into_iter()
+            .zip(found)
+            .filter(|(_, found)| !found.is_empty())
+            .map(|(key, found)| key.with(found))
+            .collect())
+    }
+
+    // ---- the host
+
+    fn read_host(&mut self, now: Now) -> Result<(), End> {
+        for _ in 0..HOST_BUDGET {
+            let (message, descriptors) = match self.host.receive() {
+                Ok(Some(received)) => received,
+                Ok(None) => return Ok(()),
+                Err(ReceiveError::Closed) => return Err(End::HostIsGone),
+                Err(error) => return Err(End::Broken(error.to_string())),
+            };
+            self.handle_message(now, message, descriptors.into_iter().next())?;
+        }
+        Ok(())
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Now,
+        message: ToLink,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), End> {
+        if let ToLink::Ping { number } = message {
+            self.host.tell(&FromLink::Pong { number });
+            return Ok(());
+        }
+        if let ToLink::Configure(setup) = message {
+            return self.configure(now, *setup);
+        }
+        let Some(peering) = &mut self.peering else {
+            return Err(End::Broken("the host does not say first what to link".to_owned()));
+        };
+        let session = &mut peering.session;
+        match message {
+            ToLink::Path { index, usable } => {
+                if let Some(path) = peering.paths.get_mut(index) {
+                    path.set_usable(session, now, usable, descriptor);
+                }
+            }
+            ToLink::Channel {
+                plugin,
+                wire_min,
+                wire_max,
+            } => {
+                if let Some(socket) = descriptor {
+                    let wire = Wire {
+                        min: wire_min,
+                        max: wire_max,
+                    };
+                    session.set_channel(&plugin, wire);
+                    self.workers.insert(plugin, socket);
+                }
+            }
+            ToLink::NoChannel { plugin } => {
+                self.workers.remove(&plugin);
+                session.remove_channel(&plugin);
+            }
+            ToLink::Say(word) => session.say(&word),
+            ToLink::Mark { id, channels } => {
+                for plugin in channels {
+                    self.workers.read_all(session, &plugin);
+                    session.mark(id, &plugin);
+                }
+            }
+            ToLink::Configure(_) | ToLink::Ping { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self, now: Now, setup: Setup) -> Result<(), End> {
+        let broken = |why: String| End::Broken(why);
+        match &mut self.peering {
+            Some(peering) if peering.is_of(&setup) => peering.apply(now, setup).map_err(broken),
+            _ => {
+                if let Some(old) = self.peering.take() {
+                    if old.session.is_up() {
+                        let why = "the configuration names another peer".to_owned();
+                        self.host.tell(&FromLink::Down { why });
+                    }
+                    self.workers = Workers::default();
+                }
+                self.peering = Some(Peering::new(setup).map_err(broken)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Ready {
+    fn with(self, found: PollFlags) -> Self {
+        // An error or a hang-up is found by reading, and by writing where that was asked for.
+        let reads = found.intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP);
+        let writes = found.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP);
+        match self {
+            Self::Host => Self::Host,
+            Self::Worker(name, ..) => Self::Worker(name, reads, writes),
+            Self::Path(index, (source, ..)) => Self::Path(index, (source, reads, writes)),
+        }
+    }
+}
+
+fn wait_ns(at_ns: u64) -> u64 {
+    let now_ns = now_ns();
+    if at_ns > now_ns { at_ns - now_ns } else { LOOK_NS }
+}
+
+impl Peering {
+    fn new(setup: Setup) -> Result<Self, String> {
+        let mut run = [0; 8];
+        let random = SystemRandom::new().fill(&mut run);
+        random.map_err(|_| "the kernel gives no random numbers".to_owned())?;
+        let run = u64::from_be_bytes(run);
+        let count = setup.paths.len();
+        let introduction = setup.introduction.clone();
+        let mut peering = Self {
+            tls: tls_of(&setup)?,
+            session: Session::new(&setup.node, &setup.peer, introduction, run, count),
+            paths: Vec::new(),
+            setup,
+        };
+        peering.paths = (0..count).filter_map(|index| peering.path(index)).collect();
+        peering.setup.keys.wipe();
+        Ok(peering)
+    }
+
+    fn path(&self, index: usize) -> Option<Path> {
+        let setup = self.setup.paths.get(index)?.clone();
+        Some(Path::new(index, setup, self.setup.port, self.listens()))
+    }
+
+    /// The node whose name sorts first.
+    fn listens(&self) -> bool {
+        self.setup.node < self.setup.peer
+    }
+
+    fn is_of(&self, setup: &Setup) -> bool {
+        (&self.setup.node, &self.setup.peer) == (&setup.node, &setup.peer)
+    }
+
+    /// Applies what differs. Sessions whose keys may have changed prove them anew, and go on where
+    /// they were.
+    fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
+        self.tls = tls_of(&setup)?;
+        self.session.introduce(setup.introduction.clone());
+        let mut old = std::mem::take(&mut self.paths);
+        self.setup = setup;
+        self.setup.keys.wipe();
+        for (index, wanted) in self.setup.paths.clone().iter().enumerate() {
+            let same = old
+                .get(index)
+                .is_some_and(|path| path.is_of(wanted, self.setup.port, self.listens()));
+            if same {
+                continue;
+            }
+            if let Some(path) = old.get_mut(index) {
+                path.close(&mut self.session, now, "its configuration changed");
+            }
+            match (old.get_mut(index), self.path(index)) {
+                (Some(place), Some(path)) => *place = path,
+                (None, Some(path)) => old.push(path),
+                (_, None) => {}
+            }
+        }
+        while old.len() > self.setup.paths.len() {
+            if let Some(mut path) = old.pop() {
+                path.close(&mut self.session, now, "it is no path any more");
+            }
+        }
+        self.paths = old;
+        self.session.set_paths(self.paths.len());
+        Ok(())
+    }
+
+    fn handle_ready(
+        &mut self,
+        now: Now,
+        scratch: &mut [u8],
+        index: usize,
+        ready: (Source, bool, bool),
+    ) {
+        if let Some(path) = self.paths.get_mut(index) {
+            path.handle_ready(&mut self.session, now, &self.tls, scratch, ready);
+        }
+    }
+
+    fn next_timeout(&self, now: Now) -> u64 {
+        let up = self.session.is_up();
+        let paths = self.paths.iter().filter_map(|path| path.next_timeout(up));
+        paths
+            .chain(self.session.next_timeout(now))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.session.handle_timeout(now);
+        for path in &mut self.paths {
+            path.handle_timeout(&self.session, now, &self.tls);
+        }
+    }
+
+    fn transmit(&mut self, now: Now) -> bool {
+        let mut more = false;
+        for path in &mut self.paths {
+            more |= path.transmit(&mut self.session, now);
+        }
+        more
+    }
+
+    /// True where the link is another than before.
+    fn drain_events(&mut self, host: &mut Host, now: Now) -> bool {
+        let mut changed = false;
+        while let Some(event) = self.session.poll_event() {
+            changed |= !matches!(event, Event::Heard(_) | Event::Marked { .. });
+            match event {
+                Event::Up(introduction) => host.tell(&FromLink::Up(introduction)),
+                Event::Down { why } => host.tell(&FromLink::Down { why }),
+                Event::Heard(word) => host.tell_word(word),
+                Event::Wire { plugin, agreed } => host.tell(&FromLink::Wire { plugin, agreed }),
+                Event::Marked { id, channel } => host.tell(&FromLink::Marked { id, channel }),
+                Event::Joined { path } => {
+                    if let Some(path) = self.paths.get_mut(path) {
+                        path.handle_joined();
+                    }
+                }
+                Event::Moved { from, to, why } => {
+                    let name = |index: usize| {
+                        let path = self.setup.paths.get(index);
+                        path.map_or("", |path| path.interface.as_str())
+                    };
+                    let text = format!("link {}: {why}; {} takes over", name(from), name(to));
+                    host.event("failover", text);
+                }
+                Event::Close { path, why } => {
+                    if let Some(path) = self.paths.get_mut(path) {
+                        path.close(&mut self.session, now, &why);
+                    }
+                }
+                Event::Lost(why) => host.log(LOG_WARN, why),
+            }
+        }
+        for path in &mut self.paths {
+            for (reason, text) in path.poll_news() {
+                changed = true;
+                host.event(reason, text);
+            }
+        }
+        changed
+    }
+
+    fn state(&self, now: Now) -> State {
+        let mut state = State {
+            paths: self.paths.iter().map(Path::state).collect(),
+            ..State::default()
+        };
+        self.session.state(&mut state);
+        if !self.session.is_up() {
+            let answers = self.paths.iter().filter_map(|path| path.answers_ping(now));
+            state.answers_ping = answers.max();
+        }
+        state
+    }
+}
+
+fn tls_of(setup: &Setup) -> Result<Tls, String> {
+    match &setup.keys {
+        Keys::Pinned { seed, peer } => Tls::new(&PrivateKey::from_seed(*seed), peer),
+        Keys::Secret(passphrase) => {
+            let nodes = [setup.node.as_str(), setup.peer.as_str()];
+            let derive = |node: &str| {
+                key::derive(passphrase, &nodes, node).map_err(|error| error.to_string())
+            };
+            Tls::new(&derive(&setup.node)?, &[derive(&setup.peer)?.public()])
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The workers' ends of their channels.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use spared_worker::channel::RECORD_MAX;
+
+use crate::session::{Now, Session};
+
+/// Records read in one turn of the loop.
+const BUDGET: usize = 16;
+/// Behind a mark goes what the worker had written by then: no socket holds more.
+const SOCKET_BYTES: usize = 4 << 20;
+/// A shorter record is copied out of the buffer, which stays for the next.
+const COPIED_BYTES: usize = 8 << 10;
+
+#[derive(Debug, Default)]
+pub struct Workers {
+    ends: BTreeMap<String, Worker>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    socket: OwnedFd,
+    /// It takes no more at the moment.
+    blocked: bool,
+}
+
+/// What reading a worker found.
+enum Read {
+    Record(Vec<u8>),
+    Nothing,
+    Gone,
+}
+
+impl Workers {
+    pub fn insert(&mut self, plugin: String, socket: OwnedFd) {
+        let worker = Worker {
+            socket,
+            blocked: false,
+        };
+        self.ends.insert(plugin, worker);
+    }
+
+    pub fn remove(&mut self, plugin: &str) {
+        self.ends.remove(plugin);
+    }
+
+    /// Name, socket, and whether to watch it for writing.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>, bool)> {
+        let source = |(name, worker)| {
+            let (name, worker): (&String, &Worker) = (name, worker);
+            (name.as_str(), worker.socket.as_fd(), worker.blocked)
+        };
+        self.ends.iter().map(source)
+    }
+
+    pub fn handle_ready(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        plugin: &str,
+        reads: bool,
+        writes: bool,
+    ) {
+        if writes {
+            if let Some(worker) = self.ends.get_mut(plugin) {
+                worker.blocked = false;
+            }
+            self.deliver_to(session, now, plugin);
+        }
+        if reads {
+            for _ in 0..BUDGET {
+                if !session.wants(plugin) || self.read(session, plugin).is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// All that the worker has written by now.
+    pub fn read_all(&mut self, session: &mut Session, plugin: &str) {
+        let mut bytes = 0;
+        while bytes < SOCKET_BYTES {
+            match self.read(session, plugin) {
+                Some(length) => bytes += length,
+                None => return,
+            }
+        }
+    }
+
+    /// One record; its length.
+    fn read(&mut self, session: &mut Session, plugin: &str) -> Option<usize> {
+        let worker = self.ends.get(plugin)?;
+        match receive(&worker.socket, &mut self.buffer) {
+            Read::Record(record) => {
+                let length = record.len();
+                session.handle_record(plugin, record);
+                Some(length)
+            }
+            Read::Nothing => None,
+            Read::Gone => {
+                self.remove(plugin);
+                session.remove_channel(plugin);
+                None
+            }
+        }
+    }
+
+    pub fn deliver(&mut self, session: &mut Session, now: Now) {
+        let plugins: Vec<String> = self.ends.keys().cloned().collect();
+        for plugin in plugins {
+            self.deliver_to(session, now, &plugin);
+        }
+    }
+
+    fn deliver_to(&mut self, session: &mut Session, now: Now, plugin: &str) {
+        let Some(worker) = self.ends.get_mut(plugin) else {
+            return;
+        };
+        while !worker.blocked {
+            let Some(record) = session.delivery(plugin) else {
+                return;
+            };
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match send(&worker.socket, record, flags) {
+                Ok(_) => session.handle_delivered(now, plugin),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => worker.blocked = true,
+                Err(_) => {
+                    self.remove(plugin);
+                    session.remove_channel(plugin);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Into memory that is not filled first; a long record is not copied.
+fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Read {
+    buffer.clear();
+    // A byte more tells a record that is too long, which the session refuses.
+    buffer.reserve(RECORD_MAX + 1);
+    let received = loop {
+        match recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+            Err(Errno::INTR) => {}
+            // A reset is told once, before the records that came ahead of it.
+            Err(Errno::CONNRESET) => {}
+            received => break received,
+        }
+    };
+    match received {
+        Err(Errno::AGAIN) => Read::Nothing,
+        Err(_) => Read::Gone,
+        Ok(_) if buffer.is_empty() => Read::Gone,
+        Ok(_) if buffer.len() <= COPIED_BYTES => Read::Record(buffer.as_slice().to_vec()),
+        Ok(_) => Read::Record(std::mem::take(buffer)),
+    }
+}

@@ -1,0 +1,321 @@
+//! One channel: the messages of a plugin to its twin, by fragments, credit and marks.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
+
+use super::sequence::Piece;
+use crate::frame::{FRAGMENT_MAX, Numbered};
+use crate::message::ChannelState;
+
+/// Bytes that the peer may hold for a worker which does not read.
+pub const WINDOW: u64 = 1 << 20;
+/// Bytes that are read from a worker ahead of what goes to the peer.
+const AHEAD_MAX: usize = 256 << 10;
+/// A credit is told when so much of the window was taken.
+const CREDIT_STEP: u64 = WINDOW / 4;
+
+/// Versions of a plugin's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    pub min: u32,
+    pub max: u32,
+}
+
+impl Wire {
+    /// The highest that both speak.
+    pub fn common(self, other: Self) -> Option<u32> {
+        let highest = self.max.min(other.max);
+        (highest >= self.min.max(other.min)).then_some(highest)
+    }
+}
+
+/// The worker on the other node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// The peer's number for the channel.
+    pub channel: u16,
+    pub epoch: u32,
+    pub wire: Wire,
+}
+
+#[derive(Debug)]
+enum Queued {
+    /// A record as the worker wrote it: its kind, then the message.
+    Message(Rc<Vec<u8>>),
+    Mark(u64),
+}
+
+/// For the worker's socket, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery {
+    Record(Vec<u8>),
+    /// Not for the worker: all before it lies in its socket.
+    Mark(u64),
+}
+
+#[derive(Debug)]
+pub struct Channel {
+    pub id: u16,
+    /// Of this node's worker; counts its starts.
+    pub epoch: u32,
+    pub own: Option<Wire>,
+    pub twin: Option<Twin>,
+    /// What both speak, while both are there.
+    pub wire: Option<u32>,
+    queue: VecDeque<Queued>,
+    queue_bytes: usize,
+    /// Bytes of the first message that are on their way.
+    cut: usize,
+    out: Flow,
+    credited: Flow,
+    /// The message of which not all pieces have come.
+    partial: Vec<u8>,
+    inbox: VecDeque<Delivery>,
+    came_bytes: u64,
+    taken: Flow,
+    told: Flow,
+    total_out: Flow,
+    total_in: Flow,
+}
+
+/// Since the channel is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    pub bytes: u64,
+    pub messages: u64,
+}
+
+impl Flow {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.messages += 1;
+    }
+}
+
+impl Channel {
+    pub fn new(id: u16) -> Self {
+        Self {
+            id,
+            epoch: 0,
+            own: None,
+            twin: None,
+            wire: None,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            cut: 0,
+            out: Flow::default(),
+            credited: Flow::default(),
+            partial: Vec::new(),
+            inbox: VecDeque::new(),
+            came_bytes: 0,
+            taken: Flow::default(),
+            told: Flow::default(),
+            total_out: Flow::default(),
+            total_in: Flow::default(),
+        }
+    }
+
+    // ---- up and down
+
+    /// Both twins are there: what they speak. A new pair of them begins at nothing.
+    pub fn go_up(&mut self, wire: u32) {
+        self.go_down();
+        self.wire = Some(wire);
+        let record = [&[UP][..], &wire.to_le_bytes()].concat();
+        self.inbox.push_back(Delivery::Record(record));
+    }
+
+    /// What was queued, for either side, is lost.
+    pub fn go_down(&mut self) {
+        self.queue.clear();
+        self.partial = Vec::new();
+        (self.queue_bytes, self.cut, self.came_bytes) = (0, 0, 0);
+        self.out = Flow::default();
+        self.credited = Flow::default();
+        self.taken = Flow::default();
+        self.told = Flow::default();
+        if self.wire.take().is_some() {
+            let is_up = |delivery: &Delivery| matches!(delivery, Delivery::Record(record) if record.first() == Some(&UP));
+            let is_down = |delivery: &Delivery| matches!(delivery, Delivery::Record(record) if record.first() == Some(&DOWN));
+            let unheard = self.inbox.iter().any(is_up);
+            self.inbox.retain(is_down);
+            if !unheard {
+                self.inbox.push_back(Delivery::Record(vec![DOWN]));
+            }
+        }
+    }
+
+    /// Another worker, which has heard nothing yet.
+    pub fn forget_deliveries(&mut self) {
+        self.inbox.clear();
+    }
+
+    // ---- out
+
+    /// Whether a message of the worker may be queued.
+    pub fn wants(&self) -> bool {
+        self.queue_bytes < AHEAD_MAX
+    }
+
+    /// A record of the worker's; false where there is no twin to send it to.
+    pub fn push(&mut self, record: Vec<u8>) -> bool {
+        if self.wire.is_none() {
+            return false;
+        }
+        self.total_out.add(record.len() - 1);
+        self.queue_bytes += record.len();
+        self.queue.push_back(Queued::Message(Rc::new(record)));
+        true
+    }
+
+    pub fn push_mark(&mut self, id: u64) {
+        if self.wire.is_some() {
+            self.queue.push_back(Queued::Mark(id));
+        }
+    }
+
+    pub fn queued_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
+    /// Whether [`poll`](Self::poll) has something.
+    pub fn is_ready(&self) -> bool {
+        match self.queue.front() {
+            Some(Queued::Message(_)) => self.out.bytes.saturating_sub(self.credited.bytes) < WINDOW,
+            Some(Queued::Mark(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The next frame: one piece of a message, or a mark.
+    pub fn poll(&mut self) -> Option<(Numbered<'static>, Option<Piece>)> {
+        let (channel, epoch) = (self.id, self.twin?.epoch);
+        if !self.is_ready() {
+            return None;
+        }
+        match self.queue.front()? {
+            Queued::Mark(id) => {
+                let frame = Numbered::Mark {
+                    channel,
+                    epoch,
+                    id: *id,
+                };
+                self.queue.pop_front();
+                Some((frame, None))
+            }
+            Queued::Message(record) => {
+                let bytes = Rc::clone(record);
+                let start = self.cut.max(1);
+                let end = (start + FRAGMENT_MAX).min(bytes.len());
+                let last = end == bytes.len();
+                self.out.bytes += (end - start) as u64;
+                self.cut = end;
+                if last {
+                    self.out.messages += 1;
+                    self.queue_bytes -= bytes.len();
+                    self.cut = 0;
+                    self.queue.pop_front();
+                }
+                let frame = Numbered::Data {
+                    channel,
+                    epoch,
+                    last,
+                    piece: &[],
+                };
+                let range = start..end;
+                Some((frame, Some(Piece { bytes, range })))
+            }
+        }
+    }
+
+    /// # Errors
+    /// The twin took more than it was sent.
+    pub fn handle_credit(&mut self, epochs: (u32, u32), taken: Flow) -> Result<(), &'static str> {
+        if self.wire.is_none() || Some(epochs.1) != self.twin.map(|twin| twin.epoch) {
+            return Ok(()); // of an earlier pair
+        }
+        if epochs.0 != self.epoch {
+            return Ok(());
+        }
+        if taken.bytes > self.out.bytes || taken.messages > self.out.messages {
+            return Err("the peer took more of a channel than it was sent");
+        }
+        // Credits may come over two paths in any order.
+        self.credited.bytes = self.credited.bytes.max(taken.bytes);
+        self.credited.messages = self.credited.messages.max(taken.messages);
+        Ok(())
+    }
+
+    // ---- in
+
+    /// # Errors
+    /// The peer sends more than it has credit for, or a message that is too long.
+    pub fn handle_data(&mut self, epoch: u32, last: bool, piece: &[u8]) -> Result<(), &'static str> {
+        if epoch != self.epoch || self.wire.is_none() {
+            return Ok(()); // for a worker that is gone
+        }
+        self.came_bytes += piece.len() as u64;
+        if self.came_bytes.saturating_sub(self.taken.bytes) > WINDOW + RECORD_MAX as u64 {
+            return Err("the peer sends more than it has credit for");
+        }
+        if self.partial.is_empty() {
+            let room = if last { 1 + piece.len() } else { RECORD_MAX };
+            self.partial = Vec::with_capacity(room);
+            self.partial.push(MESSAGE);
+        }
+        if self.partial.len() + piece.len() > RECORD_MAX {
+            return Err("the peer sends a message that is too long");
+        }
+        self.partial.extend_from_slice(piece);
+        if last {
+            let record = std::mem::take(&mut self.partial);
+            self.inbox.push_back(Delivery::Record(record));
+        }
+        Ok(())
+    }
+
+    pub fn handle_mark(&mut self, epoch: u32, id: u64) {
+        if epoch == self.epoch && self.wire.is_some() {
+            self.inbox.push_back(Delivery::Mark(id));
+        }
+    }
+
+    /// What is next for the worker.
+    pub fn delivery(&self) -> Option<&Delivery> {
+        self.inbox.front()
+    }
+
+    /// It is done; true if the twin should hear of the credit soon.
+    pub fn delivered(&mut self) -> bool {
+        if let Some(Delivery::Record(record)) = self.inbox.pop_front() {
+            if record.first() == Some(&MESSAGE) {
+                self.taken.add(record.len() - 1);
+                self.total_in.add(record.len() - 1);
+            }
+        }
+        self.taken.bytes - self.told.bytes >= CREDIT_STEP
+    }
+
+    /// What the twin is to be told now.
+    pub fn poll_credit(&mut self, again: bool) -> Option<(Twin, Flow)> {
+        let (twin, _) = (self.twin?, self.wire?);
+        if self.taken == self.told && !again {
+            return None;
+        }
+        self.told = self.taken;
+        Some((twin, self.taken))
+    }
+
+    pub fn state(&self) -> ChannelState {
+        ChannelState {
+            wire: self.wire,
+            sent: self.total_out.messages,
+            received: self.total_in.messages,
+            sent_bytes: self.total_out.bytes,
+            received_bytes: self.total_in.bytes,
+            queued: self.queue.len() as u64 + self.out.messages.saturating_sub(self.credited.messages),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One path as the session sees it: greeted or not, and its pulse.
+
+use super::pulse::{Pulse, SILENCE_NS};
+use crate::frame::Splitter;
+
+/// How long the peer may take to greet.
+const GREETING_NS: u64 = 5_000_000_000;
+
+#[derive(Debug, Default)]
+pub struct Path {
+    pub stage: Stage,
+    pub pulse: Pulse,
+    pub splitter: Splitter,
+    /// What the peer was told over another path is told here again.
+    pub tell_all: bool,
+    opened_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    #[default]
+    Closed,
+    Opened,
+    /// Our greeting is on its way: with this run.
+    Greeted { run: u64 },
+    /// The peer's has come.
+    Joined,
+}
+
+impl Path {
+    pub fn opened(now_ns: u64) -> Self {
+        Self {
+            stage: Stage::Opened,
+            opened_ns: now_ns,
+            ..Self::default()
+        }
+    }
+
+    pub fn greet(&mut self, run: u64) {
+        self.stage = Stage::Greeted { run };
+    }
+
+    pub fn greeted_as(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Greeted { run } => Some(run),
+            _ => None,
+        }
+    }
+
+    pub fn join(&mut self, now_ns: u64) {
+        self.stage = Stage::Joined;
+        self.pulse = Pulse::new(now_ns);
+    }
+
+    pub fn is_joined(&self) -> bool {
+        self.stage == Stage::Joined
+    }
+
+    /// It carries data, and is silent for longer than its round trips explain.
+    pub fn is_suspect(&self, now_ns: u64) -> bool {
+        self.pulse.silence_ns(now_ns) > self.pulse.quick_limit_ns()
+    }
+
+    /// When [`overdue`](Self::overdue) or the pulse is to be asked next.
+    pub fn next_ns(&self, now_ns: u64) -> Option<u64> {
+        match self.stage {
+            Stage::Closed => None,
+            Stage::Opened | Stage::Greeted { .. } => Some(self.opened_ns + GREETING_NS),
+            Stage::Joined => Some(self.pulse.next_ns(now_ns)),
+        }
+    }
+
+    /// Why it is to be given up.
+    pub fn overdue(&self, now_ns: u64) -> Option<&'static str> {
+        match self.stage {
+            Stage::Closed => None,
+            Stage::Opened | Stage::Greeted { .. } => {
+                (now_ns >= self.opened_ns + GREETING_NS).then_some("it does not greet")
+            }
+            Stage::Joined => {
+                (self.pulse.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")
+            }
+        }
+    }
+}

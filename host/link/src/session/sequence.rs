@@ -1,0 +1,156 @@
+//! Numbered frames on their way: kept until they are acknowledged, sent again over another path.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::frame::{Head, Numbered};
+
+/// Bytes that may be on their way; no frame more is begun beyond.
+const UNACKED_MAX: usize = 4 << 20;
+/// What a frame costs beside its piece.
+const FRAME_COST: usize = 64;
+
+/// Part of a message that is not copied.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub bytes: Rc<Vec<u8>>,
+    pub range: Range<usize>,
+}
+
+impl Piece {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// A frame as it is sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub head: Head,
+    pub piece: Option<Piece>,
+}
+
+impl Outgoing {
+    pub fn len(&self) -> usize {
+        self.head.as_bytes().len() + self.piece.as_ref().map_or(0, |piece| piece.range.len())
+    }
+}
+
+/// Both directions of an association.
+#[derive(Debug)]
+pub struct Sequence {
+    /// Of the next new frame.
+    next: u64,
+    /// All up to here are acknowledged; those after it wait.
+    acked: u64,
+    unacked: VecDeque<Outgoing>,
+    unacked_bytes: usize,
+    /// How many of the unacknowledged went over the path of now.
+    sent: usize,
+    /// How many went over any.
+    ever_sent: usize,
+    /// The last that was taken from the peer.
+    taken: u64,
+    pub sent_again: u64,
+}
+
+impl Default for Sequence {
+    fn default() -> Self {
+        Self {
+            next: 1,
+            acked: 0,
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            sent: 0,
+            ever_sent: 0,
+            taken: 0,
+            sent_again: 0,
+        }
+    }
+}
+
+/// What is to be done with a numbered frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Take,
+    /// It came over another path before.
+    Known,
+    /// One before it is missing, which no path can cause.
+    Gap,
+}
+
+impl Sequence {
+    pub fn has_room(&self) -> bool {
+        self.unacked_bytes < UNACKED_MAX
+    }
+
+    pub fn backlog(&self) -> usize {
+        self.unacked_bytes
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Numbers a frame; [`poll`](Self::poll) sends it.
+    pub fn push(&mut self, frame: &Numbered<'_>, piece: Option<Piece>) {
+        let length = piece.as_ref().map_or(0, |piece| piece.range.len());
+        let mut head = frame.head(length);
+        head.set_sequence(self.next);
+        self.next += 1;
+        let outgoing = Outgoing { head, piece };
+        self.unacked_bytes += outgoing.len() + FRAME_COST;
+        self.unacked.push_back(outgoing);
+    }
+
+    /// The next frame for the path that carries data.
+    pub fn poll(&mut self) -> Option<&Outgoing> {
+        let outgoing = self.unacked.get(self.sent)?;
+        self.sent += 1;
+        if self.sent <= self.ever_sent {
+            self.sent_again += 1;
+        }
+        self.ever_sent = self.ever_sent.max(self.sent);
+        Some(outgoing)
+    }
+
+    pub fn has_unsent(&self) -> bool {
+        self.sent < self.unacked.len()
+    }
+
+    /// Another path carries data: all that is not acknowledged goes over it again.
+    pub fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// # Errors
+    /// The peer acknowledges what was never sent.
+    pub fn handle_ack(&mut self, sequence: u64) -> Result<(), &'static str> {
+        let count = sequence.saturating_sub(self.acked);
+        let sent = u64::try_from(self.ever_sent).unwrap_or(u64::MAX);
+        if count > sent {
+            return Err("the peer acknowledges what it was not sent");
+        }
+        for _ in 0..count {
+            if let Some(outgoing) = self.unacked.pop_front() {
+                self.unacked_bytes -= outgoing.len() + FRAME_COST;
+            }
+            self.sent = self.sent.saturating_sub(1);
+            self.ever_sent = self.ever_sent.saturating_sub(1);
+        }
+        self.acked += count;
+        Ok(())
+    }
+
+    pub fn handle_number(&mut self, sequence: u64) -> Verdict {
+        match sequence.checked_sub(self.taken) {
+            Some(1) => {
+                self.taken = sequence;
+                Verdict::Take
+            }
+            Some(2..) => Verdict::Gap,
+            Some(0) | None => Verdict::Known,
+        }
+    }
+}
