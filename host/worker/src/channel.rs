@@ -1,6 +1,9 @@
 //! A worker's channel to its twin: records on a SOCK_SEQPACKET socket between worker and link
 //! process, so that the host is not on the path. The first byte says what the rest is.
 //!
+//! A worker reads what lies in a channel whose other end was closed, or which another channel
+//! replaces, before it takes the twin for gone.
+//!
 //! Back-pressure is the full socket: the link stops reading when it holds as much for the peer as
 //! it may, then the worker's `send` is -EAGAIN.
 
