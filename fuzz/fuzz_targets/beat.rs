@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use spared_vrrp::beats::{Exchange, Key, Message, Receiver};
-use spared_vrrp::wire::beat::{Packet, TAG_LEN, UDP_PORT};
+use spared_vrrp::wire::beat::{Packet, TAG_LEN};
 use spared_vrrp::wire::datagram;
 
 /// An offer of the twin's key.
@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
         let link = usize::from(what >> 2 & 1);
         match what & 3 {
             0 => {
-                let frame = datagram::payload(bytes, UDP_PORT);
+                let frame = datagram::payload(bytes);
                 assert!(frame.is_none_or(|frame| frame.len() + 28 <= bytes.len()));
             }
             1 => {

@@ -106,7 +106,7 @@ impl std::error::Error for Discard {}
 /// Why a received beat was dropped. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BeatDiscard {
-    /// Not a whole UDP packet to the port of beats.
+    /// Not a whole UDP packet.
     Datagram,
     /// No beat, or one of another version.
     Malformed,
@@ -163,7 +163,7 @@ impl BeatDiscard {
 impl fmt::Display for BeatDiscard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BeatDiscard::Datagram => "not a udp packet to port 3780",
+            BeatDiscard::Datagram => "not a whole udp packet",
             BeatDiscard::Malformed => "not a beat of version 1",
             BeatDiscard::UnknownKey => "the peer has not sent its key",
             BeatDiscard::Forged => "wrong tag",

@@ -11,7 +11,7 @@ use crate::engine::{Table, Value};
 use crate::error::BeatDiscard;
 use crate::limit::Limit;
 use crate::sockets::Kept;
-use crate::wire::beat::{Beat, UDP_PORT};
+use crate::wire::beat::Beat;
 use crate::wire::datagram;
 
 /// All links, in the order of the configuration.
@@ -112,7 +112,7 @@ impl Links {
 
     /// What a received packet says, where the twin made it and no other link brought it before.
     pub fn open(&mut self, now_ns: u64, link: usize, packet: &[u8]) -> Option<&Beat> {
-        let heard = match datagram::payload(packet, UDP_PORT) {
+        let heard = match datagram::payload(packet) {
             Some(frame) => self.receiver.open(now_ns, link, frame),
             None => Err(BeatDiscard::Datagram),
         };

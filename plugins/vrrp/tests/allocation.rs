@@ -1,4 +1,5 @@
-//! The advert path allocates nothing: a page that must be fetched first is an advert that is late.
+//! The path of adverts and beats allocates nothing: a page that must be fetched first is an advert
+//! that is late.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -6,8 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use spared_sdk::config::Config;
+use spared_vrrp::beats::{Exchange, Receiver, Sender};
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Engine, Facts};
+use spared_vrrp::wire::beat::{FRAME_MAX, group_id};
+use spared_vrrp::wire::datagram;
 
 /// Counts what this thread allocates.
 struct Counting;
@@ -127,4 +131,122 @@ fn neither_sending_nor_hearing_adverts_allocates() {
             .any(|(key, value)| key == "g.router.lan1.50.ipv6.received"
                 && *value == spared_vrrp::engine::Value::Number(sent / 2))
     );
+}
+
+/// One end of two links.
+struct Node {
+    engine: Engine,
+    sender: Sender,
+    receiver: Receiver,
+    /// Beats that were news to the engine.
+    heard: u64,
+}
+
+impl Node {
+    fn start(name: &str, host: u8, now_ns: u64) -> Node {
+        let mut engine = engine(name, host, now_ns);
+        engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
+        let mut receiver = Receiver::new();
+        receiver.set_groups([group_id("g")].into_iter());
+        Node {
+            engine,
+            sender: Sender::new().expect("random bytes"),
+            receiver,
+            heard: 0,
+        }
+    }
+
+    /// Takes the other's key, as its offer brings it.
+    fn learn(&mut self, other: &Node) {
+        let mut offers = Exchange::default();
+        offers.handle_up();
+        let offer = offers.message(other.sender.key()).expect("an offer");
+        let own = self.sender.key();
+        let key = offers.handle_message(own, &offer).expect("valid");
+        self.receiver.trust(0, key.expect("a key"));
+    }
+
+    fn hear(&mut self, now_ns: u64, link: u8, frame: &[u8]) {
+        let mut packet = [0; 48 + FRAME_MAX];
+        let length = 48 + frame.len();
+        let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
+        packet[0] = 0x60;
+        packet[4..6].copy_from_slice(&udp_len);
+        packet[6..8].copy_from_slice(&[17, 64]);
+        packet[8] = 0xfe;
+        packet[24] = 0xfe;
+        packet[44..46].copy_from_slice(&udp_len);
+        packet[48..length].copy_from_slice(frame);
+        let frame = datagram::payload(&packet[..length]).expect("a whole packet");
+        let opened = self.receiver.open(now_ns, link.into(), frame);
+        if let Some(beat) = opened.expect("authentic") {
+            self.engine.handle_beat(now_ns, link.into(), beat);
+            self.heard += 1;
+        }
+    }
+
+    /// Does what the driver does; true where there was anything to do.
+    fn act(&mut self, now_ns: u64, other: &mut Node) -> bool {
+        let mut acted = false;
+        while let Some(action) = self.engine.poll_action() {
+            acted = true;
+            match action {
+                Action::Publish { group, role, .. } => {
+                    self.engine.handle_published(now_ns, &group, role, true);
+                }
+                Action::Transmit(id) => {
+                    let outgoing = self.engine.packet(id).expect("an action's packet");
+                    if outgoing.interface == 0 {
+                        other.engine.handle_frame(now_ns, 0, outgoing.bytes);
+                    }
+                }
+                Action::Beat { group } => {
+                    let beat = self.engine.beat(group).expect("an action's beat");
+                    self.sender.compose(beat);
+                    for link in 0..2 {
+                        other.hear(now_ns, link, self.sender.seal(link));
+                    }
+                }
+                _ => {}
+            }
+        }
+        acted
+    }
+}
+
+#[test]
+fn neither_saying_nor_hearing_beats_allocates() {
+    let mut now_ns = 1_000_000_000;
+    let mut active = Node::start("r1", 2, now_ns);
+    let mut backup = Node::start("r2", 3, now_ns);
+    active.learn(&backup);
+    backup.learn(&active);
+    let mut before = (0, 0, 0);
+    for round in 0..6000 {
+        let next = [&active, &backup].map(|node| node.engine.next_timeout());
+        now_ns = next
+            .into_iter()
+            .flatten()
+            .min()
+            .expect("a timer")
+            .max(now_ns);
+        for node in [&mut active, &mut backup] {
+            if node
+                .engine
+                .next_timeout()
+                .is_some_and(|at_ns| at_ns <= now_ns)
+            {
+                node.engine.handle_timeout(now_ns);
+            }
+        }
+        while active.act(now_ns, &mut backup) | backup.act(now_ns, &mut active) {}
+        // both have settled, and all that grows has grown
+        if round == 1000 {
+            let allocated = ALLOCATIONS.with(Cell::get);
+            before = (allocated, active.heard, backup.heard);
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before.0, 0);
+    assert!(active.heard - before.1 >= 1000, "{}", active.heard);
+    assert!(backup.heard - before.2 >= 1000, "{}", backup.heard);
 }

@@ -95,11 +95,10 @@ fn event<'a>(name: &'a str, sockets: &[BorrowedFd<'a>]) -> InterfaceEvent<'a> {
 /// The packet that a packet socket delivers.
 fn packet(frame: &[u8]) -> Vec<u8> {
     let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
-    let [high, low] = UDP_PORT.to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, udp_len[0], udp_len[1], 17, 64];
     packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-    packet.extend([high, low, high, low, udp_len[0], udp_len[1], 0, 0]);
+    packet.extend([0x0e, 0xc4, 0x0e, 0xc4, udp_len[0], udp_len[1], 0, 0]);
     packet.extend(frame);
     packet
 }

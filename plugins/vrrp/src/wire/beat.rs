@@ -1,5 +1,6 @@
 //! Beats: what the elector of one node tells that of the other over every link, so that silence
-//! is silence on every path. UDP, port 3780; version 1 is spoken where the channel's wire is 1.
+//! is silence on every path. UDP, on the port of the links; version 1 is spoken where the wire of
+//! the plugin's channel is 1.
 //!
 //! ```text
 //!     0                   1                   2                   3
@@ -37,8 +38,6 @@ use std::fmt;
 
 use super::array;
 
-/// Where beats are sent to.
-pub const UDP_PORT: u16 = 3780;
 /// Longest frame: with IPv6 and UDP around it it fits the smallest IPv6 MTU.
 pub const FRAME_MAX: usize = 1200;
 /// Bytes of the tag.

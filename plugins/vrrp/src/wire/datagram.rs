@@ -20,17 +20,17 @@ use super::frame::{parse_ipv4, parse_ipv6};
 const UDP: u8 = 17;
 const UDP_LEN: usize = 8;
 
-/// What a whole IP packet carries over UDP to a port; None where it is anything else.
-pub fn payload(packet: &[u8], port: u16) -> Option<&[u8]> {
+/// What a whole IP packet carries over UDP; None where it is anything else. Addresses and ports
+/// are the socket's filter's.
+pub fn payload(packet: &[u8]) -> Option<&[u8]> {
     let ip = match packet.first()? >> 4 {
         4 => parse_ipv4(packet, UDP),
         6 => parse_ipv6(packet, UDP),
         _ => return None,
     };
     let datagram = ip.ok()?.payload;
-    let destination = u16::from_be_bytes(array(datagram, 2)?);
     let length = usize::from(u16::from_be_bytes(array(datagram, 4)?));
-    if destination != port || length != datagram.len() {
+    if length != datagram.len() {
         return None;
     }
     datagram.get(UDP_LEN..)
@@ -63,39 +63,38 @@ mod tests {
 
     #[test]
     fn a_datagram_of_either_family_is_read() {
-        assert_eq!(payload(&IPV4, 3780), Some(&b"hello"[..]));
-        assert_eq!(payload(&ipv6(b"hello"), 3780), Some(&b"hello"[..]));
-        assert_eq!(payload(&ipv6(b""), 3780), Some(&b""[..]));
+        assert_eq!(payload(&IPV4), Some(&b"hello"[..]));
+        assert_eq!(payload(&ipv6(b"hello")), Some(&b"hello"[..]));
+        assert_eq!(payload(&ipv6(b"")), Some(&b""[..]));
     }
 
     #[test]
     fn padding_of_the_wire_is_cut_off() {
         let mut padded = IPV4.to_vec();
         padded.resize(46, 0);
-        assert_eq!(payload(&padded, 3780), Some(&b"hello"[..]));
+        assert_eq!(payload(&padded), Some(&b"hello"[..]));
     }
 
     #[test]
     fn anything_else_is_refused() {
-        assert_eq!(payload(&IPV4, 3781), None);
         for length in 0..IPV4.len() {
-            assert_eq!(payload(&IPV4[..length], 3780), None, "{length}");
+            assert_eq!(payload(&IPV4[..length]), None, "{length}");
         }
         let whole = ipv6(b"hello");
         for length in 0..whole.len() {
-            assert_eq!(payload(&whole[..length], 3780), None, "{length}");
+            assert_eq!(payload(&whole[..length]), None, "{length}");
         }
         // another protocol, a length of UDP beside the packet's, a wrong header checksum
         let changed = |at: usize, value: u8| {
             let mut packet = ipv6(b"hello");
             packet[at] = value;
-            payload(&packet, 3780).map(<[u8]>::len)
+            payload(&packet).map(<[u8]>::len)
         };
         assert_eq!(changed(6, 6), None);
         assert_eq!(changed(45, 12), None);
         assert_eq!(changed(45, 14), None);
         let mut wrong = IPV4;
         wrong[8] -= 1;
-        assert_eq!(payload(&wrong, 3780), None);
+        assert_eq!(payload(&wrong), None);
     }
 }
