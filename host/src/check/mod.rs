@@ -6,6 +6,7 @@
 
 mod keeper;
 mod kernel;
+mod link;
 mod rival;
 mod ruleset;
 mod settings;
@@ -80,7 +81,10 @@ impl fmt::Display for Finding {
 
 /// Everything found about `setup` on this host, the worst first.
 pub fn examine(setup: &Setup) -> Vec<Finding> {
-    examine_on(&System::here(), &Wanted::of(setup))
+    let mut findings = examine_on(&System::here(), &Wanted::of(setup));
+    findings.extend(link::examine(setup));
+    findings.sort_by_key(|finding| finding.severity);
+    findings
 }
 
 fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {

@@ -37,7 +37,7 @@ fn saved(system: &System) -> Option<Finding> {
 }
 
 // None where nft is not installed or may not read.
-fn list() -> Option<Value> {
+pub(super) fn list() -> Option<Value> {
     let output = Command::new("nft").args(["-j", "list", "ruleset"]).output();
     let output = output.ok().filter(|output| output.status.success())?;
     serde_json::from_slice(&output.stdout).ok()

@@ -129,7 +129,8 @@ fn end(section: Section<'_>) -> End<'_> {
 }
 
 fn is_interface(name: &str) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+    // Quotes and wildcards would mean something else in a rule of the firewall.
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && !"/\"\\*".contains(c);
     (1..=15).contains(&name.len()) && name.chars().all(fits) && name != "." && name != ".."
 }
 

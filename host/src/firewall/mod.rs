@@ -19,8 +19,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use spared_netlink::Monitor;
 
 use crate::config::Link;
-pub use passage::{Way, obstacle};
 use rules::Rules;
+pub use rules::{Obstacle, obstacles};
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const CHANGES: u32 = 7;
@@ -66,6 +66,7 @@ impl Firewall {
         let watch = Watch {
             rules: Rules::new(marker),
             link: None,
+            kept: false,
             monitor,
             woken: Arc::clone(&woken),
             orders: taken,
@@ -114,6 +115,8 @@ impl Firewall {
 struct Watch {
     rules: Rules,
     link: Option<Box<(String, Link)>>,
+    /// The last look found something that keeps the link out.
+    kept: bool,
     monitor: Monitor,
     woken: Arc<OwnedFd>,
     orders: Receiver<Order>,
@@ -155,6 +158,12 @@ impl Watch {
             }
             Some((node, link)) => self.rules.keep(node, link, ordered),
         };
+        // A chain that was not there yet has our rules for the first time.
+        let told = match told {
+            Told::PutBack if self.kept => Told::Passes,
+            told => told,
+        };
+        self.kept = matches!(told, Told::Kept(_));
         let _ = self.tell.send(told);
         // Our own changes are no reason to look again.
         let _ = self.monitor.read_raw(|_, _| {});

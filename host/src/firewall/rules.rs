@@ -92,27 +92,49 @@ fn told_anew(node: &str, link: &Link) -> Told {
     list().map_or(Told::Passes, |ruleset| told(&ruleset, node, link))
 }
 
-/// What keeps a path of the link out, and the rule that would let it pass.
-fn told(ruleset: &Value, node: &str, link: &Link) -> Told {
-    let kept = link.paths.iter().find_map(|path| {
-        let way = way(node, link, path);
-        obstacle(ruleset, &way).map(|chain| advice(&chain, &way))
-    });
-    kept.map_or(Told::Passes, Told::Kept)
+/// What keeps a path of the link out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub sentence: String,
+    /// The command that lets it pass.
+    pub mend: String,
 }
 
-/// The sentence for people.
-pub(super) fn advice(chain: &str, way: &Way) -> String {
-    format!(
-        "nftables chain {chain} drops the link on {}; to mend: nft insert rule {chain} {} (or \
-         firewall.chain = \"{chain}\" in spared.toml)",
-        way.interface,
-        rule(way)
-    )
+/// What keeps paths of the link out, as `node` sees them.
+pub fn obstacles(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
+    let paths = link.paths.iter();
+    paths
+        .filter_map(|path| {
+            let way = way(node, link, path);
+            let chain = obstacle(ruleset, &way)?;
+            Some(Obstacle {
+                sentence: format!(
+                    "nftables chain {chain} drops the link on {}",
+                    path.interface
+                ),
+                mend: format!(
+                    "nft insert rule {chain} {}, or firewall.chain = \"{chain}\" in spared.toml",
+                    shell_quoted(&rule(&way))
+                ),
+            })
+        })
+        .collect()
+}
+
+fn told(ruleset: &Value, node: &str, link: &Link) -> Told {
+    let kept = obstacles(ruleset, node, link).into_iter().next();
+    kept.map_or(Told::Passes, |kept| {
+        Told::Kept(format!("{}; to mend: {}", kept.sentence, kept.mend))
+    })
+}
+
+// A shell takes the quotes away, and braces and spaces apart.
+fn shell_quoted(rule: &str) -> String {
+    format!("'{rule}'")
 }
 
 /// A path's packets as this node receives them.
-pub(super) fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
+fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
     Way {
         interface: path.interface.clone(),
         own: path.own,

@@ -1,0 +1,29 @@
+//! Whether the link to the peer can come up here: the firewall, and a passphrase that stands
+//! guessing.
+
+use super::{Finding, Severity, ruleset};
+use crate::config::Setup;
+use crate::firewall;
+
+pub fn examine(setup: &Setup) -> Vec<Finding> {
+    let Some(link) = &setup.host.link else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    if link.keys.is_weak {
+        let sentence = "secret_file: the passphrase is weak: who hears the link may guess it";
+        let mend = "write a longer one, the same on both nodes, or use `sparectl keygen`";
+        findings.push(Finding::new("weak-passphrase", Severity::Warning, sentence).mend(mend));
+    }
+    // With a chain spared puts its rule there itself, once it runs.
+    let ruleset = ruleset::list().filter(|_| link.chain.is_none());
+    findings.extend(ruleset.iter().flat_map(|ruleset| {
+        firewall::obstacles(ruleset, &setup.host.node, link)
+            .into_iter()
+            .map(|kept| {
+                let sentence = format!("{}: nothing is heard of the peer", kept.sentence);
+                Finding::new("ruleset-link", Severity::Error, sentence).mend(kept.mend)
+            })
+    }));
+    findings
+}

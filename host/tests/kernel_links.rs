@@ -1,0 +1,296 @@
+//! The links' addresses, and the sockets that plugins get for beats and pings.
+
+#![allow(clippy::unwrap_used)]
+
+mod kernel_lab;
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use kernel_lab::*;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use spared::config::LinkPath;
+use spared::kernel::{ANY, Kernel, KernelEvent};
+use spared_abi::{
+    SOCKET_BEAT_IN, SOCKET_BEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKETS_BEAT,
+    SOCKETS_PING, SOCKETS_VRRP,
+};
+
+const PORT: u16 = 3780;
+const MOMENT: Duration = Duration::from_millis(50);
+
+fn path(own: &str, peer: &str) -> LinkPath {
+    let (own, prefix) = own.split_once('/').unwrap();
+    LinkPath {
+        interface: "lan2".to_owned(),
+        own: own.parse().unwrap(),
+        prefix: prefix.parse().unwrap(),
+        peer: peer.parse().unwrap(),
+    }
+}
+
+fn v4() -> LinkPath {
+    path("10.8.0.1/30", "10.8.0.2")
+}
+
+/// The router's end of the link, with what the provider follows; the station has the peer's.
+fn linked(net: &Net, path: &LinkPath) -> Kernel {
+    let station = format!("addr add {}/{} dev peer", path.peer, path.prefix);
+    net.station_ip(&station);
+    let mut kernel = Kernel::open().unwrap();
+    kernel.set_links(vec![path.clone()], PORT);
+    kernel.follow("lan2", SOCKETS_BEAT).unwrap();
+    drive_for(&mut kernel, MOMENT);
+    kernel
+}
+
+fn socket(kernel: &Kernel, interface: &str, kind: u32) -> OwnedFd {
+    let (event, sockets) = kernel.interface(interface).unwrap();
+    let mut kinds = event.sockets.iter();
+    let position = kinds.position(|found| *found == kind).unwrap();
+    sockets[position].try_clone_to_owned().unwrap()
+}
+
+fn received(socket: BorrowedFd<'_>) -> Vec<Vec<u8>> {
+    std::thread::sleep(MOMENT);
+    let mut packets = Vec::new();
+    let mut buffer = [0; 2048];
+    while let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
+        packets.push(buffer[..length].to_vec());
+    }
+    packets
+}
+
+fn addresses(net: &Net) -> String {
+    net.output("ip", "-d addr show dev lan2")
+}
+
+/// Sends from the station's address and port to the router's.
+fn tell(net: &Net, from: SocketAddr, to: SocketAddr, text: &str) {
+    net.inside(|| {
+        let socket = UdpSocket::bind(from).unwrap();
+        socket.send_to(text.as_bytes(), to).unwrap();
+    });
+}
+
+fn at(address: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(address, port)
+}
+
+#[test]
+fn an_address_that_is_missing_is_set_put_back_and_removed() {
+    let Some(net) = Net::new() else { return };
+    let path = v4();
+    let mut kernel = linked(&net, &path);
+    assert!(
+        addresses(&net).contains("10.8.0.1/30"),
+        "{}",
+        addresses(&net)
+    );
+    assert!(kernel.is_link_usable(&path));
+    assert_eq!(kernel.link_lacks(&path), None);
+
+    net.ip("addr del 10.8.0.1/30 dev lan2");
+    let events = drive_until(&mut kernel, |_, events| {
+        let told = |event: &KernelEvent| matches!(event, KernelEvent::Warning { text } if text.contains("10.8.0.1/30"));
+        events.iter().any(told)
+    });
+    assert!(addresses(&net).contains("10.8.0.1/30"), "{events:?}");
+    // Again at once: a fight is slowed down, and not given up.
+    net.ip("addr del 10.8.0.1/30 dev lan2");
+    drive_until(&mut kernel, |kernel, _| !kernel.is_link_usable(&path));
+    drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
+
+    kernel.close();
+    assert!(!addresses(&net).contains("10.8.0.1"), "{}", addresses(&net));
+}
+
+#[test]
+fn an_address_of_the_administrators_stays() {
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.8.0.1/30 dev lan2");
+    let kernel = linked(&net, &v4());
+    assert!(kernel.is_link_usable(&v4()));
+    kernel.close();
+    assert!(addresses(&net).contains("10.8.0.1/30"));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_swept() {
+    let Some(net) = Net::new() else { return };
+    std::mem::forget(linked(&net, &v4()));
+    let mut kernel = Kernel::open().unwrap();
+    let swept = kernel.sweep().unwrap();
+    assert!(
+        swept.contains(&"address 10.8.0.1/30 on lan2".to_owned()),
+        "{swept:?}"
+    );
+}
+
+#[test]
+fn a_path_follows_its_interface() {
+    let Some(net) = Net::new() else { return };
+    let path = v4();
+    let mut kernel = linked(&net, &path);
+    net.ip("link set lan2 down");
+    drive_until(&mut kernel, |kernel, _| !kernel.is_link_usable(&path));
+    assert_eq!(kernel.link_lacks(&path), Some("its interface is down"));
+    net.ip("link set lan2 up");
+    drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
+    net.station_ip("link set peer down");
+    drive_until(&mut kernel, |kernel, _| !kernel.is_link_usable(&path));
+    assert_eq!(kernel.link_lacks(&path), Some("no carrier"));
+    net.ip("link del lan2");
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.link_lacks(&path) == Some("its interface is absent")
+    });
+    // Made anew, it has its address and sockets of its own again.
+    let (before, _) = kernel.interface("lan2").unwrap();
+    assert_eq!(before.sockets, [0; 0]);
+    net.add_link("lan2", "peer");
+    drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
+    let (after, sockets) = kernel.interface("lan2").unwrap();
+    assert_eq!(sockets.len(), 2);
+    assert_ne!(before.generation, after.generation);
+}
+
+#[test]
+fn beats_are_heard_from_the_peer_alone_before_any_firewall() {
+    let Some(net) = Net::new() else { return };
+    for path in [
+        v4(),
+        path("fd08::1/64", "fd08::2"),
+        path("fd09::/127", "fd09::1"),
+    ] {
+        let kernel = linked(&net, &path);
+        net.output("nft", "add table inet closed");
+        net.output(
+            "nft",
+            "add chain inet closed input { type filter hook input priority 0 ; policy drop ; }",
+        );
+        // Neighbour discovery, which no router's firewall drops.
+        net.output(
+            "nft",
+            "add rule inet closed input meta l4proto icmpv6 accept",
+        );
+        let heard = socket(&kernel, "lan2", SOCKET_BEAT_IN);
+        let other: IpAddr = match path.own {
+            IpAddr::V4(_) => "10.8.0.9".parse().unwrap(),
+            IpAddr::V6(_) => "fd08::3".parse().unwrap(),
+        };
+        net.station_ip(&format!("addr replace {other}/16 dev peer"));
+        std::thread::sleep(MOMENT);
+        let (own, peer) = (at(path.own, PORT), at(path.peer, PORT));
+        // Another port here, another there, another address.
+        tell(&net, at(path.peer, 4000), own, "port");
+        tell(&net, peer, at(path.own, 4000), "port");
+        tell(&net, at(other, PORT), own, "stranger");
+        // In fragments.
+        tell(&net, peer, own, &"x".repeat(3000));
+        tell(&net, peer, own, "beat");
+        let packets = received(heard.as_fd());
+        assert_eq!(packets.len(), 1, "{path:?}: {packets:?}");
+        assert!(packets[0].ends_with(b"beat"));
+        let version = if path.own.is_ipv4() { 4 } else { 6 };
+        assert_eq!(packets[0][0] >> 4, version);
+
+        let everything = [(0x06, 0, 0, u32::MAX)];
+        let changed = spared_netlink::attach_filter(&heard, &everything, false);
+        assert_eq!(changed.unwrap_err().raw_os_error(), Some(1));
+        net.output("nft", "delete table inet closed");
+        kernel.close();
+        net.station_ip("addr flush dev peer scope global");
+    }
+}
+
+#[test]
+fn beats_go_to_the_peer_from_the_links_address_and_port() {
+    let Some(net) = Net::new() else { return };
+    for path in [v4(), path("fd08::1/64", "fd08::2")] {
+        let kernel = linked(&net, &path);
+        let (own, peer) = (at(path.own, PORT), at(path.peer, PORT));
+        let listener = net.inside(|| UdpSocket::bind(peer).unwrap());
+        listener
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let sender = socket(&kernel, "lan2", SOCKET_BEAT_OUT);
+        send(&sender, b"beat", SendFlags::empty()).unwrap();
+        let mut buffer = [0; 16];
+        let (length, from) = listener.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&b"beat"[..], own));
+        // What comes back is for the packet socket; this one would only fill up.
+        listener.send_to(b"answer", own).unwrap();
+        assert_eq!(received(sender.as_fd()).len(), 0);
+        kernel.close();
+        net.station_ip("addr flush dev peer scope global");
+    }
+}
+
+#[test]
+fn an_interface_without_a_link_has_no_beats() {
+    let Some(_net) = Net::new() else { return };
+    let mut kernel = Kernel::open().unwrap();
+    kernel.follow("lan2", SOCKETS_BEAT).unwrap();
+    drive_for(&mut kernel, MOMENT);
+    let (event, sockets) = kernel.interface("lan2").unwrap();
+    assert_eq!((event.sockets.len(), sockets.len()), (0, 0));
+    // A link that is configured later brings them.
+    kernel.set_links(vec![v4()], PORT);
+    let (event, _) = kernel.interface("lan2").unwrap();
+    assert_eq!(event.sockets, [SOCKET_BEAT_IN, SOCKET_BEAT_OUT]);
+}
+
+#[test]
+fn what_one_plugin_asks_for_leaves_the_sockets_of_another() {
+    let Some(_net) = Net::new() else { return };
+    let mut kernel = Kernel::open().unwrap();
+    kernel.follow("lan2", SOCKETS_VRRP).unwrap();
+    let (before, _) = kernel.interface_with("lan2", SOCKETS_VRRP).unwrap();
+    kernel.follow("lan2", SOCKETS_PING).unwrap();
+    let (after, sockets) = kernel.interface_with("lan2", SOCKETS_VRRP).unwrap();
+    assert_eq!((after.generation, sockets.len()), (before.generation, 4));
+    let (pings, sockets) = kernel.interface_with("lan2", SOCKETS_PING).unwrap();
+    assert_eq!(pings.sockets, [SOCKET_PING_IPV4, SOCKET_PING_IPV6]);
+    assert_eq!(sockets.len(), 2);
+    assert_ne!(pings.generation, after.generation);
+    let (nothing, sockets) = kernel.interface_with("lan2", 0).unwrap();
+    assert_eq!((nothing.sockets.len(), sockets.len()), (0, 0));
+}
+
+#[test]
+fn pings_hear_answers_and_errors_and_nothing_else() {
+    let Some(net) = Net::new() else { return };
+    net.ip("addr add 10.8.0.1/24 dev lan2");
+    net.station_ip("addr add 10.8.0.2/24 dev peer");
+    net.station_ip("route add unreachable 10.99.0.0/16");
+    net.ip("route add 10.99.0.0/16 via 10.8.0.2");
+    net.inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+    let mut kernel = Kernel::open().unwrap();
+    for interface in ["lan2", ANY] {
+        kernel.follow(interface, SOCKETS_PING).unwrap();
+        let (event, _) = kernel.interface(interface).unwrap();
+        assert!(event.present && event.up && event.carrier, "{interface}");
+        let pings = socket(&kernel, interface, SOCKET_PING_IPV4);
+        for target in ["10.8.0.2", "10.99.0.1"] {
+            let to = at(target.parse().unwrap(), 0);
+            rustix::net::sendto(&pings, &echo_request(), SendFlags::empty(), &to).unwrap();
+        }
+        // A request of the station's is for the kernel.
+        assert!(net.pings("10.8.0.1"));
+        let kinds: Vec<u8> = received(pings.as_fd())
+            .iter()
+            .map(|packet| packet[20])
+            .collect();
+        const ANSWER: u8 = 0;
+        const UNREACHABLE: u8 = 3;
+        assert_eq!(kinds, [ANSWER, UNREACHABLE], "{interface}");
+    }
+}
+
+fn echo_request() -> [u8; 8] {
+    // Type 8, its checksum, number 1 of identifier 0x5a5a.
+    let sum = !(0x0800u16 + 0x5a5a + 1);
+    let [high, low] = sum.to_be_bytes();
+    [8, 0, high, low, 0x5a, 0x5a, 0, 1]
+}
