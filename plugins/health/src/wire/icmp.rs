@@ -1,9 +1,11 @@
 //! ICMP and ICMPv6 echo, and the errors that answer one: RFC 792, RFC 4443.
 //!
+//! ```text
 //!      0                   1                   2                   3
 //!     |     type      |     code      |           checksum            |
 //!     |           identifier          |            sequence           |
 //!     |  token, 8 bytes, then zeros up to the wanted size
+//! ```
 //!
 //! Nothing here panics, whatever the bytes are.
 

@@ -1,0 +1,63 @@
+//! Checks that run only on the active node.
+
+use super::*;
+
+#[test]
+fn a_check_of_the_active_node_is_kept_for_five_minutes() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\n"));
+    lab.pass(10 * S);
+    assert!(lab.jobs.is_empty(), "nobody said that this node is active");
+    lab.role("office", true);
+    lab.conclude(Finding::good("active"));
+    for _ in 0..3 {
+        lab.conclude(Finding::failed("inactive"));
+    }
+    assert_eq!(lab.state("a"), Some(0));
+
+    lab.role("office", false);
+    lab.pass(299 * S);
+    assert!(lab.jobs.is_empty());
+    assert_eq!(lab.state("a"), Some(0), "both hurt, and known so");
+    lab.pass(S);
+    assert_eq!(lab.state("a"), None);
+}
+
+#[test]
+fn a_node_that_is_active_again_in_time_goes_on_with_what_it_knows() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\ngroup = \"office\"\n"));
+    lab.role("dmz", true);
+    lab.pass(10 * S);
+    assert!(lab.jobs.is_empty(), "another group's role is nothing to it");
+    lab.role("office", true);
+    for _ in 0..3 {
+        lab.conclude(Finding::failed("inactive"));
+    }
+    lab.role("office", false);
+    lab.pass(100 * S);
+    lab.role("office", true);
+    lab.pass(S);
+    assert_eq!(lab.state("a"), Some(0));
+    lab.conclude(Finding::good("active"));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+    lab.pass(400 * S);
+    assert_eq!(
+        lab.state("a"),
+        Some(0),
+        "it runs, nobody answers, and nothing is forgotten"
+    );
+}
+
+#[test]
+fn a_run_of_the_active_time_says_nothing_of_the_backup() {
+    let mut lab = Lab::new(&format!("{UNIT}only = \"active\"\n"));
+    lab.role("office", true);
+    lab.pass(0);
+    let (run, _) = lab.jobs.pop().expect("it runs");
+    lab.role("office", false);
+    assert_eq!(lab.cancelled, [run]);
+    lab.engine
+        .handle_result(lab.now_ns, run, vec![Finding::good("x")]);
+    lab.act();
+    assert_eq!(lab.state("a"), None);
+}
