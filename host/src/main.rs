@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
         Mode::Check(options) => ExitCode::from(checking::run(&options)),
         Mode::Worker => spared_worker::run(),
-        Mode::Link => ExitCode::from(exit::UNAVAILABLE),
+        Mode::Link => spared_link::run(),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),
         Mode::Help => say(HELP),
     }
