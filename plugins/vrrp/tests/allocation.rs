@@ -58,9 +58,20 @@ peers = ["198.51.100.2", "198.51.100.3"]
 addresses = ["198.51.100.1/24"]
 "#;
 
-fn engine(node: &str, host: u8, now_ns: u64) -> Engine {
+/// Where both hear each other on all that there is.
+const LINKED: &str = r#"
+[[group]]
+name = "g"
+prefer = "r1"
+[[group.router]]
+interface = "lan1"
+vrid = 50
+addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+"#;
+
+fn engine(file: &str, node: &str, host: u8, now_ns: u64) -> Engine {
     let nodes = ["r1".to_owned(), "r2".to_owned()];
-    let config = Config::parse(FILE, node, &nodes).expect("TOML");
+    let config = Config::parse(file, node, &nodes).expect("TOML");
     let settings = read(&config, Duration::from_millis(4)).expect("valid");
     let mut engine = Engine::new(node);
     engine.configure(now_ns, &settings);
@@ -102,8 +113,8 @@ fn act(engine: &mut Engine, now_ns: u64, hears: &mut impl FnMut(&[u8])) {
 #[test]
 fn neither_sending_nor_hearing_adverts_allocates() {
     let mut now_ns = 1_000_000_000;
-    let mut active = engine("r1", 2, now_ns);
-    let mut backup = engine("r2", 3, now_ns);
+    let mut active = engine(FILE, "r1", 2, now_ns);
+    let mut backup = engine(FILE, "r2", 3, now_ns);
     let (mut before, mut sent) = (0, 0);
     for round in 0..1000 {
         now_ns = active.next_timeout().expect("a timer");
@@ -144,7 +155,7 @@ struct Node {
 
 impl Node {
     fn start(name: &str, host: u8, now_ns: u64) -> Node {
-        let mut engine = engine(name, host, now_ns);
+        let mut engine = engine(LINKED, name, host, now_ns);
         engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
         let mut receiver = Receiver::new();
         receiver.set_groups([group_id("g")].into_iter());
