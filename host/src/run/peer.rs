@@ -269,6 +269,9 @@ impl Core {
         self.groups
             .set_peer_quality(standing.map(|standing| standing.quality));
         let Some(peer) = self.peer_name().map(str::to_owned) else {
+            let missing = vec!["there is no link to a peer".to_owned()];
+            self.groups.set_missing(missing);
+            self.groups.set_joining(false);
             return;
         };
         self.note_paths();

@@ -165,6 +165,13 @@ fn fit(id: u64, mut answer: Answer) -> String {
             Answer::Events { events } if !events.is_empty() => {
                 events.drain(..events.len().div_ceil(2));
             }
+            // What is least missed goes first.
+            Answer::Status(status) if !status.rows.is_empty() => status.rows.clear(),
+            Answer::Status(status) if !status.interfaces.is_empty() => status.interfaces.clear(),
+            Answer::Status(status) if status.groups.iter().any(|it| !it.details.is_empty()) => {
+                let groups = status.groups.iter_mut();
+                groups.for_each(|group| group.details.clear());
+            }
             _ => answer = refusal(ErrorCode::Failed, "the answer is too long for the link"),
         }
     }
@@ -172,7 +179,9 @@ fn fit(id: u64, mut answer: Answer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use spared_control::Event;
+    use std::collections::BTreeMap;
+
+    use spared_control::{Event, GroupStatus, Status, Value};
 
     use super::*;
 
@@ -190,6 +199,23 @@ mod tests {
             Ok(Answer::Events { events }) => {
                 assert!(events.len() >= 100);
                 assert_eq!(events.last().cloned(), last);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_long_status_loses_its_rows_and_keeps_its_groups() {
+        let long = BTreeMap::from([("flows".to_owned(), Value::Text("x".repeat(WORD_MAX)))]);
+        let status = Status {
+            groups: vec![GroupStatus::default()],
+            rows: BTreeMap::from([("conntrack".to_owned(), long)]),
+            ..Status::default()
+        };
+        let line = fit(1, Answer::Status(Box::new(status)));
+        match clean::answer(&line) {
+            Ok(Answer::Status(status)) => {
+                assert_eq!((status.groups.len(), status.rows.len()), (1, 0));
             }
             other => panic!("{other:?}"),
         }
