@@ -197,3 +197,77 @@ fn messages_of_the_twin_are_served_and_answered_without_one_allocation() {
     driver.close_channel();
     twin.join().unwrap();
 }
+
+/// A plugin whose timer is always due, while its twin says more than it can hear.
+struct Flooded {
+    host: *const abi::Host,
+    nap: Duration,
+    since_timer: usize,
+    most: usize,
+    left: usize,
+}
+
+unsafe extern "C" fn flooded_timer(instance: *mut c_void, id: u32) -> abi::Status {
+    // SAFETY: the instance of the test.
+    unsafe {
+        let flooded = &mut *instance.cast::<Flooded>();
+        flooded.most = flooded.most.max(flooded.since_timer);
+        flooded.since_timer = 0;
+        let host = *flooded.host;
+        host.timer.map_or(0, |timer| timer(host.ctx, id, now_ns()))
+    }
+}
+
+unsafe extern "C" fn flooded_message(instance: *mut c_void, _: abi::Bytes) -> abi::Status {
+    // SAFETY: the instance of the test.
+    let flooded = unsafe { &mut *instance.cast::<Flooded>() };
+    flooded.since_timer += 1;
+    flooded.left -= 1;
+    if !flooded.nap.is_zero() {
+        std::thread::sleep(flooded.nap);
+    }
+    if flooded.left == 0 {
+        ENOTRECOVERABLE
+    } else {
+        0
+    }
+}
+
+/// The most messages between two timers, of `count` that are in the channel from the beginning.
+fn most_between_timers(count: usize, nap: Duration) -> usize {
+    let (_host, worker) = codec::pair().unwrap();
+    let outbound = Outbound::new(worker).unwrap();
+    let mut plugin = plugin_of_nothing();
+    plugin.table.timer = Some(flooded_timer);
+    plugin.peer.message = Some(flooded_message);
+    let driver = Driver::new(outbound, Receiver::default(), plugin, false).unwrap();
+    let mut flooded = Flooded {
+        host: driver.table.get().unwrap(),
+        nap,
+        since_timer: 0,
+        most: 0,
+        left: count,
+    };
+    driver.instance.set((&raw mut flooded).cast());
+    let (link, channel) = codec::pair().unwrap();
+    rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
+    for _ in 0..count {
+        rustix::io::write(&link, &[crate::channel::MESSAGE, 1, 2, 3]).unwrap();
+    }
+    driver.channel(vec![channel]);
+    driver.timers.borrow_mut().set(1, now_ns());
+    assert_eq!(driver.run(), End::Broken);
+    assert_eq!(flooded.left, 0);
+    flooded.most
+}
+
+#[test]
+fn between_two_timers_there_are_few_messages() {
+    let most = most_between_timers(400, Duration::ZERO);
+    assert!((1..=32).contains(&most), "{most}");
+}
+
+#[test]
+fn between_two_timers_there_is_one_message_that_takes_long() {
+    assert_eq!(most_between_timers(20, Duration::from_millis(2)), 1);
+}

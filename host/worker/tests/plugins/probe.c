@@ -27,7 +27,6 @@ static pthread_t thread;
 static uint64_t messages_seen, bytes_seen, faults_seen, settled_at, to_send, sent, send_bytes;
 static uint32_t writables_seen, nap_us;
 static char last_peer[256];
-static uint64_t beat_ns, beat_end_ns, beat_late_ns;
 
 static void note(const char *what)
 {
@@ -167,17 +166,9 @@ static spared_status fd(void *self, int ready, uint32_t events)
 
 static spared_status timer(void *self, uint32_t id)
 {
-	uint64_t now_ns = host->now(host->ctx);
-
 	(void)self;
 	note("timer");
 	timers_seen++;
-	if (id == 50 && now_ns < beat_end_ns) {
-		if (now_ns - beat_ns > beat_late_ns)
-			beat_late_ns = now_ns - beat_ns;
-		beat_ns += 1000000;
-		return host->timer(host->ctx, id, beat_ns);
-	}
 	switch (id) {
 	case 666:
 		for (volatile int spin = 1; spin;)
@@ -407,11 +398,6 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "too-long")) {
 		static uint8_t buffer[SPARED_PEER_MESSAGE_MAX + 1];
 		return peers()->send(host->ctx, (struct spared_bytes){ buffer, sizeof(buffer) });
-	} else if (!strcmp(words[0], "beat")) {
-		/* A timer each millisecond for so many; "twin" says how late one was at worst. */
-		beat_ns = host->now(host->ctx) + 1000000, beat_late_ns = 0;
-		beat_end_ns = beat_ns + (uint64_t)atoi(words[1]) * 1000000;
-		return host->timer(host->ctx, 50, beat_ns);
 	} else if (!strcmp(words[0], "nap")) {
 		nap_us = (uint32_t)atoi(words[1]);
 		return 0;
@@ -431,8 +417,6 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		put(token, "settled_at", settled_at);
 		put(token, "sent", sent);
 		put(token, "writables", writables_seen);
-		put(token, "timers", timers_seen);
-		put(token, "late_us", beat_late_ns / 1000);
 		host->put_text(host->ctx, token, "peer", spared_text(last_peer));
 		return host->put_text(host->ctx, token, "order", spared_text(order));
 	} else if (!strcmp(words[0], "flood")) {
