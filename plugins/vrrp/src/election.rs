@@ -1,14 +1,19 @@
 //! Who should be active: facts in, a priority, a verdict or a sentence out. No state, no time.
 //!
-//! The rules E1 to E11 are those of the project's election document; without a link to the peer
-//! they are spoken in VRRP's own words, the priority of the adverts.
+//! The rules E0 to E11 are those of the project's election document. Where beats are heard, scores
+//! are compared; without a link to the peer the rules are spoken in VRRP's own words, the priority
+//! of the adverts.
 
-use std::fmt;
+mod why;
+
 use std::net::IpAddr;
 
 use spared_sdk::Forced;
 
 use crate::config::Election;
+
+pub(crate) use why::Ms;
+pub use why::{Aside, Tie, Who, Why, quality_of};
 
 /// RFC 9568: the router that owns the addresses.
 pub const OWNER: u8 = 255;
@@ -79,29 +84,13 @@ impl Stance {
     }
 }
 
-/// E0: how one node stands, as itself or its beats say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// It can be active: the host wants it, and an interface is usable.
-    pub able: bool,
-    pub class: u8,
-    pub quality: u8,
-    /// Of its adverts.
-    pub priority: u8,
-    pub preferred: bool,
-    pub ready: bool,
-    /// Interfaces that do not speak, or are rated bad.
-    pub hurt: usize,
-}
-
 /// What the priority of a group's adverts follows from.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     pub election: Election,
     pub carrier_weight: u8,
     pub stance: &'a Stance,
-    /// The interfaces of its routers, and how many of them are hurt.
-    pub interfaces: usize,
+    /// How many interfaces of its routers are hurt.
     pub hurt: usize,
     /// E3: this node claims a disputed interface.
     pub claims: bool,
@@ -116,10 +105,11 @@ pub fn priority(facts: &Facts<'_>) -> u8 {
         Election::Priority { priority, .. } => {
             let hurt = u8::try_from(facts.hurt).unwrap_or(u8::MAX);
             let weight = facts.carrier_weight.saturating_mul(hurt);
-            priority.saturating_sub(weight).max(LEAST)
+            let lost = 100 - facts.stance.quality.min(100);
+            priority.saturating_sub(weight.max(lost)).max(LEAST)
         }
         Election::Quality { preferred, .. } => {
-            QUALITY_BASE + 2 * quality(facts) + u8::from(preferred == Some(true))
+            QUALITY_BASE + 2 * facts.stance.quality.min(100) + u8::from(preferred == Some(true))
         }
     };
     if facts.claims || facts.stance.forced == Forced::Active {
@@ -127,17 +117,6 @@ pub fn priority(facts: &Facts<'_>) -> u8 {
     } else {
         normal
     }
-}
-
-/// How fit this node is, 0-100: what the host says, and the interfaces' share.
-pub fn quality(facts: &Facts<'_>) -> u8 {
-    facts.stance.quality.min(interface_quality(facts))
-}
-
-fn interface_quality(facts: &Facts<'_>) -> u8 {
-    let sound = facts.interfaces.saturating_sub(facts.hurt);
-    let share = (sound * 100).checked_div(facts.interfaces).unwrap_or(0);
-    u8::try_from(share).unwrap_or(100)
 }
 
 /// How long an active router of lower priority is suffered before it is preempted; None: for ever.
@@ -180,184 +159,151 @@ pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
     own > other
 }
 
-/// Why the group is what it is: the sentence of `sparectl why`, after "NODE is ROLE because".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Nobody was heard since this node began to listen.
-    NobodyHeard {
-        interfaces: String,
-        for_ns: u64,
-    },
-    PeerSilent {
-        peer: IpAddr,
-        interfaces: String,
-        for_ns: u64,
-    },
-    PeerResigned {
-        peer: IpAddr,
-    },
-    Preempts {
-        own: u8,
-        peer: IpAddr,
-        theirs: u8,
-    },
-    Fitter {
-        own: u8,
-        peer: IpAddr,
-        theirs: u8,
-    },
-    Preferred {
-        peer: IpAddr,
-    },
-    Owner,
-    Claims {
-        interface: String,
-        peer: IpAddr,
-    },
-    ForcedActive {
-        why: String,
-    },
-    /// Backup: an active router was heard.
-    PeerActive {
-        peer: IpAddr,
-        theirs: u8,
-        own: u8,
-    },
-    Listens {
-        for_ns: u64,
-    },
-    Hurt {
-        what: String,
-    },
-    StandsAside {
-        why: String,
-    },
-    Late {
-        by_ns: u64,
-    },
-    PublishFailed,
-    Muted {
-        interface: String,
-    },
-    /// Fault: no interface is usable.
-    Isolated {
-        what: String,
-    },
-    Barred {
-        why: String,
-    },
-    Withdrawn,
-    ShutsDown,
+/// What two nodes that hear each other go by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub election: Election,
+    /// One of the two elects by priority: then both do.
+    pub by_priority: bool,
+    /// No change for quality or preference.
+    pub frozen: bool,
+    /// E3: the group was handed over for a dispute that may last: nothing mild moves it back.
+    pub disputed: bool,
+    /// Changes of role within the last five minutes (E9).
+    pub changes: u32,
 }
 
-impl Why {
-    /// The word that programs read, `REASON=` in the journal: the list in the manual page.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Why::NobodyHeard { .. } => "nobody-heard",
-            Why::PeerSilent { .. } => "peer-silent",
-            Why::PeerResigned { .. } => "peer-resigned",
-            Why::Preempts { .. } => "priority",
-            Why::Fitter { .. } => "quality",
-            Why::Preferred { .. } => "preferred",
-            Why::Owner => "owner",
-            Why::Claims { .. } => "disputed-interface",
-            Why::ForcedActive { .. } => "forced",
-            Why::PeerActive { .. } => "peer-active",
-            Why::Listens { .. } => "listening",
-            Why::Hurt { .. } => "interface-hurt",
-            Why::StandsAside { .. } => "stands-aside",
-            Why::Late { .. } => "late",
-            Why::PublishFailed => "fence-not-open",
-            Why::Muted { .. } => "adverts-unsent",
-            Why::Isolated { .. } => "isolated",
-            Why::Barred { .. } => "barred",
-            Why::Withdrawn => "withdrawn",
-            Why::ShutsDown => "shutdown",
-        }
-    }
+/// E0: how one node stands, as itself or its beats say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// It can be active: the host wants it, and an interface is usable.
+    pub able: bool,
+    pub class: u8,
+    pub quality: u8,
+    /// Of its adverts.
+    pub priority: u8,
+    pub preferred: bool,
+    pub ready: bool,
+    /// Interfaces that do not speak, or are rated bad.
+    pub hurt: usize,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::NobodyHeard { interfaces, for_ns } => {
-                write!(f, "nobody was heard on {interfaces} for {}", Ms(*for_ns))
-            }
-            Why::PeerSilent {
-                peer,
-                interfaces,
-                for_ns,
-            } => {
-                write!(f, "{peer} fell silent on {interfaces} for {}", Ms(*for_ns))
-            }
-            Why::PeerResigned { peer } => write!(f, "{peer} resigned"),
-            Why::Preempts { own, peer, theirs } => {
-                write!(f, "its priority is {own} and {peer}'s is {theirs}")
-            }
-            Why::Fitter { own, peer, theirs } => write!(
-                f,
-                "its quality is {} and {peer}'s is {}",
-                quality_of(*own),
-                quality_of(*theirs)
-            ),
-            Why::Preferred { peer } => write!(f, "it is preferred and {peer} is no fitter"),
-            Why::Owner => f.write_str("it owns the addresses (priority 255)"),
-            Why::Claims { interface, peer } => write!(
-                f,
-                "{peer} is unheard on {interface}, where other stations answer this node"
-            ),
-            Why::ForcedActive { why } => write!(f, "{}", or(why, "it is forced")),
-            Why::PeerActive { peer, theirs, own } => {
-                write!(f, "{peer} is active (priority {theirs}, here {own})")
-            }
-            Why::Listens { for_ns } => {
-                write!(
-                    f,
-                    "it listens for {} whether another router is active",
-                    Ms(*for_ns)
-                )
-            }
-            Why::Hurt { what } => write!(f, "{what}: it gives another router the chance"),
-            Why::StandsAside { why } => write!(f, "{}", or(why, "it is forced to be backup")),
-            Why::Late { by_ns } => {
-                write!(
-                    f,
-                    "its advert would have been {} late, longer than its lease",
-                    Ms(*by_ns)
-                )
-            }
-            Why::PublishFailed => f.write_str("the host did not open the fence"),
-            Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
-            Why::Isolated { what } => write!(f, "no interface is usable: {what}"),
-            Why::Barred { why } => write!(f, "{}", or(why, "the host does not want it active")),
-            Why::ShutsDown => f.write_str("it shuts down"),
-            Why::Withdrawn => f.write_str("the group is no longer configured"),
-        }
-    }
-}
+/// E0: what is compared, from above. The node whose name sorts first has the last word.
+pub type Score = (bool, u8, u8, bool, bool);
 
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
-}
-
-/// E10 backwards.
-fn quality_of(priority: u8) -> u8 {
-    (priority.saturating_sub(QUALITY_BASE) / 2).min(100)
-}
-
-/// Nanoseconds as a reader wants them: "303 ms", "3.4 s".
-pub(crate) struct Ms(pub u64);
-
-impl fmt::Display for Ms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0 / 1_000_000;
-        if ms < 10 {
-            write!(f, "{}.{} ms", ms, self.0 / 100_000 % 10)
-        } else if ms < 10_000 {
-            write!(f, "{ms} ms")
+impl Standing {
+    pub fn score(&self, by_priority: bool, named_first: bool) -> Score {
+        let (fitness, preferred) = if by_priority {
+            (self.priority, false)
         } else {
-            write!(f, "{}.{} s", ms / 1000, ms / 100 % 10)
-        }
+            (self.quality, self.preferred)
+        };
+        (self.able, self.class, fitness, preferred, named_first)
     }
+
+    /// E3: neither is fitter by so much that it mattered.
+    pub fn equals(&self, other: &Standing, by_priority: bool) -> bool {
+        let fitness = if by_priority {
+            self.priority == other.priority
+        } else {
+            self.quality.abs_diff(other.quality) < QUALITY_STEP
+        };
+        (self.able, self.class) == (other.able, other.class) && fitness
+    }
+}
+
+/// Why the active node hands the group to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// No interface of the active node is usable.
+    Isolated,
+    /// Forced, or in maintenance.
+    Class,
+    /// The active node has not yet got all that the other knows.
+    Joining,
+    /// More of its interfaces do not speak.
+    Hurt,
+    Quality,
+    Preferred,
+    Priority,
+    /// E3: an interface that is of no more use here than there.
+    Disputed,
+}
+
+/// E1 and E9, for the active node: whether the other one is to have the group, and after how long.
+pub fn hands_over(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+    if !other.able {
+        return None;
+    }
+    if !own.able {
+        return Some((Cause::Isolated, 0));
+    }
+    if own.class != other.class {
+        let better = other.class > own.class;
+        return better.then(|| match own.class {
+            1 if other.class == 2 => (Cause::Joining, hold_ns(rules)),
+            _ => (Cause::Class, 0),
+        });
+    }
+    if own.class == 3 {
+        // both are forced: whoever has it keeps it
+        return None;
+    }
+    if rules.by_priority {
+        by_priority(own, other, rules)
+    } else {
+        by_quality(own, other, rules)
+    }
+}
+
+fn by_quality(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+    let points = other.quality.saturating_sub(own.quality);
+    let calm = !(rules.frozen || rules.disputed);
+    if points > 0 && own.hurt > other.hurt {
+        return Some((Cause::Hurt, 0));
+    }
+    if points >= QUALITY_STEP && !rules.frozen {
+        return Some((Cause::Quality, hold_ns(rules)));
+    }
+    let preferred = other.preferred && other.ready && other.quality >= own.quality;
+    let Election::Quality {
+        fallback_delay_ns, ..
+    } = rules.election
+    else {
+        return None;
+    };
+    (preferred && calm).then_some((Cause::Preferred, fallback_delay_ns))
+}
+
+fn by_priority(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+    if other.priority <= own.priority {
+        return None;
+    }
+    if own.hurt > other.hurt {
+        return Some((Cause::Hurt, 0));
+    }
+    if rules.frozen || rules.disputed {
+        return None;
+    }
+    let delay_ns = match rules.election {
+        _ if other.priority == OWNER => Some(0),
+        Election::Priority {
+            preempt,
+            preempt_delay_ns,
+            ..
+        } => preempt.then_some(preempt_delay_ns),
+        Election::Quality {
+            fallback_delay_ns, ..
+        } => Some(fallback_delay_ns),
+    };
+    Some((Cause::Priority, delay_ns?))
+}
+
+/// E9: doubled with each change within five minutes.
+fn hold_ns(rules: &Rules) -> u64 {
+    let Election::Quality { hold_ns, .. } = rules.election else {
+        return 0;
+    };
+    let doubled = hold_ns.saturating_mul(1 << rules.changes.min(6));
+    doubled.min(HOLD_MAX_NS.max(hold_ns))
 }

@@ -29,6 +29,10 @@ impl Group {
     fn advert_while_backup(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         if advert.priority == 0 {
+            let stranger = self.is_a_strangers(router, advert.source);
+            if self.stance.heir && !stranger {
+                return self.twin_let_go(cx);
+            }
             // a router that lost to the active one says 0 as well: nobody takes over for that
             let loss = self.config.advert_loss;
             let router = self.routers.get(router);
@@ -39,7 +43,8 @@ impl Group {
             }
             return;
         }
-        let preempts = self.preempts(now_ns, advert);
+        let preempts =
+            !self.twin_decides(now_ns, router, advert.source) && self.preempts(now_ns, advert);
         self.note_peer(cx, advert);
         if preempts {
             // it lives, so that it closes its fence when it hears this node
@@ -74,22 +79,29 @@ impl Group {
         };
         let ours = (self.priority, own);
         let theirs = (advert.priority, advert.source);
-        let decides = advert.priority != self.priority || self.tie_decides(now_ns, index);
-        if !decides {
-            return;
-        }
-        if election::wins(ours, theirs) {
+        let twins = !self.is_a_strangers(index, advert.source);
+        let wins = match self.twin_outscores(cx).filter(|_| twins) {
+            Some(outscores) => !outscores,
+            None => {
+                let differ = advert.priority != self.priority;
+                if !(differ || self.tie_decides(now_ns, index)) {
+                    return;
+                }
+                election::wins(ours, theirs)
+            }
+        };
+        if wins {
             if let Some(router) = self.routers.get_mut(index) {
                 router.counters.received_losing += 1;
             }
-            self.note_conflict(cx, index, advert);
+            self.note_rival(cx, index, advert);
             return self.answer(cx);
         }
         self.lose(cx, index, advert);
     }
 
     /// An advert at once; a flood is answered a few times in an interval.
-    fn answer(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
         if self.answers < ANSWERS_MAX {
             self.answers += 1;
             self.advertise(cx);
@@ -107,7 +119,8 @@ impl Group {
         }
         if advert.priority == own {
             self.counters.conflicts += 1;
-            let (rival, node, name) = (advert.source, cx.node, &self.name);
+            let rival = self.who_speaks(cx, advert.source);
+            let (node, name) = (cx.node, &self.name);
             let text = format!(
                 "{name}: conflict: {rival} is active too, at the same priority {own}; {node} gives \
                  way, as its address is lower"
@@ -118,7 +131,7 @@ impl Group {
         self.learned_ns = advert.interval_ns;
         self.note_peer(cx, advert);
         let why = Why::PeerActive {
-            peer: advert.source,
+            peer: self.who_speaks(cx, advert.source),
             theirs: advert.priority,
             own,
         };
@@ -163,8 +176,14 @@ impl Group {
         if self.ports.iter().any(|port| port.yielded) && !forced {
             return false;
         }
-        self.changes
-            .retain(|at| now_ns.saturating_sub(*at) < CHANGES_WINDOW_NS);
+        // a link that has just fallen silent may speak again: a handover is better than a race
+        let patience_ns = self.active_down_ns().saturating_mul(2);
+        let lost = |at_ns: u64| now_ns.saturating_sub(at_ns) < patience_ns;
+        if self.mutual_ns.is_some_and(lost) && !forced {
+            self.lower_since_ns = None;
+            return false;
+        }
+        self.forget_old_changes(now_ns);
         let changes = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
         let facts = self.facts();
         let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
@@ -173,6 +192,11 @@ impl Group {
             return false;
         };
         let since_ns = *self.lower_since_ns.get_or_insert(now_ns);
-        now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns
+        now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
+    }
+
+    pub(super) fn forget_old_changes(&mut self, now_ns: u64) {
+        self.changes
+            .retain(|at| now_ns.saturating_sub(*at) < CHANGES_WINDOW_NS);
     }
 }

@@ -1,18 +1,17 @@
 //! E7: another router is active too, is heard, and loses.
 
-use std::net::IpAddr;
-
 use super::group::{Group, State};
 use super::{Action, Context};
-use crate::election::Ms;
+use crate::election::{Ms, Who};
 use crate::wire::frame::Advert;
 
 /// A rival that has not given way yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Conflict {
-    pub rival: IpAddr,
+    pub rival: Who,
     pub priority: u8,
-    pub interface: usize,
+    /// None: heard over a link.
+    pub interface: Option<usize>,
     pub since_ns: u64,
     pub last_ns: u64,
     interval_ns: u64,
@@ -22,42 +21,51 @@ pub(super) struct Conflict {
 
 impl Group {
     /// A losing advert was heard.
-    pub(super) fn note_conflict(
-        &mut self,
-        cx: &mut Context<'_>,
-        router: usize,
-        advert: &Advert<'_>,
-    ) {
-        let now_ns = cx.now_ns;
-        let settled = self.is_settled(now_ns);
+    pub(super) fn note_rival(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         let port = self.routers.get(router).map(|router| router.port);
         let Some(port) = port.and_then(|port| self.ports.get(port)) else {
             return;
         };
+        let interface = Some(port.interface);
+        let rival = self.who_speaks(cx, advert.source);
+        self.note_conflict(cx, rival, advert.priority, interface, advert.interval_ns);
+    }
+
+    pub(super) fn note_conflict(
+        &mut self,
+        cx: &mut Context<'_>,
+        rival: Who,
+        priority: u8,
+        interface: Option<usize>,
+        interval_ns: u64,
+    ) {
+        let now_ns = cx.now_ns;
+        let settled = self.is_settled(now_ns);
         let conflict = self.conflict.get_or_insert(Conflict {
-            rival: advert.source,
-            priority: advert.priority,
-            interface: port.interface,
+            rival,
+            priority,
+            interface,
             since_ns: now_ns,
             last_ns: now_ns,
-            interval_ns: advert.interval_ns,
+            interval_ns,
             reported: false,
         });
         conflict.last_ns = now_ns;
-        conflict.interval_ns = advert.interval_ns;
+        conflict.interval_ns = interval_ns;
         // at a takeover the old active router's last advert may cross the new one's first
-        let lasting = now_ns.saturating_sub(conflict.since_ns) >= advert.interval_ns / 2;
+        let lasting = now_ns.saturating_sub(conflict.since_ns) >= interval_ns / 2;
         if conflict.reported || !(settled || lasting) {
             return;
         }
         conflict.reported = true;
-        let (rival, theirs, interface) = (conflict.rival, conflict.priority, conflict.interface);
+        let (rival, interface) = (conflict.rival.clone(), conflict.interface);
+        let theirs = conflict.priority;
         self.counters.conflicts += 1;
-        let name = cx
-            .interface(interface)
-            .map_or("?", |interface| interface.name.as_str());
-        let own = self
-            .source_on(interface)
+        let name = interface
+            .and_then(|index| cx.interface(index))
+            .map_or("the link", |interface| interface.name.as_str());
+        let own = interface
+            .and_then(|index| self.source_on(index))
             .map_or(String::new(), |own| format!(" {own}"));
         let theirs = if theirs == 0 {
             String::new()
@@ -81,12 +89,13 @@ impl Group {
         router: usize,
         advert: &Advert<'_>,
     ) {
-        match self.conflict {
-            Some(conflict) if conflict.rival == advert.source => self.end_conflict(cx),
+        let who = self.who_speaks(cx, advert.source);
+        match &self.conflict {
+            Some(conflict) if conflict.rival == who => self.end_conflict(cx),
             Some(_) => {}
             // the advert that made it give way was the first that it heard
             None if self.is_settled(cx.now_ns) && !self.conflict_just_ended(cx.now_ns) => {
-                self.note_conflict(cx, router, advert);
+                self.note_rival(cx, router, advert);
                 self.end_conflict(cx);
             }
             None => {}
@@ -132,6 +141,7 @@ impl Group {
     pub(super) fn expire_conflict(&mut self, cx: &mut Context<'_>) {
         if self
             .conflict
+            .as_ref()
             .is_some_and(|conflict| cx.now_ns > conflict.silent_at_ns())
         {
             self.end_conflict(cx);

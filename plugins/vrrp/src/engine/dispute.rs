@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::port::Port;
+use super::twin::Contact;
 use super::{Action, Context};
-use crate::election::CLAIM;
-use crate::wire::{Mac, is_virtual_mac, neighbour};
+use crate::election::{CLAIM, Standing};
+use crate::wire::{Mac, beat, is_virtual_mac, neighbour};
 
 /// How long stations have to answer.
 const WINDOW_NS: u64 = 1_000_000_000;
@@ -41,6 +42,7 @@ impl Rating {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dispute {
     pub rating: Rating,
+    since_ns: u64,
     asked: usize,
     asking_until_ns: Option<u64>,
     ask_again_ns: u64,
@@ -49,27 +51,47 @@ pub(super) struct Dispute {
 impl Group {
     /// When [`Group::check_disputes`] has something to do.
     pub(super) fn dispute_timeout(&self) -> Option<u64> {
-        if self.ports.len() < 2 {
+        if !self.can_dispute() {
             return None;
         }
-        let at = |port: &Port| match port.dispute {
+        let at = |(index, port): (usize, &Port)| match port.dispute {
             Some(dispute) => Some(dispute.asking_until_ns.unwrap_or(dispute.ask_again_ns)),
-            None => self.quiet_at_ns(port),
+            None => self.quiet_at_ns(index, port),
         };
-        self.ports.iter().filter_map(at).min()
+        self.ports.iter().enumerate().filter_map(at).min()
+    }
+
+    /// Whether there is another path by which the peer may be known to live.
+    fn can_dispute(&self) -> bool {
+        self.ports.len() > 1 || self.contact != Contact::None
     }
 
     /// When a silent port becomes disputed, if the peer is heard elsewhere by then.
-    fn quiet_at_ns(&self, port: &Port) -> Option<u64> {
-        let State::Backup { since_ns, .. } = self.state else {
-            return None;
+    fn quiet_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
+        let since_ns = match self.state {
+            State::Backup { since_ns, .. } => since_ns,
+            State::Active { .. } => {
+                let unheard_ns = port.unheard_since_ns?;
+                return Some(unheard_ns.saturating_add(self.active_down_ns()));
+            }
+            _ => return None,
         };
         // strangers may never speak on all interfaces of ours
         let expected = port.heard_ns.is_some() || !self.config.any_router;
         let usable_ns = port.usable_since_ns.filter(|_| expected)?;
         let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
         let at_ns = quiet_ns.saturating_add(self.active_down_ns());
-        self.heard_elsewhere(port, at_ns).then_some(at_ns)
+        let elsewhere = self.ports.len() > 1 && self.heard_elsewhere(port, at_ns);
+        if elsewhere && self.contact == Contact::None {
+            return Some(at_ns);
+        }
+        let twin = self.twin.as_ref().filter(|twin| twin.is_active())?;
+        let theirs = twin.port(port.beat_id, index, self.ports.len());
+        if self.contact == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
+            return None;
+        }
+        let spoken_ns = twin.active_since_ns.saturating_add(self.active_down_ns());
+        Some(at_ns.max(spoken_ns))
     }
 
     fn heard_elsewhere(&self, port: &Port, at_ns: u64) -> bool {
@@ -85,7 +107,7 @@ impl Group {
     }
 
     pub(super) fn check_disputes(&mut self, cx: &mut Context<'_>) {
-        if self.ports.len() < 2 {
+        if !self.can_dispute() {
             return;
         }
         for index in 0..self.ports.len() {
@@ -95,7 +117,7 @@ impl Group {
             match port.dispute {
                 None => {
                     if self
-                        .quiet_at_ns(port)
+                        .quiet_at_ns(index, port)
                         .is_some_and(|at_ns| cx.now_ns >= at_ns)
                     {
                         self.begin_dispute(cx, index);
@@ -119,6 +141,7 @@ impl Group {
         let ask_again_ns = cx.now_ns;
         port.dispute = Some(Dispute {
             rating,
+            since_ns: cx.now_ns,
             asked: 0,
             asking_until_ns: None,
             ask_again_ns,
@@ -127,13 +150,24 @@ impl Group {
         let name = cx
             .interface(interface)
             .map_or("?", |interface| interface.name.as_str());
-        let peer = self
+        let group = &self.name;
+        let text = match self
             .peer_address()
-            .map_or("the peer".to_owned(), |address| address.to_string());
-        let text = format!(
-            "{}: {peer} is unheard on {name} though heard elsewhere: asking other stations there",
-            self.name
-        );
+            .filter(|_| self.living_twin(cx.now_ns).is_none())
+        {
+            Some(peer) => format!(
+                "{group}: {peer} is unheard on {name} though heard elsewhere: asking other \
+                 stations there"
+            ),
+            None if self.is_active() => format!(
+                "{group}: {} does not hear this node on {name}: asking other stations there",
+                self.who_is_twin(cx)
+            ),
+            None => format!(
+                "{group}: {} is unheard on {name} though it lives: asking other stations there",
+                self.who_is_twin(cx)
+            ),
+        };
         cx.push(Action::Event(text));
         self.ask(cx, index);
     }
@@ -216,6 +250,7 @@ impl Group {
             return;
         };
         dispute.rating = Rating::Good;
+        self.checks_stale = true;
         dispute.asking_until_ns = None;
         dispute.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
         cx.push(Action::Listen {
@@ -250,12 +285,17 @@ impl Group {
             .map_or("?", |interface| interface.name.as_str());
         let text = format!("{}: {name} is rated {}", self.name, rating.name());
         cx.push(Action::Info(text));
+        self.checks_stale = true;
         self.update_priority(cx);
     }
 
     /// Without a link the word for "my wire is good, yours is not" is priority 254.
     fn claim(&mut self, cx: &mut Context<'_>, index: usize) {
-        let stands = !self.stance.stands_aside() && cx.now_ns >= self.not_before_ns;
+        // with a link the ratings themselves are told
+        if self.contact == Contact::Mutual {
+            return;
+        }
+        let stands = !self.stance.stands_aside() && cx.now_ns >= self.not_before_ns();
         let beatable = self.peer.is_some_and(|peer| peer.priority < CLAIM);
         let Some(port) = self.ports.get_mut(index) else {
             return;
@@ -294,7 +334,91 @@ impl Group {
                     on: false,
                 });
             }
+            self.checks_stale = true;
             self.update_priority(cx);
+        }
+    }
+
+    // ---- what the twin says of it ----------------------------------------------------------
+
+    /// While active: where the twin does not hear this node, though both could speak.
+    pub(super) fn hear_of_disputes(&mut self, cx: &mut Context<'_>) {
+        let State::Active { since_ns, .. } = self.state else {
+            return;
+        };
+        let spoken_ns = since_ns.saturating_add(self.active_down_ns());
+        for index in 0..self.ports.len() {
+            let speaks = self.speaks_on(index);
+            let count = self.ports.len();
+            let Some(port) = self.ports.get(index) else {
+                return;
+            };
+            let twin = self.twin.as_ref().filter(|twin| twin.beat.hears);
+            let theirs = twin.and_then(|twin| twin.port(port.beat_id, index, count));
+            let unheard = speaks && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
+            let mended = port.dispute.is_some() && theirs.is_some_and(|theirs| theirs.hears);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            if unheard && cx.now_ns >= spoken_ns {
+                port.unheard_since_ns.get_or_insert(cx.now_ns);
+                continue;
+            }
+            port.unheard_since_ns = None;
+            port.moved &= !mended;
+            self.settle_dispute(cx, index);
+        }
+    }
+
+    /// E3: once per dispute, where the wire is no better here than there.
+    pub(super) fn is_disputed_in_vain(
+        &self,
+        now_ns: u64,
+        own: &Standing,
+        other: &Standing,
+        by_priority: bool,
+    ) -> bool {
+        if !other.able || !own.equals(other, by_priority) {
+            return false;
+        }
+        let Some(twin) = &self.twin else { return false };
+        self.ports.iter().enumerate().any(|(index, port)| {
+            let Some(dispute) = port.dispute.filter(|_| !port.moved) else {
+                return false;
+            };
+            // both have had the time to ask
+            let asked = now_ns.saturating_sub(dispute.since_ns) >= 2 * WINDOW_NS;
+            let theirs = twin.port(port.beat_id, index, self.ports.len());
+            let theirs = theirs.map_or(0, |theirs| match theirs.rating {
+                beat::Rating::Bad => 0,
+                beat::Rating::Unknown => 1,
+                beat::Rating::Good => 2,
+            });
+            let ours = match dispute.rating {
+                Rating::Bad => 0,
+                Rating::Unknown => 1,
+                Rating::Good => 2,
+            };
+            asked && (theirs > ours || theirs == ours && dispute.rating != Rating::Good)
+        })
+    }
+
+    pub(super) fn disputed_interfaces(&self, cx: &Context<'_>) -> String {
+        let disputed = self.ports.iter().filter(|port| port.dispute.is_some());
+        let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
+        disputed.filter_map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The group moves: that was its once.
+    pub(super) fn mark_disputes(&mut self) {
+        for port in &mut self.ports {
+            port.moved |= port.dispute.is_some();
+        }
+    }
+
+    pub(super) fn begin_reign(&mut self) {
+        for port in &mut self.ports {
+            port.unheard_since_ns = None;
         }
     }
 

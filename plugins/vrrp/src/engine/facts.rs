@@ -8,9 +8,10 @@ use super::dispute::Rating;
 use super::group::{Group, State};
 use super::port::{Peer, Port};
 use super::router::Router;
+use super::twin::Twin;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::{self, Facts, Why};
+use crate::election::{self, Facts, Who, Why, quality_of};
 use crate::wire::frame::Advert;
 
 /// What a look at the interfaces changed.
@@ -35,7 +36,6 @@ impl Group {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
             stance: &self.stance,
-            interfaces: self.ports.len(),
             hurt: (0..self.ports.len()).filter(hurt).count(),
             claims: self.claims,
         }
@@ -62,6 +62,7 @@ impl Group {
 
     pub(super) fn update_sources(&mut self, cx: &mut Context<'_>) -> Changed {
         let mut changed = Changed::default();
+        self.checks_stale = true;
         let speech = self.speech();
         for router in &mut self.routers {
             let Some(port) = self.ports.get_mut(router.port) else {
@@ -86,6 +87,9 @@ impl Group {
                 // the host opens its lease again: it has not lapsed for want of adverts
                 router.sent_ns = cx.now_ns;
             }
+            if router.source.is_some() != source.is_some() {
+                port.moved = false;
+            }
             router.source = source;
             // its MAC, MTU or addresses may have changed
             router.build(interface, speech);
@@ -105,9 +109,13 @@ impl Group {
                 why: self.stance.why.clone(),
             });
         }
-        if self.routers.iter().any(Router::usable) {
-            return None;
-        }
+        // a link keeps two isolated nodes from being two, or none
+        let alone = self.mutual_twin(cx.now_ns).is_none();
+        let isolated = alone && !self.routers.iter().any(Router::usable);
+        isolated.then(|| self.isolation(cx))
+    }
+
+    pub(super) fn isolation(&self, cx: &Context<'_>) -> Why {
         let what: Vec<String> = self
             .ports
             .iter()
@@ -128,9 +136,40 @@ impl Group {
                 format!("{} {missing}", interface.name)
             })
             .collect();
-        Some(Why::Isolated {
+        Why::Isolated {
             what: what.join(", "),
-        })
+        }
+    }
+
+    /// By name, where the address is known to be the twin's.
+    pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
+        let twins = |router: &Router| router.twin_source == Some(address);
+        if self.routers.iter().any(twins) {
+            self.who_is_twin(cx)
+        } else {
+            Who::Address(address)
+        }
+    }
+
+    fn takeover_from_twin(&self, cx: &Context<'_>, twin: &Twin, interfaces: String) -> Why {
+        let peer = self.who_is_twin(cx);
+        if self.living_twin(cx.now_ns).is_some() && !self.peer_resigned {
+            return self.inheriting_sentence(cx);
+        }
+        if self.peer_resigned {
+            return Why::PeerResigned { peer };
+        }
+        let adverts_ns = self.peer.map_or(0, |peer| peer.heard_ns);
+        let for_ns = cx.now_ns.saturating_sub(twin.heard_ns.max(adverts_ns));
+        let mut everywhere: Vec<&str> = cx.links.iter().map(String::as_str).collect();
+        if !interfaces.is_empty() {
+            everywhere.push(&interfaces);
+        }
+        Why::PeerSilent {
+            peer,
+            interfaces: everywhere.join(", "),
+            for_ns,
+        }
     }
 
     /// Counts and learns; false where the advert must not decide anything.
@@ -142,17 +181,25 @@ impl Group {
     ) -> bool {
         let now_ns = cx.now_ns;
         let speech = self.speech();
+        let unknown = advert.priority > 0 && self.learn_source(now_ns, index, advert);
         let Some(router) = self.routers.get_mut(index) else {
             return false;
         };
         router.counters.received += 1;
         router.counters.received_priority_zero += u64::from(advert.priority == 0);
         let peers = &router.config.peers;
-        if !self.config.any_router && !peers.is_empty() && !peers.contains(&advert.source) {
+        let listed = peers.contains(&advert.source);
+        let foreign = if peers.is_empty() { unknown } else { !listed };
+        if !self.config.any_router && foreign {
             router.counters.foreign += 1;
             if router.limit.pass(now_ns).is_some() {
+                let what = if peers.is_empty() {
+                    "is not the peer"
+                } else {
+                    "is not in peers"
+                };
                 let text = format!(
-                    "{}: {} on {} (vrid {}, priority {}) is not in peers: it does not decide",
+                    "{}: {} on {} (vrid {}, priority {}) {what}: it does not decide",
                     self.name, advert.source, router.config.interface, advert.vrid, advert.priority
                 );
                 cx.push(Action::Event(text));
@@ -189,6 +236,7 @@ impl Group {
             port.peer_mac = Some(advert.source_mac);
             port.yielded = false;
             port.claimed = false;
+            port.moved = false;
         }
         self.settle_dispute(cx, port_index);
         if !self.is_active() && !self.ports.iter().any(|port| port.claimed) {
@@ -242,7 +290,10 @@ impl Group {
         Some(lately.map_or(peer.address, |talker| talker.address))
     }
 
-    pub(super) fn backup_sentence(&self) -> Why {
+    pub(super) fn backup_sentence(&self, cx: &Context<'_>) -> Why {
+        if let Some(why) = self.backup_beside_twin(cx) {
+            return why;
+        }
         let peer = self.peer.filter(|_| !self.peer_resigned);
         match (peer, self.peer_address()) {
             (
@@ -251,7 +302,7 @@ impl Group {
                 }),
                 Some(peer),
             ) => Why::PeerActive {
-                peer,
+                peer: self.who_speaks(cx, peer),
                 theirs,
                 own: self.priority,
             },
@@ -267,28 +318,32 @@ impl Group {
             _ => cx.now_ns,
         };
         let interfaces = self.names(cx);
+        let twin = self.twin.as_ref().filter(|twin| twin.heard_ns >= since_ns);
+        if let Some(twin) = twin {
+            return self.takeover_from_twin(cx, twin, interfaces);
+        }
         let Some(peer) = self.peer.filter(|peer| peer.heard_ns >= since_ns) else {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
             return Why::NobodyHeard { interfaces, for_ns };
         };
         let address = self.peer_address().unwrap_or(peer.address);
+        let peer_is = self.who_speaks(cx, address);
         if self.peer_resigned {
-            return Why::PeerResigned { peer: address };
+            return Why::PeerResigned { peer: peer_is };
         }
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);
         Why::PeerSilent {
-            peer: address,
+            peer: peer_is,
             interfaces,
             for_ns,
         }
     }
 
     pub(super) fn preempt_sentence(&self, cx: &Context<'_>, advert: &Advert<'_>) -> Why {
-        let (own, peer, theirs) = (self.priority, advert.source, advert.priority);
+        let (own, theirs) = (self.priority, advert.priority);
+        let peer = self.who_speaks(cx, advert.source);
         if self.stance.forced == Forced::Active {
-            return Why::ForcedActive {
-                why: self.stance.why.clone(),
-            };
+            return self.forced_sentence(cx);
         }
         let claimed = self.ports.iter().find(|port| port.claimed && self.claims);
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
@@ -303,7 +358,11 @@ impl Group {
                 preferred: Some(true),
                 ..
             } if own - theirs.min(own) <= 1 => Why::Preferred { peer },
-            Election::Quality { .. } => Why::Fitter { own, peer, theirs },
+            Election::Quality { .. } => Why::Fitter {
+                own: quality_of(own),
+                peer,
+                theirs: quality_of(theirs),
+            },
         }
     }
 }

@@ -11,12 +11,14 @@ use spared_sdk::{Forced, Role};
 use super::Context;
 use super::conflict::Conflict;
 use super::counters::GroupCounters;
+use super::handover::Better;
 use super::port::{Peer, Port};
 use super::router::{Router, Speech};
+use super::sentences::Said;
 use super::timers::active_down_ns;
 use super::twin::{Contact, Speaking, Twin};
 use crate::config;
-use crate::election::{OWNER, Stance, Why};
+use crate::election::{Cause, OWNER, Stance, Why};
 
 /// How long a start waits for source addresses: duplicate address detection takes a second or two.
 const SOURCES_WAIT_NS: u64 = 3_000_000_000;
@@ -86,8 +88,24 @@ pub(super) struct Group {
     /// What was known of it when something was last looked at.
     pub contact: Contact,
     pub speaking: Speaking,
-    /// E8: until when a start waits for the twin's first beat.
-    pub link_wait_ns: u64,
+    /// When each last heard the other.
+    pub mutual_ns: Option<u64>,
+    /// E8: until when the first start waits for the twin's first beat.
+    pub link_wait_ns: Option<u64>,
+    pub started: bool,
+    /// Takeover times left to a fitter twin that did not use them.
+    pub waits: u32,
+    /// When the twin closed its fence for this node.
+    pub let_go_ns: Option<u64>,
+    /// E1: the twin is fitter.
+    pub better: Option<Better>,
+    pub asked: Option<Cause>,
+    pub ask_again_ns: u64,
+    /// The facts of the last sentence.
+    pub said: Option<Said>,
+    pub modes_differ: bool,
+    /// What the interfaces' checks are made of has changed.
+    pub checks_stale: bool,
 }
 
 impl Group {
@@ -126,7 +144,17 @@ impl Group {
             twin: None,
             contact: Contact::None,
             speaking,
-            link_wait_ns: 0,
+            mutual_ns: None,
+            link_wait_ns: None,
+            started: false,
+            waits: 0,
+            let_go_ns: None,
+            better: None,
+            asked: None,
+            ask_again_ns: 0,
+            said: None,
+            modes_differ: false,
+            checks_stale: false,
         }
     }
 
@@ -143,13 +171,17 @@ impl Group {
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
+        let beat_ns = self.speaking.next_ns();
         match self.state {
-            State::Initialize { wait_until_ns } => wait_until_ns,
+            State::Initialize { wait_until_ns } => earliest([wait_until_ns, beat_ns, None]),
             State::Backup { down_ns, .. } => {
-                Some(self.dispute_timeout().map_or(down_ns, |at| at.min(down_ns)))
+                earliest([Some(down_ns), self.dispute_timeout(), beat_ns])
             }
             State::Promoting { .. } => None,
-            State::Active { advert_ns, .. } => Some(advert_ns),
+            State::Active { advert_ns, .. } => {
+                let disputes_ns = self.dispute_timeout();
+                earliest([Some(advert_ns), disputes_ns, self.handover_timeout()])
+            }
         }
     }
 
@@ -172,14 +204,27 @@ impl Group {
     pub fn handle_stance(&mut self, cx: &mut Context<'_>, stance: &Stance) {
         let aside = stance.stands_aside() && !self.stance.stands_aside();
         let forced = stance.forced == Forced::Active && self.stance.forced != Forced::Active;
+        let yields = stance.yields && !self.stance.yields;
+        let heir = stance.heir && !self.stance.heir;
         self.stance = stance.clone();
         let was_active = self.is_active();
         self.refresh(cx);
+        let beside_twin = self.contact == Contact::Mutual;
+        if yields && self.is_active() {
+            return self.yield_to_heir(cx);
+        }
+        if heir {
+            return self.become_heir(cx);
+        }
+        if beside_twin && self.is_active() {
+            return self.weigh(cx);
+        }
         let why = stance.why.clone();
         if aside && was_active && self.is_active() {
             self.listen_again(cx, Why::StandsAside { why });
-        } else if forced {
-            self.hurry(cx, Why::ForcedActive { why });
+        } else if forced && !beside_twin {
+            let why = self.forced_sentence(cx);
+            self.hurry(cx, why);
         }
     }
 
@@ -199,7 +244,7 @@ impl Group {
             // taken back meanwhile; priority 0 closes the fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 self.transmit(cx, true);
-                let why = self.backup_sentence();
+                let why = self.backup_sentence(cx);
                 self.publish(cx, Role::Backup, why);
             }
             (State::Active { .. }, Role::Active) if !done => {
@@ -215,11 +260,15 @@ impl Group {
             State::Initialize {
                 wait_until_ns: Some(at),
             } if cx.now_ns >= at => self.refresh(cx),
+            State::Initialize { .. } => self.meet(cx),
             // one group at a time: the host's answer must not keep another one's adverts waiting
             State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.publishes() => {
                 self.take_over(cx);
             }
-            State::Backup { .. } => self.check_disputes(cx),
+            State::Backup { .. } => {
+                self.check_disputes(cx);
+                self.meet(cx);
+            }
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
                 self.answers = 0;
@@ -230,12 +279,25 @@ impl Group {
                 let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);
                 let later_ns = self.spacing_ns.saturating_mul(missed.saturating_add(1));
                 self.rearm_advert(advert_ns.saturating_add(later_ns));
+                self.look_at_twin(cx);
             }
-            _ => {}
+            State::Active { .. } => self.look_at_twin(cx),
+            State::Promoting { .. } => {}
+        }
+    }
+
+    /// What an active node does about the twin when nothing is heard.
+    fn look_at_twin(&mut self, cx: &mut Context<'_>) {
+        self.meet(cx);
+        if self.is_active() {
+            self.check_disputes(cx);
+            self.weigh(cx);
+            self.retell(cx);
         }
     }
 
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
+        self.speaking.leaves = true;
         if self.is_active() || matches!(self.state, State::Promoting { .. }) {
             let wait = State::Initialize {
                 wait_until_ns: None,
@@ -253,12 +315,13 @@ impl Group {
         self.learned_ns = self.config.interval_ns;
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         self.peer = self.peer.filter(|peer| peer.heard_ns > horizon_ns);
-        if self.priority == OWNER && cx.now_ns >= self.not_before_ns {
+        self.begin_link_wait(cx);
+        if self.priority == OWNER && cx.now_ns >= self.not_before_ns() {
             return self.promote(cx, Why::Owner);
         }
         self.back_to_backup(cx);
         self.greet_peers(cx);
-        let why = self.backup_sentence();
+        let why = self.backup_sentence(cx);
         self.publish(cx, Role::Backup, why);
     }
 
@@ -266,7 +329,8 @@ impl Group {
         let now_ns = cx.now_ns;
         let down_ns = now_ns
             .saturating_add(self.active_down_ns())
-            .max(self.not_before_ns);
+            .max(self.not_before_ns());
+        self.waits = 0;
         self.state = State::Backup {
             down_ns,
             since_ns: now_ns,
@@ -281,6 +345,13 @@ impl Group {
             self.ready = true;
             return self.rearm_down(silent_ns);
         }
+        if self.leaves_it_to_the_twin(cx) {
+            return;
+        }
+        self.meet(cx);
+        if !matches!(self.state, State::Backup { .. }) {
+            return;
+        }
         self.drop_claim(cx);
         let why = self.takeover_sentence(cx);
         self.promote(cx, why);
@@ -289,7 +360,7 @@ impl Group {
     /// Takes over from a lower router with its next advert, or at once where nobody is heard.
     fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
         let backup = matches!(self.state, State::Backup { .. });
-        if !backup || cx.now_ns < self.not_before_ns {
+        if !backup || cx.now_ns < self.not_before_ns() {
             return;
         }
         match self.peer_silent_at_ns() {
@@ -319,6 +390,7 @@ impl Group {
     }
 
     pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
+        self.mark_disputes();
         self.end_disputes(cx);
         self.ready = false;
         self.state = State::Promoting {
@@ -340,6 +412,11 @@ impl Group {
         self.old_spacing_left = 0;
         self.lower_since_ns = None;
         self.peer_resigned = false;
+        self.waits = 0;
+        self.let_go_ns = None;
+        (self.better, self.asked, self.ask_again_ns) = (None, None, 0);
+        self.speaking.go_until_ns = 0;
+        self.begin_reign();
         self.end_tie();
         for router in &mut self.routers {
             // the fence was opened for all of them, some time after it was asked for
@@ -369,6 +446,13 @@ impl Group {
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
         self.publish(cx, role, why);
         self.transmit(cx, true);
+        if self.is_active() {
+            // the twin may go ahead: nothing answers here
+            self.speaking.go_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        }
+        self.end_disputes(cx);
+        self.better = None;
+        self.waits = 0;
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);
         self.conflict = None;
@@ -416,10 +500,8 @@ impl Group {
                 self.publish(cx, Role::Fault, why);
             }
             (State::Active { .. }, None) => {
-                if let Some(what) = changed
-                    .hurt
-                    .filter(|_| self.stance.forced != Forced::Active)
-                {
+                let stays = self.contact == Contact::Mutual || self.stance.forced == Forced::Active;
+                if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; nobody there, it resumes
                     self.listen_again(cx, Why::Hurt { what });
                 } else if changed.returned {
@@ -478,8 +560,9 @@ impl Group {
     }
 
     pub(super) fn rearm_down(&mut self, at_ns: u64) {
+        let not_before_ns = self.not_before_ns();
         if let State::Backup { down_ns, .. } = &mut self.state {
-            *down_ns = at_ns.max(self.not_before_ns);
+            *down_ns = at_ns.max(not_before_ns);
         }
     }
 
@@ -503,4 +586,8 @@ impl Group {
             interval_ns: self.config.interval_ns,
         }
     }
+}
+
+fn earliest(times: [Option<u64>; 3]) -> Option<u64> {
+    times.into_iter().flatten().min()
 }

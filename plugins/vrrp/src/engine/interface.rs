@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::checks::Check;
 use super::counters::Discards;
 use crate::config::is_link_local;
 use crate::limit::Limit;
-use crate::wire::beat::port_id;
 use crate::wire::{Family, Mac};
 
 /// The whole truth of an interface, as the host tells it.
@@ -24,11 +24,11 @@ pub struct Facts {
 
 pub(super) struct Interface {
     pub name: String,
-    /// What beats call it.
-    pub beat_id: u32,
     /// The host has told of it.
     pub known: bool,
     pub facts: Facts,
+    /// As it was last reported.
+    pub check: Option<Check>,
     pub discards: Discards,
     pub limit: Limit,
 }
@@ -37,9 +37,9 @@ impl Interface {
     pub fn new(name: &str) -> Interface {
         Interface {
             name: name.to_owned(),
-            beat_id: port_id(name),
             known: false,
             facts: Facts::default(),
+            check: None,
             discards: Discards::default(),
             limit: Limit::default(),
         }

@@ -11,16 +11,20 @@
 //! Times are nanoseconds of the monotonic clock.
 
 mod adverts;
+mod checks;
 mod conflict;
 mod counters;
 mod dispute;
 mod facts;
 mod group;
+mod handover;
 mod interface;
+mod meeting;
 mod port;
 mod reload;
 mod router;
 mod sending;
+mod sentences;
 mod status;
 mod timers;
 mod twin;
@@ -132,6 +136,7 @@ pub struct Outgoing<'a> {
 struct Context<'a> {
     now_ns: u64,
     node: &'a str,
+    twin: Option<&'a Arc<str>>,
     links: &'a [String],
     interfaces: &'a [Interface],
     actions: &'a mut VecDeque<Action>,
@@ -206,7 +211,7 @@ impl Engine {
         }
         self.with_group(now_ns, index, |group, cx| {
             group.check_late(cx);
-            group.note_beat(cx.now_ns, beat);
+            group.handle_beat(cx, beat);
         });
     }
 
@@ -220,7 +225,9 @@ impl Engine {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
             return;
         };
-        self.with_group(now_ns, index, |_, _| {});
+        self.with_group(now_ns, index, |group, cx| {
+            group.handle_hand_over_refused(cx);
+        });
     }
 
     /// The interfaces of all routers, by the index that actions use.
@@ -444,6 +451,7 @@ impl Engine {
         let cx = &mut Context {
             now_ns,
             node: &self.node,
+            twin: self.twin.as_ref(),
             links: &self.links,
             interfaces: &self.interfaces,
             actions: &mut self.actions,
@@ -451,6 +459,9 @@ impl Engine {
         };
         call(group, cx);
         group.speak(cx);
+        if std::mem::take(&mut group.checks_stale) {
+            self.tell_checks();
+        }
     }
 
     fn each_group(&mut self, now_ns: u64, mut call: impl FnMut(&mut Group, &mut Context<'_>)) {

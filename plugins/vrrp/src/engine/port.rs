@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::dispute::Dispute;
+use super::dispute::{Dispute, Rating};
 use crate::wire::Mac;
 
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
+    /// What beats call it.
+    pub beat_id: u32,
     pub usable_since_ns: Option<u64>,
     pub heard_ns: Option<u64>,
     pub peer_mac: Option<Mac>,
@@ -16,19 +18,31 @@ pub(super) struct Port {
     /// E3: claimed the group; the same holds.
     pub claimed: bool,
     pub dispute: Option<Dispute>,
+    /// E3, while active: since when the twin has not heard this node's adverts here.
+    pub unheard_since_ns: Option<u64>,
+    /// E3: the group has moved for the dispute that is, or may be, here.
+    pub moved: bool,
 }
 
 impl Port {
-    pub fn new(interface: usize) -> Port {
+    pub fn new(interface: usize, beat_id: u32) -> Port {
         Port {
             interface,
+            beat_id,
             usable_since_ns: None,
             heard_ns: None,
             peer_mac: None,
             yielded: false,
             claimed: false,
             dispute: None,
+            unheard_since_ns: None,
+            moved: false,
         }
+    }
+
+    pub fn is_rated_bad(&self) -> bool {
+        self.dispute
+            .is_some_and(|dispute| dispute.rating == Rating::Bad)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Another configuration while running: only the difference is applied, and no timer starts anew.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use spared_sdk::Role;
 
@@ -11,6 +12,7 @@ use super::router::Router;
 use super::{Action, Context, Engine};
 use crate::config::{self, Settings};
 use crate::election::Why;
+use crate::wire::beat::port_id;
 
 pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     for group in &settings.groups {
@@ -20,6 +22,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
             }
         }
     }
+    engine.twin = settings.twin.as_deref().map(Arc::from);
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {
         // another version is another protocol: the group begins anew
@@ -42,6 +45,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
         group.check_late(cx);
         group.refresh(cx);
     });
+    engine.tell_checks();
 }
 
 fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
@@ -70,6 +74,7 @@ impl Engine {
         let cx = &mut Context {
             now_ns,
             node: &self.node,
+            twin: self.twin.as_ref(),
             links: &self.links,
             interfaces: &self.interfaces,
             actions: &mut self.actions,
@@ -123,7 +128,10 @@ impl Group {
             }
             let port = match old.iter().position(|port| port.interface == interface) {
                 Some(index) => old.swap_remove(index),
-                None => Port::new(interface),
+                None => {
+                    let name = router.interface.as_str();
+                    Port::new(interface, port_id(name))
+                }
             };
             self.ports.push(port);
         }

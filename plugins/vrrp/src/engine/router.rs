@@ -41,6 +41,10 @@ pub(super) struct Router {
     pub muted: Option<Mute>,
     pub muted_at_ns: Option<u64>,
     pub heard_ns: Option<u64>,
+    /// What the twin's adverts come from, and somebody else's (E11).
+    pub twin_source: Option<IpAddr>,
+    pub twin_heard_ns: u64,
+    pub foreign_source: Option<IpAddr>,
     /// Who advertises for it, and who did before that one.
     pub talker: Option<Talker>,
     pub earlier_talker: Option<Talker>,
@@ -81,6 +85,9 @@ impl Router {
             muted: None,
             muted_at_ns: None,
             heard_ns: None,
+            twin_source: None,
+            twin_heard_ns: 0,
+            foreign_source: None,
             talker: None,
             earlier_talker: None,
             capped: false,

@@ -1,13 +1,11 @@
 //! What a group says: adverts to the wires, roles to the host.
 
-use std::net::IpAddr;
-
 use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::router::{MUTE_PAUSE_NS, Mute};
 use super::{Action, Context, PacketId};
-use crate::election::Why;
+use crate::election::{Who, Why};
 use crate::wire::neighbour;
 
 /// Sentences are republished at most that often for a backup.
@@ -16,6 +14,7 @@ const REPUBLISH_NS: u64 = 1_000_000_000;
 impl Group {
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
         self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
+        self.speaking.now = true;
         if self.old_spacing_left > 0 {
             self.old_spacing_left -= 1;
             if self.old_spacing_left == 0 {
@@ -59,7 +58,7 @@ impl Group {
     }
 
     pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
-        let text = format!("{} is {role} because {why}", cx.node);
+        let text = format!("{} is {role} {} {why}", cx.node, why.conjunction());
         let reason = why.reason();
         let group = self.name.clone();
         self.published = Some((role, why));
@@ -124,6 +123,7 @@ impl Group {
             Mute::UntilActive
         });
         let interface = router.config.interface.clone();
+        self.checks_stale = true;
         self.update_priority(cx);
         self.listen_again(cx, Why::Muted { interface });
         self.refresh(cx);
@@ -141,7 +141,10 @@ impl Group {
 
     /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
     pub(super) fn republish_backup(&mut self, cx: &mut Context<'_>) {
-        let why = self.backup_sentence();
+        if self.has_said(cx.now_ns) {
+            return;
+        }
+        let why = self.backup_sentence(cx);
         let same = match (self.published.as_ref().map(|(_, last)| last), &why) {
             (
                 Some(Why::PeerActive {
@@ -150,7 +153,7 @@ impl Group {
                     own: here,
                 }),
                 Why::PeerActive { theirs, own, .. },
-            ) => had == theirs && here == own && self.talks(cx.now_ns, *was),
+            ) => had == theirs && here == own && self.talks(cx.now_ns, was),
             (last, why) => last == Some(why),
         };
         let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
@@ -162,13 +165,17 @@ impl Group {
             return;
         }
         self.publish(cx, Role::Backup, why);
+        self.said = self.facts_of_both(cx.now_ns);
     }
 
-    fn talks(&self, now_ns: u64, address: IpAddr) -> bool {
+    fn talks(&self, now_ns: u64, who: &Who) -> bool {
+        let Who::Address(address) = who else {
+            return true;
+        };
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
         let talkers = self.routers.iter().filter_map(|router| router.talker);
         talkers
             .into_iter()
-            .any(|one| one.address == address && one.heard_ns > horizon_ns)
+            .any(|one| one.address == *address && one.heard_ns > horizon_ns)
     }
 }

@@ -3,7 +3,6 @@
 use super::Engine;
 use super::group::{Group, State};
 use super::router::Router;
-use crate::election;
 use crate::error::Discard;
 
 /// A row's value.
@@ -55,7 +54,11 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         |key: &str, value: String| rows.push((format!("{name}.{key}"), Value::Text(value)));
     text("role", role(group).to_owned());
     if let Some((role, why)) = &group.published {
-        text("why", format!("{} is {role} because {why}", engine.node));
+        let conjunction = why.conjunction();
+        text(
+            "why",
+            format!("{} is {role} {conjunction} {why}", engine.node),
+        );
     }
     if let Some(peer) = &group.peer {
         let address = group.peer_address().unwrap_or(peer.address).to_string();
@@ -67,8 +70,8 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         }
     }
     if let Some(conflict) = &group.conflict {
-        let interface = engine.interfaces.get(conflict.interface);
-        let interface = interface.map_or("?", |interface| interface.name.as_str());
+        let interface = conflict.interface.and_then(|at| engine.interfaces.get(at));
+        let interface = interface.map_or("the link", |interface| interface.name.as_str());
         text(
             "conflict",
             format!(
@@ -97,7 +100,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     }
     let mut number =
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
-    number("quality", u64::from(election::quality(&group.facts())));
+    number("quality", u64::from(group.stance.quality));
     number("priority", u64::from(group.priority));
     if let Some(peer) = &group.peer {
         number("peer_priority", u64::from(peer.priority));

@@ -1,5 +1,7 @@
 //! E0: the same plugin on the other node, as its beats tell, and what this node tells it.
 
+use std::net::IpAddr;
+
 use super::dispute::Rating;
 use super::group::{Group, State};
 use super::port::Port;
@@ -7,6 +9,7 @@ use super::{Action, Context};
 use crate::config::Election;
 use crate::election::Standing;
 use crate::wire::beat::{self, Beat, BeatPort, Speaks};
+use crate::wire::frame::Advert;
 
 /// The last beat of the twin, and when it said what.
 pub(super) struct Twin {
@@ -40,6 +43,8 @@ pub(super) struct Speaking {
     pub go_until_ns: u64,
     /// It ends.
     pub leaves: bool,
+    /// There are links to speak on.
+    pub on: bool,
 }
 
 impl Speaking {
@@ -54,7 +59,13 @@ impl Speaking {
             now: true,
             go_until_ns: 0,
             leaves: false,
+            on: false,
         }
+    }
+
+    /// When a node that sends no adverts speaks again.
+    pub fn next_ns(&self) -> Option<u64> {
+        (self.on && !self.leaves).then_some(self.due_ns)
     }
 }
 
@@ -110,6 +121,59 @@ impl Twin {
 }
 
 impl Group {
+    // ---- whose advert it is (E11) --------------------------------------------------------
+
+    /// Learns what the twin's adverts come from: what is heard while its beats say that it is
+    /// active, with the priority that they say. Whether the advert is somebody else's.
+    pub(super) fn learn_source(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) -> bool {
+        let Some(twin) = self.living_twin(now_ns) else {
+            let router = self.routers.get(index);
+            return router.is_some_and(|r| r.foreign_source == Some(advert.source));
+        };
+        let active = twin.is_active();
+        let patience_ns = u64::from(self.config.advert_loss) * twin.beat.advert_interval_ns;
+        let matches = active && twin.beat.priority == advert.priority;
+        let long_idle = !active && now_ns.saturating_sub(twin.idle_since_ns) > 2 * patience_ns;
+        let Some(router) = self.routers.get_mut(index) else {
+            return false;
+        };
+        if router.twin_source == Some(advert.source) {
+            router.twin_heard_ns = now_ns;
+            return false;
+        }
+        let known = router.twin_source.is_some()
+            && now_ns.saturating_sub(router.twin_heard_ns) < patience_ns;
+        if matches && !known {
+            router.twin_source = Some(advert.source);
+            router.twin_heard_ns = now_ns;
+            router.foreign_source = router.foreign_source.filter(|at| *at != advert.source);
+            return false;
+        }
+        let foreign = long_idle || active && known;
+        if foreign {
+            router.foreign_source = Some(advert.source);
+        }
+        foreign
+    }
+
+    /// Certainly not the twin's.
+    pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
+        let twins = self
+            .routers
+            .get(index)
+            .and_then(|router| router.twin_source);
+        twins.is_some_and(|twins| twins != source)
+    }
+
+    /// With a link, who of both is active is not decided by adverts.
+    pub(super) fn twin_decides(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+        let stranger = self.config.any_router && self.is_a_strangers(index, source);
+        let twin = self.mutual_twin(now_ns);
+        !stranger && twin.is_some_and(|twin| twin.is_active())
+    }
+
+    // ---- what is known -------------------------------------------------------------------
+
     /// The twin, if it was heard within the takeover time.
     pub(super) fn living_twin(&self, now_ns: u64) -> Option<&Twin> {
         let twin = self.twin.as_ref()?;
@@ -171,12 +235,15 @@ impl Group {
 
     /// Says what there is to say: with each advert, at each interval, and whenever it changes.
     pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
-        if cx.links.is_empty() {
+        self.speaking.on = !cx.links.is_empty();
+        if !self.speaking.on {
             return;
         }
-        let due = cx.now_ns >= self.speaking.due_ns;
+        // an active node's go with its adverts
+        let due = cx.now_ns >= self.speaking.due_ns && !self.is_active();
         let changed = self.update_beat(cx);
-        if due || changed || std::mem::take(&mut self.speaking.now) {
+        let now = std::mem::take(&mut self.speaking.now);
+        if due || changed || now {
             self.speaking.due_ns = cx.now_ns.saturating_add(self.config.interval_ns);
             cx.push(Action::Beat { group: cx.group });
         }
@@ -242,7 +309,7 @@ impl Group {
             .map_or(Rating::Unknown, |dispute| dispute.rating);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         BeatPort {
-            port: cx.interface(port.interface).map_or(0, |i| i.beat_id),
+            port: port.beat_id,
             usable: self.speaks_on(index),
             hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
             rating: match rating {

@@ -1,0 +1,74 @@
+//! What the interfaces of routers mean to this node's quality: a check each, named after it.
+
+use super::dispute::Rating;
+use super::{Action, Engine};
+
+/// A check as it was last reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    weight: u32,
+    state: u32,
+    why: &'static str,
+}
+
+const GOOD: u32 = 100;
+
+impl Engine {
+    /// Reports what changed.
+    pub(super) fn tell_checks(&mut self) {
+        for index in 0..self.interfaces.len() {
+            let now = self.check(index);
+            let Some(interface) = self.interfaces.get_mut(index) else {
+                return;
+            };
+            if interface.check == now {
+                continue;
+            }
+            interface.check = now;
+            let name = interface.name.clone();
+            self.actions.push_back(match now {
+                Some(Check { weight, state, why }) => Action::Check {
+                    name,
+                    weight,
+                    state,
+                    why,
+                },
+                None => Action::ForgetCheck { name },
+            });
+        }
+    }
+
+    /// None where no router is, or the host has not told of the interface yet.
+    fn check(&self, index: usize) -> Option<Check> {
+        let interface = self.interfaces.get(index).filter(|i| i.known)?;
+        let mut weight = None;
+        let mut why = interface.fault();
+        for group in &self.groups {
+            let port = group.ports.iter().position(|port| port.interface == index);
+            let Some(port) = port else { continue };
+            let routers = || group.routers.iter().filter(|router| router.port == port);
+            weight = weight.max(routers().map(|router| router.config.weight).max());
+            if why.is_none() && routers().any(|router| router.source.is_none()) {
+                why = Some("has no source address");
+            }
+            if why.is_none() && routers().any(|router| router.muted.is_some()) {
+                why = Some("lets no advert out");
+            }
+            let dispute = group.ports.get(port).and_then(|port| port.dispute);
+            if why.is_none() && dispute.is_some_and(|dispute| dispute.rating == Rating::Bad) {
+                why = Some("reaches nobody");
+            }
+        }
+        Some(Check {
+            weight: weight?,
+            state: if why.is_none() { GOOD } else { 0 },
+            why: why.map_or("", short),
+        })
+    }
+}
+
+/// "no carrier" for "has no carrier".
+fn short(fault: &'static str) -> &'static str {
+    let fault = fault.strip_prefix("has ").unwrap_or(fault);
+    fault.strip_prefix("is ").unwrap_or(fault)
+}

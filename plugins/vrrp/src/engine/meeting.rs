@@ -1,0 +1,242 @@
+//! Beats of the twin: E1, E4, E7 and E8 where a link carries them.
+
+use std::sync::Arc;
+
+use spared_sdk::Role;
+
+use super::conflict::Conflict;
+use super::group::{Group, State};
+use super::timers::skew_ns;
+use super::twin::{Contact, Twin};
+use super::{Action, Context};
+use crate::config::Election;
+use crate::election::{Who, Why};
+use crate::wire::beat::Beat;
+
+/// E8: how long a start waits for the twin's first beat.
+pub(super) const LINK_WAIT_NS: u64 = 5_000_000_000;
+/// How many takeover times the less fit of two backups leaves to the other.
+const WAITS_MAX: u32 = 2;
+
+impl Group {
+    pub fn handle_beat(&mut self, cx: &mut Context<'_>, beat: &Beat) {
+        let lets_go = self.note_beat(cx.now_ns, beat);
+        self.end_link_wait(cx);
+        self.meet(cx);
+        self.compare_modes(cx);
+        match self.state {
+            State::Initialize { .. } => {}
+            State::Backup { .. } | State::Promoting { .. } => {
+                self.beat_while_backup(cx, lets_go);
+            }
+            State::Active { .. } => self.beat_while_active(cx),
+        }
+    }
+
+    /// Looks whether the twin was found or lost.
+    pub(super) fn meet(&mut self, cx: &mut Context<'_>) {
+        let contact = self.contact(cx.now_ns);
+        if contact == Contact::Mutual {
+            self.mutual_ns = Some(cx.now_ns);
+        }
+        if contact != self.contact {
+            self.contact = contact;
+            self.refresh(cx);
+        }
+    }
+
+    fn beat_while_backup(&mut self, cx: &mut Context<'_>, lets_go: bool) {
+        let Some(twin) = &self.twin else { return };
+        if twin.is_active() {
+            let interval_ns = twin.beat.advert_interval_ns;
+            self.speaking.go_until_ns = 0;
+            self.waits = 0;
+            // who hears only one way still preempts by adverts
+            if self.contact == Contact::Mutual || self.lower_since_ns.is_none() {
+                self.follow_twin(cx, interval_ns);
+            }
+            return self.republish_backup(cx);
+        }
+        if lets_go {
+            self.twin_let_go(cx);
+        }
+    }
+
+    /// It lives, on whatever path: its silence begins anew.
+    fn follow_twin(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
+        self.learned_ns = interval_ns;
+        self.peer_resigned = false;
+        if self.contact == Contact::Mutual {
+            self.ready = false;
+            self.lower_since_ns = None;
+            self.drop_claim(cx);
+        }
+        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        if matches!(self.state, State::Promoting { .. }) {
+            self.state = State::Backup {
+                down_ns,
+                since_ns: cx.now_ns,
+            };
+        }
+        self.rearm_down(down_ns);
+    }
+
+    /// Its fence is closed: the heir is there at once, another one within its skew.
+    pub(super) fn twin_let_go(&mut self, cx: &mut Context<'_>) {
+        let State::Backup { .. } = self.state else {
+            return;
+        };
+        self.peer_resigned = true;
+        self.let_go_ns = Some(cx.now_ns);
+        if self.stance.heir {
+            return self.inherit(cx);
+        }
+        let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
+        self.rearm_down(cx.now_ns.saturating_add(skew_ns));
+    }
+
+    // ---- nobody is active --------------------------------------------------------------
+
+    /// Active_Down ran out, but the twin lives: whether it goes first.
+    pub(super) fn leaves_it_to_the_twin(&mut self, cx: &mut Context<'_>) -> bool {
+        let now_ns = cx.now_ns;
+        let Some(twin) = self.living_twin(now_ns) else {
+            return false;
+        };
+        let again_ns = now_ns.saturating_add(self.active_down_ns());
+        if twin.is_active() {
+            self.rearm_down(again_ns);
+            return true;
+        }
+        if self.peer_resigned && self.stance.class() >= twin.beat.class {
+            return false;
+        }
+        let fitter = self.outscores(cx, twin) && self.contact == Contact::Mutual;
+        // it has just begun to listen: it hears this node before its own time is up
+        let loss = u64::from(self.config.advert_loss);
+        let earliest_ns = twin.idle_since_ns + twin.beat.advert_interval_ns.saturating_mul(loss);
+        let late = earliest_ns >= now_ns.saturating_add(twin.beat.advert_interval_ns);
+        if fitter || late || self.waits >= WAITS_MAX {
+            return false;
+        }
+        self.waits += 1;
+        self.rearm_down(again_ns);
+        true
+    }
+
+    /// E0 and E7: whether this node is the one of both that should be active.
+    fn outscores(&self, cx: &Context<'_>, twin: &Twin) -> bool {
+        let by_priority = self.by_priority(cx.now_ns);
+        let first = cx.twin.is_none_or(|name| cx.node < &**name);
+        let own = self.standing().score(by_priority, first);
+        own > twin.standing().score(by_priority, !first)
+    }
+
+    /// One of both elects by priority, so both do.
+    pub(super) fn by_priority(&self, now_ns: u64) -> bool {
+        let own = matches!(self.config.election, Election::Priority { .. });
+        own || self
+            .living_twin(now_ns)
+            .is_some_and(|twin| twin.beat.by_priority)
+    }
+
+    fn compare_modes(&mut self, cx: &mut Context<'_>) {
+        let Some(twin) = &self.twin else { return };
+        let own = matches!(self.config.election, Election::Priority { .. });
+        let differs = own != twin.beat.by_priority;
+        if differs && !self.modes_differ {
+            let (name, who) = (&self.name, self.who_is_twin(cx));
+            let text = format!(
+                "{name}: {who} elects by {}, this node by {}: both use priority",
+                if own { "quality" } else { "priority" },
+                if own { "priority" } else { "quality" }
+            );
+            cx.push(Action::Event(text));
+        }
+        self.modes_differ = differs;
+    }
+
+    pub(super) fn who_is_twin(&self, cx: &Context<'_>) -> Who {
+        Who::Node(cx.twin.map_or_else(|| Arc::from("the peer"), Arc::clone))
+    }
+
+    // ---- both are active -----------------------------------------------------------------
+
+    fn beat_while_active(&mut self, cx: &mut Context<'_>) {
+        let Some(twin) = &self.twin else { return };
+        if !twin.is_active() {
+            let with_twin = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
+            if self.conflict.as_ref().is_some_and(with_twin) {
+                self.end_conflict(cx);
+            }
+            self.hear_of_disputes(cx);
+            return self.weigh(cx);
+        }
+        self.rival_beats(cx);
+    }
+
+    /// E7: the score decides; a twin that hears nothing cannot give way.
+    fn rival_beats(&mut self, cx: &mut Context<'_>) {
+        let Some(twin) = &self.twin else { return };
+        let (priority, interval_ns) = (twin.beat.priority, twin.beat.advert_interval_ns);
+        let wins = self.outscores(cx, twin);
+        let who = self.who_is_twin(cx);
+        let mutual = self.contact == Contact::Mutual;
+        if mutual && !wins {
+            return self.give_way(cx, who, priority);
+        }
+        self.note_conflict(cx, who.clone(), priority, None, interval_ns);
+        let deaf_ns = 2 * self.active_down_ns();
+        let lasts = |since_ns| cx.now_ns.saturating_sub(since_ns) >= deaf_ns;
+        let conflict = self.conflict.as_ref();
+        if !mutual && conflict.is_some_and(|conflict| lasts(conflict.since_ns)) {
+            return self.give_way(cx, who, priority);
+        }
+        self.answer(cx);
+    }
+
+    fn give_way(&mut self, cx: &mut Context<'_>, peer: Who, theirs: u8) {
+        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        let state = State::Backup {
+            down_ns,
+            since_ns: cx.now_ns,
+        };
+        let own = self.priority;
+        self.step_down(
+            cx,
+            Role::Backup,
+            Why::PeerActive { peer, theirs, own },
+            state,
+        );
+        self.speaking.go_until_ns = 0;
+    }
+
+    /// E7: an advert of the twin is judged by its score, one of others as the RFC has it.
+    pub(super) fn twin_outscores(&self, cx: &Context<'_>) -> Option<bool> {
+        let twin = self.mutual_twin(cx.now_ns)?;
+        Some(!self.outscores(cx, twin))
+    }
+
+    // ---- E8 ------------------------------------------------------------------------------
+
+    /// The first start may wait for the link: what the twin says is worth more than silence.
+    pub(super) fn begin_link_wait(&mut self, cx: &Context<'_>) {
+        let first = !std::mem::replace(&mut self.started, true);
+        if first && !cx.links.is_empty() && self.living_twin(cx.now_ns).is_none() {
+            self.link_wait_ns = Some(cx.now_ns.saturating_add(LINK_WAIT_NS));
+        }
+    }
+
+    fn end_link_wait(&mut self, cx: &Context<'_>) {
+        if self.link_wait_ns.take().is_none() {
+            return;
+        }
+        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        self.rearm_down(down_ns);
+    }
+
+    /// E8: before that nothing is taken over.
+    pub(super) fn not_before_ns(&self) -> u64 {
+        self.not_before_ns.max(self.link_wait_ns.unwrap_or(0))
+    }
+}
