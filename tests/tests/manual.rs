@@ -2,86 +2,24 @@
 //! The manual pages name every key that the readers accept, with its scope, and no other; the
 //! examples are accepted as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod page;
+
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use spared_sdk::config::{Config, HOST_KEYS, Scope};
+use page::{assert_page_names, docs, documented, names};
+use spared_sdk::config::{Config, HOST_KEYS};
 
 const TICK: Duration = Duration::from_millis(4);
-
-fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
-}
-
-/// The keys of a manual page with the words after them in parentheses. A key stands alone at the
-/// start of a line, `*metric*, *table* (0 to 4294967295; pair)`, below a heading `## [[group.route]]`.
-fn documented(page: &str) -> BTreeMap<String, String> {
-    let text = fs::read_to_string(docs().join("man").join(page)).expect("the page is there");
-    let mut keys = BTreeMap::new();
-    let mut section = String::new();
-    let keys_from = text.lines().skip_while(|line| !line.starts_with("# KEYS"));
-    for line in keys_from {
-        if let Some(heading) = line.strip_prefix('#') {
-            let table = heading.trim_start_matches('#').trim();
-            section = match table
-                .strip_prefix("[[")
-                .and_then(|it| it.strip_suffix("]]"))
-            {
-                Some(table) => format!("{table}."),
-                None => String::new(),
-            };
-        }
-        let Some((names, words)) = line.split_once(" (") else {
-            continue;
-        };
-        if !line.starts_with('*') {
-            continue;
-        }
-        for name in names.split(", ") {
-            let name: String = name.replace('*', "").replace("_NAME_", "NAME");
-            keys.insert(
-                format!("{section}{name}"),
-                words.trim_end_matches(')').to_owned(),
-            );
-        }
-    }
-    keys
-}
-
-fn names(keys: &BTreeMap<String, String>) -> BTreeSet<&str> {
-    keys.keys().map(String::as_str).collect()
-}
 
 #[test]
 fn the_page_of_vrrp_names_every_key_with_its_scope() {
     let text = "[[group]]\n[[group.router]]\n[[group.address]]\n[[group.route]]\n";
     let config = Config::parse(text, "r1", &[]).expect("TOML");
     let _ = spared_vrrp::config::read(&config, TICK);
-    let scopes = config.scopes();
-    let is_table = |key: &str| {
-        scopes
-            .iter()
-            .any(|(it, _)| it.starts_with(&format!("{key}.")))
-    };
-    let accepted: BTreeMap<&str, Scope> = scopes
-        .iter()
-        .filter(|(key, _)| !is_table(key) && !HOST_KEYS.contains(&key.as_str()))
-        .map(|(key, scope)| (key.as_str(), *scope))
-        .collect();
-
-    let page = documented("spared-vrrp.5.scd");
-    assert_eq!(names(&page), accepted.keys().copied().collect());
-    for (key, scope) in accepted {
-        let word = match scope {
-            Scope::Pair => "pair",
-            Scope::Node => "node",
-            Scope::Local => "local",
-        };
-        let words: Vec<&str> = page[key].split("; ").collect();
-        assert!(words.contains(&word), "{key}: {words:?}, wanted {word}");
-    }
+    assert_page_names("spared-vrrp.5.scd", &config);
 }
 
 #[test]
@@ -117,19 +55,7 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    let folder = fs::read_dir(docs().join("examples")).expect("the examples are there");
-    let paths = folder.map(|entry| entry.expect("a readable folder").path());
-    let mut examples: Vec<(String, String)> = paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .map(|path| {
-            let text = fs::read_to_string(&path).expect("a readable example");
-            (path.display().to_string(), text)
-        })
-        .collect();
-    assert!(!examples.is_empty(), "there are no examples");
+    let mut examples = page::examples(|name| name != "health.toml");
     let page = "migrating-from-keepalived.md";
     let text = fs::read_to_string(docs().join(page)).expect("the page is there");
     examples.push((page.to_owned(), indented(&text)));
