@@ -7,6 +7,7 @@ mod download;
 mod echo;
 mod frame;
 mod inject;
+mod record;
 mod watch;
 
 pub use asker::{Asker, Questions};
@@ -15,4 +16,5 @@ pub use download::Download;
 pub use echo::{Echo, Outage};
 pub use frame::{Advert, checksum, ethernet, ipv4, ipv6, vmac};
 pub use inject::Injector;
+pub use record::Recorder;
 pub use watch::{Run, Seen, Sight, Watch};
