@@ -225,7 +225,7 @@ fn settle_does_not_wait_for_a_plugin_that_is_too_slow() {
         begin.elapsed()
     );
     let settled_at = number(&mut host, "settled_at");
-    assert!((1..100).contains(&settled_at), "{settled_at}");
+    assert!(settled_at < 100, "{settled_at}");
 }
 
 #[test]
