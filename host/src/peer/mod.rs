@@ -122,6 +122,7 @@ impl Peer {
         }
         self.files = files;
         self.tell_digests();
+        self.want_keys();
         self.compare();
     }
 
@@ -143,16 +144,21 @@ impl Peer {
             .take(FILES_MAX)
             .collect();
         self.theirs.retain(|name, _| files.contains_key(name));
-        let wanted: Vec<String> = files
-            .iter()
+        self.digests = Some(files);
+        self.want_keys();
+        self.compare();
+    }
+
+    // Of the files that differ: what was told of them before may be old.
+    fn want_keys(&mut self) {
+        let digests = self.digests.iter().flatten();
+        let files: Vec<String> = digests
             .filter(|(name, digest)| self.is_worth_asking(name, digest))
             .map(|(name, _)| name.clone())
             .collect();
-        self.digests = Some(files);
-        if !wanted.is_empty() {
-            self.words.push_back(Word::WantKeys { files: wanted });
+        if !files.is_empty() {
+            self.words.push_back(Word::WantKeys { files });
         }
-        self.compare();
     }
 
     fn is_worth_asking(&self, name: &str, digest: &str) -> bool {

@@ -102,6 +102,14 @@ fn a_reload_ends_a_difference_on_both() {
 }
 
 #[test]
+fn a_reload_of_equal_files_makes_a_difference_on_both() {
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 1")]]);
+    pair.nodes[0].set_files(read(&[("vrrp.toml", "a = 3")]));
+    pair.deliver();
+    assert!(pair.differences().iter().all(|found| found.len() == 1));
+}
+
+#[test]
 fn a_file_whose_plugin_has_not_spoken_yet_does_not_differ() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
     let unknown = BTreeMap::from([("vrrp.toml".to_owned(), File::Unknown)]);
