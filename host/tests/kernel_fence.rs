@@ -10,57 +10,8 @@ use kernel_lab::*;
 use spared::kernel::{FenceState, Kernel, KernelEvent};
 use spared_worker::message::{Claims, Family};
 
-/// Long, for what must be seen open.
-const LONG: Duration = Duration::from_secs(30);
 /// Short, for what must be seen to expire.
 const SHORT: Duration = Duration::from_millis(100);
-
-const VMAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 50];
-const VMAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 50];
-
-// A kernel with a group whose addresses are installed behind a closed fence, which is the state of
-// a node that was stopped while active and has lost its lease.
-fn installed(claims: Claims) -> Option<(Net, Kernel)> {
-    let net = Net::new()?;
-    net.ip("addr add 10.0.0.2/24 dev lan2");
-    net.ip("addr add fe80::2/64 dev lan2 nodad");
-    net.station_ip("addr add 10.0.0.3/24 dev peer");
-    net.station_ip("addr add fe80::3/64 dev peer nodad");
-    net.station_ip("route add 2001:db8::/64 dev peer");
-    let mut kernel = Kernel::open().unwrap();
-    kernel.follow("lan2", 1).unwrap();
-    kernel.claim("office", claims).unwrap();
-    let installed = kernel.install("office").unwrap();
-    assert!(installed.failures.is_empty(), "{:?}", installed.failures);
-    Some((net, kernel))
-}
-
-fn arp_request(target: [u8; 4]) -> Vec<u8> {
-    let sender = [0x02, 0, 0, 0, 0, 3];
-    let mut frame = [
-        &[0xff; 6][..],
-        &sender,
-        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
-        &sender,
-    ]
-    .concat();
-    frame.extend([10, 0, 0, 3, 0, 0, 0, 0, 0, 0]);
-    frame.extend(target);
-    frame
-}
-
-fn is_arp_reply_from(frame: &[u8], address: [u8; 4]) -> bool {
-    frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && frame[28..32] == address
-}
-
-fn is_advert(frame: &[u8]) -> bool {
-    frame[12..14] == [8, 0] && frame[23] == 112
-}
-
-// The router's own way out, as its worker's packet socket has it.
-fn send(frame: &[u8]) -> std::io::Result<()> {
-    spared_netlink::PacketSocket::sender()?.send(index_of("lan2"), frame)
-}
 
 // Sends an advert again and again for two and a half times a lease, often enough to keep it. False where the machine
 // stalled for so long that the lease ran out by right.
@@ -737,38 +688,6 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
 }
 
-// Neighbour solicitation for a target, from a source of the same MAC.
-fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
-    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-    let target = address(target);
-    let group = [&address("ff02::1:ff00:0")[..13], &target[13..]].concat();
-    let mut message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &target].concat();
-    if source != "::" {
-        message.extend([1, 1]);
-        message.extend(mac);
-    }
-    let length = [0, message.len() as u8];
-    let pseudo = [
-        &address(source)[..],
-        &group,
-        &[0, 0],
-        &length,
-        &[0, 0, 0, 58],
-        &message,
-    ]
-    .concat();
-    let sum = checksum(&pseudo);
-    message[2..4].copy_from_slice(&sum);
-    let mut frame = [&[0x33, 0x33][..], &group[12..], &mac, &[0x86, 0xdd]].concat();
-    frame.extend([0x60, 0, 0, 0]);
-    frame.extend(length);
-    frame.extend([58, 255]);
-    frame.extend(address(source));
-    frame.extend(group);
-    frame.extend(message);
-    frame
-}
-
 #[test]
 fn what_asks_for_a_closed_address_does_not_even_come_in() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
@@ -876,17 +795,6 @@ fn a_backup_learns_from_the_announcements_of_the_active_router() {
     assert!(neighbours.contains("02:00:00:00:00:bb"), "{neighbours}");
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
 #[test]
 fn frames_to_the_virtual_mac_are_carried_only_while_the_lease_lives() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
@@ -895,23 +803,8 @@ fn frames_to_the_virtual_mac_are_carried_only_while_the_lease_lives() {
         return;
     };
     let tap = net.tap();
-    // An echo request to an address that is not virtual, through the virtual MAC: as all that a
-    // host behind this gateway sends.
-    let mut header = vec![
-        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 3, 10, 0, 0, 2,
-    ];
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum);
-    let mut echo = vec![8, 0, 0, 0, 0, 1, 0, 1];
-    let sum = checksum(&echo);
-    echo[2..4].copy_from_slice(&sum);
-    let frame = [&VMAC4[..], &[2, 0, 0, 0, 0, 3], &[8, 0], &header, &echo].concat();
-    let is_reply = |frame: &[u8]| {
-        frame[12..14] == [8, 0]
-            && frame[23] == 1
-            && frame[26..30] == [10, 0, 0, 2]
-            && frame[34] == 0
-    };
+    let frame = echo_through(VMAC4);
+    let is_reply = is_echo_reply;
     tap.send(&frame);
     assert!(
         !tap.hears(is_reply),

@@ -35,7 +35,6 @@ const HURT: [&str; 2] = ["interface-hurt", "disputed-interface"];
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) id: u64,
-    cause: Cause,
     anyway: bool,
     /// Who is to be told how it ended.
     wishes: Vec<u64>,
@@ -145,7 +144,6 @@ impl Groups {
         let until_ns = now_ns.saturating_add(drain_ns);
         let offer = group.offer.insert(Offer {
             id,
-            cause: cause.clone(),
             anyway,
             wishes: Vec::new(),
             requested: false,

@@ -9,6 +9,7 @@ use super::handover::Asker;
 use super::heir::Offered;
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, News};
+use crate::peer::clean;
 
 /// How long this node waits for the peer to hand over what it requested.
 pub const REQUEST_NS: u64 = 3_500_000_000;
@@ -93,16 +94,24 @@ impl Groups {
                 self.handle_offer(now_ns, offered);
             }
             Word::Prepared { handover } => self.handle_peer_prepared(now_ns, handover),
-            Word::Declined { handover, why } => self.handle_declined(handover, &why),
-            Word::Cancelled { handover, why } => self.handle_cancelled(handover, &why),
+            Word::Declined { handover, why } => {
+                self.handle_declined(handover, &clean::text(&why));
+            }
+            Word::Cancelled { handover, why } => {
+                self.handle_cancelled(handover, &clean::text(&why));
+            }
             Word::Took { handover } => self.handle_took(now_ns, handover),
             Word::Request {
                 group,
                 reason,
                 why,
                 anyway,
-            } => self.handle_request(now_ns, &group, Cause::new(reason, why), anyway),
+            } => {
+                let cause = Cause::new(clean::text(&reason), clean::text(&why));
+                self.handle_request(now_ns, &group, cause, anyway);
+            }
             Word::Refused { group, why } => {
+                let why = clean::text(&why);
                 self.end_request(&group, &Err(format!("{group}: the peer refuses: {why}")));
             }
             _ => {}

@@ -1,4 +1,5 @@
-//! SIGTERM: resign first, then everything in reverse, each step bounded in time.
+//! SIGTERM: hand over where there is a peer, resign, then everything in reverse, each step bounded
+//! in time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use crate::config::by_order;
 use crate::events::{Kind, News};
 use crate::supervisor::STOP_TIMEOUT;
 
+/// However the peer behaves, no longer than this.
+const HANDOVER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// However plugins behave, no longer than this.
 const WHOLE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -21,6 +24,8 @@ pub struct Stop {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
+    /// The peer takes what is active here.
+    HandingOver,
     /// The plugins that decide roles publish backup and send priority 0.
     Resigning {
         waiting: BTreeSet<String>,
@@ -39,6 +44,7 @@ impl Core {
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
             match stop.stage {
+                Stage::HandingOver => (stop.hurried, stop.until) = (true, now),
                 Stage::Resigning { .. } => stop.hurried = true,
                 _ => stop.stage = Stage::Done,
             }
@@ -46,6 +52,17 @@ impl Core {
         }
         self.notify.stopping();
         self.events.record(News::new(Kind::Stop, "stopping"));
+        self.stop = Some(Stop {
+            stage: Stage::HandingOver,
+            until: now + HANDOVER_TIMEOUT,
+            hurried: false,
+        });
+        self.groups.handle_leave(clock::monotonic_ns());
+    }
+
+    // What is not on its way to the peer by now stays here, and ends here.
+    fn enter_resigning(&mut self, now: Instant) {
+        self.groups.cancel_handovers("spared is being stopped");
         self.groups.close();
         let providers: BTreeSet<String> = self
             .supervisor
@@ -58,11 +75,9 @@ impl Core {
         let stage = Stage::Resigning {
             waiting: providers.clone(),
         };
-        self.stop = Some(Stop {
-            stage,
-            until: now + WHOLE_TIMEOUT,
-            hurried: false,
-        });
+        if let Some(stop) = &mut self.stop {
+            (stop.stage, stop.until) = (stage, now + WHOLE_TIMEOUT);
+        }
         for provider in providers {
             self.supervisor.stop(now, &provider);
         }
@@ -100,6 +115,7 @@ impl Core {
     }
 
     pub(super) fn go_on_stopping(&mut self, now: Instant) {
+        self.end_handing_over(now);
         let Some(stop) = &mut self.stop else { return };
         if now >= stop.until {
             log::warn!("plugins take too long to stop: going on without them");
@@ -114,6 +130,14 @@ impl Core {
         }
         if stop.stage == Stage::Leaving && self.groups.is_quiet() {
             self.enter_stopping(now);
+        }
+    }
+
+    fn end_handing_over(&mut self, now: Instant) {
+        let Some(stop) = &self.stop else { return };
+        let over = now >= stop.until || !self.groups.is_handing_over();
+        if stop.stage == Stage::HandingOver && over {
+            self.enter_resigning(now);
         }
     }
 

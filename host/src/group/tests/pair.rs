@@ -738,7 +738,8 @@ impl Pair {
                 self.plan(self.delays.role, node, done);
             }
             Action::Mark { id, channels } => {
-                for channel in channels.into_iter().filter(|_| self.link) {
+                let linked = self.link;
+                for channel in channels.into_iter().filter(|_| linked) {
                     let mark = Happening::Mark(id, channel);
                     self.plan(self.delays.link, 1 - node, mark);
                 }
