@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
@@ -108,8 +109,14 @@ impl Process {
         self.child
     }
 
-    /// How it ended, if it did.
+    /// How it ended, if it did. The process may be a moment behind its socket.
     pub(super) fn epitaph(&mut self) -> Option<String> {
+        let mut ended = [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)];
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 2_000_000,
+        };
+        let _ = poll(&mut ended, Some(&moment));
         let status = self.child.exit()?;
         Some(match (status.signal(), status.code()) {
             (Some(signal), _) => format!("was killed by signal {signal}"),

@@ -51,12 +51,13 @@ impl Child {
                 command.env(kept, value);
             }
         }
-        if let Some((uid, gid)) = account {
-            command.uid(uid).gid(gid);
-        }
         let placed = placed.map(|(descriptor, number)| (descriptor.as_raw_fd(), number));
-        // SAFETY: between fork and exec only dup calls on descriptors that are open are made.
-        unsafe { command.pre_exec(move || place(placed)) };
+        let prepare = move || {
+            place(placed)?;
+            account.map_or(Ok(()), |(uid, gid)| give_up_privileges(uid, gid))
+        };
+        // SAFETY: between fork and exec only system calls on numbers are made.
+        unsafe { command.pre_exec(prepare) };
         let child = command.spawn()?;
         let pidfd = open_pidfd(&child)?;
         Ok(Self {
@@ -134,6 +135,25 @@ fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// For good: the account's programs find no capability to take up, in no file either.
+fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
+    const MORE_THAN_THERE_ARE: libc::c_ulong = 64;
+    let check = |result: libc::c_long| match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: plain calls on numbers. The group goes first, as afterwards it may not be changed.
+    unsafe {
+        for capability in 0..MORE_THAN_THERE_ARE {
+            // Those that the kernel does not know are refused.
+            let _ = libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+        }
+        check(libc::syscall(libc::SYS_setgroups, 0, 0))?;
+        check(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
+        check(libc::syscall(libc::SYS_setresuid, uid, uid, uid))
+    }
 }
 
 /// In the child: its socket to the host, if there is one where the host puts it. To be called once.

@@ -18,7 +18,7 @@ use spared_worker::clock::{nanoseconds, now_ns};
 use spared_worker::codec::ReceiveError;
 use spared_worker::process::SOCKET_FD;
 
-use crate::key::{self, PrivateKey};
+use crate::key::{self, PrivateKey, PublicKey};
 use crate::message::{FromLink, Keys, Setup, State, ToLink};
 use crate::path::{Path, Source};
 use crate::session::{Event, Now, Session, Wire};
@@ -93,7 +93,9 @@ struct Link {
 
 #[derive(Debug)]
 struct Peering {
+    /// Without its keys.
     setup: Setup,
+    trust: Trust,
     tls: Tls,
     session: Session,
     paths: Vec<Path>,
@@ -316,8 +318,10 @@ impl Peering {
         let run = u64::from_be_bytes(run);
         let count = setup.paths.len();
         let introduction = setup.introduction.clone();
+        let trust = Trust::of(&setup)?;
         let mut peering = Self {
-            tls: tls_of(&setup)?,
+            tls: trust.tls()?,
+            trust,
             session: Session::new(&setup.node, &setup.peer, introduction, run, count),
             paths: Vec::new(),
             setup,
@@ -344,7 +348,14 @@ impl Peering {
     /// Applies what differs. Sessions whose keys may have changed prove them anew, and go on where
     /// they were.
     fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
-        self.tls = tls_of(&setup)?;
+        let trust = Trust::of(&setup)?;
+        if !trust.includes(&self.trust) {
+            for path in &mut self.paths {
+                path.close(&mut self.session, now, "keys were changed");
+            }
+        }
+        self.tls = trust.tls()?;
+        self.trust = trust;
         self.session.introduce(setup.introduction.clone());
         let mut old = std::mem::take(&mut self.paths);
         self.setup = setup;
@@ -466,15 +477,39 @@ impl Peering {
     }
 }
 
-fn tls_of(setup: &Setup) -> Result<Tls, String> {
-    match &setup.keys {
-        Keys::Pinned { seed, peer } => Tls::new(&PrivateKey::from_seed(*seed), peer),
-        Keys::Secret(passphrase) => {
-            let nodes = [setup.node.as_str(), setup.peer.as_str()];
-            let derive = |node: &str| {
-                key::derive(passphrase, &nodes, node).map_err(|error| error.to_string())
-            };
-            Tls::new(&derive(&setup.node)?, &[derive(&setup.peer)?.public()])
+/// Who this node is, and whom it believes.
+#[derive(Debug)]
+struct Trust {
+    own: PrivateKey,
+    peer: Vec<PublicKey>,
+}
+
+impl Trust {
+    fn of(setup: &Setup) -> Result<Self, String> {
+        match &setup.keys {
+            Keys::Pinned { seed, peer } => Ok(Self {
+                own: PrivateKey::from_seed(*seed),
+                peer: peer.clone(),
+            }),
+            Keys::Secret(passphrase) => {
+                let nodes = [setup.node.as_str(), setup.peer.as_str()];
+                let derive = |node: &str| {
+                    key::derive(passphrase, &nodes, node).map_err(|error| error.to_string())
+                };
+                Ok(Self {
+                    own: derive(&setup.node)?,
+                    peer: vec![derive(&setup.peer)?.public()],
+                })
+            }
         }
+    }
+
+    /// What was proved under `old` still holds.
+    fn includes(&self, old: &Self) -> bool {
+        self.own == old.own && old.peer.iter().all(|key| self.peer.contains(key))
+    }
+
+    fn tls(&self) -> Result<Tls, String> {
+        Tls::new(&self.own, &self.peer)
     }
 }
