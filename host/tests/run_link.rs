@@ -1,0 +1,339 @@
+//! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
+
+#![allow(clippy::unwrap_used)]
+
+mod link_lab;
+
+use std::time::{Duration, Instant};
+
+use link_lab::*;
+use rustix::process::Signal;
+use spared_link::key::public_text;
+
+const TWIN: &str = "interval = \"20ms\"\n";
+
+/// Both run, with twins that speak.
+fn linked(text: &str) -> Option<Pair> {
+    let mut pair = Pair::new()?;
+    pair.enable("twin", TWIN);
+    pair.start(text);
+    pair.wait_for_link("hot", "up");
+    pair.wait_for_twins();
+    Some(pair)
+}
+
+fn number(node: &Node, row: &str) -> u64 {
+    node.row("twin", row).parse().unwrap_or(0)
+}
+
+/// Messages go on to arrive, and none was lost or came twice.
+fn twins_go_on(pair: &Pair) {
+    for node in pair.nodes() {
+        let before = number(node, "received");
+        node.wait("messages", || number(node, "received") > before + 2);
+        for fault in ["gaps", "repeats", "corrupt"] {
+            assert_eq!(number(node, fault), 0, "{}: {fault}", node.name);
+        }
+    }
+}
+
+fn addresses(node: &Node) -> String {
+    node.prints("ip", &["addr"])
+}
+
+#[test]
+fn two_nodes_find_each_other_and_their_twins_speak() {
+    let Some(mut pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    assert!(addresses(&pair.r1).contains("192.168.180.2/24"));
+    assert!(addresses(&pair.r2).contains("192.168.180.3/24"));
+    twins_go_on(&pair);
+    let link = pair.r1.link("hot");
+    assert!(link.carries && link.round_trip_ms.is_some(), "{link:?}");
+    assert!(link.sent_bytes > 0 && link.received_bytes > 0 && link.refused == 0);
+
+    pair.r1.stop();
+    assert!(!addresses(&pair.r1).contains("192.168.180.2"));
+    pair.r2
+        .wait("r1's end", || !pair.r2.told("peer-down").is_empty());
+    pair.r2
+        .wait("link hot down", || pair.r2.link("hot").state == "down");
+}
+
+#[test]
+fn the_links_process_runs_without_privileges() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let pid = pair.r1.link_pid().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let mut lines = status.lines().filter_map(|line| line.strip_prefix(name));
+        lines.next().unwrap_or_default().trim().to_owned()
+    };
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert!(!field("Uid:").starts_with("0\t"), "{}", field("Uid:"));
+}
+
+#[test]
+fn a_killed_link_is_back_within_a_second() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let pid = pair.r1.link_pid().unwrap();
+    let since = Instant::now();
+    pair.r1.signal(pid, Signal::KILL);
+    pair.r1.wait("another process", || {
+        pair.r1.link_pid().is_some_and(|new| new != pid)
+    });
+    pair.wait_for_link("hot", "up");
+    pair.wait_for_twins();
+    let took = since.elapsed();
+    // With room for a machine that does much else; the pause itself is a tenth of a second.
+    assert!(took < Duration::from_secs(3), "{took:?}\n{}", pair.r1.log());
+    let died = pair.r1.told("died");
+    assert_eq!(
+        died,
+        ["the link's process was killed by signal 9; started again in 100 ms"]
+    );
+    assert_eq!(pair.r2.told("peer-down").len(), 1, "{}", pair.r2.log());
+    twins_go_on(&pair);
+}
+
+#[test]
+fn a_worker_that_dies_has_its_channel_again() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let pid = |node: &Node| node.status().plugins[0].pid;
+    let old = pid(&pair.r2).unwrap();
+    pair.r2.signal(i32::try_from(old).unwrap(), Signal::KILL);
+    pair.r2.wait("another worker", || {
+        pid(&pair.r2).is_some_and(|new| new != old)
+    });
+    pair.wait_for_twins();
+    assert_eq!(pair.r2.told("down"), [""; 0], "the link itself stays");
+}
+
+#[test]
+fn a_wrong_key_is_refused_and_told_on_both() {
+    let Some(mut pair) = Pair::new() else { return };
+    let text = keyed() + HOT;
+    pair.write(&text);
+    // r2 is somebody else, and says so itself.
+    let other = public_text(&key(9).public());
+    let changed = text.replace(&public_text(&key(2).public()), &other);
+    pair.r2.write_secret("key", &key(9).to_text());
+    pair.r2
+        .write("spared.toml", &format!("node.name = \"r2\"\n{changed}"));
+    pair.r1.start();
+    pair.r2.start();
+    for node in pair.nodes() {
+        node.wait("a refusal", || !node.refusals().is_empty());
+        assert_eq!(node.link("hot").state, "down");
+    }
+    pair.r1
+        .wait("its count", || pair.r1.link("hot").refused > 0);
+}
+
+#[test]
+fn one_passphrase_joins_and_another_does_not() {
+    let Some(mut pair) = Pair::new() else { return };
+    let text = format!("secret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{HOT}");
+    for node in pair.nodes() {
+        node.write_secret("secret", "correct-Horse7battery\n");
+    }
+    pair.start(&text);
+    pair.wait_for_link("hot", "up");
+
+    pair.r2.write_secret("secret", "correct-Horse8battery\n");
+    pair.r2.reload();
+    pair.wait_for_link("hot", "down");
+    for node in pair.nodes() {
+        node.wait("a refusal", || !node.refusals().is_empty());
+    }
+    pair.r2.write_secret("secret", "correct-Horse7battery\n");
+    pair.r2.reload();
+    pair.wait_for_link("hot", "up");
+}
+
+#[test]
+fn a_second_link_comes_by_reload_and_takes_over() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let first = pair.r1.link_pid();
+    let since = pair.r1.link("hot").since;
+    pair.write(&(keyed() + HOT + HOT2));
+    for node in pair.nodes() {
+        node.reload();
+    }
+    pair.wait_for_link("hot2", "up");
+    assert_eq!(pair.r1.link_pid(), first);
+    let hot = pair.r1.link("hot");
+    assert_eq!((hot.state.as_str(), hot.since), ("up", since));
+    for node in pair.nodes() {
+        assert_eq!(node.told("down"), [""; 0], "{}", node.log());
+    }
+
+    pair.r1.ip("link set hot down");
+    pair.wait_for_link("hot", "down");
+    assert_eq!(pair.r1.link("hot").why, "its interface is down");
+    twins_go_on(&pair);
+    for node in pair.nodes() {
+        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+    }
+    pair.r1.ip("link set hot up");
+    pair.wait_for_link("hot", "up");
+    twins_go_on(&pair);
+
+    // And away with the first.
+    pair.write(&(keyed() + HOT2));
+    for node in pair.nodes() {
+        node.reload();
+    }
+    twins_go_on(&pair);
+    assert!(!addresses(&pair.r1).contains("192.168.180.2"));
+    assert_eq!(pair.r1.status().links.len(), 1);
+}
+
+#[test]
+fn a_reload_keeps_the_session() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let (pid, since) = (pair.r1.link_pid(), pair.r1.link("hot").since);
+    let other = key(9).public();
+    let rotated = keyed().replace(
+        &format!("r2.public_key = \"{}\"", public_text(&key(2).public())),
+        &format!(
+            "r2.public_key = [\"{}\", \"{}\"]",
+            public_text(&key(2).public()),
+            public_text(&other)
+        ),
+    );
+    pair.write(&format!("settle_ms = 300\n{rotated}{HOT}"));
+    for node in pair.nodes() {
+        node.reload();
+    }
+    twins_go_on(&pair);
+    assert_eq!(
+        (pair.r1.link_pid(), pair.r1.link("hot").since),
+        (pid, since)
+    );
+    for node in pair.nodes() {
+        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+    }
+}
+
+#[test]
+fn a_link_may_be_taken_out_and_put_back_by_reload() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    pair.r1.write("spared.toml", "node.name = \"r1\"\n");
+    pair.r1.reload();
+    assert_eq!(pair.r1.link_pid(), None);
+    assert!(!addresses(&pair.r1).contains("192.168.180.2"));
+    pair.write(&(keyed() + HOT));
+    pair.r1.reload();
+    pair.wait_for_link("hot", "up");
+    pair.wait_for_twins();
+}
+
+/// A firewall that drops what nobody allowed.
+fn close(node: &Node) {
+    for command in [
+        "add table inet filter",
+        "add chain inet filter input { type filter hook input priority 0 ; policy drop ; }",
+        "add rule inet filter input ct state established,related accept",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(node.inside("nft", &words).status.success(), "{command}");
+    }
+}
+
+fn rules(node: &Node) -> String {
+    node.prints("nft", &["list", "chain", "inet", "filter", "input"])
+}
+
+#[test]
+fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
+    let Some(mut pair) = Pair::new() else { return };
+    close(&pair.r1);
+    pair.start(&(keyed() + HOT));
+    let drops = "nftables chain inet filter input drops the link on hot";
+    pair.r1.wait("the warning", || {
+        let warnings = pair.r1.status().warnings;
+        warnings.iter().any(|warning| warning.starts_with(drops))
+    });
+    assert!(pair.r1.check().contains(drops), "{}", pair.r1.check());
+    // The other node opens the connection, and needs no rule.
+    assert!(!pair.r2.check().contains("nftables chain"));
+    assert_eq!(pair.r1.link("hot").state, "down");
+
+    // What it says is what helps.
+    let warnings = pair.r1.status().warnings.join("\n");
+    let (_, command) = warnings.split_once("to mend: nft ").unwrap();
+    let (rule, _) = command.split_once(", or ").unwrap();
+    let nft = format!("nft {rule}");
+    assert!(
+        pair.r1.inside("sh", &["-c", &nft]).status.success(),
+        "{nft}"
+    );
+    pair.wait_for_link("hot", "up");
+    pair.r1.wait("no warning", || {
+        let warnings = pair.r1.status().warnings;
+        !warnings.iter().any(|warning| warning.starts_with(drops))
+    });
+}
+
+#[test]
+fn a_chain_that_is_named_lets_the_link_in() {
+    let Some(mut pair) = Pair::new() else { return };
+    for node in pair.nodes() {
+        close(node);
+    }
+    let text = format!(
+        "{}{HOT}[firewall]\nchain = \"inet filter input\"\n",
+        keyed()
+    );
+    pair.start(&text);
+    pair.wait_for_link("hot", "up");
+    let ours = "comment \"spared\"";
+    assert_eq!(
+        rules(&pair.r1).matches(ours).count(),
+        1,
+        "{}",
+        rules(&pair.r1)
+    );
+
+    // Somebody loads his ruleset anew.
+    assert!(
+        pair.r1
+            .inside("nft", &["flush", "ruleset"])
+            .status
+            .success()
+    );
+    close(&pair.r1);
+    pair.r1.wait("the rule", || rules(&pair.r1).contains(ours));
+    assert_eq!(rules(&pair.r1).matches(ours).count(), 1);
+
+    // Killed, its rule is left, and the next start has one again.
+    pair.r1.kill_all();
+    assert!(rules(&pair.r1).contains(ours));
+    pair.r1.start();
+    pair.wait_for_link("hot", "up");
+    assert_eq!(
+        rules(&pair.r1).matches(ours).count(),
+        1,
+        "{}",
+        rules(&pair.r1)
+    );
+    pair.r1.stop();
+    assert!(!rules(&pair.r1).contains(ours), "{}", rules(&pair.r1));
+}
