@@ -7,9 +7,20 @@ use super::WEIGHT_MAX;
 const NAME_MAX: usize = 64;
 const WHY_MAX: usize = 200;
 
+/// What a check is about, as far as sentences are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its name is an interface's.
+    Interface,
+    /// A plugin that does not run.
+    Plugin,
+    Other,
+}
+
 /// What a plugin last said about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
+    kind: Kind,
     name: String,
     /// 0-9999.
     pub(super) weight: u32,
@@ -21,10 +32,26 @@ pub struct Check {
     pub(super) stale: bool,
 }
 
+/// What a plugin says of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'s> {
+    pub name: &'s str,
+    pub weight: u32,
+    pub state: u32,
+    pub why: &'s str,
+}
+
 impl Check {
-    pub(super) fn new(name: &str, weight: u32, state: u32, why: &str, at: String) -> Self {
+    pub(super) fn new(kind: Kind, said: Said<'_>, at: String) -> Self {
+        let Said {
+            name,
+            weight,
+            state,
+            why,
+        } = said;
         let printable = why.chars().filter(|c| !c.is_control());
         Self {
+            kind,
             name: name.to_owned(),
             weight: weight.min(WEIGHT_MAX),
             state: state.min(100),
@@ -46,25 +73,25 @@ impl Check {
         self.weight * (100 - self.state)
     }
 
-    /// `interface "in" has no carrier`, `check "internet" fails (3 of 3 lost)`.
+    /// `interface "in" has no carrier`, `check "internet" fails: 3 of 3 lost`.
     pub fn sentence(&self) -> String {
         let (name, why) = (&self.name, &self.why);
-        if name.starts_with("plugin ") {
-            return match self.state {
-                100 => format!("{name} runs"),
-                _ => format!("{name} does not run"),
-            };
+        match self.kind {
+            Kind::Plugin => format!("{name} does not run"),
+            Kind::Interface if is_predicate(why) => format!("interface \"{name}\" {why}"),
+            Kind::Interface if why.is_empty() => self.verdict("interface"),
+            Kind::Interface => format!("interface \"{name}\": {why}"),
+            Kind::Other if why.is_empty() => self.verdict("check"),
+            Kind::Other => format!("{}: {why}", self.verdict("check")),
         }
-        match (why.as_str(), self.state) {
-            ("no carrier", _) => format!("interface \"{name}\" has no carrier"),
-            ("down" | "absent", _) => format!("interface \"{name}\" is {why}"),
-            ("up", 100) => format!("interface \"{name}\" is up"),
-            ("", 100) => format!("check \"{name}\" is good"),
-            ("", 0) => format!("check \"{name}\" fails"),
-            ("", state) => format!("check \"{name}\" is at {state} of 100"),
-            (why, 100) => format!("check \"{name}\" is good ({why})"),
-            (why, 0) => format!("check \"{name}\" fails ({why})"),
-            (why, state) => format!("check \"{name}\" is at {state} of 100 ({why})"),
+    }
+
+    fn verdict(&self, noun: &str) -> String {
+        let name = &self.name;
+        match self.state {
+            100 => format!("{noun} \"{name}\" is good"),
+            0 => format!("{noun} \"{name}\" fails"),
+            state => format!("{noun} \"{name}\" is at {state} of 100"),
         }
     }
 
@@ -82,4 +109,10 @@ impl Check {
 
 pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+// "has no carrier" goes on where the name ends.
+fn is_predicate(why: &str) -> bool {
+    let verb = why.split(' ').next().unwrap_or(why);
+    ["has", "is", "does", "lets", "reaches"].contains(&verb)
 }

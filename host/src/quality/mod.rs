@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use spared_control::CheckStatus;
 
-pub use check::Check;
+pub use check::{Check, Kind, Said};
 
 /// Checks of one plugin; more are passed over.
 pub const CHECKS_MAX: usize = 256;
@@ -80,12 +80,11 @@ impl Quality {
     pub fn handle_report(
         &mut self,
         plugin: &str,
-        name: &str,
-        weight: u32,
-        state: u32,
-        why: &str,
+        kind: Kind,
+        said: Said<'_>,
         at: String,
     ) -> Result<Option<Change>, Refused> {
+        let name = said.name;
         if !check::is_name(name) {
             return Err(Refused::Name);
         }
@@ -93,7 +92,7 @@ impl Quality {
         if !self.checks.contains_key(&key) && self.count(plugin) >= CHECKS_MAX {
             return Err(Refused::TooMany);
         }
-        let mut check = Check::new(name, weight, state, why, at);
+        let mut check = Check::new(kind, said, at);
         if let Some(known) = self.checks.get(&key) {
             check.keep_since(known);
         }
@@ -122,7 +121,13 @@ impl Quality {
     pub fn handle_failed(&mut self, plugin: &str, why: &str, at: String) -> Option<Change> {
         self.drop_checks(plugin);
         let name = format!("plugin {plugin}");
-        let check = Check::new(&name, PLUGIN_WEIGHT, 0, why, at);
+        let said = Said {
+            name: &name,
+            weight: PLUGIN_WEIGHT,
+            state: 0,
+            why,
+        };
+        let check = Check::new(Kind::Plugin, said, at);
         self.failed.insert(plugin.to_owned(), check);
         self.weigh(format!("{name} does not run"))
     }

@@ -1,8 +1,18 @@
 use super::*;
 
+fn said<'s>(name: &'s str, weight: u32, state: u32, why: &'s str) -> Said<'s> {
+    Said {
+        name,
+        weight,
+        state,
+        why,
+    }
+}
+
 fn report(quality: &mut Quality, name: &str, weight: u32, state: u32, why: &str) -> Option<Change> {
+    let said = said(name, weight, state, why);
     quality
-        .handle_report("health", name, weight, state, why, String::new())
+        .handle_report("health", Kind::Other, said, String::new())
         .unwrap()
 }
 
@@ -28,13 +38,33 @@ fn nothing_to_weigh_is_good() {
 #[test]
 fn a_change_names_the_check() {
     let mut quality = Quality::default();
-    assert_eq!(report(&mut quality, "in", 100, 100, "up"), None);
-    let change = report(&mut quality, "in", 100, 0, "no carrier").unwrap();
+    assert_eq!(report(&mut quality, "internet", 100, 100, "3.1 ms"), None);
+    let change = report(&mut quality, "internet", 100, 0, "3 of 3 lost").unwrap();
     assert_eq!((change.from, change.to), (100, 0));
-    assert_eq!(change.why, "interface \"in\" has no carrier");
-    assert_eq!(quality.failing(), ["interface \"in\" has no carrier"]);
+    assert_eq!(change.why, "check \"internet\" fails: 3 of 3 lost");
+    assert_eq!(quality.failing(), [change.why]);
     let change = report(&mut quality, "internet", 100, 100, "3.1 ms").unwrap();
-    assert_eq!(change.why, "check \"internet\" is good (3.1 ms)");
+    assert_eq!(change.why, "check \"internet\" is good: 3.1 ms");
+    assert_eq!(quality.failing(), [""; 0]);
+}
+
+#[test]
+fn a_check_of_an_interface_is_a_sentence_about_it() {
+    let sentence = |state: u32, why: &str| {
+        let mut quality = Quality::default();
+        let said = said("in", 100, state, why);
+        let change = quality.handle_report("vrrp", Kind::Interface, said, String::new());
+        change.unwrap().unwrap().why
+    };
+    assert_eq!(
+        sentence(0, "has no carrier"),
+        "interface \"in\" has no carrier"
+    );
+    assert_eq!(sentence(0, ""), "interface \"in\" fails");
+    assert_eq!(
+        sentence(50, "1 of 2 members up"),
+        "interface \"in\": 1 of 2 members up"
+    );
 }
 
 #[test]
@@ -42,7 +72,12 @@ fn the_worst_comes_first_and_since_is_of_the_state() {
     let mut quality = Quality::default();
     let mut say = |name: &str, weight, state, at: &str| {
         quality
-            .handle_report("health", name, weight, state, "", at.to_owned())
+            .handle_report(
+                "health",
+                Kind::Other,
+                said(name, weight, state, ""),
+                at.to_owned(),
+            )
             .unwrap();
     };
     say("good", 100, 100, "1");
@@ -72,7 +107,7 @@ fn a_plugin_has_a_bounded_number_of_checks() {
         report(&mut quality, &number.to_string(), 1, 100, "");
     }
     let say = |quality: &mut Quality, plugin: &str, name: &str| {
-        quality.handle_report(plugin, name, 1, 100, "", String::new())
+        quality.handle_report(plugin, Kind::Other, said(name, 1, 100, ""), String::new())
     };
     assert_eq!(say(&mut quality, "health", "more"), Err(Refused::TooMany));
     assert_eq!(say(&mut quality, "health", "7"), Ok(None));
@@ -104,7 +139,12 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
     report(&mut quality, "internet", 300, 0, "");
     let say = |quality: &mut Quality, name: &str| {
         quality
-            .handle_report("vrrp", name, 100, 100, "up", String::new())
+            .handle_report(
+                "vrrp",
+                Kind::Interface,
+                said(name, 100, 100, "up"),
+                String::new(),
+            )
             .unwrap()
     };
     say(&mut quality, "lan1");

@@ -16,7 +16,7 @@ use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;
 use crate::peer::ready::{self, Facts};
 use crate::peer::{File, Peer, clean, scopes};
-use crate::quality::{Change, Refused};
+use crate::quality::{self, Change, Refused, Said};
 
 /// Checks that the other node is told of.
 const FAILING_MAX: usize = 8;
@@ -130,18 +130,13 @@ impl Core {
 
     // ---- what plugins say
 
-    pub(super) fn handle_check(
-        &mut self,
-        plugin: &str,
-        check: &str,
-        weight: u32,
-        state: u32,
-        why: &str,
-    ) {
-        let at = clock::now();
-        let taken = self
-            .quality
-            .handle_report(plugin, check, weight, state, why, at);
+    pub(super) fn handle_check(&mut self, plugin: &str, said: Said<'_>) {
+        let check = said.name;
+        let kind = match self.seen.contains_key(check) {
+            true => quality::Kind::Interface,
+            false => quality::Kind::Other,
+        };
+        let taken = self.quality.handle_report(plugin, kind, said, clock::now());
         match taken {
             Ok(change) => self.note_quality(change),
             Err(Refused::Name) => log::warn!("{plugin}: a check without a name is passed over"),

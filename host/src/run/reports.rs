@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::OnFailure;
 use crate::events::{Kind, News};
 use crate::group::{Follower, Ticket};
+use crate::quality::Said;
 use crate::supervisor::Report;
 
 impl Core {
@@ -68,7 +69,15 @@ impl Core {
                 weight,
                 state,
                 why,
-            } => self.handle_check(&plugin, &check, weight, state, &why),
+            } => {
+                let said = Said {
+                    name: &check,
+                    weight,
+                    state,
+                    why: &why,
+                };
+                self.handle_check(&plugin, said);
+            }
             Report::ForgetCheck { plugin, check } => self.handle_forgotten(&plugin, &check),
             Report::InSync { plugin, yes, why } => self.handle_in_sync(&plugin, yes, &why),
             Report::Scopes { plugin, scopes } => self.handle_scopes(&plugin, scopes),
