@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod clock;
 pub mod lab;
+pub mod linked;
 pub mod pair;
 pub mod probe;
 pub mod router;

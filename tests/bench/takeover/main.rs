@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 15] = [
     ("silent cut", "10ms", |bench| {
         bench.fault(Fault::SilentCut, Some(10 * MS))
     }),
@@ -59,6 +59,15 @@ const CASES: [Case; 12] = [
     }),
     ("hang", "100ms", |bench| {
         bench.fault(Fault::Hang, Some(100 * MS))
+    }),
+    ("linked: machine dead", "100ms", |bench| {
+        bench.linked_fault(Fault::Death, 100 * MS)
+    }),
+    ("linked: carrier lost", "100ms", |bench| {
+        bench.linked_fault(Fault::CarrierLost, 100 * MS)
+    }),
+    ("linked: shutdown", "100ms", |bench| {
+        bench.linked_fault(Fault::Shutdown, 100 * MS)
     }),
     ("200 addresses", "100ms", |bench| {
         bench.addresses(200, 100 * MS)

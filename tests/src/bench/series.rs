@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::clock::ms;
+use crate::lab::Wire;
 use crate::pair::{Damage, Fault, Pair};
 use crate::probe::Control;
 use crate::router::{Kind, Plan};
@@ -59,6 +60,17 @@ impl Bench {
         let mut overlap = outages("both answer (ended after 1 s)", [&ours, &theirs], both);
         overlap.allowed = Some(0.0);
         Ok(vec![row, overlap])
+    }
+
+    /// The same of spared's nodes that know each other by a link; keepalived has none.
+    pub fn linked_fault(&self, fault: Fault, interval: Duration) -> Result<Vec<Row>> {
+        let linked = [(); 2].map(|()| Plan::linked(interval, &[Wire::Hot]));
+        let ours = self.series(Kind::Spared, &linked, fault)?;
+        let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
+        let theirs = self.series(Kind::Keepalived, &plans, fault)?;
+        let mut row = outages("", [&ours, &theirs], |damage| ms(damage.outage.total));
+        row.allowed = allowed(fault, Some(interval), row.beside);
+        Ok(vec![row])
     }
 
     /// What `count` addresses on the lan add to the outage of one.

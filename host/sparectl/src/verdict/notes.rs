@@ -39,7 +39,9 @@ pub(super) fn of(status: &Status) -> Vec<String> {
 /// What makes a node less fit. A node that knows another is named.
 fn fitness(asked: &Status, node: &Status) -> Vec<String> {
     let name = asked.peer.as_ref().map(|_| node.node.as_str());
-    let interfaces = node.interfaces.iter();
+    // a link's is said with the link
+    let is_link = |it: &&InterfaceStatus| asked.links.iter().any(|link| link.interface == it.name);
+    let interfaces = node.interfaces.iter().filter(|it| !is_link(it));
     let mut notes: Vec<String> = interfaces
         .filter_map(|interface| interface_note(name, &asked.at, interface))
         .collect();

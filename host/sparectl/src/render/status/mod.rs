@@ -107,7 +107,8 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
         );
     }
     // those that no check watches
-    for interface in own.interfaces.iter().filter(|it| !is_checked(own, it)) {
+    let shown_elsewhere = |it: &&InterfaceStatus| is_checked(own, it) || is_link(own, it);
+    for interface in own.interfaces.iter().filter(|it| !shown_elsewhere(it)) {
         let value = |node: &&Status| {
             let mut interfaces = node.interfaces.iter();
             let same = interfaces.find(|it| it.name == interface.name);
@@ -134,6 +135,12 @@ fn check_cell(check: &CheckStatus) -> String {
         (state, "") => format!("{state} of 100"),
         (_, why) => why.to_owned(),
     }
+}
+
+fn is_link(own: &Status, interface: &InterfaceStatus) -> bool {
+    own.links
+        .iter()
+        .any(|link| link.interface == interface.name)
 }
 
 fn is_checked(own: &Status, interface: &InterfaceStatus) -> bool {
@@ -314,7 +321,7 @@ fn fence(group: &GroupStatus) -> String {
         other => other.into(),
     };
     match group.details.get("advert_late_worst_us") {
-        Some(Value::Number(late_us)) if *late_us > 0 && group.role == "active" => {
+        Some(Value::Number(late_us)) if *late_us >= 100 && group.role == "active" => {
             let late = match late_us / 1000 {
                 0 => format!("0.{}", late_us / 100),
                 late_ms => late_ms.to_string(),

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two spared nodes that know each other, and what tests ask of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spared_control::{GroupStatus, Status};
+
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::Lab;
+use crate::probe::Watch;
+use crate::router::{Kind, Plan, PluginFile, Router, Spared};
+
+pub const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(20);
+
+pub struct Linked<'l> {
+    pub lab: &'l Lab,
+    pub watch: Watch,
+    pub routers: [Router; 2],
+    pub plans: [Plan; 2],
+}
+
+impl<'l> Linked<'l> {
+    /// Both with one plan; returns when they know each other and one is active.
+    pub fn start(lab: &'l Lab, plan: &Plan) -> Result<Self> {
+        let linked = Self::begin(lab, [plan.clone(), plan.clone()])?;
+        linked.wait_settled()?;
+        Ok(linked)
+    }
+
+    /// Starts both at once and waits for nothing.
+    pub fn begin(lab: &'l Lab, plans: [Plan; 2]) -> Result<Self> {
+        let watch = Watch::start(lab)?;
+        let first = Router::start(lab, &lab.sites[0], Kind::Spared, &plans[0])?;
+        let second = Router::start(lab, &lab.sites[1], Kind::Spared, &plans[1])?;
+        Ok(Self {
+            lab,
+            watch,
+            routers: [first, second],
+            plans,
+        })
+    }
+
+    /// Starts a router again after its end.
+    pub fn restart(&mut self, site: usize) -> Result<()> {
+        let place = &self.lab.sites[site];
+        self.routers[site] = Router::start(self.lab, place, Kind::Spared, &self.plans[site])?;
+        Ok(())
+    }
+
+    pub fn status(&self, site: usize) -> Result<Status> {
+        Spared(&self.routers[site]).status()
+    }
+
+    /// The only group; its default where there is none yet.
+    pub fn group(&self, site: usize) -> GroupStatus {
+        let status = self.status(site).unwrap_or_default();
+        status.groups.into_iter().next().unwrap_or_default()
+    }
+
+    pub fn role(&self, site: usize) -> String {
+        self.group(site).role
+    }
+
+    /// The sites whose group is active.
+    pub fn active(&self) -> Vec<usize> {
+        (0..2).filter(|site| self.role(*site) == "active").collect()
+    }
+
+    /// Both hear each other, one is active and the other ready.
+    pub fn wait_settled(&self) -> Result<()> {
+        self.wait("both settled", || {
+            let known = (0..2).all(|site| {
+                let status = self.status(site).unwrap_or_default();
+                let up = status.peer.as_ref().is_some_and(|peer| peer.up);
+                up && status.missing.is_some_and(|missing| missing.is_empty())
+            });
+            known && self.active().len() == 1
+        })
+    }
+
+    pub fn wait_active(&self, site: usize) -> Result<()> {
+        self.wait(&format!("r{} alone active", site + 1), || {
+            self.active() == [site]
+        })
+    }
+
+    pub fn wait(&self, what: &str, done: impl FnMut() -> bool) -> Result<()> {
+        if poll(LIMIT, STEP, done) {
+            return Ok(());
+        }
+        let status = |site| self.said(site, &["status"]).unwrap_or_default().1;
+        let (first, second) = (status(0), status(1));
+        Err(format!("not {what} after {LIMIT:?}:\n{first}\n{second}").into())
+    }
+
+    /// Exit code, and both outputs in one, of `sparectl` on a node.
+    pub fn said(&self, site: usize, words: &[&str]) -> Result<(i32, String)> {
+        let output = Spared(&self.routers[site]).sparectl(words)?;
+        let text = [output.stdout.as_slice(), &output.stderr].concat();
+        let code = output.status.code().unwrap_or(-1);
+        Ok((code, String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// The same, which must succeed.
+    pub fn done(&self, site: usize, words: &[&str]) -> Result<String> {
+        match self.said(site, words)? {
+            (0, text) => Ok(text),
+            (code, text) => Err(format!("{}: exit {code}: {text}", words.join(" ")).into()),
+        }
+    }
+
+    /// A number of the twin plugin's status.
+    pub fn twin(&self, site: usize, key: &str) -> u64 {
+        let row = Spared(&self.routers[site]).row(&["twin", "status"], key);
+        row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
+    }
+
+    /// The process of a node that was started as `spared WORD ...`, such as "link".
+    pub fn process(&self, site: usize, word: &str) -> Option<u32> {
+        let pids = self.routers[site].pids();
+        pids.into_iter().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0)
+                .skip(1)
+                .any(|argument| argument == word.as_bytes())
+        })
+    }
+}
+
+/// The example plugin that speaks with its twin, as a file of a build: "" is the present version,
+/// "next" and "later" are those after it.
+pub fn twin(version: &str) -> PluginFile {
+    let file: PathBuf = match version {
+        "" => "libspared_example_twin.so".into(),
+        version => PathBuf::from("examples").join(format!("libtwin_{version}.so")),
+    };
+    PluginFile {
+        name: "twin".to_owned(),
+        toml: String::new(),
+        file: file.to_string_lossy().into_owned(),
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The health plugin inside its worker, with real echoes, programs and files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::poll;
+use spared_tests::lab::{Lab, scenario, skipped};
+use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
+
+const LIMIT: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(50);
+
+/// r1 alone, with these checks.
+fn start(lab: &Lab, toml: &str) -> Result<Router> {
+    let mut plan = Plan::gateways(Duration::from_millis(100), 200);
+    plan.plugins = vec![PluginFile {
+        name: "health".to_owned(),
+        toml: toml.to_owned(),
+        file: "libspared_health.so".to_owned(),
+    }];
+    let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+    Spared(&router).wait_role("active", LIMIT)?;
+    Ok(router)
+}
+
+/// Waits for a state; returns the reason, or says what was found instead.
+fn reach(router: &Router, name: &str, state: u64) -> Result<String> {
+    let row = |key: &str| {
+        let key = format!("{name}.{key}");
+        Spared(router)
+            .row(&["health", "status"], &key)
+            .unwrap_or_default()
+    };
+    poll(LIMIT, STEP, || row("state") == state);
+    let why = row("why").as_str().unwrap_or_default().to_owned();
+    if row("state") == state {
+        return Ok(why);
+    }
+    Err(format!("{name} is {}, not {state}: {why:?}", row("state")).into())
+}
+
+fn folder(lab: &Lab) -> Result<PathBuf> {
+    let folder = lab.dir.join("checks");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Puts a program there as package managers do: by another name first.
+fn install(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("#!/bin/sh\n{text}\n"))?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    Ok(fs::rename(&new, path)?)
+}
+
+#[test]
+fn echoes_are_sent_and_their_loss_is_counted() {
+    scenario(1, |lab| {
+        let toml = "[[ping]]\nname = \"client\"\ntargets = [\"10.1.0.2\"]\n\
+                    interval = \"100ms\"\nfall = 2\n\
+                    [[ping]]\nname = \"client6\"\ntargets = [\"fd01::2\"]\ninterface = \"lan\"\n\
+                    interval = \"100ms\"\n\
+                    [[ping]]\nname = \"lossy\"\ntargets = [\"10.1.0.9\"]\nloss = 20\nwindow = 20\n\
+                    interval = \"100ms\"\nrise = 1\nfall = 1\n\
+                    [[ping]]\nname = \"nobody\"\ntargets = [\"10.1.0.77\"]\ninterval = \"100ms\"\n\
+                    [[interface]]\nname = \"wan\"\n";
+        let router = start(lab, toml)?;
+        for name in ["client", "client6", "lossy"] {
+            let why = reach(&router, name, 100)?;
+            assert!(why.ends_with(" ms"), "{name}: {why}");
+        }
+        reach(&router, "nobody", 0)?;
+        assert_eq!(reach(&router, "wan", 100)?, "up");
+
+        let drop = |what: &str| {
+            format!(
+                "table ip loss {{\nchain in {{\ntype filter hook input priority 0\n\
+                 icmp type echo-request {what} drop\n}}\n}}\n"
+            )
+        };
+        lab.eye.nft(&drop("numgen inc mod 2 0"))?;
+        let why = reach(&router, "lossy", 0)?;
+        assert!(why.contains(" % lost"), "{why}");
+        reach(&router, "client", 100)?;
+        lab.eye.nft("delete table ip loss")?;
+        reach(&router, "lossy", 100)?;
+
+        lab.lan.nft(&drop(""))?;
+        let why = reach(&router, "client", 0)?;
+        assert_eq!(why, "10.1.0.2 no answer within 100ms");
+        lab.lan.nft("delete table ip loss")?;
+        reach(&router, "client", 100)?;
+
+        lab.sites[0].ns.ip("link set wan down\n")?;
+        assert_eq!(reach(&router, "wan", 0)?, "is down");
+        Ok(())
+    });
+}
+
+#[test]
+fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
+    scenario(1, |lab| {
+        let folder = folder(lab)?;
+        let (script, hangs, flag) = (
+            folder.join("dsl"),
+            folder.join("hangs"),
+            folder.join("flag"),
+        );
+        install(&script, "read level < \"$1\" && echo $level as written")?;
+        spared_health::probe::owner::trusted(&script)
+            .map_err(|why| skipped(format!("{why}: this build is where others may write")))?;
+        install(&hangs, "sleep 98765 & sleep 98765")?;
+        fs::write(&flag, "up\n")?;
+        let level = folder.join("level");
+        fs::write(&level, "75\n")?;
+        let toml = format!(
+            "[[script]]\nname = \"dsl\"\nargv = [{script:?}, {level:?}]\nstate = \"output\"\n\
+             interval = \"100ms\"\n\
+             [[script]]\nname = \"hangs\"\nargv = [{hangs:?}]\ninterval = \"200ms\"\n\
+             timeout = \"200ms\"\n\
+             [[file]]\nname = \"flag\"\npath = {flag:?}\ncontains = \"up\"\ninterval = \"100ms\"\n\
+             [[tcp]]\nname = \"closed\"\naddress = \"10.1.0.2:1\"\ninterval = \"100ms\"\n\
+             [[process]]\nprocess = \"spared\"\ninterval = \"100ms\"\n\
+             [[disk]]\npath = \"/\"\nmin_free = \"1\"\n"
+        );
+        let mut router = start(lab, &toml)?;
+        assert_eq!(reach(&router, "dsl", 75)?, "as written");
+        assert_eq!(reach(&router, "hangs", 0)?, "did not end within 200ms");
+        assert_eq!(reach(&router, "flag", 100)?, "contains \"up\"");
+        let why = reach(&router, "closed", 0)?;
+        assert!(why.starts_with("connection refused"), "{why}");
+        reach(&router, "spared", 100)?;
+        reach(&router, "disk:/", 100)?;
+
+        // what replaces a file is another file, and is read all the same
+        install(&script, "echo 20 another")?;
+        assert_eq!(reach(&router, "dsl", 20)?, "another");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o757))?;
+        let why = reach(&router, "dsl", 0)?;
+        assert!(why.contains("can be written by others"), "{why}");
+        fs::remove_file(&flag)?;
+        assert_eq!(reach(&router, "flag", 0)?, "is not there");
+
+        let probe = Spared(&router).sparectl(&["health", "probe", "flag"])?;
+        assert!(probe.status.success(), "{probe:?}");
+        let probe = Spared(&router).sparectl(&["health", "probe", "none"])?;
+        assert!(!probe.status.success(), "{probe:?}");
+
+        router.shut_down()?;
+        assert_eq!(sleepers(lab), 0, "children of a script outlived the plugin");
+        Ok(())
+    });
+}
+
+/// Processes of r1 that a script left behind.
+fn sleepers(lab: &Lab) -> usize {
+    let pids = lab.sites[0].ns.processes().into_iter();
+    let command = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.filter(|pid| command(pid).starts_with(b"sleep\098765"))
+        .count()
+}
+
+#[test]
+fn files_that_a_reload_adds_are_opened_by_a_new_worker() {
+    scenario(1, |lab| {
+        let folder = folder(lab)?;
+        let check = |file: &str| {
+            let path = folder.join(file).join("flag");
+            fs::create_dir_all(folder.join(file))?;
+            fs::write(&path, "up\n")?;
+            Ok::<_, std::io::Error>(format!(
+                "[[file]]\nname = \"{file}\"\npath = {path:?}\nequals = \"up\"\ninterval = \"100ms\"\n"
+            ))
+        };
+        let (one, two) = (check("one")?, check("two")?);
+        let router = start(lab, &one)?;
+        reach(&router, "one", 100)?;
+        Spared(&router).write_plugin("health", &format!("{one}{two}"))?;
+        let reloaded = Spared(&router).sparectl(&["reload"])?;
+        assert!(reloaded.status.success(), "{reloaded:?}");
+        assert_eq!(reach(&router, "two", 100)?, "is \"up\"");
+        reach(&router, "one", 100)?;
+        Ok(())
+    });
+}
