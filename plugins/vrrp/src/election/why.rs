@@ -391,6 +391,8 @@ impl fmt::Display for Ms {
             write!(f, "{}.{} ms", ms, self.0 / 100_000 % 10)
         } else if ms < 10_000 {
             write!(f, "{ms} ms")
+        } else if ms % 1000 == 0 {
+            write!(f, "{} s", ms / 1000)
         } else {
             write!(f, "{}.{} s", ms / 1000, ms / 100 % 10)
         }

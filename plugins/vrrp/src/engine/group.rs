@@ -210,7 +210,9 @@ impl Group {
         let was_active = self.is_active();
         self.refresh(cx);
         let beside_twin = self.contact == Contact::Mutual;
-        if yields && self.is_active() {
+        let twin = self.mutual_twin(cx.now_ns);
+        let heir_failed = twin.is_some_and(|twin| twin.beat.unable);
+        if yields && self.is_active() && !heir_failed {
             return self.yield_to_heir(cx);
         }
         if heir {

@@ -4,6 +4,7 @@ mod election;
 mod exhaustive;
 mod fence;
 mod lab;
+mod linked;
 mod random;
 mod reload;
 mod rfc;

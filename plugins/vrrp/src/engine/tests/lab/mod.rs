@@ -3,6 +3,8 @@
 //! A node here is what host, worker and kernel are together: `publish` opens or closes leases, an
 //! advert passes the fence only while its lease lives and renews it, time alone closes it.
 
+mod host;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ use crate::election::Stance;
 use crate::engine::{Action, Engine, Facts, PacketId};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
+
+use host::{Flying, Handing, Host};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1000 * MS;
@@ -53,16 +57,26 @@ pub struct Node {
     /// How long the answer takes after the fence was opened.
     pub answer_ns: u64,
     role: Role,
+    /// When things were last forgotten.
+    role_before: Role,
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
     pub announced: u32,
     pub probes: u32,
+    pub host: Host,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Frame(String, Vec<u8>),
     Station(String),
+    Beat(usize),
+    /// The host has weighed the checks.
+    Stance,
+    /// A handover goes on, by its number.
+    Prepare(u64),
+    Yield(u64),
+    TimeOut(u64),
     /// The host does what was published.
     Opens,
     /// And answers.
@@ -92,6 +106,20 @@ pub struct Lab {
     pub loss_percent: u64,
     random: u64,
     pub sent: Vec<Sent>,
+    /// Between the first two nodes.
+    pub links: Vec<String>,
+    /// How much slower than a wire a link is.
+    pub slow_links: BTreeMap<String, u64>,
+    flying: Vec<Flying>,
+    /// How long the host takes from a check to the stance.
+    pub report_ns: u64,
+    /// How long followers drain, and the peer settles.
+    pub drain_ns: u64,
+    handing: Option<Handing>,
+    handed: u64,
+    pub watches_silence: bool,
+    /// Times in which nobody answered on an interface.
+    pub silences: Vec<(u64, u64, String)>,
     /// Times in which two nodes answered for one router.
     pub overlaps: Vec<(u64, u64, Key)>,
 }
@@ -115,6 +143,15 @@ impl Lab {
             loss_percent: 0,
             random: 0x9e37_79b9_7f4a_7c15,
             sent: Vec::new(),
+            links: Vec::new(),
+            slow_links: BTreeMap::new(),
+            flying: Vec::new(),
+            report_ns: 0,
+            drain_ns: MS,
+            handing: None,
+            handed: 0,
+            watches_silence: false,
+            silences: Vec::new(),
             overlaps: Vec::new(),
         }
     }
@@ -134,9 +171,12 @@ impl Lab {
     pub fn forget(&mut self) {
         self.sent.clear();
         self.overlaps.clear();
+        self.silences.clear();
         for node in &mut self.nodes {
             node.roles.clear();
+            node.role_before = node.role;
             node.events.clear();
+            node.host.handovers.clear();
             node.announced = 0;
         }
     }
@@ -163,6 +203,11 @@ impl Lab {
         node.role = Role::Backup;
         node.waiting.clear();
         node.listening.clear();
+        node.host.restart();
+        if index < 2 {
+            node.engine.set_links(now_ns, &self.links);
+        }
+        let node = &mut self.nodes[index];
         node.engine.configure(now_ns, &node.settings);
         self.act(index);
         let facts: Vec<(String, Facts)> = self.nodes[index]
@@ -203,6 +248,15 @@ impl Lab {
         let now_ns = self.now_ns;
         for (interface, frame) in std::mem::take(&mut self.nodes[index].waiting) {
             self.deliver(index, &interface, &frame);
+        }
+        for number in std::mem::take(&mut self.nodes[index].host.waiting) {
+            self.deliver_beat(index, number);
+        }
+        if std::mem::take(&mut self.nodes[index].host.stance_waits) {
+            self.tell_stance(index);
+        }
+        if self.nodes[index].asked.is_some() {
+            return;
         }
         self.nodes[index].engine.handle_timeout(now_ns);
         self.act(index);
@@ -259,21 +313,8 @@ impl Lab {
     }
 
     pub fn stance(&mut self, index: usize, stance: Stance) {
-        let now_ns = self.now_ns;
-        let node = &mut self.nodes[index];
-        node.stance = stance.clone();
-        let groups: Vec<String> = node
-            .settings
-            .groups
-            .iter()
-            .map(|g| g.name.clone())
-            .collect();
-        for group in groups {
-            self.nodes[index]
-                .engine
-                .handle_stance(now_ns, &group, &stance);
-            self.act(index);
-        }
+        self.nodes[index].stance = stance;
+        self.tell_stance(index);
     }
 
     pub fn reload(&mut self, index: usize, toml: &str) {
@@ -370,7 +411,12 @@ impl Lab {
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
                 What::Station(interface) => self.station(index, &interface),
-                What::Opens => self.nodes[index].open(at_ns),
+                What::Beat(number) => self.deliver_beat(index, number),
+                What::Stance => self.tell_stance(index),
+                What::Prepare(number) => self.prepare(number),
+                What::Yield(number) => self.tell_to_yield(number),
+                What::TimeOut(number) => self.time_out(number),
+                What::Opens => self.open(index),
                 What::Answers => self.answer(index),
             }
             return true;
@@ -392,6 +438,9 @@ impl Lab {
             .iter()
             .flat_map(|node| node.leases.keys().cloned())
             .collect();
+        if self.watches_silence {
+            self.watch_silence(until_ns);
+        }
         for key in keys {
             let mut ends: Vec<u64> = self
                 .nodes
@@ -406,6 +455,20 @@ impl Lab {
             let end_ns = ends[ends.len() - 2].min(until_ns);
             if end_ns > self.now_ns {
                 self.overlaps.push((self.now_ns, end_ns, key));
+            }
+        }
+    }
+
+    /// Notes where nobody answers between now and then.
+    fn watch_silence(&mut self, until_ns: u64) {
+        let wires: BTreeSet<&String> = self.nodes.iter().flat_map(|n| n.facts.keys()).collect();
+        for wire in wires {
+            let leases = self.nodes.iter().flat_map(|node| node.leases.iter());
+            let of_wire = leases.filter(|(key, _)| key.0 == *wire);
+            let end_ns = of_wire.map(|(_, end_ns)| *end_ns).max().unwrap_or(0);
+            let from_ns = end_ns.max(self.now_ns);
+            if from_ns < until_ns {
+                self.silences.push((from_ns, until_ns, wire.clone()));
             }
         }
     }
@@ -455,7 +518,8 @@ impl Lab {
                         self.enqueue(now_ns + publish_ns + answer_ns, index, What::Answers);
                         return;
                     }
-                    node.open(now_ns);
+                    self.open(index);
+                    let node = &mut self.nodes[index];
                     let (group, role, _, done) = node.asked.take().expect("asked");
                     node.engine.handle_published(now_ns, &group, role, done);
                 }
@@ -473,10 +537,28 @@ impl Lab {
                     }
                     self.send(index, now_ns, &name, to, &bytes);
                 }
-                Action::Beat { .. }
-                | Action::Check { .. }
-                | Action::ForgetCheck { .. }
-                | Action::HandOver { .. } => {}
+                Action::Beat { group } => self.send_beat(index, group),
+                Action::Check {
+                    name,
+                    weight,
+                    state,
+                    why,
+                } => {
+                    let host = &mut self.nodes[index].host;
+                    host.checks.insert(name.clone(), (weight, state));
+                    host.why.insert(name, why);
+                    self.report(index);
+                }
+                Action::ForgetCheck { name } => {
+                    self.nodes[index].host.checks.remove(&name);
+                    self.report(index);
+                }
+                Action::HandOver { group, reason, .. } => {
+                    if !self.hand_over(index, reason) {
+                        let node = &mut self.nodes[index];
+                        node.engine.handle_hand_over_refused(now_ns, &group);
+                    }
+                }
                 Action::Announce { .. } => self.nodes[index].announced += 1,
                 Action::Event(text) => self.nodes[index].events.push(text),
                 Action::Warn(_) | Action::Info(_) => {}
@@ -520,9 +602,40 @@ impl Lab {
                 node.engine.handle_frame(now_ns, at, &frame);
             }
         }
+        for number in std::mem::take(&mut node.host.waiting) {
+            self.hear_beat(index, number);
+        }
+        let node = &mut self.nodes[index];
         node.engine.handle_published(now_ns, &group, role, done);
         self.act(index);
         self.nodes[index].dead |= self.nodes[index].leaving;
+        if self.nodes[index].asked.is_none()
+            && std::mem::take(&mut self.nodes[index].host.stance_waits)
+        {
+            self.tell_stance(index);
+        }
+    }
+
+    fn open(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        node.open(now_ns);
+        let done = node.asked.as_ref().filter(|(.., done)| *done);
+        if let Some(role) = done.map(|(_, role, ..)| *role) {
+            self.note_role(index, role);
+        }
+    }
+
+    fn lose(&mut self) -> bool {
+        self.random() % 100 < self.loss_percent
+    }
+
+    fn jitter(&mut self) -> u64 {
+        if self.jitter_ns == 0 {
+            0
+        } else {
+            self.random() % self.jitter_ns
+        }
     }
 
     fn enqueue(&mut self, at_ns: u64, index: usize, what: What) {
@@ -573,17 +686,13 @@ impl Lab {
             return;
         }
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
-            let lost = self.random() % 100 < self.loss_percent;
+            let lost = self.lose();
             let cut = self.cuts.contains(&(wire.to_owned(), index, other));
             let elsewhere = to.is_some_and(|to| {
                 let facts = self.nodes[other].facts.get(wire);
                 !facts.is_some_and(|facts| facts.addresses.contains(&to))
             });
-            let jitter_ns = if self.jitter_ns == 0 {
-                0
-            } else {
-                self.random() % self.jitter_ns
-            };
+            let jitter_ns = self.jitter();
             if !(lost || cut || elsewhere) {
                 let at_ns = now_ns + self.latency_ns + jitter_ns;
                 self.enqueue(at_ns, other, What::Frame(wire.to_owned(), frame.clone()));
@@ -672,10 +781,12 @@ impl Node {
             publish_ns: 0,
             answer_ns: 0,
             role: Role::Backup,
+            role_before: Role::Backup,
             roles: Vec::new(),
             events: Vec::new(),
             announced: 0,
             probes: 0,
+            host: Host::default(),
         }
     }
 
