@@ -227,3 +227,26 @@ fn only_root_may_have_written_what_is_run() {
     assert!(refused(&folder.0.join("nothing")).contains("No such file"));
     assert!(refused(&folder.0).contains("is no program"));
 }
+
+#[test]
+fn programs_of_the_system_are_found_by_path() {
+    let start = |word: &str| {
+        Running::start(&Program {
+            argv: &[word.to_owned()],
+            graded: false,
+            system: true,
+            node: "r1",
+            check: "unit",
+        })
+    };
+    assert_eq!(end(start("true").expect("it runs")).level, 100);
+    assert_eq!(
+        end(start("false").expect("it runs")),
+        Finding::failed("exit code 1")
+    );
+    let why = start("spared-no-such-program").expect_err("it is not there");
+    assert!(
+        why.starts_with("cannot run spared-no-such-program: "),
+        "{why}"
+    );
+}

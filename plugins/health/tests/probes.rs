@@ -344,10 +344,8 @@ fn disks_have_space_or_not() {
     );
     assert_eq!(look(Amount::Percent(0)).0, 100);
     let path = tree.0.clone();
-    assert_eq!(
-        tree.one(&Kind::ReadOnly { path }),
-        good("the file system is writable")
-    );
+    let real = read(&Root::new("/"), &Kind::ReadOnly { path });
+    assert_eq!(real, [Finding::good("the file system is writable")]);
     let path = PathBuf::from("/proc/self/nothing");
     assert!(
         tree.one(&Kind::ReadOnly { path })
@@ -407,13 +405,27 @@ fn a_file_system_fills_up_and_becomes_read_only() {
         let path = path.clone();
         tree.one(&Kind::Disk { path, min_free })
     };
-    let writable = || tree.one(&Kind::ReadOnly { path: path.clone() });
+    let mounts = format!("/proc/{}/mountinfo", shell.child.id());
+    let writable = || {
+        tree.put(
+            "proc/self/mountinfo",
+            &fs::read_to_string(&mounts).expect("a living shell"),
+        );
+        let path = tree.0.clone();
+        tree.one(&Kind::ReadOnly { path })
+    };
     assert_eq!(free(Amount::Percent(90)), good("4.0 MiB free, 100 %"));
     assert_eq!(writable(), good("the file system is writable"));
     assert!(shell.run(&format!("head -c 3145728 /dev/zero > {folder}/full")));
     let wanted = failed("1.0 MiB free, 25 %, wanted are 90 %");
     assert_eq!(free(Amount::Percent(90)), wanted);
     assert_eq!(free(Amount::Bytes(1 << 20)).0, 100);
+    assert!(shell.run(&format!("mount -o remount,bind,ro {folder}")));
+    assert_eq!(
+        writable(),
+        good("the file system is writable"),
+        "only this mount is not"
+    );
     assert!(shell.run(&format!("mount -o remount,ro {folder}")));
     assert_eq!(writable(), failed("the file system is read-only"));
 }

@@ -40,7 +40,7 @@ pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
         Kind::Process(process) => vec![process::read(root, process)],
         Kind::File(file) => vec![content::read(file)],
         Kind::Disk { path, min_free } => vec![storage::free(path, *min_free)],
-        Kind::ReadOnly { path } => vec![storage::writable(path)],
+        Kind::ReadOnly { path } => vec![storage::writable(root, path)],
         Kind::Sensor(sensor) => sensor::read(root, sensor).into_iter().collect(),
         Kind::Smart { path, max_age_ns } => smart::read(path, *max_age_ns).into_iter().collect(),
         Kind::Ping(_) | Kind::Tcp { .. } | Kind::Unit { .. } | Kind::Script { .. } => Vec::new(),

@@ -1,11 +1,15 @@
 //! Space on a file system, and whether it can still be written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
+use rustix::fs::{StatVfs, statvfs};
 
+use super::{Root, bounded};
 use crate::config::Amount;
 use crate::engine::Finding;
+
+/// A machine full of containers has thousands of mounts.
+const MOUNTS_MAX: u64 = 4 << 20;
 
 pub(super) fn free(path: &Path, min_free: Amount) -> Finding {
     let about = match statvfs(path) {
@@ -33,14 +37,45 @@ fn free_space(about: &StatVfs) -> (u64, u64) {
     (free, about.f_bavail.saturating_mul(100) / whole)
 }
 
-pub(super) fn writable(path: &Path) -> Finding {
-    match statvfs(path) {
-        Ok(about) if about.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+/// The file system's own flag: the mounts that this plugin sees are read-only for its sandbox's sake.
+pub(super) fn writable(root: &Root, path: &Path) -> Finding {
+    let real = match std::fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(error) => return Finding::failed(format!("cannot be looked at: {error}")),
+    };
+    let table = match bounded(&root.join("/proc/self/mountinfo"), MOUNTS_MAX) {
+        Ok(table) => table,
+        Err(error) => return Finding::failed(format!("cannot read the mounts: {error}")),
+    };
+    match options(&String::from_utf8_lossy(&table), &real) {
+        None => Finding::failed("is on no file system"),
+        Some(options) if options.split(',').any(|option| option == "ro") => {
             Finding::failed("the file system is read-only")
         }
-        Ok(_) => Finding::good("the file system is writable"),
-        Err(errno) => Finding::failed(format!("cannot be looked at: {errno}")),
+        Some(_) => Finding::good("the file system is writable"),
     }
+}
+
+/// Options of the file system that `path` is on: proc_pid_mountinfo(5). Later lines lie on top.
+fn options<'t>(table: &'t str, path: &Path) -> Option<&'t str> {
+    let mounts = table.lines().filter_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let point = PathBuf::from(unescaped(mount.split(' ').nth(4)?));
+        let depth = point.components().count();
+        let options = file_system.split(' ').nth(2)?;
+        path.starts_with(&point).then_some((depth, options))
+    });
+    mounts
+        .max_by_key(|(depth, _)| *depth)
+        .map(|(_, options)| options)
+}
+
+/// Blanks are written as octal numbers.
+fn unescaped(text: &str) -> String {
+    text.replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\")
 }
 
 fn size(bytes: u64) -> String {
@@ -56,4 +91,30 @@ fn size(bytes: u64) -> String {
         }
     }
     format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+        22 1 8:1 / / ro,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+        23 22 8:2 / /var rw - ext4 /dev/sda2 ro,errors=remount-ro\n\
+        24 23 8:3 / /var/a\\040b rw - xfs /dev/sda3 rw,attr2\n\
+        25 22 0:5 / /mnt rw - tmpfs none ro\n\
+        26 22 0:6 / /mnt rw - tmpfs none rw\n";
+
+    #[test]
+    fn the_file_system_s_flag_counts_and_not_the_mount_s() {
+        for (path, wanted) in [
+            ("/etc", "rw,errors=remount-ro"),
+            ("/variable", "rw,errors=remount-ro"),
+            ("/var/log", "ro,errors=remount-ro"),
+            ("/var/a b/c", "rw,attr2"),
+            ("/mnt/x", "rw"),
+        ] {
+            assert_eq!(options(TABLE, Path::new(path)), Some(wanted), "{path}");
+        }
+        assert_eq!(options("nonsense\n - \n", Path::new("/")), None);
+    }
 }
