@@ -1,13 +1,15 @@
-//! Frames and times in any order: the state machine must neither panic nor forget its timer.
+//! Frames, beats and times in any order: the state machine must neither panic nor forget its timer.
 //!
-//! Input: records of one byte of time (units of 8 ms), one of length, and a frame. The checksums
-//! are made right, so that the generator need not find them.
+//! Input: records of one byte of time (units of 8 ms), one of length, and a frame, or a beat where
+//! it is none. Checksums, and the beat's group and outline, are made right, so that the generator
+//! need not find them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Engine, Facts};
+use spared_vrrp::wire::beat::{Beat, Packet, TAG_LEN, group_id};
 use std::time::Duration;
 
 const FILE: &str = r#"
@@ -28,6 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let Some(settings) = read(&config, Duration::from_millis(4)) else { return };
     let mut now_ns = 1_000_000_000;
     let mut engine = Engine::new("r1");
+    engine.set_links(now_ns, &["hot".to_owned()]);
     engine.configure(now_ns, &settings);
     for (name, address) in [("a", "192.0.2.2"), ("b", "198.51.100.2")] {
         let Ok(address) = address.parse() else { return };
@@ -53,7 +56,10 @@ fuzz_target!(|input: &[u8]| {
             engine.handle_timeout(now_ns);
             settle(&mut engine, now_ns);
         }
-        engine.handle_frame(now_ns, usize::from(*pause % 2), &repaired(frame));
+        match beat(frame) {
+            Some(beat) => engine.handle_beat(now_ns, 0, &beat),
+            None => engine.handle_frame(now_ns, usize::from(*pause % 2), &repaired(frame)),
+        }
         settle(&mut engine, now_ns);
         assert!(engine.next_timeout().is_some());
     }
@@ -66,12 +72,32 @@ fn settle(engine: &mut Engine, now_ns: u64) {
                 engine.handle_published(now_ns, &group, role, true);
             }
             Action::Transmit(id) => assert!(engine.packet(id).is_some()),
+            Action::Beat { group } => assert!(engine.beat(group).is_some()),
+            Action::HandOver { group, .. } => engine.handle_hand_over_refused(now_ns, &group),
             Action::FindNeighbours { interface } => {
                 engine.handle_neighbours(now_ns, interface, &[]);
             }
             _ => {}
         }
     }
+}
+
+/// What begins as a beat does, and is as long as one of some ports.
+fn beat(frame: &[u8]) -> Option<Beat> {
+    const HEADER_LEN: usize = 44;
+    const PORT_LEN: usize = 5;
+    let ports = frame.len().checked_sub(HEADER_LEN)? / PORT_LEN;
+    let mut bytes = frame.get(..HEADER_LEN + ports * PORT_LEN)?.to_vec();
+    if !bytes.starts_with(b"SP") {
+        return None;
+    }
+    bytes[..6].copy_from_slice(b"SPBT\x01\x00");
+    bytes[6] = u8::try_from(ports).ok()?;
+    bytes.extend([0; TAG_LEN]);
+    let mut beat = Beat::with_room();
+    Packet::new_checked(&bytes).ok()?.parse(&mut beat).ok()?;
+    beat.group = group_id("g");
+    Some(beat)
 }
 
 /// The frame with right IPv4 header and message checksums, where there are such.

@@ -25,7 +25,7 @@
 //!    |  Tag: HMAC-SHA256 of all before it, its first 16 bytes        |
 //!    +---------------------------------------------------------------+
 //!
-//! Role:  0 fault, 1 backup, 2 active
+//! Role:  0 fault, 1 backup, 2 active; class 0-3; quality 0-100; interval above 0, at most 60 s
 //! Flags: 1 preferred, 2 ready, 4 by priority, 8 unable, 16 go, 32 hears
 //! State: 1 usable, 2 hears, and the rating: 0 unknown, 4 good, 8 bad
 //! ```
@@ -49,6 +49,10 @@ const MAGIC: [u8; 4] = *b"SPBT";
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 44;
 const PORT_LEN: usize = 5;
+const CLASS_MAX: u8 = 3;
+const QUALITY_MAX: u8 = 100;
+/// VRRP's longest is 40.95 s; the receiver computes with it.
+const INTERVAL_MAX_NS: u64 = 60_000_000_000;
 
 mod field {
     pub const MAGIC: usize = 0;
@@ -89,7 +93,7 @@ pub enum Malformed {
     /// It begins with something else.
     Magic,
     Version,
-    /// A role or a rating that version 1 does not have.
+    /// One that version 1 does not have: role, class, quality, interval or rating.
     Value,
 }
 
@@ -99,7 +103,7 @@ impl fmt::Display for Malformed {
             Malformed::Length => "wrong length",
             Malformed::Magic => "not a beat",
             Malformed::Version => "another version",
-            Malformed::Value => "an unknown role or rating",
+            Malformed::Value => "a value out of its range",
         })
     }
 }
@@ -169,6 +173,13 @@ impl<'a> Packet<'a> {
         };
         beat.class = self.header[field::CLASS];
         beat.quality = self.header[field::QUALITY];
+        beat.advert_interval_ns = self.number(field::INTERVAL);
+        let in_range = beat.class <= CLASS_MAX
+            && beat.quality <= QUALITY_MAX
+            && (1..=INTERVAL_MAX_NS).contains(&beat.advert_interval_ns);
+        if !in_range {
+            return Err(Malformed::Value);
+        }
         beat.priority = self.header[field::PRIORITY];
         beat.preferred = flags & flag::PREFERRED != 0;
         beat.ready = flags & flag::READY != 0;
@@ -176,7 +187,6 @@ impl<'a> Packet<'a> {
         beat.unable = flags & flag::UNABLE != 0;
         beat.go = flags & flag::GO != 0;
         beat.hears = flags & flag::HEARS != 0;
-        beat.advert_interval_ns = self.number(field::INTERVAL);
         beat.ports.clear();
         let ports = self.signed.get(HEADER_LEN..).unwrap_or_default();
         for bytes in ports.chunks_exact(PORT_LEN) {
@@ -290,7 +300,7 @@ pub struct Beat {
 }
 
 impl Beat {
-    /// Nothing said, with room for as many ports as a frame brings.
+    /// The least that can be said, with room for as many ports as a frame brings.
     pub fn with_room() -> Beat {
         Beat {
             group: 0,
@@ -304,7 +314,7 @@ impl Beat {
             unable: false,
             go: false,
             hears: false,
-            advert_interval_ns: 0,
+            advert_interval_ns: 1,
             ports: Vec::with_capacity(PORTS_MAX),
         }
     }

@@ -106,6 +106,11 @@ fn what_version_1_does_not_know_is_refused() {
     assert_eq!(changed(4, 2), Some(Malformed::Version));
     assert_eq!(changed(32, 3), Some(Malformed::Value));
     assert_eq!(changed(48, 0x0c), Some(Malformed::Value));
+    assert_eq!(changed(33, 4), Some(Malformed::Value));
+    assert_eq!(changed(34, 101), Some(Malformed::Value));
+    // a hundred years, and 60.2 s
+    assert_eq!(changed(36, 0x2b), Some(Malformed::Value));
+    assert_eq!(changed(39, 0x0e), Some(Malformed::Value));
     // reserved bits: for later, and nothing to us
     assert_eq!(changed(35, 0xff), None);
     assert_eq!(changed(48, 0xf0), None);
@@ -146,7 +151,14 @@ fn beats() -> impl Strategy<Value = Beat> {
         Just(Speaks::Backup),
         Just(Speaks::Active)
     ];
-    let numbers = any::<(u64, u8, u8, u8, u64)>();
+    let interval = 1..=INTERVAL_MAX_NS;
+    let numbers = (
+        any::<u64>(),
+        0..=CLASS_MAX,
+        0..=QUALITY_MAX,
+        any::<u8>(),
+        interval,
+    );
     (numbers, role, any::<[bool; 6]>(), ports()).prop_map(
         |((group, class, quality, priority, advert_interval_ns), role, flags, ports)| {
             let [preferred, ready, by_priority, unable, go, hears] = flags;
