@@ -91,6 +91,11 @@ impl Path {
         }
     }
 
+    /// The same path, standing elsewhere.
+    pub fn moved_to(self, index: usize) -> Self {
+        Self { index, ..self }
+    }
+
     pub fn is_of(&self, setup: &PathSetup, port: u16, listens: bool) -> bool {
         self.setup == *setup && self.port == port && self.listens == listens
     }

@@ -357,33 +357,34 @@ impl Peering {
         self.tls = trust.tls()?;
         self.trust = trust;
         self.session.introduce(setup.introduction.clone());
-        let mut old = std::mem::take(&mut self.paths);
         self.setup = setup;
         self.setup.keys.wipe();
-        for (index, wanted) in self.setup.paths.clone().iter().enumerate() {
-            let same = old
-                .get(index)
-                .is_some_and(|path| path.is_of(wanted, self.setup.port, self.listens()));
-            if same {
-                continue;
-            }
-            if let Some(path) = old.get_mut(index) {
-                path.close(&mut self.session, now, "its configuration changed");
-            }
-            match (old.get_mut(index), self.path(index)) {
-                (Some(place), Some(path)) => *place = path,
-                (None, Some(path)) => old.push(path),
-                (_, None) => {}
-            }
-        }
-        while old.len() > self.setup.paths.len() {
-            if let Some(mut path) = old.pop() {
-                path.close(&mut self.session, now, "it is no path any more");
-            }
-        }
-        self.paths = old;
-        self.session.set_paths(self.paths.len());
+        self.arrange_paths(now);
         Ok(())
+    }
+
+    // What is as before goes on, wherever it stands in the file now.
+    fn arrange_paths(&mut self, now: Now) {
+        let (port, listens) = (self.setup.port, self.listens());
+        let mut old: Vec<Option<Path>> = self.paths.drain(..).map(Some).collect();
+        let mut order = Vec::new();
+        for (index, wanted) in self.setup.paths.iter().enumerate() {
+            let is_it = |path: &Option<Path>| {
+                path.as_ref()
+                    .is_some_and(|path| path.is_of(wanted, port, listens))
+            };
+            let known = old.iter().position(is_it);
+            let kept = known.and_then(|known| old.get_mut(known)?.take());
+            order.push(known);
+            self.paths.push(match kept {
+                Some(path) => path.moved_to(index),
+                None => Path::new(index, wanted.clone(), port, listens),
+            });
+        }
+        for mut gone in old.into_iter().flatten() {
+            gone.close(&mut self.session, now, "it is no path any more");
+        }
+        self.session.arrange_paths(&order);
     }
 
     fn handle_ready(

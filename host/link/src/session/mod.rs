@@ -119,9 +119,29 @@ impl Session {
         }
     }
 
-    /// There may be so many paths from now on; those that go are closed already.
-    pub fn set_paths(&mut self, count: usize) {
-        self.paths.resize_with(count, Path::default);
+    /// The paths are these from now on, by where each was before; new ones were nowhere. Those
+    /// that go are closed already.
+    pub fn arrange_paths(&mut self, order: &[Option<usize>]) {
+        let mut old = std::mem::take(&mut self.paths);
+        let paths = order.iter().map(|from| {
+            let known = from.and_then(|from| old.get_mut(from));
+            known.map(std::mem::take).unwrap_or_default()
+        });
+        self.paths = paths.collect();
+        let place = |old: usize| order.iter().position(|from| *from == Some(old));
+        self.carrier = self.carrier.and_then(place);
+        let events = std::mem::take(&mut self.events).into_iter();
+        self.events = events
+            .filter_map(|event| match event {
+                Event::Joined { path } => place(path).map(|path| Event::Joined { path }),
+                Event::Close { path, why } => place(path).map(|path| Event::Close { path, why }),
+                Event::Moved { from, to, why } => {
+                    let (from, to) = place(from).zip(place(to))?;
+                    Some(Event::Moved { from, to, why })
+                }
+                other => Some(other),
+            })
+            .collect();
     }
 
     /// Told to the peer with the next session.
