@@ -115,6 +115,9 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
             .map_err(|why| skipped(format!("{why}: this build is where others may write")))?;
         install(&hangs, "sleep 98765 & sleep 98765")?;
         fs::write(&flag, "up\n")?;
+        lab.eye.nft(
+            "table ip silent {\nchain in {\ntype filter hook input priority 0\ntcp dport 2 drop\n}\n}\n",
+        )?;
         let level = folder.join("level");
         fs::write(&level, "75\n")?;
         let toml = format!(
@@ -124,6 +127,8 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
              timeout = \"200ms\"\n\
              [[file]]\nname = \"flag\"\npath = {flag:?}\ncontains = \"up\"\ninterval = \"100ms\"\n\
              [[tcp]]\nname = \"closed\"\naddress = \"10.1.0.2:1\"\ninterval = \"100ms\"\n\
+             [[tcp]]\nname = \"silent\"\naddress = \"10.1.0.9:2\"\ninterval = \"200ms\"\n\
+             timeout = \"200ms\"\n\
              [[process]]\nprocess = \"spared\"\ninterval = \"100ms\"\n\
              [[disk]]\npath = \"/\"\nmin_free = \"1\"\n"
         );
@@ -133,6 +138,7 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
         assert_eq!(reach(&router, "flag", 100)?, "contains \"up\"");
         let why = reach(&router, "closed", 0)?;
         assert!(why.starts_with("connection refused"), "{why}");
+        assert_eq!(reach(&router, "silent", 0)?, "no answer within 200ms");
         reach(&router, "spared", 100)?;
         reach(&router, "disk:/", 100)?;
 
