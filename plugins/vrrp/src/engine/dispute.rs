@@ -382,6 +382,8 @@ impl Group {
             return false;
         }
         let Some(twin) = &self.twin else { return false };
+        // a fault of one direction shows where the group has gone: that is no reason to come back
+        let moved = self.ports.iter().any(|port| port.moved);
         self.ports.iter().enumerate().any(|(index, port)| {
             let Some(dispute) = port.dispute.filter(|_| !port.moved) else {
                 return false;
@@ -399,7 +401,8 @@ impl Group {
                 Rating::Unknown => 1,
                 Rating::Good => 2,
             };
-            asked && (theirs > ours || theirs == ours && dispute.rating != Rating::Good)
+            let in_vain = theirs == ours && dispute.rating != Rating::Good && !moved;
+            asked && (theirs > ours || in_vain)
         })
     }
 

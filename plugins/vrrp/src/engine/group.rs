@@ -46,6 +46,7 @@ pub(super) enum State {
     },
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Group {
     pub name: Arc<str>,
     pub config: config::Group,

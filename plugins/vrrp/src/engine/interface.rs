@@ -22,6 +22,7 @@ pub struct Facts {
     pub link_socket: bool,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Interface {
     pub name: String,
     /// The host has told of it.

@@ -162,6 +162,7 @@ impl Context<'_> {
 }
 
 /// All groups of this node.
+#[cfg_attr(test, derive(Clone))]
 pub struct Engine {
     node: String,
     /// The other node's name.

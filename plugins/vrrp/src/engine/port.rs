@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::dispute::{Dispute, Rating};
 use crate::wire::Mac;
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,

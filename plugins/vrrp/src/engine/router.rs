@@ -15,7 +15,7 @@ use crate::wire::vrrp::{Form, Repr, Version, capacity};
 pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
 
 /// A packet that is ready to go, for one destination.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Packet {
     /// None: a whole frame, to the multicast group or to this node itself.
     pub to: Option<IpAddr>,
@@ -24,6 +24,7 @@ pub(super) struct Packet {
     pub resign: Vec<u8>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Router {
     pub config: config::Router,
     /// Index into the group's ports.

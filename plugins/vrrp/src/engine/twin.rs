@@ -12,6 +12,7 @@ use crate::wire::beat::{self, Beat, BeatPort, Speaks};
 use crate::wire::frame::Advert;
 
 /// The last beat of the twin, and when it said what.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Twin {
     pub beat: Beat,
     pub heard_ns: u64,
@@ -33,6 +34,7 @@ pub(super) enum Contact {
 }
 
 /// When this node's own beats go.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Speaking {
     pub beat: Beat,
     /// The next one of its own accord, while no advert takes it along.

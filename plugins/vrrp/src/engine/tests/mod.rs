@@ -5,6 +5,7 @@ mod exhaustive;
 mod fence;
 mod lab;
 mod linked;
+mod linked_exhaustive;
 mod random;
 mod reload;
 mod rfc;

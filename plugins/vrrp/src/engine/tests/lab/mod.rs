@@ -31,6 +31,7 @@ const STATION: Mac = [0x02, 0, 0, 0, 0, 0x99];
 /// What is answered for: a virtual router.
 pub type Key = (String, Family, u8);
 
+#[derive(Clone)]
 pub struct Node {
     pub name: String,
     pub engine: Engine,
@@ -92,6 +93,7 @@ pub struct Sent {
     pub interval_ns: u64,
 }
 
+#[derive(Clone)]
 pub struct Lab {
     pub now_ns: u64,
     pub nodes: Vec<Node>,

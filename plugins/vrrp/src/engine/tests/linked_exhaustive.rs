@@ -1,0 +1,160 @@
+//! Two nodes, two links and two wires: each in each state, and every single change of one.
+
+use super::lab::{Lab, SECOND, SECOND_ROUTER};
+
+/// What may be wrong with a wire or a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Path {
+    Up,
+    Cut,
+    /// Only from this node to the other.
+    OneWay(usize),
+    /// Only wires: what a link's interface is like shows in its beats alone.
+    NoCarrier(usize),
+}
+
+const LINKS: [&str; 2] = ["link1", "link2"];
+const WIRES: [&str; 2] = ["lan1", "lan2"];
+const OF_LINK: [Path; 4] = [Path::Up, Path::Cut, Path::OneWay(0), Path::OneWay(1)];
+const OF_WIRE: [Path; 6] = [
+    Path::Up,
+    Path::Cut,
+    Path::OneWay(0),
+    Path::OneWay(1),
+    Path::NoCarrier(0),
+    Path::NoCarrier(1),
+];
+
+/// link1, link2, lan1, lan2.
+type State = [Path; 4];
+
+const NAMES: [&str; 4] = [LINKS[0], LINKS[1], WIRES[0], WIRES[1]];
+const ALL_UP: State = [Path::Up; 4];
+
+fn set(lab: &mut Lab, state: State) {
+    lab.mend();
+    for (name, path) in NAMES.into_iter().zip(state) {
+        match path {
+            Path::Cut => lab.cut(name, 0, 1),
+            Path::OneWay(from) => lab.cut_one_way(name, 1 - from, from),
+            Path::Up | Path::NoCarrier(_) => {}
+        }
+    }
+    for (name, path) in WIRES.into_iter().zip([state[2], state[3]]) {
+        for node in 0..2 {
+            let carrier = path != Path::NoCarrier(node);
+            if lab.nodes[node].facts[name].carrier != carrier {
+                lab.carrier(node, name, carrier);
+            }
+        }
+    }
+}
+
+/// Some path carries both ways.
+fn speaks(state: State) -> bool {
+    state.contains(&Path::Up)
+}
+
+/// What must hold after a change, and after things are still.
+fn check(lab: &mut Lab, from: State, to: State) {
+    let step = || format!("{from:?} -> {to:?}");
+    if !speaks(to) {
+        return;
+    }
+    assert_eq!(lab.active().len(), 1, "{}", step());
+    if speaks(from) {
+        assert!(lab.takeovers() <= 1, "{}: {}", step(), history(lab));
+        assert!(
+            lab.longest_overlap_ns() <= 2 * lab.latency_ns,
+            "{}: {}",
+            step(),
+            history(lab)
+        );
+    }
+    let active = lab.active();
+    lab.forget();
+    lab.run(60 * SECOND);
+    assert_eq!(
+        (lab.active(), lab.takeovers()),
+        (active, 0),
+        "{} still: {}",
+        step(),
+        history(lab)
+    );
+    assert_eq!(lab.overlaps, [], "{}", step());
+    // and the active one answers on each wire that it has
+    let active = lab.active()[0];
+    for (name, path) in WIRES.into_iter().zip([to[2], to[3]]) {
+        let answers = path != Path::NoCarrier(active);
+        let expected = if answers { vec![active] } else { vec![] };
+        assert_eq!(lab.answering(name), expected, "{}: {name}", step());
+    }
+}
+
+fn history(lab: &Lab) -> String {
+    let mut all: Vec<_> = lab.nodes.iter().flat_map(|node| &node.roles).collect();
+    all.sort_by_key(|(at_ns, ..)| *at_ns);
+    let line = |(at_ns, role, why): &&(u64, spared_sdk::Role, String)| {
+        format!("\n{} ms {role}: {why}", at_ns / 1_000_000)
+    };
+    all.iter().map(line).collect()
+}
+
+/// Time for a dispute, two takeover times and a hold.
+const SETTLE_NS: u64 = 20 * SECOND;
+
+fn changes(from: State) -> Vec<State> {
+    let mut all = Vec::new();
+    for place in 0..from.len() {
+        let states: &[Path] = if place < 2 { &OF_LINK } else { &OF_WIRE };
+        for path in states.iter().filter(|path| **path != from[place]) {
+            let mut to = from;
+            to[place] = *path;
+            all.push(to);
+        }
+    }
+    all
+}
+
+/// Every state of the wires, with every state of the links; those two are alike.
+fn every_state_and_transition(text: &str, part: usize, parts: usize) {
+    let settled = Lab::linked(text, &LINKS);
+    assert_eq!(settled.active().len(), 1);
+    let mut number = 0;
+    for first in OF_LINK {
+        for second in OF_LINK.into_iter().filter(|second| first <= *second) {
+            for (one, other) in OF_WIRE.into_iter().flat_map(|a| OF_WIRE.map(|b| (a, b))) {
+                number += 1;
+                if number % parts != part {
+                    continue;
+                }
+                let from = [first, second, one, other];
+                let mut lab = settled.clone();
+                set(&mut lab, from);
+                lab.run(SETTLE_NS);
+                let ready = lab.clone();
+                check(&mut lab, ALL_UP, from);
+                for to in changes(from) {
+                    let mut lab = ready.clone();
+                    lab.forget();
+                    set(&mut lab, to);
+                    lab.run(SETTLE_NS);
+                    check(&mut lab, from, to);
+                }
+            }
+        }
+    }
+}
+
+fn by_quality(group: &str) -> String {
+    format!(
+        "[[group]]\nname = \"g\"\nadvert_interval = \"1s\"\nhold = \"1s\"\nfallback_delay = \"2s\"\n\
+         {group}\n[[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = \
+         [\"10.1.0.1/24\"]\n{SECOND_ROUTER}"
+    )
+}
+
+#[test]
+fn by_quality_one_is_active_wherever_a_path_speaks_both_ways() {
+    every_state_and_transition(&by_quality(""), 0, 1);
+}
