@@ -16,5 +16,11 @@ pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;
 pub const UP: u8 = 1;
 /// From the link: the twin is gone, and what was queued is lost.
 pub const DOWN: u8 = 2;
-/// Both ways: a message follows.
+/// Both ways: a message follows. From the worker, [`message_kind`].
 pub const MESSAGE: u8 = 3;
+
+/// [`MESSAGE`] of a worker that has read so many times [`UP`] from this channel: the link passes
+/// over what was meant for an earlier twin and still lay in the socket.
+pub const fn message_kind(ups: u8) -> u8 {
+    MESSAGE | ups.wrapping_sub(1) << 4
+}

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
+use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
 
 use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};
@@ -21,6 +21,12 @@ const CREDIT_STEP: u64 = WINDOW / 4;
 pub struct Wire {
     pub min: u32,
     pub max: u32,
+}
+
+impl Delivery {
+    fn is(&self, kind: u8) -> bool {
+        matches!(self, Self::Record(record) if record.first() == Some(&kind))
+    }
 }
 
 impl Wire {
@@ -73,6 +79,8 @@ pub struct Channel {
     /// The message of which not all pieces have come.
     partial: Vec<u8>,
     inbox: VecDeque<Delivery>,
+    /// How often the worker was told that the twin is there.
+    ups: u8,
     came_bytes: u64,
     taken: Flow,
     told: Flow,
@@ -109,6 +117,7 @@ impl Channel {
             credited: Flow::default(),
             partial: Vec::new(),
             inbox: VecDeque::new(),
+            ups: 0,
             came_bytes: 0,
             taken: Flow::default(),
             told: Flow::default(),
@@ -137,10 +146,8 @@ impl Channel {
         self.taken = Flow::default();
         self.told = Flow::default();
         if self.wire.take().is_some() {
-            let is_up = |delivery: &Delivery| matches!(delivery, Delivery::Record(record) if record.first() == Some(&UP));
-            let is_down = |delivery: &Delivery| matches!(delivery, Delivery::Record(record) if record.first() == Some(&DOWN));
-            let unheard = self.inbox.iter().any(is_up);
-            self.inbox.retain(is_down);
+            let unheard = self.inbox.iter().any(|delivery| delivery.is(UP));
+            self.inbox.retain(|delivery| delivery.is(DOWN));
             if !unheard {
                 self.inbox.push_back(Delivery::Record(vec![DOWN]));
             }
@@ -150,6 +157,7 @@ impl Channel {
     /// Another worker, which has heard nothing yet.
     pub fn forget_deliveries(&mut self) {
         self.inbox.clear();
+        self.ups = 0;
     }
 
     // ---- out
@@ -159,15 +167,16 @@ impl Channel {
         self.queue_bytes < AHEAD_MAX
     }
 
-    /// A record of the worker's; false where there is no twin to send it to.
-    pub fn push(&mut self, record: Vec<u8>) -> bool {
-        if self.wire.is_none() {
-            return false;
+    /// A message of the worker's, as its record. One for an earlier twin is passed over.
+    pub fn push(&mut self, record: Vec<u8>) {
+        let told = !self.inbox.iter().any(|delivery| delivery.is(UP));
+        let fits = record.first() == Some(&message_kind(self.ups)) && record.len() <= RECORD_MAX;
+        if self.wire.is_none() || !told || !fits {
+            return;
         }
         self.total_out.add(record.len() - 1);
         self.queue_bytes += record.len();
         self.queue.push_back(Queued::Message(Rc::new(record)));
-        true
     }
 
     pub fn push_mark(&mut self, id: u64) {
@@ -290,9 +299,13 @@ impl Channel {
     /// It is done; true if the twin should hear of the credit soon.
     pub fn delivered(&mut self) -> bool {
         if let Some(Delivery::Record(record)) = self.inbox.pop_front() {
-            if record.first() == Some(&MESSAGE) {
-                self.taken.add(record.len() - 1);
-                self.total_in.add(record.len() - 1);
+            match record.first() {
+                Some(&MESSAGE) => {
+                    self.taken.add(record.len() - 1);
+                    self.total_in.add(record.len() - 1);
+                }
+                Some(&UP) => self.ups = self.ups.wrapping_add(1),
+                _ => {}
             }
         }
         self.taken.bytes - self.told.bytes >= CREDIT_STEP

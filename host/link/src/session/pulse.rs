@@ -11,6 +11,7 @@ pub const SILENCE_NS: u64 = 5_000_000_000;
 const QUICK_NS: u64 = 220_000_000;
 /// Pings without an answer that are remembered.
 const WAITING_MAX: usize = 64;
+const CLOCKS: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Pulse {
@@ -20,7 +21,8 @@ pub struct Pulse {
     /// What the peer asked: number, and when it came by the wall clock.
     asked: VecDeque<(u32, u64)>,
     round_trip_ns: Option<u64>,
-    clock_us: Option<i64>,
+    /// Of the latest pings: round trip, and the peer's clock less this node's in microseconds.
+    clocks: VecDeque<(u64, i64)>,
 }
 
 #[derive(Debug)]
@@ -97,14 +99,13 @@ impl Pulse {
     fn measure(&mut self, now_ns: u64, ping: &Ping, pong: Pong) {
         let sample = now_ns.saturating_sub(ping.sent_ns);
         let smooth = self.round_trip_ns.map_or(sample, |old| old - old / 8 + sample / 8);
-        // The clocks are best compared by the pings that waited least.
-        if self.clock_us.is_none() || sample <= smooth {
-            let less = |a: u64, b: u64| i128::from(a) - i128::from(b);
-            let difference = less(pong.received_us, ping.sent_wall_us)
-                + less(pong.sent_us, pong.wall_us);
-            self.clock_us = i64::try_from(difference / 2).ok();
-        }
         self.round_trip_ns = Some(smooth);
+        let less = |a: u64, b: u64| i128::from(a) - i128::from(b);
+        let difference =
+            less(pong.received_us, ping.sent_wall_us) + less(pong.sent_us, pong.wall_us);
+        self.clocks.truncate(CLOCKS - 1);
+        let difference_us = i64::try_from(difference / 2).unwrap_or(0);
+        self.clocks.push_front((sample, difference_us));
     }
 
     /// How long the oldest question is unanswered, those counted that could not be asked.
@@ -129,9 +130,10 @@ impl Pulse {
         self.round_trip_ns.map(|ns| ns / 1000)
     }
 
-    /// The peer's clock less this node's.
+    /// The peer's clock less this node's, by the ping of the latest that waited least.
     pub fn clock_ms(&self) -> Option<i64> {
-        self.clock_us.map(|us| us / 1000)
+        let best = self.clocks.iter().min_by_key(|(round_trip_ns, _)| *round_trip_ns);
+        best.map(|(_, difference_us)| difference_us / 1000)
     }
 }
 

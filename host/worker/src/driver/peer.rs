@@ -13,7 +13,7 @@ use spared_abi as abi;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
-use crate::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
+use crate::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
 use crate::clock::now_ns;
 
 /// Records handled between two looks at timers and descriptors,
@@ -31,6 +31,8 @@ pub struct Peer {
     /// One record; taken while the plugin has it.
     buffer: Cell<Vec<u8>>,
     up: Cell<bool>,
+    /// How often it came up.
+    ups: Cell<u8>,
     /// A send found the socket full: writable() is due.
     full: Cell<bool>,
 }
@@ -63,7 +65,8 @@ impl Peer {
     fn send(&self, message: &[u8]) -> Result<(), Errno> {
         let socket = self.socket.borrow();
         let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
-        let parts = [IoSlice::new(&[MESSAGE]), IoSlice::new(message)];
+        let kind = [message_kind(self.ups.get())];
+        let parts = [IoSlice::new(&kind), IoSlice::new(message)];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
             return match sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
@@ -108,6 +111,7 @@ impl Driver {
         }
         self.peer.full.set(false);
         self.twin_is_gone();
+        self.peer.ups.set(0);
         let Some(successor) = self.peer.successor.take() else {
             return;
         };
@@ -201,6 +205,7 @@ impl Driver {
         match record {
             [UP, a, b, c, d] => {
                 self.twin_is_gone();
+                self.peer.ups.set(self.peer.ups.get().wrapping_add(1));
                 self.twin_is_there(u32::from_le_bytes([*a, *b, *c, *d]));
                 Ok(())
             }

@@ -1,0 +1,313 @@
+//! Two sessions over a virtual network.
+
+mod net;
+mod random;
+
+use net::{MS, Net};
+
+use crate::session::{Event, Now, Session, Transmit, WINDOW, Wire};
+use crate::word::{Introduction, Word};
+
+fn up(lines: usize) -> Net {
+    let mut net = Net::new(lines);
+    net.add_channel("twin");
+    net.run_for(50);
+    for side in 0..2 {
+        assert!(net.worker(side, "twin").up);
+    }
+    net
+}
+
+fn numbers(net: &mut Net, side: usize, name: &str) -> usize {
+    net.worker(side, name).heard.len()
+}
+
+#[test]
+fn messages_arrive_once_and_in_order() {
+    let mut net = up(1);
+    for length in [0, 100, 16 * 1024, 65536, 65536, 17] {
+        assert!(net.send(0, "twin", length));
+    }
+    net.run_for(10);
+    let lengths: Vec<usize> = net.worker(1, "twin").heard.iter().map(|said| said.length).collect();
+    assert_eq!(lengths, [16, 100, 16 * 1024, 65536, 65536, 17]);
+    net.run_for(50);
+    assert_eq!(net.state(0).backlog, 0);
+    assert_eq!(net.channel(0, "twin").queued, 0);
+    assert_eq!(net.channel(1, "twin").received, 6);
+}
+
+#[test]
+fn the_other_path_takes_over_from_a_silent_one_within_half_a_second() {
+    let mut net = up(2);
+    net.run_for(1000);
+    assert!(net.state(0).paths[0].carries);
+    net.lines[0].cut = true;
+    let mut sent = 0;
+    for _ in 0..50 {
+        sent += usize::from(net.send(0, "twin", 500));
+        net.run_for(10);
+    }
+    net.run_for(20);
+    assert_eq!(numbers(&mut net, 1, "twin"), sent);
+    assert!(net.state(0).paths[1].carries && net.state(1).paths[1].carries);
+    assert_eq!(net.state(0).failovers, 1);
+    assert!(net.worker(1, "twin").up);
+}
+
+#[test]
+fn a_broken_path_costs_nothing() {
+    let mut net = up(2);
+    net.run_for(300);
+    for _ in 0..3 {
+        net.send(0, "twin", 65536);
+    }
+    net.run_for(0);
+    let carrier = net.state(0).paths.iter().position(|path| path.carries).unwrap();
+    net.break_line(carrier);
+    net.run_for(5);
+    assert_eq!(numbers(&mut net, 1, "twin"), 3);
+}
+
+#[test]
+fn the_only_path_may_break_for_less_than_the_grace() {
+    let mut net = up(1);
+    net.send(0, "twin", 65536);
+    net.break_line(0);
+    net.send(0, "twin", 10);
+    net.run_for(500);
+    assert_eq!(numbers(&mut net, 1, "twin"), 2);
+    assert!(!net.sides[0].events.iter().any(|e| matches!(e, Event::Down { .. })));
+}
+
+#[test]
+fn channels_go_down_when_no_path_comes_back_and_begin_anew_when_one_does() {
+    let mut net = up(1);
+    net.lines[0].cut = true;
+    net.break_line(0);
+    net.send(0, "twin", 10);
+    net.run_for(1500);
+    for side in 0..2 {
+        assert!(!net.worker(side, "twin").up);
+    }
+    net.lines[0].cut = false;
+    net.run_for(500);
+    assert!(net.send(1, "twin", 20));
+    net.run_for(10);
+    assert_eq!(numbers(&mut net, 0, "twin"), 1);
+    assert_eq!(numbers(&mut net, 1, "twin"), 0);
+}
+
+#[test]
+fn the_only_path_stands_long_delays() {
+    let mut net = Net::new(1);
+    net.lines[0].latency_ns = 200 * MS;
+    net.add_channel("twin");
+    net.run_for(2000);
+    for round in 0..5 {
+        net.send(0, "twin", 1000);
+        // What 20 % of loss does to TCP: seconds without anything.
+        net.lines[0].latency_ns = (200 + 700 * (round % 3)) * MS;
+        net.run_for(3000);
+    }
+    net.run_for(3000);
+    assert_eq!(numbers(&mut net, 1, "twin"), 5);
+    assert!(!net.sides[0].events.iter().any(|e| matches!(e, Event::Close { .. })));
+}
+
+#[test]
+fn a_process_started_anew_takes_its_channels_down_and_up() {
+    let mut net = up(2);
+    net.send(1, "twin", 10);
+    net.run_for(10);
+    net.restart(0);
+    net.run_for(1000);
+    assert!(net.worker(1, "twin").up);
+    assert!(net.send(1, "twin", 10));
+    net.run_for(10);
+    assert_eq!(numbers(&mut net, 0, "twin"), 1);
+    let downs = net.sides[1].events.iter().filter(|e| matches!(e, Event::Down { .. }));
+    assert_eq!(downs.count(), 1);
+}
+
+#[test]
+fn a_worker_started_anew_hears_nothing_of_before() {
+    let mut net = up(1);
+    for _ in 0..4 {
+        net.send(1, "twin", 60_000);
+    }
+    net.restart_worker(0, "twin");
+    net.run_for(100);
+    assert_eq!(numbers(&mut net, 0, "twin"), 0);
+    assert!(net.send(1, "twin", 5));
+    net.run_for(10);
+    assert_eq!(numbers(&mut net, 0, "twin"), 1);
+}
+
+#[test]
+fn who_does_not_read_stops_its_own_channel_only() {
+    let mut net = up(1);
+    net.add_channel("other");
+    net.run_for(50);
+    net.worker(1, "twin").reads = false;
+    let mut sent = 0;
+    for _ in 0..200 {
+        sent += u64::from(net.send(0, "twin", 65536));
+        net.run_for(1);
+    }
+    // The window, and what is read ahead of it.
+    assert!(sent * 65536 <= WINDOW + (256 << 10) + 3 * 65536, "{sent}");
+    assert!(net.send(0, "other", 10));
+    net.run_for(5);
+    assert_eq!(numbers(&mut net, 1, "other"), 1);
+    net.worker(1, "twin").reads = true;
+    net.run_for(100);
+    assert_eq!(numbers(&mut net, 1, "twin") as u64, sent);
+}
+
+#[test]
+fn channels_alternate() {
+    let mut net = Net::new(1);
+    net.add_channel("bulk");
+    net.add_channel("small");
+    net.run_for(50);
+    while net.send(0, "bulk", 65536) {}
+    net.send(0, "small", 100);
+    let now = net.now(0);
+    let mut transmit = Transmit::default();
+    net.sides[0].session.poll_transmit(now, 0, 40_000, &mut transmit);
+    let sent: Vec<u8> = transmit.parts().flatten().copied().collect();
+    // Its record carries its length only here: 100 bytes of fill and numbers.
+    let mut kinds = Vec::new();
+    let mut splitter = crate::frame::Splitter::default();
+    let fed: Result<(), ()> = splitter.feed(&sent, |kind, body| {
+        kinds.push((kind, body.len()));
+        Ok(())
+    });
+    fed.unwrap();
+    assert!(kinds.iter().any(|(_, length)| *length < 200 && *length > 100), "{kinds:?}");
+}
+
+#[test]
+fn a_mark_is_told_of_when_all_before_it_is_taken() {
+    let mut net = up(1);
+    net.worker(1, "twin").reads = false;
+    net.send(0, "twin", 65536);
+    net.sides[0].session.mark(9, "twin");
+    net.run_for(50);
+    let marked = |net: &Net| {
+        let mut events = net.sides[1].events.iter();
+        events.any(|e| matches!(e, Event::Marked { id: 9, .. }))
+    };
+    assert!(!marked(&net));
+    net.worker(1, "twin").reads = true;
+    net.run_for(5);
+    assert!(marked(&net));
+    assert_eq!(numbers(&mut net, 1, "twin"), 1);
+}
+
+#[test]
+fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
+    let mut net = up(1);
+    net.sides[0].session.set_channel("conntrack", Wire { min: 1, max: 2 });
+    net.sides[1].session.set_channel("conntrack", Wire { min: 3, max: 4 });
+    net.run_for(20);
+    let agreed = net.sides[0].events.iter().find_map(|event| match event {
+        Event::Wire { plugin, agreed } if plugin == "conntrack" => Some(agreed.clone()),
+        _ => None,
+    });
+    let sentence = "r2's conntrack speaks 3 to 4, this node's 1 to 2";
+    assert_eq!(agreed, Some(Err(sentence.to_owned())));
+    assert!(net.worker(0, "twin").up, "nothing else suffers");
+}
+
+#[test]
+fn words_cross_however_long_and_never_longer() {
+    let mut net = up(1);
+    let word = |length: usize| Word::Ask {
+        id: 1,
+        request: "x".repeat(length),
+    };
+    net.sides[0].session.say(&word(150_000));
+    net.sides[0].session.say(&word(170_000));
+    net.sides[0].session.say(&Word::Took { handover: 3 });
+    net.run_for(20);
+    let heard: Vec<&Word> = net.sides[1]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Heard(word) => Some(word),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, [&word(150_000), &Word::Took { handover: 3 }]);
+    assert!(net.sides[0].events.iter().any(|e| matches!(e, Event::Lost(_))));
+}
+
+#[test]
+fn the_peer_s_clock_is_known() {
+    let mut net = up(1);
+    net.sides[1].clock_us += 3_000_000;
+    net.lines[0].latency_ns = 40 * MS;
+    net.run_for(3000);
+    let ms = net.state(0).clock_ms.unwrap();
+    assert!((2990..=3010).contains(&ms), "{ms}");
+}
+
+/// What a session answers to frames on a path whose peer has greeted as r2.
+fn greeted(bytes: &[u8]) -> Result<(), String> {
+    let hello = r#"{"version_min":1,"version_max":1,"run":5,"introduction":{"node":"r2"}}"#;
+    greet(hello, bytes)
+}
+
+fn greet(hello: &str, bytes: &[u8]) -> Result<(), String> {
+    let mut session = Session::new("r1", "r2", Introduction::default(), 9, 1);
+    session.set_channel("twin", Wire { min: 1, max: 1 });
+    let now = Now { ns: 1, wall_us: 1 };
+    session.handle_opened(now, 0);
+    session.poll_transmit(now, 0, 1, &mut Transmit::default());
+    let length = u16::try_from(hello.len()).unwrap().to_be_bytes();
+    let greeting = [&[1, 0][..], &length, hello.as_bytes()].concat();
+    session.handle_bytes(now, 0, &greeting)?;
+    session.handle_bytes(now, 0, bytes)
+}
+
+#[test]
+fn a_later_version_s_frames_are_passed_over() {
+    let ping = [3, 0, 0, 4, 0, 0, 0, 1];
+    let unknown = [77, 0, 0, 2, 1, 2];
+    let numbered = [0xf0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 42];
+    let next = [0x81, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 7];
+    let all = [&unknown[..], &ping, &numbered, &next].concat();
+    assert_eq!(greeted(&all), Ok(()));
+}
+
+#[test]
+fn a_version_without_anything_in_common_is_refused_in_a_sentence() {
+    let hello = r#"{"version_min":4,"version_max":6,"run":5,"later":[1],
+        "introduction":{"node":"r2","version":"9.0.0","colour":"red"}}"#;
+    let sentence = "the link of r2 (spared 9.0.0) speaks 4 to 6, this node's 1 to 1";
+    assert_eq!(greet(hello, &[]), Err(sentence.to_owned()));
+}
+
+#[test]
+fn a_node_that_calls_itself_otherwise_is_refused() {
+    let hello = r#"{"version_min":1,"version_max":1,"run":5,"introduction":{"node":"r3"}}"#;
+    assert!(greet(hello, &[]).unwrap_err().contains("calls itself \"r3\""));
+}
+
+#[test]
+fn what_no_spared_sends_ends_the_connection() {
+    let gap = [0x81, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 7];
+    let ack = [5, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 99];
+    let short = [3, 0, 0, 1, 0];
+    let hello = [1, 0, 0, 2, b'{', b'}'];
+    for wrong in [&gap[..], &ack, &short, &hello] {
+        assert!(greeted(wrong).is_err(), "{wrong:?}");
+    }
+    let mut session = Session::new("r1", "r2", Introduction::default(), 9, 1);
+    let now = Now { ns: 1, wall_us: 1 };
+    session.handle_opened(now, 0);
+    let ping = [3, 0, 0, 4, 0, 0, 0, 1];
+    assert!(session.handle_bytes(now, 0, &ping).is_err(), "no greeting first");
+}

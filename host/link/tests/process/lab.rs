@@ -1,0 +1,409 @@
+//! Two namespaces joined by cables, and a link process in each.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use spared_link::key::PrivateKey;
+use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
+use spared_link::word::Introduction;
+use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
+use spared_worker::child::Child;
+use spared_worker::codec::{self, Receiver};
+
+/// Generous: two cores are shared by many tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const PORT: u16 = 3780;
+
+/// Names of the nodes: the first listens.
+pub const NODES: [&str; 2] = ["r1", "r2"];
+
+/// The namespaces; they go with the test.
+pub struct Lab {
+    pub namespaces: [String; 2],
+    home: File,
+}
+
+impl Lab {
+    /// With cables `lan0` and on; None, with the reason printed, where this user may not.
+    pub fn new(cables: usize) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = |side: &str| format!("spl{}-{number}-{side}", std::process::id());
+        let lab = Self {
+            namespaces: [name("a"), name("b")],
+            home: File::open("/proc/thread-self/ns/net").unwrap(),
+        };
+        for namespace in &lab.namespaces {
+            if !succeeds("ip", &["netns", "add", namespace]) {
+                eprintln!("skipped: cannot make network namespaces (not root?)");
+                return None;
+            }
+            run("ip", &["-n", namespace, "link", "set", "lo", "up"]);
+        }
+        for cable in 0..cables {
+            lab.add_cable(cable);
+        }
+        Some(lab)
+    }
+
+    fn add_cable(&self, cable: usize) {
+        let [a, b] = &self.namespaces;
+        let device = format!("lan{cable}");
+        run(
+            "ip",
+            &[
+                "-n", a, "link", "add", &device, "type", "veth", "peer", "name", &device, "netns", b,
+            ],
+        );
+        for (side, namespace) in self.namespaces.iter().enumerate() {
+            for prefix in [v4(cable, side).to_string() + "/30", v6(cable, side).to_string() + "/64"] {
+                let add = ["-n", namespace, "address", "add", &prefix, "dev", &device];
+                run("ip", &[&add[..], if prefix.contains(':') { &["nodad"] } else { &[] }].concat());
+            }
+            run("ip", &["-n", namespace, "link", "set", &device, "up"]);
+        }
+    }
+
+    /// Takes a cable's end down or up.
+    pub fn set_link(&self, side: usize, cable: usize, state: &str) {
+        let device = format!("lan{cable}");
+        run("ip", &["-n", &self.namespaces[side], "link", "set", &device, state]);
+    }
+
+    /// Loses packets that come out of a cable at a side: all of them, or some percent.
+    pub fn lose(&self, side: usize, cable: usize, percent: u32) {
+        let rules = format!(
+            "table netdev lose{cable}\ndelete table netdev lose{cable}\n\
+             table netdev lose{cable} {{ chain in {{ type filter hook ingress device lan{cable} \
+             priority 0; ip protocol {{ tcp, icmp }} numgen random mod 100 < {percent} drop; \
+             ip6 nexthdr tcp numgen random mod 100 < {percent} drop }} }}"
+        );
+        let file = std::env::temp_dir().join(format!("{}.nft", self.namespaces[side]));
+        std::fs::write(&file, rules).unwrap();
+        let namespace = &self.namespaces[side];
+        run(
+            "ip",
+            &["netns", "exec", namespace, "nft", "-f", file.to_str().unwrap()],
+        );
+        let _ = std::fs::remove_file(file);
+    }
+
+    pub fn heal(&self, side: usize, cable: usize) {
+        self.lose(side, cable, 0);
+    }
+
+    /// Silently cuts a cable, both ways.
+    pub fn cut(&self, cable: usize) {
+        for side in 0..2 {
+            self.lose(side, cable, 100);
+        }
+    }
+
+    pub fn mend(&self, cable: usize) {
+        for side in 0..2 {
+            self.heal(side, cable);
+        }
+    }
+
+    /// Runs `work` with this thread in a side's namespace.
+    pub fn inside<T>(&self, side: usize, work: impl FnOnce() -> T) -> T {
+        let file = File::open(format!("/run/netns/{}", self.namespaces[side])).unwrap();
+        let network = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(file.as_fd(), network).unwrap();
+        let result = work();
+        move_into_link_name_space(self.home.as_fd(), network).unwrap();
+        result
+    }
+
+    /// A link process that knows its peer, and whose paths are usable.
+    pub fn node(&self, side: usize, cables: usize) -> Node {
+        let mut node = self.silent_node(side);
+        node.configure(&setup(side, cables));
+        node
+    }
+
+    /// One that was told nothing yet. This thread must outlive it.
+    pub fn silent_node(&self, side: usize) -> Node {
+        let (socket, theirs) = codec::pair().unwrap();
+        let child = self.inside(side, || {
+            Child::spawn(&executable(), &["link"], None, [(theirs.as_fd(), 3)]).unwrap()
+        });
+        Node {
+            child,
+            socket,
+            receiver: Receiver::default(),
+            received: VecDeque::new(),
+            state: State::default(),
+        }
+    }
+
+    /// Both, with a session over each cable.
+    pub fn pair(&self, cables: usize) -> [Node; 2] {
+        let mut nodes = [self.node(0, cables), self.node(1, cables)];
+        for node in &mut nodes {
+            node.wait_for_paths(cables);
+        }
+        nodes
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in &self.namespaces {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+pub fn v4(cable: usize, side: usize) -> IpAddr {
+    format!("192.0.2.{}", cable * 4 + side + 1).parse().unwrap()
+}
+
+pub fn v6(cable: usize, side: usize) -> IpAddr {
+    format!("fe80::{cable}:{}", side + 1).parse().unwrap()
+}
+
+pub fn key(side: usize) -> PrivateKey {
+    PrivateKey::from_seed([side as u8 + 1; 32])
+}
+
+pub fn setup(side: usize, cables: usize) -> Setup {
+    let paths = (0..cables).map(|cable| PathSetup {
+        interface: format!("lan{cable}"),
+        own: v4(cable, side),
+        peer: v4(cable, 1 - side),
+    });
+    Setup {
+        node: NODES[side].to_owned(),
+        peer: NODES[1 - side].to_owned(),
+        port: PORT,
+        keys: Keys::Pinned {
+            seed: *key(side).seed(),
+            peer: vec![key(1 - side).public()],
+        },
+        paths: paths.collect(),
+        introduction: Introduction {
+            version: "0.1.0".to_owned(),
+            ..Introduction::default()
+        },
+    }
+}
+
+/// The example of this crate that is `spared link` alone: cargo built it with the tests.
+fn executable() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().unwrap().parent().unwrap();
+    profile.join("examples").join("link")
+}
+
+/// A link process and its host, which is the test.
+pub struct Node {
+    pub child: Child,
+    socket: OwnedFd,
+    receiver: Receiver,
+    pub received: VecDeque<FromLink>,
+    /// The latest.
+    pub state: State,
+}
+
+impl Node {
+    pub fn tell(&self, message: &ToLink) {
+        codec::send(self.socket.as_fd(), message, &[]).unwrap();
+    }
+
+    pub fn configure(&self, setup: &Setup) {
+        self.tell(&ToLink::Configure(Box::new(setup.clone())));
+        for index in 0..setup.paths.len() {
+            self.tell(&ToLink::Path { index, usable: true });
+        }
+    }
+
+    /// A channel for a plugin: the worker's end.
+    pub fn channel(&self, plugin: &str, wire: (u32, u32)) -> Worker {
+        let (ours, theirs) = codec::pair().unwrap();
+        let message = ToLink::Channel {
+            plugin: plugin.to_owned(),
+            wire_min: wire.0,
+            wire_max: wire.1,
+        };
+        codec::send(self.socket.as_fd(), &message, &[theirs.as_fd()]).unwrap();
+        Worker {
+            socket: ours,
+            ups: Cell::new(0),
+        }
+    }
+
+    /// What has come by now.
+    pub fn read(&mut self) {
+        while let Some((message, _)) = self.receiver.receive::<FromLink>(&self.socket).unwrap() {
+            match message {
+                FromLink::State(state) => self.state = state,
+                message => self.received.push_back(message),
+            }
+        }
+    }
+
+    pub fn wait_state(&mut self, what: &str, done: impl Fn(&State) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.read();
+            if done(&self.state) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{what}: not within {PATIENCE:?}; {:?}, {:?}",
+                self.state,
+                self.received
+            );
+            wait(&self.socket, Duration::from_millis(50));
+        }
+    }
+
+    pub fn wait_for_paths(&mut self, count: usize) {
+        self.wait_state("all paths up", |state| {
+            state.paths.iter().filter(|path| path.up).count() == count
+        });
+    }
+
+    /// The first message of a kind; those before it are dropped.
+    pub fn expect<T>(&mut self, what: &str, pick: impl Fn(&FromLink) -> Option<T>) -> T {
+        self.expect_within(PATIENCE, what, pick)
+            .unwrap_or_else(|| panic!("{what}: not within {PATIENCE:?}; {:?}", self.state))
+    }
+
+    pub fn expect_within<T>(
+        &mut self,
+        time: Duration,
+        what: &str,
+        pick: impl Fn(&FromLink) -> Option<T>,
+    ) -> Option<T> {
+        let end = Instant::now() + time;
+        loop {
+            self.read();
+            while let Some(message) = self.received.pop_front() {
+                if let Some(found) = pick(&message) {
+                    return Some(found);
+                }
+                eprintln!("before {what}: {message:?}");
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            wait(&self.socket, left);
+        }
+    }
+
+    pub fn expect_wire(&mut self, plugin: &str) -> Result<u32, String> {
+        self.expect("a wire version", |message| match message {
+            FromLink::Wire { plugin: of, agreed } if of == plugin => Some(agreed.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// A worker's end of a channel.
+pub struct Worker {
+    pub socket: OwnedFd,
+    ups: Cell<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Record {
+    Up(u32),
+    Down,
+    Message(Vec<u8>),
+}
+
+impl Worker {
+    /// False where the channel is full.
+    pub fn try_send(&self, message: &[u8]) -> bool {
+        let record = [&[message_kind(self.ups.get())][..], message].concat();
+        match send(&self.socket, &record, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(_) => true,
+            Err(rustix::io::Errno::AGAIN) => false,
+            Err(errno) => panic!("cannot send: {errno}"),
+        }
+    }
+
+    pub fn send(&self, message: &[u8]) {
+        let end = Instant::now() + PATIENCE;
+        while !self.try_send(message) {
+            assert!(Instant::now() < end, "the channel stays full");
+            let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&timespec(Duration::from_millis(50))));
+        }
+    }
+
+    pub fn try_receive(&self) -> Option<Record> {
+        let mut buffer = vec![0; RECORD_MAX];
+        match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((length, _)) => {
+                assert_ne!(length, 0, "the link closed the channel");
+                Some(match buffer[0] {
+                    UP => {
+                        self.ups.set(self.ups.get() + 1);
+                        Record::Up(u32::from_le_bytes(buffer[1..5].try_into().unwrap()))
+                    }
+                    DOWN => Record::Down,
+                    MESSAGE => Record::Message(buffer[1..length].to_vec()),
+                    kind => panic!("a record of kind {kind}"),
+                })
+            }
+            Err(rustix::io::Errno::AGAIN) => None,
+            Err(errno) => panic!("cannot receive: {errno}"),
+        }
+    }
+
+    pub fn receive_within(&self, time: Duration) -> Option<Record> {
+        let end = Instant::now() + time;
+        loop {
+            if let Some(record) = self.try_receive() {
+                return Some(record);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            wait(&self.socket, left);
+        }
+    }
+
+    pub fn receive(&self) -> Record {
+        self.receive_within(PATIENCE).expect("a record in time")
+    }
+}
+
+/// Until readable, or so long.
+pub fn wait(socket: &OwnedFd, time: Duration) {
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    let _ = poll(&mut fds, Some(&timespec(time)));
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec::try_from(time).unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .is_ok_and(|output| output.status.success())
+}

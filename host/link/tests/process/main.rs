@@ -1,0 +1,6 @@
+//! Two link processes in two network namespaces.
+
+#![allow(clippy::unwrap_used)]
+
+mod lab;
+mod traffic;
