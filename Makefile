@@ -19,7 +19,7 @@ build: ## the programs and plugins, to try out
 	@$(needs) build
 	cargo build --locked --workspace --all-targets
 
-demo: ## two routers on this machine, four faults, each outage measured
+demo: ## two routers on this machine, four faults and a planned change, each measured
 	@$(needs) build demo
 	cargo build --locked --release --workspace
 	target/release/demo

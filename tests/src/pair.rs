@@ -25,6 +25,8 @@ pub enum Fault {
     Hang,
     /// SIGTERM.
     Shutdown,
+    /// `sparectl switch`: no fault, and only spared's.
+    Switch,
 }
 
 /// What a fault cost.
@@ -142,7 +144,7 @@ impl Pair {
         self.begin(fault)?;
         // A router that is gone at once still needs its spare to notice.
         let expected = match fault {
-            Fault::Shutdown => Duration::from_millis(100),
+            Fault::Shutdown | Fault::Switch => Duration::from_millis(100),
             _ => self.takeover(),
         };
         let limit = self.takeover() * 3 + Duration::from_secs(3);
@@ -175,11 +177,7 @@ impl Pair {
         let asker = Asker::start(&self.lab, questions, Duration::from_millis(2))?;
         thread::sleep(Duration::from_millis(20));
         let began = Stamp::now();
-        let output = Spared(&self.routers()[from]).sparectl(&["switch"])?;
-        if !output.status.success() {
-            let why = String::from_utf8_lossy(&output.stderr);
-            return Err(self.failed(&format!("switch: {why}")).into());
-        }
+        self.switch(from)?;
         thread::sleep(CALM);
         drop(asker);
         let ended = Stamp(Stamp::now().0 - 10_000_000);
@@ -219,7 +217,17 @@ impl Pair {
             Fault::CarrierLost => self.lab.unplug(site, Wire::Lan),
             Fault::Hang => self.routers()[0].hang(),
             Fault::Shutdown => self.routers()[0].ask_to_stop(),
+            Fault::Switch => self.switch(0),
         }
+    }
+
+    fn switch(&self, site: usize) -> Result<()> {
+        let output = Spared(&self.routers()[site]).sparectl(&["switch"])?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        Err(self.failed(&format!("switch: {why}")).into())
     }
 
     fn end(&self, fault: Fault) -> Result<()> {
@@ -234,6 +242,8 @@ impl Pair {
                 thread::sleep(self.takeover() / 2);
                 Ok(())
             }
+            // r1 is preferred, and takes back by itself
+            Fault::Switch => Ok(()),
             Fault::Shutdown => {
                 let mut routers = self.routers();
                 routers[0].shut_down()?;

@@ -252,6 +252,8 @@ fn befall(pair: &mut Linked<'_>, random: &mut Random, mishap: Mishap, victim: us
         }
     });
     if matches!(mishap, Mishap::KillAll) {
+        // waits for their ends
+        pair.routers[victim].kill();
         pair.restart(victim)?;
     }
     pair.wait_settled()?;

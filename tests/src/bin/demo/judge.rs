@@ -26,6 +26,7 @@ impl Verdicts {
             // Silence has to be waited for; everything else is told.
             Fault::SilentCut | Fault::Death | Fault::Hang => takeover + NOISE,
             Fault::CarrierLost | Fault::Shutdown => takeover / 3 + NOISE,
+            Fault::Switch => Duration::ZERO,
         };
         self.expect(ours.outage.total <= bound, fault, || {
             format!("{:.1} ms, promised {:.1}", ms(ours.outage.total), ms(bound))

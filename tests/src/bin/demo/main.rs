@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make demo`: two routers, one address, four faults, with keepalived beside for comparison.
+//! `make demo`: two routers, one address, four faults and a planned change, with keepalived beside
+//! for comparison.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use spared_tests::Result;
-use spared_tests::lab::{become_root, leave_when_told};
+use spared_tests::lab::{Wire, become_root, leave_when_told};
 use spared_tests::pair::{Damage, Fault, Pair};
 use spared_tests::probe::{Control, Download};
 use spared_tests::router::{Kind, Plan};
@@ -25,11 +26,12 @@ const DOWNLOAD_RATE: u64 = 4_000_000;
 /// A stall of the machine itself that is worth another try.
 const STALL: Duration = Duration::from_millis(20);
 
-pub const FAULTS: [Fault; 4] = [
-    Fault::SilentCut,
+pub const FAULTS: [Fault; 5] = [
+    Fault::Death,
     Fault::CarrierLost,
     Fault::Hang,
     Fault::Shutdown,
+    Fault::Switch,
 ];
 
 fn main() -> ExitCode {
@@ -74,7 +76,10 @@ fn run() -> Result<bool> {
 }
 
 fn start(kind: Kind) -> Result<Column> {
-    let plans = [Plan::gateways(INTERVAL, 253), Plan::gateways(INTERVAL, 252)];
+    let plans = match kind {
+        Kind::Spared => [(); 2].map(|()| Plan::linked(INTERVAL, &Wire::LINKS)),
+        _ => [Plan::gateways(INTERVAL, 253), Plan::gateways(INTERVAL, 252)],
+    };
     // keepalived's group may fall apart while it starts on a busy machine.
     let again = |_| Pair::start(kind, plans.clone());
     let pair = Pair::start(kind, plans.clone()).or_else(again)?;
@@ -85,7 +90,13 @@ fn start(kind: Kind) -> Result<Column> {
 fn strike_all(screen: &Screen, columns: &[Column; 2], control: &Control) -> Result<Verdicts> {
     let mut verdicts = Verdicts::default();
     for fault in FAULTS {
-        for column in columns.iter().filter(|column| !column.given_up()) {
+        // keepalived has no planned change that leaves it running
+        let has = |column: &&Column| fault != Fault::Switch || column.pair.kind == Kind::Spared;
+        for column in columns
+            .iter()
+            .filter(has)
+            .filter(|column| !column.given_up())
+        {
             screen.say(&format!(
                 "{}: {}",
                 column.pair.kind.name(),

@@ -97,6 +97,7 @@ impl Column {
         match fault {
             Fault::Hang if damage.both_answered.is_zero() => format!("{outage}, never two answer"),
             Fault::Hang => format!("{outage}, two answer {:.0} ms", ms(damage.both_answered)),
+            Fault::Switch => format!("{} packets lost", damage.outage.lost),
             _ => outage,
         }
     }
@@ -109,6 +110,7 @@ pub fn sentence(fault: Fault) -> &'static str {
         Fault::CarrierLost => "carrier lost",
         Fault::Hang => "hang (SIGSTOP)",
         Fault::Shutdown => "shutdown",
+        Fault::Switch => "planned switch",
     }
 }
 
