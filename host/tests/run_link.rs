@@ -199,6 +199,9 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     twins_go_on(&pair);
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     assert_eq!(pair.r1.status().links.len(), 1);
+    for node in pair.nodes() {
+        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+    }
 }
 
 #[test]

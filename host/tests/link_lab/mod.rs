@@ -3,10 +3,12 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -361,18 +363,23 @@ fn ip(arguments: &[&str]) -> bool {
     output.status.success()
 }
 
-/// A plugin's library: cargo builds it only when asked by name.
+/// A plugin's library: cargo builds it only when asked by name, and once is enough.
 fn library_of(plugin: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let package = format!("spared-example-{plugin}");
     let folder = Path::new(env!("CARGO_BIN_EXE_spared")).parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", &package]);
-    if folder.ends_with("release") {
-        cargo.arg("--release");
+    let library = folder.join(format!("lib{}.so", package.replace('-', "_")));
+    let mut built = BUILT.lock().unwrap();
+    if built.insert(package.clone()) {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", &package]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(
+            cargo.status().unwrap().success(),
+            "{package} does not build"
+        );
     }
-    assert!(
-        cargo.status().unwrap().success(),
-        "{package} does not build"
-    );
-    folder.join(format!("lib{}.so", package.replace('-', "_")))
+    library
 }
