@@ -7,6 +7,9 @@ use super::track::Track;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
+/// How soon a check runs again that began with bad news.
+const HURRY_NS: u64 = 1_000_000_000;
+
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) check: Check,
@@ -209,7 +212,17 @@ impl Item {
             let track = self.tracks.entry(name).or_default();
             track.hear(now_ns, &self.check.timing, finding.level, &finding.why);
         }
+        self.hurry(now_ns);
         gone
+    }
+
+    /// A broken node must not pass for a sound one until a slow check has failed often enough.
+    fn hurry(&mut self, now_ns: u64) {
+        let mut tracks = self.tracks.values();
+        if tracks.any(|track| track.is_undecided(&self.check.timing)) {
+            let soon_ns = now_ns.saturating_add(HURRY_NS);
+            self.next_ns = self.next_ns.map(|next_ns| next_ns.min(soon_ns));
+        }
     }
 
     /// Where the whole is gone, so is each member; and one that left is a loss, too.

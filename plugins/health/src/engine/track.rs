@@ -52,6 +52,12 @@ impl Track {
         Some((candidate.count, candidate.better, &candidate.why))
     }
 
+    /// Whether nothing is known yet but bad news that wait for confirmation.
+    pub(super) fn is_undecided(&self, timing: &Timing) -> bool {
+        let waits = |candidate: &Candidate| candidate.count < timing.fall;
+        self.state.is_none() && self.candidate.as_ref().is_some_and(waits)
+    }
+
     pub(super) fn is_told(&self) -> bool {
         self.told.is_some()
     }
@@ -101,10 +107,10 @@ impl Track {
 
     /// Lets a candidate in that has been there often and long enough.
     pub(super) fn tick(&mut self, now_ns: u64, timing: &Timing) {
+        let first = self.state.is_none();
         let due = |candidate: &mut Candidate| {
-            candidate
-                .due_ns(timing)
-                .is_some_and(|due_ns| now_ns >= due_ns)
+            let due_ns = candidate.due_ns(timing, first);
+            due_ns.is_some_and(|due_ns| now_ns >= due_ns)
         };
         if let Some(candidate) = self.candidate.take_if(due) {
             self.enter(now_ns, candidate.level, candidate.why);
@@ -139,7 +145,7 @@ impl Track {
 
     pub(super) fn next_timeout(&self, timing: &Timing, weight: u32) -> Option<u64> {
         let candidate = self.candidate.as_ref();
-        let delayed = candidate.and_then(|candidate| candidate.due_ns(timing));
+        let delayed = candidate.and_then(|it| it.due_ns(timing, self.state.is_none()));
         let report = self.report_due_ns(weight);
         delayed.into_iter().chain(report).min()
     }
@@ -156,13 +162,15 @@ impl Track {
 }
 
 impl Candidate {
-    /// When it counts; None while more results are needed.
-    fn due_ns(&self, timing: &Timing) -> Option<u64> {
+    /// When it counts; None while more results are needed. The first state needs not last: there is
+    /// none before it to be kept.
+    fn due_ns(&self, timing: &Timing, first: bool) -> Option<u64> {
         let (count, delay_ns) = if self.better {
             (timing.rise, timing.up_delay_ns)
         } else {
             (timing.fall, timing.down_delay_ns)
         };
+        let delay_ns = if first { 0 } else { delay_ns };
         (self.count >= count).then(|| self.since_ns.saturating_add(delay_ns))
     }
 }

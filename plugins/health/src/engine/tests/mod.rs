@@ -198,6 +198,21 @@ fn a_node_that_starts_broken_says_so_only_after_fall() {
 }
 
 #[test]
+fn a_slow_check_that_begins_broken_is_asked_again_soon() {
+    let text = "[[disk]]\nname = \"d\"\npath = \"/\"\nmin_free = \"1%\"\ninterval = \"1h\"\nfall = 5\n\
+                down_delay = \"1h\"\n";
+    let mut lab = Lab::new(text);
+    for _ in 0..5 {
+        assert_eq!(lab.state("d"), None);
+        lab.conclude(Finding::failed("full"));
+    }
+    assert_eq!(lab.state("d"), Some(0));
+    assert!(lab.now_ns < 10 * S, "{} ns", lab.now_ns);
+    lab.pass(3000 * S);
+    assert!(lab.jobs.is_empty(), "and then as the file says");
+}
+
+#[test]
 fn a_check_that_flaps_faster_than_fall_changes_nothing() {
     let mut lab = Lab::new(UNIT);
     lab.conclude(Finding::good("active"));
