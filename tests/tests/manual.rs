@@ -6,10 +6,12 @@ mod page;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use page::{assert_page_names, docs, documented, names};
+use spared_link::key::{PrivateKey, public_text};
 use spared_sdk::config::{Config, HOST_KEYS};
 
 const TICK: Duration = Duration::from_millis(4);
@@ -29,7 +31,8 @@ fn the_page_of_spared_toml_names_every_key() {
     let file = folder.join("spared.toml");
     fs::write(
         &file,
-        "zz = 1\n[node]\nzz = 1\n[log]\nzz = 1\n[nodes.NAME]\nzz = 1\n",
+        "zz = 1\n[node]\nzz = 1\n[log]\nzz = 1\n[nodes.NAME]\nzz = 1\n\
+         [[link]]\nzz = 1\n[firewall]\nzz = 1\n",
     )
     .expect("our own folder");
     let faults = spared::config::Setup::read(&file).expect_err("zz is no key");
@@ -40,10 +43,11 @@ fn the_page_of_spared_toml_names_every_key() {
         let Some((_, allowed)) = fault.why.split_once("unknown key, allowed: ") else {
             continue;
         };
-        let section = fault.key.strip_suffix("zz").expect("zz is what is unknown");
+        let section = fault.key.replace(".0.", ".");
+        let section = section.strip_suffix("zz").expect("zz is what is unknown");
         accepted.extend(allowed.split(", ").map(|key| format!("{section}{key}")));
     }
-    for table in ["node", "log"] {
+    for table in ["node", "log", "link", "firewall"] {
         assert!(accepted.remove(table), "{table}: {faults:?}");
     }
     accepted.remove("nodes");
@@ -55,7 +59,7 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    let mut examples = page::examples(|name| name != "health.toml");
+    let mut examples = page::examples(|name| !["health.toml", "pair.toml"].contains(&name));
     let page = "migrating-from-keepalived.md";
     let text = fs::read_to_string(docs().join(page)).expect("the page is there");
     examples.push((page.to_owned(), indented(&text)));
@@ -68,6 +72,29 @@ fn the_examples_are_accepted_on_each_node() {
             assert!(settings.is_some_and(|it| !it.groups.is_empty()), "{name}");
         }
     }
+}
+
+#[test]
+fn the_example_of_a_pair_is_accepted_on_each_node() {
+    let text = fs::read_to_string(docs().join("examples/pair.toml")).expect("it is there");
+    let folder = std::env::temp_dir().join(format!("spared-pair-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a temporary folder");
+    for (node, own) in [("utm1", 1), ("utm2", 2)] {
+        let key = |number: u8| PrivateKey::from_seed([number; 32]);
+        let public = |number: u8| public_text(&key(number).public());
+        let text = text
+            .replace("sk1:6Yx0...", &public(1))
+            .replace("sk1:Qm4t...", &public(2));
+        let text = format!("node.name = \"{node}\"\n{text}");
+        fs::write(folder.join("spared.toml"), text).expect("our own folder");
+        fs::write(folder.join("key"), key(own).to_text()).expect("our own folder");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(folder.join("key"), private).expect("our own file");
+        let setup = spared::config::Setup::read(&folder.join("spared.toml"));
+        let link = setup.map(|setup| setup.host.link);
+        assert!(matches!(link, Ok(Some(_))), "{node}: {link:?}");
+    }
+    fs::remove_dir_all(&folder).expect("our own folder");
 }
 
 // The indented block of a Markdown page that begins with [[group]].
@@ -95,6 +122,7 @@ fn the_installed_file_names_every_key_commented_out() {
             .split('.')
             .try_fold(&table, |table, part| match table.get(part) {
                 Some(toml::Value::Table(inner)) => Some(inner),
+                Some(toml::Value::Array(tables)) => tables.first()?.as_table(),
                 Some(_) => Some(table),
                 None => None,
             });
