@@ -184,3 +184,25 @@ fn a_restarted_plugin_is_heard_under_its_new_key() {
         Ok(())
     });
 }
+
+#[test]
+fn a_link_that_a_reload_brings_is_used_at_once() {
+    scenario(2, |lab| {
+        let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+        plan.without_preference();
+        let pair = Linked::start(lab, &plan)?;
+        let [first, second] = [11, 12].map(|host| Wire::Warm.ipv4(host));
+        let warm = format!(
+            "\n[[link]]\ninterface = \"warm\"\n\
+             address = {{ r1 = \"{first}/24\", r2 = \"{second}/24\" }}\n"
+        );
+        for site in [0, 1] {
+            let file = pair.routers[site].dir.join("etc/spared.toml");
+            let text = std::fs::read_to_string(&file)?;
+            std::fs::write(&file, text + &warm)?;
+            pair.done(site, &["reload"])?;
+        }
+        pair.wait("beats on both links", || both_hear(&pair))?;
+        pair.wait_settled()
+    });
+}
