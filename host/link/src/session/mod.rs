@@ -623,6 +623,7 @@ impl Session {
                 self.owe_feedback(now, true);
             }
             None if current.is_none() => {
+                self.carrier = None;
                 association.ends_at_ns.get_or_insert(now.ns + GRACE_NS);
             }
             None => {}

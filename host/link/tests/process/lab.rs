@@ -85,9 +85,8 @@ impl Lab {
     pub fn lose(&self, side: usize, cable: usize, percent: u32) {
         let rules = format!(
             "table netdev lose{cable}\ndelete table netdev lose{cable}\n\
-             table netdev lose{cable} {{ chain in {{ type filter hook ingress device lan{cable} \
-             priority 0; ip protocol {{ tcp, icmp }} numgen random mod 100 < {percent} drop; \
-             ip6 nexthdr tcp numgen random mod 100 < {percent} drop }} }}"
+             table netdev lose{cable} {{\nchain in {{\ntype filter hook ingress device lan{cable} \
+             priority 0;\nip protocol tcp numgen random mod 100 < {percent} drop\n}}\n}}\n"
         );
         let file = std::env::temp_dir().join(format!("{}.nft", self.namespaces[side]));
         std::fs::write(&file, rules).unwrap();

@@ -65,8 +65,8 @@ fn apply(net: &mut Net, book: &mut Book, step: &Step) {
             book.sent[side][channel] += u64::from(net.send(side, CHANNELS[channel], length));
         }
         Step::Burst { side, channel } => {
-            while net.send(side, CHANNELS[channel], 65536) {
-                book.sent[side][channel] += 1;
+            for _ in 0..32 {
+                book.sent[side][channel] += u64::from(net.send(side, CHANNELS[channel], 65536));
             }
         }
         Step::Mark { side, channel } => {
