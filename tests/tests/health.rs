@@ -115,6 +115,13 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
             .map_err(|why| skipped(format!("{why}: this build is where others may write")))?;
         install(&hangs, "sleep 98765 & sleep 98765")?;
         fs::write(&flag, "up\n")?;
+        let bare = folder.join("bare");
+        install(
+            &bare,
+            "grep -q '^CapEff:.0*$' /proc/self/status || echo has capabilities\n\
+             cat /etc/shadow >/dev/null 2>&1 && echo reads what is not its business\n\
+             (echo > /tmp/spared-bare) 2>/dev/null && echo writes\necho bare",
+        )?;
         lab.eye.nft(
             "table ip silent {\nchain in {\ntype filter hook input priority 0\ntcp dport 2 drop\n}\n}\n",
         )?;
@@ -125,6 +132,7 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
              interval = \"100ms\"\n\
              [[script]]\nname = \"hangs\"\nargv = [{hangs:?}]\ninterval = \"200ms\"\n\
              timeout = \"200ms\"\n\
+             [[script]]\nname = \"bare\"\nargv = [{bare:?}]\n\
              [[file]]\nname = \"flag\"\npath = {flag:?}\ncontains = \"up\"\ninterval = \"100ms\"\n\
              [[tcp]]\nname = \"closed\"\naddress = \"10.1.0.2:1\"\ninterval = \"100ms\"\n\
              [[tcp]]\nname = \"silent\"\naddress = \"10.1.0.9:2\"\ninterval = \"200ms\"\n\
@@ -134,6 +142,7 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
         );
         let mut router = start(lab, &toml)?;
         assert_eq!(reach(&router, "dsl", 75)?, "as written");
+        assert_eq!(reach(&router, "bare", 100)?, "bare");
         assert_eq!(reach(&router, "hangs", 0)?, "did not end within 200ms");
         assert_eq!(reach(&router, "flag", 100)?, "contains \"up\"");
         let why = reach(&router, "closed", 0)?;

@@ -52,6 +52,13 @@ impl Item {
         item
     }
 
+    /// Takes what a reload changed, but for the kind.
+    pub(super) fn take(&mut self, now_ns: u64, check: Check) {
+        let next_ns = now_ns.saturating_add(check.timing.interval_ns);
+        self.next_ns = self.next_ns.map(|old_ns| old_ns.min(next_ns));
+        self.check = check;
+    }
+
     pub(super) fn is_polled(&self) -> bool {
         !matches!(self.check.kind, Kind::Interface { members: None, .. })
     }

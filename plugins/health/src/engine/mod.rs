@@ -167,7 +167,7 @@ impl Engine {
             match old.iter().position(same) {
                 Some(at) => {
                     let mut item = old.swap_remove(at);
-                    item.check = check.clone();
+                    item.take(now_ns, check.clone());
                     self.items.push(item);
                 }
                 None => {

@@ -8,6 +8,8 @@ use super::{ANY_INTERFACE, Action, Finding};
 use crate::config::{Need, Ping};
 use crate::wire::icmp::{Echo, Heard, request};
 
+/// More than 256 checks of 16 targets have on their way.
+const SENT_MAX: usize = 8192;
 /// Targets that a reason names; more are counted.
 const NAMED_MAX: usize = 3;
 
@@ -51,11 +53,10 @@ impl Echoes {
     pub(super) fn send(&mut self, now_ns: u64, run: u64, ping: &Ping) -> Vec<Action> {
         let mut actions = Vec::with_capacity(ping.targets.len());
         for (target, to) in ping.targets.iter().enumerate() {
-            self.count += 1;
-            let [.., high, low] = self.count.to_be_bytes();
+            let sequence = self.unused_sequence();
             let echo = Echo {
                 identifier: self.identifier,
-                sequence: u16::from_be_bytes([high, low]),
+                sequence,
                 token: self.secret.hash_one(self.count).to_be_bytes(),
             };
             let sent = Sent {
@@ -75,6 +76,18 @@ impl Echoes {
             });
         }
         actions
+    }
+
+    /// Far fewer are on their way than there are numbers.
+    fn unused_sequence(&mut self) -> u16 {
+        loop {
+            self.count += 1;
+            let [.., high, low] = self.count.to_be_bytes();
+            let sequence = u16::from_be_bytes([high, low]);
+            if !self.sent.contains_key(&sequence) || self.sent.len() > SENT_MAX {
+                return sequence;
+            }
+        }
     }
 
     /// What was heard, if it answers one of these echoes.

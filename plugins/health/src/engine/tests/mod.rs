@@ -316,6 +316,16 @@ fn a_reload_keeps_what_is_the_same_and_forgets_what_left() {
 }
 
 #[test]
+fn a_shorter_interval_holds_at_once() {
+    let disk = "[[disk]]\npath = \"/\"\nmin_free = \"1%\"\n";
+    let mut lab = Lab::new(&format!("{disk}interval = \"1h\"\n"));
+    lab.conclude(Finding::good("1 GiB free"));
+    lab.configure(&format!("{disk}interval = \"10s\"\n"));
+    lab.pass(10 * S);
+    assert_eq!(lab.jobs.len(), 1);
+}
+
+#[test]
 fn a_probe_runs_a_check_now() {
     let mut lab =
         Lab::new("[[disk]]\nname = \"d\"\npath = \"/\"\nmin_free = \"1%\"\ninterval = \"1h\"\n");
