@@ -13,9 +13,9 @@ use crate::election::{CLAIM, Standing};
 use crate::wire::{Mac, beat, is_virtual_mac, neighbour};
 
 /// How long stations have to answer.
-const WINDOW_NS: u64 = 1_000_000_000;
+pub(super) const WINDOW_NS: u64 = 1_000_000_000;
 /// When a wire that was not good is asked again.
-const AGAIN_NS: u64 = 5_000_000_000;
+pub(super) const AGAIN_NS: u64 = 5_000_000_000;
 /// How long a claim is said.
 const CLAIM_NS: u64 = 60_000_000_000;
 /// Neighbours beside the configured witnesses that are asked.
@@ -58,7 +58,8 @@ impl Group {
             Some(dispute) => Some(dispute.asking_until_ns.unwrap_or(dispute.ask_again_ns)),
             None => self.quiet_at_ns(index, port),
         };
-        self.ports.iter().enumerate().filter_map(at).min()
+        let disputes_ns = self.ports.iter().enumerate().filter_map(at).min();
+        disputes_ns.into_iter().chain(self.proof_timeout()).min()
     }
 
     /// Whether there is another path by which the peer may be known to live.
@@ -110,6 +111,7 @@ impl Group {
         if !self.can_dispute() {
             return;
         }
+        self.check_proofs(cx);
         for index in 0..self.ports.len() {
             let Some(port) = self.ports.get(index) else {
                 return;
@@ -239,6 +241,7 @@ impl Group {
         else {
             return;
         };
+        self.take_proof(cx, index, mac);
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
@@ -361,11 +364,17 @@ impl Group {
                 return;
             };
             if unheard && cx.now_ns >= spoken_ns {
+                self.end_proof(cx, index);
+                let Some(port) = self.ports.get_mut(index) else {
+                    return;
+                };
                 port.unheard_since_ns.get_or_insert(cx.now_ns);
                 continue;
             }
             port.unheard_since_ns = None;
-            port.moved &= !mended;
+            if mended {
+                self.seek_proof(cx, index);
+            }
             self.settle_dispute(cx, index);
         }
     }
@@ -428,6 +437,7 @@ impl Group {
     pub(super) fn end_disputes(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.ports.len() {
             self.settle_dispute(cx, index);
+            self.end_proof(cx, index);
         }
     }
 }

@@ -57,7 +57,10 @@ impl Group {
             election: self.config.election,
             by_priority: self.by_priority(now_ns),
             frozen: self.stance.frozen,
-            disputed: self.ports.iter().any(|port| port.moved),
+            disputed: self
+                .ports
+                .iter()
+                .any(|port| port.moved || port.unheard_since_ns.is_some()),
             changes: u32::try_from(self.changes.len()).unwrap_or(u32::MAX),
         };
         let found = election::hands_over(&own, &other, &rules);

@@ -21,6 +21,7 @@ mod handover;
 mod interface;
 mod meeting;
 mod port;
+mod proof;
 mod reload;
 mod router;
 mod sending;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::dispute::{Dispute, Rating};
+use super::proof::Proof;
 use crate::wire::Mac;
 
 #[cfg_attr(test, derive(Clone))]
@@ -23,6 +24,7 @@ pub(super) struct Port {
     pub unheard_since_ns: Option<u64>,
     /// E3: the group has moved for the dispute that is, or may be, here.
     pub moved: bool,
+    pub proof: Option<Proof>,
 }
 
 impl Port {
@@ -38,6 +40,7 @@ impl Port {
             dispute: None,
             unheard_since_ns: None,
             moved: false,
+            proof: None,
         }
     }
 

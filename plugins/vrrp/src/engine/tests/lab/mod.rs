@@ -70,7 +70,7 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Frame(String, Vec<u8>),
-    Station(String),
+    Station(String, Mac),
     Beat(usize),
     /// The host has weighed the checks.
     Stance,
@@ -412,7 +412,7 @@ impl Lab {
             self.now_ns = at_ns;
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
-                What::Station(interface) => self.station(index, &interface),
+                What::Station(interface, mac) => self.station(index, &interface, mac),
                 What::Beat(number) => self.deliver_beat(index, number),
                 What::Stance => self.tell_stance(index),
                 What::Prepare(number) => self.prepare(number),
@@ -491,14 +491,14 @@ impl Lab {
         }
     }
 
-    fn station(&mut self, index: usize, interface: &str) {
+    fn station(&mut self, index: usize, interface: &str, mac: Mac) {
         let now_ns = self.now_ns;
         let node = &mut self.nodes[index];
         if node.dead || node.stopped || !node.listening.contains(interface) {
             return;
         }
         if let Some(at) = node.engine.interface_index(interface) {
-            node.engine.handle_station(now_ns, at, STATION);
+            node.engine.handle_station(now_ns, at, mac);
             self.act(index);
         }
     }
@@ -578,15 +578,33 @@ impl Lab {
                         .engine
                         .handle_neighbours(now_ns, interface, &[]);
                 }
-                Action::Probe { interface, .. } => {
+                Action::Probe { interface, frame } => {
                     self.nodes[index].probes += 1;
                     let name = self.nodes[index].interface(interface);
+                    let answered_ns = now_ns + 2 * self.latency_ns;
+                    if let Some(mac) = self.answerer(index, &name, &frame) {
+                        let what = What::Station(name.clone(), mac);
+                        self.enqueue(answered_ns, index, what);
+                    }
                     if self.stations.contains(&(name.clone(), index)) {
-                        self.enqueue(now_ns + 2 * self.latency_ns, index, What::Station(name));
+                        self.enqueue(answered_ns, index, What::Station(name, STATION));
                     }
                 }
             }
         }
+    }
+
+    /// The node that an ARP question is about, where question and answer get through.
+    fn answerer(&self, index: usize, wire: &str, frame: &[u8]) -> Option<Mac> {
+        let target: [u8; 4] = frame.get(38..42)?.try_into().ok()?;
+        let answers = |other: &usize| {
+            let facts = self.nodes[*other].facts.get(wire);
+            let own = |facts: &Facts| facts.carrier && facts.addresses.contains(&target.into());
+            let cut = self.is_cut(wire, index, *other) || self.is_cut(wire, *other, index);
+            *other != index && !cut && facts.is_some_and(own)
+        };
+        let other = (0..self.nodes.len()).find(answers)?;
+        Some(self.nodes[other].facts[wire].mac)
     }
 
     /// The driver hears what came meanwhile, then takes the answer.
