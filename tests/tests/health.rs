@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Lab, scenario, skipped};
+use spared_tests::lab::{Lab, build_dir, scenario, skipped};
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -201,4 +202,26 @@ fn files_that_a_reload_adds_are_opened_by_a_new_worker() {
         reach(&router, "one", 100)?;
         Ok(())
     });
+}
+
+#[test]
+fn it_keeps_the_contract_under_its_example() -> Result<()> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("contract");
+    fs::create_dir_all(&folder)?;
+    let library = folder.join("health.so");
+    fs::copy(build_dir()?.join("libspared_health.so"), &library)?;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/health.toml");
+    let output = Command::new(build_dir()?.join("spared-plugin-check"))
+        .arg(&library)
+        .arg("--config")
+        .arg(example)
+        .output()?;
+    fs::remove_dir_all(&folder)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("leaves no descriptor, thread or child behind"),
+        "{text}"
+    );
+    Ok(())
 }
