@@ -59,7 +59,8 @@ impl Host {
             let lost = std::mem::take(&mut self.lost);
             self.log(LOG_WARN, format!("{lost} words of the peer are lost: the host was busy"));
         }
-        if self.waiting.is_empty() {
+        // behind a few messages at most: what it says of a path must not wait for the next second
+        if self.waiting.len() < SPARE_MAX {
             self.queue(&FromLink::State(state));
         }
     }
