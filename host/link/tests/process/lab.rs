@@ -83,10 +83,15 @@ impl Lab {
 
     /// Loses packets that come out of a cable at a side: all of them, or some percent.
     pub fn lose(&self, side: usize, cable: usize, percent: u32) {
+        let rule = match percent {
+            0 => String::new(),
+            100 => "ip protocol tcp drop".to_owned(),
+            _ => format!("ip protocol tcp numgen random mod 100 < {percent} drop"),
+        };
         let rules = format!(
             "table netdev lose{cable}\ndelete table netdev lose{cable}\n\
              table netdev lose{cable} {{\nchain in {{\ntype filter hook ingress device lan{cable} \
-             priority 0;\nip protocol tcp numgen random mod 100 < {percent} drop\n}}\n}}\n"
+             priority 0;\n{rule}\n}}\n}}\n"
         );
         let file = std::env::temp_dir().join(format!("{}.nft", self.namespaces[side]));
         std::fs::write(&file, rules).unwrap();

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod lab;
+mod measure;
 mod traffic;
