@@ -40,6 +40,16 @@ pub fn before_ms(ms: u64) -> String {
     at(wall_ms().saturating_sub(ms))
 }
 
+/// A local time as it stands in a sentence: today's without the day.
+pub fn brief(at: &str) -> String {
+    let today = now();
+    match (at.get(..10), at.get(11..19)) {
+        (Some(day), Some(time)) if today.starts_with(day) => time.to_owned(),
+        (Some(day), Some(time)) => format!("{day} {time}"),
+        _ => at.to_owned(),
+    }
+}
+
 /// When the kernel started.
 pub fn booted() -> String {
     let up = Duration::from_nanos(nanoseconds(ClockId::Boottime));

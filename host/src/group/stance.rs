@@ -76,7 +76,7 @@ impl Groups {
 
     // ---- what people and failures want
 
-    /// An administrator forces a role, or lets go. None: every group.
+    /// An administrator forces a role, or lets go; `at` is when. None: every group.
     ///
     /// # Errors
     /// A sentence where there is no such group.
@@ -85,6 +85,7 @@ impl Groups {
         which: Option<&str>,
         forced: Forced,
         by: &str,
+        at: &str,
     ) -> Result<Vec<String>, String> {
         let names: Vec<String> = match which {
             Some(name) if self.groups.contains_key(name) => vec![name.to_owned()],
@@ -100,6 +101,10 @@ impl Groups {
                 continue;
             };
             group.forced = forced;
+            group.forced_why = match forced {
+                Forced::No => String::new(),
+                Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
+            };
             if forced == Forced::Active {
                 group.barred = None;
             }
@@ -216,11 +221,11 @@ impl Groups {
         let condition = &self.condition;
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let resign = active && against.is_some();
-        let forced_why = match group.forced {
-            Forced::No if condition.maintenance => "in maintenance".to_owned(),
-            Forced::No => String::new(),
-            Forced::Active => "forced active by an administrator".to_owned(),
-            Forced::Backup => "forced backup by an administrator".to_owned(),
+        let missing = || condition.missing.first().cloned().unwrap_or_default();
+        let wanted = match group.forced {
+            Forced::No if condition.maintenance => "it is in maintenance".to_owned(),
+            Forced::No => missing(),
+            Forced::Active | Forced::Backup => group.forced_why.clone(),
         };
         Some(Stance {
             group: name.to_owned(),
@@ -235,7 +240,7 @@ impl Groups {
             frozen: condition.frozen,
             yields: group.offer.as_ref().is_some_and(Offer::yields),
             heir: group.heir.as_ref().is_some_and(Heir::is_prepared),
-            why: against.unwrap_or(forced_why),
+            why: against.unwrap_or(wanted),
         })
     }
 

@@ -541,7 +541,7 @@ fn a_force_reaches_the_provider_and_survives_its_restart() {
     let mut fixture = Fixture::new();
     fixture
         .groups
-        .handle_force(None, Forced::Backup, "root")
+        .handle_force(None, Forced::Backup, "root", "14:00:09")
         .unwrap();
     assert_eq!(fixture.run(), ["stance"]);
     fixture
@@ -553,7 +553,7 @@ fn a_force_reaches_the_provider_and_survives_its_restart() {
     assert!(
         fixture
             .groups
-            .handle_force(Some("x"), Forced::No, "root")
+            .handle_force(Some("x"), Forced::No, "root", "14:00:09")
             .is_err()
     );
 }

@@ -93,10 +93,12 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
 /// trial, it stays there and concerns nobody else.
 fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given.unwrap_or_else(|| match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
-        true => PathBuf::from(DEFAULT_STATE_DIR),
-        false => options.runtime_dir.clone(),
-    })
+    given.unwrap_or_else(
+        || match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
+            true => PathBuf::from(DEFAULT_STATE_DIR),
+            false => options.runtime_dir.clone(),
+        },
+    )
 }
 
 /// What workers are told, from the configuration.

@@ -361,8 +361,8 @@ impl Core {
                 false => Forced::Backup,
             };
             if self.groups.get(&group).is_some_and(|it| it.forced != to) {
-                let by = format!("{} (since {})", forced.by, forced.since);
-                if let Err(why) = self.groups.handle_force(Some(&group), to, &by) {
+                let (by, at) = (&forced.by, clock::brief(&forced.since));
+                if let Err(why) = self.groups.handle_force(Some(&group), to, by, &at) {
                     log::warn!("{group}: {why}");
                 }
             }

@@ -61,15 +61,19 @@ impl Core {
             Force::Backup => (Forced::Backup, Some(false)),
             Force::Reset => (Forced::No, None),
         };
+        let at = clock::now();
         for name in &names {
             let forced = active.map(|active| resolve::Forced {
                 active,
                 by: by.to_owned(),
-                since: clock::now(),
+                since: at.clone(),
             });
             self.resolved.force(name, forced);
         }
-        let mut lines = match self.groups.handle_force(group, forced, by) {
+        let mut lines = match self
+            .groups
+            .handle_force(group, forced, by, &clock::brief(&at))
+        {
             Ok(lines) => lines,
             Err(why) => return refusal(ErrorCode::Usage, why),
         };

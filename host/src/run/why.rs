@@ -2,6 +2,8 @@
 
 use spared_control::{Answer, ErrorCode, GroupWhy};
 
+use spared_worker::message::Forced;
+
 use super::core::Core;
 use crate::control::refusal;
 use crate::group::Group;
@@ -47,7 +49,11 @@ impl Core {
             quality: it.quality,
             failing: &it.failing,
         });
-        explain(&group.why, &own, peer.as_ref())
+        let mut sentence = explain(&group.why, &own, peer.as_ref());
+        if group.forced != Forced::No {
+            sentence.push_str(". Undo: sparectl force reset");
+        }
+        sentence
     }
 }
 
