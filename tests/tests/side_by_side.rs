@@ -105,9 +105,11 @@ fn keys_that_differ_are_named_with_both_values() {
         let mut first = plan();
         first.plugins[0].toml = "interval = \"1s\"\nnote = \"rack 7\"\n".to_owned();
         let pair = Linked::begin(lab, [first, second])?;
-        pair.wait("the differences", || {
-            let text = pair.said(0, &["status"]).unwrap_or_default().1;
-            text.contains("addresses") && text.contains("interval")
+        pair.wait("the differences on both", || {
+            (0..2).all(|site| {
+                let text = pair.said(site, &["status"]).unwrap_or_default().1;
+                text.contains("addresses") && text.contains("interval")
+            })
         })?;
         let (_, text) = pair.said(0, &["status"])?;
         let addresses = "vrrp.toml: group \"office\" router \"lan\": addresses: here \

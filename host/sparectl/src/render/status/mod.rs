@@ -192,9 +192,14 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
         table.gap();
     }
     process_rows(table, nodes, verbose);
-    let config = |node: &&Status| match node.config == status.config {
-        true if node.node != status.node => "same".to_owned(),
-        _ => node.config.clone(),
+    // what belongs to one node alone makes no difference
+    let differs = status
+        .peer
+        .as_deref()
+        .is_some_and(|peer| !peer.differences.is_empty());
+    let config = |node: &&Status| match node.node == status.node || differs {
+        true => node.config.clone(),
+        false => "same".to_owned(),
     };
     let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();
     table.row(0, "config", nodes.iter().map(config).collect());
