@@ -185,6 +185,29 @@ enum Mishap {
     KillAll,
 }
 
+/// How often each node's processes were killed: one that dies five times within a minute is given
+/// up, which is another test's.
+#[derive(Default)]
+struct Killed([u32; 2]);
+
+impl Killed {
+    fn spare(&mut self, mishap: Mishap, victim: usize) -> Mishap {
+        const KILLS_MAX: u32 = 4;
+        match mishap {
+            Mishap::Kill if self.0[victim] >= KILLS_MAX => Mishap::Stop,
+            Mishap::Kill => {
+                self.0[victim] += 1;
+                mishap
+            }
+            Mishap::KillAll => {
+                self.0[victim] = 0;
+                mishap
+            }
+            Mishap::Stop | Mishap::StopAll => mishap,
+        }
+    }
+}
+
 struct Random(u64);
 
 impl Random {
@@ -210,9 +233,10 @@ fn mishaps(rounds: u32, seed: u64) {
     scenario(2, |lab| {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let mut pair = Linked::start(lab, &plan())?;
+        let mut killed = Killed::default();
         for round in 0..rounds {
-            let mishap = random.mishap();
             let victim = random.below(2) as usize;
+            let mishap = killed.spare(random.mishap(), victim);
             let failed = |error| format!("round {round}, {mishap:?} of r{}: {error}", victim + 1);
             befall(&mut pair, &mut random, mishap, victim)
                 .map_err(|error| failed(error.to_string()))?;

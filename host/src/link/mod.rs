@@ -20,7 +20,7 @@ use crate::clock;
 use crate::config;
 use crate::events::{Kind, News};
 use crate::poller::{Key, Poller};
-use crate::supervisor::deaths::{Deaths, LONGEST_PAUSE};
+use crate::supervisor::deaths::Deaths;
 use process::Process;
 use seen::Seen;
 
@@ -31,6 +31,9 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const MISSED_MAX: u32 = 3;
 
 /// What the host does about the link.
+/// How long a dead link process is left at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub enum Report {
     /// A new process: it has no channels yet.
@@ -285,7 +288,9 @@ impl Link {
 
     // Unlike a plugin it is never given up: the pair is blind without it.
     fn plan_start(&mut self, now: Instant, why: &str) {
+        // Nothing else joins the nodes: it is neither given up nor left for long.
         let pause = self.deaths.add(now).unwrap_or(LONGEST_PAUSE);
+        let pause = pause.min(LONGEST_PAUSE);
         self.start_at = Some(now + pause);
         let text = format!(
             "the link's process {why}; started again in {} ms",

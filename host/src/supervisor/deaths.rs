@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const WINDOW: Duration = Duration::from_secs(60);
 /// So many deaths within [`WINDOW`] are enough.
 const DEATHS_MAX: usize = 5;
