@@ -30,10 +30,10 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// Pings that may stay unanswered.
 const MISSED_MAX: u32 = 3;
 
-/// What the host does about the link.
-/// How long a dead link process is left at most.
+/// How long a dead process is left at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// What the host does about the link.
 #[derive(Debug)]
 pub enum Report {
     /// A new process: it has no channels yet.
@@ -286,9 +286,8 @@ impl Link {
         self.seen.forget(why);
     }
 
-    // Unlike a plugin it is never given up: the pair is blind without it.
+    // Unlike a plugin it is neither given up nor left for long: the pair is blind without it.
     fn plan_start(&mut self, now: Instant, why: &str) {
-        // Nothing else joins the nodes: it is neither given up nor left for long.
         let pause = self.deaths.add(now).unwrap_or(LONGEST_PAUSE);
         let pause = pause.min(LONGEST_PAUSE);
         self.start_at = Some(now + pause);
