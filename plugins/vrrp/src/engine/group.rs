@@ -186,132 +186,6 @@ impl Group {
         }
     }
 
-    // ---- events ------------------------------------------------------------------------
-
-    /// An Active whose advert would go out later than its lease must not send it: the peer may be
-    /// active already, and the fence is closed.
-    pub fn check_late(&mut self, cx: &mut Context<'_>) {
-        let State::Active { advert_ns, .. } = self.state else {
-            return;
-        };
-        if cx.now_ns > self.lease_until_ns {
-            self.counters.late_step_downs += 1;
-            let by_ns = cx.now_ns.saturating_sub(advert_ns);
-            self.counters.lateness.record(by_ns);
-            self.listen_again(cx, Why::Late { by_ns });
-        }
-    }
-
-    pub fn handle_stance(&mut self, cx: &mut Context<'_>, stance: &Stance) {
-        let aside = stance.stands_aside() && !self.stance.stands_aside();
-        let forced = stance.forced == Forced::Active && self.stance.forced != Forced::Active;
-        let yields = stance.yields && !self.stance.yields;
-        let heir = stance.heir && !self.stance.heir;
-        self.stance = stance.clone();
-        let was_active = self.is_active();
-        self.refresh(cx);
-        let beside_twin = self.contact == Contact::Mutual;
-        let twin = self.mutual_twin(cx.now_ns);
-        let heir_failed = twin.is_some_and(|twin| twin.beat.unable);
-        if yields && self.is_active() && !heir_failed {
-            return self.yield_to_heir(cx);
-        }
-        if heir {
-            return self.become_heir(cx);
-        }
-        if beside_twin && self.is_active() {
-            return self.weigh(cx);
-        }
-        let why = stance.why.clone();
-        if aside && was_active && self.is_active() {
-            self.listen_again(cx, Why::StandsAside { why });
-        } else if forced && !beside_twin {
-            let why = self.forced_sentence(cx);
-            self.hurry(cx, why);
-        }
-    }
-
-    pub fn handle_published(&mut self, cx: &mut Context<'_>, role: Role, done: bool) {
-        match (&self.state, role) {
-            (State::Promoting { .. }, Role::Active) => {
-                if done {
-                    // however late the answer is: an advert that finds its lease expired is not
-                    // taken, and shows it
-                    return self.become_active(cx);
-                }
-                self.counters.publish_failed += 1;
-                self.drop_claim(cx);
-                self.back_to_backup(cx);
-                self.published = Some((Role::Backup, Why::PublishFailed));
-            }
-            // taken back meanwhile; priority 0 closes the fence on its way out, sooner than the host
-            (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
-                self.transmit(cx, true);
-                let why = self.backup_sentence(cx);
-                self.publish(cx, Role::Backup, why);
-            }
-            (State::Active { .. }, Role::Active) if !done => {
-                self.counters.publish_failed += 1;
-                self.listen_again(cx, Why::PublishFailed);
-            }
-            _ => {}
-        }
-    }
-
-    pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        match self.state {
-            State::Initialize {
-                wait_until_ns: Some(at),
-            } if cx.now_ns >= at => self.refresh(cx),
-            State::Initialize { .. } => self.meet(cx),
-            // one group at a time: the host's answer must not keep another one's adverts waiting
-            State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.publishes() => {
-                self.take_over(cx);
-            }
-            State::Backup { .. } => {
-                self.check_disputes(cx);
-                self.meet(cx);
-            }
-            State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
-                self.counters.lateness.record(cx.now_ns - advert_ns);
-                self.answers = 0;
-                self.expire_conflict(cx);
-                self.expire_claim(cx);
-                self.advertise(cx);
-                // from the due time, so that lateness does not add up
-                let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);
-                let later_ns = self.spacing_ns.saturating_mul(missed.saturating_add(1));
-                self.rearm_advert(advert_ns.saturating_add(later_ns));
-                self.look_at_twin(cx);
-            }
-            State::Active { .. } => self.look_at_twin(cx),
-            State::Promoting { .. } => {}
-        }
-    }
-
-    /// What an active node does about the twin when nothing is heard.
-    fn look_at_twin(&mut self, cx: &mut Context<'_>) {
-        self.meet(cx);
-        if self.is_active() {
-            self.check_disputes(cx);
-            self.weigh(cx);
-            self.retell(cx);
-        }
-    }
-
-    pub fn shut_down(&mut self, cx: &mut Context<'_>) {
-        self.speaking.leaves = true;
-        if self.is_active() || matches!(self.state, State::Promoting { .. }) {
-            let wait = State::Initialize {
-                wait_until_ns: None,
-            };
-            self.step_down(cx, Role::Backup, Why::ShutsDown, wait);
-        }
-        self.state = State::Initialize {
-            wait_until_ns: None,
-        };
-    }
-
     // ---- transitions -------------------------------------------------------------------
 
     fn start(&mut self, cx: &mut Context<'_>) {
@@ -328,7 +202,7 @@ impl Group {
         self.publish(cx, Role::Backup, why);
     }
 
-    fn back_to_backup(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn back_to_backup(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
         let down_ns = now_ns
             .saturating_add(self.active_down_ns())
@@ -341,7 +215,7 @@ impl Group {
     }
 
     /// Active_Down ran out: nobody is active, or somebody lower, who is let time out.
-    fn take_over(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn take_over(&mut self, cx: &mut Context<'_>) {
         if let Some(silent_ns) = self.peer_silent_at_ns().filter(|at_ns| cx.now_ns < *at_ns) {
             // if it died since its last advert, its fence may still be open: either its next
             // advert shows that it lives and will give way, or it is silent for long enough
@@ -361,7 +235,7 @@ impl Group {
     }
 
     /// Takes over from a lower router with its next advert, or at once where nobody is heard.
-    fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
+    pub(super) fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
         let backup = matches!(self.state, State::Backup { .. });
         if !backup || cx.now_ns < self.not_before_ns() {
             return;
@@ -403,7 +277,7 @@ impl Group {
         self.publish(cx, Role::Active, why);
     }
 
-    fn become_active(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn become_active(&mut self, cx: &mut Context<'_>) {
         let State::Promoting { asked_ns, .. } = self.state else {
             return;
         };
@@ -416,7 +290,6 @@ impl Group {
         self.lower_since_ns = None;
         self.peer_resigned = false;
         self.waits = 0;
-        self.let_go_ns = None;
         (self.better, self.asked, self.ask_again_ns) = (None, None, 0);
         self.speaking.go_until_ns = 0;
         self.begin_reign();
@@ -503,7 +376,8 @@ impl Group {
                 self.publish(cx, Role::Fault, why);
             }
             (State::Active { .. }, None) => {
-                let stays = self.contact == Contact::Mutual || self.stance.forced == Forced::Active;
+                let beside_twin = self.mutual_twin(cx.now_ns).is_some();
+                let stays = beside_twin || self.stance.forced == Forced::Active;
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; nobody there, it resumes
                     self.listen_again(cx, Why::Hurt { what });

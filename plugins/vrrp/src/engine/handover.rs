@@ -8,6 +8,8 @@ use crate::election::{self, Cause, Rules};
 
 /// When a handover that was asked for in vain is asked for again.
 const AGAIN_NS: u64 = 5_000_000_000;
+/// What a link may take there and back, with room to spare: beats of before a handover come late.
+pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 
 /// A fitter twin, since when, and when the group is to be handed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl Group {
         let why = self.yielding_sentence(cx, cause);
         self.mark_disputes();
         // twice the time: should nothing of this be heard, the heir's silence ends first
-        let patience_ns = self.active_down_ns().saturating_mul(2);
+        let patience_ns = self.active_down_ns().saturating_mul(2).max(LATENCY_NS);
         let state = State::Backup {
             down_ns: cx.now_ns.saturating_add(patience_ns),
             since_ns: cx.now_ns,

@@ -6,6 +6,7 @@ use spared_sdk::Role;
 
 use super::conflict::Conflict;
 use super::group::{Group, State};
+use super::handover::LATENCY_NS;
 use super::timers::skew_ns;
 use super::twin::{Contact, Twin};
 use super::{Action, Context};
@@ -177,6 +178,11 @@ impl Group {
 
     /// E7: the score decides; a twin that hears nothing cannot give way.
     fn rival_beats(&mut self, cx: &mut Context<'_>) {
+        // said before it let go, and overtaken by its priority 0
+        let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
+        if self.let_go_ns.is_some_and(stale) {
+            return;
+        }
         let Some(twin) = &self.twin else { return };
         let (priority, interval_ns) = (twin.beat.priority, twin.beat.advert_interval_ns);
         let wins = self.outscores(cx, twin);

@@ -15,6 +15,7 @@ mod checks;
 mod conflict;
 mod counters;
 mod dispute;
+mod events;
 mod facts;
 mod group;
 mod handover;

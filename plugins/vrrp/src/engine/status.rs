@@ -98,10 +98,25 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             text(&key, dispute.rating.name().to_owned());
         }
     }
+    if let Some(twin) = &group.twin {
+        let of_twin = |key: &str| format!("{name}.twin{key}");
+        let text = |value: &str| Value::Text(value.to_owned());
+        let known = engine.twin.as_deref().unwrap_or("the peer");
+        rows.push((of_twin(""), text(known)));
+        rows.push((of_twin("_role"), text(twin.role())));
+        rows.push((of_twin("_contact"), text(group.contact(now_ns).name())));
+    }
     let mut number =
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
     number("quality", u64::from(group.stance.quality));
     number("priority", u64::from(group.priority));
+    if let Some(twin) = &group.twin {
+        number("twin_class", u64::from(twin.beat.class));
+        number("twin_quality", u64::from(twin.beat.quality));
+        number("twin_priority", u64::from(twin.beat.priority));
+        let ago_ns = now_ns.saturating_sub(twin.heard_ns);
+        number("twin_beat_ms_ago", ago_ns / 1_000_000);
+    }
     if let Some(peer) = &group.peer {
         number("peer_priority", u64::from(peer.priority));
         number(

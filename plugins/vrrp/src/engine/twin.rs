@@ -33,6 +33,16 @@ pub(super) enum Contact {
     Mutual,
 }
 
+impl Contact {
+    pub fn name(self) -> &'static str {
+        match self {
+            Contact::None => "silent",
+            Contact::OneWay => "hears nothing",
+            Contact::Mutual => "both ways",
+        }
+    }
+}
+
 /// When this node's own beats go.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Speaking {
@@ -83,6 +93,14 @@ impl Twin {
 
     pub fn is_active(&self) -> bool {
         self.beat.role == Speaks::Active
+    }
+
+    pub fn role(&self) -> &'static str {
+        match self.beat.role {
+            Speaks::Fault => "fault",
+            Speaks::Backup => "backup",
+            Speaks::Active => "active",
+        }
     }
 
     /// What it says of an interface: of the same name, or in the same place where names differ.

@@ -635,3 +635,169 @@ fn a_stranger_alarms_and_does_not_decide_where_the_twin_is_known() {
         .any(|e| e.contains("is not the peer"));
     assert!(alarmed, "{:?}", lab.nodes[active].events);
 }
+
+// ---- what is odd ---------------------------------------------------------------------------------------
+
+#[test]
+fn nodes_that_elect_differently_both_use_priority_and_say_so() {
+    let mut lab = pair("prefer = \"r1\"");
+    lab.reload(1, &by_priority(&[150, 150], "", SECOND_ROUTER));
+    lab.run(60 * SECOND);
+    assert_eq!(lab.active(), [0], "251 against 150");
+    for node in &lab.nodes {
+        let told = |event: &&String| event.contains("both use priority");
+        assert_eq!(
+            node.events.iter().filter(told).count(),
+            1,
+            "{:?}",
+            node.events
+        );
+    }
+    lab.stance(0, quality(40));
+    lab.run(60 * SECOND);
+    assert_eq!(lab.active(), [1], "131 against 150");
+    is_still(&mut lab);
+}
+
+#[test]
+fn a_handover_over_links_slower_than_the_wires_does_not_return() {
+    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    for link in LINKS {
+        lab.slow_links.insert(link.to_owned(), 200 * MS);
+    }
+    lab.start(0);
+    lab.start(1);
+    lab.run(10 * SECOND);
+    lab.forget();
+    for round in 0..4 {
+        let active = lab.active()[0];
+        lab.switch(active);
+        lab.run(5 * SECOND);
+        assert_eq!(
+            (lab.active(), lab.takeovers()),
+            (vec![1 - active], 1),
+            "{round}"
+        );
+        assert_eq!(lab.overlaps, []);
+        lab.forget();
+    }
+}
+
+#[test]
+fn priority_0_alone_lets_the_heir_go_ahead() {
+    let mut lab = pair("");
+    lab.switch(0);
+    lab.run_until(SECOND, |lab| lab.nodes[1].host.is_heir())
+        .expect("an heir");
+    both_cut(&mut lab);
+    lab.yield_anyway(0);
+    let took = lab
+        .run_until(SECOND, |lab| lab.active() == [1])
+        .expect("a takeover");
+    assert_eq!(took, lab.latency_ns);
+    assert_eq!(lab.overlaps, []);
+}
+
+#[test]
+fn the_beats_go_alone_lets_the_heir_go_ahead() {
+    let mut lab = pair("");
+    lab.cut("lan1", 0, 1);
+    lab.cut("lan2", 0, 1);
+    lab.run(60 * SECOND);
+    lab.forget();
+    let active = lab.active()[0];
+    lab.switch(active);
+    let took = lab
+        .run_until(SECOND, |lab| lab.active() == [1 - active])
+        .expect("a takeover");
+    assert!(took < 5 * MS, "{took}");
+    assert_eq!(lab.overlaps, []);
+}
+
+#[test]
+fn an_isolated_node_whose_handover_is_refused_lets_go_by_itself() {
+    let mut lab = pair("");
+    lab.switch(0);
+    lab.drain_ns = 10 * SECOND;
+    lab.nodes[1].host.declines = true;
+    lab.carrier(0, "lan1", false);
+    lab.carrier(0, "lan2", false);
+    let took = lab
+        .run_until(SECOND, |lab| lab.active() == [1])
+        .expect("a takeover");
+    assert!(took <= 100 * MS, "{took}");
+}
+
+#[test]
+fn a_link_of_one_direction_keeps_the_other_node_in_backup() {
+    let mut lab = pair("");
+    for wire in ["lan1", "lan2"] {
+        lab.cut(wire, 0, 1);
+    }
+    lab.run(30 * SECOND);
+    let active = lab.active()[0];
+    for link in LINKS {
+        lab.cut_one_way(link, 1 - active, active);
+    }
+    is_still(&mut lab);
+    assert_eq!(lab.active(), [active]);
+}
+
+#[test]
+fn a_node_that_restarts_within_the_takeover_time_delays_nobody() {
+    let mut lab = pair("prefer = \"r1\"");
+    lab.kill(0);
+    lab.run(150 * MS);
+    lab.start(0);
+    let took = lab
+        .run_until(SECOND, |lab| lab.active().len() == 1)
+        .expect("a takeover");
+    assert!(took < 270 * MS, "{took}");
+    assert_eq!(lab.active(), [1]);
+}
+
+#[test]
+fn a_host_that_does_not_open_the_fence_leaves_the_group_to_the_twin() {
+    let mut lab = Lab::unstarted(&by_quality("prefer = \"r1\""), &LINKS);
+    lab.nodes[0].host_fails = true;
+    lab.start(0);
+    lab.start(1);
+    lab.run(3 * SECOND);
+    assert_eq!(lab.active(), [1]);
+}
+
+#[test]
+fn a_stopped_node_gives_way_when_it_resumes() {
+    let mut lab = pair("");
+    for pause_ms in [100, 250, 280, 320, 400, 2000] {
+        let active = lab.active()[0];
+        lab.stop(active);
+        lab.run(pause_ms * MS);
+        lab.resume(active);
+        lab.run(2 * SECOND);
+        assert_eq!(lab.active().len(), 1);
+        assert_eq!(lab.overlaps, [], "{pause_ms}");
+        lab.run(400 * SECOND);
+    }
+}
+
+#[test]
+fn status_shows_the_twin() {
+    use crate::engine::{Table, Value};
+    let mut lab = pair("");
+    lab.stance(1, quality(80));
+    lab.run(SECOND);
+    let rows = lab.nodes[0].engine.rows(lab.now_ns, Table::Status);
+    let row = |key: &str| {
+        rows.iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.clone())
+    };
+    assert_eq!(row("g.twin"), Some(Value::Text("r2".to_owned())));
+    assert_eq!(row("g.twin_role"), Some(Value::Text("backup".to_owned())));
+    assert_eq!(row("g.twin_quality"), Some(Value::Number(80)));
+    assert!(matches!(
+        row("g.twin_beat_ms_ago"),
+        Some(Value::Number(0..=100))
+    ));
+}

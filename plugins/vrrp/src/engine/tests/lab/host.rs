@@ -70,6 +70,10 @@ impl Host {
         };
     }
 
+    pub fn is_heir(&self) -> bool {
+        self.heir
+    }
+
     fn quality(&self) -> u8 {
         let weights: u32 = self.checks.values().map(|(weight, _)| weight).sum();
         let states: u32 = self
@@ -283,6 +287,12 @@ impl Lab {
         };
         self.nodes[handing.from].host.yields = true;
         self.tell_stance(handing.from);
+    }
+
+    /// "Prepared" came with the session's last breath.
+    pub fn yield_anyway(&mut self, from: usize) {
+        self.nodes[from].host.yields = true;
+        self.tell_stance(from);
     }
 
     /// Whatever is not done by then is taken back.
