@@ -274,6 +274,7 @@ impl Groups {
         let Some(offer) = group.offer.take() else {
             return;
         };
+        group.given = None;
         if let Phase::Carrying { until_ns } = &mut group.phase {
             *until_ns = (*until_ns).min(now_ns.saturating_add(CARRY_AFTER_NS));
         }
@@ -372,6 +373,23 @@ impl Groups {
         self.cancel(name, &why);
     }
 
+    /// Yielded, and active here again: the peer did not take over, and must not any more.
+    pub(super) fn take_back(&mut self, name: &str, given: Option<u64>, offer: Option<Offer>) {
+        let Some(handover) = offer.as_ref().map(|offer| offer.id).or(given) else {
+            return;
+        };
+        let why = "the peer did not take over, it is active here again".to_owned();
+        self.tell(
+            News::warn(Kind::Handover, why.as_str())
+                .of_group(name)
+                .because("not-handed-over"),
+        );
+        let wishes = offer.map(|offer| offer.wishes).unwrap_or_default();
+        self.fulfil(wishes, &Err(format!("{name}: {why}")));
+        self.actions
+            .push_back(Action::Say(Word::Cancelled { handover, why }));
+    }
+
     // The peer may be active without a word, or dead: its election, and ours, know.
     pub(super) fn end_unheard(&mut self, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
@@ -380,6 +398,7 @@ impl Groups {
         let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Yielded) else {
             return;
         };
+        group.given = Some(offer.id);
         let text = "given up, but the peer does not say that it took over";
         self.tell(
             News::warn(Kind::Handover, text)

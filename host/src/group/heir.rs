@@ -11,10 +11,19 @@ use crate::events::{Kind, News};
 
 /// How long a prepared node waits for the peer to let go or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
+/// So often a prepared node makes sure that it was not stopped meanwhile.
+const PULSE_NS: u64 = 50_000_000;
+/// Longer without a pulse, and what it hears now may be old: the peer may have taken the group back.
+const STALL_NS: u64 = 150_000_000;
+/// So long after the peer took a group back, no word of the handover makes it active here.
+const REVOKED_NS: u64 = 1_000_000_000;
 /// No offer may take longer, whatever the peer says.
 const WITHIN_MAX_MS: u64 = 10_000;
 /// Marks that came before their offer.
 const EARLY_MAX: usize = 256;
+
+/// The reason of the plugin that decides, where it acts on the peer's letting go.
+const HANDOVER: &str = "handover";
 
 /// What is being inherited from the peer.
 #[derive(Debug)]
@@ -24,7 +33,9 @@ pub(super) struct Heir {
     /// Even where something is missing.
     anyway: bool,
     stage: Stage,
-    pub(super) until_ns: u64,
+    until_ns: u64,
+    /// When this process was last known to run, once it is prepared.
+    pulse_ns: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -87,6 +98,7 @@ impl Groups {
                 settling: settling.clone(),
             },
             until_ns,
+            pulse_ns: now_ns,
         });
         for plugin in settling {
             self.settle_for(&name, plugin, epoch, until_ns);
@@ -200,6 +212,7 @@ impl Groups {
         }
         heir.stage = Stage::Prepared;
         heir.until_ns = now_ns.saturating_add(PREPARED_NS);
+        heir.pulse_ns = now_ns;
         let handover = heir.id;
         // Before the peer hears of it: what it lets go is taken at once.
         self.send_stance(name);
@@ -208,8 +221,11 @@ impl Groups {
     }
 
     /// The peer took its offer back.
-    pub(super) fn handle_cancelled(&mut self, id: u64, why: &str) {
+    pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
         if let Some(name) = self.inherited(id) {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.revoked_until_ns = now_ns.saturating_add(REVOKED_NS);
+            }
             let text = format!("the peer stays active: {why}");
             self.tell(
                 News::new(Kind::Handover, text)
@@ -281,6 +297,10 @@ impl Groups {
         let Some(heir) = group.and_then(|group| group.heir.as_mut()) else {
             return;
         };
+        if heir.has_stalled(now_ns) {
+            return self.disinherit(name, Some("it was stopped for a moment"));
+        }
+        heir.pulse_ns = now_ns;
         if now_ns < heir.until_ns {
             return;
         }
@@ -310,6 +330,16 @@ impl Groups {
                 .because("not-handed-over"),
         );
         self.disinherit(name, Some(&why));
+    }
+
+    /// Why the group may not become active for this reason: what the elector acts on may be older
+    /// than the peer's change of mind.
+    pub(super) fn is_stale(&self, now_ns: u64, name: &str, reason: &str) -> bool {
+        let Some(group) = self.groups.get(name) else {
+            return false;
+        };
+        let stalled = group.heir.as_ref().is_some_and(|h| h.has_stalled(now_ns));
+        stalled || (reason == HANDOVER && now_ns < group.revoked_until_ns)
     }
 
     /// The group becomes active here: what was inherited, where it is all there.
@@ -344,6 +374,17 @@ impl Groups {
 }
 
 impl Heir {
+    fn has_stalled(&self, now_ns: u64) -> bool {
+        self.is_prepared() && now_ns.saturating_sub(self.pulse_ns) > STALL_NS
+    }
+
+    pub(super) fn next_ns(&self) -> u64 {
+        match self.stage {
+            Stage::Prepared => self.until_ns.min(self.pulse_ns.saturating_add(PULSE_NS)),
+            _ => self.until_ns,
+        }
+    }
+
     pub(super) fn is_prepared(&self) -> bool {
         self.stage == Stage::Prepared
     }

@@ -86,6 +86,8 @@ pub struct Group {
     pub since: String,
     pub why: String,
     pub forced: Forced,
+    /// Who forced it, and when.
+    forced_why: String,
     pub transitions: u64,
     /// Its plugin died; the claims stay, behind the closed fence, until the next one has claimed.
     stale: bool,
@@ -105,6 +107,10 @@ pub struct Group {
     heir: Option<Heir>,
     /// It was inherited: the peer is to hear that it is active here.
     inherited: Option<u64>,
+    /// It was handed over, without a word that it arrived.
+    given: Option<u64>,
+    /// Until then no handover makes it active: the peer took it back.
+    revoked_until_ns: u64,
 }
 
 /// What the kernel holds of a group.
@@ -274,16 +280,15 @@ impl Groups {
             return self.resign(now_ns, Some(ticket), name, role, cause);
         }
         if is_late(now_ns, sent_ns) || closing {
-            // The worker gave up waiting, or is about to: its role is backup.
-            let status = if closing { ECANCELED } else { ETIMEDOUT };
-            let text = "its wish to be active came too late and is refused";
-            if !closing {
-                self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
-            }
-            let cause = Cause::new("late", "the decision to become active came too late");
-            self.resign(now_ns, None, name, Role::Backup, cause);
-            return self.answer(ticket, status);
+            return self.refuse_active(now_ns, ticket, name);
         }
+        if self.is_stale(now_ns, name, &cause.reason) {
+            self.disinherit(name, Some("it was stopped for a moment"));
+            return self.refuse_active(now_ns, ticket, name);
+        }
+        let Some(group) = self.groups.get_mut(name) else {
+            return self.answer(ticket, ENOENT);
+        };
         group.decided_ns = if group.role == Role::Active {
             group.decided_ns
         } else {
@@ -295,6 +300,18 @@ impl Groups {
             cause,
             sent_ns,
         });
+    }
+
+    // The worker gave up waiting, or is about to, or acts on what is over: its role is backup.
+    fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
+        let status = if self.closing { ECANCELED } else { ETIMEDOUT };
+        if !self.closing {
+            let text = "its wish to be active came too late and is refused";
+            self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
+        }
+        let cause = Cause::new("late", "the decision to become active came too late");
+        self.resign(now_ns, None, name, Role::Backup, cause);
+        self.answer(ticket, status);
     }
 
     /// The lease is open, or not. `now_ns` is read after it was opened: a SIGSTOP may fall
@@ -418,6 +435,7 @@ impl Group {
             since: clock::now(),
             why: "it has just been claimed".to_owned(),
             forced: Forced::No,
+            forced_why: String::new(),
             transitions: 0,
             stale: false,
             phase: Phase::Idle,
@@ -429,6 +447,8 @@ impl Group {
             offer: None,
             heir: None,
             inherited: None,
+            given: None,
+            revoked_until_ns: 0,
         }
     }
 
@@ -459,7 +479,7 @@ impl Group {
         let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
         let offer = self.offer.as_ref().map(|offer| offer.until_ns);
-        let heir = self.heir.as_ref().map(|heir| heir.until_ns);
+        let heir = self.heir.as_ref().map(Heir::next_ns);
         let handover = offer.into_iter().chain(heir);
         phase
             .into_iter()

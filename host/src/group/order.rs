@@ -28,6 +28,8 @@ impl Groups {
             waiting.clear();
         }
         group.inherited = inherited;
+        let taken_back = group.offer.take();
+        let given = group.given.take();
         let from = group.role;
         group.take_role(Role::Active, cause.why.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
@@ -37,6 +39,7 @@ impl Groups {
             waiting: waiting.clone(),
             until_ns,
         };
+        self.take_back(name, given, taken_back);
         self.tell(role_news(name, from, Role::Active, &cause));
         self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
         for plugin in waiting {

@@ -98,7 +98,7 @@ impl Groups {
                 self.handle_declined(handover, &clean::text(&why));
             }
             Word::Cancelled { handover, why } => {
-                self.handle_cancelled(handover, &clean::text(&why));
+                self.handle_cancelled(now_ns, handover, &clean::text(&why));
             }
             Word::Took { handover } => self.handle_took(now_ns, handover),
             Word::Request {

@@ -12,6 +12,7 @@ pub const TERM_MS: u64 = 1_500;
 const ADVERT: u64 = 100 * MS;
 const ACTIVE_DOWN: u64 = 300 * MS;
 const LEASE: u64 = 250 * MS;
+/// Who is less preferred waits longer by this: two that fell silent together do not wake together.
 const SKEW: u64 = 10 * MS;
 const CARRY: u64 = 3_000 * MS;
 
@@ -71,8 +72,10 @@ pub enum Fault {
     Terminate(usize),
     ForceActive(usize),
     ForceBackup(usize),
-    /// Another word of the same group.
+    /// The next word comes twice.
     Twice,
+    /// Everything of spared is stopped for a second (SIGSTOP).
+    Pause(usize),
 }
 
 /// One elector's view of one group.
@@ -101,6 +104,7 @@ pub struct Node {
     elector_lives: bool,
     pub alive: bool,
     stopping: bool,
+    paused_until: u64,
     /// Roles that the follower "ct" took.
     pub roles: Vec<(String, Role)>,
     pub ended: Vec<(u64, Result<Vec<String>, String>)>,
@@ -122,6 +126,8 @@ pub struct Pair {
     pub gaps: Vec<(u64, String)>,
     pub watch_gaps: bool,
     names: Vec<String>,
+    /// What both did in a handover, in its order.
+    pub steps: Vec<String>,
 }
 
 impl Node {
@@ -139,6 +145,7 @@ impl Node {
             elector_lives: true,
             alive: true,
             stopping: false,
+            paused_until: 0,
             roles: Vec::new(),
             ended: Vec::new(),
             told: Vec::new(),
@@ -175,6 +182,7 @@ impl Pair {
             gaps: Vec::new(),
             watch_gaps: false,
             names,
+            steps: Vec::new(),
         };
         for node in [0, 1] {
             pair.start(node);
@@ -191,6 +199,7 @@ impl Pair {
             assert!(pair.answers(0, &name), "the fixture: {name}");
         }
         pair.handled = 0;
+        pair.steps.clear();
         pair.watch_gaps = true;
         pair
     }
@@ -306,19 +315,27 @@ impl Pair {
             return false;
         };
         self.now_ns = self.now_ns.max(at_ns);
+        let paused_ns = self.nodes[node].paused_until.saturating_sub(self.now_ns);
+        if paused_ns > 0 {
+            // It waits in a socket, in the order in which it came.
+            self.plan(paused_ns, node, happening);
+            return true;
+        }
         self.handled += 1;
         self.handle(node, happening);
         self.check();
         true
     }
 
+    /// Not an ordinary advert: one that is lost lets a lease outlast the peer's patience, with and
+    /// without a handover.
     pub fn lose_next(&mut self) {
+        use Happening::{Advert, Drained, Mark, Settled, Word};
         self.plan_timeouts();
         let lost = self.queue.iter().find(|(_, (_, happening))| {
-            use Happening::*;
             matches!(
                 happening,
-                Word(_) | Mark(..) | Advert(..) | Drained(..) | Settled(..)
+                Word(_) | Mark(..) | Advert(_, 0) | Drained(..) | Settled(..)
             )
         });
         if let Some(key) = lost.map(|(key, _)| *key) {
@@ -349,6 +366,7 @@ impl Pair {
             }
             self.queue
                 .retain(|_, (of, happening)| !(*of == node && *happening == Happening::Timeout));
+            let at_ns = at_ns.max(self.nodes[node].paused_until);
             let after = at_ns.saturating_sub(self.now_ns);
             self.plan(after, node, Happening::Timeout);
         }
@@ -419,7 +437,7 @@ impl Pair {
     // ---- the elector
 
     fn listen(&mut self, node: usize, name: &str) {
-        let at_ns = self.now_ns + ACTIVE_DOWN;
+        let at_ns = self.now_ns + down_ns(node);
         let elector = self.elector(node, name);
         (elector.active, elector.at_ns) = (false, at_ns);
         self.elect(node, name, at_ns);
@@ -432,14 +450,14 @@ impl Pair {
         let now_ns = self.now_ns;
         let elector = self.elector(node, name);
         match (elector.active, priority) {
-            (false, 0) if elector.heir => self.publish(node, name, Role::Active, "go"),
+            (false, 0) if elector.heir => self.publish(node, name, Role::Active, "handover"),
             (false, 0) => {
                 elector.at_ns = now_ns + SKEW;
                 self.elect(node, name, now_ns + SKEW);
             }
             (false, _) => {
-                elector.at_ns = now_ns + ACTIVE_DOWN;
-                self.elect(node, name, now_ns + ACTIVE_DOWN);
+                elector.at_ns = now_ns + down_ns(node);
+                self.elect(node, name, now_ns + down_ns(node));
             }
             (true, 0) => {}
             // Both are active: one of them gives way.
@@ -454,6 +472,10 @@ impl Pair {
             return;
         }
         let elector = self.elector(node, name);
+        if !elector.active && now_ns > elector.at_ns + ADVERT {
+            // It was stopped, and does not know what it missed.
+            return self.listen(node, name);
+        }
         if !elector.active {
             if !elector.forced_backup && !elector.barred {
                 self.publish(node, name, Role::Active, "silent");
@@ -508,6 +530,10 @@ impl Pair {
         }
         self.listen(node, &name);
         if was {
+            // The heir's patience must end first.
+            let at_ns = self.now_ns + 2 * down_ns(node);
+            self.elector(node, &name).at_ns = at_ns;
+            self.elect(node, &name, at_ns);
             self.advert(node, &name, 0);
         }
     }
@@ -536,6 +562,7 @@ impl Pair {
                 self.plan(2_000 * MS, 0, Happening::LinkBack);
             }
             Fault::Plugin(node, plugin) => self.kill_plugin(node, plugin),
+            Fault::Pause(node) => self.nodes[node].paused_until = self.now_ns + 1_000 * MS,
             Fault::Host(node) => self.kill_host(node, Some(1_000 * MS)),
             Fault::Machine(node) => {
                 self.nodes[node].alive = false;
@@ -549,13 +576,16 @@ impl Pair {
     }
 
     fn force(&mut self, node: usize, forced: Forced) {
-        let done = self.nodes[node].groups.handle_force(None, forced, "a test");
+        let done = self.nodes[node]
+            .groups
+            .handle_force(None, forced, "a test", "noon");
         done.unwrap();
         self.perform_all(node);
     }
 
     fn kill_plugin(&mut self, node: usize, plugin: &str) {
-        if !self.nodes[node].alive {
+        let lives = self.nodes[node].groups.followers.contains_key(plugin);
+        if !self.nodes[node].alive || !lives {
             return;
         }
         if plugin == "vrrp" {
@@ -655,6 +685,7 @@ impl Pair {
 
     fn perform(&mut self, node: usize, action: Action) {
         let now_ns = self.now_ns;
+        self.steps.extend(step_of(node, &action));
         match action {
             Action::Answer { ticket, status } => self.answered(node, ticket.number, status),
             Action::CheckClaim {
@@ -783,4 +814,28 @@ impl Pair {
             }
         }
     }
+}
+
+fn down_ns(node: usize) -> u64 {
+    ACTIVE_DOWN + SKEW * node as u64
+}
+
+fn step_of(node: usize, action: &Action) -> Option<String> {
+    let what = match action {
+        Action::Say(Word::Offer { .. }) => "offers".to_owned(),
+        Action::Say(Word::Prepared { .. }) => "is prepared".to_owned(),
+        Action::Say(Word::Took { .. }) => "took".to_owned(),
+        Action::Drain { plugin, .. } => format!("drain {plugin}"),
+        Action::Mark { channels, .. } => format!("mark {channels:?}"),
+        Action::Settle { plugin, .. } => format!("settle {plugin}"),
+        Action::Prepare { .. } => "prepare".to_owned(),
+        Action::YieldLease { .. } => "yield".to_owned(),
+        Action::OpenLease { .. } => "open".to_owned(),
+        Action::Install { .. } => "install".to_owned(),
+        Action::EndCarry { .. } => "end carry".to_owned(),
+        Action::Role { plugin, order } => format!("role {plugin} {}", name_of(order.role)),
+        Action::Remove { .. } => "remove".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{node}: {what}"))
 }
