@@ -21,7 +21,8 @@ use crate::config;
 use crate::events::{Kind, News};
 use crate::poller::{Key, Poller};
 use crate::supervisor::deaths::Deaths;
-use process::Process;
+use crate::supervisor::limit::Limit;
+use process::{Process, printable};
 use seen::Seen;
 
 /// Messages that one turn of the loop reads.
@@ -70,6 +71,8 @@ pub struct Link {
     deaths: Deaths,
     start_at: Option<Instant>,
     pinged_at: Instant,
+    /// Whoever knocks at the port makes events and lines of log.
+    lines: Limit,
     seen: Seen,
     reports: VecDeque<Report>,
 }
@@ -88,6 +91,7 @@ impl Link {
             deaths: Deaths::default(),
             start_at: None,
             pinged_at: now,
+            lines: Limit::new(5, 50, now),
             seen: Seen::default(),
             reports: VecDeque::new(),
         }
@@ -101,8 +105,15 @@ impl Link {
         setup: Option<config::Link>,
         introduction: Introduction,
     ) {
-        if self.setup == setup && self.introduction == introduction {
+        // Since when the machine runs is not known to the second: that alone is no difference.
+        let same_node = self.introduction.node == introduction.node;
+        if self.setup == setup && same_node {
             return;
+        }
+        let peer = |setup: &Option<config::Link>| setup.as_ref().map(|setup| setup.peer.clone());
+        if !same_node || peer(&self.setup) != peer(&setup) {
+            // Another pair: nothing that is queued concerns it.
+            self.retire("the configuration names other nodes");
         }
         (self.setup, self.introduction) = (setup, introduction);
         if self.setup.is_none() {
@@ -127,7 +138,7 @@ impl Link {
                 return;
             };
             match process.receive() {
-                Ok(Some(message)) => self.handle_message(message),
+                Ok(Some(message)) => self.handle_message(now, message),
                 Ok(None) => return,
                 Err(why) => return self.bury(now, &why),
             }
@@ -161,6 +172,10 @@ impl Link {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             self.pinged_at = now;
             self.ping(now);
+            let suppressed = self.lines.confess();
+            if suppressed > 0 {
+                log::warn!("link: {suppressed} more lines of log suppressed");
+            }
         }
     }
 
@@ -178,7 +193,7 @@ impl Link {
         self.send(now, &ToLink::Ping { number }, &[]);
     }
 
-    fn handle_message(&mut self, message: FromLink) {
+    fn handle_message(&mut self, now: Instant, message: FromLink) {
         match message {
             FromLink::Up(introduction) => {
                 let introduction = seen::clean(introduction);
@@ -190,7 +205,7 @@ impl Link {
                 self.tell(News::new(Kind::Link, text).because("peer-up"));
                 self.reports.push_back(Report::Up(Box::new(introduction)));
             }
-            FromLink::Down { why } => self.go_down(why),
+            FromLink::Down { why } => self.go_down(printable(&why)),
             FromLink::Heard(word) => {
                 self.seen.last_heard = Some(clock::now());
                 self.reports.push_back(Report::Heard(Box::new(word)));
@@ -205,9 +220,16 @@ impl Link {
                 }
             }
             FromLink::Event { reason, text } => {
-                self.tell(News::warn(Kind::Link, text).because(&reason));
+                if self.lines.take(now) {
+                    let news = News::warn(Kind::Link, printable(&text));
+                    self.tell(news.because(&printable(&reason)));
+                }
             }
-            FromLink::Log { level, text } => process::log(level, &text),
+            FromLink::Log { level, text } => {
+                if self.lines.take(now) {
+                    process::log(level, &text);
+                }
+            }
             FromLink::Pong { number } => {
                 if let Some(process) = self.process.as_mut().filter(|p| p.ping == number) {
                     process.missed = 0;

@@ -64,11 +64,6 @@ impl Core {
         self.link.status()
     }
 
-    /// What the peer said of itself; None while no link is up.
-    pub(super) fn peer_introduction(&self) -> Option<&Introduction> {
-        self.link.introduction()
-    }
-
     /// The peer's clock less this node's.
     pub(super) fn clock_ms(&self) -> Option<i64> {
         self.link.state().clock_ms

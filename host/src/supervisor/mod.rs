@@ -9,7 +9,7 @@
 mod check;
 pub(crate) mod deaths;
 mod files;
-mod limit;
+pub(crate) mod limit;
 mod plugin;
 mod report;
 mod status;
