@@ -53,6 +53,9 @@ fn each_node_shows_both_columns() {
     pair.enable("twin", TWIN);
     pair.settle();
     for node in [0, 1] {
+        pair.wait("the clocks to be compared", || {
+            pair.peer(node).clock_ms.is_some()
+        });
         let status = pair.status(node);
         assert_eq!(status.node, NODES[node]);
         assert_eq!(status.links[0].interface, "hot");

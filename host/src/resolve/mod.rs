@@ -21,7 +21,7 @@ pub const FREEZE_MAX: Duration = Duration::from_secs(3600);
 pub const MAINTENANCE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// More groups than any router has.
 const FORCED_MAX: usize = 1024;
-const TEXT_MAX: usize = 128;
+const TEXT_MAX: usize = 256;
 
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +121,10 @@ impl Resolved {
     /// None: the election decides again.
     pub fn force(&mut self, group: &str, forced: Option<Forced>) {
         match forced {
-            Some(forced) if self.forced.len() < FORCED_MAX => {
-                self.forced.insert(group.to_owned(), forced);
+            Some(forced) if self.forced.len() < FORCED_MAX && !is_odd(group) => {
+                let by = short(&forced.by);
+                self.forced
+                    .insert(group.to_owned(), Forced { by, ..forced });
             }
             Some(_) => {}
             None => {
@@ -135,7 +137,7 @@ impl Resolved {
         let since = self.maintenance.take().map_or(at, |before| before.since);
         let lasts = lasts.filter(|lasts| *lasts <= MAINTENANCE_MAX);
         self.maintenance = Some(Maintenance {
-            by: by.to_owned(),
+            by: short(by),
             since,
             term: lasts.map(|lasts| Term::new(now, lasts)),
         });
@@ -150,7 +152,7 @@ impl Resolved {
     pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str) {
         let lasts = lasts.min(FREEZE_MAX);
         self.freeze = (lasts > Duration::ZERO).then(|| Freeze {
-            by: by.to_owned(),
+            by: short(by),
             term: Term::new(now, lasts),
         });
     }
@@ -263,7 +265,7 @@ impl Written {
         let mut others = maintenance
             .flat_map(|it| [&it.by, &it.since])
             .chain(self.freeze.iter().map(|freeze| &freeze.by));
-        let odd = |text: &String| text.len() > TEXT_MAX || text.chars().any(char::is_control);
+        let odd = |text: &String| is_odd(text);
         match texts.any(odd) || others.any(odd) || self.forced.len() > FORCED_MAX {
             true => Err("holds names that nobody has".to_owned()),
             false => Ok(()),
@@ -294,4 +296,20 @@ impl Written {
             freeze,
         }
     }
+}
+
+// What is written must be believed when it is read.
+fn is_odd(text: &str) -> bool {
+    text.len() > TEXT_MAX || text.chars().any(char::is_control)
+}
+
+fn short(text: &str) -> String {
+    let mut short = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if short.len() + c.len_utf8() > TEXT_MAX {
+            break;
+        }
+        short.push(c);
+    }
+    short
 }

@@ -157,3 +157,24 @@ fn maintenance_said_again_keeps_its_beginning() {
     assert!(resolved.end_maintenance());
     assert!(!resolved.end_maintenance());
 }
+
+#[test]
+fn whatever_is_written_can_be_read() {
+    let mut resolved = Resolved::default();
+    let long = "\u{1b}[2J\u{20ac}".repeat(1000);
+    resolved.begin_freeze(START, FREEZE_MAX, &long);
+    resolved.begin_maintenance(START, None, &long, "now".to_owned());
+    for group in ["office", &long] {
+        let forced = Forced {
+            active: false,
+            by: long.clone(),
+            since: "now".to_owned(),
+        };
+        resolved.force(group, Some(forced));
+    }
+    assert_eq!(resolved.forced().len(), 1);
+    assert_eq!(
+        Resolved::from_text(&resolved.to_text(), START),
+        Ok(resolved)
+    );
+}

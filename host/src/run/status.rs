@@ -66,7 +66,7 @@ impl Core {
             node,
             up,
             last_heard: self.peer_last_heard(rows),
-            heard_on: self.pair.heard_on.clone(),
+            heard_on: self.peer_heard_on(rows),
             answers_ping: self.answers_ping().filter(|_| !up),
             status,
             clock_ms: self.clock_ms().filter(|_| up),
@@ -89,6 +89,27 @@ impl Core {
         let link = self.last_heard().map(str::to_owned);
         // Local times of one form: the later one sorts last.
         advert.into_iter().chain(link).max()
+    }
+
+    // Links, then interfaces on which the provider hears its adverts: "router.lan2.50.IPv4.heard".
+    fn peer_heard_on(&self, rows: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
+        let mut heard = self.pair.heard_on.clone();
+        for (name, group) in self.groups.iter() {
+            let details = details_of(name, rows.get(&group.owner));
+            let peer = details.get("peer");
+            for (key, value) in &details {
+                let router = key.strip_prefix("router.");
+                let router = router.and_then(|rest| rest.strip_suffix(".heard"));
+                let interface = router.and_then(|router| router.rsplitn(3, '.').last());
+                let Some(interface) = interface.filter(|_| Some(value) == peer) else {
+                    continue;
+                };
+                if !heard.iter().any(|known| known == interface) {
+                    heard.push(interface.to_owned());
+                }
+            }
+        }
+        heard
     }
 
     fn maintenance_status(&self) -> Option<Maintenance> {
