@@ -18,6 +18,7 @@ mod handover;
 mod heir;
 mod order;
 mod stance;
+mod state;
 #[cfg(test)]
 mod tests;
 mod wish;
@@ -29,7 +30,6 @@ use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
 pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
 
-use crate::clock;
 use crate::events::{Kind, News};
 use follow::Delivery;
 use handover::Offer;
@@ -423,70 +423,6 @@ impl Groups {
 
     fn tell(&mut self, news: News) {
         self.actions.push_back(Action::Tell(news));
-    }
-}
-
-impl Group {
-    fn new(owner: String, claims: Claims) -> Self {
-        Self {
-            owner,
-            claims,
-            role: Role::Backup,
-            since: clock::now(),
-            why: "it has just been claimed".to_owned(),
-            forced: Forced::No,
-            forced_why: String::new(),
-            transitions: 0,
-            stale: false,
-            phase: Phase::Idle,
-            installed: false,
-            resign: None,
-            barred: None,
-            deliveries: BTreeMap::new(),
-            decided_ns: 0,
-            offer: None,
-            heir: None,
-            inherited: None,
-            given: None,
-            revoked_until_ns: 0,
-        }
-    }
-
-    /// Whether its plugin runs and has claimed it.
-    pub fn is_claimed(&self) -> bool {
-        !self.stale
-    }
-
-    /// Its addresses answer, or would, if the fence lets them.
-    pub fn is_installed(&self) -> bool {
-        self.phase == Phase::Installed
-    }
-
-    fn take_role(&mut self, role: Role, why: String) {
-        self.role = role;
-        self.why = why;
-        self.since = clock::now();
-        self.transitions += 1;
-    }
-
-    fn next_timeout(&self) -> Option<u64> {
-        let phase = match self.phase {
-            Phase::Settling { until_ns, .. }
-            | Phase::Carrying { until_ns }
-            | Phase::Leaving { until_ns } => Some(until_ns),
-            Phase::Idle | Phase::Installed => None,
-        };
-        let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
-        let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
-        let offer = self.offer.as_ref().map(|offer| offer.until_ns);
-        let heir = self.heir.as_ref().map(Heir::next_ns);
-        let handover = offer.into_iter().chain(heir);
-        phase
-            .into_iter()
-            .chain(barred)
-            .chain(roles)
-            .chain(handover)
-            .min()
     }
 }
 

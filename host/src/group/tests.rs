@@ -1,5 +1,8 @@
+mod elector;
+mod faults;
 mod handover;
 mod pair;
+mod performed;
 
 use spared_worker::message::{AddressClaim, Cause, Family, RouterClaim};
 

@@ -3,7 +3,8 @@
 
 use spared_link::word::Word;
 
-use super::pair::{Delays, Fault, Pair};
+use super::faults::Fault;
+use super::pair::{Delays, Pair};
 use super::*;
 
 const WISH: u64 = 7;

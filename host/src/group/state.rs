@@ -1,0 +1,74 @@
+//! One group: how it begins, and when something of it is due.
+
+use std::collections::BTreeMap;
+
+use spared_worker::message::{Claims, Forced, Role};
+
+use super::follow::Delivery;
+use super::heir::Heir;
+use super::{Group, Phase};
+use crate::clock;
+
+impl Group {
+    pub(super) fn new(owner: String, claims: Claims) -> Self {
+        Self {
+            owner,
+            claims,
+            role: Role::Backup,
+            since: clock::now(),
+            why: "it has just been claimed".to_owned(),
+            forced: Forced::No,
+            forced_why: String::new(),
+            transitions: 0,
+            stale: false,
+            phase: Phase::Idle,
+            installed: false,
+            resign: None,
+            barred: None,
+            deliveries: BTreeMap::new(),
+            decided_ns: 0,
+            offer: None,
+            heir: None,
+            inherited: None,
+            given: None,
+            revoked_until_ns: 0,
+        }
+    }
+
+    /// Whether its plugin runs and has claimed it.
+    pub fn is_claimed(&self) -> bool {
+        !self.stale
+    }
+
+    /// Its addresses answer, or would, if the fence lets them.
+    pub fn is_installed(&self) -> bool {
+        self.phase == Phase::Installed
+    }
+
+    pub(super) fn take_role(&mut self, role: Role, why: String) {
+        self.role = role;
+        self.why = why;
+        self.since = clock::now();
+        self.transitions += 1;
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        let phase = match self.phase {
+            Phase::Settling { until_ns, .. }
+            | Phase::Carrying { until_ns }
+            | Phase::Leaving { until_ns } => Some(until_ns),
+            Phase::Idle | Phase::Installed => None,
+        };
+        let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
+        let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
+        let offer = self.offer.as_ref().map(|offer| offer.until_ns);
+        let heir = self.heir.as_ref().map(Heir::next_ns);
+        let handover = offer.into_iter().chain(heir);
+        phase
+            .into_iter()
+            .chain(barred)
+            .chain(roles)
+            .chain(handover)
+            .min()
+    }
+}
