@@ -96,10 +96,10 @@ fn a_killed_link_is_back_within_a_second() {
     // With room for a machine that does much else; the pause itself is a tenth of a second.
     assert!(took < Duration::from_secs(3), "{took:?}\n{}", pair.r1.log());
     let died = pair.r1.told("died");
-    assert_eq!(
-        died,
-        ["the link's process was killed by signal 9; started again in 100 ms"]
-    );
+    // On a busy machine its socket may end long before it.
+    let sentences = ["was killed by signal 9", "closed its connection"]
+        .map(|how| format!("the link's process {how}; started again in 100 ms"));
+    assert!(died.len() == 1 && sentences.contains(&died[0]), "{died:?}");
     assert_eq!(pair.r2.told("peer-down").len(), 1, "{}", pair.r2.log());
     twins_go_on(&pair);
 }

@@ -11,7 +11,7 @@ use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
 use spared_worker::child::Child;
-use spared_worker::codec::{self, Receiver};
+use spared_worker::codec::{self, ReceiveError, Receiver};
 use spared_worker::process::SOCKET_FD;
 use zeroize::Zeroizing;
 
@@ -82,7 +82,10 @@ impl Process {
         let received = self.receiver.receive(&self.socket);
         received
             .map(|received| received.map(|(message, _descriptors)| message))
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error {
+                ReceiveError::Closed => "closed its connection".to_owned(),
+                error => error.to_string(),
+            })
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
