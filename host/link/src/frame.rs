@@ -169,7 +169,9 @@ impl<'a> Frame<'a> {
                     .map_err(|_| Malformed("a greeting that is no JSON"))?,
             ),
             REFUSED => Self::Refused(text(body)?),
-            PING => Self::Ping { number: read.u32()? },
+            PING => Self::Ping {
+                number: read.u32()?,
+            },
             PONG => Self::Pong {
                 number: read.u32()?,
                 received_us: read.u64()?,

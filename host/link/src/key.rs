@@ -183,10 +183,7 @@ mod tests {
         let public = public_text(&[7; 32]);
         let private = PrivateKey::from_seed([7; 32]).to_text();
         assert_eq!(parse_public(&private), Err(KeyError::PrivateForPublic));
-        assert_eq!(
-            PrivateKey::parse(&public),
-            Err(KeyError::PublicForPrivate)
-        );
+        assert_eq!(PrivateKey::parse(&public), Err(KeyError::PublicForPrivate));
         assert_eq!(parse_public("6Yx0"), Err(KeyError::NotPublic));
         let short = &public[..public.len() - 1];
         for wrong in [short, "sk1:", &format!("{public}A"), &format!("{short}+")] {

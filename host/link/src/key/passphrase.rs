@@ -94,7 +94,9 @@ fn bits(characters: &[char], different: usize) -> usize {
 pub fn derive(passphrase: &str, nodes: &[&str], node: &str) -> Result<PrivateKey, KeyError> {
     rate(passphrase)?;
     let failed = |error: argon2::Error| {
-        KeyError::Passphrase(format!("no key can be derived from the passphrase: {error}"))
+        KeyError::Passphrase(format!(
+            "no key can be derived from the passphrase: {error}"
+        ))
     };
     let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).map_err(failed)?;
     let mut seed = [0; 32];

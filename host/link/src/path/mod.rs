@@ -123,7 +123,13 @@ impl Path {
 
     // ---- the host's words
 
-    pub fn set_usable(&mut self, session: &mut Session, now: Now, usable: bool, icmp: Option<OwnedFd>) {
+    pub fn set_usable(
+        &mut self,
+        session: &mut Session,
+        now: Now,
+        usable: bool,
+        icmp: Option<OwnedFd>,
+    ) {
         if let Some(icmp) = icmp {
             let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
             self.echo = Some(Echo::new(icmp, identifier));
@@ -151,7 +157,11 @@ impl Path {
         let waits = self.listener.is_none() && self.current.is_none() && self.pending.is_empty();
         let again = (self.usable && waits).then_some(self.again_ns);
         let pending = self.pending.iter().map(|stream| stream.deadline_ns);
-        let echo = self.echo.as_ref().filter(|_| !session_up).map(Echo::next_ns);
+        let echo = self
+            .echo
+            .as_ref()
+            .filter(|_| !session_up)
+            .map(Echo::next_ns);
         pending.chain(again).chain(echo).min()
     }
 
@@ -235,7 +245,12 @@ impl Path {
             sources.push((Source::Listener, listener.as_fd(), true, false));
         }
         for (at, stream) in self.pending.iter().enumerate() {
-            sources.push((Source::Pending(at), stream.as_fd(), true, stream.is_blocked()));
+            sources.push((
+                Source::Pending(at),
+                stream.as_fd(),
+                true,
+                stream.is_blocked(),
+            ));
         }
         if let Some(stream) = &self.current {
             sources.push((Source::Current, stream.as_fd(), true, stream.is_blocked()));
@@ -276,7 +291,10 @@ impl Path {
             let socket = match socket::accept(listener, &self.setup) {
                 Ok(Ok(socket)) => socket,
                 Ok(Err(from)) => {
-                    self.refuse(now, &format!("connection from {from}, which is not the peer"));
+                    self.refuse(
+                        now,
+                        &format!("connection from {from}, which is not the peer"),
+                    );
                     continue;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -290,7 +308,8 @@ impl Path {
                 self.pending.remove(0);
                 self.refuse(now, "too many connections at once");
             }
-            self.pending.push(Stream::new(socket, tls, true, now.ns + HANDSHAKE_NS));
+            self.pending
+                .push(Stream::new(socket, tls, true, now.ns + HANDSHAKE_NS));
         }
     }
 
@@ -352,7 +371,8 @@ impl Path {
         }
         if reads && result.is_ok() {
             let index = self.index;
-            result = stream.handle_readable(scratch, |bytes| session.handle_bytes(now, index, bytes));
+            result =
+                stream.handle_readable(scratch, |bytes| session.handle_bytes(now, index, bytes));
         }
         self.check(session, now, result);
     }

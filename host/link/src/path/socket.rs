@@ -37,7 +37,9 @@ pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     socket.bind(&address(setup, setup.own, 0)?)?;
     prepare(&socket)?;
     match socket.connect(&address(setup, setup.peer, port)?) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
             Err(error)
         }
         _ => Ok(socket),

@@ -92,7 +92,9 @@ impl Stream {
         self.received_bytes += length as u64;
         let mut encrypted = scratch.get(..length).unwrap_or_default();
         while !encrypted.is_empty() {
-            self.tls.read_tls(&mut encrypted).map_err(|error| say(&error))?;
+            self.tls
+                .read_tls(&mut encrypted)
+                .map_err(|error| say(&error))?;
             let processed = self.tls.process_new_packets();
             if let Err(error) = processed {
                 let _ = self.flush(); // the alert
@@ -103,7 +105,10 @@ impl Stream {
         self.flush()
     }
 
-    fn hand_out(&mut self, take: &mut impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    fn hand_out(
+        &mut self,
+        take: &mut impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut reader = self.tls.reader();
         loop {
             let length = match reader.fill_buf() {

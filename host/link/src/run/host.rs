@@ -57,7 +57,10 @@ impl Host {
     pub fn tell_state(&mut self, state: State) {
         if self.lost > 0 && self.waiting.is_empty() {
             let lost = std::mem::take(&mut self.lost);
-            self.log(LOG_WARN, format!("{lost} words of the peer are lost: the host was busy"));
+            self.log(
+                LOG_WARN,
+                format!("{lost} words of the peer are lost: the host was busy"),
+            );
         }
         // behind a few messages at most: what it says of a path must not wait for the next second
         if self.waiting.len() < SPARE_MAX {

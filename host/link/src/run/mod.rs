@@ -163,7 +163,13 @@ impl Link {
 
     fn wait(&mut self) -> Result<Vec<Ready>, End> {
         let mut keys = vec![Ready::Host];
-        let host_flags = |writes| if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let host_flags = |writes| {
+            if writes {
+                PollFlags::IN | PollFlags::OUT
+            } else {
+                PollFlags::IN
+            }
+        };
         let mut fds = vec![PollFd::from_borrowed_fd(
             self.host.as_fd(),
             host_flags(self.host.is_blocked()),
@@ -179,18 +185,32 @@ impl Link {
         if let Some(peering) = &self.peering {
             for (name, fd, writes) in self.workers.sources() {
                 let reads = peering.session.wants(name);
-                watch(Ready::Worker(name.to_owned(), false, false), fd, reads, writes);
+                watch(
+                    Ready::Worker(name.to_owned(), false, false),
+                    fd,
+                    reads,
+                    writes,
+                );
             }
             let up = peering.session.is_up();
             for (index, path) in peering.paths.iter().enumerate() {
                 // Later ones first: handling one may move those after it.
                 for (source, fd, reads, writes) in path.sources(up).into_iter().rev() {
-                    watch(Ready::Path(index, (source, false, false)), fd, reads, writes);
+                    watch(
+                        Ready::Path(index, (source, false, false)),
+                        fd,
+                        reads,
+                        writes,
+                    );
                 }
             }
             next_ns = Some(peering.next_timeout(now()).min(self.state_at_ns));
         }
-        let timeout = if self.hurried { Some(0) } else { next_ns.map(wait_ns) };
+        let timeout = if self.hurried {
+            Some(0)
+        } else {
+            next_ns.map(wait_ns)
+        };
         let timeout = timeout.and_then(|ns| Timespec::try_from(Duration::from_nanos(ns)).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -234,7 +254,9 @@ impl Link {
             return self.configure(now, *setup);
         }
         let Some(peering) = &mut self.peering else {
-            return Err(End::Broken("the host does not say first what to link".to_owned()));
+            return Err(End::Broken(
+                "the host does not say first what to link".to_owned(),
+            ));
         };
         let session = &mut peering.session;
         match message {
@@ -307,7 +329,11 @@ impl Ready {
 
 fn wait_ns(at_ns: u64) -> u64 {
     let now_ns = now_ns();
-    if at_ns > now_ns { at_ns - now_ns } else { LOOK_NS }
+    if at_ns > now_ns {
+        at_ns - now_ns
+    } else {
+        LOOK_NS
+    }
 }
 
 impl Peering {
@@ -345,7 +371,7 @@ impl Peering {
         (&self.setup.node, &self.setup.peer) == (&setup.node, &setup.peer)
     }
 
-    /// Applies what differs. Sessions whose keys may have changed prove them anew, and go on where
+    /// Applies what differs. Sessions whose keys changed prove them anew, and go on where
     /// they were.
     fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
         let trust = Trust::of(&setup)?;

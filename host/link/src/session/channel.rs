@@ -16,6 +16,11 @@ const AHEAD_MAX: usize = 256 << 10;
 /// A credit is told when so much of the window was taken.
 const CREDIT_STEP: u64 = WINDOW / 4;
 
+/// What a message costs beside its bytes, so that empty ones are bounded too.
+const MESSAGE_COST: usize = 64;
+/// Marks that may wait for a worker which does not read.
+const MARKS_MAX: usize = 1024;
+
 /// Versions of a plugin's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
@@ -79,6 +84,7 @@ pub struct Channel {
     /// The message of which not all pieces have come.
     partial: Vec<u8>,
     inbox: VecDeque<Delivery>,
+    marks: usize,
     /// How often the worker was told that the twin is there.
     ups: u8,
     came_bytes: u64,
@@ -117,6 +123,7 @@ impl Channel {
             credited: Flow::default(),
             partial: Vec::new(),
             inbox: VecDeque::new(),
+            marks: 0,
             ups: 0,
             came_bytes: 0,
             taken: Flow::default(),
@@ -140,7 +147,7 @@ impl Channel {
     pub fn go_down(&mut self) {
         self.queue.clear();
         self.partial = Vec::new();
-        (self.queue_bytes, self.cut, self.came_bytes) = (0, 0, 0);
+        (self.queue_bytes, self.cut, self.came_bytes, self.marks) = (0, 0, 0, 0);
         self.out = Flow::default();
         self.credited = Flow::default();
         self.taken = Flow::default();
@@ -175,7 +182,7 @@ impl Channel {
             return;
         }
         self.total_out.add(record.len() - 1);
-        self.queue_bytes += record.len();
+        self.queue_bytes += record.len() + MESSAGE_COST;
         self.queue.push_back(Queued::Message(Rc::new(record)));
     }
 
@@ -223,7 +230,8 @@ impl Channel {
                 self.cut = end;
                 if last {
                     self.out.messages += 1;
-                    self.queue_bytes -= bytes.len();
+                    self.out.bytes += MESSAGE_COST as u64;
+                    self.queue_bytes -= bytes.len() + MESSAGE_COST;
                     self.cut = 0;
                     self.queue.pop_front();
                 }
@@ -261,11 +269,17 @@ impl Channel {
 
     /// # Errors
     /// The peer sends more than it has credit for, or a message that is too long.
-    pub fn handle_data(&mut self, epoch: u32, last: bool, piece: &[u8]) -> Result<(), &'static str> {
+    pub fn handle_data(
+        &mut self,
+        epoch: u32,
+        last: bool,
+        piece: &[u8],
+    ) -> Result<(), &'static str> {
         if epoch != self.epoch || self.wire.is_none() {
             return Ok(()); // for a worker that is gone
         }
-        self.came_bytes += piece.len() as u64;
+        let cost = if last { MESSAGE_COST } else { 0 };
+        self.came_bytes += (piece.len() + cost) as u64;
         if self.came_bytes.saturating_sub(self.taken.bytes) > WINDOW + RECORD_MAX as u64 {
             return Err("the peer sends more than it has credit for");
         }
@@ -285,10 +299,18 @@ impl Channel {
         Ok(())
     }
 
-    pub fn handle_mark(&mut self, epoch: u32, id: u64) {
-        if epoch == self.epoch && self.wire.is_some() {
-            self.inbox.push_back(Delivery::Mark(id));
+    /// # Errors
+    /// More marks than anybody needs.
+    pub fn handle_mark(&mut self, epoch: u32, id: u64) -> Result<(), &'static str> {
+        if epoch != self.epoch || self.wire.is_none() {
+            return Ok(());
         }
+        if self.marks >= MARKS_MAX {
+            return Err("the peer sends too many marks");
+        }
+        self.marks += 1;
+        self.inbox.push_back(Delivery::Mark(id));
+        Ok(())
     }
 
     /// What is next for the worker.
@@ -298,10 +320,14 @@ impl Channel {
 
     /// It is done; true if the twin should hear of the credit soon.
     pub fn delivered(&mut self) -> bool {
-        if let Some(Delivery::Record(record)) = self.inbox.pop_front() {
+        let done = self.inbox.pop_front();
+        if matches!(done, Some(Delivery::Mark(_))) {
+            self.marks = self.marks.saturating_sub(1);
+        }
+        if let Some(Delivery::Record(record)) = done {
             match record.first() {
                 Some(&MESSAGE) => {
-                    self.taken.add(record.len() - 1);
+                    self.taken.add(record.len() - 1 + MESSAGE_COST);
                     self.total_in.add(record.len() - 1);
                 }
                 Some(&UP) => self.ups = self.ups.wrapping_add(1),
@@ -328,7 +354,8 @@ impl Channel {
             received: self.total_in.messages,
             sent_bytes: self.total_out.bytes,
             received_bytes: self.total_in.bytes,
-            queued: self.queue.len() as u64 + self.out.messages.saturating_sub(self.credited.messages),
+            queued: self.queue.len() as u64
+                + self.out.messages.saturating_sub(self.credited.messages),
         }
     }
 }

@@ -17,13 +17,13 @@ mod words;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-pub use channel::{Delivery, WINDOW, Wire};
 use channel::{Channel, Flow, Twin};
+pub use channel::{Delivery, WINDOW, Wire};
 use path::{Path, Stage};
-pub use pulse::{PING_NS, SILENCE_NS};
 use pulse::Pong;
-use sequence::{Piece, Sequence, Verdict};
+pub use pulse::{PING_NS, SILENCE_NS};
 pub use sequence::Outgoing;
+use sequence::{Piece, Sequence, Verdict};
 use words::Words;
 
 use crate::frame::{self, Frame, Hello, Numbered, plain};
@@ -45,16 +45,33 @@ const CHANNELS_MAX: usize = 64;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Up(Introduction),
-    Down { why: String },
+    Down {
+        why: String,
+    },
     Heard(Word),
-    Wire { plugin: String, agreed: Result<u32, String> },
-    Marked { id: u64, channel: String },
+    Wire {
+        plugin: String,
+        agreed: Result<u32, String>,
+    },
+    Marked {
+        id: u64,
+        channel: String,
+    },
     /// The peer greeted over this path.
-    Joined { path: usize },
+    Joined {
+        path: usize,
+    },
     /// Data takes another path.
-    Moved { from: usize, to: usize, why: String },
+    Moved {
+        from: usize,
+        to: usize,
+        why: String,
+    },
     /// Close the connection of a path.
-    Close { path: usize, why: String },
+    Close {
+        path: usize,
+        why: String,
+    },
     /// A word that was not sent, or not understood.
     Lost(String),
 }
@@ -373,7 +390,10 @@ impl Session {
         if hello.run == self.run || hello.run == 0 {
             return Err("the peer is this process".to_owned());
         }
-        let known = self.association.as_ref().map(|association| association.peer_run);
+        let known = self
+            .association
+            .as_ref()
+            .map(|association| association.peer_run);
         if known != Some(hello.run) {
             if known.is_some() {
                 self.end(&format!("{} was started anew", self.peer), false);
@@ -499,13 +519,15 @@ impl Session {
             }
             Numbered::Mark { channel, epoch, id } => {
                 if let Some(channel) = self.channel_of(channel) {
-                    channel.handle_mark(epoch, id);
+                    channel.handle_mark(epoch, id)?;
                 }
             }
             Numbered::Word { last, piece } => match self.words.handle_piece(last, piece) {
                 Ok(Some(word)) => self.events.push_back(Event::Heard(word)),
                 Ok(None) => {}
-                Err(why) => self.events.push_back(Event::Lost(format!("{}: {why}", self.peer))),
+                Err(why) => self
+                    .events
+                    .push_back(Event::Lost(format!("{}: {why}", self.peer))),
             },
             Numbered::Unknown => {}
         }
@@ -747,7 +769,10 @@ impl Session {
                 told.round_trip_us = path.pulse.round_trip_us();
             }
         }
-        let offered = self.channels.iter().filter(|(_, channel)| channel.own.is_some());
+        let offered = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.own.is_some());
         state.channels = offered
             .map(|(plugin, channel)| (plugin.clone(), channel.state()))
             .collect();
@@ -813,7 +838,8 @@ impl Association {
         };
         let name = Rc::new(plugin.as_bytes().to_vec());
         let range = 0..name.len();
-        self.sequence.push(&frame, Some(Piece { bytes: name, range }));
+        self.sequence
+            .push(&frame, Some(Piece { bytes: name, range }));
     }
 }
 
@@ -831,7 +857,7 @@ impl Transmit {
     }
 
     fn push(&mut self, outgoing: Outgoing) {
-        self.numbered_bytes += outgoing.len();
+        self.numbered_bytes += outgoing.bytes();
         self.numbered.push(outgoing);
     }
 

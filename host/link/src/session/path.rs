@@ -22,7 +22,9 @@ pub enum Stage {
     Closed,
     Opened,
     /// Our greeting is on its way: with this run.
-    Greeted { run: u64 },
+    Greeted {
+        run: u64,
+    },
     /// The peer's has come.
     Joined,
 }

@@ -98,7 +98,9 @@ impl Pulse {
 
     fn measure(&mut self, now_ns: u64, ping: &Ping, pong: Pong) {
         let sample = now_ns.saturating_sub(ping.sent_ns);
-        let smooth = self.round_trip_ns.map_or(sample, |old| old - old / 8 + sample / 8);
+        let smooth = self
+            .round_trip_ns
+            .map_or(sample, |old| old - old / 8 + sample / 8);
         self.round_trip_ns = Some(smooth);
         let less = |a: u64, b: u64| i128::from(a) - i128::from(b);
         let difference =
@@ -112,7 +114,9 @@ impl Pulse {
     pub fn silence_ns(&self, now_ns: u64) -> u64 {
         let unasked = now_ns.saturating_sub(self.next_ping_ns);
         let oldest = self.waiting.front();
-        oldest.map_or(unasked, |ping| now_ns.saturating_sub(ping.sent_ns).max(unasked))
+        oldest.map_or(unasked, |ping| {
+            now_ns.saturating_sub(ping.sent_ns).max(unasked)
+        })
     }
 
     /// The silence that makes data leave this path for another.
@@ -132,7 +136,10 @@ impl Pulse {
 
     /// The peer's clock less this node's, by the ping of the latest that waited least.
     pub fn clock_ms(&self) -> Option<i64> {
-        let best = self.clocks.iter().min_by_key(|(round_trip_ns, _)| *round_trip_ns);
+        let best = self
+            .clocks
+            .iter()
+            .min_by_key(|(round_trip_ns, _)| *round_trip_ns);
         best.map(|(_, difference_us)| difference_us / 1000)
     }
 }

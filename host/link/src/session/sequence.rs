@@ -32,7 +32,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.head.as_bytes().len() + self.piece.as_ref().map_or(0, |piece| piece.range.len())
     }
 }
@@ -100,7 +100,7 @@ impl Sequence {
         head.set_sequence(self.next);
         self.next += 1;
         let outgoing = Outgoing { head, piece };
-        self.unacked_bytes += outgoing.len() + FRAME_COST;
+        self.unacked_bytes += outgoing.bytes() + FRAME_COST;
         self.unacked.push_back(outgoing);
     }
 
@@ -134,7 +134,7 @@ impl Sequence {
         }
         for _ in 0..count {
             if let Some(outgoing) = self.unacked.pop_front() {
-                self.unacked_bytes -= outgoing.len() + FRAME_COST;
+                self.unacked_bytes -= outgoing.bytes() + FRAME_COST;
             }
             self.sent = self.sent.saturating_sub(1);
             self.ever_sent = self.ever_sent.saturating_sub(1);

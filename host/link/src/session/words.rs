@@ -26,7 +26,10 @@ impl Words {
     pub fn push(&mut self, word: &Word) -> Result<(), String> {
         let json = serde_json::to_vec(word).map_err(|error| error.to_string())?;
         if json.len() > WORD_MAX {
-            return Err(format!("a word of {} bytes, limit is {WORD_MAX}", json.len()));
+            return Err(format!(
+                "a word of {} bytes, limit is {WORD_MAX}",
+                json.len()
+            ));
         }
         if self.queue_bytes + json.len() > QUEUE_MAX {
             return Err("a word is lost: the peer takes none".to_owned());
@@ -67,7 +70,9 @@ impl Words {
         }
         let json = std::mem::take(&mut self.partial);
         if std::mem::take(&mut self.too_long) {
-            return Err(format!("a word of more than {WORD_MAX} bytes is passed over"));
+            return Err(format!(
+                "a word of more than {WORD_MAX} bytes is passed over"
+            ));
         }
         match serde_json::from_slice(&json) {
             Ok(word) => Ok(Some(word)),

@@ -63,22 +63,31 @@ impl Lab {
         run(
             "ip",
             &[
-                "-n", a, "link", "add", &device, "type", "veth", "peer", "name", &device, "netns", b,
+                "-n", a, "link", "add", &device, "type", "veth", "peer", "name", &device, "netns",
+                b,
             ],
         );
         for (side, namespace) in self.namespaces.iter().enumerate() {
-            for prefix in [v4(cable, side).to_string() + "/30", v6(cable, side).to_string() + "/64"] {
+            for prefix in [
+                v4(cable, side).to_string() + "/30",
+                v6(cable, side).to_string() + "/64",
+            ] {
                 let add = ["-n", namespace, "address", "add", &prefix, "dev", &device];
-                run("ip", &[&add[..], if prefix.contains(':') { &["nodad"] } else { &[] }].concat());
+                run(
+                    "ip",
+                    &[
+                        &add[..],
+                        if prefix.contains(':') {
+                            &["nodad"]
+                        } else {
+                            &[]
+                        },
+                    ]
+                    .concat(),
+                );
             }
             run("ip", &["-n", namespace, "link", "set", &device, "up"]);
         }
-    }
-
-    /// Takes a cable's end down or up.
-    pub fn set_link(&self, side: usize, cable: usize, state: &str) {
-        let device = format!("lan{cable}");
-        run("ip", &["-n", &self.namespaces[side], "link", "set", &device, state]);
     }
 
     /// Loses packets that come out of a cable at a side: all of them, or some percent.
@@ -98,7 +107,14 @@ impl Lab {
         let namespace = &self.namespaces[side];
         run(
             "ip",
-            &["netns", "exec", namespace, "nft", "-f", file.to_str().unwrap()],
+            &[
+                "netns",
+                "exec",
+                namespace,
+                "nft",
+                "-f",
+                file.to_str().unwrap(),
+            ],
         );
         let _ = std::fs::remove_file(file);
     }
@@ -132,7 +148,7 @@ impl Lab {
 
     /// A link process that knows its peer, and whose paths are usable.
     pub fn node(&self, side: usize, cables: usize) -> Node {
-        let mut node = self.silent_node(side);
+        let node = self.silent_node(side);
         node.configure(&setup(side, cables));
         node
     }
@@ -165,7 +181,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for namespace in &self.namespaces {
-            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+            let _ = Command::new("ip")
+                .args(["netns", "del", namespace])
+                .status();
         }
     }
 }
@@ -229,7 +247,10 @@ impl Node {
     pub fn configure(&self, setup: &Setup) {
         self.tell(&ToLink::Configure(Box::new(setup.clone())));
         for index in 0..setup.paths.len() {
-            self.tell(&ToLink::Path { index, usable: true });
+            self.tell(&ToLink::Path {
+                index,
+                usable: true,
+            });
         }
     }
 
@@ -245,6 +266,19 @@ impl Node {
         Worker {
             socket: ours,
             ups: Cell::new(0),
+        }
+    }
+
+    /// Closes the host's end of the socket, and waits for the process to end by itself.
+    pub fn hang_up(self) {
+        let Self {
+            mut child, socket, ..
+        } = self;
+        drop(socket);
+        let end = Instant::now() + PATIENCE;
+        while child.exit().is_none() {
+            assert!(Instant::now() < end, "it outlives its host");
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -335,7 +369,11 @@ impl Worker {
     /// False where the channel is full.
     pub fn try_send(&self, message: &[u8]) -> bool {
         let record = [&[message_kind(self.ups.get())][..], message].concat();
-        match send(&self.socket, &record, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match send(
+            &self.socket,
+            &record,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        ) {
             Ok(_) => true,
             Err(rustix::io::Errno::AGAIN) => false,
             Err(errno) => panic!("cannot send: {errno}"),

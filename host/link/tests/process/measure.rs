@@ -58,7 +58,10 @@ fn throughput_round_trip_and_barrier() {
         let barriers: Vec<Duration> = (0..50).map(|id| barrier(&mut nodes, id)).collect();
         stop.store(true, Ordering::Relaxed);
         let (bytes, took) = counted.join().unwrap();
-        eprintln!("CPU of both links in {TIME:?}: {} ticks of 10 ms", alone - before);
+        eprintln!(
+            "CPU of both links in {TIME:?}: {} ticks of 10 ms",
+            alone - before
+        );
         (bytes, took, busy, barriers)
     });
     report("round trip under bulk", &mut busy);
@@ -74,7 +77,10 @@ fn throughput_round_trip_and_barrier() {
 }
 
 fn twins(nodes: &mut [Node; 2], plugin: &str) -> [Worker; 2] {
-    let workers = [nodes[0].channel(plugin, (1, 1)), nodes[1].channel(plugin, (1, 1))];
+    let workers = [
+        nodes[0].channel(plugin, (1, 1)),
+        nodes[1].channel(plugin, (1, 1)),
+    ];
     for worker in &workers {
         assert_eq!(worker.receive(), Record::Up(1));
     }
@@ -104,7 +110,12 @@ fn barrier(nodes: &mut [Node; 2], id: u64) -> Duration {
 fn report(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    eprintln!("{what}: median {:?}, 99 % {:?}, worst {:?}", at(50), at(99), at(100));
+    eprintln!(
+        "{what}: median {:?}, 99 % {:?}, worst {:?}",
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// User and system time of both link processes.

@@ -71,7 +71,11 @@ impl Stream {
             };
             let (body, sum) = message.split_at(message.len() - 8);
             assert_eq!(checksum(body).to_be_bytes(), sum, "a message was damaged");
-            assert_eq!(message, Self::message(self.received), "a message is lost, or twice");
+            assert_eq!(
+                message,
+                Self::message(self.received),
+                "a message is lost, or twice"
+            );
             self.received += 1;
         }
     }
@@ -119,7 +123,10 @@ fn twins(nodes: &mut [Node; 2]) -> [Worker; 2] {
 }
 
 fn twins_of(plugin: &str, nodes: &mut [Node; 2]) -> [Worker; 2] {
-    let workers = [nodes[0].channel(plugin, (1, 1)), nodes[1].channel(plugin, (1, 1))];
+    let workers = [
+        nodes[0].channel(plugin, (1, 1)),
+        nodes[1].channel(plugin, (1, 1)),
+    ];
     for worker in &workers {
         assert_eq!(worker.receive(), Record::Up(1));
     }
@@ -144,16 +151,30 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
     }
     // Told by the host, as at a loss of carrier.
     for side in 0..2 {
-        let index = nodes[0].state.paths.iter().position(|path| path.carries).unwrap();
-        nodes[side].tell(&ToLink::Path { index, usable: false });
+        let index = nodes[0]
+            .state
+            .paths
+            .iter()
+            .position(|path| path.carries)
+            .unwrap();
+        nodes[side].tell(&ToLink::Path {
+            index,
+            usable: false,
+        });
         stream_for(moment, &mut nodes, &workers, &mut streams);
-        nodes[side].tell(&ToLink::Path { index, usable: true });
+        nodes[side].tell(&ToLink::Path {
+            index,
+            usable: true,
+        });
         for node in &mut nodes {
             node.wait_for_paths(2);
         }
     }
     drain(&mut nodes, &workers, &mut streams);
-    assert!(streams.iter().all(|stream| stream.sent > 500), "little was sent");
+    assert!(
+        streams.iter().all(|stream| stream.sent > 500),
+        "little was sent"
+    );
     assert!(nodes[0].state.failovers > 0, "{:?}", nodes[0].state);
 }
 
@@ -163,12 +184,22 @@ fn a_silent_path_is_left_within_half_a_second() {
     let mut nodes = lab.pair(2);
     let workers = twins(&mut nodes);
     std::thread::sleep(Duration::from_secs(1));
-    nodes[0].wait_state("a path carries", |state| state.paths.iter().any(|path| path.carries));
-    let carrier = nodes[0].state.paths.iter().position(|path| path.carries).unwrap();
+    nodes[0].wait_state("a path carries", |state| {
+        state.paths.iter().any(|path| path.carries)
+    });
+    let carrier = nodes[0]
+        .state
+        .paths
+        .iter()
+        .position(|path| path.carries)
+        .unwrap();
     lab.cut(carrier);
     let cut = Instant::now();
     workers[0].send(b"over the other");
-    assert_eq!(workers[1].receive(), Record::Message(b"over the other".to_vec()));
+    assert_eq!(
+        workers[1].receive(),
+        Record::Message(b"over the other".to_vec())
+    );
     let took = cut.elapsed();
     eprintln!("failover after silence: {took:?}");
     // 500 ms, and what two busy cores add.
@@ -198,7 +229,10 @@ fn the_only_path_stands_a_fifth_of_loss() {
     }
     lab.mend(0);
     drain(&mut nodes, &workers, &mut streams);
-    assert!(nodes.iter().all(|node| node.state.paths[0].sessions == 1), "it broke");
+    assert!(
+        nodes.iter().all(|node| node.state.paths[0].sessions == 1),
+        "it broke"
+    );
 }
 
 #[test]
@@ -268,11 +302,11 @@ fn whichever_process_starts_anew_channels_go_down_and_up() {
 fn link_local_addresses_are_of_the_interface() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = [lab.silent_node(0), lab.silent_node(1)];
-    for side in 0..2 {
+    for (side, node) in nodes.iter().enumerate() {
         let mut setup = setup(side, 1);
         setup.paths[0].own = v6(0, side);
         setup.paths[0].peer = v6(0, 1 - side);
-        nodes[side].configure(&setup);
+        node.configure(&setup);
     }
     for node in &mut nodes {
         node.wait_for_paths(1);

@@ -29,7 +29,12 @@ fn messages_arrive_once_and_in_order() {
         assert!(net.send(0, "twin", length));
     }
     net.run_for(10);
-    let lengths: Vec<usize> = net.worker(1, "twin").heard.iter().map(|said| said.length).collect();
+    let lengths: Vec<usize> = net
+        .worker(1, "twin")
+        .heard
+        .iter()
+        .map(|said| said.length)
+        .collect();
     assert_eq!(lengths, [16, 100, 16 * 1024, 65536, 65536, 17]);
     net.run_for(50);
     assert_eq!(net.state(0).backlog, 0);
@@ -63,7 +68,12 @@ fn a_broken_path_costs_nothing() {
         net.send(0, "twin", 65536);
     }
     net.run_for(0);
-    let carrier = net.state(0).paths.iter().position(|path| path.carries).unwrap();
+    let carrier = net
+        .state(0)
+        .paths
+        .iter()
+        .position(|path| path.carries)
+        .unwrap();
     net.break_line(carrier);
     net.run_for(5);
     assert_eq!(numbers(&mut net, 1, "twin"), 3);
@@ -77,7 +87,12 @@ fn the_only_path_may_break_for_less_than_the_grace() {
     net.send(0, "twin", 10);
     net.run_for(500);
     assert_eq!(numbers(&mut net, 1, "twin"), 2);
-    assert!(!net.sides[0].events.iter().any(|e| matches!(e, Event::Down { .. })));
+    assert!(
+        !net.sides[0]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Down { .. }))
+    );
 }
 
 #[test]
@@ -112,7 +127,12 @@ fn the_only_path_stands_long_delays() {
     }
     net.run_for(3000);
     assert_eq!(numbers(&mut net, 1, "twin"), 5);
-    assert!(!net.sides[0].events.iter().any(|e| matches!(e, Event::Close { .. })));
+    assert!(
+        !net.sides[0]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Close { .. }))
+    );
 }
 
 #[test]
@@ -126,7 +146,10 @@ fn a_process_started_anew_takes_its_channels_down_and_up() {
     assert!(net.send(1, "twin", 10));
     net.run_for(10);
     assert_eq!(numbers(&mut net, 0, "twin"), 1);
-    let downs = net.sides[1].events.iter().filter(|e| matches!(e, Event::Down { .. }));
+    let downs = net.sides[1]
+        .events
+        .iter()
+        .filter(|e| matches!(e, Event::Down { .. }));
     assert_eq!(downs.count(), 1);
 }
 
@@ -175,7 +198,9 @@ fn channels_alternate() {
     net.send(0, "small", 100);
     let now = net.now(0);
     let mut transmit = Transmit::default();
-    net.sides[0].session.poll_transmit(now, 0, 40_000, &mut transmit);
+    net.sides[0]
+        .session
+        .poll_transmit(now, 0, 40_000, &mut transmit);
     let sent: Vec<u8> = transmit.parts().flatten().copied().collect();
     // Its record carries its length only here: 100 bytes of fill and numbers.
     let mut kinds = Vec::new();
@@ -185,7 +210,12 @@ fn channels_alternate() {
         Ok(())
     });
     fed.unwrap();
-    assert!(kinds.iter().any(|(_, length)| *length < 200 && *length > 100), "{kinds:?}");
+    assert!(
+        kinds
+            .iter()
+            .any(|(_, length)| *length < 200 && *length > 100),
+        "{kinds:?}"
+    );
 }
 
 #[test]
@@ -209,8 +239,12 @@ fn a_mark_is_told_of_when_all_before_it_is_taken() {
 #[test]
 fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
     let mut net = up(1);
-    net.sides[0].session.set_channel("conntrack", Wire { min: 1, max: 2 });
-    net.sides[1].session.set_channel("conntrack", Wire { min: 3, max: 4 });
+    net.sides[0]
+        .session
+        .set_channel("conntrack", Wire { min: 1, max: 2 });
+    net.sides[1]
+        .session
+        .set_channel("conntrack", Wire { min: 3, max: 4 });
     net.run_for(20);
     let agreed = net.sides[0].events.iter().find_map(|event| match event {
         Event::Wire { plugin, agreed } if plugin == "conntrack" => Some(agreed.clone()),
@@ -241,7 +275,12 @@ fn words_cross_however_long_and_never_longer() {
         })
         .collect();
     assert_eq!(heard, [&word(150_000), &Word::Took { handover: 3 }]);
-    assert!(net.sides[0].events.iter().any(|e| matches!(e, Event::Lost(_))));
+    assert!(
+        net.sides[0]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Lost(_)))
+    );
 }
 
 #[test]
@@ -293,7 +332,11 @@ fn a_version_without_anything_in_common_is_refused_in_a_sentence() {
 #[test]
 fn a_node_that_calls_itself_otherwise_is_refused() {
     let hello = r#"{"version_min":1,"version_max":1,"run":5,"introduction":{"node":"r3"}}"#;
-    assert!(greet(hello, &[]).unwrap_err().contains("calls itself \"r3\""));
+    assert!(
+        greet(hello, &[])
+            .unwrap_err()
+            .contains("calls itself \"r3\"")
+    );
 }
 
 #[test]
@@ -309,5 +352,8 @@ fn what_no_spared_sends_ends_the_connection() {
     let now = Now { ns: 1, wall_us: 1 };
     session.handle_opened(now, 0);
     let ping = [3, 0, 0, 4, 0, 0, 0, 1];
-    assert!(session.handle_bytes(now, 0, &ping).is_err(), "no greeting first");
+    assert!(
+        session.handle_bytes(now, 0, &ping).is_err(),
+        "no greeting first"
+    );
 }

@@ -263,7 +263,8 @@ impl Net {
             let bytes: Vec<u8> = transmit.parts().flatten().copied().collect();
             assert_eq!(bytes.len(), transmit.len());
             pipe.bytes += bytes.len();
-            pipe.flying.push_back((self.now_ns + line.latency_ns, bytes));
+            pipe.flying
+                .push_back((self.now_ns + line.latency_ns, bytes));
         }
     }
 
@@ -302,7 +303,11 @@ impl Net {
     }
 
     pub fn channel(&self, side: usize, name: &str) -> ChannelState {
-        self.state(side).channels.get(name).cloned().unwrap_or_default()
+        self.state(side)
+            .channels
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub fn worker(&mut self, side: usize, name: &str) -> &mut Worker {

@@ -7,18 +7,50 @@ use crate::session::Event;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { side: usize, channel: usize, length: usize },
-    Burst { side: usize, channel: usize },
-    Mark { side: usize, channel: usize },
-    Cut { line: usize },
-    Heal { line: usize },
-    Break { line: usize },
-    Slow { line: usize, ms: u64 },
-    StopReading { side: usize, channel: usize },
-    Read { side: usize, channel: usize },
-    RestartWorker { side: usize, channel: usize },
-    Restart { side: usize },
-    Wait { ms: u64 },
+    Send {
+        side: usize,
+        channel: usize,
+        length: usize,
+    },
+    Burst {
+        side: usize,
+        channel: usize,
+    },
+    Mark {
+        side: usize,
+        channel: usize,
+    },
+    Cut {
+        line: usize,
+    },
+    Heal {
+        line: usize,
+    },
+    Break {
+        line: usize,
+    },
+    Slow {
+        line: usize,
+        ms: u64,
+    },
+    StopReading {
+        side: usize,
+        channel: usize,
+    },
+    Read {
+        side: usize,
+        channel: usize,
+    },
+    RestartWorker {
+        side: usize,
+        channel: usize,
+    },
+    Restart {
+        side: usize,
+    },
+    Wait {
+        ms: u64,
+    },
 }
 
 const CHANNELS: [&str; 2] = ["bulk", "small"];
@@ -61,7 +93,11 @@ struct Book {
 
 fn apply(net: &mut Net, book: &mut Book, step: &Step) {
     match *step {
-        Step::Send { side, channel, length } => {
+        Step::Send {
+            side,
+            channel,
+            length,
+        } => {
             book.sent[side][channel] += u64::from(net.send(side, CHANNELS[channel], length));
         }
         Step::Burst { side, channel } => {
@@ -73,7 +109,8 @@ fn apply(net: &mut Net, book: &mut Book, step: &Step) {
             if net.worker(side, CHANNELS[channel]).up {
                 let id = book.marks.len() as u64;
                 net.sides[side].session.mark(id, CHANNELS[channel]);
-                book.marks.push((id, side, channel, book.sent[side][channel]));
+                book.marks
+                    .push((id, side, channel, book.sent[side][channel]));
             }
         }
         Step::Cut { line } => net.lines[line].cut = true,
