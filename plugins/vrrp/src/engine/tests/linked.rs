@@ -801,3 +801,57 @@ fn status_shows_the_twin() {
         Some(Value::Number(0..=100))
     ));
 }
+
+#[test]
+fn where_nobody_is_active_the_fitter_one_goes_first_and_nobody_races() {
+    for offset_ms in (0..800).step_by(20) {
+        // at equal quality the name decides
+        for (first, fitter, least) in [(0, 0, 100), (1, 0, 100), (0, 1, 60), (1, 1, 60)] {
+            let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+            lab.nodes[1 - fitter].stance.quality = least;
+            lab.start(first);
+            lab.run(offset_ms * MS);
+            lab.start(1 - first);
+            lab.run(3 * SECOND);
+            let case = (offset_ms, first, fitter);
+            assert_eq!(
+                (lab.active(), lab.takeovers()),
+                (vec![fitter], 1),
+                "{case:?}"
+            );
+            assert_eq!(lab.overlaps, [], "{case:?}");
+            // and again where it had to let go
+            lab.forget();
+            let slow = lab.nodes[fitter].stance.clone();
+            lab.stance(
+                fitter,
+                Stance {
+                    resign: true,
+                    ..slow.clone()
+                },
+            );
+            lab.run(SECOND);
+            assert_eq!(lab.active(), [1 - fitter], "{case:?}");
+            lab.stance(fitter, slow);
+            lab.run(10 * SECOND);
+            let expected = if least < 100 { fitter } else { 1 - fitter };
+            assert_eq!(lab.active(), [expected], "{case:?}");
+            assert_eq!(lab.overlaps, [], "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fitter_backup_that_does_not_go_first_is_not_waited_for_long() {
+    let mut lab = pair("");
+    lab.stance(0, quality(60));
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    lab.nodes[1].host_fails = true;
+    // it goes to the fitter one, whose host fails: both are backups
+    lab.stop(1);
+    lab.run(280 * MS);
+    lab.resume(1);
+    let took = lab.run_until(5 * SECOND, |lab| lab.active() == [0]);
+    assert!(took.expect("a takeover") < 1500 * MS);
+}
