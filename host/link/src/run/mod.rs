@@ -2,13 +2,14 @@
 //! paths.
 
 mod host;
+mod peering;
+mod trust;
 mod workers;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use rustix::time::ClockId;
@@ -18,12 +19,11 @@ use spared_worker::clock::{nanoseconds, now_ns};
 use spared_worker::codec::ReceiveError;
 use spared_worker::process::SOCKET_FD;
 
-use crate::key::{self, PrivateKey, PublicKey};
-use crate::message::{FromLink, Keys, Setup, State, ToLink};
-use crate::path::{Path, Source};
-use crate::session::{Event, Now, Session, Wire};
-use crate::tls::Tls;
+use crate::message::{FromLink, Setup, ToLink};
+use crate::path::Source;
+use crate::session::{Now, Wire};
 use host::Host;
+use peering::Peering;
 use workers::Workers;
 
 /// Between words on how the link is.
@@ -91,20 +91,12 @@ struct Link {
     hurried: bool,
 }
 
-#[derive(Debug)]
-struct Peering {
-    /// Without its keys.
-    setup: Setup,
-    trust: Trust,
-    tls: Tls,
-    session: Session,
-    paths: Vec<Path>,
-}
-
 /// What one look at the descriptors found.
 enum Ready {
     Host,
     Worker(String, bool, bool),
+    /// The worker has closed its end.
+    WorkerGone(String),
     Path(usize, (Source, bool, bool)),
 }
 
@@ -137,6 +129,11 @@ impl Link {
                     if let Some(peering) = &mut self.peering {
                         self.workers
                             .handle_ready(&mut peering.session, now, &name, reads, writes);
+                    }
+                }
+                Ready::WorkerGone(name) => {
+                    if let Some(peering) = &mut self.peering {
+                        self.workers.read_all(&mut peering.session, &name);
                     }
                 }
                 Ready::Path(index, ready) => {
@@ -320,7 +317,8 @@ impl Ready {
         let reads = found.intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP);
         let writes = found.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP);
         match self {
-            Self::Host => Self::Host,
+            Self::Host | Self::WorkerGone(_) => self,
+            Self::Worker(name, ..) if found.contains(PollFlags::HUP) => Self::WorkerGone(name),
             Self::Worker(name, ..) => Self::Worker(name, reads, writes),
             Self::Path(index, (source, ..)) => Self::Path(index, (source, reads, writes)),
         }
@@ -333,210 +331,5 @@ fn wait_ns(at_ns: u64) -> u64 {
         at_ns - now_ns
     } else {
         LOOK_NS
-    }
-}
-
-impl Peering {
-    fn new(setup: Setup) -> Result<Self, String> {
-        let mut run = [0; 8];
-        let random = SystemRandom::new().fill(&mut run);
-        random.map_err(|_| "the kernel gives no random numbers".to_owned())?;
-        let run = u64::from_be_bytes(run);
-        let count = setup.paths.len();
-        let introduction = setup.introduction.clone();
-        let trust = Trust::of(&setup)?;
-        let mut peering = Self {
-            tls: trust.tls()?,
-            trust,
-            session: Session::new(&setup.node, &setup.peer, introduction, run, count),
-            paths: Vec::new(),
-            setup,
-        };
-        peering.paths = (0..count).filter_map(|index| peering.path(index)).collect();
-        peering.setup.keys.wipe();
-        Ok(peering)
-    }
-
-    fn path(&self, index: usize) -> Option<Path> {
-        let setup = self.setup.paths.get(index)?.clone();
-        Some(Path::new(index, setup, self.setup.port, self.listens()))
-    }
-
-    /// The node whose name sorts first.
-    fn listens(&self) -> bool {
-        self.setup.node < self.setup.peer
-    }
-
-    fn is_of(&self, setup: &Setup) -> bool {
-        (&self.setup.node, &self.setup.peer) == (&setup.node, &setup.peer)
-    }
-
-    /// Applies what differs. Sessions whose keys changed prove them anew, and go on where
-    /// they were.
-    fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
-        let trust = Trust::of(&setup)?;
-        if !trust.includes(&self.trust) {
-            for path in &mut self.paths {
-                path.close(&mut self.session, now, "keys were changed");
-            }
-        }
-        self.tls = trust.tls()?;
-        self.trust = trust;
-        self.session.introduce(setup.introduction.clone());
-        self.setup = setup;
-        self.setup.keys.wipe();
-        self.arrange_paths(now);
-        Ok(())
-    }
-
-    // What is as before goes on, wherever it stands in the file now.
-    fn arrange_paths(&mut self, now: Now) {
-        let (port, listens) = (self.setup.port, self.listens());
-        let mut old: Vec<Option<Path>> = self.paths.drain(..).map(Some).collect();
-        let mut order = Vec::new();
-        for (index, wanted) in self.setup.paths.iter().enumerate() {
-            let is_it = |path: &Option<Path>| {
-                path.as_ref()
-                    .is_some_and(|path| path.is_of(wanted, port, listens))
-            };
-            let known = old.iter().position(is_it);
-            let kept = known.and_then(|known| old.get_mut(known)?.take());
-            order.push(known);
-            self.paths.push(match kept {
-                Some(path) => path.moved_to(index),
-                None => Path::new(index, wanted.clone(), port, listens),
-            });
-        }
-        for mut gone in old.into_iter().flatten() {
-            gone.close(&mut self.session, now, "it is no path any more");
-        }
-        self.session.arrange_paths(&order);
-    }
-
-    fn handle_ready(
-        &mut self,
-        now: Now,
-        scratch: &mut [u8],
-        index: usize,
-        ready: (Source, bool, bool),
-    ) {
-        if let Some(path) = self.paths.get_mut(index) {
-            path.handle_ready(&mut self.session, now, &self.tls, scratch, ready);
-        }
-    }
-
-    fn next_timeout(&self, now: Now) -> u64 {
-        let up = self.session.is_up();
-        let paths = self.paths.iter().filter_map(|path| path.next_timeout(up));
-        paths
-            .chain(self.session.next_timeout(now))
-            .min()
-            .unwrap_or(u64::MAX)
-    }
-
-    fn handle_timeout(&mut self, now: Now) {
-        self.session.handle_timeout(now);
-        for path in &mut self.paths {
-            path.handle_timeout(&self.session, now, &self.tls);
-        }
-    }
-
-    fn transmit(&mut self, now: Now) -> bool {
-        let mut more = false;
-        for path in &mut self.paths {
-            more |= path.transmit(&mut self.session, now);
-        }
-        more
-    }
-
-    /// True where the link is another than before.
-    fn drain_events(&mut self, host: &mut Host, now: Now) -> bool {
-        let mut changed = false;
-        while let Some(event) = self.session.poll_event() {
-            changed |= !matches!(event, Event::Heard(_) | Event::Marked { .. });
-            match event {
-                Event::Up(introduction) => host.tell(&FromLink::Up(introduction)),
-                Event::Down { why } => host.tell(&FromLink::Down { why }),
-                Event::Heard(word) => host.tell_word(word),
-                Event::Wire { plugin, agreed } => host.tell(&FromLink::Wire { plugin, agreed }),
-                Event::Marked { id, channel } => host.tell(&FromLink::Marked { id, channel }),
-                Event::Joined { path } => {
-                    if let Some(path) = self.paths.get_mut(path) {
-                        path.handle_joined();
-                    }
-                }
-                Event::Moved { from, to, why } => {
-                    let name = |index: usize| {
-                        let path = self.setup.paths.get(index);
-                        path.map_or("", |path| path.interface.as_str())
-                    };
-                    let text = format!("link {}: {why}; {} takes over", name(from), name(to));
-                    host.event("failover", text);
-                }
-                Event::Close { path, why } => {
-                    if let Some(path) = self.paths.get_mut(path) {
-                        path.close(&mut self.session, now, &why);
-                    }
-                }
-                Event::Lost(why) => host.log(LOG_WARN, why),
-            }
-        }
-        for path in &mut self.paths {
-            for (reason, text) in path.poll_news() {
-                changed = true;
-                host.event(reason, text);
-            }
-        }
-        changed
-    }
-
-    fn state(&self, now: Now) -> State {
-        let mut state = State {
-            paths: self.paths.iter().map(Path::state).collect(),
-            ..State::default()
-        };
-        self.session.state(&mut state);
-        if !self.session.is_up() {
-            let answers = self.paths.iter().filter_map(|path| path.answers_ping(now));
-            state.answers_ping = answers.max();
-        }
-        state
-    }
-}
-
-/// Who this node is, and whom it believes.
-#[derive(Debug)]
-struct Trust {
-    own: PrivateKey,
-    peer: Vec<PublicKey>,
-}
-
-impl Trust {
-    fn of(setup: &Setup) -> Result<Self, String> {
-        match &setup.keys {
-            Keys::Pinned { seed, peer } => Ok(Self {
-                own: PrivateKey::from_seed(*seed),
-                peer: peer.clone(),
-            }),
-            Keys::Secret(passphrase) => {
-                let nodes = [setup.node.as_str(), setup.peer.as_str()];
-                let derive = |node: &str| {
-                    key::derive(passphrase, &nodes, node).map_err(|error| error.to_string())
-                };
-                Ok(Self {
-                    own: derive(&setup.node)?,
-                    peer: vec![derive(&setup.peer)?.public()],
-                })
-            }
-        }
-    }
-
-    /// What was proved under `old` still holds.
-    fn includes(&self, old: &Self) -> bool {
-        self.own == old.own && old.peer.iter().all(|key| self.peer.contains(key))
-    }
-
-    fn tls(&self) -> Result<Tls, String> {
-        Tls::new(&self.own, &self.peer)
     }
 }

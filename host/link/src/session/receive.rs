@@ -1,0 +1,313 @@
+//! What comes from the peer: connections, greetings, frames.
+
+use super::channel::{Channel, Flow, Twin, Wire};
+use super::path::Path;
+use super::pulse::Pong;
+use super::sequence::Verdict;
+use super::words::Words;
+use super::{Association, CHANNELS_MAX, Event, FEEDBACK_BYTES, Now, Session};
+use crate::frame::{self, Frame, Hello, Numbered, plain};
+
+impl Session {
+    /// A connection with the pinned key is there.
+    pub fn handle_opened(&mut self, now: Now, index: usize) {
+        if let Some(path) = self.paths.get_mut(index) {
+            *path = Path::opened(now.ns);
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_closed(&mut self, now: Now, index: usize, why: &str) {
+        let Some(path) = self.paths.get_mut(index) else {
+            return;
+        };
+        let joined = path.is_joined();
+        *path = Path::default();
+        if joined {
+            self.choose(now, why);
+        }
+    }
+
+    /// Bytes of the peer's.
+    ///
+    /// # Errors
+    /// Why the connection must be closed; the peer may be told.
+    pub fn handle_bytes(&mut self, now: Now, index: usize, bytes: &[u8]) -> Result<(), String> {
+        let Some(path) = self.paths.get_mut(index) else {
+            return Ok(());
+        };
+        let mut splitter = std::mem::take(&mut path.splitter);
+        let result = splitter.feed(bytes, |kind, body| match Frame::parse(kind, body) {
+            Ok(Some(frame)) => self.handle_frame(now, index, &frame, body.len()),
+            Ok(None) => Ok(()),
+            Err(frame::Malformed(why)) => Err(format!("the peer sends {why}")),
+        });
+        if let Some(path) = self.paths.get_mut(index) {
+            path.splitter = splitter;
+        }
+        result
+    }
+
+    fn handle_frame(
+        &mut self,
+        now: Now,
+        index: usize,
+        frame: &Frame<'_>,
+        bytes: usize,
+    ) -> Result<(), String> {
+        let Some(path) = self.paths.get_mut(index) else {
+            return Ok(());
+        };
+        match (frame, path.is_joined()) {
+            (Frame::Hello(hello), false) => return self.handle_hello(now, index, hello),
+            (Frame::Refused(why), _) => {
+                return Err(format!("{} refuses: {}", self.peer, plain(why)));
+            }
+            (_, false) => return Err("the peer does not greet first".to_owned()),
+            (Frame::Hello(_), true) => return Err("the peer greets twice".to_owned()),
+            (Frame::Ping { number }, true) => path.pulse.handle_ping(*number, now.wall_us),
+            (
+                Frame::Pong {
+                    number,
+                    received_us,
+                    sent_us,
+                },
+                true,
+            ) => {
+                let pong = Pong {
+                    number: *number,
+                    received_us: *received_us,
+                    sent_us: *sent_us,
+                    wall_us: now.wall_us,
+                };
+                path.pulse.handle_pong(now.ns, pong);
+            }
+            (Frame::Ack { sequence }, true) => {
+                if let Some(association) = &mut self.association {
+                    association.sequence.handle_ack(*sequence)?;
+                }
+            }
+            (
+                Frame::Credit {
+                    channel,
+                    epochs,
+                    bytes,
+                    messages,
+                },
+                true,
+            ) => {
+                let taken = Flow {
+                    bytes: *bytes,
+                    messages: *messages,
+                };
+                let mut channels = self.channels.values_mut();
+                if let Some(channel) = channels.find(|own| own.id == *channel) {
+                    channel.handle_credit(*epochs, taken)?;
+                }
+            }
+            (Frame::Numbered(sequence, numbered), true) => {
+                self.handle_numbered(now, *sequence, numbered, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_hello(&mut self, now: Now, index: usize, hello: &Hello) -> Result<(), String> {
+        hello.common_version()?;
+        self.check_name(&hello.introduction.node)?;
+        let path = self.paths.get_mut(index);
+        if path.as_ref().and_then(|path| path.greeted_as()) != Some(self.run) {
+            return Err("the association ended meanwhile".to_owned());
+        }
+        if hello.run == self.run || hello.run == 0 {
+            return Err("the peer is this process".to_owned());
+        }
+        let known = self
+            .association
+            .as_ref()
+            .map(|association| association.peer_run);
+        if known != Some(hello.run) {
+            if known.is_some() {
+                self.end(&format!("{} was started anew", self.peer), false);
+            }
+            self.begin(hello);
+        } else if hello.knows == self.run {
+            if let Some(association) = &mut self.association {
+                association.sequence.handle_ack(hello.taken)?;
+            }
+        }
+        if let Some(path) = self.paths.get_mut(index) {
+            path.join(now.ns);
+            self.events.push_back(Event::Joined { path: index });
+        }
+        self.owe_feedback(now, true);
+        self.choose(now, "");
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), String> {
+        if name == self.peer {
+            return Ok(());
+        }
+        Err(format!(
+            "the node with {}'s key calls itself \"{}\"; its node.name or [nodes] is wrong",
+            self.peer,
+            plain(name)
+        ))
+    }
+
+    fn begin(&mut self, hello: &Hello) {
+        let mut association = Association {
+            peer_run: hello.run,
+            ..Association::default()
+        };
+        for (plugin, channel) in &mut self.channels {
+            if channel.own.is_some() {
+                association.offer(plugin, channel);
+            }
+        }
+        self.association = Some(association);
+        self.events.push_back(Event::Up(hello.introduction.clone()));
+    }
+
+    /// All channels go down, and no path of the old association stays.
+    pub(super) fn end(&mut self, why: &str, by_us: bool) {
+        let Some(association) = self.association.take() else {
+            return;
+        };
+        self.sent_again += association.sequence.sent_again;
+        self.carrier = None;
+        self.words = Words::default();
+        for channel in self.channels.values_mut() {
+            channel.go_down();
+            channel.twin = None;
+        }
+        for (path, connection) in self.paths.iter_mut().enumerate() {
+            if connection.is_joined() {
+                *connection = Path::default();
+                let why = why.to_owned();
+                self.events.push_back(Event::Close { path, why });
+            }
+        }
+        if by_us {
+            self.run = self.run.wrapping_add(1).max(1);
+        }
+        let why = why.to_owned();
+        self.events.push_back(Event::Down { why });
+    }
+
+    fn handle_numbered(
+        &mut self,
+        now: Now,
+        number: u64,
+        frame: &Numbered<'_>,
+        bytes: usize,
+    ) -> Result<(), String> {
+        let Some(association) = &mut self.association else {
+            return Ok(());
+        };
+        match association.sequence.handle_number(number) {
+            Verdict::Known => return Ok(()),
+            Verdict::Gap => return Err("the peer leaves out what was not taken".to_owned()),
+            Verdict::Take => {}
+        }
+        self.feedback_bytes += bytes;
+        let soon = self.feedback_bytes >= FEEDBACK_BYTES;
+        self.owe_feedback(now, soon);
+        match *frame {
+            Numbered::Offer {
+                channel,
+                epoch,
+                wire_min,
+                wire_max,
+                name,
+            } => {
+                let wire = Wire {
+                    min: wire_min,
+                    max: wire_max,
+                };
+                let twin = Twin {
+                    channel,
+                    epoch,
+                    wire,
+                };
+                self.handle_offer(name, twin);
+            }
+            Numbered::Withdraw { channel } => {
+                if let Some(channel) = self.channel_of(channel) {
+                    channel.go_down();
+                    channel.twin = None;
+                }
+            }
+            Numbered::Data {
+                channel,
+                epoch,
+                last,
+                piece,
+            } => {
+                if let Some(channel) = self.channel_of(channel) {
+                    channel.handle_data(epoch, last, piece)?;
+                }
+            }
+            Numbered::Mark { channel, epoch, id } => {
+                if let Some(channel) = self.channel_of(channel) {
+                    channel.handle_mark(epoch, id)?;
+                }
+            }
+            Numbered::Word { last, piece } => match self.words.handle_piece(last, piece) {
+                Ok(Some(word)) => self.events.push_back(Event::Heard(word)),
+                Ok(None) => {}
+                Err(why) => self
+                    .events
+                    .push_back(Event::Lost(format!("{}: {why}", self.peer))),
+            },
+            Numbered::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn handle_offer(&mut self, name: &str, twin: Twin) {
+        let Some(association) = &mut self.association else {
+            return;
+        };
+        if !self.channels.contains_key(name) {
+            if self.channels.len() >= CHANNELS_MAX {
+                return;
+            }
+            let id = u16::try_from(self.channels.len()).unwrap_or(u16::MAX);
+            self.channels.insert(name.to_owned(), Channel::new(id));
+        }
+        association.names.insert(twin.channel, name.to_owned());
+        if let Some(channel) = self.channels.get_mut(name) {
+            channel.go_down();
+            channel.twin = Some(twin);
+        }
+        self.agree(name);
+    }
+
+    fn channel_of(&mut self, number: u16) -> Option<&mut Channel> {
+        let name = self.association.as_ref()?.names.get(&number)?;
+        self.channels.get_mut(name)
+    }
+
+    /// Where both twins are there: what they speak, or why they do not.
+    pub(super) fn agree(&mut self, plugin: &str) {
+        let Some(channel) = self.channels.get_mut(plugin) else {
+            return;
+        };
+        let (Some(own), Some(twin)) = (channel.own, channel.twin) else {
+            return;
+        };
+        let agreed = own.common(twin.wire).ok_or_else(|| {
+            format!(
+                "{}'s {plugin} speaks {} to {}, this node's {} to {}",
+                self.peer, twin.wire.min, twin.wire.max, own.min, own.max
+            )
+        });
+        if let Ok(wire) = agreed {
+            channel.go_up(wire);
+        }
+        let plugin = plugin.to_owned();
+        self.events.push_back(Event::Wire { plugin, agreed });
+    }
+}

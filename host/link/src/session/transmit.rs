@@ -1,0 +1,193 @@
+//! What goes to the peer: greetings, pulses, acknowledgements, and numbered frames in turn.
+
+use std::collections::BTreeMap;
+
+use super::channel::Channel;
+use super::path::Stage;
+use super::sequence::{Outgoing, Piece, Sequence};
+use super::words::Words;
+use super::{Now, Session, TURN_BYTES};
+use crate::frame::{self, Frame, Hello};
+use crate::word::Introduction;
+
+impl Session {
+    /// Appends what is to be sent over a path: at least `bytes` of it, where there is so much.
+    pub fn poll_transmit(&mut self, now: Now, index: usize, bytes: usize, out: &mut Transmit) {
+        let hello = self.hello();
+        let Some(path) = self.paths.get_mut(index) else {
+            return;
+        };
+        match path.stage {
+            Stage::Closed => return,
+            Stage::Opened => {
+                path.greet(self.run);
+                return frame::append(out.control(), &Frame::Hello(Box::new(hello)));
+            }
+            Stage::Greeted { .. } => return,
+            Stage::Joined => {}
+        }
+        if let Some(number) = path.pulse.poll_ping(now.ns, now.wall_us) {
+            frame::append(out.control(), &Frame::Ping { number });
+        }
+        while let Some((number, received_us)) = path.pulse.poll_pong() {
+            let pong = Frame::Pong {
+                number,
+                received_us,
+                sent_us: now.wall_us,
+            };
+            frame::append(out.control(), &pong);
+        }
+        if self.carrier == Some(index) {
+            self.transmit_feedback(now, index, out);
+            self.transmit_numbered(bytes, out);
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let association = self.association.as_ref();
+        Hello {
+            version_min: frame::VERSION_MIN,
+            version_max: frame::VERSION_MAX,
+            run: self.run,
+            knows: association.map_or(0, |a| a.peer_run),
+            taken: association.map_or(0, |a| a.sequence.taken()),
+            introduction: Introduction {
+                node: self.node.clone(),
+                ..self.introduction.clone()
+            },
+        }
+    }
+
+    fn transmit_feedback(&mut self, now: Now, index: usize, out: &mut Transmit) {
+        if self.feedback_at_ns.is_none_or(|at| now.ns < at) {
+            return;
+        }
+        self.feedback_at_ns = None;
+        self.feedback_bytes = 0;
+        let again = self
+            .paths
+            .get_mut(index)
+            .is_some_and(|path| std::mem::take(&mut path.tell_all));
+        if let Some(association) = &self.association {
+            let sequence = association.sequence.taken();
+            frame::append(out.control(), &Frame::Ack { sequence });
+        }
+        for channel in self.channels.values_mut() {
+            let own = channel.epoch;
+            if let Some((twin, taken)) = channel.poll_credit(again) {
+                let credit = Frame::Credit {
+                    channel: twin.channel,
+                    epochs: (twin.epoch, own),
+                    bytes: taken.bytes,
+                    messages: taken.messages,
+                };
+                frame::append(out.control(), &credit);
+            }
+        }
+    }
+
+    fn transmit_numbered(&mut self, bytes: usize, out: &mut Transmit) {
+        let Some(association) = &mut self.association else {
+            return;
+        };
+        let sequence = &mut association.sequence;
+        while out.len() < bytes {
+            if !sequence.has_unsent() {
+                if !sequence.has_room() {
+                    return;
+                }
+                self.turn = self.turn.wrapping_add(1);
+                if !take_turn(self.turn, &mut self.channels, &mut self.words, sequence) {
+                    return;
+                }
+            }
+            while out.len() < bytes {
+                let Some(outgoing) = sequence.poll() else {
+                    break;
+                };
+                out.push(outgoing.clone());
+            }
+        }
+    }
+}
+
+/// Numbers what one of the channels, or the host, has to say; false where nobody has anything.
+fn take_turn(
+    turn: usize,
+    channels: &mut BTreeMap<String, Channel>,
+    words: &mut Words,
+    sequence: &mut Sequence,
+) -> bool {
+    // The host's words are small, and handovers hang on them.
+    if let Some((frame, piece)) = words.poll() {
+        sequence.push(&frame, Some(piece));
+        return true;
+    }
+    let count = channels.len().max(1);
+    let first = turn % count;
+    let (before, after): (Vec<_>, Vec<_>) = channels
+        .values_mut()
+        .enumerate()
+        .partition(|(at, _)| *at < first);
+    let ready = after
+        .into_iter()
+        .chain(before)
+        .map(|(_, channel)| channel)
+        .find(|channel| channel.is_ready());
+    let Some(channel) = ready else {
+        return false;
+    };
+    let mut spent = 0;
+    while spent < TURN_BYTES {
+        let Some((frame, piece)) = channel.poll() else {
+            break;
+        };
+        spent += 32 + piece.as_ref().map_or(0, |piece| piece.range.len());
+        sequence.push(&frame, piece);
+    }
+    true
+}
+
+/// What goes over a path: small frames first, then numbered ones whose pieces are not copied.
+#[derive(Debug, Default)]
+pub struct Transmit {
+    control: Vec<u8>,
+    numbered: Vec<Outgoing>,
+    numbered_bytes: usize,
+}
+
+impl Transmit {
+    fn control(&mut self) -> &mut Vec<u8> {
+        &mut self.control
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.numbered_bytes += outgoing.bytes();
+        self.numbered.push(outgoing);
+    }
+
+    pub fn len(&self) -> usize {
+        self.control.len() + self.numbered_bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let numbered = self.numbered.iter().flat_map(|outgoing| {
+            let piece = outgoing.piece.as_ref().map_or(&[][..], Piece::as_bytes);
+            [outgoing.head.as_bytes(), piece]
+        });
+        std::iter::once(self.control.as_slice())
+            .chain(numbered)
+            .filter(|part| !part.is_empty())
+    }
+
+    pub fn clear(&mut self) {
+        self.control.clear();
+        self.numbered.clear();
+        self.numbered_bytes = 0;
+    }
+}
