@@ -364,3 +364,28 @@ fn a_switch_from_either_node_moves_the_group() {
     moved(1, &relayed, "office: r2 takes over from r1, ");
     pair.wait_for_active(1);
 }
+
+#[test]
+fn the_reason_of_a_role_names_the_check_that_made_it() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.enable("twin", TWIN);
+    pair.enable("vrrp", VRRP);
+    pair.settle();
+    pair.wait_for_active(0);
+    pair.ask(1, &twin("check bad"));
+    let why = |node: usize| match pair.ask(node, &Request::Why { group: None }) {
+        Answer::Why { groups } => groups[0].sentence.clone(),
+        other => panic!("{other:?}"),
+    };
+    pair.wait("both to say why", || {
+        let quality = "quality is 25 (check \"";
+        let there = "r2's is 25 (check \"";
+        why(1).contains(quality) && why(0).contains(there)
+    });
+    pair.done(0, &force(Force::Active));
+    pair.wait("who forced it", || {
+        let why = why(0);
+        why.starts_with("r1 is active because root forced it at ")
+            && why.ends_with(". Undo: sparectl force reset")
+    });
+}

@@ -35,6 +35,8 @@ const HURT: [&str; 2] = ["interface-hurt", "disputed-interface"];
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) id: u64,
+    /// Who or what wants it, in a sentence.
+    pub(super) why: String,
     anyway: bool,
     /// Who is to be told how it ended.
     wishes: Vec<u64>,
@@ -144,6 +146,7 @@ impl Groups {
         let until_ns = now_ns.saturating_add(drain_ns);
         let offer = group.offer.insert(Offer {
             id,
+            why: cause.why.clone(),
             anyway,
             wishes: Vec::new(),
             requested: false,
@@ -243,6 +246,10 @@ impl Groups {
         };
         if offer.stage != Stage::Waiting {
             return;
+        }
+        if now_ns >= offer.until_ns {
+            // This process was stopped: the peer may have given up waiting.
+            return self.end_offer(now_ns, &name);
         }
         offer.stage = Stage::Yielding;
         offer.until_ns = now_ns.saturating_add(YIELD_NS);

@@ -2,7 +2,6 @@
 
 use spared_worker::message::{Cause, Forced, Role, Stance};
 
-use super::handover::Offer;
 use super::heir::Heir;
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, News};
@@ -221,8 +220,10 @@ impl Groups {
         let condition = &self.condition;
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
         let resign = active && against.is_some();
+        let offer = group.offer.as_ref().filter(|offer| offer.yields());
         let missing = || condition.missing.first().cloned().unwrap_or_default();
         let wanted = match group.forced {
+            _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
             Forced::No if condition.maintenance => "it is in maintenance".to_owned(),
             Forced::No => missing(),
             Forced::Active | Forced::Backup => group.forced_why.clone(),
@@ -238,7 +239,7 @@ impl Groups {
             joining: condition.joining,
             ready: condition.missing.is_empty(),
             frozen: condition.frozen,
-            yields: group.offer.as_ref().is_some_and(Offer::yields),
+            yields: offer.is_some(),
             heir: group.heir.as_ref().is_some_and(Heir::is_prepared),
             why: against.unwrap_or(wanted),
         })
