@@ -120,6 +120,21 @@ fn a_worker_that_dies_has_its_channel_again() {
 }
 
 #[test]
+fn a_peer_that_is_silent_is_asked_whether_its_machine_lives() {
+    let Some(mut pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let answers = |node: &Node| node.status().peer.and_then(|peer| peer.answers_ping);
+    assert_eq!(answers(&pair.r1), None);
+    pair.r2.kill_all();
+    pair.r1
+        .wait("an answer", || answers(&pair.r1) == Some(true));
+    pair.r2.ip("addr flush dev hot");
+    pair.r1
+        .wait("no answer", || answers(&pair.r1) == Some(false));
+}
+
+#[test]
 fn a_wrong_key_is_refused_and_told_on_both() {
     let Some(mut pair) = Pair::new() else { return };
     let text = keyed() + HOT;
@@ -339,4 +354,25 @@ fn a_chain_that_is_named_lets_the_link_in() {
     );
     pair.r1.stop();
     assert!(!rules(&pair.r1).contains(ours), "{}", rules(&pair.r1));
+}
+
+#[test]
+fn a_chain_that_comes_later_gets_its_rule_then() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.start(&format!(
+        "{}{HOT}[firewall]\nchain = \"inet filter input\"\n",
+        keyed()
+    ));
+    let about = "firewall.chain: \"inet filter input\": ";
+    let warned = |node: &Node| {
+        let warnings = node.status().warnings;
+        warnings.iter().any(|warning| warning.starts_with(about))
+    };
+    pair.r1.wait("the warning", || warned(&pair.r1));
+    close(&pair.r1);
+    pair.r1.wait("the rule", || {
+        rules(&pair.r1).contains("comment \"spared\"")
+    });
+    pair.r1.wait("no warning", || !warned(&pair.r1));
+    assert_eq!(pair.r1.told("firewall").len(), 1, "{}", pair.r1.log());
 }

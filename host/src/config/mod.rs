@@ -6,7 +6,12 @@
 //! |----------------|-----------------------------|-------------|-----------------------------------------|
 //! | `node.name`    | a name                      | host name   | which of `[nodes]` this node is         |
 //! | `nodes.NAME`   | a table                     | none        | the nodes of the pair                   |
-//! | `nodes.NAME.public_key` | a text             | none        | kept for the link between the nodes     |
+//! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | who is believed on the link        |
+//! | `[[link]] interface` | a name, by node       | none        | a direct connection to the peer; two at most |
+//! | `[[link]] address` | an address/prefix by node | none      | set by the host where it is missing     |
+//! | `port`         | 1-65535                     | 3780        | of all links, TCP and UDP               |
+//! | `secret_file`  | a path                      | none        | a passphrase instead of public keys     |
+//! | `firewall.chain` | "family table chain"      | none        | where the link is let through           |
 //! | `log.level`    | error, warn, info, debug, trace | info    | what is logged                          |
 //! | `user`         | an account                  | `spared`    | what plugins run as; `nobody` where it does not exist |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
