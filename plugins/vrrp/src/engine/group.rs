@@ -102,6 +102,7 @@ pub(super) struct Group {
     pub better: Option<Better>,
     pub asked: Option<Cause>,
     pub ask_again_ns: u64,
+    pub refused: Option<Cause>,
     /// The facts of the last sentence.
     pub said: Option<Said>,
     pub modes_differ: bool,
@@ -153,6 +154,7 @@ impl Group {
             better: None,
             asked: None,
             ask_again_ns: 0,
+            refused: None,
             said: None,
             modes_differ: false,
             checks_stale: false,
@@ -290,7 +292,8 @@ impl Group {
         self.lower_since_ns = None;
         self.peer_resigned = false;
         self.waits = 0;
-        (self.better, self.asked, self.ask_again_ns) = (None, None, 0);
+        (self.better, self.asked, self.refused) = (None, None, None);
+        self.ask_again_ns = 0;
         self.speaking.go_until_ns = 0;
         self.begin_reign();
         self.end_tie();

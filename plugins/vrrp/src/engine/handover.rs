@@ -8,6 +8,8 @@ use crate::election::{self, Cause, Rules};
 
 /// When a handover that was asked for in vain is asked for again.
 const AGAIN_NS: u64 = 5_000_000_000;
+/// The same where an interface is dead: one that is under way is over by then.
+const SOON_NS: u64 = 300_000_000;
 /// What a link may take there and back, with room to spare: beats of before a handover come late.
 pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 
@@ -25,7 +27,7 @@ impl Group {
     pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
         let Some((cause, delay_ns)) = self.verdict(now_ns) else {
-            self.better = None;
+            (self.better, self.refused) = (None, None);
             return;
         };
         let since_ns = self.better.filter(|better| better.cause == cause);
@@ -33,16 +35,19 @@ impl Group {
         let urgent = delay_ns == 0 && self.asked != Some(cause);
         let again_ns = if urgent { 0 } else { self.ask_again_ns };
         let due_ns = since_ns.saturating_add(delay_ns).max(again_ns);
+        let asks = now_ns >= due_ns;
+        if asks {
+            self.asked = Some(cause);
+            self.ask_again_ns = now_ns.saturating_add(AGAIN_NS);
+        }
         self.better = Some(Better {
             cause,
             since_ns,
-            due_ns,
+            due_ns: if asks { self.ask_again_ns } else { due_ns },
         });
-        if now_ns < due_ns {
+        if !asks {
             return;
         }
-        self.asked = Some(cause);
-        self.ask_again_ns = now_ns.saturating_add(AGAIN_NS);
         let why = self.handover_sentence(cx, cause);
         cx.push(Action::HandOver {
             group: self.name.clone(),
@@ -82,14 +87,21 @@ impl Group {
         self.better.map(|better| better.due_ns)
     }
 
-    /// The host said no: nothing has changed, but where nobody is served there is nothing to lose.
+    /// The host said no: nothing has changed. But where an interface is dead, letting go as VRRP
+    /// alone would is better than to wait: at once where none is left, else after a second try.
     pub fn handle_hand_over_refused(&mut self, cx: &mut Context<'_>) {
-        let isolated = self
-            .better
-            .is_some_and(|better| better.cause == Cause::Isolated);
-        if isolated && self.is_active() {
-            let why = self.isolation(cx);
-            self.listen_again(cx, why);
+        let Some(better) = self.better.filter(|_| self.is_active()) else {
+            return;
+        };
+        let again = self.refused == Some(better.cause);
+        self.refused = Some(better.cause);
+        match better.cause {
+            Cause::Hurt if !again => self.ask_again_ns = cx.now_ns.saturating_add(SOON_NS),
+            Cause::Hurt | Cause::Isolated => {
+                let why = self.handover_sentence(cx, better.cause);
+                self.listen_again(cx, why);
+            }
+            _ => {}
         }
     }
 

@@ -855,3 +855,21 @@ fn a_fitter_backup_that_does_not_go_first_is_not_waited_for_long() {
     let took = lab.run_until(5 * SECOND, |lab| lab.active() == [0]);
     assert!(took.expect("a takeover") < 1500 * MS);
 }
+
+#[test]
+fn where_no_handover_can_be_had_a_hurt_node_lets_go_as_without_a_link() {
+    let mut lab = pair("prefer = \"r1\"");
+    lab.session_is_down = true;
+    lab.stance(0, quality(40));
+    lab.run(20 * SECOND);
+    assert_eq!(
+        (lab.active(), lab.takeovers()),
+        (vec![0], 0),
+        "not for quality"
+    );
+    lab.carrier(0, "lan1", false);
+    let took = lab.run_until(SECOND, |lab| lab.active() == [1]);
+    assert!(took.expect("a takeover") < 500 * MS);
+    assert_eq!(lab.overlaps, []);
+    is_still(&mut lab);
+}

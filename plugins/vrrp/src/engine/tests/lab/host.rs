@@ -121,6 +121,9 @@ impl Lab {
 
     /// The host's session is up: over some link both directions carry.
     pub fn session(&self) -> bool {
+        if self.session_is_down {
+            return false;
+        }
         let carries = |link: &String| !self.is_cut(link, 0, 1) && !self.is_cut(link, 1, 0);
         let runs = |node: &Node| !node.dead && !node.stopped;
         self.nodes.iter().take(2).all(runs) && self.links.iter().any(carries)

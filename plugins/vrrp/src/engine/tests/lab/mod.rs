@@ -113,6 +113,8 @@ pub struct Lab {
     /// How much slower than a wire a link is.
     pub slow_links: BTreeMap<String, u64>,
     flying: Vec<Flying>,
+    /// The process of the links is dead, or TCP does not get through.
+    pub session_is_down: bool,
     /// How long the host takes from a check to the stance.
     pub report_ns: u64,
     /// How long followers drain, and the peer settles.
@@ -148,6 +150,7 @@ impl Lab {
             links: Vec::new(),
             slow_links: BTreeMap::new(),
             flying: Vec::new(),
+            session_is_down: false,
             report_ns: 0,
             drain_ns: MS,
             handing: None,
