@@ -562,6 +562,8 @@ fn nft_lists_the_whole_ruleset_in_words() {
         "ip daddr vmap @guard4 comment \"IPv4 to an address\"",
         "counter name \"adverts\" accept comment \"renews\"",
         "type filter hook egress device \"lan2\"",
+        "@carry jump refuse comment \"no lease\"",
+        "oif . @ll,48,48 @virtual jump refuse",
     ] {
         assert!(listed.contains(words), "{words}: {listed}");
     }

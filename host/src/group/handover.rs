@@ -474,13 +474,6 @@ impl Groups {
             _ => PLANNED_NS,
         }
     }
-
-    pub(super) fn fulfil(&mut self, wishes: Vec<u64>, result: &Result<Vec<String>, String>) {
-        for wish in wishes {
-            let result = result.clone();
-            self.actions.push_back(Action::HandedOver { wish, result });
-        }
-    }
 }
 
 impl Offer {

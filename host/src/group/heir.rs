@@ -309,7 +309,8 @@ impl Groups {
             Stage::Applying { marks, settling } => {
                 let text = late(marks, settling);
                 if anyway {
-                    (marks.clear(), settling.clear());
+                    marks.clear();
+                    settling.clear();
                     let text = format!("goes on all the same: {text}");
                     self.tell(
                         News::warn(Kind::Handover, text)

@@ -166,6 +166,13 @@ impl Groups {
         }
     }
 
+    pub(super) fn fulfil(&mut self, wishes: Vec<u64>, result: &Result<Vec<String>, String>) {
+        for wish in wishes {
+            let result = result.clone();
+            self.actions.push_back(Action::HandedOver { wish, result });
+        }
+    }
+
     // ---- the link
 
     /// There is a session with the peer.

@@ -3,7 +3,7 @@
 //! The test's own thread enters the router's namespace; sockets opened elsewhere by [`Net::inside`]
 //! stay where they were opened.
 
-#![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part
+#![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test binary uses its part
 
 mod frames;
 
