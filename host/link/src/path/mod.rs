@@ -422,9 +422,8 @@ impl Path {
         frame::append(&mut last_words, &Frame::Refused(why));
         stream.close(&last_words);
         session.handle_closed(now, self.index, why);
-        if self.usable {
-            self.again_ns = now.ns;
-        }
+        // Soon enough for the session to go on; a peer that breaks each connection costs little.
+        self.again_ns = now.ns + RETRY_FIRST_NS;
     }
 
     fn refuse(&mut self, now: Now, why: &str) {
