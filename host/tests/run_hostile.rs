@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use spared::config::Setup;
 use spared::poller::{Key, Poller};
 use spared::supervisor::{Report, Supervisor, Terms};
-use spared_worker::message::Surroundings;
+use spared_worker::codec;
+use spared_worker::message::{FromWorker, Surroundings};
 
 /// A supervisor whose workers are this script.
 struct Fixture {
@@ -133,9 +134,11 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 
 #[test]
 fn a_worker_that_floods_is_killed() {
-    // A Pong of number 0, again and again.
-    let script = "while :; do printf '\\004\\000' >&3 || exit; done";
-    let mut fixture = Fixture::new("flood", script);
+    // A well-formed message, again and again.
+    let record = codec::encode(&FromWorker::Pong { number: 0 }).unwrap();
+    let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let script = format!("while :; do printf '{record}' >&3 || exit; done");
+    let mut fixture = Fixture::new("flood", &script);
     let why = fixture.death();
     assert!(
         why == "rogue flooded the host with messages" || why == "rogue did not answer for 3 s",

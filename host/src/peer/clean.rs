@@ -73,6 +73,16 @@ mod tests {
         assert_eq!(answer(line), Ok(Answer::Done { lines }));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_word_of_the_other_node_does_harm(line in ".*", depth in 0_usize..300) {
+            let _ = answer(&line);
+            let nested = "{\"answer\":".repeat(depth) + &line;
+            let _ = answer(&nested);
+            proptest::prop_assert!(!text(&line).contains(char::is_control));
+        }
+    }
+
     #[test]
     fn garbage_is_no_answer() {
         for garbage in [

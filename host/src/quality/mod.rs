@@ -147,6 +147,9 @@ impl Quality {
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
         let due = |(plugin, until): (&String, &Instant)| (now >= *until).then(|| plugin.clone());
         let due: Vec<String> = self.grace.iter().filter_map(due).collect();
+        if due.is_empty() {
+            return None;
+        }
         let mut dropped = Vec::new();
         for plugin in due {
             self.grace.remove(&plugin);

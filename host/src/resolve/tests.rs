@@ -178,3 +178,22 @@ fn whatever_is_written_can_be_read() {
         Ok(resolved)
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_file_cut_or_changed_anywhere_is_refused_or_harmless(
+        at in 0_usize..400,
+        byte in proptest::arbitrary::any::<u8>(),
+        cut in proptest::arbitrary::any::<bool>(),
+    ) {
+        let mut text = resolved().to_text().into_bytes();
+        let at = at.min(text.len() - 1);
+        text[at] = byte;
+        text.truncate(if cut { at } else { text.len() });
+        if let Ok(read) = String::from_utf8(text).map(|text| Resolved::from_text(&text, START)) {
+            let freeze = read.as_ref().ok().and_then(Resolved::freeze);
+            let latest = START.monotonic_ns + ns(FREEZE_MAX);
+            proptest::prop_assert!(freeze.is_none_or(|it| it.term.until_ns <= latest));
+        }
+    }
+}
