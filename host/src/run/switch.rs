@@ -11,11 +11,16 @@ use super::requests::{Asker, Asking, Question};
 use crate::clock;
 use crate::control::refusal;
 
+/// A difference of so many points changes roles (E9).
+const QUALITY_STEP: u8 = 5;
+
 /// Handovers under way, and what came of those that ended.
 #[derive(Debug, Default)]
 pub struct Switch {
     wishes: BTreeMap<u64, Move>,
     lines: Vec<String>,
+    /// What to know about it afterwards.
+    hints: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -41,7 +46,8 @@ impl Switch {
 
     pub(super) fn answer(self) -> Answer {
         if self.faults.is_empty() {
-            return Answer::Done { lines: self.lines };
+            let lines = self.lines.into_iter().chain(self.hints).collect();
+            return Answer::Done { lines };
         }
         let lines = self.faults.into_iter().chain(self.lines).collect();
         let code = ErrorCode::Failed;
@@ -87,6 +93,7 @@ impl Core {
         for plan in moves {
             match plan {
                 Plan::Move(step) => {
+                    switch.hints.extend(self.goes_back(&step));
                     let wish = self.next_number();
                     begun.push((wish, step.group.clone()));
                     switch.wishes.insert(wish, step);
@@ -221,6 +228,24 @@ impl Core {
         lines.extend(missing);
         lines.push("--anyway hands over all the same".to_owned());
         Plan::Refused(lines)
+    }
+
+    // The election is not overruled by a switch: force is for that.
+    fn goes_back(&self, step: &Move) -> Option<String> {
+        let own = self.quality.number();
+        let there = self.pair.peer.standing()?.quality;
+        let (from, to) = match step.to == self.setup.host.node {
+            true => (there, own),
+            false => (own, there),
+        };
+        let Move { group, .. } = step;
+        (from >= to.saturating_add(QUALITY_STEP)).then(|| {
+            let (giver, taker) = (&step.from, &step.to);
+            format!(
+                "{group}: {taker}'s quality is {to} and {giver}'s is {from}: \
+                 it goes back soon; `sparectl force` would keep it"
+            )
+        })
     }
 
     /// What a node says that it lacks.

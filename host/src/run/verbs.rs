@@ -190,7 +190,7 @@ impl Core {
         self.pair.touched = true;
         let node = &self.setup.host.node;
         let until = match lasts {
-            Some(lasts) => format!("until {}", clock::after(lasts)),
+            Some(lasts) => format!("until {}", clock::brief(&clock::after(lasts))),
             None => "until `sparectl maintenance off`, over restarts".to_owned(),
         };
         let text = format!("{node} is in maintenance {until}, by {by}");
@@ -264,7 +264,7 @@ impl Core {
         let (text, reason) = match lasts.is_zero() {
             true => (format!("no longer frozen, by {by}"), "off"),
             false => {
-                let until = clock::after(lasts);
+                let until = clock::brief(&clock::after(lasts));
                 let text = format!(
                     "frozen until {until}, by {by}: no change of role for quality or preference"
                 );
@@ -282,19 +282,20 @@ impl Core {
     pub(super) fn tell_resolved(&mut self) {
         let node = &self.setup.host.node;
         if let Some(it) = self.resolved.maintenance() {
-            let text = format!("{node} is in maintenance since {}, by {}", it.since, it.by);
+            let (since, by) = (clock::brief(&it.since), &it.by);
+            let text = format!("{node} is in maintenance since {since}, by {by}");
             let news = News::warn(Kind::Maintenance, text).because("restored");
             self.events.record(news);
         }
         if let Some(freeze) = self.resolved.freeze() {
-            let until = clock::at(freeze.term.until_wall_ms);
+            let until = clock::brief(&clock::at(freeze.term.until_wall_ms));
             let text = format!("frozen until {until}, by {}", freeze.by);
             let news = News::warn(Kind::Freeze, text).because("restored");
             self.events.record(news);
         }
         for (group, forced) in self.resolved.forced() {
             let role = if forced.active { "active" } else { "backup" };
-            let (since, by) = (&forced.since, &forced.by);
+            let (since, by) = (clock::brief(&forced.since), &forced.by);
             let text = format!("forced {role} since {since}, by {by}");
             let news = News::warn(Kind::Force, text).of_group(group);
             self.events.record(news.because("restored"));
