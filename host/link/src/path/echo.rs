@@ -80,7 +80,7 @@ impl Echo {
             let from = from.and_then(|from| SocketAddr::try_from(from).ok());
             let packet = packet.get(..length.min(packet.len())).unwrap_or_default();
             if from.map(|from| from.ip()) == Some(setup.peer)
-                && is_reply(setup.peer, packet, self.identifier)
+                && is_reply(setup.peer, packet, self.identifier, self.number)
             {
                 self.answered_ns = Some(now_ns);
             }
@@ -110,7 +110,8 @@ fn request(peer: IpAddr, identifier: u16, number: u16) -> [u8; 8] {
     [kind, 0, c0, c1, i0, i1, n0, n1]
 }
 
-fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16) -> bool {
+/// To the latest request: one that lay unread while a session was there says nothing of now.
+fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16, number: u16) -> bool {
     let (message, reply) = match (peer, packet) {
         // A raw IPv4 socket shows the header too.
         (IpAddr::V4(_), [first, ..]) => {
@@ -119,8 +120,11 @@ fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16) -> bool {
         }
         _ => (packet, REPLY_V6),
     };
-    let [i0, i1] = identifier.to_be_bytes();
-    matches!(message, [kind, 0, _, _, a, b, ..] if (*kind, *a, *b) == (reply, i0, i1))
+    let [kind, 0, _, _, i0, i1, n0, n1, ..] = *message else {
+        return false;
+    };
+    let answered = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([n0, n1]));
+    kind == reply && answered == (identifier, number)
 }
 
 #[cfg(test)]
@@ -144,13 +148,19 @@ mod tests {
     fn only_our_reply_is_one() {
         let mut packet = vec![0x45; 20];
         packet.extend([REPLY_V4, 0, 0, 0, 0x12, 0x34, 0, 1]);
-        assert!(is_reply(V4, &packet, 0x1234));
-        assert!(!is_reply(V4, &packet, 0x1235));
+        assert!(is_reply(V4, &packet, 0x1234, 1));
+        assert!(!is_reply(V4, &packet, 0x1235, 1));
+        assert!(!is_reply(V4, &packet, 0x1234, 2), "an earlier one");
         packet[20] = REQUEST_V4;
-        assert!(!is_reply(V4, &packet, 0x1234));
-        assert!(is_reply(V6, &[REPLY_V6, 0, 0, 0, 0x12, 0x34], 0x1234));
+        assert!(!is_reply(V4, &packet, 0x1234, 1));
+        assert!(is_reply(
+            V6,
+            &[REPLY_V6, 0, 0, 0, 0x12, 0x34, 0, 1],
+            0x1234,
+            1
+        ));
         for length in 0..packet.len() {
-            assert!(!is_reply(V4, &packet[..length], 0x1234));
+            assert!(!is_reply(V4, &packet[..length], 0x1234, 1));
         }
     }
 }

@@ -196,3 +196,27 @@ fn it_has_no_privileges_and_dies_with_its_host() {
     });
     assert!(!std::path::Path::new(&format!("/proc/{pid}/fd/0")).exists());
 }
+
+#[test]
+fn a_silent_peer_s_machine_is_asked_whether_it_lives() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut node = lab.node(0, 1);
+    let icmp = lab.inside(0, || {
+        let kind = socket2::Type::RAW.nonblocking();
+        let protocol = Some(socket2::Protocol::ICMPV4);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, protocol).unwrap();
+        socket.bind_device(Some(b"lan0")).unwrap();
+        socket
+    });
+    let usable = ToLink::Path {
+        index: 0,
+        usable: true,
+    };
+    node.tell_with(&usable, &icmp);
+    node.wait_state("its kernel answers", |state| {
+        state.answers_ping == Some(true)
+    });
+    lab.run_in(1, &["ip", "link", "set", "lan0", "down"]);
+    node.wait_state("nothing answers", |state| state.answers_ping == Some(false));
+    assert!(!node.state.paths[0].up);
+}

@@ -136,6 +136,11 @@ impl Lab {
         }
     }
 
+    pub fn run_in(&self, side: usize, command: &[&str]) {
+        let exec = ["netns", "exec", &self.namespaces[side]];
+        run("ip", &[&exec[..], command].concat());
+    }
+
     /// Runs `work` with this thread in a side's namespace.
     pub fn inside<T>(&self, side: usize, work: impl FnOnce() -> T) -> T {
         let file = File::open(format!("/run/netns/{}", self.namespaces[side])).unwrap();
@@ -242,6 +247,10 @@ pub struct Node {
 impl Node {
     pub fn tell(&self, message: &ToLink) {
         codec::send(self.socket.as_fd(), message, &[]).unwrap();
+    }
+
+    pub fn tell_with(&self, message: &ToLink, descriptor: impl AsFd) {
+        codec::send(self.socket.as_fd(), message, &[descriptor.as_fd()]).unwrap();
     }
 
     pub fn configure(&self, setup: &Setup) {
