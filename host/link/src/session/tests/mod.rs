@@ -61,6 +61,24 @@ fn the_other_path_takes_over_from_a_silent_one_within_half_a_second() {
 }
 
 #[test]
+fn a_path_that_carries_one_way_only_is_left_by_both() {
+    for deaf in 0..2 {
+        let mut net = up(2);
+        net.run_for(1000);
+        let carrier = net.state(0).paths.iter().position(|path| path.carries);
+        net.lines[carrier.unwrap()].deaf = Some(deaf);
+        for side in 0..2 {
+            assert!(net.send(side, "twin", 500));
+        }
+        net.run_for(500);
+        for side in 0..2 {
+            assert_eq!(numbers(&mut net, side, "twin"), 1);
+            assert!(net.worker(side, "twin").up);
+        }
+    }
+}
+
+#[test]
 fn a_broken_path_costs_nothing() {
     let mut net = up(2);
     net.run_for(300);

@@ -55,6 +55,8 @@ pub struct Line {
     pub latency_ns: u64,
     /// Nothing passes, and nobody is told.
     pub cut: bool,
+    /// Nothing comes to this side any more.
+    pub deaf: Option<usize>,
     pub open: bool,
     open_at_ns: u64,
     /// To side 0, to side 1.
@@ -78,6 +80,7 @@ impl Net {
         let line = || Line {
             latency_ns: MS / 10,
             cut: false,
+            deaf: None,
             open: false,
             open_at_ns: 0,
             pipes: Default::default(),
@@ -189,7 +192,7 @@ impl Net {
             if !line.open {
                 next = next.min(line.open_at_ns);
             }
-            for pipe in &line.pipes {
+            for pipe in line.pipes.iter().filter(|_| line.deaf.is_none()) {
                 next = next.min(pipe.flying.front().map_or(u64::MAX, |(at, _)| *at));
             }
         }
@@ -228,6 +231,9 @@ impl Net {
     fn receive(&mut self, side: usize, index: usize) {
         let now = self.now(side);
         while self.lines[index].open && !self.lines[index].cut {
+            if self.lines[index].deaf == Some(side) {
+                return;
+            }
             let pipe = &mut self.lines[index].pipes[side];
             match pipe.flying.front() {
                 Some((at, _)) if *at <= self.now_ns => {}
