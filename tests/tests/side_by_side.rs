@@ -121,9 +121,8 @@ fn keys_that_differ_are_named_with_both_values() {
         );
         assert!(!text.contains("rack"), "a local key is compared:\n{text}");
         // another address is no detail: the newcomer is not ready
-        let active = pair.active();
-        assert_eq!(active.len(), 1);
-        let (code, text) = pair.said(active[0], &["switch"])?;
+        pair.wait("one active", || pair.active().len() == 1)?;
+        let (code, text) = pair.said(pair.active()[0], &["switch"])?;
         assert_eq!(code, 1, "{text}");
         let (code, text) = pair.said(0, &["check", "--peer"])?;
         assert!(code != 0 && text.contains("addresses"), "{code}: {text}");
