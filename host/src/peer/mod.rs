@@ -115,6 +115,15 @@ impl Peer {
         &self.differences
     }
 
+    /// The other node has said all that there is to compare.
+    pub fn is_compared(&self) -> bool {
+        let known = |(name, digest): (&String, &String)| {
+            !self.is_worth_asking(name, digest) || self.theirs.contains_key(name)
+        };
+        let digests = self.digests.as_ref();
+        digests.is_some_and(|digests| digests.iter().all(known))
+    }
+
     /// This node's files, at the start, after a reload, and when a plugin has said its scopes.
     pub fn set_files(&mut self, files: BTreeMap<String, File>) {
         if self.files == files {

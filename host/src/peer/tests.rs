@@ -119,6 +119,22 @@ fn a_file_whose_plugin_has_not_spoken_yet_does_not_differ() {
 }
 
 #[test]
+fn nothing_is_compared_until_the_other_node_has_said_its_keys() {
+    let mut peer = Peer::default();
+    peer.set_files(read(&[("vrrp.toml", "a = 1")]));
+    peer.handle_up();
+    assert!(!peer.is_compared());
+    let theirs = keys::flatten("a = 2", &[]);
+    let digests = [("vrrp.toml".to_owned(), keys::digest(&theirs))];
+    peer.handle_digests(digests.into());
+    assert!(!peer.is_compared());
+    peer.handle_keys("vrrp.toml".to_owned(), theirs);
+    assert!(peer.is_compared());
+    peer.handle_up();
+    assert!(!peer.is_compared());
+}
+
+#[test]
 fn what_was_known_ends_with_the_link() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
     pair.nodes[0].handle_standing(Standing::default());

@@ -17,7 +17,11 @@ use crate::peer::keys::flatten;
 use crate::peer::ready::{self, Facts};
 use crate::peer::{File, Peer, clean, scopes};
 use crate::quality::{self, Change, Refused, Said};
+use crate::supervisor::limit::Limit;
 
+/// Events about what the other node says: of a whole configuration that differs, and then few.
+const EVENTS_PER_S: u32 = 1;
+const EVENTS_BURST: u32 = 100;
 /// Checks that the other node is told of.
 const FAILING_MAX: usize = 8;
 
@@ -40,8 +44,18 @@ pub struct Pair {
     peer_ready: Option<bool>,
     /// The differences that were told as an event.
     told: Vec<Difference>,
+    /// How much of what the other node says becomes an event.
+    limit: Option<Limit>,
     /// Something of all this may have changed.
     pub(super) touched: bool,
+}
+
+impl Pair {
+    // A node that lies must not push what matters out of the events.
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let new = || Limit::new(EVENTS_PER_S, EVENTS_BURST, now);
+        self.limit.get_or_insert_with(new).take(now)
+    }
 }
 
 impl Core {
@@ -87,7 +101,10 @@ impl Core {
             Word::Keys { file, keys } => self.pair.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.pair.peer.handle_want_keys(files),
             Word::Standing(standing) => self.handle_standing(standing),
-            Word::Freeze { for_ms, by } => self.handle_freeze(for_ms, &clean::text(&by)),
+            Word::Freeze { for_ms, by } if self.pair.may_tell(now) => {
+                self.handle_freeze(for_ms, &clean::text(&by));
+            }
+            Word::Freeze { .. } => log::warn!("the peer freezes too often: passed over"),
             word => {
                 let now_ns = clock::monotonic_ns();
                 self.groups.handle_peer_word(now_ns, word);
@@ -125,7 +142,9 @@ impl Core {
             }
         };
         self.pair.peer_ready = Some(ready);
-        self.events.record(news);
+        if self.pair.may_tell(Instant::now()) {
+            self.events.record(news);
+        }
     }
 
     // ---- what plugins say
@@ -230,15 +249,18 @@ impl Core {
 
     fn tell_differences(&mut self) {
         let found = self.pair.peer.differences();
-        if self.pair.told == found || !self.pair.peer.is_up() {
+        if self.pair.told == found || !self.pair.peer.is_compared() {
             return;
         }
         let found = found.to_vec();
         let peer = self.peer_name().unwrap_or("the peer").to_owned();
-        for new in found.iter().filter(|it| !self.pair.told.contains(it)) {
+        let told = std::mem::take(&mut self.pair.told);
+        for new in found.iter().filter(|it| !told.contains(it)) {
             let text = ready::sentence(&peer, new);
             let news = News::warn(Kind::Config, text).because("differs");
-            self.events.record(news);
+            if self.pair.may_tell(Instant::now()) {
+                self.events.record(news);
+            }
         }
         if found.is_empty() {
             let text = format!("the configuration is the same as on {peer}");
