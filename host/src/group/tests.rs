@@ -3,6 +3,7 @@ mod faults;
 mod handover;
 mod pair;
 mod performed;
+mod prompt;
 
 use spared_worker::message::{AddressClaim, Cause, Family, RouterClaim};
 

@@ -15,7 +15,7 @@ fn cause() -> Cause {
 
 /// Who begins it.
 #[derive(Clone, Copy, Debug)]
-enum Begin {
+pub enum Begin {
     /// The elector of the active node.
     Elector,
     /// People, on the active node.
@@ -28,7 +28,7 @@ enum Begin {
 
 const BEGINNINGS: [Begin; 4] = [Begin::Elector, Begin::Switch, Begin::Request, Begin::Stop];
 
-fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
+pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
     let now_ns = pair.now_ns;
     for name in names {
         match how {

@@ -1,0 +1,80 @@
+//! Before the peer has let go, a failure ends a handover at once, not by a time-out, and says why on
+//! both nodes.
+
+use super::faults::Fault;
+use super::handover::{Begin, begin};
+use super::pair::{Delays, Pair};
+use super::*;
+
+// A switch that was prepared for so long, and what then happens; the wish's end.
+fn fails(after_ns: u64, fault: Fault) -> (Pair, String) {
+    let delays = Delays {
+        drain: 100 * MS,
+        settle: 100 * MS,
+        ..Delays::default()
+    };
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.delays = delays;
+    begin(&mut pair, Begin::Switch, &["office"]);
+    pair.run_for(after_ns);
+    assert!(
+        pair.nodes[0].groups.is_handing_over(),
+        "too late: {fault:?}"
+    );
+    pair.inject(fault);
+    pair.run_for(5 * MS);
+    let (_, result) = pair.nodes[0].ended.pop().expect("the wish has ended");
+    (pair, result.unwrap_err())
+}
+
+#[test]
+fn what_fails_before_the_peer_let_go_is_told_at_once() {
+    let draining = 50 * MS;
+    let applying = 150 * MS;
+    for (after_ns, fault, why) in [
+        (
+            draining,
+            Fault::LinkDown,
+            "office: the link went down: a test cut it",
+        ),
+        (
+            applying,
+            Fault::LinkDown,
+            "office: the link went down: a test cut it",
+        ),
+        (draining, Fault::Plugin(0, "ct"), "office: ct died"),
+        (applying, Fault::Plugin(0, "ct"), "office: ct died"),
+        (
+            applying,
+            Fault::Plugin(1, "dhcp"),
+            "office: the peer declines: dhcp died",
+        ),
+        (
+            draining,
+            Fault::Plugin(0, "vrrp"),
+            "office: vrrp was killed",
+        ),
+        (
+            applying,
+            Fault::Plugin(1, "vrrp"),
+            "office: the peer declines: vrrp was killed",
+        ),
+        (
+            draining,
+            Fault::ForceActive(0),
+            "office: it is forced active",
+        ),
+        (
+            applying,
+            Fault::ForceBackup(1),
+            "office: the peer declines: it is forced backup",
+        ),
+    ] {
+        let (pair, told) = fails(after_ns, fault);
+        assert_eq!(told, why, "{fault:?}");
+        for node in &pair.nodes {
+            let group = node.groups.get("office").unwrap();
+            assert!(group.offer.is_none() && group.heir.is_none(), "{fault:?}");
+        }
+    }
+}
