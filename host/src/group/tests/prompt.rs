@@ -78,3 +78,28 @@ fn what_fails_before_the_peer_let_go_is_told_at_once() {
         }
     }
 }
+
+#[test]
+fn who_takes_over_before_everything_is_applied_settles_like_anybody() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let now_ns = pair.now_ns;
+    let offer = spared_link::word::Word::Offer {
+        handover: 9,
+        group: "office".to_owned(),
+        reason: String::new(),
+        why: String::new(),
+        anyway: false,
+        within_ms: 1_000,
+        channels: vec!["ct".to_owned()],
+    };
+    pair.nodes[1].groups.handle_peer_word(now_ns, offer);
+    pair.perform_all(1);
+    pair.publish(1, "office", Role::Active, "silent");
+    let steps = [
+        "1: settle dhcp",
+        "1: open",
+        "1: settle ct",
+        "1: settle dhcp",
+    ];
+    assert_eq!(pair.steps, steps);
+}
