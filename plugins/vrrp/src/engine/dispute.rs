@@ -254,6 +254,7 @@ impl Group {
         };
         dispute.rating = Rating::Good;
         self.checks_stale = true;
+        self.speaking.stale = true;
         dispute.asking_until_ns = None;
         dispute.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
         cx.push(Action::Listen {
@@ -289,6 +290,7 @@ impl Group {
         let text = format!("{}: {name} is rated {}", self.name, rating.name());
         cx.push(Action::Info(text));
         self.checks_stale = true;
+        self.speaking.stale = true;
         self.update_priority(cx);
     }
 
@@ -338,6 +340,7 @@ impl Group {
                 });
             }
             self.checks_stale = true;
+            self.speaking.stale = true;
             self.update_priority(cx);
         }
     }
@@ -351,14 +354,14 @@ impl Group {
         };
         let spoken_ns = since_ns.saturating_add(self.active_down_ns());
         for index in 0..self.ports.len() {
-            let speaks = self.speaks_on(index);
             let count = self.ports.len();
             let Some(port) = self.ports.get(index) else {
                 return;
             };
             let twin = self.twin.as_ref().filter(|twin| twin.beat.hears);
             let theirs = twin.and_then(|twin| twin.port(port.beat_id, index, count));
-            let unheard = speaks && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
+            let unheard =
+                port.speaks && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
             let mended = port.dispute.is_some() && theirs.is_some_and(|theirs| theirs.hears);
             let Some(port) = self.ports.get_mut(index) else {
                 return;

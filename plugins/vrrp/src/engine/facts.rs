@@ -4,11 +4,10 @@ use std::net::IpAddr;
 
 use spared_sdk::Forced;
 
-use super::dispute::Rating;
 use super::group::{Group, State};
 use super::port::{Peer, Port};
 use super::router::Router;
-use super::twin::Twin;
+use super::twin::{Sender, Twin};
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{self, Facts, Who, Why, quality_of};
@@ -24,30 +23,40 @@ pub(super) struct Changed {
 
 impl Group {
     pub(super) fn facts(&self) -> Facts<'_> {
-        let hurt = |index: &usize| {
-            let speechless = self
-                .routers
-                .iter()
-                .any(|router| router.port == *index && !router.usable());
-            let bad = self.ports.get(*index).and_then(|port| port.dispute);
-            speechless || bad.is_some_and(|dispute| dispute.rating == Rating::Bad)
-        };
+        let hurt = |port: &&Port| !port.speaks || port.is_rated_bad();
         Facts {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
             stance: &self.stance,
-            hurt: (0..self.ports.len()).filter(hurt).count(),
+            hurt: self.ports.iter().filter(hurt).count(),
             claims: self.claims,
         }
     }
 
     /// The packets carry a new priority from the next advert on.
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
+        self.update_ports();
         let priority = election::priority(&self.facts());
         if priority != self.priority {
             self.priority = priority;
             self.build(cx);
         }
+    }
+
+    /// Whether each of the routers on a port can speak; hundreds of them are looked at once.
+    fn update_ports(&mut self) {
+        for port in &mut self.ports {
+            port.speaks = true;
+        }
+        self.speaks = false;
+        for router in &self.routers {
+            if router.usable() {
+                self.speaks = true;
+            } else if let Some(port) = self.ports.get_mut(router.port) {
+                port.speaks = false;
+            }
+        }
+        self.speaking.stale = true;
     }
 
     pub(super) fn build(&mut self, cx: &mut Context<'_>) {
@@ -181,7 +190,10 @@ impl Group {
     ) -> bool {
         let now_ns = cx.now_ns;
         let speech = self.speech();
-        let unknown = advert.priority > 0 && self.learn_source(now_ns, index, advert);
+        let sender = match advert.priority {
+            0 => Sender::Twin,
+            _ => self.learn_source(now_ns, index, advert),
+        };
         let Some(router) = self.routers.get_mut(index) else {
             return false;
         };
@@ -189,7 +201,15 @@ impl Group {
         router.counters.received_priority_zero += u64::from(advert.priority == 0);
         let peers = &router.config.peers;
         let listed = peers.contains(&advert.source);
-        let foreign = if peers.is_empty() { unknown } else { !listed };
+        let foreign = if peers.is_empty() {
+            sender == Sender::Stranger
+        } else {
+            !listed
+        };
+        let unsure = peers.is_empty() && sender == Sender::Unsure;
+        if !self.config.any_router && unsure {
+            return false;
+        }
         if !self.config.any_router && foreign {
             router.counters.foreign += 1;
             if router.limit.pass(now_ns).is_some() {

@@ -55,6 +55,8 @@ pub(super) struct Group {
     pub state: State,
     pub stance: Stance,
     pub priority: u8,
+    /// One of the routers can speak.
+    pub speaks: bool,
     /// Active_Adver_Interval: the active router's.
     pub learned_ns: u64,
     /// E8: the end of the start delay.
@@ -125,6 +127,7 @@ impl Group {
             },
             stance: Stance::default(),
             priority: 0,
+            speaks: false,
             learned_ns: interval_ns,
             peer: None,
             peer_resigned: false,

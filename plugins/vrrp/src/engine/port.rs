@@ -12,6 +12,8 @@ pub(super) struct Port {
     pub interface: usize,
     /// What beats call it.
     pub beat_id: u32,
+    /// Each of the routers there can.
+    pub speaks: bool,
     pub usable_since_ns: Option<u64>,
     pub heard_ns: Option<u64>,
     pub peer_mac: Option<Mac>,
@@ -32,6 +34,7 @@ impl Port {
         Port {
             interface,
             beat_id,
+            speaks: false,
             usable_since_ns: None,
             heard_ns: None,
             peer_mac: None,

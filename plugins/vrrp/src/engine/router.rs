@@ -46,6 +46,8 @@ pub(super) struct Router {
     pub twin_source: Option<IpAddr>,
     pub twin_heard_ns: u64,
     pub foreign_source: Option<IpAddr>,
+    /// Who may be somebody else, since when.
+    pub suspect: Option<(IpAddr, u64)>,
     /// Who advertises for it, and who did before that one.
     pub talker: Option<Talker>,
     pub earlier_talker: Option<Talker>,
@@ -89,6 +91,7 @@ impl Router {
             twin_source: None,
             twin_heard_ns: 0,
             foreign_source: None,
+            suspect: None,
             talker: None,
             earlier_talker: None,
             capped: false,

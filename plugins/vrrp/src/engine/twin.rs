@@ -33,6 +33,16 @@ pub(super) enum Contact {
     Mutual,
 }
 
+/// Whose an advert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// The twin's, or nobody knows better.
+    Twin,
+    /// To be told by the next beats.
+    Unsure,
+    Stranger,
+}
+
 impl Contact {
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +65,8 @@ pub(super) struct Speaking {
     pub go_until_ns: u64,
     /// It ends.
     pub leaves: bool,
+    /// The beat is to be written anew.
+    pub stale: bool,
     /// There are links to speak on.
     pub on: bool,
 }
@@ -71,6 +83,7 @@ impl Speaking {
             now: true,
             go_until_ns: 0,
             leaves: false,
+            stale: true,
             on: false,
         }
     }
@@ -106,7 +119,8 @@ impl Twin {
     /// What it says of an interface: of the same name, or in the same place where names differ.
     pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&BeatPort> {
         let ports = &self.beat.ports;
-        let named = ports.iter().find(|port| port.port == name);
+        let here = ports.get(place).filter(|port| port.port == name);
+        let named = here.or_else(|| ports.iter().find(|port| port.port == name));
         named.or_else(|| ports.get(place).filter(|_| ports.len() == count))
     }
 
@@ -144,36 +158,54 @@ impl Group {
     // ---- whose advert it is (E11) --------------------------------------------------------
 
     /// Learns what the twin's adverts come from: what is heard while its beats say that it is
-    /// active, with the priority that they say. Whether the advert is somebody else's.
-    pub(super) fn learn_source(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) -> bool {
+    /// active, with the priority that they say.
+    pub(super) fn learn_source(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        advert: &Advert<'_>,
+    ) -> Sender {
+        let source = advert.source;
         let Some(twin) = self.living_twin(now_ns) else {
             let router = self.routers.get(index);
-            return router.is_some_and(|r| r.foreign_source == Some(advert.source));
+            let foreign = router.is_some_and(|r| r.foreign_source == Some(source));
+            return if foreign {
+                Sender::Stranger
+            } else {
+                Sender::Twin
+            };
         };
-        let active = twin.is_active();
-        let patience_ns = u64::from(self.config.advert_loss) * twin.beat.advert_interval_ns;
+        let (active, beat_ns) = (twin.is_active(), twin.heard_ns);
+        let interval_ns = twin.beat.advert_interval_ns;
+        let patience_ns = u64::from(self.config.advert_loss) * interval_ns;
         let matches = active && twin.beat.priority == advert.priority;
         let long_idle = !active && now_ns.saturating_sub(twin.idle_since_ns) > 2 * patience_ns;
         let Some(router) = self.routers.get_mut(index) else {
-            return false;
+            return Sender::Stranger;
         };
-        if router.twin_source == Some(advert.source) {
+        let lately = now_ns.saturating_sub(router.twin_heard_ns) < patience_ns;
+        let known = router.twin_source.filter(|_| lately);
+        if router.twin_source == Some(source) || matches && known.is_none() {
+            router.twin_source = Some(source);
             router.twin_heard_ns = now_ns;
-            return false;
+            router.foreign_source = router.foreign_source.filter(|at| *at != source);
+            router.suspect = None;
+            return Sender::Twin;
         }
-        let known = router.twin_source.is_some()
-            && now_ns.saturating_sub(router.twin_heard_ns) < patience_ns;
-        if matches && !known {
-            router.twin_source = Some(advert.source);
-            router.twin_heard_ns = now_ns;
-            router.foreign_source = router.foreign_source.filter(|at| *at != advert.source);
-            return false;
+        if !(long_idle || active && known.is_some()) {
+            return Sender::Twin;
         }
-        let foreign = long_idle || active && known;
-        if foreign {
-            router.foreign_source = Some(advert.source);
+        let since_ns = match router.suspect {
+            Some((suspect, since_ns)) if suspect == source => since_ns,
+            _ => now_ns,
+        };
+        router.suspect = Some((source, since_ns));
+        // the twin's own word may still be on its way, or its link be cut
+        if beat_ns <= since_ns.saturating_add(interval_ns) {
+            return Sender::Unsure;
         }
-        foreign
+        router.foreign_source = Some(source);
+        Sender::Stranger
     }
 
     /// Certainly not the twin's.
@@ -250,7 +282,7 @@ impl Group {
 
     fn is_unable(&self) -> bool {
         let barred = !self.stance.eligible || self.stance.resign || self.speaking.leaves;
-        barred || !self.routers.iter().any(|router| router.usable())
+        barred || !self.speaks
     }
 
     /// Says what there is to say: with each advert, at each interval, and whenever it changes.
@@ -261,39 +293,56 @@ impl Group {
         }
         // an active node's go with its adverts
         let due = cx.now_ns >= self.speaking.due_ns && !self.is_active();
-        let changed = self.update_beat(cx);
         let now = std::mem::take(&mut self.speaking.now);
+        let stale = std::mem::take(&mut self.speaking.stale);
+        // most of what is heard changes nothing
+        if !(due || now || stale || self.says_otherwise(cx.now_ns)) {
+            return;
+        }
+        let changed = self.update_beat(cx);
         if due || changed || now {
             self.speaking.due_ns = cx.now_ns.saturating_add(self.config.interval_ns);
             cx.push(Action::Beat { group: cx.group });
         }
     }
 
+    fn speaks_as(&self) -> Speaks {
+        match self.state {
+            State::Active { .. } => Speaks::Active,
+            State::Backup { .. } | State::Promoting { .. } => Speaks::Backup,
+            State::Initialize { .. } => Speaks::Fault,
+        }
+    }
+
+    fn lets_go(&self, now_ns: u64) -> bool {
+        now_ns < self.speaking.go_until_ns && !self.is_active()
+    }
+
+    /// Whether the last beat is wrong by now, apart from its ports.
+    fn says_otherwise(&self, now_ns: u64) -> bool {
+        let beat = &self.speaking.beat;
+        beat.role != self.speaks_as()
+            || beat.class != self.stance.class()
+            || beat.quality != self.stance.quality
+            || beat.priority != self.priority
+            || beat.ready != self.stance.ready
+            || beat.unable != self.is_unable()
+            || beat.hears != self.living_twin(now_ns).is_some()
+            || beat.go != self.lets_go(now_ns)
+    }
+
     /// Writes the beat anew into its place; whether it says something else than before.
     fn update_beat(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let standing = self.standing();
-        let role = match self.state {
-            State::Active { .. } => Speaks::Active,
-            State::Backup { .. } | State::Promoting { .. } => Speaks::Backup,
-            State::Initialize { .. } => Speaks::Fault,
-        };
+        let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
         let hears = self.living_twin(now_ns).is_some();
-        let go = now_ns < self.speaking.go_until_ns && !self.is_active();
         let by_priority = matches!(self.config.election, Election::Priority { .. });
-        let old = &self.speaking.beat;
-        let mut changed = old.role != role
-            || old.class != standing.class
-            || old.quality != standing.quality
-            || old.priority != standing.priority
-            || old.unable == standing.able
-            || old.ready != standing.ready
-            || old.hears != hears
-            || old.go != go;
+        let mut changed = self.says_otherwise(now_ns);
         let mut ports = std::mem::take(&mut self.speaking.beat.ports);
         ports.truncate(self.ports.len());
         for (index, port) in self.ports.iter().enumerate() {
-            let said = self.beat_port(cx, index, port);
+            let said = self.beat_port(cx, port);
             match ports.get_mut(index) {
                 Some(old) => {
                     changed |= old.usable != said.usable || old.rating != said.rating;
@@ -323,14 +372,14 @@ impl Group {
         changed
     }
 
-    fn beat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> BeatPort {
+    fn beat_port(&self, cx: &Context<'_>, port: &Port) -> BeatPort {
         let rating = port
             .dispute
             .map_or(Rating::Unknown, |dispute| dispute.rating);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         BeatPort {
             port: port.beat_id,
-            usable: self.speaks_on(index),
+            usable: port.speaks,
             hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
             rating: match rating {
                 Rating::Unknown => beat::Rating::Unknown,
@@ -338,11 +387,5 @@ impl Group {
                 Rating::Bad => beat::Rating::Bad,
             },
         }
-    }
-
-    /// Whether each of the routers on a port can speak there.
-    pub(super) fn speaks_on(&self, port: usize) -> bool {
-        let mut routers = self.routers.iter().filter(|router| router.port == port);
-        routers.all(|router| router.usable())
     }
 }

@@ -614,6 +614,9 @@ fn by_priority_lost_quality_counts_as_well() {
 fn a_stranger_alarms_and_does_not_decide_where_the_twin_is_known() {
     let mut lab = Lab::new(&by_quality(""), 3);
     lab.links = LINKS.map(str::to_owned).to_vec();
+    for (node, twin) in [(0, "r2"), (1, "r1")] {
+        lab.nodes[node].settings.twin = Some(twin.to_owned());
+    }
     lab.start(0);
     lab.start(1);
     lab.run(20 * SECOND);
@@ -634,6 +637,10 @@ fn a_stranger_alarms_and_does_not_decide_where_the_twin_is_known() {
         .iter()
         .any(|e| e.contains("is not the peer"));
     assert!(alarmed, "{:?}", lab.nodes[active].events);
+    // the twin does not count it for the active one either
+    lab.kill(active);
+    lab.run(SECOND);
+    assert!(lab.active().contains(&(1 - active)));
 }
 
 // ---- what is odd ---------------------------------------------------------------------------------------
