@@ -189,8 +189,11 @@ impl Group {
             router.twin_source = Some(source);
             router.twin_heard_ns = now_ns;
             router.foreign_source = router.foreign_source.filter(|at| *at != source);
-            router.suspect = None;
+            router.suspect = router.suspect.filter(|(at, _)| *at != source);
             return Sender::Twin;
+        }
+        if router.foreign_source == Some(source) {
+            return Sender::Stranger;
         }
         if !(long_idle || active && known.is_some()) {
             return Sender::Twin;
