@@ -59,7 +59,7 @@ impl Group {
     fn verdict(&mut self, now_ns: u64) -> Option<(Cause, u64)> {
         self.forget_old_changes(now_ns);
         let twin = self.mutual_twin(now_ns).filter(|twin| !twin.is_active())?;
-        let (own, other) = (self.standing(), twin.standing());
+        let (own, other) = (self.standing(now_ns), twin.standing());
         let rules = Rules {
             election: self.config.election,
             by_priority: self.by_priority(now_ns),

@@ -115,7 +115,9 @@ impl Group {
         let fitter = self.outscores(cx, twin) && self.contact == Contact::Mutual;
         // it has just begun to listen: it hears this node before its own time is up
         let loss = u64::from(self.config.advert_loss);
-        let earliest_ns = twin.idle_since_ns + twin.beat.advert_interval_ns.saturating_mul(loss);
+        let earliest_ns = twin
+            .idle_since_ns
+            .saturating_add(twin.beat.advert_interval_ns.saturating_mul(loss));
         let late = earliest_ns >= now_ns.saturating_add(twin.beat.advert_interval_ns);
         if fitter || late || self.waits >= WAITS_MAX {
             return false;
@@ -129,7 +131,7 @@ impl Group {
     fn outscores(&self, cx: &Context<'_>, twin: &Twin) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.twin.is_none_or(|name| cx.node < &**name);
-        let own = self.standing().score(by_priority, first);
+        let own = self.standing(cx.now_ns).score(by_priority, first);
         own > twin.standing().score(by_priority, !first)
     }
 

@@ -56,7 +56,7 @@ impl Group {
     pub(super) fn facts_of_both(&self, now_ns: u64) -> Option<Said> {
         let twin = self.mutual_twin(now_ns)?;
         Some(Said {
-            own: self.standing(),
+            own: self.standing(now_ns),
             twin: twin.standing(),
             twin_active: twin.is_active(),
         })
@@ -104,7 +104,7 @@ impl Group {
     /// UX: who would be active without the force.
     pub(super) fn forced_sentence(&self, cx: &Context<'_>) -> Why {
         let without = self.mutual_twin(cx.now_ns).and_then(|twin| {
-            let (own, theirs) = (self.standing(), twin.standing());
+            let (own, theirs) = (self.standing(cx.now_ns), twin.standing());
             let better = theirs.able && theirs.class == 2 && theirs.quality > own.quality;
             better.then(|| (self.who_is_twin(cx), theirs.quality, own.quality))
         });
@@ -186,7 +186,7 @@ impl Group {
 
     pub(super) fn handover_sentence(&self, cx: &Context<'_>, cause: Cause) -> Why {
         let peer = self.who_is_twin(cx);
-        let own = self.standing();
+        let own = self.standing(cx.now_ns);
         let twin = self.twin.as_ref().map_or(own, |twin| twin.standing());
         match cause {
             Cause::Isolated => self.isolation(cx),

@@ -177,9 +177,9 @@ impl Group {
         };
         let (active, beat_ns) = (twin.is_active(), twin.heard_ns);
         let interval_ns = twin.beat.advert_interval_ns;
-        let patience_ns = u64::from(self.config.advert_loss) * interval_ns;
+        let patience_ns = interval_ns.saturating_mul(u64::from(self.config.advert_loss));
         let matches = active && twin.beat.priority == advert.priority;
-        let long_idle = !active && now_ns.saturating_sub(twin.idle_since_ns) > 2 * patience_ns;
+        let long_idle = !active && now_ns.saturating_sub(twin.idle_since_ns) / 2 > patience_ns;
         let Some(router) = self.routers.get_mut(index) else {
             return Sender::Stranger;
         };
@@ -266,14 +266,14 @@ impl Group {
         lets_go
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self, now_ns: u64) -> Standing {
         let facts = self.facts();
         let preferred = match self.config.election {
             Election::Quality { preferred, .. } => preferred == Some(true),
             Election::Priority { .. } => false,
         };
         Standing {
-            able: !self.is_unable(),
+            able: !self.is_unable(now_ns),
             class: self.stance.class(),
             quality: self.stance.quality,
             priority: self.priority,
@@ -283,9 +283,11 @@ impl Group {
         }
     }
 
-    fn is_unable(&self) -> bool {
+    fn is_unable(&self, now_ns: u64) -> bool {
         let barred = !self.stance.eligible || self.stance.resign || self.speaking.leaves;
-        barred || !self.speaks
+        // E8: the twin is told in time that this node may be active from then on
+        let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
+        barred || !self.speaks || known_ns < self.not_before_ns
     }
 
     /// Says what there is to say: with each advert, at each interval, and whenever it changes.
@@ -329,7 +331,7 @@ impl Group {
             || beat.quality != self.stance.quality
             || beat.priority != self.priority
             || beat.ready != self.stance.ready
-            || beat.unable != self.is_unable()
+            || beat.unable != self.is_unable(now_ns)
             || beat.hears != self.living_twin(now_ns).is_some()
             || beat.go != self.lets_go(now_ns)
     }
@@ -337,7 +339,7 @@ impl Group {
     /// Writes the beat anew into its place; whether it says something else than before.
     fn update_beat(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
-        let standing = self.standing();
+        let standing = self.standing(now_ns);
         let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
         let hears = self.living_twin(now_ns).is_some();
         let by_priority = matches!(self.config.election, Election::Priority { .. });

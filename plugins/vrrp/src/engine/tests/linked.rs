@@ -880,3 +880,45 @@ fn where_no_handover_can_be_had_a_hurt_node_lets_go_as_without_a_link() {
     assert_eq!(lab.overlaps, []);
     is_still(&mut lab);
 }
+
+#[test]
+fn a_start_delay_is_told_to_the_twin_and_nothing_is_handed_over_before() {
+    let mut lab = Lab::unstarted(&by_quality("start_delay = \"5s\""), &LINKS);
+    lab.nodes[1].stance.quality = 60;
+    lab.start(1);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    lab.start(0);
+    lab.run(4500 * MS);
+    assert_eq!((lab.active(), lab.handovers()), (vec![1], 0));
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert_eq!(lab.overlaps, []);
+    for offset_ms in [0, 1, 50, 100, 150, 400] {
+        let mut lab = Lab::unstarted(&by_quality("start_delay = \"5s\""), &LINKS);
+        lab.start(0);
+        lab.run(offset_ms * MS);
+        lab.start(1);
+        lab.run(10 * SECOND);
+        assert_eq!((lab.active(), lab.takeovers()), (vec![0], 1), "{offset_ms}");
+        assert_eq!(lab.overlaps, [], "{offset_ms}");
+    }
+}
+
+#[test]
+fn interfaces_are_checks_until_no_router_is_there() {
+    let text = by_quality("").replace("lan1\"\n", "lan1\"\nweight = 30\n");
+    let mut lab = Lab::linked(&text, &LINKS);
+    let checks = |lab: &Lab| lab.nodes[0].host.checks.clone();
+    let expected = [("lan1", (30, 100)), ("lan2", (100, 100))];
+    assert_eq!(
+        checks(&lab),
+        expected
+            .map(|(name, check)| (name.to_owned(), check))
+            .into()
+    );
+    lab.carrier(0, "lan2", false);
+    assert_eq!(checks(&lab)["lan2"], (100, 0));
+    lab.reload(0, &text.replace(SECOND_ROUTER, "").replace("30", "40"));
+    assert_eq!(checks(&lab), [("lan1".to_owned(), (40, 100))].into());
+}

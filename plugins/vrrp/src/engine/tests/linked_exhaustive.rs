@@ -178,15 +178,16 @@ fn also_where_one_is_preferred() {
     every_state_and_transition(&by_quality("prefer = \"r2\""), 0, 1);
 }
 
+// by priority every third state will do: what the paths are to each other was tried above
 #[test]
 fn also_by_priority() {
     let text = by_priority(&[200, 100], "advert_interval = \"1s\"", SECOND_ROUTER);
-    every_state_and_transition(&text, 0, 1);
+    every_state_and_transition(&text, 0, 3);
 }
 
 #[test]
 fn also_by_equal_priorities_without_preempt() {
     let group = "advert_interval = \"1s\"\npreempt = false";
     let text = by_priority(&[100, 100], group, SECOND_ROUTER);
-    every_state_and_transition(&text, 0, 1);
+    every_state_and_transition(&text, 1, 3);
 }
