@@ -19,8 +19,8 @@ const STEP: Duration = Duration::from_millis(20);
 /// Longer than any decision takes, a hold that has doubled apart.
 const DECISION: Duration = Duration::from_secs(20);
 const STILL: Duration = Duration::from_secs(3);
-/// Two series of answers of one node, with the other's between them, are no two changes of role.
-const TO_AND_FRO: Duration = Duration::from_millis(60);
+/// Two series of answers of one node with the other's between them: nobody hands over to and fro so fast.
+const TO_AND_FRO: Duration = Duration::from_millis(10);
 /// More changes than these of one node's role after one change of a cable are flapping.
 const CHANGES_MAX: u64 = 6;
 
