@@ -137,7 +137,8 @@ impl Pair {
             Asker::start(&self.lab, questions, Duration::from_millis(4))
         });
         let asker = asker.transpose()?;
-        let advert = self.watch.next_advert(0, Wire::Lan, self.interval() * 10)?;
+        let patience = (self.interval() * 10).max(Duration::from_secs(1));
+        let advert = self.watch.next_advert(0, Wire::Lan, patience)?;
         let strike = advert.after(Duration::from_millis(1));
         thread::sleep(strike.since(Stamp::now()));
         let began = Stamp::now();

@@ -94,7 +94,7 @@ fn flood(pair: &Pair, messages: usize) -> Result<(Duration, Duration)> {
     let (begun, before) = (Instant::now(), used());
     let (count, size) = (messages.to_string(), (MESSAGE - 64).to_string());
     command(pair, &["twin", "flood", &count, &size])?;
-    let step = Duration::from_millis(10);
+    let step = Duration::from_millis(25);
     let arrived = poll(LIMIT, step, || {
         number(pair, 1, "received").is_ok_and(|received| received >= wanted)
     });
@@ -195,8 +195,9 @@ fn barrier(pair: &Pair) -> Result<Row> {
     thread::sleep(Duration::from_millis(500));
     pair.hand_over(1, 0)?;
     thread::sleep(Duration::from_millis(500));
-    command(pair, &["twin", "flood", "20000", "65000"])?;
-    thread::sleep(Duration::from_millis(100));
+    // what the plugin still has to send is part of what a handover waits for
+    command(pair, &["twin", "flood", "3000", "65000"])?;
+    thread::sleep(Duration::from_millis(20));
     let busy = pair.hand_over(0, 1)?;
     Ok(Row {
         what: "ms of a switch under bulk, beside one in calm",
