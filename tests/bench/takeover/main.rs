@@ -11,26 +11,18 @@ mod cost;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spared_tests::Result;
-use spared_tests::bench::{Bench, Report, Row, transitions};
-use spared_tests::lab::{become_root, leave_when_told};
+use spared_tests::bench::{Case, Report, program, transitions};
 use spared_tests::pair::Fault;
 
 const MS: Duration = Duration::from_millis(1);
-const RUNS: usize = 11;
-const QUICK_RUNS: usize = 3;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-takeover: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let fields = ["ours_ms", "keepalived_ms"];
+    program(
+        Report::new("takeover", fields, ["spared", "keepalived"]),
+        &CASES,
+    )
 }
-
-type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
 const CASES: [Case; 15] = [
     ("silent cut", "10ms", |bench| {
@@ -75,31 +67,3 @@ const CASES: [Case; 15] = [
     ("busy loops", "10ms", |bench| transitions(bench, 10 * MS)),
     ("idle cost", "10ms", |bench| cost::idle(bench, 10 * MS)),
 ];
-
-fn run() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let quick = words.iter().any(|word| word == "--quick");
-    let chosen: Vec<_> = words
-        .iter()
-        .filter(|word| !word.starts_with("--"))
-        .collect();
-    become_root()?;
-    leave_when_told(|| ())?;
-    let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
-    let fields = ["ours_ms", "keepalived_ms"];
-    let mut report = Report::new("takeover", fields, ["spared", "keepalived"]);
-    for (case, interval, measure) in CASES {
-        let name = format!("{case} {interval}");
-        if !chosen.is_empty() && !chosen.iter().any(|word| name.contains(word.as_str())) {
-            continue;
-        }
-        for row in measure(&bench).map_err(|error| format!("{name}: {error}"))? {
-            report.add(case, interval, row);
-        }
-    }
-    report.write()?;
-    match report.missed {
-        0 => Ok(()),
-        missed => Err(format!("{missed} missed").into()),
-    }
-}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the benches share: repeated faults, busy loops, and a report.
+//! What the benches share: their main, repeated faults, busy loops, and a report.
 
 mod load;
+mod program;
 mod report;
 mod series;
 
 pub use load::{busy, transitions, transitions_of};
+pub use program::{Case, program};
 pub use report::{Report, Row};
 pub use series::{Bench, PRIORITIES, Series, plan};

@@ -22,14 +22,14 @@ pub struct Row {
 }
 
 pub struct Report {
-    name: &'static str,
+    pub(super) name: &'static str,
     /// The names of both measures, in the file.
     fields: [&'static str; 2],
     /// And on the screen.
     titles: [&'static str; 2],
     entries: Vec<Value>,
     /// How many promises were broken.
-    pub missed: usize,
+    pub(super) missed: usize,
 }
 
 impl Report {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What every bench's `main` is: the cases that the command line selects, and their report.
+
+use std::process::ExitCode;
+
+use crate::Result;
+use crate::lab::{become_root, leave_when_told};
+
+use super::report::{Report, Row};
+use super::series::Bench;
+
+const RUNS: usize = 11;
+const QUICK_RUNS: usize = 3;
+
+/// What is measured, the advert interval, and how.
+pub type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
+
+/// `--quick` makes three runs instead of eleven; words select the cases whose name contains one of
+/// them.
+pub fn program(mut report: Report, cases: &[Case]) -> ExitCode {
+    match run(&mut report, cases) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-{}: {error}", report.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(report: &mut Report, cases: &[Case]) -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let quick = words.iter().any(|word| word == "--quick");
+    let chosen: Vec<_> = words
+        .iter()
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    become_root()?;
+    leave_when_told(|| ())?;
+    let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
+    for (case, interval, measure) in cases {
+        let name = format!("{case} {interval}");
+        if !chosen.is_empty() && !chosen.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        for row in measure(&bench).map_err(|error| format!("{name}: {error}"))? {
+            report.add(case, interval, row);
+        }
+    }
+    report.write()?;
+    match report.missed {
+        0 => Ok(()),
+        missed => Err(format!("{missed} missed").into()),
+    }
+}
