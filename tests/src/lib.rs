@@ -2,7 +2,8 @@
 //! Routers in network namespaces, the faults that befall them, and probes that see what users see.
 //!
 //! [`lab`] makes the wires, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures.
-//! The end-to-end tests, `demo` and `bench-takeover` are written with these three.
+//! The end-to-end tests, `demo` and the benches are written with these three; tests of other crates
+//! take their namespaces and daemons from [`lab`].
 
 #![deny(unsafe_code)]
 

@@ -35,6 +35,24 @@ impl Namespace {
         })
     }
 
+    /// One with its loopback up; None, with the reason printed, where this user may make none.
+    pub fn or_skip(name: &str) -> Option<Self> {
+        let made = Self::new(name).and_then(|namespace| {
+            namespace.ip("link set lo up\n")?;
+            Ok(namespace)
+        });
+        made.inspect_err(|error| eprintln!("skipped: no network namespaces (not root?): {error}"))
+            .ok()
+    }
+
+    /// A cable from `interface` here to `far_interface` there; both ends are still down.
+    pub fn add_cable(&self, interface: &str, far: &Self, far_interface: &str) -> Result<()> {
+        let path = far.path();
+        self.ip(&format!(
+            "link add {interface} type veth peer name {far_interface} netns {path}\n"
+        ))
+    }
+
     /// Runs `work` on a thread inside; sockets that it opens stay in the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let inside = || {

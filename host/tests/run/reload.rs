@@ -1,29 +1,24 @@
 //! Reload: all or nothing, only differences, and every fault at once.
 
-#![allow(clippy::unwrap_used)]
-
-mod run_lab;
-
-use run_lab::{Lab, VRRP};
 use rustix::process::Signal;
 use spared_control::{Answer, ErrorCode, Request};
+use spared_tests::lab::signal_to;
 
-fn running(vrrp: &str) -> Option<Lab> {
-    let mut lab = Lab::new()?;
+use crate::lab::{Alone, VRRP};
+
+fn running(vrrp: &str) -> Option<Alone> {
+    let mut lab = Alone::new()?;
     lab.enable("vrrp", vrrp);
     lab.start();
     lab.wait_until_active();
     Some(lab)
 }
 
-fn reload(lab: &Lab) -> Vec<String> {
-    match lab.ask(&Request::Reload) {
-        Answer::Done { lines } => lines,
-        other => panic!("{other:?}\n{}", lab.log()),
-    }
+fn reload(lab: &Alone) -> Vec<String> {
+    lab.done(&Request::Reload)
 }
 
-fn refused(lab: &Lab) -> Vec<String> {
+fn refused(lab: &Alone) -> Vec<String> {
     match lab.ask(&Request::Reload) {
         Answer::Error {
             code: ErrorCode::Config,
@@ -163,7 +158,7 @@ fn a_plugin_that_was_given_up_gets_another_chance() {
 fn a_hangup_reloads_too() {
     let Some(lab) = running(VRRP) else { return };
     lab.enable("counter", "");
-    lab.signal(lab.host_pid(), Signal::HUP);
+    signal_to(lab.host_pid(), Signal::HUP).unwrap();
     lab.wait_for_plugin("counter", "running");
 }
 

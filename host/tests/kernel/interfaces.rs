@@ -1,16 +1,13 @@
 //! Interfaces as followers see them: carrier, sockets, comings and goings.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel_lab;
-
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use kernel_lab::*;
 use rustix::net::{RecvFlags, recv};
 use spared::kernel::{FenceState, Kernel, KernelEvent};
 use spared_worker::message::Family;
+
+use crate::lab::*;
 
 const VRRP: u32 = 1;
 const LONG: Duration = Duration::from_secs(30);
@@ -298,7 +295,7 @@ fn events_of_the_kernel_may_be_lost_and_nothing_is_missed() {
     kernel.open_lease("office").unwrap();
     kernel.install("office").unwrap();
     // More than any buffer holds, while nobody reads.
-    let file = format!("/tmp/{}.batch", net.router);
+    let file = format!("/tmp/spared-{}.batch", std::process::id());
     let mut batch = String::new();
     for round in 0..40 {
         let verb = if round % 2 == 0 { "add" } else { "del" };
@@ -333,7 +330,7 @@ fn an_ordinary_user_may_do_all_of_it_inside_a_user_namespace() {
         return inside_user_namespace();
     }
     let binary = std::env::current_exe().unwrap();
-    let name = "an_ordinary_user_may_do_all_of_it_inside_a_user_namespace";
+    let name = "interfaces::an_ordinary_user_may_do_all_of_it_inside_a_user_namespace";
     let output = std::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .args(["unshare", "-Urn", "--mount"])

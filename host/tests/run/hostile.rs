@@ -1,7 +1,5 @@
 //! Workers that speak nonsense: shell scripts in the place of the program that workers run.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -1,15 +1,12 @@
 //! Everything at random: interfaces, addresses, tables and claims change under a group that opens
 //! and closes, and after each step what should be is.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel_lab;
-
 use std::time::Duration;
 
-use kernel_lab::*;
 use spared::kernel::{FenceState, Kernel, KernelEvent};
 use spared_worker::message::{Claims, Family};
+
+use crate::lab::*;
 
 const LONG: Duration = Duration::from_secs(60);
 const STEPS: usize = 60;

@@ -1,14 +1,13 @@
 //! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
 
-#![allow(clippy::unwrap_used)]
-
-mod link_lab;
-
 use std::time::{Duration, Instant};
 
-use link_lab::*;
 use rustix::process::Signal;
+use spared_control::Request;
 use spared_link::key::public_text;
+use spared_tests::lab::signal_to;
+
+use crate::lab::{HOT, HOT2, Node, Pair, key, keyed};
 
 const TWIN: &str = "interval = \"20ms\"\n";
 
@@ -18,7 +17,7 @@ fn linked(text: &str) -> Option<Pair> {
     pair.enable("twin", TWIN);
     pair.start(text);
     pair.wait_for_link("hot", "up");
-    pair.wait_for_twins();
+    wait_for_twins(&pair);
     Some(pair)
 }
 
@@ -35,6 +34,38 @@ fn twins_go_on(pair: &Pair) {
             assert_eq!(number(node, fault), 0, "{}: {fault}", node.name);
         }
     }
+}
+
+/// Until each twin hears of the other.
+fn wait_for_twins(pair: &Pair) {
+    for node in pair.nodes() {
+        pair.wait("the twins", || node.row("twin", "peer").starts_with("up"));
+    }
+}
+
+/// Events of the link with this reason.
+fn told(node: &Node, reason: &str) -> Vec<String> {
+    link_events(node, |of_event| of_event == reason)
+}
+
+/// Events about somebody who is not let in.
+fn refusals(node: &Node) -> Vec<String> {
+    const OTHERS: [&str; 6] = ["up", "down", "peer-up", "peer-down", "died", "firewall"];
+    link_events(node, |reason| !OTHERS.contains(&reason))
+}
+
+fn link_events(node: &Node, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let of_link = node.events().into_iter();
+    of_link
+        .filter(|event| event.event == "link")
+        .filter(|event| wanted(event.reason.as_deref().unwrap_or_default()))
+        .map(|event| event.text)
+        .collect()
+}
+
+/// What `spared check` finds.
+fn check(node: &Node) -> String {
+    String::from_utf8_lossy(&node.output("check").stdout).into_owned()
 }
 
 fn addresses(node: &Node) -> String {
@@ -56,7 +87,7 @@ fn two_nodes_find_each_other_and_their_twins_speak() {
     pair.r1.stop();
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     pair.r2
-        .wait("r1's end", || !pair.r2.told("peer-down").is_empty());
+        .wait("r1's end", || !told(&pair.r2, "peer-down").is_empty());
     pair.r2
         .wait("link hot down", || pair.r2.link("hot").state == "down");
 }
@@ -86,21 +117,21 @@ fn a_killed_link_is_back_within_a_second() {
     };
     let pid = pair.r1.link_pid().unwrap();
     let since = Instant::now();
-    pair.r1.signal(pid, Signal::KILL);
+    signal_to(pid, Signal::KILL).unwrap();
     pair.r1.wait("another process", || {
         pair.r1.link_pid().is_some_and(|new| new != pid)
     });
     pair.wait_for_link("hot", "up");
-    pair.wait_for_twins();
+    wait_for_twins(&pair);
     let took = since.elapsed();
     // With room for a machine that does much else; the pause itself is a tenth of a second.
     assert!(took < Duration::from_secs(3), "{took:?}\n{}", pair.r1.log());
-    let died = pair.r1.told("died");
+    let died = told(&pair.r1, "died");
     // On a busy machine its socket may end long before it.
     let sentences = ["was killed by signal 9", "closed its connection"]
         .map(|how| format!("the link's process {how}; started again in 100 ms"));
     assert!(died.len() == 1 && sentences.contains(&died[0]), "{died:?}");
-    assert_eq!(pair.r2.told("peer-down").len(), 1, "{}", pair.r2.log());
+    assert_eq!(told(&pair.r2, "peer-down").len(), 1, "{}", pair.r2.log());
     twins_go_on(&pair);
 }
 
@@ -111,12 +142,12 @@ fn a_worker_that_dies_has_its_channel_again() {
     };
     let pid = |node: &Node| node.status().plugins[0].pid;
     let old = pid(&pair.r2).unwrap();
-    pair.r2.signal(i32::try_from(old).unwrap(), Signal::KILL);
+    signal_to(old, Signal::KILL).unwrap();
     pair.r2.wait("another worker", || {
         pid(&pair.r2).is_some_and(|new| new != old)
     });
-    pair.wait_for_twins();
-    assert_eq!(pair.r2.told("down"), [""; 0], "the link itself stays");
+    wait_for_twins(&pair);
+    assert_eq!(told(&pair.r2, "down"), [""; 0], "the link itself stays");
 }
 
 #[test]
@@ -138,17 +169,16 @@ fn a_peer_that_is_silent_is_asked_whether_its_machine_lives() {
 fn a_wrong_key_is_refused_and_told_on_both() {
     let Some(mut pair) = Pair::new() else { return };
     let text = keyed() + HOT;
-    pair.write(&text);
+    pair.write_config(&text);
     // r2 is somebody else, and says so itself.
     let other = public_text(&key(9).public());
     let changed = text.replace(&public_text(&key(2).public()), &other);
     pair.r2.write_secret("key", &key(9).to_text());
-    pair.r2
-        .write("spared.toml", &format!("node.name = \"r2\"\n{changed}"));
+    pair.r2.write_config(&changed);
     pair.r1.start();
     pair.r2.start();
     for node in pair.nodes() {
-        node.wait("a refusal", || !node.refusals().is_empty());
+        node.wait("a refusal", || !refusals(node).is_empty());
         assert_eq!(node.link("hot").state, "down");
     }
     pair.r1
@@ -158,21 +188,21 @@ fn a_wrong_key_is_refused_and_told_on_both() {
 #[test]
 fn one_passphrase_joins_and_another_does_not() {
     let Some(mut pair) = Pair::new() else { return };
-    let text = format!("secret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{HOT}");
     for node in pair.nodes() {
         node.write_secret("secret", "correct-Horse7battery\n");
     }
+    let text = format!("secret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{HOT}");
     pair.start(&text);
     pair.wait_for_link("hot", "up");
 
     pair.r2.write_secret("secret", "correct-Horse8battery\n");
-    pair.r2.reload();
+    pair.r2.done(&Request::Reload);
     pair.wait_for_link("hot", "down");
     for node in pair.nodes() {
-        node.wait("a refusal", || !node.refusals().is_empty());
+        node.wait("a refusal", || !refusals(node).is_empty());
     }
     pair.r2.write_secret("secret", "correct-Horse7battery\n");
-    pair.r2.reload();
+    pair.r2.done(&Request::Reload);
     pair.wait_for_link("hot", "up");
 }
 
@@ -183,16 +213,16 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     };
     let first = pair.r1.link_pid();
     let since = pair.r1.link("hot").since;
-    pair.write(&(keyed() + HOT + HOT2));
+    pair.write_config(&(keyed() + HOT + HOT2));
     for node in pair.nodes() {
-        node.reload();
+        node.done(&Request::Reload);
     }
     pair.wait_for_link("hot2", "up");
     assert_eq!(pair.r1.link_pid(), first);
     let hot = pair.r1.link("hot");
     assert_eq!((hot.state.as_str(), hot.since), ("up", since));
     for node in pair.nodes() {
-        assert_eq!(node.told("down"), [""; 0], "{}", node.log());
+        assert_eq!(told(node, "down"), [""; 0], "{}", node.log());
     }
 
     pair.r1.ip("link set hot down");
@@ -200,22 +230,22 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     assert_eq!(pair.r1.link("hot").why, "its interface is down");
     twins_go_on(&pair);
     for node in pair.nodes() {
-        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+        assert_eq!(told(node, "peer-down"), [""; 0], "{}", node.log());
     }
     pair.r1.ip("link set hot up");
     pair.wait_for_link("hot", "up");
     twins_go_on(&pair);
 
     // And away with the first.
-    pair.write(&(keyed() + HOT2));
+    pair.write_config(&(keyed() + HOT2));
     for node in pair.nodes() {
-        node.reload();
+        node.done(&Request::Reload);
     }
     twins_go_on(&pair);
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     assert_eq!(pair.r1.status().links.len(), 1);
     for node in pair.nodes() {
-        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+        assert_eq!(told(node, "peer-down"), [""; 0], "{}", node.log());
     }
 }
 
@@ -234,9 +264,9 @@ fn a_reload_keeps_the_session() {
             public_text(&other)
         ),
     );
-    pair.write(&format!("settle_ms = 300\n{rotated}{HOT}"));
+    pair.write_config(&format!("settle_ms = 300\n{rotated}{HOT}"));
     for node in pair.nodes() {
-        node.reload();
+        node.done(&Request::Reload);
     }
     twins_go_on(&pair);
     assert_eq!(
@@ -244,7 +274,7 @@ fn a_reload_keeps_the_session() {
         (pid, since)
     );
     for node in pair.nodes() {
-        assert_eq!(node.told("peer-down"), [""; 0], "{}", node.log());
+        assert_eq!(told(node, "peer-down"), [""; 0], "{}", node.log());
     }
 }
 
@@ -253,14 +283,14 @@ fn a_link_may_be_taken_out_and_put_back_by_reload() {
     let Some(pair) = linked(&(keyed() + HOT)) else {
         return;
     };
-    pair.r1.write("spared.toml", "node.name = \"r1\"\n");
-    pair.r1.reload();
+    pair.r1.write_config("");
+    pair.r1.done(&Request::Reload);
     assert_eq!(pair.r1.link_pid(), None);
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
-    pair.write(&(keyed() + HOT));
-    pair.r1.reload();
+    pair.write_config(&(keyed() + HOT));
+    pair.r1.done(&Request::Reload);
     pair.wait_for_link("hot", "up");
-    pair.wait_for_twins();
+    wait_for_twins(&pair);
 }
 
 /// A firewall that drops what nobody allowed.
@@ -289,9 +319,9 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
         let warnings = pair.r1.status().warnings;
         warnings.iter().any(|warning| warning.starts_with(drops))
     });
-    assert!(pair.r1.check().contains(drops), "{}", pair.r1.check());
+    assert!(check(&pair.r1).contains(drops), "{}", check(&pair.r1));
     // The other node opens the connection, and needs no rule.
-    assert!(!pair.r2.check().contains("nftables chain"));
+    assert!(!check(&pair.r2).contains("nftables chain"));
     assert_eq!(pair.r1.link("hot").state, "down");
 
     // What it says is what helps.
@@ -374,5 +404,5 @@ fn a_chain_that_comes_later_gets_its_rule_then() {
         rules(&pair.r1).contains("comment \"spared\"")
     });
     pair.r1.wait("no warning", || !warned(&pair.r1));
-    assert_eq!(pair.r1.told("firewall").len(), 1, "{}", pair.r1.log());
+    assert_eq!(told(&pair.r1, "firewall").len(), 1, "{}", pair.r1.log());
 }

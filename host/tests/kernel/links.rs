@@ -1,14 +1,9 @@
 //! The links' addresses, and the sockets that plugins get for beats and pings.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel_lab;
-
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use kernel_lab::*;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared::config::LinkPath;
 use spared::kernel::{ANY, Kernel, KernelEvent};
@@ -16,6 +11,8 @@ use spared_abi::{
     SOCKET_BEAT_IN, SOCKET_BEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKETS_BEAT,
     SOCKETS_PING, SOCKETS_VRRP,
 };
+
+use crate::lab::*;
 
 const PORT: u16 = 3780;
 const MOMENT: Duration = Duration::from_millis(50);

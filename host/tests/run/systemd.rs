@@ -1,19 +1,16 @@
 //! What systemd is told: ready, reloading, stopping, and that all is well.
 
-#![allow(clippy::unwrap_used)]
-
-mod run_lab;
-
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use run_lab::{Lab, VRRP};
 use spared_control::{Answer, Request};
+
+use crate::lab::{Alone, SOON, VRRP};
 
 /// Reads notifications until one holds `wanted`; all that were read come back.
 fn hear(socket: &UnixDatagram, wanted: &str) -> String {
-    socket.set_read_timeout(Some(run_lab::SOON)).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
     let mut heard = String::new();
     let mut datagram = [0; 4096];
     while !heard.contains(wanted) {
@@ -27,10 +24,11 @@ fn hear(socket: &UnixDatagram, wanted: &str) -> String {
 
 #[test]
 fn systemd_hears_of_start_reload_and_stop() {
-    let Some(mut lab) = Lab::new() else { return };
-    let socket = UnixDatagram::bind(lab.path("notify")).unwrap();
+    let Some(mut lab) = Alone::new() else { return };
+    let notify = lab.path("notify");
+    let socket = UnixDatagram::bind(&notify).unwrap();
     lab.enable("vrrp", VRRP);
-    lab.set("NOTIFY_SOCKET", lab.path("notify").to_str().unwrap());
+    lab.set("NOTIFY_SOCKET", notify.to_str().unwrap());
     lab.set("WATCHDOG_USEC", "200000");
     lab.start();
     hear(&socket, "READY=1");
@@ -45,7 +43,7 @@ fn systemd_hears_of_start_reload_and_stop() {
 
 #[test]
 fn levels_are_prefixed_for_the_journal() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.write("log", "");
     let log = std::fs::metadata(lab.path("log")).unwrap();
     lab.set("JOURNAL_STREAM", &format!("{}:{}", log.dev(), log.ino()));
@@ -63,7 +61,7 @@ fn levels_are_prefixed_for_the_journal() {
 
 #[test]
 fn a_stream_that_is_not_ours_is_no_journal() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.set("JOURNAL_STREAM", "1:1");
     lab.start();
     assert!(lab.stop().success());

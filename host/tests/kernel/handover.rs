@@ -1,15 +1,12 @@
 //! A handover as the kernel sees it: packets are carried where answers have ended, addresses wait
 //! without a word where they are to begin.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel_lab;
-
 use std::time::{Duration, Instant};
 
-use kernel_lab::*;
 use spared::kernel::{FenceState, Kernel};
 use spared_worker::message::{Claims, Family};
+
+use crate::lab::*;
 
 const VIP: [u8; 4] = [10, 0, 0, 1];
 
@@ -31,11 +28,6 @@ fn remember(net: &Net, address: &str, mac: &str) {
     net.station_ip(&format!(
         "neigh replace {address} lladdr {mac} dev peer nud permanent"
     ));
-}
-
-fn mac_text(net: &Net, interface: &str) -> String {
-    let mac = mac_of(net, interface).map(|octet| format!("{octet:02x}"));
-    mac.join(":")
 }
 
 #[test]

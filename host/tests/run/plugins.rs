@@ -1,17 +1,15 @@
 //! Plugins that crash, hang, spin and flood, beside one that must not notice.
 
-#![allow(clippy::unwrap_used)]
-
-mod run_lab;
-
 use std::time::Duration;
 
-use run_lab::{Lab, VRRP};
 use rustix::process::Signal;
 use spared_control::{Answer, Request};
+use spared_tests::lab::signal_to;
 
-fn with_fault(fault: &str) -> Option<Lab> {
-    let mut lab = Lab::new()?;
+use crate::lab::{Alone, VRRP};
+
+fn with_fault(fault: &str) -> Option<Alone> {
+    let mut lab = Alone::new()?;
     lab.enable("vrrp", VRRP);
     lab.enable("faulty", &format!("fault = \"{fault}\"\nafter_ms = 1500\n"));
     lab.start();
@@ -32,7 +30,7 @@ fn is_given_up(fault: &str) {
     is_undisturbed(&lab);
 }
 
-fn is_undisturbed(lab: &Lab) {
+fn is_undisturbed(lab: &Alone) {
     let group = lab.group();
     assert_eq!(
         (group.role.as_str(), group.transitions),
@@ -122,13 +120,13 @@ fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
         return;
     };
     is_undisturbed(&lab);
-    lab.signal(lab.host_pid(), Signal::HUP);
+    signal_to(lab.host_pid(), Signal::HUP).unwrap();
     is_undisturbed(&lab);
 }
 
 #[test]
 fn followers_learn_the_roles_and_again_after_a_crash() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.enable("counter", "after = [\"vrrp\"]\n");
     lab.start();
@@ -136,8 +134,8 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
     lab.wait("the role", || {
         lab.log().contains("counter: office is active")
     });
-    let pid = i32::try_from(lab.plugin("counter").pid.unwrap()).unwrap();
-    lab.signal(pid, Signal::KILL);
+    let pid = lab.plugin("counter").pid.unwrap();
+    signal_to(pid, Signal::KILL).unwrap();
     lab.wait("a restart", || lab.plugin("counter").restarts == 1);
     lab.wait("the role again", || {
         lab.log().matches("counter: office is active").count() == 2
@@ -155,12 +153,12 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
 
 #[test]
 fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
-    let pid = i32::try_from(lab.plugin("vrrp").pid.unwrap()).unwrap();
-    lab.signal(pid, Signal::KILL);
+    let pid = lab.plugin("vrrp").pid.unwrap();
+    signal_to(pid, Signal::KILL).unwrap();
     lab.wait("the end of the role", || {
         lab.log()
             .contains("active -> backup: vrrp was killed by SIGKILL")
@@ -173,12 +171,12 @@ fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup(
 
 #[test]
 fn a_stopped_elector_is_killed_and_started_again() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
-    let pid = i32::try_from(lab.plugin("vrrp").pid.unwrap()).unwrap();
-    lab.signal(pid, Signal::STOP);
+    let pid = lab.plugin("vrrp").pid.unwrap();
+    signal_to(pid, Signal::STOP).unwrap();
     lab.wait("silence", || !lab.pings());
     lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
     lab.wait_until_active();
@@ -186,7 +184,7 @@ fn a_stopped_elector_is_killed_and_started_again() {
 
 #[test]
 fn a_library_that_is_no_plugin_is_named_and_the_rest_runs() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.write("lib/text.so", "not a library");
     lab.write("plugins/text.toml", "");
@@ -202,7 +200,7 @@ fn a_library_that_is_no_plugin_is_named_and_the_rest_runs() {
 
 #[test]
 fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     let needed = "on_failure = \"resign\"\nafter_ms = 1500\n";
     lab.enable("faulty", &format!("{needed}fault = \"exit\"\n"));

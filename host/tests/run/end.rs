@@ -1,18 +1,16 @@
 //! Starts and ends: what is left, what is refused, what is said.
 
-#![allow(clippy::unwrap_used)]
-
-mod run_lab;
-
 use std::time::{Duration, Instant};
 
-use run_lab::{Lab, VRRP};
 use rustix::process::Signal;
 use spared_control::{Answer, ErrorCode, Force, Request};
+use spared_tests::lab::signal_to;
+
+use crate::lab::{Alone, VRRP};
 
 #[test]
 fn with_nothing_configured_it_runs_says_so_and_is_never_active() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.start();
     let status = lab.status();
     assert!(status.groups.is_empty() && status.plugins.is_empty());
@@ -23,7 +21,7 @@ fn with_nothing_configured_it_runs_says_so_and_is_never_active() {
 
 #[test]
 fn a_regular_end_leaves_nothing() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
@@ -35,7 +33,7 @@ fn a_regular_end_leaves_nothing() {
 
 #[test]
 fn after_a_kill_of_everything_the_next_start_removes_what_is_ours_and_nothing_else() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
@@ -51,15 +49,15 @@ fn after_a_kill_of_everything_the_next_start_removes_what_is_ours_and_nothing_el
         "{}",
         lab.log()
     );
-    let addresses = lab.inside("ip", &["addr", "show", "lan"]);
-    assert!(String::from_utf8_lossy(&addresses.stdout).contains("10.9.0.77/24"));
-    let tables = lab.inside("nft", &["list", "tables"]);
-    assert!(String::from_utf8_lossy(&tables.stdout).contains("inet other"));
+    let addresses = lab.prints("ip", &["addr", "show", "lan"]);
+    assert!(addresses.contains("10.9.0.77/24"), "{addresses}");
+    let tables = lab.prints("nft", &["list", "tables"]);
+    assert!(tables.contains("inet other"), "{tables}");
 }
 
 #[test]
 fn a_plugin_that_hangs_in_stop_delays_the_end_by_a_bounded_time() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.enable("faulty", "fault = \"hang-in-stop\"");
     lab.start();
@@ -77,12 +75,12 @@ fn a_plugin_that_hangs_in_stop_delays_the_end_by_a_bounded_time() {
 
 #[test]
 fn when_the_host_alone_is_killed_its_workers_end_and_the_address_is_silent() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
     let worker = lab.plugin("vrrp").pid.unwrap();
-    lab.signal(lab.host_pid(), Signal::KILL);
+    signal_to(lab.host_pid(), Signal::KILL).unwrap();
     lab.wait_for_end();
     lab.wait("the worker's end", || {
         !std::path::Path::new(&format!("/proc/{worker}")).exists()
@@ -92,7 +90,7 @@ fn when_the_host_alone_is_killed_its_workers_end_and_the_address_is_silent() {
 
 #[test]
 fn a_second_host_is_refused() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.start();
     let second = lab.output("run");
     assert_eq!(second.status.code(), Some(69));
@@ -102,7 +100,7 @@ fn a_second_host_is_refused() {
 
 #[test]
 fn wrong_configurations_are_refused_with_all_their_faults() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Alone::new() else { return };
     lab.write(
         "spared.toml",
         "user = 1\nsettle_ms = -1\n[nodes]\na = {}\nb = {}\n",
@@ -123,7 +121,7 @@ fn wrong_configurations_are_refused_with_all_their_faults() {
 
 #[test]
 fn a_file_that_is_not_there_is_no_empty_configuration() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Alone::new() else { return };
     std::fs::remove_file(lab.path("spared.toml")).unwrap();
     assert_eq!(lab.output("run").status.code(), Some(66));
     assert_eq!(lab.output("check").status.code(), Some(66));
@@ -131,7 +129,7 @@ fn a_file_that_is_not_there_is_no_empty_configuration() {
 
 #[test]
 fn a_wrong_plugin_file_keeps_that_plugin_from_running_and_no_other() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.enable("faulty", "fault = \"nonsense\"");
     lab.start();
@@ -149,7 +147,7 @@ fn a_wrong_plugin_file_keeps_that_plugin_from_running_and_no_other() {
 
 #[test]
 fn check_tells_faults_of_plugins_with_their_lines() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Alone::new() else { return };
     lab.enable("vrrp", &VRRP.replace("vrid = 50", "vrid = 300"));
     let checked = lab.output("check");
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
@@ -165,7 +163,7 @@ fn check_tells_faults_of_plugins_with_their_lines() {
 
 #[test]
 fn forcing_moves_the_role_and_reset_gives_it_back() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
@@ -201,13 +199,11 @@ fn forcing_moves_the_role_and_reset_gives_it_back() {
 
 #[test]
 fn events_tell_the_takeover_in_order() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
-    let Answer::Events { events } = lab.ask(&Request::Events { limit: 100 }) else {
-        panic!("no events");
-    };
+    let events = lab.events();
     let told: Vec<&str> = events
         .iter()
         .filter(|event| event.group.as_deref() == Some("office"))
@@ -218,7 +214,7 @@ fn events_tell_the_takeover_in_order() {
 
 #[test]
 fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_role() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();
@@ -233,10 +229,7 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_ro
         delete();
         lab.group().role == "fault"
     });
-    let told = lab.ask(&Request::Events { limit: 1024 });
-    let Answer::Events { events } = told else {
-        panic!("no events");
-    };
+    let events = lab.events();
     assert!(
         events.iter().any(|event| event.event == "contested"),
         "{events:#?}"
@@ -249,7 +242,7 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_ro
 
 #[test]
 fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.enable("counter", "follow = [\"offise\"]");
     lab.start();
@@ -262,7 +255,7 @@ fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
 
 #[test]
 fn a_second_host_in_another_folder_does_not_sweep_the_first_away() {
-    let Some(mut lab) = Lab::new() else { return };
+    let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
     lab.wait_until_active();

@@ -3,120 +3,72 @@
 //! The test's own thread enters the router's namespace; sockets opened elsewhere by [`Net::inside`]
 //! stay where they were opened.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test binary uses its part
-
 mod frames;
 
-use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use frames::*;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use spared::kernel::{Kernel, KernelEvent};
 use spared_netlink::PacketSocket;
+use spared_tests::lab::Namespace;
 use spared_worker::message::{AddressClaim, Claims, Family, RouterClaim};
 
 /// Two namespaces joined by a veth: `lan2` in the router's, `peer` in the station's.
 pub struct Net {
-    pub router: String,
-    pub station: String,
+    pub router: Namespace,
+    pub station: Namespace,
 }
 
 impl Net {
     /// None, with the reason printed, where this user may not make namespaces.
     pub fn new() -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = |role: &str| format!("spk{}-{number}-{role}", std::process::id());
         let net = Self {
-            router: name("r"),
-            station: name("s"),
+            router: Namespace::or_skip("router")?,
+            station: Namespace::or_skip("station")?,
         };
-        for namespace in [&net.router, &net.station] {
-            if !succeeds("ip", &["netns", "add", namespace]) {
-                eprintln!("skipped: cannot make network namespaces (not root?)");
-                return None;
-            }
-            run("ip", &["-n", namespace, "link", "set", "lo", "up"]);
-        }
         net.add_link("lan2", "peer");
-        net.enter(&net.router);
+        net.router.enter().unwrap();
         Some(net)
     }
 
     pub fn add_link(&self, name: &str, peer: &str) {
-        let link = [
-            "link", "add", name, "type", "veth", "peer", "name", peer, "netns",
-        ];
-        run(
-            "ip",
-            &[
-                &["-n", self.router.as_str()],
-                &link[..],
-                &[self.station.as_str()],
-            ]
-            .concat(),
-        );
+        self.router.add_cable(name, &self.station, peer).unwrap();
         for (namespace, device) in [(&self.router, name), (&self.station, peer)] {
             // Without its own chatter a device is silent unless something under test speaks.
-            for key in ["accept_ra", "router_solicitations"] {
-                let setting = format!("net.ipv6.conf.{device}.{key}=0");
-                run(
-                    "ip",
-                    &["netns", "exec", namespace, "sysctl", "-qw", &setting],
-                );
+            for key in ["accept_ra", "router_solicitations", "accept_dad"] {
+                let setting = format!("net/ipv6/conf/{device}/{key}");
+                namespace.set(&[(&setting, "0")]).unwrap();
             }
-            let setting = format!("net.ipv6.conf.{device}.accept_dad=0");
-            run(
-                "ip",
-                &["netns", "exec", namespace, "sysctl", "-qw", &setting],
-            );
-            run("ip", &["-n", namespace, "link", "set", device, "up"]);
+            let up = format!("link set {device} up\n");
+            namespace.ip(&up).unwrap();
         }
-    }
-
-    fn enter(&self, namespace: &str) {
-        let file = File::open(format!("/run/netns/{namespace}")).unwrap();
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
     /// Runs `work` in the station's namespace.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    self.enter(&self.station);
-                    work()
-                })
-                .join()
-                .unwrap()
-        })
+        self.station.run(|| Ok(work())).unwrap()
     }
 
     /// In the router's namespace.
     pub fn ip(&self, arguments: &str) {
-        let words: Vec<&str> = arguments.split(' ').collect();
-        run("ip", &[&["-n", self.router.as_str()], &words[..]].concat());
+        self.router.shell(&format!("ip {arguments}")).unwrap();
     }
 
     /// In the station's namespace.
     pub fn station_ip(&self, arguments: &str) {
-        let words: Vec<&str> = arguments.split(' ').collect();
-        run("ip", &[&["-n", self.station.as_str()], &words[..]].concat());
+        self.station.shell(&format!("ip {arguments}")).unwrap();
     }
 
     /// What a command prints in the router's namespace.
     pub fn output(&self, program: &str, arguments: &str) -> String {
-        let words: Vec<&str> = arguments.split_whitespace().collect();
-        let netns = ["netns", "exec", self.router.as_str(), program];
-        let output = Command::new("ip").args(netns).args(words).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr)
+        let mut command = self.router.command(program);
+        let output = command.args(arguments.split_whitespace()).output().unwrap();
+        let [said, complained] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        said + &complained
     }
 
     /// Whether the station gets an answer to a ping. In its own time: an earlier failure makes
@@ -131,9 +83,8 @@ impl Net {
     }
 
     fn ping(&self, address: &str, wait_s: &str) -> bool {
-        let exec = ["netns", "exec", self.station.as_str(), "ping"];
-        let arguments = ["-c1", "-W", wait_s, "-n", address];
-        succeeds("ip", &[&exec[..], &arguments].concat())
+        let line = format!("ping -c1 -W {wait_s} -n {address}");
+        self.station.shell(&line).is_ok()
     }
 
     /// A socket of the station that sees every frame.
@@ -146,16 +97,6 @@ impl Net {
                 index,
             }
         })
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        for namespace in [&self.router, &self.station] {
-            let _ = Command::new("ip")
-                .args(["netns", "del", namespace])
-                .status();
-        }
     }
 }
 
@@ -262,12 +203,18 @@ pub fn index_of(interface: &str) -> u32 {
 }
 
 pub fn mac_of(net: &Net, interface: &str) -> [u8; 6] {
-    let text = net.output("cat", &format!("/sys/class/net/{interface}/address"));
     let mut mac = [0; 6];
-    for (to, from) in mac.iter_mut().zip(text.trim().split(':')) {
+    for (to, from) in mac.iter_mut().zip(mac_text(net, interface).split(':')) {
         *to = u8::from_str_radix(from, 16).unwrap();
     }
     mac
+}
+
+/// As `ip` writes it.
+pub fn mac_text(net: &Net, interface: &str) -> String {
+    let line = net.output("ip", &format!("-o link show dev {interface}"));
+    let (_, mac) = line.split_once("link/ether ").unwrap();
+    mac.split(' ').next().unwrap().to_owned()
 }
 
 pub fn router(interface: &str, family: Family, vrid: u8) -> RouterClaim {
@@ -327,16 +274,4 @@ pub fn advert(source_mac: [u8; 6], family: Family, vrid: u8, priority: u8) -> Ve
     }
     frame.extend(vrrp);
     frame
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status().unwrap();
-    assert!(status.success(), "{program} {arguments:?}");
-}
-
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .output()
-        .is_ok_and(|output| output.status.success())
 }

@@ -1,14 +1,11 @@
 //! Addresses, routes and virtual-MAC devices: installed, kept, put back, removed.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel_lab;
-
 use std::time::{Duration, Instant};
 
-use kernel_lab::*;
 use spared::kernel::{Kernel, KernelEvent};
 use spared_worker::message::{Claims, Family, RouteClaim};
+
+use crate::lab::*;
 
 const LEASE: Duration = Duration::from_secs(30);
 

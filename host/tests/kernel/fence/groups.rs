@@ -1,0 +1,125 @@
+//! Several routers, groups and VLANs: each has a lease of its own.
+
+use std::time::Duration;
+
+use spared::kernel::{FenceState, Kernel};
+use spared_tests::lab::Namespace;
+use spared_worker::message::{Claims, Family};
+
+use super::SHORT;
+use crate::lab::*;
+
+#[test]
+fn a_claim_that_changes_keeps_the_lease_and_the_counters() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 100)).unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24", "10.0.0.9/24"], LONG))
+        .unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.pings("10.0.0.9"));
+    assert_eq!(kernel.counts().fence.adverts, 1);
+    kernel
+        .claim("office", claims(&["10.0.0.9/24"], LONG))
+        .unwrap();
+    assert!(!net.output("ip", "addr").contains("10.0.0.1/24"));
+    assert!(net.pings("10.0.0.9"));
+}
+
+#[test]
+fn routers_of_one_group_have_leases_of_their_own() {
+    let Some(net) = Net::new() else { return };
+    net.add_link("lan3", "peer3");
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers.push(router("lan3", Family::V4, 50));
+    claims
+        .addresses
+        .push(address("lan3", "10.0.1.1/24", Some(1)));
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    net.station_ip("addr add 10.0.1.3/24 dev peer3");
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    kernel.open_lease("office").unwrap();
+    kernel.install("office").unwrap();
+    assert!(net.pings("10.0.0.1") && net.pings("10.0.1.1"));
+    kernel.follow("lan3", 0).unwrap();
+    let carrier = |kernel: &Kernel| kernel.interface("lan3").unwrap().0.carrier;
+    net.station_ip("link set peer3 down");
+    drive_until(&mut kernel, |kernel, _| !carrier(kernel));
+    assert!(net.pings("10.0.0.1"), "the other interface goes on");
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    // With the carrier back, only what was closed for it is opened.
+    net.station_ip("link set peer3 up");
+    drive_until(&mut kernel, |kernel, _| carrier(kernel));
+    assert!(net.ignores("10.0.1.1"), "nobody asked for the lease yet");
+    kernel.open_lease("office").unwrap();
+    assert!(net.pings("10.0.1.1"));
+}
+
+#[test]
+fn frames_of_a_vlan_are_judged_by_the_vlans_own_lease() {
+    let Some(net) = Net::new() else { return };
+    let vlan = |namespace: &Namespace, parent: &str| {
+        let link = format!("ip link add link {parent} name {parent}.5 type vlan id 5");
+        namespace.shell(&link).is_ok()
+    };
+    if !vlan(&net.router, "lan2") || !vlan(&net.station, "peer") {
+        return eprintln!("skipped: this kernel has no VLANs");
+    }
+    net.ip("link set lan2.5 up");
+    net.station_ip("link set peer.5 up");
+    net.station_ip("addr add fe80::3/64 dev peer nodad");
+    net.station_ip("addr add fe80::3/64 dev peer.5 nodad");
+    let mut kernel = Kernel::open().unwrap();
+    for (group, interface) in [("plain", "lan2"), ("tagged", "lan2.5")] {
+        let claims = Claims {
+            routers: vec![router(interface, Family::V6, 50)],
+            addresses: vec![address(interface, "fe80::1/64", Some(0))],
+            lease_ns: LONG.as_nanos() as u64,
+            ..Claims::default()
+        };
+        kernel.claim(group, claims).unwrap();
+        kernel.install(group).unwrap();
+    }
+    kernel.open_lease("tagged").unwrap();
+    assert!(net.pings("fe80::1%peer.5"));
+    assert!(net.ignores("fe80::1%peer"));
+    kernel.close_lease("tagged").unwrap();
+    kernel.open_lease("plain").unwrap();
+    assert!(net.ignores("fe80::1%peer.5"));
+    assert!(net.pings("fe80::1%peer"));
+}
+
+#[test]
+fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
+    let Some(net) = Net::new() else { return };
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24"], LONG))
+        .unwrap();
+    let mut branch = claims(&["10.0.0.9/24"], SHORT);
+    branch.routers[0].vrid = 51;
+    kernel.claim("branch", branch).unwrap();
+    for group in ["office", "branch"] {
+        kernel.install(group).unwrap();
+        kernel.open_lease(group).unwrap();
+    }
+    let mac = mac_of(&net, "lan2");
+    let _ = send(&advert(mac, Family::V4, 50, 100));
+    let _ = send(&advert(mac, Family::V4, 51, 100));
+    std::thread::sleep(SHORT * 2);
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("branch"), FenceState::Closed);
+    assert!(net.pings("10.0.0.1"));
+    assert!(net.ignores("10.0.0.9"));
+    kernel.release("office");
+    assert_eq!(drive_for(&mut kernel, Duration::from_millis(100)), []);
+    assert!(net.ignores("10.0.0.1"));
+    assert!(!net.output("nft", "list ruleset").contains("10.0.0.1"));
+    assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
+}

@@ -1,0 +1,210 @@
+//! What others do to the ruleset: the fence comes back, and leaves theirs alone.
+
+use std::time::{Duration, Instant};
+
+use spared::kernel::{FenceState, Kernel, KernelEvent};
+use spared_worker::message::Family;
+
+use crate::lab::*;
+
+#[test]
+fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_active() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+    kernel.open_lease("office").unwrap();
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let _ = send(&frame);
+        assert_eq!(net.output("nft", "flush ruleset"), "");
+        let events = drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Unfenced { .. }))
+        );
+        times.extend(events.iter().filter_map(|event| match event {
+            KernelEvent::Fenced { after } => Some(*after),
+            _ => None,
+        }));
+        assert!(
+            send(&frame).is_ok(),
+            "the active one lost its lease with the flush"
+        );
+    }
+    times.sort();
+    println!("fenced again after {times:?}");
+    // The machine may stall now and then.
+    assert!(times[2] < Duration::from_millis(50), "{times:?}");
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert!(net.pings("10.0.0.1"));
+    assert_eq!(kernel.counts().refenced, 5);
+}
+
+#[test]
+fn leases_are_closed_and_opened_also_before_the_notice_of_a_flush_is_read() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    net.output("nft", "flush ruleset");
+    kernel.close_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    net.output("nft", "flush ruleset");
+    kernel.open_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    net.output("nft", "flush ruleset");
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.fence_status("office") == FenceState::Held
+    });
+    net.output("nft", "flush ruleset");
+    kernel.close_lease("office").unwrap();
+    net.output("nft", "flush ruleset");
+    drive_for(&mut kernel, Duration::from_millis(100));
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
+fn without_a_mirror_a_flush_leaves_the_fence_closed() {
+    let Some(net) = Net::new() else { return };
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    // Somebody else has the name.
+    assert_eq!(net.output("nft", "add table netdev spared-mirror"), "");
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["10.0.0.1/24"], LONG))
+        .unwrap();
+    kernel.open_lease("office").unwrap();
+    kernel.install("office").unwrap();
+    assert!(net.pings("10.0.0.1"));
+    net.output("nft", "delete table netdev spared");
+    drive_until(&mut kernel, |_, events| {
+        events
+            .iter()
+            .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+    });
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+    kernel.close();
+    assert_eq!(
+        net.output("nft", "list tables").trim(),
+        "table netdev spared-mirror"
+    );
+}
+
+#[test]
+fn a_flush_gives_a_dead_elector_no_time() {
+    let lease = Duration::from_millis(600);
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let opened = Instant::now();
+    // Nobody sends adverts. Again and again somebody flushes.
+    while opened.elapsed() < lease + Duration::from_millis(100) {
+        net.output("nft", "flush ruleset");
+        drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+    }
+    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
+fn a_rule_that_somebody_deletes_comes_back() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    for tampering in [
+        "flush chain netdev spared ingress",
+        "flush set netdev spared own4",
+        "delete chain netdev spared in-lan2",
+        "flush map netdev spared guard4",
+        "delete table netdev spared",
+        "add table netdev spared { flags dormant; }",
+    ] {
+        let before = net.output("nft", "-s list table netdev spared");
+        assert_eq!(net.output("nft", tampering), "", "{tampering}");
+        drive_until(&mut kernel, |_, events| {
+            events
+                .iter()
+                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        });
+        let normal = |text: String| {
+            let mut lines: Vec<String> = text
+                .lines()
+                .filter(|line| !line.contains("elements = { 0x"))
+                .map(str::to_owned)
+                .collect();
+            lines.sort();
+            lines
+        };
+        let after = net.output("nft", "-s list table netdev spared");
+        assert_eq!(normal(after), normal(before), "{tampering}");
+        assert_eq!(
+            kernel.fence_status("office"),
+            FenceState::Held,
+            "{tampering}"
+        );
+    }
+}
+
+#[test]
+fn tables_of_others_are_nobody_of_ours_business() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    drive_for(&mut kernel, Duration::from_millis(50));
+    net.output("nft", "add table inet filter");
+    net.output("nft", "add set inet filter lease { type mark; }");
+    net.output("nft", "add table netdev other");
+    net.output("nft", "delete table inet filter");
+    let events = drive_for(&mut kernel, Duration::from_millis(200));
+    assert!(events.is_empty(), "{events:?}");
+    kernel.close();
+    assert_eq!(
+        net.output("nft", "list tables").trim(),
+        "table netdev other"
+    );
+}
+
+#[test]
+fn nft_lists_the_whole_ruleset_in_words() {
+    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    claims.routers[0].vmac = true;
+    claims.routers[0].accept = false;
+    claims.routers.push(router("lan2", Family::V6, 50));
+    claims
+        .addresses
+        .push(address("lan2", "fe80::1/64", Some(1)));
+    claims
+        .addresses
+        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let Some((net, mut kernel)) = installed(claims) else {
+        return;
+    };
+    kernel.open_lease("office").unwrap();
+    let listed = net.output("nft", "list ruleset");
+    for words in [
+        "10.0.0.1 : jump guard-lan2-50",
+        "\"lan2\" . 00:00:5e:00:01:32 : jump guard-lan2-50",
+        "ip daddr vmap @guard4 comment \"IPv4 to an address\"",
+        "counter name \"adverts\" accept comment \"renews\"",
+        "type filter hook egress device \"lan2\"",
+        "@carry jump refuse comment \"no lease\"",
+        "oif . @ll,48,48 @virtual jump refuse",
+    ] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
+    assert!(!listed.contains("invalid type"), "{listed}");
+}

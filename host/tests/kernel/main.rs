@@ -1,0 +1,11 @@
+//! What the kernel does for the host: fence, addresses, sockets; with real packets between namespaces.
+
+#![allow(clippy::unwrap_used)]
+
+mod addresses;
+mod chaos;
+mod fence;
+mod handover;
+mod interfaces;
+mod lab;
+mod links;

@@ -1,0 +1,41 @@
+//! Libraries of plugins.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Puts a plugin's library into a folder, once.
+pub fn install(plugin: &str, folder: &Path) {
+    let library = folder.join(format!("{plugin}.so"));
+    if !library.exists() {
+        fs::copy(build(plugin), &library).unwrap();
+        fs::set_permissions(&library, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+// Cargo builds it only when asked by name, and once is enough.
+fn build(plugin: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let package = match plugin {
+        "vrrp" => "spared-vrrp".to_owned(),
+        example => format!("spared-example-{example}"),
+    };
+    let folder = Path::new(env!("CARGO_BIN_EXE_spared")).parent().unwrap();
+    let library = folder.join(format!("lib{}.so", package.replace('-', "_")));
+    let mut built = BUILT.lock().unwrap();
+    if built.insert(package.clone()) {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", &package]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(
+            cargo.status().unwrap().success(),
+            "{package} does not build"
+        );
+    }
+    library
+}

@@ -1,0 +1,12 @@
+//! Runs of the real binary: its starts and ends, its plugins, and the link to another node.
+
+#![allow(clippy::unwrap_used)]
+
+mod end;
+mod hostile;
+mod lab;
+mod link;
+mod pair;
+mod plugins;
+mod reload;
+mod systemd;

@@ -1,0 +1,449 @@
+//! Two hosts and the link between them: what each shows, asks and tells of the other.
+
+use spared_control::{Answer, ErrorCode, Force, Request, Value};
+
+use crate::lab::{HOT, Node, Pair, keyed};
+
+const TWIN: (&str, &str) = ("twin", "weight = 300\n");
+
+/// A group that r1 is active for.
+const VRRP: (&str, &str) = (
+    "vrrp",
+    r#"
+[[group]]
+name = "office"
+prefer = "r1"
+advert_interval = "100ms"
+fallback_delay = "1h"
+[[group.router]]
+interface = "lan"
+vrid = 50
+addresses = ["10.9.0.1/24"]
+"#,
+);
+
+/// Both run, in sync.
+fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
+    let mut pair = Pair::new()?;
+    for (plugin, text) in plugins {
+        pair.enable(plugin, text);
+    }
+    pair.start(&(keyed() + HOT));
+    pair.wait("both nodes to be ready", || {
+        pair.nodes().iter().all(|node| {
+            let status = node.status();
+            status.missing == Some(Vec::new())
+                && status.links.iter().all(|link| link.state == "up")
+                && node
+                    .peer()
+                    .status
+                    .is_some_and(|there| there.missing == Some(Vec::new()))
+        })
+    });
+    Some(pair)
+}
+
+fn wait_for_active(pair: &Pair, node: &Node) {
+    let role = |of: &Node| {
+        if of.name == node.name {
+            "active"
+        } else {
+            "backup"
+        }
+    };
+    pair.wait(&format!("{} to be active", node.name), || {
+        pair.nodes().iter().all(|of| of.role() == role(of))
+    });
+}
+
+fn there(node: &str, request: Request) -> Request {
+    Request::Node {
+        node: node.to_owned(),
+        request: Box::new(request),
+    }
+}
+
+fn twin(words: &str) -> Request {
+    Request::Plugin {
+        name: "twin".to_owned(),
+        argv: words.split(' ').map(str::to_owned).collect(),
+    }
+}
+
+fn maintenance(on: bool, for_s: Option<u64>) -> Request {
+    Request::Maintenance {
+        on,
+        for_s,
+        anyway: false,
+    }
+}
+
+fn switch(to: Option<&str>, anyway: bool) -> Request {
+    Request::Switch {
+        group: None,
+        to: to.map(str::to_owned),
+        anyway,
+    }
+}
+
+fn force(to: Force) -> Request {
+    Request::Force {
+        group: None,
+        to,
+        anyway: false,
+    }
+}
+
+#[test]
+fn each_node_shows_both_columns() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    for (node, other) in [(&pair.r1, &pair.r2), (&pair.r2, &pair.r1)] {
+        pair.wait("the clocks to be compared", || {
+            node.peer().clock_ms.is_some()
+        });
+        let status = node.status();
+        assert_eq!(status.node, node.name);
+        assert_eq!(status.links[0].interface, "hot");
+        assert_eq!(status.links[0].state, "up");
+        let peer = *status.peer.unwrap();
+        assert_eq!((peer.node.as_str(), peer.up), (other.name, true));
+        assert_eq!(peer.heard_on, ["hot"]);
+        assert_eq!(peer.differences, []);
+        assert_eq!(peer.refused, [""; 0]);
+        assert!(peer.last_heard.is_some());
+        assert!(peer.clock_ms.unwrap().abs() < 1000, "{:?}", peer.clock_ms);
+        let there = peer.status.unwrap();
+        assert_eq!(there.node, other.name);
+        assert_eq!(there.peer, None);
+        assert_eq!(there.quality, 100);
+        assert!(there.rows.contains_key("twin"), "{:?}", there.rows);
+    }
+}
+
+#[test]
+fn checks_make_the_quality_that_the_other_node_sees() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    pair.r1.ask(&twin("check bad"));
+    pair.wait("a lower quality", || pair.r1.status().quality == 0);
+    pair.wait("the other node to see it", || {
+        let there = pair.r2.peer().status;
+        there.is_some_and(|there| there.quality == 0 && there.checks[0].state == 0)
+    });
+    let missing = pair.r1.status().missing.unwrap();
+    assert_eq!(missing, ["its quality is 0"]);
+    pair.wait("the event", || pair.r1.has_event("quality", "lower"));
+    pair.wait("the other's event", || {
+        pair.r2.has_event("peer", "not-ready")
+    });
+    pair.r1.ask(&twin("check good"));
+    pair.wait("the quality of before", || pair.r1.status().quality == 100);
+}
+
+#[test]
+fn a_plugin_that_is_not_in_sync_makes_its_node_not_ready() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    pair.r1.ask(&twin("in-sync no"));
+    pair.wait("what is missing", || {
+        let missing = pair.r1.status().missing.unwrap();
+        missing
+            .iter()
+            .any(|it| it.starts_with("twin is not yet in sync"))
+    });
+    assert_eq!(pair.r2.status().missing, Some(Vec::new()));
+    pair.r1.ask(&twin("in-sync yes"));
+    pair.wait("readiness", || pair.r1.status().missing == Some(Vec::new()));
+}
+
+#[test]
+fn questions_reach_the_other_node_and_changes_do_not() {
+    let Some(mut pair) = ready(&[TWIN]) else {
+        return;
+    };
+    let Answer::Status(status) = pair.r1.ask(&there("r2", Request::Status)) else {
+        panic!("no status");
+    };
+    assert_eq!((status.node.as_str(), status.peer), ("r2", None));
+    let Answer::Plugins { plugins } = pair.r1.ask(&there("r2", Request::Plugins)) else {
+        panic!("no plugins");
+    };
+    assert_eq!(plugins[0].name, "twin");
+    let Answer::Events { events } = pair.r1.ask(&there("r2", Request::Events { limit: 1000 }))
+    else {
+        panic!("no events");
+    };
+    assert!(events.iter().any(|event| event.text.contains("on r2")));
+    let Answer::Rows { rows } = pair.r1.ask(&there("r2", twin("status"))) else {
+        panic!("no rows");
+    };
+    assert!(rows.values().any(|value| matches!(value, Value::Number(_))));
+    let Answer::Status(own) = pair.r1.ask(&there("r1", Request::Status)) else {
+        panic!("no status");
+    };
+    assert_eq!(own.node, "r1");
+    for changing in [
+        Request::Reload,
+        Request::Freeze { for_ms: 1000 },
+        twin("check bad"),
+    ] {
+        let lines = pair.r1.refused(&there("r2", changing));
+        assert_eq!(lines, ["this changes something: ask it on r2 itself"]);
+    }
+    let Answer::Error { code, lines } = pair.r1.ask(&there("r2", there("r2", Request::Status)))
+    else {
+        panic!("nested");
+    };
+    assert_eq!(code, ErrorCode::Usage, "{lines:?}");
+    let unknown = Request::Node {
+        node: "r3".to_owned(),
+        request: Box::new(Request::Status),
+    };
+    assert_eq!(
+        pair.r1.refused(&unknown),
+        ["there is no node \"r3\": r1, r2"]
+    );
+    pair.r2.kill_all();
+    pair.wait("silence", || !pair.r1.peer().up);
+    assert_eq!(
+        pair.r1.refused(&there("r2", Request::Status)),
+        ["r2 is not heard: no link is up"]
+    );
+    let peer = pair.r1.peer();
+    assert_eq!((peer.status, peer.heard_on), (None, vec!["hot".to_owned()]));
+    assert!(pair.r1.status().missing.unwrap()[0].starts_with("no link to r2 is up"));
+}
+
+#[test]
+fn a_key_that_differs_is_shown_on_both_until_it_is_equal() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    pair.r2
+        .write("plugins/twin.toml", "weight = 200\nnote = \"rack 7\"\n");
+    pair.r2.done(&Request::Reload);
+    let shown = |node: &Node| {
+        let found = node.peer().differences.into_iter();
+        found
+            .map(|it| (it.file, it.key, it.here, it.there))
+            .collect::<Vec<_>>()
+    };
+    let said = |here: &str, there: &str| {
+        let (here, there) = (Some(here.to_owned()), Some(there.to_owned()));
+        [("twin.toml".to_owned(), "weight".to_owned(), here, there)]
+    };
+    pair.wait("the difference on r1", || {
+        shown(&pair.r1) == said("300", "200")
+    });
+    pair.wait("the difference on r2", || {
+        shown(&pair.r2) == said("200", "300")
+    });
+    assert!(pair.r1.has_event("config", "differs"));
+    assert_eq!(pair.r1.status().missing, Some(Vec::new()));
+    pair.r1.write("plugins/twin.toml", "weight = 200\n");
+    pair.r1.done(&Request::Reload);
+    for node in pair.nodes() {
+        pair.wait("no difference", || shown(node).is_empty());
+    }
+}
+
+#[test]
+fn a_freeze_holds_on_both_and_ends_by_itself() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    let lines = pair.r1.done(&Request::Freeze { for_ms: 2000 });
+    assert_eq!(lines[1], "the same on r2");
+    pair.wait("r2 to be frozen", || {
+        pair.r2.status().frozen_until.is_some()
+    });
+    assert!(pair.r1.status().frozen_until.is_some());
+    for node in pair.nodes() {
+        pair.wait("the end", || node.status().frozen_until.is_none());
+        assert!(node.has_event("freeze", "over"));
+    }
+    pair.r2.done(&Request::Freeze { for_ms: 600_000 });
+    pair.wait("r1 to be frozen", || {
+        pair.r1.status().frozen_until.is_some()
+    });
+    pair.r2.done(&Request::Freeze { for_ms: 0 });
+    pair.wait("r1 to thaw", || pair.r1.status().frozen_until.is_none());
+    let lines = pair.r1.refused(&Request::Freeze { for_ms: 3_600_001 });
+    assert_eq!(lines, ["allowed times: at most 1 hour; 0 ends it"]);
+}
+
+#[test]
+fn maintenance_and_force_outlive_a_kill() {
+    let Some(mut pair) = ready(&[TWIN, VRRP]) else {
+        return;
+    };
+    wait_for_active(&pair, &pair.r1);
+    let lines = pair.r2.done(&maintenance(true, Some(3600)));
+    assert!(
+        lines[0].starts_with("r2 is in maintenance until "),
+        "{lines:?}"
+    );
+    let lines = pair.r2.done(&force(Force::Backup));
+    assert_eq!(lines[0], "office: forced backup by root");
+    pair.r2.kill_all();
+    pair.r2.start();
+    assert!(pair.r2.has_event("maintenance", "restored"));
+    pair.wait("the force", || {
+        let groups = pair.r2.status().groups;
+        groups.iter().any(|group| group.forced == "backup")
+    });
+    let kept = pair.r2.status().maintenance.unwrap();
+    assert_eq!(kept.by, "root");
+    assert!(kept.until.is_some());
+    let missing = pair.r2.status().missing.unwrap();
+    assert_eq!(missing[0], "it is in maintenance");
+    assert_eq!(missing[1], "office is forced backup on it");
+    pair.r2.done(&maintenance(false, None));
+    pair.r2.done(&force(Force::Reset));
+    pair.r2.kill_all();
+    pair.r2.start();
+    assert_eq!(pair.r2.status().maintenance, None);
+    pair.wait("the group", || !pair.r2.status().groups.is_empty());
+    assert_eq!(pair.r2.status().groups[0].forced, "no");
+}
+
+#[test]
+fn maintenance_ends_when_its_time_is_over() {
+    let Some(pair) = ready(&[TWIN]) else {
+        return;
+    };
+    pair.r2.done(&maintenance(true, Some(2)));
+    pair.wait("r1 to hear of it", || {
+        let there = pair.r1.peer().status;
+        there.is_some_and(|there| there.maintenance.is_some())
+    });
+    pair.wait("the end", || pair.r2.status().maintenance.is_none());
+    assert!(pair.r2.has_event("maintenance", "over"));
+}
+
+#[test]
+fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
+    let Some(pair) = ready(&[TWIN, VRRP]) else {
+        return;
+    };
+    wait_for_active(&pair, &pair.r1);
+    pair.r2.ask(&twin("in-sync no"));
+    pair.wait("r1 to know", || {
+        let there = pair.r1.peer().status;
+        there.is_some_and(|there| there.missing != Some(Vec::new()))
+    });
+    let not_ready = |lines: &[String]| {
+        lines[0] == "office: r2 is not ready to take over:"
+            && lines[1].starts_with("twin is not yet in sync")
+            && lines.last().unwrap().starts_with("--anyway")
+    };
+    for request in [
+        maintenance(true, None),
+        force(Force::Backup),
+        switch(None, false),
+    ] {
+        let lines = pair.r1.refused(&request);
+        assert!(not_ready(&lines), "{lines:?}");
+    }
+    let lines = pair.r2.refused(&switch(Some("r2"), false));
+    assert!(not_ready(&lines), "{lines:?}");
+    let lines = pair.r2.refused(&switch(Some("r9"), false));
+    assert_eq!(lines, ["there is no node \"r9\": r1, r2"]);
+    pair.r2.ask(&twin("in-sync yes"));
+    pair.wait("r2 to be ready", || {
+        pair.r2.status().missing == Some(Vec::new())
+    });
+    let lines = pair.r1.done(&switch(Some("r1"), false));
+    assert_eq!(lines, ["office: r1 is active already"]);
+}
+
+#[test]
+fn both_nodes_are_not_forced_active() {
+    let Some(pair) = ready(&[VRRP]) else {
+        return;
+    };
+    wait_for_active(&pair, &pair.r1);
+    pair.r1.done(&force(Force::Active));
+    let anyway = Request::Force {
+        group: None,
+        to: Force::Active,
+        anyway: true,
+    };
+    pair.wait("r2 to know", || match pair.r2.ask(&anyway) {
+        Answer::Error { lines, .. } => {
+            lines[0].contains("r1 is forced active, and both may not be")
+        }
+        // r1 had only just said it
+        _ => {
+            pair.r2.done(&force(Force::Reset));
+            false
+        }
+    });
+    let lines = pair.r2.refused(&switch(Some("r2"), true));
+    assert!(lines[0].contains("forced active on r1"), "{lines:?}");
+}
+
+#[test]
+fn a_switch_from_either_node_moves_the_group() {
+    let Some(pair) = ready(&[TWIN, VRRP]) else {
+        return;
+    };
+    wait_for_active(&pair, &pair.r1);
+    let moved = |node: &Node, request: &Request, sentence: &str| {
+        pair.wait(sentence, || match node.ask(request) {
+            Answer::Done { lines } => {
+                assert!(lines[0].starts_with(sentence), "{lines:?}");
+                true
+            }
+            // the addresses of the last time are still on their way out
+            Answer::Error { lines, .. } => {
+                assert!(lines[0].contains("not left the group yet"), "{lines:?}");
+                false
+            }
+            other => panic!("{other:?}"),
+        });
+    };
+    moved(
+        &pair.r1,
+        &switch(None, false),
+        "office: r2 takes over from r1, ",
+    );
+    wait_for_active(&pair, &pair.r2);
+    moved(
+        &pair.r1,
+        &switch(Some("r1"), false),
+        "office: r1 takes over from r2, ",
+    );
+    wait_for_active(&pair, &pair.r1);
+    let relayed = there("r1", switch(Some("r2"), false));
+    moved(&pair.r2, &relayed, "office: r2 takes over from r1, ");
+    wait_for_active(&pair, &pair.r2);
+}
+
+#[test]
+fn the_reason_of_a_role_names_the_check_that_made_it() {
+    let Some(pair) = ready(&[TWIN, VRRP]) else {
+        return;
+    };
+    wait_for_active(&pair, &pair.r1);
+    pair.r2.ask(&twin("check bad"));
+    let why = |node: &Node| match node.ask(&Request::Why { group: None }) {
+        Answer::Why { groups } => groups[0].sentence.clone(),
+        other => panic!("{other:?}"),
+    };
+    pair.wait("both to say why", || {
+        let quality = "quality is 25 (check \"";
+        let there = "r2's is 25 (check \"";
+        why(&pair.r2).contains(quality) && why(&pair.r1).contains(there)
+    });
+    pair.r1.done(&force(Force::Active));
+    pair.wait("who forced it", || {
+        let why = why(&pair.r1);
+        why.starts_with("r1 is active because root forced it at ")
+            && why.ends_with(". Undo: sparectl force reset")
+    });
+}
