@@ -12,8 +12,9 @@ use super::{Action, Context};
 use crate::election::{CLAIM, Standing};
 use crate::wire::{Mac, beat, is_virtual_mac, neighbour};
 
-/// How long stations have to answer.
-pub(super) const WINDOW_NS: u64 = 1_000_000_000;
+/// How long stations have to answer: a wire that is cut behind a switch costs this beside the
+/// takeover time, and whoever lives there answers within milliseconds.
+pub(super) const WINDOW_NS: u64 = 300_000_000;
 /// When a wire that was not good is asked again.
 pub(super) const AGAIN_NS: u64 = 5_000_000_000;
 /// How long a claim is said.

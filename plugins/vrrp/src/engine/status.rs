@@ -3,6 +3,7 @@
 use super::Engine;
 use super::group::{Group, State};
 use super::router::Router;
+use crate::config::Election;
 use crate::error::Discard;
 
 /// A row's value.
@@ -59,6 +60,13 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             "why",
             format!("{} is {role} {conjunction} {why}", engine.node),
         );
+    }
+    if let Election::Quality {
+        preferred: Some(preferred),
+        ..
+    } = group.config.election
+    {
+        text("preferred", if preferred { "yes" } else { "no" }.to_owned());
     }
     if let Some(peer) = &group.peer {
         let address = group.peer_address().unwrap_or(peer.address).to_string();
