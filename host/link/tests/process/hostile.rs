@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, Keys, ToLink};
 
-use crate::lab::{Lab, Node, PORT, Record, key, setup, v4};
+use crate::lab::{Lab, Node, PORT, Record, key, setup, twins, v4};
 
 fn refusal(node: &mut Node) -> String {
     node.expect("a refusal", |message| match message {
@@ -72,11 +72,7 @@ fn a_passphrase_does_what_keys_do_and_a_wrong_one_what_a_wrong_key_does() {
 fn keys_are_exchanged_without_a_channel_noticing() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let (a, b) = (
-        nodes[0].channel("twin", (1, 1)),
-        nodes[1].channel("twin", (1, 1)),
-    );
-    assert_eq!((a.receive(), b.receive()), (Record::Up(1), Record::Up(1)));
+    let [a, b] = twins("twin", &nodes);
     // First the peer learns the new key beside the old one, then this node takes it.
     let new = spared_link::key::PrivateKey::from_seed([77; 32]);
     let mut both = setup(1, 1);
@@ -102,11 +98,7 @@ fn keys_are_exchanged_without_a_channel_noticing() {
 fn garbage_slow_and_half_open_connections_disturb_no_session() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let (a, b) = (
-        nodes[0].channel("twin", (1, 1)),
-        nodes[1].channel("twin", (1, 1)),
-    );
-    assert_eq!((a.receive(), b.receive()), (Record::Up(1), Record::Up(1)));
+    let [a, b] = twins("twin", &nodes);
     // From the peer's own address: as much as anybody can do.
     let listener = SocketAddr::new(v4(0, 0), PORT);
     let connect = || lab.inside(1, || TcpStream::connect(listener).unwrap());
@@ -216,7 +208,7 @@ fn a_silent_peer_s_machine_is_asked_whether_it_lives() {
     node.wait_state("its kernel answers", |state| {
         state.answers_ping == Some(true)
     });
-    lab.run_in(1, &["ip", "link", "set", "lan0", "down"]);
+    lab.namespaces[1].shell("ip link set lan0 down").unwrap();
     node.wait_state("nothing answers", |state| state.answers_ping == Some(false));
     assert!(!node.state.paths[0].up);
 }

@@ -6,8 +6,6 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use spared_link::key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
+use spared_tests::lab::Namespace;
 use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
 use spared_worker::child::Child;
 use spared_worker::codec::{self, Receiver};
@@ -30,27 +29,17 @@ pub const NODES: [&str; 2] = ["r1", "r2"];
 
 /// The namespaces; they go with the test.
 pub struct Lab {
-    pub namespaces: [String; 2],
+    pub namespaces: [Namespace; 2],
     home: File,
 }
 
 impl Lab {
     /// With cables `lan0` and on; None, with the reason printed, where this user may not.
     pub fn new(cables: usize) -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = |side: &str| format!("spl{}-{number}-{side}", std::process::id());
         let lab = Self {
-            namespaces: [name("a"), name("b")],
+            namespaces: [Namespace::or_skip("a")?, Namespace::or_skip("b")?],
             home: File::open("/proc/thread-self/ns/net").unwrap(),
         };
-        for namespace in &lab.namespaces {
-            if !succeeds("ip", &["netns", "add", namespace]) {
-                eprintln!("skipped: cannot make network namespaces (not root?)");
-                return None;
-            }
-            run("ip", &["-n", namespace, "link", "set", "lo", "up"]);
-        }
         for cable in 0..cables {
             lab.add_cable(cable);
         }
@@ -60,33 +49,14 @@ impl Lab {
     fn add_cable(&self, cable: usize) {
         let [a, b] = &self.namespaces;
         let device = format!("lan{cable}");
-        run(
-            "ip",
-            &[
-                "-n", a, "link", "add", &device, "type", "veth", "peer", "name", &device, "netns",
-                b,
-            ],
-        );
+        a.add_cable(&device, b, &device).unwrap();
         for (side, namespace) in self.namespaces.iter().enumerate() {
-            for prefix in [
-                v4(cable, side).to_string() + "/30",
-                v6(cable, side).to_string() + "/64",
-            ] {
-                let add = ["-n", namespace, "address", "add", &prefix, "dev", &device];
-                run(
-                    "ip",
-                    &[
-                        &add[..],
-                        if prefix.contains(':') {
-                            &["nodad"]
-                        } else {
-                            &[]
-                        },
-                    ]
-                    .concat(),
-                );
-            }
-            run("ip", &["-n", namespace, "link", "set", &device, "up"]);
+            let (v4, v6) = (v4(cable, side), v6(cable, side));
+            let lines = format!(
+                "address add {v4}/30 dev {device}\naddress add {v6}/64 dev {device} nodad\n\
+                 link set {device} up\n"
+            );
+            namespace.ip(&lines).unwrap();
         }
     }
 
@@ -102,25 +72,7 @@ impl Lab {
              table netdev lose{cable} {{\nchain in {{\ntype filter hook ingress device lan{cable} \
              priority 0;\n{rule}\n}}\n}}\n"
         );
-        let file = std::env::temp_dir().join(format!("{}.nft", self.namespaces[side]));
-        std::fs::write(&file, rules).unwrap();
-        let namespace = &self.namespaces[side];
-        run(
-            "ip",
-            &[
-                "netns",
-                "exec",
-                namespace,
-                "nft",
-                "-f",
-                file.to_str().unwrap(),
-            ],
-        );
-        let _ = std::fs::remove_file(file);
-    }
-
-    pub fn heal(&self, side: usize, cable: usize) {
-        self.lose(side, cable, 0);
+        self.namespaces[side].nft(&rules).unwrap();
     }
 
     /// Silently cuts a cable, both ways.
@@ -132,20 +84,14 @@ impl Lab {
 
     pub fn mend(&self, cable: usize) {
         for side in 0..2 {
-            self.heal(side, cable);
+            self.lose(side, cable, 0);
         }
-    }
-
-    pub fn run_in(&self, side: usize, command: &[&str]) {
-        let exec = ["netns", "exec", &self.namespaces[side]];
-        run("ip", &[&exec[..], command].concat());
     }
 
     /// Runs `work` with this thread in a side's namespace.
     pub fn inside<T>(&self, side: usize, work: impl FnOnce() -> T) -> T {
-        let file = File::open(format!("/run/netns/{}", self.namespaces[side])).unwrap();
         let network = Some(LinkNameSpaceType::Network);
-        move_into_link_name_space(file.as_fd(), network).unwrap();
+        self.namespaces[side].enter().unwrap();
         let result = work();
         move_into_link_name_space(self.home.as_fd(), network).unwrap();
         result
@@ -180,16 +126,6 @@ impl Lab {
             node.wait_for_paths(cables);
         }
         nodes
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for namespace in &self.namespaces {
-            let _ = Command::new("ip")
-                .args(["netns", "del", namespace])
-                .status();
-        }
     }
 }
 
@@ -361,6 +297,15 @@ impl Node {
     }
 }
 
+/// Both ends of a plugin's channel, each told that it is up.
+pub fn twins(plugin: &str, nodes: &[Node; 2]) -> [Worker; 2] {
+    let workers = [0, 1].map(|side| nodes[side].channel(plugin, (1, 1)));
+    for worker in &workers {
+        assert_eq!(worker.receive(), Record::Up(1));
+    }
+    workers
+}
+
 /// A worker's end of a channel.
 pub struct Worker {
     pub socket: OwnedFd,
@@ -445,16 +390,4 @@ pub fn wait(socket: &OwnedFd, time: Duration) {
 
 fn timespec(time: Duration) -> Timespec {
     Timespec::try_from(time).unwrap()
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status().unwrap();
-    assert!(status.success(), "{program} {arguments:?}");
-}
-
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .output()
-        .is_ok_and(|output| output.status.success())
 }

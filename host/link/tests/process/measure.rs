@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, ToLink};
 
-use crate::lab::{Lab, Node, Record, Worker, v4};
+use crate::lab::{Lab, Node, Record, Worker, twins, v4};
 
 const TIME: Duration = Duration::from_secs(2);
 const MESSAGE: usize = 65536;
@@ -19,8 +19,8 @@ fn throughput_round_trip_and_barrier() {
     let Some(lab) = Lab::new(1) else { return };
     let plain = plain_tcp(&lab);
     let mut nodes = lab.pair(1);
-    let bulk = twins(&mut nodes, "bulk");
-    let small = twins(&mut nodes, "small");
+    let bulk = twins("bulk", &nodes);
+    let small = twins("small", &nodes);
 
     let mut trips: Vec<Duration> = (0..500).map(|_| round_trip(&small)).collect();
     report("round trip, idle", &mut trips);
@@ -74,17 +74,6 @@ fn throughput_round_trip_and_barrier() {
         ticks * 10.0 / (bytes as f64 / 1e6),
     );
     assert!(rate > 0.0 && plain > 0.0);
-}
-
-fn twins(nodes: &mut [Node; 2], plugin: &str) -> [Worker; 2] {
-    let workers = [
-        nodes[0].channel(plugin, (1, 1)),
-        nodes[1].channel(plugin, (1, 1)),
-    ];
-    for worker in &workers {
-        assert_eq!(worker.receive(), Record::Up(1));
-    }
-    workers
 }
 
 fn round_trip([a, b]: &[Worker; 2]) -> Duration {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use spared_link::message::{FromLink, ToLink};
 use spared_link::word::Word;
 
-use crate::lab::{Lab, Node, PATIENCE, Record, Worker, setup, v6};
+use crate::lab::{Lab, Node, PATIENCE, Record, Worker, setup, twins, v6};
 
 #[test]
 fn twins_and_hosts_speak() {
@@ -118,26 +118,11 @@ fn drain(nodes: &mut [Node; 2], workers: &[Worker; 2], streams: &mut [Stream; 2]
     }
 }
 
-fn twins(nodes: &mut [Node; 2]) -> [Worker; 2] {
-    twins_of("twin", nodes)
-}
-
-fn twins_of(plugin: &str, nodes: &mut [Node; 2]) -> [Worker; 2] {
-    let workers = [
-        nodes[0].channel(plugin, (1, 1)),
-        nodes[1].channel(plugin, (1, 1)),
-    ];
-    for worker in &workers {
-        assert_eq!(worker.receive(), Record::Up(1));
-    }
-    workers
-}
-
 #[test]
 fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
     let Some(lab) = Lab::new(2) else { return };
     let mut nodes = lab.pair(2);
-    let workers = twins(&mut nodes);
+    let workers = twins("twin", &nodes);
     let mut streams = [Stream::new(), Stream::new()];
     let moment = Duration::from_millis(700);
     for cable in [0, 1, 0] {
@@ -182,7 +167,7 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
 fn a_silent_path_is_left_within_half_a_second() {
     let Some(lab) = Lab::new(2) else { return };
     let mut nodes = lab.pair(2);
-    let workers = twins(&mut nodes);
+    let workers = twins("twin", &nodes);
     std::thread::sleep(Duration::from_secs(1));
     nodes[0].wait_state("a path carries", |state| {
         state.paths.iter().any(|path| path.carries)
@@ -210,7 +195,7 @@ fn a_silent_path_is_left_within_half_a_second() {
 fn the_only_path_stands_a_fifth_of_loss() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let workers = twins(&mut nodes);
+    let workers = twins("twin", &nodes);
     for side in 0..2 {
         lab.lose(side, 0, 20);
     }
@@ -239,7 +224,7 @@ fn the_only_path_stands_a_fifth_of_loss() {
 fn a_mark_comes_behind_all_that_was_written() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let workers = twins(&mut nodes);
+    let workers = twins("twin", &nodes);
     let mut sent = 0;
     while workers[0].try_send(&[7; 30_000]) {
         sent += 1;
@@ -277,7 +262,7 @@ fn whichever_process_starts_anew_channels_go_down_and_up() {
     let mut nodes = lab.pair(2);
     for side in 0..2 {
         let names = ["first", "second"];
-        let [a, b] = twins_of(names[side], &mut nodes);
+        let [a, b] = twins(names[side], &nodes);
         let staying = if side == 0 { b } else { a };
         nodes[side] = lab.node(side, 2);
         let fresh = nodes[side].channel(names[side], (1, 1));
@@ -317,7 +302,7 @@ fn link_local_addresses_are_of_the_interface() {
 fn versions_that_do_not_meet_are_refused_and_the_rest_goes_on() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let _twins = twins(&mut nodes);
+    let _twins = twins("twin", &nodes);
     let _old = nodes[0].channel("conntrack", (1, 2));
     let _new = nodes[1].channel("conntrack", (3, 4));
     let sentence = "r2's conntrack speaks 3 to 4, this node's 1 to 2";
