@@ -120,14 +120,7 @@ fn the_nodes_own_primary_address_may_go_and_the_virtual_one_stays() {
 #[test]
 fn what_admin_down_took_comes_back_with_up() {
     let Some(net) = Net::new() else { return };
-    let mut claims = claims(&["10.0.0.1/24"], LEASE);
-    claims.routers.push(router("lan2", Family::V6, 50));
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
-    claims
-        .addresses
-        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LEASE);
     claims
         .routes
         .push(route("198.51.100.0/24", Some("10.0.0.3"), None));
@@ -160,12 +153,8 @@ fn what_admin_down_took_comes_back_with_up() {
 #[test]
 fn an_interface_that_is_made_anew_gets_everything_again() {
     let Some(net) = Net::new() else { return };
-    let mut claims = claims(&["10.0.0.1/24"], LEASE);
-    claims.routers.push(router("lan2", Family::V6, 50));
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LEASE);
     claims.routers[1].vmac = true;
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
     let mut kernel = active(&net, claims);
     let before = kernel.interface("lan2").unwrap().0;
     assert_eq!(before.sockets, [1, 2, 3, 4]);
@@ -298,12 +287,8 @@ fn two_thousand_addresses_with_a_virtual_mac_fit_into_one_transaction() {
 #[test]
 fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
     let Some(net) = Net::new() else { return };
-    let mut claims = claims(&["10.0.0.1/24"], LEASE);
-    claims.routers.push(router("lan2", Family::V6, 50));
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LEASE);
     claims.routers[1].vmac = true;
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
     claims
         .routes
         .push(route("198.51.100.0/24", Some("10.0.0.3"), None));

@@ -12,11 +12,7 @@ const VIP: [u8; 4] = [10, 0, 0, 1];
 
 // A router of each family, with addresses that a neighbour may use.
 fn both_families(vmac: bool) -> Claims {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
-    claims.routers.push(router("lan2", Family::V6, 50));
-    for text in ["fe80::1/64", "2001:db8::1/64"] {
-        claims.addresses.push(address("lan2", text, Some(1)));
-    }
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     for router in &mut claims.routers {
         router.vmac = vmac;
     }

@@ -365,12 +365,8 @@ fn inside_user_namespace() {
     let mut kernel = Kernel::open().unwrap();
     kernel.sweep().unwrap();
     kernel.follow("lan2", VRRP).unwrap();
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
-    claims.routers.push(router("lan2", Family::V6, 50));
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LONG);
     claims.routers[1].vmac = true;
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
     kernel.claim("office", claims).unwrap();
     kernel.open_lease("office").unwrap();
     let installed = kernel.install("office").unwrap();

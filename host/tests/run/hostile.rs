@@ -105,7 +105,7 @@ impl Drop for Fixture {
 
 #[test]
 fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
-    let mut fixture = Fixture::new("garbage", "printf garbage >&3; sleep 100");
+    let mut fixture = Fixture::new("garbage", "printf garbage >&3; exec sleep 100");
     assert!(fixture.death().starts_with("rogue a record is malformed"));
     fixture.giving_up();
     assert_eq!(fixture.supervisor.status()[0].state, "failed");

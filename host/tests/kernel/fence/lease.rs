@@ -154,11 +154,7 @@ fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
 
 #[test]
 fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
-    let mut claims = claims(&["10.0.0.1/24"], SHORT);
-    claims.routers.push(router("lan2", Family::V6, 50));
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
+    let claims = claims(&["10.0.0.1/24", "fe80::1/64"], SHORT);
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };

@@ -3,22 +3,14 @@
 use std::time::Duration;
 
 use spared::kernel::Kernel;
-use spared_worker::message::Family;
 
 use crate::lab::*;
 
 #[test]
 fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     claims.routers[0].vmac = true;
-    claims.routers.push(router("lan2", Family::V6, 50));
     claims.routers[1].vmac = true;
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
-    claims
-        .addresses
-        .push(address("lan2", "2001:db8::1/64", Some(1)));
     let Some(net) = Net::new() else { return };
     net.ip("addr add 10.0.0.2/24 dev lan2");
     net.ip("addr add fe80::2/64 dev lan2 nodad");
@@ -93,13 +85,9 @@ fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
 
 #[test]
 fn addresses_that_are_not_accepted_are_learned_but_not_reached() {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LONG);
     claims.routers[0].accept = false;
-    claims.routers.push(router("lan2", Family::V6, 50));
     claims.routers[1].accept = false;
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };

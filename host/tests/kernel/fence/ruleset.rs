@@ -7,6 +7,14 @@ use spared_worker::message::Family;
 
 use crate::lab::*;
 
+/// Until the kernel has put its tables back.
+fn until_fenced(kernel: &mut Kernel) -> Vec<KernelEvent> {
+    drive_until(kernel, |_, events| {
+        let mut events = events.iter();
+        events.any(|event| matches!(event, KernelEvent::Fenced { .. }))
+    })
+}
+
 #[test]
 fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_active() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
@@ -18,11 +26,7 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
     for _ in 0..5 {
         let _ = send(&frame);
         assert_eq!(net.output("nft", "flush ruleset"), "");
-        let events = drive_until(&mut kernel, |_, events| {
-            events
-                .iter()
-                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
-        });
+        let events = until_fenced(&mut kernel);
         assert!(
             events
                 .iter()
@@ -84,11 +88,7 @@ fn without_a_mirror_a_flush_leaves_the_fence_closed() {
     kernel.install("office").unwrap();
     assert!(net.pings("10.0.0.1"));
     net.output("nft", "delete table netdev spared");
-    drive_until(&mut kernel, |_, events| {
-        events
-            .iter()
-            .any(|event| matches!(event, KernelEvent::Fenced { .. }))
-    });
+    until_fenced(&mut kernel);
     assert_eq!(kernel.fence_status("office"), FenceState::Closed);
     assert!(net.ignores("10.0.0.1"));
     kernel.close();
@@ -109,11 +109,7 @@ fn a_flush_gives_a_dead_elector_no_time() {
     // Nobody sends adverts. Again and again somebody flushes.
     while opened.elapsed() < lease + Duration::from_millis(100) {
         net.output("nft", "flush ruleset");
-        drive_until(&mut kernel, |_, events| {
-            events
-                .iter()
-                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
-        });
+        until_fenced(&mut kernel);
     }
     assert_eq!(kernel.fence_status("office"), FenceState::Closed);
     assert!(net.ignores("10.0.0.1"));
@@ -135,11 +131,7 @@ fn a_rule_that_somebody_deletes_comes_back() {
     ] {
         let before = net.output("nft", "-s list table netdev spared");
         assert_eq!(net.output("nft", tampering), "", "{tampering}");
-        drive_until(&mut kernel, |_, events| {
-            events
-                .iter()
-                .any(|event| matches!(event, KernelEvent::Fenced { .. }))
-        });
+        until_fenced(&mut kernel);
         let normal = |text: String| {
             let mut lines: Vec<String> = text
                 .lines()
@@ -180,16 +172,9 @@ fn tables_of_others_are_nobody_of_ours_business() {
 
 #[test]
 fn nft_lists_the_whole_ruleset_in_words() {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
+    let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     claims.routers[0].vmac = true;
     claims.routers[0].accept = false;
-    claims.routers.push(router("lan2", Family::V6, 50));
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
-    claims
-        .addresses
-        .push(address("lan2", "2001:db8::1/64", Some(1)));
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };

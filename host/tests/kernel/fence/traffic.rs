@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use spared::kernel::Kernel;
-use spared_worker::message::Family;
 
 use crate::lab::*;
 
@@ -23,14 +22,7 @@ fn what_the_node_sends_from_a_virtual_address_reaches_who_it_never_heard_of() {
 
 #[test]
 fn what_asks_for_a_closed_address_does_not_even_come_in() {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
-    claims.routers.push(router("lan2", Family::V6, 50));
-    claims
-        .addresses
-        .push(address("lan2", "fe80::1/64", Some(1)));
-    claims
-        .addresses
-        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
@@ -130,11 +122,7 @@ fn what_is_forwarded_from_a_closed_address_does_not_leave() {
 
 #[test]
 fn packets_to_a_closed_address_reach_no_socket() {
-    let mut claims = claims(&["10.0.0.1/24"], LONG);
-    claims.routers.push(router("lan2", Family::V6, 50));
-    claims
-        .addresses
-        .push(address("lan2", "2001:db8::1/64", Some(1)));
+    let claims = claims(&["10.0.0.1/24", "2001:db8::1/64"], LONG);
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };

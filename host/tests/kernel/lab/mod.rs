@@ -5,7 +5,6 @@
 
 mod frames;
 
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -238,21 +237,28 @@ pub fn address(interface: &str, text: &str, router: Option<u32>) -> AddressClaim
     }
 }
 
-/// One router 50 on lan2 with these addresses, and a lease.
+/// These addresses of lan2, a router 50 for each of their families, and a lease.
 pub fn claims(addresses: &[&str], lease: Duration) -> Claims {
-    let family = match addresses[0].split_once('/').unwrap().0.parse().unwrap() {
-        IpAddr::V4(_) => Family::V4,
-        IpAddr::V6(_) => Family::V6,
-    };
-    Claims {
-        routers: vec![router("lan2", family, 50)],
-        addresses: addresses
-            .iter()
-            .map(|text| address("lan2", text, Some(0)))
-            .collect(),
+    let mut claims = Claims {
         lease_ns: lease.as_nanos() as u64,
         ..Claims::default()
+    };
+    for text in addresses {
+        let family = if text.contains(':') {
+            Family::V6
+        } else {
+            Family::V4
+        };
+        let routers = &mut claims.routers;
+        let known = routers.iter().position(|router| router.family == family);
+        let index = known.unwrap_or_else(|| {
+            routers.push(router("lan2", family, 50));
+            routers.len() - 1
+        });
+        let of = Some(index as u32);
+        claims.addresses.push(address("lan2", text, of));
     }
+    claims
 }
 
 /// A VRRP advert of version 3 as the worker would send it. The fence reads only what is here.
