@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Wire, scenario, signal_to};
+use spared_tests::lab::{Relay, Wire, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked, twin};
 use spared_tests::router::{Plan, PluginFile};
 
@@ -68,6 +68,34 @@ fn every_message_arrives_once_while_paths_come_and_go() {
         );
         assert_eq!(faults(&pair, 1), [0; 3]);
         assert_eq!(pair.active().len(), 1);
+        pair.wait_settled()
+    });
+}
+
+#[test]
+fn a_link_of_200_ms_carries_everything_and_one_is_active() {
+    scenario(2, |lab| {
+        let sites = [&lab.sites[0], &lab.sites[1]];
+        let _cable = Relay::start(sites, "far", Duration::from_millis(100))?;
+        let mut plan = plan();
+        if let Some(link) = &mut plan.link {
+            link.wires.clear();
+            link.extra = "[[link]]\ninterface = \"far\"\n\
+                          address = { r1 = \"fd09::1/64\", r2 = \"fd09::2/64\" }\n"
+                .to_owned();
+        }
+        let pair = Linked::start(lab, &plan)?;
+        arrive(&pair, 500)?;
+        assert_eq!(faults(&pair, 1), [0; 3]);
+        let path = pair.status(0)?.links.into_iter().next();
+        let round_trip_ms = path.and_then(|path| path.round_trip_ms);
+        assert!(
+            round_trip_ms.is_some_and(|ms| ms >= 199.0),
+            "{round_trip_ms:?}"
+        );
+        let active = pair.active()[0];
+        pair.done(active, &["switch"])?;
+        pair.wait_active(1 - active)?;
         pair.wait_settled()
     });
 }

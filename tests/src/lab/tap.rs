@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A tap device, whose other end is this program: for carrier events as real cards have them.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Namespace;
 use crate::{Result, sys};
@@ -21,7 +21,21 @@ impl Tap {
         Ok(Self { file })
     }
 
+    /// The same without an address.
+    pub fn bare(ns: &Namespace, name: &str) -> Result<Self> {
+        let file = ns.run(|| Ok(sys::tap(name)?))?;
+        ns.ip(&format!("link set {name} up\n"))?;
+        Ok(Self { file })
+    }
+
     pub fn carrier(&self, carrier: bool) -> Result<()> {
         Ok(sys::tap_carrier(&self.file, carrier)?)
+    }
+}
+
+impl AsFd for Tap {
+    /// Frames in and out.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
