@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use spared_sdk::{Forced, Role};
 
-use super::Context;
 use super::conflict::Conflict;
 use super::counters::GroupCounters;
 use super::handover::Better;
@@ -17,6 +16,7 @@ use super::router::{Router, Speech};
 use super::sentences::Said;
 use super::timers::active_down_ns;
 use super::twin::{Contact, Speaking, Twin};
+use super::{Action, Context};
 use crate::config;
 use crate::election::{Cause, OWNER, Stance, Why};
 
@@ -326,6 +326,11 @@ impl Group {
 
     /// The fence closes first, then priority 0 goes out on every wire that is left.
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
+        // a beat that still waits would say so before the fence is closed
+        let own = cx.group;
+        cx.actions
+            .retain(|action| !matches!(action, Action::Beat { group } if *group == own));
+        self.speaking.now = true;
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {
