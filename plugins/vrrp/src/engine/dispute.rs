@@ -363,7 +363,9 @@ impl Group {
             let theirs = twin.and_then(|twin| twin.port(port.beat_id, index, count));
             let unheard =
                 port.speaks && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
-            let mended = port.dispute.is_some() && theirs.is_some_and(|theirs| theirs.hears);
+            // also where the dispute was had before this node became active, if it can be proved
+            let disputed = port.dispute.is_some() || port.moved && self.is_askable(index);
+            let mended = disputed && theirs.is_some_and(|theirs| theirs.hears);
             let Some(port) = self.ports.get_mut(index) else {
                 return;
             };

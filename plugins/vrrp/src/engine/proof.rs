@@ -18,12 +18,11 @@ pub(super) struct Proof {
 impl Group {
     /// The twin hears this node there again.
     pub(super) fn seek_proof(&mut self, cx: &mut Context<'_>, index: usize) {
-        let askable = self.twin_on(index).is_some();
+        let askable = self.is_askable(index);
         let Some(port) = self.ports.get_mut(index).filter(|port| port.moved) else {
             return;
         };
-        // virtual MACs answer for nobody in particular
-        if !askable || port.peer_mac.is_none_or(is_virtual_mac) {
+        if !askable {
             port.moved = false;
         } else if port.proof.is_none() {
             port.proof = Some(Proof {
@@ -31,6 +30,13 @@ impl Group {
                 next_ns: cx.now_ns,
             });
         }
+    }
+
+    /// Whether an answer of the twin's would be known as its own; virtual MACs answer for nobody in
+    /// particular.
+    pub(super) fn is_askable(&self, index: usize) -> bool {
+        let mac = self.ports.get(index).and_then(|port| port.peer_mac);
+        self.twin_on(index).is_some() && !mac.is_none_or(is_virtual_mac)
     }
 
     pub(super) fn proof_timeout(&self) -> Option<u64> {
