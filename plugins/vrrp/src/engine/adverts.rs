@@ -44,7 +44,7 @@ impl Group {
             return;
         }
         let preempts =
-            !self.twin_decides(now_ns, router, advert.source) && self.preempts(now_ns, advert);
+            !self.twin_decides(now_ns, router, advert.source) && self.preempts(cx, router, advert);
         self.note_peer(cx, advert);
         if preempts {
             // it lives, so that it closes its fence when it hears this node
@@ -170,19 +170,22 @@ impl Group {
     }
 
     /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
-    fn preempts(&mut self, now_ns: u64, advert: &Advert<'_>) -> bool {
+    fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
+        let now_ns = cx.now_ns;
         // E3: who yielded to a claim hears only part of the wires
         let forced = self.stance.forced == Forced::Active;
         if self.ports.iter().any(|port| port.yielded) && !forced {
             return false;
         }
-        // a link that has just fallen silent may speak again: a handover is better than a race
-        let patience_ns = self.active_down_ns().saturating_mul(2);
-        let lost = |at_ns: u64| now_ns.saturating_sub(at_ns) < patience_ns;
-        if self.mutual_ns.is_some_and(lost) && !forced {
+        let patience_ns = if forced {
+            Some(0)
+        } else {
+            self.patience_with_twin_ns(cx, router, advert)
+        };
+        let Some(patience_ns) = patience_ns else {
             self.lower_since_ns = None;
             return false;
-        }
+        };
         self.forget_old_changes(now_ns);
         let changes = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
         let facts = self.facts();
@@ -192,7 +195,31 @@ impl Group {
             return false;
         };
         let since_ns = *self.lower_since_ns.get_or_insert(now_ns);
+        let delay_ns = delay_ns.saturating_add(patience_ns);
         now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
+    }
+
+    /// How much longer a lower router is suffered on account of the twin; None: for as long as it
+    /// is heard.
+    fn patience_with_twin_ns(
+        &self,
+        cx: &Context<'_>,
+        router: usize,
+        advert: &Advert<'_>,
+    ) -> Option<u64> {
+        let patience_ns = self.active_down_ns().saturating_mul(2);
+        let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
+        if !stranger {
+            // a link that has just fallen silent may speak again: a handover is better than a race
+            let lost = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < patience_ns;
+            return (!self.mutual_ns.is_some_and(lost)).then_some(0);
+        }
+        match self.mutual_twin(cx.now_ns) {
+            Some(twin) if twin.is_active() => None,
+            // the better one of both goes first
+            Some(twin) if !self.outscores(cx, twin) => Some(patience_ns),
+            _ => Some(0),
+        }
     }
 
     pub(super) fn forget_old_changes(&mut self, now_ns: u64) {

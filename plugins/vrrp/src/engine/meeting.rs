@@ -128,7 +128,7 @@ impl Group {
     }
 
     /// E0 and E7: whether this node is the one of both that should be active.
-    fn outscores(&self, cx: &Context<'_>, twin: &Twin) -> bool {
+    pub(super) fn outscores(&self, cx: &Context<'_>, twin: &Twin) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.twin.is_none_or(|name| cx.node < &**name);
         let own = self.standing(cx.now_ns).score(by_priority, first);

@@ -213,11 +213,10 @@ impl Group {
 
     /// Certainly not the twin's.
     pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
-        let twins = self
-            .routers
-            .get(index)
-            .and_then(|router| router.twin_source);
-        twins.is_some_and(|twins| twins != source)
+        self.routers.get(index).is_some_and(|router| {
+            let another = router.twin_source.is_some_and(|twins| twins != source);
+            another || router.foreign_source == Some(source)
+        })
     }
 
     /// With a link, who of both is active is not decided by adverts.

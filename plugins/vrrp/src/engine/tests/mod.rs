@@ -6,6 +6,7 @@ mod fence;
 mod lab;
 mod linked;
 mod linked_exhaustive;
+mod linked_found;
 mod linked_handover;
 mod linked_random;
 mod random;

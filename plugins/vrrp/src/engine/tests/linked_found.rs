@@ -1,0 +1,129 @@
+//! What storms of faults in the lab of real nodes have found.
+
+use spared_sdk::{Forced, Role};
+
+use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
+use super::linked::{LINKS, both_cut, is_still, pair};
+use crate::engine::Action;
+
+#[test]
+fn the_preferred_node_is_back_after_a_takeover_in_the_midst_of_a_dispute() {
+    let mut lab = pair("prefer = \"r1\"");
+    assert_eq!(lab.active(), [0]);
+    // r2 hears r1 on lan2 alone, and then nowhere
+    lab.cut_one_way("lan1", 0, 1);
+    both_cut(&mut lab);
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0]);
+    lab.carrier(0, "lan2", false);
+    lab.run(5 * SECOND);
+    assert!(lab.active().contains(&1));
+    lab.carrier(0, "lan2", true);
+    lab.mend();
+    lab.run_until(60 * SECOND, |lab| lab.active() == [0])
+        .expect("it is preferred, and all is well");
+    is_still(&mut lab);
+}
+
+#[test]
+fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
+    let mut lab = pair("prefer = \"r1\"");
+    lab.cut_one_way("lan1", 0, 1);
+    both_cut(&mut lab);
+    lab.run(5 * SECOND);
+    lab.carrier(0, "lan2", false);
+    lab.run(5 * SECOND);
+    lab.carrier(0, "lan2", true);
+    lab.mend();
+    lab.cut_one_way("lan1", 0, 1);
+    lab.run(60 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    is_still(&mut lab);
+}
+
+/// A host that does not answer makes the worker wait: what was to be said before is not said with
+/// today's words.
+#[test]
+fn no_beat_lets_go_before_the_fence_is_closed() {
+    let mut lab = pair("");
+    let active = lab.active()[0];
+    let now_ns = lab.now_ns;
+    let engine = &mut lab.nodes[active].engine;
+    engine.advertise_now(now_ns);
+    engine.handle_published(now_ns, "g", Role::Active, false);
+    let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+    let place = |what: &dyn Fn(&Action) -> bool| actions.iter().position(what);
+    let closes = place(&|action| {
+        matches!(
+            action,
+            Action::Publish {
+                role: Role::Backup,
+                ..
+            }
+        )
+    });
+    let beat = place(&|action| matches!(action, Action::Beat { .. }));
+    assert!(closes.is_some() && beat > closes, "{closes:?} {beat:?}");
+    let adverts = place(&|action| matches!(action, Action::Transmit(_)));
+    assert!(adverts < closes, "{adverts:?}");
+}
+
+/// r1 and r2 are linked, r3 is another maker's.
+fn with_a_third(started: bool) -> Lab {
+    let priorities = by_priority(&[200, 150, 100], "routers = \"any\"", SECOND_ROUTER);
+    let mut lab = Lab::new(&priorities, 3);
+    lab.links = LINKS.map(str::to_owned).to_vec();
+    for (node, twin) in [(0, "r2"), (1, "r1")] {
+        lab.nodes[node].settings.twin = Some(twin.to_owned());
+    }
+    if started {
+        for node in 0..3 {
+            lab.start(node);
+        }
+        lab.run(20 * SECOND);
+    }
+    lab
+}
+
+#[test]
+fn a_lower_third_router_is_preempted_by_the_better_one_of_two_with_a_link() {
+    let mut lab = with_a_third(false);
+    lab.start(2);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [2]);
+    lab.start(0);
+    lab.start(1);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert!(lab.sent_by(1).iter().all(|sent| sent.priority == 0));
+}
+
+#[test]
+fn the_lesser_one_preempts_it_where_the_better_one_does_not() {
+    let mut lab = with_a_third(false);
+    lab.start(2);
+    lab.run(10 * SECOND);
+    lab.nodes[0].stance.eligible = false;
+    lab.start(0);
+    lab.start(1);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [1]);
+}
+
+#[test]
+fn a_higher_third_router_wins_against_two_with_a_link() {
+    let mut lab = with_a_third(true);
+    assert_eq!(lab.active(), [0]);
+    lab.force(2, Forced::Active);
+    lab.run(2 * SECOND);
+    assert_eq!(lab.active(), [2]);
+    lab.forget();
+    lab.run(60 * SECOND);
+    assert_eq!(lab.active(), [2]);
+    lab.force(2, Forced::No);
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0]);
+    lab.kill(0);
+    let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
+    assert!(took.expect("a takeover") < 500 * MS);
+}
