@@ -14,7 +14,7 @@ fn with_nothing_configured_it_runs_says_so_and_is_never_active() {
     lab.start();
     let status = lab.status();
     assert!(status.groups.is_empty() && status.plugins.is_empty());
-    assert!(lab.log().contains("nothing configured"));
+    lab.wait_for_log("nothing configured");
     assert_eq!(lab.traces(), "");
     assert!(lab.stop().success());
 }
@@ -44,11 +44,7 @@ fn after_a_kill_of_everything_the_next_start_removes_what_is_ours_and_nothing_el
     std::fs::remove_file(lab.path("plugins/vrrp.toml")).unwrap();
     lab.start();
     assert_eq!(lab.traces(), "", "{}", lab.log());
-    assert!(
-        lab.log().contains("removed what an earlier run left: "),
-        "{}",
-        lab.log()
-    );
+    lab.wait_for_log("removed what an earlier run left: ");
     let addresses = lab.prints("ip", &["addr", "show", "lan"]);
     assert!(addresses.contains("10.9.0.77/24"), "{addresses}");
     let tables = lab.prints("nft", &["list", "tables"]);

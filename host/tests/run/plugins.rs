@@ -27,19 +27,7 @@ fn is_given_up(fault: &str) {
         "{}",
         lab.plugin("faulty").why
     );
-    is_undisturbed(&lab);
-}
-
-fn is_undisturbed(lab: &Alone) {
-    let group = lab.group();
-    assert_eq!(
-        (group.role.as_str(), group.transitions),
-        ("active", 1),
-        "{}",
-        lab.log()
-    );
-    assert_eq!(lab.plugin("vrrp").restarts, 0, "{}", lab.log());
-    assert!(lab.pings());
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -68,7 +56,7 @@ fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
     } else {
         eprintln!("no real-time priority here: it is restarted as one that hangs");
     }
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -77,7 +65,7 @@ fn a_plugin_that_floods_the_host_with_calls_disturbs_nobody() {
         return;
     };
     std::thread::sleep(Duration::from_secs(4));
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -86,7 +74,7 @@ fn a_plugin_that_leaks_descriptors_is_restarted() {
         return;
     };
     lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -95,12 +83,8 @@ fn a_plugin_that_hangs_is_killed_and_restarted() {
         return;
     };
     lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
-    assert!(
-        lab.log().contains("faulty did not answer for 3 s"),
-        "{}",
-        lab.log()
-    );
-    is_undisturbed(&lab);
+    lab.wait_for_log("faulty did not answer for 3 s");
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -109,7 +93,7 @@ fn a_plugin_that_floods_the_log_is_cut_short() {
         return;
     };
     std::thread::sleep(Duration::from_secs(4));
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
     let lines = lab.log().lines().count();
     assert!(lines < 5_000, "{lines} lines of log");
 }
@@ -119,9 +103,9 @@ fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
     let Some(lab) = with_fault("never-done") else {
         return;
     };
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
     signal_to(lab.host_pid(), Signal::HUP).unwrap();
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -131,9 +115,7 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
     lab.enable("counter", "after = [\"vrrp\"]\n");
     lab.start();
     lab.wait_until_active();
-    lab.wait("the role", || {
-        lab.log().contains("counter: office is active")
-    });
+    lab.wait_for_log("counter: office is active");
     let pid = lab.plugin("counter").pid.unwrap();
     signal_to(pid, Signal::KILL).unwrap();
     lab.wait("a restart", || lab.plugin("counter").restarts == 1);
@@ -148,7 +130,7 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
         panic!("no rows")
     };
     assert!(rows.contains_key("changes"), "{rows:?}");
-    is_undisturbed(&lab);
+    lab.is_undisturbed();
 }
 
 #[test]
@@ -159,10 +141,7 @@ fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup(
     lab.wait_until_active();
     let pid = lab.plugin("vrrp").pid.unwrap();
     signal_to(pid, Signal::KILL).unwrap();
-    lab.wait("the end of the role", || {
-        lab.log()
-            .contains("active -> backup: vrrp was killed by SIGKILL")
-    });
+    lab.wait_for_log("active -> backup: vrrp was killed by SIGKILL");
     lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
     lab.wait_until_active();
     // Up, down with its elector, up.

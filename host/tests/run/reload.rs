@@ -50,13 +50,7 @@ fn a_new_address_comes_without_any_change_of_role() {
             .iter()
             .any(|address| address.address == "10.9.0.4/24" && address.present)
     });
-    let group = lab.group();
-    assert_eq!(
-        (group.role.as_str(), group.transitions),
-        ("active", 1),
-        "{}",
-        lab.log()
-    );
+    lab.is_undisturbed();
     assert_eq!(lab.plugin("vrrp").pid, pid);
 }
 
@@ -108,9 +102,7 @@ fn plugins_come_and_go_with_their_files() {
     lab.enable("counter", "");
     assert_eq!(reload(&lab)[0], "counter: started");
     lab.wait_for_plugin("counter", "running");
-    lab.wait("its role", || {
-        lab.log().contains("counter: office is active")
-    });
+    lab.wait_for_log("counter: office is active");
     lab.enable("counter", "enabled = false");
     assert_eq!(reload(&lab)[0], "counter: stopped");
     lab.wait_for_plugin("counter", "disabled");

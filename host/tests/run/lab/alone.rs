@@ -51,6 +51,15 @@ impl Alone {
         self.station.shell("ping -c1 -W0.3 -n 10.9.0.1").is_ok()
     }
 
+    /// Active since it was for the first time, with an elector that never ended.
+    pub fn is_undisturbed(&self) {
+        let group = self.group();
+        let known = (group.role.as_str(), group.transitions);
+        assert_eq!(known, ("active", 1), "{}", self.log());
+        assert_eq!(self.plugin("vrrp").restarts, 0, "{}", self.log());
+        assert!(self.pings());
+    }
+
     /// Addresses, routes, devices and tables of spared's in the node's namespace.
     pub fn traces(&self) -> String {
         let tables = self.prints("nft", &["list", "tables"]);

@@ -115,6 +115,13 @@ impl Node {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// The host has a thread for its log, which may be later than what it tells of.
+    pub fn wait_for_log(&self, text: &str) {
+        self.wait(&format!("{text:?} in the log"), || {
+            self.log().contains(text)
+        });
+    }
+
     pub fn ip(&self, words: &str) {
         self.namespace.shell(&format!("ip {words}")).unwrap();
     }
