@@ -88,6 +88,11 @@ impl Pair {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All processes of both.
+    pub fn pids(&self) -> Vec<u32> {
+        self.routers().iter().flat_map(Router::pids).collect()
+    }
+
     fn interval(&self) -> Duration {
         self.plans[0].interval_of(self.kind)
     }

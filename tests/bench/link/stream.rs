@@ -83,11 +83,7 @@ fn command(pair: &Pair, words: &[&str]) -> Result<()> {
 
 // How long it took, and what it cost all processes of both nodes.
 fn flood(pair: &Pair, messages: usize) -> Result<(Duration, Duration)> {
-    let pids: Vec<u32> = pair
-        .routers()
-        .iter()
-        .flat_map(|router| router.pids())
-        .collect();
+    let pids = pair.pids();
     let used = || -> Duration { pids.iter().map(|pid| usage(*pid).0).sum() };
     let received = number(pair, 1, "received")?;
     let wanted = received + messages as u64;

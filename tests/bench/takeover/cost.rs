@@ -44,11 +44,7 @@ fn cost(kind: Kind, interval: Duration, span: Duration) -> Result<(f64, f64, usi
     )?;
     pair.pause(true);
     thread::sleep(Duration::from_secs(1));
-    let pids: Vec<u32> = pair
-        .routers()
-        .iter()
-        .flat_map(|router| router.pids())
-        .collect();
+    let pids = pair.pids();
     let used = || -> Duration { pids.iter().map(|pid| usage(*pid).0).sum() };
     let before = used();
     thread::sleep(span);
