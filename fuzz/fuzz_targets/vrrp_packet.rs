@@ -9,5 +9,5 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(advert.interval_ns > 0);
         assert!(advert.addresses.iter().count() > 0);
     }
-    let _ = neighbour::station(bytes);
+    let _ = (neighbour::station(bytes), neighbour::speaker(bytes));
 });

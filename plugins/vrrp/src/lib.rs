@@ -33,7 +33,7 @@ use engine::{Engine, Facts, Table, Value};
 use links::Links;
 use sockets::{FRAME_MAX, Kind, Sockets};
 use wire::beat::group_id;
-use wire::neighbour::station;
+use wire::neighbour::{speaker, station};
 
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
@@ -431,7 +431,7 @@ impl Vrrp {
             Kind::Link => engine.handle_frame(now_ns, index, frame),
             Kind::Stations => {
                 if let Some(mac) = station(frame) {
-                    engine.handle_station(now_ns, index, mac);
+                    engine.handle_station(now_ns, index, mac, speaker(frame));
                 }
             }
         }

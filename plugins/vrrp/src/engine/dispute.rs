@@ -234,7 +234,13 @@ impl Group {
     }
 
     /// Somebody spoke on an interface.
-    pub(super) fn handle_station(&mut self, cx: &mut Context<'_>, interface: usize, mac: Mac) {
+    pub(super) fn handle_station(
+        &mut self,
+        cx: &mut Context<'_>,
+        interface: usize,
+        mac: Mac,
+        speaker: Option<IpAddr>,
+    ) {
         let Some(index) = self
             .ports
             .iter()
@@ -242,14 +248,15 @@ impl Group {
         else {
             return;
         };
-        self.take_proof(cx, index, mac);
+        self.take_proof(cx, index, speaker);
+        let twins = self.is_twins(index, speaker);
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
         let own = cx
             .interface(interface)
             .is_some_and(|interface| interface.facts.mac == mac);
-        let third = !own && port.peer_mac != Some(mac) && !is_virtual_mac(mac);
+        let third = !own && !twins && port.peer_mac != Some(mac) && !is_virtual_mac(mac);
         let Some(dispute) = port.dispute.as_mut().filter(|_| third) else {
             return;
         };
@@ -364,7 +371,7 @@ impl Group {
             let unheard =
                 port.speaks && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
             // also where the dispute was had before this node became active, if it can be proved
-            let disputed = port.dispute.is_some() || port.moved && self.is_askable(index);
+            let disputed = port.dispute.is_some() || port.moved && self.twin_on(index).is_some();
             let mended = disputed && theirs.is_some_and(|theirs| theirs.hears);
             let Some(port) = self.ports.get_mut(index) else {
                 return;

@@ -345,9 +345,17 @@ impl Engine {
         self.actions.push_back(Action::Warn(line));
     }
 
-    /// A frame of a stations' socket.
-    pub fn handle_station(&mut self, now_ns: u64, interface: usize, mac: Mac) {
-        self.each_group(now_ns, |group, cx| group.handle_station(cx, interface, mac));
+    /// A frame of a stations' socket: its sender, and the address that it calls its own.
+    pub fn handle_station(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        mac: Mac,
+        speaker: Option<IpAddr>,
+    ) {
+        self.each_group(now_ns, |group, cx| {
+            group.handle_station(cx, interface, mac, speaker);
+        });
     }
 
     /// Answers [`Action::FindNeighbours`].

@@ -3,10 +3,12 @@
 //! A backup sends no adverts, so that the active node cannot hear whether its wire carries that
 //! way too: it asks the twin for its MAC. Before that, nothing mild moves the group back.
 
+use std::net::IpAddr;
+
 use super::dispute::{AGAIN_NS, WINDOW_NS};
 use super::group::Group;
 use super::{Action, Context};
-use crate::wire::{Mac, is_virtual_mac, neighbour};
+use crate::wire::neighbour;
 
 /// A wire that is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub(super) struct Proof {
 impl Group {
     /// The twin hears this node there again.
     pub(super) fn seek_proof(&mut self, cx: &mut Context<'_>, index: usize) {
-        let askable = self.is_askable(index);
+        let askable = self.twin_on(index).is_some();
         let Some(port) = self.ports.get_mut(index).filter(|port| port.moved) else {
             return;
         };
@@ -30,13 +32,6 @@ impl Group {
                 next_ns: cx.now_ns,
             });
         }
-    }
-
-    /// Whether an answer of the twin's would be known as its own; virtual MACs answer for nobody in
-    /// particular.
-    pub(super) fn is_askable(&self, index: usize) -> bool {
-        let mac = self.ports.get(index).and_then(|port| port.peer_mac);
-        self.twin_on(index).is_some() && !mac.is_none_or(is_virtual_mac)
     }
 
     pub(super) fn proof_timeout(&self) -> Option<u64> {
@@ -75,18 +70,31 @@ impl Group {
         }
     }
 
+    /// The twin's own address there.
+    pub(super) fn is_twins(&self, index: usize, speaker: Option<IpAddr>) -> bool {
+        let mut routers = self.routers.iter().filter(|router| router.port == index);
+        speaker.is_some() && routers.any(|router| router.twin_source == speaker)
+    }
+
     /// Own and the twin's address on a port.
-    fn twin_on(&self, index: usize) -> Option<(std::net::IpAddr, std::net::IpAddr)> {
+    pub(super) fn twin_on(&self, index: usize) -> Option<(IpAddr, IpAddr)> {
         let routers = self.routers.iter().filter(|router| router.port == index);
         routers
             .into_iter()
             .find_map(|router| Some((router.source?, router.twin_source?)))
     }
 
-    /// Somebody spoke there.
-    pub(super) fn take_proof(&mut self, cx: &mut Context<'_>, index: usize, mac: Mac) {
+    /// Somebody spoke there: the twin is known by its address, as adverts may come from a virtual
+    /// MAC.
+    pub(super) fn take_proof(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        speaker: Option<IpAddr>,
+    ) {
+        let twins = self.is_twins(index, speaker);
         let port = self.ports.get_mut(index);
-        if let Some(port) = port.filter(|port| port.proof.is_some() && port.peer_mac == Some(mac)) {
+        if let Some(port) = port.filter(|port| twins && port.proof.is_some()) {
             port.moved = false;
             self.end_proof(cx, index);
         }

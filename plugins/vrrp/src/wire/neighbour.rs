@@ -43,6 +43,18 @@ pub fn station(frame: &[u8]) -> Option<Mac> {
     }
 }
 
+/// The address that the sender of such a frame calls its own.
+pub fn speaker(frame: &[u8]) -> Option<IpAddr> {
+    const ARP_SENDER_AT: usize = ETHERNET_LEN + 14;
+    const IPV6_SOURCE_AT: usize = ETHERNET_LEN + 8;
+    station(frame)?;
+    match u16::from_be_bytes(array(frame, 12)?) {
+        ETHERTYPE_ARP => Some(array::<4>(frame, ARP_SENDER_AT)?.into()),
+        ETHERTYPE_IPV6 => Some(array::<16>(frame, IPV6_SOURCE_AT)?.into()),
+        _ => None,
+    }
+}
+
 /// A frame that asks `target` to answer; None where the families differ.
 pub fn probe(mac: Mac, own: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
     match (own, target) {

@@ -3,12 +3,10 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, both_cut, is_still, pair};
+use super::linked::{LINKS, both_cut, by_quality, is_still, pair};
 use crate::engine::Action;
 
-#[test]
-fn the_preferred_node_is_back_after_a_takeover_in_the_midst_of_a_dispute() {
-    let mut lab = pair("prefer = \"r1\"");
+fn returns_after_a_dispute(mut lab: Lab) {
     assert_eq!(lab.active(), [0]);
     // r2 hears r1 on lan2 alone, and then nowhere
     lab.cut_one_way("lan1", 0, 1);
@@ -23,6 +21,17 @@ fn the_preferred_node_is_back_after_a_takeover_in_the_midst_of_a_dispute() {
     lab.run_until(60 * SECOND, |lab| lab.active() == [0])
         .expect("it is preferred, and all is well");
     is_still(&mut lab);
+}
+
+#[test]
+fn the_preferred_node_is_back_after_a_takeover_in_the_midst_of_a_dispute() {
+    returns_after_a_dispute(pair("prefer = \"r1\""));
+}
+
+#[test]
+fn also_where_adverts_come_from_virtual_macs() {
+    let text = by_quality("prefer = \"r1\"").replace("vrid = 7\n", "vrid = 7\nvmac = true\n");
+    returns_after_a_dispute(Lab::linked(&text, &LINKS));
 }
 
 #[test]

@@ -496,12 +496,15 @@ impl Lab {
 
     fn station(&mut self, index: usize, interface: &str, mac: Mac) {
         let now_ns = self.now_ns;
+        let mut facts = self.nodes.iter().filter_map(|n| n.facts.get(interface));
+        let speaks = facts.find(|facts| facts.mac == mac);
+        let speaker = speaks.and_then(|facts| facts.addresses.first().copied());
         let node = &mut self.nodes[index];
         if node.dead || node.stopped || !node.listening.contains(interface) {
             return;
         }
         if let Some(at) = node.engine.interface_index(interface) {
-            node.engine.handle_station(now_ns, at, mac);
+            node.engine.handle_station(now_ns, at, mac, speaker);
             self.act(index);
         }
     }
