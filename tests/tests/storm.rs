@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whatever befalls cables and nodes, at random, for as long as one likes: exactly one is active
 //! wherever any path speaks both ways, and nothing moves once things are still. Not part of a
-//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 cargo test --test storm -- --ignored NAME`.
+//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 cargo test --test storm -- --ignored NAME`,
+//! also with SPARED_INTERVAL_MS and SPARED_VMAC=1.
 
 use std::env;
 use std::thread;
@@ -56,6 +57,9 @@ fn plan(preferring: bool) -> Plan {
     let mut plan = Plan::linked(interval(), &Wire::LINKS);
     if !preferring {
         plan.without_preference();
+    }
+    for router in &mut plan.routers {
+        router.vmac = number("SPARED_VMAC", 0) > 0;
     }
     plan.plugins.push(twin(""));
     plan
@@ -119,9 +123,17 @@ enum Cable {
     /// Nothing that the router sends arrives.
     Dumb,
     Deaf,
+    /// Loses every fifth frame each way.
+    Poor,
 }
 
-const DAMAGES: [Cable; 4] = [Cable::Unplugged, Cable::Cut, Cable::Dumb, Cable::Deaf];
+const DAMAGES: [Cable; 5] = [
+    Cable::Unplugged,
+    Cable::Cut,
+    Cable::Dumb,
+    Cable::Deaf,
+    Cable::Poor,
+];
 
 /// Of r1 and r2, by wire.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +146,7 @@ impl Cables {
             Cable::Whole => {}
             Cable::Unplugged => lab.plug(place, at)?,
             Cable::Cut => lab.join(place, at)?,
-            Cable::Dumb | Cable::Deaf => lab.mend(place, at)?,
+            Cable::Dumb | Cable::Deaf | Cable::Poor => lab.mend(place, at)?,
         }
         match cable {
             Cable::Whole => {}
@@ -142,6 +154,7 @@ impl Cables {
             Cable::Cut => lab.cut(place, at)?,
             Cable::Dumb => lab.lose(place, at, 100, 0)?,
             Cable::Deaf => lab.lose(place, at, 0, 100)?,
+            Cable::Poor => lab.lose(place, at, 20, 20)?,
         }
         self.0[site][wire] = cable;
         Ok(())
@@ -156,7 +169,7 @@ impl Cables {
     /// What one turn changes: mostly one cable, sometimes a wire's both ends or both links.
     fn change(&mut self, lab: &Lab, random: &mut Random) -> Result<bool> {
         let (site, wire) = (random.below(2), random.below(4));
-        let damage = DAMAGES[random.below(4)];
+        let damage = DAMAGES[random.below(DAMAGES.len())];
         match random.below(8) {
             0 | 1 => {
                 for (site, wire) in (0..8).map(|place| (place / 4, place % 4)) {
@@ -165,6 +178,7 @@ impl Cables {
                 return Ok(true);
             }
             2 => {
+                // both links
                 self.set(lab, site, 2, damage)?;
                 self.set(lab, site, 3, damage)?;
             }
