@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared::check::{Finding, examine};
 use spared::config::Setup;
+use spared_tests::lab::Namespace;
 
 const CONFIG: &str = "SPARED_TEST_CONFIG";
 
@@ -25,7 +26,7 @@ const VRRP: &str = r#"
 
 /// A router in a namespace of its own, with its configuration; both gone at the end.
 struct Router {
-    name: String,
+    namespace: Namespace,
     folder: PathBuf,
     children: Vec<Child>,
 }
@@ -33,15 +34,10 @@ struct Router {
 impl Router {
     /// None, with the reason said, where namespaces are not to be had.
     fn new(test: &str) -> Option<Self> {
-        let name = format!("spchk{}{test}", std::process::id());
-        if !succeeds(Command::new("ip").args(["netns", "add", &name])) {
-            eprintln!("skipped: no network namespaces without root");
-            return None;
-        }
-        let folder = std::env::temp_dir().join(&name);
+        let folder = format!("spared-check-{}-{test}", std::process::id());
         let router = Self {
-            name,
-            folder,
+            namespace: Namespace::or_skip(test)?,
+            folder: std::env::temp_dir().join(folder),
             children: Vec::new(),
         };
         fs::create_dir_all(router.folder.join("plugins")).expect("a temporary folder");
@@ -53,23 +49,16 @@ impl Router {
         Some(router)
     }
 
-    fn inside(&self) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]);
-        command
-    }
-
     fn run(&self, script: &str) {
         assert!(
-            succeeds(self.inside().args(["sh", "-c", script])),
+            succeeds(self.namespace.command("sh").args(["-c", script])),
             "{script}"
         );
     }
 
     fn start(&mut self, program: &str, words: &[&str]) {
-        let mut command = self.inside();
+        let mut command = self.namespace.command(program);
         command
-            .arg(program)
             .args(words)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -81,8 +70,8 @@ impl Router {
     fn findings(&self) -> String {
         let this = std::env::current_exe().expect("a running program has a path");
         let output = self
-            .inside()
-            .arg(this)
+            .namespace
+            .command(this)
             .args(["--exact", "inside", "--nocapture"])
             .env(CONFIG, self.folder.join("spared.toml"))
             .output()
@@ -108,9 +97,6 @@ impl Drop for Router {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
         }
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
