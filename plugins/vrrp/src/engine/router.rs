@@ -38,6 +38,8 @@ pub(super) struct Router {
     pub sent_before_ns: u64,
     /// Packets of the last advert that the system did not take.
     pub unsent: usize,
+    /// None of the advert before the last was taken either.
+    pub refused_before: bool,
     /// Its adverts were refused for a whole lease.
     pub muted: Option<Mute>,
     pub muted_at_ns: Option<u64>,
@@ -85,6 +87,7 @@ impl Router {
             sent_ns: 0,
             sent_before_ns: 0,
             unsent: 0,
+            refused_before: false,
             muted: None,
             muted_at_ns: None,
             heard_ns: None,

@@ -10,6 +10,8 @@ use crate::wire::neighbour;
 
 /// Sentences are republished at most that often for a backup.
 const REPUBLISH_NS: u64 = 1_000_000_000;
+/// The kernel may end a lease so much early: it counts in ticks.
+const TICK_NS: u64 = 10_000_000;
 
 impl Group {
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
@@ -41,6 +43,7 @@ impl Group {
                 counters.sent_priority_zero += 1;
             } else {
                 counters.sent += 1;
+                router.refused_before = router.unsent >= router.packets.len();
                 router.unsent = 0;
                 router.sent_before_ns = router.sent_ns;
                 router.sent_ns = cx.now_ns;
@@ -107,13 +110,21 @@ impl Group {
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
-        if cx.now_ns.saturating_sub(router.sent_ns) <= lease_ns {
-            return;
-        }
-        if since_ns == cx.now_ns {
+        let spacing_ns = cx.now_ns.saturating_sub(router.sent_ns);
+        let lapsed = spacing_ns > lease_ns;
+        if lapsed && since_ns == cx.now_ns {
             // the host's answer took longer than the lease that it opened
             self.counters.publish_failed += 1;
             return self.listen_again(cx, Why::PublishFailed);
+        }
+        if !router.refused_before && spacing_ns.saturating_add(TICK_NS) > lease_ns {
+            // this node was late, its interface is well
+            self.counters.late_step_downs += 1;
+            let by_ns = spacing_ns.saturating_sub(self.spacing_ns);
+            return self.listen_again(cx, Why::Late { by_ns });
+        }
+        if !lapsed {
+            return;
         }
         let muted = router.muted_at_ns.replace(cx.now_ns);
         let again = muted.is_some_and(|at_ns| cx.now_ns.saturating_sub(at_ns) < MUTE_PAUSE_NS);

@@ -254,6 +254,26 @@ fn a_longer_interval_is_kept_only_after_it_was_advertised_at_the_old_pace() {
 }
 
 #[test]
+fn an_interface_is_not_blamed_for_an_advert_that_came_late() {
+    let group = "advert_interval = \"10ms\"";
+    let mut lab = Lab::settled(&by_priority(&[200, 100], group, SECOND_ROUTER), 2);
+    let sent = lab.sent.len();
+    lab.run_until(SECOND, |lab| lab.sent.len() > sent + 1);
+    lab.run(MS);
+    lab.stop(0);
+    lab.run(21 * MS);
+    // the kernel counts in ticks, and one lease of both has run out already
+    lab.lapse(0, "lan2");
+    lab.resume(0);
+    lab.run(MS);
+    let counters = &lab.nodes[0].engine.groups[0].counters;
+    assert_eq!(counters.late_step_downs, 1);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert_eq!(lab.nodes[0].engine.groups[0].priority, 200);
+}
+
+#[test]
 fn an_interface_that_swallows_adverts_is_given_up() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", SECOND_ROUTER), 2);
     // the lease of one router alone lapses: its adverts are dropped at egress from now on
