@@ -217,12 +217,11 @@ fn turn(pair: &Linked<'_>, cables: &mut Cables, random: &mut Random) -> Result<(
     if spoke {
         nobody_answered_beside(pair, began)?;
     }
+    // where all that is left loses frames, silence is what it looks like
+    let whole = !cables.paths().is_empty();
     let now = transitions(pair);
-    if now
-        .iter()
-        .zip(changes)
-        .any(|(now, was)| now - was > CHANGES_MAX)
-    {
+    let flaps = |(now, was): (&u64, u64)| now - was > CHANGES_MAX;
+    if whole && now.iter().zip(changes).any(flaps) {
         return Err(format!("roles flap: {changes:?}, then {now:?}").into());
     }
     Ok(())
