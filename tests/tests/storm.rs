@@ -84,7 +84,7 @@ fn nobody_answered_beside(pair: &Linked<'_>, from: Stamp) -> Result<()> {
 }
 
 fn transitions(pair: &Linked<'_>) -> [u64; 2] {
-    [0, 1].map(|site| u64::from(pair.group(site).transitions))
+    [0, 1].map(|site| pair.group(site).transitions)
 }
 
 fn said(pair: &Linked<'_>) -> String {
