@@ -73,7 +73,7 @@ impl Group {
     /// The twin's own address there.
     pub(super) fn is_twins(&self, index: usize, speaker: Option<IpAddr>) -> bool {
         let mut routers = self.routers.iter().filter(|router| router.port == index);
-        speaker.is_some() && routers.any(|router| router.twin_source == speaker)
+        speaker.is_some() && routers.any(|router| router.twins_address() == speaker)
     }
 
     /// Own and the twin's address on a port.
@@ -81,7 +81,7 @@ impl Group {
         let routers = self.routers.iter().filter(|router| router.port == index);
         routers
             .into_iter()
-            .find_map(|router| Some((router.source?, router.twin_source?)))
+            .find_map(|router| Some((router.source?, router.twins_address()?)))
     }
 
     /// Somebody spoke there: the twin is known by its address, as adverts may come from a virtual

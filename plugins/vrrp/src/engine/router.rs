@@ -107,6 +107,14 @@ impl Router {
         self.source.is_some() && self.muted.is_none()
     }
 
+    /// The twin's address there, as far as it was ever heard.
+    pub fn twins_address(&self) -> Option<IpAddr> {
+        // the first adverts come before the beats that tell whose they are
+        let heard = self.talker.map(|talker| talker.address);
+        let heard = heard.filter(|address| self.foreign_source != Some(*address));
+        self.twin_source.or(heard)
+    }
+
     /// When a muted router may be tried again by itself.
     pub fn unmute_at_ns(&self) -> Option<u64> {
         self.muted

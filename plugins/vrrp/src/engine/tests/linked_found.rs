@@ -35,6 +35,16 @@ fn also_where_adverts_come_from_virtual_macs() {
 }
 
 #[test]
+fn also_where_a_single_advert_was_heard_before_its_wire_broke() {
+    let mut lab = Lab::unstarted(&by_quality("prefer = \"r1\""), &LINKS);
+    lab.start(0);
+    lab.start(1);
+    lab.run_until(20 * SECOND, |lab| !lab.sent_by(0).is_empty());
+    lab.run(MS);
+    returns_after_a_dispute(lab);
+}
+
+#[test]
 fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
     let mut lab = pair("prefer = \"r1\"");
     lab.cut_one_way("lan1", 0, 1);
