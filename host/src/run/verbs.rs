@@ -78,7 +78,7 @@ impl Core {
             Err(why) => return refusal(ErrorCode::Usage, why),
         };
         if active.is_some() {
-            lines.push("it stays so over restarts, until `sparectl force reset`".to_owned());
+            lines.push("it stays so over restarts".to_owned());
         }
         lines.extend(self.keep_resolved());
         Answer::Done { lines }

@@ -110,7 +110,7 @@ fn plain(value: &Value) -> String {
 /// What `force` did, and how to undo it.
 pub fn forced(lines: &[String], to: Force, group: Option<&str>) -> String {
     let mut text = sentences(lines);
-    if to != Force::Reset && !text.contains("force reset") {
+    if to != Force::Reset && !text.contains("Undo:") {
         let undo = format!("Undo: sparectl force reset {}", group.unwrap_or_default());
         text += &format!("{}\n", undo.trim_end());
     }
