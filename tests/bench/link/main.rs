@@ -35,6 +35,6 @@ const CASES: [Case; 5] = [
     ("link", "", stream::measures),
     ("busy loops", "10ms", |bench| {
         let plans = [(); 2].map(|()| Plan::linked(10 * MS, &[Wire::Hot]));
-        transitions_of(bench, &plans, Duration::from_secs(60))
+        transitions_of(bench, plans, 10 * MS, Duration::from_secs(60))
     }),
 ];

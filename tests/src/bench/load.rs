@@ -21,14 +21,21 @@ const STALL: Duration = Duration::from_millis(25);
 
 pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
-    transitions_of(bench, &plans, Duration::from_secs(30))
+    transitions_of(bench, plans, interval, Duration::from_secs(30))
 }
 
-/// Routers of these plans, as spared and as keepalived, beside busy loops.
-pub fn transitions_of(bench: &Bench, plans: &[Plan; 2], span: Duration) -> Result<Vec<Row>> {
+/// The same with plans of spared's own.
+pub fn transitions_of(
+    bench: &Bench,
+    plans: [Plan; 2],
+    interval: Duration,
+    span: Duration,
+) -> Result<Vec<Row>> {
     let span = if bench.runs > 3 { span } else { span / 4 };
-    let [ours, theirs] = [Kind::Spared, Kind::Keepalived].map(|kind| {
-        let pair = Pair::start(kind, plans.clone())?;
+    let theirs = PRIORITIES.map(|priority| plan(Some(interval), priority));
+    let routers = [(Kind::Spared, plans), (Kind::Keepalived, theirs)];
+    let [ours, theirs] = routers.map(|(kind, plans)| {
+        let pair = Pair::start(kind, plans)?;
         pair.pause(true);
         let from = Stamp::now();
         busy(span);
