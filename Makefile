@@ -64,6 +64,7 @@ bench-takeover:
 bench-link:
 	@$(needs) build demo
 	cargo build --locked --release --workspace
+	cargo test --locked --release -p spared-link --test process measure -- --ignored --nocapture
 	target/release/bench-link
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain

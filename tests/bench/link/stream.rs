@@ -15,8 +15,6 @@ use spared_tests::router::{Kind, Plan, PluginFile, Spared};
 
 const MESSAGE: usize = 65_536;
 const PORT: u16 = 9;
-/// The link may take this share of plain TCP's throughput at least.
-const SHARE: f64 = 0.4;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
@@ -42,10 +40,11 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
     let plain_round_trip = plain_round_trip(&pair.lab)?;
     Ok(vec![
         Row {
-            what: "ms per 100 MB, beside plain TCP",
+            what: "ms per 100 MB between twins, beside plain TCP",
             ours: per_100_mb(link),
             beside: per_100_mb(plain),
-            allowed: Some(per_100_mb(plain) / SHARE),
+            // the link alone, without two plugins on the same processors: link-alone.json
+            allowed: None,
             note: format!("{megabytes:.0} MB in messages of 64 KiB"),
         },
         Row {

@@ -1,5 +1,5 @@
-//! What the link costs, printed. To be run alone, optimised:
-//! `cargo test --release -p spared-link measure -- --ignored --nocapture`.
+//! What the link alone costs, without the plugins at its ends: printed, and written into
+//! target/bench/link-alone.json. `make bench-link` runs it, optimised and by itself.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +12,8 @@ use crate::lab::{Lab, Node, Record, Worker, twins, v4};
 
 const TIME: Duration = Duration::from_secs(2);
 const MESSAGE: usize = 65536;
+/// The share of plain TCP's throughput that the link reaches at least.
+const SHARE_MIN: f64 = 0.4;
 
 #[test]
 #[ignore = "a measurement"]
@@ -73,7 +75,29 @@ fn throughput_round_trip_and_barrier() {
         100.0 * rate / plain,
         ticks * 10.0 / (bytes as f64 / 1e6),
     );
-    assert!(rate > 0.0 && plain > 0.0);
+    write(&serde_json::json!({
+        "plain_tcp_mb_s": plain.round(),
+        "link_mb_s": rate.round(),
+        "ratio": (rate / plain * 1000.0).round() / 1000.0,
+        "cpu_ms_per_mb": (ticks * 10.0 / (bytes as f64 / 1e6) * 1000.0).round() / 1000.0,
+        "round_trip_us": percentiles_us(&trips),
+        "round_trip_under_bulk_us": percentiles_us(&busy),
+        "barrier_under_bulk_us": percentiles_us(&barriers),
+    }));
+    assert!(rate >= plain * SHARE_MIN, "{rate:.0} of {plain:.0} MB/s");
+}
+
+/// The median, the 99th and the worst, of sorted times.
+fn percentiles_us(times: &[Duration]) -> [u128; 3] {
+    [50, 99, 100].map(|percent| times[(times.len() - 1) * percent / 100].as_micros())
+}
+
+fn write(result: &serde_json::Value) {
+    let own = std::env::current_exe().unwrap();
+    let target = own.ancestors().nth(3).unwrap();
+    std::fs::create_dir_all(target.join("bench")).unwrap();
+    let file = target.join("bench/link-alone.json");
+    std::fs::write(file, format!("{result:#}\n")).unwrap();
 }
 
 fn round_trip([a, b]: &[Worker; 2]) -> Duration {
