@@ -301,6 +301,20 @@ pub struct Difference {
     pub there: Option<String>,
 }
 
+impl Difference {
+    /// `vrrp.toml: group "office": vrid: here 50, utm2 51`; `peer` is the other node's name.
+    pub fn sentence(&self, peer: &str) -> String {
+        let Self {
+            file,
+            key,
+            here,
+            there,
+        } = self;
+        let say = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
+        format!("{file}: {key}: here {}, {peer} {}", say(here), say(there))
+    }
+}
+
 /// Addresses that move together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

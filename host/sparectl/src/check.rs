@@ -55,9 +55,7 @@ fn compared(status: &Status) -> Result<Vec<String>, String> {
         return Err(format!("{} is not heard over the link", peer.node));
     }
     let differences = peer.differences.iter();
-    Ok(differences
-        .map(|it| render::difference(it, &peer.node))
-        .collect())
+    Ok(differences.map(|it| it.sentence(&peer.node)).collect())
 }
 
 fn own(argv: &[OsString]) -> u8 {

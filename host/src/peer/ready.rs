@@ -84,7 +84,7 @@ pub fn missing(facts: &Facts) -> Vec<String> {
     let plugins = facts.plugins.iter();
     let plugins = plugins.filter_map(|plugin| plugin.missing(peer, link_is_up));
     let mismatches = facts.mismatches.iter();
-    let mismatches = mismatches.map(|found| sentence(peer, found));
+    let mismatches = mismatches.map(|found| found.sentence(peer));
     maintenance
         .into_iter()
         .chain(forced)
@@ -93,14 +93,6 @@ pub fn missing(facts: &Facts) -> Vec<String> {
         .chain(plugins)
         .chain(mismatches)
         .collect()
-}
-
-/// `vrrp.toml: group "office": vrid: here 50, utm2 51`.
-pub fn sentence(peer: &str, found: &Difference) -> String {
-    let say = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
-    let (file, key) = (&found.file, &found.key);
-    let (here, there) = (say(&found.here), say(&found.there));
-    format!("{file}: {key}: here {here}, {peer} {there}")
 }
 
 /// Whether two nodes that differ in this are no pair: groups, VRIDs, addresses.

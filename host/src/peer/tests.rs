@@ -46,7 +46,7 @@ impl Pair {
     fn differences(&self) -> [Vec<String>; 2] {
         [0, 1].map(|node| {
             let found = self.nodes[node].differences().iter();
-            found.map(|it| ready::sentence("peer", it)).collect()
+            found.map(|it| it.sentence("peer")).collect()
         })
     }
 }

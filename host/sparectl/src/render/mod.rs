@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Difference, Event, Force, GroupWhy, PluginStatus, Value};
+use spared_control::{Event, Force, GroupWhy, PluginStatus, Value};
 
 mod status;
 
@@ -115,13 +115,6 @@ pub fn forced(lines: &[String], to: Force, group: Option<&str>) -> String {
         text += &format!("{}\n", undo.trim_end());
     }
     text
-}
-
-/// `vrrp.toml: group "office": vrid: here 50, utm2 51`.
-pub fn difference(it: &Difference, peer: &str) -> String {
-    let or_absent = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
-    let (here, there) = (or_absent(&it.here), or_absent(&it.there));
-    format!("{}: {}: here {here}, {peer} {there}", it.file, it.key)
 }
 
 pub fn sentences(lines: &[String]) -> String {

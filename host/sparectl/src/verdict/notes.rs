@@ -6,7 +6,6 @@ use spared_control::{
 };
 
 use super::bare;
-use crate::render;
 use crate::time;
 
 pub(super) fn of(status: &Status) -> Vec<String> {
@@ -97,7 +96,7 @@ fn link_note(link: &LinkStatus, now: &str, left: &str) -> String {
 
 fn differences(peer: &PeerStatus) -> Vec<String> {
     let keys = peer.differences.iter();
-    let keys = keys.map(|it| format!("config: {}.", render::difference(it, &peer.node)));
+    let keys = keys.map(|it| format!("config: {}.", it.sentence(&peer.node)));
     let refused = peer.refused.iter().map(|why| format!("{}.", bare(why)));
     keys.chain(refused).collect()
 }
