@@ -100,20 +100,22 @@ impl Setup {
     }
 }
 
-// FNV-1a: the digest finds differences, it proves nothing.
 fn digest(text: &str, plugins: &[Plugin]) -> String {
+    let plugins = plugins.iter();
+    let texts = plugins.flat_map(|plugin| [plugin.name.as_str(), plugin.text.as_str()]);
+    let mixed = fingerprint([text].into_iter().chain(texts));
+    format!("{:08x}", mixed & 0xffff_ffff)
+}
+
+/// FNV-1a of texts, the end mixed: it finds differences, it proves nothing.
+pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes.iter().chain(&[0]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    for text in texts {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-    };
-    add(text.as_bytes());
-    for plugin in plugins {
-        add(plugin.name.as_bytes());
-        add(plugin.text.as_bytes());
     }
-    format!("{:08x}", (hash ^ (hash >> 32)) & 0xffff_ffff)
+    hash ^ (hash >> 32)
 }
 
 fn hostname() -> String {

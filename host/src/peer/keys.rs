@@ -11,6 +11,8 @@ use spared_control::Difference;
 use spared_worker::message::Scope;
 use toml::{Table, Value};
 
+use crate::config::fingerprint;
+
 /// Keys of one file; more are compared as one.
 pub const KEYS_MAX: usize = 1000;
 /// Longest key, and longest value that is told in full.
@@ -44,7 +46,7 @@ pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
 /// Equal where the keys are.
 pub fn digest(keys: &Keys) -> String {
     let texts = keys.iter().flat_map(|(key, value)| [key, value]);
-    format!("{:016x}", hash(texts.map(String::as_str)))
+    format!("{:016x}", fingerprint(texts.map(String::as_str)))
 }
 
 /// What differs, in the order of the keys.
@@ -170,7 +172,10 @@ impl Flat<'_> {
 
     fn finish(mut self) -> Keys {
         if !self.rest.is_empty() {
-            let value = format!("digest {:016x}", hash(self.rest.iter().map(String::as_str)));
+            let value = format!(
+                "digest {:016x}",
+                fingerprint(self.rest.iter().map(String::as_str))
+            );
             self.keys.insert("all further keys".to_owned(), value);
         }
         self.keys
@@ -199,12 +204,15 @@ fn name_of(table: &Table) -> Option<String> {
 fn told(key: &str, value: &Value) -> String {
     let text = value.to_string();
     if is_secret(key) {
-        return format!("a secret, digest {:04x}", hash([text.as_str()]) & 0xffff);
+        return format!(
+            "a secret, digest {:04x}",
+            fingerprint([text.as_str()]) & 0xffff
+        );
     }
     match text.char_indices().nth(TEXT_MAX) {
         Some((end, _)) => {
             let start = text.get(..end).unwrap_or_default();
-            format!("{start}... (digest {:016x})", hash([text.as_str()]))
+            format!("{start}... (digest {:016x})", fingerprint([text.as_str()]))
         }
         None => text,
     }
@@ -214,17 +222,6 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let words = ["secret", "password", "passphrase", "private_key", "psk"];
     words.iter().any(|word| key.contains(word)) && !key.ends_with("_file")
-}
-
-// FNV-1a, the end mixed: it finds differences, it proves nothing.
-fn hash<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for text in texts {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    hash ^ (hash >> 32)
 }
 
 #[cfg(test)]
