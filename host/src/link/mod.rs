@@ -42,7 +42,7 @@ pub enum Report {
     /// The process was told its setup: it knows nothing of the paths yet.
     Configured,
     /// The first session with the peer is there.
-    Up(Box<Introduction>),
+    Up,
     /// The last is gone, or the peer was started anew: every channel is down.
     Down {
         why: String,
@@ -201,9 +201,9 @@ impl Link {
                     "{} is heard: spared {}",
                     introduction.node, introduction.version
                 );
-                self.seen.up(introduction.clone());
+                self.seen.up();
                 self.tell(News::new(Kind::Link, text).because("peer-up"));
-                self.reports.push_back(Report::Up(Box::new(introduction)));
+                self.reports.push_back(Report::Up);
             }
             FromLink::Down { why } => self.go_down(printable(&why)),
             FromLink::Heard(word) => {
@@ -354,12 +354,7 @@ impl Link {
 
     /// A session with the peer is there.
     pub fn is_up(&self) -> bool {
-        self.seen.introduction.is_some()
-    }
-
-    /// What the peer said of itself when the session began.
-    pub fn introduction(&self) -> Option<&Introduction> {
-        self.seen.introduction.as_ref()
+        self.seen.is_up
     }
 
     /// The plugins whose twins are connected.

@@ -12,8 +12,8 @@ use crate::events::{Kind, News};
 
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// There while a session is.
-    pub(super) introduction: Option<Introduction>,
+    /// A session is there.
+    pub(super) is_up: bool,
     pub(super) channels: BTreeSet<String>,
     /// By plugin.
     pub(super) refusals: BTreeMap<String, String>,
@@ -56,16 +56,16 @@ impl Seen {
         }
     }
 
-    pub(super) fn up(&mut self, introduction: Introduction) {
+    pub(super) fn up(&mut self) {
         self.last_heard = Some(clock::now());
-        self.introduction = Some(introduction);
+        self.is_up = true;
     }
 
     /// False where no session was.
     pub(super) fn down(&mut self) -> bool {
         self.channels.clear();
         self.refusals.clear();
-        self.introduction.take().is_some()
+        std::mem::take(&mut self.is_up)
     }
 
     /// The process is gone, and with it all that it said.

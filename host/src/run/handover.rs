@@ -1,33 +1,16 @@
 //! E6 in the loop: what the link tells of a handover, and what the kernel does in one.
 
-use std::time::Instant;
-
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, News};
 
 impl Core {
-    /// The peer's mark has come in a channel, and all before it lies in the worker's socket.
-    pub(super) fn handle_marked(&mut self, _now: Instant, id: u64, channel: &str) {
-        self.groups.handle_marked(id, channel);
-    }
-
     /// Which twins can be spoken with is known to the link only.
     pub(super) fn sync_channels(&mut self) {
         if self.groups.channels() != self.channels_up() {
             let channels = self.channels_up().clone();
             self.groups.set_channels(channels);
         }
-    }
-
-    /// A wish has ended.
-    pub(super) fn handle_handed_over(
-        &mut self,
-        now: Instant,
-        wish: u64,
-        result: Result<Vec<String>, String>,
-    ) {
-        self.handle_wish_ended(now, wish, result);
     }
 
     pub(super) fn prepare(&mut self, group: &str) {

@@ -104,10 +104,10 @@ impl Core {
         match report {
             Report::Started => self.connect_twins(now),
             Report::Configured => self.paths.usable.clear(),
-            Report::Up(introduction) => self.handle_link_up(*introduction),
+            Report::Up => self.handle_link_up(),
             Report::Down { why } => self.handle_link_down(why),
             Report::Heard(word) => self.handle_word(now, *word),
-            Report::Marked { id, channel } => self.handle_marked(now, id, &channel),
+            Report::Marked { id, channel } => self.groups.handle_marked(id, &channel),
             Report::Tell(news) => self.events.record(news),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::Difference;
-use spared_link::word::{Introduction, Standing, Word};
+use spared_link::word::{Standing, Word};
 use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
@@ -68,7 +68,7 @@ impl Core {
     // ---- what the link says
 
     /// The first session with the peer is there.
-    pub(super) fn handle_link_up(&mut self, _introduction: Introduction) {
+    pub(super) fn handle_link_up(&mut self) {
         self.pair.up_at = Some(Instant::now());
         self.pair.peer.handle_up();
         self.pair.peer_ready = None;
@@ -256,7 +256,7 @@ impl Core {
         let peer = self.peer_name().unwrap_or("the peer").to_owned();
         let told = std::mem::take(&mut self.pair.told);
         for new in found.iter().filter(|it| !told.contains(it)) {
-            let text = ready::sentence(&peer, new);
+            let text = new.sentence(&peer);
             let news = News::warn(Kind::Config, text).because("differs");
             if self.pair.may_tell(Instant::now()) {
                 self.events.record(news);

@@ -92,7 +92,7 @@ impl Core {
             Action::Say(word) => {
                 self.say(word);
             }
-            Action::HandedOver { wish, result } => self.handle_handed_over(now, wish, result),
+            Action::HandedOver { wish, result } => self.handle_wish_ended(now, wish, result),
             Action::Tell(news) => self.events.record(news),
         }
     }
