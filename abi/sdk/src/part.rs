@@ -7,7 +7,7 @@ use spared_abi as abi;
 
 use crate::error::EINVAL;
 use crate::group::size;
-use crate::shim::{enter, progress, status};
+use crate::shim::{enter, progress};
 use crate::{
     Answer, Groups, InterfaceEvent, Interfaces, Peer, Query, Role, RoleEvent, Roles, Stance, Token,
     Transfer, text,
@@ -83,7 +83,7 @@ pub(crate) unsafe extern "C" fn query<T: Query>(
                 host: it.host,
                 token,
             };
-            status(it.host, it.plugin.query(&argv, &mut answer))
+            progress(it.host, it.plugin.query(&argv, &mut answer))
         })
     }
 }

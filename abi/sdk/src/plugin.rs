@@ -101,11 +101,12 @@ pub trait Transfer: Plugin {
 
 /// The part `query`: answers `sparectl NAME ARGV...`, and argv `["status"]` for `sparectl status`.
 pub trait Query: Plugin {
-    /// Puts rows into the answer.
+    /// Puts rows into the answer. What takes longer keeps [`Answer::later`], and is
+    /// [`Progress::Pending`]; the host waits 12 s for it, and 1 s for `["status"]`.
     ///
     /// # Errors
     /// [`Error::Usage`] for words that it does not know.
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error>;
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error>;
 }
 
 /// How `configure` took effect.
@@ -122,7 +123,7 @@ pub enum Applied {
 pub enum Progress {
     /// It is.
     Done,
-    /// [`Host::done`] will follow with the same token.
+    /// [`Host::done`] will follow with the same token, [`Answer::done`] where it is a query.
     Pending,
 }
 
@@ -183,7 +184,7 @@ pub struct RoleEvent<'a> {
     pub deadline_ns: u64,
 }
 
-/// The answer to a query, written row by row.
+/// The answer to a query, written row by row; rows of one that was given up are errors.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) host: Host,
@@ -205,5 +206,19 @@ impl Answer {
     /// The answer is full (64 KiB), or `key` holds a NUL.
     pub fn number(&mut self, key: &str, value: u64) -> Result<(), Error> {
         self.host.put_u64(self.token, key, value)
+    }
+
+    /// The same answer for a time after the callback: to be kept, written on and ended by
+    /// [`done`](Self::done) when `query` returns [`Progress::Pending`].
+    pub fn later(&self) -> Self {
+        Self {
+            host: self.host,
+            token: self.token,
+        }
+    }
+
+    /// Ends an answer that was kept. One that was given up meanwhile is ignored.
+    pub fn done(self, result: Result<(), Error>) {
+        self.host.done(Token(self.token), result);
     }
 }

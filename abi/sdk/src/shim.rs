@@ -46,7 +46,7 @@ pub(crate) unsafe fn enter<T: Plugin>(
 }
 
 /// A result as a status, its error told to the host.
-pub(crate) fn status(host: Host, result: Result<(), Error>) -> abi::Status {
+fn status(host: Host, result: Result<(), Error>) -> abi::Status {
     match result {
         Ok(()) => 0,
         Err(error) => host.report(&error),

@@ -33,6 +33,8 @@ fn noted() -> Vec<String> {
 struct Thing {
     host: Host,
     colour: String,
+    /// To a question that takes time.
+    asked: Option<Answer>,
 }
 
 impl Plugin for Thing {
@@ -42,6 +44,7 @@ impl Plugin for Thing {
         Ok(Self {
             host,
             colour: String::new(),
+            asked: None,
         })
     }
 
@@ -82,6 +85,13 @@ impl Plugin for Thing {
     fn timer(&mut self, _id: u32) {
         panic!("on purpose");
     }
+
+    fn woken(&mut self) {
+        if let Some(mut answer) = self.asked.take() {
+            let put = answer.text("colour", &self.colour);
+            answer.done(put);
+        }
+    }
 }
 
 impl Roles for Thing {
@@ -96,10 +106,17 @@ impl Roles for Thing {
 }
 
 impl Query for Thing {
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         match argv {
-            ["status"] => answer.text("colour", &self.colour),
-            _ => Err(Error::Usage("usage: thing status".to_owned())),
+            ["status"] => {
+                answer.text("colour", &self.colour)?;
+                Ok(Progress::Done)
+            }
+            ["mix"] => {
+                self.asked = Some(answer.later());
+                Ok(Progress::Pending)
+            }
+            _ => Err(Error::Usage("usage: thing status | mix".to_owned())),
         }
     }
 }
@@ -251,6 +268,12 @@ fn role(instance: *mut c_void, group: &str, role: u32) -> abi::Status {
     unsafe { PLUGIN.role.unwrap()(instance, 9, &raw const event) }
 }
 
+fn query(instance: *mut c_void, word: &str) -> abi::Status {
+    let argv = [abi::Str::of(word)];
+    // SAFETY: as a host does.
+    unsafe { PLUGIN.query.unwrap()(instance, 3, argv.as_ptr(), 1) }
+}
+
 fn text(text: *const c_char) -> &'static str {
     // SAFETY: a constant of the descriptor.
     unsafe { CStr::from_ptr(text) }.to_str().unwrap()
@@ -301,12 +324,7 @@ fn a_check_of_a_configuration_changes_nothing() {
         configure(instance, "colour = \"blue\"", abi::CONFIGURE_CHECK),
         0
     );
-    let argv = [abi::Str::of("status")];
-    // SAFETY: as a host does.
-    assert_eq!(
-        unsafe { PLUGIN.query.unwrap()(instance, 3, argv.as_ptr(), 1) },
-        0
-    );
+    assert_eq!(query(instance, "status"), 0);
     assert_eq!(noted(), ["put 3 red"]);
 }
 
@@ -319,7 +337,18 @@ fn errors_become_a_status_and_a_sentence() {
         assert_eq!(noted(), ["fail - said goodbye twice"]);
         assert_eq!(PLUGIN.query.unwrap()(instance, 3, ptr::null(), 0), EINVAL);
     }
-    assert_eq!(noted(), ["fail - usage: thing status"]);
+    assert_eq!(noted(), ["fail - usage: thing status | mix"]);
+}
+
+#[test]
+fn an_answer_that_is_kept_is_written_and_ended_later() {
+    let instance = create();
+    assert_eq!(configure(instance, "colour = \"red\"", 0), 0);
+    assert_eq!(query(instance, "mix"), abi::PENDING);
+    assert_eq!(noted(), Vec::<String>::new());
+    // SAFETY: as a host does.
+    unsafe { assert_eq!(PLUGIN.woken.unwrap()(instance), 0) };
+    assert_eq!(noted(), ["put 3 red", "done 3 0"]);
 }
 
 #[test]

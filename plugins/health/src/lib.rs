@@ -209,10 +209,10 @@ impl Interfaces for Health {
 }
 
 impl Query for Health {
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let now_ns = self.host.now();
         let Some(running) = &mut self.running else {
-            return Ok(());
+            return Ok(Progress::Done);
         };
         match argv {
             [] | ["status"] => {
@@ -227,16 +227,16 @@ impl Query for Health {
                         break;
                     }
                 }
-                Ok(())
             }
             ["probe", name] => {
                 let begun = running.engine.probe(now_ns, name);
                 self.act();
                 begun.map_err(Error::Usage)?;
-                answer.text(name, "runs now; `sparectl health` shows the result")
+                answer.text(name, "runs now; `sparectl health` shows the result")?;
             }
-            _ => Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Error::Usage(USAGE.to_owned())),
         }
+        Ok(Progress::Done)
     }
 }
 

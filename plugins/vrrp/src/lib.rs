@@ -25,7 +25,7 @@ use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Peer, PeerHandle, Plugin, Query, Ready, Sockets as Wanted, Stance,
+    Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted, Stance,
 };
 
 use config::Settings;
@@ -218,7 +218,7 @@ impl Peer for Vrrp {
 }
 
 impl Query for Vrrp {
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let table = match argv {
             ["status"] => Table::Status,
             ["routers"] => Table::Routers,
@@ -230,7 +230,7 @@ impl Query for Vrrp {
             }
         };
         let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
-            return Ok(());
+            return Ok(Progress::Done);
         };
         let now_ns = self.host.now();
         // hundreds of routers fill an answer, and links are few
@@ -246,7 +246,7 @@ impl Query for Vrrp {
                 break;
             }
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 }
 

@@ -24,8 +24,9 @@ impl Roles for Counter {
 }
 
 impl Query for Counter {
-    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
-        answer.number("changes", self.0)
+    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        answer.number("changes", self.0)?;
+        Ok(Progress::Done)
     }
 }
 

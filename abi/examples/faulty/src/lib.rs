@@ -32,7 +32,7 @@ enum Fault {
     CallFlood,
     /// Opens files and forgets them.
     LeakDescriptors,
-    /// Never says that a role is through.
+    /// Never says that a role or an answer is through.
     NeverDone,
     /// Sleeps in stop for ever.
     HangInStop,
@@ -115,6 +115,13 @@ impl Faulty {
         self.host.timer(1, self.host.now().saturating_add(delay_ns))
     }
 
+    fn progress(&self) -> Progress {
+        match self.settings.fault {
+            Fault::NeverDone => Progress::Pending,
+            _ => Progress::Done,
+        }
+    }
+
     fn commit(&mut self) -> Result<(), Error> {
         match self.settings.fault {
             Fault::None | Fault::NeverDone | Fault::HangInStop => Ok(()),
@@ -162,16 +169,14 @@ fn segfault() -> ! {
 
 impl Roles for Faulty {
     fn role(&mut self, _event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
-        Ok(match self.settings.fault {
-            Fault::NeverDone => Progress::Pending,
-            _ => Progress::Done,
-        })
+        Ok(self.progress())
     }
 }
 
 impl Query for Faulty {
-    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
-        answer.text("fault", &format!("{:?}", self.settings.fault))
+    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        answer.text("fault", &format!("{:?}", self.settings.fault))?;
+        Ok(self.progress())
     }
 }
 

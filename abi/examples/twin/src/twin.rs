@@ -293,7 +293,7 @@ impl Roles for Twin {
 }
 
 impl Query for Twin {
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<(), Error> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let number = |word: &str, least: u64, most: u64| match word.parse() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
             _ => Err(Error::Usage(format!(
@@ -301,33 +301,32 @@ impl Query for Twin {
             ))),
         };
         match argv {
-            ["status"] | [] => self.status(answer),
+            ["status"] | [] => self.status(answer)?,
             ["check", word @ ("good" | "bad")] => {
                 self.good = *word == "good";
-                self.report()
+                self.report()?;
             }
             ["in-sync", word @ ("yes" | "no")] => {
                 self.in_sync = *word == "yes";
-                self.report_synchrony()
+                self.report_synchrony()?;
             }
-            ["say", words @ ..] => self.say(&words.join(" ")),
-            ["flood" | "ping", ..] if self.wire.is_none() => Err(SendError::Down.into()),
+            ["say", words @ ..] => self.say(&words.join(" "))?,
+            ["flood" | "ping", ..] if self.wire.is_none() => return Err(SendError::Down.into()),
             ["flood", count, size] => {
                 let size = number(size, LEAST as u64, abi::PEER_MESSAGE_MAX.into())?;
                 let count = number(count, 1, u64::MAX)?;
                 self.flood = (count, (0..size).map(|at| (at * 31) as u8).collect());
                 self.go_on();
-                Ok(())
             }
             ["ping", count] => {
                 self.pings_left = number(count, 1, 1_000_000)?;
                 self.round_trips_us.clear();
                 self.ping();
                 self.go_on();
-                Ok(())
             }
-            _ => Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Error::Usage(USAGE.to_owned())),
         }
+        Ok(Progress::Done)
     }
 }
 
