@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|test|docs|deb|root ...
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|docs|deb|root ...
 # As root the missing ones are installed; anybody else is told which they are.
 set -eu
 
@@ -10,6 +10,7 @@ packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
+	bench) packages_for demo; echo conntrackd conntrack ;;
 	test)  packages_for demo; echo frr tcpdump ;;
 	docs)  echo scdoc ;;
 	deb)   echo dpkg-dev debhelper lintian ;;
@@ -29,10 +30,10 @@ mask() {
 	echo "$1 comes masked; \`systemctl unmask $1\` makes it a service of this machine"
 }
 
-# keepalived and frr are peers in the tests and no services of this machine: their units are masked
-# before they arrive, and nothing starts while apt runs.
+# keepalived, conntrackd and frr are peers in the tests and benches and no services of this machine: their
+# units are masked before they arrive, and nothing starts while apt runs.
 install_quietly() {
-	for unit in keepalived frr; do
+	for unit in keepalived conntrackd frr; do
 		case " $* " in
 		*" $unit "*) mask "$unit" ;;
 		esac
