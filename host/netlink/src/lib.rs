@@ -6,6 +6,7 @@
 
 mod address;
 mod attribute;
+mod bulk;
 mod datagram;
 mod filter;
 mod link;
@@ -19,6 +20,7 @@ pub mod constants;
 
 pub use address::Address;
 pub use attribute::{attributes, text, u32_of, u64_be};
+pub use bulk::{BATCH_MAX, Dump, Notifications, Progress, Read, Verdict, Writer};
 pub use datagram::{Ends, datagram_sender, echo_socket};
 pub use filter::{Instruction, attach_filter, set_send_buffer};
 pub use link::Link;
@@ -26,4 +28,4 @@ pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};
 pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use route::Route;
-pub use socket::{Requests, messages, receive};
+pub use socket::{Header, Requests, messages, receive};

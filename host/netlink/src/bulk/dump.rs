@@ -1,0 +1,112 @@
+//! A table read piece by piece, as slowly as its reader likes.
+
+use std::io;
+
+use neli::consts::socket::Msg;
+use neli::socket::NlSocket;
+
+use crate::socket::{messages, receive_from};
+
+/// The kernel fills at most so much of a dump at a time.
+const RECEIVE_BYTES: usize = 32 * 1024;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+
+/// How far a dump is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    Done,
+    /// It may have holes, as the kernel says: begin again.
+    Interrupted,
+}
+
+/// One dump at a time.
+pub struct Dump {
+    socket: NlSocket,
+    sequence: u32,
+    running: bool,
+    interrupted: bool,
+    buffer: Vec<u8>,
+}
+
+impl Dump {
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            socket: super::open()?,
+            sequence: 0,
+            running: false,
+            interrupted: false,
+            buffer: vec![0; RECEIVE_BYTES],
+        })
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Begins; one that runs is given up.
+    pub fn start(&mut self, kind: u16, payload: &[u8]) -> io::Result<()> {
+        if self.running {
+            self.socket = super::open()?;
+        }
+        self.running = false;
+        self.interrupted = false;
+        self.sequence = self.sequence.wrapping_add(1);
+        let length = 16 + payload.len();
+        let mut request = Vec::with_capacity(length);
+        request.extend_from_slice(&(length as u32).to_ne_bytes());
+        request.extend_from_slice(&kind.to_ne_bytes());
+        request.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+        request.extend_from_slice(&self.sequence.to_ne_bytes());
+        request.extend_from_slice(&[0; 4]);
+        request.extend_from_slice(payload);
+        self.socket.send(&request, Msg::empty())?;
+        self.running = true;
+        Ok(())
+    }
+
+    /// Ends a dump that nobody reads to its end.
+    pub fn stop(&mut self) -> io::Result<()> {
+        if self.running {
+            self.running = false;
+            self.socket = super::open()?;
+        }
+        Ok(())
+    }
+
+    /// Reads one piece, about a hundred entries; it never waits.
+    pub fn read(&mut self, mut each: impl FnMut(u16, &[u8])) -> io::Result<Progress> {
+        if !self.running {
+            return Ok(Progress::Done);
+        }
+        let received = receive_from(&self.socket, &mut self.buffer).and_then(|length| {
+            length.ok_or_else(|| io::Error::other("the kernel does not go on with its dump"))
+        });
+        let length = received.inspect_err(|_| self.running = false)?;
+        for (header, payload) in messages(&self.buffer[..length]) {
+            if header.sequence != self.sequence {
+                continue;
+            }
+            self.interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
+            match header.kind {
+                NLMSG_DONE | NLMSG_ERROR => {
+                    self.running = false;
+                    let word = payload
+                        .first_chunk()
+                        .map_or(0, |word| i32::from_ne_bytes(*word));
+                    return match word {
+                        0 if self.interrupted => Ok(Progress::Interrupted),
+                        0 => Ok(Progress::Done),
+                        errno => Err(io::Error::from_raw_os_error(errno.saturating_neg())),
+                    };
+                }
+                kind => each(kind, payload),
+            }
+        }
+        Ok(Progress::More)
+    }
+}

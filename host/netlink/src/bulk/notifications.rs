@@ -1,0 +1,161 @@
+//! A subscription to what changes.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+
+use crate::filter::{Instruction, attach_filter};
+use crate::socket::{Header, borrow, messages};
+
+/// Datagrams per system call.
+const DATAGRAMS: usize = 128;
+/// The largest notification of a conntrack entry with every extension is below 1 KiB.
+const DATAGRAM_BYTES: usize = 2048;
+
+/// What a look at the socket found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    pub datagrams: usize,
+    /// The kernel dropped some: what was read has holes.
+    pub overrun: bool,
+    /// Nothing is left to be read.
+    pub empty: bool,
+}
+
+/// Multicast groups of the netfilter family.
+pub struct Notifications {
+    socket: NlSocket,
+    buffer: Vec<u8>,
+    receive_buffer: usize,
+}
+
+impl Notifications {
+    /// What the port `own` causes is dropped before it reaches the socket's buffer.
+    pub fn open(buffer_bytes: usize, own: u32) -> io::Result<Self> {
+        let socket = super::open()?;
+        socket.nonblock()?;
+        let receive_buffer = super::set_receive_buffer(&socket, buffer_bytes);
+        attach_filter(&socket, &from_port(own, 0, u32::MAX), false)?;
+        Ok(Self {
+            socket,
+            buffer: vec![0; DATAGRAMS * DATAGRAM_BYTES],
+            receive_buffer,
+        })
+    }
+
+    /// Hears only what the port `own` causes.
+    pub fn open_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
+        let echo = Self::open(buffer_bytes, own)?;
+        attach_filter(&echo.socket, &from_port(own, u32::MAX, 0), false)?;
+        Ok(echo)
+    }
+
+    pub fn join(&self, group: u32) -> io::Result<()> {
+        self.socket
+            .add_mcast_membership(Groups::new_groups(&[group]))
+    }
+
+    pub fn leave(&self, group: u32) -> io::Result<()> {
+        self.socket
+            .drop_mcast_membership(Groups::new_groups(&[group]))
+    }
+
+    /// Bytes that the kernel keeps for this socket, by its own account.
+    pub fn receive_buffer(&self) -> usize {
+        self.receive_buffer
+    }
+
+    /// Reads what one system call yields.
+    pub fn read(&mut self, mut each: impl FnMut(Header, &[u8])) -> io::Result<Read> {
+        let mut lengths = [0usize; DATAGRAMS];
+        let received = match self.receive(&mut lengths) {
+            Ok(received) => received,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                return Ok(Read {
+                    overrun: true,
+                    ..Read::default()
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Read {
+                    empty: true,
+                    ..Read::default()
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let mut read = Read {
+            datagrams: received,
+            overrun: false,
+            empty: received < DATAGRAMS,
+        };
+        for (length, datagram) in lengths
+            .iter()
+            .zip(self.buffer.chunks_exact(DATAGRAM_BYTES))
+            .take(received)
+        {
+            match datagram.get(..*length) {
+                Some(datagram) => {
+                    messages(datagram).for_each(|(header, payload)| each(header, payload))
+                }
+                // cut off: as good as lost
+                None => read.overrun = true,
+            }
+        }
+        Ok(read)
+    }
+
+    /// The true lengths of as many datagrams as there are.
+    fn receive(&mut self, lengths: &mut [usize; DATAGRAMS]) -> io::Result<usize> {
+        let base = self.buffer.as_mut_ptr();
+        let mut parts: [libc::iovec; DATAGRAMS] = std::array::from_fn(|position| libc::iovec {
+            iov_base: base.wrapping_add(position * DATAGRAM_BYTES).cast(),
+            iov_len: DATAGRAM_BYTES,
+        });
+        let mut headers: [libc::mmsghdr; DATAGRAMS] = std::array::from_fn(|position| {
+            // SAFETY: all fields are numbers and pointers, for which zero is valid.
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_iov = &raw mut parts[position];
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        });
+        // SAFETY: every header leads to one part, every part to its own DATAGRAM_BYTES of the
+        // buffer; all outlive the call, and nothing else uses them meanwhile.
+        let received = unsafe {
+            libc::recvmmsg(
+                self.socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                DATAGRAMS as u32,
+                (libc::MSG_DONTWAIT | libc::MSG_TRUNC) as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        for (length, header) in lengths.iter_mut().zip(&headers).take(received) {
+            *length = header.msg_len as usize;
+        }
+        Ok(received)
+    }
+}
+
+impl AsFd for Notifications {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.socket)
+    }
+}
+
+/// A filter by `nlmsg_pid`, which lies at 12: how much to take of what `port` caused, and of the rest.
+fn from_port(port: u32, own: u32, others: u32) -> [Instruction; 4] {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // the program loads in network order what the kernel wrote in its own
+    [
+        (LOAD_WORD, 0, 0, 12),
+        (JUMP_EQUAL, 0, 1, port.to_be()),
+        (RETURN, 0, 0, own),
+        (RETURN, 0, 0, others),
+    ]
+}

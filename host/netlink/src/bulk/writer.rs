@@ -1,0 +1,136 @@
+//! Requests in batches: one system call, one acknowledgement, a verdict on whatever was refused.
+
+use std::io;
+
+use neli::consts::socket::Msg;
+use neli::socket::NlSocket;
+
+use crate::socket::{messages, receive_from};
+
+/// Requests in one system call. The kernel keeps up to a kilobyte for each refusal until it is
+/// read, so a batch of refusals must fit the receive buffer.
+pub const BATCH_MAX: usize = 500;
+const RECEIVE_BUFFER: usize = 4 << 20;
+const SEND_BUFFER: i32 = 2 << 20;
+const RECEIVE_BYTES: usize = 32 * 1024;
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLMSG_ERROR: u16 = 2;
+
+/// What the kernel says to one request of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It was refused with this errno.
+    Refused(i32),
+    /// It asked for something, and this is it: type and payload.
+    Answer(u16, &'a [u8]),
+}
+
+/// A socket that changes tables and asks for single entries.
+pub struct Writer {
+    socket: NlSocket,
+    port: u32,
+    /// Of the first request of the batch.
+    first: u32,
+    count: usize,
+    /// Where the last request begins.
+    last: usize,
+    batch: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    pub fn open() -> io::Result<Self> {
+        let socket = super::open()?;
+        super::set_receive_buffer(&socket, RECEIVE_BUFFER);
+        let _ = crate::set_send_buffer(&socket, SEND_BUFFER);
+        let port = socket.pid()?;
+        Ok(Self {
+            socket,
+            port,
+            first: 1,
+            count: 0,
+            last: 0,
+            batch: Vec::new(),
+            buffer: vec![0; RECEIVE_BYTES],
+        })
+    }
+
+    /// What notifications carry as `nlmsg_pid` if this socket caused them.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Requests that wait for [`flush`](Self::flush).
+    pub fn waiting(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.count >= BATCH_MAX
+    }
+
+    /// Adds a request; `payload` writes what follows the header.
+    pub fn push(&mut self, kind: u16, flags: u16, payload: impl FnOnce(&mut Vec<u8>)) {
+        self.last = self.batch.len();
+        let sequence = self.first.wrapping_add(self.count as u32);
+        self.batch.extend_from_slice(&[0; 4]);
+        self.batch.extend_from_slice(&kind.to_ne_bytes());
+        self.batch
+            .extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+        self.batch.extend_from_slice(&sequence.to_ne_bytes());
+        self.batch.extend_from_slice(&[0; 4]);
+        payload(&mut self.batch);
+        let length = (self.batch.len() - self.last) as u32;
+        self.batch[self.last..self.last + 4].copy_from_slice(&length.to_ne_bytes());
+        self.batch.resize(self.batch.len().next_multiple_of(4), 0);
+        self.count += 1;
+    }
+
+    /// Runs the batch; `each` hears of every request that was refused or answered, by its position.
+    ///
+    /// # Errors
+    /// The batch as a whole could not be run, or not to its end; nothing of it waits any more.
+    pub fn flush(&mut self, each: impl FnMut(usize, Verdict<'_>)) -> io::Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let flags = self.last + 6;
+        let all = u16::from_ne_bytes([self.batch[flags], self.batch[flags + 1]]) | NLM_F_ACK;
+        self.batch[flags..flags + 2].copy_from_slice(&all.to_ne_bytes());
+        let sent = self.socket.send(&self.batch, Msg::empty()).map(drop);
+        let result = sent.and_then(|()| self.verdicts(each));
+        self.first = self.first.wrapping_add(self.count as u32);
+        self.batch.clear();
+        self.count = 0;
+        result
+    }
+
+    /// The kernel answered before `send` returned: nothing here waits.
+    fn verdicts(&mut self, mut each: impl FnMut(usize, Verdict<'_>)) -> io::Result<()> {
+        loop {
+            let length = receive_from(&self.socket, &mut self.buffer)?
+                .ok_or_else(|| io::Error::other("the kernel does not answer"))?;
+            for (header, payload) in messages(&self.buffer[..length]) {
+                let position = header.sequence.wrapping_sub(self.first) as usize;
+                if position >= self.count {
+                    continue; // of a batch that was not read to its end
+                }
+                if header.kind != NLMSG_ERROR {
+                    each(position, Verdict::Answer(header.kind, payload));
+                    continue;
+                }
+                let word = payload
+                    .first_chunk()
+                    .map_or(0, |word| i32::from_ne_bytes(*word));
+                if word != 0 {
+                    each(position, Verdict::Refused(word.saturating_neg()));
+                }
+                if position + 1 == self.count {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
