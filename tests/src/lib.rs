@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod clock;
+pub mod flows;
 pub mod lab;
 pub mod linked;
 pub mod pair;
