@@ -91,6 +91,8 @@ const ROLES: u32 = 300;
 const ROLE_MAX: Duration = Duration::from_secs(5);
 /// In the checks that are not about roles.
 const ROLE_USUAL: Duration = Duration::from_secs(1);
+/// As long does `sparectl status` wait.
+const STATUS_MAX: Duration = Duration::from_secs(1);
 /// Growth of the resident memory that 100 instances may cost: what the allocator keeps.
 const GROWTH_KB_MAX: u64 = 1024;
 
@@ -412,8 +414,23 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
         }
     }
     for words in [&["status"][..], &["no", "such", "words"], &[]] {
-        let status = trial.query(words);
-        if mode == Mode::OldHost && words == ["status"] && status < 0 {
+        let (token, mut status) = trial.query(words);
+        if mode != Mode::OldHost || words != ["status"] {
+            continue;
+        }
+        if status == abi::PENDING {
+            trial.serve(STATUS_MAX, |record| {
+                record.done.borrow().contains_key(&token)
+            });
+            let done = trial.record.done.borrow().get(&token).copied();
+            status = done.unwrap_or(abi::PENDING);
+        }
+        if status == abi::PENDING {
+            let text =
+                "query \"status\" takes more than 1 s: sparectl status goes without its rows";
+            trial.findings.push(Finding::warn(text.to_owned()));
+        }
+        if status < 0 {
             let why = trial.why(status);
             let text = format!("query \"status\" failed, sparectl status asks it: {why}");
             trial.findings.push(Finding::warn(text));

@@ -228,9 +228,10 @@ impl Trial {
         (token, status)
     }
 
-    pub fn query(&mut self, words: &[&str]) -> abi::Status {
+    /// The token and the status of an answer to these words.
+    pub fn query(&mut self, words: &[&str]) -> (u64, abi::Status) {
         let Some(query) = self.plugin.table.query else {
-            return 0;
+            return (0, 0);
         };
         self.token += 1;
         let token = self.token;
@@ -245,7 +246,7 @@ impl Trial {
             query(instance, token, argv.as_ptr(), count)
         });
         lent.into_iter().for_each(Lent::end);
-        status
+        (token, status)
     }
 
     pub fn up(&mut self, wire: u32) -> abi::Status {

@@ -405,6 +405,16 @@ fn a_crash_in_one_check_is_its_result_and_a_slow_callback_is_named() {
 }
 
 #[test]
+fn a_status_that_does_not_come_in_time_is_told_of() {
+    let lab = Lab::new();
+    let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
+                { (void)self, (void)token, (void)argv, (void)argc; return SPARED_PENDING; }";
+    let (code, said) = check(&lab.plugin(body, ".query = query,"), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\"status\" takes more than 1 s"), "{said}");
+}
+
+#[test]
 fn wrong_arguments_are_told_apart_from_a_failed_check() {
     let output = Command::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
         .output()

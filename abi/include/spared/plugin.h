@@ -216,7 +216,9 @@ struct spared_plugin {
 	/* After wake(). */
 	spared_status (*woken)(void *self);
 	/* `sparectl NAME ARGV...`, and argv {"status"} for `sparectl status`. Answer with
-	 * put_text and put_u64; -EINVAL with fail(NULL, usage) for words that you don't know. */
+	 * put_text and put_u64; -EINVAL with fail(NULL, usage) for words that you don't know.
+	 * Also SPARED_PENDING: rows may then be put until done(); the host waits 12 s, for
+	 * "status" 1 s. */
 	spared_status (*query)(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc);
 	/* The plugin's half of an extension (struct spared_..._plugin), or NULL. May be
 	 * called before create. */

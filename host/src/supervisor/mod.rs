@@ -38,7 +38,11 @@ use worker::{Purpose, Running};
 const BUDGET: usize = 16;
 const PROVIDER_BUDGET: usize = 128;
 const PING_EVERY: Duration = Duration::from_secs(1);
-const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+/// `status` asks every plugin, and waits for the slowest.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Other words are for one plugin, which may have to look through all that it has. sparectl waits
+/// 15 s.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What every worker is told.
@@ -116,7 +120,7 @@ impl Supervisor {
     /// Forgets a plugin that was stopped.
     pub fn remove(&mut self, now: Instant, name: &str) {
         if let Some(mut plugin) = self.plugins.remove(name) {
-            self.retire(now, plugin.running.take());
+            self.retire(now, name, plugin.running.take());
         }
         self.reports.push_back(Report::Removed {
             plugin: name.to_owned(),
@@ -137,7 +141,7 @@ impl Supervisor {
                 why,
             });
         }
-        self.retire(now, running);
+        self.retire(now, name, running);
         self.begin(poller, now, name);
     }
 
@@ -295,9 +299,13 @@ impl Supervisor {
 
     /// Answered by [`Report::Answered`] under the same id, whatever happens.
     pub fn query(&mut self, now: Instant, name: &str, argv: Vec<String>, id: u64) {
+        let timeout = match argv.as_slice() {
+            [word] if word == "status" => STATUS_TIMEOUT,
+            _ => QUERY_TIMEOUT,
+        };
         let purpose = Purpose::Query {
             id,
-            until: now + QUERY_TIMEOUT,
+            until: now + timeout,
         };
         if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
             let result = Err(Unanswered {
@@ -443,12 +451,17 @@ impl Supervisor {
         Ok(serial)
     }
 
-    /// Kills a worker; its process is reaped when it has ended.
-    fn retire(&mut self, now: Instant, running: Option<Running>) {
-        let Some(Running { serial, worker, .. }) = running else {
+    /// Kills a worker; its process is reaped when it has ended. Whoever asked it something learns so.
+    fn retire(&mut self, now: Instant, name: &str, running: Option<Running>) {
+        let Some(running) = running else {
             return;
         };
-        self.discard(now, serial, worker);
+        self.discard(now, running.serial, running.worker);
+        for purpose in running.pending.into_values() {
+            if matches!(purpose, Purpose::Query { .. }) {
+                self.give_up(name, purpose, "was stopped");
+            }
+        }
     }
 
     fn discard(&mut self, now: Instant, serial: u64, mut worker: Worker) {

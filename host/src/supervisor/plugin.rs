@@ -190,7 +190,7 @@ impl Supervisor {
             State::Checking => {
                 plugin.descriptor = Some(descriptor);
                 let running = plugin.running.take();
-                self.retire(now, running);
+                self.retire(now, name, running);
                 self.spawn(poller, now, name, false);
             }
             State::Loading => {
@@ -210,7 +210,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.retire(now, running);
+        self.retire(now, name, running);
         self.refuse(name, vec![why]);
     }
 

@@ -319,7 +319,7 @@ impl Supervisor {
         let why = why.unwrap_or_else(|| epitaph(&mut running.worker));
         let pending = std::mem::take(&mut running.pending);
         let stopping = plugin.state == State::Stopping;
-        self.retire(now, Some(running));
+        self.retire(now, name, Some(running));
         let sentence = format!("{name} {why}");
         self.reports.push_back(Report::Down {
             plugin: name.to_owned(),
@@ -361,7 +361,7 @@ impl Supervisor {
         self.tell(news);
     }
 
-    fn give_up(&mut self, name: &str, purpose: Purpose, why: &str) {
+    pub(super) fn give_up(&mut self, name: &str, purpose: Purpose, why: &str) {
         let plugin = name.to_owned();
         match purpose {
             Purpose::Query { id, .. } => {
@@ -391,7 +391,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.retire(now, running);
+        self.retire(now, name, running);
         let why = format!("{name} has a wrong configuration");
         self.reports.push_back(Report::Down {
             plugin: name.to_owned(),

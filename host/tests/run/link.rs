@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::Request;
+use spared_control::{Answer, Request, Value};
 use spared_link::key::public_text;
 use spared_tests::lab::signal_to;
 
@@ -70,6 +70,28 @@ fn check(node: &Node) -> String {
 
 fn addresses(node: &Node) -> String {
     node.prints("ip", &["addr"])
+}
+
+#[test]
+fn an_answer_that_takes_time_holds_what_came_in_the_end() {
+    let Some(pair) = linked(&(keyed() + HOT)) else {
+        return;
+    };
+    let ping = |count: &str| Request::Plugin {
+        name: "twin".to_owned(),
+        argv: vec!["ping".to_owned(), count.to_owned()],
+    };
+    match pair.r1.ask(&ping("200")) {
+        Answer::Rows { rows } => assert_eq!(rows["round_trips"], Value::Number(200)),
+        other => panic!("{other:?}"),
+    }
+    // The twin goes: the plugin itself ends the answer, with its reason.
+    let slow = pair.r1.ask_beside(ping("1000000"));
+    pair.r2.ip("link set hot down");
+    match slow.join().unwrap() {
+        Answer::Error { lines, .. } => assert_eq!(lines.len(), 1, "{lines:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Plugins that crash, hang, spin and flood, beside one that must not notice.
 
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_control::{Answer, Request};
@@ -105,6 +106,49 @@ fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
     };
     lab.is_undisturbed();
     signal_to(lab.host_pid(), Signal::HUP).unwrap();
+    lab.is_undisturbed();
+}
+
+#[test]
+fn a_plugin_that_never_ends_its_answer_is_answered_for() {
+    let Some(lab) = with_fault("never-done") else {
+        return;
+    };
+    let asked = || {
+        let begun = Instant::now();
+        let answer = lab.ask_beside(Request::Plugin {
+            name: "faulty".to_owned(),
+            argv: vec!["fault".to_owned()],
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        (begun, answer)
+    };
+    let ended = |(begun, answer): (Instant, JoinHandle<Answer>)| match answer.join().unwrap() {
+        Answer::Error { lines, .. } => (begun.elapsed(), lines),
+        other => panic!("{other:?}"),
+    };
+
+    // Its answer to `status` is not awaited for as long as one to other words.
+    let slow = asked();
+    let begun = Instant::now();
+    lab.status();
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    let (took, lines) = ended(slow);
+    assert_eq!(lines, ["faulty does not answer"]);
+    assert!(Duration::from_secs(12) <= took && took < Duration::from_secs(15));
+
+    // A worker that ends, or that a reload replaces, takes its questions with it.
+    let slow = asked();
+    signal_to(lab.plugin("faulty").pid.unwrap(), Signal::KILL).unwrap();
+    assert_eq!(ended(slow).1, ["faulty was killed by SIGKILL"]);
+    lab.wait_for_plugin("faulty", "running");
+    let slow = asked();
+    lab.write(
+        "plugins/faulty.toml",
+        "fault = \"never-done\"\nallow = []\n",
+    );
+    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    assert!(ended(slow).0 < Duration::from_secs(8));
     lab.is_undisturbed();
 }
 

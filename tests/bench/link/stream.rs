@@ -150,10 +150,6 @@ fn own_time() -> Duration {
 
 fn round_trip(pair: &Pair) -> Result<f64> {
     command(pair, &["twin", "ping", "500"])?;
-    let done = || number(pair, 0, "round_trips").is_ok_and(|count| count >= 500);
-    if !poll(LIMIT, Duration::from_millis(20), done) {
-        return Err("twins do not answer pings".into());
-    }
     Ok(number(pair, 0, "round_trip_us_median")? as f64)
 }
 

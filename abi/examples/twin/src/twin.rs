@@ -51,6 +51,8 @@ pub struct Twin {
     pings_left: u64,
     round_trips_us: Vec<u64>,
     draining: Option<Token>,
+    /// To whoever asked for the pings.
+    asked: Option<Answer>,
 }
 
 impl Plugin for Twin {
@@ -75,6 +77,7 @@ impl Plugin for Twin {
             pings_left: 0,
             round_trips_us: Vec::new(),
             draining: None,
+            asked: None,
         })
     }
 
@@ -199,7 +202,16 @@ impl Twin {
     fn forget(&mut self) {
         self.waiting.clear();
         (self.flood, self.pings_left) = Default::default();
+        self.end_pings(Err(SendError::Down.into()));
         self.idle();
+    }
+
+    /// Whoever asked for them gets the round trips that there were.
+    fn end_pings(&mut self, result: Result<(), Error>) {
+        if let Some(mut answer) = self.asked.take() {
+            let put = self.round_trips(&mut answer);
+            answer.done(result.and(put));
+        }
     }
 
     /// Nothing is left to be sent.
@@ -257,6 +269,8 @@ impl Peer for Twin {
                 if self.pings_left > 0 {
                     self.ping();
                     self.go_on();
+                } else {
+                    self.end_pings(Ok(()));
                 }
             }
             _ => self.counters.corrupt += 1,
@@ -319,10 +333,14 @@ impl Query for Twin {
                 self.go_on();
             }
             ["ping", count] => {
-                self.pings_left = number(count, 1, 1_000_000)?;
+                let count = number(count, 1, 1_000_000)?;
+                self.end_pings(Err(Error::Plugin("somebody else asked".to_owned())));
+                self.pings_left = count;
                 self.round_trips_us.clear();
+                self.asked = Some(answer.later());
                 self.ping();
                 self.go_on();
+                return Ok(Progress::Pending);
             }
             _ => return Err(Error::Usage(USAGE.to_owned())),
         }
@@ -353,10 +371,14 @@ impl Twin {
             ("settled_at", counters.settled_at),
             ("drained_at", counters.drained_at),
             ("to_send", self.flood.0),
-            ("round_trips", self.round_trips_us.len() as u64),
         ] {
             answer.number(key, value)?;
         }
+        self.round_trips(answer)
+    }
+
+    fn round_trips(&self, answer: &mut Answer) -> Result<(), Error> {
+        answer.number("round_trips", self.round_trips_us.len() as u64)?;
         let mut sorted = self.round_trips_us.clone();
         sorted.sort_unstable();
         for (key, percent) in [("round_trip_us_median", 50), ("round_trip_us_p99", 99)] {

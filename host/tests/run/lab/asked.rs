@@ -1,5 +1,7 @@
 //! What a node answers on its control socket.
 
+use std::thread::{self, JoinHandle};
+
 use spared_control::{
     Answer, Event, GroupStatus, LinkStatus, PeerStatus, PluginStatus, Request, Status, Value, ask,
 };
@@ -10,6 +12,12 @@ impl Node {
     pub fn ask(&self, request: &Request) -> Answer {
         ask(&self.path("run"), request, SOON)
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.log()))
+    }
+
+    /// The same beside what the test does.
+    pub fn ask_beside(&self, request: Request) -> JoinHandle<Answer> {
+        let folder = self.path("run");
+        thread::spawn(move || ask(&folder, &request, SOON).unwrap())
     }
 
     /// The lines of a verb that is done.

@@ -12,6 +12,8 @@ use crate::message::{Failure, FromWorker, Row, Value};
 
 /// Answers larger than this are refused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Questions that a plugin may keep waiting; the oldest goes first.
+const QUERIES_MAX: usize = 64;
 /// Faults of one callback; more say nothing new.
 const FAILURES_MAX: usize = 200;
 /// Text of one fault; longer ones are cut.
@@ -20,12 +22,21 @@ const FAILURE_BYTES_MAX: usize = 1024;
 const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
 
 /// A callback that is not through yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answer {
+    to: To,
     rows: Vec<Row>,
     bytes: usize,
-    /// The group of a role, which a newer role of the same group ends.
-    group: Option<String>,
+}
+
+/// What may be ended before the plugin does.
+#[derive(Debug, PartialEq)]
+pub(super) enum To {
+    /// A newer role of the group ends it.
+    Role(String),
+    /// Too many newer ones end it.
+    Query,
+    Other,
 }
 
 impl Driver {
@@ -34,14 +45,10 @@ impl Driver {
         &self,
         token: u64,
         callback: &str,
-        group: Option<String>,
+        to: To,
         call: impl FnOnce(*mut c_void) -> abi::Status,
     ) {
-        let answer = Answer {
-            group,
-            ..Answer::default()
-        };
-        self.answers.borrow_mut().insert(token, answer);
+        self.expect(token, to);
         let status = if self.instance.get().is_null() {
             errno(Errno::INVAL)
         } else {
@@ -59,10 +66,26 @@ impl Driver {
             let answers = self.answers.borrow();
             let found = answers
                 .iter()
-                .find(|(_, answer)| answer.group.as_deref() == Some(group));
+                .find(|(_, answer)| matches!(&answer.to, To::Role(of) if of == group));
             found.map(|(token, _)| *token)
         };
         if let Some(token) = old {
+            self.finish(token, errno(Errno::CANCELED));
+        }
+    }
+
+    /// Makes room for one more question: of a plugin that never ends them the host has long given
+    /// up the oldest.
+    pub(super) fn limit_queries(&self) {
+        let oldest = {
+            let answers = self.answers.borrow();
+            let queries = answers.iter().filter(|(_, answer)| answer.to == To::Query);
+            let tokens: Vec<u64> = queries.map(|(token, _)| *token).collect();
+            let full = tokens.len() >= QUERIES_MAX;
+            tokens.into_iter().min().filter(|_| full)
+        };
+        if let Some(token) = oldest {
+            self.note_failure("", "too many newer questions");
             self.finish(token, errno(Errno::CANCELED));
         }
     }
@@ -118,8 +141,17 @@ impl Driver {
     }
 
     pub(super) fn answer_now(&self, token: u64, status: abi::Status) {
-        self.answers.borrow_mut().insert(token, Answer::default());
+        self.expect(token, To::Other);
         self.finish(token, status);
+    }
+
+    fn expect(&self, token: u64, to: To) {
+        let answer = Answer {
+            to,
+            rows: Vec::new(),
+            bytes: 0,
+        };
+        self.answers.borrow_mut().insert(token, answer);
     }
 
     /// Tells the host that a callback is through. A token that is none is ignored.

@@ -6,6 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 use spared_abi as abi;
 
+use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
 use crate::message::{Forced, FromWorker, Role, Stance, Surroundings, ToWorker};
@@ -31,7 +32,7 @@ impl Driver {
             }
             ToWorker::Drain { token, deadline_ns } => {
                 let drain = self.plugin.table.drain;
-                self.begin(token, "drain", None, |instance| match drain {
+                self.begin(token, "drain", To::Other, |instance| match drain {
                     // SAFETY: the plugin's contract for a created instance.
                     Some(drain) => unsafe { drain(instance, token, deadline_ns) },
                     None => 0,
@@ -40,7 +41,7 @@ impl Driver {
             ToWorker::Settle { token, deadline_ns } => {
                 self.serve_waiting(deadline_ns);
                 let settle = self.plugin.table.settle;
-                self.begin(token, "settle", None, |instance| match settle {
+                self.begin(token, "settle", To::Other, |instance| match settle {
                     // SAFETY: as above.
                     Some(settle) => unsafe { settle(instance, token, deadline_ns) },
                     None => 0,
@@ -209,7 +210,7 @@ impl Driver {
         self.begin(
             token,
             "role",
-            Some(group.clone()),
+            To::Role(group.clone()),
             |instance| match callback {
                 // SAFETY: the plugin's contract; the event and its texts live through the call.
                 Some(callback) => unsafe { callback(instance, token, &raw const event) },
@@ -219,9 +220,10 @@ impl Driver {
     }
 
     fn query(&self, token: u64, argv: &[String]) {
+        self.limit_queries();
         let words: Vec<abi::Str> = argv.iter().map(|word| abi::Str::of(word)).collect();
         let query = self.plugin.table.query;
-        self.begin(token, "query", None, |instance| match query {
+        self.begin(token, "query", To::Query, |instance| match query {
             // SAFETY: the plugin's contract; the words live through the call.
             Some(query) => unsafe {
                 query(

@@ -372,6 +372,11 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return 0;
 	} else if (!strcmp(words[0], "finish")) {
 		return host->done(host->ctx, pending_token, atoi(words[1]));
+	} else if (!strcmp(words[0], "pend")) {
+		pending_token = token;
+		return SPARED_PENDING;
+	} else if (!strcmp(words[0], "put")) {
+		return host->put_u64(host->ctx, pending_token, words[1], (uint64_t)atoi(words[2]));
 	} else if (!strcmp(words[0], "fill")) {
 		char big[1000];
 		memset(big, 'x', sizeof(big));

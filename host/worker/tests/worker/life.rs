@@ -23,6 +23,11 @@ fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
     }
 }
 
+fn query(word: &str) -> impl FnOnce(u64) -> ToWorker {
+    let argv = vec![word.to_owned()];
+    move |token| ToWorker::Query { token, argv }
+}
+
 #[test]
 fn the_smallest_plugin_in_c_hears_of_roles() {
     let lab = Lab::new();
@@ -155,6 +160,33 @@ fn a_pending_role_ends_with_done_and_a_newer_one_replaces_it() {
     host.query("finish 0");
     assert_eq!(host.ask(role("early", Role::Active)).status, 0);
     assert_eq!(host.ask(role("office", Role::Fault)).status, EIO);
+}
+
+#[test]
+fn a_pending_answer_takes_rows_until_it_is_done() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let pending = host.tell(query("pend"));
+    assert_eq!(host.query("put flows 7").status, 0);
+    assert_eq!(host.query("state").number("timers"), 0, "others go on");
+    host.query("finish 0");
+    let answer = host.returned(pending);
+    assert_eq!((answer.status, answer.number("flows")), (0, 7));
+    assert_eq!(host.query("put flows 8").status, ENOENT, "it is over");
+}
+
+#[test]
+fn of_too_many_pending_answers_the_oldest_ends() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let pending: Vec<u64> = (0..66).map(|_| host.tell(query("pend"))).collect();
+    for oldest in &pending[..2] {
+        let answer = host.returned(*oldest);
+        assert_eq!(answer.status, ECANCELED);
+        assert_eq!(answer.failures[0].why, "too many newer questions");
+    }
+    host.query("finish 0");
+    assert_eq!(host.returned(pending[65]).status, 0);
 }
 
 #[test]
