@@ -24,7 +24,7 @@ pub use plugin::*;
 pub use scope::*;
 pub use text::*;
 
-/// `spared_status`: 0, [`PENDING`], [`RESTART`], or a negative errno.
+/// `spared_status`: 0, [`PENDING`], [`RESTART`], [`ATTENTION`], or a negative errno.
 pub type Status = i32;
 
 /// `SPARED_MINOR`: the minor version that this mirror describes.
@@ -33,3 +33,6 @@ pub const MINOR: u32 = 0;
 pub const PENDING: Status = 1;
 /// `SPARED_RESTART`: from `configure` only, "valid, but I must be restarted for it".
 pub const RESTART: Status = 2;
+/// `SPARED_ATTENTION`: from `query` and its `done` only, "answered, and what the rows say wants
+/// attention".
+pub const ATTENTION: Status = 3;

@@ -91,7 +91,7 @@ fn mirror() -> String {
         "spared_group_plugin" GroupPlugin { size, reserved, stance }
     };
     let constants = constants! {
-        MINOR PENDING RESTART
+        MINOR PENDING RESTART ATTENTION
         LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE LOG_EVENT
         FD_READ FD_WRITE FD_ERROR FD_HANGUP
         CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES

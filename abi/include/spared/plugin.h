@@ -80,10 +80,13 @@ extern "C" {
 	((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
 
 /* 0: done; SPARED_PENDING: done() will follow; SPARED_RESTART: from configure
- * only, "valid, but I must be restarted for it"; negative: -errno. */
+ * only, "valid, but I must be restarted for it"; SPARED_ATTENTION: from query and
+ * its done() only, "answered, and what the rows say wants attention": sparectl
+ * exits with 1; negative: -errno. */
 typedef int32_t spared_status;
 #define SPARED_PENDING 1
 #define SPARED_RESTART 2
+#define SPARED_ATTENTION 3
 
 /* Text is UTF-8, not NUL-terminated. An empty text may have ptr NULL. */
 struct spared_str {

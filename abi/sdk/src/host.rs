@@ -83,8 +83,12 @@ impl Host {
             Ok(()) => 0,
             Err(error) => self.report(&error),
         };
+        self.end(token.0, status);
+    }
+
+    pub(crate) fn end(&self, token: u64, status: abi::Status) {
         // SAFETY: as above.
-        let _ = unsafe { call!(self.raw, done, token.0, status) };
+        let _ = unsafe { call!(self.raw, done, token, status) };
     }
 
     /// Interfaces and sockets on them; None where this host has none.

@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Groups, InterfaceEvent, Interfaces, Peer, Query, Role, RoleEvent, Roles, Stance, Token,
-    Transfer, text,
+    Answer, Groups, InterfaceEvent, Interfaces, Peer, Progress, Query, Role, RoleEvent, Roles,
+    Stance, Token, Transfer, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -82,8 +82,12 @@ pub(crate) unsafe extern "C" fn query<T: Query>(
             let mut answer = Answer {
                 host: it.host,
                 token,
+                attention: false,
             };
-            progress(it.host, it.plugin.query(&argv, &mut answer))
+            match it.plugin.query(&argv, &mut answer) {
+                Ok(Progress::Done) => answer.status(),
+                other => progress(it.host, other),
+            }
         })
     }
 }

@@ -189,6 +189,7 @@ pub struct RoleEvent<'a> {
 pub struct Answer {
     pub(crate) host: Host,
     pub(crate) token: u64,
+    pub(crate) attention: bool,
 }
 
 impl Answer {
@@ -208,17 +209,36 @@ impl Answer {
         self.host.put_u64(self.token, key, value)
     }
 
+    /// What the rows say wants attention: `sparectl` shows them, and exits with 1.
+    pub fn attention(&mut self) {
+        self.attention = true;
+    }
+
     /// The same answer for a time after the callback: to be kept, written on and ended by
     /// [`done`](Self::done) when `query` returns [`Progress::Pending`].
     pub fn later(&self) -> Self {
         Self {
             host: self.host,
             token: self.token,
+            attention: self.attention,
         }
     }
 
     /// Ends an answer that was kept. One that was given up meanwhile is ignored.
     pub fn done(self, result: Result<(), Error>) {
-        self.host.done(Token(self.token), result);
+        let status = match result {
+            Ok(()) => self.status(),
+            Err(error) => self.host.report(&error),
+        };
+        self.host.end(self.token, status);
+    }
+
+    /// Of an answer without an error.
+    pub(crate) fn status(&self) -> spared_abi::Status {
+        if self.attention {
+            spared_abi::ATTENTION
+        } else {
+            0
+        }
     }
 }

@@ -89,6 +89,9 @@ impl Plugin for Thing {
     fn woken(&mut self) {
         if let Some(mut answer) = self.asked.take() {
             let put = answer.text("colour", &self.colour);
+            if self.colour == "grey" {
+                answer.attention();
+            }
             answer.done(put);
         }
     }
@@ -112,11 +115,15 @@ impl Query for Thing {
                 answer.text("colour", &self.colour)?;
                 Ok(Progress::Done)
             }
+            ["fade"] => {
+                answer.attention();
+                Ok(Progress::Done)
+            }
             ["mix"] => {
                 self.asked = Some(answer.later());
                 Ok(Progress::Pending)
             }
-            _ => Err(Error::Usage("usage: thing status | mix".to_owned())),
+            _ => Err(Error::Usage("usage: thing status | mix | fade".to_owned())),
         }
     }
 }
@@ -337,7 +344,7 @@ fn errors_become_a_status_and_a_sentence() {
         assert_eq!(noted(), ["fail - said goodbye twice"]);
         assert_eq!(PLUGIN.query.unwrap()(instance, 3, ptr::null(), 0), EINVAL);
     }
-    assert_eq!(noted(), ["fail - usage: thing status | mix"]);
+    assert_eq!(noted(), ["fail - usage: thing status | mix | fade"]);
 }
 
 #[test]
@@ -349,6 +356,17 @@ fn an_answer_that_is_kept_is_written_and_ended_later() {
     // SAFETY: as a host does.
     unsafe { assert_eq!(PLUGIN.woken.unwrap()(instance), 0) };
     assert_eq!(noted(), ["put 3 red", "done 3 0"]);
+}
+
+#[test]
+fn an_answer_may_want_attention_at_once_or_later() {
+    let instance = create();
+    assert_eq!(query(instance, "fade"), abi::ATTENTION);
+    assert_eq!(configure(instance, "colour = \"grey\"", 0), 0);
+    assert_eq!(query(instance, "mix"), abi::PENDING);
+    // SAFETY: as a host does.
+    unsafe { assert_eq!(PLUGIN.woken.unwrap()(instance), 0) };
+    assert_eq!(noted(), ["put 3 grey", "done 3 3"]);
 }
 
 #[test]

@@ -127,6 +127,9 @@ pub enum Answer {
     Rows {
         /// Keys like "router.lan2.received".
         rows: BTreeMap<String, Value>,
+        /// What they say wants it.
+        #[serde(default)]
+        attention: bool,
     },
     /// Refused or failed.
     Error {

@@ -23,6 +23,7 @@ mod watch;
 
 // Exit codes beside those of the verdict.
 const EXIT_FAILED: u8 = 1;
+const EXIT_ATTENTION: u8 = 1;
 const EXIT_DOWN: u8 = 4;
 const EXIT_USAGE: u8 = 64;
 const EXIT_PERMISSION: u8 = 77;
@@ -94,7 +95,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         Answer::Why { groups } => render::why(groups),
         Answer::Events { events } => render::events(events),
         Answer::Plugins { plugins } => render::plugins(plugins),
-        Answer::Rows { rows } => render::rows(rows),
+        Answer::Rows { rows, .. } => render::rows(rows),
         Answer::Done { lines } => match request {
             Request::Force { to, group, .. } => {
                 let group = group.as_deref();
@@ -115,6 +116,9 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
 fn exit_code(answer: &Answer) -> u8 {
     match answer {
         Answer::Status(status) => Verdict::of(status).level().exit_code(),
+        Answer::Rows {
+            attention: true, ..
+        } => EXIT_ATTENTION,
         Answer::Error { code, .. } => match code {
             ErrorCode::Usage => EXIT_USAGE,
             ErrorCode::Permission => EXIT_PERMISSION,

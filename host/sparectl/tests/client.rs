@@ -174,6 +174,43 @@ fn each_refusal_has_its_exit_code_and_its_sentence() {
 }
 
 #[test]
+fn rows_that_want_attention_are_shown_and_end_with_1() {
+    for (name, line, exit) in [
+        ("r1", r#"{"answer":"rows","rows":{"flows":2}}"#, 0),
+        (
+            "r2",
+            r#"{"answer":"rows","rows":{"flows":2},"attention":false}"#,
+            0,
+        ),
+        (
+            "r3",
+            r#"{"answer":"rows","rows":{"flows":2},"attention":true}"#,
+            1,
+        ),
+    ] {
+        let dir = RuntimeDir::new(name);
+        let served = dir.answer(line);
+        let output = sparectl(&dir.0, &["conntrack", "diff"]);
+        served.join().expect("served");
+        assert_eq!(
+            (stdout(&output).as_str(), output.status.code()),
+            ("flows  2\n", Some(exit))
+        );
+    }
+}
+
+#[test]
+fn rows_that_want_attention_say_so_in_json() {
+    let dir = RuntimeDir::new("rows-json");
+    let served = dir.answer(r#"{"answer":"rows","rows":{},"attention":true}"#);
+    let output = sparectl(&dir.0, &["--json", "conntrack", "diff"]);
+    served.join().expect("served");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+    assert_eq!(value["attention"], true);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn force_names_the_group_and_tells_how_to_undo_it() {
     let dir = RuntimeDir::new("force");
     let served = dir.answer(r#"{"answer":"done","lines":["office: r1 is active, forced."]}"#);

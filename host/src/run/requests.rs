@@ -9,7 +9,7 @@ use spared_worker::message::{self, Row};
 use super::core::Core;
 use super::switch::Switch;
 use crate::control::{Asked, Caller, refusal};
-use crate::supervisor::Unanswered;
+use crate::supervisor::{Answered, Unanswered};
 
 /// How long `status` waits for the other node's half.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ pub struct Question {
     /// Queries not yet answered, and whom they were sent to.
     waiting: BTreeMap<u64, String>,
     rows: BTreeMap<String, Vec<Row>>,
+    /// One that was answered wants it.
+    attention: bool,
     /// The number of the other node's part, until it answers.
     pub(super) there: Option<u64>,
 }
@@ -51,6 +53,7 @@ impl Question {
             kind,
             waiting: BTreeMap::new(),
             rows: BTreeMap::new(),
+            attention: false,
             there: None,
         }
     }
@@ -190,7 +193,7 @@ impl Core {
         &mut self,
         now: Instant,
         id: u64,
-        result: Result<Vec<Row>, Unanswered>,
+        result: Result<Answered, Unanswered>,
     ) {
         let asked = self
             .questions
@@ -211,7 +214,9 @@ impl Core {
             self.questions.remove(&number);
             return self.reply(now, asker, &answer);
         }
-        question.rows.insert(plugin, result.unwrap_or_default());
+        let answered = result.unwrap_or_default();
+        question.rows.insert(plugin, answered.rows);
+        question.attention |= answered.attention;
         self.end_if_complete(now, number);
     }
 
@@ -237,6 +242,7 @@ impl Core {
                 let rows = question.rows.into_values().flatten();
                 Answer::Rows {
                     rows: rows.map(|row| (row.key, value(row.value))).collect(),
+                    attention: question.attention,
                 }
             }
             Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),

@@ -31,7 +31,7 @@ use crate::group::Order;
 use crate::poller::{Key, Poller};
 use check::Check;
 use plugin::{Plugin, State};
-pub use report::{Report, Returned, Unanswered};
+pub use report::{Answered, Report, Returned, Unanswered};
 use worker::{Purpose, Running};
 
 /// Messages of one worker that one turn of the loop reads: nobody starves the others.

@@ -51,7 +51,7 @@ pub enum Report {
     },
     Answered {
         id: u64,
-        result: Result<Vec<Row>, Unanswered>,
+        result: Result<Answered, Unanswered>,
     },
     Stopped {
         plugin: String,
@@ -108,6 +108,14 @@ pub enum Returned {
     Live,
     /// Valid, but it must be restarted for it.
     Restart,
+}
+
+/// What a query was answered.
+#[derive(Debug, Default)]
+pub struct Answered {
+    pub rows: Vec<Row>,
+    /// Somebody should look at them.
+    pub attention: bool,
 }
 
 /// Why a query has no answer.

@@ -6,14 +6,14 @@ use std::process::ExitStatus;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN, RESTART};
+use spared_abi::{ATTENTION, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN, RESTART};
 use spared_worker::codec::ReceiveError;
 use spared_worker::message::{Failure, FromWorker, Row, ToWorker};
 use spared_worker::process::Worker;
 
 use super::limit::Limit;
 use super::plugin::State;
-use super::{Report, Returned, Supervisor, Unanswered};
+use super::{Answered, Report, Returned, Supervisor, Unanswered};
 use crate::config::Fault;
 use crate::events::{Kind, News};
 use crate::poller::Poller;
@@ -223,7 +223,8 @@ impl Supervisor {
                         why: reason(status, &failures),
                     })
                 } else {
-                    Ok(rows)
+                    let attention = status == ATTENTION;
+                    Ok(Answered { rows, attention })
                 };
                 self.reports.push_back(Report::Answered { id, result });
             }

@@ -82,7 +82,7 @@ fn an_answer_that_takes_time_holds_what_came_in_the_end() {
         argv: vec!["ping".to_owned(), count.to_owned()],
     };
     match pair.r1.ask(&ping("200")) {
-        Answer::Rows { rows } => assert_eq!(rows["round_trips"], Value::Number(200)),
+        Answer::Rows { rows, .. } => assert_eq!(rows["round_trips"], Value::Number(200)),
         other => panic!("{other:?}"),
     }
     // The twin goes: the plugin itself ends the answer, with its reason.

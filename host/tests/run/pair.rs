@@ -178,7 +178,7 @@ fn questions_reach_the_other_node_and_changes_do_not() {
         panic!("no events");
     };
     assert!(events.iter().any(|event| event.text.contains("on r2")));
-    let Answer::Rows { rows } = pair.r1.ask(&there("r2", twin("status"))) else {
+    let Answer::Rows { rows, .. } = pair.r1.ask(&there("r2", twin("status"))) else {
         panic!("no rows");
     };
     assert!(rows.values().any(|value| matches!(value, Value::Number(_))));

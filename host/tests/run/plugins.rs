@@ -153,6 +153,25 @@ fn a_plugin_that_never_ends_its_answer_is_answered_for() {
 }
 
 #[test]
+fn an_answer_that_wants_attention_says_so() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("faulty", "fault = \"hang-in-stop\"\n");
+    lab.enable("counter", "");
+    lab.start();
+    for (plugin, wanted) in [("faulty", true), ("counter", false)] {
+        lab.wait_for_plugin(plugin, "running");
+        let request = Request::Plugin {
+            name: plugin.to_owned(),
+            argv: Vec::new(),
+        };
+        let Answer::Rows { rows, attention } = lab.ask(&request) else {
+            panic!("no rows")
+        };
+        assert_eq!((rows.len(), attention), (1, wanted), "{plugin}");
+    }
+}
+
+#[test]
 fn followers_learn_the_roles_and_again_after_a_crash() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
@@ -170,7 +189,7 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
         name: "counter".to_owned(),
         argv: vec!["status".to_owned()],
     };
-    let Answer::Rows { rows } = lab.ask(&request) else {
+    let Answer::Rows { rows, .. } = lab.ask(&request) else {
         panic!("no rows")
     };
     assert!(rows.contains_key("changes"), "{rows:?}");

@@ -176,6 +176,9 @@ impl Roles for Faulty {
 impl Query for Faulty {
     fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         answer.text("fault", &format!("{:?}", self.settings.fault))?;
+        if self.settings.fault != Fault::None {
+            answer.attention();
+        }
         Ok(self.progress())
     }
 }

@@ -32,7 +32,7 @@ fn rendered(answer: &Answer, verbose: bool) -> String {
         Answer::Why { groups } => super::why(groups),
         Answer::Events { events } => super::events(events),
         Answer::Plugins { plugins } => super::plugins(plugins),
-        Answer::Rows { rows } => super::rows(rows),
+        Answer::Rows { rows, .. } => super::rows(rows),
         Answer::Done { lines } => super::forced(lines, Force::Active, Some("office")),
         Answer::Error { lines, .. } => super::sentences(lines),
     }

@@ -85,7 +85,7 @@ impl Node {
             argv: vec!["status".to_owned()],
         };
         match self.ask(&request) {
-            Answer::Rows { rows } => match rows.get(key) {
+            Answer::Rows { rows, .. } => match rows.get(key) {
                 Some(Value::Text(text)) => text.clone(),
                 Some(Value::Number(number)) => number.to_string(),
                 None => String::new(),

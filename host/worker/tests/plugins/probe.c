@@ -375,6 +375,8 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "pend")) {
 		pending_token = token;
 		return SPARED_PENDING;
+	} else if (!strcmp(words[0], "attend")) {
+		return SPARED_ATTENTION;
 	} else if (!strcmp(words[0], "put")) {
 		return host->put_u64(host->ctx, pending_token, words[1], (uint64_t)atoi(words[2]));
 	} else if (!strcmp(words[0], "fill")) {

@@ -6,6 +6,7 @@ use spared_worker::message::{FromWorker, Role, ToWorker};
 
 use crate::lab::{Host, Lab, load};
 
+const ATTENTION: i32 = 3;
 const EIO: i32 = -5;
 const ENOENT: i32 = -2;
 const EINVAL: i32 = -22;
@@ -173,6 +174,16 @@ fn a_pending_answer_takes_rows_until_it_is_done() {
     let answer = host.returned(pending);
     assert_eq!((answer.status, answer.number("flows")), (0, 7));
     assert_eq!(host.query("put flows 8").status, ENOENT, "it is over");
+}
+
+#[test]
+fn an_answer_may_want_attention() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("attend").status, ATTENTION);
+    let pending = host.tell(query("pend"));
+    host.query("finish 3");
+    assert_eq!(host.returned(pending).status, ATTENTION);
 }
 
 #[test]
