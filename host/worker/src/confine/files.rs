@@ -7,6 +7,7 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
 };
 
+use super::privileges::NET_ADMIN;
 use crate::message::Load;
 use crate::process::PLUGIN_FD;
 
@@ -43,6 +44,10 @@ const READABLE: [&str; 14] = [
 /// To read and write.
 const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
+/// To read and write for whoever may set up the network: the kernel's own rule, by CAP_NET_ADMIN
+/// of the namespace whose settings they are.
+const NET_SETTINGS: &str = "/proc/sys/net";
+
 /// Everything but these, the plugin's own directory and what its configuration names cannot be
 /// opened any more, /etc/spared with its key among it.
 ///
@@ -78,6 +83,8 @@ fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
 fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    // Most open a setting as they open any file: cut to nothing first.
+    let write = AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = no_rules()?;
     // SAFETY: the host put it there, and it is closed after loading only.
     let plugin = unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) };
@@ -93,6 +100,9 @@ fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     }
     for path in WRITABLE {
         rules = allow(rules, path, AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
+    if load.capabilities & NET_ADMIN != 0 {
+        rules = allow_for_good(rules, NET_SETTINGS, read | write)?;
     }
     for path in &load.files {
         rules = allow(rules, path, read | AccessFs::Execute)?;
@@ -113,4 +123,19 @@ fn allow(
         Ok(fd) => rules.add_rule(PathBeneath::new(fd, access)),
         Err(_) => Ok(rules),
     }
+}
+
+/// A rule is for an inode, and procfs forgets those that nobody uses: the next look at the path
+/// finds another, without the rule. So this one stays in use until the process ends.
+fn allow_for_good(
+    rules: RulesetCreated,
+    path: &str,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, landlock::RulesetError> {
+    let Ok(fd) = PathFd::new(path) else {
+        return Ok(rules);
+    };
+    let rules = rules.add_rule(PathBeneath::new(&fd, access));
+    std::mem::forget(fd);
+    rules
 }

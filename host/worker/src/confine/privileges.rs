@@ -2,6 +2,8 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+/// To set up the network.
+pub const NET_ADMIN: u64 = 1 << 12;
 /// To lock memory beyond the limit.
 pub const IPC_LOCK: u64 = 1 << 14;
 

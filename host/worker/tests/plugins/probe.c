@@ -457,6 +457,9 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return 0;
 	} else if (!strcmp(words[0], "open")) {
 		return put(token, "errno", open(words[1], O_RDONLY) < 0 ? (uint64_t)errno : 0), 0;
+	} else if (!strcmp(words[0], "open-to-write")) {
+		return put(token, "errno",
+		           open(words[1], O_WRONLY | O_TRUNC) < 0 ? (uint64_t)errno : 0), 0;
 	} else if (!strcmp(words[0], "state")) {
 		put(token, "timers", timers_seen);
 		put(token, "woken", woken_seen);

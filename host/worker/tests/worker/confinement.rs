@@ -9,6 +9,7 @@ use crate::lab::{Host, Lab, load};
 const EPERM: u64 = 1;
 const EBADF: u64 = 9;
 const EACCES: u64 = 13;
+const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 
 fn is_root() -> bool {
@@ -168,5 +169,44 @@ fn files_that_the_configuration_names_are_opened_and_no_others() {
         std::fs::write(named.join("later"), "x").unwrap();
         assert_eq!(open(&mut host, &path(named.join("later"))), 0);
         assert_eq!(open(&mut host, &beside), EACCES);
+    }
+}
+
+#[test]
+fn only_who_may_set_up_the_network_writes_its_settings() {
+    const SETTING: &str = "/proc/sys/net/ipv4/ip_forward";
+    if !has_accounts() {
+        return;
+    }
+    if let Err(error) = std::fs::File::options().write(true).open(SETTING) {
+        eprintln!("skipped: {SETTING}: {error}");
+        return;
+    }
+    let lab = Lab::new();
+    let to_write = |host: &mut Host, path: &str| {
+        let found = host.query(&format!("open-to-write {path}"));
+        found.number("errno")
+    };
+    let mut admin = as_nobody(&lab);
+    admin.capabilities = NET_ADMIN;
+    let mut host = Host::started(&lab.probe(), &admin, "");
+    assert_eq!(to_write(&mut host, SETTING), 0, "{:?}", missed(&host));
+    // The rule lasts as long as the kernel remembers the folder: dropping its caches (echo 2 >
+    // /proc/sys/vm/drop_caches) ends one that nobody has open.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", host.worker.pid())).unwrap();
+    let mut open = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    assert!(open.any(|path| path.ends_with("proc/sys/net")));
+
+    // Root's rights to files would do in both cases, were it not for the rules.
+    for (capabilities, path) in [
+        (NET_RAW, SETTING),
+        (NET_ADMIN, "/proc/sys/kernel/domainname"),
+    ] {
+        let mut root = load("probe");
+        root.capabilities = capabilities;
+        let mut host = Host::started(&lab.probe(), &root, "");
+        if missed(&host).is_none() {
+            assert_eq!(to_write(&mut host, path), EACCES, "{path}");
+        }
     }
 }
