@@ -15,6 +15,7 @@ mod monitor;
 mod packet;
 mod route;
 mod socket;
+mod transaction;
 
 pub mod constants;
 
@@ -29,3 +30,4 @@ pub use monitor::{Event, Monitor, Overrun};
 pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use route::Route;
 pub use socket::{Header, Requests, messages, receive};
+pub use transaction::Transactions;

@@ -1,0 +1,124 @@
+//! Changes of nf_tables that happen together or not at all.
+
+use std::io;
+
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+
+use crate::constants::{NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES};
+use crate::socket::{borrow, messages, receive_from};
+
+/// Room for a transaction, and for a refusal of each of its messages.
+const SOCKET_BYTES: usize = 4 << 20;
+const RECEIVE_BYTES: usize = 32 * 1024;
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLMSG_ERROR: u16 = 2;
+
+/// A socket for transactions.
+pub struct Transactions {
+    socket: NlSocket,
+    port: u32,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Transactions {
+    pub fn open() -> io::Result<Self> {
+        use rustix::net::sockopt;
+        let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty())?;
+        let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
+        let _ = crate::set_send_buffer(&socket, SOCKET_BYTES as i32);
+        if sockopt::set_socket_recv_buffer_size_force(borrow(&socket), SOCKET_BYTES).is_err() {
+            // Inside a user namespace: as much as net.core.rmem_max allows.
+            let _ = sockopt::set_socket_recv_buffer_size(borrow(&socket), SOCKET_BYTES);
+        }
+        let port = socket.pid()?;
+        Ok(Self {
+            socket,
+            port,
+            sequence: 0,
+            buffer: vec![0; RECEIVE_BYTES],
+        })
+    }
+
+    /// What notifications carry as `nlmsg_pid` if this socket caused them.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Commits messages, each a type of nf_tables, flags, and what follows the header. Where one is
+    /// refused nothing happens, and every refusal is returned: position and errno.
+    ///
+    /// # Errors
+    /// The transaction as a whole could not be run.
+    pub fn commit<'m>(
+        &mut self,
+        changes: impl Iterator<Item = (u16, u16, &'m [u8])>,
+    ) -> io::Result<Vec<(usize, i32)>> {
+        const MARK: [u8; 4] = [0, 0, 0, NFNL_SUBSYS_NFTABLES as u8];
+        let begin = self.sequence.wrapping_add(1);
+        let mut batch = Vec::new();
+        append(&mut batch, NFNL_MSG_BATCH_BEGIN, 0, begin, &MARK);
+        let (mut count, mut last) = (0u32, batch.len());
+        for (kind, flags, payload) in changes {
+            count += 1;
+            last = batch.len();
+            let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
+            append(&mut batch, kind, flags, begin.wrapping_add(count), payload);
+        }
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // Kernels before 6.10 acknowledge no end of a batch, but its last message.
+        if let Some(flags) = batch.get_mut(last + 6) {
+            *flags |= NLM_F_ACK as u8;
+        }
+        self.sequence = begin.wrapping_add(count + 1);
+        append(&mut batch, NFNL_MSG_BATCH_END, 0, self.sequence, &MARK);
+        self.socket.send(&batch, Msg::empty())?;
+        self.refusals(begin, count)
+    }
+
+    /// The kernel answered before `send` returned: nothing here waits.
+    fn refusals(&mut self, begin: u32, count: u32) -> io::Result<Vec<(usize, i32)>> {
+        let mut refusals = Vec::new();
+        let (mut whole, mut answered) = (Ok(()), false);
+        while let Some(length) = receive_from(&self.socket, &mut self.buffer)? {
+            for (header, payload) in messages(&self.buffer[..length]) {
+                let position = header.sequence.wrapping_sub(begin);
+                if header.kind != NLMSG_ERROR || position > count {
+                    continue;
+                }
+                answered = true;
+                let word = payload
+                    .first_chunk()
+                    .map_or(0, |word| i32::from_ne_bytes(*word));
+                let errno = word.saturating_neg();
+                match position {
+                    _ if errno == 0 => {}
+                    0 => whole = Err(io::Error::from_raw_os_error(errno)),
+                    position => refusals.push((position as usize - 1, errno)),
+                }
+            }
+        }
+        whole?;
+        if !answered {
+            return Err(io::Error::other("the kernel does not answer"));
+        }
+        Ok(refusals)
+    }
+}
+
+fn append(batch: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, payload: &[u8]) {
+    let length = 16 + payload.len() as u32;
+    batch.extend_from_slice(&length.to_ne_bytes());
+    batch.extend_from_slice(&kind.to_ne_bytes());
+    batch.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+    batch.extend_from_slice(&sequence.to_ne_bytes());
+    batch.extend_from_slice(&[0; 4]);
+    batch.extend_from_slice(payload);
+    batch.resize(batch.len().next_multiple_of(4), 0);
+}

@@ -1,0 +1,145 @@
+//! The plugin's file as the engine uses it; *spared-sets*(5) is the manual of every key.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use spared_sdk::config::{Config, Section};
+
+use crate::element::{Family, SetName};
+
+/// The kernel's limit, its NUL left out.
+const NAME_MAX: usize = 255;
+/// More would be more rows than `sparectl` takes.
+const SETS_MAX: usize = 64;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub sets: Vec<SetName>,
+    pub poll_ms: u64,
+    pub resync_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sets: Vec::new(),
+            poll_ms: 1_000,
+            resync_ms: 60_000,
+        }
+    }
+}
+
+/// Reads the file; None where `config` has noted faults that leave nothing to return.
+pub fn read(config: &Config) -> Option<Settings> {
+    let root = config.root();
+    let hour = Duration::from_secs(3600);
+    let defaults = Settings::default();
+    let poll = root.duration("poll_interval", Duration::from_millis(100)..=hour);
+    let resync = root.duration("resync_interval", Duration::from_secs(1)..=24 * hour);
+    let sections = root.sections("set");
+    if sections.is_empty() && !root.has("set") {
+        root.fault("set", "missing: name at least one [[set]]");
+        return None;
+    }
+    if sections.len() > SETS_MAX {
+        let why = format!("found {} sets, allowed {SETS_MAX}", sections.len());
+        root.fault("set", why);
+    }
+    let names: Vec<Option<SetName>> = sections.iter().map(set).collect();
+    refuse_repeats(&sections, &names);
+    Some(Settings {
+        sets: names.into_iter().collect::<Option<_>>()?,
+        poll_ms: poll.map_or(defaults.poll_ms, ms),
+        resync_ms: resync.map_or(defaults.resync_ms, ms),
+    })
+}
+
+fn set(section: &Section<'_>) -> Option<SetName> {
+    let family = section.required("family", section.choice("family", &Family::ALL));
+    let table = name(section, "table");
+    let name = name(section, "name");
+    Some(SetName {
+        family: family?,
+        table: table?,
+        name: name?,
+    })
+}
+
+/// A name of nft's: what it would take without quotes, or more.
+fn name(section: &Section<'_>, key: &str) -> Option<String> {
+    let name = section.required(key, section.text(key))?;
+    let printable = name.chars().all(|c| c.is_ascii_graphic());
+    if name.is_empty() || name.len() > NAME_MAX || !printable {
+        let why =
+            format!("found {name:?}, allowed up to {NAME_MAX} letters, digits and signs, no space");
+        section.fault(key, why);
+        return None;
+    }
+    Some(name)
+}
+
+fn refuse_repeats(sections: &[Section<'_>], names: &[Option<SetName>]) {
+    let mut seen = BTreeSet::new();
+    for (section, name) in sections.iter().zip(names) {
+        if let Some(name) = name.as_ref().filter(|name| !seen.insert(*name)) {
+            section.fault("name", format!("the set {name} is named twice"));
+        }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let config = Config::parse(text, "r1", &[]).expect("TOML");
+        let _ = read(&config);
+        let faults = config.finish().expect_err("something is wrong");
+        let lines = faults.iter().map(|it| format!("{}: {}", it.key, it.why));
+        lines.collect()
+    }
+
+    const SET: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
+
+    #[test]
+    fn a_file_is_read_and_has_defaults() {
+        let config = Config::parse(SET, "r1", &[]).expect("TOML");
+        let settings = read(&config).expect("no fault");
+        assert_eq!(config.finish(), Ok(()));
+        assert_eq!((settings.poll_ms, settings.resync_ms), (1_000, 60_000));
+        assert_eq!(settings.sets[0].to_string(), "inet filter bans");
+    }
+
+    #[test]
+    fn no_set_at_all_is_a_fault() {
+        assert_eq!(faults(""), ["set: missing: name at least one [[set]]"]);
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let text = format!(
+            "poll_interval = \"1ms\"\n{SET}{SET}[[set]]\nfamily = \"arp\"\ntable = \"a b\"\n\
+             size = 1\n"
+        );
+        let faults = faults(&text);
+        for part in [
+            "poll_interval: found \"1ms\", allowed \"100ms\" to \"1h\"",
+            "set.1.name: the set inet filter bans is named twice",
+            "set.2.family: found \"arp\", allowed \"inet\"",
+            "set.2.table: found \"a b\"",
+            "set.2.name: missing",
+            "set.2.size: unknown key",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(part)),
+                "{part}: {faults:?}"
+            );
+        }
+        assert_eq!(faults.len(), 6);
+    }
+}

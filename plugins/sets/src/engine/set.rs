@@ -1,0 +1,309 @@
+//! One set: what the kernel here has, and how far its reading is.
+
+use std::collections::BTreeSet;
+
+use super::give::Give;
+use super::table::{Cursor, Entry, News, Reading, Table};
+use super::take::Take;
+use super::{Change, SLICE};
+use crate::element::{Element, Key, SetName, Shape};
+use crate::error::Hindrance;
+
+/// Reading takes at most a tenth of the processor, however large the set is.
+const COST: u64 = 10;
+/// An element that ends so soon was not deleted, but ended.
+const TICKS_MS: u64 = 100;
+/// More are not remembered one by one: all is sent again.
+const DIRTY_MAX: usize = 1 << 20;
+
+#[derive(Debug)]
+pub struct Set {
+    pub name: SetName,
+    /// None: not read yet, or not to be read.
+    pub shape: Option<Shape>,
+    pub hindrance: Option<Hindrance>,
+    /// The sentence that was said of it last.
+    pub said: Option<String>,
+    pub table: Table,
+    pub reads: Reads,
+    pub give: Give,
+    pub take: Take,
+    pub counters: Counters,
+    pub twin: Option<AtTwin>,
+    /// Both nodes had the same, and nothing was lost between them since.
+    pub shared: bool,
+    /// This node was active where the twin could not follow: it has what the twin never heard of.
+    pub own: bool,
+}
+
+/// When the kernel is asked.
+#[derive(Debug, Default)]
+pub struct Reads {
+    pub due_ms: u64,
+    pub running: bool,
+    sweep: Option<(Reading, Cursor)>,
+    /// All that the kernel has was seen once.
+    pub whole: bool,
+    /// What one reading takes of the processor.
+    pub cost_ms: u64,
+    /// A handover waits for the next one.
+    pub drains: bool,
+    count_told: Option<(u64, u64)>,
+}
+
+/// For people.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub added: u64,
+    pub deleted: u64,
+    pub refused: u64,
+    pub changed_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtTwin {
+    pub elements: u64,
+    pub refused: u64,
+}
+
+/// How this node stands to its twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub active: bool,
+    /// None: it is not there, or has not said.
+    pub twin: Option<bool>,
+}
+
+impl Standing {
+    pub fn gives(self) -> bool {
+        self.active && self.twin == Some(false)
+    }
+
+    pub fn takes(self) -> bool {
+        !self.active && self.twin == Some(true)
+    }
+}
+
+impl Set {
+    pub fn new(name: SetName) -> Self {
+        Self {
+            name,
+            shape: None,
+            hindrance: None,
+            said: None,
+            table: Table::default(),
+            reads: Reads::default(),
+            give: Give::default(),
+            take: Take::default(),
+            counters: Counters::default(),
+            twin: None,
+            shared: false,
+            own: false,
+        }
+    }
+
+    /// Whether it is known what the kernel has.
+    pub fn is_ready(&self) -> bool {
+        self.shape.is_some() && self.reads.whole
+    }
+
+    /// What a reading, or the lack of one, says of the set itself.
+    pub fn handle_shape(&mut self, found: Result<Shape, Hindrance>) {
+        match found {
+            Ok(shape) => {
+                if self.shape.is_some_and(|before| before != shape) {
+                    self.forget();
+                }
+                let ours = !matches!(
+                    self.hindrance,
+                    None | Some(Hindrance::Shapes(..) | Hindrance::NotConfigured)
+                );
+                if ours {
+                    self.hindrance = None;
+                }
+                self.shape = Some(shape);
+                self.table.begin_reading();
+            }
+            Err(hindrance) => {
+                self.forget();
+                self.hindrance = Some(hindrance);
+            }
+        }
+    }
+
+    /// Nothing is known any more; what the twin has is left to it.
+    fn forget(&mut self) {
+        self.table.clear();
+        self.shape = None;
+        self.reads.whole = false;
+        self.reads.sweep = None;
+        self.shared = false;
+        self.give.lose();
+        self.take.lose();
+    }
+
+    /// Elements that the kernel listed, or that somebody else added.
+    pub fn see(&mut self, now_ms: u64, standing: Standing, elements: Vec<Element>, listed: bool) {
+        for element in elements {
+            if listed && self.table.is_gone(&element.key) {
+                continue;
+            }
+            let key = element.key.clone();
+            let news = self.table.see(now_ms, element);
+            if news != News::Same {
+                self.counters.added += u64::from(news == News::New && self.reads.whole);
+                self.note(now_ms, standing, key);
+            }
+        }
+    }
+
+    /// Keys that somebody else deleted.
+    pub fn unsee(&mut self, now_ms: u64, standing: Standing, keys: Vec<Key>) {
+        for key in keys {
+            if let Some(entry) = self.table.remove(&key) {
+                self.lost(now_ms, standing, key, entry.is_over(now_ms + TICKS_MS));
+            }
+        }
+    }
+
+    fn lost(&mut self, now_ms: u64, standing: Standing, key: Key, over: bool) {
+        if over {
+            return;
+        }
+        self.counters.deleted += 1;
+        // what the active node has is missing here
+        self.take.short |= standing.takes();
+        self.note(now_ms, standing, key);
+    }
+
+    /// Something changed here by other hands than ours.
+    fn note(&mut self, now_ms: u64, standing: Standing, key: Key) {
+        if self.reads.whole {
+            self.counters.changed_ms = Some(now_ms);
+        }
+        if !standing.active || !self.reads.whole {
+            return;
+        }
+        if !(standing.gives() && self.give.subscribed && self.shared) {
+            self.own = true;
+        }
+        if standing.twin.is_some() {
+            self.give.dirty.insert(key);
+            if self.give.dirty.len() > DIRTY_MAX {
+                self.give.dirty = BTreeSet::new();
+                self.give.want_full = true;
+            }
+        }
+    }
+
+    /// A reading ended; what it lacks is looked for in slices.
+    pub fn handle_read(&mut self, reading: Option<Reading>) {
+        self.reads.running = false;
+        self.table.end_reading();
+        match reading {
+            Some(reading) => {
+                self.reads.cost_ms = reading.spent_ms;
+                self.reads.sweep = Some((reading, Cursor::default()));
+            }
+            None => self.reads.drains = false,
+        }
+    }
+
+    pub fn is_sweeping(&self) -> bool {
+        self.reads.sweep.is_some()
+    }
+
+    /// Goes on with it; true when all that the kernel has is known for the first time.
+    pub fn sweep(&mut self, now_ms: u64, standing: Standing) -> bool {
+        let Some((reading, mut cursor)) = self.reads.sweep.take() else {
+            return false;
+        };
+        let missing = self.table.is_missing(reading);
+        let ends = |entry: &mut Entry| entry.is_over(now_ms) || missing(entry);
+        for (key, entry) in self.table.sweep(&mut cursor, SLICE, ends) {
+            self.lost(now_ms, standing, key, entry.is_over(now_ms + TICKS_MS));
+        }
+        if !cursor.done {
+            self.reads.sweep = Some((reading, cursor));
+            return false;
+        }
+        self.reads.drains = false;
+        !std::mem::replace(&mut self.reads.whole, true)
+    }
+
+    /// When it is to be read again, at the soonest.
+    pub fn again_ms(&self, now_ms: u64, poll_ms: u64) -> u64 {
+        now_ms.saturating_add(poll_ms.max(self.reads.cost_ms.saturating_mul(COST)))
+    }
+
+    /// Somebody changed it in a way that only a reading tells.
+    pub fn read_soon(&mut self, now_ms: u64) {
+        let soonest_ms = self.reads.cost_ms.saturating_mul(COST);
+        let soonest_ms = if soonest_ms < 100 { 0 } else { soonest_ms };
+        self.reads.due_ms = self.reads.due_ms.min(now_ms.saturating_add(soonest_ms));
+    }
+
+    /// What the kernel did not take.
+    pub fn handle_refused(&mut self, now_ms: u64, refused: Vec<(Key, i32)>) {
+        const ENOENT: i32 = 2;
+        for (key, errno) in refused {
+            self.table.remove(&key);
+            if errno == ENOENT {
+                // the set itself has gone
+                self.reads.due_ms = now_ms;
+                continue;
+            }
+            self.counters.refused += 1;
+            self.take.refuse(errno);
+        }
+    }
+
+    /// The change that makes the kernel's element this one; None where it is as good already.
+    pub fn adopt(&mut self, now_ms: u64, element: Element, epoch: u32) -> Option<Change> {
+        let before = self.table.get_mut(&element.key);
+        let replaces = before.is_some();
+        if let Some(entry) = before.filter(|entry| !entry.is_over(now_ms)) {
+            entry.epoch = epoch;
+            if entry.holds(&element) && entry.lives_as(now_ms, element.life) {
+                return None;
+            }
+        }
+        self.table.put(now_ms, element.clone(), epoch);
+        self.counters.added += u64::from(!replaces);
+        self.counters.changed_ms = Some(now_ms);
+        Some(Change {
+            key: element.key.clone(),
+            delete: replaces,
+            add: Some(element),
+        })
+    }
+
+    /// The change that takes a key out of the kernel, where it is there.
+    pub fn drop_key(&mut self, now_ms: u64, key: Key) -> Option<Change> {
+        self.table.remove(&key)?;
+        self.counters.deleted += 1;
+        self.counters.changed_ms = Some(now_ms);
+        Some(Change {
+            key,
+            delete: true,
+            add: None,
+        })
+    }
+
+    /// How many elements there are, and how many were refused, where the twin does not know.
+    pub fn count(&mut self) -> Option<(u64, u64)> {
+        let count = (self.table.len() as u64, self.counters.refused);
+        let told = self.reads.count_told.replace(count);
+        (told != Some(count)).then_some(count)
+    }
+
+    /// The twin knows nothing any more.
+    pub fn handle_link(&mut self, standing: Standing) {
+        self.shared = false;
+        self.twin = None;
+        self.reads.count_told = None;
+        self.own |= standing.active;
+        self.give = Give::default();
+        self.take = Take::default();
+    }
+}

@@ -1,0 +1,293 @@
+//! What nf_tables says of sets and elements, and is told: attributes of nfnetlink.
+//!
+//! Whatever the kernel sends is read without a panic, and what is no element is passed over.
+
+use std::collections::BTreeMap;
+
+use spared_netlink::constants::*;
+use spared_netlink::{Message, attributes, text, u64_be};
+
+use crate::element::{Element, Family, Key, Life, SetName, Shape};
+use crate::error::Hindrance;
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+pub const NLM_F_CREATE: u16 = 0x400;
+const NESTED: u16 = 0x8000;
+/// What a message between the twins has room for.
+const COMMENT_MAX: usize = 255;
+
+/// A type of message with its subsystem.
+pub const fn message_type(kind: u16) -> u16 {
+    NFNL_SUBSYS_NFTABLES << 8 | kind
+}
+
+/// What the kernel says of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub shape: Shape,
+    /// Of elements that name none; 0 where there is none.
+    pub default_timeout_ms: u64,
+    /// Keys have parts, so that an interval is one element.
+    pub concatenated: bool,
+}
+
+/// Asks for a set: the answer is NFT_MSG_NEWSET, then an acknowledgement, or ENOENT.
+pub fn get_set(set: &SetName) -> Message {
+    let mut payload = header(set.family);
+    put_text(&mut payload, NFTA_SET_TABLE, &set.table);
+    put_text(&mut payload, NFTA_SET_NAME, &set.name);
+    let mut bytes = Vec::new();
+    bytes.extend((16 + payload.len() as u32).to_ne_bytes());
+    bytes.extend(message_type(NFT_MSG_GETSET).to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(payload);
+    Message::from_bytes(bytes)
+}
+
+/// The payload of a dump of elements.
+pub fn get_elements(set: &SetName) -> Vec<u8> {
+    let mut payload = header(set.family);
+    put_text(&mut payload, NFTA_SET_ELEM_LIST_TABLE, &set.table);
+    put_text(&mut payload, NFTA_SET_ELEM_LIST_SET, &set.name);
+    payload
+}
+
+/// Reads NFT_MSG_NEWSET.
+///
+/// # Errors
+/// Elements of such a set do not follow.
+pub fn facts(payload: &[u8]) -> Result<Facts, Hindrance> {
+    let number = |kind| find(payload, kind).and_then(u32_be).unwrap_or(0);
+    let flags = number(NFTA_SET_FLAGS);
+    if flags & NFT_SET_CONSTANT != 0 {
+        return Err(Hindrance::Constant);
+    }
+    if flags & NFT_SET_OBJECT != 0 {
+        return Err(Hindrance::Objects);
+    }
+    if flags & NFT_SET_MAP != 0 && number(NFTA_SET_DATA_TYPE) == NFT_DATA_VERDICT {
+        return Err(Hindrance::Verdicts);
+    }
+    let timeout = find(payload, NFTA_SET_TIMEOUT).and_then(u64_be);
+    Ok(Facts {
+        shape: Shape {
+            key_type: number(NFTA_SET_KEY_TYPE),
+            key_len: number(NFTA_SET_KEY_LEN),
+            data_len: number(NFTA_SET_DATA_LEN),
+            timeouts: flags & NFT_SET_TIMEOUT != 0,
+            intervals: flags & NFT_SET_INTERVAL != 0,
+        },
+        default_timeout_ms: timeout.unwrap_or(0),
+        concatenated: flags & NFT_SET_CONCAT != 0,
+    })
+}
+
+/// The set that a notification of elements is about.
+pub fn set_of_elements(payload: &[u8]) -> Option<SetName> {
+    Some(SetName {
+        family: Family::from_number(*payload.first()?)?,
+        table: text(find(payload, NFTA_SET_ELEM_LIST_TABLE)?),
+        name: text(find(payload, NFTA_SET_ELEM_LIST_SET)?),
+    })
+}
+
+/// One element as the kernel lists it: of an interval, one end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    element: Element,
+    ends_interval: bool,
+    /// It is an interval by itself, or can be none.
+    whole: bool,
+}
+
+/// The elements of a dump or a notification.
+pub fn listed<'p>(payload: &'p [u8], facts: &'p Facts) -> impl Iterator<Item = Listed> + 'p {
+    let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
+    attributes(list).filter_map(|(_, attribute)| one(attribute, facts))
+}
+
+fn one(attribute: &[u8], facts: &Facts) -> Option<Listed> {
+    let (mut key, mut flags, mut whole) = (Vec::new(), 0, !facts.shape.intervals);
+    let (mut timeout_ms, mut left_ms) = (None, None);
+    let (mut data, mut comment) = (Box::default(), Box::default());
+    for (kind, value) in attributes(attribute) {
+        match kind {
+            NFTA_SET_ELEM_KEY => key
+                .splice(0..0, data_value(value)?.iter().copied())
+                .for_each(drop),
+            NFTA_SET_ELEM_KEY_END => {
+                key.extend_from_slice(data_value(value)?);
+                whole = true;
+            }
+            NFTA_SET_ELEM_FLAGS => flags = u32_be(value)?,
+            NFTA_SET_ELEM_TIMEOUT => timeout_ms = u64_be(value),
+            NFTA_SET_ELEM_EXPIRATION => left_ms = u64_be(value),
+            NFTA_SET_ELEM_DATA => data = data_value(value)?.into(),
+            NFTA_SET_ELEM_USERDATA if value.len() <= COMMENT_MAX => comment = value.into(),
+            _ => {}
+        }
+    }
+    let key = Key(key.into());
+    let catch_all = flags & NFT_SET_ELEM_CATCHALL != 0;
+    if key.0.is_empty() != catch_all || !facts.shape.fits(&key) {
+        return None;
+    }
+    let life = left_ms.map(|left_ms| life(timeout_ms, left_ms, facts.default_timeout_ms));
+    Some(Listed {
+        element: Element {
+            key,
+            life,
+            data,
+            comment,
+        },
+        ends_interval: flags & NFT_SET_ELEM_INTERVAL_END != 0,
+        whole: whole || catch_all,
+    })
+}
+
+// The kernel leaves out a timeout that is the set's own.
+fn life(timeout_ms: Option<u64>, left_ms: u64, default_ms: u64) -> Life {
+    Life {
+        timeout_ms: timeout_ms.unwrap_or(default_ms).max(left_ms).max(1),
+        left_ms,
+    }
+}
+
+/// Makes intervals of their ends, which the kernel lists one by one and in any order.
+#[derive(Debug, Default)]
+pub struct Intervals {
+    /// By key; where one interval ends and another begins, the end comes first.
+    ends: BTreeMap<(Key, bool), Element>,
+}
+
+impl Intervals {
+    /// The element, unless it is one end of an interval: those come from [`finish`](Self::finish).
+    pub fn take(&mut self, listed: Listed) -> Option<Element> {
+        if listed.whole {
+            return Some(listed.element);
+        }
+        let place = (listed.element.key.clone(), !listed.ends_interval);
+        self.ends.insert(place, listed.element);
+        None
+    }
+
+    /// Ends a dump.
+    pub fn finish(&mut self) -> Vec<Element> {
+        let mut whole: Vec<Element> = Vec::new();
+        let mut open: Option<Element> = None;
+        for ((end, begins), element) in std::mem::take(&mut self.ends) {
+            if begins {
+                whole.extend(open.replace(element));
+            } else if let Some(mut begun) = open.take() {
+                begun.key = Key([begun.key.0, end.0].concat().into());
+                whole.push(begun);
+            }
+        }
+        // the last address of all has no end
+        whole.extend(open);
+        whole
+    }
+}
+
+/// The payload that adds an element, or deletes its key.
+pub fn change(set: &SetName, facts: &Facts, key: &Key, add: Option<&Element>) -> Vec<u8> {
+    let mut payload = get_elements(set);
+    let key_len = facts.shape.key_len as usize;
+    let (from, to) = key.0.split_at(key_len.min(key.0.len()));
+    // Intervals with parts have both ends in one element, others are two elements.
+    let two = !to.is_empty() && !facts.concatenated;
+    nest(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+        nest(list, LIST_ELEMENT, |out| {
+            put_key(out, NFTA_SET_ELEM_KEY, from);
+            if !to.is_empty() && !two {
+                put_key(out, NFTA_SET_ELEM_KEY_END, to);
+            }
+            if from.is_empty() {
+                put(
+                    out,
+                    NFTA_SET_ELEM_FLAGS,
+                    &NFT_SET_ELEM_CATCHALL.to_be_bytes(),
+                );
+            }
+            if let Some(element) = add {
+                put_rest(out, facts, element);
+            }
+        });
+        if two {
+            nest(list, LIST_ELEMENT, |out| {
+                put_key(out, NFTA_SET_ELEM_KEY, to);
+                let flags = NFT_SET_ELEM_INTERVAL_END.to_be_bytes();
+                put(out, NFTA_SET_ELEM_FLAGS, &flags);
+            });
+        }
+    });
+    payload
+}
+
+/// Of nf_tables' own: elements of a list have this type (NFTA_LIST_ELEM).
+const LIST_ELEMENT: u16 = 1;
+
+fn put_rest(out: &mut Vec<u8>, facts: &Facts, element: &Element) {
+    let timeout_ms = element.life.map_or(0, |life| life.timeout_ms);
+    // 0 says "for ever" where the set has a default.
+    if timeout_ms > 0 || facts.default_timeout_ms > 0 {
+        put(out, NFTA_SET_ELEM_TIMEOUT, &timeout_ms.to_be_bytes());
+    }
+    if let Some(life) = element.life {
+        put(out, NFTA_SET_ELEM_EXPIRATION, &life.left_ms.to_be_bytes());
+    }
+    if !element.data.is_empty() {
+        put_key(out, NFTA_SET_ELEM_DATA, &element.data);
+    }
+    if !element.comment.is_empty() {
+        put(out, NFTA_SET_ELEM_USERDATA, &element.comment);
+    }
+}
+
+/// struct nfgenmsg.
+fn header(family: Family) -> Vec<u8> {
+    vec![family.number(), 0, 0, 0]
+}
+
+fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = (4 + value.len()) as u16;
+    out.extend(length.to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+fn put_text(out: &mut Vec<u8>, kind: u16, text: &str) {
+    put(out, kind, &[text.as_bytes(), &[0]].concat());
+}
+
+fn put_key(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    if !value.is_empty() {
+        nest(out, kind, |inner| put(inner, NFTA_DATA_VALUE, value));
+    }
+}
+
+fn nest(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = Vec::new();
+    inner(&mut bytes);
+    put(out, kind | NESTED, &bytes);
+}
+
+fn find(payload: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut all = attributes(payload.get(4..)?);
+    all.find_map(|(kind, value)| (kind == wanted).then_some(value))
+}
+
+fn data_value(attribute: &[u8]) -> Option<&[u8]> {
+    let mut all = attributes(attribute);
+    all.find_map(|(kind, value)| (kind == NFTA_DATA_VALUE).then_some(value))
+}
+
+fn u32_be(payload: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(payload.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests;
