@@ -133,6 +133,30 @@ impl<'c> Section<'c> {
         (list.len() == array.len()).then_some(list)
     }
 
+    /// An array of whole numbers in `range`. Every wrong element is a fault of its own.
+    pub fn integers<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        range: RangeInclusive<u64>,
+    ) -> Option<Vec<u64>> {
+        let (key, value) = self.value(key.into())?;
+        let allowed = format!("{}-{}", range.start(), range.end());
+        let Value::Array(array) = value else {
+            return self.wrong(&key, value, &format!("an array: {allowed}"));
+        };
+        let mut list = Vec::with_capacity(array.len());
+        for (position, value) in array.iter().enumerate() {
+            let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
+            match number.filter(|number| range.contains(number)) {
+                Some(number) => list.push(number),
+                None => {
+                    let _: Option<()> = self.wrong(&format!("{key}.{position}"), value, &allowed);
+                }
+            }
+        }
+        (list.len() == array.len()).then_some(list)
+    }
+
     /// An array of texts.
     pub fn texts<'k>(&self, key: impl Into<Key<'k>>) -> Option<Vec<String>> {
         self.list(key, "texts")

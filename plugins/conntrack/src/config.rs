@@ -1,0 +1,240 @@
+//! plugins/conntrack.toml; README.md says what each key means.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use spared_sdk::config::{Config, Section, node};
+
+use crate::filter::{Filter, Rule};
+use crate::flow::{DCCP, PROTOCOLS, SCTP, TCP};
+
+pub const MIN_AGE_MAX: Duration = Duration::from_secs(3600);
+pub const BATCH: Duration = Duration::from_millis(2);
+pub const SWEEP: Duration = Duration::from_secs(40);
+pub const EVENT_BUFFER_KIB: u64 = 64 * 1024;
+
+/// The states of a protocol by the kernel's names, from its number 0 on.
+const STATES: [(u8, &[&str]); 3] = [
+    (
+        TCP,
+        &[
+            "none",
+            "syn_sent",
+            "syn_recv",
+            "established",
+            "fin_wait",
+            "close_wait",
+            "last_ack",
+            "time_wait",
+            "close",
+            "syn_sent2",
+        ],
+    ),
+    (
+        SCTP,
+        &[
+            "none",
+            "closed",
+            "cookie_wait",
+            "cookie_echoed",
+            "established",
+            "shutdown_sent",
+            "shutdown_recd",
+            "shutdown_ack_sent",
+            "heartbeat_sent",
+        ],
+    ),
+    (
+        DCCP,
+        &[
+            "none", "request", "respond", "partopen", "open", "closereq", "closing", "timewait",
+        ],
+    ),
+];
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Only flows older than that follow.
+    pub min_age_ns: u64,
+    /// So long changes are gathered.
+    pub batch_ns: u64,
+    pub sweep_ns: u64,
+    /// The kernel's buffer for notifications.
+    pub event_buffer: usize,
+    pub filter: Filter,
+    pub expectations: bool,
+    /// Also flows that end at a transparent proxy here.
+    pub proxied: bool,
+    pub dynamic_nat: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_age_ns: 0,
+            batch_ns: nanoseconds(BATCH),
+            sweep_ns: nanoseconds(SWEEP),
+            event_buffer: EVENT_BUFFER_KIB as usize * 1024,
+            filter: Filter::default(),
+            expectations: true,
+            proxied: false,
+            dynamic_nat: Vec::new(),
+        }
+    }
+}
+
+/// The faults are with `config`.
+pub fn read(config: &Config) -> Option<Settings> {
+    let root = config.root();
+    let ms = Duration::from_millis;
+    let duration = |key, range, default| root.duration(key, range).unwrap_or(default);
+    let settings = Settings {
+        min_age_ns: nanoseconds(duration("min_age", ms(0)..=MIN_AGE_MAX, ms(0))),
+        batch_ns: nanoseconds(duration("batch_interval", ms(0)..=ms(1000), BATCH)),
+        sweep_ns: nanoseconds(duration("sweep_interval", ms(1000)..=MIN_AGE_MAX, SWEEP)),
+        event_buffer: root
+            .integer(node("event_buffer_kib"), 64..=1 << 20)
+            .unwrap_or(EVENT_BUFFER_KIB) as usize
+            * 1024,
+        filter: Filter {
+            include: rules(&root, "include"),
+            exclude: rules(&root, "exclude"),
+            mark_bit: root.integer("mark_bit", 0..=31).map(|bit| bit as u8),
+            local: root.flag("local").unwrap_or(false),
+            ..Filter::default()
+        },
+        expectations: root.flag("expectations").unwrap_or(true),
+        proxied: root.flag("proxied").unwrap_or(false),
+        dynamic_nat: root
+            .list::<Interface>(node("dynamic_nat"), "names of interfaces")
+            .unwrap_or_default()
+            .into_iter()
+            .map(|Interface(name)| name)
+            .collect(),
+    };
+    config.finish().is_ok().then_some(settings)
+}
+
+fn rules(root: &Section<'_>, key: &str) -> Vec<Rule> {
+    let sections = root.sections(key);
+    sections.iter().filter_map(rule).collect()
+}
+
+fn rule(section: &Section<'_>) -> Option<Rule> {
+    let prefixes = |key| section.list(key, "addresses like \"192.0.2.0/24\"");
+    let rule = Rule {
+        protocols: section
+            .list("protocol", &protocol_names())
+            .map(|list| list.into_iter().map(|Protocol(number)| number).collect())
+            .unwrap_or_default(),
+        addresses: prefixes("address").unwrap_or_default(),
+        sources: prefixes("source").unwrap_or_default(),
+        destinations: prefixes("destination").unwrap_or_default(),
+        ports: numbers(section.integers("port", 0..=65_535)),
+        zones: numbers(section.integers("zone", 0..=65_535)),
+        mark: section
+            .parsed("mark", "a value, or value/mask, like \"0x10/0xf0\"")
+            .map(|Mark(value, mask)| (value, mask)),
+        labels: section
+            .integers("label", 0..=127)
+            .map(|list| list.into_iter().map(|label| label as u8).collect())
+            .unwrap_or_default(),
+        states: section
+            .list("state", &state_names())
+            .map(|list| list.into_iter().flat_map(|State(states)| states).collect())
+            .unwrap_or_default(),
+    };
+    if rule == Rule::default() {
+        section.fault("", "fits every flow: name at least one key");
+        return None;
+    }
+    Some(rule)
+}
+
+fn numbers(list: Option<Vec<u64>>) -> Vec<u16> {
+    let list = list.unwrap_or_default().into_iter();
+    list.map(|number| number as u16).collect()
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn protocol_names() -> String {
+    let names = PROTOCOLS.iter().map(|(name, _)| format!("\"{name}\""));
+    format!(
+        "{}, or a number as text",
+        names.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn state_names() -> String {
+    let mut names: Vec<&str> = STATES
+        .iter()
+        .flat_map(|(_, names)| *names)
+        .copied()
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+struct Protocol(u8);
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let known = PROTOCOLS.iter().find(|(name, _)| *name == text);
+        let number = known
+            .map(|(_, number)| *number)
+            .or_else(|| text.parse().ok());
+        number.filter(|number| *number != 0).map(Self).ok_or(())
+    }
+}
+
+struct State(Vec<(u8, u8)>);
+
+impl FromStr for State {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let of = |(protocol, names): &(u8, &[&str])| {
+            let number = names.iter().position(|name| *name == text)?;
+            Some((*protocol, number as u8))
+        };
+        let states: Vec<(u8, u8)> = STATES.iter().filter_map(of).collect();
+        (!states.is_empty()).then_some(Self(states)).ok_or(())
+    }
+}
+
+struct Mark(u32, u32);
+
+impl FromStr for Mark {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16).map_err(drop),
+            None => text.parse().map_err(drop),
+        };
+        match text.split_once('/') {
+            Some((value, mask)) => Ok(Self(number(value)?, number(mask)?)),
+            None => Ok(Self(number(text)?, u32::MAX)),
+        }
+    }
+}
+
+struct Interface(String);
+
+impl FromStr for Interface {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let fits = !text.is_empty() && text.len() < 16 && !text.contains(['/', ' ']);
+        fits.then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Expected connections (FTP's data, SIP's media): attributes are passed on as they are, since
+//! nobody but the kernel reads them.
+
+use spared_netlink::{attributes, constants as c};
+
+use super::GENERIC_HEADER;
+use super::parse::attribute;
+
+/// What the twin's kernel needs, of what this kernel says; the id means nothing there.
+const PASSED_ON: [u16; 10] = [
+    c::CTA_EXPECT_MASTER,
+    c::CTA_EXPECT_TUPLE,
+    c::CTA_EXPECT_MASK,
+    c::CTA_EXPECT_TIMEOUT,
+    c::CTA_EXPECT_HELP_NAME,
+    c::CTA_EXPECT_ZONE,
+    c::CTA_EXPECT_FLAGS,
+    c::CTA_EXPECT_CLASS,
+    c::CTA_EXPECT_NAT,
+    c::CTA_EXPECT_FN,
+];
+
+/// The payload of a notification or a dump as that of a request.
+pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
+    let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
+    let mut out = vec![*header.first()?, 0, 0, 0];
+    for (kind, value) in attributes(rest) {
+        if PASSED_ON.contains(&kind) {
+            attribute(kind, value, &mut out);
+        }
+    }
+    Some(out)
+}
+
+/// Whether a request of the twin's is one that [`request`] makes.
+pub fn is_valid(request: &[u8]) -> bool {
+    let Some((header, rest)) = request.split_at_checked(GENERIC_HEADER) else {
+        return false;
+    };
+    let mut length = 0;
+    let known = attributes(rest).all(|(kind, value)| {
+        length += (value.len() + 4).next_multiple_of(4);
+        PASSED_ON.contains(&kind)
+    });
+    let family = matches!(header.first(), Some(&super::AF_INET | &super::AF_INET6));
+    known && family && length == rest.len() && length > 0
+}

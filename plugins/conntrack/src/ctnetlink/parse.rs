@@ -1,0 +1,167 @@
+//! Bytes of the kernel into [`Flow`]s.
+
+use spared_netlink::{attributes, constants as c, u32_of};
+
+use super::{AF_INET, AF_INET6, GENERIC_HEADER, is_passed_on};
+use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone};
+
+/// What a dump or a notification says of a connection; None where it is none of IP's.
+pub fn flow(payload: &[u8]) -> Option<Flow> {
+    let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
+    let is_ipv6 = match header.first()? {
+        &AF_INET => false,
+        &AF_INET6 => true,
+        _ => return None,
+    };
+    let mut flow = Flow::default();
+    let mut protoinfo = None;
+    for (kind, value) in attributes(rest) {
+        match kind {
+            c::CTA_TUPLE_ORIG => {
+                flow.original = tuple(value, is_ipv6, Direction::Original, &mut flow.zone)?
+            }
+            c::CTA_TUPLE_REPLY => {
+                flow.reply = tuple(value, is_ipv6, Direction::Reply, &mut flow.zone)?
+            }
+            c::CTA_STATUS => flow.status = be32(value)?,
+            c::CTA_TIMEOUT => flow.timeout_s = Some(be32(value)?),
+            c::CTA_MARK => flow.mark = be32(value)?,
+            c::CTA_ZONE => flow.zone.id = be16(value)?,
+            c::CTA_PROTOINFO => protoinfo = Some(value),
+            c::CTA_HELP => help(value, &mut flow.extra),
+            kind if is_passed_on(kind, 0) => attribute(kind, value, &mut flow.extra),
+            _ => {}
+        }
+    }
+    if let Some(value) = protoinfo {
+        self::protoinfo(value, &mut flow);
+    }
+    Some(flow)
+}
+
+fn tuple(bytes: &[u8], is_ipv6: bool, direction: Direction, zone: &mut Zone) -> Option<Tuple> {
+    let mut tuple = Tuple {
+        is_ipv6,
+        ..Tuple::default()
+    };
+    for (kind, value) in attributes(bytes) {
+        match kind {
+            c::CTA_TUPLE_IP => addresses(value, &mut tuple),
+            c::CTA_TUPLE_PROTO => ends(value, &mut tuple)?,
+            c::CTA_TUPLE_ZONE => {
+                *zone = Zone {
+                    id: be16(value)?,
+                    of: direction,
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(tuple)
+}
+
+fn addresses(bytes: &[u8], tuple: &mut Tuple) {
+    for (kind, value) in attributes(bytes) {
+        let address = match kind {
+            c::CTA_IP_V4_SRC | c::CTA_IP_V6_SRC => &mut tuple.source,
+            c::CTA_IP_V4_DST | c::CTA_IP_V6_DST => &mut tuple.destination,
+            _ => continue,
+        };
+        if let Some(part) = address.get_mut(..value.len()) {
+            part.copy_from_slice(value);
+        }
+    }
+}
+
+fn ends(bytes: &[u8], tuple: &mut Tuple) -> Option<()> {
+    for (kind, value) in attributes(bytes) {
+        match (kind, value) {
+            (c::CTA_PROTO_NUM, [number]) => tuple.protocol = *number,
+            (c::CTA_PROTO_SRC_PORT, [a, b]) => tuple.ends[..2].copy_from_slice(&[*a, *b]),
+            (c::CTA_PROTO_DST_PORT | c::CTA_PROTO_ICMP_ID | c::CTA_PROTO_ICMPV6_ID, [a, b]) => {
+                tuple.ends[2..].copy_from_slice(&[*a, *b]);
+            }
+            (c::CTA_PROTO_ICMP_TYPE | c::CTA_PROTO_ICMPV6_TYPE, [kind]) => tuple.ends[0] = *kind,
+            (c::CTA_PROTO_ICMP_CODE | c::CTA_PROTO_ICMPV6_CODE, [code]) => tuple.ends[1] = *code,
+            _ => {}
+        }
+    }
+    (tuple.protocol != 0).then_some(())
+}
+
+fn protoinfo(value: &[u8], flow: &mut Flow) {
+    let protocol = flow.original.protocol;
+    let state_in = |nested: &[u8]| {
+        let mut states =
+            attributes(nested).filter(|(kind, _)| *kind == c::CTA_PROTOINFO_SCTP_STATE);
+        states.find_map(|(_, state)| state.first().copied())
+    };
+    for (kind, nested) in attributes(value) {
+        match (kind, protocol) {
+            (c::CTA_PROTOINFO_TCP, TCP) => flow.tcp = tcp(nested),
+            (c::CTA_PROTOINFO_SCTP, SCTP) | (c::CTA_PROTOINFO_DCCP, DCCP) => {
+                flow.state = state_in(nested);
+                attribute(c::CTA_PROTOINFO, value, &mut flow.extra);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn tcp(bytes: &[u8]) -> Option<Tcp> {
+    let mut state = None;
+    let mut tcp = Tcp::default();
+    for (kind, value) in attributes(bytes) {
+        match (kind, value) {
+            (c::CTA_PROTOINFO_TCP_STATE, [number]) => state = Some(*number),
+            (c::CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, [scale]) => tcp.scales[0] = *scale,
+            (c::CTA_PROTOINFO_TCP_WSCALE_REPLY, [scale]) => tcp.scales[1] = *scale,
+            (c::CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, [flags, _]) => tcp.flags[0] = *flags,
+            (c::CTA_PROTOINFO_TCP_FLAGS_REPLY, [flags, _]) => tcp.flags[1] = *flags,
+            _ => {}
+        }
+    }
+    Some(Tcp {
+        state: state?,
+        ..tcp
+    })
+}
+
+/// The helper's name; what it remembers privately cannot be set.
+fn help(value: &[u8], extra: &mut Vec<u8>) {
+    let name = attributes(value).find(|(kind, _)| *kind == c::CTA_HELP_NAME);
+    if let Some((kind, name)) = name {
+        let mut nested = Vec::with_capacity(name.len() + 8);
+        attribute(kind, name, &mut nested);
+        attribute(c::CTA_HELP, &nested, extra);
+    }
+}
+
+/// Appends an attribute as the kernel has it.
+pub fn attribute(kind: u16, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+fn be32(value: &[u8]) -> Option<u32> {
+    u32_of(value).map(u32::from_be)
+}
+
+fn be16(value: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(value.try_into().ok()?))
+}
+
+/// How many entries the kernel has, and how many it may have.
+pub fn counts(payload: &[u8]) -> Option<(u32, u32)> {
+    let rest = payload.get(GENERIC_HEADER..)?;
+    let of = |wanted: u16| {
+        let mut found = attributes(rest).filter(|(kind, _)| *kind == wanted);
+        found.find_map(|(_, value)| be32(value))
+    };
+    Some((
+        of(c::CTA_STATS_GLOBAL_ENTRIES)?,
+        of(c::CTA_STATS_GLOBAL_MAX_ENTRIES).unwrap_or(0),
+    ))
+}

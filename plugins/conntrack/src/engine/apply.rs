@@ -1,0 +1,344 @@
+//! What the twin says, and what the kernel answers to it.
+
+use spared_netlink::{attributes, constants as c};
+
+use super::table::{Entry, flag, status_byte};
+use super::{Action, Change, Engine, How, SECOND_NS};
+use crate::ctnetlink::parse::attribute;
+use crate::flow::{Flow, status};
+use crate::wire::{self, Kind, Message};
+
+const ENOENT: i32 = 2;
+const EPERM: i32 = 1;
+const ENOMEM: i32 = 12;
+const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
+const EINVAL: i32 = 22;
+const EOPNOTSUPP: i32 = 95;
+
+/// A request is tried otherwise so often.
+const TRIES_MAX: u8 = 3;
+/// Flows whose master has not come yet.
+const ORPHANS_MAX: usize = 4096;
+const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
+
+impl Engine {
+    /// One message of the twin's: untrusted bytes.
+    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) {
+        if self.twin.is_none() {
+            return;
+        }
+        match Message::decode(bytes) {
+            Some(message) => self.take(now_ns, message),
+            None => self.malformed("a message"),
+        }
+        self.send_lost(now_ns);
+        self.go_on(now_ns);
+    }
+
+    fn take(&mut self, now_ns: u64, message: Message<'_>) {
+        let Some(twin) = &mut self.twin else { return };
+        twin.heard_ns = now_ns;
+        if let Message::Hello { active, key } = message {
+            return self.handle_hello(now_ns, active, key);
+        }
+        if twin.active.is_none() {
+            return self.malformed("a message before its hello");
+        }
+        match message {
+            Message::Hello { .. } => {}
+            Message::Changes {
+                age_us, records, ..
+            } => {
+                twin.behind_us = age_us;
+                self.take_records(now_ns, records);
+            }
+            Message::Sweep { number, lease_s } => {
+                twin.sweep = number;
+                twin.sweep_begun = true;
+                twin.lease_s = lease_s;
+                self.last_floor_s = lease_s;
+            }
+            Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
+            Message::Swept { number, flows } => self.handle_swept(now_ns, number, flows),
+            Message::Lost(hashes) => self.resend(wire::hashes(hashes)),
+            Message::Resweep => self.wanted.sweep = true,
+            Message::Expect { yes, request } => self.expect_here(yes, request),
+            Message::Addresses(addresses) => self.lost_addresses = addresses,
+            Message::Pulse { flows, .. } => {
+                twin.flows = flows;
+                twin.behind_us = 0;
+                self.tell_synchrony();
+            }
+            Message::Compare { id } => self.wanted.answer = Some(id),
+            Message::Compared { id, records } => self.handle_compared(id, records),
+            Message::End { id } => self.handle_compared_end(now_ns, id),
+        }
+    }
+
+    pub(super) fn malformed(&mut self, what: &str) {
+        self.counters.malformed += 1;
+        if self.counters.malformed.is_power_of_two() {
+            let text = format!(
+                "the twin sent {what} that is not understood: dropped ({} so far)",
+                self.counters.malformed
+            );
+            self.actions.push_back(Action::Warn(text));
+        }
+    }
+
+    fn take_records(&mut self, now_ns: u64, records: &[u8]) {
+        for record in wire::records(records) {
+            match record {
+                Ok((kind, flow)) => self.take_record(now_ns, kind, flow),
+                Err(wire::Malformed) => self.malformed("a record"),
+            }
+        }
+    }
+
+    fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
+        let hash = self.table.hash(&flow);
+        let slot = self.table.find(hash);
+        // Where this node answers for the flow, the twin's word is older or a loser's.
+        let ours = slot.is_some_and(|slot| !self.table.get(slot).has(flag::REMOTE));
+        if self.active && ours {
+            self.counters.merged += 1;
+            if let Some(slot) = slot {
+                // but it does have the flow
+                self.table.set_flag(slot, flag::SENT, true);
+            }
+            return;
+        }
+        match (kind, slot) {
+            (Kind::Gone, Some(slot)) => {
+                self.table.remove(slot);
+                self.write(How::Delete, flow, 0);
+            }
+            (Kind::Gone, None) => {}
+            (_, Some(slot)) => {
+                self.know(slot, &flow);
+                let timeout_s = self.lease_of(&flow);
+                self.write(How::Update { with_status: true }, flow, timeout_s);
+            }
+            (Kind::Part, None) => self.lose(now_ns, hash),
+            (Kind::Whole, None) => self.take_new(hash, flow),
+        }
+    }
+
+    fn take_new(&mut self, hash: u64, flow: Flow) {
+        let slot = self.table.insert(Entry {
+            hash,
+            ..Entry::default()
+        });
+        self.know(slot, &flow);
+        let timeout_s = self.lease_of(&flow);
+        let exclusive = self.active;
+        self.write(How::Create { exclusive }, flow, timeout_s);
+    }
+
+    fn know(&mut self, slot: u32, flow: &Flow) {
+        // What a loser offers is this node's from now on.
+        let remote = self.twin_is_active() || !self.active;
+        self.table.set_flag(slot, flag::REMOTE, remote);
+        let (sweep, own_sweep) = (self.twin_sweep(), self.sweep_number);
+        let entry = self.table.get_mut(slot);
+        entry.flags |= flag::SENT;
+        entry.mark = flow.mark;
+        entry.status = status_byte(flow.status);
+        entry.state = flow.state().unwrap_or(entry.state);
+        entry.sweep = if remote { sweep } else { own_sweep };
+    }
+
+    /// It lives at least until it is refreshed; a fixed time is what it is.
+    fn lease_of(&self, flow: &Flow) -> u32 {
+        let left_s = flow.timeout_s.unwrap_or(0);
+        match flow.status & status::FIXED_TIMEOUT {
+            0 => left_s.max(self.floor_s()),
+            _ => left_s,
+        }
+    }
+
+    pub(super) fn floor_s(&self) -> u32 {
+        self.twin.as_ref().map_or(0, |twin| twin.lease_s)
+    }
+
+    pub(super) fn twin_sweep(&self) -> u8 {
+        self.twin.as_ref().map_or(0, |twin| twin.sweep)
+    }
+
+    fn see(&mut self, now_ns: u64, hash: u64) {
+        let sweep = self.twin_sweep();
+        match self.table.find(hash) {
+            Some(slot) if self.table.get(slot).has(flag::REMOTE) => {
+                self.table.get_mut(slot).sweep = sweep;
+            }
+            Some(slot) if !self.active => {
+                self.table.set_flag(slot, flag::REMOTE, true);
+                self.table.get_mut(slot).sweep = sweep;
+            }
+            Some(_) => {}
+            None => self.lose(now_ns, hash),
+        }
+    }
+
+    /// The twin's kernel dropped them: they are sent again by the next sweep, which is due.
+    fn resend(&mut self, hashes: impl Iterator<Item = u64>) {
+        for hash in hashes {
+            self.counters.lost_there += 1;
+            if let Some(slot) = self.table.find(hash) {
+                self.table.set_flag(slot, flag::SENT, false);
+                self.wanted.sweep = true;
+            }
+        }
+    }
+
+    fn expect_here(&mut self, yes: bool, request: &[u8]) {
+        if self.settings.expectations && (!self.active || self.twin_is_active()) {
+            self.counters.expectations += 1;
+            self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
+        }
+    }
+
+    // ---- verdicts
+
+    /// The kernel took a batch of so many, less those that it refused.
+    pub fn handle_written(&mut self, change: &Change) {
+        let counters = &mut self.counters;
+        match change.how {
+            How::Create { .. } => counters.created += 1,
+            How::Update { .. } => counters.updated += 1,
+            How::Delete | How::DeleteReply => counters.deleted += 1,
+            How::Refresh => counters.restored += 1,
+            How::Expect(..) => {}
+        }
+    }
+
+    /// The kernel refused a change: often it can be had in another way.
+    pub fn handle_refused(&mut self, now_ns: u64, change: Change, errno: i32) {
+        if change.tries >= TRIES_MAX {
+            return self.give_up(now_ns, &change, errno);
+        }
+        match (&change.how, errno) {
+            (How::Delete | How::DeleteReply | How::Refresh | How::Expect(..), _) => {}
+            // What came later in the batch has removed it.
+            _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
+            (How::Create { exclusive: true }, EEXIST) => self.leave_alone(&change),
+            (How::Create { .. }, EEXIST) => self.replace(change, How::DeleteReply),
+            (How::Create { .. }, EOPNOTSUPP) if change.tries == 0 && !change.flow.is_plain() => {
+                self.replace(change, How::Delete);
+            }
+            (How::Create { .. }, EOPNOTSUPP) if has(&change.flow, c::CTA_HELP) => {
+                self.counters.refused_helper += 1;
+                self.without(change, c::CTA_HELP);
+            }
+            (How::Create { .. }, ENOENT) if has(&change.flow, c::CTA_TUPLE_MASTER) => {
+                self.adopt_later(change);
+            }
+            (How::Create { .. } | How::Update { with_status: true }, EBUSY) => {
+                self.again(change, How::Update { with_status: false });
+            }
+            (How::Update { .. }, ENOENT) => self.again(change, How::Create { exclusive: false }),
+            (How::Update { .. }, EPERM) => self.with_fixed_time(change),
+            _ => self.give_up(now_ns, &change, errno),
+        }
+    }
+
+    fn again(&mut self, mut change: Change, how: How) {
+        change.how = how;
+        change.tries += 1;
+        self.actions.push_back(Action::Write(change));
+    }
+
+    /// Another flow is in its place: the twin's counts.
+    fn replace(&mut self, change: Change, delete: How) {
+        self.write(delete, change.flow.clone(), 0);
+        self.again(change, How::Create { exclusive: false });
+    }
+
+    /// The kernel has a flow of this node's own by that name.
+    fn leave_alone(&mut self, change: &Change) {
+        self.counters.merged += 1;
+        if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
+            self.table.remove(slot);
+        }
+    }
+
+    fn without(&mut self, mut change: Change, unwanted: u16) {
+        let mut extra = Vec::new();
+        for (kind, value) in attributes(&change.flow.extra).filter(|(kind, _)| *kind != unwanted) {
+            attribute(kind, value, &mut extra);
+        }
+        change.flow.extra = extra;
+        let how = change.how.clone();
+        self.again(change, how);
+    }
+
+    fn with_fixed_time(&mut self, mut change: Change) {
+        change.flow.status |= status::FIXED_TIMEOUT;
+        self.again(change, How::Update { with_status: true });
+    }
+
+    /// Its master comes later in the sweep, or not at all.
+    fn adopt_later(&mut self, change: Change) {
+        if self.orphans.len() < ORPHANS_MAX {
+            self.orphans.push(change);
+        } else {
+            self.without(change, c::CTA_TUPLE_MASTER);
+        }
+    }
+
+    /// While a sweep goes on, the master may still come.
+    pub(super) fn adopt(&mut self) {
+        if self.twin.as_ref().is_some_and(|twin| twin.sweep_begun) {
+            return;
+        }
+        for change in std::mem::take(&mut self.orphans) {
+            // a second refusal takes it without its master
+            match change.tries {
+                0 => {
+                    let how = change.how.clone();
+                    self.again(change, how);
+                }
+                _ => self.without(change, c::CTA_TUPLE_MASTER),
+            }
+        }
+    }
+
+    fn give_up(&mut self, now_ns: u64, change: &Change, errno: i32) {
+        let counters = &mut self.counters;
+        match errno {
+            ENOMEM => counters.refused_full += 1,
+            EEXIST => counters.refused_clash += 1,
+            EINVAL => counters.refused_invalid += 1,
+            _ => counters.refused_other += 1,
+        }
+        if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
+            self.table.remove(slot);
+        }
+        if errno == ENOMEM {
+            self.warn_of_full_table(now_ns);
+        } else {
+            log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
+        }
+    }
+
+    fn warn_of_full_table(&mut self, now_ns: u64) {
+        if self
+            .warned_full_ns
+            .is_some_and(|at| now_ns < at + WARN_EVERY_NS)
+        {
+            return;
+        }
+        self.warned_full_ns = Some(now_ns);
+        let text = format!(
+            "the kernel's table is full: {} flows of the other node are not here; raise \
+             net.netfilter.nf_conntrack_max",
+            self.counters.refused_full
+        );
+        self.actions.push_back(Action::Warn(text));
+    }
+}
+
+fn has(flow: &Flow, kind: u16) -> bool {
+    attributes(&flow.extra).any(|(known, _)| known == kind)
+}

@@ -1,0 +1,280 @@
+//! What the kernel here says of its flows, and what of it the twin is told.
+
+use super::queue::{Change, merge};
+use super::table::{Entry, NOT_WAITING, flag, status_byte};
+use super::{Engine, SECOND_NS};
+use crate::flow::{Flow, TCP, status};
+use crate::wire::Kind;
+
+/// Flows that are asked for one by one; where there are more, a sweep is cheaper.
+const UNKNOWN_MAX: usize = 4096;
+
+/// A notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    New(Flow),
+    Changed(Flow),
+    Gone(Flow),
+    /// An expectation came or went: the request that makes the same at the twin.
+    Expected(bool, Vec<u8>),
+}
+
+impl Engine {
+    pub fn handle_event(&mut self, now_ns: u64, event: Event) {
+        self.counters.events += 1;
+        match event {
+            Event::Gone(flow) => self.handle_gone(now_ns, flow),
+            _ if !self.speaks(now_ns) => {}
+            Event::New(flow) => self.handle_new(now_ns, flow),
+            Event::Changed(flow) => self.handle_changed(now_ns, flow),
+            Event::Expected(yes, request) => self.expect_there(now_ns, yes, &request),
+        }
+    }
+
+    /// Notifications were lost: whatever they said is found by a sweep.
+    pub fn handle_overrun(&mut self, now_ns: u64) {
+        self.counters.overruns += 1;
+        if self.speaks(now_ns) {
+            self.wanted.sweep = true;
+        } else {
+            self.wanted.strays = true;
+        }
+        self.go_on(now_ns);
+    }
+
+    fn handle_new(&mut self, now_ns: u64, flow: Flow) {
+        if flow.original.protocol == TCP && flow.tcp.is_none() {
+            return self.look_up(flow);
+        }
+        if !self.filter.admits(&flow) {
+            self.counters.excluded += 1;
+            return;
+        }
+        let hash = self.table.hash(&flow);
+        self.destroyed.remove(&hash);
+        if let Some(slot) = self.table.find(hash) {
+            // it was replaced, and nobody said so
+            return self.tell_again(now_ns, slot, flow, Kind::Whole);
+        }
+        let age_ns = self.settings.min_age_ns;
+        self.insert_new(now_ns, hash, flow, age_ns > 0 && !self.draining);
+    }
+
+    /// By which sweep a flow that this node answers for is judged: on a backup, the twin's.
+    pub(super) fn sweep_of_own(&self) -> u8 {
+        match self.active || self.sweeping() {
+            true => self.sweep_number,
+            false => self.twin_sweep(),
+        }
+    }
+
+    /// A flow that the twin has not been told of.
+    pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
+        let entry = Entry {
+            hash,
+            sweep: self.sweep_of_own(),
+            ..Entry::default()
+        };
+        let slot = self.table.insert(entry);
+        let change = Change {
+            kind: Kind::Whole,
+            hash,
+            flow,
+            since_ns: now_ns,
+        };
+        let number = match is_young {
+            true => self.young.push(change),
+            false => self.push_ready(now_ns, change),
+        };
+        self.table.get_mut(slot).waiting = number;
+    }
+
+    fn handle_changed(&mut self, now_ns: u64, flow: Flow) {
+        let hash = self.table.hash(&flow);
+        let Some(slot) = self.table.find(hash) else {
+            // of an excluded flow it may be just what includes it
+            return self.look_up(flow);
+        };
+        if self.sweeping() {
+            self.table.get_mut(slot).flags |= flag::FRESH;
+        }
+        // Its packets pass here: so does the answer for it.
+        self.table.set_flag(slot, flag::REMOTE, false);
+        self.tell_again(now_ns, slot, flow, Kind::Part);
+    }
+
+    /// The twin knows of the flow, or will; what is new is told, if it is worth it.
+    pub(super) fn tell_again(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
+        let entry = *self.table.get(slot);
+        if let Some(waiting) = self.waiting_mut(entry.waiting) {
+            if kind == Kind::Whole {
+                waiting.kind = Kind::Whole;
+                waiting.flow.reply = flow.reply;
+            }
+            merge(&mut waiting.flow, &flow);
+            return self.check_admission(now_ns, slot, entry.waiting);
+        }
+        let kind = if entry.has(flag::SENT) {
+            kind
+        } else {
+            Kind::Whole
+        };
+        if kind == Kind::Part && !differs(&entry, &flow) {
+            return;
+        }
+        if kind == Kind::Whole && flow.original.protocol == TCP && flow.tcp.is_none() {
+            return self.look_up(flow);
+        }
+        let change = Change {
+            kind,
+            hash: entry.hash,
+            flow,
+            since_ns: now_ns,
+        };
+        let number = self.push_ready(now_ns, change);
+        self.table.get_mut(slot).waiting = number;
+        self.check_admission(now_ns, slot, number);
+    }
+
+    /// A mark, a label or a state may exclude what was included.
+    fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
+        let state = self.table.get(slot).state;
+        let waiting = self.ready.get_mut(number).or(self.young.get_mut(number));
+        let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
+            return;
+        };
+        let flow = waiting.flow.clone();
+        self.counters.excluded += 1;
+        self.forget_flow(now_ns, slot, flow);
+    }
+
+    fn handle_gone(&mut self, now_ns: u64, flow: Flow) {
+        let hash = self.table.hash(&flow);
+        if self.sweeping() {
+            self.destroyed.insert(hash);
+        }
+        let Some(slot) = self.table.find(hash) else {
+            return;
+        };
+        let remote = self.table.get(slot).has(flag::REMOTE);
+        if remote || !self.speaks(now_ns) {
+            // The twin holds that it is here. If it is right, it sends it again.
+            self.table.remove(slot);
+            if remote {
+                self.counters.lost += 1;
+                self.lose(now_ns, hash);
+            }
+            return;
+        }
+        self.forget_flow(now_ns, slot, flow);
+    }
+
+    /// The flow is gone, or does not concern the twin any more.
+    fn forget_flow(&mut self, now_ns: u64, slot: u32, flow: Flow) {
+        let entry = *self.table.get(slot);
+        if entry.waiting != NOT_WAITING {
+            let _ = self
+                .ready
+                .take(entry.waiting)
+                .or_else(|| self.young.take(entry.waiting));
+        }
+        self.table.remove(slot);
+        if !entry.has(flag::SENT) {
+            return; // it lived and died between two messages
+        }
+        let change = Change {
+            kind: Kind::Gone,
+            hash: entry.hash,
+            flow,
+            since_ns: now_ns,
+        };
+        self.push_ready(now_ns, change);
+    }
+
+    fn look_up(&mut self, flow: Flow) {
+        if self.unknown.len() < UNKNOWN_MAX {
+            self.unknown.push(flow);
+        } else {
+            self.unknown.clear();
+            self.wanted.sweep = true;
+        }
+    }
+
+    /// What the kernel has of a flow that was asked for.
+    pub fn handle_found(&mut self, now_ns: u64, flow: Flow) {
+        if flow.status & status::DYING != 0 || !self.speaks(now_ns) {
+            return;
+        }
+        if !self.filter.admits(&flow) {
+            self.counters.excluded += 1;
+            return;
+        }
+        let hash = self.table.hash(&flow);
+        match self.table.find(hash) {
+            Some(slot) => self.tell_again(now_ns, slot, flow, Kind::Whole),
+            None => self.insert_new(now_ns, hash, flow, false),
+        }
+    }
+
+    /// A flow of which the kernel never tells.
+    pub fn handle_silent(&mut self) {
+        self.counters.hidden += 1;
+    }
+
+    fn waiting_mut(&mut self, number: u32) -> Option<&mut Change> {
+        match self.ready.get_mut(number) {
+            Some(change) => Some(change),
+            None => self.young.get_mut(number),
+        }
+    }
+
+    // ---- flows that are too young
+
+    pub(super) fn next_ripe_ns(&self) -> Option<u64> {
+        let since_ns = self.young.oldest_ns()?;
+        Some(since_ns.saturating_add(self.settings.min_age_ns))
+    }
+
+    /// Sends those that have become old enough; all of them before a handover.
+    pub(super) fn ripen(&mut self, now_ns: u64) {
+        use super::queue::Item;
+        while let Some(item) = self.young.front() {
+            if let Item::Change(change) = item {
+                let ripe_ns = change.since_ns.saturating_add(self.settings.min_age_ns);
+                if now_ns < ripe_ns && !self.draining {
+                    return;
+                }
+            }
+            if let Some(Item::Change(change)) = self.young.pop() {
+                let hash = change.hash;
+                let number = self.push_ready(now_ns, change);
+                if let Some(slot) = self.table.find(hash) {
+                    self.table.get_mut(slot).waiting = number;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the twin should hear of it: what only counts time it need not.
+pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
+    let state = flow.state();
+    entry.has(flag::STALE)
+        || !flow.extra.is_empty()
+        || entry.mark != flow.mark
+        || entry.status != status_byte(flow.status)
+        || state.is_some_and(|state| state != entry.state)
+}
+
+/// The same of a whole flow, whose attributes are always there.
+pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
+    let bare = Flow {
+        extra: Vec::new(),
+        ..flow.clone()
+    };
+    differs(entry, &bare)
+}
+
+pub(super) fn seconds(now_ns: u64) -> u32 {
+    (now_ns / SECOND_NS) as u32
+}

@@ -1,0 +1,331 @@
+//! What follows to the twin and what is taken from it, without I/O and without a clock.
+//!
+//! What is fed: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
+//! [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role), what the kernel
+//! says ([`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
+//! [`handle_found`](Engine::handle_found), [`handle_dumped`](Engine::handle_dumped),
+//! [`handle_dump_end`](Engine::handle_dump_end), [`handle_refused`](Engine::handle_refused)) and
+//! [`handle_timeout`](Engine::handle_timeout). What is drained: [`poll_action`](Engine::poll_action),
+//! then [`poll_message`](Engine::poll_message) until the channel is full,
+//! [`next_timeout`](Engine::next_timeout).
+//!
+//! Both nodes know the same flows by a hash; one node answers for each of them. An active node
+//! answers for all but those that an active twin answers for (`flag::REMOTE`). Its word is taken
+//! on a backup; on an active node only what is unknown is added.
+
+mod apply;
+mod compare;
+mod counters;
+pub mod local;
+mod outbox;
+mod pass;
+pub mod queue;
+pub mod restore;
+mod role;
+mod status;
+mod sweep;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+pub use counters::Counters;
+pub use restore::Timeouts;
+pub use status::Value;
+
+use crate::config::Settings;
+use crate::filter::Filter;
+use crate::flow::{Flow, Key};
+use crate::wire::Address;
+use compare::Comparison;
+use pass::{Pass, Wanted};
+use queue::Queue;
+use table::Table;
+
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// After it has given up a role, a node goes on telling what it carries for so long.
+const OFFERING_NS: u64 = 2 * SECOND_NS;
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Which notifications to hear.
+    Subscribe(Subscription),
+    /// A change of the kernel's table; `handle_refused` follows where it fails.
+    Write(Change),
+    /// Ask the kernel for these; `handle_found` follows for each that there is.
+    Find(Vec<Flow>),
+    /// Ask the kernel whether it tells of this flow at all; `handle_found` or `handle_silent`.
+    Probe(Flow),
+    /// Read a table; `handle_dumped` and `handle_dump_end` follow.
+    Dump(Source),
+    StopDump,
+    /// Whether this node holds what it needs to take over.
+    InSync(bool, String),
+    /// What was begun under this number is done: a drain, or a comparison.
+    Done(Finished),
+    Warn(String),
+    Info(String),
+    Event(String),
+}
+
+/// What ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finished {
+    Drain,
+    /// What differs, a row for each; None where the twin is gone.
+    Comparison(Option<Vec<(String, String)>>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Flows,
+    Expectations,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subscription {
+    #[default]
+    Nothing,
+    /// Only what goes.
+    Destroyed,
+    All,
+}
+
+/// One request to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub how: How,
+    pub flow: Flow,
+    pub timeout_s: u32,
+    /// How often it was tried otherwise.
+    pub tries: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Creates it; one that exists is left alone (`exclusive`) or changed.
+    Create {
+        exclusive: bool,
+    },
+    Update {
+        with_status: bool,
+    },
+    /// Its time alone.
+    Refresh,
+    Delete,
+    /// Whatever has its reply.
+    DeleteReply,
+    /// An expectation comes or goes.
+    Expect(bool, Vec<u8>),
+}
+
+/// The other node's plugin.
+#[derive(Clone, Debug, Default)]
+struct Twin {
+    /// None until its hello.
+    active: Option<bool>,
+    active_since_ns: u64,
+    flows: u32,
+    /// Of its latest sweep.
+    sweep: u8,
+    sweep_begun: bool,
+    lease_s: u32,
+    heard_ns: u64,
+    /// How old its oldest change was when it sent it.
+    behind_us: u32,
+}
+
+pub struct Engine {
+    settings: Settings,
+    filter: Filter,
+    own_key: Key,
+    roles: BTreeMap<String, bool>,
+    active: bool,
+    twin: Option<Twin>,
+    /// All that the twin has is here.
+    complete: bool,
+    said_synchrony: Option<(bool, String)>,
+    subscription: Subscription,
+    /// It was active while no twin listened.
+    owes: bool,
+    offering_until_ns: u64,
+    table: Table,
+    /// Changes for the twin.
+    ready: Queue,
+    /// Those of flows that are not old enough yet.
+    young: Queue,
+    outgoing: Option<Vec<u8>>,
+    flush_at_ns: u64,
+    pulse_at_ns: u64,
+    draining: bool,
+    /// Changed flows of which too little is known.
+    unknown: Vec<Flow>,
+    /// Destroyed since the last piece of a dump.
+    destroyed: HashSet<u64>,
+    lost: Vec<u64>,
+    pass: Option<Pass>,
+    wanted: Wanted,
+    sweep_number: u8,
+    sweep_at_ns: u64,
+    sweep_took_ns: u64,
+    /// Some ruleset hides flows by `ct event`.
+    hides: bool,
+    timeouts: Timeouts,
+    orphans: Vec<Change>,
+    /// Addresses of the interfaces in `dynamic_nat`.
+    dynamic: BTreeMap<String, Vec<Address>>,
+    /// How long copies live at least, and what is translated there, as the twin said last.
+    last_floor_s: u32,
+    lost_addresses: Vec<Address>,
+    comparison: Option<Comparison>,
+    actions: VecDeque<Action>,
+    pub counters: Counters,
+    warned_full_ns: Option<u64>,
+}
+
+impl Engine {
+    /// `own_key` is random; both nodes hash with what theirs make together.
+    pub fn new(own_key: Key) -> Self {
+        Self {
+            settings: Settings::default(),
+            filter: Filter::default(),
+            own_key,
+            roles: BTreeMap::new(),
+            active: false,
+            twin: None,
+            complete: false,
+            said_synchrony: None,
+            subscription: Subscription::Nothing,
+            owes: false,
+            offering_until_ns: 0,
+            table: Table::default(),
+            ready: Queue::new(0),
+            young: Queue::new(1),
+            outgoing: None,
+            flush_at_ns: 0,
+            pulse_at_ns: 0,
+            draining: false,
+            unknown: Vec::new(),
+            destroyed: HashSet::new(),
+            lost: Vec::new(),
+            pass: None,
+            wanted: Wanted::default(),
+            sweep_number: 0,
+            sweep_at_ns: u64::MAX,
+            sweep_took_ns: 0,
+            hides: false,
+            timeouts: Timeouts::default(),
+            orphans: Vec::new(),
+            dynamic: BTreeMap::new(),
+            last_floor_s: 0,
+            lost_addresses: Vec::new(),
+            comparison: None,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            warned_full_ns: None,
+        }
+    }
+
+    /// New settings; whatever they change of what follows is found by a sweep.
+    pub fn configure(&mut self, now_ns: u64, settings: Settings) {
+        let own = std::mem::take(&mut self.filter.own);
+        self.filter = Filter {
+            own,
+            ..settings.filter.clone()
+        };
+        self.settings = settings;
+        self.dynamic
+            .retain(|name, _| self.settings.dynamic_nat.contains(name));
+        self.want_sweep(now_ns);
+        self.tell_addresses();
+    }
+
+    /// The router's own addresses, virtual ones among them.
+    pub fn handle_own_addresses(&mut self, own: HashSet<Address>) {
+        self.filter.own = own;
+    }
+
+    /// Those of an interface of `dynamic_nat`.
+    pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
+        if self
+            .settings
+            .dynamic_nat
+            .iter()
+            .any(|name| name == interface)
+        {
+            let before = self.dynamic.insert(interface.to_owned(), addresses.clone());
+            if before != Some(addresses) {
+                self.tell_addresses();
+            }
+        }
+    }
+
+    /// Whether some rule hides flows by `ct event`.
+    pub fn handle_hiding(&mut self, hides: bool) {
+        self.hides = hides;
+    }
+
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.pulse(now_ns);
+        self.ripen(now_ns);
+        if now_ns >= self.sweep_at_ns && self.speaks(now_ns) {
+            self.wanted.sweep = true;
+        }
+        self.subscribe(now_ns);
+        self.go_on(now_ns);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.twin.as_ref()?;
+        let flush = (self.outgoing.is_none() && !self.ready.is_empty()).then_some(self.flush_at_ns);
+        let offering = (!self.active && self.subscription == Subscription::All)
+            .then_some(self.offering_until_ns);
+        let sweep = (self.sweep_at_ns < u64::MAX).then_some(self.sweep_at_ns);
+        [
+            flush,
+            offering,
+            sweep,
+            self.next_ripe_ns(),
+            Some(self.pulse_at_ns),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    fn tell(&mut self, text: String) {
+        self.actions.push_back(Action::Info(text));
+    }
+
+    fn write(&mut self, how: How, flow: Flow, timeout_s: u32) {
+        self.actions.push_back(Action::Write(Change {
+            how,
+            flow,
+            timeout_s,
+            tries: 0,
+        }));
+    }
+
+    fn twin_is_active(&self) -> bool {
+        self.twin
+            .as_ref()
+            .is_some_and(|twin| twin.active == Some(true))
+    }
+
+    /// Whether the twin is told what happens here.
+    fn speaks(&self, now_ns: u64) -> bool {
+        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        heard && (self.active || self.owes || now_ns < self.offering_until_ns)
+    }
+}

@@ -1,0 +1,207 @@
+//! Messages to the twin: changes gathered into batches, in order.
+
+use super::local::seconds;
+use super::queue::{Change, Item};
+use super::table::{NOT_WAITING, flag, status_byte};
+use super::{Action, Engine, Finished, SECOND_NS};
+use crate::flow::status;
+use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
+
+/// With so many waiting, the kernel's own buffers hold what comes.
+pub const WAITING_MAX: usize = 16_384;
+/// Full batches go at once.
+const BATCH_FULL: usize = 2000;
+const PULSE_NS: u64 = SECOND_NS;
+/// What the twin's copy lives longer than the sweeps that refresh it.
+const SWEEPS_PER_LEASE: u64 = 3;
+
+impl Engine {
+    /// What is to be sent now. It stays until [`message_sent`](Self::message_sent).
+    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        if self.outgoing.is_none() {
+            let due = now_ns >= self.flush_at_ns || self.ready.len() >= BATCH_FULL || self.draining;
+            self.outgoing = match self.ready.is_empty() || !due {
+                true => None,
+                false => self.next_message(now_ns),
+            };
+        }
+        if self.outgoing.is_none() {
+            self.end_drain();
+        }
+        self.outgoing.as_deref()
+    }
+
+    /// The channel took it.
+    pub fn message_sent(&mut self, now_ns: u64) {
+        if let Some(message) = self.outgoing.take() {
+            self.counters.sent_bytes += message.len() as u64;
+            self.pulse_at_ns = now_ns + PULSE_NS;
+        }
+    }
+
+    /// Whether as much waits as may: events and dumps stay where they are.
+    pub fn is_congested(&self) -> bool {
+        self.ready.len() >= WAITING_MAX
+    }
+
+    fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
+        let age_ns = self
+            .ready
+            .oldest_ns()
+            .map_or(0, |since| now_ns.saturating_sub(since));
+        let age_us = u32::try_from(age_ns / 1000).unwrap_or(u32::MAX);
+        let mut message = Vec::new();
+        while let Some(item) = self.ready.front() {
+            match item {
+                Item::Nothing => {}
+                Item::Message(_) if message.is_empty() => {
+                    if let Some(Item::Message(message)) = self.ready.pop() {
+                        return Some(message);
+                    }
+                    continue;
+                }
+                Item::Message(_) => break,
+                Item::Change(_) if message.is_empty() => {
+                    message.reserve_exact(MESSAGE_BYTES);
+                    wire::begin_changes(&mut message, now_ns, age_us);
+                    continue;
+                }
+                Item::Change(_) if message.len() + RECORD_BYTES_MAX > MESSAGE_BYTES => break,
+                Item::Change(_) => {}
+            }
+            if let Some(Item::Change(change)) = self.ready.pop() {
+                self.write_record(&mut message, now_ns, change);
+            }
+        }
+        self.counters.sent_flow_bytes += message.len() as u64;
+        Some(message).filter(|message| !message.is_empty())
+    }
+
+    fn write_record(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
+        wire::record(message, change.kind, &change.flow);
+        if change.kind == Kind::Gone {
+            self.counters.sent_deletes += 1;
+            return;
+        }
+        self.counters.sent_flows += 1;
+        let Some(slot) = self.table.find(change.hash) else {
+            return;
+        };
+        let lease_s = self.lease_s();
+        let entry = self.table.get_mut(slot);
+        entry.waiting = NOT_WAITING;
+        entry.flags = entry.flags & !flag::STALE | flag::SENT;
+        // an event says which attributes there are now, but not which there were
+        if change.kind == Kind::Part && !change.flow.extra.is_empty() {
+            entry.flags |= flag::STALE;
+        }
+        entry.mark = change.flow.mark;
+        entry.status = status_byte(change.flow.status);
+        entry.state = change.flow.state().unwrap_or(entry.state);
+        let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
+        let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
+        entry.lease_until_s = match fixed {
+            // its time ends there when it ends here
+            true => u32::MAX,
+            false => seconds(now_ns).saturating_add(left_s),
+        };
+    }
+
+    pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
+        self.flush_soon(now_ns);
+        self.ready.push(change)
+    }
+
+    pub(super) fn push_message(&mut self, now_ns: u64, message: &Message<'_>) {
+        self.push_bytes(now_ns, message.encode());
+    }
+
+    pub(super) fn push_bytes(&mut self, now_ns: u64, message: Vec<u8>) {
+        self.flush_soon(now_ns);
+        self.ready.push_message(message);
+    }
+
+    // The first of a batch says when the batch goes.
+    fn flush_soon(&mut self, now_ns: u64) {
+        if self.ready.is_empty() {
+            let after_last = self.flush_at_ns.saturating_add(self.settings.batch_ns);
+            self.flush_at_ns = after_last.clamp(now_ns, now_ns + self.settings.batch_ns);
+        }
+    }
+
+    /// How long a flow lives at the twin without a word, in seconds.
+    pub fn lease_s(&self) -> u32 {
+        (self.sweep_interval_ns() * SWEEPS_PER_LEASE).div_ceil(SECOND_NS) as u32
+    }
+
+    pub(super) fn pulse(&mut self, now_ns: u64) {
+        if now_ns < self.pulse_at_ns {
+            return;
+        }
+        self.counters.measure(now_ns);
+        self.pulse_at_ns = now_ns + PULSE_NS;
+        if self.twin.is_some() {
+            let flows = self.table.len() as u32;
+            self.push_message(
+                now_ns,
+                &Message::Pulse {
+                    clock_ns: now_ns,
+                    flows,
+                },
+            );
+        }
+    }
+
+    /// A flow is missing here; the twin hears of many at once.
+    pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
+        self.lost.push(hash);
+        if self.lost.len() >= wire::HASHES_MAX {
+            self.send_lost(now_ns);
+        }
+    }
+
+    pub(super) fn send_lost(&mut self, now_ns: u64) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let bytes: Vec<u8> = self.lost.drain(..).flat_map(u64::to_be_bytes).collect();
+        self.push_message(now_ns, &Message::Lost(&bytes));
+    }
+
+    pub(super) fn expect_there(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
+        if self.settings.expectations {
+            self.counters.expectations += 1;
+            self.push_message(now_ns, &Message::Expect { yes, request });
+        }
+    }
+
+    pub(super) fn tell_addresses(&mut self) {
+        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        if heard && !self.settings.dynamic_nat.is_empty() {
+            let addresses = self.dynamic.values().flatten().copied().collect();
+            self.ready
+                .push_message(Message::Addresses(addresses).encode());
+        }
+    }
+
+    // ---- drain
+
+    /// Everything is to be sent, young flows too. False: `Finished::Drain` follows.
+    pub fn drain(&mut self, now_ns: u64) -> bool {
+        if self.twin.is_none() || !self.active {
+            return true;
+        }
+        self.draining = true;
+        self.ripen(now_ns);
+        self.go_on(now_ns);
+        false
+    }
+
+    pub(super) fn end_drain(&mut self) {
+        let idle = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
+        if self.draining && (idle || self.twin.is_none()) {
+            self.draining = false;
+            self.actions.push_back(Action::Done(Finished::Drain));
+        }
+    }
+}

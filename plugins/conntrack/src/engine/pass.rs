@@ -1,0 +1,171 @@
+//! Walks through the kernel's table, one at a time: to tell the twin of everything, to drop what it
+//! does not have, to restore times after a takeover, to compare.
+
+use super::{Action, Engine, SECOND_NS, Source};
+use crate::flow::{Flow, status};
+
+/// Walks that are due.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    pub sweep: bool,
+    pub restore: bool,
+    pub prune: bool,
+    /// A walk that prunes also drops what no node knows.
+    pub strays: bool,
+    /// The twin compares.
+    pub answer: Option<u32>,
+    pub compare: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Sweep { number: u8 },
+    Restore,
+    Prune { strays: bool },
+    Answer { id: u32 },
+    Compare,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pass {
+    pub work: Work,
+    pub source: Source,
+    pub began_ns: u64,
+    pub flows: u32,
+    /// Hashes that the twin is told of at once.
+    pub alive: Vec<u8>,
+    pub records: Vec<u8>,
+    /// Overruns before it began.
+    pub overruns: u64,
+}
+
+impl Engine {
+    /// Begins the next walk and sends what is due; called after every input.
+    pub(super) fn go_on(&mut self, now_ns: u64) {
+        self.adopt();
+        if !self.unknown.is_empty() {
+            let unknown = std::mem::take(&mut self.unknown);
+            self.actions.push_back(Action::Find(unknown));
+        }
+        if self.pass.is_some() {
+            return;
+        }
+        let Some(work) = self.next_work(now_ns) else {
+            return;
+        };
+        if let Work::Sweep { .. } = work {
+            self.begin_sweep(now_ns);
+        }
+        self.pass = Some(Pass {
+            work,
+            source: Source::Flows,
+            began_ns: now_ns,
+            flows: 0,
+            alive: Vec::new(),
+            records: Vec::new(),
+            overruns: self.counters.overruns,
+        });
+        self.actions.push_back(Action::Dump(Source::Flows));
+    }
+
+    fn next_work(&mut self, now_ns: u64) -> Option<Work> {
+        let wanted = &mut self.wanted;
+        if std::mem::take(&mut wanted.restore) {
+            return Some(Work::Restore);
+        }
+        if std::mem::take(&mut wanted.prune) {
+            let strays = std::mem::take(&mut wanted.strays);
+            return Some(Work::Prune { strays });
+        }
+        if let Some(id) = wanted.answer.take() {
+            return Some(Work::Answer { id });
+        }
+        if std::mem::take(&mut wanted.compare) {
+            return Some(Work::Compare);
+        }
+        if wanted.sweep && self.speaks(now_ns) {
+            self.wanted.sweep = false;
+            self.sweep_number = self.sweep_number.wrapping_add(1);
+            return Some(Work::Sweep {
+                number: self.sweep_number,
+            });
+        }
+        None
+    }
+
+    pub(super) fn stop_pass(&mut self) {
+        if self.pass.take().is_some() {
+            self.actions.push_back(Action::StopDump);
+        }
+        self.destroyed.clear();
+    }
+
+    pub(super) fn sweeping(&self) -> bool {
+        let work = self.pass.as_ref().map(|pass| pass.work);
+        matches!(work, Some(Work::Sweep { .. }))
+    }
+
+    /// Whether the dump may go on.
+    pub fn wants_more(&self) -> bool {
+        self.pass.is_some() && !self.is_congested()
+    }
+
+    /// One flow of a dump.
+    pub fn handle_dumped(&mut self, now_ns: u64, flow: Flow) {
+        let Some(pass) = &mut self.pass else { return };
+        if flow.status & status::DYING != 0 {
+            return;
+        }
+        pass.flows += 1;
+        match pass.work {
+            Work::Sweep { number } => self.sweep(now_ns, number, flow),
+            Work::Restore => self.restore(flow),
+            Work::Prune { strays } => self.prune(flow, strays),
+            Work::Answer { id } => self.answer_with(now_ns, id, &flow),
+            Work::Compare => self.compare_own(flow),
+        }
+    }
+
+    /// One expectation of a dump.
+    pub fn handle_dumped_expectation(&mut self, now_ns: u64, request: &[u8]) {
+        if self.sweeping() {
+            self.expect_there(now_ns, true, request);
+        }
+    }
+
+    /// What was destroyed before this piece was filled is in no later one.
+    pub fn handle_dump_piece(&mut self) {
+        self.destroyed.clear();
+    }
+
+    /// `complete` is false where the dump failed, or may have holes.
+    pub fn handle_dump_end(&mut self, now_ns: u64, complete: bool) {
+        let Some(pass) = self.pass.take() else { return };
+        self.destroyed.clear();
+        match pass.work {
+            Work::Sweep { number } => return self.end_sweep(now_ns, number, pass, complete),
+            Work::Restore => self.end_restore(complete),
+            Work::Prune { .. } => self.end_prune(complete),
+            Work::Answer { id } => self.end_answer(now_ns, id, pass),
+            Work::Compare => self.end_own(now_ns, complete),
+        }
+        self.go_on(now_ns);
+    }
+
+    /// The next sweep is due at once.
+    pub fn want_sweep(&mut self, now_ns: u64) {
+        if self.speaks(now_ns) {
+            self.wanted.sweep = true;
+        }
+    }
+
+    /// Sweeps take at most a twentieth of the time.
+    pub(super) fn sweep_interval_ns(&self) -> u64 {
+        const SHARE: u64 = 20;
+        let most = self
+            .sweep_took_ns
+            .saturating_mul(SHARE)
+            .min(3600 * SECOND_NS);
+        self.settings.sweep_ns.max(most)
+    }
+}

@@ -1,0 +1,204 @@
+//! Changes that wait to be sent, in order; what changes again while it waits is sent once.
+
+use std::collections::VecDeque;
+
+use spared_netlink::attributes;
+
+use crate::ctnetlink::parse::attribute;
+use crate::flow::Flow;
+use crate::wire::Kind;
+
+/// Numbers of one queue; the other half is the other queue's.
+const NUMBERS: u32 = 1 << 31;
+
+#[derive(Debug)]
+pub struct Change {
+    pub kind: Kind,
+    pub hash: u64,
+    pub flow: Flow,
+    pub since_ns: u64,
+}
+
+#[derive(Debug)]
+pub enum Item {
+    Change(Change),
+    /// A message of its own, which must stay in its place.
+    Message(Vec<u8>),
+    /// It was overtaken by what came later.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    items: VecDeque<Item>,
+    /// The number of the first item.
+    first: u32,
+    tag: u32,
+}
+
+impl Queue {
+    /// `tag` is 0 or 1, and tells the numbers of two queues apart.
+    pub fn new(tag: u32) -> Self {
+        Self {
+            items: VecDeque::new(),
+            first: 1,
+            tag: tag * NUMBERS,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.first = 1;
+    }
+
+    pub fn front(&self) -> Option<&Item> {
+        self.items.front()
+    }
+
+    pub fn pop(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.first = after(self.first, 1);
+        Some(item)
+    }
+
+    /// Since when the oldest change waits.
+    pub fn oldest_ns(&self) -> Option<u64> {
+        self.items.iter().find_map(|item| match item {
+            Item::Change(change) => Some(change.since_ns),
+            _ => None,
+        })
+    }
+
+    /// The number under which it is found while it waits.
+    pub fn push(&mut self, change: Change) -> u32 {
+        let number = after(self.first, self.items.len() as u32);
+        self.items.push_back(Item::Change(change));
+        number | self.tag
+    }
+
+    pub fn push_message(&mut self, message: Vec<u8>) {
+        self.items.push_back(Item::Message(message));
+    }
+
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Change> {
+        match self.item_mut(number)? {
+            Item::Change(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// Takes it out of its place.
+    pub fn take(&mut self, number: u32) -> Option<Change> {
+        match std::mem::replace(self.item_mut(number)?, Item::Nothing) {
+            Item::Change(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    fn item_mut(&mut self, number: u32) -> Option<&mut Item> {
+        if number == 0 || number & NUMBERS != self.tag {
+            return None;
+        }
+        let number = number & (NUMBERS - 1);
+        // 0 is no number
+        let position = match number.checked_sub(self.first) {
+            Some(position) => position,
+            None => number + (NUMBERS - 1) - self.first,
+        };
+        self.items.get_mut(position as usize)
+    }
+}
+
+/// Numbers go from 1 to NUMBERS - 1 and begin again.
+fn after(number: u32, steps: u32) -> u32 {
+    (number - 1 + steps % (NUMBERS - 1)) % (NUMBERS - 1) + 1
+}
+
+/// Puts what an event says into what is known of a flow.
+pub fn merge(known: &mut Flow, event: &Flow) {
+    known.status = event.status;
+    known.mark = event.mark;
+    known.timeout_s = event.timeout_s.or(known.timeout_s);
+    known.tcp = event.tcp.or(known.tcp);
+    known.state = event.state.or(known.state);
+    if event.extra.is_empty() {
+        return;
+    }
+    let mut extra = event.extra.clone();
+    for (kind, value) in attributes(&known.extra) {
+        if attributes(&event.extra).all(|(newer, _)| newer != kind) {
+            attribute(kind, value, &mut extra);
+        }
+    }
+    known.extra = extra;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(since_ns: u64) -> Change {
+        Change {
+            kind: Kind::Whole,
+            hash: since_ns,
+            flow: Flow::default(),
+            since_ns,
+        }
+    }
+
+    #[test]
+    fn a_change_is_found_by_its_number_until_it_is_gone() {
+        let mut queue = Queue::new(1);
+        let numbers: Vec<u32> = (1..=3).map(|at| queue.push(change(at))).collect();
+        assert_eq!(queue.get_mut(numbers[1]).map(|it| it.hash), Some(2));
+        queue.pop();
+        assert!(queue.get_mut(numbers[0]).is_none());
+        assert_eq!(queue.take(numbers[1]).map(|it| it.hash), Some(2));
+        assert!(queue.take(numbers[1]).is_none());
+        assert_eq!(queue.oldest_ns(), Some(3));
+        assert!(Queue::new(0).get_mut(numbers[2]).is_none());
+    }
+
+    #[test]
+    fn numbers_begin_again_without_the_one_that_means_nothing() {
+        let mut queue = Queue::new(0);
+        queue.first = NUMBERS - 2;
+        let numbers: Vec<u32> = (1..=4).map(|at| queue.push(change(at))).collect();
+        assert_eq!(numbers, [NUMBERS - 2, NUMBERS - 1, 1, 2]);
+        for (at, number) in (1..).zip(&numbers) {
+            assert_eq!(queue.get_mut(*number).map(|it| it.hash), Some(at));
+        }
+        queue.pop();
+        queue.pop();
+        assert_eq!(queue.get_mut(1).map(|it| it.hash), Some(3));
+    }
+
+    #[test]
+    fn an_event_replaces_only_what_it_says() {
+        let mut known = Flow {
+            timeout_s: Some(30),
+            ..Flow::default()
+        };
+        attribute(22, &[1; 16], &mut known.extra);
+        attribute(15, &[2; 4], &mut known.extra);
+        let mut event = Flow {
+            mark: 7,
+            ..Flow::default()
+        };
+        attribute(22, &[3; 16], &mut event.extra);
+        merge(&mut known, &event);
+        assert_eq!((known.mark, known.timeout_s), (7, Some(30)));
+        let kinds: Vec<(u16, u8)> = attributes(&known.extra)
+            .map(|(kind, it)| (kind, it[0]))
+            .collect();
+        assert_eq!(kinds, [(22, 3), (15, 2)]);
+    }
+}

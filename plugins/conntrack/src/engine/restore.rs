@@ -1,0 +1,154 @@
+//! After a takeover: times become what the protocols want, and flows die that were translated to
+//! an address which is not here.
+
+use super::{Action, Engine, How};
+use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
+
+/// The kernel's times in seconds, by state; `net.netfilter.nf_conntrack_*_timeout*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// By `enum tcp_conntrack`, from none to syn_sent2.
+    pub tcp: [u32; 10],
+    /// Unreplied, stream.
+    pub udp: [u32; 2],
+    pub udplite: [u32; 2],
+    pub gre: [u32; 2],
+    pub icmp: u32,
+    pub icmpv6: u32,
+    /// By `enum sctp_conntrack`.
+    pub sctp: [u32; 10],
+    /// By `enum ct_dccp_states`.
+    pub dccp: [u32; 8],
+    pub generic: u32,
+}
+
+/// The names below `/proc/sys/net/netfilter/nf_conntrack_`, in the order of the states.
+pub const TCP_NAMES: [&str; 10] = [
+    "tcp_timeout_syn_sent",
+    "tcp_timeout_syn_sent",
+    "tcp_timeout_syn_recv",
+    "tcp_timeout_established",
+    "tcp_timeout_fin_wait",
+    "tcp_timeout_close_wait",
+    "tcp_timeout_last_ack",
+    "tcp_timeout_time_wait",
+    "tcp_timeout_close",
+    "tcp_timeout_syn_sent",
+];
+pub const SCTP_NAMES: [&str; 10] = [
+    "sctp_timeout_closed",
+    "sctp_timeout_closed",
+    "sctp_timeout_cookie_wait",
+    "sctp_timeout_cookie_echoed",
+    "sctp_timeout_established",
+    "sctp_timeout_shutdown_sent",
+    "sctp_timeout_shutdown_recd",
+    "sctp_timeout_shutdown_ack_sent",
+    "sctp_timeout_heartbeat_sent",
+    "sctp_timeout_established",
+];
+pub const DCCP_NAMES: [&str; 8] = [
+    "dccp_timeout_request",
+    "dccp_timeout_request",
+    "dccp_timeout_respond",
+    "dccp_timeout_partopen",
+    "dccp_timeout_open",
+    "dccp_timeout_closereq",
+    "dccp_timeout_closing",
+    "dccp_timeout_timewait",
+];
+
+impl Default for Timeouts {
+    /// Those of Linux.
+    fn default() -> Self {
+        Self {
+            tcp: [120, 120, 60, 432_000, 120, 60, 30, 120, 10, 120],
+            udp: [30, 120],
+            udplite: [30, 180],
+            gre: [30, 180],
+            icmp: 30,
+            icmpv6: 30,
+            sctp: [10, 10, 3, 3, 210, 3, 3, 3, 30, 210],
+            dccp: [240, 240, 480, 480, 43_200, 64, 64, 240],
+            generic: 600,
+        }
+    }
+}
+
+impl Timeouts {
+    fn of(&self, flow: &Flow) -> u32 {
+        let state = usize::from(flow.state().unwrap_or(0));
+        let by_state = |list: &[u32]| list.get(state).copied().unwrap_or(self.generic);
+        let answered = usize::from(flow.status & status::ASSURED != 0);
+        match flow.original.protocol {
+            TCP => by_state(&self.tcp),
+            SCTP => by_state(&self.sctp),
+            DCCP => by_state(&self.dccp),
+            UDP => self.udp[answered],
+            UDPLITE => self.udplite[answered],
+            GRE => self.gre[answered],
+            ICMP => self.icmp,
+            ICMPV6 => self.icmpv6,
+            _ => self.generic,
+        }
+    }
+}
+
+impl Engine {
+    /// What the kernel has for times now.
+    pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
+    }
+
+    /// One flow of the kernel's table.
+    pub(super) fn restore(&mut self, flow: Flow) {
+        if self.table.find(self.table.hash(&flow)).is_none() {
+            return;
+        }
+        if self.is_translated_elsewhere(&flow) {
+            self.counters.dropped += 1;
+            return self.write(How::Delete, flow, 0);
+        }
+        let Some(left_s) = flow.timeout_s else { return };
+        if flow.status & status::FIXED_TIMEOUT != 0 {
+            return;
+        }
+        let wanted_s = self.timeouts.of(&flow);
+        // Longer than the lease: so it came, by a rule of the administrator's.
+        let wanted_s = match left_s > self.last_floor_s {
+            true => left_s.max(wanted_s),
+            false => wanted_s,
+        };
+        if wanted_s != left_s {
+            self.write(How::Refresh, flow, wanted_s);
+        }
+    }
+
+    /// To an address of an interface of `dynamic_nat` that went with the other node.
+    fn is_translated_elsewhere(&self, flow: &Flow) -> bool {
+        let is_ipv6 = flow.original.is_ipv6;
+        let end = match (
+            flow.is_source_translated(),
+            flow.is_destination_translated(),
+        ) {
+            (true, _) => flow.reply.destination,
+            (false, true) => flow.original.destination,
+            (false, false) => return false,
+        };
+        let address = (is_ipv6, end);
+        self.lost_addresses.contains(&address) && !self.filter.own.contains(&address)
+    }
+
+    pub(super) fn end_restore(&mut self, complete: bool) {
+        if !complete {
+            self.wanted.restore = true;
+            return;
+        }
+        let dropped = match self.counters.dropped {
+            0 => String::new(),
+            dropped => format!(", {dropped} dropped that were translated to the other's address"),
+        };
+        let text = format!("{} times restored{dropped}", self.counters.restored);
+        self.actions.push_back(Action::Event(text));
+    }
+}

@@ -1,0 +1,192 @@
+//! Who answers for the flows: roles, and the twin as it comes and goes.
+
+use super::table::flag;
+use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
+use crate::wire::Message;
+
+/// A handover is seen by both nodes within that time.
+const HANDOVER_NS: u64 = 2 * SECOND_NS;
+
+impl Engine {
+    /// The channel to the twin is there.
+    pub fn handle_up(&mut self, now_ns: u64) {
+        self.twin = Some(Twin {
+            heard_ns: now_ns,
+            ..Twin::default()
+        });
+        self.forget();
+        self.complete = self.active;
+        self.pulse_at_ns = now_ns + SECOND_NS;
+        self.say_hello();
+        self.tell_synchrony();
+    }
+
+    /// It is gone. What came of it stays: it may be needed now.
+    pub fn handle_down(&mut self, now_ns: u64) {
+        self.twin = None;
+        self.owes |= self.active;
+        self.said_synchrony = None;
+        self.end_comparison(None);
+        self.stop_pass();
+        self.ready.clear();
+        self.young.clear();
+        self.unknown.clear();
+        self.lost.clear();
+        self.outgoing = None;
+        self.sweep_at_ns = u64::MAX;
+        self.end_drain();
+        self.subscribe(now_ns);
+        self.go_on(now_ns);
+    }
+
+    pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
+        self.roles.insert(group.to_owned(), active);
+        let active = self.roles.values().any(|active| *active);
+        if active != self.active {
+            self.active = active;
+            match active {
+                true => self.take_over(now_ns),
+                false => self.step_down(now_ns),
+            }
+        }
+        self.tell_synchrony();
+    }
+
+    /// Groups that are no longer there.
+    pub fn forget_groups(&mut self) {
+        self.roles.clear();
+    }
+
+    fn take_over(&mut self, now_ns: u64) {
+        self.stop_pass();
+        self.wanted.prune = false;
+        let flows = self.table.len();
+        if flows > 0 {
+            let heard = self
+                .twin
+                .as_ref()
+                .map(|twin| (now_ns - twin.heard_ns) / 1_000_000);
+            let heard = heard.map_or(String::new(), |ms| format!(", its last word {ms} ms ago"));
+            self.tell(format!(
+                "{flows} flows of the other node are in the kernel{heard}"
+            ));
+            self.wanted.restore = true;
+        }
+        self.owes |= self.twin.is_none();
+        self.complete = true;
+        self.share_out();
+        self.say_hello();
+        self.subscribe(now_ns);
+        self.want_sweep(now_ns);
+        self.go_on(now_ns);
+    }
+
+    fn step_down(&mut self, now_ns: u64) {
+        self.stop_pass();
+        self.wanted.restore = false;
+        // The other one answers for all of it: whatever it does not know is not there any more.
+        self.wanted.strays = true;
+        if let Some(twin) = &self.twin {
+            self.offering_until_ns = now_ns + OFFERING_NS;
+            let both = twin.active == Some(true);
+            self.complete = !both || now_ns - twin.active_since_ns < HANDOVER_NS;
+        }
+        self.share_out();
+        self.say_hello();
+        self.subscribe(now_ns);
+        self.go_on(now_ns);
+    }
+
+    pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, key: [u64; 2]) {
+        let Some(twin) = &mut self.twin else { return };
+        let first = twin.active.is_none();
+        if active && twin.active != Some(true) {
+            twin.active_since_ns = now_ns;
+        }
+        let ended = twin.active == Some(true) && !active;
+        twin.active = Some(active);
+        if first {
+            let [a, b] = self.own_key;
+            self.table.clear([a ^ key[0], b ^ key[1]]);
+            self.wanted.strays = true;
+            self.tell_addresses();
+            // What this node did alone may be what the twin needs, whoever wins.
+            self.want_sweep(now_ns);
+        } else if ended && self.active {
+            // What it answered for is this node's now, and it has not taken what it knew itself.
+            self.table.clear_flag(flag::SENT);
+            self.want_sweep(now_ns);
+        }
+        self.share_out();
+        self.subscribe(now_ns);
+        self.tell_synchrony();
+        self.go_on(now_ns);
+    }
+
+    /// Where only one node is active, it answers for every flow.
+    fn share_out(&mut self) {
+        match (self.active, self.twin_is_active()) {
+            (true, false) => self.table.set_all_remote(false),
+            (false, true) => self.table.set_all_remote(true),
+            _ => {}
+        }
+    }
+
+    fn say_hello(&mut self) {
+        if self.twin.is_some() {
+            let hello = Message::Hello {
+                active: self.active,
+                key: self.own_key,
+            };
+            self.ready.push_message(hello.encode());
+            self.flush_at_ns = 0;
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, now_ns: u64) {
+        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        let wanted = match heard {
+            false => Subscription::Nothing,
+            true if self.active || now_ns < self.offering_until_ns => Subscription::All,
+            true => Subscription::Destroyed,
+        };
+        if wanted != self.subscription {
+            self.subscription = wanted;
+            self.actions.push_back(Action::Subscribe(wanted));
+        }
+    }
+
+    pub(super) fn tell_synchrony(&mut self) {
+        let Some(twin) = &self.twin else { return };
+        let (yes, why) = match twin.active {
+            _ if self.active => (true, String::new()),
+            None => (false, "its twin has not said hello yet".to_owned()),
+            Some(false) => (true, String::new()),
+            Some(true) if self.complete => (true, String::new()),
+            Some(true) if twin.flows == 0 => (false, "it takes over the flows".to_owned()),
+            Some(true) => {
+                let percent = (self.table.len() as u64 * 100 / u64::from(twin.flows)).min(99);
+                (false, format!("{percent} %"))
+            }
+        };
+        let word = Some((yes, why.clone()));
+        if self.said_synchrony != word {
+            self.said_synchrony = word;
+            self.actions.push_back(Action::InSync(yes, why));
+        }
+    }
+
+    /// A twin that has just come knows nothing, and what it says is not known yet.
+    fn forget(&mut self) {
+        self.table.clear(self.own_key);
+        self.ready.clear();
+        self.young.clear();
+        self.outgoing = None;
+        self.said_synchrony = None;
+        self.offering_until_ns = 0;
+        self.orphans.clear();
+        self.destroyed.clear();
+        self.stop_pass();
+        self.wanted = Default::default();
+    }
+}

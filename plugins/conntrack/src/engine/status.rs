@@ -1,0 +1,123 @@
+//! Rows for `sparectl`.
+
+use super::Engine;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Number(u64),
+    Text(String),
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Engine {
+    /// For `sparectl status`.
+    pub fn summary(&self) -> String {
+        let flows = self.table.len();
+        match &self.twin {
+            Some(twin) if !self.active && twin.active == Some(true) && self.complete => {
+                format!("{flows}, {} ms behind", twin.behind_us.div_ceil(1000))
+            }
+            Some(_) => format!("{flows} flows"),
+            None => format!("{} flows", self.counters.kernel_flows.unwrap_or(0)),
+        }
+    }
+
+    /// For `sparectl conntrack`.
+    pub fn rows(&self, now_ns: u64) -> Vec<(&'static str, Value)> {
+        let counters = &self.counters;
+        let waiting_ns = self
+            .ready
+            .oldest_ns()
+            .map_or(0, |since| now_ns.saturating_sub(since));
+        let remote = self.table.remote() as u64;
+        let (sent, applied) = counters.rates();
+        let per_flow = counters.sent_flow_bytes.checked_div(counters.sent_flows);
+        vec![
+            ("role", self.role().into()),
+            ("twin", self.twin_word().into()),
+            ("in_sync", self.sync_word().into()),
+            ("flows.local", (self.table.len() as u64 - remote).into()),
+            ("flows.remote", remote.into()),
+            (
+                "flows.kernel",
+                u64::from(counters.kernel_flows.unwrap_or(0)).into(),
+            ),
+            (
+                "flows.kernel_limit",
+                u64::from(counters.kernel_limit).into(),
+            ),
+            (
+                "backlog",
+                ((self.ready.len() + self.young.len()) as u64).into(),
+            ),
+            ("lag_ms", (waiting_ns / 1_000_000).into()),
+            ("rate.sent", sent.into()),
+            ("rate.applied", applied.into()),
+            ("bytes_per_flow", per_flow.unwrap_or(0).into()),
+            ("events", counters.events.into()),
+            ("overruns", counters.overruns.into()),
+            ("excluded", counters.excluded.into()),
+            ("hidden", counters.hidden.into()),
+            ("expectations", counters.expectations.into()),
+            ("sweeps", counters.sweeps.into()),
+            ("sweep.last_ms", (self.sweep_took_ns / 1_000_000).into()),
+            ("sent.flows", counters.sent_flows.into()),
+            ("sent.deletes", counters.sent_deletes.into()),
+            ("sent.unchanged", counters.sent_alive.into()),
+            ("sent.bytes", counters.sent_bytes.into()),
+            ("applied.created", counters.created.into()),
+            ("applied.updated", counters.updated.into()),
+            ("applied.deleted", counters.deleted.into()),
+            ("applied.merged", counters.merged.into()),
+            ("applied.restored", counters.restored.into()),
+            ("applied.dropped", counters.dropped.into()),
+            ("lost", counters.lost.into()),
+            ("lost.there", counters.lost_there.into()),
+            ("refused.full", counters.refused_full.into()),
+            ("refused.clash", counters.refused_clash.into()),
+            ("refused.helper", counters.refused_helper.into()),
+            ("refused.invalid", counters.refused_invalid.into()),
+            ("refused.other", counters.refused_other.into()),
+            ("malformed", counters.malformed.into()),
+        ]
+    }
+
+    fn role(&self) -> String {
+        match (self.active, self.twin.is_some()) {
+            (true, true) => "active: sends",
+            (true, false) => "active: alone",
+            (false, true) => "backup: receives",
+            (false, false) => "backup: alone",
+        }
+        .to_owned()
+    }
+
+    fn twin_word(&self) -> String {
+        match self.twin.as_ref().map(|twin| twin.active) {
+            None => "not there",
+            Some(None) => "silent",
+            Some(Some(true)) => "active",
+            Some(Some(false)) => "backup",
+        }
+        .to_owned()
+    }
+
+    fn sync_word(&self) -> String {
+        match &self.said_synchrony {
+            None => "no: its twin is not there".to_owned(),
+            Some((true, _)) => "yes".to_owned(),
+            Some((false, why)) => format!("no: {why}"),
+        }
+    }
+}

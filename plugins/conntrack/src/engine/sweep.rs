@@ -1,0 +1,220 @@
+//! Sweeps: the twin is told of every flow, in the shortest way, and drops what it is not told of.
+
+use super::local::{differs_as_a_whole, seconds};
+use super::pass::Pass;
+use super::queue::Change;
+use super::table::{Entry, NOT_WAITING, flag};
+use super::{Action, Engine, SECOND_NS, Source};
+use crate::flow::Flow;
+use crate::wire::{HASHES_MAX, Kind, Message};
+
+impl Engine {
+    pub(super) fn begin_sweep(&mut self, now_ns: u64) {
+        self.counters.sweeps += 1;
+        self.sweep_at_ns = now_ns.saturating_add(self.sweep_interval_ns());
+        let (number, lease_s) = (self.sweep_number, self.lease_s());
+        self.push_message(now_ns, &Message::Sweep { number, lease_s });
+    }
+
+    /// One flow of the kernel's table.
+    pub(super) fn sweep(&mut self, now_ns: u64, number: u8, flow: Flow) {
+        let hash = self.table.hash(&flow);
+        let Some(slot) = self.table.find(hash) else {
+            return self.sweep_unknown(now_ns, hash, flow);
+        };
+        let entry = *self.table.get(slot);
+        if entry.has(flag::REMOTE) {
+            return;
+        }
+        let known = self.table.get_mut(slot);
+        known.sweep = number;
+        known.flags &= !flag::FRESH;
+        if entry.waiting != NOT_WAITING {
+            // its record goes before this word
+            return match self.ready.get_mut(entry.waiting) {
+                Some(_) => self.tell_alive(now_ns, hash),
+                None => {}
+            };
+        }
+        if !self.filter.admits(&flow) {
+            return; // the twin is not told of it any more, and drops it
+        }
+        if !entry.has(flag::SENT) {
+            return self.push_whole(now_ns, slot, flow);
+        }
+        let newer = !entry.has(flag::FRESH) && differs_as_a_whole(&entry, &flow);
+        if newer {
+            return self.push_whole(now_ns, slot, flow);
+        }
+        if self.is_short(now_ns, &entry) {
+            return self.push_refresh(now_ns, slot, flow);
+        }
+        self.tell_alive(now_ns, hash);
+    }
+
+    fn sweep_unknown(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+        if self.destroyed.contains(&hash) {
+            return;
+        }
+        if !self.filter.admits(&flow) {
+            self.counters.excluded += 1;
+            return;
+        }
+        match self.hides {
+            true => self.actions.push_back(Action::Probe(flow)),
+            false => self.insert_new(now_ns, hash, flow, false),
+        }
+    }
+
+    fn push_whole(&mut self, now_ns: u64, slot: u32, flow: Flow) {
+        self.push(now_ns, slot, flow, Kind::Whole);
+    }
+
+    /// The time alone, which is in every record.
+    fn push_refresh(&mut self, now_ns: u64, slot: u32, mut flow: Flow) {
+        flow.tcp = None;
+        flow.extra = Vec::new();
+        self.push(now_ns, slot, flow, Kind::Part);
+    }
+
+    fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
+        let hash = self.table.get(slot).hash;
+        let change = Change {
+            kind,
+            hash,
+            flow,
+            since_ns: now_ns,
+        };
+        let number = self.push_ready(now_ns, change);
+        self.table.get_mut(slot).waiting = number;
+    }
+
+    /// The twin's copy would not live until the sweep after the next one.
+    fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
+        let two_sweeps_s = (2 * self.sweep_interval_ns()).div_ceil(SECOND_NS);
+        let left_s = entry.lease_until_s.saturating_sub(seconds(now_ns));
+        u64::from(left_s) < two_sweeps_s
+    }
+
+    fn tell_alive(&mut self, now_ns: u64, hash: u64) {
+        self.counters.sent_alive += 1;
+        let Some(pass) = &mut self.pass else { return };
+        pass.alive.extend(hash.to_be_bytes());
+        if pass.alive.len() >= HASHES_MAX * 8 {
+            self.send_alive(now_ns);
+        }
+    }
+
+    fn send_alive(&mut self, now_ns: u64) {
+        let Some(pass) = &mut self.pass else { return };
+        let hashes = std::mem::take(&mut pass.alive);
+        if !hashes.is_empty() {
+            self.push_message(now_ns, &Message::Alive(&hashes));
+        }
+    }
+
+    /// The dump has ended; that of expectations may follow.
+    pub(super) fn end_sweep(&mut self, now_ns: u64, number: u8, pass: Pass, complete: bool) {
+        if !complete {
+            // what it told is right, but not all: again
+            self.wanted.sweep = true;
+            return;
+        }
+        let first = pass.source == Source::Flows;
+        self.pass = Some(pass);
+        self.send_alive(now_ns);
+        if first && self.settings.expectations {
+            if let Some(pass) = &mut self.pass {
+                pass.source = Source::Expectations;
+            }
+            self.actions.push_back(Action::Dump(Source::Expectations));
+            return;
+        }
+        let Some(pass) = self.pass.take() else { return };
+        self.sweep_took_ns = now_ns.saturating_sub(pass.began_ns);
+        self.sweep_at_ns = pass.began_ns.saturating_add(self.sweep_interval_ns());
+        // What went in an overrun is nowhere.
+        let gone: Vec<u32> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| !entry.has(flag::REMOTE) && entry.sweep != number)
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in gone {
+            let waiting = self.table.get(slot).waiting;
+            let _ = self
+                .ready
+                .take(waiting)
+                .or_else(|| self.young.take(waiting));
+            self.table.remove(slot);
+        }
+        let flows = (self.table.len() - self.table.remote()) as u32;
+        self.push_message(now_ns, &Message::Swept { number, flows });
+        self.end_offer();
+        self.wanted.sweep |= self.counters.overruns > pass.overruns;
+        self.go_on(now_ns);
+    }
+
+    /// What this node alone knew was told.
+    fn end_offer(&mut self) {
+        self.owes = false;
+        if !self.active {
+            let sweep = self.twin_sweep();
+            self.table.set_sweep_of_own(sweep);
+        }
+    }
+
+    // ---- at the twin
+
+    /// All that the twin has was told.
+    pub(super) fn handle_swept(&mut self, now_ns: u64, number: u8, _flows: u32) {
+        let Some(twin) = &mut self.twin else { return };
+        if number != twin.sweep || !std::mem::take(&mut twin.sweep_begun) {
+            return; // it began before this node listened
+        }
+        self.send_lost(now_ns);
+        if !self.active && self.twin_is_active() {
+            self.complete = true;
+        }
+        let doomed = self.table.iter().any(|(_, entry)| self.is_doomed(entry));
+        let strays = self.wanted.strays && !self.active && !self.owes;
+        self.wanted.prune |= doomed || strays;
+        self.tell_synchrony();
+    }
+
+    /// The twin did not tell of it; what this node offered the twin may still take up.
+    fn is_doomed(&self, entry: &Entry) -> bool {
+        let sweep = self.twin_sweep();
+        match entry.has(flag::REMOTE) {
+            true => entry.sweep != sweep,
+            false if self.active || self.owes || !self.twin_is_active() => false,
+            // a sweep that had begun may not have known what was offered
+            false => sweep.wrapping_sub(entry.sweep) >= 2,
+        }
+    }
+
+    /// One flow of the kernel's table that may have to go.
+    pub(super) fn prune(&mut self, flow: Flow, strays: bool) {
+        let hash = self.table.hash(&flow);
+        match self.table.find(hash) {
+            Some(slot) if self.is_doomed(self.table.get(slot)) => self.table.remove(slot),
+            None if strays && self.filter.admits(&flow) && !self.active => {}
+            _ => return,
+        }
+        self.write(super::How::Delete, flow, 0);
+    }
+
+    pub(super) fn end_prune(&mut self, complete: bool) {
+        if !complete {
+            self.wanted.prune = true;
+            return;
+        }
+        let gone: Vec<u32> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| self.is_doomed(entry))
+            .map(|(slot, _)| slot)
+            .collect();
+        gone.into_iter().for_each(|slot| self.table.remove(slot));
+    }
+}

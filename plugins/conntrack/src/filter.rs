@@ -1,0 +1,179 @@
+//! Which flows follow: by the configuration, and by whether the router itself is an end of them.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use spared_netlink::{attributes, constants as c};
+
+use crate::flow::{Flow, Tuple};
+use crate::wire::Address;
+
+/// A network: "192.0.2.0/24", or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    is_ipv6: bool,
+    bits: u128,
+    mask: u128,
+}
+
+impl Prefix {
+    /// None where the length is longer than the address.
+    pub fn new(address: IpAddr, length: u32) -> Option<Self> {
+        let (is_ipv6, octets, width) = match address {
+            IpAddr::V4(ip) => (false, u128::from(ip.to_bits()) << 96, 32),
+            IpAddr::V6(ip) => (true, ip.to_bits(), 128),
+        };
+        if length > width {
+            return None;
+        }
+        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        Some(Self {
+            is_ipv6,
+            bits: octets & mask,
+            mask,
+        })
+    }
+
+    fn holds(&self, is_ipv6: bool, address: &[u8; 16]) -> bool {
+        self.is_ipv6 == is_ipv6 && u128::from_be_bytes(*address) & self.mask == self.bits
+    }
+}
+
+impl std::str::FromStr for Prefix {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(drop)?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let length = length.map_or(Ok(whole), str::parse).map_err(drop)?;
+        Self::new(address, length).ok_or(())
+    }
+}
+
+/// One `[[exclude]]` or `[[include]]`: what is empty fits every flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    pub protocols: Vec<u8>,
+    /// Either end, before or after translation.
+    pub addresses: Vec<Prefix>,
+    pub sources: Vec<Prefix>,
+    pub destinations: Vec<Prefix>,
+    pub ports: Vec<u16>,
+    pub zones: Vec<u16>,
+    /// Value and mask.
+    pub mark: Option<(u32, u32)>,
+    pub labels: Vec<u8>,
+    /// Of TCP, SCTP or DCCP, by protocol and number.
+    pub states: Vec<(u8, u8)>,
+}
+
+impl Rule {
+    fn fits(&self, flow: &Flow, known_state: Option<u8>) -> bool {
+        let original = &flow.original;
+        let all = |list: &[Prefix], address: &[u8; 16]| {
+            list.is_empty() || any(list, original.is_ipv6, address)
+        };
+        (self.protocols.is_empty() || self.protocols.contains(&original.protocol))
+            && all(&self.sources, &original.source)
+            && all(&self.destinations, &original.destination)
+            && (self.addresses.is_empty() || self.touches(flow))
+            && (self.ports.is_empty()
+                || original.has_ports() && self.ports.contains(&original.ports().1))
+            && (self.zones.is_empty() || self.zones.contains(&flow.zone.id))
+            && self
+                .mark
+                .is_none_or(|(value, mask)| flow.mark & mask == value & mask)
+            && (self.labels.is_empty() || has_label(flow, &self.labels))
+            && (self.states.is_empty() || self.has_state(flow, known_state))
+    }
+
+    fn touches(&self, flow: &Flow) -> bool {
+        let ends = [
+            &flow.original.source,
+            &flow.original.destination,
+            &flow.reply.source,
+            &flow.reply.destination,
+        ];
+        let is_ipv6 = flow.original.is_ipv6;
+        ends.iter().any(|end| any(&self.addresses, is_ipv6, end))
+    }
+
+    fn has_state(&self, flow: &Flow, known: Option<u8>) -> bool {
+        let state = flow.state().or(known);
+        let state = state.map(|state| (flow.original.protocol, state));
+        state.is_some_and(|state| self.states.contains(&state))
+    }
+}
+
+fn any(list: &[Prefix], is_ipv6: bool, address: &[u8; 16]) -> bool {
+    list.iter().any(|prefix| prefix.holds(is_ipv6, address))
+}
+
+fn has_label(flow: &Flow, labels: &[u8]) -> bool {
+    let set = attributes(&flow.extra).find(|(kind, _)| *kind == c::CTA_LABELS);
+    let Some((_, set)) = set else { return false };
+    // words of the machine's own order, the lowest bit first
+    labels.iter().any(|label| {
+        let word = set.chunks_exact(8).nth(usize::from(label / 64));
+        let word = word.and_then(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
+        word.is_some_and(|word| word >> (label % 64) & 1 == 1)
+    })
+}
+
+/// The whole of it.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub include: Vec<Rule>,
+    pub exclude: Vec<Rule>,
+    pub mark_bit: Option<u8>,
+    /// Also connections of the router itself.
+    pub local: bool,
+    /// The router's own addresses, virtual ones too.
+    pub own: HashSet<Address>,
+}
+
+impl Filter {
+    pub fn admits(&self, flow: &Flow) -> bool {
+        self.admits_in_state(flow, None)
+    }
+
+    /// The same of a flow that was admitted, by an event which says only what changed.
+    pub fn still_admits(&self, flow: &Flow, state: u8) -> bool {
+        let rules = || self.include.iter().chain(&self.exclude);
+        let labels = attributes(&flow.extra).any(|(kind, _)| kind == c::CTA_LABELS);
+        // nothing said of labels: they are as they were
+        if !labels && rules().any(|rule| !rule.labels.is_empty()) {
+            return true;
+        }
+        self.admits_in_state(flow, Some(state))
+    }
+
+    fn admits_in_state(&self, flow: &Flow, state: Option<u8>) -> bool {
+        (self.local || !self.is_own(flow))
+            && self.mark_bit.is_none_or(|bit| flow.mark >> bit & 1 == 1)
+            && (self.include.is_empty() || self.include.iter().any(|rule| rule.fits(flow, state)))
+            && !self.exclude.iter().any(|rule| rule.fits(flow, state))
+    }
+
+    /// It begins or ends here: whoever answers is what the reply names as its source.
+    fn is_own(&self, flow: &Flow) -> bool {
+        let is_ipv6 = flow.original.is_ipv6;
+        let own = |address: &[u8; 16]| self.own.contains(&(is_ipv6, *address));
+        own(&flow.original.source) || own(&flow.reply.source) || is_group(&flow.original)
+    }
+}
+
+/// Multicast and broadcast: nobody at the other end of a wire answers for them.
+fn is_group(tuple: &Tuple) -> bool {
+    match tuple.destination() {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

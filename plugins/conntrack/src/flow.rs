@@ -1,0 +1,272 @@
+//! One connection, as the kernel tracks it and as the twin learns of it.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use siphasher::sip::SipHasher13;
+
+pub const ICMP: u8 = 1;
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+pub const DCCP: u8 = 33;
+pub const GRE: u8 = 47;
+pub const ESP: u8 = 50;
+pub const ICMPV6: u8 = 58;
+pub const SCTP: u8 = 132;
+pub const UDPLITE: u8 = 136;
+
+/// Protocols by their names.
+pub const PROTOCOLS: [(&str, u8); 9] = [
+    ("icmp", ICMP),
+    ("tcp", TCP),
+    ("udp", UDP),
+    ("dccp", DCCP),
+    ("gre", GRE),
+    ("esp", ESP),
+    ("icmpv6", ICMPV6),
+    ("sctp", SCTP),
+    ("udplite", UDPLITE),
+];
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    pub is_ipv6: bool,
+    pub protocol: u8,
+    /// In network order; of IPv4 the first four bytes.
+    pub source: [u8; 16],
+    pub destination: [u8; 16],
+    /// Ports of source and destination; of ICMP type, code and id; zero where there are none.
+    pub ends: [u8; 4],
+}
+
+impl Default for Tuple {
+    fn default() -> Self {
+        Self {
+            is_ipv6: false,
+            protocol: 0,
+            source: [0; 16],
+            destination: [0; 16],
+            ends: [0; 4],
+        }
+    }
+}
+
+impl Tuple {
+    /// Bytes of an address.
+    pub fn width(&self) -> usize {
+        if self.is_ipv6 { 16 } else { 4 }
+    }
+
+    pub fn is_icmp(&self) -> bool {
+        matches!(self.protocol, ICMP | ICMPV6)
+    }
+
+    pub fn has_ports(&self) -> bool {
+        matches!(self.protocol, TCP | UDP | DCCP | GRE | SCTP | UDPLITE)
+    }
+
+    pub fn ports(&self) -> (u16, u16) {
+        let [a, b, c, d] = self.ends;
+        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+    }
+
+    pub fn source(&self) -> IpAddr {
+        address(self.is_ipv6, &self.source)
+    }
+
+    pub fn destination(&self) -> IpAddr {
+        address(self.is_ipv6, &self.destination)
+    }
+
+    /// The other direction of a connection that is not translated.
+    pub fn inverse(&self) -> Self {
+        let [a, b, c, d] = self.ends;
+        let ends = match self.protocol {
+            ICMP => [icmp_reply(a), b, c, d],
+            ICMPV6 => [icmpv6_reply(a), b, c, d],
+            _ => [c, d, a, b],
+        };
+        Self {
+            source: self.destination,
+            destination: self.source,
+            ends,
+            ..*self
+        }
+    }
+}
+
+fn address(is_ipv6: bool, bytes: &[u8; 16]) -> IpAddr {
+    let [a, b, c, d, ..] = *bytes;
+    match is_ipv6 {
+        true => Ipv6Addr::from(*bytes).into(),
+        false => Ipv4Addr::new(a, b, c, d).into(),
+    }
+}
+
+/// The type that answers a type (the kernel's `invmap`).
+fn icmp_reply(kind: u8) -> u8 {
+    match kind {
+        0 => 8,
+        8 => 0,
+        13 => 14,
+        14 => 13,
+        15 => 16,
+        16 => 15,
+        17 => 18,
+        18 => 17,
+        other => other,
+    }
+}
+
+fn icmpv6_reply(kind: u8) -> u8 {
+    match kind {
+        128 => 129,
+        129 => 128,
+        139 => 140,
+        140 => 139,
+        other => other,
+    }
+}
+
+impl fmt::Display for Tuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = PROTOCOLS
+            .iter()
+            .find(|(_, number)| *number == self.protocol);
+        match known {
+            Some((name, _)) => f.write_str(name)?,
+            None => write!(f, "protocol {}", self.protocol)?,
+        }
+        if self.has_ports() {
+            let (source, destination) = self.ports();
+            let from = SocketAddr::new(self.source(), source);
+            let to = SocketAddr::new(self.destination(), destination);
+            return write!(f, " {from} > {to}");
+        }
+        write!(f, " {} > {}", self.source(), self.destination())?;
+        if self.is_icmp() {
+            let [kind, code, ..] = self.ends;
+            write!(f, " type {kind} code {code} id {}", self.ports().1)?;
+        }
+        Ok(())
+    }
+}
+
+/// The zone of a connection; one zone is often both directions'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    pub id: u16,
+    pub of: Direction,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    #[default]
+    Both,
+    Original,
+    Reply,
+}
+
+/// What TCP's tracking knows, as far as it may be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tcp {
+    pub state: u8,
+    /// Window scales of both directions, 0-14.
+    pub scales: [u8; 2],
+    /// `IP_CT_TCP_FLAG_*` of both directions.
+    pub flags: [u8; 2],
+}
+
+/// Bits of [`Flow::status`], which are the kernel's.
+pub mod status {
+    use spared_netlink::constants as c;
+
+    pub const EXPECTED: u32 = c::IPS_EXPECTED;
+    pub const SEEN_REPLY: u32 = c::IPS_SEEN_REPLY;
+    pub const ASSURED: u32 = c::IPS_ASSURED;
+    pub const DYING: u32 = c::IPS_DYING;
+    pub const FIXED_TIMEOUT: u32 = c::IPS_FIXED_TIMEOUT;
+    pub const OFFLOAD: u32 = c::IPS_OFFLOAD;
+    /// What the twin learns.
+    pub const SHARED: u32 = EXPECTED | SEEN_REPLY | ASSURED | FIXED_TIMEOUT;
+}
+
+/// A connection. An event of the kernel may leave out what has not changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    pub original: Tuple,
+    pub reply: Tuple,
+    pub zone: Zone,
+    pub status: u32,
+    /// What is left of its time; None where the kernel keeps none (an offloaded flow).
+    pub timeout_s: Option<u32>,
+    pub mark: u32,
+    /// Always there of a whole TCP flow.
+    pub tcp: Option<Tcp>,
+    /// The state of SCTP or DCCP.
+    pub state: Option<u8>,
+    /// Further attributes, as the kernel has them: labels, sequence adjustment, helper, master,
+    /// and what SCTP and DCCP track.
+    pub extra: Vec<u8>,
+}
+
+impl Flow {
+    /// The same number on both nodes, which share the key; an outsider cannot aim at it.
+    pub fn hash(&self, key: Key) -> u64 {
+        hash(&self.original, self.zone, key)
+    }
+
+    pub fn is_source_translated(&self) -> bool {
+        let plain = self.original.inverse();
+        plain.destination != self.reply.destination || self.translated_end(1)
+    }
+
+    pub fn is_destination_translated(&self) -> bool {
+        let plain = self.original.inverse();
+        plain.source != self.reply.source || self.translated_end(0)
+    }
+
+    pub fn is_plain(&self) -> bool {
+        self.reply == self.original.inverse()
+    }
+
+    /// Whether a port was changed, by its place in the reply; ICMP's id counts as the source's.
+    fn translated_end(&self, place: usize) -> bool {
+        let plain = self.original.inverse();
+        let end = |tuple: &Tuple, place: usize| [tuple.ends[2 * place], tuple.ends[2 * place + 1]];
+        match plain.is_icmp() {
+            true => place == 1 && end(&plain, 1) != end(&self.reply, 1),
+            false => end(&plain, place) != end(&self.reply, place),
+        }
+    }
+
+    /// TCP's, SCTP's or DCCP's state; 0 of the others.
+    pub fn state(&self) -> Option<u8> {
+        match self.original.protocol {
+            TCP => self.tcp.map(|tcp| tcp.state),
+            SCTP | DCCP => self.state,
+            _ => Some(0),
+        }
+    }
+}
+
+/// What both nodes hash with.
+pub type Key = [u64; 2];
+
+pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);
+    let mut bytes = [0u8; 40];
+    let width = original.width();
+    bytes[..width].copy_from_slice(&original.source[..width]);
+    bytes[width..2 * width].copy_from_slice(&original.destination[..width]);
+    let at = 2 * width;
+    bytes[at..at + 4].copy_from_slice(&original.ends);
+    bytes[at + 4] = original.protocol;
+    // the zone of the reply alone does not tell flows apart, but does no harm
+    bytes[at + 5..at + 7].copy_from_slice(&zone.id.to_be_bytes());
+    bytes[at + 7] = zone.of as u8;
+    hasher.write(&bytes[..at + 8]);
+    hasher.finish()
+}

@@ -1,0 +1,62 @@
+//! The router's own addresses, as they come and go.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use spared_netlink::{Monitor, Requests};
+
+use crate::wire::Address;
+
+pub struct Addresses {
+    requests: Requests,
+    monitor: Monitor,
+    known: Option<HashSet<Address>>,
+}
+
+impl Addresses {
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            monitor: Monitor::links_and_addresses()?,
+            requests: Requests::open()?,
+            known: None,
+        })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.monitor.as_fd().as_raw_fd()
+    }
+
+    /// All of them, where they have changed.
+    pub fn read(&mut self) -> Option<HashSet<Address>> {
+        let mut events = Vec::new();
+        // whatever they say, and whatever was lost: the whole is read again
+        let _ = self.monitor.read(&mut events);
+        if self.known.is_some() && events.is_empty() {
+            return None;
+        }
+        let found = match self.requests.addresses() {
+            Ok(found) => found,
+            Err(error) => {
+                log::warn!("cannot read this router's addresses: {error}");
+                return None;
+            }
+        };
+        let own: HashSet<Address> = found.iter().map(|it| bytes_of(it.address)).collect();
+        if self.known.as_ref() == Some(&own) {
+            return None;
+        }
+        self.known = Some(own.clone());
+        Some(own)
+    }
+}
+
+pub fn bytes_of(address: IpAddr) -> Address {
+    let mut bytes = [0; 16];
+    match address {
+        IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => bytes = ip.octets(),
+    }
+    (address.is_ipv6(), bytes)
+}

@@ -1,0 +1,71 @@
+//! Rules with `ct event set`: their flows never tell of themselves, but a dump shows them all the
+//! same. Where there is such a rule, flows that only a dump shows are probed.
+
+use spared_netlink::{Message, Requests, attributes, constants as c, text};
+
+/// Rulesets are read at most so often.
+const EVERY_NS: u64 = 5_000_000_000;
+const NLM_F_REQUEST_DUMP: u16 = 0x301;
+
+#[derive(Default)]
+pub struct Hiding {
+    looked_ns: Option<u64>,
+    found: bool,
+}
+
+impl Hiding {
+    pub fn look(&mut self, now_ns: u64) -> bool {
+        if self
+            .looked_ns
+            .is_none_or(|at| now_ns >= at.saturating_add(EVERY_NS))
+        {
+            self.looked_ns = Some(now_ns);
+            // without a ruleset, or a right to read it, nothing is hidden
+            self.found = find().unwrap_or(false);
+        }
+        self.found
+    }
+}
+
+fn find() -> std::io::Result<bool> {
+    let mut found = false;
+    Requests::open_netfilter()?.dump(all_rules(), |_, payload| {
+        found |= payload.get(4..).is_some_and(sets_event_mask);
+    })?;
+    Ok(found)
+}
+
+fn all_rules() -> Message {
+    let kind = c::NFNL_SUBSYS_NFTABLES << 8 | c::NFT_MSG_GETRULE;
+    let mut bytes = 20u32.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 12]);
+    Message::from_bytes(bytes)
+}
+
+/// One rule: `ct event set`, or iptables' `-j CT`, whose event mask is not looked into.
+fn sets_event_mask(rule: &[u8]) -> bool {
+    let nested = |bytes, wanted: u16| {
+        attributes(bytes)
+            .filter(move |(kind, _)| *kind == wanted)
+            .map(|(_, value)| value)
+    };
+    let expressions =
+        nested(rule, c::NFTA_RULE_EXPRESSIONS).flat_map(|list| nested(list, c::NFTA_LIST_ELEM));
+    expressions.into_iter().any(|expression| {
+        let name = nested(expression, c::NFTA_EXPR_NAME).next().map(text);
+        let mut data = nested(expression, c::NFTA_EXPR_DATA);
+        match (name.as_deref(), data.next()) {
+            (Some("ct"), Some(data)) => {
+                let key = nested(data, c::NFTA_CT_KEY).next();
+                let set = nested(data, c::NFTA_CT_SREG).next().is_some();
+                set && key == Some(&c::NFT_CT_EVENTMASK.to_be_bytes()[..])
+            }
+            (Some("target"), Some(data)) => {
+                nested(data, 1).next().map(text).as_deref() == Some("CT")
+            }
+            _ => false,
+        }
+    })
+}

@@ -1,0 +1,317 @@
+//! The kernel's side: its notifications, its tables, its settings.
+
+mod addresses;
+mod hiding;
+mod settings;
+mod table;
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants as c};
+
+use crate::ctnetlink::{self, expectation, parse};
+use crate::engine::local::Event;
+use crate::engine::{Change, Engine, Source, Subscription};
+use crate::error::Error;
+use crate::flow::Flow;
+use crate::wire::Address;
+use addresses::Addresses;
+
+pub use addresses::bytes_of;
+pub use settings::{enable_events, timeouts};
+
+/// Notifications read at one go: a few milliseconds.
+const READS_AT_ONCE: usize = 16;
+/// Pieces of a dump read at one go.
+const PIECES_AT_ONCE: usize = 8;
+/// For the echo of one batch of probes.
+const ECHO_BUFFER: usize = 4 << 20;
+
+const ALL: [u32; 5] = [
+    c::NFNLGRP_CONNTRACK_NEW,
+    c::NFNLGRP_CONNTRACK_UPDATE,
+    c::NFNLGRP_CONNTRACK_DESTROY,
+    c::NFNLGRP_CONNTRACK_EXP_NEW,
+    c::NFNLGRP_CONNTRACK_EXP_DESTROY,
+];
+const DESTROYED: [u32; 1] = [c::NFNLGRP_CONNTRACK_DESTROY];
+
+pub struct Kernel {
+    writer: Writer,
+    /// What the requests of the batch are.
+    batch: Vec<Change>,
+    notifications: Notifications,
+    subscription: Subscription,
+    dump: Dump,
+    dumped: Source,
+    echo: Option<Notifications>,
+    addresses: Addresses,
+    hiding: hiding::Hiding,
+}
+
+/// What a look at the notifications found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    All,
+    /// There is more.
+    Some,
+}
+
+impl Kernel {
+    pub fn open(event_buffer: usize) -> Result<Self, Error> {
+        let writer = Writer::open().map_err(Error::Open)?;
+        let notifications =
+            Notifications::open(event_buffer, writer.port()).map_err(Error::Open)?;
+        Ok(Self {
+            writer,
+            batch: Vec::new(),
+            notifications,
+            subscription: Subscription::Nothing,
+            dump: Dump::open().map_err(Error::Open)?,
+            dumped: Source::Flows,
+            echo: None,
+            addresses: Addresses::open().map_err(Error::Open)?,
+            hiding: hiding::Hiding::default(),
+        })
+    }
+
+    /// Notifications; they come as soon as something is subscribed to.
+    pub fn notifications(&self) -> RawFd {
+        self.notifications.as_fd().as_raw_fd()
+    }
+
+    /// Readable when the router's addresses change.
+    pub fn address_changes(&self) -> RawFd {
+        self.addresses.fd()
+    }
+
+    /// Bytes of the buffer for notifications, by the kernel's account.
+    pub fn event_buffer(&self) -> usize {
+        self.notifications.receive_buffer()
+    }
+
+    pub fn subscribe(&mut self, wanted: Subscription) {
+        let (old, new) = (groups(self.subscription), groups(wanted));
+        for group in old.iter().filter(|group| !new.contains(group)) {
+            let _ = self.notifications.leave(*group);
+        }
+        for group in new.iter().filter(|group| !old.contains(group)) {
+            if let Err(error) = self.notifications.join(*group) {
+                log::error!("cannot hear of connections (group {group}): {error}");
+            }
+        }
+        self.subscription = wanted;
+    }
+
+    /// Reads notifications into the engine.
+    pub fn hear(&mut self, now_ns: u64, engine: &mut Engine) -> Heard {
+        for _ in 0..READS_AT_ONCE {
+            let read = self.notifications.read(|header, payload| {
+                if let Some(event) = event(header.kind, header.flags, payload) {
+                    engine.handle_event(now_ns, event);
+                }
+            });
+            match read {
+                Ok(read) if read.overrun => engine.handle_overrun(now_ns),
+                Ok(read) if read.empty => return Heard::All,
+                Ok(_) => {}
+                Err(error) => {
+                    log::error!("cannot hear of connections: {error}");
+                    return Heard::All;
+                }
+            }
+        }
+        Heard::Some
+    }
+
+    /// The router's own addresses, where they have changed.
+    pub fn own_addresses(&mut self) -> Option<HashSet<Address>> {
+        self.addresses.read()
+    }
+
+    // ---- changes
+
+    /// Adds a change to the batch, which is run when it is full.
+    pub fn write(&mut self, now_ns: u64, change: Change, engine: &mut Engine) {
+        table::push(&mut self.writer, &change);
+        self.batch.push(change);
+        if self.writer.is_full() {
+            self.flush(now_ns, engine);
+        }
+    }
+
+    /// Runs the batch; verdicts go to the engine.
+    pub fn flush(&mut self, now_ns: u64, engine: &mut Engine) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut refused: Vec<(usize, i32)> = Vec::new();
+        let result = self.writer.flush(|position, verdict| {
+            if let Verdict::Refused(errno) = verdict {
+                refused.push((position, errno));
+            }
+        });
+        if let Err(error) = result {
+            log::error!("cannot change the kernel's conntrack table: {error}");
+        }
+        let mut refused = refused.into_iter().peekable();
+        for (position, change) in std::mem::take(&mut self.batch).into_iter().enumerate() {
+            match refused.next_if(|(refused, _)| *refused == position) {
+                Some((_, errno)) => engine.handle_refused(now_ns, change, errno),
+                None => engine.handle_written(&change),
+            }
+        }
+    }
+
+    /// Asks for single flows.
+    pub fn find(&mut self, now_ns: u64, flows: &[Flow], engine: &mut Engine) {
+        self.flush(now_ns, engine);
+        for some in flows.chunks(spared_netlink::BATCH_MAX) {
+            table::push_questions(&mut self.writer, some);
+            let found = self.writer.flush(|_, verdict| {
+                if let Verdict::Answer(_, payload) = verdict {
+                    if let Some(flow) = parse::flow(payload) {
+                        engine.handle_found(now_ns, flow);
+                    }
+                }
+            });
+            if let Err(error) = found {
+                log::warn!("cannot ask for connections: {error}");
+            }
+        }
+    }
+
+    /// Finds out of which of these flows the kernel tells, by a change that changes nothing.
+    pub fn probe(&mut self, now_ns: u64, flows: Vec<Flow>, engine: &mut Engine) {
+        self.flush(now_ns, engine);
+        let mut told = HashSet::new();
+        if let Err(error) = self.touch(&flows, &mut told) {
+            log::warn!("cannot find out what `ct event` hides: {error}");
+            return;
+        }
+        for flow in flows {
+            match told.contains(&flow.hash([0, 0])) {
+                true => engine.handle_found(now_ns, flow),
+                false => engine.handle_silent(),
+            }
+        }
+    }
+
+    fn touch(&mut self, flows: &[Flow], told: &mut HashSet<u64>) -> io::Result<()> {
+        let echo = match &mut self.echo {
+            Some(echo) => echo,
+            None => {
+                let echo = Notifications::open_echo(ECHO_BUFFER, self.writer.port())?;
+                echo.join(c::NFNLGRP_CONNTRACK_UPDATE)?;
+                self.echo.insert(echo)
+            }
+        };
+        for some in flows.chunks(spared_netlink::BATCH_MAX) {
+            table::push_touches(&mut self.writer, some);
+            self.writer.flush(|_, _| {})?;
+            loop {
+                let read = echo.read(|_, payload| {
+                    if let Some(flow) = parse::flow(payload) {
+                        told.insert(flow.hash([0, 0]));
+                    }
+                })?;
+                if read.empty {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many entries there are, and may be.
+    pub fn counts(&mut self) -> Option<(u32, u32)> {
+        let mut counts = None;
+        self.writer
+            .push(ctnetlink::GET_STATS, 0, |out| out.extend(ctnetlink::ANY));
+        let asked = self.writer.flush(|_, verdict| {
+            if let Verdict::Answer(_, payload) = verdict {
+                counts = parse::counts(payload);
+            }
+        });
+        asked.ok().and(counts)
+    }
+
+    // ---- dumps
+
+    /// Whether rules hide flows by `ct event`.
+    pub fn hides(&mut self, now_ns: u64) -> bool {
+        self.hiding.look(now_ns)
+    }
+
+    pub fn start_dump(&mut self, source: Source) -> Result<(), Error> {
+        let kind = match source {
+            Source::Flows => ctnetlink::GET,
+            Source::Expectations => ctnetlink::EXPECT_GET,
+        };
+        self.dumped = source;
+        self.dump.start(kind, &ctnetlink::ANY).map_err(Error::Dump)
+    }
+
+    pub fn stop_dump(&mut self) {
+        if let Err(error) = self.dump.stop() {
+            log::error!("{}", Error::Open(error));
+        }
+        self.echo = None;
+    }
+
+    pub fn is_dumping(&self) -> bool {
+        self.dump.is_running()
+    }
+
+    /// Reads some pieces of the dump into the engine.
+    pub fn read_dump(&mut self, now_ns: u64, engine: &mut Engine) {
+        let source = self.dumped;
+        for _ in 0..PIECES_AT_ONCE {
+            let progress = self.dump.read(|_, payload| match source {
+                Source::Flows => {
+                    if let Some(flow) = parse::flow(payload) {
+                        engine.handle_dumped(now_ns, flow);
+                    }
+                }
+                Source::Expectations => {
+                    if let Some(request) = expectation::request(payload) {
+                        engine.handle_dumped_expectation(now_ns, &request);
+                    }
+                }
+            });
+            engine.handle_dump_piece();
+            match progress {
+                Ok(Progress::More) if engine.wants_more() => {}
+                Ok(Progress::More) => return,
+                Ok(progress) => {
+                    return engine.handle_dump_end(now_ns, progress == Progress::Done);
+                }
+                Err(error) => {
+                    log::warn!("{}", Error::Dump(error));
+                    return engine.handle_dump_end(now_ns, false);
+                }
+            }
+        }
+    }
+}
+
+fn groups(subscription: Subscription) -> &'static [u32] {
+    match subscription {
+        Subscription::Nothing => &[],
+        Subscription::Destroyed => &DESTROYED,
+        Subscription::All => &ALL,
+    }
+}
+
+fn event(kind: u16, flags: u16, payload: &[u8]) -> Option<Event> {
+    match kind {
+        ctnetlink::NEW if flags & ctnetlink::CREATE != 0 => parse::flow(payload).map(Event::New),
+        ctnetlink::NEW => parse::flow(payload).map(Event::Changed),
+        ctnetlink::DELETE => parse::flow(payload).map(Event::Gone),
+        ctnetlink::EXPECT_NEW => Some(Event::Expected(true, expectation::request(payload)?)),
+        ctnetlink::EXPECT_DELETE => Some(Event::Expected(false, expectation::request(payload)?)),
+        _ => None,
+    }
+}

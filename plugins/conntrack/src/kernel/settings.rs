@@ -1,0 +1,60 @@
+//! `/proc/sys/net/netfilter`, of this network namespace.
+
+use std::fs;
+
+use crate::engine::Timeouts;
+use crate::engine::restore::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
+
+const DIR: &str = "/proc/sys/net/netfilter/nf_conntrack_";
+
+/// With 2, the default, a flow that is created while nobody listens is never told of: not when it
+/// changes, not when it ends (facts/conntrack.md §2).
+pub fn enable_events() -> Result<(), String> {
+    let file = format!("{DIR}events");
+    match number("events") {
+        Some(1) => return Ok(()),
+        None => {
+            return Err(format!(
+                "{file} is not there: the kernel tells of no connections"
+            ));
+        }
+        Some(_) => {}
+    }
+    fs::write(&file, "1\n").map_err(|error| {
+        format!(
+            "cannot set net.netfilter.nf_conntrack_events=1 ({error}): flows that are older than \
+             spared are only found by sweeps"
+        )
+    })
+}
+
+/// What the kernel has; where it does not say, what Linux has by default.
+pub fn timeouts() -> Timeouts {
+    let default = Timeouts::default();
+    let of = |name: &str, default: u32| number(name).unwrap_or(default);
+    let by_state = |names: &[&str], defaults: &[u32], out: &mut [u32]| {
+        for ((out, name), default) in out.iter_mut().zip(names).zip(defaults) {
+            *out = of(name, *default);
+        }
+    };
+    let pair = |name: &str, answered: &str, [first, second]: [u32; 2]| {
+        [of(name, first), of(answered, second)]
+    };
+    let mut timeouts = Timeouts {
+        udp: pair("udp_timeout", "udp_timeout_stream", default.udp),
+        gre: pair("gre_timeout", "gre_timeout_stream", default.gre),
+        icmp: of("icmp_timeout", default.icmp),
+        icmpv6: of("icmpv6_timeout", default.icmpv6),
+        generic: of("generic_timeout", default.generic),
+        ..default.clone()
+    };
+    by_state(&TCP_NAMES, &default.tcp, &mut timeouts.tcp);
+    by_state(&SCTP_NAMES, &default.sctp, &mut timeouts.sctp);
+    by_state(&DCCP_NAMES, &default.dccp, &mut timeouts.dccp);
+    timeouts
+}
+
+fn number(name: &str) -> Option<u32> {
+    let text = fs::read_to_string(format!("{DIR}{name}")).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,463 @@
+//! Keeps the kernel's connections equal on both nodes, so that a takeover commits nothing.
+//!
+//! This file and `kernel` are all the I/O; `engine` holds what decides, `wire` the bytes between
+//! the twins, `ctnetlink` those of the kernel, `config` the file. `README.md` is the manual.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod ctnetlink;
+pub mod engine;
+pub mod error;
+pub mod filter;
+pub mod flow;
+mod kernel;
+mod rows;
+pub mod wire;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::RawFd;
+
+use spared_sdk::config::Config;
+use spared_sdk::{
+    Answer, Applied, Error, Host, Interest, InterfaceEvent, Interfaces, Peer, PeerHandle, Plugin,
+    Progress, Query, Ready, Role, RoleEvent, Roles, SendError, Sockets, Token, Transfer,
+};
+
+use config::Settings;
+use engine::{Action, Engine, Finished};
+use flow::Flow;
+use kernel::{Heard, Kernel};
+
+const TIMER: u32 = 1;
+/// Notifications are gathered until then.
+const LISTEN: u32 = 2;
+/// The dump goes on.
+const GO_ON: u32 = 3;
+
+const CAP_NET_ADMIN: u64 = 12;
+
+/// The plugin's one instance.
+pub struct Conntrack {
+    host: Host,
+    peer: PeerHandle,
+    settings: Settings,
+    /// None until `start`.
+    running: Option<Running>,
+    draining: Option<Token>,
+    comparing: Option<Answer>,
+}
+
+/// What exists between `start` and `stop`.
+struct Running {
+    engine: Engine,
+    kernel: Kernel,
+    /// Whether notifications are watched.
+    listening: bool,
+    armed_ns: Option<u64>,
+    probes: Vec<Flow>,
+}
+
+impl Plugin for Conntrack {
+    type Settings = Settings;
+
+    fn create(host: Host) -> Result<Self, Error> {
+        let peer = host.peer().ok_or_else(|| {
+            Error::Plugin("this host has no spared.peer/1: nobody to keep equal with".to_owned())
+        })?;
+        Ok(Self {
+            host,
+            peer,
+            settings: Settings::default(),
+            running: None,
+            draining: None,
+            comparing: None,
+        })
+    }
+
+    fn read(config: &Config) -> Result<Settings, Error> {
+        config::read(config).ok_or(Error::Config(Vec::new()))
+    }
+
+    fn configure(&mut self, settings: Settings) -> Result<Applied, Error> {
+        // The kernel's buffer belongs to a socket whose notifications would be lost.
+        if self.running.is_some() && settings.event_buffer != self.settings.event_buffer {
+            return Ok(Applied::Restart);
+        }
+        let old = std::mem::replace(&mut self.settings, settings);
+        if self.running.is_some() {
+            self.follow(&old.dynamic_nat)?;
+            let now_ns = self.host.now();
+            if let Some(running) = &mut self.running {
+                running.engine.configure(now_ns, self.settings.clone());
+            }
+            self.act();
+        }
+        Ok(Applied::Live)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        if let Err(why) = kernel::enable_events() {
+            log::warn!("{why}");
+        }
+        let kernel = Kernel::open(self.settings.event_buffer)?;
+        warn_of_small_buffer(kernel.event_buffer(), self.settings.event_buffer);
+        let mut engine = Engine::new(random_key());
+        engine.configure(self.host.now(), self.settings.clone());
+        self.host.watch_fd(kernel.notifications(), Interest::READ)?;
+        self.host
+            .watch_fd(kernel.address_changes(), Interest::READ)?;
+        self.running = Some(Running {
+            engine,
+            kernel,
+            listening: true,
+            armed_ns: None,
+            probes: Vec::new(),
+        });
+        self.learn_addresses();
+        self.follow(&[])?;
+        self.act();
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), Error> {
+        if let Some(running) = self.running.take() {
+            self.host.unwatch_fd(running.kernel.notifications());
+            self.host.unwatch_fd(running.kernel.address_changes());
+        }
+        for timer in [TIMER, LISTEN, GO_ON] {
+            self.host.cancel_timer(timer);
+        }
+        Ok(())
+    }
+
+    fn fd(&mut self, fd: RawFd, _ready: Ready) {
+        match &self.running {
+            Some(running) if fd == running.kernel.notifications() => self.hear(),
+            Some(_) => self.learn_addresses(),
+            None => self.host.unwatch_fd(fd),
+        }
+        self.act();
+    }
+
+    fn timer(&mut self, id: u32) {
+        let now_ns = self.host.now();
+        if let Some(running) = &mut self.running {
+            match id {
+                LISTEN => {}
+                GO_ON => running.kernel.read_dump(now_ns, &mut running.engine),
+                _ => {
+                    running.armed_ns = None;
+                    running.engine.handle_timeout(now_ns);
+                }
+            }
+        }
+        if id == LISTEN {
+            self.listen();
+        }
+        self.act();
+    }
+}
+
+impl Peer for Conntrack {
+    fn up(&mut self, _wire: u32) {
+        self.with_engine(Engine::handle_up);
+    }
+
+    fn down(&mut self) {
+        self.with_engine(Engine::handle_down);
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        self.with_engine(|engine, now_ns| engine.handle_message(now_ns, message));
+    }
+
+    fn writable(&mut self) {
+        self.listen();
+        self.act();
+    }
+}
+
+impl Transfer for Conntrack {
+    fn drain(&mut self, token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
+        self.hear();
+        let now_ns = self.host.now();
+        let Some(running) = &mut self.running else {
+            return Ok(Progress::Done);
+        };
+        if running.engine.drain(now_ns) {
+            return Ok(Progress::Done);
+        }
+        self.draining = Some(token);
+        self.act();
+        Ok(Progress::Pending)
+    }
+
+    fn settle(&mut self, _token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
+        // Each message is in the kernel before the next one is taken.
+        Ok(Progress::Done)
+    }
+}
+
+impl Roles for Conntrack {
+    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+        let active = event.role == Role::Active;
+        if let Some(running) = self.running.as_mut().filter(|_| active) {
+            running.engine.handle_timeouts(kernel::timeouts());
+        }
+        self.learn_addresses();
+        self.with_engine(|engine, now_ns| engine.handle_role(now_ns, event.group, active));
+        Ok(Progress::Done)
+    }
+}
+
+impl Interfaces for Conntrack {
+    fn changed(&mut self, event: &InterfaceEvent<'_>) {
+        let addresses = event.addresses.iter();
+        let addresses = addresses
+            .map(|(address, _)| kernel::bytes_of(*address))
+            .collect();
+        self.with_engine(|engine, _| engine.handle_dynamic_addresses(&event.name, addresses));
+    }
+}
+
+impl Query for Conntrack {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        let now_ns = self.host.now();
+        let Some(running) = &mut self.running else {
+            return Ok(Progress::Done);
+        };
+        let counts = running.kernel.counts();
+        if let Some((flows, limit)) = counts {
+            running.engine.counters.kernel_flows = Some(flows);
+            running.engine.counters.kernel_limit = limit;
+        }
+        match argv {
+            ["status"] => answer.text("summary", &running.engine.summary())?,
+            [] => rows::put(&running.engine.rows(now_ns), answer)?,
+            ["sweep"] => {
+                running.engine.want_sweep(now_ns);
+                running.engine.handle_timeout(now_ns);
+                self.act();
+            }
+            ["diff"] => {
+                let begun = running.engine.compare(now_ns);
+                begun.map_err(|why| Error::Plugin(why.to_owned()))?;
+                self.comparing = Some(answer.later());
+                self.act();
+                return Ok(Progress::Pending);
+            }
+            _ => return Err(Error::Usage(rows::USAGE.to_owned())),
+        }
+        Ok(Progress::Done)
+    }
+}
+
+impl Conntrack {
+    fn with_engine(&mut self, input: impl FnOnce(&mut Engine, u64)) {
+        let now_ns = self.host.now();
+        if let Some(running) = &mut self.running {
+            input(&mut running.engine, now_ns);
+        }
+        self.act();
+    }
+
+    /// Follows the interfaces of `dynamic_nat`, and no longer those that were.
+    fn follow(&self, before: &[String]) -> Result<(), Error> {
+        let Some(interfaces) = self.host.interfaces() else {
+            return Ok(());
+        };
+        let wanted = &self.settings.dynamic_nat;
+        for name in before.iter().filter(|name| !wanted.contains(name)) {
+            interfaces.unfollow(name)?;
+        }
+        for name in wanted.iter().filter(|name| !before.contains(name)) {
+            interfaces.follow(name, Sockets::NONE)?;
+        }
+        Ok(())
+    }
+
+    fn learn_addresses(&mut self) {
+        if let Some(running) = &mut self.running {
+            if let Some(own) = running.kernel.own_addresses() {
+                running.engine.handle_own_addresses(own);
+            }
+        }
+    }
+
+    /// Reads notifications, then leaves them to gather for a while.
+    fn hear(&mut self) {
+        let now_ns = self.host.now();
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if running.engine.is_congested() {
+            return self.pause();
+        }
+        if running.kernel.hear(now_ns, &mut running.engine) == Heard::All
+            && self.settings.batch_ns > 0
+        {
+            self.pause();
+            let _ = self.host.timer(LISTEN, now_ns + self.settings.batch_ns);
+        }
+    }
+
+    fn pause(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.listening = false;
+            self.host.unwatch_fd(running.kernel.notifications());
+        }
+    }
+
+    fn listen(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if running.listening || running.engine.is_congested() {
+            return;
+        }
+        let fd = running.kernel.notifications();
+        match self.host.watch_fd(fd, Interest::READ) {
+            Ok(()) => running.listening = true,
+            Err(error) => log::error!("{error}"),
+        }
+    }
+
+    /// Does what the engine wants, sends what it has to say, then sets the timers.
+    fn act(&mut self) {
+        loop {
+            self.perform_all();
+            if !self.send() {
+                break;
+            }
+        }
+        self.arm();
+    }
+
+    fn perform_all(&mut self) {
+        loop {
+            while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
+                self.perform(action);
+            }
+            let now_ns = self.host.now();
+            let Some(running) = &mut self.running else {
+                return;
+            };
+            running.kernel.flush(now_ns, &mut running.engine);
+            if !running.probes.is_empty() {
+                let probes = std::mem::take(&mut running.probes);
+                running.kernel.probe(now_ns, probes, &mut running.engine);
+            }
+            if !running.engine.has_actions() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the engine may have something more to do.
+    fn send(&mut self) -> bool {
+        let now_ns = self.host.now();
+        let Some(running) = &mut self.running else {
+            return false;
+        };
+        while let Some(message) = running.engine.poll_message(now_ns) {
+            match self.peer.send(message) {
+                Ok(()) => running.engine.message_sent(now_ns),
+                // writable() or down() follows
+                Err(SendError::Full | SendError::Down) => break,
+                Err(error) => {
+                    log::error!("cannot send to the twin: {error}");
+                    running.engine.message_sent(now_ns);
+                }
+            }
+        }
+        running.engine.has_actions()
+    }
+
+    fn arm(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if running.kernel.is_dumping() && running.engine.wants_more() {
+            let _ = self.host.timer(GO_ON, self.host.now());
+        }
+        let next_ns = running.engine.next_timeout();
+        if next_ns == running.armed_ns {
+            return;
+        }
+        match next_ns {
+            Some(at_ns) => {
+                if let Err(error) = self.host.timer(TIMER, at_ns) {
+                    log::error!("{error}");
+                }
+            }
+            None => self.host.cancel_timer(TIMER),
+        }
+        running.armed_ns = next_ns;
+    }
+
+    fn perform(&mut self, action: Action) {
+        let now_ns = self.host.now();
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let (kernel, engine) = (&mut running.kernel, &mut running.engine);
+        match action {
+            Action::Subscribe(wanted) => kernel.subscribe(wanted),
+            Action::Write(change) => kernel.write(now_ns, change, engine),
+            Action::Find(flows) => kernel.find(now_ns, &flows, engine),
+            Action::Probe(flow) => running.probes.push(flow),
+            Action::Dump(source) => {
+                kernel.flush(now_ns, engine);
+                engine.handle_hiding(kernel.hides(now_ns));
+                if let Err(error) = kernel.start_dump(source) {
+                    log::error!("{error}");
+                    engine.handle_dump_end(now_ns, false);
+                }
+            }
+            Action::StopDump => kernel.stop_dump(),
+            Action::InSync(yes, why) => {
+                if let Err(error) = self.peer.in_sync(yes, &why) {
+                    log::warn!("{error}");
+                }
+            }
+            Action::Done(Finished::Drain) => {
+                if let Some(token) = self.draining.take() {
+                    self.host.done(token, Ok(()));
+                }
+            }
+            Action::Done(Finished::Comparison(rows)) => {
+                if let Some(answer) = self.comparing.take() {
+                    rows::end_comparison(answer, rows);
+                }
+            }
+            Action::Warn(text) => log::warn!("{text}"),
+            Action::Info(text) => log::info!("{text}"),
+            Action::Event(text) => self.host.event(&text),
+        }
+    }
+}
+
+/// So that nobody outside can make flows whose hashes meet.
+fn random_key() -> flow::Key {
+    let random = || RandomState::new().build_hasher().finish();
+    [random(), random()]
+}
+
+fn warn_of_small_buffer(got: usize, wanted: usize) {
+    if got < wanted {
+        log::warn!(
+            "the kernel's buffer for events is {} KiB of {}: without CAP_NET_ADMIN it is \
+             net.core.rmem_max; bursts cost a sweep",
+            got / 1024,
+            wanted / 1024
+        );
+    }
+}
+
+spared_sdk::export!(Conntrack {
+    name: "conntrack",
+    summary: "every connection survives a takeover",
+    capabilities: [CAP_NET_ADMIN],
+    wire: (1, 1),
+    parts: [roles, transfer, query, interfaces, peer],
+});

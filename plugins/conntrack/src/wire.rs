@@ -1,0 +1,507 @@
+//! Messages between twins, and the records of flows in them. Numbers are big-endian.
+//!
+//! ```text
+//! message: kind (1 byte), then
+//!   hello      active, key (2 x 8)
+//!   changes    clock_ns (8), age_us (4), records
+//!   sweep      number, lease_s (4)          the sender reads its whole table now
+//!   alive      hash (8) ...                 unchanged since they were sent
+//!   swept      number, flows (4)            all that there is has been sent
+//!   lost       hash (8) ...                 not in the kernel here: send them again
+//!   resweep
+//!   expect     yes or no, attributes        of the kernel, as they are
+//!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
+//!   pulse      clock_ns (8), flows (4)
+//!   compare    id (4)
+//!   compared   id (4), records
+//!   end        id (4)
+//!
+//! record:
+//!     0          1          2
+//!   +----------+----------+---------+---------+---------+
+//!   | head     | protocol | source  | destin. | ends    |  addresses of 4 or 16 bytes, ends of 4
+//!   +----------+----------+---------+---------+---------+
+//!   head: bits 0-1 kind (whole, part, gone), then IPv6, translated, zone, mark, TCP, extra
+//!   zone: of, id (2)              translated: source, destination, ends of the reply
+//!   and unless gone: status, time left in s (LEB128; 0 unknown, else plus one), mark (4),
+//!   TCP: state, scales (4 bits each), flags of both directions; extra: length (2), attributes
+//! ```
+//!
+//! A plain TCP flow over IPv4 takes 22 to 26 bytes. The parser cannot panic on any bytes.
+
+use spared_netlink::attributes;
+
+use crate::ctnetlink::{expectation, is_passed_on};
+use crate::engine::table::{status_bits, status_byte};
+use crate::flow::{Direction, Flow, Key, TCP, Tcp, Tuple, Zone};
+
+/// Below the largest message of the ABI; a record more fits always.
+pub const MESSAGE_BYTES: usize = 60_000;
+/// The largest record: two IPv6 tuples and all attributes.
+pub const RECORD_BYTES_MAX: usize = 1200;
+const EXTRA_BYTES_MAX: usize = 1024;
+/// Flows in one message of hashes.
+pub const HASHES_MAX: usize = MESSAGE_BYTES / 8;
+const ADDRESSES_MAX: usize = 256;
+
+const HELLO: u8 = 1;
+const CHANGES: u8 = 2;
+const SWEEP: u8 = 3;
+const ALIVE: u8 = 4;
+const SWEPT: u8 = 5;
+const LOST: u8 = 6;
+const RESWEEP: u8 = 7;
+const EXPECT: u8 = 8;
+const ADDRESSES: u8 = 9;
+const PULSE: u8 = 10;
+const COMPARE: u8 = 11;
+const COMPARED: u8 = 12;
+const END: u8 = 13;
+
+/// An address as flows have it.
+pub type Address = (bool, [u8; 16]);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    Hello {
+        active: bool,
+        key: Key,
+    },
+    Changes {
+        clock_ns: u64,
+        age_us: u32,
+        records: &'a [u8],
+    },
+    Sweep {
+        number: u8,
+        lease_s: u32,
+    },
+    Alive(&'a [u8]),
+    Swept {
+        number: u8,
+        flows: u32,
+    },
+    Lost(&'a [u8]),
+    Resweep,
+    Expect {
+        yes: bool,
+        request: &'a [u8],
+    },
+    Addresses(Vec<Address>),
+    Pulse {
+        clock_ns: u64,
+        flows: u32,
+    },
+    Compare {
+        id: u32,
+    },
+    Compared {
+        id: u32,
+        records: &'a [u8],
+    },
+    End {
+        id: u32,
+    },
+}
+
+/// What a record says of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All that there is to know.
+    Whole,
+    /// What changed; the twin has the rest.
+    Part,
+    /// Only original tuple and zone are there.
+    Gone,
+}
+
+mod head {
+    pub const KIND: u8 = 3;
+    pub const IPV6: u8 = 1 << 2;
+    pub const TRANSLATED: u8 = 1 << 3;
+    pub const ZONE: u8 = 1 << 4;
+    pub const MARK: u8 = 1 << 5;
+    pub const TCP: u8 = 1 << 6;
+    pub const EXTRA: u8 = 1 << 7;
+}
+
+impl Message<'_> {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode_to(&mut out);
+        out
+    }
+
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hello {
+                active,
+                key: [a, b],
+            } => {
+                out.extend([HELLO, u8::from(*active)]);
+                out.extend(a.to_be_bytes());
+                out.extend(b.to_be_bytes());
+            }
+            Self::Changes {
+                clock_ns,
+                age_us,
+                records,
+            } => {
+                begin_changes(out, *clock_ns, *age_us);
+                out.extend_from_slice(records);
+            }
+            Self::Sweep { number, lease_s } => {
+                out.extend([SWEEP, *number]);
+                out.extend(lease_s.to_be_bytes());
+            }
+            Self::Alive(hashes) => put(out, ALIVE, hashes),
+            Self::Swept { number, flows } => {
+                out.extend([SWEPT, *number]);
+                out.extend(flows.to_be_bytes());
+            }
+            Self::Lost(hashes) => put(out, LOST, hashes),
+            Self::Resweep => out.push(RESWEEP),
+            Self::Expect { yes, request } => {
+                out.extend([EXPECT, u8::from(*yes)]);
+                out.extend_from_slice(request);
+            }
+            Self::Addresses(addresses) => {
+                out.push(ADDRESSES);
+                for (is_ipv6, bytes) in addresses.iter().take(ADDRESSES_MAX) {
+                    let width = if *is_ipv6 { 16 } else { 4 };
+                    out.push(width);
+                    out.extend_from_slice(&bytes[..usize::from(width)]);
+                }
+            }
+            Self::Pulse { clock_ns, flows } => {
+                put(out, PULSE, &clock_ns.to_be_bytes());
+                out.extend(flows.to_be_bytes());
+            }
+            Self::Compare { id } => put(out, COMPARE, &id.to_be_bytes()),
+            Self::Compared { id, records } => {
+                put(out, COMPARED, &id.to_be_bytes());
+                out.extend_from_slice(records);
+            }
+            Self::End { id } => put(out, END, &id.to_be_bytes()),
+        }
+    }
+
+    /// None where it is not a message of ours.
+    pub fn decode(bytes: &[u8]) -> Option<Message<'_>> {
+        let (kind, rest) = bytes.split_first()?;
+        let mut read = Reader(rest);
+        let message = match *kind {
+            HELLO => Message::Hello {
+                active: read.flag()?,
+                key: [read.u64()?, read.u64()?],
+            },
+            CHANGES => Message::Changes {
+                clock_ns: read.u64()?,
+                age_us: read.u32()?,
+                records: read.rest(),
+            },
+            SWEEP => Message::Sweep {
+                number: read.u8()?,
+                lease_s: read.u32()?,
+            },
+            ALIVE => Message::Alive(read.hashes()?),
+            SWEPT => Message::Swept {
+                number: read.u8()?,
+                flows: read.u32()?,
+            },
+            LOST => Message::Lost(read.hashes()?),
+            RESWEEP => Message::Resweep,
+            EXPECT => Message::Expect {
+                yes: read.flag()?,
+                request: Some(read.rest()).filter(|it| expectation::is_valid(it))?,
+            },
+            ADDRESSES => Message::Addresses(read.addresses()?),
+            PULSE => Message::Pulse {
+                clock_ns: read.u64()?,
+                flows: read.u32()?,
+            },
+            COMPARE => Message::Compare { id: read.u32()? },
+            COMPARED => Message::Compared {
+                id: read.u32()?,
+                records: read.rest(),
+            },
+            END => Message::End { id: read.u32()? },
+            _ => return None,
+        };
+        read.0.is_empty().then_some(message)
+    }
+}
+
+/// The beginning of a message to which [`record`] appends.
+pub fn begin_changes(out: &mut Vec<u8>, clock_ns: u64, age_us: u32) {
+    put(out, CHANGES, &clock_ns.to_be_bytes());
+    out.extend(age_us.to_be_bytes());
+}
+
+/// The same for an answer to a comparison.
+pub fn begin_compared(out: &mut Vec<u8>, id: u32) {
+    put(out, COMPARED, &id.to_be_bytes());
+}
+
+pub fn hashes(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    chunks.iter().map(|chunk| u64::from_be_bytes(*chunk))
+}
+
+/// Appends a record.
+pub fn record(out: &mut Vec<u8>, kind: Kind, flow: &Flow) {
+    let start = out.len();
+    let original = &flow.original;
+    out.extend([kind as u8, original.protocol]);
+    let mut head = kind as u8;
+    tuple(out, original);
+    if original.is_ipv6 {
+        head |= head::IPV6;
+    }
+    if flow.zone != Zone::default() {
+        head |= head::ZONE;
+        out.push(flow.zone.of as u8);
+        out.extend(flow.zone.id.to_be_bytes());
+    }
+    if kind != Kind::Gone {
+        if kind == Kind::Whole && !flow.is_plain() {
+            head |= head::TRANSLATED;
+            tuple(out, &flow.reply);
+        }
+        head |= state(out, flow);
+    }
+    out[start] = head;
+}
+
+fn state(out: &mut Vec<u8>, flow: &Flow) -> u8 {
+    let mut head = 0;
+    out.push(status_byte(flow.status));
+    leb128(
+        out,
+        flow.timeout_s
+            .map_or(0, |timeout_s| timeout_s.saturating_add(1)),
+    );
+    if flow.mark != 0 {
+        head |= head::MARK;
+        out.extend(flow.mark.to_be_bytes());
+    }
+    if let Some(tcp) = flow.tcp {
+        head |= head::TCP;
+        let scales = tcp.scales[0] << 4 | tcp.scales[1] & 15;
+        out.extend([tcp.state, scales, tcp.flags[0], tcp.flags[1]]);
+    }
+    if !flow.extra.is_empty() && flow.extra.len() <= EXTRA_BYTES_MAX {
+        head |= head::EXTRA;
+        out.extend((flow.extra.len() as u16).to_be_bytes());
+        out.extend_from_slice(&flow.extra);
+    }
+    head
+}
+
+fn tuple(out: &mut Vec<u8>, tuple: &Tuple) {
+    out.extend_from_slice(&tuple.source[..tuple.width()]);
+    out.extend_from_slice(&tuple.destination[..tuple.width()]);
+    out.extend_from_slice(&tuple.ends);
+}
+
+fn put(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    out.push(kind);
+    out.extend_from_slice(bytes);
+}
+
+fn leb128(out: &mut Vec<u8>, mut number: u32) {
+    while number > 0x7f {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The records of a message; ends after the first that is none, which is an error.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(Kind, Flow), Malformed>> {
+    let mut read = Reader(bytes);
+    std::iter::from_fn(move || {
+        if read.0.is_empty() {
+            return None;
+        }
+        let record = read.record().ok_or(Malformed);
+        if record.is_err() {
+            read.0 = &[];
+        }
+        Some(record)
+    })
+}
+
+/// The rest of a message is not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        Some(u8::from_be_bytes(self.array()?))
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.array()?))
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    fn hashes(&mut self) -> Option<&'a [u8]> {
+        Some(self.rest()).filter(|bytes| bytes.len() % 8 == 0)
+    }
+
+    fn leb128(&mut self) -> Option<u32> {
+        let mut number = 0u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.u8()?;
+            let bits = u32::from(byte & 0x7f);
+            if bits.leading_zeros() < shift {
+                return None;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn addresses(&mut self) -> Option<Vec<Address>> {
+        let mut addresses = Vec::new();
+        while !self.0.is_empty() && addresses.len() < ADDRESSES_MAX {
+            let width = self.u8().filter(|width| matches!(width, 4 | 16))?;
+            addresses.push((width == 16, self.address(usize::from(width))?));
+        }
+        Some(addresses)
+    }
+
+    fn address(&mut self, width: usize) -> Option<[u8; 16]> {
+        let mut address = [0; 16];
+        address[..width].copy_from_slice(self.take(width)?);
+        Some(address)
+    }
+
+    fn tuple(&mut self, protocol: u8, is_ipv6: bool) -> Option<Tuple> {
+        let width = if is_ipv6 { 16 } else { 4 };
+        Some(Tuple {
+            is_ipv6,
+            protocol,
+            source: self.address(width)?,
+            destination: self.address(width)?,
+            ends: self.array()?,
+        })
+    }
+
+    fn zone(&mut self) -> Option<Zone> {
+        let of = match self.u8()? {
+            0 => Direction::Both,
+            1 => Direction::Original,
+            2 => Direction::Reply,
+            _ => return None,
+        };
+        Some(Zone {
+            of,
+            id: self.u16()?,
+        })
+    }
+
+    fn record(&mut self) -> Option<(Kind, Flow)> {
+        let head = self.u8()?;
+        let kind = match head & head::KIND {
+            0 => Kind::Whole,
+            1 => Kind::Part,
+            2 => Kind::Gone,
+            _ => return None,
+        };
+        let has = |bit: u8| head & bit != 0;
+        let protocol = self.u8().filter(|protocol| *protocol != 0)?;
+        let mut flow = Flow {
+            original: self.tuple(protocol, has(head::IPV6))?,
+            ..Flow::default()
+        };
+        if has(head::ZONE) {
+            flow.zone = self.zone()?;
+        }
+        if kind == Kind::Gone {
+            return Some((kind, flow));
+        }
+        flow.reply = match has(head::TRANSLATED) {
+            true => self.tuple(protocol, has(head::IPV6))?,
+            false => flow.original.inverse(),
+        };
+        self.state(head, &mut flow)?;
+        // the kernel would take a TCP flow without a state, and drop its packets
+        let whole = kind != Kind::Whole || protocol != TCP || flow.tcp.is_some();
+        whole.then_some((kind, flow))
+    }
+
+    fn state(&mut self, head: u8, flow: &mut Flow) -> Option<()> {
+        flow.status = status_bits(self.u8()?);
+        flow.timeout_s = self.leb128()?.checked_sub(1);
+        if head & head::MARK != 0 {
+            flow.mark = self.u32()?;
+        }
+        if head & head::TCP != 0 {
+            let [state, scales, original, reply] = self.array()?;
+            if flow.original.protocol != TCP {
+                return None;
+            }
+            flow.tcp = Some(Tcp {
+                state,
+                scales: [scales >> 4, scales & 15],
+                flags: [original, reply],
+            });
+        }
+        if head & head::EXTRA != 0 {
+            let length = self.u16().map(usize::from)?;
+            let extra = self.take(length).filter(|_| length <= EXTRA_BYTES_MAX)?;
+            is_extra(extra, flow.original.protocol).then_some(())?;
+            flow.extra = extra.to_vec();
+        }
+        Some(())
+    }
+}
+
+/// Whether these are attributes that a twin may set, and nothing else.
+fn is_extra(bytes: &[u8], protocol: u8) -> bool {
+    let mut length = 0;
+    let known = attributes(bytes).all(|(kind, value)| {
+        length += (value.len() + 4).next_multiple_of(4);
+        is_passed_on(kind, protocol)
+    });
+    known && length == bytes.len()
+}
+
+#[cfg(test)]
+mod tests;
