@@ -15,6 +15,7 @@ pub mod linked;
 pub mod pair;
 pub mod probe;
 pub mod router;
+pub mod synced;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -25,6 +25,8 @@ pub enum Fault {
     Hang,
     /// SIGTERM.
     Shutdown,
+    /// SIGKILL to all its processes.
+    Kill,
     /// `sparectl switch`: no fault, and only spared's.
     Switch,
 }
@@ -223,6 +225,10 @@ impl Pair {
             Fault::CarrierLost => self.lab.unplug(site, Wire::Lan),
             Fault::Hang => self.routers()[0].hang(),
             Fault::Shutdown => self.routers()[0].ask_to_stop(),
+            Fault::Kill => {
+                self.routers()[0].kill();
+                Ok(())
+            }
             Fault::Switch => self.switch(0),
         }
     }
@@ -250,9 +256,11 @@ impl Pair {
             }
             // r1 is preferred, and takes back by itself
             Fault::Switch => Ok(()),
-            Fault::Shutdown => {
+            Fault::Shutdown | Fault::Kill => {
                 let mut routers = self.routers();
-                routers[0].shut_down()?;
+                if fault == Fault::Shutdown {
+                    routers[0].shut_down()?;
+                }
                 routers[0] = Router::start(&self.lab, site, self.kind, &self.plans[0])?;
                 Ok(())
             }

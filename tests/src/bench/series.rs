@@ -187,7 +187,7 @@ fn allowed(fault: Fault, interval: Option<Duration>, keepalived: f64) -> Option<
         }
         (Fault::CarrierLost, _) => Some(CARRIER),
         (Fault::Shutdown, _) => Some(10.0),
-        (Fault::Hang | Fault::Death | Fault::Switch, _) => None,
+        (Fault::Hang | Fault::Death | Fault::Kill | Fault::Switch, _) => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_netlink::messages;
 
+use super::create::{put_tcp, put_tuple};
 use super::ctnetlink::{self as ct, Socket, nest, put, put_u32};
 use super::table::Tuple;
 use crate::Result;
@@ -206,7 +207,7 @@ impl Crowd {
             put_u32(out, ct::MARK, self.mark);
         }
         if self.transport == Transport::Tcp {
-            put_established(out);
+            put_tcp(out, ESTABLISHED);
         }
         if let Some(address) = self.snat {
             put_snat(out, address, Self::translated_port(number));
@@ -246,42 +247,6 @@ fn verdicts(
             }
         }
     }
-}
-
-fn put_tuple(out: &mut Vec<u8>, kind: u16, tuple: &Tuple) {
-    nest(out, kind, |out| {
-        nest(out, ct::TUPLE_IP, |out| {
-            match (tuple.source, tuple.destination) {
-                (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                    put(out, 1, &source.octets());
-                    put(out, 2, &destination.octets());
-                }
-                (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                    put(out, 3, &source.octets());
-                    put(out, 4, &destination.octets());
-                }
-                _ => {}
-            }
-        });
-        nest(out, ct::TUPLE_PROTO, |out| {
-            put(out, 1, &[tuple.protocol]);
-            put(out, 2, &tuple.source_port.to_be_bytes());
-            put(out, 3, &tuple.destination_port.to_be_bytes());
-        });
-    });
-}
-
-fn put_established(out: &mut Vec<u8>) {
-    const SCALED_WITH_SACK: [u8; 2] = [3, 3];
-    nest(out, ct::PROTOINFO, |out| {
-        nest(out, 1, |out| {
-            put(out, 1, &[ESTABLISHED]);
-            put(out, 2, &[7]);
-            put(out, 3, &[7]);
-            put(out, 4, &SCALED_WITH_SACK);
-            put(out, 5, &SCALED_WITH_SACK);
-        });
-    });
 }
 
 fn put_snat(out: &mut Vec<u8>, address: Ipv4Addr, port: u16) {

@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Flows: crowds of them made at once, real ones with traffic, and the kernel's tables of both.
 
+mod capture;
+mod create;
 mod ctnetlink;
+mod ftp;
 mod inject;
 mod table;
+mod talk;
+mod transfer;
 
+pub use capture::{Capture, Eyes, Path};
+pub use create::create;
+pub use ftp::{Control, Mode};
 pub use inject::{Crowd, Harvest, Transport};
-pub use table::{Entry, Expectation, Tuple, count, differences, expectations, read, same};
+pub use table::{Entry, Expectation, Tuple, count, differences, expectations, flush, read, same};
+pub use talk::{Questions, Session};
+pub use transfer::{Ends, Transfer};

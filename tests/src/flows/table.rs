@@ -4,13 +4,16 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spared_netlink::{attributes, messages, text};
 
 use super::ctnetlink::{self as ct, Socket};
 use crate::Result;
 use crate::lab::Namespace;
+
+pub const ICMP: u8 = 1;
+pub const ICMPV6: u8 = 58;
 
 /// Bits of a status.
 const SEEN_REPLY: u32 = 1 << 1;
@@ -33,6 +36,18 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    pub fn new(protocol: u8, from: impl Into<SocketAddr>, to: impl Into<SocketAddr>) -> Self {
+        let (from, to) = (from.into(), to.into());
+        Self {
+            source: from.ip(),
+            destination: to.ip(),
+            source_port: from.port(),
+            destination_port: to.port(),
+            protocol,
+            zone: 0,
+        }
+    }
+
     /// The direction back, untranslated.
     pub fn inverse(self) -> Self {
         Self {
@@ -129,6 +144,23 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An assured flow without translation.
+    pub fn new(original: Tuple, reply: Tuple, timeout_s: u32) -> Self {
+        Self {
+            zone: 0,
+            original,
+            reply,
+            state: 0,
+            status: SEEN_REPLY | ASSURED,
+            mark: 0,
+            labels: [0; 16],
+            timeout_s,
+            helper: None,
+            master: None,
+            tcp_flags: [0; 2],
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (mut original, mut reply) = (None, None);
         let (mut zone, mut state, mut tcp_flags) = (0, 0, [0; 2]);
@@ -287,6 +319,16 @@ pub fn expectations(ns: &Namespace) -> Result<Vec<Expectation>> {
     })?;
     found.sort_unstable();
     Ok(found)
+}
+
+/// Deletes all of them.
+pub fn flush(ns: &Namespace) -> Result<()> {
+    let socket = Socket::open(ns)?;
+    let (mut out, mut answer) = (Vec::new(), [0; 4096]);
+    ct::message_of(&mut out, (ct::DELETE, ct::ACK), 1, 0, |_| {});
+    socket.send(&out)?;
+    socket.receive(&mut answer)?;
+    Ok(())
 }
 
 /// How many flows the kernel counts, those that have expired and not been swept too.

@@ -4,6 +4,7 @@
 mod frr;
 mod keepalived;
 mod link;
+mod ruleset;
 mod spared;
 
 use std::fs;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+pub use ruleset::Ruleset;
 pub use spared::{Spared, vrrp_toml};
 
 use crate::Result;

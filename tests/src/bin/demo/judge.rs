@@ -24,7 +24,7 @@ impl Verdicts {
         let takeover = columns[0].pair.takeover();
         let bound = match fault {
             // Silence has to be waited for; everything else is told.
-            Fault::SilentCut | Fault::Death | Fault::Hang => takeover + NOISE,
+            Fault::SilentCut | Fault::Death | Fault::Hang | Fault::Kill => takeover + NOISE,
             Fault::CarrierLost | Fault::Shutdown => takeover / 3 + NOISE,
             Fault::Switch => Duration::ZERO,
         };

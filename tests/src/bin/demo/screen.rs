@@ -110,6 +110,7 @@ pub fn sentence(fault: Fault) -> &'static str {
         Fault::CarrierLost => "carrier lost",
         Fault::Hang => "hang (SIGSTOP)",
         Fault::Shutdown => "shutdown",
+        Fault::Kill => "kill (SIGKILL)",
         Fault::Switch => "planned switch",
     }
 }

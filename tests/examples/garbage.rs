@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A plugin that calls itself conntrack and answers its twin with garbage: what it heard, with bits
+//! turned, cut short, doubled and longer, and bytes that mean nothing.
+
+use spared_sdk::config::Config;
+use spared_sdk::*;
+
+const TICK: u32 = 1;
+const TICK_NS: u64 = 2_000_000;
+/// Of what was heard, for the twin to hear again.
+const KEPT: usize = 64;
+const KEPT_BYTES: usize = 4096;
+
+struct Garbage {
+    host: Host,
+    up: bool,
+    state: u64,
+    heard: Vec<Vec<u8>>,
+    sent: u64,
+}
+
+impl Plugin for Garbage {
+    type Settings = ();
+
+    fn create(host: Host) -> Result<Self, Error> {
+        Ok(Self {
+            host,
+            up: false,
+            state: 0x2545_f491_4f6c_dd1d,
+            heard: Vec::new(),
+            sent: 0,
+        })
+    }
+
+    fn read(_config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        if let Some(peer) = self.host.peer() {
+            peer.in_sync(true, "")?;
+        }
+        self.again()
+    }
+
+    fn timer(&mut self, _id: u32) {
+        if self.up {
+            for _ in 0..8 {
+                let message = self.garbage();
+                let sent = self.host.peer().map(|peer| peer.send(&message));
+                if sent.is_some_and(|sent| sent.is_ok()) {
+                    self.sent += 1;
+                }
+            }
+        }
+        if let Err(error) = self.again() {
+            log::warn!("{error}");
+        }
+    }
+}
+
+impl Garbage {
+    fn again(&self) -> Result<(), Error> {
+        self.host
+            .timer(TICK, self.host.now().saturating_add(TICK_NS))
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state % below.max(1) as u64) as usize
+    }
+
+    fn garbage(&mut self) -> Vec<u8> {
+        let mut message = match self.random(3) {
+            0 => Vec::new(),
+            _ => {
+                let which = self.random(self.heard.len());
+                self.heard.get(which).cloned().unwrap_or_default()
+            }
+        };
+        if message.is_empty() {
+            let length = 1 + self.random(400);
+            message = (0..length).map(|_| self.random(256) as u8).collect();
+            // a kind that may exist
+            message[0] = self.random(20) as u8;
+        }
+        match self.random(5) {
+            0 => message.truncate(1 + self.random(message.len())),
+            1 => message.extend_from_within(..),
+            2 => message.resize(message.len() + 3, 0xff),
+            _ => {}
+        }
+        for _ in 0..self.random(6) {
+            let (at, bit) = (self.random(message.len()), self.random(8));
+            message[at] ^= 1 << bit;
+        }
+        message
+    }
+}
+
+impl Peer for Garbage {
+    fn up(&mut self, _wire: u32) {
+        self.up = true;
+        if let Some(peer) = self.host.peer() {
+            let _ = peer.in_sync(true, "");
+        }
+    }
+
+    fn down(&mut self) {
+        self.up = false;
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        let kept = message.get(..KEPT_BYTES).unwrap_or(message).to_vec();
+        if self.heard.len() < KEPT {
+            self.heard.push(kept);
+        } else {
+            let which = self.random(KEPT);
+            self.heard[which] = kept;
+        }
+    }
+
+    fn writable(&mut self) {}
+}
+
+impl Roles for Garbage {
+    fn role(&mut self, _event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+        Ok(Progress::Done)
+    }
+}
+
+impl Query for Garbage {
+    fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        answer.number("sent", self.sent)?;
+        answer.number("heard", self.heard.len() as u64)?;
+        Ok(Progress::Done)
+    }
+}
+
+spared_sdk::export!(Garbage {
+    name: "conntrack",
+    summary: "says nothing but garbage",
+    wire: (1, 1),
+    parts: [roles, query, peer],
+});

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two spared nodes whose kernels shall hold the same flows, under strict firewalls.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::Result;
+use crate::clock::poll;
+use crate::flows::{self, Entry, Transfer};
+use crate::lab::{Lab, VIRTUAL, Wire, signal_to};
+use crate::linked::{INTERVAL, Linked};
+use crate::pair::Fault;
+use crate::router::{Plan, PluginFile, Router, Ruleset, Spared};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(20);
+
+/// The virtual address of the network in which the routers have no other: what `masquerade` takes.
+pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// The wan's client there.
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
+
+pub struct Synced<'l> {
+    pub pair: Linked<'l>,
+}
+
+/// A pair without a preference, with this conntrack.toml on both.
+pub fn plan(toml: &str) -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
+    plan.without_preference();
+    plan.plugins.push(PluginFile {
+        name: "conntrack".to_owned(),
+        toml: toml.to_owned(),
+        file: "libspared_conntrack.so".to_owned(),
+    });
+    for router in &mut plan.routers {
+        if router.wire == Wire::Wan {
+            router.addresses.push(format!("{PUBLIC}/24"));
+        }
+    }
+    plan
+}
+
+impl<'l> Synced<'l> {
+    /// Returns when both are settled and in sync.
+    pub fn start(lab: &'l Lab, plan: &Plan, rules: &Ruleset) -> Result<Self> {
+        let synced = Self::begin(lab, [plan.clone(), plan.clone()], rules)?;
+        synced.wait_settled()?;
+        Ok(synced)
+    }
+
+    /// The same with a plan for each, and waits for nothing.
+    pub fn begin(lab: &'l Lab, plans: [Plan; 2], rules: &Ruleset) -> Result<Self> {
+        lab.wan.ip(&format!("addr add {SERVER}/24 dev wan\n"))?;
+        for site in &lab.sites {
+            rules.load(site)?;
+        }
+        let pair = Linked::begin(lab, plans)?;
+        Ok(Self { pair })
+    }
+
+    /// The only active node.
+    pub fn at(&self) -> Result<usize> {
+        match self.active().as_slice() {
+            [site] => Ok(*site),
+            sites => Err(format!("active: {sites:?}").into()),
+        }
+    }
+
+    /// Strikes the active node, waits until the other serves, and returns which that is.
+    pub fn strike(&mut self, fault: Fault) -> Result<usize> {
+        let old = self.at()?;
+        let (lab, site) = (self.lab, &self.lab.sites[old]);
+        match fault {
+            Fault::SilentCut => lab.isolate(site)?,
+            Fault::Death => lab.bury(site)?,
+            Fault::CarrierLost => lab.unplug(site, Wire::Lan)?,
+            Fault::Hang => self.routers[old].hang()?,
+            Fault::Shutdown => self.routers[old].shut_down()?,
+            Fault::Kill => self.routers[old].kill(),
+            Fault::Switch => drop(self.done(old, &["switch"])?),
+        }
+        let new = 1 - old;
+        self.wait(&format!("r{} active after {fault:?}", new + 1), || {
+            self.role(new) == "active"
+        })?;
+        Ok(new)
+    }
+
+    /// Ends a fault of a node and waits until it could take over without a loss.
+    pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
+        let (lab, place) = (self.lab, &self.lab.sites[site]);
+        match fault {
+            Fault::SilentCut => lab.reunite(place)?,
+            Fault::Death => lab.exhume(place)?,
+            Fault::CarrierLost => lab.plug(place, Wire::Lan)?,
+            Fault::Hang => self.routers[site].resume()?,
+            Fault::Shutdown | Fault::Kill => self.restart(site)?,
+            Fault::Switch => {}
+        }
+        self.wait_settled()
+    }
+
+    /// One fault after the other, each repaired; the transfer goes on after each of both.
+    pub fn survive(&mut self, transfer: &Transfer, faults: &[Fault]) -> Result<()> {
+        // TCP has backed off for as long as nobody served.
+        const RECOVERY: Duration = Duration::from_secs(8);
+        for (number, fault) in faults.iter().enumerate() {
+            let failed = |what, error| format!("takeover {number}, {fault:?}, {what}: {error}");
+            let old = self.at()?;
+            self.strike(*fault)?;
+            let moves = transfer.wait_moves(RECOVERY);
+            moves.map_err(|error| failed("struck", error))?;
+            self.repair(*fault, old)?;
+            let moves = transfer.wait_moves(RECOVERY);
+            moves.map_err(|error| failed("repaired", error))?;
+        }
+        Ok(())
+    }
+
+    /// The conntrack worker of a node.
+    pub fn worker(&self, site: usize) -> Result<u32> {
+        let worker = self.process(site, "conntrack");
+        worker.ok_or_else(|| format!("r{} runs no conntrack worker", site + 1).into())
+    }
+
+    pub fn kill_worker(&self, site: usize) -> Result<()> {
+        signal_to(self.worker(site)?, Signal::KILL)
+    }
+
+    /// A number of `sparectl conntrack`.
+    pub fn number(&self, site: usize, key: &str) -> u64 {
+        let row = Spared(&self.routers[site]).row(&["conntrack"], key);
+        row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
+    }
+
+    /// A text of `sparectl conntrack`.
+    pub fn text(&self, site: usize, key: &str) -> String {
+        let row = Spared(&self.routers[site]).row(&["conntrack"], key);
+        let text = |row: serde_json::Value| row.as_str().map(str::to_owned);
+        row.ok().and_then(text).unwrap_or_default()
+    }
+
+    /// The flows that a router carries for others, sorted.
+    pub fn table(&self, site: usize) -> Result<Vec<Entry>> {
+        let mut table = flows::read(&self.lab.sites[site].ns)?;
+        table.retain(is_carried);
+        Ok(table)
+    }
+
+    /// Waits until both kernels hold the same flows.
+    pub fn wait_equal(&self) -> Result<()> {
+        self.wait_equal_of(|_| true)
+    }
+
+    /// The same of some flows.
+    pub fn wait_equal_of(&self, counts: impl Fn(&Entry) -> bool) -> Result<()> {
+        let mut tables = [Vec::new(), Vec::new()];
+        let mut equal = || -> Result<bool> {
+            tables = [self.table(0)?, self.table(1)?];
+            tables.iter_mut().for_each(|table| table.retain(&counts));
+            Ok(flows::same(&tables[0], &tables[1]))
+        };
+        if poll(LIMIT, STEP, || equal().unwrap_or(false)) {
+            return Ok(());
+        }
+        let [first, second] = [&tables[0], &tables[1]];
+        let lines = flows::differences(first, second).join("\n");
+        let (first, second) = (first.len(), second.len());
+        let said = [0, 1].map(|site| self.said(site, &["conntrack"]).unwrap_or_default().1);
+        Err(format!(
+            "r1 holds {first} flows, r2 {second} after {LIMIT:?}:\n{lines}\n{}\n{}",
+            said[0], said[1]
+        )
+        .into())
+    }
+
+    /// Waits until a node's kernel holds so many flows that fit.
+    pub fn wait_holds(
+        &self,
+        site: usize,
+        wanted: usize,
+        fits: impl Fn(&Entry) -> bool,
+    ) -> Result<()> {
+        let mut found = 0;
+        let there = || {
+            let table = flows::read(&self.lab.sites[site].ns).unwrap_or_default();
+            found = table.iter().filter(|entry| fits(entry)).count();
+            found == wanted
+        };
+        if poll(LIMIT, STEP, there) {
+            return Ok(());
+        }
+        let said = self.said(site, &["conntrack"]).unwrap_or_default().1;
+        Err(format!(
+            "r{} holds {found} flows, not {wanted} after {LIMIT:?}\n{said}",
+            site + 1
+        )
+        .into())
+    }
+
+    /// Starts a node's router with another plan.
+    pub fn start_with(&mut self, site: usize, plan: Plan) -> Result<()> {
+        self.plans[site] = plan;
+        self.restart(site)
+    }
+
+    pub fn router(&mut self, site: usize) -> &mut Router {
+        &mut self.routers[site]
+    }
+}
+
+impl<'l> Deref for Synced<'l> {
+    type Target = Linked<'l>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.pair
+    }
+}
+
+impl DerefMut for Synced<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.pair
+    }
+}
+
+/// Whether neither end of it is a router itself.
+fn is_carried(entry: &Entry) -> bool {
+    let ends = [entry.original.source, entry.reply.source];
+    !ends.into_iter().any(is_router) && !is_multicast(entry.original.destination)
+}
+
+fn is_router(address: IpAddr) -> bool {
+    const HOSTS: [u8; 3] = [VIRTUAL, 11, 12];
+    let own = |wire: Wire| HOSTS.into_iter().any(|host| wire.ipv4(host) == address);
+    let own6 = |wire: Wire| {
+        HOSTS
+            .into_iter()
+            .any(|host| wire.ipv6(host) == address.to_string())
+    };
+    address == PUBLIC || Wire::ALL.into_iter().any(|wire| own(wire) || own6(wire))
+}
+
+fn is_multicast(address: IpAddr) -> bool {
+    let link_local = matches!(address, IpAddr::V6(v6) if v6.segments()[0] == 0xfe80);
+    address.is_multicast() || link_local
+}

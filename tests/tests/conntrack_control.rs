@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sparectl conntrack`: what it shows, and what `diff` finds.
+
+use std::time::Duration;
+
+use spared_tests::clock::poll;
+use spared_tests::flows::{self, Crowd, Entry};
+use spared_tests::lab::scenario;
+use spared_tests::router::{Ruleset, Spared};
+use spared_tests::synced::{Synced, plan};
+
+const LIMIT: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(20);
+
+const NUMBERS: [&str; 29] = [
+    "flows.local",
+    "flows.remote",
+    "flows.kernel",
+    "backlog",
+    "lag_ms",
+    "rate.sent",
+    "rate.applied",
+    "events",
+    "overruns",
+    "sweeps",
+    "sweep.last_ms",
+    "sent.flows",
+    "sent.deletes",
+    "sent.bytes",
+    "bytes_per_flow",
+    "applied.created",
+    "applied.updated",
+    "applied.deleted",
+    "applied.merged",
+    "lost",
+    "refused.full",
+    "refused.clash",
+    "refused.invalid",
+    "refused.helper",
+    "refused.other",
+    "malformed",
+    "excluded",
+    "in_sync",
+    "role",
+];
+
+fn is_udp(entry: &Entry) -> bool {
+    entry.original.protocol == 17
+}
+
+#[test]
+fn every_row_is_there_and_counts() {
+    scenario(2, |lab| {
+        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let (active, backup) = (pair.at()?, 1 - pair.at()?);
+        let crowd = Crowd::udp(2000);
+        crowd.create(&lab.sites[active].ns)?;
+        Crowd {
+            count: 500,
+            ..crowd
+        }
+        .delete(&lab.sites[active].ns)?;
+        pair.wait_holds(backup, 1500, is_udp)?;
+        for site in [0, 1] {
+            for key in NUMBERS {
+                let row = Spared(&pair.routers[site]).row(&["conntrack"], key)?;
+                let text = matches!(key, "in_sync" | "role");
+                let there = if text { row.is_string() } else { row.is_u64() };
+                assert!(there, "r{}: {key}: {row}", site + 1);
+            }
+        }
+        let at = |site, key: &str| pair.number(site, key);
+        assert!(
+            at(active, "flows.local") >= 1500,
+            "{}",
+            at(active, "flows.local")
+        );
+        assert!(
+            at(backup, "flows.remote") >= 1500,
+            "{}",
+            at(backup, "flows.remote")
+        );
+        assert!(at(active, "events") >= 2000);
+        assert!(at(active, "sent.flows") >= 1500);
+        assert!(at(active, "sent.bytes") > 1500 * 15);
+        assert!((15..=60).contains(&at(active, "bytes_per_flow")));
+        assert!(at(backup, "applied.created") >= 1500);
+        // one that is settled owes nothing
+        let calm = || at(active, "backlog") == 0 && at(active, "lag_ms") == 0;
+        assert!(
+            poll(LIMIT, STEP, calm),
+            "{}",
+            pair.said(active, &["conntrack"])?.1
+        );
+        for site in [0, 1] {
+            for key in ["lost", "malformed", "overruns"] {
+                assert_eq!(at(site, key), 0, "r{}: {key}", site + 1);
+            }
+            for key in ["full", "clash", "invalid", "helper", "other"] {
+                assert_eq!(
+                    at(site, &format!("refused.{key}")),
+                    0,
+                    "r{}: {key}",
+                    site + 1
+                );
+            }
+        }
+        assert_eq!(pair.text(active, "role"), "active");
+        assert_eq!(pair.text(backup, "role"), "backup");
+        let status = pair.done(active, &["status"])?;
+        let row = status
+            .lines()
+            .find(|line| line.trim().starts_with("conntrack"));
+        assert!(row.is_some_and(|row| row.contains("flows")), "{status}");
+        Ok(())
+    });
+}
+
+#[test]
+fn diff_names_what_differs_and_exits_by_it() {
+    scenario(2, |lab| {
+        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let (active, backup) = (pair.at()?, 1 - pair.at()?);
+        let crowd = Crowd::udp(1000);
+        crowd.create(&lab.sites[active].ns)?;
+        pair.wait_equal()?;
+        let equal = |site| {
+            poll(LIMIT, STEP * 10, || {
+                pair.said(site, &["conntrack", "diff"])
+                    .is_ok_and(|(code, _)| code == 0)
+            })
+        };
+        for site in [active, backup] {
+            assert!(
+                equal(site),
+                "{:?}",
+                pair.said(site, &["conntrack", "diff"])?
+            );
+        }
+        // as if somebody had meddled with the backup
+        let stray = crowd.next();
+        let stray = Crowd { count: 1, ..stray };
+        stray.create(&lab.sites[backup].ns)?;
+        for site in [active, backup] {
+            let (code, text) = pair.said(site, &["conntrack", "diff"])?;
+            assert_eq!(code, 1, "{text}");
+            let tuple = stray.tuple(stray.first);
+            assert!(
+                text.contains(&tuple.destination.to_string()),
+                "{tuple}: {text}"
+            );
+        }
+        stray.delete(&lab.sites[backup].ns)?;
+        assert!(equal(active));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_somebody_deletes_on_the_backup_is_back_after_a_sweep() {
+    scenario(2, |lab| {
+        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let (active, backup) = (pair.at()?, 1 - pair.at()?);
+        Crowd::udp(3000).create(&lab.sites[active].ns)?;
+        pair.wait_equal()?;
+        flows::flush(&lab.sites[backup].ns)?;
+        let sweeps = pair.number(active, "sweeps");
+        pair.done(active, &["conntrack", "sweep"])?;
+        pair.wait_holds(backup, 3000, is_udp)?;
+        assert!(pair.number(active, "sweeps") > sweeps);
+        pair.wait_equal()
+    });
+}
+
+#[test]
+fn a_word_that_it_does_not_know_is_answered_with_those_it_knows() {
+    scenario(2, |lab| {
+        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let (code, text) = pair.said(0, &["conntrack", "dance"])?;
+        assert_eq!(code, 64, "{text}");
+        assert!(text.contains("diff") && text.contains("sweep"), "{text}");
+        Ok(())
+    });
+}
