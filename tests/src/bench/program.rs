@@ -12,13 +12,18 @@ use super::series::Bench;
 const RUNS: usize = 11;
 const QUICK_RUNS: usize = 3;
 
-/// What is measured, the advert interval, and how.
+/// What is measured, the advert interval or the report's other scale, and how.
 pub type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
 /// `--quick` makes three runs instead of eleven; words select the cases whose name contains one of
 /// them.
-pub fn program(mut report: Report, cases: &[Case]) -> ExitCode {
-    match run(&mut report, cases) {
+pub fn program(report: Report, cases: &[Case]) -> ExitCode {
+    program_with(report, cases, || ())
+}
+
+/// The same; `farewell` comes first where a signal ends it.
+pub fn program_with(mut report: Report, cases: &[Case], farewell: fn()) -> ExitCode {
+    match run(&mut report, cases, farewell) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench-{}: {error}", report.name);
@@ -27,7 +32,7 @@ pub fn program(mut report: Report, cases: &[Case]) -> ExitCode {
     }
 }
 
-fn run(report: &mut Report, cases: &[Case]) -> Result<()> {
+fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let quick = words.iter().any(|word| word == "--quick");
     let chosen: Vec<_> = words
@@ -35,7 +40,7 @@ fn run(report: &mut Report, cases: &[Case]) -> Result<()> {
         .filter(|word| !word.starts_with("--"))
         .collect();
     become_root()?;
-    leave_when_told(|| ())?;
+    leave_when_told(farewell)?;
     let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
     for (case, interval, measure) in cases {
         let name = format!("{case} {interval}");

@@ -27,6 +27,8 @@ pub struct Report {
     fields: [&'static str; 2],
     /// And on the screen.
     titles: [&'static str; 2],
+    /// What the second column is.
+    scale: &'static str,
     entries: Vec<Value>,
     /// How many promises were broken.
     pub(super) missed: usize,
@@ -38,16 +40,23 @@ impl Report {
             name,
             fields,
             titles,
+            scale: "interval",
             entries: Vec::new(),
             missed: 0,
         }
+    }
+
+    /// The same for cases that have something else than an interval.
+    pub fn by(mut self, scale: &'static str) -> Self {
+        self.scale = scale;
+        self
     }
 
     pub fn add(&mut self, case: &str, interval: &str, row: Row) {
         if self.entries.is_empty() {
             println!(
                 "{:<44}{:>9}{:>10}{:>12}{:>8}{:>9}",
-                "case (medians)", "interval", self.titles[0], self.titles[1], "ratio", "allowed"
+                "case (medians)", self.scale, self.titles[0], self.titles[1], "ratio", "allowed"
             );
         }
         let case = if row.what.is_empty() {
@@ -72,10 +81,12 @@ impl Report {
         let [ours, beside] = self.fields;
         self.entries.push(json!({
             "case": case,
-            "interval": interval,
+            self.scale: interval,
             ours: round(row.ours),
             beside: round(row.beside),
             "ratio": ratio,
+            "allowed": row.allowed.map(round),
+            "note": row.note,
         }));
     }
 
