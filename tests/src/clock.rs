@@ -24,6 +24,10 @@ impl Stamp {
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0 + wait.as_nanos() as u64)
     }
+
+    pub fn before(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(wait.as_nanos() as u64))
+    }
 }
 
 /// Milliseconds with their fraction, as tables show them.

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use leave::leave_when_told;
 pub use namespace::{Namespace, find_program};
-pub use process::{Daemon, is_alive, signal_to, usage};
+pub use process::{Daemon, is_alive, signal_to, urgently, usage};
 pub use relay::Relay;
 pub use scenario::{become_root, disturbed, scenario, skipped};
 pub use tap::Tap;

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio, id};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Result;
 use crate::clock::poll;
+use crate::{Result, sys};
 
 pub struct Daemon {
     pub name: String,
@@ -124,6 +125,18 @@ pub fn signal_to(pid: u32, signal: Signal) -> Result<()> {
 pub fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| state_and_parent(&stat).is_none_or(|(state, _)| state != 'Z'))
+}
+
+/// Runs `work` before every process, whatever its priority, as the kernel takes packets from a card.
+pub fn urgently<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    const HIGHEST: i32 = 99;
+    thread::scope(|scope| {
+        let urgent = scope.spawn(|| {
+            sys::realtime(HIGHEST);
+            work()
+        });
+        urgent.join().map_err(|_| "urgent work panicked")?
+    })
 }
 
 /// Processor time used so far and resident bytes.
