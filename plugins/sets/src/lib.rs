@@ -83,7 +83,8 @@ impl Plugin for Sets {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let kernel = Kernel::open(self.settings.sets.clone());
+        let waker = self.host.waker();
+        let kernel = Kernel::open(self.settings.sets.clone(), move || waker.wake());
         let kernel = kernel.map_err(Error::kernel("open netlink sockets"))?;
         self.host.watch_fd(kernel.fd(), Interest::READ)?;
         self.running = Some(Running {
@@ -127,6 +128,10 @@ impl Plugin for Sets {
             running.armed_ns = None;
             running.engine.handle_timeout(now_ms);
         }
+        self.act();
+    }
+
+    fn woken(&mut self) {
         self.act();
     }
 }
@@ -286,10 +291,13 @@ impl Running {
         true
     }
 
-    /// One piece of a reading; false where nothing is read.
+    /// One piece of a reading; false where none has come.
     fn read(&mut self, now_ms: u64) -> bool {
-        match self.kernel.step() {
-            Some(Found::Shape(set, shape)) => self.engine.handle_shape(now_ms, set, shape),
+        match self.kernel.poll() {
+            Some(Found::Shape(set, facts)) => {
+                let shape = facts.map(|facts| facts.shape);
+                self.engine.handle_shape(now_ms, set, shape);
+            }
             Some(Found::Elements(set, elements)) => {
                 self.engine.handle_elements(now_ms, set, elements);
             }

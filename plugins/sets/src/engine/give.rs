@@ -18,6 +18,8 @@ pub struct Give {
     /// It wants everything, as soon as everything is known.
     pub want_full: bool,
     snapshot: Option<Snapshot>,
+    /// The twin, active as well, said what did not count: it has not what is here.
+    pub clash: bool,
     /// The twin knows that there is no such set here.
     absent: bool,
     /// Changed here, and not told.
@@ -71,7 +73,10 @@ impl Set {
                 shape,
             });
         } else if !self.give.dirty.is_empty() {
-            self.put_changes(now_ms, &mut out);
+            // of intervals that overlap the old one has to go first, and a reading finds it last
+            if !(shape.intervals && self.is_being_read()) {
+                self.put_changes(now_ms, &mut out);
+            }
         } else if let Some(mut snapshot) = self.give.snapshot.take() {
             let (elements, done) = self.portion(now_ms, &mut snapshot.after);
             out.push_back(About::Elements(elements));

@@ -223,6 +223,7 @@ impl Engine {
         for (position, set) in self.sets.iter_mut().enumerate() {
             if set.reads.due_ms <= now_ms && !set.reads.running && !set.is_sweeping() {
                 set.reads.running = true;
+                set.table.begin_reading();
                 self.actions.push_back(Action::Read { set: position });
             }
             set.refresh(now_ms, standing, self.settings.resync_ms);

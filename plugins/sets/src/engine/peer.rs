@@ -88,6 +88,9 @@ impl Engine {
         let changes = match about {
             About::Want { full } => set.handle_want(full, standing),
             About::Offer(elements) if standing.active => set.handle_offer(now_ms, elements),
+            about @ (About::Elements(_) | About::Delete(_)) if standing.active => {
+                set.handle_clash(now_ms, about)
+            }
             About::Synced { epoch } if epoch == self.epoch => set.handle_synced(standing),
             About::Count { elements, refused } => {
                 set.twin = Some(AtTwin { elements, refused });
@@ -146,7 +149,7 @@ impl Set {
     fn handle_want(&mut self, full: bool, standing: Standing) -> Vec<Change> {
         if standing.gives() {
             self.give.subscribed = true;
-            self.give.want_full |= full;
+            self.give.want_full |= full || std::mem::take(&mut self.give.clash);
             // what changed since the roles did is on its way
             self.own &= full || !self.shared;
         }
@@ -168,6 +171,15 @@ impl Set {
             .filter(|it| it.life.is_none_or(|life| life.left_ms > 0))
             .filter_map(|element| self.adopt(now_ms, element, 0))
             .collect()
+    }
+
+    /// What the twin said as an active node while this one was active, too.
+    fn handle_clash(&mut self, now_ms: u64, about: About) -> Vec<Change> {
+        self.give.clash = true;
+        match about {
+            About::Elements(elements) => self.handle_offer(now_ms, elements),
+            _ => Vec::new(),
+        }
     }
 
     fn handle_synced(&mut self, standing: Standing) -> Vec<Change> {

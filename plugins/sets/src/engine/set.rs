@@ -122,7 +122,6 @@ impl Set {
                     self.hindrance = None;
                 }
                 self.shape = Some(shape);
-                self.table.begin_reading();
             }
             Err(hindrance) => {
                 self.forget();
@@ -207,6 +206,10 @@ impl Set {
             }
             None => self.reads.drains = false,
         }
+    }
+
+    pub fn is_being_read(&self) -> bool {
+        self.reads.running || self.is_sweeping()
     }
 
     pub fn is_sweeping(&self) -> bool {

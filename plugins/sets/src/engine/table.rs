@@ -70,7 +70,7 @@ impl Table {
 
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.end_reading();
+        self.gone.clear();
     }
 
     pub fn begin_reading(&mut self) {

@@ -54,6 +54,9 @@ impl Take {
     pub fn refuse(&mut self, errno: i32) {
         const ENFILE: i32 = 23;
         const ENOSPC: i32 = 28;
+        const EEXIST: i32 = 17;
+        // an interval that it overlaps is pruned later
+        self.short |= errno == EEXIST;
         if errno == ENFILE || errno == ENOSPC {
             self.full += 1;
         } else {
@@ -100,8 +103,9 @@ impl Take {
         let took_ms = self.done_ms.saturating_sub(self.asked_ms);
         let pause_ms = match self.short {
             true => AGAIN_MS,
-            false => resync_ms.max(took_ms.saturating_mul(COST)),
+            false => resync_ms,
         };
+        let pause_ms = pause_ms.max(took_ms.saturating_mul(COST));
         Some(self.done_ms.saturating_add(pause_ms))
     }
 }

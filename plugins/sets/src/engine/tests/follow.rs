@@ -196,6 +196,7 @@ fn a_large_set_is_read_rarely_and_what_one_reading_lacks_is_not_gone() {
     assert_eq!(engine.next_timeout(), 10_000);
     for (round, left) in [(1, 2), (2, 1)] {
         let now_ms = round * 10_000;
+        engine.handle_timeout(now_ms);
         engine.handle_shape(now_ms, 0, Ok(shape()));
         engine.handle_elements(now_ms, 0, vec![element(1, None)]);
         engine.handle_read(now_ms, 0, Some(slow(false)));
@@ -217,4 +218,32 @@ fn what_is_deleted_while_it_is_read_stays_deleted() {
     };
     engine.handle_read(0, 0, Some(reading));
     assert_eq!(engine.sets[0].table.len(), 1);
+}
+
+#[test]
+fn of_intervals_that_overlap_the_old_one_goes_first() {
+    let mut pair = Pair::settled();
+    let intervals = Shape {
+        intervals: true,
+        ..shape()
+    };
+    for node in &mut pair.nodes {
+        node.kernel.shape = Some(intervals);
+    }
+    pair.run(2 * S);
+    pair.insert(0, element(1, None));
+    pair.run(2 * S);
+    let before = pair.nodes[0].kinds.len();
+    // one reading finds the new one, and only its end that the old one is gone
+    pair.nodes[0].kernel.elements.clear();
+    pair.insert(0, element(2, None));
+    pair.run(2 * S);
+    let kinds = &pair.nodes[0].kinds[before..];
+    let gifts: Vec<u8> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| matches!(kind, 4 | 6))
+        .collect();
+    assert_eq!(gifts, [6, 4]);
+    pair.assert_equal();
 }

@@ -76,6 +76,8 @@ struct Pair {
     now_ms: u64,
     nodes: [Node; 2],
     linked: bool,
+    /// What is sent is under way.
+    slow: bool,
 }
 
 impl Node {
@@ -202,6 +204,7 @@ impl Pair {
             now_ms: S,
             nodes: [Node::new(S), Node::new(S)],
             linked: false,
+            slow: false,
         }
     }
 
@@ -259,6 +262,9 @@ impl Pair {
                 node.act(now_ms);
                 if !self.linked {
                     node.sent.clear();
+                }
+                if self.slow {
+                    continue;
                 }
                 if let Some(message) = self.nodes[from].sent.pop_front() {
                     let to = &mut self.nodes[1 - from];

@@ -87,6 +87,27 @@ fn after_a_split_the_winner_s_elements_win_and_the_loser_s_others_are_added() {
 }
 
 #[test]
+fn a_split_that_the_link_outlives_loses_nothing_either() {
+    let mut pair = Pair::settled();
+    pair.add(0, element(1, None));
+    pair.add(0, element(2, Some((600 * S, 600 * S))));
+    pair.slow = true;
+    pair.role(1, true);
+    pair.add(0, element(2, Some((60 * S, 60 * S))));
+    pair.add(0, element(10, None));
+    pair.delete(0, 1);
+    pair.add(1, element(20, None));
+    pair.role(0, false);
+    pair.slow = false;
+    pair.run(S);
+    pair.assert_equal();
+    let wanted = [1, 2, 10, 20].map(key);
+    assert_eq!(pair.keys(1), wanted.iter().collect::<Vec<_>>());
+    assert_eq!(pair.left_ms(0, 2), Some(599 * S));
+    assert!(pair.nodes[0].in_sync.0);
+}
+
+#[test]
 fn an_active_node_believes_nobody() {
     let mut pair = Pair::settled();
     pair.add(0, element(1, None));
@@ -97,7 +118,7 @@ fn an_active_node_believes_nobody() {
             elements: 0,
             shape: shape(),
         },
-        About::Elements(vec![element(2, None)]),
+        About::Elements(vec![element(1, Some((S, S)))]),
         About::Delete(vec![key(1)]),
         About::End { epoch: 1 },
         About::Absent { configured: false },

@@ -1,0 +1,104 @@
+//! A plugin that calls itself sets and talks nonsense to its twin, for tests: right beginnings with
+//! wrong ends, bytes that are nothing, and sometimes what the real one would say.
+
+use spared_sdk::config::Config;
+use spared_sdk::*;
+
+const TICK: u32 = 1;
+const TICK_NS: u64 = 2_000_000;
+const HEAD: &[u8] = b"\x00\x01\x06filter\x04bans";
+
+struct Babble {
+    host: Host,
+    up: bool,
+    state: u64,
+}
+
+impl Plugin for Babble {
+    type Settings = ();
+
+    fn create(host: Host) -> Result<Self, Error> {
+        Ok(Self {
+            host,
+            up: false,
+            state: 0x2545_f491_4f6c_dd1d,
+        })
+    }
+
+    fn read(_config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        self.again()
+    }
+
+    fn timer(&mut self, _id: u32) {
+        for _ in 0..8 {
+            let nonsense = self.nonsense();
+            if let Some(peer) = self.host.peer().filter(|_| self.up) {
+                let _ = peer.send(&nonsense);
+            }
+        }
+        if let Err(error) = self.again() {
+            log::warn!("{error}");
+        }
+    }
+}
+
+impl Babble {
+    fn again(&self) -> Result<(), Error> {
+        let at_ns = self.host.now().saturating_add(TICK_NS);
+        self.host.timer(TICK, at_ns)
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % below.max(1)
+    }
+
+    fn nonsense(&mut self) -> Vec<u8> {
+        let mut message = match self.random(4) {
+            0 => vec![1, self.random(3) as u8],
+            1 => Vec::new(),
+            _ => {
+                let mut head = HEAD.to_vec();
+                head[0] = self.random(12) as u8;
+                head
+            }
+        };
+        // small numbers make plausible lengths
+        let most = if self.random(2) == 0 { 9 } else { 256 };
+        for _ in 0..self.random(60) {
+            message.push(self.random(most) as u8);
+        }
+        if message.is_empty() {
+            message.push(0);
+        }
+        message
+    }
+}
+
+impl Peer for Babble {
+    fn up(&mut self, _wire: u32) {
+        self.up = true;
+        if let Some(peer) = self.host.peer() {
+            let _ = peer.in_sync(true, "");
+        }
+    }
+
+    fn down(&mut self) {
+        self.up = false;
+    }
+
+    fn message(&mut self, _message: &[u8]) {}
+}
+
+spared_sdk::export!(Babble {
+    name: "sets",
+    summary: "nonsense for sets",
+    wire: (1, 1),
+    parts: [peer],
+});

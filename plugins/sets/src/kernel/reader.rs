@@ -1,0 +1,199 @@
+//! Reads sets on a thread of its own: of a million elements the kernel looks for a piece's place for
+//! up to a tenth of a second.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use spared_netlink::constants::*;
+use spared_netlink::{Dump, Progress, Requests};
+
+use super::Found;
+use crate::element::{Element, SetName};
+use crate::engine::Reading;
+use crate::error::Hindrance;
+use crate::nft::{self, Facts, Intervals};
+
+/// Intervals that are handed out at once.
+const REST_MAX: usize = 5_000;
+/// Pieces that wait to be looked at.
+const PIECES_MAX: usize = 4;
+
+/// The thread.
+pub struct Reader {
+    orders: Option<Sender<usize>>,
+    found: Receiver<Found>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// `wake` is called on the thread when something was found.
+    pub fn start(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let (orders, ordered) = mpsc::channel();
+        let (finds, found) = mpsc::sync_channel(PIECES_MAX);
+        let work = Work {
+            sets,
+            requests: Requests::open_netfilter()?,
+            dump: Dump::open()?,
+        };
+        let run = move || work.run(&ordered, &finds, wake);
+        let thread = thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(run)?;
+        Ok(Self {
+            orders: Some(orders),
+            found,
+            thread: Some(thread),
+        })
+    }
+
+    pub fn read(&self, set: usize) {
+        if let Some(orders) = &self.orders {
+            // the thread ends only with this
+            let _ = orders.send(set);
+        }
+    }
+
+    /// What was found since.
+    pub fn poll(&self) -> Option<Found> {
+        self.found.try_recv().ok()
+    }
+
+    /// What is found next; None after the time has gone.
+    pub fn wait(&self, limit: Duration) -> Option<Found> {
+        self.found.recv_timeout(limit).ok()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.orders = None;
+        // whoever waits for room in the channel is told that it has gone
+        self.found = mpsc::sync_channel(0).1;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Work {
+    sets: Vec<SetName>,
+    requests: Requests,
+    dump: Dump,
+}
+
+/// One reading.
+struct Piecewise {
+    facts: Facts,
+    intervals: Intervals,
+    /// Datagrams with elements.
+    pieces: usize,
+    spent: Duration,
+    /// How the dump ended, and what of it was not handed out yet.
+    ended: Option<Progress>,
+    rest: Vec<Element>,
+}
+
+impl Work {
+    fn run(mut self, ordered: &Receiver<usize>, finds: &SyncSender<Found>, wake: impl Fn()) {
+        let tell = |found| {
+            finds.send(found).ok()?;
+            wake();
+            Some(())
+        };
+        while let Ok(set) = ordered.recv() {
+            if self.read(set, tell).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads one set; None when nobody listens any more.
+    fn read(&mut self, set: usize, tell: impl Fn(Found) -> Option<()>) -> Option<()> {
+        let mut reading = match self.begin(set) {
+            Ok(reading) => reading,
+            Err(why) => return tell(Found::Shape(set, Err(why))),
+        };
+        tell(Found::Shape(set, Ok(reading.facts)))?;
+        loop {
+            match reading.next(&mut self.dump) {
+                Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
+                Ok(Err(end)) => return tell(Found::End(set, Some(end))),
+                Err(_) => return tell(Found::End(set, None)),
+            }
+        }
+    }
+
+    fn begin(&mut self, set: usize) -> Result<Piecewise, Hindrance> {
+        let Some(name) = self.sets.get(set) else {
+            return Err(Hindrance::Missing);
+        };
+        let mut found = Err(Hindrance::Missing);
+        let asked = self.requests.dump(nft::get_set(name), |kind, payload| {
+            if kind == nft::message_type(NFT_MSG_NEWSET) {
+                found = nft::facts(payload);
+            }
+        });
+        let facts = known(asked).and(found)?;
+        let request = nft::get_elements(name);
+        let kind = nft::message_type(NFT_MSG_GETSETELEM);
+        self.dump.start(kind, &request).map_err(Hindrance::Kernel)?;
+        Ok(Piecewise {
+            facts,
+            intervals: Intervals::default(),
+            pieces: 0,
+            spent: Duration::ZERO,
+            ended: None,
+            rest: Vec::new(),
+        })
+    }
+}
+
+impl Piecewise {
+    /// Elements, or how the reading ended.
+    fn next(&mut self, dump: &mut Dump) -> io::Result<Result<Vec<Element>, Reading>> {
+        match self.ended {
+            Some(progress) => Ok(self.next_of_rest(progress)),
+            None => self.next_piece(dump).map(Ok),
+        }
+    }
+
+    fn next_piece(&mut self, dump: &mut Dump) -> io::Result<Vec<Element>> {
+        let begun = Instant::now();
+        let (mut listed, facts) = (Vec::new(), &self.facts);
+        let progress = dump.read(|_, payload| listed.extend(nft::listed(payload, facts)))?;
+        self.pieces += usize::from(!listed.is_empty());
+        let mut elements = Vec::with_capacity(listed.len());
+        for one in listed {
+            elements.extend(self.intervals.take(one));
+        }
+        if progress != Progress::More {
+            self.ended = Some(progress);
+            self.rest = self.intervals.finish();
+        }
+        self.spent += begun.elapsed();
+        Ok(elements)
+    }
+
+    fn next_of_rest(&mut self, progress: Progress) -> Result<Vec<Element>, Reading> {
+        if !self.rest.is_empty() {
+            let from = self.rest.len().saturating_sub(REST_MAX);
+            return Ok(self.rest.split_off(from));
+        }
+        Err(Reading {
+            certain: progress == Progress::Done && self.pieces <= 1,
+            spent_ms: u64::try_from(self.spent.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+fn known(asked: io::Result<()>) -> Result<(), Hindrance> {
+    const ENOENT: i32 = 2;
+    match asked {
+        Ok(()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(ENOENT) => Err(Hindrance::Missing),
+        Err(error) => Err(Hindrance::Kernel(error)),
+    }
+}

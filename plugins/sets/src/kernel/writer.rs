@@ -1,0 +1,115 @@
+//! Changes sets in transactions.
+
+use std::collections::BTreeMap;
+
+use spared_netlink::Transactions;
+use spared_netlink::constants::*;
+
+use crate::element::{Element, Key, SetName};
+use crate::engine::Change;
+use crate::nft::{self, Facts};
+
+/// Changes in one transaction: each is one or two messages, each of which may be refused.
+const CHANGES_MAX: usize = 500;
+/// A transaction that was refused in part is tried again without that part.
+const ATTEMPTS: usize = 4;
+
+const ENOENT: i32 = 2;
+const EIO: i32 = 5;
+const EAGAIN: i32 = 11;
+
+/// Changes a set; returns what was refused, by key and errno.
+pub fn write(
+    transactions: &mut Transactions,
+    name: &SetName,
+    facts: &Facts,
+    changes: &[Change],
+) -> Vec<(Key, i32)> {
+    let mut refused = Vec::new();
+    for part in changes.chunks(CHANGES_MAX) {
+        write_part(transactions, name, facts, part, &mut refused);
+    }
+    refused
+}
+
+fn write_part(
+    transactions: &mut Transactions,
+    name: &SetName,
+    facts: &Facts,
+    changes: &[Change],
+    refused: &mut Vec<(Key, i32)>,
+) {
+    let mut part: Vec<Change> = changes.to_vec();
+    let mut last = EAGAIN;
+    for _ in 0..ATTEMPTS {
+        let messages = encode(name, facts, &part);
+        let requests = messages
+            .iter()
+            .map(|message| (message.kind, message.flags, message.payload.as_slice()));
+        match transactions.commit(requests) {
+            Ok(refusals) if refusals.is_empty() => return,
+            Ok(refusals) => {
+                let refusals = refusals
+                    .into_iter()
+                    .filter_map(|(position, errno)| Some((messages.get(position)?, errno)));
+                leave_out(&mut part, refusals, refused);
+            }
+            Err(error) => last = error.raw_os_error().unwrap_or(EIO),
+        }
+    }
+    refused.extend(part.into_iter().map(|change| (change.key, last)));
+}
+
+struct Encoded {
+    change: usize,
+    kind: u16,
+    flags: u16,
+    payload: Vec<u8>,
+}
+
+fn encode(name: &SetName, facts: &Facts, changes: &[Change]) -> Vec<Encoded> {
+    let mut messages = Vec::with_capacity(changes.len());
+    for (position, change) in changes.iter().enumerate() {
+        let mut put = |kind, flags, add: Option<&Element>| {
+            messages.push(Encoded {
+                change: position,
+                kind,
+                flags,
+                payload: nft::change(name, facts, &change.key, add),
+            });
+        };
+        if change.delete {
+            put(NFT_MSG_DELSETELEM, 0, None);
+        }
+        if let Some(element) = &change.add {
+            put(NFT_MSG_NEWSETELEM, nft::NLM_F_CREATE, Some(element));
+        }
+    }
+    messages
+}
+
+/// Takes out of a transaction what was refused, so that the rest can happen.
+fn leave_out<'m>(
+    part: &mut Vec<Change>,
+    refusals: impl Iterator<Item = (&'m Encoded, i32)>,
+    refused: &mut Vec<(Key, i32)>,
+) {
+    let mut whole = BTreeMap::new();
+    for (message, errno) in refusals {
+        if message.kind == NFT_MSG_DELSETELEM && errno == ENOENT {
+            // it ended meanwhile, which is as good
+            if let Some(change) = part.get_mut(message.change) {
+                change.delete = false;
+            }
+        } else {
+            whole.insert(message.change, errno);
+        }
+    }
+    let mut position = 0;
+    part.retain(|change| {
+        let errno = whole.get(&position);
+        position += 1;
+        refused.extend(errno.map(|errno| (change.key.clone(), *errno)));
+        errno.is_none() && (change.delete || change.add.is_some())
+    });
+}

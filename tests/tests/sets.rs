@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! nftables sets follow between two routers: from wherever elements come, with what is left of their
+//! time, over takeovers, and never back.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_tests::Result;
+use spared_tests::clock::poll;
+use spared_tests::lab::{Lab, Namespace, Wire, scenario};
+use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::router::{Plan, PluginFile, Spared};
+
+const SETS: &str = "table inet filter {
+    set bans { type ipv4_addr; flags timeout; }
+    set bans6 { type ipv6_addr; flags timeout; timeout 1h; }
+    set users { type ipv4_addr . ether_addr; flags timeout; }
+    set nets { type ipv4_addr; flags interval; auto-merge; }
+    map marks { type ipv4_addr : mark; flags timeout; }
+    set seen { type ipv4_addr; flags dynamic,timeout; size 1000; }
+    chain out { type filter hook output priority 0;
+                ip daddr 10.1.0.0/24 update @seen { ip daddr timeout 60s }; }
+}
+";
+const NAMES: [&str; 6] = ["bans", "bans6", "users", "nets", "marks", "seen"];
+
+fn toml(names: &[&str]) -> String {
+    let set = |name: &&str| {
+        format!("[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"{name}\"\n")
+    };
+    names.iter().map(set).collect()
+}
+
+fn plan(toml: String) -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.without_preference();
+    plan.plugins.push(PluginFile {
+        name: "sets".to_owned(),
+        toml,
+        file: "libspared_sets.so".to_owned(),
+    });
+    plan
+}
+
+struct Sets<'l> {
+    pair: Linked<'l>,
+    active: usize,
+}
+
+impl<'l> Sets<'l> {
+    /// Both have the sets, one is active, the other in sync.
+    fn start(lab: &'l Lab, names: &[&str]) -> Result<Self> {
+        for site in &lab.sites {
+            site.ns.nft(SETS)?;
+        }
+        let pair = Linked::start(lab, &plan(toml(names)))?;
+        let active = pair.active()[0];
+        Ok(Self { pair, active })
+    }
+
+    fn ns(&self, site: usize) -> &Namespace {
+        &self.pair.lab.sites[site].ns
+    }
+
+    fn here(&self) -> &Namespace {
+        self.ns(self.active)
+    }
+
+    fn there(&self) -> &Namespace {
+        self.ns(1 - self.active)
+    }
+
+    fn row(&self, site: usize, set: &str, key: &str) -> serde_json::Value {
+        let key = match set {
+            "all" => format!("all.{key}"),
+            set => format!("inet filter {set}.{key}"),
+        };
+        let row = Spared(&self.pair.routers[site]).row(&["sets"], &key);
+        row.unwrap_or_default()
+    }
+
+    fn number(&self, site: usize, set: &str, key: &str) -> u64 {
+        self.row(site, set, key).as_u64().unwrap_or_default()
+    }
+
+    fn state(&self, site: usize, set: &str) -> String {
+        let state = self.row(site, set, "state");
+        state.as_str().unwrap_or_default().to_owned()
+    }
+
+    fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) -> Result<()> {
+        self.pair.wait(what, || done(self))
+    }
+}
+
+fn listed(ns: &Namespace, set: &str) -> String {
+    let text = ns.shell(&format!("nft list set inet filter {set}"));
+    text.or_else(|_| ns.shell(&format!("nft list map inet filter {set}")))
+        .unwrap_or_default()
+}
+
+fn has(ns: &Namespace, set: &str, element: &str) -> bool {
+    listed(ns, set).contains(element)
+}
+
+fn within(limit_ms: u64, done: impl FnMut() -> bool) -> bool {
+    poll(
+        Duration::from_millis(limit_ms),
+        Duration::from_millis(5),
+        done,
+    )
+}
+
+/// The seconds after "expires" of an element.
+fn left_s(ns: &Namespace, set: &str, element: &str) -> Option<u64> {
+    let text = listed(ns, set);
+    let rest = text.split_once(element)?.1.split_once("expires ")?.1;
+    let word = rest.split([' ', ',', '\n']).next()?;
+    let (mut total, mut number) = (0, 0);
+    let mut letters = word.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (letter, letters.peek()) {
+            ('0'..='9', _) => number = number * 10 + letter.to_digit(10).map_or(0, u64::from),
+            ('m', Some('s')) => break,
+            (unit, _) => {
+                total += number
+                    * [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)]
+                        .iter()
+                        .find(|(name, _)| name.starts_with(unit))
+                        .map_or(0, |(_, seconds)| *seconds);
+                number = 0;
+            }
+        }
+    }
+    Some(total)
+}
+
+#[test]
+fn what_nft_changes_is_at_the_twin_within_100_ms_with_its_time() {
+    scenario(2, |lab| {
+        let sets = Sets::start(lab, &NAMES)?;
+        for (set, element, given) in [
+            ("bans", "192.0.2.1", "192.0.2.1 timeout 10m"),
+            ("bans6", "2001:db8::1", "2001:db8::1 timeout 10m"),
+            (
+                "users",
+                "10.1.0.7 . 02:00:00:00:00:07",
+                "10.1.0.7 . 02:00:00:00:00:07 timeout 10m comment \"anna\"",
+            ),
+            ("marks", "10.1.0.8", "10.1.0.8 timeout 10m : 0x2a"),
+        ] {
+            let begun = Instant::now();
+            sets.here()
+                .nft(&format!("add element inet filter {set} {{ {given} }}"))?;
+            assert!(
+                within(1000, || has(sets.there(), set, element)),
+                "{set}: {}",
+                listed(sets.there(), set)
+            );
+            println!("{set}: there after {:?}", begun.elapsed());
+            let left_s = left_s(sets.there(), set, element);
+            assert!(
+                left_s.is_some_and(|it| (595..=600).contains(&it)),
+                "{set}: {left_s:?}"
+            );
+        }
+        assert!(has(sets.there(), "users", "comment \"anna\""));
+        assert!(has(sets.there(), "marks", ": 0x0000002a"));
+
+        let mut times: Vec<Duration> = (0..20)
+            .map(|number| {
+                let element = format!("198.51.100.{number}");
+                sets.here()
+                    .nft(&format!("add element inet filter bans {{ {element} }}"))?;
+                let begun = Instant::now();
+                assert!(within(1000, || has(sets.there(), "bans", &element)));
+                Ok(begun.elapsed())
+            })
+            .collect::<Result<_>>()?;
+        times.sort();
+        println!(
+            "at the twin after {:?}, {:?} at worst",
+            times[10], times[19]
+        );
+        assert!(times[15] < Duration::from_millis(100), "{times:?}");
+
+        sets.here()
+            .nft("delete element inet filter bans { 198.51.100.3 }")?;
+        assert!(within(1000, || !has(sets.there(), "bans", "198.51.100.3,")));
+        sets.here().nft("flush set inet filter bans")?;
+        assert!(within(1000, || !listed(sets.there(), "bans").contains("elements")));
+        let why = sets.number(1 - sets.active, "bans", "refused");
+        assert_eq!(why, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn intervals_follow() {
+    scenario(2, |lab| {
+        let sets = Sets::start(lab, &["nets"])?;
+        sets.here()
+            .nft("add element inet filter nets { 10.0.0.0/24, 10.9.0.0/16, 240.0.0.0/4 }")?;
+        let same = |sets: &Sets<'_>| {
+            listed(sets.here(), "nets") == listed(sets.there(), "nets")
+                && has(sets.there(), "nets", "10.9.0.0/16")
+        };
+        assert!(
+            within(1500, || same(&sets)),
+            "{}",
+            listed(sets.there(), "nets")
+        );
+        // nft joins the two: one interval goes, another comes
+        sets.here()
+            .nft("add element inet filter nets { 10.0.1.0/24 }")?;
+        assert!(
+            within(1500, || same(&sets)),
+            "{}",
+            listed(sets.there(), "nets")
+        );
+        assert!(has(sets.there(), "nets", "10.0.0.0/23"));
+        sets.here()
+            .nft("delete element inet filter nets { 10.0.0.0/23 }")?;
+        assert!(
+            within(1500, || same(&sets)),
+            "{}",
+            listed(sets.there(), "nets")
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn what_packets_add_follows_within_a_poll_and_is_kept_alive() {
+    scenario(2, |lab| {
+        let sets = Sets::start(lab, &["seen"])?;
+        sets.here().shell("ping -c 1 -W 1 10.1.0.2")?;
+        assert!(has(sets.here(), "seen", "10.1.0.2"));
+        let begun = Instant::now();
+        assert!(within(3000, || has(sets.there(), "seen", "10.1.0.2")));
+        println!("there after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_millis(1500));
+        // renewed by packets: the twin hears of it in steps of some seconds
+        thread::sleep(Duration::from_secs(5));
+        sets.here().shell("ping -c 1 -W 1 10.1.0.2")?;
+        let renewed = || left_s(sets.there(), "seen", "10.1.0.2").is_some_and(|it| it >= 57);
+        assert!(within(3000, renewed), "{}", listed(sets.there(), "seen"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_takeover_keeps_all_and_the_new_active_node_goes_on() {
+    scenario(2, |lab| {
+        let mut sets = Sets::start(lab, &["bans", "bans6"])?;
+        let elements: Vec<String> = (0..200)
+            .map(|number| format!("192.0.2.{number} timeout 1h"))
+            .collect();
+        sets.here().nft(&format!(
+            "add element inet filter bans {{ {} }}",
+            elements.join(", ")
+        ))?;
+        let (dead, next) = (sets.active, 1 - sets.active);
+        sets.wait("all there", |sets| {
+            sets.number(next, "bans", "elements") == 200
+        })?;
+        sets.pair.routers[dead].kill();
+        sets.wait("a takeover", |sets| sets.pair.role(next) == "active")?;
+        sets.active = next;
+        assert!(has(sets.here(), "bans", "192.0.2.199"));
+        sets.here()
+            .nft("add element inet filter bans { 198.51.100.1 timeout 1h }")?;
+        sets.here()
+            .nft("delete element inet filter bans { 192.0.2.7 }")?;
+        // its kernel still has what it had
+        sets.pair.restart(dead)?;
+        sets.pair.wait_settled()?;
+        sets.wait("in sync", |sets| sets.state(dead, "bans") == "in sync")?;
+        assert!(has(sets.there(), "bans", "198.51.100.1"));
+        assert!(!has(sets.there(), "bans", "192.0.2.7 "));
+        assert_eq!(sets.number(dead, "bans", "elements"), 200);
+        // only what differed was written, on either
+        assert_eq!(sets.number(dead, "bans", "added"), 1);
+        assert_eq!(sets.number(dead, "bans", "deleted"), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_switch_echoes_nothing() {
+    scenario(2, |lab| {
+        let mut sets = Sets::start(lab, &["bans"])?;
+        let elements: Vec<String> = (0..500)
+            .map(|it| format!("10.9.{}.{} timeout 1h", it / 250, it % 250))
+            .collect();
+        sets.here().nft(&format!(
+            "add element inet filter bans {{ {} }}",
+            elements.join(", ")
+        ))?;
+        let counters = |sets: &Sets<'_>| {
+            [0, 1].map(|site| {
+                ["elements", "added", "deleted", "refused"]
+                    .map(|key| sets.number(site, "bans", key))
+            })
+        };
+        sets.wait("all there", |sets| counters(sets) == [[500, 500, 0, 0]; 2])?;
+        for _ in 0..2 {
+            sets.pair.done(0, &["switch"])?;
+            sets.active = 1 - sets.active;
+            sets.pair.wait_active(sets.active)?;
+            thread::sleep(Duration::from_secs(2));
+            assert_eq!(counters(&sets), [[500, 500, 0, 0]; 2]);
+            sets.pair.wait_settled()?;
+        }
+        sets.pair.done(0, &["switch"])?;
+        sets.active = 1 - sets.active;
+        sets.pair.wait_active(sets.active)?;
+        sets.here()
+            .nft("add element inet filter bans { 192.0.2.1 }")?;
+        assert!(within(1000, || has(sets.there(), "bans", "192.0.2.1")));
+        Ok(())
+    });
+}
+
+#[test]
+fn twenty_thousand_elements_are_there_in_a_moment_for_who_joins_late() {
+    scenario(2, |lab| {
+        for site in &lab.sites {
+            site.ns.nft(SETS)?;
+        }
+        let elements: Vec<String> = (0..20_000)
+            .map(|it| {
+                format!(
+                    "10.{}.{}.{} timeout 1h",
+                    it / 62_500,
+                    it / 250 % 250,
+                    it % 250
+                )
+            })
+            .collect();
+        let text = format!("add element inet filter bans {{ {} }}", elements.join(", "));
+        lab.sites[0].ns.nft(&text)?;
+        lab.sites[1]
+            .ns
+            .nft("add element inet filter bans { 192.0.2.1 }")?;
+        let mut plan = plan(toml(&["bans"]));
+        if let Some(link) = &mut plan.link {
+            link.prefer = Some("r1".to_owned());
+        }
+        let pair = Linked::start(lab, &plan)?;
+        pair.wait_active(0)?;
+        let mut sets = Sets { pair, active: 0 };
+        sets.wait("in sync", |sets| sets.state(1, "bans") == "in sync")?;
+        assert_eq!(sets.number(1, "bans", "elements"), 20_000);
+        assert_eq!(sets.number(0, "bans", "at_twin"), 20_000);
+        assert!(!has(sets.there(), "bans", "192.0.2.1"));
+        // again, from nothing, with a clock
+        sets.pair.routers[1].kill();
+        sets.there().nft("flush set inet filter bans")?;
+        sets.pair.restart(1)?;
+        let begun = Instant::now();
+        sets.wait("in sync", |sets| {
+            sets.number(1, "bans", "elements") == 20_000 && sets.state(1, "bans") == "in sync"
+        })?;
+        println!("20000 elements after a start: {:?}", begun.elapsed());
+        let (_, text) = sets.pair.said(0, &["status"])?;
+        assert!(text.contains("1 set, 20000 elements"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
+    scenario(2, |lab| {
+        for site in &lab.sites {
+            site.ns.nft(SETS)?;
+        }
+        let pair = Linked::start(lab, &plan(toml(&["bans", "bans6"])))?;
+        let active = pair.active()[0];
+        let sets = Sets { pair, active };
+        let other = 1 - active;
+        sets.there().nft("delete table inet filter")?;
+        sets.here()
+            .nft("add element inet filter bans { 192.0.2.1 timeout 1h }")?;
+        let sentence = "set inet filter bans does not exist here";
+        sets.wait("the sentence", |sets| sets.state(other, "bans") == sentence)?;
+        let (code, text) = sets.pair.said(active, &["status"])?;
+        assert!(code == 1 && text.contains(sentence), "{code}: {text}");
+        let (code, text) = sets.pair.said(active, &["switch"])?;
+        assert!(code != 0 && text.contains(sentence), "{code}: {text}");
+
+        // another type, then the right one
+        sets.there()
+            .nft("table inet filter { set bans { type ipv6_addr; flags timeout; }; }\n")?;
+        sets.wait("another sentence", |sets| {
+            let state = sets.state(other, "bans");
+            state.contains("ipv6_addr (16 bytes") && state.contains("ipv4_addr (4 bytes")
+        })?;
+        sets.there().nft("delete table inet filter")?;
+        sets.there().nft(SETS)?;
+        sets.wait("in sync", |sets| sets.state(other, "bans") == "in sync")?;
+        assert!(has(sets.there(), "bans", "192.0.2.1"));
+        sets.pair.wait_settled()
+    });
+}
+
+#[test]
+fn a_set_without_room_is_counted_and_said() {
+    scenario(2, |lab| {
+        lab.sites[0].ns.nft(SETS)?;
+        lab.sites[1]
+            .ns
+            .nft("table inet filter { set bans { type ipv4_addr; size 4; flags timeout; }; }\n")?;
+        let mut plan = plan(toml(&["bans"]));
+        if let Some(link) = &mut plan.link {
+            link.prefer = Some("r1".to_owned());
+        }
+        let pair = Linked::start(lab, &plan)?;
+        pair.wait_active(0)?;
+        pair.wait_settled()?;
+        let sets = Sets { pair, active: 0 };
+        sets.here().nft(
+            "add element inet filter bans { 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4,
+             192.0.2.5, 192.0.2.6 }",
+        )?;
+        sets.wait("the sentence", |sets| {
+            sets.state(1, "bans") == "set inet filter bans is full here: 2 elements found no room"
+        })?;
+        assert_eq!(sets.number(1, "bans", "elements"), 4);
+        sets.wait("the count at the twin", |sets| {
+            sets.number(0, "bans", "refused_at_twin") == 2
+        })
+    });
+}
+
+#[test]
+fn after_a_split_the_loser_s_elements_are_added() {
+    scenario(2, |lab| {
+        let sets = Sets::start(lab, &["bans"])?;
+        sets.here()
+            .nft("add element inet filter bans { 192.0.2.1 timeout 1h }")?;
+        assert!(within(1000, || has(sets.there(), "bans", "192.0.2.1")));
+        let cut = &lab.sites[1];
+        for wire in [Wire::Lan, Wire::Wan, Wire::Hot] {
+            lab.cut(cut, wire)?;
+        }
+        sets.wait("both active", |sets| sets.pair.active().len() == 2)?;
+        sets.ns(0)
+            .nft("add element inet filter bans { 192.0.2.10 timeout 1h }")?;
+        sets.ns(1)
+            .nft("add element inet filter bans { 192.0.2.11 timeout 1h }")?;
+        thread::sleep(Duration::from_millis(1500));
+        for wire in [Wire::Hot, Wire::Lan, Wire::Wan] {
+            lab.join(cut, wire)?;
+        }
+        sets.pair.wait_settled()?;
+        for site in [0, 1] {
+            for element in ["192.0.2.1 ", "192.0.2.10 ", "192.0.2.11 "] {
+                assert!(
+                    within(5000, || has(sets.ns(site), "bans", element)),
+                    "r{}: {element}: {}",
+                    site + 1,
+                    listed(sets.ns(site), "bans")
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn nonsense_of_the_twin_costs_neither_node_anything() {
+    scenario(2, |lab| {
+        for site in &lab.sites {
+            site.ns.nft(SETS)?;
+        }
+        // a twin under the same name that speaks otherwise
+        let mut other = plan(String::new());
+        other.plugins[0].file = "examples/libsets_babble.so".to_owned();
+        let pair = Linked::begin(lab, [plan(toml(&["bans"])), other])?;
+        pair.wait("one active", || pair.active().len() == 1)?;
+        let sets = Sets { pair, active: 0 };
+        sets.wait("garbage", |sets| sets.number(0, "all", "malformed") > 100)?;
+        sets.ns(0)
+            .nft("add element inet filter bans { 192.0.2.1 timeout 1h }")?;
+        sets.wait("work goes on", |sets| {
+            sets.number(0, "bans", "elements") > 0 && has(sets.ns(0), "bans", "192.0.2.1")
+        })?;
+        let plugins = sets.pair.done(0, &["plugins"])?;
+        assert!(!plugins.contains("died"), "{plugins}");
+        assert_eq!(sets.pair.active().len(), 1);
+        Ok(())
+    });
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the plugin sets reads of a kernel and writes into it, in a namespace of its own. A program of
+//! its own, as two plugins do not fit into one.
+
+use std::time::{Duration, Instant};
+
+use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
+use spared_sets::engine::{Change, Reading};
+use spared_sets::error::Hindrance;
+use spared_sets::kernel::{Event, Found, Kernel};
+use spared_tests::Result;
+use spared_tests::lab::Namespace;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn name(name: &str) -> SetName {
+    SetName {
+        family: Family::Inet,
+        table: "t".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A namespace with these sets in table inet t, and the plugin's eyes and hands in it.
+fn with_sets(
+    definitions: &str,
+    names: &[&str],
+    work: impl FnOnce(&Namespace, &mut Kernel) -> Result<()> + Send,
+) {
+    let Some(namespace) = Namespace::or_skip("sets") else {
+        return;
+    };
+    let names: Vec<SetName> = names.iter().map(|it| name(it)).collect();
+    let result = namespace.nft(&format!("table inet t {{\n{definitions}\n}}\n"));
+    let result = result.and_then(|()| {
+        namespace.run(|| {
+            let mut kernel = Kernel::open(names, || ())?;
+            work(&namespace, &mut kernel)
+        })
+    });
+    result.expect("the kernel does as told");
+}
+
+/// Everything that a set has.
+fn read(kernel: &mut Kernel, set: usize) -> (Option<Shape>, Vec<Element>, Option<Reading>) {
+    let (mut shape, mut all) = (None, Vec::new());
+    kernel.read(set);
+    while let Some(found) = kernel.wait(LIMIT) {
+        match found {
+            Found::Shape(_, Ok(facts)) => shape = Some(facts.shape),
+            Found::Shape(_, Err(_)) => return (None, all, None),
+            Found::Elements(_, elements) => all.extend(elements),
+            Found::End(_, reading) => return (shape, all, reading),
+        }
+    }
+    (shape, all, None)
+}
+
+fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
+    Element {
+        key: Key(key.into()),
+        life: life.map(|(timeout_ms, left_ms)| Life {
+            timeout_ms,
+            left_ms,
+        }),
+        data: Box::default(),
+        comment: Box::default(),
+    }
+}
+
+fn add(element: Element, delete: bool) -> Change {
+    Change {
+        key: element.key.clone(),
+        delete,
+        add: Some(element),
+    }
+}
+
+fn drop_key(key: &[u8]) -> Change {
+    Change {
+        key: Key(key.into()),
+        delete: true,
+        add: None,
+    }
+}
+
+#[test]
+fn elements_are_read_as_they_were_written() {
+    let sets = "set a { type ipv4_addr; flags timeout; timeout 1m; }
+                set b { type ipv6_addr . inet_service; flags timeout; }
+                map c { type ipv4_addr : mark; flags timeout; }";
+    with_sets(sets, &["a", "b", "c"], |namespace, kernel| {
+        let mut mapped = element(&[10, 0, 0, 1], Some((90_000, 80_000)));
+        mapped.data = Box::new([5, 0, 0, 0]);
+        mapped.comment = Box::new([0, 2, b'x', 0]);
+        let written = [
+            vec![
+                element(&[192, 0, 2, 1], Some((60_000, 30_000))),
+                element(&[192, 0, 2, 2], None),
+                element(&[192, 0, 2, 3], Some((7_000, 6_000))),
+            ],
+            vec![element(&[7; 20], Some((5_000, 5_000)))],
+            vec![mapped],
+        ];
+        for (set, wanted) in written.iter().enumerate() {
+            let (shape, before, _) = read(kernel, set);
+            assert!(shape.is_some() && before.is_empty());
+            let changes = wanted.iter().map(|it| add(it.clone(), false)).collect();
+            assert_eq!(kernel.write(set, changes), []);
+            let (_, mut found, reading) = read(kernel, set);
+            assert!(reading.is_some_and(|it| it.certain));
+            found.sort_by(|a, b| a.key.cmp(&b.key));
+            assert_eq!(found.len(), wanted.len());
+            for (found, wanted) in found.iter().zip(wanted) {
+                let lived = |it: &Element| it.life.map(|life| life.left_ms.div_ceil(200));
+                assert_eq!(lived(found), lived(wanted));
+                assert_eq!(
+                    found.life.map(|it| it.timeout_ms),
+                    wanted.life.map(|it| it.timeout_ms)
+                );
+                assert_eq!(
+                    (&found.data, &found.comment),
+                    (&wanted.data, &wanted.comment)
+                );
+            }
+        }
+        let text = namespace.shell("nft list map inet t c")?;
+        assert!(text.contains("comment \"x\" : 0x00000005"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn intervals_follow_whole_with_parts_and_without() {
+    let sets = "set a { type ipv4_addr; flags interval,timeout; }
+                set b { type ipv4_addr . inet_service; flags interval; }
+                set c { type ipv4_addr; flags interval,timeout; }
+                set d { type ipv4_addr . inet_service; flags interval; }";
+    with_sets(sets, &["a", "b", "c", "d"], |namespace, kernel| {
+        namespace.nft(
+            "add element inet t a { 10.0.0.0/24 timeout 1h, 10.0.1.0/24, 240.0.0.0/4 }
+             add element inet t b { 10.0.0.0/24 . 80-90, 10.0.1.1 . 5 }",
+        )?;
+        for (from, to, count) in [(0, 2, 3), (1, 3, 2)] {
+            let (_, elements, _) = read(kernel, from);
+            assert_eq!(elements.len(), count);
+            read(kernel, to);
+            let changes: Vec<Change> = elements.iter().map(|it| add(it.clone(), false)).collect();
+            assert_eq!(kernel.write(to, changes), []);
+            let (_, copied, _) = read(kernel, to);
+            let keys = |elements: &[Element]| {
+                let mut keys: Vec<Key> = elements.iter().map(|it| it.key.clone()).collect();
+                keys.sort();
+                keys
+            };
+            assert_eq!(keys(&copied), keys(&elements));
+            // renewed in one transaction, then deleted
+            let again = elements.iter().map(|it| add(it.clone(), true)).collect();
+            assert_eq!(kernel.write(to, again), []);
+            assert_eq!(read(kernel, to).1.len(), count);
+            let gone = elements.iter().map(|it| drop_key(&it.key.0)).collect();
+            assert_eq!(kernel.write(to, gone), []);
+            assert_eq!(read(kernel, to).1, []);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn one_refusal_costs_the_others_nothing() {
+    let sets = "set a { type ipv4_addr; size 5; flags timeout; }";
+    with_sets(sets, &["a"], |_, kernel| {
+        read(kernel, 0);
+        let key = |number: u8| [10, 0, 0, number];
+        let mut changes: Vec<Change> = (0..8)
+            .map(|number| add(element(&key(number), Some((60_000, 60_000))), false))
+            .collect();
+        changes.push(drop_key(&key(99)));
+        let refused = kernel.write(0, changes);
+        let wanted: Vec<(Key, i32)> = (5..8)
+            .map(|it| (Key(key(it).into()), libc::ENFILE))
+            .collect();
+        assert_eq!(refused, wanted);
+        assert_eq!(read(kernel, 0).1.len(), 5);
+        // in a full set, too, an element is replaced
+        let longer = element(&key(1), Some((600_000, 600_000)));
+        assert_eq!(kernel.write(0, vec![add(longer, true)]), []);
+        let (_, all, _) = read(kernel, 0);
+        let renewed = all.iter().find(|it| it.key.0[..] == key(1));
+        let left_ms = renewed.and_then(|it| it.life).map(|life| life.left_ms);
+        assert!(
+            left_ms.is_some_and(|left_ms| left_ms > 590_000),
+            "{left_ms:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn others_are_heard_and_our_own_changes_and_packets_are_not() {
+    let sets = "set a { type ipv4_addr; flags timeout,dynamic; size 1000; }
+                set i { type ipv4_addr; flags interval; }
+                chain o { type filter hook output priority 0;
+                          ip daddr 127.0.0.0/8 update @a { ip daddr timeout 30s }; }";
+    with_sets(sets, &["a", "i", "gone"], |namespace, kernel| {
+        read(kernel, 0);
+        read(kernel, 1);
+        assert!(kernel.events()?.is_empty());
+        namespace.shell("ping -c 1 -W 1 127.0.0.9")?;
+        assert!(!read(kernel, 0).1.is_empty(), "the packet added it");
+        let ours = add(element(&[10, 0, 0, 1], None), false);
+        assert_eq!(kernel.write(0, vec![ours]), []);
+        let events = kernel.events()?;
+        assert!(events.is_empty(), "{events:?}");
+
+        namespace.nft("add element inet t a { 10.0.0.2 timeout 9s, 10.0.0.3 }")?;
+        namespace.nft("delete element inet t a { 10.0.0.2 }")?;
+        namespace.nft("add element inet t i { 10.0.0.0/24 }")?;
+        let (mut added, mut deleted, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+        for event in kernel.events()? {
+            match event {
+                Event::Added(0, elements) => added.extend(elements),
+                Event::Deleted(0, keys) => deleted.extend(keys),
+                Event::Touched(set) => touched.push(set),
+                other => panic!("{other:?}"),
+            }
+        }
+        added.sort_by(|a, b| a.key.cmp(&b.key));
+        let lives: Vec<Option<u64>> = added
+            .iter()
+            .map(|it| it.life.map(|it| it.timeout_ms))
+            .collect();
+        assert_eq!(lives, [Some(9_000), None]);
+        assert_eq!(deleted, [Key(Box::new([10, 0, 0, 2]))]);
+        assert!(touched.iter().all(|set| *set == Some(1)) && !touched.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn sets_that_cannot_follow_say_why() {
+    let sets = "set a { type ipv4_addr; flags constant; elements = { 10.0.0.1 }; }
+                map v { type ipv4_addr : verdict; }
+                counter c { }
+                map o { type ipv4_addr : counter; }";
+    with_sets(sets, &["a", "v", "o", "missing"], |_, kernel| {
+        let mut why = |set| {
+            kernel.read(set);
+            match kernel.wait(LIMIT) {
+                Some(Found::Shape(_, Err(why))) => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(matches!(why(0), Hindrance::Constant));
+        assert!(matches!(why(1), Hindrance::Verdicts));
+        assert!(matches!(why(2), Hindrance::Objects));
+        assert!(matches!(why(3), Hindrance::Missing));
+        Ok(())
+    });
+}
+
+/// `SETS_ELEMENTS` of them: `cargo test --release --test sets_kernel -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn measure_a_large_set() {
+    let count = std::env::var("SETS_ELEMENTS")
+        .ok()
+        .and_then(|it| it.parse().ok());
+    let count: u32 = count.unwrap_or(1_000_000);
+    let sets = "set a { type ipv4_addr; flags timeout; }";
+    with_sets(sets, &["a"], |_, kernel| {
+        read(kernel, 0);
+        let life = Some((3_600_000, 3_600_000));
+        let changes: Vec<Change> = (0..count)
+            .map(|number| add(element(&number.to_be_bytes(), life), false))
+            .collect();
+        let (begun, mut worst, mut late) = (Instant::now(), 0, 0);
+        for part in changes.chunks(1000) {
+            let begun = Instant::now();
+            assert_eq!(kernel.write(0, part.to_vec()), []);
+            let took_ms = begun.elapsed().as_millis();
+            worst = worst.max(took_ms);
+            late += usize::from(took_ms > 50);
+        }
+        println!(
+            "{count} written in {:?}, 1000 in {worst} ms at worst, {late} times above 50 ms",
+            begun.elapsed()
+        );
+        kernel.read(0);
+        let (begun, mut worst, mut found, mut pieces) = (Instant::now(), 0, 0, 0);
+        loop {
+            let begun = Instant::now();
+            match kernel.wait(LIMIT) {
+                Some(Found::Elements(_, elements)) => found += elements.len(),
+                Some(Found::End(..)) | None => break,
+                Some(Found::Shape(..)) => {}
+            }
+            pieces += 1;
+            worst = worst.max(begun.elapsed().as_millis());
+        }
+        println!(
+            "{found} read in {:?}, {pieces} pieces, one in {worst} ms at worst",
+            begun.elapsed()
+        );
+        Ok(())
+    });
+}
