@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
 
+#[cfg(test)]
+pub mod samples;
+
 pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -30,7 +33,7 @@ pub const PROTOCOLS: [(&str, u8); 9] = [
 ];
 
 /// One direction of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuple {
     pub is_ipv6: bool,
     pub protocol: u8,
@@ -39,18 +42,6 @@ pub struct Tuple {
     pub destination: [u8; 16],
     /// Ports of source and destination; of ICMP type, code and id; zero where there are none.
     pub ends: [u8; 4],
-}
-
-impl Default for Tuple {
-    fn default() -> Self {
-        Self {
-            is_ipv6: false,
-            protocol: 0,
-            source: [0; 16],
-            destination: [0; 16],
-            ends: [0; 4],
-        }
-    }
 }
 
 impl Tuple {
