@@ -8,9 +8,9 @@ use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone};
 /// What a dump or a notification says of a connection; None where it is none of IP's.
 pub fn flow(payload: &[u8]) -> Option<Flow> {
     let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
-    let is_ipv6 = match header.first()? {
-        &AF_INET => false,
-        &AF_INET6 => true,
+    let is_ipv6 = match *header.first()? {
+        AF_INET => false,
+        AF_INET6 => true,
         _ => return None,
     };
     let mut flow = Flow::default();
@@ -29,6 +29,8 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
             c::CTA_ZONE => flow.zone.id = be16(value)?,
             c::CTA_PROTOINFO => protoinfo = Some(value),
             c::CTA_HELP => help(value, &mut flow.extra),
+            // an entry that was written has one of zeros, its twin has none
+            c::CTA_SYNPROXY if is_zero(value) => {}
             kind if is_passed_on(kind, 0) => attribute(kind, value, &mut flow.extra),
             _ => {}
         }
@@ -36,7 +38,7 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
     if let Some(value) = protoinfo {
         self::protoinfo(value, &mut flow);
     }
-    Some(flow)
+    Some(flow).filter(|flow| flow.original.protocol != 0)
 }
 
 fn tuple(bytes: &[u8], is_ipv6: bool, direction: Direction, zone: &mut Zone) -> Option<Tuple> {
@@ -47,7 +49,7 @@ fn tuple(bytes: &[u8], is_ipv6: bool, direction: Direction, zone: &mut Zone) -> 
     for (kind, value) in attributes(bytes) {
         match kind {
             c::CTA_TUPLE_IP => addresses(value, &mut tuple),
-            c::CTA_TUPLE_PROTO => ends(value, &mut tuple)?,
+            c::CTA_TUPLE_PROTO => ends(value, &mut tuple),
             c::CTA_TUPLE_ZONE => {
                 *zone = Zone {
                     id: be16(value)?,
@@ -73,7 +75,7 @@ fn addresses(bytes: &[u8], tuple: &mut Tuple) {
     }
 }
 
-fn ends(bytes: &[u8], tuple: &mut Tuple) -> Option<()> {
+fn ends(bytes: &[u8], tuple: &mut Tuple) {
     for (kind, value) in attributes(bytes) {
         match (kind, value) {
             (c::CTA_PROTO_NUM, [number]) => tuple.protocol = *number,
@@ -86,7 +88,6 @@ fn ends(bytes: &[u8], tuple: &mut Tuple) -> Option<()> {
             _ => {}
         }
     }
-    (tuple.protocol != 0).then_some(())
 }
 
 fn protoinfo(value: &[u8], flow: &mut Flow) {
@@ -135,6 +136,11 @@ fn help(value: &[u8], extra: &mut Vec<u8>) {
         attribute(kind, name, &mut nested);
         attribute(c::CTA_HELP, &nested, extra);
     }
+}
+
+fn is_zero(nested: &[u8]) -> bool {
+    let mut bytes = attributes(nested).flat_map(|(_, value)| value);
+    bytes.all(|byte| *byte == 0)
 }
 
 /// Appends an attribute as the kernel has it.
