@@ -48,3 +48,6 @@ pub fn is_passed_on(kind: u16, protocol: u8) -> bool {
 fn only_at_creation(kind: u16) -> bool {
     matches!(kind, c::CTA_HELP | c::CTA_TUPLE_MASTER)
 }
+
+#[cfg(test)]
+mod tests;

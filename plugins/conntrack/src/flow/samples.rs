@@ -1,9 +1,15 @@
 //! Flows for tests.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::{Flow, TCP, Tcp, Tuple, status};
+use proptest::prelude::*;
+
+use super::{Direction, Flow, ICMP, ICMPV6, TCP, Tcp, Tuple, UDP, Zone, status};
+use crate::ctnetlink::parse::attribute;
 use crate::kernel::bytes_of;
+
+/// Attributes that a twin may set: helper, master, adjustments of both directions, labels, SYN proxy.
+pub const PASSED_ON: [u16; 6] = [5, 14, 15, 16, 22, 24];
 
 /// What spaced hex stands for.
 pub fn bytes(hex: &str) -> Vec<u8> {
@@ -26,14 +32,10 @@ pub fn tuple(protocol: u8, source: &str, destination: &str) -> Tuple {
     Tuple {
         is_ipv6: source.is_ipv6(),
         protocol,
-        source: address(source.ip()),
-        destination: address(destination.ip()),
+        source: bytes_of(source.ip()).1,
+        destination: bytes_of(destination.ip()).1,
         ends: [a, b, c, d],
     }
-}
-
-fn address(ip: IpAddr) -> [u8; 16] {
-    bytes_of(ip).1
 }
 
 /// A flow that is not translated and was answered.
@@ -57,4 +59,93 @@ pub fn flow(protocol: u8, source: &str, destination: &str) -> Flow {
 /// An established TCP connection.
 pub fn connection() -> Flow {
     flow(TCP, "192.0.2.2:40001", "198.51.100.2:80")
+}
+
+/// Attributes as the kernel has them.
+pub fn extra(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (kind, value) in attributes {
+        attribute(*kind, value, &mut out);
+    }
+    out
+}
+
+/// Any flow that a record can tell.
+pub fn any_flow() -> impl Strategy<Value = Flow> {
+    (
+        tuples(),
+        zones(),
+        any::<u32>(),
+        prop::option::of(0..u32::MAX),
+        any::<u32>(),
+        states(),
+        attributes(),
+    )
+        .prop_map(
+            |((original, reply), zone, bits, timeout_s, mark, tcp, extra)| Flow {
+                tcp: (original.protocol == TCP).then_some(tcp),
+                status: bits & status::SHARED,
+                original,
+                reply,
+                zone,
+                timeout_s,
+                mark,
+                extra,
+                state: None,
+            },
+        )
+}
+
+fn a_tuple(is_ipv6: bool, protocol: u8) -> impl Strategy<Value = Tuple> {
+    (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 4]>()).prop_map(
+        move |(mut source, mut destination, ends)| {
+            let width = if is_ipv6 { 16 } else { 4 };
+            source[width..].fill(0);
+            destination[width..].fill(0);
+            Tuple {
+                is_ipv6,
+                protocol,
+                source,
+                destination,
+                ends,
+            }
+        },
+    )
+}
+
+fn tuples() -> impl Strategy<Value = (Tuple, Tuple)> {
+    let protocol = prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(ICMPV6), 1u8..];
+    (any::<bool>(), protocol).prop_flat_map(|(is_ipv6, protocol)| {
+        let translated = prop::option::of(a_tuple(is_ipv6, protocol));
+        (a_tuple(is_ipv6, protocol), translated).prop_map(|(original, reply)| {
+            let reply = reply.unwrap_or_else(|| original.inverse());
+            (original, reply)
+        })
+    })
+}
+
+fn zones() -> impl Strategy<Value = Zone> {
+    let of = prop_oneof![
+        Just(Direction::Both),
+        Just(Direction::Original),
+        Just(Direction::Reply)
+    ];
+    (any::<u16>(), of).prop_map(|(id, of)| Zone { id, of })
+}
+
+fn states() -> impl Strategy<Value = Tcp> {
+    (any::<u8>(), [0u8..16, 0u8..16], any::<[u8; 2]>()).prop_map(|(state, scales, flags)| Tcp {
+        state,
+        scales,
+        flags,
+    })
+}
+
+fn attributes() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop::sample::select(&PASSED_ON[..]);
+    let value = prop::collection::vec(any::<u8>(), 0..40);
+    prop::collection::vec((kind, value), 0..4).prop_map(|list| {
+        let list: Vec<(u16, &[u8])> = list.iter().map(|(kind, it)| (*kind, &it[..])).collect();
+        extra(&list)
+    })
 }

@@ -1,14 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ctnetlink::parse::attribute;
-use crate::flow::samples::{bytes, connection, flow, tuple};
-use crate::flow::{DCCP, ICMP, ICMPV6, SCTP, UDP, status};
+use crate::flow::samples::{PASSED_ON, any_flow, bytes, connection, extra, flow, tuple};
+use crate::flow::{DCCP, ICMP, SCTP, UDP, status};
 
-const LABELS: u16 = 22;
-const HELP: u16 = 5;
-const TIMEOUT: u16 = 7;
 const PROTOINFO: u16 = 4;
+const TIMEOUT: u16 = 7;
+const LABELS: u16 = 22;
 
 // An established TCP connection with 432000 s left.
 const PLAIN: &str = "40 06  c0000202 c6336402  9c41 0050  06  81af1a  03 a7 23 23";
@@ -21,14 +19,6 @@ fn encoded(kind: Kind, flow: &Flow) -> Vec<u8> {
 
 fn decoded(bytes: &[u8]) -> Vec<Result<(Kind, Flow), Malformed>> {
     records(bytes).collect()
-}
-
-fn extra(attributes: &[(u16, &[u8])]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (kind, value) in attributes {
-        attribute(*kind, value, &mut out);
-    }
-    out
 }
 
 // ---- messages
@@ -390,8 +380,7 @@ fn only_attributes_that_a_twin_may_set_are_taken() {
         };
         decoded(&encoded(Kind::Whole, &flow)) == [Ok((Kind::Whole, flow))]
     };
-    // labels, adjustments of both directions, helper, master, SYN proxy
-    for kind in [LABELS, 15, 16, HELP, 14, 24] {
+    for kind in PASSED_ON {
         assert!(taken(TCP, extra(&[(kind, &[1; 8])])), "{kind}");
     }
     for (protocol, fits) in [(SCTP, true), (DCCP, true), (TCP, false), (UDP, false)] {
@@ -399,7 +388,7 @@ fn only_attributes_that_a_twin_may_set_are_taken() {
         assert_eq!(taken(protocol, attributes), fits, "{protocol}");
     }
     // tuples, status, translations, time, mark, counters, use, id, zone, time stamps, ...
-    let others = (0..64).filter(|kind| ![LABELS, 15, 16, HELP, 14, 24].contains(kind));
+    let others = (0..64).filter(|kind| !PASSED_ON.contains(kind));
     for kind in others {
         assert!(!taken(UDP, extra(&[(kind, &[1; 8])])), "{kind}");
         let hidden = extra(&[(LABELS, &[1; 16]), (kind, &[1; 8])]);
@@ -437,89 +426,9 @@ fn more_attributes_than_a_record_may_have_are_refused() {
 
 // ---- any
 
-fn a_tuple(is_ipv6: bool, protocol: u8) -> impl Strategy<Value = Tuple> {
-    (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 4]>()).prop_map(
-        move |(mut source, mut destination, ends)| {
-            let width = if is_ipv6 { 16 } else { 4 };
-            source[width..].fill(0);
-            destination[width..].fill(0);
-            Tuple {
-                is_ipv6,
-                protocol,
-                source,
-                destination,
-                ends,
-            }
-        },
-    )
-}
-
-fn tuples() -> impl Strategy<Value = (Tuple, Tuple)> {
-    let protocol = prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(ICMPV6), 1u8..];
-    (any::<bool>(), protocol).prop_flat_map(|(is_ipv6, protocol)| {
-        let translated = prop::option::of(a_tuple(is_ipv6, protocol));
-        (a_tuple(is_ipv6, protocol), translated).prop_map(|(original, reply)| {
-            let reply = reply.unwrap_or_else(|| original.inverse());
-            (original, reply)
-        })
-    })
-}
-
-fn zones() -> impl Strategy<Value = Zone> {
-    let of = prop_oneof![
-        Just(Direction::Both),
-        Just(Direction::Original),
-        Just(Direction::Reply)
-    ];
-    (any::<u16>(), of).prop_map(|(id, of)| Zone { id, of })
-}
-
-fn states() -> impl Strategy<Value = Tcp> {
-    (any::<u8>(), [0u8..16, 0u8..16], any::<[u8; 2]>()).prop_map(|(state, scales, flags)| Tcp {
-        state,
-        scales,
-        flags,
-    })
-}
-
-fn attributes_of_a_flow() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop::sample::select(vec![LABELS, 15, 16, HELP, 14, 24]);
-    let value = prop::collection::vec(any::<u8>(), 0..40);
-    prop::collection::vec((kind, value), 0..4).prop_map(|list| {
-        let list: Vec<(u16, &[u8])> = list.iter().map(|(kind, it)| (*kind, &it[..])).collect();
-        extra(&list)
-    })
-}
-
-/// Any flow that a record can tell.
-fn flows() -> impl Strategy<Value = Flow> {
-    (
-        tuples(),
-        zones(),
-        any::<u32>(),
-        prop::option::of(0..u32::MAX),
-        any::<u32>(),
-        states(),
-        attributes_of_a_flow(),
-    )
-        .prop_map(
-            |((original, reply), zone, bits, timeout_s, mark, tcp, extra)| Flow {
-                tcp: (original.protocol == TCP).then_some(tcp),
-                status: bits & status::SHARED,
-                original,
-                reply,
-                zone,
-                timeout_s,
-                mark,
-                extra,
-                state: None,
-            },
-        )
-}
-
 proptest! {
     #[test]
-    fn every_flow_comes_back(list in prop::collection::vec(flows(), 1..5)) {
+    fn every_flow_comes_back(list in prop::collection::vec(any_flow(), 1..5)) {
         let mut out = Vec::new();
         for flow in &list {
             record(&mut out, Kind::Whole, flow);
@@ -530,13 +439,13 @@ proptest! {
     }
 
     #[test]
-    fn a_part_comes_back_without_its_translation(flow in flows()) {
+    fn a_part_comes_back_without_its_translation(flow in any_flow()) {
         let part = Flow { reply: flow.original.inverse(), ..flow.clone() };
         prop_assert_eq!(decoded(&encoded(Kind::Part, &flow)), [Ok((Kind::Part, part))]);
     }
 
     #[test]
-    fn a_flow_that_is_gone_comes_back_by_its_name(flow in flows()) {
+    fn a_flow_that_is_gone_comes_back_by_its_name(flow in any_flow()) {
         let name = Flow { original: flow.original, zone: flow.zone, ..Flow::default() };
         prop_assert_eq!(decoded(&encoded(Kind::Gone, &flow)), [Ok((Kind::Gone, name))]);
     }
@@ -549,7 +458,7 @@ proptest! {
     }
 
     #[test]
-    fn no_changed_byte_panics(flow in flows(), at in any::<prop::sample::Index>(), byte: u8) {
+    fn no_changed_byte_panics(flow in any_flow(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut bytes = encoded(Kind::Whole, &flow);
         let at = at.index(bytes.len());
         bytes[at] = byte;
