@@ -71,8 +71,16 @@ pub struct Rule {
     pub states: Vec<(u8, u8)>,
 }
 
+/// What is known of a flow beside what an event says of it.
+#[derive(Clone, Copy)]
+struct Known {
+    state: Option<u8>,
+    /// Whether all of its labels are said.
+    labels: bool,
+}
+
 impl Rule {
-    fn fits(&self, flow: &Flow, known_state: Option<u8>) -> bool {
+    fn fits(&self, flow: &Flow, known: Known) -> bool {
         let original = &flow.original;
         let all = |list: &[Prefix], address: &[u8; 16]| {
             list.is_empty() || any(list, original.is_ipv6, address)
@@ -87,8 +95,8 @@ impl Rule {
             && self
                 .mark
                 .is_none_or(|(value, mask)| flow.mark & mask == value & mask)
-            && (self.labels.is_empty() || has_label(flow, &self.labels))
-            && (self.states.is_empty() || self.has_state(flow, known_state))
+            && (self.labels.is_empty() || !known.labels || has_label(flow, &self.labels))
+            && (self.states.is_empty() || self.has_state(flow, known.state))
     }
 
     fn touches(&self, flow: &Flow) -> bool {
@@ -138,25 +146,30 @@ pub struct Filter {
 
 impl Filter {
     pub fn admits(&self, flow: &Flow) -> bool {
-        self.admits_in_state(flow, None)
+        let known = Known {
+            state: None,
+            labels: true,
+        };
+        self.admits_as_known(flow, known)
     }
 
     /// The same of a flow that was admitted, by an event which says only what changed.
     pub fn still_admits(&self, flow: &Flow, state: u8) -> bool {
-        let rules = || self.include.iter().chain(&self.exclude);
-        let labels = attributes(&flow.extra).any(|(kind, _)| kind == c::CTA_LABELS);
-        // nothing said of labels: they are as they were
-        if !labels && rules().any(|rule| !rule.labels.is_empty()) {
-            return true;
-        }
-        self.admits_in_state(flow, Some(state))
+        let known = Known {
+            state: Some(state),
+            labels: attributes(&flow.extra).any(|(kind, _)| kind == c::CTA_LABELS),
+        };
+        self.admits_as_known(flow, known)
     }
 
-    fn admits_in_state(&self, flow: &Flow, state: Option<u8>) -> bool {
+    /// Labels of which nothing is said are as they were when it was admitted.
+    fn admits_as_known(&self, flow: &Flow, known: Known) -> bool {
+        let fits = |rule: &Rule| rule.fits(flow, known);
+        let may_exclude = |rule: &&Rule| known.labels || rule.labels.is_empty();
         (self.local || !self.is_own(flow))
             && self.mark_bit.is_none_or(|bit| flow.mark >> bit & 1 == 1)
-            && (self.include.is_empty() || self.include.iter().any(|rule| rule.fits(flow, state)))
-            && !self.exclude.iter().any(|rule| rule.fits(flow, state))
+            && (self.include.is_empty() || self.include.iter().any(fits))
+            && !self.exclude.iter().filter(may_exclude).any(fits)
     }
 
     /// It begins or ends here: whoever answers is what the reply names as its source.
