@@ -109,41 +109,34 @@ pub fn listed<'p>(payload: &'p [u8], facts: &'p Facts) -> impl Iterator<Item = L
 }
 
 fn one(attribute: &[u8], facts: &Facts) -> Option<Listed> {
-    let (mut key, mut flags, mut whole) = (Vec::new(), 0, !facts.shape.intervals);
-    let (mut timeout_ms, mut left_ms) = (None, None);
-    let (mut data, mut comment) = (Box::default(), Box::default());
-    for (kind, value) in attributes(attribute) {
-        match kind {
-            NFTA_SET_ELEM_KEY => key
-                .splice(0..0, data_value(value)?.iter().copied())
-                .for_each(drop),
-            NFTA_SET_ELEM_KEY_END => {
-                key.extend_from_slice(data_value(value)?);
-                whole = true;
-            }
-            NFTA_SET_ELEM_FLAGS => flags = u32_be(value)?,
-            NFTA_SET_ELEM_TIMEOUT => timeout_ms = u64_be(value),
-            NFTA_SET_ELEM_EXPIRATION => left_ms = u64_be(value),
-            NFTA_SET_ELEM_DATA => data = data_value(value)?.into(),
-            NFTA_SET_ELEM_USERDATA if value.len() <= COMMENT_MAX => comment = value.into(),
-            _ => {}
-        }
-    }
-    let key = Key(key.into());
+    let value = |wanted| first(attribute, wanted);
+    let number = |wanted| value(wanted).and_then(u64_be);
+    let flags = value(NFTA_SET_ELEM_FLAGS).map_or(Some(0), u32_be)?;
     let catch_all = flags & NFT_SET_ELEM_CATCHALL != 0;
-    if key.0.is_empty() != catch_all || !facts.shape.fits(&key) {
+    let [from, to] = [NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END].map(|wanted| {
+        let key = value(wanted).and_then(data_value);
+        key.filter(|key| key.len() == facts.shape.key_len as usize)
+    });
+    if from.is_none() != catch_all || (to.is_some() && !facts.shape.intervals) {
         return None;
     }
-    let life = left_ms.map(|left_ms| life(timeout_ms, left_ms, facts.default_timeout_ms));
+    let comment = value(NFTA_SET_ELEM_USERDATA).filter(|it| it.len() <= COMMENT_MAX);
+    let life = number(NFTA_SET_ELEM_EXPIRATION).map(|left_ms| {
+        let timeout_ms = number(NFTA_SET_ELEM_TIMEOUT);
+        life(timeout_ms, left_ms, facts.default_timeout_ms)
+    });
     Some(Listed {
         element: Element {
-            key,
+            key: Key([from, to].map(Option::unwrap_or_default).concat().into()),
             life,
-            data,
-            comment,
+            data: value(NFTA_SET_ELEM_DATA)
+                .and_then(data_value)
+                .unwrap_or_default()
+                .into(),
+            comment: comment.unwrap_or_default().into(),
         },
         ends_interval: flags & NFT_SET_ELEM_INTERVAL_END != 0,
-        whole: whole || catch_all,
+        whole: !facts.shape.intervals || to.is_some() || catch_all,
     })
 }
 
@@ -275,14 +268,18 @@ fn nest(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
     put(out, kind | NESTED, &bytes);
 }
 
+/// Of a message: behind struct nfgenmsg.
 fn find(payload: &[u8], wanted: u16) -> Option<&[u8]> {
-    let mut all = attributes(payload.get(4..)?);
-    all.find_map(|(kind, value)| (kind == wanted).then_some(value))
+    first(payload.get(4..)?, wanted)
 }
 
 fn data_value(attribute: &[u8]) -> Option<&[u8]> {
-    let mut all = attributes(attribute);
-    all.find_map(|(kind, value)| (kind == NFTA_DATA_VALUE).then_some(value))
+    first(attribute, NFTA_DATA_VALUE)
+}
+
+fn first(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut all = attributes(bytes);
+    all.find_map(|(kind, value)| (kind == wanted).then_some(value))
 }
 
 fn u32_be(payload: &[u8]) -> Option<u32> {

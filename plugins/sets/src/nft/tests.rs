@@ -68,7 +68,7 @@ fn an_interval_is_two_elements_or_one_with_parts() {
     let interval = element(&[10, 0, 0, 0, 10, 0, 1, 0], Some((5_000, 5_000)));
     let payload = change(&bans(), &facts, &interval.key, Some(&interval));
     assert_eq!(listed(&payload, &facts).count(), 2);
-    assert_eq!(read(&payload, &facts), [interval.clone()]);
+    assert_eq!(read(&payload, &facts), std::slice::from_ref(&interval));
     facts.concatenated = true;
     let payload = change(&bans(), &facts, &interval.key, Some(&interval));
     assert_eq!(listed(&payload, &facts).count(), 1);
