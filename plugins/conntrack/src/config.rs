@@ -13,6 +13,18 @@ pub const BATCH: Duration = Duration::from_millis(2);
 pub const SWEEP: Duration = Duration::from_secs(40);
 pub const EVENT_BUFFER_KIB: u64 = 64 * 1024;
 
+const RULE_KEYS: [&str; 9] = [
+    "protocol",
+    "address",
+    "source",
+    "destination",
+    "port",
+    "zone",
+    "mark",
+    "label",
+    "state",
+];
+
 /// The states of a protocol by the kernel's names, from its number 0 on.
 const STATES: [(u8, &[&str]); 3] = [
     (
@@ -63,8 +75,6 @@ pub struct Settings {
     pub event_buffer: usize,
     pub filter: Filter,
     pub expectations: bool,
-    /// Also flows that end at a transparent proxy here.
-    pub proxied: bool,
     pub dynamic_nat: Vec<String>,
 }
 
@@ -77,7 +87,6 @@ impl Default for Settings {
             event_buffer: EVENT_BUFFER_KIB as usize * 1024,
             filter: Filter::default(),
             expectations: true,
-            proxied: false,
             dynamic_nat: Vec::new(),
         }
     }
@@ -101,10 +110,10 @@ pub fn read(config: &Config) -> Option<Settings> {
             exclude: rules(&root, "exclude"),
             mark_bit: root.integer("mark_bit", 0..=31).map(|bit| bit as u8),
             local: root.flag("local").unwrap_or(false),
+            proxied: root.flag("proxied").unwrap_or(false),
             ..Filter::default()
         },
         expectations: root.flag("expectations").unwrap_or(true),
-        proxied: root.flag("proxied").unwrap_or(false),
         dynamic_nat: root
             .list::<Interface>(node("dynamic_nat"), "names of interfaces")
             .unwrap_or_default()
@@ -117,43 +126,50 @@ pub fn read(config: &Config) -> Option<Settings> {
 
 fn rules(root: &Section<'_>, key: &str) -> Vec<Rule> {
     let sections = root.sections(key);
-    sections.iter().filter_map(rule).collect()
+    sections.iter().map(rule).collect()
 }
 
-fn rule(section: &Section<'_>) -> Option<Rule> {
-    let prefixes = |key| section.list(key, "addresses like \"192.0.2.0/24\"");
+fn rule(section: &Section<'_>) -> Rule {
+    let prefixes = |key| list(section, key, "addresses like \"192.0.2.0/24\"");
+    let protocols: Vec<Protocol> = list(section, "protocol", &protocol_names());
+    let states: Vec<State> = list(section, "state", &state_names());
     let rule = Rule {
-        protocols: section
-            .list("protocol", &protocol_names())
-            .map(|list| list.into_iter().map(|Protocol(number)| number).collect())
-            .unwrap_or_default(),
-        addresses: prefixes("address").unwrap_or_default(),
-        sources: prefixes("source").unwrap_or_default(),
-        destinations: prefixes("destination").unwrap_or_default(),
-        ports: numbers(section.integers("port", 0..=65_535)),
-        zones: numbers(section.integers("zone", 0..=65_535)),
+        protocols: protocols.iter().map(|protocol| protocol.0).collect(),
+        addresses: prefixes("address"),
+        sources: prefixes("source"),
+        destinations: prefixes("destination"),
+        ports: numbers(section, "port", u16::MAX),
+        zones: numbers(section, "zone", u16::MAX),
         mark: section
             .parsed("mark", "a value, or value/mask, like \"0x10/0xf0\"")
             .map(|Mark(value, mask)| (value, mask)),
-        labels: section
-            .integers("label", 0..=127)
-            .map(|list| list.into_iter().map(|label| label as u8).collect())
-            .unwrap_or_default(),
-        states: section
-            .list("state", &state_names())
-            .map(|list| list.into_iter().flat_map(|State(states)| states).collect())
-            .unwrap_or_default(),
+        labels: numbers(section, "label", 127u8),
+        states: states.into_iter().flat_map(|state| state.0).collect(),
     };
-    if rule == Rule::default() {
+    if !RULE_KEYS.iter().any(|key| section.has(*key)) {
         section.fault("", "fits every flow: name at least one key");
-        return None;
     }
-    Some(rule)
+    rule
 }
 
-fn numbers(list: Option<Vec<u64>>) -> Vec<u16> {
-    let list = list.unwrap_or_default().into_iter();
-    list.map(|number| number as u16).collect()
+fn list<T: FromStr>(section: &Section<'_>, key: &str, allowed: &str) -> Vec<T> {
+    some(section, key, section.list(key, allowed))
+}
+
+fn numbers<T: TryFrom<u64> + Into<u64>>(section: &Section<'_>, key: &str, most: T) -> Vec<T> {
+    let list = some(section, key, section.integers(key, 0..=most.into()));
+    let numbers = list.into_iter();
+    numbers
+        .filter_map(|number| number.try_into().ok())
+        .collect()
+}
+
+/// An empty list would fit every flow.
+fn some<T>(section: &Section<'_>, key: &str, list: Option<Vec<T>>) -> Vec<T> {
+    if list.as_ref().is_some_and(Vec::is_empty) {
+        section.fault(key, "is empty, which would fit every flow");
+    }
+    list.unwrap_or_default()
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -140,6 +140,8 @@ pub struct Filter {
     pub mark_bit: Option<u8>,
     /// Also connections of the router itself.
     pub local: bool,
+    /// Also those that are redirected to the router on their way.
+    pub proxied: bool,
     /// The router's own addresses, virtual ones too.
     pub own: HashSet<Address>,
 }
@@ -166,17 +168,31 @@ impl Filter {
     fn admits_as_known(&self, flow: &Flow, known: Known) -> bool {
         let fits = |rule: &Rule| rule.fits(flow, known);
         let may_exclude = |rule: &&Rule| known.labels || rule.labels.is_empty();
-        (self.local || !self.is_own(flow))
+        (self.local || !self.is_local(flow))
+            && (self.proxied || !self.is_proxied(flow))
             && self.mark_bit.is_none_or(|bit| flow.mark >> bit & 1 == 1)
             && (self.include.is_empty() || self.include.iter().any(fits))
             && !self.exclude.iter().filter(may_exclude).any(fits)
     }
 
-    /// It begins or ends here: whoever answers is what the reply names as its source.
-    fn is_own(&self, flow: &Flow) -> bool {
-        let is_ipv6 = flow.original.is_ipv6;
-        let own = |address: &[u8; 16]| self.own.contains(&(is_ipv6, *address));
-        own(&flow.original.source) || own(&flow.reply.source) || is_group(&flow.original)
+    /// It begins here, or is meant for here.
+    fn is_local(&self, flow: &Flow) -> bool {
+        let ends_here = self.answers(flow) && self.is_own(flow, &flow.original.destination);
+        self.is_own(flow, &flow.original.source) || ends_here || is_group(&flow.original)
+    }
+
+    /// It is meant for somebody else, and ends here.
+    fn is_proxied(&self, flow: &Flow) -> bool {
+        self.answers(flow) && !self.is_own(flow, &flow.original.destination)
+    }
+
+    /// Whoever answers is what the reply names as its source.
+    fn answers(&self, flow: &Flow) -> bool {
+        self.is_own(flow, &flow.reply.source)
+    }
+
+    fn is_own(&self, flow: &Flow, address: &[u8; 16]) -> bool {
+        self.own.contains(&(flow.original.is_ipv6, *address))
     }
 }
 

@@ -302,42 +302,66 @@ fn a_bit_of_the_mark_selects() {
     }
 }
 
+#[derive(Debug, PartialEq)]
+enum Ends {
+    Elsewhere,
+    Here,
+    /// Here, but it was meant for somebody else.
+    AtProxy,
+}
+
 #[test]
 fn connections_of_the_router_itself_are_its_own() {
-    let filter = Filter {
+    let plain = Filter {
         own: own(&["192.0.2.1", "198.51.100.1", "2001:db8:1::1"]),
         ..Filter::default()
     };
-    let redirected = Flow {
-        reply: tuple(TCP, "192.0.2.1:3128", "192.0.2.2:40001"),
-        ..connection()
+    let local = Filter {
+        local: true,
+        ..plain.clone()
     };
-    for (flow, is_own) in [
-        (connection(), false),
+    let proxied = Filter {
+        proxied: true,
+        ..plain.clone()
+    };
+    let to = |answers: &str, flow: Flow| Flow {
+        reply: tuple(TCP, answers, "192.0.2.2:40001"),
+        ..flow
+    };
+    for (flow, ends) in [
+        (connection(), Ends::Elsewhere),
         // masqueraded: it ends behind the router
-        (translated(), false),
-        // to an address of the router's that is translated
+        (translated(), Ends::Elsewhere),
+        // to an address of the router's, and on to a server
         (
-            Flow {
-                reply: tuple(TCP, "10.0.0.7:80", "192.0.2.2:1"),
-                ..flow(TCP, "192.0.2.2:1", "198.51.100.1:8080")
-            },
-            false,
+            to(
+                "10.0.0.7:80",
+                flow(TCP, "192.0.2.2:40001", "198.51.100.1:8080"),
+            ),
+            Ends::Elsewhere,
         ),
-        (flow(TCP, "192.0.2.2:1", "192.0.2.1:22"), true),
-        (flow(UDP, "198.51.100.1:1", "198.51.100.2:53"), true),
-        (flow(TCP, "[2001:db8:1::2]:1", "[2001:db8:1::1]:22"), true),
-        (redirected, true),
-        (flow(UDP, "0.0.0.0:68", "255.255.255.255:67"), true),
-        (flow(UDP, "192.0.2.2:1", "239.1.1.1:1"), true),
-        (flow(UDP, "[2001:db8:1::2]:1", "[ff0e::1]:1"), true),
+        (flow(TCP, "192.0.2.2:1", "192.0.2.1:22"), Ends::Here),
+        // to another port of the router's
+        (
+            to(
+                "192.0.2.1:22",
+                flow(TCP, "192.0.2.2:40001", "192.0.2.1:2222"),
+            ),
+            Ends::Here,
+        ),
+        (flow(UDP, "198.51.100.1:1", "198.51.100.2:53"), Ends::Here),
+        (
+            flow(TCP, "[2001:db8:1::2]:1", "[2001:db8:1::1]:22"),
+            Ends::Here,
+        ),
+        (flow(UDP, "0.0.0.0:68", "255.255.255.255:67"), Ends::Here),
+        (flow(UDP, "192.0.2.2:1", "239.1.1.1:1"), Ends::Here),
+        (flow(UDP, "[2001:db8:1::2]:1", "[ff0e::1]:1"), Ends::Here),
+        (to("192.0.2.1:3128", connection()), Ends::AtProxy),
     ] {
-        assert_eq!(filter.admits(&flow), !is_own, "{flow:?}");
-        let all = Filter {
-            local: true,
-            ..filter.clone()
-        };
-        assert!(all.admits(&flow), "{flow:?}");
+        assert_eq!(plain.admits(&flow), ends == Ends::Elsewhere, "{flow:?}");
+        assert_eq!(local.admits(&flow), ends != Ends::AtProxy, "{flow:?}");
+        assert_eq!(proxied.admits(&flow), ends != Ends::Here, "{flow:?}");
     }
 }
 
