@@ -146,7 +146,9 @@ impl<'c> Section<'c> {
         };
         let mut list = Vec::with_capacity(array.len());
         for (position, value) in array.iter().enumerate() {
-            let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
+            let number = value
+                .as_integer()
+                .and_then(|number| u64::try_from(number).ok());
             match number.filter(|number| range.contains(number)) {
                 Some(number) => list.push(number),
                 None => {

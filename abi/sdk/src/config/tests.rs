@@ -90,6 +90,35 @@ fn each_wrong_element_of_a_list_is_named() {
 }
 
 #[test]
+fn a_list_of_numbers_is_read_and_each_wrong_one_is_named() {
+    let text = "port = [0, 53, 65535]\nnone = []\n";
+    let config = Config::parse(text, "r1", &[]).unwrap();
+    let root = config.root();
+    assert_eq!(root.integers("port", 0..=65_535), Some(vec![0, 53, 65_535]));
+    assert_eq!(root.integers("none", 0..=65_535), Some(Vec::new()));
+    assert_eq!(root.integers("missing", 0..=65_535), None);
+    assert!(config.finish().is_ok());
+
+    let text = "port = [53, 65536, -1, \"53\", 5.0]\nzone = 3\nlabel = { r1 = [1], r2 = [128] }\n";
+    let found = faults_on("r2", &[], text, |root| {
+        assert_eq!(root.integers("port", 0..=65_535), None);
+        assert_eq!(root.integers("zone", 1..=9), None);
+        assert_eq!(root.integers(node("label"), 0..=127), None);
+    });
+    assert_eq!(
+        found,
+        [
+            "port.1: found 65536, allowed 0-65535",
+            "port.2: found -1, allowed 0-65535",
+            "port.3: found \"53\", allowed 0-65535",
+            "port.4: found 5.0, allowed 0-65535",
+            "zone: found 3, allowed an array: 1-9",
+            "label.r2.0: found 128, allowed 0-127"
+        ]
+    );
+}
+
+#[test]
 fn a_table_by_node_name_gives_this_nodes_value() {
     let config = Config::parse("priority = { r1 = 200, r2 = 100 }", "r2", &[]).unwrap();
     assert_eq!(config.root().integer(node("priority"), 1..=254), Some(100));
