@@ -34,6 +34,9 @@ const LISTEN: u32 = 2;
 /// The dump goes on.
 const GO_ON: u32 = 3;
 
+/// A dump is read for so long at one go.
+const SLICE_NS: u64 = 2_000_000;
+
 const CAP_NET_ADMIN: u64 = 12;
 
 /// The plugin's one instance.
@@ -144,7 +147,7 @@ impl Plugin for Conntrack {
         if let Some(running) = &mut self.running {
             match id {
                 LISTEN => {}
-                GO_ON => running.kernel.read_dump(now_ns, &mut running.engine),
+                GO_ON => running.read_dump(self.host, now_ns + SLICE_NS),
                 _ => {
                     running.armed_ns = None;
                     running.engine.handle_timeout(now_ns);
@@ -252,6 +255,17 @@ impl Query for Conntrack {
     }
 }
 
+impl Running {
+    fn read_dump(&mut self, host: Host, until_ns: u64) {
+        let (kernel, engine) = (&mut self.kernel, &mut self.engine);
+        let mut now_ns = host.now();
+        while kernel.is_dumping() && engine.wants_more() && now_ns < until_ns {
+            kernel.read_dump(now_ns, engine);
+            now_ns = host.now();
+        }
+    }
+}
+
 impl Conntrack {
     fn with_engine(&mut self, input: impl FnOnce(&mut Engine, u64)) {
         let now_ns = self.host.now();
@@ -335,10 +349,13 @@ impl Conntrack {
 
     fn perform_all(&mut self) {
         loop {
+            let now_ns = self.host.now();
+            if let Some(running) = &mut self.running {
+                running.engine.go_on(now_ns);
+            }
             while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
                 self.perform(action);
             }
-            let now_ns = self.host.now();
             let Some(running) = &mut self.running else {
                 return;
             };

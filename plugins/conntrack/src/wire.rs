@@ -35,8 +35,8 @@ use crate::ctnetlink::{expectation, is_passed_on};
 use crate::engine::table::{status_bits, status_byte};
 use crate::flow::{Direction, Flow, Key, TCP, Tcp, Tuple, Zone};
 
-/// Below the largest message of the ABI; a record more fits always.
-pub const MESSAGE_BYTES: usize = 60_000;
+/// Of one message, about a thousand flows: the twin's loop is never long busy with one.
+pub const MESSAGE_BYTES: usize = 24_000;
 /// The largest record: two IPv6 tuples and all attributes.
 pub const RECORD_BYTES_MAX: usize = 1200;
 const EXTRA_BYTES_MAX: usize = 1024;

@@ -2,6 +2,7 @@
 
 use spared_netlink::{attributes, constants as c};
 
+use super::local::seconds;
 use super::table::{Entry, flag, status_byte};
 use super::{Action, Change, Engine, How, SECOND_NS};
 use crate::ctnetlink::parse::attribute;
@@ -32,8 +33,6 @@ impl Engine {
             Some(message) => self.take(now_ns, message),
             None => self.malformed("a message"),
         }
-        self.send_lost(now_ns);
-        self.go_on(now_ns);
     }
 
     fn take(&mut self, now_ns: u64, message: Message<'_>) {
@@ -116,33 +115,35 @@ impl Engine {
             }
             (Kind::Gone, None) => {}
             (_, Some(slot)) => {
-                self.know(slot, &flow);
+                self.know(now_ns, slot, &flow);
                 let timeout_s = self.lease_of(&flow);
                 self.write(How::Update { with_status: true }, flow, timeout_s);
             }
             (Kind::Part, None) => self.lose(now_ns, hash),
-            (Kind::Whole, None) => self.take_new(hash, flow),
+            (Kind::Whole, None) => self.take_new(now_ns, hash, flow),
         }
     }
 
-    fn take_new(&mut self, hash: u64, flow: Flow) {
+    fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         let slot = self.table.insert(Entry {
             hash,
             ..Entry::default()
         });
-        self.know(slot, &flow);
+        self.know(now_ns, slot, &flow);
         let timeout_s = self.lease_of(&flow);
         let exclusive = self.active;
         self.write(How::Create { exclusive }, flow, timeout_s);
     }
 
-    fn know(&mut self, slot: u32, flow: &Flow) {
+    fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // What a loser offers is this node's from now on.
         let remote = self.twin_is_active() || !self.active;
         self.table.set_flag(slot, flag::REMOTE, remote);
         let (sweep, own_sweep) = (self.twin_sweep(), self.sweep_number);
         let entry = self.table.get_mut(slot);
         entry.flags |= flag::SENT;
+        // what the twin's own copy has left, should this node answer for it one day
+        entry.lease_until_s = seconds(now_ns).saturating_add(flow.timeout_s.unwrap_or(0));
         entry.mark = flow.mark;
         entry.status = status_byte(flow.status);
         entry.state = flow.state().unwrap_or(entry.state);

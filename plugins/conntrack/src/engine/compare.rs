@@ -61,7 +61,6 @@ impl Engine {
         let id = comparison.id;
         self.push_message(now_ns, &Message::Compare { id });
         self.wanted.compare = true;
-        self.go_on(now_ns);
     }
 
     // ---- for the twin

@@ -36,10 +36,8 @@ impl Engine {
         self.counters.overruns += 1;
         if self.speaks(now_ns) {
             self.wanted.sweep = true;
-        } else {
-            self.wanted.strays = true;
         }
-        self.go_on(now_ns);
+        self.wanted.verify |= self.table.remote() > 0;
     }
 
     fn handle_new(&mut self, now_ns: u64, flow: Flow) {

@@ -126,7 +126,6 @@ pub enum How {
 struct Twin {
     /// None until its hello.
     active: Option<bool>,
-    active_since_ns: u64,
     flows: u32,
     /// Of its latest sweep.
     sweep: u8,
@@ -150,6 +149,8 @@ pub struct Engine {
     subscription: Subscription,
     /// It was active while no twin listened.
     owes: bool,
+    /// Both were active when they met.
+    split: bool,
     offering_until_ns: u64,
     table: Table,
     /// Changes for the twin.
@@ -199,6 +200,7 @@ impl Engine {
             said_synchrony: None,
             subscription: Subscription::Nothing,
             owes: false,
+            split: false,
             offering_until_ns: 0,
             table: Table::default(),
             ready: Queue::new(0),
@@ -270,11 +272,14 @@ impl Engine {
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.pulse(now_ns);
         self.ripen(now_ns);
-        if now_ns >= self.sweep_at_ns && self.speaks(now_ns) {
-            self.wanted.sweep = true;
+        if now_ns >= self.sweep_at_ns {
+            self.wanted.sweep = self.speaks(now_ns);
+            self.sweep_at_ns = match self.wanted.sweep {
+                true => now_ns.saturating_add(self.sweep_interval_ns()),
+                false => u64::MAX,
+            };
         }
         self.subscribe(now_ns);
-        self.go_on(now_ns);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.

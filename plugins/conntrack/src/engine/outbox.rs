@@ -193,7 +193,6 @@ impl Engine {
         }
         self.draining = true;
         self.ripen(now_ns);
-        self.go_on(now_ns);
         false
     }
 

@@ -1,5 +1,5 @@
 //! Walks through the kernel's table, one at a time: to tell the twin of everything, to drop what it
-//! does not have, to restore times after a takeover, to compare.
+//! does not have and to miss what it has, to restore times after a takeover, to compare.
 
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::{Flow, status};
@@ -9,9 +9,12 @@ use crate::flow::{Flow, status};
 pub struct Wanted {
     pub sweep: bool,
     pub restore: bool,
-    pub prune: bool,
+    /// What the twin did not tell of in this sweep goes.
+    pub prune: Option<u8>,
     /// A walk that prunes also drops what no node knows.
     pub strays: bool,
+    /// The kernel here may have dropped flows and not said so.
+    pub verify: bool,
     /// The twin compares.
     pub answer: Option<u32>,
     pub compare: bool,
@@ -21,7 +24,7 @@ pub struct Wanted {
 pub enum Work {
     Sweep { number: u8 },
     Restore,
-    Prune { strays: bool },
+    Tidy { sweep: Option<u8>, strays: bool, verify: bool },
     Answer { id: u32 },
     Compare,
 }
@@ -40,9 +43,10 @@ pub struct Pass {
 }
 
 impl Engine {
-    /// Begins the next walk and sends what is due; called after every input.
-    pub(super) fn go_on(&mut self, now_ns: u64) {
+    /// Begins what has become due; called after every input, before actions are polled.
+    pub fn go_on(&mut self, now_ns: u64) {
         self.adopt();
+        self.send_lost(now_ns);
         if !self.unknown.is_empty() {
             let unknown = std::mem::take(&mut self.unknown);
             self.actions.push_back(Action::Find(unknown));
@@ -73,9 +77,13 @@ impl Engine {
         if std::mem::take(&mut wanted.restore) {
             return Some(Work::Restore);
         }
-        if std::mem::take(&mut wanted.prune) {
-            let strays = std::mem::take(&mut wanted.strays);
-            return Some(Work::Prune { strays });
+        if wanted.prune.is_some() || wanted.verify {
+            let sweep = wanted.prune.take();
+            return Some(Work::Tidy {
+                sweep,
+                strays: sweep.is_some() && std::mem::take(&mut wanted.strays),
+                verify: std::mem::take(&mut wanted.verify),
+            });
         }
         if let Some(id) = wanted.answer.take() {
             return Some(Work::Answer { id });
@@ -120,7 +128,7 @@ impl Engine {
         match pass.work {
             Work::Sweep { number } => self.sweep(now_ns, number, flow),
             Work::Restore => self.restore(flow),
-            Work::Prune { strays } => self.prune(flow, strays),
+            Work::Tidy { sweep, strays, .. } => self.tidy(flow, sweep, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
             Work::Compare => self.compare_own(flow),
         }
@@ -145,11 +153,10 @@ impl Engine {
         match pass.work {
             Work::Sweep { number } => return self.end_sweep(now_ns, number, pass, complete),
             Work::Restore => self.end_restore(complete),
-            Work::Prune { .. } => self.end_prune(complete),
+            Work::Tidy { sweep, verify, .. } => self.end_tidy(now_ns, sweep, verify, complete),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),
         }
-        self.go_on(now_ns);
     }
 
     /// The next sweep is due at once.

@@ -4,9 +4,6 @@ use super::table::flag;
 use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
 use crate::wire::Message;
 
-/// A handover is seen by both nodes within that time.
-const HANDOVER_NS: u64 = 2 * SECOND_NS;
-
 impl Engine {
     /// The channel to the twin is there.
     pub fn handle_up(&mut self, now_ns: u64) {
@@ -36,7 +33,6 @@ impl Engine {
         self.sweep_at_ns = u64::MAX;
         self.end_drain();
         self.subscribe(now_ns);
-        self.go_on(now_ns);
     }
 
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
@@ -59,7 +55,7 @@ impl Engine {
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
-        self.wanted.prune = false;
+        (self.wanted.prune, self.wanted.verify) = (None, false);
         let flows = self.table.len();
         if flows > 0 {
             let heard = self
@@ -78,7 +74,6 @@ impl Engine {
         self.say_hello();
         self.subscribe(now_ns);
         self.want_sweep(now_ns);
-        self.go_on(now_ns);
     }
 
     fn step_down(&mut self, now_ns: u64) {
@@ -86,26 +81,22 @@ impl Engine {
         self.wanted.restore = false;
         // The other one answers for all of it: whatever it does not know is not there any more.
         self.wanted.strays = true;
-        if let Some(twin) = &self.twin {
+        if self.twin.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
-            let both = twin.active == Some(true);
-            self.complete = !both || now_ns - twin.active_since_ns < HANDOVER_NS;
+            self.complete = !std::mem::take(&mut self.split);
         }
         self.share_out();
         self.say_hello();
         self.subscribe(now_ns);
-        self.go_on(now_ns);
     }
 
     pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, key: [u64; 2]) {
         let Some(twin) = &mut self.twin else { return };
         let first = twin.active.is_none();
-        if active && twin.active != Some(true) {
-            twin.active_since_ns = now_ns;
-        }
         let ended = twin.active == Some(true) && !active;
         twin.active = Some(active);
         if first {
+            self.split = active && self.active;
             let [a, b] = self.own_key;
             self.table.clear([a ^ key[0], b ^ key[1]]);
             self.wanted.strays = true;
@@ -113,21 +104,28 @@ impl Engine {
             // What this node did alone may be what the twin needs, whoever wins.
             self.want_sweep(now_ns);
         } else if ended && self.active {
-            // What it answered for is this node's now, and it has not taken what it knew itself.
-            self.table.clear_flag(flag::SENT);
-            self.want_sweep(now_ns);
+            self.inherit(now_ns);
         }
         self.share_out();
         self.subscribe(now_ns);
         self.tell_synchrony();
-        self.go_on(now_ns);
+    }
+
+    /// The twin has stepped down: what it answered for is this node's now.
+    fn inherit(&mut self, now_ns: u64) {
+        // While both were active it took nothing of what it knew itself.
+        if std::mem::take(&mut self.split) {
+            self.table.clear_flag(flag::SENT);
+        }
+        self.stop_pass();
+        self.want_sweep(now_ns);
     }
 
     /// Where only one node is active, it answers for every flow.
     fn share_out(&mut self) {
         match (self.active, self.twin_is_active()) {
-            (true, false) => self.table.set_all_remote(false),
-            (false, true) => self.table.set_all_remote(true),
+            (true, false) => self.table.give_all(None),
+            (false, true) => self.table.give_all(Some(self.twin_sweep())),
             _ => {}
         }
     }

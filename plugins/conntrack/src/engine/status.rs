@@ -94,13 +94,7 @@ impl Engine {
     }
 
     fn role(&self) -> String {
-        match (self.active, self.twin.is_some()) {
-            (true, true) => "active: sends",
-            (true, false) => "active: alone",
-            (false, true) => "backup: receives",
-            (false, false) => "backup: alone",
-        }
-        .to_owned()
+        if self.active { "active" } else { "backup" }.to_owned()
     }
 
     fn twin_word(&self) -> String {

@@ -152,7 +152,6 @@ impl Engine {
         self.push_message(now_ns, &Message::Swept { number, flows });
         self.end_offer();
         self.wanted.sweep |= self.counters.overruns > pass.overruns;
-        self.go_on(now_ns);
     }
 
     /// What this node alone knew was told.
@@ -176,45 +175,67 @@ impl Engine {
         if !self.active && self.twin_is_active() {
             self.complete = true;
         }
-        let doomed = self.table.iter().any(|(_, entry)| self.is_doomed(entry));
+        let doomed = self
+            .table
+            .iter()
+            .any(|(_, entry)| self.is_doomed(entry, number));
         let strays = self.wanted.strays && !self.active && !self.owes;
-        self.wanted.prune |= doomed || strays;
+        if doomed || strays {
+            self.wanted.prune = Some(number);
+        }
         self.tell_synchrony();
     }
 
-    /// The twin did not tell of it; what this node offered the twin may still take up.
-    fn is_doomed(&self, entry: &Entry) -> bool {
-        let sweep = self.twin_sweep();
+    /// The twin did not tell of it in this sweep, nor since.
+    fn is_doomed(&self, entry: &Entry, sweep: u8) -> bool {
+        let missed = sweep.wrapping_sub(entry.sweep) as i8;
         match entry.has(flag::REMOTE) {
-            true => entry.sweep != sweep,
+            true => missed > 0,
             false if self.active || self.owes || !self.twin_is_active() => false,
-            // a sweep that had begun may not have known what was offered
-            false => sweep.wrapping_sub(entry.sweep) >= 2,
+            // a sweep that had begun may not have known what this node offered
+            false => missed > 1,
         }
     }
 
-    /// One flow of the kernel's table that may have to go.
-    pub(super) fn prune(&mut self, flow: Flow, strays: bool) {
+    /// One flow of the kernel's table: it may have to go, and it is there.
+    pub(super) fn tidy(&mut self, flow: Flow, sweep: Option<u8>, strays: bool) {
         let hash = self.table.hash(&flow);
+        let doomed = |slot| sweep.is_some_and(|sweep| self.is_doomed(self.table.get(slot), sweep));
         match self.table.find(hash) {
-            Some(slot) if self.is_doomed(self.table.get(slot)) => self.table.remove(slot),
+            Some(slot) if doomed(slot) => self.table.remove(slot),
+            Some(slot) => return self.table.set_flag(slot, flag::PRESENT, true),
             None if strays && self.filter.admits(&flow) && !self.active => {}
-            _ => return,
+            None => return,
         }
         self.write(super::How::Delete, flow, 0);
     }
 
-    pub(super) fn end_prune(&mut self, complete: bool) {
+    pub(super) fn end_tidy(
+        &mut self,
+        now_ns: u64,
+        sweep: Option<u8>,
+        verify: bool,
+        complete: bool,
+    ) {
         if !complete {
-            self.wanted.prune = true;
+            self.wanted.prune = self.wanted.prune.or(sweep);
+            self.wanted.verify |= verify;
             return;
         }
-        let gone: Vec<u32> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| self.is_doomed(entry))
-            .map(|(slot, _)| slot)
+        let doomed = |entry: &Entry| sweep.is_some_and(|sweep| self.is_doomed(entry, sweep));
+        let lost = |entry: &Entry| verify && entry.has(flag::REMOTE) && !entry.has(flag::PRESENT);
+        let all = self.table.iter();
+        let gone: Vec<(u32, u64, bool)> = all
+            .filter(|(_, entry)| doomed(entry) || lost(entry))
+            .map(|(slot, entry)| (slot, entry.hash, doomed(entry)))
             .collect();
-        gone.into_iter().for_each(|slot| self.table.remove(slot));
+        for (slot, hash, doomed) in gone {
+            self.table.remove(slot);
+            if !doomed {
+                self.counters.lost += 1;
+                self.lose(now_ns, hash);
+            }
+        }
+        self.table.clear_flag(flag::PRESENT);
     }
 }

@@ -17,6 +17,8 @@ pub mod flag {
     pub const STALE: u8 = 4;
     /// An event told of it since a dump passed it: what the dump says may be older.
     pub const FRESH: u8 = 8;
+    /// A walk has found it in the kernel here.
+    pub const PRESENT: u8 = 16;
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,16 +134,21 @@ impl Table {
         self.remote = self.remote + usize::from(after) - usize::from(before);
     }
 
-    /// Makes one node answer for all of them.
-    pub fn set_all_remote(&mut self, on: bool) {
+    /// Makes one node answer for all of them: the twin, which has told of them all in its sweep so
+    /// far, or this one.
+    pub fn give_all(&mut self, sweep: Option<u8>) {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
-            match on {
-                true => entry.flags |= flag::REMOTE,
-                false => entry.flags &= !flag::REMOTE,
+            match sweep {
+                Some(sweep) if !entry.has(flag::REMOTE) => {
+                    entry.flags |= flag::REMOTE;
+                    entry.sweep = sweep;
+                }
+                Some(_) => {}
+                None => entry.flags &= !flag::REMOTE,
             }
         }
-        self.remote = if on { self.index.len() } else { 0 };
+        self.remote = sweep.map_or(0, |_| self.index.len());
     }
 
     /// Of all; not for [`flag::REMOTE`].

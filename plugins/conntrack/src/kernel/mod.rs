@@ -24,8 +24,6 @@ pub use settings::{enable_events, timeouts};
 
 /// Notifications read at one go: a few milliseconds.
 const READS_AT_ONCE: usize = 16;
-/// Pieces of a dump read at one go.
-const PIECES_AT_ONCE: usize = 8;
 /// For the echo of one batch of probes.
 const ECHO_BUFFER: usize = 4 << 20;
 
@@ -265,33 +263,28 @@ impl Kernel {
         self.dump.is_running()
     }
 
-    /// Reads some pieces of the dump into the engine.
+    /// Reads a piece of the dump into the engine.
     pub fn read_dump(&mut self, now_ns: u64, engine: &mut Engine) {
         let source = self.dumped;
-        for _ in 0..PIECES_AT_ONCE {
-            let progress = self.dump.read(|_, payload| match source {
-                Source::Flows => {
-                    if let Some(flow) = parse::flow(payload) {
-                        engine.handle_dumped(now_ns, flow);
-                    }
+        let progress = self.dump.read(|_, payload| match source {
+            Source::Flows => {
+                if let Some(flow) = parse::flow(payload) {
+                    engine.handle_dumped(now_ns, flow);
                 }
-                Source::Expectations => {
-                    if let Some(request) = expectation::request(payload) {
-                        engine.handle_dumped_expectation(now_ns, &request);
-                    }
+            }
+            Source::Expectations => {
+                if let Some(request) = expectation::request(payload) {
+                    engine.handle_dumped_expectation(now_ns, &request);
                 }
-            });
-            engine.handle_dump_piece();
-            match progress {
-                Ok(Progress::More) if engine.wants_more() => {}
-                Ok(Progress::More) => return,
-                Ok(progress) => {
-                    return engine.handle_dump_end(now_ns, progress == Progress::Done);
-                }
-                Err(error) => {
-                    log::warn!("{}", Error::Dump(error));
-                    return engine.handle_dump_end(now_ns, false);
-                }
+            }
+        });
+        engine.handle_dump_piece();
+        match progress {
+            Ok(Progress::More) => {}
+            Ok(progress) => engine.handle_dump_end(now_ns, progress == Progress::Done),
+            Err(error) => {
+                log::warn!("{}", Error::Dump(error));
+                engine.handle_dump_end(now_ns, false);
             }
         }
     }

@@ -1,0 +1,194 @@
+//! What happens on the active node happens on the backup.
+
+use super::*;
+
+#[test]
+fn flows_come_change_and_go_on_the_backup() {
+    let mut pair = Pair::started();
+    for number in 0..50 {
+        pair.traffic(0, &tcp(number));
+        pair.traffic(0, &udp(number));
+        pair.traffic(0, &translated(100 + number));
+    }
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.creates, 150);
+    let mut closing = tcp(3);
+    closing.tcp = Some(Tcp {
+        state: 4,
+        ..closing.tcp.unwrap_or_default()
+    });
+    closing.mark = 9;
+    pair.traffic(0, &closing);
+    pair.end(0, &udp(7));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.updates, 1);
+}
+
+#[test]
+fn what_lives_and_dies_within_a_batch_costs_nothing() {
+    let mut pair = Pair::started();
+    let before = pair.nodes[0].engine.counters.sent_bytes;
+    pair.nodes[0].engine.flush_at_ns = pair.now_ns + SECOND_NS / 100;
+    pair.nodes[0].engine.ready.push_message(Vec::new());
+    pair.traffic(0, &tcp(1));
+    pair.step();
+    pair.end(0, &tcp(1));
+    pair.settle();
+    assert_eq!(pair.nodes[0].engine.counters.sent_bytes, before);
+    assert_eq!(pair.nodes[1].kernel.creates, 0);
+    pair.assert_equal();
+}
+
+#[test]
+fn flows_that_were_there_before_are_found() {
+    let mut pair = Pair::new(&Settings::default());
+    for number in 0..100 {
+        pair.traffic(0, &tcp(number));
+    }
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.connect();
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
+fn a_backup_is_in_sync_when_all_has_come_and_not_before() {
+    let mut pair = Pair::new(&Settings::default());
+    (0..200).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.room = 0;
+    pair.connect();
+    pair.pass_ms(100);
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    pair.room = usize::MAX;
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+    pair.assert_equal();
+}
+
+#[test]
+fn an_event_silent_flow_does_not_expire_while_it_is_busy() {
+    let mut pair = Pair::started();
+    for _ in 0..60 {
+        pair.traffic(0, &udp(1));
+        pair.pass_ms(10_000);
+    }
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 1);
+    assert_eq!(pair.nodes[1].engine.counters.lost, 0, "it never was away");
+}
+
+#[test]
+fn only_flows_that_are_old_enough_follow() {
+    let settings = Settings {
+        min_age_ns: 3 * SECOND_NS,
+        ..Settings::default()
+    };
+    let mut pair = Pair::started_with(&settings);
+    pair.traffic(0, &tcp(1));
+    pair.traffic(0, &tcp(2));
+    pair.pass_ms(1000);
+    let mut changed = tcp(1);
+    changed.mark = 5;
+    pair.traffic(0, &changed);
+    pair.end(0, &tcp(2));
+    pair.pass_ms(1500);
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+    pair.pass_ms(1000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].engine.counters.sent_deletes, 0);
+    // a handover waits for no age
+    pair.traffic(0, &tcp(3));
+    pair.step();
+    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    pair.step();
+    assert!(pair.nodes[0].drained);
+    pair.step();
+    pair.assert_equal();
+}
+
+#[test]
+fn a_mark_that_excludes_a_flow_takes_it_from_the_backup() {
+    let mut settings = Settings::default();
+    settings.filter.mark_bit = Some(30);
+    let mut pair = Pair::started_with(&settings);
+    let mut marked = tcp(1);
+    marked.mark = 1 << 30;
+    pair.traffic(0, &tcp(1));
+    pair.traffic(0, &tcp(2));
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+    pair.traffic(0, &marked);
+    pair.settle();
+    assert_eq!(
+        pair.nodes[1].kernel.table(),
+        [Flow {
+            timeout_s: None,
+            ..marked
+        }]
+    );
+    pair.traffic(0, &tcp(1));
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+}
+
+#[test]
+fn what_rules_hide_does_not_follow_by_a_sweep_either() {
+    let mut pair = Pair::started();
+    pair.nodes[0].kernel.hidden.insert(name(&udp(1)));
+    pair.nodes[0].engine.handle_hiding(true);
+    pair.traffic(0, &udp(1));
+    pair.traffic(0, &udp(2));
+    pair.pass_ms(100_000);
+    pair.traffic(0, &udp(1));
+    pair.traffic(0, &udp(2));
+    pair.pass_ms(50_000);
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 1);
+    assert!(pair.nodes[0].engine.counters.hidden > 0);
+}
+
+#[test]
+fn a_comparison_names_what_differs() {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+    assert!(pair.nodes[0].engine.compare(now_ns).is_err());
+    pair.settle();
+    assert_eq!(pair.nodes[0].compared, Some(vec![]));
+    let now_s = pair.now_s();
+    pair.nodes[1].kernel.flows.remove(&name(&tcp(4)));
+    pair.nodes[1].kernel.traffic(now_s, &udp(9));
+    if let Some((flow, _)) = pair.nodes[1].kernel.flows.get_mut(&name(&tcp(5))) {
+        flow.mark = 77;
+    }
+    assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+    pair.settle();
+    let rows = pair.nodes[0].compared.clone().unwrap_or_default();
+    let how: Vec<&str> = rows.iter().map(|(_, how)| how.as_str()).collect();
+    assert_eq!(how, ["only here", "differs", "only there"], "{rows:?}");
+    assert_eq!(rows[0].0, "tcp 10.1.0.0:4 > 198.51.100.1:80");
+}
+
+#[test]
+fn an_idle_pair_says_little() {
+    let mut pair = Pair::started();
+    (0..100).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let before = pair.nodes[0].engine.counters.clone();
+    pair.pass_ms(120_000);
+    let after = &pair.nodes[0].engine.counters;
+    assert_eq!(
+        after.sent_flows, before.sent_flows,
+        "a sweep repeats nothing"
+    );
+    assert_eq!(after.sweeps - before.sweeps, 3);
+    assert!(after.sent_bytes - before.sent_bytes < 8000);
+    assert_eq!(pair.nodes[1].kernel.deletes, 0);
+}

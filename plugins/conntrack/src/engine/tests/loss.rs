@@ -1,0 +1,186 @@
+//! Nothing is lost silently: overruns, refusals, restarts, somebody else's hands.
+
+use super::*;
+
+#[test]
+fn an_overrun_is_made_good_by_a_sweep() {
+    let mut pair = Pair::started();
+    (0..100).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.nodes[0].kernel.buffer = 10;
+    (100..300).for_each(|number| pair.traffic(0, &tcp(number)));
+    (0..100).for_each(|number| pair.end(0, &tcp(number)));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 200);
+    assert_eq!(pair.nodes[0].engine.counters.overruns, 1);
+    assert_eq!(pair.nodes[0].engine.table.len(), 200);
+    assert_eq!(pair.nodes[1].engine.table.len(), 200);
+}
+
+#[test]
+fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
+    let mut pair = Pair::started();
+    (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].engine.handle_timeout(now_ns);
+    pair.nodes[0].perform(now_ns);
+    // each piece is older than what is heard before it is read
+    for number in 0..40 {
+        pair.end(0, &tcp(number));
+        pair.nodes[0].hear(now_ns);
+        if number % 3 == 0 {
+            pair.nodes[0].read_dump(now_ns);
+        }
+    }
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+    assert_eq!(pair.nodes[0].engine.table.len(), 0);
+}
+
+#[test]
+fn what_changed_while_a_dump_is_read_is_not_set_back() {
+    let mut pair = Pair::started();
+    (0..12).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].engine.handle_timeout(now_ns);
+    pair.nodes[0].perform(now_ns);
+    for number in 0..12 {
+        let mut changed = tcp(number);
+        changed.mark = 1000 + number;
+        pair.traffic(0, &changed);
+    }
+    pair.settle();
+    pair.assert_equal();
+    pair.pass_ms(100_000);
+    pair.assert_equal();
+}
+
+#[test]
+fn what_somebody_deletes_on_the_backup_comes_back() {
+    let mut pair = Pair::started();
+    (0..30).for_each(|number| pair.traffic(0, &translated(number)));
+    pair.settle();
+    (0..30).for_each(|number| pair.end(1, &translated(number)));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].engine.counters.lost, 30);
+    assert_eq!(pair.nodes[0].engine.counters.lost_there, 30);
+}
+
+#[test]
+fn a_full_table_is_said_and_filled_when_there_is_room() {
+    let mut pair = Pair::started();
+    pair.nodes[1].kernel.limit = 10;
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 10);
+    assert_eq!(pair.nodes[1].engine.counters.refused_full, 20);
+    assert!(pair.nodes[1].warnings[0].contains("nf_conntrack_max"));
+    // it is tried again by sweeps, without a storm
+    pair.pass_ms(120_000);
+    assert!(pair.nodes[0].engine.counters.sweeps <= 10);
+    pair.nodes[1].kernel.limit = usize::MAX;
+    pair.pass_ms(45_000);
+    pair.assert_equal();
+}
+
+#[test]
+fn another_flow_in_the_place_gives_way() {
+    let mut pair = Pair::started();
+    let now_s = pair.now_s();
+    let mut stale = translated(5);
+    stale.reply.ends = [0, 80, 9, 9];
+    let mut clash = tcp(6);
+    clash.original.source[..4].copy_from_slice(&[10, 9, 9, 9]);
+    clash.reply = translated(6).reply;
+    pair.nodes[1].kernel.traffic(now_s, &stale);
+    pair.nodes[1].kernel.traffic(now_s, &clash);
+    pair.traffic(0, &translated(5));
+    pair.traffic(0, &translated(6));
+    pair.settle();
+    pair.assert_equal();
+}
+
+#[test]
+fn either_end_may_be_restarted_at_any_time() {
+    let mut pair = Pair::started();
+    (0..50).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    for (at, active) in [(1, false), (0, true), (1, false)] {
+        pair.restart(at, active);
+        (0..10).for_each(|number| pair.end(0, &tcp(10 * number + at as u32)));
+        pair.traffic(0, &udp(at as u32));
+        pair.settle();
+        pair.assert_equal();
+    }
+}
+
+#[test]
+fn a_cut_in_the_middle_of_the_first_sweep_costs_another_one() {
+    for cut_after in 0..12 {
+        let mut pair = Pair::new(&Settings::default());
+        (0..100).for_each(|number| pair.traffic(0, &translated(number)));
+        pair.role(0, true);
+        pair.role(1, false);
+        pair.up = true;
+        let now_ns = pair.now_ns;
+        pair.nodes
+            .iter_mut()
+            .for_each(|node| node.engine.handle_up(now_ns));
+        for _ in 0..cut_after {
+            pair.turn(0);
+            pair.turn(1);
+        }
+        pair.cut();
+        (0..30).for_each(|number| pair.end(0, &translated(number)));
+        pair.connect();
+        pair.settle();
+        pair.assert_equal();
+        assert_eq!(pair.nodes[1].in_sync, Some(true));
+    }
+}
+
+#[test]
+fn garbage_is_counted_and_changes_nothing() {
+    let mut pair = Pair::started();
+    (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    for bytes in [
+        &[][..],
+        &[0],
+        &[99, 1],
+        &[2, 0],
+        &[4, 1, 2, 3],
+        &[8, 1, 9, 9, 9, 9, 9],
+    ] {
+        pair.nodes[1].engine.handle_message(now_ns, bytes);
+    }
+    let mut cut = Vec::new();
+    crate::wire::begin_changes(&mut cut, 0, 0);
+    crate::wire::record(&mut cut, crate::wire::Kind::Whole, &tcp(77));
+    cut.pop();
+    pair.nodes[1].engine.handle_message(now_ns, &cut);
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.counters.malformed, 7);
+    pair.assert_equal();
+}
+
+#[test]
+fn a_slow_channel_holds_back_no_more_than_it_may() {
+    let mut pair = Pair::started();
+    pair.room = 0;
+    for round in 0..3 {
+        (0..10_000).for_each(|number| pair.traffic(0, &tcp(round * 10_000 + number)));
+        pair.pass_ms(100);
+    }
+    assert!(pair.nodes[0].engine.ready.len() <= super::super::outbox::WAITING_MAX + 10_000);
+    pair.room = usize::MAX;
+    pair.pass_ms(1000);
+    pair.assert_equal();
+}

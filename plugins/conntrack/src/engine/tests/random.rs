@@ -1,0 +1,110 @@
+//! Whatever happens in whatever order: when things are still, both tables are equal.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Traffic(u32, u32),
+    End(u32),
+    Pass(u64),
+    Burst(u32),
+    Lose(u32),
+    Cut,
+    Connect,
+    SwapRoles,
+    BothActive,
+    Restart(usize),
+    Narrow(usize),
+    Limit(usize),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
+    prop_oneof![
+        8 => (0..40u32, 0..3u32).prop_map(|(number, mark)| H::Traffic(number, mark)),
+        6 => (0..40u32).prop_map(H::End),
+        4 => (1..3000u64).prop_map(H::Pass),
+        1 => (50..90_000u64).prop_map(H::Pass),
+        2 => (1..60u32).prop_map(H::Burst),
+        1 => (0..40u32).prop_map(H::Lose),
+        1 => Just(H::Cut),
+        2 => Just(H::Connect),
+        1 => Just(H::SwapRoles),
+        1 => Just(H::BothActive),
+        1 => (0..2usize).prop_map(H::Restart),
+        1 => (0..6usize).prop_map(H::Narrow),
+        1 => (5..50usize).prop_map(H::Limit),
+    ]
+}
+
+fn shape(number: u32, mark: u32) -> Flow {
+    let flow = match number % 3 {
+        0 => tcp(number),
+        1 => udp(number),
+        _ => translated(number),
+    };
+    Flow { mark, ..flow }
+}
+
+fn happen(pair: &mut Pair, active: &mut usize, happening: &Happening) {
+    match *happening {
+        Happening::Traffic(number, mark) => pair.traffic(*active, &shape(number, mark)),
+        Happening::End(number) => pair.end(*active, &shape(number, 0)),
+        Happening::Pass(ms) => pair.pass_ms(ms),
+        Happening::Burst(count) => {
+            (0..count).for_each(|number| pair.traffic(*active, &shape(100 + number, 0)));
+        }
+        Happening::Lose(number) => pair.end(1 - *active, &shape(number, 0)),
+        Happening::Cut => pair.cut(),
+        Happening::Connect => {
+            if !pair.up {
+                pair.connect();
+            }
+        }
+        Happening::SwapRoles => {
+            *active = 1 - *active;
+            pair.role(*active, true);
+            pair.role(1 - *active, false);
+        }
+        Happening::BothActive => {
+            pair.role(1 - *active, true);
+            pair.traffic(1 - *active, &shape(60, 1));
+            pair.pass_ms(50);
+            pair.role(1 - *active, false);
+        }
+        Happening::Restart(at) => pair.restart(at, at == *active),
+        Happening::Narrow(buffer) => pair.nodes[*active].kernel.buffer = buffer,
+        Happening::Limit(limit) => pair.nodes[1 - *active].kernel.limit = limit,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_tables_are_equal_once_things_are_still(
+        happenings in proptest::collection::vec(happening(), 1..40)
+    ) {
+        let mut pair = Pair::started();
+        let mut active = 0;
+        for happening in &happenings {
+            happen(&mut pair, &mut active, happening);
+        }
+        for node in &mut pair.nodes {
+            node.kernel.limit = usize::MAX;
+            node.kernel.buffer = usize::MAX;
+        }
+        if !pair.up {
+            pair.connect();
+        }
+        // three sweeps
+        pair.pass_ms(130_000);
+        prop_assert_eq!(pair.differences(), Vec::<String>::new());
+        for node in &pair.nodes {
+            prop_assert_eq!(node.engine.table.len(), node.kernel.flows.len());
+            prop_assert_eq!(node.in_sync, Some(true));
+        }
+    }
+}

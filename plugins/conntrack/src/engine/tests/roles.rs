@@ -1,0 +1,183 @@
+//! Takeovers, handovers, and two that were both active.
+
+use super::*;
+
+#[test]
+fn a_takeover_writes_no_flow_before_its_addresses_and_restores_times_after() {
+    let mut pair = Pair::started();
+    let mut young = udp(1);
+    young.status = 0;
+    young.timeout_s = Some(30);
+    let mut busy = tcp(2);
+    busy.timeout_s = Some(300);
+    let mut own_rule = udp(3);
+    own_rule.timeout_s = Some(5000);
+    for flow in [&young, &busy, &own_rule] {
+        pair.traffic(0, flow);
+    }
+    pair.settle();
+    let creates = pair.nodes[1].kernel.creates;
+    pair.cut();
+    pair.role(1, true);
+    pair.settle();
+    let kernel = &pair.nodes[1].kernel;
+    assert_eq!(kernel.creates, creates);
+    let now_s = pair.now_s();
+    let left_s = |flow: &Flow| {
+        kernel
+            .flows
+            .get(&name(flow))
+            .map(|(_, ends_s)| ends_s - now_s)
+    };
+    assert_eq!(left_s(&young), Some(30), "not its lease of 120");
+    assert_eq!(left_s(&busy), Some(432_000));
+    assert_eq!(
+        left_s(&own_rule),
+        Some(5000),
+        "longer than the protocol's, as it came"
+    );
+    assert!(
+        pair.nodes[1].events[0].contains("2 times restored"),
+        "{:?}",
+        pair.nodes[1].events
+    );
+}
+
+#[test]
+fn a_handover_repeats_nothing_and_leaves_both_in_sync() {
+    let mut pair = Pair::started();
+    (0..100).for_each(|number| pair.traffic(0, &translated(number)));
+    pair.settle();
+    let sent = |pair: &Pair, at: usize| pair.nodes[at].engine.counters.sent_flows;
+    let before = sent(&pair, 1);
+    pair.nodes[0].engine.drain(pair.now_ns);
+    pair.step();
+    assert!(pair.nodes[0].drained);
+    pair.role(1, true);
+    pair.role(0, false);
+    // packets still pass the old one
+    pair.traffic(0, &tcp(500));
+    pair.pass_ms(100);
+    pair.traffic(1, &tcp(501));
+    pair.settle();
+    pair.assert_equal();
+    assert!(sent(&pair, 1) - before <= 2);
+    assert_eq!([0, 1].map(|at| pair.nodes[at].in_sync), [Some(true); 2]);
+    pair.pass_ms(100_000);
+    pair.assert_equal();
+    // and back
+    pair.role(0, true);
+    pair.role(1, false);
+    (0..50).for_each(|number| pair.end(0, &translated(number)));
+    pair.pass_ms(100_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].engine.table.remote(), 52);
+}
+
+#[test]
+fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_unknown_ones_are_added() {
+    for loser_first in [true, false] {
+        let mut pair = Pair::started();
+        (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        pair.cut();
+        pair.role(1, true);
+        let known = |mark: u32| Flow { mark, ..tcp(7) };
+        pair.traffic(0, &known(1));
+        pair.traffic(1, &known(2));
+        pair.traffic(0, &translated(100));
+        pair.traffic(1, &translated(200));
+        pair.end(0, &tcp(3));
+        pair.settle();
+        // the election is told by adverts before the link is back, or after it
+        if loser_first {
+            pair.role(1, false);
+            pair.connect();
+        } else {
+            pair.connect();
+            pair.pass_ms(20);
+            pair.role(1, false);
+        }
+        pair.pass_ms(120_000);
+        pair.assert_equal();
+        let table = pair.nodes[0].kernel.table();
+        let mark = |flow: &Flow| {
+            table
+                .iter()
+                .find(|it| it.original == flow.original)
+                .map(|it| it.mark)
+        };
+        assert_eq!(mark(&tcp(7)), Some(1), "loser first: {loser_first}");
+        assert_eq!(mark(&translated(100)), Some(0));
+        assert_eq!(
+            mark(&translated(200)),
+            Some(0),
+            "loser first: {loser_first}"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_a_node_that_steps_down_is_kept() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let deletes = pair.nodes[0].kernel.deletes;
+    pair.role(1, true);
+    pair.role(0, false);
+    pair.pass_ms(60_000);
+    assert_eq!(pair.nodes[0].kernel.deletes, deletes);
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 10);
+}
+
+#[test]
+fn a_backup_forgets_what_it_held_from_an_earlier_life() {
+    let mut pair = Pair::new(&Settings::default());
+    (0..10).for_each(|number| pair.traffic(1, &tcp(number)));
+    (5..20).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.connect();
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 15);
+}
+
+#[test]
+fn flows_translated_to_an_address_that_went_are_dropped_at_takeover() {
+    let mut pair = Pair::started_with(&Settings {
+        dynamic_nat: vec!["wan0".to_owned()],
+        ..Settings::default()
+    });
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[203, 0, 113, 1]);
+    pair.nodes[0]
+        .engine
+        .handle_dynamic_addresses("wan0", vec![(false, address)]);
+    pair.traffic(0, &translated(1));
+    pair.traffic(0, &tcp(2));
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 2);
+    pair.cut();
+    pair.role(1, true);
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.table().len(), 1);
+    assert!(pair.nodes[1].kernel.flows.contains_key(&name(&tcp(2))));
+}
+
+#[test]
+fn two_that_are_active_for_different_groups_keep_each_other_s_flows() {
+    let mut pair = Pair::started();
+    pair.role(1, true);
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    (10..20).for_each(|number| pair.traffic(1, &tcp(number)));
+    pair.settle();
+    pair.assert_equal();
+    let changed = Flow { mark: 4, ..tcp(12) };
+    pair.traffic(1, &changed);
+    pair.end(0, &tcp(5));
+    pair.end(1, &tcp(15));
+    pair.pass_ms(100_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 18);
+}
