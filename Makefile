@@ -9,8 +9,8 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link fuzz \
-	release install deb test-deb clean
+.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link bench-conntrack \
+	fuzz release install deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -54,7 +54,7 @@ deny:
 		then cargo deny --locked check --disable-fetch advisories; \
 		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
 
-bench: bench-takeover bench-link ## beside keepalived's and plain TCP, into target/bench/
+bench: bench-takeover bench-link bench-conntrack ## beside keepalived, plain TCP and conntrackd, into target/bench/
 
 bench-takeover:
 	@$(needs) build demo
@@ -66,6 +66,11 @@ bench-link:
 	cargo build --locked --release --workspace
 	cargo test --locked --release -p spared-link --test process measure -- --ignored --nocapture
 	target/release/bench-link
+
+bench-conntrack:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-conntrack
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A backup joins a router that has a million flows.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_tests::Result;
+use spared_tests::bench::{Bench, Row};
+use spared_tests::clock::{ms, poll};
+use spared_tests::flows::Crowd;
+use spared_tests::router::Spared;
+
+use super::bed::{Bed, Buffer, Make};
+use super::cost::runs;
+use super::duel::Duel;
+
+const FLOWS: u32 = 1_000_000;
+/// Slow enough for both makes to see each flow.
+const RATE: u32 = 50_000;
+/// conntrackd sends a million flows for more than a minute.
+const LIMIT: Duration = Duration::from_secs(240);
+
+struct Joined {
+    /// From the start of its process until it speaks with its peer.
+    greeted: Duration,
+    /// From then on, until its kernel has all.
+    full: Duration,
+    /// And until it says that it has all.
+    in_sync: Duration,
+    /// Flows missing or different in the end.
+    wrong: usize,
+    resident: [f64; 2],
+}
+
+pub fn join(bench: &Bench) -> Result<Vec<Row>> {
+    let duel = Duel::run(runs(bench, 3), Make::Conntrackd { cache: false }, measure)?;
+    let per_flow = |bytes: f64| bytes / f64::from(FLOWS);
+    Ok(vec![
+        duel.row("ms until in sync", Some(4000.0), |run| ms(run.in_sync)),
+        duel.row("ms until the backup's kernel has all", None, |run| {
+            ms(run.full)
+        }),
+        duel.row("flows missing or different in the end", Some(0.0), |run| {
+            run.wrong as f64
+        }),
+        duel.row("ms before, from its start until it asks", None, |run| {
+            ms(run.greeted)
+        }),
+        duel.row("active, resident bytes per flow", Some(100.0), |run| {
+            per_flow(run.resident[0])
+        }),
+        duel.row("backup, resident bytes per flow", Some(40.0), |run| {
+            per_flow(run.resident[1])
+        }),
+    ])
+}
+
+fn measure(make: Make) -> Result<Joined> {
+    let mut bed = Bed::start(make, FLOWS, Buffer::Configured)?;
+    let empty = bed.read()?;
+    bed.leave()?;
+    bed.ns(1).shell("conntrack -F")?;
+    bed.make(Crowd {
+        rate: Some(RATE),
+        ..Crowd::tcp(FLOWS)
+    })?;
+    wait_seen(&bed, make)?;
+    thread::sleep(Duration::from_secs(2));
+    let started = Instant::now();
+    bed.join()?;
+    let asked = match make {
+        Make::Spared => wait("up", || {
+            let status = Spared(&bed.pair.routers()[1]).status();
+            status.is_ok_and(|status| status.peer.is_some_and(|peer| peer.up))
+        })?,
+        Make::Nobody | Make::Conntrackd { .. } => {
+            let begun = Instant::now();
+            bed.daemon(1)?.ask(&["-n"])?;
+            begun
+        }
+    };
+    let full = bed.wait_count(FLOWS, asked, LIMIT);
+    let in_sync = match make {
+        Make::Spared => wait("in sync", || bed.is_in_sync())?,
+        Make::Nobody | Make::Conntrackd { .. } => asked + full,
+    };
+    thread::sleep(Duration::from_secs(1));
+    let resident = bed.read()?.since(empty).resident;
+    let wrong = bed.wait_same(Duration::from_secs(30))?;
+    bed.end()?;
+    Ok(Joined {
+        greeted: asked - started,
+        full,
+        in_sync: in_sync - asked,
+        wrong,
+        resident,
+    })
+}
+
+/// Until the active router's daemon knows all its flows.
+fn wait_seen(bed: &Bed, make: Make) -> Result<()> {
+    let seen = || match make {
+        Make::Nobody => Ok(u64::from(FLOWS)),
+        Make::Spared => bed.number(0, "flows.local"),
+        Make::Conntrackd { .. } => bed.daemon(0)?.cached("internal"),
+    };
+    wait("told of all flows", || {
+        seen().is_ok_and(|seen| seen >= u64::from(FLOWS))
+    })?;
+    Ok(())
+}
+
+/// When it was so.
+fn wait(what: &str, done: impl FnMut() -> bool) -> Result<Instant> {
+    match poll(LIMIT, Duration::from_millis(20), done) {
+        true => Ok(Instant::now()),
+        false => Err(format!("not {what} after {LIMIT:?}").into()),
+    }
+}

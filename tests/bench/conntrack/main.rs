@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `make bench-conntrack`: what it costs to keep the peer's table of flows, beside conntrackd FT-FW.
+//!
+//! Writes target/bench/conntrack.json and prints a table. `--quick` makes fewer runs; words select
+//! the cases whose name contains one of them. Room for so many flows is a setting of the whole
+//! machine: this needs its root, and puts it back at the end.
+
+#![forbid(unsafe_code)]
+
+mod bed;
+mod bulk;
+mod burst;
+mod commit;
+mod conntrackd;
+mod cost;
+mod duel;
+mod limits;
+
+use std::process::ExitCode;
+
+use spared_tests::bench::{Case, Report, program_with};
+
+fn main() -> ExitCode {
+    let _limits = limits::Limits;
+    let report = Report::new(
+        "conntrack",
+        ["ours", "conntrackd"],
+        ["spared", "conntrackd"],
+    );
+    program_with(report.by("flows"), &CASES, limits::restore)
+}
+
+const CASES: [Case; 6] = [
+    ("follow", "200k", cost::follow),
+    ("wire", "200k", cost::wire),
+    ("rate", "20k/s", cost::rate),
+    ("commit", "200k", commit::takeover),
+    ("burst", "300k", burst::burst),
+    ("bulk", "1M", bulk::join),
+];
