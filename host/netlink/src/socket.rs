@@ -36,6 +36,11 @@ impl Requests {
         Self::open_family(NlFamily::Netfilter)
     }
 
+    /// A socket that asks about sockets.
+    pub fn open_sock_diag() -> io::Result<Self> {
+        Self::open_family(NlFamily::SockOrInetDiag)
+    }
+
     fn open_family(family: NlFamily) -> io::Result<Self> {
         let socket = NlSocket::connect(family, None, Groups::empty())?;
         // Dumps honour their filters (strict), errors come without a copy of the request.

@@ -144,6 +144,8 @@ pub struct Filter {
     pub proxied: bool,
     /// The router's own addresses, virtual ones too.
     pub own: HashSet<Address>,
+    /// Original tuples of what transparent proxies here have taken without a translation.
+    pub taken: HashSet<Tuple>,
 }
 
 impl Filter {
@@ -183,7 +185,8 @@ impl Filter {
 
     /// It is meant for somebody else, and ends here.
     fn is_proxied(&self, flow: &Flow) -> bool {
-        self.answers(flow) && !self.is_own(flow, &flow.original.destination)
+        let redirected = self.answers(flow) && !self.is_own(flow, &flow.original.destination);
+        redirected || !self.taken.is_empty() && self.taken.contains(&flow.original)
     }
 
     /// Whoever answers is what the reply names as its source.

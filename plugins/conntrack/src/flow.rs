@@ -33,7 +33,7 @@ pub const PROTOCOLS: [(&str, u8); 9] = [
 ];
 
 /// One direction of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tuple {
     pub is_ipv6: bool,
     pub protocol: u8,

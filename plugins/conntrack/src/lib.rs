@@ -34,6 +34,9 @@ const LISTEN: u32 = 2;
 /// The dump goes on.
 const GO_ON: u32 = 3;
 
+/// Transparent proxies are looked for.
+const PROXIES: u32 = 4;
+const PROXIES_EVERY_NS: u64 = 1_000_000_000;
 /// A dump is read for so long at one go.
 const SLICE_NS: u64 = 2_000_000;
 
@@ -118,6 +121,7 @@ impl Plugin for Conntrack {
         });
         self.learn_addresses();
         self.follow(&[])?;
+        self.look_for_proxies();
         self.act();
         Ok(())
     }
@@ -127,7 +131,7 @@ impl Plugin for Conntrack {
             self.host.unwatch_fd(running.kernel.notifications());
             self.host.unwatch_fd(running.kernel.address_changes());
         }
-        for timer in [TIMER, LISTEN, GO_ON] {
+        for timer in [TIMER, LISTEN, GO_ON, PROXIES] {
             self.host.cancel_timer(timer);
         }
         Ok(())
@@ -146,7 +150,7 @@ impl Plugin for Conntrack {
         let now_ns = self.host.now();
         if let Some(running) = &mut self.running {
             match id {
-                LISTEN => {}
+                LISTEN | PROXIES => {}
                 GO_ON => running.read_dump(self.host, now_ns + SLICE_NS),
                 _ => {
                     running.armed_ns = None;
@@ -154,8 +158,10 @@ impl Plugin for Conntrack {
                 }
             }
         }
-        if id == LISTEN {
-            self.listen();
+        match id {
+            LISTEN => self.listen(),
+            PROXIES => self.look_for_proxies(),
+            _ => {}
         }
         self.act();
     }
@@ -296,6 +302,21 @@ impl Conntrack {
                 running.engine.handle_own_addresses(own);
             }
         }
+    }
+
+    fn look_for_proxies(&mut self) {
+        let now_ns = self.host.now();
+        let proxied = self.settings.filter.proxied;
+        if let Some(running) = self
+            .running
+            .as_mut()
+            .filter(|it| !proxied && it.engine.listens())
+        {
+            if let Some(taken) = running.kernel.taken() {
+                running.engine.handle_taken(now_ns, taken);
+            }
+        }
+        let _ = self.host.timer(PROXIES, now_ns + PROXIES_EVERY_NS);
     }
 
     /// Reads notifications, then leaves them to gather for a while.

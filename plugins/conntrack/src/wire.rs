@@ -244,8 +244,8 @@ pub fn begin_compared(out: &mut Vec<u8>, id: u32) {
 }
 
 pub fn hashes(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    let (chunks, _) = bytes.as_chunks::<8>();
-    chunks.iter().map(|chunk| u64::from_be_bytes(*chunk))
+    let chunks = bytes.chunks_exact(8);
+    chunks.filter_map(|chunk| Some(u64::from_be_bytes(chunk.try_into().ok()?)))
 }
 
 /// Appends a record.

@@ -189,6 +189,15 @@ impl Engine {
         self.push_ready(now_ns, change);
     }
 
+    /// The twin need not know a flow of which it was told.
+    pub(super) fn exclude(&mut self, now_ns: u64, flow: Flow) {
+        let slot = self.table.find(self.table.hash(&flow));
+        if let Some(slot) = slot.filter(|slot| !self.table.get(*slot).has(flag::REMOTE)) {
+            self.counters.excluded += 1;
+            self.forget_flow(now_ns, slot, flow);
+        }
+    }
+
     fn look_up(&mut self, flow: Flow) {
         if self.unknown.len() < UNKNOWN_MAX {
             self.unknown.push(flow);

@@ -36,7 +36,7 @@ pub use status::Value;
 
 use crate::config::Settings;
 use crate::filter::Filter;
-use crate::flow::{Flow, Key};
+use crate::flow::{Flow, Key, Tuple};
 use crate::wire::Address;
 use compare::Comparison;
 use pass::{Pass, Wanted};
@@ -233,8 +233,10 @@ impl Engine {
     /// New settings; whatever they change of what follows is found by a sweep.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         let own = std::mem::take(&mut self.filter.own);
+        let taken = std::mem::take(&mut self.filter.taken);
         self.filter = Filter {
             own,
+            taken,
             ..settings.filter.clone()
         };
         self.settings = settings;
@@ -247,6 +249,19 @@ impl Engine {
     /// The router's own addresses, virtual ones among them.
     pub fn handle_own_addresses(&mut self, own: HashSet<Address>) {
         self.filter.own = own;
+    }
+
+    /// What transparent proxies here have taken: the twin needs it not.
+    pub fn handle_taken(&mut self, now_ns: u64, taken: HashSet<Tuple>) {
+        let before = std::mem::replace(&mut self.filter.taken, taken);
+        let new: Vec<Tuple> = self.filter.taken.difference(&before).copied().collect();
+        for original in new {
+            let flow = Flow {
+                original,
+                ..Flow::default()
+            };
+            self.exclude(now_ns, flow);
+        }
     }
 
     /// Those of an interface of `dynamic_nat`.
@@ -303,6 +318,11 @@ impl Engine {
 
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Whether what happens here is told.
+    pub fn listens(&self) -> bool {
+        self.subscription == Subscription::All
     }
 
     pub fn has_actions(&self) -> bool {

@@ -22,10 +22,18 @@ pub struct Wanted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    Sweep { number: u8 },
+    Sweep {
+        number: u8,
+    },
     Restore,
-    Tidy { sweep: Option<u8>, strays: bool, verify: bool },
-    Answer { id: u32 },
+    Tidy {
+        sweep: Option<u8>,
+        strays: bool,
+        verify: bool,
+    },
+    Answer {
+        id: u32,
+    },
     Compare,
 }
 
@@ -35,6 +43,9 @@ pub struct Pass {
     pub source: Source,
     pub began_ns: u64,
     pub flows: u32,
+    /// Times restored, and flows dropped.
+    pub restored: u32,
+    pub dropped: u32,
     /// Hashes that the twin is told of at once.
     pub alive: Vec<u8>,
     pub records: Vec<u8>,
@@ -65,6 +76,8 @@ impl Engine {
             source: Source::Flows,
             began_ns: now_ns,
             flows: 0,
+            restored: 0,
+            dropped: 0,
             alive: Vec::new(),
             records: Vec::new(),
             overruns: self.counters.overruns,
@@ -151,8 +164,8 @@ impl Engine {
         let Some(pass) = self.pass.take() else { return };
         self.destroyed.clear();
         match pass.work {
-            Work::Sweep { number } => return self.end_sweep(now_ns, number, pass, complete),
-            Work::Restore => self.end_restore(complete),
+            Work::Sweep { number } => self.end_sweep(now_ns, number, pass, complete),
+            Work::Restore => self.end_restore(&pass, complete),
             Work::Tidy { sweep, verify, .. } => self.end_tidy(now_ns, sweep, verify, complete),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),

@@ -1,6 +1,7 @@
 //! After a takeover: times become what the protocols want, and flows die that were translated to
 //! an address which is not here.
 
+use super::pass::Pass;
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 
@@ -107,6 +108,7 @@ impl Engine {
         }
         if self.is_translated_elsewhere(&flow) {
             self.counters.dropped += 1;
+            self.pass.iter_mut().for_each(|pass| pass.dropped += 1);
             return self.write(How::Delete, flow, 0);
         }
         let Some(left_s) = flow.timeout_s else { return };
@@ -120,6 +122,7 @@ impl Engine {
             false => wanted_s,
         };
         if wanted_s != left_s {
+            self.pass.iter_mut().for_each(|pass| pass.restored += 1);
             self.write(How::Refresh, flow, wanted_s);
         }
     }
@@ -139,16 +142,18 @@ impl Engine {
         self.lost_addresses.contains(&address) && !self.filter.own.contains(&address)
     }
 
-    pub(super) fn end_restore(&mut self, complete: bool) {
+    pub(super) fn end_restore(&mut self, pass: &Pass, complete: bool) {
         if !complete {
             self.wanted.restore = true;
             return;
         }
-        let dropped = match self.counters.dropped {
+        let dropped = match pass.dropped {
             0 => String::new(),
-            dropped => format!(", {dropped} dropped that were translated to the other's address"),
+            dropped => {
+                format!(", {dropped} flows dropped that were translated to the other's address")
+            }
         };
-        let text = format!("{} times restored{dropped}", self.counters.restored);
+        let text = format!("{} timeouts restored{dropped}", pass.restored);
         self.actions.push_back(Action::Event(text));
     }
 }

@@ -30,11 +30,11 @@ impl Engine {
         known.sweep = number;
         known.flags &= !flag::FRESH;
         if entry.waiting != NOT_WAITING {
-            // its record goes before this word
-            return match self.ready.get_mut(entry.waiting) {
-                Some(_) => self.tell_alive(now_ns, hash),
-                None => {}
-            };
+            // its record goes before this word; a young flow has none yet
+            if self.ready.get_mut(entry.waiting).is_some() {
+                self.tell_alive(now_ns, hash);
+            }
+            return;
         }
         if !self.filter.admits(&flow) {
             return; // the twin is not told of it any more, and drops it

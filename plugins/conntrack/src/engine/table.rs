@@ -76,6 +76,10 @@ impl Table {
         self.index.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     pub fn remote(&self) -> usize {
         self.remote
     }

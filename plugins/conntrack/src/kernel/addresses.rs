@@ -28,6 +28,11 @@ impl Addresses {
         self.monitor.as_fd().as_raw_fd()
     }
 
+    /// All of them, once read.
+    pub fn known(&self) -> Option<&HashSet<Address>> {
+        self.known.as_ref()
+    }
+
     /// All of them, where they have changed.
     pub fn read(&mut self) -> Option<HashSet<Address>> {
         let mut events = Vec::new();

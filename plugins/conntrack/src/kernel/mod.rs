@@ -2,6 +2,7 @@
 
 mod addresses;
 mod hiding;
+mod proxies;
 mod settings;
 mod table;
 
@@ -15,7 +16,7 @@ use crate::ctnetlink::{self, expectation, parse};
 use crate::engine::local::Event;
 use crate::engine::{Change, Engine, Source, Subscription};
 use crate::error::Error;
-use crate::flow::Flow;
+use crate::flow::{Flow, Tuple};
 use crate::wire::Address;
 use addresses::Addresses;
 
@@ -47,6 +48,7 @@ pub struct Kernel {
     echo: Option<Notifications>,
     addresses: Addresses,
     hiding: hiding::Hiding,
+    proxies: proxies::Proxies,
 }
 
 /// What a look at the notifications found.
@@ -72,6 +74,7 @@ impl Kernel {
             echo: None,
             addresses: Addresses::open().map_err(Error::Open)?,
             hiding: hiding::Hiding::default(),
+            proxies: proxies::Proxies::default(),
         })
     }
 
@@ -127,6 +130,15 @@ impl Kernel {
     /// The router's own addresses, where they have changed.
     pub fn own_addresses(&mut self) -> Option<HashSet<Address>> {
         self.addresses.read()
+    }
+
+    /// What transparent proxies have taken, where that has changed.
+    pub fn taken(&mut self) -> Option<HashSet<Tuple>> {
+        let own = self.addresses.known()?;
+        self.proxies.look(own).unwrap_or_else(|error| {
+            log::debug!("cannot look for transparent proxies: {error}");
+            None
+        })
     }
 
     // ---- changes

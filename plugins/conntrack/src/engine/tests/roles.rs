@@ -37,7 +37,7 @@ fn a_takeover_writes_no_flow_before_its_addresses_and_restores_times_after() {
         "longer than the protocol's, as it came"
     );
     assert!(
-        pair.nodes[1].events[0].contains("2 times restored"),
+        pair.nodes[1].events[0].contains("2 timeouts restored"),
         "{:?}",
         pair.nodes[1].events
     );

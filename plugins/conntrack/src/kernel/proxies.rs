@@ -1,0 +1,125 @@
+//! Connections that a transparent proxy here has taken: they look forwarded in the kernel's table,
+//! but a socket of this router is their end, which no other router has.
+//!
+//! Only where some socket listens transparently (`IP_TRANSPARENT`) are the others looked at.
+
+use std::collections::HashSet;
+use std::io;
+
+use spared_netlink::{Message, Requests, attributes};
+
+use crate::flow::{TCP, Tuple};
+use crate::wire::Address;
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST_DUMP: u16 = 0x301;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// `TCP_LISTEN` of `enum tcp_states`, and those of a connection that has an end here.
+const LISTENING: u32 = 1 << 10;
+const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+/// `struct inet_diag_msg`: four bytes, ports, addresses, and more.
+const PORTS: usize = 4;
+const ADDRESSES: usize = 8;
+const FIXED: usize = 72;
+const INET_DIAG_SOCKOPT: u16 = 22;
+/// The bit in the first byte of `struct inet_diag_sockopt`.
+const TRANSPARENT: u8 = 1 << 5;
+
+#[derive(Default)]
+pub struct Proxies {
+    requests: Option<Requests>,
+    known: HashSet<Tuple>,
+}
+
+impl Proxies {
+    /// The original tuples of such connections, where they have changed: of those that came in,
+    /// and of those that go on under somebody else's address.
+    pub fn look(&mut self, own: &HashSet<Address>) -> io::Result<Option<HashSet<Tuple>>> {
+        let requests = match &mut self.requests {
+            Some(requests) => requests,
+            None => self.requests.insert(Requests::open_sock_diag()?),
+        };
+        let mut taken = HashSet::new();
+        for family in [AF_INET, AF_INET6] {
+            if is_listening(requests, family)? {
+                collect(requests, family, own, &mut taken)?;
+            }
+        }
+        if taken == self.known {
+            return Ok(None);
+        }
+        self.known = taken.clone();
+        Ok(Some(taken))
+    }
+}
+
+fn is_listening(requests: &mut Requests, family: u8) -> io::Result<bool> {
+    let mut found = false;
+    requests.dump(question(family, LISTENING), |_, payload| {
+        let options = payload.get(FIXED..).into_iter().flat_map(attributes);
+        let options = options.filter(|(kind, _)| *kind == INET_DIAG_SOCKOPT);
+        let mut first = options.filter_map(|(_, value)| value.first());
+        found |= first.any(|byte| byte & TRANSPARENT != 0);
+    })?;
+    Ok(found)
+}
+
+fn collect(
+    requests: &mut Requests,
+    family: u8,
+    own: &HashSet<Address>,
+    taken: &mut HashSet<Tuple>,
+) -> io::Result<()> {
+    requests.dump(question(family, CONNECTED), |_, payload| {
+        let Some(outgoing) = tuple(payload) else {
+            return;
+        };
+        if !own.contains(&(outgoing.is_ipv6, outgoing.source)) {
+            taken.insert(outgoing.inverse());
+            taken.insert(outgoing);
+        }
+    })
+}
+
+/// From the socket to its peer.
+fn tuple(payload: &[u8]) -> Option<Tuple> {
+    let is_ipv6 = *payload.first()? == AF_INET6;
+    let address = |at: usize| -> Option<[u8; 16]> {
+        let mut address: [u8; 16] = payload.get(at..at + 16)?.try_into().ok()?;
+        if !is_ipv6 {
+            address[4..].fill(0);
+        }
+        Some(address)
+    };
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+    let mut tuple = Tuple {
+        is_ipv6,
+        protocol: TCP,
+        source: address(ADDRESSES)?,
+        destination: address(ADDRESSES + 16)?,
+        ends: payload.get(PORTS..PORTS + 4)?.try_into().ok()?,
+    };
+    // a socket for both families
+    if is_ipv6 && tuple.source.starts_with(&mapped) && tuple.destination.starts_with(&mapped) {
+        tuple.is_ipv6 = false;
+        for address in [&mut tuple.source, &mut tuple.destination] {
+            address.copy_within(12.., 0);
+            address[4..].fill(0);
+        }
+    }
+    Some(tuple)
+}
+
+/// `struct inet_diag_req_v2` for TCP's sockets in these states, whatever their ends are.
+fn question(family: u8, states: u32) -> Message {
+    const LENGTH: u32 = 16 + 56;
+    let mut bytes = LENGTH.to_ne_bytes().to_vec();
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([family, TCP, 0, 0]);
+    bytes.extend(states.to_ne_bytes());
+    bytes.resize(LENGTH as usize, 0);
+    Message::from_bytes(bytes)
+}
