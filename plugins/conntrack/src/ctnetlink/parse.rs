@@ -92,21 +92,30 @@ fn ends(bytes: &[u8], tuple: &mut Tuple) {
 
 fn protoinfo(value: &[u8], flow: &mut Flow) {
     let protocol = flow.original.protocol;
-    let state_in = |nested: &[u8]| {
-        let mut states =
-            attributes(nested).filter(|(kind, _)| *kind == c::CTA_PROTOINFO_SCTP_STATE);
-        states.find_map(|(_, state)| state.first().copied())
-    };
-    for (kind, nested) in attributes(value) {
-        match (kind, protocol) {
-            (c::CTA_PROTOINFO_TCP, TCP) => flow.tcp = tcp(nested),
-            (c::CTA_PROTOINFO_SCTP, SCTP) | (c::CTA_PROTOINFO_DCCP, DCCP) => {
-                flow.state = state_in(nested);
-                attribute(c::CTA_PROTOINFO, value, &mut flow.extra);
-            }
-            _ => {}
+    match protocol {
+        TCP => flow.tcp = first(value, c::CTA_PROTOINFO_TCP).and_then(tcp),
+        SCTP | DCCP => {
+            attribute(c::CTA_PROTOINFO, value, &mut flow.extra);
+            flow.state = state_in(&flow.extra, protocol);
         }
+        _ => {}
     }
+}
+
+/// The state of SCTP or DCCP, which is among the attributes that are passed on as they are.
+pub fn state_in(extra: &[u8], protocol: u8) -> Option<u8> {
+    let (kind, state) = match protocol {
+        SCTP => (c::CTA_PROTOINFO_SCTP, c::CTA_PROTOINFO_SCTP_STATE),
+        DCCP => (c::CTA_PROTOINFO_DCCP, c::CTA_PROTOINFO_DCCP_STATE),
+        _ => return None,
+    };
+    let info = first(first(extra, c::CTA_PROTOINFO)?, kind)?;
+    first(info, state)?.first().copied()
+}
+
+fn first(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut found = attributes(bytes).filter(|(kind, _)| *kind == wanted);
+    found.next().map(|(_, value)| value)
 }
 
 fn tcp(bytes: &[u8]) -> Option<Tcp> {
@@ -130,10 +139,9 @@ fn tcp(bytes: &[u8]) -> Option<Tcp> {
 
 /// The helper's name; what it remembers privately cannot be set.
 fn help(value: &[u8], extra: &mut Vec<u8>) {
-    let name = attributes(value).find(|(kind, _)| *kind == c::CTA_HELP_NAME);
-    if let Some((kind, name)) = name {
+    if let Some(name) = first(value, c::CTA_HELP_NAME) {
         let mut nested = Vec::with_capacity(name.len() + 8);
-        attribute(kind, name, &mut nested);
+        attribute(c::CTA_HELP_NAME, name, &mut nested);
         attribute(c::CTA_HELP, &nested, extra);
     }
 }
@@ -162,10 +170,7 @@ fn be16(value: &[u8]) -> Option<u16> {
 /// How many entries the kernel has, and how many it may have.
 pub fn counts(payload: &[u8]) -> Option<(u32, u32)> {
     let rest = payload.get(GENERIC_HEADER..)?;
-    let of = |wanted: u16| {
-        let mut found = attributes(rest).filter(|(kind, _)| *kind == wanted);
-        found.find_map(|(_, value)| be32(value))
-    };
+    let of = |wanted: u16| first(rest, wanted).and_then(be32);
     Some((
         of(c::CTA_STATS_GLOBAL_ENTRIES)?,
         of(c::CTA_STATS_GLOBAL_MAX_ENTRIES).unwrap_or(0),

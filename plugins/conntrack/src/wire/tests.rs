@@ -342,6 +342,14 @@ fn records_that_cannot_be_are_refused() {
         ),
         ("02 00 c0000202 c6336402 9c41 0050", "no protocol"),
         (
+            "09 11 c0000202 c6336402 9c41 0050 c6336402 c0000202 0050 9c41 06 1f",
+            "a part with a translation",
+        ),
+        (
+            "22 11 c0000202 c6336402 9c41 0050",
+            "a mark of what is gone",
+        ),
+        (
             "12 06 c0000202 c6336402 9c41 0050 03 0007",
             "no direction of a zone",
         ),
@@ -396,6 +404,20 @@ fn only_attributes_that_a_twin_may_set_are_taken() {
     }
     let nested = extra(&[(TIMEOUT | 0x8000, &[1; 8])]);
     assert!(!taken(UDP, nested), "whatever its flags");
+}
+
+#[test]
+fn the_state_of_sctp_and_dccp_is_among_the_attributes() {
+    let nested = |kind: u16, state: u8| extra(&[(kind, &extra(&[(1, &[state])]))]);
+    for (protocol, kind, state) in [(SCTP, 3, Some(4)), (DCCP, 2, Some(4)), (SCTP, 2, None)] {
+        let flow = Flow {
+            state,
+            extra: extra(&[(PROTOINFO, &nested(kind, 4))]),
+            ..flow(protocol, "192.0.2.2:1", "198.51.100.2:2")
+        };
+        let bytes = encoded(Kind::Whole, &flow);
+        assert_eq!(decoded(&bytes), [Ok((Kind::Whole, flow))]);
+    }
 }
 
 #[test]
