@@ -109,14 +109,18 @@ impl<'l> Synced<'l> {
         // TCP has backed off for as long as nobody served.
         const RECOVERY: Duration = Duration::from_secs(8);
         for (number, fault) in faults.iter().enumerate() {
-            let failed = |what, error| format!("takeover {number}, {fault:?}, {what}: {error}");
             let old = self.at()?;
-            self.strike(*fault)?;
-            let moves = transfer.wait_moves(RECOVERY);
-            moves.map_err(|error| failed("struck", error))?;
-            self.repair(*fault, old)?;
-            let moves = transfer.wait_moves(RECOVERY);
-            moves.map_err(|error| failed("repaired", error))?;
+            for struck in [true, false] {
+                match struck {
+                    true => drop(self.strike(*fault)?),
+                    false => self.repair(*fault, old)?,
+                }
+                transfer.wait_moves(RECOVERY).map_err(|error| {
+                    let what = if struck { "struck" } else { "repaired" };
+                    let tables = self.tables();
+                    format!("takeover {number}, {fault:?}, {what}: {error}\n{tables}")
+                })?;
+            }
         }
         Ok(())
     }
@@ -149,6 +153,18 @@ impl<'l> Synced<'l> {
         let mut table = flows::read(&self.lab.sites[site].ns)?;
         table.retain(is_carried);
         Ok(table)
+    }
+
+    /// Both, for whoever reads a failed run.
+    pub fn tables(&self) -> String {
+        let mut text = String::new();
+        for site in [0, 1] {
+            text += &format!("r{} holds:\n", site + 1);
+            for entry in self.table(site).unwrap_or_default().iter().take(20) {
+                text += &format!("  {entry}\n");
+            }
+        }
+        text
     }
 
     /// Waits until both kernels hold the same flows.

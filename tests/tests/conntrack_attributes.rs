@@ -81,7 +81,7 @@ fn a_mark_that_is_taken_away_is_taken_away_there_too() {
             mark: 0x55,
             ..Crowd::udp(100)
         };
-        let has = |mark| move |entry: &Entry| entry.mark == mark && entry.original.protocol == 17;
+        let has = |mark| move |entry: &Entry| entry.mark == mark && Crowd::has(entry);
         crowd.create(&lab.sites[active].ns)?;
         pair.wait_holds(1 - active, 100, has(0x55))?;
         Crowd { mark: 0, ..crowd }.update(&lab.sites[active].ns)?;

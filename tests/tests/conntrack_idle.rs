@@ -53,10 +53,10 @@ fn a_quiet_session_and_rare_questions_outlive_their_timeouts_and_a_takeover() {
             }
             Ok(())
         };
-        talk(4)?;
+        talk(4).map_err(|error| format!("before: {error}\n{}", pair.tables()))?;
         let old = pair.at()?;
         let new = pair.strike(Fault::Death)?;
-        talk(2)?;
+        talk(2).map_err(|error| format!("after: {error}\n{}", pair.tables()))?;
         // and they are given no more time than they have anywhere
         let limit = |entry: &Entry| if entry.state > 0 { TCP_S } else { UDP_S };
         let restored = poll(ANSWER, STEP, || {
@@ -85,10 +85,10 @@ fn a_dead_flow_is_gone_from_both() {
             ..Crowd::udp(2000)
         };
         crowd.create(&lab.sites[active].ns)?;
-        pair.wait_holds(1 - active, 2000, |entry| entry.original.protocol == 17)?;
+        pair.wait_holds(1 - active, 2000, Crowd::has)?;
         thread::sleep(Duration::from_secs(3));
         for site in [active, 1 - active] {
-            pair.wait_holds(site, 0, |entry| entry.original.protocol == 17)?;
+            pair.wait_holds(site, 0, Crowd::has)?;
         }
         Ok(())
     });
@@ -104,10 +104,10 @@ fn what_nobody_tells_the_backup_of_ends_with_its_lease() {
             ..Crowd::udp(2000)
         };
         crowd.create(&lab.sites[1 - backup].ns)?;
-        pair.wait_holds(backup, 2000, |entry| entry.original.protocol == 17)?;
+        pair.wait_holds(backup, 2000, Crowd::has)?;
         // its kernel has them, and nobody is there to be told that they ended
         pair.router(backup).kill();
         thread::sleep(Duration::from_secs(5));
-        pair.wait_holds(backup, 0, |entry| entry.original.protocol == 17)
+        pair.wait_holds(backup, 0, Crowd::has)
     });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::flows::{self, Crowd, Entry};
+use spared_tests::flows::{self, Crowd};
 use spared_tests::lab::{Wire, scenario, skipped};
 use spared_tests::pair::Fault;
 use spared_tests::router::Ruleset;
@@ -15,10 +15,6 @@ use spared_tests::synced::{Synced, plan};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(10);
-
-fn is_udp(entry: &Entry) -> bool {
-    entry.original.protocol == 17
-}
 
 #[test]
 fn a_burst_into_a_small_buffer_is_counted_and_both_are_equal() {
@@ -44,7 +40,7 @@ fn a_burst_into_a_small_buffer_is_counted_and_both_are_equal() {
         );
         ended.delete(ns)?;
         changed.update(ns)?;
-        pair.wait_holds(1 - active, 30_000, is_udp)?;
+        pair.wait_holds(1 - active, 30_000, Crowd::has)?;
         pair.wait_equal()?;
         assert!(pair.number(active, "overruns") > 0, "no overrun");
         assert!(pair.number(active, "sweeps") > 0);
@@ -154,12 +150,12 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_are_added() {
         pair.wait_settled()?;
         let winner = pair.at()?;
         for site in [0, 1] {
-            pair.wait_holds(site, 1100, is_udp)?;
+            pair.wait_holds(site, 1100, Crowd::has)?;
         }
         pair.wait_equal()?;
         let mark = 10 + winner as u32;
         for site in [0, 1] {
-            pair.wait_holds(site, 500, |entry| is_udp(entry) && entry.mark == mark)?;
+            pair.wait_holds(site, 500, |entry| Crowd::has(entry) && entry.mark == mark)?;
         }
         Ok(())
     });
@@ -239,7 +235,7 @@ fn flows_made_while_no_link_is_up_follow() {
         thread::sleep(Duration::from_millis(1500));
         links(false)?;
         pair.wait_settled()?;
-        pair.wait_holds(1 - active, 9000, is_udp)?;
+        pair.wait_holds(1 - active, 9000, Crowd::has)?;
         pair.wait_equal()
     });
 }
@@ -259,7 +255,7 @@ fn a_handover_waits_for_what_has_not_been_sent() {
             crowd.create(&lab.sites[pair.at()?].ns)?;
             let new = pair.strike(Fault::Switch)?;
             let table = flows::read(&lab.sites[new].ns)?;
-            let there = table.iter().filter(|entry| is_udp(entry)).count();
+            let there = table.iter().filter(|entry| Crowd::has(entry)).count();
             assert_eq!(there, ((round + 1) * crowd.count) as usize, "round {round}");
             pair.repair(Fault::Switch, 1 - new)?;
         }

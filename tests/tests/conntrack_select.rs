@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which flows follow: old ones too, and those that the configuration and the ruleset name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -15,10 +15,6 @@ use spared_tests::synced::{PUBLIC, SERVER, Synced, plan};
 
 const ANSWER: Duration = Duration::from_secs(4);
 const STEP: Duration = Duration::from_millis(50);
-
-fn is_udp(entry: &Entry) -> bool {
-    entry.original.protocol == 17
-}
 
 /// A crowd of each kind on the active node; those of them that the backup has in the end.
 fn arrived(pair: &Synced<'_>, crowds: &[Crowd], expected: &[usize]) -> Result<()> {
@@ -79,7 +75,7 @@ fn flows_older_than_the_daemon_are_found_and_followed() {
         }
         let pair = Synced::start(lab, &plan, &Ruleset::default())?;
         pair.wait_active(0)?;
-        pair.wait_holds(1, 3000, is_udp)?;
+        pair.wait_holds(1, 3000, Crowd::has)?;
         Crowd {
             count: 500,
             ..crowd
@@ -92,7 +88,7 @@ fn flows_older_than_the_daemon_are_found_and_followed() {
             ..crowd
         };
         changed.update(&lab.sites[0].ns)?;
-        pair.wait_holds(1, 2500, is_udp)?;
+        pair.wait_holds(1, 2500, Crowd::has)?;
         pair.wait_equal()?;
         pair.wait_holds(1, 500, |entry| entry.mark == 2)
     });
@@ -110,7 +106,7 @@ fn flows_made_after_the_start_cause_events_whatever_the_kernel_s_setting_was() {
         }
         let active = pair.at()?;
         Crowd::udp(10).create(&lab.sites[active].ns)?;
-        pair.wait_holds(1 - active, 10, is_udp)
+        pair.wait_holds(1 - active, 10, Crowd::has)
     });
 }
 
@@ -129,8 +125,8 @@ fn flows_younger_than_min_age_cost_nothing() {
             ..crowd
         }
         .delete(ns)?;
-        pair.wait_holds(1 - active, 0, is_udp)?;
-        pair.wait_holds(1 - active, 600, is_udp)?;
+        pair.wait_holds(1 - active, 0, Crowd::has)?;
+        pair.wait_holds(1 - active, 600, Crowd::has)?;
         assert_eq!(pair.number(active, "sent.deletes"), deletes);
         pair.wait_equal()
     });
@@ -177,7 +173,8 @@ fn excluded_flows_stay_where_they_are() {
             flows::create(&lab.sites[active].ns, &entry)?;
         }
         pair.wait_holds(1 - active, 1, |entry| entry.labels != [0; 16])?;
-        let labelled = |entry: &Entry| entry.original.source_port == 1 && is_udp(entry);
+        let labelled =
+            |entry: &Entry| entry.original.source_port == 1 && entry.original.protocol == 17;
         pair.wait_holds(1 - active, 0, labelled)?;
         assert!(pair.number(active, "excluded") > 0);
         Ok(())
@@ -235,10 +232,10 @@ fn a_state_that_is_excluded_is_so_until_it_changes() {
         let server = SocketAddr::from((Wire::Wan.ipv4(CLIENT), 22));
         let to = |entry: &Entry| entry.original.destination_port == 22;
         // nobody answers: it stays a question
-        lab.wan.nft("table inet mute { chain input { type filter hook input priority 0; tcp dport 22 drop; } }\n")?;
-        let knock = lab.lan.run(|| {
-            Ok(std::net::TcpStream::connect_timeout(&server, Duration::from_millis(800)).is_ok())
-        })?;
+        let mute = "chain mute { type filter hook input priority 0; tcp dport 22 drop; }";
+        lab.wan.nft(&format!("table inet mute {{\n{mute}\n}}\n"))?;
+        let connect = || TcpStream::connect_timeout(&server, Duration::from_millis(800));
+        let knock = lab.lan.run(|| Ok(connect().is_ok()))?;
         assert!(!knock, "answered");
         assert_eq!(
             pair.table(active)?.iter().filter(|entry| to(entry)).count(),
@@ -282,7 +279,7 @@ fn flows_whose_events_a_rule_silences_stay_where_they_are() {
 
 fn at_virtual(entry: &Entry) -> bool {
     let address = IpAddr::from(Wire::Lan.ipv4(VIRTUAL));
-    entry.original.destination == address && is_udp(entry)
+    entry.original.destination == address && entry.original.protocol == 17
 }
 
 fn ask_the_router(lab: &Lab, active: usize) -> Result<()> {

@@ -34,6 +34,8 @@ pub const NAT_SRC: u16 = 6;
 pub const TIMEOUT: u16 = 7;
 pub const MARK: u16 = 8;
 pub const TUPLE_MASTER: u16 = 14;
+pub const SEQ_ADJ_ORIG: u16 = 15;
+pub const SEQ_ADJ_REPLY: u16 = 16;
 pub const ZONE: u16 = 18;
 pub const LABELS: u16 = 22;
 

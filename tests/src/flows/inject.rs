@@ -10,7 +10,7 @@ use spared_netlink::messages;
 
 use super::create::{put_tcp, put_tuple};
 use super::ctnetlink::{self as ct, Socket, nest, put, put_u32};
-use super::table::Tuple;
+use super::table::{Entry, Tuple};
 use crate::Result;
 use crate::lab::Namespace;
 
@@ -155,6 +155,14 @@ impl Crowd {
                 Transport::Udp => UDP,
             },
             zone: 0,
+        }
+    }
+
+    /// Whether a flow is of any crowd.
+    pub fn has(entry: &Entry) -> bool {
+        match entry.original.source {
+            IpAddr::V4(source) => source.octets()[..2] == [10, 64],
+            IpAddr::V6(source) => source.segments()[0] == 0xfd64,
         }
     }
 

@@ -141,6 +141,9 @@ pub struct Entry {
     pub master: Option<Box<Tuple>>,
     /// TCP's flags of both directions: 8 is "be liberal".
     pub tcp_flags: [u8; 2],
+    /// By how much a helper's translation moved sequence numbers, in both directions: from where
+    /// on, before and from there.
+    pub adjusted: [[u32; 3]; 2],
 }
 
 impl Entry {
@@ -158,6 +161,7 @@ impl Entry {
             helper: None,
             master: None,
             tcp_flags: [0; 2],
+            adjusted: [[0; 3]; 2],
         }
     }
 
@@ -166,6 +170,7 @@ impl Entry {
         let (mut zone, mut state, mut tcp_flags) = (0, 0, [0; 2]);
         let (mut status, mut mark, mut timeout_s) = (0, 0, 0);
         let (mut helper, mut master, mut labels) = (None, None, [0; 16]);
+        let mut adjusted = [[0; 3]; 2];
         for (kind, payload) in attributes(bytes) {
             match kind {
                 ct::TUPLE_ORIG => original = Tuple::parse(payload),
@@ -180,6 +185,10 @@ impl Entry {
                     .zip(payload)
                     .for_each(|(to, from)| *to = *from),
                 ct::HELP => helper = inner(payload, 1).map(|name| text(name).into_boxed_str()),
+                ct::SEQ_ADJ_ORIG | ct::SEQ_ADJ_REPLY => {
+                    let number = |kind| inner(payload, kind).and_then(u32_of).unwrap_or(0);
+                    adjusted[usize::from(kind - ct::SEQ_ADJ_ORIG)] = [1, 2, 3].map(number);
+                }
                 ct::PROTOINFO => {
                     let (_, protocol) = attributes(payload).next()?;
                     state = *inner(protocol, 1)?.first()?;
@@ -201,6 +210,7 @@ impl Entry {
             helper,
             master,
             tcp_flags,
+            adjusted,
         })
     }
 
@@ -226,6 +236,7 @@ impl Entry {
         const STATUS: u32 = SEEN_REPLY | ASSURED | SRC_NAT | DST_NAT;
         let key = (self.zone, self.original, self.reply);
         let rest = (self.state, self.status & STATUS, self.mark, self.labels);
+        let rest = (rest, self.adjusted);
         (key, rest, self.helper.as_deref(), self.master.as_deref())
     }
 
@@ -242,6 +253,9 @@ impl fmt::Display for Entry {
         write!(out, " zone {} for {} s", self.zone, self.timeout_s)?;
         if self.labels != [0; 16] {
             write!(out, " labels {:x?}", self.labels)?;
+        }
+        if self.adjusted != [[0; 3]; 2] {
+            write!(out, " adjusted {:?}", self.adjusted)?;
         }
         if let Some(helper) = &self.helper {
             write!(out, " helper {helper}")?;
