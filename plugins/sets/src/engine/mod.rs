@@ -82,6 +82,8 @@ pub struct Engine {
     /// The set whose turn it is to send.
     turn: usize,
     malformed: u64,
+    /// That was said since the twin is there.
+    warned: bool,
 }
 
 impl Engine {
@@ -102,6 +104,7 @@ impl Engine {
             out: VecDeque::new(),
             turn: 0,
             malformed: 0,
+            warned: false,
         }
     }
 
@@ -143,7 +146,7 @@ impl Engine {
             set.handle_shape(found);
             if again {
                 set.handle_read(None);
-                set.reads.due_ms = set.again_ms(now_ms, self.settings.poll_ms);
+                set.read_again(now_ms, self.settings.poll_ms);
             }
         }
         self.review();
@@ -162,7 +165,7 @@ impl Engine {
         let poll_ms = self.settings.poll_ms;
         if let Some(set) = self.sets.get_mut(set) {
             set.handle_read(reading);
-            set.reads.due_ms = set.again_ms(now_ms, poll_ms);
+            set.read_again(now_ms, poll_ms);
         }
         self.sweep(now_ms);
     }
@@ -183,11 +186,12 @@ impl Engine {
         }
     }
 
-    /// Somebody changed the set, or all of them, in a way that only reading tells.
+    /// Somebody changed the set in a way that only reading tells; None: notifications were lost, or
+    /// sets made or deleted.
     pub fn handle_touched(&mut self, now_ms: u64, set: Option<usize>) {
         for (position, it) in self.sets.iter_mut().enumerate() {
             if set.is_none_or(|set| set == position) {
-                it.read_soon(now_ms);
+                it.read_soon(now_ms, set.is_none());
             }
         }
     }
@@ -203,7 +207,7 @@ impl Engine {
     pub fn next_timeout(&self) -> u64 {
         let standing = self.standing();
         let of_set = |set: &Set| {
-            if set.is_sweeping() || set.take.is_pruning() {
+            if set.is_sweeping() || set.take.is_pruning() || set.table.is_untidy() {
                 return 0;
             }
             let read_ms = match set.reads.running {
@@ -222,11 +226,11 @@ impl Engine {
         self.prune(now_ms);
         for (position, set) in self.sets.iter_mut().enumerate() {
             if set.reads.due_ms <= now_ms && !set.reads.running && !set.is_sweeping() {
-                set.reads.running = true;
-                set.table.begin_reading();
+                set.begin_reading();
                 self.actions.push_back(Action::Read { set: position });
             }
             set.refresh(now_ms, standing, self.settings.resync_ms);
+            set.table.dispose(SLICE);
         }
         self.review();
     }

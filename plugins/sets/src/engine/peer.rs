@@ -24,6 +24,7 @@ impl Engine {
         let standing = self.standing();
         (self.up, self.twin, self.said) = (up, None, None);
         self.out.clear();
+        self.warned = false;
         for set in &mut self.sets {
             set.handle_link(standing);
         }
@@ -41,12 +42,7 @@ impl Engine {
     /// # Errors
     /// They are no message; a backup asks for everything again.
     pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
-        let message = Message::parse(bytes).inspect_err(|_| {
-            self.malformed += 1;
-            for set in &mut self.sets {
-                set.take.short = true;
-            }
-        })?;
+        let message = Message::parse(bytes).inspect_err(|why| self.count_malformed(*why))?;
         match message {
             Message::Role { active } => self.handle_twin_role(now_ms, active),
             Message::About(name, about) => self.handle_about(now_ms, &name, about),
@@ -54,6 +50,18 @@ impl Engine {
         self.prune(now_ms);
         self.review();
         Ok(())
+    }
+
+    fn count_malformed(&mut self, why: Malformed) {
+        self.malformed += 1;
+        // whatever it was, it is missing
+        for set in &mut self.sets {
+            set.take.short = true;
+        }
+        if !std::mem::replace(&mut self.warned, true) {
+            let text = format!("the twin's message is not understood: {why}; more are counted");
+            self.actions.push_back(Action::Warn(text));
+        }
     }
 
     fn handle_twin_role(&mut self, now_ms: u64, active: bool) {

@@ -11,6 +11,8 @@ use crate::error::Hindrance;
 
 /// Reading takes at most a tenth of the processor, however large the set is.
 const COST: u64 = 10;
+/// At most a third where it is known that something changed.
+const COST_TOUCHED: u64 = 2;
 /// An element that ends so soon was not deleted, but ended.
 const TICKS_MS: u64 = 100;
 /// More are not remembered one by one: all is sent again.
@@ -41,6 +43,12 @@ pub struct Set {
 pub struct Reads {
     pub due_ms: u64,
     pub running: bool,
+    /// Since it began something changed that only another one tells.
+    touched: bool,
+    /// Others changed elements since it began: a dump passes over some then.
+    stirred: bool,
+    /// Notifications were lost since the last one in calm.
+    doubt: bool,
     sweep: Option<(Reading, Cursor)>,
     /// All that the kernel has was seen once.
     pub whole: bool,
@@ -143,6 +151,7 @@ impl Set {
 
     /// Elements that the kernel listed, or that somebody else added.
     pub fn see(&mut self, now_ms: u64, standing: Standing, elements: Vec<Element>, listed: bool) {
+        self.reads.stirred |= !listed;
         for element in elements {
             if listed && self.table.is_gone(&element.key) {
                 continue;
@@ -158,6 +167,7 @@ impl Set {
 
     /// Keys that somebody else deleted.
     pub fn unsee(&mut self, now_ms: u64, standing: Standing, keys: Vec<Key>) {
+        self.reads.stirred = true;
         for key in keys {
             if let Some(entry) = self.table.remove(&key) {
                 self.lost(now_ms, standing, key, entry.is_over(now_ms + TICKS_MS));
@@ -193,6 +203,12 @@ impl Set {
                 self.give.want_full = true;
             }
         }
+    }
+
+    pub fn begin_reading(&mut self) {
+        self.reads.running = true;
+        self.reads.stirred = false;
+        self.table.begin_reading();
     }
 
     /// A reading ended; what it lacks is looked for in slices.
@@ -235,15 +251,23 @@ impl Set {
     }
 
     /// When it is to be read again, at the soonest.
-    pub fn again_ms(&self, now_ms: u64, poll_ms: u64) -> u64 {
-        now_ms.saturating_add(poll_ms.max(self.reads.cost_ms.saturating_mul(COST)))
+    pub fn read_again(&mut self, now_ms: u64, poll_ms: u64) {
+        let stirred = std::mem::take(&mut self.reads.stirred);
+        let touched = std::mem::take(&mut self.reads.touched);
+        self.reads.doubt &= stirred || touched;
+        let pause_ms = match touched || self.reads.doubt {
+            true => self.reads.cost_ms.saturating_mul(COST_TOUCHED),
+            false => poll_ms.max(self.reads.cost_ms.saturating_mul(COST)),
+        };
+        self.reads.due_ms = now_ms.saturating_add(pause_ms);
     }
 
     /// Somebody changed it in a way that only a reading tells.
-    pub fn read_soon(&mut self, now_ms: u64) {
-        let soonest_ms = self.reads.cost_ms.saturating_mul(COST);
-        let soonest_ms = if soonest_ms < 100 { 0 } else { soonest_ms };
-        self.reads.due_ms = self.reads.due_ms.min(now_ms.saturating_add(soonest_ms));
+    pub fn read_soon(&mut self, now_ms: u64, lost: bool) {
+        self.reads.doubt |= lost;
+        self.reads.touched |= self.reads.running;
+        let pause_ms = self.reads.cost_ms.saturating_mul(COST_TOUCHED);
+        self.reads.due_ms = self.reads.due_ms.min(now_ms.saturating_add(pause_ms));
     }
 
     /// What the kernel did not take.

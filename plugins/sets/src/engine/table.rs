@@ -61,6 +61,8 @@ pub struct Table {
     reading: bool,
     /// Deleted while it goes on: what is still on its way from the kernel is old.
     gone: BTreeSet<Key>,
+    /// Of a set that has gone: to free a million entries takes its time.
+    old: BTreeMap<Key, Entry>,
 }
 
 impl Table {
@@ -69,8 +71,24 @@ impl Table {
     }
 
     pub fn clear(&mut self) {
-        self.entries.clear();
+        let entries = std::mem::take(&mut self.entries);
+        if self.old.is_empty() {
+            self.old = entries;
+        }
         self.gone.clear();
+    }
+
+    /// Whether [`dispose`](Self::dispose) has something to do.
+    pub fn is_untidy(&self) -> bool {
+        !self.old.is_empty()
+    }
+
+    pub fn dispose(&mut self, limit: usize) {
+        for _ in 0..limit {
+            if self.old.pop_first().is_none() {
+                break;
+            }
+        }
     }
 
     pub fn begin_reading(&mut self) {

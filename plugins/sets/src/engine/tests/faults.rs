@@ -29,6 +29,7 @@ fn a_set_that_the_active_node_lost_is_left_to_the_backup_until_it_is_back() {
     assert!(pair.nodes[1].has(1));
     assert!(pair.nodes[1].in_sync.0);
     assert_eq!(pair.nodes[0].warned.len(), 1);
+    assert!(!pair.nodes[0].engine.sets[0].table.is_untidy());
     pair.nodes[0].kernel.shape = Some(shape());
     pair.insert(0, element(2, None));
     pair.run(1_100);
@@ -127,6 +128,8 @@ fn garbage_is_counted_and_what_it_may_have_cost_is_asked_for() {
     }
     pair.run(2 * S);
     pair.assert_equal();
+    let warned = "the twin's message is not understood: the message is cut off; more are counted";
+    assert_eq!(pair.nodes[1].warned, [warned]);
     let rows = pair.nodes[1].engine.rows(pair.now_ms);
     let malformed = ("all.malformed".to_owned(), Value::Number(4));
     assert!(rows.contains(&malformed), "{rows:?}");

@@ -247,3 +247,29 @@ fn of_intervals_that_overlap_the_old_one_goes_first() {
     assert_eq!(gifts, [6, 4]);
     pair.assert_equal();
 }
+
+#[test]
+fn what_changes_while_a_set_is_read_is_read_again_soon() {
+    let mut engine = Node::new(0).engine;
+    engine.handle_timeout(0);
+    engine.handle_shape(0, 0, Ok(shape()));
+    engine.handle_touched(10, None);
+    let reading = Reading {
+        certain: false,
+        spent_ms: 500,
+    };
+    engine.handle_read(600, 0, Some(reading));
+    assert_eq!(engine.next_timeout(), 1_600);
+    // notifications were lost, and elements still come
+    engine.handle_timeout(1_600);
+    engine.handle_shape(1_600, 0, Ok(shape()));
+    engine.handle_added(1_700, 0, vec![element(1, None)]);
+    engine.handle_read(2_200, 0, Some(reading));
+    assert_eq!(engine.next_timeout(), 3_200);
+    engine.handle_timeout(3_200);
+    engine.handle_shape(3_200, 0, Ok(shape()));
+    engine.handle_read(3_800, 0, Some(reading));
+    assert_eq!(engine.next_timeout(), 8_800);
+    engine.handle_touched(4_000, Some(0));
+    assert_eq!(engine.next_timeout(), 5_000);
+}
