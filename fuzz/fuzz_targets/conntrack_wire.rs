@@ -1,0 +1,178 @@
+//! Whatever the twin says of flows, and whatever the kernel says: no bytes panic, what is a record is
+//! one again, and an engine that hears them goes on, with as much to do as the bytes are long.
+//!
+//! Input: one byte (bit 0: this node is active; bit 1: the channel is full; bit 2: rules hide flows),
+//! then records of one byte that says what comes, one of length (units of 4), and bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spared_conntrack::config::Settings;
+use spared_conntrack::ctnetlink::{build, expectation, parse};
+use spared_conntrack::engine::local::Event;
+use spared_conntrack::engine::{Action, Change, Engine, Source};
+use spared_conntrack::flow::Flow;
+use spared_conntrack::wire::{self, Message};
+
+/// The shortest record, of a flow that is gone.
+const RECORD_BYTES_MIN: usize = 14;
+/// What any input may cause beside what it names.
+const ACTIONS_MAX: usize = 64;
+/// ENOMEM, EEXIST, ENOENT, EBUSY, EPERM, EOPNOTSUPP, EINVAL
+const REFUSALS: [i32; 7] = [12, 17, 2, 16, 1, 95, 22];
+
+struct Node {
+    engine: Engine,
+    now_ns: u64,
+    /// Whether a dump has begun and not ended.
+    dumping: Option<Source>,
+    refusal: Option<i32>,
+    is_full: bool,
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((flags, mut rest)) = input.split_first() else { return };
+    let mut node = Node::new(*flags);
+    while let [what, length, tail @ ..] = rest {
+        let (bytes, after) = tail.split_at((usize::from(*length) * 4).min(tail.len()));
+        rest = after;
+        node.now_ns += u64::from(*what >> 4) * 100_000_000;
+        node.refusal = REFUSALS.get(usize::from(*length % 9)).copied();
+        node.hear(*what & 0xf, bytes);
+        node.settle(bytes.len());
+    }
+});
+
+impl Node {
+    fn new(flags: u8) -> Self {
+        let mut engine = Engine::new([1, 2]);
+        engine.configure(1, Settings::default());
+        engine.handle_role(1, "office", flags & 1 != 0);
+        engine.handle_hiding(flags & 4 != 0);
+        engine.handle_up(1);
+        let mut node = Self { engine, now_ns: 1, dumping: None, refusal: None, is_full: flags & 2 != 0 };
+        let hello = Message::Hello { active: flags & 1 == 0, key: [3, 4] };
+        node.engine.handle_message(1, &hello.encode());
+        node.settle(0);
+        node
+    }
+
+    fn hear(&mut self, what: u8, bytes: &[u8]) {
+        let now_ns = self.now_ns;
+        match what {
+            0..8 => {
+                look(bytes);
+                self.engine.handle_message(now_ns, bytes);
+            }
+            8 => self.engine.handle_timeout(now_ns),
+            9 => self.engine.handle_role(now_ns, "office", bytes.is_empty()),
+            10 => self.engine.handle_overrun(now_ns),
+            11 => drop(self.engine.compare(now_ns)),
+            12 => self.end_dump(bytes.is_empty()),
+            13 => drop(self.engine.drain(now_ns)),
+            _ => self.hear_kernel(what == 14, bytes),
+        }
+        assert!(self.engine.next_timeout().is_some());
+    }
+
+    fn hear_kernel(&mut self, is_event: bool, bytes: &[u8]) {
+        let Some(flow) = parse::flow(bytes) else { return };
+        requests(&flow);
+        match (is_event, bytes[1] & 3) {
+            (false, _) if self.dumping == Some(Source::Flows) => {
+                self.engine.handle_dumped(self.now_ns, flow);
+                self.engine.handle_dump_piece();
+            }
+            (false, _) => {}
+            (true, 0) => self.engine.handle_event(self.now_ns, Event::Gone(flow)),
+            (true, 1) => self.engine.handle_event(self.now_ns, Event::New(flow)),
+            (true, _) => self.engine.handle_event(self.now_ns, Event::Changed(flow)),
+        }
+    }
+
+    fn end_dump(&mut self, complete: bool) {
+        if self.dumping.take().is_some() {
+            self.engine.handle_dump_end(self.now_ns, complete);
+        }
+    }
+
+    /// Does what the engine wants, as often as so many bytes may make it want something.
+    fn settle(&mut self, bytes: usize) {
+        // a change may be tried in several ways
+        let most = ACTIONS_MAX + bytes / RECORD_BYTES_MIN * 8;
+        let mut done = 0;
+        loop {
+            self.engine.go_on(self.now_ns);
+            while let Some(action) = self.engine.poll_action() {
+                done += 1;
+                assert!(done <= most, "{done} actions after {bytes} bytes: {action:?}");
+                self.perform(action);
+            }
+            self.send();
+            if !self.engine.has_actions() {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Write(change) => self.write(change),
+            Action::Find(flows) => {
+                for flow in flows {
+                    self.engine.handle_found(self.now_ns, flow);
+                }
+            }
+            Action::Probe(_) => self.engine.handle_silent(),
+            Action::Dump(source) => self.dumping = Some(source),
+            Action::StopDump => self.dumping = None,
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, change: Change) {
+        requests(&change.flow);
+        match self.refusal {
+            Some(errno) => self.engine.handle_refused(self.now_ns, change, errno),
+            None => self.engine.handle_written(&change),
+        }
+    }
+
+    fn send(&mut self) {
+        while let Some(message) = self.engine.poll_message(self.now_ns) {
+            assert!(message.len() <= wire::MESSAGE_BYTES.max(wire::HASHES_MAX * 8 + 1));
+            assert!(Message::decode(message).is_some());
+            if self.is_full {
+                return;
+            }
+            self.engine.message_sent(self.now_ns);
+        }
+    }
+}
+
+/// What is a record is the same one again.
+fn look(bytes: &[u8]) {
+    let (Some(Message::Changes { records, .. }) | Some(Message::Compared { records, .. })) =
+        Message::decode(bytes)
+    else {
+        return;
+    };
+    for (kind, flow) in wire::records(records).map_while(Result::ok) {
+        let mut again = Vec::new();
+        wire::record(&mut again, kind, &flow);
+        assert!(again.len() <= wire::RECORD_BYTES_MAX);
+        assert_eq!(wire::records(&again).next(), Some(Ok((kind, flow))));
+    }
+}
+
+/// Every request can be built of any flow; a new one is read again.
+fn requests(flow: &Flow) {
+    let mut out = Vec::new();
+    build::create(&mut out, flow, 1);
+    if flow.original.protocol != 0 {
+        assert!(parse::flow(&out).is_some());
+    }
+    build::update(&mut out, flow, Some(1), true);
+    build::touch(&mut out, flow);
+    build::name_by_reply(&mut out, flow);
+    let _ = expectation::request(&out);
+}
