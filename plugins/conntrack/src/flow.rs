@@ -5,6 +5,9 @@ use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
+use spared_netlink::attributes;
+
+use crate::ctnetlink::parse::attribute;
 
 #[cfg(test)]
 pub mod samples;
@@ -231,6 +234,15 @@ impl Flow {
             true => place == 1 && end(&plain, 1) != end(&self.reply, 1),
             false => end(&plain, place) != end(&self.reply, place),
         }
+    }
+
+    /// Leaves out attributes by their kind.
+    pub fn drop_attributes(&mut self, unwanted: impl Fn(u16) -> bool) {
+        let mut kept = Vec::new();
+        for (kind, value) in attributes(&self.extra).filter(|(kind, _)| !unwanted(*kind)) {
+            attribute(kind, value, &mut kept);
+        }
+        self.extra = kept;
     }
 
     /// TCP's, SCTP's or DCCP's state; 0 of the others.

@@ -5,7 +5,6 @@ use spared_netlink::{attributes, constants as c};
 use super::local::seconds;
 use super::table::{Entry, flag, status_byte};
 use super::{Action, Change, Engine, How, SECOND_NS};
-use crate::ctnetlink::parse::attribute;
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message};
 
@@ -265,11 +264,7 @@ impl Engine {
     }
 
     fn without(&mut self, mut change: Change, unwanted: u16) {
-        let mut extra = Vec::new();
-        for (kind, value) in attributes(&change.flow.extra).filter(|(kind, _)| *kind != unwanted) {
-            attribute(kind, value, &mut extra);
-        }
-        change.flow.extra = extra;
+        change.flow.drop_attributes(|kind| kind == unwanted);
         let how = change.how.clone();
         self.again(change, how);
     }

@@ -3,6 +3,7 @@
 use super::queue::{Change, merge};
 use super::table::{Entry, NOT_WAITING, flag, status_byte};
 use super::{Engine, SECOND_NS};
+use crate::ctnetlink::only_at_creation;
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Kind;
 
@@ -87,7 +88,9 @@ impl Engine {
         self.table.get_mut(slot).waiting = number;
     }
 
-    fn handle_changed(&mut self, now_ns: u64, flow: Flow) {
+    fn handle_changed(&mut self, now_ns: u64, mut flow: Flow) {
+        // said with every change of a flow that has a helper, and nothing new
+        flow.drop_attributes(only_at_creation);
         let hash = self.table.hash(&flow);
         let Some(slot) = self.table.find(hash) else {
             // of an excluded flow it may be just what includes it
