@@ -103,6 +103,14 @@ pub const NFTA_OBJ_NAME: u16 = 2;
 pub const NFTA_OBJ_DATA: u16 = 4;
 pub const NFTA_COUNTER_PACKETS: u16 = 2;
 
+pub const NFT_MSG_GETRULE: u16 = 7;
+pub const NFT_CT_EVENTMASK: u32 = 18;
+pub const NFTA_LIST_ELEM: u16 = 1;
+pub const NFTA_RULE_EXPRESSIONS: u16 = 4;
+pub const NFTA_EXPR_NAME: u16 = 1;
+pub const NFTA_EXPR_DATA: u16 = 2;
+pub const NFTA_CT_KEY: u16 = 2;
+pub const NFTA_CT_SREG: u16 = 4;
 pub const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 pub const NFNL_SUBSYS_CTNETLINK_EXP: u16 = 2;
 pub const NFNLGRP_CONNTRACK_NEW: u32 = 1;
