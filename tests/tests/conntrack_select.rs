@@ -254,7 +254,7 @@ fn a_state_that_is_excluded_is_so_until_it_changes() {
 fn flows_whose_events_a_rule_silences_stay_where_they_are() {
     scenario(2, |lab| {
         let rules = Ruleset {
-            mangle: "udp dport 7001 ct event set label".to_owned(),
+            mangle: "udp dport 7001 ct event set destroy".to_owned(),
             ..Ruleset::snat()
         };
         let pair = Synced::start(lab, &plan(""), &rules)?;
