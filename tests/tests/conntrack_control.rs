@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use spared_tests::clock::poll;
-use spared_tests::flows::{self, Crowd};
-use spared_tests::lab::scenario;
+use spared_tests::flows::{self, Crowd, Ends, Questions, Session};
+use spared_tests::lab::{CLIENT, Wire, scenario};
+use spared_tests::pair::Fault;
 use spared_tests::router::{Ruleset, Spared};
 use spared_tests::synced::{Synced, plan};
 
+const ANSWER: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
 
@@ -117,12 +119,18 @@ fn every_row_is_there_and_counts() {
 #[test]
 fn diff_names_what_differs_and_exits_by_it() {
     scenario(2, |lab| {
-        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let mut pair = Synced::start(lab, &plan(""), &Ruleset::snat())?;
         let (active, backup) = (pair.at()?, 1 - pair.at()?);
         let crowd = Crowd::udp(1000);
         crowd.create(&lab.sites[active].ns)?;
+        // and what packets have made, with all that the kernel knows of it
+        let [shell, clock] = [22, 123].map(|port| (Wire::Wan.ipv4(CLIENT), port).into());
+        let mut session = Session::open(Ends::plain(&lab.lan, &lab.wan, shell))?;
+        let mut questions = Questions::open(Ends::plain(&lab.lan, &lab.wan, clock))?;
+        session.say(ANSWER)?;
+        questions.ask(ANSWER)?;
         pair.wait_equal()?;
-        let equal = |site| {
+        let equal = |pair: &Synced<'_>, site| {
             poll(LIMIT, STEP * 10, || {
                 pair.said(site, &["conntrack", "diff"])
                     .is_ok_and(|(code, _)| code == 0)
@@ -130,7 +138,7 @@ fn diff_names_what_differs_and_exits_by_it() {
         };
         for site in [active, backup] {
             assert!(
-                equal(site),
+                equal(&pair, site),
                 "{:?}",
                 pair.said(site, &["conntrack", "diff"])?
             );
@@ -149,7 +157,18 @@ fn diff_names_what_differs_and_exits_by_it() {
             );
         }
         stray.delete(&lab.sites[backup].ns)?;
-        assert!(equal(active));
+        assert!(equal(&pair, active));
+        // the same of copies that became originals
+        pair.strike(Fault::Switch)?;
+        let has_let_go = || pair.text(active, "role") == "backup";
+        assert!(poll(LIMIT, STEP, has_let_go));
+        session.say(ANSWER)?;
+        questions.ask(ANSWER)?;
+        assert!(
+            equal(&pair, active),
+            "{:?}",
+            pair.said(active, &["conntrack", "diff"])?
+        );
         Ok(())
     });
 }
