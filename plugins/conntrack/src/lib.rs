@@ -57,10 +57,19 @@ pub struct Conntrack {
 struct Running {
     engine: Engine,
     kernel: Kernel,
-    /// Whether notifications are watched.
-    listening: bool,
+    listening: Listening,
     armed_ns: Option<u64>,
     probes: Vec<Flow>,
+}
+
+/// Whether notifications are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listening {
+    Now,
+    /// They gather until a timer.
+    Later,
+    /// They wait in the kernel until the channel takes more.
+    Congested,
 }
 
 impl Plugin for Conntrack {
@@ -115,7 +124,7 @@ impl Plugin for Conntrack {
         self.running = Some(Running {
             engine,
             kernel,
-            listening: true,
+            listening: Listening::Now,
             armed_ns: None,
             probes: Vec::new(),
         });
@@ -181,7 +190,6 @@ impl Peer for Conntrack {
     }
 
     fn writable(&mut self) {
-        self.listen();
         self.act();
     }
 }
@@ -262,6 +270,10 @@ impl Query for Conntrack {
 }
 
 impl Running {
+    fn may_listen_again(&self) -> bool {
+        self.listening == Listening::Congested && !self.engine.is_congested()
+    }
+
     fn read_dump(&mut self, host: Host, until_ns: u64) {
         let (kernel, engine) = (&mut self.kernel, &mut self.engine);
         let mut now_ns = host.now();
@@ -326,19 +338,22 @@ impl Conntrack {
             return;
         };
         if running.engine.is_congested() {
-            return self.pause();
+            return self.pause(Listening::Congested);
         }
         if running.kernel.hear(now_ns, &mut running.engine) == Heard::All
             && self.settings.batch_ns > 0
+            && self
+                .host
+                .timer(LISTEN, now_ns + self.settings.batch_ns)
+                .is_ok()
         {
-            self.pause();
-            let _ = self.host.timer(LISTEN, now_ns + self.settings.batch_ns);
+            self.pause(Listening::Later);
         }
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, until: Listening) {
         if let Some(running) = &mut self.running {
-            running.listening = false;
+            running.listening = until;
             self.host.unwatch_fd(running.kernel.notifications());
         }
     }
@@ -347,12 +362,12 @@ impl Conntrack {
         let Some(running) = &mut self.running else {
             return;
         };
-        if running.listening || running.engine.is_congested() {
+        if running.listening == Listening::Now {
             return;
         }
         let fd = running.kernel.notifications();
         match self.host.watch_fd(fd, Interest::READ) {
-            Ok(()) => running.listening = true,
+            Ok(()) => running.listening = Listening::Now,
             Err(error) => log::error!("{error}"),
         }
     }
@@ -364,6 +379,9 @@ impl Conntrack {
             if !self.send() {
                 break;
             }
+        }
+        if self.running.as_ref().is_some_and(Running::may_listen_again) {
+            self.listen();
         }
         self.arm();
     }
