@@ -160,8 +160,12 @@ impl<'l> Synced<'l> {
         let mut text = String::new();
         for site in [0, 1] {
             text += &format!("r{} holds:\n", site + 1);
-            for entry in self.table(site).unwrap_or_default().iter().take(20) {
-                text += &format!("  {entry}\n");
+            match self.table(site) {
+                Ok(table) => {
+                    let lines = table.iter().take(20).map(|entry| format!("  {entry}\n"));
+                    text.extend(lines);
+                }
+                Err(error) => text += &format!("  {error}\n"),
             }
         }
         text
