@@ -50,7 +50,7 @@ impl Node {
         engine.handle_hiding(flags & 4 != 0);
         engine.handle_up(1);
         let mut node = Self { engine, now_ns: 1, dumping: None, refusal: None, is_full: flags & 2 != 0 };
-        let hello = Message::Hello { active: flags & 1 == 0, key: [3, 4] };
+        let hello = Message::Hello { active: flags & 1 == 0, serial: 1, key: [3, 4] };
         node.engine.handle_message(1, &hello.encode());
         node.settle(0);
         node

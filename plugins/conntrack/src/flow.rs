@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
 use spared_netlink::attributes;
+use spared_netlink::constants::IP_CT_TCP_FLAG_BE_LIBERAL;
 
 use crate::ctnetlink::parse::attribute;
 
@@ -171,6 +172,13 @@ pub struct Tcp {
     pub scales: [u8; 2],
     /// `IP_CT_TCP_FLAG_*` of both directions.
     pub flags: [u8; 2],
+}
+
+impl Tcp {
+    pub fn is_liberal(&self) -> bool {
+        let liberal = |flags: &u8| flags & IP_CT_TCP_FLAG_BE_LIBERAL != 0;
+        self.flags.iter().all(liberal)
+    }
 }
 
 /// Bits of [`Flow::status`], which are the kernel's.

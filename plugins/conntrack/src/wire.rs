@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! message: kind (1 byte), then
-//!   hello      active, key (2 x 8)
+//!   hello      active, serial (4), key (2 x 8)
 //!   changes    clock_ns (8), age_us (4), records
-//!   sweep      number, lease_s (4)          the sender reads its whole table now
+//!   sweep      number, lease_s (4), hello (4)    the sender reads its whole table now, and has
+//!                                         heard the hello of that serial
 //!   alive      hash (8) ...                 unchanged since they were sent
 //!   swept      number, flows (4)            all that there is has been sent
 //!   lost       hash (8) ...                 not in the kernel here: send them again
@@ -66,6 +67,7 @@ pub type Address = (bool, [u8; 16]);
 pub enum Message<'a> {
     Hello {
         active: bool,
+        serial: u32,
         key: Key,
     },
     Changes {
@@ -76,6 +78,7 @@ pub enum Message<'a> {
     Sweep {
         number: u8,
         lease_s: u32,
+        hello: u32,
     },
     Alive(&'a [u8]),
     Swept {
@@ -137,9 +140,11 @@ impl Message<'_> {
         match self {
             Self::Hello {
                 active,
+                serial,
                 key: [a, b],
             } => {
                 out.extend([HELLO, u8::from(*active)]);
+                out.extend(serial.to_be_bytes());
                 out.extend(a.to_be_bytes());
                 out.extend(b.to_be_bytes());
             }
@@ -151,9 +156,14 @@ impl Message<'_> {
                 begin_changes(out, *clock_ns, *age_us);
                 out.extend_from_slice(records);
             }
-            Self::Sweep { number, lease_s } => {
+            Self::Sweep {
+                number,
+                lease_s,
+                hello,
+            } => {
                 out.extend([SWEEP, *number]);
                 out.extend(lease_s.to_be_bytes());
+                out.extend(hello.to_be_bytes());
             }
             Self::Alive(hashes) => put(out, ALIVE, hashes),
             Self::Swept { number, flows } => {
@@ -194,6 +204,7 @@ impl Message<'_> {
         let message = match *kind {
             HELLO => Message::Hello {
                 active: read.flag()?,
+                serial: read.u32()?,
                 key: [read.u64()?, read.u64()?],
             },
             CHANGES => Message::Changes {
@@ -204,6 +215,7 @@ impl Message<'_> {
             SWEEP => Message::Sweep {
                 number: read.u8()?,
                 lease_s: read.u32()?,
+                hello: read.u32()?,
             },
             ALIVE => Message::Alive(read.hashes()?),
             SWEPT => Message::Swept {

@@ -76,6 +76,18 @@ pub fn refresh(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     be32(out, c::CTA_TIMEOUT, timeout_s);
 }
 
+/// TCP's windows are no longer looked at.
+pub fn loosen(out: &mut Vec<u8>, flow: &Flow) {
+    name(out, flow);
+    let liberal = [c::IP_CT_TCP_FLAG_BE_LIBERAL; 2];
+    nest(out, c::CTA_PROTOINFO, |out| {
+        nest(out, c::CTA_PROTOINFO_TCP, |out| {
+            put(out, c::CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, &liberal);
+            put(out, c::CTA_PROTOINFO_TCP_FLAGS_REPLY, &liberal);
+        });
+    });
+}
+
 /// A change that changes nothing, to hear whether the kernel tells of this flow at all.
 pub fn touch(out: &mut Vec<u8>, flow: &Flow) {
     name(out, flow);

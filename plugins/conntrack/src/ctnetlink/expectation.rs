@@ -4,7 +4,8 @@
 use spared_netlink::{attributes, constants as c};
 
 use super::GENERIC_HEADER;
-use super::parse::attribute;
+use super::parse::{self, attribute};
+use crate::flow::{Direction, Flow};
 
 /// What the twin's kernel needs, of what this kernel says; the id means nothing there.
 const PASSED_ON: [u16; 10] = [
@@ -30,6 +31,22 @@ pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(out)
+}
+
+/// By name, the connection whose helper expects it.
+pub fn master(request: &[u8]) -> Option<Flow> {
+    let (header, rest) = request.split_at_checked(GENERIC_HEADER)?;
+    let of = |wanted: u16| {
+        let mut found = attributes(rest).filter(move |(kind, _)| *kind == wanted);
+        found.next().map(|(_, value)| value)
+    };
+    let zone = of(c::CTA_EXPECT_ZONE).and_then(|zone| zone.try_into().ok());
+    let mut flow = Flow::default();
+    flow.zone.id = zone.map_or(0, u16::from_be_bytes);
+    let is_ipv6 = *header.first()? == super::AF_INET6;
+    let master = of(c::CTA_EXPECT_MASTER)?;
+    flow.original = parse::tuple(master, is_ipv6, Direction::Original, &mut flow.zone)?;
+    Some(flow)
 }
 
 /// Whether a request of the twin's is one that [`request`] makes.

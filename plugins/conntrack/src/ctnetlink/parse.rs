@@ -41,7 +41,12 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
     Some(flow).filter(|flow| flow.original.protocol != 0)
 }
 
-fn tuple(bytes: &[u8], is_ipv6: bool, direction: Direction, zone: &mut Zone) -> Option<Tuple> {
+pub(super) fn tuple(
+    bytes: &[u8],
+    is_ipv6: bool,
+    direction: Direction,
+    zone: &mut Zone,
+) -> Option<Tuple> {
     let mut tuple = Tuple {
         is_ipv6,
         ..Tuple::default()

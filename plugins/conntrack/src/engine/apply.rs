@@ -3,7 +3,7 @@
 use spared_netlink::{attributes, constants as c};
 
 use super::local::seconds;
-use super::table::{Entry, flag, status_byte};
+use super::table::{Entry, digest, flag};
 use super::{Action, Change, Engine, How, SECOND_NS};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message};
@@ -37,8 +37,13 @@ impl Engine {
     fn take(&mut self, now_ns: u64, message: Message<'_>) {
         let Some(twin) = &mut self.twin else { return };
         twin.heard_ns = now_ns;
-        if let Message::Hello { active, key } = message {
-            return self.handle_hello(now_ns, active, key);
+        if let Message::Hello {
+            active,
+            serial,
+            key,
+        } = message
+        {
+            return self.handle_hello(now_ns, active, serial, key);
         }
         if twin.active.is_none() {
             return self.malformed("a message before its hello");
@@ -50,9 +55,16 @@ impl Engine {
             } => {
                 twin.behind_us = age_us;
                 self.take_records(now_ns, records);
+                self.adopt();
             }
-            Message::Sweep { number, lease_s } => {
+            Message::Sweep {
+                number,
+                lease_s,
+                hello,
+            } => {
+                self.short = 0;
                 twin.sweep = number;
+                twin.answers = hello;
                 twin.sweep_begun = true;
                 twin.lease_s = lease_s;
                 self.last_floor_s = lease_s;
@@ -66,6 +78,7 @@ impl Engine {
             Message::Pulse { flows, .. } => {
                 twin.flows = flows;
                 twin.behind_us = 0;
+                self.adopt();
                 self.tell_synchrony();
             }
             Message::Compare { id } => self.wanted.answer = Some(id),
@@ -115,8 +128,11 @@ impl Engine {
             (Kind::Gone, None) => {}
             (_, Some(slot)) => {
                 self.know(now_ns, slot, &flow);
-                let timeout_s = self.lease_of(&flow);
-                self.write(How::Update { with_status: true }, flow, timeout_s);
+                let (timeout_s, whole) = (self.lease_of(&flow), kind == Kind::Whole);
+                if whole {
+                    self.table.get_mut(slot).extra = digest(&flow.extra);
+                }
+                self.write_record(How::Update { with_status: true }, flow, timeout_s, whole);
             }
             (Kind::Part, None) => self.lose(now_ns, hash),
             (Kind::Whole, None) => self.take_new(now_ns, hash, flow),
@@ -129,9 +145,10 @@ impl Engine {
             ..Entry::default()
         });
         self.know(now_ns, slot, &flow);
+        self.table.get_mut(slot).extra = digest(&flow.extra);
         let timeout_s = self.lease_of(&flow);
         let exclusive = self.active;
-        self.write(How::Create { exclusive }, flow, timeout_s);
+        self.write_record(How::Create { exclusive }, flow, timeout_s, true);
     }
 
     fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
@@ -143,9 +160,7 @@ impl Engine {
         entry.flags |= flag::SENT;
         // what the twin's own copy has left, should this node answer for it one day
         entry.lease_until_s = seconds(now_ns).saturating_add(flow.timeout_s.unwrap_or(0));
-        entry.mark = flow.mark;
-        entry.status = status_byte(flow.status);
-        entry.state = flow.state().unwrap_or(entry.state);
+        entry.learn(flow);
         entry.sweep = if remote { sweep } else { own_sweep };
     }
 
@@ -209,7 +224,7 @@ impl Engine {
             How::Update { .. } => counters.updated += 1,
             How::Delete | How::DeleteReply => counters.deleted += 1,
             How::Refresh => counters.restored += 1,
-            How::Expect(..) => {}
+            How::Loosen | How::Expect(..) => {}
         }
     }
 
@@ -219,7 +234,8 @@ impl Engine {
             return self.give_up(now_ns, &change, errno);
         }
         match (&change.how, errno) {
-            (How::Delete | How::DeleteReply | How::Refresh | How::Expect(..), _) => {}
+            (How::Expect(true, _), ENOENT) => self.adopt_later(change),
+            (How::Delete | How::DeleteReply | How::Refresh | How::Loosen | How::Expect(..), _) => {}
             // What came later in the batch has removed it.
             _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
             (How::Create { exclusive: true }, EEXIST) => self.leave_alone(&change),
@@ -237,7 +253,10 @@ impl Engine {
             (How::Create { .. } | How::Update { with_status: true }, EBUSY) => {
                 self.again(change, How::Update { with_status: false });
             }
-            (How::Update { .. }, ENOENT) => self.again(change, How::Create { exclusive: false }),
+            (How::Update { .. }, ENOENT) if change.whole => {
+                self.again(change, How::Create { exclusive: false });
+            }
+            (How::Update { .. }, ENOENT) => self.miss(now_ns, &change),
             (How::Update { .. }, EPERM) => self.with_fixed_time(change),
             _ => self.give_up(now_ns, &change, errno),
         }
@@ -274,7 +293,17 @@ impl Engine {
         self.again(change, How::Update { with_status: true });
     }
 
-    /// Its master comes later in the sweep, or not at all.
+    /// The kernel dropped it, and a part is too little to make it again.
+    fn miss(&mut self, now_ns: u64, change: &Change) {
+        let hash = self.table.hash(&change.flow);
+        if let Some(slot) = self.table.find(hash) {
+            self.table.remove(slot);
+            self.counters.lost += 1;
+            self.lose(now_ns, hash);
+        }
+    }
+
+    /// Its master comes with later records, or not at all.
     fn adopt_later(&mut self, change: Change) {
         if self.orphans.len() < ORPHANS_MAX {
             self.orphans.push(change);
@@ -289,12 +318,14 @@ impl Engine {
             return;
         }
         for change in std::mem::take(&mut self.orphans) {
-            // a second refusal takes it without its master
-            match change.tries {
-                0 => {
+            match (&change.how, change.tries) {
+                // nobody's expectation is none
+                (How::Expect(..), TRIES_MAX..) => {}
+                (How::Expect(..), _) | (_, 0) => {
                     let how = change.how.clone();
                     self.again(change, how);
                 }
+                // a second refusal takes it without its master
                 _ => self.without(change, c::CTA_TUPLE_MASTER),
             }
         }
@@ -312,7 +343,10 @@ impl Engine {
             self.table.remove(slot);
         }
         if errno == ENOMEM {
+            self.short += 1;
+            self.complete &= self.active;
             self.warn_of_full_table(now_ns);
+            self.tell_synchrony();
         } else {
             log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
         }

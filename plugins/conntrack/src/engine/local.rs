@@ -1,9 +1,9 @@
 //! What the kernel here says of its flows, and what of it the twin is told.
 
 use super::queue::{Change, merge};
-use super::table::{Entry, NOT_WAITING, flag, status_byte};
+use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
 use super::{Engine, SECOND_NS};
-use crate::ctnetlink::only_at_creation;
+use crate::ctnetlink::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Kind;
 
@@ -28,8 +28,17 @@ impl Engine {
             _ if !self.speaks(now_ns) => {}
             Event::New(flow) => self.handle_new(now_ns, flow),
             Event::Changed(flow) => self.handle_changed(now_ns, flow),
-            Event::Expected(yes, request) => self.expect_there(now_ns, yes, &request),
+            Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
         }
+    }
+
+    /// What a helper awaits. What it rewrote in its own connection the kernel does not tell: that is
+    /// asked for.
+    fn handle_expected(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
+        if let Some(master) = expectation::master(request) {
+            self.look_up(master);
+        }
+        self.expect_there(now_ns, yes, request);
     }
 
     /// Notifications were lost: whatever they said is found by a sweep.
@@ -99,8 +108,14 @@ impl Engine {
         if self.sweeping() {
             self.table.get_mut(slot).flags |= flag::FRESH;
         }
-        // Its packets pass here: so does the answer for it.
-        self.table.set_flag(slot, flag::REMOTE, false);
+        if self.table.get(slot).has(flag::REMOTE) {
+            if !self.active {
+                return; // carried on after a handover: the twin sees it as well
+            }
+            // Its packets pass here: so does the answer for it.
+            self.table.set_flag(slot, flag::REMOTE, false);
+            self.table.get_mut(slot).flags |= flag::CLAIMED;
+        }
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }
 
@@ -139,7 +154,7 @@ impl Engine {
 
     /// A mark, a label or a state may exclude what was included.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
-        let state = self.table.get(slot).state;
+        let state = self.table.get(slot).state();
         let waiting = self.ready.get_mut(number).or(self.young.get_mut(number));
         let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
             return;
@@ -222,8 +237,14 @@ impl Engine {
         let hash = self.table.hash(&flow);
         match self.table.find(hash) {
             Some(slot) => self.tell_again(now_ns, slot, flow, Kind::Whole),
-            None => self.insert_new(now_ns, hash, flow, false),
+            None => self.insert_found(now_ns, hash, flow),
         }
+    }
+
+    /// What the first sweep finds is old enough.
+    pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+        let is_young = self.settings.min_age_ns > 0 && !self.first_sweep && !self.draining;
+        self.insert_new(now_ns, hash, flow, is_young);
     }
 
     /// A flow of which the kernel never tells.
@@ -272,17 +293,18 @@ pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
     entry.has(flag::STALE)
         || !flow.extra.is_empty()
         || entry.mark != flow.mark
-        || entry.status != status_byte(flow.status)
-        || state.is_some_and(|state| state != entry.state)
+        || entry.status() != status_byte(flow.status)
+        || state.is_some_and(|state| state != entry.state())
 }
 
 /// The same of a whole flow, whose attributes are always there.
 pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
-    let bare = Flow {
-        extra: Vec::new(),
-        ..flow.clone()
-    };
-    differs(entry, &bare)
+    let state = flow.state();
+    entry.has(flag::STALE)
+        || entry.extra != digest(&flow.extra)
+        || entry.mark != flow.mark
+        || entry.status() != status_byte(flow.status)
+        || state.is_some_and(|state| state != entry.state())
 }
 
 pub(super) fn seconds(now_ns: u64) -> u32 {

@@ -99,6 +99,8 @@ pub struct Change {
     pub how: How,
     pub flow: Flow,
     pub timeout_s: u32,
+    /// The flow says all that there is to know.
+    pub whole: bool,
     /// How often it was tried otherwise.
     pub tries: u8,
 }
@@ -114,6 +116,8 @@ pub enum How {
     },
     /// Its time alone.
     Refresh,
+    /// TCP's windows are no longer looked at.
+    Loosen,
     Delete,
     /// Whatever has its reply.
     DeleteReply,
@@ -130,6 +134,9 @@ struct Twin {
     /// Of its latest sweep.
     sweep: u8,
     sweep_begun: bool,
+    /// Of its latest hello, and of this node's that it had heard when it began its sweep.
+    serial: u32,
+    answers: u32,
     lease_s: u32,
     heard_ns: u64,
     /// How old its oldest change was when it sent it.
@@ -145,6 +152,12 @@ pub struct Engine {
     twin: Option<Twin>,
     /// All that the twin has is here.
     complete: bool,
+    /// Flows that the twin has and this kernel has not, since its sweep began.
+    short: u64,
+    /// Copies must be made ready for a takeover: `loosen`.
+    loosening: bool,
+    /// Of the latest hello.
+    serial: u32,
     said_synchrony: Option<(bool, String)>,
     subscription: Subscription,
     /// It was active while no twin listened.
@@ -161,6 +174,7 @@ pub struct Engine {
     flush_at_ns: u64,
     pulse_at_ns: u64,
     draining: bool,
+    heard_all: bool,
     /// Changed flows of which too little is known.
     unknown: Vec<Flow>,
     /// Destroyed since the last piece of a dump.
@@ -171,6 +185,8 @@ pub struct Engine {
     sweep_number: u8,
     sweep_at_ns: u64,
     sweep_took_ns: u64,
+    /// The first sweep for this twin: what it finds is old.
+    first_sweep: bool,
     /// Some ruleset hides flows by `ct event`.
     hides: bool,
     timeouts: Timeouts,
@@ -197,6 +213,9 @@ impl Engine {
             active: false,
             twin: None,
             complete: false,
+            short: 0,
+            loosening: false,
+            serial: 0,
             said_synchrony: None,
             subscription: Subscription::Nothing,
             owes: false,
@@ -209,6 +228,7 @@ impl Engine {
             flush_at_ns: 0,
             pulse_at_ns: 0,
             draining: false,
+            heard_all: false,
             unknown: Vec::new(),
             destroyed: HashSet::new(),
             lost: Vec::new(),
@@ -217,6 +237,7 @@ impl Engine {
             sweep_number: 0,
             sweep_at_ns: u64::MAX,
             sweep_took_ns: 0,
+            first_sweep: false,
             hides: false,
             timeouts: Timeouts::default(),
             orphans: Vec::new(),
@@ -334,10 +355,15 @@ impl Engine {
     }
 
     fn write(&mut self, how: How, flow: Flow, timeout_s: u32) {
+        self.write_record(how, flow, timeout_s, false);
+    }
+
+    fn write_record(&mut self, how: How, flow: Flow, timeout_s: u32, whole: bool) {
         self.actions.push_back(Action::Write(Change {
             how,
             flow,
             timeout_s,
+            whole,
             tries: 0,
         }));
     }

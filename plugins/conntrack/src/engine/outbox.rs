@@ -2,7 +2,7 @@
 
 use super::local::seconds;
 use super::queue::{Change, Item};
-use super::table::{NOT_WAITING, flag, status_byte};
+use super::table::{NOT_WAITING, digest, flag};
 use super::{Action, Engine, Finished, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
@@ -70,14 +70,14 @@ impl Engine {
                 Item::Change(_) => {}
             }
             if let Some(Item::Change(change)) = self.ready.pop() {
-                self.write_record(&mut message, now_ns, change);
+                self.encode(&mut message, now_ns, change);
             }
         }
         self.counters.sent_flow_bytes += message.len() as u64;
         Some(message).filter(|message| !message.is_empty())
     }
 
-    fn write_record(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
+    fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
         wire::record(message, change.kind, &change.flow);
         if change.kind == Kind::Gone {
             self.counters.sent_deletes += 1;
@@ -87,17 +87,23 @@ impl Engine {
         let Some(slot) = self.table.find(change.hash) else {
             return;
         };
-        let lease_s = self.lease_s();
+        let (lease_s, twin_is_active) = (self.lease_s(), self.twin_is_active());
         let entry = self.table.get_mut(slot);
         entry.waiting = NOT_WAITING;
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
-        // an event says which attributes there are now, but not which there were
-        if change.kind == Kind::Part && !change.flow.extra.is_empty() {
+        // The twin passes over it, and must hear it again once it has stepped down.
+        if entry.has(flag::CLAIMED) && twin_is_active {
             entry.flags |= flag::STALE;
+        } else {
+            entry.flags &= !flag::CLAIMED;
         }
-        entry.mark = change.flow.mark;
-        entry.status = status_byte(change.flow.status);
-        entry.state = change.flow.state().unwrap_or(entry.state);
+        match change.kind {
+            Kind::Whole => entry.extra = digest(&change.flow.extra),
+            // an event says which attributes there are now, but not which there were
+            _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
+            _ => {}
+        }
+        entry.learn(&change.flow);
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
         entry.lease_until_s = match fixed {
@@ -152,8 +158,13 @@ impl Engine {
         }
     }
 
-    /// A flow is missing here; the twin hears of many at once.
+    /// A flow is missing here; the twin hears of many at once. What a full channel keeps from it
+    /// is missed again by the next sweep.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
+        self.short += 1;
+        if self.is_congested() {
+            return;
+        }
         self.lost.push(hash);
         if self.lost.len() >= wire::HASHES_MAX {
             self.send_lost(now_ns);
@@ -192,13 +203,23 @@ impl Engine {
             return true;
         }
         self.draining = true;
+        self.heard_all = false;
         self.ripen(now_ns);
         false
     }
 
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// No notification waits in the kernel.
+    pub fn handle_heard_all(&mut self) {
+        self.heard_all = true;
+    }
+
     pub(super) fn end_drain(&mut self) {
-        let idle = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
-        if self.draining && (idle || self.twin.is_none()) {
+        let sent = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
+        if self.draining && (sent && self.heard_all || self.twin.is_none()) {
             self.draining = false;
             self.actions.push_back(Action::Done(Finished::Drain));
         }

@@ -9,6 +9,8 @@ use crate::flow::{Flow, status};
 pub struct Wanted {
     pub sweep: bool,
     pub restore: bool,
+    /// The kernel's own entries become as copies are: liberal.
+    pub loosen: bool,
     /// What the twin did not tell of in this sweep goes.
     pub prune: Option<u8>,
     /// A walk that prunes also drops what no node knows.
@@ -26,6 +28,7 @@ pub enum Work {
         number: u8,
     },
     Restore,
+    Loosen,
     Tidy {
         sweep: Option<u8>,
         strays: bool,
@@ -56,7 +59,6 @@ pub struct Pass {
 impl Engine {
     /// Begins what has become due; called after every input, before actions are polled.
     pub fn go_on(&mut self, now_ns: u64) {
-        self.adopt();
         self.send_lost(now_ns);
         if !self.unknown.is_empty() {
             let unknown = std::mem::take(&mut self.unknown);
@@ -89,6 +91,9 @@ impl Engine {
         let wanted = &mut self.wanted;
         if std::mem::take(&mut wanted.restore) {
             return Some(Work::Restore);
+        }
+        if std::mem::take(&mut wanted.loosen) {
+            return Some(Work::Loosen);
         }
         if wanted.prune.is_some() || wanted.verify {
             let sweep = wanted.prune.take();
@@ -141,6 +146,7 @@ impl Engine {
         match pass.work {
             Work::Sweep { number } => self.sweep(now_ns, number, flow),
             Work::Restore => self.restore(flow),
+            Work::Loosen => self.loosen(flow),
             Work::Tidy { sweep, strays, .. } => self.tidy(flow, sweep, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
             Work::Compare => self.compare_own(flow),
@@ -166,6 +172,7 @@ impl Engine {
         match pass.work {
             Work::Sweep { number } => self.end_sweep(now_ns, number, pass, complete),
             Work::Restore => self.end_restore(&pass, complete),
+            Work::Loosen => self.end_loosen(complete),
             Work::Tidy { sweep, verify, .. } => self.end_tidy(now_ns, sweep, verify, complete),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),

@@ -96,6 +96,21 @@ impl Timeouts {
 }
 
 impl Engine {
+    /// One flow of the kernel's table, which it made itself: should its packets come back after
+    /// they took the other router, windows would look wrong.
+    pub(super) fn loosen(&mut self, flow: Flow) {
+        let known = self.table.find(self.table.hash(&flow)).is_some();
+        if known && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
+            self.write(How::Loosen, flow, 0);
+        }
+    }
+
+    pub(super) fn end_loosen(&mut self, complete: bool) {
+        self.wanted.loosen = !complete;
+        self.loosening = !complete;
+        self.tell_synchrony();
+    }
+
     /// What the kernel has for times now.
     pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;

@@ -2,6 +2,7 @@
 
 use super::table::flag;
 use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
+use crate::flow::Key;
 use crate::wire::Message;
 
 impl Engine {
@@ -55,6 +56,7 @@ impl Engine {
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
+        (self.wanted.loosen, self.loosening) = (false, false);
         (self.wanted.prune, self.wanted.verify) = (None, false);
         let flows = self.table.len();
         if flows > 0 {
@@ -81,6 +83,8 @@ impl Engine {
         self.wanted.restore = false;
         // The other one answers for all of it: whatever it does not know is not there any more.
         self.wanted.strays = true;
+        self.wanted.loosen = true;
+        self.loosening = true;
         if self.twin.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
             self.complete = !std::mem::take(&mut self.split);
@@ -90,21 +94,26 @@ impl Engine {
         self.subscribe(now_ns);
     }
 
-    pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, key: [u64; 2]) {
+    pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, serial: u32, key: Key) {
         let Some(twin) = &mut self.twin else { return };
         let first = twin.active.is_none();
         let ended = twin.active == Some(true) && !active;
         twin.active = Some(active);
+        twin.serial = serial;
         if first {
             self.split = active && self.active;
             let [a, b] = self.own_key;
             self.table.clear([a ^ key[0], b ^ key[1]]);
+            self.first_sweep = true;
             self.wanted.strays = true;
             self.tell_addresses();
             // What this node did alone may be what the twin needs, whoever wins.
             self.want_sweep(now_ns);
         } else if ended && self.active {
             self.inherit(now_ns);
+        } else {
+            // a sweep is of use to a twin only if it knows what the twin is
+            self.want_sweep(now_ns);
         }
         self.share_out();
         self.subscribe(now_ns);
@@ -132,8 +141,10 @@ impl Engine {
 
     fn say_hello(&mut self) {
         if self.twin.is_some() {
+            self.serial = self.serial.wrapping_add(1);
             let hello = Message::Hello {
                 active: self.active,
+                serial: self.serial,
                 key: self.own_key,
             };
             self.ready.push_message(hello.encode());
@@ -160,7 +171,9 @@ impl Engine {
             _ if self.active => (true, String::new()),
             None => (false, "its twin has not said hello yet".to_owned()),
             Some(false) => (true, String::new()),
+            Some(true) if self.loosening => (false, "it prepares its own flows".to_owned()),
             Some(true) if self.complete => (true, String::new()),
+            Some(true) if self.short > 0 => (false, format!("{} flows are missing", self.short)),
             Some(true) if twin.flows == 0 => (false, "it takes over the flows".to_owned()),
             Some(true) => {
                 let percent = (self.table.len() as u64 * 100 / u64::from(twin.flows)).min(99);

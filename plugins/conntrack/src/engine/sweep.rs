@@ -12,8 +12,12 @@ impl Engine {
     pub(super) fn begin_sweep(&mut self, now_ns: u64) {
         self.counters.sweeps += 1;
         self.sweep_at_ns = now_ns.saturating_add(self.sweep_interval_ns());
-        let (number, lease_s) = (self.sweep_number, self.lease_s());
-        self.push_message(now_ns, &Message::Sweep { number, lease_s });
+        let sweep = Message::Sweep {
+            number: self.sweep_number,
+            lease_s: self.lease_s(),
+            hello: self.twin.as_ref().map_or(0, |twin| twin.serial),
+        };
+        self.push_message(now_ns, &sweep);
     }
 
     /// One flow of the kernel's table.
@@ -62,7 +66,7 @@ impl Engine {
         }
         match self.hides {
             true => self.actions.push_back(Action::Probe(flow)),
-            false => self.insert_new(now_ns, hash, flow, false),
+            false => self.insert_found(now_ns, hash, flow),
         }
     }
 
@@ -131,6 +135,7 @@ impl Engine {
             return;
         }
         let Some(pass) = self.pass.take() else { return };
+        self.first_sweep = false;
         self.sweep_took_ns = now_ns.saturating_sub(pass.began_ns);
         self.sweep_at_ns = pass.began_ns.saturating_add(self.sweep_interval_ns());
         // What went in an overrun is nowhere.
@@ -171,9 +176,12 @@ impl Engine {
         if number != twin.sweep || !std::mem::take(&mut twin.sweep_begun) {
             return; // it began before this node listened
         }
+        if twin.answers != self.serial {
+            return; // or before the twin knew what this node is now: another one follows
+        }
         self.send_lost(now_ns);
         if !self.active && self.twin_is_active() {
-            self.complete = true;
+            self.complete = self.short == 0;
         }
         let doomed = self
             .table

@@ -19,6 +19,8 @@ pub mod flag {
     pub const FRESH: u8 = 8;
     /// A walk has found it in the kernel here.
     pub const PRESENT: u8 = 16;
+    /// It was taken from a twin that does not know so yet, and passes over what it is told of it.
+    pub const CLAIMED: u8 = 32;
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,14 +32,33 @@ pub struct Entry {
     /// The number of the change that waits to be sent, or [`NOT_WAITING`]; of a free slot, the next
     /// free one.
     pub waiting: u32,
-    pub state: u8,
-    pub status: u8,
+    /// State and status, four bits each: see [`Entry::learn`].
+    pub word: u8,
+    /// Of the attributes, as a whole record tells them; 0 without any.
+    pub extra: u8,
     /// The latest sweep that saw it, of the node that answers for it.
     pub sweep: u8,
     pub flags: u8,
 }
 
 impl Entry {
+    /// TCP's, SCTP's or DCCP's state.
+    pub fn state(&self) -> u8 {
+        self.word & 15
+    }
+
+    /// As [`status_byte`].
+    pub fn status(&self) -> u8 {
+        self.word >> 4
+    }
+
+    /// What a record says; a part leaves out what has not changed.
+    pub fn learn(&mut self, flow: &Flow) {
+        let state = flow.state().unwrap_or(self.state());
+        self.word = status_byte(flow.status) << 4 | state & 15;
+        self.mark = flow.mark;
+    }
+
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -52,6 +73,16 @@ pub fn status_byte(bits: u32) -> u8 {
 pub fn status_bits(byte: u8) -> u32 {
     let fixed = u32::from(byte >> 3 & 1) * status::FIXED_TIMEOUT;
     u32::from(byte & 7) | fixed
+}
+
+/// Tells whether attributes have changed; 0 of none.
+pub fn digest(extra: &[u8]) -> u8 {
+    const PRIME: u32 = 0x0100_0193;
+    let mix = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
+    match extra {
+        [] => 0,
+        extra => (extra.iter().fold(0x811c_9dc5, mix) >> 24).max(1) as u8,
+    }
 }
 
 #[derive(Debug, Default)]

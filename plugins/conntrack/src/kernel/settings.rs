@@ -42,6 +42,8 @@ pub fn timeouts() -> Timeouts {
     };
     let mut timeouts = Timeouts {
         udp: pair("udp_timeout", "udp_timeout_stream", default.udp),
+        // its own times went with Linux 4.20
+        udplite: pair("udp_timeout", "udp_timeout_stream", default.udplite),
         gre: pair("gre_timeout", "gre_timeout_stream", default.gre),
         icmp: of("icmp_timeout", default.icmp),
         icmpv6: of("icmpv6_timeout", default.icmpv6),

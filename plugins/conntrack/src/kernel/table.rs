@@ -19,6 +19,7 @@ pub fn push(writer: &mut Writer, change: &Change) {
             build::update(out, flow, flow.timeout_s.map(|_| timeout_s), *with_status);
         }),
         How::Refresh => writer.push(NEW, 0, |out| build::refresh(out, flow, timeout_s)),
+        How::Loosen => writer.push(NEW, 0, |out| build::loosen(out, flow)),
         How::Delete => writer.push(DELETE, 0, |out| build::name(out, flow)),
         How::DeleteReply => writer.push(DELETE, 0, |out| build::name_by_reply(out, flow)),
         How::Expect(true, request) => {

@@ -35,9 +35,10 @@ fn each_kind_of_message_is_these_bytes() {
         (
             Message::Hello {
                 active: true,
+                serial: 3,
                 key: [0x0102_0304_0506_0708, 9],
             },
-            "01 01 0102030405060708 0000000000000009",
+            "01 01 00000003 0102030405060708 0000000000000009",
         ),
         (
             Message::Changes {
@@ -51,8 +52,9 @@ fn each_kind_of_message_is_these_bytes() {
             Message::Sweep {
                 number: 7,
                 lease_s: 120,
+                hello: 3,
             },
-            "03 07 00000078",
+            "03 07 00000078 00000003",
         ),
         (
             Message::Alive(&hashes),

@@ -81,12 +81,34 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
     assert_eq!(pair.nodes[1].kernel.flows.len(), 10);
     assert_eq!(pair.nodes[1].engine.counters.refused_full, 20);
     assert!(pair.nodes[1].warnings[0].contains("nf_conntrack_max"));
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
     // it is tried again by sweeps, without a storm
     pair.pass_ms(120_000);
     assert!(pair.nodes[0].engine.counters.sweeps <= 10);
     pair.nodes[1].kernel.limit = usize::MAX;
     pair.pass_ms(45_000);
     pair.assert_equal();
+    pair.pass_ms(45_000);
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
+fn a_part_of_what_the_kernel_dropped_makes_no_half_of_a_flow() {
+    let mut pair = Pair::started();
+    pair.traffic(0, &translated(1));
+    pair.settle();
+    // nobody says so
+    pair.nodes[1].kernel.flows.clear();
+    pair.traffic(
+        0,
+        &Flow {
+            mark: 3,
+            ..translated(1)
+        },
+    );
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].engine.counters.lost, 1);
 }
 
 #[test]

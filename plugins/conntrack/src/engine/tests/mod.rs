@@ -39,6 +39,7 @@ struct Kernel {
     deletes: usize,
     creates: usize,
     updates: usize,
+    loosened: usize,
 }
 
 fn name(flow: &Flow) -> Vec<u8> {
@@ -63,6 +64,7 @@ impl Kernel {
             deletes: 0,
             creates: 0,
             updates: 0,
+            loosened: 0,
         }
     }
 
@@ -162,6 +164,15 @@ impl Kernel {
                 }
                 None => Err(ENOENT),
             },
+            How::Loosen => {
+                let (there, _) = self.flows.get_mut(&key).ok_or(ENOENT)?;
+                self.loosened += 1;
+                there
+                    .tcp
+                    .iter_mut()
+                    .for_each(|tcp| tcp.flags = tcp.flags.map(|it| it | 8));
+                Ok(())
+            }
             How::Delete => {
                 self.deletes += 1;
                 self.flows.remove(&key).map(drop).ok_or(ENOENT)
@@ -203,8 +214,14 @@ impl Kernel {
 
     /// Tables without times, for comparison.
     fn table(&self) -> Vec<Flow> {
+        // being liberal is the copy's own
+        let bare = |tcp: Tcp| Tcp {
+            flags: tcp.flags.map(|flags| flags & 7),
+            ..tcp
+        };
         let flows = self.listed(0).into_iter().map(|flow| Flow {
             timeout_s: None,
+            tcp: flow.tcp.map(bare),
             ..flow
         });
         flows.collect()
@@ -413,6 +430,7 @@ impl Node {
             self.engine.handle_event(now_ns, event);
             busy = true;
         }
+        self.engine.handle_heard_all();
         busy
     }
 

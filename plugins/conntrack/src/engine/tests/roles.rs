@@ -181,3 +181,42 @@ fn two_that_are_active_for_different_groups_keep_each_other_s_flows() {
     pair.assert_equal();
     assert_eq!(pair.nodes[0].kernel.flows.len(), 18);
 }
+
+#[test]
+fn what_changes_before_the_old_one_has_stepped_down_is_told_again() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.role(1, true);
+    pair.traffic(1, &Flow { mark: 8, ..tcp(4) });
+    pair.pass_ms(100);
+    pair.role(0, false);
+    pair.settle();
+    pair.assert_equal();
+    assert!(
+        pair.nodes[0].engine.counters.merged > 0,
+        "it was passed over"
+    );
+}
+
+#[test]
+fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    (0..10).for_each(|number| pair.traffic(0, &udp(number)));
+    pair.settle();
+    pair.role(1, true);
+    pair.nodes[0].in_sync = None;
+    pair.nodes[0]
+        .engine
+        .handle_role(pair.now_ns, "office", false);
+    pair.nodes[0]
+        .engine
+        .handle_message(pair.now_ns, &crate::wire::Message::Resweep.encode());
+    pair.settle();
+    assert_eq!(pair.nodes[0].kernel.loosened, 10);
+    assert_eq!(pair.nodes[0].in_sync, Some(true));
+    let flows = &pair.nodes[0].kernel.flows;
+    let liberal = |(flow, _): &(Flow, u64)| flow.tcp.is_none_or(|tcp| tcp.is_liberal());
+    assert!(flows.values().all(liberal));
+}
