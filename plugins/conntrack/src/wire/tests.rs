@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::samples::{PASSED_ON, any_flow, bytes, connection, extra, flow, tuple};
-use crate::flow::{DCCP, ICMP, SCTP, UDP, status};
+use crate::flow::{DCCP, Direction, ICMP, SCTP, TCP, UDP, status};
 
 const PROTOINFO: u16 = 4;
 const TIMEOUT: u16 = 7;

@@ -1,0 +1,223 @@
+//! A kernel of a test's own.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use super::super::local::Event;
+use super::super::{Change, How, Subscription};
+use crate::flow::{Flow, TCP, Tcp, status};
+
+const ENOENT: i32 = 2;
+const ENOMEM: i32 = 12;
+const EEXIST: i32 = 17;
+const EBUSY: i32 = 16;
+const EOPNOTSUPP: i32 = 95;
+
+/// What a kernel does with flows, as far as the engine can tell.
+pub(super) struct Kernel {
+    /// By original tuple; with the second in which they end.
+    pub(super) flows: BTreeMap<Vec<u8>, (Flow, u64)>,
+    pub(super) limit: usize,
+    pub(super) subscription: Subscription,
+    /// Events that were not read yet; more than `buffer` are lost.
+    pub(super) events: VecDeque<Event>,
+    pub(super) buffer: usize,
+    pub(super) overrun: bool,
+    /// What is left of a dump, filled when it is asked for, a piece ahead.
+    pub(super) dump: Option<VecDeque<Flow>>,
+    pub(super) piece: Vec<Flow>,
+    pub(super) hidden: HashSet<Vec<u8>>,
+    pub(super) expectations: Vec<Vec<u8>>,
+    pub(super) deletes: usize,
+    pub(super) creates: usize,
+    pub(super) updates: usize,
+    pub(super) loosened: usize,
+}
+
+pub(super) fn name(flow: &Flow) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    crate::wire::record(&mut bytes, crate::wire::Kind::Gone, flow);
+    bytes
+}
+
+impl Kernel {
+    pub(super) fn new() -> Self {
+        Self {
+            flows: BTreeMap::new(),
+            limit: usize::MAX,
+            subscription: Subscription::Nothing,
+            events: VecDeque::new(),
+            buffer: usize::MAX,
+            overrun: false,
+            dump: None,
+            piece: Vec::new(),
+            hidden: HashSet::new(),
+            expectations: Vec::new(),
+            deletes: 0,
+            creates: 0,
+            updates: 0,
+            loosened: 0,
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        let heard = match (&event, self.subscription) {
+            (_, Subscription::Nothing) => false,
+            (Event::Gone(_), _) => true,
+            (_, subscription) => subscription == Subscription::All,
+        };
+        let (Event::New(flow) | Event::Changed(flow) | Event::Gone(flow)) = &event else {
+            return;
+        };
+        if !heard || self.hidden.contains(&name(flow)) {
+            return;
+        }
+        if self.events.len() >= self.buffer {
+            self.overrun = true;
+        } else {
+            self.events.push_back(event);
+        }
+    }
+
+    /// A packet: the flow is made, or changed, or only its time.
+    pub(super) fn traffic(&mut self, now_s: u64, flow: &Flow) {
+        let ends_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
+        let before = self.flows.insert(name(flow), (flow.clone(), ends_s));
+        let whole = Flow {
+            timeout_s: None,
+            ..flow.clone()
+        };
+        match before {
+            None => self.tell(Event::New(flow.clone())),
+            Some((before, _)) => {
+                let before = Flow {
+                    timeout_s: None,
+                    ..before
+                };
+                if before != whole {
+                    self.tell(Event::Changed(flow.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, flow: &Flow) {
+        if let Some((flow, _)) = self.flows.remove(&name(flow)) {
+            self.tell(Event::Gone(flow));
+        }
+    }
+
+    pub(super) fn expire(&mut self, now_s: u64) {
+        let ended = |(_, ends_s): &(Flow, u64)| *ends_s <= now_s;
+        let flows: Vec<Flow> = self
+            .flows
+            .values()
+            .filter(|it| ended(it))
+            .map(|it| it.0.clone())
+            .collect();
+        flows.iter().for_each(|flow| self.end(flow));
+    }
+
+    pub(super) fn write(&mut self, now_s: u64, change: &Change) -> Result<(), i32> {
+        let (key, flow) = (name(&change.flow), &change.flow);
+        let ends_s = now_s + u64::from(change.timeout_s);
+        match &change.how {
+            How::Create { exclusive } => {
+                if let Some((there, _)) = self.flows.get(&key) {
+                    return match () {
+                        () if *exclusive => Err(EEXIST),
+                        () if !flow.is_plain() => Err(EOPNOTSUPP),
+                        () if there.status & !flow.status & status::ASSURED != 0 => Err(EBUSY),
+                        () => self.update(flow, ends_s, true),
+                    };
+                }
+                let same = |(there, _): &(Flow, u64)| there.reply == flow.reply;
+                let clash = !flow.is_plain() && self.flows.values().any(same);
+                match () {
+                    () if clash => return Err(EEXIST),
+                    () if self.flows.len() >= self.limit => return Err(ENOMEM),
+                    () => {}
+                }
+                assert!(
+                    flow.original.protocol != TCP || flow.tcp.is_some(),
+                    "a TCP flow without a state"
+                );
+                self.creates += 1;
+                self.flows.insert(key, (flow.clone(), ends_s));
+                Ok(())
+            }
+            How::Update { with_status } => self.update(flow, ends_s, *with_status),
+            How::Refresh => match self.flows.get_mut(&key) {
+                Some((_, ends)) => {
+                    *ends = ends_s;
+                    Ok(())
+                }
+                None => Err(ENOENT),
+            },
+            How::Loosen => {
+                let (there, _) = self.flows.get_mut(&key).ok_or(ENOENT)?;
+                self.loosened += 1;
+                there
+                    .tcp
+                    .iter_mut()
+                    .for_each(|tcp| tcp.flags = tcp.flags.map(|it| it | 8));
+                Ok(())
+            }
+            How::Delete => {
+                self.deletes += 1;
+                self.flows.remove(&key).map(drop).ok_or(ENOENT)
+            }
+            How::DeleteReply => {
+                self.deletes += 1;
+                self.flows.retain(|_, (there, _)| there.reply != flow.reply);
+                Ok(())
+            }
+            How::Expect(_, request) => {
+                self.expectations.push(request.clone());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn update(
+        &mut self,
+        flow: &Flow,
+        ends_s: u64,
+        with_status: bool,
+    ) -> Result<(), i32> {
+        let (there, ends) = self.flows.get_mut(&name(flow)).ok_or(ENOENT)?;
+        if with_status {
+            if there.status & !flow.status & status::ASSURED != 0 {
+                return Err(EBUSY);
+            }
+            there.status |= flow.status;
+        }
+        self.updates += 1;
+        there.mark = flow.mark;
+        there.tcp = flow.tcp.or(there.tcp);
+        *ends = ends_s;
+        Ok(())
+    }
+
+    pub(super) fn listed(&self, now_s: u64) -> Vec<Flow> {
+        let flows = self.flows.values().map(|(flow, ends_s)| Flow {
+            timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+            ..flow.clone()
+        });
+        flows.collect()
+    }
+
+    /// Tables without times, for comparison.
+    pub(super) fn table(&self) -> Vec<Flow> {
+        // being liberal is the copy's own
+        let bare = |tcp: Tcp| Tcp {
+            flags: tcp.flags.map(|flags| flags & 7),
+            ..tcp
+        };
+        let flows = self.listed(0).into_iter().map(|flow| Flow {
+            timeout_s: None,
+            tcp: flow.tcp.map(bare),
+            ..flow
+        });
+        flows.collect()
+    }
+}
