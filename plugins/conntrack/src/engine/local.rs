@@ -114,7 +114,6 @@ impl Engine {
             }
             // Its packets pass here: so does the answer for it.
             self.table.set_flag(slot, flag::REMOTE, false);
-            self.table.get_mut(slot).flags |= flag::CLAIMED;
         }
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }

@@ -91,11 +91,9 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         entry.waiting = NOT_WAITING;
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
-        // The twin passes over it, and must hear it again once it has stepped down.
-        if entry.has(flag::CLAIMED) && twin_is_active {
-            entry.flags |= flag::STALE;
-        } else {
-            entry.flags &= !flag::CLAIMED;
+        match twin_is_active {
+            true => entry.flags |= flag::DOUBTED,
+            false => entry.flags &= !flag::DOUBTED,
         }
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow.extra),

@@ -40,6 +40,13 @@ pub enum Work {
     Compare,
 }
 
+impl Work {
+    /// Of no use without the twin.
+    pub fn needs_twin(self) -> bool {
+        !matches!(self, Self::Restore | Self::Loosen)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Pass {
     pub work: Work,
@@ -119,11 +126,22 @@ impl Engine {
         None
     }
 
+    /// What somebody waits for begins again.
     pub(super) fn stop_pass(&mut self) {
-        if self.pass.take().is_some() {
-            self.actions.push_back(Action::StopDump);
+        self.stop_pass_if(|_| true);
+    }
+
+    pub(super) fn stop_pass_if(&mut self, ends: impl Fn(Work) -> bool) {
+        let Some(pass) = self.pass.take_if(|pass| ends(pass.work)) else {
+            return;
+        };
+        match pass.work {
+            Work::Compare => self.wanted.compare = true,
+            Work::Answer { id } => self.wanted.answer = Some(id),
+            _ => {}
         }
         self.destroyed.clear();
+        self.actions.push_back(Action::StopDump);
     }
 
     pub(super) fn sweeping(&self) -> bool {

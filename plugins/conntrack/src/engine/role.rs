@@ -1,6 +1,6 @@
 //! Who answers for the flows: roles, and the twin as it comes and goes.
 
-use super::table::flag;
+use super::pass::Work;
 use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
 use crate::flow::Key;
 use crate::wire::Message;
@@ -25,7 +25,8 @@ impl Engine {
         self.owes |= self.active;
         self.said_synchrony = None;
         self.end_comparison(None);
-        self.stop_pass();
+        self.stop_pass_if(Work::needs_twin);
+        (self.wanted.compare, self.wanted.answer) = (false, None);
         self.ready.clear();
         self.young.clear();
         self.unknown.clear();
@@ -47,11 +48,6 @@ impl Engine {
             }
         }
         self.tell_synchrony();
-    }
-
-    /// Groups that are no longer there.
-    pub fn forget_groups(&mut self) {
-        self.roles.clear();
     }
 
     fn take_over(&mut self, now_ns: u64) {
@@ -109,25 +105,17 @@ impl Engine {
             self.tell_addresses();
             // What this node did alone may be what the twin needs, whoever wins.
             self.want_sweep(now_ns);
-        } else if ended && self.active {
-            self.inherit(now_ns);
         } else {
+            if ended {
+                self.table.unsend_doubted();
+                self.stop_pass_if(|work| matches!(work, Work::Sweep { .. }));
+            }
             // a sweep is of use to a twin only if it knows what the twin is
             self.want_sweep(now_ns);
         }
         self.share_out();
         self.subscribe(now_ns);
         self.tell_synchrony();
-    }
-
-    /// The twin has stepped down: what it answered for is this node's now.
-    fn inherit(&mut self, now_ns: u64) {
-        // While both were active it took nothing of what it knew itself.
-        if std::mem::take(&mut self.split) {
-            self.table.clear_flag(flag::SENT);
-        }
-        self.stop_pass();
-        self.want_sweep(now_ns);
     }
 
     /// Where only one node is active, it answers for every flow.

@@ -19,8 +19,8 @@ pub mod flag {
     pub const FRESH: u8 = 8;
     /// A walk has found it in the kernel here.
     pub const PRESENT: u8 = 16;
-    /// It was taken from a twin that does not know so yet, and passes over what it is told of it.
-    pub const CLAIMED: u8 = 32;
+    /// The twin was told while it was active itself: it may have passed over it.
+    pub const DOUBTED: u8 = 32;
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -186,6 +186,13 @@ impl Table {
         self.remote = sweep.map_or(0, |_| self.index.len());
     }
 
+    /// What the twin may have passed over is to be told again.
+    pub fn unsend_doubted(&mut self) {
+        for entry in self.entries.iter_mut().filter(|it| it.has(flag::DOUBTED)) {
+            entry.flags &= !(flag::DOUBTED | flag::SENT);
+        }
+    }
+
     /// Of all; not for [`flag::REMOTE`].
     pub fn clear_flag(&mut self, flag: u8) {
         self.entries
@@ -213,9 +220,9 @@ impl Table {
             return slot;
         }
         if self.entries.len() == self.entries.capacity() {
-            // grows by an eighth: memory is promised by the flow
+            // grows by a sixteenth: memory is promised by the flow
             self.entries
-                .reserve_exact((self.entries.len() / 8).max(1024));
+                .reserve_exact((self.entries.len() / 16).max(1024));
         }
         self.entries.push(Entry::default());
         (self.entries.len() - 1) as u32

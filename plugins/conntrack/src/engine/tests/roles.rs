@@ -220,3 +220,30 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
     let liberal = |(flow, _): &(Flow, u64)| flow.tcp.is_none_or(|tcp| tcp.is_liberal());
     assert!(flows.values().all(liberal));
 }
+
+#[test]
+fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
+    for handover in [false, true] {
+        let mut pair = Pair::started();
+        (0..20).for_each(|number| {
+            let mut busy = tcp(number);
+            busy.timeout_s = Some(300);
+            pair.traffic(0, &busy);
+        });
+        pair.settle();
+        // its walk has begun when the other's word comes
+        pair.nodes[1]
+            .engine
+            .handle_role(pair.now_ns, "office", true);
+        pair.nodes[1].perform(pair.now_ns);
+        match handover {
+            true => pair.role(0, false),
+            false => pair.cut(),
+        }
+        pair.settle();
+        assert!(
+            pair.nodes[1].events[0].starts_with("20 timeouts"),
+            "{handover}"
+        );
+    }
+}
