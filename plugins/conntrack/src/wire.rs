@@ -9,7 +9,7 @@
 //!   alive      hash (8) ...                 unchanged since they were sent
 //!   swept      number, flows (4)            all that there is has been sent
 //!   lost       hash (8) ...                 not in the kernel here: send them again
-//!   resweep
+//!   resweep                               whatever was told, tell all of it again
 //!   expect     yes or no, attributes        of the kernel, as they are
 //!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
 //!   pulse      clock_ns (8), flows (4)

@@ -72,7 +72,10 @@ impl Engine {
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
             Message::Swept { number, flows } => self.handle_swept(now_ns, number, flows),
             Message::Lost(hashes) => self.resend(wire::hashes(hashes)),
-            Message::Resweep => self.wanted.sweep = true,
+            Message::Resweep => {
+                self.table.clear_flag(flag::SENT);
+                self.wanted.sweep = true;
+            }
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.lost_addresses = addresses,
             Message::Pulse { flows, .. } => {
@@ -156,8 +159,10 @@ impl Engine {
         let remote = self.twin_is_active() || !self.active;
         self.table.set_flag(slot, flag::REMOTE, remote);
         let (sweep, own_sweep) = (self.twin_sweep(), self.sweep_number);
+        // a walk may have passed its place before it was written
+        let present = if self.is_tidying() { flag::PRESENT } else { 0 };
         let entry = self.table.get_mut(slot);
-        entry.flags |= flag::SENT;
+        entry.flags |= flag::SENT | present;
         // what the twin's own copy has left, should this node answer for it one day
         entry.lease_until_s = seconds(now_ns).saturating_add(flow.timeout_s.unwrap_or(0));
         entry.learn(flow);

@@ -46,6 +46,7 @@ impl Engine {
         self.counters.overruns += 1;
         if self.speaks(now_ns) {
             self.wanted.sweep = true;
+            self.unsettled = true;
         }
         self.wanted.verify |= self.table.remote() > 0;
     }

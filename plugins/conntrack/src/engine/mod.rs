@@ -162,6 +162,8 @@ pub struct Engine {
     subscription: Subscription,
     /// It was active while no twin listened.
     owes: bool,
+    /// Notifications were lost, and no sweep has made up for them.
+    unsettled: bool,
     /// Both were active when they met.
     split: bool,
     offering_until_ns: u64,
@@ -219,6 +221,7 @@ impl Engine {
             said_synchrony: None,
             subscription: Subscription::Nothing,
             owes: false,
+            unsettled: false,
             split: false,
             offering_until_ns: 0,
             table: Table::default(),

@@ -217,7 +217,8 @@ impl Engine {
 
     pub(super) fn end_drain(&mut self) {
         let sent = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
-        if self.draining && (sent && self.heard_all || self.twin.is_none()) {
+        let settled = sent && self.heard_all && !self.unsettled;
+        if self.draining && (settled || self.twin.is_none()) {
             self.draining = false;
             self.actions.push_back(Action::Done(Finished::Drain));
         }

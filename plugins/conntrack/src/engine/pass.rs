@@ -1,6 +1,7 @@
 //! Walks through the kernel's table, one at a time: to tell the twin of everything, to drop what it
 //! does not have and to miss what it has, to restore times after a takeover, to compare.
 
+use super::table::flag;
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::{Flow, status};
 
@@ -77,8 +78,10 @@ impl Engine {
         let Some(work) = self.next_work(now_ns) else {
             return;
         };
-        if let Work::Sweep { .. } = work {
-            self.begin_sweep(now_ns);
+        match work {
+            Work::Sweep { .. } => self.begin_sweep(now_ns),
+            Work::Tidy { .. } => self.table.clear_flag(flag::PRESENT),
+            _ => {}
         }
         self.pass = Some(Pass {
             work,
@@ -138,6 +141,7 @@ impl Engine {
         match pass.work {
             Work::Compare => self.wanted.compare = true,
             Work::Answer { id } => self.wanted.answer = Some(id),
+            Work::Tidy { verify, .. } => self.wanted.verify |= verify,
             _ => {}
         }
         self.destroyed.clear();
@@ -147,6 +151,11 @@ impl Engine {
     pub(super) fn sweeping(&self) -> bool {
         let work = self.pass.as_ref().map(|pass| pass.work);
         matches!(work, Some(Work::Sweep { .. }))
+    }
+
+    pub(super) fn is_tidying(&self) -> bool {
+        let work = self.pass.as_ref().map(|pass| pass.work);
+        matches!(work, Some(Work::Tidy { .. }))
     }
 
     /// Whether the dump may go on.

@@ -2,6 +2,7 @@
 //! an address which is not here.
 
 use super::pass::Pass;
+use super::table::flag;
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 
@@ -99,8 +100,8 @@ impl Engine {
     /// One flow of the kernel's table, which it made itself: should its packets come back after
     /// they took the other router, windows would look wrong.
     pub(super) fn loosen(&mut self, flow: Flow) {
-        let known = self.table.find(self.table.hash(&flow)).is_some();
-        if known && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
+        // also what is not known any more, since a twin came meanwhile
+        if self.filter.admits(&flow) && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
             self.write(How::Loosen, flow, 0);
         }
     }
@@ -118,7 +119,7 @@ impl Engine {
 
     /// One flow of the kernel's table.
     pub(super) fn restore(&mut self, flow: Flow) {
-        if self.table.find(self.table.hash(&flow)).is_none() {
+        if !self.filter.admits(&flow) {
             return;
         }
         if self.is_translated_elsewhere(&flow) {
@@ -136,10 +137,20 @@ impl Engine {
             true => left_s.max(wanted_s),
             false => wanted_s,
         };
+        // A copy of what another active node answers for keeps its lease.
+        let wanted_s = match self.is_remote(&flow) {
+            true => left_s.max(wanted_s),
+            false => wanted_s,
+        };
         if wanted_s != left_s {
             self.pass.iter_mut().for_each(|pass| pass.restored += 1);
             self.write(How::Refresh, flow, wanted_s);
         }
+    }
+
+    fn is_remote(&self, flow: &Flow) -> bool {
+        let slot = self.table.find(self.table.hash(flow));
+        slot.is_some_and(|slot| self.table.get(slot).has(flag::REMOTE))
     }
 
     /// To an address of an interface of `dynamic_nat` that went with the other node.

@@ -1,6 +1,6 @@
 //! Who answers for the flows: roles, and the twin as it comes and goes.
 
-use super::pass::Work;
+use super::pass::{Wanted, Work};
 use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
 use crate::flow::Key;
 use crate::wire::Message;
@@ -87,6 +87,10 @@ impl Engine {
         }
         self.share_out();
         self.say_hello();
+        if std::mem::take(&mut self.unsettled) {
+            // what this kernel has is not what the twin was told
+            self.push_message(now_ns, &Message::Resweep);
+        }
         self.subscribe(now_ns);
     }
 
@@ -183,9 +187,15 @@ impl Engine {
         self.outgoing = None;
         self.said_synchrony = None;
         self.offering_until_ns = 0;
+        self.unsettled = false;
         self.orphans.clear();
         self.destroyed.clear();
-        self.stop_pass();
-        self.wanted = Default::default();
+        self.stop_pass_if(Work::needs_twin);
+        // what concerns this kernel alone goes on
+        self.wanted = Wanted {
+            restore: self.wanted.restore,
+            loosen: self.wanted.loosen,
+            ..Wanted::default()
+        };
     }
 }

@@ -156,7 +156,8 @@ impl Engine {
         let flows = (self.table.len() - self.table.remote()) as u32;
         self.push_message(now_ns, &Message::Swept { number, flows });
         self.end_offer();
-        self.wanted.sweep |= self.counters.overruns > pass.overruns;
+        self.unsettled = self.counters.overruns > pass.overruns;
+        self.wanted.sweep |= self.unsettled;
     }
 
     /// What this node alone knew was told.
@@ -244,6 +245,5 @@ impl Engine {
                 self.lose(now_ns, hash);
             }
         }
-        self.table.clear_flag(flag::PRESENT);
     }
 }

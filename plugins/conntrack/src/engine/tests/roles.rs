@@ -247,3 +247,59 @@ fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
         );
     }
 }
+
+#[test]
+fn what_a_node_does_for_its_own_kernel_goes_on_when_a_twin_comes() {
+    let mut pair = Pair::started();
+    for number in 0..20 {
+        let busy = Flow {
+            timeout_s: Some(300),
+            ..tcp(number)
+        };
+        pair.traffic(0, &busy);
+    }
+    pair.settle();
+    pair.cut();
+    // a node that has taken over, and one that has stepped down, in the middle of their walks
+    for at in [1, 0] {
+        let now_ns = pair.now_ns;
+        pair.nodes[at].engine.handle_role(now_ns, "office", at == 1);
+        pair.nodes[at].perform(now_ns);
+        pair.nodes[at].read_dump(now_ns);
+    }
+    pair.connect();
+    pair.settle();
+    let now_s = pair.now_s();
+    let [old, new] = &pair.nodes;
+    let is_restored = |(_, ends_s): &(Flow, u64)| *ends_s > now_s + 400_000;
+    assert!(new.kernel.flows.values().all(is_restored));
+    assert_eq!(old.kernel.loosened, 20);
+    assert_eq!(old.in_sync, Some(true));
+}
+
+#[test]
+fn a_walk_loses_nothing_that_comes_while_it_goes_on() {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    // the kernel drops some and cannot say so; the walk has passed where others come
+    for number in 0..5 {
+        pair.nodes[1].kernel.flows.remove(&name(&tcp(number)));
+    }
+    pair.nodes[1].engine.handle_overrun(now_ns);
+    pair.nodes[1].perform(now_ns);
+    while pair.nodes[1]
+        .kernel
+        .dump
+        .as_ref()
+        .is_some_and(|it| !it.is_empty())
+    {
+        pair.nodes[1].read_dump(now_ns);
+    }
+    (100..110).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.pass_ms(20);
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].engine.counters.lost, 5);
+}
