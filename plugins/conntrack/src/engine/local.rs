@@ -44,6 +44,7 @@ impl Engine {
     /// Notifications were lost: whatever they said is found by a sweep.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.overruns += 1;
+        self.overrun_ns = now_ns;
         if self.speaks(now_ns) {
             self.wanted.sweep = true;
             self.unsettled = true;

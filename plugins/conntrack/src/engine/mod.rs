@@ -164,6 +164,7 @@ pub struct Engine {
     owes: bool,
     /// Notifications were lost, and no sweep has made up for them.
     unsettled: bool,
+    overrun_ns: u64,
     /// Both were active when they met.
     split: bool,
     offering_until_ns: u64,
@@ -222,6 +223,7 @@ impl Engine {
             subscription: Subscription::Nothing,
             owes: false,
             unsettled: false,
+            overrun_ns: 0,
             split: false,
             offering_until_ns: 0,
             table: Table::default(),

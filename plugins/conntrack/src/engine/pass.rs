@@ -68,6 +68,10 @@ impl Engine {
     /// Begins what has become due; called after every input, before actions are polled.
     pub fn go_on(&mut self, now_ns: u64) {
         self.send_lost(now_ns);
+        if self.is_vain(now_ns) {
+            self.stop_pass();
+            self.wanted.sweep = true;
+        }
         if !self.unknown.is_empty() {
             let unknown = std::mem::take(&mut self.unknown);
             self.actions.push_back(Action::Find(unknown));
@@ -95,6 +99,15 @@ impl Engine {
             overruns: self.counters.overruns,
         });
         self.actions.push_back(Action::Dump(Source::Flows));
+    }
+
+    /// A sweep in which notifications were lost must be repeated: better now than at its end, as soon
+    /// as the burst is over. While it goes on, each sweep is brought to its end.
+    fn is_vain(&self, now_ns: u64) -> bool {
+        const CALM_NS: u64 = SECOND_NS / 50;
+        let overrun = |pass: &Pass| self.counters.overruns > pass.overruns;
+        let calm = now_ns.saturating_sub(self.overrun_ns) >= CALM_NS;
+        self.sweeping() && calm && self.pass.as_ref().is_some_and(overrun)
     }
 
     fn next_work(&mut self, now_ns: u64) -> Option<Work> {

@@ -206,3 +206,28 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
     pair.pass_ms(1000);
     pair.assert_equal();
 }
+
+#[test]
+fn a_sweep_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
+    let mut pair = Pair::started();
+    (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let sweeps = |pair: &Pair| pair.nodes[0].engine.counters.sweeps;
+    let before = sweeps(&pair);
+    let node = &mut pair.nodes[0];
+    node.engine.handle_overrun(pair.now_ns);
+    node.perform(pair.now_ns);
+    for ms in 0..60 {
+        let now_ns = pair.now_ns + ms * MS;
+        if ms < 30 {
+            node.engine.handle_overrun(now_ns);
+        }
+        node.read_dump(now_ns);
+        node.perform(now_ns);
+    }
+    assert_eq!(node.engine.counters.sweeps, before + 2, "only once");
+    assert!(node.engine.sweeping());
+    pair.pass_ms(300);
+    assert_eq!(sweeps(&pair), before + 2, "and that one is enough");
+    pair.assert_equal();
+}
