@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// The flow is gone, or does not concern the twin any more.
-    fn forget_flow(&mut self, now_ns: u64, slot: u32, flow: Flow) {
+    pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, flow: Flow) {
         let entry = *self.table.get(slot);
         if entry.waiting != NOT_WAITING {
             let _ = self
@@ -196,6 +196,7 @@ impl Engine {
                 .or_else(|| self.young.take(entry.waiting));
         }
         self.table.remove(slot);
+        self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
         if !entry.has(flag::SENT) {
             return; // it lived and died between two messages
         }

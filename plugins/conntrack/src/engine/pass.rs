@@ -57,8 +57,9 @@ pub struct Pass {
     /// Times restored, and flows dropped.
     pub restored: u32,
     pub dropped: u32,
-    /// Hashes that the twin is told of at once.
+    /// Hashes that the twin is told of at once, and whether one of them has gone meanwhile.
     pub alive: Vec<u8>,
+    pub has_gone: bool,
     pub records: Vec<u8>,
     /// Overruns before it began.
     pub overruns: u64,
@@ -95,6 +96,7 @@ impl Engine {
             restored: 0,
             dropped: 0,
             alive: Vec::new(),
+            has_gone: false,
             records: Vec::new(),
             overruns: self.counters.overruns,
         });

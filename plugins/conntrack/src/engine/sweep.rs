@@ -6,7 +6,7 @@ use super::queue::Change;
 use super::table::{Entry, NOT_WAITING, flag};
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::Flow;
-use crate::wire::{HASHES_MAX, Kind, Message};
+use crate::wire::{self, HASHES_MAX, Kind, Message};
 
 impl Engine {
     pub(super) fn begin_sweep(&mut self, now_ns: u64) {
@@ -33,14 +33,20 @@ impl Engine {
         let known = self.table.get_mut(slot);
         known.sweep = number;
         known.flags &= !flag::FRESH;
+        // what an event told is newer than the dump
+        let admitted = entry.has(flag::FRESH) || self.filter.admits(&flow);
         if entry.waiting != NOT_WAITING {
+            if !admitted {
+                self.counters.excluded += 1;
+                return self.forget_flow(now_ns, slot, flow);
+            }
             // its record goes before this word; a young flow has none yet
             if self.ready.get_mut(entry.waiting).is_some() {
                 self.tell_alive(now_ns, hash);
             }
             return;
         }
-        if !self.filter.admits(&flow) {
+        if !admitted {
             return; // the twin is not told of it any more, and drops it
         }
         if !entry.has(flag::SENT) {
@@ -111,7 +117,13 @@ impl Engine {
 
     fn send_alive(&mut self, now_ns: u64) {
         let Some(pass) = &mut self.pass else { return };
-        let hashes = std::mem::take(&mut pass.alive);
+        let mut hashes = std::mem::take(&mut pass.alive);
+        if std::mem::take(&mut pass.has_gone) {
+            // the twin was told so, and would miss them
+            let is_known = |hash: &u64| self.table.find(*hash).is_some();
+            let known = wire::hashes(&hashes).filter(is_known);
+            hashes = known.flat_map(u64::to_be_bytes).collect();
+        }
         if !hashes.is_empty() {
             self.push_message(now_ns, &Message::Alive(&hashes));
         }
@@ -119,12 +131,13 @@ impl Engine {
 
     /// The dump has ended; that of expectations may follow.
     pub(super) fn end_sweep(&mut self, now_ns: u64, number: u8, pass: Pass, complete: bool) {
-        if !complete {
+        let first = pass.source == Source::Flows;
+        // without expectations all flows have been told: the next sweep tries them again
+        if !complete && first {
             // what it told is right, but not all: again
             self.wanted.sweep = true;
             return;
         }
-        let first = pass.source == Source::Flows;
         self.pass = Some(pass);
         self.send_alive(now_ns);
         if first && self.settings.expectations {

@@ -192,3 +192,41 @@ fn an_idle_pair_says_little() {
     assert!(after.sent_bytes - before.sent_bytes < 8000);
     assert_eq!(pair.nodes[1].kernel.deletes, 0);
 }
+
+#[test]
+fn new_settings_take_from_the_backup_what_they_exclude_and_give_what_they_include() {
+    let with_bit = |bit: Option<u8>| {
+        let mut settings = Settings {
+            min_age_ns: SECOND_NS,
+            ..Settings::default()
+        };
+        settings.filter.mark_bit = bit;
+        settings
+    };
+    let mut pair = Pair::started_with(&with_bit(None));
+    let marked = |number| Flow {
+        mark: 2,
+        ..tcp(number)
+    };
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    (10..20).for_each(|number| pair.traffic(0, &marked(number)));
+    pair.pass_ms(2000);
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 20);
+    // some are too young to be there
+    (20..25).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.step();
+    let configure = |pair: &mut Pair, settings: &Settings| {
+        let now_ns = pair.now_ns;
+        for node in &mut pair.nodes {
+            node.engine.configure(now_ns, settings.clone());
+        }
+        pair.step();
+    };
+    configure(&mut pair, &with_bit(Some(1)));
+    pair.pass_ms(2000);
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 10);
+    configure(&mut pair, &with_bit(None));
+    pair.pass_ms(2000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}

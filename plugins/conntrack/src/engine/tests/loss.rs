@@ -41,6 +41,29 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
 }
 
 #[test]
+fn what_ends_after_a_sweep_has_passed_it_is_missed_by_nobody() {
+    let mut pair = Pair::started();
+    (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    pair.nodes[1].in_sync = None;
+    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].perform(now_ns);
+    for _ in 0..5 {
+        pair.nodes[0].read_dump(now_ns);
+    }
+    (0..10).for_each(|number| pair.end(0, &tcp(number)));
+    // one that comes and goes meanwhile, too
+    pair.traffic(0, &udp(1));
+    pair.nodes[0].hear(now_ns);
+    pair.end(0, &udp(1));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].engine.counters.lost_there, 0);
+    assert_eq!(pair.nodes[1].in_sync, None, "it was in sync all the time");
+}
+
+#[test]
 fn what_changed_while_a_dump_is_read_is_not_set_back() {
     let mut pair = Pair::started();
     (0..12).for_each(|number| pair.traffic(0, &tcp(number)));
