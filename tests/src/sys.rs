@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The system calls that rustix lacks: packet sockets with kernel time stamps, real time, and a child that starts in another namespace.
+//! The system calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real time, and a child that starts in another namespace.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -112,6 +112,27 @@ fn set_option(socket: &OwnedFd, option: i32, value: i32) -> io::Result<()> {
         )
     })
     .map(drop)
+}
+
+/// Sends frames of one length, laid one after the other, in one call; how many the kernel took.
+pub fn send_all(socket: &OwnedFd, frames: &[u8], length: usize) -> io::Result<usize> {
+    let part = |frame: &[u8]| libc::iovec {
+        iov_base: frame.as_ptr().cast_mut().cast(),
+        iov_len: length,
+    };
+    let mut parts: Vec<_> = frames.chunks_exact(length).map(part).collect();
+    let message = |part: &mut libc::iovec| {
+        // SAFETY: an all-zero mmsghdr is valid.
+        let mut message: libc::mmsghdr = unsafe { zeroed() };
+        message.msg_hdr.msg_iov = part;
+        message.msg_hdr.msg_iovlen = 1;
+        message
+    };
+    let mut messages: Vec<_> = parts.iter_mut().map(message).collect();
+    let count = messages.len() as u32;
+    // SAFETY: every header points to one live part, and that to a live frame, which is only read.
+    check(unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, 0) })
+        .map(|sent| sent as usize)
 }
 
 /// One frame as it came in.

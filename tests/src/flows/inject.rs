@@ -171,6 +171,19 @@ impl Crowd {
         (1024 + number % 60_000) as u16
     }
 
+    /// How many come at once: a slow rate comes in small batches, a few milliseconds apart.
+    pub(super) fn batch(&self, most: u32) -> u32 {
+        self.rate.map_or(most, |rate| (rate / 200).clamp(1, most))
+    }
+
+    /// Waits until it is time for the one after so many.
+    pub(super) fn keep_pace(&self, start: Instant, done: u32) {
+        if let Some(rate) = self.rate {
+            let due = f64::from(done) / f64::from(rate);
+            thread::sleep(Duration::from_secs_f64(due).saturating_sub(start.elapsed()));
+        }
+    }
+
     fn run(
         &self,
         ns: &Namespace,
@@ -180,8 +193,7 @@ impl Crowd {
         let (mut out, mut answers) = (Vec::with_capacity(1 << 17), vec![0; 1 << 16]);
         let (start, end) = (Instant::now(), self.first + self.count);
         let mut harvest = Harvest::default();
-        // A slow rate comes in small batches, a few milliseconds apart.
-        let batch = self.rate.map_or(BATCH, |rate| (rate / 200).clamp(1, BATCH));
+        let batch = self.batch(BATCH);
         let mut number = self.first;
         while number < end {
             let last = end.min(number + batch) - 1;
@@ -195,10 +207,7 @@ impl Crowd {
             harvest.done += last + 1 - number - refused;
             harvest.refused += refused;
             number = last + 1;
-            if let Some(rate) = self.rate {
-                let due = f64::from(number - self.first) / f64::from(rate);
-                thread::sleep(Duration::from_secs_f64(due).saturating_sub(start.elapsed()));
-            }
+            self.keep_pace(start, number - self.first);
         }
         harvest.took = start.elapsed();
         Ok(harvest)

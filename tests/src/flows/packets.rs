@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Crowds of flows as a real router has them: one packet each, which it forwards.
+//!
+//! What ctnetlink writes takes the lock under which ctnetlink of every namespace of this kernel
+//! writes, the other router's too; packets take none of it. The packets are UDP, whole frames that
+//! enter the router's cable to the lan at the switch, and are dropped where its cable to the wan
+//! comes out there: nothing answers, and no bridge and no host takes time that is not the router's.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::net::netdevice::name_to_index;
+
+use super::{Crowd, Transport, count, read};
+use crate::clock::poll;
+use crate::lab::{CLIENT, Lab, Namespace, Wire, urgently};
+use crate::probe::{ethernet, ipv4};
+use crate::{Result, sys};
+
+/// So many frames go into one system call.
+const BATCH: u32 = 64;
+/// Of the Ethernet, IPv4 and UDP headers; there is nothing behind them.
+const LENGTH: usize = 14 + 20 + 8;
+const UDP: u8 = 17;
+/// Nothing may expire while a crowd is looked at.
+const TIMEOUT_S: &str = "3600";
+/// How often what was lost is sent again.
+const ROUNDS: usize = 5;
+/// How long packets may be on their way.
+const FLIGHT: Duration = Duration::from_millis(20);
+
+/// The way of packets through one router.
+pub struct Packets {
+    socket: OwnedFd,
+    /// Its index.
+    router: usize,
+}
+
+/// A crowd that packets made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// When the last of them left.
+    pub last: Instant,
+    pub took: Duration,
+    /// Packets that were lost, and sent again.
+    pub again: usize,
+}
+
+impl Packets {
+    /// Lays the way through a router of the lab.
+    pub fn prepare(lab: &Lab, router: usize) -> Result<Self> {
+        let site = &lab.sites[router];
+        site.ns.set(&[
+            ("net/netfilter/nf_conntrack_udp_timeout", TIMEOUT_S),
+            ("net/netfilter/nf_conntrack_udp_timeout_stream", TIMEOUT_S),
+        ])?;
+        let [client, server] = Wire::BOTH.map(|wire| wire.ipv4(CLIENT));
+        let [a, b, c, d, e, f] = Wire::Wan.mac(CLIENT);
+        site.ns.ip(&format!(
+            "route replace 10.64.0.0/16 via {client} dev lan\n\
+             route replace 198.18.0.0/15 via {server} dev wan\n\
+             neigh replace {server} lladdr {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} dev wan \
+             nud permanent\n"
+        ))?;
+        let [from, to] = Wire::BOTH.map(|wire| format!("{}-{}", site.name, wire.name()));
+        lab.sw.nft(&drop_at(&to))?;
+        let socket = lab.sw.run(|| {
+            let socket = sys::packet_socket()?;
+            let index = name_to_index(&socket, &from)?;
+            sys::listen(&socket, index, None)?;
+            Ok(socket)
+        })?;
+        Ok(Self { socket, router })
+    }
+
+    /// Makes flows of UDP, of IPv4, untranslated. Whatever is lost on the way is sent again.
+    pub fn make(&self, lab: &Lab, crowd: Crowd) -> Result<Sent> {
+        if crowd.transport != Transport::Udp || crowd.ipv6 || crowd.snat.is_some() {
+            return Err(format!("packets make no such flows: {crowd:?}").into());
+        }
+        let ns = &lab.sites[self.router].ns;
+        let wanted = count(ns)? + crowd.count as usize;
+        let numbers: Vec<u32> = (crowd.first..crowd.first + crowd.count).collect();
+        let mut sent = self.send(lab, &crowd, &numbers)?;
+        for _ in 0..ROUNDS {
+            let all = || count(ns).is_ok_and(|count| count >= wanted);
+            if poll(FLIGHT, Duration::from_millis(2), all) {
+                return Ok(sent);
+            }
+            let lost = lost(ns, &crowd, &numbers)?;
+            if lost.is_empty() {
+                return Ok(sent);
+            }
+            let repeated = self.send(lab, &crowd, &lost)?;
+            sent.took += repeated.last - sent.last;
+            sent.last = repeated.last;
+            sent.again += lost.len();
+        }
+        Err(format!("packets are lost again and again: {sent:?}").into())
+    }
+
+    /// One packet of each, ready before the first leaves.
+    fn send(&self, lab: &Lab, crowd: &Crowd, numbers: &[u32]) -> Result<Sent> {
+        let to = Wire::Lan.mac(lab.sites[self.router].host());
+        let mut frames = Vec::with_capacity(numbers.len() * LENGTH);
+        for number in numbers {
+            frames.extend(frame(crowd, to, *number));
+        }
+        urgently(|| {
+            let (start, mut done) = (Instant::now(), 0);
+            for batch in frames.chunks(crowd.batch(BATCH) as usize * LENGTH) {
+                self.send_batch(batch)?;
+                done += (batch.len() / LENGTH) as u32;
+                crowd.keep_pace(start, done);
+            }
+            Ok(Sent {
+                last: Instant::now(),
+                took: start.elapsed(),
+                again: 0,
+            })
+        })
+    }
+
+    fn send_batch(&self, mut frames: &[u8]) -> io::Result<()> {
+        while !frames.is_empty() {
+            // A full queue on the way is told to whoever sends the first frame of a call.
+            match sys::send_all(&self.socket, frames, LENGTH) {
+                Ok(sent) => frames = &frames[sent * LENGTH..],
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What comes out of the router ends at this port of the switch.
+fn drop_at(port: &str) -> String {
+    format!(
+        "table netdev crowd {{
+	chain arrived {{
+		type filter hook ingress device \"{port}\" priority 0
+		ip daddr 198.18.0.0/15 drop
+	}}
+}}
+"
+    )
+}
+
+fn frame(crowd: &Crowd, to: [u8; 6], number: u32) -> Vec<u8> {
+    let tuple = crowd.tuple(number);
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.source, tuple.destination) else {
+        return Vec::new();
+    };
+    let mut datagram = [0; 8];
+    datagram[..2].copy_from_slice(&tuple.source_port.to_be_bytes());
+    datagram[2..4].copy_from_slice(&tuple.destination_port.to_be_bytes());
+    datagram[5] = 8;
+    let packet = ipv4(source, destination, UDP, 64, &datagram);
+    ethernet(to, Wire::Lan.mac(CLIENT), libc::ETH_P_IP as u16, &packet)
+}
+
+/// The numbers of which the router has no flow.
+fn lost(ns: &Namespace, crowd: &Crowd, numbers: &[u32]) -> Result<Vec<u32>> {
+    let there: HashSet<_> = read(ns)?.iter().map(|entry| entry.original).collect();
+    let absent = |number: &u32| !there.contains(&crowd.tuple(*number));
+    Ok(numbers.iter().copied().filter(absent).collect())
+}
