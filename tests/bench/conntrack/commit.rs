@@ -28,6 +28,8 @@ struct Takeover {
     /// For users, where a router died.
     outage: Duration,
     resident: [f64; 2],
+    /// Flows missing or different in the end.
+    wrong: usize,
 }
 
 pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
@@ -36,7 +38,7 @@ pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
         let bed = Bed::start(make, FLOWS, Buffer::Configured)?;
         let before = bed.read()?;
         let there = bed.count(1)? as u32;
-        let (last, _) = bed.make(Crowd::tcp(FLOWS))?;
+        let last = bed.make(Crowd::tcp(FLOWS))?.last;
         if make == cached {
             wait_cached(&bed)?;
         } else {
@@ -44,10 +46,11 @@ pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
         }
         thread::sleep(Duration::from_secs(1));
         let resident = bed.read()?.since(before).resident;
-        let takeover = match make {
+        let mut takeover = match make {
             Make::Spared => die(&bed, resident)?,
             Make::Nobody | Make::Conntrackd { .. } => commit(&bed, there, resident)?,
         };
+        takeover.wrong = bed.wait_same(Duration::from_secs(10))?;
         bed.end()?;
         Ok(takeover)
     })?;
@@ -58,6 +61,7 @@ pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
             ms(run.effective)
         }),
         duel.row("flows inserted", zero, |run| run.inserted),
+        duel.wrong(|run| run.wrong),
         duel.row("ms of outage, machine dead (commit apart)", None, |run| {
             ms(run.outage)
         }),
@@ -80,6 +84,7 @@ fn commit(bed: &Bed, there: u32, resident: [f64; 2]) -> Result<Takeover> {
         inserted: f64::from(FLOWS),
         outage: Duration::ZERO,
         resident,
+        wrong: 0,
     })
 }
 
@@ -112,6 +117,7 @@ fn die(bed: &Bed, resident: [f64; 2]) -> Result<Takeover> {
         inserted: inserts.iter().filter(|at| within(at)).count() as f64,
         outage: damage.outage.total,
         resident,
+        wrong: 0,
     })
 }
 

@@ -10,20 +10,77 @@ use super::bed::Make;
 pub struct Duel<T> {
     pub ours: Vec<T>,
     pub theirs: Vec<T>,
+    /// Without a sync, where that is asked for.
+    pub alone: Vec<T>,
 }
 
 impl<T> Duel<T> {
     /// They take turns, so that a slow spell of the machine meets both.
     pub fn run(runs: usize, theirs: Make, measure: impl Fn(Make) -> Result<T>) -> Result<Self> {
+        Self::run_beside(false, runs, theirs, measure)
+    }
+
+    /// The same, and each turn begins with a run without any sync.
+    pub fn run_with_nobody(
+        runs: usize,
+        theirs: Make,
+        measure: impl Fn(Make) -> Result<T>,
+    ) -> Result<Self> {
+        Self::run_beside(true, runs, theirs, measure)
+    }
+
+    fn run_beside(
+        nobody: bool,
+        runs: usize,
+        theirs: Make,
+        measure: impl Fn(Make) -> Result<T>,
+    ) -> Result<Self> {
         let mut duel = Self {
             ours: Vec::new(),
             theirs: Vec::new(),
+            alone: Vec::new(),
         };
         for _ in 0..runs {
+            if nobody {
+                duel.alone.push(measure(Make::Nobody)?);
+            }
             duel.ours.push(measure(Make::Spared)?);
             duel.theirs.push(measure(theirs)?);
         }
         Ok(duel)
+    }
+
+    /// The same with something else of each run.
+    pub fn map<U>(self, of: impl Fn(T) -> U) -> Duel<U> {
+        let [ours, theirs, alone] =
+            [self.ours, self.theirs, self.alone].map(|runs| runs.into_iter().map(&of).collect());
+        Duel {
+            ours,
+            theirs,
+            alone,
+        }
+    }
+
+    /// The runs of both.
+    pub fn and(mut self, other: Self) -> Self {
+        self.ours.extend(other.ours);
+        self.theirs.extend(other.theirs);
+        self.alone.extend(other.alone);
+        self
+    }
+
+    /// Flows that the tables of both routers did not have alike in the end: none, of no run.
+    pub fn wrong(&self, of: impl Fn(&T) -> usize) -> Row {
+        let [ours, theirs] =
+            [&self.ours, &self.theirs].map(|runs| sorted(runs, |run| of(run) as f64));
+        let most = |sorted: &[f64]| sorted.last().copied().unwrap_or(f64::NAN);
+        Row {
+            what: "flows missing or different, worst run",
+            ours: most(&ours),
+            beside: most(&theirs),
+            allowed: Some(0.0),
+            note: format!("{}; {}", spread(&ours), spread(&theirs)),
+        }
     }
 
     pub fn row(&self, what: &'static str, allowed: Option<f64>, of: impl Fn(&T) -> f64) -> Row {
@@ -48,7 +105,7 @@ pub fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn spread(sorted: &[f64]) -> String {
+pub fn spread(sorted: &[f64]) -> String {
     match (sorted.first(), sorted.last()) {
         (Some(least), Some(most)) => format!("{least:.1} to {most:.1}"),
         _ => "-".to_owned(),
