@@ -20,6 +20,10 @@ const EOPNOTSUPP: i32 = 95;
 const TRIES_MAX: u8 = 3;
 /// Flows whose master has not come yet.
 const ORPHANS_MAX: usize = 4096;
+/// Flows that the kernel refuses whatever is tried; of more, this node says that it misses them.
+const REFUSED_MAX: usize = 4096;
+/// They are tried again by every so many sweeps.
+const SWEEPS_PER_TRY: u8 = 8;
 const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
 
 impl Engine {
@@ -71,7 +75,7 @@ impl Engine {
             }
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
             Message::Swept { number, flows } => self.handle_swept(now_ns, number, flows),
-            Message::Lost(hashes) => self.resend(wire::hashes(hashes)),
+            Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Resweep => {
                 self.table.clear_flag(flag::SENT);
                 self.wanted.sweep = true;
@@ -128,7 +132,8 @@ impl Engine {
                 self.table.remove(slot);
                 self.write(How::Delete, flow, 0);
             }
-            (Kind::Gone, None) => {}
+            (Kind::Gone, None) => drop(self.refused.remove(&hash)),
+            (Kind::Part, None) if self.refused.contains(&hash) => {}
             (_, Some(slot)) => {
                 self.know(now_ns, slot, &flow);
                 let (timeout_s, whole) = (self.lease_of(&flow), kind == Kind::Whole);
@@ -143,6 +148,7 @@ impl Engine {
     }
 
     fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+        self.refused.remove(&hash);
         let slot = self.table.insert(Entry {
             hash,
             ..Entry::default()
@@ -197,17 +203,27 @@ impl Engine {
                 self.table.get_mut(slot).sweep = sweep;
             }
             Some(_) => {}
+            // tried again now and then, and nobody waits for it
+            None if self.refused.contains(&hash) => {
+                if sweep % SWEEPS_PER_TRY == 0 {
+                    self.ask_for(now_ns, hash);
+                }
+            }
             None => self.lose(now_ns, hash),
         }
     }
 
     /// The twin's kernel dropped them: they are sent again by the next sweep, which is due.
-    fn resend(&mut self, hashes: impl Iterator<Item = u64>) {
+    fn resend(&mut self, now_ns: u64, hashes: impl Iterator<Item = u64>) {
         for hash in hashes {
             self.counters.lost_there += 1;
-            if let Some(slot) = self.table.find(hash) {
-                self.table.set_flag(slot, flag::SENT, false);
-                self.wanted.sweep = true;
+            match self.table.find(hash) {
+                Some(slot) => {
+                    self.table.set_flag(slot, flag::SENT, false);
+                    self.wanted.sweep = true;
+                }
+                // it has gone: the twin waits for it until a sweep has ended without it
+                None => self.sweep_soon(now_ns),
             }
         }
     }
@@ -344,8 +360,12 @@ impl Engine {
             EINVAL => counters.refused_invalid += 1,
             _ => counters.refused_other += 1,
         }
-        if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
+        let hash = self.table.hash(&change.flow);
+        if let Some(slot) = self.table.find(hash) {
             self.table.remove(slot);
+            if errno != ENOMEM && self.refused.len() < REFUSED_MAX {
+                self.refused.insert(hash);
+            }
         }
         if errno == ENOMEM {
             self.short += 1;

@@ -183,6 +183,8 @@ pub struct Engine {
     /// Destroyed since the last piece of a dump.
     destroyed: HashSet<u64>,
     lost: Vec<u64>,
+    /// The twin's flows that the kernel here refuses.
+    refused: HashSet<u64>,
     pass: Option<Pass>,
     wanted: Wanted,
     sweep_number: u8,
@@ -237,6 +239,7 @@ impl Engine {
             unknown: Vec::new(),
             destroyed: HashSet::new(),
             lost: Vec::new(),
+            refused: HashSet::new(),
             pass: None,
             wanted: Wanted::default(),
             sweep_number: 0,

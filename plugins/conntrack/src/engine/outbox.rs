@@ -160,6 +160,10 @@ impl Engine {
     /// is missed again by the next sweep.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
         self.short += 1;
+        self.ask_for(now_ns, hash);
+    }
+
+    pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
         if self.is_congested() {
             return;
         }

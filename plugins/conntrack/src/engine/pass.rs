@@ -228,13 +228,20 @@ impl Engine {
         }
     }
 
-    /// Sweeps take at most a twentieth of the time.
     pub(super) fn sweep_interval_ns(&self) -> u64 {
+        self.settings.sweep_ns.max(self.least_interval_ns())
+    }
+
+    /// The next sweep comes as soon as it may.
+    pub(super) fn sweep_soon(&mut self, now_ns: u64) {
+        let soon_ns = now_ns + self.least_interval_ns().max(SECOND_NS);
+        self.sweep_at_ns = self.sweep_at_ns.min(soon_ns);
+    }
+
+    /// Sweeps take at most a twentieth of the time.
+    fn least_interval_ns(&self) -> u64 {
         const SHARE: u64 = 20;
-        let most = self
-            .sweep_took_ns
-            .saturating_mul(SHARE)
-            .min(3600 * SECOND_NS);
-        self.settings.sweep_ns.max(most)
+        let least_ns = self.sweep_took_ns.saturating_mul(SHARE);
+        least_ns.min(3600 * SECOND_NS)
     }
 }

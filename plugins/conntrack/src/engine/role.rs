@@ -190,6 +190,7 @@ impl Engine {
         self.unsettled = false;
         self.orphans.clear();
         self.destroyed.clear();
+        self.refused.clear();
         self.stop_pass_if(Work::needs_twin);
         // what concerns this kernel alone goes on
         self.wanted = Wanted {

@@ -10,6 +10,7 @@ const ENOENT: i32 = 2;
 const ENOMEM: i32 = 12;
 const EEXIST: i32 = 17;
 const EBUSY: i32 = 16;
+const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
 /// What a kernel does with flows, as far as the engine can tell.
@@ -26,6 +27,8 @@ pub(super) struct Kernel {
     pub(super) dump: Option<VecDeque<Flow>>,
     pub(super) piece: Vec<Flow>,
     pub(super) hidden: HashSet<Vec<u8>>,
+    /// It takes no such flows.
+    pub(super) refused: HashSet<Vec<u8>>,
     pub(super) expectations: Vec<Vec<u8>>,
     pub(super) deletes: usize,
     pub(super) creates: usize,
@@ -51,6 +54,7 @@ impl Kernel {
             dump: None,
             piece: Vec::new(),
             hidden: HashSet::new(),
+            refused: HashSet::new(),
             expectations: Vec::new(),
             deletes: 0,
             creates: 0,
@@ -133,6 +137,7 @@ impl Kernel {
                 let same = |(there, _): &(Flow, u64)| there.reply == flow.reply;
                 let clash = !flow.is_plain() && self.flows.values().any(same);
                 match () {
+                    () if self.refused.contains(&key) => return Err(EINVAL),
                     () if clash => return Err(EEXIST),
                     () if self.flows.len() >= self.limit => return Err(ENOMEM),
                     () => {}

@@ -116,6 +116,61 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
 }
 
 #[test]
+fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
+    let mut pair = Pair::started();
+    let odd = [tcp(3), translated(50)];
+    pair.nodes[1].kernel.refused = odd.iter().map(name).collect();
+    (0..10).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.traffic(0, &odd[1]);
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 9);
+    pair.nodes[1].in_sync = None;
+    let sweeps = pair.nodes[0].engine.counters.sweeps;
+    for second in 0..600 {
+        let changed = Flow {
+            mark: second,
+            ..odd[1].clone()
+        };
+        pair.traffic(0, &changed);
+        pair.pass_ms(1000);
+    }
+    assert_eq!(pair.nodes[1].in_sync, None, "ready all the time");
+    // one each 40 s, and one for each time that they are tried again
+    let sweeps = pair.nodes[0].engine.counters.sweeps - sweeps;
+    assert!((15..=17).contains(&sweeps), "{sweeps}");
+    assert!(pair.nodes[1].engine.counters.refused_invalid >= 4);
+    pair.nodes[1].kernel.refused.clear();
+    pair.pass_ms(400_000);
+    pair.assert_equal();
+    assert!(pair.nodes[1].engine.refused.is_empty());
+}
+
+#[test]
+fn who_waits_for_what_has_gone_is_told_so_soon() {
+    use crate::wire::Message;
+    let mut pair = Pair::started();
+    let now_ns = pair.now_ns;
+    let engine = &mut pair.nodes[1].engine;
+    let number = engine.twin_sweep() + 1;
+    let hello = engine.serial;
+    for message in [
+        Message::Sweep {
+            number,
+            lease_s: 120,
+            hello,
+        },
+        Message::Alive(&[9; 8]),
+        Message::Swept { number, flows: 1 },
+    ] {
+        engine.handle_message(now_ns, &message.encode());
+    }
+    pair.step();
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    pair.pass_ms(1100);
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
 fn a_part_of_what_the_kernel_dropped_makes_no_half_of_a_flow() {
     let mut pair = Pair::started();
     pair.traffic(0, &translated(1));
