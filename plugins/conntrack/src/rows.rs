@@ -2,7 +2,7 @@
 
 use spared_sdk::{Answer, Error};
 
-use crate::engine::Value;
+use crate::engine::{Fault, Rows, Value};
 
 pub const USAGE: &str = "usage: sparectl conntrack [status | diff | sweep]";
 
@@ -16,10 +16,12 @@ pub fn put(rows: &[(&'static str, Value)], answer: &mut Answer) -> Result<(), Er
     Ok(())
 }
 
-/// What differs, a row for each flow; none where the twin went meanwhile.
-pub fn end_comparison(mut answer: Answer, rows: Option<Vec<(String, String)>>) {
-    let Some(rows) = rows else {
-        return answer.done(Err(Error::Peer("the twin is gone".to_owned())));
+/// What differs, a row for each flow.
+pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(fault @ Fault::Gone) => return answer.done(Err(Error::Peer(fault.to_string()))),
+        Err(fault @ Fault::TooMany) => return answer.done(Err(Error::Plugin(fault.to_string()))),
     };
     if !rows.is_empty() {
         answer.attention();

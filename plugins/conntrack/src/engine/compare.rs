@@ -4,21 +4,41 @@
 //! it counts only if a second and a third look find it again.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::pass::Pass;
+use super::pass::{Pass, Work};
 use super::{Action, Engine, Finished};
 use crate::flow::{Flow, TCP, Tcp};
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
 const LOOKS: u8 = 3;
+/// Flows of one table: fifty bytes each while it lasts.
+const FLOWS_MAX: usize = 4_000_000;
 /// Rows in the answer; more are counted.
 const ROWS_MAX: usize = 200;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The twin went.
+    Gone,
+    TooMany,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the twin is gone"),
+            Self::TooMany => write!(f, "more than {FLOWS_MAX} flows are too many to compare"),
+        }
+    }
+}
 
 /// What two kernels should agree on, of one flow.
 type Digest = u64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Comparison {
     id: u32,
     look: u8,
@@ -30,7 +50,12 @@ pub struct Comparison {
     suspects: Option<HashMap<u64, &'static str>>,
     own_ended: bool,
     twin_ended: bool,
+    /// Flows of each side.
+    pub(super) limit: usize,
 }
+
+/// A flow, and how it differs.
+pub type Rows = Vec<(String, String)>;
 
 impl Engine {
     /// Begins a comparison; `Finished::Comparison` follows.
@@ -44,7 +69,7 @@ impl Engine {
         if self.comparison.is_some() {
             return Err("a comparison is under way");
         }
-        self.comparison = Some(Comparison::default());
+        self.comparison = Some(Comparison::new(FLOWS_MAX));
         self.look(now_ns);
         Ok(())
     }
@@ -53,7 +78,9 @@ impl Engine {
         let Some(comparison) = &mut self.comparison else {
             return;
         };
-        comparison.id = comparison.id.wrapping_add(1);
+        // what the twin still answers to an earlier one is not taken for this one's
+        self.compared = self.compared.wrapping_add(1);
+        comparison.id = self.compared;
         comparison.look += 1;
         comparison.here.clear();
         comparison.there.clear();
@@ -98,6 +125,17 @@ impl Engine {
             comparison.here.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
         }
+        self.end_large_comparison();
+    }
+
+    /// As many as a table may have; a twin may say what it likes.
+    fn end_large_comparison(&mut self) {
+        let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
+        if self.comparison.as_ref().is_some_and(is_large) {
+            self.stop_pass_if(|work| work == Work::Compare);
+            self.wanted.compare = false;
+            self.end_comparison(Err(Fault::TooMany));
+        }
     }
 
     pub(super) fn handle_compared(&mut self, id: u32, records: &[u8]) {
@@ -110,6 +148,7 @@ impl Engine {
             comparison.there.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
         }
+        self.end_large_comparison();
     }
 
     pub(super) fn handle_compared_end(&mut self, now_ns: u64, id: u32) {
@@ -141,10 +180,10 @@ impl Engine {
             return self.look(now_ns);
         }
         let rows = comparison.rows();
-        self.end_comparison(Some(rows));
+        self.end_comparison(Ok(rows));
     }
 
-    pub(super) fn end_comparison(&mut self, rows: Option<Vec<(String, String)>>) {
+    pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
         if self.comparison.take().is_some() {
             self.actions
                 .push_back(Action::Done(Finished::Comparison(rows)));
@@ -153,6 +192,20 @@ impl Engine {
 }
 
 impl Comparison {
+    fn new(limit: usize) -> Self {
+        Self {
+            id: 0,
+            look: 0,
+            here: HashMap::new(),
+            there: HashMap::new(),
+            named: HashMap::new(),
+            suspects: None,
+            own_ended: false,
+            twin_ended: false,
+            limit,
+        }
+    }
+
     /// What differs now and did before.
     fn suspect(&mut self) {
         let (here, there) = (&self.here, &self.there);
@@ -186,9 +239,9 @@ impl Comparison {
         }
     }
 
-    fn rows(&mut self) -> Vec<(String, String)> {
+    fn rows(&mut self) -> Rows {
         let suspects = self.suspects.take().unwrap_or_default();
-        let mut rows: Vec<(String, String)> = suspects
+        let mut rows: Rows = suspects
             .iter()
             .filter_map(|(hash, how)| Some((self.named.remove(hash)?, (*how).to_owned())))
             .collect();

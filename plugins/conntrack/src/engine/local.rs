@@ -93,10 +93,24 @@ impl Engine {
             since_ns: now_ns,
         };
         let number = match is_young {
-            true => self.young.push(change),
+            true => self.push_young(change),
             false => self.push_ready(now_ns, change),
         };
         self.table.get_mut(slot).waiting = number;
+    }
+
+    /// What lives and dies in its youth leaves a gap: these must not become more than flows there are.
+    fn push_young(&mut self, change: Change) -> u32 {
+        if self.young.is_sparse() {
+            for change in self.young.take_all() {
+                let hash = change.hash;
+                let number = self.young.push(change);
+                if let Some(slot) = self.table.find(hash) {
+                    self.table.get_mut(slot).waiting = number;
+                }
+            }
+        }
+        self.young.push(change)
     }
 
     fn handle_changed(&mut self, now_ns: u64, mut flow: Flow) {

@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use restore::Timeouts;
 pub use status::Value;
@@ -74,8 +75,8 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
     Drain,
-    /// What differs, a row for each; None where the twin is gone.
-    Comparison(Option<Vec<(String, String)>>),
+    /// What differs, a row for each.
+    Comparison(Result<Rows, Fault>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +203,8 @@ pub struct Engine {
     last_floor_s: u32,
     lost_addresses: Vec<Address>,
     comparison: Option<Comparison>,
+    /// Looks so far.
+    compared: u32,
     actions: VecDeque<Action>,
     pub counters: Counters,
     warned_full_ns: Option<u64>,
@@ -253,6 +256,7 @@ impl Engine {
             last_floor_s: 0,
             lost_addresses: Vec::new(),
             comparison: None,
+            compared: 0,
             actions: VecDeque::new(),
             counters: Counters::default(),
             warned_full_ns: None,

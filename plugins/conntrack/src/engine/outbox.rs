@@ -9,6 +9,8 @@ use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
 /// With so many waiting, the kernel's own buffers hold what comes.
 pub const WAITING_MAX: usize = 16_384;
+/// The same of messages that were made already: hashes of a sweep, flows of a comparison.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Full batches go at once.
 const BATCH_FULL: usize = 2000;
 const PULSE_NS: u64 = SECOND_NS;
@@ -41,7 +43,7 @@ impl Engine {
 
     /// Whether as much waits as may: events and dumps stay where they are.
     pub fn is_congested(&self) -> bool {
-        self.ready.len() >= WAITING_MAX
+        self.ready.len() >= WAITING_MAX || self.ready.message_bytes() >= MESSAGE_BYTES_MAX
     }
 
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
@@ -144,7 +146,8 @@ impl Engine {
         }
         self.counters.measure(now_ns);
         self.pulse_at_ns = now_ns + PULSE_NS;
-        if self.twin.is_some() {
+        // they would pile up behind a channel that takes nothing
+        if self.twin.is_some() && self.outgoing.is_none() {
             let flows = self.table.len() as u32;
             self.push_message(
                 now_ns,
@@ -190,7 +193,8 @@ impl Engine {
 
     pub(super) fn tell_addresses(&mut self) {
         let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
-        if heard && !self.settings.dynamic_nat.is_empty() {
+        // none is a word, too: there were some before
+        if heard {
             let addresses = self.dynamic.values().flatten().copied().collect();
             self.ready
                 .push_message(Message::Addresses(addresses).encode());

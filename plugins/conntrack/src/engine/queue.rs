@@ -34,6 +34,9 @@ pub struct Queue {
     /// The number of the first item.
     first: u32,
     tag: u32,
+    /// Those among the items that are changes.
+    changes: usize,
+    message_bytes: usize,
 }
 
 impl Queue {
@@ -43,6 +46,8 @@ impl Queue {
             items: VecDeque::new(),
             first: 1,
             tag: tag * NUMBERS,
+            changes: 0,
+            message_bytes: 0,
         }
     }
 
@@ -57,6 +62,29 @@ impl Queue {
     pub fn clear(&mut self) {
         self.items.clear();
         self.first = 1;
+        (self.changes, self.message_bytes) = (0, 0);
+    }
+
+    /// Bytes of the messages among the items.
+    pub fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// Whether most of it, and much, was overtaken.
+    pub fn is_sparse(&self) -> bool {
+        const MUCH: usize = 65_536;
+        self.items.len() > 2 * self.changes + MUCH
+    }
+
+    /// Takes all changes out of it, in order; there may be no messages.
+    pub fn take_all(&mut self) -> Vec<Change> {
+        let items = std::mem::take(&mut self.items);
+        self.clear();
+        let changes = items.into_iter().filter_map(|item| match item {
+            Item::Change(change) => Some(change),
+            _ => None,
+        });
+        changes.collect()
     }
 
     pub fn front(&self) -> Option<&Item> {
@@ -66,6 +94,11 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.first = after(self.first, 1);
+        match &item {
+            Item::Change(_) => self.changes -= 1,
+            Item::Message(message) => self.message_bytes -= message.len(),
+            Item::Nothing => {}
+        }
         Some(item)
     }
 
@@ -81,10 +114,12 @@ impl Queue {
     pub fn push(&mut self, change: Change) -> u32 {
         let number = after(self.first, self.items.len() as u32);
         self.items.push_back(Item::Change(change));
+        self.changes += 1;
         number | self.tag
     }
 
     pub fn push_message(&mut self, message: Vec<u8>) {
+        self.message_bytes += message.len();
         self.items.push_back(Item::Message(message));
     }
 
@@ -97,8 +132,15 @@ impl Queue {
 
     /// Takes it out of its place.
     pub fn take(&mut self, number: u32) -> Option<Change> {
-        match std::mem::replace(self.item_mut(number)?, Item::Nothing) {
-            Item::Change(change) => Some(change),
+        let item = self.item_mut(number)?;
+        if !matches!(item, Item::Change(_)) {
+            return None;
+        }
+        match std::mem::replace(item, Item::Nothing) {
+            Item::Change(change) => {
+                self.changes -= 1;
+                Some(change)
+            }
             _ => None,
         }
     }
@@ -165,6 +207,28 @@ mod tests {
         assert!(queue.take(numbers[1]).is_none());
         assert_eq!(queue.oldest_ns(), Some(3));
         assert!(Queue::new(0).get_mut(numbers[2]).is_none());
+    }
+
+    #[test]
+    fn what_is_in_a_queue_is_counted() {
+        let mut queue = Queue::new(0);
+        let numbers: Vec<u32> = (0..70_000).map(|at| queue.push(change(at))).collect();
+        queue.push_message(vec![0; 100]);
+        assert_eq!(queue.message_bytes(), 100);
+        for number in &numbers[..69_000] {
+            queue.take(*number);
+            assert!(queue.take(*number).is_none());
+        }
+        assert!(queue.is_sparse());
+        queue.pop();
+        assert_eq!(queue.message_bytes(), 100);
+        let left: Vec<u64> = queue.take_all().iter().map(|it| it.hash).collect();
+        assert_eq!(left, (69_000..70_000).collect::<Vec<_>>());
+        assert!(queue.is_empty() && !queue.is_sparse());
+        assert_eq!(queue.message_bytes(), 0);
+        queue.push_message(vec![0; 7]);
+        queue.pop();
+        assert_eq!(queue.message_bytes(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who answers for the flows: roles, and the twin as it comes and goes.
 
+use super::compare::Fault;
 use super::pass::{Wanted, Work};
 use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
 use crate::flow::Key;
@@ -24,7 +25,7 @@ impl Engine {
         self.twin = None;
         self.owes |= self.active;
         self.said_synchrony = None;
-        self.end_comparison(None);
+        self.end_comparison(Err(Fault::Gone));
         self.stop_pass_if(Work::needs_twin);
         (self.wanted.compare, self.wanted.answer) = (false, None);
         self.ready.clear();

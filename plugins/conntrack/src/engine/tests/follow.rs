@@ -1,5 +1,6 @@
 //! What happens on the active node happens on the backup.
 
+use super::super::local::Event;
 use super::*;
 
 #[test]
@@ -161,7 +162,7 @@ fn a_comparison_names_what_differs() {
     assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
     assert!(pair.nodes[0].engine.compare(now_ns).is_err());
     pair.settle();
-    assert_eq!(pair.nodes[0].compared, Some(vec![]));
+    assert_eq!(pair.nodes[0].compared, Some(Ok(vec![])));
     let now_s = pair.now_s();
     pair.nodes[1].kernel.flows.remove(&name(&tcp(4)));
     pair.nodes[1].kernel.traffic(now_s, &udp(9));
@@ -170,10 +171,57 @@ fn a_comparison_names_what_differs() {
     }
     assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
     pair.settle();
-    let rows = pair.nodes[0].compared.clone().unwrap_or_default();
+    let rows = pair.nodes[0].compared.take();
+    let rows = rows.and_then(Result::ok).unwrap_or_default();
     let how: Vec<&str> = rows.iter().map(|(_, how)| how.as_str()).collect();
     assert_eq!(how, ["only here", "differs", "only there"], "{rows:?}");
     assert_eq!(rows[0].0, "tcp 10.1.0.0:4 > 198.51.100.1:80");
+}
+
+#[test]
+fn a_comparison_of_too_many_flows_ends_with_a_word() {
+    for side in [0, 1] {
+        let mut pair = Pair::started();
+        (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        let now_s = pair.now_s();
+        (20..30).for_each(|number| pair.nodes[side].kernel.traffic(now_s, &udp(number)));
+        let now_ns = pair.now_ns;
+        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        let comparison = pair.nodes[0].engine.comparison.as_mut();
+        comparison.expect("it has begun").limit = 25;
+        pair.step();
+        let words = pair.nodes[0].compared.take().and_then(Result::err);
+        assert_eq!(words, Some(Fault::TooMany));
+        // and there may be another one, which what is under way does not disturb
+        pair.settle();
+        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        pair.settle();
+        assert!(matches!(pair.nodes[0].compared, Some(Ok(_))));
+    }
+}
+
+#[test]
+fn flows_that_die_young_leave_no_room_taken() {
+    let settings = Settings {
+        min_age_ns: 3600 * SECOND_NS,
+        ..Settings::default()
+    };
+    let mut pair = Pair::started_with(&settings);
+    let now_ns = pair.now_ns;
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_event(now_ns, Event::New(tcp(1)));
+    for number in 2..200_000 {
+        engine.handle_event(now_ns, Event::New(tcp(number)));
+        engine.handle_event(now_ns, Event::Gone(tcp(number)));
+    }
+    engine.handle_event(now_ns, Event::New(tcp(2)));
+    assert!(engine.young.len() < 100_000, "{}", engine.young.len());
+    // those that live are found by their numbers still
+    engine.handle_event(now_ns, Event::Gone(tcp(1)));
+    let waiting = engine.young.take_all();
+    let hashes: Vec<u64> = waiting.iter().map(|it| it.hash).collect();
+    assert_eq!(hashes, [engine.table.hash(&tcp(2))]);
 }
 
 #[test]

@@ -280,6 +280,10 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
         pair.pass_ms(100);
     }
     assert!(pair.nodes[0].engine.ready.len() <= super::super::outbox::WAITING_MAX + 10_000);
+    // nor does time alone, or what the twin asks for, fill it
+    let waiting = pair.nodes[0].engine.ready.len();
+    pair.pass_ms(20_000);
+    assert_eq!(pair.nodes[0].engine.ready.len(), waiting);
     pair.room = usize::MAX;
     pair.pass_ms(1000);
     pair.assert_equal();

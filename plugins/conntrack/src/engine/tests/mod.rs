@@ -8,7 +8,7 @@ mod roles;
 
 use std::collections::VecDeque;
 
-use super::{Action, Engine, Finished, SECOND_NS, Source, Subscription};
+use super::{Action, Engine, Fault, Finished, Rows, SECOND_NS, Source, Subscription};
 use crate::config::Settings;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
 use kernel::{Kernel, name};
@@ -22,7 +22,7 @@ struct Node {
     kernel: Kernel,
     in_sync: Option<bool>,
     drained: bool,
-    compared: Option<Vec<(String, String)>>,
+    compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
     events: Vec<String>,
 }
@@ -288,7 +288,7 @@ impl Node {
                 Action::StopDump => self.kernel.dump = None,
                 Action::InSync(yes, _) => self.in_sync = Some(yes),
                 Action::Done(Finished::Drain) => self.drained = true,
-                Action::Done(Finished::Comparison(rows)) => self.compared = rows,
+                Action::Done(Finished::Comparison(rows)) => self.compared = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
                 Action::Info(_) => {}
                 Action::Event(text) => self.events.push(text),

@@ -166,6 +166,26 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_takeover() {
 }
 
 #[test]
+fn what_is_no_longer_of_dynamic_nat_is_not_dropped() {
+    let dynamic = Settings {
+        dynamic_nat: vec!["wan0".to_owned()],
+        ..Settings::default()
+    };
+    let mut pair = Pair::started_with(&dynamic);
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[203, 0, 113, 1]);
+    let (now_ns, engine) = (pair.now_ns, &mut pair.nodes[0].engine);
+    engine.handle_dynamic_addresses("wan0", vec![(false, address)]);
+    engine.configure(now_ns, Settings::default());
+    pair.traffic(0, &translated(1));
+    pair.settle();
+    pair.cut();
+    pair.role(1, true);
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.table().len(), 1);
+}
+
+#[test]
 fn two_that_are_active_for_different_groups_keep_each_other_s_flows() {
     let mut pair = Pair::started();
     pair.role(1, true);
