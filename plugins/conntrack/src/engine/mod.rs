@@ -371,6 +371,10 @@ impl Engine {
     }
 
     fn write_record(&mut self, how: How, flow: Flow, timeout_s: u32, whole: bool) {
+        // the dump that is being read may still have it
+        if how == How::Delete && self.sweeping() {
+            self.destroyed.insert(self.table.hash(&flow));
+        }
         self.actions.push_back(Action::Write(Change {
             how,
             flow,
