@@ -148,7 +148,9 @@ impl Engine {
     }
 
     fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        self.refused.remove(&hash);
+        if !self.refused.is_empty() {
+            self.refused.remove(&hash);
+        }
         let slot = self.table.insert(Entry {
             hash,
             ..Entry::default()
