@@ -3,7 +3,7 @@
 use spared_netlink::{attributes, constants as c, u32_of};
 
 use super::{AF_INET, AF_INET6, GENERIC_HEADER, is_passed_on};
-use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone};
+use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone, status};
 
 /// What a dump or a notification says of a connection; None where it is none of IP's.
 pub fn flow(payload: &[u8]) -> Option<Flow> {
@@ -37,6 +37,14 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
     }
     if let Some(value) = protoinfo {
         self::protoinfo(value, &mut flow);
+    }
+    // While hardware or a flowtable carries it, the kernel says neither state nor time
+    // (facts/conntrack.md, flowtable): only what is established is carried so.
+    if flow.status & status::OFFLOAD != 0 && flow.original.protocol == TCP {
+        flow.tcp = flow.tcp.or(Some(Tcp {
+            state: c::TCP_CONNTRACK_ESTABLISHED,
+            ..Tcp::default()
+        }));
     }
     Some(flow).filter(|flow| flow.original.protocol != 0)
 }

@@ -281,3 +281,26 @@ fn read_all(bytes: &[u8]) {
     }
     let _ = expectation::is_valid(bytes);
 }
+
+#[test]
+fn an_offloaded_flow_that_says_neither_state_nor_time_is_an_established_one() {
+    let flow = connection();
+    let mut said = Vec::new();
+    build::name(&mut said, &flow);
+    parse::attribute(
+        2,
+        &attributes(&requests::created(&flow, 1)[4..])
+            .find(|(kind, _)| *kind == 2)
+            .map(|(_, it)| it.to_vec())
+            .unwrap_or_default(),
+        &mut said,
+    );
+    parse::attribute(3, &(status::OFFLOAD | 8).to_be_bytes(), &mut said);
+    let parsed = parse::flow(&said).expect("a flow");
+    assert_eq!(parsed.timeout_s, None);
+    assert_eq!(parsed.tcp.map(|tcp| tcp.state), Some(3));
+    // a whole record of it is one that the twin takes
+    let mut record = Vec::new();
+    crate::wire::record(&mut record, crate::wire::Kind::Whole, &parsed);
+    assert!(crate::wire::records(&record).all(|it| it.is_ok()));
+}
