@@ -9,7 +9,7 @@ use neli::utils::Groups;
 
 use crate::constants::ROUTE_PROTOCOL;
 use crate::filter::Instruction;
-use crate::socket::{Header, borrow, messages, receive_from};
+use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
 use crate::{Address, Link, Route};
 
 const RTNLGRP_LINK: u32 = 1;
@@ -82,11 +82,7 @@ impl Monitor {
             socket,
             buffer: vec![0; RECEIVE_BYTES],
         };
-        use rustix::net::sockopt;
-        if sockopt::set_socket_recv_buffer_size_force(monitor.as_fd(), SOCKET_BYTES).is_err() {
-            // Inside a user namespace: as much as net.core.rmem_max allows.
-            let _ = sockopt::set_socket_recv_buffer_size(monitor.as_fd(), SOCKET_BYTES);
-        }
+        set_receive_buffer(&monitor.socket, SOCKET_BYTES);
         monitor
             .socket
             .add_mcast_membership(Groups::new_groups(groups))?;

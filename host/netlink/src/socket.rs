@@ -223,9 +223,33 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     })
 }
 
-fn error_of(payload: &[u8]) -> Option<io::Error> {
-    let number = i32::from_ne_bytes(payload.get(..4)?.try_into().ok()?);
-    (number != 0).then(|| io::Error::from_raw_os_error(number.saturating_neg()))
+pub(crate) fn error_of(payload: &[u8]) -> Option<io::Error> {
+    let errno = errno_of(payload);
+    (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+}
+
+/// Of a verdict, or of the end of a dump; 0 where all is well.
+pub(crate) fn errno_of(payload: &[u8]) -> i32 {
+    let word = payload.first_chunk().map(|word| i32::from_ne_bytes(*word));
+    word.map_or(0, i32::saturating_neg)
+}
+
+/// A socket of the netfilter family whose errors come without a copy of the request.
+pub(crate) fn open_netfilter() -> io::Result<NlSocket> {
+    let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty())?;
+    let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
+    Ok(socket)
+}
+
+/// Beyond the system's limit where this process may; the kernel's own idea of the size comes back.
+pub(crate) fn set_receive_buffer(socket: &NlSocket, bytes: usize) -> usize {
+    use rustix::net::sockopt;
+    let fd = borrow(socket);
+    if sockopt::set_socket_recv_buffer_size_force(fd, bytes).is_err() {
+        // Inside a user namespace: as much as net.core.rmem_max allows.
+        let _ = sockopt::set_socket_recv_buffer_size(fd, bytes);
+    }
+    sockopt::socket_recv_buffer_size(fd).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use std::io;
 
-use neli::consts::socket::{Msg, NlFamily};
+use neli::consts::socket::Msg;
 use neli::socket::NlSocket;
-use neli::utils::Groups;
 
 use crate::constants::{NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES};
-use crate::socket::{borrow, messages, receive_from};
+use crate::socket::{errno_of, messages, open_netfilter, receive_from, set_receive_buffer};
 
 /// Room for a transaction, and for a refusal of each of its messages.
 const SOCKET_BYTES: usize = 4 << 20;
@@ -27,14 +26,9 @@ pub struct Transactions {
 
 impl Transactions {
     pub fn open() -> io::Result<Self> {
-        use rustix::net::sockopt;
-        let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty())?;
-        let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
+        let socket = open_netfilter()?;
         let _ = crate::set_send_buffer(&socket, SOCKET_BYTES as i32);
-        if sockopt::set_socket_recv_buffer_size_force(borrow(&socket), SOCKET_BYTES).is_err() {
-            // Inside a user namespace: as much as net.core.rmem_max allows.
-            let _ = sockopt::set_socket_recv_buffer_size(borrow(&socket), SOCKET_BYTES);
-        }
+        set_receive_buffer(&socket, SOCKET_BYTES);
         let port = socket.pid()?;
         Ok(Self {
             socket,
@@ -93,10 +87,7 @@ impl Transactions {
                     continue;
                 }
                 answered = true;
-                let word = payload
-                    .first_chunk()
-                    .map_or(0, |word| i32::from_ne_bytes(*word));
-                let errno = word.saturating_neg();
+                let errno = errno_of(payload);
                 match position {
                     _ if errno == 0 => {}
                     0 => whole = Err(io::Error::from_raw_os_error(errno)),

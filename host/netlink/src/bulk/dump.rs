@@ -5,7 +5,7 @@ use std::io;
 use neli::consts::socket::Msg;
 use neli::socket::NlSocket;
 
-use crate::socket::{messages, receive_from};
+use crate::socket::{error_of, messages, open_netfilter, receive_from};
 
 /// The kernel fills at most so much of a dump at a time.
 const RECEIVE_BYTES: usize = 32 * 1024;
@@ -36,7 +36,7 @@ pub struct Dump {
 impl Dump {
     pub fn open() -> io::Result<Self> {
         Ok(Self {
-            socket: super::open()?,
+            socket: open_netfilter()?,
             sequence: 0,
             running: false,
             interrupted: false,
@@ -51,7 +51,7 @@ impl Dump {
     /// Begins; one that runs is given up.
     pub fn start(&mut self, kind: u16, payload: &[u8]) -> io::Result<()> {
         if self.running {
-            self.socket = super::open()?;
+            self.socket = open_netfilter()?;
         }
         self.running = false;
         self.interrupted = false;
@@ -73,7 +73,7 @@ impl Dump {
     pub fn stop(&mut self) -> io::Result<()> {
         if self.running {
             self.running = false;
-            self.socket = super::open()?;
+            self.socket = open_netfilter()?;
         }
         Ok(())
     }
@@ -95,13 +95,10 @@ impl Dump {
             match header.kind {
                 NLMSG_DONE | NLMSG_ERROR => {
                     self.running = false;
-                    let word = payload
-                        .first_chunk()
-                        .map_or(0, |word| i32::from_ne_bytes(*word));
-                    return match word {
-                        0 if self.interrupted => Ok(Progress::Interrupted),
-                        0 => Ok(Progress::Done),
-                        errno => Err(io::Error::from_raw_os_error(errno.saturating_neg())),
+                    return match error_of(payload) {
+                        Some(error) => Err(error),
+                        None if self.interrupted => Ok(Progress::Interrupted),
+                        None => Ok(Progress::Done),
                     };
                 }
                 kind => each(kind, payload),

@@ -7,7 +7,7 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::filter::{Instruction, attach_filter};
-use crate::socket::{Header, borrow, messages};
+use crate::socket::{Header, borrow, messages, open_netfilter, set_receive_buffer};
 
 /// Datagrams per system call.
 const DATAGRAMS: usize = 128;
@@ -34,9 +34,9 @@ pub struct Notifications {
 impl Notifications {
     /// What the port `own` causes is dropped before it reaches the socket's buffer.
     pub fn open(buffer_bytes: usize, own: u32) -> io::Result<Self> {
-        let socket = super::open()?;
+        let socket = open_netfilter()?;
         socket.nonblock()?;
-        let receive_buffer = super::set_receive_buffer(&socket, buffer_bytes);
+        let receive_buffer = set_receive_buffer(&socket, buffer_bytes);
         attach_filter(&socket, &from_port(own, 0, u32::MAX), false)?;
         Ok(Self {
             socket,

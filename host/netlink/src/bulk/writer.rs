@@ -5,7 +5,7 @@ use std::io;
 use neli::consts::socket::Msg;
 use neli::socket::NlSocket;
 
-use crate::socket::{messages, receive_from};
+use crate::socket::{errno_of, messages, open_netfilter, receive_from, set_receive_buffer};
 
 /// Requests in one system call. The kernel keeps up to a kilobyte for each refusal until it is
 /// read, so a batch of refusals must fit the receive buffer.
@@ -42,8 +42,8 @@ pub struct Writer {
 
 impl Writer {
     pub fn open() -> io::Result<Self> {
-        let socket = super::open()?;
-        super::set_receive_buffer(&socket, RECEIVE_BUFFER);
+        let socket = open_netfilter()?;
+        set_receive_buffer(&socket, RECEIVE_BUFFER);
         let _ = crate::set_send_buffer(&socket, SEND_BUFFER);
         let port = socket.pid()?;
         Ok(Self {
@@ -121,11 +121,9 @@ impl Writer {
                     each(position, Verdict::Answer(header.kind, payload));
                     continue;
                 }
-                let word = payload
-                    .first_chunk()
-                    .map_or(0, |word| i32::from_ne_bytes(*word));
-                if word != 0 {
-                    each(position, Verdict::Refused(word.saturating_neg()));
+                let errno = errno_of(payload);
+                if errno != 0 {
+                    each(position, Verdict::Refused(errno));
                 }
                 if position + 1 == self.count {
                     return Ok(());
