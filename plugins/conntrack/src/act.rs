@@ -73,7 +73,7 @@ impl Conntrack {
                 running.engine.go_on(now_ns);
             }
             while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
-                self.perform(action);
+                self.perform(now_ns, action);
             }
             let Some(running) = &mut self.running else {
                 return;
@@ -131,8 +131,7 @@ impl Conntrack {
         running.armed_ns = next_ns;
     }
 
-    fn perform(&mut self, action: Action) {
-        let now_ns = self.host.now();
+    fn perform(&mut self, now_ns: u64, action: Action) {
         let Some(running) = &mut self.running else {
             return;
         };

@@ -305,19 +305,17 @@ impl Engine {
 
 /// Whether the twin should hear of it: what only counts time it need not.
 pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
-    let state = flow.state();
-    entry.has(flag::STALE)
-        || !flow.extra.is_empty()
-        || entry.mark != flow.mark
-        || entry.status() != status_byte(flow.status)
-        || state.is_some_and(|state| state != entry.state())
+    !flow.extra.is_empty() || differs_beside_attributes(entry, flow)
 }
 
 /// The same of a whole flow, whose attributes are always there.
 pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
+    entry.extra != digest(&flow.extra) || differs_beside_attributes(entry, flow)
+}
+
+fn differs_beside_attributes(entry: &Entry, flow: &Flow) -> bool {
     let state = flow.state();
     entry.has(flag::STALE)
-        || entry.extra != digest(&flow.extra)
         || entry.mark != flow.mark
         || entry.status() != status_byte(flow.status)
         || state.is_some_and(|state| state != entry.state())
