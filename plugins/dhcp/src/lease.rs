@@ -1,0 +1,135 @@
+//! A lease, whatever server gave it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A valid lifetime without end.
+pub const INFINITE_S: u32 = u32::MAX;
+
+/// What is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// An IPv4 address.
+    V4,
+    /// An IPv6 address (IA_NA).
+    Na,
+    /// A temporary IPv6 address (IA_TA).
+    Ta,
+    /// A delegated IPv6 prefix (IA_PD).
+    Pd,
+}
+
+/// What a server leases once at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    pub kind: Kind,
+    pub address: IpAddr,
+    /// 32 and 128 but for delegated prefixes.
+    pub prefix: u8,
+}
+
+/// Who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Hardware type of ARP; 1 is Ethernet.
+    pub hardware_type: u16,
+    /// Empty where the server does not know it.
+    pub hardware: Vec<u8>,
+    /// DHCPv4's client identifier, DHCPv6's DUID; empty where there is none.
+    pub id: Vec<u8>,
+    /// DHCPv6's identity association; 0 in DHCPv4.
+    pub iaid: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Leased,
+    /// A client found somebody else there; nobody gets it until it ends.
+    Declined,
+    /// Ended or given back, and remembered for the client's return.
+    Free,
+}
+
+/// Times are of this node's monotonic clock in ms, so that clocks may differ between nodes, and
+/// jump; they may lie before its zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub key: Key,
+    pub client: Client,
+    /// As the server's file has it, free of that file's escapes; empty where there is none.
+    pub hostname: Vec<u8>,
+    pub state: State,
+    /// As granted; [`INFINITE_S`].
+    pub valid_s: u32,
+    /// DHCPv6 only.
+    pub preferred_s: u32,
+    /// None: never.
+    pub expires_ms: Option<i64>,
+    pub committed_ms: i64,
+    /// What only servers of this format know: their field's name and text ("subnet_id", "1").
+    pub extra: BTreeMap<String, String>,
+}
+
+/// One commit of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Put(Lease),
+    /// Released, or deleted by hand.
+    Gone {
+        key: Key,
+        committed_ms: i64,
+    },
+}
+
+impl Change {
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Put(lease) => lease.key,
+            Self::Gone { key, .. } => *key,
+        }
+    }
+}
+
+/// All that a server has given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    pub leases: BTreeMap<Key, Lease>,
+    /// The server's DUID, to which clients of DHCPv6 address their renewals.
+    pub identity: Option<Vec<u8>>,
+}
+
+impl Set {
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put(lease) => drop(self.leases.insert(lease.key, lease)),
+            Change::Gone { key, .. } => drop(self.leases.remove(&key)),
+        }
+    }
+}
+
+/// Both clocks of this node at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    pub monotonic_ms: i64,
+    pub unix_ms: i64,
+}
+
+impl Clock {
+    /// The monotonic time of a server's time in seconds since 1970.
+    pub fn monotonic(self, unix_s: i64) -> i64 {
+        let unix_ms = unix_s.saturating_mul(1000);
+        unix_ms
+            .saturating_sub(self.unix_ms)
+            .saturating_add(self.monotonic_ms)
+    }
+
+    /// The reverse, rounded to the nearest second.
+    pub fn unix_s(self, monotonic_ms: i64) -> i64 {
+        let unix_ms = monotonic_ms
+            .saturating_sub(self.monotonic_ms)
+            .saturating_add(self.unix_ms);
+        unix_ms.saturating_add(500).div_euclid(1000)
+    }
+}
