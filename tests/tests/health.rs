@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The health plugin inside its worker, with real echoes, programs and files.
+//! The health plugin inside its worker, with real echoes, programs and files. A program of its own,
+//! as two plugins do not fit into one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

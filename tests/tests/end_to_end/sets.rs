@@ -2,7 +2,7 @@
 //! nftables sets follow between two routers: from wherever elements come, with what is left of their
 //! time, over takeovers, and never back.
 
-mod sets_roles;
+mod roles;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -387,8 +387,8 @@ fn nonsense_of_the_twin_costs_neither_node_anything() {
     });
 }
 
-/// `cargo test --release -p spared-tests --test sets -- --ignored --nocapture`, `SETS_ELEMENTS` of
-/// them.
+/// `SETS_ELEMENTS` of them:
+/// `cargo test --release -p spared-tests --test end_to_end -- a_million --ignored --nocapture`.
 #[test]
 #[ignore = "measures, for minutes"]
 fn a_million_elements_follow_and_hold_up_nobody() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whatever befalls cables and nodes, at random, for as long as one likes: exactly one is active
 //! wherever any path speaks both ways, and nothing moves once things are still. Not part of a
-//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 cargo test --test storm -- --ignored NAME`,
+//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 cargo test --test end_to_end -- --ignored NAME`,
 //! also with SPARED_INTERVAL_MS and SPARED_VMAC=1.
 
 use std::env;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real programs in labs: a module for each subject, all in one program, because linking a
+//! program for each would take longer than many of them run. What links a plugin stays beside this
+//! directory as a program of its own, as two plugins do not fit into one.
+
+mod beats;
+mod conntrack_attributes;
+mod conntrack_control;
+mod conntrack_flows;
+mod conntrack_garbage;
+mod conntrack_helpers;
+mod conntrack_idle;
+mod conntrack_loss;
+mod conntrack_nat;
+mod conntrack_proxy;
+mod conntrack_select;
+mod conntrack_takeover;
+mod faults;
+mod fence;
+mod frr;
+mod groups;
+mod handover;
+mod interfaces;
+mod keepalived;
+mod lab;
+mod leftovers;
+mod link;
+mod malformed;
+mod pair;
+mod reload;
+mod sets;
+mod side_by_side;
+mod sparectl;
+mod storm;
+mod walk;
+
+/// A file that no line above names would be left out without a word.
+#[test]
+fn every_file_here_is_a_module() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/end_to_end");
+    let entries = std::fs::read_dir(folder).expect("the sources are there");
+    let listed = include_str!("main.rs");
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let is_source = path.extension().is_some_and(|is| is == "rs") && name != "main";
+        let line = format!("\nmod {name};\n");
+        assert!(!is_source || listed.contains(&line), "no line mod {name};");
+    }
+}
