@@ -10,6 +10,10 @@ pub const CONFIGURE_CHECK: u32 = 0x1;
 pub const PLUGIN_REALTIME: u32 = 0x1;
 /// `SPARED_PLUGIN_FILES`: reads and runs the files that its configuration names.
 pub const PLUGIN_FILES: u32 = 0x2;
+/// `SPARED_PLUGIN_WRITE`: with `PLUGIN_FILES`, writes them, too.
+pub const PLUGIN_WRITE: u32 = 0x4;
+/// `SPARED_PLUGIN_ROOT`: runs as root and unconfined.
+pub const PLUGIN_ROOT: u32 = 0x8;
 
 /// `SPARED_ROLE_BACKUP`.
 pub const ROLE_BACKUP: u32 = 1;
@@ -17,6 +21,9 @@ pub const ROLE_BACKUP: u32 = 1;
 pub const ROLE_ACTIVE: u32 = 2;
 /// `SPARED_ROLE_FAULT`: backup, and unable to become active.
 pub const ROLE_FAULT: u32 = 3;
+
+/// `SPARED_ROLE_MAINTENANCE`: an administrator works on this node.
+pub const ROLE_MAINTENANCE: u32 = 0x1;
 
 /// `struct spared_role`: a group's role as a follower learns it.
 #[repr(C)]
@@ -32,6 +39,10 @@ pub struct RoleEvent {
     pub why: Str,
     /// Monotonic; afterwards the host goes on without the plugin.
     pub deadline_ns: u64,
+    /// `ROLE_MAINTENANCE`.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// `struct spared_plugin`, exported as the constant `spared_plugin_v1`.
@@ -86,6 +97,8 @@ pub struct Plugin {
     pub query: Option<unsafe extern "C" fn(*mut c_void, u64, *const Str, u32) -> Status>,
     /// The plugin's half of an extension, or NULL.
     pub extension: Option<unsafe extern "C" fn(*const c_char) -> *const c_void>,
+    /// Files and folders that it may read, and write after a `+`; ends with NULL, or is NULL.
+    pub paths: *const *const c_char,
 }
 
 /// A descriptor as a `static`: [`Plugin`] holds pointers, which a plain `static` may not.

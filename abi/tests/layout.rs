@@ -52,7 +52,7 @@ fn mirror() -> String {
     let structs = layout! {
         "spared_str" Str { ptr, len }
         "spared_bytes" Bytes { ptr, len }
-        "spared_role" RoleEvent { size, role, group, why, deadline_ns }
+        "spared_role" RoleEvent { size, role, group, why, deadline_ns, flags, reserved }
         "spared_host" Host {
             size, minor, ctx, log, wake, fail, config_get, config_len, watch_fd, timer, now, done,
             put_text, put_u64, extension
@@ -60,7 +60,7 @@ fn mirror() -> String {
         "spared_plugin" Plugin {
             size, minor, needs_minor, flags, wire_min, wire_max, capabilities, name, version,
             vendor, summary, create, destroy, configure, start, stop, drain, settle, role, fd,
-            timer, woken, query, extension
+            timer, woken, query, extension, paths
         }
         "spared_peer" Peer { size, reserved, send, in_sync }
         "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
@@ -94,8 +94,8 @@ fn mirror() -> String {
         MINOR PENDING RESTART ATTENTION
         LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE LOG_EVENT
         FD_READ FD_WRITE FD_ERROR FD_HANGUP
-        CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES
-        ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT
+        CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
+        ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE
         PEER_MESSAGE_MAX
         SOCKETS_NONE SOCKETS_VRRP SOCKETS_BEAT SOCKETS_PING
         SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS

@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_abi::PLUGIN_ROOT;
 use spared_worker::file::open_plugin;
+use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
 use crate::check::{self, Severity};
@@ -18,14 +20,19 @@ pub fn run(options: &Options) -> u8 {
         println!("{}: no such file", path.display());
         return exit::NO_INPUT;
     }
+    let mut roots = Vec::new();
     let (faults, setup) = match Setup::read(&path) {
-        Ok(setup) => (faults_of(&setup, &options.plugin_dir), Some(setup)),
+        Ok(setup) => {
+            let faults = faults_of(&setup, &options.plugin_dir, &mut roots);
+            (faults, Some(setup))
+        }
         Err(faults) => (faults, None),
     };
     for fault in &faults {
         println!("{fault}");
     }
-    let findings = setup.as_ref().map(check::examine).unwrap_or_default();
+    let mut findings = setup.as_ref().map(check::examine).unwrap_or_default();
+    findings.extend(roots.iter().map(|plugin| check::root(plugin)));
     for finding in &findings {
         println!("{finding}");
     }
@@ -58,42 +65,52 @@ fn said(setup: &Setup) -> String {
     format!(" ({}): {}", setup.digest, enabled.join(", "))
 }
 
-fn faults_of(setup: &Setup, plugin_dir: &Path) -> Vec<Fault> {
+// Beside the faults: which plugins run as root.
+fn faults_of(setup: &Setup, plugin_dir: &Path, roots: &mut Vec<String>) -> Vec<Fault> {
     let mut faults = setup.plugin_faults();
     for plugin in setup
         .plugins
         .iter()
         .filter(|plugin| plugin.enabled && plugin.faults.is_empty())
     {
-        faults.extend(check_plugin(setup, plugin, plugin_dir));
+        match check_plugin(setup, plugin, plugin_dir) {
+            Ok((descriptor, found)) => {
+                faults.extend(found);
+                if descriptor.flags & PLUGIN_ROOT != 0 && plugin.allow.root {
+                    roots.push(plugin.name.clone());
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
     }
     faults
 }
 
 // The same throw-away worker as at a start and a reload.
-fn check_plugin(setup: &Setup, plugin: &Plugin, plugin_dir: &Path) -> Vec<Fault> {
+fn check_plugin(
+    setup: &Setup,
+    plugin: &Plugin,
+    plugin_dir: &Path,
+) -> Result<(Descriptor, Vec<Fault>), Fault> {
     let file = format!("{}.toml", plugin.name);
-    let library = match open_plugin(plugin_dir, &plugin.name) {
-        Ok(library) => library,
-        Err(why) => return vec![Fault::whole(&file, why)],
-    };
+    let library = open_plugin(plugin_dir, &plugin.name).map_err(|why| Fault::whole(&file, why))?;
     let configuration = Configuration {
         toml: plugin.text.clone(),
         surroundings: setup.host.surroundings(),
     };
     let account = account::for_plugins(&setup.host.user);
     let exe = Path::new("/proc/self/exe");
-    match process::check(
+    let (descriptor, failures) = process::check(
         exe,
         &plugin.name,
         library.as_fd(),
         account,
         Some(&configuration),
-    ) {
-        Ok((_, failures)) => failures
-            .into_iter()
-            .map(|failure| Fault::of_key(&file, &plugin.text, &failure.key, failure.why))
-            .collect(),
-        Err(error) => vec![Fault::whole(&file, error.to_string())],
-    }
+    )
+    .map_err(|error| Fault::whole(&file, error.to_string()))?;
+    let faults = failures
+        .into_iter()
+        .map(|failure| Fault::of_key(&file, &plugin.text, &failure.key, failure.why))
+        .collect();
+    Ok((descriptor, faults))
 }

@@ -125,6 +125,12 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
             "speaks with its twin, and says no versions of its messages (wire_min, wire_max)",
         ));
     }
+    let flags = plugin.descriptor.flags;
+    if flags & abi::PLUGIN_WRITE != 0 && flags & abi::PLUGIN_FILES == 0 {
+        findings.push(Finding::warn(
+            "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
+        ));
+    }
     let least = size_of::<abi::Plugin>();
     if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
         let text = format!(

@@ -215,6 +215,9 @@ impl Trial {
             group: group.text(),
             why: why.text(),
             deadline_ns: now_ns() + 1_000_000_000,
+            // Maintenance comes and goes, and what no plugin can know yet.
+            flags: self.token as u32,
+            reserved: 0,
         };
         let event = guard(&event);
         let raw = event.start().cast_const().cast();

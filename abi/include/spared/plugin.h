@@ -47,7 +47,8 @@
  *  - -ENOTRECOVERABLE from any callback says that the instance is broken: it is never
  *    called again, not even destroyed, and its worker is restarted.
  *  - Process-wide signal dispositions and a fork that goes on in the child are
- *    forbidden; posix_spawn is fine. Children get no capabilities and no real time.
+ *    forbidden; posix_spawn is fine. Children get no real time, and no capabilities but
+ *    those of a plugin with SPARED_PLUGIN_ROOT.
  *  - What a NULL callback means: create and destroy are required; without configure
  *    every configuration is accepted; without drain, settle or role the host does
  *    not wait for this plugin; the others are just not called.
@@ -120,20 +121,31 @@ struct spared_bytes {
 /* Flags of struct spared_plugin. */
 #define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
 #define SPARED_PLUGIN_FILES 0x2u    /* reads and runs the files that its configuration names */
+#define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: writes them, too */
+/* Runs as root, with the host's capabilities and unconfined, as its children are the machine's
+ * own services: where the administrator's `allow` does not refuse it. It has no twin: root
+ * never parses what the network sent. */
+#define SPARED_PLUGIN_ROOT 0x8u
 
 /* Roles of a group. */
 #define SPARED_ROLE_BACKUP 1u
 #define SPARED_ROLE_ACTIVE 2u
 #define SPARED_ROLE_FAULT 3u /* backup, and unable to become active */
 
+/* Flags of struct spared_role. */
+#define SPARED_ROLE_MAINTENANCE 0x1u /* an administrator works on this node */
+
 /* A group's role as a follower learns it. The newest wins: a role that arrives
- * while an older one is pending replaces it. */
+ * while an older one is pending replaces it. The same role comes again when its
+ * flags change. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */
 	struct spared_str group; /* the configured name */
 	struct spared_str why;   /* the sentence of `sparectl why` */
 	uint64_t deadline_ns;    /* monotonic; afterwards the host goes on without you */
+	uint32_t flags;          /* SPARED_ROLE_MAINTENANCE */
+	uint32_t reserved;
 };
 
 /* What the host offers. ctx is the first argument of every function. */
@@ -226,6 +238,13 @@ struct spared_plugin {
 	/* The plugin's half of an extension (struct spared_..._plugin), or NULL. May be
 	 * called before create. */
 	const void *(*extension)(const char *id);
+
+	/* Absolute paths of files and folders beyond its configuration's that it may read and run,
+	 * with all beneath; a leading '+' lets it write there, too: create, rename, remove, cut. At
+	 * most 64, after them NULL; NULL for none. Those that are not there when the plugin is
+	 * started are passed over, as is what belongs to the host: /etc/spared, its other folders
+	 * and whatever is above them. */
+	const char *const *paths;
 };
 
 /* ---- spared.peer/1: messages to the same plugin on the other node ------------ */

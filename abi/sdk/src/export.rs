@@ -16,7 +16,8 @@ use crate::shim;
 ///     summary: "decides who is active",
 ///     vendor: "spared",              // optional; the crate's authors
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
-///     flags: REALTIME,               // optional; or FILES
+///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
+///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; what it may read, after a + write
 ///     wire: (1, 2),                  // optional; versions of its messages to its twin
 ///     parts: [query, interfaces, groups],   // of roles, transfer, query, interfaces, groups, peer
 /// });
@@ -30,7 +31,8 @@ macro_rules! export {
         summary: $summary:literal
         $(, vendor: $vendor:literal)?
         $(, capabilities: [$($capability:expr),* $(,)?])?
-        $(, flags: $flag:ident)?
+        $(, flags: $($flag:ident)|+)?
+        $(, paths: [$($path:literal),* $(,)?])?
         $(, wire: ($wire_min:expr, $wire_max:expr))?
         $(, parts: [$($part:ident),* $(,)?])?
         $(,)?
@@ -72,7 +74,14 @@ macro_rules! export {
                 $crate::export::text(concat!($vendor, "\0")),
             );)?
             $($(let plugin = $crate::export::capability(plugin, $capability as u64);)*)?
-            $(let plugin = $crate::export::flag(plugin, $crate::export::$flag);)?
+            $($(let plugin = $crate::export::flag(plugin, $crate::export::$flag);)+)?
+            $(let plugin = $crate::export::paths(plugin, {
+                const PATHS: &[*const ::core::ffi::c_char] = &[
+                    $($crate::export::text(concat!($path, "\0")),)*
+                    ::core::ptr::null(),
+                ];
+                PATHS
+            });)?
             $(let plugin = $crate::export::wire(plugin, $wire_min, $wire_max);)?
             $($(let plugin = $crate::export::part::$part::add::<$plugin>(plugin);)*)?
             plugin
@@ -85,6 +94,12 @@ pub const REALTIME: u32 = abi::PLUGIN_REALTIME;
 
 /// `flags: FILES`.
 pub const FILES: u32 = abi::PLUGIN_FILES;
+
+/// `flags: FILES | WRITE`.
+pub const WRITE: u32 = abi::PLUGIN_WRITE;
+
+/// `flags: ROOT`.
+pub const ROOT: u32 = abi::PLUGIN_ROOT;
 
 /// The descriptor of a plugin without parts.
 pub const fn descriptor<T: Plugin>(
@@ -118,6 +133,7 @@ pub const fn descriptor<T: Plugin>(
         woken: Some(shim::woken::<T>),
         query: None,
         extension: Some(extension),
+        paths: std::ptr::null(),
     }
 }
 
@@ -144,6 +160,12 @@ pub const fn capability(mut plugin: abi::Plugin, number: u64) -> abi::Plugin {
 /// Sets a flag.
 pub const fn flag(mut plugin: abi::Plugin, flag: u32) -> abi::Plugin {
     plugin.flags |= flag;
+    plugin
+}
+
+/// Sets the files that it may open; the last of `paths` is NULL.
+pub const fn paths(mut plugin: abi::Plugin, paths: &'static [*const c_char]) -> abi::Plugin {
+    plugin.paths = paths.as_ptr();
     plugin
 }
 

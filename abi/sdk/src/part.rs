@@ -18,17 +18,26 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     token: u64,
     event: *const abi::RoleEvent,
 ) -> abi::Status {
-    // SAFETY: the contract of role: the event is lent for the call.
-    let Some(raw) = (unsafe { event.as_ref() }) else {
+    if event.is_null() {
         return -EINVAL;
+    }
+    // SAFETY: the contract of role: the event and its texts are lent for the call, and it is as
+    // long as it says; that of the first hosts ends before its flags.
+    let (group, why, role, deadline_ns, flags) = unsafe {
+        let flags = if crate::has!((*event), abi::RoleEvent, flags) {
+            (*event).flags
+        } else {
+            0
+        };
+        let (group, why) = (text::read((*event).group), text::read((*event).why));
+        (group, why, (*event).role, (*event).deadline_ns, flags)
     };
-    // SAFETY: as above, for its texts.
-    let (group, why) = unsafe { (text::read(raw.group), text::read(raw.why)) };
     let event = RoleEvent {
         group: &group,
-        role: Role::from_raw(raw.role),
+        role: Role::from_raw(role),
         why: &why,
-        deadline_ns: raw.deadline_ns,
+        deadline_ns,
+        maintenance: flags & abi::ROLE_MAINTENANCE != 0,
     };
     // SAFETY: the contract of the descriptor.
     unsafe {

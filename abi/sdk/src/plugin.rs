@@ -182,6 +182,8 @@ pub struct RoleEvent<'a> {
     pub why: &'a str,
     /// Monotonic; afterwards the host goes on without the plugin.
     pub deadline_ns: u64,
+    /// An administrator works on this node; the same role comes again when that begins or ends.
+    pub maintenance: bool,
 }
 
 /// The answer to a query, written row by row; rows of one that was given up are errors.

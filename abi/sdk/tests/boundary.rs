@@ -99,7 +99,13 @@ impl Plugin for Thing {
 
 impl Roles for Thing {
     fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
-        note(format!("{} {} {}", event.group, event.role, event.why));
+        let maintenance = if event.maintenance {
+            " in maintenance"
+        } else {
+            ""
+        };
+        let (group, role, why) = (event.group, event.role, event.why);
+        note(format!("{group} {role} {why}{maintenance}"));
         if event.group == "later" {
             self.host.done(token, Err(Error::Plugin("no".to_owned())));
             return Ok(Progress::Pending);
@@ -161,7 +167,8 @@ export!(Thing {
     summary: "a thing to test",
     vendor: "tests",
     capabilities: [10, 13],
-    flags: REALTIME,
+    flags: REALTIME | FILES | WRITE,
+    paths: ["/etc/thing", "+/var/lib/thing"],
     wire: (1, 3),
     parts: [roles, query, interfaces, groups],
 });
@@ -270,6 +277,8 @@ fn role(instance: *mut c_void, group: &str, role: u32) -> abi::Status {
         group: abi::Str::of(group),
         why: abi::Str::of("why"),
         deadline_ns: 1,
+        flags: 0,
+        reserved: 0,
     };
     // SAFETY: as a host does.
     unsafe { PLUGIN.role.unwrap()(instance, 9, &raw const event) }
@@ -293,7 +302,15 @@ fn the_descriptor_says_what_export_was_given() {
     assert_eq!(text(PLUGIN.vendor), "tests");
     assert_eq!(text(PLUGIN.summary), "a thing to test");
     assert_eq!(PLUGIN.capabilities, 1 << 10 | 1 << 13);
-    assert_eq!(PLUGIN.flags, abi::PLUGIN_REALTIME);
+    assert_eq!(
+        PLUGIN.flags,
+        abi::PLUGIN_REALTIME | abi::PLUGIN_FILES | abi::PLUGIN_WRITE
+    );
+    // SAFETY: two texts and the NULL that ends them.
+    let paths = unsafe { [*PLUGIN.paths, *PLUGIN.paths.add(1), *PLUGIN.paths.add(2)] };
+    assert_eq!(text(paths[0]), "/etc/thing");
+    assert_eq!(text(paths[1]), "+/var/lib/thing");
+    assert!(paths[2].is_null());
     assert_eq!((PLUGIN.wire_min, PLUGIN.wire_max), (1, 3));
 }
 
@@ -508,6 +525,27 @@ fn has_tells_whether_a_struct_reaches_as_far_as_a_field() {
 }
 
 #[test]
+fn maintenance_is_heard_of_hosts_that_know_it() {
+    let instance = create();
+    let mut event = abi::RoleEvent {
+        size: size_of::<abi::RoleEvent>() as u32,
+        role: abi::ROLE_ACTIVE,
+        group: abi::Str::of("office"),
+        why: abi::Str::of("why"),
+        deadline_ns: 1,
+        flags: abi::ROLE_MAINTENANCE,
+        reserved: 0,
+    };
+    // SAFETY: as a host does.
+    let role = |event: &abi::RoleEvent| unsafe { PLUGIN.role.unwrap()(instance, 9, event) };
+    assert_eq!(role(&event), 0);
+    assert_eq!(noted(), ["office active why in maintenance"]);
+    event.size = std::mem::offset_of!(abi::RoleEvent, flags) as u32;
+    assert_eq!(role(&event), 0);
+    assert_eq!(noted(), ["office active why"], "an older host's ends there");
+}
+
+#[test]
 fn texts_that_are_not_utf8_do_not_reach_the_plugin_as_they_are() {
     let instance = create();
     let bytes = [b'a', 0xff];
@@ -520,6 +558,8 @@ fn texts_that_are_not_utf8_do_not_reach_the_plugin_as_they_are() {
         },
         why: abi::Str::EMPTY,
         deadline_ns: 0,
+        flags: 0,
+        reserved: 0,
     };
     // SAFETY: as a host must not, but a plugin should stand it.
     assert_eq!(

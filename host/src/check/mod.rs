@@ -87,6 +87,14 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     findings
 }
 
+/// Of a plugin that asks to be root, and may.
+pub fn root(plugin: &str) -> Finding {
+    let sentence = format!("the plugin {plugin} runs as root, and is not confined");
+    Finding::new("root", Severity::Note, sentence).mend(format!(
+        "allow = [] in {plugin}.toml, where it can do without"
+    ))
+}
+
 fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
     let mut findings = kernel::examine(system);
     if !wanted.interfaces.is_empty() {

@@ -24,7 +24,7 @@
 //! | `enabled`    | true, false       | true      | the file's presence enables the plugin              |
 //! | `after`      | names of plugins  | none      | becomes active after these, backup before these     |
 //! | `follow`     | names of groups   | all       | the groups whose roles it gets                      |
-//! | `allow`      | capabilities      | what the plugin asks for | cuts them                            |
+//! | `allow`      | capabilities, root | what the plugin asks for | cuts them                           |
 //! | `on_failure` | degrade, resign   | degrade   | when it is given up: warn, or give up being active  |
 
 mod fault;

@@ -17,11 +17,44 @@ pub struct Plugin {
     pub after: Vec<String>,
     /// None: every group.
     pub follow: Option<Vec<String>>,
-    /// 1 << CAP_...; None: what the plugin asks for.
-    pub allow: Option<u64>,
+    pub allow: Allow,
     pub on_failure: OnFailure,
     /// What is wrong with the host's keys; such a plugin is not run.
     pub faults: Vec<Fault>,
+}
+
+/// What a plugin may have of what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// 1 << CAP_...
+    pub capabilities: u64,
+    /// To be root, with all that the host may do.
+    pub root: bool,
+}
+
+impl Allow {
+    /// Where the administrator says nothing.
+    pub const ALL: Self = Self {
+        capabilities: u64::MAX,
+        root: true,
+    };
+
+    fn these(words: &[Word]) -> Self {
+        let none = Self {
+            capabilities: 0,
+            root: false,
+        };
+        words.iter().fold(none, |allow, word| match word {
+            Word::Root => Self {
+                root: true,
+                ..allow
+            },
+            Word::Capability(bit) => Self {
+                capabilities: allow.capabilities | bit,
+                ..allow
+            },
+        })
+    }
 }
 
 /// What a plugin that was given up means for this node.
@@ -77,7 +110,7 @@ impl Plugin {
             enabled: true,
             after: Vec::new(),
             follow: None,
-            allow: None,
+            allow: Allow::ALL,
             on_failure: OnFailure::Degrade,
             faults: Vec::new(),
         }
@@ -91,8 +124,8 @@ impl Plugin {
         }
         self.follow = root.texts("follow");
         self.allow = root
-            .list::<Capability>("allow", "a capability like \"net_admin\"")
-            .map(|allowed| allowed.iter().fold(0, |set, Capability(bit)| set | bit));
+            .list::<Word>("allow", "a capability like \"net_admin\", or \"root\"")
+            .map_or(Allow::ALL, |words| Allow::these(&words));
         self.on_failure = root
             .choice(
                 "on_failure",
@@ -118,15 +151,21 @@ fn is_plugin_name(name: &str) -> bool {
 }
 
 /// The bit of one capability; "net_admin" and "CAP_NET_ADMIN" are the same.
-struct Capability(u64);
+enum Word {
+    Root,
+    Capability(u64),
+}
 
-impl FromStr for Capability {
+impl FromStr for Word {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
+        if text == "root" {
+            return Ok(Self::Root);
+        }
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
         let capability: caps::Capability = format!("CAP_{bare}").parse().map_err(|_| ())?;
-        Ok(Self(capability.bitmask()))
+        Ok(Self::Capability(capability.bitmask()))
     }
 }

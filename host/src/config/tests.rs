@@ -105,7 +105,8 @@ fn the_keys_of_the_host_are_read_and_the_others_left_alone() {
     );
     assert_eq!(plugin.faults, []);
     assert_eq!(plugin.after, ["vrrp"]);
-    assert_eq!(plugin.allow, Some(1 << 12 | 1 << 13));
+    assert_eq!(plugin.allow.capabilities, 1 << 12 | 1 << 13);
+    assert!(!plugin.allow.root);
     assert_eq!(plugin.on_failure, OnFailure::Resign);
     assert!(plugin.enabled);
 }
@@ -121,7 +122,7 @@ fn wrong_keys_of_the_host_in_a_plugin_file_are_faults_of_that_plugin() {
         [
             "dhcp.toml:4: enabled: found 1, allowed true or false",
             "dhcp.toml:2: after: found \"vrrp\", allowed an array: texts",
-            "dhcp.toml:3: allow.0: found \"fly\", allowed a capability like \"net_admin\"",
+            "dhcp.toml:3: allow.0: found \"fly\", allowed a capability like \"net_admin\", or \"root\"",
         ]
     );
 }

@@ -20,6 +20,7 @@ pub struct Order {
     pub group: String,
     pub epoch: u64,
     pub role: Role,
+    pub maintenance: bool,
     pub why: String,
     pub deadline_ns: u64,
 }

@@ -28,12 +28,23 @@ impl Follower {
 /// How far a follower is with a group's role.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    sent: Option<Role>,
+    sent: Option<Told>,
     /// Epoch and deadline of what it has not returned yet.
     pub(super) pending: Option<(u64, u64)>,
 }
 
+/// What a follower is told of a group; it hears again whenever that is something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    role: Role,
+    maintenance: bool,
+}
+
 impl Delivery {
+    fn was_told(&self, role: Role) -> bool {
+        self.sent.is_some_and(|told| told.role == role)
+    }
+
     pub(super) fn deadline_ns(&self) -> Option<u64> {
         self.pending.map(|(_, deadline_ns)| deadline_ns)
     }
@@ -217,7 +228,7 @@ impl Groups {
     /// The followers of a group that is withdrawn leave it; nobody waits for them.
     pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
         for (plugin, delivery) in &group.deliveries {
-            if delivery.sent == Some(Role::Active) {
+            if delivery.was_told(Role::Active) {
                 self.send_farewell(name, plugin, &group.why);
             }
         }
@@ -236,7 +247,7 @@ impl Groups {
             return;
         }
         let delivery = group.deliveries.remove(plugin);
-        if delivery.is_some_and(|delivery| delivery.sent == Some(Role::Active)) {
+        if delivery.is_some_and(|delivery| delivery.was_told(Role::Active)) {
             let why = format!("{plugin} no longer follows it");
             self.send_farewell(name, plugin, &why);
         }
@@ -248,6 +259,7 @@ impl Groups {
             group: name.to_owned(),
             epoch: self.epoch,
             role: Role::Backup,
+            maintenance: self.condition.maintenance,
             why: why.to_owned(),
             deadline_ns: u64::MAX,
         };
@@ -259,7 +271,10 @@ impl Groups {
         let Some(group) = self.groups.get(name) else {
             return false;
         };
-        let wanted = group.wanted();
+        let wanted = Told {
+            role: group.wanted(),
+            maintenance: self.condition.maintenance,
+        };
         if group
             .deliveries
             .get(plugin)
@@ -278,13 +293,13 @@ impl Groups {
     }
 
     // Entering a role follows `after`, leaving it reverses it.
-    fn waits_for(&self, name: &str, plugin: &str, wanted: Role) -> bool {
+    fn waits_for(&self, name: &str, plugin: &str, wanted: Told) -> bool {
         let after = |who: &str, whom: &str| {
             let who = self.followers.get(who);
             who.is_some_and(|who| who.after.iter().any(|name| name == whom))
         };
         self.listeners(name).iter().any(|other| {
-            let first = if wanted == Role::Active {
+            let first = if wanted.role == Role::Active {
                 after(plugin, other)
             } else {
                 after(other, plugin)
@@ -293,7 +308,7 @@ impl Groups {
         })
     }
 
-    fn has_taken(&self, name: &str, plugin: &str, wanted: Role) -> bool {
+    fn has_taken(&self, name: &str, plugin: &str, wanted: Told) -> bool {
         let delivery = self
             .groups
             .get(name)
@@ -311,17 +326,21 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        let role = group.wanted();
+        let told = Told {
+            role: group.wanted(),
+            maintenance: self.condition.maintenance,
+        };
         let deadline_ns = now_ns.saturating_add(ROLE_DEADLINE_NS);
         let delivery = group.deliveries.entry(plugin.to_owned()).or_default();
-        delivery.sent = Some(role);
+        delivery.sent = Some(told);
         delivery.pending = Some((epoch, deadline_ns));
         let why = group.why.clone();
-        log::debug!("{name}: {plugin} shall be {}", name_of(role));
+        log::debug!("{name}: {plugin} shall be {}", name_of(told.role));
         let order = Order {
             group: name.to_owned(),
             epoch,
-            role,
+            role: told.role,
+            maintenance: told.maintenance,
             why,
             deadline_ns,
         };
@@ -392,6 +411,6 @@ impl Group {
         let wanted = self.wanted();
         self.deliveries
             .values()
-            .all(|delivery| delivery.sent == Some(wanted) && delivery.pending.is_none())
+            .all(|delivery| delivery.was_told(wanted) && delivery.pending.is_none())
     }
 }

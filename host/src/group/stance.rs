@@ -17,7 +17,7 @@ pub(super) struct Condition {
     peer_quality: Option<u8>,
     /// What is missing for a takeover without a loss, a sentence each.
     pub(super) missing: Vec<String>,
-    maintenance: bool,
+    pub(super) maintenance: bool,
     joining: bool,
     frozen: bool,
 }
@@ -51,8 +51,10 @@ impl Groups {
         self.change(|condition| condition.missing = missing);
     }
 
-    pub fn set_maintenance(&mut self, maintenance: bool) {
+    /// Followers hear their role again when it begins or ends.
+    pub fn set_maintenance(&mut self, now_ns: u64, maintenance: bool) {
         self.change(|condition| condition.maintenance = maintenance);
+        self.deliver_roles(now_ns);
     }
 
     /// A plugin that has a channel is not in sync yet.

@@ -158,7 +158,14 @@ impl Fixture {
             Action::Remove { .. } => "remove".to_owned(),
             Action::Announce { .. } => "announce".to_owned(),
             Action::Settle { plugin, .. } => format!("settle {plugin}"),
-            Action::Role { plugin, order } => format!("role {plugin} {}", name_of(order.role)),
+            Action::Role { plugin, order } => {
+                let flags = if order.maintenance {
+                    " maintenance"
+                } else {
+                    ""
+                };
+                format!("role {plugin} {}{flags}", name_of(order.role))
+            }
             Action::Stance { stance, .. } if stance.resign => "stance resign".to_owned(),
             Action::Stance { stance, .. } if !stance.eligible => "stance ineligible".to_owned(),
             Action::Stance { .. } => "stance".to_owned(),
@@ -350,6 +357,53 @@ fn roles_enter_in_the_order_of_after_and_leave_in_reverse() {
     );
     assert_eq!(fixture.role_done("service"), ["role dhcp backup"]);
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+}
+
+#[test]
+fn followers_hear_their_role_again_when_maintenance_begins_and_ends() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.settled_follower("service", &["dhcp"], false);
+    fixture.groups.set_maintenance(fixture.now_ns, true);
+    let told = fixture.run();
+    assert_eq!(told.last().unwrap(), "role service backup maintenance");
+    assert_eq!(
+        fixture.role_done("service"),
+        ["role dhcp backup maintenance"]
+    );
+    assert_eq!(fixture.role_done("dhcp"), [""; 0]);
+    fixture.groups.set_maintenance(fixture.now_ns, true);
+    assert_eq!(fixture.run(), [""; 0], "nothing is new");
+
+    fixture.publish(Role::Active);
+    assert_eq!(
+        fixture.role_done("dhcp"),
+        ["role service active maintenance"]
+    );
+    // one that has not answered yet hears of the end, and in its turn who waits for it
+    fixture.groups.set_maintenance(fixture.now_ns, false);
+    let told = fixture.run();
+    assert_eq!(told.last().unwrap(), "role dhcp active");
+    assert_eq!(fixture.role_done("dhcp"), ["role service active"]);
+}
+
+#[test]
+fn leaving_does_not_wait_for_maintenance_to_be_heard() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    fixture.publish(Role::Backup);
+    assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+    fixture.groups.set_maintenance(fixture.now_ns, true);
+    assert!(
+        fixture
+            .run()
+            .contains(&"role dhcp backup maintenance".to_owned())
+    );
+    assert!(!fixture.group().is_delivered());
+    fixture.role_done("dhcp");
+    assert!(fixture.group().is_delivered());
 }
 
 #[test]

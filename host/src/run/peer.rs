@@ -281,7 +281,8 @@ impl Core {
         let frozen = self.resolved.freeze().is_some();
         self.groups.set_frozen(frozen);
         let maintenance = self.resolved.maintenance().is_some();
-        self.groups.set_maintenance(maintenance);
+        self.groups
+            .set_maintenance(clock::monotonic_ns(), maintenance);
         let standing = self.pair.peer.standing();
         self.groups
             .set_peer_quality(standing.map(|standing| standing.quality));

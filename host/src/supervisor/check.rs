@@ -66,9 +66,11 @@ impl Supervisor {
             check_only: true,
             capabilities: 0,
             realtime: false,
+            root: false,
             uid_gid: self.terms.account,
             state_dir: None,
             files: Vec::new(),
+            writable: Vec::new(),
         };
         let worker = Worker::spawn(&self.terms.exe, &load, file.as_fd())
             .map_err(|error| format!("no worker: {error}"))?;

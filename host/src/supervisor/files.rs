@@ -1,36 +1,90 @@
-//! Which files a plugin may open because its configuration, which only root writes, names them.
+//! Which files a plugin may open: what its configuration names, which only root writes, and what
+//! its descriptor asks for.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// Holds the key of the link.
 const CONFIGURATION: &str = "/etc/spared";
+/// Holds the control socket.
+const RUNTIME: &str = "/run/spared";
 
-/// Every absolute path among the values of `text`, and the folder around it: a file that is
-/// replaced is another file. A folder that holds what is private is left out.
-pub(super) fn named(text: &str, state_dir: Option<&Path>) -> Vec<String> {
-    let Ok(table) = text.parse::<toml::Table>() else {
-        return Vec::new();
-    };
-    let mut paths = BTreeSet::new();
-    for value in table.values() {
-        collect(value, &mut paths);
+/// What holds secrets, or what only the host may write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Private<'p> {
+    state_dir: Option<&'p Path>,
+}
+
+impl<'p> Private<'p> {
+    pub(super) fn new(state_dir: Option<&'p Path>) -> Self {
+        Self { state_dir }
     }
-    let private = [Some(Path::new(CONFIGURATION)), state_dir];
-    let is_private = |folder: &Path| {
-        let mut private = private.into_iter().flatten();
-        private.any(|private| private.starts_with(folder))
-    };
-    let folders: Vec<PathBuf> = paths
-        .iter()
-        .filter_map(|path| path.parent())
-        .filter(|folder| !is_private(folder))
-        .map(Path::to_owned)
-        .collect();
-    paths.retain(|path| !is_private(path));
-    paths.extend(folders);
-    let texts = paths.iter().filter_map(|path| path.to_str());
-    texts.map(str::to_owned).collect()
+
+    fn folders(self) -> impl Iterator<Item = &'p Path> {
+        [Path::new(CONFIGURATION), Path::new(RUNTIME)]
+            .into_iter()
+            .chain(self.state_dir)
+    }
+
+    /// Whether something private lies beneath `path`, or is it.
+    fn is_beneath(self, path: &Path) -> bool {
+        self.folders().any(|private| private.starts_with(path))
+    }
+
+    fn is_around(self, path: &Path) -> bool {
+        self.folders().any(|private| path.starts_with(private))
+    }
+}
+
+/// What a worker's landlock lets it open.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) to_read: Vec<String>,
+    pub(super) to_write: Vec<String>,
+}
+
+impl Opened {
+    /// Every absolute path among the values of `text`, and the folder around it: a file that is
+    /// replaced is another file. A folder that holds what is private is left out.
+    pub(super) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
+        let Ok(table) = text.parse::<toml::Table>() else {
+            return;
+        };
+        let mut paths = BTreeSet::new();
+        for value in table.values() {
+            collect(value, &mut paths);
+        }
+        let folders: Vec<PathBuf> = paths
+            .iter()
+            .filter_map(|path| path.parent())
+            .map(Path::to_owned)
+            .collect();
+        paths.extend(folders);
+        for path in paths.iter().filter(|path| !private.is_beneath(path)) {
+            self.add(path, write && !private.is_around(path));
+        }
+    }
+
+    /// The paths of a descriptor, as the loader found them good; nothing that is private.
+    pub(super) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
+        for asked in paths {
+            let path = asked.strip_prefix('+').unwrap_or(asked);
+            let (path, write) = (Path::new(path), path != asked);
+            if !private.is_beneath(path) && !private.is_around(path) {
+                self.add(path, write);
+            }
+        }
+    }
+
+    // What may be written may be read and run as well: a script in such a folder, for one.
+    fn add(&mut self, path: &Path, write: bool) {
+        let Some(path) = path.to_str() else { return };
+        if write {
+            self.to_write.push(path.to_owned());
+        } else {
+            self.to_read.push(path.to_owned());
+        }
+    }
 }
 
 fn collect(value: &toml::Value, paths: &mut BTreeSet<PathBuf>) {
@@ -55,8 +109,22 @@ fn is_plain(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const STATE: &str = "/var/lib/spared";
+
+    fn private() -> Private<'static> {
+        Private::new(Some(Path::new(STATE)))
+    }
+
+    fn named(text: &str, write: bool) -> Opened {
+        let mut opened = Opened::default();
+        opened.add_named(&private(), text, write);
+        opened
+    }
+
     fn named_in(text: &str) -> Vec<String> {
-        named(text, Some(Path::new("/var/lib/spared")))
+        let opened = named(text, false);
+        assert_eq!(opened.to_write, Vec::<String>::new());
+        opened.to_read
     }
 
     #[test]
@@ -97,5 +165,37 @@ mod tests {
     #[test]
     fn text_that_is_no_toml_names_nothing() {
         assert_eq!(named_in("path = /etc"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_writes_writes_what_is_named_but_nothing_of_the_hosts() {
+        let text = "leases = \"/srv/lib/leases\"\nhook = \"/etc/spared/hooks/up\"\n\
+                    issue = \"/etc/issue\"";
+        let opened = named(text, true);
+        assert_eq!(
+            opened.to_write,
+            ["/etc/issue", "/srv/lib", "/srv/lib/leases"]
+        );
+        let read = ["/etc/spared/hooks", "/etc/spared/hooks/up"];
+        assert_eq!(opened.to_read, read);
+    }
+
+    #[test]
+    fn a_descriptor_opens_what_it_asks_for_and_nothing_private() {
+        let mut opened = Opened::default();
+        let asked = [
+            "/etc/kea",
+            "+/var/lib/kea",
+            "/etc",
+            "/etc/spared",
+            "/etc/spared/key",
+            "+/run/spared",
+            "+/var/lib",
+            "+/var/lib/spared/other",
+            "/",
+        ];
+        opened.add_asked(&private(), &asked.map(str::to_owned));
+        assert_eq!(opened.to_read, ["/etc/kea"]);
+        assert_eq!(opened.to_write, ["/var/lib/kea"]);
     }
 }

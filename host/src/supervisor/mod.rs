@@ -291,6 +291,7 @@ impl Supervisor {
             token,
             group: order.group,
             role: order.role,
+            maintenance: order.maintenance,
             why: order.why,
             deadline_ns: order.deadline_ns,
         };

@@ -3,7 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME};
+use rustix::process::{getegid, geteuid};
+use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, ToWorker};
 use spared_worker::process::Worker;
@@ -74,6 +75,18 @@ impl Plugin {
         )
     }
 
+    /// It asks for it, and the administrator lets it.
+    pub(super) fn is_root(&self) -> bool {
+        let asks = |descriptor: &Descriptor| descriptor.flags & PLUGIN_ROOT != 0;
+        self.descriptor.as_ref().is_some_and(asks) && self.settings.allow.root
+    }
+
+    /// 1 << CAP_..., of a plugin that is not root.
+    pub(super) fn capabilities(&self) -> u64 {
+        let wanted = self.descriptor.as_ref();
+        wanted.map_or(0, |descriptor| descriptor.capabilities) & self.settings.allow.capabilities
+    }
+
     pub(super) fn missed(&self) -> u32 {
         self.running.as_ref().map_or(0, |running| running.missed)
     }
@@ -132,36 +145,43 @@ impl Supervisor {
 
     fn load(&self, plugin: &Plugin, check_only: bool) -> Load {
         let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
-        let wanted = descriptor.map_or(0, |descriptor| descriptor.capabilities);
         let has = |flag| descriptor.is_some_and(|descriptor| descriptor.flags & flag != 0);
-        let realtime = has(PLUGIN_REALTIME);
-        let files = if has(PLUGIN_FILES) {
-            files::named(&plugin.settings.text, self.terms.state_dir.as_deref())
-        } else {
-            Vec::new()
-        };
+        let root = !check_only && plugin.is_root();
+        let account = if root { None } else { self.terms.account };
+        let private = files::Private::new(self.terms.state_dir.as_deref());
+        let mut opened = files::Opened::default();
+        if has(PLUGIN_FILES) {
+            let write = has(PLUGIN_WRITE);
+            opened.add_named(&private, &plugin.settings.text, write);
+        }
+        if let Some(descriptor) = descriptor {
+            opened.add_asked(&private, &descriptor.paths);
+        }
         Load {
             name: plugin.name().to_owned(),
             check_only,
-            capabilities: wanted & plugin.settings.allow.unwrap_or(u64::MAX),
-            realtime: realtime && self.terms.realtime,
-            uid_gid: self.terms.account,
+            capabilities: if check_only { 0 } else { plugin.capabilities() },
+            realtime: has(PLUGIN_REALTIME) && self.terms.realtime && !root,
+            root,
+            uid_gid: account,
             state_dir: if check_only {
                 None
             } else {
-                self.state_dir(plugin.name())
+                self.state_dir(plugin.name(), account)
             },
-            files,
+            files: opened.to_read,
+            writable: opened.to_write,
         }
     }
 
     // Its own folder, made here because the worker may not.
-    fn state_dir(&self, name: &str) -> Option<String> {
+    fn state_dir(&self, name: &str, account: Option<(u32, u32)>) -> Option<String> {
         let path = self.terms.state_dir.as_ref()?.join(name);
         std::fs::create_dir_all(&path).ok()?;
-        if let Some((uid, gid)) = self.terms.account {
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
-        }
+        // Where the plugin is root, nobody else may put something there.
+        let own = || (geteuid().as_raw(), getegid().as_raw());
+        let (uid, gid) = account.unwrap_or_else(own);
+        std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
         path.to_str().map(str::to_owned)
     }
 

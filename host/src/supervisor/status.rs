@@ -17,8 +17,11 @@ impl Supervisor {
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
-        let granted = descriptor.map_or(0, |descriptor| descriptor.capabilities)
-            & plugin.settings.allow.unwrap_or(u64::MAX);
+        let capabilities = if plugin.is_root() {
+            vec!["root".to_owned()]
+        } else {
+            capability_names(plugin.capabilities())
+        };
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());
         PluginStatus {
             name: plugin.name().to_owned(),
@@ -28,7 +31,7 @@ impl Supervisor {
             why: plugin.why.clone(),
             pid,
             restarts: plugin.restarts,
-            capabilities: capability_names(granted),
+            capabilities,
             scheduling: self.scheduling(plugin, pid),
         }
     }
@@ -37,7 +40,8 @@ impl Supervisor {
         let wants = plugin
             .descriptor
             .as_ref()
-            .is_some_and(|d| d.flags & PLUGIN_REALTIME != 0);
+            .is_some_and(|d| d.flags & PLUGIN_REALTIME != 0)
+            && !plugin.is_root();
         let Some(pid) = pid else { return String::new() };
         match (wants, self.terms.realtime, is_realtime(pid)) {
             (_, _, true) => "real-time",

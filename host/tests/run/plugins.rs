@@ -256,3 +256,57 @@ fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again()
     assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
     lab.wait_until_active();
 }
+
+/// Whether its worker, and what it may do, are those of root; None while it does not run.
+fn runs_as_root(lab: &Alone) -> Option<(bool, Vec<String>)> {
+    let plugin = lab.plugin("rooted");
+    let pid = plugin.pid.filter(|_| plugin.state == "running")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let own = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = |of: &str, key: &str| {
+        of.lines()
+            .find(|line| line.starts_with(key))
+            .map(str::to_owned)
+    };
+    let free = ["NoNewPrivs", "Seccomp:"]
+        .iter()
+        .all(|key| line(&status, key) == line(&own, key));
+    Some((free, plugin.capabilities))
+}
+
+#[test]
+fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable_c(
+        "rooted",
+        ".flags = SPARED_PLUGIN_ROOT | SPARED_PLUGIN_REALTIME, .capabilities = 1 << 13",
+        "",
+    );
+    lab.start();
+    lab.wait_for_plugin("rooted", "running");
+    assert_eq!(runs_as_root(&lab), Some((true, vec!["root".to_owned()])));
+    assert_eq!(lab.plugin("rooted").scheduling, "normal");
+
+    let checked = || String::from_utf8(lab.output("check").stdout).unwrap();
+    assert!(
+        checked().contains("note: the plugin rooted runs as root"),
+        "{}",
+        checked()
+    );
+    for (allow, wanted) in [
+        ("allow = []", (false, Vec::new())),
+        ("allow = [\"net_raw\"]", (false, vec!["net_raw".to_owned()])),
+        (
+            "allow = [\"root\", \"net_raw\"]",
+            (true, vec!["root".to_owned()]),
+        ),
+    ] {
+        lab.write("plugins/rooted.toml", allow);
+        let said = lab.done(&Request::Reload);
+        assert_eq!(said[0], "rooted: restarted with other capabilities");
+        lab.wait_for_plugin("rooted", "running");
+        let noted = checked().contains("runs as root");
+        assert_eq!(noted, wanted.0, "{allow}");
+        assert_eq!(runs_as_root(&lab), Some(wanted), "{allow}");
+    }
+}

@@ -19,9 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         check_only: false,
         capabilities: 0,
         realtime: false,
+        root: false,
         uid_gid: None,
         state_dir: Some(state_dir.clone()),
         files: Vec::new(),
+        writable: Vec::new(),
     };
     let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
     let configure = ToWorker::Configure {

@@ -3,6 +3,8 @@
 //! The order matters: real time and limits need privileges, privileges go before files are cut
 //! off, all of that before the library's constructors run, and system calls last, as loading needs
 //! some. A step that is not to be had here (an ordinary user, an old kernel) is named and skipped.
+//! From a plugin that runs as root, for its children are the machine's own services, nothing is
+//! taken: they would inherit it.
 
 mod calls;
 mod files;
@@ -21,6 +23,10 @@ pub fn before_load(load: &Load) -> Vec<String> {
         }
     };
     name_process(&load.name);
+    if load.root {
+        step("ordinary children", limits::forget_the_hosts());
+        return missed;
+    }
     step("limits", limits::set(load.realtime));
     if load.realtime {
         step("real-time priority", limits::real_time(PRIORITY));
@@ -52,6 +58,9 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
         }
     };
     privileges::hide_memory();
+    if load.root {
+        return;
+    }
     if load.realtime {
         step("locked memory", lock_memory());
         step(

@@ -6,6 +6,7 @@ mod tests;
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt::Write;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::{Component, Path};
 use std::ptr;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -15,6 +16,7 @@ use crate::message::Descriptor;
 
 const NAME_MAX: usize = 32;
 const TEXT_MAX: usize = 256;
+const PATHS_MAX: usize = 64;
 
 /// A plugin that may be called.
 #[derive(Debug)]
@@ -156,6 +158,12 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let peer: abi::PeerPlugin = half(&table, abi::PEER);
         let provides_groups = group.stance.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
+        if table.flags & abi::PLUGIN_ROOT != 0 && (has_peer || table.wire_max != 0) {
+            return Err(format!(
+                "{name}.so wants to run as root, and to hear a twin on the other node: root reads \
+                 nothing that the network sent, its maker must give up one"
+            ));
+        }
         Ok(Loaded {
             table,
             descriptor: Descriptor {
@@ -200,15 +208,16 @@ unsafe fn half<T>(table: &abi::Plugin, id: &CStr) -> T {
 }
 
 /// # Safety
-/// The texts of `table` are NULL or NUL-terminated.
+/// The texts of `table` are NULL or NUL-terminated, and its list of paths ends with NULL.
 unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
-    // SAFETY: the caller's promise, for each of the four.
-    let (name, version, vendor, summary) = unsafe {
+    // SAFETY: the caller's promise, for each of them.
+    let (name, version, vendor, summary, paths) = unsafe {
         (
             text(table.name, "name")?,
             text(table.version, "version")?,
             text(table.vendor, "vendor")?,
             text(table.summary, "summary")?,
+            paths(table.paths)?,
         )
     };
     Ok(Descriptor {
@@ -221,6 +230,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         wire_min: table.wire_min,
         wire_max: table.wire_max,
         capabilities: table.capabilities,
+        paths,
         has_drain: table.drain.is_some(),
         has_settle: table.settle.is_some(),
         has_role: table.role.is_some(),
@@ -247,6 +257,38 @@ unsafe fn text(text: *const c_char, field: &str) -> Result<String, String> {
         Ok(text) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
         _ => Err(format!("the plugin's {field} is not UTF-8 of one line")),
     }
+}
+
+/// # Safety
+/// `list` is NULL, or leads to NUL-terminated texts with NULL behind the last.
+unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
+    let mut paths = Vec::new();
+    if list.is_null() {
+        return Ok(paths);
+    }
+    for at in 0..=PATHS_MAX {
+        // SAFETY: the caller's promise: no entry before it was NULL.
+        let entry = unsafe { *list.add(at) };
+        if entry.is_null() {
+            return Ok(paths);
+        }
+        // SAFETY: as above.
+        let path = unsafe { text(entry, "list of paths")? };
+        if !is_plain(path.strip_prefix('+').unwrap_or(&path)) {
+            return Err(format!(
+                "the plugin wants to open {path:?}: its maker must name an absolute path without .."
+            ));
+        }
+        paths.push(path);
+    }
+    Err(format!(
+        "the plugin wants to open more than {PATHS_MAX} paths"
+    ))
+}
+
+fn is_plain(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    path.starts_with('/') && parts.all(|part| part != Component::ParentDir)
 }
 
 fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<(), String> {

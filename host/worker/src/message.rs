@@ -40,6 +40,7 @@ pub enum ToWorker {
         token: u64,
         group: String,
         role: Role,
+        maintenance: bool,
         why: String,
         deadline_ns: u64,
     },
@@ -116,12 +117,16 @@ pub struct Load {
     /// 1 << CAP_..., requested by the plugin and allowed by the administrator.
     pub capabilities: u64,
     pub realtime: bool,
+    /// As root, with all that the host may do: nothing is taken from it but real time.
+    pub root: bool,
     /// Account to run as; None where the host may not change it.
     pub uid_gid: Option<(u32, u32)>,
     /// The plugin's own directory, which it may write.
     pub state_dir: Option<String>,
-    /// Files and folders that its configuration names, which it may read and run.
+    /// Files and folders beyond that, which it may read and run.
     pub files: Vec<String>,
+    /// Files and folders which it may also write.
+    pub writable: Vec<String>,
 }
 
 /// The host's keys of the configuration.
@@ -158,6 +163,8 @@ pub struct Descriptor {
     pub wire_min: u32,
     pub wire_max: u32,
     pub capabilities: u64,
+    /// Files and folders beyond its configuration's; a leading `+` asks to write there.
+    pub paths: Vec<String>,
     /// Which optional callbacks it has: the host does not wait for the others.
     pub has_drain: bool,
     pub has_settle: bool,

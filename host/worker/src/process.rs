@@ -178,9 +178,11 @@ pub fn check(
         check_only: true,
         capabilities: 0,
         realtime: false,
+        root: false,
         uid_gid,
         state_dir: None,
         files: Vec::new(),
+        writable: Vec::new(),
     };
     let worker = Worker::spawn(exe, &load, plugin).map_err(CheckError::Kernel)?;
     let mut check = Check {

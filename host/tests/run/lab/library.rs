@@ -16,6 +16,37 @@ pub fn install(plugin: &str, folder: &Path) {
     }
 }
 
+/// The smallest plugin in C under another name, with `fields` in its descriptor.
+pub fn install_c(plugin: &str, fields: &str, folder: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let smallest = fs::read_to_string(root.join("abi/examples/smallest/smallest.c")).unwrap();
+    let named = smallest.replace("\"smallest\"", &format!("\"{plugin}\""));
+    let source = folder.join(format!("{plugin}.c"));
+    fs::write(
+        &source,
+        named.replace(".create = create,", &format!(".create = create, {fields},")),
+    )
+    .unwrap();
+    let library = folder.join(format!("{plugin}.so"));
+    let mut compiler = Command::new("cc");
+    compiler.args([
+        "-std=c11",
+        "-Wall",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-fvisibility=hidden",
+    ]);
+    compiler.arg("-I").arg(root.join("abi/include"));
+    compiler.arg("-o").arg(&library).arg(&source);
+    assert!(
+        compiler.status().unwrap().success(),
+        "{plugin} does not compile"
+    );
+    fs::set_permissions(&library, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::remove_file(source).unwrap();
+}
+
 // Cargo builds it only when asked by name, and once is enough; `make test` has built everything.
 fn build(plugin: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

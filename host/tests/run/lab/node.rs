@@ -71,6 +71,12 @@ impl Node {
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
+    /// The same for a plugin in C that does nothing, with these fields in its descriptor.
+    pub fn enable_c(&self, plugin: &str, fields: &str, text: &str) {
+        library::install_c(plugin, fields, &self.path("lib"));
+        self.write(&format!("plugins/{plugin}.toml"), text);
+    }
+
     /// Sets a variable of the host's environment.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, make_bitflags,
 };
 
 use super::privileges::NET_ADMIN;
@@ -48,8 +48,11 @@ const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/uran
 /// of the namespace whose settings they are.
 const NET_SETTINGS: &str = "/proc/sys/net";
 
-/// Everything but these, the plugin's own directory and what its configuration names cannot be
-/// opened any more, /etc/spared with its key among it.
+/// No plugin makes them, or speaks with them, among its own files.
+const DEVICES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{MakeChar | MakeBlock | IoctlDev});
+
+/// Everything but these, the plugin's own directory and what its configuration and its descriptor
+/// name cannot be opened any more, /etc/spared with its key among it.
 ///
 /// # Errors
 /// The kernel has no landlock.
@@ -106,6 +109,9 @@ fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     }
     for path in &load.files {
         rules = allow(rules, path, read | AccessFs::Execute)?;
+    }
+    for path in &load.writable {
+        rules = allow(rules, path, all & !DEVICES)?;
     }
     if let Some(path) = &load.state_dir {
         rules = allow(rules, path, all)?;

@@ -24,6 +24,16 @@ pub fn set(realtime: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// What systemd gives the host and every child would inherit: to be the last that is killed when
+/// memory runs out, and a mask that hides new files from others.
+///
+/// # Errors
+/// The kernel's.
+pub fn forget_the_hosts() -> Result<(), String> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    std::fs::write("/proc/self/oom_score_adj", "0").map_err(|error| error.to_string())
+}
+
 /// Without the privilege, [`lock_memory`] says what is missing.
 pub fn lift_memory_limit() {
     let unlimited = Rlimit {

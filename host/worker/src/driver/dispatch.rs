@@ -51,10 +51,16 @@ impl Driver {
                 token,
                 group,
                 role,
+                maintenance,
                 why,
                 deadline_ns,
             } => {
-                self.role(token, group, role, &why, deadline_ns);
+                let flags = if maintenance {
+                    abi::ROLE_MAINTENANCE
+                } else {
+                    0
+                };
+                self.role(token, group, role, flags, &why, deadline_ns);
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it hears of them after start.
@@ -193,7 +199,7 @@ impl Driver {
         self.end_with(End::Stopped);
     }
 
-    fn role(&self, token: u64, group: String, role: Role, why: &str, deadline_ns: u64) {
+    fn role(&self, token: u64, group: String, role: Role, flags: u32, why: &str, deadline_ns: u64) {
         self.supersede(&group);
         let event = abi::RoleEvent {
             size: size::<abi::RoleEvent>(),
@@ -205,6 +211,8 @@ impl Driver {
             group: abi::Str::of(&group),
             why: abi::Str::of(why),
             deadline_ns,
+            flags,
+            reserved: 0,
         };
         let callback = self.plugin.table.role;
         self.begin(

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -457,6 +458,18 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return 0;
 	} else if (!strcmp(words[0], "open")) {
 		return put(token, "errno", open(words[1], O_RDONLY) < 0 ? (uint64_t)errno : 0), 0;
+	} else if (!strcmp(words[0], "replace")) {
+		char beside[512];
+
+		snprintf(beside, sizeof(beside), "%s.new", words[1]);
+		int fd = open(beside, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+		int failed = fd < 0 || write(fd, "new", 3) != 3 || rename(beside, words[1]);
+		return put(token, "errno", failed ? (uint64_t)errno : 0), 0;
+	} else if (!strcmp(words[0], "child")) {
+		pid_t pid;
+		char *const argv[] = { "/bin/sh", "-c", words[1], NULL };
+
+		return posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
 	} else if (!strcmp(words[0], "open-to-write")) {
 		return put(token, "errno",
 		           open(words[1], O_WRONLY | O_TRUNC) < 0 ? (uint64_t)errno : 0), 0;

@@ -210,3 +210,108 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
         }
     }
 }
+
+#[test]
+fn what_may_be_written_is_made_replaced_and_cut_and_nothing_beside_it() {
+    if !has_accounts() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = as_nobody(&lab);
+    let (leases, other) = (lab.dir.join("leases"), lab.dir.join("other"));
+    for folder in [&leases, &other] {
+        std::fs::create_dir_all(folder).unwrap();
+        std::os::unix::fs::chown(folder, Some(65534), Some(65534)).unwrap();
+        std::fs::write(folder.join("file"), "old").unwrap();
+        std::os::unix::fs::chown(folder.join("file"), Some(65534), Some(65534)).unwrap();
+    }
+    load.files = vec![other.display().to_string()];
+    load.writable = vec![leases.display().to_string(), "/nowhere/at/all".to_owned()];
+    let mut host = Host::started(&lab.probe(), &load, "");
+    if missed(&host).is_some() {
+        return;
+    }
+    let mut ask = |word: &str, folder: &std::path::Path| {
+        let words = format!("{word} {}", folder.join("file").display());
+        host.query(&words).number("errno")
+    };
+    assert_eq!(ask("replace", &leases), 0);
+    assert_eq!(ask("open-to-write", &leases), 0);
+    assert_eq!(ask("open", &other), 0);
+    assert_eq!(ask("replace", &other), EACCES);
+    assert_eq!(ask("open-to-write", &other), EACCES);
+    assert_eq!(std::fs::read(other.join("file")).unwrap(), b"old");
+}
+
+#[test]
+fn root_keeps_what_the_host_has() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.root = true;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    assert_eq!(missed(&host), None);
+    let ours = |key: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let mask = |key: &str| u64::from_str_radix(&ours(key), 16).unwrap();
+    let found = host.query("confinement");
+    for (key, value) in [
+        ("uid", 0),
+        ("permitted", mask("CapPrm")),
+        ("effective", mask("CapEff")),
+        ("bounding", mask("CapBnd")),
+        ("no_new_privs", ours("NoNewPrivs").parse().unwrap()),
+        ("seccomp", ours("Seccomp").parse().unwrap()),
+        ("secret", 0),
+        ("inherited", EBADF),
+    ] {
+        assert_eq!(found.number(key), value, "{key}");
+    }
+}
+
+#[test]
+fn children_of_root_are_ordinary_processes() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.root = true;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    let said = lab.dir.join("said");
+    let script = lab.dir.join("script");
+    let text = format!(
+        "#!/bin/sh\n{{ umask; cat /proc/self/oom_score_adj; ulimit -c; ulimit -n;\n\
+         grep SigBlk /proc/self/status; ls -l /proc/$$/fd; }} >{0}.new\n\
+         mv {0}.new {0}\n",
+        said.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let asked = host.query(&format!("child {}", script.display()));
+    assert_eq!(asked.status, 0);
+    crate::lab::eventually("a child's words", || said.exists());
+    let said = std::fs::read_to_string(said).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    let limit = |resource| {
+        let limit = rustix::process::getrlimit(resource).current;
+        limit.map_or("unlimited".to_owned(), |limit| limit.to_string())
+    };
+    assert_eq!(
+        lines[..2],
+        ["0022", "0"],
+        "mask, and score when memory is short"
+    );
+    assert_eq!(lines[2], limit(rustix::process::Resource::Core));
+    assert_eq!(lines[3], limit(rustix::process::Resource::Nofile));
+    assert!(lines[4].ends_with("0000000000000000"), "{said}");
+    assert!(
+        !said.contains("socket:") && !said.contains("anon_inode:"),
+        "{said}"
+    );
+}

@@ -141,9 +141,11 @@ pub fn load(name: &str) -> Load {
         check_only: false,
         capabilities: 0,
         realtime: false,
+        root: false,
         uid_gid: None,
         state_dir: None,
         files: Vec::new(),
+        writable: Vec::new(),
     }
 }
 

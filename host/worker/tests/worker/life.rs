@@ -19,6 +19,7 @@ fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
         token,
         group,
         role,
+        maintenance: false,
         why: "because".to_owned(),
         deadline_ns: u64::MAX,
     }

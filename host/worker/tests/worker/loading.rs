@@ -206,6 +206,25 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
             "vendor.so says wire versions 3 to 2: its maker must order them",
         ),
         (
+            ".flags = SPARED_PLUGIN_ROOT, .wire_max = 1,",
+            "vendor.so wants to run as root, and to hear a twin on the other node: root reads \
+             nothing that the network sent, its maker must give up one",
+        ),
+        (
+            ".paths = (const char *const[]) { \"+etc/kea\", NULL },",
+            "vendor.so: the plugin wants to open \"+etc/kea\": its maker must name an absolute \
+             path without ..",
+        ),
+        (
+            ".paths = (const char *const[]) { \"/etc/kea/../spared\", NULL },",
+            "vendor.so: the plugin wants to open \"/etc/kea/../spared\": its maker must name an \
+             absolute path without ..",
+        ),
+        (
+            ".paths = (const char *const[65]) { [0 ... 64] = \"/a\" },",
+            "vendor.so: the plugin wants to open more than 64 paths",
+        ),
+        (
             ".size = 8,",
             "vendor.so says that its descriptor has 8 bytes, at least 80 are needed: \
              its maker must set .size = sizeof(struct spared_plugin)",
@@ -217,6 +236,47 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         );
         assert_eq!(refusal(&text, &[]), why, "{fields}");
     }
+}
+
+#[test]
+fn the_paths_of_a_descriptor_are_read_where_it_has_them() {
+    let lab = Lab::new();
+    let list = ".paths = (const char *const[]) { \"/etc/kea\", \"+/var/lib/kea\", NULL },";
+    for (fields, wanted) in [
+        (list.to_owned(), vec!["/etc/kea", "+/var/lib/kea"]),
+        // Of a plugin that was built before there were paths.
+        (
+            format!(
+                "{list} .size = offsetof(struct spared_plugin, paths), .flags = {}",
+                "SPARED_PLUGIN_ROOT"
+            ),
+            vec![],
+        ),
+    ] {
+        let text = plugin("spared_plugin_v1", &fields);
+        let path = lab.compile_text("vendor", &text, &["-Wno-override-init"]);
+        let descriptor = Host::spawn(&path, &load("vendor")).loaded().unwrap();
+        assert_eq!(descriptor.paths, wanted);
+    }
+}
+
+#[test]
+fn a_plugin_that_would_be_root_may_not_have_a_twin() {
+    let text = plugin(
+        "spared_plugin_v1",
+        ".flags = SPARED_PLUGIN_ROOT, .extension = extension,",
+    )
+    .replace(
+        "SPARED_EXPORT",
+        "static spared_status up(void *self, uint32_t wire)\n\
+         { (void)self, (void)wire; return 0; }\n\
+         static const void *extension(const char *id)\n\
+         { static const struct spared_peer_plugin peer = { .size = sizeof(peer), .up = up };\n\
+           return strcmp(id, SPARED_PEER) ? NULL : &peer; }\n\
+         SPARED_EXPORT",
+    );
+    let why = refusal(&text, &[]);
+    assert!(why.starts_with("vendor.so wants to run as root"), "{why}");
 }
 
 #[test]
