@@ -37,14 +37,20 @@
 //! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`]. What it may ask of the
 //! host are methods of [`Host`], which is cheap to copy.
 //!
+//! [`Alarm`] keeps one timer at what an engine wants next; the feature `child` has programs that are
+//! run without waiting.
+//!
 //! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
 //! instance is never called again and its worker is restarted. `log` reaches the host; debug lines
 //! only where `SPARED_LOG=debug` is in the environment, trace lines with `SPARED_LOG=trace`.
 
 #![deny(missing_docs)]
 
+#[cfg(feature = "child")]
+pub mod child;
 pub mod config;
 
+mod alarm;
 mod check;
 mod error;
 mod group;
@@ -60,6 +66,7 @@ mod text;
 #[doc(hidden)]
 pub mod export;
 
+pub use alarm::Alarm;
 pub use check::Checks;
 pub use error::Error;
 pub use group::{

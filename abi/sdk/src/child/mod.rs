@@ -1,0 +1,244 @@
+//! Programs that a plugin runs without ever waiting, and without a shell (feature `child`).
+//!
+//! [`Child::start`] one; [watch](crate::Host::watch_fd) [`output`](Child::output), which is readable
+//! while there is something to [`listen`](Child::listen) to, and [`pidfd`](Child::pidfd), which is
+//! readable once [`end`](Child::end) has an answer; unwatch both before it is dropped. Limits of time
+//! are the caller's: [`terminate`](Child::terminate), then [`kill`](Child::kill).
+
+mod trust;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+pub use trust::{Refused, trusted};
+
+/// What every program finds in its environment, unless it is given another.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+const LANG: &str = "C.UTF-8";
+const OUTPUT_MAX: usize = 4096;
+const WORDS_MAX: usize = 200;
+
+/// What to start. Most is well as [`Program::default`] has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<'p> {
+    /// The program, then its words. A name without slash is found in `PATH`.
+    pub argv: &'p [String],
+    /// The file to run instead of the one that `argv` names: what [`trusted`] answered.
+    pub executable: Option<&'p Path>,
+    /// Its environment, beside `PATH` and `LANG=C.UTF-8`.
+    pub env: &'p [(&'p str, &'p str)],
+    /// Where it runs: `/`.
+    pub directory: &'p Path,
+    /// Whether its stderr is thrown away, and not part of what it says.
+    pub only_stdout: bool,
+    /// How much of what it says is kept: 4096 bytes. More is read, so that it need not wait for a
+    /// full pipe, and thrown away.
+    pub output_max: usize,
+    /// Whether what it started may outlive it, as a daemon does; otherwise its group ends with it.
+    pub outlived: bool,
+}
+
+impl Default for Program<'_> {
+    fn default() -> Self {
+        Self {
+            argv: &[],
+            executable: None,
+            env: &[],
+            directory: Path::new("/"),
+            only_stdout: false,
+            output_max: OUTPUT_MAX,
+            outlived: false,
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; None where a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it said, up to `output_max`.
+    pub text: Vec<u8>,
+}
+
+impl Ended {
+    /// The first line that says something, without control characters, 200 characters at most.
+    pub fn words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.text);
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+        let plain = line.unwrap_or("").chars().filter(|c| !c.is_control());
+        plain.take(WORDS_MAX).collect()
+    }
+}
+
+/// A running program, in a process group of its own. Dropped, it is killed, and its group with it.
+#[derive(Debug)]
+pub struct Child {
+    child: process::Child,
+    group: Pid,
+    pidfd: OwnedFd,
+    output: OwnedFd,
+    text: Vec<u8>,
+    output_max: usize,
+    outlived: bool,
+    /// Collected: its number may be another's by now.
+    ended: bool,
+}
+
+impl Child {
+    /// # Errors
+    /// Why the program does not run, in a sentence.
+    pub fn start(program: &Program<'_>) -> Result<Self, String> {
+        let (name, words) = program.argv.split_first().ok_or("names no program")?;
+        let executable = program.executable.unwrap_or(Path::new(name));
+        let shown = |error: io::Error| format!("cannot run {name}: {error}");
+        let (output, theirs) = pipe().map_err(shown)?;
+        let errors = if program.only_stdout {
+            Stdio::null()
+        } else {
+            Stdio::from(theirs.try_clone().map_err(shown)?)
+        };
+        let child = Command::new(executable)
+            .arg0(name)
+            .args(words)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LANG", LANG)
+            .envs(program.env.iter().copied())
+            .current_dir(program.directory)
+            .stdin(Stdio::null())
+            .stdout(theirs)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(shown)?;
+        let (child, group, pidfd) = watchable(child).map_err(shown)?;
+        Ok(Self {
+            child,
+            group,
+            pidfd,
+            output,
+            text: Vec::new(),
+            output_max: program.output_max,
+            outlived: program.outlived,
+            ended: false,
+        })
+    }
+
+    /// Its process id, for people and logs.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Readable once the program has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Readable while it has something to say.
+    pub fn output(&self) -> BorrowedFd<'_> {
+        self.output.as_fd()
+    }
+
+    /// Reads what is there; false once there will be nothing more, and nothing to watch.
+    pub fn listen(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        // bounded: a program that writes without end must not keep this loop
+        for _ in 0..16 {
+            match rustix::io::read(&self.output, &mut buffer) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    let room = self.output_max.saturating_sub(self.text.len()).min(length);
+                    self.text.extend(buffer.iter().take(room));
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Asks the program, and all that it started in its group, to end.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Kills the program and all that it started in its group.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// How it ended; None while it runs, and once that was said.
+    pub fn end(&mut self) -> Option<Ended> {
+        if self.ended || !wait(self.pidfd.as_fd(), Duration::ZERO) {
+            return None;
+        }
+        self.listen();
+        if !self.outlived {
+            self.kill();
+        }
+        let status = self.child.try_wait().ok().flatten()?;
+        self.ended = true;
+        Some(Ended {
+            code: status.code(),
+            signal: status.signal(),
+            text: std::mem::take(&mut self.text),
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        // until it is collected the number is its own
+        if !self.ended {
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+}
+
+impl Drop for Child {
+    /// The kernel is given a moment to end what is still there.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.kill();
+        if wait(self.pidfd.as_fd(), Duration::from_millis(20)) {
+            let _ = self.child.try_wait();
+        }
+    }
+}
+
+fn watchable(mut child: process::Child) -> io::Result<(process::Child, Pid, OwnedFd)> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let Some(group) = pid else {
+        return Err(io::Error::other("a process without id"));
+    };
+    match pidfd_open(group, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok((child, group, pidfd)),
+        Err(errno) => {
+            let _ = kill_process_group(group, Signal::KILL);
+            let _ = child.wait();
+            Err(errno.into())
+        }
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&reader, true)?;
+    Ok((reader, writer))
+}
+
+fn wait(fd: BorrowedFd<'_>, most: Duration) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let timeout = Timespec::try_from(most).ok();
+    matches!(poll(&mut polled, timeout.as_ref()), Ok(1..))
+}
