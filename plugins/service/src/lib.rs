@@ -4,6 +4,8 @@
 //! manager is spoken to, `config` the file. *spared-service*(5) is the manual of every key.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod error;
 pub mod job;
 pub mod manager;
 pub mod run;

@@ -1,0 +1,177 @@
+//! Asks for every key of the file, with what is allowed.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use spared_sdk::config::{Config, Section, node};
+
+use super::{Item, Kind, Notify, Settings, kinds};
+use crate::job::Manager;
+
+pub(super) const POLL_NS: u64 = 5_000_000_000;
+pub(super) const TIMEOUT_NS: u64 = 30_000_000_000;
+pub(super) const HOOKS: &str = "/etc/spared/hooks";
+/// More would not be shown: an answer has 64 KiB.
+const ITEMS_MAX: usize = 256;
+const NAME_MAX: usize = 64;
+
+/// Reads the file; None where `config` has noted faults that leave nothing to return.
+pub fn read(config: &Config) -> Option<Settings> {
+    let root = config.root();
+    let managers = [
+        ("systemd", Manager::Systemd),
+        ("openrc", Manager::OpenRc),
+        ("procd", Manager::Procd),
+        ("runit", Manager::Runit),
+    ];
+    let defaults = Settings::default();
+    let hour = Duration::from_secs(3600);
+    let poll = root.duration("poll_interval", Duration::from_secs(1)..=hour);
+    let hooks = path(&root, "hooks");
+    let hook_timeout = root.duration("hook_timeout", Duration::from_millis(100)..=hour);
+    let notify = root.choice(
+        "notify",
+        &[
+            ("spared", Notify::Spared),
+            ("keepalived", Notify::Keepalived),
+        ],
+    );
+    let items = items(&root);
+    Some(Settings {
+        manager: root.choice(node("manager"), &managers),
+        poll_interval_ns: poll.map_or(defaults.poll_interval_ns, ns),
+        hooks: hooks.unwrap_or(defaults.hooks),
+        hook_timeout_ns: hook_timeout.map_or(defaults.hook_timeout_ns, ns),
+        notify: notify.unwrap_or(defaults.notify),
+        items: items?,
+    })
+}
+
+/// Everything, in the order of a way in.
+fn items(root: &Section<'_>) -> Option<Vec<Item>> {
+    let mut items = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut complete = true;
+    for (table, reader) in kinds::READERS {
+        for (position, section) in root.sections(*table).iter().enumerate() {
+            let found = reader(section, position);
+            complete &= found.is_some();
+            for item in found.into_iter().flatten() {
+                if !names.insert(bare(&item.name).to_owned()) {
+                    section.fault("", format!("{:?} is named twice", item.name));
+                }
+                items.push(item);
+            }
+        }
+    }
+    if items.len() > ITEMS_MAX {
+        let why = format!("found {} items, allowed {ITEMS_MAX}", items.len());
+        root.fault("", why);
+    }
+    keep(root, &mut items);
+    complete.then_some(items)
+}
+
+/// systemd's "squid" and "squid.service" are one.
+pub(super) fn bare(name: &str) -> &str {
+    name.strip_suffix(".service").unwrap_or(name)
+}
+
+fn keep(root: &Section<'_>, items: &mut [Item]) {
+    let Some(maintenance) = root.section("maintenance") else {
+        return;
+    };
+    let kept = maintenance.texts("keep").unwrap_or_default();
+    for (position, name) in kept.iter().enumerate() {
+        let same = |item: &&mut Item| {
+            matches!(item.kind, Kind::Service { .. }) && bare(&item.name) == bare(name)
+        };
+        match items.iter_mut().find(same) {
+            Some(item) => item.keep = true,
+            None => maintenance.fault(
+                &format!("keep.{position}"),
+                format!("{name:?} is no unit or name of a [[service]]"),
+            ),
+        }
+    }
+}
+
+/// The keys that every table has.
+pub(super) struct Common {
+    group: Option<String>,
+    timeout_ns: u64,
+}
+
+impl Common {
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let hour = Duration::from_secs(3600);
+        let timeout = section.duration("timeout", Duration::from_millis(100)..=hour);
+        Self {
+            group: section.text("group"),
+            timeout_ns: timeout.map_or(TIMEOUT_NS, ns),
+        }
+    }
+
+    pub(super) fn item(&self, name: String, kind: Kind) -> Item {
+        Item {
+            name,
+            group: self.group.clone(),
+            timeout_ns: self.timeout_ns,
+            needed: None,
+            keep: false,
+            kind,
+        }
+    }
+}
+
+/// An absolute path, where the key is there.
+pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+    let found = section.text(node(key))?;
+    absolute(section, key, &found).then(|| PathBuf::from(found))
+}
+
+/// Notes a fault where `text` is no absolute path without "..".
+pub(super) fn absolute(section: &Section<'_>, key: &str, text: &str) -> bool {
+    let path = Path::new(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    let fits = path.is_absolute() && !climbs && !text.contains('\0');
+    if !fits {
+        section.fault(
+            key,
+            format!("found {text:?}, allowed is an absolute path without \"..\""),
+        );
+    }
+    fits
+}
+
+/// A command: words, the first of them an absolute path.
+pub(super) fn argv(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
+    let words = section.texts(node(key))?;
+    match words.first() {
+        None => {
+            section.fault(key, "is empty, allowed is a command: [\"/path\", \"word\"]");
+            None
+        }
+        Some(program) if words.len() > 64 || words.iter().any(|word| word.contains('\0')) => {
+            section.fault(key, format!("{program}: allowed are up to 64 words"));
+            None
+        }
+        Some(program) => absolute(section, &format!("{key}.0"), program).then_some(words),
+    }
+}
+
+pub(super) fn fitting_name(section: &Section<'_>, key: &str, name: &str) -> bool {
+    let fits =
+        !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(|c| c.is_ascii_graphic());
+    if !fits {
+        let why =
+            format!("found {name:?}, allowed up to {NAME_MAX} letters, digits and signs, no space");
+        section.fault(key, why);
+    }
+    fits
+}
+
+pub(super) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
