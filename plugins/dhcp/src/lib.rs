@@ -7,6 +7,8 @@
 
 pub mod config;
 pub mod discover;
+pub mod error;
 pub mod format;
 pub mod lease;
 pub mod server;
+pub mod wire;

@@ -1,0 +1,56 @@
+//! Why a message of the twin is not understood.
+
+use std::fmt;
+
+/// The twin's message is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not what any message looks like.
+    Coding(postcard::Error),
+    /// Bytes follow its end.
+    Long,
+    /// A name or a list is longer than it may be.
+    Length(&'static str),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coding(error) => write!(f, "it cannot be read: {error}"),
+            Self::Long => f.write_str("bytes follow the message"),
+            Self::Length(field) => write!(f, "its {field} is too long"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Coding(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A lease that cannot follow, whoever named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// An address or a prefix that such a server does not lease.
+    Kind,
+    /// Longer than any client's.
+    Length(&'static str),
+    /// What only such servers know holds what no file of theirs can.
+    Extra,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind => f.write_str("such a server does not lease it"),
+            Self::Length(field) => write!(f, "its {field} is too long"),
+            Self::Extra => f.write_str("a field of its makes no sense"),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}
