@@ -6,7 +6,6 @@
 
 pub mod config;
 pub mod engine;
-pub mod error;
 pub mod probe;
 mod runs;
 mod sockets;
