@@ -458,5 +458,6 @@ fn surroundings() -> Surroundings {
         node: "r1".to_owned(),
         nodes: vec!["r1".to_owned(), "r2".to_owned()],
         links: Vec::new(),
+        state: None,
     }
 }

@@ -163,10 +163,11 @@ struct spared_host {
 	 * Outside configure: says why a callback fails; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
 	/* A scalar of the configuration as text; -ENOENT where it is absent, -EISDIR where
-	 * it is a table or an array. Of a table by node name, this node's value. Three keys are
+	 * it is a table or an array. Of a table by node name, this node's value. Four keys are
 	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes],
 	 * "@links.0" and on the interfaces of the links to the peer (config_len "@nodes",
-	 * "@links"). Valid until the callback returns. */
+	 * "@links"), "@state" is the directory that is the plugin's own, -ENOENT where there is
+	 * none. Valid until the callback returns. */
 	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
 	/* The length of an array of the configuration; -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::BitOr;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use spared_abi as abi;
 
@@ -130,6 +131,11 @@ impl Host {
     /// The interfaces of the links to the peer, once configured; none without a link.
     pub fn links(&self) -> Vec<String> {
         self.texts("@links")
+    }
+
+    /// The directory that is the plugin's own, once configured; none in a check, or on an older host.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.config_get(c"@state").map(PathBuf::from)
     }
 
     /// The host's minor version.

@@ -40,6 +40,7 @@ impl Host {
             node: self.node.clone(),
             nodes: self.nodes.clone(),
             links: self.link.iter().flat_map(Link::interfaces).collect(),
+            state: None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! One plugin: its settings, its descriptor, where it is on the way to running.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::process::{getegid, geteuid};
 use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
 use spared_worker::file::open_plugin;
-use spared_worker::message::{Descriptor, Load, ToWorker};
+use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::deaths::Deaths;
@@ -174,9 +175,13 @@ impl Supervisor {
         }
     }
 
+    fn state_folder(&self, name: &str) -> Option<PathBuf> {
+        Some(self.terms.state_dir.as_ref()?.join(name))
+    }
+
     // Its own folder, made here because the worker may not.
     fn state_dir(&self, name: &str, account: Option<(u32, u32)>) -> Option<String> {
-        let path = self.terms.state_dir.as_ref()?.join(name);
+        let path = self.state_folder(name)?;
         std::fs::create_dir_all(&path).ok()?;
         // Where the plugin is root, nobody else may put something there.
         let own = || (geteuid().as_raw(), getegid().as_raw());
@@ -248,7 +253,12 @@ impl Supervisor {
         check: bool,
     ) -> impl FnOnce(u64) -> ToWorker + use<> {
         let toml = plugin.settings.text.clone();
-        let surroundings = self.terms.surroundings.clone();
+        let folder = self.state_folder(plugin.name());
+        let folder = folder.and_then(|folder| folder.to_str().map(str::to_owned));
+        let surroundings = Surroundings {
+            state: folder.filter(|_| !check),
+            ..self.terms.surroundings.clone()
+        };
         move |token| ToWorker::Configure {
             token,
             toml,

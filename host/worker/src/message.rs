@@ -138,6 +138,8 @@ pub struct Surroundings {
     pub nodes: Vec<String>,
     /// "@links.0": the interfaces of the links to the peer.
     pub links: Vec<String>,
+    /// "@state": the plugin's own directory, where it has one.
+    pub state: Option<String>,
 }
 
 /// How a key compares between the nodes.

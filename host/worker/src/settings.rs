@@ -33,6 +33,9 @@ impl Settings {
         if key == "@node" {
             return Ok(self.around.node.clone());
         }
+        if key == "@state" {
+            return self.around.state.clone().ok_or(Errno::NOENT);
+        }
         for (array, texts) in self.arrays() {
             let position = key
                 .strip_prefix(array)
@@ -123,6 +126,7 @@ mod tests {
             node: "r1".to_owned(),
             nodes: vec!["r1".to_owned(), "r2".to_owned()],
             links: vec!["hot".to_owned()],
+            state: Some("/var/lib/spared/mine".to_owned()),
         };
         Settings::parse(toml, &surroundings).unwrap()
     }
@@ -152,8 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn nodes_and_links_are_keys_of_the_host() {
+    fn nodes_links_and_its_own_directory_are_keys_of_the_host() {
         let settings = settings();
+        let state = settings.get("@state");
+        assert_eq!(state.as_deref(), Ok("/var/lib/spared/mine"));
+        let none = Settings::default().get("@state");
+        assert_eq!(none, Err(Errno::NOENT));
         assert_eq!(settings.len("@links"), Ok(1));
         assert_eq!(settings.get("@links.0").as_deref(), Ok("hot"));
         assert_eq!(settings.get("@node").as_deref(), Ok("r1"));
