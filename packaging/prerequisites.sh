@@ -9,9 +9,11 @@ minimum_rust=1.85
 packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
+	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
+		wide-dhcpv6-client busybox-static libfaketime ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
-	bench) packages_for demo; echo conntrackd conntrack ;;
-	test)  packages_for demo; echo frr tcpdump ;;
+	bench) packages_for demo; packages_for dhcp; echo conntrackd conntrack rsync ;;
+	test)  packages_for demo; packages_for dhcp; echo frr tcpdump ;;
 	docs)  echo scdoc ;;
 	deb)   echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
@@ -30,10 +32,12 @@ mask() {
 	echo "$1 comes masked; \`systemctl unmask $1\` makes it a service of this machine"
 }
 
-# keepalived, conntrackd and frr are peers in the tests and benches and no services of this machine: their
-# units are masked before they arrive, and nothing starts while apt runs.
+# These are peers in the tests and benches and no services of this machine: their units are masked before
+# they arrive, and nothing starts while apt runs.
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client"
+
 install_quietly() {
-	for unit in keepalived conntrackd frr; do
+	for unit in $services; do
 		case " $* " in
 		*" $unit "*) mask "$unit" ;;
 		esac

@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod clock;
+pub mod dhcp;
 pub mod flows;
 pub mod lab;
 pub mod linked;

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod probe;
 mod runs;
 mod sockets;
@@ -18,8 +19,8 @@ use std::path::PathBuf;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Checks, Error, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets as Wanted, Token,
+    Answer, Applied, Checks, Error, Host, Interest, InterfaceEvent, InterfaceHandle, Interfaces,
+    Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets as Wanted, Token,
 };
 
 use config::Settings;
@@ -51,7 +52,7 @@ struct Running {
     runs: Runs,
     sockets: BTreeMap<String, Sockets>,
     buffer: Vec<u8>,
-    alarm: Alarm,
+    armed_ns: Option<u64>,
 }
 
 /// The file, and whose node it was read for.
@@ -114,7 +115,7 @@ impl Plugin for Health {
             runs: Runs::new(self.host, &self.node),
             sockets: BTreeMap::new(),
             buffer: vec![0; PACKET_MAX],
-            alarm: Alarm::new(self.host, TIMER),
+            armed_ns: None,
         });
         self.act();
         Ok(())
@@ -124,7 +125,7 @@ impl Plugin for Health {
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
-        running.alarm.set(None);
+        self.host.cancel_timer(TIMER);
         running.runs.end_all();
         for fd in running.sockets.values_mut().flat_map(Sockets::take) {
             self.host.unwatch_fd(fd.as_raw_fd());
@@ -150,7 +151,7 @@ impl Plugin for Health {
     fn timer(&mut self, _id: u32) {
         let now_ns = self.host.now();
         if let Some(running) = &mut self.running {
-            running.alarm.fired();
+            running.armed_ns = None;
             // what has come counts, however late this timer is
             running.hear_all(now_ns);
             running.engine.handle_timeout(now_ns);
@@ -245,9 +246,22 @@ impl Health {
         while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
             self.perform(action);
         }
-        if let Some(running) = &mut self.running {
-            running.alarm.set(running.engine.next_timeout());
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let next_ns = running.engine.next_timeout();
+        if next_ns == running.armed_ns {
+            return;
         }
+        match next_ns {
+            Some(at_ns) => {
+                if let Err(error) = self.host.timer(TIMER, at_ns) {
+                    log::error!("{error}");
+                }
+            }
+            None => self.host.cancel_timer(TIMER),
+        }
+        running.armed_ns = next_ns;
     }
 
     fn perform(&mut self, action: Action) {

@@ -24,9 +24,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent,
-    InterfaceHandle, Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready,
-    Sockets as Wanted, Stance,
+    Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
+    Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted, Stance,
 };
 
 use config::Settings;
@@ -36,7 +35,6 @@ use sockets::{FRAME_MAX, Kind, Sockets};
 use wire::beat::group_id;
 use wire::neighbour::{speaker, station};
 
-const TIMER: u32 = 1;
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -57,7 +55,7 @@ pub struct Vrrp {
     sockets: Vec<Sockets>,
     followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
-    alarm: Alarm,
+    armed_ns: Option<u64>,
 }
 
 /// The file, and whose node it was read for.
@@ -85,7 +83,7 @@ impl Plugin for Vrrp {
             sockets: Vec::new(),
             followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],
-            alarm: Alarm::new(host, TIMER),
+            armed_ns: None,
         })
     }
 
@@ -147,7 +145,7 @@ impl Plugin for Vrrp {
     }
 
     fn timer(&mut self, _id: u32) {
-        self.alarm.fired();
+        self.armed_ns = None;
         // what was heard counts, however late this timer is
         let now_ns = self.host.now();
         if self

@@ -32,6 +32,7 @@ fn remove_own_dirs() {
     let own = format!("{}-", id());
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&own) {
+            process::end_users(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -33,6 +33,7 @@ pub use process::{Daemon, is_alive, signal_to, urgently, usage};
 pub use relay::Relay;
 pub use scenario::{become_root, disturbed, scenario, skipped};
 pub use tap::Tap;
+pub(crate) use wiring::cable;
 
 use crate::{Result, sys};
 
@@ -246,6 +247,7 @@ fn sweep() -> Result<()> {
             .file_name()
             .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
         if pid.is_some_and(|pid: u32| !Path::new("/proc").join(pid.to_string()).exists()) {
+            process::end_users(&path);
             let _ = fs::remove_dir_all(&path);
         }
     }

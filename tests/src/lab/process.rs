@@ -189,6 +189,24 @@ pub fn kill_descendants() {
     }
 }
 
+/// Ends every process that was started with a path below a lab's directory: those that went to the
+/// background by themselves, and do not die with whoever started them.
+pub fn end_users(dir: &Path) {
+    let below = format!("{}/", dir.display());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return;
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for pid in pids.filter(|pid| *pid != id()) {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&below) {
+            let _ = signal_to(pid, Signal::KILL);
+        }
+    }
+}
+
 fn parents() -> Vec<(u32, u32)> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();

@@ -98,7 +98,7 @@ impl Site {
 }
 
 /// From a port of the switch to the interface of a host, which is named after the wire.
-pub(super) fn cable(port: &str, wire: Wire, host: u8, ns: &Namespace) -> String {
+pub(crate) fn cable(port: &str, wire: Wire, host: u8, ns: &Namespace) -> String {
     let [a, b, c, d, e, f] = wire.mac(host);
     let (name, path) = (wire.name(), ns.path());
     format!(

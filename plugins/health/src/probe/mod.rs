@@ -5,6 +5,7 @@
 pub mod child;
 mod content;
 mod members;
+pub mod owner;
 mod process;
 mod sensor;
 mod smart;

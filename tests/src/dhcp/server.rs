@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One DHCP server at one site.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::script::Script;
+use super::{Pool, dhcpd, dnsmasq, kea};
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::{Daemon, Lab, Site, find_program, is_alive, signal_to};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    Kea4,
+    Kea6,
+    Dnsmasq4,
+    Dnsmasq6,
+    /// One process and one lease file for both families; it calls itself by the router's own
+    /// address.
+    Dnsmasq,
+    Dhcpd4,
+    Dhcpd6,
+}
+
+impl Make {
+    pub const ALL: [Self; 7] = [
+        Self::Kea4,
+        Self::Kea6,
+        Self::Dnsmasq4,
+        Self::Dnsmasq6,
+        Self::Dnsmasq,
+        Self::Dhcpd4,
+        Self::Dhcpd6,
+    ];
+
+    /// Of its script and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kea4 => "kea4",
+            Self::Kea6 => "kea6",
+            Self::Dnsmasq4 => "dnsmasq4",
+            Self::Dnsmasq6 => "dnsmasq6",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Dhcpd4 => "dhcpd4",
+            Self::Dhcpd6 => "dhcpd6",
+        }
+    }
+
+    /// Whether it serves IPv6 and nothing else.
+    pub fn is_ipv6(self) -> bool {
+        matches!(self, Self::Kea6 | Self::Dnsmasq6 | Self::Dhcpd6)
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Kea4 | Self::Kea6 => kea::program(self),
+            Self::Dnsmasq4 | Self::Dnsmasq6 | Self::Dnsmasq => "dnsmasq",
+            Self::Dhcpd4 | Self::Dhcpd6 => "dhcpd",
+        }
+    }
+}
+
+/// How a server is configured.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub make: Make,
+    pub pool: Pool,
+    pub lifetime_s: u32,
+    /// When clients renew by themselves; None: the server's own choice.
+    pub renew_s: Option<u32>,
+    /// Kea's clean-up of its lease file; 0: never.
+    pub lfc_s: u32,
+    /// How long Kea keeps leases that have ended.
+    pub hold_s: u32,
+    /// Kea's control socket, and the commands for leases in it.
+    pub socket: bool,
+    pub lease_cmds: bool,
+    /// dnsmasq's, on a bus of the site's own.
+    pub dbus: bool,
+    /// What its clock is ahead, such as "+1h" or "-3600s".
+    pub clock: Option<String>,
+}
+
+impl Setup {
+    pub fn new(make: Make) -> Self {
+        Self {
+            make,
+            pool: Pool::Narrow,
+            lifetime_s: 600,
+            renew_s: None,
+            lfc_s: 0,
+            hold_s: 3600,
+            socket: false,
+            lease_cmds: false,
+            dbus: false,
+            clock: None,
+        }
+    }
+}
+
+/// Where a server's files are.
+pub struct Paths {
+    pub dir: PathBuf,
+    pub script: PathBuf,
+    pub config: PathBuf,
+    pub leases: PathBuf,
+    pub socket: PathBuf,
+    pub pid: PathBuf,
+    pub log: PathBuf,
+}
+
+pub struct Server<'l> {
+    pub site: &'l Site,
+    pub setup: Setup,
+    pub paths: Paths,
+    /// The address of its bus.
+    pub bus: Option<String>,
+    _bus: Option<Daemon>,
+}
+
+impl<'l> Server<'l> {
+    /// Writes its files, and starts nothing but its bus.
+    pub fn install(lab: &Lab, site: &'l Site, setup: Setup) -> Result<Self> {
+        let paths = Paths::new(lab, site, setup.make);
+        fs::create_dir_all(&paths.dir)?;
+        let bus = setup.dbus.then(|| start_bus(site, &paths)).transpose()?;
+        let (bus, address) = bus.map_or((None, None), |(bus, address)| (Some(bus), Some(address)));
+        let server = Self {
+            site,
+            setup,
+            paths,
+            bus: address,
+            _bus: bus,
+        };
+        server.write_config()?;
+        server.script()?.write(&server.paths.script)?;
+        if matches!(server.setup.make, Make::Dhcpd4 | Make::Dhcpd6) && !server.paths.leases.exists()
+        {
+            // it starts with no file as little as with a broken one
+            fs::write(&server.paths.leases, "")?;
+        }
+        if server.setup.pool == Pool::Wide {
+            let (prefix, ..) = Pool::Wide.ipv4();
+            site.ns.ip(&format!("route replace {prefix} dev lan\n"))?;
+        }
+        Ok(server)
+    }
+
+    pub fn write_config(&self) -> Result<()> {
+        let (setup, paths) = (&self.setup, &self.paths);
+        let text = match setup.make {
+            Make::Kea4 | Make::Kea6 => kea::config(setup, paths),
+            Make::Dnsmasq4 | Make::Dnsmasq6 | Make::Dnsmasq => dnsmasq::config(setup, paths),
+            Make::Dhcpd4 | Make::Dhcpd6 => dhcpd::config(setup),
+        };
+        Ok(fs::write(&paths.config, text)?)
+    }
+
+    pub fn start(&self) -> Result<()> {
+        match self.call("start")? {
+            0 => Ok(()),
+            code => Err(self.failed(&format!("start: exit {code}")).into()),
+        }
+    }
+
+    pub fn stop(&self) -> Result<()> {
+        match self.call("stop")? {
+            0 => Ok(()),
+            code => Err(self.failed(&format!("stop: exit {code}")).into()),
+        }
+    }
+
+    pub fn reload(&self) -> Result<i32> {
+        self.call("reload")
+    }
+
+    pub fn runs(&self) -> bool {
+        self.call("status").is_ok_and(|code| code == 0)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) -> Result<()> {
+        let pid = self.pid().ok_or_else(|| self.failed("is not running"))?;
+        signal_to(pid, Signal::KILL)?;
+        match poll(Duration::from_secs(2), Duration::from_millis(2), || {
+            !is_alive(pid)
+        }) {
+            true => Ok(()),
+            false => Err(self.failed("survives SIGKILL").into()),
+        }
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        let text = fs::read_to_string(&self.paths.pid).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Its lease file, as it is.
+    pub fn leases(&self) -> String {
+        let bytes = fs::read(&self.paths.leases).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until its file names an address; servers may answer before they write.
+    pub fn wait_lease(&self, address: &str) -> Result<()> {
+        let named = || self.leases().contains(address);
+        match poll(Duration::from_secs(2), Duration::from_millis(2), named) {
+            true => Ok(()),
+            false => Err(self.failed(&format!("wrote no lease of {address}")).into()),
+        }
+    }
+
+    /// Runs its script in the site's namespace; the exit code.
+    pub fn call(&self, verb: &str) -> Result<i32> {
+        let mut command = self.site.ns.command(&self.paths.script);
+        let status = command.arg(verb).status()?;
+        Ok(status.code().unwrap_or(-1))
+    }
+
+    fn script(&self) -> Result<Script> {
+        let (setup, paths) = (&self.setup, &self.paths);
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let name = setup.make.program();
+        let program = find_program(Path::new(name)).ok_or_else(|| format!("no {name} here"))?;
+        let (config, leases, pid) = (text(&paths.config), text(&paths.leases), text(&paths.pid));
+        let arguments = match setup.make {
+            Make::Kea4 | Make::Kea6 => vec!["-c", &config],
+            Make::Dnsmasq4 | Make::Dnsmasq6 | Make::Dnsmasq => vec!["-C", &config],
+            Make::Dhcpd4 => vec![
+                "-4", "-d", "-cf", &config, "-lf", &leases, "-pf", &pid, "lan",
+            ],
+            Make::Dhcpd6 => vec![
+                "-6", "-d", "-cf", &config, "-lf", &leases, "-pf", &pid, "lan",
+            ],
+        };
+        let mut command = vec![text(&program)];
+        command.extend(arguments.into_iter().map(str::to_owned));
+        Ok(Script {
+            command,
+            environment: self.environment()?,
+            config: paths.config.clone(),
+            pid_file: paths.pid.clone(),
+            log: paths.log.clone(),
+            daemon: name == "dnsmasq",
+            reload: name != "dhcpd",
+        })
+    }
+
+    fn environment(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut environment = match self.setup.make {
+            Make::Kea4 | Make::Kea6 => kea::environment(&self.paths.dir),
+            _ => Vec::new(),
+        };
+        if let Some(bus) = &self.bus {
+            environment.push(("DBUS_SYSTEM_BUS_ADDRESS", bus.clone()));
+        }
+        if let Some(clock) = &self.setup.clock {
+            environment.extend(other_clock(clock)?);
+        }
+        Ok(environment)
+    }
+
+    fn failed(&self, why: &str) -> String {
+        let log = fs::read_to_string(&self.paths.log).unwrap_or_default();
+        let (make, site) = (self.setup.make.name(), &self.site.name);
+        format!("{make} of {site}: {why}\n{log}")
+    }
+}
+
+impl Paths {
+    fn new(lab: &Lab, site: &Site, make: Make) -> Self {
+        let name = make.name();
+        let dir = lab.dir.join(&site.name).join(format!("{name}.d"));
+        let (config, leases, pid) = match make {
+            Make::Kea4 | Make::Kea6 => (
+                format!("{name}.conf"),
+                format!("{name}-leases.csv"),
+                format!("{name}.{}.pid", kea::program(make)),
+            ),
+            _ => (
+                format!("{name}.conf"),
+                format!("{name}.leases"),
+                format!("{name}.pid"),
+            ),
+        };
+        Self {
+            script: lab.dir.join(&site.name).join(name),
+            config: dir.join(config),
+            leases: dir.join(leases),
+            socket: dir.join("ctrl"),
+            pid: dir.join(pid),
+            log: lab.dir.join(format!("{}-{name}.log", site.name)),
+            dir,
+        }
+    }
+}
+
+/// The environment in which a program's wall clock differs from the machine's.
+pub fn other_clock(ahead: &str) -> Result<[(&'static str, String); 3]> {
+    let folders = fs::read_dir("/usr/lib")?.flatten();
+    let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let library = libraries.find(|library| library.exists());
+    let library = library.ok_or("no libfaketime here")?;
+    Ok([
+        ("LD_PRELOAD", library.to_string_lossy().into_owned()),
+        ("FAKETIME", ahead.to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ])
+}
+
+fn start_bus(site: &Site, paths: &Paths) -> Result<(Daemon, String)> {
+    let socket = paths.dir.join("bus");
+    let address = format!("unix:path={}", socket.display());
+    let config = paths.dir.join("bus.conf");
+    fs::write(
+        &config,
+        format!(
+            "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
+             \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig>\n\
+             <type>system</type><listen>{address}</listen><auth>EXTERNAL</auth>\n\
+             <policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\n\
+             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy>\n\
+             </busconfig>\n"
+        ),
+    )?;
+    let mut command: Command = site.ns.command("dbus-daemon");
+    command.args(["--nofork", "--nopidfile", "--nosyslog", "--config-file"]);
+    command.arg(&config);
+    let daemon = Daemon::start(&format!("{} bus", site.name), command, &paths.log)?;
+    match poll(Duration::from_secs(5), Duration::from_millis(5), || {
+        socket.exists()
+    }) {
+        true => Ok((daemon, address)),
+        false => Err(format!("no bus: {}", daemon.log()).into()),
+    }
+}
