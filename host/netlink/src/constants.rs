@@ -5,6 +5,9 @@
 pub const ADDRESS_PROTOCOL: u8 = 0xd5;
 /// Route protocol (`rtm_protocol`) of the routes that are spared's.
 pub const ROUTE_PROTOCOL: u8 = 213;
+/// Of the routes that follow a role for the node's own sake: not the host's, which removes what it
+/// finds of its own number and does not know.
+pub const FOLLOWING_ROUTE_PROTOCOL: u8 = 214;
 /// Alias of the devices that are spared's.
 pub const DEVICE_ALIAS: &str = "spared";
 

@@ -16,7 +16,12 @@ const HEADERS: [&str; 10] = [
 ];
 
 // Spared's own marks.
-const OURS: [&str; 3] = ["ADDRESS_PROTOCOL", "ROUTE_PROTOCOL", "DEVICE_ALIAS"];
+const OURS: [&str; 4] = [
+    "ADDRESS_PROTOCOL",
+    "ROUTE_PROTOCOL",
+    "FOLLOWING_ROUTE_PROTOCOL",
+    "DEVICE_ALIAS",
+];
 
 #[test]
 fn constants_agree_with_the_kernel_headers() {

@@ -1,17 +1,63 @@
 //! What starts and stops services on this machine, as commands without a shell.
 
+mod commands;
+mod openrc;
+mod procd;
+mod runit;
+mod systemd;
+
+use std::path::Path;
+
 use crate::job::{Manager, Service, Status, Verb};
+
+pub use systemd::Triggers;
 
 /// Finds the manager of this machine; None where there is none that is known.
 pub fn detect() -> Option<Manager> {
-    todo!()
+    detect_in(Path::new("/"))
+}
+
+/// The same below another root. Whoever has systemd or OpenRC may run runit beside it, so that comes last.
+pub fn detect_in(root: &Path) -> Option<Manager> {
+    if is_systemd(root) {
+        Some(Manager::Systemd)
+    } else if root.join("run/openrc").is_dir() {
+        Some(Manager::OpenRc)
+    } else if root.join("sbin/procd").exists() {
+        Some(Manager::Procd)
+    } else if root.join("run/runit").is_dir() || runit::is_running(root) {
+        Some(Manager::Runit)
+    } else {
+        None
+    }
+}
+
+/// Whether systemd is the first process: sd_booted(3).
+pub fn is_systemd(root: &Path) -> bool {
+    root.join("run/systemd/system").is_dir()
 }
 
 /// The commands for a verb, to run one after the other; the last one's exit decides, but a failure of
 /// an earlier one is none. None: this cannot be done (a service without `reload`).
-pub fn commands(service: &Service, verb: Verb) -> Option<Vec<Vec<String>>> {
-    let _ = (service, verb);
-    todo!()
+pub fn commands(
+    service: &Service,
+    verb: Verb,
+    triggers: &mut Triggers,
+) -> Option<Vec<Vec<String>>> {
+    match service {
+        Service::Unit { manager, unit } => match manager {
+            Manager::Systemd => Some(systemd::commands(unit, verb, triggers)),
+            Manager::OpenRc => Some(openrc::commands(unit, verb)),
+            Manager::Procd => Some(procd::commands(unit, verb)),
+            Manager::Runit => Some(runit::commands(unit, verb)),
+        },
+        Service::Commands {
+            start,
+            stop,
+            reload,
+            ..
+        } => commands::commands(start, stop, reload, verb),
+    }
 }
 
 /// One command that tells how services are, and which of them: of systemd all at once, of others
@@ -22,13 +68,99 @@ pub struct Question {
     pub services: Vec<Service>,
 }
 
-pub fn questions(services: &[Service]) -> Vec<Question> {
-    let _ = services;
-    todo!()
+/// What to ask, and how those are that need no question.
+pub fn questions(
+    root: &Path,
+    services: &[Service],
+    triggers: &Triggers,
+) -> (Vec<Question>, Vec<(Service, Status)>) {
+    let mut questions = Vec::new();
+    let mut known = Vec::new();
+    let mut units = Vec::new();
+    for service in services {
+        let asked = match service {
+            Service::Unit { manager, unit } => match manager {
+                Manager::Systemd => match systemd::refused(unit) {
+                    Some(why) => Err(Status::Missing(why)),
+                    None => {
+                        units.push(service.clone());
+                        continue;
+                    }
+                },
+                Manager::OpenRc => Ok(openrc::question(unit)),
+                Manager::Procd => procd::question(root, unit),
+                Manager::Runit => Ok(runit::question(unit)),
+            },
+            Service::Commands { status, .. } => commands::question(status),
+        };
+        match asked {
+            Ok(argv) => questions.push(Question {
+                argv,
+                services: vec![service.clone()],
+            }),
+            Err(status) => known.push((service.clone(), status)),
+        }
+    }
+    if !units.is_empty() {
+        questions.insert(0, systemd::question(units, triggers));
+    }
+    (questions, known)
 }
 
-/// What the answer says, a status for each service of the question.
-pub fn judge(question: &Question, code: Option<i32>, output: &str) -> Vec<Status> {
-    let _ = (question, code, output);
-    todo!()
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// A status for each service of the question.
+    Known(Vec<Status>),
+    /// The answer named units whose state decides, too.
+    Ask(Question),
+}
+
+/// What the answer says. `again`: it was asked once more, and is not for ever: units come and go.
+pub fn judge(
+    question: &Question,
+    code: Option<i32>,
+    output: &str,
+    again: bool,
+    triggers: &mut Triggers,
+) -> Judged {
+    let judged = question.services.iter().map(|service| match service {
+        Service::Unit { manager, unit } => match manager {
+            Manager::Systemd => None,
+            Manager::OpenRc => Some(openrc::judge(unit, code, output)),
+            Manager::Procd => Some(procd::judge(code, output)),
+            Manager::Runit => Some(runit::judge(output)),
+        },
+        Service::Commands { .. } => Some(commands::judge(code, output)),
+    });
+    match judged.collect() {
+        Some(statuses) => Judged::Known(statuses),
+        None => systemd::judge(question, code, output, again, triggers),
+    }
+}
+
+/// The most that is kept of what a program says.
+const WORDS_MAX: usize = 200;
+
+/// What a program said last: mostly the reason why it failed. Where to look for more is no reason.
+pub fn last_words(output: &str) -> String {
+    let lines = output.lines().rev().map(str::trim);
+    let mut said = lines.filter(|line| !line.is_empty() && !line.starts_with("See \"systemctl"));
+    let line = said.next().unwrap_or("");
+    let plain = line.chars().filter(|c| !c.is_control());
+    plain.take(WORDS_MAX).collect()
+}
+
+fn argv(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Why nothing can be told: what it said, or how it ended.
+fn unclear(code: Option<i32>, output: &str) -> String {
+    let words = last_words(output);
+    match code {
+        _ if !words.is_empty() => words,
+        Some(code) => format!("exit code {code}"),
+        None => "it was killed".to_owned(),
+    }
 }

@@ -1,10 +1,39 @@
 //! Jobs under way: children that end by themselves or are killed, and what the kernel does at once.
 
-use std::os::fd::RawFd;
+mod copy;
+mod hooks;
+mod kernel;
+mod outside;
+mod running;
+mod setting;
+mod step;
 
-use spared_sdk::Host;
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, RawFd};
 
-use crate::job::{Job, Service, Status};
+use spared_sdk::child::Ended as Exit;
+use spared_sdk::{Host, Interest};
+
+use crate::job::{Job, Route, Service, Status, Verb};
+use crate::manager::{self, Judged, Question, Triggers};
+
+pub use hooks::hooks;
+use kernel::Bounces;
+use running::{Purpose, Running};
+pub use step::Machine;
+use step::{Starter, Step};
+
+/// How long a manager may think about a question.
+const ANSWER_NS: u64 = 10_000_000_000;
+/// Questions at one time: fifty scripts at once would slow what they ask about.
+const QUESTIONS_MAX: usize = 8;
+/// A command outside that was killed before it was there is killed again after that long.
+const KILL_AGAIN_NS: u64 = 200_000_000;
+const KILLS_MAX: u32 = 25;
+/// Of what a job says, to find its last line.
+const OUTPUT_MAX: usize = 64 * 1024;
+/// systemd says about 400 bytes a unit.
+const ANSWER_MAX: usize = 1024 * 1024;
 
 /// What came of something that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,66 +43,399 @@ pub enum Ended {
     Observed(Vec<(Service, Status)>),
 }
 
+/// Who says that a descriptor is ready, and what time it is.
+pub trait Watcher: std::fmt::Debug {
+    /// # Errors
+    /// Why it cannot be watched, in a sentence.
+    fn watch(&self, fd: RawFd) -> Result<(), String>;
+    fn unwatch(&self, fd: RawFd);
+    fn now_ns(&self) -> u64;
+}
+
+impl Watcher for Host {
+    fn watch(&self, fd: RawFd) -> Result<(), String> {
+        self.watch_fd(fd, Interest::READ)
+            .map_err(|error| error.to_string())
+    }
+
+    fn unwatch(&self, fd: RawFd) {
+        self.unwatch_fd(fd);
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now()
+    }
+}
+
 /// All jobs, by the engine's number.
 #[derive(Debug)]
 pub struct Runs {
-    host: Host,
+    watcher: Box<dyn Watcher>,
+    starter: Starter,
+    running: Vec<Running>,
+    waiting: VecDeque<(Question, bool)>,
+    bounces: Bounces,
+    triggers: Triggers,
+    ended: VecDeque<Ended>,
 }
 
 impl Runs {
     pub fn new(host: Host) -> Self {
-        Self { host }
+        Self::on(Box::new(host), Machine::default())
+    }
+
+    pub fn on(watcher: Box<dyn Watcher>, machine: Machine) -> Self {
+        Self {
+            starter: Starter::new(machine, watcher.now_ns()),
+            watcher,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            bounces: Bounces::default(),
+            triggers: Triggers::default(),
+            ended: VecDeque::new(),
+        }
     }
 
     /// Begins a job; what ends at once is found by [`Runs::poll_ended`], too.
     pub fn begin(&mut self, number: u64, job: Job) {
-        let _ = (number, job, self.host);
-        todo!()
+        let result = match job {
+            Job::Service { service, verb } => return self.serve(number, &service, verb),
+            Job::Run { argv, environment } => {
+                return self.next(number, [Step::Outside(argv, environment)].into(), true);
+            }
+            Job::Rules { file } => {
+                let words = [
+                    "nft".to_owned(),
+                    "-f".to_owned(),
+                    file.display().to_string(),
+                ];
+                return self.next(number, [Step::System(words.into())].into(), true);
+            }
+            Job::Copy { from, to } => match copy::copy(&from, &to) {
+                Ok(()) => Ok(()),
+                // the daemon's own view of /etc cannot be written
+                Err(_) if self.starter.has_systemd() => {
+                    let steps = copy::commands(&from, &to);
+                    let steps = steps.map(|argv| Step::Outside(argv, Vec::new()));
+                    return self.next(number, steps.into(), true);
+                }
+                Err(why) => Err(why),
+            },
+            Job::Link { interface, up } => {
+                self.end_bounce(&interface);
+                kernel::set_link(&interface, up)
+            }
+            Job::Bounce { interface, down_ms } => {
+                self.end_bounce(&interface);
+                let down_ns = down_ms.saturating_mul(1_000_000);
+                let until_ns = self.watcher.now_ns().saturating_add(down_ns);
+                match self.bounces.begin(number, &interface, until_ns) {
+                    Ok(true) => return,
+                    Ok(false) => Ok(()),
+                    Err(why) => Err(why),
+                }
+            }
+            Job::Setting { key, value } => setting::write(self.starter.root(), &key, &value),
+            Job::Route { route, present } => kernel::set_route(&route, present),
+        };
+        self.ended.push_back(Ended::Job(number, result));
     }
 
-    /// Ends a job's children, all of their group; nothing more is heard of it.
+    /// Ends a job's children, all of their group; nothing more is heard of it. An interface that is
+    /// down for a while comes up in time.
     pub fn cancel(&mut self, number: u64) {
-        let _ = number;
-        todo!()
+        self.bounces.forget(number);
+        self.ended
+            .retain(|ended| !matches!(ended, Ended::Job(job, _) if *job == number));
+        let at = self.running.iter().position(|it| it.purpose.is_job(number));
+        if let Some(at) = at {
+            self.bury(at);
+        }
     }
 
     /// Asks how services are; a question that is under way is not asked again.
     pub fn observe(&mut self, services: &[Service]) {
-        let _ = services;
-        todo!()
+        let wanted: Vec<Service> = services
+            .iter()
+            .filter(|service| !self.is_asked(service))
+            .cloned()
+            .collect();
+        let (questions, known) = manager::questions(self.starter.root(), &wanted, &self.triggers);
+        if !known.is_empty() {
+            self.ended.push_back(Ended::Observed(known));
+        }
+        self.waiting
+            .extend(questions.into_iter().map(|question| (question, false)));
+        self.ask();
+    }
+
+    /// Deletes routes that an earlier process made and that are none of these.
+    pub fn keep_routes(&mut self, kept: &[Route]) -> Result<(), String> {
+        kernel::keep_routes(kept)
     }
 
     /// A watched descriptor is ready; false where it is none of these.
     pub fn ready(&mut self, fd: RawFd) -> bool {
-        let _ = fd;
-        todo!()
+        let Some(at) = self.running.iter().position(|it| it.has(fd)) else {
+            return false;
+        };
+        let Some(running) = self.running.get_mut(at) else {
+            return false;
+        };
+        if running.child.output().as_raw_fd() == fd {
+            if !running.child.listen() {
+                self.watcher.unwatch(fd);
+            }
+        } else if let Some(exit) = running.child.end() {
+            let running = self.running.swap_remove(at);
+            self.unwatch(&running);
+            self.conclude(running, &exit);
+        }
+        true
     }
 
-    /// When [`Runs::handle_timeout`] is due (a bounce's end), in the host's ns.
+    /// When [`Runs::handle_timeout`] is due, in the host's ns.
     pub fn next_timeout(&self) -> Option<u64> {
-        todo!()
+        let children = self.running.iter().filter_map(Running::due_ns);
+        children.chain(self.bounces.next_ns()).min()
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        let _ = now_ns;
-        todo!()
+        let ended = self.bounces.handle_timeout(now_ns).into_iter();
+        self.ended
+            .extend(ended.map(|(number, result)| Ended::Job(number, result)));
+        for at in (0..self.running.len()).rev() {
+            let due = self.running.get(at).and_then(Running::due_ns);
+            if due.is_some_and(|due_ns| due_ns <= now_ns) {
+                self.overdue(at);
+            }
+        }
+        self.ask();
     }
 
     pub fn poll_ended(&mut self) -> Option<Ended> {
-        todo!()
+        self.ended.pop_front()
     }
 
     /// Nothing is left behind; what runs as a service goes on.
     pub fn end_all(&mut self) {
-        todo!()
+        self.waiting.clear();
+        self.ended.clear();
+        self.bounces.end_all();
+        let running = std::mem::take(&mut self.running);
+        let units: Vec<String> = running.iter().filter_map(|it| it.unit.clone()).collect();
+        for it in &running {
+            self.unwatch(it);
+        }
+        if !units.is_empty() {
+            self.starter.run(outside::kill(&units));
+        }
     }
-}
 
-/// Hooks of a folder, in the order of their names: executable, root's, writable by nobody else.
-///
-/// # Errors
-/// One sentence for each that is refused, beside those that are fine.
-pub fn hooks(folder: &std::path::Path) -> (Vec<String>, Vec<String>) {
-    let _ = folder;
-    todo!()
+    fn serve(&mut self, number: u64, service: &Service, verb: Verb) {
+        let Some(commands) = manager::commands(service, verb, &mut self.triggers) else {
+            let why = match verb {
+                Verb::Start => "has no command to start it",
+                Verb::Stop => "has no command to stop it",
+                Verb::Reload => "has no command to reload it",
+                Verb::Kill => "cannot be killed: its commands are all there is",
+            };
+            let failed = Ended::Job(number, Err(why.to_owned()));
+            return self.ended.push_back(failed);
+        };
+        let step = |argv| match service {
+            Service::Unit { .. } => Step::System(argv),
+            Service::Commands { .. } => Step::Outside(argv, Vec::new()),
+        };
+        self.next(number, commands.into_iter().map(step).collect(), false);
+    }
+
+    /// Runs a job's next command; `strict`: a failure of one ends the job.
+    fn next(&mut self, number: u64, mut rest: VecDeque<Step>, strict: bool) {
+        while let Some(step) = rest.pop_front() {
+            match self.starter.start(&step, OUTPUT_MAX, true) {
+                Ok((child, unit)) => {
+                    let purpose = Purpose::Job {
+                        number,
+                        rest,
+                        strict,
+                    };
+                    return self.keep(Running {
+                        child,
+                        unit,
+                        purpose,
+                    });
+                }
+                Err(why) if strict || rest.is_empty() => {
+                    return self.ended.push_back(Ended::Job(number, Err(why)));
+                }
+                Err(_) => {}
+            }
+        }
+        self.ended.push_back(Ended::Job(number, Ok(())));
+    }
+
+    fn keep(&mut self, running: Running) {
+        let watched = [running.child.pidfd(), running.child.output()]
+            .into_iter()
+            .try_for_each(|fd| self.watcher.watch(fd.as_raw_fd()));
+        let Err(why) = watched else {
+            return self.running.push(running);
+        };
+        self.unwatch(&running);
+        match running.purpose {
+            Purpose::Job { number, .. } => self.ended.push_back(Ended::Job(number, Err(why))),
+            Purpose::Question { question, .. } => self.unknown(&question, &why),
+            Purpose::Dying { .. } | Purpose::Killer => {}
+        }
+    }
+
+    fn unwatch(&self, running: &Running) {
+        self.watcher.unwatch(running.child.pidfd().as_raw_fd());
+        self.watcher.unwatch(running.child.output().as_raw_fd());
+    }
+
+    fn is_asked(&self, service: &Service) -> bool {
+        let waiting = self.waiting.iter().map(|(question, _)| question);
+        let asked = self.running.iter().filter_map(|it| it.purpose.question());
+        waiting
+            .chain(asked)
+            .any(|question| question.services.contains(service))
+    }
+
+    fn ask(&mut self) {
+        let asked = |it: &&Running| it.purpose.question().is_some();
+        while self.running.iter().filter(asked).count() < QUESTIONS_MAX {
+            let Some((question, again)) = self.waiting.pop_front() else {
+                return;
+            };
+            let step = match question.services.first() {
+                Some(Service::Commands { .. }) => Step::Outside(question.argv.clone(), Vec::new()),
+                _ => Step::System(question.argv.clone()),
+            };
+            match self.starter.start(&step, ANSWER_MAX, false) {
+                Ok((child, unit)) => {
+                    let until_ns = self.watcher.now_ns().saturating_add(ANSWER_NS);
+                    let purpose = Purpose::Question {
+                        question,
+                        again,
+                        until_ns,
+                    };
+                    self.keep(Running {
+                        child,
+                        unit,
+                        purpose,
+                    });
+                }
+                Err(why) => self.unknown(&question, &why),
+            }
+        }
+    }
+
+    fn unknown(&mut self, question: &Question, why: &str) {
+        let services = question.services.iter().cloned();
+        let unknown = services.map(|service| (service, Status::Unknown(why.to_owned())));
+        self.ended.push_back(Ended::Observed(unknown.collect()));
+    }
+
+    fn conclude(&mut self, running: Running, exit: &Exit) {
+        match running.purpose {
+            Purpose::Job {
+                number,
+                rest,
+                strict,
+            } => {
+                let failed = running::failure(exit);
+                if rest.is_empty() || (strict && failed.is_some()) {
+                    let result = failed.map_or(Ok(()), Err);
+                    self.ended.push_back(Ended::Job(number, result));
+                } else {
+                    self.next(number, rest, strict);
+                }
+            }
+            Purpose::Question {
+                question, again, ..
+            } => {
+                self.answer(question, again, exit);
+                self.ask();
+            }
+            Purpose::Dying { .. } | Purpose::Killer => {}
+        }
+    }
+
+    fn answer(&mut self, question: Question, again: bool, exit: &Exit) {
+        let output = String::from_utf8_lossy(&exit.text);
+        match manager::judge(&question, exit.code, &output, again, &mut self.triggers) {
+            Judged::Ask(more) => self.waiting.push_front((more, true)),
+            Judged::Known(statuses) => {
+                let services = question.services.into_iter();
+                let observed = services.zip(statuses).collect();
+                self.ended.push_back(Ended::Observed(observed));
+            }
+        }
+    }
+
+    fn end_bounce(&mut self, interface: &str) {
+        if let Some(number) = self.bounces.end(interface) {
+            self.ended.push_back(Ended::Job(number, Ok(())));
+        }
+    }
+
+    fn overdue(&mut self, at: usize) {
+        let now_ns = self.watcher.now_ns();
+        let Some(running) = self.running.get_mut(at) else {
+            return;
+        };
+        match &mut running.purpose {
+            Purpose::Question { question, .. } => {
+                let question = question.clone();
+                self.bury(at);
+                self.unknown(&question, "its manager does not answer");
+            }
+            Purpose::Dying { again_ns, kills } => {
+                *again_ns = now_ns.saturating_add(KILL_AGAIN_NS);
+                *kills = kills.saturating_add(1);
+                let unit = if *kills < KILLS_MAX {
+                    running.unit.clone()
+                } else {
+                    running.unit.take()
+                };
+                if running.unit.is_none() {
+                    running.child.kill();
+                }
+                self.kill(unit);
+            }
+            Purpose::Job { .. } | Purpose::Killer => {}
+        }
+    }
+
+    /// Kills a child, and collects it later.
+    fn bury(&mut self, at: usize) {
+        let again_ns = self.watcher.now_ns().saturating_add(KILL_AGAIN_NS);
+        let Some(running) = self.running.get_mut(at) else {
+            return;
+        };
+        running.purpose = Purpose::Dying { again_ns, kills: 0 };
+        // its client is left alone until then: it may not have asked for the unit yet
+        let unit = running.unit.clone();
+        if unit.is_none() {
+            running.child.kill();
+        }
+        self.kill(unit);
+    }
+
+    fn kill(&mut self, unit: Option<String>) {
+        let Some(unit) = unit else {
+            return;
+        };
+        let step = Step::System(outside::kill(&[unit]));
+        match self.starter.start(&step, OUTPUT_MAX, false) {
+            Ok((child, unit)) => self.keep(Running {
+                child,
+                unit,
+                purpose: Purpose::Killer,
+            }),
+            Err(why) => log::warn!("{why}"),
+        }
+    }
 }

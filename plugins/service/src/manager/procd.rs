@@ -1,0 +1,52 @@
+//! procd of OpenWrt, by its scripts in /etc/init.d.
+
+use std::path::Path;
+
+use super::{argv, unclear};
+use crate::job::{Status, Verb};
+
+fn script(name: &str) -> String {
+    format!("/etc/init.d/{name}")
+}
+
+pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
+    let init = |verb: &str| argv(&[&script(name), verb]);
+    match verb {
+        Verb::Start => vec![init("start")],
+        Verb::Stop => vec![init("stop")],
+        Verb::Reload => vec![init("reload")],
+        // its script may be what hangs; procd itself forgets it, so that it is not started again
+        Verb::Kill => {
+            let named = format!("{{\"name\":\"{name}\"}}");
+            let signal = format!("{{\"name\":\"{name}\",\"signal\":9}}");
+            vec![
+                argv(&["ubus", "call", "service", "signal", &signal]),
+                argv(&["ubus", "call", "service", "delete", &named]),
+            ]
+        }
+    }
+}
+
+pub(super) fn question(root: &Path, name: &str) -> Result<Vec<String>, Status> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Status::Missing("is no name of a service".to_owned()));
+    }
+    let path = script(name);
+    if !root.join(path.trim_start_matches('/')).exists() {
+        return Err(Status::Missing(format!("there is no {path}")));
+    }
+    Ok(argv(&[&path, "running"]))
+}
+
+pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
+    match code {
+        // a script that procd knows nothing of prints its usage, and that is a success
+        _ if output.trim_start().starts_with("Syntax:") => Status::Unknown(
+            "its script is not one of procd's: give it a name and commands".to_owned(),
+        ),
+        Some(0) => Status::Running,
+        Some(1) => Status::Stopped,
+        _ => Status::Unknown(unclear(code, output)),
+    }
+}

@@ -1,0 +1,270 @@
+//! systemd, by systemctl.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Judged, Question, argv, unclear};
+use crate::job::{Service, Status, Verb};
+
+const PROPERTIES: &str = "--property=Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,\
+     RemainAfterExit,UnitFileState,TriggeredBy,ExecMainStatus";
+const KINDS: [&str; 11] = [
+    "service",
+    "socket",
+    "device",
+    "mount",
+    "automount",
+    "swap",
+    "target",
+    "path",
+    "timer",
+    "slice",
+    "scope",
+];
+
+/// What would start units that do not run: learnt from answers, needed to stop them for good.
+#[derive(Debug, Default)]
+pub struct Triggers {
+    of: BTreeMap<String, Vec<Trigger>>,
+    /// Stopped here, so started again here.
+    stopped: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug)]
+struct Trigger {
+    name: String,
+    active: bool,
+    enabled: bool,
+}
+
+impl Triggers {
+    fn names(&self, unit: &str) -> impl Iterator<Item = &str> {
+        let known = self.of.get(unit).into_iter().flatten();
+        known.map(|trigger| trigger.name.as_str())
+    }
+
+    fn stop(&mut self, unit: &str) -> Vec<String> {
+        let known = self.of.get(unit).cloned().unwrap_or_default();
+        let active = known.iter().filter(|trigger| trigger.active);
+        let active: BTreeSet<String> = active.map(|trigger| trigger.name.clone()).collect();
+        if !active.is_empty() {
+            let stopped = self.stopped.entry(unit.to_owned()).or_default();
+            stopped.extend(active);
+        }
+        known.into_iter().map(|trigger| trigger.name).collect()
+    }
+
+    fn start(&self, unit: &str) -> BTreeSet<String> {
+        let known = self.of.get(unit).into_iter().flatten();
+        let enabled = known.filter(|trigger| trigger.enabled);
+        let stopped = self.stopped.get(unit).into_iter().flatten();
+        let names = enabled.map(|trigger| &trigger.name).chain(stopped);
+        names.cloned().collect()
+    }
+}
+
+/// Why systemd would not even look for a unit of that name.
+pub(super) fn refused(unit: &str) -> Option<String> {
+    let name = full_name(unit);
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if !name.chars().all(plain) || name.len() > 255 {
+        return Some("is no name of a unit".to_owned());
+    }
+    let (stem, _) = name.rsplit_once('.')?;
+    if stem.is_empty() {
+        return Some("is no name of a unit".to_owned());
+    }
+    stem.ends_with('@')
+        .then(|| format!("is a template: an instance has a name, as {stem}wan0"))
+}
+
+/// systemctl's own rule: what names no kind is a service.
+fn full_name(unit: &str) -> String {
+    let kind = unit.rsplit_once('.').map(|(_, kind)| kind);
+    if kind.is_some_and(|kind| KINDS.contains(&kind)) {
+        unit.to_owned()
+    } else {
+        format!("{unit}.service")
+    }
+}
+
+fn systemctl(words: &[&str], units: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut command = argv(&["systemctl", "--no-ask-password"]);
+    command.extend(argv(words));
+    command.push("--".to_owned());
+    command.extend(units);
+    command
+}
+
+pub(super) fn commands(unit: &str, verb: Verb, triggers: &mut Triggers) -> Vec<Vec<String>> {
+    let name = full_name(unit);
+    let one = || [name.clone()];
+    match verb {
+        Verb::Start => {
+            let before = triggers.start(&name);
+            let all = before.iter().cloned().chain(one());
+            // five starts in ten seconds are a fault elsewhere; here they are a flapping line
+            let mut commands = vec![systemctl(&["reset-failed"], all)];
+            if !before.is_empty() {
+                // a socket refuses to listen for a service that runs, so it comes first
+                commands.push(systemctl(&["--job-mode=replace", "start"], before));
+            }
+            commands.push(systemctl(&["--job-mode=replace", "start"], one()));
+            commands
+        }
+        Verb::Stop => {
+            let before = triggers.stop(&name);
+            let all = before.into_iter().chain(one());
+            vec![systemctl(&["--job-mode=replace", "stop"], all)]
+        }
+        Verb::Reload => vec![systemctl(&["--job-mode=replace", "reload"], one())],
+        // what is killed may be restarted by its own Restart=
+        Verb::Kill => vec![
+            systemctl(&["kill", "--signal=KILL"], one()),
+            systemctl(&["--job-mode=replace", "stop"], one()),
+        ],
+    }
+}
+
+/// Units, and what would start them.
+pub(super) fn question(services: Vec<Service>, triggers: &Triggers) -> Question {
+    let mut units: Vec<String> = services.iter().filter_map(name_of).collect();
+    let starters: Vec<String> = units
+        .iter()
+        .flat_map(|unit| triggers.names(unit).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    units.extend(starters);
+    Question {
+        argv: systemctl(&["show", PROPERTIES], units),
+        services,
+    }
+}
+
+fn name_of(service: &Service) -> Option<String> {
+    match service {
+        Service::Unit { unit, .. } => Some(full_name(unit)),
+        Service::Commands { .. } => None,
+    }
+}
+
+type Properties<'o> = BTreeMap<&'o str, &'o str>;
+
+pub(super) fn judge(
+    question: &Question,
+    code: Option<i32>,
+    output: &str,
+    again: bool,
+    triggers: &mut Triggers,
+) -> Judged {
+    let blocks: Vec<Properties<'_>> = output
+        .split("\n\n")
+        .map(properties)
+        .filter(|block| block.contains_key("Id"))
+        .collect();
+    if code != Some(0) {
+        let why = unclear(code, output);
+        let unknown = question.services.iter();
+        return Judged::Known(unknown.map(|_| Status::Unknown(why.clone())).collect());
+    }
+    let found = |name: &str| -> Option<&Properties<'_>> {
+        let has = |block: &&Properties<'_>| words(block, "Names").any(|word| word == name);
+        blocks.iter().find(has)
+    };
+    for service in &question.services {
+        let Some(name) = name_of(service) else {
+            continue;
+        };
+        let starters = found(&name).into_iter();
+        let starters = starters.flat_map(|block| words(block, "TriggeredBy"));
+        let starters = starters.map(|starter| trigger(starter, found(starter)));
+        triggers.of.insert(name, starters.collect());
+    }
+    let next = self::question(question.services.clone(), triggers);
+    let unseen = next.argv.iter().any(|word| !question.argv.contains(word));
+    if unseen && !again {
+        return Judged::Ask(next);
+    }
+    let status = |service: &Service| {
+        let name = name_of(service).unwrap_or_default();
+        let armed = triggers.of.get(&name).into_iter().flatten();
+        let armed = armed.filter(|trigger| trigger.active);
+        match found(&name) {
+            Some(block) => status(block, armed.map(|trigger| trigger.name.as_str()).next()),
+            None => Status::Unknown("systemd says nothing about it".to_owned()),
+        }
+    };
+    Judged::Known(question.services.iter().map(status).collect())
+}
+
+fn properties(block: &str) -> Properties<'_> {
+    block
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect()
+}
+
+fn words<'b>(block: &Properties<'b>, key: &str) -> impl Iterator<Item = &'b str> + use<'b> {
+    block.get(key).copied().unwrap_or("").split_whitespace()
+}
+
+fn trigger(name: &str, block: Option<&Properties<'_>>) -> Trigger {
+    let says = |key: &str| block.and_then(|block| block.get(key)).copied();
+    let state = says("ActiveState").unwrap_or("");
+    Trigger {
+        name: name.to_owned(),
+        active: matches!(state, "active" | "activating" | "reloading"),
+        enabled: matches!(
+            says("UnitFileState").unwrap_or(""),
+            "enabled" | "enabled-runtime"
+        ),
+    }
+}
+
+fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
+    let says = |key: &str| block.get(key).copied().unwrap_or("");
+    // a unit may run on though its file is gone or was masked
+    match says("ActiveState") {
+        "active" | "reloading" | "refreshing" => return Status::Running,
+        "activating" => return Status::Starting,
+        "deactivating" | "maintenance" => return Status::Stopping,
+        _ => {}
+    }
+    match says("LoadState") {
+        "loaded" => {}
+        "not-found" => return Status::Missing("systemd knows no such unit".to_owned()),
+        "masked" => return Status::Missing("is masked".to_owned()),
+        other => return Status::Missing(unusable(other, says("LoadError"))),
+    }
+    match (says("ActiveState"), armed) {
+        ("failed", _) => Status::Failed(failure(says("Result"), says("ExecMainStatus"))),
+        (_, Some(trigger)) => Status::Armed(trigger.to_owned()),
+        _ if says("Type") == "oneshot" && says("RemainAfterExit") == "no" => Status::Ends,
+        _ => Status::Stopped,
+    }
+}
+
+// The name of a D-Bus error, then a sentence in quotes.
+fn unusable(state: &str, error: &str) -> String {
+    let sentence = error.split_once('"').map_or("", |(_, rest)| rest);
+    let sentence = sentence.trim_end_matches(['"', '.']);
+    if sentence.is_empty() {
+        format!("cannot be loaded: {state}")
+    } else {
+        format!("cannot be loaded: {sentence}")
+    }
+}
+
+fn failure(result: &str, main_status: &str) -> String {
+    match result {
+        "exit-code" if main_status != "0" => format!("ended with exit code {main_status}"),
+        "exit-code" => "one of its commands failed".to_owned(),
+        "signal" => format!("was ended by signal {main_status}"),
+        "core-dump" => format!("crashed by signal {main_status}"),
+        "timeout" => "was not in time".to_owned(),
+        "watchdog" => "did not answer its watchdog".to_owned(),
+        "start-limit-hit" => "was started too often".to_owned(),
+        "oom-kill" => "was killed when memory ran out".to_owned(),
+        "resources" => "lacked resources".to_owned(),
+        "protocol" => "did not do what its type promises".to_owned(),
+        other => format!("failed: {other}"),
+    }
+}

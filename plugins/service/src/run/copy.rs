@@ -1,0 +1,82 @@
+//! A file gets another's content at one go, so that nobody ever reads half of it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What follows a role is configuration; what is larger is a mistake.
+const SIZE_MAX: u64 = 16 * 1024 * 1024;
+
+/// # Errors
+/// Why it was not done, in a sentence; then nothing has changed.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let shown = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: io::Error| format!("{path}: {error}")
+    };
+    let source = File::open(from).map_err(shown(from))?;
+    let about = source.metadata().map_err(shown(from))?;
+    if !about.is_file() || about.len() > SIZE_MAX {
+        return Err(format!("{}: is no file of at most 16 MiB", from.display()));
+    }
+    let mut content = Vec::new();
+    let mut source = source.take(SIZE_MAX);
+    source.read_to_end(&mut content).map_err(shown(from))?;
+    if is_same(to, &content, &about) {
+        return Ok(());
+    }
+    let new = beside(to);
+    let _ = fs::remove_file(&new);
+    let written = write(&new, &content, &about).and_then(|()| fs::rename(&new, to));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written.map_err(shown(to))?;
+    // without it the old name may be back after a power cut
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(shown(folder))
+}
+
+/// The same by programs, for those who may do more than this process: in order, each must succeed.
+pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 2] {
+    let (from, new, to) = (
+        from.display().to_string(),
+        beside(to).display().to_string(),
+        to.display().to_string(),
+    );
+    let words = |words: [&str; 5]| words.map(str::to_owned).to_vec();
+    [
+        words(["/bin/cp", "-p", "--", &from, &new]),
+        words(["/bin/mv", "-f", "--", &new, &to]),
+    ]
+}
+
+fn beside(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".spared-new");
+    name.into()
+}
+
+fn is_same(to: &Path, content: &[u8], about: &fs::Metadata) -> bool {
+    // a link is replaced, as it leads to what others write
+    let Ok(there) = fs::symlink_metadata(to) else {
+        return false;
+    };
+    there.is_file()
+        && there.mode() == about.mode()
+        && (there.uid(), there.gid()) == (about.uid(), about.gid())
+        && there.len() == about.len()
+        && fs::read(to).is_ok_and(|now| now == content)
+}
+
+fn write(new: &Path, content: &[u8], about: &fs::Metadata) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+    file.write_all(content)?;
+    file.set_permissions(Permissions::from_mode(about.mode() & 0o7777))?;
+    std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()))?;
+    file.sync_all()
+}

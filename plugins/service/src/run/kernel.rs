@@ -1,0 +1,226 @@
+//! Links and routes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use spared_netlink::constants::FOLLOWING_ROUTE_PROTOCOL;
+use spared_netlink::{Link, Message, Requests, Route as KernelRoute};
+
+use crate::job::Route;
+
+const SCOPE_UNIVERSE: u8 = 0;
+const SCOPE_LINK: u8 = 253;
+const EEXIST: i32 = 17;
+const ESRCH: i32 = 3;
+const ENODEV: i32 = 19;
+
+/// # Errors
+/// Why not, in a sentence.
+pub(super) fn set_link(interface: &str, up: bool) -> Result<(), String> {
+    let mut requests = open()?;
+    let link = link(&mut requests, interface)?;
+    if link.up == up {
+        return Ok(());
+    }
+    set(&mut requests, &link, up)
+}
+
+fn set(requests: &mut Requests, link: &Link, up: bool) -> Result<(), String> {
+    let word = if up { "up" } else { "down" };
+    let message = Message::set_up(link.index, up);
+    requests
+        .run_one(message)
+        .map_err(|error| format!("{} cannot be set {word}: {error}", link.name))
+}
+
+/// Adds a route, or deletes it, if it is one of these: who else has the same keeps it.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub(super) fn set_route(route: &Route, present: bool) -> Result<(), String> {
+    let mut requests = open()?;
+    let index = match (&route.interface, present) {
+        (Some(name), true) => Some(link(&mut requests, name)?.index),
+        (Some(name), false) => match link(&mut requests, name) {
+            Ok(link) => Some(link.index),
+            // with its interface the route has gone
+            Err(_) => return Ok(()),
+        },
+        (None, _) => None,
+    };
+    let route = encode(route, index);
+    let (message, harmless, verb) = if present {
+        (Message::add_route(&route), [EEXIST, EEXIST], "added")
+    } else {
+        (Message::delete_route(&route), [ESRCH, ENODEV], "deleted")
+    };
+    match requests.run_one(message) {
+        Err(error)
+            if !error
+                .raw_os_error()
+                .is_some_and(|it| harmless.contains(&it)) =>
+        {
+            Err(format!(
+                "route {}/{} cannot be {verb}: {error}",
+                route.destination, route.prefix
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deletes those that are not to be kept: what was left behind by a process that was killed, and is
+/// in no configuration any more.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
+    let mut requests = open()?;
+    let there = requests.routes(Some(FOLLOWING_ROUTE_PROTOCOL), None);
+    let there = there.map_err(|error| format!("routes: {error}"))?;
+    let links = requests.links().unwrap_or_default();
+    let kept: Vec<KernelRoute> = kept
+        .iter()
+        .map(|route| {
+            let name = route.interface.as_ref();
+            let link = name.and_then(|name| links.iter().find(|link| link.name == *name));
+            encode(route, link.map(|link| link.index))
+        })
+        .collect();
+    for route in there
+        .iter()
+        .filter(|route| !kept.iter().any(|it| is(route, it)))
+    {
+        // it may have gone with its interface meanwhile
+        let _ = requests.run_one(Message::delete_route(route));
+    }
+    Ok(())
+}
+
+/// What was not asked for (an interface, a metric) the kernel has chosen.
+fn is(there: &KernelRoute, wanted: &KernelRoute) -> bool {
+    const MAIN: u32 = 254;
+    (there.destination, there.prefix) == (wanted.destination, wanted.prefix)
+        && there.gateway == wanted.gateway
+        && (wanted.index.is_none() || there.index == wanted.index)
+        && (wanted.metric == 0 || there.metric == wanted.metric)
+        && there.table
+            == if wanted.table == 0 {
+                MAIN
+            } else {
+                wanted.table
+            }
+}
+
+fn encode(route: &Route, index: Option<u32>) -> KernelRoute {
+    let (destination, prefix) = route.destination.unwrap_or_else(|| {
+        let family = route.gateway.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        match family {
+            IpAddr::V4(_) => (IpAddr::from([0; 4]), 0),
+            IpAddr::V6(_) => (IpAddr::from([0; 16]), 0),
+        }
+    });
+    // a next hop must be of a narrower scope than its route; IPv6 has no scopes
+    let scope = if destination.is_ipv4() && route.gateway.is_none() {
+        SCOPE_LINK
+    } else {
+        SCOPE_UNIVERSE
+    };
+    KernelRoute {
+        destination,
+        prefix,
+        gateway: route.gateway,
+        index,
+        source: None,
+        metric: route.metric.unwrap_or(0),
+        table: route.table.unwrap_or(0),
+        protocol: FOLLOWING_ROUTE_PROTOCOL,
+        scope,
+    }
+}
+
+fn open() -> Result<Requests, String> {
+    Requests::open().map_err(|error| format!("rtnetlink: {error}"))
+}
+
+fn link(requests: &mut Requests, interface: &str) -> Result<Link, String> {
+    let links = requests
+        .links()
+        .map_err(|error| format!("interfaces: {error}"))?;
+    let found = links.into_iter().find(|link| link.name == interface);
+    found.ok_or_else(|| format!("there is no interface {interface}"))
+}
+
+/// Interfaces that are down for a while.
+#[derive(Debug, Default)]
+pub(super) struct Bounces(Vec<Bounce>);
+
+#[derive(Debug)]
+struct Bounce {
+    /// None: nobody waits for it any more, and yet it must come up.
+    number: Option<u64>,
+    interface: String,
+    until_ns: u64,
+}
+
+impl Bounces {
+    /// Sets an interface down; false where it was down, and so has nothing to come back to.
+    pub(super) fn begin(
+        &mut self,
+        number: u64,
+        interface: &str,
+        until_ns: u64,
+    ) -> Result<bool, String> {
+        let mut requests = open()?;
+        let link = link(&mut requests, interface)?;
+        if !link.up {
+            return Ok(false);
+        }
+        set(&mut requests, &link, false)?;
+        self.0.push(Bounce {
+            number: Some(number),
+            interface: interface.to_owned(),
+            until_ns,
+        });
+        Ok(true)
+    }
+
+    /// Somebody else decides about the interface now; the job whose bounce that was.
+    pub(super) fn end(&mut self, interface: &str) -> Option<u64> {
+        let at = self.0.iter().position(|it| it.interface == interface)?;
+        self.0.swap_remove(at).number
+    }
+
+    pub(super) fn forget(&mut self, number: u64) {
+        for bounce in &mut self.0 {
+            if bounce.number == Some(number) {
+                bounce.number = None;
+            }
+        }
+    }
+
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        self.0.iter().map(|bounce| bounce.until_ns).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now_ns: u64) -> Vec<(u64, Result<(), String>)> {
+        let due = |bounce: &Bounce| bounce.until_ns <= now_ns;
+        let mut ended = Vec::new();
+        let (over, going): (Vec<Bounce>, _) =
+            std::mem::take(&mut self.0).into_iter().partition(due);
+        self.0 = going;
+        for bounce in over {
+            let result = set_link(&bounce.interface, true);
+            match bounce.number {
+                Some(number) => ended.push((number, result)),
+                None => result.unwrap_or_else(|why| log::warn!("{why}")),
+            }
+        }
+        ended
+    }
+
+    pub(super) fn end_all(&mut self) {
+        for bounce in std::mem::take(&mut self.0) {
+            set_link(&bounce.interface, true).unwrap_or_else(|why| log::warn!("{why}"));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The administrator's commands, where systemd is the first process: as units of its own.
+//!
+//! spared's unit is confined: it cannot write /etc, and its children may less than root. systemd-run
+//! has systemd start a command instead, which is then in a control group of its own and can be killed
+//! as a whole. What it leaves running (a daemon that it was to start) is left alone.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use spared_sdk::child::{Child, Program, trusted};
+
+use crate::manager;
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// How long the end of the plugin waits for units to be killed.
+const END_WAIT: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Outside {
+    systemd: bool,
+    /// Without the bus nobody can be told how a unit ends, but for its success.
+    bus: bool,
+    /// What tells the units of this worker from those of one before it.
+    birth_ns: u64,
+    count: u64,
+}
+
+impl Outside {
+    pub(super) fn find(root: &Path, now_ns: u64) -> Self {
+        Self {
+            systemd: manager::is_systemd(root),
+            bus: root.join("run/dbus/system_bus_socket").exists(),
+            birth_ns: now_ns,
+            count: 0,
+        }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.systemd
+    }
+
+    /// The command to run instead, and the unit that it makes; None where it is to be a child.
+    pub(super) fn wrap(
+        &mut self,
+        argv: &[String],
+        environment: &[(String, String)],
+        quiet: bool,
+    ) -> Option<(Vec<String>, String)> {
+        // an exit code is what a question is for
+        if !self.systemd || (quiet && !self.bus) {
+            return None;
+        }
+        self.count = self.count.saturating_add(1);
+        let unit = format!("spared-{:x}-{}.service", self.birth_ns, self.count);
+        let mut words: Vec<String> = ["systemd-run", "--quiet", "--collect", "--no-ask-password"]
+            .map(str::to_owned)
+            .into();
+        let how: &[&str] = if self.bus {
+            &["--wait", "--pipe"]
+        } else {
+            // the start of a oneshot ends when it does
+            &["--service-type=oneshot"]
+        };
+        words.extend(how.iter().map(|word| (*word).to_owned()));
+        words.push(format!("--unit={unit}"));
+        words.push("--property=KillMode=process".to_owned());
+        // that it was started and has ended, each time that it is asked, is no news
+        let level = if quiet { "err" } else { "notice" };
+        words.push(format!("--property=LogLevelMax={level}"));
+        words.push("--setenv=LANG=C.UTF-8".to_owned());
+        for (key, value) in environment {
+            words.push(format!("--setenv={key}={value}"));
+        }
+        words.push("--".to_owned());
+        let mut theirs = argv.iter();
+        words.extend(theirs.next().cloned());
+        // systemd puts variables into words, but for two dollars, which are one
+        words.extend(theirs.map(|word| word.replace('$', "$$")));
+        Some((words, unit))
+    }
+
+    /// Whether the program behind `name` may be run by that name: where it is a link, as a busybox's,
+    /// nobody else may have made it lead there, or lead it elsewhere meanwhile.
+    pub(super) fn refused(&self, name: &str) -> Option<String> {
+        if let Err(why) = trusted(Path::new(name)) {
+            return Some(why.to_string());
+        }
+        let folder = Path::new(name).parent().map(fs::canonicalize)?;
+        let folder = folder.unwrap_or_default();
+        let foreign = folder.ancestors().find(|part| {
+            let about = fs::metadata(part);
+            !about.is_ok_and(|it| it.uid() == 0 && it.mode() & WRITABLE_BY_OTHERS == 0)
+        })?;
+        let foreign = foreign.display();
+        Some(format!(
+            "is not run: {foreign} can be changed by others than root"
+        ))
+    }
+
+    /// Runs a command to its end, if that comes soon.
+    pub(super) fn end(&self, argv: &[String]) {
+        let program = Program {
+            argv,
+            ..Program::default()
+        };
+        let Ok(mut child) = Child::start(&program) else {
+            return;
+        };
+        let until = Instant::now() + END_WAIT;
+        while child.end().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+pub(super) fn kill(units: &[String]) -> Vec<String> {
+    let words = [
+        "systemctl",
+        "--no-ask-password",
+        "kill",
+        "--signal=KILL",
+        "--",
+    ];
+    let words = words.iter().map(|word| (*word).to_owned());
+    words.chain(units.iter().cloned()).collect()
+}

@@ -1,0 +1,73 @@
+//! A child, and what it is for.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, RawFd};
+
+use spared_sdk::child::{Child, Ended};
+
+use super::Step;
+use crate::manager::{Question, last_words};
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) child: Child,
+    /// It is a client that waits for this unit of systemd's.
+    pub(super) unit: Option<String>,
+    pub(super) purpose: Purpose,
+}
+
+#[derive(Debug)]
+pub(super) enum Purpose {
+    Job {
+        number: u64,
+        rest: VecDeque<Step>,
+        strict: bool,
+    },
+    Question {
+        question: Question,
+        again: bool,
+        until_ns: u64,
+    },
+    /// Killed, and not yet collected.
+    Dying { again_ns: u64, kills: u32 },
+    /// Kills a unit.
+    Killer,
+}
+
+impl Running {
+    pub(super) fn has(&self, fd: RawFd) -> bool {
+        self.child.pidfd().as_raw_fd() == fd || self.child.output().as_raw_fd() == fd
+    }
+
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        match &self.purpose {
+            Purpose::Question { until_ns, .. } => Some(*until_ns),
+            Purpose::Dying { again_ns, .. } if self.unit.is_some() => Some(*again_ns),
+            Purpose::Dying { .. } | Purpose::Job { .. } | Purpose::Killer => None,
+        }
+    }
+}
+
+impl Purpose {
+    pub(super) fn is_job(&self, wanted: u64) -> bool {
+        matches!(self, Self::Job { number, .. } if *number == wanted)
+    }
+
+    pub(super) fn question(&self) -> Option<&Question> {
+        match self {
+            Self::Question { question, .. } => Some(question),
+            Self::Job { .. } | Self::Dying { .. } | Self::Killer => None,
+        }
+    }
+}
+
+/// Why a program failed, in a sentence; None where it did not.
+pub(super) fn failure(ended: &Ended) -> Option<String> {
+    let words = last_words(&String::from_utf8_lossy(&ended.text));
+    match (ended.code, ended.signal) {
+        (Some(0), _) => None,
+        (Some(code), _) if words.is_empty() => Some(format!("exit code {code}")),
+        (Some(code), _) => Some(format!("{words} (exit code {code})")),
+        (None, signal) => Some(format!("was ended by signal {}", signal.unwrap_or(0))),
+    }
+}

@@ -1,0 +1,83 @@
+//! Settings below /proc/sys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// # Errors
+/// Why it has another value, in a sentence.
+pub(super) fn write(root: &Path, key: &str, value: &str) -> Result<(), String> {
+    let path = path(root, key).ok_or_else(|| format!("{key} is no name of a setting"))?;
+    let shown = |error: std::io::Error| format!("{key}: {error}");
+    // some settings do something each time that they are written
+    let now = fs::read_to_string(&path).unwrap_or_default();
+    if now.split_whitespace().eq(value.split_whitespace()) {
+        return Ok(());
+    }
+    // it must be there: nothing is made below /proc/sys
+    let file = fs::OpenOptions::new().write(true).open(&path);
+    let mut file = file.map_err(shown)?;
+    std::io::Write::write_all(&mut file, format!("{value}\n").as_bytes()).map_err(shown)
+}
+
+/// sysctl(8): the first separator decides; between dots a slash stands for a dot of a name, as in
+/// net.ipv4.conf.eth0/5.forwarding, and between slashes a dot is one.
+fn path(root: &Path, key: &str) -> Option<PathBuf> {
+    let first = key.find(['.', '/'])?;
+    let mut path = root.join("proc/sys");
+    let dots = key.get(first..)?.starts_with('.');
+    let separator = if dots { '.' } else { '/' };
+    for part in key.split(separator) {
+        let part = if dots {
+            part.replace('/', ".")
+        } else {
+            part.to_owned()
+        };
+        if part.is_empty() || part == "." || part == ".." || part.contains(['/', '\0']) {
+            return None;
+        }
+        path.push(part);
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(key: &str) -> Option<String> {
+        path(Path::new("/"), key).map(|path| path.display().to_string())
+    }
+
+    #[test]
+    fn the_first_separator_of_a_key_decides() {
+        let is = |path: &str| Some(format!("/proc/sys/{path}"));
+        assert_eq!(of("net.ipv4.ip_forward"), is("net/ipv4/ip_forward"));
+        assert_eq!(of("net/ipv4/ip_forward"), is("net/ipv4/ip_forward"));
+        let vlan = is("net/ipv4/conf/eth0.5/rp_filter");
+        assert_eq!(of("net/ipv4/conf/eth0.5/rp_filter"), vlan);
+        assert_eq!(of("net.ipv4.conf.eth0/5.rp_filter"), vlan);
+    }
+
+    #[test]
+    fn a_key_leads_nowhere_but_below_proc_sys() {
+        for key in [
+            "",
+            "net",
+            "net/../../etc/passwd",
+            "/etc/passwd",
+            "net..ipv4",
+            "net.//.ipv4",
+            "net/./ipv4",
+            "net.ipv4/",
+        ] {
+            let found = of(key);
+            assert!(
+                found.as_deref().is_none_or(
+                    |path| !path.contains("..") && path.starts_with("/proc/sys/net/ipv4.")
+                ),
+                "{key}: {found:?}"
+            );
+        }
+        assert_eq!(of("net/../../etc/passwd"), None);
+    }
+}

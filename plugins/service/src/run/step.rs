@@ -1,0 +1,120 @@
+//! One command of a job or a question, and how it is begun.
+
+use std::path::{Path, PathBuf};
+
+use spared_sdk::child::{self, Child, Program};
+
+use super::outside::Outside;
+
+/// Where things are: a test has others.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub root: PathBuf,
+    /// Programs that are looked for here before `PATH`.
+    pub programs: Option<PathBuf>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            programs: None,
+        }
+    }
+}
+
+/// One command of a job or question.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A program of the system.
+    System(Vec<String>),
+    /// The administrator's, which runs outside of the daemon's confinement.
+    Outside(Vec<String>, Vec<(String, String)>),
+}
+
+/// Begins them.
+#[derive(Debug)]
+pub(super) struct Starter {
+    machine: Machine,
+    outside: Outside,
+}
+
+impl Starter {
+    pub(super) fn new(machine: Machine, now_ns: u64) -> Self {
+        Self {
+            outside: Outside::find(&machine.root, now_ns),
+            machine,
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.machine.root
+    }
+
+    pub(super) fn has_systemd(&self) -> bool {
+        self.outside.is_there()
+    }
+
+    /// A child, and the unit that it is a client of.
+    ///
+    /// # Errors
+    /// Why it does not run, in a sentence.
+    pub(super) fn start(
+        &mut self,
+        step: &Step,
+        output_max: usize,
+        outlived: bool,
+    ) -> Result<(Child, Option<String>), String> {
+        let program = Program {
+            output_max,
+            outlived,
+            ..Program::default()
+        };
+        let (argv, environment) = match step {
+            Step::System(argv) => return Ok((self.start_system(argv, program)?, None)),
+            Step::Outside(argv, environment) => (argv, environment),
+        };
+        let name = argv.first().ok_or("names no program")?;
+        if let Some(why) = self.outside.refused(name) {
+            return Err(why);
+        }
+        if let Some((words, unit)) = self.outside.wrap(argv, environment, !outlived) {
+            return Ok((self.start_system(&words, program)?, Some(unit)));
+        }
+        let path = child::trusted(Path::new(name)).map_err(|it| it.to_string())?;
+        let pairs = environment.iter();
+        let env: Vec<(&str, &str)> = pairs.map(|(key, it)| (key.as_str(), it.as_str())).collect();
+        let program = Program {
+            argv,
+            executable: Some(&path),
+            env: &env,
+            ..program
+        };
+        Ok((Child::start(&program)?, None))
+    }
+
+    fn start_system(&self, argv: &[String], program: Program<'_>) -> Result<Child, String> {
+        let argv = self.program(argv.to_vec());
+        Child::start(&Program {
+            argv: &argv,
+            ..program
+        })
+    }
+
+    /// The same command, its program where a test has put it.
+    fn program(&self, mut argv: Vec<String>) -> Vec<String> {
+        let (Some(programs), Some(name)) = (&self.machine.programs, argv.first_mut()) else {
+            return argv;
+        };
+        let path = programs.join(name.trim_start_matches('/'));
+        if path.exists() {
+            *name = path.display().to_string();
+        }
+        argv
+    }
+
+    /// Runs a program of the system to its end, if that comes soon.
+    pub(super) fn run(&self, argv: Vec<String>) {
+        self.outside.end(&self.program(argv));
+    }
+}
