@@ -64,6 +64,13 @@ impl Bench {
             fs::create_dir_all(folder.join("root/run/dbus/system_bus_socket"))
                 .expect("our own folder");
         }
+        if name == "elsewhere" {
+            for (process, namespace) in [("1", "net:[1]"), ("self", "net:[2]")] {
+                let folder = folder.join("root/proc").join(process).join("ns");
+                fs::create_dir_all(&folder).expect("our own folder");
+                symlink(namespace, folder.join("net")).expect("our own folder");
+            }
+        }
         let runs = Runs::on(Box::new(watched.clone()), machine);
         let bench = Self {
             folder,
@@ -515,7 +522,18 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     bench.until("killed", |_| !is_alive(&pid));
 }
 
-/// rc-service and an OpenWrt script, as they behave.
+#[test]
+fn commands_are_children_in_a_network_namespace_of_which_systemd_knows_nothing() {
+    let Some(mut bench) = Bench::new("elsewhere", "FOLDER/root") else {
+        return;
+    };
+    systemd(&bench);
+    let hook = bench.script("hook", "exit 6");
+    assert_eq!(bench.run(&[&hook]), Err("exit code 6".to_owned()));
+    assert_eq!(bench.read("log"), "");
+}
+
+/// rc-service and sv, as they behave.
 #[test]
 fn other_managers_are_asked_one_service_at_a_time() {
     let Some(mut bench) = Bench::new("others", "/") else {

@@ -31,7 +31,7 @@ pub(super) struct Outside {
 impl Outside {
     pub(super) fn find(root: &Path, now_ns: u64) -> Self {
         Self {
-            systemd: manager::is_systemd(root),
+            systemd: manager::is_systemd(root) && !is_elsewhere(root),
             bus: root.join("run/dbus/system_bus_socket").exists(),
             birth_ns: now_ns,
             count: 0,
@@ -114,6 +114,13 @@ impl Outside {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Whether this router lives in a network namespace of its own: what systemd starts is not in it. A
+/// confined process may not look; it is where its service manager is.
+fn is_elsewhere(root: &Path) -> bool {
+    let of = |process: &str| fs::read_link(root.join(format!("proc/{process}/ns/net")));
+    matches!((of("1"), of("self")), (Ok(first), Ok(own)) if first != own)
 }
 
 pub(super) fn kill(units: &[String]) -> Vec<String> {
