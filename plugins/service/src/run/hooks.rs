@@ -31,7 +31,7 @@ pub fn hooks(folder: &Path) -> (Vec<String>, Vec<String>) {
         let path = folder.join(name);
         match trusted(&path) {
             Ok(_) => fine.push(path.display().to_string()),
-            Err(why) => refused.push(format!("hook {}", named(&path, &why.to_string()))),
+            Err(why) => refused.push(named(&path, &why.to_string())),
         }
     }
     (fine, refused)
@@ -40,6 +40,7 @@ pub fn hooks(folder: &Path) -> (Vec<String>, Vec<String>) {
 // Most sentences name the file that is at fault, which may be another: a folder, or a link's end.
 fn named(path: &Path, why: &str) -> String {
     let path = path.display().to_string();
+    let why = why.strip_prefix("is not run: ").unwrap_or(why);
     if why.starts_with(&path) {
         why.to_owned()
     } else {
