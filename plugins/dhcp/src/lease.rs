@@ -61,7 +61,7 @@ pub struct Lease {
     /// As the server's file has it, free of that file's escapes; empty where there is none.
     pub hostname: Vec<u8>,
     pub state: State,
-    /// As granted; [`INFINITE_S`].
+    /// As granted; [`INFINITE_S`]; 0 where the server's file does not tell.
     pub valid_s: u32,
     /// DHCPv6 only.
     pub preferred_s: u32,

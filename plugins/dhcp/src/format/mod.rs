@@ -1,4 +1,19 @@
 //! Lease files as the servers write them.
+//!
+//! Bytes in, leases out, and back. A file is read in pieces of any size, in time that grows with its
+//! length alone; no bytes panic, and an entry that cannot be read costs no other. What is written
+//! holds only fields that are known here, so that a lease from the twin can say nothing else.
+
+mod dhcpd;
+mod dnsmasq;
+mod fits;
+mod hex;
+mod kea;
+mod lines;
+
+pub use fits::fits;
+
+use lines::Lines;
 
 use crate::lease::{Change, Clock, Set};
 
@@ -32,31 +47,79 @@ pub struct Found {
     pub why: Option<String>,
 }
 
+impl Found {
+    fn skip(&mut self, line: u64, why: &str) {
+        self.skipped = self.skipped.saturating_add(1);
+        if self.why.is_none() {
+            self.why = Some(format!("line {line}: {why}"));
+        }
+    }
+}
+
 /// Reads a file piece by piece; an entry that is not complete waits for the rest of it.
+///
+/// Several of Kea's files may be fed one after the other, oldest first: each brings its header.
 #[derive(Debug)]
 pub struct Reader {
-    format: Format,
+    lines: Lines,
+    syntax: Syntax,
+}
+
+#[derive(Debug)]
+enum Syntax {
+    Kea(kea::Reader),
+    Dnsmasq,
+    Dhcpd(dhcpd::Reader),
 }
 
 impl Reader {
     pub fn new(format: Format) -> Self {
-        Self { format }
+        let syntax = match format {
+            Format::Kea4 => Syntax::Kea(kea::Reader::new(kea::Family::V4)),
+            Format::Kea6 => Syntax::Kea(kea::Reader::new(kea::Family::V6)),
+            Format::Dnsmasq => Syntax::Dnsmasq,
+            Format::Dhcpd4 => Syntax::Dhcpd(dhcpd::Reader::new(dhcpd::Family::V4)),
+            Format::Dhcpd6 => Syntax::Dhcpd(dhcpd::Reader::new(dhcpd::Family::V6)),
+        };
+        Self {
+            lines: Lines::default(),
+            syntax,
+        }
     }
 
+    /// dnsmasq does not say when it gave a lease: `committed_ms` is then the clock's, so that a
+    /// clock as it stood when the file was last changed is the better one.
     pub fn feed(&mut self, bytes: &[u8], clock: Clock) -> Found {
-        let _ = (bytes, clock, self.format);
-        todo!()
+        let mut found = Found::default();
+        let syntax = &mut self.syntax;
+        self.lines
+            .feed(bytes, |number, line| match (line, &mut *syntax) {
+                (None, _) => found.skip(number, "longer than any entry may be"),
+                (Some(line), Syntax::Kea(reader)) => reader.line(number, line, clock, &mut found),
+                (Some(line), Syntax::Dnsmasq) => dnsmasq::line(number, line, clock, &mut found),
+                (Some(line), Syntax::Dhcpd(reader)) => reader.line(number, line, clock, &mut found),
+            });
+        found
     }
 
     /// Bytes that wait for the rest of their entry: a torn tail, at the end of a file.
     pub fn unread(&self) -> usize {
-        todo!()
+        let entry = match &self.syntax {
+            Syntax::Dhcpd(reader) => reader.unread(),
+            Syntax::Kea(_) | Syntax::Dnsmasq => 0,
+        };
+        self.lines.unread().saturating_add(entry)
     }
 }
 
-/// The whole file for `set`. `before` is the file that is replaced, for what is to be kept of it
-/// (columns of Kea's header, the byte order of dhcpd).
+/// The whole file for `set`. `before` is the file that is replaced, for what is to be kept of it:
+/// the columns of Kea's header, the byte order of dhcpd, the identity where `set` has none.
 pub fn write(format: Format, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
-    let _ = (format, set, before, clock);
-    todo!()
+    match format {
+        Format::Kea4 => kea::write(kea::Family::V4, set, before, clock),
+        Format::Kea6 => kea::write(kea::Family::V6, set, before, clock),
+        Format::Dnsmasq => dnsmasq::write(set, before, clock),
+        Format::Dhcpd4 => dhcpd::write(dhcpd::Family::V4, set, before, clock),
+        Format::Dhcpd6 => dhcpd::write(dhcpd::Family::V6, set, before, clock),
+    }
 }

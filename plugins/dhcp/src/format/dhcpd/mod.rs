@@ -1,0 +1,146 @@
+//! The lease database of ISC's dhcpd: a journal of declarations, the last of an address counts.
+//!
+//! dhcpd executes statements that it finds in a lease (`on expiry { execute ... }`), so only fields
+//! that are known here are written, and each text quoted.
+
+mod date;
+mod journal;
+mod lexer;
+mod reader;
+mod writer;
+
+pub use journal::Reader;
+pub use writer::write;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// The machine's that wrote the file: dhcpd stores identity associations as they lie in its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ByteOrder {
+    Little,
+    Big,
+}
+
+impl ByteOrder {
+    /// What dhcpd takes where the file does not say.
+    const NATIVE: Self = if cfg!(target_endian = "big") {
+        Self::Big
+    } else {
+        Self::Little
+    };
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        match word {
+            b"little-endian" => Some(Self::Little),
+            b"big-endian" => Some(Self::Big),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Little => "little-endian",
+            Self::Big => "big-endian",
+        }
+    }
+
+    fn iaid(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
+    fn bytes(self, iaid: u32) -> [u8; 4] {
+        match self {
+            Self::Little => iaid.to_le_bytes(),
+            Self::Big => iaid.to_be_bytes(),
+        }
+    }
+}
+
+const HARDWARE: [(u16, &str); 4] = [
+    (1, "ethernet"),
+    (6, "token-ring"),
+    (8, "fddi"),
+    (32, "infiniband"),
+];
+
+/// Extras of a lease: `set` before a variable's name, these as they stand.
+const SET: &str = "set ";
+const BINDING: &str = "binding";
+const RELAY_OPTIONS: [&str; 2] = ["option agent.circuit-id", "option agent.remote-id"];
+const FLAGS: [&str; 2] = ["bootp", "reserved"];
+/// Longer ones would not pass dhcpd's own lexer, which ends at 1500 bytes.
+const LONGEST_TEXT: usize = 1024;
+
+/// The states that are one for us, beside their first.
+const FREE_BINDINGS: [&str; 4] = ["expired", "released", "reset", "backup"];
+
+/// A variable's name, which dhcpd takes for one and for nothing else.
+fn is_variable(name: &str) -> bool {
+    let begins = name
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic());
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    begins && name.len() <= 64 && name.bytes().all(legal)
+}
+
+/// Text between quotes: printable characters, the rest in octal.
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            b' '..=b'~' => out.push(*byte),
+            _ => {
+                let digit = |shift: u8| b'0' + (byte >> shift & 7);
+                out.extend_from_slice(&[b'\\', digit(6), digit(3), digit(0)]);
+            }
+        }
+    }
+}
+
+/// The reverse, up to a closing quote; with what follows that.
+fn unescape(text: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut plain = Vec::new();
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'"', _) => break,
+            (
+                b'\\',
+                [
+                    a @ b'0'..=b'3',
+                    b @ b'0'..=b'7',
+                    c @ b'0'..=b'7',
+                    after @ ..,
+                ],
+            ) => {
+                plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = after;
+            }
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                plain.extend(crate::format::hex::byte(&[*high, *low]));
+                rest = after;
+            }
+            (b'\\', [escaped, after @ ..]) => {
+                plain.push(match escaped {
+                    b't' => b'\t',
+                    b'r' => b'\r',
+                    b'n' => b'\n',
+                    b'b' => 8,
+                    other => *other,
+                });
+                rest = after;
+            }
+            (other, _) => plain.push(*other),
+        }
+    }
+    (plain, rest)
+}

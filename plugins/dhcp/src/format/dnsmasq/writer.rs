@@ -1,0 +1,86 @@
+//! Leases into lines.
+
+use std::io::Write as _;
+
+use super::{NONE, TEMPORARY};
+use crate::format::hex;
+use crate::lease::{Clock, Kind, Lease, Set, State};
+
+/// dnsmasq has no field for more of a name.
+const LONGEST_NAME: usize = 255;
+const ETHERNET: u16 = 1;
+
+pub fn write(set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
+    let mut out = Vec::with_capacity(set.leases.len().saturating_mul(80).saturating_add(128));
+    let lines = |out: &mut Vec<u8>, v4: bool| {
+        let leases = set.leases.values();
+        for lease in leases.filter(|lease| (lease.key.kind == Kind::V4) == v4) {
+            line(out, lease, clock);
+        }
+    };
+    lines(&mut out, true);
+    let identity = set.identity.clone().or_else(|| identity(before));
+    if let Some(identity) = identity.filter(|identity| !identity.is_empty()) {
+        out.extend_from_slice(b"duid ");
+        hex::write(&mut out, &identity);
+        out.push(b'\n');
+    }
+    lines(&mut out, false);
+    out
+}
+
+fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
+    if lease.state != State::Leased || lease.key.kind == Kind::Pd {
+        return;
+    }
+    // 0 would be a lease without end
+    let expires_s = lease.expires_ms.map_or(0, |ms| clock.unix_s(ms).max(1));
+    push(out, expires_s);
+    out.push(b' ');
+    let client = &lease.client;
+    match lease.key.kind {
+        Kind::V4 => {
+            if client.hardware_type != ETHERNET || client.hardware.is_empty() {
+                hex::push(out, u8::try_from(client.hardware_type).unwrap_or(0));
+                out.push(b'-');
+            }
+            hex::write(out, &client.hardware);
+        }
+        Kind::Na | Kind::Ta | Kind::Pd => {
+            if lease.key.kind == Kind::Ta {
+                out.extend_from_slice(TEMPORARY);
+            }
+            push(out, client.iaid);
+        }
+    }
+    out.push(b' ');
+    push(out, lease.key.address);
+    out.push(b' ');
+    out.extend_from_slice(if is_name(&lease.hostname) {
+        &lease.hostname
+    } else {
+        NONE
+    });
+    out.push(b' ');
+    match client.id.as_slice() {
+        [] => out.extend_from_slice(NONE),
+        id => hex::write(out, id),
+    }
+    out.push(b'\n');
+}
+
+/// What dnsmasq itself takes for a host's name.
+fn is_name(name: &[u8]) -> bool {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(legal)
+}
+
+fn identity(before: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = before.split(|byte| *byte == b'\n');
+    lines.find_map(|line| hex::parse(line.strip_prefix(b"duid ")?.trim_ascii()))
+}
+
+fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // a vector takes all that is written
+    let _ = write!(out, "{value}");
+}

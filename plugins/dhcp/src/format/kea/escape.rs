@@ -1,0 +1,52 @@
+//! Kea's escape for what would end a column: `&#x2c`, two digits and no semicolon.
+
+use std::borrow::Cow;
+
+use crate::format::hex;
+
+const MARK: &[u8] = b"&#x";
+
+pub fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'&') {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, tail)) = rest.split_first() {
+        match escaped(rest) {
+            Some((byte, after)) => {
+                plain.push(byte);
+                rest = after;
+            }
+            None => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, after) = text.strip_prefix(MARK)?.split_at_checked(2)?;
+    Some((hex::byte(digits)?, after))
+}
+
+/// Nothing that ends a line or that Kea would not write either: it has no escape for those.
+pub fn is_writable(text: &[u8]) -> bool {
+    !text.iter().any(u8::is_ascii_control)
+}
+
+/// Commas, and the sign that begins what would be taken for an escape.
+pub fn push(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while let Some((first, tail)) = rest.split_first() {
+        if *first == b',' || rest.starts_with(MARK) {
+            out.extend_from_slice(MARK);
+            hex::push(out, *first);
+        } else {
+            out.push(*first);
+        }
+        rest = tail;
+    }
+}

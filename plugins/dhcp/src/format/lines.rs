@@ -1,0 +1,51 @@
+//! Whole lines out of pieces.
+
+/// Longer lines are passed over: 255 bytes of id and name, and 4 KiB of anything else, escaped, are
+/// a third of it.
+const LONGEST: usize = 32 * 1024;
+
+#[derive(Debug, Default)]
+pub struct Lines {
+    rest: Vec<u8>,
+    /// The line began too long ago to be kept.
+    too_long: bool,
+    number: u64,
+}
+
+impl Lines {
+    /// Calls `each` with the number of every line that is complete now; None: it was too long.
+    pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(u64, Option<&[u8]>)) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(end) = piece.strip_suffix(b"\n") else {
+                self.keep(piece);
+                return;
+            };
+            self.number = self.number.saturating_add(1);
+            if self.rest.is_empty() && !self.too_long {
+                each(self.number, Some(end).filter(|line| line.len() <= LONGEST));
+                continue;
+            }
+            self.keep(end);
+            each(
+                self.number,
+                Some(self.rest.as_slice()).filter(|_| !self.too_long),
+            );
+            self.rest.clear();
+            self.too_long = false;
+        }
+    }
+
+    pub fn unread(&self) -> usize {
+        self.rest.len().saturating_add(usize::from(self.too_long))
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        if self.rest.len().saturating_add(piece.len()) > LONGEST {
+            self.too_long = true;
+            self.rest.clear();
+        }
+        if !self.too_long {
+            self.rest.extend_from_slice(piece);
+        }
+    }
+}

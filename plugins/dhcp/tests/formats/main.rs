@@ -1,0 +1,102 @@
+//! Lease files: as the servers wrote them, as any bytes may be, and as the servers take them.
+
+use std::fmt::Write as _;
+
+use spared_dhcp::format::{Format, Found, Reader};
+use spared_dhcp::lease::{Change, Clock, Lease, Set};
+
+mod broken;
+mod properties;
+mod samples;
+
+const FORMATS: [Format; 5] = [
+    Format::Kea4,
+    Format::Kea6,
+    Format::Dnsmasq,
+    Format::Dhcpd4,
+    Format::Dhcpd6,
+];
+
+/// A node that has been up for an hour at 2026-11-20 18:00:00.
+const CLOCK: Clock = Clock {
+    monotonic_ms: 3_600_000,
+    unix_ms: 1_795_197_600_000,
+};
+
+/// The files one after the other.
+fn read_all(format: Format, files: &[&[u8]]) -> (Found, usize) {
+    let mut reader = Reader::new(format);
+    let mut all = Found::default();
+    for bytes in files {
+        let found = reader.feed(bytes, CLOCK);
+        all.changes.extend(found.changes);
+        all.identity = found.identity.or(all.identity);
+        all.skipped += found.skipped;
+        all.why = all.why.or(found.why);
+    }
+    (all, reader.unread())
+}
+
+fn read(format: Format, bytes: &[u8]) -> Found {
+    read_all(format, &[bytes]).0
+}
+
+fn set_of(found: &Found) -> Set {
+    let mut set = Set {
+        identity: found.identity.clone(),
+        ..Set::default()
+    };
+    for change in &found.changes {
+        set.apply(change.clone());
+    }
+    set
+}
+
+fn leases(found: &Found) -> Vec<Lease> {
+    let leases = found.changes.iter().filter_map(|change| match change {
+        Change::Put(lease) => Some(lease.clone()),
+        Change::Gone { .. } => None,
+    });
+    leases.collect()
+}
+
+/// One line a change, times in seconds since 1970.
+fn render(found: &Found) -> String {
+    let mut text = String::new();
+    let unix_s = |ms| CLOCK.unix_s(ms);
+    for change in &found.changes {
+        let key = change.key();
+        let _ = write!(text, "{:?} {}/{}", key.kind, key.address, key.prefix);
+        match change {
+            Change::Put(lease) => {
+                let client = &lease.client;
+                let _ = writeln!(
+                    text,
+                    " hw={}:{} id={} iaid={} name=\"{}\" {:?} valid={} preferred={} expires={:?} committed={} {:?}",
+                    client.hardware_type,
+                    hex(&client.hardware),
+                    hex(&client.id),
+                    client.iaid,
+                    lease.hostname.escape_ascii(),
+                    lease.state,
+                    lease.valid_s,
+                    lease.preferred_s,
+                    lease.expires_ms.map(unix_s),
+                    unix_s(lease.committed_ms),
+                    lease.extra,
+                );
+            }
+            Change::Gone { committed_ms, .. } => {
+                let _ = writeln!(text, " gone committed={}", unix_s(*committed_ms));
+            }
+        }
+    }
+    let identity = found.identity.as_deref().map(hex);
+    let _ = writeln!(text, "identity {identity:?}");
+    let _ = writeln!(text, "skipped {} {:?}", found.skipped, found.why);
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
