@@ -1,0 +1,163 @@
+//! What this node knows of one server's leases, and what the server itself is not known to have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lease::{Key, Lease, Set, State};
+
+/// How many leases a server may have.
+pub const LEASES_MAX: usize = 262_144;
+/// What differs by less is the same: servers count in seconds.
+const SAME_MS: i64 = 2_000;
+/// How long it is known that a lease is gone.
+const GONE_MS: i64 = 3_600_000;
+
+#[derive(Debug, Default)]
+pub struct Book {
+    leases: BTreeMap<Key, Entry>,
+    /// When they went.
+    gone: BTreeMap<Key, i64>,
+    identity: Option<Vec<u8>>,
+    /// Keys of which the server's file has something else.
+    pub unfiled: BTreeSet<Key>,
+    /// The server has another identity.
+    pub identity_unfiled: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    lease: Lease,
+    /// The snapshot that named it last.
+    epoch: u32,
+}
+
+impl Book {
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Lease> {
+        self.leases.get(key).map(|entry| &entry.lease)
+    }
+
+    pub fn gone_ms(&self, key: &Key) -> Option<i64> {
+        self.gone.get(key).copied()
+    }
+
+    pub fn identity(&self) -> Option<&Vec<u8>> {
+        self.identity.as_ref()
+    }
+
+    pub fn has_room_for(&self, key: &Key) -> bool {
+        self.leases.len() < LEASES_MAX || self.leases.contains_key(key)
+    }
+
+    pub fn has_living(&self, now_ms: i64) -> bool {
+        let mut leases = self.leases.values();
+        leases.any(|entry| is_living(now_ms, &entry.lease))
+    }
+
+    /// Leases after a key, in order.
+    pub fn leases_after(&self, after: Option<Key>) -> impl Iterator<Item = &Lease> {
+        let range = (
+            after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
+            std::ops::Bound::Unbounded,
+        );
+        self.leases.range(range).map(|(_, entry)| &entry.lease)
+    }
+
+    pub fn gone_after(&self, after: Option<Key>) -> impl Iterator<Item = (Key, i64)> {
+        let range = (
+            after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
+            std::ops::Bound::Unbounded,
+        );
+        self.gone
+            .range(range)
+            .map(|(key, gone_ms)| (*key, *gone_ms))
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.leases.keys()
+    }
+
+    pub fn set(&self) -> Set {
+        let leases = self.leases.iter();
+        Set {
+            leases: leases
+                .map(|(key, entry)| (*key, entry.lease.clone()))
+                .collect(),
+            identity: self.identity.clone(),
+        }
+    }
+
+    pub fn put(&mut self, lease: Lease) {
+        let key = lease.key;
+        self.gone.remove(&key);
+        let epoch = self.leases.get(&key).map_or(0, |entry| entry.epoch);
+        self.leases.insert(key, Entry { lease, epoch });
+    }
+
+    /// The same lease was committed again.
+    pub fn touch(&mut self, key: &Key, committed_ms: i64) {
+        if let Some(entry) = self.leases.get_mut(key) {
+            entry.lease.committed_ms = entry.lease.committed_ms.max(committed_ms);
+        }
+    }
+
+    /// False where there was none.
+    pub fn remove(&mut self, key: &Key, gone_ms: i64) -> bool {
+        let was = self.leases.remove(key).is_some();
+        if self.gone.len() < LEASES_MAX || self.gone.contains_key(key) {
+            self.gone.insert(*key, gone_ms);
+        }
+        was
+    }
+
+    pub fn mark(&mut self, key: &Key, epoch: u32) {
+        if let Some(entry) = self.leases.get_mut(key) {
+            entry.epoch = epoch;
+        }
+    }
+
+    /// What that snapshot did not name.
+    pub fn unmarked(&self, epoch: u32) -> Vec<Key> {
+        let foreign = self.leases.iter().filter(|(_, entry)| entry.epoch != epoch);
+        foreign.map(|(key, _)| *key).collect()
+    }
+
+    /// True where it is another.
+    pub fn set_identity(&mut self, identity: Option<Vec<u8>>) -> bool {
+        let differs = self.identity != identity;
+        self.identity = identity;
+        differs
+    }
+
+    pub fn forget_old(&mut self, now_ms: i64) {
+        let since_ms = now_ms.saturating_sub(GONE_MS);
+        self.gone.retain(|_, gone_ms| *gone_ms > since_ms);
+    }
+}
+
+/// Somebody may use it.
+pub fn is_living(now_ms: i64, lease: &Lease) -> bool {
+    lease.state != State::Free && lease.expires_ms.is_none_or(|it| it > now_ms)
+}
+
+/// Ended so long ago that nobody has to know.
+pub fn is_old(now_ms: i64, lease: &Lease) -> bool {
+    !is_living(now_ms, lease) && lease.committed_ms < now_ms.saturating_sub(GONE_MS)
+}
+
+/// The commit may be another, but nothing follows from it.
+pub fn is_same(one: &Lease, other: &Lease) -> bool {
+    let ends = match (one.expires_ms, other.expires_ms) {
+        (Some(one), Some(other)) => one.abs_diff(other) < SAME_MS.unsigned_abs(),
+        (one, other) => one == other,
+    };
+    ends && one.key == other.key
+        && one.client == other.client
+        && one.hostname == other.hostname
+        && one.state == other.state
+        && one.valid_s == other.valid_s
+        && one.preferred_s == other.preferred_s
+        && one.extra == other.extra
+}

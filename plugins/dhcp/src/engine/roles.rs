@@ -1,0 +1,249 @@
+//! How a role comes and goes: the file is written before the server starts, and the last commit of
+//! a server that was stopped reaches the node that takes over.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Engine};
+use crate::wire::Message;
+
+/// After the twin said that it hands over, its last word is waited for.
+const HANDING_MS: i64 = 10_000;
+const LAST_MS: i64 = 5_000;
+/// What the tail of a file takes at most.
+const LEAVING_MS: i64 = 3_000;
+/// The host waits 10 s.
+const ENTERING_MS: i64 = 8_000;
+
+#[derive(Debug, Default)]
+pub struct Roles {
+    groups: BTreeSet<String>,
+    phase: Phase,
+    /// Calls to be ended with the phase.
+    tickets: Vec<u64>,
+    /// A drain: its ticket.
+    draining: Option<u64>,
+    /// Until then the twin's word holds that it hands over.
+    handing_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Backup,
+    /// To be active: the twin has yet to say its last.
+    Awaiting {
+        until_ms: i64,
+    },
+    /// Active; servers are about to have their files.
+    Entering {
+        until_ms: i64,
+    },
+    Active,
+    /// To be backup: the last commits are read, and told.
+    Leaving {
+        until_ms: i64,
+    },
+}
+
+impl Roles {
+    pub fn is_entering(&self) -> bool {
+        matches!(self.phase, Phase::Entering { .. })
+    }
+
+    pub fn next_ms(&self) -> i64 {
+        match self.phase {
+            Phase::Awaiting { until_ms }
+            | Phase::Entering { until_ms }
+            | Phase::Leaving { until_ms } => until_ms,
+            Phase::Backup | Phase::Active => i64::MAX,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether the servers here are those that give.
+    pub(super) fn acts(&self) -> bool {
+        let phase = self.roles.phase;
+        matches!(
+            phase,
+            Phase::Entering { .. } | Phase::Active | Phase::Leaving { .. }
+        )
+    }
+
+    pub(super) fn gives(&self) -> bool {
+        self.acts() && self.up && self.twin.as_ref().is_some_and(|twin| !twin.active)
+    }
+
+    pub(super) fn takes(&self) -> bool {
+        !self.acts() && self.up && self.twin.as_ref().is_some_and(|twin| twin.active)
+    }
+
+    /// True where it is done; else [`Action::Done`] follows.
+    pub fn handle_role(&mut self, now_ms: i64, ticket: u64, group: &str, active: bool) -> bool {
+        match active {
+            true => drop(self.roles.groups.insert(group.to_owned())),
+            false => drop(self.roles.groups.remove(group)),
+        }
+        let wanted = !self.roles.groups.is_empty();
+        self.roles.tickets.push(ticket);
+        match (self.roles.phase, wanted) {
+            (Phase::Backup, true) => {
+                let handing = self.roles.handing_ms.take();
+                if self.up && handing.is_some_and(|handing_ms| now_ms < handing_ms) {
+                    let until_ms = now_ms.saturating_add(LAST_MS);
+                    self.roles.phase = Phase::Awaiting { until_ms };
+                } else {
+                    self.enter(now_ms);
+                }
+            }
+            (Phase::Leaving { .. }, true) => {
+                self.roles.phase = Phase::Active;
+                self.forget_reads();
+            }
+            (Phase::Awaiting { .. }, false) => self.roles.phase = Phase::Backup,
+            (Phase::Entering { .. } | Phase::Active, false) => self.leave(now_ms),
+            _ => {}
+        }
+        self.proceed(now_ms);
+        let ended = Action::Done { ticket };
+        match self.actions.iter().position(|action| *action == ended) {
+            Some(position) => self.actions.remove(position).is_some(),
+            None => false,
+        }
+    }
+
+    /// Before a handover: the twin gets what the files hold, and learns what is about to come. True
+    /// where that is done.
+    pub fn handle_drain(&mut self, now_ms: i64, ticket: u64) -> bool {
+        if !self.gives() {
+            return true;
+        }
+        self.out.push_back(Message::HandingOver);
+        self.read_tails();
+        self.roles.draining = Some(ticket);
+        self.proceed(now_ms);
+        false
+    }
+
+    pub(super) fn handle_handing_over(&mut self, now_ms: i64) {
+        self.roles.handing_ms = Some(now_ms.saturating_add(HANDING_MS));
+    }
+
+    /// The twin said its last, or will not any more.
+    pub(super) fn handle_last(&mut self, now_ms: i64) {
+        self.roles.handing_ms = None;
+        if matches!(self.roles.phase, Phase::Awaiting { .. }) {
+            self.enter(now_ms);
+        }
+    }
+
+    fn enter(&mut self, now_ms: i64) {
+        self.roles.phase = Phase::Entering {
+            until_ms: now_ms.saturating_add(ENTERING_MS),
+        };
+        for (server, store) in self.stores.iter_mut().enumerate() {
+            store.handle_active();
+            let life = None;
+            self.actions.push_back(Action::Lineage { server, life });
+        }
+        self.hello();
+    }
+
+    fn leave(&mut self, now_ms: i64) {
+        self.roles.phase = Phase::Leaving {
+            until_ms: now_ms.saturating_add(LEAVING_MS),
+        };
+        self.read_tails();
+    }
+
+    fn read_tails(&mut self) {
+        for (server, store) in self.stores.iter_mut().enumerate() {
+            let command = store.save.read();
+            self.actions.push_back(Action::Command { server, command });
+        }
+    }
+
+    fn forget_reads(&mut self) {
+        for store in &mut self.stores {
+            store.save.forget_reads();
+        }
+    }
+
+    fn all_read(&self) -> bool {
+        !self.stores.iter().any(|store| store.save.is_reading())
+    }
+
+    /// All that was read was put into messages.
+    fn all_told(&self) -> bool {
+        let idle = self.stores.iter().all(|store| store.give.is_idle());
+        self.out.is_empty() && (idle || !self.gives())
+    }
+
+    pub(super) fn proceed_roles(&mut self, now_ms: i64) {
+        if self.roles.draining.is_some() && self.all_read() && self.all_told() {
+            let ticket = self.roles.draining.take();
+            self.actions
+                .extend(ticket.map(|ticket| Action::Done { ticket }));
+        }
+        match self.roles.phase {
+            Phase::Awaiting { until_ms } if now_ms >= until_ms => {
+                let text = "the twin did not say its last in time: taking over without it";
+                self.actions.push_back(Action::Warn(text.to_owned()));
+                self.enter(now_ms);
+                self.proceed(now_ms);
+            }
+            Phase::Entering { until_ms } => {
+                let purpose = self.purpose();
+                let settled = |store: &super::Store| store.is_settled(now_ms, purpose);
+                if now_ms >= until_ms || self.stores.iter().all(settled) {
+                    self.roles.phase = Phase::Active;
+                    self.end_tickets();
+                }
+            }
+            Phase::Leaving { until_ms } => {
+                if now_ms >= until_ms || self.all_read() && self.all_told() {
+                    self.end_leaving(now_ms);
+                }
+            }
+            Phase::Awaiting { .. } => {}
+            Phase::Backup | Phase::Active => self.end_tickets(),
+        }
+    }
+
+    fn end_leaving(&mut self, now_ms: i64) {
+        self.roles.phase = Phase::Backup;
+        self.roles.draining = None;
+        self.forget_reads();
+        if self.up {
+            self.out.push_back(Message::Last);
+        }
+        for store in &mut self.stores {
+            store.give.reset();
+            store.take.reset();
+            // what waited for the server to stop
+            store.save.hurry = store.has_unwritten();
+            store.save.owed = store.save.hurry;
+        }
+        self.hello();
+        self.follow();
+        self.end_tickets();
+        self.proceed(now_ms);
+    }
+
+    fn end_tickets(&mut self) {
+        let tickets = std::mem::take(&mut self.roles.tickets);
+        let ended = tickets.into_iter().map(|ticket| Action::Done { ticket });
+        self.actions.extend(ended);
+    }
+}
+
+impl super::Store {
+    /// From now on the server here is the one that gives.
+    fn handle_active(&mut self) {
+        self.of_twin = false;
+        self.lineage = None;
+        self.save.try_now();
+        self.give.reset();
+        self.take.reset();
+    }
+}

@@ -1,0 +1,343 @@
+//! How what is known gets into the server: as its whole file where it does not run, by its control
+//! channel where it does and takes that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::book::Book;
+use super::store::Store;
+use crate::lease::{Change, Key};
+use crate::server::Command;
+
+/// What could not be written is tried again: by the active node, by a backup.
+const RETRY_ACTIVE_MS: i64 = 1_000;
+const RETRY_BACKUP_MS: i64 = 10_000;
+/// What the server did not take, or has otherwise.
+const ASIDE_MS: i64 = 60_000;
+/// Changes of one command.
+const CHANGES_MAX: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub struct Save {
+    serial: u64,
+    doing: Option<(u64, Doing)>,
+    reads: BTreeSet<u64>,
+    /// The file is not what it was read as.
+    pub rewrite: bool,
+    /// A backup writes now, not in a while.
+    pub hurry: bool,
+    /// It is not in sync before that is written.
+    pub owed: bool,
+    pub failed: Option<String>,
+    said: Option<String>,
+    /// Why the server could not be told whether to answer.
+    pub unsilenced: Option<String>,
+    saved_ms: Option<i64>,
+    retry_ms: i64,
+    silence_retry_ms: i64,
+    /// What the server was told.
+    silent: Option<bool>,
+    /// The tail of the file was read for the next writing.
+    looked: bool,
+    /// What the server refused, with its reason, or has otherwise.
+    pub aside: BTreeMap<Key, Option<String>>,
+    aside_ms: i64,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Looking,
+    Replacing {
+        keys: BTreeSet<Key>,
+        identity: bool,
+        rewrite: bool,
+        leases: usize,
+    },
+    Applying(BTreeSet<Key>),
+    Silencing(bool),
+}
+
+/// For what a writing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    pub active: bool,
+    /// Its role has just come: its server waits for the file.
+    pub entering: bool,
+    pub interval_ms: i64,
+}
+
+impl Save {
+    /// A server that was started or stopped was told nothing, and may take everything.
+    pub fn handle_runs(&mut self, book: &mut Book) {
+        (self.silent, self.unsilenced) = (None, None);
+        self.looked = false;
+        self.try_now();
+        book.unfiled
+            .extend(std::mem::take(&mut self.aside).into_keys());
+    }
+
+    pub fn try_now(&mut self) {
+        (self.retry_ms, self.silence_retry_ms) = (i64::MIN, i64::MIN);
+    }
+
+    pub fn is_writing(&self, key: &Key) -> bool {
+        match &self.doing {
+            Some((_, Doing::Replacing { keys, .. } | Doing::Applying(keys))) => keys.contains(key),
+            _ => false,
+        }
+    }
+
+    pub fn is_reading(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
+    pub fn forget_reads(&mut self) {
+        self.reads.clear();
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.silent == Some(true)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        match &self.doing {
+            Some((_, Doing::Replacing { keys, .. } | Doing::Applying(keys))) => keys.len(),
+            _ => 0,
+        }
+    }
+
+    pub fn read(&mut self) -> Command {
+        self.serial += 1;
+        self.reads.insert(self.serial);
+        Command::Read {
+            serial: self.serial,
+        }
+    }
+
+    /// A failure that was not told yet.
+    pub fn take_failure(&mut self) -> Option<String> {
+        let news = self.failed.clone().filter(|_| self.failed != self.said);
+        self.said.clone_from(&self.failed);
+        news
+    }
+
+    fn command(&mut self, doing: Doing) -> u64 {
+        self.serial += 1;
+        self.doing = Some((self.serial, doing));
+        self.serial
+    }
+}
+
+impl Store {
+    pub fn has_unwritten(&self) -> bool {
+        !self.book.unfiled.is_empty() || self.book.identity_unfiled || self.save.rewrite
+    }
+
+    /// What waits for the server to stop, or to take it.
+    pub fn waiting(&self) -> usize {
+        self.book.unfiled.len() + self.save.aside.len() + self.save.in_flight()
+    }
+
+    /// When something can be written that cannot be now.
+    pub fn save_ms(&self, purpose: Purpose) -> i64 {
+        let write_ms = match self.has_unwritten() && self.save.doing.is_none() {
+            true => self.write_ms(purpose).unwrap_or(i64::MAX),
+            false => i64::MAX,
+        };
+        let silence_ms = match self.silence(purpose).is_some() && self.save.doing.is_none() {
+            true => self.save.silence_retry_ms,
+            false => i64::MAX,
+        };
+        let aside_ms = match self.save.aside.is_empty() {
+            true => i64::MAX,
+            false => self.save.aside_ms.saturating_add(ASIDE_MS),
+        };
+        write_ms.min(silence_ms).min(aside_ms)
+    }
+
+    /// None: not as things are.
+    fn write_ms(&self, purpose: Purpose) -> Option<i64> {
+        if !self.facts.known {
+            return None;
+        }
+        if self.facts.runs {
+            let takes = self.facts.live && (purpose.active || self.settings.warm);
+            return (takes && !self.book.unfiled.is_empty()).then_some(self.save.retry_ms);
+        }
+        if purpose.active || self.save.hurry {
+            return Some(self.save.retry_ms);
+        }
+        if self.take.is_filling() {
+            return None;
+        }
+        let next_ms = |saved_ms: i64| saved_ms.saturating_add(purpose.interval_ms);
+        let due_ms = self.save.saved_ms.map_or(i64::MIN, next_ms);
+        Some(due_ms.max(self.save.retry_ms))
+    }
+
+    /// What the server has yet to be told about answering.
+    fn silence(&self, purpose: Purpose) -> Option<bool> {
+        let wanted = !purpose.active;
+        let told = self.save.silent == Some(wanted);
+        let hears = self.settings.warm && self.facts.runs && self.facts.live;
+        (hears && !told).then_some(wanted)
+    }
+
+    /// Nothing more can be done before the server may answer.
+    pub fn is_settled(&self, now_ms: i64, purpose: Purpose) -> bool {
+        self.facts.known
+            && self.save.doing.is_none()
+            && self.save_ms(purpose) > now_ms
+            && !self.save.is_reading()
+    }
+
+    pub fn next_command(&mut self, now_ms: i64, purpose: Purpose) -> Option<Command> {
+        if self.save.doing.is_some() {
+            return None;
+        }
+        if self.book.unfiled.is_empty() && (self.facts.runs || !self.has_unwritten()) {
+            self.save.owed = false;
+            self.save.failed = None;
+        }
+        if !self.save.aside.is_empty() && now_ms >= self.save.aside_ms.saturating_add(ASIDE_MS) {
+            self.save.aside_ms = now_ms;
+            let aside = std::mem::take(&mut self.save.aside);
+            self.book.unfiled.extend(aside.into_keys());
+        }
+        let silence = self.silence(purpose);
+        let silence = silence.filter(|_| now_ms >= self.save.silence_retry_ms);
+        // on a backup before anything else, on the active node when it has all leases
+        if silence == Some(true) {
+            return Some(self.say_silence(true));
+        }
+        let writes = self.has_unwritten() && self.write_ms(purpose).is_some_and(|it| now_ms >= it);
+        match writes {
+            true if self.facts.runs => Some(self.apply()),
+            true => Some(self.replace(purpose)),
+            false => silence.map(|silent| self.say_silence(silent)),
+        }
+    }
+
+    fn say_silence(&mut self, silent: bool) -> Command {
+        let serial = self.save.command(Doing::Silencing(silent));
+        Command::Silence { serial, silent }
+    }
+
+    fn apply(&mut self) -> Command {
+        let mut keys = std::mem::take(&mut self.book.unfiled);
+        if let Some(rest) = keys.iter().nth(CHANGES_MAX).copied() {
+            self.book.unfiled = keys.split_off(&rest);
+        }
+        let changes = keys.iter().map(|key| match self.book.get(key) {
+            Some(lease) => Change::Put(lease.clone()),
+            None => Change::Gone {
+                key: *key,
+                committed_ms: self.book.gone_ms(key).unwrap_or(0),
+            },
+        });
+        let changes = changes.collect();
+        let serial = self.save.command(Doing::Applying(keys));
+        Command::Apply { serial, changes }
+    }
+
+    fn replace(&mut self, purpose: Purpose) -> Command {
+        // the server may have given something right before it stopped
+        let look = purpose.active && !purpose.entering && !self.save.looked;
+        if look {
+            let serial = self.save.command(Doing::Looking);
+            return Command::Read { serial };
+        }
+        self.save.looked = false;
+        self.save.hurry = false;
+        let rewrite = std::mem::take(&mut self.save.rewrite);
+        let keys = std::mem::take(&mut self.book.unfiled);
+        let identity = std::mem::take(&mut self.book.identity_unfiled);
+        let serial = self.save.command(Doing::Replacing {
+            keys,
+            identity,
+            rewrite,
+            leases: self.book.len(),
+        });
+        let set = self.book.set();
+        Command::Replace { serial, set }
+    }
+
+    /// The end of a command.
+    pub fn handle_done(
+        &mut self,
+        now_ms: i64,
+        serial: u64,
+        result: Result<(), String>,
+        refused: Vec<(Key, String)>,
+        active: bool,
+    ) {
+        if self.save.reads.remove(&serial) {
+            return;
+        }
+        let Some((_, doing)) = self.save.doing.take_if(|(doing, _)| *doing == serial) else {
+            return;
+        };
+        let retry_ms = now_ms.saturating_add(match active {
+            true => RETRY_ACTIVE_MS,
+            false => RETRY_BACKUP_MS,
+        });
+        match (doing, result) {
+            (Doing::Looking, _) => self.save.looked = true,
+            (Doing::Silencing(silent), Ok(())) => {
+                self.save.silent = Some(silent);
+                self.save.unsilenced = None;
+            }
+            (Doing::Silencing(_), Err(why)) => {
+                self.save.unsilenced = Some(why);
+                self.save.silence_retry_ms = retry_ms;
+            }
+            (Doing::Applying(_), Ok(())) => {
+                self.save.failed = None;
+                self.save.owed &= !self.book.unfiled.is_empty();
+                self.put_aside(now_ms, refused);
+            }
+            (Doing::Applying(keys), Err(why)) => {
+                self.book.unfiled.extend(keys);
+                self.save.failed = Some(why);
+                self.save.retry_ms = retry_ms;
+            }
+            (Doing::Replacing { leases, .. }, Ok(())) => {
+                self.save.failed = None;
+                self.save.owed = false;
+                self.save.saved_ms = Some(now_ms);
+                self.save.aside.clear();
+                self.facts.broken = None;
+                if active {
+                    self.news
+                        .push(format!("{}: {leases} leases written", self.name.name));
+                }
+            }
+            (
+                Doing::Replacing {
+                    keys,
+                    identity,
+                    rewrite,
+                    ..
+                },
+                Err(why),
+            ) => {
+                self.book.unfiled.extend(keys);
+                self.book.identity_unfiled |= identity;
+                self.save.rewrite |= rewrite;
+                self.save.failed = Some(why);
+                self.save.retry_ms = retry_ms;
+            }
+        }
+    }
+
+    fn put_aside(&mut self, now_ms: i64, refused: Vec<(Key, String)>) {
+        if self.save.aside.is_empty() {
+            self.save.aside_ms = now_ms;
+        }
+        for (key, why) in refused {
+            // newer words about it may wait already
+            if !self.book.unfiled.contains(&key) {
+                self.save.aside.insert(key, Some(why));
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! One server of this node: what its files say, and what became of that.
+
+use super::book::{Book, is_living, is_same};
+use super::give::Give;
+use super::merge::Conflicts;
+use super::save::Save;
+use super::take::Take;
+use crate::config::{self, Server};
+use crate::lease::{Change, Key, Lease, Set};
+use crate::server::Event;
+use crate::wire::{self, Name};
+
+#[derive(Debug)]
+pub struct Store {
+    pub settings: Server,
+    pub name: Name,
+    pub book: Book,
+    pub give: Give,
+    pub take: Take,
+    pub save: Save,
+    pub facts: Facts,
+    /// What is in the book is what the twin has given, not what the server here has.
+    pub of_twin: bool,
+    /// The life of the active twin whose every lease was here, since when this node was not active.
+    pub lineage: Option<u64>,
+    pub conflicts: Conflicts,
+    pub counters: Counters,
+    /// How many leases the twin has, as it last said.
+    pub at_twin: Option<u64>,
+    /// A sentence for people, until it is said.
+    pub news: Vec<String>,
+}
+
+/// What the server's thread told last.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// It is known what the file holds, or that nobody can know.
+    pub known: bool,
+    pub runs: bool,
+    pub live: bool,
+    pub fault: Option<String>,
+    /// The last reading was not whole.
+    pub broken: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Leases that fit no such server, or found no room.
+    pub refused: u64,
+    pub last_refused: Option<String>,
+    pub commits: u64,
+    pub received: u64,
+}
+
+impl Store {
+    pub fn new(settings: Server, lineage: Option<u64>) -> Self {
+        Self {
+            name: Name {
+                name: settings.name.clone(),
+                kind: config::kind(settings.format).to_owned(),
+            },
+            settings,
+            book: Book::default(),
+            give: Give::default(),
+            take: Take::default(),
+            save: Save::default(),
+            facts: Facts::default(),
+            of_twin: false,
+            lineage,
+            conflicts: Conflicts::default(),
+            counters: Counters::default(),
+            at_twin: None,
+            news: Vec::new(),
+        }
+    }
+
+    /// What the server's thread says, but for the end of commands.
+    pub fn handle_event(&mut self, now_ms: i64, event: Event) {
+        match event {
+            Event::Reading { set, broken } => self.handle_reading(now_ms, set, broken),
+            Event::Changes(changes) => {
+                for change in changes {
+                    match self.of_twin {
+                        true => self.compare(now_ms, change),
+                        false => self.commit(now_ms, change),
+                    }
+                }
+            }
+            Event::Identity(identity) => self.handle_identity(now_ms, Some(identity)),
+            Event::Runs { runs, live } => {
+                (self.facts.runs, self.facts.live) = (runs, live);
+                self.save.handle_runs(&mut self.book);
+            }
+            Event::Fault(fault) => {
+                self.facts.known |= fault.is_some();
+                self.facts.fault = fault;
+            }
+            Event::Done { .. } => {}
+        }
+    }
+
+    fn handle_reading(&mut self, now_ms: i64, set: Set, broken: Option<String>) {
+        self.facts.known = true;
+        if set.identity.is_some() {
+            self.handle_identity(now_ms, set.identity.clone());
+        }
+        let whole = broken.is_none();
+        self.facts.broken = broken;
+        if self.of_twin {
+            return self.compare_all(now_ms, set, whole);
+        }
+        let nothing = set.leases.is_empty() && !self.settings.allow_empty;
+        if nothing && whole && self.book.has_living(now_ms) {
+            return self.keep_all();
+        }
+        let missing: Vec<Key> = match whole {
+            true => {
+                let missing = |key: &&Key| !set.leases.contains_key(key);
+                self.book.keys().filter(missing).copied().collect()
+            }
+            false => Vec::new(),
+        };
+        for key in missing {
+            if !self.is_unfiled(&key) {
+                self.lose(now_ms, key, now_ms);
+            }
+        }
+        for lease in set.leases.into_values() {
+            self.read(now_ms, lease);
+        }
+    }
+
+    /// Leases do not end all at once: somebody has lost the file.
+    fn keep_all(&mut self) {
+        let keys: Vec<Key> = self.book.keys().copied().collect();
+        if !keys.iter().all(|key| self.is_unfiled(key)) {
+            let count = keys.len();
+            let text = format!(
+                "{}: its file is empty; {count} leases are kept",
+                self.name.name
+            );
+            self.news.push(text);
+        }
+        self.book.unfiled.extend(keys);
+    }
+
+    /// A lease of the file, which may be older than what is known here.
+    fn read(&mut self, now_ms: i64, lease: Lease) {
+        let key = lease.key;
+        if self.is_unfiled(&key) {
+            let known_ms = self.book.get(&key).map(|it| it.committed_ms);
+            let known_ms = known_ms.or_else(|| self.book.gone_ms(&key));
+            if known_ms.is_some_and(|it| it >= lease.committed_ms) {
+                return;
+            }
+        }
+        self.learn(now_ms, lease);
+    }
+
+    /// What the server has just done: later than all that is known.
+    fn commit(&mut self, now_ms: i64, change: Change) {
+        self.counters.commits += 1;
+        let key = change.key();
+        let known_ms = self.book.get(&key).map(|it| it.committed_ms);
+        let known_ms = known_ms.max(self.book.gone_ms(&key));
+        let after_ms = known_ms.map_or(i64::MIN, |it| it.saturating_add(1));
+        match change {
+            Change::Put(mut lease) => {
+                lease.committed_ms = lease.committed_ms.min(now_ms).max(after_ms);
+                self.learn(now_ms, lease);
+            }
+            Change::Gone { committed_ms, .. } => {
+                self.lose(now_ms, key, committed_ms.min(now_ms).max(after_ms));
+            }
+        }
+    }
+
+    fn learn(&mut self, now_ms: i64, lease: Lease) {
+        let key = lease.key;
+        if !self.admits(&lease) {
+            return;
+        }
+        self.book.unfiled.remove(&key);
+        match self.book.get(&key) {
+            Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ms),
+            _ => {
+                self.book.put(lease);
+                self.give.tell(now_ms, key);
+            }
+        }
+    }
+
+    fn lose(&mut self, now_ms: i64, key: Key, gone_ms: i64) {
+        self.book.unfiled.remove(&key);
+        if self.book.get(&key).is_some() {
+            self.book.remove(&key, gone_ms);
+            self.give.tell(now_ms, key);
+        }
+    }
+
+    /// Takes what somebody else than the server says; it has to be written.
+    pub fn adopt(&mut self, lease: Lease) {
+        let key = lease.key;
+        if self.admits(&lease) {
+            self.book.put(lease);
+            self.unfile(key);
+        }
+    }
+
+    pub fn drop_lease(&mut self, key: &Key, gone_ms: i64) {
+        if self.book.remove(key, gone_ms) {
+            self.unfile(*key);
+        }
+    }
+
+    fn unfile(&mut self, key: Key) {
+        self.save.aside.remove(&key);
+        self.book.unfiled.insert(key);
+    }
+
+    /// Whether it fits, and finds room.
+    pub fn admits(&mut self, lease: &Lease) -> bool {
+        let why = match wire::check(self.settings.format, lease) {
+            Err(unfit) => format!("{}: {unfit}", lease.key.address),
+            Ok(()) if !self.book.has_room_for(&lease.key) => {
+                format!("{}: there is no room for more leases", lease.key.address)
+            }
+            Ok(()) => return true,
+        };
+        self.counters.refused += 1;
+        self.counters.last_refused = Some(why);
+        false
+    }
+
+    fn handle_identity(&mut self, now_ms: i64, identity: Option<Vec<u8>>) {
+        let waits = self.book.identity_unfiled && !self.facts.runs;
+        if self.of_twin || waits {
+            self.book.identity_unfiled = self.book.identity() != identity.as_ref();
+        } else if self.book.set_identity(identity) {
+            self.give.tell_identity(now_ms);
+            self.book.identity_unfiled = false;
+        } else {
+            self.book.identity_unfiled = false;
+        }
+    }
+
+    /// The file of a server that is not to give anything.
+    fn compare_all(&mut self, now_ms: i64, set: Set, whole: bool) {
+        self.save.rewrite |= !whole;
+        let differs = |key: &&Key| match (self.book.get(key), set.leases.get(key)) {
+            (Some(known), Some(filed)) => !is_same(known, filed),
+            _ => true,
+        };
+        self.book.unfiled = self.book.keys().filter(differs).copied().collect();
+        // an empty book is nothing to write over a file that is not
+        if self.book.len() == 0 && !self.settings.allow_empty {
+            return;
+        }
+        for (key, lease) in &set.leases {
+            if self.book.get(key).is_none() && is_living(now_ms, lease) {
+                self.book.unfiled.insert(*key);
+            }
+        }
+    }
+
+    /// What it gave all the same, or has let end.
+    fn compare(&mut self, now_ms: i64, change: Change) {
+        let key = change.key();
+        let known = self.book.get(&key);
+        let living = known.is_some_and(|known| is_living(now_ms, known));
+        let differs = match &change {
+            Change::Put(lease) => match known {
+                Some(known) => !is_same(known, lease) && (living || is_living(now_ms, lease)),
+                None => is_living(now_ms, lease),
+            },
+            Change::Gone { .. } => living,
+        };
+        if !differs {
+            self.book.unfiled.remove(&key);
+        } else if self.facts.live {
+            // at once would be a quarrel without end
+            self.save.aside.entry(key).or_insert(None);
+        } else {
+            self.book.unfiled.insert(key);
+        }
+    }
+
+    /// The file has something else, or will only have it when a command is done.
+    fn is_unfiled(&self, key: &Key) -> bool {
+        self.book.unfiled.contains(key) || self.save.is_writing(key)
+    }
+}

@@ -1,0 +1,147 @@
+//! A server with its file and its thread, as the engine sees them.
+
+use super::*;
+
+/// A server with its file: what is in there has the time of day.
+#[derive(Debug)]
+pub struct Fake {
+    /// Expiry and commit in seconds since 1970, of each lease.
+    pub file: Option<BTreeMap<Key, (Lease, i64, i64)>>,
+    pub identity: Option<Vec<u8>>,
+    pub runs: bool,
+    pub live: bool,
+    pub silent: bool,
+    /// Why it cannot be written.
+    pub broken: Option<String>,
+    pub refuses: bool,
+    pub replaced: usize,
+    pub applied: usize,
+    pub events: VecDeque<Event>,
+    /// Answers nothing.
+    pub hangs: bool,
+}
+
+impl Fake {
+    pub fn new() -> Self {
+        Self {
+            file: Some(BTreeMap::new()),
+            identity: None,
+            runs: false,
+            live: false,
+            silent: false,
+            broken: None,
+            refuses: false,
+            replaced: 0,
+            applied: 0,
+            events: VecDeque::new(),
+            hangs: false,
+        }
+    }
+
+    pub fn file(&mut self) -> &mut BTreeMap<Key, (Lease, i64, i64)> {
+        self.file.get_or_insert_default()
+    }
+
+    pub fn put(&mut self, clock: Clock, lease: &Lease) {
+        let ends_s = lease.expires_ms.map_or(i64::MAX, |it| clock.unix_s(it));
+        let committed_s = clock.unix_s(lease.committed_ms);
+        self.file()
+            .insert(lease.key, (lease.clone(), ends_s, committed_s));
+    }
+
+    pub fn leases(&self, clock: Clock) -> BTreeMap<Key, Lease> {
+        let filed = self.file.iter().flatten();
+        let leases = filed.map(|(key, (lease, ends_s, committed_s))| {
+            let lease = Lease {
+                expires_ms: lease.expires_ms.map(|_| clock.monotonic(*ends_s)),
+                committed_ms: clock.monotonic(*committed_s),
+                ..lease.clone()
+            };
+            (*key, lease)
+        });
+        leases.collect()
+    }
+
+    /// As the thread does when it begins.
+    pub fn tell_all(&mut self, clock: Clock) {
+        match &self.file {
+            None => self
+                .events
+                .push_back(Event::Fault(Some("no such file".to_owned()))),
+            Some(_) => self.events.push_back(Event::Reading {
+                set: Set {
+                    leases: self.leases(clock),
+                    identity: self.identity.clone(),
+                },
+                broken: None,
+            }),
+        }
+        let (runs, live) = (self.runs, self.live && self.runs);
+        self.events.push_back(Event::Runs { runs, live });
+    }
+
+    pub fn obey(&mut self, clock: Clock, command: Command) {
+        let mut refused = Vec::new();
+        let (serial, result) = match command {
+            Command::Read { serial } => (serial, Ok(())),
+            Command::Replace { serial, set } => (serial, self.replace(clock, set)),
+            Command::Apply { serial, changes } => {
+                let result = self.apply(clock, changes, &mut refused);
+                (serial, result)
+            }
+            Command::Silence { serial, silent } => {
+                self.silent = silent;
+                (serial, Ok(()))
+            }
+        };
+        if !self.hangs {
+            self.events.push_back(Event::Done {
+                serial,
+                result,
+                refused,
+            });
+        }
+    }
+
+    fn replace(&mut self, clock: Clock, set: Set) -> Result<(), String> {
+        if self.runs {
+            return Err("it runs".to_owned());
+        }
+        if let Some(why) = &self.broken {
+            return Err(why.clone());
+        }
+        self.replaced += 1;
+        if self.file.is_none() {
+            self.events.push_back(Event::Fault(None));
+        }
+        self.file = Some(BTreeMap::new());
+        self.identity = set.identity;
+        for lease in set.leases.values() {
+            self.put(clock, lease);
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        clock: Clock,
+        changes: Vec<Change>,
+        refused: &mut Vec<(Key, String)>,
+    ) -> Result<(), String> {
+        if !self.runs || !self.live {
+            return Err("nobody listens".to_owned());
+        }
+        for change in changes {
+            self.applied += 1;
+            if self.refuses {
+                refused.push((change.key(), "no such subnet".to_owned()));
+                continue;
+            }
+            match change {
+                Change::Put(lease) => self.put(clock, &lease),
+                Change::Gone { key, .. } => drop(self.file().remove(&key)),
+            }
+        }
+        Ok(())
+    }
+}
