@@ -44,6 +44,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Every route of the file, whatever the role.
+    pub fn routes(&self) -> Vec<Route> {
+        let routes = self.items.iter().filter_map(|item| match &item.kind {
+            Kind::Route { route, .. } => Some(route.clone()),
+            _ => None,
+        });
+        routes.collect()
+    }
+
     pub fn has_units(&self) -> bool {
         self.items.iter().any(|item| {
             matches!(

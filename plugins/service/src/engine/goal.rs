@@ -1,0 +1,111 @@
+//! What is wished of an item in a role.
+
+use spared_sdk::Role;
+
+use crate::config::{self, Kind, Target, Wish};
+use crate::job::{Job, Manager, Service};
+
+/// How an item should be now.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Goal {
+    /// As it is.
+    Leave,
+    Running,
+    Stopped,
+    /// Done at each change, as nobody can see whether it was.
+    Once(Task),
+    /// Done at each change and again at each look, as doing it again changes nothing.
+    Kept(Job),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Task {
+    Reload,
+    Command(Vec<String>),
+    Job(Job),
+}
+
+/// What is done to get there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Deed {
+    Start,
+    Stop,
+    Kill,
+    Bounce,
+    Task(Task),
+    Keep(Job),
+}
+
+impl Deed {
+    /// "squid: WORD failed".
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Bounce => "bounce",
+            Self::Task(Task::Reload) => "reload",
+            Self::Task(Task::Command(_)) => "its command",
+            Self::Task(Task::Job(_)) | Self::Keep(_) => "change",
+        }
+    }
+}
+
+pub(super) fn goal(item: &config::Item, role: Option<Role>) -> Goal {
+    let Some(role) = role else {
+        return Goal::Leave;
+    };
+    let kept = |job: Option<Job>| job.map_or(Goal::Leave, Goal::Kept);
+    let once = |job: Option<Job>| job.map_or(Goal::Leave, |job| Goal::Once(Task::Job(job)));
+    match &item.kind {
+        Kind::Service { wishes, .. } => match wishes.of(role) {
+            Wish::Start => Goal::Running,
+            Wish::Stop => Goal::Stopped,
+            Wish::Leave => Goal::Leave,
+            Wish::Reload => Goal::Once(Task::Reload),
+            Wish::Run(argv) => Goal::Once(Task::Command(argv.clone())),
+        },
+        Kind::Interface { interface, up, .. } => kept(up.of(role).map(|up| Job::Link {
+            interface: interface.clone(),
+            up,
+        })),
+        Kind::Setting { key, values } => kept(values.of(role).clone().map(|value| Job::Setting {
+            key: key.clone(),
+            value,
+        })),
+        Kind::Route {
+            route,
+            role: wanted,
+        } => Goal::Kept(Job::Route {
+            route: route.clone(),
+            present: role == *wanted,
+        }),
+        Kind::Rules { files } => once(files.of(role).clone().map(|file| Job::Rules { file })),
+        Kind::File { path, sources } => once(sources.of(role).clone().map(|from| Job::Copy {
+            from,
+            to: path.clone(),
+        })),
+    }
+}
+
+/// What a job of that item is told to start and stop; None where it is no service.
+pub(super) fn service(item: &config::Item, manager: Manager) -> Option<Service> {
+    let Kind::Service { target, .. } = &item.kind else {
+        return None;
+    };
+    Some(match target.clone() {
+        Target::Unit(unit) => Service::Unit { manager, unit },
+        Target::Commands {
+            start,
+            stop,
+            status,
+            reload,
+        } => Service::Commands {
+            name: item.name.clone(),
+            start,
+            stop,
+            status,
+            reload,
+        },
+    })
+}

@@ -1,0 +1,87 @@
+//! One group: its role, who waits for it, and its hooks.
+
+use std::collections::VecDeque;
+
+use spared_sdk::Role;
+
+/// A role as the host tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub group: String,
+    pub role: Role,
+    pub why: String,
+    pub maintenance: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) role: Role,
+    pub(super) why: String,
+    /// The host waits for the end of this.
+    pub(super) ticket: Option<u64>,
+    pub(super) since_ns: u64,
+    /// What came of the role is yet to be told.
+    pub(super) unsaid: bool,
+    pub(super) hooks: Hooks,
+}
+
+/// The hooks of one group: those of the newest role, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    /// The role is new, and its hooks have not had their turn.
+    pub(super) due: bool,
+    /// Somebody reads the folder.
+    pub(super) asked: bool,
+    pub(super) queue: VecDeque<String>,
+    pub(super) run: Option<HookRun>,
+    /// Whose hooks ran last, in part or in full.
+    pub(super) told: Option<Role>,
+    pub(super) previous: Option<Role>,
+    pub(super) failures: u64,
+    pub(super) last_fault: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct HookRun {
+    pub(super) number: u64,
+    pub(super) path: String,
+    pub(super) until_ns: u64,
+}
+
+impl Group {
+    pub(super) fn new(now_ns: u64, news: &News, told: Option<Role>) -> Self {
+        Self {
+            role: news.role,
+            why: news.why.clone(),
+            ticket: None,
+            since_ns: now_ns,
+            unsaid: true,
+            hooks: Hooks {
+                due: true,
+                told,
+                ..Hooks::default()
+            },
+        }
+    }
+
+    pub(super) fn take(&mut self, now_ns: u64, news: &News) {
+        self.why.clone_from(&news.why);
+        if self.role == news.role {
+            return;
+        }
+        (self.role, self.since_ns, self.unsaid) = (news.role, now_ns, true);
+        self.hooks.due = true;
+        self.hooks.queue.clear();
+    }
+}
+
+impl Hooks {
+    pub(super) fn are_through(&self) -> bool {
+        !self.due && !self.asked && self.queue.is_empty() && self.run.is_none()
+    }
+}
+
+pub(super) fn role_named(word: &str) -> Option<Role> {
+    let roles = [Role::Active, Role::Backup, Role::Fault];
+    roles.into_iter().find(|role| role.to_string() == word)
+}

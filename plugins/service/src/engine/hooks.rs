@@ -1,0 +1,154 @@
+//! Hooks: the administrator's programs, when everything of a group is as its role wants it.
+
+use std::path::PathBuf;
+
+use spared_sdk::Role;
+
+use super::group::HookRun;
+use super::{Action, Engine};
+use crate::config::Notify;
+use crate::job::Job;
+
+impl Engine {
+    /// What the folder holds that was asked for by [`Action::Hooks`]; refused ones, a sentence each.
+    pub fn handle_hooks(
+        &mut self,
+        now_ns: u64,
+        group: &str,
+        role: Role,
+        found: (Vec<String>, Vec<String>),
+    ) {
+        let (hooks, refused) = found;
+        let Some(known) = self.groups.get_mut(group) else {
+            return;
+        };
+        known.hooks.asked = false;
+        if known.role != role || known.hooks.told != Some(role) {
+            return;
+        }
+        for why in &refused {
+            known.hooks.failures = known.hooks.failures.saturating_add(1);
+            known.hooks.last_fault = Some(why.clone());
+            let text = format!("{group}: hook refused: {why}");
+            self.actions.push_back(Action::Event(text));
+        }
+        known.hooks.queue = hooks.into();
+        self.step(now_ns);
+    }
+
+    /// Goes on with the hooks of a group all of whose items are through.
+    pub(super) fn advance_hooks(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if group.hooks.run.is_some() || group.hooks.asked {
+            return;
+        }
+        if std::mem::take(&mut group.hooks.due) {
+            // A role that went before its hooks had their turn was not told, nor is its end.
+            if group.hooks.told == Some(group.role) {
+                return;
+            }
+            let role = group.role;
+            group.hooks.asked = true;
+            group.hooks.previous = group.hooks.told.replace(role);
+            let key = format!("hooks {name:?}");
+            self.memory.set(&key, role.to_string());
+            self.actions.push_back(Action::Hooks {
+                group: name.to_owned(),
+                role,
+                folder: self.folder(role),
+            });
+            return;
+        }
+        if let Some(path) = group.hooks.queue.pop_front() {
+            self.begin_hook(now_ns, name, path);
+        }
+    }
+
+    fn folder(&self, role: Role) -> PathBuf {
+        self.settings.hooks.join(format!("{role}.d"))
+    }
+
+    fn begin_hook(&mut self, now_ns: u64, name: &str, path: String) {
+        let number = self.next_number();
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        group.hooks.run = Some(HookRun {
+            number,
+            path: path.clone(),
+            until_ns: now_ns.saturating_add(self.settings.hook_timeout_ns),
+        });
+        let (role, previous) = (group.role, group.hooks.previous);
+        let mut argv = vec![path];
+        argv.extend(match self.settings.notify {
+            Notify::Spared => [name.to_owned(), role.to_string(), word(previous)].to_vec(),
+            // keepalived has no priority of a group either: it says 0
+            Notify::Keepalived => ["GROUP", name, state(role), "0"]
+                .map(str::to_owned)
+                .to_vec(),
+        });
+        let environment = self.environment(Some(name), role, previous);
+        let job = Job::Run { argv, environment };
+        self.actions.push_back(Action::Begin { number, job });
+    }
+
+    /// Whether the number was a hook's.
+    pub(super) fn end_hook(&mut self, number: u64, result: &Result<(), String>) -> bool {
+        let ended = self.groups.iter_mut().find_map(|(name, group)| {
+            let run = group.hooks.run.take_if(|run| run.number == number)?;
+            Some((name, group, run))
+        });
+        let Some((name, group, run)) = ended else {
+            return false;
+        };
+        if let Err(why) = result {
+            let text = format!("{name}: hook {}: {why}", run.path);
+            group.hooks.failures = group.hooks.failures.saturating_add(1);
+            group.hooks.last_fault = Some(format!("{}: {why}", run.path));
+            self.actions.push_back(Action::Event(text));
+        }
+        true
+    }
+
+    pub(super) fn environment(
+        &self,
+        group: Option<&str>,
+        role: Role,
+        previous: Option<Role>,
+    ) -> Vec<(String, String)> {
+        // of an item of all groups: the one that makes it so
+        let decides = || {
+            let mut groups = self.groups.iter();
+            let same = groups.find(|(_, group)| group.role == role);
+            same.map_or("", |(name, _)| name.as_str())
+        };
+        let group = group.unwrap_or_else(decides);
+        let why = self.groups.get(group).map_or("", |group| &group.why);
+        let maintenance = if self.maintenance { "yes" } else { "no" };
+        let pairs = [
+            ("SPARED_GROUP", group),
+            ("SPARED_ROLE", &role.to_string()),
+            ("SPARED_PREVIOUS", &word(previous)),
+            ("SPARED_WHY", why),
+            ("SPARED_NODE", &self.node),
+            ("SPARED_MAINTENANCE", maintenance),
+        ];
+        pairs
+            .map(|(key, value)| (key.to_owned(), value.replace('\0', "")))
+            .to_vec()
+    }
+}
+
+fn word(role: Option<Role>) -> String {
+    role.map_or_else(|| "none".to_owned(), |role| role.to_string())
+}
+
+fn state(role: Role) -> &'static str {
+    match role {
+        Role::Active => "MASTER",
+        Role::Fault => "FAULT",
+        _ => "BACKUP",
+    }
+}

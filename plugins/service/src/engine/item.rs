@@ -1,0 +1,418 @@
+//! One item: how it should be, how it is, what is done about it.
+
+use spared_sdk::Role;
+use spared_sdk::config::format_duration;
+
+use super::goal::{Deed, Goal};
+use super::seen::{is_blind, is_down};
+use super::tell::{Tellings, Topic};
+use crate::config::{self, Kind};
+use crate::job::{Manager, Service, Status};
+
+const S: u64 = 1_000_000_000;
+const BACKOFF_MAX_NS: u64 = 60 * S;
+/// What runs for that long has started well.
+pub(super) const STEADY_NS: u64 = 60 * S;
+/// How long an answer of the service manager may take.
+pub(super) const LOOK_NS: u64 = 20 * S;
+const KILL_NS: u64 = 10 * S;
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) spec: config::Item,
+    pub(super) service: Option<Service>,
+    pub(super) role: Option<Role>,
+    pub(super) previous: Option<Role>,
+    pub(super) goal: Goal,
+    /// The goal is new, or was lost, and its first try has not ended: others wait for it.
+    pub(super) open: bool,
+    /// Of a goal that cannot be seen: it is yet to be done.
+    todo: bool,
+    pub(super) bounce: bool,
+    /// The last job for this goal ended well; counts where nobody can tell how it is.
+    pub(super) done: bool,
+    pub(super) status: Option<Status>,
+    pub(super) changed_ns: u64,
+    pub(super) job: Option<Running>,
+    pub(super) retry_ns: Option<u64>,
+    pub(super) in_a_row: u32,
+    /// It ended soon after a start: that it runs is good news only after a while.
+    pub(super) unsteady: bool,
+    pub(super) look: Look,
+    pub(super) started_ns: Option<u64>,
+    /// When the last job began.
+    pub(super) begun_ns: Option<u64>,
+    pub(super) failures: u64,
+    pub(super) started_by_others: u64,
+    /// What is wrong now.
+    pub(super) fault: Option<String>,
+    pub(super) last_fault: Option<String>,
+    pub(super) tellings: Tellings,
+    pub(super) events: Vec<String>,
+    pub(super) reported: Option<(u32, u8, String)>,
+    /// A check that failed while active stays so for a while.
+    pub(super) blamed_until_ns: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) number: u64,
+    pub(super) deed: Deed,
+    pub(super) until_ns: u64,
+}
+
+/// When somebody looked at a service.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Look {
+    pub(super) wanted: bool,
+    pub(super) asked_ns: Option<u64>,
+    /// An answer that was asked for before this time is old.
+    pub(super) valid_from_ns: u64,
+}
+
+impl Item {
+    pub(super) fn new(now_ns: u64, spec: config::Item, service: Option<Service>) -> Self {
+        Self {
+            look: Look {
+                wanted: service.is_some(),
+                ..Look::default()
+            },
+            spec,
+            service,
+            role: None,
+            previous: None,
+            goal: Goal::Leave,
+            open: false,
+            todo: false,
+            bounce: false,
+            done: false,
+            status: None,
+            changed_ns: now_ns,
+            job: None,
+            retry_ns: None,
+            in_a_row: 0,
+            unsteady: false,
+            started_ns: None,
+            begun_ns: None,
+            failures: 0,
+            started_by_others: 0,
+            fault: None,
+            last_fault: None,
+            tellings: Tellings::default(),
+            events: Vec::new(),
+            reported: None,
+            blamed_until_ns: None,
+        }
+    }
+
+    /// Takes a new goal; `known` says that it was reached before this worker was born.
+    pub(super) fn take_goal(&mut self, goal: Goal, known: bool) {
+        self.open = !matches!(goal, Goal::Leave);
+        self.todo = !known && matches!(goal, Goal::Once(_) | Goal::Kept(_));
+        self.goal = goal;
+        self.done = known;
+        self.retry_ns = None;
+        (self.in_a_row, self.unsteady) = (0, false);
+        self.fault = None;
+    }
+
+    pub(super) fn take_role(&mut self, role: Option<Role>) {
+        let left = self.role == Some(Role::Active);
+        self.previous = self.role;
+        self.role = role;
+        let Kind::Interface { bounce_ms, .. } = self.spec.kind else {
+            return;
+        };
+        self.bounce = left && bounce_ms.is_some();
+        self.open |= self.bounce;
+    }
+
+    /// How it is is how it should be.
+    pub(super) fn is_reached(&self) -> bool {
+        let seen = match (&self.goal, &self.status) {
+            (Goal::Leave, _) => true,
+            (Goal::Running, Some(Status::Running | Status::Armed(_))) => true,
+            (Goal::Stopped, Some(status)) if is_down(status) => true,
+            (Goal::Running | Goal::Stopped, Some(status)) if is_blind(status) => self.done,
+            (Goal::Running | Goal::Stopped, _) => false,
+            (Goal::Once(_) | Goal::Kept(_), _) => !self.todo,
+        };
+        seen && !self.bounce
+    }
+
+    /// What cannot be seen was done, and well: the next worker has to be told.
+    pub(super) fn is_to_remember(&self) -> bool {
+        let unseen = match self.goal {
+            Goal::Once(_) => true,
+            Goal::Running | Goal::Stopped => self.status.as_ref().is_some_and(is_blind),
+            _ => false,
+        };
+        unseen && self.done && !self.todo && self.job.is_none() && self.fault.is_none()
+    }
+
+    /// What is to be done now, if anything.
+    pub(super) fn need(&self) -> Option<Deed> {
+        if self.bounce {
+            return Some(Deed::Bounce);
+        }
+        if self.is_reached() || self.retry_ns.is_some() {
+            return None;
+        }
+        match (&self.goal, self.status.as_ref()) {
+            (Goal::Leave, _) => None,
+            (Goal::Once(task), _) => Some(Deed::Task(task.clone())),
+            (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
+            (Goal::Running | Goal::Stopped, None) => None,
+            (Goal::Running, Some(Status::Missing(_))) => None,
+            // It is somebody's who started or stops it; a look tells what came of it.
+            (Goal::Running, Some(Status::Starting | Status::Stopping)) if !self.open => None,
+            (Goal::Stopped, Some(Status::Stopping)) if !self.open => None,
+            (Goal::Running, Some(_)) => Some(Deed::Start),
+            (Goal::Stopped, Some(_)) => Some(Deed::Stop),
+        }
+    }
+
+    /// Whether the job under way leads away from the goal, and may be left alone at once.
+    pub(super) fn is_superseded(&self) -> bool {
+        let systemd = matches!(
+            self.service,
+            Some(Service::Unit {
+                manager: Manager::Systemd,
+                ..
+            })
+        );
+        let deed = self.job.as_ref().map(|job| &job.deed);
+        let opposed = matches!(
+            (deed, &self.goal),
+            (Some(Deed::Start), Goal::Stopped) | (Some(Deed::Stop), Goal::Running)
+        );
+        systemd && opposed
+    }
+
+    pub(super) fn begin(&mut self, now_ns: u64, number: u64, deed: Deed) {
+        match deed {
+            Deed::Bounce => self.bounce = false,
+            Deed::Task(_) | Deed::Keep(_) => self.todo = false,
+            _ => {}
+        }
+        let time_ns = match (&deed, &self.spec.kind) {
+            (Deed::Kill, _) => KILL_NS,
+            (
+                Deed::Bounce,
+                Kind::Interface {
+                    bounce_ms: Some(ms),
+                    ..
+                },
+            ) => ms
+                .saturating_mul(1_000_000)
+                .saturating_add(self.spec.timeout_ns),
+            _ => self.spec.timeout_ns,
+        };
+        self.begun_ns = Some(now_ns);
+        self.retry_ns = None;
+        self.job = Some(Running {
+            number,
+            deed,
+            until_ns: now_ns.saturating_add(time_ns),
+        });
+    }
+
+    /// Its job has ended, or was given up.
+    pub(super) fn end(&mut self, now_ns: u64, deed: &Deed, result: Result<(), String>) {
+        self.job = None;
+        self.look.valid_from_ns = now_ns;
+        self.look.wanted = self.service.is_some();
+        match (deed, result) {
+            (Deed::Start, Ok(())) => {
+                self.started_ns = Some(now_ns);
+                self.set_status(now_ns, Status::Running);
+                self.succeed(now_ns, self.goal == Goal::Running);
+            }
+            (Deed::Stop | Deed::Kill, Ok(())) => {
+                self.set_status(now_ns, Status::Stopped);
+                self.succeed(now_ns, self.goal == Goal::Stopped);
+            }
+            (Deed::Start, Err(why)) => {
+                self.set_status(now_ns, Status::Failed(why.clone()));
+                self.fail_for(now_ns, deed, &why, self.goal == Goal::Running);
+                if self.goal == Goal::Stopped {
+                    // half of it may run
+                    self.set_status(now_ns, Status::Unknown(why));
+                }
+            }
+            (Deed::Stop | Deed::Kill, Err(why)) => {
+                self.set_status(now_ns, Status::Unknown(why.clone()));
+                self.fail_for(now_ns, deed, &why, self.goal == Goal::Stopped);
+            }
+            (Deed::Bounce, Ok(())) => {}
+            (deed, Ok(())) => {
+                let reached = self.is_for(deed) && !self.todo;
+                self.succeed(now_ns, reached);
+            }
+            (Deed::Keep(_), Err(why)) => {
+                let wanted = self.is_for(deed);
+                self.todo |= wanted;
+                self.fail_for(now_ns, deed, &why, wanted);
+            }
+            (deed, Err(why)) => {
+                // what cannot be seen is not tried again by itself
+                let wanted = *deed == Deed::Bounce || self.is_for(deed) && !self.todo;
+                let (open, retry_ns) = (self.open && !self.is_reached(), self.retry_ns);
+                self.fail_for(now_ns, deed, &why, wanted);
+                (self.open, self.retry_ns) = (open, retry_ns);
+            }
+        }
+    }
+
+    /// A wait is over; a new goal that cannot be reached, or is already, keeps nobody waiting.
+    pub(super) fn ripen(&mut self, now_ns: u64) {
+        self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
+        if self.job.is_some() {
+            return;
+        }
+        if self.is_reached() {
+            self.open = false;
+        } else if let (true, Goal::Running, Some(Status::Missing(why))) =
+            (self.open, &self.goal, &self.status)
+        {
+            self.fault = Some(why.clone());
+            self.open = false;
+        }
+    }
+
+    fn is_for(&self, deed: &Deed) -> bool {
+        match (deed, &self.goal) {
+            (Deed::Task(task), Goal::Once(wanted)) => task == wanted,
+            (Deed::Keep(job), Goal::Kept(wanted)) => job == wanted,
+            _ => false,
+        }
+    }
+
+    /// The sentence for a job that took too long, and whether a kill follows.
+    pub(super) fn late(&self, deed: &Deed) -> (String, bool) {
+        let time = std::time::Duration::from_nanos(self.spec.timeout_ns);
+        let word = match deed {
+            Deed::Start => "start",
+            Deed::Stop => "stop",
+            Deed::Kill => "end though killed",
+            _ => "end",
+        };
+        let kill = *deed == Deed::Stop && self.goal == Goal::Stopped;
+        (
+            format!("did not {word} within {}", format_duration(time)),
+            kill,
+        )
+    }
+
+    /// A stop that hangs is an event, whatever comes of the kill.
+    pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_fault = Some(why.to_owned());
+        let text = format!("{} {why}: killed", self.spec.name);
+        self.tell(now_ns, Topic::Killed, text);
+    }
+
+    /// A poll: what is kept is done again.
+    pub(super) fn poll(&mut self) {
+        self.look.wanted = self.service.is_some();
+        if matches!(self.goal, Goal::Kept(_)) && self.fault.is_none() {
+            self.todo = true;
+        }
+    }
+
+    /// Somebody asks to try again what failed; false where nothing did.
+    pub(super) fn retry(&mut self) -> bool {
+        if self.fault.is_none() {
+            return false;
+        }
+        self.look.wanted = self.service.is_some();
+        (self.retry_ns, self.in_a_row, self.blamed_until_ns) = (None, 0, None);
+        self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
+        true
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        let job = self.job.as_ref().map(|job| job.until_ns);
+        let retry = self.retry_ns.filter(|_| self.job.is_none());
+        let look = self
+            .look
+            .asked_ns
+            .map(|at_ns| at_ns.saturating_add(LOOK_NS));
+        let times = [job, retry, look, self.blamed_until_ns];
+        times.into_iter().flatten().min()
+    }
+
+    pub(super) fn role_word(&self) -> String {
+        self.role
+            .map_or_else(|| "unknown".to_owned(), |role| role.to_string())
+    }
+
+    pub(super) fn set_status(&mut self, now_ns: u64, status: Status) {
+        if self.status.as_ref() != Some(&status) {
+            self.changed_ns = now_ns;
+            self.status = Some(status);
+        }
+    }
+
+    fn succeed(&mut self, now_ns: u64, reached: bool) {
+        if !reached {
+            return;
+        }
+        self.done = true;
+        self.open = self.bounce;
+        if self.goal != Goal::Running {
+            self.in_a_row = 0;
+        }
+        self.recover(now_ns);
+    }
+
+    pub(super) fn recover(&mut self, now_ns: u64) {
+        if !self.unsteady && self.fault.take().is_some() {
+            let text = match self.goal {
+                Goal::Running => format!("{} runs again", self.spec.name),
+                Goal::Stopped => format!("{} is stopped after all", self.spec.name),
+                _ => format!("{} is as it should be again", self.spec.name),
+            };
+            self.tell(now_ns, Topic::Recovered, text);
+        }
+    }
+
+    /// A failure of a job whose goal has gone is nobody's.
+    fn fail_for(&mut self, now_ns: u64, deed: &Deed, why: &str, wanted: bool) {
+        if !wanted {
+            return;
+        }
+        let first = self.fault.is_none();
+        let wait_ns = self.fail(now_ns, format!("{}: {why}", deed.word()));
+        if first {
+            let name = &self.spec.name;
+            let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
+            let again = match deed {
+                Deed::Task(_) | Deed::Bounce => String::new(),
+                _ => format!("; again in {wait}"),
+            };
+            let text = format!("{name}: {} failed: {why}{again}", deed.word());
+            self.tell(now_ns, Topic::Failed, text);
+        }
+    }
+
+    /// Counts a failure; how long until the next try.
+    pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
+        let wait_ns = 2u64
+            .checked_shl(self.in_a_row)
+            .map_or(BACKOFF_MAX_NS, |seconds| seconds.saturating_mul(S))
+            .min(BACKOFF_MAX_NS);
+        self.failures = self.failures.saturating_add(1);
+        self.in_a_row = self.in_a_row.saturating_add(1).min(32);
+        self.retry_ns = Some(now_ns.saturating_add(wait_ns));
+        self.last_fault = Some(why.clone());
+        self.fault = Some(why);
+        self.open = false;
+        wait_ns
+    }
+
+    pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) {
+        let text = self.tellings.tell(now_ns, topic, text);
+        self.events.extend(text);
+    }
+}

@@ -1,0 +1,55 @@
+//! What was done once, for the next worker: it must not do it again because the one before it died.
+
+use std::collections::BTreeMap;
+
+/// What was done last, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    done: BTreeMap<String, String>,
+    changed: bool,
+}
+
+impl Memory {
+    /// Lines of a name, a tab and what was done; what is not like that is passed over.
+    pub(super) fn parse(text: &str) -> Self {
+        let entries = text.lines().filter_map(|line| line.split_once('\t'));
+        Self {
+            done: entries
+                .map(|(name, done)| (name.to_owned(), done.to_owned()))
+                .collect(),
+            changed: false,
+        }
+    }
+
+    pub(super) fn has(&self, name: &str, done: &str) -> bool {
+        self.get(name).is_some_and(|known| known == done)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.done.get(name).map(String::as_str)
+    }
+
+    pub(super) fn set(&mut self, name: &str, done: String) {
+        if !self.has(name, &done) {
+            self.done.insert(name.to_owned(), done);
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn forget(&mut self, name: &str) {
+        self.changed |= self.done.remove(name).is_some();
+    }
+
+    /// The text to keep, when it has changed.
+    pub(super) fn poll_text(&mut self) -> Option<String> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let lines = self.done.iter();
+        Some(
+            lines
+                .map(|(name, done)| format!("{name}\t{done}\n"))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,287 @@
+//! What follows the role, brought there: one reconciler, without I/O.
+//!
+//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
+//! [`handle_hooks`](Engine::handle_hooks), [`handle_ended`](Engine::handle_ended),
+//! [`handle_observed`](Engine::handle_observed) and [`handle_timeout`](Engine::handle_timeout), at the
+//! time that [`next_timeout`](Engine::next_timeout) says; drained by
+//! [`poll_action`](Engine::poll_action).
+
+mod check;
+mod goal;
+mod group;
+mod hooks;
+mod item;
+mod look;
+mod memory;
+mod roles;
+mod seen;
+mod status;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use spared_sdk::Role;
+
+use crate::config::Settings;
+use crate::job::{Job, Manager, Service};
+use goal::Deed;
+use group::Group;
+use item::Item;
+use memory::Memory;
+use roles::Gather;
+
+pub use group::News;
+pub use status::Value;
+
+/// What the engine wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Begin a job; its end goes to `handle_ended`.
+    Begin {
+        number: u64,
+        job: Job,
+    },
+    /// Nobody wants its end any more.
+    Cancel {
+        number: u64,
+    },
+    /// Look at these; what is seen goes to `handle_observed`.
+    Observe {
+        services: Vec<Service>,
+    },
+    /// Read the folder; what it holds goes to `handle_hooks`.
+    Hooks {
+        group: String,
+        role: Role,
+        folder: PathBuf,
+    },
+    Report {
+        name: String,
+        weight: u32,
+        state: u8,
+        why: String,
+    },
+    Forget {
+        name: String,
+    },
+    Event(String),
+    /// All that a role asked for has ended.
+    Done {
+        ticket: u64,
+    },
+    /// Keep this text for the next worker of this boot.
+    Remember(String),
+}
+
+/// The plugin's logic.
+#[derive(Debug)]
+pub struct Engine {
+    node: String,
+    /// Without its items, which have become `items`.
+    settings: Settings,
+    /// In the order of a way in.
+    items: Vec<Item>,
+    groups: BTreeMap<String, Group>,
+    maintenance: bool,
+    gather: Gather,
+    /// Jobs of items that left the file.
+    orphans: Vec<Orphan>,
+    memory: Memory,
+    actions: VecDeque<Action>,
+    last_number: u64,
+    poll_ns: u64,
+}
+
+#[derive(Debug)]
+struct Orphan {
+    name: String,
+    number: u64,
+    until_ns: u64,
+}
+
+impl Engine {
+    /// `remembered` is what the last worker of this boot was told to keep.
+    pub fn new(now_ns: u64, node: &str, remembered: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            settings: Settings::default(),
+            items: Vec::new(),
+            groups: BTreeMap::new(),
+            maintenance: false,
+            gather: Gather::Waiting,
+            orphans: Vec::new(),
+            memory: Memory::parse(remembered),
+            actions: VecDeque::new(),
+            last_number: 0,
+            poll_ns: now_ns,
+        }
+    }
+
+    /// Takes a configuration: what is new is brought to its wish, what left stays as it is.
+    pub fn configure(&mut self, now_ns: u64, settings: &Settings, manager: Manager) {
+        let mut old = std::mem::take(&mut self.items);
+        for spec in &settings.items {
+            let service = goal::service(spec, manager);
+            let same = |item: &Item| item.spec.name == spec.name && are_akin(item, &service);
+            let item = match old.iter().position(same) {
+                Some(at) => {
+                    let mut item = old.swap_remove(at);
+                    if item.service != service {
+                        item.look.asked_ns = None;
+                    }
+                    (item.spec, item.service) = (spec.clone(), service);
+                    item
+                }
+                None => Item::new(now_ns, spec.clone(), service),
+            };
+            self.items.push(item);
+        }
+        for item in old {
+            self.leave(item);
+        }
+        self.settings = Settings {
+            items: Vec::new(),
+            ..settings.clone()
+        };
+        self.poll_ns = now_ns.saturating_add(settings.poll_interval_ns);
+        self.look_at_all();
+        self.set_goals(now_ns);
+        self.step(now_ns);
+    }
+
+    /// A job has ended; one that nobody waits for is no matter.
+    pub fn handle_ended(&mut self, now_ns: u64, number: u64, result: Result<(), String>) {
+        self.orphans.retain(|orphan| orphan.number != number);
+        if !self.end_hook(number, &result) {
+            for item in &mut self.items {
+                if let Some(job) = item.job.take_if(|job| job.number == number) {
+                    item.end(now_ns, &job.deed, result);
+                    break;
+                }
+            }
+        }
+        self.step(now_ns);
+    }
+
+    /// Ends what takes too long, polls, tries again.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.end_gathering(now_ns);
+        self.end_late_looks(now_ns);
+        for at in 0..self.items.len() {
+            self.end_late_job(now_ns, at);
+        }
+        self.end_late_hooks(now_ns);
+        if now_ns >= self.poll_ns {
+            self.poll_ns = now_ns.saturating_add(self.settings.poll_interval_ns);
+            self.items.iter_mut().for_each(Item::poll);
+        }
+        self.step(now_ns);
+    }
+
+    /// When `handle_timeout` is wanted.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let gather = match self.gather {
+            Gather::Until(until_ns) => Some(until_ns),
+            _ => None,
+        };
+        let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
+        let items = self.items.iter().filter_map(Item::next_timeout);
+        let rest = gather.into_iter().chain([self.poll_ns]);
+        items
+            .chain(runs.map(|run| run.until_ns))
+            .chain(self.orphans.iter().map(|orphan| orphan.until_ns))
+            .chain(rest)
+            .min()
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Tries again what failed, all of it or one; how many.
+    ///
+    /// # Errors
+    /// There is no such item.
+    pub fn retry(&mut self, now_ns: u64, name: Option<&str>) -> Result<usize, String> {
+        if let Some(name) = name {
+            if !self.items.iter().any(|item| item.spec.name == name) {
+                return Err(format!("there is no {name:?} in service.toml"));
+            }
+        }
+        let items = self.items.iter_mut();
+        let named = items.filter(|item| name.is_none_or(|name| item.spec.name == name));
+        let count = named.filter_map(|item| item.retry().then_some(())).count();
+        self.step(now_ns);
+        Ok(count)
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number = self.last_number.saturating_add(1);
+        self.last_number
+    }
+
+    fn leave(&mut self, item: Item) {
+        if item.reported.is_some() {
+            let name = format!("service.{}", item.spec.name);
+            self.actions.push_back(Action::Forget { name });
+        }
+        self.memory.forget(&item.spec.name);
+        if let Some(job) = item.job {
+            self.orphans.push(Orphan {
+                name: item.spec.name,
+                number: job.number,
+                until_ns: job.until_ns,
+            });
+        }
+    }
+
+    fn end_late_job(&mut self, now_ns: u64, at: usize) {
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        let Some(job) = item.job.take_if(|job| now_ns >= job.until_ns) else {
+            return;
+        };
+        self.actions
+            .push_back(Action::Cancel { number: job.number });
+        let (why, kill) = item.late(&job.deed);
+        if kill {
+            item.note_kill(now_ns, &why);
+            self.begin(now_ns, at, Deed::Kill);
+        } else {
+            item.end(now_ns, &job.deed, Err(why));
+        }
+    }
+
+    fn end_late_hooks(&mut self, now_ns: u64) {
+        let late = |run: &&group::HookRun| now_ns >= run.until_ns;
+        let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
+        let numbers: Vec<u64> = runs.filter(late).map(|run| run.number).collect();
+        let time = std::time::Duration::from_nanos(self.settings.hook_timeout_ns);
+        let within = spared_sdk::config::format_duration(time);
+        for number in numbers {
+            self.actions.push_back(Action::Cancel { number });
+            self.end_hook(number, &Err(format!("did not end within {within}")));
+        }
+        let late = |orphan: &Orphan| now_ns >= orphan.until_ns;
+        let cancelled = self.orphans.iter().filter(|orphan| late(orphan));
+        let cancelled = cancelled.map(|orphan| Action::Cancel {
+            number: orphan.number,
+        });
+        self.actions.extend(cancelled);
+        self.orphans.retain(|orphan| !late(orphan));
+    }
+}
+
+/// Whether a table of the new file goes on where the item stands.
+fn are_akin(item: &Item, service: &Option<Service>) -> bool {
+    match (&item.service, service) {
+        (None, None) | (Some(Service::Commands { .. }), Some(Service::Commands { .. })) => true,
+        (one @ Some(Service::Unit { .. }), two) => one == two,
+        _ => false,
+    }
+}

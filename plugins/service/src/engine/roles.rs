@@ -1,0 +1,109 @@
+//! Which role counts for an item, and what follows from a new one.
+
+use spared_sdk::Role;
+
+use super::group::{Group, News, role_named};
+use super::{Action, Engine, goal};
+
+/// After its start the host tells the roles of all groups one by one. What follows all of them leaves
+/// the role active only when the last was told.
+const GATHER_NS: u64 = 500_000_000;
+
+/// Whether the roles of all groups are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gather {
+    Waiting,
+    Until(u64),
+    Over,
+}
+
+impl Engine {
+    /// A role; the ticket comes back by [`Action::Done`] when all of it has ended.
+    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &News) {
+        self.maintenance = news.maintenance;
+        let is_new = !self.groups.contains_key(&news.group);
+        if is_new {
+            self.gather = match self.gather {
+                Gather::Over => Gather::Over,
+                _ => Gather::Until(now_ns.saturating_add(GATHER_NS)),
+            };
+        }
+        let told = self.memory.get(&format!("hooks {:?}", news.group));
+        let told = told.and_then(role_named);
+        let group = self.groups.entry(news.group.clone());
+        let group = group.or_insert_with(|| Group::new(now_ns, news, told));
+        group.take(now_ns, news);
+        let older = group.ticket.replace(ticket);
+        // The next group is told only after this: whoever waits here waits for itself.
+        let at_once = is_new && news.role != Role::Active;
+        let newer = group.ticket.take_if(|_| at_once);
+        let done = older.into_iter().chain(newer);
+        self.actions
+            .extend(done.map(|ticket| Action::Done { ticket }));
+        self.look_at_all();
+        self.set_goals(now_ns);
+        self.step(now_ns);
+    }
+
+    pub(super) fn end_gathering(&mut self, now_ns: u64) {
+        if matches!(self.gather, Gather::Until(until_ns) if now_ns >= until_ns) {
+            self.gather = Gather::Over;
+            self.set_goals(now_ns);
+        }
+    }
+
+    /// Gives every item the goal of its role.
+    pub(super) fn set_goals(&mut self, now_ns: u64) {
+        for at in 0..self.items.len() {
+            self.set_goal(now_ns, at);
+        }
+    }
+
+    fn set_goal(&mut self, now_ns: u64, at: usize) {
+        let Some(role) = self.items.get(at).map(|item| self.role_of(item)) else {
+            return;
+        };
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        let is_first = item.role.is_none();
+        if item.role != role {
+            item.blame(now_ns, role);
+            item.take_role(role);
+        }
+        let goal = goal::goal(&item.spec, role);
+        if goal == item.goal {
+            return;
+        }
+        let done = format!("{goal:?}");
+        let known = is_first && self.memory.has(&item.spec.name, &done);
+        if !known {
+            self.memory.forget(&item.spec.name);
+        }
+        item.take_goal(goal, known);
+    }
+
+    fn role_of(&self, item: &super::Item) -> Option<Role> {
+        let found = match &item.spec.group {
+            Some(group) => self.groups.get(group).map(|group| group.role),
+            None => self.any_role(item.role),
+        };
+        // What is kept goes on as it was, until the node is active again or is given back.
+        if item.spec.keep && self.maintenance && found != Some(Role::Active) {
+            return item.role;
+        }
+        found
+    }
+
+    fn any_role(&self, now: Option<Role>) -> Option<Role> {
+        let has = |role| self.groups.values().any(|group| group.role == role);
+        if has(Role::Active) {
+            return Some(Role::Active);
+        }
+        if self.gather != Gather::Over {
+            return now;
+        }
+        let roles = [Role::Backup, Role::Fault];
+        roles.into_iter().find(|role| has(*role))
+    }
+}

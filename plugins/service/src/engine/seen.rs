@@ -1,0 +1,129 @@
+//! What a look at a service says, and what follows from it.
+
+use std::time::Duration;
+
+use spared_sdk::config::format_duration;
+
+use super::goal::Goal;
+use super::item::{Item, STEADY_NS};
+use super::tell::Topic;
+use crate::job::Status;
+
+impl Item {
+    /// A look at it.
+    pub(super) fn see(&mut self, now_ns: u64, status: Status) {
+        let unknown = matches!(status, Status::Unknown(_));
+        if unknown && self.status.is_some() {
+            return;
+        }
+        let old = self.status.clone();
+        self.set_status(now_ns, status.clone());
+        if let Status::Missing(why) = &status {
+            return self.see_missing(now_ns, old.as_ref(), why);
+        }
+        let was_up = matches!(old, Some(Status::Running | Status::Starting));
+        let was_down = old.as_ref().is_some_and(is_down);
+        let is_up = matches!(
+            status,
+            Status::Running | Status::Starting | Status::Armed(_)
+        );
+        let is_dead = matches!(status, Status::Stopped | Status::Failed(_));
+        match self.goal {
+            _ if self.is_reached() => self.see_right(now_ns),
+            Goal::Running if was_up && !self.open && is_dead => {
+                self.see_dead(now_ns, &status);
+            }
+            Goal::Stopped if was_down && !self.open && is_up => self.see_started(now_ns, &status),
+            Goal::Stopped if old.is_none() && is_up => {
+                let (name, role) = (&self.spec.name, self.role_word());
+                let text = match &status {
+                    Status::Armed(by) => format!("{name} waits for {by} while {role}: stopped"),
+                    _ => format!("{name} runs while {role}: stopped"),
+                };
+                self.tell(now_ns, Topic::Others, text);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody answered.
+    pub(super) fn see_nothing(&mut self, now_ns: u64) {
+        self.look.asked_ns = None;
+        if self.status.is_none() {
+            let why = "its service manager does not answer".to_owned();
+            self.set_status(now_ns, Status::Unknown(why));
+        }
+    }
+
+    fn see_missing(&mut self, now_ns: u64, old: Option<&Status>, why: &str) {
+        if !matches!(old, Some(Status::Missing(_))) {
+            self.last_fault = Some(why.to_owned());
+            let text = format!("{}: {why}", self.spec.name);
+            self.tell(now_ns, Topic::Missing, text);
+        }
+        if self.goal == Goal::Running {
+            self.fault = Some(why.to_owned());
+            self.open = false;
+        } else if self.is_reached() {
+            self.see_right(now_ns);
+        }
+    }
+
+    fn see_right(&mut self, now_ns: u64) {
+        let steady = |at_ns: u64| now_ns.saturating_sub(at_ns) >= STEADY_NS;
+        if self.goal != Goal::Running || self.started_ns.is_none_or(steady) {
+            (self.in_a_row, self.unsteady) = (0, false);
+        }
+        self.retry_ns = None;
+        self.recover(now_ns);
+    }
+
+    fn see_dead(&mut self, now_ns: u64, status: &Status) {
+        let how = match status {
+            Status::Failed(why) => format!(" ({why})"),
+            _ => String::new(),
+        };
+        let young = |at_ns: u64| now_ns.saturating_sub(at_ns) < STEADY_NS;
+        let name = self.spec.name.clone();
+        let text = if self.started_ns.is_some_and(young) {
+            self.unsteady = true;
+            let wait_ns = self.fail(now_ns, format!("ended soon after its start{how}"));
+            let wait = format_duration(Duration::from_nanos(wait_ns));
+            format!("{name} ended soon after its start{how}; again in {wait}")
+        } else {
+            self.open = true;
+            self.last_fault = Some(format!("ended while active{how}"));
+            format!(
+                "{name} ended while {}{how}: started again",
+                self.role_word()
+            )
+        };
+        self.tell(now_ns, Topic::Died, text);
+    }
+
+    fn see_started(&mut self, now_ns: u64, status: &Status) {
+        self.started_by_others = self.started_by_others.saturating_add(1);
+        self.open = true;
+        (self.retry_ns, self.done) = (None, false);
+        let (name, role) = (&self.spec.name, self.role_word());
+        let text = match status {
+            Status::Armed(by) => {
+                format!("{name} was made to wait for {by} while {role}, by others: stopped again")
+            }
+            _ => format!("{name} was started while {role}, by others: stopped again"),
+        };
+        self.tell(now_ns, Topic::Others, text);
+    }
+}
+
+pub(super) fn is_down(status: &Status) -> bool {
+    matches!(
+        status,
+        Status::Stopped | Status::Failed(_) | Status::Missing(_) | Status::Ends
+    )
+}
+
+/// That it does not run, or what nobody knows, says nothing of whether it was started.
+pub(super) fn is_blind(status: &Status) -> bool {
+    matches!(status, Status::Unknown(_) | Status::Ends)
+}

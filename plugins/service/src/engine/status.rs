@@ -1,0 +1,149 @@
+//! The rows of `sparectl service`.
+
+use super::goal::{Goal, Task};
+use super::item::Item;
+use super::{Engine, Group};
+use crate::job::{Job, Status};
+
+/// One cell of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Number(u64),
+}
+
+impl Engine {
+    /// "3 of 3 running": the services, by what they should be.
+    pub fn summary(&self) -> String {
+        let count = |goal: &Goal, word: &str| {
+            let all = self.items.iter().filter(|item| item.goal == *goal);
+            let fine = all.clone().filter(|item| item.is_reached()).count();
+            let all = all.count();
+            (all > 0).then(|| format!("{fine} of {all} {word}"))
+        };
+        let running = count(&Goal::Running, "running");
+        let parts = [running, count(&Goal::Stopped, "stopped")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let faults = self.items.iter().filter(|item| item.fault.is_some());
+        let others = faults.filter(|item| item.service.is_none()).count();
+        let mut text = match parts.is_empty() {
+            true => "no service".to_owned(),
+            false => parts.join(", "),
+        };
+        if others > 0 {
+            text = format!("{text}, {others} other failed");
+        }
+        text
+    }
+
+    /// Whether something is not as it should be.
+    pub fn wants_attention(&self) -> bool {
+        self.items.iter().any(|item| item.fault.is_some())
+    }
+
+    /// Every item, in the order of a way in, then hooks.
+    pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let mut rows = Vec::new();
+        for item in &self.items {
+            item.rows(now_ns, &mut rows);
+        }
+        for (name, group) in &self.groups {
+            group.rows(name, &mut rows);
+        }
+        rows
+    }
+}
+
+impl Item {
+    fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
+        let name = &self.spec.name;
+        let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
+        put("wish", Value::Text(wish(&self.goal)));
+        if self.service.is_some() {
+            put("status", Value::Text(self.status_word()));
+            let since_s = now_ns.saturating_sub(self.changed_ns) / 1_000_000_000;
+            put("changed_s_ago", Value::Number(since_s));
+            put("started_by_others", Value::Number(self.started_by_others));
+        } else {
+            let state = if self.fault.is_some() {
+                "failed"
+            } else {
+                "done"
+            };
+            let state = if self.is_reached() || self.fault.is_some() {
+                state
+            } else {
+                "to be done"
+            };
+            put("status", Value::Text(state.to_owned()));
+        }
+        if let Some(job) = &self.job {
+            put("job", Value::Text(job.deed.word().to_owned()));
+        } else if let Some(retry_ns) = self.retry_ns.filter(|retry_ns| *retry_ns > now_ns) {
+            let in_s = retry_ns.saturating_sub(now_ns).div_ceil(1_000_000_000);
+            put("retry_in_s", Value::Number(in_s));
+        }
+        put("failures", Value::Number(self.failures));
+        if let Some(fault) = &self.fault {
+            put("fault", Value::Text(fault.clone()));
+        }
+        if let Some(fault) = &self.last_fault {
+            put("last_fault", Value::Text(fault.clone()));
+        }
+    }
+
+    fn status_word(&self) -> String {
+        let Some(status) = &self.status else {
+            return "not seen yet".to_owned();
+        };
+        match status {
+            Status::Running => "running".to_owned(),
+            Status::Stopped => "stopped".to_owned(),
+            Status::Armed(by) => format!("waits for {by}"),
+            Status::Ends => "ends by itself".to_owned(),
+            Status::Starting => "starting".to_owned(),
+            Status::Stopping => "stopping".to_owned(),
+            Status::Failed(why) => format!("failed: {why}"),
+            Status::Missing(why) => format!("missing: {why}"),
+            Status::Unknown(why) => format!("unknown: {why}"),
+        }
+    }
+}
+
+impl Group {
+    fn rows(&self, name: &str, rows: &mut Vec<(String, Value)>) {
+        let mut put = |key: &str, value| rows.push((format!("group.{name}.{key}"), value));
+        put("role", Value::Text(self.role.to_string()));
+        if let Some(run) = &self.hooks.run {
+            put("hook", Value::Text(run.path.clone()));
+        }
+        put("hook_failures", Value::Number(self.hooks.failures));
+        if let Some(fault) = &self.hooks.last_fault {
+            put("last_hook_fault", Value::Text(fault.clone()));
+        }
+    }
+}
+
+fn wish(goal: &Goal) -> String {
+    match goal {
+        Goal::Leave => "leave".to_owned(),
+        Goal::Running => "running".to_owned(),
+        Goal::Stopped => "stopped".to_owned(),
+        Goal::Once(Task::Reload) => "reload".to_owned(),
+        Goal::Once(Task::Command(argv)) => argv.join(" "),
+        Goal::Once(Task::Job(job)) | Goal::Kept(job) => thing(job),
+    }
+}
+
+fn thing(job: &Job) -> String {
+    match job {
+        Job::Link { up: true, .. } => "up".to_owned(),
+        Job::Link { up: false, .. } => "down".to_owned(),
+        Job::Setting { value, .. } => value.clone(),
+        Job::Rules { file } => file.display().to_string(),
+        Job::Copy { from, .. } => format!("as {}", from.display()),
+        Job::Route { present: true, .. } => "present".to_owned(),
+        Job::Route { present: false, .. } => "absent".to_owned(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,41 @@
+//! Events of one item, no more of a kind than somebody wants to read.
+
+use std::collections::BTreeMap;
+
+const EVERY_NS: u64 = 60_000_000_000;
+
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    Died,
+    Others,
+    Failed,
+    Missing,
+    Killed,
+    Recovered,
+}
+
+/// When each topic was told last, and how often it was left out since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tellings {
+    last: BTreeMap<Topic, (u64, u64)>,
+}
+
+impl Tellings {
+    /// The event, unless the same was told within a minute.
+    pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) -> Option<String> {
+        let (text, entry) = match self.last.get_mut(&topic) {
+            Some((last_ns, left_out)) if now_ns.saturating_sub(*last_ns) < EVERY_NS => {
+                *left_out = left_out.saturating_add(1);
+                return None;
+            }
+            Some((_, 0)) | None => (text, (now_ns, 0)),
+            Some((_, left_out)) => (
+                format!("{text} ({left_out} times more before)"),
+                (now_ns, 0),
+            ),
+        };
+        self.last.insert(topic, entry);
+        Some(text)
+    }
+}

@@ -1,0 +1,140 @@
+//! Interfaces, settings, rules, routes, files, and commands of services.
+
+use super::*;
+
+const ALL: &str = "[[interface]]\nname = \"wan0\"\n\
+    [[sysctl]]\nkey = \"net.ipv6.conf.lan.accept_ra\"\nwhile_active = \"0\"\nwhile_backup = \"1\"\n\
+    [[nftables]]\nwhile_active = \"/a.nft\"\nwhile_backup = \"/b.nft\"\n\
+    [[route]]\nwhile = \"backup\"\nto = \"default\"\nvia = \"192.0.2.1\"\n\
+    [[file]]\npath = \"/etc/resolv.conf\"\nwhile_active = \"/r.a\"\nwhile_backup = \"/r.b\"\n\
+    [[service]]\nunits = [\"squid\"]\n";
+
+#[test]
+fn everything_is_entered_in_one_order_and_left_in_reverse() {
+    let mut lab = Lab::new(ALL).rested();
+    lab.active();
+    lab.pass(500 * MS);
+    assert_eq!(
+        lab.jobs(),
+        [
+            "link wan0 up",
+            "set net.ipv6.conf.lan.accept_ra=0",
+            "nft /a.nft",
+            "copy /r.a",
+            "route del",
+            "start squid"
+        ]
+    );
+    lab.begun.clear();
+    lab.backup();
+    lab.pass(500 * MS);
+    assert_eq!(
+        lab.jobs(),
+        [
+            "stop squid",
+            "route add",
+            "copy /r.b",
+            "nft /b.nft",
+            "set net.ipv6.conf.lan.accept_ra=1",
+            "link wan0 down"
+        ]
+    );
+}
+
+#[test]
+fn a_poll_does_again_what_may_be_done_again_and_nothing_else() {
+    let mut lab = Lab::new(ALL).rested();
+    lab.active();
+    lab.pass(S);
+    lab.begun.clear();
+    lab.pass(5 * S);
+    let mut jobs = lab.jobs();
+    jobs.sort_unstable();
+    assert_eq!(
+        jobs,
+        [
+            "link wan0 up",
+            "route del",
+            "set net.ipv6.conf.lan.accept_ra=0"
+        ]
+    );
+}
+
+#[test]
+fn what_fails_is_told_once_and_holds_up_nobody() {
+    let mut lab = Lab::new(ALL).rested();
+    let ways = [
+        ("link wan0 up", Way::Fails(MS)),
+        ("nft /a.nft", Way::Fails(MS)),
+    ];
+    lab.machine
+        .ways
+        .extend(ways.map(|(what, way)| (what.to_owned(), way)));
+    let ticket = lab.active();
+    lab.pass(30 * S);
+    assert!(lab.is_done(ticket));
+    assert_eq!(lab.runs(), ["squid"]);
+    assert_eq!(lab.count("nft /a.nft"), 1, "rules may not be repeatable");
+    assert_eq!(lab.count("link wan0 up"), 4, "2 s, 4 s, 8 s later");
+    assert_eq!(
+        lab.events,
+        [
+            "interface.wan0: change failed: exit code 1; again in 2s",
+            "nftables.1: change failed: exit code 1",
+            "office: squid running (105 ms)"
+        ]
+    );
+    lab.machine.ways.clear();
+    assert_eq!(lab.engine.retry(lab.now_ns, Some("nftables.1")), Ok(1));
+    lab.act();
+    lab.pass(30 * S);
+    assert!(!lab.engine.wants_attention());
+    assert_eq!(lab.count("nft /a.nft"), 2);
+}
+
+#[test]
+fn a_port_is_bounced_when_the_node_stops_being_active_and_only_then() {
+    let text = "[[interface]]\nname = \"lan\"\nwhile_backup = \"leave\"\nbounce = \"1s\"\n";
+    let mut lab = Lab::new(text).rested();
+    assert!(lab.begun.is_empty());
+    lab.active();
+    lab.pass(S);
+    lab.begun.clear();
+    lab.backup();
+    lab.pass(S);
+    lab.role("office", Role::Fault);
+    lab.pass(20 * S);
+    assert_eq!(lab.jobs(), ["bounce lan"]);
+}
+
+#[test]
+fn commands_and_reloads_run_once_at_each_change() {
+    let text = "[[service]]\nname = \"portal\"\nstart = [\"/p\", \"1\"]\nstop = [\"/p\", \"0\"]\n\
+        reload = [\"/p\", \"r\"]\nwhile_active = [\"/p\", \"in\"]\nwhile_backup = \"reload\"\n";
+    let mut lab = Lab::new(text);
+    lab.backup();
+    lab.pass(60 * S);
+    lab.active();
+    lab.pass(60 * S);
+    lab.backup();
+    lab.pass(S);
+    lab.role("office", Role::Fault);
+    lab.pass(60 * S);
+    assert_eq!(lab.jobs(), ["reload portal", "run /p in", "reload portal"]);
+    let environment = lab.environment("run /p in");
+    assert_eq!(environment["SPARED_GROUP"], "office");
+    assert_eq!(environment["SPARED_PREVIOUS"], "backup");
+}
+
+#[test]
+fn what_is_to_be_left_is_left() {
+    let text = "[[service]]\nunits = [\"squid\"]\nwhile_backup = \"leave\"\n\
+                [[interface]]\nname = \"lan\"\nwhile_active = \"leave\"\nwhile_backup = \"leave\"\n";
+    let mut lab = Lab::on(text, Manager::Systemd, &["squid"]).rested();
+    let ticket = lab.active();
+    lab.pass(60 * S);
+    let ticket = [ticket, lab.backup()];
+    lab.pass(60 * S);
+    assert!(lab.begun.is_empty(), "{:?}", lab.begun);
+    assert!(ticket.iter().all(|ticket| lab.is_done(*ticket)));
+}

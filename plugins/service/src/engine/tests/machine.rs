@@ -1,0 +1,267 @@
+//! A machine of services whose jobs take their time, fail, or hang.
+
+use std::collections::BTreeMap;
+
+use crate::job::{Job, Manager, Service, Status, Verb};
+
+pub const MS: u64 = 1_000_000;
+pub const S: u64 = 1000 * MS;
+const LOOK_NS: u64 = 20 * MS;
+const QUICK_NS: u64 = MS;
+
+/// How a start or a stop goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    Takes(u64),
+    Fails(u64),
+    Hangs,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sim {
+    pub running: bool,
+    pub missing: bool,
+    /// What does not run says nothing.
+    pub ends: bool,
+    pub armed: bool,
+    pub start: Way,
+    pub stop: Way,
+    pending: Option<Pending>,
+    systemd: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    number: u64,
+    verb: Verb,
+    due_ns: Option<u64>,
+    result: Result<(), String>,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self {
+            running: false,
+            missing: false,
+            ends: false,
+            armed: false,
+            start: Way::Takes(100 * MS),
+            stop: Way::Takes(50 * MS),
+            pending: None,
+            systemd: true,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Machine {
+    pub services: BTreeMap<String, Sim>,
+    /// Jobs that somebody waits for, and whose they are.
+    clients: BTreeMap<u64, String>,
+    /// Jobs that are no service's: what they do, and when.
+    others: BTreeMap<u64, Other>,
+    looks: Vec<(u64, Vec<(Service, Status)>)>,
+    /// Commands that hang or fail, by what they are.
+    pub ways: BTreeMap<String, Way>,
+    /// What was done beside services, in order.
+    pub applied: Vec<String>,
+}
+
+/// What it does, when it ends, and how.
+type Other = (String, Option<u64>, Result<(), String>);
+
+pub enum Ended {
+    Job(u64, Result<(), String>),
+    Seen(Vec<(Service, Status)>),
+}
+
+impl Machine {
+    pub fn sim(&mut self, name: &str) -> &mut Sim {
+        self.services.entry(name.to_owned()).or_default()
+    }
+
+    pub fn begin(&mut self, now_ns: u64, number: u64, job: &Job) {
+        let Job::Service { service, verb } = job else {
+            let what = what(job);
+            let way = self
+                .ways
+                .get(&what)
+                .cloned()
+                .unwrap_or(Way::Takes(QUICK_NS));
+            let (due_ns, result) = outcome(now_ns, &way);
+            self.others.insert(number, (what, due_ns, result));
+            return;
+        };
+        let name = name(service);
+        assert!(
+            !self.clients.values().any(|it| *it == name),
+            "two jobs of {name}"
+        );
+        self.clients.insert(number, name.clone());
+        let sim = self.sim(&name);
+        sim.systemd = matches!(
+            service,
+            Service::Unit {
+                manager: Manager::Systemd,
+                ..
+            }
+        );
+        let (due_ns, result) = match verb {
+            _ if sim.missing => (Some(now_ns + QUICK_NS), Err("not found".to_owned())),
+            Verb::Start if sim.running => (Some(now_ns + QUICK_NS), Ok(())),
+            Verb::Start => outcome(now_ns, &sim.start),
+            Verb::Stop if !sim.running && sim.pending.is_none() => {
+                (Some(now_ns + QUICK_NS), Ok(()))
+            }
+            Verb::Stop => outcome(now_ns, &sim.stop),
+            Verb::Kill | Verb::Reload => (Some(now_ns + 10 * MS), Ok(())),
+        };
+        // systemd has a time-out of its own
+        let (due_ns, result) = match due_ns {
+            None if sim.systemd && *verb == Verb::Start => {
+                (Some(now_ns + 90 * S), Err("timeout".to_owned()))
+            }
+            None if sim.systemd => (Some(now_ns + 90 * S), Ok(())),
+            _ => (due_ns, result),
+        };
+        sim.pending = Some(Pending {
+            number,
+            verb: *verb,
+            due_ns,
+            result,
+        });
+    }
+
+    /// systemd goes on with a job whose client has gone; a command is killed.
+    pub fn cancel(&mut self, number: u64) {
+        self.others.remove(&number);
+        if let Some(name) = self.clients.remove(&number) {
+            let sim = self.sim(&name);
+            if !sim.systemd {
+                sim.pending.take_if(|pending| pending.number == number);
+            }
+        }
+    }
+
+    pub fn look(&mut self, now_ns: u64, services: &[Service]) {
+        let seen = services.iter().map(|service| {
+            let sim = self.services.get(&name(service)).cloned();
+            (service.clone(), sim.unwrap_or_default().status())
+        });
+        let seen = seen.collect();
+        self.looks.push((now_ns + LOOK_NS, seen));
+    }
+
+    pub fn next_ns(&self) -> Option<u64> {
+        let sims = self.services.values();
+        let pending = sims.filter_map(|sim| sim.pending.as_ref()?.due_ns);
+        let others = self.others.values().filter_map(|(_, due_ns, _)| *due_ns);
+        let looks = self.looks.iter().map(|(due_ns, _)| *due_ns);
+        pending.chain(others).chain(looks).min()
+    }
+
+    /// What has ended by now.
+    pub fn ended(&mut self, now_ns: u64) -> Vec<Ended> {
+        let mut all = Vec::new();
+        let due = |due_ns: &Option<u64>| due_ns.is_some_and(|due_ns| due_ns <= now_ns);
+        for sim in self.services.values_mut() {
+            let Some(pending) = sim.pending.take_if(|pending| due(&pending.due_ns)) else {
+                continue;
+            };
+            if pending.result.is_ok() {
+                match pending.verb {
+                    Verb::Start => (sim.running, sim.armed) = (!sim.ends, false),
+                    Verb::Stop | Verb::Kill => (sim.running, sim.armed) = (false, false),
+                    Verb::Reload => {}
+                }
+            }
+            if self.clients.remove(&pending.number).is_some() {
+                all.push(Ended::Job(pending.number, pending.result));
+            }
+        }
+        let numbers: Vec<u64> = self.others.keys().copied().collect();
+        for number in numbers {
+            if self.others.get(&number).is_some_and(|it| due(&it.1)) {
+                let (what, _, result) = self.others.remove(&number).expect("it is there");
+                if result.is_ok() {
+                    self.applied.push(what);
+                }
+                all.push(Ended::Job(number, result));
+            }
+        }
+        let (come, wait) = std::mem::take(&mut self.looks)
+            .into_iter()
+            .partition(|(due_ns, _)| *due_ns <= now_ns);
+        self.looks = wait;
+        let come: Vec<(u64, Vec<(Service, Status)>)> = come;
+        all.extend(come.into_iter().map(|(_, seen)| Ended::Seen(seen)));
+        all
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !self.clients.is_empty() || !self.others.is_empty()
+    }
+
+    pub fn forget_clients(&mut self) {
+        self.looks.clear();
+        let numbers: Vec<u64> = self
+            .clients
+            .keys()
+            .chain(self.others.keys())
+            .copied()
+            .collect();
+        numbers.into_iter().for_each(|number| self.cancel(number));
+    }
+}
+
+impl Sim {
+    fn status(&self) -> Status {
+        if self.missing {
+            return Status::Missing("unit is not there".to_owned());
+        }
+        match &self.pending {
+            Some(pending) if self.systemd && pending.verb == Verb::Start => {
+                return Status::Starting;
+            }
+            Some(pending) if self.systemd && pending.verb == Verb::Stop => return Status::Stopping,
+            _ => {}
+        }
+        match (self.running, self.armed, self.ends) {
+            (true, ..) => Status::Running,
+            (_, true, _) => Status::Armed("its socket".to_owned()),
+            (.., true) => Status::Ends,
+            _ => Status::Stopped,
+        }
+    }
+}
+
+fn outcome(now_ns: u64, way: &Way) -> (Option<u64>, Result<(), String>) {
+    match way {
+        Way::Takes(ns) => (Some(now_ns + ns), Ok(())),
+        Way::Fails(ns) => (Some(now_ns + ns), Err("exit code 1".to_owned())),
+        Way::Hangs => (None, Ok(())),
+    }
+}
+
+pub fn name(service: &Service) -> String {
+    match service {
+        Service::Unit { unit, .. } => unit.clone(),
+        Service::Commands { name, .. } => name.clone(),
+    }
+}
+
+/// "start squid", "link wan0 up", "run /hook office active".
+pub fn what(job: &Job) -> String {
+    match job {
+        Job::Service { service, verb } => format!("{verb:?} {}", name(service)).to_lowercase(),
+        Job::Run { argv, .. } => format!("run {}", argv.join(" ")),
+        Job::Link { interface, up } => {
+            format!("link {interface} {}", if *up { "up" } else { "down" })
+        }
+        Job::Bounce { interface, .. } => format!("bounce {interface}"),
+        Job::Setting { key, value } => format!("set {key}={value}"),
+        Job::Rules { file } => format!("nft {}", file.display()),
+        Job::Route { present, .. } => format!("route {}", if *present { "add" } else { "del" }),
+        Job::Copy { from, .. } => format!("copy {}", from.display()),
+    }
+}

@@ -1,0 +1,249 @@
+//! Roles over virtual time: the tests are the host, and a machine of services.
+
+use std::collections::HashMap;
+
+use spared_sdk::config::Config;
+
+use super::*;
+use crate::config;
+use machine::{Ended, MS, Machine, S, Sim, Way, what};
+
+mod faults;
+mod items;
+mod machine;
+mod random;
+mod reload;
+mod roles;
+
+/// Three services, as the file of a dial-up pair has them.
+const THREE: &str = "[[service]]\nunits = [\"kea\", \"squid\"]\n\
+                     [[service]]\nunits = [\"postfix\"]\n";
+
+struct Lab {
+    engine: Engine,
+    machine: Machine,
+    manager: Manager,
+    now_ns: u64,
+    /// Every job that began, and when.
+    begun: Vec<(u64, String)>,
+    jobs: BTreeMap<u64, Job>,
+    cancelled: usize,
+    events: Vec<String>,
+    checks: BTreeMap<String, (u8, String)>,
+    /// How often each ticket was given back.
+    tickets: BTreeMap<u64, usize>,
+    /// What is in the folders of hooks.
+    hooks: HashMap<Role, (Vec<String>, Vec<String>)>,
+    folders: Vec<PathBuf>,
+    remembered: String,
+    text: String,
+}
+
+impl Lab {
+    fn new(text: &str) -> Self {
+        Self::on(text, Manager::Systemd, &[])
+    }
+
+    /// `running` ran before.
+    fn on(text: &str, manager: Manager, running: &[&str]) -> Self {
+        let mut lab = Self {
+            engine: Engine::new(S, "r1", ""),
+            machine: Machine::default(),
+            manager,
+            now_ns: S,
+            begun: Vec::new(),
+            jobs: BTreeMap::new(),
+            cancelled: 0,
+            events: Vec::new(),
+            checks: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            hooks: HashMap::new(),
+            folders: Vec::new(),
+            remembered: String::new(),
+            text: text.to_owned(),
+        };
+        for name in running {
+            lab.machine.sim(name).running = true;
+        }
+        lab.configure(text);
+        lab
+    }
+
+    fn configure(&mut self, text: &str) {
+        let config = Config::parse(text, "r1", &[]).expect("TOML");
+        let settings = config::read(&config).expect("no fault");
+        assert_eq!(config.finish(), Ok(()));
+        text.clone_into(&mut self.text);
+        self.engine.configure(self.now_ns, &settings, self.manager);
+        self.act();
+    }
+
+    /// The worker dies, and a new one learns the roles anew.
+    fn restart(&mut self, roles: &[(&str, Role)]) {
+        self.machine.forget_clients();
+        self.engine = Engine::new(self.now_ns, "r1", &self.remembered);
+        self.checks.clear();
+        self.tickets.clear();
+        self.begun.clear();
+        let text = self.text.clone();
+        self.configure(&text);
+        for (group, role) in roles {
+            self.role(group, *role);
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Begin { number, job } => {
+                    self.begun.push((self.now_ns, what(&job)));
+                    self.machine.begin(self.now_ns, number, &job);
+                    self.jobs.insert(number, job);
+                }
+                Action::Cancel { number } => {
+                    self.cancelled += 1;
+                    self.machine.cancel(number);
+                }
+                Action::Observe { services } => self.machine.look(self.now_ns, &services),
+                Action::Hooks {
+                    group,
+                    role,
+                    folder,
+                } => {
+                    self.folders.push(folder);
+                    let found = self.hooks.get(&role).cloned().unwrap_or_default();
+                    self.engine.handle_hooks(self.now_ns, &group, role, found);
+                }
+                Action::Report {
+                    name, state, why, ..
+                } => {
+                    self.checks.insert(name, (state, why));
+                }
+                Action::Forget { name } => {
+                    assert!(self.checks.remove(&name).is_some(), "{name} was never told");
+                }
+                Action::Event(text) => self.events.push(text),
+                Action::Done { ticket } => {
+                    let count = self
+                        .tickets
+                        .get_mut(&ticket)
+                        .expect("a ticket of this worker");
+                    *count += 1;
+                    assert_eq!(*count, 1, "ticket {ticket} came back twice");
+                }
+                Action::Remember(text) => self.remembered = text,
+            }
+        }
+    }
+
+    /// Lets time pass, and all that ends or is due in it happen.
+    fn pass(&mut self, ns: u64) {
+        let end_ns = self.now_ns + ns;
+        loop {
+            let engine = self.engine.next_timeout();
+            let next_ns = engine.into_iter().chain(self.machine.next_ns()).min();
+            let Some(next_ns) = next_ns.filter(|next_ns| *next_ns <= end_ns) else {
+                break;
+            };
+            self.now_ns = self.now_ns.max(next_ns);
+            for ended in self.machine.ended(self.now_ns) {
+                match ended {
+                    Ended::Job(number, result) => {
+                        self.engine.handle_ended(self.now_ns, number, result);
+                    }
+                    Ended::Seen(seen) => self.engine.handle_observed(self.now_ns, seen),
+                }
+                self.act();
+            }
+            if self
+                .engine
+                .next_timeout()
+                .is_some_and(|at_ns| at_ns <= self.now_ns)
+            {
+                self.engine.handle_timeout(self.now_ns);
+                self.act();
+                let later = self.engine.next_timeout();
+                assert!(
+                    later.is_none_or(|later| later > self.now_ns),
+                    "a timer without effect"
+                );
+            }
+        }
+        self.now_ns = end_ns;
+    }
+
+    fn role(&mut self, group: &str, role: Role) -> u64 {
+        self.tell(group, role, false)
+    }
+
+    fn tell(&mut self, group: &str, role: Role, maintenance: bool) -> u64 {
+        let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
+        self.tickets.insert(ticket, 0);
+        let news = News {
+            group: group.to_owned(),
+            role,
+            why: format!("{group} is {role}"),
+            maintenance,
+        };
+        self.engine.handle_role(self.now_ns, ticket, &news);
+        self.act();
+        ticket
+    }
+
+    fn is_done(&self, ticket: u64) -> bool {
+        self.tickets.get(&ticket) == Some(&1)
+    }
+
+    fn active(&mut self) -> u64 {
+        self.role("office", Role::Active)
+    }
+
+    fn backup(&mut self) -> u64 {
+        self.role("office", Role::Backup)
+    }
+
+    /// A backup that has come to rest, and whose jobs do not count.
+    fn rested(mut self) -> Self {
+        self.backup();
+        self.pass(3 * S);
+        self.begun.clear();
+        self.events.clear();
+        self
+    }
+
+    fn sim(&mut self, name: &str) -> &mut Sim {
+        self.machine.sim(name)
+    }
+
+    fn runs(&self) -> Vec<&str> {
+        let sims = self.machine.services.iter();
+        let running = sims.filter(|(_, sim)| sim.running);
+        running.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn jobs(&self) -> Vec<&str> {
+        self.begun.iter().map(|(_, what)| what.as_str()).collect()
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.jobs().into_iter().filter(|it| *it == what).count()
+    }
+
+    fn row(&self, key: &str) -> Option<Value> {
+        let rows = self.engine.rows(self.now_ns);
+        let mut rows = rows.into_iter();
+        rows.find(|(it, _)| it == key).map(|(_, value)| value)
+    }
+
+    fn environment(&self, of: &str) -> BTreeMap<String, String> {
+        let found = self.jobs.values().find_map(|job| match job {
+            Job::Run { environment, .. } if what(job) == of => Some(environment.clone()),
+            _ => None,
+        });
+        found.expect("it ran").into_iter().collect()
+    }
+}
+
+fn text(value: &str) -> Option<Value> {
+    Some(Value::Text(value.to_owned()))
+}

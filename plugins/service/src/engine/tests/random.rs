@@ -1,0 +1,295 @@
+//! Histories that nobody thought of: whatever happens, one job per item at a time, in order, every
+//! role is answered once, and when things are still all is as the newest role wishes, or says why not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::seen::is_down;
+use crate::job::Status;
+
+const GROUPS: [&str; 2] = ["a", "b"];
+const NAMES: [&str; 6] = ["a1", "a2", "b1", "any1", "any2", "any3"];
+
+const FILE: &str = "hook_timeout = \"3s\"\n\
+    [[service]]\nunits = [\"a1\", \"a2\"]\ngroup = \"a\"\ntimeout = \"4s\"\nneeded = true\n\
+    [[service]]\nunits = [\"any1\"]\ntimeout = \"4s\"\n\
+    [[service]]\nunits = [\"b1\"]\ngroup = \"b\"\ntimeout = \"4s\"\nwhile_fault = \"leave\"\n\
+    [[service]]\nunits = [\"any2\", \"any3\"]\ntimeout = \"4s\"\n\
+    [[sysctl]]\nkey = \"net.x\"\nwhile_active = \"1\"\nwhile_backup = \"0\"\n\
+    [[nftables]]\nwhile_active = \"/a.nft\"\nwhile_backup = \"/b.nft\"\n\
+    [maintenance]\nkeep = [\"any3\"]\n";
+
+#[derive(Clone, Debug)]
+enum Event {
+    Role(usize, Role, bool),
+    Pass(u64),
+    Start(usize, Way),
+    Stop(usize, Way),
+    /// By others, or a death.
+    Runs(usize, bool),
+    Missing(usize, bool),
+    Armed(usize),
+    Retry,
+    Restart,
+    /// With or without any2.
+    Reload(bool),
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![
+        4 => (1..3000u64).prop_map(|ms| Way::Takes(ms * MS)),
+        1 => (1..3000u64).prop_map(|ms| Way::Fails(ms * MS)),
+        1 => Just(Way::Hangs),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let role = prop_oneof![Just(Role::Active), Just(Role::Backup), Just(Role::Fault)];
+    let service = 0..NAMES.len();
+    prop_oneof![
+        6 => (0..2usize, role, prop::bool::weighted(0.1))
+            .prop_map(|(group, role, maintenance)| Event::Role(group, role, maintenance)),
+        6 => (1..8000u64).prop_map(|ms| Event::Pass(ms * MS)),
+        2 => (service.clone(), way()).prop_map(|(at, way)| Event::Start(at, way)),
+        2 => (service.clone(), way()).prop_map(|(at, way)| Event::Stop(at, way)),
+        2 => (service.clone(), any::<bool>()).prop_map(|(at, yes)| Event::Runs(at, yes)),
+        1 => (service.clone(), any::<bool>()).prop_map(|(at, yes)| Event::Missing(at, yes)),
+        1 => service.prop_map(Event::Armed),
+        1 => Just(Event::Retry),
+        1 => Just(Event::Restart),
+        1 => any::<bool>().prop_map(Event::Reload),
+    ]
+}
+
+struct World {
+    lab: Lab,
+    roles: BTreeMap<&'static str, Role>,
+    maintenance: bool,
+    with_any2: bool,
+    /// Jobs that were there at the last check.
+    seen: usize,
+}
+
+impl World {
+    fn new(manager: Manager) -> Self {
+        let mut lab = Lab::on(FILE, manager, &["a2", "any2"]);
+        for role in [Role::Active, Role::Backup, Role::Fault] {
+            let hooks = vec!["/h1".to_owned(), "/h2".to_owned()];
+            lab.hooks.insert(role, (hooks, Vec::new()));
+        }
+        let mut world = Self {
+            lab,
+            roles: BTreeMap::new(),
+            maintenance: false,
+            with_any2: true,
+            seen: 0,
+        };
+        for group in GROUPS {
+            world.role(group, Role::Backup, false);
+        }
+        world
+    }
+
+    fn role(&mut self, group: &'static str, role: Role, maintenance: bool) {
+        self.roles.insert(group, role);
+        self.maintenance = maintenance;
+        self.lab.tell(group, role, maintenance);
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Role(group, role, maintenance) => {
+                self.role(GROUPS[*group], *role, *maintenance);
+            }
+            Event::Pass(ns) => self.lab.pass(*ns),
+            Event::Start(at, way) => self.lab.sim(NAMES[*at]).start = way.clone(),
+            Event::Stop(at, way) => self.lab.sim(NAMES[*at]).stop = way.clone(),
+            Event::Runs(at, yes) => self.lab.sim(NAMES[*at]).running = *yes,
+            Event::Missing(at, yes) => {
+                let sim = self.lab.sim(NAMES[*at]);
+                sim.missing = *yes;
+                sim.running &= !yes;
+            }
+            Event::Armed(at) => self.lab.sim(NAMES[*at]).armed = true,
+            Event::Retry => {
+                let _ = self.lab.engine.retry(self.lab.now_ns, None);
+                self.lab.act();
+            }
+            Event::Restart => {
+                let roles: Vec<(&str, Role)> = self
+                    .roles
+                    .iter()
+                    .map(|(group, role)| (*group, *role))
+                    .collect();
+                self.lab.restart(&[]);
+                for (group, role) in roles {
+                    self.lab.tell(group, role, self.maintenance);
+                }
+                self.seen = 0;
+            }
+            Event::Reload(with) => {
+                self.with_any2 = *with;
+                let text = match with {
+                    true => FILE.to_owned(),
+                    false => FILE.replace("\"any2\", ", ""),
+                };
+                self.lab.configure(&text);
+            }
+        }
+        self.check_order();
+    }
+
+    /// What began first tries only when nothing that goes before it is being tried.
+    fn check_order(&mut self) {
+        let new = self.lab.begun.len() > self.seen;
+        self.seen = self.lab.begun.len();
+        let items = &self.lab.engine.items;
+        let enters = |item: &Item| item.role == Some(Role::Active);
+        let pairs = items
+            .iter()
+            .enumerate()
+            .flat_map(|(at, one)| items.iter().skip(at + 1).map(move |two| (one, two)));
+        for (one, two) in pairs.filter(|_| new) {
+            let groups = (&one.spec.group, &two.spec.group);
+            let apart = matches!(groups, (Some(one), Some(two)) if one != two);
+            if apart || enters(one) != enters(two) || !one.open || !two.open {
+                continue;
+            }
+            let (first, then) = if enters(one) { (one, two) } else { (two, one) };
+            let began = |item: &Item| item.job.as_ref().and(item.begun_ns);
+            if let (Some(first_ns), Some(then_ns)) = (began(first), began(then)) {
+                assert!(
+                    then_ns <= first_ns || then_ns < self.newest_goal_ns(then),
+                    "{} began before {} had ended",
+                    then.spec.name,
+                    first.spec.name
+                );
+            }
+        }
+    }
+
+    /// A job of an older goal may be under way while its successor waits.
+    fn newest_goal_ns(&self, item: &Item) -> u64 {
+        let groups = self.lab.engine.groups.iter();
+        let of = groups.filter(|(name, _)| {
+            let group = item.spec.group.as_ref();
+            group.is_none_or(|group| group == *name)
+        });
+        of.map(|(_, group)| group.since_ns).max().unwrap_or(0) + 1
+    }
+
+    /// Time passes, nothing happens any more, and what hangs is mended.
+    fn calm(&mut self) {
+        self.lab.pass(300 * S);
+        for (ticket, count) in &self.lab.tickets {
+            assert_eq!(*count, 1, "ticket {ticket}");
+        }
+        let items = self.lab.engine.items.iter();
+        for item in items {
+            assert!(!item.open, "{} is still open", item.spec.name);
+            let tries = item.job.is_some() || item.retry_ns.is_some();
+            assert!(
+                item.is_reached() || item.fault.is_some() || tries,
+                "{} is not as wished and does not say why: {item:?}",
+                item.spec.name
+            );
+        }
+    }
+
+    fn mend(&mut self) {
+        for name in NAMES {
+            let sim = self.lab.sim(name);
+            (sim.start, sim.stop) = (Way::Takes(100 * MS), Way::Takes(50 * MS));
+            sim.missing = false;
+        }
+        self.lab.pass(300 * S);
+        // what is kept may just be done again
+        if self.lab.machine.is_busy() {
+            self.lab.pass(500 * MS);
+        }
+    }
+
+    /// Everything as the newest roles wish, on the machine itself.
+    fn check_wishes(&mut self) {
+        assert!(!self.lab.machine.is_busy());
+        for item in &self.lab.engine.items {
+            let Some(sim) = self.lab.machine.services.get(&item.spec.name) else {
+                continue;
+            };
+            match item.goal {
+                goal::Goal::Running => assert!(sim.running || sim.armed, "{}", item.spec.name),
+                goal::Goal::Stopped => {
+                    assert!(!sim.running && !sim.armed, "{}", item.spec.name);
+                    assert!(item.status.as_ref().is_some_and(is_down));
+                }
+                _ => {}
+            }
+            assert!(item.fault.is_none(), "{item:?}");
+            assert!(!matches!(item.status, Some(Status::Missing(_))));
+        }
+        let any = |role| self.roles.values().any(|it| *it == role);
+        let expected = match (any(Role::Active), self.with_any2) {
+            (_, false) => None,
+            (active, true) => Some(active),
+        };
+        let found = self.lab.machine.services.get("any2");
+        if let (Some(expected), Some(sim)) = (expected, found) {
+            assert_eq!(sim.running || sim.armed, expected, "any2");
+        }
+        for name in ["a1", "a2"] {
+            let active = self.roles["a"] == Role::Active;
+            let sim = self.lab.machine.services.get(name);
+            assert_eq!(
+                sim.is_some_and(|sim| sim.running || sim.armed),
+                active,
+                "{name}"
+            );
+        }
+        let (state, _) = &self.lab.checks["service.a1"];
+        assert_eq!(*state, if self.blamed("a1") { 0 } else { 100 });
+    }
+
+    fn blamed(&self, name: &str) -> bool {
+        let mut items = self.lab.engine.items.iter();
+        let item = items.find(|item| item.spec.name == name);
+        item.is_some_and(|item| item.blamed_until_ns.is_some())
+    }
+}
+
+fn play(manager: Manager, events: &[Event]) {
+    let mut world = World::new(manager);
+    for event in events {
+        world.happen(event);
+    }
+    world.calm();
+    world.mend();
+    world.check_wishes();
+}
+
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        // more by PROPTEST_CASES
+        cases: default.cases.max(1000),
+        failure_persistence: None,
+        ..default
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn whatever_happens_ends_as_the_newest_role_wishes_under_systemd(
+        events in prop::collection::vec(event(), 1..40)
+    ) {
+        play(Manager::Systemd, &events);
+    }
+
+    #[test]
+    fn whatever_happens_ends_as_the_newest_role_wishes_elsewhere(
+        events in prop::collection::vec(event(), 1..40)
+    ) {
+        play(Manager::OpenRc, &events);
+    }
+}

@@ -1,0 +1,310 @@
+//! In and out, flaps, groups, maintenance, workers that die.
+
+use super::*;
+
+#[test]
+fn services_start_in_order_and_stop_in_reverse_and_the_host_waits() {
+    let mut lab = Lab::new(THREE).rested();
+    let ticket = lab.active();
+    assert_eq!(lab.jobs(), ["start kea"], "the others wait for their turn");
+    assert!(!lab.is_done(ticket));
+    lab.pass(250 * MS);
+    assert!(!lab.is_done(ticket));
+    lab.pass(100 * MS);
+    assert_eq!(lab.jobs(), ["start kea", "start squid", "start postfix"]);
+    assert!(lab.is_done(ticket));
+    assert_eq!(lab.events, ["office: kea, squid, postfix running (300 ms)"]);
+    assert_eq!(lab.engine.summary(), "3 of 3 running");
+
+    lab.begun.clear();
+    let ticket = lab.backup();
+    lab.pass(S);
+    assert_eq!(lab.jobs(), ["stop postfix", "stop squid", "stop kea"]);
+    assert!(lab.is_done(ticket));
+    assert_eq!(lab.engine.summary(), "3 of 3 stopped");
+    assert!(lab.runs().is_empty());
+}
+
+#[test]
+fn ten_flaps_in_three_seconds_end_in_the_last_wish() {
+    for manager in [Manager::Systemd, Manager::OpenRc] {
+        let mut lab = Lab::on(THREE, manager, &[]).rested();
+        lab.sim("squid").stop = Way::Takes(2 * S);
+        lab.sim("kea").start = Way::Takes(700 * MS);
+        for flap in 0..10 {
+            let role = [Role::Active, Role::Backup][flap % 2];
+            lab.role("office", role);
+            lab.pass(300 * MS);
+        }
+        let ticket = lab.active();
+        lab.pass(20 * S);
+        assert_eq!(lab.runs(), ["kea", "postfix", "squid"]);
+        assert!(lab.is_done(ticket));
+        assert!(lab.tickets.values().all(|count| *count == 1));
+        let jobs = lab.begun.len();
+        assert!(
+            jobs <= 3 * 11,
+            "{jobs} jobs for three services and 11 roles"
+        );
+    }
+}
+
+#[test]
+fn a_job_of_systemd_is_superseded_and_one_of_others_is_let_end() {
+    let text = "[[service]]\nunits = [\"squid\"]\n";
+    let mut lab = Lab::new(text).rested();
+    lab.sim("squid").start = Way::Takes(10 * S);
+    lab.active();
+    lab.pass(S);
+    lab.backup();
+    assert_eq!(
+        (lab.jobs(), lab.cancelled),
+        (vec!["start squid", "stop squid"], 1)
+    );
+
+    let mut lab = Lab::on(text, Manager::Runit, &[]).rested();
+    lab.sim("squid").start = Way::Takes(10 * S);
+    lab.active();
+    lab.pass(S);
+    lab.backup();
+    lab.active();
+    lab.backup();
+    lab.pass(5 * S);
+    assert_eq!(lab.jobs(), ["start squid"]);
+    lab.pass(10 * S);
+    assert_eq!(
+        (lab.jobs(), lab.cancelled),
+        (vec!["start squid", "stop squid"], 0)
+    );
+    assert!(lab.runs().is_empty());
+}
+
+#[test]
+fn a_service_of_one_group_follows_that_group_and_others_whichever_is_active() {
+    let text = "[[service]]\nunits = [\"a\"]\ngroup = \"a\"\n\
+                [[service]]\nunits = [\"b\"]\ngroup = \"b\"\n[[service]]\nunits = [\"any\"]\n";
+    let mut lab = Lab::new(text);
+    lab.role("a", Role::Backup);
+    lab.role("b", Role::Backup);
+    lab.pass(2 * S);
+    lab.role("b", Role::Active);
+    lab.pass(S);
+    assert_eq!(lab.runs(), ["any", "b"]);
+    lab.role("a", Role::Active);
+    lab.pass(S);
+    lab.role("b", Role::Fault);
+    lab.pass(S);
+    assert_eq!(lab.runs(), ["a", "any"]);
+    lab.role("a", Role::Backup);
+    lab.pass(S);
+    assert!(lab.runs().is_empty());
+    assert_eq!(lab.count("start any"), 1);
+    assert!(lab.tickets.values().all(|count| *count == 1));
+}
+
+#[test]
+fn the_first_roles_keep_nobody_waiting_for_the_roles_of_other_groups() {
+    let mut lab = Lab::on(THREE, Manager::Systemd, &["kea", "squid", "postfix"]);
+    lab.sim("postfix").stop = Way::Hangs;
+    let first = lab.role("a", Role::Backup);
+    assert!(lab.is_done(first), "the host tells of b only then");
+    lab.pass(100 * MS);
+    let second = lab.role("b", Role::Active);
+    lab.pass(3 * S);
+    assert!(lab.is_done(second));
+    assert!(
+        lab.begun.is_empty(),
+        "it was right all the time: {:?}",
+        lab.begun
+    );
+}
+
+#[test]
+fn a_worker_that_dies_changes_nothing_that_is_right() {
+    let text = &format!(
+        "{THREE}[[service]]\nname = \"c\"\nstart = [\"/c\"]\nstop = [\"/c\"]\n\
+         while_active = [\"/c\", \"in\"]\nwhile_backup = [\"/c\", \"out\"]\n\
+         [[nftables]]\nwhile_active = \"/a.nft\"\nwhile_backup = \"/b.nft\"\n\
+         [[service]]\nunits = [\"once\"]\n"
+    );
+    for role in [Role::Active, Role::Backup, Role::Fault] {
+        let mut lab = Lab::new(text);
+        lab.sim("once").ends = true;
+        lab.hooks
+            .insert(role, (vec!["/hook".to_owned()], Vec::new()));
+        lab.backup();
+        lab.pass(2 * S);
+        lab.role("office", role);
+        lab.pass(10 * S);
+        assert_eq!(
+            lab.count(&format!("run /hook office {role} backup")),
+            usize::from(role != Role::Backup)
+        );
+        lab.restart(&[("office", role)]);
+        lab.pass(60 * S);
+        assert_eq!(lab.begun, [], "as {role}");
+        assert!(lab.tickets.values().all(|count| *count == 1));
+    }
+}
+
+#[test]
+fn a_worker_that_was_dead_meanwhile_does_what_was_missed() {
+    let mut lab = Lab::new(THREE).rested();
+    lab.active();
+    lab.pass(2 * S);
+    lab.restart(&[("office", Role::Backup)]);
+    lab.pass(3 * S);
+    assert!(lab.runs().is_empty());
+    lab.sim("squid").running = true;
+    lab.restart(&[("office", Role::Active)]);
+    assert!(lab.begun.is_empty(), "nothing before a look");
+    lab.pass(3 * S);
+    assert_eq!(lab.jobs(), ["start kea", "start postfix"]);
+}
+
+#[test]
+fn maintenance_keeps_what_is_to_be_kept_until_its_end() {
+    let text = &format!("{THREE}[maintenance]\nkeep = [\"squid\"]\n");
+    let mut lab = Lab::new(text).rested();
+    lab.active();
+    lab.pass(S);
+    lab.tell("office", Role::Active, true);
+    lab.tell("office", Role::Backup, true);
+    lab.pass(S);
+    assert_eq!(lab.runs(), ["squid"]);
+    lab.sim("squid").running = false;
+    lab.pass(10 * S);
+    assert_eq!(lab.runs(), ["squid"], "it is asserted as on an active node");
+    let ticket = lab.tell("office", Role::Backup, false);
+    lab.pass(S);
+    assert!(lab.runs().is_empty());
+    assert!(lab.is_done(ticket));
+}
+
+#[test]
+fn maintenance_starts_nothing_on_a_backup() {
+    let text = &format!("{THREE}[maintenance]\nkeep = [\"squid\"]\n");
+    let mut lab = Lab::new(text).rested();
+    lab.tell("office", Role::Backup, true);
+    lab.pass(10 * S);
+    assert!(lab.begun.is_empty());
+    lab.restart(&[]);
+    lab.tell("office", Role::Backup, true);
+    lab.sim("squid").running = true;
+    lab.pass(20 * S);
+    assert_eq!(lab.runs(), ["squid"], "nobody knows what it was before");
+}
+
+#[test]
+fn hooks_come_last_in_order_and_are_told_what_was_before() {
+    let mut lab = Lab::new(THREE);
+    let hooks = vec!["/h/10-a".to_owned(), "/h/20-b".to_owned()];
+    let refused = vec!["/h/30-c can be written by others".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, refused));
+    let mut lab = lab.rested();
+    lab.machine
+        .ways
+        .insert("run /h/10-a office active backup".to_owned(), Way::Takes(S));
+    let ticket = lab.tell("office", Role::Active, true);
+    lab.pass(500 * MS);
+    assert_eq!(lab.begun.len(), 4, "{:?}", lab.begun);
+    assert!(!lab.is_done(ticket));
+    lab.pass(S);
+    assert_eq!(
+        lab.jobs()[3..],
+        [
+            "run /h/10-a office active backup",
+            "run /h/20-b office active backup"
+        ]
+    );
+    assert!(lab.is_done(ticket));
+    assert!(lab.folders.last().unwrap().ends_with("hooks/active.d"));
+    let refused = "office: hook refused: /h/30-c can be written by others";
+    assert!(
+        lab.events.iter().any(|it| it == refused),
+        "{:?}",
+        lab.events
+    );
+    let environment = lab.environment("run /h/20-b office active backup");
+    let expected = [
+        ("SPARED_GROUP", "office"),
+        ("SPARED_MAINTENANCE", "yes"),
+        ("SPARED_NODE", "r1"),
+        ("SPARED_PREVIOUS", "backup"),
+        ("SPARED_ROLE", "active"),
+        ("SPARED_WHY", "office is active"),
+    ];
+    assert_eq!(
+        environment.into_iter().collect::<Vec<_>>(),
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+}
+
+#[test]
+fn hooks_of_a_role_that_went_before_their_turn_do_not_run() {
+    let mut lab = Lab::new(THREE).rested();
+    for role in [Role::Active, Role::Backup] {
+        lab.hooks
+            .insert(role, (vec!["/hook".to_owned()], Vec::new()));
+    }
+    lab.active();
+    lab.pass(100 * MS);
+    lab.backup();
+    lab.pass(5 * S);
+    assert!(
+        !lab.jobs().iter().any(|it| it.starts_with("run")),
+        "{:?}",
+        lab.begun
+    );
+}
+
+#[test]
+fn keepalived_arguments_are_in_its_order() {
+    let mut lab = Lab::new("notify = \"keepalived\"\nhooks = \"/h\"\n");
+    for role in [Role::Active, Role::Backup, Role::Fault] {
+        lab.hooks
+            .insert(role, (vec!["/notify".to_owned()], Vec::new()));
+    }
+    for role in [Role::Backup, Role::Active, Role::Fault] {
+        lab.role("office", role);
+        lab.pass(S);
+    }
+    assert_eq!(
+        lab.jobs(),
+        [
+            "run /notify GROUP office BACKUP 0",
+            "run /notify GROUP office MASTER 0",
+            "run /notify GROUP office FAULT 0"
+        ]
+    );
+    assert_eq!(lab.folders[0], PathBuf::from("/h/backup.d"));
+}
+
+#[test]
+fn a_hook_that_hangs_or_fails_is_told_and_holds_up_nobody() {
+    let mut lab = Lab::new("hook_timeout = \"2s\"\n").rested();
+    let hooks = vec!["/a".to_owned(), "/b".to_owned(), "/c".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, Vec::new()));
+    let ways = [
+        ("run /a office active backup", Way::Hangs),
+        ("run /b office active backup", Way::Fails(MS)),
+    ];
+    lab.machine
+        .ways
+        .extend(ways.map(|(what, way)| (what.to_owned(), way)));
+    let ticket = lab.active();
+    lab.pass(3 * S);
+    assert!(lab.is_done(ticket));
+    assert_eq!(lab.count("run /c office active backup"), 1);
+    assert_eq!(
+        lab.events,
+        [
+            "office: hook /a: did not end within 2s",
+            "office: hook /b: exit code 1"
+        ]
+    );
+    assert_eq!(
+        lab.row("group.office.hook_failures"),
+        Some(Value::Number(2))
+    );
+}

@@ -1,0 +1,203 @@
+//! Who may begin now: order within a group, one job per item.
+
+use spared_sdk::Role;
+
+use super::goal::{Deed, Goal, Task};
+use super::item::Item;
+use super::roles::Gather;
+use super::{Action, Engine};
+use crate::job::{Job, Status, Verb};
+
+impl Engine {
+    /// Begins all that may begin, and ends what has ended.
+    pub(super) fn step(&mut self, now_ns: u64) {
+        for item in &mut self.items {
+            item.ripen(now_ns);
+        }
+        for at in 0..self.items.len() {
+            self.advance(now_ns, at);
+        }
+        self.remember();
+        for item in &mut self.items {
+            self.actions
+                .extend(item.events.drain(..).map(Action::Event));
+        }
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for name in names {
+            if self.are_items_through(&name) {
+                self.advance_hooks(now_ns, &name);
+                self.conclude(now_ns, &name);
+            }
+        }
+        self.look(now_ns);
+        self.report(now_ns);
+        let text = self.memory.poll_text();
+        self.actions.extend(text.map(Action::Remember));
+    }
+
+    fn advance(&mut self, now_ns: u64, at: usize) {
+        let Some(item) = self.items.get(at) else {
+            return;
+        };
+        let superseded = item.is_superseded();
+        let busy = self.orphans.iter().any(|it| it.name == item.spec.name);
+        if busy || item.job.is_some() && !superseded || !self.is_turn(at) {
+            return;
+        }
+        if superseded {
+            self.supersede(now_ns, at);
+        }
+        let Some(deed) = self.items.get(at).and_then(Item::need) else {
+            return;
+        };
+        self.begin(now_ns, at, deed);
+    }
+
+    /// systemd itself replaces its job by the one that follows.
+    fn supersede(&mut self, now_ns: u64, at: usize) {
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        let Some(job) = item.job.take() else {
+            return;
+        };
+        self.actions
+            .push_back(Action::Cancel { number: job.number });
+        item.end(now_ns, &job.deed, Err("superseded".to_owned()));
+        item.status = Some(match job.deed {
+            Deed::Start => Status::Starting,
+            _ => Status::Stopping,
+        });
+    }
+
+    pub(super) fn begin(&mut self, now_ns: u64, at: usize, deed: Deed) {
+        let number = self.next_number();
+        let Some(job) = self.items.get(at).and_then(|item| self.job(item, &deed)) else {
+            return;
+        };
+        if let Some(item) = self.items.get_mut(at) {
+            item.begin(now_ns, number, deed);
+            self.actions.push_back(Action::Begin { number, job });
+        }
+    }
+
+    fn job(&self, item: &Item, deed: &Deed) -> Option<Job> {
+        let service = |verb| {
+            let service = item.service.clone()?;
+            Some(Job::Service { service, verb })
+        };
+        match deed {
+            Deed::Start => service(Verb::Start),
+            Deed::Stop => service(Verb::Stop),
+            Deed::Kill => service(Verb::Kill),
+            Deed::Task(Task::Reload) => service(Verb::Reload),
+            Deed::Task(Task::Command(argv)) => {
+                let role = item.role.unwrap_or(Role::Backup);
+                let group = item.spec.group.as_deref();
+                Some(Job::Run {
+                    argv: argv.clone(),
+                    environment: self.environment(group, role, item.previous),
+                })
+            }
+            Deed::Task(Task::Job(job)) | Deed::Keep(job) => Some(job.clone()),
+            Deed::Bounce => match &item.spec.kind {
+                crate::config::Kind::Interface {
+                    interface,
+                    bounce_ms: Some(down_ms),
+                    ..
+                } => Some(Job::Bounce {
+                    interface: interface.clone(),
+                    down_ms: *down_ms,
+                }),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether all those that go before it the same way have ended their first try.
+    fn is_turn(&self, at: usize) -> bool {
+        let Some(item) = self.items.get(at) else {
+            return false;
+        };
+        let enters = item.role == Some(Role::Active);
+        let related = |other: &Item| {
+            let groups = (&item.spec.group, &other.spec.group);
+            !matches!(groups, (Some(one), Some(two)) if one != two)
+        };
+        let before = |place: usize| if enters { place < at } else { place > at };
+        let mut others = self.items.iter().enumerate();
+        !others.any(|(place, other)| {
+            other.open
+                && before(place)
+                && (other.role == Some(Role::Active)) == enters
+                && related(other)
+        })
+    }
+
+    /// Nothing of this group's role is yet to be tried.
+    fn are_items_through(&self, name: &str) -> bool {
+        let mut all = true;
+        for item in &self.items {
+            let group = item.spec.group.as_deref();
+            if group.is_none_or(|group| group == name) {
+                all &= !item.open;
+            }
+        }
+        let active = |group: &super::Group| group.role == Role::Active;
+        let known = self.gather == Gather::Over || self.groups.get(name).is_some_and(active);
+        all && known
+    }
+
+    fn conclude(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if !group.hooks.are_through() {
+            return;
+        }
+        let ticket = group.ticket.take();
+        self.actions
+            .extend(ticket.map(|ticket| Action::Done { ticket }));
+        if std::mem::take(&mut group.unsaid) {
+            let since_ns = group.since_ns;
+            let text = self.outcome(now_ns, name, since_ns);
+            self.actions.extend(text.map(Action::Event));
+        }
+    }
+
+    /// "office: kea, squid running (474 ms)"; None where there was nothing to do.
+    fn outcome(&self, now_ns: u64, name: &str, since_ns: u64) -> Option<String> {
+        let touched = |item: &&Item| {
+            let group = item.spec.group.as_deref();
+            item.service.is_some()
+                && group.is_none_or(|group| group == name)
+                && item.begun_ns.is_some_and(|begun_ns| begun_ns >= since_ns)
+        };
+        let items: Vec<&Item> = self.items.iter().filter(touched).collect();
+        let names = |goal: &Goal, word: &str| {
+            let fine = items.iter();
+            let fine = fine.filter(|item| item.goal == *goal && item.fault.is_none());
+            let names: Vec<&str> = fine.map(|item| item.spec.name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{} {word}", names.join(", ")))
+        };
+        let failed: Vec<&str> = items
+            .iter()
+            .filter(|item| item.fault.is_some())
+            .map(|item| item.spec.name.as_str())
+            .collect();
+        let failed = (!failed.is_empty()).then(|| format!("{} failed", failed.join(", ")));
+        let running = names(&Goal::Running, "running");
+        let parts = [running, names(&Goal::Stopped, "stopped"), failed];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let ms = now_ns.saturating_sub(since_ns) / 1_000_000;
+        (!parts.is_empty()).then(|| format!("{name}: {} ({ms} ms)", parts.join("; ")))
+    }
+
+    fn remember(&mut self) {
+        for item in &self.items {
+            if item.is_to_remember() {
+                self.memory.set(&item.spec.name, format!("{:?}", item.goal));
+            }
+        }
+    }
+}

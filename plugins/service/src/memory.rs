@@ -1,0 +1,79 @@
+//! What a worker was told to keep for the next one of this boot, in a file of the plugin's folder.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The file, whose first line says of which boot it is.
+#[derive(Debug)]
+pub struct Memory {
+    file: Option<PathBuf>,
+    boot: String,
+}
+
+impl Memory {
+    pub fn of(folder: Option<&Path>) -> Self {
+        let boot = fs::read_to_string(BOOT).unwrap_or_default();
+        Self {
+            file: folder.map(|folder| folder.join("done")),
+            boot: boot.trim().to_owned(),
+        }
+    }
+
+    /// Nothing where there is no file, or one of another boot.
+    pub fn read(&self) -> String {
+        let Some(file) = &self.file else {
+            return String::new();
+        };
+        match fs::read_to_string(file) {
+            Ok(text) => match text.split_once('\n') {
+                Some((boot, rest)) if boot == self.boot && !boot.is_empty() => rest.to_owned(),
+                _ => String::new(),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                log::warn!("{}: {error}", file.display());
+                String::new()
+            }
+        }
+    }
+
+    /// At one go; without it a restarted worker would only do more than it has to.
+    pub fn write(&self, text: &str) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        if let Err(error) = replace(file, &format!("{}\n{text}", self.boot)) {
+            log::warn!("{}: {error}", file.display());
+        }
+    }
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let open = options.write(true).create(true).truncate(true).mode(0o600);
+    open.open(&new)?.write_all(text.as_bytes())?;
+    fs::rename(&new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_boot_did_is_forgotten() {
+        let folder = std::env::temp_dir().join(format!("spared-memory-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let memory = Memory::of(Some(&folder));
+        assert_eq!(memory.read(), "");
+        memory.write("a\tb\n");
+        assert_eq!(memory.read(), "a\tb\n");
+        fs::write(folder.join("done"), "another\na\tb\n").unwrap();
+        assert_eq!(memory.read(), "");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
