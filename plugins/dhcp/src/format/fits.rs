@@ -8,8 +8,9 @@ use crate::lease::{INFINITE_S, Kind, Lease, State};
 /// Ids and names, by the options that carry them.
 const LONGEST_ID: usize = 255;
 const LONGEST_NAME: usize = 255;
-/// DHCPv6 allows 128 bytes behind the type.
+/// DHCPv6 allows 128 bytes behind the type; dhcpd stops at longer ones in its file.
 const LONGEST_DUID: usize = 130;
+const LONGEST_DUID_OF_DHCPD: usize = 127;
 /// Kea and dhcpd keep 20 bytes, dnsmasq what DHCP's header holds.
 const LONGEST_HARDWARE: usize = 20;
 const LONGEST_CHADDR: usize = 16;
@@ -85,6 +86,9 @@ fn client(format: Format, lease: &Lease) -> Result<(), &'static str> {
         (Kind::V4, _) if client.iaid != 0 => Err("it has an identity association, in DHCPv4"),
         (Kind::V4, _) => Ok(()),
         (_, _) if id == 0 => Err("it has no DUID"),
+        (_, Format::Dhcpd6) if id > LONGEST_DUID_OF_DHCPD => {
+            Err("its DUID is longer than 127 bytes")
+        }
         (_, _) if id > LONGEST_DUID => Err("its DUID is longer than 130 bytes"),
         (_, _) => Ok(()),
     }

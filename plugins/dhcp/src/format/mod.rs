@@ -113,7 +113,8 @@ impl Reader {
 }
 
 /// The whole file for `set`. `before` is the file that is replaced, for what is to be kept of it:
-/// the columns of Kea's header, the byte order of dhcpd, the identity where `set` has none.
+/// the columns of Kea's header, the byte order of dhcpd, the identity where `set` has none. What
+/// does not fit ([`fits`]) is left out.
 pub fn write(format: Format, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
     match format {
         Format::Kea4 => kea::write(kea::Family::V4, set, before, clock),

@@ -8,6 +8,7 @@ use spared_dhcp::lease::{Change, Clock, Lease, Set};
 mod broken;
 mod properties;
 mod samples;
+mod servers;
 
 const FORMATS: [Format; 5] = [
     Format::Kea4,

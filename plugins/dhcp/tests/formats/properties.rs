@@ -50,7 +50,8 @@ fn extra(format: Format) -> BoxedStrategy<BTreeMap<String, String>> {
             .boxed(),
         Format::Dnsmasq => Just(BTreeMap::new()).boxed(),
         Format::Dhcpd4 | Format::Dhcpd6 => {
-            let name = "set [a-z][A-Za-z0-9_-]{0,20}";
+            // with an underscore it is no word of dhcpd
+            let name = "set [a-z]_[A-Za-z0-9_-]{0,20}";
             // printable text is its own escape
             proptest::collection::btree_map(name, "[ !#-Z^-~]{1,40}", 0..3).boxed()
         }

@@ -8,7 +8,7 @@ use spared_dhcp::format::{Format, write};
 
 use crate::{CLOCK, read, read_all, render, set_of};
 
-fn sample(name: &str) -> Vec<u8> {
+pub fn sample(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("the sample")
 }
 

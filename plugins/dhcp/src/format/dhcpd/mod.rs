@@ -9,6 +9,9 @@ mod lexer;
 mod reader;
 mod writer;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 pub use journal::Reader;
 pub use writer::write;
 
@@ -81,6 +84,10 @@ const LONGEST_TEXT: usize = 1024;
 /// The states that are one for us, beside their first.
 const FREE_BINDINGS: [&str; 4] = ["expired", "released", "reset", "backup"];
 
+/// The words that dhcpd 4.4.3 says cannot be a variable's name; one of them would end the reading.
+static KEYWORDS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("keywords.txt").lines().collect());
+
 /// A variable's name, which dhcpd takes for one and for nothing else.
 fn is_variable(name: &str) -> bool {
     let begins = name
@@ -88,7 +95,8 @@ fn is_variable(name: &str) -> bool {
         .next()
         .is_some_and(|first| first.is_ascii_alphabetic());
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    begins && name.len() <= 64 && name.bytes().all(legal)
+    let is_word = begins && name.len() <= 64 && name.bytes().all(legal);
+    is_word && !KEYWORDS.contains(name.to_ascii_lowercase().as_str())
 }
 
 /// Text between quotes: printable characters, the rest in octal.

@@ -8,7 +8,7 @@ use super::{
     BINDING, ByteOrder, FLAGS, FREE_BINDINGS, Family, HARDWARE, LONGEST_TEXT, RELAY_OPTIONS, SET,
     escape, is_variable, unescape,
 };
-use crate::format::{Format, Reader};
+use crate::format::{Format, Reader, fits};
 use crate::lease::{Clock, Kind, Lease, Set, State};
 
 pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
@@ -21,11 +21,8 @@ pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> 
     );
     match family {
         Family::V4 => {
-            for lease in set
-                .leases
-                .values()
-                .filter(|lease| lease.key.kind == Kind::V4)
-            {
+            let leases = set.leases.values();
+            for lease in leases.filter(|lease| fits(Format::Dhcpd4, lease).is_ok()) {
                 lease4(&mut out, lease, clock);
             }
         }
@@ -81,11 +78,8 @@ type Association<'a> = (Kind, u32, &'a [u8]);
 /// The later declaration of an association replaces the one before, so there is one of each.
 fn associations(set: &Set) -> BTreeMap<Association<'_>, Vec<&Lease>> {
     let mut associations: BTreeMap<Association, Vec<&Lease>> = BTreeMap::new();
-    for lease in set
-        .leases
-        .values()
-        .filter(|lease| lease.key.kind != Kind::V4)
-    {
+    let leases = set.leases.values();
+    for lease in leases.filter(|lease| fits(Format::Dhcpd6, lease).is_ok()) {
         let client = &lease.client;
         let association = (lease.key.kind, client.iaid, client.id.as_slice());
         associations.entry(association).or_default().push(lease);

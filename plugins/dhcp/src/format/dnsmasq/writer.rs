@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use super::{NONE, TEMPORARY};
-use crate::format::hex;
-use crate::lease::{Clock, Kind, Lease, Set, State};
+use crate::format::{Format, fits, hex};
+use crate::lease::{Clock, Kind, Lease, Set};
 
 /// dnsmasq has no field for more of a name.
 const LONGEST_NAME: usize = 255;
@@ -13,8 +13,11 @@ const ETHERNET: u16 = 1;
 pub fn write(set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
     let mut out = Vec::with_capacity(set.leases.len().saturating_mul(80).saturating_add(128));
     let lines = |out: &mut Vec<u8>, v4: bool| {
-        let leases = set.leases.values();
-        for lease in leases.filter(|lease| (lease.key.kind == Kind::V4) == v4) {
+        let leases = set
+            .leases
+            .values()
+            .filter(|lease| (lease.key.kind == Kind::V4) == v4);
+        for lease in leases.filter(|lease| fits(Format::Dnsmasq, lease).is_ok()) {
             line(out, lease, clock);
         }
     };
@@ -30,9 +33,6 @@ pub fn write(set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
 }
 
 fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
-    if lease.state != State::Leased || lease.key.kind == Kind::Pd {
-        return;
-    }
     // 0 would be a lease without end
     let expires_s = lease.expires_ms.map_or(0, |ms| clock.unix_s(ms).max(1));
     push(out, expires_s);

@@ -9,6 +9,8 @@ mod writer;
 pub use reader::Reader;
 pub use writer::write;
 
+use super::Format;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
@@ -16,6 +18,13 @@ pub enum Family {
 }
 
 impl Family {
+    fn format(self) -> Format {
+        match self {
+            Self::V4 => Format::Kea4,
+            Self::V6 => Format::Kea6,
+        }
+    }
+
     /// Of Kea 2.2; later ones take it, and convert their file.
     fn header(self) -> &'static str {
         match self {

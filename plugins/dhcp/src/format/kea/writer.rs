@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Column, Family, escape, is_text_of};
-use crate::format::hex;
+use crate::format::{fits, hex};
 use crate::lease::{Clock, Kind, Lease, Set, State};
 
 /// Under the header of `before`, where it has one: its Kea is the one that will read it.
@@ -23,8 +23,12 @@ pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> 
     let mut out = Vec::with_capacity(set.leases.len().saturating_mul(160).saturating_add(256));
     out.extend_from_slice(header);
     out.push(b'\n');
-    let leases = set.leases.values();
-    for lease in leases.filter(|lease| (lease.key.kind == Kind::V4) == (family == Family::V4)) {
+    let format = family.format();
+    for lease in set
+        .leases
+        .values()
+        .filter(|lease| fits(format, lease).is_ok())
+    {
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
