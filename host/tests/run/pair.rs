@@ -278,15 +278,22 @@ fn a_freeze_holds_on_both_and_ends_by_itself() {
 
 #[test]
 fn maintenance_and_force_outlive_a_kill() {
-    let Some(mut pair) = ready(&[TWIN, VRRP]) else {
+    let Some(mut pair) = ready(&[TWIN, VRRP, ("counter", "")]) else {
         return;
     };
     wait_for_active(&pair, &pair.r1);
+    let heard = |pair: &Pair, wanted: &str| {
+        pair.wait(&format!("{wanted} roles on r2"), || {
+            pair.r2.row("counter", "changes") == wanted
+        });
+    };
+    heard(&pair, "1");
     let lines = pair.r2.done(&maintenance(true, Some(3600)));
     assert!(
         lines[0].starts_with("r2 is in maintenance until "),
         "{lines:?}"
     );
+    heard(&pair, "2");
     let lines = pair.r2.done(&force(Force::Backup));
     assert_eq!(lines[0], "office: forced backup by root");
     pair.r2.kill_all();
@@ -302,7 +309,9 @@ fn maintenance_and_force_outlive_a_kill() {
     let missing = pair.r2.status().missing.unwrap();
     assert_eq!(missing[0], "it is in maintenance");
     assert_eq!(missing[1], "office is forced backup on it");
+    heard(&pair, "1");
     pair.r2.done(&maintenance(false, None));
+    heard(&pair, "2");
     pair.r2.done(&force(Force::Reset));
     pair.r2.kill_all();
     pair.r2.start();

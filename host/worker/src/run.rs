@@ -72,7 +72,8 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     confine::after_load(load, &mut missed);
     outbound.send(&FromWorker::Loaded(Ok(plugin.descriptor.clone())));
     if !missed.is_empty() && !load.check_only {
-        let text = format!("is confined without {}", missed.join(", "));
+        let how = if load.root { "runs" } else { "is confined" };
+        let text = format!("{how} without {}", missed.join(", "));
         outbound.log(abi::LOG_WARN, &text);
     }
     let driver = Driver::new(outbound, receiver, plugin, load.check_only).map_err(kernel)?;

@@ -46,9 +46,7 @@ fn as_nobody(lab: &Lab) -> spared_worker::message::Load {
 
 fn missed(host: &Host) -> Option<String> {
     host.received.iter().find_map(|message| match message {
-        FromWorker::Log { text, .. } if text.starts_with("is confined without") => {
-            Some(text.clone())
-        }
+        FromWorker::Log { text, .. } if text.contains(" without ") => Some(text.clone()),
         _ => None,
     })
 }
