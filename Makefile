@@ -90,7 +90,9 @@ install: ## what `make release` built, into DESTDIR and PREFIX
 		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
 	for section in 1 5 8; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section \
 		target/man/*.$$section || exit; done
-	install -d $(DESTDIR)/etc/spared/plugins
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/dbus-1/system.d packaging/dbus/spared.conf
+	install -d $(DESTDIR)/etc/spared/plugins $(DESTDIR)/etc/spared/hooks/active.d \
+		$(DESTDIR)/etc/spared/hooks/backup.d $(DESTDIR)/etc/spared/hooks/fault.d
 	[ -e $(DESTDIR)/etc/spared/spared.toml ] || install -m 644 -t $(DESTDIR)/etc/spared etc/spared.toml
 
 deb: ## the Debian package, into target/deb
