@@ -3,7 +3,7 @@
 //! This file and `server` are all the I/O; `engine` holds what decides, `wire.rs` what the twins
 //! say, `format` what the servers' lease files say, `discover` what their configurations do.
 //! *spared-dhcp*(5) is the manual of every key.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod config;
 pub mod discover;

@@ -1,18 +1,58 @@
 //! One DHCP server of this node: its files and its control channel, on a thread of their own.
+//!
+//! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
+//! (`journal` or `rewritten`, by `opened`), `occupied` whether the server runs. `file` writes,
+//! `control` speaks with a running server (`kea` or `dnsmasq`, by `call`), and `echo` knows again
+//! what that then writes.
+
+mod call;
+mod control;
+mod dbus;
+mod dnsmasq;
+mod echo;
+mod file;
+mod journal;
+mod kea;
+mod occupied;
+mod opened;
+mod rewritten;
+mod run;
+#[cfg(test)]
+mod scratch;
+mod site;
+mod tail;
+mod watch;
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::config;
 use crate::lease::{Change, Key, Set};
+
+use run::Thread;
+
+/// Beyond them the thread waits for [`Server::poll`].
+const EVENTS_MAX: usize = 1024;
 
 /// What the engine wants of it. Each is answered by [`Event::Done`] with its serial, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Tell at once what the file holds that was not told yet.
     Read { serial: u64 },
-    /// The server does not run: its file is to hold this set.
+    /// The server does not run: its file is to hold this set. What the file held that was not told
+    /// yet is told first.
     Replace { serial: u64, set: Set },
-    /// The server runs, and takes these by its control channel.
+    /// The server runs, and takes these by its control channel. Where that fails in the middle, all
+    /// may be given again.
     Apply { serial: u64, changes: Vec<Change> },
-    /// It runs on a backup and must not answer (true), or is to answer again.
+    /// It runs on a backup and must not answer (true), or is to answer again. Where it does not run
+    /// this fails, and holds for when it does.
     Silence { serial: u64, silent: bool },
 }
 
@@ -40,8 +80,14 @@ pub enum Event {
 }
 
 /// The thread of one server; dropping it ends and joins the thread.
-#[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    commands: Sender<Command>,
+    /// None only while it is dropped.
+    events: Option<Receiver<Event>>,
+    bell: Arc<OwnedFd>,
+    end: End,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Server {
     /// `wake` is called after each event, from the thread.
@@ -52,16 +98,71 @@ impl Server {
         settings: config::Server,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Self, std::io::Error> {
-        let _ = (settings, wake);
-        todo!()
+        let (commands, to_do) = channel();
+        let (tell, events) = sync_channel(EVENTS_MAX);
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let end = End::new()?;
+        let name = format!("dhcp {}", settings.name);
+        let thread = Thread::new(settings, to_do, tell, &bell, &end, Box::new(wake));
+        Ok(Self {
+            commands,
+            events: Some(events),
+            bell,
+            end,
+            thread: Some(thread::Builder::new().name(name).spawn(|| thread.run())?),
+        })
     }
 
     pub fn command(&self, command: Command) {
-        let _ = command;
-        todo!()
+        // its thread ends only with this
+        let _ = self.commands.send(command);
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
     pub fn poll(&self) -> Option<Event> {
-        todo!()
+        self.events.as_ref()?.try_recv().ok()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end.say();
+        // it may wait for room
+        self.events = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// That the thread is to end, for those who compute and for those who wait.
+#[derive(Clone, Debug)]
+struct End {
+    said: Arc<AtomicBool>,
+    /// Readable from then on.
+    descriptor: Arc<OwnedFd>,
+}
+
+impl End {
+    fn new() -> Result<Self, std::io::Error> {
+        Ok(Self {
+            said: Arc::new(AtomicBool::new(false)),
+            descriptor: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?),
+        })
+    }
+
+    fn say(&self) {
+        self.said.store(true, Ordering::Relaxed);
+        let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
+    }
+
+    fn is_said(&self) -> bool {
+        self.said.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,84 @@
+//! The channel by which a running server takes leases.
+
+use std::collections::VecDeque;
+
+use crate::config;
+use crate::discover::Places;
+use crate::format::Format;
+use crate::lease::{Change, Key};
+
+use super::End;
+use super::dnsmasq::Dnsmasq;
+use super::kea::Kea;
+
+#[derive(Debug)]
+pub enum Control {
+    None,
+    /// `takes_leases`: its configuration loads the hook for it.
+    Kea {
+        kea: Kea,
+        takes_leases: bool,
+    },
+    Dnsmasq(Dnsmasq),
+}
+
+impl Control {
+    pub fn new(settings: &config::Server, places: &Places, end: &End) -> Self {
+        match settings.format {
+            Format::Kea4 | Format::Kea6 => {
+                places
+                    .socket
+                    .as_deref()
+                    .map_or(Self::None, |socket| Self::Kea {
+                        kea: Kea::new(settings.format, socket, end),
+                        takes_leases: places.has_lease_commands,
+                    })
+            }
+            Format::Dnsmasq => places.bus_name.as_deref().map_or(Self::None, |name| {
+                Self::Dnsmasq(Dnsmasq::new(name, settings.bus.as_deref(), end))
+            }),
+            Format::Dhcpd4 | Format::Dhcpd6 => Self::None,
+        }
+    }
+
+    /// It is worth asking whether the server takes leases.
+    pub fn may_be_live(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Kea { takes_leases, .. } => *takes_leases,
+            Self::Dnsmasq(_) => true,
+        }
+    }
+
+    pub fn is_live(&mut self) -> Result<bool, String> {
+        match self {
+            Self::None => Ok(false),
+            Self::Kea { kea, .. } => kea.is_live(),
+            Self::Dnsmasq(dnsmasq) => dnsmasq.is_live(),
+        }
+    }
+
+    pub fn silence(&self, silent: bool) -> Result<(), String> {
+        match self {
+            Self::Kea { kea, .. } => kea.silence(silent),
+            _ if silent => Err("it cannot be silenced while it runs".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes some off the front of `changes`; what the server refused is appended to `refused`.
+    ///
+    /// # Errors
+    /// It cannot be spoken with; what was taken off may be with it or not.
+    pub fn apply(
+        &mut self,
+        changes: &mut VecDeque<Change>,
+        refused: &mut Vec<(Key, String)>,
+    ) -> Result<(), String> {
+        match self {
+            Self::None => Err("it takes no leases while it runs".to_owned()),
+            Self::Kea { kea, .. } => kea.apply(changes, refused),
+            Self::Dnsmasq(dnsmasq) => dnsmasq.apply(changes, refused),
+        }
+    }
+}

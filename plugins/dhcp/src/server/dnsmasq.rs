@@ -1,0 +1,138 @@
+//! dnsmasq's methods on D-Bus.
+
+use std::collections::VecDeque;
+
+use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
+
+use super::End;
+use super::dbus::{Body, Bus, Method, Reply};
+use super::tail::clock;
+
+const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
+const PATH: &str = "/uk/org/thekelleys/dnsmasq";
+/// Not the name on the bus, which may be another.
+const INTERFACE: &str = "uk.org.thekelleys.dnsmasq";
+const AT_ONCE: usize = 32;
+
+#[derive(Debug)]
+pub struct Dnsmasq {
+    name: String,
+    address: String,
+    end: End,
+    bus: Option<Bus>,
+}
+
+impl Dnsmasq {
+    pub fn new(name: &str, address: Option<&str>, end: &End) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: address.unwrap_or(SYSTEM_BUS).to_owned(),
+            end: end.clone(),
+            bus: None,
+        }
+    }
+
+    /// Whether it takes leases.
+    pub fn is_live(&mut self) -> Result<bool, String> {
+        match self.call("GetVersion", &Body::default())? {
+            Reply::Return => Ok(true),
+            Reply::Error(why) => Err(format!("D-Bus: {why}")),
+        }
+    }
+
+    /// Takes some off the front of `changes`; what dnsmasq refused is appended to `refused`.
+    ///
+    /// # Errors
+    /// It cannot be spoken with; what was taken off may be with it or not.
+    pub fn apply(
+        &mut self,
+        changes: &mut VecDeque<Change>,
+        refused: &mut Vec<(Key, String)>,
+    ) -> Result<(), String> {
+        let count = changes.len().min(AT_ONCE);
+        for change in changes.drain(..count) {
+            let (member, body) = match &change {
+                Change::Put(lease) if lease.state == State::Leased => match add(lease) {
+                    Ok(body) => ("AddDhcpLease", body),
+                    Err(why) => {
+                        refused.push((lease.key, why));
+                        continue;
+                    }
+                },
+                _ => {
+                    let mut body = Body::default();
+                    body.text(&change.key().address.to_string());
+                    ("DeleteDhcpLease", body)
+                }
+            };
+            if let Reply::Error(why) = self.call(member, &body)? {
+                refused.push((change.key(), why));
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, member: &str, body: &Body) -> Result<Reply, String> {
+        let mut bus = match self.bus.take() {
+            Some(bus) => bus,
+            None => Bus::open(&self.address, &self.end).map_err(|error| self.fault(&error))?,
+        };
+        let method = Method {
+            destination: &self.name,
+            path: PATH,
+            interface: INTERFACE,
+            member,
+        };
+        let reply = bus.call(method, body).map_err(|error| self.fault(&error))?;
+        // after a fault it is opened anew
+        self.bus = Some(bus);
+        Ok(reply)
+    }
+
+    fn fault(&self, error: &str) -> String {
+        format!("{} at {}: {error}", self.name, self.address)
+    }
+}
+
+fn add(lease: &Lease) -> Result<Body, String> {
+    let (iaid, is_temporary) = match lease.key.kind {
+        Kind::V4 => (0, false),
+        Kind::Na => (lease.client.iaid, false),
+        Kind::Ta => (lease.client.iaid, true),
+        Kind::Pd => return Err("dnsmasq delegates no prefixes".to_owned()),
+    };
+    let mut body = Body::default();
+    body.text(&lease.key.address.to_string());
+    body.text(&hardware(lease));
+    body.bytes(&lease.hostname);
+    body.bytes(&lease.client.id);
+    body.number(left_s(lease));
+    body.number(iaid);
+    body.flag(is_temporary);
+    Ok(body)
+}
+
+/// As in its file, with the type where that is not Ethernet.
+fn hardware(lease: &Lease) -> String {
+    let bytes: Vec<String> = lease
+        .client
+        .hardware
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let address = bytes.join(":");
+    match lease.client.hardware_type {
+        0 | 1 => address,
+        other => format!("{other:02x}-{address}"),
+    }
+}
+
+fn left_s(lease: &Lease) -> u32 {
+    let Some(expires_ms) = lease.expires_ms else {
+        return INFINITE_S;
+    };
+    let left_ms = expires_ms.saturating_sub(clock().monotonic_ms).max(0);
+    // nearest, and never without end
+    let left_s = left_ms.saturating_add(500) / 1000;
+    u32::try_from(left_s).map_or(INFINITE_S - 1, |left| left.min(INFINITE_S - 1))
+}

@@ -1,0 +1,130 @@
+//! What this plugin gave a running server, which writes it to its file as if it were its own.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::lease::{Change, Key, Lease};
+
+/// A server writes before it answers; a file that is written anew may be read a second later.
+const FOR: Duration = Duration::from_secs(60);
+/// Servers count in seconds, and take their own clock's for the beginning.
+const TOLERANCE_MS: u64 = 2000;
+
+#[derive(Debug, Default)]
+pub struct Echoes {
+    expected: BTreeMap<Key, (Instant, Change)>,
+}
+
+impl Echoes {
+    pub fn expect(&mut self, changes: &[Change], now: Instant) {
+        self.expected
+            .retain(|_, (since, _)| now.duration_since(*since) < FOR);
+        let expected = changes
+            .iter()
+            .map(|change| (change.key(), (now, change.clone())));
+        self.expected.extend(expected);
+    }
+
+    /// It was refused.
+    pub fn forget(&mut self, key: Key) {
+        self.expected.remove(&key);
+    }
+
+    pub fn is_echo(&mut self, change: &Change) -> bool {
+        let Some((_, expected)) = self.expected.get(&change.key()) else {
+            return false;
+        };
+        let is_echo = match (expected, change) {
+            (Change::Gone { .. }, Change::Gone { .. }) => true,
+            (Change::Put(a), Change::Put(b)) => is_same(a, b),
+            _ => false,
+        };
+        if is_echo {
+            self.expected.remove(&change.key());
+        }
+        is_echo
+    }
+}
+
+/// The same client has it for as long.
+pub fn is_same(a: &Lease, b: &Lease) -> bool {
+    let ends_alike = match (a.expires_ms, b.expires_ms) {
+        (Some(a), Some(b)) => a.abs_diff(b) < TOLERANCE_MS,
+        (None, None) => true,
+        _ => false,
+    };
+    let (x, y) = (&a.client, &b.client);
+    // the type of hardware is not in every file
+    let has_it = x.hardware == y.hardware && x.id == y.id && x.iaid == y.iaid;
+    ends_alike && has_it && a.key == b.key && a.state == b.state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::{Client, Kind, State};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn lease(host: u8, expires_ms: i64) -> Lease {
+        Lease {
+            key: Key {
+                kind: Kind::V4,
+                address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+                prefix: 32,
+            },
+            client: Client::default(),
+            hostname: Vec::new(),
+            state: State::Leased,
+            valid_s: 600,
+            preferred_s: 0,
+            expires_ms: Some(expires_ms),
+            committed_ms: 0,
+            extra: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn gone(host: u8) -> Change {
+        let key = lease(host, 0).key;
+        Change::Gone {
+            key,
+            committed_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_given_is_recognised_once() {
+        let mut echoes = Echoes::default();
+        let given = [Change::Put(lease(1, 10_000)), gone(2)];
+        echoes.expect(&given, Instant::now());
+        assert!(echoes.is_echo(&Change::Put(lease(1, 11_900))));
+        assert!(echoes.is_echo(&gone(2)));
+        assert!(!echoes.is_echo(&Change::Put(lease(1, 11_900))));
+        assert!(!echoes.is_echo(&gone(2)));
+    }
+
+    #[test]
+    fn what_a_client_did_to_the_same_address_is_not_an_echo() {
+        let mut echoes = Echoes::default();
+        let given = [Change::Put(lease(1, 10_000))];
+        echoes.expect(&given, Instant::now());
+        assert!(!echoes.is_echo(&Change::Put(lease(1, 12_000))));
+        assert!(!echoes.is_echo(&gone(1)));
+        let mut other = lease(1, 10_000);
+        other.client.iaid = 7;
+        assert!(!echoes.is_echo(&Change::Put(other)));
+        assert!(echoes.is_echo(&given[0]), "it comes behind the client's");
+    }
+
+    #[test]
+    fn what_was_refused_or_is_long_ago_is_not_expected() {
+        let mut echoes = Echoes::default();
+        let now = Instant::now();
+        let given = [Change::Put(lease(1, 10_000))];
+        echoes.expect(&given, now);
+        echoes.forget(lease(1, 0).key);
+        assert!(!echoes.is_echo(&given[0]));
+        echoes.expect(&given, now);
+        echoes.expect(&[], now + FOR);
+        assert!(!echoes.is_echo(&given[0]));
+    }
+}

@@ -1,0 +1,223 @@
+//! A lease file to which each commit is appended: Kea's and dhcpd's.
+//!
+//! Kea's cleaning moves the file to `.1` and goes on in a new one, while a program of its own makes
+//! `.2` of `.1` and the `.2` before; dhcpd writes all leases into a new file and renames that.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::format::{Format, Found, Reader};
+use crate::lease::{Change, Set};
+
+use super::End;
+use super::occupied::has_writer;
+use super::opened::{Id, Opened, id_of};
+use super::tail::{LEASES_MAX, Look, News, apply_bounded, clock, kea_companion};
+
+/// Between moving its file away and making a new one Kea needs less.
+const ABSENT_MAX: Duration = Duration::from_millis(500);
+const TRIES: usize = 5;
+
+#[derive(Debug)]
+pub struct Journal {
+    format: Format,
+    path: PathBuf,
+    end: End,
+    current: Option<(Opened, Reader)>,
+    is_absent: bool,
+}
+
+impl Journal {
+    pub fn new(format: Format, path: &Path, end: End) -> Self {
+        Self {
+            format,
+            path: path.to_owned(),
+            end,
+            current: None,
+            is_absent: false,
+        }
+    }
+
+    pub fn look(&mut self, look: Look) -> Result<News, String> {
+        let looked = match self.current.take() {
+            None => self.whole(),
+            Some((opened, reader)) => self.more(look, opened, reader),
+        };
+        looked.map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let opened = Opened::open(&self.path);
+        let mut opened = opened.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let mut reader = Reader::new(self.format);
+        reader.feed(bytes, clock());
+        opened.skip(bytes);
+        self.current = Some((opened, reader));
+        self.is_absent = false;
+        Ok(())
+    }
+
+    pub fn file(&self) -> Option<&File> {
+        self.current.as_ref().map(|(opened, _)| &opened.file)
+    }
+
+    /// What was appended since the last look.
+    fn more(&mut self, look: Look, mut opened: Opened, mut reader: Reader) -> io::Result<News> {
+        if !opened.is_intact()? {
+            return self.whole();
+        }
+        let mut news = News::default();
+        self.append(&mut opened, &mut reader, &mut news)?;
+        match id_of(&self.path)? {
+            Some(id) if id == opened.id => {
+                self.is_absent = false;
+                self.current = Some((opened, reader));
+            }
+            None if self.is_kea() && !self.is_absent => {
+                self.is_absent = true;
+                self.current = Some((opened, reader));
+                news.again = Some(ABSENT_MAX);
+            }
+            None => return Err(io::ErrorKind::NotFound.into()),
+            Some(_) if self.is_kea() && !look.replaced => {
+                // to the end, as it was the server's until it was moved
+                self.append(&mut opened, &mut reader, &mut news)?;
+                opened = Opened::open(&self.path)?;
+                reader = Reader::new(self.format);
+                self.append(&mut opened, &mut reader, &mut news)?;
+                self.is_absent = false;
+                self.current = Some((opened, reader));
+            }
+            Some(_) => return self.whole(),
+        }
+        Ok(news)
+    }
+
+    fn append(&self, opened: &mut Opened, reader: &mut Reader, news: &mut News) -> io::Result<()> {
+        opened.read(&self.end, |piece| {
+            let found = reader.feed(piece, clock());
+            news.changes.extend(found.changes);
+            news.identity = found.identity.or(news.identity.take());
+            news.why = news.why.take().or(found.why);
+        })
+    }
+
+    fn whole(&mut self) -> io::Result<News> {
+        for _ in 0..TRIES {
+            let before = self.ids()?;
+            match self.read_all() {
+                // Kea's cleaning came between
+                Err(error) if self.is_kea() && error.kind() == io::ErrorKind::NotFound => {
+                    if id_of(&self.path)?.is_none() {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok((news, current)) => {
+                    if self.ids()? == before {
+                        self.is_absent = false;
+                        self.current = Some(current);
+                        return Ok(news);
+                    }
+                }
+            }
+        }
+        Err(io::Error::other("files change faster than they are read"))
+    }
+
+    fn read_all(&self) -> io::Result<(News, (Opened, Reader))> {
+        let mut all = All::default();
+        for path in self.older()? {
+            let (_, reader) = self.read_file(&path, &mut all)?;
+            all.note_torn(&path, &reader);
+        }
+        let (opened, reader) = self.read_file(&self.path, &mut all)?;
+        // a server that writes is in the middle of it; the rest comes
+        if reader.unread() > 0 && !has_writer(&opened.file).unwrap_or(false) {
+            all.note_torn(&self.path, &reader);
+        }
+        let news = News {
+            whole: Some((all.set, all.broken)),
+            ..News::default()
+        };
+        Ok((news, (opened, reader)))
+    }
+
+    fn read_file(&self, path: &Path, all: &mut All) -> io::Result<(Opened, Reader)> {
+        let mut opened = Opened::open(path)?;
+        let mut reader = Reader::new(self.format);
+        opened.read(&self.end, |piece| {
+            all.take(path, reader.feed(piece, clock()))
+        })?;
+        Ok((opened, reader))
+    }
+
+    /// Kea's files of before its last cleaning, in the order of its commits.
+    fn older(&self) -> io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        if self.is_kea() {
+            // the cleaning's result: all of the other two
+            let completed = kea_companion(&self.path, ".completed");
+            if id_of(&completed)?.is_some() {
+                return Ok(vec![completed]);
+            }
+            for suffix in [".2", ".1"] {
+                let path = kea_companion(&self.path, suffix);
+                if id_of(&path)?.is_some() {
+                    paths.push(path);
+                }
+            }
+        }
+        Ok(paths)
+    }
+
+    fn ids(&self) -> io::Result<[Option<Id>; 4]> {
+        let mut ids = [id_of(&self.path)?, None, None, None];
+        if self.is_kea() {
+            for (id, suffix) in ids.iter_mut().skip(1).zip([".completed", ".2", ".1"]) {
+                *id = id_of(&kea_companion(&self.path, suffix))?;
+            }
+        }
+        Ok(ids)
+    }
+
+    fn is_kea(&self) -> bool {
+        matches!(self.format, Format::Kea4 | Format::Kea6)
+    }
+}
+
+#[derive(Default)]
+struct All {
+    set: Set,
+    broken: Option<String>,
+}
+
+impl All {
+    fn take(&mut self, path: &Path, found: Found) {
+        if let Some(why) = found.why {
+            self.note(|| format!("{}: {why}", path.display()));
+        }
+        self.set.identity = found.identity.or(self.set.identity.take());
+        for change in found.changes {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        if !apply_bounded(&mut self.set, change) {
+            self.note(|| format!("there are more than {LEASES_MAX} leases"));
+        }
+    }
+
+    fn note_torn(&mut self, path: &Path, reader: &Reader) {
+        if reader.unread() > 0 {
+            self.note(|| format!("{}: it ends within an entry", path.display()));
+        }
+    }
+
+    fn note(&mut self, why: impl FnOnce() -> String) {
+        self.broken.get_or_insert_with(why);
+    }
+}

@@ -1,0 +1,283 @@
+//! Kea's control socket: JSON, one command for each connection.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::net::SocketAddrUnix;
+use serde_json::{Map, Value, json};
+
+use crate::format::Format;
+use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
+
+use super::End;
+use super::call::Call;
+use super::tail::clock;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_MAX: usize = 16 << 20;
+/// Commands on their way at once: Kea takes one after the other, but need not wait for the next.
+const AT_ONCE: usize = 8;
+/// Leases of one command, where Kea has such: one that it does not like refuses all.
+const BULK: usize = 250;
+
+/// Kea's numbers of results.
+const SUCCESS: i64 = 0;
+const EMPTY: i64 = 3;
+
+#[derive(Debug)]
+pub struct Kea {
+    socket: PathBuf,
+    format: Format,
+    end: End,
+}
+
+/// Of one command.
+#[derive(Debug)]
+struct Answer {
+    result: i64,
+    text: String,
+    arguments: Value,
+}
+
+impl Kea {
+    pub fn new(format: Format, socket: &Path, end: &End) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            format,
+            end: end.clone(),
+        }
+    }
+
+    /// Whether it takes leases.
+    pub fn is_live(&self) -> Result<bool, String> {
+        let answer = self.one(&json!({ "command": "list-commands" }))?;
+        let wanted = self.command("update");
+        let commands = answer.arguments.as_array();
+        Ok(commands.is_some_and(|all| all.iter().any(|name| *name == *wanted)))
+    }
+
+    pub fn silence(&self, silent: bool) -> Result<(), String> {
+        let command = if silent {
+            "dhcp-disable"
+        } else {
+            "dhcp-enable"
+        };
+        let answer = self.one(&json!({ "command": command, "arguments": { "origin": "user" } }))?;
+        match answer.result {
+            SUCCESS => Ok(()),
+            _ => Err(format!("{command}: {}", answer.text)),
+        }
+    }
+
+    /// Takes some off the front of `changes`; what Kea refused is appended to `refused`.
+    ///
+    /// # Errors
+    /// It cannot be spoken with; what was taken off may be with it or not.
+    pub fn apply(
+        &self,
+        changes: &mut VecDeque<Change>,
+        refused: &mut Vec<(Key, String)>,
+    ) -> Result<(), String> {
+        let count = changes.len().min(match self.format {
+            Format::Kea6 => BULK,
+            _ => AT_ONCE,
+        });
+        let some: Vec<Change> = changes.drain(..count).collect();
+        if self.format == Format::Kea6 && some.len() > 1 && self.bulk(&some)? {
+            return Ok(());
+        }
+        for few in some.chunks(AT_ONCE) {
+            let commands: Vec<Value> = few
+                .iter()
+                .map(|change| self.lease_command(change))
+                .collect();
+            for (change, answer) in few.iter().zip(self.several(&commands)?) {
+                let is_gone = matches!(change, Change::Gone { .. });
+                let done = answer.result == SUCCESS || (is_gone && answer.result == EMPTY);
+                if !done {
+                    refused.push((change.key(), answer.text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All in one command, where Kea finds nothing wrong with any.
+    fn bulk(&self, changes: &[Change]) -> Result<bool, String> {
+        let mut leases = Vec::new();
+        let mut deleted = Vec::new();
+        for change in changes {
+            match change {
+                Change::Put(lease) => leases.push(arguments(lease)),
+                Change::Gone { key, .. } => deleted.push(name(*key)),
+            }
+        }
+        let mut arguments = Map::new();
+        for (key, list) in [("leases", leases), ("deleted-leases", deleted)] {
+            if !list.is_empty() {
+                arguments.insert(key.to_owned(), list.into());
+            }
+        }
+        let answer =
+            self.one(&json!({ "command": "lease6-bulk-apply", "arguments": arguments }))?;
+        let failed = |key: &str| answer.arguments.get(key).and_then(Value::as_array);
+        let has_failed = failed("failed-leases").is_some_and(|list| !list.is_empty());
+        // one that is not there is gone
+        let is_empty = |lease: &Value| lease.get("result").and_then(Value::as_i64) == Some(EMPTY);
+        let has_stayed =
+            failed("failed-deleted-leases").is_some_and(|list| !list.iter().all(is_empty));
+        Ok((answer.result == SUCCESS || answer.result == EMPTY) && !has_failed && !has_stayed)
+    }
+
+    fn lease_command(&self, change: &Change) -> Value {
+        match change {
+            Change::Put(lease) => {
+                let mut arguments = arguments(lease);
+                arguments.insert("force-create".to_owned(), true.into());
+                json!({ "command": self.command("update"), "arguments": arguments })
+            }
+            Change::Gone { key, .. } => {
+                json!({ "command": self.command("del"), "arguments": name(*key) })
+            }
+        }
+    }
+
+    fn command(&self, verb: &str) -> String {
+        let family = if self.format == Format::Kea6 { 6 } else { 4 };
+        format!("lease{family}-{verb}")
+    }
+
+    fn one(&self, command: &Value) -> Result<Answer, String> {
+        let answers = self.several(std::slice::from_ref(command))?;
+        answers
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.fault("it does not answer"))
+    }
+
+    /// Each on a connection of its own; Kea takes them in this order.
+    fn several(&self, commands: &[Value]) -> Result<Vec<Answer>, String> {
+        let fault = |error: String| self.fault(&error);
+        let address =
+            SocketAddrUnix::new(&self.socket).map_err(|error| fault(error.to_string()))?;
+        let mut calls = Vec::new();
+        for command in commands {
+            let call = Call::connect(&address, &self.end, TIMEOUT).map_err(fault)?;
+            call.write(command.to_string().as_bytes()).map_err(fault)?;
+            calls.push(call);
+        }
+        let answers = calls.into_iter().map(|mut call| {
+            call.extend(TIMEOUT);
+            let mut bytes = Vec::new();
+            while call.read(&mut bytes, ANSWER_MAX)? {}
+            Answer::parse(&bytes)
+        });
+        answers.collect::<Result<_, _>>().map_err(fault)
+    }
+
+    fn fault(&self, error: &str) -> String {
+        format!("{}: {error}", self.socket.display())
+    }
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| format!("its answer cannot be read: {error}"))?;
+        // as the control agent has it, which asks several servers
+        let value = value.get(0).unwrap_or(&value);
+        let result = value.get("result").and_then(Value::as_i64);
+        Ok(Self {
+            result: result.ok_or("its answer has no result")?,
+            text: value
+                .get("text")
+                .and_then(Value::as_str)
+                .unwrap_or("no reason given")
+                .to_owned(),
+            arguments: value.get("arguments").cloned().unwrap_or_default(),
+        })
+    }
+}
+
+fn name(key: Key) -> Map<String, Value> {
+    let mut name = Map::new();
+    name.insert("ip-address".to_owned(), key.address.to_string().into());
+    if key.kind != Kind::V4 {
+        name.insert("type".to_owned(), kind(key.kind).into());
+    }
+    name
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::V4 => "V4",
+        Kind::Na => "IA_NA",
+        Kind::Ta => "IA_TA",
+        Kind::Pd => "IA_PD",
+    }
+}
+
+fn arguments(lease: &Lease) -> Map<String, Value> {
+    let mut all = name(lease.key);
+    let mut put = |key: &str, value: Value| drop(all.insert(key.to_owned(), value));
+    // an empty one is one, and DHCPv4's must be there
+    if !lease.client.hardware.is_empty() || lease.key.kind == Kind::V4 {
+        put("hw-address", hex(&lease.client.hardware).into());
+    }
+    if lease.key.kind == Kind::V4 {
+        if !lease.client.id.is_empty() {
+            put("client-id", hex(&lease.client.id).into());
+        }
+    } else {
+        put("duid", hex(&lease.client.id).into());
+        put("iaid", lease.client.iaid.into());
+        put("preferred-lft", lease.preferred_s.into());
+        if lease.key.kind == Kind::Pd {
+            put("prefix-len", lease.key.prefix.into());
+        }
+    }
+    put("valid-lft", lease.valid_s.into());
+    if let Some(expires_ms) = lease.expires_ms.filter(|_| lease.valid_s != INFINITE_S) {
+        put("expire", clock().unix_s(expires_ms).into());
+    }
+    if !lease.hostname.is_empty() {
+        put("hostname", String::from_utf8_lossy(&lease.hostname).into());
+    }
+    put(
+        "state",
+        match lease.state {
+            State::Leased => 0,
+            State::Declined => 1,
+            State::Free => 2,
+        }
+        .into(),
+    );
+    for (field, argument) in [("subnet_id", "subnet-id"), ("pool_id", "pool-id")] {
+        let number = lease
+            .extra
+            .get(field)
+            .and_then(|text| text.parse::<u32>().ok());
+        if let Some(number) = number {
+            put(argument, number.into());
+        }
+    }
+    for (field, argument) in [("fqdn_fwd", "fqdn-fwd"), ("fqdn_rev", "fqdn-rev")] {
+        if lease.extra.get(field).is_some_and(|text| text == "1") {
+            put(argument, true.into());
+        }
+    }
+    let context = lease
+        .extra
+        .get("user_context")
+        .map(|text| serde_json::from_str(text));
+    if let Some(Ok(context @ Value::Object(_))) = context {
+        put("user-context", context);
+    }
+    all
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(":")
+}

@@ -1,0 +1,91 @@
+//! Whether anybody has a file open for writing.
+//!
+//! The kernel grants a read lease (`fcntl(2)`, F_SETLEASE) only on a file that nobody has open for
+//! writing, and knows so exactly, whatever account and namespace the other is of. It is asked for
+//! and given back at once.
+#![allow(
+    unsafe_code,
+    reason = "no crate has a safe F_SETLEASE; it is one call without memory"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+
+use super::opened::Opened;
+
+/// Of Linux; the crate libc lacks it.
+const F_SETSIG: i32 = 10;
+
+/// `file` was opened only for reading.
+///
+/// # Errors
+/// EINVAL on a file system without leases, EACCES without CAP_LEASE on the file of another.
+pub fn has_writer(file: &File) -> io::Result<bool> {
+    let fd = file.as_fd();
+    // who opens it for writing just then makes the kernel send SIGIO, which kills; SIGURG is ignored
+    control(fd, F_SETSIG, libc::SIGURG)?;
+    match control(fd, libc::F_SETLEASE, libc::F_RDLCK) {
+        Ok(()) => control(fd, libc::F_SETLEASE, libc::F_UNLCK).map(|()| false),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Of a file that need not exist.
+pub fn is_being_written(path: &Path) -> io::Result<bool> {
+    match Opened::open(path) {
+        Ok(opened) => has_writer(&opened.file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn control(fd: BorrowedFd<'_>, command: i32, argument: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed for the call, and these commands take an integer.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), command, argument) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_counts_for_as_long_as_it_has_the_file_open() {
+        let folder = crate::server::scratch::Folder::new("occupied");
+        let path = folder.path("leases");
+        std::fs::write(&path, b"x").unwrap();
+        let file = File::open(&path).unwrap();
+        assert!(!has_writer(&file).unwrap());
+        let writer = File::options().append(true).open(&path).unwrap();
+        assert!(has_writer(&file).unwrap());
+        drop(writer);
+        assert!(!has_writer(&file).unwrap());
+        let reader = File::open(&path).unwrap();
+        assert!(!has_writer(&file).unwrap());
+        drop(reader);
+    }
+
+    #[test]
+    fn openers_are_neither_held_up_nor_deadly() {
+        let folder = crate::server::scratch::Folder::new("opener");
+        let path = folder.path("leases");
+        std::fs::write(&path, b"x").unwrap();
+        let file = File::open(&path).unwrap();
+        let opener = std::thread::spawn(move || {
+            for _ in 0..20_000 {
+                drop(File::options().append(true).open(&path).unwrap());
+            }
+        });
+        let began = std::time::Instant::now();
+        while !opener.is_finished() {
+            has_writer(&file).unwrap();
+        }
+        opener.join().unwrap();
+        assert!(began.elapsed().as_secs() < 20);
+    }
+}

@@ -1,0 +1,220 @@
+//! A lease file that is cut to nothing and written anew at each commit: dnsmasq's.
+//!
+//! While it is written it lacks leases, so that what is there counts at once, and what is missing
+//! only after the file was left alone for a while, or when nobody has it open for writing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::format::{Format, Found, Reader};
+use crate::lease::{Change, Clock, Key, Lease, Set};
+
+use super::End;
+use super::echo::is_same;
+use super::opened::{Opened, id_of};
+use super::tail::{LEASES_MAX, Look, News, apply_bounded, clock};
+
+const QUIET: Duration = Duration::from_millis(100);
+/// For a file that looks like one in the making: disks can hold a writer up.
+const QUIET_TORN: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Rewritten {
+    format: Format,
+    path: PathBuf,
+    end: End,
+    opened: Option<Opened>,
+    /// What was told; None: nothing yet.
+    known: Option<Set>,
+    /// When it was last complete.
+    length: u64,
+}
+
+impl Rewritten {
+    pub fn new(format: Format, path: &Path, end: End) -> Self {
+        Self {
+            format,
+            path: path.to_owned(),
+            end,
+            opened: None,
+            known: None,
+            length: 0,
+        }
+    }
+
+    pub fn look(&mut self, look: Look) -> Result<News, String> {
+        let looked = self.try_look(look);
+        if looked.is_err() {
+            self.opened = None;
+            self.known = None;
+        }
+        looked.map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let opened = Opened::open(&self.path);
+        let opened = opened.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let found = Reader::new(self.format).feed(bytes, clock());
+        self.known = Some(collect(found).0);
+        self.length = bytes.len() as u64;
+        self.opened = Some(opened);
+        Ok(())
+    }
+
+    pub fn file(&self) -> Option<&File> {
+        self.opened.as_ref().map(|opened| &opened.file)
+    }
+
+    fn try_look(&mut self, look: Look) -> io::Result<News> {
+        let Some(id) = id_of(&self.path)? else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        if self.opened.as_ref().is_none_or(|opened| opened.id != id) {
+            self.opened = Some(Opened::open(&self.path)?);
+            self.known = None;
+            self.length = 0;
+        }
+        let Some(opened) = &mut self.opened else {
+            return Ok(News::default());
+        };
+        let length = opened.file.metadata()?.len();
+        let is_making = length < self.length / 2 || !ends_a_line(&opened.file, length)?;
+        let may_wait = look.writer && !look.quiet;
+        if is_making && may_wait {
+            return Ok(News {
+                again: Some(QUIET_TORN),
+                ..News::default()
+            });
+        }
+        opened.rewind();
+        let mut reader = Reader::new(self.format);
+        let mut found = Found::default();
+        let clock = clock_of(&opened.file)?;
+        opened.read(&self.end, |piece| {
+            merge(&mut found, reader.feed(piece, clock))
+        })?;
+        if reader.unread() > 0 {
+            found.skipped = found.skipped.saturating_add(1);
+            found
+                .why
+                .get_or_insert_with(|| "it ends within a line".to_owned());
+        } else {
+            self.length = opened.at;
+        }
+        let is_certain = !may_wait;
+        Ok(match &mut self.known {
+            None if !is_certain => News {
+                again: Some(QUIET),
+                ..News::default()
+            },
+            None => {
+                let (set, broken) = collect(found);
+                self.known = Some(set.clone());
+                News {
+                    whole: Some((set, broken)),
+                    ..News::default()
+                }
+            }
+            Some(known) => compare(known, found, is_certain),
+        })
+    }
+}
+
+/// What differs from `known`, which then has it, too.
+fn compare(known: &mut Set, found: Found, is_certain: bool) -> News {
+    let is_complete = found.skipped == 0;
+    let (set, broken) = collect(found);
+    let now_ms = clock().monotonic_ms;
+    let mut news = News {
+        identity: set
+            .identity
+            .filter(|new| known.identity.as_ref() != Some(new)),
+        why: broken,
+        ..News::default()
+    };
+    let missing = known
+        .leases
+        .keys()
+        .filter(|key| !set.leases.contains_key(key));
+    let missing: Vec<Key> = missing.copied().collect();
+    if !missing.is_empty() && !is_certain {
+        news.again = Some(QUIET);
+    } else if is_complete {
+        let gone = missing.into_iter().map(|key| Change::Gone {
+            key,
+            committed_ms: now_ms,
+        });
+        news.changes.extend(gone);
+    }
+    let put = set
+        .leases
+        .into_values()
+        .filter(|lease| is_new(&known.leases, lease));
+    // the file does not say when, but it was just now
+    news.changes.extend(put.map(|lease| {
+        Change::Put(Lease {
+            committed_ms: now_ms,
+            ..lease
+        })
+    }));
+    for change in &news.changes {
+        apply_bounded(known, change.clone());
+    }
+    known.identity = news.identity.clone().or(known.identity.take());
+    news
+}
+
+fn is_new(known: &BTreeMap<Key, Lease>, lease: &Lease) -> bool {
+    known.get(&lease.key).is_none_or(|before| {
+        !is_same(before, lease) || before.hostname != lease.hostname || before.extra != lease.extra
+    })
+}
+
+/// As both stood when the file was last written: it does not say when its leases were given.
+fn clock_of(file: &File) -> io::Result<Clock> {
+    let now = clock();
+    let written = file.metadata()?.modified()?;
+    let written = written.duration_since(SystemTime::UNIX_EPOCH);
+    let unix_ms = written.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    });
+    let age_ms = now.unix_ms.saturating_sub(unix_ms).max(0);
+    Ok(Clock {
+        monotonic_ms: now.monotonic_ms.saturating_sub(age_ms),
+        unix_ms: now.unix_ms.saturating_sub(age_ms),
+    })
+}
+
+fn merge(found: &mut Found, more: Found) {
+    found.changes.extend(more.changes);
+    found.identity = more.identity.or(found.identity.take());
+    found.skipped = found.skipped.saturating_add(more.skipped);
+    found.why = found.why.take().or(more.why);
+}
+
+fn collect(found: Found) -> (Set, Option<String>) {
+    let mut set = Set {
+        identity: found.identity,
+        ..Set::default()
+    };
+    let mut broken = found.why;
+    for change in found.changes {
+        if !apply_bounded(&mut set, change) {
+            broken.get_or_insert_with(|| format!("there are more than {LEASES_MAX} leases"));
+        }
+    }
+    (set, broken)
+}
+
+fn ends_a_line(file: &File, length: u64) -> io::Result<bool> {
+    let Some(last) = length.checked_sub(1) else {
+        return Ok(true);
+    };
+    let mut byte = [0];
+    // shorter meanwhile: in the making
+    Ok(file.read_at(&mut byte, last)? == 1 && byte == *b"\n")
+}

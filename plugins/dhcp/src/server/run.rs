@@ -1,0 +1,495 @@
+//! The thread of one server: sleeps until a file changes or the engine wants something.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::config;
+use crate::lease::{Change, Key, Set};
+
+use super::echo::Echoes;
+use super::site::{Site, places};
+use super::tail::{Look, News};
+use super::watch::Seen;
+use super::{Command, End, Event};
+
+/// Between tries of what failed.
+const RETRY: Duration = Duration::from_secs(3);
+/// A server that starts opens its file before its control channel.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+/// A server that nobody sees writing has ended when it still is not after so long: Kea's cleaning
+/// closes one file before it opens the next.
+const ENDED: Duration = Duration::from_millis(50);
+/// The kernel tells of a file that is closed before it is.
+const CLOSED: Duration = Duration::from_millis(500);
+/// Times as long as a look took, where each reads the whole file.
+const REST: u32 = 4;
+
+pub struct Thread {
+    settings: config::Server,
+    commands: Receiver<Command>,
+    events: SyncSender<Event>,
+    wake: Box<dyn Fn() + Send>,
+    bell: Arc<OwnedFd>,
+    end: End,
+    /// None: its configuration or folder cannot be read.
+    site: Option<Site>,
+    fault: Option<String>,
+    server: Server,
+    identity: Option<Vec<u8>>,
+    echoes: Echoes,
+    job: Option<Job>,
+    due: Due,
+    /// Not looked again before.
+    rest_until: Instant,
+}
+
+/// What is known of the server itself.
+#[derive(Debug, Default)]
+struct Server {
+    /// None: not known yet.
+    runs: Option<bool>,
+    live: bool,
+    told: Option<(bool, bool)>,
+    silent: bool,
+    probe_after: Duration,
+}
+
+/// When something is to be done without being asked.
+#[derive(Debug, Default)]
+struct Due {
+    open: Option<Instant>,
+    look: Option<Instant>,
+    /// The look finds a file that was left alone.
+    is_quiet: bool,
+    server: Option<Instant>,
+    server_late: Option<Instant>,
+    probe: Option<Instant>,
+}
+
+/// An `Apply` that is under way.
+struct Job {
+    serial: u64,
+    changes: VecDeque<Change>,
+    refused: Vec<(Key, String)>,
+}
+
+impl Thread {
+    pub fn new(
+        settings: config::Server,
+        commands: Receiver<Command>,
+        events: SyncSender<Event>,
+        bell: &Arc<OwnedFd>,
+        end: &End,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Self {
+        Self {
+            settings,
+            commands,
+            events,
+            wake,
+            bell: Arc::clone(bell),
+            end: end.clone(),
+            site: None,
+            fault: None,
+            server: Server::default(),
+            identity: None,
+            echoes: Echoes::default(),
+            job: None,
+            due: Due::default(),
+            rest_until: Instant::now(),
+        }
+    }
+
+    pub fn run(mut self) {
+        self.open();
+        while !self.end.is_said() {
+            self.handle_files();
+            self.handle_due(Instant::now());
+            self.work();
+            while self.job.is_none() && !self.end.is_said() {
+                match self.commands.try_recv() {
+                    Ok(command) => self.handle_command(command),
+                    Err(_) => break,
+                }
+            }
+            self.wait();
+        }
+    }
+
+    fn wait(&self) {
+        let now = Instant::now();
+        let left = match (&self.job, self.due.first()) {
+            (Some(_), _) => Some(Duration::ZERO),
+            (None, first) => first.map(|first| first.saturating_duration_since(now)),
+        };
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut descriptors = vec![
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::new(&self.end.descriptor, PollFlags::IN),
+        ];
+        if let Some(site) = &self.site {
+            descriptors.push(PollFd::new(&site.watch, PollFlags::IN));
+        }
+        let _ = poll(&mut descriptors, left.as_ref());
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+
+    fn handle_files(&mut self) {
+        let Some(site) = &mut self.site else {
+            return;
+        };
+        let seen = site.watch.read();
+        if seen == Seen::default() {
+            return;
+        }
+        if seen.lost || (seen.config && self.has_moved()) {
+            return self.open();
+        }
+        if seen.identity {
+            self.tell_identity();
+        }
+        let now = Instant::now();
+        if seen.written {
+            let replaced = seen.moved_in > 0 || seen.created > 1;
+            if now < self.rest_until && !replaced {
+                self.due.look_at(self.rest_until, false);
+            } else {
+                self.look(replaced, false);
+            }
+        }
+        if seen.opened || seen.closed {
+            self.see_server(false);
+        }
+        if seen.closed && self.server.runs == Some(true) {
+            self.due.server = Some(now + ENDED);
+            self.due.server_late = Some(now + CLOSED);
+        }
+    }
+
+    fn handle_due(&mut self, now: Instant) {
+        if take_due(&mut self.due.open, now) {
+            self.open();
+        }
+        if take_due(&mut self.due.look, now) {
+            let is_quiet = mem::take(&mut self.due.is_quiet);
+            self.look(false, is_quiet);
+        }
+        let late = take_due(&mut self.due.server_late, now);
+        if take_due(&mut self.due.server, now) || late {
+            self.see_server(true);
+        }
+        if take_due(&mut self.due.probe, now) {
+            self.probe();
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Read { serial } => {
+                self.look(false, false);
+                self.see_server(true);
+                let result = self.fault.clone().map_or(Ok(()), Err);
+                self.done(serial, result, Vec::new());
+            }
+            Command::Replace { serial, set } => {
+                let result = self.replace(&set);
+                self.done(serial, result, Vec::new());
+            }
+            Command::Apply { serial, changes } => {
+                let changes = last_of_each(changes);
+                self.echoes.expect(&changes, Instant::now());
+                self.job = Some(Job {
+                    serial,
+                    changes: changes.into(),
+                    refused: Vec::new(),
+                });
+            }
+            Command::Silence { serial, silent } => {
+                self.server.silent = silent;
+                let result = self.silence();
+                self.done(serial, result, Vec::new());
+            }
+        }
+    }
+
+    /// Finds the server's places anew, and reads everything.
+    fn open(&mut self) {
+        self.due = Due::default();
+        match Site::open(&self.settings, &self.end) {
+            Ok(site) => {
+                self.site = Some(site);
+                self.server.runs = None;
+                self.look(false, false);
+                self.see_server(true);
+            }
+            Err(why) => {
+                self.site = None;
+                self.fail(why);
+            }
+        }
+    }
+
+    /// The server's configuration names other places than those that are open.
+    fn has_moved(&self) -> bool {
+        let open = self.site.as_ref().map(|site| &site.places);
+        // one that is just being edited may say nothing
+        places(&self.settings).is_ok_and(|places| Some(&places) != open)
+    }
+
+    fn look(&mut self, replaced: bool, quiet: bool) {
+        let Some(site) = &mut self.site else {
+            return;
+        };
+        let began = Instant::now();
+        self.due.look = None;
+        let looked = site.tail.look(Look {
+            replaced,
+            // until it is known
+            writer: self.server.runs != Some(false),
+            quiet,
+        });
+        let now = Instant::now();
+        if !site.format.is_journal() {
+            self.rest_until = now + now.duration_since(began) * REST;
+        }
+        match looked {
+            Ok(news) => {
+                if let Some(after) = news.again {
+                    self.due.look_at(now + after, true);
+                }
+                self.recover();
+                self.tell(news);
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        if let Some(why) = news.why {
+            log::warn!("{}: passed over: {why}", self.settings.name);
+        }
+        if let Some((mut set, broken)) = news.whole {
+            set.identity = self.read_identity().or(set.identity);
+            self.identity.clone_from(&set.identity);
+            return self.emit(Event::Reading { set, broken });
+        }
+        let mut changes = news.changes;
+        changes.retain(|change| !self.echoes.is_echo(change));
+        if !changes.is_empty() {
+            self.emit(Event::Changes(changes));
+        }
+        if news.identity.is_some() && news.identity != self.identity {
+            self.identity.clone_from(&news.identity);
+            self.emit(Event::Identity(news.identity.unwrap_or_default()));
+        }
+    }
+
+    fn tell_identity(&mut self) {
+        let identity = self.read_identity();
+        if let Some(new) = identity.filter(|new| self.identity.as_ref() != Some(new)) {
+            self.identity = Some(new.clone());
+            self.emit(Event::Identity(new));
+        }
+    }
+
+    fn read_identity(&self) -> Option<Vec<u8>> {
+        let read = self.site.as_ref()?.identity();
+        read.unwrap_or_else(|why| {
+            log::warn!("{}: {why}", self.settings.name);
+            None
+        })
+    }
+
+    /// `is_sure`: that nobody has the file open means that the server has ended.
+    fn see_server(&mut self, is_sure: bool) {
+        let Some(site) = &self.site else {
+            return;
+        };
+        let runs = match site.has_server() {
+            Ok(runs) => runs,
+            Err(why) => return self.fail(why),
+        };
+        let before = self.server.runs;
+        if before == Some(true) && !runs && !is_sure {
+            self.due.server = Some(Instant::now() + ENDED);
+            return;
+        }
+        self.server.runs = Some(runs);
+        if runs && before != Some(true) {
+            self.server.live = false;
+            self.server.probe_after = PROBE_FIRST;
+            self.due.probe = Some(Instant::now());
+        }
+        if !runs {
+            self.server.live = false;
+            self.due.probe = None;
+        }
+        self.tell_server();
+        if !runs && before != Some(false) {
+            // what it left, which nobody changes any more
+            self.look(false, true);
+        }
+    }
+
+    fn tell_server(&mut self) {
+        let Some(runs) = self.server.runs else {
+            return;
+        };
+        let live = self.server.live;
+        if self.server.told != Some((runs, live)) {
+            self.server.told = Some((runs, live));
+            self.emit(Event::Runs { runs, live });
+        }
+    }
+
+    /// Asks a server that runs whether it takes leases, and silences it where it is to be silent.
+    fn probe(&mut self) {
+        let Some(site) = &mut self.site else {
+            return;
+        };
+        let silenced = if self.server.silent {
+            site.control.silence(true)
+        } else {
+            Ok(())
+        };
+        let is_live = if site.control.may_be_live() {
+            site.control.is_live()
+        } else {
+            Ok(false)
+        };
+        match silenced.and(is_live) {
+            Ok(live) => {
+                self.server.live = live;
+                self.tell_server();
+            }
+            Err(why) => {
+                log::debug!("{}: {why}", self.settings.name);
+                self.due.probe = Some(Instant::now() + self.server.probe_after);
+                self.server.probe_after = RETRY.min(self.server.probe_after * 2);
+            }
+        }
+    }
+
+    fn silence(&mut self) -> Result<(), String> {
+        let silent = self.server.silent;
+        match &self.site {
+            _ if self.server.runs != Some(true) && !silent => Ok(()),
+            _ if self.server.runs != Some(true) => Err("the server does not run".to_owned()),
+            Some(site) => site.control.silence(silent),
+            None => Err(self.fault.clone().unwrap_or_default()),
+        }
+    }
+
+    fn replace(&mut self, set: &Set) -> Result<(), String> {
+        // never over what nobody was told of
+        self.look(false, false);
+        let Some(site) = &mut self.site else {
+            return Err(self.fault.clone().unwrap_or_default());
+        };
+        site.replace(set)?;
+        self.identity = set.identity.clone().or(self.identity.take());
+        self.recover();
+        self.see_server(true);
+        Ok(())
+    }
+
+    /// Goes on with an `Apply`, for a while.
+    fn work(&mut self) {
+        let Some(mut job) = self.job.take() else {
+            return;
+        };
+        let refused_before = job.refused.len();
+        let result = match &mut self.site {
+            _ if job.changes.is_empty() => Ok(()),
+            Some(site) if self.server.runs == Some(true) => {
+                site.control.apply(&mut job.changes, &mut job.refused)
+            }
+            _ => Err("the server does not run".to_owned()),
+        };
+        for (key, _) in job.refused.iter().skip(refused_before) {
+            self.echoes.forget(*key);
+        }
+        if result.is_ok() && !job.changes.is_empty() {
+            self.job = Some(job);
+            return;
+        }
+        // before an echo could be taken for one of the next
+        self.look(false, false);
+        self.done(job.serial, result, job.refused);
+    }
+
+    fn fail(&mut self, why: String) {
+        self.due.open = Some(Instant::now() + RETRY);
+        if self.server.runs != Some(false) {
+            self.server.runs = Some(false);
+            self.server.live = false;
+            self.due.probe = None;
+            self.tell_server();
+        }
+        if self.fault.as_ref() != Some(&why) {
+            self.fault = Some(why.clone());
+            self.emit(Event::Fault(Some(why)));
+        }
+    }
+
+    fn recover(&mut self) {
+        self.due.open = None;
+        if self.fault.take().is_some() {
+            self.emit(Event::Fault(None));
+        }
+    }
+
+    fn done(&mut self, serial: u64, result: Result<(), String>, refused: Vec<(Key, String)>) {
+        self.emit(Event::Done {
+            serial,
+            result,
+            refused,
+        });
+    }
+
+    fn emit(&mut self, event: Event) {
+        // nobody is there any more: the end is said, too
+        let _ = self.events.send(event);
+        (self.wake)();
+    }
+}
+
+impl Due {
+    fn first(&self) -> Option<Instant> {
+        let all = [
+            self.open,
+            self.look,
+            self.server,
+            self.server_late,
+            self.probe,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    fn look_at(&mut self, at: Instant, is_quiet: bool) {
+        self.look = Some(at);
+        self.is_quiet = is_quiet;
+    }
+}
+
+/// What each key is in the end, in the order of that.
+fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
+    let mut seen = BTreeSet::new();
+    let last = changes
+        .into_iter()
+        .rev()
+        .filter(|change| seen.insert(change.key()));
+    let mut last: Vec<Change> = last.collect();
+    last.reverse();
+    last
+}
+
+fn take_due(due: &mut Option<Instant>, now: Instant) -> bool {
+    due.take_if(|at| *at <= now).is_some()
+}

@@ -1,0 +1,232 @@
+//! Where a server's files and its control channel are, and what is done there.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config;
+use crate::discover::{self, Places};
+use crate::format::{self, Format};
+use crate::lease::Set;
+
+use super::End;
+use super::control::Control;
+use super::file;
+use super::occupied::{has_writer, is_being_written};
+use super::opened::{Opened, SIZE_MAX, too_large};
+use super::tail::{Tail, clock, kea_companion};
+use super::watch::{Watch, Which};
+
+/// A DUID has 130 bytes at most, three characters each.
+const IDENTITY_MAX: u64 = 1024;
+
+#[derive(Debug)]
+pub struct Site {
+    pub format: Format,
+    pub places: Places,
+    pub watch: Watch,
+    pub tail: Tail,
+    pub control: Control,
+}
+
+impl Site {
+    /// # Errors
+    /// A sentence: the server's configuration or the folder of its leases cannot be read.
+    pub fn open(settings: &config::Server, end: &End) -> Result<Self, String> {
+        let places = places(settings)?;
+        let mut watch = Watch::new().map_err(|error| format!("inotify: {error}"))?;
+        let mut add = |path: &Path, which| {
+            let added = watch.add(path, which);
+            added.map_err(|error| format!("the folder of {}: {error}", path.display()))
+        };
+        add(&places.leases, Which::Leases)?;
+        // these two may be where this plugin may not look
+        if let Some(server_id) = &places.server_id {
+            let _ = add(server_id, Which::Identity);
+        }
+        let _ = add(&settings.config, Which::Config);
+        Ok(Self {
+            format: settings.format,
+            tail: Tail::new(settings.format, &places.leases, end.clone()),
+            control: Control::new(settings, &places, end),
+            watch,
+            places,
+        })
+    }
+
+    /// Whether the server runs.
+    pub fn has_server(&self) -> Result<bool, String> {
+        let Some(file) = self.tail.file() else {
+            return Ok(false);
+        };
+        match has_writer(file) {
+            Err(error) if is_unsupported(&error) => Ok(has_process(self.format)),
+            other => other.map_err(|error| format!("{}: {error}", self.places.leases.display())),
+        }
+    }
+
+    /// The server's file, and what says who it is, as `set` has it.
+    pub fn replace(&mut self, set: &Set) -> Result<(), String> {
+        let path = self.places.leases.clone();
+        self.refuse_while_written()?;
+        let before = match Opened::open(&path) {
+            Ok(opened) => {
+                read_all(&opened).map_err(|error| format!("{}: {error}", path.display()))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let bytes = format::write(self.format, set, &before, clock());
+        if bytes.len() as u64 > SIZE_MAX {
+            return Err(format!("{}: {}", path.display(), too_large()));
+        }
+        refuse_unreadable(self.format, &bytes)?;
+        if let (Some(server_id), Some(identity)) = (&self.places.server_id, &set.identity) {
+            write_identity(server_id, identity)?;
+        }
+        // it may have started meanwhile
+        self.refuse_while_written()?;
+        file::replace(&path, &bytes)?;
+        if is_kea(self.format) {
+            let suffixes = [".completed", ".output", ".1", ".2"];
+            file::remove(&suffixes.map(|suffix| kea_companion(&path, suffix)))?;
+        }
+        self.tail.wrote(&bytes)
+    }
+
+    /// Kea's DUID, which is in a file of its own.
+    pub fn identity(&self) -> Result<Option<Vec<u8>>, String> {
+        let Some(path) = &self.places.server_id else {
+            return Ok(None);
+        };
+        read_identity(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn refuse_while_written(&self) -> Result<(), String> {
+        let path = &self.places.leases;
+        let fault = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let runs = match is_being_written(path) {
+            Err(error) if is_unsupported(&error) => has_process(self.format),
+            other => other.map_err(|error| fault(path, error))?,
+        };
+        if runs {
+            return Err(format!("{} is in use: the server runs", path.display()));
+        }
+        let output = kea_companion(path, ".output");
+        // without leases of the file system Kea's own order has to do
+        if is_kea(self.format) && is_being_written(&output).unwrap_or(false) {
+            return Err(format!("{} is in use: kea-lfc runs", output.display()));
+        }
+        Ok(())
+    }
+}
+
+pub fn places(settings: &config::Server) -> Result<Places, String> {
+    let found = match (
+        discover::read(settings.format, &settings.config),
+        &settings.leases,
+    ) {
+        (Ok(found), _) => found,
+        (Err(_), Some(leases)) => Places {
+            leases: leases.clone(),
+            socket: None,
+            has_lease_commands: settings.socket.is_some(),
+            bus_name: None,
+            server_id: None,
+        },
+        (Err(why), None) => return Err(why),
+    };
+    let instead = |given: &Option<PathBuf>, found| given.clone().or(found);
+    Ok(Places {
+        leases: settings.leases.clone().unwrap_or(found.leases),
+        socket: instead(&settings.socket, found.socket),
+        has_lease_commands: found.has_lease_commands,
+        bus_name: settings.bus_name.clone().or(found.bus_name),
+        server_id: instead(&settings.server_id, found.server_id),
+    })
+}
+
+/// Nothing may replace a good file by one that its server would not read to the end.
+fn refuse_unreadable(format: Format, bytes: &[u8]) -> Result<(), String> {
+    let mut reader = format::Reader::new(format);
+    let found = reader.feed(bytes, clock());
+    match (found.why, reader.unread()) {
+        (None, 0) => Ok(()),
+        (why, _) => Err(format!(
+            "what was to be written is broken: {}",
+            why.unwrap_or_default()
+        )),
+    }
+}
+
+fn read_all(opened: &Opened) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    (&opened.file).take(SIZE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SIZE_MAX {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+fn read_identity(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let opened = match Opened::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut text = String::new();
+    (&opened.file)
+        .take(IDENTITY_MAX)
+        .read_to_string(&mut text)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16));
+    let bytes: Result<Vec<u8>, _> = bytes.collect();
+    bytes
+        .map(Some)
+        .map_err(|_| io::Error::other("it holds no DUID"))
+}
+
+fn write_identity(path: &Path, identity: &[u8]) -> Result<(), String> {
+    if matches!(read_identity(path), Ok(Some(before)) if before == identity) {
+        return Ok(());
+    }
+    let text: Vec<String> = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+    file::replace(path, text.join(":").as_bytes())
+}
+
+fn is_kea(format: Format) -> bool {
+    matches!(format, Format::Kea4 | Format::Kea6)
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let known = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::ACCESS];
+    let code = error.raw_os_error();
+    known.iter().any(|errno| code == Some(errno.raw_os_error()))
+}
+
+/// As the server's pid file says, where the packages have it.
+fn has_process(format: Format) -> bool {
+    let paths: &[&str] = match format {
+        Format::Kea4 => &["/run/kea/kea-dhcp4.kea-dhcp4.pid"],
+        Format::Kea6 => &["/run/kea/kea-dhcp6.kea-dhcp6.pid"],
+        Format::Dnsmasq => &["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"],
+        Format::Dhcpd4 => &["/run/dhcpd.pid"],
+        Format::Dhcpd6 => &["/run/dhcpd6.pid"],
+    };
+    let texts = paths
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    let mut pids = texts.filter_map(|text| {
+        text.trim()
+            .parse()
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+    });
+    pids.any(|pid| {
+        // that it is somebody else's is no doubt that it lives
+        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+    })
+}

@@ -1,0 +1,112 @@
+//! What a lease file says, as it is being written.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::format::Format;
+use crate::lease::{Change, Clock, Set};
+
+use super::End;
+use super::journal::Journal;
+use super::rewritten::Rewritten;
+
+/// Of one server.
+pub const LEASES_MAX: usize = 262_144;
+
+/// Why and when it is looked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// A file took the place of the one that is read, and not as Kea does it.
+    pub replaced: bool,
+    /// Somebody has it open for writing.
+    pub writer: bool,
+    /// It was not written since [`News::again`] was said, and for that long.
+    pub quiet: bool,
+}
+
+/// What a look brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Everything, and why it may not be all; then there are no changes.
+    pub whole: Option<(Set, Option<String>)>,
+    pub changes: Vec<Change>,
+    pub identity: Option<Vec<u8>>,
+    /// Something was passed over.
+    pub why: Option<String>,
+    /// Look again after so long without a write.
+    pub again: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub enum Tail {
+    Journal(Journal),
+    Rewritten(Rewritten),
+}
+
+impl Tail {
+    pub fn new(format: Format, path: &Path, end: End) -> Self {
+        if format.is_journal() {
+            Self::Journal(Journal::new(format, path, end))
+        } else {
+            Self::Rewritten(Rewritten::new(format, path, end))
+        }
+    }
+
+    /// # Errors
+    /// A sentence: it is not there, or cannot be read. The next look that can brings everything.
+    pub fn look(&mut self, look: Look) -> Result<News, String> {
+        match self {
+            Self::Journal(journal) => journal.look(look),
+            Self::Rewritten(rewritten) => rewritten.look(look),
+        }
+    }
+
+    /// This plugin wrote the file: none of it is news.
+    pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
+        match self {
+            Self::Journal(journal) => journal.wrote(bytes),
+            Self::Rewritten(rewritten) => rewritten.wrote(bytes),
+        }
+    }
+
+    /// The file that is read.
+    pub fn file(&self) -> Option<&File> {
+        match self {
+            Self::Journal(journal) => journal.file(),
+            Self::Rewritten(rewritten) => rewritten.file(),
+        }
+    }
+}
+
+pub fn clock() -> Clock {
+    let monotonic = clock_gettime(ClockId::Monotonic);
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Clock {
+        monotonic_ms: monotonic
+            .tv_sec
+            .saturating_mul(1000)
+            .saturating_add(monotonic.tv_nsec / 1_000_000),
+        unix_ms: unix.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        }),
+    }
+}
+
+/// False where it holds as many as it may.
+pub fn apply_bounded(set: &mut Set, change: Change) -> bool {
+    let fits = set.leases.len() < LEASES_MAX || set.leases.contains_key(&change.key());
+    if fits || matches!(change, Change::Gone { .. }) {
+        set.apply(change);
+    }
+    fits
+}
+
+/// Kea's cleaning works on files beside the one of leases.
+pub fn kea_companion(leases: &Path, suffix: &str) -> PathBuf {
+    let mut name = leases.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

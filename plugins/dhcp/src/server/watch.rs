@@ -1,0 +1,180 @@
+//! What happens in the folders of a server's files, by inotify.
+//!
+//! Folders, as a file that is replaced by another takes its own watch with it.
+
+use std::ffi::OsString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+/// Which of a server's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Leases,
+    Identity,
+    Config,
+}
+
+#[derive(Debug)]
+pub struct Watch {
+    inotify: OwnedFd,
+    files: Vec<(i32, OsString, Which)>,
+}
+
+/// What happened since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The file of leases has other bytes, or is another.
+    pub written: bool,
+    /// Somebody opened it, or closed it after writing.
+    pub opened: bool,
+    pub closed: bool,
+    /// Files that took its name: made anew, and renamed to it.
+    pub created: u32,
+    pub moved_in: u32,
+    pub identity: bool,
+    pub config: bool,
+    /// Events are missing, or the folder is gone.
+    pub lost: bool,
+}
+
+impl Watch {
+    pub fn new() -> io::Result<Self> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        Ok(Self {
+            inotify,
+            files: Vec::new(),
+        })
+    }
+
+    /// Adds a file, which need not exist; its folder must.
+    pub fn add(&mut self, path: &Path, which: Which) -> io::Result<()> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::ISDIR.into());
+        };
+        let flags = WatchFlags::ONLYDIR
+            | WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE
+            | WatchFlags::MODIFY
+            | WatchFlags::ATTRIB
+            | WatchFlags::OPEN
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        let id = inotify::add_watch(&self.inotify, folder, flags)?;
+        self.files.push((id, name.to_owned(), which));
+        Ok(())
+    }
+
+    pub fn read(&mut self) -> Seen {
+        let mut seen = Seen::default();
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut reader = Reader::new(&self.inotify, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
+                    seen.note(&self.files, event.wd(), name, event.events());
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return seen,
+                Err(_) => {
+                    seen.lost = true;
+                    return seen;
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+impl Seen {
+    fn note(&mut self, files: &[(i32, OsString, Which)], id: i32, name: &[u8], events: ReadFlags) {
+        let gone = ReadFlags::QUEUE_OVERFLOW
+            | ReadFlags::IGNORED
+            | ReadFlags::UNMOUNT
+            | ReadFlags::DELETE_SELF
+            | ReadFlags::MOVE_SELF;
+        self.lost |= events.intersects(gone);
+        let of_name = files.iter().filter(|file| file.0 == id);
+        for (_, _, which) in of_name.filter(|file| file.1.as_bytes() == name) {
+            match which {
+                Which::Leases => self.note_leases(events),
+                // who only reads it, such as this plugin, changes nothing
+                Which::Identity => self.identity |= events != ReadFlags::OPEN,
+                Which::Config => self.config |= events != ReadFlags::OPEN,
+            }
+        }
+    }
+
+    fn note_leases(&mut self, events: ReadFlags) {
+        self.opened |= events.contains(ReadFlags::OPEN);
+        self.closed |= events.contains(ReadFlags::CLOSE_WRITE);
+        self.created += u32::from(events.contains(ReadFlags::CREATE));
+        self.moved_in += u32::from(events.contains(ReadFlags::MOVED_TO));
+        self.written |= !ReadFlags::OPEN
+            .union(ReadFlags::CLOSE_WRITE)
+            .contains(events);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::scratch::Folder;
+    use std::fs;
+
+    #[test]
+    fn the_ways_in_which_a_file_changes_are_told_apart() {
+        let folder = Folder::new("watch");
+        let path = folder.path("leases");
+        let mut watch = Watch::new().unwrap();
+        watch.add(&path, Which::Leases).unwrap();
+        watch.add(&folder.path("id"), Which::Identity).unwrap();
+        assert_eq!(watch.read(), Seen::default());
+        fs::write(&path, b"a").unwrap();
+        let seen = watch.read();
+        assert!(seen.written && seen.opened && seen.closed && !seen.identity);
+        assert_eq!((seen.created, seen.moved_in), (1, 0));
+        fs::read(&path).unwrap();
+        assert!(!watch.read().written);
+        fs::write(folder.path("other"), b"b").unwrap();
+        assert_eq!(watch.read(), Seen::default());
+        fs::rename(folder.path("other"), &path).unwrap();
+        assert_eq!(watch.read().moved_in, 1);
+        fs::write(folder.path("id"), b"b").unwrap();
+        let seen = watch.read();
+        assert!(seen.identity && !seen.written);
+    }
+
+    #[test]
+    fn a_folder_that_goes_is_told() {
+        let folder = Folder::new("gone");
+        let inner = folder.path("inner");
+        fs::create_dir(&inner).unwrap();
+        let mut watch = Watch::new().unwrap();
+        watch.add(&inner.join("leases"), Which::Leases).unwrap();
+        fs::remove_dir(&inner).unwrap();
+        assert!(watch.read().lost);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = Folder::new("nowhere");
+        let mut watch = Watch::new().unwrap();
+        let path = folder.path("none").join("leases");
+        assert!(watch.add(&path, Which::Leases).is_err());
+    }
+}
