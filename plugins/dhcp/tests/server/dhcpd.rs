@@ -1,0 +1,71 @@
+//! ISC dhcpd of Debian.
+
+use std::fs;
+
+use rustix::process::Signal;
+use spared_dhcp::format::Format;
+use spared_dhcp::lease::State;
+
+use crate::fixture::{Fixture, Folder, hosts, key4, lease4, set_of, settings, signs};
+use crate::lab::{Lab, wait_for_text};
+
+const CONFIG: &str = "
+    default-lease-time 600;
+    max-lease-time 600;
+    subnet 192.0.2.0 netmask 255.255.255.0 { range 192.0.2.10 192.0.2.99; }
+";
+
+#[test]
+fn dhcpd4_is_heard_and_started_with_other_leases() {
+    let Some(lab) = Lab::new(&["/usr/sbin/dhcpd", "/usr/bin/busybox"]) else {
+        return;
+    };
+    let folder = Folder::new();
+    let (config, leases) = (folder.path("dhcpd.conf"), folder.path("dhcpd.leases"));
+    fs::write(&config, CONFIG).unwrap();
+    fs::write(&leases, "").unwrap();
+    let words = [
+        "/usr/sbin/dhcpd",
+        "-4",
+        "-f",
+        "--no-pid",
+        "-cf",
+        config.to_str().unwrap(),
+        "-lf",
+        leases.to_str().unwrap(),
+        "srv",
+    ];
+    let start = || lab.serve(&words, &[], &folder.path("log"));
+    let mut fixture = Fixture::open(settings(Format::Dhcpd4, &leases));
+    fixture.runs((false, false));
+    let server = start();
+    fixture.runs((true, false));
+
+    let client = lab.ask(1, &folder.path("client"));
+    let got = signs(&fixture.changes());
+    assert!(matches!(got[..], [10..100, ..]), "{got:?}");
+    wait_for_text(&folder.path("client"), "obtained");
+    client.signal(Signal::USR2);
+    let freed = fixture.until(|event| match event {
+        spared_dhcp::server::Event::Changes(changes) => changes.last().cloned(),
+        _ => None,
+    });
+    let is_free = match &freed {
+        spared_dhcp::lease::Change::Put(lease) => lease.state == State::Free,
+        spared_dhcp::lease::Change::Gone { .. } => true,
+    };
+    assert!(is_free, "{freed:?}");
+    client.stop();
+
+    server.stop();
+    fixture.runs((false, false));
+    let mut lease = lease4(key4(50), 500);
+    lease.extra.clear();
+    fixture.replace(set_of([lease])).unwrap();
+    fixture.quiet();
+    let server = start();
+    fixture.runs((true, false));
+    // it writes its file anew when it starts
+    while hosts(&fixture.reading().0) != [50] {}
+    server.stop();
+}

@@ -1,0 +1,109 @@
+//! dnsmasq of Debian, on a bus of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use spared_dhcp::format::Format;
+use spared_dhcp::lease::Change;
+
+use crate::fixture::{Fixture, Folder, hosts, key4, lease4, set_of, settings, signs};
+use crate::lab::{Lab, Process, wait_for, wait_for_text};
+
+const NAME: &str = "uk.org.thekelleys.dnsmasq";
+
+#[test]
+fn dnsmasq_is_heard_served_and_started_with_other_leases() {
+    let programs = [
+        "/usr/sbin/dnsmasq",
+        "/usr/bin/dbus-daemon",
+        "/usr/bin/busybox",
+    ];
+    let Some(lab) = Lab::new(&programs) else {
+        return;
+    };
+    let folder = Folder::new();
+    let leases = folder.path("leases");
+    let address = format!("unix:path={}", folder.path("bus").display());
+    let _bus = bus(&folder, &address);
+    let config = format!(
+        "port=0\nuser=root\ninterface=srv\nbind-interfaces\ndhcp-range=192.0.2.10,192.0.2.99,10m\n\
+         dhcp-leasefile={}\npid-file={}\nenable-dbus\nno-ping\n",
+        leases.display(),
+        folder.path("pid").display(),
+    );
+    fs::write(folder.path("dnsmasq.conf"), config).unwrap();
+    let option = format!("--conf-file={}", folder.path("dnsmasq.conf").display());
+    let words = ["/usr/sbin/dnsmasq", "--keep-in-foreground", &option];
+    let environment = [("DBUS_SYSTEM_BUS_ADDRESS", Path::new(&address))];
+    let start = || lab.serve(&words, &environment, &folder.path("log"));
+
+    let server = start();
+    wait_for(&leases);
+    let mut settings = settings(Format::Dnsmasq, &leases);
+    settings.bus = Some(address.clone());
+    settings.bus_name = Some(NAME.to_owned());
+    let mut fixture = Fixture::open(settings.clone());
+    // its file is believed only after a while, as long as it runs
+    fixture.runs((true, true));
+    fixture.reading();
+
+    let client = lab.ask(1, &folder.path("client"));
+    let got = signs(&fixture.changes());
+    assert!(matches!(got[..], [10..100]), "{got:?}");
+
+    let put = |host| {
+        let mut lease = lease4(key4(host), 500);
+        lease.extra.clear();
+        lease
+    };
+    let mut changes: Vec<_> = (150..=159).map(|host| Change::Put(put(host))).collect();
+    changes.push(Change::Gone {
+        key: key4(151),
+        committed_ms: 0,
+    });
+    changes.push(Change::Gone {
+        key: key4(77),
+        committed_ms: 0,
+    });
+    let answer = fixture.apply(changes);
+    assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
+    fixture.quiet();
+    let text = fs::read_to_string(&leases).unwrap();
+    assert!(
+        text.contains("192.0.2.155 h155") && !text.contains("192.0.2.151"),
+        "{text}"
+    );
+
+    wait_for_text(&folder.path("client"), "obtained");
+    client.signal(Signal::USR2);
+    assert_eq!(signs(&fixture.changes()), [-got[0]]);
+    client.stop();
+    server.stop();
+    fixture.runs((false, false));
+    fixture.replace(set_of([put(200)])).unwrap();
+    let server = start();
+    fixture.runs((true, true));
+    fixture.quiet();
+    server.stop();
+    assert_eq!(hosts(&Fixture::open(settings).reading().0), [200]);
+}
+
+fn bus(folder: &Folder, address: &str) -> Process {
+    let config = format!(
+        "<busconfig><type>system</type><listen>{address}</listen><auth>EXTERNAL</auth>\
+         <policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
+         <allow send_type=\"method_call\"/><allow send_type=\"method_return\"/>\
+         <allow send_type=\"error\"/><allow receive_type=\"method_call\"/>\
+         <allow receive_type=\"method_return\"/>\
+         <allow receive_type=\"error\"/><allow receive_type=\"signal\"/></policy></busconfig>"
+    );
+    fs::write(folder.path("bus.conf"), config).unwrap();
+    let mut command = Command::new("/usr/bin/dbus-daemon");
+    let option = format!("--config-file={}", folder.path("bus.conf").display());
+    command.args(["--nofork", "--nopidfile", &option]);
+    let bus = Process::spawn(command, &[], &folder.path("bus.log"));
+    wait_for(&folder.path("bus"));
+    bus
+}

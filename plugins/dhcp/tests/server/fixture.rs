@@ -1,0 +1,281 @@
+//! A server's thread and the folder of its files, gone when the test is.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use spared_dhcp::config;
+use spared_dhcp::format::Format;
+use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set, State};
+use spared_dhcp::server::{Command, Event, Server};
+
+pub const LONG: Duration = Duration::from_secs(10);
+/// Longer than the thread needs for anything that it does of itself after a write.
+pub const SOME: Duration = Duration::from_millis(300);
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("spared-dhcp-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub struct Fixture {
+    pub server: Server,
+    woken: Receiver<()>,
+    serial: u64,
+}
+
+impl Fixture {
+    pub fn open(settings: config::Server) -> Self {
+        let (tell, woken) = channel();
+        let wake = move || {
+            let _ = tell.send(());
+        };
+        Self {
+            server: Server::open(settings, wake).unwrap(),
+            woken,
+            serial: 0,
+        }
+    }
+
+    /// The next event, which must come.
+    pub fn next(&self) -> Event {
+        self.next_in(LONG).expect("an event")
+    }
+
+    pub fn next_in(&self, time: Duration) -> Option<Event> {
+        let until = Instant::now() + time;
+        loop {
+            if let Some(event) = self.server.poll() {
+                return Some(event);
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            let _ = self.woken.recv_timeout(left);
+        }
+    }
+
+    /// The first that `pick` takes; those before are passed over.
+    pub fn until<T>(&self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let mut before = Vec::new();
+        let until = Instant::now() + LONG;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let Some(event) = self.next_in(left) else {
+                break;
+            };
+            before.push(format!("{event:.200?}"));
+            if let Some(picked) = pick(event) {
+                return picked;
+            }
+        }
+        panic!("not among {before:#?}");
+    }
+
+    pub fn reading(&self) -> (Set, Option<String>) {
+        self.until(|event| match event {
+            Event::Reading { set, broken } => Some((set, broken)),
+            _ => None,
+        })
+    }
+
+    pub fn changes(&self) -> Vec<Change> {
+        self.until(|event| match event {
+            Event::Changes(changes) => Some(changes),
+            _ => None,
+        })
+    }
+
+    pub fn runs(&self, wanted: (bool, bool)) {
+        self.until(|event| match event {
+            Event::Runs { runs, live } => ((runs, live) == wanted).then_some(()),
+            _ => None,
+        });
+    }
+
+    /// The leases' news of this time, none of which should be.
+    pub fn quiet(&self) {
+        let until = Instant::now() + SOME;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if let Some(event) = self.next_in(left) {
+                assert!(
+                    matches!(event, Event::Runs { .. }),
+                    "unexpected: {event:.300?}"
+                );
+            }
+        }
+    }
+
+    /// Gives the command and waits for its end; what came before is returned, too.
+    pub fn ask(&mut self, command: impl FnOnce(u64) -> Command) -> Answer {
+        self.serial += 1;
+        self.server.command(command(self.serial));
+        let mut before = Vec::new();
+        loop {
+            match self
+                .next_in(Duration::from_secs(60))
+                .expect("the end of a command")
+            {
+                Event::Done {
+                    serial,
+                    result,
+                    refused,
+                } => {
+                    assert_eq!(serial, self.serial);
+                    return Answer {
+                        result,
+                        refused,
+                        before,
+                    };
+                }
+                other => before.push(other),
+            }
+        }
+    }
+
+    pub fn replace(&mut self, set: Set) -> Result<(), String> {
+        self.ask(|serial| Command::Replace { serial, set }).result
+    }
+
+    pub fn apply(&mut self, changes: Vec<Change>) -> Answer {
+        self.ask(|serial| Command::Apply { serial, changes })
+    }
+}
+
+pub struct Answer {
+    pub result: Result<(), String>,
+    pub refused: Vec<(Key, String)>,
+    pub before: Vec<Event>,
+}
+
+/// Of a server whose configuration nobody looks at.
+pub fn settings(format: Format, leases: &Path) -> config::Server {
+    config::Server {
+        name: "test".to_owned(),
+        format,
+        config: PathBuf::from("/nonexistent/configuration"),
+        leases: Some(leases.to_owned()),
+        socket: None,
+        server_id: None,
+        bus_name: None,
+        bus: None,
+        warm: false,
+        allow_empty: false,
+    }
+}
+
+pub const HEADER4: &str = "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,\
+                           fqdn_rev,hostname,state,user_context\n";
+
+pub fn unix_s() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+/// A row of Kea's for 192.0.2.`host`.
+pub fn row(host: u8, left_s: u64) -> String {
+    let expire = unix_s() + left_s;
+    format!("192.0.2.{host},02:00:00:00:00:{host:02x},,600,{expire},1,0,0,h{host},0,\n")
+}
+
+/// A row that deletes it.
+pub fn gone_row(host: u8) -> String {
+    format!(
+        "192.0.2.{host},02:00:00:00:00:{host:02x},,0,{},1,0,0,,0,\n",
+        unix_s()
+    )
+}
+
+/// A line of dnsmasq's.
+pub fn line(host: u8, expire: u64) -> String {
+    format!("{expire} 02:00:00:00:00:{host:02x} 192.0.2.{host} h{host} *\n")
+}
+
+pub fn append(path: &Path, text: &str) {
+    let mut file = File::options().append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+pub fn key4(host: u8) -> Key {
+    Key {
+        kind: Kind::V4,
+        address: [192, 0, 2, host].into(),
+        prefix: 32,
+    }
+}
+
+/// The last byte of each address.
+pub fn hosts(set: &Set) -> Vec<u8> {
+    set.leases.keys().map(host).collect()
+}
+
+pub fn host(key: &Key) -> u8 {
+    match key.address {
+        std::net::IpAddr::V4(address) => address.octets()[3],
+        std::net::IpAddr::V6(address) => address.octets()[15],
+    }
+}
+
+/// Signed by whether it was put or is gone: 7, -7.
+pub fn signs(changes: &[Change]) -> Vec<i32> {
+    let sign = |change: &Change| match change {
+        Change::Put(_) => i32::from(host(&change.key())),
+        Change::Gone { .. } => -i32::from(host(&change.key())),
+    };
+    changes.iter().map(sign).collect()
+}
+
+pub fn monotonic_ms() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+pub fn lease4(key: Key, left_s: u32) -> Lease {
+    let address = match key.address {
+        std::net::IpAddr::V4(address) => address.octets(),
+        std::net::IpAddr::V6(_) => unreachable!(),
+    };
+    let now_ms = monotonic_ms();
+    Lease {
+        key,
+        client: Client {
+            hardware_type: 1,
+            hardware: [&[2, 0], &address[..]].concat(),
+            id: [&[1, 2, 0], &address[..]].concat(),
+            iaid: 0,
+        },
+        hostname: format!("h{}", address[3]).into_bytes(),
+        state: State::Leased,
+        valid_s: left_s,
+        preferred_s: 0,
+        expires_ms: Some(now_ms + i64::from(left_s) * 1000),
+        committed_ms: now_ms,
+        extra: [("subnet_id".to_owned(), "1".to_owned())].into(),
+    }
+}
+
+pub fn set_of(leases: impl IntoIterator<Item = Lease>) -> Set {
+    Set {
+        leases: leases.into_iter().map(|lease| (lease.key, lease)).collect(),
+        identity: None,
+    }
+}

@@ -1,0 +1,11 @@
+//! The thread of one DHCP server, beside plain files and beside Debian's servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod dhcpd;
+mod dnsmasq;
+mod fixture;
+mod journal;
+mod kea;
+mod lab;
+mod limits;
+mod rewritten;
