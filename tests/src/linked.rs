@@ -8,7 +8,8 @@ use spared_control::{GroupStatus, Status};
 
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::Lab;
+use crate::lab::{Lab, Wire};
+use crate::pair::Fault;
 use crate::probe::Watch;
 use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 
@@ -68,6 +69,48 @@ impl<'l> Linked<'l> {
     /// The sites whose group is active.
     pub fn active(&self) -> Vec<usize> {
         (0..2).filter(|site| self.role(*site) == "active").collect()
+    }
+
+    /// The only active node.
+    pub fn at(&self) -> Result<usize> {
+        match self.active().as_slice() {
+            [site] => Ok(*site),
+            sites => Err(format!("active: {sites:?}").into()),
+        }
+    }
+
+    /// Strikes the active node, waits until the other serves, and returns which that is.
+    pub fn strike(&mut self, fault: Fault) -> Result<usize> {
+        let old = self.at()?;
+        let (lab, site) = (self.lab, &self.lab.sites[old]);
+        match fault {
+            Fault::SilentCut => lab.isolate(site)?,
+            Fault::Death => lab.bury(site)?,
+            Fault::CarrierLost => lab.unplug(site, Wire::Lan)?,
+            Fault::Hang => self.routers[old].hang()?,
+            Fault::Shutdown => self.routers[old].shut_down()?,
+            Fault::Kill => self.routers[old].kill(),
+            Fault::Switch => drop(self.done(old, &["switch"])?),
+        }
+        let new = 1 - old;
+        self.wait(&format!("r{} active after {fault:?}", new + 1), || {
+            self.role(new) == "active"
+        })?;
+        Ok(new)
+    }
+
+    /// Ends a fault of a node and waits until it is settled beside the other.
+    pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
+        let (lab, place) = (self.lab, &self.lab.sites[site]);
+        match fault {
+            Fault::SilentCut => lab.reunite(place)?,
+            Fault::Death => lab.exhume(place)?,
+            Fault::CarrierLost => lab.plug(place, Wire::Lan)?,
+            Fault::Hang => self.routers[site].resume()?,
+            Fault::Shutdown | Fault::Kill => self.restart(site)?,
+            Fault::Switch => {}
+        }
+        self.wait_settled()
     }
 
     /// Both hear each other, one is active and the other ready.

@@ -62,48 +62,6 @@ impl<'l> Synced<'l> {
         Ok(Self { pair })
     }
 
-    /// The only active node.
-    pub fn at(&self) -> Result<usize> {
-        match self.active().as_slice() {
-            [site] => Ok(*site),
-            sites => Err(format!("active: {sites:?}").into()),
-        }
-    }
-
-    /// Strikes the active node, waits until the other serves, and returns which that is.
-    pub fn strike(&mut self, fault: Fault) -> Result<usize> {
-        let old = self.at()?;
-        let (lab, site) = (self.lab, &self.lab.sites[old]);
-        match fault {
-            Fault::SilentCut => lab.isolate(site)?,
-            Fault::Death => lab.bury(site)?,
-            Fault::CarrierLost => lab.unplug(site, Wire::Lan)?,
-            Fault::Hang => self.routers[old].hang()?,
-            Fault::Shutdown => self.routers[old].shut_down()?,
-            Fault::Kill => self.routers[old].kill(),
-            Fault::Switch => drop(self.done(old, &["switch"])?),
-        }
-        let new = 1 - old;
-        self.wait(&format!("r{} active after {fault:?}", new + 1), || {
-            self.role(new) == "active"
-        })?;
-        Ok(new)
-    }
-
-    /// Ends a fault of a node and waits until it could take over without a loss.
-    pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
-        let (lab, place) = (self.lab, &self.lab.sites[site]);
-        match fault {
-            Fault::SilentCut => lab.reunite(place)?,
-            Fault::Death => lab.exhume(place)?,
-            Fault::CarrierLost => lab.plug(place, Wire::Lan)?,
-            Fault::Hang => self.routers[site].resume()?,
-            Fault::Shutdown | Fault::Kill => self.restart(site)?,
-            Fault::Switch => {}
-        }
-        self.wait_settled()
-    }
-
     /// One fault after the other, each repaired; the transfer goes on after each of both.
     pub fn survive(&mut self, transfer: &Transfer, faults: &[Fault]) -> Result<()> {
         // TCP has backed off for as long as nobody served.
