@@ -2,7 +2,7 @@
 //! Many DHCPv4 clients behind one station, each with a hardware address, a client id and a host name
 //! of its own, that say what a test wants said and when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,8 @@ use super::{Pool, Station};
 use crate::Result;
 use crate::lab::Lab;
 
-/// How long one answer may take, and how often it is asked for.
 const PATIENCE: Duration = Duration::from_millis(250);
-const TRIES: u32 = 40;
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host4 {
@@ -53,6 +52,8 @@ pub struct Guests4 {
     pub station: Station,
     socket: UdpSocket,
     xid: u32,
+    /// How often an answer is asked for.
+    pub patience: Duration,
 }
 
 impl Guests4 {
@@ -71,6 +72,7 @@ impl Guests4 {
             station,
             socket,
             xid: 0x1000_0000,
+            patience: PATIENCE,
         })
     }
 
@@ -83,11 +85,32 @@ impl Guests4 {
         granted(host, &answer)
     }
 
+    /// How many servers answer one DISCOVER within a while.
+    pub fn offers(&mut self, host: &Host4, span: Duration) -> Result<usize> {
+        let discover = self.message(dhcp::DISCOVER, host);
+        self.send(&discover)?;
+        let end = Instant::now() + span;
+        let mut servers = BTreeSet::new();
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            let mut buffer = [0; 1500];
+            self.socket
+                .set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            // by the address that it came from: all may call themselves alike
+            if let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
+                let offer = Message::decode(&buffer[..length]);
+                if offer.is_some_and(|offer| offer.xid == discover.xid) {
+                    servers.insert(from.ip());
+                }
+            }
+        }
+        Ok(servers.len())
+    }
+
     /// Asks its server, and nobody else, to prolong (RFC 2131 §4.3.2, RENEWING).
     pub fn renew(&mut self, lease: &Lease4) -> Result<Lease4> {
         let request = self.of(dhcp::REQUEST, lease);
         let own = bind(&self.station, lease.address)?;
-        let answer = ask(&own, &request, lease.server)?;
+        let answer = ask(&own, self.patience, &request, lease.server)?;
         granted(&lease.host, &answer)
     }
 
@@ -179,7 +202,7 @@ impl Guests4 {
 
     fn again(&self, open: &mut HashMap<u32, (&Host4, Instant, Message)>) -> Result<()> {
         for (_, at, asked) in open.values_mut() {
-            if at.elapsed() > PATIENCE {
+            if at.elapsed() > self.patience * 4 {
                 *at = Instant::now();
                 self.send(asked)?;
             }
@@ -214,7 +237,7 @@ impl Guests4 {
     }
 
     fn ask(&self, message: &Message) -> Result<Message> {
-        ask(&self.socket, message, Ipv4Addr::BROADCAST)
+        ask(&self.socket, self.patience, message, Ipv4Addr::BROADCAST)
     }
 
     fn send(&self, message: &Message) -> Result<()> {
@@ -233,10 +256,11 @@ fn bind(station: &Station, address: Ipv4Addr) -> Result<UdpSocket> {
     })
 }
 
-fn ask(socket: &UdpSocket, message: &Message, to: Ipv4Addr) -> Result<Message> {
-    for _ in 0..TRIES {
+fn ask(socket: &UdpSocket, patience: Duration, message: &Message, to: Ipv4Addr) -> Result<Message> {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
         send(socket, message, to)?;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             match receive(socket, left.max(Duration::from_millis(1)))? {
                 Some(answer) if answer.xid == message.xid => return Ok(answer),

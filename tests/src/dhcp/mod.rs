@@ -9,6 +9,8 @@
 mod client;
 mod dhcpd;
 mod dnsmasq;
+mod duo;
+mod ends;
 mod fill;
 mod guests4;
 mod guests6;
@@ -20,6 +22,7 @@ mod server;
 mod station;
 
 pub use client::{Client, Got, Identity, Program};
+pub use duo::{Duo, Options};
 pub use fill::Filled;
 pub use guests4::{Guests4, Host4, Lease4};
 pub use guests6::{Guests6, Host6, Lease6};

@@ -2,12 +2,17 @@
 //! One DHCP server at one site.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
+use super::ends::ends;
 use super::script::Script;
 use super::{Pool, dhcpd, dnsmasq, kea};
 use crate::Result;
@@ -48,6 +53,14 @@ impl Make {
             Self::Dnsmasq => "dnsmasq",
             Self::Dhcpd4 => "dhcpd4",
             Self::Dhcpd6 => "dhcpd6",
+        }
+    }
+
+    /// In dhcp.toml.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Dnsmasq4 | Self::Dnsmasq6 => "dnsmasq",
+            _ => self.name(),
         }
     }
 
@@ -206,6 +219,11 @@ impl<'l> Server<'l> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// When an address's lease ends by its file, in seconds since 1970.
+    pub fn ends(&self, address: &str) -> Option<i64> {
+        ends(self.setup.make, &self.leases(), address)
+    }
+
     /// Waits until its file names an address; servers may answer before they write.
     pub fn wait_lease(&self, address: &str) -> Result<()> {
         let named = || self.leases().contains(address);
@@ -213,6 +231,16 @@ impl<'l> Server<'l> {
             true => Ok(()),
             false => Err(self.failed(&format!("wrote no lease of {address}")).into()),
         }
+    }
+
+    /// What Kea answers to a command by its control socket.
+    pub fn ask(&self, command: &Value) -> Result<Value> {
+        let mut socket = UnixStream::connect(&self.paths.socket)?;
+        socket.write_all(command.to_string().as_bytes())?;
+        socket.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
     }
 
     /// Runs its script in the site's namespace; the exit code.

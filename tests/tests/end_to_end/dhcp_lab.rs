@@ -3,6 +3,7 @@
 //! DHCP stand on.
 
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use spared_tests::Result;
 use spared_tests::dhcp::{
@@ -25,6 +26,10 @@ fn identity(name: &str, id: &[u8]) -> Identity {
     }
 }
 
+fn now_s() -> Result<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64)
+}
+
 fn started<'l>(lab: &'l Lab, setup: Setup) -> Result<Server<'l>> {
     let server = Server::install(lab, &lab.sites[0], setup)?;
     assert!(!server.runs());
@@ -45,6 +50,11 @@ fn serves_ipv4(lab: &Lab, setup: Setup) -> Result<()> {
     let third = guests.lease(&Host4::number(7))?;
     for address in [&first.address, &second.address, &third.address.to_string()] {
         server.wait_lease(address)?;
+        let left_s = server.ends(address).unwrap_or_default() - now_s()?;
+        assert!(
+            (595..=601).contains(&left_s),
+            "{address} has {left_s} s left"
+        );
     }
     assert_eq!(first.lifetime_s, 600);
     assert_eq!(third.lifetime_s, 600);
@@ -87,6 +97,11 @@ fn serves_ipv6(lab: &Lab, setup: Setup) -> Result<()> {
     let third = guests.lease(&Host6::number(7))?;
     for address in [&first.address, &second.address, &third.address.to_string()] {
         server.wait_lease(address)?;
+        let left_s = server.ends(address).unwrap_or_default() - now_s()?;
+        assert!(
+            (595..=601).contains(&left_s),
+            "{address} has {left_s} s left"
+        );
     }
     assert_eq!(third.valid_s, 600);
     if !matches!(server.setup.make, Make::Dnsmasq6 | Make::Dnsmasq) {

@@ -15,6 +15,7 @@ mod conntrack_nat;
 mod conntrack_proxy;
 mod conntrack_select;
 mod conntrack_takeover;
+mod dhcp_client;
 mod dhcp_lab;
 mod faults;
 mod fence;

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two spared nodes with the same DHCP servers, whose leases follow and which run where the group is
+//! active.
+
+use std::fmt::Write;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_control::{Answer, Request};
+
+use super::server::{Make, Server, Setup};
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::{Lab, VIRTUAL, Wire, signal_to};
+use crate::linked::{INTERVAL, Linked};
+use crate::router::{Plan, PluginFile, Router, Spared};
+
+pub struct Duo<'l> {
+    pub pair: Linked<'l>,
+    /// Of each site.
+    pub servers: [Vec<Server<'l>>; 2],
+}
+
+/// What of dhcp.toml a test may want otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'t> {
+    /// Servers run on the backup, too, and take leases while they do.
+    pub warm: bool,
+    /// Further lines of dhcp.toml's top level.
+    pub top: &'t str,
+    /// Further lines of each `[[server]]`.
+    pub server: &'t str,
+    /// Further sections of service.toml.
+    pub service: &'t str,
+}
+
+impl<'l> Duo<'l> {
+    /// Both run, one serves, and what is leased follows.
+    pub fn start(lab: &'l Lab, setups: &[Setup]) -> Result<Self> {
+        Self::start_with(lab, setups, Options::default())
+    }
+
+    pub fn start_with(lab: &'l Lab, setups: &[Setup], options: Options) -> Result<Self> {
+        let servers = Self::install(lab, setups)?;
+        let duo = Self::begin(lab, servers, options)?;
+        duo.wait_ready()?;
+        Ok(duo)
+    }
+
+    /// The files of all servers, at both sites.
+    pub fn install(lab: &'l Lab, setups: &[Setup]) -> Result<[Vec<Server<'l>>; 2]> {
+        let at = |site: usize| -> Result<Vec<Server<'l>>> {
+            let install = |setup: &Setup| Server::install(lab, &lab.sites[site], setup.clone());
+            setups.iter().map(install).collect()
+        };
+        Ok([at(0)?, at(1)?])
+    }
+
+    /// Starts both at once and waits for nothing.
+    pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
+        let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+        plan.without_preference();
+        for (name, toml) in [
+            ("dhcp", dhcp_toml(&servers, options)?),
+            ("service", service_toml(&servers, options)?),
+        ] {
+            plan.plugins.push(PluginFile {
+                name: name.to_owned(),
+                toml,
+                file: format!("libspared_{name}.so"),
+            });
+        }
+        let pair = Linked::begin(lab, [plan.clone(), plan])?;
+        Ok(Self { pair, servers })
+    }
+
+    /// Both are settled, and every server runs where it should.
+    pub fn wait_ready(&self) -> Result<()> {
+        self.pair.wait_settled()?;
+        let at = self.at()?;
+        self.wait_serving(at)
+    }
+
+    /// Every server runs at this site.
+    pub fn wait_serving(&self, site: usize) -> Result<()> {
+        self.wait(&format!("r{} serving", site + 1), || {
+            self.servers[site].iter().all(Server::runs)
+        })
+    }
+
+    pub fn server(&self, site: usize, make: Make) -> Result<&Server<'l>> {
+        let found = self.servers[site].iter().find(|it| it.setup.make == make);
+        found.ok_or_else(|| format!("no {} here", make.name()).into())
+    }
+
+    /// A number of `sparectl dhcp`.
+    pub fn number(&self, site: usize, make: Make, key: &str) -> Option<u64> {
+        self.row(site, make, key)?.as_u64()
+    }
+
+    /// A text of `sparectl dhcp`.
+    pub fn text(&self, site: usize, make: Make, key: &str) -> String {
+        let row = self.row(site, make, key).unwrap_or_default();
+        row.as_str().unwrap_or_default().to_owned()
+    }
+
+    fn row(&self, site: usize, make: Make, key: &str) -> Option<serde_json::Value> {
+        let rows = self.rows(site, &[]).ok()?;
+        rows.get(format!("{}.{key}", make.name())).cloned()
+    }
+
+    /// What `sparectl dhcp WORDS...` would show, without starting it.
+    pub fn rows(&self, site: usize, words: &[&str]) -> Result<serde_json::Value> {
+        let request = Request::Plugin {
+            name: "dhcp".to_owned(),
+            argv: words.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        let dir = Spared(&self.routers[site]).runtime_dir();
+        match spared_control::ask(&dir, &request, Duration::from_secs(15))? {
+            Answer::Rows { rows, .. } => Ok(serde_json::to_value(rows)?),
+            other => Err(format!("sparectl dhcp: {other:?}").into()),
+        }
+    }
+
+    /// Waits until both nodes know so many leases of a server.
+    pub fn wait_leases(&self, make: Make, wanted: u64) -> Result<()> {
+        self.wait(&format!("{wanted} leases of {}", make.name()), || {
+            [0, 1]
+                .into_iter()
+                .all(|site| self.number(site, make, "leases") == Some(wanted))
+        })
+    }
+
+    /// Waits until the twin has all that is leased at the active node.
+    pub fn wait_followed(&self) -> Result<()> {
+        let at = self.at()?;
+        for server in &self.servers[at] {
+            let make = server.setup.make;
+            self.wait(&format!("{} followed", make.name()), || {
+                let here = self.number(at, make, "leases");
+                here.is_some()
+                    && self.number(at, make, "behind_ms") == Some(0)
+                    && self.number(at, make, "at_twin") == here
+                    && self.number(1 - at, make, "leases") == here
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The machine loses its power: no cable carries anything, nothing runs.
+    pub fn power_off(&mut self, site: usize) -> Result<()> {
+        let place = &self.pair.lab.sites[site];
+        self.pair.lab.bury(place)?;
+        self.pair.routers[site].kill();
+        for pid in place.ns.processes() {
+            // one that ended meanwhile is no fault
+            let _ = signal_to(pid, Signal::KILL);
+        }
+        // the kernel of a machine without power keeps neither
+        place.ns.nft("flush ruleset\n")?;
+        for wire in Wire::BOTH {
+            let (name, address) = (wire.name(), wire.ipv4(VIRTUAL));
+            let _ = place.ns.ip(&format!("addr del {address}/24 dev {name}\n"));
+        }
+        Ok(())
+    }
+
+    /// It boots again, with the files that it had.
+    pub fn power_on(&mut self, site: usize) -> Result<()> {
+        let place = &self.pair.lab.sites[site];
+        self.pair.lab.exhume(place)?;
+        self.pair.restart(site)
+    }
+
+    /// The other one takes over; returns which that is, once its servers run.
+    pub fn lose_power(&mut self) -> Result<usize> {
+        let old = self.at()?;
+        self.power_off(old)?;
+        self.wait(&format!("r{} active", 2 - old), || {
+            self.role(1 - old) == "active"
+        })?;
+        self.wait_serving(1 - old)?;
+        Ok(1 - old)
+    }
+
+    /// `sparectl switch`; returns who serves then, once its servers run.
+    pub fn hand_over(&mut self) -> Result<usize> {
+        let new = self.strike(crate::pair::Fault::Switch)?;
+        self.wait_serving(new)?;
+        Ok(new)
+    }
+
+    /// Waits until no server runs at a site.
+    pub fn wait_silent(&self, site: usize) -> Result<()> {
+        self.wait(&format!("r{} silent", site + 1), || {
+            !self.servers[site].iter().any(Server::runs)
+        })
+    }
+
+    pub fn router(&self, site: usize) -> &Router {
+        &self.pair.routers[site]
+    }
+
+    /// Whether it stays so for a while.
+    pub fn stays(&self, span: Duration, mut holds: impl FnMut() -> bool) -> bool {
+        !poll(span, Duration::from_millis(20), || !holds())
+    }
+}
+
+impl<'l> Deref for Duo<'l> {
+    type Target = Linked<'l>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.pair
+    }
+}
+
+impl DerefMut for Duo<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.pair
+    }
+}
+
+/// One value for each node.
+fn by_node(servers: [&Server; 2], value: impl Fn(&Server) -> String) -> String {
+    let [first, second] = servers.map(value);
+    format!("{{ r1 = {first}, r2 = {second} }}")
+}
+
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
+fn twins<'s, 'l>(
+    servers: &'s [Vec<Server<'l>>; 2],
+) -> impl Iterator<Item = [&'s Server<'l>; 2]> + use<'s, 'l> {
+    let [first, second] = servers;
+    first.iter().zip(second).map(|(one, other)| [one, other])
+}
+
+fn dhcp_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
+    let mut text = options.top.to_owned();
+    for twins in twins(servers) {
+        let make = twins[0].setup.make;
+        writeln!(
+            text,
+            "[[server]]\nname = \"{}\"\nkind = \"{}\"",
+            make.name(),
+            make.kind()
+        )?;
+        let config = by_node(twins, |server| quoted(&server.paths.config));
+        writeln!(text, "config = {config}")?;
+        if matches!(make, Make::Dhcpd4 | Make::Dhcpd6) {
+            // named on its command line, and nowhere else
+            let leases = by_node(twins, |server| quoted(&server.paths.leases));
+            writeln!(text, "leases = {leases}")?;
+        }
+        if twins[0].bus.is_some() {
+            let bus = by_node(twins, |server| format!("{:?}", server.bus.as_deref()));
+            let bus = bus.replace("Some(", "").replace(')', "");
+            writeln!(text, "bus = {bus}")?;
+        }
+        if options.warm {
+            writeln!(text, "warm = true")?;
+        }
+        text += options.server;
+    }
+    Ok(text)
+}
+
+fn service_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
+    let mut text = "after = [\"dhcp\"]\npoll_interval = \"1s\"\n".to_owned();
+    for twins in twins(servers) {
+        writeln!(
+            text,
+            "[[service]]\nname = \"{}\"",
+            twins[0].setup.make.name()
+        )?;
+        for verb in ["start", "stop", "status"] {
+            let argv = by_node(twins, |server| {
+                format!("[{}, \"{verb}\"]", quoted(&server.paths.script))
+            });
+            writeln!(text, "{verb} = {argv}")?;
+        }
+        if options.warm {
+            writeln!(text, "while_backup = \"start\"")?;
+        }
+    }
+    text += options.service;
+    Ok(text)
+}
