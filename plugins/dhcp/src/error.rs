@@ -31,26 +31,3 @@ impl std::error::Error for Malformed {
         }
     }
 }
-
-/// A lease that cannot follow, whoever named it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// An address or a prefix that such a server does not lease.
-    Kind,
-    /// Longer than any client's.
-    Length(&'static str),
-    /// What only such servers know holds what no file of theirs can.
-    Extra,
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kind => f.write_str("such a server does not lease it"),
-            Self::Length(field) => write!(f, "its {field} is too long"),
-            Self::Extra => f.write_str("a field of its makes no sense"),
-        }
-    }
-}
-
-impl std::error::Error for Unfit {}

@@ -11,16 +11,14 @@
 //! ```
 //!
 //! Times are what is left and how old, as clocks differ. Any bytes parse without a panic; whether a
-//! record fits its server is asked for each by [`check`].
+//! lease fits its server is for [`fits`](crate::format::fits) to say of each.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Malformed, Unfit};
-use crate::format::Format;
-use crate::lease::{Client, Key, Kind, Lease, State};
+use crate::error::Malformed;
+use crate::lease::{Client, Key, Lease, State};
 
 /// A message is never longer: the channel takes 64 KiB.
 pub const MESSAGE_MAX: usize = 60_000;
@@ -31,7 +29,7 @@ pub const RECORD_MAX: usize = 3 * ID_MAX + EXTRA_MAX + 128;
 
 const ID_MAX: usize = 255;
 /// All fields of a lease that only such servers know.
-const EXTRA_MAX: usize = 4_096;
+const EXTRA_MAX: usize = 5_000;
 const NAME_MAX: usize = 64;
 const SERVERS_MAX: usize = 64;
 /// What is left of an infinite lease is not said; nothing else lasts longer.
@@ -252,58 +250,13 @@ fn clamp(ms: i64) -> i64 {
     ms.clamp(-TIME_MAX_MS, TIME_MAX_MS)
 }
 
-/// Whether a server with such files can have it.
-///
-/// # Errors
-/// Why not.
-pub fn check(format: Format, lease: &Lease) -> Result<(), Unfit> {
-    check_key(format, &lease.key)?;
+/// Whether it may be sent: a message holds any such lease.
+pub fn is_short(lease: &Lease) -> bool {
     let client = &lease.client;
-    if client.hardware.len() > ID_MAX {
-        return Err(Unfit::Length("hardware address"));
-    }
-    if client.id.len() > ID_MAX {
-        return Err(Unfit::Length("client identifier"));
-    }
-    if lease.hostname.len() > ID_MAX {
-        return Err(Unfit::Length("host name"));
-    }
-    let fields = lease.extra.iter();
-    let extra: usize = fields.map(|(name, text)| name.len() + text.len()).sum();
-    if extra + 6 * lease.extra.len() > EXTRA_MAX {
-        return Err(Unfit::Length("list of fields"));
-    }
-    let is_name = |name: &String| {
-        let mut bytes = name.bytes();
-        bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    };
-    let is_text = |text: &String| !text.chars().any(char::is_control);
-    if !lease.extra.keys().all(is_name) || !lease.extra.values().all(is_text) {
-        return Err(Unfit::Extra);
-    }
-    Ok(())
-}
-
-/// Whether a server with such files leases such a thing.
-///
-/// # Errors
-/// It does not.
-pub fn check_key(format: Format, key: &Key) -> Result<(), Unfit> {
-    let fits = match key.kind {
-        Kind::V4 => matches!(format, Format::Kea4 | Format::Dhcpd4 | Format::Dnsmasq),
-        Kind::Na | Kind::Ta => matches!(format, Format::Kea6 | Format::Dhcpd6 | Format::Dnsmasq),
-        Kind::Pd => matches!(format, Format::Kea6 | Format::Dhcpd6),
-    };
-    let whole = match (key.kind, key.address) {
-        (Kind::V4, IpAddr::V4(_)) => key.prefix == 32,
-        (Kind::Na | Kind::Ta, IpAddr::V6(_)) => key.prefix == 128,
-        (Kind::Pd, IpAddr::V6(_)) => (1..=128).contains(&key.prefix),
-        _ => false,
-    };
-    match fits && whole {
-        true => Ok(()),
-        false => Err(Unfit::Kind),
-    }
+    let ids = [&client.hardware, &client.id, &lease.hostname];
+    let extra = lease.extra.iter();
+    let extra: usize = extra.map(|(name, text)| name.len() + text.len() + 6).sum();
+    ids.iter().all(|id| id.len() <= ID_MAX) && extra <= EXTRA_MAX
 }
 
 #[cfg(test)]

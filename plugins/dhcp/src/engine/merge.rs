@@ -101,8 +101,13 @@ pub fn decide(book: &Book, now_ms: i64, record: Record) -> (Verdict, Option<Conf
     }
 }
 
+/// A file that does not say for how long it was given does not say when, either; what ends later was
+/// given later.
 fn is_later(theirs: &Lease, ours: &Lease) -> bool {
-    theirs.committed_ms > ours.committed_ms
+    match (theirs.expires_ms, ours.expires_ms) {
+        (Some(theirs), Some(ours_ms)) if ours.valid_s == 0 => theirs > ours_ms,
+        _ => theirs.committed_ms > ours.committed_ms,
+    }
 }
 
 /// A client may change its identifier from boot loader to system, and its card from one lease to

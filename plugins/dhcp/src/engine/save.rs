@@ -86,6 +86,10 @@ impl Save {
         }
     }
 
+    pub fn is_replacing(&self) -> bool {
+        matches!(self.doing, Some((_, Doing::Replacing { .. })))
+    }
+
     pub fn is_reading(&self) -> bool {
         !self.reads.is_empty()
     }

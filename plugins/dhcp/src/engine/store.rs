@@ -6,6 +6,7 @@ use super::merge::Conflicts;
 use super::save::Save;
 use super::take::Take;
 use crate::config::{self, Server};
+use crate::format;
 use crate::lease::{Change, Key, Lease, Set};
 use crate::server::Event;
 use crate::wire::{self, Name};
@@ -180,7 +181,7 @@ impl Store {
         if !self.admits(&lease) {
             return;
         }
-        self.book.unfiled.remove(&key);
+        self.note_filed(key);
         match self.book.get(&key) {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ms),
             _ => {
@@ -191,10 +192,18 @@ impl Store {
     }
 
     fn lose(&mut self, now_ms: i64, key: Key, gone_ms: i64) {
-        self.book.unfiled.remove(&key);
+        self.note_filed(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ms);
             self.give.tell(now_ms, key);
+        }
+    }
+
+    /// The server has what it says; but a file that is just being replaced will not.
+    fn note_filed(&mut self, key: Key) {
+        match self.save.is_replacing() {
+            true => drop(self.book.unfiled.insert(key)),
+            false => drop(self.book.unfiled.remove(&key)),
         }
     }
 
@@ -220,8 +229,9 @@ impl Store {
 
     /// Whether it fits, and finds room.
     pub fn admits(&mut self, lease: &Lease) -> bool {
-        let why = match wire::check(self.settings.format, lease) {
-            Err(unfit) => format!("{}: {unfit}", lease.key.address),
+        let why = match format::fits(self.settings.format, lease) {
+            Err(why) => format!("{}: {why}", lease.key.address),
+            Ok(()) if !wire::is_short(lease) => format!("{}: it is too long", lease.key.address),
             Ok(()) if !self.book.has_room_for(&lease.key) => {
                 format!("{}: there is no room for more leases", lease.key.address)
             }

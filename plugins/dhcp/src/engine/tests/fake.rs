@@ -19,6 +19,9 @@ pub struct Fake {
     pub events: VecDeque<Event>,
     /// Answers nothing.
     pub hangs: bool,
+    /// It keeps no word of when it gave a lease, and for how long: dnsmasq. When its file was
+    /// changed, in seconds since 1970.
+    pub changed_s: Option<i64>,
 }
 
 impl Fake {
@@ -35,6 +38,7 @@ impl Fake {
             applied: 0,
             events: VecDeque::new(),
             hangs: false,
+            changed_s: None,
         }
     }
 
@@ -45,6 +49,7 @@ impl Fake {
     pub fn put(&mut self, clock: Clock, lease: &Lease) {
         let ends_s = lease.expires_ms.map_or(i64::MAX, |it| clock.unix_s(it));
         let committed_s = clock.unix_s(lease.committed_ms);
+        self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ms));
         self.file()
             .insert(lease.key, (lease.clone(), ends_s, committed_s));
     }
@@ -54,7 +59,7 @@ impl Fake {
         let leases = filed.map(|(key, (lease, ends_s, committed_s))| {
             let lease = Lease {
                 expires_ms: lease.expires_ms.map(|_| clock.monotonic(*ends_s)),
-                committed_ms: clock.monotonic(*committed_s),
+                committed_ms: clock.monotonic(self.changed_s.unwrap_or(*committed_s)),
                 ..lease.clone()
             };
             (*key, lease)

@@ -39,7 +39,7 @@ fn record(pair: &Pair, node: usize, change: impl FnOnce(&mut Lease)) -> Record {
         preferred_s: 0,
         expires_ms: Some(now_ms + 600 * S),
         committed_ms: now_ms,
-        extra: BTreeMap::new(),
+        extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
     change(&mut lease);
     Record::put(now_ms, &lease)
@@ -284,7 +284,7 @@ fn no_more_leases_than_there_is_room_for() {
         preferred_s: 0,
         expires_ms: Some(clock.monotonic_ms + 600 * S),
         committed_ms: clock.monotonic_ms,
-        extra: BTreeMap::new(),
+        extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
     let changes: Vec<Change> = (0..262_150).map(|it| Change::Put(lease(it))).collect();
     pair.nodes[0].servers[0]

@@ -169,7 +169,7 @@ fn lease_of(clock: Clock, number: u16) -> Lease {
         preferred_s: 0,
         expires_ms: Some(clock.monotonic_ms + 600 * S),
         committed_ms: clock.monotonic_ms,
-        extra: BTreeMap::new(),
+        extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     }
 }
 

@@ -94,7 +94,8 @@ impl Node {
             monotonic_ms: clock.monotonic_ms + now_ms,
             unix_ms: clock.unix_ms + now_ms,
         };
-        for server in &mut servers {
+        for (server, settings) in servers.iter_mut().zip(&settings.servers) {
+            server.changed_s = (settings.format == Format::Dnsmasq).then_some(0);
             server.tell_all(begun);
         }
         Self {
@@ -326,7 +327,10 @@ impl Pair {
             client: client(who),
             hostname: format!("host{who}").into_bytes(),
             state: State::Leased,
-            valid_s: valid_s.unwrap_or(u32::MAX),
+            valid_s: match self.nodes[node].settings.servers[0].format {
+                Format::Dnsmasq if valid_s.is_some() => 0,
+                _ => valid_s.unwrap_or(u32::MAX),
+            },
             preferred_s: 0,
             expires_ms: valid_ms.map(|valid_ms| clock.monotonic_ms + valid_ms),
             committed_ms: clock.monotonic_ms,

@@ -77,10 +77,11 @@ struct World {
 }
 
 impl World {
-    fn new(warm: bool) -> Self {
+    fn new(format: Format, warm: bool) -> Self {
         let settings = Settings {
             servers: vec![Server {
                 warm,
+                format,
                 ..server("kea4")
             }],
             ..settings()
@@ -149,6 +150,7 @@ impl World {
                     *ends_s += hours * 3600;
                     *committed_s += hours * 3600;
                 }
+                fake.changed_s = fake.changed_s.map(|it| it + hours * 3600);
                 self.pair.nodes[node].clock.unix_ms += hours * HOUR;
             }
             Step::Pass { seconds } => self.pair.run(seconds * S),
@@ -267,8 +269,8 @@ impl World {
     }
 }
 
-fn history(warm: bool, active: usize, steps: &[Step]) {
-    let mut world = World::new(warm);
+fn history(format: Format, warm: bool, active: usize, steps: &[Step]) {
+    let mut world = World::new(format, warm);
     world.pair.link();
     world.role(0, true);
     for step in steps {
@@ -289,7 +291,7 @@ proptest! {
         active in 0_usize..2,
         steps in prop::collection::vec(step(), 0..40),
     ) {
-        history(false, active, &steps);
+        history(Format::Kea4, false, active, &steps);
     }
 
     #[test]
@@ -297,6 +299,15 @@ proptest! {
         active in 0_usize..2,
         steps in prop::collection::vec(step(), 0..40),
     ) {
-        history(true, active, &steps);
+        history(Format::Kea4, true, active, &steps);
+    }
+
+    #[test]
+    fn whatever_happened_to_servers_that_keep_no_times_both_agree_and_nothing_is_lost(
+        active in 0_usize..2,
+        warm in any::<bool>(),
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        history(Format::Dnsmasq, warm, active, &steps);
     }
 }
