@@ -86,6 +86,11 @@ impl Save {
         }
     }
 
+    #[cfg(test)]
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
     pub fn is_replacing(&self) -> bool {
         matches!(self.doing, Some((_, Doing::Replacing { .. })))
     }

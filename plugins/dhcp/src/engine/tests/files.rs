@@ -107,6 +107,49 @@ fn what_a_warm_server_refuses_is_said_and_tried_again() {
 }
 
 #[test]
+fn what_a_warm_server_did_not_hear_is_said_again() {
+    let mut pair = warm_pair();
+    pair.nodes[1].servers[0].live = false;
+    pair.commit(0, 5, 1);
+    let why = "kea4 cannot be written: nobody listens";
+    assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
+    pair.nodes[1].servers[0].live = true;
+    pair.run(11 * S);
+    assert!(pair.filed(1, 5).is_some());
+    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
+}
+
+#[test]
+fn a_commit_that_is_read_while_the_file_is_replaced_is_written_again() {
+    let mut pair = Pair::settled();
+    pair.commit(0, 5, 1);
+    pair.run(S);
+    pair.commit(0, 6, 2);
+    pair.cut();
+    pair.nodes[1].servers[0].hangs = true;
+    pair.tell_role(1, true);
+    let serial = pair.nodes[1].engine.stores[0].save.serial();
+    pair.nodes[1].servers[0].hangs = false;
+    // the server's thread read this before it wrote
+    let clock = pair.nodes[0].at(pair.now_ms);
+    let mut lease = pair.nodes[0].servers[0].leases(clock)[&key(5)].clone();
+    lease.key = key(7);
+    lease.expires_ms = None;
+    lease.valid_s = u32::MAX;
+    let fake = &mut pair.nodes[1].servers[0];
+    fake.events
+        .push_back(Event::Changes(vec![Change::Put(lease)]));
+    fake.events.push_back(Event::Done {
+        serial,
+        result: Ok(()),
+        refused: Vec::new(),
+    });
+    pair.run(S);
+    assert!(pair.filed(1, 7).is_some());
+    assert_eq!(pair.filed_clients(1).len(), 3);
+}
+
+#[test]
 fn a_warm_server_that_has_it_otherwise_is_no_quarrel() {
     let mut pair = warm_pair();
     pair.commit(0, 5, 1);

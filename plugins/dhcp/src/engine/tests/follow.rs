@@ -78,8 +78,8 @@ fn clocks_that_jump_change_nothing_at_the_twin() {
 fn a_commit_counts_though_the_clock_was_set_back() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
+    pair.run(S);
     // what the file says of the next commit lies before the first
-    pair.nodes[0].clock.monotonic_ms += 0;
     let clock = pair.nodes[0].at(pair.now_ms);
     let mut lease = pair.nodes[0].servers[0].leases(clock)[&key(5)].clone();
     lease.client = client(2);
@@ -90,11 +90,26 @@ fn a_commit_counts_though_the_clock_was_set_back() {
     pair.settle();
     assert_eq!(pair.lease(1, 5).map(|it| it.0), Some(client(2)));
     pair.assert_equal();
+    // and is the later one, too, where somebody has only the first
+    let now_ms = pair.nodes[1].at(pair.now_ms).monotonic_ms;
+    let book = &mut pair.nodes[1].engine.stores[0].book;
+    let mut first = book.get(&key(5)).expect("it is there").clone();
+    first.client = client(1);
+    first.committed_ms = now_ms - S;
+    book.put(first);
+    pair.cut();
+    pair.activate(1);
+    pair.deactivate(1);
+    pair.link();
+    pair.run(S);
+    assert_eq!(pair.lease(1, 5).map(|it| it.0), Some(client(2)));
 }
 
 #[test]
 fn a_settled_pair_says_nothing() {
     let mut pair = Pair::settled();
+    // files know seconds only
+    pair.run(333);
     for number in 0..50 {
         pair.commit(0, number, 1);
     }

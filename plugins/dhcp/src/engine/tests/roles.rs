@@ -193,6 +193,12 @@ fn who_was_active_offers_what_the_other_does_not_know() {
     assert_eq!(pair.number(1, "kea4.conflicts"), 0);
     // the server there runs and cannot be told
     assert_eq!(pair.number(1, "kea4.waiting"), 2);
+    // that its file is as it was changes nothing
+    let clock = pair.nodes[1].at(pair.now_ms);
+    pair.nodes[1].servers[0].tell_all(clock);
+    pair.run(S);
+    assert_eq!(pair.number(1, "kea4.waiting"), 2);
+    assert_eq!(pair.clients(1), expected);
     pair.stop(1, 0);
     assert_eq!(pair.filed_clients(1), expected);
     assert_eq!(pair.number(1, "kea4.waiting"), 0);
