@@ -193,10 +193,12 @@ impl Store {
 
     /// Nothing more can be done before the server may answer.
     pub fn is_settled(&self, now_ms: i64, purpose: Purpose) -> bool {
-        self.facts.known
-            && self.save.doing.is_none()
-            && self.save_ms(purpose) > now_ms
-            && !self.save.is_reading()
+        self.facts.known && !self.is_busy(now_ms, purpose)
+    }
+
+    /// A command is to end, or to be given.
+    pub fn is_busy(&self, now_ms: i64, purpose: Purpose) -> bool {
+        self.save.doing.is_some() || self.save.is_reading() || self.save_ms(purpose) <= now_ms
     }
 
     pub fn next_command(&mut self, now_ms: i64, purpose: Purpose) -> Option<Command> {
