@@ -57,6 +57,7 @@ struct Running {
 /// The file, and whose node it was read for.
 pub struct Read {
     settings: Settings,
+    manager: Manager,
     node: String,
 }
 
@@ -78,17 +79,17 @@ impl Plugin for Service {
     fn read(config: &Config) -> Result<Read, Error> {
         let settings = config::read(config).ok_or(Error::Config(Vec::new()))?;
         Ok(Read {
+            manager: found(&settings)?,
             settings,
             node: config.node().to_owned(),
         })
     }
 
     fn configure(&mut self, read: Read) -> Result<Applied, Error> {
-        let manager = found(&read.settings)?;
         if self.running.is_some() && read.node != self.node {
             return Ok(Applied::Restart);
         }
-        (self.settings, self.manager, self.node) = (read.settings, manager, read.node);
+        (self.settings, self.manager, self.node) = (read.settings, read.manager, read.node);
         if let Some(running) = &mut self.running {
             running.take(self.host.now(), &self.settings, self.manager);
         }

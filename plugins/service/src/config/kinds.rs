@@ -165,6 +165,8 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     let interface = interface.filter(|name| is_interface(section, "interface", name));
     let metric = section.integer("metric", 0..=u64::from(u32::MAX));
     let table = section.integer("table", 1..=u64::from(u32::MAX));
+    let name = section.text("name");
+    let name = name.filter(|name| fitting_name(section, "name", name));
     let destination = to?.0;
     if !section.has(node("via")) && destination.is_none() {
         section.fault(
@@ -189,8 +191,6 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
         metric: number(metric),
         table: number(table),
     };
-    let name = section.text("name");
-    let name = name.filter(|name| fitting_name(section, "name", name));
     let name = match name {
         Some(name) => format!("route.{name}"),
         None => format!("route.{}", position.saturating_add(1)),

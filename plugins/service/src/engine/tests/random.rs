@@ -159,7 +159,8 @@ impl World {
             let began = |item: &Item| item.job.as_ref().and(item.begun_ns);
             if let (Some(first_ns), Some(then_ns)) = (began(first), began(then)) {
                 assert!(
-                    then_ns <= first_ns || then_ns < self.newest_goal_ns(then),
+                    then_ns <= first_ns
+                        || then_ns < self.newest_goal_ns(then).max(self.newest_goal_ns(first)),
                     "{} began before {} had ended",
                     then.spec.name,
                     first.spec.name
