@@ -58,6 +58,10 @@ impl Control {
         }
     }
 
+    pub fn can_be_silent(&self) -> bool {
+        matches!(self, Self::Kea { .. })
+    }
+
     pub fn silence(&self, silent: bool) -> Result<(), String> {
         match self {
             Self::Kea { kea, .. } => kea.silence(silent),

@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::format::{Format, Found, Reader};
 use crate::lease::{Change, Set};
@@ -26,7 +27,7 @@ pub struct Journal {
     path: PathBuf,
     end: End,
     current: Option<(Opened, Reader)>,
-    is_absent: bool,
+    absent_since: Option<Instant>,
 }
 
 impl Journal {
@@ -36,7 +37,7 @@ impl Journal {
             path: path.to_owned(),
             end,
             current: None,
-            is_absent: false,
+            absent_since: None,
         }
     }
 
@@ -55,11 +56,11 @@ impl Journal {
         reader.feed(bytes, clock());
         opened.skip(bytes);
         self.current = Some((opened, reader));
-        self.is_absent = false;
+        self.absent_since = None;
         Ok(())
     }
 
-    pub fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&Arc<File>> {
         self.current.as_ref().map(|(opened, _)| &opened.file)
     }
 
@@ -72,26 +73,42 @@ impl Journal {
         self.append(&mut opened, &mut reader, &mut news)?;
         match id_of(&self.path)? {
             Some(id) if id == opened.id => {
-                self.is_absent = false;
+                self.absent_since = None;
                 self.current = Some((opened, reader));
+                Ok(news)
             }
-            None if self.is_kea() && !self.is_absent => {
-                self.is_absent = true;
-                self.current = Some((opened, reader));
+            Some(_) if look.replaced || !self.is_kea() => self.whole(),
+            None if !self.is_kea() => Err(io::ErrorKind::NotFound.into()),
+            _ => self.cleaned(opened, reader, news),
+        }
+    }
+
+    /// Kea moved the file away, and has made a new one or is about to.
+    fn cleaned(
+        &mut self,
+        mut opened: Opened,
+        mut reader: Reader,
+        mut news: News,
+    ) -> io::Result<News> {
+        // to the end, as it was the server's until it was moved
+        self.append(&mut opened, &mut reader, &mut news)?;
+        match Opened::open(&self.path) {
+            Ok(new) => {
+                (opened, reader) = (new, Reader::new(self.format));
+                self.append(&mut opened, &mut reader, &mut news)?;
+                self.absent_since = None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let since = *self.absent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= ABSENT_MAX {
+                    self.absent_since = None;
+                    return Err(error);
+                }
                 news.again = Some(ABSENT_MAX);
             }
-            None => return Err(io::ErrorKind::NotFound.into()),
-            Some(_) if self.is_kea() && !look.replaced => {
-                // to the end, as it was the server's until it was moved
-                self.append(&mut opened, &mut reader, &mut news)?;
-                opened = Opened::open(&self.path)?;
-                reader = Reader::new(self.format);
-                self.append(&mut opened, &mut reader, &mut news)?;
-                self.is_absent = false;
-                self.current = Some((opened, reader));
-            }
-            Some(_) => return self.whole(),
+            Err(error) => return Err(error),
         }
+        self.current = Some((opened, reader));
         Ok(news)
     }
 
@@ -117,7 +134,7 @@ impl Journal {
                 Err(error) => return Err(error),
                 Ok((news, current)) => {
                     if self.ids()? == before {
-                        self.is_absent = false;
+                        self.absent_since = None;
                         self.current = Some(current);
                         return Ok(news);
                     }

@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -21,7 +22,7 @@ pub type Id = (u64, u64);
 
 #[derive(Debug)]
 pub struct Opened {
-    pub file: File,
+    pub file: Arc<File>,
     pub id: Id,
     /// All before was read.
     pub at: u64,
@@ -38,7 +39,7 @@ impl Opened {
             return Err(io::Error::other("it is not a regular file"));
         }
         Ok(Self {
-            file,
+            file: Arc::new(file),
             id: id(&is),
             at: 0,
             mark: Vec::new(),

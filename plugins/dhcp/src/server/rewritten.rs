@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::format::{Format, Found, Reader};
@@ -65,7 +66,7 @@ impl Rewritten {
         Ok(())
     }
 
-    pub fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&Arc<File>> {
         self.opened.as_ref().map(|opened| &opened.file)
     }
 

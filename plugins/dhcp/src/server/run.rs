@@ -1,5 +1,7 @@
 //! The thread of one server: sleeps until a file changes or the engine wants something.
 
+mod presence;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::os::fd::OwnedFd;
@@ -12,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config;
 use crate::lease::{Change, Key, Set};
 
+use presence::Presence;
+
 use super::echo::Echoes;
 use super::site::{Site, places};
 use super::tail::{Look, News};
@@ -20,8 +24,6 @@ use super::{Command, End, Event};
 
 /// Between tries of what failed.
 const RETRY: Duration = Duration::from_secs(3);
-/// A server that starts opens its file before its control channel.
-const PROBE_FIRST: Duration = Duration::from_millis(100);
 /// A server that nobody sees writing has ended when it still is not after so long: Kea's cleaning
 /// closes one file before it opens the next.
 const ENDED: Duration = Duration::from_millis(50);
@@ -40,24 +42,13 @@ pub struct Thread {
     /// None: its configuration or folder cannot be read.
     site: Option<Site>,
     fault: Option<String>,
-    server: Server,
+    server: Presence,
     identity: Option<Vec<u8>>,
     echoes: Echoes,
     job: Option<Job>,
     due: Due,
     /// Not looked again before.
     rest_until: Instant,
-}
-
-/// What is known of the server itself.
-#[derive(Debug, Default)]
-struct Server {
-    /// None: not known yet.
-    runs: Option<bool>,
-    live: bool,
-    told: Option<(bool, bool)>,
-    silent: bool,
-    probe_after: Duration,
 }
 
 /// When something is to be done without being asked.
@@ -97,7 +88,7 @@ impl Thread {
             end: end.clone(),
             site: None,
             fault: None,
-            server: Server::default(),
+            server: Presence::default(),
             identity: None,
             echoes: Echoes::default(),
             job: None,
@@ -174,7 +165,7 @@ impl Thread {
 
     fn handle_due(&mut self, now: Instant) {
         if take_due(&mut self.due.open, now) {
-            self.open();
+            self.try_again();
         }
         if take_due(&mut self.due.look, now) {
             let is_quiet = mem::take(&mut self.due.is_quiet);
@@ -233,6 +224,15 @@ impl Thread {
                 self.fail(why);
             }
         }
+    }
+
+    /// After a fault; where the file has gone, its server may still have it.
+    fn try_again(&mut self) {
+        if self.site.is_none() || self.has_moved() {
+            return self.open();
+        }
+        self.look(false, false);
+        self.see_server(true);
     }
 
     /// The server's configuration names other places than those that are open.
@@ -306,86 +306,6 @@ impl Thread {
         })
     }
 
-    /// `is_sure`: that nobody has the file open means that the server has ended.
-    fn see_server(&mut self, is_sure: bool) {
-        let Some(site) = &self.site else {
-            return;
-        };
-        let runs = match site.has_server() {
-            Ok(runs) => runs,
-            Err(why) => return self.fail(why),
-        };
-        let before = self.server.runs;
-        if before == Some(true) && !runs && !is_sure {
-            self.due.server = Some(Instant::now() + ENDED);
-            return;
-        }
-        self.server.runs = Some(runs);
-        if runs && before != Some(true) {
-            self.server.live = false;
-            self.server.probe_after = PROBE_FIRST;
-            self.due.probe = Some(Instant::now());
-        }
-        if !runs {
-            self.server.live = false;
-            self.due.probe = None;
-        }
-        self.tell_server();
-        if !runs && before != Some(false) {
-            // what it left, which nobody changes any more
-            self.look(false, true);
-        }
-    }
-
-    fn tell_server(&mut self) {
-        let Some(runs) = self.server.runs else {
-            return;
-        };
-        let live = self.server.live;
-        if self.server.told != Some((runs, live)) {
-            self.server.told = Some((runs, live));
-            self.emit(Event::Runs { runs, live });
-        }
-    }
-
-    /// Asks a server that runs whether it takes leases, and silences it where it is to be silent.
-    fn probe(&mut self) {
-        let Some(site) = &mut self.site else {
-            return;
-        };
-        let silenced = if self.server.silent {
-            site.control.silence(true)
-        } else {
-            Ok(())
-        };
-        let is_live = if site.control.may_be_live() {
-            site.control.is_live()
-        } else {
-            Ok(false)
-        };
-        match silenced.and(is_live) {
-            Ok(live) => {
-                self.server.live = live;
-                self.tell_server();
-            }
-            Err(why) => {
-                log::debug!("{}: {why}", self.settings.name);
-                self.due.probe = Some(Instant::now() + self.server.probe_after);
-                self.server.probe_after = RETRY.min(self.server.probe_after * 2);
-            }
-        }
-    }
-
-    fn silence(&mut self) -> Result<(), String> {
-        let silent = self.server.silent;
-        match &self.site {
-            _ if self.server.runs != Some(true) && !silent => Ok(()),
-            _ if self.server.runs != Some(true) => Err("the server does not run".to_owned()),
-            Some(site) => site.control.silence(silent),
-            None => Err(self.fault.clone().unwrap_or_default()),
-        }
-    }
-
     fn replace(&mut self, set: &Set) -> Result<(), String> {
         // never over what nobody was told of
         self.look(false, false);
@@ -426,12 +346,6 @@ impl Thread {
 
     fn fail(&mut self, why: String) {
         self.due.open = Some(Instant::now() + RETRY);
-        if self.server.runs != Some(false) {
-            self.server.runs = Some(false);
-            self.server.live = false;
-            self.due.probe = None;
-            self.tell_server();
-        }
         if self.fault.as_ref() != Some(&why) {
             self.fault = Some(why.clone());
             self.emit(Event::Fault(Some(why)));

@@ -87,11 +87,12 @@ impl Site {
         // it may have started meanwhile
         self.refuse_while_written()?;
         file::replace(&path, &bytes)?;
+        self.tail.wrote(&bytes)?;
         if is_kea(self.format) {
             let suffixes = [".completed", ".output", ".1", ".2"];
             file::remove(&suffixes.map(|suffix| kea_companion(&path, suffix)))?;
         }
-        self.tail.wrote(&bytes)
+        Ok(())
     }
 
     /// Kea's DUID, which is in a file of its own.
@@ -109,7 +110,8 @@ impl Site {
             Err(error) if is_unsupported(&error) => has_process(self.format),
             other => other.map_err(|error| fault(path, error))?,
         };
-        if runs {
+        // or has it, though it was removed
+        if runs || self.has_server()? {
             return Err(format!("{} is in use: the server runs", path.display()));
         }
         let output = kea_companion(path, ".output");
@@ -161,7 +163,7 @@ fn refuse_unreadable(format: Format, bytes: &[u8]) -> Result<(), String> {
 
 fn read_all(opened: &Opened) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    (&opened.file).take(SIZE_MAX + 1).read_to_end(&mut bytes)?;
+    (&*opened.file).take(SIZE_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SIZE_MAX {
         return Err(too_large());
     }
@@ -174,7 +176,7 @@ fn read_identity(path: &Path) -> io::Result<Option<Vec<u8>>> {
         other => other?,
     };
     let mut text = String::new();
-    (&opened.file)
+    (&*opened.file)
         .take(IDENTITY_MAX)
         .read_to_string(&mut text)?;
     let text = text.trim();

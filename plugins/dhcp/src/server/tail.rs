@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -41,43 +42,60 @@ pub struct News {
 }
 
 #[derive(Debug)]
-pub enum Tail {
+pub struct Tail {
+    way: Way,
+    /// The last that could be read: its server may still have it when nobody else can.
+    held: Option<Arc<File>>,
+}
+
+#[derive(Debug)]
+enum Way {
     Journal(Journal),
     Rewritten(Rewritten),
 }
 
 impl Tail {
     pub fn new(format: Format, path: &Path, end: End) -> Self {
-        if format.is_journal() {
-            Self::Journal(Journal::new(format, path, end))
+        let way = if format.is_journal() {
+            Way::Journal(Journal::new(format, path, end))
         } else {
-            Self::Rewritten(Rewritten::new(format, path, end))
-        }
+            Way::Rewritten(Rewritten::new(format, path, end))
+        };
+        Self { way, held: None }
     }
 
     /// # Errors
     /// A sentence: it is not there, or cannot be read. The next look that can brings everything.
     pub fn look(&mut self, look: Look) -> Result<News, String> {
-        match self {
-            Self::Journal(journal) => journal.look(look),
-            Self::Rewritten(rewritten) => rewritten.look(look),
-        }
+        let looked = match &mut self.way {
+            Way::Journal(journal) => journal.look(look),
+            Way::Rewritten(rewritten) => rewritten.look(look),
+        };
+        self.hold();
+        looked
     }
 
     /// This plugin wrote the file: none of it is news.
     pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
-        match self {
-            Self::Journal(journal) => journal.wrote(bytes),
-            Self::Rewritten(rewritten) => rewritten.wrote(bytes),
-        }
+        let opened = match &mut self.way {
+            Way::Journal(journal) => journal.wrote(bytes),
+            Way::Rewritten(rewritten) => rewritten.wrote(bytes),
+        };
+        self.hold();
+        opened
     }
 
-    /// The file that is read.
+    /// The file that is read, or was at last.
     pub fn file(&self) -> Option<&File> {
-        match self {
-            Self::Journal(journal) => journal.file(),
-            Self::Rewritten(rewritten) => rewritten.file(),
-        }
+        self.held.as_deref()
+    }
+
+    fn hold(&mut self) {
+        let file = match &self.way {
+            Way::Journal(journal) => journal.file(),
+            Way::Rewritten(rewritten) => rewritten.file(),
+        };
+        self.held = file.cloned().or(self.held.take());
     }
 }
 

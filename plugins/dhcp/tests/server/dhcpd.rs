@@ -64,8 +64,8 @@ fn dhcpd4_is_heard_and_started_with_other_leases() {
     fixture.replace(set_of([lease])).unwrap();
     fixture.quiet();
     let server = start();
-    fixture.runs((true, false));
     // it writes its file anew when it starts
     while hosts(&fixture.reading().0) != [50] {}
     server.stop();
+    fixture.runs((false, false));
 }

@@ -263,3 +263,18 @@ fn a_server_without_a_channel_takes_nothing_while_it_runs() {
     });
     assert!(silenced.result.is_err());
 }
+
+#[test]
+fn a_server_whose_file_was_removed_still_runs() {
+    let (folder, mut fixture) = kea(HEADER4);
+    let path = folder.path("leases.csv");
+    let server = File::options().append(true).open(&path).unwrap();
+    fixture.runs((true, false));
+    fs::remove_file(&path).unwrap();
+    fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
+    let refused = fixture.replace(set_of([])).unwrap_err();
+    assert!(refused.contains("the server runs"), "{refused}");
+    drop(server);
+    fixture.runs((false, false));
+    fixture.replace(set_of([])).unwrap();
+}
