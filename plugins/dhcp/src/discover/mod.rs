@@ -1,8 +1,19 @@
 //! What a server's own configuration says of its leases.
 
+mod dhcpd;
+mod dnsmasq;
+mod kea;
+
+use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::format::Format;
+
+/// More than any configuration is; its files together may be no longer.
+const LONGEST: u64 = 16 * 1024 * 1024;
+/// A file that includes itself ends there.
+const DEEPEST: u32 = 10;
 
 /// Where a server keeps what is to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +29,34 @@ pub struct Places {
     pub server_id: Option<PathBuf>,
 }
 
+impl Places {
+    fn of(leases: impl Into<PathBuf>) -> Self {
+        Self {
+            leases: leases.into(),
+            socket: None,
+            has_lease_commands: false,
+            bus_name: None,
+            server_id: None,
+        }
+    }
+}
+
 /// Reads the configuration at `path` and what it includes.
 ///
 /// # Errors
 /// A sentence: it cannot be read, or keeps its leases where they cannot follow (a database).
 pub fn read(format: Format, path: &Path) -> Result<Places, String> {
-    let _ = (format, path);
-    todo!()
+    let mut files = Files::default();
+    match format {
+        Format::Kea4 => kea::read(&mut files, path, kea::Family::V4),
+        Format::Kea6 => kea::read(&mut files, path, kea::Family::V6),
+        Format::Dnsmasq if path == default_path(format) => {
+            dnsmasq::read(&mut files, path, Some(Path::new(dnsmasq::DEFAULTS)))
+        }
+        Format::Dnsmasq => dnsmasq::read(&mut files, path, None),
+        Format::Dhcpd4 => dhcpd::read(&mut files, path, dhcpd::Family::V4),
+        Format::Dhcpd6 => dhcpd::read(&mut files, path, dhcpd::Family::V6),
+    }
 }
 
 /// Where Debian's package of the server has its configuration.
@@ -36,4 +68,44 @@ pub fn default_path(format: Format) -> &'static Path {
         Format::Dhcpd4 => "/etc/dhcp/dhcpd.conf",
         Format::Dhcpd6 => "/etc/dhcp/dhcpd6.conf",
     })
+}
+
+/// What was read so far, so that includes end.
+#[derive(Default)]
+struct Files {
+    bytes: u64,
+    depth: u32,
+}
+
+impl Files {
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let left = LONGEST.saturating_sub(self.bytes);
+        let read = fs::File::open(path)
+            .and_then(|file| file.take(left.saturating_add(1)).read_to_end(&mut bytes));
+        read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        if self.bytes > LONGEST {
+            return Err(format!(
+                "{} and what it belongs to are too long",
+                path.display()
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// What `inner` reads is included by a file.
+    fn include<T>(
+        &mut self,
+        path: &Path,
+        inner: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        if self.depth >= DEEPEST {
+            return Err(format!("{} is included too deep", path.display()));
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
 }

@@ -4,7 +4,7 @@
 //! length alone; no bytes panic, and an entry that cannot be read costs no other. What is written
 //! holds only fields that are known here, so that a lease from the twin can say nothing else.
 
-mod dhcpd;
+pub(crate) mod dhcpd;
 mod dnsmasq;
 mod fits;
 mod hex;

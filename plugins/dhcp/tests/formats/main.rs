@@ -6,6 +6,7 @@ use spared_dhcp::format::{Format, Found, Reader};
 use spared_dhcp::lease::{Change, Clock, Lease, Set};
 
 mod broken;
+mod discover;
 mod properties;
 mod samples;
 mod servers;

@@ -5,7 +5,7 @@
 
 mod date;
 mod journal;
-mod lexer;
+pub(crate) mod lexer;
 mod reader;
 mod writer;
 

@@ -1,0 +1,188 @@
+//! dnsmasq's configuration, and Debian's defaults of its service.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Files, Places};
+
+/// What Debian's service is started with: a shell's variables.
+pub const DEFAULTS: &str = "/etc/default/dnsmasq";
+const LEASES: &str = "/var/lib/misc/dnsmasq.leases";
+const BUS_NAME: &str = "uk.org.thekelleys.dnsmasq";
+
+/// `defaults` where the service of the system is meant.
+pub fn read(files: &mut Files, path: &Path, defaults: Option<&Path>) -> Result<Places, String> {
+    let mut options = Options {
+        places: Places::of(LEASES),
+        read_only: None,
+    };
+    // it need not exist: the service starts without
+    let defaults = defaults.filter(|defaults| defaults.exists());
+    let defaults = match defaults {
+        Some(defaults) => Defaults::parse(&String::from_utf8_lossy(&files.read(defaults)?)),
+        None => Defaults::default(),
+    };
+    let mut main = path.to_owned();
+    for word in defaults.options.split_ascii_whitespace() {
+        match word.strip_prefix("--").unwrap_or(word).split_once('=') {
+            Some(("conf-file", instead)) => main = PathBuf::from(instead),
+            _ => options.line(files, Path::new(DEFAULTS), word.as_bytes())?,
+        }
+    }
+    options.file(files, &main)?;
+    if !defaults.folder.is_empty() {
+        options.folder(files, defaults.folder.as_bytes())?;
+    }
+    match options.read_only {
+        Some(by) => Err(format!(
+            "{}: leasefile-ro leaves the leases to a script",
+            by.display()
+        )),
+        None => Ok(options.places),
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Defaults {
+    folder: String,
+    options: String,
+}
+
+impl Defaults {
+    fn parse(text: &str) -> Self {
+        let mut defaults = Self::default();
+        for line in text.lines() {
+            let Some((name, value)) = line.trim_start().split_once('=') else {
+                continue;
+            };
+            let value = match value.chars().next() {
+                Some(quote @ ('"' | '\'')) => value.split(quote).nth(1),
+                _ => value.split_ascii_whitespace().next(),
+            };
+            let value = value.unwrap_or_default().to_owned();
+            match name {
+                "CONFIG_DIR" => defaults.folder = value,
+                "DNSMASQ_OPTS" => defaults.options = value,
+                _ => {}
+            }
+        }
+        defaults
+    }
+}
+
+struct Options {
+    places: Places,
+    /// The file that says so.
+    read_only: Option<PathBuf>,
+}
+
+impl Options {
+    fn file(&mut self, files: &mut Files, path: &Path) -> Result<(), String> {
+        let source = files.read(path)?;
+        for line in source.split(|byte| *byte == b'\n') {
+            self.line(files, path, line)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, files: &mut Files, path: &Path, line: &[u8]) -> Result<(), String> {
+        let line = without_comment(line);
+        let mut halves = line.splitn(2, |byte| *byte == b'=');
+        let name = halves.next().unwrap_or_default().trim_ascii();
+        let value = halves.next().unwrap_or_default().trim_ascii();
+        match name.strip_prefix(b"--").unwrap_or(name) {
+            b"dhcp-leasefile" if !value.is_empty() => self.places.leases = path_of(value),
+            b"enable-dbus" => {
+                let name = if value.is_empty() {
+                    BUS_NAME.as_bytes()
+                } else {
+                    value
+                };
+                self.places.bus_name = Some(String::from_utf8_lossy(name).into_owned());
+            }
+            b"leasefile-ro" => self.read_only = Some(path.to_owned()),
+            b"conf-file" if !value.is_empty() => {
+                let path = path_of(value);
+                files.include(&path, |files| self.file(files, &path))?;
+            }
+            b"conf-dir" if !value.is_empty() => self.folder(files, value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `/etc/dnsmasq.d,*.conf` takes only files that end so, `/etc/dnsmasq.d,.bak` all but those.
+    fn folder(&mut self, files: &mut Files, value: &[u8]) -> Result<(), String> {
+        let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let folder = path_of(words.next().unwrap_or_default());
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = words
+            .filter(|end| !end.is_empty())
+            .partition(|end| end.starts_with(b"*"));
+        let entries = fs::read_dir(&folder);
+        let entries =
+            entries.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+        let paths = entries.flatten().map(|entry| entry.path());
+        let mut paths: Vec<_> = paths.filter(|path| path.is_file()).collect();
+        paths.sort();
+        for path in paths {
+            let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+            let mut among = wanted.iter().map(|end| end.get(1..).unwrap_or_default());
+            let taken = wanted.is_empty() || among.any(|end| name.ends_with(end));
+            let hidden = name.starts_with(b".")
+                || name.ends_with(b"~")
+                || name.starts_with(b"#") && name.ends_with(b"#");
+            if taken && !hidden && !unwanted.iter().any(|end| name.ends_with(end)) {
+                files.include(&path, |files| self.file(files, &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Without quotes, and without what follows a sign that stands alone or at the beginning.
+fn without_comment(line: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(line.len());
+    let mut quoted = false;
+    let mut space = true;
+    for byte in line {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'#' if space && !quoted => break,
+            other => plain.push(*other),
+        }
+        space = byte.is_ascii_whitespace();
+    }
+    plain
+}
+
+fn path_of(text: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debians_defaults_name_a_folder_and_options() {
+        let folder = std::env::temp_dir().join(format!("spared-defaults-{}", std::process::id()));
+        fs::create_dir_all(folder.join("d")).unwrap();
+        let [defaults, conf] = ["defaults", "conf"].map(|name| folder.join(name));
+        let here = folder.display();
+        let text = format!(
+            "# CONFIG_DIR=/no\nDNSMASQ_OPTS=\"--enable-dbus=a.b -u x\"\n\
+             CONFIG_DIR={here}/d,.dpkg-dist,.dpkg-old,.dpkg-new\n"
+        );
+        fs::write(&defaults, text).unwrap();
+        fs::write(&conf, "").unwrap();
+        fs::write(folder.join("d/x"), "dhcp-leasefile=/x\n").unwrap();
+        fs::write(folder.join("d/y.dpkg-old"), "dhcp-leasefile=/y\n").unwrap();
+        let places = read(&mut Files::default(), &conf, Some(&defaults));
+        fs::remove_dir_all(&folder).unwrap();
+        let places = places.unwrap();
+        assert_eq!(places.leases, Path::new("/x"));
+        assert_eq!(places.bus_name.as_deref(), Some("a.b"));
+    }
+}
