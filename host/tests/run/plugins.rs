@@ -12,7 +12,7 @@ use crate::lab::{Alone, VRRP};
 fn with_fault(fault: &str) -> Option<Alone> {
     let mut lab = Alone::new()?;
     lab.enable("vrrp", VRRP);
-    lab.enable("faulty", &format!("fault = \"{fault}\"\nafter_ms = 1500\n"));
+    lab.enable("faulty", &format!("fault = \"{fault}\"\nafter_ms = 500\n"));
     lab.start();
     lab.wait_until_active();
     Some(lab)
@@ -244,7 +244,7 @@ fn a_library_that_is_no_plugin_is_named_and_the_rest_runs() {
 fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
-    let needed = "on_failure = \"resign\"\nafter_ms = 1500\n";
+    let needed = "on_failure = \"resign\"\nafter_ms = 500\n";
     lab.enable("faulty", &format!("{needed}fault = \"exit\"\n"));
     lab.start();
     lab.wait_until_active();

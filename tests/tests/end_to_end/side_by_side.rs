@@ -27,6 +27,11 @@ fn both_nodes_stand_side_by_side() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
         pair.wait_active(0)?;
+        // it takes a round trip on the link to know the other's clock
+        pair.wait("the other's clock", || {
+            let text = pair.said(0, &["status"]).unwrap_or_default().1;
+            !row(&text, "clock").is_empty()
+        })?;
         let text = pair.done(0, &["status"])?;
         let first = text.lines().next().unwrap_or_default();
         assert_eq!(
