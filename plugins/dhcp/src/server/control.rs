@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::config;
 use crate::discover::Places;
 use crate::format::Format;
-use crate::lease::{Change, Key};
+use crate::lease::{Change, Key, Set};
 
 use super::End;
 use super::dnsmasq::Dnsmasq;
@@ -70,19 +70,28 @@ impl Control {
         }
     }
 
+    /// What the server's file says now, where that is kept.
+    pub fn note(&mut self, known: Option<&Set>) {
+        if let (Self::Dnsmasq(dnsmasq), Some(known)) = (self, known) {
+            dnsmasq.note(known);
+        }
+    }
+
     /// Takes some off the front of `changes`; what the server refused is appended to `refused`.
+    /// `known` is what it has, where its file says that.
     ///
     /// # Errors
     /// It cannot be spoken with; what was taken off may be with it or not.
     pub fn apply(
         &mut self,
+        known: Option<&Set>,
         changes: &mut VecDeque<Change>,
         refused: &mut Vec<(Key, String)>,
     ) -> Result<(), String> {
         match self {
             Self::None => Err("it takes no leases while it runs".to_owned()),
             Self::Kea { kea, .. } => kea.apply(changes, refused),
-            Self::Dnsmasq(dnsmasq) => dnsmasq.apply(changes, refused),
+            Self::Dnsmasq(dnsmasq) => dnsmasq.apply(known, changes, refused),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! dnsmasq's methods on D-Bus.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
+use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State};
 
 use super::End;
 use super::dbus::{Body, Bus, Method, Reply};
@@ -13,6 +13,11 @@ const PATH: &str = "/uk/org/thekelleys/dnsmasq";
 /// Not the name on the bus, which may be another.
 const INTERFACE: &str = "uk.org.thekelleys.dnsmasq";
 const AT_ONCE: usize = 32;
+/// dnsmasq 2.90 crashes when it is given one lease more than `dhcp-lease-max`, which is 1000 unless
+/// it is told otherwise; its clients may take some meanwhile.
+const LEASES_SAFE: usize = 950;
+/// The bus says them where there is no dnsmasq, or no longer.
+const GONE: [&str; 3] = ["NameHasNoOwner", "ServiceUnknown", "NoReply"];
 
 #[derive(Debug)]
 pub struct Dnsmasq {
@@ -20,6 +25,8 @@ pub struct Dnsmasq {
     address: String,
     end: End,
     bus: Option<Bus>,
+    /// Given, and not seen in its file yet.
+    given: BTreeSet<Key>,
 }
 
 impl Dnsmasq {
@@ -29,6 +36,7 @@ impl Dnsmasq {
             address: address.unwrap_or(SYSTEM_BUS).to_owned(),
             end: end.clone(),
             bus: None,
+            given: BTreeSet::new(),
         }
     }
 
@@ -40,35 +48,61 @@ impl Dnsmasq {
         }
     }
 
+    /// What its file says now.
+    pub fn note(&mut self, known: &Set) {
+        self.given.retain(|key| !known.leases.contains_key(key));
+    }
+
     /// Takes some off the front of `changes`; what dnsmasq refused is appended to `refused`.
     ///
     /// # Errors
     /// It cannot be spoken with; what was taken off may be with it or not.
     pub fn apply(
         &mut self,
+        known: Option<&Set>,
         changes: &mut VecDeque<Change>,
         refused: &mut Vec<(Key, String)>,
     ) -> Result<(), String> {
+        let known = known.ok_or("its leases were not read yet")?;
         let count = changes.len().min(AT_ONCE);
         for change in changes.drain(..count) {
             let (member, body) = match &change {
-                Change::Put(lease) if lease.state == State::Leased => match add(lease) {
-                    Ok(body) => ("AddDhcpLease", body),
-                    Err(why) => {
-                        refused.push((lease.key, why));
-                        continue;
+                Change::Put(lease) if lease.state == State::Leased => {
+                    match self.make_room(known, lease.key).and_then(|()| add(lease)) {
+                        Ok(body) => ("AddDhcpLease", body),
+                        Err(why) => {
+                            refused.push((lease.key, why));
+                            continue;
+                        }
                     }
-                },
+                }
                 _ => {
+                    self.given.remove(&change.key());
                     let mut body = Body::default();
                     body.text(&change.key().address.to_string());
                     ("DeleteDhcpLease", body)
                 }
             };
             if let Reply::Error(why) = self.call(member, &body)? {
+                if GONE.iter().any(|name| why.contains(name)) {
+                    return Err(self.fault(&why));
+                }
                 refused.push((change.key(), why));
             }
         }
+        Ok(())
+    }
+
+    fn make_room(&mut self, known: &Set, key: Key) -> Result<(), String> {
+        if known.leases.contains_key(&key) || self.given.contains(&key) {
+            return Ok(());
+        }
+        if known.leases.len().saturating_add(self.given.len()) >= LEASES_SAFE {
+            return Err(format!(
+                "more than {LEASES_SAFE} leases might crash a dnsmasq that runs"
+            ));
+        }
+        self.given.insert(key);
         Ok(())
     }
 

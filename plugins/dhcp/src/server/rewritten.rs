@@ -70,6 +70,10 @@ impl Rewritten {
         self.opened.as_ref().map(|opened| &opened.file)
     }
 
+    pub fn known(&self) -> Option<&Set> {
+        self.known.as_ref()
+    }
+
     fn try_look(&mut self, look: Look) -> io::Result<News> {
         let Some(id) = id_of(&self.path)? else {
             return Err(io::ErrorKind::NotFound.into());

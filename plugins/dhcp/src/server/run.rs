@@ -260,6 +260,7 @@ impl Thread {
         }
         match looked {
             Ok(news) => {
+                site.control.note(site.tail.known());
                 if let Some(after) = news.again {
                     self.due.look_at(now + after, true);
                 }
@@ -328,7 +329,9 @@ impl Thread {
         let result = match &mut self.site {
             _ if job.changes.is_empty() => Ok(()),
             Some(site) if self.server.runs == Some(true) => {
-                site.control.apply(&mut job.changes, &mut job.refused)
+                let known = site.tail.known();
+                site.control
+                    .apply(known, &mut job.changes, &mut job.refused)
             }
             _ => Err("the server does not run".to_owned()),
         };

@@ -90,6 +90,14 @@ impl Tail {
         self.held.as_deref()
     }
 
+    /// What it says, where that is kept.
+    pub fn known(&self) -> Option<&Set> {
+        match &self.way {
+            Way::Journal(_) => None,
+            Way::Rewritten(rewritten) => rewritten.known(),
+        }
+    }
+
     fn hold(&mut self) {
         let file = match &self.way {
             Way::Journal(journal) => journal.file(),

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use spared_dhcp::format::Format;
-use spared_dhcp::lease::Change;
+use spared_dhcp::lease::{Change, Key};
+use spared_dhcp::server::Event;
 
-use crate::fixture::{Fixture, Folder, hosts, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, Folder, key4, lease4, set_of, settings, signs};
 use crate::lab::{Lab, Process, wait_for, wait_for_text};
 
 const NAME: &str = "uk.org.thekelleys.dnsmasq";
@@ -46,8 +47,16 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     settings.bus_name = Some(NAME.to_owned());
     let mut fixture = Fixture::open(settings.clone());
     // its file is believed only after a while, as long as it runs
-    fixture.runs((true, true));
-    fixture.reading();
+    let (mut is_read, mut is_live) = (false, false);
+    fixture.until(|event| {
+        is_read |= matches!(event, Event::Reading { .. });
+        is_live |= event
+            == Event::Runs {
+                runs: true,
+                live: true,
+            };
+        (is_read && is_live).then_some(())
+    });
 
     let client = lab.ask(1, &folder.path("client"));
     let got = signs(&fixture.changes());
@@ -82,12 +91,29 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     client.stop();
     server.stop();
     fixture.runs((false, false));
-    fixture.replace(set_of([put(200)])).unwrap();
+    let numbered = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let key = Key {
+            address: [10, 0, high, low].into(),
+            ..key4(0)
+        };
+        let mut lease = lease4(key, 500);
+        lease.extra.clear();
+        lease.hostname.clear();
+        lease
+    };
+    fixture.replace(set_of((0..940).map(numbered))).unwrap();
     let server = start();
     fixture.runs((true, true));
     fixture.quiet();
+    // at 1001 it would crash
+    let more = (940..1010).map(|number| Change::Put(numbered(number)));
+    let answer = fixture.apply(more.collect());
+    assert_eq!((answer.result, answer.refused.len()), (Ok(()), 60));
+    assert!(answer.refused[0].1.contains("might crash"));
+    fixture.quiet();
     server.stop();
-    assert_eq!(hosts(&Fixture::open(settings).reading().0), [200]);
+    assert_eq!(Fixture::open(settings).reading().0.leases.len(), 950);
 }
 
 fn bus(folder: &Folder, address: &str) -> Process {

@@ -134,6 +134,8 @@ fn keas_cleaning_is_followed_without_reading_anew() {
         }
         assert_eq!(told, [i32::from(host + 1), i32::from(host + 2)]);
         host += 2;
+        // two at once would be read anew
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
