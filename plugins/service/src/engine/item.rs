@@ -320,6 +320,21 @@ impl Item {
         }
     }
 
+    /// Nobody told a role of its group: a wrong name in the file, most likely.
+    pub(super) fn stranger(&self) -> Option<&str> {
+        self.spec.group.as_deref().filter(|_| self.role.is_none())
+    }
+
+    pub(super) fn tell_stranger(&mut self, now_ns: u64) {
+        if let Some(group) = self.stranger() {
+            let text = format!(
+                "{} is left as it is: no role of group {group:?} was told",
+                self.spec.name
+            );
+            self.tell(now_ns, Topic::Stranger, text);
+        }
+    }
+
     /// Somebody asks to try again what failed; false where nothing did.
     pub(super) fn retry(&mut self) -> bool {
         if self.fault.is_none() {

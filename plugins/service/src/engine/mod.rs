@@ -88,6 +88,8 @@ pub struct Engine {
     groups: BTreeMap<String, Group>,
     maintenance: bool,
     gather: Gather,
+    /// When a group whose role is not known is a wrong name.
+    strangers_ns: Option<u64>,
     /// Jobs of items that left the file.
     orphans: Vec<Orphan>,
     memory: Memory,
@@ -113,6 +115,7 @@ impl Engine {
             groups: BTreeMap::new(),
             maintenance: false,
             gather: Gather::Waiting,
+            strangers_ns: None,
             orphans: Vec::new(),
             memory: Memory::parse(remembered),
             actions: VecDeque::new(),
@@ -148,6 +151,9 @@ impl Engine {
             ..settings.clone()
         };
         self.poll_ns = now_ns.saturating_add(settings.poll_interval_ns);
+        if self.gather == Gather::Over {
+            self.expect_strangers(now_ns);
+        }
         self.look_at_all();
         self.set_goals(now_ns);
         self.step(now_ns);
@@ -170,6 +176,7 @@ impl Engine {
     /// Ends what takes too long, polls, tries again.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.end_gathering(now_ns);
+        self.tell_strangers(now_ns);
         self.end_late_looks(now_ns);
         for at in 0..self.items.len() {
             self.end_late_job(now_ns, at);
@@ -190,7 +197,8 @@ impl Engine {
         };
         let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
         let items = self.items.iter().filter_map(Item::next_timeout);
-        let rest = gather.into_iter().chain([self.poll_ns]);
+        let rest = gather.into_iter().chain(self.strangers_ns);
+        let rest = rest.chain([self.poll_ns]);
         items
             .chain(runs.map(|run| run.until_ns))
             .chain(self.orphans.iter().map(|orphan| orphan.until_ns))

@@ -9,6 +9,9 @@ use super::{Action, Engine, goal};
 /// the role active only when the last was told.
 const GATHER_NS: u64 = 500_000_000;
 
+/// The host waits that long for one role before it tells the next.
+const STRANGERS_NS: u64 = 15_000_000_000;
+
 /// Whether the roles of all groups are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gather {
@@ -23,6 +26,7 @@ impl Engine {
         self.maintenance = news.maintenance;
         let is_new = !self.groups.contains_key(&news.group);
         if is_new {
+            self.expect_strangers(now_ns);
             self.gather = match self.gather {
                 Gather::Over => Gather::Over,
                 _ => Gather::Until(now_ns.saturating_add(GATHER_NS)),
@@ -49,6 +53,24 @@ impl Engine {
         if matches!(self.gather, Gather::Until(until_ns) if now_ns >= until_ns) {
             self.gather = Gather::Over;
             self.set_goals(now_ns);
+        }
+    }
+
+    /// Looks for items of groups that nobody knows, when all roles must have been told.
+    pub(super) fn expect_strangers(&mut self, now_ns: u64) {
+        self.strangers_ns = Some(now_ns.saturating_add(STRANGERS_NS));
+    }
+
+    pub(super) fn tell_strangers(&mut self, now_ns: u64) {
+        if self
+            .strangers_ns
+            .take_if(|at_ns| now_ns >= *at_ns)
+            .is_none()
+        {
+            return;
+        }
+        for item in &mut self.items {
+            item.tell_stranger(now_ns);
         }
     }
 

@@ -58,7 +58,11 @@ impl Item {
     fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
         let name = &self.spec.name;
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-        put("wish", Value::Text(wish(&self.goal)));
+        let wish = match self.stranger() {
+            Some(group) => format!("leave: no role of group {group:?} was told"),
+            None => wish(&self.goal),
+        };
+        put("wish", Value::Text(wish));
         if self.service.is_some() {
             put("status", Value::Text(self.status_word()));
             let since_s = now_ns.saturating_sub(self.changed_ns) / 1_000_000_000;

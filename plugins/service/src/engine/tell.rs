@@ -13,6 +13,7 @@ pub(super) enum Topic {
     Missing,
     Killed,
     Recovered,
+    Stranger,
 }
 
 /// When each topic was told last, and how often it was left out since.

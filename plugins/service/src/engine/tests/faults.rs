@@ -240,6 +240,7 @@ fn a_manager_that_does_not_answer_is_not_waited_for_forever() {
 fn a_look_that_began_before_a_job_ended_is_not_believed() {
     let mut lab = Lab::new("[[service]]\nunits = [\"squid\"]\n").rested();
     lab.sim("squid").start = Way::Takes(MS);
+    lab.sim("squid").stop = Way::Takes(MS);
     for _ in 0..50 {
         lab.active();
         lab.pass(7 * MS);

@@ -181,7 +181,7 @@ impl World {
 
     /// Time passes, nothing happens any more, and what hangs is mended.
     fn calm(&mut self) {
-        self.lab.pass(300 * S);
+        self.lab.pass(100 * S);
         for (ticket, count) in &self.lab.tickets {
             assert_eq!(*count, 1, "ticket {ticket}");
         }
@@ -203,7 +203,7 @@ impl World {
             (sim.start, sim.stop) = (Way::Takes(100 * MS), Way::Takes(50 * MS));
             sim.missing = false;
         }
-        self.lab.pass(300 * S);
+        self.lab.pass(230 * S);
         // what is kept may just be done again
         if self.lab.machine.is_busy() {
             self.lab.pass(500 * MS);
@@ -271,7 +271,7 @@ fn cases() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
         // more by PROPTEST_CASES
-        cases: default.cases.max(1000),
+        cases: default.cases.max(800),
         failure_persistence: None,
         ..default
     }

@@ -103,6 +103,25 @@ fn a_service_of_one_group_follows_that_group_and_others_whichever_is_active() {
 }
 
 #[test]
+fn a_group_that_nobody_knows_is_told() {
+    let text = "[[service]]\nunits = [\"squid\"]\ngroup = \"ofice\"\n";
+    let mut lab = Lab::on(text, Manager::Systemd, &["squid"]);
+    let ticket = lab.active();
+    lab.pass(14 * S);
+    assert!(lab.events.is_empty());
+    lab.pass(60 * S);
+    let why = "no role of group \"ofice\" was told";
+    assert_eq!(lab.events, [format!("squid is left as it is: {why}")]);
+    assert_eq!(lab.row("squid.wish"), super::text(&format!("leave: {why}")));
+    assert!(lab.begun.is_empty());
+    assert!(lab.is_done(ticket));
+    lab.configure(&text.replace("ofice", "office"));
+    lab.role("office", Role::Backup);
+    lab.pass(S);
+    assert!(lab.runs().is_empty());
+}
+
+#[test]
 fn the_first_roles_keep_nobody_waiting_for_the_roles_of_other_groups() {
     let mut lab = Lab::on(THREE, Manager::Systemd, &["kea", "squid", "postfix"]);
     lab.sim("postfix").stop = Way::Hangs;
