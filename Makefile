@@ -3,7 +3,7 @@
 
 PREFIX  ?= /usr
 DESTDIR ?=
-PLUGINS := vrrp health conntrack sets service
+PLUGINS := vrrp health conntrack sets dhcp service
 
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin

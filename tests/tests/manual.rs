@@ -59,7 +59,13 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    const OTHERS: [&str; 4] = ["conntrack.toml", "health.toml", "pair.toml", "sets.toml"];
+    const OTHERS: [&str; 5] = [
+        "conntrack.toml",
+        "dhcp.toml",
+        "health.toml",
+        "pair.toml",
+        "sets.toml",
+    ];
     let mut examples =
         page::examples(|name| !OTHERS.contains(&name) && !name.starts_with("service"));
     let page = "migrating-from-keepalived.md";

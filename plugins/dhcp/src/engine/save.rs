@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
 use super::store::Store;
+use crate::format::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
 
@@ -187,7 +188,8 @@ impl Store {
     fn silence(&self, purpose: Purpose) -> Option<bool> {
         let wanted = !purpose.active;
         let told = self.save.silent == Some(wanted);
-        let hears = self.settings.warm && self.facts.runs && self.facts.live;
+        let is_kea = matches!(self.settings.format, Format::Kea4 | Format::Kea6);
+        let hears = is_kea && self.settings.warm && self.facts.runs && self.facts.live;
         (hears && !told).then_some(wanted)
     }
 
