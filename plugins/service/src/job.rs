@@ -97,8 +97,8 @@ pub enum Job {
 pub enum Status {
     Running,
     Stopped,
-    /// It does not run, and what is named here (a socket, a timer, a path) will start it: as good as
-    /// running where it is to run, and to be stopped where it is not.
+    /// It does not run, or its last run failed, and what is named here (a socket, a timer, a path)
+    /// will start it: as good as running where it is to run, and to be stopped where it is not.
     Armed(String),
     /// What it does ends by itself, so that it does not run says nothing: it is started once where it
     /// is to run, and right as it is otherwise.

@@ -557,6 +557,20 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
         "systemctl --no-ask-password --job-mode=replace stop -- \
          cups.socket cups.path cups-clean.timer cups.service"
     );
+    let failed = block(
+        "cups.service",
+        "TriggeredBy=cups.socket cups.path cups-clean.timer; ActiveState=failed; Result=start-limit-hit",
+    );
+    let starters = listening.map(|(name, changes)| block(name, changes));
+    let whole = [vec![failed], starters.to_vec()].concat().join("\n");
+    let (questions, _) = manager::questions(Path::new("/"), &services, &triggers);
+    let judged = manager::judge(&questions[0], Some(0), &whole, true, &mut triggers);
+    let armed = Status::Armed("cups.socket (was started too often)".to_owned());
+    assert_eq!(
+        judged,
+        Judged::Known(vec![armed]),
+        "it may be started again"
+    );
     let quiet = listening.map(|(name, changes)| {
         let quiet = changes.trim_start_matches("ActiveState=active; ");
         (name, quiet)
@@ -581,6 +595,10 @@ fn the_last_words_of_a_program_are_its_reason() {
             "Job for x.service failed because the control process exited with error code.",
         ),
         ("a\u{1b}[31mred\u{7}", "a[31mred"),
+        (
+            "a.nft:3:7-7: Error: syntax error\ntable x }\n        ^\na.nft:4:1-1: Error: end of file\n",
+            "a.nft:3:7-7: Error: syntax error",
+        ),
     ] {
         assert_eq!(manager::last_words(output), wanted);
     }

@@ -297,7 +297,9 @@ impl Item {
             Deed::Kill => "end though killed",
             _ => "end",
         };
-        let kill = *deed == Deed::Stop && self.goal == Goal::Stopped;
+        // a command that was cancelled was killed; there is nothing more to kill a service of commands with
+        let has_kill = matches!(self.service, Some(Service::Unit { .. }));
+        let kill = *deed == Deed::Stop && self.goal == Goal::Stopped && has_kill;
         (
             format!("did not {word} within {}", format_duration(time)),
             kill,

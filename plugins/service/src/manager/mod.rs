@@ -142,11 +142,13 @@ pub fn judge(
 /// The most that is kept of what a program says.
 const WORDS_MAX: usize = 200;
 
-/// What a program said last: mostly the reason why it failed. Where to look for more is no reason.
+/// What a program said last: mostly the reason why it failed. Where to look for more is no reason, and
+/// nft's first error is what the others follow from.
 pub fn last_words(output: &str) -> String {
-    let lines = output.lines().rev().map(str::trim);
-    let mut said = lines.filter(|line| !line.is_empty() && !line.starts_with("See \"systemctl"));
-    let line = said.next().unwrap_or("");
+    let lines = || output.lines().map(str::trim);
+    let says = |line: &&str| !line.is_empty() && !line.starts_with("See \"systemctl");
+    let error = lines().find(|line| line.contains(": Error: "));
+    let line = error.or_else(|| lines().rev().find(says)).unwrap_or("");
     let plain = line.chars().filter(|c| !c.is_control());
     plain.take(WORDS_MAX).collect()
 }

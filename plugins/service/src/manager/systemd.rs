@@ -235,7 +235,12 @@ fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
         other => return Status::Missing(unusable(other, says("LoadError"))),
     }
     match (says("ActiveState"), armed) {
-        ("failed", _) => Status::Failed(failure(says("Result"), says("ExecMainStatus"))),
+        // a run that failed is its timer's business; a socket that gives up is no longer active
+        ("failed", Some(trigger)) => {
+            let why = failure(says("Result"), says("ExecMainStatus"));
+            Status::Armed(format!("{trigger} ({why})"))
+        }
+        ("failed", None) => Status::Failed(failure(says("Result"), says("ExecMainStatus"))),
         (_, Some(trigger)) => Status::Armed(trigger.to_owned()),
         _ if says("Type") == "oneshot" && says("RemainAfterExit") == "no" => Status::Ends,
         _ => Status::Stopped,

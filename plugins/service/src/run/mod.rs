@@ -25,8 +25,9 @@ use step::{Starter, Step};
 
 /// How long a manager may think about a question.
 const ANSWER_NS: u64 = 10_000_000_000;
-/// Questions at one time: fifty scripts at once would slow what they ask about.
-const QUESTIONS_MAX: usize = 8;
+/// Questions at one time: fifty scripts at once would slow what they ask about, and to begin each takes a
+/// millisecond of the plugin's loop.
+const QUESTIONS_MAX: usize = 4;
 /// A command outside that was killed before it was there is killed again after that long.
 const KILL_AGAIN_NS: u64 = 200_000_000;
 const KILLS_MAX: u32 = 25;
