@@ -30,6 +30,7 @@ mod link;
 mod malformed;
 mod pair;
 mod reload;
+mod service;
 mod sets;
 mod side_by_side;
 mod sparectl;
