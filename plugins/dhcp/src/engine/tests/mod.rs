@@ -47,8 +47,9 @@ struct Node {
     /// Monotonic time and time of day at the pair's zero.
     clock: Clock,
     lineage: Vec<Option<u64>>,
-    /// On their way to the twin.
-    sent: VecDeque<Vec<u8>>,
+    /// On their way to the twin, and when they are there.
+    sent: VecDeque<(i64, Vec<u8>)>,
+    delay_ms: i64,
     messages: Vec<Message>,
     done: Vec<u64>,
     answers: Vec<(Rows, bool)>,
@@ -105,6 +106,7 @@ impl Node {
             servers,
             clock,
             sent: VecDeque::new(),
+            delay_ms: 0,
             messages: Vec::new(),
             done: Vec::new(),
             answers: Vec::new(),
@@ -155,7 +157,7 @@ impl Node {
             assert!(bytes.len() <= crate::wire::MESSAGE_MAX, "{}", bytes.len());
             self.messages
                 .push(Message::parse(&bytes).expect("our own message"));
-            self.sent.push_back(bytes);
+            self.sent.push_back((now_ms + self.delay_ms, bytes));
         }
         busy
     }
@@ -399,7 +401,14 @@ impl Pair {
                 if !self.linked {
                     self.nodes[from].sent.clear();
                 }
-                if let Some(bytes) = self.nodes[from].sent.pop_front() {
+                let due = |(due_ms, _): &(i64, Vec<u8>)| *due_ms <= self.now_ms;
+                let sent = &mut self.nodes[from].sent;
+                if let Some((_, bytes)) = sent
+                    .front()
+                    .is_some_and(due)
+                    .then(|| sent.pop_front())
+                    .flatten()
+                {
                     let to = &mut self.nodes[1 - from];
                     let now_ms = to.at(self.now_ms).monotonic_ms;
                     to.engine.handle_message(now_ms, &bytes).expect("a message");
@@ -419,9 +428,9 @@ impl Pair {
         while self.now_ms < end_ms {
             // nothing happens by itself between, but what the engines ask for
             let next = |node: &Node| {
-                node.engine
-                    .next_timeout()
-                    .saturating_sub(node.clock.monotonic_ms)
+                let timeout_ms = node.engine.next_timeout();
+                let due_ms = node.sent.front().map_or(i64::MAX, |(due_ms, _)| *due_ms);
+                due_ms.min(timeout_ms.saturating_sub(node.clock.monotonic_ms))
             };
             let next_ms = next(&self.nodes[0]).min(next(&self.nodes[1]));
             self.now_ms = next_ms.clamp(self.now_ms + 1, end_ms);
