@@ -398,8 +398,9 @@ fn monotonic_ms(host: Host) -> i64 {
     i64::try_from(host.now() / MS).unwrap_or(i64::MAX)
 }
 
+/// Never 0, which would be no time at all.
 fn ns(ms: i64) -> u64 {
-    u64::try_from(ms).unwrap_or(0).saturating_mul(MS)
+    u64::try_from(ms).unwrap_or(0).saturating_mul(MS).max(1)
 }
 
 // chown, dac_override, fowner: files of the servers' accounts; lease: whether a server runs

@@ -126,15 +126,12 @@ impl Engine {
                 store.at_twin = Some(leases);
             }
             about if takes => {
-                let (answer, whole) = store.handle_gift(now_ms, about);
-                let server = store.name.clone();
+                let whole = store.handle_gift(now_ms, about);
                 if whole && store.lineage != life {
                     store.lineage = life;
                     let server = position;
                     self.actions.push_back(Action::Lineage { server, life });
                 }
-                let answer = answer.map(|about| Message::About { server, about });
-                self.out.extend(answer);
             }
             _ => {}
         }

@@ -23,6 +23,8 @@ pub struct Take {
     mark: u32,
     expected: u64,
     got: u64,
+    /// The last serial that is not yet acknowledged: the twin decides how many it sends.
+    ack: Option<u64>,
     /// How long the last commit was under way to here, as far as the twin knows.
     pub waited_ms: u64,
 }
@@ -90,6 +92,12 @@ impl Store {
 
     /// What a backup has to say next.
     pub fn next_wish(&mut self, now_ms: i64) -> Option<About> {
+        if let Some(serial) = self.take.ack.take() {
+            return Some(About::Ack {
+                serial,
+                leases: self.book.len() as u64,
+            });
+        }
         match &mut self.take.phase {
             Phase::Offering(cursor) => {
                 let mut cursor = *cursor;
@@ -112,8 +120,8 @@ impl Store {
         }
     }
 
-    /// What the active node says; the answer, and whether everything is here now.
-    pub fn handle_gift(&mut self, now_ms: i64, about: About) -> (Option<About>, bool) {
+    /// What the active node says; true where everything is here now.
+    pub fn handle_gift(&mut self, now_ms: i64, about: About) -> bool {
         match about {
             About::Begin {
                 epoch,
@@ -126,12 +134,7 @@ impl Store {
                 waited_ms,
                 leases,
                 records,
-            } => {
-                return (
-                    self.handle_changes(now_ms, serial, waited_ms, leases, records),
-                    false,
-                );
-            }
+            } => self.handle_changes(now_ms, serial, waited_ms, leases, records),
             About::Identity(identity) => self.take_identity(Some(identity)),
             About::End {
                 epoch,
@@ -142,7 +145,7 @@ impl Store {
             }
             _ => {}
         }
-        (None, false)
+        false
     }
 
     fn handle_begin(&mut self, epoch: u32, leases: u64, identity: Option<Vec<u8>>) {
@@ -166,21 +169,14 @@ impl Store {
         waited_ms: u64,
         leases: u64,
         records: Vec<Record>,
-    ) -> Option<About> {
+    ) {
         if !matches!(self.take.phase, Phase::Filling(_) | Phase::Followed) {
-            return None;
+            return;
         }
         self.take.waited_ms = waited_ms;
         self.at_twin = Some(leases);
         self.receive(now_ms, records);
-        Some(self.ack(serial))
-    }
-
-    fn ack(&self, serial: u64) -> About {
-        About::Ack {
-            serial,
-            leases: self.book.len() as u64,
-        }
+        self.take.ack = Some(serial);
     }
 
     fn receive(&mut self, now_ms: i64, records: Vec<Record>) {
@@ -201,14 +197,14 @@ impl Store {
     }
 
     /// Everything was said: what was not named is gone.
-    fn handle_end(&mut self, now_ms: i64, serial: u64, leases: u64) -> (Option<About>, bool) {
+    fn handle_end(&mut self, now_ms: i64, serial: u64, leases: u64) -> bool {
         let unnamed = self.book.unmarked(self.take.mark);
         let is_lost = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ms, it));
         let empty = leases == 0 && !self.settings.allow_empty && unnamed.iter().any(is_lost);
         if empty && !std::mem::replace(&mut self.take.answered, true) {
             // it has lost them, and gets them back
             self.take.phase = Phase::Offering(Cursor::default());
-            return (None, false);
+            return false;
         }
         if empty {
             let kept = unnamed.len();
@@ -228,6 +224,7 @@ impl Store {
         self.save.hurry = self.has_unwritten();
         self.save.owed = self.save.hurry;
         self.at_twin = Some(leases);
-        (Some(self.ack(serial)), true)
+        self.take.ack = Some(serial);
+        true
     }
 }

@@ -286,15 +286,15 @@ fn no_more_leases_than_there_is_room_for() {
         committed_ms: clock.monotonic_ms,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
-    let changes: Vec<Change> = (0..262_150).map(|it| Change::Put(lease(it))).collect();
+    let changes: Vec<Change> = (0..20_486).map(|it| Change::Put(lease(it))).collect();
     pair.nodes[0].servers[0]
         .events
         .push_back(Event::Changes(changes));
     pair.settle();
-    assert_eq!(pair.number(0, "kea4.leases"), 262_144);
-    assert_eq!(pair.number(1, "kea4.leases"), 262_144);
+    assert_eq!(pair.number(0, "kea4.leases"), 20_480);
+    assert_eq!(pair.number(1, "kea4.leases"), 20_480);
     assert_eq!(pair.number(0, "kea4.refused"), 6);
-    let fault = "11.4.0.5: there is no room for more leases";
+    let fault = "11.0.80.5: there is no room for more leases";
     assert_eq!(pair.text(0, "kea4.last_fault"), fault);
 }
 
