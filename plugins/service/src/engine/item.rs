@@ -24,6 +24,7 @@ pub(super) struct Item {
     pub(super) role: Option<Role>,
     pub(super) previous: Option<Role>,
     pub(super) goal: Goal,
+    pub(super) wished_ns: u64,
     /// The goal is new, or was lost, and its first try has not ended: others wait for it.
     pub(super) open: bool,
     /// Of a goal that cannot be seen: it is yet to be done.
@@ -82,6 +83,7 @@ impl Item {
             role: None,
             previous: None,
             goal: Goal::Leave,
+            wished_ns: now_ns,
             open: false,
             todo: false,
             bounce: false,
@@ -106,7 +108,8 @@ impl Item {
     }
 
     /// Takes a new goal; `known` says that it was reached before this worker was born.
-    pub(super) fn take_goal(&mut self, goal: Goal, known: bool) {
+    pub(super) fn take_goal(&mut self, now_ns: u64, goal: Goal, known: bool) {
+        self.wished_ns = now_ns;
         self.open = !matches!(goal, Goal::Leave);
         self.todo = !known && matches!(goal, Goal::Once(_) | Goal::Kept(_));
         self.goal = goal;
@@ -233,6 +236,7 @@ impl Item {
                 self.succeed(now_ns, self.goal == Goal::Stopped);
             }
             (Deed::Start, Err(why)) => {
+                self.unsteady = false;
                 self.set_status(now_ns, Status::Failed(why.clone()));
                 self.fail_for(now_ns, deed, &why, self.goal == Goal::Running);
                 if self.goal == Goal::Stopped {

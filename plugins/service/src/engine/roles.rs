@@ -102,7 +102,7 @@ impl Engine {
         if !known {
             self.memory.forget(&item.spec.name);
         }
-        item.take_goal(goal, known);
+        item.take_goal(now_ns, goal, known);
     }
 
     fn role_of(&self, item: &super::Item) -> Option<Role> {

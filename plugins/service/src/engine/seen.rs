@@ -21,7 +21,9 @@ impl Item {
         if let Status::Missing(why) = &status {
             return self.see_missing(now_ns, old.as_ref(), why);
         }
-        let was_up = matches!(old, Some(Status::Running | Status::Starting));
+        // the end of a start that was given up is no news
+        let was_up = matches!(old, Some(Status::Running | Status::Starting))
+            && (self.fault.is_none() || self.unsteady);
         let was_down = old.as_ref().is_some_and(is_down);
         let is_up = matches!(
             status,

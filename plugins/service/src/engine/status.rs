@@ -63,6 +63,8 @@ impl Item {
             None => wish(&self.goal),
         };
         put("wish", Value::Text(wish));
+        let wished_s = now_ns.saturating_sub(self.wished_ns) / 1_000_000_000;
+        put("wished_s_ago", Value::Number(wished_s));
         if self.service.is_some() {
             put("status", Value::Text(self.status_word()));
             let since_s = now_ns.saturating_sub(self.changed_ns) / 1_000_000_000;

@@ -226,6 +226,18 @@ fn a_start_that_hangs_has_failed_after_its_time() {
 }
 
 #[test]
+fn the_late_end_of_a_start_that_was_given_up_is_no_death() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.sim("squid").start = Way::Hangs;
+    lab.active();
+    lab.pass(100 * S);
+    assert_eq!(lab.count("start squid"), 2, "systemd gave up after 90 s");
+    let died = |it: &String| it.contains("ended");
+    assert!(!lab.events.iter().any(died), "{:?}", lab.events);
+    assert_eq!(check(&lab).map(|it| it.0), Some(0));
+}
+
+#[test]
 fn a_manager_that_does_not_answer_is_not_waited_for_forever() {
     let mut lab = Lab::new(ONE);
     while lab.engine.poll_action().is_some() {}
