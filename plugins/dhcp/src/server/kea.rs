@@ -57,13 +57,27 @@ impl Kea {
         Ok(commands.is_some_and(|all| all.iter().any(|name| *name == *wanted)))
     }
 
+    /// Whether its DHCP service is to be off.
+    ///
+    /// It hears at the addresses that its interfaces had when it was configured. One that comes with
+    /// the role is where clients of DHCPv4 renew, so it has to be configured again.
+    ///
+    /// # Errors
+    /// A sentence: it cannot be spoken with, or does not do so.
     pub fn silence(&self, silent: bool) -> Result<(), String> {
-        let command = if silent {
-            "dhcp-disable"
-        } else {
-            "dhcp-enable"
-        };
-        let answer = self.one(&json!({ "command": command, "arguments": { "origin": "user" } }))?;
+        let origin = json!({ "origin": "user" });
+        if silent {
+            return self.must("dhcp-disable", &origin);
+        }
+        self.must("dhcp-enable", &origin)?;
+        match self.format {
+            Format::Kea4 => self.must("config-reload", &json!({})),
+            _ => Ok(()),
+        }
+    }
+
+    fn must(&self, command: &str, arguments: &Value) -> Result<(), String> {
+        let answer = self.one(&json!({ "command": command, "arguments": arguments }))?;
         match answer.result {
             SUCCESS => Ok(()),
             _ => Err(format!("{command}: {}", answer.text)),
