@@ -2,13 +2,15 @@
 //!
 //! Crates for it either bring an asynchronous runtime or wait without end for a bus that has gone.
 //!
-//!     0       1       2       3        4                8                12
-//!     +-------+-------+-------+--------+----------------+----------------+
-//!     | 'l'/B | type  | flags | 1      | length of body | serial         |
-//!     +-------+-------+-------+--------+----------------+----------------+
-//!     | length of fields | fields: (code, signature, value) each at 8 ... |
-//!     +------------------+----------------------------------------------+
-//!     | padding to 8 | body                                             |
+//! ```text
+//! 0       1       2       3        4                8                12
+//! +-------+-------+-------+--------+----------------+----------------+
+//! | 'l'/B | type  | flags | 1      | length of body | serial         |
+//! +-------+-------+-------+--------+----------------+----------------+
+//! | length of fields | fields: (code, signature, value) each at 8 ... |
+//! +------------------+----------------------------------------------+
+//! | padding to 8 | body                                             |
+//! ```
 
 use std::time::Duration;
 
