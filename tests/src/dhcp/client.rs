@@ -88,26 +88,27 @@ impl Client {
         text.lines().filter_map(parse).collect()
     }
 
-    /// Asks its server to prolong the lease now, and returns the answer. dhclient has no way to be
-    /// asked: it starts anew from its lease file (and then asks by broadcast).
+    /// Asks its server to prolong the lease now, and returns the answer.
     pub fn renew(&mut self) -> Result<Got> {
+        let before = self.ask()?;
+        self.wait_for(before)
+    }
+
+    /// Asks without waiting; returns after how many events the answer is. dhclient has no way to be
+    /// told: it starts anew from its lease file, and then asks by broadcast.
+    pub fn ask(&mut self) -> Result<usize> {
         let before = self.events().len();
         match self.program {
             Program::Udhcpc => self.daemon.signal(Signal::USR1)?,
             Program::Dhclient4 | Program::Dhclient6 => {
                 self.daemon.kill_all();
                 let log = self.dir.with_extension("log");
-                self.daemon = run(
-                    &self.station,
-                    self.program,
-                    &Identity::default(),
-                    &self.dir,
-                    &log,
-                )?;
+                let nobody = Identity::default();
+                self.daemon = run(&self.station, self.program, &nobody, &self.dir, &log)?;
             }
             Program::Dhcp6c => return Err("dhcp6c renews when its time comes".into()),
         }
-        self.wait_for(before)
+        Ok(before)
     }
 
     /// Gives the lease back, and ends.

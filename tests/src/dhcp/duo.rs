@@ -187,6 +187,7 @@ impl<'l> Duo<'l> {
 
     /// `sparectl switch`; returns who serves then, once its servers run.
     pub fn hand_over(&mut self) -> Result<usize> {
+        self.wait_settled()?;
         let new = self.strike(crate::pair::Fault::Switch)?;
         self.wait_serving(new)?;
         Ok(new)

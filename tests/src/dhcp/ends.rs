@@ -28,11 +28,13 @@ fn dnsmasq(text: &str, address: &str) -> Option<i64> {
 }
 
 fn dhcpd(text: &str, address: &str) -> Option<i64> {
-    let head = match address.contains(':') {
-        true => format!("iaaddr {address} {{"),
-        false => format!("lease {address} {{"),
-    };
-    let block = text.rsplit_once(&head)?.1.split('}').next()?;
+    let heads = [
+        format!("\nlease {address} {{"),
+        format!(" iaaddr {address} {{"),
+        format!(" iaprefix {address}/64 {{"),
+    ];
+    let blocks = heads.iter().filter_map(|head| text.rsplit_once(head));
+    let block = blocks.map(|(_, block)| block).next()?.split('}').next()?;
     if !block.contains("binding state active") {
         return None;
     }
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(ends(Make::Kea4, kea, "10.1.0.6"), None);
         let dnsmasq = "1700000001 m 10.1.0.5 * *\nduid 00\n1700000002 7 fd01::5 * 00\n";
         assert_eq!(ends(Make::Dnsmasq, dnsmasq, "fd01::5"), Some(1_700_000_002));
-        let dhcpd = "lease 10.1.0.5 {\n  ends epoch 7;\n  binding state active;\n}\n\
+        let dhcpd = "\nlease 10.1.0.5 {\n  ends epoch 7;\n  binding state active;\n}\n\
                      lease 10.1.0.5 {\n  ends 2 2023/11/14 22:13:20;\n  binding state active;\n}\n\
                      lease 10.1.0.6 {\n  ends 2 2023/11/14 22:13:20;\n  binding state free;\n}\n";
         assert_eq!(ends(Make::Dhcpd4, dhcpd, "10.1.0.5"), Some(1_700_000_000));

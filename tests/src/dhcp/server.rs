@@ -215,8 +215,14 @@ impl<'l> Server<'l> {
 
     /// Its lease file, as it is.
     pub fn leases(&self) -> String {
-        let bytes = fs::read(&self.paths.leases).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let mut text = String::new();
+        // dnsmasq cuts it to nothing before each writing
+        poll(Duration::from_millis(200), Duration::from_millis(1), || {
+            let bytes = fs::read(&self.paths.leases).unwrap_or_default();
+            text = String::from_utf8_lossy(&bytes).into_owned();
+            text.ends_with('\n')
+        });
+        text
     }
 
     /// When an address's lease ends by its file, in seconds since 1970.
