@@ -113,7 +113,7 @@ fn programs_files_and_ports_are_asked_from_within_the_sandbox() {
             folder.join("flag"),
         );
         install(&script, "read level < \"$1\" && echo $level as written")?;
-        spared_health::probe::owner::trusted(&script)
+        spared_sdk::child::trusted(&script)
             .map_err(|why| skipped(format!("{why}: this build is where others may write")))?;
         install(&hangs, "sleep 98765 & sleep 98765")?;
         fs::write(&flag, "up\n")?;

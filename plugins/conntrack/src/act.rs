@@ -4,7 +4,7 @@ use spared_sdk::{Interest, SendError};
 
 use super::engine::{Action, Finished};
 use super::kernel::Heard;
-use super::{Conntrack, GO_ON, LISTEN, Listening, Running, TIMER, rows};
+use super::{Conntrack, GO_ON, LISTEN, Listening, Running, rows};
 
 impl Conntrack {
     /// Reads notifications, then leaves them to gather for a while.
@@ -116,19 +116,7 @@ impl Conntrack {
         if running.kernel.is_dumping() && running.engine.wants_more() {
             let _ = self.host.timer(GO_ON, self.host.now());
         }
-        let next_ns = running.engine.next_timeout();
-        if next_ns == running.armed_ns {
-            return;
-        }
-        match next_ns {
-            Some(at_ns) => {
-                if let Err(error) = self.host.timer(TIMER, at_ns) {
-                    log::error!("{error}");
-                }
-            }
-            None => self.host.cancel_timer(TIMER),
-        }
-        running.armed_ns = next_ns;
+        running.alarm.set(running.engine.next_timeout());
     }
 
     fn perform(&mut self, now_ns: u64, action: Action) {

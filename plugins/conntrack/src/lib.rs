@@ -20,8 +20,8 @@ use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, InterfaceEvent, Interfaces, Peer, PeerHandle, Plugin,
-    Progress, Query, Ready, Role, RoleEvent, Roles, Sockets, Token, Transfer,
+    Alarm, Answer, Applied, Error, Host, Interest, InterfaceEvent, Interfaces, Peer, PeerHandle,
+    Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets, Token, Transfer,
 };
 
 use config::Settings;
@@ -59,7 +59,7 @@ struct Running {
     engine: Engine,
     kernel: Kernel,
     listening: Listening,
-    armed_ns: Option<u64>,
+    alarm: Alarm,
     probes: Vec<Flow>,
 }
 
@@ -126,7 +126,7 @@ impl Plugin for Conntrack {
             engine,
             kernel,
             listening: Listening::Now,
-            armed_ns: None,
+            alarm: Alarm::new(self.host, TIMER),
             probes: Vec::new(),
         });
         self.learn_addresses();
@@ -163,7 +163,7 @@ impl Plugin for Conntrack {
                 LISTEN | PROXIES => {}
                 GO_ON => running.read_dump(self.host, now_ns + SLICE_NS),
                 _ => {
-                    running.armed_ns = None;
+                    running.alarm.fired();
                     running.engine.handle_timeout(now_ns);
                 }
             }

@@ -6,7 +6,6 @@
 
 pub mod config;
 pub mod engine;
-pub mod error;
 pub mod probe;
 mod runs;
 mod sockets;
@@ -19,8 +18,8 @@ use std::path::PathBuf;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Checks, Error, Host, Interest, InterfaceEvent, InterfaceHandle, Interfaces,
-    Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets as Wanted, Token,
+    Alarm, Answer, Applied, Checks, Error, Host, Interest, InterfaceEvent, InterfaceHandle,
+    Interfaces, Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets as Wanted, Token,
 };
 
 use config::Settings;
@@ -52,7 +51,7 @@ struct Running {
     runs: Runs,
     sockets: BTreeMap<String, Sockets>,
     buffer: Vec<u8>,
-    armed_ns: Option<u64>,
+    alarm: Alarm,
 }
 
 /// The file, and whose node it was read for.
@@ -115,7 +114,7 @@ impl Plugin for Health {
             runs: Runs::new(self.host, &self.node),
             sockets: BTreeMap::new(),
             buffer: vec![0; PACKET_MAX],
-            armed_ns: None,
+            alarm: Alarm::new(self.host, TIMER),
         });
         self.act();
         Ok(())
@@ -125,7 +124,7 @@ impl Plugin for Health {
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
-        self.host.cancel_timer(TIMER);
+        running.alarm.set(None);
         running.runs.end_all();
         for fd in running.sockets.values_mut().flat_map(Sockets::take) {
             self.host.unwatch_fd(fd.as_raw_fd());
@@ -151,7 +150,7 @@ impl Plugin for Health {
     fn timer(&mut self, _id: u32) {
         let now_ns = self.host.now();
         if let Some(running) = &mut self.running {
-            running.armed_ns = None;
+            running.alarm.fired();
             // what has come counts, however late this timer is
             running.hear_all(now_ns);
             running.engine.handle_timeout(now_ns);
@@ -246,22 +245,9 @@ impl Health {
         while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
             self.perform(action);
         }
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let next_ns = running.engine.next_timeout();
-        if next_ns == running.armed_ns {
-            return;
+        if let Some(running) = &mut self.running {
+            running.alarm.set(running.engine.next_timeout());
         }
-        match next_ns {
-            Some(at_ns) => {
-                if let Err(error) = self.host.timer(TIMER, at_ns) {
-                    log::error!("{error}");
-                }
-            }
-            None => self.host.cancel_timer(TIMER),
-        }
-        running.armed_ns = next_ns;
     }
 
     fn perform(&mut self, action: Action) {

@@ -19,7 +19,7 @@ impl Folder {
         fs::create_dir_all(&path).expect("the build's own folder");
         let folder = Self(path);
         let probe = folder.script("probe", "exit 0");
-        if let Err(refused) = spared_health::probe::owner::trusted(&probe) {
+        if let Err(refused) = spared_sdk::child::trusted(&probe) {
             eprintln!("skipped: {refused}");
             return None;
         }

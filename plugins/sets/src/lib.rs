@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, Peer, PeerHandle, Plugin, Progress, Query, Ready, Role,
-    RoleEvent, Roles, SendError, Token, Transfer,
+    Alarm, Answer, Applied, Error, Host, Interest, Peer, PeerHandle, Plugin, Progress, Query,
+    Ready, Role, RoleEvent, Roles, SendError, Token, Transfer,
 };
 
 use config::Settings;
@@ -49,7 +49,7 @@ struct Running {
     /// The channel takes no more; `writable` follows.
     full: bool,
     draining: Option<Token>,
-    armed_ns: Option<u64>,
+    alarm: Alarm,
 }
 
 impl Plugin for Sets {
@@ -93,7 +93,7 @@ impl Plugin for Sets {
             unsent: None,
             full: false,
             draining: None,
-            armed_ns: None,
+            alarm: Alarm::new(self.host, TIMER),
         });
         self.act();
         Ok(())
@@ -125,7 +125,7 @@ impl Plugin for Sets {
     fn timer(&mut self, _id: u32) {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
-            running.armed_ns = None;
+            running.alarm.fired();
             running.engine.handle_timeout(now_ms);
         }
         self.act();
@@ -252,7 +252,7 @@ impl Sets {
             true => host.now(),
             false => running.engine.next_timeout().saturating_mul(MS),
         };
-        running.arm(host, at_ns);
+        running.alarm.set(Some(at_ns));
     }
 }
 
@@ -331,16 +331,6 @@ impl Running {
 
     fn is_drained(&self) -> bool {
         self.unsent.is_none() && self.engine.is_drained()
-    }
-
-    fn arm(&mut self, host: Host, at_ns: u64) {
-        if self.armed_ns == Some(at_ns) {
-            return;
-        }
-        self.armed_ns = Some(at_ns);
-        if let Err(error) = host.timer(TIMER, at_ns) {
-            log::error!("{error}");
-        }
     }
 }
 

@@ -6,8 +6,6 @@ use crate::Vrrp;
 use crate::engine::{Action, Engine};
 use crate::sockets::{Kind, neighbours};
 
-const TIMER: u32 = 1;
-
 impl Vrrp {
     pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
         if let Some(engine) = &mut self.engine {
@@ -22,18 +20,7 @@ impl Vrrp {
             self.perform(action);
         }
         let next_ns = self.engine.as_ref().and_then(Engine::next_timeout);
-        if next_ns == self.armed_ns {
-            return;
-        }
-        match next_ns {
-            Some(at_ns) => {
-                if let Err(error) = self.host.timer(TIMER, at_ns) {
-                    log::error!("{error}");
-                }
-            }
-            None => self.host.cancel_timer(TIMER),
-        }
-        self.armed_ns = next_ns;
+        self.alarm.set(next_ns);
     }
 
     fn perform(&mut self, action: Action) {

@@ -24,8 +24,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted, Stance,
+    Alarm, Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent,
+    InterfaceHandle, Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready,
+    Sockets as Wanted, Stance,
 };
 
 use config::Settings;
@@ -35,6 +36,7 @@ use sockets::{FRAME_MAX, Kind, Sockets};
 use wire::beat::group_id;
 use wire::neighbour::{speaker, station};
 
+const TIMER: u32 = 1;
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -55,7 +57,7 @@ pub struct Vrrp {
     sockets: Vec<Sockets>,
     followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
-    armed_ns: Option<u64>,
+    alarm: Alarm,
 }
 
 /// The file, and whose node it was read for.
@@ -83,7 +85,7 @@ impl Plugin for Vrrp {
             sockets: Vec::new(),
             followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],
-            armed_ns: None,
+            alarm: Alarm::new(host, TIMER),
         })
     }
 
@@ -145,7 +147,7 @@ impl Plugin for Vrrp {
     }
 
     fn timer(&mut self, _id: u32) {
-        self.armed_ns = None;
+        self.alarm.fired();
         // what was heard counts, however late this timer is
         let now_ns = self.host.now();
         if self

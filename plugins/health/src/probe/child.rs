@@ -1,31 +1,16 @@
-//! A script or another program: in a process group of its own, which ends as a whole.
+//! A script or another program, and what its end says of the check.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use spared_sdk::child::{self, Child, Ended, trusted};
 
-use super::owner;
 use crate::engine::Finding;
-
-/// More output is read, so that nobody waits for a full pipe, and thrown away.
-const OUTPUT_MAX: usize = 4096;
-const WORDS_MAX: usize = 200;
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A running program.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    group: Pid,
-    pidfd: OwnedFd,
-    output: OwnedFd,
-    text: Vec<u8>,
     /// The state is the number in the first line.
     graded: bool,
 }
@@ -46,141 +31,64 @@ impl Running {
     /// # Errors
     /// Why the program does not run, in a sentence.
     pub fn start(program: &Program<'_>) -> Result<Self, String> {
-        let (name, words) = program.argv.split_first().ok_or("names no program")?;
-        let executable = if program.system {
-            PathBuf::from(name)
+        let name = program.argv.first().ok_or("names no program")?;
+        let executable: Option<PathBuf> = if program.system {
+            None
         } else {
-            owner::trusted(Path::new(name)).map_err(|refused| refused.to_string())?
+            Some(trusted(Path::new(name)).map_err(|refused| refused.to_string())?)
         };
-        let shown = |error: io::Error| format!("cannot run {name}: {error}");
-        let (output, theirs) = pipe().map_err(shown)?;
-        let errors = if program.graded {
-            Stdio::null()
-        } else {
-            Stdio::from(theirs.try_clone().map_err(shown)?)
-        };
-        let child = Command::new(&executable)
-            .arg0(name)
-            .args(words)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("LANG", "C.UTF-8")
-            .env("SPARED_NODE", program.node)
-            .env("SPARED_CHECK", program.check)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(theirs)
-            .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .map_err(shown)?;
-        Self::watchable(child, output, program.graded).map_err(shown)
-    }
-
-    fn watchable(mut child: Child, output: OwnedFd, graded: bool) -> io::Result<Self> {
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let Some(group) = pid else {
-            return Err(io::Error::other("a process without id"));
-        };
-        match pidfd_open(group, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self {
-                child,
-                group,
-                pidfd,
-                output,
-                text: Vec::new(),
-                graded,
-            }),
-            Err(errno) => {
-                let _ = kill_process_group(group, Signal::KILL);
-                let _ = child.wait();
-                Err(errno.into())
-            }
-        }
+        let child = Child::start(&child::Program {
+            argv: program.argv,
+            executable: executable.as_deref(),
+            env: &[
+                ("SPARED_NODE", program.node),
+                ("SPARED_CHECK", program.check),
+            ],
+            only_stdout: program.graded,
+            ..child::Program::default()
+        })?;
+        Ok(Self {
+            child,
+            graded: program.graded,
+        })
     }
 
     /// Readable once the program has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.child.pidfd()
     }
 
     /// Readable while it has something to say.
     pub fn output(&self) -> BorrowedFd<'_> {
-        self.output.as_fd()
+        self.child.output()
     }
 
     /// Reads what is there; false once there will be nothing more.
     pub fn listen(&mut self) -> bool {
-        let mut buffer = [0; 4096];
-        // bounded: a program that writes without end must not keep this loop
-        for _ in 0..16 {
-            match rustix::io::read(&self.output, &mut buffer) {
-                Ok(0) => return false,
-                Ok(length) => {
-                    let room = OUTPUT_MAX.saturating_sub(self.text.len()).min(length);
-                    self.text.extend(buffer.iter().take(room));
-                }
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return true,
-                Err(_) => return false,
-            }
-        }
-        true
+        self.child.listen()
     }
 
     /// Kills the program and all that it started in its group.
     pub fn kill(&self) {
-        // not collected yet, so the number is still its own
-        let _ = kill_process_group(self.group, Signal::KILL);
+        self.child.kill();
     }
 
     /// What it found, once it has ended; its group ends with it.
     pub fn end(&mut self) -> Option<Finding> {
-        if !wait(self.pidfd.as_fd(), Duration::ZERO) {
-            return None;
-        }
-        self.listen();
-        self.kill();
-        let status = self.child.try_wait().ok().flatten()?;
-        Some(self.judge(status))
-    }
-
-    fn judge(&self, status: ExitStatus) -> Finding {
-        let text = String::from_utf8_lossy(&self.text);
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-        let words: String = line
-            .unwrap_or("")
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(WORDS_MAX)
-            .collect();
-        let said = |otherwise: String| {
-            if words.is_empty() {
-                otherwise
-            } else {
-                words.clone()
-            }
-        };
-        match (status.code(), status.signal()) {
-            (Some(0), _) if self.graded => graded(&words),
-            (Some(0), _) => Finding::good(said("exit code 0".to_owned())),
-            (Some(code), _) if words.is_empty() => Finding::failed(format!("exit code {code}")),
-            (Some(code), _) => Finding::failed(format!("{words} (exit code {code})")),
-            (None, signal) => {
-                Finding::failed(format!("was ended by signal {}", signal.unwrap_or(0)))
-            }
-        }
+        let ended = self.child.end()?;
+        Some(judge(&ended, self.graded))
     }
 }
 
-impl Drop for Running {
-    /// A program that is still there is killed; the kernel is given a moment to do so.
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.kill();
-            if wait(self.pidfd.as_fd(), Duration::from_millis(20)) {
-                let _ = self.child.try_wait();
-            }
-        }
+fn judge(ended: &Ended, is_graded: bool) -> Finding {
+    let words = ended.words();
+    match (ended.code, ended.signal) {
+        (Some(0), _) if is_graded => graded(&words),
+        (Some(0), _) if words.is_empty() => Finding::good("exit code 0"),
+        (Some(0), _) => Finding::good(words),
+        (Some(code), _) if words.is_empty() => Finding::failed(format!("exit code {code}")),
+        (Some(code), _) => Finding::failed(format!("{words} (exit code {code})")),
+        (None, signal) => Finding::failed(format!("was ended by signal {}", signal.unwrap_or(0))),
     }
 }
 
@@ -192,16 +100,4 @@ fn graded(line: &str) -> Finding {
         Ok(level @ 0..=100) => Finding::new(level, words.trim()),
         _ => Finding::failed(format!("said {line:?}, wanted is a number from 0 to 100")),
     }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&reader, true)?;
-    Ok((reader, writer))
-}
-
-fn wait(fd: BorrowedFd<'_>, most: Duration) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    let timeout = Timespec::try_from(most).ok();
-    matches!(poll(&mut polled, timeout.as_ref()), Ok(1..))
 }

@@ -5,7 +5,6 @@
 pub mod child;
 mod content;
 mod members;
-pub mod owner;
 mod process;
 mod sensor;
 mod smart;
