@@ -74,9 +74,9 @@ pub use group::{
 };
 pub use host::{Host, Interest, Ready, Waker};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
-pub use peer::{Peer, PeerHandle, SendError};
+pub use peer::{Outlet, Peer, PeerHandle, SendError};
 pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer,
+    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value,
 };
 /// The plain C mirror, for what this crate does not cover.
 pub use spared_abi as abi;

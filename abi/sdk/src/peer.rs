@@ -69,6 +69,69 @@ impl PeerHandle {
     }
 }
 
+/// The way of an engine's messages to the twin: one that found the channel full waits, and goes first
+/// when there is room.
+#[derive(Debug)]
+pub struct Outlet {
+    peer: PeerHandle,
+    waiting: Option<Vec<u8>>,
+    /// `writable` or `up` follows.
+    full: bool,
+}
+
+impl Outlet {
+    /// Nothing waits yet.
+    pub fn new(peer: PeerHandle) -> Self {
+        Self {
+            peer,
+            waiting: None,
+            full: false,
+        }
+    }
+
+    /// For [`Peer::up`]: what was for an earlier twin is forgotten.
+    pub fn up(&mut self) {
+        (self.waiting, self.full) = (None, false);
+    }
+
+    /// For [`Peer::down`].
+    pub fn down(&mut self) {
+        self.waiting = None;
+    }
+
+    /// For [`Peer::writable`].
+    pub fn writable(&mut self) {
+        self.full = false;
+    }
+
+    /// No message waits for room.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Sends one message, the one that waits or else what `next` has; false where there is none, or
+    /// no room for it.
+    pub fn send(&mut self, next: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+        if self.full {
+            return false;
+        }
+        let Some(message) = self.waiting.take().or_else(next) else {
+            return false;
+        };
+        match self.peer.send(&message) {
+            Ok(()) => return true,
+            Err(SendError::Full) => {
+                self.full = true;
+                self.waiting = Some(message);
+            }
+            // `down` follows, and whatever was said begins anew
+            Err(SendError::Down) => self.full = true,
+            Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
+        }
+        false
+    }
+}
+
 /// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

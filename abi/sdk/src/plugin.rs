@@ -186,6 +186,27 @@ pub struct RoleEvent<'a> {
     pub maintenance: bool,
 }
 
+/// What a row of an [`Answer`] says, for engines that know no host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// For people.
+    Text(String),
+    /// For programs as well; its unit is in the key.
+    Number(u64),
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 /// The answer to a query, written row by row; rows of one that was given up are errors.
 #[derive(Debug)]
 pub struct Answer {
@@ -209,6 +230,21 @@ impl Answer {
     /// The answer is full (64 KiB), or `key` holds a NUL.
     pub fn number(&mut self, key: &str, value: u64) -> Result<(), Error> {
         self.host.put_u64(self.token, key, value)
+    }
+
+    /// Rows in their order.
+    ///
+    /// # Errors
+    /// The answer is full (64 KiB) before one of them, or its key holds a NUL; those before it are
+    /// there.
+    pub fn rows<K: AsRef<str>>(
+        &mut self,
+        rows: impl IntoIterator<Item = (K, Value)>,
+    ) -> Result<(), Error> {
+        rows.into_iter().try_for_each(|(key, value)| match value {
+            Value::Text(text) => self.text(key.as_ref(), &text),
+            Value::Number(number) => self.number(key.as_ref(), number),
+        })
     }
 
     /// What the rows say wants attention: `sparectl` shows them, and exits with 1.

@@ -254,7 +254,7 @@ impl Query for Conntrack {
             ["status"] => answer.text("summary", &running.engine.summary())?,
             [] => {
                 running.engine.counters.measure(now_ns);
-                rows::put(&running.engine.rows(now_ns), answer)?;
+                answer.rows(running.engine.rows(now_ns))?;
             }
             ["sweep"] => {
                 running.engine.want_sweep(now_ns);

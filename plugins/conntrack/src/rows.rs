@@ -2,19 +2,9 @@
 
 use spared_sdk::{Answer, Error};
 
-use crate::engine::{Fault, Rows, Value};
+use crate::engine::{Fault, Rows};
 
 pub const USAGE: &str = "usage: sparectl conntrack [status | diff | sweep]";
-
-pub fn put(rows: &[(&'static str, Value)], answer: &mut Answer) -> Result<(), Error> {
-    for (key, value) in rows {
-        match value {
-            Value::Number(number) => answer.number(key, *number)?,
-            Value::Text(text) => answer.text(key, text)?,
-        }
-    }
-    Ok(())
-}
 
 /// What differs, a row for each flow.
 pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {

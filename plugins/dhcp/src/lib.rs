@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Error, Host, Peer, PeerHandle, Plugin, Progress, Query, Role,
-    RoleEvent, Roles, SendError, Token, Transfer,
+    Alarm, Answer, Applied, Error, Host, Outlet, Peer, PeerHandle, Plugin, Progress, Query, Role,
+    RoleEvent, Roles, Token, Transfer, Value,
 };
 
 use config::Settings;
-use engine::{Action, Engine, Value};
+use engine::{Action, Engine};
 use memory::Memory;
 use server::Server;
 
@@ -53,10 +53,7 @@ struct Running {
     engine: Engine,
     servers: Vec<Server>,
     memory: Memory,
-    /// A message that found the channel full.
-    unsent: Option<Vec<u8>>,
-    /// The channel takes no more; `writable` follows.
-    full: bool,
+    outlet: Outlet,
     /// The last ticket given.
     ticket: u64,
     calls: BTreeMap<u64, Token>,
@@ -107,8 +104,7 @@ impl Plugin for Dhcp {
             engine,
             servers: servers.map_err(Error::kernel("watch lease files"))?,
             memory,
-            unsent: None,
-            full: false,
+            outlet: Outlet::new(self.peer),
             ticket: 0,
             calls: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -162,7 +158,7 @@ impl Peer for Dhcp {
     fn up(&mut self, _wire: u32) {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
-            (running.unsent, running.full) = (None, false);
+            running.outlet.up();
             running.engine.handle_up(now_ms);
         }
         self.act();
@@ -171,7 +167,7 @@ impl Peer for Dhcp {
     fn down(&mut self) {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
-            running.unsent = None;
+            running.outlet.down();
             running.engine.handle_down(now_ms);
         }
         self.act();
@@ -189,7 +185,7 @@ impl Peer for Dhcp {
 
     fn writable(&mut self) {
         if let Some(running) = &mut self.running {
-            running.full = false;
+            running.outlet.writable();
         }
         self.act();
     }
@@ -203,7 +199,7 @@ impl Query for Dhcp {
         };
         match argv {
             [] => {
-                put(answer, running.engine.rows(now_ms))?;
+                answer.rows(running.engine.rows(now_ms))?;
                 for server in &self.settings.servers {
                     answer.text(&format!("{}.file", server.name), &file_of(server))?;
                 }
@@ -213,7 +209,7 @@ impl Query for Dhcp {
                     answer.text(&server, &line)?;
                 }
             }
-            ["conflicts"] => put(answer, running.engine.conflicts(now_ms))?,
+            ["conflicts"] => answer.rows(running.engine.conflicts(now_ms))?,
             ["diff"] => {
                 running.ticket += 1;
                 running.answers.insert(running.ticket, answer.later());
@@ -266,7 +262,7 @@ impl Dhcp {
             let now_ms = monotonic_ms(host);
             busy = running.perform(host, peer);
             busy |= running.hear(now_ms);
-            busy |= running.send(peer, now_ms);
+            busy |= running.outlet.send(|| running.engine.poll_message(now_ms));
         }
         let at_ns = match busy {
             true => host.now(),
@@ -317,9 +313,7 @@ impl Running {
         if attention {
             answer.attention();
         }
-        let result = rows
-            .map_err(Error::Peer)
-            .and_then(|rows| put(&mut answer, rows));
+        let result = rows.map_err(Error::Peer).and_then(|rows| answer.rows(rows));
         answer.done(result);
     }
 
@@ -333,28 +327,6 @@ impl Running {
             }
         }
         heard
-    }
-
-    /// One message; false where there is none, or no room.
-    fn send(&mut self, peer: PeerHandle, now_ms: i64) -> bool {
-        if self.full {
-            return false;
-        }
-        let next = self.unsent.take();
-        let Some(message) = next.or_else(|| self.engine.poll_message(now_ms)) else {
-            return false;
-        };
-        match peer.send(&message) {
-            Ok(()) => return true,
-            Err(SendError::Full) => {
-                self.full = true;
-                self.unsent = Some(message);
-            }
-            // `down` follows, and whatever was said begins anew
-            Err(SendError::Down) => self.full = true,
-            Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
-        }
-        false
     }
 
     /// The plugin ends: what is known and not written is written.
@@ -373,16 +345,6 @@ impl Running {
         }
         log::warn!("leases could not be written in time");
     }
-}
-
-fn put(answer: &mut Answer, rows: Vec<(String, Value)>) -> Result<(), Error> {
-    for (key, value) in rows {
-        match value {
-            Value::Text(text) => answer.text(&key, &text)?,
-            Value::Number(number) => answer.number(&key, number)?,
-        }
-    }
-    Ok(())
 }
 
 fn file_of(server: &config::Server) -> String {

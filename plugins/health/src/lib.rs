@@ -23,7 +23,7 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Engine, Link, Value};
+use engine::{Action, Engine, Link};
 use runs::{Ended, Runs};
 use sockets::{PACKET_MAX, Sockets};
 
@@ -215,16 +215,9 @@ impl Query for Health {
         };
         match argv {
             [] | ["status"] => {
-                for (key, value) in running.engine.rows(now_ns) {
-                    let put = match value {
-                        Value::Text(text) => answer.text(&key, &text),
-                        Value::Number(number) => answer.number(&key, number),
-                    };
-                    if put.is_err() {
-                        // hundreds of checks: what fits is better than nothing
-                        log::debug!("the answer is full before {key}");
-                        break;
-                    }
+                // hundreds of checks: what fits is better than nothing
+                if let Err(error) = answer.rows(running.engine.rows(now_ns)) {
+                    log::debug!("{error}");
                 }
             }
             ["probe", name] => {

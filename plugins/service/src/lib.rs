@@ -22,7 +22,7 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Engine, News, Value};
+use engine::{Action, Engine, News};
 use error::Unfit;
 use job::Manager;
 use memory::Memory;
@@ -179,16 +179,9 @@ impl Query for Service {
         match argv {
             ["status"] => answer.text("summary", &running.engine.summary())?,
             [] => {
-                for (key, value) in running.engine.rows(now_ns) {
-                    let put = match value {
-                        Value::Text(text) => answer.text(&key, &text),
-                        Value::Number(number) => answer.number(&key, number),
-                    };
-                    if put.is_err() {
-                        // hundreds of services: what fits is better than nothing
-                        log::debug!("the answer is full before {key}");
-                        break;
-                    }
+                // hundreds of services: what fits is better than nothing
+                if let Err(error) = answer.rows(running.engine.rows(now_ns)) {
+                    log::debug!("{error}");
                 }
                 if running.engine.wants_attention() {
                     answer.attention();

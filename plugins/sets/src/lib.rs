@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Error, Host, Interest, Peer, PeerHandle, Plugin, Progress, Query,
-    Ready, Role, RoleEvent, Roles, SendError, Token, Transfer,
+    Alarm, Answer, Applied, Error, Host, Interest, Outlet, Peer, PeerHandle, Plugin, Progress,
+    Query, Ready, Role, RoleEvent, Roles, Token, Transfer,
 };
 
 use config::Settings;
-use engine::{Action, Engine, Value};
+use engine::{Action, Engine};
 use kernel::{Event, Found, Kernel};
 
 const TIMER: u32 = 1;
@@ -44,10 +44,7 @@ pub struct Sets {
 struct Running {
     engine: Engine,
     kernel: Kernel,
-    /// A message that found the channel full.
-    unsent: Option<Vec<u8>>,
-    /// The channel takes no more; `writable` follows.
-    full: bool,
+    outlet: Outlet,
     draining: Option<Token>,
     alarm: Alarm,
 }
@@ -90,8 +87,7 @@ impl Plugin for Sets {
         self.running = Some(Running {
             engine: Engine::new(self.now_ms(), self.settings.clone()),
             kernel,
-            unsent: None,
-            full: false,
+            outlet: Outlet::new(self.peer),
             draining: None,
             alarm: Alarm::new(self.host, TIMER),
         });
@@ -171,7 +167,7 @@ impl Transfer for Sets {
 impl Peer for Sets {
     fn up(&mut self, _wire: u32) {
         if let Some(running) = &mut self.running {
-            (running.unsent, running.full) = (None, false);
+            running.outlet.up();
             running.engine.handle_up();
         }
         self.act();
@@ -179,7 +175,7 @@ impl Peer for Sets {
 
     fn down(&mut self) {
         if let Some(running) = &mut self.running {
-            running.unsent = None;
+            running.outlet.down();
             running.engine.handle_down();
         }
         self.act();
@@ -197,7 +193,7 @@ impl Peer for Sets {
 
     fn writable(&mut self) {
         if let Some(running) = &mut self.running {
-            running.full = false;
+            running.outlet.writable();
         }
         self.act();
     }
@@ -214,12 +210,7 @@ impl Query for Sets {
             ["status"] => answer.text("summary", &running.engine.summary())?,
             _ => return Err(Error::Usage(USAGE.to_owned())),
         }
-        for (key, value) in running.engine.rows(now_ms) {
-            match value {
-                Value::Text(text) => answer.text(&key, &text)?,
-                Value::Number(number) => answer.number(&key, number)?,
-            }
-        }
+        answer.rows(running.engine.rows(now_ms))?;
         Ok(Progress::Done)
     }
 }
@@ -241,7 +232,7 @@ impl Sets {
             let now_ms = host.now() / MS;
             busy = running.perform(host, peer, now_ms);
             busy |= running.read(now_ms);
-            busy |= running.send(peer, now_ms);
+            busy |= running.outlet.send(|| running.engine.poll_message(now_ms));
         }
         if running.is_drained() {
             if let Some(token) = running.draining.take() {
@@ -307,30 +298,8 @@ impl Running {
         true
     }
 
-    /// One message; false where there is none, or no room.
-    fn send(&mut self, peer: PeerHandle, now_ms: u64) -> bool {
-        if self.full {
-            return false;
-        }
-        let next = self.unsent.take();
-        let Some(message) = next.or_else(|| self.engine.poll_message(now_ms)) else {
-            return false;
-        };
-        match peer.send(&message) {
-            Ok(()) => return true,
-            Err(SendError::Full) => {
-                self.full = true;
-                self.unsent = Some(message);
-            }
-            // `down` follows, and whatever was said begins anew
-            Err(SendError::Down) => self.full = true,
-            Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
-        }
-        false
-    }
-
     fn is_drained(&self) -> bool {
-        self.unsent.is_none() && self.engine.is_drained()
+        self.outlet.is_empty() && self.engine.is_drained()
     }
 }
 

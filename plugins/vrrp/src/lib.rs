@@ -30,7 +30,7 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Engine, Facts, Table, Value};
+use engine::{Engine, Facts, Table};
 use links::Links;
 use sockets::{FRAME_MAX, Kind, Sockets};
 use wire::beat::group_id;
@@ -235,18 +235,10 @@ impl Query for Vrrp {
             return Ok(Progress::Done);
         };
         let now_ns = self.host.now();
-        // hundreds of routers fill an answer, and links are few
+        // hundreds of routers fill an answer: what fits is better than nothing, and links are few
         let rows = links.rows(now_ns, table).into_iter();
-        for (key, value) in rows.chain(engine.rows(now_ns, table)) {
-            let put = match value {
-                Value::Text(text) => answer.text(&key, &text),
-                Value::Number(number) => answer.number(&key, number),
-            };
-            if put.is_err() {
-                // hundreds of routers: what fits is better than nothing
-                log::debug!("the answer is full before {key}");
-                break;
-            }
+        if let Err(error) = answer.rows(rows.chain(engine.rows(now_ns, table))) {
+            log::debug!("{error}");
         }
         Ok(Progress::Done)
     }

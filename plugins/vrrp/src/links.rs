@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_sdk::{InterfaceEvent, SendError, SocketKind};
+use spared_sdk::{InterfaceEvent, SendError, SocketKind, Value};
 
 use crate::beats::{Counters, Exchange, LINKS_MAX, NoRandomness, Receiver, Sender};
-use crate::engine::{Table, Value};
+use crate::engine::Table;
 use crate::error::BeatDiscard;
 use crate::limit::Limit;
 use crate::sockets::Kept;

@@ -140,7 +140,7 @@ fn neither_sending_nor_hearing_adverts_allocates() {
         heard
             .iter()
             .any(|(key, value)| key == "g.router.lan1.50.ipv6.received"
-                && *value == spared_vrrp::engine::Value::Number(sent / 2))
+                && *value == spared_sdk::Value::Number(sent / 2))
     );
 }
 

@@ -33,7 +33,6 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use restore::Timeouts;
-pub use status::Value;
 
 use crate::config::Settings;
 use crate::filter::Filter;

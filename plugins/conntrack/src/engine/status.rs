@@ -1,24 +1,8 @@
 //! Rows for `sparectl`.
 
+use spared_sdk::Value;
+
 use super::Engine;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Number(u64),
-    Text(String),
-}
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
 
 impl Engine {
     /// For `sparectl status`.

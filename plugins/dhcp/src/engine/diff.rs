@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use spared_sdk::Value;
+
 use super::book::{is_living, is_same};
-use super::status::{Value, describe, place};
+use super::status::{describe, place};
 use super::store::Store;
 use super::{Action, Engine};
 use crate::lease::{Key, Lease};

@@ -28,6 +28,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use spared_sdk::Value;
+
 use crate::config::Settings;
 use crate::server::{Command, Event};
 use crate::wire::Message;
@@ -35,8 +37,6 @@ use diff::Diff;
 use roles::Roles;
 use save::Purpose;
 use store::Store;
-
-pub use status::Value;
 
 /// How often what is long gone is forgotten.
 const TIDY_MS: i64 = 60_000;

@@ -1,15 +1,10 @@
 //! The rows of `sparectl dhcp`, and the sentences about leases.
 
+use spared_sdk::Value;
+
 use super::Engine;
 use super::store::Store;
 use crate::lease::{Key, Kind, Lease, State};
-
-/// One cell of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(u64),
-}
 
 impl Engine {
     /// Every server, in the order of the file.

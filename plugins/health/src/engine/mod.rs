@@ -22,8 +22,6 @@ use crate::wire::icmp::Heard;
 use item::Item;
 use ping::Echoes;
 
-pub use status::Value;
-
 /// The name under which sockets come that are bound to no interface.
 pub const ANY_INTERFACE: &str = "@any";
 /// A node that gave up the role keeps what it knew of the line for that long.

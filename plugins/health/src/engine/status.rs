@@ -1,15 +1,10 @@
 //! The rows of `sparectl health`.
 
+use spared_sdk::Value;
+
 use super::Engine;
 use super::item::Item;
 use super::track::Track;
-
-/// One cell of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(u64),
-}
 
 impl Engine {
     /// Every check, in the order of the file's kinds.

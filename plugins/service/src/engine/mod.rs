@@ -35,7 +35,6 @@ use memory::Memory;
 use roles::Gather;
 
 pub use group::News;
-pub use status::Value;
 
 /// What the engine wants done.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,11 @@
 //! The rows of `sparectl service`.
 
+use spared_sdk::Value;
+
 use super::goal::{Goal, Task};
 use super::item::Item;
 use super::{Engine, Group};
 use crate::job::{Job, Status};
-
-/// One cell of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(u64),
-}
 
 impl Engine {
     /// "3 of 3 running": the services, by what they should be.

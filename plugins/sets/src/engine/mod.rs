@@ -30,7 +30,6 @@ use crate::error::Hindrance;
 use crate::wire::Message;
 use set::{Set, Standing};
 
-pub use status::Value;
 pub use table::Reading;
 
 /// Entries that are looked at in one call, of one set.

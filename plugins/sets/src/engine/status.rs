@@ -1,14 +1,9 @@
 //! The rows of `sparectl sets`, and the sentences about sets.
 
+use spared_sdk::Value;
+
 use super::set::{Set, Standing};
 use super::{Action, Engine};
-
-/// One cell of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(u64),
-}
 
 impl Engine {
     /// Every set, in the order of the file.

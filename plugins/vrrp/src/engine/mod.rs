@@ -51,7 +51,7 @@ use group::Group;
 use interface::Interface;
 
 pub use interface::Facts;
-pub use status::{Table, Value};
+pub use status::Table;
 
 /// What the driver must do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]

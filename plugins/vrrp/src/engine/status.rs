@@ -1,17 +1,12 @@
 //! What `sparectl status` and `sparectl vrrp ...` show, as rows of a key and a value.
 
+use spared_sdk::Value;
+
 use super::Engine;
 use super::group::{Group, State};
 use super::router::Router;
 use crate::config::Election;
 use crate::error::Discard;
-
-/// A row's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Number(u64),
-}
 
 /// Which rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::hash::RandomState;
 use std::net::IpAddr;
 
+use spared_sdk::Value;
 use spared_sdk::config::Config;
 
 use super::*;

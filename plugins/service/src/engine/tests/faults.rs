@@ -1,5 +1,7 @@
 //! What fails, hangs, is missing, dies, or is started by others.
 
+use spared_sdk::Value;
+
 use super::*;
 
 const ONE: &str = "[[service]]\nunits = [\"squid\"]\nneeded = true\n";

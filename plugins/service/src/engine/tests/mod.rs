@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use spared_sdk::Value;
 use spared_sdk::config::Config;
 
 use super::*;

@@ -1,5 +1,7 @@
 //! In and out, flaps, groups, maintenance, workers that die.
 
+use spared_sdk::Value;
+
 use super::*;
 
 #[test]

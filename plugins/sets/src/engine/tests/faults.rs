@@ -1,5 +1,7 @@
 //! Sets that are missing, different or full; words that make no sense.
 
+use spared_sdk::Value;
+
 use super::*;
 
 #[test]

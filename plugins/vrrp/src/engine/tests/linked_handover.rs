@@ -229,7 +229,8 @@ fn a_stopped_node_gives_way_when_it_resumes() {
 
 #[test]
 fn status_shows_the_twin() {
-    use crate::engine::{Table, Value};
+    use crate::engine::Table;
+    use spared_sdk::Value;
     let mut lab = pair("");
     lab.stance(1, quality(80));
     lab.run(SECOND);
