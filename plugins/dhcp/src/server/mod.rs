@@ -27,7 +27,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -119,8 +119,15 @@ impl Server {
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
+    /// # Panics
+    /// The thread did: without it leases would be lost in silence, and a worker that panics is
+    /// started again.
     pub fn poll(&self) -> Option<Event> {
-        self.events.as_ref()?.try_recv().ok()
+        match self.events.as_ref()?.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => panic!("the thread of a server has ended"),
+        }
     }
 }
 
