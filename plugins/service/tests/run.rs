@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spared_service::job::{Job, Manager, Route, Service, Status, Verb};
@@ -42,11 +43,15 @@ struct Bench {
     folder: PathBuf,
     watched: Loop,
     runs: Runs,
+    /// A script that one test writes must not be held open by the child that another begins.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Bench {
     /// None where others than root may write the folder: then no program there is run.
     fn new(name: &str, root: &str) -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("run-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -76,6 +81,7 @@ impl Bench {
             folder,
             watched,
             runs,
+            _alone: alone,
         };
         let probe = bench.script("probe", "exit 0");
         if let Err(refused) = spared_sdk::child::trusted(Path::new(&probe)) {

@@ -53,8 +53,14 @@ struct Note {
     what: String,
 }
 
-/// Puts the script and the nodes' folders there; None where others may write them.
+/// Puts the script and the nodes' folders there, where that makes sense.
 fn prepare(lab: &Lab) -> Result<PathBuf> {
+    let systemd = Path::new("/run/systemd/system").is_dir();
+    if systemd && fs::read_link("/proc/1/ns/net").is_err() {
+        return Err(skipped(
+            "systemd would be asked to run services, and only root may ask it",
+        ));
+    }
     let folder = lab.dir.join("services");
     for path in ["r1", "r2", "hooks/active.d", "hooks/backup.d"] {
         fs::create_dir_all(folder.join(path))?;

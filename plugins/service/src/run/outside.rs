@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use spared_sdk::child::{Child, Program, trusted};
@@ -22,7 +22,7 @@ const END_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Outside {
     systemd: bool,
     /// Without the bus nobody can be told how a unit ends, but for its success.
-    bus: bool,
+    bus: PathBuf,
     /// What tells the units of this worker from those of one before it.
     birth_ns: u64,
     count: u64,
@@ -32,7 +32,7 @@ impl Outside {
     pub(super) fn find(root: &Path, now_ns: u64) -> Self {
         Self {
             systemd: manager::is_systemd(root) && !is_elsewhere(root),
-            bus: root.join("run/dbus/system_bus_socket").exists(),
+            bus: root.join("run/dbus/system_bus_socket"),
             birth_ns: now_ns,
             count: 0,
         }
@@ -50,7 +50,8 @@ impl Outside {
         quiet: bool,
     ) -> Option<(Vec<String>, String)> {
         // an exit code is what a question is for
-        if !self.systemd || (quiet && !self.bus) {
+        let bus = self.bus.exists();
+        if !self.systemd || (quiet && !bus) {
             return None;
         }
         self.count = self.count.saturating_add(1);
@@ -58,7 +59,7 @@ impl Outside {
         let mut words: Vec<String> = ["systemd-run", "--quiet", "--collect", "--no-ask-password"]
             .map(str::to_owned)
             .into();
-        let how: &[&str] = if self.bus {
+        let how: &[&str] = if bus {
             &["--wait", "--pipe"]
         } else {
             // the start of a oneshot ends when it does
@@ -72,6 +73,8 @@ impl Outside {
         words.push(format!("--property=LogLevelMax={level}"));
         words.push("--setenv=LANG=C.UTF-8".to_owned());
         for (key, value) in environment {
+            // systemd would refuse the whole command for one of them
+            let value = value.replace(|c: char| c.is_control(), " ");
             words.push(format!("--setenv={key}={value}"));
         }
         words.push("--".to_owned());
