@@ -9,7 +9,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link bench-conntrack \
+.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link bench-conntrack bench-dhcp \
 	fuzz release install deb test-deb clean
 
 help: ## this list
@@ -56,7 +56,7 @@ deny:
 		then cargo deny --locked check --disable-fetch advisories; \
 		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
 
-bench: bench-takeover bench-link bench-conntrack ## beside keepalived, plain TCP and conntrackd, into target/bench/
+bench: bench-takeover bench-link bench-conntrack bench-dhcp ## beside keepalived, plain TCP, conntrackd and rsync, into target/bench/
 
 bench-takeover:
 	@$(needs) build demo
@@ -73,6 +73,11 @@ bench-conntrack:
 	@$(needs) build bench
 	cargo build --locked --release --workspace
 	target/release/bench-conntrack
+
+bench-dhcp:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-dhcp
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh
