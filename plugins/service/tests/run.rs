@@ -63,6 +63,7 @@ impl Bench {
         let machine = Machine {
             root: PathBuf::from(root.replace("FOLDER", &folder.display().to_string())),
             programs: Some(folder.join("bin")),
+            state: Some(folder.clone()),
         };
         if root.contains("FOLDER") {
             fs::create_dir_all(folder.join("root/run/systemd/system")).expect("our own folder");
@@ -781,6 +782,28 @@ fn links(bench: &mut Bench) {
         is_up("wan0"),
         "the end of the plugin leaves no interface down"
     );
+
+    // nor does a worker that is killed, once the next one is there; what another boot did is over
+    let again = |bench: &Bench| {
+        let machine = Machine {
+            state: Some(bench.folder.clone()),
+            ..Machine::default()
+        };
+        drop(Runs::on(Box::new(bench.watched.clone()), machine));
+    };
+    bench.runs.begin(6, bounce(60_000));
+    assert!(!is_up("wan0"));
+    again(bench);
+    assert!(is_up("wan0"));
+    bench.runs.begin(8, link(false));
+    assert_eq!(bench.next(), Ended::Job(6, Ok(())));
+    assert_eq!(bench.next(), Ended::Job(8, Ok(())));
+    again(bench);
+    fs::write(bench.folder.join("bounce.wan0"), "another boot").expect("our own folder");
+    again(bench);
+    assert!(!is_up("wan0"));
+    assert!(!bench.folder.join("bounce.wan0").exists());
+    assert_eq!(bench.job(link(true)), Ok(()));
 }
 
 fn settings(bench: &mut Bench) {

@@ -24,6 +24,21 @@ pub(super) fn set_link(interface: &str, up: bool) -> Result<(), String> {
     set(&mut requests, &link, up)
 }
 
+/// Sets an interface down; false where it was down, and so has nothing to come back to.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub(super) fn take_down(interface: &str, before: impl FnOnce()) -> Result<bool, String> {
+    let mut requests = open()?;
+    let link = link(&mut requests, interface)?;
+    if !link.up {
+        return Ok(false);
+    }
+    before();
+    set(&mut requests, &link, false)?;
+    Ok(true)
+}
+
 fn set(requests: &mut Requests, link: &Link, up: bool) -> Result<(), String> {
     let word = if up { "up" } else { "down" };
     let message = Message::set_up(link.index, up);
@@ -148,79 +163,4 @@ fn link(requests: &mut Requests, interface: &str) -> Result<Link, String> {
         .map_err(|error| format!("interfaces: {error}"))?;
     let found = links.into_iter().find(|link| link.name == interface);
     found.ok_or_else(|| format!("there is no interface {interface}"))
-}
-
-/// Interfaces that are down for a while.
-#[derive(Debug, Default)]
-pub(super) struct Bounces(Vec<Bounce>);
-
-#[derive(Debug)]
-struct Bounce {
-    /// None: nobody waits for it any more, and yet it must come up.
-    number: Option<u64>,
-    interface: String,
-    until_ns: u64,
-}
-
-impl Bounces {
-    /// Sets an interface down; false where it was down, and so has nothing to come back to.
-    pub(super) fn begin(
-        &mut self,
-        number: u64,
-        interface: &str,
-        until_ns: u64,
-    ) -> Result<bool, String> {
-        let mut requests = open()?;
-        let link = link(&mut requests, interface)?;
-        if !link.up {
-            return Ok(false);
-        }
-        set(&mut requests, &link, false)?;
-        self.0.push(Bounce {
-            number: Some(number),
-            interface: interface.to_owned(),
-            until_ns,
-        });
-        Ok(true)
-    }
-
-    /// Somebody else decides about the interface now; the job whose bounce that was.
-    pub(super) fn end(&mut self, interface: &str) -> Option<u64> {
-        let at = self.0.iter().position(|it| it.interface == interface)?;
-        self.0.swap_remove(at).number
-    }
-
-    pub(super) fn forget(&mut self, number: u64) {
-        for bounce in &mut self.0 {
-            if bounce.number == Some(number) {
-                bounce.number = None;
-            }
-        }
-    }
-
-    pub(super) fn next_ns(&self) -> Option<u64> {
-        self.0.iter().map(|bounce| bounce.until_ns).min()
-    }
-
-    pub(super) fn handle_timeout(&mut self, now_ns: u64) -> Vec<(u64, Result<(), String>)> {
-        let due = |bounce: &Bounce| bounce.until_ns <= now_ns;
-        let mut ended = Vec::new();
-        let (over, going): (Vec<Bounce>, _) =
-            std::mem::take(&mut self.0).into_iter().partition(due);
-        self.0 = going;
-        for bounce in over {
-            let result = set_link(&bounce.interface, true);
-            match bounce.number {
-                Some(number) => ended.push((number, result)),
-                None => result.unwrap_or_else(|why| log::warn!("{why}")),
-            }
-        }
-        ended
-    }
-
-    pub(super) fn end_all(&mut self) {
-        for bounce in std::mem::take(&mut self.0) {
-            set_link(&bounce.interface, true).unwrap_or_else(|why| log::warn!("{why}"));
-        }
-    }
 }

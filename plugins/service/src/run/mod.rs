@@ -1,5 +1,6 @@
 //! Jobs under way: children that end by themselves or are killed, and what the kernel does at once.
 
+mod bounce;
 mod copy;
 mod hooks;
 mod kernel;
@@ -17,8 +18,8 @@ use spared_sdk::{Host, Interest};
 use crate::job::{Job, Route, Service, Status, Verb};
 use crate::manager::{self, Judged, Question, Triggers};
 
+use bounce::Bounces;
 pub use hooks::hooks;
-use kernel::Bounces;
 use running::{Purpose, Running};
 pub use step::Machine;
 use step::{Starter, Step};
@@ -82,16 +83,20 @@ pub struct Runs {
 
 impl Runs {
     pub fn new(host: Host) -> Self {
-        Self::on(Box::new(host), Machine::default())
+        let machine = Machine {
+            state: host.state_folder(),
+            ..Machine::default()
+        };
+        Self::on(Box::new(host), machine)
     }
 
     pub fn on(watcher: Box<dyn Watcher>, machine: Machine) -> Self {
         Self {
+            bounces: Bounces::new(machine.state.clone()),
             starter: Starter::new(machine, watcher.now_ns()),
             watcher,
             running: Vec::new(),
             waiting: VecDeque::new(),
-            bounces: Bounces::default(),
             triggers: Triggers::default(),
             ended: VecDeque::new(),
         }

@@ -12,6 +12,8 @@ pub struct Machine {
     pub root: PathBuf,
     /// Programs that are looked for here before `PATH`.
     pub programs: Option<PathBuf>,
+    /// What is written here the next worker finds.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Machine {
@@ -19,6 +21,7 @@ impl Default for Machine {
         Self {
             root: PathBuf::from("/"),
             programs: None,
+            state: None,
         }
     }
 }
