@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What systemctl says of units.
+
+use std::path::Path;
+
+use super::*;
+
+/// What systemctl show says of one unit, in its order.
+fn block(id: &str, changes: &str) -> String {
+    let mut lines = vec![
+        ("Type", "simple"),
+        ("RemainAfterExit", "no"),
+        ("Result", "success"),
+        ("ExecMainStatus", "0"),
+        ("Id", id),
+        ("Names", id),
+        ("TriggeredBy", ""),
+        ("LoadState", "loaded"),
+        ("ActiveState", "inactive"),
+        ("SubState", "dead"),
+        ("UnitFileState", "disabled"),
+        ("LoadError", ""),
+    ];
+    for change in changes.split("; ").filter(|change| !change.is_empty()) {
+        let (key, value) = change.split_once('=').expect("a pair");
+        let line = lines.iter_mut().find(|(name, _)| *name == key);
+        line.expect("a property").1 = value;
+    }
+    let line = |(key, value): &(&str, &str)| format!("{key}={value}\n");
+    lines.iter().map(line).collect()
+}
+
+#[test]
+fn systemd_answers_for_all_units_at_once() {
+    let table = [
+        (
+            "active",
+            "ActiveState=active; SubState=running",
+            Status::Running,
+        ),
+        (
+            "exited",
+            "ActiveState=active; SubState=exited",
+            Status::Running,
+        ),
+        ("reloading", "ActiveState=reloading", Status::Running),
+        (
+            "orphan",
+            "ActiveState=active; LoadState=not-found",
+            Status::Running,
+        ),
+        (
+            "start",
+            "ActiveState=activating; SubState=start-pre",
+            Status::Starting,
+        ),
+        (
+            "again",
+            "ActiveState=activating; SubState=auto-restart; Result=exit-code",
+            Status::Starting,
+        ),
+        (
+            "stop",
+            "ActiveState=deactivating; SubState=stop-sigterm",
+            Status::Stopping,
+        ),
+        ("dead", "", Status::Stopped),
+        ("once", "Type=oneshot", Status::Ends),
+        (
+            "remains",
+            "Type=oneshot; RemainAfterExit=yes",
+            Status::Stopped,
+        ),
+        (
+            "crashed",
+            "ActiveState=failed; Result=exit-code; ExecMainStatus=203",
+            failed("ended with exit code 203"),
+        ),
+        (
+            "stuck",
+            "ActiveState=failed; Result=timeout",
+            failed("was not in time"),
+        ),
+        (
+            "limit",
+            "ActiveState=failed; Result=start-limit-hit",
+            failed("was started too often"),
+        ),
+        (
+            "absent",
+            "LoadState=not-found; LoadError=org.freedesktop.systemd1.NoSuchUnit \"Unit absent.service not found.\"",
+            missing("systemd knows no such unit"),
+        ),
+        (
+            "masked",
+            "LoadState=masked; UnitFileState=masked",
+            missing("is masked"),
+        ),
+        (
+            "broken",
+            "LoadState=bad-setting; LoadError=org.freedesktop.systemd1.BadUnitSetting \"Unit broken.service has a bad unit file setting.\"",
+            missing("cannot be loaded: Unit broken.service has a bad unit file setting"),
+        ),
+    ];
+    let services: Vec<Service> = table
+        .iter()
+        .map(|(name, ..)| unit(Manager::Systemd, name))
+        .collect();
+    let blocks: Vec<String> = table
+        .iter()
+        .map(|(name, changes, _)| block(&format!("{name}.service"), changes))
+        .collect();
+    let mut triggers = Triggers::default();
+    let (questions, known) = manager::questions(Path::new("/"), &services, &triggers);
+    assert!(known.is_empty());
+    let [question] = questions.as_slice() else {
+        panic!("{questions:?}");
+    };
+    assert_eq!(
+        question.argv.last().map(String::as_str),
+        Some("broken.service")
+    );
+    let answer = blocks.join("\n");
+    let judged = manager::judge(question, Some(0), &answer, false, &mut triggers);
+    let wanted = table.iter().map(|(_, _, status)| status.clone()).collect();
+    assert_eq!(judged, Judged::Known(wanted));
+
+    let judged = manager::judge(
+        question,
+        Some(1),
+        "Failed to connect to bus: No such file or directory\n",
+        false,
+        &mut triggers,
+    );
+    let lost = unknown("Failed to connect to bus: No such file or directory");
+    assert_eq!(judged, Judged::Known(vec![lost; table.len()]));
+}
+
+#[test]
+fn a_unit_is_known_by_each_of_its_names() {
+    let alias = unit(Manager::Systemd, "isc-dhcp");
+    let answer = block(
+        "kea.service",
+        "Names=kea.service isc-dhcp.service; ActiveState=active",
+    );
+    assert_eq!(judged(&alias, 0, &answer), Status::Running);
+    let other = block("kea.service", "ActiveState=active");
+    assert_eq!(
+        judged(&alias, 0, &other),
+        unknown("systemd says nothing about it")
+    );
+}
+
+#[test]
+fn what_is_no_unit_is_not_asked_for_as_it_would_spoil_the_answer() {
+    for (name, why) in [
+        ("ppp@", "is a template: an instance has a name, as ppp@wan0"),
+        (
+            "ppp@.service",
+            "is a template: an instance has a name, as ppp@wan0",
+        ),
+        ("two words", "is no name of a unit"),
+        ("a/b", "is no name of a unit"),
+        ("", "is no name of a unit"),
+        ("*", "is no name of a unit"),
+    ] {
+        let services = [
+            unit(Manager::Systemd, "squid"),
+            unit(Manager::Systemd, name),
+        ];
+        let (questions, known) =
+            manager::questions(Path::new("/"), &services, &Triggers::default());
+        assert_eq!(questions.len(), 1);
+        assert_eq!(questions[0].services, services[..1]);
+        assert_eq!(known, [(services[1].clone(), missing(why))], "{name}");
+    }
+}
+
+#[test]
+fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
+    let cups = unit(Manager::Systemd, "cups");
+    let services = [cups.clone()];
+    let mut triggers = Triggers::default();
+    let ask = |triggers: &mut Triggers, states: [(&str, &str); 3]| {
+        let unit = block(
+            "cups.service",
+            "TriggeredBy=cups.socket cups.path cups-clean.timer",
+        );
+        let starters = states.map(|(name, changes)| block(name, changes));
+        let whole = [vec![unit.clone()], starters.to_vec()].concat().join("\n");
+        let (questions, _) = manager::questions(Path::new("/"), &services, triggers);
+        match manager::judge(&questions[0], Some(0), &unit, false, triggers) {
+            Judged::Ask(more) => match manager::judge(&more, Some(0), &whole, true, triggers) {
+                Judged::Known(statuses) => statuses[0].clone(),
+                again => panic!("{again:?}"),
+            },
+            Judged::Known(_) => {
+                match manager::judge(&questions[0], Some(0), &whole, false, triggers) {
+                    Judged::Known(statuses) => statuses[0].clone(),
+                    again => panic!("{again:?}"),
+                }
+            }
+        }
+    };
+    // a socket that listens though nobody enabled it, an enabled path that does not, a timer of neither
+    let listening = [
+        ("cups.socket", "ActiveState=active; UnitFileState=static"),
+        ("cups.path", "UnitFileState=enabled"),
+        ("cups-clean.timer", ""),
+    ];
+    let armed = Status::Armed("cups.socket".to_owned());
+    assert_eq!(ask(&mut triggers, listening), armed);
+    assert_eq!(
+        told(&cups, Verb::Stop, &mut triggers),
+        "systemctl --no-ask-password --job-mode=replace stop -- \
+         cups.socket cups.path cups-clean.timer cups.service"
+    );
+    let failed = block(
+        "cups.service",
+        "TriggeredBy=cups.socket cups.path cups-clean.timer; ActiveState=failed; Result=start-limit-hit",
+    );
+    let starters = listening.map(|(name, changes)| block(name, changes));
+    let whole = [vec![failed], starters.to_vec()].concat().join("\n");
+    let (questions, _) = manager::questions(Path::new("/"), &services, &triggers);
+    let judged = manager::judge(&questions[0], Some(0), &whole, true, &mut triggers);
+    let armed = Status::Armed("cups.socket (was started too often)".to_owned());
+    assert_eq!(
+        judged,
+        Judged::Known(vec![armed]),
+        "it may be started again"
+    );
+    let quiet = listening.map(|(name, changes)| {
+        let quiet = changes.trim_start_matches("ActiveState=active; ");
+        (name, quiet)
+    });
+    assert_eq!(ask(&mut triggers, quiet), Status::Stopped);
+    assert_eq!(
+        told(&cups, Verb::Start, &mut triggers),
+        "systemctl --no-ask-password reset-failed -- cups.path cups.socket cups.service\n\
+         systemctl --no-ask-password --job-mode=replace start -- cups.path cups.socket\n\
+         systemctl --no-ask-password --job-mode=replace start -- cups.service"
+    );
+}

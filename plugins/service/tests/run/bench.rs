@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A folder with programs, and a loop as the plugin's that runs jobs there.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::RawFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use spared_service::job::{Job, Service, Status};
+use spared_service::run::{Ended, Machine, Runs, Watcher};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Debug)]
+pub struct Loop {
+    pub watched: Rc<RefCell<BTreeSet<RawFd>>>,
+    pub born: Instant,
+}
+
+impl Watcher for Loop {
+    fn watch(&self, fd: RawFd) -> Result<(), String> {
+        assert!(self.watched.borrow_mut().insert(fd), "{fd} twice");
+        Ok(())
+    }
+
+    fn unwatch(&self, fd: RawFd) {
+        self.watched.borrow_mut().remove(&fd);
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).expect("a short test")
+    }
+}
+
+/// A folder with programs, and the jobs that run in it.
+pub struct Bench {
+    pub folder: PathBuf,
+    pub watched: Loop,
+    pub runs: Runs,
+    /// A script that one test writes must not be held open by the child that another begins.
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Bench {
+    /// None where others than root may write the folder: then no program there is run.
+    pub fn new(name: &str, root: &str) -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("run-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the build's own folder");
+        let watched = Loop {
+            watched: Rc::default(),
+            born: Instant::now(),
+        };
+        let machine = Machine {
+            root: PathBuf::from(root.replace("FOLDER", &folder.display().to_string())),
+            programs: Some(folder.join("bin")),
+            state: Some(folder.clone()),
+        };
+        if root.contains("FOLDER") {
+            fs::create_dir_all(folder.join("root/run/systemd/system")).expect("our own folder");
+            fs::create_dir_all(folder.join("root/run/dbus/system_bus_socket"))
+                .expect("our own folder");
+        }
+        if name == "elsewhere" {
+            for (process, namespace) in [("1", "net:[1]"), ("self", "net:[2]")] {
+                let folder = folder.join("root/proc").join(process).join("ns");
+                fs::create_dir_all(&folder).expect("our own folder");
+                symlink(namespace, folder.join("net")).expect("our own folder");
+            }
+        }
+        let runs = Runs::on(Box::new(watched.clone()), machine);
+        let bench = Self {
+            folder,
+            watched,
+            runs,
+            _alone: alone,
+        };
+        let probe = bench.script("probe", "exit 0");
+        if let Err(refused) = spared_sdk::child::trusted(Path::new(&probe)) {
+            eprintln!("skipped: {refused}");
+            return None;
+        }
+        Some(bench)
+    }
+
+    pub fn script(&self, name: &str, text: &str) -> String {
+        let path = self.folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("our own folder");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("our own folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+        path.display().to_string()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+    }
+
+    /// One round of the plugin's loop.
+    pub fn round(&mut self) {
+        let fds: Vec<RawFd> = self.watched.watched.borrow().iter().copied().collect();
+        std::thread::sleep(Duration::from_millis(2));
+        // one that is not ready after all does no harm: nothing ever waits
+        for fd in fds {
+            if self.watched.watched.borrow().contains(&fd) {
+                assert!(self.runs.ready(fd), "{fd} is nobody's");
+            }
+        }
+        let now_ns = self.watched.now_ns();
+        if self
+            .runs
+            .next_timeout()
+            .is_some_and(|at_ns| at_ns <= now_ns)
+        {
+            self.runs.handle_timeout(now_ns);
+        }
+    }
+
+    pub fn next(&mut self) -> Ended {
+        let until = Instant::now() + LIMIT;
+        loop {
+            if let Some(ended) = self.runs.poll_ended() {
+                return ended;
+            }
+            assert!(Instant::now() < until, "nothing ends");
+            self.round();
+        }
+    }
+
+    pub fn job(&mut self, job: Job) -> Result<(), String> {
+        self.runs.begin(7, job);
+        match self.next() {
+            Ended::Job(7, result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn run(&mut self, argv: &[&str]) -> Result<(), String> {
+        self.job(command(argv))
+    }
+
+    pub fn observe(&mut self, services: &[Service]) -> Vec<Status> {
+        self.runs.observe(services);
+        let mut found = Vec::new();
+        while found.len() < services.len() {
+            match self.next() {
+                Ended::Observed(statuses) => found.extend(statuses),
+                other => panic!("{other:?}"),
+            }
+        }
+        let of = |service: &Service| found.iter().find(|(it, _)| it == service);
+        let status = |service| of(service).expect("an answer").1.clone();
+        services.iter().map(status).collect()
+    }
+
+    pub fn until(&mut self, what: &str, is: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + LIMIT;
+        while !is(self) {
+            assert!(Instant::now() < until, "never {what}");
+            self.round();
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.runs.end_all();
+        let _ = fs::remove_dir_all(&self.folder);
+        if !std::thread::panicking() {
+            let left = self.watched.watched.borrow();
+            assert!(left.is_empty(), "still watched: {left:?}");
+        }
+    }
+}
+
+pub fn command(argv: &[&str]) -> Job {
+    Job::Run {
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+        environment: vec![("SPARED_ROLE".to_owned(), "active".to_owned())],
+    }
+}
+
+pub fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The administrator's commands and services made of them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use spared_service::job::{Job, Service, Status, Verb};
+use spared_service::run::Ended;
+
+use crate::bench::{Bench, command, is_alive};
+
+#[test]
+fn a_command_succeeds_or_says_why_not() {
+    let Some(mut bench) = Bench::new("words", "/nowhere") else {
+        return;
+    };
+    let script = bench.script(
+        "hook",
+        "echo \"$SPARED_ROLE $# [$1] [$2]\" >\"$(dirname \"$0\")/said\"; echo; echo starting; echo no line >&2; exit $3",
+    );
+    assert_eq!(bench.run(&[&script, "a  $HOME *", "", "0"]), Ok(()));
+    assert_eq!(bench.read("said"), "active 3 [a  $HOME *] []\n");
+    let refused = bench.run(&[&script, "", "", "4"]);
+    assert_eq!(refused, Err("no line (exit code 4)".to_owned()));
+    let killed = bench.script("killed", "kill -9 $$");
+    assert_eq!(
+        bench.run(&[&killed]),
+        Err("was ended by signal 9".to_owned())
+    );
+    let flood = bench.script("flood", "yes | head -c 3000000; exit 2");
+    assert_eq!(bench.run(&[&flood]), Err("y (exit code 2)".to_owned()));
+    let missing = bench.folder.join("nothing").display().to_string();
+    let why = bench.run(&[&missing]).expect_err("it is not there");
+    assert!(why.contains("No such file"), "{why}");
+}
+
+#[test]
+fn what_others_may_change_is_not_run() {
+    let Some(mut bench) = Bench::new("trust", "/nowhere") else {
+        return;
+    };
+    let script = bench.script("hook", "exit 0");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o775)).expect("our own file");
+    let why = bench.run(&[&script]).expect_err("refused");
+    assert!(why.ends_with("can be written by others than root"), "{why}");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("our own file");
+
+    // a link of one's own to a program of root's: it may lead elsewhere when it is run
+    let theirs = bench.folder.join("theirs");
+    fs::create_dir(&theirs).expect("our own folder");
+    symlink(&script, theirs.join("applet")).expect("our own folder");
+    let link = theirs.join("applet").display().to_string();
+    assert_eq!(bench.run(&[&link]), Ok(()));
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).expect("our own folder");
+    let why = bench.run(&[&link]).expect_err("refused");
+    assert!(why.ends_with("can be changed by others than root"), "{why}");
+}
+
+#[test]
+fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_its_start() {
+    let Some(mut bench) = Bench::new("cancel", "/nowhere") else {
+        return;
+    };
+    let hang = bench.script(
+        "hang",
+        "cd \"$(dirname \"$0\")\"; trap '' TERM; sleep 1000 & echo $! >pid; wait",
+    );
+    bench.runs.begin(1, command(&[&hang]));
+    bench.until("begun", |bench| !bench.read("pid").is_empty());
+    let pid = bench.read("pid");
+    assert!(is_alive(&pid));
+    bench.runs.cancel(1);
+    bench.until("ended", |_| !is_alive(&pid));
+    bench.until("collected", |it| it.watched.watched.borrow().is_empty());
+    assert_eq!(bench.runs.poll_ended(), None, "nothing more is heard of it");
+
+    let start = bench.script(
+        "start",
+        "cd \"$(dirname \"$0\")\"; sleep 1000 >/dev/null 2>&1 & echo $! >daemon; exit 0",
+    );
+    assert_eq!(bench.run(&[&start]), Ok(()));
+    let pid = bench.read("daemon");
+    assert!(is_alive(&pid), "its daemon goes on");
+    assert_eq!(bench.run(&["/bin/kill", "-9", pid.trim()]), Ok(()));
+    bench.until("dead", |_| !is_alive(&pid));
+
+    // at the end of the plugin nothing is left behind
+    fs::remove_file(bench.folder.join("pid")).expect("our own file");
+    bench.runs.begin(2, command(&[&hang]));
+    bench.until("begun", |bench| !bench.read("pid").is_empty());
+    let pid = bench.read("pid");
+    bench.runs.end_all();
+    bench.until("ended", |_| !is_alive(&pid));
+}
+
+/// A service whose commands write what they do, and whose state is a file.
+fn portal(bench: &Bench) -> Service {
+    let script = bench.script(
+        "portal",
+        "cd \"$(dirname \"$0\")\"; echo $1 >>log
+         case $1 in
+         start) touch runs; echo up;;
+         stop) rm -f runs;;
+         status) [ -e runs ] || exit 3;;
+         esac",
+    );
+    let argv = |verb: &str| vec![script.clone(), verb.to_owned()];
+    Service::Commands {
+        name: "portal".to_owned(),
+        start: argv("start"),
+        stop: argv("stop"),
+        status: argv("status"),
+        reload: Vec::new(),
+    }
+}
+
+#[test]
+fn services_of_commands_are_started_stopped_and_asked() {
+    let Some(mut bench) = Bench::new("portal", "/nowhere") else {
+        return;
+    };
+    let service = portal(&bench);
+    let verb = |verb| Job::Service {
+        service: service.clone(),
+        verb,
+    };
+    let services = [service.clone()];
+    assert_eq!(bench.observe(&services), [Status::Stopped]);
+    assert_eq!(bench.job(verb(Verb::Start)), Ok(()));
+    assert_eq!(bench.observe(&services), [Status::Running]);
+    assert_eq!(bench.job(verb(Verb::Stop)), Ok(()));
+    assert_eq!(bench.observe(&services), [Status::Stopped]);
+    let why = bench.job(verb(Verb::Reload)).expect_err("it cannot");
+    assert_eq!(why, "has no command to reload it");
+    assert_eq!(bench.read("log"), "status\nstart\nstatus\nstop\nstatus\n");
+}
+
+#[test]
+fn a_question_is_asked_once_at_a_time_and_not_for_ever() {
+    let Some(mut bench) = Bench::new("question", "/nowhere") else {
+        return;
+    };
+    let status = bench.script(
+        "slow",
+        "cd \"$(dirname \"$0\")\"; echo asked >>log; while [ ! -e go ]; do sleep 0.01; done",
+    );
+    let service = |name: &str| Service::Commands {
+        name: name.to_owned(),
+        start: Vec::new(),
+        stop: Vec::new(),
+        status: vec![status.clone()],
+        reload: Vec::new(),
+    };
+    for _ in 0..3 {
+        bench.runs.observe(&[service("slow")]);
+    }
+    bench.until("asked", |bench| !bench.read("log").is_empty());
+    fs::write(bench.folder.join("go"), "").expect("our own folder");
+    let running = Ended::Observed(vec![(service("slow"), Status::Running)]);
+    assert_eq!(bench.next(), running);
+    assert_eq!(bench.read("log"), "asked\n");
+    fs::remove_file(bench.folder.join("go")).expect("our own file");
+
+    // one that never answers: ten seconds later, by the plugin's clock
+    bench.runs.observe(&[service("slow")]);
+    let at_ns = bench.runs.next_timeout().expect("a limit");
+    bench.runs.handle_timeout(at_ns);
+    let why = Status::Unknown("its manager does not answer".to_owned());
+    assert_eq!(bench.next(), Ended::Observed(vec![(service("slow"), why)]));
+
+    // fifty at once are asked four at a time
+    fs::remove_file(bench.folder.join("log")).expect("our own file");
+    let many: Vec<Service> = (0..50).map(|at| service(&at.to_string())).collect();
+    bench.runs.observe(&many);
+    bench.until("four", |it| it.read("log").lines().count() == 4);
+    fs::write(bench.folder.join("go"), "").expect("our own folder");
+    let mut answers = 0;
+    while answers < 50 {
+        match bench.next() {
+            Ended::Observed(statuses) => answers += statuses.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
