@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Lab, Wire, is_alive, signal_to, skipped};
+use spared_tests::lab::{Lab, Wire, disturbed, is_alive, signal_to, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::{Plan, PluginFile, Spared};
 
@@ -203,6 +203,10 @@ impl<'l> Services<'l> {
             let notes = self.told_since(site, 0).join("\n  ");
             text += &format!("r{}:\n{said}\n  {notes}\n{}", site + 1, self.events(site));
         }
+        // a node that slept for a second gives its role away
+        if text.contains("came too late") {
+            return Err(disturbed(text));
+        }
         Err(text.into())
     }
 
@@ -217,7 +221,11 @@ impl<'l> Services<'l> {
     fn switch(&self) -> Result<usize> {
         let from = self.at()?;
         self.pair.wait_settled()?;
-        self.pair.done(from, &["switch"])?;
+        // the other may not be through with leaving
+        self.pair.wait("handed over", || {
+            let said = self.pair.said(from, &["switch"]);
+            said.is_ok_and(|(code, _)| code == 0)
+        })?;
         self.pair.wait_active(1 - from)?;
         Ok(1 - from)
     }
