@@ -15,6 +15,9 @@ use crate::fence::{self, Guarded, LeaseKey, Router};
 /// More deletions than this within [`CONTEST_TIME`], and somebody means it.
 const CONTEST_MAX: usize = 5;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
+/// Who empties an interface looks whether it is empty, and goes on until it is: what is back by then
+/// is deleted again. That is one deed, and it has to come to its end.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
 
 pub struct Group {
     pub number: u32,
@@ -34,7 +37,7 @@ pub struct Group {
     /// How often each address was put back.
     pub restored: BTreeMap<IpAddr, u64>,
     recent: BTreeMap<IpAddr, VecDeque<Instant>>,
-    /// While contested, addresses are put back at this time only.
+    /// While contested or flushed, addresses are put back at this time only.
     pub restore_at: Option<Instant>,
 }
 
@@ -47,6 +50,16 @@ pub struct Desired {
     pub address: IpAddr,
     pub prefix: u8,
     pub prefix_route: bool,
+}
+
+/// What somebody means who deletes an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    First,
+    /// The same once more, as a flush does; it is over by then.
+    Again(Instant),
+    /// Not to have it here.
+    OneTooMany,
 }
 
 impl Group {
@@ -226,10 +239,14 @@ impl Group {
         ))
     }
 
-    /// Counts one deletion by somebody else; true where it is one too many.
-    pub fn note_deletion(&mut self, address: IpAddr, now: Instant) -> bool {
+    /// Counts one deletion by somebody else.
+    pub fn note_deletion(&mut self, address: IpAddr, now: Instant) -> Deletion {
         *self.restored.entry(address).or_default() += 1;
         let recent = self.recent.entry(address).or_default();
+        let begun = recent.back().map(|begun| *begun + FLUSH_TIME);
+        if let Some(end) = begun.filter(|end| now < *end) {
+            return Deletion::Again(end);
+        }
         recent.push_back(now);
         while recent.len() > CONTEST_MAX + 1
             || recent
@@ -238,7 +255,10 @@ impl Group {
         {
             recent.pop_front();
         }
-        recent.len() > CONTEST_MAX
+        match recent.len() > CONTEST_MAX {
+            true => Deletion::OneTooMany,
+            false => Deletion::First,
+        }
     }
 
     pub fn forget_deletions(&mut self) {
@@ -436,14 +456,30 @@ mod tests {
         let mut group = Group::new(1, claims());
         let contested =
             (0..6).map(|n| group.note_deletion(address, start + Duration::from_secs(n)));
-        assert_eq!(
-            contested.collect::<Vec<_>>(),
-            [false, false, false, false, false, true]
-        );
+        let mut expected = [Deletion::First; 6];
+        expected[5] = Deletion::OneTooMany;
+        assert_eq!(contested.collect::<Vec<_>>(), expected);
         let mut group = Group::new(1, claims());
-        let slow =
-            (0..12).any(|n| group.note_deletion(address, start + Duration::from_secs(5 * n)));
-        assert!(!slow);
+        let slow = (0..12).all(|n| {
+            let now = start + Duration::from_secs(5 * n);
+            group.note_deletion(address, now) == Deletion::First
+        });
+        assert!(slow);
         assert_eq!(group.restored[&address], 12);
+    }
+
+    #[test]
+    fn a_flush_that_finds_the_address_again_is_one_deletion() {
+        let start = Instant::now();
+        let address = "192.168.200.1".parse().unwrap();
+        let mut group = Group::new(1, claims());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(group.note_deletion(address, at(0)), Deletion::First);
+        for ms in 1..20 {
+            let again = Deletion::Again(at(100));
+            assert_eq!(group.note_deletion(address, at(ms)), again);
+        }
+        assert_eq!(group.note_deletion(address, at(100)), Deletion::First);
+        assert_eq!(group.restored[&address], 21);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use spared_netlink::{Event, Route};
 
+use super::group::Deletion;
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
@@ -219,12 +220,19 @@ impl Kernel {
             let mut any = false;
             for (_, address) in missing.iter().filter(|gone| wanted.contains(gone)) {
                 any = true;
-                if group.note_deletion(*address, now) && group.restore_at.is_none() {
-                    group.restore_at = Some(now + CONTESTED_PACE);
-                    let why = format!("somebody deletes {address} again and again");
-                    let group = name.clone();
-                    self.events.push(KernelEvent::Contested { group, why });
-                }
+                let wait = match group.note_deletion(*address, now) {
+                    Deletion::First => continue,
+                    Deletion::Again(end) => end,
+                    Deletion::OneTooMany => {
+                        if group.restore_at.is_none() {
+                            let why = format!("somebody deletes {address} again and again");
+                            let group = name.clone();
+                            self.events.push(KernelEvent::Contested { group, why });
+                        }
+                        now + CONTESTED_PACE
+                    }
+                };
+                group.restore_at.get_or_insert(wait);
             }
             if any && group.restore_at.is_none() {
                 hurt.push(name.clone());
