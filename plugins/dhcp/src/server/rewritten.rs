@@ -1,7 +1,8 @@
 //! A lease file that is cut to nothing and written anew at each commit: dnsmasq's.
 //!
 //! While it is written it lacks leases, so that what is there counts at once, and what is missing
-//! only after the file was left alone for a while, or when nobody has it open for writing.
+//! only after the file was left alone for a while, or when nobody has it open for writing. A full
+//! disk leaves it empty for longer: that all have gone at once is told as a new reading.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -148,6 +149,13 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> News {
     let missing: Vec<Key> = missing.copied().collect();
     if !missing.is_empty() && !is_certain {
         news.again = Some(QUIET);
+    } else if is_complete && set.leases.is_empty() && has_several_living(known, now_ms) {
+        known.leases.clear();
+        known.identity = news.identity.or(known.identity.take());
+        return News {
+            whole: Some((known.clone(), None)),
+            ..News::default()
+        };
     } else if is_complete {
         let gone = missing.into_iter().map(|key| Change::Gone {
             key,
@@ -171,6 +179,13 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> News {
     }
     known.identity = news.identity.clone().or(known.identity.take());
     news
+}
+
+/// One may be given back, several do not end at once.
+fn has_several_living(known: &Set, now_ms: i64) -> bool {
+    let mut living = known.leases.values();
+    let mut next = || living.find(|lease| lease.expires_ms.is_none_or(|ends_ms| ends_ms > now_ms));
+    next().is_some() && next().is_some()
 }
 
 fn is_new(known: &BTreeMap<Key, Lease>, lease: &Lease) -> bool {

@@ -109,6 +109,34 @@ fn once_nobody_writes_the_file_is_believed_at_once() {
 }
 
 #[test]
+fn a_file_that_a_full_disk_leaves_empty_is_no_end_of_all_leases() {
+    let (mut dnsmasq, fixture) = Dnsmasq::open(5);
+    fixture.reading();
+    dnsmasq.cut();
+    let told = fixture.until(|event| match event {
+        Event::Reading { set, broken } => Some(Ok((set, broken))),
+        Event::Changes(changes) => Some(Err(signs(&changes))),
+        _ => None,
+    });
+    let (set, broken) = told.expect("gone one by one");
+    assert!(set.leases.is_empty() && broken.is_none());
+    // there is room again
+    let text = dnsmasq.text(1..=5);
+    dnsmasq.write(&text);
+    assert_eq!(signs(&fixture.changes()), [1, 2, 3, 4, 5]);
+    fixture.quiet();
+}
+
+#[test]
+fn the_only_lease_may_end() {
+    let (mut dnsmasq, fixture) = Dnsmasq::open(1);
+    fixture.reading();
+    dnsmasq.cut();
+    assert_eq!(signs(&fixture.changes()), [-1]);
+    fixture.quiet();
+}
+
+#[test]
 fn a_line_of_garbage_removes_nothing() {
     let (mut dnsmasq, fixture) = Dnsmasq::open(5);
     fixture.reading();
