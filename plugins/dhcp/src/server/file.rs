@@ -7,21 +7,27 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// What was there keeps its owner and mode; a new file is its folder's owner's, who is the server
-/// wherever that writes as somebody else than root.
+/// wherever that writes as somebody else than root. A disk may take its time: `may` is asked when
+/// only the renaming is left.
 ///
 /// # Errors
 /// A sentence; the file that was there is untouched then.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
+pub fn replace(
+    path: &Path,
+    bytes: &[u8],
+    may: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     let fault = |error: io::Error| format!("{} cannot be written: {error}", path.display());
     let (folder, temporary) =
         beside(path).ok_or_else(|| fault(io::ErrorKind::IsADirectory.into()))?;
     // of a run that crashed
     let _ = fs::remove_file(&temporary);
-    let written = write(path, folder, &temporary, bytes);
-    written.map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        fault(error)
-    })
+    let written = write(path, folder, &temporary, bytes).map_err(fault);
+    let renamed = written.and_then(|()| may()).and_then(|()| {
+        fs::rename(&temporary, path).map_err(fault)?;
+        sync_folder(folder).map_err(fault)
+    });
+    renamed.inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 /// Files that may be missing, gone for good.
@@ -72,9 +78,7 @@ fn write(path: &Path, folder: &Path, temporary: &Path, bytes: &[u8]) -> io::Resu
         fchown(&file, Some(uid), Some(gid))?;
     }
     file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    sync_folder(folder)
+    file.sync_all()
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -101,7 +105,7 @@ mod tests {
         };
         std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
         fs::write(folder.path(".leases.spared"), b"of a crash").unwrap();
-        replace(&path, b"after").unwrap();
+        replace(&path, b"after", || Ok(())).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"after");
         let is = fs::metadata(&path).unwrap();
         assert_eq!((is.uid(), is.mode() & 0o7777), (owner, 0o640));
@@ -115,7 +119,7 @@ mod tests {
             std::os::unix::fs::chown(folder.path(""), Some(12345), Some(54321)).unwrap();
         }
         let path = folder.path("leases");
-        replace(&path, b"first").unwrap();
+        replace(&path, b"first", || Ok(())).unwrap();
         let (file, of) = (
             fs::metadata(&path).unwrap(),
             fs::metadata(folder.path("")).unwrap(),
@@ -127,15 +131,29 @@ mod tests {
     }
 
     #[test]
+    fn what_speaks_against_it_is_asked_when_the_new_file_is_on_disk() {
+        let folder = Folder::new("asked");
+        let path = folder.path("leases");
+        fs::write(&path, b"before").unwrap();
+        let refused = replace(&path, b"after", || {
+            assert_eq!(fs::read(folder.path(".leases.spared")).unwrap(), b"after");
+            Err("the server runs".to_owned())
+        });
+        assert_eq!(refused, Err("the server runs".to_owned()));
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
+    }
+
+    #[test]
     fn links_are_never_followed() {
         let folder = Folder::new("links");
         let (victim, path) = (folder.path("victim"), folder.path("leases"));
         fs::write(&victim, b"precious").unwrap();
         symlink(&victim, folder.path(".leases.spared")).unwrap();
-        replace(&path, b"leases").unwrap();
+        replace(&path, b"leases", || Ok(())).unwrap();
         fs::remove_file(&path).unwrap();
         symlink(&victim, &path).unwrap();
-        let refused = replace(&path, b"leases").unwrap_err();
+        let refused = replace(&path, b"leases", || Ok(())).unwrap_err();
         assert!(refused.contains("not a regular file"), "{refused}");
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
     }

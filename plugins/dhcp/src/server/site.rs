@@ -84,9 +84,8 @@ impl Site {
         if let (Some(server_id), Some(identity)) = (&self.places.server_id, &set.identity) {
             write_identity(server_id, identity)?;
         }
-        // it may have started meanwhile
-        self.refuse_while_written()?;
-        file::replace(&path, &bytes)?;
+        // it may have started meanwhile, and would go on in a file without a name
+        file::replace(&path, &bytes, || self.refuse_while_written())?;
         self.tail.wrote(&bytes)?;
         if is_kea(self.format) {
             let suffixes = [".completed", ".output", ".1", ".2"];
@@ -195,7 +194,7 @@ fn write_identity(path: &Path, identity: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let text: Vec<String> = identity.iter().map(|byte| format!("{byte:02x}")).collect();
-    file::replace(path, text.join(":").as_bytes())
+    file::replace(path, text.join(":").as_bytes(), || Ok(()))
 }
 
 fn is_kea(format: Format) -> bool {
