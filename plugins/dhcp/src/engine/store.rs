@@ -96,6 +96,10 @@ impl Store {
                 self.facts.known |= fault.is_some();
                 self.facts.fault = fault;
             }
+            // what was written here is wrong by as much; what its server wrote is its own affair
+            Event::ClockSet => {
+                self.save.rewrite |= self.of_twin && !self.facts.runs && self.book.len() > 0;
+            }
             Event::Done { .. } => {}
         }
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State};
 
 use super::End;
+use super::clock::clock;
 use super::dbus::{Body, Bus, Method, Reply};
-use super::tail::clock;
 
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 const PATH: &str = "/uk/org/thekelleys/dnsmasq";

@@ -13,9 +13,10 @@ use crate::format::{Format, Found, Reader};
 use crate::lease::{Change, Set};
 
 use super::End;
+use super::clock::clock;
 use super::occupied::has_writer;
 use super::opened::{Id, Opened, id_of};
-use super::tail::{LEASES_MAX, Look, News, apply_bounded, clock, kea_companion};
+use super::tail::{LEASES_MAX, Look, News, apply_bounded, kea_companion};
 
 /// Between moving its file away and making a new one Kea needs less.
 const ABSENT_MAX: Duration = Duration::from_millis(500);

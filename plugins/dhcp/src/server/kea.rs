@@ -12,7 +12,7 @@ use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
 
 use super::End;
 use super::call::Call;
-use super::tail::clock;
+use super::clock::clock;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_MAX: usize = 16 << 20;

@@ -1,11 +1,13 @@
 //! One DHCP server of this node: its files and its control channel, on a thread of their own.
 //!
 //! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
-//! (`journal` or `rewritten`, by `opened`), `occupied` whether the server runs. `file` writes,
+//! (`journal` or `rewritten`, by `opened`), `clock` what time it is, `occupied` whether the server
+//! runs. `file` writes,
 //! `control` speaks with a running server (`kea` or `dnsmasq`, by `call`), and `echo` knows again
 //! what that then writes.
 
 mod call;
+mod clock;
 mod control;
 mod dbus;
 mod dnsmasq;
@@ -70,6 +72,8 @@ pub enum Event {
     Runs { runs: bool, live: bool },
     /// A fault that lasts (no such file, no permission), or its end.
     Fault(Option<String>),
+    /// Somebody set the time of day: what a file says is now another time.
+    ClockSet,
     /// A command is done.
     Done {
         serial: u64,
@@ -102,8 +106,9 @@ impl Server {
         let (tell, events) = sync_channel(EVENTS_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let end = End::new()?;
+        let clock = clock::Settings::new()?;
         let name = format!("dhcp {}", settings.name);
-        let thread = Thread::new(settings, to_do, tell, &bell, &end, Box::new(wake));
+        let thread = Thread::new(settings, to_do, tell, &bell, &end, clock, Box::new(wake));
         Ok(Self {
             commands,
             events: Some(events),

@@ -16,9 +16,10 @@ use crate::format::{Format, Found, Reader};
 use crate::lease::{Change, Clock, Key, Lease, Set};
 
 use super::End;
+use super::clock::clock;
 use super::echo::is_same;
 use super::opened::{Opened, id_of};
-use super::tail::{LEASES_MAX, Look, News, apply_bounded, clock};
+use super::tail::{LEASES_MAX, Look, News, apply_bounded};
 
 const QUIET: Duration = Duration::from_millis(100);
 /// For a file that looks like one in the making: disks can hold a writer up.

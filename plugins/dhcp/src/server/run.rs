@@ -20,7 +20,7 @@ use super::echo::Echoes;
 use super::site::{Site, places};
 use super::tail::{Look, News};
 use super::watch::Seen;
-use super::{Command, End, Event};
+use super::{Command, End, Event, clock};
 
 /// Between tries of what failed.
 const RETRY: Duration = Duration::from_secs(3);
@@ -39,6 +39,7 @@ pub struct Thread {
     wake: Box<dyn Fn() + Send>,
     bell: Arc<OwnedFd>,
     end: End,
+    clock: clock::Settings,
     /// None: its configuration or folder cannot be read.
     site: Option<Site>,
     fault: Option<String>,
@@ -77,6 +78,7 @@ impl Thread {
         events: SyncSender<Event>,
         bell: &Arc<OwnedFd>,
         end: &End,
+        clock: clock::Settings,
         wake: Box<dyn Fn() + Send>,
     ) -> Self {
         Self {
@@ -86,6 +88,7 @@ impl Thread {
             wake,
             bell: Arc::clone(bell),
             end: end.clone(),
+            clock,
             site: None,
             fault: None,
             server: Presence::default(),
@@ -100,6 +103,9 @@ impl Thread {
     pub fn run(mut self) {
         self.open();
         while !self.end.is_said() {
+            if self.clock.take() {
+                self.emit(Event::ClockSet);
+            }
             self.handle_files();
             self.handle_due(Instant::now());
             self.work();
@@ -123,6 +129,7 @@ impl Thread {
         let mut descriptors = vec![
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::new(&self.end.descriptor, PollFlags::IN),
+            PollFd::new(&self.clock, PollFlags::IN),
         ];
         if let Some(site) = &self.site {
             descriptors.push(PollFd::new(&site.watch, PollFlags::IN));

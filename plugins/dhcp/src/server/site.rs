@@ -10,11 +10,12 @@ use crate::format::{self, Format};
 use crate::lease::Set;
 
 use super::End;
+use super::clock::clock;
 use super::control::Control;
 use super::file;
 use super::occupied::{has_writer, is_being_written};
 use super::opened::{Opened, SIZE_MAX, too_large};
-use super::tail::{Tail, clock, kea_companion};
+use super::tail::{Tail, kea_companion};
 use super::watch::{Watch, Which};
 
 /// A DUID has 130 bytes at most, three characters each.

@@ -3,12 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 use crate::format::Format;
-use crate::lease::{Change, Clock, Set};
+use crate::lease::{Change, Set};
 
 use super::End;
 use super::journal::Journal;
@@ -104,20 +102,6 @@ impl Tail {
             Way::Rewritten(rewritten) => rewritten.file(),
         };
         self.held = file.cloned().or(self.held.take());
-    }
-}
-
-pub fn clock() -> Clock {
-    let monotonic = clock_gettime(ClockId::Monotonic);
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Clock {
-        monotonic_ms: monotonic
-            .tv_sec
-            .saturating_mul(1000)
-            .saturating_add(monotonic.tv_nsec / 1_000_000),
-        unix_ms: unix.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        }),
     }
 }
 

@@ -75,6 +75,24 @@ fn clocks_that_jump_change_nothing_at_the_twin() {
 }
 
 #[test]
+fn a_file_that_was_written_before_the_clock_was_set_is_written_again() {
+    let mut pair = Pair::settled();
+    pair.commit(0, 5, 1);
+    pair.run(100 * S);
+    assert_eq!(pair.filed(1, 5), Some((client(1), 500)));
+    pair.nodes[1].clock.unix_ms += HOUR;
+    for node in &mut pair.nodes {
+        node.servers[0].events.push_back(Event::ClockSet);
+    }
+    pair.settle();
+    let replaced = pair.nodes[0].servers[0].replaced;
+    pair.cut();
+    pair.activate(1);
+    assert_eq!(pair.filed(1, 5), Some((client(1), 500)));
+    assert_eq!(pair.nodes[0].servers[0].replaced, replaced);
+}
+
+#[test]
 fn a_commit_counts_though_the_clock_was_set_back() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);

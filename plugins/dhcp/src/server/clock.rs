@@ -1,0 +1,91 @@
+//! The clocks, and that somebody sets the time of day.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+
+use crate::lease::Clock;
+
+/// The year 2255: nobody waits for it, but for what the kernel says of a clock that is set.
+const NEVER_S: i64 = 9_000_000_000;
+
+pub fn clock() -> Clock {
+    let monotonic = clock_gettime(ClockId::Monotonic);
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Clock {
+        monotonic_ms: monotonic
+            .tv_sec
+            .saturating_mul(1000)
+            .saturating_add(monotonic.tv_nsec / 1_000_000),
+        unix_ms: unix.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        }),
+    }
+}
+
+/// Readable once the time of day was set.
+#[derive(Debug)]
+pub struct Settings(OwnedFd);
+
+impl Settings {
+    pub fn new() -> Result<Self, std::io::Error> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let settings = Self(timerfd_create(TimerfdClockId::Realtime, flags)?);
+        settings.arm()?;
+        Ok(settings)
+    }
+
+    /// Whether it was, since the last time.
+    pub fn take(&self) -> bool {
+        match rustix::io::read(&self.0, &mut [0; 8]) {
+            Err(Errno::CANCELED) => {
+                if let Err(error) = self.arm() {
+                    log::warn!("the clock cannot be watched: {error}");
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn arm(&self) -> Result<(), Errno> {
+        let second = |tv_sec| Timespec { tv_sec, tv_nsec: 0 };
+        let never = Itimerspec {
+            it_interval: second(0),
+            it_value: second(NEVER_S),
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&self.0, flags, &never).map(drop)
+    }
+}
+
+impl AsFd for Settings {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_sets_is_silent() {
+        let settings = Settings::new().unwrap();
+        assert!(!settings.take());
+        let mut watched = [rustix::event::PollFd::new(
+            &settings,
+            rustix::event::PollFlags::IN,
+        )];
+        let some = Timespec {
+            tv_sec: 0,
+            tv_nsec: 50_000_000,
+        };
+        assert_eq!(rustix::event::poll(&mut watched, Some(&some)), Ok(0));
+    }
+}
