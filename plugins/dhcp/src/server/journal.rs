@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::format::{Format, Found, Reader};
-use crate::lease::{Change, Set};
+use crate::lease::{Change, Lease, Set};
 
 use super::End;
 use super::clock::clock;
@@ -21,6 +21,8 @@ use super::tail::{LEASES_MAX, Look, News, apply_bounded, kea_companion};
 /// Between moving its file away and making a new one Kea needs less.
 const ABSENT_MAX: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
+/// What the clock of a node that runs may be set back.
+const AHEAD_MS: i64 = 60_000;
 
 #[derive(Debug)]
 pub struct Journal {
@@ -206,6 +208,19 @@ impl Journal {
     }
 }
 
+/// No server gives a lease in the future. One that seems to be of it was given by another clock
+/// than this node has just booted with: nobody knows when, but it does not last longer than it was
+/// given for, and whoever gave its address since knows better.
+fn bounded(mut lease: Lease, now_ms: i64) -> Lease {
+    let valid_ms = i64::from(lease.valid_s).saturating_mul(1000);
+    if lease.committed_ms > now_ms.saturating_add(AHEAD_MS) {
+        lease.committed_ms = now_ms.saturating_sub(valid_ms);
+        let ends_ms = now_ms.saturating_add(valid_ms);
+        lease.expires_ms = lease.expires_ms.map(|known_ms| known_ms.min(ends_ms));
+    }
+    lease
+}
+
 #[derive(Default)]
 struct All {
     set: Set,
@@ -224,6 +239,10 @@ impl All {
     }
 
     fn apply(&mut self, change: Change) {
+        let change = match change {
+            Change::Put(lease) => Change::Put(bounded(lease, clock().monotonic_ms)),
+            gone @ Change::Gone { .. } => gone,
+        };
         if !apply_bounded(&mut self.set, change) {
             self.note(|| format!("there are more than {LEASES_MAX} leases"));
         }

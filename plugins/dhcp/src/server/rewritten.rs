@@ -206,7 +206,8 @@ fn clock_of(file: &File) -> io::Result<Clock> {
     let age_ms = now.unix_ms.saturating_sub(unix_ms).max(0);
     Ok(Clock {
         monotonic_ms: now.monotonic_ms.saturating_sub(age_ms),
-        unix_ms: now.unix_ms.saturating_sub(age_ms),
+        // also where that is ahead: then it is this node's clock that is wrong
+        unix_ms,
     })
 }
 

@@ -7,7 +7,8 @@ use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, Folder, HEADER4, append, gone_row, hosts, key4, lease4, row, set_of, settings, signs,
+    Fixture, Folder, HEADER4, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of,
+    settings, signs, unix_s,
 };
 
 fn kea(text: &str) -> (Folder, Fixture) {
@@ -279,4 +280,32 @@ fn a_server_whose_file_was_removed_still_runs() {
     drop(server);
     fixture.runs((false, false));
     fixture.replace(set_of([])).unwrap();
+}
+
+/// A row of 192.0.2.`host`, committed `ago_s` before now, for 600 s.
+fn aged_row(host: u8, ago_s: i64) -> String {
+    let expire = i64::try_from(unix_s()).unwrap() - ago_s + 600;
+    format!("192.0.2.{host},02:00:00:00:00:{host:02x},,600,{expire},1,0,0,h{host},0,\n")
+}
+
+#[test]
+fn a_reading_by_a_clock_that_is_years_behind_makes_no_lease_longer_or_newer() {
+    let (_folder, fixture) = kea(&format!(
+        "{HEADER4}{}{}{}",
+        aged_row(1, 100),
+        aged_row(2, -2),
+        aged_row(3, -2_000_000_000)
+    ));
+    let now_ms = monotonic_ms();
+    let (set, broken) = fixture.reading();
+    assert_eq!((hosts(&set), broken), (vec![1, 2, 3], None));
+    let said = |host| {
+        let lease = &set.leases[&key4(host)];
+        let ends_ms = lease.expires_ms.unwrap();
+        // in seconds, from about now
+        [ends_ms, lease.committed_ms].map(|ms| (ms - now_ms + 5_000).div_euclid(10_000) * 10)
+    };
+    assert_eq!(said(1), [500, -100]);
+    assert_eq!(said(2), [600, 0]);
+    assert_eq!(said(3), [600, -600], "older than what anybody else knows");
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
-use crate::fixture::{Fixture, Folder, hosts, key4, lease4, line, set_of, settings, signs, unix_s};
+use crate::fixture::{
+    Fixture, Folder, hosts, key4, lease4, line, monotonic_ms, set_of, settings, signs, unix_s,
+};
 
 struct Dnsmasq {
     _folder: Folder,
@@ -177,4 +179,20 @@ fn a_renewal_and_the_servers_duid_are_told() {
     assert_eq!(signs(&fixture.changes()), [1]);
     assert_eq!(fixture.next(), Event::Identity(vec![0, 1, 2, 3]));
     fixture.quiet();
+}
+
+#[test]
+fn a_reading_by_a_clock_that_is_behind_counts_from_the_files_last_writing() {
+    let folder = Folder::new();
+    let path = folder.path("leases");
+    let later_s = 1_000_000_000;
+    fs::write(&path, line(1, unix_s() + later_s + 600)).unwrap();
+    let written = std::time::SystemTime::now() + Duration::from_secs(later_s);
+    let file = File::options().append(true).open(&path).unwrap();
+    file.set_modified(written).unwrap();
+    drop(file);
+    let fixture = Fixture::open(settings(Format::Dnsmasq, &path));
+    let (set, _) = fixture.reading();
+    let left_ms = set.leases[&key4(1)].expires_ms.unwrap() - monotonic_ms();
+    assert!((590_000..=601_000).contains(&left_ms), "{left_ms}");
 }
