@@ -8,6 +8,9 @@ use super::store::Store;
 use crate::lease::{Key, Lease};
 use crate::wire::{About, MESSAGE_MAX, RECORD_MAX, RECORDS_MAX, Record};
 
+/// Beyond, several are acknowledged as one.
+const UNACKED_MAX: usize = 1_024;
+
 #[derive(Debug, Default)]
 pub struct Give {
     /// The twin wants what changes.
@@ -91,9 +94,18 @@ impl Give {
         self.subscribed.then_some(behind_ms)
     }
 
-    fn next_serial(&mut self, since_ms: i64) -> u64 {
+    #[cfg(test)]
+    pub fn unacked(&self) -> usize {
+        self.unacked.len()
+    }
+
+    pub fn next_serial(&mut self, since_ms: i64) -> u64 {
         self.serial += 1;
-        self.unacked.push_back((self.serial, since_ms));
+        let is_full = self.unacked.len() >= UNACKED_MAX;
+        match self.unacked.back_mut().filter(|_| is_full) {
+            Some((last, _)) => *last = self.serial,
+            None => self.unacked.push_back((self.serial, since_ms)),
+        }
         self.serial
     }
 }

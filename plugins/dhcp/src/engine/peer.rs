@@ -6,6 +6,7 @@ use super::status::client;
 use super::store::Store;
 use super::{Action, Engine, Twin};
 use crate::error::Malformed;
+use crate::format;
 use crate::wire::{About, Hello, Message, Name, Record};
 
 impl Engine {
@@ -19,7 +20,7 @@ impl Engine {
     /// It has gone.
     pub fn handle_down(&mut self, now_ms: i64) {
         self.link(false);
-        self.handle_last(now_ms);
+        self.handle_last();
         self.fail_diff("the twin has gone");
         self.proceed(now_ms);
     }
@@ -55,7 +56,7 @@ impl Engine {
         match message {
             Message::Hello(hello) => self.handle_hello(hello),
             Message::HandingOver => self.handle_handing_over(now_ms),
-            Message::Last => self.handle_last(now_ms),
+            Message::Last => self.handle_last(),
             Message::Ask { id } => self.handle_ask(id),
             Message::Told { id } => self.handle_told(now_ms, id),
             Message::About { server, about } => self.handle_about(now_ms, &server, about),
@@ -199,6 +200,7 @@ impl Store {
         records: Vec<Record>,
     ) -> Vec<String> {
         let mut sentences = Vec::new();
+        let identity = identity.filter(|it| format::is_identity(it));
         if self.book.identity().is_none() && identity.is_some() {
             self.book.set_identity(identity);
             self.book.identity_unfiled = true;

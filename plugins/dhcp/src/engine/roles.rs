@@ -20,8 +20,9 @@ pub struct Roles {
     phase: Phase,
     /// Calls to be ended with the phase.
     tickets: Vec<u64>,
-    /// A drain: its ticket.
-    draining: Option<u64>,
+    /// Drains to be ended, and when at the latest.
+    draining: Vec<u64>,
+    drained_ms: i64,
     /// Until then the twin's word holds that it hands over.
     handing_ms: Option<i64>,
 }
@@ -51,11 +52,15 @@ impl Roles {
     }
 
     pub fn next_ms(&self) -> i64 {
-        match self.phase {
+        let of_phase = match self.phase {
             Phase::Awaiting { until_ms }
             | Phase::Entering { until_ms }
             | Phase::Leaving { until_ms } => until_ms,
             Phase::Backup | Phase::Active => i64::MAX,
+        };
+        match self.draining.is_empty() {
+            true => of_phase,
+            false => of_phase.min(self.drained_ms),
         }
     }
 }
@@ -93,7 +98,7 @@ impl Engine {
                     let until_ms = now_ms.saturating_add(LAST_MS);
                     self.roles.phase = Phase::Awaiting { until_ms };
                 } else {
-                    self.enter(now_ms);
+                    self.enter(now_ms.saturating_add(ENTERING_MS));
                 }
             }
             (Phase::Leaving { .. }, true) => {
@@ -120,7 +125,8 @@ impl Engine {
         }
         self.out.push_back(Message::HandingOver);
         self.read_tails();
-        self.roles.draining = Some(ticket);
+        self.roles.draining.push(ticket);
+        self.roles.drained_ms = now_ms.saturating_add(LEAVING_MS);
         self.proceed(now_ms);
         false
     }
@@ -130,17 +136,20 @@ impl Engine {
     }
 
     /// The twin said its last, or will not any more.
-    pub(super) fn handle_last(&mut self, now_ms: i64) {
+    pub(super) fn handle_last(&mut self) {
         self.roles.handing_ms = None;
-        if matches!(self.roles.phase, Phase::Awaiting { .. }) {
-            self.enter(now_ms);
+        if let Phase::Awaiting { until_ms } = self.roles.phase {
+            self.enter_late(until_ms);
         }
     }
 
-    fn enter(&mut self, now_ms: i64) {
-        self.roles.phase = Phase::Entering {
-            until_ms: now_ms.saturating_add(ENTERING_MS),
-        };
+    /// What was waited for the twin's last is off the time that the role may take.
+    fn enter_late(&mut self, awaited_ms: i64) {
+        self.enter(awaited_ms.saturating_add(ENTERING_MS - LAST_MS));
+    }
+
+    fn enter(&mut self, until_ms: i64) {
+        self.roles.phase = Phase::Entering { until_ms };
         for (server, store) in self.stores.iter_mut().enumerate() {
             store.handle_active();
             let life = None;
@@ -180,16 +189,14 @@ impl Engine {
     }
 
     pub(super) fn proceed_roles(&mut self, now_ms: i64) {
-        if self.roles.draining.is_some() && self.all_read() && self.all_told() {
-            let ticket = self.roles.draining.take();
-            self.actions
-                .extend(ticket.map(|ticket| Action::Done { ticket }));
+        if now_ms >= self.roles.drained_ms || self.all_read() && self.all_told() {
+            self.end_drains();
         }
         match self.roles.phase {
             Phase::Awaiting { until_ms } if now_ms >= until_ms => {
                 let text = "the twin did not say its last in time: taking over without it";
                 self.actions.push_back(Action::Warn(text.to_owned()));
-                self.enter(now_ms);
+                self.enter_late(until_ms);
                 self.proceed(now_ms);
             }
             Phase::Entering { until_ms } => {
@@ -212,7 +219,7 @@ impl Engine {
 
     fn end_leaving(&mut self, now_ms: i64) {
         self.roles.phase = Phase::Backup;
-        self.roles.draining = None;
+        self.end_drains();
         self.forget_reads();
         if self.up {
             self.out.push_back(Message::Last);
@@ -228,6 +235,12 @@ impl Engine {
         self.follow();
         self.end_tickets();
         self.proceed(now_ms);
+    }
+
+    fn end_drains(&mut self) {
+        let tickets = std::mem::take(&mut self.roles.draining);
+        let ended = tickets.into_iter().map(|ticket| Action::Done { ticket });
+        self.actions.extend(ended);
     }
 
     fn end_tickets(&mut self) {

@@ -4,6 +4,7 @@
 use super::book::{is_living, is_old, is_same};
 use super::give::Cursor;
 use super::store::Store;
+use crate::format;
 use crate::lease::Key;
 use crate::wire::{About, Record};
 
@@ -157,6 +158,7 @@ impl Store {
     }
 
     fn take_identity(&mut self, identity: Option<Vec<u8>>) {
+        let identity = identity.filter(|it| format::is_identity(it));
         if identity.is_some() && self.book.set_identity(identity) {
             self.book.identity_unfiled = true;
         }

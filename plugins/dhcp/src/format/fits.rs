@@ -43,6 +43,11 @@ pub fn fits(format: Format, lease: &Lease) -> Result<(), &'static str> {
     }
 }
 
+/// Whether a server can have it for its DUID: a type, and 1 to 128 bytes.
+pub fn is_identity(duid: &[u8]) -> bool {
+    (3..=LONGEST_DUID).contains(&duid.len())
+}
+
 fn place(format: Format, lease: &Lease) -> Result<(), &'static str> {
     let key = lease.key;
     let served = match format {

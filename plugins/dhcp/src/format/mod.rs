@@ -11,7 +11,7 @@ mod hex;
 mod kea;
 mod lines;
 
-pub use fits::fits;
+pub use fits::{fits, is_identity};
 
 use lines::Lines;
 

@@ -135,6 +135,41 @@ fn an_active_node_believes_no_gifts_and_a_backup_no_offers() {
 }
 
 #[test]
+fn an_identity_that_no_server_has_is_not_taken() {
+    let mut pair = Pair::settled();
+    let good = vec![0, 1, 2, 3];
+    for identity in [good.clone(), Vec::new(), vec![7; 131]] {
+        say(&mut pair, 1, About::Identity(identity));
+    }
+    let book = &pair.nodes[1].engine.stores[0].book;
+    assert_eq!(book.identity(), Some(&good));
+    let mut pair = Pair::settled();
+    for identity in [Vec::new(), vec![7; 131], good.clone()] {
+        let about = About::Offer {
+            was_active: true,
+            identity: Some(identity),
+            records: Vec::new(),
+        };
+        say(&mut pair, 0, about);
+    }
+    let book = &pair.nodes[0].engine.stores[0].book;
+    assert_eq!(book.identity(), Some(&good));
+}
+
+#[test]
+fn a_twin_that_acknowledges_nothing_costs_little() {
+    let mut pair = Pair::settled();
+    let give = &mut pair.nodes[0].engine.stores[0].give;
+    let serials: Vec<u64> = (0..5_000).map(|at_ms| give.next_serial(at_ms)).collect();
+    assert!(give.unacked() <= 1_024, "{}", give.unacked());
+    assert_eq!(give.behind_ms(10_000), Some(10_000));
+    give.handle_ack(serials[4_998]);
+    assert_ne!(give.behind_ms(10_000), Some(0));
+    give.handle_ack(serials[4_999]);
+    assert_eq!(give.behind_ms(10_000), Some(0));
+}
+
+#[test]
 fn a_snapshot_that_begins_anew_drops_nothing_of_the_first() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);

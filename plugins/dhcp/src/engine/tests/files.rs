@@ -346,7 +346,7 @@ fn a_foreign_running_identity_on_a_warm_backup_is_said() {
     let mut pair = warm_pair();
     pair.nodes[0].servers[0]
         .events
-        .push_back(Event::Identity(vec![1, 2]));
+        .push_back(Event::Identity(vec![1, 2, 3]));
     pair.run(S);
     assert!(
         pair.nodes[1].in_sync.1.contains("DUID"),
@@ -356,5 +356,5 @@ fn a_foreign_running_identity_on_a_warm_backup_is_said() {
     pair.stop(1, 0);
     pair.start(1, 0);
     assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
-    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![1, 2]));
+    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![1, 2, 3]));
 }

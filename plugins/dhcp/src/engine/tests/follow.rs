@@ -222,7 +222,7 @@ fn each_server_follows_by_its_name() {
 fn the_identity_follows() {
     let mut pair = Pair::new(settings());
     pair.nodes[0].servers[0].identity = Some(vec![0, 1, 2]);
-    pair.nodes[1].servers[0].identity = Some(vec![9, 9]);
+    pair.nodes[1].servers[0].identity = Some(vec![9, 9, 9]);
     for node in [0, 1] {
         let clock = pair.nodes[node].at(0);
         pair.nodes[node].servers[0].tell_all(clock);
@@ -231,12 +231,12 @@ fn the_identity_follows() {
     pair.activate(0);
     pair.run(S);
     assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![0, 1, 2]));
-    pair.nodes[0].servers[0].identity = Some(vec![4, 4]);
-    let event = Event::Identity(vec![4, 4]);
+    pair.nodes[0].servers[0].identity = Some(vec![4, 4, 4]);
+    let event = Event::Identity(vec![4, 4, 4]);
     pair.nodes[0].servers[0].events.push_back(event);
     pair.run(61 * S);
-    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![4, 4]));
+    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![4, 4, 4]));
     pair.cut();
     pair.activate(1);
-    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![4, 4]));
+    assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![4, 4, 4]));
 }

@@ -139,6 +139,35 @@ fn a_server_that_hangs_delays_a_role_by_a_bound() {
 }
 
 #[test]
+fn a_mute_twin_and_a_server_that_hangs_delay_a_role_by_one_bound() {
+    let mut pair = Pair::settled();
+    pair.commit(0, 5, 1);
+    pair.commit(0, 6, 1);
+    pair.nodes[1].servers[0].hangs = true;
+    pair.drain(0);
+    let ticket = pair.tell_role(1, true);
+    assert!(!pair.nodes[1].is_done(ticket));
+    pair.run(9 * S);
+    assert!(pair.nodes[1].is_done(ticket));
+}
+
+#[test]
+fn each_drain_ends() {
+    let mut pair = Pair::settled();
+    pair.nodes[0].servers[0].hangs = true;
+    let clock = pair.nodes[0].at(pair.now_ms);
+    for ticket in [70, 71] {
+        assert!(
+            !pair.nodes[0]
+                .engine
+                .handle_drain(clock.monotonic_ms, ticket)
+        );
+    }
+    pair.run(4 * S);
+    assert!(pair.nodes[0].is_done(70) && pair.nodes[0].is_done(71));
+}
+
+#[test]
 fn groups_of_one_node_make_it_active_together() {
     let mut pair = Pair::settled();
     let now_ms = pair.nodes[0].at(pair.now_ms).monotonic_ms;
