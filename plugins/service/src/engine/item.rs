@@ -33,6 +33,8 @@ pub(super) struct Item {
     /// The last job for this goal ended well; counts where nobody can tell how it is.
     pub(super) done: bool,
     pub(super) status: Option<Status>,
+    /// At the last look nobody could tell how it is; `status` is what was done, or seen before.
+    pub(super) unseen: bool,
     pub(super) changed_ns: u64,
     pub(super) job: Option<Running>,
     pub(super) retry_ns: Option<u64>,
@@ -89,6 +91,7 @@ impl Item {
             bounce: false,
             done: false,
             status: None,
+            unseen: false,
             changed_ns: now_ns,
             job: None,
             retry_ns: None,
@@ -147,7 +150,9 @@ impl Item {
     pub(super) fn is_to_remember(&self) -> bool {
         let unseen = match self.goal {
             Goal::Once(_) => true,
-            Goal::Running | Goal::Stopped => self.status.as_ref().is_some_and(is_blind),
+            Goal::Running | Goal::Stopped => {
+                self.unseen || self.status.as_ref().is_some_and(is_blind)
+            }
             _ => false,
         };
         unseen && self.done && !self.todo && self.job.is_none() && self.fault.is_none()

@@ -12,8 +12,8 @@ use crate::job::Status;
 impl Item {
     /// A look at it.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
-        let unknown = matches!(status, Status::Unknown(_));
-        if unknown && self.status.is_some() {
+        self.unseen = matches!(status, Status::Unknown(_));
+        if self.unseen && self.status.is_some() {
             return;
         }
         let old = self.status.clone();

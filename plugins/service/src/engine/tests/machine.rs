@@ -24,6 +24,10 @@ pub struct Sim {
     /// What does not run says nothing.
     pub ends: bool,
     pub armed: bool,
+    /// Nobody can tell how it is.
+    pub silent: bool,
+    /// Its manager starts it again and again, in vain.
+    pub looping: bool,
     pub start: Way,
     pub stop: Way,
     pending: Option<Pending>,
@@ -45,6 +49,8 @@ impl Default for Sim {
             missing: false,
             ends: false,
             armed: false,
+            silent: false,
+            looping: false,
             start: Way::Takes(100 * MS),
             stop: Way::Takes(50 * MS),
             pending: None,
@@ -218,6 +224,12 @@ impl Sim {
     fn status(&self) -> Status {
         if self.missing {
             return Status::Missing("unit is not there".to_owned());
+        }
+        if self.silent {
+            return Status::Unknown("has no status command".to_owned());
+        }
+        if self.looping {
+            return Status::Starting;
         }
         match &self.pending {
             Some(pending) if self.systemd && pending.verb == Verb::Start => {

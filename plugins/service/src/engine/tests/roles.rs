@@ -169,6 +169,23 @@ fn a_worker_that_dies_changes_nothing_that_is_right() {
 }
 
 #[test]
+fn what_nobody_can_ask_is_not_started_again_because_the_worker_died() {
+    let text = "[[service]]\nname = \"portal\"\nstart = [\"/up\"]\nstop = [\"/down\"]\n";
+    let mut lab = Lab::new(text);
+    lab.sim("portal").silent = true;
+    let mut lab = lab.rested();
+    lab.active();
+    lab.pass(20 * S);
+    assert_eq!(lab.jobs(), ["start portal"]);
+    lab.restart(&[("office", Role::Active)]);
+    lab.pass(20 * S);
+    assert!(lab.begun.is_empty(), "{:?}", lab.begun);
+    lab.backup();
+    lab.pass(20 * S);
+    assert_eq!(lab.jobs(), ["stop portal"]);
+}
+
+#[test]
 fn a_worker_that_was_dead_meanwhile_does_what_was_missed() {
     let mut lab = Lab::new(THREE).rested();
     lab.active();
