@@ -35,6 +35,7 @@ impl Item {
             Goal::Running if was_up && !self.open && is_dead => {
                 self.see_dead(now_ns, &status);
             }
+            Goal::Running if status == Status::Starting => self.see_starting(now_ns),
             Goal::Stopped if was_down && !self.open && is_up => self.see_started(now_ns, &status),
             Goal::Stopped if old.is_none() && is_up => {
                 let (name, role) = (&self.spec.name, self.role_word());
@@ -101,6 +102,22 @@ impl Item {
             )
         };
         self.tell(now_ns, Topic::Died, text);
+    }
+
+    /// What its manager starts again and again, in vain, never ends with a failure.
+    fn see_starting(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.changed_ns) >= self.spec.timeout_ns && self.fault.is_none() {
+            let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
+            let why = format!("has been starting for {time}");
+            let text = format!("{} {why}", self.spec.name);
+            self.failures = self.failures.saturating_add(1);
+            self.last_fault = Some(why.clone());
+            (self.fault, self.unsteady) = (Some(why), true);
+            self.tell(now_ns, Topic::Failed, text);
+        }
+        if self.unsteady {
+            self.started_ns = Some(now_ns);
+        }
     }
 
     fn see_started(&mut self, now_ns: u64, status: &Status) {

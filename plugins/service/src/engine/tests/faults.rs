@@ -228,6 +228,36 @@ fn a_start_that_hangs_has_failed_after_its_time() {
 }
 
 #[test]
+fn a_daemon_that_systemd_starts_again_and_again_in_vain_has_failed() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.active();
+    lab.pass(10 * S);
+    assert_eq!(check(&lab), Some((100, "running")));
+    (lab.sim("squid").running, lab.sim("squid").looping) = (false, true);
+    lab.pass(20 * S);
+    assert_eq!(check(&lab), Some((100, "running")), "it may yet come");
+    lab.pass(30 * S);
+    assert_eq!(check(&lab), Some((0, "has been starting for 30s")));
+    assert!(lab.engine.wants_attention());
+    let told = |lab: &Lab| {
+        let events = lab.events.iter();
+        events.filter(|it| it.contains("has been starting")).count()
+    };
+    assert_eq!(told(&lab), 1, "{:?}", lab.events);
+    // for a moment it looks well
+    (lab.sim("squid").running, lab.sim("squid").looping) = (true, false);
+    lab.pass(6 * S);
+    assert_eq!(check(&lab).map(|(state, _)| state), Some(0));
+    (lab.sim("squid").running, lab.sim("squid").looping) = (false, true);
+    lab.pass(60 * S);
+    assert_eq!(check(&lab).map(|(state, _)| state), Some(0));
+    (lab.sim("squid").running, lab.sim("squid").looping) = (true, false);
+    lab.pass(70 * S);
+    assert_eq!(check(&lab), Some((100, "running")));
+    assert_eq!(lab.count("start squid"), 1, "systemd does that");
+}
+
+#[test]
 fn the_late_end_of_a_start_that_was_given_up_is_no_death() {
     let mut lab = Lab::new(ONE).rested();
     lab.sim("squid").start = Way::Hangs;
