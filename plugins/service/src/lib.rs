@@ -114,11 +114,11 @@ impl Plugin for Service {
         Ok(())
     }
 
-    // Whatever runs goes on: the roles were told before.
+    // Whatever runs goes on, but for what the last role had yet to stop: nobody else would.
     fn stop(&mut self) -> Result<(), Error> {
         if let Some(mut running) = self.running.take() {
             running.alarm.set(None);
-            running.runs.end_all();
+            running.runs.end_all(&running.engine.unstopped());
         }
         Ok(())
     }

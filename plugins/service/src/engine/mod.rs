@@ -226,6 +226,13 @@ impl Engine {
         Ok(count)
     }
 
+    /// Services that should not run and may, in the order of a way out.
+    pub fn unstopped(&self) -> Vec<Service> {
+        let items = self.items.iter().rev();
+        let wrong = items.filter(|item| item.goal == goal::Goal::Stopped && !item.is_reached());
+        wrong.filter_map(|item| item.service.clone()).collect()
+    }
+
     fn next_number(&mut self) -> u64 {
         self.last_number = self.last_number.saturating_add(1);
         self.last_number

@@ -60,6 +60,19 @@ pub fn commands(
     }
 }
 
+/// The command that has all units of these stopped that somebody goes on stopping without us; None
+/// where there is none.
+pub fn stop_unwatched(services: &[Service], triggers: &mut Triggers) -> Option<Vec<String>> {
+    let units = services.iter().filter_map(|service| match service {
+        Service::Unit {
+            manager: Manager::Systemd,
+            unit,
+        } => Some(unit.as_str()),
+        _ => None,
+    });
+    systemd::stop_unwatched(units, triggers)
+}
+
 /// One command that tells how services are, and which of them: of systemd all at once, of others
 /// one command a service.
 #[derive(Clone, Debug, PartialEq, Eq)]

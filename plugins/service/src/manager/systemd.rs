@@ -125,6 +125,19 @@ pub(super) fn commands(unit: &str, verb: Verb, triggers: &mut Triggers) -> Vec<V
     }
 }
 
+pub(super) fn stop_unwatched<'u>(
+    units: impl Iterator<Item = &'u str>,
+    triggers: &mut Triggers,
+) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    for name in units.map(full_name) {
+        all.extend(triggers.stop(&name));
+        all.push(name);
+    }
+    let words = ["--no-block", "--job-mode=replace", "stop"];
+    (!all.is_empty()).then(|| systemctl(&words, all))
+}
+
 /// Units, and what would start them.
 pub(super) fn question(services: Vec<Service>, triggers: &Triggers) -> Question {
     let mut units: Vec<String> = services.iter().filter_map(name_of).collect();

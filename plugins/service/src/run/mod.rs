@@ -223,11 +223,15 @@ impl Runs {
         self.ended.pop_front()
     }
 
-    /// Nothing is left behind; what runs as a service goes on.
-    pub fn end_all(&mut self) {
+    /// Nothing is left behind; what runs as a service goes on, but for these, which systemd stops
+    /// when nobody waits any more.
+    pub fn end_all(&mut self, unstopped: &[Service]) {
         self.waiting.clear();
         self.ended.clear();
         self.bounces.end_all();
+        if let Some(argv) = manager::stop_unwatched(unstopped, &mut self.triggers) {
+            self.starter.run(argv);
+        }
         let running = std::mem::take(&mut self.running);
         let units: Vec<String> = running.iter().filter_map(|it| it.unit.clone()).collect();
         for it in &running {

@@ -15,8 +15,9 @@ use crate::manager;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// How long the end of the plugin waits for units to be killed.
-const END_WAIT: Duration = Duration::from_millis(500);
+/// How long the end of the plugin waits for each of two: units are told to stop, others are killed. The
+/// host waits a second.
+const END_WAIT: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 pub(super) struct Outside {

@@ -171,7 +171,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.runs.end_all();
+        self.runs.end_all(&[]);
         let _ = fs::remove_dir_all(&self.folder);
         if !std::thread::panicking() {
             let left = self.watched.watched.borrow();

@@ -89,7 +89,7 @@ fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_it
     bench.runs.begin(2, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
     let pid = bench.read("pid");
-    bench.runs.end_all();
+    bench.runs.end_all(&[]);
     bench.until("ended", |_| !is_alive(&pid));
 }
 

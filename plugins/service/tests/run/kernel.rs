@@ -110,7 +110,7 @@ fn links(bench: &mut Bench) {
     assert_eq!(bench.job(link(true)), Ok(()));
     bench.runs.begin(5, bounce(60_000));
     assert!(!is_up("wan0"));
-    bench.runs.end_all();
+    bench.runs.end_all(&[]);
     assert!(
         is_up("wan0"),
         "the end of the plugin leaves no interface down"

@@ -110,6 +110,21 @@ fn units_are_started_stopped_and_asked_with_what_would_start_them() {
     });
     bench.runs.cancel(1);
     assert_eq!(bench.job(verb("hang", Verb::Start)), Ok(()));
+
+    // at the end of the plugin systemd is told what is yet to be stopped
+    fs::write(bench.folder.join("runs-web.socket"), "").expect("our own folder");
+    bench.observe(&services);
+    bench
+        .runs
+        .end_all(&[systemd_unit("squid"), systemd_unit("web")]);
+    assert_eq!(
+        bench.read("log").lines().last(),
+        Some(
+            "systemctl --no-ask-password --no-block --job-mode=replace stop -- squid.service \
+             web.socket web.service"
+        )
+    );
+    assert!(!bench.folder.join("runs-web.socket").exists());
 }
 
 #[test]
@@ -165,7 +180,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
         left.into_iter()
             .any(|entry| unit(&entry.file_name().to_string_lossy()))
     });
-    bench.runs.end_all();
+    bench.runs.end_all(&[]);
     bench.until("killed", |_| !is_alive(&pid));
 }
 

@@ -258,6 +258,20 @@ fn a_daemon_that_systemd_starts_again_and_again_in_vain_has_failed() {
 }
 
 #[test]
+fn what_is_yet_to_be_stopped_is_known_in_its_order() {
+    let mut lab = Lab::new(THREE).rested();
+    assert!(lab.engine.unstopped().is_empty());
+    lab.active();
+    lab.pass(2 * S);
+    assert!(lab.engine.unstopped().is_empty());
+    lab.sim("postfix").stop = Way::Hangs;
+    lab.backup();
+    lab.pass(S);
+    let names: Vec<String> = lab.engine.unstopped().iter().map(machine::name).collect();
+    assert_eq!(names, ["postfix", "squid", "kea"]);
+}
+
+#[test]
 fn the_late_end_of_a_start_that_was_given_up_is_no_death() {
     let mut lab = Lab::new(ONE).rested();
     lab.sim("squid").start = Way::Hangs;
