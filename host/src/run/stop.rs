@@ -12,8 +12,10 @@ use crate::supervisor::STOP_TIMEOUT;
 
 /// However the peer behaves, no longer than this.
 const HANDOVER_TIMEOUT: Duration = Duration::from_millis(1500);
-/// However plugins behave, no longer than this.
-const WHOLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// However plugins resign or stop, no longer than this each.
+const PLUGINS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Followers may take that long for the last role: services have to end. The peer is active by then.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(7);
 
 #[derive(Debug)]
 pub struct Stop {
@@ -76,7 +78,7 @@ impl Core {
             waiting: providers.clone(),
         };
         if let Some(stop) = &mut self.stop {
-            (stop.stage, stop.until) = (stage, now + WHOLE_TIMEOUT);
+            (stop.stage, stop.until) = (stage, now + PLUGINS_TIMEOUT);
         }
         for provider in providers {
             self.supervisor.stop(now, &provider);
@@ -117,16 +119,23 @@ impl Core {
     pub(super) fn go_on_stopping(&mut self, now: Instant) {
         self.end_handing_over(now);
         let Some(stop) = &mut self.stop else { return };
-        if now >= stop.until {
+        let late = now >= stop.until;
+        if late {
             log::warn!("plugins take too long to stop: going on without them");
-            stop.stage = Stage::Done;
         }
-        if matches!(&stop.stage, Stage::Resigning { waiting } if waiting.is_empty()) {
-            stop.stage = if stop.hurried {
-                Stage::Done
-            } else {
-                Stage::Leaving
-            };
+        match &stop.stage {
+            Stage::Resigning { waiting } if late || waiting.is_empty() => {
+                stop.stage = if stop.hurried {
+                    Stage::Done
+                } else {
+                    Stage::Leaving
+                };
+                stop.until = now + LEAVING_TIMEOUT;
+            }
+            // what a follower did not get done it is told to leave
+            Stage::Leaving if late => return self.enter_stopping(now),
+            Stage::Stopping { .. } if late => stop.stage = Stage::Done,
+            _ => {}
         }
         if stop.stage == Stage::Leaving && self.groups.is_quiet() {
             self.enter_stopping(now);
@@ -144,7 +153,7 @@ impl Core {
     fn enter_stopping(&mut self, now: Instant) {
         let left = self.followers_to_stop();
         if let Some(stop) = &mut self.stop {
-            stop.stage = Stage::Stopping { left };
+            (stop.stage, stop.until) = (Stage::Stopping { left }, now + PLUGINS_TIMEOUT);
         }
         self.stop_last(now);
     }
@@ -177,4 +186,4 @@ impl Core {
     }
 }
 
-const _: () = assert!(STOP_TIMEOUT.as_millis() < WHOLE_TIMEOUT.as_millis());
+const _: () = assert!(STOP_TIMEOUT.as_millis() < PLUGINS_TIMEOUT.as_millis());

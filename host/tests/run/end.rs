@@ -70,6 +70,20 @@ fn a_plugin_that_hangs_in_stop_delays_the_end_by_a_bounded_time() {
 }
 
 #[test]
+fn the_end_waits_for_followers_that_take_their_time_with_the_last_role() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("faulty", "fault = \"late-done\"\nafter_ms = 3500");
+    lab.start();
+    lab.wait_until_active();
+    lab.wait_for_plugin("faulty", "running");
+    assert!(lab.stop().success());
+    let log = lab.log();
+    assert!(!log.contains("too long"), "{log}");
+    assert_eq!(lab.traces(), "", "{log}");
+}
+
+#[test]
 fn when_the_host_alone_is_killed_its_workers_end_and_the_address_is_silent() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);

@@ -34,11 +34,13 @@ enum Fault {
     LeakDescriptors,
     /// Never says that a role or an answer is through.
     NeverDone,
+    /// Says that a role is through `after_ms` after it was told.
+    LateDone,
     /// Sleeps in stop for ever.
     HangInStop,
 }
 
-const FAULTS: [(&str, Fault); 11] = [
+const FAULTS: [(&str, Fault); 12] = [
     ("none", Fault::None),
     ("panic", Fault::Panic),
     ("segfault", Fault::Segfault),
@@ -49,6 +51,7 @@ const FAULTS: [(&str, Fault); 11] = [
     ("call-flood", Fault::CallFlood),
     ("leak-descriptors", Fault::LeakDescriptors),
     ("never-done", Fault::NeverDone),
+    ("late-done", Fault::LateDone),
     ("hang-in-stop", Fault::HangInStop),
 ];
 
@@ -61,6 +64,7 @@ struct Faulty {
     host: Host,
     settings: Settings,
     leaked: Vec<File>,
+    late: Vec<Token>,
 }
 
 impl Plugin for Faulty {
@@ -75,6 +79,7 @@ impl Plugin for Faulty {
             host,
             settings,
             leaked: Vec::new(),
+            late: Vec::new(),
         })
     }
 
@@ -125,6 +130,11 @@ impl Faulty {
     fn commit(&mut self) -> Result<(), Error> {
         match self.settings.fault {
             Fault::None | Fault::NeverDone | Fault::HangInStop => Ok(()),
+            Fault::LateDone => {
+                let late = self.late.drain(..);
+                late.for_each(|token| self.host.done(token, Ok(())));
+                Ok(())
+            }
             Fault::Panic => panic!("as configured"),
             Fault::Segfault => segfault(),
             Fault::Exit => std::process::exit(3),
@@ -168,7 +178,12 @@ fn segfault() -> ! {
 }
 
 impl Roles for Faulty {
-    fn role(&mut self, _event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, _event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
+        if self.settings.fault == Fault::LateDone {
+            self.late.push(token);
+            self.again_in(Duration::from_millis(self.settings.after_ms))?;
+            return Ok(Progress::Pending);
+        }
         Ok(self.progress())
     }
 }
