@@ -69,6 +69,8 @@ impl Outside {
         words.extend(how.iter().map(|word| (*word).to_owned()));
         words.push(format!("--unit={unit}"));
         words.push("--property=KillMode=process".to_owned());
+        // while the machine goes down nothing is started that it would stop: a backup's hooks, for one
+        words.push("--property=DefaultDependencies=no".to_owned());
         // that it was started and has ended, each time that it is asked, is no news
         let level = if quiet { "err" } else { "notice" };
         words.push(format!("--property=LogLevelMax={level}"));

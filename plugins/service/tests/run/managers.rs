@@ -143,8 +143,9 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     );
     let wanted = format!(
         "systemd-run --quiet --collect --no-ask-password --wait --pipe --unit=spared-ID-1.service \
-         --property=KillMode=process --property=LogLevelMax=notice --setenv=LANG=C.UTF-8 \
-         --setenv=SPARED_ROLE=active -- {hook} $$x 5\n"
+         --property=KillMode=process --property=DefaultDependencies=no \
+         --property=LogLevelMax=notice --setenv=LANG=C.UTF-8 --setenv=SPARED_ROLE=active \
+         -- {hook} $$x 5\n"
     );
     assert_eq!(bench.read("log"), wanted, "systemd makes one dollar of two");
 
