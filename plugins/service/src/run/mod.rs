@@ -32,6 +32,8 @@ const QUESTIONS_MAX: usize = 4;
 /// A command outside that was killed before it was there is killed again after that long.
 const KILL_AGAIN_NS: u64 = 200_000_000;
 const KILLS_MAX: u32 = 25;
+/// How long systemd may think about a kill.
+const KILLER_NS: u64 = 2_000_000_000;
 /// Of what a job says, to find its last line.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// systemd says about 400 bytes a unit.
@@ -296,7 +298,7 @@ impl Runs {
         match running.purpose {
             Purpose::Job { number, .. } => self.ended.push_back(Ended::Job(number, Err(why))),
             Purpose::Question { question, .. } => self.unknown(&question, &why),
-            Purpose::Dying { .. } | Purpose::Killer => {}
+            Purpose::Dying { .. } | Purpose::Killer { .. } => {}
         }
     }
 
@@ -369,7 +371,7 @@ impl Runs {
                 self.answer(question, again, exit);
                 self.ask();
             }
-            Purpose::Dying { .. } | Purpose::Killer => {}
+            Purpose::Dying { .. } | Purpose::Killer { .. } => {}
         }
     }
 
@@ -415,7 +417,8 @@ impl Runs {
                 }
                 self.kill(unit);
             }
-            Purpose::Job { .. } | Purpose::Killer => {}
+            Purpose::Killer { .. } => self.bury(at),
+            Purpose::Job { .. } => {}
         }
     }
 
@@ -443,7 +446,9 @@ impl Runs {
             Ok((child, unit)) => self.keep(Running {
                 child,
                 unit,
-                purpose: Purpose::Killer,
+                purpose: Purpose::Killer {
+                    until_ns: self.watcher.now_ns().saturating_add(KILLER_NS),
+                },
             }),
             Err(why) => log::warn!("{why}"),
         }

@@ -31,7 +31,7 @@ pub(super) enum Purpose {
     /// Killed, and not yet collected.
     Dying { again_ns: u64, kills: u32 },
     /// Kills a unit.
-    Killer,
+    Killer { until_ns: u64 },
 }
 
 impl Running {
@@ -41,9 +41,9 @@ impl Running {
 
     pub(super) fn due_ns(&self) -> Option<u64> {
         match &self.purpose {
-            Purpose::Question { until_ns, .. } => Some(*until_ns),
+            Purpose::Question { until_ns, .. } | Purpose::Killer { until_ns } => Some(*until_ns),
             Purpose::Dying { again_ns, .. } if self.unit.is_some() => Some(*again_ns),
-            Purpose::Dying { .. } | Purpose::Job { .. } | Purpose::Killer => None,
+            Purpose::Dying { .. } | Purpose::Job { .. } => None,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Purpose {
     pub(super) fn question(&self) -> Option<&Question> {
         match self {
             Self::Question { question, .. } => Some(question),
-            Self::Job { .. } | Self::Dying { .. } | Self::Killer => None,
+            Self::Job { .. } | Self::Dying { .. } | Self::Killer { .. } => None,
         }
     }
 }

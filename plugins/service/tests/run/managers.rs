@@ -37,7 +37,7 @@ fn systemd(bench: &Bench) {
                 touch runs-$unit;;
             stop) [ $unit != hang.service ] || sleep 1000; rm -f runs-$unit;;
             reset-failed) echo "Failed to reset failed state of unit $unit: Unit $unit not loaded." >&2; exit 1;;
-            kill) [ -e pid-$unit ] || exit 1; kill -9 $(cat pid-$unit); rm pid-$unit;;
+            kill) [ ! -e deaf ] || exec sleep 1000; [ -e pid-$unit ] || exit 1; kill -9 $(cat pid-$unit); rm pid-$unit;;
             esac
         done"#,
     );
@@ -183,6 +183,24 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     });
     bench.runs.end_all(&[]);
     bench.until("killed", |_| !is_alive(&pid));
+}
+
+#[test]
+fn a_systemd_that_hears_nothing_any_more_is_not_called_for_ever() {
+    let Some(mut bench) = Bench::new("deaf", "FOLDER/root") else {
+        return;
+    };
+    systemd(&bench);
+    fs::write(bench.folder.join("deaf"), "").expect("our own folder");
+    let hang = bench.script(
+        "hang",
+        "cd \"$(dirname \"$0\")\"; echo $$ >pid; exec sleep 20",
+    );
+    bench.runs.begin(1, command(&[&hang]));
+    bench.until("begun", |bench| !bench.read("pid").is_empty());
+    bench.runs.cancel(1);
+    bench.until("collected", |it| it.watched.watched.borrow().is_empty());
+    assert_eq!(bench.runs.next_timeout(), None);
 }
 
 #[test]
