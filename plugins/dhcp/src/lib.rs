@@ -98,6 +98,7 @@ impl Plugin for Dhcp {
         };
         let servers: Result<Vec<Server>, _> = self.settings.servers.iter().map(open).collect();
         let memory = Memory::new(self.host.state_folder(), &self.settings);
+        let memory = memory.map_err(Error::kernel("remember whom it follows"))?;
         let life = RandomState::new().build_hasher().finish();
         let engine = Engine::new(self.now_ms(), self.settings.clone(), life, &memory.recall());
         self.running = Some(Running {

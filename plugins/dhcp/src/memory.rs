@@ -3,23 +3,62 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::config::Settings;
 
+/// What a disk may hold a role up.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A file for each server, in the plugin's own folder; without that, nothing is remembered, and
 /// leases are offered once more than needed.
+///
+/// A thread of its own writes: a disk that hangs must not hang whoever is to be active.
 #[derive(Debug)]
 pub struct Memory {
     files: Vec<Option<PathBuf>>,
+    /// None only while it is dropped.
+    jobs: Option<Sender<Job>>,
+    done: Receiver<()>,
+    /// Asked for, and not done.
+    pending: usize,
+    /// It did not end in time, and is not waited for until it has.
+    hangs: bool,
+    thread: Option<JoinHandle<()>>,
 }
 
+type Job = (PathBuf, Option<u64>);
+
 impl Memory {
-    pub fn new(folder: Option<PathBuf>, settings: &Settings) -> Self {
+    /// # Errors
+    /// No thread.
+    pub fn new(folder: Option<PathBuf>, settings: &Settings) -> io::Result<Self> {
         let file = |name: &str| Some(folder.as_ref()?.join(format!("{name}.follows")));
         let servers = settings.servers.iter();
-        Self {
-            files: servers.map(|server| file(&server.name)).collect(),
-        }
+        let files = servers.map(|server| file(&server.name)).collect();
+        let (jobs, to_do) = channel::<Job>();
+        let (tell, done) = channel();
+        let work = move || {
+            for (file, life) in to_do {
+                write_down(&file, life);
+                // nobody may wait any more
+                let _ = tell.send(());
+            }
+        };
+        Ok(Self {
+            files,
+            jobs: Some(jobs),
+            done,
+            pending: 0,
+            hangs: false,
+            thread: Some(
+                thread::Builder::new()
+                    .name("dhcp memory".to_owned())
+                    .spawn(work)?,
+            ),
+        })
     }
 
     /// For each server; None: of nobody.
@@ -31,17 +70,56 @@ impl Memory {
         self.files.iter().map(read).collect()
     }
 
-    pub fn remember(&self, server: usize, life: Option<u64>) {
-        let Some(Some(file)) = self.files.get(server) else {
+    /// That nobody is followed any more is on the disk when this returns, where that does not hang.
+    pub fn remember(&mut self, server: usize, life: Option<u64>) {
+        let (Some(Some(file)), Some(jobs)) = (self.files.get(server), &self.jobs) else {
             return;
         };
-        let done = match life {
-            Some(life) => write(file, life),
-            None => forget(file),
-        };
-        if let Err(error) = done {
-            log::warn!("cannot write {}: {error}", file.display());
+        // its thread ends only with this
+        let _ = jobs.send((file.clone(), life));
+        self.pending += 1;
+        if life.is_none() {
+            self.wait();
         }
+    }
+
+    /// For as long as a disk may take; false where that is not enough.
+    fn wait(&mut self) -> bool {
+        let until = Instant::now() + if self.hangs { Duration::ZERO } else { PATIENCE };
+        while self.pending > 0 {
+            match self
+                .done
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(()) => self.pending -= 1,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => self.pending = 0,
+            }
+        }
+        if self.pending > 0 && !self.hangs {
+            log::warn!("the disk of the plugin's own folder hangs: going on without it");
+        }
+        self.hangs = self.pending > 0;
+        !self.hangs
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if self.wait() {
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
+    }
+}
+
+fn write_down(file: &Path, life: Option<u64>) {
+    let done = match life {
+        Some(life) => write(file, life),
+        None => forget(file),
+    };
+    if let Err(error) = done {
+        log::warn!("cannot write {}: {error}", file.display());
     }
 }
 
@@ -67,25 +145,56 @@ fn forget(file: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::scratch::Folder;
+
+    fn settings() -> Settings {
+        let text = "[[server]]\nkind = \"kea4\"\n[[server]]\nkind = \"kea6\"\n";
+        let config = spared_sdk::config::Config::parse(text, "r1", &[]).expect("TOML");
+        crate::config::read(&config).expect("no fault")
+    }
 
     #[test]
     fn what_is_remembered_is_recalled_until_it_is_forgotten() {
-        let folder = std::env::temp_dir().join(format!("spared-dhcp-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a temporary folder");
-        let text = "[[server]]\nkind = \"kea4\"\n[[server]]\nkind = \"kea6\"\n";
-        let config = spared_sdk::config::Config::parse(text, "r1", &[]).expect("TOML");
-        let settings = crate::config::read(&config).expect("no fault");
-        let memory = Memory::new(Some(folder.clone()), &settings);
+        let folder = Folder::new("memory");
+        let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
         assert_eq!(memory.recall(), [None, None]);
         memory.remember(1, Some(u64::MAX));
+        assert!(memory.wait());
         assert_eq!(memory.recall(), [None, Some(u64::MAX)]);
-        fs::write(folder.join("kea4.follows"), "nonsense").expect("our own folder");
-        memory.remember(1, None);
+        fs::write(folder.path("kea4.follows"), "nonsense").expect("our own folder");
         memory.remember(1, None);
         assert_eq!(memory.recall(), [None, None]);
-        fs::remove_dir_all(&folder).expect("our own folder");
-        let nowhere = Memory::new(None, &settings);
+        memory.remember(1, None);
+        memory.remember(0, Some(7));
+        drop(memory);
+        let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        assert_eq!(memory.recall(), [Some(7), None]);
+        let mut nowhere = Memory::new(None, &settings()).expect("a thread");
         nowhere.remember(0, Some(1));
         assert_eq!(nowhere.recall(), [None, None]);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_nobody_up_for_long() {
+        let folder = Folder::new("hangs");
+        let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        memory.remember(0, Some(1));
+        assert!(memory.wait());
+        // who opens a pipe for writing waits for its reader
+        let pipe = folder.path("kea4.new");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+        let begun = Instant::now();
+        memory.remember(0, Some(2));
+        for _ in 0..16 {
+            memory.remember(0, None);
+        }
+        assert!(begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
+        assert_eq!(memory.recall(), [Some(1), None]);
+        let reader = File::open(&pipe).expect("our own pipe");
+        while !memory.wait() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(memory.recall(), [None, None]);
+        drop((memory, reader));
     }
 }

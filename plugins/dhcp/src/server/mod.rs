@@ -20,7 +20,7 @@ mod opened;
 mod rewritten;
 mod run;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 mod site;
 mod tail;
 mod watch;
