@@ -380,6 +380,7 @@ spared_sdk::export!(Dhcp {
         "/etc/dhcp",
         "/run/kea",
         "/run/dnsmasq",
+        "/run/dhcp-server",
         "/run/dbus",
         "+/var/lib/kea",
         "+/var/lib/dhcp",

@@ -2,9 +2,8 @@
 //!
 //! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
 //! (`journal` or `rewritten`, by `opened`), `clock` what time it is, `occupied` whether the server
-//! runs. `file` writes,
-//! `control` speaks with a running server (`kea` or `dnsmasq`, by `call`), and `echo` knows again
-//! what that then writes.
+//! runs (`process`, where that cannot be told). `file` writes, `control` speaks with a running
+//! server (`kea` or `dnsmasq`, by `call`), and `echo` knows again what that then writes.
 
 mod call;
 mod clock;
@@ -17,6 +16,7 @@ mod journal;
 mod kea;
 mod occupied;
 mod opened;
+mod process;
 mod rewritten;
 mod run;
 #[cfg(test)]

@@ -13,24 +13,51 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::opened::Opened;
 
 /// Of Linux; the crate libc lacks it.
 const F_SETSIG: i32 = 10;
+/// Of magic.h.
+const NFS: u32 = 0x6969;
+const CIFS: u32 = 0xFF53_4D42;
+const SMB2: u32 = 0xFE53_4D42;
 
 /// `file` was opened only for reading.
 ///
 /// # Errors
-/// EINVAL on a file system without leases, EACCES without CAP_LEASE on the file of another.
+/// EINVAL on a file system without leases, EAGAIN on one of another machine, EACCES without
+/// CAP_LEASE on the file of another.
 pub fn has_writer(file: &File) -> io::Result<bool> {
     let fd = file.as_fd();
     // who opens it for writing just then makes the kernel send SIGIO, which kills; SIGURG is ignored
     control(fd, F_SETSIG, libc::SIGURG)?;
     match control(fd, libc::F_SETLEASE, libc::F_RDLCK) {
         Ok(()) => control(fd, libc::F_SETLEASE, libc::F_UNLCK).map(|()| false),
-        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        // there it means only that another machine might
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && !is_remote(fd)? => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// The file system does not say.
+pub fn is_unsupported(error: &io::Error) -> bool {
+    let known = [
+        Errno::INVAL,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::ACCESS,
+        Errno::AGAIN,
+    ];
+    let code = error.raw_os_error();
+    known.iter().any(|errno| code == Some(errno.raw_os_error()))
+}
+
+fn is_remote(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // as `f_type` has another sign and width on each machine
+    let kind = rustix::fs::fstatfs(fd)?.f_type as u32;
+    Ok([NFS, CIFS, SMB2].contains(&kind))
 }
 
 /// Of a file that need not exist.

@@ -1,6 +1,5 @@
 //! Where a server's files and its control channel are, and what is done there.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +12,9 @@ use super::End;
 use super::clock::clock;
 use super::control::Control;
 use super::file;
-use super::occupied::{has_writer, is_being_written};
+use super::occupied::{has_writer, is_being_written, is_unsupported};
 use super::opened::{Opened, SIZE_MAX, too_large};
+use super::process::has_process;
 use super::tail::{Tail, kea_companion};
 use super::watch::{Watch, Which};
 
@@ -61,7 +61,7 @@ impl Site {
             return Ok(false);
         };
         match has_writer(file) {
-            Err(error) if is_unsupported(&error) => Ok(has_process(self.format)),
+            Err(error) if is_unsupported(&error) => has_process(self.format),
             other => other.map_err(|error| format!("{}: {error}", self.places.leases.display())),
         }
     }
@@ -107,7 +107,7 @@ impl Site {
         let path = &self.places.leases;
         let fault = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
         let runs = match is_being_written(path) {
-            Err(error) if is_unsupported(&error) => has_process(self.format),
+            Err(error) if is_unsupported(&error) => has_process(self.format)?,
             other => other.map_err(|error| fault(path, error))?,
         };
         // or has it, though it was removed
@@ -200,35 +200,4 @@ fn write_identity(path: &Path, identity: &[u8]) -> Result<(), String> {
 
 fn is_kea(format: Format) -> bool {
     matches!(format, Format::Kea4 | Format::Kea6)
-}
-
-fn is_unsupported(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let known = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::ACCESS];
-    let code = error.raw_os_error();
-    known.iter().any(|errno| code == Some(errno.raw_os_error()))
-}
-
-/// As the server's pid file says, where the packages have it.
-fn has_process(format: Format) -> bool {
-    let paths: &[&str] = match format {
-        Format::Kea4 => &["/run/kea/kea-dhcp4.kea-dhcp4.pid"],
-        Format::Kea6 => &["/run/kea/kea-dhcp6.kea-dhcp6.pid"],
-        Format::Dnsmasq => &["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"],
-        Format::Dhcpd4 => &["/run/dhcpd.pid"],
-        Format::Dhcpd6 => &["/run/dhcpd6.pid"],
-    };
-    let texts = paths
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok());
-    let mut pids = texts.filter_map(|text| {
-        text.trim()
-            .parse()
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-    });
-    pids.any(|pid| {
-        // that it is somebody else's is no doubt that it lives
-        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
-    })
 }
