@@ -384,6 +384,8 @@ spared_sdk::export!(Dhcp {
         "/run/dbus",
         "+/var/lib/kea",
         "+/var/lib/dhcp",
+        "+/var/lib/dhcpd",
+        "+/var/lib/dnsmasq",
         "+/var/lib/misc",
     ],
     wire: (1, 1),
