@@ -153,9 +153,13 @@ impl Store {
     fn read(&mut self, now_ms: i64, lease: Lease) {
         let key = lease.key;
         if self.is_unfiled(&key) {
-            let known_ms = self.book.get(&key).map(|it| it.committed_ms);
+            let known = self.book.get(&key);
+            let differs = known.is_none_or(|known| !is_same(known, &lease));
+            let known_ms = known.map(|it| it.committed_ms);
             let known_ms = known_ms.or_else(|| self.book.gone_ms(&key));
-            if known_ms.is_some_and(|it| it >= lease.committed_ms) {
+            if (differs || self.save.is_replacing())
+                && known_ms.is_some_and(|it| it >= lease.committed_ms)
+            {
                 return;
             }
         }
@@ -260,7 +264,6 @@ impl Store {
 
     /// The file of a server that is not to give anything.
     fn compare_all(&mut self, now_ms: i64, set: Set, whole: bool) {
-        self.save.rewrite |= !whole;
         let differs = |key: &&Key| match (self.book.get(key), set.leases.get(key)) {
             (Some(known), Some(filed)) => !is_same(known, filed),
             _ => true,
@@ -270,6 +273,7 @@ impl Store {
         if self.book.len() == 0 && !self.settings.allow_empty {
             return;
         }
+        self.save.rewrite |= !whole;
         for (key, lease) in &set.leases {
             if self.book.get(key).is_none() && is_living(now_ms, lease) {
                 self.book.unfiled.insert(*key);

@@ -358,3 +358,32 @@ fn a_foreign_running_identity_on_a_warm_backup_is_said() {
     assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
     assert_eq!(pair.nodes[1].servers[0].identity, Some(vec![1, 2, 3]));
 }
+
+#[test]
+fn what_the_twin_offered_before_the_file_was_read_waits_for_nothing() {
+    let mut pair = Pair::settled();
+    pair.commit(0, 5, 1);
+    let clock = pair.nodes[0].at(pair.now_ms);
+    let book = &mut pair.nodes[0].engine.stores[0].book;
+    // the same lease, whose age was on its way for a moment
+    book.touch(&key(5), clock.monotonic_ms + 5);
+    book.unfiled.insert(key(5));
+    assert_eq!(pair.number(0, "kea4.waiting"), 1);
+    pair.nodes[0].servers[0].tell_all(clock);
+    pair.settle();
+    assert_eq!(pair.number(0, "kea4.waiting"), 0);
+}
+
+#[test]
+fn a_broken_file_is_not_replaced_by_nothing() {
+    let mut pair = Pair::settled();
+    let fake = &mut pair.nodes[1].servers[0];
+    let replaced = fake.replaced;
+    let event = Event::Reading {
+        set: Set::default(),
+        broken: Some("line 3: it is no lease".to_owned()),
+    };
+    fake.events.push_back(event);
+    pair.run(100 * S);
+    assert_eq!(pair.nodes[1].servers[0].replaced, replaced);
+}
