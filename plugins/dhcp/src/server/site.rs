@@ -57,13 +57,18 @@ impl Site {
 
     /// Whether the server runs.
     pub fn has_server(&self) -> Result<bool, String> {
-        let Some(file) = self.tail.file() else {
-            return Ok(false);
-        };
-        match has_writer(file) {
-            Err(error) if is_unsupported(&error) => has_process(self.format),
-            other => other.map_err(|error| format!("{}: {error}", self.places.leases.display())),
+        for file in self.tail.files() {
+            let has_one = match has_writer(file) {
+                Err(error) if is_unsupported(&error) => has_process(self.format)?,
+                other => {
+                    other.map_err(|error| format!("{}: {error}", self.places.leases.display()))?
+                }
+            };
+            if has_one {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// The server's file, and what says who it is, as `set` has it.

@@ -1,6 +1,7 @@
 //! What a lease file says, as it is being written.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::lease::{Change, Set};
 
 use super::End;
 use super::journal::Journal;
+use super::occupied::has_writer;
 use super::rewritten::Rewritten;
 
 /// Of one server.
@@ -39,11 +41,24 @@ pub struct News {
     pub again: Option<Duration>,
 }
 
+impl News {
+    /// The server goes on in a file that has no name: what it knows is not what was read.
+    pub fn doubt(&mut self) {
+        if let Some((_, broken)) = &mut self.whole {
+            broken.get_or_insert_with(|| {
+                "it was replaced while its server runs: restart it".to_owned()
+            });
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Tail {
     way: Way,
     /// The last that could be read: its server may still have it when nobody else can.
     held: Option<Arc<File>>,
+    /// Its server went on with that when another file took its name.
+    former: Option<Arc<File>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +74,11 @@ impl Tail {
         } else {
             Way::Rewritten(Rewritten::new(format, path, end))
         };
-        Self { way, held: None }
+        Self {
+            way,
+            held: None,
+            former: None,
+        }
     }
 
     /// # Errors
@@ -70,7 +89,11 @@ impl Tail {
             Way::Rewritten(rewritten) => rewritten.look(look),
         };
         self.hold();
-        looked
+        let mut news = looked?;
+        if self.former.is_some() {
+            news.doubt();
+        }
+        Ok(news)
     }
 
     /// This plugin wrote the file: none of it is news.
@@ -83,9 +106,10 @@ impl Tail {
         opened
     }
 
-    /// The file that is read, or was at last.
-    pub fn file(&self) -> Option<&File> {
-        self.held.as_deref()
+    /// The file that is read, or was at last, and what its server may still have.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        let files = [&self.held, &self.former];
+        files.into_iter().filter_map(|file| file.as_deref())
     }
 
     /// What it says, where that is kept.
@@ -101,8 +125,17 @@ impl Tail {
             Way::Journal(journal) => journal.file(),
             Way::Rewritten(rewritten) => rewritten.file(),
         };
-        self.held = file.cloned().or(self.held.take());
+        let before = file.cloned().and_then(|file| self.held.replace(file));
+        let former = before.into_iter().chain(self.former.take());
+        self.former = former
+            .filter(|file| has_writer(file).unwrap_or(false))
+            .find(|file| self.held.as_ref().is_none_or(|held| !is_one(file, held)));
     }
+}
+
+fn is_one(one: &File, other: &File) -> bool {
+    let id = |file: &File| Some((file.metadata().ok()?.dev(), file.metadata().ok()?.ino()));
+    id(one) == id(other)
 }
 
 /// False where it holds as many as it may.

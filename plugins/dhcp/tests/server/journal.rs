@@ -309,3 +309,25 @@ fn a_reading_by_a_clock_that_is_years_behind_makes_no_lease_longer_or_newer() {
     assert_eq!(said(2), [600, 0]);
     assert_eq!(said(3), [600, -600], "older than what anybody else knows");
 }
+
+#[test]
+fn a_file_that_is_replaced_under_its_server_removes_nothing() {
+    let (folder, fixture) = kea(&format!("{HEADER4}{}{}", row(1, 100), row(2, 100)));
+    let path = folder.path("leases.csv");
+    let server = File::options().append(true).open(&path).unwrap();
+    fixture.runs((true, false));
+    fs::write(folder.path("new"), format!("{HEADER4}{}", row(3, 100))).unwrap();
+    fs::rename(folder.path("new"), &path).unwrap();
+    let (set, broken) = fixture.until(|event| match event {
+        Event::Reading { set, broken } => hosts(&set).contains(&3).then_some((set, broken)),
+        Event::Runs { runs, .. } => panic!("it runs: {runs}"),
+        _ => None,
+    });
+    assert_eq!(hosts(&set), [3]);
+    assert!(broken.unwrap().contains("restart it"));
+    fixture.quiet();
+    drop(server);
+    append(&path, &row(4, 100));
+    assert_eq!(signs(&fixture.changes()), [4]);
+    fixture.runs((false, false));
+}

@@ -196,3 +196,15 @@ fn a_reading_by_a_clock_that_is_behind_counts_from_the_files_last_writing() {
     let left_ms = set.leases[&key4(1)].expires_ms.unwrap() - monotonic_ms();
     assert!((590_000..=601_000).contains(&left_ms), "{left_ms}");
 }
+
+#[test]
+fn a_file_that_is_replaced_under_its_server_removes_nothing() {
+    let (dnsmasq, fixture) = Dnsmasq::open(5);
+    fixture.reading();
+    let (new, path) = (dnsmasq._folder.path("new"), dnsmasq._folder.path("leases"));
+    fs::write(&new, dnsmasq.text(7..=7)).unwrap();
+    fs::rename(&new, &path).unwrap();
+    let (set, broken) = fixture.reading();
+    assert_eq!(hosts(&set), [7]);
+    assert!(broken.unwrap().contains("restart it"));
+}
