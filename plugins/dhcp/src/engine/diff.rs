@@ -9,7 +9,7 @@ use super::status::{describe, place};
 use super::store::Store;
 use super::{Action, Engine};
 use crate::lease::{Key, Lease};
-use crate::wire::{Message, Record};
+use crate::wire::{self, Message, Record};
 
 /// The host waits 12 s.
 const PATIENCE_MS: i64 = 10_000;
@@ -30,6 +30,16 @@ pub struct Diff {
 }
 
 impl Diff {
+    #[cfg(test)]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.theirs.iter().map(BTreeMap::len).sum()
+    }
+
     pub fn next_ms(&self) -> i64 {
         match self.tickets.is_empty() {
             true => i64::MAX,
@@ -69,7 +79,8 @@ impl Engine {
         };
         let leases = records
             .into_iter()
-            .filter_map(|record| record.lease(now_ms));
+            .filter_map(|record| record.lease(now_ms))
+            .filter(wire::is_short);
         for lease in leases {
             if theirs.len() < super::book::LEASES_MAX {
                 theirs.insert(lease.key, lease);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::status::counted;
 use super::{Action, Engine};
 use crate::wire::Message;
 
@@ -204,6 +205,9 @@ impl Engine {
                 let settled = |store: &super::Store| store.is_settled(now_ms, purpose);
                 if now_ms >= until_ms || self.stores.iter().all(settled) {
                     self.roles.phase = Phase::Active;
+                    for store in &mut self.stores {
+                        store.tell_late();
+                    }
                     self.end_tickets();
                 }
             }
@@ -258,5 +262,17 @@ impl super::Store {
         self.save.try_now();
         self.give.reset();
         self.take.reset();
+    }
+
+    /// Nobody will start a server that runs, so that it goes on without these.
+    fn tell_late(&mut self) {
+        let waiting = self.book.unfiled.len();
+        if self.facts.runs && !self.facts.live && waiting > 0 {
+            let name = &self.name.name;
+            let verb = if waiting == 1 { "waits" } else { "wait" };
+            let leases = counted(waiting, "lease");
+            let text = format!("{name} runs already: {leases} {verb} until it is stopped");
+            self.news.push(text);
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
+use super::status::counted;
 use super::store::Store;
 use crate::format::Format;
 use crate::lease::{Change, Key};
@@ -320,8 +321,9 @@ impl Store {
                 self.save.aside.clear();
                 self.facts.broken = None;
                 if active {
+                    let leases = counted(leases, "lease");
                     self.news
-                        .push(format!("{}: {leases} leases written", self.name.name));
+                        .push(format!("{}: {leases} written", self.name.name));
                 }
             }
             (

@@ -267,7 +267,7 @@ pub fn place(key: &Key) -> String {
     }
 }
 
-fn counted(count: usize, word: &str) -> String {
+pub fn counted(count: usize, word: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {word}{plural}")
 }

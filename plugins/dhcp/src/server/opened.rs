@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::End;
 
@@ -33,7 +34,12 @@ impl Opened {
     pub fn open(path: &Path) -> io::Result<Self> {
         // without waiting for the writer of a pipe
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        let file = File::from(opened.map_err(|error| match error {
+            // the kernel speaks of too many levels
+            Errno::LOOP => io::Error::other("it is a symbolic link, which is not followed"),
+            error => error.into(),
+        })?);
         let is = file.metadata()?;
         if !is.is_file() {
             return Err(io::Error::other("it is not a regular file"));
@@ -172,7 +178,8 @@ mod tests {
         let folder = Folder::new("kinds");
         assert!(Opened::open(&folder.path("")).is_err());
         std::os::unix::fs::symlink("/etc/passwd", folder.path("link")).unwrap();
-        assert!(Opened::open(&folder.path("link")).is_err());
+        let refused = Opened::open(&folder.path("link")).unwrap_err();
+        assert!(refused.to_string().contains("symbolic link,"), "{refused}");
         rustix::fs::mkfifoat(rustix::fs::CWD, folder.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
         assert!(Opened::open(&folder.path("pipe")).is_err());
     }

@@ -378,6 +378,28 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
 }
 
 #[test]
+fn a_comparison_keeps_nothing_that_no_lease_is() {
+    let mut pair = Pair::settled();
+    let clock = pair.nodes[1].at(pair.now_ms);
+    pair.nodes[1].engine.handle_diff(clock.monotonic_ms, 1);
+    let id = pair.nodes[1].engine.diff.id();
+    let long = record(&pair, 0, |lease| lease.hostname = vec![b'x'; 40_000]);
+    let fine = record(&pair, 0, |lease| lease.key = key(98));
+    let records = vec![long, fine];
+    let kept = |pair: &Pair| pair.nodes[1].engine.diff.kept();
+    let message = Message::About {
+        server: Name {
+            name: "kea4".to_owned(),
+            kind: "kea4".to_owned(),
+        },
+        about: About::Listed { id, records },
+    };
+    let engine = &mut pair.nodes[1].engine;
+    let read = engine.handle_message(clock.monotonic_ms, &message.emit());
+    assert_eq!((read, kept(&pair)), (Ok(()), 1));
+}
+
+#[test]
 fn a_comparison_without_a_twin_fails_at_once_and_with_a_mute_one_in_time() {
     let mut pair = Pair::settled();
     let now_ms = pair.nodes[0].at(pair.now_ms).monotonic_ms;

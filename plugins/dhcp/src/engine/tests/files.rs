@@ -195,6 +195,9 @@ fn a_takeover_with_a_server_that_runs_waits_for_nothing() {
     assert_eq!(pair.number(1, "kea4.waiting"), 1);
     pair.stop(1, 0);
     assert_eq!(pair.filed(1, 5), Some((client(1), 600)));
+    let said = "kea4 runs already: 1 lease waits until it is stopped";
+    let events = &pair.nodes[1].events;
+    assert!(events.iter().any(|it| it == said), "{events:?}");
 }
 
 #[test]
