@@ -108,6 +108,7 @@ impl Plugin for Service {
             tokens: BTreeMap::new(),
             last_ticket: 0,
         };
+        running.runs.end_leftovers();
         running.take(now_ns, &self.settings, self.manager);
         self.running = Some(running);
         self.act();

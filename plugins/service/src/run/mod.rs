@@ -104,6 +104,13 @@ impl Runs {
         }
     }
 
+    /// Kills commands that a worker before this one left running when it was killed itself.
+    pub fn end_leftovers(&self) {
+        if self.starter.has_systemd() {
+            self.starter.run(outside::kill_leftovers());
+        }
+    }
+
     /// Begins a job; what ends at once is found by [`Runs::poll_ended`], too.
     pub fn begin(&mut self, number: u64, job: Job) {
         let result = match job {

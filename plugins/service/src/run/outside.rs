@@ -19,6 +19,9 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// host waits a second.
 const END_WAIT: Duration = Duration::from_millis(400);
 
+/// What the names of its units begin with.
+const UNITS: &str = "spared-run-";
+
 #[derive(Debug)]
 pub(super) struct Outside {
     systemd: bool,
@@ -56,7 +59,7 @@ impl Outside {
             return None;
         }
         self.count = self.count.saturating_add(1);
-        let unit = format!("spared-{:x}-{}.service", self.birth_ns, self.count);
+        let unit = format!("{UNITS}{:x}-{}.service", self.birth_ns, self.count);
         let mut words: Vec<String> = ["systemd-run", "--quiet", "--collect", "--no-ask-password"]
             .map(str::to_owned)
             .into();
@@ -127,6 +130,10 @@ impl Outside {
 fn is_elsewhere(root: &Path) -> bool {
     let of = |process: &str| fs::read_link(root.join(format!("proc/{process}/ns/net")));
     matches!((of("1"), of("self")), (Ok(first), Ok(own)) if first != own)
+}
+
+pub(super) fn kill_leftovers() -> Vec<String> {
+    kill(&[format!("{UNITS}*.service")])
 }
 
 pub(super) fn kill(units: &[String]) -> Vec<String> {

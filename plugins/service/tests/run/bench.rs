@@ -59,11 +59,7 @@ impl Bench {
             watched: Rc::default(),
             born: Instant::now(),
         };
-        let machine = Machine {
-            root: PathBuf::from(root.replace("FOLDER", &folder.display().to_string())),
-            programs: Some(folder.join("bin")),
-            state: Some(folder.clone()),
-        };
+        let machine = machine(&folder, root);
         if root.contains("FOLDER") {
             fs::create_dir_all(folder.join("root/run/systemd/system")).expect("our own folder");
             fs::create_dir_all(folder.join("root/run/dbus/system_bus_socket"))
@@ -89,6 +85,12 @@ impl Bench {
             return None;
         }
         Some(bench)
+    }
+
+    /// The jobs of the next worker, in the same folder.
+    pub fn another(&self) -> Runs {
+        let machine = machine(&self.folder, "FOLDER/root");
+        Runs::on(Box::new(self.watched.clone()), machine)
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
@@ -166,6 +168,14 @@ impl Bench {
             assert!(Instant::now() < until, "never {what}");
             self.round();
         }
+    }
+}
+
+fn machine(folder: &Path, root: &str) -> Machine {
+    Machine {
+        root: PathBuf::from(root.replace("FOLDER", &folder.display().to_string())),
+        programs: Some(folder.join("bin")),
+        state: Some(folder.to_owned()),
     }
 }
 

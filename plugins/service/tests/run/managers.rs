@@ -44,7 +44,7 @@ fn systemd(bench: &Bench) {
     bench.script(
         "bin/systemd-run",
         r#"folder=$(dirname "$0")/..
-        echo "systemd-run $*" | sed 's/spared-[0-9a-f]*/spared-ID/' >>$folder/log
+        echo "systemd-run $*" | sed 's/spared-run-[0-9a-f]*/spared-ID/' >>$folder/log
         while [ "$1" != -- ]; do
             case $1 in
             --unit=*) unit=${1#--unit=};;
@@ -182,6 +182,29 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
             .any(|entry| unit(&entry.file_name().to_string_lossy()))
     });
     bench.runs.end_all(&[]);
+    bench.until("killed", |_| !is_alive(&pid));
+}
+
+#[test]
+fn a_command_of_a_worker_that_was_killed_does_not_run_beside_those_of_the_next() {
+    let Some(mut bench) = Bench::new("leftover", "FOLDER/root") else {
+        return;
+    };
+    systemd(&bench);
+    let hang = bench.script(
+        "hang",
+        "cd \"$(dirname \"$0\")\"; echo $$ >pid; exec sleep 1000",
+    );
+    bench.runs.begin(1, command(&[&hang]));
+    bench.until("begun", |it| {
+        let pid = it.read("pid");
+        let left = fs::read_dir(&it.folder).expect("our own folder").flatten();
+        let names = left.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut units = names.filter(|name| name.starts_with("pid-"));
+        !pid.is_empty() && units.any(|name| it.read(&name) == pid)
+    });
+    let pid = bench.read("pid");
+    bench.another().end_leftovers();
     bench.until("killed", |_| !is_alive(&pid));
 }
 
