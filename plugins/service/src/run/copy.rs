@@ -47,10 +47,11 @@ pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 2] {
         beside(to).display().to_string(),
         to.display().to_string(),
     );
-    let words = |words: [&str; 5]| words.map(str::to_owned).to_vec();
+    let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     [
-        words(["/bin/cp", "-p", "--", &from, &new]),
-        words(["/bin/mv", "-f", "--", &new, &to]),
+        // neither through a link that others put there, nor into a folder
+        words(&["/bin/cp", "-pT", "--remove-destination", "--", &from, &new]),
+        words(&["/bin/mv", "-fT", "--", &new, &to]),
     ]
 }
 
@@ -79,4 +80,35 @@ fn write(new: &Path, content: &[u8], about: &fs::Metadata) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(about.mode() & 0o7777))?;
     std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()))?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_copy_neither_through_links_nor_into_folders() {
+        let folder = std::env::temp_dir().join(format!("spared-copy-{}", std::process::id()));
+        fs::create_dir_all(folder.join("taken")).unwrap();
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        fs::write(&from, "new").unwrap();
+        fs::write(folder.join("others"), "old").unwrap();
+        std::os::unix::fs::symlink("others", beside(&to)).unwrap();
+        let run = |to: &Path| {
+            let mut all = commands(&from, to).into_iter();
+            all.all(|argv| {
+                let status = std::process::Command::new(&argv[0])
+                    .args(&argv[1..])
+                    .stderr(std::process::Stdio::null())
+                    .status();
+                status.unwrap().success()
+            })
+        };
+        assert!(run(&to));
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!((read("to"), read("others")), ("new".into(), "old".into()));
+        assert!(!run(&folder.join("taken")));
+        assert_eq!(fs::read_dir(folder.join("taken")).unwrap().count(), 0);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
