@@ -237,6 +237,10 @@ fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
     // a unit may run on though its file is gone or was masked
     match says("ActiveState") {
         "active" | "reloading" | "refreshing" => return Status::Running,
+        // it works while it starts, and never comes further
+        "activating" if ends(block) && says("SubState").starts_with("start") => {
+            return Status::Running;
+        }
         "activating" => return Status::Starting,
         "deactivating" | "maintenance" => return Status::Stopping,
         _ => {}
@@ -255,9 +259,14 @@ fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
         }
         ("failed", None) => Status::Failed(failure(says("Result"), says("ExecMainStatus"))),
         (_, Some(trigger)) => Status::Armed(trigger.to_owned()),
-        _ if says("Type") == "oneshot" && says("RemainAfterExit") == "no" => Status::Ends,
+        _ if ends(block) => Status::Ends,
         _ => Status::Stopped,
     }
+}
+
+fn ends(block: &Properties<'_>) -> bool {
+    let is = |key: &str, value: &str| block.get(key).copied() == Some(value);
+    is("Type", "oneshot") && is("RemainAfterExit", "no")
 }
 
 // The name of a D-Bus error, then a sentence in quotes.

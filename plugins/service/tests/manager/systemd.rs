@@ -67,6 +67,21 @@ fn systemd_answers_for_all_units_at_once() {
         ("dead", "", Status::Stopped),
         ("once", "Type=oneshot", Status::Ends),
         (
+            "at-work",
+            "Type=oneshot; ActiveState=activating; SubState=start",
+            Status::Running,
+        ),
+        (
+            "at-work-again",
+            "Type=oneshot; ActiveState=activating; SubState=auto-restart",
+            Status::Starting,
+        ),
+        (
+            "coming",
+            "Type=oneshot; RemainAfterExit=yes; ActiveState=activating; SubState=start",
+            Status::Starting,
+        ),
+        (
             "remains",
             "Type=oneshot; RemainAfterExit=yes",
             Status::Stopped,
