@@ -159,6 +159,8 @@ static spared_status role(void *self, uint64_t token, const struct spared_role *
 	struct unit *unit = self;
 
 	unit->active = event->role == SPARED_ROLE_ACTIVE;
+	if (unit->pidfd >= 0) /* it may be of another group, which need not wait for this */
+		unit->host->done(unit->host->ctx, unit->token, 0);
 	unit->token = token;
 	return unit->pidfd < 0 ? run(unit) : SPARED_PENDING; /* else after the running one */
 }

@@ -136,8 +136,8 @@ struct spared_bytes {
 #define SPARED_ROLE_MAINTENANCE 0x1u /* an administrator works on this node */
 
 /* A group's role as a follower learns it. The newest wins: a role that arrives
- * while an older one is pending replaces it. The same role comes again when its
- * flags change. */
+ * while an older one of its group is pending replaces it. Roles of several groups
+ * may be pending at once. The same role comes again when its flags change. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */

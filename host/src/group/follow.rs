@@ -190,8 +190,8 @@ impl Groups {
             .collect()
     }
 
-    /// Sends each follower its next role when its turn has come: one role in flight per plugin,
-    /// the newest of a group replacing an older one.
+    /// Sends each follower its next role when its turn has come: one in flight per plugin and group,
+    /// the newest replacing an older one.
     pub(super) fn deliver_roles(&mut self, now_ns: u64) {
         for name in self.names() {
             for plugin in self.listeners(&name) {
@@ -282,14 +282,7 @@ impl Groups {
         {
             return false;
         }
-        let busy_elsewhere = self.groups.iter().any(|(other, group)| {
-            other != name
-                && group
-                    .deliveries
-                    .get(plugin)
-                    .is_some_and(|d| d.pending.is_some())
-        });
-        !busy_elsewhere && !self.waits_for(name, plugin, wanted)
+        !self.waits_for(name, plugin, wanted)
     }
 
     // Entering a role follows `after`, leaving it reverses it.

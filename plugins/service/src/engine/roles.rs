@@ -9,7 +9,7 @@ use super::{Action, Engine, goal};
 /// the role active only when the last was told.
 const GATHER_NS: u64 = 500_000_000;
 
-/// The host waits that long for one role before it tells the next.
+/// Longer than the host waits for the plugins whose roles come before ours.
 const STRANGERS_NS: u64 = 15_000_000_000;
 
 /// Whether the roles of all groups are known.
@@ -38,7 +38,7 @@ impl Engine {
         let group = group.or_insert_with(|| Group::new(now_ns, news, told));
         group.take(now_ns, news);
         let older = group.ticket.replace(ticket);
-        // The next group is told only after this: whoever waits here waits for itself.
+        // What follows all groups waits for the roles of the others: whoever waits here waits for that.
         let at_once = is_new && news.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);

@@ -105,6 +105,24 @@ fn a_service_of_one_group_follows_that_group_and_others_whichever_is_active() {
 }
 
 #[test]
+fn a_slow_service_of_one_group_does_not_hold_up_another_group() {
+    let text = "[[service]]\nunits = [\"kea\"]\ngroup = \"office\"\n\
+                [[service]]\nunits = [\"squid\"]\ngroup = \"guests\"\n";
+    let mut lab = Lab::new(text);
+    lab.role("guests", Role::Backup);
+    let mut lab = lab.rested();
+    lab.sim("kea").start = Way::Takes(8 * S);
+    let slow = lab.role("office", Role::Active);
+    let quick = lab.role("guests", Role::Active);
+    lab.pass(S);
+    assert_eq!(lab.runs(), ["squid"]);
+    assert_eq!((lab.is_done(slow), lab.is_done(quick)), (false, true));
+    lab.pass(8 * S);
+    assert_eq!(lab.runs(), ["kea", "squid"]);
+    assert!(lab.is_done(slow));
+}
+
+#[test]
 fn a_group_that_nobody_knows_is_told() {
     let text = "[[service]]\nunits = [\"squid\"]\ngroup = \"ofice\"\n";
     let mut lab = Lab::on(text, Manager::Systemd, &["squid"]);
