@@ -30,14 +30,14 @@ pub fn clock() -> Clock {
 
 /// Readable once the time of day was set.
 #[derive(Debug)]
-pub struct Settings(OwnedFd);
+pub struct Steps(OwnedFd);
 
-impl Settings {
+impl Steps {
     pub fn new() -> Result<Self, std::io::Error> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let settings = Self(timerfd_create(TimerfdClockId::Realtime, flags)?);
-        settings.arm()?;
-        Ok(settings)
+        let steps = Self(timerfd_create(TimerfdClockId::Realtime, flags)?);
+        steps.arm()?;
+        Ok(steps)
     }
 
     /// Whether it was, since the last time.
@@ -64,7 +64,7 @@ impl Settings {
     }
 }
 
-impl AsFd for Settings {
+impl AsFd for Steps {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_nobody_sets_is_silent() {
-        let settings = Settings::new().unwrap();
-        assert!(!settings.take());
+        let steps = Steps::new().unwrap();
+        assert!(!steps.take());
         let mut watched = [rustix::event::PollFd::new(
-            &settings,
+            &steps,
             rustix::event::PollFlags::IN,
         )];
         let some = Timespec {

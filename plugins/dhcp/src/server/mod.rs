@@ -106,7 +106,7 @@ impl Server {
         let (tell, events) = sync_channel(EVENTS_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let end = End::new()?;
-        let clock = clock::Settings::new()?;
+        let clock = clock::Steps::new()?;
         let name = format!("dhcp {}", settings.name);
         let thread = Thread::new(settings, to_do, tell, &bell, &end, clock, Box::new(wake));
         Ok(Self {

@@ -39,7 +39,7 @@ pub struct Thread {
     wake: Box<dyn Fn() + Send>,
     bell: Arc<OwnedFd>,
     end: End,
-    clock: clock::Settings,
+    clock: clock::Steps,
     /// None: its configuration or folder cannot be read.
     site: Option<Site>,
     fault: Option<String>,
@@ -78,7 +78,7 @@ impl Thread {
         events: SyncSender<Event>,
         bell: &Arc<OwnedFd>,
         end: &End,
-        clock: clock::Settings,
+        clock: clock::Steps,
         wake: Box<dyn Fn() + Send>,
     ) -> Self {
         Self {
