@@ -151,7 +151,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
 
     let hang = bench.script(
         "hang",
-        "cd \"$(dirname \"$0\")\"; trap '' TERM; echo $$ >pid; sleep 1000",
+        "cd \"$(dirname \"$0\")\"; trap '' TERM; echo $$ >pid; exec sleep 1000",
     );
     bench.runs.begin(1, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
