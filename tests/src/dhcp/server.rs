@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -211,6 +212,22 @@ impl<'l> Server<'l> {
     pub fn pid(&self) -> Option<u32> {
         let text = fs::read_to_string(&self.paths.pid).ok()?;
         text.trim().parse().ok()
+    }
+
+    /// Whether what it writes goes into the file that others read: one that was replaced under its
+    /// hands is gone.
+    pub fn has_its_file(&self) -> bool {
+        let Some(pid) = self.pid() else {
+            return false;
+        };
+        let Ok(wanted) = fs::metadata(&self.paths.leases) else {
+            return false;
+        };
+        let open = fs::read_dir(format!("/proc/{pid}/fd"));
+        open.into_iter().flatten().flatten().any(|entry| {
+            let there = fs::metadata(entry.path());
+            there.is_ok_and(|it| (it.dev(), it.ino()) == (wanted.dev(), wanted.ino()))
+        })
     }
 
     /// Its lease file, as it is.

@@ -287,7 +287,11 @@ impl<'l> Scene<'l> {
         }
         self.ipv4.renew(self.makes[0] != Make::Dnsmasq)?;
         self.ipv6.renew()?;
-        self.renew_programs()
+        self.renew_programs()?;
+        for make in self.makes {
+            assert!(self.duo.server(new, make)?.has_its_file(), "{make:?}");
+        }
+        Ok(())
     }
 
     /// The same by real programs, whose patience is longer: the server answers by now.
