@@ -13,7 +13,7 @@ use spared_control::{Answer, Request};
 use super::server::{Make, Server, Setup};
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Lab, VIRTUAL, Wire, signal_to};
+use crate::lab::{Lab, VIRTUAL, Wire, disturbed, signal_to};
 use crate::linked::{INTERVAL, Linked};
 use crate::router::{Plan, PluginFile, Router, Spared};
 
@@ -21,6 +21,8 @@ pub struct Duo<'l> {
     pub pair: Linked<'l>,
     /// Of each site.
     pub servers: [Vec<Server<'l>>; 2],
+    /// Who serves since the latest change that was asked for.
+    serving: Option<usize>,
 }
 
 /// What of dhcp.toml a test may want otherwise.
@@ -44,8 +46,9 @@ impl<'l> Duo<'l> {
 
     pub fn start_with(lab: &'l Lab, setups: &[Setup], options: Options) -> Result<Self> {
         let servers = Self::install(lab, setups)?;
-        let duo = Self::begin(lab, servers, options)?;
+        let mut duo = Self::begin(lab, servers, options)?;
         duo.wait_ready()?;
+        duo.serving = Some(duo.at()?);
         Ok(duo)
     }
 
@@ -73,7 +76,11 @@ impl<'l> Duo<'l> {
             });
         }
         let pair = Linked::begin(lab, [plan.clone(), plan])?;
-        Ok(Self { pair, servers })
+        Ok(Self {
+            pair,
+            servers,
+            serving: None,
+        })
     }
 
     /// Both are settled, and every server runs where it should.
@@ -152,6 +159,7 @@ impl<'l> Duo<'l> {
     /// The machine loses its power: no cable carries anything, nothing runs.
     pub fn power_off(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
+        self.serving = self.serving.filter(|serving| *serving != site);
         self.pair.lab.bury(place)?;
         self.pair.routers[site].kill();
         for pid in place.ns.processes() {
@@ -176,20 +184,32 @@ impl<'l> Duo<'l> {
 
     /// The other one takes over; returns which that is, once its servers run.
     pub fn lose_power(&mut self) -> Result<usize> {
-        let old = self.at()?;
+        let old = self.steady()?;
         self.power_off(old)?;
         self.wait(&format!("r{} active", 2 - old), || {
             self.role(1 - old) == "active"
         })?;
         self.wait_serving(1 - old)?;
+        self.serving = Some(1 - old);
         Ok(1 - old)
+    }
+
+    /// Who serves; a machine that stood still for so long that the role moved is no verdict.
+    fn steady(&self) -> Result<usize> {
+        let at = self.at()?;
+        match self.serving {
+            Some(serving) if serving != at => Err(disturbed("the role moved by itself")),
+            _ => Ok(at),
+        }
     }
 
     /// `sparectl switch`; returns who serves then, once its servers run.
     pub fn hand_over(&mut self) -> Result<usize> {
         self.wait_settled()?;
+        self.steady()?;
         let new = self.strike(crate::pair::Fault::Switch)?;
         self.wait_serving(new)?;
+        self.serving = Some(new);
         Ok(new)
     }
 
