@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::Station;
+use super::server::refuse_confined;
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Lab};
@@ -60,6 +61,9 @@ impl Client {
     pub fn start(lab: &Lab, program: Program, identity: &Identity) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        if matches!(program, Program::Dhclient4 | Program::Dhclient6) {
+            refuse_confined("dhclient")?;
+        }
         let station = Station::new(lab)?;
         let dir = lab.dir.join(format!("client-{number}"));
         fs::create_dir_all(&dir)?;

@@ -18,7 +18,7 @@ use super::script::Script;
 use super::{Pool, dhcpd, dnsmasq, kea};
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Lab, Site, find_program, is_alive, signal_to};
+use crate::lab::{Daemon, Lab, Site, find_program, is_alive, signal_to, skipped};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
@@ -140,6 +140,7 @@ pub struct Server<'l> {
 impl<'l> Server<'l> {
     /// Writes its files, and starts nothing but its bus.
     pub fn install(lab: &Lab, site: &'l Site, setup: Setup) -> Result<Self> {
+        refuse_confined(setup.make.program())?;
         let paths = Paths::new(lab, site, setup.make);
         fs::create_dir_all(&paths.dir)?;
         let bus = setup.dbus.then(|| start_bus(site, &paths)).transpose()?;
@@ -348,6 +349,21 @@ impl Paths {
             log: lab.dir.join(format!("{}-{name}.log", site.name)),
             dir,
         }
+    }
+}
+
+// A profile of AppArmor knows the paths of the package, and none of a lab's.
+pub(super) fn refuse_confined(program: &str) -> Result<()> {
+    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles");
+    let enforced = profiles.unwrap_or_default().lines().any(|line| {
+        let profile = line.strip_suffix(" (enforce)").unwrap_or_default();
+        profile.rsplit('/').next() == Some(program)
+    });
+    match enforced {
+        true => Err(skipped(format!(
+            "AppArmor confines {program} on this machine"
+        ))),
+        false => Ok(()),
     }
 }
 
