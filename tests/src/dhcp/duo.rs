@@ -36,6 +36,8 @@ pub struct Options<'t> {
     pub server: &'t str,
     /// Further sections of service.toml.
     pub service: &'t str,
+    /// The clock of r2 is an hour ahead of r1's.
+    pub clock_ahead: bool,
 }
 
 impl<'l> Duo<'l> {
@@ -75,7 +77,9 @@ impl<'l> Duo<'l> {
                 file: format!("libspared_{name}.so"),
             });
         }
-        let pair = Linked::begin(lab, [plan.clone(), plan])?;
+        let mut second = plan.clone();
+        second.clock_ahead = options.clock_ahead;
+        let pair = Linked::begin(lab, [plan, second])?;
         Ok(Self {
             pair,
             servers,

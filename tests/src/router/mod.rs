@@ -54,6 +54,8 @@ pub struct Plan {
     pub plugins: Vec<PluginFile>,
     /// What joins spared's nodes.
     pub link: Option<Link>,
+    /// The clock of spared and all that it starts is an hour ahead.
+    pub clock_ahead: bool,
 }
 
 /// r1 and r2 know each other: `[nodes]`, `[[link]]`, and an election by quality.
@@ -137,6 +139,7 @@ impl Plan {
             sections: String::new(),
             plugins: Vec::new(),
             link: None,
+            clock_ahead: false,
         }
     }
 

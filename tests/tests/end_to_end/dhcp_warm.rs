@@ -13,6 +13,7 @@ const WARM: Options = Options {
     top: "",
     server: "",
     service: "",
+    clock_ahead: false,
 };
 
 fn within(limit: Duration, holds: impl FnMut() -> bool) -> bool {

@@ -16,6 +16,7 @@ mod conntrack_proxy;
 mod conntrack_select;
 mod conntrack_takeover;
 mod dhcp_client;
+mod dhcp_clock;
 mod dhcp_files;
 mod dhcp_lab;
 mod dhcp_takeover;
