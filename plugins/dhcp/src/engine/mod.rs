@@ -198,6 +198,7 @@ impl Engine {
         Purpose {
             active: self.acts(),
             entering: self.roles.is_entering(),
+            told: self.roles.is_told(),
             interval_ms: self.save_ms,
         }
     }

@@ -18,6 +18,8 @@ const ENTERING_MS: i64 = 8_000;
 #[derive(Debug, Default)]
 pub struct Roles {
     groups: BTreeSet<String>,
+    /// A role was told since the start.
+    told: bool,
     phase: Phase,
     /// Calls to be ended with the phase.
     tickets: Vec<u64>,
@@ -48,6 +50,10 @@ enum Phase {
 }
 
 impl Roles {
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     pub fn is_entering(&self) -> bool {
         matches!(self.phase, Phase::Entering { .. })
     }
@@ -90,6 +96,7 @@ impl Engine {
             true => drop(self.roles.groups.insert(group.to_owned())),
             false => drop(self.roles.groups.remove(group)),
         }
+        self.roles.told = true;
         let wanted = !self.roles.groups.is_empty();
         self.roles.tickets.push(ticket);
         match (self.roles.phase, wanted) {

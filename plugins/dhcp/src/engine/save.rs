@@ -64,6 +64,8 @@ pub struct Purpose {
     pub active: bool,
     /// Its role has just come: its server waits for the file.
     pub entering: bool,
+    /// Before its first role a node that was started again may be the active one.
+    pub told: bool,
     pub interval_ms: i64,
 }
 
@@ -191,7 +193,7 @@ impl Store {
         let told = self.save.silent == Some(wanted);
         let is_kea = matches!(self.settings.format, Format::Kea4 | Format::Kea6);
         let hears = is_kea && self.settings.warm && self.facts.runs && self.facts.live;
-        (hears && !told).then_some(wanted)
+        (hears && !told && purpose.told).then_some(wanted)
     }
 
     /// Nothing more can be done before the server may answer.

@@ -11,6 +11,8 @@ pub struct Fake {
     pub runs: bool,
     pub live: bool,
     pub silent: bool,
+    /// It was, for however short a time.
+    pub was_silenced: bool,
     /// Why it cannot be written.
     pub broken: Option<String>,
     pub refuses: bool,
@@ -32,6 +34,7 @@ impl Fake {
             runs: false,
             live: false,
             silent: false,
+            was_silenced: false,
             broken: None,
             refuses: false,
             replaced: 0,
@@ -96,6 +99,7 @@ impl Fake {
             }
             Command::Silence { serial, silent } => {
                 self.silent = silent;
+                self.was_silenced |= silent;
                 (serial, Ok(()))
             }
         };

@@ -20,6 +20,7 @@ fn warm_pair() -> Pair {
         pair.start(node, 0);
     }
     pair.link();
+    pair.tell_role(1, false);
     let ticket = pair.tell_role(0, true);
     pair.run(S);
     assert!(pair.nodes[0].is_done(ticket));
@@ -82,6 +83,16 @@ fn a_warm_server_that_starts_again_is_silent_again() {
     pair.start(1, 0);
     assert!(pair.nodes[1].servers[0].silent);
     assert!(pair.filed(1, 5).is_some(), "what came meanwhile");
+    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
+}
+
+#[test]
+fn the_active_node_s_warm_server_is_not_silenced_by_a_restart_of_the_plugin() {
+    let mut pair = warm_pair();
+    pair.nodes[0].servers[0].was_silenced = false;
+    pair.restart(0, true, true);
+    pair.run(S);
+    assert!(!pair.nodes[0].servers[0].was_silenced);
     assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
 }
 

@@ -374,15 +374,15 @@ impl Pair {
             fake.events.clear();
             fake.tell_all(clock);
         }
-        if active {
-            it.ticket += 1;
-            let ticket = it.ticket;
-            if it
-                .engine
-                .handle_role(clock.monotonic_ms, ticket, "office", true)
-            {
-                it.done.push(ticket);
-            }
+        // what the servers say comes first
+        it.act(self.now_ms);
+        it.ticket += 1;
+        let ticket = it.ticket;
+        if it
+            .engine
+            .handle_role(clock.monotonic_ms, ticket, "office", active)
+        {
+            it.done.push(ticket);
         }
         // channels end with the process
         if self.linked {
