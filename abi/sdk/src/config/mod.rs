@@ -17,6 +17,7 @@
 //! ```
 
 mod duration;
+mod fits;
 mod section;
 #[cfg(test)]
 mod tests;

@@ -114,23 +114,9 @@ fn only(section: &Section<'_>) -> Option<Only> {
 /// An absolute path.
 pub(super) fn path<'k>(section: &Section<'_>, key: impl Into<Key<'k>> + Copy) -> Option<PathBuf> {
     let found = section.required(key, section.text(key))?;
-    absolute(section, "path", &found).then(|| PathBuf::from(found))
-}
-
-/// Notes a fault where `text` is no absolute path without "..".
-pub(super) fn absolute(section: &Section<'_>, key: &str, text: &str) -> bool {
-    let path = std::path::Path::new(text);
-    let climbs = path
-        .components()
-        .any(|part| part == std::path::Component::ParentDir);
-    let fits = path.is_absolute() && !climbs && !text.contains('\0');
-    if !fits {
-        section.fault(
-            key,
-            format!("found {text:?}, allowed is an absolute path without \"..\""),
-        );
-    }
-    fits
+    section
+        .fits_path("path", &found)
+        .then(|| PathBuf::from(found))
 }
 
 pub(super) fn ns(time: Duration) -> u64 {

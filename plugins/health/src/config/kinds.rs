@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spared_sdk::config::{Section, node};
 
-use super::common::{DAY, Defaults, absolute, check, ns, path, required_name};
+use super::common::{DAY, Defaults, check, ns, path, required_name};
 use super::read::Reader;
 use super::{Amount, Check, File, Kind, Measured, Members, Need, Ping, Process, Sensor};
 
@@ -24,8 +24,6 @@ pub(super) const READERS: &[(&str, Reader)] = &[
     ("smart", smart),
 ];
 
-const INTERFACE_NAME_MAX: usize = 15;
-
 const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defaults {
     Defaults {
         interval_ms,
@@ -36,7 +34,7 @@ const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defa
 
 fn interface(section: &Section<'_>) -> Option<(Check, bool)> {
     let name = section.required(node("name"), section.text(node("name")));
-    let name = name.filter(|name| interface_name(section, "name", name));
+    let name = name.filter(|name| section.fits_interface("name", name));
     let members = section.choice("members", &[("each", Members::Each), ("all", Members::All)]);
     let kind = name
         .clone()
@@ -47,21 +45,6 @@ fn interface(section: &Section<'_>) -> Option<(Check, bool)> {
         rise_fall: None,
     };
     check(section, name, &defaults, kind)
-}
-
-fn interface_name(section: &Section<'_>, key: &str, name: &str) -> bool {
-    let fits = !name.is_empty()
-        && name.len() <= INTERFACE_NAME_MAX
-        && name != "."
-        && name != ".."
-        && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    if !fits {
-        section.fault(
-            key,
-            format!("found {name:?}, allowed is an interface's name"),
-        );
-    }
-    fits
 }
 
 fn ping(section: &Section<'_>) -> Option<(Check, bool)> {
@@ -81,7 +64,7 @@ fn ping(section: &Section<'_>) -> Option<(Check, bool)> {
     }
     let need = section.choice("need", &[("any", Need::Any), ("all", Need::All)]);
     let interface = section.text(node("interface"));
-    let interface = interface.filter(|name| interface_name(section, "interface", name));
+    let interface = interface.filter(|name| section.fits_interface("interface", name));
     let size = section.integer("size", 16..=8972).unwrap_or(56);
     let kind = fitting.map(|targets| {
         Kind::Ping(Ping {
@@ -143,9 +126,9 @@ fn process(section: &Section<'_>) -> Option<(Check, bool)> {
             None
         }
         (Some(name), None) => Some(Process::Name(name)),
-        (None, Some(path)) => {
-            absolute(section, "pid_file", &path).then(|| Process::PidFile(path.into()))
-        }
+        (None, Some(path)) => section
+            .fits_path("pid_file", &path)
+            .then(|| Process::PidFile(path.into())),
         (Some(_), Some(_)) => {
             section.fault("pid_file", "process is given, too: one of them is enough");
             None
@@ -177,7 +160,7 @@ fn script(section: &Section<'_>) -> Option<(Check, bool)> {
             section.fault("argv", format!("{program}: allowed are up to 64 words"));
             false
         }
-        Some(program) => absolute(section, "argv.0", program),
+        Some(program) => section.fits_path("argv.0", program),
         None => {
             section.fault("argv", "is empty");
             false

@@ -25,13 +25,12 @@ pub(super) const READERS: &[(&str, Reader)] = &[
 /// Reads one table, given which of its kind it is; None where it has faults.
 pub(super) type Reader = fn(&Section<'_>, usize) -> Option<Vec<Item>>;
 
-const INTERFACE_NAME_MAX: usize = 15;
 const VALUE_MAX: usize = 1024;
 
 fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     let common = Common::read(section);
     let interface = section.required(node("name"), section.text(node("name")));
-    let interface = interface.filter(|name| is_interface(section, "name", name));
+    let interface = interface.filter(|name| section.fits_interface("name", name));
     let words = [("up", Some(true)), ("down", Some(false)), ("leave", None)];
     let active = section.choice("while_active", &[("up", Some(true)), ("leave", None)]);
     let backup = section
@@ -59,19 +58,6 @@ fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
         bounce_ms: bounce.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
     };
     Some(vec![common.item(format!("interface.{interface}"), kind)])
-}
-
-fn is_interface(section: &Section<'_>, key: &str, name: &str) -> bool {
-    let fits = !name.is_empty()
-        && name.len() <= INTERFACE_NAME_MAX
-        && name != "."
-        && name != ".."
-        && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    if !fits {
-        let why = format!("found {name:?}, allowed is an interface's name");
-        section.fault(key, why);
-    }
-    fits
 }
 
 fn setting(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
@@ -162,7 +148,7 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     let to = section.required(node("to"), section.parsed::<Network>(node("to"), allowed));
     let gateway = section.parsed::<IpAddr>(node("via"), "an IPv4 or IPv6 address");
     let interface = section.text(node("interface"));
-    let interface = interface.filter(|name| is_interface(section, "interface", name));
+    let interface = interface.filter(|name| section.fits_interface("interface", name));
     let metric = section.integer("metric", 0..=u64::from(u32::MAX));
     let table = section.integer("table", 1..=u64::from(u32::MAX));
     let name = section.text("name");

@@ -1,7 +1,7 @@
 //! Asks for every key of the file, with what is allowed.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
@@ -128,21 +128,7 @@ impl Common {
 /// An absolute path, where the key is there.
 pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let found = section.text(node(key))?;
-    absolute(section, key, &found).then(|| PathBuf::from(found))
-}
-
-/// Notes a fault where `text` is no absolute path without "..".
-pub(super) fn absolute(section: &Section<'_>, key: &str, text: &str) -> bool {
-    let path = Path::new(text);
-    let climbs = path.components().any(|part| part == Component::ParentDir);
-    let fits = path.is_absolute() && !climbs && !text.contains('\0');
-    if !fits {
-        section.fault(
-            key,
-            format!("found {text:?}, allowed is an absolute path without \"..\""),
-        );
-    }
-    fits
+    section.fits_path(key, &found).then(|| PathBuf::from(found))
 }
 
 /// A command: words, the first of them an absolute path.
@@ -157,7 +143,9 @@ pub(super) fn argv(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
             section.fault(key, format!("{program}: allowed are up to 64 words"));
             None
         }
-        Some(program) => absolute(section, &format!("{key}.0"), program).then_some(words),
+        Some(program) => section
+            .fits_path(&format!("{key}.0"), program)
+            .then_some(words),
     }
 }
 

@@ -1,0 +1,40 @@
+//! Rules that texts of many plugins' files have to keep.
+
+use std::path::{Component, Path};
+
+use super::Section;
+
+/// IFNAMSIZ without its NUL.
+const INTERFACE_NAME_MAX: usize = 15;
+
+impl Section<'_> {
+    /// Whether `text` is an absolute path without ".."; where not, that is a fault of `key`.
+    pub fn fits_path(&self, key: &str, text: &str) -> bool {
+        let path = Path::new(text);
+        let climbs = path.components().any(|part| part == Component::ParentDir);
+        let fits = path.is_absolute() && !climbs && !text.contains('\0');
+        if !fits {
+            self.fault(
+                key,
+                format!("found {text:?}, allowed is an absolute path without \"..\""),
+            );
+        }
+        fits
+    }
+
+    /// Whether an interface may be called so; where not, that is a fault of `key`.
+    pub fn fits_interface(&self, key: &str, name: &str) -> bool {
+        let fits = !name.is_empty()
+            && name.len() <= INTERFACE_NAME_MAX
+            && name != "."
+            && name != ".."
+            && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
+        if !fits {
+            self.fault(
+                key,
+                format!("found {name:?}, allowed is an interface's name"),
+            );
+        }
+        fits
+    }
+}
