@@ -199,12 +199,7 @@ impl Query for Dhcp {
             return Ok(Progress::Done);
         };
         match argv {
-            [] => {
-                answer.rows(running.engine.rows(now_ms))?;
-                for server in &self.settings.servers {
-                    answer.text(&format!("{}.file", server.name), &file_of(server))?;
-                }
-            }
+            [] => answer.rows(running.engine.rows(now_ms))?,
             ["status"] => {
                 for (server, line) in running.engine.summary(now_ms) {
                     answer.text(&server, &line)?;
@@ -345,15 +340,6 @@ impl Running {
             std::thread::sleep(PAUSE);
         }
         log::warn!("leases could not be written in time");
-    }
-}
-
-fn file_of(server: &config::Server) -> String {
-    let named = server.leases.clone().map(Ok);
-    let read = || discover::read(server.format, &server.config).map(|places| places.leases);
-    match named.unwrap_or_else(read) {
-        Ok(path) => path.display().to_string(),
-        Err(why) => why,
     }
 }
 

@@ -164,6 +164,11 @@ impl Store {
             (true, false) => "yes",
         };
         put("runs", Value::Text(runs.to_owned()));
+        let file = self.facts.file.as_ref();
+        let file = file.map(|file| file.display().to_string());
+        if let Some(file) = file.or_else(|| self.facts.fault.clone()) {
+            put("file", Value::Text(file));
+        }
         let refusal = self.save.aside.iter().find_map(|(key, why)| {
             let why = why.as_ref()?;
             Some(format!("{}: {why}", place(key)))

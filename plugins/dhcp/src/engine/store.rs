@@ -1,5 +1,7 @@
 //! One server of this node: what its files say, and what became of that.
 
+use std::path::PathBuf;
+
 use super::book::{Book, is_living, is_same};
 use super::give::Give;
 use super::merge::Conflicts;
@@ -35,6 +37,8 @@ pub struct Store {
 /// What the server's thread told last.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// Where its lease file is.
+    pub file: Option<PathBuf>,
     /// It is known what the file holds, or that nobody can know.
     pub known: bool,
     pub runs: bool,
@@ -78,6 +82,7 @@ impl Store {
     /// What the server's thread says, but for the end of commands.
     pub fn handle_event(&mut self, now_ms: i64, event: Event) {
         match event {
+            Event::Place(file) => self.facts.file = Some(file),
             Event::Reading { set, broken } => self.handle_reading(now_ms, set, broken),
             Event::Changes(changes) => {
                 for change in changes {

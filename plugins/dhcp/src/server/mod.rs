@@ -27,6 +27,7 @@ mod watch;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
@@ -61,6 +62,8 @@ pub enum Command {
 /// What it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Where its lease file is: once it is known, and whenever it was looked for anew.
+    Place(PathBuf),
     /// Everything: at first, and where the file was replaced by somebody else. With `broken`
     /// leases may be missing: what it lacks is not gone.
     Reading { set: Set, broken: Option<String> },

@@ -221,7 +221,9 @@ impl Thread {
         self.due = Due::default();
         match Site::open(&self.settings, &self.end) {
             Ok(site) => {
+                let leases = site.places.leases.clone();
                 self.site = Some(site);
+                self.emit(Event::Place(leases));
                 self.server.runs = None;
                 self.look(false, false);
                 self.see_server(true);

@@ -45,6 +45,28 @@ fn a_backup_saves_at_intervals_and_only_what_changed() {
 }
 
 #[test]
+fn people_are_told_where_the_file_is_or_why_nobody_knows() {
+    let mut pair = Pair::settled();
+    let row = |pair: &Pair| {
+        let node = &pair.nodes[0];
+        let now_ms = node.at(pair.now_ms).monotonic_ms;
+        let mut rows = node.engine.rows(now_ms).into_iter();
+        rows.find_map(|(key, value)| (key == "kea4.file").then_some(value))
+    };
+    assert_eq!(row(&pair), None);
+    let fault = Event::Fault(Some("kea.conf: no such file".to_owned()));
+    pair.nodes[0].servers[0].events.push_back(fault);
+    pair.settle();
+    let why = Value::Text("kea.conf: no such file".to_owned());
+    assert_eq!(row(&pair), Some(why));
+    let place = Event::Place("/var/lib/kea/leases".into());
+    pair.nodes[0].servers[0].events.push_back(place);
+    pair.settle();
+    let file = Value::Text("/var/lib/kea/leases".to_owned());
+    assert_eq!(row(&pair), Some(file));
+}
+
+#[test]
 fn a_backup_that_stops_saves() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
