@@ -6,8 +6,9 @@ use rustix::process::Signal;
 use spared_dhcp::format::Format;
 use spared_dhcp::lease::State;
 
-use crate::fixture::{Fixture, Folder, hosts, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, hosts, key4, lease4, set_of, settings, signs};
 use crate::lab::{Lab, wait_for_text};
+use crate::scratch::Folder;
 
 const CONFIG: &str = "
     default-lease-time 600;
@@ -20,7 +21,7 @@ fn dhcpd4_is_heard_and_started_with_other_leases() {
     let Some(lab) = Lab::new(&["/usr/sbin/dhcpd", "/usr/bin/busybox"]) else {
         return;
     };
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let (config, leases) = (folder.path("dhcpd.conf"), folder.path("dhcpd.leases"));
     fs::write(&config, CONFIG).unwrap();
     fs::write(&leases, "").unwrap();

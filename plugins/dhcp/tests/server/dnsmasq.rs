@@ -9,8 +9,9 @@ use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Key};
 use spared_dhcp::server::Event;
 
-use crate::fixture::{Fixture, Folder, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, key4, lease4, set_of, settings, signs};
 use crate::lab::{Lab, Process, wait_for, wait_for_text};
+use crate::scratch::Folder;
 
 const NAME: &str = "uk.org.thekelleys.dnsmasq";
 
@@ -24,7 +25,7 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     let Some(lab) = Lab::new(&programs) else {
         return;
     };
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let leases = folder.path("leases");
     let address = format!("unix:path={}", folder.path("bus").display());
     let _bus = bus(&folder, &address);

@@ -1,9 +1,8 @@
-//! A server's thread and the folder of its files, gone when the test is.
+//! A server's thread, asked and heard; leases and rows to feed it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,30 +14,6 @@ use spared_dhcp::server::{Command, Event, Server};
 pub const LONG: Duration = Duration::from_secs(10);
 /// Longer than the thread needs for anything that it does of itself after a write.
 pub const SOME: Duration = Duration::from_millis(300);
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("spared-dhcp-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 pub struct Fixture {
     pub server: Server,

@@ -7,12 +7,13 @@ use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, Folder, HEADER4, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of,
-    settings, signs, unix_s,
+    Fixture, HEADER4, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of, settings,
+    signs, unix_s,
 };
+use crate::scratch::Folder;
 
 fn kea(text: &str) -> (Folder, Fixture) {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     fs::write(folder.path("leases.csv"), text).unwrap();
     let fixture = Fixture::open(settings(Format::Kea4, &folder.path("leases.csv")));
     (folder, fixture)
@@ -78,7 +79,7 @@ fn the_first_reading_takes_what_keas_cleaning_left() {
         (&[".completed", ".2", ""], &[1, 3]),
         (&[".1", ""], &[1, 2]),
     ] {
-        let folder = Folder::new();
+        let folder = Folder::new("server");
         let mut host = 0;
         for suffix in files {
             host += 1;
@@ -142,7 +143,7 @@ fn keas_cleaning_is_followed_without_reading_anew() {
 
 #[test]
 fn a_file_that_is_missing_is_a_fault_until_it_is_there() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases.csv");
     let mut fixture = Fixture::open(settings(Format::Kea4, &path));
     let fault = fixture.until(|event| match event {
@@ -166,7 +167,7 @@ fn a_file_that_is_missing_is_a_fault_until_it_is_there() {
 
 #[test]
 fn a_folder_that_is_missing_is_tried_again() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("inner").join("leases.csv");
     let fixture = Fixture::open(settings(Format::Kea4, &path));
     fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));

@@ -9,8 +9,9 @@ use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set};
 use spared_dhcp::server::{Command, Event};
 
-use crate::fixture::{Fixture, Folder, hosts, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, hosts, key4, lease4, set_of, settings, signs};
 use crate::lab::{Lab, Process, kea, wait_for, wait_for_text};
+use crate::scratch::Folder;
 
 const HOOK: &str = "/usr/lib/x86_64-linux-gnu/kea/hooks/libdhcp_lease_cmds.so";
 
@@ -26,7 +27,7 @@ impl Kea {
         let lab = Lab::new(&[&program, HOOK, "/usr/bin/busybox"])?;
         let kea = Self {
             lab,
-            folder: Folder::new(),
+            folder: Folder::new("server"),
             family,
         };
         let folder = kea.folder.path("");

@@ -9,9 +9,8 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
-use crate::fixture::{
-    Fixture, Folder, HEADER4, append, hosts, key4, lease4, row, set_of, settings,
-};
+use crate::fixture::{Fixture, HEADER4, append, hosts, key4, lease4, row, set_of, settings};
+use crate::scratch::Folder;
 
 /// What the thread promises.
 const END: Duration = Duration::from_millis(200);
@@ -24,7 +23,7 @@ fn ends_soon(fixture: Fixture) {
 
 #[test]
 fn an_idle_thread_ends_at_once() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     fs::write(folder.path("leases.csv"), HEADER4).unwrap();
     let fixture = Fixture::open(settings(Format::Kea4, &folder.path("leases.csv")));
     fixture.reading();
@@ -33,7 +32,7 @@ fn an_idle_thread_ends_at_once() {
 
 #[test]
 fn a_thread_whose_server_does_not_answer_ends_at_once() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases.csv");
     fs::write(&path, HEADER4).unwrap();
     let socket = folder.path("socket");
@@ -53,7 +52,7 @@ fn a_thread_whose_server_does_not_answer_ends_at_once() {
 
 #[test]
 fn a_thread_that_nobody_hears_waits_and_ends_at_once() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases.csv");
     fs::write(&path, HEADER4).unwrap();
     let fixture = Fixture::open(settings(Format::Kea4, &path));
@@ -66,7 +65,7 @@ fn a_thread_that_nobody_hears_waits_and_ends_at_once() {
 
 #[test]
 fn a_file_that_may_not_be_read_is_a_fault_until_it_may() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases.csv");
     fs::write(&path, HEADER4.to_owned() + &row(1, 100)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
@@ -86,7 +85,7 @@ fn a_file_that_may_not_be_read_is_a_fault_until_it_may() {
 
 #[test]
 fn a_thread_sleeps_while_nothing_happens() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases.csv");
     fs::write(&path, HEADER4).unwrap();
     let mut settings = settings(Format::Kea4, &path);

@@ -9,3 +9,5 @@ mod kea;
 mod lab;
 mod limits;
 mod rewritten;
+#[path = "../../src/server/scratch.rs"]
+mod scratch;

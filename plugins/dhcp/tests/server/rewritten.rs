@@ -9,8 +9,9 @@ use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, Folder, hosts, key4, lease4, line, monotonic_ms, set_of, settings, signs, unix_s,
+    Fixture, hosts, key4, lease4, line, monotonic_ms, set_of, settings, signs, unix_s,
 };
+use crate::scratch::Folder;
 
 struct Dnsmasq {
     _folder: Folder,
@@ -21,7 +22,7 @@ struct Dnsmasq {
 impl Dnsmasq {
     /// It has `count` leases, and its file open.
     fn open(count: u8) -> (Self, Fixture) {
-        let folder = Folder::new();
+        let folder = Folder::new("server");
         let path = folder.path("leases");
         let end = unix_s() + 1000;
         let text: String = (1..=count).map(|host| line(host, end)).collect();
@@ -183,7 +184,7 @@ fn a_renewal_and_the_servers_duid_are_told() {
 
 #[test]
 fn a_reading_by_a_clock_that_is_behind_counts_from_the_files_last_writing() {
-    let folder = Folder::new();
+    let folder = Folder::new("server");
     let path = folder.path("leases");
     let later_s = 1_000_000_000;
     fs::write(&path, line(1, unix_s() + later_s + 600)).unwrap();
