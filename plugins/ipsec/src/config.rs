@@ -1,0 +1,92 @@
+//! The plugin's file as the engine uses it; *spared-ipsec*(5) is the manual of every key.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spared_sdk::config::{Config, Section, node};
+
+/// What a takeover does with numbers that the failed node may have received after its last word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inbound {
+    /// Takes them as received: no replay is accepted, and at most a threshold of packets is refused.
+    #[default]
+    Refuse,
+    /// Takes them as not received: no packet is refused, and as many replays are accepted.
+    Accept,
+}
+
+impl Inbound {
+    const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("accept", Self::Accept)];
+}
+
+/// How the IKE daemon is brought in after a takeover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopt {
+    /// The control socket of strongSwan's charon; None: nobody is asked.
+    pub socket: Option<PathBuf>,
+}
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub inbound: Inbound,
+    /// How long a busy SA's counters may be untold.
+    pub exposure_ms: u64,
+    /// The least by which outbound numbers jump at a takeover.
+    pub jump: u64,
+    /// Local ends that follow, beside the addresses that spared moves.
+    pub endpoints: Vec<IpAddr>,
+    pub adopt: Adopt,
+}
+
+/// Where Debian's charon listens.
+pub const VICI_SOCKET: &str = "/run/charon.vici";
+const EXPOSURE: Duration = Duration::from_millis(20);
+const JUMP: u64 = 65_536;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            inbound: Inbound::default(),
+            exposure_ms: EXPOSURE.as_millis() as u64,
+            jump: JUMP,
+            endpoints: Vec::new(),
+            adopt: Adopt {
+                socket: Some(VICI_SOCKET.into()),
+            },
+        }
+    }
+}
+
+/// Reads the file; its faults are with `config`.
+pub fn read(config: &Config) -> Option<Settings> {
+    let root = config.root();
+    let defaults = Settings::default();
+    let exposure = Duration::from_millis(1)..=Duration::from_secs(1);
+    let exposure = root.duration("exposure", exposure).unwrap_or(EXPOSURE);
+    Some(Settings {
+        inbound: root.choice("inbound", &Inbound::ALL).unwrap_or_default(),
+        exposure_ms: exposure.as_millis() as u64,
+        jump: root.integer("jump", 1..=1 << 24).unwrap_or(JUMP),
+        endpoints: root
+            .list("endpoints", "IP addresses")
+            .unwrap_or(defaults.endpoints),
+        adopt: root
+            .section("adopt")
+            .map_or(defaults.adopt, |section| adopt(&section)),
+    })
+}
+
+fn adopt(section: &Section<'_>) -> Adopt {
+    const DAEMONS: [(&str, bool); 2] = [("strongswan", true), ("none", false)];
+    let daemon = section.choice("daemon", &DAEMONS).unwrap_or(true);
+    let socket = section.text(node("socket")).map(PathBuf::from);
+    if socket.as_ref().is_some_and(|path| !path.is_absolute()) {
+        section.fault("socket", "found a relative path, allowed an absolute one");
+    }
+    let socket = socket.unwrap_or_else(|| VICI_SOCKET.into());
+    Adopt {
+        socket: daemon.then_some(socket),
+    }
+}

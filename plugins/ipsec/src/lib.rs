@@ -1,0 +1,6 @@
+//! IPsec tunnels that a takeover does not break.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod engine;
+pub mod sa;

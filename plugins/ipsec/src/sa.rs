@@ -1,0 +1,166 @@
+//! Security associations and policies as this plugin knows them: what the kernel finds them by, what
+//! ages, and the rest as the kernel's own bytes.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use zeroize::Zeroizing;
+
+/// A mark and the bits of it that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    pub value: u32,
+    pub mask: u32,
+}
+
+/// What the kernel finds an SA by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SaId {
+    pub destination: IpAddr,
+    pub spi: u32,
+    /// ESP 50, AH 51, IPComp 108.
+    pub protocol: u8,
+    pub mark: Mark,
+}
+
+/// One security association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sa {
+    pub id: SaId,
+    pub source: IpAddr,
+    pub reqid: u32,
+    /// XFRMA_IF_ID; 0 where it has none.
+    pub if_id: u32,
+    /// Tunnel or transport, by the kernel's number.
+    pub mode: u8,
+    /// By the kernel (Linux 6.10 and later); before, the local end tells.
+    pub direction: Option<Direction>,
+    /// Sequence numbers of 64 bits.
+    pub esn: bool,
+    /// What XFRM_MSG_NEWSA carries, without what ages or differs by node: no replay state, no
+    /// lifetimes so far, no thresholds, interfaces as number 0.
+    pub body: Body,
+    pub interfaces: Interfaces,
+    pub replay: Replay,
+    pub life: Life,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    In,
+    Out,
+}
+
+/// The kernel's bytes, keys among them: overwritten when dropped, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body(Zeroizing<Vec<u8>>);
+
+impl Body {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+/// Interfaces that an SA or a policy names, which have other numbers on the other node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// Of its selector.
+    pub selector: Option<String>,
+    /// XFRMA_OFFLOAD_DEV: the device and the flags.
+    pub offload: Option<(String, u8)>,
+}
+
+/// Sequence numbers as far as they are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// The last that was sent.
+    pub oseq: u64,
+    /// The highest that was received.
+    pub seq: u64,
+    /// In packets.
+    pub window: u32,
+    pub form: ReplayForm,
+}
+
+/// In which attribute the kernel keeps it; it takes no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayForm {
+    /// XFRMA_REPLAY_VAL: which of the last 32 were received.
+    Legacy(u32),
+    /// XFRMA_REPLAY_ESN_VAL, with or without 64-bit numbers: a ring of bits.
+    Extended(Vec<u32>),
+}
+
+impl Default for ReplayForm {
+    fn default() -> Self {
+        Self::Legacy(0)
+    }
+}
+
+/// What was used of an SA's lifetimes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    pub bytes: u64,
+    pub packets: u64,
+    /// Since it was made: the kernel keeps a time of day, which differs by node.
+    pub age_s: u64,
+    /// Since it was first used.
+    pub used_s: Option<u64>,
+}
+
+/// What the kernel finds a policy by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId {
+    /// `struct xfrm_selector`, with interface 0.
+    pub selector: [u8; 56],
+    /// In 0, out 1, forward 2.
+    pub direction: u8,
+    /// XFRMA_POLICY_TYPE: main 0, sub 1.
+    pub kind: u8,
+    pub mark: Mark,
+    pub if_id: u32,
+}
+
+/// One policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub id: PolicyId,
+    /// What XFRM_MSG_NEWPOLICY carries, with interface 0, index 0 and no lifetimes so far.
+    pub body: Body,
+    pub interfaces: Interfaces,
+    /// What packets that fit go through; none: they pass, or are blocked.
+    pub templates: Vec<Template>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// 0: any.
+    pub spi: u32,
+    pub protocol: u8,
+    pub mode: u8,
+    pub reqid: u32,
+}
+
+impl Policy {
+    /// The end of its tunnels on the node that has it.
+    pub fn local_end(&self) -> Option<IpAddr> {
+        const OUT: u8 = 1;
+        let outer = self.templates.last()?;
+        Some(match self.id.direction {
+            OUT => outer.source,
+            _ => outer.destination,
+        })
+    }
+}
