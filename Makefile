@@ -3,7 +3,7 @@
 
 PREFIX  ?= /usr
 DESTDIR ?=
-PLUGINS := vrrp health conntrack sets dhcp service
+PLUGINS := vrrp health conntrack sets dhcp ipsec service
 
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin

@@ -59,10 +59,11 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    const OTHERS: [&str; 5] = [
+    const OTHERS: [&str; 6] = [
         "conntrack.toml",
         "dhcp.toml",
         "health.toml",
+        "ipsec.toml",
         "pair.toml",
         "sets.toml",
     ];
