@@ -3,6 +3,7 @@
 use std::fmt;
 
 use spared_abi as abi;
+use zeroize::Zeroizing;
 
 use crate::error::{self, check};
 use crate::host::Host;
@@ -74,7 +75,8 @@ impl PeerHandle {
 #[derive(Debug)]
 pub struct Outlet {
     peer: PeerHandle,
-    waiting: Option<Vec<u8>>,
+    /// Overwritten when it has gone: messages may hold keys.
+    waiting: Option<Zeroizing<Vec<u8>>>,
     /// `writable` or `up` follows.
     full: bool,
 }
@@ -115,6 +117,7 @@ impl Outlet {
         if self.full {
             return false;
         }
+        let next = || next().map(Zeroizing::new);
         let Some(message) = self.waiting.take().or_else(next) else {
             return false;
         };
