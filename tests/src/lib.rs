@@ -13,6 +13,7 @@ pub mod dhcp;
 pub mod flows;
 pub mod lab;
 pub mod linked;
+pub mod machine;
 pub mod pair;
 pub mod probe;
 pub mod router;

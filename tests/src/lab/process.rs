@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio, id};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio, id};
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,26 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        Self::spawn(name, command, log)
+    }
+
+    /// The same for one that is spoken with by its standard input and output.
+    pub fn start_piped(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+    ) -> Result<(Self, (ChildStdin, ChildStdout))> {
+        let errors = File::options().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors);
+        let mut daemon = Self::spawn(name, command, log)?;
+        let pipes = daemon.child.stdin.take().zip(daemon.child.stdout.take());
+        Ok((daemon, pipes.ok_or("a program without its pipes")?))
+    }
+
+    fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         // Ctrl-C is for the program that runs the lab; it ends its daemons itself.
         command.process_group(0);
         let child = command.spawn().map_err(|error| {

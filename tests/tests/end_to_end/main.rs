@@ -31,6 +31,7 @@ mod keepalived;
 mod lab;
 mod leftovers;
 mod link;
+mod machines;
 mod malformed;
 mod pair;
 mod reload;

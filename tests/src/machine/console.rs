@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The serial line of a machine, by which its shell takes one command after the other.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// How much later than its own limit the answer of a command may come.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub struct Console {
+    name: String,
+    dir: PathBuf,
+    token: String,
+    input: ChildStdin,
+    lines: Receiver<String>,
+    number: u32,
+}
+
+/// A word that only our init says.
+pub fn token() -> Result<String> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("t{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+impl Console {
+    pub fn new(name: &str, dir: &Path, token: String, pipes: (ChildStdin, ChildStdout)) -> Self {
+        let (input, output) = pipes;
+        let (sender, lines) = channel();
+        thread::spawn(move || read(output, &sender));
+        Self {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            token,
+            input,
+            lines,
+            number: 0,
+        }
+    }
+
+    pub fn wait_up(&self, limit: Duration) -> Result<()> {
+        self.wait("up", limit).map(drop)
+    }
+
+    /// Exit code and output; 124 where the command was ended for its time.
+    pub fn run(&mut self, line: &str, limit: Duration) -> Result<(i32, String)> {
+        self.number += 1;
+        // The token, so that no machine of this name reads what was said to the one before.
+        let stem = format!("{}-{}", self.token, self.number);
+        let [command, output] =
+            ["command", "output"].map(|end| self.dir.join(format!("{stem}.{end}")));
+        fs::write(&command, line)?;
+        let limit_s = limit.as_secs().max(1);
+        writeln!(self.input, "{stem} {limit_s}")
+            .map_err(|error| format!("{}: its console: {error}", self.name))?;
+        let code = self.wait(&stem, Duration::from_secs(limit_s) + GRACE)?;
+        let text = fs::read(&output)?;
+        for file in [command, output] {
+            fs::remove_file(file)?;
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok((code.parse()?, text))
+    }
+
+    /// What stands behind the token and this word.
+    fn wait(&self, word: &str, limit: Duration) -> Result<String> {
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self
+                .lines
+                .recv_timeout(left)
+                .map_err(|error| format!("{}: no answer ({error})", self.name))?;
+            let mut words = line.split_whitespace();
+            if words.next() == Some(&self.token) && words.next() == Some(word) {
+                return Ok(words.next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+}
+
+fn read(output: ChildStdout, sender: &Sender<String>) {
+    let mut reader = BufReader::new(output);
+    let mut line = Vec::new();
+    // No line of ours is longer than a few words.
+    while matches!(
+        reader.by_ref().take(4096).read_until(b'\n', &mut line),
+        Ok(1..)
+    ) {
+        if sender
+            .send(String::from_utf8_lossy(&line).into_owned())
+            .is_err()
+        {
+            return;
+        }
+        line.clear();
+    }
+}

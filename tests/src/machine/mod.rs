@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whole machines with a kernel of their own, user-mode-linux, plugged into the switch of a lab: for
+//! what the kernel below does not have (ESP), and for deaths that leave nothing running.
+//!
+//! A machine's root is the file system of the host, read-only; the lab's folder is the same folder
+//! inside and outside, and can be written. /run, /tmp, /var/lib and /var/log are its own and go with
+//! it. What the host changes in a file that a machine has read may not be seen there: give
+//! such a file a new name.
+
+mod console;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::{Daemon, Lab, Wire, find_program, is_alive, signal_to, skipped};
+use console::Console;
+
+const PROGRAM: &str = "linux.uml";
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub name: String,
+    /// Its number on every network: 10.1.0.HOST on the lan, fd01::HOST.
+    pub host: u8,
+    /// Its cards, named after the wires.
+    pub cards: Vec<Wire>,
+    pub memory_mb: u32,
+}
+
+impl Parts {
+    pub fn new(name: &str, host: u8, cards: &[Wire]) -> Self {
+        Self {
+            name: name.to_owned(),
+            host,
+            cards: cards.to_vec(),
+            memory_mb: 256,
+        }
+    }
+}
+
+/// It dies with this value, and with the thread that started it.
+pub struct Machine {
+    pub name: String,
+    pub host: u8,
+    pub cards: Vec<Wire>,
+    /// Its files, under one path inside and outside.
+    pub dir: PathBuf,
+    daemon: Mutex<Daemon>,
+    console: Mutex<Console>,
+}
+
+impl Machine {
+    /// Boots all of them at once and returns when each takes commands.
+    pub fn boot<const N: usize>(lab: &Lab, parts: [Parts; N]) -> Result<[Self; N]> {
+        let started: Vec<Self> = parts
+            .iter()
+            .map(|parts| Self::start(lab, parts))
+            .collect::<Result<_>>()?;
+        for machine in &started {
+            machine.wait_up()?;
+        }
+        started
+            .try_into()
+            .map_err(|_| "as many machines as parts".into())
+    }
+
+    /// Switches it on and does not wait.
+    pub fn start(lab: &Lab, parts: &Parts) -> Result<Self> {
+        require()?;
+        let dir = lab.dir.join(&parts.name);
+        fs::create_dir_all(&dir)?;
+        plug_in(lab, parts)?;
+        let token = console::token()?;
+        let init = dir.join("init");
+        fs::write(dir.join("addresses"), addresses(parts))?;
+        fs::write(&init, init_script(parts, &dir, &token))?;
+        fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+        let log = lab.dir.join(format!("{}-machine.log", parts.name));
+        let (daemon, pipes) = Daemon::start_piped(&parts.name, command(lab, parts, &dir), &log)?;
+        Ok(Self {
+            name: parts.name.clone(),
+            host: parts.host,
+            cards: parts.cards.clone(),
+            console: Mutex::new(Console::new(&parts.name, &dir, token, pipes)),
+            dir,
+            daemon: Mutex::new(daemon),
+        })
+    }
+
+    pub fn wait_up(&self) -> Result<()> {
+        let up = self.console().wait_up(BOOT_LIMIT);
+        up.map_err(|error| format!("{error}\n{}", self.daemon().log()).into())
+    }
+
+    /// Exit code and both outputs of a command line of its shell.
+    pub fn run(&self, line: &str) -> Result<(i32, String)> {
+        self.run_within(line, COMMAND_LIMIT)
+    }
+
+    pub fn run_within(&self, line: &str, limit: Duration) -> Result<(i32, String)> {
+        self.console().run(line, limit)
+    }
+
+    /// The output of a command line that must succeed.
+    pub fn ok(&self, line: &str) -> Result<String> {
+        match self.run(line)? {
+            (0, text) => Ok(text),
+            (code, text) => Err(format!("{}: {line}: exit {code}: {text}", self.name).into()),
+        }
+    }
+
+    /// Starts a program in the background; its output is in NAME-PROGRAM.log beside those of the
+    /// other daemons. Returns its process id in the machine.
+    pub fn spawn(&self, program: &str, line: &str) -> Result<u32> {
+        let log = self.log_of(program);
+        let text = self.ok(&format!(
+            "setsid sh -c 'exec \"$@\"' sh {line} </dev/null >>{} 2>&1 & echo $!",
+            log.display()
+        ))?;
+        let pid = text.trim().parse();
+        pid.map_err(|_| format!("{}: {program}: {text}", self.name).into())
+    }
+
+    /// Where the output of a spawned program is.
+    pub fn log_of(&self, program: &str) -> PathBuf {
+        let dir = self.dir.parent().unwrap_or(&self.dir);
+        dir.join(format!("{}-{program}.log", self.name))
+    }
+
+    /// Moves its clock, which nothing puts right again.
+    pub fn shift_clock(&self, seconds: i64) -> Result<()> {
+        self.ok(&format!("date -s \"@$(($(date +%s) + {seconds}))\""))
+            .map(drop)
+    }
+
+    /// Loads a module of the kernel that is not among those of every machine.
+    pub fn load_module(&self, module: &str) -> Result<()> {
+        self.ok(&format!("modprobe -d /run/modules {module}"))
+            .map(drop)
+    }
+
+    /// Ends it at once, as a cut of its power would.
+    pub fn kill(&self) {
+        let mut daemon = self.daemon();
+        let tree = daemon.tree();
+        // Processes of the machine are processes here, which would run on here if whoever traces
+        // them went first: it is stopped, they end, it ends.
+        let signals = |pids: &[u32], signal| {
+            for pid in pids {
+                let _ = signal_to(*pid, signal);
+            }
+        };
+        signals(tree.get(1..2).unwrap_or_default(), Signal::STOP);
+        signals(tree.get(2..).unwrap_or_default(), Signal::KILL);
+        daemon.kill_all();
+        let gone = || !tree.iter().any(|pid| is_alive(*pid));
+        poll(Duration::from_secs(5), Duration::from_millis(1), gone);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.daemon().is_running()
+    }
+
+    /// The port of the lab's switch that one of its cards is plugged into.
+    pub fn port(&self, wire: Wire) -> String {
+        port(&self.name, wire)
+    }
+
+    /// Processor time that it has used on the host, in all.
+    pub fn processor_time(&self) -> Duration {
+        let pids = self.daemon().tree();
+        pids.iter().map(|pid| crate::lab::usage(*pid).0).sum()
+    }
+
+    /// Its processes on the host.
+    pub fn pids(&self) -> Vec<u32> {
+        self.daemon().tree()
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Daemon> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn console(&self) -> MutexGuard<'_, Console> {
+        self.console.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.kill();
+        }
+    }
+}
+
+/// Says why machines cannot run here, where they cannot.
+fn require() -> Result<()> {
+    for program in [PROGRAM, "modprobe"] {
+        if find_program(Path::new(program)).is_none() {
+            return Err(skipped(format!("{program} is not installed")));
+        }
+    }
+    Ok(())
+}
+
+fn port(name: &str, wire: Wire) -> String {
+    format!("{name}-{}", wire.name())
+}
+
+/// A tap for each card, unless a machine of this name was here before.
+fn plug_in(lab: &Lab, parts: &Parts) -> Result<()> {
+    let there = lab.sw.shell("ip -o link show")?;
+    let mut lines = String::new();
+    for wire in &parts.cards {
+        let (port, bridge) = (port(&parts.name, *wire), wire.name());
+        if !there.contains(&format!(" {port}: ")) {
+            lines += &format!("tuntap add {port} mode tap\nlink set {port} master {bridge} up\n");
+        }
+    }
+    lab.sw.ip(&lines)
+}
+
+fn init_script(parts: &Parts, dir: &Path, token: &str) -> String {
+    let mut text = format!(
+        "#!/bin/sh\nNAME={} DIR={} TOKEN={token}\n",
+        parts.name,
+        dir.display()
+    );
+    let names: Vec<_> = parts.cards.iter().map(|wire| wire.name()).collect();
+    text += &format!("CARDS='{}'\n", names.join(" "));
+    text + include_str!("init.sh")
+}
+
+/// Those of the networks; whatever runs in a machine gives the links theirs.
+fn addresses(parts: &Parts) -> String {
+    let networks = parts.cards.iter().filter(|wire| Wire::BOTH.contains(wire));
+    networks
+        .map(|wire| {
+            let (name, ipv4, ipv6) = (wire.name(), wire.ipv4(parts.host), wire.ipv6(parts.host));
+            format!("addr add {ipv4}/24 dev {name}\naddr add {ipv6}/64 dev {name} nodad\n")
+        })
+        .collect()
+}
+
+// As the first process of a namespace of process ids, so that whatever ends it ends all of its own;
+// its memory goes with its last process.
+fn command(lab: &Lab, parts: &Parts, dir: &Path) -> Command {
+    let mut command = lab.sw.command("unshare");
+    command.args(["--pid", "--fork", "--kill-child=KILL", "--", PROGRAM]);
+    command.arg(format!("mem={}M", parts.memory_mb));
+    command.arg(format!("uml_dir={}/", dir.display()));
+    command.arg(format!("umid={}", parts.name));
+    command.args(["rootfstype=hostfs", "ro"]);
+    command.arg(format!("init={}", dir.join("init").display()));
+    command.args([
+        "con=null",
+        "con0=null,fd:2",
+        "ssl0=fd:0,fd:1",
+        "console=tty0",
+    ]);
+    command.args(["selinux=0", "quiet"]);
+    for (number, wire) in parts.cards.iter().enumerate() {
+        let port = port(&parts.name, *wire);
+        let [a, b, c, d, e, f] = wire.mac(parts.host);
+        command.arg(format!(
+            "vec{number}:transport=tap,ifname={port},depth=128,gro=1,\
+             mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+        ));
+    }
+    command
+}
