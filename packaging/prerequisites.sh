@@ -11,9 +11,10 @@ packages_for() {
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
+	ipsec) echo user-mode-linux kmod strongswan-charon strongswan-swanctl libstrongswan-standard-plugins ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; echo conntrackd conntrack rsync ;;
-	test)  packages_for demo; packages_for dhcp; echo frr tcpdump ;;
+	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;
 	docs)  echo scdoc ;;
 	deb)   echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
@@ -34,12 +35,19 @@ mask() {
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon"
+
+units_of() {
+	case $1 in
+	strongswan-charon) echo strongswan-starter ipsec ;;
+	*) echo "$1" ;;
+	esac
+}
 
 install_quietly() {
-	for unit in $services; do
+	for service in $services; do
 		case " $* " in
-		*" $unit "*) mask "$unit" ;;
+		*" $service "*) for unit in $(units_of "$service"); do mask "$unit"; done ;;
 		esac
 	done
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
