@@ -9,12 +9,12 @@ use std::process::Command;
 
 use super::Link;
 use crate::Result;
-use crate::lab::{Site, build_dir};
+use crate::lab::build_dir;
 
 const NODES: [&str; 2] = ["r1", "r2"];
 
-/// The lines for both nodes; the site's own key goes beside its spared.toml.
-pub fn spared_toml(link: &Link, site: &Site, dir: &Path) -> Result<String> {
+/// The lines for both nodes; this node's own key goes beside its spared.toml.
+pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     let etc = dir.join("etc");
     fs::create_dir_all(&etc)?;
     let mut text = String::new();
@@ -34,8 +34,8 @@ pub fn spared_toml(link: &Link, site: &Site, dir: &Path) -> Result<String> {
                 let line = public_key(&keys.join(format!("{node}.key")))?;
                 writeln!(text, "{node}.public_key = {line}")?;
             }
-            let own = fs::read_to_string(keys.join(format!("{}.key", site.name)))?;
-            private_file(&etc.join("key"), &own)?;
+            let key = fs::read_to_string(keys.join(format!("{own}.key")))?;
+            private_file(&etc.join("key"), &key)?;
         }
     }
     for wire in &link.wires {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 pub use ruleset::Ruleset;
-pub use spared::{Spared, vrrp_toml};
+pub use spared::{Files, Spared, vrrp_toml};
 
 use crate::Result;
 use crate::lab::{Daemon, Lab, Site, VIRTUAL, Wire};
@@ -56,6 +56,8 @@ pub struct Plan {
     pub link: Option<Link>,
     /// The clock of spared and all that it starts is an hour ahead.
     pub clock_ahead: bool,
+    /// Whether the kernel fences spared's addresses; not every kernel can.
+    pub fence: bool,
 }
 
 /// r1 and r2 know each other: `[nodes]`, `[[link]]`, and an election by quality.
@@ -140,6 +142,7 @@ impl Plan {
             plugins: Vec::new(),
             link: None,
             clock_ahead: false,
+            fence: true,
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! spared itself: its files, its daemon, and `sparectl` for asking it.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,32 +18,58 @@ use crate::lab::{Daemon, Site, build_dir};
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
-    let mut host = format!("node.name = \"{}\"\n", site.name);
-    if let Some(link) = &plan.link {
-        host += &link::spared_toml(link, site, dir)?;
-    }
-    files.write_host(&host)?;
-    files.write_plugin("vrrp", &vrrp_toml(plan)?)?;
-    files.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
-    for plugin in &plan.plugins {
-        files.write_plugin(&plugin.name, &plugin.toml)?;
-        files.install_plugin(&plugin.name, &build_dir()?.join(&plugin.file))?;
-    }
+    files.write(&site.name, plan)?;
     files.run(site, plan.clock_ahead, log)
 }
 
 /// Where one daemon's files are.
-struct Files<'a> {
-    dir: &'a Path,
+pub struct Files<'a> {
+    pub dir: &'a Path,
 }
 
 impl Files<'_> {
+    /// All that a node needs for a plan.
+    pub fn write(&self, node: &str, plan: &Plan) -> Result<()> {
+        let mut host = format!("node.name = \"{node}\"\n");
+        if !plan.fence {
+            host += "fence = \"off\"\n";
+        }
+        if let Some(link) = &plan.link {
+            host += &link::spared_toml(link, node, self.dir)?;
+        }
+        self.write_host(&host)?;
+        self.write_plugin("vrrp", &vrrp_toml(plan)?)?;
+        self.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
+        for plugin in &plan.plugins {
+            self.write_plugin(&plugin.name, &plugin.toml)?;
+            self.install_plugin(&plugin.name, &build_dir()?.join(&plugin.file))?;
+        }
+        Ok(())
+    }
+
+    /// What `spared` is started with.
+    pub fn words(&self, runtime_dir: &Path) -> [OsString; 7] {
+        [
+            "run".into(),
+            "--config".into(),
+            self.dir.join("etc/spared.toml").into(),
+            "--runtime-dir".into(),
+            runtime_dir.into(),
+            "--plugin-dir".into(),
+            self.dir.join("plugins").into(),
+        ]
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     fn write_host(&self, text: &str) -> Result<()> {
         fs::create_dir_all(self.dir.join("etc/plugins"))?;
         Ok(fs::write(self.dir.join("etc/spared.toml"), text)?)
     }
 
-    fn write_plugin(&self, name: &str, text: &str) -> Result<()> {
+    pub fn write_plugin(&self, name: &str, text: &str) -> Result<()> {
         Ok(fs::write(
             self.dir.join(format!("etc/plugins/{name}.toml")),
             text,
@@ -72,13 +99,8 @@ impl Files<'_> {
         if clock_ahead {
             command.arg(&program);
         }
-        command.arg("run");
-        command
-            .arg("--config")
-            .arg(self.dir.join("etc/spared.toml"));
-        command.arg("--runtime-dir").arg(self.dir.join("run"));
-        command.arg("--plugin-dir").arg(self.dir.join("plugins"));
-        command.env("STATE_DIRECTORY", self.dir.join("state"));
+        command.args(self.words(&self.dir.join("run")));
+        command.env("STATE_DIRECTORY", self.state_dir());
         fs::create_dir_all(self.dir.join("run"))?;
         Daemon::start(&format!("{} spared", site.name), command, log)
     }
