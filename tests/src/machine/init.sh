@@ -19,7 +19,7 @@ hostname "$NAME"
 mkdir -p /run/modules/lib
 ln -s /usr/lib/uml/modules /run/modules/lib/modules
 modprobe -d /run/modules -a af_packet tun macvlan veth dummy nf_tables nft_ct nf_conntrack_netlink \
-	xfrm_user esp4 esp6 cryptomgr aes_generic gcm ccm ctr ghash-generic seqiv cbc hmac sha256_generic authenc authencesn \
+	xfrm_user esp4 esp6 cryptomgr aes_generic gcm ccm ctr ghash-generic seqiv cbc hmac sha256_generic sha512_generic authenc authencesn \
 	echainiv drbg
 
 echo 1 >/proc/sys/net/ipv4/ip_forward

@@ -8,6 +8,7 @@
 //! such a file a new name.
 
 mod console;
+mod node;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,7 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Lab, Wire, find_program, is_alive, signal_to, skipped};
 use console::Console;
+pub use node::{Node, wait_settled};
 
 const PROGRAM: &str = "linux.uml";
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
@@ -136,6 +138,17 @@ impl Machine {
     pub fn log_of(&self, program: &str) -> PathBuf {
         let dir = self.dir.parent().unwrap_or(&self.dir);
         dir.join(format!("{}-{program}.log", self.name))
+    }
+
+    /// Feeds its `ip -batch` with one command per line.
+    pub fn ip(&self, lines: &str) -> Result<()> {
+        self.ok(&format!("ip -batch - <<'END'\n{lines}END\n"))
+            .map(drop)
+    }
+
+    /// Makes it read files again that were changed from outside.
+    pub fn forget_files(&self) -> Result<()> {
+        self.ok("echo 3 >/proc/sys/vm/drop_caches").map(drop)
     }
 
     /// Moves its clock, which nothing puts right again.

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! strongSwan's charon in a machine, with the same connection on either side.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Family;
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::skipped;
+use crate::machine::Machine;
+
+const PROGRAM: &str = "/usr/lib/ipsec/charon";
+const SECRET: &str = "a tunnel of the laboratory";
+pub const CONNECTION: &str = "far";
+pub const CHILD: &str = "net";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Router,
+    Far,
+}
+
+/// What a connection is to be; both sides alike.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub family: Family,
+    /// "1" or "2".
+    pub version: u8,
+    pub esp: String,
+    /// Further lines of the child, such as "rekey_time = 5s".
+    pub child: String,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            family: Family::V4,
+            version: 2,
+            esp: "aes128gcm16-esn".to_owned(),
+            child: String::new(),
+        }
+    }
+}
+
+/// A view of a machine where charon runs.
+#[derive(Clone, Copy)]
+pub struct Charon<'m> {
+    pub machine: &'m Machine,
+    pub pid: u32,
+}
+
+impl<'m> Charon<'m> {
+    /// Starts it and loads the connection; nothing is initiated yet.
+    pub fn start(machine: &'m Machine, side: Side, connection: &Connection) -> Result<Self> {
+        if !PathBuf::from(PROGRAM).exists() {
+            return Err(skipped("charon is not installed"));
+        }
+        fs::write(machine.dir.join("strongswan.conf"), settings(machine))?;
+        fs::write(
+            machine.dir.join("swanctl.conf"),
+            connections(side, connection),
+        )?;
+        machine.forget_files()?;
+        let environment = environment(machine);
+        let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
+        let charon = Self { machine, pid };
+        charon.wait_socket()?;
+        charon.swanctl(&format!(
+            "--load-all --file {}/swanctl.conf",
+            machine.dir.display()
+        ))?;
+        Ok(charon)
+    }
+
+    /// The output of a `swanctl` that must succeed.
+    pub fn swanctl(&self, words: &str) -> Result<String> {
+        let environment = environment(self.machine);
+        self.machine.ok(&format!("{environment} swanctl {words}"))
+    }
+
+    /// Brings the tunnel up; returns when it is.
+    pub fn initiate(&self) -> Result<()> {
+        self.swanctl(&format!("--initiate --child {CHILD} --timeout 10"))
+            .map(drop)
+    }
+
+    pub fn list_sas(&self) -> Result<String> {
+        self.swanctl("--list-sas")
+    }
+
+    /// SIGKILL: its SAs stay in the kernel.
+    pub fn kill(&self) -> Result<()> {
+        self.machine
+            .ok(&format!("kill -KILL {}", self.pid))
+            .map(drop)
+    }
+
+    fn wait_socket(&self) -> Result<()> {
+        let there = || {
+            self.machine
+                .run("test -S /run/charon.vici")
+                .is_ok_and(|(code, _)| code == 0)
+        };
+        if poll(Duration::from_secs(10), Duration::from_millis(100), there) {
+            return Ok(());
+        }
+        let log = fs::read_to_string(self.machine.log_of("charon")).unwrap_or_default();
+        Err(format!("{}: charon made no socket: {log}", self.machine.name).into())
+    }
+}
+
+fn environment(machine: &Machine) -> String {
+    format!(
+        "STRONGSWAN_CONF={}/strongswan.conf SWANCTL_DIR={}",
+        machine.dir.display(),
+        machine.dir.display()
+    )
+}
+
+// Few plugins, for a quick start.
+fn settings(machine: &Machine) -> String {
+    let log = machine.log_of("charon-ike");
+    format!(
+        "charon {{\n\
+           load = random nonce openssl aes sha1 sha2 hmac gcm kdf kernel-netlink socket-default vici\n\
+           filelog {{\n\
+             lab {{\n path = {}\n default = 1\n flush_line = yes\n time_format = %s\n }}\n\
+           }}\n\
+         }}\n\
+         swanctl {{\n load = random openssl\n}}\n",
+        log.display()
+    )
+}
+
+fn connections(side: Side, connection: &Connection) -> String {
+    let family = connection.family;
+    let router = (family.gateway(), "router", family.lan_network());
+    let far = (family.far(), "far", family.inner_network());
+    let (own, other) = match side {
+        Side::Router => (router, far),
+        Side::Far => (far, router),
+    };
+    format!(
+        "connections {{\n\
+           {CONNECTION} {{\n\
+             version = {}\n local_addrs = {}\n remote_addrs = {}\n\
+             local {{\n auth = psk\n id = {}\n }}\n\
+             remote {{\n auth = psk\n id = {}\n }}\n\
+             children {{\n\
+               {CHILD} {{\n local_ts = {}\n remote_ts = {}\n esp_proposals = {}\n {}\n }}\n\
+             }}\n\
+           }}\n\
+         }}\n\
+         secrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n}}\n",
+        connection.version,
+        own.0,
+        other.0,
+        own.1,
+        other.1,
+        own.2,
+        other.2,
+        connection.esp,
+        connection.child,
+    )
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two routers with a tunnel to a gateway on the other side, each a machine with ESP of its own.
+//!
+//! ```text
+//!                      ┌── r1 .11 ──┐
+//!   lan 10.1.0.2 ── bridge lan    bridge wan ── 10.2.0.3 far ── 10.9.0.1 (within far)
+//!                      └── r2 .12 ──┘
+//! ```
+//!
+//! The routers' virtual addresses are 10.1.0.1 and 10.2.0.1, a tunnel is between 10.2.0.1 and
+//! 10.2.0.3, and joins 10.1.0.0/24 with 10.9.0.0/24; fd01::, fd02:: and fd09:: alike. All have routes
+//! to each other's networks in clear, so that where policies are missing packets arrive unprotected
+//! instead of not at all. The lan's client is a namespace on the kernel below.
+
+mod charon;
+mod state;
+mod tunnel;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
+pub use state::{Sa, Stats};
+pub use tunnel::{Family, Mode, Suite, Tunnel};
+
+use crate::Result;
+use crate::lab::{Lab, VIRTUAL, Wire};
+use crate::linked::INTERVAL;
+use crate::machine::{Machine, Node, Parts, wait_settled};
+use crate::probe::Pings;
+use crate::router::{Plan, PluginFile, VirtualRouter};
+
+/// The number of the far gateway on the wan.
+pub const FAR: u8 = 3;
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Tunnelled<'l> {
+    pub lab: &'l Lab,
+    pub routers: [Machine; 2],
+    pub far: Machine,
+}
+
+impl<'l> Tunnelled<'l> {
+    /// Boots all three, with their routes.
+    pub fn boot(lab: &'l Lab) -> Result<Self> {
+        let [first, second, far] = Machine::boot(
+            lab,
+            [router(0), router(1), Parts::new("far", FAR, &[Wire::Wan])],
+        )?;
+        let tunnelled = Self {
+            lab,
+            routers: [first, second],
+            far,
+        };
+        for router in &tunnelled.routers {
+            add_routes(router)?;
+        }
+        tunnelled.far.ip(&format!(
+            "link add inner type dummy\nlink set inner up\n\
+             addr add {}/24 dev inner\naddr add {}/64 dev inner nodad\n\
+             route add {} via {}\nroute add {} via {}\n",
+            Family::V4.inner(),
+            Family::V6.inner(),
+            Family::V4.lan_network(),
+            Family::V4.gateway(),
+            Family::V6.lan_network(),
+            Family::V6.gateway(),
+        ))?;
+        Ok(tunnelled)
+    }
+
+    /// A router that was killed comes back, as bare as after [`Tunnelled::boot`].
+    pub fn reboot(&mut self, index: usize) -> Result<()> {
+        let [machine] = Machine::boot(self.lab, [router(index)])?;
+        add_routes(&machine)?;
+        self.routers[index] = machine;
+        Ok(())
+    }
+
+    /// Gives a router the virtual addresses by hand, for a lab without spared.
+    pub fn serve_by_hand(&self, index: usize) -> Result<()> {
+        let lines = Wire::BOTH.map(|wire| {
+            let (ipv4, ipv6, name) = (wire.ipv4(VIRTUAL), wire.ipv6(VIRTUAL), wire.name());
+            format!("addr add {ipv4}/24 dev {name}\naddr add {ipv6}/64 dev {name} nodad\n")
+        });
+        self.routers[index].ip(&lines.concat())
+    }
+
+    /// Starts spared on both routers; returns which is active once both are settled.
+    pub fn start_spared(&self, plan: &Plan) -> Result<usize> {
+        for node in self.nodes() {
+            node.start(plan)?;
+        }
+        wait_settled(self.nodes(), SETTLE_LIMIT)
+    }
+
+    pub fn nodes(&self) -> [Node<'_>; 2] {
+        let [first, second] = &self.routers;
+        [Node(first), Node(second)]
+    }
+
+    /// Installs a tunnel on a router and its mirror on the far gateway.
+    pub fn install(&self, tunnel: &Tunnel, router: usize) -> Result<()> {
+        self.far.ip(&tunnel.far_lines())?;
+        self.routers[router].ip(&tunnel.router_lines())
+    }
+
+    /// Numbered pings from the lan's client to the network behind the tunnel, and back.
+    pub fn pings(&self, family: Family, spacing: Duration) -> Result<Pings> {
+        Pings::start(&self.lab.lan, family.inner(), spacing)
+    }
+}
+
+/// Both nodes of spared with the virtual addresses of both families, r1 preferred, joined by `hot`.
+/// The kernel of the machines has nothing to fence with.
+pub fn plan(plugins: Vec<PluginFile>) -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.fence = false;
+    plan.routers.extend([
+        VirtualRouter::ipv6(Wire::Lan, 61),
+        VirtualRouter::ipv6(Wire::Wan, 62),
+    ]);
+    plan.plugins = plugins;
+    plan
+}
+
+fn router(index: usize) -> Parts {
+    let cards = [Wire::Lan, Wire::Wan, Wire::Hot];
+    Parts::new(["r1", "r2"][index], 11 + index as u8, &cards)
+}
+
+fn add_routes(router: &Machine) -> Result<()> {
+    let lines = Family::BOTH.map(|family| {
+        let (network, via): (_, IpAddr) = (family.inner_network(), family.far());
+        format!("route add {network} via {via}\n")
+    });
+    router.ip(&lines.concat())
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel of a machine says about its SAs, policies and errors.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::Result;
+use crate::machine::Machine;
+
+/// The counters of /proc/net/xfrm_stat.
+pub type Stats = BTreeMap<String, u64>;
+
+/// As `ip -s xfrm state` has it; 0 and None where a line says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sa {
+    pub source: Option<IpAddr>,
+    pub destination: Option<IpAddr>,
+    pub spi: u32,
+    pub reqid: u32,
+    pub mode: String,
+    /// The number of the last packet that was sent, all 64 bits where it has them.
+    pub sent: u64,
+    /// The highest number that was received.
+    pub received: u64,
+    pub bytes: u64,
+    pub packets: u64,
+    /// When it was added, as its kernel's clock had it: "2026-11-20 21:00:00".
+    pub added: String,
+    pub text: String,
+}
+
+impl Machine {
+    pub fn sas(&self) -> Result<Vec<Sa>> {
+        Ok(parse(&self.ok("ip -s xfrm state")?))
+    }
+
+    pub fn sa(&self, spi: u32) -> Result<Sa> {
+        let found = self.sas()?.into_iter().find(|sa| sa.spi == spi);
+        found.ok_or_else(|| format!("{}: no SA {spi:#x}", self.name).into())
+    }
+
+    /// The policies but those of sockets, one text each.
+    pub fn policies(&self) -> Result<Vec<String>> {
+        let text = self.ok("ip xfrm policy")?;
+        let all = blocks(&text).into_iter();
+        Ok(all.filter(|policy| !policy.contains("socket ")).collect())
+    }
+
+    /// Why the kernel refused packets.
+    pub fn xfrm_stat(&self) -> Result<Stats> {
+        let text = self.ok("cat /proc/net/xfrm_stat")?;
+        let pairs = text.lines().filter_map(|line| {
+            let (name, number) = line.split_once(char::is_whitespace)?;
+            Some((name.to_owned(), number.trim().parse().ok()?))
+        });
+        Ok(pairs.collect())
+    }
+
+    /// Those that are not 0.
+    pub fn xfrm_errors(&self) -> Result<Stats> {
+        let mut stats = self.xfrm_stat()?;
+        stats.retain(|_, count| *count > 0);
+        Ok(stats)
+    }
+}
+
+fn parse(text: &str) -> Vec<Sa> {
+    blocks(text).into_iter().map(parse_one).collect()
+}
+
+/// Every entry begins with "src" at the start of a line.
+fn blocks(text: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("src ") || blocks.is_empty() {
+            blocks.push(String::new());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    blocks.retain(|block| !block.trim().is_empty());
+    blocks
+}
+
+fn parse_one(text: String) -> Sa {
+    let hex = |word: &str| after(&text, word).map_or(0, number);
+    // Earlier lines say "seq" of something else.
+    let replay = text.split_once("anti-replay").map_or("", |(_, rest)| rest);
+    let count = |high: &str, low: &str| {
+        let half = |word: &str| after(replay, word).map_or(0, number);
+        half(high) << 32 | half(low)
+    };
+    let present = text
+        .split_once("lifetime current:")
+        .map_or("", |(_, rest)| rest);
+    let added = present.split_once("add ").map_or("", |(_, rest)| rest);
+    let address = |word: &str| after(&text, word).and_then(|word| word.parse().ok());
+    Sa {
+        source: address("src"),
+        destination: address("dst"),
+        spi: hex("spi") as u32,
+        reqid: hex("reqid") as u32,
+        mode: after(&text, "mode").unwrap_or_default().to_owned(),
+        sent: count("oseq-hi", "oseq"),
+        received: count("seq-hi", "seq"),
+        bytes: number_before(present, "(bytes)"),
+        packets: number_before(present, "(packets)"),
+        added: added
+            .split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" "),
+        text,
+    }
+}
+
+/// The word that follows this one.
+fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let mut words = text
+        .split(|is: char| is.is_whitespace() || is == ',')
+        .filter(|is| !is.is_empty());
+    words.find(|is| *is == word)?;
+    words.next()
+}
+
+/// 10 of "1000(bytes), 10(packets)".
+fn number_before(text: &str, unit: &str) -> u64 {
+    let before = text.split(unit).next().unwrap_or_default();
+    let digits = before.rsplit(|is: char| !is.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// "0x1f", "0x1f(31)" or "31(0x1f)".
+fn number(word: &str) -> u64 {
+    let word = word.split('(').next().unwrap_or_default();
+    match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).unwrap_or(0),
+        None => word.parse().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ESN: &str = "\
+src 10.2.0.3 dst 10.2.0.1
+\tproto esp spi 0xc0000102(3221225730) reqid 4242(0x00001092) mode tunnel
+\treplay-window 0 seq 0x00000000 flag esn (0x10000000)
+\taead rfc4106(gcm(aes)) 0x00 (160 bits) 128
+\tanti-replay esn context:
+\t seq-hi 0x1, seq 0x54, oseq-hi 0x0, oseq 0x0
+\t replay_window 128, bitmap-length 4
+\tsel src 0.0.0.0/0 dst 0.0.0.0/0 uid 0
+\tlifetime config:
+\t  limit: soft (INF)(bytes), hard (INF)(bytes)
+\tlifetime current:
+\t  3600(bytes), 100(packets)
+\t  add 2026-11-20 21:25:48 use 2026-11-20 21:25:48
+src fd02::1 dst fd02::3
+\tproto esp spi 0x00000007(7) reqid 1(0x00000001) mode transport
+\tanti-replay context: seq 0x0, oseq 0x1f, bitmap 0x00000000
+";
+
+    #[test]
+    fn both_kinds_of_counters_are_read() {
+        let [esn, short] = <[Sa; 2]>::try_from(parse(ESN)).expect("two entries");
+        assert_eq!(
+            (esn.spi, esn.reqid, esn.mode.as_str()),
+            (0xc000_0102, 4242, "tunnel")
+        );
+        assert_eq!((esn.received, esn.sent), (0x1_0000_0054, 0));
+        assert_eq!((esn.bytes, esn.packets), (3600, 100));
+        assert_eq!(esn.added, "2026-11-20 21:25:48");
+        assert_eq!(short.destination, "fd02::3".parse().ok());
+        assert_eq!((short.received, short.sent), (0, 0x1f));
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! spared in a machine: written from outside, asked inside.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spared_control::{GroupStatus, Status};
+
+use super::Machine;
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::build_dir;
+use crate::router::{Files, Plan};
+
+const RUNTIME: &str = "/run/spared";
+const STEP: Duration = Duration::from_millis(100);
+
+/// A view of a machine; the daemon lives and dies with the machine.
+#[derive(Clone, Copy)]
+pub struct Node<'m>(pub &'m Machine);
+
+impl Node<'_> {
+    /// Writes the files of a plan and starts the daemon; returns its process id in the machine.
+    pub fn start(&self, plan: &Plan) -> Result<u32> {
+        let (dir, program) = (self.dir(), build_dir()?.join("spared"));
+        let files = Files { dir: &dir };
+        files.write(&self.0.name, plan)?;
+        let words = files.words(Path::new(RUNTIME));
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        self.0.forget_files()?;
+        self.0.ok(&format!("mkdir -p {RUNTIME}"))?;
+        let line = format!(
+            "env STATE_DIRECTORY={} {} {}",
+            files.state_dir().display(),
+            program.display(),
+            words.join(" ")
+        );
+        self.0.spawn("spared", &line)
+    }
+
+    /// Exit code and both outputs of `sparectl`.
+    pub fn sparectl(&self, words: &str) -> Result<(i32, String)> {
+        let program = build_dir()?.join("sparectl");
+        self.0.run(&format!(
+            "{} --runtime-dir {RUNTIME} {words}",
+            program.display()
+        ))
+    }
+
+    /// The output of a `sparectl` that must succeed.
+    pub fn done(&self, words: &str) -> Result<String> {
+        match self.sparectl(words)? {
+            (0, text) => Ok(text),
+            (code, text) => Err(format!("{}: {words}: exit {code}: {text}", self.0.name).into()),
+        }
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        Ok(serde_json::from_str(&self.done("status --json")?)?)
+    }
+
+    /// The only group; its default where there is none, or nobody to ask.
+    pub fn group(&self) -> GroupStatus {
+        let groups = self.status().unwrap_or_default().groups;
+        groups.into_iter().next().unwrap_or_default()
+    }
+
+    pub fn role(&self) -> String {
+        self.group().role
+    }
+
+    pub fn wait_role(&self, role: &str, limit: Duration) -> Result<()> {
+        if poll(limit, STEP, || self.role() == role) {
+            return Ok(());
+        }
+        let said = self.sparectl("status")?.1;
+        Err(format!("{} is not {role} after {limit:?}: {said}", self.0.name).into())
+    }
+
+    /// The answer of a plugin as JSON, such as that of `ipsec status`.
+    pub fn rows(&self, words: &str) -> Result<serde_json::Value> {
+        let mut answer: serde_json::Value =
+            serde_json::from_str(&self.done(&format!("--json {words}"))?)?;
+        Ok(match answer.get_mut("rows") {
+            Some(rows) => rows.take(),
+            None => answer,
+        })
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.0.log_of("spared")).unwrap_or_default()
+    }
+
+    fn dir(&self) -> PathBuf {
+        let dir = self.0.dir.parent().unwrap_or(&self.0.dir);
+        dir.join(format!("{}-spared", self.0.name))
+    }
+}
+
+/// Waits until both nodes are joined and exactly one is active, and says which.
+pub fn wait_settled(nodes: [Node; 2], limit: Duration) -> Result<usize> {
+    let mut active = Vec::new();
+    let settled = poll(limit, STEP, || {
+        let states = nodes.map(|node| node.status().unwrap_or_default());
+        active = (0..2).filter(|at| is_active(&states[*at])).collect();
+        active.len() == 1 && states.iter().all(is_joined)
+    });
+    match active.as_slice() {
+        [one] if settled => Ok(*one),
+        _ => {
+            let [first, second] = nodes.map(|node| node.sparectl("status").unwrap_or_default().1);
+            Err(format!("not both settled after {limit:?}:\n{first}\n{second}").into())
+        }
+    }
+}
+
+fn is_active(status: &Status) -> bool {
+    let mut groups = status.groups.iter();
+    groups.next().is_some_and(|group| group.role == "active")
+}
+
+/// Whether the other node is heard, and nothing is missing.
+fn is_joined(status: &Status) -> bool {
+    let up = status.peer.as_ref().is_some_and(|peer| peer.up);
+    up && status
+        .missing
+        .as_ref()
+        .is_some_and(|missing| missing.is_empty())
+}
