@@ -13,6 +13,8 @@
 //! instead of not at all. The lan's client is a namespace on the kernel below.
 
 mod charon;
+mod frames;
+mod pings;
 mod state;
 mod tunnel;
 
@@ -20,6 +22,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
+pub use frames::{Esp, is_from_far};
+pub use pings::OwnPings;
 pub use state::{Sa, Stats};
 pub use tunnel::{Family, Mode, Suite, Tunnel};
 

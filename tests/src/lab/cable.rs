@@ -93,6 +93,13 @@ impl Lab {
         Ok(name_to_index(&self.switch, &site.port(wire))?)
     }
 
+    /// Makes ports of the switch, by their names, deaf and dumb, or puts them right.
+    pub(crate) fn forward_named(&self, ports: &[String], forward: bool) -> Result<()> {
+        let index = |port: &String| Ok(name_to_index(&self.switch, port)?);
+        let ports: Vec<u32> = ports.iter().map(index).collect::<Result<_>>()?;
+        self.forward(&ports, forward)
+    }
+
     fn ports(&self, site: &Site, wires: &[Wire]) -> Result<Vec<u32>> {
         wires
             .iter()

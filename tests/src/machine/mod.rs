@@ -181,6 +181,24 @@ impl Machine {
         poll(Duration::from_secs(5), Duration::from_millis(1), gone);
     }
 
+    /// Stops it in its tracks, as a host does with a guest.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Cuts it off silently from these wires.
+    pub fn cut(&self, lab: &Lab, wires: &[Wire]) -> Result<()> {
+        lab.forward_named(&self.ports(wires), false)
+    }
+
+    pub fn join(&self, lab: &Lab, wires: &[Wire]) -> Result<()> {
+        lab.forward_named(&self.ports(wires), true)
+    }
+
     pub fn is_running(&self) -> bool {
         self.daemon().is_running()
     }
@@ -199,6 +217,17 @@ impl Machine {
     /// Its processes on the host.
     pub fn pids(&self) -> Vec<u32> {
         self.daemon().tree()
+    }
+
+    fn ports(&self, wires: &[Wire]) -> Vec<String> {
+        wires.iter().map(|wire| self.port(*wire)).collect()
+    }
+
+    // What it runs follows, being traced by it.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let tree = self.daemon().tree();
+        let kernel = tree.get(1).ok_or("a machine that is not running")?;
+        signal_to(*kernel, signal)
     }
 
     fn daemon(&self) -> MutexGuard<'_, Daemon> {

@@ -50,4 +50,17 @@ impl Recorder {
         });
         found
     }
+
+    /// All frames that are wanted among those that have passed since the last question.
+    pub fn take(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        let mut frames = Vec::new();
+        while let Ok(seen) = sys::receive(&self.socket, &mut buffer) {
+            let frame = buffer.get(..seen.length).unwrap_or_default();
+            if wanted(frame) {
+                frames.push(frame.to_vec());
+            }
+        }
+        frames
+    }
 }

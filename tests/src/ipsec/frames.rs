@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! ESP as the wire carries it (RFC 4303 §2), to look at and to send once more.
+
+use super::{FAR, Tunnelled};
+use crate::Result;
+use crate::lab::{CLIENT, Wire};
+use crate::probe::{Injector, Recorder};
+
+const ESP: u8 = 50;
+
+/// What is readable of a frame of ESP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Esp {
+    pub spi: u32,
+    /// The low half of the number, where it has 64 bits.
+    pub sequence: u32,
+}
+
+impl Esp {
+    /// None for every other frame.
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        let (protocol, start) = match frame.get(12..14)? {
+            [0x08, 0x00] => (frame.get(23)?, 14 + usize::from(frame.get(14)? & 0xf) * 4),
+            [0x86, 0xdd] => (frame.get(20)?, 54),
+            _ => return None,
+        };
+        let word = |at: usize| {
+            let bytes = frame.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_be_bytes(bytes))
+        };
+        (*protocol == ESP).then_some(())?;
+        Some(Self {
+            spi: word(start)?,
+            sequence: word(start + 4)?,
+        })
+    }
+}
+
+/// Whether a frame of ESP comes from the far gateway.
+pub fn is_from_far(frame: &[u8]) -> bool {
+    Esp::of(frame).is_some() && frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
+}
+
+impl Tunnelled<'_> {
+    /// Hears what passes between the far gateway and the switch.
+    pub fn record(&self) -> Result<Recorder> {
+        Recorder::new(&self.lab.sw, &self.far.port(Wire::Wan))
+    }
+
+    /// Sends recorded frames to a router once more, as somebody on the wan could.
+    pub fn replay(&self, frames: &[Vec<u8>], router: usize) -> Result<()> {
+        let injector = Injector::new(&self.lab.wan, Wire::Wan.name())?;
+        let to = Wire::Wan.mac(self.routers[router].host);
+        for frame in frames {
+            // With the station's own source: else the switch would look for the far gateway here.
+            let payload = frame.get(12..).unwrap_or_default();
+            injector.send(&[&to[..], &Wire::Wan.mac(CLIENT), payload].concat())?;
+        }
+        Ok(())
+    }
+}
