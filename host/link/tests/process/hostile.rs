@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, Keys, ToLink};
@@ -187,6 +188,23 @@ fn it_has_no_privileges_and_dies_with_its_host() {
         _ => None,
     });
     assert!(!std::path::Path::new(&format!("/proc/{pid}/fd/0")).exists());
+}
+
+#[test]
+fn what_it_relays_is_in_no_core_dump() {
+    let Some(lab) = Lab::new(1) else { return };
+    let [node, _] = lab.pair(1);
+    let of_process = format!("/proc/{}", node.child.pid());
+    let limits = std::fs::read_to_string(format!("{of_process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core"));
+    let sizes = core.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(sizes.unwrap()[4..6], ["0", "0"], "{limits}");
+    // Of a process that is not dumpable, another of its own account cannot read this.
+    let maps = format!("{of_process}/maps");
+    let read = ["--bounding-set", "-all", "--inh-caps", "-all", "cat", &maps];
+    let output = Command::new("setpriv").args(read).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Permission denied"), "{said}");
 }
 
 #[test]
