@@ -334,7 +334,7 @@ pub struct GroupStatus {
     pub forced: String,
     /// 0 to 100.
     pub quality: u8,
-    /// "held", "closed", "unfenced".
+    /// "held", "closed", "unfenced", "off".
     pub fence: String,
     /// How long one advert keeps the fence open.
     pub lease_ms: f64,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_getres};
 
 use super::{Finding, Severity, System};
+use crate::config::Host;
 
 /// Netdev chains on egress came with 5.16, IFA_PROTO with 5.18.
 const FENCE: (u32, u32) = (5, 16);
@@ -28,6 +29,15 @@ pub fn examine(system: &System) -> Vec<Finding> {
         .chain(coarse(tick))
         .chain(no_real_time(system))
         .collect()
+}
+
+/// What the administrator gives up.
+pub fn unfenced(host: &Host) -> Option<Finding> {
+    (!host.fenced).then(|| {
+        let sentence = "fence is off: a hung daemon keeps its addresses";
+        let mend = "fence = \"required\", where the kernel has nftables' family netdev";
+        Finding::new("fence-off", Severity::Warning, sentence).mend(mend)
+    })
 }
 
 fn old(release: &str) -> Vec<Finding> {

@@ -82,6 +82,7 @@ impl fmt::Display for Finding {
 /// Everything found about `setup` on this host, the worst first.
 pub fn examine(setup: &Setup) -> Vec<Finding> {
     let mut findings = examine_on(&System::here(), &Wanted::of(setup));
+    findings.extend(kernel::unfenced(&setup.host));
     findings.extend(link::examine(setup));
     findings.sort_by_key(|finding| finding.severity);
     findings

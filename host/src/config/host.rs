@@ -19,11 +19,15 @@ pub struct Host {
     /// The account that plugins run as.
     pub user: String,
     pub realtime: bool,
+    /// False where the administrator does without the fence.
+    pub fenced: bool,
     /// How long a takeover waits for followers to apply what they received.
     pub settle: Duration,
     /// None without `[[link]]`.
     pub link: Option<Link>,
 }
+
+const FENCE: [(&str, bool); 2] = [("required", true), ("off", false)];
 
 const LEVELS: [(&str, LevelFilter); 5] = [
     ("error", LevelFilter::Error),
@@ -114,6 +118,7 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         log_level: log_level.unwrap_or(LevelFilter::Info),
         user: root.text("user").unwrap_or_else(|| "spared".to_owned()),
         realtime: root.flag("realtime").unwrap_or(true),
+        fenced: root.choice("fence", &FENCE).unwrap_or(true),
         settle: Duration::from_millis(root.integer("settle_ms", 0..=10_000).unwrap_or(200)),
         link: None,
     }

@@ -15,6 +15,7 @@
 //! | `log.level`    | error, warn, info, debug, trace | info    | what is logged                          |
 //! | `user`         | an account                  | `spared`    | what plugins run as; `nobody` where it does not exist |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
+//! | `fence`        | required, off               | required    | whether to refuse a kernel that cannot fence |
 //! | `settle_ms`    | 0-10000                     | 200         | how long a takeover waits for followers |
 //!
 //! Keys of the host in `plugins/NAME.toml`; all others are the plugin's:

@@ -53,8 +53,18 @@ fn an_empty_file_gives_the_defaults() {
     let host = host("").unwrap();
     assert_eq!(host.node, "r1");
     assert_eq!(host.user, "spared");
-    assert!(host.realtime);
+    assert!(host.realtime && host.fenced);
     assert_eq!(host.settle.as_millis(), 200);
+}
+
+#[test]
+fn the_fence_is_given_up_by_name_only() {
+    assert!(host("fence = \"required\"\n").unwrap().fenced);
+    assert!(!host("fence = \"off\"\n").unwrap().fenced);
+    assert_eq!(
+        host("fence = false\n").unwrap_err(),
+        ["spared.toml:1: fence: found false, allowed \"required\", \"off\""]
+    );
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn faults_of_the_host_file_come_all_at_once_with_lines() {
             "spared.toml:6: log.level: found \"loud\", allowed \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
             "spared.toml:1: user: found 5, allowed a text",
             "spared.toml:4: settle_ms: found 20000, allowed 0-10000",
-            "spared.toml:3: realtme: unknown key, allowed: firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms, user",
+            "spared.toml:3: realtme: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms, user",
         ]
     );
 }

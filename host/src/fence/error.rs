@@ -2,6 +2,10 @@
 
 use std::{error, fmt, io};
 
+const UNSUPPORTED: &str = "; this kernel's nftables lacks the family netdev, of which the fence is made \
+    (CONFIG_NF_TABLES_NETDEV, OpenWrt: kmod-nft-netdev): fence = \"off\" in spared.toml does without, and \
+    a hung daemon then keeps its addresses";
+
 /// The fence could not be changed.
 #[derive(Debug)]
 pub struct FenceError {
@@ -15,6 +19,14 @@ impl FenceError {
             what: what.to_owned(),
             source,
         }
+    }
+
+    /// The kernel's nftables lacks what the fence is made of.
+    fn is_unsupported(&self) -> bool {
+        matches!(
+            self.source.raw_os_error(),
+            Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT)
+        )
     }
 
     /// Something that the transaction names was gone, or a device of it: worth another try.
@@ -33,12 +45,39 @@ impl fmt::Display for FenceError {
             "fence: cannot {}: {}",
             self.what,
             crate::kernel::reason(&self.source)
-        )
+        )?;
+        match self.is_unsupported() {
+            true => f.write_str(UNSUPPORTED),
+            false => Ok(()),
+        }
     }
 }
 
 impl error::Error for FenceError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(errno: i32) -> String {
+        let source = io::Error::from_raw_os_error(errno);
+        FenceError::new("remove its table", source).to_string()
+    }
+
+    #[test]
+    fn a_kernel_without_the_family_is_told_what_it_lacks_and_what_doing_without_costs() {
+        let text = refused(libc::EOPNOTSUPP);
+        assert!(
+            text.starts_with("fence: cannot remove its table: operation not supported"),
+            "{text}"
+        );
+        for part in ["netdev", "fence = \"off\"", "keeps its addresses"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!refused(libc::EPERM).contains("off"));
     }
 }

@@ -57,6 +57,7 @@ pub struct Groups {
     unfit: BTreeMap<String, String>,
     actions: VecDeque<Action>,
     settle_ns: u64,
+    fenced: bool,
     /// Tells answers to this question from those to an earlier one.
     epoch: u64,
     closing: bool,
@@ -141,6 +142,7 @@ impl Groups {
             unfit: BTreeMap::new(),
             actions: VecDeque::new(),
             settle_ns,
+            fenced: true,
             epoch: 0,
             closing: false,
             leaving: false,
@@ -151,6 +153,11 @@ impl Groups {
             early_marks: BTreeSet::new(),
             requests: BTreeMap::new(),
         }
+    }
+
+    /// False where the kernel keeps no lease, so that nothing is told of one.
+    pub fn set_fenced(&mut self, fenced: bool) {
+        self.fenced = fenced;
     }
 
     /// How long followers may settle, after a reload.

@@ -41,7 +41,9 @@ impl Groups {
         };
         self.take_back(name, given, taken_back);
         self.tell(role_news(name, from, Role::Active, &cause));
-        self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
+        if self.fenced {
+            self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
+        }
         for plugin in waiting {
             self.actions.push_back(Action::Settle {
                 plugin,

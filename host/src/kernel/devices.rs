@@ -24,7 +24,11 @@ impl Kernel {
 
     fn apply_plan(&mut self, plan: Plan) -> Result<(), KernelError> {
         let open = self.groups.values().flat_map(|group| self.open_keys(group));
-        if let Err(error) = self.fence.apply(&plan, &open.collect()) {
+        let open = open.collect();
+        let Some(fence) = &mut self.fence else {
+            return Ok(());
+        };
+        if let Err(error) = fence.apply(&plan, &open) {
             // Nobody knows what the table says now.
             self.plan = Some(Plan::default());
             let urgent = self.unfenced_since.is_some();
@@ -57,13 +61,18 @@ impl Kernel {
         &mut self,
         change: impl Fn(&mut Fence) -> Result<(), FenceError>,
     ) -> Result<(), KernelError> {
-        match change(&mut self.fence) {
-            Err(error) if error.is_missing() => {
-                self.refence()?;
-                Ok(change(&mut self.fence)?)
-            }
-            result => Ok(result?),
+        let Some(fence) = &mut self.fence else {
+            return Ok(());
+        };
+        let Err(error) = change(fence) else {
+            return Ok(());
+        };
+        if !error.is_missing() {
+            return Err(error.into());
         }
+        self.refence()?;
+        let again = self.fence.as_mut().map(change);
+        Ok(again.unwrap_or(Ok(()))?)
     }
 
     pub(super) fn wanted_plan(&self) -> Plan {
@@ -132,9 +141,11 @@ impl Kernel {
         result
     }
 
-    // Devices come up behind the fence, never before it.
+    // Devices come up behind the fence, never before it; without one while their group is installed.
     pub(super) fn raise_devices(&mut self) {
-        let keys: Vec<RouterId> = self.groups.values().flat_map(Group::vmacs).collect();
+        let groups = self.groups.values();
+        let shown = groups.filter(|group| self.fence.is_some() || group.installed);
+        let keys: Vec<RouterId> = shown.flat_map(Group::vmacs).collect();
         for key in keys {
             let Some(link) = key.find(&self.interfaces).filter(|link| !link.up) else {
                 continue;

@@ -13,10 +13,10 @@ impl Kernel {
     /// Installs the addresses of a group behind its closed fence, without a word; of no effect
     /// where they are installed. No routes: the node's own packets must not leave with an address
     /// that is not answered. For the same reason an address that would bring a route to a network
-    /// that this node is not in has to wait for [`Kernel::install`].
+    /// that this node is not in has to wait for [`Kernel::install`], and without a fence all have.
     pub fn prepare(&mut self, name: &str) -> Result<(), KernelError> {
         let group = self.known(name)?;
-        if group.installed || group.prepared {
+        if group.installed || group.prepared || self.fence.is_none() {
             return Ok(());
         }
         let mut failures = self.prepare_devices(name);
@@ -63,7 +63,8 @@ impl Kernel {
         waiting
     }
 
-    /// Closes the leases of a group, and carries its packets for a while.
+    /// Closes the leases of a group, and carries its packets for a while; without a fence its
+    /// addresses go at once, and what is still sent here is forwarded as to any router.
     pub fn yield_lease(&mut self, name: &str) -> Result<(), KernelError> {
         let group = self.known(name)?;
         let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
@@ -74,6 +75,10 @@ impl Kernel {
         group.carried = true;
         group.without_carrier.clear();
         group.schedule.stop();
+        if self.fence.is_none() {
+            self.fall_silent(name);
+            return Ok(());
+        }
         if self.plan.is_none() {
             return Ok(());
         }

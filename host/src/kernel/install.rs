@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spared_netlink::constants::ADDRESS_PROTOCOL;
-use spared_netlink::{Address, Message};
+use spared_netlink::{Address, Event, Link, Message};
 
 use super::group::Desired;
 use super::{Kernel, KernelError, KernelEvent, RETRY, frame, routes, vmac};
@@ -41,6 +41,9 @@ impl Kernel {
             group.carried = false;
             group.forget_deletions();
             group.schedule.installed(begun, refresh_s);
+        }
+        if self.fence.is_none() {
+            self.raise_devices();
         }
         failures.extend(self.add_missing_addresses(group).1);
         self.announce_due(begun);
@@ -241,11 +244,19 @@ impl Kernel {
             return;
         };
         for key in state.vmacs() {
-            if let Some(link) = key.find(&self.interfaces) {
-                if let Err(error) = vmac::set_ipv6(&link.name, false) {
-                    let text = KernelError::new(&link.name, "switch off IPv6", error).to_string();
-                    self.events.push(KernelEvent::Warning { text });
-                }
+            let Some(link) = key.find(&self.interfaces).cloned() else {
+                continue;
+            };
+            // No fence keeps it from taking what the switch floods.
+            if self.fence.is_none() {
+                let _ = self.requests.run_one(Message::set_up(link.index, false));
+                let up = false;
+                self.interfaces
+                    .apply(Event::Link(Link { up, ..link.clone() }));
+            }
+            if let Err(error) = vmac::set_ipv6(&link.name, false) {
+                let text = KernelError::new(&link.name, "switch off IPv6", error).to_string();
+                self.events.push(KernelEvent::Warning { text });
             }
         }
     }

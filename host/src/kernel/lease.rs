@@ -93,13 +93,21 @@ impl Kernel {
             return Ok(());
         };
         let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
-        if self.plan.is_some() {
+        if self.fence.is_none() {
+            self.fall_silent(name);
+        } else if self.plan.is_some() {
             self.change_leases(|fence| fence.close(&keys))?;
             if carried {
                 self.change_leases(|fence| fence.end_carry(&keys))?;
             }
         }
         Ok(())
+    }
+
+    // Without a fence only addresses that are not here do not answer.
+    pub(super) fn fall_silent(&mut self, name: &str) {
+        let failures = self.remove(name);
+        self.warn(failures);
     }
 
     /// The leases that may live.

@@ -89,6 +89,8 @@ pub enum FenceState {
     Closed,
     /// There is no fence: everything passes.
     Unfenced,
+    /// There is to be none.
+    Off,
 }
 
 /// What the kernel side counted, for status.
@@ -117,7 +119,8 @@ pub struct Kernel {
     route_monitor: Monitor,
     packets: PacketSocket,
     carrier: Carrier,
-    fence: Fence,
+    /// None where the administrator does without: addresses are then here only while they may answer.
+    fence: Option<Fence>,
     interfaces: Interfaces,
     followed: BTreeMap<String, Followed>,
     links: Links,
@@ -141,6 +144,15 @@ pub struct Kernel {
 impl Kernel {
     /// Opens sockets, subscribes, and reads what is there.
     pub fn open() -> Result<Self, KernelError> {
+        Self::open_with(Some(Fence::open_sockets()?))
+    }
+
+    /// The same without a fence.
+    pub fn open_unfenced() -> Result<Self, KernelError> {
+        Self::open_with(None)
+    }
+
+    fn open_with(fence: Option<Fence>) -> Result<Self, KernelError> {
         error::check_release(
             &std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(),
         )?;
@@ -151,7 +163,7 @@ impl Kernel {
             requests: Requests::open().map_err(refused("open a netlink socket"))?,
             packets: PacketSocket::sender().map_err(refused("open a packet socket"))?,
             carrier: Carrier::start().map_err(refused("start the carrier thread"))?,
-            fence: Fence::open_sockets()?,
+            fence,
             interfaces: Interfaces::default(),
             followed: BTreeMap::new(),
             links: Links::default(),
@@ -175,12 +187,19 @@ impl Kernel {
 
     /// To be polled for reading; the same for the life of the kernel.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        vec![
+        let fence = self.fence.as_ref().map(Fence::descriptor);
+        [
             self.monitor.as_fd(),
             self.route_monitor.as_fd(),
-            self.fence.descriptor(),
             self.carrier.descriptor(),
         ]
+        .into_iter()
+        .chain(fence)
+        .collect()
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.fence.is_some()
     }
 
     /// When [`Kernel::handle_timeout`] wants to be called.
@@ -304,13 +323,16 @@ impl Kernel {
 
     /// The fence of a group, as the kernel has it now.
     pub fn fence_status(&self, name: &str) -> FenceState {
-        if self.unfenced_since.is_some() || !self.fence.is_there() {
+        let Some(fence) = &self.fence else {
+            return FenceState::Off;
+        };
+        if self.unfenced_since.is_some() || !fence.is_there() {
             return FenceState::Unfenced;
         }
         let Some(group) = self.groups.get(name).filter(|group| group.open) else {
             return FenceState::Closed;
         };
-        let alive = self.fence.leases().unwrap_or_default();
+        let alive = fence.leases().unwrap_or_default();
         let mut expected = group
             .held_routers()
             .filter_map(|router| Group::router_key(router, &self.interfaces))
@@ -325,8 +347,9 @@ impl Kernel {
     }
 
     pub fn counts(&self) -> KernelCounts {
+        let counted = self.fence.as_ref().map(Fence::counts);
         KernelCounts {
-            fence: self.fence.counts().unwrap_or_default(),
+            fence: counted.and_then(Result::ok).unwrap_or_default(),
             refenced: self.refenced,
             unfenced: self.unfenced
                 + self
@@ -345,7 +368,7 @@ impl Kernel {
             self.release(&name);
         }
         self.set_links(Vec::new(), 0);
-        if let Err(error) = self.fence.remove() {
+        if let Some(Err(error)) = self.fence.as_mut().map(Fence::remove) {
             log::warn!("{error}");
         }
         self.borrowed.put_back();

@@ -5,6 +5,7 @@ use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::{Kernel, KernelError, routes, vmac};
+use crate::fence::Fence;
 
 impl Kernel {
     /// Removes what was left and says what; to be called before anything is claimed.
@@ -13,7 +14,11 @@ impl Kernel {
         let mut removed = self.sweep_routes()?;
         removed.extend(self.sweep_addresses()?);
         removed.extend(self.sweep_devices()?);
-        if self.fence.remove()? {
+        let fence = match &mut self.fence {
+            Some(fence) => fence.remove()?,
+            None => remove_old_fence()?,
+        };
+        if fence {
             removed.push("table netdev spared".to_owned());
         }
         self.plan = None;
@@ -78,5 +83,14 @@ impl Kernel {
             .into_iter()
             .map(|link| format!("device {}", link.name))
             .collect())
+    }
+}
+
+// Of a run that had one, killed before somebody switched it off: it would stay closed for ever. Where
+// nftables cannot be asked, there is none.
+fn remove_old_fence() -> Result<bool, KernelError> {
+    match Fence::open_sockets() {
+        Ok(mut fence) if fence.is_there() => Ok(fence.remove()?),
+        _ => Ok(false),
     }
 }

@@ -306,7 +306,10 @@ impl Kernel {
     }
 
     fn handle_tampering(&mut self, now: Instant) {
-        match self.fence.take_tampering() {
+        let Some(fence) = &mut self.fence else {
+            return;
+        };
+        match fence.take_tampering() {
             Tampering::None => return,
             Tampering::Foreign if self.plan.is_some() => {
                 self.unfenced_since.get_or_insert(now);

@@ -3,7 +3,15 @@
 use spared_worker::message::Scope;
 
 /// Keys of `spared.toml` that are this machine's alone.
-const LOCAL: [&str; 6] = ["node", "log", "user", "realtime", "firewall", "secret_file"];
+const LOCAL: [&str; 7] = [
+    "node",
+    "log",
+    "user",
+    "realtime",
+    "fence",
+    "firewall",
+    "secret_file",
+];
 /// Keys of `spared.toml` that take a table by node name.
 const NODE: [&str; 2] = ["link.interface", "link.address"];
 

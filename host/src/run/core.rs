@@ -78,7 +78,8 @@ impl Core {
         let supervisor = Supervisor::new(terms(&options, &setup.host), now);
         let exe = supervisor.terms().exe.clone();
         let link = Link::new(exe, supervisor.terms().account, now);
-        let groups = Groups::new(nanoseconds(setup.host.settle));
+        let mut groups = Groups::new(nanoseconds(setup.host.settle));
+        groups.set_fenced(kernel.is_fenced());
         let store = Store::new(state_dir(&options));
         Ok(Self {
             options,
@@ -122,6 +123,9 @@ impl Core {
             let text = format!("removed what an earlier run left: {line}");
             self.events
                 .record(News::warn(Kind::Start, text).because("swept"));
+        }
+        if !self.kernel.is_fenced() {
+            log::warn!("the fence is off: a hung daemon keeps its addresses");
         }
         let now = Instant::now();
         for plugin in self.setup.plugins.clone() {

@@ -69,7 +69,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
     lock_down(&setup.host);
-    let mut kernel = Kernel::open().map_err(|error| Failure::Unavailable(error.to_string()))?;
+    let opened = match setup.host.fenced {
+        true => Kernel::open(),
+        false => Kernel::open_unfenced(),
+    };
+    let mut kernel = opened.map_err(|error| Failure::Unavailable(error.to_string()))?;
     let swept = kernel
         .sweep()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;

@@ -352,6 +352,9 @@ fn later(old: &Setup, new: &Setup) -> Vec<String> {
     if old.host.realtime != new.host.realtime {
         lines.push("realtime: holds for the host from its next start".to_owned());
     }
+    if old.host.fenced != new.host.fenced {
+        lines.push("fence: holds from the next start of spared".to_owned());
+    }
     if old.host.user != new.host.user {
         lines.push("user: holds for plugins that start from now on".to_owned());
     }

@@ -285,5 +285,6 @@ fn fence_word(fence: FenceState) -> &'static str {
         FenceState::Held => "held",
         FenceState::Closed => "closed",
         FenceState::Unfenced => "unfenced",
+        FenceState::Off => "off",
     }
 }

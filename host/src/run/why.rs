@@ -25,7 +25,7 @@ impl Core {
             .filter(|(name, _)| group.is_none_or(|wanted| wanted == *name))
             .map(|(name, group)| GroupWhy {
                 group: name.to_owned(),
-                sentence: self.sentence_of(group),
+                sentence: self.sentence_of(group) + self.word_on_fence(),
             })
             .collect();
         match group {
@@ -33,6 +33,13 @@ impl Core {
                 refusal(ErrorCode::Usage, format!("there is no group \"{name}\""))
             }
             _ => Answer::Why { groups },
+        }
+    }
+
+    fn word_on_fence(&self) -> &'static str {
+        match self.kernel.is_fenced() {
+            true => "",
+            false => ". The fence is off: a hung daemon keeps its addresses",
         }
     }
 

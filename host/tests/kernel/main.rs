@@ -9,3 +9,4 @@ mod handover;
 mod interfaces;
 mod lab;
 mod links;
+mod unfenced;

@@ -17,7 +17,7 @@ const NODES: [&str; 2] = ["r1", "r2"];
 pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     let etc = dir.join("etc");
     fs::create_dir_all(&etc)?;
-    let mut text = String::new();
+    let mut text = link.settings.clone();
     match &link.secret {
         Some(secret) => {
             let file = etc.join("secret");

@@ -68,6 +68,8 @@ pub struct Link {
     pub secret: Option<String>,
     /// "r1", or none.
     pub prefer: Option<String>,
+    /// Lines of spared.toml that belong to no table.
+    pub settings: String,
     /// Further lines of spared.toml.
     pub extra: String,
 }

@@ -40,6 +40,7 @@ mod sets;
 mod side_by_side;
 mod sparectl;
 mod storm;
+mod unfenced;
 mod walk;
 
 /// A file that no line above names would be left out without a word.
