@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketAddrUnix;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +21,17 @@ const ANSWER_MAX: usize = 16 << 20;
 const AT_ONCE: usize = 8;
 /// Leases of one command, where Kea has such: one that it does not like refuses all.
 const BULK: usize = 250;
+/// Times that it is configured again at once, and what lies between them, where the cleaning of its
+/// file is in the way.
+const RELOADS: usize = 10;
+const RELOAD_AFTER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+/// Words of Kea's where its port is bound, and where its file is being cleaned.
+const IN_USE: &str = "already in use";
+const IN_PROGRESS: &str = "cleanup is in progress";
 
 /// Kea's numbers of results.
 const SUCCESS: i64 = 0;
@@ -71,9 +83,44 @@ impl Kea {
         }
         self.must("dhcp-enable", &origin)?;
         match self.format {
-            Format::Kea4 => self.must("config-reload", &json!({})),
+            Format::Kea4 => self.reload(),
             _ => Ok(()),
         }
+    }
+
+    /// Kea cannot read its leases while kea-lfc runs, and says so. And while kea-lfc is being started
+    /// that has Kea's sockets, too: Kea then cannot open them anew, calls its configuration
+    /// successful, hears nobody, and does not try again by itself.
+    fn reload(&self) -> Result<(), String> {
+        let mut why = String::new();
+        for _ in 0..RELOADS {
+            let answer = self.one(&json!({ "command": "config-reload" }))?;
+            why = match answer.result {
+                SUCCESS => match self.occupied()? {
+                    None => return Ok(()),
+                    Some(why) => format!("it hears no clients: {why}"),
+                },
+                _ => answer.text,
+            };
+            if !why.contains(IN_USE) && !why.contains(IN_PROGRESS) {
+                break;
+            }
+            let end = PollFd::new(&self.end.descriptor, PollFlags::IN);
+            let _ = poll(&mut [end], Some(&RELOAD_AFTER));
+        }
+        Err(format!("config-reload: {why}"))
+    }
+
+    /// Why it does not hear where it could. An interface that has no address is no fault.
+    fn occupied(&self) -> Result<Option<String>, String> {
+        let answer = self.one(&json!({ "command": "status-get" }))?;
+        // older ones do not say
+        let sockets = answer.arguments.get("sockets");
+        let errors = sockets.and_then(|sockets| sockets.get("errors"));
+        let errors = errors.and_then(Value::as_array).into_iter().flatten();
+        let mut errors = errors.filter_map(Value::as_str);
+        let why = errors.find(|error| error.contains(IN_USE));
+        Ok(why.map(str::to_owned))
     }
 
     fn must(&self, command: &str, arguments: &Value) -> Result<(), String> {
@@ -294,4 +341,88 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
 fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::thread;
+
+    use super::*;
+    use crate::server::scratch::Folder;
+
+    const DONE: &str = r#"{ "result": 0 }"#;
+    const READY: &str = r#"{ "result": 0, "arguments": { "sockets": { "status": "ready" } } }"#;
+    const BOUND: &str = r#"{ "result": 0, "arguments": { "sockets": { "status": "failed", "errors":
+        [ "the interface b has no usable IPv4 addresses configured",
+          "failed to bind fallback socket, reason: Address already in use" ] } } }"#;
+    const CLEANING: &str =
+        r#"{ "result": 1, "text": "Unable to load: lease file cleanup is in progress" }"#;
+    const WRONG: &str = r#"{ "result": 1, "text": "Config reload failed: missing comma" }"#;
+    const NO_ADDRESS: &str = r#"{ "result": 0, "arguments": { "sockets": { "status": "failed",
+        "errors": [ "the interface b has no usable IPv4 addresses configured" ] } } }"#;
+
+    /// What it is told, where it answers this to each `config-reload` and then `status-get` in turn,
+    /// and in the end to every, and what came of it.
+    fn told(answers: &'static [[&str; 2]]) -> (Vec<String>, Result<(), String>) {
+        let folder = Folder::new("kea");
+        let socket = folder.path("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = thread::spawn(move || {
+            let mut reloads = 0;
+            let mut commands = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut bytes = [0; 4096];
+                let count = stream.read(&mut bytes).unwrap();
+                let Ok(value) = serde_json::from_slice::<Value>(&bytes[..count]) else {
+                    return commands;
+                };
+                let command = value["command"].as_str().unwrap().to_owned();
+                reloads += usize::from(command == "config-reload");
+                let answer = match command.as_str() {
+                    "dhcp-enable" => DONE,
+                    command => {
+                        let at = reloads.min(answers.len()) - 1;
+                        answers[at][usize::from(command == "status-get")]
+                    }
+                };
+                commands.push(command);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let result = Kea::new(Format::Kea4, &socket, &End::new().unwrap()).silence(false);
+        drop(UnixStream::connect(&socket).unwrap());
+        (server.join().unwrap(), result)
+    }
+
+    fn reloads(commands: &[String]) -> usize {
+        let reloads = commands.iter().filter(|it| *it == "config-reload");
+        reloads.count()
+    }
+
+    #[test]
+    fn a_server_whose_cleaning_is_in_the_way_is_configured_until_it_hears() {
+        let (commands, result) = told(&[[DONE, BOUND], [CLEANING, DONE], [DONE, READY]]);
+        assert_eq!(result, Ok(()));
+        assert_eq!(reloads(&commands), 3, "{commands:?}");
+
+        let (commands, result) = told(&[[DONE, BOUND]]);
+        let why = result.unwrap_err();
+        assert!(why.contains("Address already in use"), "{why}");
+        assert_eq!(reloads(&commands), RELOADS);
+    }
+
+    #[test]
+    fn a_server_that_hears_where_it_can_or_never_will_is_configured_once() {
+        for answers in [&[[DONE, READY]], &[[DONE, DONE]], &[[DONE, NO_ADDRESS]]] {
+            let (commands, result) = told(answers);
+            assert_eq!(result, Ok(()));
+            assert_eq!(commands, ["dhcp-enable", "config-reload", "status-get"]);
+        }
+        let (commands, result) = told(&[[WRONG, READY]]);
+        assert!(result.unwrap_err().contains("missing comma"));
+        assert_eq!(reloads(&commands), 1);
+    }
 }
