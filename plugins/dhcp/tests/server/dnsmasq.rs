@@ -9,7 +9,7 @@ use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Key};
 use spared_dhcp::server::Event;
 
-use crate::fixture::{Fixture, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, key4, lease4, set_of, settings};
 use crate::lab::{Lab, Process, wait_for, wait_for_text};
 use crate::scratch::Folder;
 
@@ -60,8 +60,10 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     });
 
     let client = lab.ask(1, &folder.path("client"));
-    let got = signs(&fixture.changes());
+    let got = fixture.signs_behind(&[]);
     assert!(matches!(got[..], [10..100]), "{got:?}");
+    wait_for_text(&folder.path("client"), "obtained");
+    fixture.rest();
 
     let put = |host| {
         let mut lease = lease4(key4(host), 500);
@@ -86,9 +88,8 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
         "{text}"
     );
 
-    wait_for_text(&folder.path("client"), "obtained");
     client.signal(Signal::USR2);
-    assert_eq!(signs(&fixture.changes()), [-got[0]]);
+    assert_eq!(fixture.signs_behind(&got), [-got[0]]);
     client.stop();
     server.stop();
     fixture.runs((false, false));

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use spared_dhcp::config;
@@ -80,11 +81,30 @@ impl Fixture {
         })
     }
 
+    /// The addresses of changes, signed, behind any number of these: a client that was not answered in
+    /// time has asked again.
+    pub fn signs_behind(&self, again: &[i32]) -> Vec<i32> {
+        self.until(|event| match event {
+            Event::Changes(changes) => {
+                let mut signs = signs(&changes);
+                signs.dedup();
+                signs.retain(|sign| !again.contains(sign));
+                (!signs.is_empty()).then_some(signs)
+            }
+            _ => None,
+        })
+    }
+
     pub fn runs(&self, wanted: (bool, bool)) {
         self.until(|event| match event {
             Event::Runs { runs, live } => ((runs, live) == wanted).then_some(()),
             _ => None,
         });
+    }
+
+    /// Until nothing comes any more: a client that was not answered in time has asked twice.
+    pub fn rest(&self) {
+        while self.next_in(SOME).is_some() {}
     }
 
     /// The leases' news of this time, none of which should be.
@@ -124,6 +144,15 @@ impl Fixture {
                 }
                 other => before.push(other),
             }
+        }
+    }
+
+    /// Gives the command until it succeeds, as a role does.
+    pub fn insist(&mut self, command: impl Fn(u64) -> Command) {
+        let until = Instant::now() + LONG;
+        while let Err(why) = self.ask(&command).result {
+            assert!(Instant::now() < until, "{why}");
+            sleep(SOME);
         }
     }
 

@@ -9,7 +9,7 @@ use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set};
 use spared_dhcp::server::{Command, Event};
 
-use crate::fixture::{Fixture, hosts, key4, lease4, set_of, settings, signs};
+use crate::fixture::{Fixture, hosts, key4, lease4, set_of, settings};
 use crate::lab::{Lab, Process, kea, wait_for, wait_for_text};
 use crate::scratch::Folder;
 
@@ -102,11 +102,10 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
     fixture.runs((true, true));
 
     let client = kea.lab.ask(1, &kea.path("client"));
-    let got = signs(&fixture.changes());
+    let got = fixture.signs_behind(&[]);
     assert!(matches!(got[..], [10..100]), "{got:?}");
     wait_for_text(&kea.path("client"), "obtained");
-    client.signal(Signal::USR1);
-    assert_eq!(signs(&fixture.changes()), got);
+    fixture.rest();
 
     let mut other_subnet = lease4(key4(160), 100);
     other_subnet
@@ -138,8 +137,10 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
         kea.ask(get)
     );
 
+    client.signal(Signal::USR1);
+    assert_eq!(fixture.signs_behind(&[]), got);
     client.signal(Signal::USR2);
-    assert_eq!(signs(&fixture.changes()), [-got[0]]);
+    assert_eq!(fixture.signs_behind(&got), [-got[0]]);
     client.stop();
 
     let silence = |silent| move |serial| Command::Silence { serial, silent };
@@ -147,13 +148,15 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
     let client = kea.lab.ask(2, &kea.path("client"));
     fixture.quiet();
     fixture.quiet();
-    fixture.ask(silence(false)).result.unwrap();
-    assert!(matches!(signs(&fixture.changes())[..], [10..100]));
+    fixture.insist(silence(false));
+    let got = fixture.signs_behind(&[]);
+    assert!(matches!(got[..], [10..100]), "{got:?}");
     client.stop();
 
     server.stop();
     fixture.runs((false, false));
-    fixture.replace(set_of([lease4(key4(200), 500)])).unwrap();
+    let set = set_of([lease4(key4(200), 500)]);
+    fixture.insist(replacement(&set));
     let server = kea.start();
     fixture.runs((true, true));
     assert!(
@@ -163,6 +166,13 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
     fixture.quiet();
     server.stop();
     assert_eq!(hosts(&Fixture::open(kea.settings()).reading().0), [200]);
+}
+
+fn replacement(set: &Set) -> impl Fn(u64) -> Command {
+    |serial| Command::Replace {
+        serial,
+        set: set.clone(),
+    }
 }
 
 fn lease6(host: u16) -> Lease {
@@ -245,7 +255,7 @@ fn kea6_takes_leases_in_bulk_and_another_identity() {
         identity: Some(identity.clone()),
         ..set_of([lease6(9)])
     };
-    fixture.replace(set.clone()).unwrap();
+    fixture.insist(replacement(&set));
     fixture.quiet();
     let server = kea.start();
     fixture.runs((true, true));

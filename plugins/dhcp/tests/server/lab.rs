@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
+use std::thread::{panicking, sleep};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -104,7 +104,10 @@ fn ip(words: &str) {
     assert!(status.success(), "ip {words}");
 }
 
-pub struct Process(Child);
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Process {
     pub fn start(
@@ -119,30 +122,37 @@ impl Process {
     }
 
     pub fn spawn(mut command: Command, environment: &[(&str, &Path)], log: &Path) -> Self {
-        let log = fs::File::create(log).unwrap();
+        let file = fs::File::create(log).unwrap();
         command.envs(environment.iter().copied());
         command
             .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        Self(command.spawn().unwrap())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        Self {
+            child: command.spawn().unwrap(),
+            log: log.to_owned(),
+        }
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.0);
+        let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap();
     }
 
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
-        let _ = self.0.wait();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if panicking() {
+            let said = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("{}:\n{said}", self.log.display());
+        }
     }
 }
 
