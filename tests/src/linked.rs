@@ -90,13 +90,26 @@ impl<'l> Linked<'l> {
             Fault::Hang => self.routers[old].hang()?,
             Fault::Shutdown => self.routers[old].shut_down()?,
             Fault::Kill => self.routers[old].kill(),
-            Fault::Switch => drop(self.done(old, &["switch"])?),
+            Fault::Switch => drop(self.switch(old)?),
         }
         let new = 1 - old;
         self.wait(&format!("r{} active after {fault:?}", new + 1), || {
             self.role(new) == "active"
         })?;
         Ok(new)
+    }
+
+    /// `sparectl switch` on a node, as soon as it may be: who is through with a role of before is not
+    /// so at once, and the other hears of it later still.
+    pub fn switch(&self, site: usize) -> Result<String> {
+        const MOMENTARY: [&str; 3] = ["not left the group yet", "not ready", "at this moment"];
+        let mut answer = Ok(String::new());
+        poll(LIMIT, STEP, || {
+            answer = self.done(site, &["switch"]);
+            let why = answer.as_ref().err().map(ToString::to_string);
+            !why.is_some_and(|why| MOMENTARY.iter().any(|it| why.contains(it)))
+        });
+        answer
     }
 
     /// Ends a fault of a node and waits until it is settled beside the other.
@@ -118,8 +131,11 @@ impl<'l> Linked<'l> {
         self.wait("both settled", || {
             let known = (0..2).all(|site| {
                 let status = self.status(site).unwrap_or_default();
-                let up = status.peer.as_ref().is_some_and(|peer| peer.up);
-                up && status.missing.is_some_and(|missing| missing.is_empty())
+                let is_ready = |status: &Status| status.missing.as_ref().is_some_and(Vec::is_empty);
+                // what the other says of itself is older here
+                let peer = status.peer.as_ref().filter(|peer| peer.up);
+                let there = peer.and_then(|peer| peer.status.as_deref());
+                is_ready(&status) && there.is_some_and(is_ready)
             });
             known && self.active().len() == 1
         })

@@ -51,7 +51,7 @@ fn a_switch_under_traffic_loses_nothing_from_either_node() {
         // asked of the active node, then of the one that is backup
         for (number, asked) in [first, first, 1 - first, 1 - first].into_iter().enumerate() {
             let active = pair.active()[0];
-            let text = pair.done(asked, &["switch"])?;
+            let text = pair.switch(asked)?;
             pair.wait_active(1 - active)?;
             assert!(text.contains("office"), "{number}: {text}");
             thread::sleep(Duration::from_millis(600));

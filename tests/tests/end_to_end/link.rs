@@ -94,7 +94,7 @@ fn a_link_of_200_ms_carries_everything_and_one_is_active() {
             "{round_trip_ms:?}"
         );
         let active = pair.active()[0];
-        pair.done(active, &["switch"])?;
+        pair.switch(active)?;
         pair.wait_active(1 - active)?;
         pair.wait_settled()
     });
