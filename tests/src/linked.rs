@@ -16,6 +16,8 @@ use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 pub const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
+/// Longer than any takeover between two nodes that run.
+const STUMBLE: Duration = Duration::from_secs(5);
 
 pub struct Linked<'l> {
     pub lab: &'l Lab,
@@ -71,11 +73,16 @@ impl<'l> Linked<'l> {
         (0..2).filter(|site| self.role(*site) == "active").collect()
     }
 
-    /// The only active node.
+    /// The only active node. While a machine stumbles there may be none or two for a moment.
     pub fn at(&self) -> Result<usize> {
-        match self.active().as_slice() {
-            [site] => Ok(*site),
-            sites => Err(format!("active: {sites:?}").into()),
+        let mut active = Vec::new();
+        let is_one = || {
+            active = self.active();
+            active.len() == 1
+        };
+        match (poll(STUMBLE, STEP, is_one), active.as_slice()) {
+            (true, [site]) => Ok(*site),
+            _ => Err(format!("active: {active:?}").into()),
         }
     }
 

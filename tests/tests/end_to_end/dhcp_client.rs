@@ -73,7 +73,7 @@ fn a_dhcp_client_on_a_routers_interface_leaves_the_groups_addresses() {
         assert!(within(limit, || leased(0, 100..110) && leased(1, 100..110)));
         let pair = Linked::start(lab, &plan)?;
         let virtual_wan = Wire::Wan.ipv4(1).to_string();
-        let at = pair.active()[0];
+        let at = pair.at()?;
         assert!(lab.sites[at].ns.holds(&virtual_wan));
         assert!(lab.sites[at].ns.holds(&SERVER.to_string()));
 
@@ -87,7 +87,7 @@ fn a_dhcp_client_on_a_routers_interface_leaves_the_groups_addresses() {
         }
         assert!(within(limit, || leased(0, 200..210) && leased(1, 200..210)));
         pair.wait_settled()?;
-        let at = pair.active()[0];
+        let at = pair.at()?;
         assert!(within(Duration::from_secs(2), || {
             lab.holders(&virtual_wan) == [at] && lab.holders(&SERVER.to_string()) == [at]
         }));

@@ -47,10 +47,10 @@ fn a_switch_under_traffic_loses_nothing_from_either_node() {
         let download = Download::start(lab, 4_000_000)?;
         let _asker = asker(&pair)?;
         let began = Stamp::now();
-        let first = pair.active()[0];
+        let first = pair.at()?;
         // asked of the active node, then of the one that is backup
         for (number, asked) in [first, first, 1 - first, 1 - first].into_iter().enumerate() {
-            let active = pair.active()[0];
+            let active = pair.at()?;
             let text = pair.switch(asked)?;
             pair.wait_active(1 - active)?;
             assert!(text.contains("office"), "{number}: {text}");
@@ -133,7 +133,7 @@ fn maintenance_hands_over_and_outlives_a_restart() {
 fn a_freeze_holds_roles_for_its_time() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         pair.done(1 - active, &["freeze", "4s"])?;
         pair.done(active, &["twin", "check", "bad"])?;
         thread::sleep(Duration::from_secs(2));
@@ -148,7 +148,7 @@ fn a_freeze_holds_roles_for_its_time() {
 fn what_the_other_is_not_ready_for_is_refused_with_the_reason() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         pair.done(1 - active, &["twin", "in-sync", "no"])?;
         pair.wait("not ready", || {
             let (code, text) = pair.said(active, &["switch"]).unwrap_or_default();

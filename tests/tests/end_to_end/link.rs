@@ -93,7 +93,7 @@ fn a_link_of_200_ms_carries_everything_and_one_is_active() {
             round_trip_ms.is_some_and(|ms| ms >= 199.0),
             "{round_trip_ms:?}"
         );
-        let active = pair.active()[0];
+        let active = pair.at()?;
         pair.switch(active)?;
         pair.wait_active(1 - active)?;
         pair.wait_settled()

@@ -56,7 +56,7 @@ impl<'l> Sets<'l> {
             site.ns.nft(SETS)?;
         }
         let pair = Linked::start(lab, &plan(toml(names)))?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         Ok(Self { pair, active })
     }
 
@@ -305,7 +305,7 @@ fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
             site.ns.nft(SETS)?;
         }
         let pair = Linked::start(lab, &plan(toml(&["bans", "bans6"])))?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         let sets = Sets { pair, active };
         let other = 1 - active;
         sets.there().nft("delete table inet filter")?;

@@ -94,7 +94,7 @@ fn the_other_node_answers_over_the_link_and_only_reads() {
         let (code, text) = pair.said(0, &["--node", "r7", "status"])?;
         assert_eq!(code, 64, "{text}");
         assert!(text.contains("r1") && text.contains("r2"), "{text}");
-        let active = pair.active()[0];
+        let active = pair.at()?;
         let (asked, other) = (1 - active, format!("r{}", active + 1));
         pair.done(asked, &["--node", &other, "switch"])?;
         pair.wait_active(1 - active)
@@ -127,7 +127,7 @@ fn keys_that_differ_are_named_with_both_values() {
         assert!(!text.contains("rack"), "a local key is compared:\n{text}");
         // another address is no detail: the newcomer is not ready
         pair.wait("one active", || pair.active().len() == 1)?;
-        let (code, text) = pair.said(pair.active()[0], &["switch"])?;
+        let (code, text) = pair.said(pair.at()?, &["switch"])?;
         assert_eq!(code, 1, "{text}");
         let (code, text) = pair.said(0, &["check", "--peer"])?;
         assert!(code != 0 && text.contains("addresses"), "{code}: {text}");
@@ -141,7 +141,7 @@ fn a_vendor_s_check_makes_its_node_less_fit() {
         let mut plan = plan();
         plan.without_preference();
         let pair = Linked::start(lab, &plan)?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         pair.done(active, &["twin", "check", "bad"])?;
         pair.wait_active(1 - active)?;
         let status = pair.status(active)?;

@@ -118,7 +118,7 @@ fn what_a_packet_added_just_before_a_switch_is_sent_with_it() {
         }
         let rarely = format!("poll_interval = \"1h\"\n{}", toml(&["seen"]));
         let pair = Linked::start(lab, &plan(rarely))?;
-        let active = pair.active()[0];
+        let active = pair.at()?;
         let sets = Sets { pair, active };
         sets.here().shell("ping -c 1 -W 1 10.1.0.2")?;
         thread::sleep(Duration::from_secs(2));
