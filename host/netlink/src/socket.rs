@@ -236,7 +236,12 @@ pub(crate) fn errno_of(payload: &[u8]) -> i32 {
 
 /// A socket of the netfilter family whose errors come without a copy of the request.
 pub(crate) fn open_netfilter() -> io::Result<NlSocket> {
-    let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty())?;
+    open(NlFamily::Netfilter)
+}
+
+/// The same of any family.
+pub(crate) fn open(family: NlFamily) -> io::Result<NlSocket> {
+    let socket = NlSocket::connect(family, None, Groups::empty())?;
     let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
     Ok(socket)
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-const HEADERS: [&str; 10] = [
+const HEADERS: [&str; 11] = [
     "linux/if_addr.h",
     "linux/if_link.h",
     "linux/in.h",
@@ -13,6 +13,7 @@ const HEADERS: [&str; 10] = [
     "linux/netfilter/nfnetlink.h",
     "linux/netfilter/nfnetlink_conntrack.h",
     "linux/rtnetlink.h",
+    "linux/xfrm.h",
 ];
 
 // Spared's own marks.

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use neli::consts::socket::Msg;
+use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 
-use crate::socket::{error_of, messages, open_netfilter, receive_from};
+use crate::socket::{error_of, messages, open, receive_from};
 
 /// The kernel fills at most so much of a dump at a time.
 const RECEIVE_BYTES: usize = 32 * 1024;
@@ -26,6 +26,7 @@ pub enum Progress {
 
 /// One dump at a time.
 pub struct Dump {
+    family: NlFamily,
     socket: NlSocket,
     sequence: u32,
     running: bool,
@@ -35,8 +36,18 @@ pub struct Dump {
 
 impl Dump {
     pub fn open() -> io::Result<Self> {
+        Self::of(NlFamily::Netfilter)
+    }
+
+    /// Of the kernel's IPsec tables.
+    pub fn open_xfrm() -> io::Result<Self> {
+        Self::of(NlFamily::Xfrm)
+    }
+
+    fn of(family: NlFamily) -> io::Result<Self> {
         Ok(Self {
-            socket: open_netfilter()?,
+            family,
+            socket: open(family)?,
             sequence: 0,
             running: false,
             interrupted: false,
@@ -51,7 +62,7 @@ impl Dump {
     /// Begins; one that runs is given up.
     pub fn start(&mut self, kind: u16, payload: &[u8]) -> io::Result<()> {
         if self.running {
-            self.socket = open_netfilter()?;
+            self.socket = open(self.family)?;
         }
         self.running = false;
         self.interrupted = false;
@@ -73,7 +84,7 @@ impl Dump {
     pub fn stop(&mut self) -> io::Result<()> {
         if self.running {
             self.running = false;
-            self.socket = open_netfilter()?;
+            self.socket = open(self.family)?;
         }
         Ok(())
     }

@@ -3,16 +3,19 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use neli::consts::socket::NlFamily;
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::filter::{Instruction, attach_filter};
-use crate::socket::{Header, borrow, messages, open_netfilter, set_receive_buffer};
+use crate::socket::{Header, borrow, messages, open, set_receive_buffer};
 
 /// Datagrams per system call.
 const DATAGRAMS: usize = 128;
 /// The largest notification of a conntrack entry with every extension is below 1 KiB.
 const DATAGRAM_BYTES: usize = 2048;
+/// Keys, a replay window of 4096 packets, or the templates of a policy.
+const XFRM_DATAGRAM_BYTES: usize = 4096;
 
 /// What a look at the socket found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,23 +27,39 @@ pub struct Read {
     pub empty: bool,
 }
 
-/// Multicast groups of the netfilter family.
+/// Multicast groups of a family.
 pub struct Notifications {
     socket: NlSocket,
     buffer: Vec<u8>,
+    datagram_bytes: usize,
     receive_buffer: usize,
 }
 
 impl Notifications {
     /// What the port `own` causes is dropped before it reaches the socket's buffer.
     pub fn open(buffer_bytes: usize, own: u32) -> io::Result<Self> {
-        let socket = open_netfilter()?;
+        Self::of(NlFamily::Netfilter, DATAGRAM_BYTES, buffer_bytes, own)
+    }
+
+    /// Of the kernel's IPsec tables.
+    pub fn open_xfrm(buffer_bytes: usize, own: u32) -> io::Result<Self> {
+        Self::of(NlFamily::Xfrm, XFRM_DATAGRAM_BYTES, buffer_bytes, own)
+    }
+
+    fn of(
+        family: NlFamily,
+        datagram_bytes: usize,
+        buffer_bytes: usize,
+        own: u32,
+    ) -> io::Result<Self> {
+        let socket = open(family)?;
         socket.nonblock()?;
         let receive_buffer = set_receive_buffer(&socket, buffer_bytes);
         attach_filter(&socket, &from_port(own, 0, u32::MAX), false)?;
         Ok(Self {
             socket,
-            buffer: vec![0; DATAGRAMS * DATAGRAM_BYTES],
+            buffer: vec![0; DATAGRAMS * datagram_bytes],
+            datagram_bytes,
             receive_buffer,
         })
     }
@@ -93,7 +112,7 @@ impl Notifications {
         };
         for (length, datagram) in lengths
             .iter()
-            .zip(self.buffer.chunks_exact(DATAGRAM_BYTES))
+            .zip(self.buffer.chunks_exact(self.datagram_bytes))
             .take(received)
         {
             match datagram.get(..*length) {
@@ -110,9 +129,10 @@ impl Notifications {
     /// The true lengths of as many datagrams as there are.
     fn receive(&mut self, lengths: &mut [usize; DATAGRAMS]) -> io::Result<usize> {
         let base = self.buffer.as_mut_ptr();
+        let each = self.datagram_bytes;
         let mut parts: [libc::iovec; DATAGRAMS] = std::array::from_fn(|position| libc::iovec {
-            iov_base: base.wrapping_add(position * DATAGRAM_BYTES).cast(),
-            iov_len: DATAGRAM_BYTES,
+            iov_base: base.wrapping_add(position * each).cast(),
+            iov_len: each,
         });
         let mut headers: [libc::mmsghdr; DATAGRAMS] = std::array::from_fn(|position| {
             // SAFETY: all fields are numbers and pointers, for which zero is valid.
@@ -121,8 +141,8 @@ impl Notifications {
             header.msg_hdr.msg_iovlen = 1;
             header
         });
-        // SAFETY: every header leads to one part, every part to its own DATAGRAM_BYTES of the
-        // buffer; all outlive the call, and nothing else uses them meanwhile.
+        // SAFETY: every header leads to one part, every part to its own place in the
+        // buffer, which has room for DATAGRAMS of them; all outlive the call, and nothing else uses them meanwhile.
         let received = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),

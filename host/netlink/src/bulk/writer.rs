@@ -2,10 +2,10 @@
 
 use std::io;
 
-use neli::consts::socket::Msg;
+use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 
-use crate::socket::{errno_of, messages, open_netfilter, receive_from, set_receive_buffer};
+use crate::socket::{errno_of, messages, open, receive_from, set_receive_buffer};
 
 /// Requests in one system call. The kernel keeps up to a kilobyte for each refusal until it is
 /// read, so a batch of refusals must fit the receive buffer.
@@ -42,7 +42,16 @@ pub struct Writer {
 
 impl Writer {
     pub fn open() -> io::Result<Self> {
-        let socket = open_netfilter()?;
+        Self::of(NlFamily::Netfilter)
+    }
+
+    /// Of the kernel's IPsec tables.
+    pub fn open_xfrm() -> io::Result<Self> {
+        Self::of(NlFamily::Xfrm)
+    }
+
+    fn of(family: NlFamily) -> io::Result<Self> {
+        let socket = open(family)?;
         set_receive_buffer(&socket, RECEIVE_BUFFER);
         let _ = crate::set_send_buffer(&socket, SEND_BUFFER);
         let port = socket.pid()?;
