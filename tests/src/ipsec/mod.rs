@@ -73,8 +73,10 @@ impl<'l> Tunnelled<'l> {
         Ok(tunnelled)
     }
 
-    /// A router that was killed comes back, as bare as after [`Tunnelled::boot`].
+    /// A router loses its power, if it still has it, and comes back as bare as after
+    /// [`Tunnelled::boot`].
     pub fn reboot(&mut self, index: usize) -> Result<()> {
+        self.routers[index].kill();
         let [machine] = Machine::boot(self.lab, [router(index)])?;
         add_routes(&machine)?;
         self.routers[index] = machine;

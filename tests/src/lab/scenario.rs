@@ -4,6 +4,7 @@
 
 use std::env;
 use std::fmt;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Command, Stdio};
@@ -125,6 +126,12 @@ fn user_namespace(program: &std::path::Path) -> Command {
         .args(["--user", "--map-root-user", "--mount", "--"])
         .arg(program);
     command
+}
+
+/// Whether this is a user namespace with no users but its root.
+pub fn maps_one_user() -> Result<bool> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    Ok(map.split_whitespace().nth(2) == Some("1"))
 }
 
 fn user_namespaces_work() -> bool {

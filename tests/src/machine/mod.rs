@@ -21,7 +21,7 @@ use rustix::process::Signal;
 
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Lab, Wire, find_program, is_alive, signal_to, skipped};
+use crate::lab::{Daemon, Lab, Wire, find_program, is_alive, maps_one_user, signal_to, skipped};
 use console::Console;
 pub use node::{Node, wait_settled};
 
@@ -166,6 +166,9 @@ impl Machine {
     /// Ends it at once, as a cut of its power would.
     pub fn kill(&self) {
         let mut daemon = self.daemon();
+        if !daemon.is_running() {
+            return;
+        }
         let tree = daemon.tree();
         // Processes of the machine are processes here, which would run on here if whoever traces
         // them went first: it is stopped, they end, it ends.
@@ -241,9 +244,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.is_running() {
-            self.kill();
-        }
+        self.kill();
     }
 }
 
@@ -253,6 +254,11 @@ fn require() -> Result<()> {
         if find_program(Path::new(program)).is_none() {
             return Err(skipped(format!("{program} is not installed")));
         }
+    }
+    if maps_one_user()? {
+        return Err(skipped(
+            "machines have the files of this one's root for theirs",
+        ));
     }
     Ok(())
 }

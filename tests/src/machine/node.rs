@@ -56,7 +56,9 @@ impl Node<'_> {
     }
 
     pub fn status(&self) -> Result<Status> {
-        Ok(serde_json::from_str(&self.done("status --json")?)?)
+        // It says by its exit code whether all is well, and is asked what is not.
+        let (_, text) = self.sparectl("status --json 2>/dev/null")?;
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// The only group; its default where there is none, or nobody to ask.
@@ -79,8 +81,8 @@ impl Node<'_> {
 
     /// The answer of a plugin as JSON, such as that of `ipsec status`.
     pub fn rows(&self, words: &str) -> Result<serde_json::Value> {
-        let mut answer: serde_json::Value =
-            serde_json::from_str(&self.done(&format!("--json {words}"))?)?;
+        let (_, text) = self.sparectl(&format!("--json {words} 2>/dev/null"))?;
+        let mut answer: serde_json::Value = serde_json::from_str(&text)?;
         Ok(match answer.get_mut("rows") {
             Some(rows) => rows.take(),
             None => answer,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Plan, VirtualRouter};
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Site, skipped};
+use crate::lab::{Daemon, Site, maps_one_user, skipped};
 use crate::probe::vmac;
 
 const DIR: &str = "/usr/lib/frr";
@@ -19,12 +19,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Vec<Dae
     if !Path::new(DIR).join("vrrpd").exists() {
         return Err(skipped("frr is not installed"));
     }
-    // Of a user namespace that maps one user only.
-    if fs::read_to_string("/proc/self/uid_map")?
-        .split_whitespace()
-        .nth(2)
-        == Some("1")
-    {
+    if maps_one_user()? {
         return Err(skipped(
             "frr's daemons become the user frr, who is not to be had here",
         ));

@@ -115,7 +115,6 @@ fn frames_that_are_sent_once_more_reach_the_router_and_are_refused() {
 }
 
 #[test]
-#[ignore = "needs spared without its fence"]
 fn two_spareds_in_machines_elect_one_and_survive_its_death() {
     scenario(0, |lab| {
         let mut tunnelled = Tunnelled::boot(lab)?;
