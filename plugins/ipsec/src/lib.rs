@@ -1,7 +1,9 @@
 //! IPsec tunnels that a takeover does not break.
 #![forbid(unsafe_code)]
 
+mod body;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod sa;
+pub mod wire;

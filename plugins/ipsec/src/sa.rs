@@ -101,6 +101,16 @@ pub enum ReplayForm {
     Extended(Vec<u32>),
 }
 
+impl ReplayForm {
+    /// How many packets the bits can tell of.
+    pub fn capacity(&self) -> u32 {
+        match self {
+            Self::Legacy(_) => u32::BITS,
+            Self::Extended(words) => words.len() as u32 * u32::BITS,
+        }
+    }
+}
+
 impl Default for ReplayForm {
     fn default() -> Self {
         Self::Legacy(0)
@@ -116,6 +126,18 @@ pub struct Life {
     pub age_s: u64,
     /// Since it was first used.
     pub used_s: Option<u64>,
+}
+
+impl Life {
+    /// The same life after a while in which nothing was sent.
+    pub fn later(self, ms: u64) -> Self {
+        let s = ms / 1000;
+        Self {
+            age_s: self.age_s.saturating_add(s),
+            used_s: self.used_s.map(|used_s| used_s.saturating_add(s)),
+            ..self
+        }
+    }
 }
 
 /// What the kernel finds a policy by.
@@ -163,4 +185,11 @@ impl Policy {
             _ => outer.destination,
         })
     }
+}
+
+/// How the IKE daemon calls one child of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildName {
+    pub ike: String,
+    pub child: String,
 }

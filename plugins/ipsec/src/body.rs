@@ -1,0 +1,243 @@
+//! What the kernel's own bytes of SAs and policies say, as far as it matters here.
+//!
+//! The layouts are those of `linux/xfrm.h` on machines with words of 64 bits; numbers are in the
+//! machine's order, addresses and SPIs in the network's.
+
+use std::net::IpAddr;
+
+use spared_netlink::{attributes, u32_of};
+
+use crate::error::Malformed;
+use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Sa, SaId, Template};
+
+/// `struct xfrm_usersa_info`: selector, id, source, lifetimes, statistics, then these.
+pub const SA_LEN: usize = 224;
+/// `struct xfrm_userpolicy_info`.
+pub const POLICY_LEN: usize = 168;
+const TEMPLATE_LEN: usize = 64;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const XFRM_STATE_ESN: u8 = 128;
+
+const XFRMA_ALG_AUTH: u16 = 1;
+const XFRMA_ALG_CRYPT: u16 = 2;
+const XFRMA_ALG_COMP: u16 = 3;
+const XFRMA_ENCAP: u16 = 4;
+const XFRMA_TMPL: u16 = 5;
+const XFRMA_POLICY_TYPE: u16 = 16;
+const XFRMA_ALG_AEAD: u16 = 18;
+const XFRMA_ALG_AUTH_TRUNC: u16 = 20;
+const XFRMA_MARK: u16 = 21;
+const XFRMA_IF_ID: u16 = 31;
+const XFRMA_SA_DIR: u16 = 33;
+
+/// An SA with nothing received or sent.
+pub fn parse_sa(body: Body) -> Result<Sa, Malformed> {
+    let bytes = body.bytes();
+    let attrs = bytes.get(SA_LEN..).ok_or(Malformed::Short)?;
+    let at = At(bytes);
+    let family = at.u16(212)?;
+    Ok(Sa {
+        id: SaId {
+            destination: at.address(56, family)?,
+            spi: at.spi(72)?,
+            protocol: at.u8(76)?,
+            mark: mark(attrs)?,
+        },
+        source: at.address(80, family)?,
+        reqid: at.u32(208)?,
+        if_id: number(attrs, XFRMA_IF_ID)?,
+        mode: at.u8(214)?,
+        direction: direction(attrs)?,
+        esn: at.u8(216)? & XFRM_STATE_ESN != 0,
+        interfaces: Default::default(),
+        replay: Default::default(),
+        life: Default::default(),
+        body,
+    })
+}
+
+pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
+    let bytes = body.bytes();
+    let attrs = bytes.get(POLICY_LEN..).ok_or(Malformed::Short)?;
+    let at = At(bytes);
+    let templates = find(attrs, XFRMA_TMPL).unwrap_or_default();
+    Ok(Policy {
+        id: PolicyId {
+            selector: at.chunk(0)?,
+            direction: at.u8(160)?,
+            kind: find(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
+            mark: mark(attrs)?,
+            if_id: number(attrs, XFRMA_IF_ID)?,
+        },
+        templates: templates
+            .chunks(TEMPLATE_LEN)
+            .map(template)
+            .collect::<Result<_, _>>()?,
+        interfaces: Default::default(),
+        body,
+    })
+}
+
+fn template(bytes: &[u8]) -> Result<Template, Malformed> {
+    let at = At(bytes);
+    let family = at.u16(24)?;
+    Ok(Template {
+        destination: at.address(0, family)?,
+        spi: at.spi(16)?,
+        protocol: at.u8(20)?,
+        source: at.address(28, family)?,
+        reqid: at.u32(44)?,
+        mode: at.u8(48)?,
+    })
+}
+
+/// What a kernel has to be capable of for an SA: without identity, ends and keys.
+pub fn suite(body: &Body) -> Vec<u8> {
+    let Some((head, attrs)) = body.bytes().split_at_checked(SA_LEN) else {
+        return Vec::new();
+    };
+    let mut suite = vec![head[76]];
+    suite.extend_from_slice(&head[212..217]);
+    for (kind, payload) in attributes(attrs) {
+        // a name, lengths in bits, the key
+        let telling = match kind {
+            XFRMA_ALG_AUTH | XFRMA_ALG_CRYPT | XFRMA_ALG_COMP => 68,
+            XFRMA_ALG_AEAD | XFRMA_ALG_AUTH_TRUNC => 72,
+            XFRMA_ENCAP => 2,
+            _ => 0,
+        };
+        suite.extend(kind.to_ne_bytes());
+        suite.extend_from_slice(&payload[..payload.len().min(telling)]);
+    }
+    suite
+}
+
+/// The names of its algorithms.
+pub fn algorithms(body: &Body) -> String {
+    let attrs = body.bytes().get(SA_LEN..).unwrap_or_default();
+    let mut names = Vec::new();
+    for (kind, payload) in attributes(attrs) {
+        let named = [
+            XFRMA_ALG_AUTH,
+            XFRMA_ALG_CRYPT,
+            XFRMA_ALG_COMP,
+            XFRMA_ALG_AEAD,
+            XFRMA_ALG_AUTH_TRUNC,
+        ];
+        let name = spared_netlink::text(payload.get(..64).unwrap_or_default());
+        if named.contains(&kind) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" with ")
+}
+
+/// The same SA under another reqid.
+pub fn sa_with_reqid(sa: &Sa, reqid: u32) -> Sa {
+    let mut bytes = sa.body.bytes().to_vec();
+    if let Some(place) = bytes.get_mut(208..212) {
+        place.copy_from_slice(&reqid.to_ne_bytes());
+    }
+    Sa {
+        reqid,
+        body: Body::new(bytes),
+        ..sa.clone()
+    }
+}
+
+/// The same policy with other reqids in its templates.
+pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy {
+    let mut policy = policy.clone();
+    let mut bytes = policy.body.bytes().to_vec();
+    for template in &mut policy.templates {
+        template.reqid = other(template.reqid);
+    }
+    if let Some(place) = templates_in(&bytes).and_then(|range| bytes.get_mut(range)) {
+        for (bytes, template) in place.chunks_exact_mut(TEMPLATE_LEN).zip(&policy.templates) {
+            bytes[44..48].copy_from_slice(&template.reqid.to_ne_bytes());
+        }
+    }
+    policy.body = Body::new(bytes);
+    policy
+}
+
+fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
+    let templates = find(bytes.get(POLICY_LEN..)?, XFRMA_TMPL)?;
+    let begin = templates.as_ptr() as usize - bytes.as_ptr() as usize;
+    Some(begin..begin + templates.len())
+}
+
+/// The addresses of `struct xfrm_selector`: source and destination.
+pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
+    let at = At(selector);
+    let family = at.u16(40).ok()?;
+    Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
+}
+
+fn find(attrs: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut found = attributes(attrs).filter(|(kind, _)| *kind == wanted);
+    found.next().map(|(_, payload)| payload)
+}
+
+fn number(attrs: &[u8], kind: u16) -> Result<u32, Malformed> {
+    match find(attrs, kind) {
+        Some(payload) => u32_of(payload).ok_or(Malformed::Field("number")),
+        None => Ok(0),
+    }
+}
+
+fn mark(attrs: &[u8]) -> Result<Mark, Malformed> {
+    let Some(payload) = find(attrs, XFRMA_MARK) else {
+        return Ok(Mark::default());
+    };
+    let at = At(payload);
+    Ok(Mark {
+        value: at.u32(0)?,
+        mask: at.u32(4)?,
+    })
+}
+
+fn direction(attrs: &[u8]) -> Result<Option<Direction>, Malformed> {
+    match find(attrs, XFRMA_SA_DIR) {
+        None => Ok(None),
+        Some([1]) => Ok(Some(Direction::In)),
+        Some([2]) => Ok(Some(Direction::Out)),
+        Some(_) => Err(Malformed::Field("direction")),
+    }
+}
+
+/// Fields at fixed places.
+struct At<'b>(&'b [u8]);
+
+impl At<'_> {
+    fn chunk<const N: usize>(&self, at: usize) -> Result<[u8; N], Malformed> {
+        let bytes = self.0.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.copied().ok_or(Malformed::Short)
+    }
+
+    fn u8(&self, at: usize) -> Result<u8, Malformed> {
+        self.chunk(at).map(|[byte]| byte)
+    }
+
+    fn u16(&self, at: usize) -> Result<u16, Malformed> {
+        self.chunk(at).map(u16::from_ne_bytes)
+    }
+
+    fn u32(&self, at: usize) -> Result<u32, Malformed> {
+        self.chunk(at).map(u32::from_ne_bytes)
+    }
+
+    fn spi(&self, at: usize) -> Result<u32, Malformed> {
+        self.chunk(at).map(u32::from_be_bytes)
+    }
+
+    fn address(&self, at: usize, family: u16) -> Result<IpAddr, Malformed> {
+        match family {
+            AF_INET => self.chunk::<4>(at).map(IpAddr::from),
+            AF_INET6 => self.chunk::<16>(at).map(IpAddr::from),
+            _ => Err(Malformed::Field("family")),
+        }
+    }
+}
