@@ -1,14 +1,60 @@
 //! How tunnels follow, without I/O: what is told to the twin, what is kept for a takeover, and what
 //! the kernel is to be made of both.
+//!
+//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
+//! [`handle_settle`](Engine::handle_settle), [`handle_drain`](Engine::handle_drain),
+//! [`handle_endpoints`](Engine::handle_endpoints), by what the kernel says
+//! ([`handle_seen`](Engine::handle_seen), [`handle_read`](Engine::handle_read),
+//! [`handle_applied`](Engine::handle_applied)), by the IKE daemon's words
+//! ([`handle_names`](Engine::handle_names), [`handle_adopted`](Engine::handle_adopted)), by the twin's
+//! ([`handle_up`](Engine::handle_up), [`handle_down`](Engine::handle_down),
+//! [`handle_message`](Engine::handle_message)) and by [`handle_timeout`](Engine::handle_timeout), at
+//! the time that [`next_timeout`](Engine::next_timeout) says; drained by
+//! [`poll_action`](Engine::poll_action) and, while the channel takes messages, by
+//! [`poll_message`](Engine::poll_message).
 
-use std::collections::BTreeSet;
+mod adopt;
+mod apply;
+mod ends;
+mod give;
+mod held;
+mod install;
+mod local;
+mod pace;
+mod peer;
+mod policies;
+mod proofs;
+mod read;
+mod reqids;
+mod retire;
+mod status;
+mod take;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use spared_sdk::Value;
-
 use crate::config::Settings;
-use crate::error::Malformed;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
+use apply::Work;
+use ends::Ends;
+use give::Give;
+use held::Held;
+use install::{Installed, Takeover};
+use local::{LocalPolicy, LocalSa};
+use policies::Put;
+use proofs::Proofs;
+use read::Reads;
+use reqids::Served;
+use retire::{Merge, Retiring};
+use take::Take;
+
+pub use crate::sa::ChildName;
+
+/// How often rates are measured, and what lies in between is looked at.
+const TICK_MS: u64 = 1_000;
 
 /// What the kernel tells, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,13 +91,6 @@ pub enum Change {
     Probe(Box<Sa>),
 }
 
-/// How the IKE daemon calls one child of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChildName {
-    pub ike: String,
-    pub child: String,
-}
-
 /// What an IKE daemon calls the SAs with this SPI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -83,86 +122,216 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
+    ends: Ends,
+    active_groups: BTreeSet<String>,
+    up: bool,
+    /// Whether the twin is active, once it has said so.
+    twin: Option<bool>,
+    /// The twin's kernel lays out its bytes in another way.
+    alien: bool,
+    /// What the kernel here has.
+    sas: BTreeMap<SaId, LocalSa>,
+    policies: BTreeMap<PolicyId, LocalPolicy>,
+    /// Of them, what was put there from the twin's words.
+    installed: BTreeMap<SaId, Installed>,
+    put: Put,
+    /// What the twin's has, for a takeover.
+    held: Held,
+    give: Give,
+    take: Take,
+    proofs: Proofs,
+    takeover: Takeover,
+    served: Served,
+    retiring: Option<Retiring>,
+    merge: Merge,
+    reads: Reads,
+    work: Work,
+    names: BTreeMap<u32, ChildName>,
+    counters: Counters,
+    actions: VecDeque<Action>,
+    out: VecDeque<Vec<u8>>,
+    said: Option<(bool, String)>,
+    /// Something changed that people or the host may have to know.
+    stirred: bool,
+    tick_ms: u64,
+    /// A message that is none was spoken of since the twin is there.
+    warned: bool,
+}
+
+/// For `sparectl ipsec`.
+#[derive(Debug, Default)]
+struct Counters {
+    malformed: u64,
+    /// Counters that a reading found further on than notifications may leave them.
+    unheard: u64,
+    /// The kernel's notifications were lost.
+    overruns: u64,
+    installed: u64,
+    refused: u64,
+    superseded: u64,
+    /// Read back after a takeover, and not as they were installed.
+    differing: u64,
 }
 
 impl Engine {
-    pub fn new(_now_ms: u64, settings: Settings) -> Self {
-        Self { settings }
+    pub fn new(now_ms: u64, settings: Settings) -> Self {
+        Self {
+            ends: Ends::new(&settings),
+            settings,
+            active_groups: BTreeSet::new(),
+            up: false,
+            twin: None,
+            alien: false,
+            sas: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            installed: BTreeMap::new(),
+            put: Put::default(),
+            held: Held::default(),
+            give: Give::default(),
+            take: Take::default(),
+            proofs: Proofs::default(),
+            takeover: Takeover::default(),
+            served: Served::default(),
+            retiring: None,
+            merge: Merge::default(),
+            reads: Reads::new(now_ms),
+            work: Work::default(),
+            names: BTreeMap::new(),
+            counters: Counters::default(),
+            actions: VecDeque::new(),
+            out: VecDeque::new(),
+            said: None,
+            stirred: true,
+            tick_ms: now_ms + TICK_MS,
+            warned: false,
+        }
     }
 
-    pub fn configure(&mut self, _now_ms: u64, settings: Settings) {
+    pub fn configure(&mut self, now_ms: u64, settings: Settings) {
+        self.ends.configure(&settings);
         self.settings = settings;
+        self.sort_ends(now_ms);
     }
 
-    pub fn handle_role(&mut self, _now_ms: u64, _group: &str, _active: bool) {}
-
-    /// Puts everything that is kept for a takeover into the kernel.
-    pub fn handle_settle(&mut self, _now_ms: u64) {}
-
-    pub fn is_settled(&self) -> bool {
-        true
-    }
-
-    /// Before a handover: says the exact numbers.
-    pub fn handle_drain(&mut self, _now_ms: u64, _deadline_ms: u64) {}
-
-    pub fn is_drained(&self) -> bool {
-        true
+    pub fn handle_role(&mut self, now_ms: u64, group: &str, active: bool) {
+        let before = self.is_active();
+        if active {
+            self.active_groups.insert(group.to_owned());
+        } else {
+            self.active_groups.remove(group);
+        }
+        if before == self.is_active() {
+            return;
+        }
+        self.give = Give::default();
+        if active {
+            self.become_active(now_ms);
+        } else {
+            self.become_backup(now_ms);
+        }
+        self.take = Take::after(&self.take);
+        self.tell_role();
+        self.follow();
+        self.said = None;
+        self.stirred = true;
     }
 
     /// The addresses that spared put on interfaces of this node.
-    pub fn handle_endpoints(&mut self, _now_ms: u64, _endpoints: BTreeSet<IpAddr>) {}
+    pub fn handle_endpoints(&mut self, now_ms: u64, endpoints: BTreeSet<IpAddr>) {
+        self.ends.set(now_ms, endpoints, self.is_active());
+        self.sort_ends(now_ms);
+    }
 
     /// What the kernel told, or a reading found.
-    pub fn handle_seen(&mut self, _now_ms: u64, _seen: Seen) {}
-
-    /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
-    pub fn handle_read(&mut self, _now_ms: u64, _complete: bool) {}
-
-    /// An [`Action::Apply`] is done, but for these: positions and errnos.
-    pub fn handle_applied(&mut self, _now_ms: u64, _changes: &[Change], _refused: &[(usize, i32)]) {
-    }
-
-    /// All that the IKE daemon here calls by name.
-    pub fn handle_names(&mut self, _now_ms: u64, _names: Vec<Named>) {}
-
-    /// The IKE daemon established a child anew, or did not.
-    pub fn handle_adopted(&mut self, _now_ms: u64, _name: &ChildName, _result: Result<(), String>) {
-    }
-
-    pub fn handle_up(&mut self, _now_ms: u64) {}
-
-    pub fn handle_down(&mut self, _now_ms: u64) {}
-
-    /// The twin's bytes.
-    ///
-    /// # Errors
-    /// They are no message.
-    pub fn handle_message(&mut self, _now_ms: u64, _bytes: &[u8]) -> Result<(), Malformed> {
-        Ok(())
-    }
-
-    /// The next message for the twin, where there is one; keys are in it.
-    pub fn poll_message(&mut self, _now_ms: u64) -> Option<Vec<u8>> {
-        None
+    pub fn handle_seen(&mut self, now_ms: u64, seen: Seen) {
+        match seen {
+            Seen::Sa(sa) => self.see_sa(now_ms, sa),
+            Seen::SaGone(id) => self.lose_sa(&id),
+            Seen::Counters(id, replay, life) => self.see_counters(now_ms, &id, replay, life),
+            Seen::Policy(policy) => self.see_policy(now_ms, policy),
+            Seen::PolicyGone(id) => self.lose_policy(now_ms, &id),
+            Seen::Unsure => self.doubt(now_ms),
+        }
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        if let Some(changes) = self.work.next_batch() {
+            return Some(Action::Apply(changes));
+        }
+        if self.actions.is_empty() && std::mem::take(&mut self.stirred) {
+            self.review();
+        }
+        self.actions.pop_front()
     }
 
     pub fn next_timeout(&self) -> u64 {
-        u64::MAX
+        let tick = match self.is_active() && !self.sas.is_empty() {
+            true => self.tick_ms,
+            false => u64::MAX,
+        };
+        let times = [
+            tick,
+            self.reads.next_ms(),
+            self.ends.next_ms(),
+            self.give.deadline_ms(),
+            self.takeover.give_up_ms(),
+            self.put.next_ms(),
+            self.proofs.next_ms(),
+            self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
+        ];
+        times.into_iter().min().unwrap_or(u64::MAX)
     }
 
-    pub fn handle_timeout(&mut self, _now_ms: u64) {}
-
-    /// One line for both nodes' table.
-    pub fn summary(&self) -> String {
-        String::new()
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        if self.reads.is_due(now_ms) {
+            self.begin_reading();
+        }
+        if self.ends.expire(now_ms) {
+            self.sort_ends(now_ms);
+        }
+        self.give.give_up(now_ms);
+        if self.takeover.give_up_ms() <= now_ms {
+            self.take_back();
+        }
+        self.put_back(now_ms);
+        self.prove_again(now_ms);
+        if self
+            .retiring
+            .as_ref()
+            .is_some_and(|it| it.until_ms <= now_ms)
+        {
+            self.finish_retiring(now_ms);
+        }
+        if self.tick_ms <= now_ms {
+            self.tick_ms = now_ms + TICK_MS;
+            self.tick(now_ms);
+        }
     }
 
-    pub fn rows(&self, _now_ms: u64) -> Vec<(String, Value)> {
-        Vec::new()
+    fn tick(&mut self, now_ms: u64) {
+        if self.is_active() {
+            self.measure(now_ms);
+            self.supersede(now_ms);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.active_groups.is_empty()
+    }
+
+    fn gives(&self) -> bool {
+        self.is_active() && self.up && !self.alien && self.give.subscribed
+    }
+
+    fn takes(&self) -> bool {
+        !self.is_active() && self.up && !self.alien && self.twin == Some(true)
+    }
+
+    fn event(&mut self, text: String) {
+        self.actions.push_back(Action::Event(text));
+    }
+
+    fn warn(&mut self, text: String) {
+        self.actions.push_back(Action::Warn(text));
     }
 }

@@ -1,0 +1,260 @@
+//! A takeover: everything that is kept goes into the kernel, with numbers that nobody used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::reqids::shifted_sa;
+use super::status::{counted, reason};
+use super::window::{self, Knowledge};
+use super::{Action, Change, Engine};
+use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
+
+/// A takeover that did not come to pass is undone.
+const GIVE_UP_MS: u64 = 3_000;
+/// More are not named one by one.
+const NAMED_MAX: usize = 10;
+
+/// An SA of the twin in the kernel here.
+#[derive(Debug)]
+pub struct Installed {
+    pub side: Direction,
+    /// As it was put.
+    pub reqid: u32,
+    pub replay: Replay,
+    pub name: Option<ChildName>,
+    /// Deletions that the kernel still reports, though it was made anew.
+    pub echoes: u32,
+    /// It was there, and is made anew: once.
+    pub retried: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Takeover {
+    /// Everything was put, for a role that has not come.
+    settled_ms: Option<u64>,
+    /// When this node became active.
+    pub active_ms: u64,
+    /// The reading that is compared with what was put.
+    wanted: Option<u32>,
+    adopting: bool,
+    /// What the kernel did not take, and how many of them were spoken of.
+    refused: BTreeMap<SaId, i32>,
+    refused_told: usize,
+}
+
+impl Takeover {
+    pub fn give_up_ms(&self) -> u64 {
+        self.settled_ms
+            .map_or(u64::MAX, |it| it.saturating_add(GIVE_UP_MS))
+    }
+
+    pub fn is_settling(&self) -> bool {
+        self.settled_ms.is_some()
+    }
+}
+
+impl Engine {
+    /// Puts everything that is kept for a takeover into the kernel.
+    pub fn handle_settle(&mut self, now_ms: u64) {
+        if !self.is_active() {
+            self.takeover.settled_ms = Some(now_ms);
+            self.install(now_ms);
+        }
+    }
+
+    pub fn is_settled(&self) -> bool {
+        !self.takeover.is_settling() || self.work.is_done()
+    }
+
+    pub(super) fn become_active(&mut self, now_ms: u64) {
+        self.cancel_retiring();
+        self.install(now_ms);
+        let refused = &self.takeover.refused;
+        self.held
+            .sas
+            .retain(|id, _| !self.sas.contains_key(id) && !refused.contains_key(id));
+        self.held.policies.clear();
+        self.put.forget_missing();
+        self.proofs.forget();
+        self.takeover = Takeover {
+            active_ms: now_ms,
+            settled_ms: None,
+            wanted: None,
+            ..std::mem::take(&mut self.takeover)
+        };
+        if !self.installed.is_empty() {
+            self.serve();
+            self.takeover.wanted = Some(self.read_fresh());
+        }
+    }
+
+    /// What is kept and not in the kernel; what is sent with goes first.
+    fn install(&mut self, now_ms: u64) {
+        let planned = self.take.is_planned(now_ms);
+        let mut worn = Vec::new();
+        for side in [Direction::Out, Direction::In] {
+            for (id, held) in &self.held.sas {
+                let tried =
+                    self.installed.contains_key(id) || self.takeover.refused.contains_key(id);
+                if held.side != side || tried {
+                    continue;
+                }
+                let knowledge = Knowledge {
+                    pace: held.pace,
+                    silent_ms: now_ms.saturating_sub(held.told_ms),
+                    planned,
+                };
+                let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings)
+                else {
+                    worn.push(*id);
+                    continue;
+                };
+                let sa = Sa {
+                    replay: replay.clone(),
+                    life: held.life(now_ms),
+                    ..shifted_sa(&held.sa)
+                };
+                let installed = Installed {
+                    side,
+                    reqid: sa.reqid,
+                    replay,
+                    name: held.name.clone(),
+                    echoes: 0,
+                    retried: false,
+                };
+                self.installed.insert(*id, installed);
+                self.work.push(Change::AddSa(Box::new(sa)));
+            }
+        }
+        self.tell_worn(&worn);
+        self.stirred = true;
+    }
+
+    fn tell_worn(&mut self, worn: &[SaId]) {
+        for id in worn.iter().take(NAMED_MAX) {
+            let spi = id.spi;
+            self.event(format!("{spi:08x}: out of sequence numbers, needs a rekey"));
+        }
+        let more = worn.len().saturating_sub(NAMED_MAX);
+        if more > 0 {
+            self.event(format!("{more} more SAs are out of sequence numbers"));
+        }
+    }
+
+    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: &Sa) {
+        if !self.installed.contains_key(&sa.id) {
+            return;
+        }
+        self.counters.installed += 1;
+        self.place_sa(now_ms, sa.clone());
+        if self.is_active() {
+            self.held.sas.remove(&sa.id);
+        }
+    }
+
+    pub(super) fn handle_refused_sa(&mut self, sa: &Sa, errno: i32) {
+        const EEXIST: i32 = 17;
+        let Some(installed) = self.installed.get_mut(&sa.id) else {
+            return;
+        };
+        if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
+            installed.echoes += 1;
+            self.work.push(Change::DeleteSa(sa.id));
+            self.work.push(Change::AddSa(Box::new(sa.clone())));
+            return;
+        }
+        self.installed.remove(&sa.id);
+        if self.is_active() {
+            self.held.sas.remove(&sa.id);
+        }
+        self.counters.refused += 1;
+        self.takeover.refused.insert(sa.id, errno);
+    }
+
+    /// When all of it was tried.
+    pub(super) fn tell_refused(&mut self) {
+        if !self.work.is_done() {
+            return;
+        }
+        let takeover = &mut self.takeover;
+        let count = takeover.refused.len();
+        let more = count > std::mem::replace(&mut takeover.refused_told, count);
+        let Some((id, errno)) = takeover.refused.first_key_value().filter(|_| more) else {
+            return;
+        };
+        let sas = counted(count, "SA");
+        let reason = reason(*errno);
+        let text = format!("the kernel refused {sas}, first {:08x}: {reason}", id.spi);
+        self.warn(text);
+    }
+
+    /// The takeover did not come to pass.
+    pub(super) fn take_back(&mut self) {
+        self.takeover = Takeover::default();
+        self.work.cancel_additions();
+        let mut ids: Vec<(bool, SaId)> = self
+            .installed
+            .iter()
+            .map(|(id, it)| (it.side == Direction::In, *id))
+            .collect();
+        ids.sort_unstable();
+        for (_, id) in ids {
+            self.uninstall(id);
+        }
+        self.stirred = true;
+    }
+
+    pub(super) fn uninstall(&mut self, id: SaId) {
+        self.installed.remove(&id);
+        self.work.push(Change::DeleteSa(id));
+    }
+
+    /// After a takeover's reading: whether the kernel has what it was told; then the IKE daemon.
+    pub(super) fn read_back(&mut self, now_ms: u64) {
+        let wanted = self.takeover.wanted;
+        if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
+            return;
+        }
+        if !self.work.is_done() {
+            self.takeover.wanted = Some(self.read_fresh());
+            return;
+        }
+        self.takeover.wanted = None;
+        let mut differing = Vec::new();
+        for (id, installed) in &self.installed {
+            let there = self.sas.get(id).map(|it| &it.sa.replay);
+            let put = &installed.replay;
+            if there.is_none_or(|it| it.oseq < put.oseq || it.seq < put.seq) {
+                differing.push(*id);
+            }
+        }
+        self.installed.retain(|id, _| self.sas.contains_key(id));
+        if let Some(first) = differing.first() {
+            let sas = counted(differing.len(), "SA");
+            let text = format!("{sas} not as installed, first {:08x}", first.spi);
+            self.counters.differing += differing.len() as u64;
+            self.event(text);
+        }
+        self.adopt(now_ms);
+    }
+
+    fn adopt(&mut self, now_ms: u64) {
+        let installed = counted(self.installed.len(), "SA");
+        let took_ms = now_ms.saturating_sub(self.takeover.active_ms);
+        self.event(format!(
+            "{installed} taken over, read back after {took_ms} ms"
+        ));
+        let names = self.installed.values().filter_map(|it| it.name.clone());
+        let names: BTreeSet<ChildName> = names.collect();
+        if !names.is_empty() {
+            self.takeover.adopting = true;
+            let names = names.into_iter().collect();
+            self.actions.push_back(Action::Adopt(names));
+        }
+    }
+
+    pub(super) fn end_adoption(&mut self) {
+        if std::mem::take(&mut self.takeover.adopting) {
+            self.actions.push_back(Action::Forget);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What the kernel here has, as it tells.
+
+use super::pace::{Rate, THRESHOLD_FIRST};
+use super::{Change, Engine};
+use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Replay, Sa, SaId};
+use crate::wire::{BODY_MAX, Pace};
+
+#[derive(Debug)]
+pub struct LocalSa {
+    pub sa: Sa,
+    /// None: it does not follow.
+    pub side: Option<Direction>,
+    pub rate: Rate,
+    /// In packets; 0: the kernel's own.
+    pub threshold: u32,
+    /// How far its numbers were when the twin was told.
+    pub told: u64,
+    /// When its numbers were known.
+    pub heard_ms: u64,
+    /// When its life was.
+    pub life_ms: u64,
+    pub since_ms: u64,
+    /// The last reading that found it.
+    pub reading: u32,
+    pub name: Option<ChildName>,
+}
+
+#[derive(Debug)]
+pub struct LocalPolicy {
+    pub policy: Policy,
+    pub ours: bool,
+    pub reading: u32,
+}
+
+impl LocalSa {
+    pub fn new(now_ms: u64, sa: Sa, side: Option<Direction>) -> Self {
+        let mut it = Self {
+            sa,
+            side,
+            rate: Rate::new(now_ms, 0),
+            threshold: 0,
+            told: 0,
+            heard_ms: now_ms,
+            life_ms: now_ms,
+            since_ms: now_ms,
+            reading: 0,
+            name: None,
+        };
+        it.set_side(now_ms, side);
+        it
+    }
+
+    pub fn set_side(&mut self, now_ms: u64, side: Option<Direction>) {
+        self.side = side;
+        self.rate = Rate::new(now_ms, self.position());
+    }
+
+    /// The number that moves on.
+    pub fn position(&self) -> u64 {
+        match self.side {
+            Some(Direction::Out) => self.sa.replay.oseq,
+            _ => self.sa.replay.seq,
+        }
+    }
+
+    pub fn pace(&self) -> Pace {
+        self.rate.pace(self.threshold)
+    }
+
+    /// As it would be told now: its age goes on.
+    pub fn life(&self, now_ms: u64) -> Life {
+        self.sa.life.later(now_ms.saturating_sub(self.life_ms))
+    }
+
+    fn is_like(&self, sa: &Sa) -> bool {
+        self.sa.body == sa.body
+            && self.sa.interfaces == sa.interfaces
+            && self.sa.replay.window == sa.replay.window
+            && self.sa.replay.form.capacity() == sa.replay.form.capacity()
+    }
+}
+
+impl Engine {
+    pub(super) fn see_sa(&mut self, now_ms: u64, sa: Sa) {
+        let id = sa.id;
+        if self.reads.is_buried(&id) && !self.installed.contains_key(&id) {
+            return self.reads.read_again();
+        }
+        if !self.is_active() && self.takes() && self.take.is_complete() {
+            self.expel_if_foreign(&sa);
+        }
+        let reading = self.reads.generation();
+        match self.sas.get_mut(&id) {
+            Some(known) if known.is_like(&sa) => {
+                known.reading = reading;
+                let (replay, life) = (sa.replay, sa.life);
+                self.see_counters(now_ms, &id, replay, Some(life));
+            }
+            _ => self.place_sa(now_ms, sa),
+        }
+    }
+
+    /// The kernel has it, new or other than before.
+    pub(super) fn place_sa(&mut self, now_ms: u64, sa: Sa) {
+        let id = sa.id;
+        if sa.body.bytes().len() > BODY_MAX {
+            let text = format!("SA {:08x} is too large to follow", id.spi);
+            return self.warn(text);
+        }
+        let installed = self.installed.get(&id);
+        let side = installed.map(|it| it.side).or_else(|| self.ends.side(&sa));
+        let mut known = LocalSa::new(now_ms, sa, side);
+        known.reading = self.reads.generation();
+        let before = self.sas.remove(&id);
+        let name = self.names.get(&id.spi).cloned();
+        let name = name.or_else(|| installed.and_then(|it| it.name.clone()));
+        known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
+        if let Some(before) = before.filter(|it| it.side == side) {
+            known.rate = before.rate;
+            known.since_ms = before.since_ms;
+        }
+        self.sas.insert(id, known);
+        if side.is_some() {
+            self.give.stir_sa(id);
+            self.set_first_threshold(&id);
+            self.stirred = true;
+        }
+    }
+
+    pub(super) fn see_counters(
+        &mut self,
+        now_ms: u64,
+        id: &SaId,
+        replay: Replay,
+        life: Option<Life>,
+    ) {
+        let reading = self.reads.is_running();
+        let gives = self.gives();
+        let Some(known) = self.sas.get_mut(id) else {
+            return;
+        };
+        let before = known.position();
+        let used = life.is_some_and(|life| life.packets != known.sa.life.packets);
+        let moved = known.sa.replay != replay;
+        if let Some(life) = life {
+            (known.sa.life, known.life_ms) = (life, now_ms);
+        }
+        known.heard_ms = now_ms;
+        known.sa.replay = replay;
+        if known.side.is_none() || !(moved || used) {
+            return;
+        }
+        let position = known.position();
+        known.rate.measure(now_ms, position);
+        let missed = position.saturating_sub(before) / 4 > u64::from(known.threshold);
+        if reading && gives && known.threshold > 0 && missed {
+            self.counters.unheard += 1;
+        }
+        self.give.stir_counters(*id);
+    }
+
+    pub(super) fn lose_sa(&mut self, id: &SaId) {
+        if let Some(installed) = self.installed.get_mut(id) {
+            if installed.echoes > 0 {
+                // it was made anew meanwhile
+                installed.echoes -= 1;
+                return;
+            }
+            self.installed.remove(id);
+        }
+        self.reads.bury(*id);
+        self.drop_sa(id);
+    }
+
+    pub(super) fn drop_sa(&mut self, id: &SaId) {
+        if self.sas.remove(id).is_some_and(|it| it.side.is_some()) {
+            self.give.stir_sa(*id);
+            self.stirred = true;
+        }
+    }
+
+    pub(super) fn see_policy(&mut self, now_ms: u64, policy: Policy) {
+        const FORWARD: u8 = 2;
+        let id = policy.id;
+        if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
+            return;
+        }
+        self.heed_other_reqid(now_ms, &policy);
+        let ours = self.ends.has_policy(&policy) || self.put.has(&id);
+        let reading = self.reads.generation();
+        if let Some(known) = self.policies.get_mut(&id) {
+            known.reading = reading;
+            if known.policy == policy && known.ours == ours {
+                return;
+            }
+        }
+        let known = LocalPolicy {
+            policy,
+            ours,
+            reading,
+        };
+        let before = self.policies.insert(id, known);
+        if ours || before.is_some_and(|it| it.ours) {
+            self.give.stir_policy(id);
+            self.stirred = true;
+        }
+    }
+
+    pub(super) fn drop_policy(&mut self, id: &PolicyId) {
+        if self.policies.remove(id).is_some_and(|it| it.ours) {
+            self.give.stir_policy(*id);
+            self.stirred = true;
+        }
+    }
+
+    /// Rates, and thresholds that fit them.
+    pub(super) fn measure(&mut self, now_ms: u64) {
+        let ours = self.sas.values_mut().filter(|it| it.side.is_some());
+        let mut busy = 0;
+        for known in ours {
+            let position = known.position();
+            known.rate.measure(now_ms, position);
+            busy += usize::from(known.rate.is_busy());
+        }
+        if !self.gives() {
+            return;
+        }
+        let exposure_ms = self.settings.exposure_ms;
+        for (id, known) in &mut self.sas {
+            if known.side.is_none() {
+                continue;
+            }
+            let other = match known.threshold {
+                0 => Some(THRESHOLD_FIRST),
+                present => known.rate.other_threshold(present, exposure_ms, busy),
+            };
+            if let Some(threshold) = other {
+                known.threshold = threshold;
+                self.work.push(Change::SetThreshold(*id, threshold));
+                self.give.stir_counters(*id);
+            }
+        }
+    }
+
+    fn set_first_threshold(&mut self, id: &SaId) {
+        if !self.gives() {
+            return;
+        }
+        if let Some(known) = self.sas.get_mut(id) {
+            known.threshold = THRESHOLD_FIRST;
+            self.work.push(Change::SetThreshold(*id, THRESHOLD_FIRST));
+        }
+    }
+}

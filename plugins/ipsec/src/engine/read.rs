@@ -1,0 +1,158 @@
+//! Readings: when everything is compared with what the kernel has, and what waits for that.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Engine};
+use crate::sa::SaId;
+
+/// What was missed is found so late at most.
+const COMPARE_MS: u64 = 30_000;
+/// After a reading that did not see all.
+const AGAIN_MS: u64 = 100;
+
+#[derive(Debug)]
+pub struct Reads {
+    due_ms: u64,
+    running: bool,
+    /// Of the reading that runs, or ran last.
+    generation: u32,
+    /// Something needs another one after this one.
+    again: bool,
+    /// All that the kernel has was seen once.
+    whole: bool,
+    /// Deleted since it began: it may list them all the same.
+    buried: BTreeSet<SaId>,
+}
+
+impl Reads {
+    pub fn new(now_ms: u64) -> Self {
+        Self {
+            due_ms: now_ms,
+            running: false,
+            generation: 0,
+            again: false,
+            whole: false,
+            buried: BTreeSet::new(),
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        !self.running && self.due_ms <= now_ms
+    }
+
+    pub fn next_ms(&self) -> u64 {
+        match self.running {
+            true => u64::MAX,
+            false => self.due_ms,
+        }
+    }
+
+    /// After the one that runs, if one does.
+    pub fn read_again(&mut self) {
+        self.again = true;
+    }
+
+    pub fn bury(&mut self, id: SaId) {
+        if self.running {
+            self.buried.insert(id);
+        }
+    }
+
+    pub fn is_buried(&self, id: &SaId) -> bool {
+        self.running && self.buried.contains(id)
+    }
+}
+
+impl Engine {
+    /// Has everything read; the generation of the reading that begins after this.
+    pub(super) fn read_fresh(&mut self) -> u32 {
+        let reads = &mut self.reads;
+        reads.again |= reads.running;
+        let generation = reads.generation + 1;
+        if !reads.running {
+            self.begin_reading();
+        }
+        generation
+    }
+
+    pub(super) fn begin_reading(&mut self) {
+        let reads = &mut self.reads;
+        (reads.running, reads.again) = (true, false);
+        reads.generation += 1;
+        reads.buried.clear();
+        self.actions.push_back(Action::Read);
+    }
+
+    /// The kernel's words are missing some.
+    pub(super) fn doubt(&mut self, _now_ms: u64) {
+        self.counters.overruns += 1;
+        self.give.unsure = self.gives();
+        self.read_fresh();
+        self.stirred = true;
+    }
+
+    /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
+    pub fn handle_read(&mut self, now_ms: u64, complete: bool) {
+        let reads = &mut self.reads;
+        if !std::mem::take(&mut reads.running) {
+            return;
+        }
+        reads.due_ms = now_ms + COMPARE_MS;
+        if !complete {
+            reads.again = false;
+            reads.due_ms = now_ms + AGAIN_MS;
+            return;
+        }
+        let again = reads.again;
+        reads.whole = true;
+        self.forget_unseen();
+        self.give.unsure &= again;
+        self.give.read(self.reads.generation);
+        if !self.is_active() {
+            self.complete_policies(now_ms);
+        }
+        self.read_back(now_ms);
+        self.unite_windows();
+        self.change_reqids();
+        let retired = self.reads.generation;
+        if self
+            .retiring
+            .as_ref()
+            .is_some_and(|it| it.wanted <= retired)
+        {
+            self.finish_retiring(now_ms);
+        }
+        if again && !self.reads.running {
+            self.begin_reading();
+        }
+        self.stirred = true;
+    }
+
+    /// What the reading did not find is not there.
+    fn forget_unseen(&mut self) {
+        let generation = self.reads.generation;
+        let unseen = self.sas.iter().filter(|(_, it)| it.reading != generation);
+        let unseen: Vec<SaId> = unseen.map(|(id, _)| *id).collect();
+        for id in unseen {
+            self.drop_sa(&id);
+        }
+        let unseen = self.policies.iter();
+        let unseen = unseen.filter(|(_, it)| it.reading != generation);
+        let unseen: Vec<_> = unseen.map(|(id, _)| *id).collect();
+        for id in unseen {
+            self.drop_policy(&id);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reqids of what is installed for the twin, and what an IKE daemon's own SAs supersede.
+//!
+//! A daemon that starts after a takeover counts its reqids from 1: what was installed keeps out of
+//! its way. When the daemon puts a policy of its own in the place of an installed one, packets that
+//! the other side still sends on the old SA must pass it: the old SA gets its reqid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::local::LocalSa;
+use super::status::counted;
+use super::{Change, Engine};
+use crate::body::{policy_with_reqids, sa_with_reqid};
+use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
+
+const OURS: u32 = 0x4000_0000;
+const IN: u8 = 0;
+const OUT: u8 = 1;
+/// So long after it was made an SA counts as used.
+const USED_MS: u64 = 30_000;
+
+pub fn shifted(reqid: u32) -> u32 {
+    match reqid {
+        0 => 0,
+        reqid if reqid < OURS => reqid | OURS,
+        reqid => reqid,
+    }
+}
+
+pub fn shifted_sa(sa: &Sa) -> Sa {
+    match shifted(sa.reqid) {
+        same if same == sa.reqid => sa.clone(),
+        other => sa_with_reqid(sa, other),
+    }
+}
+
+pub fn shifted_policy(policy: &Policy) -> Policy {
+    policy_with_reqids(policy, shifted)
+}
+
+/// Which policies lead to installed SAs, and which of these are to get another reqid.
+#[derive(Debug, Default)]
+pub struct Served {
+    by_reqid: BTreeMap<u32, Vec<PolicyId>>,
+    other: BTreeMap<SaId, u32>,
+    wanted: u32,
+}
+
+/// What the SAs of one tunnel have in common, in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Tunnel {
+    local: IpAddr,
+    remote: IpAddr,
+    mode: u8,
+    protocol: u8,
+    if_id: u32,
+}
+
+impl Tunnel {
+    fn of(known: &LocalSa) -> Option<Self> {
+        let sa = &known.sa;
+        let (local, remote) = match known.side? {
+            Direction::In => (sa.id.destination, sa.source),
+            Direction::Out => (sa.source, sa.id.destination),
+        };
+        Some(Self {
+            local,
+            remote,
+            mode: sa.mode,
+            protocol: sa.id.protocol,
+            if_id: sa.if_id,
+        })
+    }
+}
+
+impl Engine {
+    /// After a takeover: which policies lead to what was installed.
+    pub(super) fn serve(&mut self) {
+        self.served = Served::default();
+        for (id, known) in &self.policies {
+            for template in known.policy.templates.iter().filter(|it| it.reqid >= OURS) {
+                let served = self.served.by_reqid.entry(template.reqid).or_default();
+                served.push(*id);
+            }
+        }
+    }
+
+    /// A policy that somebody else put in the place of an installed one.
+    pub(super) fn heed_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
+        if !self.is_active() || policy.id.direction == OUT || !self.put.has(&policy.id) {
+            return;
+        }
+        let Some(before) = self.policies.get(&policy.id) else {
+            return;
+        };
+        let pairs = before.policy.templates.iter().zip(&policy.templates);
+        let pairs: Vec<(u32, u32)> = pairs
+            .map(|(old, new)| (old.reqid, new.reqid))
+            .filter(|(old, new)| old != new && *new != 0)
+            .collect();
+        for (old, new) in pairs {
+            let concerned = self.installed.iter();
+            let concerned = concerned.filter(|(id, it)| {
+                let there = self.sas.get(id).map(|known| known.sa.reqid);
+                it.side == Direction::In && there == Some(old)
+            });
+            let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
+            for id in concerned {
+                self.served.other.insert(id, new);
+            }
+        }
+        if !self.served.other.is_empty() {
+            self.served.wanted = self.read_fresh();
+        }
+    }
+
+    /// After a reading, so that they go on with present numbers.
+    pub(super) fn change_reqids(&mut self) {
+        if self.served.wanted > self.reads.generation() {
+            return;
+        }
+        for (id, reqid) in std::mem::take(&mut self.served.other) {
+            let (Some(known), Some(installed)) = (self.sas.get(&id), self.installed.get_mut(&id))
+            else {
+                continue;
+            };
+            installed.echoes += 1;
+            let sa = sa_with_reqid(&known.sa, reqid);
+            self.work.push(Change::DeleteSa(id));
+            self.work.push(Change::AddSa(Box::new(sa)));
+        }
+    }
+
+    /// Deletes what an IKE daemon's own SAs carry on.
+    pub(super) fn supersede(&mut self, now_ms: u64) {
+        if self.installed.is_empty() {
+            return;
+        }
+        let carrying = self.carrying(now_ms);
+        if carrying.is_empty() {
+            return;
+        }
+        let mut superseded = Vec::new();
+        for (id, installed) in &self.installed {
+            let Some(tunnel) = self.sas.get(id).and_then(Tunnel::of) else {
+                continue;
+            };
+            let mut reqids = self.present_reqids(installed.reqid, installed.side);
+            if reqids.any(|reqid| carrying.contains(&(tunnel, reqid))) {
+                superseded.push((installed.side == Direction::In, *id));
+            }
+        }
+        superseded.sort_unstable();
+        if let Some((_, first)) = superseded.first() {
+            let sas = counted(superseded.len(), "SA");
+            let text = format!(
+                "{sas} superseded by the IKE daemon's own, first {:08x}",
+                first.spi
+            );
+            self.event(text);
+        }
+        for (_, id) in superseded {
+            self.counters.superseded += 1;
+            self.uninstall(id);
+        }
+    }
+
+    /// Tunnels with SAs that somebody made since the takeover, and that packets came in by.
+    fn carrying(&self, now_ms: u64) -> BTreeSet<(Tunnel, u32)> {
+        let native = self.sas.iter();
+        let native = native.filter(|(id, _)| !self.installed.contains_key(id));
+        let native = native.map(|(_, it)| it).filter(|it| {
+            let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
+            let old = now_ms.saturating_sub(it.since_ms) >= USED_MS;
+            let made_since = it.since_ms >= self.takeover.active_ms;
+            it.side == Some(Direction::In) && made_since && it.sa.reqid != 0 && (used || old)
+        });
+        native
+            .filter_map(|it| Some((Tunnel::of(it)?, it.sa.reqid)))
+            .collect()
+    }
+
+    /// What the policies lead to now that led to an installed SA.
+    fn present_reqids(&self, reqid: u32, side: Direction) -> impl Iterator<Item = u32> {
+        let direction = match side {
+            Direction::In => IN,
+            Direction::Out => OUT,
+        };
+        let served = self.served.by_reqid.get(&reqid).into_iter().flatten();
+        let served = served.filter(move |id| id.direction == direction);
+        let policies = served.filter_map(|id| self.policies.get(id));
+        let templates = policies.flat_map(|it| &it.policy.templates);
+        templates
+            .map(|it| it.reqid)
+            .filter(move |present| *present != reqid)
+    }
+}

@@ -1,0 +1,284 @@
+//! What the backup has of an active node.
+
+use super::*;
+
+#[test]
+fn backup_holds_sas_in_memory_and_policies_in_the_kernel() {
+    let pair = Pair::settled(3);
+    let backup = &pair.nodes[1];
+    assert_eq!(backup.kernel.sas(), []);
+    assert_eq!(backup.engine.held.sas.len(), 6);
+    assert_eq!(backup.kernel.policies().len(), 9);
+}
+
+#[test]
+fn what_the_active_node_deletes_is_deleted_at_the_backup() {
+    let mut pair = Pair::settled(3);
+    pair.end(0, 1);
+    let backup = &pair.nodes[1];
+    assert_eq!(backup.engine.held.sas.len(), 4);
+    assert_eq!(backup.kernel.policies().len(), 6);
+}
+
+#[test]
+fn counters_reach_the_backup_within_the_threshold() {
+    let mut pair = Pair::settled(1);
+    let id = in_of(0);
+    for _ in 0..500 {
+        pair.carry(0, &id, 1);
+        pair.now_ms += 1;
+        let here = pair.replay(0, &id).expect("it is there").seq;
+        let held = &pair.nodes[1].engine.held.sas[&id];
+        let behind = here - held.sa.replay.seq;
+        assert!(behind <= u64::from(held.pace.threshold), "{behind}");
+    }
+}
+
+#[test]
+fn a_busy_sa_has_a_threshold_of_its_packets_in_the_exposure() {
+    let mut pair = Pair::settled(1);
+    let id = in_of(0);
+    for _ in 0..300 {
+        pair.carry(0, &id, 50);
+        pair.now_ms += 10;
+    }
+    pair.run(S / 10);
+    let threshold = pair.nodes[0].kernel.threshold(&id).expect("it is there");
+    // 5000 packets a second, 20 ms
+    assert!((50..=200).contains(&threshold), "{threshold}");
+    pair.run(30 * S);
+    assert_eq!(pair.nodes[0].kernel.threshold(&id), Some(1));
+}
+
+#[test]
+fn a_tunnel_of_an_address_that_stays_is_not_told() {
+    let mut pair = Pair::settled(1);
+    let own = Sample {
+        destination: Ipv4Addr::new(192, 0, 2, 77),
+        spi: 7,
+        ..Sample::default()
+    };
+    pair.nodes[0].kernel.add_sa(S, own.sa());
+    pair.run(S);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 2);
+}
+
+#[test]
+fn a_lost_address_counts_until_the_role_had_time_to_follow() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    pair.nodes[0]
+        .engine
+        .handle_endpoints(now_ms, BTreeSet::new());
+    pair.run(4 * S);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 2);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 0);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 0);
+}
+
+#[test]
+fn a_suite_that_the_kernel_lacks_is_told_beforehand() {
+    const ENOSYS: i32 = 38;
+    let mut pair = Pair::settled(1);
+    let missing = Sample {
+        spi: 0xc267_4071,
+        algorithm: "rfc4543(gcm(aes))",
+        ..Sample::default()
+    };
+    pair.nodes[1].kernel.lack(&missing.body(), ENOSYS);
+    pair.nodes[0].kernel.add_sa(S, missing.sa());
+    pair.run(S);
+    let (yes, why) = pair.nodes[1].in_sync.clone();
+    assert!(!yes);
+    assert_eq!(
+        why,
+        "the kernel here lacks rfc4543(gcm(aes)) for SA c2674071: function not implemented"
+    );
+    assert_eq!(pair.nodes[0].count("refused_at_peer"), 1);
+    // the module is loaded
+    pair.nodes[1].kernel.lacks.clear();
+    pair.run(61 * S);
+    assert!(pair.nodes[1].in_sync.0);
+    assert_eq!(pair.nodes[0].count("refused_at_peer"), 0);
+}
+
+#[test]
+fn a_kernel_without_esp_is_named_as_that() {
+    const EPROTONOSUPPORT: i32 = 93;
+    let mut pair = Pair::new();
+    let lacks = tunnel(0)[0].body.clone();
+    pair.nodes[1].kernel.lack(&lacks, EPROTONOSUPPORT);
+    pair.link();
+    pair.activate(0);
+    pair.establish(0, 0);
+    pair.run(S);
+    let said = (false, "this kernel has no ESP".to_owned());
+    assert_eq!(pair.nodes[1].in_sync, said);
+}
+
+#[test]
+fn keys_of_a_suite_make_no_difference() {
+    let [one, two] = [tunnel(0)[0].clone(), tunnel(1)[0].clone()];
+    assert_ne!(one.body, two.body);
+    let pair = Pair::settled(20);
+    let probes = pair.nodes[1].kernel.done.iter();
+    let probes = probes.filter(|it| matches!(it, Change::Probe(_)));
+    assert_eq!(probes.count(), 1);
+}
+
+#[test]
+fn lost_notifications_make_the_backup_not_ready_until_a_reading() {
+    let mut pair = Pair::settled(1);
+    let id = in_of(0);
+    pair.nodes[0].kernel.deaf = true;
+    pair.carry(0, &id, 1000);
+    pair.establish(0, 1);
+    pair.nodes[0].kernel.deaf = false;
+    let now_ms = pair.now_ms;
+    pair.nodes[0].slow = true;
+    pair.nodes[0].engine.handle_seen(now_ms, Seen::Unsure);
+    pair.settle();
+    assert_eq!(
+        pair.nodes[1].in_sync.1,
+        "counters may be older than their bound"
+    );
+    pair.nodes[0].finish_readings(now_ms);
+    pair.settle();
+    let held = &pair.nodes[1].engine.held.sas;
+    assert_eq!(held.len(), 4);
+    assert_eq!(held[&id].sa.replay.seq, 1000);
+    assert!(pair.nodes[1].in_sync.0);
+    // it was told, and it was told that it is over
+    assert_eq!(pair.said(0, 14), 2);
+}
+
+#[test]
+fn a_policy_that_somebody_deletes_at_the_backup_is_put_back_once_a_second() {
+    let mut pair = Pair::settled(1);
+    let id = policies(0)[0].id;
+    for _ in 0..50 {
+        pair.nodes[1].kernel.delete_policy(&id);
+        pair.run(100);
+    }
+    let puts = pair.nodes[1].kernel.done.iter();
+    let puts = puts.filter(|it| matches!(it, Change::PutPolicy(policy) if policy.id == id));
+    assert!(puts.count() <= 6);
+    pair.run(2 * S);
+    assert!(pair.nodes[1].kernel.policy(&id).is_some());
+}
+
+#[test]
+fn an_outbound_sa_of_the_twin_is_deleted_at_the_backup_after_the_snapshot() {
+    let mut pair = Pair::new();
+    pair.activate(0);
+    pair.establish(0, 0);
+    let [inbound, outbound] = tunnel(0);
+    pair.nodes[1].kernel.add_sa(S, inbound.clone());
+    pair.nodes[1].kernel.add_sa(S, outbound.clone());
+    pair.run(S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 2);
+    pair.link();
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+    let deleted = pair.nodes[1].kernel.done.iter().filter_map(|it| match it {
+        Change::DeleteSa(id) => Some(*id),
+        _ => None,
+    });
+    assert_eq!(deleted.collect::<Vec<_>>(), [outbound.id, inbound.id]);
+    // and whenever a daemon makes another one
+    pair.nodes[1].kernel.add_sa(S, tunnel(5)[1].clone());
+    pair.run(S);
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+}
+
+#[test]
+fn policies_that_a_killed_plugin_left_are_taken_over_or_deleted() {
+    let mut pair = Pair::settled(2);
+    let settings = Settings::default();
+    pair.cut();
+    pair.nodes[1].engine = Engine::new(pair.now_ms, settings);
+    pair.end(0, 1);
+    pair.link();
+    pair.run(S);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 3);
+    pair.end(0, 0);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 0);
+}
+
+#[test]
+fn a_shunt_that_both_nodes_have_is_left_alone() {
+    let mut pair = Pair::new();
+    let mut bytes = policies(9)[0].body.bytes()[..168].to_vec();
+    bytes[152] = 1;
+    let shunt = parse_policy(Body::new(bytes)).expect("a policy");
+    assert_eq!(shunt.templates, []);
+    for node in &mut pair.nodes {
+        node.kernel.put_policy(shunt.clone());
+    }
+    pair.link();
+    pair.activate(0);
+    pair.run(40 * S);
+    pair.nodes[0].kernel.delete_policy(&shunt.id);
+    pair.run(S);
+    assert!(pair.nodes[1].kernel.policy(&shunt.id).is_some());
+    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
+}
+
+#[test]
+fn garbage_from_the_twin_is_counted_and_warned_of_once() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    for _ in 0..3 {
+        let said = pair.nodes[1].engine.handle_message(now_ms, &[4, 1]);
+        assert!(said.is_err());
+        pair.settle();
+    }
+    assert_eq!(pair.nodes[1].count("malformed"), 3);
+    assert_eq!(pair.nodes[1].warned.len(), 1);
+    assert!(pair.nodes[1].in_sync.0);
+}
+
+#[test]
+fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    let node = &mut pair.nodes[0];
+    let listed = node.kernel.dump(now_ms);
+    node.engine.read_fresh();
+    assert_eq!(node.engine.poll_action(), Some(Action::Read));
+    node.kernel.delete_sa(&in_of(0));
+    for seen in node.kernel.notifications().into_iter().chain(listed) {
+        node.engine.handle_seen(now_ms, seen);
+    }
+    node.engine.handle_read(now_ms, true);
+    assert!(!node.engine.sas.contains_key(&in_of(0)));
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 1);
+}
+
+#[test]
+fn three_thousand_sas_cost_milliseconds() {
+    let begun = std::time::Instant::now();
+    let mut pair = Pair::new();
+    for number in 0..1500 {
+        for sa in tunnel(number) {
+            pair.nodes[0].kernel.add_sa(S, sa);
+        }
+    }
+    pair.activate(0);
+    pair.run(S);
+    let set_up = begun.elapsed();
+    let begun = std::time::Instant::now();
+    pair.link();
+    let snapshot = begun.elapsed();
+    pair.run(S);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 3000);
+    pair.kill(0);
+    let begun = std::time::Instant::now();
+    pair.activate(1);
+    let takeover = begun.elapsed();
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 3000);
+    eprintln!("set up {set_up:?}, snapshot {snapshot:?}, takeover {takeover:?}");
+    // the tests' kernel and both nodes are in this
+    assert!(takeover < set_up * 20 && snapshot < set_up * 20);
+}

@@ -1,0 +1,245 @@
+//! A kernel with SAs and policies, as far as the engine sees it.
+
+use std::collections::BTreeMap;
+
+use crate::body::suite;
+use crate::engine::window::has_received;
+use crate::engine::{Change, Seen};
+use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
+
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EEXIST: i32 = 17;
+
+#[derive(Default)]
+pub struct Kernel {
+    sas: BTreeMap<SaId, There>,
+    policies: BTreeMap<PolicyId, Policy>,
+    said: Vec<Seen>,
+    /// Nobody hears it: an overrun.
+    pub deaf: bool,
+    /// Suites that it lacks, with an errno.
+    pub lacks: BTreeMap<Vec<u8>, i32>,
+    pub policy_errno: Option<i32>,
+    /// What was done on the plugin's word.
+    pub done: Vec<Change>,
+    /// Of all SAs with that id that ever were here: the highest that was sent, all that was received.
+    pub sent: BTreeMap<SaId, u64>,
+    pub received: BTreeMap<SaId, Vec<u64>>,
+}
+
+struct There {
+    sa: Sa,
+    added_ms: u64,
+    threshold: u32,
+    untold: u32,
+}
+
+impl Kernel {
+    pub fn notifications(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.said)
+    }
+
+    fn say(&mut self, seen: Seen) {
+        if !self.deaf {
+            self.said.push(seen);
+        }
+    }
+
+    pub fn sa(&self, id: &SaId) -> Option<&Sa> {
+        self.sas.get(id).map(|it| &it.sa)
+    }
+
+    pub fn sas(&self) -> Vec<SaId> {
+        self.sas.keys().copied().collect()
+    }
+
+    pub fn policies(&self) -> Vec<&Policy> {
+        self.policies.values().collect()
+    }
+
+    pub fn policy(&self, id: &PolicyId) -> Option<&Policy> {
+        self.policies.get(id)
+    }
+
+    pub fn threshold(&self, id: &SaId) -> Option<u32> {
+        self.sas.get(id).map(|it| it.threshold)
+    }
+
+    pub fn lack(&mut self, body: &Body, errno: i32) {
+        self.lacks.insert(suite(body), errno);
+    }
+
+    pub fn dump(&self, now_ms: u64) -> Vec<Seen> {
+        let sas = self.sas.values().map(|it| Seen::Sa(it.at(now_ms)));
+        let policies = self.policies.values().cloned().map(Seen::Policy);
+        sas.chain(policies).collect()
+    }
+
+    pub fn add_sa(&mut self, now_ms: u64, sa: Sa) -> bool {
+        if self.sas.contains_key(&sa.id) {
+            return false;
+        }
+        let added_ms = now_ms - sa.life.age_s * 1000;
+        let there = There {
+            sa: sa.clone(),
+            added_ms,
+            threshold: 2,
+            untold: 0,
+        };
+        self.sas.insert(sa.id, there);
+        self.say(Seen::Sa(sa));
+        true
+    }
+
+    pub fn delete_sa(&mut self, id: &SaId) -> bool {
+        let there = self.sas.remove(id).is_some();
+        if there {
+            self.say(Seen::SaGone(*id));
+        }
+        there
+    }
+
+    pub fn put_policy(&mut self, policy: Policy) {
+        self.policies.insert(policy.id, policy.clone());
+        self.say(Seen::Policy(policy));
+    }
+
+    pub fn delete_policy(&mut self, id: &PolicyId) -> bool {
+        let there = self.policies.remove(id).is_some();
+        if there {
+            self.say(Seen::PolicyGone(*id));
+        }
+        there
+    }
+
+    /// A packet, with the next number.
+    pub fn carry(&mut self, id: &SaId) {
+        let Some(there) = self.sas.get_mut(id) else {
+            return;
+        };
+        if id.destination == super::VIP {
+            let number = there.sa.replay.seq + 1;
+            self.receive(id, number);
+            return;
+        }
+        there.sa.replay.oseq += 1;
+        there.sa.life.packets += 1;
+        let sent = self.sent.entry(*id).or_default();
+        let oseq = there.sa.replay.oseq;
+        assert!(oseq > *sent, "{oseq} is sent again");
+        *sent = oseq;
+        self.count(id);
+    }
+
+    /// A packet with this number comes in; whether it is accepted.
+    pub fn receive(&mut self, id: &SaId, number: u64) -> bool {
+        let Some(there) = self.sas.get_mut(id) else {
+            return false;
+        };
+        let replay = &mut there.sa.replay;
+        if has_received(replay, number) {
+            return false;
+        }
+        receive(replay, number);
+        there.sa.life.packets += 1;
+        self.received.entry(*id).or_default().push(number);
+        self.count(id);
+        true
+    }
+
+    fn count(&mut self, id: &SaId) {
+        let Some(there) = self.sas.get_mut(id) else {
+            return;
+        };
+        there.untold += 1;
+        if there.untold >= there.threshold {
+            there.untold = 0;
+            let seen = Seen::Counters(*id, there.sa.replay.clone(), Some(there.sa.life));
+            self.say(seen);
+        }
+    }
+
+    pub fn apply(&mut self, now_ms: u64, changes: &[Change]) -> Vec<(usize, i32)> {
+        let mut refused = Vec::new();
+        for (position, change) in changes.iter().enumerate() {
+            self.done.push(change.clone());
+            if let Err(errno) = self.change(now_ms, change) {
+                refused.push((position, errno));
+            }
+        }
+        refused
+    }
+
+    fn change(&mut self, now_ms: u64, change: &Change) -> Result<(), i32> {
+        match change {
+            Change::AddSa(sa) => {
+                self.can(sa)?;
+                let added = self.add_sa(now_ms, (**sa).clone());
+                added.then_some(()).ok_or(EEXIST)
+            }
+            Change::DeleteSa(id) => self.delete_sa(id).then_some(()).ok_or(ESRCH),
+            Change::AddPolicy(policy) if self.policies.contains_key(&policy.id) => Err(EEXIST),
+            Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
+                self.policy_errno.map_or(Ok(()), Err)?;
+                self.put_policy(policy.clone());
+                Ok(())
+            }
+            Change::DeletePolicy(id) => self.delete_policy(id).then_some(()).ok_or(ENOENT),
+            Change::SetReplay(id, replay) => {
+                let there = self.sas.get_mut(id).ok_or(ESRCH)?;
+                there.sa.replay = replay.clone();
+                Ok(())
+            }
+            Change::SetThreshold(id, threshold) => {
+                self.sas.get_mut(id).ok_or(ESRCH)?.threshold = *threshold;
+                Ok(())
+            }
+            Change::Probe(sa) => self.can(sa),
+        }
+    }
+
+    fn can(&self, sa: &Sa) -> Result<(), i32> {
+        let errno = self.lacks.get(&suite(&sa.body));
+        errno.map_or(Ok(()), |errno| Err(*errno))
+    }
+}
+
+impl There {
+    fn at(&self, now_ms: u64) -> Sa {
+        let mut sa = self.sa.clone();
+        sa.life.age_s = (now_ms - self.added_ms) / 1000;
+        sa
+    }
+}
+
+/// As the kernel's anti-replay window does it.
+fn receive(replay: &mut Replay, number: u64) {
+    let before = replay.clone();
+    replay.seq = replay.seq.max(number);
+    let window = u64::from(replay.window);
+    match &mut replay.form {
+        ReplayForm::Legacy(bits) => *bits = 0,
+        ReplayForm::Extended(words) => words.fill(0),
+    }
+    let low = replay.seq.saturating_sub(window - 1).max(1);
+    for it in low..=replay.seq {
+        let in_window = it + window > before.seq;
+        if it == number || (in_window && has_received(&before, it)) {
+            set(replay, it);
+        }
+    }
+}
+
+fn set(replay: &mut Replay, number: u64) {
+    let behind = replay.seq - number;
+    let window = u64::from(replay.window);
+    match &mut replay.form {
+        ReplayForm::Legacy(bits) => *bits |= 1 << behind,
+        ReplayForm::Extended(words) => {
+            // of numbers of 32 bits, counted from 1
+            let bit = ((number as u32).wrapping_sub(1) as u64 % window) as usize;
+            words[bit / 32] |= 1 << (bit % 32);
+        }
+    }
+}

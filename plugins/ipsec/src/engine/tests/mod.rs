@@ -1,0 +1,398 @@
+//! Two nodes over virtual time: the tests are their kernels, the channel between them, and the host.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::body::{parse_policy, parse_sa};
+use crate::sa::{Body, ReplayForm};
+use crate::wire::MESSAGE_MAX;
+use kernel::Kernel;
+
+mod follow;
+mod kernel;
+mod roles;
+
+const S: u64 = 1_000;
+const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+
+/// A tunnel of AES-GCM with the peer.
+struct Sample {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    spi: u32,
+    reqid: u32,
+    esn: bool,
+    algorithm: &'static str,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            source: PEER,
+            destination: VIP,
+            spi: 0xc000_0001,
+            reqid: 1,
+            esn: true,
+            algorithm: "rfc4106(gcm(aes))",
+        }
+    }
+}
+
+impl Sample {
+    fn body(&self) -> Body {
+        let mut bytes = vec![0; 224];
+        bytes[56..60].copy_from_slice(&self.destination.octets());
+        bytes[72..76].copy_from_slice(&self.spi.to_be_bytes());
+        bytes[76] = 50;
+        bytes[80..84].copy_from_slice(&self.source.octets());
+        bytes[208..212].copy_from_slice(&self.reqid.to_ne_bytes());
+        bytes[212..214].copy_from_slice(&2_u16.to_ne_bytes());
+        bytes[214] = 1;
+        bytes[216] = if self.esn { 128 } else { 0 };
+        let mut aead = vec![0; 72 + 20];
+        aead[..self.algorithm.len()].copy_from_slice(self.algorithm.as_bytes());
+        aead[64..68].copy_from_slice(&160_u32.to_ne_bytes());
+        aead[68..72].copy_from_slice(&128_u32.to_ne_bytes());
+        aead[72..].fill(self.spi as u8);
+        put_attribute(&mut bytes, 18, &aead);
+        Body::new(bytes)
+    }
+
+    fn sa(&self) -> Sa {
+        let mut sa = parse_sa(self.body()).expect("an SA");
+        sa.replay = Replay {
+            window: 32,
+            form: match self.esn {
+                true => ReplayForm::Extended(vec![0]),
+                false => ReplayForm::Legacy(0),
+            },
+            ..Replay::default()
+        };
+        sa
+    }
+}
+
+fn put_attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
+    bytes.extend((payload.len() as u16 + 4).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// The SAs of one tunnel, as an IKE daemon makes them: in and out.
+fn tunnel(number: u32) -> [Sa; 2] {
+    let sample = |spi, out| Sample {
+        source: if out { VIP } else { PEER },
+        destination: if out { PEER } else { VIP },
+        spi: spi + number,
+        reqid: number + 1,
+        ..Sample::default()
+    };
+    [
+        sample(0xc000_0000, false).sa(),
+        sample(0xd000_0000, true).sa(),
+    ]
+}
+
+/// Of one tunnel: out, in and forward.
+fn policies(number: u32) -> Vec<Policy> {
+    [1, 0, 2]
+        .map(|direction| policy(number, direction, number + 1))
+        .into()
+}
+
+fn policy(number: u32, direction: u8, reqid: u32) -> Policy {
+    let out = direction == 1;
+    let mut bytes = vec![0; 168];
+    bytes[0..4].copy_from_slice(&number.to_be_bytes());
+    bytes[16..20].copy_from_slice(&[10, 0, 0, direction]);
+    bytes[40..42].copy_from_slice(&2_u16.to_ne_bytes());
+    bytes[160] = direction;
+    let mut template = [0; 64];
+    let (source, destination) = if out { (VIP, PEER) } else { (PEER, VIP) };
+    template[0..4].copy_from_slice(&destination.octets());
+    template[20] = 50;
+    template[24..26].copy_from_slice(&2_u16.to_ne_bytes());
+    template[28..32].copy_from_slice(&source.octets());
+    template[44..48].copy_from_slice(&reqid.to_ne_bytes());
+    template[48] = 1;
+    put_attribute(&mut bytes, 5, &template);
+    parse_policy(Body::new(bytes)).expect("a policy")
+}
+
+struct Node {
+    engine: Engine,
+    kernel: Kernel,
+    in_sync: (bool, String),
+    warned: Vec<String>,
+    events: Vec<String>,
+    /// What the IKE daemon is asked for.
+    adopts: Option<Vec<ChildName>>,
+    /// On their way to the twin.
+    sent: VecDeque<Vec<u8>>,
+    /// Of all messages, by kind.
+    kinds: Vec<u8>,
+    bytes: usize,
+    /// Readings do not end.
+    slow: bool,
+    /// So many wait.
+    readings: usize,
+}
+
+struct Pair {
+    now_ms: u64,
+    nodes: [Node; 2],
+    linked: bool,
+}
+
+impl Node {
+    fn new(now_ms: u64, settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(now_ms, settings),
+            kernel: Kernel::default(),
+            in_sync: (false, String::new()),
+            warned: Vec::new(),
+            events: Vec::new(),
+            adopts: None,
+            sent: VecDeque::new(),
+            kinds: Vec::new(),
+            bytes: 0,
+            slow: false,
+            readings: 0,
+        }
+    }
+
+    fn act(&mut self, now_ms: u64) {
+        loop {
+            for seen in self.kernel.notifications() {
+                self.engine.handle_seen(now_ms, seen);
+            }
+            let Some(action) = self.engine.poll_action() else {
+                break;
+            };
+            match action {
+                Action::Read if self.slow => self.readings += 1,
+                Action::Read => self.read(now_ms),
+                Action::Apply(changes) => {
+                    assert!(changes.len() <= 500);
+                    let refused = self.kernel.apply(now_ms, &changes);
+                    self.engine.handle_applied(now_ms, &changes, &refused);
+                }
+                Action::InSync { yes, why } => self.in_sync = (yes, why),
+                Action::Warn(text) => self.warned.push(text),
+                Action::Event(text) => self.events.push(text),
+                Action::Adopt(names) => self.adopts = Some(names),
+                Action::Forget => self.adopts = None,
+            }
+        }
+        while let Some(message) = self.engine.poll_message(now_ms) {
+            assert!(message.len() <= MESSAGE_MAX);
+            self.kinds.push(message[0]);
+            self.bytes += message.len();
+            self.sent.push_back(message);
+        }
+    }
+
+    fn finish_readings(&mut self, now_ms: u64) {
+        self.slow = false;
+        for _ in 0..std::mem::take(&mut self.readings) {
+            self.read(now_ms);
+        }
+    }
+
+    fn read(&mut self, now_ms: u64) {
+        for seen in self.kernel.dump(now_ms) {
+            self.engine.handle_seen(now_ms, seen);
+        }
+        self.engine.handle_read(now_ms, true);
+    }
+
+    fn count(&self, key: &str) -> u64 {
+        let rows = self.engine.rows(0);
+        let row = rows.iter().find(|(name, _)| name == &format!("all.{key}"));
+        match row {
+            Some((_, spared_sdk::Value::Number(number))) => *number,
+            _ => panic!("{key} is no row"),
+        }
+    }
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let node = || Node::new(S, settings.clone());
+        Self {
+            now_ms: S,
+            nodes: [node(), node()],
+            linked: false,
+        }
+    }
+
+    /// Linked, the first active with so many tunnels, both in sync.
+    fn settled(tunnels: u32) -> Self {
+        Self::settled_with(tunnels, Settings::default())
+    }
+
+    fn settled_with(tunnels: u32, settings: Settings) -> Self {
+        let mut pair = Self::with(settings);
+        pair.link();
+        pair.activate(0);
+        for number in 0..tunnels {
+            pair.establish(0, number);
+        }
+        pair.run(3 * S);
+        assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
+        pair
+    }
+
+    /// As an IKE daemon does it.
+    fn establish(&mut self, node: usize, number: u32) {
+        let now_ms = self.now_ms;
+        let kernel = &mut self.nodes[node].kernel;
+        for sa in tunnel(number) {
+            kernel.add_sa(now_ms, sa);
+        }
+        for policy in policies(number) {
+            kernel.put_policy(policy);
+        }
+        self.settle();
+    }
+
+    /// As an IKE daemon does it.
+    fn end(&mut self, node: usize, number: u32) {
+        let kernel = &mut self.nodes[node].kernel;
+        for sa in tunnel(number) {
+            kernel.delete_sa(&sa.id);
+        }
+        for policy in policies(number) {
+            kernel.delete_policy(&policy.id);
+        }
+        self.settle();
+    }
+
+    fn link(&mut self) {
+        self.linked = true;
+        for node in &mut self.nodes {
+            node.engine.handle_up(self.now_ms);
+        }
+        self.settle();
+    }
+
+    fn cut(&mut self) {
+        self.linked = false;
+        for node in &mut self.nodes {
+            node.sent.clear();
+            node.engine.handle_down(self.now_ms);
+        }
+        self.settle();
+    }
+
+    /// As the host does it: what was received is settled, then addresses, then the role.
+    fn activate(&mut self, node: usize) {
+        self.prepare(node);
+        self.role(node, true);
+    }
+
+    fn prepare(&mut self, node: usize) {
+        self.nodes[node].engine.handle_settle(self.now_ms);
+        self.settle();
+        assert!(self.nodes[node].engine.is_settled());
+    }
+
+    fn role(&mut self, node: usize, active: bool) {
+        let now_ms = self.now_ms;
+        let engine = &mut self.nodes[node].engine;
+        let ends = active.then_some(IpAddr::from(VIP));
+        engine.handle_endpoints(now_ms, ends.into_iter().collect());
+        engine.handle_role(now_ms, "office", active);
+        self.settle();
+    }
+
+    /// Planned, in the order of the host.
+    fn hand_over(&mut self, from: usize) {
+        let now_ms = self.now_ms;
+        self.nodes[from].engine.handle_drain(now_ms, now_ms + S);
+        self.settle();
+        assert!(self.nodes[from].engine.is_drained());
+        self.activate(1 - from);
+        self.role(from, false);
+    }
+
+    /// A node dies, with its kernel, and is back as a backup with nothing.
+    fn kill(&mut self, node: usize) {
+        let settings = self.nodes[node].engine.settings.clone();
+        self.cut();
+        self.nodes[node] = Node::new(self.now_ms, settings);
+        self.settle();
+    }
+
+    /// Everything that happens without time passing.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let now_ms = self.now_ms;
+            let mut quiet = true;
+            for from in [0, 1] {
+                let node = &mut self.nodes[from];
+                if node.engine.next_timeout() <= now_ms {
+                    node.engine.handle_timeout(now_ms);
+                    quiet = false;
+                }
+                node.act(now_ms);
+                if !self.linked {
+                    node.sent.clear();
+                }
+                if let Some(message) = self.nodes[from].sent.pop_front() {
+                    let to = &mut self.nodes[1 - from];
+                    to.engine
+                        .handle_message(now_ms, &message)
+                        .expect("a message");
+                    to.act(now_ms);
+                    quiet = false;
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn run(&mut self, time_ms: u64) {
+        self.settle();
+        let end_ms = self.now_ms + time_ms;
+        while self.now_ms < end_ms {
+            self.now_ms += 100;
+            self.settle();
+        }
+    }
+
+    /// Packets on one SA, as its kernel counts them.
+    fn carry(&mut self, node: usize, id: &SaId, packets: u64) {
+        for _ in 0..packets {
+            self.nodes[node].kernel.carry(id);
+        }
+        self.settle();
+    }
+
+    fn replay(&self, node: usize, id: &SaId) -> Option<&Replay> {
+        self.nodes[node].kernel.sa(id).map(|sa| &sa.replay)
+    }
+
+    /// Messages of a kind from a node, until now.
+    fn said(&self, node: usize, kind: u8) -> usize {
+        let kinds = self.nodes[node].kinds.iter();
+        kinds.filter(|it| **it == kind).count()
+    }
+}
+
+fn in_of(number: u32) -> SaId {
+    tunnel(number)[0].id
+}
+
+fn out_of(number: u32) -> SaId {
+    tunnel(number)[1].id
+}

@@ -1,0 +1,332 @@
+//! Takeovers and handovers.
+
+use super::*;
+use crate::config::Inbound;
+use crate::engine::reqids::shifted;
+
+fn accept() -> Settings {
+    Settings {
+        inbound: Inbound::Accept,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn a_takeover_installs_all_that_was_held_outbound_first() {
+    let mut pair = Pair::settled(2);
+    pair.kill(0);
+    pair.activate(1);
+    let added = pair.nodes[1].kernel.done.iter().filter_map(|it| match it {
+        Change::AddSa(sa) => Some(sa.id),
+        _ => None,
+    });
+    let expected = [out_of(0), out_of(1), in_of(0), in_of(1)];
+    assert_eq!(added.collect::<Vec<_>>(), expected);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 6);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 0);
+    assert_eq!(pair.nodes[1].count("sas"), 4);
+    assert_eq!(pair.nodes[1].count("differing"), 0);
+    assert!(pair.nodes[1].warned.is_empty());
+}
+
+#[test]
+fn settling_installs_before_the_role_comes() {
+    let mut pair = Pair::settled(2);
+    pair.kill(0);
+    pair.prepare(1);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    let before = pair.nodes[1].kernel.done.len();
+    pair.role(1, true);
+    let after = &pair.nodes[1].kernel.done[before..];
+    assert!(!after.iter().any(|it| matches!(it, Change::AddSa(_))));
+}
+
+#[test]
+fn a_takeover_that_is_given_up_leaves_no_sa() {
+    let mut pair = Pair::settled(2);
+    pair.prepare(1);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 4);
+    pair.prepare(1);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+}
+
+#[test]
+fn an_outbound_number_jumps_by_the_least_jump_or_ten_times_what_may_have_been_sent() {
+    let mut pair = Pair::settled(1);
+    let id = out_of(0);
+    pair.carry(0, &id, 10);
+    pair.kill(0);
+    pair.activate(1);
+    let jumped = pair.replay(1, &id).expect("it is there").oseq;
+    assert!((65_536..65_546 + 1).contains(&jumped), "{jumped}");
+
+    let settings = Settings {
+        jump: 1,
+        ..Settings::default()
+    };
+    let mut pair = Pair::settled_with(1, settings);
+    for _ in 0..100 {
+        pair.carry(0, &id, 100);
+        pair.now_ms += 10;
+    }
+    let sent = pair.replay(0, &id).expect("it is there").oseq;
+    pair.kill(0);
+    pair.run(2 * S);
+    pair.activate(1);
+    let jumped = pair.replay(1, &id).expect("it is there").oseq;
+    // 10 000 packets a second, 2 s and 1 s more
+    assert!(jumped > sent + 290_000, "{jumped}");
+}
+
+#[test]
+fn a_number_of_32_bits_never_comes_near_its_end() {
+    let end = (1_u64 << 32) - (1 << 20);
+    for (oseq, expected) in [(end - 10, Some(end)), (end, None), (end + 5, None)] {
+        let mut pair = Pair::settled(0);
+        let mut sa = Sample {
+            source: VIP,
+            destination: PEER,
+            esn: false,
+            ..Sample::default()
+        }
+        .sa();
+        sa.replay.oseq = oseq;
+        pair.nodes[0].kernel.add_sa(S, sa.clone());
+        pair.run(S);
+        pair.kill(0);
+        pair.activate(1);
+        let there = pair.replay(1, &sa.id).map(|it| it.oseq);
+        assert_eq!(there, expected);
+        let said = "c0000001: out of sequence numbers, needs a rekey".to_owned();
+        assert_eq!(pair.nodes[1].events.contains(&said), expected.is_none());
+    }
+}
+
+#[test]
+fn a_number_of_64_bits_passes_the_word_that_kernels_refuse() {
+    let mut pair = Pair::settled(0);
+    let mut sa = tunnel(0)[1].clone();
+    sa.replay.oseq = u64::from(u32::MAX) - 65_536;
+    pair.nodes[0].kernel.add_sa(S, sa.clone());
+    pair.run(S);
+    pair.kill(0);
+    pair.activate(1);
+    let there = pair.replay(1, &sa.id).expect("it is there").oseq;
+    assert_eq!(there, 1 << 32);
+}
+
+#[test]
+fn under_refuse_nothing_that_the_old_node_received_is_received_again() {
+    let mut pair = Pair::settled(1);
+    let id = in_of(0);
+    for _ in 0..200 {
+        pair.carry(0, &id, 7);
+        pair.now_ms += 3;
+    }
+    let received = pair.nodes[0].kernel.received[&id].clone();
+    pair.kill(0);
+    pair.activate(1);
+    let kernel = &mut pair.nodes[1].kernel;
+    for number in received {
+        assert!(!kernel.receive(&id, number), "{number} is received again");
+    }
+}
+
+#[test]
+fn under_accept_no_packet_is_refused() {
+    let mut pair = Pair::settled_with(1, accept());
+    let id = in_of(0);
+    pair.carry(0, &id, 10);
+    let next = pair.replay(0, &id).expect("it is there").seq + 1;
+    pair.kill(0);
+    pair.activate(1);
+    assert!(pair.nodes[1].kernel.receive(&id, next));
+}
+
+#[test]
+fn a_handover_refuses_nothing_and_replays_nothing() {
+    let mut pair = Pair::settled(1);
+    let id = in_of(0);
+    pair.carry(0, &id, 1000);
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.settle();
+    assert!(pair.nodes[0].engine.is_drained());
+    assert_eq!(pair.said(0, 12), 1);
+    pair.activate(1);
+    // under way to the old node, until it is backup
+    pair.carry(0, &id, 5);
+    assert!(pair.nodes[1].kernel.receive(&id, 1010));
+    pair.role(0, false);
+    let kernel = &mut pair.nodes[1].kernel;
+    for number in 900..=1005 {
+        assert!(!kernel.receive(&id, number), "{number} is received again");
+    }
+    for number in 1006..=1009 {
+        assert!(kernel.receive(&id, number), "{number} is refused");
+    }
+    assert!(kernel.receive(&id, 1011));
+    assert_eq!(pair.nodes[0].kernel.sas(), []);
+}
+
+#[test]
+fn a_drain_without_a_twin_is_done_at_once() {
+    let mut pair = Pair::settled(1);
+    pair.cut();
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    assert!(pair.nodes[0].engine.is_drained());
+}
+
+#[test]
+fn a_drain_ends_at_its_deadline() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    pair.nodes[0].slow = true;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.run(S / 2);
+    assert!(!pair.nodes[0].engine.is_drained());
+    pair.run(S);
+    assert!(pair.nodes[0].engine.is_drained());
+    assert_eq!(pair.said(0, 12), 0);
+}
+
+#[test]
+fn after_a_handover_the_old_node_holds_what_the_new_one_has() {
+    let mut pair = Pair::settled(3);
+    pair.hand_over(0);
+    pair.run(S);
+    assert_eq!(pair.nodes[0].kernel.sas(), []);
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
+    assert_eq!(pair.nodes[0].engine.held.sas.len(), 6);
+    assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
+    pair.hand_over(1);
+    pair.run(S);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 6);
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+    assert!(pair.nodes[1].in_sync.0);
+    assert_eq!(pair.nodes[0].engine.policies.len(), 9);
+}
+
+#[test]
+fn a_node_that_fails_alone_sends_nothing_and_leaks_nothing_and_goes_on_later() {
+    let mut pair = Pair::settled(1);
+    let id = out_of(0);
+    pair.carry(0, &id, 100);
+    pair.cut();
+    pair.role(0, false);
+    assert_eq!(pair.nodes[0].kernel.sas(), []);
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 3);
+    pair.run(5 * S);
+    pair.activate(0);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
+    pair.carry(0, &id, 1);
+}
+
+#[test]
+fn an_sa_that_is_there_at_a_takeover_is_made_anew() {
+    let mut pair = Pair::settled(1);
+    pair.kill(0);
+    pair.nodes[1].kernel.add_sa(S, tunnel(0)[1].clone());
+    pair.activate(1);
+    let oseq = pair.replay(1, &out_of(0)).expect("it is there").oseq;
+    assert!(oseq >= 65_536, "{oseq}");
+    pair.run(60 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[1].count("sas"), 2);
+}
+
+#[test]
+fn what_the_kernel_refuses_at_a_takeover_is_warned_of_once() {
+    const ENOSYS: i32 = 38;
+    let mut pair = Pair::settled(2);
+    let lacks = tunnel(0)[0].body.clone();
+    pair.nodes[1].kernel.lack(&lacks, ENOSYS);
+    pair.kill(0);
+    pair.activate(1);
+    let said = "the kernel refused 4 SAs, first c0000000: function not implemented";
+    assert_eq!(pair.nodes[1].warned, [said]);
+}
+
+#[test]
+fn an_sa_keeps_its_age_over_a_takeover() {
+    let mut pair = Pair::settled(1);
+    pair.run(600 * S);
+    pair.kill(0);
+    pair.run(5 * S);
+    pair.activate(1);
+    let age_s = pair.nodes[1].kernel.sa(&in_of(0)).expect("it").life.age_s;
+    assert!((606..=609).contains(&age_s), "{age_s}");
+}
+
+#[test]
+fn names_travel_and_are_adopted_after_a_takeover() {
+    let mut pair = Pair::settled(2);
+    let name = ChildName {
+        ike: "office".to_owned(),
+        child: "net".to_owned(),
+    };
+    let names = [in_of(0).spi, out_of(0).spi].map(|spi| Named {
+        spi,
+        name: name.clone(),
+    });
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_names(now_ms, names.into());
+    pair.settle();
+    pair.kill(0);
+    pair.activate(1);
+    assert_eq!(pair.nodes[1].adopts, Some(vec![name]));
+    pair.role(1, false);
+    assert_eq!(pair.nodes[1].adopts, None);
+}
+
+#[test]
+fn what_is_installed_keeps_out_of_the_way_of_fresh_reqids() {
+    let mut pair = Pair::settled(1);
+    let policy = pair.nodes[1].kernel.policies()[0].clone();
+    assert_eq!(policy.templates[0].reqid, shifted(1));
+    pair.kill(0);
+    pair.activate(1);
+    let sa = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
+    assert_eq!(sa.reqid, shifted(1));
+    // and a third time it stays
+    pair.link();
+    pair.run(S);
+    pair.kill(1);
+    pair.activate(0);
+    let sa = pair.nodes[0].kernel.sa(&in_of(0)).expect("it is there");
+    assert_eq!(sa.reqid, shifted(1));
+}
+
+#[test]
+fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
+    let mut pair = Pair::new();
+    pair.activate(0);
+    for number in 0..300 {
+        pair.establish(0, number);
+    }
+    pair.linked = true;
+    for node in &mut pair.nodes {
+        node.engine.handle_up(S);
+    }
+    for _ in 0..3 {
+        let now_ms = pair.now_ms;
+        for from in [0, 1] {
+            pair.nodes[from].act(now_ms);
+            while let Some(message) = pair.nodes[from].sent.pop_front() {
+                let to = &mut pair.nodes[1 - from].engine;
+                to.handle_message(now_ms, &message).expect("a message");
+            }
+        }
+        pair.end(0, 7);
+        pair.establish(0, 400);
+    }
+    pair.run(S);
+    let held = &pair.nodes[1].engine.held.sas;
+    assert!(held.contains_key(&in_of(400)) && !held.contains_key(&in_of(7)));
+    assert_eq!(held.len(), 600);
+}

@@ -1,0 +1,134 @@
+//! Arithmetic on sequence numbers: the jump of those that are sent, and which of those received are
+//! taken as received after a takeover.
+
+use crate::config::{Inbound, Settings};
+use crate::sa::{Direction, Replay, ReplayForm, Sa};
+use crate::wire::Pace;
+
+/// So many numbers of 32 bits are left for the old node's last packets and for the IKE daemon's work.
+const RESERVE: u64 = 1 << 20;
+const LAST_32: u64 = u32::MAX as u64;
+
+/// What is known of the other node's use of an SA.
+#[derive(Clone, Copy, Debug)]
+pub struct Knowledge {
+    pub pace: Pace,
+    /// Since its last word.
+    pub silent_ms: u64,
+    /// The counters are exact.
+    pub planned: bool,
+}
+
+/// The state to install, which reuses no number; None where none is left.
+pub fn installed(
+    sa: &Sa,
+    side: Direction,
+    knowledge: Knowledge,
+    settings: &Settings,
+) -> Option<Replay> {
+    let mut replay = sa.replay.clone();
+    match side {
+        Direction::Out => replay.oseq = jumped(replay.oseq, sa.esn, knowledge, settings)?,
+        Direction::In if knowledge.planned || settings.inbound == Inbound::Accept => {}
+        Direction::In => refuse(&mut replay, sa.esn, knowledge.pace),
+    }
+    Some(replay)
+}
+
+/// A jump forward costs nothing, a number that is used twice everything.
+fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
+    let at_risk_ms = knowledge.silent_ms.saturating_add(1000);
+    let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
+    let jump = settings.jump.max(packets.saturating_mul(10));
+    if !esn {
+        let end = LAST_32 + 1 - RESERVE;
+        return (oseq < end).then(|| oseq.saturating_add(jump).min(end));
+    }
+    let oseq = oseq.checked_add(jump).filter(|it| *it < u64::MAX)?;
+    // which newer kernels refuse
+    let worn = oseq & LAST_32 == LAST_32;
+    Some(oseq + u64::from(worn))
+}
+
+/// Takes everything as received that may have been.
+fn refuse(replay: &mut Replay, esn: bool, pace: Pace) {
+    const UNDER_WAY_MS: u64 = 10;
+    if replay.window == 0 {
+        return;
+    }
+    let under_way = u64::from(pace.packets_per_s) * UNDER_WAY_MS / 1000;
+    replay.seq = replay
+        .seq
+        .saturating_add(u64::from(pace.threshold.max(1)) + under_way);
+    if !esn {
+        replay.seq = replay.seq.min(LAST_32);
+    }
+    match &mut replay.form {
+        ReplayForm::Legacy(bits) => *bits = u32::MAX,
+        ReplayForm::Extended(words) => words.fill(u32::MAX),
+    }
+}
+
+/// What either of two nodes has received, where both keep it in the same form.
+pub fn united(here: &Replay, there: &Replay) -> Replay {
+    let mut union = here.clone();
+    if here.window != there.window
+        || std::mem::discriminant(&here.form) != std::mem::discriminant(&there.form)
+    {
+        return union;
+    }
+    union.seq = here.seq.max(there.seq);
+    if union.seq != here.seq {
+        union.form = match &here.form {
+            ReplayForm::Legacy(_) => ReplayForm::Legacy(0),
+            ReplayForm::Extended(words) => ReplayForm::Extended(vec![0; words.len()]),
+        };
+    }
+    for behind in 0..u64::from(union.window).min(union.seq) {
+        let number = union.seq - behind;
+        if has_received(here, number) || has_received(there, number) {
+            mark(&mut union, number);
+        }
+    }
+    union
+}
+
+/// Whether a number within or above the window was received.
+pub fn has_received(replay: &Replay, number: u64) -> bool {
+    if number > replay.seq {
+        return false;
+    }
+    let behind = replay.seq - number;
+    if behind >= u64::from(replay.window) {
+        return true;
+    }
+    match &replay.form {
+        ReplayForm::Legacy(bits) => bits >> behind & 1 != 0,
+        ReplayForm::Extended(words) => {
+            let bit = ring_position(replay, behind);
+            words
+                .get(bit / 32)
+                .is_some_and(|word| word >> (bit % 32) & 1 != 0)
+        }
+    }
+}
+
+fn mark(replay: &mut Replay, number: u64) {
+    let behind = replay.seq - number;
+    let bit = ring_position(replay, behind);
+    match &mut replay.form {
+        ReplayForm::Legacy(bits) => *bits |= 1 << behind,
+        ReplayForm::Extended(words) => {
+            if let Some(word) = words.get_mut(bit / 32) {
+                *word |= 1 << (bit % 32);
+            }
+        }
+    }
+}
+
+/// Where the kernel keeps the number so far behind the highest: it counts from the low 32 bits.
+fn ring_position(replay: &Replay, behind: u64) -> usize {
+    let window = u64::from(replay.window.max(1));
+    let top = u64::from((replay.seq as u32).wrapping_sub(1)) % window;
+    ((top + window - behind % window) % window) as usize
+}
