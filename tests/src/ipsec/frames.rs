@@ -41,6 +41,16 @@ pub fn is_from_far(frame: &[u8]) -> bool {
     Esp::of(frame).is_some() && frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
 }
 
+/// Whether a frame carries to or from the network behind the tunnel what ESP should hide.
+pub fn is_in_clear(frame: &[u8]) -> bool {
+    let within = |at: usize, network: &[u8]| frame.get(at..at + network.len()) == Some(network);
+    match frame.get(12..14) {
+        Some([0x08, 0x00]) => within(26, &[10, 9, 0]) || within(30, &[10, 9, 0]),
+        Some([0x86, 0xdd]) => within(22, &[0xfd, 0x09]) || within(38, &[0xfd, 0x09]),
+        _ => false,
+    }
+}
+
 impl Tunnelled<'_> {
     /// Hears what passes between the far gateway and the switch.
     pub fn record(&self) -> Result<Recorder> {

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
-pub use frames::{Esp, is_from_far};
+pub use frames::{Esp, is_from_far, is_in_clear};
 pub use pings::OwnPings;
 pub use state::{Sa, Stats};
 pub use tunnel::{Family, Mode, Suite, Tunnel};

@@ -115,6 +115,11 @@ impl Tunnel {
         self.lines(self.family.far())
     }
 
+    /// The SAs of a router alone.
+    pub fn sa_lines(&self) -> String {
+        self.sas(self.family.gateway())
+    }
+
     /// The policies of a router alone.
     pub fn policy_lines(&self) -> String {
         self.policies(self.family.gateway())
@@ -122,12 +127,13 @@ impl Tunnel {
 
     /// What `ip` is told at the end that has address `own`.
     fn lines(&self, own: IpAddr) -> String {
+        self.sas(own) + &self.policies(own)
+    }
+
+    fn sas(&self, own: IpAddr) -> String {
         let (here, there) = (self.family.gateway(), self.family.far());
-        let sas = [
-            self.sa(here, there, self.spi, own == here),
-            self.sa(there, here, self.spi_back(), own == there),
-        ];
-        sas.concat() + &self.policies(own)
+        self.sa(here, there, self.spi, own == here)
+            + &self.sa(there, here, self.spi_back(), own == there)
     }
 
     fn sa(&self, from: IpAddr, to: IpAddr, spi: u32, leaving: bool) -> String {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{
     self, Charon, Connection, Esp, Family, Mode, OwnPings, Side, Stats, Suite, Tunnel, Tunnelled,
-    is_from_far,
+    is_from_far, is_in_clear,
 };
 use spared_tests::lab::{Wire, is_alive, scenario};
 use spared_tests::linked::twin;
@@ -54,6 +55,12 @@ fn a_tunnel_by_hand_carries_pings_as_esp() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         tunnelled.serve_by_hand(0)?;
+        let recorder = tunnelled.record()?;
+        for family in Family::BOTH {
+            ping_for_a_while(&tunnelled, family)?;
+            let clear = recorder.take(is_in_clear);
+            assert!(clear.len() > 100, "{family:?}: {} in clear", clear.len());
+        }
         // The first goes beyond 32 bits while we look.
         for (family, suite, sent) in [
             (Family::V4, Suite::GcmEsn, 0xffff_fff0),
@@ -64,28 +71,34 @@ fn a_tunnel_by_hand_carries_pings_as_esp() {
                 ..Tunnel::new(family, Mode::Tunnel, suite)
             };
             tunnelled.install(&tunnel, 0)?;
-            let recorder = tunnelled.record()?;
-            let start = Stamp::now();
-            let pings = tunnelled.pings(family, SPACING)?;
-            pings
-                .outage_of(start, Duration::from_millis(500), LIMIT)
-                .ok_or("no answers through the tunnel")?;
-            drop(pings);
-            let of = |spi| move |frame: &[u8]| Esp::of(frame).is_some_and(|esp| esp.spi == spi);
-            let (out, back) = (tunnel.spi, tunnel.spi_back());
-            let frames = recorder.take(|frame| of(out)(frame) || of(back)(frame));
-            for spi in [out, back] {
+            ping_for_a_while(&tunnelled, family)?;
+            let frames = recorder.take(|frame| is_in_clear(frame) || Esp::of(frame).is_some());
+            for spi in [tunnel.spi, tunnel.spi_back()] {
                 let carried = tunnelled.routers[0].sa(spi)?;
-                let seen = frames.iter().filter(|frame| of(spi)(frame)).count() as u64;
+                let seen = frames.iter().filter_map(|frame| Esp::of(frame));
+                let seen = seen.filter(|esp| esp.spi == spi).count() as u64;
                 assert_eq!(seen, carried.packets, "{}", carried.text);
                 let number = carried.sent.max(carried.received);
                 assert!(seen > 50 && number == sent + seen, "{}", carried.text);
             }
+            assert!(!frames.iter().any(|frame| is_in_clear(frame)), "{family:?}");
         }
         assert_eq!(tunnelled.far.xfrm_errors()?, Stats::new());
         assert_eq!(tunnelled.routers[0].xfrm_errors()?, Stats::new());
         Ok(())
     });
+}
+
+fn ping_for_a_while(tunnelled: &Tunnelled, family: Family) -> Result<()> {
+    let start = Stamp::now();
+    let pings = tunnelled.pings(family, SPACING)?;
+    pings
+        .outage_of(start, Duration::from_millis(500), LIMIT)
+        .ok_or("no answers from behind the far gateway")?;
+    drop(pings);
+    // Until the last answers are there.
+    std::thread::sleep(Duration::from_millis(200));
+    Ok(())
 }
 
 #[test]
@@ -185,6 +198,18 @@ fn measured() {
                 "{spacing_us} us: {sent} sent, {answered} answered, {outage:?}, used % {used:?}"
             );
         }
+        let many = |number: u32| Tunnel {
+            spi: 0x1000 + 2 * number,
+            ..tunnel.clone()
+        };
+        let lines: String = (0..3000).map(|number| many(number).sa_lines()).collect();
+        let begin = std::time::Instant::now();
+        tunnelled.routers[0].ip(&lines)?;
+        eprintln!("6000 SAs added in {:?}", begin.elapsed());
+        let begin = std::time::Instant::now();
+        let count = tunnelled.routers[0].sas()?.len();
+        eprintln!("{count} SAs listed in {:?}", begin.elapsed());
+        eprintln!("{}", tunnelled.routers[0].ok("free -m")?);
         let errors = [
             tunnelled.routers[0].xfrm_errors()?,
             tunnelled.far.xfrm_errors()?,
