@@ -63,6 +63,8 @@ impl<'m> Charon<'m> {
             connections(side, connection),
         )?;
         machine.forget_files()?;
+        // Of one that was killed.
+        machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
         let environment = environment(machine);
         let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
         let charon = Self { machine, pid };
@@ -88,6 +90,16 @@ impl<'m> Charon<'m> {
 
     pub fn list_sas(&self) -> Result<String> {
         self.swanctl("--list-sas")
+    }
+
+    /// Ends it as a service manager does; it takes its SAs along.
+    pub fn stop(&self) -> Result<()> {
+        let pid = self.pid;
+        self.machine
+            .ok(&format!(
+                "kill -TERM {pid}; while kill -0 {pid}; do sleep 0.05; done 2>/dev/null"
+            ))
+            .map(drop)
     }
 
     /// SIGKILL: its SAs stay in the kernel.

@@ -154,22 +154,29 @@ fn two_spareds_in_machines_elect_one_and_survive_its_death() {
 
 #[test]
 fn two_charons_build_a_tunnel() {
+    let first_version = Connection {
+        family: Family::V6,
+        version: 1,
+        esp: "aes128-sha256".to_owned(),
+        ..Connection::default()
+    };
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         tunnelled.serve_by_hand(0)?;
-        let connection = Connection::default();
-        let _far = Charon::start(&tunnelled.far, Side::Far, &connection)?;
-        let own = Charon::start(&tunnelled.routers[0], Side::Router, &connection)?;
-        own.initiate()?;
-        eprintln!("{}", own.list_sas()?);
-        assert_eq!(tunnelled.routers[0].sas()?.len(), 2);
-        let pings = tunnelled.pings(Family::V4, SPACING)?;
-        pings
-            .outage_of(Stamp::now(), Duration::from_millis(300), LIMIT)
-            .ok_or("no answers through the tunnel")?;
-        let sas = tunnelled.routers[0].sas()?;
-        assert!(sas.iter().all(|sa| sa.packets > 0), "{sas:?}");
-        eprintln!("{:?}", tunnelled.routers[0].policies()?);
+        let router = &tunnelled.routers[0];
+        for connection in [&Connection::default(), &first_version] {
+            let far = Charon::start(&tunnelled.far, Side::Far, connection)?;
+            let own = Charon::start(router, Side::Router, connection)?;
+            own.initiate()?;
+            ping_for_a_while(&tunnelled, connection.family)?;
+            let sas = router.sas()?;
+            let carried = sas.iter().filter(|sa| sa.packets > 0).count();
+            assert_eq!((sas.len(), carried), (2, 2), "{sas:?}");
+            assert_eq!(router.policies()?.len(), 3);
+            own.stop()?;
+            far.stop()?;
+            assert_eq!(router.sas()?, []);
+        }
         Ok(())
     });
 }
