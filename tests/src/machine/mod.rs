@@ -82,6 +82,8 @@ impl Machine {
         require()?;
         let dir = lab.dir.join(&parts.name);
         fs::create_dir_all(&dir)?;
+        // Of one of this name that was killed.
+        let _ = fs::remove_dir_all(dir.join(&parts.name));
         plug_in(lab, parts)?;
         let token = console::token()?;
         let init = dir.join("init");

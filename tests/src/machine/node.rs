@@ -38,6 +38,16 @@ impl Node<'_> {
         self.0.spawn("spared", &line)
     }
 
+    /// SIGTERM, and the end of it.
+    pub fn stop(&self) -> Result<()> {
+        self.end("-TERM -x spared")
+    }
+
+    /// SIGKILL to all its processes; the machine lives on.
+    pub fn kill(&self) -> Result<()> {
+        self.end("-KILL ^spared")
+    }
+
     /// Exit code and both outputs of `sparectl`.
     pub fn sparectl(&self, words: &str) -> Result<(i32, String)> {
         let program = build_dir()?.join("sparectl");
@@ -91,6 +101,12 @@ impl Node<'_> {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.0.log_of("spared")).unwrap_or_default()
+    }
+
+    // The host is "spared", its workers "spared-vrrp" and so on.
+    fn end(&self, signal: &str) -> Result<()> {
+        let gone = "while pgrep ^spared; do sleep 0.05; done";
+        self.0.ok(&format!("pkill {signal}; {gone}")).map(drop)
     }
 
     fn dir(&self) -> PathBuf {

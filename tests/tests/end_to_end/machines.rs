@@ -16,6 +16,7 @@ use spared_tests::probe::{Outage, Pings};
 
 const SPACING: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(5);
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_machine_runs_commands_writes_in_the_labs_folder_only_and_dies() {
@@ -131,23 +132,30 @@ fn frames_that_are_sent_once_more_reach_the_router_and_are_refused() {
 fn two_spareds_in_machines_elect_one_and_survive_its_death() {
     scenario(0, |lab| {
         let mut tunnelled = Tunnelled::boot(lab)?;
-        let plan = ipsec::plan(vec![twin("")]);
-        assert_eq!(tunnelled.start_spared(&plan)?, 0);
+        let mut plan = ipsec::plan(vec![twin("")]);
+        plan.without_preference();
+        let first = tunnelled.start_spared(&plan)?;
+        let second = 1 - first;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         pings
             .outage_of(Stamp::now(), Duration::from_millis(300), LIMIT)
             .ok_or("no answers through the active router")?;
         let killed = Stamp::now();
-        tunnelled.routers[0].kill();
+        tunnelled.routers[first].kill();
         let outage = pings
             .outage_of(killed, Duration::from_millis(300), LIMIT)
             .ok_or("no answers after the death")?;
-        eprintln!("{outage:?}");
         assert_eq!(outage.gaps, 1, "{outage:?}");
-        tunnelled.nodes()[1].wait_role("active", LIMIT)?;
-        tunnelled.reboot(0)?;
-        tunnelled.nodes()[0].start(&plan)?;
-        wait_settled(tunnelled.nodes(), Duration::from_secs(30))?;
+        tunnelled.nodes()[second].wait_role("active", LIMIT)?;
+
+        tunnelled.reboot(first)?;
+        let [old, new] = [second, first].map(|at| tunnelled.nodes()[at]);
+        new.start(&plan)?;
+        assert_eq!(wait_settled(tunnelled.nodes(), SETTLE_LIMIT)?, second);
+        old.stop()?;
+        new.wait_role("active", LIMIT)?;
+        new.kill()?;
+        assert_eq!(new.role(), "");
         Ok(())
     });
 }
