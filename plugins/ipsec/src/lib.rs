@@ -6,4 +6,5 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod sa;
+pub mod vici;
 pub mod wire;

@@ -1,0 +1,183 @@
+//! Commands to charon, and what it answers.
+
+use std::fmt;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::codec::{Packet, Section};
+use super::end::End;
+use super::stream::Stream;
+
+/// Letters of a reason that is told on.
+const REASON_MAX: usize = 200;
+const UNASKED: &str = "it answers what was not asked";
+
+/// One connection: one command at a time.
+#[derive(Debug)]
+pub struct Client {
+    stream: Stream,
+    /// For the whole of one command.
+    timeout: Duration,
+    streams: Vec<&'static str>,
+    /// An event came that nobody took yet.
+    heard: bool,
+}
+
+/// Whose fault it is that a command did not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The command was heard and not done.
+    Refused(String),
+    /// Nothing more is to be had from this connection.
+    Broken(String),
+}
+
+impl Client {
+    /// # Errors
+    /// The system's.
+    pub fn connect(path: &Path, end: &End, timeout: Duration) -> Result<Self, Errno> {
+        Ok(Self {
+            stream: Stream::connect(path, end)?,
+            timeout,
+            streams: Vec::new(),
+            heard: false,
+        })
+    }
+
+    /// A command with an answer that comes in events before it.
+    ///
+    /// # Errors
+    /// It was not done: in a sentence with the command's name, as all here.
+    pub fn request_all(
+        &mut self,
+        command: &str,
+        event: &'static str,
+        mut each: impl FnMut(Section),
+    ) -> Result<(), Fault> {
+        if !self.streams.contains(&event) {
+            if !self.subscribe(event)? {
+                return Err(Fault::Refused(format!("{command}: there is no {event}")));
+            }
+            self.streams.push(event);
+        }
+        let deadline = self.begin(command, Section::new())?;
+        let answer = self.answer(command, deadline, |name, message| {
+            if name == event.as_bytes() {
+                each(message);
+            }
+        });
+        answer.map(drop)
+    }
+
+    /// Whether there is such an event; from now on it is told.
+    pub fn subscribe(&mut self, event: &str) -> Result<bool, Fault> {
+        let deadline = Instant::now() + self.timeout;
+        let broken = |why: String| Fault::Broken(format!("{event}: {why}"));
+        let register = Packet::Register(event.into());
+        self.stream.write(&register, deadline).map_err(broken)?;
+        loop {
+            match self.stream.read(deadline).map_err(broken)? {
+                Packet::Confirm => return Ok(true),
+                Packet::EventUnknown => return Ok(false),
+                Packet::Event(name, _) => self.hear(&name),
+                _ => return Err(broken(UNASKED.to_owned())),
+            }
+        }
+    }
+
+    /// Sends a command whose answer [`Client::try_answer`] takes; until when it has to be there.
+    pub fn begin(&mut self, command: &str, message: Section) -> Result<Instant, Fault> {
+        let deadline = Instant::now() + self.timeout;
+        let request = Packet::Request(command.into(), message);
+        let written = self.stream.write(&request, deadline);
+        written.map_err(|why| Fault::Broken(format!("{command}: {why}")))?;
+        Ok(deadline)
+    }
+
+    /// The answer, where it is there.
+    pub fn try_answer(&mut self, command: &str) -> Result<Option<Section>, Fault> {
+        loop {
+            let read = self.stream.try_read();
+            match read.map_err(|why| Fault::Broken(format!("{command}: {why}")))? {
+                Some(Packet::Event(name, _)) => self.hear(&name),
+                Some(packet) => return answered(command, packet).map(Some),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes in what came unasked, and says whether an event is among it.
+    pub fn take_events(&mut self) -> Result<bool, Fault> {
+        while let Some(packet) = self.stream.try_read().map_err(Fault::Broken)? {
+            match packet {
+                Packet::Event(name, _) => self.hear(&name),
+                _ => return Err(Fault::Broken(UNASKED.to_owned())),
+            }
+        }
+        Ok(mem::take(&mut self.heard))
+    }
+
+    fn answer(
+        &mut self,
+        command: &str,
+        deadline: Instant,
+        mut each: impl FnMut(&[u8], Section),
+    ) -> Result<Section, Fault> {
+        loop {
+            let read = self.stream.read(deadline);
+            match read.map_err(|why| Fault::Broken(format!("{command}: {why}")))? {
+                Packet::Event(name, message) if self.is_streamed(&name) => each(&name, message),
+                Packet::Event(name, _) => self.hear(&name),
+                packet => return answered(command, packet),
+            }
+        }
+    }
+
+    fn is_streamed(&self, name: &[u8]) -> bool {
+        self.streams.iter().any(|event| event.as_bytes() == name)
+    }
+
+    fn hear(&mut self, name: &[u8]) {
+        self.heard |= !self.is_streamed(name);
+    }
+}
+
+fn answered(command: &str, packet: Packet) -> Result<Section, Fault> {
+    match packet {
+        Packet::Response(message) if message.text("success") == Some("no") => {
+            let why = reason(message.text("errmsg").unwrap_or("no reason given"));
+            Err(Fault::Refused(format!("{command}: {why}")))
+        }
+        Packet::Response(message) => Ok(message),
+        Packet::Unknown => Err(Fault::Refused(format!(
+            "{command}: there is no such command"
+        ))),
+        _ => Err(Fault::Broken(format!("{command}: {UNASKED}"))),
+    }
+}
+
+// Whatever it says is one short line.
+fn reason(said: &str) -> String {
+    let letters = said.chars().filter(|letter| !letter.is_control());
+    letters.take(REASON_MAX).collect()
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) | Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,39 @@
+//! That a thread is to end, for those who compute and for those who wait.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+#[derive(Clone, Debug)]
+pub struct End {
+    said: Arc<AtomicBool>,
+    /// Readable from then on.
+    descriptor: Arc<OwnedFd>,
+}
+
+impl End {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            said: Arc::new(AtomicBool::new(false)),
+            descriptor: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?),
+        })
+    }
+
+    pub fn say(&self) {
+        self.said.store(true, Ordering::Relaxed);
+        let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
+    }
+
+    pub fn is_said(&self) -> bool {
+        self.said.load(Ordering::Relaxed)
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}

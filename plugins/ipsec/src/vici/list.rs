@@ -1,0 +1,212 @@
+//! What charon has, by its lists: connections that are loaded, and SAs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::engine::{ChildName, Named};
+
+use super::client::{Client, Fault};
+use super::codec::Section;
+
+/// Beyond them nobody's charon has any.
+const MAX: usize = 65_536;
+
+/// Connections that are loaded, by name.
+pub type Connections = BTreeMap<String, Connection>;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    pub children: BTreeSet<String>,
+    /// It can only be called: no address of the other side is known.
+    pub waits: bool,
+}
+
+/// The SAs of all connections.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sas {
+    pub children: Vec<Child>,
+    /// Connections with an IKE SA that is just about to make a child.
+    pub busy: BTreeSet<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Child {
+    pub name: ChildName,
+    pub is_installed: bool,
+    /// Inbound and outbound.
+    pub spis: [Option<u32>; 2],
+}
+
+/// # Errors
+/// It could not be asked.
+pub fn connections(client: &mut Client) -> Result<Connections, Fault> {
+    let mut all = Connections::new();
+    client.request_all("list-conns", "list-conn", |message| {
+        for (name, section) in message.sections() {
+            if all.len() < MAX {
+                all.insert(name.to_owned(), connection(section));
+            }
+        }
+    })?;
+    Ok(all)
+}
+
+/// # Errors
+/// It could not be asked.
+pub fn sas(client: &mut Client) -> Result<Sas, Fault> {
+    let mut all = Sas::default();
+    client.request_all("list-sas", "list-sa", |message| {
+        for (name, section) in message.sections() {
+            all.add(name, section);
+        }
+    })?;
+    Ok(all)
+}
+
+fn connection(section: &Section) -> Connection {
+    let children = section.sections_of("children").map(|(name, _)| name);
+    let mut remotes = section.texts("remote_addrs").peekable();
+    Connection {
+        children: children.map(str::to_owned).collect(),
+        waits: remotes.peek().is_some() && remotes.all(is_anybody),
+    }
+}
+
+/// Any address, a network or a range: nothing to be called.
+fn is_anybody(address: &str) -> bool {
+    let is_range = address.split_once('-').is_some_and(|(low, high)| {
+        low.trim().parse::<IpAddr>().is_ok() && high.trim().parse::<IpAddr>().is_ok()
+    });
+    let is_unspecified = address.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
+}
+
+impl Sas {
+    fn add(&mut self, ike: &str, section: &Section) {
+        let tasks = ["tasks-queued", "tasks-active"];
+        let mut tasks = tasks.iter().flat_map(|list| section.texts(list));
+        let makes_child = tasks.any(|task| task == "CHILD_CREATE" || task == "QUICK_MODE");
+        if self.busy.len() < MAX && (section.text("state") == Some("CONNECTING") || makes_child) {
+            self.busy.insert(ike.to_owned());
+        }
+        for (_, child) in section.sections_of("child-sas") {
+            let Some(name) = child.text("name").filter(|_| self.children.len() < MAX) else {
+                continue;
+            };
+            let spi = |name| u32::from_str_radix(child.text(name)?, 16).ok();
+            self.children.push(Child {
+                name: ChildName {
+                    ike: ike.to_owned(),
+                    child: name.to_owned(),
+                },
+                is_installed: child.text("state") == Some("INSTALLED"),
+                spis: [spi("spi-in"), spi("spi-out")],
+            });
+        }
+    }
+
+    /// Each SPI once, in order.
+    pub fn names(&self) -> Vec<Named> {
+        let each = self.children.iter().flat_map(|child| {
+            let spis = child.spis.iter().flatten().filter(|spi| **spi != 0);
+            spis.map(|spi| (*spi, &child.name))
+        });
+        let by_spi: BTreeMap<u32, &ChildName> = each.collect();
+        let names = by_spi.into_iter().map(|(spi, name)| Named {
+            spi,
+            name: name.clone(),
+        });
+        names.collect()
+    }
+
+    /// It is up, and is none of those that were known before.
+    pub fn is_fresh(&self, name: &ChildName, known: &BTreeSet<u32>) -> bool {
+        self.children.iter().any(|child| {
+            let mut spis = child.spis.iter().flatten();
+            child.name == *name && child.is_installed && spis.any(|spi| !known.contains(spi))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(child: &str) -> ChildName {
+        ChildName {
+            ike: "far".to_owned(),
+            child: child.to_owned(),
+        }
+    }
+
+    fn child(name: &str, state: &str, spis: [&str; 2]) -> Section {
+        Section::new()
+            .value("name", name)
+            .value("state", state)
+            .value("spi-in", spis[0])
+            .value("spi-out", spis[1])
+    }
+
+    fn sas(state: &str, tasks: &[&str]) -> Sas {
+        let children = Section::new()
+            .section("net-1", child("net", "INSTALLED", ["c2674071", "cd4254c5"]))
+            .section("dmz-2", child("dmz", "CREATED", ["00000000", "no number"]));
+        let far = Section::new()
+            .value("state", state)
+            .list("tasks-active", tasks)
+            .section("child-sas", children);
+        let mut sas = Sas::default();
+        sas.add("far", &far);
+        sas
+    }
+
+    #[test]
+    fn both_directions_of_a_child_have_its_name() {
+        let named = |spi| Named {
+            spi,
+            name: name("net"),
+        };
+        let names = sas("ESTABLISHED", &[]).names();
+        assert_eq!(names, [named(0xc267_4071), named(0xcd42_54c5)]);
+    }
+
+    #[test]
+    fn a_child_is_fresh_when_it_is_up_with_a_number_of_its_own() {
+        let sas = sas("ESTABLISHED", &[]);
+        let known = |spis: &[u32]| spis.iter().copied().collect();
+        assert!(sas.is_fresh(&name("net"), &known(&[])));
+        assert!(sas.is_fresh(&name("net"), &known(&[0xcd42_54c5])));
+        assert!(!sas.is_fresh(&name("net"), &known(&[0xcd42_54c5, 0xc267_4071])));
+        assert!(!sas.is_fresh(&name("dmz"), &known(&[])));
+    }
+
+    #[test]
+    fn a_connection_is_busy_while_it_connects_or_makes_a_child() {
+        let is_busy = |sas: Sas| sas.busy.contains("far");
+        assert!(!is_busy(sas("ESTABLISHED", &["IKE_DPD"])));
+        assert!(is_busy(sas("ESTABLISHED", &["CHILD_CREATE"])));
+        assert!(is_busy(sas("CONNECTING", &[])));
+    }
+
+    #[test]
+    fn a_connection_waits_where_nobody_is_known_to_call() {
+        let waits =
+            |remotes: &[&str]| connection(&Section::new().list("remote_addrs", remotes)).waits;
+        for remotes in [
+            &["%any"][..],
+            &["%any4", "%any6"],
+            &["0.0.0.0/0", "::/0"],
+            &["192.0.2.1-192.0.2.9"],
+        ] {
+            assert!(waits(remotes), "{remotes:?}");
+        }
+        for remotes in [
+            &["192.0.2.9"][..],
+            &["gate-9.example"],
+            &["%any", "::1"],
+            &[],
+        ] {
+            assert!(!waits(remotes), "{remotes:?}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The thread: sleeps until charon tells of a change, or somebody wants something of it.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::engine::{ChildName, Named};
+
+use super::Said;
+use super::adopt::{Adopted, Adoption};
+use super::client::{Client, Fault};
+use super::codec::Section;
+use super::end::End;
+use super::list::{self, Sas};
+
+/// For one command, a list of all SAs among them.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// charon's own limit for what it initiates, in ms; the answer has to come soon after.
+const INITIATE_MS: &str = "10000";
+const INITIATE: Duration = Duration::from_secs(15);
+
+/// Between tries to connect: where there is no socket, where there is one, where a takeover waits.
+const LOOK: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(1);
+const HURRY: Duration = Duration::from_millis(500);
+/// Events come in swarms.
+const COALESCE: Duration = Duration::from_millis(50);
+
+const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rekey"];
+
+pub enum Order {
+    Adopt(Vec<ChildName>, BTreeSet<u32>),
+    Forget,
+}
+
+pub struct Thread {
+    socket: PathBuf,
+    orders: Receiver<Order>,
+    said: SyncSender<Said>,
+    wake: Box<dyn Fn() + Send>,
+    bell: Arc<OwnedFd>,
+    end: End,
+    /// For lists and events.
+    client: Option<Client>,
+    connect_at: Instant,
+    /// Names are to be told.
+    list_at: Option<Instant>,
+    /// Told last; nothing yet.
+    names: Option<Vec<Named>>,
+    is_there: bool,
+    fault: Option<String>,
+    adoption: Option<Adoption>,
+    adopt_at: Instant,
+    /// One at a time.
+    initiation: Option<Initiation>,
+}
+
+/// On a connection of its own, that neither events nor orders wait for it.
+struct Initiation {
+    name: ChildName,
+    client: Client,
+    deadline: Instant,
+}
+
+impl Thread {
+    pub fn new(
+        socket: PathBuf,
+        orders: Receiver<Order>,
+        said: SyncSender<Said>,
+        bell: &Arc<OwnedFd>,
+        end: &End,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            socket,
+            orders,
+            said,
+            wake,
+            bell: Arc::clone(bell),
+            end: end.clone(),
+            client: None,
+            connect_at: now,
+            list_at: None,
+            names: None,
+            is_there: false,
+            fault: None,
+            adoption: None,
+            adopt_at: now,
+            initiation: None,
+        }
+    }
+
+    pub fn run(mut self) {
+        while !self.end.is_said() {
+            while let Ok(order) = self.orders.try_recv() {
+                self.handle_order(order);
+            }
+            if let Err(fault) = self.work() {
+                self.lose(fault.to_string());
+            }
+            self.wait();
+        }
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        let now = Instant::now();
+        self.initiation = None;
+        self.adoption = match order {
+            Order::Adopt(names, known) => Some(Adoption::new(now, names, known)),
+            Order::Forget => None,
+        };
+        self.adoption.take_if(|adoption| adoption.is_done());
+        self.adopt_at = now;
+        if self.adoption.is_some() && self.client.is_none() {
+            self.connect_at = now;
+        }
+    }
+
+    fn work(&mut self) -> Result<(), Fault> {
+        self.note_missing();
+        if self.client.is_none() && self.connect_at <= Instant::now() {
+            self.connect()?;
+        }
+        if self.client.is_some() {
+            self.hear()?;
+            self.hear_initiation();
+            self.adopt()?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), Fault> {
+        let client = Client::connect(&self.socket, &self.end, TIMEOUT);
+        match client {
+            Ok(client) => self.greet(client),
+            Err(Errno::NOENT | Errno::CONNREFUSED) => {
+                self.go();
+                Ok(())
+            }
+            Err(error) => Err(Fault::Broken(error.to_string())),
+        }
+    }
+
+    // Events first: none may come between them and the list.
+    fn greet(&mut self, mut client: Client) -> Result<(), Fault> {
+        for event in EVENTS {
+            client.subscribe(event)?;
+        }
+        let sas = list::sas(&mut client)?;
+        self.client = Some(client);
+        self.fault = None;
+        self.adopt_at = Instant::now();
+        if !self.is_there {
+            self.is_there = true;
+            self.note("charon is there".to_owned());
+        }
+        self.tell_names(&sas);
+        Ok(())
+    }
+
+    fn hear(&mut self) -> Result<(), Fault> {
+        let Some(client) = &mut self.client else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if client.take_events()? {
+            self.list_at.get_or_insert(now + COALESCE);
+        }
+        if self.list_at.take_if(|at| *at <= now).is_some() {
+            let sas = list::sas(client)?;
+            self.tell_names(&sas);
+        }
+        Ok(())
+    }
+
+    fn tell_names(&mut self, sas: &Sas) {
+        let names = sas.names();
+        if self.names.as_ref() != Some(&names) {
+            self.names = Some(names.clone());
+            self.say(Said::Names(names));
+        }
+    }
+
+    /// Looks what charon has, and initiates the next.
+    fn adopt(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        if self.initiation.is_some() || now < self.adopt_at {
+            return Ok(());
+        }
+        let (Some(client), Some(adoption)) = (&mut self.client, &mut self.adoption) else {
+            return Ok(());
+        };
+        self.adopt_at = now + HURRY;
+        let connections = list::connections(client)?;
+        let sas = list::sas(client)?;
+        let told = adoption.handle_lists(now, &connections, &sas);
+        let next = adoption.next(now, &sas).cloned();
+        self.tell_names(&sas);
+        self.tell_adopted(told);
+        next.map_or(Ok(()), |name| self.initiate(name))
+    }
+
+    fn initiate(&mut self, name: ChildName) -> Result<(), Fault> {
+        let message = Section::new()
+            .value("child", &name.child)
+            .value("ike", &name.ike)
+            .value("timeout", INITIATE_MS);
+        let client = Client::connect(&self.socket, &self.end, INITIATE);
+        let mut client = client.map_err(|error| Fault::Broken(error.to_string()))?;
+        let deadline = client.begin("initiate", message)?;
+        self.initiation = Some(Initiation {
+            name,
+            client,
+            deadline,
+        });
+        Ok(())
+    }
+
+    fn hear_initiation(&mut self) {
+        let Some(mut initiation) = self.initiation.take() else {
+            return;
+        };
+        let now = Instant::now();
+        let answer = match initiation.client.try_answer("initiate") {
+            Ok(None) if now < initiation.deadline => {
+                self.initiation = Some(initiation);
+                return;
+            }
+            Ok(None) => Err("initiate: it does not answer".to_owned()),
+            Ok(Some(_)) => Ok(()),
+            Err(fault) => Err(fault.to_string()),
+        };
+        let Some(adoption) = &mut self.adoption else {
+            return;
+        };
+        let told = match answer {
+            Ok(()) => adoption.handle_established(&initiation.name),
+            Err(why) => adoption.handle_failed(now, &initiation.name, why),
+        };
+        self.adopt_at = now;
+        self.tell_adopted(told);
+    }
+
+    fn tell_adopted(&mut self, told: impl IntoIterator<Item = Adopted>) {
+        for (name, result) in told {
+            self.say(Said::Adopted(name, result));
+        }
+        self.adoption.take_if(|adoption| adoption.is_done());
+    }
+
+    fn note_missing(&mut self) {
+        let adoption = self.adoption.as_mut();
+        if let Some(note) = adoption.and_then(|adoption| adoption.note(Instant::now())) {
+            self.note(note);
+        }
+    }
+
+    /// After a fault, which is told once for all tries that end in it.
+    fn lose(&mut self, why: String) {
+        self.disconnect(RETRY);
+        if self.end.is_said() {
+            return;
+        }
+        // one that ends hangs up: the next try tells whether it has
+        let news = self.fault.as_ref() != Some(&why);
+        self.fault = Some(why.clone());
+        if news && !self.is_there {
+            self.note(format!("charon cannot be spoken with: {why}"));
+        }
+        if self.is_there {
+            self.is_there = false;
+            self.note(format!("charon has gone: {why}"));
+        }
+    }
+
+    /// It is not there.
+    fn go(&mut self) {
+        let again = match self.socket.exists() {
+            true => RETRY,
+            false => LOOK,
+        };
+        self.disconnect(again);
+        self.fault = None;
+        self.is_there = false;
+    }
+
+    fn disconnect(&mut self, again: Duration) {
+        let again = match self.adoption {
+            Some(_) => HURRY,
+            None => again,
+        };
+        self.client = None;
+        self.initiation = None;
+        self.list_at = None;
+        self.connect_at = Instant::now() + again;
+    }
+
+    fn note(&mut self, line: String) {
+        self.say(Said::Note(line));
+    }
+
+    fn say(&mut self, said: Said) {
+        // nobody is there any more: the end is said, too
+        let _ = self.said.send(said);
+        (self.wake)();
+    }
+
+    fn wait(&self) {
+        let left = self.due().saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).ok();
+        let mut descriptors = vec![
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::new(&self.end, PollFlags::IN),
+        ];
+        let initiation = self.initiation.as_ref().map(|it| &it.client);
+        for client in self.client.iter().chain(initiation) {
+            descriptors.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN));
+        }
+        let _ = poll(&mut descriptors, left.as_ref());
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+
+    /// When there is something to do without being told.
+    fn due(&self) -> Instant {
+        let Some(_) = &self.client else {
+            return self.connect_at;
+        };
+        let adopt = match (&self.initiation, &self.adoption) {
+            (Some(initiation), _) => Some(initiation.deadline),
+            (None, Some(_)) => Some(self.adopt_at),
+            (None, None) => None,
+        };
+        let due = [self.list_at, adopt].into_iter().flatten().min();
+        due.unwrap_or_else(|| Instant::now() + LOOK)
+    }
+}

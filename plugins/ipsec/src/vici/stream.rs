@@ -1,0 +1,135 @@
+//! charon's socket: packets in and out, with a deadline for each wait, and left at once when this
+//! thread is to end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
+    send, socket_with,
+};
+
+use super::codec::{PACKET_MAX, Packet};
+use super::end::End;
+
+const PIECE: usize = 16 << 10;
+const LENGTH: usize = 4;
+
+#[derive(Debug)]
+pub struct Stream {
+    socket: OwnedFd,
+    end: End,
+    /// Read and not yet a packet.
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// # Errors
+    /// The system's.
+    pub fn connect(path: &Path, end: &End) -> Result<Self, Errno> {
+        let address = SocketAddrUnix::new(path)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // AGAIN: its queue is full; the next try is soon
+        connect(&socket, &address)?;
+        Ok(Self {
+            socket,
+            end: end.clone(),
+            bytes: Vec::new(),
+        })
+    }
+
+    /// # Errors
+    /// A sentence without its object, as all here.
+    pub fn write(&self, packet: &Packet, deadline: Instant) -> Result<(), String> {
+        let bytes = packet.encode().map_err(|error| error.to_string())?;
+        let mut bytes = bytes.as_slice();
+        while !bytes.is_empty() {
+            match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next packet, which must come.
+    pub fn read(&mut self, deadline: Instant) -> Result<Packet, String> {
+        loop {
+            if let Some(packet) = self.try_read()? {
+                // one that does not stop talking is not waited for either
+                left(deadline)?;
+                return Ok(packet);
+            }
+            self.wait(PollFlags::IN, deadline)?;
+        }
+    }
+
+    /// The next packet, where it is there.
+    pub fn try_read(&mut self) -> Result<Option<Packet>, String> {
+        loop {
+            if let Some(packet) = self.take()? {
+                return Ok(Some(packet));
+            }
+            let mut piece = [0; PIECE];
+            match recv(&self.socket, &mut piece, RecvFlags::empty()) {
+                Ok((0, _)) => return Err("it hung up".to_owned()),
+                Ok((count, _)) => self.bytes.extend(piece.iter().take(count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<Packet>, String> {
+        let Some((length, rest)) = self.bytes.split_first_chunk::<LENGTH>() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        if length > PACKET_MAX {
+            return Err("it sends packets beyond all bounds".to_owned());
+        }
+        let Some(body) = rest.get(..length) else {
+            return Ok(None);
+        };
+        let packet = Packet::parse(body);
+        self.bytes.drain(..LENGTH + length);
+        packet
+            .map(Some)
+            .map_err(|error| format!("what it says cannot be read: {error}"))
+    }
+
+    fn wait(&self, what: PollFlags, deadline: Instant) -> Result<(), String> {
+        let left = Timespec::try_from(left(deadline)?).map_err(|error| error.to_string())?;
+        let mut descriptors = [
+            PollFd::new(&self.socket, what),
+            PollFd::new(&self.end, PollFlags::IN),
+        ];
+        match poll(&mut descriptors, Some(&left)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        if self.end.is_said() {
+            return Err("it was not waited for".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn left(deadline: Instant) -> Result<Duration, String> {
+    let left = deadline.checked_duration_since(Instant::now());
+    left.filter(|left| !left.is_zero())
+        .ok_or_else(|| "it does not answer".to_owned())
+}
