@@ -5,6 +5,8 @@ mod body;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod kernel;
 pub mod sa;
 pub mod vici;
 pub mod wire;
+pub mod xfrm;

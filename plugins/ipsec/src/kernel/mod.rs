@@ -1,0 +1,178 @@
+//! The kernel's IPsec tables and this node's addresses: all of the plugin's I/O but for the twin and the
+//! IKE daemon. Nothing waits.
+
+mod addresses;
+mod node;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use spared_netlink::constants::*;
+use spared_netlink::{BATCH_MAX, Dump, Notifications, Progress, Verdict, Writer};
+
+use crate::engine::{Change, Seen};
+use crate::xfrm::{self, Request};
+use node::Here;
+
+pub use addresses::Addresses;
+
+/// Room for a burst of 10 000 events.
+const SOCKET_BYTES: usize = 16 << 20;
+/// Datagrams that are read before others have their turn.
+const READS_MAX: usize = 16;
+const EIO: i32 = 5;
+
+/// How far a reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Sas,
+    Policies,
+    End { complete: bool },
+}
+
+/// What a piece of a reading was.
+#[derive(Debug)]
+pub enum Found {
+    Entries(Vec<Seen>),
+    /// Both tables are read; false where they may have holes.
+    End(bool),
+}
+
+pub struct Kernel {
+    writer: Writer,
+    notifications: Notifications,
+    dump: Dump,
+    reading: Option<Stage>,
+    here: Here,
+}
+
+impl Kernel {
+    /// # Errors
+    /// EPROTONOSUPPORT where the kernel has no IPsec at all; EPERM.
+    pub fn open() -> io::Result<Self> {
+        let writer = Writer::open_xfrm()?;
+        // before the first dump, so that nothing falls between
+        let notifications = Notifications::open_xfrm(SOCKET_BYTES, writer.port())?;
+        for group in [
+            XFRMNLGRP_SA,
+            XFRMNLGRP_POLICY,
+            XFRMNLGRP_EXPIRE,
+            XFRMNLGRP_AEVENTS,
+        ] {
+            notifications.join(group)?;
+        }
+        Ok(Self {
+            writer,
+            notifications,
+            dump: Dump::open_xfrm()?,
+            reading: None,
+            here: Here::open()?,
+        })
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.notifications.as_fd().as_raw_fd()
+    }
+
+    /// What changed; `Seen::Unsure` where some of it was lost.
+    pub fn events(&mut self) -> io::Result<Vec<Seen>> {
+        let mut events = Vec::new();
+        for _ in 0..READS_MAX {
+            let here = &mut self.here;
+            let read = self.notifications.read(|header, payload| {
+                events.extend(xfrm::read(header.kind, payload, here));
+            })?;
+            if read.overrun {
+                events.push(Seen::Unsure);
+            } else if read.empty {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Begins to read both tables; what comes of it comes by [`poll`](Self::poll).
+    pub fn read(&mut self) -> io::Result<()> {
+        self.reading = None;
+        self.dump.start(XFRM_MSG_GETSA, &[])?;
+        self.reading = Some(Stage::Sas);
+        Ok(())
+    }
+
+    /// The next piece of a reading, where one goes on.
+    pub fn poll(&mut self) -> Option<Found> {
+        let stage = self.reading?;
+        if let Stage::End { complete } = stage {
+            self.reading = None;
+            return Some(Found::End(complete));
+        }
+        let mut entries = Vec::new();
+        let here = &mut self.here;
+        let read = self.dump.read(|kind, payload| {
+            entries.extend(xfrm::read(kind, payload, here));
+        });
+        let complete = match read {
+            Ok(Progress::More) => return Some(Found::Entries(entries)),
+            Ok(Progress::Done) if stage == Stage::Sas => self.read_policies(),
+            Ok(Progress::Done) => Ok(true),
+            Ok(Progress::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        };
+        match complete {
+            Ok(complete) if stage == Stage::Policies || !complete => {
+                self.reading = Some(Stage::End { complete });
+            }
+            Ok(_) => self.reading = Some(Stage::Policies),
+            Err(error) => {
+                log::warn!("cannot read the kernel's tunnels: {error}");
+                self.reading = Some(Stage::End { complete: false });
+            }
+        }
+        Some(Found::Entries(entries))
+    }
+
+    fn read_policies(&mut self) -> io::Result<bool> {
+        self.dump.start(XFRM_MSG_GETPOLICY, &[]).map(|()| true)
+    }
+
+    /// Does the changes in their order, in batches; positions and errnos of those that were refused.
+    pub fn apply(&mut self, changes: &[Change]) -> Vec<(usize, i32)> {
+        let mut refused = Vec::new();
+        // whose request each one of the batch is; None: its verdict does not count
+        let mut owners = Vec::with_capacity(BATCH_MAX);
+        for (position, change) in changes.iter().enumerate() {
+            let (first, second) = xfrm::requests(change, &mut self.here);
+            self.push(&first);
+            owners.push(Some(position));
+            if let Some(second) = second {
+                self.push(&second);
+                owners.push(None);
+            }
+            if owners.len() + 1 >= BATCH_MAX {
+                self.flush(&mut owners, &mut refused);
+            }
+        }
+        self.flush(&mut owners, &mut refused);
+        refused
+    }
+
+    fn push(&mut self, request: &Request) {
+        self.writer.push(request.kind, request.flags, |bytes| {
+            bytes.extend_from_slice(&request.payload);
+        });
+    }
+
+    fn flush(&mut self, owners: &mut Vec<Option<usize>>, refused: &mut Vec<(usize, i32)>) {
+        let done = self.writer.flush(|request, verdict| {
+            let owner = owners.get(request).copied().flatten();
+            if let (Some(position), Verdict::Refused(errno)) = (owner, verdict) {
+                refused.push((position, errno));
+            }
+        });
+        if let Err(error) = done {
+            let errno = error.raw_os_error().unwrap_or(EIO);
+            refused.extend(owners.iter().flatten().map(|position| (*position, errno)));
+        }
+        owners.clear();
+    }
+}

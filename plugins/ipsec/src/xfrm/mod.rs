@@ -1,0 +1,55 @@
+//! The kernel's messages about SAs and policies: `linux/xfrm.h` on machines with words of 64 bits.
+//!
+//! Nothing here does I/O, and no bytes panic.
+
+mod check;
+mod read;
+mod write;
+
+pub use check::{check_policy, check_sa};
+pub use read::{Node, read};
+pub use write::{Place, Request, hides_keys, requests};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("the layouts of xfrm's structures are those of 64-bit machines");
+
+/// Offsets in `struct xfrm_usersa_info`.
+mod sa_field {
+    use std::ops::Range;
+
+    pub const INTERFACE: Range<usize> = 48..52;
+    pub const DESTINATION: Range<usize> = 56..72;
+    pub const SPI: Range<usize> = 72..76;
+    pub const PROTOCOL: usize = 76;
+    pub const SOURCE: Range<usize> = 80..96;
+    /// `struct xfrm_lifetime_cur`.
+    pub const USED: Range<usize> = 160..192;
+    /// Counters of refusals, and the number of an acquire.
+    pub const TRANSIENT: Range<usize> = 192..208;
+    pub const FAMILY: Range<usize> = 212..214;
+    pub const MODE: usize = 214;
+    pub const WINDOW: usize = 215;
+}
+
+/// Offsets in `struct xfrm_userpolicy_info`.
+mod policy_field {
+    use std::ops::Range;
+
+    pub const INTERFACE: Range<usize> = 48..52;
+    pub const USED: Range<usize> = 120..152;
+    pub const INDEX: Range<usize> = 156..160;
+    pub const DIRECTION: usize = 160;
+}
+
+/// The length of `struct xfrm_selector`.
+const SELECTOR_LEN: usize = 56;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// A netlink attribute, padded.
+fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}

@@ -1,0 +1,281 @@
+//! What changes the kernel's tables.
+
+use std::net::IpAddr;
+
+use spared_netlink::attributes;
+use spared_netlink::constants::*;
+use zeroize::Zeroize;
+
+use super::{AF_INET, AF_INET6, append, sa_field};
+use crate::body::SA_LEN;
+use crate::engine::Change;
+use crate::sa::{Life, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
+
+const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
+
+/// What differs by node, and what keys are made of that belong to nobody.
+pub trait Place {
+    fn index(&mut self, interface: &str) -> Option<u32>;
+    fn wall_s(&self) -> u64;
+    fn random(&mut self, bytes: &mut [u8]);
+}
+
+/// A netlink request: its type, its flags, what follows the header.
+pub struct Request {
+    pub kind: u16,
+    pub flags: u16,
+    pub payload: Vec<u8>,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.payload.zeroize();
+    }
+}
+
+impl Request {
+    fn new(kind: u16, flags: u16, payload: Vec<u8>) -> Self {
+        Self {
+            kind,
+            flags,
+            payload,
+        }
+    }
+}
+
+/// The requests of a change: one, or two of which the first one's verdict counts.
+pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Request>) {
+    let one = match change {
+        Change::AddSa(sa) => {
+            Request::new(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, add(sa, place))
+        }
+        Change::DeleteSa(id) => Request::new(XFRM_MSG_DELSA, 0, delete_sa(id)),
+        Change::AddPolicy(policy) => {
+            put(policy, XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL, place)
+        }
+        Change::PutPolicy(policy) => put(
+            policy,
+            XFRM_MSG_UPDPOLICY,
+            NLM_F_CREATE | NLM_F_REPLACE,
+            place,
+        ),
+        Change::DeletePolicy(id) => Request::new(XFRM_MSG_DELPOLICY, 0, delete_policy(id)),
+        Change::SetReplay(id, replay) => {
+            let (kind, value) = replay_value(replay);
+            Request::new(XFRM_MSG_NEWAE, NLM_F_REPLACE, event(id, kind, &value))
+        }
+        Change::SetThreshold(id, packets) => {
+            let value = packets.to_ne_bytes();
+            Request::new(
+                XFRM_MSG_NEWAE,
+                NLM_F_REPLACE,
+                event(id, XFRMA_REPLAY_THRESH, &value),
+            )
+        }
+        Change::Probe(sa) => return probe(sa, place),
+    };
+    (one, None)
+}
+
+/// NEWSA takes numbers and ages at once: there is no moment in which an SA begins at zero.
+fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
+    let mut bytes = sa.body.bytes().to_vec();
+    put_interface(&mut bytes, sa.interfaces.selector.as_deref(), place);
+    let (kind, value) = replay_value(&sa.replay);
+    append(&mut bytes, kind, &value);
+    append(&mut bytes, XFRMA_LTIME_VAL, &life_value(&sa.life, place));
+    if let Some((name, flags)) = &sa.interfaces.offload {
+        match place.index(name) {
+            Some(index) => {
+                let mut value = [0; 8];
+                value[..4].copy_from_slice(&index.to_ne_bytes());
+                value[4] = *flags;
+                append(&mut bytes, XFRMA_OFFLOAD_DEV, &value);
+            }
+            None => log::warn!(
+                "{:08x}: there is no interface {name:?} here: the SA is not offloaded",
+                sa.id.spi
+            ),
+        }
+    }
+    bytes
+}
+
+fn put(policy: &Policy, kind: u16, flags: u16, place: &mut impl Place) -> Request {
+    let mut bytes = policy.body.bytes().to_vec();
+    put_interface(&mut bytes, policy.interfaces.selector.as_deref(), place);
+    Request::new(kind, flags, bytes)
+}
+
+/// The selector is the first in both structures.
+fn put_interface(bytes: &mut [u8], name: Option<&str>, place: &mut impl Place) {
+    let Some(name) = name else {
+        return;
+    };
+    // of one that is not here nothing comes: the kernel's numbers are small
+    let index = place.index(name).unwrap_or(i32::MAX as u32);
+    if let Some(field) = bytes.get_mut(sa_field::INTERFACE) {
+        field.copy_from_slice(&index.to_ne_bytes());
+    }
+}
+
+/// By the form that the SA has: the kernel takes no other, and says so of neither.
+fn replay_value(replay: &Replay) -> (u16, Vec<u8>) {
+    let low = |number: u64| number as u32;
+    let high = |number: u64| (number >> 32) as u32;
+    match &replay.form {
+        ReplayForm::Legacy(bitmap) => {
+            let words = [low(replay.oseq), low(replay.seq), *bitmap];
+            (XFRMA_REPLAY_VAL, words_of(&words))
+        }
+        ReplayForm::Extended(bitmap) => {
+            let mut words = vec![
+                bitmap.len() as u32,
+                low(replay.oseq),
+                low(replay.seq),
+                high(replay.oseq),
+                high(replay.seq),
+                replay.window,
+            ];
+            words.extend(bitmap);
+            (XFRMA_REPLAY_ESN_VAL, words_of(&words))
+        }
+    }
+}
+
+fn words_of(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// `struct xfrm_lifetime_cur`, whose times are of this node's day.
+fn life_value(life: &Life, place: &impl Place) -> Vec<u8> {
+    let wall_s = place.wall_s();
+    let since = |age_s: u64| wall_s.saturating_sub(age_s);
+    let used = life.used_s.map_or(0, since);
+    let longs = [life.bytes, life.packets, since(life.age_s), used];
+    longs.iter().flat_map(|long| long.to_ne_bytes()).collect()
+}
+
+/// `struct xfrm_usersa_id`, and the mark, without which the kernel finds no SA that has one.
+fn delete_sa(id: &SaId) -> Vec<u8> {
+    let mut bytes = identity(id);
+    put_mark(&mut bytes, id.mark);
+    bytes
+}
+
+fn identity(id: &SaId) -> Vec<u8> {
+    let mut bytes = vec![0; 24];
+    put_address(&mut bytes[..16], id.destination);
+    bytes[16..20].copy_from_slice(&id.spi.to_be_bytes());
+    bytes[20..22].copy_from_slice(&family(id.destination).to_ne_bytes());
+    bytes[22] = id.protocol;
+    bytes
+}
+
+/// `struct xfrm_aevent_id`.
+fn event(id: &SaId, kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = identity(id);
+    bytes.resize(48, 0);
+    append(&mut bytes, kind, value);
+    put_mark(&mut bytes, id.mark);
+    bytes
+}
+
+/// `struct xfrm_userpolicy_id`: by selector, as indices are each node's own.
+fn delete_policy(id: &PolicyId) -> Vec<u8> {
+    let mut bytes = id.selector.to_vec();
+    bytes.resize(64, 0);
+    bytes[60] = id.direction;
+    if id.kind != 0 {
+        append(&mut bytes, XFRMA_POLICY_TYPE, &[id.kind, 0, 0, 0, 0, 0]);
+    }
+    put_mark(&mut bytes, id.mark);
+    if id.if_id != 0 {
+        append(&mut bytes, XFRMA_IF_ID, &id.if_id.to_ne_bytes());
+    }
+    bytes
+}
+
+fn put_mark(bytes: &mut Vec<u8>, mark: Mark) {
+    if mark != Mark::default() {
+        append(bytes, XFRMA_MARK, &words_of(&[mark.value, mark.mask]));
+    }
+}
+
+/// The same SA with keys of nobody, between addresses of RFC 5737 and RFC 3849; and its deletion.
+fn probe(sa: &Sa, place: &mut impl Place) -> (Request, Option<Request>) {
+    let mut spi = [0; 4];
+    place.random(&mut spi);
+    let mut sa = sa.clone();
+    sa.interfaces.offload = None;
+    sa.id = SaId {
+        destination: documentation(sa.id.destination, 1),
+        spi: u32::from_be_bytes(spi) | 0x8000_0000,
+        ..sa.id
+    };
+    let mut bytes = add(&sa, place);
+    put_address(&mut bytes[sa_field::DESTINATION], sa.id.destination);
+    put_address(
+        &mut bytes[sa_field::SOURCE],
+        documentation(sa.id.destination, 2),
+    );
+    bytes[sa_field::SPI].copy_from_slice(&sa.id.spi.to_be_bytes());
+    for key in key_ranges(&bytes) {
+        place.random(&mut bytes[key]);
+    }
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    let add = Request::new(XFRM_MSG_NEWSA, flags, bytes);
+    let delete = Request::new(XFRM_MSG_DELSA, 0, delete_sa(&sa.id));
+    (add, Some(delete))
+}
+
+fn documentation(like: IpAddr, host: u8) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::from([192, 0, 2, host]),
+        IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)]),
+    }
+}
+
+/// Whether the kernel shows no keys, as one that is locked down.
+pub fn hides_keys(sa: &Sa) -> bool {
+    let bytes = sa.body.bytes();
+    let mut keys = key_ranges(bytes).into_iter().peekable();
+    let some = keys.peek().is_some();
+    some && keys.all(|range| bytes[range].iter().all(|byte| *byte == 0))
+}
+
+/// Where keys are in an SA's bytes; none of them is empty.
+fn key_ranges(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let attrs = bytes.get(SA_LEN..).unwrap_or_default();
+    let mut ranges = Vec::new();
+    let mut at = SA_LEN;
+    for (kind, value) in attributes(attrs) {
+        let key_at = match kind {
+            XFRMA_ALG_AUTH | XFRMA_ALG_CRYPT => 68,
+            XFRMA_ALG_AEAD | XFRMA_ALG_AUTH_TRUNC => 72,
+            _ => usize::MAX,
+        };
+        if value.len() > key_at {
+            ranges.push(at + 4 + key_at..at + 4 + value.len());
+        }
+        at += (4 + value.len()).next_multiple_of(4);
+    }
+    ranges
+}
+
+fn put_address(place: &mut [u8], address: IpAddr) {
+    place.fill(0);
+    match address {
+        IpAddr::V4(ip) => place[..4].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => place.copy_from_slice(&ip.octets()),
+    }
+}
+
+fn family(address: IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(_) => AF_INET,
+        IpAddr::V6(_) => AF_INET6,
+    }
+}
