@@ -89,7 +89,8 @@ impl Writer {
         self.batch
             .extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
         self.batch.extend_from_slice(&sequence.to_ne_bytes());
-        self.batch.extend_from_slice(&[0; 4]);
+        // XFRM's notifications say who caused them by what the request said
+        self.batch.extend_from_slice(&self.port.to_ne_bytes());
         payload(&mut self.batch);
         let length = (self.batch.len() - self.last) as u32;
         self.batch[self.last..self.last + 4].copy_from_slice(&length.to_ne_bytes());
