@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the plugin ipsec reads of a kernel that has ESP and writes into it: this program runs itself
+//! inside a machine. A program of its own, as two plugins do not fit into one.
+
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use spared_ipsec::engine::{Change, Seen};
+use spared_ipsec::kernel::{Found, Kernel};
+use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
+use spared_ipsec::xfrm::{check_policy, check_sa, hides_keys};
+use spared_tests::lab::scenario;
+use spared_tests::machine::{Machine, Parts};
+
+const EEXIST: i32 = 17;
+
+#[test]
+fn a_kernel_with_esp_does_as_told() {
+    scenario(0, |lab| {
+        let [machine] = Machine::boot(lab, [Parts::new("r1", 11, &[])])?;
+        let program = std::env::current_exe()?;
+        let line = format!(
+            "{} --ignored --test-threads 1 --nocapture",
+            program.display()
+        );
+        let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
+        println!("{said}");
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("test result: ok. 7 passed"), "{said}");
+        Ok(())
+    });
+}
+
+/// Forgets what another test left.
+fn kernel() -> Kernel {
+    ip("xfrm state flush");
+    ip("xfrm policy flush");
+    Kernel::open().expect("sockets")
+}
+
+fn ip(words: &str) {
+    let done = Command::new("ip").args(words.split(' ')).status();
+    assert!(done.expect("ip").success(), "ip {words}");
+}
+
+fn read(kernel: &mut Kernel) -> (Vec<Sa>, Vec<Policy>) {
+    let (mut sas, mut policies) = (Vec::new(), Vec::new());
+    kernel.read().expect("a reading begins");
+    loop {
+        match kernel.poll().expect("a reading ends") {
+            Found::End(complete) => {
+                assert!(complete);
+                return (sas, policies);
+            }
+            Found::Entries(entries) => entries.into_iter().for_each(|entry| match entry {
+                Seen::Sa(sa) => sas.push(sa),
+                Seen::Policy(policy) => policies.push(policy),
+                other => panic!("{other:?}"),
+            }),
+        }
+    }
+}
+
+const ENDS: &str = "src 10.0.0.1 dst 10.0.0.2 proto esp";
+const GCM: &str = "aead rfc4106(gcm(aes)) 0x00112233445566778899aabbccddeeff00010203 128";
+const CBC: &str = "auth-trunc hmac(sha256) 0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff 128 enc cbc(aes) 0x00112233445566778899aabbccddeeff";
+
+/// One SA of each kind, by its words for `ip xfrm state add`; SPIs from 0x101 on.
+fn kinds() -> Vec<String> {
+    let esn = "replay-window 128 flag esn";
+    let v6 = "src fd00::1 dst fd00::2 proto esp";
+    [
+        format!("{ENDS} SPI reqid 1 mode tunnel {esn} {GCM}"),
+        format!("{ENDS} SPI reqid 2 mode tunnel replay-window 32 {CBC}"),
+        format!("{ENDS} SPI mode transport {esn} {GCM} sel src 10.0.0.1 dst 10.0.0.2"),
+        format!("{v6} SPI reqid 4 mode tunnel {esn} {GCM}"),
+        format!("{ENDS} SPI mode tunnel {esn} {GCM} mark 0x7 mask 0xff"),
+        format!("{ENDS} SPI mode tunnel {esn} {GCM} if_id 42"),
+        format!("{ENDS} SPI mode tunnel {esn} {GCM} encap espinudp 4500 4500 0.0.0.0"),
+        format!("{ENDS} SPI mode tunnel {esn} {GCM} output-mark 0x9 mask 0xf"),
+        format!("{ENDS} SPI mode tunnel replay-window 32 {CBC} limit time-hard 3600 limit byte-soft 1000000"),
+        format!("{ENDS} SPI mode tunnel replay-window 4096 flag esn {GCM} extra-flag dont-encap-dscp tfcpad 0x20"),
+    ]
+    .iter()
+    .enumerate()
+    .map(|(position, words)| words.replace("SPI", &format!("spi {:#x}", 0x101 + position)))
+    .collect()
+}
+
+fn add_kinds() {
+    kinds()
+        .iter()
+        .for_each(|kind| ip(&format!("xfrm state add {kind}")));
+}
+
+fn find(sas: &[Sa], spi: u32) -> Sa {
+    let mut found = sas.iter().filter(|sa| sa.id.spi == spi);
+    found.next().unwrap_or_else(|| panic!("no {spi:x}")).clone()
+}
+
+fn all_ones(replay: &Replay) -> Replay {
+    Replay {
+        form: match &replay.form {
+            ReplayForm::Legacy(_) => ReplayForm::Legacy(u32::MAX),
+            ReplayForm::Extended(words) => ReplayForm::Extended(vec![u32::MAX; words.len()]),
+        },
+        ..replay.clone()
+    }
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn an_sa_that_is_added_again_is_the_same_with_its_numbers_and_its_age() {
+    let mut kernel = kernel();
+    add_kinds();
+    let (sas, _) = read(&mut kernel);
+    assert_eq!(sas.len(), kinds().len());
+    for mut sa in sas {
+        let number = if sa.esn {
+            (7 << 32) + 0xffff_fff0
+        } else {
+            0xff_fff0
+        };
+        sa.replay = Replay {
+            oseq: number,
+            seq: number - 5,
+            ..all_ones(&sa.replay)
+        };
+        sa.life = Life {
+            bytes: 12_345,
+            packets: 67,
+            age_s: 1_800,
+            used_s: Some(1_700),
+        };
+        let changes = [Change::DeleteSa(sa.id), Change::AddSa(Box::new(sa.clone()))];
+        assert_eq!(kernel.apply(&changes), [], "{sa:?}");
+        let again = find(&read(&mut kernel).0, sa.id.spi);
+        assert!((1_800..1_810).contains(&again.life.age_s), "{again:?}");
+        assert!(
+            again
+                .life
+                .used_s
+                .is_some_and(|it| (1_700..1_710).contains(&it))
+        );
+        let life = Life {
+            age_s: 1_800,
+            used_s: Some(1_700),
+            ..again.life
+        };
+        assert_eq!(Sa { life, ..again }, sa);
+        check_sa(sa.body.bytes()).expect("one that may come from the twin");
+        assert!(!hides_keys(&sa));
+        let twice = kernel.apply(&[Change::AddSa(Box::new(sa))]);
+        assert_eq!(twice, [(0, EEXIST)]);
+    }
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn numbers_of_an_sa_that_is_there_are_set() {
+    let mut kernel = kernel();
+    add_kinds();
+    for sa in read(&mut kernel).0 {
+        let replay = Replay {
+            seq: 1_000,
+            ..all_ones(&sa.replay)
+        };
+        let set = [
+            Change::SetReplay(sa.id, replay.clone()),
+            Change::SetThreshold(sa.id, 77),
+        ];
+        assert_eq!(kernel.apply(&set), [], "{sa:?}");
+        assert_eq!(find(&read(&mut kernel).0, sa.id.spi).replay, replay);
+    }
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn policies_that_are_put_again_are_the_same() {
+    let mut kernel = kernel();
+    let tunnel = "tmpl src 10.0.0.1 dst 10.0.0.2 proto esp";
+    for words in [
+        format!("src 10.1.0.0/24 dst 10.9.0.0/24 dir out priority 371327 {tunnel} spi 0x101 reqid 1 mode tunnel"),
+        "src 10.9.0.0/24 dst 10.1.0.0/24 dir in tmpl src 10.0.0.2 dst 10.0.0.1 proto esp reqid 1 mode tunnel level use".to_owned(),
+        "src fd09::/64 dst fd01::/64 proto udp dport 53 dir fwd mark 0x5 mask 0xf tmpl src fd00::2 dst fd00::1 proto esp mode tunnel".to_owned(),
+        format!("src 10.1.0.0/24 dst 10.9.0.0/24 dir out if_id 7 {tunnel} reqid 3 mode tunnel"),
+        "src 10.1.0.0/24 dst 10.7.0.0/24 dir out action block".to_owned(),
+        "src 10.1.0.0/24 dst 10.8.0.0/24 dir out".to_owned(),
+    ] {
+        ip(&format!("xfrm policy add {words}"));
+    }
+    let (_, policies) = read(&mut kernel);
+    assert_eq!(policies.len(), 6);
+    for policy in &policies {
+        check_policy(policy.body.bytes()).expect("one that may come from the twin");
+        let again = [
+            Change::DeletePolicy(policy.id),
+            Change::AddPolicy(policy.clone()),
+            Change::AddPolicy(policy.clone()),
+            Change::PutPolicy(policy.clone()),
+        ];
+        assert_eq!(kernel.apply(&again), [(2, EEXIST)], "{policy:?}");
+    }
+    let mut again = read(&mut kernel).1;
+    for policy in policies {
+        let at = again.iter().position(|it| *it == policy);
+        again.remove(at.unwrap_or_else(|| panic!("{policy:?}")));
+    }
+    assert!(again.is_empty());
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn a_probe_finds_what_is_missing_and_leaves_nothing_behind() {
+    let mut kernel = kernel();
+    add_kinds();
+    let (sas, _) = read(&mut kernel);
+    let probe = |sa: &Sa| Change::Probe(Box::new(sa.clone()));
+    let probes: Vec<Change> = sas.iter().map(probe).collect();
+    assert_eq!(kernel.apply(&probes), []);
+    assert_eq!(read(&mut kernel).0.len(), sas.len());
+
+    let sa = find(&sas, 0x101);
+    let (name, nonsense) = (b"rfc4106(gcm(aes))", b"rfc4106(gcm(xyz))");
+    let mut bytes = sa.body.bytes().to_vec();
+    let at = bytes
+        .windows(17)
+        .position(|it| it == name)
+        .expect("its name");
+    bytes[at..at + 17].copy_from_slice(nonsense);
+    let body = Body::new(bytes);
+    let refused = kernel.apply(&[probe(&Sa { body, ..sa })]);
+    assert!(
+        matches!(refused[..], [(0, errno)] if errno != EEXIST),
+        "{refused:?}"
+    );
+}
+
+/// What is told within a while, until it is enough.
+fn told(kernel: &mut Kernel, enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+    let (begun, mut told) = (Instant::now(), Vec::new());
+    while begun.elapsed() < Duration::from_secs(5) && !enough(&told) {
+        std::thread::sleep(Duration::from_millis(20));
+        told.extend(kernel.events().expect("events"));
+    }
+    told
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn what_others_change_is_told_and_what_we_change_is_not() {
+    let mut kernel = kernel();
+    ip(&format!("xfrm state add {}", kinds()[4]));
+    ip("xfrm policy add src 10.1.0.0/24 dst 10.8.0.0/24 dir out");
+    let seen = told(&mut kernel, |told| told.len() >= 2);
+    let [Seen::Sa(sa), Seen::Policy(policy)] = &seen[..] else {
+        panic!("{seen:?}");
+    };
+    ip("xfrm state delete src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x105 mark 0x7 mask 0xff");
+    ip("xfrm policy delete src 10.1.0.0/24 dst 10.8.0.0/24 dir out");
+    let gone = told(&mut kernel, |told| told.len() >= 2);
+    assert_eq!(gone, [Seen::SaGone(sa.id), Seen::PolicyGone(policy.id)]);
+    let back = [
+        Change::AddSa(Box::new(sa.clone())),
+        Change::AddPolicy(policy.clone()),
+        Change::SetThreshold(sa.id, 5),
+    ];
+    assert_eq!(kernel.apply(&back), []);
+    ip("xfrm state flush");
+    assert_eq!(told(&mut kernel, |told| !told.is_empty()), [Seen::Unsure]);
+
+    ip(&format!(
+        "xfrm state add {ENDS} spi 0x200 mode tunnel {GCM} limit time-hard 1"
+    ));
+    let seen = told(&mut kernel, |told| told.len() >= 2);
+    let [Seen::Sa(sa), Seen::SaGone(id)] = &seen[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!(sa.id, *id, "its end came by itself");
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn an_sa_that_passes_its_threshold_is_told_of() {
+    let mut kernel = kernel();
+    // nothing passes through SAs on lo
+    ip("link add out0 type veth peer name out1");
+    ip("link set out0 up");
+    ip("link set out1 up");
+    ip("addr add 10.0.0.1/24 dev out0");
+    ip("neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev out0");
+    ip(&format!(
+        "xfrm state add {ENDS} spi 0x300 mode transport replay-window 128 flag esn {GCM}"
+    ));
+    ip("xfrm policy add src 10.0.0.1 dst 10.0.0.2 dir out tmpl proto esp mode transport");
+    let id = find(&read(&mut kernel).0, 0x300).id;
+    assert_eq!(kernel.apply(&[Change::SetThreshold(id, 10)]), []);
+    let _ = kernel.events();
+    let socket = UdpSocket::bind("10.0.0.1:0").expect("a socket");
+    for _ in 0..100 {
+        let _ = socket.send_to(b"x", "10.0.0.2:9");
+    }
+    let last = |told: &[Seen]| match told.last() {
+        Some(Seen::Counters(_, replay, _)) => replay.oseq,
+        _ => 0,
+    };
+    let seen = told(&mut kernel, |told| last(told) >= 100);
+    assert!(last(&seen) >= 91, "{seen:?}");
+    let counters = |it: &&Seen| matches!(it, Seen::Counters(..));
+    let events = seen.iter().filter(counters).count();
+    assert!((8..=16).contains(&events), "{events}");
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn three_thousand_sas_come_and_go() {
+    const SPI_AT: std::ops::Range<usize> = 72..76;
+    let mut kernel = kernel();
+    ip(&format!("xfrm state add {}", kinds()[0]));
+    let sa = find(&read(&mut kernel).0, 0x101);
+    let other = |spi: u32| {
+        let mut bytes = sa.body.bytes().to_vec();
+        bytes[SPI_AT].copy_from_slice(&spi.to_be_bytes());
+        let mut other = sa.clone();
+        (other.id.spi, other.body) = (spi, Body::new(bytes));
+        other
+    };
+    let many: Vec<Sa> = (0x1000..0x1000 + 3000).map(other).collect();
+    let add = many.iter().map(|sa| Change::AddSa(Box::new(sa.clone())));
+    let add: Vec<Change> = add.collect();
+    let begun = Instant::now();
+    assert_eq!(kernel.apply(&add), []);
+    let added = begun.elapsed();
+    let begun = Instant::now();
+    assert_eq!(read(&mut kernel).0.len(), 3001);
+    println!(
+        "3000 SAs: added in {added:?}, read in {:?}",
+        begun.elapsed()
+    );
+    let delete: Vec<Change> = many.iter().map(|sa| Change::DeleteSa(sa.id)).collect();
+    assert_eq!(kernel.apply(&delete), []);
+    assert_eq!(read(&mut kernel).0.len(), 1);
+}
