@@ -248,7 +248,8 @@ impl Engine {
         if !names.is_empty() {
             self.takeover.adopting = true;
             let names = names.into_iter().collect();
-            self.actions.push_back(Action::Adopt(names));
+            let known = self.installed.keys().map(|id| id.spi).collect();
+            self.actions.push_back(Action::Adopt(names, known));
         }
     }
 

@@ -112,8 +112,8 @@ pub enum Action {
     Warn(String),
     /// A week later somebody may ask.
     Event(String),
-    /// The IKE daemon here is to establish these anew.
-    Adopt(Vec<ChildName>),
+    /// The IKE daemon here is to establish these anew, beside the SAs with these SPIs.
+    Adopt(Vec<ChildName>, BTreeSet<u32>),
     /// Nothing is to be adopted any more.
     Forget,
 }

@@ -182,7 +182,7 @@ impl Node {
                 Action::InSync { yes, why } => self.in_sync = (yes, why),
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
-                Action::Adopt(names) => self.adopts = Some(names),
+                Action::Adopt(names, _) => self.adopts = Some(names),
                 Action::Forget => self.adopts = None,
             }
         }
