@@ -90,6 +90,9 @@ impl Engine {
     /// What is kept and not in the kernel; what is sent with goes first.
     fn install(&mut self, now_ms: u64) {
         let planned = self.take.is_planned(now_ms);
+        let apart_ms = self
+            .apart_since_ms
+            .map_or(0, |it| now_ms.saturating_sub(it));
         let mut worn = Vec::new();
         for side in [Direction::Out, Direction::In] {
             for (id, held) in &self.held.sas {
@@ -102,6 +105,8 @@ impl Engine {
                     pace: held.pace,
                     silent_ms: now_ms.saturating_sub(held.told_ms),
                     planned,
+                    own: held.epoch == 0,
+                    apart_ms,
                 };
                 let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings)
                 else {

@@ -13,6 +13,8 @@ pub struct LocalSa {
     pub rate: Rate,
     /// In packets; 0: the kernel's own.
     pub threshold: u32,
+    /// The one before, while packets that it left untold may still be.
+    threshold_before: u32,
     /// How far its numbers were when the twin was told.
     pub told: u64,
     /// When its numbers were known.
@@ -39,6 +41,7 @@ impl LocalSa {
             side,
             rate: Rate::new(now_ms, 0),
             threshold: 0,
+            threshold_before: 0,
             told: 0,
             heard_ms: now_ms,
             life_ms: now_ms,
@@ -64,7 +67,12 @@ impl LocalSa {
     }
 
     pub fn pace(&self) -> Pace {
-        self.rate.pace(self.threshold)
+        self.rate.pace(self.threshold.max(self.threshold_before))
+    }
+
+    fn set_threshold(&mut self, threshold: u32) {
+        self.threshold_before = self.threshold_before.max(self.threshold);
+        self.threshold = threshold;
     }
 
     /// As it would be told now: its age goes on.
@@ -141,7 +149,8 @@ impl Engine {
         };
         let before = known.position();
         let used = life.is_some_and(|life| life.packets != known.sa.life.packets);
-        let moved = known.sa.replay != replay;
+        let bounded = std::mem::take(&mut known.threshold_before) > 0;
+        let moved = known.sa.replay != replay || bounded;
         if let Some(life) = life {
             (known.sa.life, known.life_ms) = (life, now_ms);
         }
@@ -235,7 +244,7 @@ impl Engine {
                 present => known.rate.other_threshold(present, exposure_ms, busy),
             };
             if let Some(threshold) = other {
-                known.threshold = threshold;
+                known.set_threshold(threshold);
                 self.work.push(Change::SetThreshold(*id, threshold));
                 self.give.stir_counters(*id);
             }

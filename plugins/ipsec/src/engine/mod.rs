@@ -127,6 +127,8 @@ pub struct Engine {
     up: bool,
     /// Whether the twin is active, once it has said so.
     twin: Option<bool>,
+    /// Since when the two may not have the same.
+    apart_since_ms: Option<u64>,
     /// The twin's kernel lays out its bytes in another way.
     alien: bool,
     /// What the kernel here has.
@@ -181,6 +183,7 @@ impl Engine {
             active_groups: BTreeSet::new(),
             up: false,
             twin: None,
+            apart_since_ms: Some(now_ms),
             alien: false,
             sas: BTreeMap::new(),
             policies: BTreeMap::new(),

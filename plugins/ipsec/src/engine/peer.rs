@@ -14,6 +14,7 @@ impl Engine {
 
     /// It has gone.
     pub fn handle_down(&mut self, now_ms: u64) {
+        self.apart_since_ms.get_or_insert(now_ms);
         self.link(false);
         self.finish_retiring(now_ms);
     }
@@ -50,6 +51,7 @@ impl Engine {
             Message::Want => self.handle_want(now_ms),
             Message::Synced { .. } => {
                 self.give.synced = self.is_active();
+                self.apart_since_ms = None;
                 self.stirred = true;
             }
             Message::Refused { count, first } => {

@@ -76,7 +76,7 @@ impl Engine {
             side,
             pace: known.pace(),
             name: known.name.clone(),
-            told_ms: known.heard_ms,
+            told_ms: self.apart_since_ms.unwrap_or(u64::MAX).min(known.heard_ms),
             life_ms: known.life_ms,
             epoch: 0,
             proof: None,

@@ -181,6 +181,7 @@ impl Engine {
         }
         self.take.phase = Phase::Followed;
         self.take.shared = true;
+        self.apart_since_ms = None;
         self.expel_foreign();
         self.expel_policies();
         self.out.push_back(Message::Synced { epoch }.emit());

@@ -17,6 +17,10 @@ pub struct Knowledge {
     pub silent_ms: u64,
     /// The counters are exact.
     pub planned: bool,
+    /// They are from when this node was active itself: another may have taken over since.
+    pub own: bool,
+    /// For so long the nodes have not had the same.
+    pub apart_ms: u64,
 }
 
 /// The state to install, which reuses no number; None where none is left.
@@ -36,10 +40,20 @@ pub fn installed(
 }
 
 /// A jump forward costs nothing, a number that is used twice everything.
+///
+/// Two nodes that do not hear of each other may take over in turns, and each jumps: who comes later
+/// must come out further on than all of them, so the jump grows with the time that they are apart.
 fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
+    const APART_MS: u64 = 250;
+    const APART_MAX_32: u64 = 1000;
     let at_risk_ms = knowledge.silent_ms.saturating_add(1000);
     let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
-    let jump = settings.jump.max(packets.saturating_mul(10));
+    let once = settings.jump.max(packets.saturating_mul(10));
+    let turns = knowledge.apart_ms / APART_MS;
+    let turns = if esn { turns } else { turns.min(APART_MAX_32) };
+    let jump = once
+        .saturating_mul(1 + u64::from(knowledge.own))
+        .saturating_add(settings.jump.saturating_mul(turns));
     if !esn {
         let end = LAST_32 + 1 - RESERVE;
         return (oseq < end).then(|| oseq.saturating_add(jump).min(end));

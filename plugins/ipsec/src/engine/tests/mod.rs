@@ -10,6 +10,7 @@ use kernel::Kernel;
 
 mod follow;
 mod kernel;
+mod random;
 mod roles;
 
 const S: u64 = 1_000;

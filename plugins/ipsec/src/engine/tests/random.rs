@@ -1,0 +1,331 @@
+//! Random histories: whatever happened, no number is used twice, no two nodes send with one key, and
+//! in the end the backup has what the active node has.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Inbound;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Establish(u32),
+    End(u32),
+    /// On both SAs of a tunnel.
+    Carry(u32, u64),
+    /// The active node dies, and is back as a backup with nothing.
+    Kill,
+    /// Its plugin alone, of either node.
+    Restart(usize),
+    /// It fails, and the other one takes over.
+    Fault,
+    HandOver,
+    /// A takeover that does not come to pass.
+    Settle,
+    Cut,
+    Link,
+    /// Notifications of the active node are lost, with these packets.
+    Overrun(u32, u64),
+    /// The backup's kernel lacks an algorithm, or not any more.
+    Lack(bool),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let number = 0_u32..6;
+    prop_oneof![
+        6 => number.clone().prop_map(Step::Establish),
+        2 => number.clone().prop_map(Step::End),
+        12 => (number.clone(), 1_u64..300).prop_map(|(number, packets)| Step::Carry(number, packets)),
+        3 => Just(Step::Kill),
+        2 => (0_usize..2).prop_map(Step::Restart),
+        2 => Just(Step::Fault),
+        4 => Just(Step::HandOver),
+        2 => Just(Step::Settle),
+        2 => Just(Step::Cut),
+        4 => Just(Step::Link),
+        1 => (number, 1_u64..300).prop_map(|(number, packets)| Step::Overrun(number, packets)),
+        1 => any::<bool>().prop_map(Step::Lack),
+        6 => (1_u64..40_000).prop_map(Step::Pass),
+    ]
+}
+
+struct World {
+    pair: Pair,
+    active: usize,
+    /// SPIs are not used twice.
+    generation: u32,
+    /// By tunnel: what its SAs are called now.
+    present: BTreeMap<u32, u32>,
+    sent: BTreeMap<SaId, u64>,
+    received: BTreeMap<SaId, BTreeSet<u64>>,
+    /// Received while nobody could tell the backup.
+    untold: BTreeSet<SaId>,
+    /// And taken over without that.
+    missed: BTreeSet<SaId>,
+    refuse: bool,
+}
+
+impl World {
+    fn new(refuse: bool) -> Self {
+        let settings = Settings {
+            inbound: if refuse {
+                Inbound::Refuse
+            } else {
+                Inbound::Accept
+            },
+            ..Settings::default()
+        };
+        let mut pair = Pair::with(settings);
+        pair.link();
+        pair.activate(0);
+        Self {
+            pair,
+            active: 0,
+            generation: 0,
+            present: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            received: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            missed: BTreeSet::new(),
+            refuse,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let (active, backup) = (self.active, 1 - self.active);
+        match step {
+            Step::Establish(number) if !self.present.contains_key(&number) => {
+                self.generation += 1;
+                let name = number + 100 * self.generation;
+                self.pair.establish(active, name);
+                self.present.insert(number, name);
+            }
+            Step::End(number) => {
+                if let Some(name) = self.present.remove(&number) {
+                    self.pair.end(active, name);
+                }
+            }
+            Step::Carry(number, packets) => self.carry(number, packets, true),
+            Step::Kill => {
+                self.pair.kill(active);
+                self.take_over(true);
+                self.pair.link();
+            }
+            // a backup that forgets what the twin never had cannot tell it from others' policies
+            Step::Restart(node) if node == active || self.pair.linked => self.restart(node),
+            Step::Fault => {
+                self.pair.role(active, false);
+                self.take_over(false);
+            }
+            Step::HandOver if self.pair.linked => {
+                self.pair.hand_over(active);
+                self.active = backup;
+                self.check_received();
+            }
+            Step::Settle => {
+                self.pair.prepare(backup);
+                self.pair.run(4 * S);
+            }
+            Step::Cut if self.pair.linked => self.pair.cut(),
+            Step::Link if !self.pair.linked => {
+                self.pair.link();
+                self.pair.run(S);
+                self.untold.clear();
+            }
+            Step::Overrun(number, packets) => {
+                self.pair.nodes[active].kernel.deaf = true;
+                self.carry(number, packets, false);
+                self.pair.nodes[active].kernel.deaf = false;
+                let now_ms = self.pair.now_ms;
+                self.pair.nodes[active]
+                    .engine
+                    .handle_seen(now_ms, Seen::Unsure);
+                self.pair.settle();
+            }
+            Step::Lack(lacks) => {
+                for node in &mut self.pair.nodes {
+                    node.kernel.lacks.clear();
+                }
+                if lacks {
+                    let body = tunnel(0)[0].body.clone();
+                    self.pair.nodes[backup].kernel.lack(&body, 38);
+                }
+            }
+            Step::Pass(ms) => self.pair.run(ms),
+            _ => {}
+        }
+        self.pair.settle();
+        self.one_sends();
+    }
+
+    fn carry(&mut self, number: u32, packets: u64, heard: bool) {
+        let active = self.active;
+        let Some(name) = self.present.get(&number) else {
+            return;
+        };
+        let (inbound, outbound) = (in_of(*name), out_of(*name));
+        for _ in 0..packets {
+            let kernel = &mut self.pair.nodes[active].kernel;
+            kernel.carry(&outbound);
+            if let Some(sa) = kernel.sa(&outbound) {
+                let sent = self.sent.entry(outbound).or_default();
+                assert!(sa.replay.oseq > *sent, "{} is sent again", sa.replay.oseq);
+                *sent = sa.replay.oseq;
+            }
+            // the other side goes on from its own last number
+            let received = self.received.entry(inbound).or_default();
+            let next = received.last().map_or(1, |it| it + 1);
+            let known = kernel.sa(&inbound).map_or(0, |sa| sa.replay.seq);
+            let next = next.max(known + 1);
+            if kernel.receive(&inbound, next) {
+                assert!(received.insert(next), "{next} is received again");
+            }
+            if heard {
+                self.pair.settle();
+            }
+        }
+        if !self.pair.linked {
+            self.untold.insert(inbound);
+        }
+    }
+
+    fn take_over(&mut self, dead: bool) {
+        self.missed.extend(std::mem::take(&mut self.untold));
+        self.pair.run(500);
+        self.active = 1 - self.active;
+        self.pair.activate(self.active);
+        if dead || !self.pair.linked {
+            self.check_received();
+        }
+        // an IKE daemon finds out what did not make it
+        let kernel = &self.pair.nodes[self.active].kernel;
+        let there =
+            |name: &u32| kernel.sa(&in_of(*name)).is_some() && kernel.sa(&out_of(*name)).is_some();
+        let lost: Vec<u32> = self
+            .present
+            .values()
+            .copied()
+            .filter(|it| !there(it))
+            .collect();
+        self.present.retain(|_, name| !lost.contains(name));
+        for name in lost {
+            self.pair.end(self.active, name);
+        }
+    }
+
+    /// What was received before a takeover is refused after it.
+    fn check_received(&mut self) {
+        if !self.refuse {
+            return;
+        }
+        let kernel = &self.pair.nodes[self.active].kernel;
+        for (id, received) in &self.received {
+            let Some(sa) = kernel.sa(id).filter(|_| !self.missed.contains(id)) else {
+                continue;
+            };
+            for number in received {
+                let refused = crate::engine::window::has_received(&sa.replay, *number);
+                assert!(refused, "{number} would be received again");
+            }
+        }
+    }
+
+    fn restart(&mut self, node: usize) {
+        let linked = self.pair.linked;
+        self.pair.cut();
+        let it = &mut self.pair.nodes[node];
+        let settings = it.engine.settings.clone();
+        it.engine = Engine::new(self.pair.now_ms, settings);
+        self.pair.settle();
+        if node == self.active {
+            self.pair.role(node, true);
+        }
+        if linked {
+            self.pair.link();
+        }
+    }
+
+    fn one_sends(&self) {
+        let backup = &self.pair.nodes[1 - self.active];
+        let linked = self.pair.linked && backup.engine.take.is_complete();
+        if linked {
+            assert_eq!(backup.kernel.sas(), []);
+        }
+        let [one, two] = [0, 1].map(|node| self.pair.nodes[node].kernel.sas());
+        for id in one.iter().filter(|id| two.contains(id)) {
+            assert!(id.destination == VIP, "both nodes send with {:08x}", id.spi);
+        }
+    }
+
+    fn heal(&mut self) {
+        for node in &mut self.pair.nodes {
+            node.kernel.lacks.clear();
+        }
+        if !self.pair.linked {
+            self.pair.link();
+        }
+        self.pair.run(65 * S);
+    }
+
+    fn check(&mut self) {
+        let (active, backup) = (self.active, 1 - self.active);
+        let [a, b] = [active, backup].map(|node| &self.pair.nodes[node]);
+        assert!(b.in_sync.0, "{:?}", b.in_sync);
+        let held: Vec<SaId> = b.engine.held.sas.keys().copied().collect();
+        assert_eq!(a.kernel.sas(), held);
+        assert_eq!(b.kernel.sas(), []);
+        for id in &held {
+            let here = &a.kernel.sa(id).expect("it is there").replay;
+            let there = &b.engine.held.sas[id].sa.replay;
+            let behind = (here.seq + here.oseq) - (there.seq + there.oseq);
+            let threshold = b.engine.held.sas[id].pace.threshold;
+            assert!(behind < u64::from(threshold.max(1)) + 1);
+        }
+        let policies = |node: &Node| -> Vec<PolicyId> {
+            let policies = node.kernel.policies().into_iter();
+            policies.map(|it| it.id).collect()
+        };
+        assert_eq!(policies(a), policies(b));
+        // calm: nobody says anything any more, but at most what time does to thresholds
+        self.pair.run(5 * S);
+        let before = [0, 1].map(|node| self.pair.nodes[node].kinds.len());
+        let done = [0, 1].map(|node| self.pair.nodes[node].kernel.done.len());
+        self.pair.run(70 * S);
+        assert_eq!(before, [0, 1].map(|node| self.pair.nodes[node].kinds.len()));
+        assert_eq!(
+            done,
+            [0, 1].map(|node| self.pair.nodes[node].kernel.done.len())
+        );
+        // and a last takeover has it all
+        let held = held.len();
+        self.pair.kill(active);
+        self.active = backup;
+        self.pair.activate(backup);
+        assert_eq!(self.pair.nodes[backup].kernel.sas().len(), held);
+        self.check_received();
+    }
+}
+
+fn history(refuse: bool, steps: &[Step]) {
+    let mut world = World::new(refuse);
+    for step in steps {
+        world.take(*step);
+    }
+    world.heal();
+    world.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happened_no_number_is_used_twice_and_the_backup_has_all(
+        refuse in any::<bool>(),
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        history(refuse, &steps);
+    }
+}
