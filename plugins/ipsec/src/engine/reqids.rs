@@ -98,6 +98,7 @@ impl Engine {
             .map(|(old, new)| (old.reqid, new.reqid))
             .filter(|(old, new)| old != new && *new != 0)
             .collect();
+        let mut concerns = false;
         for (old, new) in pairs {
             let concerned = self.installed.iter();
             let concerned = concerned.filter(|(id, it)| {
@@ -106,10 +107,10 @@ impl Engine {
             });
             let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
             for id in concerned {
-                self.served.other.insert(id, new);
+                concerns |= self.served.other.insert(id, new) != Some(new);
             }
         }
-        if !self.served.other.is_empty() {
+        if concerns {
             self.served.wanted = self.read_fresh();
         }
     }

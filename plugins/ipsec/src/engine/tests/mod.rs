@@ -11,6 +11,7 @@ use kernel::Kernel;
 mod follow;
 mod kernel;
 mod random;
+mod reqid;
 mod roles;
 
 const S: u64 = 1_000;

@@ -1,0 +1,121 @@
+//! An IKE daemon that establishes tunnels anew after a takeover.
+
+use super::*;
+use crate::engine::reqids::shifted;
+
+/// After a takeover by the second node, with one tunnel.
+fn taken_over() -> Pair {
+    let mut pair = Pair::settled(1);
+    pair.carry(0, &in_of(0), 100);
+    pair.kill(0);
+    pair.activate(1);
+    pair.run(S);
+    pair
+}
+
+/// The daemon's own SAs for the same tunnel; its reqids begin with 1.
+fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
+    let now_ms = pair.now_ms;
+    let kernel = &mut pair.nodes[1].kernel;
+    let mut ids = Vec::new();
+    for (spi, out) in [(0xe000_0000, false), (0xf000_0000, true)] {
+        let sa = Sample {
+            source: if out { VIP } else { PEER },
+            destination: if out { PEER } else { VIP },
+            spi,
+            reqid: 1,
+            ..Sample::default()
+        }
+        .sa();
+        ids.push(sa.id);
+        kernel.add_sa(now_ms, sa);
+    }
+    for direction in [1, 0, 2] {
+        kernel.put_policy(policy(0, direction, 1));
+    }
+    pair.settle();
+    [ids[0], ids[1]]
+}
+
+#[test]
+fn an_old_inbound_sa_gets_the_reqid_of_the_new_policy() {
+    let mut pair = taken_over();
+    let before = pair.replay(1, &in_of(0)).cloned();
+    establish_anew(&mut pair);
+    let old = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
+    assert_eq!(old.reqid, 1);
+    assert_eq!(Some(old.replay.clone()), before);
+    // what is sent goes by the new one
+    let out = pair.nodes[1].kernel.sa(&out_of(0)).expect("it is there");
+    assert_eq!(out.reqid, shifted(1));
+    let id = in_of(0);
+    let next = before.expect("it was there").seq + 1;
+    assert!(pair.nodes[1].kernel.receive(&id, next));
+}
+
+#[test]
+fn old_sas_go_when_the_new_ones_carry_packets() {
+    let mut pair = taken_over();
+    let [inbound, outbound] = establish_anew(&mut pair);
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    pair.carry(1, &inbound, 1);
+    // the kernel's own default tells each second packet
+    pair.carry(1, &inbound, 1);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
+    assert_eq!(pair.nodes[1].count("superseded"), 2);
+}
+
+#[test]
+fn old_sas_go_half_a_minute_after_new_ones_that_carry_nothing() {
+    let mut pair = taken_over();
+    let [inbound, outbound] = establish_anew(&mut pair);
+    pair.run(28 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
+}
+
+#[test]
+fn sas_of_another_tunnel_supersede_nothing() {
+    let mut pair = Pair::settled(2);
+    pair.kill(0);
+    pair.activate(1);
+    pair.run(S);
+    let [inbound, _] = establish_anew(&mut pair);
+    pair.carry(1, &inbound, 10);
+    pair.run(60 * S);
+    let kernel = &pair.nodes[1].kernel;
+    assert!(kernel.sa(&in_of(0)).is_none());
+    assert!(kernel.sa(&in_of(1)).is_some() && kernel.sa(&out_of(1)).is_some());
+}
+
+#[test]
+fn nothing_is_superseded_without_a_policy_that_leads_elsewhere() {
+    let mut pair = taken_over();
+    let stray = Sample {
+        spi: 0xe000_0009,
+        reqid: 1,
+        ..Sample::default()
+    }
+    .sa();
+    let now_ms = pair.now_ms;
+    pair.nodes[1].kernel.add_sa(now_ms, stray.clone());
+    pair.carry(1, &stray.id, 10);
+    pair.run(60 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 3);
+}
+
+#[test]
+fn the_twin_gets_the_new_ones_and_loses_the_old_ones() {
+    let mut pair = taken_over();
+    pair.link();
+    pair.run(S);
+    let [inbound, outbound] = establish_anew(&mut pair);
+    pair.carry(1, &inbound, 40);
+    pair.run(5 * S);
+    let held: Vec<SaId> = pair.nodes[0].engine.held.sas.keys().copied().collect();
+    assert_eq!(held, [inbound, outbound]);
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 3);
+}
