@@ -8,6 +8,7 @@ use crate::error::Malformed;
 use crate::sa::{
     Body, ChildName, Direction, Interfaces, Life, Mark, Policy, PolicyId, Replay, ReplayForm, SaId,
 };
+use crate::xfrm::{check_policy, check_sa};
 
 pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     let mut reader = Reader(bytes);
@@ -66,7 +67,9 @@ impl<'b> Reader<'b> {
     }
 
     fn told(&mut self) -> Result<Told, Malformed> {
-        let mut sa = parse_sa(self.body()?)?;
+        let body = self.body()?;
+        check_sa(body.bytes())?;
+        let mut sa = parse_sa(body)?;
         sa.interfaces = self.interfaces()?;
         let side = match self.flag("side")? {
             false => Direction::In,
@@ -91,11 +94,10 @@ impl<'b> Reader<'b> {
     }
 
     fn policy(&mut self) -> Result<Policy, Malformed> {
-        let mut policy = parse_policy(self.body()?)?;
+        let body = self.body()?;
+        check_policy(body.bytes())?;
+        let mut policy = parse_policy(body)?;
         policy.interfaces = self.interfaces()?;
-        if policy.id.direction > 2 {
-            return Err(Malformed::Field("direction"));
-        }
         Ok(policy)
     }
 
