@@ -4,6 +4,8 @@
 
 mod check;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use check::{check_policy, check_sa};

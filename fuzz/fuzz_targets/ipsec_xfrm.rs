@@ -1,0 +1,61 @@
+//! Whatever the kernel says of IPsec, and whatever the twin calls an SA or a policy: no bytes panic, and
+//! what is taken of the kernel is something that a twin would take.
+//!
+//! Input: one byte for the type of the message, then its payload.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spared_ipsec::engine::{Change, Seen};
+use spared_ipsec::xfrm::{Node, Place, check_policy, check_sa, hides_keys, read, requests};
+
+struct Here;
+
+impl Node for Here {
+    fn interface(&mut self, index: u32) -> Option<String> {
+        (index % 2 == 0).then(|| index.to_string())
+    }
+
+    fn wall_s(&self) -> u64 {
+        1_000_000
+    }
+}
+
+impl Place for Here {
+    fn index(&mut self, interface: &str) -> Option<u32> {
+        interface.parse().ok()
+    }
+
+    fn wall_s(&self) -> u64 {
+        2_000_000
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) {
+        bytes.fill(1);
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((kind, payload)) = input.split_first() else { return };
+    let _ = (check_sa(payload), check_policy(payload));
+    match read(u16::from(*kind), payload, &mut Here) {
+        Some(Seen::Sa(sa)) => {
+            let _ = (hides_keys(&sa), check_sa(sa.body.bytes()));
+            let id = sa.id;
+            let replay = sa.replay.clone();
+            for change in [
+                Change::AddSa(Box::new(sa.clone())),
+                Change::Probe(Box::new(sa)),
+                Change::SetReplay(id, replay),
+                Change::DeleteSa(id),
+            ] {
+                let _ = requests(&change, &mut Here);
+            }
+        }
+        Some(Seen::Policy(policy)) => {
+            let _ = check_policy(policy.body.bytes());
+            let _ = requests(&Change::DeletePolicy(policy.id), &mut Here);
+            let _ = requests(&Change::PutPolicy(policy), &mut Here);
+        }
+        _ => {}
+    }
+});
