@@ -11,7 +11,8 @@ packages_for() {
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
-	ipsec) echo user-mode-linux kmod strongswan-charon strongswan-swanctl libstrongswan-standard-plugins ;;
+	ipsec) echo user-mode-linux kmod strongswan-charon strongswan-swanctl libstrongswan-standard-plugins \
+		libcharon-extra-plugins ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; echo conntrackd conntrack rsync ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;

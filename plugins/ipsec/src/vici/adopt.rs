@@ -147,3 +147,126 @@ impl Wanted {
         is_first.then(|| (self.name.clone(), Err(why)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::list::{Child, Connection};
+    use super::*;
+
+    fn name() -> ChildName {
+        ChildName {
+            ike: "far".to_owned(),
+            child: "net".to_owned(),
+        }
+    }
+
+    fn loaded(waits: bool) -> Connections {
+        let connection = Connection {
+            children: ["net".to_owned()].into(),
+            waits,
+        };
+        [("far".to_owned(), connection)].into()
+    }
+
+    fn busy() -> Sas {
+        Sas {
+            busy: ["far".to_owned()].into(),
+            ..Sas::default()
+        }
+    }
+
+    fn up(spi: u32) -> Sas {
+        let child = Child {
+            name: name(),
+            is_installed: true,
+            spis: [Some(spi), None],
+        };
+        Sas {
+            children: vec![child],
+            ..Sas::default()
+        }
+    }
+
+    fn begin() -> (Instant, Adoption) {
+        let now = Instant::now();
+        (now, Adoption::new(now, vec![name(), name()], [1].into()))
+    }
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_child_is_next_when_it_is_loaded_and_only_once() {
+        let (now, mut adoption) = begin();
+        assert_eq!(adoption.handle_lists(now, &Connections::new(), &up(1)), []);
+        assert_eq!(adoption.next(now, &up(1)), None);
+        assert_eq!(adoption.handle_lists(now, &loaded(false), &up(1)), []);
+        assert_eq!(adoption.next(now, &up(1)), Some(&name()));
+        assert_eq!(adoption.handle_established(&name()), Some((name(), Ok(()))));
+        assert!(adoption.is_done());
+    }
+
+    #[test]
+    fn a_child_that_came_up_of_itself_is_adopted() {
+        let (now, mut adoption) = begin();
+        let told = adoption.handle_lists(now, &loaded(false), &up(2));
+        assert_eq!(told, [(name(), Ok(()))]);
+        assert!(adoption.is_done());
+    }
+
+    #[test]
+    fn tries_come_less_and_less_often_and_the_first_failure_is_told() {
+        let (mut now, mut adoption) = begin();
+        let sas = Sas::default();
+        adoption.handle_lists(now, &loaded(false), &sas);
+        let mut told = Vec::new();
+        for seconds in [2, 4, 8, 16, 30, 30] {
+            told.extend(adoption.handle_failed(now, &name(), "no".to_owned()));
+            let early = now + s(seconds) - Duration::from_millis(1);
+            assert_eq!(adoption.next(early, &sas), None);
+            now += s(seconds);
+            assert_eq!(adoption.next(now, &sas), Some(&name()));
+        }
+        assert_eq!(told, [(name(), Err("no".to_owned()))]);
+    }
+
+    #[test]
+    fn what_charon_tries_itself_is_left_to_it_for_a_while() {
+        let (now, mut adoption) = begin();
+        adoption.handle_lists(now, &loaded(false), &busy());
+        assert_eq!(adoption.next(now + s(9), &busy()), None);
+        assert_eq!(adoption.next(now + s(10), &busy()), Some(&name()));
+    }
+
+    #[test]
+    fn what_is_still_under_way_is_not_asked_for_again() {
+        let (now, mut adoption) = begin();
+        adoption.handle_lists(now, &loaded(false), &Sas::default());
+        adoption.handle_failed(now, &name(), "no".to_owned());
+        assert_eq!(adoption.next(now + s(99), &busy()), None);
+        assert_eq!(adoption.next(now + s(99), &Sas::default()), Some(&name()));
+    }
+
+    #[test]
+    fn one_that_waits_for_its_peer_is_told_once_and_never_called() {
+        let (now, mut adoption) = begin();
+        let sas = Sas::default();
+        let told = adoption.handle_lists(now, &loaded(true), &sas);
+        assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
+        assert_eq!(adoption.handle_lists(now, &loaded(true), &sas), []);
+        assert_eq!(adoption.next(now + s(99), &sas), None);
+        assert_eq!(adoption.note(now + s(99)), None);
+        let told = adoption.handle_lists(now, &loaded(true), &up(2));
+        assert_eq!(told, [(name(), Ok(()))]);
+    }
+
+    #[test]
+    fn what_is_not_loaded_for_long_is_noted_once() {
+        let (now, mut adoption) = begin();
+        assert_eq!(adoption.note(now + s(29)), None);
+        let note = adoption.note(now + s(30));
+        assert_eq!(note.as_deref(), Some("charon has not loaded far/net"));
+        assert_eq!(adoption.note(now + s(99)), None);
+    }
+}

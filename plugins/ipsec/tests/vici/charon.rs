@@ -1,0 +1,150 @@
+//! Two real ones.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use spared_ipsec::vici::Said;
+
+use crate::fixture::{Fixture, name};
+use crate::lab::{Charon, Lab, Side};
+
+const SOME: Duration = Duration::from_millis(1500);
+
+/// Both sides, loaded.
+fn both(lab: &Lab) -> [Charon; 2] {
+    [Side::Near, Side::Far].map(|side| {
+        let charon = lab.start(side);
+        charon.load();
+        charon
+    })
+}
+
+fn is_pair(spis: &BTreeSet<u32>) -> bool {
+    spis.len() == 2
+}
+
+#[test]
+fn both_ends_name_the_same_numbers_and_others_after_a_rekey() {
+    let Some(lab) = Lab::new() else { return };
+    let [near, _far] = both(&lab);
+    let here = Fixture::start(&lab.socket(Side::Near));
+    let there = Fixture::start(&lab.socket(Side::Far));
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Ok(()));
+    let before = there.spis(is_pair);
+    let asked = Fixture::start(&lab.socket(Side::Near));
+    assert_eq!(asked.spis(is_pair), before);
+    near.rekey();
+    let new = |spis: &BTreeSet<u32>| spis.difference(&before).count() == 2;
+    let at_both = [&here, &there].map(|end| end.spis(new));
+    let after: Vec<BTreeSet<u32>> = at_both.iter().map(|spis| spis - &before).collect();
+    assert_eq!(after[0], after[1]);
+    near.terminate();
+    here.spis(BTreeSet::is_empty);
+    there.spis(BTreeSet::is_empty);
+}
+
+#[test]
+fn a_child_is_established_once_its_connection_is_loaded() {
+    let Some(lab) = Lab::new() else { return };
+    let here = Fixture::start(&lab.socket(Side::Near));
+    here.adopt("net", &[]);
+    let far = lab.start(Side::Far);
+    far.load();
+    assert!(here.is_quiet(SOME));
+    let near = lab.start(Side::Near);
+    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.next_in(SOME), Some(Said::Names(Vec::new())));
+    assert!(here.is_quiet(SOME));
+    near.load();
+    assert_eq!(here.adopted(), Ok(()));
+    here.stop_at_once();
+}
+
+#[test]
+fn a_child_that_fails_is_tried_until_it_does_not() {
+    let Some(lab) = Lab::new() else { return };
+    let near = lab.start(Side::Near);
+    near.load();
+    let far = lab.start(Side::Far);
+    far.load_with("192.0.2.1", "aes256-sha512");
+    let here = Fixture::start(&lab.socket(Side::Near));
+    here.adopt("net", &[]);
+    let why = here.adopted().unwrap_err();
+    assert!(why.starts_with("initiate: "), "{why}");
+    // it fails once more, which is no news
+    std::thread::sleep(Duration::from_secs(3));
+    far.load();
+    assert_eq!(here.adopted(), Ok(()));
+}
+
+#[test]
+fn a_child_that_is_up_is_not_asked_for_but_one_that_followed_is() {
+    let Some(lab) = Lab::new() else { return };
+    let [near, _far] = both(&lab);
+    let here = Fixture::start(&lab.socket(Side::Near));
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Ok(()));
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Ok(()));
+    let again = Fixture::start(&lab.socket(Side::Near));
+    let followed: Vec<u32> = again.spis(is_pair).into_iter().collect();
+    here.adopt("net", &followed);
+    // charon itself makes no second of one that it has
+    assert!(here.adopted().is_err());
+    near.terminate();
+    assert_eq!(here.adopted(), Ok(()));
+}
+
+#[test]
+fn a_connection_that_only_listens_waits_for_its_peer() {
+    let Some(lab) = Lab::new() else { return };
+    let near = lab.start(Side::Near);
+    near.load_with("%any", "aes128-sha256");
+    let here = Fixture::start(&lab.socket(Side::Near));
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Err("waits for its peer".to_owned()));
+    let far = lab.start(Side::Far);
+    far.load();
+    let there = Fixture::start(&lab.socket(Side::Far));
+    there.adopt("net", &[]);
+    assert_eq!(there.adopted(), Ok(()));
+    assert_eq!(here.adopted(), Ok(()));
+}
+
+#[test]
+fn a_child_that_nobody_has_loaded_is_waited_for_until_it_is_forgotten() {
+    let Some(lab) = Lab::new() else { return };
+    let [near, _far] = both(&lab);
+    let here = Fixture::start(&lab.socket(Side::Near));
+    here.adopt("other", &[]);
+    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.next_in(SOME), Some(Said::Names(Vec::new())));
+    assert!(here.is_quiet(SOME));
+    here.daemon.forget();
+    here.daemon
+        .adopt(vec![name("net"), name("net")], BTreeSet::new());
+    assert_eq!(here.adopted(), Ok(()));
+    drop(near);
+}
+
+#[test]
+fn a_charon_that_is_killed_is_found_again() {
+    let Some(lab) = Lab::new() else { return };
+    let [near, far] = both(&lab);
+    let here = Fixture::start(&lab.socket(Side::Near));
+    assert_eq!(here.note(), "charon is there");
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Ok(()));
+    here.spis(is_pair);
+    near.kill();
+    assert_eq!(here.note(), "charon has gone: it hung up");
+    assert!(here.is_quiet(SOME));
+    let near = lab.start(Side::Near);
+    near.load();
+    assert_eq!(here.note(), "charon is there");
+    here.spis(BTreeSet::is_empty);
+    here.adopt("net", &[]);
+    assert_eq!(here.adopted(), Ok(()));
+    drop(far);
+}
