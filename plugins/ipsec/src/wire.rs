@@ -30,6 +30,8 @@
 //! The parser takes any bytes without a panic: [`Message::parse`].
 
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
