@@ -147,6 +147,11 @@ impl Engine {
         let Some(known) = self.sas.get_mut(id) else {
             return;
         };
+        let there = &known.sa.replay;
+        if replay.oseq < there.oseq || replay.seq < there.seq {
+            // a reading that is older than what was told meanwhile
+            return;
+        }
         let before = known.position();
         let used = life.is_some_and(|life| life.packets != known.sa.life.packets);
         let bounded = std::mem::take(&mut known.threshold_before) > 0;

@@ -280,6 +280,7 @@ impl Engine {
             self.takeover.give_up_ms(),
             self.put.next_ms(),
             self.proofs.next_ms(),
+            self.take.missed_ms.unwrap_or(u64::MAX),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
@@ -297,6 +298,7 @@ impl Engine {
             self.take_back();
         }
         self.put_back(now_ms);
+        self.ask_again(now_ms);
         self.prove_again(now_ms);
         if self
             .retiring

@@ -44,7 +44,8 @@ impl Engine {
     /// # Errors
     /// They are no message.
     pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
-        let message = Message::parse(bytes).inspect_err(|why| self.count_malformed(*why))?;
+        let message =
+            Message::parse(bytes).inspect_err(|why| self.count_malformed(now_ms, *why))?;
         match message {
             Message::Role { active, layout } => self.handle_twin_role(active, layout),
             _ if self.alien => {}
@@ -76,7 +77,7 @@ impl Engine {
         self.stirred = true;
     }
 
-    fn count_malformed(&mut self, why: Malformed) {
+    fn count_malformed(&mut self, now_ms: u64, why: Malformed) {
         self.counters.malformed += 1;
         self.stirred = true;
         if !std::mem::replace(&mut self.warned, true) {
@@ -84,11 +85,7 @@ impl Engine {
                 "the twin's message is not understood: {why}; more are counted"
             ));
         }
-        if self.takes() {
-            // whatever it was, it is missing
-            self.take.restart();
-            self.follow();
-        }
+        self.miss(now_ms);
     }
 
     /// The next message for the twin, where there is one; keys are in it.

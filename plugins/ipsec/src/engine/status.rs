@@ -167,6 +167,9 @@ impl Engine {
             let percent = self.take.percent();
             return Some(format!("not yet in sync ({percent} %)"));
         }
+        if self.take.missed_ms.is_some() {
+            return Some("a message of the twin was not understood".to_owned());
+        }
         if self.take.unsure {
             return Some("counters may be older than their bound".to_owned());
         }

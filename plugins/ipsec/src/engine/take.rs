@@ -7,6 +7,8 @@ use crate::wire::{Counted, Message, Told};
 
 /// Of SAs, and of policies: what is beyond is refused.
 pub const TABLE_MAX: usize = 65_536;
+/// What is not understood may not be the next time either.
+const AGAIN_MS: u64 = 10_000;
 /// The old node's final word counts for that long.
 const FINAL_MS: u64 = 5_000;
 
@@ -19,6 +21,8 @@ pub struct Take {
     pub shared: bool,
     /// Counters may be older than they should.
     pub unsure: bool,
+    /// Something that the twin said is missing here, and when to ask for everything again.
+    pub missed_ms: Option<u64>,
     final_ms: Option<u64>,
     expected: u64,
     got: u64,
@@ -80,6 +84,21 @@ impl Engine {
         }
     }
 
+    /// A message was none: whatever it was, it is missing.
+    pub(super) fn miss(&mut self, now_ms: u64) {
+        if self.takes() {
+            self.take.missed_ms.get_or_insert(now_ms + AGAIN_MS);
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, now_ms: u64) {
+        if self.take.missed_ms.is_some_and(|it| it <= now_ms) {
+            self.take.restart();
+            self.follow();
+            self.stirred = true;
+        }
+    }
+
     /// What the active node says.
     pub(super) fn handle_gift(&mut self, now_ms: u64, message: Message) {
         if !matches!(message, Message::Counters(_) | Message::Final) {
@@ -117,6 +136,7 @@ impl Engine {
         take.round = take.round.wrapping_add(1).max(1);
         (take.expected, take.got, take.overflow) = (expected, 0, 0);
         take.unsure = false;
+        take.missed_ms = None;
         take.refused_told = 0;
         self.proofs.forget();
         for held in self.held.sas.values_mut() {

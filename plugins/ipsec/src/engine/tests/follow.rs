@@ -235,6 +235,8 @@ fn garbage_from_the_twin_is_counted_and_warned_of_once() {
     }
     assert_eq!(pair.nodes[1].count("malformed"), 3);
     assert_eq!(pair.nodes[1].warned.len(), 1);
+    assert!(!pair.nodes[1].in_sync.0);
+    pair.run(11 * S);
     assert!(pair.nodes[1].in_sync.0);
 }
 
@@ -254,6 +256,19 @@ fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
     assert!(!node.engine.sas.contains_key(&in_of(0)));
     pair.settle();
     assert_eq!(pair.nodes[1].engine.held.sas.len(), 1);
+}
+
+#[test]
+fn numbers_never_go_back_by_a_reading_that_is_older() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    let listed = pair.nodes[0].kernel.dump(now_ms);
+    pair.carry(0, &in_of(0), 64);
+    for seen in listed {
+        pair.nodes[0].engine.handle_seen(now_ms, seen);
+    }
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.held.sas[&in_of(0)].sa.replay.seq, 64);
 }
 
 #[test]
