@@ -11,6 +11,9 @@ const BACK_OFF_FIRST: Duration = Duration::from_secs(2);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Who loads the connections may be slow; then it is told, once.
 const LOADED_WITHIN: Duration = Duration::from_secs(30);
+/// Between looks at its lists, until then and from then on.
+const LOOK_FIRST: Duration = Duration::from_millis(500);
+const LOOK_LATER: Duration = Duration::from_secs(5);
 /// charon may be at it by its own configuration; so long it is not disturbed.
 const OWN_TRY: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,7 @@ struct Wanted {
     /// Not tried again before.
     next: Instant,
     back_off: Duration,
+    is_under_way: bool,
     tried: bool,
     has_failed: bool,
 }
@@ -47,6 +51,7 @@ impl Adoption {
             loaded: None,
             next: now,
             back_off: BACK_OFF_FIRST,
+            is_under_way: false,
             tried: false,
             has_failed: false,
         });
@@ -90,17 +95,37 @@ impl Adoption {
         told
     }
 
-    /// The next to be initiated, by the lists that were seen last.
-    pub fn next(&self, now: Instant, sas: &Sas) -> Option<&ChildName> {
-        let due = |wanted: &&Wanted| {
-            let is_busy = sas.busy.contains(&wanted.name.ike);
+    /// The next to be initiated, by the lists that were seen last; from here it is under way.
+    pub fn begin(&mut self, now: Instant, sas: &Sas) -> Option<ChildName> {
+        let under_way = self.open.iter().filter(|wanted| wanted.is_under_way);
+        let under_way: BTreeSet<String> = under_way.map(|it| it.name.ike.clone()).collect();
+        let due = |wanted: &&mut Wanted| {
+            let ike = &wanted.name.ike;
             wanted.loaded.is_some_and(|loaded| {
                 // to ask once more would make one more of it
-                let is_left = is_busy && (wanted.tried || now < loaded + OWN_TRY);
-                wanted.next <= now && !is_left
+                let is_left = sas.busy.contains(ike) && (wanted.tried || now < loaded + OWN_TRY);
+                wanted.next <= now && !is_left && !under_way.contains(ike)
             })
         };
-        self.open.iter().find(due).map(|wanted| &wanted.name)
+        let wanted = self.open.iter_mut().find(due)?;
+        wanted.is_under_way = true;
+        wanted.tried = true;
+        Some(wanted.name.clone())
+    }
+
+    /// Nobody waits for what is under way any more.
+    pub fn handle_lost(&mut self) {
+        for wanted in &mut self.open {
+            wanted.is_under_way = false;
+        }
+    }
+
+    /// When charon is to be looked at again, where it says nothing.
+    pub fn look_after(&self, now: Instant) -> Duration {
+        match now < self.began + LOADED_WITHIN {
+            true => LOOK_FIRST,
+            false => LOOK_LATER,
+        }
     }
 
     /// charon was told to, and could not; returns whether that is news.
@@ -111,7 +136,7 @@ impl Adoption {
         why: String,
     ) -> Option<Adopted> {
         let wanted = self.open.iter_mut().find(|wanted| wanted.name == *name)?;
-        wanted.tried = true;
+        wanted.is_under_way = false;
         wanted.next = now + wanted.back_off;
         wanted.back_off = (wanted.back_off * 2).min(BACK_OFF_MAX);
         wanted.fail(why)
@@ -123,8 +148,8 @@ impl Adoption {
         (self.open.len() < before).then(|| (name.clone(), Ok(())))
     }
 
-    /// A line, once, where connections are missing for long.
-    pub fn note(&mut self, now: Instant) -> Option<String> {
+    /// A line, once, where connections are missing for long, or charon is.
+    pub fn note(&mut self, now: Instant, is_there: bool) -> Option<String> {
         if self.noted || now < self.began + LOADED_WITHIN {
             return None;
         }
@@ -132,9 +157,13 @@ impl Adoption {
         let mut missing = self.open.iter().filter(is_missing);
         let ChildName { ike, child } = &missing.next()?.name;
         self.noted = true;
+        let why = match is_there {
+            true => "charon has not loaded",
+            false => "there is no charon to establish",
+        };
         Some(match missing.count() {
-            0 => format!("charon has not loaded {ike}/{child}"),
-            more => format!("charon has not loaded {ike}/{child} and {more} more"),
+            0 => format!("{why} {ike}/{child}"),
+            more => format!("{why} {ike}/{child} and {more} more"),
         })
     }
 }
@@ -200,9 +229,9 @@ mod tests {
     fn a_child_is_next_when_it_is_loaded_and_only_once() {
         let (now, mut adoption) = begin();
         assert_eq!(adoption.handle_lists(now, &Connections::new(), &up(1)), []);
-        assert_eq!(adoption.next(now, &up(1)), None);
+        assert_eq!(adoption.begin(now, &up(1)), None);
         assert_eq!(adoption.handle_lists(now, &loaded(false), &up(1)), []);
-        assert_eq!(adoption.next(now, &up(1)), Some(&name()));
+        assert_eq!(adoption.begin(now, &up(1)), Some(name()));
         assert_eq!(adoption.handle_established(&name()), Some((name(), Ok(()))));
         assert!(adoption.is_done());
     }
@@ -222,11 +251,11 @@ mod tests {
         adoption.handle_lists(now, &loaded(false), &sas);
         let mut told = Vec::new();
         for seconds in [2, 4, 8, 16, 30, 30] {
+            assert_eq!(adoption.begin(now, &sas), Some(name()));
             told.extend(adoption.handle_failed(now, &name(), "no".to_owned()));
             let early = now + s(seconds) - Duration::from_millis(1);
-            assert_eq!(adoption.next(early, &sas), None);
+            assert_eq!(adoption.begin(early, &sas), None);
             now += s(seconds);
-            assert_eq!(adoption.next(now, &sas), Some(&name()));
         }
         assert_eq!(told, [(name(), Err("no".to_owned()))]);
     }
@@ -235,17 +264,20 @@ mod tests {
     fn what_charon_tries_itself_is_left_to_it_for_a_while() {
         let (now, mut adoption) = begin();
         adoption.handle_lists(now, &loaded(false), &busy());
-        assert_eq!(adoption.next(now + s(9), &busy()), None);
-        assert_eq!(adoption.next(now + s(10), &busy()), Some(&name()));
+        assert_eq!(adoption.begin(now + s(9), &busy()), None);
+        assert_eq!(adoption.begin(now + s(10), &busy()), Some(name()));
     }
 
     #[test]
     fn what_is_still_under_way_is_not_asked_for_again() {
         let (now, mut adoption) = begin();
-        adoption.handle_lists(now, &loaded(false), &Sas::default());
+        let idle = Sas::default();
+        adoption.handle_lists(now, &loaded(false), &idle);
+        assert_eq!(adoption.begin(now, &idle), Some(name()));
+        assert_eq!(adoption.begin(now, &idle), None);
         adoption.handle_failed(now, &name(), "no".to_owned());
-        assert_eq!(adoption.next(now + s(99), &busy()), None);
-        assert_eq!(adoption.next(now + s(99), &Sas::default()), Some(&name()));
+        assert_eq!(adoption.begin(now + s(99), &busy()), None);
+        assert_eq!(adoption.begin(now + s(99), &idle), Some(name()));
     }
 
     #[test]
@@ -255,18 +287,28 @@ mod tests {
         let told = adoption.handle_lists(now, &loaded(true), &sas);
         assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
         assert_eq!(adoption.handle_lists(now, &loaded(true), &sas), []);
-        assert_eq!(adoption.next(now + s(99), &sas), None);
-        assert_eq!(adoption.note(now + s(99)), None);
+        assert_eq!(adoption.begin(now + s(99), &sas), None);
+        assert_eq!(adoption.note(now + s(99), true), None);
         let told = adoption.handle_lists(now, &loaded(true), &up(2));
         assert_eq!(told, [(name(), Ok(()))]);
     }
 
     #[test]
+    fn what_was_lost_under_way_is_begun_again() {
+        let (now, mut adoption) = begin();
+        let sas = Sas::default();
+        adoption.handle_lists(now, &loaded(false), &sas);
+        assert_eq!(adoption.begin(now, &sas), Some(name()));
+        adoption.handle_lost();
+        assert_eq!(adoption.begin(now, &sas), Some(name()));
+    }
+
+    #[test]
     fn what_is_not_loaded_for_long_is_noted_once() {
         let (now, mut adoption) = begin();
-        assert_eq!(adoption.note(now + s(29)), None);
-        let note = adoption.note(now + s(30));
+        assert_eq!(adoption.note(now + s(29), true), None);
+        let note = adoption.note(now + s(30), true);
         assert_eq!(note.as_deref(), Some("charon has not loaded far/net"));
-        assert_eq!(adoption.note(now + s(99)), None);
+        assert_eq!(adoption.note(now + s(99), true), None);
     }
 }

@@ -14,6 +14,8 @@ use super::stream::Stream;
 
 /// Letters of a reason that is told on.
 const REASON_MAX: usize = 200;
+/// Packets that are read without a look around.
+const AT_A_TIME: usize = 256;
 const UNASKED: &str = "it answers what was not asked";
 
 /// One connection: one command at a time.
@@ -100,22 +102,24 @@ impl Client {
 
     /// The answer, where it is there.
     pub fn try_answer(&mut self, command: &str) -> Result<Option<Section>, Fault> {
-        loop {
+        for _ in 0..AT_A_TIME {
             let read = self.stream.try_read();
             match read.map_err(|why| Fault::Broken(format!("{command}: {why}")))? {
                 Some(Packet::Event(name, _)) => self.hear(&name),
                 Some(packet) => return answered(command, packet).map(Some),
-                None => return Ok(None),
+                None => break,
             }
         }
+        Ok(None)
     }
 
     /// Takes in what came unasked, and says whether an event is among it.
     pub fn take_events(&mut self) -> Result<bool, Fault> {
-        while let Some(packet) = self.stream.try_read().map_err(Fault::Broken)? {
-            match packet {
-                Packet::Event(name, _) => self.hear(&name),
-                _ => return Err(Fault::Broken(UNASKED.to_owned())),
+        for _ in 0..AT_A_TIME {
+            match self.stream.try_read().map_err(Fault::Broken)? {
+                Some(Packet::Event(name, _)) => self.hear(&name),
+                None => break,
+                Some(_) => return Err(Fault::Broken(UNASKED.to_owned())),
             }
         }
         Ok(mem::take(&mut self.heard))

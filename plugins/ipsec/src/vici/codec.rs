@@ -332,6 +332,8 @@ fn put_value(bytes: &mut Vec<u8>, value: &[u8]) -> Result<(), Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GOLDEN: &[u8] = b"\x00\x00\x00\x31\
@@ -459,5 +461,16 @@ mod tests {
     fn values_are_not_shown() {
         let text = format!("{:?}", Section::new().value("name", "secret"));
         assert_eq!(text, r#"{"name": 6 bytes}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_what_is_a_packet_has_one_form(
+            bytes in prop::collection::vec(prop_oneof![0..10_u8, any::<u8>()], 0..200),
+        ) {
+            if let Ok(packet) = parse(&bytes) {
+                prop_assert_eq!(&packet.encode().unwrap()[4..], bytes.as_slice());
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The thread: sleeps until charon tells of a change, or somebody wants something of it.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,13 +18,15 @@ use super::adopt::{Adopted, Adoption};
 use super::client::{Client, Fault};
 use super::codec::Section;
 use super::end::End;
-use super::list::{self, Sas};
+use super::list::{self, Connections, Sas};
 
 /// For one command, a list of all SAs among them.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// charon's own limit for what it initiates, in ms; the answer has to come soon after.
 const INITIATE_MS: &str = "10000";
 const INITIATE: Duration = Duration::from_secs(15);
+/// Each keeps one of charon's sixteen threads busy; a dead peer does so until the limit.
+const AT_ONCE: usize = 4;
 
 /// Between tries to connect: where there is no socket, where there is one, where a takeover waits.
 const LOOK: Duration = Duration::from_secs(2);
@@ -57,8 +60,9 @@ pub struct Thread {
     fault: Option<String>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
-    /// One at a time.
-    initiation: Option<Initiation>,
+    /// When they were listed, and what they are.
+    connections: Option<(Instant, Connections)>,
+    initiations: Vec<Initiation>,
 }
 
 /// On a connection of its own, that neither events nor orders wait for it.
@@ -93,7 +97,8 @@ impl Thread {
             fault: None,
             adoption: None,
             adopt_at: now,
-            initiation: None,
+            connections: None,
+            initiations: Vec::new(),
         }
     }
 
@@ -111,7 +116,7 @@ impl Thread {
 
     fn handle_order(&mut self, order: Order) {
         let now = Instant::now();
-        self.initiation = None;
+        self.initiations.clear();
         self.adoption = match order {
             Order::Adopt(names, known) => Some(Adoption::new(now, names, known)),
             Order::Forget => None,
@@ -130,7 +135,7 @@ impl Thread {
         }
         if self.client.is_some() {
             self.hear()?;
-            self.hear_initiation();
+            self.hear_initiations();
             self.adopt()?;
         }
         Ok(())
@@ -176,6 +181,7 @@ impl Thread {
         if self.list_at.take_if(|at| *at <= now).is_some() {
             let sas = list::sas(client)?;
             self.tell_names(&sas);
+            self.adopt_at = now;
         }
         Ok(())
     }
@@ -191,20 +197,26 @@ impl Thread {
     /// Looks what charon has, and initiates the next.
     fn adopt(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        if self.initiation.is_some() || now < self.adopt_at {
-            return Ok(());
-        }
         let (Some(client), Some(adoption)) = (&mut self.client, &mut self.adoption) else {
             return Ok(());
         };
-        self.adopt_at = now + HURRY;
-        let connections = list::connections(client)?;
+        if now < self.adopt_at || self.initiations.len() >= AT_ONCE {
+            return Ok(());
+        }
+        self.adopt_at = now + adoption.look_after(now);
+        self.connections.take_if(|(at, _)| *at + HURRY <= now);
+        let connections = match self.connections.take() {
+            Some(listed) => listed,
+            None => (now, list::connections(client)?),
+        };
         let sas = list::sas(client)?;
-        let told = adoption.handle_lists(now, &connections, &sas);
-        let next = adoption.next(now, &sas).cloned();
+        let told = adoption.handle_lists(now, &connections.1, &sas);
+        self.connections = Some(connections);
+        let room = AT_ONCE - self.initiations.len();
+        let next: Vec<ChildName> = (0..room).map_while(|_| adoption.begin(now, &sas)).collect();
         self.tell_names(&sas);
         self.tell_adopted(told);
-        next.map_or(Ok(()), |name| self.initiate(name))
+        next.into_iter().try_for_each(|name| self.initiate(name))
     }
 
     fn initiate(&mut self, name: ChildName) -> Result<(), Fault> {
@@ -215,7 +227,7 @@ impl Thread {
         let client = Client::connect(&self.socket, &self.end, INITIATE);
         let mut client = client.map_err(|error| Fault::Broken(error.to_string()))?;
         let deadline = client.begin("initiate", message)?;
-        self.initiation = Some(Initiation {
+        self.initiations.push(Initiation {
             name,
             client,
             deadline,
@@ -223,28 +235,25 @@ impl Thread {
         Ok(())
     }
 
-    fn hear_initiation(&mut self) {
-        let Some(mut initiation) = self.initiation.take() else {
-            return;
-        };
+    fn hear_initiations(&mut self) {
         let now = Instant::now();
-        let answer = match initiation.client.try_answer("initiate") {
-            Ok(None) if now < initiation.deadline => {
-                self.initiation = Some(initiation);
-                return;
+        for mut initiation in mem::take(&mut self.initiations) {
+            match initiation.answer(now) {
+                Some(answer) => self.handle_initiated(now, &initiation.name, answer),
+                None => self.initiations.push(initiation),
             }
-            Ok(None) => Err("initiate: it does not answer".to_owned()),
-            Ok(Some(_)) => Ok(()),
-            Err(fault) => Err(fault.to_string()),
-        };
+        }
+    }
+
+    fn handle_initiated(&mut self, now: Instant, name: &ChildName, answer: Result<(), String>) {
+        self.adopt_at = now;
         let Some(adoption) = &mut self.adoption else {
             return;
         };
         let told = match answer {
-            Ok(()) => adoption.handle_established(&initiation.name),
-            Err(why) => adoption.handle_failed(now, &initiation.name, why),
+            Ok(()) => adoption.handle_established(name),
+            Err(why) => adoption.handle_failed(now, name, why),
         };
-        self.adopt_at = now;
         self.tell_adopted(told);
     }
 
@@ -257,7 +266,9 @@ impl Thread {
 
     fn note_missing(&mut self) {
         let adoption = self.adoption.as_mut();
-        if let Some(note) = adoption.and_then(|adoption| adoption.note(Instant::now())) {
+        let is_there = self.is_there;
+        let note = adoption.and_then(|adoption| adoption.note(Instant::now(), is_there));
+        if let Some(note) = note {
             self.note(note);
         }
     }
@@ -297,7 +308,11 @@ impl Thread {
             None => again,
         };
         self.client = None;
-        self.initiation = None;
+        self.connections = None;
+        self.initiations.clear();
+        if let Some(adoption) = &mut self.adoption {
+            adoption.handle_lost();
+        }
         self.list_at = None;
         self.connect_at = Instant::now() + again;
     }
@@ -319,8 +334,8 @@ impl Thread {
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::new(&self.end, PollFlags::IN),
         ];
-        let initiation = self.initiation.as_ref().map(|it| &it.client);
-        for client in self.client.iter().chain(initiation) {
+        let initiations = self.initiations.iter().map(|it| &it.client);
+        for client in self.client.iter().chain(initiations) {
             descriptors.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN));
         }
         let _ = poll(&mut descriptors, left.as_ref());
@@ -332,12 +347,21 @@ impl Thread {
         let Some(_) = &self.client else {
             return self.connect_at;
         };
-        let adopt = match (&self.initiation, &self.adoption) {
-            (Some(initiation), _) => Some(initiation.deadline),
-            (None, Some(_)) => Some(self.adopt_at),
-            (None, None) => None,
-        };
-        let due = [self.list_at, adopt].into_iter().flatten().min();
+        let adopts = self.adoption.is_some() && self.initiations.len() < AT_ONCE;
+        let deadlines = self.initiations.iter().map(|it| it.deadline);
+        let due = [self.list_at, adopts.then_some(self.adopt_at)];
+        let due = due.into_iter().flatten().chain(deadlines).min();
         due.unwrap_or_else(|| Instant::now() + LOOK)
+    }
+}
+
+impl Initiation {
+    fn answer(&mut self, now: Instant) -> Option<Result<(), String>> {
+        match self.client.try_answer("initiate") {
+            Ok(None) if now < self.deadline => None,
+            Ok(None) => Some(Err("initiate: it does not answer".to_owned())),
+            Ok(Some(_)) => Some(Ok(())),
+            Err(fault) => Some(Err(fault.to_string())),
+        }
     }
 }

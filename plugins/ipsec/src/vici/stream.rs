@@ -63,7 +63,7 @@ impl Stream {
         loop {
             if let Some(packet) = self.try_read()? {
                 // one that does not stop talking is not waited for either
-                left(deadline)?;
+                self.left(deadline)?;
                 return Ok(packet);
             }
             self.wait(PollFlags::IN, deadline)?;
@@ -106,7 +106,7 @@ impl Stream {
     }
 
     fn wait(&self, what: PollFlags, deadline: Instant) -> Result<(), String> {
-        let left = Timespec::try_from(left(deadline)?).map_err(|error| error.to_string())?;
+        let left = Timespec::try_from(self.left(deadline)?).map_err(|error| error.to_string())?;
         let mut descriptors = [
             PollFd::new(&self.socket, what),
             PollFd::new(&self.end, PollFlags::IN),
@@ -115,10 +115,16 @@ impl Stream {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.to_string()),
         }
+        self.left(deadline).map(drop)
+    }
+
+    fn left(&self, deadline: Instant) -> Result<Duration, String> {
         if self.end.is_said() {
             return Err("it was not waited for".to_owned());
         }
-        Ok(())
+        let left = deadline.checked_duration_since(Instant::now());
+        left.filter(|left| !left.is_zero())
+            .ok_or_else(|| "it does not answer".to_owned())
     }
 }
 
@@ -126,10 +132,4 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn left(deadline: Instant) -> Result<Duration, String> {
-    let left = deadline.checked_duration_since(Instant::now());
-    left.filter(|left| !left.is_zero())
-        .ok_or_else(|| "it does not answer".to_owned())
 }

@@ -1,5 +1,6 @@
 //! What is no charon.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use spared_ipsec::engine::ChildName;
 use spared_ipsec::vici::codec::{Packet, Section};
 use spared_ipsec::vici::{Daemon, Said};
 
@@ -108,6 +110,46 @@ fn an_initiation_does_not_keep_names_waiting() {
     here.stop_at_once();
 }
 
+#[test]
+fn a_peer_that_is_dead_does_not_keep_others_waiting() {
+    let folder = Folder::new("dead");
+    let initiated = behave(&folder.path("vici"));
+    let here = Fixture::start(&folder.path("vici"));
+    let farther = ChildName {
+        ike: "farther".to_owned(),
+        child: "net".to_owned(),
+    };
+    here.daemon
+        .adopt(vec![name("net"), farther.clone()], BTreeSet::new());
+    let limit = Duration::from_secs(5);
+    let _dead = initiated.recv_timeout(limit).unwrap();
+    let mut other = initiated.recv_timeout(limit).unwrap();
+    let done = Packet::Response(Section::new().value("success", "yes"));
+    other.write_all(&done.encode().unwrap()).unwrap();
+    here.until(|said| (*said == Said::Adopted(farther.clone(), Ok(()))).then_some(()));
+    here.stop_at_once();
+}
+
+#[test]
+fn one_that_does_not_stop_talking_is_stopped() {
+    let folder = Folder::new("flood");
+    listen(&folder.path("vici"), |mut stream| {
+        let event = Packet::Event(b"child-updown".to_vec(), Section::new());
+        let event = event.encode().unwrap();
+        let confirm = Packet::Confirm.encode().unwrap();
+        let response = Packet::Response(Section::new()).encode().unwrap();
+        // four events, the list's own, and its end
+        let mut bytes = [confirm.repeat(5), response].concat();
+        while stream.write_all(&bytes).is_ok() {
+            bytes.clone_from(&event);
+        }
+    });
+    let here = Fixture::start(&folder.path("vici"));
+    here.until(|said| matches!(said, Said::Names(_)).then_some(()));
+    thread::sleep(Duration::from_millis(200));
+    here.stop_at_once();
+}
+
 /// Each connection on a thread of its own, for as long as the process lives.
 fn listen(path: &Path, serve: impl Fn(UnixStream) + Clone + Send + 'static) {
     let listener = UnixListener::bind(path).unwrap();
@@ -119,7 +161,7 @@ fn listen(path: &Path, serve: impl Fn(UnixStream) + Clone + Send + 'static) {
     });
 }
 
-/// One that has loaded far/net, and leaves the answer to `initiate` to whom it gives the stream.
+/// One that has loaded far/net and farther/net, and leaves the answer to `initiate` to whom it gives the stream.
 fn behave(path: &Path) -> Receiver<UnixStream> {
     let (initiated, streams) = channel();
     listen(path, move |mut stream| {
@@ -128,7 +170,9 @@ fn behave(path: &Path) -> Receiver<UnixStream> {
             let far = Section::new()
                 .list("remote_addrs", ["192.0.2.2"])
                 .section("children", children);
-            let conns = Section::new().section("far", far);
+            let conns = Section::new()
+                .section("far", far.clone())
+                .section("farther", far);
             let answers = match packet {
                 Packet::Register(_) => vec![Packet::Confirm],
                 Packet::Request(name, _) if name == b"initiate" => {
