@@ -13,6 +13,7 @@
 //! instead of not at all. The lan's client is a namespace on the kernel below.
 
 mod charon;
+mod follow;
 mod frames;
 mod pings;
 mod state;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
+pub use follow::following;
 pub use frames::{Esp, is_from_far, is_in_clear};
 pub use pings::OwnPings;
 pub use state::{Sa, Stats};
@@ -62,13 +64,11 @@ impl<'l> Tunnelled<'l> {
         tunnelled.far.ip(&format!(
             "link add inner type dummy\nlink set inner up\n\
              addr add {}/24 dev inner\naddr add {}/64 dev inner nodad\n\
-             route add {} via {}\nroute add {} via {}\n",
+             {}{}",
             Family::V4.inner(),
             Family::V6.inner(),
-            Family::V4.lan_network(),
-            Family::V4.gateway(),
-            Family::V6.lan_network(),
-            Family::V6.gateway(),
+            far_route(Family::V4),
+            far_route(Family::V6),
         ))?;
         Ok(tunnelled)
     }
@@ -141,4 +141,10 @@ fn add_routes(router: &Machine) -> Result<()> {
         format!("route add {network} via {via}\n")
     });
     router.ip(&lines.concat())
+}
+
+/// What the far gateway itself sends to the lan comes from behind the tunnel, too.
+fn far_route(family: Family) -> String {
+    let (network, via, from) = (family.lan_network(), family.gateway(), family.inner());
+    format!("route add {network} via {via} src {from}\n")
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::FAR;
-use crate::lab::{VIRTUAL, Wire};
+use crate::lab::{CLIENT, VIRTUAL, Wire};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -24,6 +24,14 @@ impl Family {
     /// The far end.
     pub fn far(self) -> IpAddr {
         self.on_the_wan(FAR)
+    }
+
+    /// The host in the routers' own network.
+    pub fn client(self) -> IpAddr {
+        match self {
+            Self::V4 => Wire::Lan.ipv4(CLIENT).into(),
+            Self::V6 => IpAddr::from([0xfd01, 0, 0, 0, 0, 0, 0, u16::from(CLIENT)]),
+        }
     }
 
     /// The host within the far network.

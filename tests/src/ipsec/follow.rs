@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The plugin ipsec on both routers: what its nodes say, and waiting for what they are to have.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Tunnelled, plan};
+use crate::Result;
+use crate::clock::poll;
+use crate::machine::{Node, wait_settled};
+use crate::router::{Plan, PluginFile};
+
+/// Between machines on two processors that others share.
+const INTERVAL: Duration = Duration::from_millis(400);
+const LIMIT: Duration = Duration::from_secs(30);
+const STEP: Duration = Duration::from_millis(50);
+
+/// Nodes with the plugin ipsec and these lines for it; no IKE daemon is asked.
+pub fn following(toml: &str) -> Plan {
+    let plugin = PluginFile {
+        name: "ipsec".to_owned(),
+        toml: format!("adopt.daemon = \"none\"\n{toml}"),
+        file: "libspared_ipsec.so".to_owned(),
+    };
+    let mut plan = plan(vec![plugin]);
+    plan.interval = Some(INTERVAL);
+    plan.without_preference();
+    plan
+}
+
+impl Node<'_> {
+    /// One of the plugin's rows, such as "all.sas".
+    pub fn ipsec(&self, key: &str) -> Value {
+        let rows = self.rows("ipsec status").unwrap_or_default();
+        rows.get(key).cloned().unwrap_or_default()
+    }
+
+    pub fn ipsec_number(&self, key: &str) -> u64 {
+        self.ipsec(key).as_u64().unwrap_or_default()
+    }
+}
+
+impl Tunnelled<'_> {
+    /// Waits until the other router could carry on so many SAs and policies of this one.
+    pub fn wait_followed(&self, active: usize, sas: u64, policies: u64) -> Result<()> {
+        let [giver, taker] = [active, 1 - active].map(|at| self.nodes()[at]);
+        let has = |rows: &Value, key: &str, number| rows.get(key) == Some(&Value::from(number));
+        let all = || {
+            let (gives, takes) = (giver.rows("ipsec status"), taker.rows("ipsec status"));
+            let (gives, takes) = (gives.unwrap_or_default(), takes.unwrap_or_default());
+            has(&gives, "all.sas", sas)
+                && has(&takes, "all.held_sas", sas)
+                && has(&gives, "all.policies", policies)
+                && has(&takes, "all.held_policies", policies)
+                && has(&gives, "all.to_send", 0)
+        };
+        if poll(LIMIT, STEP, all) {
+            return wait_settled(self.nodes(), LIMIT).map(drop);
+        }
+        let said = [giver, taker].map(|node| node.done("ipsec").unwrap_or_default());
+        let [gives, takes] = said;
+        Err(format!("not {sas} SAs and {policies} policies:\n{gives}\n{takes}").into())
+    }
+
+    /// Waits until a handover may be asked for, and asks for it.
+    pub fn switch_to(&self, router: usize) -> Result<()> {
+        let node = self.nodes()[router];
+        let mut answer = String::new();
+        let limit = Duration::from_secs(20);
+        let switched = poll(limit, STEP, || {
+            match node.sparectl(&format!("switch --to r{}", router + 1)) {
+                Ok((0, _)) => true,
+                Ok((_, text)) => {
+                    answer = text;
+                    false
+                }
+                Err(_) => false,
+            }
+        });
+        match switched {
+            true => node.wait_role("active", LIMIT),
+            false => Err(format!("no switch to {}: {answer}", node.0.name).into()),
+        }
+    }
+}
