@@ -1,6 +1,6 @@
 //! What is no charon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -82,7 +82,7 @@ fn an_initiation_ends_when_it_is_forgotten() {
     let initiated = behave(&folder.path("vici"));
     let here = Fixture::start(&folder.path("vici"));
     here.adopt("net", &[]);
-    let mut stream = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
+    let (_, mut stream) = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
     here.daemon.forget();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     here.until(|said| matches!(said, Said::Names(_)).then_some(()));
@@ -96,7 +96,7 @@ fn an_initiation_does_not_keep_names_waiting() {
     let initiated = behave(&folder.path("vici"));
     let here = Fixture::start(&folder.path("vici"));
     here.adopt("net", &[]);
-    let mut stream = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
+    let (_, mut stream) = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
     here.until(|said| matches!(said, Said::Names(_)).then_some(()));
     assert!(here.is_quiet(Duration::from_millis(100)));
     let answer = Section::new()
@@ -122,8 +122,10 @@ fn a_peer_that_is_dead_does_not_keep_others_waiting() {
     here.daemon
         .adopt(vec![name("net"), farther.clone()], BTreeSet::new());
     let limit = Duration::from_secs(5);
-    let _dead = initiated.recv_timeout(limit).unwrap();
-    let mut other = initiated.recv_timeout(limit).unwrap();
+    let both: BTreeMap<String, UnixStream> = (0..2)
+        .map(|_| initiated.recv_timeout(limit).unwrap())
+        .collect();
+    let mut other = &both["farther"];
     let done = Packet::Response(Section::new().value("success", "yes"));
     other.write_all(&done.encode().unwrap()).unwrap();
     here.until(|said| (*said == Said::Adopted(farther.clone(), Ok(()))).then_some(()));
@@ -162,7 +164,7 @@ fn listen(path: &Path, serve: impl Fn(UnixStream) + Clone + Send + 'static) {
 }
 
 /// One that has loaded far/net and farther/net, and leaves the answer to `initiate` to whom it gives the stream.
-fn behave(path: &Path) -> Receiver<UnixStream> {
+fn behave(path: &Path) -> Receiver<(String, UnixStream)> {
     let (initiated, streams) = channel();
     listen(path, move |mut stream| {
         while let Some(packet) = read(&mut stream) {
@@ -175,8 +177,8 @@ fn behave(path: &Path) -> Receiver<UnixStream> {
                 .section("farther", far);
             let answers = match packet {
                 Packet::Register(_) => vec![Packet::Confirm],
-                Packet::Request(name, _) if name == b"initiate" => {
-                    let _ = initiated.send(stream);
+                Packet::Request(name, what) if name == b"initiate" => {
+                    let _ = initiated.send((what.text("ike").unwrap().to_owned(), stream));
                     return;
                 }
                 Packet::Request(name, _) if name == b"list-conns" => vec![
