@@ -187,11 +187,12 @@ fn policies_that_are_put_again_are_the_same() {
         format!("src 10.1.0.0/24 dst 10.9.0.0/24 dir out if_id 7 {tunnel} reqid 3 mode tunnel"),
         "src 10.1.0.0/24 dst 10.7.0.0/24 dir out action block".to_owned(),
         "src 10.1.0.0/24 dst 10.8.0.0/24 dir out".to_owned(),
+        "src 10.1.0.0/24 dst 10.8.0.0/24 dev lo dir out".to_owned(),
     ] {
         ip(&format!("xfrm policy add {words}"));
     }
     let (_, policies) = read(&mut kernel);
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 7);
     for policy in &policies {
         check_policy(policy.body.bytes()).expect("one that may come from the twin");
         let again = [

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
 
 use crate::error::Malformed;
@@ -18,18 +19,7 @@ const TEMPLATE_LEN: usize = 64;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-const XFRM_STATE_ESN: u8 = 128;
 
-const XFRMA_ALG_AUTH: u16 = 1;
-const XFRMA_ALG_CRYPT: u16 = 2;
-const XFRMA_ALG_COMP: u16 = 3;
-const XFRMA_ENCAP: u16 = 4;
-const XFRMA_TMPL: u16 = 5;
-const XFRMA_POLICY_TYPE: u16 = 16;
-const XFRMA_ALG_AEAD: u16 = 18;
-const XFRMA_ALG_AUTH_TRUNC: u16 = 20;
-const XFRMA_MARK: u16 = 21;
-const XFRMA_IF_ID: u16 = 31;
 const XFRMA_SA_DIR: u16 = 33;
 
 /// An SA with nothing received or sent.
@@ -66,6 +56,7 @@ pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
     Ok(Policy {
         id: PolicyId {
             selector: at.chunk(0)?,
+            interface: Default::default(),
             direction: at.u8(160)?,
             kind: find(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
             mark: mark(attrs)?,
@@ -75,7 +66,6 @@ pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
             .chunks(TEMPLATE_LEN)
             .map(template)
             .collect::<Result<_, _>>()?,
-        interfaces: Default::default(),
         body,
     })
 }

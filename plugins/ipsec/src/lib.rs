@@ -90,7 +90,7 @@ impl Plugin for Ipsec {
 
     fn start(&mut self) -> Result<(), Error> {
         let opened = Error::kernel("open netlink sockets");
-        let kernel = match Kernel::open() {
+        let mut kernel = match Kernel::open() {
             Err(error) if is_absent(&error) => {
                 log::warn!("this kernel has no IPsec: no tunnels follow");
                 self.say_in_sync();
@@ -98,6 +98,9 @@ impl Plugin for Ipsec {
             }
             kernel => kernel.map_err(opened)?,
         };
+        if !kernel.has_esp() {
+            log::warn!("this kernel has no ESP: no tunnels follow to it");
+        }
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let waker = self.host.waker();
         let socket = self.settings.adopt.socket.clone();

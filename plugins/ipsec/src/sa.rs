@@ -71,7 +71,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Interfaces that an SA or a policy names, which have other numbers on the other node.
+/// Interfaces that an SA names, which have other numbers on the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interfaces {
     /// Of its selector.
@@ -140,11 +140,42 @@ impl Life {
     }
 }
 
+/// An interface's name, or none.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceName([u8; IFNAMSIZ]);
+
+const IFNAMSIZ: usize = 16;
+
+impl InterfaceName {
+    /// None where no interface can have it.
+    pub fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; IFNAMSIZ];
+        let fits = name.len() < IFNAMSIZ && !name.contains('\0');
+        let place = bytes.get_mut(..name.len()).filter(|_| fits)?;
+        place.copy_from_slice(name.as_bytes());
+        Some(Self(bytes))
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let text = std::str::from_utf8(self.0.get(..end)?).ok()?;
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+impl fmt::Debug for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text().fmt(f)
+    }
+}
+
 /// What the kernel finds a policy by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId {
     /// `struct xfrm_selector`, with interface 0.
     pub selector: [u8; 56],
+    /// Of the selector.
+    pub interface: InterfaceName,
     /// In 0, out 1, forward 2.
     pub direction: u8,
     /// XFRMA_POLICY_TYPE: main 0, sub 1.
@@ -159,7 +190,6 @@ pub struct Policy {
     pub id: PolicyId,
     /// What XFRM_MSG_NEWPOLICY carries, with interface 0, index 0 and no lifetimes so far.
     pub body: Body,
-    pub interfaces: Interfaces,
     /// What packets that fit go through; none: they pass, or are blocked.
     pub templates: Vec<Template>,
 }

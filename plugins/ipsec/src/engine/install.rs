@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::proofs::EKEYREJECTED;
 use super::reqids::shifted_sa;
 use super::status::{counted, reason};
 use super::window::{self, Knowledge};
@@ -98,7 +99,8 @@ impl Engine {
             for (id, held) in &self.held.sas {
                 let tried =
                     self.installed.contains_key(id) || self.takeover.refused.contains_key(id);
-                if held.side != side || tried {
+                let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
+                if held.side != side || tried || hidden {
                     continue;
                 }
                 let knowledge = Knowledge {

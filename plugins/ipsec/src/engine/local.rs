@@ -2,7 +2,7 @@
 
 use super::pace::{Rate, THRESHOLD_FIRST};
 use super::{Change, Engine};
-use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Replay, Sa, SaId};
+use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 use crate::wire::{BODY_MAX, Pace};
 
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Engine {
         &mut self,
         now_ms: u64,
         id: &SaId,
-        replay: Replay,
+        mut replay: Replay,
         life: Option<Life>,
     ) {
         let reading = self.reads.is_running();
@@ -148,6 +148,10 @@ impl Engine {
             return;
         };
         let there = &known.sa.replay;
+        if let ReplayForm::Legacy(_) = replay.form {
+            // which the kernel's word of them does not say
+            replay.window = there.window;
+        }
         if replay.oseq < there.oseq || replay.seq < there.seq {
             // a reading that is older than what was told meanwhile
             return;

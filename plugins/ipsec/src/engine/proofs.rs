@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::{Change, Engine};
 use crate::body::suite;
 use crate::sa::{Sa, SaId};
+use crate::xfrm::hides_keys;
 
 const GOOD_FOR_MS: u64 = 600_000;
 /// A module may be loaded at any time.
 const AGAIN_MS: u64 = 60_000;
 const ESP: u8 = 50;
 const EPROTONOSUPPORT: i32 = 93;
+/// Of an SA whose keys the twin's kernel does not show.
+pub const EKEYREJECTED: i32 = 129;
 
 #[derive(Debug, Default)]
 pub struct Proofs {
@@ -70,15 +73,22 @@ impl Engine {
     /// The proof that an SA needs, which is asked for where nobody did.
     pub(super) fn prove(&mut self, sa: &Sa) -> usize {
         let next = self.proofs.list.len();
-        let suite = suite(&sa.body);
+        let hidden = hides_keys(sa);
+        // no kind is empty
+        let suite = if hidden { Vec::new() } else { suite(&sa.body) };
         let proof = *self.proofs.suites.entry(suite).or_insert(next);
         if proof == next {
             self.proofs.list.push(Proof {
                 esp: sa.id.protocol == ESP,
-                state: State::Asked,
+                state: match hidden {
+                    true => State::Refused(EKEYREJECTED),
+                    false => State::Asked,
+                },
                 due_ms: u64::MAX,
             });
-            self.work.push(Change::Probe(Box::new(sa.clone())));
+            if !hidden {
+                self.work.push(Change::Probe(Box::new(sa.clone())));
+            }
         }
         proof
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use spared_sdk::Value;
 
+use super::proofs::EKEYREJECTED;
 use super::{Action, Engine};
 use crate::body::algorithms;
 use crate::sa::{Direction, Sa, SaId};
@@ -183,7 +184,10 @@ impl Engine {
         }
         if let Some((id, sa, errno)) = self.refusals().next() {
             let (names, reason) = (algorithms(&sa.body), reason(errno));
-            let mut why = format!("the kernel here lacks {names} for SA {:08x}", id.spi);
+            let mut why = match errno {
+                EKEYREJECTED => format!("no key of SA {:08x}", id.spi),
+                _ => format!("the kernel here lacks {names} for SA {:08x}", id.spi),
+            };
             let more = self.refusals().count() - 1;
             if more > 0 {
                 why += &format!(" and {more} more");
@@ -223,6 +227,9 @@ fn put_sa(rows: &mut Rows, sa: &Sa, side: Direction, (age_s, behind, heard_ms): 
 
 /// The kernel's errno as half a sentence.
 pub fn reason(errno: i32) -> String {
+    if errno == EKEYREJECTED {
+        return "the twin's kernel is locked down and shows none".to_owned();
+    }
     let text = io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()

@@ -2,6 +2,7 @@
 //! IKE daemon. Nothing waits.
 
 mod addresses;
+mod esp;
 mod node;
 
 use std::io;
@@ -77,6 +78,7 @@ impl Kernel {
     /// What changed; `Seen::Unsure` where some of it was lost.
     pub fn events(&mut self) -> io::Result<Vec<Seen>> {
         let mut events = Vec::new();
+        self.here.age();
         for _ in 0..READS_MAX {
             let here = &mut self.here;
             let read = self.notifications.read(|header, payload| {
@@ -107,6 +109,7 @@ impl Kernel {
             return Some(Found::End(complete));
         }
         let mut entries = Vec::new();
+        self.here.age();
         let here = &mut self.here;
         let read = self.dump.read(|kind, payload| {
             entries.extend(xfrm::read(kind, payload, here));
@@ -138,6 +141,7 @@ impl Kernel {
     /// Does the changes in their order, in batches; positions and errnos of those that were refused.
     pub fn apply(&mut self, changes: &[Change]) -> Vec<(usize, i32)> {
         let mut refused = Vec::new();
+        self.here.age();
         // whose request each one of the batch is; None: its verdict does not count
         let mut owners = Vec::with_capacity(BATCH_MAX);
         for (position, change) in changes.iter().enumerate() {

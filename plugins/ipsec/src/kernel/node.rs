@@ -12,6 +12,8 @@ use crate::xfrm::{Node, Place};
 pub struct Here {
     requests: Requests,
     names: HashMap<u32, String>,
+    /// They were read for what is done now.
+    fresh: bool,
 }
 
 impl Here {
@@ -19,11 +21,19 @@ impl Here {
         Ok(Self {
             requests: Requests::open()?,
             names: HashMap::new(),
+            fresh: false,
         })
     }
 
-    /// Interfaces that SAs name are rare: they are read when one is asked for, each time anew.
+    /// Something else is done: an interface may have another number by now.
+    pub fn age(&mut self) {
+        self.fresh = false;
+    }
+
     fn refresh(&mut self) {
+        if std::mem::replace(&mut self.fresh, true) {
+            return;
+        }
         match self.requests.links() {
             Ok(links) => {
                 let names = links.into_iter().map(|link| (link.index, link.name));

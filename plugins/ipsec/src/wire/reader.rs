@@ -6,7 +6,8 @@ use super::{BODY_MAX, Counted, LEGACY, Layout, Message, Pace, Told, WORDS_MAX};
 use crate::body::{parse_policy, parse_sa};
 use crate::error::Malformed;
 use crate::sa::{
-    Body, ChildName, Direction, Interfaces, Life, Mark, Policy, PolicyId, Replay, ReplayForm, SaId,
+    Body, ChildName, Direction, InterfaceName, Interfaces, Life, Mark, Policy, PolicyId, Replay,
+    ReplayForm, SaId,
 };
 use crate::xfrm::{check_policy, check_sa};
 
@@ -97,7 +98,7 @@ impl<'b> Reader<'b> {
         let body = self.body()?;
         check_policy(body.bytes())?;
         let mut policy = parse_policy(body)?;
-        policy.interfaces = self.interfaces()?;
+        policy.id.interface = self.interface_name()?;
         Ok(policy)
     }
 
@@ -118,6 +119,7 @@ impl<'b> Reader<'b> {
     fn policy_id(&mut self) -> Result<PolicyId, Malformed> {
         Ok(PolicyId {
             selector: self.chunk()?,
+            interface: self.interface_name()?,
             direction: self.u8()?,
             kind: self.u8()?,
             mark: self.mark()?,
@@ -131,6 +133,11 @@ impl<'b> Reader<'b> {
             return Err(Malformed::Field("body"));
         }
         self.take(length).map(|bytes| Body::new(bytes.to_vec()))
+    }
+
+    fn interface_name(&mut self) -> Result<InterfaceName, Malformed> {
+        let name = self.text("interface")?.unwrap_or_default();
+        InterfaceName::new(&name).ok_or(Malformed::Field("interface"))
     }
 
     fn interfaces(&mut self) -> Result<Interfaces, Malformed> {

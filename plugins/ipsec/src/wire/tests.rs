@@ -24,6 +24,11 @@ fn sa() -> Sa {
     bytes[208..212].copy_from_slice(&5_u32.to_ne_bytes());
     bytes[212..214].copy_from_slice(&2_u16.to_ne_bytes());
     bytes[214] = 1;
+    // an algorithm without a key
+    let mut attribute = vec![72, 0, 2, 0];
+    attribute.extend(b"ecb(cipher_null)");
+    attribute.resize(72, 0);
+    bytes.extend(attribute);
     let mut sa = body::parse_sa(Body::new(bytes)).expect("an SA");
     sa.interfaces.offload = Some(("eth0".to_owned(), 2));
     sa.replay = Replay {
@@ -166,7 +171,7 @@ fn a_policy_of_a_socket_is_refused() {
 #[test]
 fn nothing_that_is_shown_of_a_body_is_of_it() {
     let shown = format!("{:?}", sa());
-    assert!(shown.contains("body: [224 bytes]"), "{shown}");
+    assert!(shown.contains("body: [296 bytes]"), "{shown}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
 
-use super::{AF_INET, AF_INET6, SELECTOR_LEN, policy_field, sa_field};
+use super::{AF_INET, AF_INET6, ALGORITHMS, SELECTOR_LEN, policy_field, sa_field};
 use crate::body::{POLICY_LEN, SA_LEN};
 use crate::error::Malformed;
 
@@ -44,6 +44,9 @@ pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
         && zero(sa_field::USED)
         && zero(sa_field::TRANSIENT);
     if !sane {
+        return Err(Malformed::Field("SA"));
+    }
+    if !attributes(attrs).any(|(kind, _)| ALGORITHMS.contains(&kind)) {
         return Err(Malformed::Field("SA"));
     }
     each(attrs, |kind, value| match kind {

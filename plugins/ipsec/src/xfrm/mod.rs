@@ -8,9 +8,11 @@ mod read;
 mod tests;
 mod write;
 
+use spared_netlink::constants::*;
+
 pub use check::{check_policy, check_sa};
 pub use read::{Node, read};
-pub use write::{Place, Request, hides_keys, requests};
+pub use write::{Place, Request, hides_keys, plain_sa, requests};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the layouts of xfrm's structures are those of 64-bit machines");
@@ -42,6 +44,15 @@ mod policy_field {
     pub const INDEX: Range<usize> = 156..160;
     pub const DIRECTION: usize = 160;
 }
+
+/// One of these makes an SA of what is being negotiated.
+const ALGORITHMS: [u16; 5] = [
+    XFRMA_ALG_AUTH,
+    XFRMA_ALG_CRYPT,
+    XFRMA_ALG_COMP,
+    XFRMA_ALG_AEAD,
+    XFRMA_ALG_AUTH_TRUNC,
+];
 
 /// The length of `struct xfrm_selector`.
 const SELECTOR_LEN: usize = 56;

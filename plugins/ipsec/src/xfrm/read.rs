@@ -6,10 +6,12 @@ use std::ops::Range;
 use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
 
-use super::{AF_INET, AF_INET6, append, policy_field, sa_field};
+use super::{AF_INET, AF_INET6, ALGORITHMS, append, policy_field, sa_field};
 use crate::body::{self, POLICY_LEN, SA_LEN};
 use crate::engine::Seen;
-use crate::sa::{Body, Interfaces, Life, Mark, Policy, Replay, ReplayForm, Sa, SaId};
+use crate::sa::{
+    Body, InterfaceName, Interfaces, Life, Mark, Policy, Replay, ReplayForm, Sa, SaId,
+};
 
 /// What is different on every node, and what an age is counted from.
 pub trait Node {
@@ -28,34 +30,29 @@ pub fn read(kind: u16, payload: &[u8], node: &mut impl Node) -> Option<Seen> {
         XFRM_MSG_EXPIRE => expired(payload),
         XFRM_MSG_NEWAE => counters(payload, node),
         XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, node).map(Seen::Policy),
-        XFRM_MSG_DELPOLICY => policy_gone(payload),
-        XFRM_MSG_POLEXPIRE => policy_expired(payload),
+        XFRM_MSG_DELPOLICY => policy_gone(payload, node),
+        XFRM_MSG_POLEXPIRE => policy_expired(payload, node),
         XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(Seen::Unsure),
         _ => None,
     }
 }
 
 fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
-    const ALGORITHMS: [u16; 5] = [
-        XFRMA_ALG_AUTH,
-        XFRMA_ALG_CRYPT,
-        XFRMA_ALG_COMP,
-        XFRMA_ALG_AEAD,
-        XFRMA_ALG_AUTH_TRUNC,
-    ];
     let (head, attrs) = payload.split_at_checked(SA_LEN)?;
     // one that is being negotiated has no keys yet
     if !attributes(attrs).any(|(kind, _)| ALGORITHMS.contains(&kind)) {
         return None;
     }
-    let mut bytes = head.to_vec();
-    let selector = take_interface(&mut bytes, sa_field::INTERFACE, node);
+    // never grown, which would leave keys behind
+    let mut bytes = Vec::with_capacity(payload.len());
+    bytes.extend_from_slice(head);
+    let selector = take_interface(&mut bytes, sa_field::INTERFACE, node)?;
     let used = life(head.get(sa_field::USED)?, node)?;
     for range in [sa_field::USED, sa_field::TRANSIENT] {
         bytes.get_mut(range)?.fill(0);
     }
     let mut interfaces = Interfaces {
-        selector,
+        selector: selector.text().map(str::to_owned),
         offload: None,
     };
     let mut replay = Replay::default();
@@ -87,7 +84,7 @@ fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
         return None; // a socket's own
     }
     let mut bytes = head.to_vec();
-    let selector = take_interface(&mut bytes, policy_field::INTERFACE, node);
+    let interface = take_interface(&mut bytes, policy_field::INTERFACE, node)?;
     for range in [policy_field::USED, policy_field::INDEX] {
         bytes.get_mut(range)?.fill(0);
     }
@@ -96,21 +93,24 @@ fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
             append(&mut bytes, kind, value);
         }
     }
-    let policy = body::parse_policy(Body::new(bytes)).ok()?;
-    Some(Policy {
-        interfaces: Interfaces {
-            selector,
-            offload: None,
-        },
-        ..policy
-    })
+    let mut policy = body::parse_policy(Body::new(bytes)).ok()?;
+    policy.id.interface = interface;
+    Some(policy)
 }
 
-fn take_interface(bytes: &mut [u8], range: Range<usize>, node: &mut impl Node) -> Option<String> {
+/// None where nobody knows its name: without it the selector would be a broader one.
+fn take_interface(
+    bytes: &mut [u8],
+    range: Range<usize>,
+    node: &mut impl Node,
+) -> Option<InterfaceName> {
     let place = bytes.get_mut(range)?;
     let index = u32_of(place)?;
     place.fill(0);
-    (index != 0).then(|| node.interface(index))?
+    match index {
+        0 => Some(InterfaceName::default()),
+        index => InterfaceName::new(&node.interface(index)?),
+    }
 }
 
 /// `struct xfrm_user_offload`: an interface and flags.
@@ -210,27 +210,32 @@ fn counters(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
 }
 
 /// `struct xfrm_userpolicy_id`, and the policy itself as an attribute.
-fn policy_gone(payload: &[u8]) -> Option<Seen> {
+fn policy_gone(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
     let attrs = payload.get(64..)?;
     let mut found = attributes(attrs).filter(|(kind, _)| *kind == XFRMA_POLICY);
-    gone(found.next()?.1, attrs)
+    gone(found.next()?.1, attrs, node)
 }
 
 /// `struct xfrm_user_polexpire`: a policy, and whether that was its end.
-fn policy_expired(payload: &[u8]) -> Option<Seen> {
+fn policy_expired(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
     let hard = *payload.get(POLICY_LEN)? != 0;
-    let seen = gone(payload, payload.get(POLICY_LEN + 8..)?);
+    let seen = gone(payload, payload.get(POLICY_LEN + 8..)?, node);
     seen.filter(|_| hard)
 }
 
-fn gone(policy: &[u8], attrs: &[u8]) -> Option<Seen> {
+fn gone(policy: &[u8], attrs: &[u8], node: &mut impl Node) -> Option<Seen> {
     let mut bytes = policy.get(..POLICY_LEN)?.to_vec();
     if !POLICY_DIRECTIONS.contains(bytes.get(policy_field::DIRECTION)?) {
         return None;
     }
-    bytes.get_mut(policy_field::INTERFACE)?.fill(0);
+    // of an interface that has gone only a reading tells
+    let interface = take_interface(&mut bytes, policy_field::INTERFACE, node);
     bytes.extend_from_slice(attrs);
-    let policy = body::parse_policy(Body::new(bytes)).ok()?;
+    let mut policy = body::parse_policy(Body::new(bytes)).ok()?;
+    policy.id.interface = match interface {
+        Some(interface) => interface,
+        None => return Some(Seen::Unsure),
+    };
     Some(Seen::PolicyGone(policy.id))
 }
 

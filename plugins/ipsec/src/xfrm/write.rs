@@ -61,7 +61,7 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
             NLM_F_CREATE | NLM_F_REPLACE,
             place,
         ),
-        Change::DeletePolicy(id) => Request::new(XFRM_MSG_DELPOLICY, 0, delete_policy(id)),
+        Change::DeletePolicy(id) => Request::new(XFRM_MSG_DELPOLICY, 0, delete_policy(id, place)),
         Change::SetReplay(id, replay) => {
             let (kind, value) = replay_value(replay);
             Request::new(XFRM_MSG_NEWAE, NLM_F_REPLACE, event(id, kind, &value))
@@ -81,7 +81,10 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
 
 /// NEWSA takes numbers and ages at once: there is no moment in which an SA begins at zero.
 fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
-    let mut bytes = sa.body.bytes().to_vec();
+    const MORE: usize = 1024;
+    // never grown, which would leave keys behind
+    let mut bytes = Vec::with_capacity(sa.body.bytes().len() + MORE);
+    bytes.extend_from_slice(sa.body.bytes());
     put_interface(&mut bytes, sa.interfaces.selector.as_deref(), place);
     let (kind, value) = replay_value(&sa.replay);
     append(&mut bytes, kind, &value);
@@ -105,7 +108,7 @@ fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
 
 fn put(policy: &Policy, kind: u16, flags: u16, place: &mut impl Place) -> Request {
     let mut bytes = policy.body.bytes().to_vec();
-    put_interface(&mut bytes, policy.interfaces.selector.as_deref(), place);
+    put_interface(&mut bytes, policy.id.interface.text(), place);
     Request::new(kind, flags, bytes)
 }
 
@@ -184,8 +187,9 @@ fn event(id: &SaId, kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// `struct xfrm_userpolicy_id`: by selector, as indices are each node's own.
-fn delete_policy(id: &PolicyId) -> Vec<u8> {
+fn delete_policy(id: &PolicyId, place: &mut impl Place) -> Vec<u8> {
     let mut bytes = id.selector.to_vec();
+    put_interface(&mut bytes, id.interface.text(), place);
     bytes.resize(64, 0);
     bytes[60] = id.direction;
     if id.kind != 0 {
@@ -278,4 +282,25 @@ fn family(address: IpAddr) -> u16 {
         IpAddr::V4(_) => AF_INET,
         IpAddr::V6(_) => AF_INET6,
     }
+}
+
+/// An ESP tunnel to an address of IPv4 with these algorithms: attribute, name, and lengths in bits of
+/// which the first is the key's.
+pub fn plain_sa(destination: IpAddr, algorithms: &[(u16, &str, &[u32])]) -> Vec<u8> {
+    const ESP: u8 = 50;
+    const TUNNEL: u8 = 1;
+    let mut bytes = vec![0; SA_LEN];
+    put_address(&mut bytes[sa_field::DESTINATION], destination);
+    bytes[sa_field::PROTOCOL] = ESP;
+    bytes[sa_field::FAMILY].copy_from_slice(&family(destination).to_ne_bytes());
+    bytes[sa_field::MODE] = TUNNEL;
+    for (kind, name, bits) in algorithms {
+        let mut value = name.as_bytes().to_vec();
+        value.resize(64, 0);
+        value.extend(words_of(bits));
+        let key_bits = bits.first().copied().unwrap_or(0);
+        value.resize(value.len() + key_bits as usize / 8, 0);
+        append(&mut bytes, *kind, &value);
+    }
+    bytes
 }

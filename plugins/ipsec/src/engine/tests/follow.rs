@@ -104,6 +104,24 @@ fn a_suite_that_the_kernel_lacks_is_told_beforehand() {
 }
 
 #[test]
+fn an_sa_whose_keys_are_not_shown_is_not_installed_and_named() {
+    let mut pair = Pair::settled(1);
+    let mut hidden = tunnel(1)[0].clone();
+    let mut bytes = hidden.body.bytes().to_vec();
+    let end = bytes.len();
+    bytes[end - 20..].fill(0);
+    hidden.body = Body::new(bytes);
+    pair.nodes[0].kernel.add_sa(S, hidden.clone());
+    pair.run(S);
+    let why = "no key of SA c0000001: the twin's kernel is locked down and shows none";
+    assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
+    pair.kill(0);
+    pair.activate(1);
+    assert_eq!(pair.nodes[1].kernel.sa(&hidden.id), None);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 2, "the others");
+}
+
+#[test]
 fn a_kernel_without_esp_is_named_as_that() {
     const EPROTONOSUPPORT: i32 = 93;
     let mut pair = Pair::new();

@@ -155,7 +155,11 @@ impl Kernel {
         there.untold += 1;
         if there.untold >= there.threshold {
             there.untold = 0;
-            let seen = Seen::Counters(*id, there.sa.replay.clone(), Some(there.sa.life));
+            let mut replay = there.sa.replay.clone();
+            if let ReplayForm::Legacy(_) = replay.form {
+                replay.window = 0; // the real one's word does not say it
+            }
+            let seen = Seen::Counters(*id, replay, Some(there.sa.life));
             self.say(seen);
         }
     }

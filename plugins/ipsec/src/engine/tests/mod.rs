@@ -56,7 +56,7 @@ impl Sample {
         aead[..self.algorithm.len()].copy_from_slice(self.algorithm.as_bytes());
         aead[64..68].copy_from_slice(&160_u32.to_ne_bytes());
         aead[68..72].copy_from_slice(&128_u32.to_ne_bytes());
-        aead[72..].fill(self.spi as u8);
+        aead[72..].fill(self.spi as u8 | 0x80);
         put_attribute(&mut bytes, 18, &aead);
         Body::new(bytes)
     }

@@ -121,8 +121,20 @@ fn a_number_of_64_bits_passes_the_word_that_kernels_refuse() {
 
 #[test]
 fn under_refuse_nothing_that_the_old_node_received_is_received_again() {
-    let mut pair = Pair::settled(1);
-    let id = in_of(0);
+    for esn in [true, false] {
+        refuses_what_was_received(esn);
+    }
+}
+
+fn refuses_what_was_received(esn: bool) {
+    let mut pair = Pair::settled(0);
+    let sample = Sample {
+        esn,
+        ..Sample::default()
+    };
+    let id = sample.sa().id;
+    pair.nodes[0].kernel.add_sa(S, sample.sa());
+    pair.run(3 * S);
     for _ in 0..200 {
         pair.carry(0, &id, 7);
         pair.now_ms += 3;
@@ -132,7 +144,10 @@ fn under_refuse_nothing_that_the_old_node_received_is_received_again() {
     pair.activate(1);
     let kernel = &mut pair.nodes[1].kernel;
     for number in received {
-        assert!(!kernel.receive(&id, number), "{number} is received again");
+        assert!(
+            !kernel.receive(&id, number),
+            "{number} is received again, ESN {esn}"
+        );
     }
 }
 

@@ -1,0 +1,35 @@
+//! Whether there is ESP at all: modules and algorithms come when they are asked for, so something
+//! has to ask.
+
+use std::net::IpAddr;
+
+use spared_netlink::constants::{XFRMA_ALG_AEAD, XFRMA_ALG_AUTH, XFRMA_ALG_CRYPT};
+
+use super::Kernel;
+use crate::body::parse_sa;
+use crate::engine::Change;
+use crate::sa::{Body, Sa};
+use crate::xfrm::plain_sa;
+
+impl Kernel {
+    /// One of the two kinds that everybody uses can be added.
+    pub fn has_esp(&mut self) -> bool {
+        let kinds = [
+            vec![(XFRMA_ALG_AEAD, "rfc4106(gcm(aes))", &[160, 128][..])],
+            vec![
+                (XFRMA_ALG_AUTH, "hmac(sha256)", &[256]),
+                (XFRMA_ALG_CRYPT, "cbc(aes)", &[128]),
+            ],
+        ];
+        let probes: Vec<Change> = kinds
+            .iter()
+            .filter_map(|algorithms| {
+                let own = IpAddr::from([192, 0, 2, 1]);
+                let body = Body::new(plain_sa(own, algorithms));
+                let sa: Sa = parse_sa(body).ok()?;
+                Some(Change::Probe(Box::new(sa)))
+            })
+            .collect();
+        self.apply(&probes).len() < probes.len()
+    }
+}
