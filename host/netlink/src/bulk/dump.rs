@@ -4,6 +4,7 @@ use std::io;
 
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
+use zeroize::Zeroizing;
 
 use crate::socket::{error_of, messages, open, receive_from};
 
@@ -31,7 +32,8 @@ pub struct Dump {
     sequence: u32,
     running: bool,
     interrupted: bool,
-    buffer: Vec<u8>,
+    /// Of entries that may hold keys.
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 impl Dump {
@@ -51,7 +53,7 @@ impl Dump {
             sequence: 0,
             running: false,
             interrupted: false,
-            buffer: vec![0; RECEIVE_BYTES],
+            buffer: Zeroizing::new(vec![0; RECEIVE_BYTES]),
         })
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use neli::consts::socket::NlFamily;
 use neli::socket::NlSocket;
 use neli::utils::Groups;
+use zeroize::Zeroizing;
 
 use crate::filter::{Instruction, attach_filter};
 use crate::socket::{Header, borrow, messages, open, set_receive_buffer};
@@ -30,7 +31,8 @@ pub struct Read {
 /// Multicast groups of a family.
 pub struct Notifications {
     socket: NlSocket,
-    buffer: Vec<u8>,
+    /// Of what may hold keys.
+    buffer: Zeroizing<Vec<u8>>,
     datagram_bytes: usize,
     receive_buffer: usize,
 }
@@ -58,7 +60,7 @@ impl Notifications {
         attach_filter(&socket, &from_port(own, 0, u32::MAX), false)?;
         Ok(Self {
             socket,
-            buffer: vec![0; DATAGRAMS * datagram_bytes],
+            buffer: Zeroizing::new(vec![0; DATAGRAMS * datagram_bytes]),
             datagram_bytes,
             receive_buffer,
         })

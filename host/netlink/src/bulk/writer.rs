@@ -4,6 +4,7 @@ use std::io;
 
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
+use zeroize::Zeroize;
 
 use crate::socket::{errno_of, messages, open, receive_from, set_receive_buffer};
 
@@ -112,7 +113,7 @@ impl Writer {
         let sent = self.socket.send(&self.batch, Msg::empty()).map(drop);
         let result = sent.and_then(|()| self.verdicts(each));
         self.first = self.first.wrapping_add(self.count as u32);
-        self.batch.clear();
+        self.batch.zeroize(); // there may be keys in it
         self.count = 0;
         result
     }
