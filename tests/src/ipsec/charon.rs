@@ -29,8 +29,12 @@ pub struct Connection {
     /// "1" or "2".
     pub version: u8,
     pub esp: String,
-    /// Further lines of the child, such as "rekey_time = 5s".
+    /// Further lines of the connection, such as "unique = never".
+    pub lines: String,
+    /// Further lines of each child, such as "rekey_time = 5s".
     pub child: String,
+    /// Networks of the far side with a child each of their own, beside the one that all have.
+    pub others: Vec<(String, String)>,
 }
 
 impl Default for Connection {
@@ -39,7 +43,9 @@ impl Default for Connection {
             family: Family::V4,
             version: 2,
             esp: "aes128gcm16-esn".to_owned(),
+            lines: String::new(),
             child: String::new(),
+            others: Vec::new(),
         }
     }
 }
@@ -84,7 +90,11 @@ impl<'m> Charon<'m> {
 
     /// Brings the tunnel up; returns when it is.
     pub fn initiate(&self) -> Result<()> {
-        self.swanctl(&format!("--initiate --child {CHILD} --timeout 10"))
+        self.initiate_child(CHILD)
+    }
+
+    pub fn initiate_child(&self, child: &str) -> Result<()> {
+        self.swanctl(&format!("--initiate --child {child} --timeout 10"))
             .map(drop)
     }
 
@@ -148,8 +158,8 @@ fn settings(machine: &Machine) -> String {
 
 fn connections(side: Side, connection: &Connection) -> String {
     let family = connection.family;
-    let router = (family.gateway(), "router", family.lan_network());
-    let far = (family.far(), "far", family.inner_network());
+    let router = (family.gateway(), "router");
+    let far = (family.far(), "far");
     let (own, other) = match side {
         Side::Router => (router, far),
         Side::Far => (far, router),
@@ -157,23 +167,38 @@ fn connections(side: Side, connection: &Connection) -> String {
     format!(
         "connections {{\n\
            {CONNECTION} {{\n\
-             version = {}\n local_addrs = {}\n remote_addrs = {}\n\
+             version = {}\n local_addrs = {}\n remote_addrs = {}\n {}\n\
              local {{\n auth = psk\n id = {}\n }}\n\
              remote {{\n auth = psk\n id = {}\n }}\n\
-             children {{\n\
-               {CHILD} {{\n local_ts = {}\n remote_ts = {}\n esp_proposals = {}\n {}\n }}\n\
-             }}\n\
+             children {{\n{}}}\n\
            }}\n\
          }}\n\
          secrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n}}\n",
         connection.version,
         own.0,
         other.0,
+        connection.lines,
         own.1,
         other.1,
-        own.2,
-        other.2,
-        connection.esp,
-        connection.child,
+        children(side, connection),
     )
+}
+
+fn children(side: Side, connection: &Connection) -> String {
+    let family = connection.family;
+    let near = family.lan_network();
+    let first = (CHILD, family.inner_network());
+    let others = connection.others.iter();
+    let others = others.map(|(name, beyond)| (name.as_str(), beyond.as_str()));
+    let child = |(name, beyond)| {
+        let (own, other) = match side {
+            Side::Router => (near, beyond),
+            Side::Far => (beyond, near),
+        };
+        let (esp, lines) = (&connection.esp, &connection.child);
+        format!(
+            "{name} {{\n local_ts = {own}\n remote_ts = {other}\n esp_proposals = {esp}\n {lines}\n }}\n"
+        )
+    };
+    std::iter::once(first).chain(others).map(child).collect()
 }
