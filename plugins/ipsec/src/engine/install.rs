@@ -40,6 +40,8 @@ pub struct Takeover {
     /// What the kernel did not take, and how many of them were spoken of.
     refused: BTreeMap<SaId, i32>,
     refused_told: usize,
+    /// Without numbers to send with.
+    worn: BTreeSet<SaId>,
 }
 
 impl Takeover {
@@ -97,8 +99,10 @@ impl Engine {
         let mut worn = Vec::new();
         for side in [Direction::Out, Direction::In] {
             for (id, held) in &self.held.sas {
-                let tried =
-                    self.installed.contains_key(id) || self.takeover.refused.contains_key(id);
+                let takeover = &self.takeover;
+                let tried = self.installed.contains_key(id)
+                    || takeover.refused.contains_key(id)
+                    || takeover.worn.contains(id);
                 let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
                 if held.side != side || tried || hidden {
                     continue;
@@ -133,6 +137,7 @@ impl Engine {
             }
         }
         self.tell_worn(&worn);
+        self.takeover.worn.extend(worn);
         self.stirred = true;
     }
 

@@ -102,7 +102,8 @@ fn a_number_of_32_bits_never_comes_near_its_end() {
         let there = pair.replay(1, &sa.id).map(|it| it.oseq);
         assert_eq!(there, expected);
         let said = "c0000001: out of sequence numbers, needs a rekey".to_owned();
-        assert_eq!(pair.nodes[1].events.contains(&said), expected.is_none());
+        let said = pair.nodes[1].events.iter().filter(|it| **it == said);
+        assert_eq!(said.count(), usize::from(expected.is_none()));
     }
 }
 
