@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! ESP as the wire carries it (RFC 4303 §2), to look at and to send once more.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{FAR, Tunnelled};
 use crate::Result;
 use crate::lab::{CLIENT, Wire};
 use crate::probe::{Injector, Recorder};
 
 const ESP: u8 = 50;
+/// The port of a machine drops what is beyond its queue.
+const BURST: usize = 20;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is readable of a frame of ESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +67,10 @@ impl Tunnelled<'_> {
     pub fn replay(&self, frames: &[Vec<u8>], router: usize) -> Result<()> {
         let injector = Injector::new(&self.lab.wan, Wire::Wan.name())?;
         let to = Wire::Wan.mac(self.routers[router].host);
-        for frame in frames {
+        for (number, frame) in frames.iter().enumerate() {
+            if number % BURST == BURST - 1 {
+                thread::sleep(PAUSE);
+            }
             // With the station's own source: else the switch would look for the far gateway here.
             let payload = frame.get(12..).unwrap_or_default();
             injector.send(&[&to[..], &Wire::Wan.mac(CLIENT), payload].concat())?;
