@@ -92,6 +92,7 @@ impl Engine {
 
     /// What is kept and not in the kernel; what is sent with goes first.
     fn install(&mut self, now_ms: u64) {
+        self.put_back_all(now_ms);
         let planned = self.take.is_planned(now_ms);
         let apart_ms = self
             .apart_since_ms

@@ -204,6 +204,7 @@ impl Engine {
             return;
         }
         self.heed_other_reqid(now_ms, &policy);
+        self.heed_replaced(now_ms, &policy);
         let ours = self.ends.has_policy(&policy) || self.put.has(&id);
         let reading = self.reads.generation();
         if let Some(known) = self.policies.get_mut(&id) {

@@ -19,7 +19,7 @@ pub struct Put {
     there: BTreeSet<PolicyId>,
     /// When it was put.
     put_ms: BTreeMap<PolicyId, u64>,
-    /// Deleted by somebody else, and when to put it back.
+    /// Deleted or replaced by somebody else, and when to put it back.
     missing: BTreeMap<PolicyId, u64>,
     /// By the kernel, with an errno.
     pub refused: BTreeMap<PolicyId, i32>,
@@ -36,6 +36,12 @@ impl Put {
 
     pub fn claim(&mut self, id: PolicyId) {
         self.there.insert(id);
+    }
+
+    fn miss(&mut self, now_ms: u64, id: PolicyId) {
+        let put_ms = self.put_ms.get(&id).copied().unwrap_or(0);
+        let due_ms = now_ms.max(put_ms + PUT_BACK_MS);
+        self.missing.insert(id, due_ms);
     }
 
     /// No takeover needs it any more.
@@ -116,18 +122,41 @@ impl Engine {
         if self.is_active() {
             self.put.forget(id);
         } else if self.held.policies.contains_key(id) {
-            let put_ms = self.put.put_ms.get(id).copied().unwrap_or(0);
-            let due_ms = now_ms.max(put_ms + PUT_BACK_MS);
-            self.put.missing.insert(*id, due_ms);
+            self.put.miss(now_ms, *id);
+        }
+    }
+
+    /// One that leads elsewhere, where one of the twin's should be: a takeover's SAs would not serve
+    /// it.
+    pub(super) fn heed_replaced(&mut self, now_ms: u64, policy: &Policy) {
+        let id = policy.id;
+        if self.is_active() || !self.put.has(&id) {
+            return;
+        }
+        let Some(held) = self.held.policies.get(&id) else {
+            return;
+        };
+        if held.policy.templates == policy.templates {
+            self.put.missing.remove(&id);
+        } else {
+            self.put.miss(now_ms, id);
         }
     }
 
     pub(super) fn put_back(&mut self, now_ms: u64) {
-        if self.put.next_ms() > now_ms {
-            return;
+        if self.put.next_ms() <= now_ms {
+            self.put_missing(now_ms, now_ms);
         }
+    }
+
+    /// A takeover waits for no second: its SAs serve these policies.
+    pub(super) fn put_back_all(&mut self, now_ms: u64) {
+        self.put_missing(now_ms, u64::MAX);
+    }
+
+    fn put_missing(&mut self, now_ms: u64, due_until_ms: u64) {
         let due = self.put.missing.iter();
-        let due = due.filter(|(_, due_ms)| **due_ms <= now_ms);
+        let due = due.filter(|(_, due_ms)| **due_ms <= due_until_ms);
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.put.missing.remove(&id);
             let held = self.held.policies.get(&id);

@@ -187,6 +187,41 @@ fn a_policy_that_somebody_deletes_at_the_backup_is_put_back_once_a_second() {
 }
 
 #[test]
+fn a_policy_that_a_daemon_replaces_at_the_backup_is_put_back() {
+    let mut pair = Pair::settled(1);
+    let id = policies(0)[0].id;
+    let reqid = |pair: &Pair| {
+        pair.nodes[1]
+            .kernel
+            .policy(&id)
+            .map(|it| it.templates[0].reqid)
+    };
+    let before = reqid(&pair);
+    pair.nodes[1].kernel.put_policy(policy(0, id.direction, 1));
+    assert_eq!(reqid(&pair), Some(1));
+    pair.run(2 * S);
+    assert_eq!(reqid(&pair), before);
+    let puts = pair.nodes[1].kernel.done.iter();
+    let puts = puts.filter(|it| matches!(it, Change::PutPolicy(policy) if policy.id == id));
+    assert_eq!(puts.count(), 1);
+}
+
+#[test]
+fn a_takeover_puts_back_at_once_what_a_daemon_has_just_deleted() {
+    let mut pair = Pair::settled(1);
+    let id = policies(0)[0].id;
+    pair.nodes[1].kernel.delete_policy(&id);
+    pair.run(200);
+    assert!(pair.nodes[1].kernel.delete_policy(&id), "it was put back");
+    pair.run(200);
+    assert!(pair.nodes[1].kernel.policy(&id).is_none());
+    pair.kill(0);
+    pair.activate(1);
+    pair.settle();
+    assert!(pair.nodes[1].kernel.policy(&id).is_some());
+}
+
+#[test]
 fn an_outbound_sa_of_the_twin_is_deleted_at_the_backup_after_the_snapshot() {
     let mut pair = Pair::new();
     pair.activate(0);
