@@ -105,12 +105,23 @@ fn negotiate(
     connection: &Connection,
     pings: &[&Pings],
 ) -> Result<()> {
+    assert_eq!(tunnelled.far.xfrm_errors()?, Stats::new());
+    negotiate_only(tunnelled, router, connection, pings)?;
+    assert_eq!(far_errors(tunnelled)?, Stats::new());
+    Ok(())
+}
+
+fn negotiate_only(
+    tunnelled: &Tunnelled,
+    router: usize,
+    connection: &Connection,
+    pings: &[&Pings],
+) -> Result<()> {
     let router = &tunnelled.routers[router];
     let children = 1 + connection.others.len();
     let followed = router.sas()?;
     assert_eq!(followed.len(), 2 * children);
     assert!(followed.iter().all(|sa| sa.reqid >= OURS), "{followed:?}");
-    assert_eq!(tunnelled.far.xfrm_errors()?, Stats::new());
 
     let started = Stamp::now();
     Charon::start(router, Side::Router, connection)?;
@@ -122,7 +133,6 @@ fn negotiate(
             .ok_or("no end of it")?;
         assert!(outage.gaps <= 1 && outage.longest < ANSWER, "{outage:?}");
     }
-    assert_eq!(far_errors(tunnelled)?, Stats::new());
     let policies = router.policies()?;
     assert_eq!(policies.len(), 3 * children, "{policies:?}");
     Ok(())
@@ -146,6 +156,20 @@ fn a_fresh_charon_negotiates_anew_while_what_followed_carries_on() {
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         lose(&tunnelled, first, &[&pings])?;
         negotiate(&tunnelled, 1 - first, &connection, &[&pings])
+    });
+}
+
+#[test]
+fn an_end_that_forgets_at_the_first_contact_loses_a_round_trip() {
+    scenario(0, |lab| {
+        let connection = Connection::default();
+        let tunnelled = Tunnelled::boot(lab)?;
+        let first = tunnelled.start_spared(&asking())?;
+        connect(&tunnelled, first, &connection)?;
+        tunnelled.wait_followed(first, 2, 3)?;
+        let pings = tunnelled.pings(Family::V4, SPACING)?;
+        lose(&tunnelled, first, &[&pings])?;
+        negotiate_only(&tunnelled, 1 - first, &connection, &[&pings])
     });
 }
 
@@ -240,19 +264,31 @@ fn policies_that_a_backups_daemon_takes_along_are_put_back() {
             ..connection
         };
         let idle = Charon::start(backup, Side::Router, &waiting)?;
-        let mut there = Vec::new();
-        let mut become_like = |same: bool| {
-            poll(LIMIT, STEP, || {
-                there = sorted_policies(backup).unwrap_or_default();
-                (there == policies) == same
-            })
+        let log = backup.log_of("charon-ike");
+        let traps = || {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            said.contains("policy already exists, try to update it")
         };
-        assert!(become_like(false), "the daemon traps nothing");
+        assert!(poll(LIMIT, STEP, traps), "the daemon traps nothing");
         idle.stop()?;
-        assert!(become_like(true), "{there:#?}, not {policies:#?}");
+        let mut there = Vec::new();
+        let restored = || {
+            there = sorted_policies(backup).unwrap_or_default();
+            there == policies
+        };
+        assert!(poll(LIMIT, STEP, restored), "{there:#?}, not {policies:#?}");
         assert_eq!(backup.sas()?, []);
+
+        // Even one that goes on, with a policy that it waits with.
+        Charon::start(backup, Side::Router, &waiting)?;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
-        lose(&tunnelled, first, &[&pings])
+        std::thread::sleep(Duration::from_secs(1));
+        let killed = Stamp::now();
+        tunnelled.routers[first].kill();
+        // The takeover, and what this daemon negotiates at once.
+        let outage = pings.outage_of(killed, CALM, LIMIT).ok_or("no end of it")?;
+        assert!(outage.gaps <= 2, "{outage:?}");
+        wait_native(backup, 2, &[]).map(drop)
     });
 }
 
