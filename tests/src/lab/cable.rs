@@ -93,10 +93,14 @@ impl Lab {
         Ok(name_to_index(&self.switch, &site.port(wire))?)
     }
 
+    pub(crate) fn named_port_index(&self, port: &str) -> Result<u32> {
+        Ok(name_to_index(&self.switch, port)?)
+    }
+
     /// Makes ports of the switch, by their names, deaf and dumb, or puts them right.
     pub(crate) fn forward_named(&self, ports: &[String], forward: bool) -> Result<()> {
-        let index = |port: &String| Ok(name_to_index(&self.switch, port)?);
-        let ports: Vec<u32> = ports.iter().map(index).collect::<Result<_>>()?;
+        let indices = ports.iter().map(|port| self.named_port_index(port));
+        let ports: Vec<u32> = indices.collect::<Result<_>>()?;
         self.forward(&ports, forward)
     }
 

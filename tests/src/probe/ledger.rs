@@ -142,6 +142,14 @@ impl Ledger {
         ended.then(|| self.outage(from, to))
     }
 
+    /// When the first was sent, from `from` on, that was answered.
+    pub fn first_answered(&self, from: Stamp) -> Option<Stamp> {
+        let probes = self.probes();
+        let start = probes.partition_point(|probe| probe.sent < from);
+        let mut answered = probes[start..].iter().filter(|probe| probe.answered);
+        answered.next().map(|probe| probe.sent)
+    }
+
     /// How many were sent since `from`, and how many of them answered.
     pub fn counts(&self, from: Stamp) -> (usize, usize) {
         let probes = self.probes();

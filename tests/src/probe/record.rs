@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::netdevice::name_to_index;
 
-use crate::clock::poll;
+use crate::clock::{Stamp, poll};
 use crate::lab::Namespace;
 use crate::{Result, sys};
 
@@ -53,14 +53,17 @@ impl Recorder {
 
     /// All frames that are wanted among those that have passed since the last question.
     pub fn take(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        self.note(|_, frame| wanted(frame).then(|| frame.to_vec()))
+    }
+
+    /// What is to be kept of those, and of when they passed.
+    pub fn note<T>(&self, of: impl Fn(Stamp, &[u8]) -> Option<T>) -> Vec<T> {
         let mut buffer = [0; 2048];
-        let mut frames = Vec::new();
+        let mut kept = Vec::new();
         while let Ok(seen) = sys::receive(&self.socket, &mut buffer) {
             let frame = buffer.get(..seen.length).unwrap_or_default();
-            if wanted(frame) {
-                frames.push(frame.to_vec());
-            }
+            kept.extend(of(seen.at, frame));
         }
-        frames
+        kept
     }
 }

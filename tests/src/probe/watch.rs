@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::frame::{self, Advert};
 use crate::clock::{Stamp, poll};
 use crate::lab::{Lab, Wire};
+use crate::machine::Machine;
 use crate::{Result, sys};
 
 /// What a frame says.
@@ -87,6 +88,21 @@ impl Watch {
                 ports.insert(lab.port_index(site, wire)?, (site.index, wire));
             }
         }
+        Self::of(lab, ports)
+    }
+
+    /// The same of routers that are machines.
+    pub fn of_machines(lab: &Lab, routers: &[Machine]) -> Result<Self> {
+        let mut ports = HashMap::new();
+        for (site, router) in routers.iter().enumerate() {
+            for wire in Wire::BOTH {
+                ports.insert(lab.named_port_index(&router.port(wire))?, (site, wire));
+            }
+        }
+        Self::of(lab, ports)
+    }
+
+    fn of(lab: &Lab, ports: HashMap<u32, (usize, Wire)>) -> Result<Self> {
         let socket = lab.sw.run(|| {
             let socket = sys::packet_socket()?;
             sys::listen(&socket, 0, Some(&filter()))?;
