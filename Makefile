@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link bench-conntrack bench-dhcp \
-	fuzz release install deb test-deb clean
+	bench-ipsec fuzz release install deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -56,7 +56,7 @@ deny:
 		then cargo deny --locked check --disable-fetch advisories; \
 		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
 
-bench: bench-takeover bench-link bench-conntrack bench-dhcp ## beside keepalived, plain TCP, conntrackd and rsync, into target/bench/
+bench: bench-takeover bench-link bench-conntrack bench-dhcp bench-ipsec ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
 bench-takeover:
 	@$(needs) build demo
@@ -78,6 +78,11 @@ bench-dhcp:
 	@$(needs) build bench
 	cargo build --locked --release --workspace
 	target/release/bench-dhcp
+
+bench-ipsec:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-ipsec
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh

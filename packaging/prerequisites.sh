@@ -14,7 +14,7 @@ packages_for() {
 	ipsec) echo user-mode-linux kmod strongswan-charon strongswan-swanctl libstrongswan-standard-plugins \
 		libcharon-extra-plugins ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
-	bench) packages_for demo; packages_for dhcp; echo conntrackd conntrack rsync ;;
+	bench) packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack rsync ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;
 	docs)  echo scdoc ;;
 	deb)   echo dpkg-dev debhelper lintian ;;
