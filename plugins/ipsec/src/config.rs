@@ -59,6 +59,18 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// A busy SA is told of so often: half of the exposure.
+    pub fn interval_us(&self) -> u64 {
+        self.exposure_ms.saturating_mul(1000) / 2
+    }
+
+    /// So long a word may be on its way to the twin: the other half.
+    pub fn under_way_us(&self) -> u64 {
+        self.interval_us()
+    }
+}
+
 /// Reads the file; its faults are with `config`.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();

@@ -244,14 +244,14 @@ impl Engine {
         if !self.gives() {
             return;
         }
-        let exposure_ms = self.settings.exposure_ms;
+        let interval_us = self.settings.interval_us();
         for (id, known) in &mut self.sas {
             if known.side.is_none() {
                 continue;
             }
             let other = match known.threshold {
                 0 => Some(THRESHOLD_FIRST),
-                present => known.rate.other_threshold(present, exposure_ms, busy),
+                present => known.rate.other_threshold(present, interval_us, busy),
             };
             if let Some(threshold) = other {
                 known.set_threshold(threshold);

@@ -59,9 +59,9 @@ impl Rate {
     }
 
     /// A threshold that fits, where the present one does not by a factor of two.
-    pub fn other_threshold(&self, present: u32, exposure_ms: u64, busy: usize) -> Option<u32> {
+    pub fn other_threshold(&self, present: u32, interval_us: u64, busy: usize) -> Option<u32> {
         let shared_us = PER_NOTIFICATION_US.saturating_mul(busy as u64);
-        let interval_us = exposure_ms.saturating_mul(1000).max(shared_us);
+        let interval_us = interval_us.max(shared_us);
         let fits = self.now.saturating_mul(interval_us) / 1_000_000;
         let fits = u32::try_from(fits).unwrap_or(u32::MAX).max(1);
         let far = fits / 2 >= present || present / 2 >= fits;

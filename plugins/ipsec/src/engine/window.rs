@@ -34,7 +34,7 @@ pub fn installed(
     match side {
         Direction::Out => replay.oseq = jumped(replay.oseq, sa.esn, knowledge, settings)?,
         Direction::In if knowledge.planned || settings.inbound == Inbound::Accept => {}
-        Direction::In => refuse(&mut replay, sa.esn, knowledge.pace),
+        Direction::In => refuse(&mut replay, sa.esn, knowledge.pace, settings),
     }
     Some(replay)
 }
@@ -65,12 +65,11 @@ fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Op
 }
 
 /// Takes everything as received that may have been.
-fn refuse(replay: &mut Replay, esn: bool, pace: Pace) {
-    const UNDER_WAY_MS: u64 = 10;
+fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {
         return;
     }
-    let under_way = u64::from(pace.packets_per_s) * UNDER_WAY_MS / 1000;
+    let under_way = u64::from(pace.packets_per_s) * settings.under_way_us() / 1_000_000;
     replay.seq = replay
         .seq
         .saturating_add(u64::from(pace.threshold.max(1)) + under_way);
