@@ -2,6 +2,7 @@
 //! strongSwan's charon in a machine, with the same connection on either side.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,19 @@ pub struct Charon<'m> {
 impl<'m> Charon<'m> {
     /// Starts it and loads the connection; nothing is initiated yet.
     pub fn start(machine: &'m Machine, side: Side, connection: &Connection) -> Result<Self> {
+        Self::configure(machine, side, connection)?;
+        // Of one that was killed.
+        machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
+        let environment = environment(machine);
+        let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
+        let charon = Self { machine, pid };
+        charon.wait_socket()?;
+        charon.swanctl(&load_words(machine))?;
+        Ok(charon)
+    }
+
+    /// Its files alone.
+    fn configure(machine: &Machine, side: Side, connection: &Connection) -> Result<()> {
         if !PathBuf::from(PROGRAM).exists() {
             return Err(skipped("charon is not installed"));
         }
@@ -68,17 +82,37 @@ impl<'m> Charon<'m> {
             machine.dir.join("swanctl.conf"),
             connections(side, connection),
         )?;
-        machine.forget_files()?;
-        // Of one that was killed.
-        machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
-        let environment = environment(machine);
-        let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
-        let charon = Self { machine, pid };
+        machine.forget_files()
+    }
+
+    /// Files for a router, and the path of a script that starts, stops and asks it as a service
+    /// manager would.
+    pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
+        Self::configure(machine, Side::Router, connection)?;
+        let path = machine.dir.join("charon-service");
+        let (environment, load) = (environment(machine), load_words(machine));
+        let script = format!(
+            "#!/bin/sh\nexport {environment}\n\
+             pid=$(pidof charon)\n\
+             case $1 in\n\
+             start)\n\
+               rm -f /run/charon.vici /run/charon.pid\n\
+               setsid {PROGRAM} </dev/null >/dev/null 2>&1 &\n\
+               until [ -S /run/charon.vici ]; do sleep 0.05; done\n\
+               exec swanctl {load};;\n\
+             stop) [ -z \"$pid\" ] || kill $pid; while pidof charon; do sleep 0.05; done;;\n\
+             status) [ -n \"$pid\" ] || exit 3;;\n\
+             esac\n"
+        );
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
+    /// One that somebody else starts and stops.
+    pub fn of_service(machine: &'m Machine) -> Result<Self> {
+        let charon = Self { machine, pid: 0 };
         charon.wait_socket()?;
-        charon.swanctl(&format!(
-            "--load-all --file {}/swanctl.conf",
-            machine.dir.display()
-        ))?;
         Ok(charon)
     }
 
@@ -131,6 +165,10 @@ impl<'m> Charon<'m> {
         let log = fs::read_to_string(self.machine.log_of("charon")).unwrap_or_default();
         Err(format!("{}: charon made no socket: {log}", self.machine.name).into())
     }
+}
+
+fn load_words(machine: &Machine) -> String {
+    format!("--load-all --file {}/swanctl.conf", machine.dir.display())
 }
 
 fn environment(machine: &Machine) -> String {

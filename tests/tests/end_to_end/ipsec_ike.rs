@@ -12,13 +12,15 @@ use spared_tests::ipsec::{
 use spared_tests::lab::scenario;
 use spared_tests::machine::Machine;
 use spared_tests::probe::{Outage, Pings};
-use spared_tests::router::Plan;
+use spared_tests::router::{Plan, PluginFile};
 
 const SPACING: Duration = Duration::from_millis(5);
 const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 /// Everything that comes after a takeover has its effect meanwhile.
 const CALM: Duration = Duration::from_millis(500);
+/// A handover between machines.
+const LONG: Duration = Duration::from_secs(1);
 /// What the plugin installs has its reqids from here on.
 const OURS: u32 = 0x4000_0000;
 /// The last message of a negotiation is on its way and understood within this, on a machine that
@@ -319,6 +321,54 @@ fn a_daemon_that_is_stopped_after_a_switch_leaves_the_tunnel_alone() {
         assert_eq!(tunnelled.routers[first].policies()?.len(), 3);
         negotiate(&tunnelled, 1 - first, &connection, &[&pings])
     });
+}
+
+#[test]
+fn a_daemon_that_follows_the_role_negotiates_at_each_switch() {
+    scenario(0, |lab| {
+        let connection = settled(Connection::default());
+        let tunnelled = Tunnelled::boot(lab)?;
+        let mut plan = asking();
+        plan.plugins.push(services(&tunnelled, &connection)?);
+        let mut active = tunnelled.start_spared(&plan)?;
+        Charon::start(&tunnelled.far, Side::Far, &connection)?;
+        Charon::of_service(&tunnelled.routers[active])?.initiate()?;
+        let pings = tunnelled.pings(Family::V4, SPACING)?;
+        for _ in 0..2 {
+            tunnelled.wait_followed(active, 2, 3)?;
+            let before = tunnelled.routers[active].sas()?;
+            let switched = Stamp::now();
+            tunnelled.switch_to(1 - active)?;
+            active = 1 - active;
+            wait_native(&tunnelled.routers[active], 2, &before)?;
+            let outage = pings
+                .outage_of(switched, CALM, LIMIT)
+                .ok_or("no end of it")?;
+            assert!(outage.gaps <= 2 && outage.longest < LONG, "{outage:?}");
+            let old = &tunnelled.routers[1 - active];
+            let ended = || old.run("pidof charon").is_ok_and(|(code, _)| code != 0);
+            assert!(poll(LIMIT, STEP, ended), "both run");
+            assert_eq!((old.sas()?.len(), old.policies()?.len()), (0, 3));
+        }
+        assert_eq!(far_errors(&tunnelled)?, Stats::new());
+        Ok(())
+    });
+}
+
+/// The plugin that starts charon where its node is active.
+fn services(tunnelled: &Tunnelled, connection: &Connection) -> Result<PluginFile> {
+    let [first, second] = tunnelled.routers.each_ref();
+    let first = Charon::service(first, connection)?.display().to_string();
+    let second = Charon::service(second, connection)?.display().to_string();
+    let command = |verb: &str| {
+        format!("{verb} = {{ r1 = [{first:?}, {verb:?}], r2 = [{second:?}, {verb:?}] }}\n")
+    };
+    let commands: String = ["start", "stop", "status"].map(command).concat();
+    Ok(PluginFile {
+        name: "service".to_owned(),
+        toml: format!("after = [\"ipsec\"]\n[[service]]\nname = \"charon\"\n{commands}"),
+        file: "libspared_service.so".to_owned(),
+    })
 }
 
 /// Two commands on machines that share processors: between them the ends do not agree.
