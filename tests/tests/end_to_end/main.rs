@@ -27,6 +27,7 @@ mod frr;
 mod groups;
 mod handover;
 mod interfaces;
+mod ipsec_faults;
 mod ipsec_ike;
 mod ipsec_takeover;
 mod keepalived;
