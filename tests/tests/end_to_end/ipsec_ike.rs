@@ -9,7 +9,7 @@ use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{
     CHILD, Charon, Connection, Family, Mode, Sa, Side, Stats, Suite, Tunnel, Tunnelled, following,
 };
-use spared_tests::lab::scenario;
+use spared_tests::lab::{disturbed, scenario};
 use spared_tests::machine::Machine;
 use spared_tests::probe::{Outage, Pings};
 use spared_tests::router::{Plan, PluginFile};
@@ -61,7 +61,11 @@ fn connect<'t>(
 ) -> Result<[Charon<'t>; 2]> {
     let far = Charon::start(&tunnelled.far, Side::Far, connection)?;
     let own = Charon::start(&tunnelled.routers[active], Side::Router, connection)?;
-    own.initiate()?;
+    let brought = own.initiate();
+    if brought.is_err() && tunnelled.nodes()[active].role() != "active" {
+        return Err(disturbed("the roles changed while charon began"));
+    }
+    brought?;
     for (child, _) in &connection.others {
         own.initiate_child(child)?;
     }
