@@ -80,7 +80,7 @@ impl<'l> Bed<'l> {
         self.plan = plan;
         for router in &self.tunnelled.routers {
             bare(router)?;
-            load_algorithms(router)?;
+            warm_up(router)?;
         }
         self.at = self.tunnelled.start_spared(&self.plan)?;
         self.sas = sas;
@@ -130,7 +130,7 @@ impl<'l> Bed<'l> {
     pub fn revive(&mut self) -> Result<Joined> {
         self.tunnelled.reboot(1 - self.at)?;
         let new = self.router(1 - self.at);
-        load_algorithms(new)?;
+        warm_up(new)?;
         let joined = within::spawn(new, &format!("joined {RUNTIME}"))?;
         Node(new).start(&self.plan)?;
         let [up, in_sync] = joined.wait()?.map(Stamp);
@@ -199,8 +199,10 @@ pub fn number(node: Node, key: &str) -> Option<u64> {
 }
 
 /// A kernel asks for modules when it hears of an algorithm for the first time, and here there are
-/// none to find: that takes it seconds, once.
-fn load_algorithms(machine: &Machine) -> Result<()> {
+/// none to find: that takes it seconds, once. And the memory of such a machine is the host's only
+/// since it was first written to, page by page.
+fn warm_up(machine: &Machine) -> Result<()> {
+    machine.ok("head -c 100M /dev/zero >/dev/shm/touched; rm /dev/shm/touched")?;
     for suite in [Suite::GcmEsn, Suite::CbcSha256] {
         let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, suite);
         machine.ip(&format!("{}xfrm state flush\n", tunnel.sa_lines()))?;

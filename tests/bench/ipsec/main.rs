@@ -68,7 +68,7 @@ fn row(what: &'static str, ours: &[f64], beside: &[f64], allowed: Option<f64>) -
 }
 
 fn runs(bench: &Bench) -> usize {
-    (bench.runs / 2).max(1)
+    (bench.runs * 2 / 5).max(1)
 }
 
 type Rows = Result<Vec<Row>>;
