@@ -202,7 +202,7 @@ impl Transfer for Ipsec {
         }
         self.act();
         match &mut self.running {
-            Some(running) if !running.engine.is_settled() => {
+            Some(running) if !running.engine.is_settled(now_ms) => {
                 running.settling = Some(token);
                 Ok(Progress::Pending)
             }
@@ -300,7 +300,7 @@ impl Ipsec {
             busy |= running.read(now_ms);
             busy |= running.outlet.send(|| running.engine.poll_message(now_ms));
         }
-        running.answer(host);
+        running.answer(host, host.now() / MS);
         let at_ns = match busy {
             true => host.now(),
             false => running.engine.next_timeout().saturating_mul(MS),
@@ -376,13 +376,13 @@ impl Running {
     }
 
     /// Ends what waited.
-    fn answer(&mut self, host: Host) {
+    fn answer(&mut self, host: Host, now_ms: u64) {
         if self.is_drained() {
             if let Some(token) = self.draining.take() {
                 host.done(token, Ok(()));
             }
         }
-        if self.engine.is_settled() {
+        if self.engine.is_settled(now_ms) {
             if let Some(token) = self.settling.take() {
                 host.done(token, Ok(()));
             }

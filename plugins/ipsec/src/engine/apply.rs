@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Change, Engine};
 
-/// One request each, in one go.
-const BATCH_MAX: usize = 500;
+/// One request each, in one go: a few milliseconds, as others have their turn between.
+const BATCH_MAX: usize = 100;
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 

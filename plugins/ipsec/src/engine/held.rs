@@ -1,5 +1,6 @@
 //! What the other node has, kept in memory for a takeover.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -72,6 +73,13 @@ impl HeldSa {
 }
 
 impl Held {
+    /// The busiest first; of those alike what is sent with.
+    pub fn by_urgency(&self) -> Vec<(&SaId, &HeldSa)> {
+        let mut sas: Vec<(&SaId, &HeldSa)> = self.sas.iter().collect();
+        sas.sort_by_key(|(_, it)| (Reverse(it.pace.packets_per_s), it.side == Direction::In));
+        sas
+    }
+
     pub fn sort_ends(&mut self) {
         self.ends = self.sas.values().map(HeldSa::local_end).collect();
     }

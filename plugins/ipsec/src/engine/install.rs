@@ -11,6 +11,8 @@ use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
 
 /// A takeover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
+/// So long addresses wait for SAs at a takeover that nobody planned.
+const SETTLE_MS: u64 = 15;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
 
@@ -64,8 +66,14 @@ impl Engine {
         }
     }
 
-    pub fn is_settled(&self) -> bool {
-        !self.takeover.is_settling() || self.work.is_done()
+    /// Addresses may come: at a planned handover when all is in the kernel, as the old node serves until
+    /// then; after a death soon, as what has no SA yet is dropped, and everything else waits.
+    pub fn is_settled(&self, now_ms: u64) -> bool {
+        let Some(since_ms) = self.takeover.settled_ms else {
+            return true;
+        };
+        let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
+        self.work.is_done() || (late && !self.take.is_planned(now_ms))
     }
 
     pub(super) fn become_active(&mut self, now_ms: u64) {
@@ -90,7 +98,7 @@ impl Engine {
         }
     }
 
-    /// What is kept and not in the kernel; what is sent with goes first.
+    /// What is kept and not in the kernel; the busiest first, and of these what is sent with.
     fn install(&mut self, now_ms: u64) {
         self.put_back_all(now_ms);
         let planned = self.take.is_planned(now_ms);
@@ -98,44 +106,42 @@ impl Engine {
             .apart_since_ms
             .map_or(0, |it| now_ms.saturating_sub(it));
         let mut worn = Vec::new();
-        for side in [Direction::Out, Direction::In] {
-            for (id, held) in &self.held.sas {
-                let takeover = &self.takeover;
-                let tried = self.installed.contains_key(id)
-                    || takeover.refused.contains_key(id)
-                    || takeover.worn.contains(id);
-                let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
-                if held.side != side || tried || hidden {
-                    continue;
-                }
-                let knowledge = Knowledge {
-                    pace: held.pace,
-                    silent_ms: now_ms.saturating_sub(held.told_ms),
-                    planned,
-                    own: held.epoch == 0,
-                    apart_ms,
-                };
-                let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings)
-                else {
-                    worn.push(*id);
-                    continue;
-                };
-                let sa = Sa {
-                    replay: replay.clone(),
-                    life: held.life(now_ms),
-                    ..shifted_sa(&held.sa)
-                };
-                let installed = Installed {
-                    side,
-                    reqid: sa.reqid,
-                    replay,
-                    name: held.name.clone(),
-                    echoes: 0,
-                    retried: false,
-                };
-                self.installed.insert(*id, installed);
-                self.work.push(Change::AddSa(Box::new(sa)));
+        for (id, held) in self.held.by_urgency() {
+            let takeover = &self.takeover;
+            let tried = self.installed.contains_key(id)
+                || takeover.refused.contains_key(id)
+                || takeover.worn.contains(id);
+            let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
+            if tried || hidden {
+                continue;
             }
+            let side = held.side;
+            let knowledge = Knowledge {
+                pace: held.pace,
+                silent_ms: now_ms.saturating_sub(held.told_ms),
+                planned,
+                own: held.epoch == 0,
+                apart_ms,
+            };
+            let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
+                worn.push(*id);
+                continue;
+            };
+            let sa = Sa {
+                replay: replay.clone(),
+                life: held.life(now_ms),
+                ..shifted_sa(&held.sa)
+            };
+            let installed = Installed {
+                side,
+                reqid: sa.reqid,
+                replay,
+                name: held.name.clone(),
+                echoes: 0,
+                retried: false,
+            };
+            self.installed.insert(*id, installed);
+            self.work.push(Change::AddSa(Box::new(sa)));
         }
         self.tell_worn(&worn);
         self.takeover.worn.extend(worn);

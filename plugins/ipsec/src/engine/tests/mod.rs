@@ -302,7 +302,7 @@ impl Pair {
     fn prepare(&mut self, node: usize) {
         self.nodes[node].engine.handle_settle(self.now_ms);
         self.settle();
-        assert!(self.nodes[node].engine.is_settled());
+        assert!(self.nodes[node].engine.is_settled(self.now_ms));
     }
 
     fn role(&mut self, node: usize, active: bool) {

@@ -190,6 +190,45 @@ fn a_handover_refuses_nothing_and_replays_nothing() {
 }
 
 #[test]
+fn addresses_wait_for_all_sas_at_a_planned_handover_only() {
+    for planned in [false, true] {
+        let mut pair = Pair::settled(1);
+        let now_ms = pair.now_ms;
+        if planned {
+            pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+            pair.settle();
+        }
+        // whose kernel does not come to it
+        let engine = &mut pair.nodes[1].engine;
+        engine.handle_settle(now_ms);
+        assert!(!engine.is_settled(now_ms));
+        assert!(!engine.is_settled(now_ms + 14));
+        assert_eq!(engine.is_settled(now_ms + 15), !planned);
+        pair.settle();
+        assert!(pair.nodes[1].engine.is_settled(now_ms));
+    }
+}
+
+#[test]
+fn the_busiest_is_installed_first() {
+    let mut pair = Pair::settled(3);
+    for _ in 0..100 {
+        pair.carry(0, &in_of(1), 20);
+        pair.now_ms += 10;
+    }
+    pair.run(2 * S);
+    pair.carry(0, &in_of(1), 20);
+    pair.kill(0);
+    pair.activate(1);
+    let mut added = pair.nodes[1].kernel.done.iter().filter_map(|it| match it {
+        Change::AddSa(sa) => Some(sa.id),
+        _ => None,
+    });
+    assert_eq!(added.next(), Some(in_of(1)));
+    assert_eq!(added.next(), Some(out_of(0)));
+}
+
+#[test]
 fn a_drain_without_a_twin_is_done_at_once() {
     let mut pair = Pair::settled(1);
     pair.cut();
