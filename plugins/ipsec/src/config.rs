@@ -93,11 +93,9 @@ pub fn read(config: &Config) -> Option<Settings> {
 fn adopt(section: &Section<'_>) -> Adopt {
     const DAEMONS: [(&str, bool); 2] = [("strongswan", true), ("none", false)];
     let daemon = section.choice("daemon", &DAEMONS).unwrap_or(true);
-    let socket = section.text(node("socket")).map(PathBuf::from);
-    if socket.as_ref().is_some_and(|path| !path.is_absolute()) {
-        section.fault("socket", "found a relative path, allowed an absolute one");
-    }
-    let socket = socket.unwrap_or_else(|| VICI_SOCKET.into());
+    let socket = section.text(node("socket"));
+    let socket = socket.filter(|path| section.fits_path("socket", path));
+    let socket = socket.map_or_else(|| VICI_SOCKET.into(), PathBuf::from);
     Adopt {
         socket: daemon.then_some(socket),
     }

@@ -143,8 +143,9 @@ impl Notifications {
             header.msg_hdr.msg_iovlen = 1;
             header
         });
-        // SAFETY: every header leads to one part, every part to its own place in the
-        // buffer, which has room for DATAGRAMS of them; all outlive the call, and nothing else uses them meanwhile.
+        // SAFETY: every header leads to one part, every part to its own place in the buffer, which
+        // has room for DATAGRAMS of them; all outlive the call, and nothing else uses them
+        // meanwhile.
         let received = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
