@@ -16,6 +16,7 @@ mod packet;
 mod route;
 mod socket;
 mod transaction;
+mod watch;
 
 pub mod constants;
 
@@ -31,3 +32,4 @@ pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use route::Route;
 pub use socket::{Header, Requests, messages, receive};
 pub use transaction::Transactions;
+pub use watch::AddressWatch;

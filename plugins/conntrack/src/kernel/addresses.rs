@@ -5,27 +5,25 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use spared_netlink::{Monitor, Requests};
+use spared_netlink::AddressWatch;
 
 use crate::wire::Address;
 
 pub struct Addresses {
-    requests: Requests,
-    monitor: Monitor,
+    watch: AddressWatch,
     known: Option<HashSet<Address>>,
 }
 
 impl Addresses {
     pub fn open() -> io::Result<Self> {
         Ok(Self {
-            monitor: Monitor::links_and_addresses()?,
-            requests: Requests::open()?,
+            watch: AddressWatch::open()?,
             known: None,
         })
     }
 
     pub fn fd(&self) -> RawFd {
-        self.monitor.as_fd().as_raw_fd()
+        self.watch.as_fd().as_raw_fd()
     }
 
     /// All of them, once read.
@@ -35,14 +33,8 @@ impl Addresses {
 
     /// All of them, where they have changed.
     pub fn read(&mut self) -> Option<HashSet<Address>> {
-        let mut events = Vec::new();
-        // whatever they say, and whatever was lost: the whole is read again
-        let _ = self.monitor.read(&mut events);
-        if self.known.is_some() && events.is_empty() {
-            return None;
-        }
-        let found = match self.requests.addresses() {
-            Ok(found) => found,
+        let found = match self.watch.read() {
+            Ok(found) => found?,
             Err(error) => {
                 log::warn!("cannot read this router's addresses: {error}");
                 return None;

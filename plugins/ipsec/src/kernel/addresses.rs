@@ -5,37 +5,29 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use spared_netlink::{Monitor, Requests};
+use spared_netlink::AddressWatch;
 
 pub struct Addresses {
-    requests: Requests,
-    monitor: Monitor,
+    watch: AddressWatch,
     known: Option<BTreeSet<IpAddr>>,
 }
 
 impl Addresses {
     pub fn open() -> io::Result<Self> {
         Ok(Self {
-            monitor: Monitor::links_and_addresses()?,
-            requests: Requests::open()?,
+            watch: AddressWatch::open()?,
             known: None,
         })
     }
 
     pub fn fd(&self) -> RawFd {
-        self.monitor.as_fd().as_raw_fd()
+        self.watch.as_fd().as_raw_fd()
     }
 
     /// All of them, where they have changed.
     pub fn read(&mut self) -> Option<BTreeSet<IpAddr>> {
-        let mut events = Vec::new();
-        // whatever they say, and whatever was lost: the whole is read again
-        let overrun = !matches!(self.monitor.read(&mut events), Ok(Ok(())));
-        if self.known.is_some() && events.is_empty() && !overrun {
-            return None;
-        }
-        let found = match self.requests.addresses() {
-            Ok(found) => found,
+        let found = match self.watch.read() {
+            Ok(found) => found?,
             Err(error) => {
                 log::warn!("cannot read this node's addresses: {error}");
                 return None;

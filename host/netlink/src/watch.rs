@@ -1,0 +1,43 @@
+//! A node's addresses, read anew whenever any of them may have changed.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::{Address, Monitor, Requests};
+
+/// A subscription, and what it tells of.
+pub struct AddressWatch {
+    requests: Requests,
+    monitor: Monitor,
+    /// What was read last may be out of date.
+    stale: bool,
+}
+
+impl AddressWatch {
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            monitor: Monitor::links_and_addresses()?,
+            requests: Requests::open()?,
+            stale: true,
+        })
+    }
+
+    /// All of them: the first time, and where anything was told since or told in vain.
+    pub fn read(&mut self) -> io::Result<Option<Vec<Address>>> {
+        let mut events = Vec::new();
+        let heard = self.monitor.read(&mut events);
+        self.stale |= !events.is_empty() || !matches!(heard, Ok(Ok(())));
+        if !self.stale {
+            return Ok(None);
+        }
+        let found = self.requests.addresses()?;
+        self.stale = false;
+        Ok(Some(found))
+    }
+}
+
+impl AsFd for AddressWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
+}
