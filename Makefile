@@ -3,14 +3,17 @@
 
 PREFIX  ?= /usr
 DESTDIR ?=
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 PLUGINS := vrrp health conntrack sets dhcp ipsec service
 
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test check fmt clippy docs deny bench bench-takeover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec fuzz release install deb test-deb clean
+.PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
+	bench-ipsec bench-pairs soak-storm soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
+	release notices \
+	install deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -26,14 +29,20 @@ demo: ## two routers on this machine, four faults and a planned change, each mea
 
 # SPARED_BUILT: tests that load example plugins need not have cargo build them
 test: export SPARED_BUILT := yes
-test: build ## every test
+# SPARED_SKIPPED: tests that cannot run here write why into it
+test: export SPARED_SKIPPED := $(CURDIR)/target/skipped.txt
+test: build ## every test, then what was skipped, minutes by test file and who needed a second try
 	@$(needs) test
+	@sh tests/kernel/choose.sh build >/dev/null
+	@mkdir -p target && rm -f $(SPARED_SKIPPED)
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo test --quiet --locked --workspace --doc && \
-		tests/as-root.sh cargo nextest run --locked --workspace --no-fail-fast; \
-	else tests/as-root.sh cargo test --locked --workspace --no-fail-fast; fi
+		target/debug/minutes tests/as-root.sh cargo nextest run --locked --workspace --no-fail-fast; \
+	else echo "cargo-nextest: not installed; minutes and second tries are not measured"; \
+		tests/as-root.sh cargo test --locked --workspace --no-fail-fast; fi; \
+	ended=$$?; [ ! -e $(SPARED_SKIPPED) ] || sort -u $(SPARED_SKIPPED); exit $$ended
 
-check: fmt clippy docs deny test ## what a change must pass: fmt, clippy, docs, deny, test
+check: fmt clippy docs deny notices test ## what a change must pass: fmt, clippy, docs, deny, notices, test
 
 fmt:
 	cargo fmt --all --check
@@ -48,20 +57,16 @@ docs:
 	sh packaging/manuals.sh target/man
 	sh packaging/check-links.sh
 
-deny:
-	@if ! cargo deny --version >/dev/null 2>&1; \
-	then echo "cargo-deny: not installed; licences and advisories not checked"; \
-	else cargo deny --locked check bans licenses sources || exit; \
-		if cargo deny --locked fetch db >/dev/null 2>&1; \
-		then cargo deny --locked check --disable-fetch advisories; \
-		else echo "cargo-deny: no advisory database to be had; advisories not checked"; fi; fi
+# named as a goal, or in CI, it must not be passed over
+deny: ## licences, sources and advisories of the crates; needs cargo-deny
+	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
-bench: bench-takeover bench-link bench-conntrack bench-dhcp bench-ipsec ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
+bench: bench-failover bench-link bench-conntrack bench-dhcp bench-ipsec ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
-bench-takeover:
+bench-failover:
 	@$(needs) build demo
 	cargo build --locked --release --workspace
-	target/release/bench-takeover
+	target/release/bench-failover
 
 bench-link:
 	@$(needs) build demo
@@ -81,8 +86,53 @@ bench-dhcp:
 
 bench-ipsec:
 	@$(needs) build bench
+	@sh tests/kernel/choose.sh build >/dev/null
 	cargo build --locked --release --workspace
 	target/release/bench-ipsec
+
+# What takes longer than `make test` may; target/soak.txt gets date, result and figures of each run. Tests at random are told by SPARED_SEED, SPARED_ROUNDS and SPARED_INTERVAL_MS,
+# engines by PROPTEST_CASES, sets by SETS_ELEMENTS, fuzzers by FUZZ_SECONDS.
+soak := sh tests/soak.sh
+in_lab := tests/as-root.sh cargo test --locked -p spared-tests --test
+alone := -- --ignored --nocapture --test-threads=1
+
+soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) storm $(in_lab) end_to_end $(alone) storm:: of_a_seed
+
+soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
+	@$(needs) build
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
+		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-service -p spared-vrrp random
+
+soak-sets: ## a million elements of a set, from kernel to kernel
+	@$(needs) test
+	cargo build --locked --release --workspace
+	$(soak) sets $(in_lab) end_to_end --release $(alone) a_million
+	$(soak) sets $(in_lab) sets_kernel --release $(alone) large_set
+
+soak-dhcp: ## twenty thousand leases of every format
+	@$(needs) build
+	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
+
+soak-machines: build ## what test machines carry, in packets and SAs
+	@$(needs) test
+	$(soak) machines $(in_lab) end_to_end $(alone) machines::measured
+
+soak-paused: build ## machines that stand still for up to half a minute
+	@$(needs) test
+	$(soak) paused $(in_lab) end_to_end $(alone) machines_that_are_paused
+
+soak-fuzz: ## every fuzz target for FUZZ_SECONDS (3600)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(soak) fuzz sh packaging/fuzz.sh
+
+# A commit's build is kept in target/pairs/. OPTIONS go to the bench: words that select cases, and --quick.
+bench-pairs: OPTIONS ?= --quick
+bench-pairs: N ?= 15
+bench-pairs: ## BASE=commit BENCH=name N=15: a bench of two builds in turns, and what changed
+	@$(needs) bench
+	cargo build --locked --release -p spared-tests --bin bench-pairs
+	target/release/bench-pairs "$(BASE)" "$(BENCH)" "$(N)" $(OPTIONS)
 
 fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh
@@ -90,17 +140,27 @@ fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly too
 release:
 	@$(needs) build
 	cargo build --locked --release --workspace
+	$(MAKE) notices
+
+notices: ## of third parties whose crates are in the programs, into target/THIRD-PARTY
+	@mkdir -p target
+	sh packaging/third-party.sh target/THIRD-PARTY $(PLUGINS)
 
 install: ## what `make release` built, into DESTDIR and PREFIX
 	sh packaging/manuals.sh target/man
 	install -D -t $(DESTDIR)$(PREFIX)/sbin target/release/spared
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/sparectl target/release/spared-plugin-check
+	sh packaging/completions.sh target/completions
+	install -D -m 644 target/completions/bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sparectl
+	install -D -m 644 target/completions/zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_sparectl
+	install -D -m 644 target/completions/fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sparectl.fish
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/spared abi/include/spared/plugin.h
 	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$plugin.so \
 		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
 	for section in 1 5 8; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section \
 		target/man/*.$$section || exit; done
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/dbus-1/system.d packaging/dbus/spared.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/spared target/THIRD-PARTY
 	install -d $(DESTDIR)/etc/spared/plugins $(DESTDIR)/etc/spared/hooks/active.d \
 		$(DESTDIR)/etc/spared/hooks/backup.d $(DESTDIR)/etc/spared/hooks/fault.d
 	[ -e $(DESTDIR)/etc/spared/spared.toml ] || install -m 644 -t $(DESTDIR)/etc/spared etc/spared.toml

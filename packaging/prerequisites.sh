@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|docs|deb|root ...
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|kernel|uml|docs|deb|root ...
 # As root the missing ones are installed; anybody else is told which they are.
 set -eu
 
@@ -11,8 +11,9 @@ packages_for() {
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
-	ipsec) echo user-mode-linux kmod strongswan-charon strongswan-swanctl libstrongswan-standard-plugins \
-		libcharon-extra-plugins ;;
+	ipsec) echo strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
+	kernel) echo gcc libc6-dev make flex bison bc xz-utils ;;
+	uml)   echo user-mode-linux kmod ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack rsync ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;
@@ -63,12 +64,12 @@ install_quietly() {
 
 require_rust() {
 	if ! command -v cargo >/dev/null; then
-		echo "no cargo: install Rust $minimum_rust or later, by \`apt-get install cargo-web\` (Debian 12) or from https://rustup.rs" >&2
+		echo "no cargo: install Rust $minimum_rust or later, by \`apt-get install cargo\` (Debian 13), \`apt-get install cargo-web\` (Debian 12) or from https://rustup.rs" >&2
 		exit 1
 	fi
 	found=$(cargo --version | cut -d ' ' -f 2)
 	if [ "$(printf '%s\n' $minimum_rust "$found" | sort -V | head -n 1)" != $minimum_rust ]; then
-		echo "cargo $found is too old: Rust $minimum_rust or later is needed, from \`apt-get install cargo-web\` (Debian 12) or https://rustup.rs" >&2
+		echo "cargo $found is too old: Rust $minimum_rust or later is needed, from \`apt-get install cargo\` (Debian 13), \`apt-get install cargo-web\` (Debian 12) or https://rustup.rs" >&2
 		exit 1
 	fi
 }

@@ -11,8 +11,10 @@ pub const GROUP: &CStr = c"spared.group/1";
 pub const ROUTER_VMAC: u32 = 0x1;
 /// `SPARED_ROUTER_ACCEPT`.
 pub const ROUTER_ACCEPT: u32 = 0x2;
-/// `SPARED_NO_ROUTER`.
-pub const NO_ROUTER: u32 = 0xffff_ffff;
+/// `SPARED_ROUTER_ROUTED`.
+pub const ROUTER_ROUTED: u32 = 0x4;
+/// `SPARED_NO_VIRTUAL_ROUTER`.
+pub const NO_VIRTUAL_ROUTER: u32 = 0xffff_ffff;
 /// `SPARED_ADDRESS_SOURCE`.
 pub const ADDRESS_SOURCE: u32 = 0x1;
 
@@ -23,31 +25,31 @@ pub const FORCED_ACTIVE: u32 = 1;
 /// `SPARED_FORCED_BACKUP`.
 pub const FORCED_BACKUP: u32 = 2;
 
-/// `SPARED_STANCE_ELIGIBLE`.
-pub const STANCE_ELIGIBLE: u32 = 0x1;
-/// `SPARED_STANCE_MAINTENANCE`.
-pub const STANCE_MAINTENANCE: u32 = 0x2;
-/// `SPARED_STANCE_RESIGN`.
-pub const STANCE_RESIGN: u32 = 0x4;
-/// `SPARED_STANCE_PEER`.
-pub const STANCE_PEER: u32 = 0x8;
-/// `SPARED_STANCE_JOINING`.
-pub const STANCE_JOINING: u32 = 0x10;
-/// `SPARED_STANCE_READY`.
-pub const STANCE_READY: u32 = 0x20;
-/// `SPARED_STANCE_FROZEN`.
-pub const STANCE_FROZEN: u32 = 0x40;
-/// `SPARED_STANCE_YIELD`.
-pub const STANCE_YIELD: u32 = 0x80;
-/// `SPARED_STANCE_HEIR`.
-pub const STANCE_HEIR: u32 = 0x100;
+/// `SPARED_DIRECTIVE_ELIGIBLE`.
+pub const DIRECTIVE_ELIGIBLE: u32 = 0x1;
+/// `SPARED_DIRECTIVE_MAINTENANCE`.
+pub const DIRECTIVE_MAINTENANCE: u32 = 0x2;
+/// `SPARED_DIRECTIVE_RESIGN`.
+pub const DIRECTIVE_RESIGN: u32 = 0x4;
+/// `SPARED_DIRECTIVE_PEER`.
+pub const DIRECTIVE_PEER: u32 = 0x8;
+/// `SPARED_DIRECTIVE_JOINING`.
+pub const DIRECTIVE_JOINING: u32 = 0x10;
+/// `SPARED_DIRECTIVE_READY`.
+pub const DIRECTIVE_READY: u32 = 0x20;
+/// `SPARED_DIRECTIVE_FROZEN`.
+pub const DIRECTIVE_FROZEN: u32 = 0x40;
+/// `SPARED_DIRECTIVE_RELEASE`.
+pub const DIRECTIVE_RELEASE: u32 = 0x80;
+/// `SPARED_DIRECTIVE_PREPARED`.
+pub const DIRECTIVE_PREPARED: u32 = 0x100;
 /// `SPARED_QUALITY_MAX`.
 pub const QUALITY_MAX: u32 = 100;
 
-/// `struct spared_router_claim`.
+/// `struct spared_virtual_router_claim`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct RouterClaim {
+pub struct VirtualRouterClaim {
     /// Size of this struct.
     pub size: u32,
     /// `ROUTER_*`.
@@ -68,7 +70,7 @@ pub struct AddressClaim {
     pub size: u32,
     /// `ADDRESS_*`.
     pub flags: u32,
-    /// Index into the routers, or [`NO_ROUTER`].
+    /// Index into the routers, or [`NO_VIRTUAL_ROUTER`].
     pub router: u32,
     /// 4 or 6.
     pub family: u32,
@@ -117,7 +119,7 @@ pub struct Claims {
     /// 0.
     pub flags: u32,
     /// `router_count` routers.
-    pub routers: *const RouterClaim,
+    pub routers: *const VirtualRouterClaim,
     /// `address_count` addresses.
     pub addresses: *const AddressClaim,
     /// `route_count` routes.
@@ -130,7 +132,7 @@ pub struct Claims {
     pub route_count: u32,
     /// Announce again that often; 0: not.
     pub refresh_s: u32,
-    /// How long one advert keeps the fence open.
+    /// How long one advert keeps the fence passing.
     pub lease_ns: u64,
 }
 
@@ -149,24 +151,24 @@ pub struct Group {
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const c_char, Str) -> Status>,
     /// Announces the addresses again.
     pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
-    /// Asks for a handover to the peer.
-    pub hand_over:
+    /// Asks for a switchover to the peer.
+    pub switch_over:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, Str) -> Status>,
 }
 
-/// `struct spared_stance`.
+/// `struct spared_directive`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Stance {
+pub struct Directive {
     /// Size of this struct.
     pub size: u32,
-    /// `STANCE_*`.
+    /// `DIRECTIVE_*`.
     pub flags: u32,
     /// The configured name.
     pub group: Str,
     /// 0-100.
     pub quality: u32,
-    /// 0-100, where [`STANCE_PEER`] is set.
+    /// 0-100, where [`DIRECTIVE_PEER`] is set.
     pub peer_quality: u32,
     /// `FORCED_*`.
     pub forced: u32,
@@ -185,5 +187,5 @@ pub struct GroupPlugin {
     /// 0.
     pub reserved: u32,
     /// What the host wants of a group.
-    pub stance: Option<unsafe extern "C" fn(*mut c_void, *const Stance) -> Status>,
+    pub directive: Option<unsafe extern "C" fn(*mut c_void, *const Directive) -> Status>,
 }

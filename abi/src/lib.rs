@@ -24,7 +24,8 @@ pub use plugin::*;
 pub use scope::*;
 pub use text::*;
 
-/// `spared_status`: 0, [`PENDING`], [`RESTART`], [`ATTENTION`], or a negative errno.
+/// `spared_status`: 0, [`PENDING`], [`RESTART`], [`ATTENTION`], or a negative errno down to -4095;
+/// the host takes any other number for -EPROTO.
 pub type Status = i32;
 
 /// `SPARED_MINOR`: the minor version that this mirror describes.

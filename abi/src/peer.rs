@@ -31,7 +31,7 @@ pub struct PeerPlugin {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// The twin is there.
+    /// The peer is there.
     pub up: Option<unsafe extern "C" fn(*mut c_void, u32) -> Status>,
     /// It is gone.
     pub down: Option<unsafe extern "C" fn(*mut c_void) -> Status>,

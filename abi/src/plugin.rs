@@ -57,9 +57,9 @@ pub struct Plugin {
     pub needs_minor: u32,
     /// `PLUGIN_*`.
     pub flags: u32,
-    /// Lowest version of its messages to its twin.
+    /// Lowest version of its messages to its peer.
     pub wire_min: u32,
-    /// Highest version of its messages to its twin.
+    /// Highest version of its messages to its peer.
     pub wire_max: u32,
     /// `1 << CAP_...`.
     pub capabilities: u64,
@@ -81,7 +81,7 @@ pub struct Plugin {
     pub start: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
     /// Ends its work.
     pub stop: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
-    /// Sends the twin all that it has.
+    /// Sends the peer all that it has.
     pub drain: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
     /// Applies all that it received.
     pub settle: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,

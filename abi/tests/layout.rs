@@ -73,7 +73,7 @@ fn mirror() -> String {
         }
         "spared_interface" Interface { size, reserved, follow, unfollow }
         "spared_interface_plugin" InterfacePlugin { size, reserved, changed }
-        "spared_router_claim" RouterClaim { size, flags, interface, family, vrid }
+        "spared_virtual_router_claim" VirtualRouterClaim { size, flags, interface, family, vrid }
         "spared_address_claim" AddressClaim {
             size, flags, router, family, prefix, reserved, interface, octets
         }
@@ -84,11 +84,11 @@ fn mirror() -> String {
             size, flags, routers, addresses, routes, router_count, address_count, route_count,
             refresh_s, lease_ns
         }
-        "spared_group" Group { size, reserved, claim, publish, announce, hand_over }
-        "spared_stance" Stance {
+        "spared_group" Group { size, reserved, claim, publish, announce, switch_over }
+        "spared_directive" Directive {
             size, flags, group, quality, peer_quality, forced, reserved, why
         }
-        "spared_group_plugin" GroupPlugin { size, reserved, stance }
+        "spared_group_plugin" GroupPlugin { size, reserved, directive }
     };
     let constants = constants! {
         MINOR PENDING RESTART ATTENTION
@@ -97,14 +97,15 @@ fn mirror() -> String {
         CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
         ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE
         PEER_MESSAGE_MAX
-        SOCKETS_NONE SOCKETS_VRRP SOCKETS_BEAT SOCKETS_PING
+        SOCKETS_NONE SOCKETS_VRRP SOCKETS_HEARTBEAT SOCKETS_PING
         SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS
-        SOCKET_BEAT_IN SOCKET_BEAT_OUT SOCKET_PING_IPV4 SOCKET_PING_IPV6
+        SOCKET_HEARTBEAT_IN SOCKET_HEARTBEAT_OUT SOCKET_PING_IPV4 SOCKET_PING_IPV6
+        SOCKET_VRRP_HEARTBEAT
         INTERFACE_PRESENT INTERFACE_UP INTERFACE_CARRIER
-        ROUTER_VMAC ROUTER_ACCEPT NO_ROUTER ADDRESS_SOURCE
+        ROUTER_VMAC ROUTER_ACCEPT ROUTER_ROUTED NO_VIRTUAL_ROUTER ADDRESS_SOURCE
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
-        STANCE_ELIGIBLE STANCE_MAINTENANCE STANCE_RESIGN STANCE_PEER
-        STANCE_JOINING STANCE_READY STANCE_FROZEN STANCE_YIELD STANCE_HEIR QUALITY_MAX
+        DIRECTIVE_ELIGIBLE DIRECTIVE_MAINTENANCE DIRECTIVE_RESIGN DIRECTIVE_PEER
+        DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
         SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL
     };
     let texts = texts! { PEER CHECK SCOPE INTERFACE GROUP };

@@ -1,4 +1,4 @@
-//! Whatever the twin says of flows, and whatever the kernel says: no bytes panic, what is a record is
+//! Whatever the peer says of flows, and whatever the kernel says: no bytes panic, what is a record is
 //! one again, and an engine that hears them goes on, with as much to do as the bytes are long.
 //!
 //! Input: one byte (bit 0: this node is active; bit 1: the channel is full; bit 2: rules hide flows),

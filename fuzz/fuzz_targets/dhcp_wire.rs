@@ -1,4 +1,4 @@
-//! Whatever the twin says of leases: no bytes panic, what is a message is the same message again, and
+//! Whatever the peer says of leases: no bytes panic, what is a message is the same message again, and
 //! an engine that hears them goes on and writes only what its server can have given.
 //!
 //! Input: one byte (bit 0: this node is active; bits 1 and 2: the kind of server), then records of two
@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     let _ = (engine.rows(now_ms), engine.conflicts(now_ms), engine.summary(now_ms));
 });
 
-/// A node whose twin has the other role.
+/// A node whose peer has the other role.
 fn begin(format: Format, active: bool) -> Engine {
     let name = "s".to_owned();
     let server = Server {

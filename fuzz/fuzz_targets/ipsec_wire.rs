@@ -1,5 +1,5 @@
-//! Whatever the twin says of tunnels: no bytes panic, what is a message is its own bytes again, and an
-//! engine that hears them goes on, takeover and all.
+//! Whatever the peer says of tunnels: no bytes panic, what is a message is its own bytes again, and an
+//! engine that hears them goes on, failover and all.
 //!
 //! Input: one byte (bit 0: this node is active; bit 1: it takes over now and then), then records of two
 //! bytes of length and bytes.

@@ -1,11 +1,11 @@
-//! Whatever the kernel says of IPsec, and whatever the twin calls an SA or a policy: no bytes panic, and
-//! what is taken of the kernel is something that a twin would take.
+//! Whatever the kernel says of IPsec, and whatever the peer calls an SA or a policy: no bytes panic, and
+//! what is taken of the kernel is something that a peer would take.
 //!
 //! Input: one byte for the type of the message, then its payload.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spared_ipsec::engine::{Change, Seen};
+use spared_ipsec::engine::{Change, XfrmEvent};
 use spared_ipsec::xfrm::{Node, Place, check_policy, check_sa, hides_keys, read, requests};
 
 struct Here;
@@ -37,8 +37,8 @@ impl Place for Here {
 fuzz_target!(|input: &[u8]| {
     let Some((kind, payload)) = input.split_first() else { return };
     let _ = (check_sa(payload), check_policy(payload));
-    match read(u16::from(*kind), payload, &mut Here) {
-        Some(Seen::Sa(sa)) => {
+    match read(u16::from(*kind), u32::from(*kind), payload, &mut Here) {
+        Some(XfrmEvent::Sa(sa)) => {
             let _ = (hides_keys(&sa), check_sa(sa.body.bytes()));
             let id = sa.id;
             let replay = sa.replay.clone();
@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
                 let _ = requests(&change, &mut Here);
             }
         }
-        Some(Seen::Policy(policy)) => {
+        Some(XfrmEvent::Policy(policy)) => {
             let _ = check_policy(policy.body.bytes());
             let _ = requests(&Change::DeletePolicy(policy.id), &mut Here);
             let _ = requests(&Change::PutPolicy(policy), &mut Here);

@@ -16,7 +16,7 @@ const BACKLOG_MAX: u64 = 8 << 20;
 
 fuzz_target!(|input: &[u8]| {
     let mut session = Session::new("r1", "r2", Introduction::default(), 1, 1);
-    session.set_channel("twin", Wire { min: 1, max: 2 });
+    session.set_channel("messenger", Wire { min: 1, max: 2 });
     let mut now = Now { ns: 1, wall_us: 1 };
     session.handle_opened(now, 0);
     transmit(&mut session, now);
@@ -44,8 +44,8 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
         transmit(&mut session, now);
-        while session.delivery("twin").is_some() {
-            session.handle_delivered(now, "twin");
+        while session.delivery("messenger").is_some() {
+            session.handle_delivered(now, "messenger");
         }
         while session.poll_event().is_some() {}
         let mut state = State::default();

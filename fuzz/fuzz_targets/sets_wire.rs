@@ -1,4 +1,4 @@
-//! Whatever the twin says of sets, and whatever the kernel lists: no bytes panic, what is a message
+//! Whatever the peer says of sets, and whatever the kernel lists: no bytes panic, what is a message
 //! is its own bytes again, and an engine that hears them goes on.
 //!
 //! Input: one byte (bit 0: this node is active; bit 1: the bytes are the kernel's), then records of
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use spared_sets::config::Settings;
 use spared_sets::element::{Family, SetName, Shape};
 use spared_sets::engine::{Action, Engine, Reading};
-use spared_sets::nft::{self, Facts, Intervals};
+use spared_sets::nft::{self, SetInfo, Intervals};
 use spared_sets::wire::Message;
 
 const SHAPE: Shape = Shape { key_type: 7, key_len: 4, data_len: 0, timeouts: true, intervals: true };
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn kernel(bytes: &[u8]) {
-    let facts = nft::facts(bytes).unwrap_or(Facts {
+    let facts = nft::facts(bytes).unwrap_or(SetInfo {
         shape: SHAPE,
         default_timeout_ms: 0,
         concatenated: false,

@@ -1,15 +1,16 @@
-//! Frames, beats and times in any order: the state machine must neither panic nor forget its timer.
+//! Frames, heartbeats and times in any order: the state machine must neither panic nor forget its timer.
 //!
-//! Input: records of one byte of time (units of 8 ms), one of length, and a frame, or a beat where
-//! it is none. Checksums, and the beat's group and outline, are made right, so that the generator
+//! Input: records of one byte of time (units of 8 ms), one of length, and a frame, or a heartbeat where
+//! it is none. Checksums, and the heartbeat's group and outline, are made right, so that the generator
 //! need not find them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
-use spared_vrrp::engine::{Action, Engine, Facts};
-use spared_vrrp::wire::beat::{Beat, Packet, TAG_LEN, group_id};
+use spared_vrrp::engine::{Action, Begun, Engine, InterfaceFacts, Neighbour, Path};
+use spared_vrrp::heartbeats::Heard;
+use spared_vrrp::wire::heartbeat::{Echo, Heartbeat, Packet, TAG_LEN, group_id};
 use std::time::Duration;
 
 const FILE: &str = r#"
@@ -17,10 +18,10 @@ const FILE: &str = r#"
 name = "g"
 priority = 100
 vrid = 50
-[[group.router]]
+[[group.interface]]
 interface = "a"
 addresses = ["192.0.2.1/24", "2001:db8::1/64"]
-[[group.router]]
+[[group.interface]]
 interface = "b"
 addresses = ["198.51.100.1/24"]
 "#;
@@ -35,13 +36,14 @@ fuzz_target!(|input: &[u8]| {
     for (name, address) in [("a", "192.0.2.2"), ("b", "198.51.100.2")] {
         let Ok(address) = address.parse() else { return };
         let Ok(link_local) = "fe80::2".parse() else { return };
-        let facts = Facts {
+        let facts = InterfaceFacts {
             present: true,
             up: true,
             carrier: true,
             mac: [2; 6],
             mtu: 1500,
             addresses: vec![address, link_local],
+            broadcasts: Vec::new(),
             link_socket: true,
         };
         engine.handle_interface(now_ns, name, &facts);
@@ -56,8 +58,22 @@ fuzz_target!(|input: &[u8]| {
             engine.handle_timeout(now_ns);
             settle(&mut engine, now_ns);
         }
-        match beat(frame) {
-            Some(beat) => engine.handle_beat(now_ns, 0, &beat),
+        match heartbeat(frame) {
+            Some((heartbeat, echo)) => {
+                // over the link, a network, or as a copy, as the echo has it
+                let neighbour = Neighbour { mac: [4; 6], address: [192, 0, 2, 3].into() };
+                let path = match echo.sequence % 3 {
+                    0 => Path::Link(0),
+                    _ => Path::Network(usize::from(*pause % 2), neighbour),
+                };
+                let heard = Heard {
+                    run: 1,
+                    echo,
+                    is_timely: echo.sequence % 5 != 0,
+                    news: (echo.sequence % 3 != 2).then_some(&heartbeat),
+                };
+                engine.handle_heartbeat(now_ns, path, &heard, 0);
+            }
             None => engine.handle_frame(now_ns, usize::from(*pause % 2), &repaired(frame)),
         }
         settle(&mut engine, now_ns);
@@ -72,8 +88,8 @@ fn settle(engine: &mut Engine, now_ns: u64) {
                 engine.handle_published(now_ns, &group, role, true);
             }
             Action::Transmit(id) => assert!(engine.packet(id).is_some()),
-            Action::Beat { group } => assert!(engine.beat(group).is_some()),
-            Action::HandOver { group, .. } => engine.handle_hand_over_refused(now_ns, &group),
+            Action::Heartbeat { group } => assert!(engine.heartbeat(group).is_some()),
+            Action::SwitchOver { group, .. } => engine.handle_switch_over_answer(now_ns, &group, Begun::No),
             Action::FindNeighbours { interface } => {
                 engine.handle_neighbours(now_ns, interface, &[]);
             }
@@ -82,22 +98,23 @@ fn settle(engine: &mut Engine, now_ns: u64) {
     }
 }
 
-/// What begins as a beat does, and is as long as one of some ports.
-fn beat(frame: &[u8]) -> Option<Beat> {
-    const HEADER_LEN: usize = 44;
+/// What begins as a heartbeat does, and is as long as one of some ports.
+fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Echo)> {
+    const HEADER_LEN: usize = 64;
     const PORT_LEN: usize = 5;
     let ports = frame.len().checked_sub(HEADER_LEN)? / PORT_LEN;
     let mut bytes = frame.get(..HEADER_LEN + ports * PORT_LEN)?.to_vec();
     if !bytes.starts_with(b"SP") {
         return None;
     }
-    bytes[..6].copy_from_slice(b"SPBT\x01\x00");
+    bytes[..6].copy_from_slice(b"SPBT\x02\x00");
     bytes[6] = u8::try_from(ports).ok()?;
     bytes.extend([0; TAG_LEN]);
-    let mut beat = Beat::with_room();
-    Packet::new_checked(&bytes).ok()?.parse(&mut beat).ok()?;
-    beat.group = group_id("g");
-    Some(beat)
+    let mut heartbeat = Heartbeat::with_room();
+    let packet = Packet::new_checked(&bytes).ok()?;
+    packet.parse(&mut heartbeat).ok()?;
+    heartbeat.group = group_id("g");
+    Some((heartbeat, packet.echo()))
 }
 
 /// The frame with right IPv4 header and message checksums, where there are such.

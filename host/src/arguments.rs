@@ -8,7 +8,7 @@ use lexopt::prelude::*;
 use crate::run::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
 
 pub const HELP: &str = "\
-spared makes two Linux routers one.
+spared: high availability for a pair of Linux routers.
 
     spared run [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR]
     spared check [--config FILE] [--plugin-dir DIR]

@@ -19,7 +19,7 @@ pub enum Kind {
     Reload,
     /// A group changed its role.
     Role,
-    /// The fence opened, closed, was lost or put back.
+    /// The fence passes, blocks, is missing or is back.
     Fence,
     /// Addresses of a group were installed or removed.
     Addresses,
@@ -29,8 +29,8 @@ pub enum Kind {
     Contested,
     /// A rival answers for the same group.
     Conflict,
-    /// A group is handed over to the peer, or taken from it; or not, and why.
-    Handover,
+    /// A group is switched over to the peer, or taken from it; or not, and why.
+    Switchover,
     /// An administrator forced a role.
     Force,
     /// This node stands aside, or no longer.
@@ -65,7 +65,7 @@ impl Kind {
             Self::Restored => "restored",
             Self::Contested => "contested",
             Self::Conflict => "conflict",
-            Self::Handover => "handover",
+            Self::Switchover => "switchover",
             Self::Force => "force",
             Self::Maintenance => "maintenance",
             Self::Freeze => "freeze",
@@ -82,16 +82,16 @@ impl Kind {
 
 /// An event before it has a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct Notice {
     pub kind: Kind,
     pub level: log::Level,
     pub group: Option<String>,
-    /// One word: "provider-died".
+    /// One word: "elector-died".
     pub reason: Option<String>,
     pub text: String,
 }
 
-impl News {
+impl Notice {
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -132,7 +132,7 @@ pub struct Events {
 
 impl Events {
     /// Keeps it and writes it to the journal.
-    pub fn record(&mut self, news: News) {
+    pub fn record(&mut self, news: Notice) {
         journal::event(&news);
         if self.ring.len() == KEPT_MAX {
             self.ring.pop_front();
@@ -165,7 +165,7 @@ mod tests {
     fn the_ring_forgets_the_oldest() {
         let mut events = Events::default();
         for number in 0..KEPT_MAX + 3 {
-            events.record(News::new(Kind::Report, format!("{number}")));
+            events.record(Notice::new(Kind::Report, format!("{number}")));
         }
         let kept = events.newest(usize::MAX);
         assert_eq!(kept.len(), KEPT_MAX);

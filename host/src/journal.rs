@@ -4,18 +4,18 @@
 //! Lines that find the queue full are dropped and counted.
 
 use std::io::Write;
-use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-use crate::events::News;
+use crate::events::Notice;
 
 const QUEUE_MAX: usize = 1024;
-const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
+const IDENTIFIER: &str = "spared";
 
 static QUEUE: OnceLock<SyncSender<Item>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -59,7 +59,7 @@ pub fn flush() {
 }
 
 /// Writes an event with its fields.
-pub fn event(news: &News) {
+pub fn event(news: &Notice) {
     let mut fields = vec![("SPARED_EVENT", news.kind.name().to_owned())];
     fields.extend(news.group.iter().map(|group| ("GROUP", group.clone())));
     fields.extend(news.reason.iter().map(|reason| ("REASON", reason.clone())));
@@ -115,30 +115,30 @@ fn write_all(queue: &Receiver<Item>) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        sink.confess();
+        sink.report_suppressed();
     }
 }
 
 struct Sink {
-    journal: Option<UnixDatagram>,
+    journal: Option<JournalLog>,
     /// Standard error is the journal's or the console's: levels as `<N>`.
     prefixes: bool,
-    confessed_at: Instant,
+    reported_at: Instant,
 }
 
 impl Sink {
     fn open() -> Self {
-        let under_systemd = is_journal();
+        let under_systemd = connected_to_journal();
         Self {
-            journal: under_systemd.then(connect).flatten(),
+            journal: under_systemd.then(journal).flatten(),
             prefixes: under_systemd,
-            confessed_at: Instant::now(),
+            reported_at: Instant::now(),
         }
     }
 
     fn write(&mut self, line: &Line) {
         if let Some(journal) = &self.journal {
-            if journal.send(&encode(line)).is_ok() {
+            if send_to(journal, line).is_ok() {
                 return;
             }
         }
@@ -151,11 +151,11 @@ impl Sink {
         let _ = writeln!(std::io::stderr(), "{prefix}{}", line.text);
     }
 
-    fn confess(&mut self) {
-        if self.confessed_at.elapsed() < Duration::from_secs(1) {
+    fn report_suppressed(&mut self) {
+        if self.reported_at.elapsed() < Duration::from_secs(1) {
             return;
         }
-        self.confessed_at = Instant::now();
+        self.reported_at = Instant::now();
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             self.write(&Line {
@@ -167,69 +167,29 @@ impl Sink {
     }
 }
 
-// JOURNAL_STREAM is inherited: it counts only where standard error is what it names.
-fn is_journal() -> bool {
-    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else {
-        return false;
-    };
-    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+fn journal() -> Option<JournalLog> {
+    let journal = JournalLog::empty().ok()?;
+    Some(journal.with_syslog_identifier(IDENTIFIER.to_owned()))
 }
 
-fn connect() -> Option<UnixDatagram> {
-    let socket = UnixDatagram::unbound().ok()?;
-    socket.connect(JOURNAL_SOCKET).ok()?;
-    Some(socket)
+fn send_to(journal: &JournalLog, line: &Line) -> std::io::Result<()> {
+    journal.journal_send(
+        &Record::builder()
+            .level(line.level)
+            .target(IDENTIFIER)
+            .key_values(&line.fields)
+            .args(format_args!("{}", line.text))
+            .build(),
+    )
 }
 
-/// systemd's native form: `KEY=value` lines, with a length where the value has newlines.
-fn encode(line: &Line) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    let priority = priority(line.level).to_string();
-    put(&mut datagram, "MESSAGE", &line.text);
-    put(&mut datagram, "PRIORITY", &priority);
-    put(&mut datagram, "SYSLOG_IDENTIFIER", "spared");
-    for (key, value) in &line.fields {
-        put(&mut datagram, key, value);
-    }
-    datagram
-}
-
-fn put(datagram: &mut Vec<u8>, key: &str, value: &str) {
-    datagram.extend_from_slice(key.as_bytes());
-    if value.contains('\n') {
-        datagram.push(b'\n');
-        datagram.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        datagram.push(b'=');
-    }
-    datagram.extend_from_slice(value.as_bytes());
-    datagram.push(b'\n');
-}
-
+/// As the journal's own records have it.
 fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,
-        Level::Info => 6,
-        Level::Debug | Level::Trace => 7,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_with_newlines_carry_their_length() {
-        let line = Line {
-            level: Level::Warn,
-            text: "a\nb".to_owned(),
-            fields: vec![("GROUP", "office".to_owned())],
-        };
-        assert_eq!(
-            encode(&line),
-            b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=4\nSYSLOG_IDENTIFIER=spared\nGROUP=office\n"
-        );
+        Level::Info => 5,
+        Level::Debug => 6,
+        Level::Trace => 7,
     }
 }

@@ -15,11 +15,11 @@ const CONFIG: &str = "SPARED_TEST_CONFIG";
 const VRRP: &str = r#"
     [[group]]
     name = "office"
-    [[group.router]]
+    [[group.interface]]
     interface = "in"
     addresses = ["192.0.2.1/24", "2001:db8::1/64"]
     unicast = true
-    [[group.router]]
+    [[group.interface]]
     interface = "out"
     addresses = ["198.51.100.1/24", "2001:db8:1::1/64"]
 "#;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A plugin that calls itself conntrack and answers its twin with garbage: what it heard, with bits
+//! A plugin that calls itself conntrack and answers its peer with garbage: what it heard, with bits
 //! turned, cut short, doubled and longer, and bytes that mean nothing.
 
 use spared_sdk::config::Config;
@@ -7,7 +7,7 @@ use spared_sdk::*;
 
 const TICK: u32 = 1;
 const TICK_NS: u64 = 2_000_000;
-/// Of what was heard, for the twin to hear again.
+/// Of what was heard, for the peer to hear again.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 4096;
 

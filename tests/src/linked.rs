@@ -16,7 +16,7 @@ use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 pub const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
-/// Longer than any takeover between two nodes that run.
+/// Longer than any failover between two nodes that run.
 const STUMBLE: Duration = Duration::from_secs(5);
 
 pub struct Linked<'l> {
@@ -92,7 +92,7 @@ impl<'l> Linked<'l> {
         let (lab, site) = (self.lab, &self.lab.sites[old]);
         match fault {
             Fault::SilentCut => lab.isolate(site)?,
-            Fault::Death => lab.bury(site)?,
+            Fault::Death => lab.power_off(site)?,
             Fault::CarrierLost => lab.unplug(site, Wire::Lan)?,
             Fault::Hang => self.routers[old].hang()?,
             Fault::Shutdown => self.routers[old].shut_down()?,
@@ -107,9 +107,14 @@ impl<'l> Linked<'l> {
     }
 
     /// `sparectl switch` on a node, as soon as it may be: who is through with a role of before is not
-    /// so at once, and the other hears of it later still.
+    /// so at once, and the other hears of it later still, so that it may know of nobody active.
     pub fn switch(&self, site: usize) -> Result<String> {
-        const MOMENTARY: [&str; 3] = ["not left the group yet", "not ready", "at this moment"];
+        const MOMENTARY: [&str; 4] = [
+            "not left the group yet",
+            "not ready",
+            "at this moment",
+            "there is nothing to",
+        ];
         let mut answer = Ok(String::new());
         poll(LIMIT, STEP, || {
             answer = self.done(site, &["switch"]);
@@ -124,7 +129,7 @@ impl<'l> Linked<'l> {
         let (lab, place) = (self.lab, &self.lab.sites[site]);
         match fault {
             Fault::SilentCut => lab.reunite(place)?,
-            Fault::Death => lab.exhume(place)?,
+            Fault::Death => lab.power_on(place)?,
             Fault::CarrierLost => lab.plug(place, Wire::Lan)?,
             Fault::Hang => self.routers[site].resume()?,
             Fault::Shutdown | Fault::Kill => self.restart(site)?,
@@ -179,9 +184,9 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// A number of the twin plugin's status.
-    pub fn twin(&self, site: usize, key: &str) -> u64 {
-        let row = Spared(&self.routers[site]).row(&["twin", "status"], key);
+    /// A number of the peer plugin's status.
+    pub fn peer(&self, site: usize, key: &str) -> u64 {
+        let row = Spared(&self.routers[site]).row(&["messenger", "status"], key);
         row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
     }
 
@@ -197,15 +202,15 @@ impl<'l> Linked<'l> {
     }
 }
 
-/// The example plugin that speaks with its twin, as a file of a build: "" is the present version,
+/// The example plugin that speaks with its peer, as a file of a build: "" is the present version,
 /// "next" and "later" are those after it.
-pub fn twin(version: &str) -> PluginFile {
+pub fn peer(version: &str) -> PluginFile {
     let file: PathBuf = match version {
-        "" => "libspared_example_twin.so".into(),
-        version => PathBuf::from("examples").join(format!("libtwin_{version}.so")),
+        "" => "libspared_example_messenger.so".into(),
+        version => PathBuf::from("examples").join(format!("libmessenger_{version}.so")),
     };
     PluginFile {
-        name: "twin".to_owned(),
+        name: "messenger".to_owned(),
         toml: String::new(),
         file: file.to_string_lossy().into_owned(),
     }

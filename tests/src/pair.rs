@@ -44,7 +44,7 @@ pub struct Damage {
 
 /// What a planned change cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Handover {
+pub struct Switchover {
     /// From the command to the first advert of the new router.
     pub took: Duration,
     /// Packets through the routers and to the address itself.
@@ -100,8 +100,8 @@ impl Pair {
     }
 
     /// The time after which the backup takes over from a silent r1.
-    pub fn takeover(&self) -> Duration {
-        self.plans[1].takeover_of(self.kind)
+    pub fn failover(&self) -> Duration {
+        self.plans[1].failover_of(self.kind)
     }
 
     /// Waits until r1 alone is active and packets flow.
@@ -153,14 +153,14 @@ impl Pair {
         // A router that is gone at once still needs its spare to notice.
         let expected = match fault {
             Fault::Shutdown | Fault::Switch => Duration::from_millis(100),
-            _ => self.takeover(),
+            _ => self.failover(),
         };
-        let limit = self.takeover() * 3 + Duration::from_secs(3);
+        let limit = self.failover() * 3 + Duration::from_secs(3);
         let outage = self
             .outage(began, expected, limit)
             .ok_or_else(|| self.failed(&format!("{fault:?}: no end of the outage in {limit:?}")))?;
         if fault == Fault::Hang {
-            thread::sleep(self.takeover() * 2);
+            thread::sleep(self.failover() * 2);
         }
         let ended = Stamp::now();
         self.end(fault)?;
@@ -175,7 +175,7 @@ impl Pair {
     }
 
     /// `sparectl switch` of spared, from one to the other, by its indices.
-    pub fn hand_over(&self, from: usize, to: usize) -> Result<Handover> {
+    pub fn switch_over(&self, from: usize, to: usize) -> Result<Switchover> {
         const CALM: Duration = Duration::from_millis(400);
         let gateway = Wire::Lan.ipv4(VIRTUAL);
         let questions = Questions {
@@ -200,7 +200,7 @@ impl Pair {
             (Some(new), Some(old)) => old.last.since(new.first),
             _ => Duration::ZERO,
         };
-        Ok(Handover {
+        Ok(Switchover {
             took: first.since(began),
             lost,
             both_answered,
@@ -221,7 +221,7 @@ impl Pair {
         let site = &self.lab.sites[0];
         match fault {
             Fault::SilentCut => self.lab.isolate(site),
-            Fault::Death => self.lab.bury(site),
+            Fault::Death => self.lab.power_off(site),
             Fault::CarrierLost => self.lab.unplug(site, Wire::Lan),
             Fault::Hang => self.routers()[0].hang(),
             Fault::Shutdown => self.routers()[0].ask_to_stop(),
@@ -246,12 +246,12 @@ impl Pair {
         let site = &self.lab.sites[0];
         match fault {
             Fault::SilentCut => self.lab.reunite(site),
-            Fault::Death => self.lab.exhume(site),
+            Fault::Death => self.lab.power_on(site),
             Fault::CarrierLost => self.lab.plug(site, Wire::Lan),
             Fault::Hang => {
                 self.routers()[0].resume()?;
                 // Whoever slept must not answer with what it remembers, either.
-                thread::sleep(self.takeover() / 2);
+                thread::sleep(self.failover() / 2);
                 Ok(())
             }
             // r1 is preferred, and takes back by itself

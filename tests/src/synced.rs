@@ -76,7 +76,7 @@ impl<'l> Synced<'l> {
                 transfer.wait_moves(RECOVERY).map_err(|error| {
                     let what = if struck { "struck" } else { "repaired" };
                     let tables = self.tables();
-                    format!("takeover {number}, {fault:?}, {what}: {error}\n{tables}")
+                    format!("failover {number}, {fault:?}, {what}: {error}\n{tables}")
                 })?;
             }
         }

@@ -36,6 +36,59 @@ pub fn realtime(priority: i32) -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) == 0 }
 }
 
+/// A request of ptrace(2) whose data is a number.
+pub fn trace(request: libc::c_uint, pid: i32, data: i32) -> io::Result<()> {
+    let address: *mut libc::c_void = std::ptr::null_mut();
+    // SAFETY: the requests used here read no memory of this process: data is a number.
+    let result = unsafe { libc::ptrace(request, pid, address, libc::c_long::from(data)) };
+    check(i32::try_from(result).unwrap_or(-1)).map(drop)
+}
+
+/// Where a traced process stopped for a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStop {
+    /// The call's number.
+    Entry(i64),
+    Exit,
+    Other,
+}
+
+pub fn call_stop(pid: i32) -> io::Result<CallStop> {
+    // SAFETY: an all-zero ptrace_syscall_info is valid.
+    let mut info: libc::ptrace_syscall_info = unsafe { zeroed() };
+    let size = size_of::<libc::ptrace_syscall_info>();
+    // SAFETY: the kernel writes at most `size` bytes to a live structure of that size.
+    let result = unsafe {
+        libc::ptrace(
+            libc::PTRACE_GET_SYSCALL_INFO,
+            pid,
+            size,
+            &raw mut info as *mut libc::c_void,
+        )
+    };
+    check(i32::try_from(result).unwrap_or(-1))?;
+    Ok(match info.op {
+        libc::PTRACE_SYSCALL_INFO_ENTRY => {
+            // SAFETY: the kernel filled this member, as `op` tells.
+            let number = unsafe { info.u.entry.nr };
+            CallStop::Entry(i64::try_from(number).unwrap_or(-1))
+        }
+        libc::PTRACE_SYSCALL_INFO_EXIT => CallStop::Exit,
+        _ => CallStop::Other,
+    })
+}
+
+/// Waits until a traced process stops; the signal of that stop.
+pub fn wait_traced(pid: i32) -> io::Result<i32> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer.
+    check(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) })?;
+    match libc::WIFSTOPPED(status) {
+        true => Ok(libc::WSTOPSIG(status)),
+        false => Err(io::Error::other("the traced process ended")),
+    }
+}
+
 /// Keeps the calling thread on one processor.
 pub fn pin(cpu: usize) -> io::Result<()> {
     // SAFETY: an all-zero cpu_set_t is the empty set.

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use spared_ipsec::engine::{Change, Seen};
+use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
 use spared_ipsec::kernel::{Found, Kernel};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
 use spared_ipsec::xfrm::{check_policy, check_sa, hides_keys};
@@ -54,8 +54,8 @@ fn read(kernel: &mut Kernel) -> (Vec<Sa>, Vec<Policy>) {
                 return (sas, policies);
             }
             Found::Entries(entries) => entries.into_iter().for_each(|entry| match entry {
-                Seen::Sa(sa) => sas.push(sa),
-                Seen::Policy(policy) => policies.push(policy),
+                XfrmEvent::Sa(sa) => sas.push(sa),
+                XfrmEvent::Policy(policy) => policies.push(policy),
                 other => panic!("{other:?}"),
             }),
         }
@@ -149,7 +149,7 @@ fn an_sa_that_is_added_again_is_the_same_with_its_numbers_and_its_age() {
             ..again.life
         };
         assert_eq!(Sa { life, ..again }, sa);
-        check_sa(sa.body.bytes()).expect("one that may come from the twin");
+        check_sa(sa.body.bytes()).expect("one that may come from the peer");
         assert!(!hides_keys(&sa));
         let twice = kernel.apply(&[Change::AddSa(Box::new(sa))]);
         assert_eq!(twice, [(0, EEXIST)]);
@@ -194,7 +194,7 @@ fn policies_that_are_put_again_are_the_same() {
     let (_, policies) = read(&mut kernel);
     assert_eq!(policies.len(), 7);
     for policy in &policies {
-        check_policy(policy.body.bytes()).expect("one that may come from the twin");
+        check_policy(policy.body.bytes()).expect("one that may come from the peer");
         let again = [
             Change::DeletePolicy(policy.id),
             Change::AddPolicy(policy.clone()),
@@ -239,7 +239,7 @@ fn a_probe_finds_what_is_missing_and_leaves_nothing_behind() {
 }
 
 /// What is told within a while, until it is enough.
-fn told(kernel: &mut Kernel, enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+fn told(kernel: &mut Kernel, enough: impl Fn(&[XfrmEvent]) -> bool) -> Vec<XfrmEvent> {
     let (begun, mut told) = (Instant::now(), Vec::new());
     while begun.elapsed() < Duration::from_secs(5) && !enough(&told) {
         std::thread::sleep(Duration::from_millis(20));
@@ -255,13 +255,20 @@ fn what_others_change_is_told_and_what_we_change_is_not() {
     ip(&format!("xfrm state add {}", kinds()[4]));
     ip("xfrm policy add src 10.1.0.0/24 dst 10.8.0.0/24 dir out");
     let seen = told(&mut kernel, |told| told.len() >= 2);
-    let [Seen::Sa(sa), Seen::Policy(policy)] = &seen[..] else {
+    let [XfrmEvent::Sa(sa), XfrmEvent::Policy(policy)] = &seen[..] else {
         panic!("{seen:?}");
     };
     ip("xfrm state delete src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x105 mark 0x7 mask 0xff");
     ip("xfrm policy delete src 10.1.0.0/24 dst 10.8.0.0/24 dir out");
     let gone = told(&mut kernel, |told| told.len() >= 2);
-    assert_eq!(gone, [Seen::SaGone(sa.id), Seen::PolicyGone(policy.id)]);
+    let by = Deleter::Other; // the number of no process is in its requests
+    assert_eq!(
+        gone,
+        [
+            XfrmEvent::SaGone(sa.id, by),
+            XfrmEvent::PolicyGone(policy.id, by)
+        ]
+    );
     let back = [
         Change::AddSa(Box::new(sa.clone())),
         Change::AddPolicy(policy.clone()),
@@ -269,13 +276,16 @@ fn what_others_change_is_told_and_what_we_change_is_not() {
     ];
     assert_eq!(kernel.apply(&back), []);
     ip("xfrm state flush");
-    assert_eq!(told(&mut kernel, |told| !told.is_empty()), [Seen::Unsure]);
+    assert_eq!(
+        told(&mut kernel, |told| !told.is_empty()),
+        [XfrmEvent::Unsure]
+    );
 
     ip(&format!(
         "xfrm state add {ENDS} spi 0x200 mode tunnel {GCM} limit time-hard 1"
     ));
     let seen = told(&mut kernel, |told| told.len() >= 2);
-    let [Seen::Sa(sa), Seen::SaGone(id)] = &seen[..] else {
+    let [XfrmEvent::Sa(sa), XfrmEvent::SaGone(id, _)] = &seen[..] else {
         panic!("{seen:?}");
     };
     assert_eq!(sa.id, *id, "its end came by itself");
@@ -302,13 +312,13 @@ fn an_sa_that_passes_its_threshold_is_told_of() {
     for _ in 0..100 {
         let _ = socket.send_to(b"x", "10.0.0.2:9");
     }
-    let last = |told: &[Seen]| match told.last() {
-        Some(Seen::Counters(_, replay, _)) => replay.oseq,
+    let last = |told: &[XfrmEvent]| match told.last() {
+        Some(XfrmEvent::Counters(_, replay, _)) => replay.oseq,
         _ => 0,
     };
     let seen = told(&mut kernel, |told| last(told) >= 100);
     assert!(last(&seen) >= 91, "{seen:?}");
-    let counters = |it: &&Seen| matches!(it, Seen::Counters(..));
+    let counters = |it: &&XfrmEvent| matches!(it, XfrmEvent::Counters(..));
     let events = seen.iter().filter(counters).count();
     assert!((8..=16).contains(&events), "{events}");
 }

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use page::{assert_page_names, docs, documented, names};
-use spared_link::key::{PrivateKey, public_text};
+use spared_key::{PrivateKey, public_text};
 use spared_sdk::config::{Config, HOST_KEYS};
 
 const TICK: Duration = Duration::from_millis(4);
 
 #[test]
 fn the_page_of_vrrp_names_every_key_with_its_scope() {
-    let text = "[[group]]\n[[group.router]]\n[[group.address]]\n[[group.route]]\n";
+    let text = "[[group]]\n[[group.interface]]\n[[group.address]]\n[[group.route]]\n";
     let config = Config::parse(text, "r1", &[]).expect("TOML");
     let _ = spared_vrrp::config::read(&config, TICK);
     assert_page_names("spared-vrrp.5.scd", &config);
@@ -88,7 +88,7 @@ fn the_example_of_a_pair_is_accepted_on_each_node() {
     let text = fs::read_to_string(docs().join("examples/pair.toml")).expect("it is there");
     let folder = std::env::temp_dir().join(format!("spared-pair-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a temporary folder");
-    for (node, own) in [("utm1", 1), ("utm2", 2)] {
+    for (node, own) in [("r1", 1), ("r2", 2)] {
         let key = |number: u8| PrivateKey::from_seed([number; 32]);
         let public = |number: u8| public_text(&key(number).public());
         let text = text

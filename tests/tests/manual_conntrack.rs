@@ -44,7 +44,7 @@ fn the_page_of_conntrack_names_every_row_of_its_answer() {
 #[test]
 fn the_example_is_accepted_on_each_node() {
     for (name, text) in page::examples(|name| name == "conntrack.toml") {
-        for node in ["utm1", "utm2"] {
+        for node in ["r1", "r2"] {
             let config = Config::parse(&text, node, &[]).expect("TOML");
             let settings = spared_conntrack::config::read(&config);
             assert_eq!(config.finish(), Ok(()), "{name}");

@@ -35,7 +35,7 @@ fn the_page_of_health_names_every_key_with_its_scope() {
 #[test]
 fn the_example_is_accepted_on_each_node() {
     for (name, text) in page::examples(|name| name == "health.toml") {
-        for node in ["utm1", "utm2"] {
+        for node in ["r1", "r2"] {
             let config = Config::parse(&text, node, &[]).expect("TOML");
             let settings = spared_health::config::read(&config);
             assert_eq!(config.finish(), Ok(()), "{name}");

@@ -35,7 +35,7 @@ fn the_examples_are_accepted_on_each_node() {
     let examples = page::examples(wanted);
     assert_eq!(examples.len(), 6);
     for (name, text) in examples {
-        for node in ["utm1", "utm2"] {
+        for node in ["r1", "r2"] {
             assert!(services(&name, &text, node) >= 3, "{name}");
         }
     }
@@ -51,7 +51,7 @@ fn the_units_that_the_examples_offer_instead_are_accepted() {
                 continue;
             };
             let text = format!("[[service]]\nunits{offer}\n");
-            assert!(services(&format!("{name}:{}", at + 1), &text, "utm1") >= 1);
+            assert!(services(&format!("{name}:{}", at + 1), &text, "r1") >= 1);
             offers += 1;
         }
     }

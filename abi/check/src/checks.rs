@@ -60,7 +60,7 @@ pub const ALL: [Check; 10] = [
     },
     Check {
         name: "peer",
-        passed: "stands whatever its twin says, and that it comes and goes",
+        passed: "stands whatever its peer says, and that it comes and goes",
         needed: false,
         run: peer::check,
     },
@@ -87,7 +87,7 @@ pub const ALL: [Check; 10] = [
 const LOAD_MAX: Duration = Duration::from_millis(100);
 const INSTANCES: usize = 100;
 const ROLES: u32 = 300;
-/// A role that takes longer than a takeover may wait.
+/// A role that takes longer than a failover may wait.
 const ROLE_MAX: Duration = Duration::from_secs(5);
 /// In the checks that are not about roles.
 const ROLE_USUAL: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
     }
     if plugin.descriptor.has_peer && plugin.descriptor.wire_max == 0 {
         findings.push(Finding::warn(
-            "speaks with its twin, and says no versions of its messages (wire_min, wire_max)",
+            "speaks with its peer, and says no versions of its messages (wire_min, wire_max)",
         ));
     }
     let flags = plugin.descriptor.flags;
@@ -445,7 +445,7 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
     trial.configure(toml, 0);
     if mode == Mode::Borrow {
         trial.up(trial.plugin.descriptor.wire_max);
-        trial.message(b"not what a twin says");
+        trial.message(b"not what a peer says");
     }
     trial.serve(Duration::from_millis(200), |_| false);
     if mode == Mode::Borrow {

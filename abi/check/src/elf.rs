@@ -1,71 +1,16 @@
-//! The names that a shared object exports: the dynamic symbol table of an ELF file, 64 bits.
+//! The names that a shared object exports, from its dynamic symbol table.
 
-/// Kinds of sections and symbols, of elf(5).
-const SHT_DYNSYM: u32 = 11;
-const STB_LOCAL: u8 = 0;
-const STV_DEFAULT: u8 = 0;
-const SYMBOL_BYTES: usize = 24;
+use object::{Object, ObjectSymbol, ObjectSymbolTable, SymbolScope};
 
-/// None where the file has none that can be read.
+/// None: not an ELF file, or without a table that can be read.
 pub fn exported(file: &[u8]) -> Option<Vec<String>> {
-    // e_ident: 64 bits, this machine's byte order.
-    let order = if cfg!(target_endian = "little") { 1 } else { 2 };
-    if !file.starts_with(b"\x7fELF\x02") || file.get(5) != Some(&order) {
-        return None;
-    }
-    let sections = usize::try_from(number::<8>(file, 40)?).ok()?;
-    let section_bytes = usize::try_from(number::<2>(file, 58)?).ok()?;
-    let count = usize::try_from(number::<2>(file, 60)?).ok()?;
-    let section =
-        |index: usize| file.get(sections.checked_add(index.checked_mul(section_bytes)?)?..);
-    let symbols = (0..count)
-        .filter_map(section)
-        .find(|header| number::<4>(header, 4) == Some(SHT_DYNSYM.into()))?;
-    let strings = content(
-        file,
-        section(usize::try_from(number::<4>(symbols, 40)?).ok()?)?,
-    )?;
-    let symbols = content(file, symbols)?;
+    let file = object::File::parse(file).ok()?;
+    let symbols = file.dynamic_symbol_table()?.symbols();
+    let seen = symbols.filter(|it| !it.is_undefined() && it.scope() == SymbolScope::Dynamic);
     Some(
-        symbols
-            .chunks_exact(SYMBOL_BYTES)
-            .filter_map(|symbol| name(symbol, strings))
+        seen.filter_map(|it| it.name().ok().map(str::to_owned))
             .collect(),
     )
-}
-
-/// The bytes of a section: sh_offset, sh_size.
-fn content<'a>(file: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
-    let offset = usize::try_from(number::<8>(header, 24)?).ok()?;
-    let size = usize::try_from(number::<8>(header, 32)?).ok()?;
-    file.get(offset..offset.checked_add(size)?)
-}
-
-/// The name of a symbol that others can see and that is defined here.
-fn name(symbol: &[u8], strings: &[u8]) -> Option<String> {
-    let (info, other) = (*symbol.get(4)?, *symbol.get(5)?);
-    let defined = number::<2>(symbol, 6)? != 0;
-    if info >> 4 == STB_LOCAL || other & 3 != STV_DEFAULT || !defined {
-        return None;
-    }
-    let start = strings.get(usize::try_from(number::<4>(symbol, 0)?).ok()?..)?;
-    let end = start.iter().position(|byte| *byte == 0)?;
-    std::str::from_utf8(start.get(..end)?)
-        .ok()
-        .map(str::to_owned)
-}
-
-/// `N` bytes at `offset`, in this machine's order.
-fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<u64> {
-    let bytes: &[u8; N] = bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()?;
-    let mut wide = [0; 8];
-    let place = if cfg!(target_endian = "little") {
-        0..N
-    } else {
-        8 - N..8
-    };
-    wide.get_mut(place)?.copy_from_slice(bytes);
-    Some(u64::from_ne_bytes(wide))
 }
 
 #[cfg(test)]
@@ -81,6 +26,58 @@ mod tests {
         }
         assert_eq!(exported(b"no file at all"), None);
         assert_eq!(exported(&file), None);
+    }
+
+    #[test]
+    fn a_real_file_that_is_cut_or_altered_is_no_panic() {
+        let test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        for length in (0..test.len()).step_by(test.len() / 50 + 1) {
+            exported(&test[..length]);
+        }
+        for place in 0..64 {
+            let mut altered = test.clone();
+            altered[place] ^= 0xff;
+            exported(&altered);
+        }
+    }
+
+    /// A header, two dynamic symbols, their names, three section headers.
+    fn library_of_32_bits_and_big_endian() -> Vec<u8> {
+        const SYMBOLS: u32 = 52;
+        const NAMES: u32 = SYMBOLS + 2 * 16;
+        const SECTIONS: u32 = NAMES + 20;
+        let mut file = b"\x7fELF\x01\x02\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        let mut put = |words: &[u32]| {
+            file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        };
+        // ET_DYN of MIPS; three sections, the third with all names
+        put(&[
+            0x0003_0008,
+            1,
+            0,
+            0,
+            SECTIONS,
+            0,
+            0x0034_0000,
+            40,
+            0x0003_0002,
+        ]);
+        // STB_GLOBAL, STT_FUNC, STV_DEFAULT, in section 1
+        put(&[0, 0, 0, 0, 1, 0x10, 4, 0x1200_0001]);
+        file.extend(b"\0spared_plugin_v1\0\0\0");
+        let mut put = |words: [u32; 10]| {
+            file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        };
+        put([0; 10]);
+        put([0, 11, 2, 0, SYMBOLS, 32, 2, 1, 4, 16]);
+        put([0, 3, 2, 0, NAMES, 18, 0, 0, 1, 0]);
+        file
+    }
+
+    #[test]
+    fn a_library_for_another_kind_of_processor_is_read() {
+        let names = exported(&library_of_32_bits_and_big_endian());
+        assert_eq!(names, Some(vec!["spared_plugin_v1".to_owned()]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ const EINVAL: abi::Status = -22;
 const EMSGSIZE: abi::Status = -90;
 const ENOTCONN: abi::Status = -107;
 
-/// Every so many messages to the twin the channel is full.
+/// Every so many messages to the peer the channel is full.
 const FULL_EVERY: u64 = 50;
 /// As often one may be refused within a callback.
 const REFUSED_MAX: u32 = 100;
@@ -37,9 +37,9 @@ pub struct Record {
     pub done: RefCell<BTreeMap<u64, abi::Status>>,
     /// Calls of extensions: follow, claim, publish, report.
     pub requests: Cell<u32>,
-    /// The twin is there.
+    /// The peer is there.
     pub is_up: Cell<bool>,
-    /// Messages to the twin.
+    /// Messages to the peer.
     pub sent: Cell<u64>,
     /// One of them was refused: writable() is due.
     pub is_full: Cell<bool>,
@@ -274,7 +274,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         claim: Some(claim),
         publish: Some(publish),
         announce: Some(announce),
-        hand_over: Some(hand_over),
+        switch_over: Some(switch_over),
     };
     static PEER: abi::Peer = abi::Peer {
         size: size::<abi::Peer>(),
@@ -342,13 +342,13 @@ unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::S
     request(enter!(ctx, "announce"))
 }
 
-unsafe extern "C" fn hand_over(
+unsafe extern "C" fn switch_over(
     ctx: *mut c_void,
     _group: *const c_char,
     _reason: *const c_char,
     _why: abi::Str,
 ) -> abi::Status {
-    request(enter!(ctx, "hand_over"))
+    request(enter!(ctx, "switch_over"))
 }
 
 fn misuse(record: &Record, what: String) -> abi::Status {
@@ -359,7 +359,7 @@ fn misuse(record: &Record, what: String) -> abi::Status {
 unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {
     let record = enter!(ctx, "send");
     if message.len > abi::PEER_MESSAGE_MAX as usize {
-        let text = "sends its twin messages that are longer than 65536 bytes";
+        let text = "sends its peer messages that are longer than 65536 bytes";
         misuse(record, text.to_owned());
         return EMSGSIZE;
     }
@@ -383,7 +383,7 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
         return EAGAIN;
     }
     // Whoever waits for room within a callback waits for ever.
-    let text = "goes on sending to its twin after -EAGAIN: return, writable() follows";
+    let text = "goes on sending to its peer after -EAGAIN: return, writable() follows";
     misuse(record, text.to_owned());
     ENOTCONN
 }

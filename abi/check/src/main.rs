@@ -144,6 +144,7 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
     if let Some(config) = &arguments.config {
         command.arg("--config").arg(config);
     }
+    // std's process and no keeper of the SDK's: nothing else goes on meanwhile, so it may just wait
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -181,7 +182,7 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
 /// What a crash in a check most likely means.
 fn hint(name: &str) -> &'static str {
     match name {
-        "peer" => ": what the twin says is untrusted bytes",
+        "peer" => ": what the peer says is untrusted bytes",
         "old-host" => ": it reads beyond the size of the host's table, SPARED_HAS is missing",
         "borrow" => ": it uses an argument after its callback returned",
         _ => "",

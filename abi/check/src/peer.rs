@@ -1,4 +1,4 @@
-//! The twin on the other node, at its worst: it comes and goes, and says what no twin says.
+//! The peer on the other node, at its worst: it comes and goes, and says what no peer says.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,8 +27,8 @@ pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     if trial.plugin.descriptor.has_peer {
         converse(&mut trial);
     }
-    // Also where there is no twin: then nothing is to be sent, and nothing was received.
-    transfer(&mut trial, "without its twin");
+    // Also where there is no peer: then nothing is to be sent, and nothing was received.
+    transfer(&mut trial, "without its peer");
     trial.stop();
     let misuses = trial.record.misuses.take();
     let mut findings = trial.destroy();
@@ -47,7 +47,7 @@ fn converse(trial: &mut Trial) {
         trial.up(wire);
         garbage(trial, &mut chance);
         trial.serve(Duration::from_millis(50), |_| false);
-        let is_through = transfer(trial, "with its twin");
+        let is_through = transfer(trial, "with its peer");
         trial.down();
         if !is_through {
             return;
@@ -59,12 +59,12 @@ fn converse(trial: &mut Trial) {
     }
     let after = Footprint::now();
     if let Some(before) = before {
-        let left = after.left_since(&before, "what the twin said");
+        let left = after.left_since(&before, "what the peer said");
         trial.findings.extend(left);
         let growth_kb = after.resident_kb.saturating_sub(before.resident_kb);
         if growth_kb > GROWTH_KB_MAX {
             trial.findings.push(Finding::fail(format!(
-                "{} messages that are no twin's left {growth_kb} kB of memory behind",
+                "{} messages that are no peer's left {growth_kb} kB of memory behind",
                 (ROUNDS - 1) * MESSAGES
             )));
         }

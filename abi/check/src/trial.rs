@@ -12,6 +12,7 @@ use spared_worker::Loaded;
 use spared_worker::clock::now_ns;
 use spared_worker::message::Surroundings;
 use spared_worker::settings::Settings;
+use spared_worker::status::{self, INVALID};
 
 use crate::finding::Finding;
 use crate::guarded::Guarded;
@@ -132,13 +133,18 @@ impl Trial {
             let text = format!("{callback} broke the instance: {}", self.why(status));
             self.findings.push(Finding::fail(text));
         }
-        status
+        status::returned(callback, status).unwrap_or_else(|invalid| {
+            let text = invalid.to_string();
+            self.record.failures.borrow_mut().push(text.clone());
+            self.findings.push(Finding::fail(text));
+            INVALID
+        })
     }
 
     /// A status with what fail() said since.
     pub fn why(&self, status: abi::Status) -> String {
         let failures = self.record.failures.take();
-        let errno = std::io::Error::from_raw_os_error(-status);
+        let errno = std::io::Error::from_raw_os_error(status.saturating_neg());
         if failures.is_empty() {
             errno.to_string()
         } else {

@@ -148,7 +148,7 @@ fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
 #[test]
 fn the_examples_in_rust_pass_without_a_warning() {
     let lab = Lab::new();
-    for name in ["counter", "faulty", "twin"] {
+    for name in ["counter", "faulty", "messenger"] {
         let (code, said) = check(&example_in_rust(&lab, name), &[]);
         assert_eq!(code, 0, "{said}");
         assert!(said.lines().all(|line| line.starts_with("ok")), "{said}");
@@ -233,9 +233,9 @@ fn a_role_that_is_never_done_is_found() {
     );
 }
 
-/// A plugin with a twin: `body` has its `message`, which may use `up`, and `settle` where it is
+/// A plugin with a peer: `body` has its `message`, which may use `up`, and `settle` where it is
 /// named in `fields`.
-fn with_twin(lab: &Lab, body: &str, fields: &str) -> PathBuf {
+fn with_peer(lab: &Lab, body: &str, fields: &str) -> PathBuf {
     let body = format!(
         "static int up_now;\n\
          static const struct spared_peer *peers(void) {{ return host->extension(host->ctx, SPARED_PEER); }}\n\
@@ -256,13 +256,13 @@ const MESSAGE: &str =
     "static spared_status message(void *self, struct spared_bytes bytes) { (void)self;";
 
 #[test]
-fn a_plugin_that_echoes_its_twin_passes() {
+fn a_plugin_that_echoes_its_peer_passes() {
     let lab = Lab::new();
     let body = format!(
         "{MESSAGE} spared_status status = peers()->send(host->ctx, bytes);\n\
          return !up_now || (status && status != -EAGAIN) ? -EIO : 0; }}"
     );
-    let (code, said) = check(&with_twin(&lab, &body, ""), &["--only", "peer"]);
+    let (code, said) = check(&with_peer(&lab, &body, ""), &["--only", "peer"]);
     assert_eq!((code, said.as_str()), (0, ""));
 }
 
@@ -277,33 +277,33 @@ fn a_message_that_crashes_breaks_or_leaks_is_found() {
          return 0; }}"
     );
     fails(
-        &with_twin(&lab, &body, ""),
-        ": what the twin says is untrusted bytes",
+        &with_peer(&lab, &body, ""),
+        ": what the peer says is untrusted bytes",
     );
     let body = format!("{MESSAGE} return bytes.len == 9 ? -ENOTRECOVERABLE : 0; }}");
     fails(
-        &with_twin(&lab, &body, ""),
+        &with_peer(&lab, &body, ""),
         "peer: message of 9 bytes broke the instance",
     );
     let body = format!(
         "{MESSAGE} return memset(malloc(bytes.len + 1), 1, bytes.len + 1) ? 0 : -ENOMEM; }}"
     );
     fails(
-        &with_twin(&lab, &body, ""),
-        "messages that are no twin's left",
+        &with_peer(&lab, &body, ""),
+        "messages that are no peer's left",
     );
     let body = format!("{MESSAGE} return bytes.len ? 0 : open(\"/dev/null\", O_RDONLY) < 0; }}");
     fails(
-        &with_twin(&lab, &body, ""),
-        "peer: what the twin said left 12 descriptors open",
+        &with_peer(&lab, &body, ""),
+        "peer: what the peer said left 12 descriptors open",
     );
     let body = format!(
         "{MESSAGE} static char big[SPARED_PEER_MESSAGE_MAX + 1]; (void)bytes;\n\
          peers()->send(host->ctx, (struct spared_bytes){{ (uint8_t *)big, sizeof(big) }}); return 0; }}"
     );
     fails(
-        &with_twin(&lab, &body, ""),
-        "sends its twin messages that are longer",
+        &with_peer(&lab, &body, ""),
+        "sends its peer messages that are longer",
     );
 }
 
@@ -316,8 +316,8 @@ fn a_plugin_that_waits_for_room_in_a_loop_is_found() {
          return 0; }}"
     );
     fails(
-        &with_twin(&lab, &body, ""),
-        "peer: goes on sending to its twin after -EAGAIN",
+        &with_peer(&lab, &body, ""),
+        "peer: goes on sending to its peer after -EAGAIN",
     );
 }
 
@@ -330,8 +330,8 @@ fn a_settle_that_is_never_done_is_found() {
          {{ (void)self, (void)token, (void)deadline_ns; return SPARED_PENDING; }}"
     );
     fails(
-        &with_twin(&lab, &body, ".settle = settle,"),
-        "peer: done() for settle with its twin did not come within 2 s",
+        &with_peer(&lab, &body, ".settle = settle,"),
+        "peer: done() for settle with its peer did not come within 2 s",
     );
 }
 
@@ -424,4 +424,18 @@ fn wrong_arguments_are_told_apart_from_a_failed_check() {
         .unwrap();
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage: spared-plugin-check"));
+}
+
+#[test]
+fn a_number_that_is_no_status_is_found_and_named() {
+    let lab = Lab::new();
+    for (callback, number) in [("start", "-5000"), ("stop", "1"), ("start", "INT32_MIN")] {
+        let body =
+            format!("static spared_status invalid(void *self) {{ (void)self; return {number}; }}");
+        let number = number.replace("INT32_MIN", "-2147483648");
+        fails(
+            &lab.plugin(&body, &format!(".{callback} = invalid,")),
+            &format!("{callback} returned {number}, not a valid status"),
+        );
+    }
 }

@@ -83,7 +83,8 @@ extern "C" {
 /* 0: done; SPARED_PENDING: done() will follow; SPARED_RESTART: from configure
  * only, "valid, but I must be restarted for it"; SPARED_ATTENTION: from query and
  * its done() only, "answered, and what the rows say wants attention": sparectl
- * exits with 1; negative: -errno. */
+ * exits with 1; negative: -errno, down to -4095. Any other number is logged with
+ * the callback's name and taken for -EPROTO. */
 typedef int32_t spared_status;
 #define SPARED_PENDING 1
 #define SPARED_RESTART 2
@@ -123,7 +124,7 @@ struct spared_bytes {
 #define SPARED_PLUGIN_FILES 0x2u    /* reads and runs the files that its configuration names */
 #define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: writes them, too */
 /* Runs as root, with the host's capabilities and unconfined, as its children are the machine's
- * own services: where the administrator's `allow` does not refuse it. It has no twin: root
+ * own services: where the administrator's `allow` does not refuse it. It has no peer: root
  * never parses what the network sent. */
 #define SPARED_PLUGIN_ROOT 0x8u
 
@@ -158,7 +159,7 @@ struct spared_host {
 	/* [any] Makes woken() follow on the plugin's thread, once for any number of calls. */
 	void (*wake)(void *ctx);
 	/* Says what is wrong with one key of the configuration, before configure returns
-	 * -EINVAL; call it once for every fault. key is a path like "group.0.router.1.vrid",
+	 * -EINVAL; call it once for every fault. key is a path like "group.0.interface.1.vrid",
 	 * why is "found 300, allowed 1-255"; the host adds file and line.
 	 * Outside configure: says why a callback fails; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
@@ -181,7 +182,7 @@ struct spared_host {
 	uint64_t (*now)(void *ctx);
 	/* Ends what returned SPARED_PENDING under this token. A stale token is ignored. */
 	spared_status (*done)(void *ctx, uint64_t token, spared_status status);
-	/* Rows of the answer to query(), in order; keys like "router.lan2.received".
+	/* Rows of the answer to query(), in order; keys like "virtual_router.lan2.received".
 	 * -EMSGSIZE when the answer is full (64 KiB). */
 	spared_status (*put_text)(void *ctx, uint64_t token, const char *key, struct spared_str value);
 	spared_status (*put_u64)(void *ctx, uint64_t token, const char *key, uint64_t value);
@@ -196,7 +197,7 @@ struct spared_plugin {
 	uint32_t needs_minor; /* refuses older hosts; 0 unless you cannot do without */
 	uint32_t flags;       /* SPARED_PLUGIN_* */
 
-	uint32_t wire_min, wire_max; /* versions of its messages to its twin; 0 where it has none */
+	uint32_t wire_min, wire_max; /* versions of its messages to its peer; 0 where it has none */
 	uint64_t capabilities;       /* 1 << CAP_..., as in <linux/capability.h> */
 
 	const char *name;    /* [a-z][a-z0-9-]*, at most 32; the file is NAME.so */
@@ -218,9 +219,9 @@ struct spared_plugin {
 	/* Nothing but destroy follows. Also called when the host died; then host functions
 	 * fail with -EPIPE, and 2 s remain. */
 	spared_status (*stop)(void *self);
-	/* Before a planned handover, on the active node: send the twin all that you have. */
+	/* Before a planned switchover, on the active node: send the peer all that you have. */
 	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
-	/* Before the addresses of a takeover, and as barrier of a handover: apply all that
+	/* Before the addresses of a failover, and as barrier of a switchover: apply all that
 	 * you received. The deadline (monotonic) is never a veto. */
 	spared_status (*settle)(void *self, uint64_t token, uint64_t deadline_ns);
 	/* A group's role; also SPARED_PENDING. */
@@ -265,7 +266,7 @@ struct spared_peer {
 
 struct spared_peer_plugin {
 	uint32_t size, reserved;
-	/* The twin is there; wire is the highest version that both speak. */
+	/* The peer is there; wire is the highest version that both speak. */
 	spared_status (*up)(void *self, uint32_t wire);
 	/* It is gone; what was queued is lost. */
 	spared_status (*down)(void *self);
@@ -308,7 +309,7 @@ struct spared_scope {
 /* Socket sets that follow() asks for. */
 #define SPARED_SOCKETS_NONE 0x0u
 #define SPARED_SOCKETS_VRRP 0x1u
-#define SPARED_SOCKETS_BEAT 0x2u
+#define SPARED_SOCKETS_HEARTBEAT 0x2u
 #define SPARED_SOCKETS_PING 0x4u
 
 /* Kinds of descriptors in an event. All are non-blocking.
@@ -319,9 +320,12 @@ struct spared_scope {
  * VRRP_IPV6:  the same for AF_INET6 (IPV6_HDRINCL).
  * STATIONS:   AF_PACKET/SOCK_RAW; receives ARP and neighbour discovery frames of others,
  *             to tell whether the wire speaks; sends probes.
- * BEAT_IN:    AF_PACKET/SOCK_DGRAM on an interface of a link; receives whole IP packets of
+ * HEARTBEAT_IN:    AF_PACKET/SOCK_DGRAM on an interface of a link; receives whole IP packets of
  *             UDP from the peer's address and port to this node's, before any firewall.
- * BEAT_OUT:   AF_INET or AF_INET6 UDP, bound to the interface, connected to the peer: send only.
+ * HEARTBEAT_OUT:   AF_INET or AF_INET6 UDP, bound to the interface, connected to the peer: send only.
+ * VRRP_HEARTBEAT:  AF_PACKET/SOCK_RAW, of the set VRRP; receives whole frames that carry UDP from
+ *             and to port 3780, before any firewall. They are sent as adverts are: through
+ *             VRRP_LINK, VRRP_IPV4 or VRRP_IPV6.
  * PING_IPV4:  AF_INET raw ICMP that receives echo replies and unreachables (with the IP
  *             header); PING_IPV6 the same for ICMPv6 (without). Bound to the interface, or to
  *             none where the name "@any" was followed. */
@@ -329,10 +333,11 @@ struct spared_scope {
 #define SPARED_SOCKET_VRRP_IPV4 2u
 #define SPARED_SOCKET_VRRP_IPV6 3u
 #define SPARED_SOCKET_STATIONS 4u
-#define SPARED_SOCKET_BEAT_IN 5u
-#define SPARED_SOCKET_BEAT_OUT 6u
+#define SPARED_SOCKET_HEARTBEAT_IN 5u
+#define SPARED_SOCKET_HEARTBEAT_OUT 6u
 #define SPARED_SOCKET_PING_IPV4 7u
 #define SPARED_SOCKET_PING_IPV6 8u
+#define SPARED_SOCKET_VRRP_HEARTBEAT 9u
 
 struct spared_socket {
 	uint32_t size, kind; /* SPARED_SOCKET_* */
@@ -384,12 +389,13 @@ struct spared_interface_plugin {
 
 #define SPARED_GROUP "spared.group/1"
 
-/* Flags of spared_router_claim. */
+/* Flags of spared_virtual_router_claim. */
 #define SPARED_ROUTER_VMAC 0x1u   /* answer with the virtual MAC of RFC 9568 */
 #define SPARED_ROUTER_ACCEPT 0x2u /* accept packets to the addresses (pings, services) */
+#define SPARED_ROUTER_ROUTED 0x4u /* adverts come through routers: those of any TTL are heard */
 
 /* One virtual router: the fence lets its adverts through while its lease lives. */
-struct spared_router_claim {
+struct spared_virtual_router_claim {
 	uint32_t size, flags;
 	struct spared_str interface;
 	uint32_t family; /* 4 or 6 */
@@ -397,11 +403,11 @@ struct spared_router_claim {
 };
 
 /* An address claim's router where it follows the group without a virtual router. */
-#define SPARED_NO_ROUTER 0xffffffffu
+#define SPARED_NO_VIRTUAL_ROUTER 0xffffffffu
 
 struct spared_address_claim {
 	uint32_t size, flags;
-	uint32_t router; /* index into routers, or SPARED_NO_ROUTER */
+	uint32_t router; /* index into routers, or SPARED_NO_VIRTUAL_ROUTER */
 	uint32_t family, prefix;
 	uint32_t reserved;
 	struct spared_str interface;
@@ -423,12 +429,12 @@ struct spared_route_claim {
 /* All that a group claims, replaced whole. It comes alive while the group is active. */
 struct spared_claims {
 	uint32_t size, flags;
-	const struct spared_router_claim *routers;
+	const struct spared_virtual_router_claim *routers;
 	const struct spared_address_claim *addresses;
 	const struct spared_route_claim *routes;
 	uint32_t router_count, address_count, route_count;
 	uint32_t refresh_s;   /* announce again that often; 0: not */
-	uint64_t lease_ns;    /* how long one advert keeps the fence open */
+	uint64_t lease_ns;    /* how long one advert keeps the fence passing */
 };
 
 struct spared_group {
@@ -436,43 +442,45 @@ struct spared_group {
 	/* Declares or replaces a group and its claims; a NULL withdraws it. While the group
 	 * is active only the difference is applied. -EINVAL with the reason logged. */
 	spared_status (*claim)(void *ctx, const char *group, const struct spared_claims *claims);
-	/* ACTIVE returns when the fence is open: advertise then. BACKUP returns when it is
+	/* ACTIVE returns when the fence is passing: advertise then. BACKUP returns when it is
 	 * closed: send priority 0 then. The same role with another why only replaces the
 	 * sentence. reason is one word of your documented list, like "peer-silent": the field
 	 * REASON= of the journal; [a-z0-9-], at most 32. why is the sentence for people.
+	 * ACTIVE once more with the reason "reopen" grants every fence lease anew, those that
+	 * lapsed too: read your sockets empty first, nobody else may be active.
 	 * -ETIMEDOUT where the host does not answer within 100 ms: the role is then BACKUP. */
 	spared_status (*publish)(void *ctx, const char *group, uint32_t role, const char *reason,
 	                         struct spared_str why);
 	/* Announces the addresses again: at once, after 1 s and after 5 s. */
 	spared_status (*announce)(void *ctx, const char *group);
-	/* On the active node: the peer is fitter, hand the group over to it. Followers drain,
-	 * the peer applies and prepares; then SPARED_STANCE_YIELD is set here and the group goes.
+	/* On the active node: the peer is fitter, switch the group over to it. Followers drain,
+	 * the peer applies and prepares; then SPARED_DIRECTIVE_RELEASE is set here and the group goes.
 	 * Where that fails, nothing changes, and the host has logged why: ask again after some
 	 * seconds. reason and why as in publish. -EALREADY while one is under way,
 	 * -EHOSTUNREACH without a link. */
-	spared_status (*hand_over)(void *ctx, const char *group, const char *reason,
+	spared_status (*switch_over)(void *ctx, const char *group, const char *reason,
 	                           struct spared_str why);
 };
 
-/* spared_stance.forced */
+/* spared_directive.forced */
 #define SPARED_FORCED_NO 0u
 #define SPARED_FORCED_ACTIVE 1u
 #define SPARED_FORCED_BACKUP 2u
 
-/* spared_stance.flags */
-#define SPARED_STANCE_ELIGIBLE 0x1u    /* may become active */
-#define SPARED_STANCE_MAINTENANCE 0x2u
-#define SPARED_STANCE_RESIGN 0x4u      /* must give up being active now; why says the reason */
-#define SPARED_STANCE_PEER 0x8u        /* peer_quality is known */
-#define SPARED_STANCE_JOINING 0x10u    /* not yet in sync: weaker than a node that is */
-#define SPARED_STANCE_READY 0x20u      /* a takeover by this node would lose nothing: tell the peer */
-#define SPARED_STANCE_FROZEN 0x40u     /* no change of role for quality or preference */
-#define SPARED_STANCE_YIELD 0x80u      /* the peer is prepared: publish BACKUP now, and let it go ahead */
-#define SPARED_STANCE_HEIR 0x100u      /* prepared: become active the moment that the peer lets go */
+/* spared_directive.flags */
+#define SPARED_DIRECTIVE_ELIGIBLE 0x1u    /* may become active */
+#define SPARED_DIRECTIVE_MAINTENANCE 0x2u
+#define SPARED_DIRECTIVE_RESIGN 0x4u      /* must give up being active now; why says the reason */
+#define SPARED_DIRECTIVE_PEER 0x8u        /* peer_quality is known */
+#define SPARED_DIRECTIVE_JOINING 0x10u    /* not yet in sync: weaker than a node that is */
+#define SPARED_DIRECTIVE_READY 0x20u      /* a failover by this node would lose nothing: tell the peer */
+#define SPARED_DIRECTIVE_FROZEN 0x40u     /* no change of role for quality or preference */
+#define SPARED_DIRECTIVE_RELEASE 0x80u      /* the peer is prepared: publish BACKUP now, and let it go ahead */
+#define SPARED_DIRECTIVE_PREPARED 0x100u      /* prepared: become active the moment that the peer lets go */
 
 #define SPARED_QUALITY_MAX 100u
 
-struct spared_stance {
+struct spared_directive {
 	uint32_t size, flags;
 	struct spared_str group;
 	uint32_t quality, peer_quality; /* 0-100 */
@@ -483,7 +491,7 @@ struct spared_stance {
 struct spared_group_plugin {
 	uint32_t size, reserved;
 	/* What the host wants of a group; the newest is the whole truth. */
-	spared_status (*stance)(void *self, const struct spared_stance *stance);
+	spared_status (*directive)(void *self, const struct spared_directive *directive);
 };
 
 /* ---- conveniences: nothing of the ABI ------------------------------------------ */

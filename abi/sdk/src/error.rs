@@ -7,6 +7,9 @@ use spared_abi as abi;
 
 use crate::config::Fault;
 
+/// No error of Linux is greater.
+const ERRNO_MAX: i32 = 4095;
+
 pub(crate) const EPERM: i32 = 1;
 pub(crate) const EIO: i32 = 5;
 pub(crate) const EAGAIN: i32 = 11;
@@ -23,7 +26,7 @@ pub(crate) const ENOTRECOVERABLE: i32 = 131;
 pub enum Error {
     /// The configuration: its faults, or an empty list where the reader has them.
     Config(Vec<Fault>),
-    /// The twin, or another router, said something wrong.
+    /// The peer, or another router, said something wrong.
     Peer(String),
     /// The system refused something: what was tried, and its answer.
     Kernel {
@@ -64,12 +67,17 @@ impl Error {
     }
 
     pub(crate) fn status(&self) -> abi::Status {
-        -match self {
+        let errno = match self {
             Self::Config(_) | Self::Usage(_) => EINVAL,
             Self::Peer(_) => EPROTO,
-            Self::Kernel { source, .. } => source.raw_os_error().filter(|e| *e > 0).unwrap_or(EIO),
+            Self::Kernel { source, .. } => source.raw_os_error().unwrap_or(EIO),
             Self::Host { errno, .. } => *errno,
             Self::Plugin(_) => EPERM,
+        };
+        // Both can be made of any number, and what is no errno is no status.
+        match errno {
+            1..=ERRNO_MAX => -errno,
+            _ => -EIO,
         }
     }
 }
@@ -126,6 +134,35 @@ pub(crate) fn check(tried: &str, status: abi::Status) -> Result<(), Error> {
     }
     Err(Error::Host {
         tried: tried.to_owned(),
-        errno: -status,
+        errno: status.saturating_neg(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_error_is_a_status() {
+        let host = |errno| Error::Host {
+            tried: String::new(),
+            errno,
+        };
+        let kernel = |errno| Error::kernel("open")(io::Error::from_raw_os_error(errno));
+        for errno in [i32::MIN, -5, 0, 4096, 5000, i32::MAX] {
+            assert_eq!(host(errno).status(), -EIO, "{errno}");
+            assert_eq!(kernel(errno).status(), -EIO, "{errno}");
+        }
+        assert_eq!(host(EAGAIN).status(), -EAGAIN);
+        assert_eq!(kernel(4095).status(), -4095);
+    }
+
+    #[test]
+    fn any_status_of_the_host_is_an_error() {
+        assert!(check("ask", i32::MAX).is_ok());
+        for status in [i32::MIN, -5000, -1] {
+            let error = check("ask", status).unwrap_err();
+            assert!(error.to_string().starts_with("cannot ask: "), "{error}");
+        }
+    }
 }

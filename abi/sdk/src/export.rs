@@ -18,7 +18,7 @@ use crate::shim;
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; what it may read, after a + write
-///     wire: (1, 2),                  // optional; versions of its messages to its twin
+///     wire: (1, 2),                  // optional; versions of its messages to its peer
 ///     parts: [query, interfaces, groups],   // of roles, transfer, query, interfaces, groups, peer
 /// });
 /// ```
@@ -169,7 +169,7 @@ pub const fn paths(mut plugin: abi::Plugin, paths: &'static [*const c_char]) -> 
     plugin
 }
 
-/// Sets the versions of the messages to the twin.
+/// Sets the versions of the messages to the peer.
 pub const fn wire(mut plugin: abi::Plugin, min: u32, max: u32) -> abi::Plugin {
     plugin.wire_min = min;
     plugin.wire_max = max;

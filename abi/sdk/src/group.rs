@@ -10,15 +10,18 @@ use crate::host::{Host, c_text};
 use crate::interface::call_ctx;
 use crate::{Error, Plugin, Role};
 
+/// The reason by which the host grants every fence lease of an active group anew.
+const REOPEN: &str = "reopen";
+
 /// The part `groups`: the plugin decides roles.
 pub trait Groups: Plugin {
     /// What the host wants of a group; the newest is the whole truth.
-    fn stance(&mut self, stance: &Stance<'_>);
+    fn directive(&mut self, directive: &Directive<'_>);
 }
 
 /// What the host wants of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stance<'a> {
+pub struct Directive<'a> {
     /// The configured name.
     pub group: &'a str,
     /// 0-100: how fit this node is.
@@ -35,14 +38,14 @@ pub struct Stance<'a> {
     pub resign: bool,
     /// Not yet in sync with the peer: weaker than a node that is.
     pub joining: bool,
-    /// A takeover by this node would lose nothing: tell the peer.
+    /// A failover by this node would lose nothing: tell the peer.
     pub ready: bool,
     /// No change of role for quality or preference.
     pub frozen: bool,
     /// The peer is prepared: publish backup now, and let it go ahead.
-    pub yields: bool,
+    pub release: bool,
     /// Prepared: become active the moment that the peer lets go.
-    pub heir: bool,
+    pub prepared: bool,
     /// The reason.
     pub why: &'a str,
 }
@@ -59,27 +62,27 @@ pub enum Forced {
     Backup,
 }
 
-impl<'a> Stance<'a> {
-    pub(crate) fn from_raw(raw: &abi::Stance, group: &'a str, why: &'a str) -> Self {
+impl<'a> Directive<'a> {
+    pub(crate) fn from_raw(raw: &abi::Directive, group: &'a str, why: &'a str) -> Self {
         let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
         let flag = |flag: u32| raw.flags & flag != 0;
         Self {
             group,
             quality: quality(raw.quality),
-            peer_quality: flag(abi::STANCE_PEER).then(|| quality(raw.peer_quality)),
-            eligible: flag(abi::STANCE_ELIGIBLE),
+            peer_quality: flag(abi::DIRECTIVE_PEER).then(|| quality(raw.peer_quality)),
+            eligible: flag(abi::DIRECTIVE_ELIGIBLE),
             forced: match raw.forced {
                 abi::FORCED_ACTIVE => Forced::Active,
                 abi::FORCED_BACKUP => Forced::Backup,
                 _ => Forced::No,
             },
-            maintenance: flag(abi::STANCE_MAINTENANCE),
-            resign: flag(abi::STANCE_RESIGN),
-            joining: flag(abi::STANCE_JOINING),
-            ready: flag(abi::STANCE_READY),
-            frozen: flag(abi::STANCE_FROZEN),
-            yields: flag(abi::STANCE_YIELD),
-            heir: flag(abi::STANCE_HEIR),
+            maintenance: flag(abi::DIRECTIVE_MAINTENANCE),
+            resign: flag(abi::DIRECTIVE_RESIGN),
+            joining: flag(abi::DIRECTIVE_JOINING),
+            ready: flag(abi::DIRECTIVE_READY),
+            frozen: flag(abi::DIRECTIVE_FROZEN),
+            release: flag(abi::DIRECTIVE_RELEASE),
+            prepared: flag(abi::DIRECTIVE_PREPARED),
             why,
         }
     }
@@ -89,20 +92,20 @@ impl<'a> Stance<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Virtual routers, whose adverts the fence lets through.
-    pub routers: Vec<RouterClaim>,
+    pub routers: Vec<VirtualRouterClaim>,
     /// Virtual addresses.
     pub addresses: Vec<AddressClaim>,
     /// Virtual routes.
     pub routes: Vec<RouteClaim>,
     /// Announce again that often; zero: not. Whole seconds.
     pub refresh: Duration,
-    /// How long one advert keeps the fence open.
+    /// How long one advert keeps the fence passing.
     pub lease: Duration,
 }
 
 /// One virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RouterClaim {
+pub struct VirtualRouterClaim {
     /// Where it speaks.
     pub interface: String,
     /// IPv6 rather than IPv4.
@@ -113,6 +116,8 @@ pub struct RouterClaim {
     pub vmac: bool,
     /// Accept packets to the addresses.
     pub accept: bool,
+    /// Its adverts come through routers: those of any TTL are heard.
+    pub routed: bool,
 }
 
 /// One virtual address.
@@ -189,7 +194,7 @@ impl GroupHandle {
         self.claim_raw(group, std::ptr::null())
     }
 
-    /// Says a group's role. Active returns when the fence is open: advertise then. Backup returns
+    /// Says a group's role. Active returns when the fence is passing: advertise then. Backup returns
     /// when it is closed: send priority 0 then. The same role with another `why` only replaces the
     /// sentence. `reason` is one word of the plugin's documented list, like "peer-silent": the
     /// field `REASON=` of the journal.
@@ -214,6 +219,15 @@ impl GroupHandle {
         check(&format!("publish {role} for group {group}"), status)
     }
 
+    /// Publishes active once more and has every fence lease granted anew, those that lapsed too.
+    /// Read your sockets empty first: nobody else may be active.
+    ///
+    /// # Errors
+    /// As of [`publish`](Self::publish).
+    pub fn reopen(&self, group: &str, why: &str) -> Result<(), Error> {
+        self.publish(group, Role::Active, REOPEN, why)
+    }
+
     /// Announces the addresses again: at once, after 1 s and after 5 s.
     ///
     /// # Errors
@@ -225,31 +239,31 @@ impl GroupHandle {
         check(&format!("announce group {group}"), status)
     }
 
-    /// On the active node: the peer is fitter, hand the group over to it. Once followers have
-    /// drained and the peer is prepared, [`Stance::yields`] is set. `reason` and `why` as in
+    /// On the active node: the peer is fitter, switch the group over to it. Once followers have
+    /// drained and the peer is prepared, [`Directive::release`] is set. `reason` and `why` as in
     /// [`publish`](Self::publish).
     ///
     /// # Errors
     /// One is under way, there is no link, or the host has logged why not: ask again some seconds
     /// later.
-    pub fn hand_over(&self, group: &str, reason: &str, why: &str) -> Result<(), Error> {
+    pub fn switch_over(&self, group: &str, reason: &str, why: &str) -> Result<(), Error> {
         let (c_group, c_reason) = (c_text(group)?, c_text(reason)?);
         // SAFETY: as above; an older host's table may end before the function.
         let status = unsafe {
             let why = abi::Str::of(why);
-            if !crate::has!(*self.table, abi::Group, hand_over) {
-                return check(&format!("hand over group {group}"), -crate::error::ENOSYS);
+            if !crate::has!(*self.table, abi::Group, switch_over) {
+                return check(&format!("switch over group {group}"), -crate::error::ENOSYS);
             }
             call_ctx!(
                 self.table,
-                hand_over,
+                switch_over,
                 self.host.ctx(),
                 c_group.as_ptr(),
                 c_reason.as_ptr(),
                 why
             )
         };
-        check(&format!("hand over group {group}"), status)
+        check(&format!("switch over group {group}"), status)
     }
 
     fn claim_raw(&self, group: &str, claims: *const abi::Claims) -> Result<(), Error> {
@@ -261,11 +275,13 @@ impl GroupHandle {
     }
 }
 
-fn raw_router(claim: &RouterClaim) -> abi::RouterClaim {
+fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
     let flag = |on: bool, flag: u32| if on { flag } else { 0 };
-    abi::RouterClaim {
-        size: size::<abi::RouterClaim>(),
-        flags: flag(claim.vmac, abi::ROUTER_VMAC) | flag(claim.accept, abi::ROUTER_ACCEPT),
+    abi::VirtualRouterClaim {
+        size: size::<abi::VirtualRouterClaim>(),
+        flags: flag(claim.vmac, abi::ROUTER_VMAC)
+            | flag(claim.accept, abi::ROUTER_ACCEPT)
+            | flag(claim.routed, abi::ROUTER_ROUTED),
         interface: abi::Str::of(&claim.interface),
         family: if claim.ipv6 { 6 } else { 4 },
         vrid: claim.vrid.into(),
@@ -276,7 +292,7 @@ fn raw_address(claim: &AddressClaim) -> abi::AddressClaim {
     abi::AddressClaim {
         size: size::<abi::AddressClaim>(),
         flags: if claim.source { abi::ADDRESS_SOURCE } else { 0 },
-        router: claim.router.unwrap_or(abi::NO_ROUTER),
+        router: claim.router.unwrap_or(abi::NO_VIRTUAL_ROUTER),
         family: family(claim.address),
         prefix: claim.prefix.into(),
         reserved: 0,

@@ -110,7 +110,7 @@ impl Host {
         })
     }
 
-    /// Messages to the twin on the other node; None where this host has no link.
+    /// Messages to the peer on the other node; None where this host has no link.
     pub fn peer(&self) -> Option<PeerHandle> {
         let table = self.extension(abi::PEER)?;
         Some(PeerHandle {

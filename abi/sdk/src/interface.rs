@@ -77,8 +77,8 @@ impl Sockets {
     pub const NONE: Self = Self(abi::SOCKETS_NONE);
     /// To send and receive VRRP.
     pub const VRRP: Self = Self(abi::SOCKETS_VRRP);
-    /// To send and receive beats on a link.
-    pub const BEAT: Self = Self(abi::SOCKETS_BEAT);
+    /// To send and receive heartbeats on a link.
+    pub const HEARTBEAT: Self = Self(abi::SOCKETS_HEARTBEAT);
     /// To ping.
     pub const PING: Self = Self(abi::SOCKETS_PING);
 }
@@ -103,14 +103,16 @@ pub enum SocketKind {
     VrrpIpv6,
     /// ARP and neighbour discovery of others.
     Stations,
-    /// UDP packets of the peer's beats, receiving only.
-    BeatIn,
-    /// Connected to the peer's port for beats, sending only.
-    BeatOut,
+    /// UDP packets of the peer's heartbeats, receiving only.
+    HeartbeatIn,
+    /// Connected to the peer's port for heartbeats, sending only.
+    HeartbeatOut,
     /// ICMP.
     PingIpv4,
     /// ICMPv6.
     PingIpv6,
+    /// Whole frames of heartbeats beside the adverts, receiving only.
+    VrrpHeartbeat,
     /// One that this SDK does not know.
     Other(u32),
 }
@@ -122,10 +124,11 @@ impl SocketKind {
             abi::SOCKET_VRRP_IPV4 => Self::VrrpIpv4,
             abi::SOCKET_VRRP_IPV6 => Self::VrrpIpv6,
             abi::SOCKET_STATIONS => Self::Stations,
-            abi::SOCKET_BEAT_IN => Self::BeatIn,
-            abi::SOCKET_BEAT_OUT => Self::BeatOut,
+            abi::SOCKET_HEARTBEAT_IN => Self::HeartbeatIn,
+            abi::SOCKET_HEARTBEAT_OUT => Self::HeartbeatOut,
             abi::SOCKET_PING_IPV4 => Self::PingIpv4,
             abi::SOCKET_PING_IPV6 => Self::PingIpv6,
+            abi::SOCKET_VRRP_HEARTBEAT => Self::VrrpHeartbeat,
             other => Self::Other(other),
         }
     }

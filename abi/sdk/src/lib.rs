@@ -49,6 +49,8 @@
 #[cfg(feature = "child")]
 pub mod child;
 pub mod config;
+pub mod file;
+pub mod hex;
 
 mod alarm;
 mod check;
@@ -70,7 +72,7 @@ pub use alarm::Alarm;
 pub use check::Checks;
 pub use error::Error;
 pub use group::{
-    AddressClaim, Claims, Forced, GroupHandle, Groups, RouteClaim, RouterClaim, Stance,
+    AddressClaim, Claims, Directive, Forced, GroupHandle, Groups, RouteClaim, VirtualRouterClaim,
 };
 pub use host::{Host, Interest, Ready, Waker};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};

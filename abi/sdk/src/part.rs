@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Groups, InterfaceEvent, Interfaces, Peer, Progress, Query, Role, RoleEvent, Roles,
-    Stance, Token, Transfer, text,
+    Answer, Directive, Groups, InterfaceEvent, Interfaces, Peer, Progress, Query, Role, RoleEvent,
+    Roles, Token, Transfer, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -117,18 +117,18 @@ unsafe extern "C" fn changed<T: Interfaces>(
     }
 }
 
-unsafe extern "C" fn stance<T: Groups>(
+unsafe extern "C" fn directive<T: Groups>(
     instance: *mut c_void,
-    stance: *const abi::Stance,
+    directive: *const abi::Directive,
 ) -> abi::Status {
-    // SAFETY: the contract of stance: it and its texts are lent for the call.
+    // SAFETY: the contract of directive: it and its texts are lent for the call.
     unsafe {
-        let Some(raw) = stance.as_ref() else {
+        let Some(raw) = directive.as_ref() else {
             return -EINVAL;
         };
         let (group, why) = (text::read(raw.group), text::read(raw.why));
         enter::<T>(instance, |it| {
-            it.plugin.stance(&Stance::from_raw(raw, &group, &why));
+            it.plugin.directive(&Directive::from_raw(raw, &group, &why));
             0
         })
     }
@@ -193,7 +193,7 @@ impl<T: Groups> Half<T> {
     pub(crate) const GROUP: abi::GroupPlugin = abi::GroupPlugin {
         size: size::<abi::GroupPlugin>(),
         reserved: 0,
-        stance: Some(stance::<T>),
+        directive: Some(directive::<T>),
     };
 }
 

@@ -10,9 +10,9 @@ use crate::host::Host;
 use crate::interface::call_ctx;
 use crate::{Error, Plugin};
 
-/// The part `peer`: talks to its twin.
+/// The part `peer`: talks to its peer.
 pub trait Peer: Plugin {
-    /// The twin is there; `wire` is the highest version that both speak.
+    /// The peer is there; `wire` is the highest version that both speak.
     fn up(&mut self, wire: u32);
 
     /// It is gone; what was queued is lost.
@@ -25,7 +25,7 @@ pub trait Peer: Plugin {
     fn writable(&mut self) {}
 }
 
-/// Sends to the twin; from [`Host::peer`].
+/// Sends to the peer; from [`Host::peer`].
 #[derive(Clone, Copy, Debug)]
 pub struct PeerHandle {
     pub(crate) host: Host,
@@ -41,7 +41,7 @@ impl PeerHandle {
         // SAFETY: the table is valid as long as the instance; the bytes live through the call.
         let status =
             unsafe { call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message)) };
-        match -status {
+        match status.saturating_neg() {
             ..=0 => Ok(()),
             error::EAGAIN => Err(SendError::Full),
             error::ENOTCONN => Err(SendError::Down),
@@ -70,7 +70,7 @@ impl PeerHandle {
     }
 }
 
-/// The way of an engine's messages to the twin: one that found the channel full waits, and goes first
+/// The way of an engine's messages to the peer: one that found the channel full waits, and goes first
 /// when there is room.
 #[derive(Debug)]
 pub struct Outlet {
@@ -91,7 +91,7 @@ impl Outlet {
         }
     }
 
-    /// For [`Peer::up`]: what was for an earlier twin is forgotten.
+    /// For [`Peer::up`]: what was for an earlier peer is forgotten.
     pub fn up(&mut self) {
         (self.waiting, self.full) = (None, false);
     }
@@ -141,7 +141,7 @@ impl Outlet {
 pub enum SendError {
     /// The queue is full; [`Peer::writable`] follows.
     Full,
-    /// The twin is not there.
+    /// The peer is not there.
     Down,
     /// Longer than [`abi::PEER_MESSAGE_MAX`].
     TooLong,
@@ -165,7 +165,7 @@ impl std::error::Error for SendError {}
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         Self::Host {
-            tried: "send to the twin".to_owned(),
+            tried: "send to the peer".to_owned(),
             errno: match error {
                 SendError::Full => error::EAGAIN,
                 SendError::Down => error::ENOTCONN,

@@ -73,26 +73,26 @@ pub trait Roles: Plugin {
     /// A group's role; the newest wins. Once for each group after `start`, then at each change.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the takeover goes on.
+    /// The plugin counts as degraded; the failover goes on.
     fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error>;
 }
 
 /// The part `transfer`: state that follows the role.
 pub trait Transfer: Plugin {
-    /// Before a planned handover, on the active node: send the twin all that you have.
+    /// Before a planned switchover, on the active node: send the peer all that you have.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the handover goes on.
+    /// The plugin counts as degraded; the switchover goes on.
     fn drain(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)
     }
 
-    /// Before the addresses of a takeover, and as barrier of a handover: apply all that you
+    /// Before the addresses of a failover, and as barrier of a switchover: apply all that you
     /// received. The deadline is never a veto.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the takeover goes on.
+    /// The plugin counts as degraded; the failover goes on.
     fn settle(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)
@@ -216,7 +216,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A text row; keys are like "router.lan2.state".
+    /// A text row; keys are like "virtual_router.lan2.state".
     ///
     /// # Errors
     /// The answer is full (64 KiB), or `key` holds a NUL.

@@ -154,10 +154,10 @@ impl Interfaces for Thing {
 }
 
 impl Groups for Thing {
-    fn stance(&mut self, stance: &Stance<'_>) {
+    fn directive(&mut self, directive: &Directive<'_>) {
         note(format!(
             "{} {} {:?} {:?}",
-            stance.group, stance.quality, stance.peer_quality, stance.forced
+            directive.group, directive.quality, directive.peer_quality, directive.forced
         ));
     }
 }
@@ -495,11 +495,11 @@ fn arrays_of_a_later_host_are_walked_by_the_size_of_their_elements() {
 }
 
 #[test]
-fn a_stance_is_taken_within_its_bounds() {
+fn a_directive_is_taken_within_its_bounds() {
     let instance = create();
-    let stance = abi::Stance {
-        size: size_of::<abi::Stance>() as u32,
-        flags: abi::STANCE_PEER,
+    let directive = abi::Directive {
+        size: size_of::<abi::Directive>() as u32,
+        flags: abi::DIRECTIVE_PEER,
         group: abi::Str::of("office"),
         quality: 4000,
         peer_quality: 73,
@@ -510,7 +510,10 @@ fn a_stance_is_taken_within_its_bounds() {
     // SAFETY: as a host does.
     unsafe {
         let half = PLUGIN.extension.unwrap()(abi::GROUP.as_ptr()).cast::<abi::GroupPlugin>();
-        assert_eq!((*half).stance.unwrap()(instance, &raw const stance), 0);
+        assert_eq!(
+            (*half).directive.unwrap()(instance, &raw const directive),
+            0
+        );
     }
     assert_eq!(noted(), ["office 100 Some(73) No"]);
 }

@@ -133,6 +133,45 @@ fn output_without_end_is_read_and_bounded() {
 }
 
 #[test]
+fn it_is_run_with_input_and_waited_for() {
+    let run = |text: &str, input: &[u8]| {
+        let argv = shell(text);
+        let program = Program {
+            argv: &argv,
+            input,
+            output_max: 1 << 20,
+            ..Program::default()
+        };
+        Child::run(&program, Duration::from_secs(20)).expect("an end")
+    };
+    // more than a pipe holds, in both directions
+    let input = vec![b'a'; 300_000];
+    let ended = run("cat; exit 3", &input);
+    assert_eq!((ended.code, ended.text == input), (Some(3), true));
+    assert_eq!(run("cat", b"").text, b"");
+    assert_eq!(
+        run("echo early; exec >&- 2>&-; sleep 0.2", b"").text,
+        b"early\n"
+    );
+}
+
+#[test]
+fn one_that_hangs_is_killed_at_its_limit() {
+    let folder = Folder::new("hangs");
+    let pid_file = folder.path("pid");
+    let argv = shell(&format!("sleep 60 & echo $! > {pid_file}; wait"));
+    let program = Program {
+        argv: &argv,
+        ..Program::default()
+    };
+    let begin = Instant::now();
+    let why = Child::run(&program, Duration::from_millis(500)).unwrap_err();
+    assert_eq!(why, "sh was killed: no end within 0.5 s");
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    reach(&pid_file, false);
+}
+
+#[test]
 fn its_group_is_asked_to_end_and_then_made_to() {
     let folder = Folder::new("group");
     let (parent, child) = (folder.path("parent"), folder.path("child"));

@@ -62,7 +62,7 @@ impl Plugin for Thing {
 
     fn stop(&mut self) -> Result<(), Error> {
         let groups = self.host.groups().ok_or(Error::Peer("none".to_owned()))?;
-        groups.hand_over("office", "fitter", "the peer is fitter")
+        groups.switch_over("office", "fitter", "the peer is fitter")
     }
 }
 
@@ -96,16 +96,16 @@ impl Transfer for Thing {
 }
 
 impl Groups for Thing {
-    fn stance(&mut self, stance: &Stance<'_>) {
+    fn directive(&mut self, directive: &Directive<'_>) {
         let flags = [
-            ("eligible", stance.eligible),
-            ("maintenance", stance.maintenance),
-            ("resign", stance.resign),
-            ("joining", stance.joining),
-            ("ready", stance.ready),
-            ("frozen", stance.frozen),
-            ("yields", stance.yields),
-            ("heir", stance.heir),
+            ("eligible", directive.eligible),
+            ("maintenance", directive.maintenance),
+            ("resign", directive.resign),
+            ("joining", directive.joining),
+            ("ready", directive.ready),
+            ("frozen", directive.frozen),
+            ("release", directive.release),
+            ("prepared", directive.prepared),
         ];
         let set = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag);
         note(set.collect::<Vec<_>>().join(" "));
@@ -166,14 +166,14 @@ unsafe extern "C" fn declare(_: *mut c_void, key: *const c_char, scope: u32) -> 
     note(format!("declare {} {scope}", c_text(key)))
 }
 
-unsafe extern "C" fn hand_over(
+unsafe extern "C" fn switch_over(
     _: *mut c_void,
     group: *const c_char,
     reason: *const c_char,
     why: abi::Str,
 ) -> abi::Status {
     let (group, reason) = (c_text(group), c_text(reason));
-    note(format!("hand_over {group} {reason} {}", text(why)))
+    note(format!("switch_over {group} {reason} {}", text(why)))
 }
 
 static PEER: abi::Peer = abi::Peer {
@@ -199,11 +199,11 @@ static GROUP: abi::Group = abi::Group {
     claim: None,
     publish: None,
     announce: None,
-    hand_over: Some(hand_over),
+    switch_over: Some(switch_over),
 };
-/// As a host had it whose table ended before hand_over.
+/// As a host had it whose table ended before switch_over.
 static GROUP_OF_OLD: abi::Group = abi::Group {
-    size: std::mem::offset_of!(abi::Group, hand_over) as u32,
+    size: std::mem::offset_of!(abi::Group, switch_over) as u32,
     ..GROUP
 };
 
@@ -252,7 +252,7 @@ fn configure(instance: *mut c_void, toml: &str, flags: u32) -> abi::Status {
 }
 
 #[test]
-fn the_twin_comes_speaks_and_goes() {
+fn the_peer_comes_speaks_and_goes() {
     let instance = create(Some(extension));
     let peer = half::<abi::PeerPlugin>(abi::PEER);
     unsafe {
@@ -349,11 +349,11 @@ fn keys_that_are_not_of_the_pair_are_declared_without_positions() {
 }
 
 #[test]
-fn every_flag_of_a_stance_arrives_by_its_name() {
+fn every_flag_of_a_directive_arrives_by_its_name() {
     let instance = create(Some(extension));
-    let stance = |flags| {
-        let stance = abi::Stance {
-            size: size_of::<abi::Stance>() as u32,
+    let directive = |flags| {
+        let directive = abi::Directive {
+            size: size_of::<abi::Directive>() as u32,
             flags,
             group: abi::Str::of("office"),
             quality: 100,
@@ -363,36 +363,36 @@ fn every_flag_of_a_stance_arrives_by_its_name() {
             why: abi::Str::EMPTY,
         };
         let half = half::<abi::GroupPlugin>(abi::GROUP);
-        unsafe { assert_eq!(half.stance.unwrap()(instance, &raw const stance), 0) };
+        unsafe { assert_eq!(half.directive.unwrap()(instance, &raw const directive), 0) };
         noted().concat()
     };
     for (flag, name) in [
-        (abi::STANCE_ELIGIBLE, "eligible"),
-        (abi::STANCE_MAINTENANCE, "maintenance"),
-        (abi::STANCE_RESIGN, "resign"),
-        (abi::STANCE_JOINING, "joining"),
-        (abi::STANCE_READY, "ready"),
-        (abi::STANCE_FROZEN, "frozen"),
-        (abi::STANCE_YIELD, "yields"),
-        (abi::STANCE_HEIR, "heir"),
+        (abi::DIRECTIVE_ELIGIBLE, "eligible"),
+        (abi::DIRECTIVE_MAINTENANCE, "maintenance"),
+        (abi::DIRECTIVE_RESIGN, "resign"),
+        (abi::DIRECTIVE_JOINING, "joining"),
+        (abi::DIRECTIVE_READY, "ready"),
+        (abi::DIRECTIVE_FROZEN, "frozen"),
+        (abi::DIRECTIVE_RELEASE, "release"),
+        (abi::DIRECTIVE_PREPARED, "prepared"),
         (1 << 31, ""),
     ] {
-        assert_eq!(stance(flag), name);
+        assert_eq!(directive(flag), name);
     }
-    let all = "eligible maintenance resign joining ready frozen yields heir";
-    assert_eq!(stance(u32::MAX), all);
+    let all = "eligible maintenance resign joining ready frozen release prepared";
+    assert_eq!(directive(u32::MAX), all);
 }
 
 #[test]
-fn a_handover_is_asked_for_and_an_older_host_has_none() {
+fn a_switchover_is_asked_for_and_an_older_host_has_none() {
     let instance = create(Some(extension));
     unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance), 0) };
-    assert_eq!(noted(), ["hand_over office fitter the peer is fitter"]);
+    assert_eq!(noted(), ["switch_over office fitter the peer is fitter"]);
     let instance = create(Some(extension_of_old));
     unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance), -38) };
     let said = noted();
     assert!(
-        said[0].starts_with("fail cannot hand over group office: "),
+        said[0].starts_with("fail cannot switch over group office: "),
         "{said:?}"
     );
 }

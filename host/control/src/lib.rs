@@ -46,7 +46,7 @@ pub enum Request {
         #[serde(default)]
         anyway: bool,
     },
-    /// Hands groups over: to `to`, or to whichever node is not active.
+    /// Switches groups over: to `to`, or to whichever node is not active.
     Switch {
         /// None: every group.
         group: Option<String>,
@@ -125,7 +125,7 @@ pub enum Answer {
     },
     /// To [`Request::Plugin`].
     Rows {
-        /// Keys like "router.lan2.received".
+        /// Keys like "virtual_router.lan2.received".
         rows: BTreeMap<String, Value>,
         /// What they say wants it.
         #[serde(default)]
@@ -296,7 +296,7 @@ pub struct PeerStatus {
 pub struct Difference {
     /// "vrrp.toml".
     pub file: String,
-    /// `group "office" router "lan2": addresses`.
+    /// `group "office" interface "lan2": addresses`.
     pub key: String,
     /// As in the file; None where it is absent.
     pub here: Option<String>,
@@ -305,7 +305,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// `vrrp.toml: group "office": vrid: here 50, utm2 51`; `peer` is the other node's name.
+    /// `vrrp.toml: group "office": vrid: here 50, r2 51`; `peer` is the other node's name.
     pub fn sentence(&self, peer: &str) -> String {
         let Self {
             file,
@@ -334,13 +334,13 @@ pub struct GroupStatus {
     pub forced: String,
     /// 0 to 100.
     pub quality: u8,
-    /// "held", "closed", "unfenced", "off".
+    /// "passing", "blocking", "missing", "off".
     pub fence: String,
-    /// How long one advert keeps the fence open.
+    /// How long one advert keeps the fence passing.
     pub lease_ms: f64,
     /// What it claims, whether it is here or not.
     pub addresses: Vec<AddressStatus>,
-    /// Rows of the provider about this group: timers, counters, who was heard.
+    /// Rows of the elector about this group: timers, counters, who was heard.
     pub details: BTreeMap<String, Value>,
     /// A rival is heard that also claims the group.
     pub conflict: Option<String>,

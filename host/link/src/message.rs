@@ -44,7 +44,7 @@ pub enum FromLink {
     },
     /// From the peer's host: well-formed, its contents not to be trusted.
     Heard(#[serde(with = "crate::word::as_json")] Word),
-    /// What both twins of a plugin speak; or why they do not, in a sentence.
+    /// What both peers of a plugin speak; or why they do not, in a sentence.
     Wire {
         plugin: String,
         agreed: Result<u32, String>,
@@ -133,7 +133,7 @@ pub struct State {
     /// Frames that were sent again after a change of path.
     pub sent_again: u64,
     /// Changes of the path that data takes.
-    pub failovers: u64,
+    pub path_changes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

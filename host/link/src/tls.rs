@@ -22,9 +22,8 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
     DistinguishedName, Error, PeerIncompatible, ServerConfig, ServerConnection, SignatureScheme,
 };
+use spared_key::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
-
-use crate::key::{PrivateKey, PublicKey};
 
 /// Of an Ed25519 key: what stands before the 32 bytes of a SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0];

@@ -25,10 +25,10 @@ pub enum Word {
     /// Give me the keys of these files.
     WantKeys { files: Vec<String> },
     /// What the sender is.
-    Standing(Standing),
-    /// E6: the sender, active, wants to hand over a group.
+    Status(NodeStatus),
+    /// E6: the sender, active, wants to switch over a group.
     Offer {
-        handover: u64,
+        switchover: u64,
         group: String,
         reason: String,
         why: String,
@@ -36,25 +36,25 @@ pub enum Word {
         anyway: bool,
         /// How long it may take.
         within_ms: u64,
-        /// Channels in which a mark follows, of id `handover`.
+        /// Channels in which a mark follows, of id `switchover`.
         channels: Vec<String>,
     },
-    /// E6: the receiver of an offer is prepared: twins have applied everything, addresses wait.
-    Prepared { handover: u64 },
+    /// E6: the receiver of an offer is prepared: peers have applied everything, addresses wait.
+    Prepared { switchover: u64 },
     /// E6: it will not, or cannot in time.
-    Declined { handover: u64, why: String },
+    Declined { switchover: u64, why: String },
     /// E6: the offer is taken back.
-    Cancelled { handover: u64, why: String },
+    Cancelled { switchover: u64, why: String },
     /// E6: the receiver is active.
-    Took { handover: u64 },
-    /// Please hand this group over to me (switch, asked of the backup).
+    Took { switchover: u64 },
+    /// Please switch this group over to me (switch, asked of the backup).
     Request {
         group: String,
         reason: String,
         why: String,
         anyway: bool,
     },
-    /// The sender does not hand over a group that was requested.
+    /// The sender does not switch over a group that was requested.
     Refused { group: String, why: String },
     /// No change of role for quality or preference for so long.
     Freeze { for_ms: u64, by: String },
@@ -77,7 +77,7 @@ pub struct Introduction {
 /// How fit the sender is; said at each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Standing {
+pub struct NodeStatus {
     pub quality: u8,
     /// What is missing for it to take over without a loss, a sentence each; empty: ready.
     pub missing: Vec<String>,

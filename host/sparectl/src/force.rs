@@ -7,7 +7,7 @@ use spared_control::{Answer, Force, GroupStatus, Request, Status};
 
 use crate::args::Args;
 
-/// A handover between two routers takes milliseconds, a claim one advert.
+/// A switchover between two routers takes milliseconds, a claim one advert.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 

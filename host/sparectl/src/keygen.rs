@@ -5,14 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use spared_link::key::{PrivateKey, public_text};
+use spared_key::{PrivateKey, public_text};
 
 use crate::{EXIT_FAILED, output};
 
-const DEFAULT_FILE: &str = "/etc/spared/key";
-
-pub fn run(file: Option<&Path>, replace: bool) -> u8 {
-    let file = file.unwrap_or(Path::new(DEFAULT_FILE));
+pub fn run(file: &Path, replace: bool) -> u8 {
     match make(file, replace) {
         Ok(line) => {
             output::text(&format!("{line}\n"));

@@ -15,6 +15,7 @@ mod check;
 mod force;
 mod keygen;
 mod left_over;
+mod line;
 mod output;
 mod render;
 mod time;
@@ -32,30 +33,26 @@ const EXIT_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => {
-            eprintln!("sparectl: {error}");
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(error) => return ExitCode::from(output::usage(&error)),
     };
     ExitCode::from(run(&args))
 }
 
 fn run(args: &Args) -> u8 {
     match &args.command {
-        Command::Help => output::text(args::HELP),
-        Command::Version => output::text(&format!("sparectl {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Check { peer, argv } => return check::run(args, *peer, argv),
-        Command::Keygen { file, replace } => return keygen::run(file.as_deref(), *replace),
-        Command::Watch => return watch::run(args),
-        Command::Probe(probe) => return self::probe(args, probe),
-        Command::Ask(request) => {
-            return match ask(args, request) {
-                Ok(answer) => show(args, request, &answer),
-                Err(error) => down(args, request, &error),
-            };
+        Command::Check { peer, argv } => check::run(args, *peer, argv),
+        Command::Keygen { file, replace } => keygen::run(file, *replace),
+        Command::Watch => watch::run(args),
+        Command::Probe(probe) => self::probe(args, probe),
+        Command::Completions(shell) => {
+            output::text(&args::completions(*shell));
+            0
         }
+        Command::Ask(request) => match ask(args, request) {
+            Ok(answer) => show(args, request, &answer),
+            Err(error) => down(args, request, &error),
+        },
     }
-    0
 }
 
 /// Asks the daemon here, or through it that of `--node`.
@@ -104,13 +101,34 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
             }
             _ => render::sentences(lines),
         },
-        Answer::Error { lines, .. } => {
+        Answer::Error { lines, code } => {
             output::errors(lines);
+            if matches!(code, ErrorCode::Usage) {
+                output::errors(&suggestion(args, request));
+            }
             return exit_code(answer);
         }
     };
     output::text(&text);
     exit_code(answer)
+}
+
+// A word that is no verb is taken for a plugin's name: what else may have been meant.
+fn suggestion(args: &Args, request: &Request) -> Vec<String> {
+    let Request::Plugin { name, .. } = request else {
+        return Vec::new();
+    };
+    let Ok(Answer::Plugins { plugins }) = ask(args, &Request::Plugins) else {
+        return Vec::new();
+    };
+    let plugins: Vec<String> = plugins.into_iter().map(|plugin| plugin.name).collect();
+    if plugins.contains(name) {
+        return Vec::new();
+    }
+    vec![match args::nearest(name, &plugins) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "`sparectl help` lists the verbs, `sparectl plugins` the plugins".to_owned(),
+    }]
 }
 
 fn exit_code(answer: &Answer) -> u8 {
@@ -142,6 +160,12 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
         output::json_down(error, &left.unwrap_or_default());
     } else {
         output::errors(&[error.to_string()]);
+        if let Request::Plugin { name, .. } = request {
+            let near = args::nearest(name, &[]);
+            output::errors(&Vec::from_iter(
+                near.map(|it| format!("did you mean \"{it}\"?")),
+            ));
+        }
         if status && gone {
             output::text(&left_over::sentence(&left));
         }

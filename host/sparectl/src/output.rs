@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use spared_control::{Answer, AskError};
 
+use crate::EXIT_USAGE;
 use crate::left_over::LeftOver;
 use crate::verdict::Verdict;
 
@@ -18,8 +19,22 @@ pub fn errors(lines: &[String]) {
     }
 }
 
-// Words of plugins and of packets may hold what a terminal obeys.
-fn harmless(text: &str) -> String {
+/// Help where it was asked for, else what is wrong with the words; the exit code.
+pub fn usage(error: &clap::Error) -> u8 {
+    let said = error.render().to_string();
+    if !error.use_stderr() {
+        text(&said);
+        return 0;
+    }
+    let said = said
+        .strip_prefix("error: ")
+        .map_or(said.clone(), |why| format!("sparectl: {why}"));
+    let _ = io::stderr().write_all(harmless(&said).as_bytes());
+    EXIT_USAGE
+}
+
+/// Without what a terminal obeys: words of plugins and of packets may hold it.
+pub fn harmless(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() && c != '\n' {
             '\u{fffd}'

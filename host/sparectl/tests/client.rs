@@ -24,14 +24,21 @@ impl RuntimeDir {
 
     /// Answers one request with one line, and hands back the request.
     fn answer(&self, line: &'static str) -> thread::JoinHandle<String> {
+        self.answer_all(vec![line])
+    }
+
+    /// Answers a request with each line, and hands back the requests.
+    fn answer_all(&self, lines: Vec<&'static str>) -> thread::JoinHandle<String> {
         let listener = self.listen();
         thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("sparectl connects");
-            let mut request = String::new();
-            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-            reader.read_line(&mut request).expect("a request");
-            writeln!(stream, "{line}").expect("sparectl reads");
-            request
+            let mut requests = String::new();
+            for line in lines {
+                let (mut stream, _) = listener.accept().expect("sparectl connects");
+                let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+                reader.read_line(&mut requests).expect("a request");
+                writeln!(stream, "{line}").expect("sparectl reads");
+            }
+            requests
         })
     }
 }
@@ -282,4 +289,45 @@ fn json_of_a_daemon_that_is_down_is_json_too() {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
     assert_eq!(value["verdict"], "down");
     assert!(value["addresses"].is_array());
+}
+
+#[test]
+fn a_word_that_is_no_plugin_is_answered_with_the_nearest_verb_or_plugin() {
+    const PLUGINS: &str = include_str!("cases/plugins.json");
+    for (name, word, near) in [
+        ("near-verb", "staus", "did you mean \"status\"?"),
+        ("near-plugin", "vrp", "did you mean \"vrrp\"?"),
+        ("nothing-near", "xyzzy", "`sparectl help` lists the verbs"),
+    ] {
+        let dir = RuntimeDir::new(name);
+        let served = dir.answer_all(vec![
+            r#"{"answer":"error","code":"usage","lines":["there is no such plugin"]}"#,
+            PLUGINS.replace('\n', "").leak(),
+        ]);
+        let output = sparectl(&dir.0, &[word]);
+        served.join().expect("served");
+        assert_eq!(output.status.code(), Some(64));
+        let said = stderr(&output);
+        assert!(
+            said.starts_with("sparectl: there is no such plugin\n"),
+            "{said}"
+        );
+        assert!(said.contains(near), "{said}");
+    }
+}
+
+#[test]
+fn wrong_words_and_help_have_their_exit_codes() {
+    for (words, exit, on_stdout) in [
+        (&["events", "-n", "x"][..], 64, false),
+        (&["events", "--help"], 0, true),
+        (&["help"], 0, true),
+        (&["completions", "bash"], 0, true),
+        (&[], 64, false),
+    ] {
+        let output = sparectl(Path::new("/nonexistent"), words);
+        assert_eq!(output.status.code(), Some(exit), "{words:?}");
+        assert_eq!(!output.stdout.is_empty(), on_stdout, "{words:?}");
+        assert_eq!(output.stderr.is_empty(), on_stdout, "{words:?}");
+    }
 }

@@ -32,7 +32,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
 }
 
 /// What the administrator gives up.
-pub fn unfenced(host: &Host) -> Option<Finding> {
+pub fn fence_off(host: &Host) -> Option<Finding> {
     (!host.fenced).then(|| {
         let sentence = "fence is off: a hung daemon keeps its addresses";
         let mend = "fence = \"required\", where the kernel has nftables' family netdev";

@@ -4,6 +4,7 @@
 //! and the other programs of this network namespace. Each [`Finding`] names the object, the value
 //! found, and the command that mends it. The rules are pure where they can be; [`System`] reads.
 
+mod bare;
 mod keeper;
 mod kernel;
 mod link;
@@ -81,8 +82,10 @@ impl fmt::Display for Finding {
 
 /// Everything found about `setup` on this host, the worst first.
 pub fn examine(setup: &Setup) -> Vec<Finding> {
-    let mut findings = examine_on(&System::here(), &Wanted::of(setup));
-    findings.extend(kernel::unfenced(&setup.host));
+    let wanted = Wanted::of(setup);
+    let mut findings = examine_on(&System::here(), &wanted);
+    findings.extend(bare::examine(&wanted));
+    findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));
     findings.sort_by_key(|finding| finding.severity);
     findings

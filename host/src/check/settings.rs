@@ -139,7 +139,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
         || interface
             .addresses
             .iter()
-            .any(|(address, prefix)| address.is_ipv4() && *prefix == 32);
+            .any(|net| net.addr().is_ipv4() && net.prefix_len() == 32);
     (value == 8 || (value == 2 && hosts_only)).then(|| {
         let (name, at) = (conf.name, if conf.all("arp_ignore") == Some(value) { "all" } else { conf.name });
         let sentence = format!(
@@ -154,7 +154,7 @@ fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding
     let in_a_subnet = interface
         .addresses
         .iter()
-        .any(|(address, prefix)| address.is_ipv4() && *prefix < 32);
+        .any(|net| net.addr().is_ipv4() && net.prefix_len() < 32);
     (in_a_subnet && conf.greater("promote_secondaries")? == 0).then(|| {
         let name = conf.name;
         let sentence = format!(

@@ -69,10 +69,10 @@ impl Drop for Root {
 const PAIR: &str = r#"
     [[group]]
     name = "office"
-    [[group.router]]
+    [[group.interface]]
     interface = "lan"
     addresses = ["192.168.200.1/24", "fe80::1/64"]
-    [[group.router]]
+    [[group.interface]]
     interface = { r1 = "wan", r2 = "wan9" }
     addresses = ["203.0.113.9/29"]
 "#;

@@ -2,8 +2,8 @@
 //! `interface` is about that interface, and its lists of address/prefix are addresses there.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
+use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 
 use crate::config::Setup;
@@ -19,17 +19,19 @@ pub struct Wanted {
 /// What is claimed on one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
-    pub addresses: Vec<(IpAddr, u8)>,
+    pub addresses: Vec<IpNet>,
     pub virtual_mac: bool,
+    /// A virtual router is on it.
+    pub adverts: bool,
 }
 
 impl Interface {
     pub fn has_ipv4(&self) -> bool {
-        self.addresses.iter().any(|(address, _)| address.is_ipv4())
+        self.addresses.iter().any(|net| net.addr().is_ipv4())
     }
 
     pub fn has_ipv6(&self) -> bool {
-        self.addresses.iter().any(|(address, _)| address.is_ipv6())
+        self.addresses.iter().any(|net| net.addr().is_ipv6())
     }
 }
 
@@ -52,6 +54,7 @@ impl Wanted {
         self.unicast |= flag(table, "unicast", node);
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();
+            interface.adverts |= table.contains_key("vrid");
             interface.virtual_mac |= flag(table, "vmac", node);
             let lists = table.values().filter_map(Value::as_array).flatten();
             let texts = lists.filter_map(Value::as_str);
@@ -71,9 +74,8 @@ impl Wanted {
     }
 }
 
-fn address(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, prefix) = text.split_once('/')?;
-    Some((address.parse().ok()?, prefix.parse().ok()?))
+fn address(text: &str) -> Option<IpNet> {
+    text.parse().ok().map(|Cidr(net)| net)
 }
 
 fn flag(table: &Table, key: &str, node: &str) -> bool {

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One fault: `vrrp.toml:12: group.0.router.1.vrid: found 300, allowed 1-255`.
+/// One fault: `vrrp.toml:12: group.0.interface.1.vrid: found 300, allowed 1-255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The file's name without its folder.
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The line of a key path like "group.0.router.1.vrid", or of the nearest part above it that the
+/// The line of a key path like "group.0.interface.1.vrid", or of the nearest part above it that the
 /// text has: a missing key is blamed on its table.
 pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);

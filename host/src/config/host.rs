@@ -21,7 +21,7 @@ pub struct Host {
     pub realtime: bool,
     /// False where the administrator does without the fence.
     pub fenced: bool,
-    /// How long a takeover waits for followers to apply what they received.
+    /// How long a failover waits for followers to apply what they received.
     pub settle: Duration,
     /// None without `[[link]]`.
     pub link: Option<Link>,

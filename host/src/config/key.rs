@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use rustix::fs::fstat;
-use spared_link::key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
+use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_link::message::Keys;
 use spared_sdk::config::{Config, Section};
 use spared_worker::file::open_checked;

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use spared_sdk::config::{Config, Fault, Section, node};
+use spared_sdk::config::{Config, Fault, IpNet, Section, node};
 
 use super::key::{self, LinkKeys};
-use super::subnet::Cidr;
+use super::subnet::{is_link_local, unfit};
 
 /// Port of the link, by TCP and by UDP.
 const PORT: u16 = 3780;
@@ -53,7 +53,7 @@ impl Link {
 struct End<'c> {
     section: Section<'c>,
     interface: Option<String>,
-    address: Option<Cidr>,
+    address: Option<IpNet>,
 }
 
 /// Reads all that concerns the link; `folder` is where `key` lies. No link without `[[link]]`, and
@@ -108,16 +108,15 @@ fn ends<'c>(root: &Section<'c>) -> Vec<End<'c>> {
 }
 
 fn end(section: Section<'_>) -> End<'_> {
-    const ADDRESS: &str = "an address with its prefix, like \"192.168.180.2/24\"";
     let interface = section.text(node("interface"));
     let mut interface = section.required(node("interface"), interface);
     if interface.as_ref().is_some_and(|name| !is_interface(name)) {
         section.fault("interface", "allowed the name of an interface, 1-15 bytes");
         interface = None;
     }
-    let address = section.parsed(node("address"), ADDRESS);
-    let mut address: Option<Cidr> = section.required(node("address"), address);
-    if let Some(why) = address.and_then(Cidr::unfit) {
+    let address = section.cidr(node("address"));
+    let mut address = section.required(node("address"), address);
+    if let Some(why) = address.and_then(unfit) {
         section.fault("address", why);
         address = None;
     }
@@ -152,21 +151,21 @@ fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
 
 fn path(own: &End<'_>, theirs: &End<'_>) -> Option<LinkPath> {
     let (here, there) = (own.address?, theirs.address?);
-    if here.address == there.address {
+    if here.addr() == there.addr() {
         let why = format!("found {here} for both nodes, allowed one for each");
         own.section.fault("address", why);
         return None;
     }
-    if here.prefix != there.prefix || !here.is_with(there.address) {
+    if here.trunc() != there.trunc() {
         let why = format!("found {here} and {there}, allowed two addresses of one network");
         own.section.fault("address", why);
         return None;
     }
     Some(LinkPath {
         interface: own.interface.clone()?,
-        own: here.address,
-        prefix: here.prefix,
-        peer: there.address,
+        own: here.addr(),
+        prefix: here.prefix_len(),
+        peer: there.addr(),
     })
 }
 
@@ -180,8 +179,8 @@ fn refuse_doubles(ends: &[End<'_>]) {
     let (Some(one), Some(other)) = (first.address, second.address) else {
         return;
     };
-    let overlap = one.is_with(other.address) || other.is_with(one.address);
-    if overlap && !one.is_link_local() {
+    let overlap = one.contains(&other.addr()) || other.contains(&one.addr());
+    if overlap && !is_link_local(one.addr()) {
         let why = format!("found {other}, allowed another network than that of the first [[link]]");
         second.section.fault("address", why);
     }

@@ -16,7 +16,7 @@
 //! | `user`         | an account                  | `spared`    | what plugins run as; `nobody` where it does not exist |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
 //! | `fence`        | required, off               | required    | whether to refuse a kernel that cannot fence |
-//! | `settle_ms`    | 0-10000                     | 200         | how long a takeover waits for followers |
+//! | `settle_ms`    | 0-10000                     | 200         | how long a failover waits for followers |
 //!
 //! Keys of the host in `plugins/NAME.toml`; all others are the plugin's:
 //!

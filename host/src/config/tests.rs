@@ -83,13 +83,13 @@ fn faults_of_the_host_file_come_all_at_once_with_lines() {
 
 #[test]
 fn a_host_that_is_in_no_nodes_is_not_guessed() {
-    let text = "# a pair\n\n\n[nodes]\nutm1 = {}\nutm2 = {}\n";
+    let text = "# a pair\n\n\n[nodes]\neast = {}\nwest = {}\n";
     assert_eq!(
         host(text).unwrap_err(),
-        ["spared.toml:4: this host is \"r1\"; [nodes] has utm1, utm2: set node.name"]
+        ["spared.toml:4: this host is \"r1\"; [nodes] has east, west: set node.name"]
     );
-    let named = format!("node.name = \"utm2\"\n{text}");
-    assert_eq!(host(&named).unwrap().node, "utm2");
+    let named = format!("node.name = \"west\"\n{text}");
+    assert_eq!(host(&named).unwrap().node, "west");
 }
 
 #[test]
@@ -162,10 +162,9 @@ fn order_puts_each_plugin_after_what_it_says() {
 
 #[test]
 fn a_key_is_located_at_its_line_and_a_missing_one_at_its_table() {
-    let text =
-        "[[group]]\nname = \"a\"\n\n[[group.router]]\nvrid = 1\n[[group.router]]\nvrid = 300\n";
-    assert_eq!(locate(text, "group.0.router.1.vrid"), Some(7));
-    assert_eq!(locate(text, "group.0.router.1.interface"), Some(6));
+    let text = "[[group]]\nname = \"a\"\n\n[[group.interface]]\nvrid = 1\n[[group.interface]]\nvrid = 300\n";
+    assert_eq!(locate(text, "group.0.interface.1.vrid"), Some(7));
+    assert_eq!(locate(text, "group.0.interface.1.interface"), Some(6));
     assert_eq!(locate(text, "group.0.name"), Some(2));
     assert_eq!(locate(text, "nothing"), None);
     assert_eq!(locate(text, ""), None);

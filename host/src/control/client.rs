@@ -55,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// For events: "root", "user 1000", or "somebody on utm2".
+    /// For events: "root", "user 1000", or "somebody on r2".
     pub fn name(&self) -> String {
         match (&self.node, self.uid) {
             (Some(node), _) => format!("somebody on {node}"),

@@ -2,7 +2,7 @@
 //!
 //! Every device has two base chains that only jump to `ingress` and `egress`. The virtual routers'
 //! own adverts get a chain each, behind `adverts`, where only IP protocol 112 goes. Every lease has
-//! a guard chain, which the maps of addresses and virtual MACs jump to; only what is handed over
+//! a guard chain, which the maps of addresses and virtual MACs jump to; only what is switched over
 //! comes from there to the chain `carried`.
 
 use std::ffi::{CStr, CString};
@@ -14,7 +14,7 @@ use super::LeaseKey;
 use super::expression::Expression::{self, *};
 use super::key::{ETHER_IPV4, ETHER_IPV6};
 use super::object::{Element, Hook};
-use super::plan::{Plan, Router};
+use super::plan::{Plan, VirtualRouter};
 use super::rules::{
     REFUSALS, REFUSE, adverts_rule, carried, egress, ingress, refusal, refuse, tagged,
 };
@@ -154,7 +154,7 @@ fn adverts(plan: &Plan) -> ChainContent {
 }
 
 // One advert renews its router's lease and the group's; priority 0 closes both, so that a worker
-// whose host is dead closes the fence by resigning.
+// whose host is dead blocks the fence by resigning.
 fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
     let count = |counter| {
         if fence {
@@ -163,7 +163,7 @@ fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
             Vec::new()
         }
     };
-    let chain_of = |router: &Router| {
+    let chain_of = |router: &VirtualRouter| {
         let resigns = || {
             [
                 transport(2, 1, 0),
@@ -218,7 +218,7 @@ fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
     plan.routers.iter().map(chain_of).collect()
 }
 
-fn router_name(router: &Router) -> String {
+fn router_name(router: &VirtualRouter) -> String {
     let family = if router.family == Family::V6 {
         "-v6"
     } else {

@@ -1,4 +1,4 @@
-//! Keys that live for a while: leases opened, closed, handed over.
+//! Keys that live for a while: leases granted, revoked, carried.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const WRITE_MAX: Duration = Duration::from_millis(100);
 
 impl Fence {
     /// Opens leases, all in one transaction; nothing of theirs is carried any more.
-    pub fn open(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
+    pub fn grant(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
         let carried: Vec<LeaseKey> = self.carried_of(&keys);
@@ -24,19 +24,19 @@ impl Fence {
         self.transport.commit(transaction)?;
         self.forget_carried(&carried);
         if begun.elapsed() > WRITE_MAX {
-            self.close(&keys)?;
-            return Err(late("open a lease in time"));
+            self.revoke(&keys)?;
+            return Err(late("grant a lease in time"));
         }
         Ok(())
     }
 
     /// Closes leases, whether open or not.
-    pub fn close(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
+    pub fn revoke(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         self.commit_removal(|fence, transaction| fence.remove_leases(transaction, keys))
     }
 
     /// Closes leases, and carries the packets of those that lived.
-    pub fn yield_leases(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
+    pub fn carry_leases(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let read = |error| FenceError::new("read the leases", error);
         // A lease that ran out may be the peer's already: then there is nothing to carry.
@@ -50,12 +50,12 @@ impl Fence {
         self.carried.extend(carried.iter().map(|(key, _)| *key));
         if begun.elapsed() > WRITE_MAX {
             self.end_carry(keys)?;
-            return Err(late("hand over a lease in time"));
+            return Err(late("switch over a lease in time"));
         }
         Ok(())
     }
 
-    /// Ends what [`Fence::yield_leases`] still lets pass.
+    /// Ends what [`Fence::carry_leases`] still lets pass.
     pub fn end_carry(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let carried = self.carried_of(keys);
         if carried.is_empty() {

@@ -3,9 +3,9 @@
 //!
 //! The table `netdev spared` has no owner flag: it stays when the host is killed, and its leases
 //! run out. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
-//! set `lease`; [`Fence::open`] and [`Fence::close`] change nothing else.
+//! set `lease`; [`Fence::grant`] and [`Fence::revoke`] change nothing else.
 //!
-//! A second set of keys, `carry`, is for handovers: [`Fence::yield_leases`] closes leases and at the
+//! A second set of keys, `carry`, is for switchovers: [`Fence::carry_leases`] revokes leases and at the
 //! same moment lets the packets of their addresses and virtual MACs pass for [`CARRY_MAX`], but no
 //! ARP, no neighbour discovery and no advert but the resignation: what neighbours still send here is
 //! served, and nobody learns any more that it is here.
@@ -55,7 +55,7 @@ use changes::{add_keys, fill, remove_keys};
 pub use error::FenceError;
 pub use key::LeaseKey;
 use object::{Counter, Set, Table};
-pub use plan::{Device, Guarded, Plan, Router, is_link_local};
+pub use plan::{Device, Guarded, Plan, VirtualRouter, is_link_local};
 use transaction::{Transaction, Transport};
 
 const TABLE: &CStr = c"spared";
@@ -65,7 +65,7 @@ const MIRROR_NAME: &str = "spared-mirror";
 
 /// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
 pub const LEASE_MIN: Duration = Duration::from_millis(21);
-/// How long packets are carried after a handover, should nobody end that.
+/// How long packets are carried after a switchover, should nobody end that.
 pub const CARRY_MAX: Duration = Duration::from_secs(3);
 
 /// What the fence counted since it was made.
@@ -194,7 +194,9 @@ impl Fence {
         add_keys(&mut transaction, TABLE, sets::LEASE, &leases);
         match self.transport.commit(transaction) {
             Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
-                log::warn!("{error}; going on without a mirror: after a flush the fence is closed");
+                log::warn!(
+                    "{error}; going on without a mirror: after a flush the fence is blocking"
+                );
                 self.mirrored = false;
                 return self.apply_once(plan, open);
             }
@@ -282,7 +284,7 @@ impl Fence {
                 return Ok(());
             }
         }
-        self.close(&restored)
+        self.revoke(&restored)
     }
 
     pub fn counts(&self) -> io::Result<Counts> {

@@ -12,7 +12,7 @@ use super::LeaseKey;
 pub struct Plan {
     /// Devices that get chains: those of claims, and virtual-MAC devices.
     pub devices: Vec<Device>,
-    pub routers: Vec<Router>,
+    pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Guarded>,
 }
 
@@ -23,7 +23,7 @@ pub struct Device {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Router {
+pub struct VirtualRouter {
     pub interface: String,
     pub index: u32,
     pub family: Family,

@@ -188,7 +188,7 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// While an address is handed over, packets pass, but nothing that teaches a neighbour or a switch
+/// While an address is switched over, packets pass, but nothing that teaches a neighbour or a switch
 /// where it is: no ARP, no neighbour discovery, no frame from the virtual MAC.
 pub fn carried(plan: &Plan) -> Vec<RuleContent> {
     let refuse = || refuse(REFUSE);

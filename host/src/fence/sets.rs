@@ -40,7 +40,7 @@ pub const COUNTERS: [&CStr; 6] = [
 ];
 
 pub const LEASE_SET: SetKind = keys(LEASE);
-/// Keys of leases that were handed over, and whose packets are still carried.
+/// Keys of leases that were switched over, and whose packets are still carried.
 pub const CARRY_SET: SetKind = keys(CARRY);
 
 /// Sets of keys that expire.

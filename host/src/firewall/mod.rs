@@ -2,7 +2,7 @@
 //! `[firewall]` names, or a word about the ruleset that drops the link.
 //!
 //! A thread runs `nft`, which may take long with large rulesets, and looks again whenever somebody
-//! changes rules. It is on no failover's path: VRRP and beats are heard by packet sockets.
+//! changes rules. It is on no failover's path: VRRP and heartbeats are heard by packet sockets.
 
 mod passage;
 mod rules;
@@ -31,7 +31,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What became of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum RuleState {
     /// The link passes, with rules of ours or without.
     Passes,
     /// Somebody took our rules out, and they are back.
@@ -45,7 +45,7 @@ pub enum Told {
 pub struct Firewall {
     orders: Sender<Order>,
     woken: Arc<OwnedFd>,
-    told: Receiver<Told>,
+    told: Receiver<RuleState>,
 }
 
 enum Order {
@@ -95,7 +95,7 @@ impl Firewall {
     }
 
     /// What happened since; never waits.
-    pub fn poll(&self) -> Option<Told> {
+    pub fn poll(&self) -> Option<RuleState> {
         self.told.try_recv().ok()
     }
 
@@ -103,7 +103,7 @@ impl Firewall {
     pub fn end(self) {
         self.order(Order::End);
         while let Ok(told) = self.told.recv_timeout(END_TIMEOUT) {
-            if told == Told::Ended {
+            if told == RuleState::Ended {
                 return;
             }
         }
@@ -120,12 +120,12 @@ struct Watch {
     monitor: Monitor,
     woken: Arc<OwnedFd>,
     orders: Receiver<Order>,
-    tell: Sender<Told>,
+    tell: Sender<RuleState>,
 }
 
 impl Watch {
     fn turn(mut self) {
-        self.rules.sweep();
+        self.rules.remove_leftovers();
         loop {
             if self.wait(None).is_err() {
                 return;
@@ -138,7 +138,7 @@ impl Watch {
                     Order::Keep(link) => self.link = link,
                     Order::End => {
                         self.rules.remove();
-                        let _ = self.tell.send(Told::Ended);
+                        let _ = self.tell.send(RuleState::Ended);
                         return;
                     }
                 }
@@ -154,16 +154,16 @@ impl Watch {
         let told = match self.link.as_deref() {
             None => {
                 self.rules.remove();
-                Told::Passes
+                RuleState::Passes
             }
             Some((node, link)) => self.rules.keep(node, link, ordered),
         };
         // A chain that was not there yet has our rules for the first time.
         let told = match told {
-            Told::PutBack if self.kept => Told::Passes,
+            RuleState::PutBack if self.kept => RuleState::Passes,
             told => told,
         };
-        self.kept = matches!(told, Told::Kept(_));
+        self.kept = matches!(told, RuleState::Kept(_));
         let _ = self.tell.send(told);
         // Our own changes are no reason to look again.
         let _ = self.monitor.read_raw(|_, _| {});

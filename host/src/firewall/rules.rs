@@ -2,18 +2,22 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use spared_sdk::child::{Child, Program};
 
-use super::Told;
+use super::RuleState;
 use super::passage::{Way, obstacle};
 use crate::config::{Chain, Link, LinkPath};
 
 const COMMENT: &str = "spared";
+/// How long `nft` may take. What hangs longer is waiting for a kernel that will not answer soon.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Text of the largest ruleset that is read; one that is cut off is told as not understood.
+const RULESET_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Rules {
     /// There while rules of ours may be, for the next start.
@@ -35,7 +39,7 @@ impl Rules {
     }
 
     /// Takes out what an earlier run left.
-    pub(super) fn sweep(&self) {
+    pub(super) fn remove_leftovers(&self) {
         if self.marker.exists() {
             self.remove();
         }
@@ -53,11 +57,11 @@ impl Rules {
     }
 
     /// Makes the rules what they should be; `anew` where the link may be another.
-    pub(super) fn keep(&self, node: &str, link: &Link, anew: bool) -> Told {
+    pub(super) fn keep(&self, node: &str, link: &Link, anew: bool) -> RuleState {
         let ruleset = match list() {
             Ok(ruleset) => ruleset,
-            Err(_) if link.chain.is_none() => return Told::Passes,
-            Err(why) => return Told::Kept(format!("firewall.chain: {why}")),
+            Err(_) if link.chain.is_none() => return RuleState::Passes,
+            Err(why) => return RuleState::Kept(format!("firewall.chain: {why}")),
         };
         let Some(chain) = &link.chain else {
             let removed = ours(&ruleset);
@@ -81,15 +85,15 @@ impl Rules {
         }
         let _ = fs::write(&self.marker, "");
         match run(&script) {
-            Err(why) => Told::Kept(format!("firewall.chain: \"{chain}\": {why}")),
+            Err(why) => RuleState::Kept(format!("firewall.chain: \"{chain}\": {why}")),
             Ok(()) if anew => told_anew(node, link),
-            Ok(()) => Told::PutBack,
+            Ok(()) => RuleState::PutBack,
         }
     }
 }
 
-fn told_anew(node: &str, link: &Link) -> Told {
-    list().map_or(Told::Passes, |ruleset| told(&ruleset, node, link))
+fn told_anew(node: &str, link: &Link) -> RuleState {
+    list().map_or(RuleState::Passes, |ruleset| told(&ruleset, node, link))
 }
 
 /// What keeps a path of the link out.
@@ -121,10 +125,10 @@ pub fn obstacles(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
         .collect()
 }
 
-fn told(ruleset: &Value, node: &str, link: &Link) -> Told {
+fn told(ruleset: &Value, node: &str, link: &Link) -> RuleState {
     let kept = obstacles(ruleset, node, link).into_iter().next();
-    kept.map_or(Told::Passes, |kept| {
-        Told::Kept(format!("{}; to mend: {}", kept.sentence, kept.mend))
+    kept.map_or(RuleState::Passes, |kept| {
+        RuleState::Kept(format!("{}; to mend: {}", kept.sentence, kept.mend))
     })
 }
 
@@ -153,7 +157,7 @@ fn fits(path: &LinkPath, chain: &Chain) -> bool {
     }
 }
 
-// Beats have the port on both ends.
+// Heartbeats have the port on both ends.
 fn rule(way: &Way) -> String {
     let family = match way.peer {
         IpAddr::V4(_) => "ip",
@@ -207,7 +211,9 @@ fn ours(ruleset: &Value) -> Vec<Found> {
 
 // Without the elements of sets, of which there may be a million.
 fn list() -> Result<Value, String> {
-    let output = nft(&["-j", "-a", "-t", "list", "ruleset"], "")?;
+    let words = ["-j", "-a", "-t", "list", "ruleset"];
+    // What it warns of is no JSON.
+    let output = nft(&words, "", true)?;
     serde_json::from_slice(&output).map_err(|error| format!("nft is not understood: {error}"))
 }
 
@@ -215,28 +221,30 @@ fn run(script: &str) -> Result<(), String> {
     if script.is_empty() {
         return Ok(());
     }
-    nft(&["-f", "-"], script).map(drop)
+    nft(&["-f", "-"], script, false).map(drop)
 }
 
-fn nft(arguments: &[&str], input: &str) -> Result<Vec<u8>, String> {
-    let mut child = Command::new("nft")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("the program nft: {error}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // Nft says itself what it misses.
-        let _ = stdin.write_all(input.as_bytes());
+fn nft(words: &[&str], input: &str, only_stdout: bool) -> Result<Vec<u8>, String> {
+    let argv: Vec<String> = ["nft"]
+        .iter()
+        .chain(words)
+        .map(ToString::to_string)
+        .collect();
+    let ended = Child::run(
+        &Program {
+            argv: &argv,
+            input: input.as_bytes(),
+            only_stdout,
+            output_max: RULESET_MAX,
+            ..Program::default()
+        },
+        PATIENCE,
+    )?;
+    match (ended.code, ended.words()) {
+        (Some(0), _) => Ok(ended.text),
+        // Again, for its words alone.
+        _ if only_stdout => nft(words, input, false),
+        (_, words) if words.is_empty() => Err("nft failed".to_owned()),
+        (_, words) => Err(words),
     }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| format!("the program nft: {error}"))?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let first = said.lines().next().unwrap_or("nft failed");
-    Err(first.replace(char::is_control, " "))
 }

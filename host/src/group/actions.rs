@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
-use spared_worker::message::{Cause, Claims, Role, Stance};
+use spared_worker::message::{Cause, Claims, Directive, Role};
 
-use crate::events::News;
+use crate::events::Notice;
 
 /// Whose call an answer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +47,13 @@ pub enum Action {
         group: String,
     },
     /// Result: `handle_lease`, with a fresh reading of the clock.
-    OpenLease {
+    GrantLease {
         ticket: Ticket,
         group: String,
         cause: Cause,
         sent_ns: u64,
     },
-    CloseLease {
+    RevokeLease {
         group: String,
     },
     /// Result: `handle_installed`.
@@ -78,11 +78,11 @@ pub enum Action {
         plugin: String,
         order: Order,
     },
-    Stance {
+    Directive {
         plugin: String,
-        stance: Stance,
+        directive: Directive,
     },
-    // ---- a handover: on the node that gives
+    // ---- a switchover: on the node that gives
     /// Answered by `handle_drained`.
     Drain {
         plugin: String,
@@ -95,15 +95,15 @@ pub enum Action {
         id: u64,
         channels: BTreeSet<String>,
     },
-    /// In place of [`Action::CloseLease`]: no answers any more, but packets still pass.
-    YieldLease {
+    /// In place of [`Action::RevokeLease`]: no answers any more, but packets still pass.
+    CarryLease {
         group: String,
     },
     EndCarry {
         group: String,
     },
     // ---- on the node that takes
-    /// Addresses behind the closed fence, without a word. Result: `handle_prepared`.
+    /// Addresses behind the fence, which is blocking; nothing is announced. Result: `handle_prepared`.
     Prepare {
         group: String,
     },
@@ -114,9 +114,9 @@ pub enum Action {
     /// To the peer's host.
     Say(Word),
     /// How a wish of `handle_wish` ended.
-    HandedOver {
+    SwitchedOver {
         wish: u64,
         result: Result<Vec<String>, String>,
     },
-    Tell(News),
+    Tell(Notice),
 }

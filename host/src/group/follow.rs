@@ -1,11 +1,11 @@
-//! Followers: who settles before a takeover's addresses, and who learns a role when.
+//! Followers: who settles before a failover's addresses, and who learns a role when.
 
 use std::collections::BTreeSet;
 
 use spared_worker::message::{Cause, Role};
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 
 /// A running plugin, as far as groups are concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,14 +28,14 @@ impl Follower {
 /// How far a follower is with a group's role.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    sent: Option<Told>,
+    sent: Option<RoleSent>,
     /// Epoch and deadline of what it has not returned yet.
     pub(super) pending: Option<(u64, u64)>,
 }
 
 /// What a follower is told of a group; it hears again whenever that is something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct RoleSent {
     role: Role,
     maintenance: bool,
 }
@@ -60,7 +60,7 @@ impl Groups {
             self.withdraw(&name, None);
         }
         for name in self.names() {
-            self.send_stance(&name);
+            self.send_directive(&name);
         }
         self.deliver_roles(now_ns);
     }
@@ -81,7 +81,7 @@ impl Groups {
     pub fn handle_plugin_down(&mut self, now_ns: u64, plugin: &str, why: &str) {
         let died = format!("{plugin} died");
         self.cancel_without(plugin, &died);
-        self.disinherit_without(plugin, &died);
+        self.drop_succession_without(plugin, &died);
         self.followers.remove(plugin);
         self.channels.remove(plugin);
         for group in self.groups.values_mut() {
@@ -97,7 +97,7 @@ impl Groups {
     }
 
     /// A plugin that decides roles was asked to stop: what it did not give up is taken.
-    pub fn handle_provider_stopped(&mut self, now_ns: u64, plugin: &str) {
+    pub fn handle_elector_stopped(&mut self, now_ns: u64, plugin: &str) {
         for name in self.owned(plugin, |group| group.role == Role::Active) {
             self.abandon(&name, "spared is stopping");
         }
@@ -128,7 +128,7 @@ impl Groups {
                 self.end_settling(now_ns, name);
             }
         }
-        self.handle_settled_heir(plugin, name, epoch);
+        self.handle_settled_successor(plugin, name, epoch);
     }
 
     /// A follower has taken a role; a negative status is its failure, never a veto.
@@ -151,9 +151,9 @@ impl Groups {
         }
         delivery.pending = None;
         if status < 0 {
-            let text = format!("{plugin} failed to follow: errno {}", -status);
+            let text = format!("{plugin} failed to follow: errno {}", status.unsigned_abs());
             self.tell(
-                News::warn(Kind::Plugin, text)
+                Notice::warn(Kind::Plugin, text)
                     .of_group(name)
                     .because("role-failed"),
             );
@@ -162,17 +162,17 @@ impl Groups {
         self.end_leaving(now_ns, name);
     }
 
-    /// Followers with `settle` that a takeover of this group waits for.
+    /// Followers with `settle` that a failover of this group waits for.
     pub(super) fn settlers(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |_, follower| follower.has_settle)
     }
 
-    /// Followers of this group whose twin can be spoken with.
+    /// Followers of this group whose peer can be spoken with.
     pub(super) fn channels_of(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |plugin, _| self.channels.contains(plugin))
     }
 
-    /// Those of them that a handover waits for, to send what they have.
+    /// Those of them that a switchover waits for, to send what they have.
     pub(super) fn drainers(&self, name: &str, channels: &BTreeSet<String>) -> BTreeSet<String> {
         self.of_group(name, |plugin, follower| {
             follower.has_drain && channels.contains(plugin)
@@ -218,7 +218,7 @@ impl Groups {
         for (name, plugin) in late {
             let text = format!("went on without {plugin}: its role took too long");
             self.tell(
-                News::warn(Kind::Plugin, text)
+                Notice::warn(Kind::Plugin, text)
                     .of_group(&name)
                     .because("late"),
             );
@@ -231,6 +231,24 @@ impl Groups {
             if delivery.was_told(Role::Active) {
                 self.send_farewell(name, plugin, &group.why);
             }
+        }
+    }
+
+    /// Followers that act as active still: others, which leave first, are not done.
+    pub(super) fn still_active(&self, name: &str) -> Vec<String> {
+        let Some(group) = self.groups.get(name) else {
+            return Vec::new();
+        };
+        let told = group.deliveries.iter();
+        let told = told.filter(|(_, delivery)| delivery.was_told(Role::Active));
+        told.map(|(plugin, _)| plugin.clone()).collect()
+    }
+
+    /// The role comes back to followers that have not heard that it went. The peer may have been active
+    /// meanwhile: what they have is old, and they are to settle.
+    pub(super) fn end_missed_roles(&mut self, now_ns: u64, name: &str) {
+        for plugin in self.still_active(name) {
+            self.send_role(now_ns, name, &plugin);
         }
     }
 
@@ -271,7 +289,7 @@ impl Groups {
         let Some(group) = self.groups.get(name) else {
             return false;
         };
-        let wanted = Told {
+        let wanted = RoleSent {
             role: group.wanted(),
             maintenance: self.condition.maintenance,
         };
@@ -286,7 +304,7 @@ impl Groups {
     }
 
     // Entering a role follows `after`, leaving it reverses it.
-    fn waits_for(&self, name: &str, plugin: &str, wanted: Told) -> bool {
+    fn waits_for(&self, name: &str, plugin: &str, wanted: RoleSent) -> bool {
         let after = |who: &str, whom: &str| {
             let who = self.followers.get(who);
             who.is_some_and(|who| who.after.iter().any(|name| name == whom))
@@ -301,7 +319,7 @@ impl Groups {
         })
     }
 
-    fn has_taken(&self, name: &str, plugin: &str, wanted: Told) -> bool {
+    fn has_taken(&self, name: &str, plugin: &str, wanted: RoleSent) -> bool {
         let delivery = self
             .groups
             .get(name)
@@ -319,7 +337,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        let told = Told {
+        let told = RoleSent {
             role: group.wanted(),
             maintenance: self.condition.maintenance,
         };
@@ -351,7 +369,7 @@ impl Groups {
         group.resign = None;
         let from = group.role;
         self.cancel(name, why);
-        self.disinherit(name, Some(why));
+        self.drop_succession(name, Some(why));
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -364,13 +382,13 @@ impl Groups {
         group.installed = false;
         let group = || name.to_owned();
         self.actions
-            .push_back(Action::CloseLease { group: group() });
+            .push_back(Action::RevokeLease { group: group() });
         self.actions.push_back(Action::Remove { group: group() });
         self.tell(super::role_news(
             name,
             from,
             Role::Backup,
-            &Cause::new("provider-died", why),
+            &Cause::new("elector-died", why),
         ));
     }
 

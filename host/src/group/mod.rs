@@ -1,24 +1,24 @@
-//! The order of a takeover and of a resignation, per group, without input or output.
+//! The order of a failover and of a resignation, per group, without input or output.
 //!
 //! Facts come in by the `handle_*` methods, each with the time; what is to be done comes out of
 //! [`Groups::poll_action`], to be done in that order. Some have results, which come back by the
 //! method that the action names. [`Groups::next_timeout`] says when to call `handle_timeout`.
 //! Times are CLOCK_MONOTONIC nanoseconds.
 //!
-//! A provider that calls waits, and cannot advert meanwhile: it is answered as soon as its call is
+//! An elector that calls waits, and cannot advert meanwhile: it is answered as soon as its call is
 //! decided, before anything of the kernel's that may take longer.
 //!
-//! A takeover: publish ACTIVE, open the lease, answer, settle the followers, install, roles.
-//! A resignation: publish BACKUP, close the lease, answer, roles in reverse, remove.
-//! A handover: `handover.rs` on the node that gives, `heir.rs` on the one that takes.
+//! A failover: publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
+//! A resignation: publish BACKUP, revoke the lease, answer, roles in reverse, remove.
+//! A switchover: `switchover.rs` on the node that gives, `successor.rs` on the one that takes.
 
 mod actions;
+mod directive;
 mod follow;
-mod handover;
-mod heir;
 mod order;
-mod stance;
 mod state;
+mod successor;
+mod switchover;
 #[cfg(test)]
 mod tests;
 mod wish;
@@ -30,16 +30,20 @@ use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
 pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
 
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
+use directive::Condition;
 use follow::Delivery;
-use handover::Offer;
-use heir::Heir;
-use stance::Condition;
+use successor::Successor;
+use switchover::Offer;
 use wish::Requested;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// How long a role may take before the host goes on without the follower.
 pub const ROLE_DEADLINE_NS: u64 = 10_000_000_000;
+
+/// The elector's reason for being active once more: its leases lapsed, or may have, and nobody else
+/// is active.
+const REOPEN: &str = "reopen";
 
 const ENOENT: i32 = -libc::ENOENT;
 const EBUSY: i32 = -libc::EBUSY;
@@ -61,16 +65,16 @@ pub struct Groups {
     /// Tells answers to this question from those to an earlier one.
     epoch: u64,
     closing: bool,
-    /// This node is being stopped: it hands over and inherits nothing.
+    /// This node is being stopped: it switches over and succeeds nobody.
     leaving: bool,
     condition: Condition,
     /// There is a session with the peer.
     linked: bool,
-    /// Plugins whose twin can be spoken with.
+    /// Plugins whose peer can be spoken with.
     channels: BTreeSet<String>,
-    /// The latest handover's number.
-    handover: u64,
-    /// Handovers and channels whose mark came before the offer.
+    /// The latest switchover's number.
+    switchover: u64,
+    /// Switchovers and channels whose mark came before the offer.
     early_marks: BTreeSet<(u64, String)>,
     /// Groups that the peer was asked for.
     requests: BTreeMap<String, Requested>,
@@ -90,7 +94,7 @@ pub struct Group {
     /// Who forced it, and when.
     forced_why: String,
     pub transitions: u64,
-    /// Its plugin died; the claims stay, behind the closed fence, until the next one has claimed.
+    /// Its plugin died; the claims stay, behind the blocking fence, until the next one has claimed.
     stale: bool,
     phase: Phase,
     /// The kernel holds its addresses.
@@ -99,38 +103,42 @@ pub struct Group {
     resign: Option<String>,
     /// Not eligible until then, because of this.
     barred: Option<(u64, String)>,
+    /// Active until then only where no better node is, because of this.
+    aside: Option<(u64, String)>,
+    /// Installations that failed, one after the other.
+    failures: u32,
     deliveries: BTreeMap<String, Delivery>,
     /// When the plugin decided to become active.
     decided_ns: u64,
-    /// It is being handed over to the peer.
+    /// It is being switched over to the peer.
     offer: Option<Offer>,
     /// It is being taken over from the peer.
-    heir: Option<Heir>,
-    /// It was inherited: the peer is to hear that it is active here.
-    inherited: Option<u64>,
-    /// It was handed over, without a word that it arrived.
+    successor: Option<Successor>,
+    /// It succeeded the peer: that one is to hear that it is active here.
+    succeeded: Option<u64>,
+    /// It was switched over, without a word that it arrived.
     given: Option<u64>,
-    /// Until then no handover makes it active: the peer took it back.
+    /// Until then no switchover makes it active: the peer took it back.
     revoked_until_ns: u64,
 }
 
 /// What the kernel holds of a group.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing; the fence is closed.
+    /// Nothing; the fence is blocking.
     Idle,
-    /// The lease is open, followers apply what they received.
+    /// The lease is granted, followers apply what they received.
     Settling {
         epoch: u64,
         waiting: BTreeSet<String>,
         until_ns: u64,
     },
-    /// The lease is open, the addresses are there.
+    /// The lease is granted, the addresses are there.
     Installed,
-    /// It is handed over: the lease is closed, packets that still come are carried, followers stay
+    /// It is switched over: the lease is revoked, packets that still come are carried, followers stay
     /// as they are.
     Carrying { until_ns: u64 },
-    /// The lease is closed, followers leave before the addresses do.
+    /// The lease is revoked, followers leave before the addresses do.
     Leaving { until_ns: u64 },
 }
 
@@ -149,7 +157,7 @@ impl Groups {
             condition: Condition::default(),
             linked: false,
             channels: BTreeSet::new(),
-            handover: 0,
+            switchover: 0,
             early_marks: BTreeSet::new(),
             requests: BTreeMap::new(),
         }
@@ -168,7 +176,7 @@ impl Groups {
     /// From now on nothing becomes active.
     pub fn close(&mut self) {
         self.closing = true;
-        self.refuse_inheritances("it is being stopped");
+        self.refuse_successions("it is being stopped");
     }
 
     /// What is to be done next.
@@ -199,15 +207,15 @@ impl Groups {
             .all(|group| group.phase == Phase::Idle && group.is_delivered())
     }
 
-    // ---- what the provider calls
+    // ---- what the elector calls
 
-    /// The provider declares, replaces or withdraws a group.
+    /// The elector declares, replaces or withdraws a group.
     pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
         let owner = self.groups.get(&name).map(|group| group.owner.as_str());
         if owner.is_some_and(|owner| owner != ticket.plugin) {
             let owner = owner.unwrap_or_default();
             let text = format!("{} may not claim it, it is {owner}'s", ticket.plugin);
-            self.tell(News::warn(Kind::Plugin, text).of_group(&name));
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(&name));
             return self.answer(ticket, EBUSY);
         }
         match claims {
@@ -220,7 +228,7 @@ impl Groups {
         }
     }
 
-    /// Claims can be held, or not. The provider is answered before the kernel is asked: that may
+    /// Claims can be held, or not. The elector is answered before the kernel is asked: that may
     /// take as long as others hold its locks, and adverts must not wait for it.
     pub fn handle_checked(
         &mut self,
@@ -231,7 +239,7 @@ impl Groups {
     ) {
         if let Err(why) = result {
             let text = format!("its claim is refused: {why}");
-            self.tell(News::warn(Kind::Plugin, text).of_group(name));
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
             return self.answer(ticket, -libc::EINVAL);
         }
         match self.groups.get_mut(name) {
@@ -251,17 +259,17 @@ impl Groups {
         });
     }
 
-    /// The kernel has a claim, or said why not: then the fence does not open for it.
+    /// The kernel has a claim, or said why not: then the fence cannot pass for it.
     pub fn handle_claimed(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
         if let Err(why) = result {
             let text = format!("its claim is not in the kernel: {why}");
-            self.tell(News::warn(Kind::Plugin, text).of_group(name));
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
         }
-        self.send_stance(name);
+        self.send_directive(name);
         self.deliver_roles(now_ns);
     }
 
-    /// The provider publishes a role. `now_ns` is the time of reading, not of an earlier turn:
+    /// The elector publishes a role. `now_ns` is the time of reading, not of an earlier turn:
     /// this process may have been stopped in between.
     pub fn handle_publish(
         &mut self,
@@ -280,9 +288,9 @@ impl Groups {
             return self.answer(ticket, EBUSY);
         }
         if role != Role::Active {
-            let yields = role == Role::Backup && !is_late(now_ns, sent_ns);
-            if yields && self.is_yielding(name) {
-                self.note_yielded(now_ns, name);
+            let releases = role == Role::Backup && !is_late(now_ns, sent_ns);
+            if releases && self.is_releasing(name) {
+                self.note_released(now_ns, name);
             }
             return self.resign(now_ns, Some(ticket), name, role, cause);
         }
@@ -290,7 +298,7 @@ impl Groups {
             return self.refuse_active(now_ns, ticket, name);
         }
         if self.is_stale(now_ns, name, &cause.reason) {
-            self.disinherit(name, Some("it was stopped for a moment"));
+            self.drop_succession(name, Some("it was stopped for a moment"));
             return self.refuse_active(now_ns, ticket, name);
         }
         let Some(group) = self.groups.get_mut(name) else {
@@ -301,7 +309,7 @@ impl Groups {
         } else {
             sent_ns
         };
-        self.actions.push_back(Action::OpenLease {
+        self.actions.push_back(Action::GrantLease {
             ticket,
             group: name.to_owned(),
             cause,
@@ -314,14 +322,18 @@ impl Groups {
         let status = if self.closing { ECANCELED } else { ETIMEDOUT };
         if !self.closing {
             let text = "its wish to be active came too late and is refused";
-            self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
+            self.tell(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("late"),
+            );
         }
         let cause = Cause::new("late", "the decision to become active came too late");
         self.resign(now_ns, None, name, Role::Backup, cause);
         self.answer(ticket, status);
     }
 
-    /// The lease is open, or not. `now_ns` is read after it was opened: a SIGSTOP may fall
+    /// The lease is granted, or not. `now_ns` is read after it was granted: a SIGSTOP may fall
     /// anywhere, and the addresses must not follow a lease that was opened too late.
     pub fn handle_lease(
         &mut self,
@@ -333,25 +345,29 @@ impl Groups {
         result: Result<(), String>,
     ) {
         if let Err(error) = result {
-            let text = format!("the fence does not open: {error}");
+            let text = format!("the fence cannot pass: {error}");
             let cause = Cause::new("kernel", text.clone());
             self.tell(
-                News::warn(Kind::Fence, text)
+                Notice::warn(Kind::Fence, text)
                     .of_group(name)
                     .because("kernel"),
             );
-            self.disinherit(name, Some("its fence does not open"));
+            self.drop_succession(name, Some("its fence cannot pass"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, EIO);
         }
         if is_late(now_ns, sent_ns) {
-            self.actions.push_back(Action::CloseLease {
+            self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
-            let text = "the fence opened too late and is closed again";
-            self.tell(News::warn(Kind::Fence, text).of_group(name).because("late"));
-            let cause = Cause::new("late", "the fence opened too late");
-            self.disinherit(name, Some("its fence opened too late"));
+            let text = "the fence passed too late and is blocking again";
+            self.tell(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("late"),
+            );
+            let cause = Cause::new("late", "the fence passed too late");
+            self.drop_succession(name, Some("its fence passed too late"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, ETIMEDOUT);
         }
@@ -366,30 +382,31 @@ impl Groups {
         };
         match result {
             Ok(text) => {
+                group.failures = 0;
                 let took_ms = now_ns.saturating_sub(group.decided_ns) / 1_000_000;
-                let heritage = group.inherited.take();
-                let news = News::new(Kind::Addresses, text).of_group(name);
+                let succeeded = group.succeeded.take();
+                let news = Notice::new(Kind::Addresses, text).of_group(name);
                 self.tell(news);
                 let text = format!("active, {took_ms} ms after the decision");
                 self.tell(
-                    News::new(Kind::Role, text)
+                    Notice::new(Kind::Role, text)
                         .of_group(name)
                         .because("installed"),
                 );
-                self.say_took(heritage);
+                self.say_took(succeeded);
                 self.end_request_served(now_ns, name);
             }
             Err(why) => {
-                group.inherited = None;
+                group.succeeded = None;
                 let text = format!("addresses are not installed: {why}");
-                self.tell(News::warn(Kind::Addresses, text.clone()).of_group(name));
+                self.tell(Notice::warn(Kind::Addresses, text.clone()).of_group(name));
                 self.ask_to_resign(now_ns, name, text);
             }
         }
         self.deliver_roles(now_ns);
     }
 
-    /// The provider wants the addresses announced again.
+    /// The elector wants the addresses announced again.
     pub fn handle_announce(&mut self, ticket: Ticket, name: &str) {
         let Some(group) = self.groups.get(name) else {
             return self.answer(ticket, ENOENT);
@@ -414,7 +431,7 @@ impl Groups {
         for name in &names {
             self.end_settling(now_ns, name);
             self.end_offer(now_ns, name);
-            self.end_heir(now_ns, name);
+            self.end_successor(now_ns, name);
             self.end_carrying(now_ns, name);
             self.end_leaving(now_ns, name);
             self.end_bar(now_ns, name);
@@ -428,18 +445,23 @@ impl Groups {
         self.actions.push_back(Action::Answer { ticket, status });
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: Notice) {
         self.actions.push_back(Action::Tell(news));
     }
+}
+
+/// Whether every lease is to be granted anew, also those that lapsed.
+pub fn reopens(cause: &Cause) -> bool {
+    cause.reason == REOPEN
 }
 
 fn is_late(now_ns: u64, sent_ns: u64) -> bool {
     now_ns.saturating_sub(sent_ns) >= CALL_TIMEOUT_NS
 }
 
-fn role_news(group: &str, from: Role, to: Role, cause: &Cause) -> News {
+fn role_news(group: &str, from: Role, to: Role, cause: &Cause) -> Notice {
     let text = format!("{} -> {}: {}", name_of(from), name_of(to), cause.why);
-    News::new(Kind::Role, text)
+    Notice::new(Kind::Role, text)
         .of_group(group)
         .because(&cause.reason)
 }

@@ -2,15 +2,15 @@
 
 use spared_worker::message::{Cause, Role};
 
-use super::handover::Offer;
+use super::switchover::Offer;
 use super::{Action, Groups, Phase, Ticket, role_news};
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 
 impl Groups {
     pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {
         self.epoch += 1;
         let epoch = self.epoch;
-        let inherited = self.take_inheritance(name);
+        let succeeded = self.complete_succession(name);
         let mut waiting = self.settlers(name);
         let settle_ns = self.settle_ns;
         let Some(group) = self.groups.get_mut(name) else {
@@ -22,12 +22,13 @@ impl Groups {
             group.why = cause.why;
             return;
         }
-        // Those of an heir have applied all that there was, those of a group that is carried are
+        // Those of a successor have applied all that there was, those of a group that is carried are
         // active still.
-        if inherited.is_some() || matches!(group.phase, Phase::Carrying { .. }) {
+        let carried = matches!(group.phase, Phase::Carrying { .. });
+        if succeeded.is_some() || carried {
             waiting.clear();
         }
-        group.inherited = inherited;
+        group.succeeded = succeeded;
         let taken_back = group.offer.take();
         let given = group.given.take();
         let from = group.role;
@@ -42,7 +43,12 @@ impl Groups {
         self.take_back(name, given, taken_back);
         self.tell(role_news(name, from, Role::Active, &cause));
         if self.fenced {
-            self.tell(News::new(Kind::Fence, format!("fence open, {lease_ms} ms")).of_group(name));
+            self.tell(
+                Notice::new(Kind::Fence, format!("fence passing, {lease_ms} ms")).of_group(name),
+            );
+        }
+        if !carried {
+            self.end_missed_roles(now_ns, name);
         }
         for plugin in waiting {
             self.actions.push_back(Action::Settle {
@@ -74,7 +80,7 @@ impl Groups {
         if !late.is_empty() {
             let text = format!("went on without {}: not settled in time", late.join(", "));
             self.tell(
-                News::warn(Kind::Plugin, text)
+                Notice::warn(Kind::Plugin, text)
                     .of_group(name)
                     .because("late"),
             );
@@ -98,15 +104,15 @@ impl Groups {
         };
         let from = group.role;
         let open = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
-        let yielded = group.offer.as_ref().and_then(Offer::carries_until_ns);
-        group.inherited = None;
-        if let (true, Some(until_ns)) = (open, yielded) {
-            self.actions.push_back(Action::YieldLease {
+        let released = group.offer.as_ref().and_then(Offer::carries_until_ns);
+        group.succeeded = None;
+        if let (true, Some(until_ns)) = (open, released) {
+            self.actions.push_back(Action::CarryLease {
                 group: name.to_owned(),
             });
             group.phase = Phase::Carrying { until_ns };
         } else if open {
-            self.actions.push_back(Action::CloseLease {
+            self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
             // Addresses that never came need not go.
@@ -131,12 +137,12 @@ impl Groups {
         let text = format!("{}: {}", super::name_of(role), cause.why);
         self.cancel(name, &text);
         if role == Role::Fault {
-            self.disinherit(name, Some(&cause.why));
+            self.drop_succession(name, Some(&cause.why));
         }
         self.deliver_roles(now_ns);
         self.end_leaving(now_ns, name);
         if open {
-            self.send_stance(name);
+            self.send_directive(name);
         }
     }
 
@@ -158,13 +164,13 @@ impl Groups {
 
     pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
         self.cancel(name, "it is no longer configured");
-        self.disinherit(name, Some("it is no longer configured there"));
+        self.drop_succession(name, Some("it is no longer configured there"));
         let group = self.groups.remove(name);
         if group
             .as_ref()
             .is_some_and(|group| group.phase != Phase::Idle)
         {
-            self.actions.push_back(Action::CloseLease {
+            self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spared_worker::message::{Claims, Forced, Role};
 
 use super::follow::Delivery;
-use super::heir::Heir;
+use super::successor::Successor;
 use super::{Group, Phase};
 use crate::clock;
 
@@ -25,11 +25,13 @@ impl Group {
             installed: false,
             resign: None,
             barred: None,
+            aside: None,
+            failures: 0,
             deliveries: BTreeMap::new(),
             decided_ns: 0,
             offer: None,
-            heir: None,
-            inherited: None,
+            successor: None,
+            succeeded: None,
             given: None,
             revoked_until_ns: 0,
         }
@@ -59,16 +61,17 @@ impl Group {
             | Phase::Leaving { until_ns } => Some(until_ns),
             Phase::Idle | Phase::Installed => None,
         };
-        let barred = self.barred.as_ref().map(|(until_ns, _)| *until_ns);
+        let bars = [&self.barred, &self.aside];
+        let barred = bars.into_iter().flatten().map(|(until_ns, _)| *until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
         let offer = self.offer.as_ref().map(|offer| offer.until_ns);
-        let heir = self.heir.as_ref().map(Heir::next_ns);
-        let handover = offer.into_iter().chain(heir);
+        let successor = self.successor.as_ref().map(Successor::next_ns);
+        let switchover = offer.into_iter().chain(successor);
         phase
             .into_iter()
             .chain(barred)
             .chain(roles)
-            .chain(handover)
+            .chain(switchover)
             .min()
     }
 }

@@ -1,17 +1,17 @@
 mod elector;
 mod faults;
-mod handover;
 mod pair;
 mod performed;
 mod prompt;
+mod switchover;
 
-use spared_worker::message::{AddressClaim, Cause, Family, RouterClaim};
+use spared_worker::message::{AddressClaim, Cause, Family, VirtualRouterClaim};
 
 use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// Groups with the provider "vrrp" and the group "office", driven by hand.
+/// Groups with the elector "vrrp" and the group "office", driven by hand.
 struct Fixture {
     groups: Groups,
     now_ns: u64,
@@ -19,7 +19,7 @@ struct Fixture {
     /// What the kernel is to say.
     lease: Result<(), String>,
     install: Result<String, String>,
-    /// How long opening the lease takes.
+    /// How long granting the lease takes.
     lease_takes_ns: u64,
 }
 
@@ -137,7 +137,7 @@ impl Fixture {
                 "claim".to_owned()
             }
             Action::Release { .. } => "release".to_owned(),
-            Action::OpenLease {
+            Action::GrantLease {
                 ticket,
                 group,
                 cause,
@@ -147,9 +147,9 @@ impl Fixture {
                 let lease = self.lease.clone();
                 self.groups
                     .handle_lease(self.now_ns, ticket, &group, cause, sent_ns, lease);
-                "open".to_owned()
+                "grant".to_owned()
             }
-            Action::CloseLease { .. } => "close".to_owned(),
+            Action::RevokeLease { .. } => "revoke".to_owned(),
             Action::Install { group } => {
                 let install = self.install.clone();
                 self.groups.handle_installed(self.now_ns, &group, install);
@@ -166,9 +166,16 @@ impl Fixture {
                 };
                 format!("role {plugin} {}{flags}", name_of(order.role))
             }
-            Action::Stance { stance, .. } if stance.resign => "stance resign".to_owned(),
-            Action::Stance { stance, .. } if !stance.eligible => "stance ineligible".to_owned(),
-            Action::Stance { .. } => "stance".to_owned(),
+            Action::Directive { directive, .. } if directive.resign => {
+                "directive resign".to_owned()
+            }
+            Action::Directive { directive, .. } if !directive.eligible => {
+                "directive ineligible".to_owned()
+            }
+            Action::Directive { directive, .. } if directive.maintenance => {
+                "directive aside".to_owned()
+            }
+            Action::Directive { .. } => "directive".to_owned(),
             Action::Tell(_) => return None,
             other => format!("{other:?}"),
         })
@@ -181,12 +188,13 @@ impl Fixture {
 
 fn claims() -> Claims {
     Claims {
-        routers: vec![RouterClaim {
+        routers: vec![VirtualRouterClaim {
             interface: "lan".to_owned(),
             family: Family::V4,
             vrid: 1,
             vmac: false,
             accept: true,
+            routed: false,
         }],
         addresses: vec![AddressClaim {
             interface: "lan".to_owned(),
@@ -203,7 +211,7 @@ fn claims() -> Claims {
 #[test]
 fn a_claim_is_answered_before_the_kernel_is_asked() {
     let mut fixture = Fixture::new();
-    assert_eq!(fixture.claim("fw"), ["answer 0", "claim", "stance"]);
+    assert_eq!(fixture.claim("fw"), ["answer 0", "claim", "directive"]);
 }
 
 #[test]
@@ -211,7 +219,7 @@ fn with_nobody_to_settle_the_addresses_follow_the_answer_at_once() {
     let mut fixture = Fixture::new();
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "install"]
+        ["grant", "answer 0", "install"]
     );
     assert_eq!(fixture.group().role, Role::Active);
 }
@@ -224,7 +232,7 @@ fn a_resignation_closes_and_answers_before_anything_else() {
     fixture.role_done("dhcp");
     assert_eq!(
         fixture.publish(Role::Backup),
-        ["close", "answer 0", "role dhcp backup", "stance"]
+        ["revoke", "answer 0", "role dhcp backup", "directive"]
     );
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
     assert!(fixture.groups.is_quiet());
@@ -236,7 +244,7 @@ fn followers_settle_before_the_addresses() {
     fixture.settled_follower("conntrack", &[], true);
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "settle conntrack"]
+        ["grant", "answer 0", "settle conntrack"]
     );
     assert_eq!(
         fixture.settle_done("conntrack"),
@@ -283,8 +291,8 @@ fn a_lease_that_opened_too_late_is_closed_before_any_address() {
     assert_eq!(
         fixture.publish(Role::Active),
         [
-            "open".to_owned(),
-            "close".to_owned(),
+            "grant".to_owned(),
+            "revoke".to_owned(),
             format!("answer -{}", libc::ETIMEDOUT)
         ]
     );
@@ -299,21 +307,21 @@ fn an_active_group_whose_renewed_wish_comes_too_late_resigns() {
     assert_eq!(
         fixture.publish_sent(Role::Active, sent_ns),
         [
-            "close".to_owned(),
+            "revoke".to_owned(),
             "remove".to_owned(),
-            "stance".to_owned(),
+            "directive".to_owned(),
             format!("answer -{}", libc::ETIMEDOUT)
         ]
     );
 }
 
 #[test]
-fn a_fence_that_does_not_open_leaves_the_group_backup() {
+fn a_fence_that_cannot_pass_leaves_the_group_backup() {
     let mut fixture = Fixture::new();
     fixture.lease = Err("no such table".to_owned());
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open".to_owned(), format!("answer -{}", libc::EIO)]
+        ["grant".to_owned(), format!("answer -{}", libc::EIO)]
     );
     assert_eq!(fixture.group().role, Role::Backup);
 }
@@ -323,18 +331,18 @@ fn the_same_role_again_only_replaces_the_sentence() {
     let mut fixture = Fixture::new();
     fixture.publish(Role::Active);
     let transitions = fixture.group().transitions;
-    assert_eq!(fixture.publish(Role::Active), ["open", "answer 0"]);
+    assert_eq!(fixture.publish(Role::Active), ["grant", "answer 0"]);
     assert_eq!(fixture.group().transitions, transitions);
 }
 
 #[test]
-fn a_takeover_that_is_taken_back_while_settling_installs_nothing() {
+fn a_failover_that_is_taken_back_while_settling_installs_nothing() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("conntrack", &[], true);
     fixture.publish(Role::Active);
     assert_eq!(
         fixture.publish(Role::Backup),
-        ["close", "answer 0", "stance"]
+        ["revoke", "answer 0", "directive"]
     );
     assert_eq!(fixture.settle_done("conntrack"), [""; 0]);
     assert_eq!(fixture.pass(1_000 * MS), [""; 0]);
@@ -347,16 +355,59 @@ fn roles_enter_in_the_order_of_after_and_leave_in_reverse() {
     fixture.settled_follower("service", &["dhcp"], false);
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "install", "role dhcp active"]
+        ["grant", "answer 0", "install", "role dhcp active"]
     );
     assert_eq!(fixture.role_done("dhcp"), ["role service active"]);
     fixture.role_done("service");
     assert_eq!(
         fixture.publish(Role::Backup),
-        ["close", "answer 0", "role service backup", "stance"]
+        ["revoke", "answer 0", "role service backup", "directive"]
     );
     assert_eq!(fixture.role_done("service"), ["role dhcp backup"]);
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
+}
+
+/// An active group that "ipsec" follows, and "service" after it.
+fn served() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("ipsec", &[], true);
+    fixture.settled_follower("service", &["ipsec"], false);
+    fixture.publish(Role::Active);
+    fixture.settle_done("ipsec");
+    fixture.role_done("ipsec");
+    fixture.role_done("service");
+    fixture
+}
+
+#[test]
+fn a_role_that_comes_back_is_new_to_who_has_not_heard_that_it_went() {
+    let mut fixture = served();
+    fixture.publish(Role::Backup);
+    fixture.pass(200 * MS);
+    assert_eq!(
+        fixture.publish(Role::Active),
+        ["grant", "answer 0", "role ipsec backup", "settle ipsec"]
+    );
+    fixture.role_done("ipsec");
+    assert_eq!(
+        fixture.settle_done("ipsec"),
+        ["install", "role ipsec active"]
+    );
+    // the service may not have ended what it leaves
+    assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
+}
+
+#[test]
+fn nothing_is_switched_to_a_node_whose_followers_have_not_heard_that_its_role_went() {
+    let mut fixture = served();
+    fixture.groups.set_missing(Vec::new());
+    fixture.publish(Role::Backup);
+    fixture.pass(200 * MS);
+    let declined = "it has not left the group yet: ipsec waits for its turn".to_owned();
+    assert_eq!(fixture.groups.may_succeed("office", false), Err(declined));
+    assert_eq!(fixture.groups.may_succeed("office", true), Ok(()));
+    fixture.role_done("service");
+    assert_eq!(fixture.groups.may_succeed("office", false), Ok(()));
 }
 
 #[test]
@@ -423,7 +474,7 @@ fn the_newest_role_replaces_one_that_is_pending() {
     fixture.publish(Role::Active);
     assert_eq!(
         fixture.publish(Role::Backup),
-        ["close", "answer 0", "role dhcp backup", "stance"]
+        ["revoke", "answer 0", "role dhcp backup", "directive"]
     );
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
 }
@@ -443,7 +494,12 @@ fn a_slow_role_of_one_group_does_not_hold_up_that_of_another() {
     fixture.claim("fw");
     assert_eq!(
         fixture.follower("dhcp", &[], false),
-        ["stance", "stance", "role dhcp backup", "role dhcp backup"]
+        [
+            "directive",
+            "directive",
+            "role dhcp backup",
+            "role dhcp backup"
+        ]
     );
     for group in ["fw", "office"] {
         let pending = fixture.groups.groups[group].deliveries["dhcp"].pending;
@@ -471,12 +527,12 @@ fn a_follower_of_one_group_hears_nothing_of_another() {
     fixture.run();
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "install"]
+        ["grant", "answer 0", "install"]
     );
 }
 
 #[test]
-fn when_the_provider_dies_its_groups_close_at_once() {
+fn when_the_elector_dies_its_groups_close_at_once() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("dhcp", &[], false);
     fixture.publish(Role::Active);
@@ -484,13 +540,13 @@ fn when_the_provider_dies_its_groups_close_at_once() {
     fixture
         .groups
         .handle_plugin_down(fixture.now_ns, "vrrp", "vrrp was killed by signal 9");
-    assert_eq!(fixture.run(), ["close", "remove", "role dhcp backup"]);
+    assert_eq!(fixture.run(), ["revoke", "remove", "role dhcp backup"]);
     assert_eq!(fixture.group().role, Role::Backup);
     assert_eq!(fixture.group().why, "vrrp was killed by signal 9");
 }
 
 #[test]
-fn a_provider_that_ends_after_it_resigned_does_not_hurry_the_followers() {
+fn a_elector_that_ends_after_it_resigned_does_not_hurry_the_followers() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("dhcp", &[], false);
     fixture.publish(Role::Active);
@@ -504,7 +560,7 @@ fn a_provider_that_ends_after_it_resigned_does_not_hurry_the_followers() {
 }
 
 #[test]
-fn claims_that_a_restarted_provider_does_not_renew_are_released() {
+fn claims_that_a_restarted_elector_does_not_renew_are_released() {
     let mut fixture = Fixture::new();
     fixture.claim("fw");
     fixture
@@ -515,7 +571,7 @@ fn claims_that_a_restarted_provider_does_not_renew_are_released() {
     fixture
         .groups
         .handle_plugin_up(fixture.now_ns, "vrrp", Follower::default());
-    assert_eq!(fixture.run(), ["release", "stance"]);
+    assert_eq!(fixture.run(), ["release", "directive"]);
     assert!(fixture.groups.get("fw").is_none());
 }
 
@@ -531,7 +587,7 @@ fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
         .handle_claim(ticket, "office".to_owned(), None);
     assert_eq!(
         fixture.run(),
-        ["close", "answer 0", "release", "role dhcp backup"]
+        ["revoke", "answer 0", "release", "role dhcp backup"]
     );
 }
 
@@ -556,18 +612,15 @@ fn another_plugin_can_neither_claim_nor_publish_a_group() {
 }
 
 #[test]
-fn a_contested_group_is_asked_to_resign_and_barred_for_a_while() {
+fn a_contested_group_stands_aside_for_a_while_and_is_not_taken_off() {
     let mut fixture = Fixture::new();
     fixture.publish(Role::Active);
     fixture
         .groups
         .handle_contested(fixture.now_ns, "office", "deleted 10 times".to_owned());
-    assert_eq!(fixture.run(), ["stance resign"]);
-    assert_eq!(
-        fixture.publish(Role::Backup),
-        ["close", "answer 0", "remove", "stance ineligible"]
-    );
-    assert_eq!(fixture.pass(stance::BAR_NS), ["stance"]);
+    assert_eq!(fixture.run(), ["directive aside"]);
+    assert_eq!(fixture.group().role, Role::Active);
+    assert_eq!(fixture.pass(directive::BAR_NS), ["directive"]);
 }
 
 #[test]
@@ -577,12 +630,12 @@ fn a_lease_that_nobody_renews_ends_the_role_on_both_sides() {
     fixture.groups.handle_lapsed(fixture.now_ns, "office");
     assert_eq!(
         fixture.run(),
-        ["stance resign", "close", "remove", "stance"]
+        ["directive resign", "revoke", "remove", "directive"]
     );
     assert_eq!(fixture.group().role, Role::Backup);
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "install"]
+        ["grant", "answer 0", "install"]
     );
 }
 
@@ -592,18 +645,35 @@ fn addresses_that_cannot_be_installed_make_the_group_resign() {
     fixture.install = Err("no such device".to_owned());
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "install", "stance resign"]
+        ["grant", "answer 0", "install", "directive resign"]
     );
+    // Where nobody else serves it is tried again soon, then ever later.
+    for pause_ns in [
+        300 * MS,
+        600 * MS,
+        1200 * MS,
+        2400 * MS,
+        4800 * MS,
+        5000 * MS,
+    ] {
+        assert_eq!(
+            fixture.publish(Role::Backup),
+            ["revoke", "answer 0", "remove", "directive ineligible"]
+        );
+        assert!(fixture.pass(pause_ns - MS).is_empty());
+        assert_eq!(fixture.pass(MS), ["directive aside"]);
+        fixture.publish(Role::Active);
+    }
 }
 
 #[test]
-fn a_force_reaches_the_provider_and_survives_its_restart() {
+fn a_force_reaches_the_elector_and_survives_its_restart() {
     let mut fixture = Fixture::new();
     fixture
         .groups
         .handle_force(None, Forced::Backup, "root", "14:00:09")
         .unwrap();
-    assert_eq!(fixture.run(), ["stance"]);
+    assert_eq!(fixture.run(), ["directive"]);
     fixture
         .groups
         .handle_plugin_down(fixture.now_ns, "vrrp", "it crashed");
@@ -629,7 +699,7 @@ fn nothing_becomes_active_while_the_host_is_stopping() {
 }
 
 #[test]
-fn a_takeover_while_followers_still_leave_does_not_lose_the_addresses() {
+fn a_failover_while_followers_still_leave_does_not_lose_the_addresses() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("dhcp", &[], true);
     fixture.publish(Role::Active);
@@ -638,9 +708,9 @@ fn a_takeover_while_followers_still_leave_does_not_lose_the_addresses() {
     fixture.publish(Role::Backup);
     assert_eq!(
         fixture.publish(Role::Active),
-        ["open", "answer 0", "settle dhcp"]
+        ["grant", "answer 0", "settle dhcp"]
     );
-    // Taken back before they settled: the addresses of the first takeover still have to go.
+    // Taken back before they settled: the addresses of the first failover still have to go.
     fixture.publish(Role::Backup);
     assert_eq!(fixture.pass(200 * MS), ["remove"]);
 }

@@ -1,17 +1,17 @@
-//! What people and the peer want: wishes, requests, and words that concern a handover.
+//! What people and the peer want: wishes, requests, and words that concern a switchover.
 
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
 use spared_worker::message::{Cause, Role};
 
-use super::handover::Asker;
-use super::heir::Offered;
+use super::successor::Offered;
+use super::switchover::Asker;
 use super::{Action, Groups, Phase};
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::peer::clean;
 
-/// How long this node waits for the peer to hand over what it requested.
+/// How long this node waits for the peer to switch over what it requested.
 pub const REQUEST_NS: u64 = 3_500_000_000;
 
 /// A group that this node asked the peer for.
@@ -23,7 +23,7 @@ pub(super) struct Requested {
 }
 
 impl Groups {
-    /// Somebody wants the group to change hands; ends by [`Action::HandedOver`] of this number.
+    /// Somebody wants the group to change hands; ends by [`Action::SwitchedOver`] of this number.
     pub fn handle_wish(&mut self, now_ns: u64, wish: u64, name: &str, cause: Cause, anyway: bool) {
         if let Err(why) = self.may_wish(name, anyway) {
             return self.fulfil(vec![wish], &Err(format!("{name}: {why}")));
@@ -67,17 +67,17 @@ impl Groups {
             (Role::Active, _) => Err("it is being taken over at this moment".to_owned()),
             // The peer would decline for the same reasons, only later.
             (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
-                self.may_inherit(name, anyway)
+                self.may_succeed(name, anyway)
             }
             _ => Ok(()),
         }
     }
 
-    /// A word of the peer's that concerns handovers; others are passed over.
+    /// A word of the peer's that concerns switchovers; others are passed over.
     pub fn handle_peer_word(&mut self, now_ns: u64, word: Word) {
         match word {
             Word::Offer {
-                handover,
+                switchover,
                 group,
                 anyway,
                 within_ms,
@@ -85,7 +85,7 @@ impl Groups {
                 ..
             } => {
                 let offered = Offered {
-                    id: handover,
+                    id: switchover,
                     group,
                     anyway,
                     within_ms,
@@ -93,14 +93,14 @@ impl Groups {
                 };
                 self.handle_offer(now_ns, offered);
             }
-            Word::Prepared { handover } => self.handle_peer_prepared(now_ns, handover),
-            Word::Declined { handover, why } => {
-                self.handle_declined(handover, &clean::text(&why));
+            Word::Prepared { switchover } => self.handle_peer_prepared(now_ns, switchover),
+            Word::Declined { switchover, why } => {
+                self.handle_declined(switchover, &clean::text(&why));
             }
-            Word::Cancelled { handover, why } => {
-                self.handle_cancelled(now_ns, handover, &clean::text(&why));
+            Word::Cancelled { switchover, why } => {
+                self.handle_cancelled(now_ns, switchover, &clean::text(&why));
             }
-            Word::Took { handover } => self.handle_took(now_ns, handover),
+            Word::Took { switchover } => self.handle_took(now_ns, switchover),
             Word::Request {
                 group,
                 reason,
@@ -161,7 +161,7 @@ impl Groups {
             .map(|(name, _)| name.clone())
             .collect();
         for name in late {
-            let why = format!("{name}: the peer did not hand it over in time");
+            let why = format!("{name}: the peer did not switch it over in time");
             self.end_request(&name, &Err(why));
         }
     }
@@ -169,7 +169,8 @@ impl Groups {
     pub(super) fn fulfil(&mut self, wishes: Vec<u64>, result: &Result<Vec<String>, String>) {
         for wish in wishes {
             let result = result.clone();
-            self.actions.push_back(Action::HandedOver { wish, result });
+            self.actions
+                .push_back(Action::SwitchedOver { wish, result });
         }
     }
 
@@ -190,15 +191,15 @@ impl Groups {
             self.cancel(&name, &format!("the link went down: {why}"));
             self.end_unheard(&name);
             let group = self.groups.get(&name);
-            let heir = group.and_then(|group| group.heir.as_ref());
-            if heir.is_some_and(|heir| !heir.is_prepared()) {
+            let successor = group.and_then(|group| group.successor.as_ref());
+            if successor.is_some_and(|successor| !successor.is_prepared()) {
                 let text = format!("not taken over from the peer: the link went down: {why}");
                 self.tell(
-                    News::warn(Kind::Handover, text)
+                    Notice::warn(Kind::Switchover, text)
                         .of_group(&name)
-                        .because("not-handed-over"),
+                        .because("not-switched-over"),
                 );
-                self.disinherit(&name, None);
+                self.drop_succession(&name, None);
             }
             let lost = format!("{name}: the link went down: {why}");
             self.end_request(&name, &Err(lost));
@@ -209,13 +210,13 @@ impl Groups {
         &self.channels
     }
 
-    /// The plugins whose twin can be spoken with.
+    /// The plugins whose peer can be spoken with.
     pub fn set_channels(&mut self, channels: BTreeSet<String>) {
         let lost: Vec<String> = self.channels.difference(&channels).cloned().collect();
         for plugin in lost {
-            let why = format!("the twins of {plugin} lost each other");
+            let why = format!("the peers of {plugin} lost each other");
             self.cancel_without(&plugin, &why);
-            self.disinherit_unmarked(&plugin, &why);
+            self.drop_unmarked_successions(&plugin, &why);
         }
         self.channels = channels;
     }

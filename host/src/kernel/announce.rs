@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// After a takeover: at once, then so much later. Switches and hosts lose single frames.
+/// After a failover: at once, then so much later. Switches and hosts lose single frames.
 const AFTER_INSTALL_MS: [u64; 5] = [0, 100, 1000, 2000, 5000];
 /// After a conflict.
 const AFTER_CONFLICT_MS: [u64; 3] = [0, 1000, 5000];
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_takeover_is_announced_five_times_and_then_refreshed() {
+    fn a_failover_is_announced_five_times_and_then_refreshed() {
         let start = Instant::now();
         let mut schedule = Schedule::default();
         schedule.installed(start, 60);

@@ -50,12 +50,13 @@ impl Kernel {
 
         let mut results = vec![self.sync_devices().and_then(|()| self.sync_fence())];
         self.watch_carrier();
+        self.filter_sockets();
         let group = self.known(name)?;
         let (open, installed) = (group.open, group.installed);
         let keys = self.lease_keys(group);
         let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
         if !gone.is_empty() {
-            results.push(self.change_leases(|fence| fence.close(&gone)));
+            results.push(self.change_leases(|fence| fence.revoke(&gone)));
         }
         if open {
             results.push(self.open_new_routers(name, &old_routers));
@@ -113,12 +114,13 @@ impl Kernel {
     pub fn release(&mut self, name: &str) {
         let failures = self.remove(name);
         self.warn(failures);
-        if let Err(error) = self.close_lease(name) {
+        if let Err(error) = self.revoke_lease(name) {
             self.warn(vec![error]);
         }
         self.groups.remove(name);
         let result = self.sync_devices().and_then(|()| self.sync_fence());
         self.warn(result.err());
         self.watch_carrier();
+        self.filter_sockets();
     }
 }

@@ -31,17 +31,17 @@ impl Kernel {
         if let Err(error) = fence.apply(&plan, &open) {
             // Nobody knows what the table says now.
             self.plan = Some(Plan::default());
-            let urgent = self.unfenced_since.is_some();
+            let urgent = self.fence_missing_since.is_some();
             let wait = if urgent { RETRY / 50 } else { RETRY };
             self.retry_at = Some(Instant::now() + wait);
             return Err(error.into());
         }
         self.plan = Some(plan);
-        if let Some(since) = self.unfenced_since.take() {
+        if let Some(since) = self.fence_missing_since.take() {
             let after = since.elapsed();
             self.refenced += 1;
-            self.unfenced += after;
-            self.events.push(KernelEvent::Fenced { after });
+            self.fence_missing_for += after;
+            self.events.push(KernelEvent::FenceRestored { after });
         }
         Ok(())
     }

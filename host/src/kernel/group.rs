@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_netlink::Route;
-use spared_worker::message::{AddressClaim, Claims, RouterClaim};
+use spared_worker::message::{AddressClaim, Claims, VirtualRouterClaim};
 
 use super::announce::Schedule;
 use super::interfaces::Interfaces;
 use super::vmac::RouterId;
-use crate::fence::{self, Guarded, LeaseKey, Router};
+use crate::fence::{self, Guarded, LeaseKey, VirtualRouter};
 
 /// More deletions than this within [`CONTEST_TIME`], and somebody means it.
 const CONTEST_MAX: usize = 5;
@@ -22,14 +22,14 @@ const FLUSH_TIME: Duration = Duration::from_millis(100);
 pub struct Group {
     pub number: u32,
     pub claims: Claims,
-    /// The host opened the leases and has not closed them.
+    /// The host granted the leases and has not revoked them.
     pub open: bool,
     /// Routers whose lease was closed for want of carrier, and may be opened again.
     pub without_carrier: BTreeSet<RouterId>,
     pub installed: bool,
-    /// Its addresses wait behind the closed fence, to be installed.
+    /// Its addresses wait behind the blocking fence, to be installed.
     pub prepared: bool,
-    /// It was handed over: what neighbours still send here passes, and nothing is announced.
+    /// It was switched over: what neighbours still send here passes, and nothing is announced.
     pub carried: bool,
     /// Routes that were added.
     pub routes: Vec<Route>,
@@ -85,7 +85,7 @@ impl Group {
     }
 
     /// The router of an address; None for one that follows the group.
-    pub fn router(&self, address: &AddressClaim) -> Option<&RouterClaim> {
+    pub fn router(&self, address: &AddressClaim) -> Option<&VirtualRouterClaim> {
         self.claims.routers.get(address.router? as usize)
     }
 
@@ -128,25 +128,25 @@ impl Group {
     }
 
     /// The leases that live as long as the elector renews them.
-    pub fn held_routers(&self) -> impl Iterator<Item = &RouterClaim> {
+    pub fn held_routers(&self) -> impl Iterator<Item = &VirtualRouterClaim> {
         let routers = self.claims.routers.iter();
         routers.filter(|router| !self.without_carrier.contains(&router_id(router)))
     }
 
     /// A router's lease; None while its interface is absent.
-    pub fn router_key(router: &RouterClaim, interfaces: &Interfaces) -> Option<LeaseKey> {
+    pub fn router_key(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<LeaseKey> {
         let index = interfaces.link(&router.interface)?.index;
         Some(LeaseKey::router(index, router.family, router.vrid))
     }
 
     /// The routers as the fence needs them, of present interfaces.
-    pub fn fence_routers(&self, interfaces: &Interfaces) -> Vec<Router> {
+    pub fn fence_routers(&self, interfaces: &Interfaces) -> Vec<VirtualRouter> {
         self.claims
             .routers
             .iter()
             .filter_map(|router| {
                 let index = interfaces.link(&router.interface)?.index;
-                Some(Router {
+                Some(VirtualRouter {
                     interface: router.interface.clone(),
                     index,
                     family: router.family,
@@ -267,7 +267,7 @@ impl Group {
     }
 }
 
-pub fn router_id(router: &RouterClaim) -> RouterId {
+pub fn router_id(router: &VirtualRouterClaim) -> RouterId {
     RouterId {
         interface: router.interface.clone(),
         family: router.family,
@@ -275,7 +275,7 @@ pub fn router_id(router: &RouterClaim) -> RouterId {
     }
 }
 
-fn virtual_mac(router: &RouterClaim, interfaces: &Interfaces) -> Option<([u8; 6], u32)> {
+fn virtual_mac(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<([u8; 6], u32)> {
     let key = router.vmac.then(|| router_id(router))?;
     Some((key.mac(), key.find(interfaces)?.index))
 }
@@ -293,7 +293,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
     }
     if claims.routers.is_empty() && !claims.addresses.is_empty() {
-        return Err("addresses, but no router whose adverts keep them".into());
+        return Err("addresses, but no virtual router whose adverts keep them".into());
     }
     if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < fence::LEASE_MIN {
         let min = fence::LEASE_MIN.as_millis();
@@ -326,10 +326,10 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         let router = claims
             .routers
             .get(router as usize)
-            .ok_or("an address of no router")?;
+            .ok_or("an address of no virtual router")?;
         if router.interface != address.interface {
             return Err(format!(
-                "{} is on another interface than its router",
+                "{} is on another interface than its virtual router",
                 address.address
             ));
         }
@@ -377,12 +377,13 @@ mod tests {
 
     fn claims() -> Claims {
         Claims {
-            routers: vec![RouterClaim {
+            routers: vec![VirtualRouterClaim {
                 interface: "lan2".into(),
                 family: Family::V4,
                 vrid: 50,
                 vmac: false,
                 accept: true,
+                routed: false,
             }],
             addresses: vec![AddressClaim {
                 interface: "lan2".into(),
@@ -418,7 +419,7 @@ mod tests {
         );
         assert_eq!(
             refused(|c| c.addresses[0].router = Some(7)),
-            "an address of no router"
+            "an address of no virtual router"
         );
         assert_eq!(
             refused(|c| c.addresses[0].prefix = 33),

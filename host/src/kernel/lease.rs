@@ -11,8 +11,18 @@ use crate::fence::LeaseKey;
 impl Kernel {
     /// Opens the leases of a group: those of routers with carrier, and the group's. Of a group
     /// that is open already, only those that were closed for want of carrier: a lease that
-    /// expired by itself means that the elector was late, and is for it to notice.
-    pub fn open_lease(&mut self, name: &str) -> Result<(), KernelError> {
+    /// lapsed means that the elector was late, and is for it to notice.
+    pub fn grant_lease(&mut self, name: &str) -> Result<(), KernelError> {
+        let open = self.known(name)?.open;
+        self.grant(name, !open)
+    }
+
+    /// The elector noticed, and has found that nobody else is active: all leases are opened anew.
+    pub fn reopen_lease(&mut self, name: &str) -> Result<(), KernelError> {
+        self.grant(name, true)
+    }
+
+    fn grant(&mut self, name: &str, all: bool) -> Result<(), KernelError> {
         let group = self.known(name)?;
         let again = group.open;
         let mut keys = BTreeSet::new();
@@ -21,7 +31,7 @@ impl Kernel {
             let key = Group::router_key(router, &self.interfaces);
             let id = router_id(router);
             match key.filter(|_| self.interfaces.carrier(&router.interface)) {
-                Some(key) if !again || group.without_carrier.contains(&id) => {
+                Some(key) if all || group.without_carrier.contains(&id) => {
                     keys.insert(key);
                 }
                 Some(_) => {}
@@ -35,7 +45,7 @@ impl Kernel {
         if opened {
             let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
             leases.push((group.group_key(), lease));
-            self.change_leases(|fence| fence.open(&leases))?;
+            self.change_leases(|fence| fence.grant(&leases))?;
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.open = true;
@@ -73,7 +83,7 @@ impl Kernel {
         }
         if !leases.is_empty() {
             leases.push((group.group_key(), lease));
-            self.change_leases(|fence| fence.open(&leases))?;
+            self.change_leases(|fence| fence.grant(&leases))?;
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.without_carrier.extend(without);
@@ -82,7 +92,7 @@ impl Kernel {
     }
 
     /// Closes the leases of a group.
-    pub fn close_lease(&mut self, name: &str) -> Result<(), KernelError> {
+    pub fn revoke_lease(&mut self, name: &str) -> Result<(), KernelError> {
         let Some(group) = self.groups.get_mut(name) else {
             return Ok(());
         };
@@ -96,7 +106,7 @@ impl Kernel {
         if self.fence.is_none() {
             self.fall_silent(name);
         } else if self.plan.is_some() {
-            self.change_leases(|fence| fence.close(&keys))?;
+            self.change_leases(|fence| fence.revoke(&keys))?;
             if carried {
                 self.change_leases(|fence| fence.end_carry(&keys))?;
             }
@@ -151,7 +161,7 @@ impl Kernel {
         if keys.is_empty() || self.plan.is_none() {
             return;
         }
-        if let Err(error) = self.change_leases(|fence| fence.close(&keys)) {
+        if let Err(error) = self.change_leases(|fence| fence.revoke(&keys)) {
             self.warn([error]);
         }
     }

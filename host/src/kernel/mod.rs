@@ -1,7 +1,7 @@
 //! The kernel as the host uses it: interfaces, addresses, routes, virtual-MAC devices, sockets and
 //! the fence, all by netlink, nothing by waiting.
 //!
-//! [`Kernel`] is fed by `follow`, `claim`, `open_lease`, `install` and their reverses, and drained
+//! [`Kernel`] is fed by `follow`, `claim`, `grant_lease`, `install` and their reverses, and drained
 //! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
 //! keeps what is claimed in place against everybody else, level-triggered: each event makes it
 //! compare what should be with what is, so that interfaces may come, go and be made anew.
@@ -14,14 +14,14 @@ mod error;
 mod filters;
 mod frame;
 mod group;
-mod handover;
 mod install;
 mod interfaces;
 mod lease;
+mod leftovers;
 mod links;
 mod routes;
 mod sockets;
-mod sweep;
+mod switchover;
 mod sysctl;
 mod vmac;
 mod watch;
@@ -68,11 +68,11 @@ pub enum KernelEvent {
         why: String,
     },
     /// Somebody removed the fence or a part of it.
-    Unfenced {
+    FenceMissing {
         why: String,
     },
     /// It is back, so long after the notice of its removal.
-    Fenced {
+    FenceRestored {
         after: Duration,
     },
     Warning {
@@ -84,11 +84,11 @@ pub enum KernelEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FenceState {
     /// The leases live.
-    Held,
+    Passing,
     /// They do not: nothing of the group's passes.
-    Closed,
+    Blocking,
     /// There is no fence: everything passes.
-    Unfenced,
+    Missing,
     /// There is to be none.
     Off,
 }
@@ -100,7 +100,7 @@ pub struct KernelCounts {
     /// Times that the fence was put back.
     pub refenced: u64,
     /// How long it was known to be missing, in all.
-    pub unfenced: Duration,
+    pub fence_missing: Duration,
     pub announced: u64,
     pub announcements_failed: u64,
     /// Times that events of the kernel were lost and everything was read again.
@@ -128,7 +128,7 @@ pub struct Kernel {
     generations: u64,
     /// What the fence says, as far as we know.
     plan: Option<Plan>,
-    unfenced_since: Option<Instant>,
+    fence_missing_since: Option<Instant>,
     /// Something failed that is worth another try.
     retry_at: Option<Instant>,
     borrowed: sysctl::Borrowed,
@@ -138,7 +138,7 @@ pub struct Kernel {
     announcements_failed: u64,
     overruns: u64,
     refenced: u64,
-    unfenced: Duration,
+    fence_missing_for: Duration,
 }
 
 impl Kernel {
@@ -148,7 +148,7 @@ impl Kernel {
     }
 
     /// The same without a fence.
-    pub fn open_unfenced() -> Result<Self, KernelError> {
+    pub fn open_without_fence() -> Result<Self, KernelError> {
         Self::open_with(None)
     }
 
@@ -170,7 +170,7 @@ impl Kernel {
             groups: BTreeMap::new(),
             generations: 0,
             plan: None,
-            unfenced_since: None,
+            fence_missing_since: None,
             retry_at: None,
             borrowed: sysctl::Borrowed::default(),
             events: Vec::new(),
@@ -179,7 +179,7 @@ impl Kernel {
             announcements_failed: 0,
             overruns: 0,
             refenced: 0,
-            unfenced: Duration::ZERO,
+            fence_missing_for: Duration::ZERO,
         };
         kernel.resync()?;
         Ok(kernel)
@@ -326,23 +326,21 @@ impl Kernel {
         let Some(fence) = &self.fence else {
             return FenceState::Off;
         };
-        if self.unfenced_since.is_some() || !fence.is_there() {
-            return FenceState::Unfenced;
+        if self.fence_missing_since.is_some() || !fence.is_there() {
+            return FenceState::Missing;
         }
         let Some(group) = self.groups.get(name).filter(|group| group.open) else {
-            return FenceState::Closed;
+            return FenceState::Blocking;
         };
         let alive = fence.leases().unwrap_or_default();
         let mut expected = group
             .held_routers()
-            .filter_map(|router| Group::router_key(router, &self.interfaces))
-            .peekable();
-        let some = expected.peek().is_some();
-        let held = expected.all(|key| alive.iter().any(|(open, _)| *open == key));
-        if some && held {
-            FenceState::Held
+            .filter_map(|router| Group::router_key(router, &self.interfaces));
+        // An interface that cannot advertise is hurt alone: the elector knows it, and says so.
+        if expected.any(|key| alive.iter().any(|(open, _)| *open == key)) {
+            FenceState::Passing
         } else {
-            FenceState::Closed
+            FenceState::Blocking
         }
     }
 
@@ -351,9 +349,9 @@ impl Kernel {
         KernelCounts {
             fence: counted.and_then(Result::ok).unwrap_or_default(),
             refenced: self.refenced,
-            unfenced: self.unfenced
+            fence_missing: self.fence_missing_for
                 + self
-                    .unfenced_since
+                    .fence_missing_since
                     .map_or(Duration::ZERO, |at| at.elapsed()),
             announced: self.announced,
             announcements_failed: self.announcements_failed,

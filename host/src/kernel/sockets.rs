@@ -7,17 +7,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_abi::{
-    SOCKET_BEAT_IN, SOCKET_BEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKET_STATIONS,
-    SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_BEAT, SOCKETS_PING, SOCKETS_VRRP,
+    SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKET_STATIONS,
+    SOCKET_VRRP_HEARTBEAT, SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_HEARTBEAT,
+    SOCKETS_PING, SOCKETS_VRRP,
 };
 use spared_netlink::{
-    Ends, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
+    Ends, Instruction, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
 };
 
-use super::filters::{STATION_FILTER, VRRP_FILTER, beat_filter};
+use super::filters::{
+    Admitted, NETWORK_HEARTBEAT_FILTER, STATION_FILTER, heartbeat_filter, vrrp_filter,
+};
 
 /// Every set that there is.
-const SETS: [u32; 3] = [SOCKETS_VRRP, SOCKETS_BEAT, SOCKETS_PING];
+const SETS: [u32; 3] = [SOCKETS_VRRP, SOCKETS_HEARTBEAT, SOCKETS_PING];
 
 /// Followed for sockets that belong to no interface.
 pub const ANY: &str = "@any";
@@ -30,6 +33,10 @@ pub struct Place<'p> {
     pub index: u32,
     /// Of a link whose address is there.
     pub ends: Option<Ends>,
+    /// Of the interface.
+    pub mac: [u8; 6],
+    /// Whose adverts are let in.
+    pub admitted: &'p [Admitted],
 }
 
 /// The sockets of one followed interface, by set.
@@ -44,6 +51,8 @@ pub struct Sockets {
 struct Set {
     index: u32,
     ends: Option<Ends>,
+    /// What [`SOCKET_VRRP_LINK`] lets in. It is locked: another one takes another socket.
+    filter: Vec<Instruction>,
     /// (`SPARED_SOCKET_*`, descriptor), in the order of the event.
     open: Vec<(u32, OwnedFd)>,
     // Held so that switches with IGMP and MLD snooping send the groups here.
@@ -72,15 +81,24 @@ impl Sockets {
             }
             stays
         });
+        let filter = vrrp_filter(place.mac, place.admitted);
+        if let Some(set) = self.sets.get_mut(&SOCKETS_VRRP) {
+            match set.admit(&filter) {
+                Ok(true) => note(SOCKETS_VRRP),
+                Ok(false) => {}
+                Err(error) => errors.push(error),
+            }
+        }
         for kind in SETS {
             if wanted & kind == 0 || self.sets.contains_key(&kind) || !is_possible(kind, place) {
                 continue;
             }
-            match open(kind, place) {
+            match open(kind, place, &filter) {
                 Ok((open, members)) => {
                     let set = Set {
                         index: place.index,
                         ends: place.ends,
+                        filter: filter.clone(),
                         open,
                         _members: members,
                     };
@@ -127,14 +145,30 @@ impl Sockets {
 
 impl Set {
     fn is_for(&self, kind: u32, place: Place<'_>) -> bool {
-        self.index == place.index && (kind != SOCKETS_BEAT || self.ends == place.ends)
+        self.index == place.index && (kind != SOCKETS_HEARTBEAT || self.ends == place.ends)
+    }
+
+    /// Replaces the socket of adverts where others are let in than before.
+    fn admit(&mut self, filter: &[Instruction]) -> io::Result<bool> {
+        if self.filter == filter {
+            return Ok(false);
+        }
+        let socket = advert_receiver(self.index, filter)?;
+        for (kind, open) in &mut self.open {
+            if *kind == SOCKET_VRRP_LINK {
+                *open = socket;
+                break;
+            }
+        }
+        self.filter = filter.to_vec();
+        Ok(true)
     }
 }
 
-// Beats need a link with its address; only echo requests need no interface.
+// Heartbeats need a link with its address; only echo requests need no interface.
 fn is_possible(kind: u32, place: Place<'_>) -> bool {
     match kind {
-        SOCKETS_BEAT => place.ends.is_some() && place.index != 0,
+        SOCKETS_HEARTBEAT => place.ends.is_some() && place.index != 0,
         SOCKETS_PING => place.index != 0 || place.name == ANY,
         _ => place.index != 0,
     }
@@ -142,28 +176,34 @@ fn is_possible(kind: u32, place: Place<'_>) -> bool {
 
 type Open = (Vec<(u32, OwnedFd)>, Vec<OwnedFd>);
 
-fn open(kind: u32, place: Place<'_>) -> io::Result<Open> {
+fn open(kind: u32, place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
     match (kind, place.ends) {
-        (SOCKETS_VRRP, _) => vrrp(place),
+        (SOCKETS_VRRP, _) => vrrp(place, filter),
         (SOCKETS_PING, _) => Ok((ping(place)?, Vec::new())),
-        (SOCKETS_BEAT, Some(ends)) => Ok((beat(place, ends)?, Vec::new())),
+        (SOCKETS_HEARTBEAT, Some(ends)) => Ok((heartbeat(place, ends)?, Vec::new())),
         _ => Ok(Open::default()),
     }
 }
 
-fn vrrp(place: Place<'_>) -> io::Result<Open> {
-    const STATIONS_BYTES: usize = 32 * 1024;
+fn advert_receiver(index: u32, filter: &[Instruction]) -> io::Result<OwnedFd> {
     const GROUP4_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
     const GROUP6_MAC: [u8; 6] = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
 
-    let Place { name, index, .. } = place;
-    let link = PacketSocket::receiver(index, &VRRP_FILTER)?;
+    let link = PacketSocket::receiver(index, filter)?;
     link.join(index, GROUP4_MAC)?;
     link.join(index, GROUP6_MAC)?;
+    Ok(link.into())
+}
+
+fn vrrp(place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
+    const STATIONS_BYTES: usize = 32 * 1024;
+
+    let Place { name, index, .. } = place;
+    let link = advert_receiver(index, filter)?;
     let stations = PacketSocket::receiver(index, &STATION_FILTER)?;
     stations.set_receive_buffer(STATIONS_BYTES)?;
     let mut open = vec![
-        (SOCKET_VRRP_LINK, link.into()),
+        (SOCKET_VRRP_LINK, link),
         (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
     ];
     // A family that the system lacks is left out.
@@ -171,15 +211,18 @@ fn vrrp(place: Place<'_>) -> io::Result<Open> {
         open.push((SOCKET_VRRP_IPV6, socket));
     }
     open.push((SOCKET_STATIONS, stations.into()));
+    // A socket of their own: adverts that somebody floods the other with take no room here.
+    let heartbeats = PacketSocket::receiver(index, &NETWORK_HEARTBEAT_FILTER)?;
+    open.push((SOCKET_VRRP_HEARTBEAT, heartbeats.into()));
     Ok((open, join_groups(index)))
 }
 
-fn beat(place: Place<'_>, ends: Ends) -> io::Result<Vec<(u32, OwnedFd)>> {
-    let receiver = PacketSocket::packet_receiver(place.index, &beat_filter(ends))?;
+fn heartbeat(place: Place<'_>, ends: Ends) -> io::Result<Vec<(u32, OwnedFd)>> {
+    let receiver = PacketSocket::packet_receiver(place.index, &heartbeat_filter(ends))?;
     let sender = datagram_sender(place.index, place.name, ends)?;
     Ok(vec![
-        (SOCKET_BEAT_IN, receiver.into()),
-        (SOCKET_BEAT_OUT, sender),
+        (SOCKET_HEARTBEAT_IN, receiver.into()),
+        (SOCKET_HEARTBEAT_OUT, sender),
     ])
 }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_netlink::{Event, Route};
+use spared_worker::message::Family;
 
+use super::filters::Admitted;
 use super::group::Deletion;
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
@@ -146,6 +148,23 @@ impl Kernel {
         }
         self.raise_devices();
         self.sync_links();
+        self.filter_sockets();
+    }
+
+    /// The claimed routers of an interface: nobody else's adverts are let in.
+    fn admitted(&self, name: &str) -> Vec<Admitted> {
+        let claims = self.groups.values().flat_map(|group| &group.claims.routers);
+        let here = claims.filter(|claim| claim.interface == name);
+        here.map(|claim| Admitted {
+            ipv6: claim.family == Family::V6,
+            vrid: claim.vrid,
+            routed: claim.routed,
+        })
+        .collect()
+    }
+
+    /// Sockets follow what is claimed on their interfaces.
+    pub(super) fn filter_sockets(&mut self) {
         let names: Vec<String> = self.followed.keys().cloned().collect();
         for name in names {
             self.open_sockets(&name);
@@ -154,11 +173,15 @@ impl Kernel {
 
     /// Makes the sockets of a followed interface what they should be.
     pub(super) fn open_sockets(&mut self, name: &str) {
-        let index = self.interfaces.link(name).map_or(0, |link| link.index);
+        let link = self.interfaces.link(name);
+        let index = link.map_or(0, |link| link.index);
+        let admitted = self.admitted(name);
         let place = Place {
             name,
             index,
             ends: self.links.ends_on(name, index, &self.interfaces),
+            mac: link.map_or([0; 6], |link| link.mac),
+            admitted: &admitted,
         };
         let Some(followed) = self.followed.get_mut(name) else {
             return;
@@ -312,9 +335,9 @@ impl Kernel {
         match fence.take_tampering() {
             Tampering::None => return,
             Tampering::Foreign if self.plan.is_some() => {
-                self.unfenced_since.get_or_insert(now);
+                self.fence_missing_since.get_or_insert(now);
                 let why = "another program changed nftables' table netdev spared".to_owned();
-                self.events.push(KernelEvent::Unfenced { why });
+                self.events.push(KernelEvent::FenceMissing { why });
             }
             _ => {}
         }

@@ -4,35 +4,28 @@
 //! says of the network passes through its own types only: the host parses no packet.
 
 mod process;
-mod seen;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use spared_control::LinkStatus;
 use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
-use spared_worker::child::Child;
 
 use crate::clock;
 use crate::config;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::poller::{Key, Poller};
-use crate::supervisor::deaths::Deaths;
+use crate::process::{Killed, MISSED_MAX, PING_EVERY, Policy, RestartBudget};
 use crate::supervisor::limit::Limit;
 use process::{Process, printable};
-use seen::Seen;
+use state::LinkState;
 
 /// Messages that one turn of the loop reads.
 const BUDGET: usize = 64;
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// Pings that may stay unanswered.
-const MISSED_MAX: u32 = 3;
-
-/// How long a dead process is left at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the host does about the link.
 #[derive(Debug)]
@@ -54,7 +47,7 @@ pub enum Report {
         id: u64,
         channel: String,
     },
-    Tell(News),
+    Tell(Notice),
 }
 
 /// The link to the peer, or none.
@@ -66,14 +59,14 @@ pub struct Link {
     introduction: Introduction,
     process: Option<Process>,
     /// Killed and not yet reaped.
-    dying: BTreeMap<u64, Child>,
+    dying: Killed,
     serial: u64,
-    deaths: Deaths,
+    restart_budget: RestartBudget,
     start_at: Option<Instant>,
     pinged_at: Instant,
     /// Whoever knocks at the port makes events and lines of log.
     lines: Limit,
-    seen: Seen,
+    seen: LinkState,
     reports: VecDeque<Report>,
 }
 
@@ -86,13 +79,13 @@ impl Link {
             setup: None,
             introduction: Introduction::default(),
             process: None,
-            dying: BTreeMap::new(),
+            dying: Killed::default(),
             serial: 0,
-            deaths: Deaths::default(),
+            restart_budget: RestartBudget::new(Policy::LINK),
             start_at: None,
             pinged_at: now,
             lines: Limit::new(5, 50, now),
-            seen: Seen::default(),
+            seen: LinkState::default(),
             reports: VecDeque::new(),
         }
     }
@@ -113,12 +106,12 @@ impl Link {
         let peer = |setup: &Option<config::Link>| setup.as_ref().map(|setup| setup.peer.clone());
         if !same_node || peer(&self.setup) != peer(&setup) {
             // Another pair: nothing that is queued concerns it.
-            self.retire("the configuration names other nodes");
+            self.retire(now, "the configuration names other nodes");
         }
         (self.setup, self.introduction) = (setup, introduction);
         if self.setup.is_none() {
             self.start_at = None;
-            self.retire("there is no [[link]] any more");
+            self.retire(now, "there is no [[link]] any more");
         } else if self.process.is_some() {
             self.tell_setup(now);
         } else {
@@ -140,23 +133,20 @@ impl Link {
             match process.receive() {
                 Ok(Some(message)) => self.handle_message(now, message),
                 Ok(None) => return,
-                Err(why) => return self.bury(now, &why),
+                Err(why) => return self.handle_ended(now, &why),
             }
         }
     }
 
     /// A process has ended.
     pub fn handle_exit(&mut self, now: Instant, serial: u64) {
-        if let Some(child) = self.dying.get_mut(&serial) {
-            if child.exit().is_some() {
-                self.dying.remove(&serial);
-            }
+        if self.dying.handle_exit(serial) {
             return;
         }
         // Its last words first.
         self.handle_readable(now, serial);
         if self.process.as_ref().is_some_and(|p| p.serial == serial) {
-            self.bury(now, "ended");
+            self.handle_ended(now, "ended");
         }
     }
 
@@ -172,7 +162,7 @@ impl Link {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             self.pinged_at = now;
             self.ping(now);
-            let suppressed = self.lines.confess();
+            let suppressed = self.lines.take_suppressed_count();
             if suppressed > 0 {
                 log::warn!("link: {suppressed} more lines of log suppressed");
             }
@@ -183,26 +173,23 @@ impl Link {
         let Some(process) = &mut self.process else {
             return;
         };
-        if process.missed >= MISSED_MAX {
+        let Some(number) = process.pings.next() else {
             let why = format!("did not answer for {MISSED_MAX} s");
-            return self.bury(now, &why);
-        }
-        process.missed += 1;
-        process.ping += 1;
-        let number = process.ping;
+            return self.handle_ended(now, &why);
+        };
         self.send(now, &ToLink::Ping { number }, &[]);
     }
 
     fn handle_message(&mut self, now: Instant, message: FromLink) {
         match message {
             FromLink::Up(introduction) => {
-                let introduction = seen::clean(introduction);
+                let introduction = state::clean(introduction);
                 let text = format!(
                     "{} is heard: spared {}",
                     introduction.node, introduction.version
                 );
                 self.seen.up();
-                self.tell(News::new(Kind::Link, text).because("peer-up"));
+                self.tell(Notice::new(Kind::Link, text).because("peer-up"));
                 self.reports.push_back(Report::Up);
             }
             FromLink::Down { why } => self.go_down(printable(&why)),
@@ -221,7 +208,7 @@ impl Link {
             }
             FromLink::Event { reason, text } => {
                 if self.lines.take(now) {
-                    let news = News::warn(Kind::Link, printable(&text));
+                    let news = Notice::warn(Kind::Link, printable(&text));
                     self.tell(news.because(&printable(&reason)));
                 }
             }
@@ -231,8 +218,8 @@ impl Link {
                 }
             }
             FromLink::Pong { number } => {
-                if let Some(process) = self.process.as_mut().filter(|p| p.ping == number) {
-                    process.missed = 0;
+                if let Some(process) = &mut self.process {
+                    process.pings.handle_pong(number);
                 }
             }
         }
@@ -240,7 +227,7 @@ impl Link {
 
     fn handle_wire(&mut self, plugin: String, agreed: Result<u32, String>) {
         if let Some(why) = self.seen.wire(&plugin, agreed) {
-            self.tell(News::warn(Kind::Link, why).because("wire"));
+            self.tell(Notice::warn(Kind::Link, why).because("wire"));
         }
     }
 
@@ -248,7 +235,7 @@ impl Link {
         if self.seen.down() {
             let peer = self.setup.as_ref().map_or("the peer", |s| s.peer.as_str());
             let text = format!("{peer} is not heard on any link: {why}");
-            self.tell(News::warn(Kind::Link, text).because("peer-down"));
+            self.tell(Notice::warn(Kind::Link, text).because("peer-down"));
             self.reports.push_back(Report::Down { why });
         }
     }
@@ -282,45 +269,43 @@ impl Link {
         self.seen.set_paths(interfaces.collect());
         match process.configure(setup, &self.introduction) {
             Ok(()) => self.reports.push_back(Report::Configured),
-            Err(why) => self.bury(now, &why),
+            Err(why) => self.handle_ended(now, &why),
         }
     }
 
-    fn bury(&mut self, now: Instant, why: &str) {
+    fn handle_ended(&mut self, now: Instant, why: &str) {
         let why = self
             .process
             .as_mut()
-            .and_then(Process::epitaph)
+            .and_then(Process::exit_reason)
             .unwrap_or_else(|| why.to_owned());
-        self.retire(&format!("the link's process {why}"));
+        self.retire(now, &format!("the link's process {why}"));
         self.plan_start(now, &why);
     }
 
-    fn retire(&mut self, why: &str) {
-        let Some(mut process) = self.process.take() else {
+    fn retire(&mut self, now: Instant, why: &str) {
+        let Some(process) = self.process.take() else {
             return;
         };
-        process.kill();
-        if process.exit().is_none() {
-            self.dying.insert(process.serial, process.into_child());
-        }
+        self.dying.add(now, process.serial, process.into_child());
         self.go_down(why.to_owned());
         self.seen.forget(why);
     }
 
-    // Unlike a plugin it is neither given up nor left for long: the pair is blind without it.
     fn plan_start(&mut self, now: Instant, why: &str) {
-        let pause = self.deaths.add(now).unwrap_or(LONGEST_PAUSE);
-        let pause = pause.min(LONGEST_PAUSE);
+        // By its policy there always is one.
+        let Some(pause) = self.restart_budget.next_pause(now) else {
+            return;
+        };
         self.start_at = Some(now + pause);
         let text = format!(
             "the link's process {why}; started again in {} ms",
             pause.as_millis()
         );
-        self.tell(News::warn(Kind::Link, text).because("died"));
+        self.tell(Notice::warn(Kind::Link, text).because("died"));
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: Notice) {
         self.reports.push_back(Report::Tell(news));
     }
 
@@ -334,7 +319,7 @@ impl Link {
         match process.send(message, descriptors) {
             Ok(()) => true,
             Err(why) => {
-                self.bury(now, &why);
+                self.handle_ended(now, &why);
                 false
             }
         }
@@ -357,7 +342,7 @@ impl Link {
         self.seen.is_up
     }
 
-    /// The plugins whose twins are connected.
+    /// The plugins whose peers are connected.
     pub fn channels_up(&self) -> &BTreeSet<String> {
         &self.seen.channels
     }
@@ -368,12 +353,12 @@ impl Link {
         self.seen.refusals.remove(plugin);
     }
 
-    /// Why twins do not speak with each other, a sentence each.
+    /// Why peers do not speak with each other, a sentence each.
     pub fn wire_refusals(&self) -> Vec<String> {
         self.seen.refusals.values().cloned().collect()
     }
 
-    /// Why the twins of one plugin do not speak with each other.
+    /// Why the peers of one plugin do not speak with each other.
     pub fn wire_refusal(&self, plugin: &str) -> Option<&str> {
         self.seen.refusals.get(plugin).map(String::as_str)
     }

@@ -2,20 +2,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
-use spared_worker::child::Child;
 use spared_worker::codec::{self, ReceiveError, Receiver};
 use spared_worker::process::SOCKET_FD;
 use zeroize::Zeroizing;
 
 use crate::config;
+use crate::process::{Child, Pings};
 
 #[derive(Debug)]
 pub(super) struct Process {
@@ -23,8 +20,7 @@ pub(super) struct Process {
     child: Child,
     socket: OwnedFd,
     receiver: Receiver,
-    pub(super) ping: u64,
-    pub(super) missed: u32,
+    pub(super) pings: Pings,
 }
 
 impl Process {
@@ -36,8 +32,7 @@ impl Process {
             child,
             socket,
             receiver: Receiver::default(),
-            ping: 0,
-            missed: 0,
+            pings: Pings::default(),
         })
     }
 
@@ -100,32 +95,12 @@ impl Process {
         self.child.pid()
     }
 
-    pub(super) fn kill(&self) {
-        self.child.kill();
-    }
-
-    pub(super) fn exit(&mut self) -> Option<ExitStatus> {
-        self.child.exit()
-    }
-
     pub(super) fn into_child(self) -> Child {
         self.child
     }
 
-    /// How it ended, if it did. The process may be a moment behind its socket.
-    pub(super) fn epitaph(&mut self) -> Option<String> {
-        let mut ended = [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)];
-        let moment = Timespec {
-            tv_sec: 0,
-            tv_nsec: 2_000_000,
-        };
-        let _ = poll(&mut ended, Some(&moment));
-        let status = self.child.exit()?;
-        Some(match (status.signal(), status.code()) {
-            (Some(signal), _) => format!("was killed by signal {signal}"),
-            (_, Some(code)) => format!("ended with code {code}"),
-            _ => "ended".to_owned(),
-        })
+    pub(super) fn exit_reason(&mut self) -> Option<String> {
+        self.child.exit_reason()
     }
 }
 

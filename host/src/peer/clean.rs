@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use spared_control::Answer;
-use spared_link::word::Standing;
+use spared_link::word::NodeStatus;
 
 const TEXT_MAX: usize = 2048;
 const LIST_MAX: usize = 64;
@@ -17,13 +17,13 @@ pub fn text(text: &str) -> String {
         .collect()
 }
 
-pub fn standing(said: Standing) -> Standing {
+pub fn standing(said: NodeStatus) -> NodeStatus {
     let by_group = |map: std::collections::BTreeMap<String, String>| {
         let map = map.into_iter().take(GROUPS_MAX);
         map.map(|(group, word)| (text(&group), text(&word)))
             .collect()
     };
-    Standing {
+    NodeStatus {
         quality: said.quality.min(100),
         missing: list(&said.missing),
         maintenance: said.maintenance,

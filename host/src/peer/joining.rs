@@ -1,4 +1,4 @@
-//! Joining: a node whose plugins do not hold yet what their twins hold is weaker than one whose
+//! Joining: a node whose plugins do not hold yet what their peers hold is weaker than one whose
 //! do (E8). It ends with the last of them in sync, and after [`JOINING_MAX`] at the latest.
 
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// Whether this node joins, now that so many plugins with a twin are not in sync.
+    /// Whether this node joins, now that so many plugins with a peer are not in sync.
     pub fn update(&mut self, now: Instant, behind: usize) -> bool {
         let since = (behind > 0).then(|| self.since.unwrap_or(now));
         self.is = since.is_some_and(|since| now.saturating_duration_since(since) < JOINING_MAX);

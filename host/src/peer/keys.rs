@@ -1,5 +1,5 @@
 //! A file's keys that both nodes must share, in words that a person finds in the file:
-//! `group "office" router "lan2": addresses`.
+//! `group "office" interface "lan2": addresses`.
 //!
 //! Entries of arrays of tables are named by their `name`, else their `interface`, else their
 //! position. Each table and entry is a key of its own without a value, so that one that only one
@@ -118,7 +118,7 @@ struct Flat<'s> {
 }
 
 impl Flat<'_> {
-    // `path` is how scopes name it ("group.router"), `words` how people do.
+    // `path` is how scopes name it ("group.interface"), `words` how people do.
     fn table(&mut self, table: &Table, path: &str, words: &str, scope: Scope) {
         for (key, value) in table {
             let path = join(path, key, ".");
@@ -232,12 +232,12 @@ mod tests {
         after = ["dhcp"]
         [[group]]
         name = "office"
-        priority = { utm1 = 200, utm2 = 100 }
-        [[group.router]]
+        priority = { r1 = 200, r2 = 100 }
+        [[group.interface]]
         interface = "lan2"
         vrid = 50
         addresses = ["192.168.200.1/24"]
-        [[group.router]]
+        [[group.interface]]
         interface = "lan3"
         vrid = 51
         [maintenance]
@@ -273,13 +273,13 @@ mod tests {
             [
                 "after",
                 "group \"office\"",
-                "group \"office\" router \"lan2\"",
-                "group \"office\" router \"lan2\": addresses",
-                "group \"office\" router \"lan2\": interface",
-                "group \"office\" router \"lan2\": vrid",
-                "group \"office\" router \"lan3\"",
-                "group \"office\" router \"lan3\": interface",
-                "group \"office\" router \"lan3\": vrid",
+                "group \"office\" interface \"lan2\"",
+                "group \"office\" interface \"lan2\": addresses",
+                "group \"office\" interface \"lan2\": interface",
+                "group \"office\" interface \"lan2\": vrid",
+                "group \"office\" interface \"lan3\"",
+                "group \"office\" interface \"lan3\": interface",
+                "group \"office\" interface \"lan3\": vrid",
                 "group \"office\": name",
                 "maintenance",
                 "maintenance: keep",
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(
             changed("200.1/24", "200.1/25"),
             [
-                "group \"office\" router \"lan2\": addresses: here [\"192.168.200.1/24\"], \
+                "group \"office\" interface \"lan2\": addresses: here [\"192.168.200.1/24\"], \
                  there [\"192.168.200.1/25\"]"
             ]
         );
@@ -302,16 +302,16 @@ mod tests {
 
     #[test]
     fn an_entry_that_one_node_lacks_is_one_difference() {
-        let lan3 = "[[group.router]]\n        interface = \"lan3\"\n        vrid = 51\n";
+        let lan3 = "[[group.interface]]\n        interface = \"lan3\"\n        vrid = 51\n";
         assert_eq!(
             changed(lan3, ""),
-            ["group \"office\" router \"lan3\": here present, there absent"]
+            ["group \"office\" interface \"lan3\": here present, there absent"]
         );
     }
 
     #[test]
     fn keys_of_a_node_and_comments_do_not_differ() {
-        assert_eq!(changed("utm1 = 200", "utm1 = 10"), [""; 0]);
+        assert_eq!(changed("r1 = 200", "r1 = 10"), [""; 0]);
         assert_eq!(changed("after", "# new\n after"), [""; 0]);
     }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use spared_control::Difference;
-use spared_link::word::{Standing, Word};
+use spared_link::word::{NodeStatus, Word};
 
 use keys::Keys;
 
@@ -42,14 +42,14 @@ pub enum File {
 #[derive(Debug, Default)]
 pub struct Peer {
     up: bool,
-    standing: Option<Standing>,
+    standing: Option<NodeStatus>,
     /// This node's, by the name of the file.
     files: BTreeMap<String, File>,
     /// The other's; None until it has said.
     digests: Option<BTreeMap<String, String>>,
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
-    said: Option<(Standing, Instant)>,
+    said: Option<(NodeStatus, Instant)>,
     number: u64,
     /// Questions to the other node, and until when they wait.
     asked: BTreeMap<u64, Instant>,
@@ -69,7 +69,7 @@ impl Peer {
     }
 
     /// How fit it is; None while it is not heard.
-    pub fn standing(&self) -> Option<&Standing> {
+    pub fn standing(&self) -> Option<&NodeStatus> {
         self.standing.as_ref()
     }
 
@@ -93,19 +93,19 @@ impl Peer {
 
     // ---- how fit both are
 
-    pub fn handle_standing(&mut self, standing: Standing) {
+    pub fn handle_node_status(&mut self, standing: NodeStatus) {
         self.standing = Some(clean::standing(standing));
     }
 
     /// Tells the other node how fit this one is, if that is news or was long ago.
-    pub fn update(&mut self, now: Instant, standing: Standing) {
+    pub fn update(&mut self, now: Instant, standing: NodeStatus) {
         let fresh = self.said.as_ref().is_some_and(|(said, at)| {
             *said == standing && now.saturating_duration_since(*at) < STANDING_EVERY
         });
         if !self.up || fresh {
             return;
         }
-        self.words.push_back(Word::Standing(standing.clone()));
+        self.words.push_back(Word::Status(standing.clone()));
         self.said = Some((standing, now));
     }
 

@@ -4,7 +4,7 @@ use spared_control::Difference;
 
 /// What readiness hangs on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Facts {
+pub struct PairState {
     /// The other node's name.
     pub peer: String,
     /// None while a link is up, else why none is.
@@ -18,26 +18,26 @@ pub struct Facts {
     pub maintenance: bool,
 }
 
-/// A plugin that has to do with a takeover.
+/// A plugin that has to do with a failover.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plugin {
     pub name: String,
     pub runs: bool,
-    /// It speaks with its twin over a channel.
+    /// It speaks with its peer over a channel.
     pub has_channel: bool,
-    /// Why the twins do not speak with each other.
+    /// Why the peers do not speak with each other.
     pub refused: Option<String>,
     /// The channel is up.
-    pub has_twin: bool,
+    pub has_peer: bool,
     /// What it last said of its synchrony, and why.
     pub in_sync: Option<(bool, String)>,
 }
 
 impl Plugin {
-    /// It has a twin and does not hold yet what that holds.
+    /// It has a peer and does not hold yet what that holds.
     pub fn is_behind(&self) -> bool {
         let in_sync = self.in_sync.as_ref().is_some_and(|(yes, _)| *yes);
-        self.runs && self.has_channel && self.has_twin && !in_sync
+        self.runs && self.has_channel && self.has_peer && !in_sync
     }
 
     fn missing(&self, peer: &str, link_is_up: bool) -> Option<String> {
@@ -54,8 +54,8 @@ impl Plugin {
                 false => format!("{name}: {why}"),
             });
         }
-        if !self.has_twin {
-            return Some(format!("{name} does not hear its twin on {peer}"));
+        if !self.has_peer {
+            return Some(format!("{name} does not hear its peer on {peer}"));
         }
         if !self.is_behind() {
             return None;
@@ -69,7 +69,7 @@ impl Plugin {
 }
 
 /// Empty: ready.
-pub fn missing(facts: &Facts) -> Vec<String> {
+pub fn missing(facts: &PairState) -> Vec<String> {
     let peer = &facts.peer;
     let link = facts.link_down.as_ref();
     let link = link.map(|why| match why.as_str() {
@@ -105,7 +105,7 @@ pub fn is_mismatch(found: &Difference) -> bool {
             let words = key.split(" \"").next().unwrap_or(key);
             let last = key.rsplit_once(" \"").map_or(key, |(above, _)| above);
             let last = last.rsplit(' ').next().unwrap_or(last);
-            words == "group" && ["group", "router", "address"].contains(&last)
+            words == "group" && ["group", "interface", "address"].contains(&last)
         }
     }
 }
@@ -120,22 +120,22 @@ mod tests {
             runs: true,
             has_channel: true,
             refused: None,
-            has_twin: true,
+            has_peer: true,
             in_sync: Some((true, String::new())),
         }
     }
 
-    fn facts() -> Facts {
-        Facts {
-            peer: "utm2".to_owned(),
+    fn facts() -> PairState {
+        PairState {
+            peer: "r2".to_owned(),
             plugins: vec![plugin("conntrack")],
             quality: 100,
-            ..Facts::default()
+            ..PairState::default()
         }
     }
 
     fn said_of(plugin: Plugin) -> Vec<String> {
-        missing(&Facts {
+        missing(&PairState {
             plugins: vec![plugin],
             ..facts()
         })
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(missing(&facts()), [""; 0]);
         let alone = Plugin {
             has_channel: false,
-            has_twin: false,
+            has_peer: false,
             in_sync: None,
             ..plugin("health")
         };
@@ -157,11 +157,11 @@ mod tests {
     fn each_missing_part_is_a_sentence() {
         let difference = Difference {
             file: "vrrp.toml".to_owned(),
-            key: "group \"office\" router \"lan2\": vrid".to_owned(),
+            key: "group \"office\" interface \"lan2\": vrid".to_owned(),
             here: Some("50".to_owned()),
             there: None,
         };
-        let found = missing(&Facts {
+        let found = missing(&PairState {
             link_down: Some("nothing was heard for 900 ms".to_owned()),
             mismatches: vec![difference],
             quality: 0,
@@ -179,9 +179,9 @@ mod tests {
                 "it is in maintenance",
                 "office is forced backup on it",
                 "its quality is 0",
-                "no link to utm2 is up: nothing was heard for 900 ms",
+                "no link to r2 is up: nothing was heard for 900 ms",
                 "dhcp is not running",
-                "vrrp.toml: group \"office\" router \"lan2\": vrid: here 50, utm2 absent",
+                "vrrp.toml: group \"office\" interface \"lan2\": vrid: here 50, r2 absent",
             ]
         );
     }
@@ -202,26 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn twins_that_do_not_speak_are_missing_but_join_nobody() {
+    fn peers_that_do_not_speak_are_missing_but_join_nobody() {
         let refused = Plugin {
-            refused: Some("here wire 1, utm2 has 2 to 3".to_owned()),
-            has_twin: false,
+            refused: Some("here wire 1, r2 has 2 to 3".to_owned()),
+            has_peer: false,
             in_sync: None,
             ..plugin("conntrack")
         };
         assert!(!refused.is_behind());
-        assert_eq!(
-            said_of(refused),
-            ["conntrack: here wire 1, utm2 has 2 to 3"]
-        );
+        assert_eq!(said_of(refused), ["conntrack: here wire 1, r2 has 2 to 3"]);
         let lonely = Plugin {
-            has_twin: false,
+            has_peer: false,
             ..plugin("conntrack")
         };
-        assert_eq!(
-            said_of(lonely),
-            ["conntrack does not hear its twin on utm2"]
-        );
+        assert_eq!(said_of(lonely), ["conntrack does not hear its peer on r2"]);
     }
 
     #[test]
@@ -233,10 +227,10 @@ mod tests {
             })
         };
         assert!(is("group \"office\": name"));
-        assert!(is("group \"office\" router \"lan2\": vrid"));
+        assert!(is("group \"office\" interface \"lan2\": vrid"));
         assert!(is("group \"office\" address \"wan1\": addresses"));
         assert!(is("group \"office\""));
-        assert!(is("group \"office\" router \"lan2\""));
+        assert!(is("group \"office\" interface \"lan2\""));
         assert!(!is("group \"office\": advert_interval"));
         assert!(!is("group \"office\" track \"lan2\""));
         assert!(!is("unit \"router\""));

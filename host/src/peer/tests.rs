@@ -38,7 +38,7 @@ impl Pair {
             Word::Digests { files } => node.handle_digests(files),
             Word::WantKeys { files } => node.handle_want_keys(files),
             Word::Keys { file, keys } => node.handle_keys(file, keys),
-            Word::Standing(standing) => node.handle_standing(standing),
+            Word::Status(standing) => node.handle_node_status(standing),
             other => panic!("{other:?}"),
         }
     }
@@ -137,7 +137,7 @@ fn nothing_is_compared_until_the_other_node_has_said_its_keys() {
 #[test]
 fn what_was_known_ends_with_the_link() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
-    pair.nodes[0].handle_standing(Standing::default());
+    pair.nodes[0].handle_node_status(NodeStatus::default());
     pair.nodes[0].handle_down();
     assert!(pair.nodes[0].differences().is_empty());
     assert_eq!(pair.nodes[0].standing(), None);
@@ -148,16 +148,16 @@ fn what_was_known_ends_with_the_link() {
 fn a_standing_is_told_when_it_changes_and_every_ten_seconds() {
     let start = Instant::now();
     let mut peer = Peer::default();
-    let standing = Standing {
+    let standing = NodeStatus {
         quality: 73,
-        ..Standing::default()
+        ..NodeStatus::default()
     };
     peer.update(start, standing.clone());
     assert_eq!(peer.poll_word(), None);
     peer.handle_up();
     while peer.poll_word().is_some() {}
     let mut told = |at: Instant, quality: u8| {
-        let quality = Standing {
+        let quality = NodeStatus {
             quality,
             ..standing.clone()
         };
@@ -215,10 +215,10 @@ fn a_lying_node_costs_a_bounded_amount() {
     peer.handle_keys("vrrp.toml".to_owned(), many(100_000).collect());
     assert!(peer.differences().len() <= DIFFERENCES_MAX);
     let roles = many(100_000).collect();
-    peer.handle_standing(Standing {
+    peer.handle_node_status(NodeStatus {
         quality: 255,
         roles,
-        ..Standing::default()
+        ..NodeStatus::default()
     });
     let standing = peer.standing().unwrap();
     assert_eq!(standing.quality, 100);

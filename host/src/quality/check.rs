@@ -28,13 +28,13 @@ pub struct Check {
     pub(super) state: u32,
     why: String,
     since: String,
-    /// Its plugin was started again and has not repeated it.
+    /// Its plugin's worker has ended, and the next one has not repeated it.
     pub(super) stale: bool,
 }
 
 /// What a plugin says of a check.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'s> {
+pub struct CheckReport<'s> {
     pub name: &'s str,
     pub weight: u32,
     pub state: u32,
@@ -42,8 +42,8 @@ pub struct Said<'s> {
 }
 
 impl Check {
-    pub(super) fn new(kind: Kind, said: Said<'_>, at: String) -> Self {
-        let Said {
+    pub(super) fn new(kind: Kind, said: CheckReport<'_>, at: String) -> Self {
+        let CheckReport {
             name,
             weight,
             state,

@@ -4,7 +4,8 @@
 //! weighs. No input or output; times are the caller's.
 //!
 //! A plugin's checks stay as they are while its worker is started again: a crash says nothing
-//! about the uplink. What it has not reported again [`GRACE`] after it runs is forgotten. A plugin
+//! about the uplink. What the new worker has not reported again [`GRACE`] after it runs is
+//! forgotten; what it has stays until it withdraws it, also what it reported before it ran. A plugin
 //! that is given up or refused loses its checks, since nobody measures any more, and is a failed
 //! check itself.
 
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use spared_control::CheckStatus;
 
-pub use check::{Check, Kind, Said};
+pub use check::{Check, CheckReport, Kind};
 
 /// Checks of one plugin; more are passed over.
 pub const CHECKS_MAX: usize = 256;
@@ -81,7 +82,7 @@ impl Quality {
         &mut self,
         plugin: &str,
         kind: Kind,
-        said: Said<'_>,
+        said: CheckReport<'_>,
         at: String,
     ) -> Result<Option<Change>, Refused> {
         let name = said.name;
@@ -107,11 +108,18 @@ impl Quality {
         self.weigh(format!("{name} is checked no more"))
     }
 
-    /// Its worker has started: what it does not report soon is no longer a check of its.
-    pub fn handle_up(&mut self, now: Instant, plugin: &str) -> Option<Change> {
+    /// Its worker has ended: the next one repeats what is still so.
+    pub fn handle_down(&mut self, plugin: &str) {
         for check in self.of(plugin) {
             check.stale = true;
         }
+        // While nobody can repeat anything, nothing runs out.
+        self.grace.remove(plugin);
+    }
+
+    /// Its worker has started: what an earlier one reported and this one does not soon is no longer
+    /// a check of its. What this one reported already, while it was configured or started, stays.
+    pub fn handle_up(&mut self, now: Instant, plugin: &str) -> Option<Change> {
         self.grace.insert(plugin.to_owned(), now + GRACE);
         self.failed.remove(plugin)?;
         self.weigh(format!("plugin {plugin} runs again"))
@@ -121,7 +129,7 @@ impl Quality {
     pub fn handle_failed(&mut self, plugin: &str, why: &str, at: String) -> Option<Change> {
         self.drop_checks(plugin);
         let name = format!("plugin {plugin}");
-        let said = Said {
+        let said = CheckReport {
             name: &name,
             weight: PLUGIN_WEIGHT,
             state: 0,

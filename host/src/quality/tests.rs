@@ -1,7 +1,7 @@
 use super::*;
 
-fn said<'s>(name: &'s str, weight: u32, state: u32, why: &'s str) -> Said<'s> {
-    Said {
+fn said<'s>(name: &'s str, weight: u32, state: u32, why: &'s str) -> CheckReport<'s> {
+    CheckReport {
         name,
         weight,
         state,
@@ -123,6 +123,7 @@ fn a_restarted_plugin_keeps_its_checks_until_it_had_time_to_repeat_them() {
     report(&mut quality, "old", 100, 0, "");
     report(&mut quality, "kept", 100, 100, "");
     assert_eq!(quality.number(), 50);
+    quality.handle_down("health");
     quality.handle_up(start, "health");
     assert_eq!(quality.number(), 50);
     report(&mut quality, "kept", 100, 100, "");
@@ -131,6 +132,49 @@ fn a_restarted_plugin_keeps_its_checks_until_it_had_time_to_repeat_them() {
     let change = quality.handle_timeout(start + GRACE).unwrap();
     assert_eq!((change.from, change.to), (50, 100));
     assert_eq!(quality.next_timeout(), None);
+}
+
+#[test]
+fn a_check_that_was_reported_before_the_plugin_ran_holds_until_it_is_withdrawn() {
+    let start = Instant::now();
+    let mut quality = Quality::default();
+    // in configure or start(), which end before the plugin is up
+    report(&mut quality, "uplink", 100, 0, "no carrier");
+    quality.handle_up(start, "health");
+    assert_eq!(quality.handle_timeout(start + GRACE), None);
+    assert_eq!(quality.handle_timeout(start + GRACE * 100), None);
+    assert_eq!(quality.number(), 0);
+    let change = quality.handle_forgotten("health", "uplink").unwrap();
+    assert_eq!((change.from, change.to), (0, 100));
+}
+
+#[test]
+fn a_check_that_the_next_worker_repeats_in_start_is_not_stale() {
+    let start = Instant::now();
+    let mut quality = Quality::default();
+    report(&mut quality, "uplink", 100, 0, "");
+    quality.handle_down("health");
+    report(&mut quality, "uplink", 100, 0, "");
+    quality.handle_up(start, "health");
+    assert_eq!(quality.handle_timeout(start + GRACE), None);
+    assert_eq!(quality.number(), 0);
+}
+
+#[test]
+fn checks_stay_while_no_worker_lives_that_could_repeat_them() {
+    let start = Instant::now();
+    let mut quality = Quality::default();
+    report(&mut quality, "uplink", 100, 0, "");
+    quality.handle_down("health");
+    quality.handle_up(start, "health");
+    // it dies once more, and is left for longer than it has to repeat itself
+    quality.handle_down("health");
+    assert_eq!(quality.next_timeout(), None);
+    assert_eq!(quality.handle_timeout(start + GRACE * 2), None);
+    assert_eq!(quality.number(), 0);
+    quality.handle_up(start + GRACE * 2, "health");
+    let change = quality.handle_timeout(start + GRACE * 3).unwrap();
+    assert_eq!((change.from, change.to), (0, 100));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::follows::Follows;
-use super::interfaces::Seen;
+use super::interfaces::InterfaceState;
 use super::link::Paths;
 use super::peer::Pair;
 use super::reload::Reload;
@@ -14,9 +14,9 @@ use super::verbs::clock_now;
 use super::*;
 use crate::events::Events;
 use crate::link::Link;
+use crate::overrides::{Overrides, Store};
 use crate::poller::Key;
 use crate::quality::Quality;
-use crate::resolve::{Resolved, Store};
 
 /// Clients that do not take their answers are looked at that often, and the watchdog at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,20 +36,20 @@ pub struct Core {
     pub(super) groups: Groups,
     pub(super) events: Events,
     pub(super) follows: Follows,
-    pub(super) seen: BTreeMap<String, Seen>,
+    pub(super) seen: BTreeMap<String, InterfaceState>,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
     pub(super) questions: BTreeMap<u64, Question>,
     pub(super) question: u64,
     pub(super) pair: Pair,
     pub(super) quality: Quality,
-    pub(super) resolved: Resolved,
+    pub(super) overrides: Overrides,
     pub(super) store: Store,
     /// Why the fence is not in place.
-    pub(super) unfenced: Option<String>,
+    pub(super) fence_missing: Option<String>,
     pub(super) started: String,
     /// Groups whose lease had run out a second ago.
-    pub(super) lapsed: Vec<String>,
+    pub(super) lapsed: BTreeMap<String, u32>,
     /// The kernel was asked for something, and may have events to tell without being ready.
     pub(super) kernel_touched: bool,
     ticked_at: Instant,
@@ -102,11 +102,11 @@ impl Core {
             question: 0,
             pair: Pair::default(),
             quality: Quality::default(),
-            resolved: store.read(clock_now()),
+            overrides: store.read(clock_now()),
             store,
-            unfenced: None,
+            fence_missing: None,
             started: clock::now(),
-            lapsed: Vec::new(),
+            lapsed: BTreeMap::new(),
             kernel_touched: false,
             ticked_at: now,
             status: String::new(),
@@ -114,15 +114,15 @@ impl Core {
     }
 
     /// Says what was found, and starts the plugins.
-    pub fn begin(&mut self, swept: Vec<String>) {
+    pub fn begin(&mut self, leftovers: Vec<String>) {
         let version = env!("CARGO_PKG_VERSION");
         let (node, digest) = (&self.setup.host.node, &self.setup.digest);
         let text = format!("spared {version} on {node}, configuration {digest}");
-        self.events.record(News::new(Kind::Start, text));
-        for line in swept {
+        self.events.record(Notice::new(Kind::Start, text));
+        for line in leftovers {
             let text = format!("removed what an earlier run left: {line}");
             self.events
-                .record(News::warn(Kind::Start, text).because("swept"));
+                .record(Notice::warn(Kind::Start, text).because("leftovers"));
         }
         if !self.kernel.is_fenced() {
             log::warn!("the fence is off: a hung daemon keeps its addresses");
@@ -133,7 +133,7 @@ impl Core {
         }
         self.configure_link(now);
         self.compare_files();
-        self.tell_resolved();
+        self.tell_overrides();
         if !self.setup.plugins.iter().any(|plugin| plugin.enabled) {
             log::warn!("nothing configured: no enabled file in plugins/, so never active");
         }
@@ -167,7 +167,7 @@ impl Core {
 
     fn rank(&self, key: Key) -> u8 {
         match key {
-            Key::Worker(serial) | Key::Exit(serial) if self.supervisor.is_provider(serial) => 0,
+            Key::Worker(serial) | Key::Exit(serial) if self.supervisor.is_elector(serial) => 0,
             Key::Kernel => 1,
             Key::Signal => 2,
             Key::Link(_) | Key::LinkExit(_) => 3,
@@ -295,7 +295,7 @@ impl Core {
             self.reload_timeout(),
             self.stop_timeout(),
             self.pair_timeout(),
-            self.resolved_timeout(),
+            self.overrides_timeout(),
             Some(self.ticked_at + self.tick_interval()),
         ];
         let due = due.into_iter().flatten().min();

@@ -3,22 +3,22 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use spared_abi::{SOCKETS_BEAT, SOCKETS_PING, SOCKETS_VRRP};
+use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
 use super::follows::Parcel;
 use crate::clock;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::kernel::ANY;
 
 const NAME_MAX: usize = 15;
 /// Sets of sockets that there are.
-const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_BEAT | SOCKETS_PING;
+const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 
 /// An interface as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct InterfaceState {
     pub state: &'static str,
     pub since: String,
 }
@@ -32,8 +32,8 @@ impl Core {
         if (interface == ANY && sockets != SOCKETS_PING) || sockets & !KNOWN != 0 {
             return -libc::EINVAL;
         }
-        // Raw frames and beats are for the plugin that decides roles.
-        let reserved = sockets & (SOCKETS_VRRP | SOCKETS_BEAT) != 0;
+        // Raw frames and heartbeats are for the plugin that decides roles.
+        let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
         if reserved && !self.supervisor.provides_groups(plugin) {
             log::warn!(
                 "{plugin}: asked for sockets of an elector on {interface} and does not decide roles"
@@ -122,11 +122,11 @@ impl Core {
         if known.is_some() {
             let text = format!("interface {interface}: {state}");
             self.events
-                .record(News::new(Kind::Interface, text).because(reason(state)));
+                .record(Notice::new(Kind::Interface, text).because(reason(state)));
         }
         let since = clock::now();
         self.seen
-            .insert(interface.to_owned(), Seen { state, since });
+            .insert(interface.to_owned(), InterfaceState { state, since });
     }
 }
 

@@ -1,12 +1,17 @@
 //! What the kernel reports.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::core::Core;
 use crate::clock;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::group::Group;
 use crate::kernel::{FenceState, KernelEvent};
+
+/// Checks in a row: more time than an elector that noticed may listen before it has leases granted
+/// again.
+const LAPSED_MAX: u32 = 4;
 
 impl Core {
     pub(super) fn handle_kernel(&mut self, now: Instant, events: Vec<KernelEvent>) {
@@ -22,47 +27,50 @@ impl Core {
                     let text = format!(
                         "{address} on {interface} was deleted by somebody and is back ({count} times so far)"
                     );
-                    let news = News::warn(Kind::Restored, text).of_group(&group);
+                    let news = Notice::warn(Kind::Restored, text).of_group(&group);
                     self.events.record(news.because("deleted"));
                 }
                 KernelEvent::Contested { group, why } => {
                     self.groups
                         .handle_contested(clock::monotonic_ns(), &group, why);
                 }
-                KernelEvent::Unfenced { why } => {
+                KernelEvent::FenceMissing { why } => {
                     let text = format!("the fence is gone: {why}");
                     self.events
-                        .record(News::warn(Kind::Fence, text).because("unfenced"));
-                    self.unfenced = Some(why);
+                        .record(Notice::warn(Kind::Fence, text).because("missing"));
+                    self.fence_missing = Some(why);
                 }
-                KernelEvent::Fenced { after } => {
-                    let text = format!("fenced again after {} ms", after.as_millis());
+                KernelEvent::FenceRestored { after } => {
+                    let text = format!("the fence is back after {} ms", after.as_millis());
                     self.events
-                        .record(News::warn(Kind::Fence, text).because("fenced"));
-                    self.unfenced = None;
+                        .record(Notice::warn(Kind::Fence, text).because("restored"));
+                    self.fence_missing = None;
                 }
                 KernelEvent::Warning { text } => log::warn!("{text}"),
             }
         }
     }
 
-    /// Once a second: a group that is active and whose lease has run out, twice in a row.
+    /// Once a second: a group that is active and none of whose leases lives, several times in a
+    /// row. An elector that is well notices by itself, and has them granted again.
     pub(super) fn check_leases(&mut self) {
-        let lapsed: Vec<String> = self
+        let lapsed: BTreeMap<String, u32> = self
             .groups
             .iter()
             .filter(|(name, group)| group.is_installed() && self.is_lapsed(name, group))
-            .map(|(name, _)| name.to_owned())
+            .map(|(name, _)| (name.to_owned(), self.lapsed.get(name).map_or(1, |n| n + 1)))
             .collect();
-        for name in &lapsed {
-            if self.lapsed.contains(name) {
-                self.groups.handle_lapsed(clock::monotonic_ns(), name);
-            }
+        for name in lapsed
+            .iter()
+            .filter(|(_, n)| **n == LAPSED_MAX)
+            .map(|it| it.0)
+        {
+            self.groups.handle_lapsed(clock::monotonic_ns(), name);
         }
         self.lapsed = lapsed;
     }
 
-    // Without carrier the fence is closed on purpose.
+    // Without carrier the fence is blocking on purpose.
     fn is_lapsed(&self, name: &str, group: &Group) -> bool {
         let is_up = |interface: &str| {
             let seen = self.seen.get(interface);
@@ -70,6 +78,6 @@ impl Core {
         };
         let mut routers = group.claims.routers.iter();
         routers.any(|router| is_up(&router.interface))
-            && self.kernel.fence_status(name) == FenceState::Closed
+            && self.kernel.fence_status(name) == FenceState::Blocking
     }
 }

@@ -12,8 +12,8 @@ use spared_worker::message::ToWorker;
 
 use super::core::Core;
 use crate::clock;
-use crate::events::{Kind, News};
-use crate::firewall::{Firewall, Told};
+use crate::events::{Kind, Notice};
+use crate::firewall::{Firewall, RuleState};
 use crate::link::Report;
 
 /// What the host does about the paths itself.
@@ -55,7 +55,7 @@ impl Core {
         self.link.is_up()
     }
 
-    /// The plugins whose twins are connected.
+    /// The plugins whose peers are connected.
     pub(super) fn channels_up(&self) -> &BTreeSet<String> {
         self.link.channels_up()
     }
@@ -74,7 +74,7 @@ impl Core {
         self.link.state().answers_ping
     }
 
-    /// Why twins do not speak with each other, a sentence each.
+    /// Why peers do not speak with each other, a sentence each.
     pub(super) fn wire_refusals(&self) -> Vec<String> {
         self.link.wire_refusals()
     }
@@ -102,7 +102,7 @@ impl Core {
 
     pub(super) fn handle_link(&mut self, now: Instant, report: Report) {
         match report {
-            Report::Started => self.connect_twins(now),
+            Report::Started => self.connect_peers(now),
             Report::Configured => self.paths.usable.clear(),
             Report::Up => self.handle_link_up(),
             Report::Down { why } => self.handle_link_down(why),
@@ -131,18 +131,18 @@ impl Core {
     pub(super) fn handle_firewall(&mut self) {
         while let Some(told) = self.paths.firewall.as_ref().and_then(Firewall::poll) {
             let kept = match told {
-                Told::Kept(why) => Some(why),
-                Told::PutBack => {
+                RuleState::Kept(why) => Some(why),
+                RuleState::PutBack => {
                     let text = "the link's rule was taken out of the firewall, and is back";
                     self.events
-                        .record(News::warn(Kind::Link, text).because("firewall"));
+                        .record(Notice::warn(Kind::Link, text).because("firewall"));
                     None
                 }
-                Told::Passes | Told::Ended => None,
+                RuleState::Passes | RuleState::Ended => None,
             };
             if let Some(why) = kept.as_ref().filter(|_| kept != self.paths.kept) {
                 self.events
-                    .record(News::warn(Kind::Link, why.as_str()).because("firewall"));
+                    .record(Notice::warn(Kind::Link, why.as_str()).because("firewall"));
             }
             self.paths.kept = kept;
         }
@@ -210,16 +210,16 @@ impl Core {
         true
     }
 
-    fn connect_twins(&mut self, now: Instant) {
+    fn connect_peers(&mut self, now: Instant) {
         for plugin in self.supervisor.names() {
             if self.supervisor.is_running(&plugin) {
-                self.connect_twin(now, &plugin);
+                self.connect_peer(now, &plugin);
             }
         }
     }
 
     /// Makes the way between a running plugin and the link, anew where there was one.
-    pub(super) fn connect_twin(&mut self, now: Instant, plugin: &str) {
+    pub(super) fn connect_peer(&mut self, now: Instant, plugin: &str) {
         let Some(descriptor) = self.supervisor.descriptor(plugin) else {
             return;
         };
@@ -233,7 +233,7 @@ impl Core {
         };
         let (links, workers) = match codec::pair() {
             Ok(pair) => pair,
-            Err(error) => return log::error!("{plugin}: no channel to its twin: {error}"),
+            Err(error) => return log::error!("{plugin}: no channel to its peer: {error}"),
         };
         self.link.forget_channel(plugin);
         if self.link.send(now, &message, &[links.as_fd()]) {
@@ -243,7 +243,7 @@ impl Core {
     }
 
     /// A plugin's worker is gone.
-    pub(super) fn disconnect_twin(&mut self, now: Instant, plugin: &str) {
+    pub(super) fn disconnect_peer(&mut self, now: Instant, plugin: &str) {
         let has_peer = self.supervisor.descriptor(plugin);
         if has_peer.is_none_or(|descriptor| descriptor.has_peer) && self.link.is_running() {
             let plugin = plugin.to_owned();

@@ -2,7 +2,6 @@
 
 mod core;
 mod follows;
-mod handover;
 mod interfaces;
 mod kernel;
 mod link;
@@ -16,6 +15,7 @@ mod signals;
 mod status;
 mod stop;
 mod switch;
+mod switchover;
 mod verbs;
 mod why;
 
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use self::core::Core;
 use crate::config::{Fault, Host, Setup};
 use crate::control::{Claim, Server};
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::group::Groups;
 use crate::kernel::Kernel;
 use crate::notify::Notify;
@@ -71,14 +71,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     lock_down(&setup.host);
     let opened = match setup.host.fenced {
         true => Kernel::open(),
-        false => Kernel::open_unfenced(),
+        false => Kernel::open_without_fence(),
     };
     let mut kernel = opened.map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let swept = kernel
-        .sweep()
+    let leftovers = kernel
+        .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let mut core = Core::new(options.clone(), setup, signals, control, kernel)?;
-    core.begin(swept);
+    core.begin(leftovers);
     let result = core.turn_until_stopped();
     core.close();
     journal::flush();
@@ -93,7 +93,7 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
     Setup::read(&path).map_err(Failure::Config)
 }
 
-/// What is resolved outlives a reboot; where another runtime folder is named, of a second host or a
+/// What is overrides outlives a reboot; where another runtime folder is named, of a second host or a
 /// trial, it stays there and concerns nobody else.
 fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -118,17 +118,17 @@ fn terms(options: &Options, host: &Host) -> Terms {
     }
 }
 
-// The host opens leases: it must run when it has to. It yields to the elector, whose priority is
-// higher, and its children start without any.
+// The host grants leases: it must run when it has to. The priority of the elector is higher, and its
+// children start without any.
 fn lock_down(host: &Host) {
     if !host.realtime {
         return;
     }
     if let Err(error) = spared_worker::real_time_for_host() {
-        log::warn!("no real-time priority here ({error}): takeovers may be late on a busy machine");
+        log::warn!("no real-time priority here ({error}): failovers may be late on a busy machine");
     }
     if let Err(why) = spared_worker::lock_memory_for_host() {
-        log::warn!("memory is not all locked ({why}): takeovers may be late when memory is short");
+        log::warn!("memory is not all locked ({why}): failovers may be late when memory is short");
     }
 }
 

@@ -1,22 +1,22 @@
-//! The pair in the loop: checks become quality, quality and the rest become stances, and both
+//! The pair in the loop: checks become quality, quality and the rest become directives, and both
 //! nodes tell each other.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::Difference;
-use spared_link::word::{Standing, Word};
+use spared_link::word::{NodeStatus, Word};
 use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
 use crate::clock;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::group::name_of;
 use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;
-use crate::peer::ready::{self, Facts};
+use crate::peer::ready::{self, PairState};
 use crate::peer::{File, Peer, clean, scopes};
-use crate::quality::{self, Change, Refused, Said};
+use crate::quality::{self, Change, CheckReport, Refused};
 use crate::supervisor::limit::Limit;
 
 /// Events about what the other node says: of a whole configuration that differs, and then few.
@@ -75,7 +75,7 @@ impl Core {
         self.pair.touched = true;
         self.groups.handle_link_up();
         // Whoever was not heard when somebody froze the pair learns it now.
-        if let Some(freeze) = self.resolved.freeze() {
+        if let Some(freeze) = self.overrides.freeze() {
             let left_ms = freeze.term.until_wall_ms.saturating_sub(clock::wall_ms());
             let (for_ms, by) = (left_ms, freeze.by.clone());
             self.say(Word::Freeze { for_ms, by });
@@ -100,7 +100,7 @@ impl Core {
             Word::Digests { files } => self.pair.peer.handle_digests(files),
             Word::Keys { file, keys } => self.pair.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.pair.peer.handle_want_keys(files),
-            Word::Standing(standing) => self.handle_standing(standing),
+            Word::Status(standing) => self.handle_node_status(standing),
             Word::Freeze { for_ms, by } if self.pair.may_tell(now) => {
                 self.handle_freeze(for_ms, &clean::text(&by));
             }
@@ -113,8 +113,8 @@ impl Core {
         self.pair.touched = true;
     }
 
-    fn handle_standing(&mut self, standing: Standing) {
-        self.pair.peer.handle_standing(standing);
+    fn handle_node_status(&mut self, standing: NodeStatus) {
+        self.pair.peer.handle_node_status(standing);
         let Some(standing) = self.pair.peer.standing() else {
             return;
         };
@@ -131,14 +131,14 @@ impl Core {
                     (true, Some(s)) => format!("{peer} joined, in sync after {s:.1} s"),
                     _ => format!("{peer} is ready"),
                 };
-                News::new(Kind::Peer, text).because("ready")
+                Notice::new(Kind::Peer, text).because("ready")
             }
             // It has only just come: what it lacks at first is no news.
             (false, _) if first => return,
             (false, missing) => {
                 let missing = missing.map_or("", String::as_str);
                 let text = format!("{peer} is not ready: {missing}");
-                News::warn(Kind::Peer, text).because("not-ready")
+                Notice::warn(Kind::Peer, text).because("not-ready")
             }
         };
         self.pair.peer_ready = Some(ready);
@@ -149,7 +149,7 @@ impl Core {
 
     // ---- what plugins say
 
-    pub(super) fn handle_check(&mut self, plugin: &str, said: Said<'_>) {
+    pub(super) fn handle_check(&mut self, plugin: &str, said: CheckReport<'_>) {
         let check = said.name;
         let kind = match self.seen.contains_key(check) {
             true => quality::Kind::Interface,
@@ -191,6 +191,7 @@ impl Core {
 
     /// Its worker is gone, and perhaps comes again.
     pub(super) fn note_plugin_down(&mut self, plugin: &str) {
+        self.quality.handle_down(plugin);
         self.pair.in_sync.remove(plugin);
         self.pair.touched = true;
     }
@@ -216,8 +217,8 @@ impl Core {
         };
         let text = format!("quality {from} -> {to}: {why}");
         let news = match to < from {
-            true => News::warn(Kind::Quality, text).because("lower"),
-            false => News::new(Kind::Quality, text).because("higher"),
+            true => Notice::warn(Kind::Quality, text).because("lower"),
+            false => Notice::new(Kind::Quality, text).because("higher"),
         };
         self.events.record(news);
     }
@@ -257,14 +258,14 @@ impl Core {
         let told = std::mem::take(&mut self.pair.told);
         for new in found.iter().filter(|it| !told.contains(it)) {
             let text = new.sentence(&peer);
-            let news = News::warn(Kind::Config, text).because("differs");
+            let news = Notice::warn(Kind::Config, text).because("differs");
             if self.pair.may_tell(Instant::now()) {
                 self.events.record(news);
             }
         }
         if found.is_empty() {
             let text = format!("the configuration is the same as on {peer}");
-            let news = News::new(Kind::Config, text).because("same");
+            let news = Notice::new(Kind::Config, text).because("same");
             self.events.record(news);
         }
         self.pair.told = found;
@@ -277,10 +278,10 @@ impl Core {
         self.pair.touched = false;
         self.tell_differences();
         self.groups.set_quality(self.quality.number());
-        self.apply_resolved();
-        let frozen = self.resolved.freeze().is_some();
+        self.apply_overrides();
+        let frozen = self.overrides.freeze().is_some();
         self.groups.set_frozen(frozen);
-        let maintenance = self.resolved.maintenance().is_some();
+        let maintenance = self.overrides.maintenance().is_some();
         self.groups
             .set_maintenance(clock::monotonic_ns(), maintenance);
         let standing = self.pair.peer.standing();
@@ -298,7 +299,7 @@ impl Core {
         let behind = facts.plugins.iter().filter(|it| it.is_behind()).count();
         let joining = self.pair.joining.update(now, behind);
         self.groups.set_joining(joining);
-        self.pair.missing = ready::missing(&Facts {
+        self.pair.missing = ready::missing(&PairState {
             forced: self.forced_words(),
             ..facts
         });
@@ -315,17 +316,17 @@ impl Core {
         }
     }
 
-    fn facts(&self, peer: String) -> Facts {
+    fn facts(&self, peer: String) -> PairState {
         let found = self.pair.peer.differences().iter();
         let link_down = (!self.pair.peer.is_up()).then(|| self.pair.link_down.clone());
-        Facts {
+        PairState {
             peer,
             link_down,
             plugins: self.plugin_facts(),
             mismatches: found.filter(|it| ready::is_mismatch(it)).cloned().collect(),
             quality: self.quality.number(),
             forced: Vec::new(),
-            maintenance: self.resolved.maintenance().is_some(),
+            maintenance: self.overrides.maintenance().is_some(),
         }
     }
 
@@ -338,7 +339,7 @@ impl Core {
                 runs: self.supervisor.is_running(&name),
                 has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
                 refused: self.link.wire_refusal(&name).map(str::to_owned),
-                has_twin: self.channels_up().contains(&name),
+                has_peer: self.channels_up().contains(&name),
                 in_sync: self.pair.in_sync.get(&name).cloned(),
                 name,
             }
@@ -346,14 +347,14 @@ impl Core {
         plugins.collect()
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> NodeStatus {
         let groups = self.groups.iter();
         let mut failing = self.quality.failing();
         failing.truncate(FAILING_MAX);
-        Standing {
+        NodeStatus {
             quality: self.quality.number(),
             missing: self.pair.missing.clone(),
-            maintenance: self.resolved.maintenance().is_some(),
+            maintenance: self.overrides.maintenance().is_some(),
             forced: self
                 .forced_words()
                 .into_iter()
@@ -377,8 +378,8 @@ impl Core {
     }
 
     // A group that was claimed only now is forced from its beginning.
-    fn apply_resolved(&mut self) {
-        for (group, forced) in self.resolved.forced().clone() {
+    fn apply_overrides(&mut self) {
+        for (group, forced) in self.overrides.forced().clone() {
             let to = match forced.active {
                 true => Forced::Active,
                 false => Forced::Backup,
@@ -408,7 +409,7 @@ impl Core {
         if change.is_some() {
             self.note_quality(change);
         }
-        self.end_resolved();
+        self.end_overrides();
         for id in self.pair.peer.handle_timeout(now) {
             self.handle_unanswered(now, id);
         }

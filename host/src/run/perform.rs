@@ -6,8 +6,8 @@ use spared_worker::message::ToWorker;
 
 use super::core::Core;
 use crate::clock;
-use crate::events::{Kind, News};
-use crate::group::Action;
+use crate::events::{Kind, Notice};
+use crate::group::{Action, reopens};
 use crate::kernel::{Installed, KernelError};
 
 impl Core {
@@ -16,7 +16,7 @@ impl Core {
         self.kernel_touched = true;
         self.pair.touched |= !matches!(
             action,
-            Action::Answer { .. } | Action::Announce { .. } | Action::Stance { .. }
+            Action::Answer { .. } | Action::Announce { .. } | Action::Directive { .. }
         );
         match action {
             Action::Answer { ticket, status } => self.answer_call(now, &ticket, status),
@@ -36,22 +36,23 @@ impl Core {
                 self.groups.handle_claimed(now_ns, &group, result);
             }
             Action::Release { group } => self.kernel.release(&group),
-            Action::OpenLease {
+            Action::GrantLease {
                 ticket,
                 group,
                 cause,
                 sent_ns,
             } => {
-                let result = self
-                    .kernel
-                    .open_lease(&group)
-                    .map_err(|error| error.to_string());
+                let result = match reopens(&cause) {
+                    true => self.kernel.reopen_lease(&group),
+                    false => self.kernel.grant_lease(&group),
+                };
+                let result = result.map_err(|error| error.to_string());
                 // Read only now: this process may have been stopped before, while or after.
                 let now_ns = clock::monotonic_ns();
                 self.groups
                     .handle_lease(now_ns, ticket, &group, cause, sent_ns, result);
             }
-            Action::CloseLease { group } => self.close_lease(&group),
+            Action::RevokeLease { group } => self.revoke_lease(&group),
             Action::Install { group } => {
                 let result = said(self.kernel.install(&group));
                 self.groups
@@ -69,9 +70,9 @@ impl Core {
                     .settle(now, &plugin, group, epoch, deadline_ns);
             }
             Action::Role { plugin, order } => self.supervisor.role(now, &plugin, order),
-            Action::Stance { plugin, stance } => {
+            Action::Directive { plugin, directive } => {
                 self.supervisor
-                    .send(now, &plugin, &ToWorker::Stance(stance), &[]);
+                    .send(now, &plugin, &ToWorker::Directive(directive), &[]);
             }
             Action::Drain {
                 plugin,
@@ -85,24 +86,24 @@ impl Core {
             Action::Mark { id, channels } => {
                 self.mark(id, channels.into_iter().collect());
             }
-            Action::YieldLease { group } => self.yield_lease(&group),
+            Action::CarryLease { group } => self.carry_lease(&group),
             Action::EndCarry { group } => self.end_carry(&group),
             Action::Prepare { group } => self.prepare(&group),
             Action::Unprepare { group } => self.unprepare(&group),
             Action::Say(word) => {
                 self.say(word);
             }
-            Action::HandedOver { wish, result } => self.handle_wish_ended(now, wish, result),
+            Action::SwitchedOver { wish, result } => self.handle_wish_ended(now, wish, result),
             Action::Tell(news) => self.events.record(news),
         }
     }
 
     // A lease that does not close runs out by itself; the addresses go at once instead.
-    pub(super) fn close_lease(&mut self, group: &str) {
-        if let Err(error) = self.kernel.close_lease(group) {
-            let text = format!("the fence does not close, so the addresses go at once: {error}");
+    pub(super) fn revoke_lease(&mut self, group: &str) {
+        if let Err(error) = self.kernel.revoke_lease(group) {
+            let text = format!("the fence cannot block, so the addresses go at once: {error}");
             self.events.record(
-                News::warn(Kind::Fence, text)
+                Notice::warn(Kind::Fence, text)
                     .of_group(group)
                     .because("kernel"),
             );

@@ -11,7 +11,7 @@ use crate::control::{Caller, refusal};
 use crate::peer::clean;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A handover is answered when it has ended.
+/// A switchover is answered when it has ended.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl Core {
@@ -239,7 +239,7 @@ mod tests {
         assert!(!passes(&Request::Reload));
         assert!(!passes(&Request::Freeze { for_ms: 1 }));
         let request = Box::new(Request::Status);
-        let node = "utm1".to_owned();
+        let node = "r1".to_owned();
         assert!(!passes(&Request::Node { node, request }));
     }
 }

@@ -12,7 +12,7 @@ use super::core::{Core, nanoseconds};
 use super::terms;
 use crate::clock;
 use crate::config::{Fault, Plugin, Setup};
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
 
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +139,7 @@ impl Core {
             lines.join("; ")
         );
         self.events
-            .record(News::warn(Kind::Reload, text).because("refused"));
+            .record(Notice::warn(Kind::Reload, text).because("refused"));
         self.end_reload(
             now,
             &Answer::Error {
@@ -299,7 +299,7 @@ impl Core {
         }
         let text = format!("reloaded, configuration {}", self.setup.digest);
         self.events
-            .record(News::new(Kind::Reload, text.clone()).because("reloaded"));
+            .record(Notice::new(Kind::Reload, text.clone()).because("reloaded"));
         if lines.is_empty() {
             lines.push("nothing changed".to_owned());
         }

@@ -7,9 +7,9 @@ use spared_worker::message::{Call, ToWorker};
 use super::core::Core;
 use crate::clock;
 use crate::config::OnFailure;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::group::{Follower, Ticket};
-use crate::quality::Said;
+use crate::quality::CheckReport;
 use crate::supervisor::Report;
 
 impl Core {
@@ -23,7 +23,7 @@ impl Core {
             } => self.handle_call(now, plugin, number, call),
             Report::Up { plugin } => self.handle_up(now, &plugin),
             Report::Down { plugin, why } => {
-                self.disconnect_twin(now, &plugin);
+                self.disconnect_peer(now, &plugin);
                 self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -70,7 +70,7 @@ impl Core {
                 state,
                 why,
             } => {
-                let said = Said {
+                let said = CheckReport {
                     name: &check,
                     weight,
                     state,
@@ -82,19 +82,19 @@ impl Core {
             Report::InSync { plugin, yes, why } => self.handle_in_sync(&plugin, yes, &why),
             Report::Scopes { plugin, scopes } => self.handle_scopes(&plugin, scopes),
             Report::Refused { plugin, why } => self.note_plugin_failed(&plugin, &why),
-            Report::Said { plugin, text } => self.record_words(&plugin, text),
+            Report::Line { plugin, text } => self.record_words(&plugin, text),
             Report::Tell(news) => self.events.record(news),
         }
     }
 
-    // Roles, then interfaces, then stances: by then it knows what the stances are about.
+    // Roles, then interfaces, then directives: by then it knows what the directives are about.
     fn handle_up(&mut self, now: Instant, plugin: &str) {
         let text = format!("{plugin} runs");
         self.events
-            .record(News::new(Kind::Plugin, text).because("started"));
+            .record(Notice::new(Kind::Plugin, text).because("started"));
         let follower = self.follower(plugin);
         self.replay_interfaces(now, plugin);
-        self.connect_twin(now, plugin);
+        self.connect_peer(now, plugin);
         self.note_plugin_up(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
@@ -131,10 +131,10 @@ impl Core {
         });
         let news = match about {
             Some((group, words)) if words.starts_with("conflict") => {
-                News::warn(Kind::Conflict, words).of_group(group)
+                Notice::warn(Kind::Conflict, words).of_group(group)
             }
-            Some((group, words)) => News::new(Kind::Report, words).of_group(group),
-            None => News::new(Kind::Report, format!("{plugin}: {text}")),
+            Some((group, words)) => Notice::new(Kind::Report, words).of_group(group),
+            None => Notice::new(Kind::Report, format!("{plugin}: {text}")),
         };
         self.events.record(news);
     }
@@ -175,9 +175,10 @@ impl Core {
                     .handle_publish(now_ns, ticket, &group, role, cause, sent_ns);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
-            Call::HandOver { group, cause } => {
+            Call::SwitchOver { group, cause } => {
                 let now_ns = clock::monotonic_ns();
-                self.groups.handle_hand_over(now_ns, ticket, &group, cause);
+                self.groups
+                    .handle_switch_over(now_ns, ticket, &group, cause);
             }
         }
     }

@@ -22,7 +22,7 @@ pub enum Asker {
     Peer(u64),
 }
 
-/// A request that waits for plugins, for the other node, or for a handover.
+/// A request that waits for plugins, for the other node, or for a switchover.
 #[derive(Debug)]
 pub struct Question {
     pub(super) asker: Asker,

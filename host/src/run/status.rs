@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_control::{GroupStatus, InterfaceStatus, Maintenance, PeerStatus, Status, Value};
-use spared_worker::message::{Forced, Role, Row};
+use spared_worker::message::{Family, Forced, Role, Row};
 
 use super::core::Core;
 use super::requests::value;
 use crate::clock;
+use crate::fence::is_link_local;
 use crate::group::{Group, name_of};
 use crate::kernel::FenceState;
 
@@ -38,7 +39,7 @@ impl Core {
             missing: linked.then(|| self.pair.missing.clone()),
             maintenance: self.maintenance_status(),
             frozen_until: self
-                .resolved
+                .overrides
                 .freeze()
                 .map(|freeze| clock::at(freeze.term.until_wall_ms)),
             links: self.link_status(),
@@ -75,7 +76,7 @@ impl Core {
         }))
     }
 
-    // On a link, or by the provider's word on any interface, whatever is newer.
+    // On a link, or by the elector's word on any interface, whatever is newer.
     fn peer_last_heard(&self, rows: &BTreeMap<String, Vec<Row>>) -> Option<String> {
         let owners = self.groups.iter().map(|(name, group)| (name, &group.owner));
         let ages = owners.filter_map(|(name, owner)| {
@@ -91,14 +92,14 @@ impl Core {
         advert.into_iter().chain(link).max()
     }
 
-    // Links, then interfaces on which the provider hears its adverts: "router.lan2.50.IPv4.heard".
+    // Links, then interfaces on which the elector hears its adverts: "virtual_router.lan2.50.IPv4.heard".
     fn peer_heard_on(&self, rows: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
         let mut heard = self.pair.heard_on.clone();
         for (name, group) in self.groups.iter() {
             let details = details_of(name, rows.get(&group.owner));
             let peer = details.get("peer");
             for (key, value) in &details {
-                let router = key.strip_prefix("router.");
+                let router = key.strip_prefix("virtual_router.");
                 let router = router.and_then(|rest| rest.strip_suffix(".heard"));
                 let interface = router.and_then(|router| router.rsplitn(3, '.').last());
                 let Some(interface) = interface.filter(|_| Some(value) == peer) else {
@@ -113,7 +114,7 @@ impl Core {
     }
 
     fn maintenance_status(&self) -> Option<Maintenance> {
-        let it = self.resolved.maintenance()?;
+        let it = self.overrides.maintenance()?;
         Some(Maintenance {
             since: it.since.clone(),
             until: it.term.map(|term| clock::at(term.until_wall_ms)),
@@ -182,23 +183,50 @@ impl Core {
 
     /// What is degraded and is not to be seen in the rest of the answer.
     fn warnings(&self, groups: &[GroupStatus]) -> Vec<String> {
-        let gone = self.unfenced.as_ref();
+        let gone = self.fence_missing.as_ref();
         let gone = gone.map(|why| format!("the fence is gone: {why}"));
         let closed = groups
             .iter()
-            .filter(|group| group.role == name_of(Role::Active) && group.fence == "closed")
+            .filter(|group| group.role == name_of(Role::Active) && group.fence == "blocking")
             .map(|group| {
                 let name = &group.name;
-                format!("{name}: active, and its fence is closed: nobody gets an answer")
+                format!("{name}: active, and its fence is blocking: nobody gets an answer")
             });
         let lost = self.supervisor.names();
         let lost = lost.iter().flat_map(|plugin| self.followed_in_vain(plugin));
         gone.into_iter()
             .chain(closed)
+            .chain(self.bare_interfaces())
             .chain(self.both_forced(groups))
             .chain(self.link_warnings())
             .chain(lost)
             .collect()
+    }
+
+    // Its group serves on the others alone.
+    fn bare_interfaces(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (name, group) in self.groups.iter() {
+            for router in &group.claims.routers {
+                let interface = &router.interface;
+                let Some((event, _)) = self.kernel.interface(interface).filter(|it| it.0.up) else {
+                    continue;
+                };
+                let mut own = event.addresses.iter().map(|(address, _)| *address);
+                let (family, has) = match router.family {
+                    Family::V4 => ("IPv4", own.any(|address| address.is_ipv4())),
+                    Family::V6 => ("IPv6 link-local", own.any(is_link_local)),
+                };
+                let warning = format!(
+                    "{name}: {interface} has no {family} address of its own: no advert leaves there, \
+                     and the addresses there do not answer; give it one"
+                );
+                if !has && !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        warnings
     }
 
     // While no link was up, nobody could refuse it.
@@ -239,7 +267,7 @@ impl Core {
             .iter()
             .map(|(name, group)| format!("{name}: {}", name_of(group.role)))
             .collect();
-        let maintenance = self.resolved.maintenance().map(|_| "in maintenance");
+        let maintenance = self.overrides.maintenance().map(|_| "in maintenance");
         match groups.is_empty() {
             true if !self.setup.plugins.iter().any(|plugin| plugin.enabled) => {
                 "nothing configured".to_owned()
@@ -254,7 +282,7 @@ impl Core {
     }
 }
 
-// The provider's rows about this group, without the group's name.
+// The elector's rows about this group, without the group's name.
 fn details_of(group: &str, rows: Option<&Vec<Row>>) -> BTreeMap<String, Value> {
     let prefix = format!("{group}.");
     let rows = rows.into_iter().flatten();
@@ -282,9 +310,9 @@ fn forced_word(forced: Forced) -> &'static str {
 
 fn fence_word(fence: FenceState) -> &'static str {
     match fence {
-        FenceState::Held => "held",
-        FenceState::Closed => "closed",
-        FenceState::Unfenced => "unfenced",
+        FenceState::Passing => "passing",
+        FenceState::Blocking => "blocking",
+        FenceState::Missing => "missing",
         FenceState::Off => "off",
     }
 }

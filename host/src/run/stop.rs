@@ -1,4 +1,4 @@
-//! SIGTERM: hand over where there is a peer, resign, then everything in reverse, each step bounded
+//! SIGTERM: switch over where there is a peer, resign, then everything in reverse, each step bounded
 //! in time.
 
 use std::collections::BTreeSet;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use crate::clock;
 use crate::config::by_order;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::supervisor::STOP_TIMEOUT;
 
 /// However the peer behaves, no longer than this.
-const HANDOVER_TIMEOUT: Duration = Duration::from_millis(1500);
+const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// However plugins resign or stop, no longer than this each.
 const PLUGINS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Followers may take that long for the last role: services have to end. The peer is active by then.
@@ -53,10 +53,10 @@ impl Core {
             return;
         }
         self.notify.stopping();
-        self.events.record(News::new(Kind::Stop, "stopping"));
+        self.events.record(Notice::new(Kind::Stop, "stopping"));
         self.stop = Some(Stop {
             stage: Stage::HandingOver,
-            until: now + HANDOVER_TIMEOUT,
+            until: now + SWITCHOVER_TIMEOUT,
             hurried: false,
         });
         self.groups.handle_leave(clock::monotonic_ns());
@@ -64,9 +64,9 @@ impl Core {
 
     // What is not on its way to the peer by now stays here, and ends here.
     fn enter_resigning(&mut self, now: Instant) {
-        self.groups.cancel_handovers("spared is being stopped");
+        self.groups.cancel_switchovers("spared is being stopped");
         self.groups.close();
-        let providers: BTreeSet<String> = self
+        let electors: BTreeSet<String> = self
             .supervisor
             .names()
             .into_iter()
@@ -75,13 +75,13 @@ impl Core {
             })
             .collect();
         let stage = Stage::Resigning {
-            waiting: providers.clone(),
+            waiting: electors.clone(),
         };
         if let Some(stop) = &mut self.stop {
             (stop.stage, stop.until) = (stage, now + PLUGINS_TIMEOUT);
         }
-        for provider in providers {
-            self.supervisor.stop(now, &provider);
+        for elector in electors {
+            self.supervisor.stop(now, &elector);
         }
     }
 
@@ -101,7 +101,7 @@ impl Core {
         if provides {
             // What it has not published is done for it: no lease outlives its elector.
             self.groups
-                .handle_provider_stopped(clock::monotonic_ns(), name);
+                .handle_elector_stopped(clock::monotonic_ns(), name);
         }
         let Some(stop) = &mut self.stop else { return };
         match &mut stop.stage {

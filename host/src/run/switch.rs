@@ -14,7 +14,7 @@ use crate::control::refusal;
 /// A difference of so many points changes roles (E9).
 const QUALITY_STEP: u8 = 5;
 
-/// Handovers under way, and what came of those that ended.
+/// Switchovers under way, and what came of those that ended.
 #[derive(Debug, Default)]
 pub struct Switch {
     wishes: BTreeMap<u64, Move>,
@@ -54,7 +54,7 @@ impl Switch {
         Answer::Error { code, lines }
     }
 
-    // "office: handed over within 12 ms" becomes a sentence with both names.
+    // "office: switched over within 12 ms" becomes a sentence with both names.
     fn end(&mut self, wish: u64, result: Result<Vec<String>, String>) {
         let Some(Move { group, from, to }) = self.wishes.remove(&wish) else {
             return;
@@ -109,7 +109,7 @@ impl Core {
         }
     }
 
-    /// A handover that somebody waits for has ended.
+    /// A switchover that somebody waits for has ended.
     pub(super) fn handle_wish_ended(
         &mut self,
         now: Instant,
@@ -195,7 +195,7 @@ impl Core {
             (_, true, _) => step(own, peer),
             (_, false, true) => step(peer, own),
             (_, false, false) => Plan::Refused(vec![format!(
-                "{group}: neither {own} nor {peer} is active: there is nothing to hand over"
+                "{group}: neither {own} nor {peer} is active: there is nothing to switch over"
             )]),
         }
     }
@@ -226,7 +226,7 @@ impl Core {
         }
         let mut lines = vec![format!("{group}: {to} is not ready to take over:")];
         lines.extend(missing);
-        lines.push("--anyway hands over all the same".to_owned());
+        lines.push("--anyway switches over all the same".to_owned());
         Plan::Refused(lines)
     }
 
@@ -265,7 +265,7 @@ impl Core {
     }
 
     pub(super) fn forced_here(&self, group: &str) -> Option<&str> {
-        let forced = self.resolved.forced().get(group)?;
+        let forced = self.overrides.forced().get(group)?;
         Some(if forced.active { "active" } else { "backup" })
     }
 }

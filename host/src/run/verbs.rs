@@ -9,8 +9,8 @@ use spared_worker::message::{Forced, Role};
 use super::core::Core;
 use crate::clock;
 use crate::control::refusal;
-use crate::events::{Kind, News};
-use crate::resolve::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};
+use crate::events::{Kind, Notice};
+use crate::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};
 
 impl Core {
     /// One group, or all.
@@ -63,12 +63,12 @@ impl Core {
         };
         let at = clock::now();
         for name in &names {
-            let forced = active.map(|active| resolve::Forced {
+            let forced = active.map(|active| overrides::Forced {
                 active,
                 by: by.to_owned(),
                 since: at.clone(),
             });
-            self.resolved.force(name, forced);
+            self.overrides.force(name, forced);
         }
         let mut lines = match self
             .groups
@@ -80,16 +80,16 @@ impl Core {
         if active.is_some() {
             lines.push("it stays so over restarts".to_owned());
         }
-        lines.extend(self.keep_resolved());
+        lines.extend(self.keep_overrides());
         Answer::Done { lines }
     }
 
     // A group that is not configured any more may still be on record.
     fn forget_forced(&mut self, group: Option<&str>, to: Force) -> Option<Answer> {
         let name = group.filter(|name| to == Force::Reset && self.forced_here(name).is_some())?;
-        self.resolved.force(name, None);
+        self.overrides.force(name, None);
         let mut lines = vec![format!("{name}: no longer forced, if it comes back")];
-        lines.extend(self.keep_resolved());
+        lines.extend(self.keep_overrides());
         Some(Answer::Done { lines })
     }
 
@@ -186,7 +186,7 @@ impl Core {
         }
         let now = clock_now();
         let at = clock::now();
-        self.resolved.begin_maintenance(now, lasts, by, at);
+        self.overrides.begin_maintenance(now, lasts, by, at);
         self.pair.touched = true;
         let node = &self.setup.host.node;
         let until = match lasts {
@@ -196,9 +196,9 @@ impl Core {
         let text = format!("{node} is in maintenance {until}, by {by}");
         let mut lines = vec![text.clone()];
         lines.extend(names.iter().filter_map(|name| self.leaving_line(name)));
-        let news = News::warn(Kind::Maintenance, text).because("on");
+        let news = Notice::warn(Kind::Maintenance, text).because("on");
         self.events.record(news);
-        lines.extend(self.keep_resolved());
+        lines.extend(self.keep_overrides());
         Answer::Done { lines }
     }
 
@@ -207,23 +207,23 @@ impl Core {
         active.filter(|it| it.role == Role::Active)?;
         let node = &self.setup.host.node;
         Some(match self.peer_name() {
-            Some(peer) => format!("{group}: {node} hands it over to {peer}"),
+            Some(peer) => format!("{group}: {node} switches it over to {peer}"),
             None => format!("{group}: {node} gives up being active"),
         })
     }
 
     fn end_maintenance(&mut self, by: &str) -> Answer {
         let node = self.setup.host.node.clone();
-        if !self.resolved.end_maintenance() {
+        if !self.overrides.end_maintenance() {
             let lines = vec![format!("{node} is not in maintenance")];
             return Answer::Done { lines };
         }
         let text = format!("{node} is no longer in maintenance, by {by}");
         let mut lines = vec![text.clone()];
-        let news = News::new(Kind::Maintenance, text).because("off");
+        let news = Notice::new(Kind::Maintenance, text).because("off");
         self.events.record(news);
         self.pair.touched = true;
-        lines.extend(self.keep_resolved());
+        lines.extend(self.keep_overrides());
         Answer::Done { lines }
     }
 
@@ -246,20 +246,20 @@ impl Core {
                 false => format!("on {node} only: {peer} is not heard"),
             });
         }
-        lines.extend(self.keep_resolved());
+        lines.extend(self.keep_overrides());
         Answer::Done { lines }
     }
 
     /// The other node's administrator.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str) {
         self.set_freeze(Duration::from_millis(for_ms).min(FREEZE_MAX), by);
-        if let Some(line) = self.keep_resolved() {
+        if let Some(line) = self.keep_overrides() {
             log::warn!("{line}");
         }
     }
 
     fn set_freeze(&mut self, lasts: Duration, by: &str) -> String {
-        self.resolved.begin_freeze(clock_now(), lasts, by);
+        self.overrides.begin_freeze(clock_now(), lasts, by);
         self.pair.touched = true;
         let (text, reason) = match lasts.is_zero() {
             true => (format!("no longer frozen, by {by}"), "off"),
@@ -271,72 +271,72 @@ impl Core {
                 (text, "on")
             }
         };
-        let news = News::new(Kind::Freeze, text.clone()).because(reason);
+        let news = Notice::new(Kind::Freeze, text.clone()).because(reason);
         self.events.record(news);
         text
     }
 
     // ---- what lasts
 
-    /// What an earlier run resolved, said loudly.
-    pub(super) fn tell_resolved(&mut self) {
+    /// What an earlier run overrides, said loudly.
+    pub(super) fn tell_overrides(&mut self) {
         let node = &self.setup.host.node;
-        if let Some(it) = self.resolved.maintenance() {
+        if let Some(it) = self.overrides.maintenance() {
             let (since, by) = (clock::brief(&it.since), &it.by);
             let text = format!("{node} is in maintenance since {since}, by {by}");
-            let news = News::warn(Kind::Maintenance, text).because("restored");
+            let news = Notice::warn(Kind::Maintenance, text).because("restored");
             self.events.record(news);
         }
-        if let Some(freeze) = self.resolved.freeze() {
+        if let Some(freeze) = self.overrides.freeze() {
             let until = clock::brief(&clock::at(freeze.term.until_wall_ms));
             let text = format!("frozen until {until}, by {}", freeze.by);
-            let news = News::warn(Kind::Freeze, text).because("restored");
+            let news = Notice::warn(Kind::Freeze, text).because("restored");
             self.events.record(news);
         }
-        for (group, forced) in self.resolved.forced() {
+        for (group, forced) in self.overrides.forced() {
             let role = if forced.active { "active" } else { "backup" };
             let (since, by) = (clock::brief(&forced.since), &forced.by);
             let text = format!("forced {role} since {since}, by {by}");
-            let news = News::warn(Kind::Force, text).of_group(group);
+            let news = Notice::warn(Kind::Force, text).of_group(group);
             self.events.record(news.because("restored"));
         }
         self.pair.touched = true;
     }
 
-    pub(super) fn end_resolved(&mut self) {
-        for ended in self.resolved.handle_timeout(clock::monotonic_ns()) {
+    pub(super) fn end_overrides(&mut self) {
+        for ended in self.overrides.handle_timeout(clock::monotonic_ns()) {
             let node = &self.setup.host.node;
             let news = match ended {
                 Ended::Maintenance => {
                     let text = format!("{node} is no longer in maintenance: the time is over");
-                    News::new(Kind::Maintenance, text)
+                    Notice::new(Kind::Maintenance, text)
                 }
-                Ended::Freeze => News::new(Kind::Freeze, "no longer frozen: the time is over"),
+                Ended::Freeze => Notice::new(Kind::Freeze, "no longer frozen: the time is over"),
             };
             self.events.record(news.because("over"));
             self.pair.touched = true;
-            if let Some(line) = self.keep_resolved() {
+            if let Some(line) = self.keep_overrides() {
                 log::warn!("{line}");
             }
         }
     }
 
-    /// When something resolved ends by itself.
-    pub(super) fn resolved_timeout(&self) -> Option<Instant> {
-        let until_ns = self.resolved.next_timeout()?;
+    /// When something overrides ends by itself.
+    pub(super) fn overrides_timeout(&self) -> Option<Instant> {
+        let until_ns = self.overrides.next_timeout()?;
         let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
         Some(Instant::now() + Duration::from_nanos(left_ns))
     }
 
     /// The line for who asked, where it is not kept.
-    fn keep_resolved(&mut self) -> Option<String> {
-        let why = self.store.write(&self.resolved).err()?;
+    fn keep_overrides(&mut self) -> Option<String> {
+        let why = self.store.write(&self.overrides).err()?;
         Some(format!("it holds, but not over a restart: {why}"))
     }
 }
 
-pub(super) fn clock_now() -> resolve::Now {
-    resolve::Now {
+pub(super) fn clock_now() -> overrides::Now {
+    overrides::Now {
         monotonic_ns: clock::monotonic_ns(),
         wall_ms: clock::wall_ms(),
     }

@@ -1,4 +1,4 @@
-//! `sparectl why`: the provider's sentence, and what it cannot know: which checks made a quality.
+//! `sparectl why`: the elector's sentence, and what it cannot know: which checks made a quality.
 
 use spared_control::{Answer, ErrorCode, GroupWhy};
 

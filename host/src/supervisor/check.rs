@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use spared_worker::codec::ReceiveError;
 use spared_worker::file::open_plugin;
-use spared_worker::message::{FromWorker, Load, Surroundings, ToWorker};
+use spared_worker::message::{Failure, FromWorker, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
-use super::worker::faults;
+use super::failure::{faults, status_of};
 use super::{Report, Supervisor, config};
 use crate::config::Fault;
 use crate::poller::Poller;
@@ -136,16 +136,19 @@ impl Check {
             FromWorker::Loaded(Err(why)) => self.fail(&why),
             FromWorker::Returned {
                 status, failures, ..
-            } if status < 0 => Step::End(faults(
-                &self.settings.name,
-                &self.settings.text,
-                status,
-                &failures,
-            )),
-            FromWorker::Returned { .. } => Step::End(Vec::new()),
+            } => self.end(status, failures),
             // A check has no effect, so nothing that it says or asks for matters.
             _ => Step::Wait,
         }
+    }
+
+    fn end(&self, status: i32, mut failures: Vec<Failure>) -> Step {
+        let (name, text) = (&self.settings.name, &self.settings.text);
+        let status = status_of(name, "configure", status, &mut failures);
+        Step::End(match status {
+            0.. => Vec::new(),
+            _ => faults(name, text, status, &failures),
+        })
     }
 
     fn configure(&mut self) -> Step {

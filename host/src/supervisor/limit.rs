@@ -38,7 +38,7 @@ impl Limit {
     }
 
     /// How many were refused since the last call.
-    pub fn confess(&mut self) -> u64 {
+    pub fn take_suppressed_count(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 }

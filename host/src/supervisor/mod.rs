@@ -2,12 +2,12 @@
 //!
 //! Every start is the same path, at boot, after a crash and after a reload: a throw-away worker
 //! reads the descriptor, the real one loads with the capabilities that are left, `configure`,
-//! `start`; then [`Report::Up`] makes the host replay roles, interfaces and stances.
+//! `start`; then [`Report::Up`] makes the host replay roles, interfaces and directives.
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here ever waits.
 
 mod check;
-pub(crate) mod deaths;
+mod failure;
 mod files;
 pub(crate) mod limit;
 mod plugin;
@@ -26,9 +26,10 @@ use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::config;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::group::Order;
 use crate::poller::{Key, Poller};
+use crate::process::{Killed, PING_EVERY, Policy, RestartBudget};
 use check::Check;
 use plugin::{Plugin, State};
 pub use report::{Answered, Report, Returned, Unanswered};
@@ -36,8 +37,7 @@ use worker::{Purpose, Running};
 
 /// Messages of one worker that one turn of the loop reads: nobody starves the others.
 const BUDGET: usize = 16;
-const PROVIDER_BUDGET: usize = 128;
-const PING_EVERY: Duration = Duration::from_secs(1);
+const ELECTOR_BUDGET: usize = 128;
 /// `status` asks every plugin, and waits for the slowest.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Other words are for one plugin, which may have to look through all that it has. sparectl waits
@@ -67,7 +67,7 @@ pub struct Supervisor {
     /// Throw-away workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
     /// Killed and not yet reaped.
-    dying: BTreeMap<u64, (Worker, Instant)>,
+    dying: Killed,
     serial: u64,
     token: u64,
     pinged_at: Instant,
@@ -80,7 +80,7 @@ impl Supervisor {
             terms,
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
-            dying: BTreeMap::new(),
+            dying: Killed::default(),
             serial: 0,
             token: 0,
             pinged_at: now,
@@ -133,7 +133,7 @@ impl Supervisor {
             return;
         };
         let running = plugin.running.take();
-        plugin.deaths = deaths::Deaths::default();
+        plugin.restart_budget = RestartBudget::new(Policy::WORKER);
         if running.is_some() {
             let why = format!("{name} is restarted");
             self.reports.push_back(Report::Down {
@@ -163,7 +163,7 @@ impl Supervisor {
             return;
         };
         let budget = if self.provides_groups(&name) {
-            PROVIDER_BUDGET
+            ELECTOR_BUDGET
         } else {
             BUDGET
         };
@@ -173,10 +173,7 @@ impl Supervisor {
 
     /// A worker's process has ended.
     pub fn handle_exit(&mut self, poller: &Poller, now: Instant, serial: u64) {
-        if let Some((worker, _)) = self.dying.get_mut(&serial) {
-            if worker.exit().is_some() {
-                self.dying.remove(&serial);
-            }
+        if self.dying.handle_exit(serial) {
             return;
         }
         if self.checks.contains_key(&serial) {
@@ -186,9 +183,9 @@ impl Supervisor {
             return;
         };
         // Its last words first.
-        self.read(poller, now, &name, serial, PROVIDER_BUDGET);
+        self.read(poller, now, &name, serial, ELECTOR_BUDGET);
         if self.name_of(serial).is_some() {
-            self.bury(now, &name, None);
+            self.handle_ended(now, &name, None);
         }
         self.start_configured();
     }
@@ -228,9 +225,7 @@ impl Supervisor {
 
     /// No worker is deaf, and none that was killed lives on.
     pub fn is_well(&self, now: Instant) -> bool {
-        let lingering = |since: &Instant| now.saturating_duration_since(*since).as_secs() >= 10;
-        !self.dying.values().any(|(_, since)| lingering(since))
-            && !self.plugins.values().any(|plugin| plugin.missed() > 1)
+        !self.dying.is_lingering(now) && !self.plugins.values().any(|plugin| plugin.missed() > 1)
     }
 
     // ---- speaking
@@ -253,7 +248,7 @@ impl Supervisor {
             Ok(()) => true,
             Err(error) => {
                 let why = format!("cannot be spoken with: {error}");
-                self.bury(now, name, Some(why));
+                self.handle_ended(now, name, Some(why));
                 false
             }
         }
@@ -414,7 +409,7 @@ impl Supervisor {
     }
 
     /// Whether a worker's socket belongs to a plugin that decides roles: it is served first.
-    pub fn is_provider(&self, serial: u64) -> bool {
+    pub fn is_elector(&self, serial: u64) -> bool {
         self.name_of(serial)
             .is_some_and(|name| self.provides_groups(&name))
     }
@@ -427,7 +422,7 @@ impl Supervisor {
             .map(|plugin| plugin.name().to_owned())
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: Notice) {
         self.reports.push_back(Report::Tell(news));
     }
 
@@ -440,7 +435,7 @@ impl Supervisor {
         let (plugin, why) = (name.to_owned(), plugin.why.clone());
         self.reports.push_back(Report::Refused { plugin, why });
         for line in lines {
-            self.tell(News::warn(Kind::Plugin, line).because("refused"));
+            self.tell(Notice::warn(Kind::Plugin, line).because("refused"));
         }
     }
 
@@ -465,10 +460,7 @@ impl Supervisor {
         }
     }
 
-    fn discard(&mut self, now: Instant, serial: u64, mut worker: Worker) {
-        worker.kill();
-        if worker.exit().is_none() {
-            self.dying.insert(serial, (worker, now));
-        }
+    fn discard(&mut self, now: Instant, serial: u64, worker: Worker) {
+        self.dying.add(now, serial, worker.into_child());
     }
 }

@@ -10,10 +10,10 @@ use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
-use super::deaths::Deaths;
 use super::worker::{Purpose, Running};
 use super::{Supervisor, config, files};
 use crate::poller::Poller;
+use crate::process::{Policy, RestartBudget};
 
 #[derive(Debug)]
 pub(super) struct Plugin {
@@ -25,7 +25,7 @@ pub(super) struct Plugin {
     pub(super) running: Option<Running>,
     /// The opened `.so`: what was checked is what is loaded.
     file: Option<OwnedFd>,
-    pub(super) deaths: Deaths,
+    pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
 }
 
@@ -59,7 +59,7 @@ impl Plugin {
             why: String::new(),
             running: None,
             file: None,
-            deaths: Deaths::default(),
+            restart_budget: RestartBudget::new(Policy::WORKER),
             restarts: 0,
         }
     }
@@ -89,7 +89,9 @@ impl Plugin {
     }
 
     pub(super) fn missed(&self) -> u32 {
-        self.running.as_ref().map_or(0, |running| running.missed)
+        self.running
+            .as_ref()
+            .map_or(0, |running| running.pings.missed())
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

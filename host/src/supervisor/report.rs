@@ -3,7 +3,7 @@
 use spared_worker::message::{Call, Row, Scope};
 
 use crate::config::Fault;
-use crate::events::News;
+use crate::events::Notice;
 
 #[derive(Debug)]
 pub enum Report {
@@ -13,7 +13,7 @@ pub enum Report {
         number: u64,
         call: Call,
     },
-    /// It has started: replay roles, interfaces, stances.
+    /// It has started: replay roles, interfaces, directives.
     Up {
         plugin: String,
     },
@@ -94,11 +94,11 @@ pub enum Report {
         why: String,
     },
     /// An event in a plugin's own words.
-    Said {
+    Line {
         plugin: String,
         text: String,
     },
-    Tell(News),
+    Tell(Notice),
 }
 
 /// What `configure` of a running plugin said.

@@ -1,25 +1,20 @@
 //! One running worker: what it was asked, what it said, and how it dies.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi::{ATTENTION, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN, RESTART};
 use spared_worker::codec::ReceiveError;
 use spared_worker::message::{Failure, FromWorker, Row, ToWorker};
 use spared_worker::process::Worker;
 
+use super::failure::{faults, reason, status_of};
 use super::limit::Limit;
 use super::plugin::State;
 use super::{Answered, Report, Returned, Supervisor, Unanswered};
-use crate::config::Fault;
-use crate::events::{Kind, News};
+use crate::events::{Kind, Notice};
 use crate::poller::Poller;
-
-/// Pings that may stay unanswered.
-const MISSED_MAX: u32 = 3;
+use crate::process::{MISSED_MAX, Pings};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -27,8 +22,7 @@ pub(super) struct Running {
     pub(super) worker: Worker,
     /// What was asked and not yet answered, by token.
     pub(super) pending: BTreeMap<u64, Purpose>,
-    ping: u64,
-    pub(super) missed: u32,
+    pub(super) pings: Pings,
     messages: Limit,
     lines: Limit,
 }
@@ -47,6 +41,19 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// What the plugin was called for.
+    fn callback(&self) -> &'static str {
+        match self {
+            Self::Configure | Self::Reconfigure => "configure",
+            Self::Start => "start",
+            Self::Drain { .. } => "drain",
+            Self::Settle { .. } => "settle",
+            Self::Role { .. } => "role",
+            Self::Query { .. } => "query",
+            Self::Stop { .. } => "stop",
+        }
+    }
+
     pub(super) fn until(&self) -> Option<Instant> {
         match self {
             Self::Query { until, .. } | Self::Stop { until } => Some(*until),
@@ -61,8 +68,7 @@ impl Running {
             serial,
             worker,
             pending: BTreeMap::new(),
-            ping: 0,
-            missed: 0,
+            pings: Pings::default(),
             // Ten times what a busy plugin sends; more is a flood.
             messages: Limit::new(5_000, 10_000, now),
             lines: Limit::new(20, 200, now),
@@ -89,11 +95,15 @@ impl Supervisor {
             match running.worker.receive() {
                 Ok(None) => return,
                 Ok(Some(_)) if !running.messages.take(now) => {
-                    return self.bury(now, name, Some("flooded the host with messages".to_owned()));
+                    return self.handle_ended(
+                        now,
+                        name,
+                        Some("flooded the host with messages".to_owned()),
+                    );
                 }
                 Ok(Some(message)) => self.handle_message(poller, now, name, message),
-                Err(ReceiveError::Closed) => return self.bury(now, name, None),
-                Err(error) => return self.bury(now, name, Some(error.to_string())),
+                Err(ReceiveError::Closed) => return self.handle_ended(now, name, None),
+                Err(error) => return self.handle_ended(now, name, Some(error.to_string())),
             }
         }
     }
@@ -145,9 +155,7 @@ impl Supervisor {
             }
             FromWorker::Pong { number } => {
                 if let Some(running) = self.running(name) {
-                    if number == running.ping {
-                        running.missed = 0;
-                    }
+                    running.pings.handle_pong(number);
                 }
             }
         }
@@ -159,7 +167,7 @@ impl Supervisor {
         name: &str,
         token: u64,
         status: i32,
-        failures: Vec<Failure>,
+        mut failures: Vec<Failure>,
         rows: Vec<Row>,
     ) {
         // A token that nobody gave out is stale, or a lie without effect.
@@ -169,6 +177,7 @@ impl Supervisor {
         else {
             return;
         };
+        let status = status_of(name, purpose.callback(), status, &mut failures);
         let plugin = name.to_owned();
         match purpose {
             Purpose::Configure if status < 0 => {
@@ -187,7 +196,7 @@ impl Supervisor {
             }
             Purpose::Start if status < 0 => {
                 let why = format!("does not start: {}", reason(status, &failures));
-                self.bury(now, name, Some(why));
+                self.handle_ended(now, name, Some(why));
             }
             Purpose::Start => {
                 self.set_state(name, State::Running);
@@ -241,7 +250,7 @@ impl Supervisor {
         }
         if level == LOG_EVENT {
             let (plugin, text) = (name.to_owned(), text.to_owned());
-            return self.reports.push_back(Report::Said { plugin, text });
+            return self.reports.push_back(Report::Line { plugin, text });
         }
         let text = format!("{name}: {text}");
         match level {
@@ -258,7 +267,7 @@ impl Supervisor {
             let suppressed = plugin
                 .running
                 .as_mut()
-                .map_or(0, |running| running.lines.confess());
+                .map_or(0, |running| running.lines.take_suppressed_count());
             if suppressed > 0 {
                 log::warn!("{name}: {suppressed} more lines of log suppressed");
             }
@@ -270,14 +279,11 @@ impl Supervisor {
             let Some(running) = self.running(&name) else {
                 continue;
             };
-            if running.missed >= MISSED_MAX {
+            let Some(number) = running.pings.next() else {
                 let why = format!("did not answer for {MISSED_MAX} s");
-                self.bury(now, &name, Some(why));
+                self.handle_ended(now, &name, Some(why));
                 continue;
-            }
-            running.missed += 1;
-            running.ping += 1;
-            let number = running.ping;
+            };
             self.send(now, &name, &ToWorker::Ping { number }, &[]);
         }
     }
@@ -310,14 +316,15 @@ impl Supervisor {
     }
 
     /// The worker is dead, or must be: everything that waited for it learns so.
-    pub(super) fn bury(&mut self, now: Instant, name: &str, why: Option<String>) {
+    pub(super) fn handle_ended(&mut self, now: Instant, name: &str, why: Option<String>) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
         let Some(mut running) = plugin.running.take() else {
             return;
         };
-        let why = why.unwrap_or_else(|| epitaph(&mut running.worker));
+        let why = why.or_else(|| running.worker.exit_reason());
+        let why = why.unwrap_or_else(|| "closed its connection".to_owned());
         let pending = std::mem::take(&mut running.pending);
         let stopping = plugin.state == State::Stopping;
         self.retire(now, name, Some(running));
@@ -339,12 +346,12 @@ impl Supervisor {
             return;
         };
         plugin.why.clone_from(&sentence);
-        let news = match plugin.deaths.add(now) {
+        let news = match plugin.restart_budget.next_pause(now) {
             Some(pause) => {
                 plugin.restarts += 1;
                 plugin.state = State::Pausing { until: now + pause };
                 let text = format!("{sentence}; started again in {} ms", pause.as_millis());
-                News::warn(Kind::Plugin, text).because("died")
+                Notice::warn(Kind::Plugin, text).because("died")
             }
             None => {
                 plugin.state = State::Failed;
@@ -353,9 +360,9 @@ impl Supervisor {
                 plugin.why.clone_from(&text);
                 let (plugin, why) = (name.to_owned(), sentence);
                 self.reports.push_back(Report::GivenUp { plugin, why });
-                News {
+                Notice {
                     level: log::Level::Error,
-                    ..News::warn(Kind::Plugin, text).because("given-up")
+                    ..Notice::warn(Kind::Plugin, text).because("given-up")
                 }
             }
         };
@@ -423,58 +430,5 @@ impl Supervisor {
             }
             plugin.state = state;
         }
-    }
-}
-
-/// What a plugin said of its configuration, with file and line.
-pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) -> Vec<Fault> {
-    let file = format!("{name}.toml");
-    if failures.is_empty() {
-        let why = format!("is refused by the plugin: {}", error_of(status));
-        return vec![Fault::whole(&file, why)];
-    }
-    failures
-        .iter()
-        .map(|failure| Fault::of_key(&file, text, &failure.key, failure.why.as_str()))
-        .collect()
-}
-
-fn reason(status: i32, failures: &[Failure]) -> String {
-    if failures.is_empty() {
-        return error_of(status);
-    }
-    let lines: Vec<&str> = failures
-        .iter()
-        .map(|failure| failure.why.as_str())
-        .collect();
-    lines.join("; ")
-}
-
-fn error_of(status: i32) -> String {
-    rustix::io::Errno::from_raw_os_error(status.checked_neg().unwrap_or(0)).to_string()
-}
-
-/// How it ended. The process may be a moment behind its socket.
-fn epitaph(worker: &mut Worker) -> String {
-    let mut exited = [PollFd::from_borrowed_fd(worker.pidfd(), PollFlags::IN)];
-    let moment = Timespec {
-        tv_sec: 0,
-        tv_nsec: 2_000_000,
-    };
-    let _ = poll(&mut exited, Some(&moment));
-    match worker.exit() {
-        Some(status) => sentence(status),
-        None => "closed its connection".to_owned(),
-    }
-}
-
-fn sentence(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => match signal_hook::low_level::signal_name(signal) {
-            Some(name) => format!("was killed by {name}"),
-            None => format!("was killed by signal {signal}"),
-        },
-        (None, Some(code)) => format!("exited with status {code}"),
-        (None, None) => "ended".to_owned(),
     }
 }

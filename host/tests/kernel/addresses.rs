@@ -14,7 +14,7 @@ fn active(net: &Net, claims: Claims) -> Kernel {
     let mut kernel = Kernel::open().unwrap();
     kernel.follow("lan2", 1).unwrap();
     kernel.claim("office", claims).unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let installed = kernel.install("office").unwrap();
     assert!(installed.failures.is_empty(), "{:?}", installed.failures);
     drive_for(&mut kernel, Duration::from_millis(50));
@@ -179,7 +179,7 @@ fn an_interface_that_is_made_anew_gets_everything_again() {
     claims.routers[1].vmac = true;
     let mut kernel = active(&net, claims);
     let before = kernel.interface("lan2").unwrap().0;
-    assert_eq!(before.sockets, [1, 2, 3, 4]);
+    assert_eq!(before.sockets, [1, 2, 3, 4, 9]);
     net.ip("link del lan2");
     drive_until(&mut kernel, |kernel, _| {
         !kernel.interface("lan2").unwrap().0.present
@@ -206,11 +206,11 @@ fn an_interface_that_is_made_anew_gets_everything_again() {
     assert!(shown.contains("10.0.0.1/24"), "{shown}");
     assert!(shown.contains("fe80::1/64"), "{shown}");
     assert!(shown.contains("vrrp50v6.lan2"), "{shown}");
-    // Behind a fence that is closed until the elector asks again.
+    // Behind a fence that is blocking until the elector asks again.
     net.station_ip("addr add 10.0.0.3/24 dev peer");
     net.station_ip("addr add fe80::3/64 dev peer nodad");
     assert!(net.ignores("10.0.0.1"));
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(net.pings("10.0.0.1"));
     assert!(net.pings("fe80::1%peer"));
     kernel.close();
@@ -237,7 +237,7 @@ fn two_hundred_addresses_are_installed_in_one_batch() {
         kernel.claim("office", claims(&texts, LEASE)).unwrap();
         let claimed = begun.elapsed();
         let tap = net.tap();
-        kernel.open_lease("office").unwrap();
+        kernel.grant_lease("office").unwrap();
         let opened = begun.elapsed() - claimed;
         let installed = kernel.install("office").unwrap();
         assert!(installed.failures.is_empty(), "{:?}", installed.failures);
@@ -280,7 +280,7 @@ fn two_thousand_addresses_with_a_virtual_mac_fit_into_one_transaction() {
     let begun = Instant::now();
     kernel.claim("office", claims).unwrap();
     println!("2000 addresses: fenced in {:?}", begun.elapsed());
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let installed = kernel.install("office").unwrap();
     assert!(
         installed.failures.is_empty(),
@@ -307,7 +307,7 @@ fn two_thousand_addresses_with_a_virtual_mac_fit_into_one_transaction() {
 }
 
 #[test]
-fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
+fn a_start_removes_what_a_killed_run_left_and_nothing_else() {
     let Some(net) = Net::new() else { return };
     let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LEASE);
     claims.routers[1].vmac = true;
@@ -322,7 +322,7 @@ fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
     net.output("nft", "add table netdev other");
 
     let mut kernel = Kernel::open().unwrap();
-    let mut removed = kernel.sweep().unwrap();
+    let mut removed = kernel.remove_leftovers().unwrap();
     removed.sort();
     assert_eq!(
         removed,
@@ -350,7 +350,7 @@ fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() {
         "table netdev other"
     );
     assert_eq!(
-        kernel.sweep().unwrap(),
+        kernel.remove_leftovers().unwrap(),
         Vec::<String>::new(),
         "nothing is left for a second one"
     );

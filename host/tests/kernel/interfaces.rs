@@ -44,7 +44,10 @@ fn received(socket: BorrowedFd<'_>) -> Vec<Vec<u8>> {
 #[test]
 fn the_vrrp_socket_hears_adverts_of_both_families_and_nothing_else() {
     let Some(net) = Net::new() else { return };
-    let kernel = kernel_on(&net);
+    let mut kernel = kernel_on(&net);
+    kernel
+        .claim("office", claims(&["10.0.0.1/24", "2001:db8::1/64"], LONG))
+        .unwrap();
     let link = socket(&kernel, 1);
     let tap = net.tap();
     let mac = [2, 0, 0, 0, 0, 9];
@@ -70,6 +73,52 @@ fn the_vrrp_socket_hears_adverts_of_both_families_and_nothing_else() {
     let frames = received(link.as_fd());
     let kinds: Vec<&[u8]> = frames.iter().map(|frame| &frame[12..14]).collect();
     assert_eq!(kinds, [&[0x08, 0x00], &[0x86, 0xdd]]);
+}
+
+#[test]
+fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = kernel_on(&net);
+    let tap = net.tap();
+    let heard = |kernel: &Kernel| -> Vec<u8> {
+        let link = socket(kernel, 1);
+        for vrid in [50, 51, 52] {
+            tap.send(&advert([2, 0, 0, 0, 0, 9], Family::V4, vrid, 100));
+        }
+        let mut through_a_router = advert([2, 0, 0, 0, 0, 9], Family::V4, 50, 101);
+        through_a_router[22] = 254;
+        tap.send(&through_a_router);
+        let frames = received(link.as_fd());
+        // a VRID, or the TTL of the one that came through a router
+        let what = |frame: &Vec<u8>| {
+            if frame[22] == 255 {
+                frame[35]
+            } else {
+                frame[22]
+            }
+        };
+        frames.iter().map(what).collect()
+    };
+    assert!(heard(&kernel).is_empty());
+    let mut claimed = claims(&["10.0.0.1/24"], LONG);
+    kernel.claim("office", claimed.clone()).unwrap();
+    assert_eq!(heard(&kernel), [50]);
+    let before = kernel.interface("lan2").unwrap().0;
+    claimed.routers.push(router("lan2", Family::V4, 52));
+    claimed.routers[0].routed = true;
+    kernel.claim("office", claimed.clone()).unwrap();
+    assert_eq!(heard(&kernel), [50, 52, 254]);
+    let event = kernel.interface("lan2").unwrap().0;
+    // the follower is told, and its other sockets stay
+    assert_ne!(event.generation, before.generation);
+    assert_eq!(event.sockets, before.sockets);
+    // another lease lets nobody else in
+    claimed.lease_ns += 1;
+    kernel.claim("office", claimed).unwrap();
+    let after = kernel.interface("lan2").unwrap().0.generation;
+    assert_eq!(after, event.generation);
+    kernel.release("office");
+    assert!(heard(&kernel).is_empty());
 }
 
 #[test]
@@ -139,7 +188,7 @@ fn without_ipv6_the_rest_works() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.routers[0].vmac = true;
     kernel.claim("office", claims).unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(kernel.install("office").unwrap().failures.is_empty());
     net.station_ip("addr add 10.0.0.3/24 dev peer");
     assert!(net.pings("10.0.0.1"));
@@ -153,7 +202,7 @@ fn a_lost_carrier_closes_the_leases_before_anybody_is_told() {
     kernel
         .claim("office", claims(&["10.0.0.1/24"], LONG))
         .unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
     drive_for(&mut kernel, Duration::from_millis(50));
     net.station_ip("link set peer down");
@@ -168,7 +217,7 @@ fn a_lost_carrier_closes_the_leases_before_anybody_is_told() {
         "veth: carrier loss noticed {:?} after the command that made it",
         began.elapsed()
     );
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(
         !net.output("nft", "list set netdev spared lease")
             .contains("expires")
@@ -177,10 +226,10 @@ fn a_lost_carrier_closes_the_leases_before_anybody_is_told() {
     drive_until(&mut kernel, |kernel, _| {
         kernel.interface("lan2").unwrap().0.carrier
     });
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     let tap = net.tap();
-    kernel.open_lease("office").unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    kernel.grant_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     drive_for(&mut kernel, Duration::from_millis(50));
     assert!(tap.hears(|frame| frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1]));
 }
@@ -249,7 +298,7 @@ fn an_interface_may_be_followed_before_it_exists_and_be_renamed_away() {
         kernel.interface("lan7").unwrap().0.carrier
     });
     let (event, sockets) = kernel.interface("lan7").unwrap();
-    assert_eq!((event.present, event.up, sockets.len()), (true, true, 4));
+    assert_eq!((event.present, event.up, sockets.len()), (true, true, 5));
     net.ip("link set lan7 down");
     net.ip("link set lan7 name lan8");
     drive_until(&mut kernel, |kernel, _| {
@@ -292,7 +341,7 @@ fn events_of_the_kernel_may_be_lost_and_nothing_is_missed() {
     kernel
         .claim("office", claims(&["10.0.0.1/24"], LONG))
         .unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
     // More than any buffer holds, while nobody reads.
     let file = format!("/tmp/spared-{}.batch", std::process::id());
@@ -363,15 +412,15 @@ fn inside_user_namespace() {
     ip("link set lan2 up");
     ip("addr add 10.0.0.2/24 dev lan2");
     let mut kernel = Kernel::open().unwrap();
-    kernel.sweep().unwrap();
+    kernel.remove_leftovers().unwrap();
     kernel.follow("lan2", VRRP).unwrap();
     let mut claims = claims(&["10.0.0.1/24", "fe80::1/64"], LONG);
     claims.routers[1].vmac = true;
     kernel.claim("office", claims).unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let installed = kernel.install("office").unwrap();
     assert!(installed.failures.is_empty(), "{:?}", installed.failures);
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     let warnings = drive_for(&mut kernel, Duration::from_millis(100));
     let warned = warnings
         .iter()

@@ -1,4 +1,4 @@
-//! The links' addresses, and the sockets that plugins get for beats and pings.
+//! The links' addresses, and the sockets that plugins get for heartbeats and pings.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,8 +8,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared::config::LinkPath;
 use spared::kernel::{ANY, Kernel, KernelEvent};
 use spared_abi::{
-    SOCKET_BEAT_IN, SOCKET_BEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKETS_BEAT,
-    SOCKETS_PING, SOCKETS_VRRP,
+    SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6,
+    SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP,
 };
 
 use crate::lab::*;
@@ -31,13 +31,13 @@ fn v4() -> LinkPath {
     path("10.8.0.1/30", "10.8.0.2")
 }
 
-/// The router's end of the link, with what the provider follows; the station has the peer's.
+/// The router's end of the link, with what the elector follows; the station has the peer's.
 fn linked(net: &Net, path: &LinkPath) -> Kernel {
     let station = format!("addr add {}/{} dev peer", path.peer, path.prefix);
     net.station_ip(&station);
     let mut kernel = Kernel::open().unwrap();
     kernel.set_links(vec![path.clone()], PORT);
-    kernel.follow("lan2", SOCKETS_BEAT).unwrap();
+    kernel.follow("lan2", SOCKETS_HEARTBEAT).unwrap();
     drive_for(&mut kernel, MOMENT);
     kernel
 }
@@ -118,10 +118,10 @@ fn what_an_earlier_run_left_is_swept() {
     let Some(net) = Net::new() else { return };
     std::mem::forget(linked(&net, &v4()));
     let mut kernel = Kernel::open().unwrap();
-    let swept = kernel.sweep().unwrap();
+    let leftovers = kernel.remove_leftovers().unwrap();
     assert!(
-        swept.contains(&"address 10.8.0.1/30 on lan2".to_owned()),
-        "{swept:?}"
+        leftovers.contains(&"address 10.8.0.1/30 on lan2".to_owned()),
+        "{leftovers:?}"
     );
 }
 
@@ -153,7 +153,7 @@ fn a_path_follows_its_interface() {
 }
 
 #[test]
-fn beats_are_heard_from_the_peer_alone_before_any_firewall() {
+fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
     let Some(net) = Net::new() else { return };
     for path in [
         v4(),
@@ -171,7 +171,7 @@ fn beats_are_heard_from_the_peer_alone_before_any_firewall() {
             "nft",
             "add rule inet closed input meta l4proto icmpv6 accept",
         );
-        let heard = socket(&kernel, "lan2", SOCKET_BEAT_IN);
+        let heard = socket(&kernel, "lan2", SOCKET_HEARTBEAT_IN);
         let other: IpAddr = match path.own {
             IpAddr::V4(_) => "10.8.0.9".parse().unwrap(),
             IpAddr::V6(_) => "fd08::3".parse().unwrap(),
@@ -185,10 +185,10 @@ fn beats_are_heard_from_the_peer_alone_before_any_firewall() {
         tell(&net, at(other, PORT), own, "stranger");
         // In fragments.
         tell(&net, peer, own, &"x".repeat(3000));
-        tell(&net, peer, own, "beat");
+        tell(&net, peer, own, "heartbeat");
         let packets = received(heard.as_fd());
         assert_eq!(packets.len(), 1, "{path:?}: {packets:?}");
-        assert!(packets[0].ends_with(b"beat"));
+        assert!(packets[0].ends_with(b"heartbeat"));
         let version = if path.own.is_ipv4() { 4 } else { 6 };
         assert_eq!(packets[0][0] >> 4, version);
 
@@ -202,7 +202,7 @@ fn beats_are_heard_from_the_peer_alone_before_any_firewall() {
 }
 
 #[test]
-fn beats_go_to_the_peer_from_the_links_address_and_port() {
+fn heartbeats_go_to_the_peer_from_the_links_address_and_port() {
     let Some(net) = Net::new() else { return };
     for path in [v4(), path("fd08::1/64", "fd08::2")] {
         let kernel = linked(&net, &path);
@@ -211,11 +211,11 @@ fn beats_go_to_the_peer_from_the_links_address_and_port() {
         listener
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
-        let sender = socket(&kernel, "lan2", SOCKET_BEAT_OUT);
-        send(&sender, b"beat", SendFlags::empty()).unwrap();
+        let sender = socket(&kernel, "lan2", SOCKET_HEARTBEAT_OUT);
+        send(&sender, b"heartbeat", SendFlags::empty()).unwrap();
         let mut buffer = [0; 16];
         let (length, from) = listener.recv_from(&mut buffer).unwrap();
-        assert_eq!((&buffer[..length], from), (&b"beat"[..], own));
+        assert_eq!((&buffer[..length], from), (&b"heartbeat"[..], own));
         // What comes back is for the packet socket; this one would only fill up.
         listener.send_to(b"answer", own).unwrap();
         assert_eq!(received(sender.as_fd()).len(), 0);
@@ -225,17 +225,17 @@ fn beats_go_to_the_peer_from_the_links_address_and_port() {
 }
 
 #[test]
-fn an_interface_without_a_link_has_no_beats() {
+fn an_interface_without_a_link_has_no_heartbeats() {
     let Some(_net) = Net::new() else { return };
     let mut kernel = Kernel::open().unwrap();
-    kernel.follow("lan2", SOCKETS_BEAT).unwrap();
+    kernel.follow("lan2", SOCKETS_HEARTBEAT).unwrap();
     drive_for(&mut kernel, MOMENT);
     let (event, sockets) = kernel.interface("lan2").unwrap();
     assert_eq!((event.sockets.len(), sockets.len()), (0, 0));
     // A link that is configured later brings them.
     kernel.set_links(vec![v4()], PORT);
     let (event, _) = kernel.interface("lan2").unwrap();
-    assert_eq!(event.sockets, [SOCKET_BEAT_IN, SOCKET_BEAT_OUT]);
+    assert_eq!(event.sockets, [SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT]);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn what_one_plugin_asks_for_leaves_the_sockets_of_another() {
     let (before, _) = kernel.interface_with("lan2", SOCKETS_VRRP).unwrap();
     kernel.follow("lan2", SOCKETS_PING).unwrap();
     let (after, sockets) = kernel.interface_with("lan2", SOCKETS_VRRP).unwrap();
-    assert_eq!((after.generation, sockets.len()), (before.generation, 4));
+    assert_eq!((after.generation, sockets.len()), (before.generation, 5));
     let (pings, sockets) = kernel.interface_with("lan2", SOCKETS_PING).unwrap();
     assert_eq!(pings.sockets, [SOCKET_PING_IPV4, SOCKET_PING_IPV6]);
     assert_eq!(sockets.len(), 2);

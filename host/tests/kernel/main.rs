@@ -5,8 +5,8 @@
 mod addresses;
 mod chaos;
 mod fence;
-mod handover;
+mod fence_off;
 mod interfaces;
 mod lab;
 mod links;
-mod unfenced;
+mod switchover;

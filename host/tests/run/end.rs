@@ -163,7 +163,7 @@ fn check_tells_faults_of_plugins_with_their_lines() {
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert_eq!(checked.status.code(), Some(78), "{said}");
     assert!(
-        said.contains("vrrp.toml:9: group.0.router.0.vrid: found 300, allowed 1-255"),
+        said.contains("vrrp.toml:9: group.0.interface.0.vrid: found 300, allowed 1-255"),
         "{said}"
     );
     lab.enable("vrrp", VRRP);
@@ -208,7 +208,7 @@ fn forcing_moves_the_role_and_reset_gives_it_back() {
 }
 
 #[test]
-fn events_tell_the_takeover_in_order() {
+fn events_tell_the_failover_in_order() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
@@ -223,7 +223,7 @@ fn events_tell_the_takeover_in_order() {
 }
 
 #[test]
-fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_role() {
+fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_is_told_and_served() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();
@@ -235,19 +235,17 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_ends_the_ro
         address.present && address.restored == 1
     });
     assert_eq!(lab.group().role, "active");
-    lab.wait("the end of the role", || {
+    lab.wait("the sentence", || {
         delete();
-        lab.group().role == "fault"
+        let events = lab.events();
+        events.iter().any(|event| event.event == "contested")
     });
-    let events = lab.events();
-    assert!(
-        events.iter().any(|event| event.event == "contested"),
-        "{events:#?}"
-    );
-    assert_eq!(lab.traces_on_interfaces(), "");
-    // It does not become active again at once, to be contested again.
+    // a better node would have it now; there is none, so this one serves
+    lab.wait("the role", || lab.group().role == "active");
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(lab.group().role, "fault");
+    let group = lab.group();
+    assert_eq!(group.role, "active");
+    assert!(group.addresses[0].present);
 }
 
 #[test]
@@ -264,7 +262,7 @@ fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
 }
 
 #[test]
-fn a_second_host_in_another_folder_does_not_sweep_the_first_away() {
+fn a_second_host_in_another_folder_does_not_remove_what_the_first_made() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
     lab.start();

@@ -4,29 +4,29 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_control::{Answer, Request, Value};
-use spared_link::key::public_text;
+use spared_key::public_text;
 use spared_tests::lab::signal_to;
 
 use crate::lab::{HOT, HOT2, Node, Pair, key, keyed};
 
-const TWIN: &str = "interval = \"20ms\"\n";
+const MESSENGER: &str = "interval = \"20ms\"\n";
 
-/// Both run, with twins that speak.
+/// Both run, with peers that speak.
 fn linked(text: &str) -> Option<Pair> {
     let mut pair = Pair::new()?;
-    pair.enable("twin", TWIN);
+    pair.enable("messenger", MESSENGER);
     pair.start(text);
     pair.wait_for_link("hot", "up");
-    wait_for_twins(&pair);
+    wait_for_peers(&pair);
     Some(pair)
 }
 
 fn number(node: &Node, row: &str) -> u64 {
-    node.row("twin", row).parse().unwrap_or(0)
+    node.row("messenger", row).parse().unwrap_or(0)
 }
 
 /// Messages go on to arrive, and none was lost or came twice.
-fn twins_go_on(pair: &Pair) {
+fn peers_go_on(pair: &Pair) {
     for node in pair.nodes() {
         let before = number(node, "received");
         node.wait("messages", || number(node, "received") > before + 2);
@@ -36,10 +36,12 @@ fn twins_go_on(pair: &Pair) {
     }
 }
 
-/// Until each twin hears of the other.
-fn wait_for_twins(pair: &Pair) {
+/// Until each peer hears of the other.
+fn wait_for_peers(pair: &Pair) {
     for node in pair.nodes() {
-        pair.wait("the twins", || node.row("twin", "peer").starts_with("up"));
+        pair.wait("the peers", || {
+            node.row("messenger", "peer").starts_with("up")
+        });
     }
 }
 
@@ -78,14 +80,14 @@ fn an_answer_that_takes_time_holds_what_came_in_the_end() {
         return;
     };
     let ping = |count: &str| Request::Plugin {
-        name: "twin".to_owned(),
+        name: "messenger".to_owned(),
         argv: vec!["ping".to_owned(), count.to_owned()],
     };
     match pair.r1.ask(&ping("200")) {
         Answer::Rows { rows, .. } => assert_eq!(rows["round_trips"], Value::Number(200)),
         other => panic!("{other:?}"),
     }
-    // The twin goes: the plugin itself ends the answer, with its reason.
+    // The peer goes: the plugin itself ends the answer, with its reason.
     let slow = pair.r1.ask_beside(ping("1000000"));
     pair.r2.ip("link set hot down");
     match slow.join().unwrap() {
@@ -95,14 +97,14 @@ fn an_answer_that_takes_time_holds_what_came_in_the_end() {
 }
 
 #[test]
-fn two_nodes_find_each_other_and_their_twins_speak() {
+fn two_nodes_find_each_other_and_their_peers_speak() {
     let Some(mut pair) = linked(&(keyed() + HOT)) else {
         return;
     };
     assert!(addresses(&pair.r1).contains("192.168.180.2/24"));
     assert!(addresses(&pair.r2).contains("192.168.180.3/24"));
-    twins_go_on(&pair);
-    // Measured by a ping, whose answer may come after the twins' first messages.
+    peers_go_on(&pair);
+    // Measured by a ping, whose answer may come after the peers' first messages.
     pair.wait("a round trip", || {
         pair.r1.link("hot").round_trip_ms.is_some()
     });
@@ -148,17 +150,17 @@ fn a_killed_link_is_back_within_a_second() {
         pair.r1.link_pid().is_some_and(|new| new != pid)
     });
     pair.wait_for_link("hot", "up");
-    wait_for_twins(&pair);
+    wait_for_peers(&pair);
     let took = since.elapsed();
     // With room for a machine that does much else; the pause itself is a tenth of a second.
     assert!(took < Duration::from_secs(3), "{took:?}\n{}", pair.r1.log());
     let died = told(&pair.r1, "died");
     // On a busy machine its socket may end long before it.
-    let sentences = ["was killed by signal 9", "closed its connection"]
+    let sentences = ["was killed by SIGKILL", "closed its connection"]
         .map(|how| format!("the link's process {how}; started again in 100 ms"));
     assert!(died.len() == 1 && sentences.contains(&died[0]), "{died:?}");
     assert_eq!(told(&pair.r2, "peer-down").len(), 1, "{}", pair.r2.log());
-    twins_go_on(&pair);
+    peers_go_on(&pair);
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn a_worker_that_dies_has_its_channel_again() {
     pair.r2.wait("another worker", || {
         pid(&pair.r2).is_some_and(|new| new != old)
     });
-    wait_for_twins(&pair);
+    wait_for_peers(&pair);
     assert_eq!(told(&pair.r2, "down"), [""; 0], "the link itself stays");
 }
 
@@ -254,20 +256,20 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     pair.r1.ip("link set hot down");
     pair.wait_for_link("hot", "down");
     assert_eq!(pair.r1.link("hot").why, "its interface is down");
-    twins_go_on(&pair);
+    peers_go_on(&pair);
     for node in pair.nodes() {
         assert_eq!(told(node, "peer-down"), [""; 0], "{}", node.log());
     }
     pair.r1.ip("link set hot up");
     pair.wait_for_link("hot", "up");
-    twins_go_on(&pair);
+    peers_go_on(&pair);
 
     // And away with the first.
     pair.write_config(&(keyed() + HOT2));
     for node in pair.nodes() {
         node.done(&Request::Reload);
     }
-    twins_go_on(&pair);
+    peers_go_on(&pair);
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     assert_eq!(pair.r1.status().links.len(), 1);
     for node in pair.nodes() {
@@ -294,7 +296,7 @@ fn a_reload_keeps_the_session() {
     for node in pair.nodes() {
         node.done(&Request::Reload);
     }
-    twins_go_on(&pair);
+    peers_go_on(&pair);
     assert_eq!(
         (pair.r1.link_pid(), pair.r1.link("hot").since),
         (pid, since)
@@ -316,7 +318,7 @@ fn a_link_may_be_taken_out_and_put_back_by_reload() {
     pair.write_config(&(keyed() + HOT));
     pair.r1.done(&Request::Reload);
     pair.wait_for_link("hot", "up");
-    wait_for_twins(&pair);
+    wait_for_peers(&pair);
 }
 
 /// A firewall that drops what nobody allowed.

@@ -6,6 +6,7 @@ mod end;
 mod hostile;
 mod lab;
 mod link;
+mod messages;
 mod pair;
 mod plugins;
 mod reload;

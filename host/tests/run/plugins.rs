@@ -46,6 +46,52 @@ fn a_plugin_that_exits_is_restarted_and_given_up() {
     is_given_up("exit");
 }
 
+/// Callbacks that a node alone calls, and "done" for a role that ends by done().
+const CALLBACKS: [&str; 10] = [
+    "configure",
+    "start",
+    "settle",
+    "role",
+    "done",
+    "fd",
+    "timer",
+    "woken",
+    "changed",
+    "query",
+];
+
+#[test]
+fn a_number_that_is_no_status_is_named_and_ends_nobody_from_any_callback() {
+    let Some(mut lab) = Alone::new() else { return };
+    let numbers = [-5000, i32::MIN, 4];
+    let plugins = || CALLBACKS.iter().zip(numbers.iter().cycle());
+    lab.enable("vrrp", VRRP);
+    for (callback, status) in plugins() {
+        lab.enable_invalid(&format!("invalid-{callback}"), callback, *status);
+    }
+    lab.enable_invalid("invalid-stop", "stop", -5000);
+    lab.start();
+    lab.wait_until_active();
+    lab.status(); // asks every plugin
+    for (callback, status) in plugins() {
+        let of = if *callback == "done" {
+            "role"
+        } else {
+            callback
+        };
+        lab.wait_for_log(&format!(
+            "invalid-{callback}: {of} returned {status}, not a valid status"
+        ));
+    }
+    // Refused, or started again, as a plugin that fails with an errno.
+    lab.wait_for_plugin("invalid-configure", "refused");
+    lab.wait("a restart", || lab.plugin("invalid-start").restarts > 0);
+    lab.is_undisturbed();
+    assert!(lab.stop().success(), "{}", lab.log());
+    let line = "invalid-stop: stop returned -5000, not a valid status";
+    assert!(lab.log().contains(line), "{}", lab.log());
+}
+
 #[test]
 fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
     let Some(lab) = with_fault("spin") else {

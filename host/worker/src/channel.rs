@@ -1,8 +1,8 @@
-//! A worker's channel to its twin: records on a SOCK_SEQPACKET socket between worker and link
+//! A worker's channel to its peer: records on a SOCK_SEQPACKET socket between worker and link
 //! process, so that the host is not on the path. The first byte says what the rest is.
 //!
 //! A worker reads what lies in a channel whose other end was closed, or which another channel
-//! replaces, before it takes the twin for gone.
+//! replaces, before it takes the peer for gone.
 //!
 //! Back-pressure is the full socket: the link stops reading when it holds as much for the peer as
 //! it may, then the worker's `send` is -EAGAIN.
@@ -12,15 +12,15 @@ use spared_abi::PEER_MESSAGE_MAX;
 /// Longest record.
 pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;
 
-/// From the link: the twin is there; four bytes follow, the wire version, little-endian.
+/// From the link: the peer is there; four bytes follow, the wire version, little-endian.
 pub const UP: u8 = 1;
-/// From the link: the twin is gone, and what was queued is lost.
+/// From the link: the peer is gone, and what was queued is lost.
 pub const DOWN: u8 = 2;
 /// Both ways: a message follows. From the worker, [`message_kind`].
 pub const MESSAGE: u8 = 3;
 
 /// [`MESSAGE`] of a worker that has read so many times [`UP`] from this channel: the link passes
-/// over what was meant for an earlier twin and still lay in the socket.
+/// over what was meant for an earlier peer and still lay in the socket.
 pub const fn message_kind(ups: u8) -> u8 {
     MESSAGE | ups.wrapping_sub(1) << 4
 }

@@ -1,9 +1,13 @@
 //! This program in another mode, in a process of its own with descriptors in place: how the host
 //! starts it, and how it finds what it was given.
+//!
+//! The SDK's `child` runs other programs for what they print, in safe Rust. This one places descriptors
+//! and gives up privileges between fork and exec, which is `unsafe`, and keeps no output: two pieces,
+//! as a plugin needs the one and may not have the other.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -84,11 +88,26 @@ impl Child {
         }
     }
 
+    /// Why it ended, as in "r1 was killed by SIGKILL"; None while it runs. A process may be a moment
+    /// behind its socket, and is given it.
+    pub fn exit_reason(&mut self) -> Option<String> {
+        const BEHIND: Duration = Duration::from_millis(2);
+        self.wait(BEHIND);
+        self.exit().map(sentence)
+    }
+
     /// How it ended; None while it runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten();
         self.reaped |= status.is_some();
         status
+    }
+
+    /// Whether it ended in this time.
+    fn wait(&self, most: Duration) -> bool {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let most = Timespec::try_from(most).ok();
+        matches!(poll(&mut ended, most.as_ref()), Ok(1..))
     }
 }
 
@@ -99,11 +118,20 @@ impl Drop for Child {
         if self.exit().is_some() {
             return;
         }
-        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let moment = Timespec::try_from(MOMENT).ok();
-        if matches!(poll(&mut ended, moment.as_ref()), Ok(1..)) {
+        if self.wait(MOMENT) {
             let _ = self.exit();
         }
+    }
+}
+
+fn sentence(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("was killed by {name}"),
+            None => format!("was killed by signal {signal}"),
+        },
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => "ended".to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod message;
 pub mod process;
 mod run;
 pub mod settings;
+pub mod status;
 
 /// SCHED_FIFO for the host's loop, below its workers; children fall back to ordinary.
 ///

@@ -156,11 +156,11 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let interface = half(&table, abi::INTERFACE);
         let group: abi::GroupPlugin = half(&table, abi::GROUP);
         let peer: abi::PeerPlugin = half(&table, abi::PEER);
-        let provides_groups = group.stance.is_some();
+        let provides_groups = group.directive.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
         if table.flags & abi::PLUGIN_ROOT != 0 && (has_peer || table.wire_max != 0) {
             return Err(format!(
-                "{name}.so wants to run as root, and to hear a twin on the other node: root reads \
+                "{name}.so wants to run as root, and to hear a peer on the other node: root reads \
                  nothing that the network sent, its maker must give up one"
             ));
         }

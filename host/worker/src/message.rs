@@ -49,8 +49,8 @@ pub enum ToWorker {
         argv: Vec<String>,
     },
     Interface(InterfaceEvent),
-    Stance(Stance),
-    /// One descriptor travels with it: the way to the twin, by [`crate::channel`]. It replaces the
+    Directive(Directive),
+    /// One descriptor travels with it: the way to the peer, by [`crate::channel`]. It replaces the
     /// one before; none is left when the link's process is gone and the descriptor is closed.
     Channel,
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
@@ -174,15 +174,25 @@ pub struct Descriptor {
     pub has_query: bool,
     /// It answers the extension `spared.group/1`: it decides roles.
     pub provides_groups: bool,
-    /// It answers the extension `spared.peer/1`: it has a channel to its twin.
+    /// It answers the extension `spared.peer/1`: it has a channel to its peer.
     pub has_peer: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// "group.0.router.1.vrid"; empty for the whole.
+    /// "group.0.interface.1.vrid"; empty for the whole.
     pub key: String,
     pub why: String,
+}
+
+impl Failure {
+    /// A failure of no key.
+    pub fn of_whole(why: impl Into<String>) -> Self {
+        Self {
+            key: String::new(),
+            why: why.into(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,7 +232,7 @@ pub enum Call {
     Announce {
         group: String,
     },
-    HandOver {
+    SwitchOver {
         group: String,
         cause: Cause,
     },
@@ -261,7 +271,7 @@ pub enum Family {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    pub routers: Vec<RouterClaim>,
+    pub routers: Vec<VirtualRouterClaim>,
     pub addresses: Vec<AddressClaim>,
     pub routes: Vec<RouteClaim>,
     pub refresh_s: u32,
@@ -269,12 +279,13 @@ pub struct Claims {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RouterClaim {
+pub struct VirtualRouterClaim {
     pub interface: String,
     pub family: Family,
     pub vrid: u8,
     pub vmac: bool,
     pub accept: bool,
+    pub routed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -319,7 +330,7 @@ pub struct InterfaceEvent {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stance {
+pub struct Directive {
     pub group: String,
     pub quality: u8,
     pub peer_quality: Option<u8>,
@@ -330,8 +341,8 @@ pub struct Stance {
     pub joining: bool,
     pub ready: bool,
     pub frozen: bool,
-    pub yields: bool,
-    pub heir: bool,
+    pub release: bool,
+    pub prepared: bool,
     pub why: String,
 }
 

@@ -11,12 +11,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::child::Child;
 use crate::codec::{self, ReceiveError, Receiver, SendError};
-use crate::message::{Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
+use crate::message::{Call, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
+use crate::status;
 
 /// The worker's socket, in the worker.
 pub const SOCKET_FD: RawFd = 3;
 /// The plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
+
+/// Characters of a group's name, and of why it has its role; the rest is cut.
+const TEXT_MAX: usize = 1024;
 
 /// How long a throw-away check worker may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,6 +97,16 @@ impl Worker {
     pub fn exit(&mut self) -> Option<ExitStatus> {
         self.child.exit()
     }
+
+    /// Why it ended, in words; None while it runs.
+    pub fn exit_reason(&mut self) -> Option<String> {
+        self.child.exit_reason()
+    }
+
+    /// The process alone: nothing is said to it any more.
+    pub fn into_child(self) -> Child {
+        self.child
+    }
 }
 
 impl AsFd for Worker {
@@ -131,9 +145,45 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 clean(key, |_| false);
             }
         }
-        FromWorker::Loaded(Ok(_)) | FromWorker::Call { .. } | FromWorker::Pong { .. } => {}
+        FromWorker::Loaded(Ok(descriptor)) => {
+            let Descriptor {
+                version,
+                vendor,
+                summary,
+                ..
+            } = descriptor;
+            for text in [version, vendor, summary] {
+                clean(text, |_| false);
+            }
+        }
+        FromWorker::Call { call, .. } => printable_call(call),
+        FromWorker::Pong { .. } => {}
     }
     message
+}
+
+/// Groups and causes go on to other workers, to the peer and into events.
+fn printable_call(call: &mut Call) {
+    let (group, cause) = match call {
+        Call::Claim { group, .. } | Call::Announce { group } => (group, None),
+        Call::Publish { group, cause, .. } | Call::SwitchOver { group, cause } => {
+            (group, Some(cause))
+        }
+        // An interface is looked at as a name of the kernel's.
+        Call::Follow { .. } | Call::Unfollow { .. } => return,
+    };
+    let causes = cause.map(|cause| [&mut cause.reason, &mut cause.why]);
+    for text in causes.into_iter().flatten().chain([group]) {
+        clean(text, |_| false);
+        cut(text);
+    }
+}
+
+/// What is too long for a record to another worker would cost that one its life.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+        text.truncate(end);
+    }
 }
 
 fn clean(text: &mut String, keep: fn(char) -> bool) {
@@ -212,11 +262,16 @@ pub fn check(
             ..
         } = check.next("checking its configuration")?
         {
+            let status = match status::ended("configure", status) {
+                Ok(status) => status,
+                Err(invalid) => {
+                    failures.push(Failure::of_whole(invalid.to_string()));
+                    status::INVALID
+                }
+            };
             if status < 0 && failures.is_empty() {
-                failures.push(Failure {
-                    key: String::new(),
-                    why: format!("is refused: {}", io::Error::from_raw_os_error(-status)),
-                });
+                let error = io::Error::from_raw_os_error(status.saturating_neg());
+                failures.push(Failure::of_whole(format!("is refused: {error}")));
             }
             return Ok((descriptor, failures));
         }
@@ -290,7 +345,7 @@ impl std::error::Error for CheckError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Row;
+    use crate::message::{Cause, Role, Row};
 
     #[test]
     fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
@@ -302,6 +357,29 @@ mod tests {
             panic!("another message");
         };
         assert_eq!(text, "fine spared: forged [2J 1m");
+    }
+
+    #[test]
+    fn a_cause_that_goes_on_to_others_is_one_line_of_bounded_length() {
+        let publish = FromWorker::Call {
+            number: 1,
+            call: Call::Publish {
+                group: "office\nspared: forged".to_owned(),
+                role: Role::Active,
+                cause: Cause::new("\x1b[2J", "ä".repeat(100_000)),
+                sent_ns: 0,
+            },
+        };
+        let FromWorker::Call {
+            call: Call::Publish { group, cause, .. },
+            ..
+        } = printable(publish)
+        else {
+            panic!("another message");
+        };
+        assert_eq!(group, "office spared: forged");
+        assert_eq!(cause.reason, " [2J");
+        assert_eq!(cause.why, "ä".repeat(TEXT_MAX));
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod tests {
             addresses = { r1 = ["10.0.0.1", "10.0.0.2"], r2 = ["10.0.0.3"] }
             [[group]]
             name = "a"
-            [[group.router]]
+            [[group.interface]]
             vrid = 50
         "#;
         let surroundings = Surroundings {
@@ -140,7 +140,7 @@ mod tests {
             ("share", "0.5"),
             ("on", "true"),
             ("group.0.name", "a"),
-            ("group.0.router.0.vrid", "50"),
+            ("group.0.interface.0.vrid", "50"),
         ] {
             assert_eq!(settings.get(key).as_deref(), Ok(value), "{key}");
         }

@@ -1,4 +1,4 @@
-//! Between the engine, the kernel, the twin and the clock: what is heard, done, sent, and when next.
+//! Between the engine, the kernel, the peer and the clock: what is heard, done, sent, and when next.
 
 use spared_sdk::{Interest, SendError};
 
@@ -101,7 +101,7 @@ impl Conntrack {
                 // writable() or down() follows
                 Err(SendError::Full | SendError::Down) => break,
                 Err(error) => {
-                    log::error!("cannot send to the twin: {error}");
+                    log::error!("cannot send to the peer: {error}");
                     running.engine.message_sent(now_ns);
                 }
             }
@@ -129,6 +129,7 @@ impl Conntrack {
             Action::Write(change) => kernel.write(now_ns, change, engine),
             Action::Find(flows) => kernel.find(now_ns, &flows, engine),
             Action::Probe(flow) => running.probes.push(flow),
+            Action::Ask(questions) => kernel.ask(now_ns, questions, engine),
             Action::Dump(source) => {
                 kernel.flush(now_ns, engine);
                 engine.handle_hiding(kernel.hides(now_ns));

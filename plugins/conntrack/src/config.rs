@@ -3,14 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use spared_sdk::config::{Config, Section, node};
+use spared_sdk::config::{Config, Network, Section, node};
 
 use crate::filter::{Filter, Rule};
 use crate::flow::{DCCP, PROTOCOLS, SCTP, TCP};
 
 pub const MIN_AGE_MAX: Duration = Duration::from_secs(3600);
 pub const BATCH: Duration = Duration::from_millis(2);
-pub const SWEEP: Duration = Duration::from_secs(40);
+pub const RESYNC: Duration = Duration::from_secs(40);
 pub const EVENT_BUFFER_KIB: u64 = 64 * 1024;
 
 const RULE_KEYS: [&str; 9] = [
@@ -70,7 +70,7 @@ pub struct Settings {
     pub min_age_ns: u64,
     /// So long changes are gathered.
     pub batch_ns: u64,
-    pub sweep_ns: u64,
+    pub resync_ns: u64,
     /// The kernel's buffer for notifications.
     pub event_buffer: usize,
     pub filter: Filter,
@@ -83,7 +83,7 @@ impl Default for Settings {
         Self {
             min_age_ns: 0,
             batch_ns: nanoseconds(BATCH),
-            sweep_ns: nanoseconds(SWEEP),
+            resync_ns: nanoseconds(RESYNC),
             event_buffer: EVENT_BUFFER_KIB as usize * 1024,
             filter: Filter::default(),
             expectations: true,
@@ -100,7 +100,7 @@ pub fn read(config: &Config) -> Option<Settings> {
     let settings = Settings {
         min_age_ns: nanoseconds(duration("min_age", ms(0)..=MIN_AGE_MAX, ms(0))),
         batch_ns: nanoseconds(duration("batch_interval", ms(0)..=ms(1000), BATCH)),
-        sweep_ns: nanoseconds(duration("sweep_interval", ms(1000)..=MIN_AGE_MAX, SWEEP)),
+        resync_ns: nanoseconds(duration("resync_interval", ms(1000)..=MIN_AGE_MAX, RESYNC)),
         event_buffer: root
             .integer(node("event_buffer_kib"), 64..=1 << 20)
             .unwrap_or(EVENT_BUFFER_KIB) as usize
@@ -130,7 +130,10 @@ fn rules(root: &Section<'_>, key: &str) -> Vec<Rule> {
 }
 
 fn rule(section: &Section<'_>) -> Rule {
-    let prefixes = |key| list(section, key, "addresses like \"192.0.2.0/24\"");
+    let prefixes = |key| {
+        let networks: Vec<Network> = list(section, key, "addresses like \"192.0.2.0/24\"");
+        networks.into_iter().map(|it| it.net().into()).collect()
+    };
     let protocols: Vec<Protocol> = list(section, "protocol", &protocol_names());
     let states: Vec<State> = list(section, "state", &state_names());
     let rule = Rule {

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use spared_netlink::{attributes, constants as c};
+use spared_sdk::config::IpNet;
 
 use crate::flow::{Flow, Tuple};
 use crate::wire::Address;
 
-/// A network: "192.0.2.0/24", or one address.
+/// A network as every flow is compared with it: without a branch on its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     is_ipv6: bool,
@@ -17,40 +18,22 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// None where the length is longer than the address.
-    pub fn new(address: IpAddr, length: u32) -> Option<Self> {
-        let (is_ipv6, octets, width) = match address {
-            IpAddr::V4(ip) => (false, u128::from(ip.to_bits()) << 96, 32),
-            IpAddr::V6(ip) => (true, ip.to_bits(), 128),
-        };
-        if length > width {
-            return None;
-        }
-        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-        Some(Self {
-            is_ipv6,
-            bits: octets & mask,
-            mask,
-        })
-    }
-
     fn holds(&self, is_ipv6: bool, address: &[u8; 16]) -> bool {
         self.is_ipv6 == is_ipv6 && u128::from_be_bytes(*address) & self.mask == self.bits
     }
 }
 
-impl std::str::FromStr for Prefix {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text, None),
+impl From<IpNet> for Prefix {
+    fn from(network: IpNet) -> Self {
+        let left = |address: IpAddr| match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+            IpAddr::V6(address) => address.to_bits(),
         };
-        let address: IpAddr = address.parse().map_err(drop)?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.map_or(Ok(whole), str::parse).map_err(drop)?;
-        Self::new(address, length).ok_or(())
+        Self {
+            is_ipv6: network.addr().is_ipv6(),
+            bits: left(network.network()),
+            mask: left(network.netmask()),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection, as the kernel tracks it and as the twin learns of it.
+//! One connection, as the kernel tracks it and as the peer learns of it.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -191,7 +191,7 @@ pub mod status {
     pub const DYING: u32 = c::IPS_DYING;
     pub const FIXED_TIMEOUT: u32 = c::IPS_FIXED_TIMEOUT;
     pub const OFFLOAD: u32 = c::IPS_OFFLOAD;
-    /// What the twin learns.
+    /// What the peer learns.
     pub const SHARED: u32 = EXPECTED | SEEN_REPLY | ASSURED | FIXED_TIMEOUT;
 }
 

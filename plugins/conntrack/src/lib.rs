@@ -1,7 +1,7 @@
-//! Keeps the kernel's connections equal on both nodes, so that a takeover commits nothing.
+//! Keeps the kernel's connections equal on both nodes, so that a failover commits nothing.
 //!
 //! This file and `kernel` are all the I/O; `engine` holds what decides, `wire` the bytes between
-//! the twins, `ctnetlink` those of the kernel, `config` the file. `README.md` is the manual.
+//! the peers, `ctnetlink` those of the kernel, `config` the file. `README.md` is the manual.
 #![forbid(unsafe_code)]
 
 mod act;
@@ -256,8 +256,8 @@ impl Query for Conntrack {
                 running.engine.counters.measure(now_ns);
                 answer.rows(running.engine.rows(now_ns))?;
             }
-            ["sweep"] => {
-                running.engine.want_sweep(now_ns);
+            ["resync"] => {
+                running.engine.request_resync(now_ns);
                 running.engine.handle_timeout(now_ns);
                 self.act();
             }
@@ -348,7 +348,7 @@ fn warn_of_small_buffer(got: usize, wanted: usize) {
     if got / 2 < wanted {
         log::warn!(
             "the kernel's buffer for events is {} KiB of {}: without CAP_NET_ADMIN it is \
-             net.core.rmem_max; bursts cost a sweep",
+             net.core.rmem_max; bursts cost a resync",
             got / 2048,
             wanted / 1024
         );
@@ -357,7 +357,7 @@ fn warn_of_small_buffer(got: usize, wanted: usize) {
 
 spared_sdk::export!(Conntrack {
     name: "conntrack",
-    summary: "every connection survives a takeover",
+    summary: "every connection survives a failover",
     capabilities: [CAP_NET_ADMIN],
     wire: (1, 1),
     parts: [roles, transfer, query, interfaces, peer],

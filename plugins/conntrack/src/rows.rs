@@ -4,7 +4,7 @@ use spared_sdk::{Answer, Error};
 
 use crate::engine::{Fault, Rows};
 
-pub const USAGE: &str = "usage: sparectl conntrack [status | diff | sweep]";
+pub const USAGE: &str = "usage: sparectl conntrack [status | diff | resync]";
 
 /// What differs, a row for each flow.
 pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {

@@ -1,15 +1,15 @@
-//! Messages between twins, and the records of flows in them. Numbers are big-endian.
+//! Messages between peers, and the records of flows in them. Numbers are big-endian.
 //!
 //! ```text
 //! message: kind (1 byte), then
 //!   hello      active, serial (4), key (2 x 8)
 //!   changes    clock_ns (8), age_us (4), records
-//!   sweep      number, lease_s (4), hello (4)    the sender reads its whole table now, and has
+//!   resync      number, lease_s (4), hello (4)    the sender reads its whole table now, and has
 //!                                         heard the hello of that serial
 //!   alive      hash (8) ...                 unchanged since they were sent
-//!   swept      number, flows (4)            all that there is has been sent
+//!   resynced      number, flows (4)            all that there is has been sent
 //!   lost       hash (8) ...                 not in the kernel here: send them again
-//!   resweep                               whatever was told, tell all of it again
+//!   request for a resync                               whatever was told, tell all of it again
 //!   expect     yes or no, attributes        of the kernel, as they are
 //!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
 //!   pulse      clock_ns (8), flows (4)
@@ -38,7 +38,7 @@ use crate::engine::table::status_byte;
 use crate::flow::{Flow, Key, Tuple, Zone};
 use reader::Reader;
 
-/// Of one message, about a thousand flows: the twin's loop is never long busy with one.
+/// Of one message, about a thousand flows: the peer's loop is never long busy with one.
 pub const MESSAGE_BYTES: usize = 24_000;
 /// The largest record: two IPv6 tuples and all attributes.
 pub const RECORD_BYTES_MAX: usize = 1200;
@@ -49,11 +49,11 @@ const ADDRESSES_MAX: usize = 256;
 
 const HELLO: u8 = 1;
 const CHANGES: u8 = 2;
-const SWEEP: u8 = 3;
+const RESYNC: u8 = 3;
 const ALIVE: u8 = 4;
-const SWEPT: u8 = 5;
+const RESYNCED: u8 = 5;
 const LOST: u8 = 6;
-const RESWEEP: u8 = 7;
+const REQUEST_RESYNC: u8 = 7;
 const EXPECT: u8 = 8;
 const ADDRESSES: u8 = 9;
 const PULSE: u8 = 10;
@@ -76,18 +76,18 @@ pub enum Message<'a> {
         age_us: u32,
         records: &'a [u8],
     },
-    Sweep {
+    Resync {
         number: u8,
         lease_s: u32,
         hello: u32,
     },
     Alive(&'a [u8]),
-    Swept {
+    Resynced {
         number: u8,
         flows: u32,
     },
     Lost(&'a [u8]),
-    Resweep,
+    RequestResync,
     Expect {
         yes: bool,
         request: &'a [u8],
@@ -114,7 +114,7 @@ pub enum Message<'a> {
 pub enum Kind {
     /// All that there is to know.
     Whole,
-    /// What changed; the twin has the rest.
+    /// What changed; the peer has the rest.
     Part,
     /// Only original tuple and zone are there.
     Gone,
@@ -157,22 +157,22 @@ impl Message<'_> {
                 begin_changes(out, *clock_ns, *age_us);
                 out.extend_from_slice(records);
             }
-            Self::Sweep {
+            Self::Resync {
                 number,
                 lease_s,
                 hello,
             } => {
-                out.extend([SWEEP, *number]);
+                out.extend([RESYNC, *number]);
                 out.extend(lease_s.to_be_bytes());
                 out.extend(hello.to_be_bytes());
             }
             Self::Alive(hashes) => put(out, ALIVE, hashes),
-            Self::Swept { number, flows } => {
-                out.extend([SWEPT, *number]);
+            Self::Resynced { number, flows } => {
+                out.extend([RESYNCED, *number]);
                 out.extend(flows.to_be_bytes());
             }
             Self::Lost(hashes) => put(out, LOST, hashes),
-            Self::Resweep => out.push(RESWEEP),
+            Self::RequestResync => out.push(REQUEST_RESYNC),
             Self::Expect { yes, request } => {
                 out.extend([EXPECT, u8::from(*yes)]);
                 out.extend_from_slice(request);
@@ -213,18 +213,18 @@ impl Message<'_> {
                 age_us: read.u32()?,
                 records: read.rest(),
             },
-            SWEEP => Message::Sweep {
+            RESYNC => Message::Resync {
                 number: read.u8()?,
                 lease_s: read.u32()?,
                 hello: read.u32()?,
             },
             ALIVE => Message::Alive(read.hashes()?),
-            SWEPT => Message::Swept {
+            RESYNCED => Message::Resynced {
                 number: read.u8()?,
                 flows: read.u32()?,
             },
             LOST => Message::Lost(read.hashes()?),
-            RESWEEP => Message::Resweep,
+            REQUEST_RESYNC => Message::RequestResync,
             EXPECT => Message::Expect {
                 yes: read.flag()?,
                 request: Some(read.rest()).filter(|it| expectation::is_valid(it))?,

@@ -1,8 +1,8 @@
-//! Why a message of the twin is not understood.
+//! Why a message of the peer is not understood.
 
 use std::fmt;
 
-/// The twin's message is none.
+/// The peer's message is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Not what any message looks like.

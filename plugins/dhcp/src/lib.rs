@@ -1,7 +1,7 @@
 //! DHCP leases that follow from the active node to the other.
 //!
 //! This file, `memory.rs` and `server` are all the I/O; `engine` holds what decides, `wire.rs` what
-//! the twins say, `format` what the servers' lease files say, `discover` what their configurations
+//! the peers say, `format` what the servers' lease files say, `discover` what their configurations
 //! do. *spared-dhcp*(5) is the manual of every key.
 #![deny(unsafe_code)] // but for one system call, in server/occupied.rs
 
@@ -178,7 +178,7 @@ impl Peer for Dhcp {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
             if let Err(why) = running.engine.handle_message(now_ms, message) {
-                log::debug!("the twin sent {} bytes: {why}", message.len());
+                log::debug!("the peer sent {} bytes: {why}", message.len());
             }
         }
         self.act();

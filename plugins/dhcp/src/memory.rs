@@ -123,6 +123,7 @@ fn write_down(file: &Path, life: Option<u64>) {
     }
 }
 
+/// At one go, and not flushed to disk: without it leases are only offered once more than needed.
 fn write(file: &Path, life: u64) -> io::Result<()> {
     let new = file.with_extension("new");
     fs::write(&new, format!("{life}\n"))?;

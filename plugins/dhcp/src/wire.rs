@@ -1,9 +1,9 @@
-//! What the twins say to each other, in postcard's coding.
+//! What the peers say to each other, in postcard's coding.
 //!
 //! ```text
 //! Message   variant, then its fields in order; numbers as varints, texts and lists after their length
 //!   0 Hello        who the sender is, at each `up` and each change of its role
-//!   1 HandingOver  the role is about to go to the twin
+//!   1 HandingOver  the role is about to go to the peer
 //!   2 Last         nothing follows any more of what the sender gave as active node
 //!   3 Ask          id: say all that you have, of every server (for people)
 //!   4 Told         id: that was all
@@ -22,7 +22,7 @@ use crate::lease::{Client, Key, Lease, State};
 
 /// A message is never longer: the channel takes 64 KiB.
 pub const MESSAGE_MAX: usize = 60_000;
-/// Records of one message: the twin takes them in one callback.
+/// Records of one message: the peer takes them in one callback.
 pub const RECORDS_MAX: usize = 1_000;
 /// No record is longer.
 pub const RECORD_MAX: usize = 3 * ID_MAX + EXTRA_MAX + 128;
@@ -65,7 +65,7 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum About {
     /// From a backup: everything, and then what changes.
-    Want,
+    Request,
     /// From a backup that does not know whether the active node has them.
     Offer {
         /// The sender was active since it last agreed with an active node.
@@ -129,7 +129,7 @@ pub struct Put {
 }
 
 impl Message {
-    /// Reads the twin's bytes.
+    /// Reads the peer's bytes.
     ///
     /// # Errors
     /// They are no message.

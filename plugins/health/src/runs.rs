@@ -97,7 +97,7 @@ impl Runs {
             .watch(running.pidfd().as_raw_fd(), Interest::READ)
             .or_else(|| self.watch(running.output().as_raw_fd(), Interest::READ));
         if failed.is_some() {
-            self.bury(running);
+            self.reap_later(running);
         } else {
             self.children.insert(run, running);
         }
@@ -180,11 +180,11 @@ impl Runs {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
         if let Some(running) = self.children.remove(&run) {
-            self.bury(running);
+            self.reap_later(running);
         }
     }
 
-    fn bury(&mut self, running: Running) {
+    fn reap_later(&mut self, running: Running) {
         running.kill();
         self.host.unwatch_fd(running.output().as_raw_fd());
         self.dying.push(running);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
 
-/// What a takeover does with numbers that the failed node may have received after its last word.
+/// What a failover does with numbers that the failed node may have received after its last word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inbound {
     /// Takes them as received: no replay is accepted, and at most a threshold of packets is refused.
@@ -20,7 +20,7 @@ impl Inbound {
     const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("accept", Self::Accept)];
 }
 
-/// How the IKE daemon is brought in after a takeover.
+/// How the IKE daemon is brought in after a failover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopt {
     /// The control socket of strongSwan's charon; None: nobody is asked.
@@ -33,7 +33,7 @@ pub struct Settings {
     pub inbound: Inbound,
     /// How long a busy SA's counters may be untold.
     pub exposure_ms: u64,
-    /// The least by which outbound numbers jump at a takeover.
+    /// The least by which outbound numbers jump at a failover.
     pub jump: u64,
     /// Local ends that follow, beside the addresses that spared moves.
     pub endpoints: Vec<IpAddr>,
@@ -65,7 +65,7 @@ impl Settings {
         self.exposure_ms.saturating_mul(1000) / 2
     }
 
-    /// So long a word may be on its way to the twin: the other half.
+    /// So long a word may be on its way to the peer: the other half.
     pub fn under_way_us(&self) -> u64 {
         self.interval_us()
     }

@@ -1,7 +1,7 @@
-//! IPsec tunnels that a takeover does not break.
+//! IPsec tunnels that a failover does not break.
 //!
 //! This file, `kernel/` and the thread of `vici/` are all the I/O; `engine` holds what decides, `wire.rs`
-//! what the twins say, `xfrm/` what the kernel says. *spared-ipsec*(5) is the manual of every key.
+//! what the peers say, `xfrm/` what the kernel says. *spared-ipsec*(5) is the manual of every key.
 #![forbid(unsafe_code)]
 
 mod body;
@@ -24,9 +24,9 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Engine, Seen};
+use engine::{Action, Engine, XfrmEvent};
 use kernel::{Addresses, Found, Kernel};
-use vici::{Daemon, Said};
+use vici::{Daemon, ViciEvent};
 
 const TIMER: u32 = 1;
 /// The loop has other things to do, too.
@@ -198,6 +198,10 @@ impl Transfer for Ipsec {
     fn settle(&mut self, token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
+            // of its own deletions, before the same is put there again
+            if let Err(error) = running.hear(now_ms) {
+                log::warn!("cannot hear of changes: {error}");
+            }
             running.engine.handle_settle(now_ms);
         }
         self.act();
@@ -234,7 +238,7 @@ impl Peer for Ipsec {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
             if let Err(why) = running.engine.handle_message(now_ms, message) {
-                log::debug!("the twin sent {} bytes: {why}", message.len());
+                log::debug!("the peer sent {} bytes: {why}", message.len());
             }
         }
         self.act();
@@ -330,6 +334,7 @@ impl Running {
             Action::Event(text) => host.event(&text),
             Action::Adopt(names, known) => self.daemon.adopt(names, known),
             Action::Forget => self.daemon.forget(),
+            Action::Greet => self.daemon.greet(),
         }
         true
     }
@@ -357,7 +362,7 @@ impl Running {
         Ok(())
     }
 
-    fn see(&mut self, now_ms: u64, seen: Vec<Seen>) {
+    fn see(&mut self, now_ms: u64, seen: Vec<XfrmEvent>) {
         for seen in seen {
             self.engine.handle_seen(now_ms, seen);
         }
@@ -366,11 +371,12 @@ impl Running {
     fn hear_daemon(&mut self, now_ms: u64) {
         while let Some(said) = self.daemon.poll() {
             match said {
-                Said::Names(names) => self.engine.handle_names(now_ms, names),
-                Said::Adopted(name, result) => {
+                ViciEvent::Names(names) => self.engine.handle_names(now_ms, names),
+                ViciEvent::Adopted(name, result) => {
                     self.engine.handle_adopted(now_ms, &name, result);
                 }
-                Said::Note(text) => log::info!("{text}"),
+                ViciEvent::Daemon(word) => self.engine.handle_daemon(now_ms, word),
+                ViciEvent::Note(text) => log::info!("{text}"),
             }
         }
     }
@@ -402,7 +408,7 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 spared_sdk::export!(Ipsec {
     name: "ipsec",
-    summary: "IPsec tunnels that a takeover does not break",
+    summary: "IPsec tunnels that a failover does not break",
     capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
     wire: (1, 1),
     parts: [roles, transfer, query, peer],

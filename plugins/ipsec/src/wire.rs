@@ -1,4 +1,4 @@
-//! What the twins say to each other. Numbers are little-endian; a body is the kernel's own bytes,
+//! What the peers say to each other. Numbers are little-endian; a body is the kernel's own bytes,
 //! which is why roles come with how a machine lays them out.
 //!
 //! ```text
@@ -60,14 +60,14 @@ pub enum Message {
         layout: Layout,
     },
     /// From a backup: send what you have.
-    Want,
+    Request,
     /// All policies and SAs follow, until `End`.
     Begin {
         epoch: u32,
         sas: u32,
         policies: u32,
     },
-    Sas(Vec<Told>),
+    Sas(Vec<ToldSa>),
     Counters(Vec<Counted>),
     DeleteSas(Vec<SaId>),
     Policies(Vec<Policy>),
@@ -76,7 +76,7 @@ pub enum Message {
         epoch: u32,
     },
     /// From a backup: all up to that end is here.
-    Synced {
+    InSync {
         epoch: u32,
     },
     /// From a backup: its kernel could not take so many SAs, the first of them with errnos.
@@ -84,7 +84,7 @@ pub enum Message {
         count: u32,
         first: Vec<(SaId, i32)>,
     },
-    /// Before a handover: the counters are exact.
+    /// Before a switchover: the counters are exact.
     Final,
     /// After one: what the node received that is backup now.
     Last(Vec<Counted>),
@@ -125,7 +125,7 @@ pub struct Pace {
 
 /// An SA as its node tells of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct ToldSa {
     pub sa: Sa,
     pub side: Direction,
     pub pace: Pace,
@@ -142,7 +142,7 @@ pub struct Counted {
 }
 
 impl Message {
-    /// Reads the twin's bytes.
+    /// Reads the peer's bytes.
     ///
     /// # Errors
     /// They are no message.
@@ -154,7 +154,7 @@ impl Message {
         let mut it = Records::new(self.kind());
         match self {
             Self::Role { active, layout } => it.put_role(*active, *layout),
-            Self::Want | Self::Final => {}
+            Self::Request | Self::Final => {}
             Self::Begin {
                 epoch,
                 sas,
@@ -169,7 +169,7 @@ impl Message {
             Self::DeleteSas(ids) => ids.iter().for_each(|id| it.put_id(id)),
             Self::Policies(policies) => policies.iter().for_each(|policy| it.put_policy(policy)),
             Self::DeletePolicies(ids) => ids.iter().for_each(|id| it.put_policy_id(id)),
-            Self::End { epoch } | Self::Synced { epoch } => it.u32(*epoch),
+            Self::End { epoch } | Self::InSync { epoch } => it.u32(*epoch),
             Self::Refused { count, first } => {
                 it.u32(*count);
                 for (id, errno) in first {
@@ -185,7 +185,7 @@ impl Message {
     fn kind(&self) -> u8 {
         match self {
             Self::Role { .. } => 1,
-            Self::Want => 2,
+            Self::Request => 2,
             Self::Begin { .. } => 3,
             Self::Sas(_) => Records::SAS,
             Self::Counters(_) => Records::COUNTERS,
@@ -193,7 +193,7 @@ impl Message {
             Self::Policies(_) => Records::POLICIES,
             Self::DeletePolicies(_) => Records::DELETE_POLICIES,
             Self::End { .. } => 9,
-            Self::Synced { .. } => 10,
+            Self::InSync { .. } => 10,
             Self::Refused { .. } => 11,
             Self::Final => 12,
             Self::Last(_) => Records::LAST,

@@ -22,7 +22,7 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Engine, News};
+use engine::{Action, Engine, RoleChange};
 use error::Unfit;
 use job::Manager;
 use memory::Memory;
@@ -154,7 +154,7 @@ impl Roles for Service {
         let ticket = running.last_ticket.saturating_add(1);
         running.last_ticket = ticket;
         running.tokens.insert(ticket, token);
-        let news = News {
+        let news = RoleChange {
             group: event.group.to_owned(),
             role: event.role,
             why: event.why.to_owned(),

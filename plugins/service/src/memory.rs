@@ -41,7 +41,8 @@ impl Memory {
         }
     }
 
-    /// At one go; without it a restarted worker would only do more than it has to.
+    /// At one go; without it a restarted worker would only do more than it has to. Another boot
+    /// forgets it anyway, so it need not be on the disk, for which a role would have to wait.
     pub fn write(&self, text: &str) {
         let Some(file) = &self.file else {
             return;

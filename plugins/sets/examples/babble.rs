@@ -1,4 +1,4 @@
-//! A plugin that calls itself sets and talks nonsense to its twin, for tests: right beginnings with
+//! A plugin that calls itself sets and talks nonsense to its peer, for tests: right beginnings with
 //! wrong ends, bytes that are nothing, and sometimes what the real one would say.
 
 use spared_sdk::config::Config;

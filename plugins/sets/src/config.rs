@@ -10,7 +10,7 @@ use crate::element::{Family, SetName};
 /// The kernel's limit, its NUL left out.
 const NAME_MAX: usize = 255;
 /// More would be more rows than `sparectl` takes.
-const SETS_MAX: usize = 64;
+pub const SETS_MAX: usize = 64;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]

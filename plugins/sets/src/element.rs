@@ -1,4 +1,4 @@
-//! Sets and their elements, as the kernel and the twin both mean them.
+//! Sets and their elements, as the kernel and the peer both mean them.
 
 use std::fmt;
 

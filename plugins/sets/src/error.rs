@@ -5,7 +5,7 @@ use std::io;
 
 use crate::element::Shape;
 
-/// The twin's message is none.
+/// The peer's message is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// It ends before it should.
@@ -39,13 +39,13 @@ pub enum Hindrance {
     Verdicts,
     Objects,
     Kernel(io::Error),
-    /// Of both: this node's shape, and the twin's.
+    /// Of both: this node's shape, and the peer's.
     Shapes(Shape, Shape),
     /// So many elements found no room.
     Full(u64),
     /// So many were refused for another reason, the last with this errno.
     Refused(u64, i32),
-    /// The twin does not have it in its file.
+    /// The peer does not have it in its file.
     NotConfigured,
 }
 
@@ -58,14 +58,14 @@ impl fmt::Display for Hindrance {
             Self::Objects => f.write_str("is a map to objects, which does not follow"),
             Self::Kernel(error) => write!(f, "cannot be read: {error}"),
             Self::Shapes(here, there) => {
-                write!(f, "has keys {here} here and {there} at the twin")
+                write!(f, "has keys {here} here and {there} at the peer")
             }
             Self::Full(count) => write!(f, "is full here: {count} elements found no room"),
             Self::Refused(count, errno) => {
                 let error = io::Error::from_raw_os_error(*errno);
                 write!(f, "the kernel refused {count} elements: {error}")
             }
-            Self::NotConfigured => f.write_str("is not in the twin's sets.toml"),
+            Self::NotConfigured => f.write_str("is not in the peer's sets.toml"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Dynamic nftables sets that follow from the active node to the other.
 //!
-//! This file and `kernel.rs` are all the I/O; `engine` holds what decides, `wire.rs` what the twins
+//! This file and `kernel.rs` are all the I/O; `engine` holds what decides, `wire.rs` what the peers
 //! say, `nft.rs` what the kernel says. *spared-sets*(5) is the manual of every key.
 #![forbid(unsafe_code)]
 
@@ -109,7 +109,7 @@ impl Plugin for Sets {
             return self.host.unwatch_fd(fd);
         };
         match running.kernel.events() {
-            Ok(events) => running.heed(now_ms, events),
+            Ok(events) => running.handle_events(now_ms, events),
             Err(error) => {
                 log::error!("cannot hear of changes, reading goes on: {error}");
                 self.host.unwatch_fd(fd);
@@ -185,7 +185,7 @@ impl Peer for Sets {
         let now_ms = self.now_ms();
         if let Some(running) = &mut self.running {
             if let Err(why) = running.engine.handle_message(now_ms, message) {
-                log::debug!("the twin sent {} bytes: {why}", message.len());
+                log::debug!("the peer sent {} bytes: {why}", message.len());
             }
         }
         self.act();
@@ -248,7 +248,7 @@ impl Sets {
 }
 
 impl Running {
-    fn heed(&mut self, now_ms: u64, events: Vec<Event>) {
+    fn handle_events(&mut self, now_ms: u64, events: Vec<Event>) {
         for event in events {
             match event {
                 Event::Added(set, elements) => self.engine.handle_added(now_ms, set, elements),

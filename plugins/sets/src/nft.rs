@@ -14,7 +14,7 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 pub const NLM_F_CREATE: u16 = 0x400;
 const NESTED: u16 = 0x8000;
-/// What a message between the twins has room for.
+/// What a message between the peers has room for.
 const COMMENT_MAX: usize = 255;
 
 /// A type of message with its subsystem.
@@ -24,7 +24,7 @@ pub const fn message_type(kind: u16) -> u16 {
 
 /// What the kernel says of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct SetInfo {
     pub shape: Shape,
     /// Of elements that name none; 0 where there is none.
     pub default_timeout_ms: u64,
@@ -58,7 +58,7 @@ pub fn get_elements(set: &SetName) -> Vec<u8> {
 ///
 /// # Errors
 /// Elements of such a set do not follow.
-pub fn facts(payload: &[u8]) -> Result<Facts, Hindrance> {
+pub fn facts(payload: &[u8]) -> Result<SetInfo, Hindrance> {
     let number = |kind| find(payload, kind).and_then(u32_be).unwrap_or(0);
     let flags = number(NFTA_SET_FLAGS);
     if flags & NFT_SET_CONSTANT != 0 {
@@ -71,7 +71,7 @@ pub fn facts(payload: &[u8]) -> Result<Facts, Hindrance> {
         return Err(Hindrance::Verdicts);
     }
     let timeout = find(payload, NFTA_SET_TIMEOUT).and_then(u64_be);
-    Ok(Facts {
+    Ok(SetInfo {
         shape: Shape {
             key_type: number(NFTA_SET_KEY_TYPE),
             key_len: number(NFTA_SET_KEY_LEN),
@@ -103,12 +103,12 @@ pub struct Listed {
 }
 
 /// The elements of a dump or a notification.
-pub fn listed<'p>(payload: &'p [u8], facts: &'p Facts) -> impl Iterator<Item = Listed> + 'p {
+pub fn listed<'p>(payload: &'p [u8], facts: &'p SetInfo) -> impl Iterator<Item = Listed> + 'p {
     let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
     attributes(list).filter_map(|(_, attribute)| one(attribute, facts))
 }
 
-fn one(attribute: &[u8], facts: &Facts) -> Option<Listed> {
+fn one(attribute: &[u8], facts: &SetInfo) -> Option<Listed> {
     let value = |wanted| first(attribute, wanted);
     let number = |wanted| value(wanted).and_then(u64_be);
     let flags = value(NFTA_SET_ELEM_FLAGS).map_or(Some(0), u32_be)?;
@@ -185,7 +185,7 @@ impl Intervals {
 }
 
 /// The payload that adds an element, or deletes its key.
-pub fn change(set: &SetName, facts: &Facts, key: &Key, add: Option<&Element>) -> Vec<u8> {
+pub fn change(set: &SetName, facts: &SetInfo, key: &Key, add: Option<&Element>) -> Vec<u8> {
     let mut payload = get_elements(set);
     let key_len = facts.shape.key_len as usize;
     let (from, to) = key.0.split_at(key_len.min(key.0.len()));
@@ -222,7 +222,7 @@ pub fn change(set: &SetName, facts: &Facts, key: &Key, add: Option<&Element>) ->
 /// Of nf_tables' own: elements of a list have this type (NFTA_LIST_ELEM).
 const LIST_ELEMENT: u16 = 1;
 
-fn put_rest(out: &mut Vec<u8>, facts: &Facts, element: &Element) {
+fn put_rest(out: &mut Vec<u8>, facts: &SetInfo, element: &Element) {
     let timeout_ms = element.life.map_or(0, |life| life.timeout_ms);
     // 0 says "for ever" where the set has a default.
     if timeout_ms > 0 || facts.default_timeout_ms > 0 {

@@ -1,4 +1,4 @@
-//! What the twins say to each other; numbers are in network order.
+//! What the peers say to each other; numbers are in network order.
 //!
 //! ```text
 //!  0        1        2         3
@@ -51,7 +51,7 @@ pub enum Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     /// From a backup: send what you have, or only what changes from now on.
-    Want {
+    Request {
         full: bool,
     },
     /// All elements follow, until `End`.
@@ -70,7 +70,7 @@ pub enum About {
         epoch: u32,
     },
     /// From a backup: all up to that end is in its kernel.
-    Synced {
+    InSync {
         epoch: u32,
     },
     /// The active node does not have it.
@@ -85,7 +85,7 @@ pub enum About {
 }
 
 impl Message {
-    /// Reads the twin's bytes.
+    /// Reads the peer's bytes.
     ///
     /// # Errors
     /// They are no message.
@@ -133,13 +133,13 @@ fn head(kind: u8, set: &SetName) -> Vec<u8> {
 impl About {
     fn kind(&self) -> u8 {
         match self {
-            Self::Want { .. } => 2,
+            Self::Request { .. } => 2,
             Self::Begin { .. } => 3,
             Self::Elements(_) => 4,
             Self::Offer(_) => 5,
             Self::Delete(_) => 6,
             Self::End { .. } => 7,
-            Self::Synced { .. } => 8,
+            Self::InSync { .. } => 8,
             Self::Absent { .. } => 9,
             Self::Count { .. } => 10,
         }
@@ -147,7 +147,7 @@ impl About {
 
     fn emit(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Want { full: flag } | Self::Absent { configured: flag } => {
+            Self::Request { full: flag } | Self::Absent { configured: flag } => {
                 bytes.push(u8::from(*flag));
             }
             Self::Begin {
@@ -166,7 +166,7 @@ impl About {
                 elements.iter().for_each(|it| put_element(bytes, it));
             }
             Self::Delete(keys) => keys.iter().for_each(|key| put_short(bytes, &key.0)),
-            Self::End { epoch } | Self::Synced { epoch } => bytes.extend(epoch.to_be_bytes()),
+            Self::End { epoch } | Self::InSync { epoch } => bytes.extend(epoch.to_be_bytes()),
             Self::Count { elements, refused } => {
                 bytes.extend(elements.to_be_bytes());
                 bytes.extend(refused.to_be_bytes());
@@ -268,7 +268,7 @@ impl<'b> Reader<'b> {
 
     fn about(&mut self, kind: u8) -> Result<About, Malformed> {
         Ok(match kind {
-            2 => About::Want {
+            2 => About::Request {
                 full: self.flag("wish")?,
             },
             3 => About::Begin {
@@ -280,7 +280,7 @@ impl<'b> Reader<'b> {
             5 => About::Offer(self.elements()?),
             6 => About::Delete(self.keys()?),
             7 => About::End { epoch: self.u32()? },
-            8 => About::Synced { epoch: self.u32()? },
+            8 => About::InSync { epoch: self.u32()? },
             9 => About::Absent {
                 configured: self.flag("absence")?,
             },

@@ -1,10 +1,14 @@
 //! What the engine wants, done.
 
-use spared_sdk::{Interest, Role};
+use rustix::io::Errno;
+use spared_sdk::{Error, Interest, Role};
 
 use crate::Vrrp;
-use crate::engine::{Action, Engine};
+use crate::engine::{Action, Begun, Engine};
 use crate::sockets::{Kind, neighbours};
+
+/// A switchover of the group is under way.
+const EALREADY: i32 = Errno::ALREADY.raw_os_error();
 
 impl Vrrp {
     pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
@@ -48,15 +52,20 @@ impl Vrrp {
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
-                // the answer may have taken long: whoever became active meanwhile waits in the
-                // sockets
-                if role == Role::Active {
-                    self.hear_all();
-                }
-                let Some(engine) = &mut self.engine else {
+                self.take_answer(&group, role, done.is_ok());
+            }
+            Action::Reopen { group, why } => {
+                // whoever became active meanwhile waits in the sockets
+                self.hear_all();
+                let engine = self.engine.as_ref();
+                if !engine.is_some_and(|engine| engine.wants_active(&group)) {
                     return;
-                };
-                engine.handle_published(self.host.now(), &group, role, done.is_ok());
+                }
+                let done = self.groups.reopen(&group, &why);
+                if let Err(error) = &done {
+                    log::warn!("{group}: {error}");
+                }
+                self.take_answer(&group, Role::Active, done.is_ok());
             }
             Action::Farewell {
                 interface,
@@ -69,9 +78,15 @@ impl Vrrp {
                     .get(interface)
                     .map(|sockets| sockets.send(to, &bytes));
             }
-            Action::Beat { group } => {
-                if let (Some(beat), Some(links)) = (engine.beat(group), &mut self.links) {
-                    links.send(beat);
+            Action::Heartbeat { group } => {
+                if let (Some((heartbeat, ways)), Some(links)) =
+                    (engine.heartbeat(group), &mut self.links)
+                {
+                    let sockets = &self.sockets;
+                    links.send(heartbeat, ways, |interface, to, bytes| {
+                        let sockets = sockets.get(interface);
+                        sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
+                    });
                 }
             }
             Action::Check {
@@ -93,11 +108,16 @@ impl Vrrp {
                     log::warn!("{error}");
                 }
             }
-            Action::HandOver { group, reason, why } => {
-                if let Err(error) = self.groups.hand_over(&group, reason, &why) {
-                    log::info!("{group}: {error}");
-                    engine.handle_hand_over_refused(self.host.now(), &group);
-                }
+            Action::SwitchOver { group, reason, why } => {
+                let answer = match self.groups.switch_over(&group, reason, &why) {
+                    Ok(()) => Begun::Yes,
+                    Err(Error::Host { errno, .. }) if errno == EALREADY => Begun::Before,
+                    Err(error) => {
+                        log::info!("{group}: {error}");
+                        Begun::No
+                    }
+                };
+                engine.handle_switch_over_answer(self.host.now(), &group, answer);
             }
             Action::Announce { group } => {
                 if let Err(error) = self.groups.announce(&group) {
@@ -122,6 +142,16 @@ impl Vrrp {
                     log::debug!("probe: {error}");
                 }
             }
+        }
+    }
+
+    // The answer may have taken long: whoever became active meanwhile waits in the sockets.
+    fn take_answer(&mut self, group: &str, role: Role, done: bool) {
+        if role == Role::Active {
+            self.hear_all();
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.handle_published(self.host.now(), group, role, done);
         }
     }
 

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use spared_sdk::{AddressClaim, Claims, RouteClaim, RouterClaim};
+use spared_sdk::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
 use crate::config::Group;
 use crate::wire::Family;
+use crate::wire::frame::TTL;
 
 /// All claims of a group.
 pub(crate) fn claims(group: &Group) -> Claims {
-    let routers = group.routers.iter().map(|router| RouterClaim {
+    let routers = group.routers.iter().map(|router| VirtualRouterClaim {
         interface: router.interface.clone(),
         ipv6: router.family == Family::V6,
         vrid: router.vrid,
         vmac: router.vmac,
         accept: router.accept,
+        routed: router.min_ttl < TTL,
     });
     let of_routers = group
         .routers
@@ -37,8 +39,8 @@ pub(crate) fn claims(group: &Group) -> Claims {
         source: follower.address.source,
     });
     let routes = group.routes.iter().map(|route| RouteClaim {
-        destination: route.destination.address,
-        prefix: route.destination.length,
+        destination: route.destination.addr(),
+        prefix: route.destination.prefix_len(),
         gateway: route.gateway,
         interface: route.interface.clone(),
         source: route.source,

@@ -1,8 +1,7 @@
 //! Who should be active: facts in, a priority, a verdict or a sentence out. No state, no time.
 //!
-//! The rules E0 to E11 are those of the project's election document. Where beats are heard, scores
-//! are compared; without a link to the peer the rules are spoken in VRRP's own words, the priority
-//! of the adverts.
+//! The rules E0 to E13 are in docs/election.md. Where heartbeats are heard, scores are compared;
+//! without a link to the peer the rules are spoken in VRRP's own words, the priority of the adverts.
 
 mod why;
 
@@ -17,7 +16,7 @@ pub use why::{Aside, Tie, Who, Why, quality_of};
 
 /// RFC 9568: the router that owns the addresses.
 pub const OWNER: u8 = 255;
-/// E3 and E10: forced active, or claiming a disputed interface.
+/// E3 and E10: forced active, or claiming an unheard interface.
 pub const CLAIM: u8 = 254;
 /// E10: forced backup, or in maintenance.
 pub const LEAST: u8 = 1;
@@ -29,29 +28,29 @@ const QUALITY_BASE: u8 = 50;
 
 /// What the host wants of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stance {
+pub struct Directive {
     /// 0-100.
     pub quality: u8,
     pub eligible: bool,
     pub forced: Forced,
     pub maintenance: bool,
     pub resign: bool,
-    /// Not yet in sync with the twin.
+    /// Not yet in sync with the peer.
     pub joining: bool,
-    /// A takeover by this node would lose nothing.
+    /// A failover by this node would lose nothing.
     pub ready: bool,
     /// No change of role for quality or preference.
     pub frozen: bool,
-    /// E6: the twin is prepared; let it go ahead.
-    pub yields: bool,
-    /// E6: prepared; go ahead the moment that the twin lets go.
-    pub heir: bool,
+    /// E6: the peer is prepared; let it go ahead.
+    pub release: bool,
+    /// E6: prepared; go ahead the moment that the peer lets go.
+    pub prepared: bool,
     pub why: String,
 }
 
-impl Default for Stance {
-    fn default() -> Stance {
-        Stance {
+impl Default for Directive {
+    fn default() -> Directive {
+        Directive {
             quality: 100,
             eligible: true,
             forced: Forced::No,
@@ -60,14 +59,14 @@ impl Default for Stance {
             joining: false,
             ready: false,
             frozen: false,
-            yields: false,
-            heir: false,
+            release: false,
+            prepared: false,
             why: String::new(),
         }
     }
 }
 
-impl Stance {
+impl Directive {
     /// E0: what stands above quality.
     pub fn class(&self) -> u8 {
         match (self.stands_aside(), self.forced == Forced::Active) {
@@ -86,33 +85,33 @@ impl Stance {
 
 /// What the priority of a group's adverts follows from.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct PriorityInputs<'a> {
     pub election: Election,
     pub carrier_weight: u8,
-    pub stance: &'a Stance,
+    pub directive: &'a Directive,
     /// How many interfaces of its routers are hurt.
     pub hurt: usize,
-    /// E3: this node claims a disputed interface.
+    /// E3: this node claims an unheard interface.
     pub claims: bool,
 }
 
 /// The priority of the adverts: RFC 9568 section 5.2.4, E2, E3 and E10.
-pub fn priority(facts: &Facts<'_>) -> u8 {
-    if facts.stance.stands_aside() {
+pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
+    if facts.directive.stands_aside() {
         return LEAST;
     }
     let normal = match facts.election {
         Election::Priority { priority, .. } => {
             let hurt = u8::try_from(facts.hurt).unwrap_or(u8::MAX);
             let weight = facts.carrier_weight.saturating_mul(hurt);
-            let lost = 100 - facts.stance.quality.min(100);
+            let lost = 100 - facts.directive.quality.min(100);
             priority.saturating_sub(weight.max(lost)).max(LEAST)
         }
         Election::Quality { preferred, .. } => {
-            QUALITY_BASE + 2 * facts.stance.quality.min(100) + u8::from(preferred == Some(true))
+            QUALITY_BASE + 2 * facts.directive.quality.min(100) + u8::from(preferred == Some(true))
         }
     };
-    if facts.claims || facts.stance.forced == Forced::Active {
+    if facts.claims || facts.directive.forced == Forced::Active {
         normal.max(CLAIM)
     } else {
         normal
@@ -122,13 +121,18 @@ pub fn priority(facts: &Facts<'_>) -> u8 {
 /// How long an active router of lower priority is suffered before it is preempted; None: for ever.
 ///
 /// `changes` counts this node's changes of role within the last five minutes (E9).
-pub fn preempts_after_ns(facts: &Facts<'_>, own: u8, heard: u8, changes: u32) -> Option<u64> {
+pub fn preempts_after_ns(
+    facts: &PriorityInputs<'_>,
+    own: u8,
+    heard: u8,
+    changes: u32,
+) -> Option<u64> {
     if own <= heard {
         return None;
     }
     match facts.election {
         // RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says
-        _ if own == OWNER || facts.claims || facts.stance.forced == Forced::Active => Some(0),
+        _ if own == OWNER || facts.claims || facts.directive.forced == Forced::Active => Some(0),
         Election::Priority {
             preempt,
             preempt_delay_ns,
@@ -138,7 +142,7 @@ pub fn preempts_after_ns(facts: &Facts<'_>, own: u8, heard: u8, changes: u32) ->
         Election::Quality { .. } if heard == LEAST => Some(0),
         Election::Quality {
             preferred,
-            fallback_delay_ns,
+            failback_delay_ns,
             hold_ns,
         } => {
             let ours = own - u8::from(preferred == Some(true));
@@ -148,7 +152,7 @@ pub fn preempts_after_ns(facts: &Facts<'_>, own: u8, heard: u8, changes: u32) ->
                 let doubled = hold_ns.saturating_mul(1 << changes.saturating_sub(1).min(6));
                 Some(doubled.min(HOLD_MAX_NS.max(hold_ns)))
             } else {
-                (preferred == Some(true)).then_some(fallback_delay_ns)
+                (preferred == Some(true)).then_some(failback_delay_ns)
             }
         }
     }
@@ -167,15 +171,15 @@ pub struct Rules {
     pub by_priority: bool,
     /// No change for quality or preference.
     pub frozen: bool,
-    /// E3: the group was handed over for a dispute that may last: nothing mild moves it back.
-    pub disputed: bool,
+    /// E3: the group was switched over for an unheard interface that may last: nothing mild moves it back.
+    pub unheard: bool,
     /// Changes of role within the last five minutes (E9).
     pub changes: u32,
 }
 
-/// E0: how one node stands, as itself or its beats say.
+/// E0: how one node stands, as itself or its heartbeats say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Rank {
     /// It can be active: the host wants it, and an interface is usable.
     pub able: bool,
     pub class: u8,
@@ -186,12 +190,15 @@ pub struct Standing {
     pub ready: bool,
     /// Interfaces that do not speak, or are rated bad.
     pub hurt: usize,
+    /// E7: how often another node became active, as far as it knows.
+    pub term: u32,
 }
 
 /// E0: what is compared, from above. The node whose name sorts first has the last word.
 pub type Score = (bool, u8, u8, bool, bool);
+pub type RivalScore = (bool, u8, u8, u32, bool, bool);
 
-impl Standing {
+impl Rank {
     pub fn score(&self, by_priority: bool, named_first: bool) -> Score {
         let (fitness, preferred) = if by_priority {
             (self.priority, false)
@@ -201,8 +208,15 @@ impl Standing {
         (self.able, self.class, fitness, preferred, named_first)
     }
 
+    /// E7: the score of one of two that are active. The one that took over later was reached by
+    /// those who asked meanwhile; who is preferred gets the group by a switchover.
+    pub fn rival_score(&self, by_priority: bool, named_first: bool) -> RivalScore {
+        let (able, class, fitness, preferred, named) = self.score(by_priority, named_first);
+        (able, class, fitness, self.term, preferred, named)
+    }
+
     /// E3: neither is fitter by so much that it mattered.
-    pub fn equals(&self, other: &Standing, by_priority: bool) -> bool {
+    pub fn equals(&self, other: &Rank, by_priority: bool) -> bool {
         let fitness = if by_priority {
             self.priority == other.priority
         } else {
@@ -227,11 +241,11 @@ pub enum Cause {
     Preferred,
     Priority,
     /// E3: an interface that is of no more use here than there.
-    Disputed,
+    Unheard,
 }
 
 /// E1 and E9, for the active node: whether the other one is to have the group, and after how long.
-pub fn hands_over(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
     if !other.able {
         return None;
     }
@@ -256,9 +270,9 @@ pub fn hands_over(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Ca
     }
 }
 
-fn by_quality(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
     let points = other.quality.saturating_sub(own.quality);
-    let calm = !(rules.frozen || rules.disputed);
+    let calm = !(rules.frozen || rules.unheard);
     if points > 0 && own.hurt > other.hurt {
         return Some((Cause::Hurt, 0));
     }
@@ -267,22 +281,22 @@ fn by_quality(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause,
     }
     let preferred = other.preferred && other.ready && other.quality >= own.quality;
     let Election::Quality {
-        fallback_delay_ns, ..
+        failback_delay_ns, ..
     } = rules.election
     else {
         return None;
     };
-    (preferred && calm).then_some((Cause::Preferred, fallback_delay_ns))
+    (preferred && calm).then_some((Cause::Preferred, failback_delay_ns))
 }
 
-fn by_priority(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause, u64)> {
+fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
     if other.priority <= own.priority {
         return None;
     }
     if own.hurt > other.hurt {
         return Some((Cause::Hurt, 0));
     }
-    if rules.frozen || rules.disputed {
+    if rules.frozen || rules.unheard {
         return None;
     }
     let delay_ns = match rules.election {
@@ -293,8 +307,8 @@ fn by_priority(own: &Standing, other: &Standing, rules: &Rules) -> Option<(Cause
             ..
         } => preempt.then_some(preempt_delay_ns),
         Election::Quality {
-            fallback_delay_ns, ..
-        } => Some(fallback_delay_ns),
+            failback_delay_ns, ..
+        } => Some(failback_delay_ns),
     };
     Some((Cause::Priority, delay_ns?))
 }

@@ -29,6 +29,9 @@ pub enum Discard {
     Checksum,
     /// No virtual router with that id and family on the interface.
     UnknownVrid,
+    /// From an address that no router speaks from: loopback, unspecified, multicast, broadcast, or
+    /// one of the virtual router's own.
+    Source,
     /// Sent by this node, or by another one that has its address.
     OwnSource,
     /// Not to the multicast group, or not to this node.
@@ -39,7 +42,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Discard; 15] = [
+    pub const ALL: [Discard; 16] = [
         Discard::Protocol,
         Discard::Truncated,
         Discard::BadIpHeader,
@@ -52,6 +55,7 @@ impl Discard {
         Discard::Interval,
         Discard::Checksum,
         Discard::UnknownVrid,
+        Discard::Source,
         Discard::OwnSource,
         Discard::Destination,
         Discard::Foreign,
@@ -72,6 +76,7 @@ impl Discard {
             Discard::Interval => "interval",
             Discard::Checksum => "checksum",
             Discard::UnknownVrid => "unknown_vrid",
+            Discard::Source => "source",
             Discard::OwnSource => "own_source",
             Discard::Destination => "destination",
             Discard::Foreign => "foreign",
@@ -94,6 +99,7 @@ impl fmt::Display for Discard {
             Discard::Interval => "interval is zero",
             Discard::Checksum => "wrong checksum",
             Discard::UnknownVrid => "vrid is not configured here",
+            Discard::Source => "no router sends from that address",
             Discard::OwnSource => "this node's own source address",
             Discard::Destination => "not sent to this node",
             Discard::Foreign => "sender is not in peers",
@@ -103,76 +109,76 @@ impl fmt::Display for Discard {
 
 impl std::error::Error for Discard {}
 
-/// Why a received beat was dropped. Each reason has a counter of its own.
+/// Why a received heartbeat was dropped. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BeatDiscard {
-    /// Not a whole UDP packet.
+pub enum HeartbeatDiscard {
+    /// Not a whole UDP packet, or from beyond a router, or to somebody else.
     Datagram,
-    /// No beat, or one of another version.
+    /// No heartbeat, or one of another version.
     Malformed,
-    /// Under a key that the twin has not sent, or no longer uses.
+    /// Under a key that the peer has not sent, or no longer uses.
     UnknownKey,
     /// The tag is wrong: whoever sent it does not have the key.
     Forged,
-    /// Made for another link.
-    OtherLink,
-    /// Its sequence number was heard on this link before.
+    /// Made for another path.
+    OtherPath,
+    /// Its sequence number was heard on this path before.
     Replayed,
-    /// A later one was heard on this link before.
+    /// A later one was heard on this path before.
     Late,
     /// Of a group that is not configured here.
     UnknownGroup,
 }
 
-impl BeatDiscard {
+impl HeartbeatDiscard {
     /// Every reason, in the order of the counters.
-    pub const ALL: [BeatDiscard; 8] = [
-        BeatDiscard::Datagram,
-        BeatDiscard::Malformed,
-        BeatDiscard::UnknownKey,
-        BeatDiscard::Forged,
-        BeatDiscard::OtherLink,
-        BeatDiscard::Replayed,
-        BeatDiscard::Late,
-        BeatDiscard::UnknownGroup,
+    pub const ALL: [HeartbeatDiscard; 8] = [
+        HeartbeatDiscard::Datagram,
+        HeartbeatDiscard::Malformed,
+        HeartbeatDiscard::UnknownKey,
+        HeartbeatDiscard::Forged,
+        HeartbeatDiscard::OtherPath,
+        HeartbeatDiscard::Replayed,
+        HeartbeatDiscard::Late,
+        HeartbeatDiscard::UnknownGroup,
     ];
 
     /// The counter's name.
     pub fn name(self) -> &'static str {
         match self {
-            BeatDiscard::Datagram => "datagram",
-            BeatDiscard::Malformed => "malformed",
-            BeatDiscard::UnknownKey => "unknown_key",
-            BeatDiscard::Forged => "forged",
-            BeatDiscard::OtherLink => "other_link",
-            BeatDiscard::Replayed => "replayed",
-            BeatDiscard::Late => "late",
-            BeatDiscard::UnknownGroup => "unknown_group",
+            HeartbeatDiscard::Datagram => "datagram",
+            HeartbeatDiscard::Malformed => "malformed",
+            HeartbeatDiscard::UnknownKey => "unknown_key",
+            HeartbeatDiscard::Forged => "forged",
+            HeartbeatDiscard::OtherPath => "other_path",
+            HeartbeatDiscard::Replayed => "replayed",
+            HeartbeatDiscard::Late => "late",
+            HeartbeatDiscard::UnknownGroup => "unknown_group",
         }
     }
 
-    /// Somebody is on the link who should not be there.
+    /// Somebody is on the path who should not be there.
     pub fn is_hostile(self) -> bool {
         matches!(
             self,
-            BeatDiscard::Forged | BeatDiscard::OtherLink | BeatDiscard::Replayed
+            HeartbeatDiscard::Forged | HeartbeatDiscard::OtherPath | HeartbeatDiscard::Replayed
         )
     }
 }
 
-impl fmt::Display for BeatDiscard {
+impl fmt::Display for HeartbeatDiscard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BeatDiscard::Datagram => "not a whole udp packet",
-            BeatDiscard::Malformed => "not a beat of version 1",
-            BeatDiscard::UnknownKey => "the peer has not sent its key",
-            BeatDiscard::Forged => "wrong tag",
-            BeatDiscard::OtherLink => "made for another link",
-            BeatDiscard::Replayed => "heard before",
-            BeatDiscard::Late => "a later one came first",
-            BeatDiscard::UnknownGroup => "of a group that is not configured here",
+            HeartbeatDiscard::Datagram => "not a whole udp packet",
+            HeartbeatDiscard::Malformed => "not a heartbeat of version 2",
+            HeartbeatDiscard::UnknownKey => "the peer has not sent its key",
+            HeartbeatDiscard::Forged => "wrong tag",
+            HeartbeatDiscard::OtherPath => "made for another path",
+            HeartbeatDiscard::Replayed => "heard before",
+            HeartbeatDiscard::Late => "a later one came first",
+            HeartbeatDiscard::UnknownGroup => "of a group that is not configured here",
         })
     }
 }
 
-impl std::error::Error for BeatDiscard {}
+impl std::error::Error for HeartbeatDiscard {}

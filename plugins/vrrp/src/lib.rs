@@ -1,44 +1,48 @@
 //! VRRP: decides who is active, by RFC 9568 and, for version 2, RFC 3768.
 //!
 //! This file, `actions`, `sockets` and `links` are all the I/O; `engine` holds the state machine,
-//! `election` its decisions, `beats` what makes a beat the twin's, `wire` the bytes, `config` the
+//! `election` its decisions, `heartbeats` what makes a heartbeat the peer's, `wire` the bytes, `config` the
 //! file. `README.md` is the manual of every key.
 #![forbid(unsafe_code)]
 
 mod actions;
-pub mod beats;
 mod claims;
 pub mod config;
 pub mod election;
 pub mod engine;
 pub mod error;
+pub mod heartbeats;
 mod limit;
 mod links;
+mod networks;
 mod sockets;
 pub mod wire;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent,
+    Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent,
     InterfaceHandle, Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready,
-    Sockets as Wanted, Stance,
+    Sockets as Wanted,
 };
 
 use config::Settings;
-use engine::{Engine, Facts, Table};
+use engine::{Engine, InterfaceFacts, Table};
 use links::Links;
 use sockets::{FRAME_MAX, Kind, Sockets};
-use wire::beat::group_id;
+use wire::heartbeat::group_id;
 use wire::neighbour::{speaker, station};
 
 const TIMER: u32 = 1;
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
+/// More than a socket's buffer holds: what reads it empty must come to an end in a flood as well.
+const FRAMES_WAITING: usize = 512;
 
 /// The plugin's one instance.
 pub struct Vrrp {
@@ -133,7 +137,7 @@ impl Plugin for Vrrp {
     fn fd(&mut self, fd: RawFd, _ready: Ready) {
         let link = self.links.as_ref().and_then(|links| links.find(fd));
         if let Some(link) = link {
-            return self.receive_beats(link);
+            return self.receive_heartbeats(link);
         }
         let found = self
             .sockets
@@ -170,31 +174,32 @@ impl Interfaces for Vrrp {
 }
 
 impl Groups for Vrrp {
-    fn stance(&mut self, stance: &Stance<'_>) {
-        let wanted = election::Stance {
-            quality: stance.quality,
-            eligible: stance.eligible,
-            forced: stance.forced,
-            maintenance: stance.maintenance,
-            resign: stance.resign,
-            joining: stance.joining,
-            ready: stance.ready,
-            frozen: stance.frozen,
-            yields: stance.yields,
-            heir: stance.heir,
-            why: stance.why.to_owned(),
+    fn directive(&mut self, directive: &Directive<'_>) {
+        let wanted = election::Directive {
+            quality: directive.quality,
+            eligible: directive.eligible,
+            forced: directive.forced,
+            maintenance: directive.maintenance,
+            resign: directive.resign,
+            joining: directive.joining,
+            ready: directive.ready,
+            frozen: directive.frozen,
+            release: directive.release,
+            prepared: directive.prepared,
+            why: directive.why.to_owned(),
         };
-        let group = stance.group;
-        self.tell(|engine, now_ns| engine.handle_stance(now_ns, group, &wanted));
+        let group = directive.group;
+        self.tell(|engine, now_ns| engine.handle_directive(now_ns, group, &wanted));
     }
 }
 
 impl Peer for Vrrp {
     fn up(&mut self, _wire: u32) {
-        if let Some(links) = &mut self.links {
+        if let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) {
             links.handle_up();
+            engine.set_session(true);
         }
-        // there is nothing to fetch first: who hears beats knows all that vrrp knows
+        // there is nothing to fetch first: who hears heartbeats knows all that vrrp knows
         if let Some(Err(error)) = self.peer.map(|peer| peer.in_sync(true, "")) {
             log::warn!("{error}");
         }
@@ -202,8 +207,9 @@ impl Peer for Vrrp {
     }
 
     fn down(&mut self) {
-        if let Some(links) = &mut self.links {
+        if let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) {
             links.handle_down();
+            engine.set_session(false);
         }
     }
 
@@ -223,11 +229,11 @@ impl Query for Vrrp {
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let table = match argv {
             ["status"] => Table::Status,
-            ["routers"] => Table::Routers,
+            ["virtual-routers"] => Table::VirtualRouters,
             ["counters"] => Table::Counters,
             _ => {
                 return Err(Error::Usage(
-                    "usage: vrrp status | routers | counters".to_owned(),
+                    "usage: vrrp status | virtual-routers | counters".to_owned(),
                 ));
             }
         };
@@ -260,6 +266,9 @@ impl Vrrp {
         let settings = self.settings.clone();
         self.configure_links(&settings);
         self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
+        if let (Some(links), Some(engine)) = (&mut self.links, &self.engine) {
+            links.configure_networks(engine.networks());
+        }
         for gone in old
             .groups
             .iter()
@@ -291,7 +300,7 @@ impl Vrrp {
         }
         for link in self.links.iter().flat_map(Links::interfaces) {
             let sockets = wanted.entry(link.to_owned()).or_insert(Wanted::NONE);
-            *sockets = *sockets | Wanted::BEAT;
+            *sockets = *sockets | Wanted::HEARTBEAT;
         }
         let followed = self.followed.clone();
         for gone in followed.keys().filter(|name| !wanted.contains_key(*name)) {
@@ -354,14 +363,16 @@ impl Vrrp {
         let Some(sockets) = self.sockets.get_mut(index) else {
             return;
         };
-        let before = sockets.link();
+        let before = sockets.watched();
         let gone = sockets.update(event);
-        let link = sockets.link();
+        let (watched, link) = (sockets.watched(), sockets.link());
         self.unwatch(gone);
-        if let Some(fd) = link.filter(|_| link != before) {
-            self.watch(&event.name, fd);
+        for (fd, before) in watched.into_iter().zip(before) {
+            if let Some(fd) = fd.filter(|_| fd != before) {
+                self.watch(&event.name, fd);
+            }
         }
-        let facts = Facts {
+        let facts = InterfaceFacts {
             present: event.present,
             up: event.up,
             carrier: event.carrier,
@@ -372,6 +383,7 @@ impl Vrrp {
                 .iter()
                 .map(|(address, _)| *address)
                 .collect(),
+            broadcasts: broadcasts(&event.addresses),
             link_socket: link.is_some(),
         };
         self.tell(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
@@ -386,9 +398,9 @@ impl Vrrp {
         }
     }
 
-    fn receive_beats(&mut self, link: usize) {
+    fn receive_heartbeats(&mut self, link: usize) {
         for _ in 0..FRAMES_AT_ONCE {
-            if !self.receive_beat(link) {
+            if !self.receive_heartbeat(link) {
                 return;
             }
             self.act();
@@ -398,16 +410,18 @@ impl Vrrp {
     /// Gives every frame that waits to the engine, and leaves its actions for later.
     fn hear_all(&mut self) {
         for link in 0..self.links.as_ref().map_or(0, Links::count) {
-            for _ in 0..FRAMES_AT_ONCE {
-                if !self.receive_beat(link) {
+            for _ in 0..FRAMES_WAITING {
+                if !self.receive_heartbeat(link) {
                     break;
                 }
             }
         }
-        for index in 0..self.sockets.len() {
-            for _ in 0..FRAMES_AT_ONCE {
-                if !self.receive_one(index, Kind::Link) {
-                    break;
+        for kind in [Kind::Heartbeats, Kind::Link] {
+            for index in 0..self.sockets.len() {
+                for _ in 0..FRAMES_WAITING {
+                    if !self.receive_one(index, kind) {
+                        break;
+                    }
                 }
             }
         }
@@ -428,11 +442,17 @@ impl Vrrp {
                     engine.handle_station(now_ns, index, mac, speaker(frame));
                 }
             }
+            Kind::Heartbeats => {
+                let Some(links) = &mut self.links else {
+                    return true;
+                };
+                links.hear_on_network(now_ns, index, frame, engine);
+            }
         }
         true
     }
 
-    fn receive_beat(&mut self, link: usize) -> bool {
+    fn receive_heartbeat(&mut self, link: usize) -> bool {
         let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
             return false;
         };
@@ -440,11 +460,20 @@ impl Vrrp {
             return false;
         };
         let now_ns = self.host.now();
-        if let Some(beat) = links.open(now_ns, link, packet) {
-            engine.handle_beat(now_ns, link, beat);
-        }
+        links.hear_on_link(now_ns, link, packet, engine);
         true
     }
+}
+
+/// The broadcast addresses of the networks of IPv4 addresses; one of two has none (RFC 3021).
+fn broadcasts(addresses: &[(IpAddr, u8)]) -> Vec<Ipv4Addr> {
+    let broadcast = |(address, prefix): &(IpAddr, u8)| match address {
+        IpAddr::V4(address) if *prefix < 31 => {
+            Some(Ipv4Addr::from(u32::from(*address) | u32::MAX >> prefix))
+        }
+        _ => None,
+    };
+    addresses.iter().filter_map(broadcast).collect()
 }
 
 /// The kernel's tick, to which set timeouts are good.

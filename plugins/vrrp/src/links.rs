@@ -1,22 +1,26 @@
-//! The links to the peer: what is open on each, the beats that go over them, and their key.
+//! The paths to the peer: links, what is open on each, and networks; the heartbeats that go over them,
+//! and their key.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_sdk::{InterfaceEvent, SendError, SocketKind, Value};
 
-use crate::beats::{Counters, Exchange, LINKS_MAX, NoRandomness, Receiver, Sender};
-use crate::engine::Table;
-use crate::error::BeatDiscard;
+use crate::engine::{Engine, Neighbour, Path, Table, Way};
+use crate::error::HeartbeatDiscard;
+use crate::heartbeats::{Counters, Exchange, Heard, LINKS_MAX, NoRandomness, Receiver, Sender};
 use crate::limit::Limit;
+use crate::networks::Networks;
 use crate::sockets::Kept;
-use crate::wire::beat::Beat;
 use crate::wire::datagram;
+use crate::wire::heartbeat::Heartbeat;
 
-/// All links, in the order of the configuration.
+/// All links, in the order of the configuration, and the networks.
 pub(crate) struct Links {
     links: Vec<Link>,
+    networks: Networks,
     sender: Sender,
     receiver: Receiver,
     exchange: Exchange,
@@ -38,6 +42,7 @@ impl Links {
     pub fn new() -> Result<Links, NoRandomness> {
         Ok(Links {
             links: Vec::new(),
+            networks: Networks::default(),
             sender: Sender::new()?,
             receiver: Receiver::new(),
             exchange: Exchange::default(),
@@ -63,7 +68,19 @@ impl Links {
                 ..link
             });
         }
+        self.set_paths();
         before.into_iter().flat_map(Link::into_sockets).collect()
+    }
+
+    /// The interfaces of the groups, by the engine's index, each with its path and the least TTL.
+    pub fn configure_networks(&mut self, networks: impl Iterator<Item = (String, u32, u8)>) {
+        self.networks.configure(networks);
+        self.set_paths();
+    }
+
+    fn set_paths(&mut self) {
+        let links = (0..).zip(&self.links).map(|(place, _)| place);
+        self.receiver.set_paths(links.chain(self.networks.paths()));
     }
 
     /// Everything, to be closed.
@@ -89,8 +106,8 @@ impl Links {
         };
         let before = link.watched();
         let gone = [
-            Kept::update(&mut link.receives, event.socket(SocketKind::BeatIn)),
-            Kept::update(&mut link.sends, event.socket(SocketKind::BeatOut)),
+            Kept::update(&mut link.receives, event.socket(SocketKind::HeartbeatIn)),
+            Kept::update(&mut link.sends, event.socket(SocketKind::HeartbeatOut)),
         ];
         let new = link.watched().filter(|fd| Some(*fd) != before);
         (gone.into_iter().flatten().collect(), new)
@@ -110,17 +127,18 @@ impl Links {
         buffer.get(..length)
     }
 
-    /// What a received packet says, where the twin made it and no other link brought it before.
-    pub fn open(&mut self, now_ns: u64, link: usize, packet: &[u8]) -> Option<&Beat> {
+    /// What a received packet says, where the peer made it.
+    pub fn open(&mut self, now_ns: u64, link: usize, packet: &[u8]) -> Option<Heard<'_>> {
+        let path = u32::try_from(link).ok()?;
         let heard = match datagram::payload(packet) {
-            Some(frame) => self.receiver.open(now_ns, link, frame),
-            None => Err(BeatDiscard::Datagram),
+            Some(frame) => self.receiver.open(now_ns, path, frame),
+            None => Err(HeartbeatDiscard::Datagram),
         };
         let link = self.links.get_mut(link)?;
         match heard {
-            Ok(news) => {
-                link.counters.count_received(now_ns, news.is_none());
-                news
+            Ok(heard) => {
+                link.counters.count_received(now_ns, heard.news.is_none());
+                Some(heard)
             }
             Err(reason) => {
                 link.discard(now_ns, reason);
@@ -129,25 +147,88 @@ impl Links {
         }
     }
 
-    /// Says it over every link. What a link does not take is counted: the other one has it, or the
-    /// next beat follows.
-    pub fn send(&mut self, beat: &Beat) {
-        self.sender.compose(beat);
+    /// The same of a frame on a network of this node's own addresses there.
+    pub fn open_on_network(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        frame: &[u8],
+        own: &[IpAddr],
+    ) -> Option<(Heard<'_>, Neighbour)> {
+        let network = self.networks.get_mut(index)?;
+        let Some(received) = network.payload(frame, own) else {
+            network.discard(now_ns, HeartbeatDiscard::Datagram);
+            return None;
+        };
+        let neighbour = Neighbour {
+            mac: received.source_mac,
+            address: received.source,
+        };
+        match self.receiver.open(now_ns, network.path, received.payload) {
+            Ok(heard) => {
+                network
+                    .counters
+                    .count_received(now_ns, heard.news.is_none());
+                Some((heard, neighbour))
+            }
+            Err(reason) => {
+                network.discard(now_ns, reason);
+                None
+            }
+        }
+    }
+
+    /// Tells the engine what came over a link.
+    pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
+        let own = self.sender.key().id();
+        if let Some(heard) = self.open(now_ns, link, packet) {
+            engine.handle_heartbeat(now_ns, Path::Link(link), &heard, own);
+        }
+    }
+
+    /// The same of a network.
+    pub fn hear_on_network(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        frame: &[u8],
+        engine: &mut Engine,
+    ) {
+        let own = self.sender.key().id();
+        let addresses = engine.addresses(index);
+        if let Some((heard, neighbour)) = self.open_on_network(now_ns, index, frame, addresses) {
+            engine.handle_heartbeat(now_ns, Path::Network(index, neighbour), &heard, own);
+        }
+    }
+
+    /// Says it over every link, and every network of the group. What a path does not take is counted:
+    /// another one has it, or the next heartbeat follows.
+    pub fn send(
+        &mut self,
+        heartbeat: &Heartbeat,
+        ways: &[Way],
+        mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
+    ) {
+        self.sender.compose(self.receiver.echo(), heartbeat);
+        for way in ways {
+            let sealed = self.sender.seal(way.path);
+            self.networks.send(way, sealed, &mut carry);
+        }
         for (link, number) in self.links.iter_mut().zip(0..) {
             let Some(kept) = &link.sends else { continue };
             let frame = self.sender.seal(number);
-            // an error may be the answer to an earlier beat: it is told once, in place of sending
+            // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
             let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
             link.counters.count_sent(sent.is_ok());
         }
     }
 
-    /// The twin is there.
+    /// The peer is there.
     pub fn handle_up(&mut self) {
         self.exchange.handle_up();
     }
 
-    /// It is gone from the channel; its beats may go on.
+    /// It is gone from the channel; its heartbeats may go on.
     pub fn handle_down(&mut self) {
         self.exchange.handle_down();
     }
@@ -158,22 +239,23 @@ impl Links {
             Ok(None) => {}
             Err(error) => {
                 self.messages_refused += 1;
-                if let Some(swallowed) = self.limit.pass(now_ns) {
-                    let more = more(swallowed);
+                if let Some(more) = self.limit.pass(now_ns) {
                     log::warn!("dropped a message of the peer's vrrp: {error}{more}");
                 }
             }
         }
     }
 
-    /// Sends the twin what it must know, as far as the channel takes it.
+    /// Sends the peer what it must know, as far as the channel takes it.
     pub fn talk(&mut self, mut send: impl FnMut(&[u8]) -> Result<(), SendError>) {
         while let Some(message) = self.exchange.message(self.sender.key()) {
             match send(&message) {
                 Ok(()) => self.exchange.handle_sent(),
                 // `writable` follows, or `up`
                 Err(SendError::Full | SendError::Down) => return,
-                Err(error) => return log::warn!("the key of the beats did not leave: {error}"),
+                Err(error) => {
+                    return log::warn!("the key of the heartbeats did not leave: {error}");
+                }
             }
         }
     }
@@ -182,12 +264,14 @@ impl Links {
     pub fn rows(&self, now_ns: u64, table: Table) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for link in &self.links {
-            link.rows(now_ns, table, &mut rows);
+            let name = format!("link.{}", link.interface);
+            link.counters.rows(&name, now_ns, table, &mut rows);
         }
+        self.networks.rows(now_ns, table, &mut rows);
         if table == Table::Status || self.links.is_empty() {
             return rows;
         }
-        if table == Table::Routers {
+        if table == Table::VirtualRouters {
             let of_peer = if self.receiver.knows_a_key() {
                 "known"
             } else {
@@ -198,14 +282,14 @@ impl Links {
             } else {
                 "not yet known to the peer"
             };
-            for (key, value) in [("beats.key", own), ("beats.peer_key", of_peer)] {
+            for (key, value) in [("heartbeats.key", own), ("heartbeats.peer_key", of_peer)] {
                 rows.push((key.to_owned(), Value::Text(value.to_owned())));
             }
             return rows;
         }
         for (key, value) in [
-            ("beats.ports_left_out", self.sender.ports_left_out()),
-            ("beats.messages_refused", self.messages_refused),
+            ("heartbeats.ports_left_out", self.sender.ports_left_out()),
+            ("heartbeats.messages_refused", self.messages_refused),
         ] {
             rows.push((key.to_owned(), Value::Number(value)));
         }
@@ -223,46 +307,17 @@ impl Link {
         kept.into_iter().flatten().map(|kept| kept.fd)
     }
 
-    fn discard(&mut self, now_ns: u64, reason: BeatDiscard) {
+    fn discard(&mut self, now_ns: u64, reason: HeartbeatDiscard) {
         self.counters.count_dropped(reason);
         // what else is dropped has harmless causes, and its counter
         if !reason.is_hostile() {
             return;
         }
-        if let Some(swallowed) = self.limit.pass(now_ns) {
-            let more = more(swallowed);
-            log::warn!("link {}: dropped a beat: {reason}{more}", self.interface);
-        }
-    }
-
-    fn rows(&self, now_ns: u64, table: Table, rows: &mut Vec<(String, Value)>) {
-        let counters = &self.counters;
-        let mut row =
-            |key: &str, value| rows.push((format!("link.{}.{key}", self.interface), value));
-        if table != Table::Counters {
-            if let Some(age_ns) = counters.age_ns(now_ns) {
-                row("beat_age_ms", Value::Number(age_ns / 1_000_000));
-            }
-        }
-        for (key, value) in [
-            ("beats_sent", counters.sent),
-            ("beats_received", counters.received),
-            ("beats_copies", counters.copies),
-            ("beats_send_errors", counters.send_errors),
-        ] {
-            let always = table == Table::Counters || matches!(key, "beats_sent" | "beats_received");
-            if always || value > 0 {
-                row(key, Value::Number(value));
-            }
-        }
-        for reason in BeatDiscard::ALL {
-            let count = counters.dropped(reason);
-            if table == Table::Counters || count > 0 {
-                row(
-                    &format!("beats_dropped.{}", reason.name()),
-                    Value::Number(count),
-                );
-            }
+        if let Some(more) = self.limit.pass(now_ns) {
+            log::warn!(
+                "link {}: dropped a heartbeat: {reason}{more}",
+                self.interface
+            );
         }
     }
 }
@@ -270,15 +325,6 @@ impl Link {
 fn transmit(kept: &Kept, frame: &[u8]) -> io::Result<()> {
     send(&kept.fd, frame, SendFlags::DONTWAIT)?;
     Ok(())
-}
-
-/// Of a limited line: the lines before it that were not written.
-fn more(swallowed: u64) -> String {
-    if swallowed > 0 {
-        format!(" ({swallowed} more before)")
-    } else {
-        String::new()
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(crate) struct Sockets {
     ipv4: Option<Kept>,
     ipv6: Option<Kept>,
     stations: Option<Kept>,
+    heartbeats: Option<Kept>,
 }
 
 /// A duplicate of the host's descriptor, which the host may close at any time.
@@ -48,6 +49,7 @@ impl Kept {
 pub(crate) enum Kind {
     Link,
     Stations,
+    Heartbeats,
 }
 
 impl Sockets {
@@ -61,6 +63,7 @@ impl Sockets {
             (SocketKind::VrrpIpv4, &mut self.ipv4),
             (SocketKind::VrrpIpv6, &mut self.ipv6),
             (SocketKind::Stations, &mut self.stations),
+            (SocketKind::VrrpHeartbeat, &mut self.heartbeats),
         ] {
             gone.extend(Kept::update(kept, event.socket(kind)));
         }
@@ -70,7 +73,7 @@ impl Sockets {
     /// Everything, to be closed.
     pub fn take(&mut self) -> Vec<OwnedFd> {
         let all = std::mem::take(self);
-        let kept = [all.link, all.ipv4, all.ipv6, all.stations];
+        let kept = [all.link, all.ipv4, all.ipv6, all.stations, all.heartbeats];
         kept.into_iter().flatten().map(|kept| kept.fd).collect()
     }
 
@@ -82,9 +85,17 @@ impl Sockets {
         self.stations.as_ref().map(|kept| kept.fd.as_raw_fd())
     }
 
+    /// What is read at all times.
+    pub fn watched(&self) -> [Option<RawFd>; 2] {
+        let heartbeats = self.heartbeats.as_ref();
+        [heartbeats.map(|kept| kept.fd.as_raw_fd()), self.link()]
+    }
+
     pub fn kind_of(&self, fd: RawFd) -> Option<Kind> {
-        if self.link() == Some(fd) {
-            return Some(Kind::Link);
+        match self.watched() {
+            [_, Some(link)] if link == fd => return Some(Kind::Link),
+            [Some(heartbeats), _] if heartbeats == fd => return Some(Kind::Heartbeats),
+            _ => {}
         }
         (self.stations() == Some(fd)).then_some(Kind::Stations)
     }
@@ -94,6 +105,7 @@ impl Sockets {
         let kept = match kind {
             Kind::Link => self.link.as_ref(),
             Kind::Stations => self.stations.as_ref(),
+            Kind::Heartbeats => self.heartbeats.as_ref(),
         }?;
         // an error, such as ENETDOWN after a carrier loss, comes once and is told by an event
         let (length, _) = recv(&kept.fd, &mut *buffer, RecvFlags::DONTWAIT).ok()?;

@@ -1,4 +1,4 @@
-//! The path of adverts and beats allocates nothing: a page that must be fetched first is an advert
+//! The path of adverts and heartbeats allocates nothing: a page that must be fetched first is an advert
 //! that is late.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use spared_sdk::config::Config;
-use spared_vrrp::beats::{Exchange, Receiver, Sender};
 use spared_vrrp::config::read;
-use spared_vrrp::engine::{Action, Engine, Facts};
-use spared_vrrp::wire::beat::{FRAME_MAX, group_id};
+use spared_vrrp::engine::{Action, Engine, InterfaceFacts, Neighbour, Path};
+use spared_vrrp::heartbeats::{Exchange, Receiver, Sender};
 use spared_vrrp::wire::datagram;
+use spared_vrrp::wire::heartbeat::{FRAME_MAX, group_id};
 
 /// Counts what this thread allocates.
 struct Counting;
@@ -48,10 +48,10 @@ const FILE: &str = r#"
 name = "g"
 priority = { r1 = 200, r2 = 100 }
 vrid = 50
-[[group.router]]
+[[group.interface]]
 interface = "lan1"
 addresses = ["192.0.2.1/24", "2001:db8::1/64"]
-[[group.router]]
+[[group.interface]]
 interface = "lan2"
 unicast = true
 peers = ["198.51.100.2", "198.51.100.3"]
@@ -63,7 +63,7 @@ const LINKED: &str = r#"
 [[group]]
 name = "g"
 prefer = "r1"
-[[group.router]]
+[[group.interface]]
 interface = "lan1"
 vrid = 50
 addresses = ["192.0.2.1/24", "2001:db8::1/64"]
@@ -78,13 +78,14 @@ fn engine(file: &str, node: &str, host: u8, now_ns: u64) -> Engine {
     for (name, network) in [("lan1", [192, 0, 2]), ("lan2", [198, 51, 100])] {
         let [a, b, c] = network;
         let link_local: IpAddr = format!("fe80::{host}").parse().expect("an address");
-        let facts = Facts {
+        let facts = InterfaceFacts {
             present: true,
             up: true,
             carrier: true,
             mac: [2, 0, 0, 0, 0, host],
             mtu: 1500,
             addresses: vec![IpAddr::from([a, b, c, host]), link_local],
+            broadcasts: Vec::new(),
             link_socket: true,
         };
         engine.handle_interface(now_ns, name, &facts);
@@ -136,20 +137,23 @@ fn neither_sending_nor_hearing_adverts_allocates() {
     assert!(sent >= 1900, "{sent}");
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
     let heard = backup.rows(now_ns, spared_vrrp::engine::Table::Counters);
-    assert!(
-        heard
-            .iter()
-            .any(|(key, value)| key == "g.router.lan1.50.ipv6.received"
-                && *value == spared_sdk::Value::Number(sent / 2))
-    );
+    assert!(heard.iter().any(
+        |(key, value)| key == "g.virtual_router.lan1.50.ipv6.received"
+            && *value == spared_sdk::Value::Number(sent / 2)
+    ));
 }
 
-/// One end of two links.
+/// A network, as heartbeats call it.
+const PATH: u32 = 0x8000_0000;
+
+/// One end of two links and a network.
 struct Node {
     engine: Engine,
     sender: Sender,
     receiver: Receiver,
-    /// Beats that were news to the engine.
+    /// The other's address on the network.
+    peer: IpAddr,
+    /// Heartbeats that were news to the engine.
     heard: u64,
 }
 
@@ -159,10 +163,12 @@ impl Node {
         engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
         let mut receiver = Receiver::new();
         receiver.set_groups([group_id("g")].into_iter());
+        receiver.set_paths([0, 1, PATH].into_iter());
         Node {
             engine,
             sender: Sender::new().expect("random bytes"),
             receiver,
+            peer: format!("fe80::{}", 5 - host).parse().expect("an address"),
             heard: 0,
         }
     }
@@ -177,7 +183,7 @@ impl Node {
         self.receiver.trust(0, key.expect("a key"));
     }
 
-    fn hear(&mut self, now_ns: u64, link: u8, frame: &[u8]) {
+    fn hear(&mut self, now_ns: u64, path: u32, frame: &[u8]) {
         let mut packet = [0; 48 + FRAME_MAX];
         let length = 48 + frame.len();
         let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
@@ -189,11 +195,18 @@ impl Node {
         packet[44..46].copy_from_slice(&udp_len);
         packet[48..length].copy_from_slice(frame);
         let frame = datagram::payload(&packet[..length]).expect("a whole packet");
-        let opened = self.receiver.open(now_ns, link.into(), frame);
-        if let Some(beat) = opened.expect("authentic") {
-            self.engine.handle_beat(now_ns, link.into(), beat);
-            self.heard += 1;
-        }
+        let heard = self.receiver.open(now_ns, path, frame).expect("authentic");
+        let neighbour = Neighbour {
+            mac: [2; 6],
+            address: self.peer,
+        };
+        let way = match path {
+            0 | 1 => Path::Link(path as usize),
+            _ => Path::Network(0, neighbour),
+        };
+        self.heard += u64::from(heard.news.is_some());
+        let own = self.sender.key().id();
+        self.engine.handle_heartbeat(now_ns, way, &heard, own);
     }
 
     /// Does what the driver does; true where there was anything to do.
@@ -211,11 +224,12 @@ impl Node {
                         other.engine.handle_frame(now_ns, 0, outgoing.bytes);
                     }
                 }
-                Action::Beat { group } => {
-                    let beat = self.engine.beat(group).expect("an action's beat");
-                    self.sender.compose(beat);
-                    for link in 0..2 {
-                        other.hear(now_ns, link, self.sender.seal(link));
+                Action::Heartbeat { group } => {
+                    let said = self.engine.heartbeat(group).expect("an action's heartbeat");
+                    assert_eq!(said.1.len(), 1);
+                    self.sender.compose(self.receiver.echo(), said.0);
+                    for path in [PATH, 0, 1] {
+                        other.hear(now_ns, path, self.sender.seal(path));
                     }
                 }
                 _ => {}
@@ -226,7 +240,7 @@ impl Node {
 }
 
 #[test]
-fn neither_saying_nor_hearing_beats_allocates() {
+fn neither_saying_nor_hearing_heartbeats_allocates() {
     let mut now_ns = 1_000_000_000;
     let mut active = Node::start("r1", 2, now_ns);
     let mut backup = Node::start("r2", 3, now_ns);

@@ -46,7 +46,7 @@ pub const EVENTS: &str = "net/netfilter/nf_conntrack_events";
 pub enum Make {
     Nobody,
     Spared,
-    /// `cache`: kept beside the kernel's table, and committed at a takeover.
+    /// `cache`: kept beside the kernel's table, and committed at a failover.
     Conntrackd {
         cache: bool,
     },

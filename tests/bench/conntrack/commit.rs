@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A takeover with many flows: what has to be written before the new router can serve them.
+//! A failover with many flows: what has to be written before the new router can serve them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use super::duel::Duel;
 
 const FLOWS: u32 = 200_000;
 
-struct Takeover {
+struct Failover {
     /// Until the new router's kernel holds every flow.
     effective: Duration,
     /// Flows that its kernel was given meanwhile.
@@ -32,7 +32,7 @@ struct Takeover {
     wrong: usize,
 }
 
-pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
+pub fn failover(bench: &Bench) -> Result<Vec<Row>> {
     let cached = Make::Conntrackd { cache: true };
     let duel = Duel::run(runs(bench, 3), cached, |make| {
         let bed = Bed::start(make, FLOWS, Buffer::Configured)?;
@@ -46,13 +46,13 @@ pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
         }
         thread::sleep(Duration::from_secs(1));
         let resident = bed.read()?.since(before).resident;
-        let mut takeover = match make {
+        let mut failover = match make {
             Make::Spared => die(&bed, resident)?,
             Make::Nobody | Make::Conntrackd { .. } => commit(&bed, there, resident)?,
         };
-        takeover.wrong = bed.wait_same(Duration::from_secs(10))?;
+        failover.wrong = bed.wait_same(Duration::from_secs(10))?;
         bed.end()?;
-        Ok(takeover)
+        Ok(failover)
     })?;
     let zero = Some(0.0);
     let per_flow = |bytes: f64| bytes / f64::from(FLOWS);
@@ -75,11 +75,11 @@ pub fn takeover(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// conntrackd's own commit, by the command of its fail-over script.
-fn commit(bed: &Bed, there: u32, resident: [f64; 2]) -> Result<Takeover> {
+fn commit(bed: &Bed, there: u32, resident: [f64; 2]) -> Result<Failover> {
     let begun = Instant::now();
     bed.daemon(1)?.ask(&["-c"])?;
     let effective = bed.wait_count(there + FLOWS, begun, LIMIT);
-    Ok(Takeover {
+    Ok(Failover {
         effective,
         inserted: f64::from(FLOWS),
         outage: Duration::ZERO,
@@ -89,7 +89,7 @@ fn commit(bed: &Bed, there: u32, resident: [f64; 2]) -> Result<Takeover> {
 }
 
 /// The active router dies, and everything that the other one's kernel is given is counted.
-fn die(bed: &Bed, resident: [f64; 2]) -> Result<Takeover> {
+fn die(bed: &Bed, resident: [f64; 2]) -> Result<Failover> {
     bed.pair.pause(false);
     bed.pair.settle()?;
     let (stop, backup) = (AtomicBool::new(false), bed.ns(1));
@@ -112,7 +112,7 @@ fn die(bed: &Bed, resident: [f64; 2]) -> Result<Takeover> {
         Some((at, _)) => at.since(damage.began),
         None => return Err("the new router's kernel never holds all flows".into()),
     };
-    Ok(Takeover {
+    Ok(Failover {
         effective,
         inserted: inserts.iter().filter(|at| within(at)).count() as f64,
         outage: damage.outage.total,

@@ -20,10 +20,10 @@ const ROUTERS: [u8; 2] = [11, 12];
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub flows: u32,
-    /// Whether the backup keeps flows for itself, to commit them at a takeover, or writes them to its
+    /// Whether the backup keeps flows for itself, to commit them at a failover, or writes them to its
     /// kernel as they come.
     pub external_cache: bool,
-    /// The kernel's default buffer for its notifications, and 5 s instead of 30 to the sweep after an
+    /// The kernel's default buffer for its notifications, and 5 s instead of 30 to the resync after an
     /// overrun of it.
     pub default_buffer: bool,
 }

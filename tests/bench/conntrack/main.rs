@@ -34,7 +34,7 @@ const CASES: [Case; 6] = [
     ("follow", "200k", cost::follow),
     ("wire", "200k", cost::wire),
     ("rate", "20k/s", cost::rate),
-    ("commit", "200k", commit::takeover),
+    ("commit", "200k", commit::failover),
     ("burst", "300k", burst::burst),
     ("bulk", "1M", bulk::join),
 ];

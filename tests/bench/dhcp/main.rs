@@ -9,8 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod failover;
 mod services;
-mod takeover;
 mod visible;
 
 use std::process::ExitCode;
@@ -40,14 +40,14 @@ const CASES: [Case; 10] = [
         bulk::sync(bench, Make::Dnsmasq4)
     }),
     ("sync", "dhcpd4", |bench| bulk::sync(bench, Make::Dhcpd4)),
-    ("takeover", "kea4", |bench| {
-        takeover::dies(bench, Make::Kea4)
+    ("failover", "kea4", |bench| {
+        failover::dies(bench, Make::Kea4)
     }),
-    ("takeover", "dnsmasq4", |bench| {
-        takeover::dies(bench, Make::Dnsmasq4)
+    ("failover", "dnsmasq4", |bench| {
+        failover::dies(bench, Make::Dnsmasq4)
     }),
-    ("takeover", "dhcpd4", |bench| {
-        takeover::dies(bench, Make::Dhcpd4)
+    ("failover", "dhcpd4", |bench| {
+        failover::dies(bench, Make::Dhcpd4)
     }),
     ("services", "ten", services::ten),
 ];

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const ALLOWED_MS: f64 = 100.0;
 
 /// When a lease was at the peer, and when in the server's own file, each after the client's answer.
-struct Seen {
+struct Visible {
     peer: Duration,
     file: Duration,
 }
@@ -54,7 +54,7 @@ pub fn ipv4(bench: &Bench, make: Make) -> Rows {
 }
 
 // The file is looked at beside, so that neither waits for the other.
-fn wait(duo: &Duo, at: usize, lease: &Lease4, leases: u64) -> Result<Seen> {
+fn wait(duo: &Duo, at: usize, lease: &Lease4, leases: u64) -> Result<Visible> {
     let server = &duo.servers[at][0];
     let make = server.setup.make;
     let address = lease.address.to_string();
@@ -69,7 +69,7 @@ fn wait(duo: &Duo, at: usize, lease: &Lease4, leases: u64) -> Result<Seen> {
         let peer = seen.then(|| lease.at.elapsed());
         let file = own.join().map_err(|_| "who looks at the file died")?;
         match (peer, file) {
-            (Some(peer), Some(file)) => Ok(Seen { peer, file }),
+            (Some(peer), Some(file)) => Ok(Visible { peer, file }),
             _ => Err(format!("{address} is not at the peer after {LIMIT:?}").into()),
         }
     })

@@ -198,8 +198,8 @@ pub fn number(node: Node, key: &str) -> Option<u64> {
     node.rows("ipsec").ok()?.get(key)?.as_u64()
 }
 
-/// A kernel asks for modules when it hears of an algorithm for the first time, and here there are
-/// none to find: that takes it seconds, once. And the memory of such a machine is the host's only
+/// A kernel with modules asks for them when it hears of an algorithm for the first time, and here
+/// there are none to find: that takes it seconds, once. And the memory of such a machine is the host's only
 /// since it was first written to, page by page.
 fn warm_up(machine: &Machine) -> Result<()> {
     machine.ok("head -c 100M /dev/zero >/dev/shm/touched; rm /dev/shm/touched")?;

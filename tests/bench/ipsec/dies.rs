@@ -26,7 +26,7 @@ const EFFECT: Duration = Duration::from_millis(300);
 /// The same deaths without tunnels, once for all cases.
 static WITHOUT: Mutex<Option<Deaths>> = Mutex::new(None);
 
-/// In ms, each of the takeovers.
+/// In ms, each of the failovers.
 #[derive(Clone, Debug, Default)]
 struct Deaths {
     outage: Vec<f64>,

@@ -22,7 +22,7 @@ use super::{Rows, median, row, runs};
 
 const RATE: u64 = 10_000;
 const JUMP: u64 = 1 << 24;
-/// What the plugin's file says, and what a takeover allows for besides: packets under way.
+/// What the plugin's file says, and what a failover allows for besides: packets under way.
 const EXPOSURE_MS: f64 = 20.0;
 const UNDER_WAY_MS: f64 = 10.0;
 /// Long enough for the plugin to know the rate.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench-ipsec`: what tunnels that follow cost a takeover, and how near the backup is.
+//! `make bench-ipsec`: what tunnels that follow cost a failover, and how near the backup is.
 //!
 //! Writes target/bench/ipsec.json and prints a table. `--quick` makes fewer runs; words select the
 //! cases whose name contains one of them. The routers are user-mode-linux machines, since only they
@@ -12,8 +12,8 @@
 mod bed;
 mod crowd;
 mod dies;
-mod handover;
 mod lag;
+mod switchover;
 mod within;
 
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 const CASES: [Case; 4] = [
     ("machine dies", "2", |bench| dies::with(bench, 2)),
     ("machine dies", "3000", |bench| dies::with(bench, MANY)),
-    ("handover", "3000", |bench| handover::with(bench, MANY)),
+    ("switchover", "3000", |bench| switchover::with(bench, MANY)),
     ("10000 packets/s", "2", lag::at_speed),
 ];
 

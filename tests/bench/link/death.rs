@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All cables of a machine go silent at once: beats may cost nothing beside VRRP alone.
+//! All cables of a machine go silent at once: heartbeats may cost nothing beside VRRP alone.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use spared_tests::lab::Wire;
 use spared_tests::pair::{Damage, Fault};
 use spared_tests::router::{Kind, Plan};
 
-/// What the beats may add, in ms.
-const BEATS_MAX_MS: f64 = 3.0;
+/// What the heartbeats may add, in ms.
+const HEARTBEATS_MAX_MS: f64 = 3.0;
 
 pub fn silent(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let total = |damage: &Damage| ms(damage.outage.total);
@@ -25,7 +25,7 @@ pub fn silent(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
             what: "ms, two links, beside keepalived",
             ours: linked.median(total),
             beside: theirs,
-            allowed: Some(without + BEATS_MAX_MS),
+            allowed: Some(without + HEARTBEATS_MAX_MS),
             note: linked.note(total),
         },
         Row {

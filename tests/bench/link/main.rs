@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod death;
-mod handover;
 mod paths;
 mod stream;
+mod switchover;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 const CASES: [Case; 5] = [
-    ("handover", "100ms", handover::cost),
+    ("switchover", "100ms", switchover::cost),
     ("machine dead", "10ms", |bench| {
         death::silent(bench, 10 * MS)
     }),

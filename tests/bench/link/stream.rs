@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the link carries between twins, beside plain TCP between the same namespaces.
+//! What the link carries between peers, beside plain TCP between the same namespaces.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -22,9 +22,9 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
         let mut plan = Plan::linked(Duration::from_millis(100), &[Wire::Hot]);
         plan.without_preference();
         plan.plugins.push(PluginFile {
-            name: "twin".to_owned(),
+            name: "messenger".to_owned(),
             toml: String::new(),
-            file: "libspared_example_twin.so".to_owned(),
+            file: "libspared_example_messenger.so".to_owned(),
         });
         plan
     });
@@ -40,7 +40,7 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
     let plain_round_trip = plain_round_trip(&pair.lab)?;
     Ok(vec![
         Row {
-            what: "ms per 100 MB between twins, beside plain TCP",
+            what: "ms per 100 MB between peers, beside plain TCP",
             ours: per_100_mb(link),
             beside: per_100_mb(plain),
             // the link alone, without two plugins on the same processors: link-alone.json
@@ -55,7 +55,7 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
             note: "all processes of both nodes".to_owned(),
         },
         Row {
-            what: "us of a round trip between twins, beside plain TCP",
+            what: "us of a round trip between peers, beside plain TCP",
             ours: round_trip,
             beside: plain_round_trip,
             allowed: None,
@@ -66,9 +66,9 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 fn number(pair: &Pair, site: usize, key: &str) -> Result<u64> {
-    let row = Spared(&pair.routers()[site]).row(&["twin", "status"], key)?;
+    let row = Spared(&pair.routers()[site]).row(&["messenger", "status"], key)?;
     row.as_u64()
-        .ok_or_else(|| format!("twin status has no number {key}: {row}").into())
+        .ok_or_else(|| format!("messenger status has no number {key}: {row}").into())
 }
 
 fn command(pair: &Pair, words: &[&str]) -> Result<()> {
@@ -88,7 +88,7 @@ fn flood(pair: &Pair, messages: usize) -> Result<(Duration, Duration)> {
     let wanted = received + messages as u64;
     let (begun, before) = (Instant::now(), used());
     let (count, size) = (messages.to_string(), (MESSAGE - 64).to_string());
-    command(pair, &["twin", "flood", &count, &size])?;
+    command(pair, &["messenger", "flood", &count, &size])?;
     let step = Duration::from_millis(25);
     let arrived = poll(LIMIT, step, || {
         number(pair, 1, "received").is_ok_and(|received| received >= wanted)
@@ -149,7 +149,7 @@ fn own_time() -> Duration {
 }
 
 fn round_trip(pair: &Pair) -> Result<f64> {
-    command(pair, &["twin", "ping", "500"])?;
+    command(pair, &["messenger", "ping", "500"])?;
     Ok(number(pair, 0, "round_trip_us_median")? as f64)
 }
 
@@ -182,14 +182,14 @@ fn plain_round_trip(lab: &Lab) -> Result<f64> {
 fn barrier(pair: &Pair) -> Result<Row> {
     pair.pause(false);
     thread::sleep(Duration::from_millis(500));
-    let calm = pair.hand_over(0, 1)?;
+    let calm = pair.switch_over(0, 1)?;
     thread::sleep(Duration::from_millis(500));
-    pair.hand_over(1, 0)?;
+    pair.switch_over(1, 0)?;
     thread::sleep(Duration::from_millis(500));
-    // what the plugin still has to send is part of what a handover waits for
-    command(pair, &["twin", "flood", "3000", "65000"])?;
+    // what the plugin still has to send is part of what a switchover waits for
+    command(pair, &["messenger", "flood", "3000", "65000"])?;
     thread::sleep(Duration::from_millis(20));
-    let busy = pair.hand_over(0, 1)?;
+    let busy = pair.switch_over(0, 1)?;
     Ok(Row {
         what: "ms of a switch under bulk, beside one in calm",
         ours: ms(busy.took),

@@ -134,7 +134,7 @@ impl Bench {
 }
 
 impl Bench {
-    // A stall matters around the cut and around the takeover; while all wait, it does not.
+    // A stall matters around the cut and around the failover; while all wait, it does not.
     fn stall(&self, damage: &Damage) -> Duration {
         const AROUND: Duration = Duration::from_millis(50);
         let worst = |from, to| self.control.worst(from, to);
@@ -176,7 +176,7 @@ pub fn plan(interval: Option<Duration>, priority: u8) -> Plan {
     plan
 }
 
-/// What the takeover may cost at most, in ms, where something is promised.
+/// What the failover may cost at most, in ms, where something is promised.
 fn allowed(fault: Fault, interval: Option<Duration>, keepalived: f64) -> Option<f64> {
     const CARRIER: f64 = 20.0;
     match (fault, interval) {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use spared_sdk::hex;
 
 use super::Station;
 use super::server::refuse_confined;
@@ -206,7 +207,7 @@ fn run(
                 command.arg("-x").arg(format!("hostname:{hostname}"));
             }
             if let Some(id) = &identity.client_id {
-                command.arg("-x").arg(format!("0x3d:{}", hex(id, "")));
+                command.arg("-x").arg(format!("0x3d:{}", hex::text(id, "")));
             }
         }
         Program::Dhclient4 | Program::Dhclient6 => {
@@ -253,7 +254,7 @@ fn write_config(dir: &Path, program: Program, identity: &Identity) -> Result<()>
                 writeln!(text, "send host-name {hostname:?};")?;
             }
             if let Some(id) = &identity.client_id {
-                writeln!(text, "send dhcp-client-identifier {};", hex(id, ":"))?;
+                writeln!(text, "send dhcp-client-identifier {};", hex::text(id, ":"))?;
             }
         }
     }
@@ -311,9 +312,4 @@ fn parse(line: &str) -> Option<Got> {
         server: fields.next()?,
         hostname: fields.next()?,
     })
-}
-
-fn hex(bytes: &[u8], between: &str) -> String {
-    let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    words.join(between)
 }

@@ -144,7 +144,7 @@ impl<'l> Duo<'l> {
         })
     }
 
-    /// Waits until the twin has all that is leased at the active node.
+    /// Waits until the peer has all that is leased at the active node.
     pub fn wait_followed(&self) -> Result<()> {
         let at = self.at()?;
         for server in &self.servers[at] {
@@ -153,7 +153,7 @@ impl<'l> Duo<'l> {
                 let here = self.number(at, make, "leases");
                 here.is_some()
                     && self.number(at, make, "behind_ms") == Some(0)
-                    && self.number(at, make, "at_twin") == here
+                    && self.number(at, make, "at_peer") == here
                     && self.number(1 - at, make, "leases") == here
             })?;
         }
@@ -164,7 +164,7 @@ impl<'l> Duo<'l> {
     pub fn power_off(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
         self.serving = self.serving.filter(|serving| *serving != site);
-        self.pair.lab.bury(place)?;
+        self.pair.lab.power_off(place)?;
         self.pair.routers[site].kill();
         for pid in place.ns.processes() {
             // one that ended meanwhile is no fault
@@ -182,7 +182,7 @@ impl<'l> Duo<'l> {
     /// It boots again, with the files that it had.
     pub fn power_on(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
-        self.pair.lab.exhume(place)?;
+        self.pair.lab.power_on(place)?;
         self.pair.restart(site)
     }
 
@@ -208,7 +208,7 @@ impl<'l> Duo<'l> {
     }
 
     /// `sparectl switch`; returns who serves then, once its servers run.
-    pub fn hand_over(&mut self) -> Result<usize> {
+    pub fn switch_over(&mut self) -> Result<usize> {
         self.wait_settled()?;
         self.steady()?;
         let new = self.strike(crate::pair::Fault::Switch)?;
@@ -258,7 +258,7 @@ fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 
-fn twins<'s, 'l>(
+fn peers<'s, 'l>(
     servers: &'s [Vec<Server<'l>>; 2],
 ) -> impl Iterator<Item = [&'s Server<'l>; 2]> + use<'s, 'l> {
     let [first, second] = servers;
@@ -267,23 +267,23 @@ fn twins<'s, 'l>(
 
 fn dhcp_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
     let mut text = options.top.to_owned();
-    for twins in twins(servers) {
-        let make = twins[0].setup.make;
+    for peers in peers(servers) {
+        let make = peers[0].setup.make;
         writeln!(
             text,
             "[[server]]\nname = \"{}\"\nkind = \"{}\"",
             make.name(),
             make.kind()
         )?;
-        let config = by_node(twins, |server| quoted(&server.paths.config));
+        let config = by_node(peers, |server| quoted(&server.paths.config));
         writeln!(text, "config = {config}")?;
         if matches!(make, Make::Dhcpd4 | Make::Dhcpd6) {
             // named on its command line, and nowhere else
-            let leases = by_node(twins, |server| quoted(&server.paths.leases));
+            let leases = by_node(peers, |server| quoted(&server.paths.leases));
             writeln!(text, "leases = {leases}")?;
         }
-        if twins[0].bus.is_some() {
-            let bus = by_node(twins, |server| format!("{:?}", server.bus.as_deref()));
+        if peers[0].bus.is_some() {
+            let bus = by_node(peers, |server| format!("{:?}", server.bus.as_deref()));
             let bus = bus.replace("Some(", "").replace(')', "");
             writeln!(text, "bus = {bus}")?;
         }
@@ -297,14 +297,14 @@ fn dhcp_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
 
 fn service_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
     let mut text = "after = [\"dhcp\"]\npoll_interval = \"1s\"\n".to_owned();
-    for twins in twins(servers) {
+    for peers in peers(servers) {
         writeln!(
             text,
             "[[service]]\nname = \"{}\"",
-            twins[0].setup.make.name()
+            peers[0].setup.make.name()
         )?;
         for verb in ["start", "stop", "status"] {
-            let argv = by_node(twins, |server| {
+            let argv = by_node(peers, |server| {
                 format!("[{}, \"{verb}\"]", quoted(&server.paths.script))
             });
             writeln!(text, "{verb} = {argv}")?;

@@ -6,6 +6,8 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use spared_sdk::hex;
+
 use super::guests4::{Host4, Lease4};
 use super::guests6::{Host6, Lease6};
 use super::server::{Make, Server};
@@ -76,8 +78,8 @@ impl Filled {
         for number in 0..self.count {
             let (host, lifetime_s) = (Host4::number(number), self.lifetime_s);
             let (mac, id) = (
-                hex(&host.mac),
-                hex(&host.client_id.clone().unwrap_or_default()),
+                hex::text(&host.mac, ":"),
+                hex::text(&host.client_id.clone().unwrap_or_default(), ":"),
             );
             let (address, name) = (Self::address4(number), name(&host));
             writeln!(
@@ -95,7 +97,7 @@ impl Filled {
                         hwaddr_source\n"
                 .to_owned();
         for number in 0..self.count {
-            let (duid, lifetime_s) = (hex(&Host6::number(number).duid), self.lifetime_s);
+            let (duid, lifetime_s) = (hex::text(&Host6::number(number).duid, ":"), self.lifetime_s);
             let address = Self::address6(number);
             writeln!(
                 text,
@@ -111,8 +113,8 @@ impl Filled {
         for number in 0..self.count {
             let host = Host4::number(number);
             let (mac, id) = (
-                hex(&host.mac),
-                hex(&host.client_id.clone().unwrap_or_default()),
+                hex::text(&host.mac, ":"),
+                hex::text(&host.client_id.clone().unwrap_or_default(), ":"),
             );
             let (address, name) = (Self::address4(number), name(&host));
             writeln!(text, "{end_s} {mac} {address} {name} {id}")?;
@@ -123,7 +125,10 @@ impl Filled {
     fn dnsmasq6(self, end_s: u64) -> Result<String> {
         let mut text = "duid 00:01:00:01:32:92:ae:8e:16:53:32:67:ad:81\n".to_owned();
         for number in 0..self.count {
-            let (address, duid) = (Self::address6(number), hex(&Host6::number(number).duid));
+            let (address, duid) = (
+                Self::address6(number),
+                hex::text(&Host6::number(number).duid, ":"),
+            );
             writeln!(text, "{end_s} {number} {address} host-{number} {duid}")?;
         }
         Ok(text)
@@ -134,7 +139,7 @@ impl Filled {
         for number in 0..self.count {
             let host = Host4::number(number);
             let (mac, id) = (
-                hex(&host.mac),
+                hex::text(&host.mac, ":"),
                 octal(&host.client_id.clone().unwrap_or_default()),
             );
             let (address, name) = (Self::address4(number), name(&host));
@@ -171,11 +176,6 @@ impl Filled {
 
 fn name(host: &Host4) -> String {
     String::from_utf8_lossy(host.hostname.as_deref().unwrap_or_default()).into_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    words.join(":")
 }
 
 fn octal(bytes: &[u8]) -> String {

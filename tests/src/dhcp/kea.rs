@@ -161,5 +161,13 @@ fn subnet6(setup: &Setup, paths: &Paths) -> String {
 
 pub fn environment(dir: &Path) -> Vec<(&'static str, String)> {
     let dir = dir.to_string_lossy().into_owned();
-    vec![("KEA_PIDFILE_DIR", dir.clone()), ("KEA_LOCKFILE_DIR", dir)]
+    // Kea 2.6.3 takes its leases and its socket from nowhere else
+    [
+        "KEA_PIDFILE_DIR",
+        "KEA_LOCKFILE_DIR",
+        "KEA_DHCP_DATA_DIR",
+        "KEA_CONTROL_SOCKET_DIR",
+    ]
+    .map(|name| (name, dir.clone()))
+    .into()
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! DHCPv6 messages (RFC 8415 §8, §21): type(1) transaction(3), then options: code(2) length(2) value.
+//! By hand for the reason of `packet4`.
 
 pub const SOLICIT: u8 = 1;
 pub const REQUEST: u8 = 3;

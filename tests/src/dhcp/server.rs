@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -143,6 +143,10 @@ impl<'l> Server<'l> {
         refuse_confined(setup.make.program())?;
         let paths = Paths::new(lab, site, setup.make);
         fs::create_dir_all(&paths.dir)?;
+        if matches!(setup.make, Make::Kea4 | Make::Kea6) {
+            // it makes a socket only in a folder that is not everybody's
+            fs::set_permissions(&paths.dir, fs::Permissions::from_mode(0o750))?;
+        }
         let bus = setup.dbus.then(|| start_bus(site, &paths)).transpose()?;
         let (bus, address) = bus.map_or((None, None), |(bus, address)| (Some(bus), Some(address)));
         let server = Self {

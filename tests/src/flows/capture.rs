@@ -28,13 +28,13 @@ pub struct Path {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Captured {
     paths: BTreeMap<Path, u64>,
     resets: Vec<Path>,
 }
 
 pub struct Capture {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Captured>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -55,7 +55,7 @@ impl Capture {
             sys::listen(&socket, index, Some(&[short]))?;
             Ok(socket)
         })?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(Captured::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -109,7 +109,7 @@ impl Capture {
         self.seen().resets.clone()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Captured> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -345,7 +345,7 @@ pub fn flush(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// How many flows the kernel counts, those that have expired and not been swept too.
+/// How many flows the kernel counts, those that have expired and not been removed too.
 pub fn count(ns: &Namespace) -> Result<usize> {
     ns.run(|| {
         let text = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count")?;

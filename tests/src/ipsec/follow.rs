@@ -63,7 +63,7 @@ impl Tunnelled<'_> {
         Err(format!("not {sas} SAs and {policies} policies:\n{gives}\n{takes}").into())
     }
 
-    /// Waits until a handover may be asked for, and asks for it.
+    /// Waits until a switchover may be asked for, and asks for it.
     pub fn switch_to(&self, router: usize) -> Result<()> {
         let node = self.nodes()[router];
         let mut answer = String::new();

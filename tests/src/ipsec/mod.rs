@@ -26,7 +26,7 @@ pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
 pub use follow::following;
 pub use frames::{Esp, is_from_far, is_in_clear};
 pub use pings::OwnPings;
-pub use state::{Sa, Stats};
+pub use state::{SWITCH_PACKETS_MAX, Sa, Stats, late_packets};
 pub use tunnel::{Family, Mode, Suite, Tunnel};
 
 use crate::Result;
@@ -49,10 +49,20 @@ pub struct Tunnelled<'l> {
 impl<'l> Tunnelled<'l> {
     /// Boots all three, with their routes.
     pub fn boot(lab: &'l Lab) -> Result<Self> {
-        let [first, second, far] = Machine::boot(
-            lab,
-            [router(0), router(1), Parts::new("far", FAR, &[Wire::Wan])],
-        )?;
+        Self::boot_routers(lab, [router(0), router(1)])
+    }
+
+    /// The same, but r2's kernel does not call this function of its own when it starts, and lacks
+    /// what that would have made.
+    pub fn boot_without(lab: &'l Lab, function: &str) -> Result<Self> {
+        let mut second = router(1);
+        second.boot_words = vec![format!("initcall_blacklist={function}")];
+        Self::boot_routers(lab, [router(0), second])
+    }
+
+    fn boot_routers(lab: &'l Lab, [first, second]: [Parts; 2]) -> Result<Self> {
+        let far = Parts::new("far", FAR, &[Wire::Wan]);
+        let [first, second, far] = Machine::boot(lab, [first, second, far])?;
         let tunnelled = Self {
             lab,
             routers: [first, second],
@@ -118,10 +128,8 @@ impl<'l> Tunnelled<'l> {
 }
 
 /// Both nodes of spared with the virtual addresses of both families, r1 preferred, joined by `hot`.
-/// The kernel of the machines has nothing to fence with.
 pub fn plan(plugins: Vec<PluginFile>) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    plan.fence = false;
     plan.routers.extend([
         VirtualRouter::ipv6(Wire::Lan, 61),
         VirtualRouter::ipv6(Wire::Wan, 62),

@@ -30,11 +30,11 @@ impl Lab {
     }
 
     /// A machine that dies: all its cables at once, those of the links too.
-    pub fn bury(&self, site: &Site) -> Result<()> {
+    pub fn power_off(&self, site: &Site) -> Result<()> {
         self.forward(&self.ports(site, &Wire::ALL)?, false)
     }
 
-    pub fn exhume(&self, site: &Site) -> Result<()> {
+    pub fn power_on(&self, site: &Site) -> Result<()> {
         self.forward(&self.ports(site, &Wire::ALL)?, true)
     }
 

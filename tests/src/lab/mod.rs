@@ -20,10 +20,12 @@ mod process;
 mod relay;
 mod scenario;
 mod tap;
+mod trace;
 mod wiring;
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,6 +35,7 @@ pub use process::{Daemon, is_alive, signal_to, urgently, usage};
 pub use relay::Relay;
 pub use scenario::{become_root, disturbed, maps_one_user, scenario, skipped};
 pub use tap::Tap;
+pub use trace::stop_after_calls;
 pub(crate) use wiring::cable;
 
 use crate::{Result, sys};
@@ -90,6 +93,7 @@ impl Wire {
 pub const CLIENT: u8 = 2;
 pub const EYE: u8 = 9;
 pub const VIRTUAL: u8 = 1;
+pub const FIRST_ROUTER: u8 = 11;
 
 /// One router's place: its namespace, with interfaces lan, wan and (r1, r2) hot and warm.
 pub struct Site {
@@ -102,7 +106,7 @@ pub struct Site {
 
 impl Site {
     pub fn host(&self) -> u8 {
-        11 + self.index as u8
+        FIRST_ROUTER + self.index as u8
     }
 
     fn port(&self, wire: Wire) -> String {
@@ -127,7 +131,7 @@ impl Lab {
     /// Makes the wires of `routers` routers; a few tens of milliseconds.
     pub fn new(routers: usize) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        sweep()?;
+        remove_leftovers()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = labs_dir()?.join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&dir)?;
@@ -230,14 +234,29 @@ pub fn build_dir() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-// Runs leave their directories behind only where they failed or were killed.
+// Runs leave their directories behind only where they failed or were killed. Scripts that a daemon
+// runs lie there, too, and none is run from below a folder that others may write to, such as /tmp.
 fn labs_dir() -> Result<PathBuf> {
     let build = build_dir()?;
-    Ok(build.parent().unwrap_or(&build).join("lab"))
+    let target = build.parent().unwrap_or(&build);
+    match is_roots(target) || !is_roots(Path::new("/var/cache")) {
+        true => Ok(target.join("lab")),
+        false => Ok("/var/cache/spared-tests/lab".into()),
+    }
+}
+
+/// Whether nobody but root can put a file there, or a folder above it elsewhere.
+fn is_roots(folder: &Path) -> bool {
+    const OTHERS: u32 = 0o022;
+    let is_roots = |about: fs::Metadata| about.uid() == 0 && about.mode() & OTHERS == 0;
+    folder.canonicalize().is_ok_and(|real| {
+        real.ancestors()
+            .all(|part| fs::metadata(part).is_ok_and(is_roots))
+    })
 }
 
 /// Removes the directories of runs whose process is gone.
-fn sweep() -> Result<()> {
+fn remove_leftovers() -> Result<()> {
     let dir = labs_dir()?;
     let Ok(entries) = fs::read_dir(&dir) else {
         return Ok(());

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,16 @@ pub struct Console {
     input: ChildStdin,
     lines: Receiver<String>,
     number: u32,
+}
+
+/// A machine that boots, as heard on its serial line.
+pub enum Boot {
+    /// It takes commands; with what its init found out about the kernel.
+    Up(String),
+    /// It prints something else.
+    Progress(String),
+    /// Nothing came; its end is seen elsewhere.
+    Silent,
 }
 
 /// A word that only our init says.
@@ -45,8 +55,21 @@ impl Console {
         }
     }
 
-    pub fn wait_up(&self, limit: Duration) -> Result<()> {
-        self.wait("up", limit).map(drop)
+    /// What came from a machine that boots, within this time.
+    pub fn poll_up(&self, limit: Duration) -> Boot {
+        let line = match self.lines.recv_timeout(limit) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => return Boot::Silent,
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::sleep(limit);
+                return Boot::Silent;
+            }
+        };
+        let mut words = line.split_whitespace();
+        match (words.next() == Some(&self.token), words.next()) {
+            (true, Some("up")) => Boot::Up(words.next().unwrap_or_default().to_owned()),
+            _ => Boot::Progress(line.clone()),
+        }
     }
 
     /// Exit code and output; 124 where the command was ended for its time.

@@ -4,11 +4,19 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/root LANG=C.UTF-8
 LAB=${DIR%/*}
 
+# Tells the host that init is alive: a machine that is silent for some seconds is given up.
+say() {
+	echo "init: $*" >/dev/console
+}
+
+say starts
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t cgroup2 cgroup /sys/fs/cgroup
 for folder in /run /tmp /var/tmp /var/lib /var/log /mnt; do
-	[ "${LAB#"$folder"/}" != "$LAB" ] || mount -t tmpfs tmpfs "$folder"
+	# Daemons refuse a /run that everybody may write to.
+	case $folder in */tmp) mode=1777 ;; *) mode=755 ;; esac
+	[ "${LAB#"$folder"/}" != "$LAB" ] || mount -t tmpfs -o mode=$mode tmpfs "$folder"
 done
 mkdir -p /dev/pts /dev/shm $HOME
 mount -t devpts devpts /dev/pts
@@ -16,11 +24,16 @@ mount -t tmpfs tmpfs /dev/shm
 mount -t hostfs -o "$LAB" none "$LAB"
 
 hostname "$NAME"
-mkdir -p /run/modules/lib
-ln -s /usr/lib/uml/modules /run/modules/lib/modules
-modprobe -d /run/modules -a af_packet tun macvlan veth dummy nf_tables nft_ct nf_conntrack_netlink \
-	xfrm_user esp4 esp6 cryptomgr aes_generic gcm ccm ctr ghash-generic seqiv cbc hmac sha256_generic sha512_generic authenc authencesn \
-	echainiv drbg
+# Debian's kernel has all of it as modules, and does not find them by itself.
+if [ -e /proc/modules ]; then
+	say loads modules
+	mkdir -p /run/modules/lib
+	ln -s /usr/lib/uml/modules /run/modules/lib/modules
+	modprobe -d /run/modules -a af_packet tun macvlan veth dummy nf_tables nft_ct nf_conntrack_netlink \
+		xfrm_user esp4 esp6 cryptomgr aes_generic gcm ccm ctr ghash-generic seqiv cbc hmac sha256_generic sha512_generic authenc authencesn \
+		echainiv drbg
+fi
+say sets up the network
 
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
@@ -38,10 +51,18 @@ for card in $CARDS; do
 done
 ip -batch "$DIR/addresses"
 
+# The fence needs both hooks of the family netdev.
+netdev=
+if nft 'add table netdev trial { chain in { type filter hook ingress device lo priority 0; }; chain out { type filter hook egress device lo priority 0; }; }'
+then
+	nft delete table netdev trial
+	netdev=netdev
+fi
+
 # Commands come as files, by number; the line that names one carries no more than that.
 exec 3<>/dev/ttyS0
 stty raw -echo <&3
-echo "$TOKEN up" >&3
+echo "$TOKEN up $netdev" >&3
 while read -r number seconds <&3; do
 	timeout -k 1 "$seconds" sh "$DIR/$number.command" >"$DIR/$number.output" 2>&1 </dev/null 3>&-
 	echo "$TOKEN $number $?" >&3

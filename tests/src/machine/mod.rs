@@ -8,25 +8,34 @@
 //! such a file a new name.
 
 mod console;
+mod kernel;
 mod node;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Lab, Wire, find_program, is_alive, maps_one_user, signal_to, skipped};
-use console::Console;
+use crate::lab::{Daemon, Lab, Wire, is_alive, maps_one_user, signal_to, skipped};
+use console::{Boot, Console};
+use kernel::Printed;
 pub use node::{Node, wait_settled};
 
-const PROGRAM: &str = "linux.uml";
+/// Longest silence of a kernel that starts. It prints as it goes, and each step takes milliseconds.
+const KERNEL_SILENCE: Duration = Duration::from_secs(5);
+/// The same once init runs, which waits for programs that a busy host may keep from running.
+const INIT_SILENCE: Duration = Duration::from_secs(20);
+/// All of a boot, for one that never stops printing.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// What init prints first.
+const INIT_SPEAKS: &str = "init: starts";
+const BOOT_STEP: Duration = Duration::from_millis(20);
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a machine is made of.
@@ -38,6 +47,10 @@ pub struct Parts {
     /// Its cards, named after the wires.
     pub cards: Vec<Wire>,
     pub memory_mb: u32,
+    /// Another kernel than the one that tests/kernel/choose.sh names.
+    pub kernel: Option<PathBuf>,
+    /// More of the kernel's command line.
+    pub boot_words: Vec<String>,
 }
 
 impl Parts {
@@ -47,6 +60,8 @@ impl Parts {
             host,
             cards: cards.to_vec(),
             memory_mb: 256,
+            kernel: None,
+            boot_words: Vec::new(),
         }
     }
 }
@@ -58,6 +73,11 @@ pub struct Machine {
     pub cards: Vec<Wire>,
     /// Its files, under one path inside and outside.
     pub dir: PathBuf,
+    kernel: PathBuf,
+    /// Length of the log of one of this name that was killed.
+    log_start: usize,
+    /// Whether its nftables has the family netdev; known once it is up.
+    netdev: OnceLock<bool>,
     daemon: Mutex<Daemon>,
     console: Mutex<Console>,
 }
@@ -80,6 +100,10 @@ impl Machine {
     /// Switches it on and does not wait.
     pub fn start(lab: &Lab, parts: &Parts) -> Result<Self> {
         require()?;
+        let kernel = match &parts.kernel {
+            Some(kernel) => kernel.clone(),
+            None => kernel::chosen()?.to_owned(),
+        };
         let dir = lab.dir.join(&parts.name);
         fs::create_dir_all(&dir)?;
         // Of one of this name that was killed.
@@ -91,20 +115,70 @@ impl Machine {
         fs::write(&init, init_script(parts, &dir, &token))?;
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
         let log = lab.dir.join(format!("{}-machine.log", parts.name));
-        let (daemon, pipes) = Daemon::start_piped(&parts.name, command(lab, parts, &dir), &log)?;
+        let log_start = fs::metadata(&log).map_or(0, |about| about.len() as usize);
+        let (daemon, pipes) =
+            Daemon::start_piped(&parts.name, command(lab, parts, &kernel, &dir), &log)?;
         Ok(Self {
             name: parts.name.clone(),
             host: parts.host,
             cards: parts.cards.clone(),
             console: Mutex::new(Console::new(&parts.name, &dir, token, pipes)),
             dir,
+            kernel,
+            log_start,
+            netdev: OnceLock::new(),
             daemon: Mutex::new(daemon),
         })
     }
 
+    /// Waits until it takes commands. A kernel that ends, panics or falls silent is given up at once.
     pub fn wait_up(&self) -> Result<()> {
-        let up = self.console().wait_up(BOOT_LIMIT);
-        up.map_err(|error| format!("{error}\n{}", self.daemon().log()).into())
+        let begun = Instant::now();
+        let mut printed = Printed::new(self.log_start);
+        loop {
+            match self.console().poll_up(BOOT_STEP) {
+                Boot::Up(words) => return self.handle_up(&words),
+                Boot::Progress(line) => printed.add(&line),
+                Boot::Silent => {}
+            }
+            let running = self.daemon().is_running();
+            printed.read(&self.daemon().log());
+            let silence = match printed.text.contains(INIT_SPEAKS) {
+                true => INIT_SILENCE,
+                false => KERNEL_SILENCE,
+            };
+            let what = if !running {
+                "ended before it was up".to_owned()
+            } else if kernel::is_fatal(&printed.text) {
+                "failed".to_owned()
+            } else if printed.at.elapsed() > silence {
+                format!("was silent for {silence:?}")
+            } else if begun.elapsed() > BOOT_LIMIT {
+                format!("was not up after {BOOT_LIMIT:?}")
+            } else {
+                continue;
+            };
+            self.kill();
+            let why = kernel::not_started(&self.name, &self.kernel, &what, &printed.text);
+            return Err(why.into());
+        }
+    }
+
+    fn handle_up(&self, words: &str) -> Result<()> {
+        self.netdev.get_or_init(|| words == "netdev");
+        Ok(())
+    }
+
+    /// Skips the test if the kernel of this machine cannot hold the fence.
+    pub fn require_fence(&self) -> Result<()> {
+        match self.netdev.get() {
+            Some(true) => Ok(()),
+            _ => Err(skipped(format!(
+                "needs the fence: nftables of the kernel {} has no family netdev: build one that has it by \
+                 `tests/kernel/choose.sh build`, or set SPARED_TEST_KERNEL to its path",
+                self.kernel.display()
+            ))),
+        }
     }
 
     /// Exit code and both outputs of a command line of its shell.
@@ -156,12 +230,6 @@ impl Machine {
     /// Moves its clock, which nothing puts right again.
     pub fn shift_clock(&self, seconds: i64) -> Result<()> {
         self.ok(&format!("date -s \"@$(($(date +%s) + {seconds}))\""))
-            .map(drop)
-    }
-
-    /// Loads a module of the kernel that is not among those of every machine.
-    pub fn load_module(&self, module: &str) -> Result<()> {
-        self.ok(&format!("modprobe -d /run/modules {module}"))
             .map(drop)
     }
 
@@ -252,11 +320,6 @@ impl Drop for Machine {
 
 /// Says why machines cannot run here, where they cannot.
 fn require() -> Result<()> {
-    for program in [PROGRAM, "modprobe"] {
-        if find_program(Path::new(program)).is_none() {
-            return Err(skipped(format!("{program} is not installed")));
-        }
-    }
     if maps_one_user()? {
         return Err(skipped(
             "machines have the files of this one's root for theirs",
@@ -306,9 +369,10 @@ fn addresses(parts: &Parts) -> String {
 
 // As the first process of a namespace of process ids, so that whatever ends it ends all of its own;
 // its memory goes with its last process.
-fn command(lab: &Lab, parts: &Parts, dir: &Path) -> Command {
+fn command(lab: &Lab, parts: &Parts, kernel: &Path, dir: &Path) -> Command {
     let mut command = lab.sw.command("unshare");
-    command.args(["--pid", "--fork", "--kill-child=KILL", "--", PROGRAM]);
+    command.args(["--pid", "--fork", "--kill-child=KILL", "--"]);
+    command.arg(kernel);
     command.arg(format!("mem={}M", parts.memory_mb));
     command.arg(format!("uml_dir={}/", dir.display()));
     command.arg(format!("umid={}", parts.name));
@@ -320,7 +384,7 @@ fn command(lab: &Lab, parts: &Parts, dir: &Path) -> Command {
         "ssl0=fd:0,fd:1",
         "console=tty0",
     ]);
-    command.args(["selinux=0", "quiet"]);
+    command.arg("selinux=0").args(&parts.boot_words);
     for (number, wire) in parts.cards.iter().enumerate() {
         let port = port(&parts.name, *wire);
         let [a, b, c, d, e, f] = wire.mac(parts.host);

@@ -13,7 +13,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::frame::{self, Mac};
-use crate::lab::{EYE, Lab, Wire};
+use crate::lab::{EYE, FIRST_ROUTER, Lab, Site, Wire};
+use crate::machine::Machine;
 use crate::{Result, sys};
 
 /// For which addresses of the lan to ask, and the virtual MACs under which they may answer.
@@ -32,15 +33,35 @@ pub struct Asker {
 
 impl Asker {
     pub fn start(lab: &Lab, questions: Questions, every: Duration) -> Result<Self> {
+        let port = |site: &Site| Ok((lab.port_index(site, Wire::Lan)?, site.host()));
+        let ports = lab.sites.iter().map(port).collect::<Result<Vec<_>>>()?;
+        Self::of(lab, &ports, questions, every)
+    }
+
+    /// The same of routers that are machines, of which the first is r1.
+    pub fn of_machines(
+        lab: &Lab,
+        routers: &[Machine],
+        questions: Questions,
+        every: Duration,
+    ) -> Result<Self> {
+        let port = |(router, host): (&Machine, u8)| {
+            Ok((lab.named_port_index(&router.port(Wire::Lan))?, host))
+        };
+        let ports = routers.iter().zip(FIRST_ROUTER..).map(port);
+        Self::of(lab, &ports.collect::<Result<Vec<_>>>()?, questions, every)
+    }
+
+    /// By the ports of sw that lead to the routers, and the numbers of these.
+    fn of(lab: &Lab, routers: &[(u32, u8)], questions: Questions, every: Duration) -> Result<Self> {
         let mut ports = Vec::new();
-        for site in &lab.sites {
-            let index = lab.port_index(site, Wire::Lan)?;
+        for (index, host) in routers {
             let socket = lab.sw.run(|| {
                 let socket = sys::packet_socket()?;
-                sys::listen(&socket, index, None)?;
+                sys::listen(&socket, *index, None)?;
                 Ok(socket)
             })?;
-            ports.push((socket, Wire::Lan.mac(site.host())));
+            ports.push((socket, Wire::Lan.mac(*host)));
         }
         let asked = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));

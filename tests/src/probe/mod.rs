@@ -16,7 +16,7 @@ pub use asker::{Asker, Questions};
 pub use control::Control;
 pub use download::Download;
 pub use echo::Echo;
-pub use frame::{Advert, checksum, ethernet, ipv4, ipv6, vmac};
+pub use frame::{Advert, arp_request, checksum, ethernet, ipv4, ipv6, vmac};
 pub use inject::Injector;
 pub use ledger::{Ledger, Outage};
 pub use pings::Pings;

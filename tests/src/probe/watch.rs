@@ -216,7 +216,7 @@ impl Watch {
         self.runs_of(from, |seen| seen.answers_for() == Some(address))
     }
 
-    /// The same of answers to "who has this address": in a handover the old router goes on to
+    /// The same of answers to "who has this address": in a switchover the old router goes on to
     /// carry and answer what reaches its hardware address, and resolves nothing any more.
     pub fn resolutions(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
         self.runs_of(from, |seen| {

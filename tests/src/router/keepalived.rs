@@ -22,7 +22,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     let mut command = site.ns.command("keepalived");
     command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
     // Without a syslog daemon its messages would go to the machine's console, and a serial one
-    // stalls a processor for 12 ms at each takeover.
+    // stalls a processor for 12 ms at each failover.
     command.arg("--no-syslog");
     command.arg("--use-file").arg(&file);
     command.arg("--pid").arg(dir.join("keepalived.pid"));

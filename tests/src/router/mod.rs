@@ -56,8 +56,6 @@ pub struct Plan {
     pub link: Option<Link>,
     /// The clock of spared and all that it starts is an hour ahead.
     pub clock_ahead: bool,
-    /// Whether the kernel fences spared's addresses; not every kernel can.
-    pub fence: bool,
 }
 
 /// r1 and r2 know each other: `[nodes]`, `[[link]]`, and an election by quality.
@@ -144,7 +142,6 @@ impl Plan {
             plugins: Vec::new(),
             link: None,
             clock_ahead: false,
-            fence: true,
         }
     }
 
@@ -152,7 +149,7 @@ impl Plan {
     pub fn linked(interval: Duration, wires: &[Wire]) -> Self {
         let mut plan = Self::gateways(interval, 100);
         // as long as a test or a bench may wait
-        plan.extra = "fallback_delay = \"500ms\"\nhold = \"500ms\"\n".to_owned();
+        plan.extra = "failback_delay = \"500ms\"\nhold = \"500ms\"\n".to_owned();
         plan.link = Some(Link {
             wires: wires.to_vec(),
             prefer: Some("r1".to_owned()),
@@ -184,7 +181,7 @@ impl Plan {
     }
 
     /// How long a backup of this plan waits before it takes over: 3 intervals and its skew.
-    pub fn takeover_of(&self, kind: Kind) -> Duration {
+    pub fn failover_of(&self, kind: Kind) -> Duration {
         let interval = self.interval_of(kind);
         interval * 3 + interval * (256 - u32::from(self.priority)) / 256
     }

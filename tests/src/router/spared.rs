@@ -31,9 +31,6 @@ impl Files<'_> {
     /// All that a node needs for a plan.
     pub fn write(&self, node: &str, plan: &Plan) -> Result<()> {
         let mut host = format!("node.name = \"{node}\"\n");
-        if !plan.fence {
-            host += "fence = \"off\"\n";
-        }
         if let Some(link) = &plan.link {
             host += &link::spared_toml(link, node, self.dir)?;
         }
@@ -168,7 +165,7 @@ fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
     let (interface, vrid) = (router.wire.name(), router.vrid);
     writeln!(
         text,
-        "[[group.router]]\ninterface = \"{interface}\"\nvrid = {vrid}"
+        "[[group.interface]]\ninterface = \"{interface}\"\nvrid = {vrid}"
     )?;
     writeln!(text, "addresses = {:?}", router.addresses)?;
     if router.vmac {

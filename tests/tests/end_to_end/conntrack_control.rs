@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
 
-const NUMBERS: [&str; 29] = [
+const NUMBERS: [&str; 30] = [
     "flows.local",
     "flows.remote",
     "flows.kernel",
@@ -24,8 +24,8 @@ const NUMBERS: [&str; 29] = [
     "rate.applied",
     "events",
     "overruns",
-    "sweeps",
-    "sweep.last_ms",
+    "resyncs",
+    "resync.last_ms",
     "sent.flows",
     "sent.deletes",
     "sent.bytes",
@@ -34,9 +34,10 @@ const NUMBERS: [&str; 29] = [
     "applied.updated",
     "applied.deleted",
     "applied.merged",
+    "applied.kept",
     "lost",
     "refused.full",
-    "refused.clash",
+    "refused.exists",
     "refused.invalid",
     "refused.helper",
     "refused.other",
@@ -94,7 +95,7 @@ fn every_row_is_there_and_counts() {
             for key in ["lost", "malformed", "overruns"] {
                 assert_eq!(at(site, key), 0, "r{}: {key}", site + 1);
             }
-            for key in ["full", "clash", "invalid", "helper", "other"] {
+            for key in ["full", "exists", "invalid", "helper", "other"] {
                 assert_eq!(
                     at(site, &format!("refused.{key}")),
                     0,
@@ -174,17 +175,17 @@ fn diff_names_what_differs_and_exits_by_it() {
 }
 
 #[test]
-fn what_somebody_deletes_on_the_backup_is_back_after_a_sweep() {
+fn what_somebody_deletes_on_the_backup_is_back_after_a_resync() {
     scenario(2, |lab| {
         let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
         let (active, backup) = (pair.at()?, 1 - pair.at()?);
         Crowd::udp(3000).create(&lab.sites[active].ns)?;
         pair.wait_equal()?;
         flows::flush(&lab.sites[backup].ns)?;
-        let sweeps = pair.number(active, "sweeps");
-        pair.done(active, &["conntrack", "sweep"])?;
+        let resyncs = pair.number(active, "resyncs");
+        pair.done(active, &["conntrack", "resync"])?;
         pair.wait_holds(backup, 3000, Crowd::has)?;
-        assert!(pair.number(active, "sweeps") > sweeps);
+        assert!(pair.number(active, "resyncs") > resyncs);
         pair.wait_equal()
     });
 }
@@ -195,7 +196,7 @@ fn a_word_that_it_does_not_know_is_answered_with_those_it_knows() {
         let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
         let (code, text) = pair.said(0, &["conntrack", "dance"])?;
         assert_eq!(code, 64, "{text}");
-        assert!(text.contains("diff") && text.contains("sweep"), "{text}");
+        assert!(text.contains("diff") && text.contains("resync"), "{text}");
         Ok(())
     });
 }

@@ -63,7 +63,7 @@ fn a_crowd_is_in_the_table_with_its_translation_and_goes_again() {
 }
 
 #[test]
-fn no_two_of_a_great_crowd_clash() {
+fn no_two_of_a_great_crowd_are_alike() {
     scenario(1, |lab| {
         let ns = &lab.sites[0].ns;
         let snat = "10.2.0.1".parse().ok();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A twin that says garbage: it is counted, costs no advert and no process, and neither a flow of
+//! A peer that says garbage: it is counted, costs no advert and no process, and neither a flow of
 //! one's own where one is active.
 
 use std::collections::HashSet;

@@ -53,7 +53,7 @@ fn ftp_survives(mode: Mode) {
         let mut pair = Synced::start(lab, &plan(""), &rules())?;
         let server = (SERVER, 21).into();
         let mut control = Control::open(Ends::plain(&lab.lan, &lab.wan, server))?;
-        // one that is open before the takeover, one announced before it, one after it
+        // one that is open before the failover, one announced before it, one after it
         let before = control.announce(mode)?.open()?;
         before.exchange()?;
         let announced = control.announce(mode)?;
@@ -89,7 +89,7 @@ fn active_ftp_goes_on_with_adjusted_sequence_numbers() {
 
 /// A call: who is called learns where media are awaited, translated, and sends them there.
 #[test]
-fn media_of_a_call_arrive_after_a_takeover() {
+fn media_of_a_call_arrive_after_a_failover() {
     scenario(2, |lab| {
         let mut pair = Synced::start(lab, &plan(""), &rules())?;
         let own = Wire::Lan.ipv4(CLIENT);

@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(100);
 /// The kernel's timeouts here, in seconds.
 const TCP_S: u32 = 8;
 const UDP_S: u32 = 4;
-const SWEEPS: &str = "sweep_interval = \"1s\"\n";
+const RESYNCS: &str = "resync_interval = \"1s\"\n";
 
 fn shorten(lab: &Lab) -> Result<()> {
     let (tcp, udp) = (TCP_S.to_string(), UDP_S.to_string());
@@ -33,10 +33,10 @@ fn shorten(lab: &Lab) -> Result<()> {
 }
 
 #[test]
-fn a_quiet_session_and_rare_questions_outlive_their_timeouts_and_a_takeover() {
+fn a_quiet_session_and_rare_questions_outlive_their_timeouts_and_a_failover() {
     scenario(2, |lab| {
         shorten(lab)?;
-        let mut pair = Synced::start(lab, &plan(SWEEPS), &Ruleset::snat())?;
+        let mut pair = Synced::start(lab, &plan(RESYNCS), &Ruleset::snat())?;
         let eyes = Eyes::open(lab)?;
         let [shell, resolver] = [22, 53].map(|port| (Wire::Wan.ipv4(CLIENT), port).into());
         let mut session = Session::open(Ends::plain(&lab.lan, &lab.wan, shell))?;
@@ -78,7 +78,7 @@ fn a_quiet_session_and_rare_questions_outlive_their_timeouts_and_a_takeover() {
 fn a_dead_flow_is_gone_from_both() {
     scenario(2, |lab| {
         shorten(lab)?;
-        let pair = Synced::start(lab, &plan(SWEEPS), &Ruleset::default())?;
+        let pair = Synced::start(lab, &plan(RESYNCS), &Ruleset::default())?;
         let active = pair.at()?;
         let crowd = Crowd {
             timeout_s: 3,
@@ -97,7 +97,7 @@ fn a_dead_flow_is_gone_from_both() {
 #[test]
 fn what_nobody_tells_the_backup_of_ends_with_its_lease() {
     scenario(2, |lab| {
-        let mut pair = Synced::start(lab, &plan(SWEEPS), &Ruleset::default())?;
+        let mut pair = Synced::start(lab, &plan(RESYNCS), &Ruleset::default())?;
         let backup = 1 - pair.at()?;
         let crowd = Crowd {
             timeout_s: 5,

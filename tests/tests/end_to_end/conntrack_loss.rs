@@ -43,7 +43,7 @@ fn a_burst_into_a_small_buffer_is_counted_and_both_are_equal() {
         pair.wait_holds(1 - active, 30_000, Crowd::has)?;
         pair.wait_equal()?;
         assert!(pair.number(active, "overruns") > 0, "no overrun");
-        assert!(pair.number(active, "sweeps") > 0);
+        assert!(pair.number(active, "resyncs") > 0);
         pair.wait_settled()
     });
 }
@@ -130,7 +130,7 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_are_added() {
         shared.create(&lab.sites[first].ns)?;
         pair.wait_equal()?;
         // the one that is cut off is active still, for itself
-        lab.bury(&lab.sites[first])?;
+        lab.power_off(&lab.sites[first])?;
         pair.wait("both active", || pair.active().len() == 2)?;
         let own = |site: usize| Crowd {
             first: 1000 * (site as u32 + 1),
@@ -146,7 +146,7 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_are_added() {
             }
             .update(ns)?;
         }
-        lab.exhume(&lab.sites[first])?;
+        lab.power_on(&lab.sites[first])?;
         pair.wait_settled()?;
         let winner = pair.at()?;
         for site in [0, 1] {
@@ -172,7 +172,7 @@ fn a_backup_without_room_says_so_and_catches_up() {
                 "a table of {most} flows takes too long to fill"
             )));
         }
-        let toml = "sweep_interval = \"1s\"\n[[exclude]]\nzone = [9]\n";
+        let toml = "resync_interval = \"1s\"\n[[exclude]]\nzone = [9]\n";
         let pair = Synced::start(lab, &plan(toml), &Ruleset::default())?;
         let (active, backup) = (pair.at()?, 1 - pair.at()?);
         let filler = Crowd {
@@ -240,10 +240,10 @@ fn flows_made_while_no_link_is_up_follow() {
     });
 }
 
-/// A handover at once after a burst: whatever was made before it is in the new active's kernel when
+/// A switchover at once after a burst: whatever was made before it is in the new active's kernel when
 /// it serves.
 #[test]
-fn a_handover_waits_for_what_has_not_been_sent() {
+fn a_switchover_waits_for_what_has_not_been_sent() {
     scenario(2, |lab| {
         let mut pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
         let crowd = Crowd::udp(20_000);

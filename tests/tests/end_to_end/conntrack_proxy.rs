@@ -104,11 +104,11 @@ fn backup_has(toml: &str, wanted: usize) {
             counts(backup)?,
             pair.tables()
         );
-        // nor is it what has not come yet, nor what a sweep finds
+        // nor is it what has not come yet, nor what a resync finds
         thread::sleep(LIMIT.saturating_sub(begun.elapsed()));
         assure_active(&pair, active)?;
         assert_eq!(counts(backup)?, [wanted, 1]);
-        pair.done(active, &["conntrack", "sweep"])?;
+        pair.done(active, &["conntrack", "resync"])?;
         thread::sleep(Duration::from_millis(500));
         assert_eq!(counts(backup)?, [wanted, 1]);
         assert_eq!(counts(active)?, [1, 1]);

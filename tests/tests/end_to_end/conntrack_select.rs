@@ -37,8 +37,8 @@ fn arrived(pair: &Synced<'_>, crowds: &[Crowd], expected: &[usize]) -> Result<()
         "{:?}, not {expected:?}",
         counts()?
     );
-    // neither by an event nor by a sweep
-    pair.done(active, &["conntrack", "sweep"])?;
+    // neither by an event nor by a resync
+    pair.done(active, &["conntrack", "resync"])?;
     thread::sleep(Duration::from_millis(500));
     assert_eq!(counts()?, expected);
     Ok(())
@@ -69,7 +69,7 @@ fn flows_older_than_the_daemon_are_found_and_followed() {
         }
         Ruleset::default().load(&lab.sites[0])?;
         crowd.create(&lab.sites[0].ns)?;
-        let mut plan = plan("sweep_interval = \"1s\"\n");
+        let mut plan = plan("resync_interval = \"1s\"\n");
         if let Some(link) = &mut plan.link {
             link.prefer = Some("r1".to_owned());
         }
@@ -271,7 +271,7 @@ fn flows_whose_events_a_rule_silences_stay_where_they_are() {
         }
         let to = |port| move |entry: &Entry| entry.original.destination_port == port;
         pair.wait_holds(1 - active, 1, to(7002))?;
-        pair.done(active, &["conntrack", "sweep"])?;
+        pair.done(active, &["conntrack", "resync"])?;
         thread::sleep(Duration::from_millis(500));
         pair.wait_holds(1 - active, 0, to(7001))
     });
@@ -303,7 +303,7 @@ fn connections_to_the_router_itself_are_its_own() {
         pair.wait_equal()?;
         let found = flows::read(&lab.sites[active].ns)?;
         assert!(found.iter().any(at_virtual), "{found:#?}");
-        pair.done(active, &["conntrack", "sweep"])?;
+        pair.done(active, &["conntrack", "resync"])?;
         thread::sleep(Duration::from_millis(300));
         let found = flows::read(&lab.sites[1 - active].ns)?;
         assert!(!found.iter().any(at_virtual), "{found:#?}");
@@ -323,7 +323,7 @@ fn local_takes_them_along() {
 
 /// r1's own address is as good as one from a provider: r2 will never have it.
 #[test]
-fn flows_translated_to_an_address_that_is_not_here_are_dropped_at_takeover() {
+fn flows_translated_to_an_address_that_is_not_here_are_dropped_at_failover() {
     scenario(2, |lab| {
         let plan = plan("dynamic_nat = [\"wan\"]\n");
         let mut pair = Synced::start(lab, &plan, &Ruleset::masquerade())?;

@@ -74,7 +74,7 @@ fn leases_keep_their_time_between_clocks_that_are_an_hour_apart() {
             (Make::Kea4, vec![lease.address.to_string()]),
             (Make::Dhcpd6, vec![lease6.address.to_string()]),
         ];
-        survive(&mut duo, &leased, Duo::hand_over)?;
+        survive(&mut duo, &leased, Duo::switch_over)?;
         survive(&mut duo, &leased, Duo::lose_power)?;
 
         let after = guests.renew(&lease)?;

@@ -92,14 +92,14 @@ fn clean_ups_torn_lines_and_garbage_lose_no_lease() {
         duo.power_on(old)?;
         duo.wait_ready()?;
         duo.wait_leases(Make::Kea4, 30)?;
-        duo.hand_over()?;
+        duo.switch_over()?;
         assert_kept4(&mut guests, &leases)?;
         assert_kept6(&mut guests6, &leases6)
     });
 }
 
 #[test]
-fn an_emptied_file_empties_no_twin() {
+fn an_emptied_file_empties_no_peer() {
     scenario(2, |lab| {
         let setups = [Setup::new(Make::Dhcpd4), Setup::new(Make::Kea6)];
         let mut duo = Duo::start(lab, &setups)?;
@@ -140,7 +140,7 @@ fn leases_that_end_end_on_both() {
         duo.wait_leases(Make::Kea4, 1)?;
         let left = Duration::from_secs(5).saturating_sub(lease.at.elapsed());
         thread::sleep(left);
-        let new = duo.hand_over()?;
+        let new = duo.switch_over()?;
         let now_s = spared_tests::clock::Stamp::now().0 / 1_000_000_000;
         let end = duo
             .server(new, Make::Kea4)?
@@ -180,7 +180,7 @@ fn twenty_thousand_leases_follow() {
         let (mut guests, mut guests6) = (Guests4::new(lab)?, Guests6::new(lab)?);
         let (lease, lease6) = (filled.lease4(COUNT - 1), filled.lease6(COUNT - 1));
         for _ in 0..2 {
-            duo.hand_over()?;
+            duo.switch_over()?;
             assert_eq!(guests.rebind(&lease)?.address, lease.address);
             assert_eq!(guests6.rebind(&lease6)?.address, lease6.address);
             let another = guests.lease(&Host4::number(COUNT + 1))?;
@@ -235,7 +235,7 @@ fn two_clients_with_one_address_are_told_of() {
         assert!(told.contains("02:0c:00:00:00:01"), "{told}");
         assert!(told.contains("02:0c:00:00:00:02"), "{told}");
         // who asked later keeps it, whoever serves
-        duo.hand_over()?;
+        duo.switch_over()?;
         assert_eq!(guests.renew(&late)?.address, late.address);
         assert!(duo.said(first, &["dhcp", "diff"])?.0 == 0);
         Ok(())

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::dhcp::{Duo, Guests4, Guests6, Host4, Host6, Make, Options, Setup};
 use spared_tests::lab::scenario;
@@ -20,6 +21,15 @@ fn within(limit: Duration, holds: impl FnMut() -> bool) -> bool {
     poll(limit, Duration::from_millis(20), holds)
 }
 
+/// Both Keas of a backup run, and were told to be silent: until then, they answer from their start.
+fn wait_silenced(duo: &Duo<'_>, site: usize) -> Result<()> {
+    duo.wait(&format!("r{} running, silent", site + 1), || {
+        let makes = [Make::Kea4, Make::Kea6];
+        let silenced = |make| duo.text(site, make, "runs") == "yes, silent";
+        makes.into_iter().all(silenced)
+    })
+}
+
 #[test]
 fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
     scenario(2, |lab| {
@@ -31,7 +41,7 @@ fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
         let setups = [setup(Make::Kea4), setup(Make::Kea6)];
         let mut duo = Duo::start_with(lab, &setups, WARM)?;
         let old = duo.at()?;
-        duo.wait_serving(1 - old)?;
+        wait_silenced(&duo, 1 - old)?;
         let (mut guests, mut guests6) = (Guests4::new(lab)?, Guests6::new(lab)?);
         let lease = guests.lease(&Host4::number(1))?;
         let lease6 = guests6.lease(&Host6::number(1))?;
@@ -76,8 +86,9 @@ fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
         assert_eq!(guests6.renew(&lease6)?.address, lease6.address);
         duo.power_on(old)?;
         duo.wait_ready()?;
+        wait_silenced(&duo, old)?;
         assert!(within(limit, || duo.number(old, Make::Kea4, "leases") == Some(1)));
-        duo.hand_over()?;
+        duo.switch_over()?;
         assert_eq!(guests.renew(&lease)?.address, lease.address);
         assert_eq!(guests.offers(&Host4::number(4), span)?, 1);
         Ok(())

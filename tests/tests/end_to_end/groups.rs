@@ -158,7 +158,7 @@ fn two_groups_move_apart() {
         let second = |priority: u8| {
             format!(
                 "[[group]]\nname = \"outside\"\npriority = {priority}\n\
-                 [[group.router]]\ninterface = \"wan\"\nvrid = 52\naddresses = [\"10.2.0.1/24\"]\n"
+                 [[group.interface]]\ninterface = \"wan\"\nvrid = 52\naddresses = [\"10.2.0.1/24\"]\n"
             )
         };
         let plans = [(200, 100), (100, 200)].map(|(lan, wan)| {

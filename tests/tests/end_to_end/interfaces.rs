@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A router on lan and on a tap in one group, and its spare on lan.
 fn start(lab: &Lab, watch: &Watch) -> Result<[Router; 2]> {
     let mut plan = Plan::lan(INTERVAL, 200);
-    plan.sections = "[[group.router]]\ninterface = \"tap0\"\nvrid = 53\n\
+    plan.sections = "[[group.interface]]\ninterface = \"tap0\"\nvrid = 53\n\
                      addresses = [\"10.3.0.1/24\"]\n"
         .to_owned();
     let first = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
@@ -61,7 +61,7 @@ fn a_tap_that_loses_its_carrier_makes_its_router_resign_also_the_second_time() {
 }
 
 #[test]
-fn an_interface_that_goes_hands_over_and_one_that_comes_back_takes_back() {
+fn an_interface_that_goes_switches_over_and_one_that_comes_back_takes_back() {
     scenario(2, |lab| {
         let watch = Watch::start(lab)?;
         let plans = [200, 100].map(|priority| Plan::gateways(INTERVAL, priority));

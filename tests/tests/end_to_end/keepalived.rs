@@ -175,7 +175,7 @@ fn of_two_equal_priorities_the_greater_address_wins() {
             for site in [0, 1] {
                 watch.next_advert(site, Wire::Lan, LIMIT)?;
             }
-            // Both are active: 10.1.0.12 stays, 10.1.0.11 yields.
+            // Both are active: 10.1.0.12 stays, 10.1.0.11 gives way.
             lab.join(&lab.sites[0], Wire::Lan)?;
             watch.wait_active(1, Wire::Lan, INTERVAL * 5, LIMIT)
         });

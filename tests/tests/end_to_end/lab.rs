@@ -38,9 +38,9 @@ fn keepalived_moves_the_gateways_after_a_silent_cut() {
             .ok_or("no traffic")?;
         let cut = Stamp::now();
         lab.isolate(&lab.sites[0])?;
-        let takeover = Duration::from_millis(300);
+        let failover = Duration::from_millis(300);
         let outage = echo
-            .outage_of(cut, takeover, Duration::from_secs(5))
+            .outage_of(cut, failover, Duration::from_secs(5))
             .ok_or("no end")?;
         eprintln!("{outage:?}, control {:?}", control.worst_since(cut));
         assert!(outage.longest > Duration::from_millis(150), "{outage:?}");

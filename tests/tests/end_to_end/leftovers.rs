@@ -12,7 +12,7 @@ use spared_tests::probe::{Asker, Questions, Watch};
 use spared_tests::router::{Kind, Plan, Router, Spared};
 
 const INTERVAL: Duration = Duration::from_millis(100);
-const TAKEOVER: Duration = Duration::from_millis(340);
+const FAILOVER: Duration = Duration::from_millis(340);
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[test]
@@ -30,7 +30,7 @@ fn after_a_kill_of_everything_the_kernel_answers_no_more_and_the_next_start_remo
         ns.nft(&format!("table netdev other {{\n{chain}\n}}\n"))?;
 
         router.kill();
-        thread::sleep(TAKEOVER * 2);
+        thread::sleep(FAILOVER * 2);
         assert!(
             ns.holds(&gateway.to_string()),
             "who removed the address, when all were killed?"

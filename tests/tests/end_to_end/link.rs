@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The link between two nodes: what twins say to each other arrives once and in order, whatever
+//! The link between two nodes: what peers say to each other arrives once and in order, whatever
 //! happens to the paths; strangers are refused; versions may differ.
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Relay, Wire, scenario, signal_to};
-use spared_tests::linked::{INTERVAL, Linked, twin};
+use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::router::{Plan, PluginFile};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -20,19 +20,19 @@ const STEP: Duration = Duration::from_millis(50);
 fn plan() -> Plan {
     let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
     plan.without_preference();
-    plan.plugins.push(twin(""));
+    plan.plugins.push(peer(""));
     plan
 }
 
 fn faults(pair: &Linked<'_>, site: usize) -> [u64; 3] {
-    ["gaps", "repeats", "corrupt"].map(|key| pair.twin(site, key))
+    ["gaps", "repeats", "corrupt"].map(|key| pair.peer(site, key))
 }
 
 /// Whatever `count` more messages of r1's go through arrive at r2.
 fn arrive(pair: &Linked<'_>, count: u64) -> Result<()> {
-    let wanted = pair.twin(1, "received") + count;
-    pair.done(0, &["twin", "flood", &count.to_string(), "4000"])?;
-    pair.wait("everything there", || pair.twin(1, "received") >= wanted)
+    let wanted = pair.peer(1, "received") + count;
+    pair.done(0, &["messenger", "flood", &count.to_string(), "4000"])?;
+    pair.wait("everything there", || pair.peer(1, "received") >= wanted)
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn every_message_arrives_once_while_paths_come_and_go() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
         let count = 60_000;
-        let wanted = pair.twin(1, "received") + count;
-        pair.done(0, &["twin", "flood", &count.to_string(), "4000"])?;
+        let wanted = pair.peer(1, "received") + count;
+        pair.done(0, &["messenger", "flood", &count.to_string(), "4000"])?;
         let (r1, r2) = (&lab.sites[0], &lab.sites[1]);
         lab.cut(r1, Wire::Hot)?;
         thread::sleep(Duration::from_millis(900));
@@ -60,11 +60,11 @@ fn every_message_arrives_once_while_paths_come_and_go() {
         }
         thread::sleep(Duration::from_millis(300));
         lab.mend(r1, Wire::Hot)?;
-        let there = || pair.twin(1, "received") >= wanted;
+        let there = || pair.peer(1, "received") >= wanted;
         assert!(
             poll(LIMIT * 2, STEP, there),
             "{} of {wanted}",
-            pair.twin(1, "received")
+            pair.peer(1, "received")
         );
         assert_eq!(faults(&pair, 1), [0; 3]);
         assert_eq!(pair.active().len(), 1);
@@ -101,7 +101,7 @@ fn a_link_of_200_ms_carries_everything_and_one_is_active() {
 }
 
 #[test]
-fn a_killed_link_process_is_back_and_twins_with_it() {
+fn a_killed_link_process_is_back_and_peers_with_it() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
         for site in [0, 1] {
@@ -170,7 +170,7 @@ fn another_version_of_a_plugin_speaks_or_refuses_in_a_sentence() {
     scenario(2, |lab| {
         for (version, speaks) in [("next", true), ("later", false)] {
             let mut other = plan();
-            other.plugins = vec![twin(version)];
+            other.plugins = vec![peer(version)];
             let pair = Linked::begin(lab, [plan(), other])?;
             pair.wait("one active", || pair.active().len() == 1)?;
             if speaks {
@@ -180,7 +180,7 @@ fn another_version_of_a_plugin_speaks_or_refuses_in_a_sentence() {
             }
             pair.wait("a sentence about it", || {
                 let peer = pair.status(0).unwrap_or_default().peer.unwrap_or_default();
-                peer.up && peer.refused.iter().any(|why| why.contains("twin"))
+                peer.up && peer.refused.iter().any(|why| why.contains("messenger"))
             })?;
             let (_, text) = pair.said(0, &["status"])?;
             assert!(text.contains("speaks"), "{text}");
@@ -193,8 +193,8 @@ fn another_version_of_a_plugin_speaks_or_refuses_in_a_sentence() {
 fn strangers_on_the_port_cost_the_session_nothing() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
-        let before = pair.twin(1, "received");
-        pair.done(0, &["twin", "flood", "20000", "4000"])?;
+        let before = pair.peer(1, "received");
+        pair.done(0, &["messenger", "flood", "20000", "4000"])?;
         // from the peer's own address, on the port: whoever of the two listens
         let strangers = |site: usize| -> Result<()> {
             let there = Wire::Hot.ipv4(lab.sites[1 - site].host());
@@ -229,7 +229,7 @@ fn strangers_on_the_port_cost_the_session_nothing() {
         strangers(0)?;
         strangers(1)?;
         pair.wait("everything there", || {
-            pair.twin(1, "received") >= before + 20_000
+            pair.peer(1, "received") >= before + 20_000
         })?;
         assert_eq!(faults(&pair, 1), [0; 3]);
         for site in [0, 1] {
@@ -249,7 +249,7 @@ fn bulk_of_one_plugin_does_not_hold_up_the_elector_s_words() {
             file: "libspared_health.so".to_owned(),
         });
         let pair = Linked::start(lab, &plan)?;
-        pair.done(0, &["twin", "flood", "40000", "60000"])?;
+        pair.done(0, &["messenger", "flood", "40000", "60000"])?;
         thread::sleep(Duration::from_millis(200));
         // asked over the link, in the midst of it
         let mut times = Vec::new();

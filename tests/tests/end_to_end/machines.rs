@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Machines of user-mode-linux, and the laboratory of IPsec on top of them.
 
-use std::time::Duration;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
@@ -9,8 +11,8 @@ use spared_tests::ipsec::{
     self, Charon, Connection, Esp, Family, Mode, OwnPings, Side, Stats, Suite, Tunnel, Tunnelled,
     is_from_far, is_in_clear,
 };
-use spared_tests::lab::{Wire, is_alive, scenario};
-use spared_tests::linked::twin;
+use spared_tests::lab::{Lab, Wire, is_alive, scenario};
+use spared_tests::linked::peer;
 use spared_tests::machine::{Machine, Parts, wait_settled};
 use spared_tests::probe::{Outage, Pings};
 
@@ -27,12 +29,12 @@ fn a_machine_runs_commands_writes_in_the_labs_folder_only_and_dies() {
         let endless = machine.run_within("sleep 60", Duration::from_secs(1))?;
         assert_eq!(endless.0, 124);
         machine.ok(&format!("echo here >{}/note", lab.dir.display()))?;
-        assert_eq!(std::fs::read_to_string(lab.dir.join("note"))?, "here\n");
+        assert_eq!(fs::read_to_string(lab.dir.join("note"))?, "here\n");
         let own = std::env::current_exe()?;
         assert_ne!(machine.run(&format!("touch {}", own.display()))?.0, 0);
         let pid = machine.spawn("count", "sh -c 'echo one; echo two; exec sleep 60'")?;
         let log = machine.log_of("count");
-        let counted = || std::fs::read_to_string(&log).is_ok_and(|text| text == "one\ntwo\n");
+        let counted = || fs::read_to_string(&log).is_ok_and(|text| text == "one\ntwo\n");
         assert!(poll(LIMIT, SPACING, counted), "{}", log.display());
         machine.ok(&format!("kill {pid}"))?;
 
@@ -47,6 +49,72 @@ fn a_machine_runs_commands_writes_in_the_labs_folder_only_and_dies() {
         let (sent, answered) = pings.counts(killed);
         assert!(sent > 20 && answered == 0, "{answered} of {sent}");
         assert!(machine.run("true").is_err());
+        Ok(())
+    });
+}
+
+/// A machine whose kernel is this shell script.
+fn fake(lab: &Lab, name: &str, script: &str) -> Result<Parts> {
+    let kernel = lab.dir.join(format!("kernel-{name}"));
+    fs::write(&kernel, format!("#!/bin/sh\n{script}\n"))?;
+    fs::set_permissions(&kernel, fs::Permissions::from_mode(0o755))?;
+    Ok(Parts {
+        kernel: Some(kernel),
+        ..Parts::new(name, 11, &[])
+    })
+}
+
+#[test]
+fn a_kernel_that_does_not_start_is_given_up_in_a_sentence() {
+    const OTHER: &str = "; set SPARED_TEST_KERNEL to the path of another kernel";
+    let cases = [
+        (
+            "ends",
+            "echo last words >&2; exit 3",
+            "ended before it was up and printed last: \"last words\"",
+            OTHER,
+        ),
+        (
+            "amx",
+            "echo 'ptrace set fp regs failed, errno = 14' >&2; exec sleep 60",
+            "failed and printed last: \"ptrace set fp regs failed, errno = 14\"",
+            "processors with AMX",
+        ),
+        (
+            "hangs",
+            "echo last words; exec sleep 60",
+            "was silent for 5s and printed last: \"last words\"",
+            OTHER,
+        ),
+    ];
+    scenario(0, |lab| {
+        for (name, script, what, advice) in cases {
+            let parts = fake(lab, name, script)?;
+            let kernel = parts.kernel.clone().unwrap_or_default();
+            let begun = Instant::now();
+            let error = match Machine::boot(lab, [parts]) {
+                Ok(_) => return Err(format!("{name} is up").into()),
+                Err(error) => error.to_string(),
+            };
+            assert!(begun.elapsed() < Duration::from_secs(15), "{name}: {error}");
+            let named = format!("machine {name}: the kernel {} {what}", kernel.display());
+            assert!(error.starts_with(&named), "{error}");
+            assert!(error.contains(advice), "{error}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_kernel_that_is_slow_and_says_so_is_waited_for() {
+    // Longer than it might be silent.
+    const SLOW: &str = "for step in 1 2 3 4 5 6 7; do echo step $step >&2; sleep 1; done\n\
+        echo \"$(sed -n 's/.* TOKEN=//p' \"${0%/*}/slow/init\") up\"; exec sleep 60";
+    scenario(0, |lab| {
+        let parts = fake(lab, "slow", SLOW)?;
+        let begun = Instant::now();
+        let [_machine] = Machine::boot(lab, [parts])?;
+        assert!(begun.elapsed() > Duration::from_secs(7));
         Ok(())
     });
 }
@@ -132,7 +200,7 @@ fn frames_that_are_sent_once_more_reach_the_router_and_are_refused() {
 fn two_spareds_in_machines_elect_one_and_survive_its_death() {
     scenario(0, |lab| {
         let mut tunnelled = Tunnelled::boot(lab)?;
-        let mut plan = ipsec::plan(vec![twin("")]);
+        let mut plan = ipsec::plan(vec![peer("")]);
         plan.without_preference();
         let first = tunnelled.start_spared(&plan)?;
         let second = 1 - first;
@@ -193,7 +261,7 @@ fn two_charons_build_a_tunnel() {
 #[ignore = "measures what machines can carry"]
 fn measured() {
     scenario(0, |lab| {
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let tunnelled = Tunnelled::boot(lab)?;
         eprintln!("three machines up after {:?}", begin.elapsed());
         tunnelled.serve_by_hand(0)?;
@@ -218,10 +286,10 @@ fn measured() {
             ..tunnel.clone()
         };
         let lines: String = (0..3000).map(|number| many(number).sa_lines()).collect();
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         tunnelled.routers[0].ip(&lines)?;
         eprintln!("6000 SAs added in {:?}", begin.elapsed());
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let count = tunnelled.routers[0].sas()?.len();
         eprintln!("{count} SAs listed in {:?}", begin.elapsed());
         eprintln!("{}", tunnelled.routers[0].ok("free -m")?);

@@ -3,33 +3,36 @@
 //! program for each would take longer than many of them run. What links a plugin stays beside this
 //! directory as a program of its own, as two plugins do not fit into one.
 
-mod beats;
 mod conntrack_attributes;
 mod conntrack_control;
+mod conntrack_failover;
 mod conntrack_flows;
 mod conntrack_garbage;
+mod conntrack_groups;
 mod conntrack_helpers;
 mod conntrack_idle;
 mod conntrack_loss;
 mod conntrack_nat;
 mod conntrack_proxy;
 mod conntrack_select;
-mod conntrack_takeover;
 mod dhcp_client;
 mod dhcp_clock;
+mod dhcp_failover;
 mod dhcp_files;
 mod dhcp_lab;
-mod dhcp_takeover;
 mod dhcp_warm;
 mod faults;
 mod fence;
+mod fence_off;
+mod forger;
 mod frr;
 mod groups;
-mod handover;
+mod heartbeats;
 mod interfaces;
+mod ipsec_failover;
+mod ipsec_farewell;
 mod ipsec_faults;
 mod ipsec_ike;
-mod ipsec_takeover;
 mod keepalived;
 mod lab;
 mod leftovers;
@@ -37,13 +40,17 @@ mod link;
 mod machines;
 mod malformed;
 mod pair;
+mod paused;
 mod reload;
 mod service;
 mod sets;
 mod side_by_side;
 mod sparectl;
 mod storm;
-mod unfenced;
+mod strangers;
+mod survivor;
+mod switchover;
+mod unlinked;
 mod walk;
 
 /// A file that no line above names would be left out without a word.

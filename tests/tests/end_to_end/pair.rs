@@ -12,7 +12,7 @@ use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::Echo;
 use spared_tests::router::{Kind, Plan, Router};
 
-/// Longer than any decision takes: handover, hold, fallback.
+/// Longer than any decision takes: switchover, hold, failback.
 const CALM: Duration = Duration::from_secs(3);
 
 fn plan() -> Plan {
@@ -77,7 +77,7 @@ fn five_rows_by_cables_end_with_one_active() {
 }
 
 #[test]
-fn a_lost_cable_hands_over_and_a_mended_one_gives_back() {
+fn a_lost_cable_switches_over_and_a_mended_one_gives_back() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
         pair.wait_active(0)?;
@@ -95,7 +95,7 @@ fn a_lost_cable_hands_over_and_a_mended_one_gives_back() {
         pair.wait_active(0)?;
         thread::sleep(Duration::from_millis(500));
         let lost = echo.outage(back, Stamp(Stamp::now().0 - 10_000_000)).lost;
-        assert_eq!(lost, 0, "the way back is a handover");
+        assert_eq!(lost, 0, "the way back is a switchover");
         Ok(())
     });
 }
@@ -107,7 +107,7 @@ fn one_way_loss_ends_with_one_active_who_is_heard() {
         plan.sections = "witnesses = [\"10.2.0.2\"]\n".to_owned();
         let pair = Linked::start(lab, &plan)?;
         pair.wait_active(0)?;
-        // r1's adverts do not leave its wan: r2 hears them on lan and its beats on the link
+        // r1's adverts do not leave its wan: r2 hears them on lan and its heartbeats on the link
         lab.lose(&lab.sites[0], Wire::Wan, 100, 0)?;
         pair.wait_active(1)?;
         assert_eq!(one_stays_active(&pair)?, 1);
@@ -223,7 +223,7 @@ fn keepalived_is_the_third_router_in_priority_mode() {
             }
             plan
         });
-        // r1 and r2 are linked and elect by priority, as a third router has no beats
+        // r1 and r2 are linked and elect by priority, as a third router has no heartbeats
         let linked = |mut plan: Plan| {
             let link = Plan::linked(INTERVAL, &[Wire::Hot]).link;
             plan.extra += &format!("election = \"priority\"\npriority = {}\n", plan.priority);
@@ -243,7 +243,7 @@ fn keepalived_is_the_third_router_in_priority_mode() {
         pair.watch
             .wait_active(2, Wire::Lan, INTERVAL * 5, CALM * 4)?;
         let gateway = Wire::Lan.ipv4(VIRTUAL).to_string();
-        // what was killed still holds them, behind its closed fence
+        // what was killed still holds them, behind its blocking fence
         assert!(lab.holders(&gateway).contains(&2));
         pair.restart(1)?;
         pair.watch

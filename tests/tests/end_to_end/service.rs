@@ -66,8 +66,11 @@ fn prepare(lab: &Lab) -> Result<PathBuf> {
         fs::create_dir_all(folder.join(path))?;
     }
     let script = install(&folder, "serve", SERVE)?;
-    spared_sdk::child::trusted(&script)
-        .map_err(|why| skipped(format!("{why}: this build is where others may write")))?;
+    spared_sdk::child::trusted(&script).map_err(|why| {
+        skipped(format!(
+            "{why}: nothing is root's alone in a user namespace"
+        ))
+    })?;
     Ok(folder)
 }
 
@@ -222,7 +225,7 @@ impl<'l> Services<'l> {
         let from = self.at()?;
         self.pair.wait_settled()?;
         // the other may not be through with leaving
-        self.pair.wait("handed over", || {
+        self.pair.wait("switched over", || {
             let said = self.pair.said(from, &["switch"]);
             said.is_ok_and(|(code, _)| code == 0)
         })?;

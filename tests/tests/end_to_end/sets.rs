@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! nftables sets follow between two routers: from wherever elements come, with what is left of their
-//! time, over takeovers, and never back.
+//! time, over failovers, and never back.
 
 mod roles;
 
@@ -138,7 +138,7 @@ fn left_s(ns: &Namespace, set: &str, element: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_nft_changes_is_at_the_twin_within_100_ms_with_its_time() {
+fn what_nft_changes_is_at_the_peer_within_100_ms_with_its_time() {
     scenario(2, |lab| {
         let sets = Sets::start(lab, &NAMES)?;
         for (set, element, given) in [
@@ -181,7 +181,7 @@ fn what_nft_changes_is_at_the_twin_within_100_ms_with_its_time() {
             .collect::<Result<_>>()?;
         times.sort();
         println!(
-            "at the twin after {:?}, {:?} at worst",
+            "at the peer after {:?}, {:?} at worst",
             times[10], times[19]
         );
         assert!(times[15] < Duration::from_millis(100), "{times:?}");
@@ -242,7 +242,7 @@ fn what_packets_add_follows_within_a_poll_and_is_kept_alive() {
         assert!(within(3000, || has(sets.there(), "seen", "10.1.0.2")));
         println!("there after {:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_millis(1500));
-        // renewed by packets: the twin hears of it in steps of some seconds
+        // renewed by packets: the peer hears of it in steps of some seconds
         thread::sleep(Duration::from_secs(5));
         sets.here().shell("ping -c 1 -W 1 10.1.0.2")?;
         let renewed = || left_s(sets.there(), "seen", "10.1.0.2").is_some_and(|it| it >= 57);
@@ -281,7 +281,7 @@ fn twenty_thousand_elements_are_there_in_a_moment_for_who_joins_late() {
         let mut sets = Sets { pair, active: 0 };
         sets.wait("in sync", |sets| sets.state(1, "bans") == "in sync")?;
         assert_eq!(sets.number(1, "bans", "elements"), 20_000);
-        assert_eq!(sets.number(0, "bans", "at_twin"), 20_000);
+        assert_eq!(sets.number(0, "bans", "at_peer"), 20_000);
         assert!(!has(sets.there(), "bans", "192.0.2.1"));
         // again, from nothing, with a clock
         sets.pair.routers[1].kill();
@@ -356,19 +356,19 @@ fn a_set_without_room_is_counted_and_said() {
             sets.state(1, "bans") == "set inet filter bans is full here: 2 elements found no room"
         })?;
         assert_eq!(sets.number(1, "bans", "elements"), 4);
-        sets.wait("the count at the twin", |sets| {
-            sets.number(0, "bans", "refused_at_twin") == 2
+        sets.wait("the count at the peer", |sets| {
+            sets.number(0, "bans", "refused_at_peer") == 2
         })
     });
 }
 
 #[test]
-fn nonsense_of_the_twin_costs_neither_node_anything() {
+fn nonsense_of_the_peer_costs_neither_node_anything() {
     scenario(2, |lab| {
         for site in &lab.sites {
             site.ns.nft(SETS)?;
         }
-        // a twin under the same name that speaks otherwise
+        // a peer under the same name that speaks otherwise
         let mut other = plan(String::new());
         other.plugins[0].file = "examples/libsets_babble.so".to_owned();
         let pair = Linked::begin(lab, [plan(toml(&["bans"])), other])?;
@@ -417,7 +417,7 @@ fn a_million_elements_follow_and_hold_up_nobody() {
             worst = worst.max(asked.elapsed());
             thread::sleep(Duration::from_millis(20));
         }
-        println!("{there} at the twin after {:?}", begun.elapsed());
+        println!("{there} at the peer after {:?}", begun.elapsed());
         // a small set beside it is not held up
         let begun = Instant::now();
         sets.here()

@@ -8,12 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use spared_tests::lab::{Wire, build_dir, scenario};
-use spared_tests::linked::{INTERVAL, Linked, twin};
+use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::router::{Plan, PluginFile, Spared};
 
 fn plan() -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    plan.plugins.push(twin(""));
+    plan.plugins.push(peer(""));
     plan
 }
 
@@ -36,7 +36,7 @@ fn both_nodes_stand_side_by_side() {
         let first = text.lines().next().unwrap_or_default();
         assert_eq!(
             first,
-            "OK  office: r1 is active, r2 is ready. A takeover now would lose nothing."
+            "OK  office: r1 is active, r2 is ready. A failover now would lose nothing."
         );
         assert!(row(&text, "r1 (this node)").ends_with("r2"), "{text}");
         for (label, values) in [
@@ -67,9 +67,9 @@ fn both_nodes_stand_side_by_side() {
             assert!(!row(&text, label).is_empty(), "{label}:\n{text}");
         }
         assert!(row(&text, "link hot").contains("up, "), "{text}");
-        assert!(row(&text, "fence").contains("held"), "{text}");
+        assert!(row(&text, "fence").contains("passing"), "{text}");
         // a vendor's plugin is in the table as spared's own are
-        assert!(!row(&text, "twin received").is_empty(), "{text}");
+        assert!(!row(&text, "messenger received").is_empty(), "{text}");
 
         let json = pair.done(0, &["status", "--json"])?;
         let json: serde_json::Value = serde_json::from_str(&json)?;
@@ -87,7 +87,7 @@ fn the_other_node_answers_over_the_link_and_only_reads() {
         let here = pair.done(0, &["--node", "r2", "status", "--json"])?;
         let here: serde_json::Value = serde_json::from_str(&here)?;
         assert_eq!(here["node"], "r2");
-        let text = pair.done(0, &["--node", "r2", "twin", "status"])?;
+        let text = pair.done(0, &["--node", "r2", "messenger", "status"])?;
         assert!(text.contains("peer"), "{text}");
         let (code, text) = pair.said(0, &["--node", "r2", "reload"])?;
         assert_ne!(code, 0, "{text}");
@@ -117,11 +117,11 @@ fn keys_that_differ_are_named_with_both_values() {
             })
         })?;
         let (_, text) = pair.said(0, &["status"])?;
-        let addresses = "vrrp.toml: group \"office\" router \"lan\": addresses: here \
+        let addresses = "vrrp.toml: group \"office\" interface \"lan\": addresses: here \
                          [\"10.1.0.1/24\"], r2 [\"10.1.0.1/25\"]";
         assert!(text.contains(addresses), "{text}");
         assert!(
-            text.contains("twin.toml: interval: here \"1s\", r2 \"2s\""),
+            text.contains("messenger.toml: interval: here \"1s\", r2 \"2s\""),
             "{text}"
         );
         assert!(!text.contains("rack"), "a local key is compared:\n{text}");
@@ -142,19 +142,21 @@ fn a_vendor_s_check_makes_its_node_less_fit() {
         plan.without_preference();
         let pair = Linked::start(lab, &plan)?;
         let active = pair.at()?;
-        pair.done(active, &["twin", "check", "bad"])?;
+        pair.done(active, &["messenger", "check", "bad"])?;
         pair.wait_active(1 - active)?;
         let status = pair.status(active)?;
         assert!(status.quality < 100, "{}", status.quality);
         let began = format!("r{} is backup because ", active + 1);
-        // right after it has handed over it may say no more than that
+        // right after it has switched over it may say no more than that
         pair.wait("the check as reason", || {
             pair.done(active, &["why"]).is_ok_and(|why| {
-                why.starts_with(&began) && why.contains("its quality is") && why.contains("twin")
+                why.starts_with(&began)
+                    && why.contains("its quality is")
+                    && why.contains("messenger")
             })
         })
         .map_err(|error| format!("{error}\n{:?}", pair.done(active, &["why"])))?;
-        pair.done(active, &["twin", "check", "good"])?;
+        pair.done(active, &["messenger", "check", "good"])?;
         Ok(())
     });
 }

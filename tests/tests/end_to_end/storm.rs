@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whatever befalls cables and nodes, at random, for as long as one likes: exactly one is active
 //! wherever any path speaks both ways, and nothing moves once things are still. Not part of a
-//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 cargo test --test end_to_end -- --ignored NAME`,
-//! also with SPARED_INTERVAL_MS and SPARED_VMAC=1.
+//! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 make soak-storm`, also with SPARED_INTERVAL_MS and
+//! SPARED_VMAC=1.
 
 use std::env;
 use std::thread;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario, signal_to};
-use spared_tests::linked::{Linked, twin};
+use spared_tests::linked::{Linked, peer};
 use spared_tests::probe::{Asker, Questions, Run};
 use spared_tests::router::{Plan, Spared};
 
@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Longer than any decision takes, a hold that has doubled apart.
 const DECISION: Duration = Duration::from_secs(20);
 const STILL: Duration = Duration::from_secs(3);
-/// Two series of answers of one node with the other's between them: nobody hands over to and fro so fast.
+/// Two series of answers of one node with the other's between them: nobody switches over to and fro so fast.
 const TO_AND_FRO: Duration = Duration::from_millis(10);
 /// More changes than these of one node's role after one change of a cable are flapping.
 const CHANGES_MAX: u64 = 6;
@@ -61,7 +61,7 @@ fn plan(preferring: bool) -> Plan {
     for router in &mut plan.routers {
         router.vmac = number("SPARED_VMAC", 0) > 0;
     }
-    plan.plugins.push(twin(""));
+    plan.plugins.push(peer(""));
     plan
 }
 
@@ -73,7 +73,7 @@ fn asker(lab: &Lab) -> Result<Asker> {
     Asker::start(lab, questions, Duration::from_millis(2))
 }
 
-/// Nobody resolved the address between two answers of another.
+/// Nobody overrides the address between two answers of another.
 fn nobody_answered_beside(pair: &Linked<'_>, from: Stamp) -> Result<()> {
     let runs = pair.watch.resolutions(from, Wire::Lan.ipv4(VIRTUAL).into());
     let beside = |three: &&[Run]| three[2].first.since(three[0].last) < TO_AND_FRO;

@@ -38,24 +38,24 @@ fn strike(fault: Fault, bound: impl Fn(&Pair) -> Duration) -> Result<()> {
 #[test]
 fn the_backup_takes_over_after_a_silent_cut() {
     scenario(2, |_| {
-        strike(Fault::SilentCut, |pair| pair.takeover() + NOISE)
+        strike(Fault::SilentCut, |pair| pair.failover() + NOISE)
     });
 }
 
 #[test]
-fn a_router_that_loses_carrier_hands_over_sooner_than_its_silence_would_show() {
+fn a_router_that_loses_carrier_switches_over_sooner_than_its_silence_would_show() {
     scenario(2, |_| {
-        strike(Fault::CarrierLost, |pair| pair.takeover() / 3 + NOISE)
+        strike(Fault::CarrierLost, |pair| pair.failover() / 3 + NOISE)
     });
 }
 
 #[test]
 fn a_stopped_router_stops_answering_before_the_backup_starts() {
-    scenario(2, |_| strike(Fault::Hang, |pair| pair.takeover() + NOISE));
+    scenario(2, |_| strike(Fault::Hang, |pair| pair.failover() + NOISE));
 }
 
 #[test]
-fn a_router_told_to_stop_hands_over_at_once() {
+fn a_router_told_to_stop_switches_over_at_once() {
     scenario(2, |_| strike(Fault::Shutdown, |_| NOISE));
 }
 
@@ -103,7 +103,7 @@ fn only_the_active_router_holds_the_addresses_and_status_says_so() {
         let group = &status.groups[0];
         assert_eq!(
             (group.name.as_str(), group.fence.as_str()),
-            ("office", "held")
+            ("office", "passing")
         );
         assert!(
             group.addresses.iter().all(|address| address.present),
@@ -128,14 +128,14 @@ fn a_second_signal_does_not_hurry_the_way_out() {
 }
 
 #[test]
-fn each_takeover_is_an_event_with_its_reason() {
+fn each_failover_is_an_event_with_its_reason() {
     scenario(2, |lab| {
         let watch = Watch::start(lab)?;
         let [_first, second] = start_both(lab, &watch)?;
         let cut = Stamp::now();
         lab.isolate(&lab.sites[0])?;
         let taken = || !watch.adverts(cut, 1, Wire::Wan).is_empty();
-        assert!(poll(LIMIT, INTERVAL, taken), "no takeover");
+        assert!(poll(LIMIT, INTERVAL, taken), "no failover");
         Spared(&second).wait_role("active", LIMIT)?;
         let output = Spared(&second).sparectl(&["events"])?;
         let text = String::from_utf8_lossy(&output.stdout);

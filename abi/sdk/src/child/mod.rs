@@ -7,14 +7,16 @@
 
 mod trust;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 pub use trust::{Refused, trusted};
@@ -36,6 +38,8 @@ pub struct Program<'p> {
     pub env: &'p [(&'p str, &'p str)],
     /// Where it runs: `/`.
     pub directory: &'p Path,
+    /// What it reads from stdin: nothing.
+    pub input: &'p [u8],
     /// Whether its stderr is thrown away, and not part of what it says.
     pub only_stdout: bool,
     /// How much of what it says is kept: 4096 bytes. More is read, so that it need not wait for a
@@ -52,6 +56,7 @@ impl Default for Program<'_> {
             executable: None,
             env: &[],
             directory: Path::new("/"),
+            input: &[],
             only_stdout: false,
             output_max: OUTPUT_MAX,
             outlived: false,
@@ -115,7 +120,7 @@ impl Child {
             .env("LANG", LANG)
             .envs(program.env.iter().copied())
             .current_dir(program.directory)
-            .stdin(Stdio::null())
+            .stdin(input(program.input).map_err(shown)?)
             .stdout(theirs)
             .stderr(errors)
             .process_group(0)
@@ -132,6 +137,31 @@ impl Child {
             outlived: program.outlived,
             ended: false,
         })
+    }
+
+    /// Starts a program and waits for its end, for a thread that has nothing else to do. What takes
+    /// longer than `limit` is killed, with its group.
+    ///
+    /// # Errors
+    /// Why the program does not run, or that it took too long, in a sentence.
+    pub fn run(program: &Program<'_>, limit: Duration) -> Result<Ended, String> {
+        let until = Instant::now() + limit;
+        let mut child = Self::start(program)?;
+        let mut speaks = true;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let name = program.argv.first().map_or("", String::as_str);
+                let limit_s = limit.as_secs_f32();
+                return Err(format!("{name} was killed: no end within {limit_s} s"));
+            }
+            let output = speaks.then_some(child.output.as_fd());
+            wait_any(output.into_iter().chain([child.pidfd.as_fd()]), left);
+            speaks = speaks && child.listen();
+            if let Some(ended) = child.end() {
+                return Ok(ended);
+            }
+        }
     }
 
     /// Its process id, for people and logs.
@@ -237,8 +267,24 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
+/// In memory, so that nobody waits for a program that does not read.
+fn input(content: &[u8]) -> io::Result<Stdio> {
+    if content.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
 fn wait(fd: BorrowedFd<'_>, most: Duration) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    wait_any([fd].into_iter(), most)
+}
+
+fn wait_any<'f>(fds: impl Iterator<Item = BorrowedFd<'f>>, most: Duration) -> bool {
+    let polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let mut polled: Vec<_> = polled.collect();
     let timeout = Timespec::try_from(most).ok();
     matches!(poll(&mut polled, timeout.as_ref()), Ok(1..))
 }

@@ -18,6 +18,7 @@
 
 mod duration;
 mod fits;
+mod network;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use duration::{format_duration, parse_duration};
+pub use ipnet::IpNet;
+pub use network::{Cidr, Network};
 pub use section::Section;
 
 /// Keys at the top of each plugin's file that belong to the host; every reader accepts them.
@@ -45,7 +48,7 @@ pub struct Config {
 /// A key that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// "group.0.router.1.vrid"; empty for the whole file.
+    /// "group.0.interface.1.vrid"; empty for the whole file.
     pub key: String,
     /// "found 300, allowed 1-255".
     pub why: String,
@@ -184,7 +187,7 @@ impl Config {
         }
     }
 
-    /// Every key asked for with its scope, array positions left out ("group.router.vrid"): for the
+    /// Every key asked for with its scope, array positions left out ("group.interface.vrid"): for the
     /// comparison of two nodes, and for tests that hold a manual page against the code.
     pub fn scopes(&self) -> Vec<(String, Scope)> {
         let notes = self.notes.borrow();

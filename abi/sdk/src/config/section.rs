@@ -1,5 +1,6 @@
 //! One table of a configuration file, asked key by key.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,7 +32,7 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// "group.0.router.1"; empty at the top.
+    /// "group.0.interface.1"; empty at the top.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -55,6 +56,22 @@ impl<'c> Section<'c> {
         match value {
             Value::String(text) => Some(text.clone()),
             other => self.wrong(&key, other, "a text"),
+        }
+    }
+
+    /// A text of every node, where it may differ between them: in the order of their names, and
+    /// once where it does not. For what both nodes must derive alike.
+    pub fn every_text(&self, key: &str) -> Vec<&'c str> {
+        match self.table.get(key) {
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Table(by_node)) => {
+                let by_node: BTreeMap<_, _> = by_node.iter().collect();
+                let mut texts: Vec<&str> =
+                    by_node.values().filter_map(|text| text.as_str()).collect();
+                texts.dedup();
+                texts
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -78,7 +78,7 @@ fn open(setup: &PathSetup) -> io::Result<Socket> {
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
-    // The pulse finds a silent path; this is for one that is never written to again.
+    // The liveness finds a silent path; this is for one that is never written to again.
     socket.set_tcp_user_timeout(Some(Duration::from_nanos(2 * SILENCE_NS)))?;
     Ok(())
 }

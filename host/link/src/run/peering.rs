@@ -155,7 +155,7 @@ impl Peering {
                         path.map_or("", |path| path.interface.as_str())
                     };
                     let text = format!("link {}: {why}; {} takes over", name(from), name(to));
-                    host.event("failover", text);
+                    host.event("path-change", text);
                 }
                 Event::Close { path, why } => {
                     if let Some(path) = self.paths.get_mut(path) {

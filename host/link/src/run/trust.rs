@@ -1,6 +1,7 @@
 //! The keys by which this node and its peer know each other, whatever they come from.
 
-use crate::key::{self, PrivateKey, PublicKey};
+use spared_key::{PrivateKey, PublicKey, derive};
+
 use crate::message::{Keys, Setup};
 use crate::tls::Tls;
 
@@ -20,12 +21,12 @@ impl Trust {
             }),
             Keys::Secret(passphrase) => {
                 let nodes = [setup.node.as_str(), setup.peer.as_str()];
-                let derive = |node: &str| {
-                    key::derive(passphrase, &nodes, node).map_err(|error| error.to_string())
+                let of = |node: &str| {
+                    derive(passphrase, &nodes, node).map_err(|error| error.to_string())
                 };
                 Ok(Self {
-                    own: derive(&setup.node)?,
-                    peer: vec![derive(&setup.peer)?.public()],
+                    own: of(&setup.node)?,
+                    peer: vec![of(&setup.peer)?.public()],
                 })
             }
         }

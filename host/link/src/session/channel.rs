@@ -1,4 +1,4 @@
-//! One channel: the messages of a plugin to its twin, by fragments, credit and marks.
+//! One channel: the messages of a plugin to its peer, by fragments, credit and marks.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -44,7 +44,7 @@ impl Wire {
 
 /// The worker on the other node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Twin {
+pub struct Peer {
     /// The peer's number for the channel.
     pub channel: u16,
     pub epoch: u32,
@@ -72,7 +72,7 @@ pub struct Channel {
     /// Of this node's worker; counts its starts.
     pub epoch: u32,
     pub own: Option<Wire>,
-    pub twin: Option<Twin>,
+    pub peer: Option<Peer>,
     /// What both speak, while both are there.
     pub wire: Option<u32>,
     queue: VecDeque<Queued>,
@@ -85,7 +85,7 @@ pub struct Channel {
     partial: Vec<u8>,
     inbox: VecDeque<Delivery>,
     marks: usize,
-    /// How often the worker was told that the twin is there.
+    /// How often the worker was told that the peer is there.
     ups: u8,
     came_bytes: u64,
     taken: Flow,
@@ -114,7 +114,7 @@ impl Channel {
             id,
             epoch: 0,
             own: None,
-            twin: None,
+            peer: None,
             wire: None,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -135,7 +135,7 @@ impl Channel {
 
     // ---- up and down
 
-    /// Both twins are there: what they speak. A new pair of them begins at nothing.
+    /// Both peers are there: what they speak. A new pair of them begins at nothing.
     pub fn go_up(&mut self, wire: u32) {
         self.go_down();
         self.wire = Some(wire);
@@ -174,7 +174,7 @@ impl Channel {
         self.queue_bytes < AHEAD_MAX
     }
 
-    /// A message of the worker's, as its record. One for an earlier twin is passed over.
+    /// A message of the worker's, as its record. One for an earlier peer is passed over.
     pub fn push(&mut self, record: Vec<u8>) {
         let told = !self.inbox.iter().any(|delivery| delivery.is(UP));
         let fits = record.first() == Some(&message_kind(self.ups)) && record.len() <= RECORD_MAX;
@@ -207,7 +207,7 @@ impl Channel {
 
     /// The next frame: one piece of a message, or a mark.
     pub fn poll(&mut self) -> Option<(Numbered<'static>, Option<Piece>)> {
-        let (channel, epoch) = (self.id, self.twin?.epoch);
+        let (channel, epoch) = (self.id, self.peer?.epoch);
         if !self.is_ready() {
             return None;
         }
@@ -248,9 +248,9 @@ impl Channel {
     }
 
     /// # Errors
-    /// The twin took more than it was sent.
+    /// The peer took more than it was sent.
     pub fn handle_credit(&mut self, epochs: (u32, u32), taken: Flow) -> Result<(), &'static str> {
-        if self.wire.is_none() || Some(epochs.1) != self.twin.map(|twin| twin.epoch) {
+        if self.wire.is_none() || Some(epochs.1) != self.peer.map(|peer| peer.epoch) {
             return Ok(()); // of an earlier pair
         }
         if epochs.0 != self.epoch {
@@ -318,7 +318,7 @@ impl Channel {
         self.inbox.front()
     }
 
-    /// It is done; true if the twin should hear of the credit soon.
+    /// It is done; true if the peer should hear of the credit soon.
     pub fn delivered(&mut self) -> bool {
         let done = self.inbox.pop_front();
         if matches!(done, Some(Delivery::Mark(_))) {
@@ -337,14 +337,14 @@ impl Channel {
         self.taken.bytes - self.told.bytes >= CREDIT_STEP
     }
 
-    /// What the twin is to be told now.
-    pub fn poll_credit(&mut self, again: bool) -> Option<(Twin, Flow)> {
-        let (twin, _) = (self.twin?, self.wire?);
+    /// What the peer is to be told now.
+    pub fn poll_credit(&mut self, again: bool) -> Option<(Peer, Flow)> {
+        let (peer, _) = (self.peer?, self.wire?);
         if self.taken == self.told && !again {
             return None;
         }
         self.told = self.taken;
-        Some((twin, self.taken))
+        Some((peer, self.taken))
     }
 
     pub fn state(&self) -> ChannelState {

@@ -7,8 +7,8 @@
 //! was there for [`GRACE_NS`]: then every channel goes down, and what was queued is lost.
 
 mod channel;
+mod liveness;
 mod path;
-mod pulse;
 mod receive;
 mod sequence;
 #[cfg(test)]
@@ -21,8 +21,8 @@ use std::rc::Rc;
 
 use channel::Channel;
 pub use channel::{Delivery, WINDOW, Wire};
+pub use liveness::{PING_NS, SILENCE_NS};
 use path::Path;
-pub use pulse::{PING_NS, SILENCE_NS};
 pub use sequence::Outgoing;
 use sequence::{Piece, Sequence};
 pub use transmit::Transmit;
@@ -101,7 +101,7 @@ pub struct Session {
     feedback_at_ns: Option<u64>,
     feedback_bytes: usize,
     events: VecDeque<Event>,
-    failovers: u64,
+    path_changes: u64,
     sent_again: u64,
 }
 
@@ -133,7 +133,7 @@ impl Session {
             feedback_at_ns: None,
             feedback_bytes: 0,
             events: VecDeque::new(),
-            failovers: 0,
+            path_changes: 0,
             sent_again: 0,
         }
     }
@@ -319,14 +319,14 @@ impl Session {
         let others = (0..self.paths.len()).filter(|index| Some(*index) != self.carrier);
         let better = others
             .filter_map(|index| alive(index).map(|path| (index, path)))
-            .filter(|(_, path)| !silent || path.pulse.answers(now.ns))
-            .min_by_key(|(_, path)| path.pulse.silence_ns(now.ns));
+            .filter(|(_, path)| !silent || path.liveness.answers(now.ns))
+            .min_by_key(|(_, path)| path.liveness.silence_ns(now.ns));
         match better.map(|(index, _)| index) {
             Some(to) => {
                 association.ends_at_ns = None;
                 association.sequence.rewind();
                 if let Some(from) = self.carrier.replace(to) {
-                    self.failovers += 1;
+                    self.path_changes += 1;
                     let why = if silent { "it is silent" } else { why };
                     self.events.push_back(Event::Moved {
                         from,
@@ -363,7 +363,7 @@ impl Session {
             if let Some(told) = state.paths.get_mut(index) {
                 told.up = path.is_joined();
                 told.carries = told.up && self.carrier == Some(index);
-                told.round_trip_us = path.pulse.round_trip_us();
+                told.round_trip_us = path.liveness.round_trip_us();
             }
         }
         let offered = self
@@ -374,13 +374,13 @@ impl Session {
             .map(|(plugin, channel)| (plugin.clone(), channel.state()))
             .collect();
         let heard = self.carrier.and_then(|index| self.paths.get(index));
-        state.clock_ms = heard.and_then(|path| path.pulse.clock_ms());
+        state.clock_ms = heard.and_then(|path| path.liveness.clock_ms());
         let sequence = self.association.as_ref().map(|a| &a.sequence);
         let queued: usize = self.channels.values().map(Channel::queued_bytes).sum();
         let waiting = queued + self.words.queued_bytes() + sequence.map_or(0, Sequence::backlog);
         state.backlog = waiting as u64;
         state.sent_again = self.sent_again + sequence.map_or(0, |s| s.sent_again);
-        state.failovers = self.failovers;
+        state.path_changes = self.path_changes;
     }
 }
 

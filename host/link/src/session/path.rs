@@ -1,6 +1,6 @@
-//! One path as the session sees it: greeted or not, and its pulse.
+//! One path as the session sees it: greeted or not, and its liveness.
 
-use super::pulse::{Pulse, SILENCE_NS};
+use super::liveness::{Liveness, SILENCE_NS};
 use crate::frame::Splitter;
 
 /// How long the peer may take to greet.
@@ -9,7 +9,7 @@ const GREETING_NS: u64 = 5_000_000_000;
 #[derive(Debug, Default)]
 pub struct Path {
     pub stage: Stage,
-    pub pulse: Pulse,
+    pub liveness: Liveness,
     pub splitter: Splitter,
     /// What the peer was told over another path is told here again.
     pub tell_all: bool,
@@ -51,7 +51,7 @@ impl Path {
 
     pub fn join(&mut self, now_ns: u64) {
         self.stage = Stage::Joined;
-        self.pulse = Pulse::new(now_ns);
+        self.liveness = Liveness::new(now_ns);
     }
 
     pub fn is_joined(&self) -> bool {
@@ -60,15 +60,15 @@ impl Path {
 
     /// It carries data, and is silent for longer than its round trips explain.
     pub fn is_suspect(&self, now_ns: u64) -> bool {
-        self.pulse.silence_ns(now_ns) > self.pulse.quick_limit_ns()
+        self.liveness.silence_ns(now_ns) > self.liveness.quick_limit_ns()
     }
 
-    /// When [`overdue`](Self::overdue) or the pulse is to be asked next.
+    /// When [`overdue`](Self::overdue) or the liveness is to be asked next.
     pub fn next_ns(&self, now_ns: u64) -> Option<u64> {
         match self.stage {
             Stage::Closed => None,
             Stage::Opened | Stage::Greeted { .. } => Some(self.opened_ns + GREETING_NS),
-            Stage::Joined => Some(self.pulse.next_ns(now_ns)),
+            Stage::Joined => Some(self.liveness.next_ns(now_ns)),
         }
     }
 
@@ -80,7 +80,7 @@ impl Path {
                 (now_ns >= self.opened_ns + GREETING_NS).then_some("it does not greet")
             }
             Stage::Joined => {
-                (self.pulse.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")
+                (self.liveness.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What comes from the peer: connections, greetings, frames.
 
-use super::channel::{Channel, Flow, Twin, Wire};
+use super::channel::{Channel, Flow, Peer, Wire};
+use super::liveness::Pong;
 use super::path::Path;
-use super::pulse::Pong;
 use super::sequence::Verdict;
 use super::words::Words;
 use super::{Association, CHANNELS_MAX, Event, FEEDBACK_BYTES, Now, Session};
@@ -65,7 +65,7 @@ impl Session {
             }
             (_, false) => return Err("the peer does not greet first".to_owned()),
             (Frame::Hello(_), true) => return Err("the peer greets twice".to_owned()),
-            (Frame::Ping { number }, true) => path.pulse.handle_ping(*number, now.wall_us),
+            (Frame::Ping { number }, true) => path.liveness.handle_ping(*number, now.wall_us),
             (
                 Frame::Pong {
                     number,
@@ -80,7 +80,7 @@ impl Session {
                     sent_us: *sent_us,
                     wall_us: now.wall_us,
                 };
-                path.pulse.handle_pong(now.ns, pong);
+                path.liveness.handle_pong(now.ns, pong);
             }
             (Frame::Ack { sequence }, true) => {
                 if let Some(association) = &mut self.association {
@@ -180,7 +180,7 @@ impl Session {
         self.words = Words::default();
         for channel in self.channels.values_mut() {
             channel.go_down();
-            channel.twin = None;
+            channel.peer = None;
         }
         for (path, connection) in self.paths.iter_mut().enumerate() {
             if connection.is_joined() {
@@ -226,17 +226,17 @@ impl Session {
                     min: wire_min,
                     max: wire_max,
                 };
-                let twin = Twin {
+                let peer = Peer {
                     channel,
                     epoch,
                     wire,
                 };
-                self.handle_offer(name, twin);
+                self.handle_offer(name, peer);
             }
             Numbered::Withdraw { channel } => {
                 if let Some(channel) = self.channel_of(channel) {
                     channel.go_down();
-                    channel.twin = None;
+                    channel.peer = None;
                 }
             }
             Numbered::Data {
@@ -266,7 +266,7 @@ impl Session {
         Ok(())
     }
 
-    fn handle_offer(&mut self, name: &str, twin: Twin) {
+    fn handle_offer(&mut self, name: &str, peer: Peer) {
         let Some(association) = &mut self.association else {
             return;
         };
@@ -277,10 +277,10 @@ impl Session {
             let id = u16::try_from(self.channels.len()).unwrap_or(u16::MAX);
             self.channels.insert(name.to_owned(), Channel::new(id));
         }
-        association.names.insert(twin.channel, name.to_owned());
+        association.names.insert(peer.channel, name.to_owned());
         if let Some(channel) = self.channels.get_mut(name) {
             channel.go_down();
-            channel.twin = Some(twin);
+            channel.peer = Some(peer);
         }
         self.agree(name);
     }
@@ -290,18 +290,18 @@ impl Session {
         self.channels.get_mut(name)
     }
 
-    /// Where both twins are there: what they speak, or why they do not.
+    /// Where both peers are there: what they speak, or why they do not.
     pub(super) fn agree(&mut self, plugin: &str) {
         let Some(channel) = self.channels.get_mut(plugin) else {
             return;
         };
-        let (Some(own), Some(twin)) = (channel.own, channel.twin) else {
+        let (Some(own), Some(peer)) = (channel.own, channel.peer) else {
             return;
         };
-        let agreed = own.common(twin.wire).ok_or_else(|| {
+        let agreed = own.common(peer.wire).ok_or_else(|| {
             format!(
                 "{}'s {plugin} speaks {} to {}, this node's {} to {}",
-                self.peer, twin.wire.min, twin.wire.max, own.min, own.max
+                self.peer, peer.wire.min, peer.wire.max, own.min, own.max
             )
         });
         if let Ok(wire) = agreed {

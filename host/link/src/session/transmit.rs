@@ -1,4 +1,4 @@
-//! What goes to the peer: greetings, pulses, acknowledgements, and numbered frames in turn.
+//! What goes to the peer: greetings, pings, acknowledgements, and numbered frames in turn.
 
 use std::collections::BTreeMap;
 
@@ -26,10 +26,10 @@ impl Session {
             Stage::Greeted { .. } => return,
             Stage::Joined => {}
         }
-        if let Some(number) = path.pulse.poll_ping(now.ns, now.wall_us) {
+        if let Some(number) = path.liveness.poll_ping(now.ns, now.wall_us) {
             frame::append(out.control(), &Frame::Ping { number });
         }
-        while let Some((number, received_us)) = path.pulse.poll_pong() {
+        while let Some((number, received_us)) = path.liveness.poll_pong() {
             let pong = Frame::Pong {
                 number,
                 received_us,
@@ -74,10 +74,10 @@ impl Session {
         }
         for channel in self.channels.values_mut() {
             let own = channel.epoch;
-            if let Some((twin, taken)) = channel.poll_credit(again) {
+            if let Some((peer, taken)) = channel.poll_credit(again) {
                 let credit = Frame::Credit {
-                    channel: twin.channel,
-                    epochs: (twin.epoch, own),
+                    channel: peer.channel,
+                    epochs: (peer.epoch, own),
                     bytes: taken.bytes,
                     messages: taken.messages,
                 };
@@ -118,7 +118,7 @@ fn take_turn(
     words: &mut Words,
     sequence: &mut Sequence,
 ) -> bool {
-    // The host's words are small, and handovers hang on them.
+    // The host's words are small, and switchovers hang on them.
     if let Some((frame, piece)) = words.poll() {
         sequence.push(&frame, Some(piece));
         return true;

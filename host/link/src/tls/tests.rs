@@ -1,9 +1,9 @@
 //! Handshakes in memory with real keys.
 
 use rustls::{Connection, Error};
+use spared_key::PrivateKey;
 
 use super::Tls;
-use crate::key::PrivateKey;
 
 fn key(number: u8) -> PrivateKey {
     PrivateKey::from_seed([number; 32])

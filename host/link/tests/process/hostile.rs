@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, Keys, ToLink};
 
-use crate::lab::{Lab, Node, PORT, Record, key, setup, twins, v4};
+use crate::lab::{Lab, Node, PORT, Record, key, peers, setup, v4};
 
 fn refusal(node: &mut Node) -> String {
     node.expect("a refusal", |message| match message {
@@ -73,9 +73,9 @@ fn a_passphrase_does_what_keys_do_and_a_wrong_one_what_a_wrong_key_does() {
 fn keys_are_exchanged_without_a_channel_noticing() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let [a, b] = twins("twin", &nodes);
+    let [a, b] = peers("messenger", &nodes);
     // First the peer learns the new key beside the old one, then this node takes it.
-    let new = spared_link::key::PrivateKey::from_seed([77; 32]);
+    let new = spared_key::PrivateKey::from_seed([77; 32]);
     let mut both = setup(1, 1);
     both.keys = Keys::Pinned {
         seed: *key(1).seed(),
@@ -99,7 +99,7 @@ fn keys_are_exchanged_without_a_channel_noticing() {
 fn garbage_slow_and_half_open_connections_disturb_no_session() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let [a, b] = twins("twin", &nodes);
+    let [a, b] = peers("messenger", &nodes);
     // From the peer's own address: as much as anybody can do.
     let listener = SocketAddr::new(v4(0, 0), PORT);
     let connect = || lab.inside(1, || TcpStream::connect(listener).unwrap());

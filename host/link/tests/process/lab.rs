@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use spared_link::key::PrivateKey;
+use spared_key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
 use spared_tests::lab::Namespace;
@@ -298,7 +298,7 @@ impl Node {
 }
 
 /// Both ends of a plugin's channel, each told that it is up.
-pub fn twins(plugin: &str, nodes: &[Node; 2]) -> [Worker; 2] {
+pub fn peers(plugin: &str, nodes: &[Node; 2]) -> [Worker; 2] {
     let workers = [0, 1].map(|side| nodes[side].channel(plugin, (1, 1)));
     for worker in &workers {
         assert_eq!(worker.receive(), Record::Up(1));

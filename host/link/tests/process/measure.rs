@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, ToLink};
 
-use crate::lab::{Lab, Node, Record, Worker, twins, v4};
+use crate::lab::{Lab, Node, Record, Worker, peers, v4};
 
 const TIME: Duration = Duration::from_secs(2);
 const MESSAGE: usize = 65536;
@@ -21,8 +21,8 @@ fn throughput_round_trip_and_barrier() {
     let Some(lab) = Lab::new(1) else { return };
     let plain = plain_tcp(&lab);
     let mut nodes = lab.pair(1);
-    let bulk = twins("bulk", &nodes);
-    let small = twins("small", &nodes);
+    let bulk = peers("bulk", &nodes);
+    let small = peers("small", &nodes);
 
     let mut trips: Vec<Duration> = (0..500).map(|_| round_trip(&small)).collect();
     report("round trip, idle", &mut trips);

@@ -1,29 +1,32 @@
-//! Messages between twins, while paths come and go.
+//! Messages between peers, while paths come and go.
 
 use std::time::{Duration, Instant};
 
 use spared_link::message::{FromLink, ToLink};
 use spared_link::word::Word;
 
-use crate::lab::{Lab, Node, PATIENCE, Record, Worker, setup, twins, v6};
+use crate::lab::{Lab, Node, PATIENCE, Record, Worker, peers, setup, v6};
 
 #[test]
-fn twins_and_hosts_speak() {
+fn peers_and_hosts_speak() {
     let Some(lab) = Lab::new(1) else { return };
     let [mut a, mut b] = lab.pair(1);
-    let (twin_a, twin_b) = (a.channel("twin", (1, 2)), b.channel("twin", (2, 3)));
-    assert_eq!(a.expect_wire("twin"), Ok(2));
-    assert_eq!(b.expect_wire("twin"), Ok(2));
-    assert_eq!(twin_a.receive(), Record::Up(2));
-    assert_eq!(twin_b.receive(), Record::Up(2));
+    let (peer_a, peer_b) = (
+        a.channel("messenger", (1, 2)),
+        b.channel("messenger", (2, 3)),
+    );
+    assert_eq!(a.expect_wire("messenger"), Ok(2));
+    assert_eq!(b.expect_wire("messenger"), Ok(2));
+    assert_eq!(peer_a.receive(), Record::Up(2));
+    assert_eq!(peer_b.receive(), Record::Up(2));
     for length in [0, 1, 16 * 1024 - 64, 16 * 1024, 65536] {
         let message = vec![length as u8; length];
-        twin_a.send(&message);
-        assert_eq!(twin_b.receive(), Record::Message(message.clone()));
-        twin_b.send(&message);
-        assert_eq!(twin_a.receive(), Record::Message(message));
+        peer_a.send(&message);
+        assert_eq!(peer_b.receive(), Record::Message(message.clone()));
+        peer_b.send(&message);
+        assert_eq!(peer_a.receive(), Record::Message(message));
     }
-    let word = Word::Took { handover: 7 };
+    let word = Word::Took { switchover: 7 };
     a.tell(&ToLink::Say(word.clone()));
     let heard = b.expect("a word", |message| match message {
         FromLink::Heard(word) => Some(word.clone()),
@@ -122,7 +125,7 @@ fn drain(nodes: &mut [Node; 2], workers: &[Worker; 2], streams: &mut [Stream; 2]
 fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
     let Some(lab) = Lab::new(2) else { return };
     let mut nodes = lab.pair(2);
-    let workers = twins("twin", &nodes);
+    let workers = peers("messenger", &nodes);
     let mut streams = [Stream::new(), Stream::new()];
     let moment = Duration::from_millis(700);
     for cable in [0, 1, 0] {
@@ -160,14 +163,14 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
         streams.iter().all(|stream| stream.sent > 500),
         "little was sent"
     );
-    assert!(nodes[0].state.failovers > 0, "{:?}", nodes[0].state);
+    assert!(nodes[0].state.path_changes > 0, "{:?}", nodes[0].state);
 }
 
 #[test]
 fn a_silent_path_is_left_within_half_a_second() {
     let Some(lab) = Lab::new(2) else { return };
     let mut nodes = lab.pair(2);
-    let workers = twins("twin", &nodes);
+    let workers = peers("messenger", &nodes);
     std::thread::sleep(Duration::from_secs(1));
     nodes[0].wait_state("a path carries", |state| {
         state.paths.iter().any(|path| path.carries)
@@ -186,7 +189,7 @@ fn a_silent_path_is_left_within_half_a_second() {
         Record::Message(b"over the other".to_vec())
     );
     let took = cut.elapsed();
-    eprintln!("failover after silence: {took:?}");
+    eprintln!("other path after silence: {took:?}");
     // 500 ms, and what two busy cores add.
     assert!(took < Duration::from_millis(900), "{took:?}");
 }
@@ -195,7 +198,7 @@ fn a_silent_path_is_left_within_half_a_second() {
 fn the_only_path_stands_a_fifth_of_loss() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let workers = twins("twin", &nodes);
+    let workers = peers("messenger", &nodes);
     for side in 0..2 {
         lab.lose(side, 0, 20);
     }
@@ -224,7 +227,7 @@ fn the_only_path_stands_a_fifth_of_loss() {
 fn a_mark_comes_behind_all_that_was_written() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let workers = twins("twin", &nodes);
+    let workers = peers("messenger", &nodes);
     let mut sent = 0;
     while workers[0].try_send(&[7; 30_000]) {
         sent += 1;
@@ -232,7 +235,7 @@ fn a_mark_comes_behind_all_that_was_written() {
             break; // more than the link takes at once
         }
     }
-    let channels = vec!["twin".to_owned(), "nobody".to_owned()];
+    let channels = vec!["messenger".to_owned(), "nobody".to_owned()];
     nodes[0].tell(&ToLink::Mark { id: 5, channels });
     let marked = |message: &FromLink| match message {
         FromLink::Marked { id: 5, channel } => Some(channel.clone()),
@@ -262,7 +265,7 @@ fn whichever_process_starts_anew_channels_go_down_and_up() {
     let mut nodes = lab.pair(2);
     for side in 0..2 {
         let names = ["first", "second"];
-        let [a, b] = twins(names[side], &nodes);
+        let [a, b] = peers(names[side], &nodes);
         let staying = if side == 0 { b } else { a };
         nodes[side] = lab.node(side, 2);
         let fresh = nodes[side].channel(names[side], (1, 1));
@@ -302,7 +305,7 @@ fn link_local_addresses_are_of_the_interface() {
 fn versions_that_do_not_meet_are_refused_and_the_rest_goes_on() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
-    let _twins = twins("twin", &nodes);
+    let _peers = peers("messenger", &nodes);
     let _old = nodes[0].channel("conntrack", (1, 2));
     let _new = nodes[1].channel("conntrack", (3, 4));
     let sentence = "r2's conntrack speaks 3 to 4, this node's 1 to 2";

@@ -88,7 +88,7 @@ impl Notifications {
         self.receive_buffer
     }
 
-    /// Reads what one system call yields.
+    /// Reads what one system call returns.
     pub fn read(&mut self, mut each: impl FnMut(Header, &[u8])) -> io::Result<Read> {
         let mut lengths = [0usize; DATAGRAMS];
         let received = match self.receive(&mut lengths) {

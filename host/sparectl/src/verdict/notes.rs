@@ -181,13 +181,13 @@ fn missing_note(group: &str, status: &AddressStatus) -> String {
     )
 }
 
-// What the provider says about its wires, by the ends of its keys.
+// What the elector says about its wires, by the ends of its keys.
 fn detail_note(group: &str, key: &str, value: &Value) -> Option<String> {
     let Value::Text(text) = value else {
         return None;
     };
     match key.rsplit_once('.')? {
-        (interface, "disputed") => {
+        (interface, "unheard") => {
             let interface = interface.trim_start_matches("interface.");
             Some(format!(
                 "{group}: interface {interface}: the other router is heard elsewhere, not here (this \

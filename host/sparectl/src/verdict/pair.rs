@@ -1,4 +1,4 @@
-//! Two nodes that know each other over a link: who is active, and what a takeover would cost.
+//! Two nodes that know each other over a link: who is active, and what a failover would cost.
 
 use spared_control::{GroupStatus, PeerStatus, Status};
 
@@ -59,7 +59,7 @@ fn stands_by((active, group): Side<'_>, (spare, spare_group): Side<'_>) -> (Leve
         format!("{spare_node} can take over but is less fit ({own} against {other}).")
     } else {
         let text = format!(
-            "{active} is active, {spare_node} is ready. A takeover now would lose nothing."
+            "{active} is active, {spare_node} is ready. A failover now would lose nothing."
         );
         return (Level::Ok, text);
     };

@@ -1,21 +1,23 @@
 //! `sparectl watch`: status, traffic of the links and events, live, until `q`.
 
+mod line;
 mod rates;
 mod screen;
+mod terminal;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use spared_control::{Answer, Event, Request, Status};
 
 use crate::args::Args;
 use crate::{EXIT_FAILED, ask, output};
 use rates::Rates;
 use screen::Screen;
+use terminal::Terminal;
 
 /// How often the daemon is asked.
 const PACE: Duration = Duration::from_millis(500);
@@ -31,11 +33,7 @@ pub fn run(args: &Args) -> u8 {
         output::errors(&["watch: needs a terminal; sparectl status does not".to_owned()]);
         return EXIT_FAILED;
     }
-    let shown = ratatui::try_init().and_then(|mut terminal| {
-        let result = show(args, &mut terminal);
-        ratatui::restore();
-        result
-    });
+    let shown = Terminal::open().and_then(|mut terminal| show(args, &mut terminal));
     match shown {
         Ok(()) => 0,
         Err(error) => {
@@ -45,7 +43,7 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-fn show(args: &Args, terminal: &mut DefaultTerminal) -> std::io::Result<()> {
+fn show(args: &Args, terminal: &mut Terminal) -> std::io::Result<()> {
     thread::scope(|scope| {
         let (send, heard) = mpsc::channel();
         let (_stop, stopped) = mpsc::channel::<()>();
@@ -63,7 +61,7 @@ fn show(args: &Args, terminal: &mut DefaultTerminal) -> std::io::Result<()> {
     })
 }
 
-fn turn(terminal: &mut DefaultTerminal, heard: &Receiver<Heard>) -> std::io::Result<()> {
+fn turn(terminal: &mut Terminal, heard: &Receiver<Heard>) -> std::io::Result<()> {
     let mut screen = Screen::default();
     let mut rates = Rates::default();
     loop {
@@ -76,7 +74,7 @@ fn turn(terminal: &mut DefaultTerminal, heard: &Receiver<Heard>) -> std::io::Res
                 Err(why) => screen.fail(why),
             }
         }
-        terminal.draw(|frame| screen.draw(frame))?;
+        terminal.draw(|size| screen.lines(size))?;
         if event::poll(KEY_PACE)? && is_end(&event::read()?) {
             return Ok(());
         }

@@ -1,12 +1,8 @@
 //! What is on the screen, from what the daemon said last.
 
-use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Text};
-use ratatui::widgets::{Block, Borders, Paragraph};
 use spared_control::{Event, LinkStatus, Status};
 
+use super::line::{Line, Size, Style};
 use super::rates::{Rates, readable};
 use crate::render;
 use crate::verdict::{Level, Verdict};
@@ -26,9 +22,7 @@ pub struct Screen {
 impl Screen {
     pub fn update(&mut self, status: Status, events: Vec<Event>, rates: &Rates) {
         let verdict = Verdict::of(&status);
-        self.head = Style::new()
-            .fg(color(verdict.level()))
-            .add_modifier(Modifier::BOLD);
+        self.head = style(verdict.level());
         self.status = render::status(&status, &verdict, false);
         self.traffic = status.links.iter().map(|it| traffic(it, rates)).collect();
         self.events = render::events(&events)
@@ -43,50 +37,50 @@ impl Screen {
         self.failure = Some(why);
     }
 
-    pub fn draw(&self, frame: &mut Frame<'_>) {
-        let status = self.status_text();
-        let traffic = self.traffic.len();
-        // the status first; events take what is left
-        let [top, middle, bottom] = Layout::vertical([
-            Constraint::Max(lines(status.lines.len())),
-            Constraint::Length(if traffic == 0 { 0 } else { lines(traffic + 1) }),
-            Constraint::Min(0),
-        ])
-        .areas(frame.area());
-        frame.render_widget(Paragraph::new(status), top);
-        self.section(frame, middle, "traffic of the links", &self.traffic);
-        self.section(frame, bottom, "events, newest first", &self.events);
+    /// The status first; traffic, then events take what is left.
+    pub fn lines(&self, size: Size) -> Vec<Line> {
+        let mut lines = self.status_lines(size.columns);
+        if !self.traffic.is_empty() {
+            lines.push(Line::rule(" traffic of the links ", "", size.columns));
+            lines.extend(plain(&self.traffic, size.columns));
+        }
+        let hidden = lines.len().saturating_sub(size.rows);
+        if hidden > 0 && size.rows > 1 {
+            lines.truncate(size.rows - 1);
+            let title = format!(" {} more lines ", hidden + 1);
+            lines.push(Line::rule(&title, KEYS, size.columns));
+        }
+        lines.push(Line::rule(" events, newest first ", KEYS, size.columns));
+        lines.extend(plain(&self.events, size.columns));
+        lines.truncate(size.rows);
+        lines
     }
 
-    fn status_text(&self) -> Text<'_> {
-        let mut lines: Vec<Line<'_>> = Vec::new();
+    fn status_lines(&self, columns: usize) -> Vec<Line> {
+        let mut lines = Vec::new();
         if let Some(why) = &self.failure {
-            let style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-            lines.push(Line::styled(why.as_str(), style));
-            lines.push(Line::raw(""));
+            lines.push(Line::new(why, Style::Bad, columns));
+            lines.push(Line::new("", Style::Plain, columns));
         }
         let old = self.failure.is_some();
         let mut in_head = true;
         for line in self.status.lines() {
             in_head &= !line.is_empty();
             let style = match (old, in_head) {
-                (true, _) => Style::new().fg(Color::DarkGray),
+                (true, _) => Style::Old,
                 (false, true) => self.head,
-                (false, false) => Style::new(),
+                (false, false) => Style::Plain,
             };
-            lines.push(Line::styled(line, style));
+            lines.push(Line::new(line, style, columns));
         }
-        Text::from(lines)
+        lines
     }
+}
 
-    fn section(&self, frame: &mut Frame<'_>, area: Rect, title: &str, texts: &[String]) {
-        let block = Block::new()
-            .borders(Borders::TOP)
-            .title(format!(" {title} "))
-            .title_bottom(Line::raw(KEYS).right_aligned());
-        let lines: Vec<Line<'_>> = texts.iter().map(|text| Line::raw(text.as_str())).collect();
-        frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
-    }
+fn plain(texts: &[String], columns: usize) -> impl Iterator<Item = Line> {
+    texts
+        .iter()
+        .map(move |text| Line::new(text, Style::Plain, columns))
 }
 
 fn traffic(link: &LinkStatus, rates: &Rates) -> String {
@@ -105,30 +99,27 @@ fn traffic(link: &LinkStatus, rates: &Rates) -> String {
     )
 }
 
-fn color(level: Level) -> Color {
+fn style(level: Level) -> Style {
     match level {
-        Level::Ok => Color::Green,
-        Level::Warn => Color::Yellow,
-        Level::Alone | Level::Conflict | Level::NoneActive => Color::Red,
+        Level::Ok => Style::Good,
+        Level::Warn => Style::Warning,
+        Level::Alone | Level::Conflict | Level::NoneActive => Style::Bad,
     }
-}
-
-fn lines(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
     use spared_control::Answer;
 
     use super::*;
 
-    fn drawn(screen: &Screen, height: u16) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(100, height)).expect("a terminal");
-        terminal.draw(|frame| screen.draw(frame)).expect("drawn");
-        terminal.backend().to_string()
+    fn drawn(screen: &Screen, columns: usize, rows: usize) -> String {
+        let lines = screen.lines(Size { columns, rows });
+        assert!(lines.len() <= rows, "{lines:?}");
+        lines
+            .iter()
+            .map(|line| format!("{}\n", line.text))
+            .collect()
     }
 
     fn recorded() -> Status {
@@ -144,17 +135,17 @@ mod tests {
         let mut screen = Screen::default();
         let event = Event {
             at: "2026-11-14T08:12:41.000+01:00".to_owned(),
-            text: "utm2 joined".to_owned(),
+            text: "r2 joined".to_owned(),
             ..Event::default()
         };
         screen.update(recorded(), vec![event], &Rates::default());
-        let text = drawn(&screen, 50);
+        let text = drawn(&screen, 100, 50);
         for part in [
-            "utm2 is ready",
-            "utm1 (this node)",
+            "r2 is ready",
+            "r1 (this node)",
             "traffic of the links",
             "lan3",
-            "utm2 joined",
+            "r2 joined",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }
@@ -165,16 +156,37 @@ mod tests {
         let mut screen = Screen::default();
         screen.update(recorded(), Vec::new(), &Rates::default());
         screen.fail("spared is not running".to_owned());
-        let text = drawn(&screen, 50);
+        let text = drawn(&screen, 100, 50);
         let gone = text.find("spared is not running");
-        let last = text.find("utm2 is ready");
+        let last = text.find("r2 is ready");
         assert!(gone.is_some() && gone < last, "{text}");
     }
 
     #[test]
-    fn a_small_terminal_shows_the_sentence() {
+    fn a_terminal_of_80_by_24_has_status_traffic_and_the_keys() {
         let mut screen = Screen::default();
         screen.update(recorded(), Vec::new(), &Rates::default());
-        assert!(drawn(&screen, 3).contains("utm2 is ready"));
+        let text = drawn(&screen, 80, 24);
+        for part in [
+            "r2 is ready",
+            "last event",
+            "out 0 B/s",
+            "events, newest first",
+            "q ends",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_small_terminal_shows_the_sentence_and_how_much_is_missing() {
+        let mut screen = Screen::default();
+        screen.update(recorded(), Vec::new(), &Rates::default());
+        let text = drawn(&screen, 80, 3);
+        assert!(text.contains("r2 is ready"), "{text}");
+        assert!(text.contains(" 21 more lines "), "{text}");
+        assert!(text.contains("q ends"), "{text}");
+        assert!(drawn(&screen, 80, 1).contains("r2 is ready"));
+        assert_eq!(drawn(&screen, 0, 0), "");
     }
 }

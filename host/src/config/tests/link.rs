@@ -1,6 +1,6 @@
 //! `[[link]]`, keys and passphrases.
 
-use spared_link::key::{PrivateKey, public_text};
+use spared_key::{PrivateKey, public_text};
 use spared_link::message::Keys;
 
 use super::*;
@@ -145,12 +145,12 @@ fn addresses_that_cannot_speak_with_each_other_are_refused() {
         (
             "10.0.0.1",
             "10.0.0.2/24",
-            "address.r1: found \"10.0.0.1\", allowed an address with its prefix, like \"192.168.180.2/24\"",
+            "address.r1: found \"10.0.0.1\", allowed an address with its prefix, like \"192.0.2.1/24\"",
         ),
         (
             "10.0.0.1/24",
             "x",
-            "address.r2: found \"x\", allowed an address with its prefix, like \"192.168.180.2/24\"",
+            "address.r2: found \"x\", allowed an address with its prefix, like \"192.0.2.1/24\"",
         ),
     ] {
         let text = nodes() + &link("hot", here, there);

@@ -1,6 +1,6 @@
-//! An elector that follows the rules of VRRP, and acts as an heir.
+//! An elector that follows the rules of VRRP, and acts as a successor.
 
-use spared_worker::message::{Cause, Stance};
+use spared_worker::message::{Cause, Directive};
 
 use super::pair::*;
 use super::*;
@@ -20,7 +20,7 @@ impl Pair {
         let now_ns = self.now_ns;
         let elector = self.elector(node, name);
         match (elector.active, priority) {
-            (false, 0) if elector.heir => self.publish(node, name, Role::Active, "handover"),
+            (false, 0) if elector.successor => self.publish(node, name, Role::Active, "switchover"),
             (false, 0) => {
                 elector.at_ns = now_ns + SKEW;
                 self.elect(node, name, now_ns + SKEW);
@@ -100,7 +100,7 @@ impl Pair {
         }
         self.listen(node, &name);
         if was {
-            // The heir's patience must end first.
+            // The successor's patience must end first.
             let at_ns = self.now_ns + 2 * down_ns(node);
             self.elector(node, &name).at_ns = at_ns;
             self.elect(node, &name, at_ns);
@@ -108,15 +108,15 @@ impl Pair {
         }
     }
 
-    pub(super) fn stance(&mut self, node: usize, stance: &Stance) {
-        let forced = stance.forced == Forced::Backup;
-        let elector = self.elector(node, &stance.group);
-        elector.heir = stance.heir;
+    pub(super) fn directive(&mut self, node: usize, directive: &Directive) {
+        let forced = directive.forced == Forced::Backup;
+        let elector = self.elector(node, &directive.group);
+        elector.successor = directive.prepared;
         elector.forced_backup = forced;
-        elector.barred = !stance.eligible;
-        let leaves = elector.active && (stance.yields || stance.resign);
+        elector.barred = !directive.eligible;
+        let leaves = elector.active && (directive.release || directive.resign);
         if leaves && self.nodes[node].elector_lives {
-            self.publish(node, &stance.group, Role::Backup, "handover");
+            self.publish(node, &directive.group, Role::Backup, "switchover");
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum Fault {
 
 impl Pair {
     /// Not an ordinary advert: one that is lost lets a lease outlast the peer's patience, with and
-    /// without a handover.
+    /// without a switchover.
     pub fn lose_next(&mut self) {
         use Happening::{Advert, Drained, Mark, Settled, Word};
         self.plan_timeouts();
@@ -161,7 +161,7 @@ impl Pair {
         }
         self.nodes[node].stopping = false;
         let groups = &mut self.nodes[node].groups;
-        groups.cancel_handovers("it took too long");
+        groups.cancel_switchovers("it took too long");
         groups.close();
         self.perform_all(node);
         for name in self.names.clone() {

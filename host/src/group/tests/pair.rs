@@ -62,7 +62,7 @@ pub struct Elector {
     pub active: bool,
     /// When it takes over, or sends its next advert.
     pub at_ns: u64,
-    pub heir: bool,
+    pub successor: bool,
     pub forced_backup: bool,
     pub barred: bool,
 }
@@ -104,7 +104,7 @@ pub struct Pair {
     pub gaps: Vec<(u64, String)>,
     pub watch_gaps: bool,
     pub names: Vec<String>,
-    /// What both did in a handover, in its order.
+    /// What both did in a switchover, in its order.
     pub steps: Vec<String>,
 }
 
@@ -401,7 +401,7 @@ impl Pair {
                 assert_eq!(kernel.installed, active, "{what}: {name}: its addresses");
                 assert!(!kernel.prepared, "{what}: {name}: left prepared");
                 assert!(self.now_ns >= kernel.carry_until, "{what}: {name}: carried");
-                assert!(group.offer.is_none() && group.heir.is_none(), "{what}");
+                assert!(group.offer.is_none() && group.successor.is_none(), "{what}");
                 let role = node.roles.iter().rev().find(|(of, _)| of == name);
                 let role = role.map(|(_, role)| *role);
                 assert_eq!(

@@ -30,7 +30,7 @@ impl Pair {
                     .groups
                     .handle_claimed(now_ns, &group, Ok(()));
             }
-            Action::OpenLease {
+            Action::GrantLease {
                 ticket,
                 group,
                 cause,
@@ -41,11 +41,11 @@ impl Pair {
                 let groups = &mut self.nodes[node].groups;
                 groups.handle_lease(now_ns, ticket, &group, cause, sent_ns, Ok(()));
             }
-            Action::CloseLease { group } => {
+            Action::RevokeLease { group } => {
                 let kernel = self.kernel(node, &group);
                 (kernel.lease_until, kernel.carry_until) = (0, 0);
             }
-            Action::YieldLease { group } => {
+            Action::CarryLease { group } => {
                 let kernel = self.kernel(node, &group);
                 let lives = now_ns < kernel.lease_until;
                 kernel.carry_until = if lives { now_ns + CARRY } else { 0 };
@@ -108,8 +108,8 @@ impl Pair {
                 self.plan(self.delays.link, 1 - node, Happening::Word(word));
             }
             Action::Say(_) => {}
-            Action::Stance { stance, .. } => self.stance(node, &stance),
-            Action::HandedOver { wish, result } => self.nodes[node].ended.push((wish, result)),
+            Action::Directive { directive, .. } => self.directive(node, &directive),
+            Action::SwitchedOver { wish, result } => self.nodes[node].ended.push((wish, result)),
             Action::Tell(news) => self.nodes[node].told.push(news.text),
         }
     }
@@ -124,8 +124,8 @@ fn step_of(node: usize, action: &Action) -> Option<String> {
         Action::Mark { channels, .. } => format!("mark {channels:?}"),
         Action::Settle { plugin, .. } => format!("settle {plugin}"),
         Action::Prepare { .. } => "prepare".to_owned(),
-        Action::YieldLease { .. } => "yield".to_owned(),
-        Action::OpenLease { .. } => "open".to_owned(),
+        Action::CarryLease { .. } => "carry".to_owned(),
+        Action::GrantLease { .. } => "grant".to_owned(),
         Action::Install { .. } => "install".to_owned(),
         Action::EndCarry { .. } => "end carry".to_owned(),
         Action::Role { plugin, order } => format!("role {plugin} {}", name_of(order.role)),

@@ -1,9 +1,9 @@
-//! Before the peer has let go, a failure ends a handover at once, not by a time-out, and says why on
+//! Before the peer has let go, a failure ends a switchover at once, not by a time-out, and says why on
 //! both nodes.
 
 use super::faults::Fault;
-use super::handover::{Begin, begin};
 use super::pair::{Delays, Pair};
+use super::switchover::{Begin, begin};
 use super::*;
 
 // A switch that was prepared for so long, and what then happens; the wish's end.
@@ -74,7 +74,10 @@ fn what_fails_before_the_peer_let_go_is_told_at_once() {
         assert_eq!(told, why, "{fault:?}");
         for node in &pair.nodes {
             let group = node.groups.get("office").unwrap();
-            assert!(group.offer.is_none() && group.heir.is_none(), "{fault:?}");
+            assert!(
+                group.offer.is_none() && group.successor.is_none(),
+                "{fault:?}"
+            );
         }
     }
 }
@@ -84,7 +87,7 @@ fn who_takes_over_before_everything_is_applied_settles_like_anybody() {
     let mut pair = Pair::new(&["office"], Delays::default());
     let now_ns = pair.now_ns;
     let offer = spared_link::word::Word::Offer {
-        handover: 9,
+        switchover: 9,
         group: "office".to_owned(),
         reason: String::new(),
         why: String::new(),
@@ -97,7 +100,7 @@ fn who_takes_over_before_everything_is_applied_settles_like_anybody() {
     pair.publish(1, "office", Role::Active, "silent");
     let steps = [
         "1: settle dhcp",
-        "1: open",
+        "1: grant",
         "1: settle ct",
         "1: settle dhcp",
     ];

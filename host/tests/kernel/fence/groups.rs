@@ -14,12 +14,12 @@ fn a_claim_that_changes_keeps_the_lease_and_the_counters() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 100)).unwrap();
     kernel
         .claim("office", claims(&["10.0.0.1/24", "10.0.0.9/24"], LONG))
         .unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     assert!(net.pings("10.0.0.1"));
     assert!(net.pings("10.0.0.9"));
     assert_eq!(kernel.counts().fence.adverts, 1);
@@ -43,7 +43,7 @@ fn routers_of_one_group_have_leases_of_their_own() {
     net.station_ip("addr add 10.0.1.3/24 dev peer3");
     let mut kernel = Kernel::open().unwrap();
     kernel.claim("office", claims).unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
     assert!(net.pings("10.0.0.1") && net.pings("10.0.1.1"));
     kernel.follow("lan3", 0).unwrap();
@@ -51,12 +51,12 @@ fn routers_of_one_group_have_leases_of_their_own() {
     net.station_ip("link set peer3 down");
     drive_until(&mut kernel, |kernel, _| !carrier(kernel));
     assert!(net.pings("10.0.0.1"), "the other interface goes on");
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     // With the carrier back, only what was closed for it is opened.
     net.station_ip("link set peer3 up");
     drive_until(&mut kernel, |kernel, _| carrier(kernel));
     assert!(net.ignores("10.0.1.1"), "nobody asked for the lease yet");
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(net.pings("10.0.1.1"));
 }
 
@@ -85,11 +85,11 @@ fn frames_of_a_vlan_are_judged_by_the_vlans_own_lease() {
         kernel.claim(group, claims).unwrap();
         kernel.install(group).unwrap();
     }
-    kernel.open_lease("tagged").unwrap();
+    kernel.grant_lease("tagged").unwrap();
     assert!(net.pings("fe80::1%peer.5"));
     assert!(net.ignores("fe80::1%peer"));
-    kernel.close_lease("tagged").unwrap();
-    kernel.open_lease("plain").unwrap();
+    kernel.revoke_lease("tagged").unwrap();
+    kernel.grant_lease("plain").unwrap();
     assert!(net.ignores("fe80::1%peer.5"));
     assert!(net.pings("fe80::1%peer"));
 }
@@ -107,14 +107,14 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     kernel.claim("branch", branch).unwrap();
     for group in ["office", "branch"] {
         kernel.install(group).unwrap();
-        kernel.open_lease(group).unwrap();
+        kernel.grant_lease(group).unwrap();
     }
     let mac = mac_of(&net, "lan2");
     let _ = send(&advert(mac, Family::V4, 50, 100));
     let _ = send(&advert(mac, Family::V4, 51, 100));
     std::thread::sleep(SHORT * 2);
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
-    assert_eq!(kernel.fence_status("branch"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
+    assert_eq!(kernel.fence_status("branch"), FenceState::Blocking);
     assert!(net.pings("10.0.0.1"));
     assert!(net.ignores("10.0.0.9"));
     kernel.release("office");

@@ -22,16 +22,16 @@ fn a_closed_lease_lets_nobody_learn_or_reach_an_ipv4_address() {
         "the node's own address must not suffer"
     );
 
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     tap.send(&arp_request([10, 0, 0, 1]));
     assert!(tap.hears(|frame| is_arp_reply_from(frame, [10, 0, 0, 1])));
     assert!(net.pings("10.0.0.1"));
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
 
-    kernel.close_lease("office").unwrap();
+    kernel.revoke_lease("office").unwrap();
     // Even who knows the MAC already gets no answer.
     assert!(net.ignores("10.0.0.1"));
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(kernel.counts().fence.refused > 0);
 }
 
@@ -44,21 +44,21 @@ fn a_closed_lease_lets_nobody_learn_or_reach_an_ipv6_address() {
     for address in ["fe80::1%peer", "2001:db8::1"] {
         assert!(
             net.ignores(address),
-            "{address} answers through a closed fence"
+            "{address} answers through a blocking fence"
         );
     }
     assert!(
         net.pings("fe80::2%peer"),
         "the node's own address must not suffer"
     );
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     for address in ["fe80::1%peer", "2001:db8::1"] {
         assert!(
             net.pings(address),
-            "{address} does not answer through an open fence"
+            "{address} does not answer through a passing fence"
         );
     }
-    kernel.close_lease("office").unwrap();
+    kernel.revoke_lease("office").unwrap();
     for address in ["fe80::1%peer", "2001:db8::1"] {
         assert!(
             net.ignores(address),
@@ -84,7 +84,7 @@ fn nothing_leaves_from_an_address_without_a_lease() {
         !tap.hears(from_address),
         "an announcement leaves without a lease"
     );
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.announce("office");
     let _ = net.output("ping", "-c1 -W0.2 -I 10.0.0.1 10.0.0.3");
     assert!(tap.hears(from_address));
@@ -103,27 +103,27 @@ fn adverts_renew_a_living_lease_and_cannot_open_a_dead_one() {
     );
     assert!(!tap.hears(is_advert));
 
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     if !keeps_sending(&frame, SHORT) {
         return;
     }
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     assert!(tap.hears(is_advert));
 
     // Silence longer than the lease, as of a daemon that was stopped.
     std::thread::sleep(SHORT * 2);
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     let before = kernel.counts().fence.adverts_refused;
     assert!(
         send(&frame).is_err(),
         "it resumes, and must not open its own lease"
     );
     assert_eq!(kernel.counts().fence.adverts_refused, before + 1);
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(net.ignores("10.0.0.1"));
     // Nor does the host by publishing active again.
-    kernel.open_lease("office").unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    kernel.grant_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
         return;
     };
     let tap = net.tap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(net.pings("10.0.0.1"));
     assert!(
         net.pings("10.0.0.77"),
@@ -143,7 +143,7 @@ fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
     tap.clear();
     send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 0)).unwrap();
     assert!(tap.hears(is_advert));
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(net.ignores("10.0.0.1"));
     assert!(net.ignores("10.0.0.77"));
     assert_eq!(kernel.counts().fence.resigned, 1);
@@ -159,7 +159,7 @@ fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
         return;
     };
     let mac = mac_of(&net, "lan2");
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     if !keeps_sending(&advert(mac, Family::V6, 50, 100), SHORT) {
         return;
     }
@@ -193,7 +193,7 @@ fn the_host_may_die_and_the_fence_still_closes() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], SHORT)) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     // No close(): as after SIGKILL, only descriptors are closed.
     drop(kernel);
     std::thread::sleep(SHORT * 2);
@@ -211,7 +211,7 @@ fn adverts_of_any_router_keep_the_addresses_that_follow_the_group() {
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
     if !keeps_sending(&frame, lease) {
         return;

@@ -30,7 +30,7 @@ fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
         "a backup's device speaks"
     );
 
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
     assert!(tap.hears(virtual_mac), "nothing was announced");
     assert!(net.pings("10.0.0.1"));
@@ -72,7 +72,7 @@ fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
     assert_eq!(macs, [VMAC4]);
     assert!(kernel.counts().fence.wrong_mac > 0);
 
-    kernel.close_lease("office").unwrap();
+    kernel.revoke_lease("office").unwrap();
     tap.clear();
     assert!(net.ignores("10.0.0.1"));
     assert!(net.ignores("2001:db8::1"));
@@ -91,7 +91,7 @@ fn addresses_that_are_not_accepted_are_learned_but_not_reached() {
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let tap = net.tap();
     tap.send(&arp_request([10, 0, 0, 1]));
     assert!(tap.hears(|frame| is_arp_reply_from(frame, [10, 0, 0, 1])));
@@ -122,13 +122,13 @@ fn frames_to_the_virtual_mac_are_carried_only_while_the_lease_lives() {
         !tap.hears(is_reply),
         "a backup carries frames to the virtual MAC"
     );
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     tap.send(&frame);
     assert!(
         tap.hears(is_reply),
         "the active one does not carry frames to the virtual MAC"
     );
-    kernel.close_lease("office").unwrap();
+    kernel.revoke_lease("office").unwrap();
     tap.clear();
     tap.send(&frame);
     assert!(!tap.hears(is_reply));
@@ -141,7 +141,7 @@ fn only_the_virtual_mac_may_answer_for_its_ipv6_address() {
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     for (mac, may) in [(mac_of(&net, "lan2"), false), (VMAC6, true)] {
         let mut answer = solicitation("fe80::2", "fe80::1", mac);
         answer[54] = 136;
@@ -159,6 +159,6 @@ fn frames_from_the_virtual_mac_leave_only_while_the_lease_lives() {
     // Of no protocol that the fence knows: a switch would learn from it all the same.
     let frame = [&[0xff; 6][..], &VMAC4, &[0x88, 0xb5], &[0; 46]].concat();
     assert!(send(&frame).is_err());
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(send(&frame).is_ok());
 }

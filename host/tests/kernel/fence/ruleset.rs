@@ -11,7 +11,7 @@ use crate::lab::*;
 fn until_fenced(kernel: &mut Kernel) -> Vec<KernelEvent> {
     drive_until(kernel, |_, events| {
         let mut events = events.iter();
-        events.any(|event| matches!(event, KernelEvent::Fenced { .. }))
+        events.any(|event| matches!(event, KernelEvent::FenceRestored { .. }))
     })
 }
 
@@ -21,7 +21,7 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
         return;
     };
     let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let mut times = Vec::new();
     for _ in 0..5 {
         let _ = send(&frame);
@@ -30,10 +30,10 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
         assert!(
             events
                 .iter()
-                .any(|event| matches!(event, KernelEvent::Unfenced { .. }))
+                .any(|event| matches!(event, KernelEvent::FenceMissing { .. }))
         );
         times.extend(events.iter().filter_map(|event| match event {
-            KernelEvent::Fenced { after } => Some(*after),
+            KernelEvent::FenceRestored { after } => Some(*after),
             _ => None,
         }));
         assert!(
@@ -45,7 +45,7 @@ fn a_flush_under_traffic_is_fenced_again_within_50_ms_and_the_active_stays_activ
     println!("fenced again after {times:?}");
     // The machine may stall now and then.
     assert!(times[2] < Duration::from_millis(50), "{times:?}");
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     assert!(net.pings("10.0.0.1"));
     assert_eq!(kernel.counts().refenced, 5);
 }
@@ -55,22 +55,22 @@ fn leases_are_closed_and_opened_also_before_the_notice_of_a_flush_is_read() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     net.output("nft", "flush ruleset");
-    kernel.close_lease("office").unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    kernel.revoke_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     net.output("nft", "flush ruleset");
-    kernel.open_lease("office").unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Held);
+    kernel.grant_lease("office").unwrap();
+    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
     net.output("nft", "flush ruleset");
     drive_until(&mut kernel, |kernel, _| {
-        kernel.fence_status("office") == FenceState::Held
+        kernel.fence_status("office") == FenceState::Passing
     });
     net.output("nft", "flush ruleset");
-    kernel.close_lease("office").unwrap();
+    kernel.revoke_lease("office").unwrap();
     net.output("nft", "flush ruleset");
     drive_for(&mut kernel, Duration::from_millis(100));
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(net.ignores("10.0.0.1"));
 }
 
@@ -84,12 +84,12 @@ fn without_a_mirror_a_flush_leaves_the_fence_closed() {
     kernel
         .claim("office", claims(&["10.0.0.1/24"], LONG))
         .unwrap();
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
     assert!(net.pings("10.0.0.1"));
     net.output("nft", "delete table netdev spared");
     until_fenced(&mut kernel);
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(net.ignores("10.0.0.1"));
     kernel.close();
     assert_eq!(
@@ -104,15 +104,20 @@ fn a_flush_gives_a_dead_elector_no_time() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], lease)) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let opened = Instant::now();
     // Nobody sends adverts. Again and again somebody flushes.
     while opened.elapsed() < lease + Duration::from_millis(100) {
         net.output("nft", "flush ruleset");
         until_fenced(&mut kernel);
     }
-    assert_eq!(kernel.fence_status("office"), FenceState::Closed);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(net.ignores("10.0.0.1"));
+}
+
+/// What is left of a lease is another time later. Later nft breaks lists into lines.
+fn is_lease(line: &str) -> bool {
+    line.contains("elements = { 0x") || line.trim_start().starts_with("0x")
 }
 
 #[test]
@@ -120,7 +125,7 @@ fn a_rule_that_somebody_deletes_comes_back() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     for tampering in [
         "flush chain netdev spared ingress",
         "flush set netdev spared own4",
@@ -135,7 +140,7 @@ fn a_rule_that_somebody_deletes_comes_back() {
         let normal = |text: String| {
             let mut lines: Vec<String> = text
                 .lines()
-                .filter(|line| !line.contains("elements = { 0x"))
+                .filter(|line| !is_lease(line))
                 .map(str::to_owned)
                 .collect();
             lines.sort();
@@ -145,7 +150,7 @@ fn a_rule_that_somebody_deletes_comes_back() {
         assert_eq!(normal(after), normal(before), "{tampering}");
         assert_eq!(
             kernel.fence_status("office"),
-            FenceState::Held,
+            FenceState::Passing,
             "{tampering}"
         );
     }
@@ -178,7 +183,7 @@ fn nft_lists_the_whole_ruleset_in_words() {
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let listed = net.output("nft", "list ruleset");
     for words in [
         "10.0.0.1 : jump guard-lan2-50",

@@ -1,4 +1,4 @@
-//! What a closed fence lets in and out beside answers, and what it does not.
+//! What a blocking fence lets in and out beside answers, and what it does not.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn what_the_node_sends_from_a_virtual_address_reaches_who_it_never_heard_of() {
     let Some((net, mut kernel)) = installed(claims) else {
         return;
     };
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(
         net.output("ping", "-c1 -W1 -I 10.0.0.1 10.0.0.3")
             .contains(" 1 received")
@@ -43,7 +43,7 @@ fn what_asks_for_a_closed_address_does_not_even_come_in() {
     for asker in ["10.0.0.3 ", "fe80::33 ", "2001:db8::34 "] {
         assert!(!closed.contains(asker), "{asker} came in: {closed}");
     }
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     let open = ask();
     for asker in ["10.0.0.3 ", "fe80::33 ", "2001:db8::34 "] {
         assert!(open.contains(asker), "{asker} did not come in: {open}");
@@ -64,15 +64,15 @@ fn no_neighbour_message_about_a_closed_ipv6_address_leaves() {
         let from = solicitation(address, "fe80::3", mac);
         let question = solicitation("fe80::2", address, mac);
         for frame in [&detection, &advertisement, &from] {
-            kernel.close_lease("office").unwrap();
+            kernel.revoke_lease("office").unwrap();
             assert!(send(frame).is_err(), "{address}: leaves without a lease");
-            kernel.open_lease("office").unwrap();
+            kernel.grant_lease("office").unwrap();
             assert!(
                 send(frame).is_ok(),
                 "{address}: does not leave with a lease"
             );
         }
-        kernel.close_lease("office").unwrap();
+        kernel.revoke_lease("office").unwrap();
         assert!(
             send(&question).is_ok(),
             "a backup may ask who has {address}"
@@ -116,7 +116,7 @@ fn what_is_forwarded_from_a_closed_address_does_not_leave() {
     ]
     .concat();
     assert!(send(&frame).is_err());
-    kernel.open_lease("office").unwrap();
+    kernel.grant_lease("office").unwrap();
     assert!(send(&frame).is_ok());
 }
 
@@ -146,9 +146,9 @@ fn packets_to_a_closed_address_reach_no_socket() {
             sender.send_to(b"hello", to).unwrap();
             socket.recv(&mut [0; 16]).is_ok()
         };
-        kernel.close_lease("office").unwrap();
-        assert!(!arrives(), "{to}: reached through a closed fence");
-        kernel.open_lease("office").unwrap();
-        assert!(arrives(), "{to}: not reached through an open fence");
+        kernel.revoke_lease("office").unwrap();
+        assert!(!arrives(), "{to}: reached through a blocking fence");
+        kernel.grant_lease("office").unwrap();
+        assert!(arrives(), "{to}: not reached through a passing fence");
     }
 }

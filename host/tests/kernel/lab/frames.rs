@@ -1,18 +1,22 @@
 //! Frames that routers and hosts send, and a kernel that has something to guard.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use spared::kernel::Kernel;
+use spared_tests::probe::{checksum, ethernet, ipv4, ipv6};
 use spared_worker::message::Claims;
 
 use super::{Net, index_of};
+
+type Mac = [u8; 6];
 
 /// Long, for what must be seen open.
 pub const LONG: Duration = Duration::from_secs(30);
 pub const VMAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 50];
 pub const VMAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 50];
 
-/// A kernel with a group whose addresses are installed behind a closed fence, which is the state of
+/// A kernel with a group whose addresses are installed behind a blocking fence, which is the state of
 /// a node that was stopped while active and has lost its lease.
 pub fn installed(claims: Claims) -> Option<(Net, Kernel)> {
     let net = Net::new()?;
@@ -29,18 +33,14 @@ pub fn installed(claims: Claims) -> Option<(Net, Kernel)> {
     Some((net, kernel))
 }
 
+const HOST: Mac = [0x02, 0, 0, 0, 0, 3];
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
 pub fn arp_request(target: [u8; 4]) -> Vec<u8> {
-    let sender = [0x02, 0, 0, 0, 0, 3];
-    let mut frame = [
-        &[0xff; 6][..],
-        &sender,
-        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
-        &sender,
-    ]
-    .concat();
-    frame.extend([10, 0, 0, 3, 0, 0, 0, 0, 0, 0]);
-    frame.extend(target);
-    frame
+    spared_tests::probe::arp_request(HOST, Ipv4Addr::new(10, 0, 0, 3), target.into())
 }
 
 pub fn is_arp_reply_from(frame: &[u8], address: [u8; 4]) -> bool {
@@ -58,58 +58,29 @@ pub fn send(frame: &[u8]) -> std::io::Result<()> {
 
 /// Neighbour solicitation for a target, from a source of the same MAC.
 pub fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
-    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-    let target = address(target);
-    let group = [&address("ff02::1:ff00:0")[..13], &target[13..]].concat();
-    let mut message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &target].concat();
-    if source != "::" {
+    let (source, target): (Ipv6Addr, Ipv6Addr) = (source.parse().unwrap(), target.parse().unwrap());
+    let [.., a, b, c] = target.octets();
+    let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+    let mut message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &target.octets()].concat();
+    if !source.is_unspecified() {
         message.extend([1, 1]);
         message.extend(mac);
     }
-    let length = [0, message.len() as u8];
-    let pseudo = [
-        &address(source)[..],
-        &group,
-        &[0, 0],
-        &length,
-        &[0, 0, 0, 58],
-        &message,
-    ]
-    .concat();
-    let sum = checksum(&pseudo);
-    message[2..4].copy_from_slice(&sum);
-    let mut frame = [&[0x33, 0x33][..], &group[12..], &mac, &[0x86, 0xdd]].concat();
-    frame.extend([0x60, 0, 0, 0]);
-    frame.extend(length);
-    frame.extend([58, 255]);
-    frame.extend(address(source));
-    frame.extend(group);
-    frame.extend(message);
-    frame
-}
-
-pub fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
+    let length = (message.len() as u32).to_be_bytes();
+    let next = [0, 0, 0, ICMPV6];
+    let sum = checksum(&[&source.octets(), &group.octets(), &length, &next, &message]);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let packet = ipv6(source, group, ICMPV6, 255, &message);
+    ethernet([0x33, 0x33, 0xff, a, b, c], mac, IPV6, &packet)
 }
 
 /// An echo request of a host to an address that is not virtual, through a gateway's MAC.
-pub fn echo_through(gateway: [u8; 6]) -> Vec<u8> {
-    let mut header = vec![
-        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 3, 10, 0, 0, 2,
-    ];
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum);
-    let mut echo = vec![8, 0, 0, 0, 0, 1, 0, 1];
-    let sum = checksum(&echo);
-    echo[2..4].copy_from_slice(&sum);
-    [&gateway[..], &[2, 0, 0, 0, 0, 3], &[8, 0], &header, &echo].concat()
+pub fn echo_through(gateway: Mac) -> Vec<u8> {
+    let mut echo = [8, 0, 0, 0, 0, 1, 0, 1];
+    let sum = checksum(&[&echo]);
+    echo[2..4].copy_from_slice(&sum.to_be_bytes());
+    let (from, to) = (Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 2));
+    ethernet(gateway, HOST, IPV4, &ipv4(from, to, ICMP, 64, &echo))
 }
 
 /// The answer to [`echo_through`].

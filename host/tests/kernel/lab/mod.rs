@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use spared::kernel::{Kernel, KernelEvent};
 use spared_netlink::PacketSocket;
 use spared_tests::lab::Namespace;
-use spared_worker::message::{AddressClaim, Claims, Family, RouterClaim};
+use spared_worker::message::{AddressClaim, Claims, Family, VirtualRouterClaim};
 
 /// Two namespaces joined by a veth: `lan2` in the router's, `peer` in the station's.
 pub struct Net {
@@ -216,13 +216,14 @@ pub fn mac_text(net: &Net, interface: &str) -> String {
     mac.split(' ').next().unwrap().to_owned()
 }
 
-pub fn router(interface: &str, family: Family, vrid: u8) -> RouterClaim {
-    RouterClaim {
+pub fn router(interface: &str, family: Family, vrid: u8) -> VirtualRouterClaim {
+    VirtualRouterClaim {
         interface: interface.into(),
         family,
         vrid,
         vmac: false,
         accept: true,
+        routed: false,
     }
 }
 

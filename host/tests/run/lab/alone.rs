@@ -13,7 +13,7 @@ name = "office"
 election = "priority"
 priority = 100
 advert_interval = "100ms"
-[[group.router]]
+[[group.interface]]
 interface = "lan"
 vrid = 50
 addresses = ["10.9.0.1/24"]

@@ -27,24 +27,37 @@ pub fn install_c(plugin: &str, fields: &str, folder: &Path) {
         named.replace(".create = create,", &format!(".create = create, {fields},")),
     )
     .unwrap();
+    compile(plugin, &source, folder);
+    fs::remove_file(source).unwrap();
+}
+
+/// The plugin that returns what is no status, under another name.
+pub fn install_invalid(plugin: &str, folder: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/lab/invalid_status.c");
+    compile(plugin, &source, folder);
+}
+
+fn compile(plugin: &str, source: &Path, folder: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let library = folder.join(format!("{plugin}.so"));
     let mut compiler = Command::new("cc");
     compiler.args([
         "-std=c11",
+        "-D_GNU_SOURCE",
         "-Wall",
         "-Werror",
         "-shared",
         "-fPIC",
         "-fvisibility=hidden",
     ]);
+    compiler.arg(format!("-DTEST_NAME=\"{plugin}\""));
     compiler.arg("-I").arg(root.join("abi/include"));
-    compiler.arg("-o").arg(&library).arg(&source);
+    compiler.arg("-o").arg(&library).arg(source);
     assert!(
         compiler.status().unwrap().success(),
         "{plugin} does not compile"
     );
     fs::set_permissions(&library, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::remove_file(source).unwrap();
 }
 
 // Cargo builds it only when asked by name, and once is enough; `make test` has built everything.

@@ -77,6 +77,13 @@ impl Node {
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
+    /// The same for one whose `callback` returns `status`, which may be none.
+    pub fn enable_invalid(&self, plugin: &str, callback: &str, status: i32) {
+        library::install_invalid(plugin, &self.path("lib"));
+        let text = format!("callback = \"{callback}\"\nstatus = \"{status}\"\n");
+        self.write(&format!("plugins/{plugin}.toml"), &text);
+    }
+
     /// Sets a variable of the host's environment.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment

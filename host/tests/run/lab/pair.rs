@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared_link::key::{PrivateKey, public_text};
+use spared_key::{PrivateKey, public_text};
 use spared_tests::clock::poll;
 
 use super::{Node, SOON};

@@ -9,6 +9,7 @@ use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};
 use crate::clock::now_ns;
 use crate::message::{Failure, FromWorker, Row, Value};
+use crate::status::{self, INVALID, Invalid};
 
 /// Answers larger than this are refused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -24,6 +25,7 @@ const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
 /// A callback that is not through yet.
 #[derive(Debug)]
 pub struct Answer {
+    callback: &'static str,
     to: To,
     rows: Vec<Row>,
     bytes: usize,
@@ -44,11 +46,11 @@ impl Driver {
     pub(super) fn begin(
         &self,
         token: u64,
-        callback: &str,
+        callback: &'static str,
         to: To,
         call: impl FnOnce(*mut c_void) -> abi::Status,
     ) {
-        self.expect(token, to);
+        self.expect(token, callback, to);
         let status = if self.instance.get().is_null() {
             errno(Errno::INVAL)
         } else {
@@ -101,7 +103,10 @@ impl Driver {
 
     pub(super) fn report(&self, callback: &str, status: abi::Status) {
         if status < 0 && self.failures.borrow().is_empty() {
-            self.note_failure("", &std::io::Error::from_raw_os_error(-status).to_string());
+            self.note_failure(
+                "",
+                &std::io::Error::from_raw_os_error(status.saturating_neg()).to_string(),
+            );
         }
         self.drop_failures(callback);
     }
@@ -137,21 +142,38 @@ impl Driver {
         if status == ENOTRECOVERABLE {
             self.end_with(End::Broken);
         }
-        status
+        status::returned(callback, status).unwrap_or_else(|why| self.distrust(&why))
     }
 
-    pub(super) fn answer_now(&self, token: u64, status: abi::Status) {
-        self.expect(token, To::Other);
+    /// A number that is no status: the line names it, and whoever waits learns of a failure.
+    fn distrust(&self, invalid: &Invalid) -> abi::Status {
+        let why = invalid.to_string();
+        self.outbound.log(abi::LOG_ERROR, &why);
+        self.note_failure("", &why);
+        INVALID
+    }
+
+    pub(super) fn answer_now(&self, callback: &'static str, token: u64, status: abi::Status) {
+        self.expect(token, callback, To::Other);
         self.finish(token, status);
     }
 
-    fn expect(&self, token: u64, to: To) {
+    fn expect(&self, token: u64, callback: &'static str, to: To) {
         let answer = Answer {
+            callback,
             to,
             rows: Vec::new(),
             bytes: 0,
         };
         self.answers.borrow_mut().insert(token, answer);
+    }
+
+    /// The plugin says by done() that a callback is through.
+    pub(super) fn done(&self, token: u64, status: abi::Status) {
+        let callback = self.answers.borrow().get(&token).map(|it| it.callback);
+        let Some(callback) = callback else { return };
+        let status = status::ended(callback, status).unwrap_or_else(|why| self.distrust(&why));
+        self.finish(token, status);
     }
 
     /// Tells the host that a callback is through. A token that is none is ignored.

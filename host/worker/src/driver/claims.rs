@@ -6,7 +6,7 @@ use spared_abi as abi;
 
 use super::lent;
 use crate::loader::copy_sized;
-use crate::message::{AddressClaim, Claims, Family, RouteClaim, RouterClaim};
+use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 /// More of a kind is a plugin's mistake.
 const CLAIMS_MAX: u32 = 4096;
@@ -68,22 +68,23 @@ unsafe fn array<T>(first: *const T, count: u32, what: &str) -> Result<Vec<T>, St
 
 /// # Safety
 /// The texts of `raw` are valid.
-unsafe fn router(raw: &abi::RouterClaim) -> Result<RouterClaim, String> {
+unsafe fn router(raw: &abi::VirtualRouterClaim) -> Result<VirtualRouterClaim, String> {
     let vrid = u8::try_from(raw.vrid).ok().filter(|vrid| *vrid > 0);
-    Ok(RouterClaim {
+    Ok(VirtualRouterClaim {
         // SAFETY: the caller's promise.
         interface: unsafe { interface(raw.interface) }?,
         family: family(raw.family)?,
         vrid: vrid.ok_or_else(|| format!("vrid {}, allowed 1-255", raw.vrid))?,
         vmac: raw.flags & abi::ROUTER_VMAC != 0,
         accept: raw.flags & abi::ROUTER_ACCEPT != 0,
+        routed: raw.flags & abi::ROUTER_ROUTED != 0,
     })
 }
 
 /// # Safety
 /// The texts of `raw` are valid.
 unsafe fn address(raw: &abi::AddressClaim, routers: u32) -> Result<AddressClaim, String> {
-    let router = (raw.router != abi::NO_ROUTER).then_some(raw.router);
+    let router = (raw.router != abi::NO_VIRTUAL_ROUTER).then_some(raw.router);
     if router.is_some_and(|router| router >= routers) {
         return Err(format!(
             "an address of router {}, there are {routers}",
@@ -185,9 +186,9 @@ fn prefix(raw_family: u32, prefix: u32) -> Result<u8, String> {
 mod tests {
     use super::*;
 
-    fn raw_router() -> abi::RouterClaim {
-        abi::RouterClaim {
-            size: size_of::<abi::RouterClaim>() as u32,
+    fn raw_router() -> abi::VirtualRouterClaim {
+        abi::VirtualRouterClaim {
+            size: size_of::<abi::VirtualRouterClaim>() as u32,
             flags: abi::ROUTER_VMAC,
             interface: abi::Str::of("lan2"),
             family: 4,
@@ -208,7 +209,10 @@ mod tests {
         }
     }
 
-    fn read_one(router: abi::RouterClaim, address: abi::AddressClaim) -> Result<Claims, String> {
+    fn read_one(
+        router: abi::VirtualRouterClaim,
+        address: abi::AddressClaim,
+    ) -> Result<Claims, String> {
         let raw = abi::Claims {
             size: size_of::<abi::Claims>() as u32,
             flags: 0,
@@ -231,12 +235,13 @@ mod tests {
         assert_eq!(
             claims,
             Claims {
-                routers: vec![RouterClaim {
+                routers: vec![VirtualRouterClaim {
                     interface: "lan2".to_owned(),
                     family: Family::V4,
                     vrid: 50,
                     vmac: true,
                     accept: false,
+                    routed: false,
                 }],
                 addresses: vec![AddressClaim {
                     interface: "lan2".to_owned(),
@@ -256,11 +261,11 @@ mod tests {
     fn elements_of_a_later_minor_are_walked_by_their_own_size() {
         #[repr(C)]
         struct Later {
-            known: abi::RouterClaim,
+            known: abi::VirtualRouterClaim,
             more: [u64; 3],
         }
         let later = |vrid| Later {
-            known: abi::RouterClaim {
+            known: abi::VirtualRouterClaim {
                 size: size_of::<Later>() as u32,
                 vrid,
                 ..raw_router()
@@ -272,7 +277,7 @@ mod tests {
         let copies = unsafe { lent::sized_array(&raw const array[0].known, 3, 40) }.unwrap();
         let vrids: Vec<u32> = copies
             .iter()
-            .map(|copy: &abi::RouterClaim| copy.vrid)
+            .map(|copy: &abi::VirtualRouterClaim| copy.vrid)
             .collect();
         assert_eq!(vrids, [1, 2, 3]);
         assert_eq!(array[0].more[0], u64::MAX);
@@ -285,7 +290,7 @@ mod tests {
         let address = raw_address;
         assert_eq!(
             why(
-                abi::RouterClaim {
+                abi::VirtualRouterClaim {
                     vrid: 0,
                     ..router()
                 },
@@ -295,7 +300,7 @@ mod tests {
         );
         assert_eq!(
             why(
-                abi::RouterClaim {
+                abi::VirtualRouterClaim {
                     vrid: 256,
                     ..router()
                 },
@@ -305,7 +310,7 @@ mod tests {
         );
         assert_eq!(
             why(
-                abi::RouterClaim {
+                abi::VirtualRouterClaim {
                     family: 5,
                     ..router()
                 },
@@ -315,7 +320,7 @@ mod tests {
         );
         assert_eq!(
             why(
-                abi::RouterClaim {
+                abi::VirtualRouterClaim {
                     size: 0,
                     ..router()
                 },
@@ -325,7 +330,7 @@ mod tests {
         );
         assert_eq!(
             why(
-                abi::RouterClaim {
+                abi::VirtualRouterClaim {
                     interface: abi::Str::of("a/b"),
                     ..router()
                 },

@@ -9,7 +9,7 @@ use spared_abi as abi;
 use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Forced, FromWorker, Role, Stance, Surroundings, ToWorker};
+use crate::message::{Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 impl Driver {
@@ -26,7 +26,7 @@ impl Driver {
             ToWorker::Start { token } => self.start(token),
             ToWorker::Stop { token } => {
                 let status = self.stop();
-                self.answer_now(token, status);
+                self.answer_now("stop", token, status);
                 self.destroy();
                 self.end_with(End::Stopped);
             }
@@ -64,7 +64,7 @@ impl Driver {
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it hears of them after start.
-            ToWorker::Interface(_) | ToWorker::Stance(_) | ToWorker::Channel
+            ToWorker::Interface(_) | ToWorker::Directive(_) | ToWorker::Channel
                 if !self.started.get() =>
             {
                 let mut held = self.held.borrow_mut();
@@ -73,7 +73,7 @@ impl Driver {
                 }
             }
             ToWorker::Interface(event) => self.interface(&event, descriptors),
-            ToWorker::Stance(stance) => self.stance(&stance),
+            ToWorker::Directive(directive) => self.directive(&directive),
             ToWorker::Channel => self.channel(descriptors),
             ToWorker::Ping { number } => self.pong(number),
             // A second Load is nonsense; an Answer outside a call comes too late.
@@ -83,7 +83,7 @@ impl Driver {
 
     fn configure(&self, token: u64, toml: &str, check: bool, surroundings: &Surroundings) {
         let status = self.created(|| self.configure_created(toml, check, surroundings));
-        self.answer_now(token, status);
+        self.answer_now("configure", token, status);
         if self.check_only {
             self.destroy();
             self.end_with(End::Stopped);
@@ -155,7 +155,7 @@ impl Driver {
             })
         });
         self.started.set(status >= 0);
-        self.answer_now(token, status);
+        self.answer_now("start", token, status);
         if status >= 0 {
             // Before whatever the host says next.
             let mut held = self.held.take();
@@ -245,33 +245,33 @@ impl Driver {
         });
     }
 
-    fn stance(&self, stance: &Stance) {
+    fn directive(&self, directive: &Directive) {
         let flag = |on: bool, flag: u32| if on { flag } else { 0 };
-        let raw = abi::Stance {
-            size: size::<abi::Stance>(),
-            flags: flag(stance.eligible, abi::STANCE_ELIGIBLE)
-                | flag(stance.maintenance, abi::STANCE_MAINTENANCE)
-                | flag(stance.resign, abi::STANCE_RESIGN)
-                | flag(stance.peer_quality.is_some(), abi::STANCE_PEER)
-                | flag(stance.joining, abi::STANCE_JOINING)
-                | flag(stance.ready, abi::STANCE_READY)
-                | flag(stance.frozen, abi::STANCE_FROZEN)
-                | flag(stance.yields, abi::STANCE_YIELD)
-                | flag(stance.heir, abi::STANCE_HEIR),
-            group: abi::Str::of(&stance.group),
-            quality: stance.quality.into(),
-            peer_quality: stance.peer_quality.unwrap_or(0).into(),
-            forced: match stance.forced {
+        let raw = abi::Directive {
+            size: size::<abi::Directive>(),
+            flags: flag(directive.eligible, abi::DIRECTIVE_ELIGIBLE)
+                | flag(directive.maintenance, abi::DIRECTIVE_MAINTENANCE)
+                | flag(directive.resign, abi::DIRECTIVE_RESIGN)
+                | flag(directive.peer_quality.is_some(), abi::DIRECTIVE_PEER)
+                | flag(directive.joining, abi::DIRECTIVE_JOINING)
+                | flag(directive.ready, abi::DIRECTIVE_READY)
+                | flag(directive.frozen, abi::DIRECTIVE_FROZEN)
+                | flag(directive.release, abi::DIRECTIVE_RELEASE)
+                | flag(directive.prepared, abi::DIRECTIVE_PREPARED),
+            group: abi::Str::of(&directive.group),
+            quality: directive.quality.into(),
+            peer_quality: directive.peer_quality.unwrap_or(0).into(),
+            forced: match directive.forced {
                 Forced::No => abi::FORCED_NO,
                 Forced::Active => abi::FORCED_ACTIVE,
                 Forced::Backup => abi::FORCED_BACKUP,
             },
             reserved: 0,
-            why: abi::Str::of(&stance.why),
+            why: abi::Str::of(&directive.why),
         };
-        if let Some(callback) = self.plugin.group.stance {
-            // SAFETY: the plugin's contract; the stance and its texts live through the call.
-            self.tell("stance", |instance| unsafe {
+        if let Some(callback) = self.plugin.group.directive {
+            // SAFETY: the plugin's contract; the directive and its texts live through the call.
+            self.tell("directive", |instance| unsafe {
                 callback(instance, &raw const raw)
             });
         }

@@ -52,7 +52,7 @@ static GROUP: abi::Group = abi::Group {
     claim: Some(claim),
     publish: Some(publish),
     announce: Some(announce),
-    hand_over: Some(hand_over),
+    switch_over: Some(switch_over),
 };
 
 static PEER: abi::Peer = abi::Peer {
@@ -198,7 +198,7 @@ unsafe extern "C" fn now(_ctx: *mut c_void) -> u64 {
 }
 
 unsafe extern "C" fn done(ctx: *mut c_void, token: u64, status: abi::Status) -> abi::Status {
-    enter!(ctx, "done").finish(token, status);
+    enter!(ctx, "done").done(token, status);
     0
 }
 
@@ -305,21 +305,21 @@ unsafe extern "C" fn publish(
     })
 }
 
-unsafe extern "C" fn hand_over(
+unsafe extern "C" fn switch_over(
     ctx: *mut c_void,
     group: *const c_char,
     reason: *const c_char,
     why: abi::Str,
 ) -> abi::Status {
-    let driver = enter!(ctx, "hand_over");
+    let driver = enter!(ctx, "switch_over");
     // SAFETY: the contract: group, reason and why are lent.
     let (group, reason, why) =
         unsafe { (lent::c_text(group), lent::c_text(reason), lent::text(why)) };
     if !is_word(reason) {
-        return driver.refuse("hand_over", "reason is no word of [a-z0-9-], at most 32");
+        return driver.refuse("switch_over", "reason is no word of [a-z0-9-], at most 32");
     }
     let cause = Cause::new(reason, why);
-    with_group(driver, "hand_over", group, |group| Call::HandOver {
+    with_group(driver, "switch_over", group, |group| Call::SwitchOver {
         group,
         cause,
     })
@@ -355,7 +355,7 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
         return driver.refuse("send", "a message of nothing");
     }
     // SAFETY: the contract: the message is lent.
-    driver.send_to_twin(unsafe { lent::slice(message.ptr, message.len) })
+    driver.send_to_peer(unsafe { lent::slice(message.ptr, message.len) })
 }
 
 unsafe extern "C" fn in_sync(ctx: *mut c_void, yes: u32, why: abi::Str) -> abi::Status {

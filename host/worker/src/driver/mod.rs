@@ -1,4 +1,4 @@
-//! Calls one plugin from one loop: descriptors, then timers, then what the twin and the host say.
+//! Calls one plugin from one loop: descriptors, then timers, then what the peer and the host say.
 //!
 //! Descriptors come before timers, so that a plugin that was stopped for a while hears what the
 //! others said meanwhile before it acts on their silence. Nothing on that path allocates.
@@ -201,7 +201,7 @@ impl Driver {
         self.end_with(End::Broken);
     }
 
-    /// Whether the channel to the twin has something.
+    /// Whether the channel to the peer has something.
     fn serve_descriptors(&self, events: &[epoll::Event]) -> bool {
         let mut channel = false;
         for event in events {

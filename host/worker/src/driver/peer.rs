@@ -1,4 +1,4 @@
-//! `spared.peer/1`: the plugin's end of its channel to the twin, by [`crate::channel`].
+//! `spared.peer/1`: the plugin's end of its channel to the peer, by [`crate::channel`].
 //!
 //! Whoever does not read stops only its own channel: records wait in the socket, and the link
 //! stops when it is full. Nothing is dropped, and nothing is allocated after the first record.
@@ -110,14 +110,14 @@ impl Driver {
             self.watches.borrow().remove_own(socket.as_fd());
         }
         self.peer.full.set(false);
-        self.twin_is_gone();
+        self.peer_is_gone();
         self.peer.ups.set(0);
         let Some(successor) = self.peer.successor.take() else {
             return;
         };
         let watched = self.watches.borrow().add_own(successor.as_fd(), CHANNEL);
         if let Err(errno) = watched {
-            let why = format!("cannot watch the channel to the twin: {errno}");
+            let why = format!("cannot watch the channel to the peer: {errno}");
             self.outbound.log(abi::LOG_ERROR, &why);
             return;
         }
@@ -194,7 +194,7 @@ impl Driver {
     }
 
     fn distrust_channel(&self, why: &str) {
-        let text = format!("the channel to the twin is given up: {why}");
+        let text = format!("the channel to the peer is given up: {why}");
         self.outbound.log(abi::LOG_ERROR, &text);
         self.close_channel();
     }
@@ -204,27 +204,27 @@ impl Driver {
     fn record(&self, record: &[u8]) -> Result<(), &'static str> {
         match record {
             [UP, a, b, c, d] => {
-                self.twin_is_gone();
+                self.peer_is_gone();
                 self.peer.ups.set(self.peer.ups.get().wrapping_add(1));
-                self.twin_is_there(u32::from_le_bytes([*a, *b, *c, *d]));
+                self.peer_is_there(u32::from_le_bytes([*a, *b, *c, *d]));
                 Ok(())
             }
             [DOWN] => {
                 self.want_writable(false);
-                self.twin_is_gone();
+                self.peer_is_gone();
                 Ok(())
             }
             [MESSAGE, message @ ..] if self.peer.up.get() => {
-                self.twin_said(message);
+                self.peer_said(message);
                 Ok(())
             }
-            [MESSAGE, ..] => Err("a message while the twin is not there"),
+            [MESSAGE, ..] => Err("a message while the peer is not there"),
             _ => Err("a record that nobody knows"),
         }
     }
 
     // What a plugin said of its synchrony ends with the channel: each time it must say so anew.
-    fn twin_is_there(&self, wire: u32) {
+    fn peer_is_there(&self, wire: u32) {
         self.peer.up.set(true);
         self.report_synchrony(false, "it has not said so yet");
         if let Some(up) = self.plugin.peer.up {
@@ -233,18 +233,18 @@ impl Driver {
         }
     }
 
-    fn twin_is_gone(&self) {
+    fn peer_is_gone(&self) {
         if !self.peer.up.replace(false) {
             return;
         }
-        self.report_synchrony(false, "its twin is gone");
+        self.report_synchrony(false, "its peer is gone");
         if let Some(down) = self.plugin.peer.down {
             // SAFETY: as above.
             self.tell("down", |instance| unsafe { down(instance) });
         }
     }
 
-    fn twin_said(&self, bytes: &[u8]) {
+    fn peer_said(&self, bytes: &[u8]) {
         if let Some(message) = self.plugin.peer.message {
             let bytes = abi::Bytes::of(bytes);
             // SAFETY: as above; the bytes live through the call.
@@ -277,7 +277,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn send_to_twin(&self, message: &[u8]) -> abi::Status {
+    pub(super) fn send_to_peer(&self, message: &[u8]) -> abi::Status {
         if message.len() > abi::PEER_MESSAGE_MAX as usize {
             return errno(Errno::MSGSIZE);
         }

@@ -139,7 +139,7 @@ fn timers_and_descriptors_are_served_without_one_allocation() {
     assert_eq!(elector.allocations, 0);
 }
 
-/// A plugin that answers each message of its twin by the same.
+/// A plugin that answers each message of its peer by the same.
 struct Echo {
     host: *const abi::Host,
     messages: u64,
@@ -160,12 +160,12 @@ unsafe extern "C" fn echo_message(instance: *mut c_void, bytes: abi::Bytes) -> a
             (*echo).allocations = ALLOCATIONS.get() - (*echo).allocations_after_warm_up;
             return ENOTRECOVERABLE;
         }
-        (*driver).send_to_twin(std::slice::from_raw_parts(bytes.ptr, bytes.len))
+        (*driver).send_to_peer(std::slice::from_raw_parts(bytes.ptr, bytes.len))
     }
 }
 
 #[test]
-fn messages_of_the_twin_are_served_and_answered_without_one_allocation() {
+fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
     let (_host, worker) = codec::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();
     let mut plugin = plugin_of_nothing();
@@ -180,7 +180,7 @@ fn messages_of_the_twin_are_served_and_answered_without_one_allocation() {
     driver.instance.set((&raw mut echo).cast());
     let (link, channel) = codec::pair().unwrap();
     driver.channel(vec![channel]);
-    let twin = std::thread::spawn(move || {
+    let peer = std::thread::spawn(move || {
         let mut buffer = vec![crate::channel::MESSAGE; 1000];
         rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
         // One message on its way at a time, until the channel is closed.
@@ -196,10 +196,10 @@ fn messages_of_the_twin_are_served_and_answered_without_one_allocation() {
     assert_eq!(echo.allocations, 0);
     // The driver is leaked; only its channel ends here.
     driver.close_channel();
-    twin.join().unwrap();
+    peer.join().unwrap();
 }
 
-/// A plugin whose timer is always due, while its twin says more than it can hear.
+/// A plugin whose timer is always due, while its peer says more than it can hear.
 struct Flooded {
     host: *const abi::Host,
     nap: Duration,

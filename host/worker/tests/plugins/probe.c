@@ -20,10 +20,10 @@ static const struct spared_host *host;
 static char *const argv_of_none[] = { 0 };
 static char state_dir[256];
 static uint64_t pending_token;
-static uint32_t timers_seen, woken_seen, fds_seen, changes_seen, stances_seen;
+static uint32_t timers_seen, woken_seen, fds_seen, changes_seen, directives_seen;
 static uint64_t last_fd_bytes;
 static int last_socket = -1;
-static char last_event[256], last_stance[256], order[256];
+static char last_event[256], last_directive[256], order[256];
 static pthread_t thread;
 static uint64_t messages_seen, bytes_seen, faults_seen, settled_at, to_send, sent, send_bytes;
 static uint32_t writables_seen, nap_us;
@@ -208,11 +208,11 @@ static spared_status changed(void *self, const struct spared_interface_event *ev
 	return 0;
 }
 
-static spared_status stance(void *self, const struct spared_stance *event)
+static spared_status directive(void *self, const struct spared_directive *event)
 {
 	(void)self;
-	stances_seen++;
-	snprintf(last_stance, sizeof(last_stance), "%.*s %u %u %u %u %.*s", (int)event->group.len,
+	directives_seen++;
+	snprintf(last_directive, sizeof(last_directive), "%.*s %u %u %u %u %.*s", (int)event->group.len,
 	         event->group.ptr, event->flags, event->quality, event->peer_quality, event->forced,
 	         (int)event->why.len, event->why.ptr);
 	return 0;
@@ -307,7 +307,7 @@ static const struct spared_group *groups(void)
 
 static spared_status claim(const char *group)
 {
-	struct spared_router_claim router = { .size = sizeof(router), .flags = SPARED_ROUTER_VMAC,
+	struct spared_virtual_router_claim router = { .size = sizeof(router), .flags = SPARED_ROUTER_VMAC,
 		                              .interface = spared_text("lan2"), .family = 4, .vrid = 50 };
 	struct spared_address_claim address = { .size = sizeof(address), .router = 0, .family = 4,
 		                                .prefix = 24, .interface = spared_text("lan2"),
@@ -418,7 +418,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return checks()->forget(host->ctx, words[1]);
 	} else if (!strcmp(words[0], "declare")) {
 		return scopes()->declare(host->ctx, words[1], SPARED_SCOPE_NODE);
-	} else if (!strcmp(words[0], "twin")) {
+	} else if (!strcmp(words[0], "messenger")) {
 		put(token, "messages", messages_seen);
 		put(token, "bytes", bytes_seen);
 		put(token, "faults", faults_seen);
@@ -449,7 +449,8 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		put(token, "seccomp", status_of("Seccomp"));
 		put(token, "locked_kb", status_of("VmLck"));
 		put(token, "policy", (uint64_t)sched_getscheduler(0) & 0xff);
-		put(token, "mount", mount("none", "/", "tmpfs", 0, NULL) ? (uint64_t)errno : 0);
+		// nothing is there: a worker that may mount hides no file of this machine by trying
+		put(token, "mount", mount("none", "/nonexistent", "tmpfs", 0, NULL) ? (uint64_t)errno : 0);
 		put(token, "secret", open("/etc/shadow", O_RDONLY) < 0 ? (uint64_t)errno : 0);
 		put(token, "tmp", open("/tmp/spared-probe", O_CREAT | O_RDWR, 0600) < 0 ? (uint64_t)errno : 0);
 		put(token, "library", open("/usr/lib/os-release", O_RDONLY) < 0 ? (uint64_t)errno : 0);
@@ -479,9 +480,9 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		put(token, "fds", fds_seen);
 		put(token, "bytes", last_fd_bytes);
 		put(token, "changes", changes_seen);
-		put(token, "stances", stances_seen);
+		put(token, "directives", directives_seen);
 		host->put_text(host->ctx, token, "event", spared_text(last_event));
-		host->put_text(host->ctx, token, "stance", spared_text(last_stance));
+		host->put_text(host->ctx, token, "directive", spared_text(last_directive));
 		return host->put_text(host->ctx, token, "order", spared_text(order));
 	}
 	host->fail(host->ctx, NULL, spared_text("usage: probe WORD"));
@@ -492,7 +493,7 @@ static const void *extension(const char *id)
 {
 	static const struct spared_interface_plugin interface = { .size = sizeof(interface),
 		                                                  .changed = changed };
-	static const struct spared_group_plugin group = { .size = sizeof(group), .stance = stance };
+	static const struct spared_group_plugin group = { .size = sizeof(group), .directive = directive };
 
 	static const struct spared_peer_plugin peer = { .size = sizeof(peer), .up = up, .down = down,
 		                                        .message = message, .writable = writable };

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_worker::message::{
-    Call, Cause, Family, Forced, FromWorker, InterfaceEvent, Role, Stance, Surroundings, ToWorker,
+    Call, Cause, Directive, Family, Forced, FromWorker, InterfaceEvent, Role, Surroundings,
+    ToWorker,
 };
 
 use crate::lab::{Host, Lab, eventually, load};
@@ -242,10 +243,10 @@ fn an_event_after_unfollow_is_not_delivered() {
 }
 
 #[test]
-fn a_stance_arrives_whole() {
+fn a_directive_arrives_whole() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
-    let stance = Stance {
+    let directive = Directive {
         group: "office".to_owned(),
         quality: 73,
         peer_quality: Some(100),
@@ -256,13 +257,13 @@ fn a_stance_arrives_whole() {
         joining: true,
         ready: false,
         frozen: false,
-        yields: true,
-        heir: false,
+        release: true,
+        prepared: false,
         why: "a cable".to_owned(),
     };
-    host.send(&ToWorker::Stance(stance), &[]);
+    host.send(&ToWorker::Directive(directive), &[]);
     assert_eq!(
-        host.query("state").text("stance"),
+        host.query("state").text("directive"),
         "office 157 73 100 2 a cable"
     );
 }

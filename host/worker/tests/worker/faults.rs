@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use spared_worker::message::{FromWorker, ToWorker};
+use spared_worker::message::{Directive, Forced, FromWorker, ToWorker};
 
 use crate::lab::{Host, Lab, PATIENCE, eventually, executable, load};
 
@@ -195,4 +195,61 @@ fn sigterm_alone_gives_a_plugin_time_and_no_more() {
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(host.query("state").status, 0, "it goes on");
     assert_eq!(host.ended(), -14, "SIGALRM");
+}
+
+/// A plugin whose `callback` returns `status`, started.
+fn invalid(callback: &str, status: i32) -> (Lab, Host) {
+    let lab = Lab::new();
+    let name = "-DTEST_NAME=\"elector\"";
+    let path = lab.compile(
+        "elector",
+        "host/tests/run/lab/invalid_status.c",
+        &["-D_GNU_SOURCE", name],
+    );
+    let toml = format!("callback = \"{callback}\"\nstatus = \"{status}\"\n");
+    let host = Host::started(&path, &load("elector"), &toml);
+    (lab, host)
+}
+
+#[test]
+fn a_number_that_is_no_status_is_eproto_to_whoever_waits() {
+    const EPROTO: i32 = -71;
+    for status in [i32::MIN, -5000, -4096, 4, i32::MAX] {
+        let (_lab, mut host) = invalid("drain", status);
+        let deadline_ns = u64::MAX;
+        let returned = host.ask(|token| ToWorker::Drain { token, deadline_ns });
+        let line = format!("drain returned {status}, not a valid status");
+        assert_eq!(returned.status, EPROTO);
+        assert!(returned.failures[0].why.starts_with(&line));
+        host.log(&line);
+    }
+}
+
+#[test]
+fn a_number_that_is_no_status_is_logged_where_nobody_waits() {
+    for status in [i32::MIN, -5000, 1] {
+        let (_lab, mut host) = invalid("directive", status);
+        host.send(&ToWorker::Directive(directive()), &[]);
+        host.log(&format!(
+            "directive returned {status}, not a valid status: treated as -EPROTO"
+        ));
+    }
+}
+
+fn directive() -> Directive {
+    Directive {
+        group: "office".to_owned(),
+        quality: 100,
+        peer_quality: None,
+        eligible: true,
+        forced: Forced::No,
+        maintenance: false,
+        resign: false,
+        joining: false,
+        ready: false,
+        frozen: false,
+        release: false,
+        prepared: false,
+        why: String::new(),
+    }
 }

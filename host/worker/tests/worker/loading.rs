@@ -207,7 +207,7 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".flags = SPARED_PLUGIN_ROOT, .wire_max = 1,",
-            "vendor.so wants to run as root, and to hear a twin on the other node: root reads \
+            "vendor.so wants to run as root, and to hear a peer on the other node: root reads \
              nothing that the network sent, its maker must give up one",
         ),
         (
@@ -261,7 +261,7 @@ fn the_paths_of_a_descriptor_are_read_where_it_has_them() {
 }
 
 #[test]
-fn a_plugin_that_would_be_root_may_not_have_a_twin() {
+fn a_plugin_that_would_be_root_may_not_have_a_peer() {
     let text = plugin(
         "spared_plugin_v1",
         ".flags = SPARED_PLUGIN_ROOT, .extension = extension,",

@@ -9,5 +9,5 @@ mod faults;
 mod lab;
 mod life;
 mod loading;
+mod messenger;
 mod peer;
-mod twin;

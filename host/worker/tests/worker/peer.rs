@@ -1,4 +1,4 @@
-//! The channel to the twin, from the link's end of it.
+//! The channel to the peer, from the link's end of it.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -67,31 +67,31 @@ fn take(link: &OwnedFd) -> Option<Vec<u8>> {
 }
 
 fn number(host: &mut Host, key: &str) -> u64 {
-    host.query("twin").number(key)
+    host.query("messenger").number(key)
 }
 
 #[test]
-fn the_twin_comes_speaks_and_goes_in_order() {
+fn the_peer_comes_speaks_and_goes_in_order() {
     let lab = Lab::new();
     let mut host = started(&lab);
     assert_eq!(host.query("send 1 8").status, ENOTCONN, "no channel yet");
     let link = channel(&host);
-    assert_eq!(host.query("send 1 8").status, ENOTCONN, "no twin yet");
+    assert_eq!(host.query("send 1 8").status, ENOTCONN, "no peer yet");
     put(&link, &UP_2).unwrap();
     put(&link, &[MESSAGE]).unwrap();
     put(&link, &numbered(1, MESSAGE_MAX)).unwrap();
     eventually("two messages", || number(&mut host, "messages") == 2);
-    let twin = host.query("twin");
-    assert_eq!(twin.text("peer"), "up 2");
-    assert_eq!(twin.number("bytes"), MESSAGE_MAX as u64);
+    let peer = host.query("messenger");
+    assert_eq!(peer.text("peer"), "up 2");
+    assert_eq!(peer.number("bytes"), MESSAGE_MAX as u64);
     assert_eq!(host.query("send 1 8").status, 0);
     let record = take(&link).unwrap();
     assert_eq!((record[0], record.len()), (MESSAGE, 9));
     assert_eq!(host.query("too-long").status, EMSGSIZE);
     put(&link, &[DOWN]).unwrap();
-    eventually("down", || host.query("twin").text("peer") == "down");
-    assert_eq!(host.query("send 1 8").status, ENOTCONN, "the twin is gone");
-    assert_eq!(host.query("twin").text("order"), "start up down ");
+    eventually("down", || host.query("messenger").text("peer") == "down");
+    assert_eq!(host.query("send 1 8").status, ENOTCONN, "the peer is gone");
+    assert_eq!(host.query("messenger").text("order"), "start up down ");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_channel_that_comes_before_start_is_served_after_it() {
     put(&link, &numbered(0, 100)).unwrap();
     assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
     eventually("the message", || number(&mut host, "messages") == 1);
-    assert_eq!(host.query("twin").text("order"), "start up ");
+    assert_eq!(host.query("messenger").text("order"), "start up ");
 }
 
 #[test]
@@ -112,15 +112,15 @@ fn what_a_dead_link_left_in_the_channel_is_heard_before_down() {
     let lab = Lab::new();
     let mut host = started(&lab);
     let link = channel_up(&host);
-    eventually("up", || host.query("twin").text("peer") == "up 2");
+    eventually("up", || host.query("messenger").text("peer") == "up 2");
     // Something that the link never reads: its end is closed with a reset then.
     assert_eq!(host.query("send 3 8").status, 0);
     let count = put_numbered(&link, 0, 50, 1000);
     drop(link);
-    eventually("down", || host.query("twin").text("peer") == "down");
-    let twin = host.query("twin");
+    eventually("down", || host.query("messenger").text("peer") == "down");
+    let peer = host.query("messenger");
     assert_eq!(count, 50);
-    assert_eq!((twin.number("messages"), twin.number("faults")), (50, 0));
+    assert_eq!((peer.number("messages"), peer.number("faults")), (50, 0));
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn a_new_channel_replaces_the_old_once_that_is_read() {
     let new = channel_up(&host);
     put_numbered(&new, left, 5, 100);
     eventually("all", || number(&mut host, "messages") == left + 5);
-    let twin = host.query("twin");
-    assert_eq!(twin.text("order"), "start up down up ");
-    assert_eq!(twin.number("faults"), 0);
+    let peer = host.query("messenger");
+    assert_eq!(peer.text("order"), "start up down up ");
+    assert_eq!(peer.number("faults"), 0);
     assert_eq!(put(&old, &[DOWN]), Err(Errno::PIPE), "the old is closed");
     assert_eq!(host.query("send 1 8").status, 0);
     assert_eq!(take(&new).unwrap().len(), 9);
@@ -146,10 +146,10 @@ fn a_full_channel_says_so_and_says_when_it_is_not() {
     let lab = Lab::new();
     let mut host = started(&lab);
     let link = channel_up(&host);
-    eventually("up", || host.query("twin").text("peer") == "up 2");
+    eventually("up", || host.query("messenger").text("peer") == "up 2");
     const COUNT: u64 = 2000;
     assert_eq!(host.query(&format!("send {COUNT} 20000")).status, EAGAIN);
-    let before = host.query("twin");
+    let before = host.query("messenger");
     assert!(before.number("sent") < COUNT);
     assert_eq!(before.number("writables"), 0, "nobody has read");
     for wanted in 0..COUNT {
@@ -157,7 +157,7 @@ fn a_full_channel_says_so_and_says_when_it_is_not() {
         assert_eq!(record.len(), 20_001);
         assert_eq!(record[1..9], wanted.to_le_bytes(), "each once, in order");
     }
-    let after = host.query("twin");
+    let after = host.query("messenger");
     assert_eq!(after.number("sent"), COUNT);
     assert!(after.number("writables") > 0);
     // With nothing to send it is told nothing more.
@@ -201,8 +201,8 @@ fn settle_comes_after_all_that_was_in_the_channel() {
         deadline_ns: u64::MAX,
     });
     assert_eq!(settled.status, 0);
-    let twin = host.query("twin");
-    assert_eq!((count, twin.number("settled_at")), (500, 500));
+    let peer = host.query("messenger");
+    assert_eq!((count, peer.number("settled_at")), (500, 500));
 }
 
 #[test]
@@ -239,14 +239,14 @@ fn a_link_that_speaks_nonsense_loses_its_channel_and_the_plugin_goes_on() {
         (&long, "a record is too long"),
     ] {
         let link = channel_up(&host);
-        eventually("up", || host.query("twin").text("peer") == "up 2");
+        eventually("up", || host.query("messenger").text("peer") == "up 2");
         put(&link, nonsense).unwrap();
-        host.log(&format!("the channel to the twin is given up: {why}"));
-        assert_eq!(host.query("twin").text("peer"), "down");
+        host.log(&format!("the channel to the peer is given up: {why}"));
+        assert_eq!(host.query("messenger").text("peer"), "down");
     }
     let link = channel(&host);
     put(&link, &numbered(0, 8)).unwrap();
-    host.log("given up: a message while the twin is not there");
+    host.log("given up: a message while the peer is not there");
     assert_eq!(number(&mut host, "messages"), 0);
 }
 

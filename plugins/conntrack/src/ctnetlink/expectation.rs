@@ -7,7 +7,7 @@ use super::GENERIC_HEADER;
 use super::parse::{self, attribute};
 use crate::flow::{Direction, Flow};
 
-/// What the twin's kernel needs, of what this kernel says; the id means nothing there.
+/// What the peer's kernel needs, of what this kernel says; the id means nothing there.
 const PASSED_ON: [u16; 10] = [
     c::CTA_EXPECT_MASTER,
     c::CTA_EXPECT_TUPLE,
@@ -49,7 +49,7 @@ pub fn master(request: &[u8]) -> Option<Flow> {
     Some(flow)
 }
 
-/// Whether a request of the twin's is one that [`request`] makes.
+/// Whether a request of the peer's is one that [`request`] makes.
 pub fn is_valid(request: &[u8]) -> bool {
     let Some((header, rest)) = request.split_at_checked(GENERIC_HEADER) else {
         return false;

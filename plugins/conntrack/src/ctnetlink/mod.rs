@@ -30,7 +30,7 @@ pub const ANY: [u8; GENERIC_HEADER] = [0; GENERIC_HEADER];
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// Whether the twin may send an attribute for a flow of this protocol as the kernel has it.
+/// Whether the peer may send an attribute for a flow of this protocol as the kernel has it.
 pub fn is_passed_on(kind: u16, protocol: u8) -> bool {
     match kind {
         c::CTA_LABELS

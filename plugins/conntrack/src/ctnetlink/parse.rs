@@ -29,7 +29,7 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
             c::CTA_ZONE => flow.zone.id = be16(value)?,
             c::CTA_PROTOINFO => protoinfo = Some(value),
             c::CTA_HELP => help(value, &mut flow.extra),
-            // an entry that was written has one of zeros, its twin has none
+            // an entry that was written has one of zeros, its peer has none
             c::CTA_SYNPROXY if is_zero(value) => {}
             kind if is_passed_on(kind, 0) => attribute(kind, value, &mut flow.extra),
             _ => {}

@@ -1,8 +1,8 @@
-//! What the twin says, and what the kernel answers to it.
+//! What the peer says, and what the kernel answers to it.
 
 use spared_netlink::{attributes, constants as c};
 
-use super::local::seconds;
+use super::local::{differs, differs_as_a_whole, seconds};
 use super::table::{Entry, digest, flag};
 use super::{Action, Change, Engine, How, SECOND_NS};
 use crate::flow::{Flow, status};
@@ -22,14 +22,14 @@ const TRIES_MAX: u8 = 3;
 const ORPHANS_MAX: usize = 4096;
 /// Flows that the kernel refuses whatever is tried; of more, this node says that it misses them.
 const REFUSED_MAX: usize = 4096;
-/// They are tried again by every so many sweeps.
-const SWEEPS_PER_TRY: u8 = 8;
+/// They are tried again by every so many resyncs.
+const RESYNCS_PER_TRY: u8 = 8;
 const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
 
 impl Engine {
-    /// One message of the twin's: untrusted bytes.
+    /// One message of the peer's: untrusted bytes.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) {
-        if self.twin.is_none() {
+        if self.peer.is_none() {
             return;
         }
         match Message::decode(bytes) {
@@ -39,8 +39,8 @@ impl Engine {
     }
 
     fn take(&mut self, now_ns: u64, message: Message<'_>) {
-        let Some(twin) = &mut self.twin else { return };
-        twin.heard_ns = now_ns;
+        let Some(peer) = &mut self.peer else { return };
+        peer.heard_ns = now_ns;
         if let Message::Hello {
             active,
             serial,
@@ -49,7 +49,7 @@ impl Engine {
         {
             return self.handle_hello(now_ns, active, serial, key);
         }
-        if twin.active.is_none() {
+        if peer.active.is_none() {
             return self.malformed("a message before its hello");
         }
         match message {
@@ -57,34 +57,34 @@ impl Engine {
             Message::Changes {
                 age_us, records, ..
             } => {
-                twin.behind_us = age_us;
+                peer.behind_us = age_us;
                 self.take_records(now_ns, records);
                 self.adopt();
             }
-            Message::Sweep {
+            Message::Resync {
                 number,
                 lease_s,
                 hello,
             } => {
                 self.short = 0;
-                twin.sweep = number;
-                twin.answers = hello;
-                twin.sweep_begun = true;
-                twin.lease_s = lease_s;
+                peer.resync = number;
+                peer.answers = hello;
+                peer.resync_begun = true;
+                peer.lease_s = lease_s;
                 self.last_floor_s = lease_s;
             }
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
-            Message::Swept { number, flows } => self.handle_swept(now_ns, number, flows),
+            Message::Resynced { number, flows } => self.handle_resynced(now_ns, number, flows),
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
-            Message::Resweep => {
+            Message::RequestResync => {
                 self.table.clear_flag(flag::SENT);
-                self.wanted.sweep = true;
+                self.wanted.resync = true;
             }
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.lost_addresses = addresses,
             Message::Pulse { flows, .. } => {
-                twin.flows = flows;
-                twin.behind_us = 0;
+                peer.flows = flows;
+                peer.behind_us = 0;
                 self.adopt();
                 self.tell_synchrony();
             }
@@ -98,7 +98,7 @@ impl Engine {
         self.counters.malformed += 1;
         if self.counters.malformed.is_power_of_two() {
             let text = format!(
-                "the twin sent {what} that is not understood: dropped ({} so far)",
+                "the peer sent {what} that is not understood: dropped ({} so far)",
                 self.counters.malformed
             );
             self.actions.push_back(Action::Warn(text));
@@ -117,30 +117,41 @@ impl Engine {
     fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
         let hash = self.table.hash(&flow);
         let slot = self.table.find(hash);
-        // Where this node answers for the flow, the twin's word is older or a loser's.
+        // Where this node answers for the flow, the peer's word is older or a loser's.
         let ours = slot.is_some_and(|slot| !self.table.get(slot).has(flag::REMOTE));
-        if self.active && ours {
+        if let Some(slot) = slot.filter(|_| self.active && ours) {
             self.counters.merged += 1;
-            if let Some(slot) = slot {
-                // but it does have the flow
-                self.table.set_flag(slot, flag::SENT, true);
+            // but it does have the flow, or has it no longer
+            self.table.set_flag(slot, flag::SENT, kind != Kind::Gone);
+            if kind == Kind::Gone {
+                self.look_up(flow);
             }
             return;
         }
         match (kind, slot) {
             (Kind::Gone, Some(slot)) => {
+                let before = *self.table.get(slot);
                 self.table.remove(slot);
-                self.write(How::Delete, flow, 0);
+                self.write_unless_alive(&before, How::Delete, flow, 0, false);
             }
             (Kind::Gone, None) => drop(self.refused.remove(&hash)),
             (Kind::Part, None) if self.refused.contains(&hash) => {}
             (_, Some(slot)) => {
+                let before = *self.table.get(slot);
                 self.know(now_ns, slot, &flow);
                 let (timeout_s, whole) = (self.lease_of(&flow), kind == Kind::Whole);
                 if whole {
                     self.table.get_mut(slot).extra = digest(&flow.extra);
                 }
-                self.write_record(How::Update { with_status: true }, flow, timeout_s, whole);
+                let update = How::Update { with_status: true };
+                let says_more = match whole {
+                    true => differs_as_a_whole(&before, &flow),
+                    false => differs(&before, &flow),
+                };
+                match says_more {
+                    true => self.write_record(update, flow, timeout_s, whole),
+                    false => self.write_unless_alive(&before, update, flow, timeout_s, whole),
+                }
             }
             (Kind::Part, None) => self.lose(now_ns, hash),
             (Kind::Whole, None) => self.take_new(now_ns, hash, flow),
@@ -164,17 +175,27 @@ impl Engine {
 
     fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // What a loser offers is this node's from now on.
-        let remote = self.twin_is_active() || !self.active;
+        let remote = self.peer_is_active() || !self.active;
         self.table.set_flag(slot, flag::REMOTE, remote);
-        let (sweep, own_sweep) = (self.twin_sweep(), self.sweep_number);
+        let (resync, own_resync) = (self.peer_resync(), self.resync_number);
         // a walk may have passed its place before it was written
         let present = if self.is_tidying() { flag::PRESENT } else { 0 };
+        // or may find it as it was before
+        let fresh = match self.resyncing() || self.is_restoring() {
+            true => flag::FRESH,
+            false => 0,
+        };
+        let written_s = flow.timeout_s.map(|_| self.lease_of(flow));
         let entry = self.table.get_mut(slot);
-        entry.flags |= flag::SENT | present;
-        // what the twin's own copy has left, should this node answer for it one day
+        entry.flags |= flag::SENT | present | fresh;
+        if let Some(written_s) = written_s {
+            entry.flags &= !flag::RESTORED;
+            entry.written_until_s = seconds(now_ns).saturating_add(written_s);
+        }
+        // what the peer's own copy has left, should this node answer for it one day
         entry.lease_until_s = seconds(now_ns).saturating_add(flow.timeout_s.unwrap_or(0));
         entry.learn(flow);
-        entry.sweep = if remote { sweep } else { own_sweep };
+        entry.resync = if remote { resync } else { own_resync };
     }
 
     /// It lives at least until it is refreshed; a fixed time is what it is.
@@ -187,27 +208,30 @@ impl Engine {
     }
 
     pub(super) fn floor_s(&self) -> u32 {
-        self.twin.as_ref().map_or(0, |twin| twin.lease_s)
+        self.peer.as_ref().map_or(0, |peer| peer.lease_s)
     }
 
-    pub(super) fn twin_sweep(&self) -> u8 {
-        self.twin.as_ref().map_or(0, |twin| twin.sweep)
+    pub(super) fn peer_resync(&self) -> u8 {
+        self.peer.as_ref().map_or(0, |peer| peer.resync)
     }
 
     fn see(&mut self, now_ns: u64, hash: u64) {
-        let sweep = self.twin_sweep();
+        let resync = self.peer_resync();
         match self.table.find(hash) {
             Some(slot) if self.table.get(slot).has(flag::REMOTE) => {
-                self.table.get_mut(slot).sweep = sweep;
+                self.table.get_mut(slot).resync = resync;
             }
             Some(slot) if !self.active => {
                 self.table.set_flag(slot, flag::REMOTE, true);
-                self.table.get_mut(slot).sweep = sweep;
+                self.table.get_mut(slot).resync = resync;
+                // offered by this node, and from now on nothing here tells whether it is still in
+                // the kernel: one look, which a walk under way is
+                self.wanted.verify |= !self.is_tidying();
             }
             Some(_) => {}
             // tried again now and then, and nobody waits for it
             None if self.refused.contains(&hash) => {
-                if sweep % SWEEPS_PER_TRY == 0 {
+                if resync % RESYNCS_PER_TRY == 0 {
                     self.ask_for(now_ns, hash);
                 }
             }
@@ -215,23 +239,23 @@ impl Engine {
         }
     }
 
-    /// The twin's kernel dropped them: they are sent again by the next sweep, which is due.
+    /// The peer's kernel dropped them: they are sent again by the next resync, which is due.
     fn resend(&mut self, now_ns: u64, hashes: impl Iterator<Item = u64>) {
         for hash in hashes {
             self.counters.lost_there += 1;
             match self.table.find(hash) {
                 Some(slot) => {
                     self.table.set_flag(slot, flag::SENT, false);
-                    self.wanted.sweep = true;
+                    self.wanted.resync = true;
                 }
-                // it has gone: the twin waits for it until a sweep has ended without it
-                None => self.sweep_soon(now_ns),
+                // it has gone: the peer waits for it until a resync has ended without it
+                None => self.resync_soon(now_ns),
             }
         }
     }
 
     fn expect_here(&mut self, yes: bool, request: &[u8]) {
-        if self.settings.expectations && (!self.active || self.twin_is_active()) {
+        if self.settings.expectations && (!self.active || self.peer_is_active()) {
             self.counters.expectations += 1;
             self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
         }
@@ -291,7 +315,7 @@ impl Engine {
         self.actions.push_back(Action::Write(change));
     }
 
-    /// Another flow is in its place: the twin's counts.
+    /// Another flow is in its place: the peer's counts.
     fn replace(&mut self, change: Change, delete: How) {
         self.write(delete, change.flow.clone(), 0);
         self.again(change, How::Create { exclusive: false });
@@ -335,9 +359,9 @@ impl Engine {
         }
     }
 
-    /// While a sweep goes on, the master may still come.
+    /// While a resync goes on, the master may still come.
     pub(super) fn adopt(&mut self) {
-        if self.twin.as_ref().is_some_and(|twin| twin.sweep_begun) {
+        if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
             return;
         }
         for change in std::mem::take(&mut self.orphans) {
@@ -358,7 +382,7 @@ impl Engine {
         let counters = &mut self.counters;
         match errno {
             ENOMEM => counters.refused_full += 1,
-            EEXIST => counters.refused_clash += 1,
+            EEXIST => counters.refused_exists += 1,
             EINVAL => counters.refused_invalid += 1,
             _ => counters.refused_other += 1,
         }

@@ -1,6 +1,6 @@
 //! `sparectl conntrack diff`: both kernels' tables side by side.
 //!
-//! The twin sends its flows, this node reads its own. What differs may just be on its way, so
+//! The peer sends its flows, this node reads its own. What differs may just be on its way, so
 //! it counts only if a second and a third look find it again.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ const ROWS_MAX: usize = 200;
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The twin went.
+    /// The peer went.
     Gone,
     TooMany,
 }
@@ -29,7 +29,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone => f.write_str("the twin is gone"),
+            Self::Gone => f.write_str("the peer is gone"),
             Self::TooMany => write!(f, "more than {FLOWS_MAX} flows are too many to compare"),
         }
     }
@@ -49,7 +49,7 @@ pub struct Comparison {
     /// What differed in every look so far; None before the first has ended.
     suspects: Option<HashMap<u64, &'static str>>,
     own_ended: bool,
-    twin_ended: bool,
+    peer_ended: bool,
     /// Flows of each side.
     pub(super) limit: usize,
 }
@@ -61,10 +61,10 @@ impl Engine {
     /// Begins a comparison; `Finished::Comparison` follows.
     ///
     /// # Errors
-    /// The twin is not there, or it is under way already.
+    /// The peer is not there, or it is under way already.
     pub fn compare(&mut self, now_ns: u64) -> Result<(), &'static str> {
-        if self.twin.as_ref().is_none_or(|twin| twin.active.is_none()) {
-            return Err("the twin is not there");
+        if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
+            return Err("the peer is not there");
         }
         if self.comparison.is_some() {
             return Err("a comparison is under way");
@@ -78,19 +78,19 @@ impl Engine {
         let Some(comparison) = &mut self.comparison else {
             return;
         };
-        // what the twin still answers to an earlier one is not taken for this one's
+        // what the peer still answers to an earlier one is not taken for this one's
         self.compared = self.compared.wrapping_add(1);
         comparison.id = self.compared;
         comparison.look += 1;
         comparison.here.clear();
         comparison.there.clear();
-        (comparison.own_ended, comparison.twin_ended) = (false, false);
+        (comparison.own_ended, comparison.peer_ended) = (false, false);
         let id = comparison.id;
         self.push_message(now_ns, &Message::Compare { id });
         self.wanted.compare = true;
     }
 
-    // ---- for the twin
+    // ---- for the peer
 
     pub(super) fn answer_with(&mut self, now_ns: u64, id: u32, flow: &Flow) {
         if !self.filter.admits(flow) {
@@ -128,7 +128,7 @@ impl Engine {
         self.end_large_comparison();
     }
 
-    /// As many as a table may have; a twin may say what it likes.
+    /// As many as a table may have; a peer may say what it likes.
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
         if self.comparison.as_ref().is_some_and(is_large) {
@@ -153,7 +153,7 @@ impl Engine {
 
     pub(super) fn handle_compared_end(&mut self, now_ns: u64, id: u32) {
         if let Some(comparison) = self.comparison.as_mut().filter(|it| it.id == id) {
-            comparison.twin_ended = true;
+            comparison.peer_ended = true;
             self.conclude(now_ns);
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
         let Some(comparison) = &mut self.comparison else {
             return;
         };
-        if !comparison.own_ended || !comparison.twin_ended {
+        if !comparison.own_ended || !comparison.peer_ended {
             return;
         }
         comparison.suspect();
@@ -201,7 +201,7 @@ impl Comparison {
             named: HashMap::new(),
             suspects: None,
             own_ended: false,
-            twin_ended: false,
+            peer_ended: false,
             limit,
         }
     }

@@ -6,7 +6,7 @@ use super::SECOND_NS;
 pub struct Counters {
     pub events: u64,
     pub overruns: u64,
-    pub sweeps: u64,
+    pub resyncs: u64,
     pub excluded: u64,
     pub hidden: u64,
     pub sent_flows: u64,
@@ -19,12 +19,14 @@ pub struct Counters {
     pub updated: u64,
     pub deleted: u64,
     pub merged: u64,
-    /// The kernel here dropped what the twin holds to be here.
+    /// Flows that ended at the peer and live here.
+    pub kept: u64,
+    /// The kernel here dropped what the peer holds to be here.
     pub lost: u64,
-    /// The twin said the same.
+    /// The peer said the same.
     pub lost_there: u64,
     pub refused_full: u64,
-    pub refused_clash: u64,
+    pub refused_exists: u64,
     pub refused_helper: u64,
     pub refused_invalid: u64,
     pub refused_other: u64,

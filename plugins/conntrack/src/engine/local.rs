@@ -1,4 +1,4 @@
-//! What the kernel here says of its flows, and what of it the twin is told.
+//! What the kernel here says of its flows, and what of it the peer is told.
 
 use super::queue::{Change, merge};
 use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
@@ -7,7 +7,7 @@ use crate::ctnetlink::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Kind;
 
-/// Flows that are asked for one by one; where there are more, a sweep is cheaper.
+/// Flows that are asked for one by one; where there are more, a resync is cheaper.
 const UNKNOWN_MAX: usize = 4096;
 
 /// A notification.
@@ -16,7 +16,7 @@ pub enum Event {
     New(Flow),
     Changed(Flow),
     Gone(Flow),
-    /// An expectation came or went: the request that makes the same at the twin.
+    /// An expectation came or went: the request that makes the same at the peer.
     Expected(bool, Vec<u8>),
 }
 
@@ -41,12 +41,12 @@ impl Engine {
         self.expect_there(now_ns, yes, request);
     }
 
-    /// Notifications were lost: whatever they said is found by a sweep.
+    /// Notifications were lost: whatever they said is found by a resync.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.overruns += 1;
         self.overrun_ns = now_ns;
         if self.speaks(now_ns) {
-            self.wanted.sweep = true;
+            self.wanted.resync = true;
             self.unsettled = true;
         }
         self.wanted.verify |= self.table.remote() > 0;
@@ -64,25 +64,26 @@ impl Engine {
         self.destroyed.remove(&hash);
         if let Some(slot) = self.table.find(hash) {
             // it was replaced, and nobody said so
+            self.claim(slot);
             return self.tell_again(now_ns, slot, flow, Kind::Whole);
         }
         let age_ns = self.settings.min_age_ns;
         self.insert_new(now_ns, hash, flow, age_ns > 0 && !self.draining);
     }
 
-    /// By which sweep a flow that this node answers for is judged: on a backup, the twin's.
-    pub(super) fn sweep_of_own(&self) -> u8 {
-        match self.active || self.sweeping() {
-            true => self.sweep_number,
-            false => self.twin_sweep(),
+    /// By which resync a flow that this node answers for is judged: on a backup, the peer's.
+    pub(super) fn resync_of_own(&self) -> u8 {
+        match self.active || self.resyncing() {
+            true => self.resync_number,
+            false => self.peer_resync(),
         }
     }
 
-    /// A flow that the twin has not been told of.
+    /// A flow that the peer has not been told of.
     pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
         let entry = Entry {
             hash,
-            sweep: self.sweep_of_own(),
+            resync: self.resync_of_own(),
             ..Entry::default()
         };
         let slot = self.table.insert(entry);
@@ -121,20 +122,19 @@ impl Engine {
             // of an excluded flow it may be just what includes it
             return self.look_up(flow);
         };
-        if self.sweeping() {
+        if self.resyncing() {
             self.table.get_mut(slot).flags |= flag::FRESH;
         }
         if self.table.get(slot).has(flag::REMOTE) {
             if !self.active {
-                return; // carried on after a handover: the twin sees it as well
+                return; // carried on after a switchover: the peer sees it as well
             }
-            // Its packets pass here: so does the answer for it.
-            self.table.set_flag(slot, flag::REMOTE, false);
+            self.claim(slot);
         }
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }
 
-    /// The twin knows of the flow, or will; what is new is told, if it is worth it.
+    /// The peer knows of the flow, or will; what is new is told, if it is worth it.
     pub(super) fn tell_again(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
         let entry = *self.table.get(slot);
         if let Some(waiting) = self.waiting_mut(entry.waiting) {
@@ -181,7 +181,7 @@ impl Engine {
 
     fn handle_gone(&mut self, now_ns: u64, flow: Flow) {
         let hash = self.table.hash(&flow);
-        if self.sweeping() {
+        if self.resyncing() {
             self.destroyed.insert(hash);
         }
         let Some(slot) = self.table.find(hash) else {
@@ -189,7 +189,7 @@ impl Engine {
         };
         let remote = self.table.get(slot).has(flag::REMOTE);
         if remote || !self.speaks(now_ns) {
-            // The twin holds that it is here. If it is right, it sends it again.
+            // The peer holds that it is here. If it is right, it sends it again.
             self.table.remove(slot);
             if remote {
                 self.counters.lost += 1;
@@ -200,7 +200,7 @@ impl Engine {
         self.forget_flow(now_ns, slot, flow);
     }
 
-    /// The flow is gone, or does not concern the twin any more.
+    /// The flow is gone, or does not concern the peer any more.
     pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, flow: Flow) {
         let entry = *self.table.get(slot);
         if entry.waiting != NOT_WAITING {
@@ -223,7 +223,7 @@ impl Engine {
         self.push_ready(now_ns, change);
     }
 
-    /// The twin need not know a flow of which it was told.
+    /// The peer need not know a flow of which it was told.
     pub(super) fn exclude(&mut self, now_ns: u64, flow: Flow) {
         let slot = self.table.find(self.table.hash(&flow));
         if let Some(slot) = slot.filter(|slot| !self.table.get(*slot).has(flag::REMOTE)) {
@@ -232,12 +232,12 @@ impl Engine {
         }
     }
 
-    fn look_up(&mut self, flow: Flow) {
+    pub(super) fn look_up(&mut self, flow: Flow) {
         if self.unknown.len() < UNKNOWN_MAX {
             self.unknown.push(flow);
         } else {
             self.unknown.clear();
-            self.wanted.sweep = true;
+            self.wanted.resync = true;
         }
     }
 
@@ -257,9 +257,9 @@ impl Engine {
         }
     }
 
-    /// What the first sweep finds is old enough.
+    /// What the first resync finds is old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.settings.min_age_ns > 0 && !self.first_sweep && !self.draining;
+        let is_young = self.settings.min_age_ns > 0 && !self.first_resync && !self.draining;
         self.insert_new(now_ns, hash, flow, is_young);
     }
 
@@ -282,7 +282,7 @@ impl Engine {
         Some(since_ns.saturating_add(self.settings.min_age_ns))
     }
 
-    /// Sends those that have become old enough; all of them before a handover.
+    /// Sends those that have become old enough; all of them before a switchover.
     pub(super) fn ripen(&mut self, now_ns: u64) {
         use super::queue::Item;
         while let Some(item) = self.young.front() {
@@ -303,7 +303,7 @@ impl Engine {
     }
 }
 
-/// Whether the twin should hear of it: what only counts time it need not.
+/// Whether the peer should hear of it: what only counts time it need not.
 pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
     !flow.extra.is_empty() || differs_beside_attributes(entry, flow)
 }

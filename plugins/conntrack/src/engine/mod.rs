@@ -1,29 +1,32 @@
-//! What follows to the twin and what is taken from it, without I/O and without a clock.
+//! What follows to the peer and what is taken from it, without I/O and without a clock.
 //!
 //! What is fed: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
 //! [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role), what the kernel
 //! says ([`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
-//! [`handle_found`](Engine::handle_found), [`handle_dumped`](Engine::handle_dumped),
+//! [`handle_found`](Engine::handle_found), [`handle_asked`](Engine::handle_asked),
+//! [`handle_dumped`](Engine::handle_dumped),
 //! [`handle_dump_end`](Engine::handle_dump_end), [`handle_refused`](Engine::handle_refused)) and
 //! [`handle_timeout`](Engine::handle_timeout). What is drained: [`poll_action`](Engine::poll_action),
 //! then [`poll_message`](Engine::poll_message) until the channel is full,
 //! [`next_timeout`](Engine::next_timeout).
 //!
 //! Both nodes know the same flows by a hash; one node answers for each of them. An active node
-//! answers for all but those that an active twin answers for (`flag::REMOTE`). Its word is taken
-//! on a backup; on an active node only what is unknown is added.
+//! answers for all but those that an active peer answers for (`flag::REMOTE`). Its word is taken
+//! on a backup; on an active node only what is unknown is added, and nothing ends that shows life
+//! here (`evidence.rs`).
 
 mod apply;
 mod compare;
 mod counters;
+mod evidence;
 pub mod local;
 mod outbox;
 mod pass;
 pub mod queue;
 pub mod restore;
+mod resync;
 mod role;
 mod status;
-mod sweep;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -32,6 +35,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
+pub use evidence::Question;
 pub use restore::Timeouts;
 
 use crate::config::Settings;
@@ -58,6 +62,8 @@ pub enum Action {
     Find(Vec<Flow>),
     /// Ask the kernel whether it tells of this flow at all; `handle_found` or `handle_silent`.
     Probe(Flow),
+    /// Ask the kernel for these, in this order; `handle_asked` tells of each what is written.
+    Ask(Vec<Question>),
     /// Read a table; `handle_dumped` and `handle_dump_end` follow.
     Dump(Source),
     StopDump,
@@ -127,14 +133,14 @@ pub enum How {
 
 /// The other node's plugin.
 #[derive(Clone, Debug, Default)]
-struct Twin {
+struct Peer {
     /// None until its hello.
     active: Option<bool>,
     flows: u32,
-    /// Of its latest sweep.
-    sweep: u8,
-    sweep_begun: bool,
-    /// Of its latest hello, and of this node's that it had heard when it began its sweep.
+    /// Of its latest resync.
+    resync: u8,
+    resync_begun: bool,
+    /// Of its latest hello, and of this node's that it had heard when it began its resync.
     serial: u32,
     answers: u32,
     lease_s: u32,
@@ -149,27 +155,27 @@ pub struct Engine {
     own_key: Key,
     roles: BTreeMap<String, bool>,
     active: bool,
-    twin: Option<Twin>,
-    /// All that the twin has is here.
+    peer: Option<Peer>,
+    /// All that the peer has is here.
     complete: bool,
-    /// Flows that the twin has and this kernel has not, since its sweep began.
+    /// Flows that the peer has and this kernel has not, since its resync began.
     short: u64,
-    /// Copies must be made ready for a takeover: `loosen`.
+    /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
     /// Of the latest hello.
     serial: u32,
     said_synchrony: Option<(bool, String)>,
     subscription: Subscription,
-    /// It was active while no twin listened.
+    /// It was active while no peer listened.
     owes: bool,
-    /// Notifications were lost, and no sweep has made up for them.
+    /// Notifications were lost, and no resync has made up for them.
     unsettled: bool,
     overrun_ns: u64,
     /// Both were active when they met.
     split: bool,
     offering_until_ns: u64,
     table: Table,
-    /// Changes for the twin.
+    /// Changes for the peer.
     ready: Queue,
     /// Those of flows that are not old enough yet.
     young: Queue,
@@ -183,22 +189,22 @@ pub struct Engine {
     /// Destroyed since the last piece of a dump.
     destroyed: HashSet<u64>,
     lost: Vec<u64>,
-    /// The twin's flows that the kernel here refuses.
+    /// The peer's flows that the kernel here refuses.
     refused: HashSet<u64>,
     pass: Option<Pass>,
     wanted: Wanted,
-    sweep_number: u8,
-    sweep_at_ns: u64,
-    sweep_took_ns: u64,
-    /// The first sweep for this twin: what it finds is old.
-    first_sweep: bool,
+    resync_number: u8,
+    resync_at_ns: u64,
+    resync_took_ns: u64,
+    /// The first resync for this peer: what it finds is old.
+    first_resync: bool,
     /// Some ruleset hides flows by `ct event`.
     hides: bool,
     timeouts: Timeouts,
     orphans: Vec<Change>,
     /// Addresses of the interfaces in `dynamic_nat`.
     dynamic: BTreeMap<String, Vec<Address>>,
-    /// How long copies live at least, and what is translated there, as the twin said last.
+    /// How long copies live at least, and what is translated there, as the peer said last.
     last_floor_s: u32,
     lost_addresses: Vec<Address>,
     comparison: Option<Comparison>,
@@ -218,7 +224,7 @@ impl Engine {
             own_key,
             roles: BTreeMap::new(),
             active: false,
-            twin: None,
+            peer: None,
             complete: false,
             short: 0,
             loosening: false,
@@ -244,10 +250,10 @@ impl Engine {
             refused: HashSet::new(),
             pass: None,
             wanted: Wanted::default(),
-            sweep_number: 0,
-            sweep_at_ns: u64::MAX,
-            sweep_took_ns: 0,
-            first_sweep: false,
+            resync_number: 0,
+            resync_at_ns: u64::MAX,
+            resync_took_ns: 0,
+            first_resync: false,
             hides: false,
             timeouts: Timeouts::default(),
             orphans: Vec::new(),
@@ -262,7 +268,7 @@ impl Engine {
         }
     }
 
-    /// New settings; whatever they change of what follows is found by a sweep.
+    /// New settings; whatever they change of what follows is found by a resync.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         let own = std::mem::take(&mut self.filter.own);
         let taken = std::mem::take(&mut self.filter.taken);
@@ -274,7 +280,7 @@ impl Engine {
         self.settings = settings;
         self.dynamic
             .retain(|name, _| self.settings.dynamic_nat.contains(name));
-        self.want_sweep(now_ns);
+        self.request_resync(now_ns);
         self.tell_addresses();
     }
 
@@ -283,7 +289,7 @@ impl Engine {
         self.filter.own = own;
     }
 
-    /// What transparent proxies here have taken: the twin needs it not.
+    /// What transparent proxies here have taken: the peer needs it not.
     pub fn handle_taken(&mut self, now_ns: u64, taken: HashSet<Tuple>) {
         let before = std::mem::replace(&mut self.filter.taken, taken);
         let new: Vec<Tuple> = self.filter.taken.difference(&before).copied().collect();
@@ -319,10 +325,10 @@ impl Engine {
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.pulse(now_ns);
         self.ripen(now_ns);
-        if now_ns >= self.sweep_at_ns {
-            self.wanted.sweep = self.speaks(now_ns);
-            self.sweep_at_ns = match self.wanted.sweep {
-                true => now_ns.saturating_add(self.sweep_interval_ns()),
+        if now_ns >= self.resync_at_ns {
+            self.wanted.resync = self.speaks(now_ns);
+            self.resync_at_ns = match self.wanted.resync {
+                true => now_ns.saturating_add(self.resync_interval_ns()),
                 false => u64::MAX,
             };
         }
@@ -331,15 +337,15 @@ impl Engine {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.twin.as_ref()?;
+        self.peer.as_ref()?;
         let flush = (self.outgoing.is_none() && !self.ready.is_empty()).then_some(self.flush_at_ns);
         let offering = (!self.active && self.subscription == Subscription::All)
             .then_some(self.offering_until_ns);
-        let sweep = (self.sweep_at_ns < u64::MAX).then_some(self.sweep_at_ns);
+        let resync = (self.resync_at_ns < u64::MAX).then_some(self.resync_at_ns);
         [
             flush,
             offering,
-            sweep,
+            resync,
             self.next_ripe_ns(),
             Some(self.pulse_at_ns),
         ]
@@ -371,7 +377,7 @@ impl Engine {
 
     fn write_record(&mut self, how: How, flow: Flow, timeout_s: u32, whole: bool) {
         // the dump that is being read may still have it
-        if how == How::Delete && self.sweeping() {
+        if how == How::Delete && self.resyncing() {
             self.destroyed.insert(self.table.hash(&flow));
         }
         self.actions.push_back(Action::Write(Change {
@@ -383,15 +389,15 @@ impl Engine {
         }));
     }
 
-    fn twin_is_active(&self) -> bool {
-        self.twin
+    fn peer_is_active(&self) -> bool {
+        self.peer
             .as_ref()
-            .is_some_and(|twin| twin.active == Some(true))
+            .is_some_and(|peer| peer.active == Some(true))
     }
 
-    /// Whether the twin is told what happens here.
+    /// Whether the peer is told what happens here.
     fn speaks(&self, now_ns: u64) -> bool {
-        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         heard && (self.active || self.owes || now_ns < self.offering_until_ns)
     }
 }

@@ -1,4 +1,4 @@
-//! Messages to the twin: changes gathered into batches, in order.
+//! Messages to the peer: changes gathered into batches, in order.
 
 use super::local::seconds;
 use super::queue::{Change, Item};
@@ -9,13 +9,13 @@ use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
 /// With so many waiting, the kernel's own buffers hold what comes.
 pub const WAITING_MAX: usize = 16_384;
-/// The same of messages that were made already: hashes of a sweep, flows of a comparison.
+/// The same of messages that were made already: hashes of a resync, flows of a comparison.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Full batches go at once.
 const BATCH_FULL: usize = 2000;
 const PULSE_NS: u64 = SECOND_NS;
-/// What the twin's copy lives longer than the sweeps that refresh it.
-const SWEEPS_PER_LEASE: u64 = 3;
+/// What the peer's copy lives longer than the resyncs that refresh it.
+const RESYNCS_PER_LEASE: u64 = 3;
 
 impl Engine {
     /// What is to be sent now. It stays until [`message_sent`](Self::message_sent).
@@ -89,11 +89,11 @@ impl Engine {
         let Some(slot) = self.table.find(change.hash) else {
             return;
         };
-        let (lease_s, twin_is_active) = (self.lease_s(), self.twin_is_active());
+        let (lease_s, peer_is_active) = (self.lease_s(), self.peer_is_active());
         let entry = self.table.get_mut(slot);
         entry.waiting = NOT_WAITING;
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
-        match twin_is_active {
+        match peer_is_active {
             true => entry.flags |= flag::DOUBTED,
             false => entry.flags &= !flag::DOUBTED,
         }
@@ -135,9 +135,9 @@ impl Engine {
         }
     }
 
-    /// How long a flow lives at the twin without a word, in seconds.
+    /// How long a flow lives at the peer without a word, in seconds.
     pub fn lease_s(&self) -> u32 {
-        (self.sweep_interval_ns() * SWEEPS_PER_LEASE).div_ceil(SECOND_NS) as u32
+        (self.resync_interval_ns() * RESYNCS_PER_LEASE).div_ceil(SECOND_NS) as u32
     }
 
     pub(super) fn pulse(&mut self, now_ns: u64) {
@@ -147,7 +147,7 @@ impl Engine {
         self.counters.measure(now_ns);
         self.pulse_at_ns = now_ns + PULSE_NS;
         // they would pile up behind a channel that takes nothing
-        if self.twin.is_some() && self.outgoing.is_none() {
+        if self.peer.is_some() && self.outgoing.is_none() {
             let flows = self.table.len() as u32;
             self.push_message(
                 now_ns,
@@ -159,8 +159,8 @@ impl Engine {
         }
     }
 
-    /// A flow is missing here; the twin hears of many at once. What a full channel keeps from it
-    /// is missed again by the next sweep.
+    /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
+    /// is missed again by the next resync.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
         self.short += 1;
         self.ask_for(now_ns, hash);
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     pub(super) fn tell_addresses(&mut self) {
-        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         // none is a word, too: there were some before
         if heard {
             let addresses = self.dynamic.values().flatten().copied().collect();
@@ -205,7 +205,7 @@ impl Engine {
 
     /// Everything is to be sent, young flows too. False: `Finished::Drain` follows.
     pub fn drain(&mut self, now_ns: u64) -> bool {
-        if self.twin.is_none() || !self.active {
+        if self.peer.is_none() || !self.active {
             return true;
         }
         self.draining = true;
@@ -226,7 +226,7 @@ impl Engine {
     pub(super) fn end_drain(&mut self) {
         let sent = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
         let settled = sent && self.heard_all && !self.unsettled;
-        if self.draining && (settled || self.twin.is_none()) {
+        if self.draining && (settled || self.peer.is_none()) {
             self.draining = false;
             self.actions.push_back(Action::Done(Finished::Drain));
         }

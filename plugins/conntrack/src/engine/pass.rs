@@ -1,5 +1,5 @@
-//! Walks through the kernel's table, one at a time: to tell the twin of everything, to drop what it
-//! does not have and to miss what it has, to restore times after a takeover, to compare.
+//! Walks through the kernel's table, one at a time: to tell the peer of everything, to drop what it
+//! does not have and to miss what it has, to restore times after a failover, to compare.
 
 use super::table::flag;
 use super::{Action, Engine, SECOND_NS, Source};
@@ -8,30 +8,30 @@ use crate::flow::{Flow, status};
 /// Walks that are due.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
-    pub sweep: bool,
+    pub resync: bool,
     pub restore: bool,
     /// The kernel's own entries become as copies are: liberal.
     pub loosen: bool,
-    /// What the twin did not tell of in this sweep goes.
+    /// What the peer did not tell of in this resync goes.
     pub prune: Option<u8>,
     /// A walk that prunes also drops what no node knows.
     pub strays: bool,
     /// The kernel here may have dropped flows and not said so.
     pub verify: bool,
-    /// The twin compares.
+    /// The peer compares.
     pub answer: Option<u32>,
     pub compare: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    Sweep {
+    Resync {
         number: u8,
     },
     Restore,
     Loosen,
     Tidy {
-        sweep: Option<u8>,
+        resync: Option<u8>,
         strays: bool,
         verify: bool,
     },
@@ -42,8 +42,8 @@ pub enum Work {
 }
 
 impl Work {
-    /// Of no use without the twin.
-    pub fn needs_twin(self) -> bool {
+    /// Of no use without the peer.
+    pub fn needs_peer(self) -> bool {
         !matches!(self, Self::Restore | Self::Loosen)
     }
 }
@@ -57,7 +57,7 @@ pub struct Pass {
     /// Times restored, and flows dropped.
     pub restored: u32,
     pub dropped: u32,
-    /// Hashes that the twin is told of at once, and whether one of them has gone meanwhile.
+    /// Hashes that the peer is told of at once, and whether one of them has gone meanwhile.
     pub alive: Vec<u8>,
     pub has_gone: bool,
     pub records: Vec<u8>,
@@ -71,7 +71,7 @@ impl Engine {
         self.send_lost(now_ns);
         if self.is_vain(now_ns) {
             self.stop_pass();
-            self.wanted.sweep = true;
+            self.wanted.resync = true;
         }
         if !self.unknown.is_empty() {
             let unknown = std::mem::take(&mut self.unknown);
@@ -84,7 +84,7 @@ impl Engine {
             return;
         };
         match work {
-            Work::Sweep { .. } => self.begin_sweep(now_ns),
+            Work::Resync { .. } => self.begin_resync(now_ns),
             Work::Tidy { .. } => self.table.clear_flag(flag::PRESENT),
             _ => {}
         }
@@ -103,13 +103,13 @@ impl Engine {
         self.actions.push_back(Action::Dump(Source::Flows));
     }
 
-    /// A sweep in which notifications were lost must be repeated: better now than at its end, as soon
-    /// as the burst is over. While it goes on, each sweep is brought to its end.
+    /// A resync in which notifications were lost must be repeated: better now than at its end, as soon
+    /// as the burst is over. While it goes on, each resync is brought to its end.
     fn is_vain(&self, now_ns: u64) -> bool {
         const CALM_NS: u64 = SECOND_NS / 50;
         let overrun = |pass: &Pass| self.counters.overruns > pass.overruns;
         let calm = now_ns.saturating_sub(self.overrun_ns) >= CALM_NS;
-        self.sweeping() && calm && self.pass.as_ref().is_some_and(overrun)
+        self.resyncing() && calm && self.pass.as_ref().is_some_and(overrun)
     }
 
     fn next_work(&mut self, now_ns: u64) -> Option<Work> {
@@ -121,10 +121,10 @@ impl Engine {
             return Some(Work::Loosen);
         }
         if wanted.prune.is_some() || wanted.verify {
-            let sweep = wanted.prune.take();
+            let resync = wanted.prune.take();
             return Some(Work::Tidy {
-                sweep,
-                strays: sweep.is_some() && std::mem::take(&mut wanted.strays),
+                resync,
+                strays: resync.is_some() && std::mem::take(&mut wanted.strays),
                 verify: std::mem::take(&mut wanted.verify),
             });
         }
@@ -134,11 +134,11 @@ impl Engine {
         if std::mem::take(&mut wanted.compare) {
             return Some(Work::Compare);
         }
-        if wanted.sweep && self.speaks(now_ns) {
-            self.wanted.sweep = false;
-            self.sweep_number = self.sweep_number.wrapping_add(1);
-            return Some(Work::Sweep {
-                number: self.sweep_number,
+        if wanted.resync && self.speaks(now_ns) {
+            self.wanted.resync = false;
+            self.resync_number = self.resync_number.wrapping_add(1);
+            return Some(Work::Resync {
+                number: self.resync_number,
             });
         }
         None
@@ -163,14 +163,19 @@ impl Engine {
         self.actions.push_back(Action::StopDump);
     }
 
-    pub(super) fn sweeping(&self) -> bool {
+    pub(super) fn resyncing(&self) -> bool {
         let work = self.pass.as_ref().map(|pass| pass.work);
-        matches!(work, Some(Work::Sweep { .. }))
+        matches!(work, Some(Work::Resync { .. }))
     }
 
     pub(super) fn is_tidying(&self) -> bool {
         let work = self.pass.as_ref().map(|pass| pass.work);
         matches!(work, Some(Work::Tidy { .. }))
+    }
+
+    pub(super) fn is_restoring(&self) -> bool {
+        let work = self.pass.as_ref().map(|pass| pass.work);
+        matches!(work, Some(Work::Restore))
     }
 
     /// Whether the dump may go on.
@@ -186,10 +191,10 @@ impl Engine {
         }
         pass.flows += 1;
         match pass.work {
-            Work::Sweep { number } => self.sweep(now_ns, number, flow),
-            Work::Restore => self.restore(flow),
+            Work::Resync { number } => self.resync(now_ns, number, flow),
+            Work::Restore => self.restore(now_ns, flow),
             Work::Loosen => self.loosen(flow),
-            Work::Tidy { sweep, strays, .. } => self.tidy(flow, sweep, strays),
+            Work::Tidy { resync, strays, .. } => self.tidy(now_ns, flow, resync, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
             Work::Compare => self.compare_own(flow),
         }
@@ -197,7 +202,7 @@ impl Engine {
 
     /// One expectation of a dump.
     pub fn handle_dumped_expectation(&mut self, now_ns: u64, request: &[u8]) {
-        if self.sweeping() {
+        if self.resyncing() {
             self.expect_there(now_ns, true, request);
         }
     }
@@ -212,36 +217,36 @@ impl Engine {
         let Some(pass) = self.pass.take() else { return };
         self.destroyed.clear();
         match pass.work {
-            Work::Sweep { number } => self.end_sweep(now_ns, number, pass, complete),
+            Work::Resync { number } => self.end_resync(now_ns, number, pass, complete),
             Work::Restore => self.end_restore(&pass, complete),
             Work::Loosen => self.end_loosen(complete),
-            Work::Tidy { sweep, verify, .. } => self.end_tidy(now_ns, sweep, verify, complete),
+            Work::Tidy { resync, verify, .. } => self.end_tidy(now_ns, resync, verify, complete),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),
         }
     }
 
-    /// The next sweep is due at once.
-    pub fn want_sweep(&mut self, now_ns: u64) {
+    /// The next resync is due at once.
+    pub fn request_resync(&mut self, now_ns: u64) {
         if self.speaks(now_ns) {
-            self.wanted.sweep = true;
+            self.wanted.resync = true;
         }
     }
 
-    pub(super) fn sweep_interval_ns(&self) -> u64 {
-        self.settings.sweep_ns.max(self.least_interval_ns())
+    pub(super) fn resync_interval_ns(&self) -> u64 {
+        self.settings.resync_ns.max(self.least_interval_ns())
     }
 
-    /// The next sweep comes as soon as it may.
-    pub(super) fn sweep_soon(&mut self, now_ns: u64) {
+    /// The next resync comes as soon as it may.
+    pub(super) fn resync_soon(&mut self, now_ns: u64) {
         let soon_ns = now_ns + self.least_interval_ns().max(SECOND_NS);
-        self.sweep_at_ns = self.sweep_at_ns.min(soon_ns);
+        self.resync_at_ns = self.resync_at_ns.min(soon_ns);
     }
 
-    /// Sweeps take at most a twentieth of the time.
+    /// Resyncs take at most a twentieth of the time.
     fn least_interval_ns(&self) -> u64 {
         const SHARE: u64 = 20;
-        let least_ns = self.sweep_took_ns.saturating_mul(SHARE);
+        let least_ns = self.resync_took_ns.saturating_mul(SHARE);
         least_ns.min(3600 * SECOND_NS)
     }
 }

@@ -1,4 +1,4 @@
-//! After a takeover: times become what the protocols want, and flows die that were translated to
+//! After a failover: times become what the protocols want, and flows die that were translated to
 //! an address which is not here.
 
 use super::pass::Pass;
@@ -100,7 +100,7 @@ impl Engine {
     /// One flow of the kernel's table, which it made itself: should its packets come back after
     /// they took the other router, windows would look wrong.
     pub(super) fn loosen(&mut self, flow: Flow) {
-        // also what is not known any more, since a twin came meanwhile
+        // also what is not known any more, since a peer came meanwhile
         if self.filter.admits(&flow) && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
             self.write(How::Loosen, flow, 0);
         }
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// One flow of the kernel's table.
-    pub(super) fn restore(&mut self, flow: Flow) {
+    pub(super) fn restore(&mut self, now_ns: u64, flow: Flow) {
         if !self.filter.admits(&flow) {
             return;
         }
@@ -142,6 +142,7 @@ impl Engine {
             true => left_s.max(wanted_s),
             false => wanted_s,
         };
+        self.see_end(now_ns, &flow, wanted_s);
         if wanted_s != left_s {
             self.pass.iter_mut().for_each(|pass| pass.restored += 1);
             self.write(How::Refresh, flow, wanted_s);

@@ -1,17 +1,17 @@
-//! Who answers for the flows: roles, and the twin as it comes and goes.
+//! Who answers for the flows: roles, and the peer as it comes and goes.
 
 use super::compare::Fault;
 use super::pass::{Wanted, Work};
-use super::{Action, Engine, OFFERING_NS, SECOND_NS, Subscription, Twin};
+use super::{Action, Engine, OFFERING_NS, Peer, SECOND_NS, Subscription};
 use crate::flow::Key;
 use crate::wire::Message;
 
 impl Engine {
-    /// The channel to the twin is there.
+    /// The channel to the peer is there.
     pub fn handle_up(&mut self, now_ns: u64) {
-        self.twin = Some(Twin {
+        self.peer = Some(Peer {
             heard_ns: now_ns,
-            ..Twin::default()
+            ..Peer::default()
         });
         self.forget();
         self.complete = self.active;
@@ -22,18 +22,18 @@ impl Engine {
 
     /// It is gone. What came of it stays: it may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
-        self.twin = None;
+        self.peer = None;
         self.owes |= self.active;
         self.said_synchrony = None;
         self.end_comparison(Err(Fault::Gone));
-        self.stop_pass_if(Work::needs_twin);
+        self.stop_pass_if(Work::needs_peer);
         (self.wanted.compare, self.wanted.answer) = (false, None);
         self.ready.clear();
         self.young.clear();
         self.unknown.clear();
         self.lost.clear();
         self.outgoing = None;
-        self.sweep_at_ns = u64::MAX;
+        self.resync_at_ns = u64::MAX;
         self.end_drain();
         self.subscribe(now_ns);
     }
@@ -58,21 +58,21 @@ impl Engine {
         let flows = self.table.len();
         if flows > 0 {
             let heard = self
-                .twin
+                .peer
                 .as_ref()
-                .map(|twin| (now_ns - twin.heard_ns) / 1_000_000);
+                .map(|peer| (now_ns - peer.heard_ns) / 1_000_000);
             let heard = heard.map_or(String::new(), |ms| format!(", its last word {ms} ms ago"));
             self.tell(format!(
                 "{flows} flows of the other node are in the kernel{heard}"
             ));
             self.wanted.restore = true;
         }
-        self.owes |= self.twin.is_none();
+        self.owes |= self.peer.is_none();
         self.complete = true;
         self.share_out();
         self.say_hello();
         self.subscribe(now_ns);
-        self.want_sweep(now_ns);
+        self.request_resync(now_ns);
     }
 
     fn step_down(&mut self, now_ns: u64) {
@@ -82,41 +82,41 @@ impl Engine {
         self.wanted.strays = true;
         self.wanted.loosen = true;
         self.loosening = true;
-        if self.twin.is_some() {
+        if self.peer.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
             self.complete = !std::mem::take(&mut self.split);
         }
         self.share_out();
         self.say_hello();
         if std::mem::take(&mut self.unsettled) {
-            // what this kernel has is not what the twin was told
-            self.push_message(now_ns, &Message::Resweep);
+            // what this kernel has is not what the peer was told
+            self.push_message(now_ns, &Message::RequestResync);
         }
         self.subscribe(now_ns);
     }
 
     pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, serial: u32, key: Key) {
-        let Some(twin) = &mut self.twin else { return };
-        let first = twin.active.is_none();
-        let ended = twin.active == Some(true) && !active;
-        twin.active = Some(active);
-        twin.serial = serial;
+        let Some(peer) = &mut self.peer else { return };
+        let first = peer.active.is_none();
+        let ended = peer.active == Some(true) && !active;
+        peer.active = Some(active);
+        peer.serial = serial;
         if first {
             self.split = active && self.active;
             let [a, b] = self.own_key;
             self.table.clear([a ^ key[0], b ^ key[1]]);
-            self.first_sweep = true;
+            self.first_resync = true;
             self.wanted.strays = true;
             self.tell_addresses();
-            // What this node did alone may be what the twin needs, whoever wins.
-            self.want_sweep(now_ns);
+            // What this node did alone may be what the peer needs, whoever wins.
+            self.request_resync(now_ns);
         } else {
             if ended {
                 self.table.unsend_doubted();
-                self.stop_pass_if(|work| matches!(work, Work::Sweep { .. }));
+                self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
             }
-            // a sweep is of use to a twin only if it knows what the twin is
-            self.want_sweep(now_ns);
+            // a resync is of use to a peer only if it knows what the peer is
+            self.request_resync(now_ns);
         }
         self.share_out();
         self.subscribe(now_ns);
@@ -125,15 +125,15 @@ impl Engine {
 
     /// Where only one node is active, it answers for every flow.
     fn share_out(&mut self) {
-        match (self.active, self.twin_is_active()) {
+        match (self.active, self.peer_is_active()) {
             (true, false) => self.table.give_all(None),
-            (false, true) => self.table.give_all(Some(self.twin_sweep())),
+            (false, true) => self.table.give_all(Some(self.peer_resync())),
             _ => {}
         }
     }
 
     fn say_hello(&mut self) {
-        if self.twin.is_some() {
+        if self.peer.is_some() {
             self.serial = self.serial.wrapping_add(1);
             let hello = Message::Hello {
                 active: self.active,
@@ -146,7 +146,7 @@ impl Engine {
     }
 
     pub(super) fn subscribe(&mut self, now_ns: u64) {
-        let heard = self.twin.as_ref().is_some_and(|twin| twin.active.is_some());
+        let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         let wanted = match heard {
             false => Subscription::Nothing,
             true if self.active || now_ns < self.offering_until_ns => Subscription::All,
@@ -159,17 +159,17 @@ impl Engine {
     }
 
     pub(super) fn tell_synchrony(&mut self) {
-        let Some(twin) = &self.twin else { return };
-        let (yes, why) = match twin.active {
+        let Some(peer) = &self.peer else { return };
+        let (yes, why) = match peer.active {
             _ if self.active => (true, String::new()),
-            None => (false, "its twin has not said hello yet".to_owned()),
+            None => (false, "its peer has not said hello yet".to_owned()),
             Some(false) => (true, String::new()),
             Some(true) if self.loosening => (false, "it prepares its own flows".to_owned()),
             Some(true) if self.complete => (true, String::new()),
             Some(true) if self.short > 0 => (false, format!("{} flows are missing", self.short)),
-            Some(true) if twin.flows == 0 => (false, "it takes over the flows".to_owned()),
+            Some(true) if peer.flows == 0 => (false, "it takes over the flows".to_owned()),
             Some(true) => {
-                let percent = (self.table.len() as u64 * 100 / u64::from(twin.flows)).min(99);
+                let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);
                 (false, format!("{percent} %"))
             }
         };
@@ -180,7 +180,7 @@ impl Engine {
         }
     }
 
-    /// A twin that has just come knows nothing, and what it says is not known yet.
+    /// A peer that has just come knows nothing, and what it says is not known yet.
     fn forget(&mut self) {
         self.table.clear(self.own_key);
         self.ready.clear();
@@ -192,7 +192,7 @@ impl Engine {
         self.orphans.clear();
         self.destroyed.clear();
         self.refused.clear();
-        self.stop_pass_if(Work::needs_twin);
+        self.stop_pass_if(Work::needs_peer);
         // what concerns this kernel alone goes on
         self.wanted = Wanted {
             restore: self.wanted.restore,

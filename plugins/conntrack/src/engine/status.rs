@@ -8,9 +8,9 @@ impl Engine {
     /// For `sparectl status`.
     pub fn summary(&self) -> String {
         let flows = self.table.len();
-        match &self.twin {
-            Some(twin) if !self.active && twin.active == Some(true) && self.complete => {
-                format!("{flows}, {} ms behind", twin.behind_us.div_ceil(1000))
+        match &self.peer {
+            Some(peer) if !self.active && peer.active == Some(true) && self.complete => {
+                format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }
             Some(_) => format!("{flows} flows"),
             None => format!("{} flows", self.counters.kernel_flows.unwrap_or(0)),
@@ -29,7 +29,7 @@ impl Engine {
         let per_flow = counters.sent_flow_bytes.checked_div(counters.sent_flows);
         vec![
             ("role", self.role().into()),
-            ("twin", self.twin_word().into()),
+            ("peer", self.peer_word().into()),
             ("in_sync", self.sync_word().into()),
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
@@ -54,8 +54,8 @@ impl Engine {
             ("excluded", counters.excluded.into()),
             ("hidden", counters.hidden.into()),
             ("expectations", counters.expectations.into()),
-            ("sweeps", counters.sweeps.into()),
-            ("sweep.last_ms", (self.sweep_took_ns / 1_000_000).into()),
+            ("resyncs", counters.resyncs.into()),
+            ("resync.last_ms", (self.resync_took_ns / 1_000_000).into()),
             ("sent.flows", counters.sent_flows.into()),
             ("sent.deletes", counters.sent_deletes.into()),
             ("sent.unchanged", counters.sent_alive.into()),
@@ -64,12 +64,13 @@ impl Engine {
             ("applied.updated", counters.updated.into()),
             ("applied.deleted", counters.deleted.into()),
             ("applied.merged", counters.merged.into()),
+            ("applied.kept", counters.kept.into()),
             ("applied.restored", counters.restored.into()),
             ("applied.dropped", counters.dropped.into()),
             ("lost", counters.lost.into()),
             ("lost.there", counters.lost_there.into()),
             ("refused.full", counters.refused_full.into()),
-            ("refused.clash", counters.refused_clash.into()),
+            ("refused.exists", counters.refused_exists.into()),
             ("refused.helper", counters.refused_helper.into()),
             ("refused.invalid", counters.refused_invalid.into()),
             ("refused.other", counters.refused_other.into()),
@@ -81,8 +82,8 @@ impl Engine {
         if self.active { "active" } else { "backup" }.to_owned()
     }
 
-    fn twin_word(&self) -> String {
-        match self.twin.as_ref().map(|twin| twin.active) {
+    fn peer_word(&self) -> String {
+        match self.peer.as_ref().map(|peer| peer.active) {
             None => "not there",
             Some(None) => "silent",
             Some(Some(true)) => "active",
@@ -93,7 +94,7 @@ impl Engine {
 
     fn sync_word(&self) -> String {
         match &self.said_synchrony {
-            None => "no: its twin is not there".to_owned(),
+            None => "no: its peer is not there".to_owned(),
             Some((true, _)) => "yes".to_owned(),
             Some((false, why)) => format!("no: {why}"),
         }

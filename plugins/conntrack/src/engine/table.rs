@@ -1,4 +1,4 @@
-//! What each node knows of the flows that both have: 24 bytes and an index of five for each.
+//! What each node knows of the flows that both have: 32 bytes and an index of five for each.
 
 use hashbrown::HashTable;
 
@@ -9,9 +9,9 @@ pub const NOT_WAITING: u32 = 0;
 
 /// Flags of an [`Entry`].
 pub mod flag {
-    /// The twin has it, or was told of it.
+    /// The peer has it, or was told of it.
     pub const SENT: u8 = 1;
-    /// The twin answers for it: its word counts.
+    /// The peer answers for it: its word counts.
     pub const REMOTE: u8 = 2;
     /// Something changed that only a whole record tells.
     pub const STALE: u8 = 4;
@@ -19,25 +19,30 @@ pub mod flag {
     pub const FRESH: u8 = 8;
     /// A walk has found it in the kernel here.
     pub const PRESENT: u8 = 16;
-    /// The twin was told while it was active itself: it may have passed over it.
+    /// The peer was told while it was active itself: it may have passed over it.
     pub const DOUBTED: u8 = 32;
+    /// A failover gave it its protocol's time: it may outlive the peer's copy.
+    pub const RESTORED: u8 = 64;
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub hash: u64,
     pub mark: u32,
-    /// When the twin's copy expires, in seconds of the engine's clock.
+    /// When the peer's copy expires, in seconds of the engine's clock.
     pub lease_until_s: u32,
     /// The number of the change that waits to be sent, or [`NOT_WAITING`]; of a free slot, the next
     /// free one.
     pub waiting: u32,
+    /// When the entry in this kernel ends, as this node wrote or saw it last: another end is the
+    /// work of a packet that passed here. 0: never written.
+    pub written_until_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
     /// Of the attributes, as a whole record tells them; 0 without any.
     pub extra: u8,
-    /// The latest sweep that saw it, of the node that answers for it.
-    pub sweep: u8,
+    /// The latest resync that saw it, of the node that answers for it.
+    pub resync: u8,
     pub flags: u8,
 }
 
@@ -169,24 +174,24 @@ impl Table {
         self.remote = self.remote + usize::from(after) - usize::from(before);
     }
 
-    /// Makes one node answer for all of them: the twin, which has told of them all in its sweep so
+    /// Makes one node answer for all of them: the peer, which has told of them all in its resync so
     /// far, or this one.
-    pub fn give_all(&mut self, sweep: Option<u8>) {
+    pub fn give_all(&mut self, resync: Option<u8>) {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
-            match sweep {
-                Some(sweep) if !entry.has(flag::REMOTE) => {
+            match resync {
+                Some(resync) if !entry.has(flag::REMOTE) => {
                     entry.flags |= flag::REMOTE;
-                    entry.sweep = sweep;
+                    entry.resync = resync;
                 }
                 Some(_) => {}
                 None => entry.flags &= !flag::REMOTE,
             }
         }
-        self.remote = sweep.map_or(0, |_| self.index.len());
+        self.remote = resync.map_or(0, |_| self.index.len());
     }
 
-    /// What the twin may have passed over is to be told again.
+    /// What the peer may have passed over is to be told again.
     pub fn unsend_doubted(&mut self) {
         for entry in self.entries.iter_mut().filter(|it| it.has(flag::DOUBTED)) {
             entry.flags &= !(flag::DOUBTED | flag::SENT);
@@ -200,13 +205,13 @@ impl Table {
             .for_each(|entry| entry.flags &= !flag);
     }
 
-    /// Those that this node answers for count as seen by this sweep.
-    pub fn set_sweep_of_own(&mut self, sweep: u8) {
+    /// Those that this node answers for count as seen by this resync.
+    pub fn set_resync_of_own(&mut self, resync: u8) {
         let own = self
             .entries
             .iter_mut()
             .filter(|entry| !entry.has(flag::REMOTE));
-        own.for_each(|entry| entry.sweep = sweep);
+        own.for_each(|entry| entry.resync = resync);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
@@ -259,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_24_bytes_as_the_memory_promised_wants() {
-        assert_eq!(size_of::<Entry>(), 24);
+    fn an_entry_is_32_bytes_as_the_memory_promised_wants() {
+        assert_eq!(size_of::<Entry>(), 32);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Direction, Flow, ICMP, ICMPV6, TCP, Tcp, Tuple, UDP, Zone, status};
 use crate::ctnetlink::parse::attribute;
 use crate::kernel::bytes_of;
 
-/// Attributes that a twin may set: helper, master, adjustments of both directions, labels, SYN proxy.
+/// Attributes that a peer may set: helper, master, adjustments of both directions, labels, SYN proxy.
 pub const PASSED_ON: [u16; 6] = [5, 14, 15, 16, 22, 24];
 
 /// What spaced hex stands for.

@@ -12,9 +12,9 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants as c};
 
-use crate::ctnetlink::{self, expectation, parse};
+use crate::ctnetlink::{self, build, expectation, parse};
 use crate::engine::local::Event;
-use crate::engine::{Change, Engine, Source, Subscription};
+use crate::engine::{Change, Engine, Question, Source, Subscription};
 use crate::error::Error;
 use crate::flow::{Flow, Tuple};
 use crate::wire::Address;
@@ -189,6 +189,30 @@ impl Kernel {
             });
             if let Err(error) = found {
                 log::warn!("cannot ask for connections: {error}");
+            }
+        }
+    }
+
+    /// Makes those of these changes that the engine still wants when it knows what is there.
+    pub fn ask(&mut self, now_ns: u64, questions: Vec<Question>, engine: &mut Engine) {
+        self.flush(now_ns, engine);
+        for question in &questions {
+            let flow = &question.change.flow;
+            self.writer
+                .push(ctnetlink::GET, 0, |out| build::name(out, flow));
+        }
+        let mut found: Vec<Option<Flow>> = vec![None; questions.len()];
+        let asked = self.writer.flush(|position, verdict| {
+            if let (Some(found), Verdict::Answer(_, payload)) = (found.get_mut(position), verdict) {
+                *found = parse::flow(payload);
+            }
+        });
+        if let Err(error) = asked {
+            log::warn!("cannot ask for connections: {error}");
+        }
+        for (question, found) in questions.into_iter().zip(found) {
+            if let Some(change) = engine.handle_asked(now_ns, question, found) {
+                self.write(now_ns, change, engine);
             }
         }
     }

@@ -23,7 +23,7 @@ pub fn enable_events() -> Result<(), String> {
     fs::write(&file, "1\n").map_err(|error| {
         format!(
             "cannot set net.netfilter.nf_conntrack_events=1 ({error}): flows that are older than \
-             spared are only found by sweeps"
+             spared are only found by resyncs"
         )
     })
 }

@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether these are attributes that a twin may set, and nothing else.
+/// Whether these are attributes that a peer may set, and nothing else.
 fn is_extra(bytes: &[u8], protocol: u8) -> bool {
     let mut length = 0;
     let known = attributes(bytes).all(|(kind, value)| {

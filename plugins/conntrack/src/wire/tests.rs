@@ -49,7 +49,7 @@ fn each_kind_of_message_is_these_bytes() {
             &format!("02 000000003b9aca00 000005dc {PLAIN}"),
         ),
         (
-            Message::Sweep {
+            Message::Resync {
                 number: 7,
                 lease_s: 120,
                 hello: 3,
@@ -61,7 +61,7 @@ fn each_kind_of_message_is_these_bytes() {
             "04 0102030405060708 1112131415161718",
         ),
         (
-            Message::Swept {
+            Message::Resynced {
                 number: 7,
                 flows: 200_000,
             },
@@ -71,7 +71,7 @@ fn each_kind_of_message_is_these_bytes() {
             Message::Lost(&hashes),
             "06 0102030405060708 1112131415161718",
         ),
-        (Message::Resweep, "07"),
+        (Message::RequestResync, "07"),
         (
             Message::Expect {
                 yes: true,
@@ -382,7 +382,7 @@ fn records_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn only_attributes_that_a_twin_may_set_are_taken() {
+fn only_attributes_that_a_peer_may_set_are_taken() {
     let taken = |protocol: u8, extra: Vec<u8>| {
         let flow = Flow {
             extra,

@@ -23,9 +23,9 @@ pub struct Diff {
     tickets: Vec<u64>,
     id: u32,
     until_ms: i64,
-    /// What the twin has, of each server.
+    /// What the peer has, of each server.
     theirs: Vec<BTreeMap<Key, Lease>>,
-    /// The twin asked this.
+    /// The peer asked this.
     pub asked: Option<u32>,
 }
 
@@ -49,11 +49,11 @@ impl Diff {
 }
 
 impl Engine {
-    /// Compares with the twin; [`Action::Answer`] follows.
+    /// Compares with the peer; [`Action::Answer`] follows.
     pub fn handle_diff(&mut self, now_ms: i64, ticket: u64) {
         self.diff.tickets.push(ticket);
-        if self.twin.is_none() {
-            return self.fail_diff("the twin is not there");
+        if self.peer.is_none() {
+            return self.fail_diff("the peer is not there");
         }
         if self.diff.tickets.len() > 1 {
             return;
@@ -96,8 +96,8 @@ impl Engine {
         let mut rows = Vec::new();
         let mut found = 0;
         for (store, theirs) in self.stores.iter().zip(theirs) {
-            if !self.twin_has(store) {
-                let text = Value::Text("the twin's dhcp.toml has no such server".to_owned());
+            if !self.peer_has(store) {
+                let text = Value::Text("the peer's dhcp.toml has no such server".to_owned());
                 rows.push((store.name.name.clone(), text));
                 found += 1;
                 continue;
@@ -125,7 +125,7 @@ impl Engine {
 
     pub(super) fn end_late_diff(&mut self, now_ms: i64) {
         if now_ms >= self.diff.until_ms {
-            self.fail_diff("the twin does not answer");
+            self.fail_diff("the peer does not answer");
         }
     }
 
@@ -162,10 +162,10 @@ impl Store {
                 (None, None) => continue,
                 (Some(here), Some(there)) => {
                     let (here, there) = (describe(now_ms, here), describe(now_ms, there));
-                    format!("here {here}; at the twin {there}")
+                    format!("here {here}; at the peer {there}")
                 }
                 (Some(here), None) => format!("only here: {}", describe(now_ms, here)),
-                (None, Some(there)) => format!("only at the twin: {}", describe(now_ms, there)),
+                (None, Some(there)) => format!("only at the peer: {}", describe(now_ms, there)),
             };
             rows.push((
                 format!("{}.{}", self.name.name, place(key)),

@@ -19,8 +19,8 @@ pub struct Conflict {
     pub key: Key,
     pub kept: Lease,
     pub lost: Lease,
-    /// What holds is the twin's.
-    pub twin_won: bool,
+    /// What holds is the peer's.
+    pub peer_won: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Conflicts {
     }
 }
 
-/// What an offer of the twin comes to, here on the active node.
+/// What an offer of the peer comes to, here on the active node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// What is here holds.
@@ -78,12 +78,12 @@ pub fn decide(book: &Book, now_ms: i64, record: Record) -> (Verdict, Option<Conf
     if is_same(ours, &theirs) {
         return (Verdict::Keep, None);
     }
-    let twin_won = is_later(&theirs, ours);
+    let peer_won = is_later(&theirs, ours);
     let rivals = is_living(now_ms, ours)
         && is_living(now_ms, &theirs)
         && !is_one(&ours.client, &theirs.client);
     let conflict = rivals.then(|| {
-        let (kept, lost) = match twin_won {
+        let (kept, lost) = match peer_won {
             true => (&theirs, ours),
             false => (ours, &theirs),
         };
@@ -92,10 +92,10 @@ pub fn decide(book: &Book, now_ms: i64, record: Record) -> (Verdict, Option<Conf
             key,
             kept: kept.clone(),
             lost: lost.clone(),
-            twin_won,
+            peer_won,
         }
     });
-    match twin_won {
+    match peer_won {
         true => (Verdict::Put(theirs), conflict),
         false => (Verdict::Keep, conflict),
     }

@@ -14,14 +14,14 @@
 
 mod book;
 mod diff;
-mod give;
 mod merge;
 mod peer;
+mod receiver;
 mod roles;
 mod save;
+mod sender;
 mod status;
 mod store;
-mod take;
 #[cfg(test)]
 mod tests;
 
@@ -81,7 +81,7 @@ pub struct Engine {
     /// Names this engine apart from those before a restart.
     life: u64,
     roles: Roles,
-    twin: Option<Twin>,
+    peer: Option<Peer>,
     up: bool,
     diff: Diff,
     actions: VecDeque<Action>,
@@ -95,7 +95,7 @@ pub struct Engine {
 
 /// What it said of itself.
 #[derive(Debug)]
-struct Twin {
+struct Peer {
     active: bool,
     life: u64,
     servers: Vec<crate::wire::Name>,
@@ -114,7 +114,7 @@ impl Engine {
             save_ms,
             life,
             roles: Roles::default(),
-            twin: None,
+            peer: None,
             up: false,
             diff: Diff::default(),
             actions: VecDeque::new(),
@@ -152,7 +152,7 @@ impl Engine {
 
     pub fn next_timeout(&self) -> i64 {
         let purpose = self.purpose();
-        let of_store = |store: &Store| store.save_ms(purpose).min(store.take.next_ms());
+        let of_store = |store: &Store| store.save_ms(purpose).min(store.receiver.next_ms());
         let of_stores = self.stores.iter().map(of_store).min().unwrap_or(i64::MAX);
         of_stores
             .min(self.roles.next_ms())
@@ -168,7 +168,7 @@ impl Engine {
             }
         }
         for store in &mut self.stores {
-            store.take.handle_timeout(now_ms);
+            store.receiver.handle_timeout(now_ms);
         }
         self.end_late_diff(now_ms);
         self.proceed(now_ms);
@@ -177,7 +177,7 @@ impl Engine {
     /// The plugin ends: a backup writes what it has not yet written.
     pub fn handle_stop(&mut self, now_ms: i64) {
         for store in &mut self.stores {
-            store.save.hurry = store.has_unwritten() && !store.take.is_filling();
+            store.save.hurry = store.has_unwritten() && !store.receiver.is_receiving();
         }
         self.proceed(now_ms);
     }
@@ -197,6 +197,7 @@ impl Engine {
     fn purpose(&self) -> Purpose {
         Purpose {
             active: self.acts(),
+            answers: self.answers(),
             entering: self.roles.is_entering(),
             told: self.roles.is_told(),
             interval_ms: self.save_ms,

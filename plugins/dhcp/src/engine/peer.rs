@@ -1,16 +1,16 @@
-//! What the twins say to each other.
+//! What the peers say to each other.
 
-use super::give::Cursor;
 use super::merge::{self, Verdict};
+use super::sender::Cursor;
 use super::status::client;
 use super::store::Store;
-use super::{Action, Engine, Twin};
+use super::{Action, Engine, Peer};
 use crate::error::Malformed;
 use crate::format;
 use crate::wire::{About, Hello, Message, Name, Record};
 
 impl Engine {
-    /// The twin is there.
+    /// The peer is there.
     pub fn handle_up(&mut self, now_ms: i64) {
         self.link(true);
         self.hello();
@@ -21,18 +21,18 @@ impl Engine {
     pub fn handle_down(&mut self, now_ms: i64) {
         self.link(false);
         self.handle_last();
-        self.fail_diff("the twin has gone");
+        self.fail_diff("the peer has gone");
         self.proceed(now_ms);
     }
 
     fn link(&mut self, up: bool) {
-        (self.up, self.twin, self.said) = (up, None, None);
+        (self.up, self.peer, self.said) = (up, None, None);
         self.out.clear();
         for store in &mut self.stores {
-            store.give.reset();
-            store.give.listing = None;
-            store.take.reset();
-            store.at_twin = None;
+            store.sender.reset();
+            store.sender.listing = None;
+            store.receiver.reset();
+            store.at_peer = None;
         }
     }
 
@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// The twin's bytes.
+    /// The peer's bytes.
     ///
     /// # Errors
     /// They are no message; a backup asks for everything again.
@@ -68,43 +68,43 @@ impl Engine {
     fn count_malformed(&mut self, now_ms: i64, why: &Malformed) {
         self.malformed += 1;
         for store in &mut self.stores {
-            store.take.miss(now_ms);
+            store.receiver.miss(now_ms);
         }
         if self.malformed == 1 {
-            let text = format!("the twin's message is not understood: {why}; more are counted");
+            let text = format!("the peer's message is not understood: {why}; more are counted");
             self.actions.push_back(Action::Warn(text));
         }
     }
 
     fn handle_hello(&mut self, hello: Hello) {
-        self.twin = Some(Twin {
+        self.peer = Some(Peer {
             active: hello.active,
             life: hello.life,
             servers: hello.servers,
         });
         for store in &mut self.stores {
-            store.give.reset();
-            store.take.reset();
+            store.sender.reset();
+            store.receiver.reset();
         }
         self.follow();
     }
 
-    /// A backup begins to follow an active twin.
+    /// A backup begins to follow an active peer.
     pub(super) fn follow(&mut self) {
-        if !self.takes() {
+        if !self.is_receiver() {
             return;
         }
-        let Some(twin) = &self.twin else { return };
+        let Some(peer) = &self.peer else { return };
         for store in &mut self.stores {
-            if twin.servers.contains(&store.name) {
-                store.follow(twin.life);
+            if peer.servers.contains(&store.name) {
+                store.follow(peer.life);
             }
         }
     }
 
     fn handle_about(&mut self, now_ms: i64, server: &Name, about: About) {
-        let (gives, takes) = (self.gives(), self.takes());
-        let life = self.twin.as_ref().map(|twin| twin.life);
+        let (gives, takes) = (self.is_sender(), self.is_receiver());
+        let life = self.peer.as_ref().map(|peer| peer.life);
         let position = self.stores.iter().position(|store| store.name == *server);
         let Some((position, store)) = position.and_then(|it| Some((it, self.stores.get_mut(it)?)))
         else {
@@ -112,7 +112,7 @@ impl Engine {
         };
         match about {
             About::Listed { id, records } => self.handle_listed(now_ms, position, id, records),
-            About::Want if gives => store.give.handle_want(),
+            About::Request if gives => store.sender.handle_request(),
             About::Offer {
                 was_active,
                 identity,
@@ -123,8 +123,8 @@ impl Engine {
                     .extend(conflicts.into_iter().map(Action::Event));
             }
             About::Ack { serial, leases } if gives => {
-                store.give.handle_ack(serial);
-                store.at_twin = Some(leases);
+                store.sender.handle_ack(serial);
+                store.at_peer = Some(leases);
             }
             about if takes => {
                 let whole = store.handle_gift(now_ms, about);
@@ -138,13 +138,13 @@ impl Engine {
         }
     }
 
-    /// The next message for the twin, where there is one.
+    /// The next message for the peer, where there is one.
     pub fn poll_message(&mut self, now_ms: i64) -> Option<Vec<u8>> {
         if !self.up {
             return None;
         }
         if self.out.is_empty() {
-            let (gives, takes) = (self.gives(), self.takes());
+            let (gives, takes) = (self.is_sender(), self.is_receiver());
             for _ in 0..self.stores.len() {
                 self.turn = (self.turn + 1) % self.stores.len();
                 let Some(store) = self.stores.get_mut(self.turn) else {
@@ -173,16 +173,16 @@ impl Engine {
         self.out.pop_front().map(|message| message.emit())
     }
 
-    /// The twin wants to compare.
+    /// The peer wants to compare.
     fn handle_ask(&mut self, id: u32) {
         for store in &mut self.stores {
-            store.give.listing = Some((id, Cursor::default()));
+            store.sender.listing = Some((id, Cursor::default()));
         }
         self.diff.asked = Some(id);
     }
 
     fn tell_listed(&mut self) {
-        let told = |store: &Store| store.give.listing.is_none();
+        let told = |store: &Store| store.sender.listing.is_none();
         if self.diff.asked.is_some() && self.stores.iter().all(told) {
             let told = self.diff.asked.take().map(|id| Message::Told { id });
             self.out.extend(told);
@@ -237,12 +237,12 @@ impl Store {
     }
 
     fn next_listed(&mut self, now_ms: i64) -> Option<About> {
-        let (id, mut cursor) = self.give.listing.take()?;
+        let (id, mut cursor) = self.sender.listing.take()?;
         if cursor.done {
             return None;
         }
         let records = self.portion(now_ms, &mut cursor, |_| true);
-        self.give.listing = Some((id, cursor));
+        self.sender.listing = Some((id, cursor));
         Some(About::Listed { id, records })
     }
 }

@@ -7,7 +7,7 @@ use super::status::counted;
 use super::{Action, Engine};
 use crate::wire::Message;
 
-/// After the twin said that it hands over, its last word is waited for.
+/// After the peer said that it switches over, its last word is waited for.
 const HANDING_MS: i64 = 10_000;
 const LAST_MS: i64 = 5_000;
 /// What the tail of a file takes at most.
@@ -26,7 +26,7 @@ pub struct Roles {
     /// Drains to be ended, and when at the latest.
     draining: Vec<u64>,
     drained_ms: i64,
-    /// Until then the twin's word holds that it hands over.
+    /// Until then the peer's word holds that it switches over.
     handing_ms: Option<i64>,
 }
 
@@ -34,7 +34,7 @@ pub struct Roles {
 enum Phase {
     #[default]
     Backup,
-    /// To be active: the twin has yet to say its last.
+    /// To be active: the peer has yet to say its last.
     Awaiting {
         until_ms: i64,
     },
@@ -43,9 +43,10 @@ enum Phase {
         until_ms: i64,
     },
     Active,
-    /// To be backup: the last commits are read, and told.
+    /// To be backup: servers fall silent, then the last commits are read, and told.
     Leaving {
         until_ms: i64,
+        silent: bool,
     },
 }
 
@@ -62,7 +63,7 @@ impl Roles {
         let of_phase = match self.phase {
             Phase::Awaiting { until_ms }
             | Phase::Entering { until_ms }
-            | Phase::Leaving { until_ms } => until_ms,
+            | Phase::Leaving { until_ms, .. } => until_ms,
             Phase::Backup | Phase::Active => i64::MAX,
         };
         match self.draining.is_empty() {
@@ -82,12 +83,18 @@ impl Engine {
         )
     }
 
-    pub(super) fn gives(&self) -> bool {
-        self.acts() && self.up && self.twin.as_ref().is_some_and(|twin| !twin.active)
+    /// Whether they are to answer clients: not once the role goes, as those of the peer answer when
+    /// this node has said its last.
+    pub(super) fn answers(&self) -> bool {
+        self.acts() && !matches!(self.roles.phase, Phase::Leaving { .. })
     }
 
-    pub(super) fn takes(&self) -> bool {
-        !self.acts() && self.up && self.twin.as_ref().is_some_and(|twin| twin.active)
+    pub(super) fn is_sender(&self) -> bool {
+        self.acts() && self.up && self.peer.as_ref().is_some_and(|peer| !peer.active)
+    }
+
+    pub(super) fn is_receiver(&self) -> bool {
+        !self.acts() && self.up && self.peer.as_ref().is_some_and(|peer| peer.active)
     }
 
     /// True where it is done; else [`Action::Done`] follows.
@@ -125,10 +132,10 @@ impl Engine {
         }
     }
 
-    /// Before a handover: the twin gets what the files hold, and learns what is about to come. True
+    /// Before a switchover: the peer gets what the files hold, and learns what is about to come. True
     /// where that is done.
     pub fn handle_drain(&mut self, now_ms: i64, ticket: u64) -> bool {
-        if !self.gives() {
+        if !self.is_sender() {
             return true;
         }
         self.out.push_back(Message::HandingOver);
@@ -143,7 +150,7 @@ impl Engine {
         self.roles.handing_ms = Some(now_ms.saturating_add(HANDING_MS));
     }
 
-    /// The twin said its last, or will not any more.
+    /// The peer said its last, or will not any more.
     pub(super) fn handle_last(&mut self) {
         self.roles.handing_ms = None;
         if let Phase::Awaiting { until_ms } = self.roles.phase {
@@ -151,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// What was waited for the twin's last is off the time that the role may take.
+    /// What was waited for the peer's last is off the time that the role may take.
     fn enter_late(&mut self, awaited_ms: i64) {
         self.enter(awaited_ms.saturating_add(ENTERING_MS - LAST_MS));
     }
@@ -167,10 +174,25 @@ impl Engine {
     }
 
     fn leave(&mut self, now_ms: i64) {
-        self.roles.phase = Phase::Leaving {
-            until_ms: now_ms.saturating_add(LEAVING_MS),
-        };
-        self.read_tails();
+        let until_ms = now_ms.saturating_add(LEAVING_MS);
+        let silent = false;
+        self.roles.phase = Phase::Leaving { until_ms, silent };
+        self.read_if_silent(until_ms);
+    }
+
+    /// What servers gave is read when none of them gives any more.
+    fn read_if_silent(&mut self, until_ms: i64) {
+        if self.all_silent() {
+            let silent = true;
+            self.roles.phase = Phase::Leaving { until_ms, silent };
+            self.read_tails();
+        }
+    }
+
+    /// Of those that can be told: none answers any more.
+    fn all_silent(&self) -> bool {
+        let purpose = self.purpose();
+        self.stores.iter().all(|store| store.has_heard(purpose))
     }
 
     fn read_tails(&mut self) {
@@ -192,8 +214,8 @@ impl Engine {
 
     /// All that was read was put into messages.
     fn all_told(&self) -> bool {
-        let idle = self.stores.iter().all(|store| store.give.is_idle());
-        self.out.is_empty() && (idle || !self.gives())
+        let idle = self.stores.iter().all(|store| store.sender.is_idle());
+        self.out.is_empty() && (idle || !self.is_sender())
     }
 
     pub(super) fn proceed_roles(&mut self, now_ms: i64) {
@@ -202,7 +224,7 @@ impl Engine {
         }
         match self.roles.phase {
             Phase::Awaiting { until_ms } if now_ms >= until_ms => {
-                let text = "the twin did not say its last in time: taking over without it";
+                let text = "the peer did not say its last in time: taking over without it";
                 self.actions.push_back(Action::Warn(text.to_owned()));
                 self.enter_late(until_ms);
                 self.proceed(now_ms);
@@ -218,9 +240,11 @@ impl Engine {
                     self.end_tickets();
                 }
             }
-            Phase::Leaving { until_ms } => {
-                if now_ms >= until_ms || self.all_read() && self.all_told() {
+            Phase::Leaving { until_ms, silent } => {
+                if now_ms >= until_ms || silent && self.all_read() && self.all_told() {
                     self.end_leaving(now_ms);
+                } else if !silent {
+                    self.read_if_silent(until_ms);
                 }
             }
             Phase::Awaiting { .. } => {}
@@ -236,8 +260,8 @@ impl Engine {
             self.out.push_back(Message::Last);
         }
         for store in &mut self.stores {
-            store.give.reset();
-            store.take.reset();
+            store.sender.reset();
+            store.receiver.reset();
             // what waited for the server to stop
             store.save.hurry = store.has_unwritten();
             store.save.owed = store.save.hurry;
@@ -264,11 +288,11 @@ impl Engine {
 impl super::Store {
     /// From now on the server here is the one that gives.
     fn handle_active(&mut self) {
-        self.of_twin = false;
+        self.of_peer = false;
         self.lineage = None;
         self.save.try_now();
-        self.give.reset();
-        self.take.reset();
+        self.sender.reset();
+        self.receiver.reset();
     }
 
     /// Nobody will start a server that runs, so that it goes on without these.

@@ -62,6 +62,8 @@ enum Doing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purpose {
     pub active: bool,
+    /// Its server is to answer clients.
+    pub answers: bool,
     /// Its role has just come: its server waits for the file.
     pub entering: bool,
     /// Before its first role a node that was started again may be the active one.
@@ -179,7 +181,7 @@ impl Store {
         if purpose.active || self.save.hurry {
             return Some(self.save.retry_ms);
         }
-        if self.take.is_filling() {
+        if self.receiver.is_receiving() {
             return None;
         }
         let next_ms = |saved_ms: i64| saved_ms.saturating_add(purpose.interval_ms);
@@ -189,11 +191,17 @@ impl Store {
 
     /// What the server has yet to be told about answering.
     fn silence(&self, purpose: Purpose) -> Option<bool> {
-        let wanted = !purpose.active;
+        let wanted = !purpose.answers;
         let told = self.save.silent == Some(wanted);
         let is_kea = matches!(self.settings.format, Format::Kea4 | Format::Kea6);
         let hears = is_kea && self.settings.warm && self.facts.runs && self.facts.live;
         (hears && !told && purpose.told).then_some(wanted)
+    }
+
+    /// The server knows whether to answer, or cannot be told.
+    pub fn has_heard(&self, purpose: Purpose) -> bool {
+        let hears_now = matches!(self.save.doing, Some((_, Doing::Silencing(_))));
+        !hears_now && self.silence(purpose).is_none()
     }
 
     /// Nothing more can be done before the server may answer.
@@ -303,6 +311,8 @@ impl Store {
                 self.save.unsilenced = None;
             }
             (Doing::Silencing(_), Err(why)) => {
+                // it may have done so, with its answer lost
+                self.save.silent = None;
                 self.save.unsilenced = Some(why);
                 self.save.silence_retry_ms = retry_ms;
             }

@@ -1,6 +1,6 @@
 //! The rows of `sparectl dhcp`, and the sentences about leases.
 
-use spared_sdk::Value;
+use spared_sdk::{Value, hex};
 
 use super::Engine;
 use super::store::Store;
@@ -21,16 +21,16 @@ impl Engine {
             store.rows(now_ms, &mut rows);
         }
         let word = |active| if active { "active" } else { "backup" };
-        let twin = self
-            .twin
+        let peer = self
+            .peer
             .as_ref()
-            .map_or("not there", |twin| word(twin.active));
+            .map_or("not there", |peer| word(peer.active));
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         put("role", Value::Text(word(self.acts()).to_owned()));
-        put("twin", Value::Text(twin.to_owned()));
+        put("peer", Value::Text(peer.to_owned()));
         put("malformed", Value::Number(self.malformed));
-        if let Some(twin) = &self.twin {
-            let strangers = twin.servers.iter().filter(|it| {
+        if let Some(peer) = &self.peer {
+            let strangers = peer.servers.iter().filter(|it| {
                 let known = self.stores.iter().any(|store| store.name == **it);
                 !known
             });
@@ -38,7 +38,7 @@ impl Engine {
                 .map(|it| format!("{} ({})", it.name, it.kind))
                 .collect();
             if !strangers.is_empty() {
-                put("only_at_twin", Value::Text(strangers.join(", ")));
+                put("only_at_peer", Value::Text(strangers.join(", ")));
             }
         }
         rows
@@ -50,7 +50,7 @@ impl Engine {
             let mut line = counted(store.book.len(), "lease");
             let behind = match self.acts() {
                 true => None,
-                false if store.take.followed => Some(store.take.waited_ms),
+                false if store.receiver.in_sync => Some(store.receiver.waited_ms),
                 false => None,
             };
             match (self.lack(store), behind) {
@@ -59,9 +59,9 @@ impl Engine {
                 _ => {}
             }
             if self.acts() {
-                let behind_ms = store.give.behind_ms(now_ms).unwrap_or(0);
+                let behind_ms = store.sender.behind_ms(now_ms).unwrap_or(0);
                 if behind_ms > 1_000 {
-                    line += &format!(", the twin {behind_ms} ms behind");
+                    line += &format!(", the peer {behind_ms} ms behind");
                 }
             }
             if store.conflicts.count > 0 {
@@ -84,8 +84,8 @@ impl Engine {
                 let text = format!(
                     "{age_s} s ago: {} keeps it{}, {} has lost it",
                     client(&conflict.kept),
-                    if conflict.twin_won {
-                        " (from the twin)"
+                    if conflict.peer_won {
+                        " (from the peer)"
                     } else {
                         ""
                     },
@@ -99,9 +99,9 @@ impl Engine {
         rows
     }
 
-    pub(super) fn twin_has(&self, store: &Store) -> bool {
-        let twin = self.twin.as_ref();
-        twin.is_some_and(|twin| twin.servers.contains(&store.name))
+    pub(super) fn peer_has(&self, store: &Store) -> bool {
+        let peer = self.peer.as_ref();
+        peer.is_some_and(|peer| peer.servers.contains(&store.name))
     }
 
     /// Why this node could not take over with this server as it is.
@@ -111,29 +111,29 @@ impl Engine {
             return Some(format!("{name} {trouble}"));
         }
         let known = store.lineage.is_some() && store.facts.known;
-        let Some(twin) = &self.twin else {
+        let Some(peer) = &self.peer else {
             return match known {
                 true => store.delay().map(|why| format!("{name} {why}")),
-                false => Some(format!("{name}: the twin is not there")),
+                false => Some(format!("{name}: the peer is not there")),
             };
         };
-        if !twin.servers.contains(&store.name) {
-            let same = twin.servers.iter().find(|it| it.name == store.name.name);
+        if !peer.servers.contains(&store.name) {
+            let same = peer.servers.iter().find(|it| it.name == store.name.name);
             return Some(match same {
                 Some(same) => format!(
-                    "{name} is {} here and {} at the twin",
+                    "{name} is {} here and {} at the peer",
                     store.name.kind, same.kind
                 ),
-                None => format!("{name} is not in the twin's dhcp.toml"),
+                None => format!("{name} is not in the peer's dhcp.toml"),
             });
         }
-        if twin.active && !store.take.followed {
+        if peer.active && !store.receiver.in_sync {
             return Some(format!(
                 "{name} is not yet in sync ({} %)",
-                store.take.percent()
+                store.receiver.percent()
             ));
         }
-        if !twin.active && !known {
+        if !peer.active && !known {
             return Some(format!("{name}: no node is active"));
         }
         store.delay().map(|why| format!("{name} {why}"))
@@ -144,13 +144,13 @@ impl Store {
     fn rows(&self, now_ms: i64, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name.name), value));
         put("leases", Value::Number(self.book.len() as u64));
-        if let Some(at_twin) = self.at_twin {
-            put("at_twin", Value::Number(at_twin));
+        if let Some(at_peer) = self.at_peer {
+            put("at_peer", Value::Number(at_peer));
         }
-        if let Some(behind_ms) = self.give.behind_ms(now_ms) {
+        if let Some(behind_ms) = self.sender.behind_ms(now_ms) {
             put("behind_ms", Value::Number(behind_ms));
-        } else if self.take.followed {
-            put("behind_ms", Value::Number(self.take.waited_ms));
+        } else if self.receiver.in_sync {
+            put("behind_ms", Value::Number(self.receiver.waited_ms));
         }
         put("waiting", Value::Number(self.waiting() as u64));
         let refused = self.save.aside.values().flatten().count() as u64;
@@ -230,17 +230,11 @@ pub fn client(lease: &Lease) -> String {
         true => &client.id,
         false => &client.hardware,
     };
-    let mut text: Vec<String> = bytes
-        .iter()
-        .take(20)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if bytes.len() > 20 {
-        text.push("...".to_owned());
-    }
-    let text = match text.is_empty() {
-        true => "an unknown client".to_owned(),
-        false => text.join(":"),
+    let first = hex::text(bytes.get(..20).unwrap_or(bytes), ":");
+    let text = match bytes.len() {
+        0 => "an unknown client".to_owned(),
+        1..=20 => first,
+        _ => format!("{first}:..."),
     };
     match lease.hostname.is_empty() {
         true => text,

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::book::{Book, is_living, is_same};
-use super::give::Give;
 use super::merge::Conflicts;
+use super::receiver::Receiver;
 use super::save::Save;
-use super::take::Take;
+use super::sender::Sender;
 use crate::config::{self, Server};
 use crate::format;
 use crate::lease::{Change, Key, Lease, Set};
@@ -18,25 +18,25 @@ pub struct Store {
     pub settings: Server,
     pub name: Name,
     pub book: Book,
-    pub give: Give,
-    pub take: Take,
+    pub sender: Sender,
+    pub receiver: Receiver,
     pub save: Save,
-    pub facts: Facts,
-    /// What is in the book is what the twin has given, not what the server here has.
-    pub of_twin: bool,
-    /// The life of the active twin whose every lease was here, since when this node was not active.
+    pub facts: ServerState,
+    /// What is in the book is what the peer has given, not what the server here has.
+    pub of_peer: bool,
+    /// The life of the active peer whose every lease was here, since when this node was not active.
     pub lineage: Option<u64>,
     pub conflicts: Conflicts,
     pub counters: Counters,
-    /// How many leases the twin has, as it last said.
-    pub at_twin: Option<u64>,
+    /// How many leases the peer has, as it last said.
+    pub at_peer: Option<u64>,
     /// A sentence for people, until it is said.
     pub news: Vec<String>,
 }
 
 /// What the server's thread told last.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct ServerState {
     /// Where its lease file is.
     pub file: Option<PathBuf>,
     /// It is known what the file holds, or that nobody can know.
@@ -66,15 +66,15 @@ impl Store {
             },
             settings,
             book: Book::default(),
-            give: Give::default(),
-            take: Take::default(),
+            sender: Sender::default(),
+            receiver: Receiver::default(),
             save: Save::default(),
-            facts: Facts::default(),
-            of_twin: false,
+            facts: ServerState::default(),
+            of_peer: false,
             lineage,
             conflicts: Conflicts::default(),
             counters: Counters::default(),
-            at_twin: None,
+            at_peer: None,
             news: Vec::new(),
         }
     }
@@ -86,7 +86,7 @@ impl Store {
             Event::Reading { set, broken } => self.handle_reading(now_ms, set, broken),
             Event::Changes(changes) => {
                 for change in changes {
-                    match self.of_twin {
+                    match self.of_peer {
                         true => self.compare(now_ms, change),
                         false => self.commit(now_ms, change),
                     }
@@ -103,7 +103,7 @@ impl Store {
             }
             // what was written here is wrong by as much; what its server wrote is its own affair
             Event::ClockSet => {
-                self.save.rewrite |= self.of_twin && !self.facts.runs && self.book.len() > 0;
+                self.save.rewrite |= self.of_peer && !self.facts.runs && self.book.len() > 0;
             }
             Event::Done { .. } => {}
         }
@@ -116,7 +116,7 @@ impl Store {
         }
         let whole = broken.is_none();
         self.facts.broken = broken;
-        if self.of_twin {
+        if self.of_peer {
             return self.compare_all(now_ms, set, whole);
         }
         let nothing = set.leases.is_empty() && !self.settings.allow_empty;
@@ -199,7 +199,7 @@ impl Store {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ms),
             _ => {
                 self.book.put(lease);
-                self.give.tell(now_ms, key);
+                self.sender.tell(now_ms, key);
             }
         }
     }
@@ -208,7 +208,7 @@ impl Store {
         self.note_filed(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ms);
-            self.give.tell(now_ms, key);
+            self.sender.tell(now_ms, key);
         }
     }
 
@@ -257,10 +257,10 @@ impl Store {
 
     fn handle_identity(&mut self, now_ms: i64, identity: Option<Vec<u8>>) {
         let waits = self.book.identity_unfiled && !self.facts.runs;
-        if self.of_twin || waits {
+        if self.of_peer || waits {
             self.book.identity_unfiled = self.book.identity() != identity.as_ref();
         } else if self.book.set_identity(identity) {
-            self.give.tell_identity(now_ms);
+            self.sender.tell_identity(now_ms);
             self.book.identity_unfiled = false;
         } else {
             self.book.identity_unfiled = false;

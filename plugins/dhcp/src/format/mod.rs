@@ -2,12 +2,11 @@
 //!
 //! Bytes in, leases out, and back. A file is read in pieces of any size, in time that grows with its
 //! length alone; no bytes panic, and an entry that cannot be read costs no other. What is written
-//! holds only fields that are known here, so that a lease from the twin can say nothing else.
+//! holds only fields that are known here, so that a lease from the peer can say nothing else.
 
 pub(crate) mod dhcpd;
 mod dnsmasq;
 mod fits;
-mod hex;
 mod kea;
 mod lines;
 

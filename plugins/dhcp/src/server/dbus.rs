@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use rustix::net::SocketAddrUnix;
+use spared_sdk::hex;
 
 use super::End;
 use super::call::Call;
@@ -99,7 +100,7 @@ impl Bus {
 
     fn authenticate(&mut self) -> Result<(), String> {
         let uid = rustix::process::geteuid().as_raw().to_string();
-        let uid: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
+        let uid = hex::text(uid.as_bytes(), "");
         self.call
             .write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
         let mut line = Vec::new();

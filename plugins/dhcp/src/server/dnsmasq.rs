@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use spared_sdk::hex;
+
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State};
 
 use super::End;
@@ -148,13 +150,7 @@ fn add(lease: &Lease) -> Result<Body, String> {
 
 /// As in its file, with the type where that is not Ethernet.
 fn hardware(lease: &Lease) -> String {
-    let bytes: Vec<String> = lease
-        .client
-        .hardware
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let address = bytes.join(":");
+    let address = hex::text(&lease.client.hardware, ":");
     match lease.client.hardware_type {
         0 | 1 => address,
         other => format!("{other:02x}-{address}"),

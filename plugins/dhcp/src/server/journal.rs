@@ -16,7 +16,7 @@ use super::End;
 use super::clock::clock;
 use super::occupied::has_writer;
 use super::opened::{Id, Opened, id_of};
-use super::tail::{LEASES_MAX, Look, News, apply_bounded, kea_companion};
+use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded, kea_companion};
 
 /// Between moving its file away and making a new one Kea needs less.
 const ABSENT_MAX: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ impl Journal {
         }
     }
 
-    pub fn look(&mut self, look: Look) -> Result<News, String> {
+    pub fn look(&mut self, look: Look) -> Result<FileChanges, String> {
         let looked = match self.current.take() {
             None => self.whole(),
             Some((opened, reader)) => self.more(look, opened, reader),
@@ -68,11 +68,16 @@ impl Journal {
     }
 
     /// What was appended since the last look.
-    fn more(&mut self, look: Look, mut opened: Opened, mut reader: Reader) -> io::Result<News> {
+    fn more(
+        &mut self,
+        look: Look,
+        mut opened: Opened,
+        mut reader: Reader,
+    ) -> io::Result<FileChanges> {
         if !opened.is_intact()? {
             return self.whole();
         }
-        let mut news = News::default();
+        let mut news = FileChanges::default();
         self.append(&mut opened, &mut reader, &mut news)?;
         match id_of(&self.path)? {
             Some(id) if id == opened.id => {
@@ -91,8 +96,8 @@ impl Journal {
         &mut self,
         mut opened: Opened,
         mut reader: Reader,
-        mut news: News,
-    ) -> io::Result<News> {
+        mut news: FileChanges,
+    ) -> io::Result<FileChanges> {
         // to the end, as it was the server's until it was moved
         self.append(&mut opened, &mut reader, &mut news)?;
         match Opened::open(&self.path) {
@@ -115,7 +120,12 @@ impl Journal {
         Ok(news)
     }
 
-    fn append(&self, opened: &mut Opened, reader: &mut Reader, news: &mut News) -> io::Result<()> {
+    fn append(
+        &self,
+        opened: &mut Opened,
+        reader: &mut Reader,
+        news: &mut FileChanges,
+    ) -> io::Result<()> {
         opened.read(&self.end, |piece| {
             let found = reader.feed(piece, clock());
             news.changes.extend(found.changes);
@@ -124,7 +134,7 @@ impl Journal {
         })
     }
 
-    fn whole(&mut self) -> io::Result<News> {
+    fn whole(&mut self) -> io::Result<FileChanges> {
         for _ in 0..TRIES {
             let before = self.ids()?;
             match self.read_all() {
@@ -147,7 +157,7 @@ impl Journal {
         Err(io::Error::other("files change faster than they are read"))
     }
 
-    fn read_all(&self) -> io::Result<(News, (Opened, Reader))> {
+    fn read_all(&self) -> io::Result<(FileChanges, (Opened, Reader))> {
         let mut all = All::default();
         for path in self.older()? {
             let (_, reader) = self.read_file(&path, &mut all)?;
@@ -158,9 +168,9 @@ impl Journal {
         if reader.unread() > 0 && !has_writer(&opened.file).unwrap_or(false) {
             all.note_torn(&self.path, &reader);
         }
-        let news = News {
+        let news = FileChanges {
             whole: Some((all.set, all.broken)),
-            ..News::default()
+            ..FileChanges::default()
         };
         Ok((news, (opened, reader)))
     }

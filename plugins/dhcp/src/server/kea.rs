@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketAddrUnix;
 use serde_json::{Map, Value, json};
+use spared_sdk::hex;
 
 use crate::format::Format;
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
@@ -284,14 +285,14 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
     let mut put = |key: &str, value: Value| drop(all.insert(key.to_owned(), value));
     // an empty one is one, and DHCPv4's must be there
     if !lease.client.hardware.is_empty() || lease.key.kind == Kind::V4 {
-        put("hw-address", hex(&lease.client.hardware).into());
+        put("hw-address", hex::text(&lease.client.hardware, ":").into());
     }
     if lease.key.kind == Kind::V4 {
         if !lease.client.id.is_empty() {
-            put("client-id", hex(&lease.client.id).into());
+            put("client-id", hex::text(&lease.client.id, ":").into());
         }
     } else {
-        put("duid", hex(&lease.client.id).into());
+        put("duid", hex::text(&lease.client.id, ":").into());
         put("iaid", lease.client.iaid.into());
         put("preferred-lft", lease.preferred_s.into());
         if lease.key.kind == Kind::Pd {
@@ -336,11 +337,6 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
         put("user-context", context);
     }
     all
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.join(":")
 }
 
 #[cfg(test)]

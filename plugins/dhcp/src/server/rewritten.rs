@@ -19,7 +19,7 @@ use super::End;
 use super::clock::clock;
 use super::echo::is_same;
 use super::opened::{Opened, id_of};
-use super::tail::{LEASES_MAX, Look, News, apply_bounded};
+use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded};
 
 const QUIET: Duration = Duration::from_millis(100);
 /// For a file that looks like one in the making: disks can hold a writer up.
@@ -49,7 +49,7 @@ impl Rewritten {
         }
     }
 
-    pub fn look(&mut self, look: Look) -> Result<News, String> {
+    pub fn look(&mut self, look: Look) -> Result<FileChanges, String> {
         let looked = self.try_look(look);
         if looked.is_err() {
             self.opened = None;
@@ -76,7 +76,7 @@ impl Rewritten {
         self.known.as_ref()
     }
 
-    fn try_look(&mut self, look: Look) -> io::Result<News> {
+    fn try_look(&mut self, look: Look) -> io::Result<FileChanges> {
         let Some(id) = id_of(&self.path)? else {
             return Err(io::ErrorKind::NotFound.into());
         };
@@ -86,15 +86,15 @@ impl Rewritten {
             self.length = 0;
         }
         let Some(opened) = &mut self.opened else {
-            return Ok(News::default());
+            return Ok(FileChanges::default());
         };
         let length = opened.file.metadata()?.len();
         let is_making = length < self.length / 2 || !ends_a_line(&opened.file, length)?;
         let may_wait = look.writer && !look.quiet;
         if is_making && may_wait {
-            return Ok(News {
+            return Ok(FileChanges {
                 again: Some(QUIET_TORN),
-                ..News::default()
+                ..FileChanges::default()
             });
         }
         opened.rewind();
@@ -114,16 +114,16 @@ impl Rewritten {
         }
         let is_certain = !may_wait;
         Ok(match &mut self.known {
-            None if !is_certain => News {
+            None if !is_certain => FileChanges {
                 again: Some(QUIET),
-                ..News::default()
+                ..FileChanges::default()
             },
             None => {
                 let (set, broken) = collect(found);
                 self.known = Some(set.clone());
-                News {
+                FileChanges {
                     whole: Some((set, broken)),
-                    ..News::default()
+                    ..FileChanges::default()
                 }
             }
             Some(known) => compare(known, found, is_certain),
@@ -132,16 +132,16 @@ impl Rewritten {
 }
 
 /// What differs from `known`, which then has it, too.
-fn compare(known: &mut Set, found: Found, is_certain: bool) -> News {
+fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let is_complete = found.skipped == 0;
     let (set, broken) = collect(found);
     let now_ms = clock().monotonic_ms;
-    let mut news = News {
+    let mut news = FileChanges {
         identity: set
             .identity
             .filter(|new| known.identity.as_ref() != Some(new)),
         why: broken,
-        ..News::default()
+        ..FileChanges::default()
     };
     let missing = known
         .leases
@@ -153,9 +153,9 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> News {
     } else if is_complete && set.leases.is_empty() && has_several_living(known, now_ms) {
         known.leases.clear();
         known.identity = news.identity.or(known.identity.take());
-        return News {
+        return FileChanges {
             whole: Some((known.clone(), None)),
-            ..News::default()
+            ..FileChanges::default()
         };
     } else if is_complete {
         let gone = missing.into_iter().map(|key| Change::Gone {

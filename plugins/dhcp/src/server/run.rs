@@ -18,8 +18,8 @@ use presence::Presence;
 
 use super::echo::Echoes;
 use super::site::{Site, places};
-use super::tail::{Look, News};
-use super::watch::Seen;
+use super::tail::{FileChanges, Look};
+use super::watch::FileEvents;
 use super::{Command, End, Event, clock};
 
 /// Between tries of what failed.
@@ -143,7 +143,7 @@ impl Thread {
             return;
         };
         let seen = site.watch.read();
-        if seen == Seen::default() {
+        if seen == FileEvents::default() {
             return;
         }
         if seen.lost || (seen.config && self.has_moved()) {
@@ -280,7 +280,7 @@ impl Thread {
         }
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, news: FileChanges) {
         if let Some(why) = news.why {
             log::warn!("{}: passed over: {why}", self.settings.name);
         }

@@ -3,6 +3,9 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use spared_sdk::file::{Access, replace};
+use spared_sdk::hex;
+
 use crate::config;
 use crate::discover::{self, Places};
 use crate::format::{self, Format};
@@ -91,7 +94,9 @@ impl Site {
             write_identity(server_id, identity)?;
         }
         // it may have started meanwhile, and would go on in a file without a name
-        file::replace(&path, &bytes, || self.refuse_while_written())?;
+        replace(&path, &bytes, Access::AsBefore, || {
+            self.refuse_while_written()
+        })?;
         self.tail.wrote(&bytes)?;
         if is_kea(self.format) {
             let suffixes = [".completed", ".output", ".1", ".2"];
@@ -199,8 +204,12 @@ fn write_identity(path: &Path, identity: &[u8]) -> Result<(), String> {
     if matches!(read_identity(path), Ok(Some(before)) if before == identity) {
         return Ok(());
     }
-    let text: Vec<String> = identity.iter().map(|byte| format!("{byte:02x}")).collect();
-    file::replace(path, text.join(":").as_bytes(), || Ok(()))
+    replace(
+        path,
+        hex::text(identity, ":").as_bytes(),
+        Access::AsBefore,
+        || Ok(()),
+    )
 }
 
 fn is_kea(format: Format) -> bool {

@@ -30,7 +30,7 @@ pub struct Look {
 
 /// What a look brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct FileChanges {
     /// Everything, and why it may not be all; then there are no changes.
     pub whole: Option<(Set, Option<String>)>,
     pub changes: Vec<Change>,
@@ -41,7 +41,7 @@ pub struct News {
     pub again: Option<Duration>,
 }
 
-impl News {
+impl FileChanges {
     /// The server goes on in a file that has no name: what it knows is not what was read.
     pub fn doubt(&mut self) {
         if let Some((_, broken)) = &mut self.whole {
@@ -83,7 +83,7 @@ impl Tail {
 
     /// # Errors
     /// A sentence: it is not there, or cannot be read. The next look that can brings everything.
-    pub fn look(&mut self, look: Look) -> Result<News, String> {
+    pub fn look(&mut self, look: Look) -> Result<FileChanges, String> {
         let looked = match &mut self.way {
             Way::Journal(journal) => journal.look(look),
             Way::Rewritten(rewritten) => rewritten.look(look),

@@ -28,7 +28,7 @@ pub struct Watch {
 
 /// What happened since the last time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileEvents {
     /// The file of leases has other bytes, or is another.
     pub written: bool,
     /// Somebody opened it, or closed it after writing.
@@ -73,8 +73,8 @@ impl Watch {
         Ok(())
     }
 
-    pub fn read(&mut self) -> Seen {
-        let mut seen = Seen::default();
+    pub fn read(&mut self) -> FileEvents {
+        let mut seen = FileEvents::default();
         let mut buffer = [MaybeUninit::uninit(); 8192];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         loop {
@@ -100,7 +100,7 @@ impl AsFd for Watch {
     }
 }
 
-impl Seen {
+impl FileEvents {
     fn note(&mut self, files: &[(i32, OsString, Which)], id: i32, name: &[u8], events: ReadFlags) {
         let gone = ReadFlags::QUEUE_OVERFLOW
             | ReadFlags::IGNORED
@@ -143,7 +143,7 @@ mod tests {
         let mut watch = Watch::new().unwrap();
         watch.add(&path, Which::Leases).unwrap();
         watch.add(&folder.path("id"), Which::Identity).unwrap();
-        assert_eq!(watch.read(), Seen::default());
+        assert_eq!(watch.read(), FileEvents::default());
         fs::write(&path, b"a").unwrap();
         let seen = watch.read();
         assert!(seen.written && seen.opened && seen.closed && !seen.identity);
@@ -151,7 +151,7 @@ mod tests {
         fs::read(&path).unwrap();
         assert!(!watch.read().written);
         fs::write(folder.path("other"), b"b").unwrap();
-        assert_eq!(watch.read(), Seen::default());
+        assert_eq!(watch.read(), FileEvents::default());
         fs::rename(folder.path("other"), &path).unwrap();
         assert_eq!(watch.read().moved_in, 1);
         fs::write(folder.path("id"), b"b").unwrap();

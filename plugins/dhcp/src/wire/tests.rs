@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use spared_sdk::hex;
+
 use super::*;
 use crate::lease::Kind;
 
@@ -48,11 +50,7 @@ fn a_lease_has_these_bytes() {
                   00 00 c0000205 20 c09a0c 01 \
                   01 06 020000000005 03 010203 00 06 6c6170746f70 00 d804 00 01 c0843d \
                   01 09 7375626e65745f6964 01 31";
-    let hex: String = changes
-        .emit()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hex::text(&changes.emit(), "");
     assert_eq!(hex, golden.replace(' ', ""));
     assert_eq!(Message::parse(&changes.emit()), Ok(changes));
 }

@@ -171,7 +171,7 @@ fn statements_in_a_lease_are_passed_over_and_never_written() {
 }
 
 #[test]
-fn what_the_twin_says_never_becomes_a_statement_of_dhcpd() {
+fn what_the_peer_says_never_becomes_a_statement_of_dhcpd() {
     let mut set = set_of(&read(Format::Dhcpd4, &dhcpd4("")));
     let evil = "\"; on expiry { execute(\"/bin/sh\"); } set z = \"";
     for lease in set.leases.values_mut() {
@@ -219,7 +219,7 @@ fn what_the_twin_says_never_becomes_a_statement_of_dhcpd() {
 }
 
 #[test]
-fn what_the_twin_says_never_becomes_a_row_of_kea() {
+fn what_the_peer_says_never_becomes_a_row_of_kea() {
     let plain = kea4("192.0.2.9,02:00:00:00:00:09,,600,1795197938,1,0,0,,0,\n");
     let mut set = set_of(&read(Format::Kea4, &plain));
     for lease in set.leases.values_mut() {

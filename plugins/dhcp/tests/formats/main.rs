@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use spared_dhcp::format::{Format, Found, Reader};
 use spared_dhcp::lease::{Change, Clock, Lease, Set};
+use spared_sdk::hex;
 
 mod broken;
 mod discover;
@@ -76,8 +77,8 @@ fn render(found: &Found) -> String {
                     text,
                     " hw={}:{} id={} iaid={} name=\"{}\" {:?} valid={} preferred={} expires={:?} committed={} {:?}",
                     client.hardware_type,
-                    hex(&client.hardware),
-                    hex(&client.id),
+                    hex::text(&client.hardware, ""),
+                    hex::text(&client.id, ""),
                     client.iaid,
                     lease.hostname.escape_ascii(),
                     lease.state,
@@ -93,12 +94,8 @@ fn render(found: &Found) -> String {
             }
         }
     }
-    let identity = found.identity.as_deref().map(hex);
+    let identity = found.identity.as_deref().map(|id| hex::text(id, ""));
     let _ = writeln!(text, "identity {identity:?}");
     let _ = writeln!(text, "skipped {} {:?}", found.skipped, found.why);
     text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,6 +43,8 @@ impl Place {
         }
         let folder = std::env::temp_dir().join(format!("spared-{program}-{}", std::process::id()));
         fs::create_dir_all(&folder).ok()?;
+        // Kea makes a socket only in a folder that is not everybody's
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).ok()?;
         Some(Self {
             folder,
             server: None,

@@ -1,7 +1,8 @@
 //! Kea of Debian, whose file is cleaned every second meanwhile.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use spared_dhcp::config;
@@ -30,7 +31,8 @@ impl Kea {
             folder: Folder::new("server"),
             family,
         };
-        let folder = kea.folder.path("");
+        only_ours(&kea.folder());
+        let folder = kea.folder();
         let folder = folder.display();
         let text = format!(
             r#"{{ "Dhcp{family}": {{
@@ -56,6 +58,11 @@ impl Kea {
         self.folder.path(name)
     }
 
+    /// Without a slash at its end, as Kea compares it.
+    fn folder(&self) -> PathBuf {
+        self.folder.path("").components().collect()
+    }
+
     fn start(&self) -> Process {
         let _ = fs::remove_file(self.path("socket"));
         let (program, config) = (
@@ -63,10 +70,13 @@ impl Kea {
             self.path("kea.conf"),
         );
         let words = [&program, "-c", config.to_str().unwrap()];
-        let folder = self.path("");
+        let folder = self.folder();
+        // Kea 2.6.3 takes its leases and its socket from nowhere else
         let environment = [
             ("KEA_PIDFILE_DIR", folder.as_path()),
             ("KEA_LOCKFILE_DIR", folder.as_path()),
+            ("KEA_DHCP_DATA_DIR", folder.as_path()),
+            ("KEA_CONTROL_SOCKET_DIR", folder.as_path()),
         ];
         let process = self.lab.serve(&words, &environment, &self.path("log"));
         wait_for(&self.path("socket"));
@@ -88,6 +98,11 @@ impl Kea {
     fn ask(&self, command: &str) -> String {
         kea(&self.path("socket"), command)
     }
+}
+
+/// Kea makes a socket only in a folder that is not everybody's.
+fn only_ours(folder: &Path) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).unwrap();
 }
 
 #[test]

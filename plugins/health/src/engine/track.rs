@@ -15,7 +15,7 @@ pub(super) struct Track {
     pub(super) changed_ns: u64,
     pub(super) runs: u64,
     pub(super) failures: u64,
-    told: Option<Told>,
+    told: Option<Reported>,
 }
 
 /// Results that differ from the state, all in one direction.
@@ -30,7 +30,7 @@ struct Candidate {
 }
 
 #[derive(Clone, Debug)]
-struct Told {
+struct Reported {
     state: u8,
     weight: u32,
     why: String,
@@ -134,7 +134,7 @@ impl Track {
         if self.report_due_ns(weight)? > now_ns {
             return None;
         }
-        self.told = Some(Told {
+        self.told = Some(Reported {
             state,
             weight,
             why: self.why.clone(),

@@ -1,30 +1,14 @@
 //! ICMP and ICMPv6 echo, and the errors that answer one: RFC 792, RFC 4443.
 //!
-//! ```text
-//!      0                   1                   2                   3
-//!     |     type      |     code      |           checksum            |
-//!     |           identifier          |            sequence           |
-//!     |  token, 8 bytes, then zeros up to the wanted size
-//! ```
+//! An echo's payload is a token of 8 bytes, then zeros up to the wanted size.
 //!
 //! Nothing here panics, whatever the bytes are.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
-const HEADER: usize = 8;
+use spared_packet::{icmp, ipv4, ipv6};
+
 const TOKEN: usize = 8;
-const IPV6_HEADER: usize = 40;
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_ICMPV6: u8 = 58;
-
-mod kind {
-    pub const V4_REPLY: u8 = 0;
-    pub const V4_UNREACHABLE: u8 = 3;
-    pub const V4_REQUEST: u8 = 8;
-    pub const V6_UNREACHABLE: u8 = 1;
-    pub const V6_REQUEST: u8 = 128;
-    pub const V6_REPLY: u8 = 129;
-}
 
 /// One echo, as it was sent: what tells its answer from anybody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,42 +38,42 @@ pub enum Heard {
 /// The request to `to` with `size` bytes of payload, at least the token's. The kernel computes
 /// ICMPv6's checksum, which covers addresses that only it knows.
 pub fn request(to: IpAddr, echo: Echo, size: usize) -> Vec<u8> {
+    let mut payload = echo.token.to_vec();
+    payload.resize(size.max(TOKEN), 0);
     let kind = match to {
-        IpAddr::V4(_) => kind::V4_REQUEST,
-        IpAddr::V6(_) => kind::V6_REQUEST,
+        IpAddr::V4(_) => icmp::V4_ECHO_REQUEST,
+        IpAddr::V6(_) => icmp::V6_ECHO_REQUEST,
     };
-    let mut bytes = Vec::with_capacity(HEADER + size.max(TOKEN));
-    bytes.extend([kind, 0, 0, 0]);
-    bytes.extend(echo.identifier.to_be_bytes());
-    bytes.extend(echo.sequence.to_be_bytes());
-    bytes.extend(echo.token);
-    bytes.resize(HEADER + size.max(TOKEN), 0);
-    if to.is_ipv4() {
-        let sum = checksum(&bytes).to_be_bytes();
-        if let Some(field) = bytes.get_mut(2..4) {
-            field.copy_from_slice(&sum);
-        }
+    let message = icmp::Echo {
+        kind,
+        identifier: echo.identifier,
+        sequence: echo.sequence,
+        payload: &payload,
+    };
+    let mut bytes = Vec::with_capacity(icmp::HEADER_LEN + payload.len());
+    match to {
+        IpAddr::V4(_) => message.emit(&mut bytes),
+        IpAddr::V6(_) => message.emit_unsummed(&mut bytes),
     }
     bytes
 }
 
 /// What a raw ICMP socket received: a whole IPv4 packet.
 pub fn parse_ipv4(packet: &[u8]) -> Option<Heard> {
-    let (from, _, icmp) = ipv4(packet)?;
-    if checksum(icmp) != 0 {
+    let packet = ipv4::Packet::new_checked(packet).ok()?;
+    if packet.protocol() != icmp::PROTOCOL_V4 {
         return None;
     }
-    match *icmp.first()? {
-        kind::V4_REPLY => reply(IpAddr::V4(from), icmp),
-        kind::V4_UNREACHABLE => {
-            let (_, target, inner) = ipv4(icmp.get(HEADER..)?)?;
-            refused(
-                kind::V4_REQUEST,
-                IpAddr::V4(from),
-                IpAddr::V4(target),
-                icmp,
-                inner,
-            )
+    let by = IpAddr::V4(packet.source());
+    let message = icmp::Packet::new_checked(packet.payload()).ok()?;
+    match message.kind() {
+        icmp::V4_ECHO_REPLY => reply(by, &message),
+        icmp::V4_UNREACHABLE => {
+            let quoted = ipv4::Packet::new_quoted(message.payload()).ok()?;
+            let echo = quoted_echo(quoted.payload(), icmp::V4_ECHO_REQUEST)?;
+            let target = IpAddr::V4(quoted.destination());
+            let is_icmp = quoted.protocol() == icmp::PROTOCOL_V4;
+            is_icmp.then(|| unreachable(by, target, &message, &echo))
         }
         _ => None,
     }
@@ -97,87 +81,58 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard> {
 
 /// What a raw ICMPv6 socket received: the message without its header, whose checksum the kernel
 /// has verified.
-pub fn parse_ipv6(from: Ipv6Addr, icmp: &[u8]) -> Option<Heard> {
-    match *icmp.first()? {
-        kind::V6_REPLY => reply(IpAddr::V6(from), icmp),
-        kind::V6_UNREACHABLE => {
-            let packet = icmp.get(HEADER..)?;
-            if *packet.get(6)? != PROTOCOL_ICMPV6 {
-                return None;
-            }
-            let target: [u8; 16] = packet.get(24..IPV6_HEADER)?.try_into().ok()?;
-            let inner = packet.get(IPV6_HEADER..)?;
-            refused(
-                kind::V6_REQUEST,
-                IpAddr::V6(from),
-                IpAddr::from(target),
-                icmp,
-                inner,
-            )
+pub fn parse_ipv6(from: Ipv6Addr, bytes: &[u8]) -> Option<Heard> {
+    let by = IpAddr::V6(from);
+    let message = icmp::Packet::new_verified(bytes).ok()?;
+    match message.kind() {
+        icmp::V6_ECHO_REPLY => reply(by, &message),
+        icmp::V6_UNREACHABLE => {
+            let quoted = ipv6::Packet::new_quoted(message.payload()).ok()?;
+            let echo = quoted_echo(quoted.payload(), icmp::V6_ECHO_REQUEST)?;
+            let target = IpAddr::V6(quoted.destination());
+            let is_icmp = quoted.next_header() == icmp::PROTOCOL_V6;
+            is_icmp.then(|| unreachable(by, target, &message, &echo))
         }
         _ => None,
     }
 }
 
-/// Source, destination, and what follows the header; None where it is not ICMP.
-fn ipv4(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, &[u8])> {
-    let first = *packet.first()?;
-    let header = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header < 20 || *packet.get(9)? != PROTOCOL_ICMP {
-        return None;
-    }
-    let address = |at: usize| -> Option<Ipv4Addr> {
-        let octets: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
-        Some(Ipv4Addr::from(octets))
-    };
-    Some((address(12)?, address(16)?, packet.get(header..)?))
-}
-
-fn reply(from: IpAddr, icmp: &[u8]) -> Option<Heard> {
-    let token = icmp.get(HEADER..HEADER + TOKEN)?.try_into().ok()?;
+fn reply(from: IpAddr, message: &icmp::Packet<'_>) -> Option<Heard> {
     let echo = Echo {
-        identifier: number(icmp, 4)?,
-        sequence: number(icmp, 6)?,
-        token,
+        identifier: message.identifier(),
+        sequence: message.sequence(),
+        token: message.payload().get(..TOKEN)?.try_into().ok()?,
     };
     Some(Heard::Reply { from, echo })
 }
 
 /// RFC 792 promises only eight bytes of what was refused: too few for the token.
-fn refused(request: u8, by: IpAddr, target: IpAddr, icmp: &[u8], inner: &[u8]) -> Option<Heard> {
-    if *inner.first()? != request {
-        return None;
-    }
-    Some(Heard::Unreachable {
+fn quoted_echo(bytes: &[u8], request: u8) -> Option<icmp::Packet<'_>> {
+    let echo = icmp::Packet::new_verified(bytes).ok()?;
+    (echo.kind() == request).then_some(echo)
+}
+
+fn unreachable(
+    by: IpAddr,
+    target: IpAddr,
+    message: &icmp::Packet<'_>,
+    echo: &icmp::Packet<'_>,
+) -> Heard {
+    Heard::Unreachable {
         target,
         by,
-        identifier: number(inner, 4)?,
-        sequence: number(inner, 6)?,
-        code: *icmp.get(1)?,
-    })
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-/// RFC 1071; zero over a message that holds its own.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum = 0u32;
-    for pair in bytes.chunks(2) {
-        let high = pair.first().copied().unwrap_or(0);
-        let low = pair.get(1).copied().unwrap_or(0);
-        sum += u32::from(u16::from_be_bytes([high, low]));
+        identifier: echo.identifier(),
+        sequence: echo.sequence(),
+        code: message.code(),
     }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
+    use spared_packet::checksum::checksum;
 
     use super::*;
 
@@ -190,9 +145,16 @@ mod tests {
 
     /// An IPv4 header without options, and its payload.
     fn packet(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0];
-        bytes.extend(from);
-        bytes.extend(to);
+        let header = ipv4::Repr {
+            source: from.into(),
+            destination: to.into(),
+            protocol: icmp::PROTOCOL_V4,
+            traffic_class: 0,
+            hop_limit: 64,
+            payload_len: payload.len(),
+        };
+        let mut bytes = Vec::new();
+        header.emit(&mut bytes);
         bytes.extend(payload);
         bytes
     }
@@ -302,13 +264,17 @@ mod tests {
         }
 
         #[test]
-        fn a_header_that_lies_is_survived(
-            mut bytes in proptest::collection::vec(any::<u8>(), 28..120), kind in 0u8..4
+        fn a_message_that_lies_is_survived(
+            mut message in proptest::collection::vec(any::<u8>(), 8..120), kind in 0u8..4
         ) {
-            bytes[0] = 0x40 | (bytes[0] & 0x0f);
-            bytes[9] = 1;
-            bytes[20] = kind;
-            let _ = parse_ipv4(&bytes);
+            message[0] = kind;
+            if let Some(version) = message.get_mut(8) {
+                *version = 0x40 | (*version & 0x0f);
+            }
+            if let Some(protocol) = message.get_mut(17) {
+                *protocol = icmp::PROTOCOL_V4;
+            }
+            let _ = parse_ipv4(&packet([192, 0, 2, 1], [192, 0, 2, 9], &summed(message)));
         }
     }
 }

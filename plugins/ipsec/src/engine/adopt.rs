@@ -1,9 +1,9 @@
-//! What IKE daemons call SAs, here and after a takeover.
+//! What IKE daemons call SAs, here and after a failover.
 
 use super::{Engine, Named};
 use crate::sa::ChildName;
 
-/// Of a name on its way to the twin.
+/// Of a name on its way to the peer.
 const NAME_MAX: usize = 255;
 
 impl Engine {
@@ -28,7 +28,7 @@ impl Engine {
             }
         }
         for id in renamed {
-            self.give.stir_sa(id);
+            self.sender.mark_sa_dirty(id);
         }
     }
 

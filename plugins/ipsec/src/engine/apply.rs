@@ -63,7 +63,7 @@ impl Engine {
         }
         self.work.in_flight = self.work.in_flight.saturating_sub(1);
         self.tell_refused();
-        self.stirred = true;
+        self.dirty = true;
     }
 
     fn applied(&mut self, now_ms: u64, change: &Change) {

@@ -109,7 +109,7 @@ impl Engine {
             }
         }
         for id in changed {
-            self.give.stir_sa(id);
+            self.sender.mark_sa_dirty(id);
         }
         let mut changed = Vec::new();
         for (id, known) in &mut self.policies {
@@ -120,8 +120,8 @@ impl Engine {
             }
         }
         for id in changed {
-            self.give.stir_policy(id);
+            self.sender.mark_policy_dirty(id);
         }
-        self.stirred = true;
+        self.dirty = true;
     }
 }

@@ -1,11 +1,11 @@
-//! What the other node has, kept in memory for a takeover.
+//! What the other node has, kept in memory for a failover.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Sa, SaId};
-use crate::wire::{Counted, Pace, Told};
+use crate::wire::{Counted, Pace, ToldSa};
 
 #[derive(Debug, Default)]
 pub struct Held {
@@ -39,7 +39,7 @@ pub struct HeldPolicy {
 }
 
 impl HeldSa {
-    pub fn told(now_ms: u64, told: Told, epoch: u32) -> Self {
+    pub fn told(now_ms: u64, told: ToldSa, epoch: u32) -> Self {
         Self {
             sa: told.sa,
             side: told.side,

@@ -1,4 +1,4 @@
-//! A takeover: everything that is kept goes into the kernel, with numbers that nobody used.
+//! A failover: everything that is kept goes into the kernel, with numbers that nobody used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use super::window::{self, Knowledge};
 use super::{Action, Change, Engine};
 use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
 
-/// A takeover that did not come to pass is undone.
+/// A failover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
-/// So long addresses wait for SAs at a takeover that nobody planned.
+/// So long addresses wait for SAs at a failover that nobody planned.
 const SETTLE_MS: u64 = 15;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
 
-/// An SA of the twin in the kernel here.
+/// An SA of the peer in the kernel here.
 #[derive(Debug)]
 pub struct Installed {
     pub side: Direction,
@@ -31,7 +31,7 @@ pub struct Installed {
 }
 
 #[derive(Debug, Default)]
-pub struct Takeover {
+pub struct Failover {
     /// Everything was put, for a role that has not come.
     settled_ms: Option<u64>,
     /// When this node became active.
@@ -46,7 +46,7 @@ pub struct Takeover {
     worn: BTreeSet<SaId>,
 }
 
-impl Takeover {
+impl Failover {
     pub fn give_up_ms(&self) -> u64 {
         self.settled_ms
             .map_or(u64::MAX, |it| it.saturating_add(GIVE_UP_MS))
@@ -58,59 +58,69 @@ impl Takeover {
 }
 
 impl Engine {
-    /// Puts everything that is kept for a takeover into the kernel.
+    /// Puts everything that is kept for a failover into the kernel.
     pub fn handle_settle(&mut self, now_ms: u64) {
         if !self.is_active() {
-            self.takeover.settled_ms = Some(now_ms);
-            self.install(now_ms);
+            self.failover.settled_ms = Some(now_ms);
+            self.install_held(now_ms);
         }
     }
 
-    /// Addresses may come: at a planned handover when all is in the kernel, as the old node serves until
+    /// Addresses may come: at a planned switchover when all is in the kernel, as the old node serves until
     /// then; after a death soon, as what has no SA yet is dropped, and everything else waits.
     pub fn is_settled(&self, now_ms: u64) -> bool {
-        let Some(since_ms) = self.takeover.settled_ms else {
+        let Some(since_ms) = self.failover.settled_ms else {
             return true;
         };
         let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
-        self.work.is_done() || (late && !self.take.is_planned(now_ms))
+        self.work.is_done() || (late && !self.receiver.is_planned(now_ms))
     }
 
     pub(super) fn become_active(&mut self, now_ms: u64) {
-        self.cancel_retiring();
-        self.install(now_ms);
-        let refused = &self.takeover.refused;
+        self.install_held(now_ms);
+        let refused = &self.failover.refused;
         self.held
             .sas
             .retain(|id, _| !self.sas.contains_key(id) && !refused.contains_key(id));
         self.held.policies.clear();
         self.put.forget_missing();
         self.proofs.forget();
-        self.takeover = Takeover {
+        self.failover = Failover {
             active_ms: now_ms,
             settled_ms: None,
             wanted: None,
-            ..std::mem::take(&mut self.takeover)
+            ..std::mem::take(&mut self.failover)
         };
         if !self.installed.is_empty() {
             self.serve();
-            self.takeover.wanted = Some(self.read_fresh());
+            self.failover.wanted = Some(self.read_fresh());
+        }
+    }
+
+    /// What receives still, of an earlier role, is made anew: the peer may have received more.
+    fn install_held(&mut self, now_ms: u64) {
+        let receiving = self.end_retiring(now_ms);
+        self.install(now_ms);
+        let installed = &self.installed;
+        let others = receiving.iter().filter(|id| !installed.contains_key(id));
+        for id in others {
+            self.work.push(Change::DeleteSa(*id));
         }
     }
 
     /// What is kept and not in the kernel; the busiest first, and of these what is sent with.
-    fn install(&mut self, now_ms: u64) {
+    pub(super) fn install(&mut self, now_ms: u64) {
         self.put_back_all(now_ms);
-        let planned = self.take.is_planned(now_ms);
+        let planned = self.receiver.is_planned(now_ms);
         let apart_ms = self
             .apart_since_ms
             .map_or(0, |it| now_ms.saturating_sub(it));
         let mut worn = Vec::new();
         for (id, held) in self.held.by_urgency() {
-            let takeover = &self.takeover;
+            let failover = &self.failover;
             let tried = self.installed.contains_key(id)
-                || takeover.refused.contains_key(id)
-                || takeover.worn.contains(id);
+                || failover.refused.contains_key(id)
+                || failover.worn.contains(id);
             let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
             if tried || hidden {
                 continue;
@@ -144,8 +154,8 @@ impl Engine {
             self.work.push(Change::AddSa(Box::new(sa)));
         }
         self.tell_worn(&worn);
-        self.takeover.worn.extend(worn);
-        self.stirred = true;
+        self.failover.worn.extend(worn);
+        self.dirty = true;
     }
 
     fn tell_worn(&mut self, worn: &[SaId]) {
@@ -186,7 +196,7 @@ impl Engine {
             self.held.sas.remove(&sa.id);
         }
         self.counters.refused += 1;
-        self.takeover.refused.insert(sa.id, errno);
+        self.failover.refused.insert(sa.id, errno);
     }
 
     /// When all of it was tried.
@@ -194,10 +204,10 @@ impl Engine {
         if !self.work.is_done() {
             return;
         }
-        let takeover = &mut self.takeover;
-        let count = takeover.refused.len();
-        let more = count > std::mem::replace(&mut takeover.refused_told, count);
-        let Some((id, errno)) = takeover.refused.first_key_value().filter(|_| more) else {
+        let failover = &mut self.failover;
+        let count = failover.refused.len();
+        let more = count > std::mem::replace(&mut failover.refused_told, count);
+        let Some((id, errno)) = failover.refused.first_key_value().filter(|_| more) else {
             return;
         };
         let sas = counted(count, "SA");
@@ -206,9 +216,9 @@ impl Engine {
         self.warn(text);
     }
 
-    /// The takeover did not come to pass.
+    /// The failover did not come to pass.
     pub(super) fn take_back(&mut self) {
-        self.takeover = Takeover::default();
+        self.failover = Failover::default();
         self.work.cancel_additions();
         let mut ids: Vec<(bool, SaId)> = self
             .installed
@@ -219,7 +229,7 @@ impl Engine {
         for (_, id) in ids {
             self.uninstall(id);
         }
-        self.stirred = true;
+        self.dirty = true;
     }
 
     pub(super) fn uninstall(&mut self, id: SaId) {
@@ -227,17 +237,17 @@ impl Engine {
         self.work.push(Change::DeleteSa(id));
     }
 
-    /// After a takeover's reading: whether the kernel has what it was told; then the IKE daemon.
+    /// After a failover's reading: whether the kernel has what it was told; then the IKE daemon.
     pub(super) fn read_back(&mut self, now_ms: u64) {
-        let wanted = self.takeover.wanted;
+        let wanted = self.failover.wanted;
         if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
             return;
         }
         if !self.work.is_done() {
-            self.takeover.wanted = Some(self.read_fresh());
+            self.failover.wanted = Some(self.read_fresh());
             return;
         }
-        self.takeover.wanted = None;
+        self.failover.wanted = None;
         let mut differing = Vec::new();
         for (id, installed) in &self.installed {
             let there = self.sas.get(id).map(|it| &it.sa.replay);
@@ -258,22 +268,33 @@ impl Engine {
 
     fn adopt(&mut self, now_ms: u64) {
         let installed = counted(self.installed.len(), "SA");
-        let took_ms = now_ms.saturating_sub(self.takeover.active_ms);
+        let took_ms = now_ms.saturating_sub(self.failover.active_ms);
         self.event(format!(
             "{installed} taken over, read back after {took_ms} ms"
         ));
+        self.order_adoption();
+    }
+
+    fn order_adoption(&mut self) {
         let names = self.installed.values().filter_map(|it| it.name.clone());
         let names: BTreeSet<ChildName> = names.collect();
         if !names.is_empty() {
-            self.takeover.adopting = true;
+            self.failover.adopting = true;
             let names = names.into_iter().collect();
             let known = self.installed.keys().map(|id| id.spi).collect();
             self.actions.push_back(Action::Adopt(names, known));
         }
     }
 
+    /// The daemon that was to adopt has ended, and what it called its own with it.
+    pub(super) fn adopt_anew(&mut self, restored: bool) {
+        if self.failover.adopting || restored {
+            self.order_adoption();
+        }
+    }
+
     pub(super) fn end_adoption(&mut self) {
-        if std::mem::take(&mut self.takeover.adopting) {
+        if std::mem::take(&mut self.failover.adopting) {
             self.actions.push_back(Action::Forget);
         }
     }

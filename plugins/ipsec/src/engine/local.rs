@@ -1,7 +1,7 @@
 //! What the kernel here has, as it tells.
 
 use super::pace::{Rate, THRESHOLD_FIRST};
-use super::{Change, Engine};
+use super::{Change, Deleter, Engine};
 use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 use crate::wire::{BODY_MAX, Pace};
 
@@ -15,7 +15,7 @@ pub struct LocalSa {
     pub threshold: u32,
     /// The one before, while packets that it left untold may still be.
     threshold_before: u32,
-    /// How far its numbers were when the twin was told.
+    /// How far its numbers were when the peer was told.
     pub told: u64,
     /// When its numbers were known.
     pub heard_ms: u64,
@@ -91,11 +91,11 @@ impl LocalSa {
 impl Engine {
     pub(super) fn see_sa(&mut self, now_ms: u64, sa: Sa) {
         let id = sa.id;
-        if self.reads.is_buried(&id) && !self.installed.contains_key(&id) {
+        if self.reads.was_deleted(&id) && !self.installed.contains_key(&id) {
             return self.reads.read_again();
         }
-        if !self.is_active() && self.takes() && self.take.is_complete() {
-            self.expel_if_foreign(&sa);
+        if !self.is_active() && self.is_receiver() && self.receiver.is_complete() {
+            self.delete_if_foreign(&sa);
         }
         let reading = self.reads.generation();
         match self.sas.get_mut(&id) {
@@ -129,9 +129,9 @@ impl Engine {
         }
         self.sas.insert(id, known);
         if side.is_some() {
-            self.give.stir_sa(id);
+            self.sender.mark_sa_dirty(id);
             self.set_first_threshold(&id);
-            self.stirred = true;
+            self.dirty = true;
         }
     }
 
@@ -143,7 +143,7 @@ impl Engine {
         life: Option<Life>,
     ) {
         let reading = self.reads.is_running();
-        let gives = self.gives();
+        let gives = self.is_sender();
         let Some(known) = self.sas.get_mut(id) else {
             return;
         };
@@ -174,26 +174,29 @@ impl Engine {
         if reading && gives && known.threshold > 0 && missed {
             self.counters.unheard += 1;
         }
-        self.give.stir_counters(*id);
+        self.sender.mark_counters_dirty(*id);
     }
 
-    pub(super) fn lose_sa(&mut self, id: &SaId) {
+    pub(super) fn lose_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) {
         if let Some(installed) = self.installed.get_mut(id) {
             if installed.echoes > 0 {
                 // it was made anew meanwhile
                 installed.echoes -= 1;
                 return;
             }
-            self.installed.remove(id);
         }
-        self.reads.bury(*id);
+        if self.restore_sa(now_ms, id, by) {
+            return;
+        }
+        self.installed.remove(id);
+        self.reads.note_deleted(*id);
         self.drop_sa(id);
     }
 
     pub(super) fn drop_sa(&mut self, id: &SaId) {
         if self.sas.remove(id).is_some_and(|it| it.side.is_some()) {
-            self.give.stir_sa(*id);
-            self.stirred = true;
+            self.sender.mark_sa_dirty(*id);
+            self.dirty = true;
         }
     }
 
@@ -203,8 +206,8 @@ impl Engine {
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;
         }
-        self.heed_other_reqid(now_ms, &policy);
-        self.heed_replaced(now_ms, &policy);
+        self.handle_other_reqid(now_ms, &policy);
+        self.handle_replaced(now_ms, &policy);
         let ours = self.ends.has_policy(&policy) || self.put.has(&id);
         let reading = self.reads.generation();
         if let Some(known) = self.policies.get_mut(&id) {
@@ -220,15 +223,15 @@ impl Engine {
         };
         let before = self.policies.insert(id, known);
         if ours || before.is_some_and(|it| it.ours) {
-            self.give.stir_policy(id);
-            self.stirred = true;
+            self.sender.mark_policy_dirty(id);
+            self.dirty = true;
         }
     }
 
     pub(super) fn drop_policy(&mut self, id: &PolicyId) {
         if self.policies.remove(id).is_some_and(|it| it.ours) {
-            self.give.stir_policy(*id);
-            self.stirred = true;
+            self.sender.mark_policy_dirty(*id);
+            self.dirty = true;
         }
     }
 
@@ -241,7 +244,7 @@ impl Engine {
             known.rate.measure(now_ms, position);
             busy += usize::from(known.rate.is_busy());
         }
-        if !self.gives() {
+        if !self.is_sender() {
             return;
         }
         let interval_us = self.settings.interval_us();
@@ -256,13 +259,13 @@ impl Engine {
             if let Some(threshold) = other {
                 known.set_threshold(threshold);
                 self.work.push(Change::SetThreshold(*id, threshold));
-                self.give.stir_counters(*id);
+                self.sender.mark_counters_dirty(*id);
             }
         }
     }
 
     fn set_first_threshold(&mut self, id: &SaId) {
-        if !self.gives() {
+        if !self.is_sender() {
             return;
         }
         if let Some(known) = self.sas.get_mut(id) {

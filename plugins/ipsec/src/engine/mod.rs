@@ -1,4 +1,4 @@
-//! How tunnels follow, without I/O: what is told to the twin, what is kept for a takeover, and what
+//! How tunnels follow, without I/O: what is told to the peer, what is kept for a failover, and what
 //! the kernel is to be made of both.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
@@ -6,7 +6,8 @@
 //! [`handle_endpoints`](Engine::handle_endpoints), by what the kernel says
 //! ([`handle_seen`](Engine::handle_seen), [`handle_read`](Engine::handle_read),
 //! [`handle_applied`](Engine::handle_applied)), by the IKE daemon's words
-//! ([`handle_names`](Engine::handle_names), [`handle_adopted`](Engine::handle_adopted)), by the twin's
+//! ([`handle_names`](Engine::handle_names), [`handle_adopted`](Engine::handle_adopted),
+//! [`handle_daemon`](Engine::handle_daemon)), by the peer's
 //! ([`handle_up`](Engine::handle_up), [`handle_down`](Engine::handle_down),
 //! [`handle_message`](Engine::handle_message)) and by [`handle_timeout`](Engine::handle_timeout), at
 //! the time that [`next_timeout`](Engine::next_timeout) says; drained by
@@ -16,7 +17,7 @@
 mod adopt;
 mod apply;
 mod ends;
-mod give;
+mod farewell;
 mod held;
 mod install;
 mod local;
@@ -25,10 +26,11 @@ mod peer;
 mod policies;
 mod proofs;
 mod read;
+mod receiver;
 mod reqids;
 mod retire;
+mod sender;
 mod status;
-mod take;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -40,33 +42,35 @@ use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use apply::Work;
 use ends::Ends;
-use give::Give;
+use farewell::Farewell;
 use held::Held;
-use install::{Installed, Takeover};
+use install::{Failover, Installed};
 use local::{LocalPolicy, LocalSa};
 use policies::Put;
 use proofs::Proofs;
 use read::Reads;
+use receiver::Receiver;
 use reqids::Served;
 use retire::{Merge, Retiring};
-use take::Take;
+use sender::Sender;
 
 pub use crate::sa::ChildName;
+pub use farewell::{DaemonWord, Deleter};
 
 /// How often rates are measured, and what lies in between is looked at.
 const TICK_MS: u64 = 1_000;
 
 /// What the kernel tells, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum XfrmEvent {
     /// New, changed, or found by a reading.
     Sa(Sa),
     /// Deleted, or expired for good.
-    SaGone(SaId),
+    SaGone(SaId, Deleter),
     /// An SA's numbers moved on.
     Counters(SaId, Replay, Option<Life>),
     Policy(Policy),
-    PolicyGone(PolicyId),
+    PolicyGone(PolicyId, Deleter),
     /// Only a reading tells what is so now.
     Unsure,
 }
@@ -116,6 +120,8 @@ pub enum Action {
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     /// Nothing is to be adopted any more.
     Forget,
+    /// Whether the IKE daemon here still answers: `handle_daemon`.
+    Greet,
 }
 
 /// The plugin's logic.
@@ -125,25 +131,26 @@ pub struct Engine {
     ends: Ends,
     active_groups: BTreeSet<String>,
     up: bool,
-    /// Whether the twin is active, once it has said so.
-    twin: Option<bool>,
+    /// Whether the peer is active, once it has said so.
+    peer: Option<bool>,
     /// Since when the two may not have the same.
     apart_since_ms: Option<u64>,
-    /// The twin's kernel lays out its bytes in another way.
+    /// The peer's kernel lays out its bytes in another way.
     alien: bool,
     /// What the kernel here has.
     sas: BTreeMap<SaId, LocalSa>,
     policies: BTreeMap<PolicyId, LocalPolicy>,
-    /// Of them, what was put there from the twin's words.
+    /// Of them, what was put there from the peer's words.
     installed: BTreeMap<SaId, Installed>,
     put: Put,
-    /// What the twin's has, for a takeover.
+    /// What the peer's has, for a failover.
     held: Held,
-    give: Give,
-    take: Take,
+    sender: Sender,
+    receiver: Receiver,
     proofs: Proofs,
-    takeover: Takeover,
+    failover: Failover,
     served: Served,
+    farewell: Farewell,
     retiring: Option<Retiring>,
     merge: Merge,
     reads: Reads,
@@ -151,12 +158,15 @@ pub struct Engine {
     names: BTreeMap<u32, ChildName>,
     counters: Counters,
     actions: VecDeque<Action>,
+    /// What was made and is still to be said; its length is never the peer's choice.
     out: VecDeque<Vec<u8>>,
+    /// The peer is to hear this node's role: the one that it has then.
+    role_due: bool,
     said: Option<(bool, String)>,
     /// Something changed that people or the host may have to know.
-    stirred: bool,
+    dirty: bool,
     tick_ms: u64,
-    /// A message that is none was spoken of since the twin is there.
+    /// A message that is none was spoken of since the peer is there.
     warned: bool,
 }
 
@@ -171,7 +181,9 @@ struct Counters {
     installed: u64,
     refused: u64,
     superseded: u64,
-    /// Read back after a takeover, and not as they were installed.
+    /// Deleted by an IKE daemon's farewell, and put back.
+    restored: u64,
+    /// Read back after a failover, and not as they were installed.
     differing: u64,
 }
 
@@ -182,7 +194,7 @@ impl Engine {
             settings,
             active_groups: BTreeSet::new(),
             up: false,
-            twin: None,
+            peer: None,
             apart_since_ms: Some(now_ms),
             alien: false,
             sas: BTreeMap::new(),
@@ -190,11 +202,12 @@ impl Engine {
             installed: BTreeMap::new(),
             put: Put::default(),
             held: Held::default(),
-            give: Give::default(),
-            take: Take::default(),
+            sender: Sender::default(),
+            receiver: Receiver::default(),
             proofs: Proofs::default(),
-            takeover: Takeover::default(),
+            failover: Failover::default(),
             served: Served::default(),
+            farewell: Farewell::default(),
             retiring: None,
             merge: Merge::default(),
             reads: Reads::new(now_ms),
@@ -203,8 +216,9 @@ impl Engine {
             counters: Counters::default(),
             actions: VecDeque::new(),
             out: VecDeque::new(),
+            role_due: false,
             said: None,
-            stirred: true,
+            dirty: true,
             tick_ms: now_ms + TICK_MS,
             warned: false,
         }
@@ -226,17 +240,18 @@ impl Engine {
         if before == self.is_active() {
             return;
         }
-        self.give = Give::default();
+        self.sender = Sender::default();
+        self.farewell.begin(now_ms);
         if active {
             self.become_active(now_ms);
         } else {
             self.become_backup(now_ms);
         }
-        self.take = Take::after(&self.take);
+        self.receiver = Receiver::after(&self.receiver);
         self.tell_role();
         self.follow();
         self.said = None;
-        self.stirred = true;
+        self.dirty = true;
     }
 
     /// The addresses that spared put on interfaces of this node.
@@ -246,14 +261,14 @@ impl Engine {
     }
 
     /// What the kernel told, or a reading found.
-    pub fn handle_seen(&mut self, now_ms: u64, seen: Seen) {
+    pub fn handle_seen(&mut self, now_ms: u64, seen: XfrmEvent) {
         match seen {
-            Seen::Sa(sa) => self.see_sa(now_ms, sa),
-            Seen::SaGone(id) => self.lose_sa(&id),
-            Seen::Counters(id, replay, life) => self.see_counters(now_ms, &id, replay, life),
-            Seen::Policy(policy) => self.see_policy(now_ms, policy),
-            Seen::PolicyGone(id) => self.lose_policy(now_ms, &id),
-            Seen::Unsure => self.doubt(now_ms),
+            XfrmEvent::Sa(sa) => self.see_sa(now_ms, sa),
+            XfrmEvent::SaGone(id, by) => self.lose_sa(now_ms, &id, by),
+            XfrmEvent::Counters(id, replay, life) => self.see_counters(now_ms, &id, replay, life),
+            XfrmEvent::Policy(policy) => self.see_policy(now_ms, policy),
+            XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ms, &id, by),
+            XfrmEvent::Unsure => self.doubt(now_ms),
         }
     }
 
@@ -261,7 +276,7 @@ impl Engine {
         if let Some(changes) = self.work.next_batch() {
             return Some(Action::Apply(changes));
         }
-        if self.actions.is_empty() && std::mem::take(&mut self.stirred) {
+        if self.actions.is_empty() && std::mem::take(&mut self.dirty) {
             self.review();
         }
         self.actions.pop_front()
@@ -276,11 +291,11 @@ impl Engine {
             tick,
             self.reads.next_ms(),
             self.ends.next_ms(),
-            self.give.deadline_ms(),
-            self.takeover.give_up_ms(),
+            self.sender.deadline_ms(),
+            self.failover.give_up_ms(),
             self.put.next_ms(),
             self.proofs.next_ms(),
-            self.take.missed_ms.unwrap_or(u64::MAX),
+            self.receiver.missed_ms.unwrap_or(u64::MAX),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
@@ -293,8 +308,8 @@ impl Engine {
         if self.ends.expire(now_ms) {
             self.sort_ends(now_ms);
         }
-        self.give.give_up(now_ms);
-        if self.takeover.give_up_ms() <= now_ms {
+        self.sender.give_up(now_ms);
+        if self.failover.give_up_ms() <= now_ms {
             self.take_back();
         }
         self.put_back(now_ms);
@@ -324,12 +339,12 @@ impl Engine {
         !self.active_groups.is_empty()
     }
 
-    fn gives(&self) -> bool {
-        self.is_active() && self.up && !self.alien && self.give.subscribed
+    fn is_sender(&self) -> bool {
+        self.is_active() && self.up && !self.alien && self.sender.subscribed
     }
 
-    fn takes(&self) -> bool {
-        !self.is_active() && self.up && !self.alien && self.twin == Some(true)
+    fn is_receiver(&self) -> bool {
+        !self.is_active() && self.up && !self.alien && self.peer == Some(true)
     }
 
     fn event(&mut self, text: String) {

@@ -1,12 +1,12 @@
-//! What the twins say to each other.
+//! What the peers say to each other.
 
 use super::Engine;
-use super::give::Give;
+use super::sender::Sender;
 use crate::error::Malformed;
 use crate::wire::{Layout, Message};
 
 impl Engine {
-    /// The twin is there.
+    /// The peer is there.
     pub fn handle_up(&mut self, _now_ms: u64) {
         self.link(true);
         self.tell_role();
@@ -20,26 +20,21 @@ impl Engine {
     }
 
     fn link(&mut self, up: bool) {
-        (self.up, self.twin, self.alien) = (up, None, false);
+        (self.up, self.peer, self.alien) = (up, None, false);
         self.out.clear();
-        self.give = Give::default();
-        self.take.restart();
+        self.role_due = false;
+        self.sender = Sender::default();
+        self.receiver.restart();
         self.warned = false;
         self.said = None;
-        self.stirred = true;
+        self.dirty = true;
     }
 
     pub(super) fn tell_role(&mut self) {
-        if self.up {
-            let role = Message::Role {
-                active: self.is_active(),
-                layout: Layout::HERE,
-            };
-            self.out.push_back(role.emit());
-        }
+        self.role_due = self.up;
     }
 
-    /// The twin's bytes.
+    /// The peer's bytes.
     ///
     /// # Errors
     /// They are no message.
@@ -47,48 +42,48 @@ impl Engine {
         let message =
             Message::parse(bytes).inspect_err(|why| self.count_malformed(now_ms, *why))?;
         match message {
-            Message::Role { active, layout } => self.handle_twin_role(active, layout),
+            Message::Role { active, layout } => self.handle_peer_role(active, layout),
             _ if self.alien => {}
-            Message::Want => self.handle_want(now_ms),
-            Message::Synced { .. } => {
-                self.give.synced = self.is_active();
+            Message::Request => self.handle_request(now_ms),
+            Message::InSync { .. } => {
+                self.sender.peer_in_sync = self.is_active();
                 self.apart_since_ms = None;
-                self.stirred = true;
+                self.dirty = true;
             }
             Message::Refused { count, first } => {
-                self.give.refused_count = count;
-                self.give.refused = first.into_iter().collect();
-                self.stirred = true;
+                self.sender.refused_count = count;
+                self.sender.refused = first.into_iter().collect();
+                self.dirty = true;
             }
             Message::Last(counted) => self.handle_last(now_ms, counted),
             // a node that is active believes nobody
-            gift if self.takes() => self.handle_gift(now_ms, gift),
+            gift if self.is_receiver() => self.handle_gift(now_ms, gift),
             _ => {}
         }
         Ok(())
     }
 
-    fn handle_twin_role(&mut self, active: bool, layout: Layout) {
-        self.twin = Some(active);
+    fn handle_peer_role(&mut self, active: bool, layout: Layout) {
+        self.peer = Some(active);
         self.alien = layout != Layout::HERE;
-        self.give = Give::default();
-        self.take.restart();
+        self.sender = Sender::default();
+        self.receiver.restart();
         self.follow();
-        self.stirred = true;
+        self.dirty = true;
     }
 
     fn count_malformed(&mut self, now_ms: u64, why: Malformed) {
         self.counters.malformed += 1;
-        self.stirred = true;
+        self.dirty = true;
         if !std::mem::replace(&mut self.warned, true) {
             self.warn(format!(
-                "the twin's message is not understood: {why}; more are counted"
+                "the peer's message is not understood: {why}; more are counted"
             ));
         }
         self.miss(now_ms);
     }
 
-    /// The next message for the twin, where there is one; keys are in it.
+    /// The next message for the peer, where there is one; keys are in it.
     pub fn poll_message(&mut self, now_ms: u64) -> Option<Vec<u8>> {
         if !self.up {
             return None;
@@ -96,6 +91,11 @@ impl Engine {
         if let Some(message) = self.out.pop_front() {
             return Some(message);
         }
-        self.next_gift(now_ms)
+        if std::mem::take(&mut self.role_due) {
+            let (active, layout) = (self.is_active(), Layout::HERE);
+            return Some(Message::Role { active, layout }.emit());
+        }
+        let wish = self.receiver.next_wish().map(|wish| wish.emit());
+        wish.or_else(|| self.next_gift(now_ms))
     }
 }

@@ -1,12 +1,12 @@
-//! Policies of the twin, in the kernel of a backup: nothing leaves in clear text after a takeover.
+//! Policies of the peer, in the kernel of a backup: nothing leaves in clear text after a failover.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::local_end;
 use super::held::HeldPolicy;
+use super::receiver::TABLE_MAX;
 use super::reqids::shifted_policy;
-use super::take::TABLE_MAX;
-use super::{Change, Engine};
+use super::{Change, Deleter, Engine};
 use crate::sa::{Policy, PolicyId};
 
 /// What somebody else deletes is put back at most so often.
@@ -44,14 +44,19 @@ impl Put {
         self.missing.insert(id, due_ms);
     }
 
-    /// No takeover needs it any more.
+    /// At a failover it is to be as it is held.
+    pub fn want(&mut self, id: PolicyId) {
+        self.missing.insert(id, u64::MAX);
+    }
+
+    /// No failover needs it any more.
     pub fn forget_missing(&mut self) {
         self.missing.clear();
         self.put_ms.clear();
         self.refused.clear();
     }
 
-    fn forget(&mut self, id: &PolicyId) -> bool {
+    pub fn forget(&mut self, id: &PolicyId) -> bool {
         self.put_ms.remove(id);
         self.missing.remove(id);
         self.refused.remove(id);
@@ -63,10 +68,10 @@ impl Engine {
     pub(super) fn hold_policy(&mut self, now_ms: u64, policy: Policy) {
         let policy = shifted_policy(&policy);
         let id = policy.id;
-        let epoch = self.take.round;
+        let epoch = self.receiver.round;
         let known = self.held.policies.contains_key(&id);
         if !known && self.held.policies.len() >= TABLE_MAX {
-            self.take.overflow += 1;
+            self.receiver.overflow += 1;
             return;
         }
         let same = self.held.policies.get(&id);
@@ -76,7 +81,7 @@ impl Engine {
             epoch,
         };
         self.held.policies.insert(id, held);
-        self.stirred = true;
+        self.dirty = true;
         if !self.put.has(&id) {
             self.put_policy(now_ms, Change::AddPolicy(policy));
         } else if !same {
@@ -99,11 +104,11 @@ impl Engine {
         if self.put.forget(id) {
             self.work.push(Change::DeletePolicy(*id));
         }
-        self.stirred = true;
+        self.dirty = true;
     }
 
-    /// One that the plugin left here before it was restarted, for a tunnel that the twin has now.
-    pub(super) fn expel_policies(&mut self) {
+    /// One that the plugin left here before it was restarted, for a tunnel that the peer has now.
+    pub(super) fn delete_foreign_policies(&mut self) {
         let ours = |end: &_| self.held.ends.contains(end) && !self.ends.is_here(end);
         let left = self.policies.iter();
         let left = left.filter(|(id, _)| !self.held.policies.contains_key(id));
@@ -114,7 +119,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn lose_policy(&mut self, now_ms: u64, id: &PolicyId) {
+    pub(super) fn lose_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) {
+        if self.restore_policy(now_ms, id, by) {
+            return;
+        }
         self.drop_policy(id);
         if !self.put.has(id) {
             return;
@@ -126,9 +134,9 @@ impl Engine {
         }
     }
 
-    /// One that leads elsewhere, where one of the twin's should be: a takeover's SAs would not serve
+    /// One that leads elsewhere, where one of the peer's should be: a failover's SAs would not serve
     /// it.
-    pub(super) fn heed_replaced(&mut self, now_ms: u64, policy: &Policy) {
+    pub(super) fn handle_replaced(&mut self, now_ms: u64, policy: &Policy) {
         let id = policy.id;
         if self.is_active() || !self.put.has(&id) {
             return;
@@ -149,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// A takeover waits for no second: its SAs serve these policies.
+    /// A failover waits for no second: its SAs serve these policies.
     pub(super) fn put_back_all(&mut self, now_ms: u64) {
         self.put_missing(now_ms, u64::MAX);
     }
@@ -196,7 +204,7 @@ impl Engine {
         if errno != EEXIST {
             self.put.there.remove(&id);
             self.put.refused.insert(id, errno);
-            self.stirred = true;
+            self.dirty = true;
             return;
         }
         let there = self.policies.get(&id);

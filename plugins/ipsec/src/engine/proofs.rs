@@ -1,4 +1,4 @@
-//! Whether the kernel here could take what the twin has: one SA of each kind is tried beforehand.
+//! Whether the kernel here could take what the peer has: one SA of each kind is tried beforehand.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const GOOD_FOR_MS: u64 = 600_000;
 const AGAIN_MS: u64 = 60_000;
 const ESP: u8 = 50;
 const EPROTONOSUPPORT: i32 = 93;
-/// Of an SA whose keys the twin's kernel does not show.
+/// Of an SA whose keys the peer's kernel does not show.
 pub const EKEYREJECTED: i32 = 129;
 
 #[derive(Debug, Default)]
@@ -125,10 +125,10 @@ impl Engine {
             None => (State::Good, now_ms + GOOD_FOR_MS),
             Some(errno) => (State::Refused(errno), now_ms + AGAIN_MS),
         };
-        self.stirred = true;
+        self.dirty = true;
     }
 
-    /// The twin's SAs that the kernel here does not take.
+    /// The peer's SAs that the kernel here does not take.
     pub(super) fn refusals(&self) -> impl Iterator<Item = (&SaId, &Sa, i32)> {
         let some = self.proofs.refuse_some();
         let held = self.held.sas.iter().filter(move |_| some);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Engine};
-use crate::sa::SaId;
+use crate::sa::{PolicyId, SaId};
 
 /// What was missed is found so late at most.
 const COMPARE_MS: u64 = 30_000;
@@ -21,7 +21,7 @@ pub struct Reads {
     /// All that the kernel has was seen once.
     whole: bool,
     /// Deleted since it began: it may list them all the same.
-    buried: BTreeSet<SaId>,
+    deleted: BTreeSet<SaId>,
 }
 
 impl Reads {
@@ -32,7 +32,7 @@ impl Reads {
             generation: 0,
             again: false,
             whole: false,
-            buried: BTreeSet::new(),
+            deleted: BTreeSet::new(),
         }
     }
 
@@ -64,14 +64,14 @@ impl Reads {
         self.again = true;
     }
 
-    pub fn bury(&mut self, id: SaId) {
+    pub fn note_deleted(&mut self, id: SaId) {
         if self.running {
-            self.buried.insert(id);
+            self.deleted.insert(id);
         }
     }
 
-    pub fn is_buried(&self, id: &SaId) -> bool {
-        self.running && self.buried.contains(id)
+    pub fn was_deleted(&self, id: &SaId) -> bool {
+        self.running && self.deleted.contains(id)
     }
 }
 
@@ -91,16 +91,16 @@ impl Engine {
         let reads = &mut self.reads;
         (reads.running, reads.again) = (true, false);
         reads.generation += 1;
-        reads.buried.clear();
+        reads.deleted.clear();
         self.actions.push_back(Action::Read);
     }
 
     /// The kernel's words are missing some.
     pub(super) fn doubt(&mut self, _now_ms: u64) {
         self.counters.overruns += 1;
-        self.give.unsure = self.gives();
+        self.sender.unsure = self.is_sender();
         self.read_fresh();
-        self.stirred = true;
+        self.dirty = true;
     }
 
     /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
@@ -117,9 +117,9 @@ impl Engine {
         }
         let again = reads.again;
         reads.whole = true;
-        self.forget_unseen();
-        self.give.unsure &= again;
-        self.give.read(self.reads.generation);
+        self.forget_unseen(now_ms);
+        self.sender.unsure &= again;
+        self.sender.read(self.reads.generation);
         if !self.is_active() {
             self.complete_policies(now_ms);
         }
@@ -137,22 +137,26 @@ impl Engine {
         if again && !self.reads.running {
             self.begin_reading();
         }
-        self.stirred = true;
+        self.dirty = true;
     }
 
     /// What the reading did not find is not there.
-    fn forget_unseen(&mut self) {
+    fn forget_unseen(&mut self, now_ms: u64) {
         let generation = self.reads.generation;
-        let unseen = self.sas.iter().filter(|(_, it)| it.reading != generation);
-        let unseen: Vec<SaId> = unseen.map(|(id, _)| *id).collect();
-        for id in unseen {
-            self.drop_sa(&id);
+        let sas = self.sas.iter().filter(|(_, it)| it.reading != generation);
+        let sas: Vec<SaId> = sas.map(|(id, _)| *id).collect();
+        let policies = self.policies.iter();
+        let policies = policies.filter(|(_, it)| it.reading != generation);
+        let policies: Vec<PolicyId> = policies.map(|(id, _)| *id).collect();
+        for id in &sas {
+            if !self.restore_unseen_sa(now_ms, id) {
+                self.drop_sa(id);
+            }
         }
-        let unseen = self.policies.iter();
-        let unseen = unseen.filter(|(_, it)| it.reading != generation);
-        let unseen: Vec<_> = unseen.map(|(id, _)| *id).collect();
-        for id in unseen {
-            self.drop_policy(&id);
+        for id in &policies {
+            if !self.restore_unseen_policy(now_ms, id) {
+                self.drop_policy(id);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Reqids of what is installed for the twin, and what an IKE daemon's own SAs supersede.
+//! Reqids of what is installed for the peer, and what an IKE daemon's own SAs supersede.
 //!
-//! A daemon that starts after a takeover counts its reqids from 1: what was installed keeps out of
+//! A daemon that starts after a failover counts its reqids from 1: what was installed keeps out of
 //! its way. When the daemon puts a policy of its own in the place of an installed one, packets that
 //! the other side still sends on the old SA must pass it: the old SA gets its reqid.
 
@@ -74,7 +74,7 @@ impl Tunnel {
 }
 
 impl Engine {
-    /// After a takeover: which policies lead to what was installed.
+    /// After a failover: which policies lead to what was installed.
     pub(super) fn serve(&mut self) {
         self.served = Served::default();
         for (id, known) in &self.policies {
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// A policy that somebody else put in the place of an installed one.
-    pub(super) fn heed_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
+    pub(super) fn handle_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
         if !self.is_active() || policy.id.direction == OUT || !self.put.has(&policy.id) {
             return;
         }
@@ -166,14 +166,14 @@ impl Engine {
         }
     }
 
-    /// Tunnels with SAs that somebody made since the takeover, and that packets came in by.
+    /// Tunnels with SAs that somebody made since the failover, and that packets came in by.
     fn carrying(&self, now_ms: u64) -> BTreeSet<(Tunnel, u32)> {
         let native = self.sas.iter();
         let native = native.filter(|(id, _)| !self.installed.contains_key(id));
         let native = native.map(|(_, it)| it).filter(|it| {
             let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
             let old = now_ms.saturating_sub(it.since_ms) >= USED_MS;
-            let made_since = it.since_ms >= self.takeover.active_ms;
+            let made_since = it.since_ms >= self.failover.active_ms;
             it.side == Some(Direction::In) && made_since && it.sa.reqid != 0 && (used || old)
         });
         native

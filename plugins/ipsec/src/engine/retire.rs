@@ -1,11 +1,12 @@
-//! A node that is active no longer: its SAs go from the kernel into memory, and the twin learns what
+//! A node that is active no longer: its SAs go from the kernel into memory, and the peer learns what
 //! was received last.
 
 use std::collections::BTreeMap;
 
 use super::ends::local_end;
 use super::held::{HeldPolicy, HeldSa};
-use super::install::Takeover;
+use super::install::Failover;
+use super::reqids::shifted_policy;
 use super::window::united;
 use super::{Change, Engine};
 use crate::sa::{Direction, Replay, SaId};
@@ -13,7 +14,7 @@ use crate::wire::{Counted, Records};
 
 /// A reading that takes longer is not waited for.
 const READING_MS: u64 = 1_000;
-/// The old node's last word counts so long after a takeover.
+/// The old node's last word counts so long after a failover.
 const LAST_MS: u64 = 10_000;
 
 /// What the kernel still receives with, until its numbers were read once more.
@@ -34,7 +35,7 @@ pub struct Merge {
 impl Engine {
     pub(super) fn become_backup(&mut self, now_ms: u64) {
         self.end_adoption();
-        self.takeover = Takeover::default();
+        self.failover = Failover::default();
         self.work.cancel_additions();
         let ours = self.sas.iter();
         let ours = ours.filter_map(|(id, it)| Some((*id, it.side?)));
@@ -66,8 +67,8 @@ impl Engine {
         }
     }
 
-    /// Its own SA, for a takeover by this node.
-    fn keep(&mut self, id: SaId, side: Direction) {
+    /// Its own SA, for a failover by this node.
+    pub(super) fn keep(&mut self, id: SaId, side: Direction) {
         let Some(known) = self.sas.get(&id) else {
             return;
         };
@@ -90,36 +91,41 @@ impl Engine {
             if !known.ours {
                 continue;
             }
-            if local_end(&known.policy).is_some() {
+            let mut policy = known.policy.clone();
+            if local_end(&policy).is_some() {
                 self.put.claim(*id);
+                // by a failover it leads to SAs that were installed
+                policy = shifted_policy(&policy);
+                if policy.templates != known.policy.templates {
+                    self.put.want(*id);
+                }
             }
-            let policy = known.policy.clone();
             self.held
                 .policies
                 .insert(*id, HeldPolicy { policy, epoch: 0 });
         }
     }
 
-    /// This node is active again.
-    pub(super) fn cancel_retiring(&mut self) {
-        if let Some(retiring) = self.retiring.take() {
-            for id in retiring.inbound {
-                self.held.sas.remove(&id);
-            }
+    /// Tells what was received, and receives no more.
+    pub(super) fn finish_retiring(&mut self, now_ms: u64) {
+        for id in self.end_retiring(now_ms) {
+            self.sas.remove(&id);
+            self.work.push(Change::DeleteSa(id));
         }
     }
 
-    /// Tells what was received, and receives no more.
-    pub(super) fn finish_retiring(&mut self, now_ms: u64) {
-        let Some(retiring) = self.retiring.take() else {
-            return;
+    /// Tells what was received; these receive still.
+    pub(super) fn end_retiring(&mut self, now_ms: u64) -> Vec<SaId> {
+        let Some(mut retiring) = self.retiring.take() else {
+            return Vec::new();
         };
+        retiring.inbound.retain(|id| self.sas.contains_key(id));
         let mut records = Records::new(Records::LAST);
-        for id in retiring.inbound {
-            let Some(known) = self.sas.remove(&id) else {
+        for id in &retiring.inbound {
+            let Some(known) = self.sas.get(id) else {
                 continue;
             };
-            if let Some(held) = self.held.sas.get_mut(&id) {
+            if let Some(held) = self.held.sas.get_mut(id) {
                 if held.epoch == 0 {
                     held.sa.replay.clone_from(&known.sa.replay);
                 }
@@ -129,18 +135,18 @@ impl Engine {
                 self.out.extend(full.finish().filter(|_| self.up));
             }
             let (life, pace) = (known.life(now_ms), known.pace());
-            records.put_counters(&id, &known.sa.replay, life, pace);
-            self.work.push(Change::DeleteSa(id));
+            records.put_counters(id, &known.sa.replay, life, pace);
         }
         self.out.extend(records.finish().filter(|_| self.up));
-        self.stirred = true;
+        self.dirty = true;
+        retiring.inbound
     }
 
     /// The old node's last word: what it received is not to be received here again.
     pub(super) fn handle_last(&mut self, now_ms: u64, counted: Vec<Counted>) {
-        let since_ms = now_ms.saturating_sub(self.takeover.active_ms);
+        let since_ms = now_ms.saturating_sub(self.failover.active_ms);
         let recent = self.is_active() && since_ms < LAST_MS;
-        if !recent && !self.takeover.is_settling() {
+        if !recent && !self.failover.is_settling() {
             return self.hold_counters(now_ms, counted);
         }
         for counted in &counted {

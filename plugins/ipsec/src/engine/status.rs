@@ -58,9 +58,9 @@ impl Engine {
         let mut rows = Vec::new();
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         let word = |active| if active { "active" } else { "backup" };
-        let twin = self.twin.filter(|_| self.up).map_or("not there", word);
+        let peer = self.peer.filter(|_| self.up).map_or("not there", word);
         put("role", Value::Text(word(self.is_active()).to_owned()));
-        put("twin", Value::Text(twin.to_owned()));
+        put("peer", Value::Text(peer.to_owned()));
         let ours = self.sas.values().filter(|it| it.side.is_some()).count();
         let policies = self.policies.values().filter(|it| it.ours).count();
         let numbers = [
@@ -70,13 +70,14 @@ impl Engine {
             ("held_policies", self.held.policies.len() as u64),
             ("installed", self.counters.installed),
             ("refused", self.counters.refused),
-            ("refused_at_peer", u64::from(self.give.refused_count)),
+            ("refused_at_peer", u64::from(self.sender.refused_count)),
             ("superseded", self.counters.superseded),
+            ("restored", self.counters.restored),
             ("differing", self.counters.differing),
             ("overruns", self.counters.overruns),
             ("unheard", self.counters.unheard),
             ("malformed", self.counters.malformed),
-            ("to_send", self.give.backlog() as u64),
+            ("to_send", self.sender.backlog() as u64),
         ];
         for (key, number) in numbers {
             put(key, Value::Number(number));
@@ -85,13 +86,13 @@ impl Engine {
     }
 
     fn at_peer(&self, id: &SaId) -> String {
-        if !self.gives() {
+        if !self.is_sender() {
             return "not there".to_owned();
         }
-        if let Some(errno) = self.give.refused.get(id) {
+        if let Some(errno) = self.sender.refused.get(id) {
             return reason(*errno);
         }
-        match self.give.synced {
+        match self.sender.peer_in_sync {
             true => "ready".to_owned(),
             false => "not yet in sync".to_owned(),
         }
@@ -116,7 +117,7 @@ impl Engine {
         summary
     }
 
-    /// Says what changed for the host and for the twin.
+    /// Says what changed for the host and for the peer.
     pub(super) fn review(&mut self) {
         self.tell_refusals();
         let why = self.lack();
@@ -129,16 +130,17 @@ impl Engine {
     }
 
     fn tell_refusals(&mut self) {
-        if !self.takes() || !self.take.is_complete() {
+        if !self.is_receiver() || !self.receiver.is_complete() {
             return;
         }
         let refusals: Vec<(SaId, i32)> =
             self.refusals().map(|(id, _, errno)| (*id, errno)).collect();
         let count = refusals.len() as u32;
-        if count != self.take.refused_told {
-            self.take.refused_told = count;
+        if count != self.receiver.refused_told {
+            self.receiver.refused_told = count;
             let first = refusals.into_iter().take(SHOWN_MAX).collect();
-            self.out.push_back(Message::Refused { count, first }.emit());
+            self.receiver
+                .tell_refused(Message::Refused { count, first });
         }
     }
 
@@ -148,30 +150,30 @@ impl Engine {
             return None;
         }
         if self.alien {
-            return Some("the twin's kernel is of another architecture".to_owned());
+            return Some("the peer's kernel is of another architecture".to_owned());
         }
-        if self.take.overflow > 0 {
-            let overflow = self.take.overflow;
+        if self.receiver.overflow > 0 {
+            let overflow = self.receiver.overflow;
             return Some(format!("{overflow} SAs and policies found no room"));
         }
         if let Some(why) = self.refusal() {
             return Some(why);
         }
-        if !self.takes() {
-            return match (self.take.shared, self.twin) {
+        if !self.is_receiver() {
+            return match (self.receiver.shared, self.peer) {
                 (true, _) => None,
-                (false, None) => Some("the twin is not there".to_owned()),
+                (false, None) => Some("the peer is not there".to_owned()),
                 (false, Some(_)) => Some("no node is active".to_owned()),
             };
         }
-        if !self.take.is_complete() {
-            let percent = self.take.percent();
+        if !self.receiver.is_complete() {
+            let percent = self.receiver.percent();
             return Some(format!("not yet in sync ({percent} %)"));
         }
-        if self.take.missed_ms.is_some() {
-            return Some("a message of the twin was not understood".to_owned());
+        if self.receiver.missed_ms.is_some() {
+            return Some("a message of the peer was not understood".to_owned());
         }
-        if self.take.unsure {
+        if self.receiver.unsure {
             return Some("counters may be older than their bound".to_owned());
         }
         let asked = self.proofs.are_asked();
@@ -201,7 +203,7 @@ impl Engine {
         };
         let reason = reason(*errno);
         Some(format!(
-            "the kernel refuses {policies} of the twin: {reason}"
+            "the kernel refuses {policies} of the peer: {reason}"
         ))
     }
 }
@@ -228,7 +230,7 @@ fn put_sa(rows: &mut Rows, sa: &Sa, side: Direction, (age_s, behind, heard_ms): 
 /// The kernel's errno as half a sentence.
 pub fn reason(errno: i32) -> String {
     if errno == EKEYREJECTED {
-        return "the twin's kernel is locked down and shows none".to_owned();
+        return "the peer's kernel is locked down and shows none".to_owned();
     }
     let text = io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Arithmetic on sequence numbers: the jump of those that are sent, and which of those received are
-//! taken as received after a takeover.
+//! taken as received after a failover.
 
 use crate::config::{Inbound, Settings};
 use crate::sa::{Direction, Replay, ReplayForm, Sa};

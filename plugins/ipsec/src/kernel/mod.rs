@@ -1,4 +1,4 @@
-//! The kernel's IPsec tables and this node's addresses: all of the plugin's I/O but for the twin and the
+//! The kernel's IPsec tables and this node's addresses: all of the plugin's I/O but for the peer and the
 //! IKE daemon. Nothing waits.
 
 mod addresses;
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use spared_netlink::constants::*;
 use spared_netlink::{BATCH_MAX, Dump, Notifications, Progress, Verdict, Writer};
 
-use crate::engine::{Change, Seen};
+use crate::engine::{Change, XfrmEvent};
 use crate::xfrm::{self, Request};
 use node::Here;
 
@@ -34,7 +34,7 @@ enum Stage {
 /// What a piece of a reading was.
 #[derive(Debug)]
 pub enum Found {
-    Entries(Vec<Seen>),
+    Entries(Vec<XfrmEvent>),
     /// Both tables are read; false where they may have holes.
     End(bool),
 }
@@ -76,16 +76,16 @@ impl Kernel {
     }
 
     /// What changed; `Seen::Unsure` where some of it was lost.
-    pub fn events(&mut self) -> io::Result<Vec<Seen>> {
+    pub fn events(&mut self) -> io::Result<Vec<XfrmEvent>> {
         let mut events = Vec::new();
         self.here.age();
         for _ in 0..READS_MAX {
             let here = &mut self.here;
             let read = self.notifications.read(|header, payload| {
-                events.extend(xfrm::read(header.kind, payload, here));
+                events.extend(xfrm::read(header.kind, header.port, payload, here));
             })?;
             if read.overrun {
-                events.push(Seen::Unsure);
+                events.push(XfrmEvent::Unsure);
             } else if read.empty {
                 break;
             }
@@ -112,7 +112,7 @@ impl Kernel {
         self.here.age();
         let here = &mut self.here;
         let read = self.dump.read(|kind, payload| {
-            entries.extend(xfrm::read(kind, payload, here));
+            entries.extend(xfrm::read(kind, 0, payload, here));
         });
         let complete = match read {
             Ok(Progress::More) => return Some(Found::Entries(entries)),

@@ -1,5 +1,5 @@
 //! strongSwan's charon on this node: what it calls its SAs, and children that it is to establish
-//! anew after a takeover, on a thread of their own.
+//! anew after a failover, on a thread of their own.
 //!
 //! `run` is the thread; `client` speaks with charon (`stream` of `codec`'s packets), `list` is what
 //! it has, and `adopt` decides what it is asked for.
@@ -23,7 +23,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::engine::{ChildName, Named};
+use crate::engine::{ChildName, DaemonWord, Named};
 
 use end::End;
 use run::{Order, Thread};
@@ -33,12 +33,14 @@ const SAID_MAX: usize = 1024;
 
 /// What the thread tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum ViciEvent {
     /// All that charon calls by name, where that changed. An absent charon has called none yet, and
     /// what one called that has gone stays.
     Names(Vec<Named>),
     /// A child was established anew, or not yet: its first failure, then its success.
     Adopted(ChildName, Result<(), String>),
+    /// It is there, has answered to a greeting, or has ended.
+    Daemon(DaemonWord),
     /// A line for whoever reads the log.
     Note(String),
 }
@@ -49,7 +51,7 @@ pub struct Daemon(Option<Running>);
 struct Running {
     orders: Sender<Order>,
     /// None only while it is dropped.
-    said: Option<Receiver<Said>>,
+    said: Option<Receiver<ViciEvent>>,
     bell: Arc<OwnedFd>,
     end: End,
     thread: Option<JoinHandle<()>>,
@@ -92,8 +94,13 @@ impl Daemon {
         self.order(Order::Forget);
     }
 
+    /// Asks charon for an answer: one that is being stopped gives none.
+    pub fn greet(&self) {
+        self.order(Order::Greet);
+    }
+
     /// The next thing said, where there is one.
-    pub fn poll(&self) -> Option<Said> {
+    pub fn poll(&self) -> Option<ViciEvent> {
         self.0.as_ref()?.said.as_ref()?.try_recv().ok()
     }
 

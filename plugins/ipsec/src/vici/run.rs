@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::engine::{ChildName, Named};
+use crate::engine::{ChildName, DaemonWord, Named};
 
-use super::Said;
+use super::ViciEvent;
 use super::adopt::{Adopted, Adoption};
 use super::client::{Client, Fault};
 use super::codec::Section;
@@ -28,7 +28,7 @@ const INITIATE: Duration = Duration::from_secs(15);
 /// Each keeps one of charon's sixteen threads busy; a dead peer does so until the limit.
 const AT_ONCE: usize = 4;
 
-/// Between tries to connect: where there is no socket, where there is one, where a takeover waits.
+/// Between tries to connect: where there is no socket, where there is one, where a failover waits.
 const LOOK: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 const HURRY: Duration = Duration::from_millis(500);
@@ -40,18 +40,21 @@ const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rek
 pub enum Order {
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     Forget,
+    Greet,
 }
 
 pub struct Thread {
     socket: PathBuf,
     orders: Receiver<Order>,
-    said: SyncSender<Said>,
+    said: SyncSender<ViciEvent>,
     wake: Box<dyn Fn() + Send>,
     bell: Arc<OwnedFd>,
     end: End,
     /// For lists and events.
     client: Option<Client>,
     connect_at: Instant,
+    /// Whether it answers is to be told.
+    greets: bool,
     /// Names are to be told.
     list_at: Option<Instant>,
     /// Told last; nothing yet.
@@ -76,7 +79,7 @@ impl Thread {
     pub fn new(
         socket: PathBuf,
         orders: Receiver<Order>,
-        said: SyncSender<Said>,
+        said: SyncSender<ViciEvent>,
         bell: &Arc<OwnedFd>,
         end: &End,
         wake: Box<dyn Fn() + Send>,
@@ -91,6 +94,7 @@ impl Thread {
             end: end.clone(),
             client: None,
             connect_at: now,
+            greets: false,
             list_at: None,
             names: None,
             is_there: false,
@@ -116,11 +120,13 @@ impl Thread {
 
     fn handle_order(&mut self, order: Order) {
         let now = Instant::now();
-        self.initiations.clear();
-        self.adoption = match order {
+        let adoption = match order {
             Order::Adopt(names, known) => Some(Adoption::new(now, names, known)),
             Order::Forget => None,
+            Order::Greet => return self.greets = true,
         };
+        self.initiations.clear();
+        self.adoption = adoption;
         self.adoption.take_if(|adoption| adoption.is_done());
         self.adopt_at = now;
         if self.adoption.is_some() && self.client.is_none() {
@@ -134,6 +140,7 @@ impl Thread {
             self.connect()?;
         }
         if self.client.is_some() {
+            self.answer_greeting()?;
             self.hear()?;
             self.hear_initiations();
             self.adopt()?;
@@ -165,8 +172,20 @@ impl Thread {
         if !self.is_there {
             self.is_there = true;
             self.note("charon is there".to_owned());
+            self.say(ViciEvent::Daemon(DaemonWord::Came));
         }
         self.tell_names(&sas);
+        Ok(())
+    }
+
+    // A list that was begun after the greeting.
+    fn answer_greeting(&mut self) -> Result<(), Fault> {
+        if let Some(client) = self.client.as_mut().filter(|_| self.greets) {
+            let sas = list::sas(client)?;
+            self.greets = false;
+            self.tell_names(&sas);
+            self.say(ViciEvent::Daemon(DaemonWord::Answered));
+        }
         Ok(())
     }
 
@@ -190,7 +209,7 @@ impl Thread {
         let names = sas.names();
         if self.names.as_ref() != Some(&names) {
             self.names = Some(names.clone());
-            self.say(Said::Names(names));
+            self.say(ViciEvent::Names(names));
         }
     }
 
@@ -259,7 +278,7 @@ impl Thread {
 
     fn tell_adopted(&mut self, told: impl IntoIterator<Item = Adopted>) {
         for (name, result) in told {
-            self.say(Said::Adopted(name, result));
+            self.say(ViciEvent::Adopted(name, result));
         }
         self.adoption.take_if(|adoption| adoption.is_done());
     }
@@ -287,7 +306,9 @@ impl Thread {
         }
         if self.is_there {
             self.is_there = false;
+            self.greets = false;
             self.note(format!("charon has gone: {why}"));
+            self.say(ViciEvent::Daemon(DaemonWord::Ended));
         }
     }
 
@@ -318,10 +339,10 @@ impl Thread {
     }
 
     fn note(&mut self, line: String) {
-        self.say(Said::Note(line));
+        self.say(ViciEvent::Note(line));
     }
 
-    fn say(&mut self, said: Said) {
+    fn say(&mut self, said: ViciEvent) {
         // nobody is there any more: the end is said, too
         let _ = self.said.send(said);
         (self.wake)();

@@ -1,8 +1,8 @@
-//! The twin's bytes, read.
+//! The peer's bytes, read.
 
 use std::net::IpAddr;
 
-use super::{BODY_MAX, Counted, LEGACY, Layout, Message, Pace, Told, WORDS_MAX};
+use super::{BODY_MAX, Counted, LEGACY, Layout, Message, Pace, ToldSa, WORDS_MAX};
 use crate::body::{parse_policy, parse_sa};
 use crate::error::Malformed;
 use crate::sa::{
@@ -18,7 +18,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
             active: reader.flag("role")?,
             layout: reader.layout()?,
         },
-        2 => Message::Want,
+        2 => Message::Request,
         3 => Message::Begin {
             epoch: reader.u32()?,
             sas: reader.u32()?,
@@ -32,7 +32,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
         9 => Message::End {
             epoch: reader.u32()?,
         },
-        10 => Message::Synced {
+        10 => Message::InSync {
             epoch: reader.u32()?,
         },
         11 => Message::Refused {
@@ -67,7 +67,7 @@ impl<'b> Reader<'b> {
         Ok(records)
     }
 
-    fn told(&mut self) -> Result<Told, Malformed> {
+    fn told(&mut self) -> Result<ToldSa, Malformed> {
         let body = self.body()?;
         check_sa(body.bytes())?;
         let mut sa = parse_sa(body)?;
@@ -77,7 +77,7 @@ impl<'b> Reader<'b> {
             true => Direction::Out,
         };
         (sa.replay, sa.life) = (self.replay()?, self.life()?);
-        Ok(Told {
+        Ok(ToldSa {
             sa,
             side,
             pace: self.pace()?,

@@ -1,5 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use spared_sdk::hex;
+
 use super::*;
 use crate::sa::Body;
 
@@ -67,7 +69,7 @@ fn all() -> Vec<Message> {
         ike: "office".to_owned(),
         child: "net".to_owned(),
     };
-    let told = |name| Told {
+    let told = |name| ToldSa {
         sa: sa(),
         side: Direction::Out,
         pace: Pace::default(),
@@ -80,7 +82,7 @@ fn all() -> Vec<Message> {
             active: true,
             layout: Layout::HERE,
         },
-        Message::Want,
+        Message::Request,
         Message::Begin {
             epoch: 1,
             sas: 2,
@@ -92,7 +94,7 @@ fn all() -> Vec<Message> {
         Message::Policies(vec![policy()]),
         Message::DeletePolicies(vec![policy().id]),
         Message::End { epoch: 1 },
-        Message::Synced { epoch: 1 },
+        Message::InSync { epoch: 1 },
         Message::Refused {
             count: 9,
             first: vec![(id(), 38)],
@@ -143,11 +145,7 @@ fn counters_are_these_bytes() {
     let expected = "05 04 c0000201 714067c2 32 07000000 ff000000 0000000000000000 0000000000000000 \
                     00000000 ff 00000000 0000000000000000 0000000000000000 0000000000000000 00 \
                     14000000 e8030000";
-    let hex: String = Message::Counters(vec![counted])
-        .emit()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hex::text(&Message::Counters(vec![counted]).emit(), "");
     assert_eq!(hex, expected.replace(' ', ""));
 }
 

@@ -1,4 +1,4 @@
-//! Whether bytes that came from the twin are an SA or a policy that may be given to the kernel.
+//! Whether bytes that came from the peer are an SA or a policy that may be given to the kernel.
 
 use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};

@@ -8,7 +8,7 @@ use spared_netlink::{attributes, u32_of};
 
 use super::{AF_INET, AF_INET6, ALGORITHMS, append, policy_field, sa_field};
 use crate::body::{self, POLICY_LEN, SA_LEN};
-use crate::engine::Seen;
+use crate::engine::{Deleter, XfrmEvent};
 use crate::sa::{
     Body, InterfaceName, Interfaces, Life, Mark, Policy, Replay, ReplayForm, Sa, SaId,
 };
@@ -23,16 +23,23 @@ pub trait Node {
 const POLICY_DIRECTIONS: Range<u8> = 0..3;
 
 /// What a message says; None where it concerns nobody here, or makes no sense.
-pub fn read(kind: u16, payload: &[u8], node: &mut impl Node) -> Option<Seen> {
+///
+/// `port` is what the header of the request carried, 0 where time did it: IKE daemons write the number
+/// of their process, `ip xfrm` writes none.
+pub fn read(kind: u16, port: u32, payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
+    let by = match port {
+        0 => Deleter::Other,
+        _ => Deleter::Daemon,
+    };
     match kind {
-        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA => sa(payload, node).map(Seen::Sa),
-        XFRM_MSG_DELSA => sa_gone(payload),
+        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA => sa(payload, node).map(XfrmEvent::Sa),
+        XFRM_MSG_DELSA => sa_gone(payload, by),
         XFRM_MSG_EXPIRE => expired(payload),
         XFRM_MSG_NEWAE => counters(payload, node),
-        XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, node).map(Seen::Policy),
-        XFRM_MSG_DELPOLICY => policy_gone(payload, node),
+        XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, node).map(XfrmEvent::Policy),
+        XFRM_MSG_DELPOLICY => policy_gone(payload, by, node),
         XFRM_MSG_POLEXPIRE => policy_expired(payload, node),
-        XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(Seen::Unsure),
+        XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(XfrmEvent::Unsure),
         _ => None,
     }
 }
@@ -174,13 +181,13 @@ fn identity(head: &[u8], attrs: &[u8]) -> Option<SaId> {
     })
 }
 
-fn sa_gone(payload: &[u8]) -> Option<Seen> {
+fn sa_gone(payload: &[u8], by: Deleter) -> Option<XfrmEvent> {
     let (head, attrs) = payload.split_at_checked(24)?;
-    Some(Seen::SaGone(identity(head, attrs)?))
+    Some(XfrmEvent::SaGone(identity(head, attrs)?, by))
 }
 
 /// `struct xfrm_user_expire`: an SA, and whether that was its end.
-fn expired(payload: &[u8]) -> Option<Seen> {
+fn expired(payload: &[u8]) -> Option<XfrmEvent> {
     let head = payload.get(..SA_LEN)?;
     let hard = *payload.get(SA_LEN)? != 0;
     let attrs = payload.get(SA_LEN + 8..).unwrap_or_default();
@@ -191,11 +198,11 @@ fn expired(payload: &[u8]) -> Option<Seen> {
         protocol: *head.get(sa_field::PROTOCOL)?,
         mark: mark(attrs),
     };
-    hard.then_some(Seen::SaGone(id))
+    hard.then_some(XfrmEvent::SaGone(id, Deleter::Other))
 }
 
 /// `struct xfrm_aevent_id`: an SA's identity, its source, flags, reqid.
-fn counters(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
+fn counters(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     let (head, attrs) = payload.split_at_checked(48)?;
     let (mut replay, mut used) = (None, None);
     for (kind, value) in attributes(attrs) {
@@ -206,24 +213,29 @@ fn counters(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
             _ => {}
         }
     }
-    Some(Seen::Counters(identity(head, attrs)?, replay?, used))
+    Some(XfrmEvent::Counters(identity(head, attrs)?, replay?, used))
 }
 
 /// `struct xfrm_userpolicy_id`, and the policy itself as an attribute.
-fn policy_gone(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
+fn policy_gone(payload: &[u8], by: Deleter, node: &mut impl Node) -> Option<XfrmEvent> {
     let attrs = payload.get(64..)?;
     let mut found = attributes(attrs).filter(|(kind, _)| *kind == XFRMA_POLICY);
-    gone(found.next()?.1, attrs, node)
+    gone(found.next()?.1, attrs, by, node)
 }
 
 /// `struct xfrm_user_polexpire`: a policy, and whether that was its end.
-fn policy_expired(payload: &[u8], node: &mut impl Node) -> Option<Seen> {
+fn policy_expired(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     let hard = *payload.get(POLICY_LEN)? != 0;
-    let seen = gone(payload, payload.get(POLICY_LEN + 8..)?, node);
+    let seen = gone(
+        payload,
+        payload.get(POLICY_LEN + 8..)?,
+        Deleter::Other,
+        node,
+    );
     seen.filter(|_| hard)
 }
 
-fn gone(policy: &[u8], attrs: &[u8], node: &mut impl Node) -> Option<Seen> {
+fn gone(policy: &[u8], attrs: &[u8], by: Deleter, node: &mut impl Node) -> Option<XfrmEvent> {
     let mut bytes = policy.get(..POLICY_LEN)?.to_vec();
     if !POLICY_DIRECTIONS.contains(bytes.get(policy_field::DIRECTION)?) {
         return None;
@@ -234,9 +246,9 @@ fn gone(policy: &[u8], attrs: &[u8], node: &mut impl Node) -> Option<Seen> {
     let mut policy = body::parse_policy(Body::new(bytes)).ok()?;
     policy.id.interface = match interface {
         Some(interface) => interface,
-        None => return Some(Seen::Unsure),
+        None => return Some(XfrmEvent::Unsure),
     };
-    Some(Seen::PolicyGone(policy.id))
+    Some(XfrmEvent::PolicyGone(policy.id, by))
 }
 
 fn address(family: u16, bytes: &[u8]) -> Option<IpAddr> {

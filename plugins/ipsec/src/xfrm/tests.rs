@@ -1,7 +1,7 @@
-//! What is taken of the kernel, and of the twin.
+//! What is taken of the kernel, and of the peer.
 
 use super::*;
-use crate::engine::{Change, Seen};
+use crate::engine::{Change, XfrmEvent};
 use crate::error::Malformed;
 use crate::sa::{Life, Mark, Replay, ReplayForm, Sa};
 
@@ -79,8 +79,8 @@ fn message() -> Vec<u8> {
 }
 
 fn parsed() -> Sa {
-    match read(16, &message(), &mut Only) {
-        Some(Seen::Sa(sa)) => sa,
+    match read(16, 0, &message(), &mut Only) {
+        Some(XfrmEvent::Sa(sa)) => sa,
         other => panic!("{other:?}"),
     }
 }
@@ -138,7 +138,7 @@ fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
     assert!(listed.windows(ltime.len()).any(|it| it == ltime));
     let device = attribute(28, &[9, 0, 0, 0, 2, 0, 0, 0]);
     assert!(listed.windows(device.len()).any(|it| it == device));
-    let Some(Seen::Sa(again)) = read(16, &listed, &mut theirs) else {
+    let Some(XfrmEvent::Sa(again)) = read(16, 0, &listed, &mut theirs) else {
         panic!("no SA");
     };
     assert_eq!((&again.body, &again.replay), (&sa.body, &sa.replay));
@@ -147,15 +147,15 @@ fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
 #[test]
 fn an_sa_that_is_negotiated_or_a_socket_s_policy_is_nobody_s() {
     let larval = &message()[..224];
-    assert_eq!(read(16, larval, &mut Only), None);
+    assert_eq!(read(16, 0, larval, &mut Only), None);
     let mut policy = vec![0; 168];
     policy[40..42].copy_from_slice(&AF_INET.to_ne_bytes());
     policy[policy_field::DIRECTION] = 3;
-    assert_eq!(read(19, &policy, &mut Only), None);
+    assert_eq!(read(19, 0, &policy, &mut Only), None);
     policy[policy_field::DIRECTION] = 1;
     assert!(matches!(
-        read(19, &policy, &mut Only),
-        Some(Seen::Policy(_))
+        read(19, 0, &policy, &mut Only),
+        Some(XfrmEvent::Policy(_))
     ));
 }
 
@@ -181,14 +181,14 @@ fn an_sa_of_a_kernel_that_is_locked_down_shows_no_keys() {
         .position(|it| it == [0xaa; 20])
         .expect("the key");
     bytes[key..key + 20].fill(0);
-    let Some(Seen::Sa(sa)) = read(16, &bytes, &mut Only) else {
+    let Some(XfrmEvent::Sa(sa)) = read(16, 0, &bytes, &mut Only) else {
         panic!("no SA");
     };
     assert!(hides_keys(&sa));
 }
 
 #[test]
-fn the_twin_s_sa_is_believed_only_as_a_whole() {
+fn the_peer_s_sa_is_believed_only_as_a_whole() {
     let body = parsed().body.bytes().to_vec();
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = body.clone();
@@ -237,7 +237,7 @@ fn no_bytes_panic() {
             bytes[at] = (state >> 24) as u8;
         }
         for kind in 16..32 {
-            if let Some(Seen::Sa(sa)) = read(kind, &bytes, &mut Only) {
+            if let Some(XfrmEvent::Sa(sa)) = read(kind, 0, &bytes, &mut Only) {
                 let _ = (
                     hides_keys(&sa),
                     requests(&Change::Probe(Box::new(sa)), &mut Other),
@@ -245,5 +245,21 @@ fn no_bytes_panic() {
             }
         }
         let _ = (check_sa(&bytes), check_policy(&bytes));
+    }
+}
+
+#[test]
+fn a_deletion_tells_a_daemon_by_the_number_in_the_header() {
+    use crate::engine::Deleter;
+    let mut id = vec![0; 24];
+    id[..4].copy_from_slice(&[192, 0, 2, 1]);
+    id[16..20].copy_from_slice(&0xc000_0001_u32.to_be_bytes());
+    id[20..22].copy_from_slice(&2_u16.to_ne_bytes());
+    id[22] = 50;
+    for (port, expected) in [(0, Deleter::Other), (4242, Deleter::Daemon)] {
+        let Some(XfrmEvent::SaGone(gone, by)) = read(17, port, &id, &mut Only) else {
+            panic!("no deletion");
+        };
+        assert_eq!((gone.spi, by), (0xc000_0001, expected));
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spared_ipsec::vici::Said;
+use spared_ipsec::engine::DaemonWord;
+use spared_ipsec::vici::ViciEvent;
 
 use crate::fixture::{Fixture, name};
 use crate::lab::{Charon, Lab, Side};
@@ -54,7 +55,11 @@ fn a_child_is_established_once_its_connection_is_loaded() {
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     assert_eq!(here.note(), "charon is there");
-    assert_eq!(here.next_in(SOME), Some(Said::Names(Vec::new())));
+    assert_eq!(
+        here.next_in(SOME),
+        Some(ViciEvent::Daemon(DaemonWord::Came))
+    );
+    assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
     near.load();
     assert_eq!(here.adopted(), Ok(()));
@@ -119,7 +124,11 @@ fn a_child_that_nobody_has_loaded_is_waited_for_until_it_is_forgotten() {
     let here = Fixture::start(&lab.socket(Side::Near));
     here.adopt("other", &[]);
     assert_eq!(here.note(), "charon is there");
-    assert_eq!(here.next_in(SOME), Some(Said::Names(Vec::new())));
+    assert_eq!(
+        here.next_in(SOME),
+        Some(ViciEvent::Daemon(DaemonWord::Came))
+    );
+    assert_eq!(here.next_in(SOME), Some(ViciEvent::Names(Vec::new())));
     assert!(here.is_quiet(SOME));
     here.daemon.forget();
     here.daemon
@@ -139,6 +148,10 @@ fn a_charon_that_is_killed_is_found_again() {
     here.spis(is_pair);
     near.kill();
     assert_eq!(here.note(), "charon has gone: it hung up");
+    assert_eq!(
+        here.next_in(SOME),
+        Some(ViciEvent::Daemon(DaemonWord::Ended))
+    );
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     near.load();
@@ -147,4 +160,18 @@ fn a_charon_that_is_killed_is_found_again() {
     here.adopt("net", &[]);
     assert_eq!(here.adopted(), Ok(()));
     drop(far);
+}
+
+#[test]
+fn a_charon_answers_a_greeting() {
+    let Some(lab) = Lab::new() else { return };
+    let [near, _far] = both(&lab);
+    let here = Fixture::start(&lab.socket(Side::Near));
+    assert_eq!(here.note(), "charon is there");
+    here.daemon.greet();
+    here.until(|said| (*said == ViciEvent::Daemon(DaemonWord::Answered)).then_some(()));
+    near.kill();
+    here.until(|said| (*said == ViciEvent::Daemon(DaemonWord::Ended)).then_some(()));
+    here.daemon.greet();
+    assert!(here.is_quiet(SOME), "nobody is there to answer");
 }

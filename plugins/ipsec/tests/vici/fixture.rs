@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use spared_ipsec::engine::{ChildName, Named};
-use spared_ipsec::vici::{Daemon, Said};
+use spared_ipsec::vici::{Daemon, ViciEvent};
 
 /// Longer than any limit of the thread.
 const LONG: Duration = Duration::from_secs(25);
@@ -37,7 +37,7 @@ impl Fixture {
         self.daemon.adopt(vec![name(child)], known);
     }
 
-    pub fn next_in(&self, time: Duration) -> Option<Said> {
+    pub fn next_in(&self, time: Duration) -> Option<ViciEvent> {
         let until = Instant::now() + time;
         loop {
             if let Some(said) = self.daemon.poll() {
@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     /// The first that `pick` takes; those before are passed over.
-    pub fn until<T>(&self, mut pick: impl FnMut(&Said) -> Option<T>) -> T {
+    pub fn until<T>(&self, mut pick: impl FnMut(&ViciEvent) -> Option<T>) -> T {
         let mut before = Vec::new();
         let until = Instant::now() + LONG;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -68,14 +68,14 @@ impl Fixture {
     /// What comes of the next child.
     pub fn adopted(&self) -> Result<(), String> {
         self.until(|said| match said {
-            Said::Adopted(_, result) => Some(result.clone()),
+            ViciEvent::Adopted(_, result) => Some(result.clone()),
             _ => None,
         })
     }
 
     pub fn note(&self) -> String {
         self.until(|said| match said {
-            Said::Note(line) => Some(line.clone()),
+            ViciEvent::Note(line) => Some(line.clone()),
             _ => None,
         })
     }
@@ -83,7 +83,7 @@ impl Fixture {
     /// The SPIs of the first names of which this is so.
     pub fn spis(&self, are_they: impl Fn(&BTreeSet<u32>) -> bool) -> BTreeSet<u32> {
         self.until(|said| match said {
-            Said::Names(names) => Some(spis(names)).filter(&are_they),
+            ViciEvent::Names(names) => Some(spis(names)).filter(&are_they),
             _ => None,
         })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spared_ipsec::engine::ChildName;
 use spared_ipsec::vici::codec::{Packet, Section};
-use spared_ipsec::vici::{Daemon, Said};
+use spared_ipsec::vici::{Daemon, ViciEvent};
 
 use crate::fixture::{Fixture, Folder, name};
 
@@ -85,7 +85,7 @@ fn an_initiation_ends_when_it_is_forgotten() {
     let (_, mut stream) = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
     here.daemon.forget();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-    here.until(|said| matches!(said, Said::Names(_)).then_some(()));
+    here.until(|said| matches!(said, ViciEvent::Names(_)).then_some(()));
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
 }
@@ -97,7 +97,7 @@ fn an_initiation_does_not_keep_names_waiting() {
     let here = Fixture::start(&folder.path("vici"));
     here.adopt("net", &[]);
     let (_, mut stream) = initiated.recv_timeout(Duration::from_secs(5)).unwrap();
-    here.until(|said| matches!(said, Said::Names(_)).then_some(()));
+    here.until(|said| matches!(said, ViciEvent::Names(_)).then_some(()));
     assert!(here.is_quiet(Duration::from_millis(100)));
     let answer = Section::new()
         .value("success", "no")
@@ -128,7 +128,7 @@ fn a_peer_that_is_dead_does_not_keep_others_waiting() {
     let mut other = &both["farther"];
     let done = Packet::Response(Section::new().value("success", "yes"));
     other.write_all(&done.encode().unwrap()).unwrap();
-    here.until(|said| (*said == Said::Adopted(farther.clone(), Ok(()))).then_some(()));
+    here.until(|said| (*said == ViciEvent::Adopted(farther.clone(), Ok(()))).then_some(()));
     here.stop_at_once();
 }
 
@@ -147,7 +147,7 @@ fn one_that_does_not_stop_talking_is_stopped() {
         }
     });
     let here = Fixture::start(&folder.path("vici"));
-    here.until(|said| matches!(said, Said::Names(_)).then_some(()));
+    here.until(|said| matches!(said, ViciEvent::Names(_)).then_some(()));
     thread::sleep(Duration::from_millis(200));
     here.stop_at_once();
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use spared_sdk::Role;
-use spared_sdk::config::{Section, node};
+use spared_sdk::config::{IpNet, Network, Section, node};
 
 use super::read::{Common, fitting_name, path};
 use super::{ByRole, Item, Kind, service};
@@ -145,7 +145,10 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     ];
     let role = section.required("while", section.choice("while", &roles));
     let allowed = "\"default\" or a network like \"192.0.2.0/24\"";
-    let to = section.required(node("to"), section.parsed::<Network>(node("to"), allowed));
+    let to = section.required(
+        node("to"),
+        section.parsed::<Destination>(node("to"), allowed),
+    );
     let gateway = section.parsed::<IpAddr>(node("via"), "an IPv4 or IPv6 address");
     let interface = section.text(node("interface"));
     let interface = interface.filter(|name| section.fits_interface("interface", name));
@@ -164,14 +167,14 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     if !section.has(node("via")) && !section.has(node("interface")) {
         section.fault("via", "missing: via or interface");
     }
-    if let (Some((to, _)), Some(via)) = (destination, gateway) {
+    if let (Some(to), Some(via)) = (destination.map(|net| net.addr()), gateway) {
         if to.is_ipv4() != via.is_ipv4() {
             section.fault("via", format!("{via} is not of the family of {to}"));
         }
     }
     let number = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
     let route = Route {
-        destination,
+        destination: destination.map(|net| (net.addr(), net.prefix_len())),
         gateway,
         interface,
         metric: number(metric),
@@ -186,41 +189,17 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
 }
 
 /// None: the default route.
-struct Network(Option<(IpAddr, u8)>);
+struct Destination(Option<IpNet>);
 
-impl FromStr for Network {
+impl FromStr for Destination {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
         if text == "default" {
             return Ok(Self(None));
         }
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| ())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length = match length {
-            Some(length) => length.parse().map_err(|_| ())?,
-            None => most,
-        };
-        (length <= most && is_network(address, length))
-            .then_some(Self(Some((address, length))))
-            .ok_or(())
-    }
-}
-
-/// Whether no bit is set behind the prefix: the kernel would refuse it.
-fn is_network(address: IpAddr, length: u8) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            address.to_bits() & host == 0
-        }
-        IpAddr::V6(address) => {
-            let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            address.to_bits() & host == 0
-        }
+        // the kernel would refuse what is not exact
+        let network: Network = text.parse()?;
+        network.exact().map(|net| Self(Some(net))).ok_or(())
     }
 }

@@ -6,7 +6,7 @@ use spared_sdk::Role;
 
 /// A role as the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct RoleChange {
     pub group: String,
     pub role: Role,
     pub why: String,
@@ -49,7 +49,7 @@ pub(super) struct HookRun {
 }
 
 impl Group {
-    pub(super) fn new(now_ns: u64, news: &News, told: Option<Role>) -> Self {
+    pub(super) fn new(now_ns: u64, news: &RoleChange, told: Option<Role>) -> Self {
         Self {
             role: news.role,
             why: news.why.clone(),
@@ -64,7 +64,7 @@ impl Group {
         }
     }
 
-    pub(super) fn take(&mut self, now_ns: u64, news: &News) {
+    pub(super) fn take(&mut self, now_ns: u64, news: &RoleChange) {
         self.why.clone_from(&news.why);
         if self.role == news.role {
             return;

@@ -34,7 +34,7 @@ use item::Item;
 use memory::Memory;
 use roles::Gather;
 
-pub use group::News;
+pub use group::RoleChange;
 
 /// What the engine wants done.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use spared_sdk::Role;
 
-use super::group::{Group, News, role_named};
+use super::group::{Group, RoleChange, role_named};
 use super::{Action, Engine, goal};
 
 /// After its start the host tells the roles of all groups one by one. What follows all of them leaves
@@ -22,7 +22,7 @@ pub(super) enum Gather {
 
 impl Engine {
     /// A role; the ticket comes back by [`Action::Done`] when all of it has ended.
-    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &News) {
+    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &RoleChange) {
         self.maintenance = news.maintenance;
         let is_new = !self.groups.contains_key(&news.group);
         if is_new {

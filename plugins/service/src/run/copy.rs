@@ -1,9 +1,11 @@
 //! A file gets another's content at one go, so that nobody ever reads half of it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use spared_sdk::file::{Access, replace};
 
 /// What follows a role is configuration; what is larger is a mistake.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
@@ -26,18 +28,12 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     if is_same(to, &content, &about) {
         return Ok(());
     }
-    let new = beside(to);
-    let _ = fs::remove_file(&new);
-    let written = write(&new, &content, &about).and_then(|()| fs::rename(&new, to));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written.map_err(shown(to))?;
-    // without it the old name may be back after a power cut
-    let folder = to.parent().unwrap_or(Path::new("/"));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(shown(folder))
+    let access = Access::Given {
+        uid: about.uid(),
+        gid: about.gid(),
+        mode: about.mode(),
+    };
+    replace(to, &content, access, || Ok(()))
 }
 
 /// The same by programs, for those who may do more than this process: in order, each must succeed.
@@ -71,15 +67,6 @@ fn is_same(to: &Path, content: &[u8], about: &fs::Metadata) -> bool {
         && (there.uid(), there.gid()) == (about.uid(), about.gid())
         && there.len() == about.len()
         && fs::read(to).is_ok_and(|now| now == content)
-}
-
-fn write(new: &Path, content: &[u8], about: &fs::Metadata) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
-    file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(about.mode() & 0o7777))?;
-    std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()))?;
-    file.sync_all()
 }
 
 #[cfg(test)]

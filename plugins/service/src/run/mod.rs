@@ -164,7 +164,7 @@ impl Runs {
             .retain(|ended| !matches!(ended, Ended::Job(job, _) if *job == number));
         let at = self.running.iter().position(|it| it.purpose.is_job(number));
         if let Some(at) = at {
-            self.bury(at);
+            self.reap_later(at);
         }
     }
 
@@ -408,7 +408,7 @@ impl Runs {
         match &mut running.purpose {
             Purpose::Question { question, .. } => {
                 let question = question.clone();
-                self.bury(at);
+                self.reap_later(at);
                 self.unknown(&question, "its manager does not answer");
             }
             Purpose::Dying { again_ns, kills } => {
@@ -424,13 +424,13 @@ impl Runs {
                 }
                 self.kill(unit);
             }
-            Purpose::Killer { .. } => self.bury(at),
+            Purpose::Killer { .. } => self.reap_later(at),
             Purpose::Job { .. } => {}
         }
     }
 
     /// Kills a child, and collects it later.
-    fn bury(&mut self, at: usize) {
+    fn reap_later(&mut self, at: usize) {
         let again_ns = self.watcher.now_ns().saturating_add(KILL_AGAIN_NS);
         let Some(running) = self.running.get_mut(at) else {
             return;

@@ -47,7 +47,7 @@ fn a_file_is_replaced_at_one_go_with_its_owner_and_mode() {
     assert_eq!(bench.read("to"), "nameserver 192.0.2.2\n");
     let left = fs::read_dir(&bench.folder).expect("our own folder");
     let left: Vec<_> = left.flatten().map(|it| it.file_name()).collect();
-    assert!(!left.iter().any(|it| it == "to.spared-new"), "{left:?}");
+    assert!(!left.iter().any(|it| it == ".to.spared"), "{left:?}");
 }
 
 #[test]

@@ -13,25 +13,27 @@
 //!
 //! Every call does a bounded part of the work: sets may have a million elements.
 
-mod give;
 mod peer;
+mod receiver;
+mod sender;
 mod set;
 mod status;
 mod table;
-mod take;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::config::Settings;
+use crate::config::{SETS_MAX, Settings};
 use crate::element::{Element, Key, SetName, Shape};
 use crate::error::Hindrance;
 use crate::wire::Message;
-use set::{Set, Standing};
+use set::{Roles, Set};
 
 pub use table::Reading;
 
+/// No file names more sets.
+const UNKNOWN_MAX: usize = SETS_MAX;
 /// Entries that are looked at in one call, of one set.
 const SLICE: usize = 10_000;
 
@@ -71,17 +73,23 @@ pub struct Engine {
     sets: Vec<Set>,
     active_groups: BTreeSet<String>,
     up: bool,
-    /// Whether the twin is active, once it has said so.
-    twin: Option<bool>,
+    /// Whether the peer is active, once it has said so.
+    peer: Option<bool>,
     /// Of the last snapshot.
     epoch: u32,
     said: Option<(bool, String)>,
     actions: VecDeque<Action>,
+    /// What one call of `poll_message` made and the next have to take: a few messages at most.
     out: VecDeque<Message>,
+    /// The peer is to hear this node's role: the one that it has then.
+    role_due: bool,
+    /// Sets that the peer asked for and that this node does not have, to be answered once each. The
+    /// peer decides how many it asks for: beyond [`UNKNOWN_MAX`] it waits.
+    unknown: BTreeSet<SetName>,
     /// The set whose turn it is to send.
     turn: usize,
     malformed: u64,
-    /// That was said since the twin is there.
+    /// That was said since the peer is there.
     warned: bool,
 }
 
@@ -96,11 +104,13 @@ impl Engine {
             sets,
             active_groups: BTreeSet::new(),
             up: false,
-            twin: None,
+            peer: None,
             epoch: 0,
             said: None,
             actions: VecDeque::new(),
             out: VecDeque::new(),
+            role_due: false,
+            unknown: BTreeSet::new(),
             turn: 0,
             malformed: 0,
             warned: false,
@@ -166,7 +176,7 @@ impl Engine {
             set.handle_read(reading);
             set.read_again(now_ms, poll_ms);
         }
-        self.sweep(now_ms);
+        self.scan(now_ms);
     }
 
     /// Somebody else added elements.
@@ -181,7 +191,7 @@ impl Engine {
     pub fn handle_deleted(&mut self, now_ms: u64, set: usize, keys: Vec<Key>) {
         let standing = self.standing();
         if let Some(set) = self.sets.get_mut(set) {
-            set.unsee(now_ms, standing, keys);
+            set.observe_deletions(now_ms, standing, keys);
         }
     }
 
@@ -206,7 +216,7 @@ impl Engine {
     pub fn next_timeout(&self) -> u64 {
         let standing = self.standing();
         let of_set = |set: &Set| {
-            if set.is_sweeping() || set.take.is_pruning() || set.table.is_untidy() {
+            if set.is_scanning() || set.receiver.is_pruning() || set.table.is_untidy() {
                 return 0;
             }
             let read_ms = match set.reads.running {
@@ -221,10 +231,10 @@ impl Engine {
 
     pub fn handle_timeout(&mut self, now_ms: u64) {
         let standing = self.standing();
-        self.sweep(now_ms);
+        self.scan(now_ms);
         self.prune(now_ms);
         for (position, set) in self.sets.iter_mut().enumerate() {
-            if set.reads.due_ms <= now_ms && !set.reads.running && !set.is_sweeping() {
+            if set.reads.due_ms <= now_ms && !set.reads.running && !set.is_scanning() {
                 set.begin_reading();
                 self.actions.push_back(Action::Read { set: position });
             }
@@ -238,10 +248,10 @@ impl Engine {
         self.actions.pop_front()
     }
 
-    /// Before a handover: what the packets added since the last reading is read and sent, too, where
+    /// Before a switchover: what the packets added since the last reading is read and sent, too, where
     /// that is quick.
     pub fn handle_drain(&mut self, now_ms: u64, deadline_ms: u64) {
-        if !self.standing().gives() {
+        if !self.standing().is_sender() {
             return;
         }
         let left_ms = deadline_ms.saturating_sub(now_ms);
@@ -255,28 +265,37 @@ impl Engine {
 
     /// Whether everything is said that this node has to say.
     pub fn is_drained(&self) -> bool {
-        if !self.standing().gives() {
+        if !self.standing().is_sender() {
             return true;
         }
-        let told = |set: &Set| !set.give.subscribed || !set.is_ready() || set.give.is_idle();
-        self.out.is_empty() && self.sets.iter().all(|set| !set.reads.drains && told(set))
+        let told = |set: &Set| !set.sender.subscribed || !set.is_ready() || set.sender.is_idle();
+        self.is_silent() && self.sets.iter().all(|set| !set.reads.drains && told(set))
     }
 
-    fn standing(&self) -> Standing {
-        Standing {
+    /// Nothing waits that was made, and no answer.
+    fn is_silent(&self) -> bool {
+        let answers = |set: &Set| set.count_due || set.receiver.synced.is_some();
+        self.out.is_empty()
+            && !self.role_due
+            && self.unknown.is_empty()
+            && !self.sets.iter().any(answers)
+    }
+
+    fn standing(&self) -> Roles {
+        Roles {
             active: !self.active_groups.is_empty(),
-            twin: self.twin.filter(|_| self.up),
+            peer: self.peer.filter(|_| self.up),
         }
     }
 
-    fn sweep(&mut self, now_ms: u64) {
+    fn scan(&mut self, now_ms: u64) {
         let standing = self.standing();
         for set in &mut self.sets {
-            if set.is_sweeping() && set.sweep(now_ms, standing) && standing.takes() {
+            if set.is_scanning() && set.scan(now_ms, standing) && standing.is_receiver() {
                 set.follow(now_ms);
             }
-            if !set.is_sweeping() && self.up && set.reads.whole {
-                self.out.extend(set.say_count());
+            if !set.is_scanning() && self.up && set.reads.whole {
+                set.count_due = true;
             }
         }
         self.review();
@@ -284,17 +303,13 @@ impl Engine {
 
     fn prune(&mut self, now_ms: u64) {
         for (position, set) in self.sets.iter_mut().enumerate() {
-            if !set.take.is_pruning() {
+            if !set.receiver.is_pruning() {
                 continue;
             }
-            let (changes, done) = set.prune(now_ms);
+            let changes = set.prune(now_ms);
             if !changes.is_empty() {
                 let set = position;
                 self.actions.push_back(Action::Write { set, changes });
-            }
-            if let Some(epoch) = done {
-                self.out.push_back(set.synced(epoch));
-                self.out.extend(set.say_count());
             }
         }
     }

@@ -1,13 +1,13 @@
-//! What the twins say to each other.
+//! What the peers say to each other.
 
-use super::set::{AtTwin, Set, Standing};
-use super::{Action, Change, Engine};
+use super::set::{AtPeer, Roles, Set};
+use super::{Action, Change, Engine, UNKNOWN_MAX};
 use crate::element::{Element, SetName};
 use crate::error::{Hindrance, Malformed};
 use crate::wire::{About, Message};
 
 impl Engine {
-    /// The twin is there.
+    /// The peer is there.
     pub fn handle_up(&mut self) {
         self.link(true);
         self.tell_role();
@@ -22,29 +22,28 @@ impl Engine {
 
     fn link(&mut self, up: bool) {
         let standing = self.standing();
-        (self.up, self.twin, self.said) = (up, None, None);
+        (self.up, self.peer, self.said) = (up, None, None);
         self.out.clear();
+        self.unknown.clear();
+        self.role_due = false;
         self.warned = false;
         for set in &mut self.sets {
-            set.handle_link(standing);
+            set.handle_link(standing, up);
         }
     }
 
     pub(super) fn tell_role(&mut self) {
-        if self.up {
-            let active = self.standing().active;
-            self.out.push_back(Message::Role { active });
-        }
+        self.role_due = self.up;
     }
 
-    /// The twin's bytes.
+    /// The peer's bytes.
     ///
     /// # Errors
     /// They are no message; a backup asks for everything again.
     pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
         let message = Message::parse(bytes).inspect_err(|why| self.count_malformed(*why))?;
         match message {
-            Message::Role { active } => self.handle_twin_role(now_ms, active),
+            Message::Role { active } => self.handle_peer_role(now_ms, active),
             Message::About(name, about) => self.handle_about(now_ms, &name, about),
         }
         self.prune(now_ms);
@@ -56,25 +55,25 @@ impl Engine {
         self.malformed += 1;
         // whatever it was, it is missing
         for set in &mut self.sets {
-            set.take.short = true;
+            set.receiver.short = true;
         }
         if !std::mem::replace(&mut self.warned, true) {
-            let text = format!("the twin's message is not understood: {why}; more are counted");
+            let text = format!("the peer's message is not understood: {why}; more are counted");
             self.actions.push_back(Action::Warn(text));
         }
     }
 
-    fn handle_twin_role(&mut self, now_ms: u64, active: bool) {
-        self.twin = Some(active);
+    fn handle_peer_role(&mut self, now_ms: u64, active: bool) {
+        self.peer = Some(active);
         for set in &mut self.sets {
-            set.take.lose();
-            set.give.subscribed = false;
+            set.receiver.lose();
+            set.sender.subscribed = false;
         }
         self.follow(now_ms);
     }
 
     pub(super) fn follow(&mut self, now_ms: u64) {
-        if self.standing().takes() {
+        if self.standing().is_receiver() {
             for set in &mut self.sets {
                 set.follow(now_ms);
             }
@@ -84,9 +83,8 @@ impl Engine {
     fn handle_about(&mut self, now_ms: u64, name: &SetName, about: About) {
         let standing = self.standing();
         let Some(position) = self.set_of(name) else {
-            if matches!(about, About::Want { .. }) {
-                let absent = About::Absent { configured: false };
-                self.out.push_back(Message::About(name.clone(), absent));
+            if matches!(about, About::Request { .. }) && self.unknown.len() < UNKNOWN_MAX {
+                self.unknown.insert(name.clone());
             }
             return;
         };
@@ -94,18 +92,18 @@ impl Engine {
             return;
         };
         let changes = match about {
-            About::Want { full } => set.handle_want(full, standing),
+            About::Request { full } => set.handle_request(full, standing),
             About::Offer(elements) if standing.active => set.handle_offer(now_ms, elements),
             about @ (About::Elements(_) | About::Delete(_)) if standing.active => {
-                set.handle_clash(now_ms, about)
+                set.handle_split_brain(now_ms, about)
             }
-            About::Synced { epoch } if epoch == self.epoch => set.handle_synced(standing),
+            About::InSync { epoch } if set.sender.is_last(epoch) => set.handle_in_sync(standing),
             About::Count { elements, refused } => {
-                set.twin = Some(AtTwin { elements, refused });
+                set.peer = Some(AtPeer { elements, refused });
                 Vec::new()
             }
             // a node that is active believes nobody
-            about if standing.takes() => set.handle_gift(now_ms, about),
+            about if standing.is_receiver() => set.handle_gift(now_ms, about),
             _ => Vec::new(),
         };
         if !changes.is_empty() {
@@ -114,50 +112,67 @@ impl Engine {
         }
     }
 
-    /// The next message for the twin, where there is one.
+    /// The next message for the peer, where there is one.
     pub fn poll_message(&mut self, now_ms: u64) -> Option<Vec<u8>> {
         if !self.up {
             return None;
         }
-        for _ in 0..=self.sets.len() {
-            if let Some(message) = self.out.pop_front() {
-                return Some(message.emit());
-            }
+        if let Some(message) = self.next_answer() {
+            return Some(message.emit());
+        }
+        for _ in 0..self.sets.len() {
             let standing = self.standing();
-            self.turn = (self.turn + 1) % self.sets.len().max(1);
+            self.turn = (self.turn + 1) % self.sets.len();
             if let Some(set) = self.sets.get_mut(self.turn) {
                 let said = set.next_words(now_ms, standing, &mut self.epoch);
                 self.out.extend(said);
             }
+            if let Some(message) = self.out.pop_front() {
+                return Some(message.emit());
+            }
         }
         None
+    }
+
+    /// What was made comes first: it was so before the role was.
+    fn next_answer(&mut self) -> Option<Message> {
+        if let Some(message) = self.out.pop_front() {
+            return Some(message);
+        }
+        if std::mem::take(&mut self.role_due) {
+            let active = self.standing().active;
+            return Some(Message::Role { active });
+        }
+        let name = self.unknown.pop_first()?;
+        let absent = About::Absent { configured: false };
+        Some(Message::About(name, absent))
     }
 }
 
 impl Set {
     /// This node became active, or backup.
-    pub(super) fn handle_role(&mut self, standing: Standing, up: bool) {
-        if !standing.active && !self.give.is_idle() {
-            // the twin did not hear all that there was to say
+    pub(super) fn handle_role(&mut self, standing: Roles, up: bool) {
+        if !standing.active && !self.sender.is_idle() {
+            // the peer did not hear all that there was to say
             self.shared = false;
             self.own = true;
         }
         self.own |= standing.active && !up;
-        self.give = Default::default();
-        self.take.lose();
-        let of_twin = matches!(
+        self.sender = Default::default();
+        self.receiver.lose();
+        let of_peer = matches!(
             self.hindrance,
             Some(Hindrance::Shapes(..) | Hindrance::NotConfigured)
         );
-        if of_twin {
+        if of_peer {
             self.hindrance = None;
         }
     }
 
-    fn handle_want(&mut self, full: bool, standing: Standing) -> Vec<Change> {
-        if standing.gives() {
-            self.give.subscribed = true;
-            self.give.want_full |= full || std::mem::take(&mut self.give.clash);
+    fn handle_request(&mut self, full: bool, standing: Roles) -> Vec<Change> {
+        if standing.is_sender() {
+            self.sender.subscribed = true;
+            self.sender.snapshot_due |= full || std::mem::take(&mut self.sender.split_brain);
             // what changed since the roles did is on its way
             self.own &= full || !self.shared;
         }
@@ -181,17 +196,17 @@ impl Set {
             .collect()
     }
 
-    /// What the twin said as an active node while this one was active, too.
-    fn handle_clash(&mut self, now_ms: u64, about: About) -> Vec<Change> {
-        self.give.clash = true;
+    /// What the peer said as an active node while this one was active, too.
+    fn handle_split_brain(&mut self, now_ms: u64, about: About) -> Vec<Change> {
+        self.sender.split_brain = true;
         match about {
             About::Elements(elements) => self.handle_offer(now_ms, elements),
             _ => Vec::new(),
         }
     }
 
-    fn handle_synced(&mut self, standing: Standing) -> Vec<Change> {
-        if standing.gives() {
+    fn handle_in_sync(&mut self, standing: Roles) -> Vec<Change> {
+        if standing.is_sender() {
             self.shared = true;
             self.own = false;
         }
@@ -215,20 +230,27 @@ impl Set {
         Vec::new()
     }
 
-    pub(super) fn synced(&self, epoch: u32) -> Message {
-        Message::About(self.name.clone(), About::Synced { epoch })
+    /// What waits to be said whatever the roles are: of each kind the newest.
+    fn next_answers(&mut self) -> Vec<About> {
+        let synced = self
+            .receiver
+            .synced
+            .take()
+            .map(|epoch| About::InSync { epoch });
+        let count = std::mem::take(&mut self.count_due)
+            .then(|| self.count())
+            .flatten();
+        let count = count.map(|(elements, refused)| About::Count { elements, refused });
+        synced.into_iter().chain(count).collect()
     }
 
-    pub(super) fn say_count(&mut self) -> Option<Message> {
-        let (elements, refused) = self.count()?;
-        let count = About::Count { elements, refused };
-        Some(Message::About(self.name.clone(), count))
-    }
-
-    fn next_words(&mut self, now_ms: u64, standing: Standing, epoch: &mut u32) -> Vec<Message> {
-        let said = if standing.gives() {
+    fn next_words(&mut self, now_ms: u64, standing: Roles, epoch: &mut u32) -> Vec<Message> {
+        let answers = self.next_answers();
+        let said = if !answers.is_empty() {
+            answers
+        } else if standing.is_sender() {
             self.next_gift(now_ms, epoch).into()
-        } else if standing.takes() {
+        } else if standing.is_receiver() {
             self.next_wish(now_ms)
         } else {
             Vec::new()
@@ -241,7 +263,9 @@ impl Set {
         if let Some(offer) = self.next_offer(now_ms) {
             return vec![offer];
         }
-        let want = self.take.want.take();
-        want.map(|full| About::Want { full }).into_iter().collect()
+        let want = self.receiver.request.take();
+        want.map(|full| About::Request { full })
+            .into_iter()
+            .collect()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::give::Give;
-use super::table::{Cursor, Entry, News, Reading, Table};
-use super::take::Take;
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::table::{Cursor, Entry, Observed, Reading, Table};
 use super::{Change, SLICE};
 use crate::element::{Element, Key, SetName, Shape};
 use crate::error::Hindrance;
@@ -28,13 +28,15 @@ pub struct Set {
     pub said: Option<String>,
     pub table: Table,
     pub reads: Reads,
-    pub give: Give,
-    pub take: Take,
+    pub sender: Sender,
+    pub receiver: Receiver,
     pub counters: Counters,
-    pub twin: Option<AtTwin>,
+    pub peer: Option<AtPeer>,
+    /// The peer is to hear how many elements there are: as many as there are then.
+    pub count_due: bool,
     /// Both nodes had the same, and nothing was lost between them since.
     pub shared: bool,
-    /// This node was active where the twin could not follow: it has what the twin never heard of.
+    /// This node was active where the peer could not follow: it has what the peer never heard of.
     pub own: bool,
 }
 
@@ -46,15 +48,15 @@ pub struct Reads {
     /// Since it began something changed that only another one tells.
     touched: bool,
     /// Others changed elements since it began: a dump passes over some then.
-    stirred: bool,
+    dirty: bool,
     /// Notifications were lost since the last one in calm.
     doubt: bool,
-    sweep: Option<(Reading, Cursor)>,
+    scan: Option<(Reading, Cursor)>,
     /// All that the kernel has was seen once.
     pub whole: bool,
     /// What one reading takes of the processor.
     pub cost_ms: u64,
-    /// A handover waits for the next one.
+    /// A switchover waits for the next one.
     pub drains: bool,
     count_told: Option<(u64, u64)>,
 }
@@ -69,26 +71,26 @@ pub struct Counters {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AtTwin {
+pub struct AtPeer {
     pub elements: u64,
     pub refused: u64,
 }
 
-/// How this node stands to its twin.
+/// How this node stands to its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Roles {
     pub active: bool,
     /// None: it is not there, or has not said.
-    pub twin: Option<bool>,
+    pub peer: Option<bool>,
 }
 
-impl Standing {
-    pub fn gives(self) -> bool {
-        self.active && self.twin == Some(false)
+impl Roles {
+    pub fn is_sender(self) -> bool {
+        self.active && self.peer == Some(false)
     }
 
-    pub fn takes(self) -> bool {
-        !self.active && self.twin == Some(true)
+    pub fn is_receiver(self) -> bool {
+        !self.active && self.peer == Some(true)
     }
 }
 
@@ -101,10 +103,11 @@ impl Set {
             said: None,
             table: Table::default(),
             reads: Reads::default(),
-            give: Give::default(),
-            take: Take::default(),
+            sender: Sender::default(),
+            receiver: Receiver::default(),
             counters: Counters::default(),
-            twin: None,
+            peer: None,
+            count_due: false,
             shared: false,
             own: false,
         }
@@ -138,36 +141,36 @@ impl Set {
         }
     }
 
-    /// Nothing is known any more; what the twin has is left to it.
+    /// Nothing is known any more; what the peer has is left to it.
     fn forget(&mut self) {
         self.table.clear();
         self.shape = None;
         self.reads.whole = false;
-        self.reads.sweep = None;
+        self.reads.scan = None;
         self.shared = false;
-        self.give.lose();
-        self.take.lose();
+        self.sender.lose();
+        self.receiver.lose();
     }
 
     /// Elements that the kernel listed, or that somebody else added.
-    pub fn see(&mut self, now_ms: u64, standing: Standing, elements: Vec<Element>, listed: bool) {
-        self.reads.stirred |= !listed;
+    pub fn see(&mut self, now_ms: u64, standing: Roles, elements: Vec<Element>, listed: bool) {
+        self.reads.dirty |= !listed;
         for element in elements {
             if listed && self.table.is_gone(&element.key) {
                 continue;
             }
             let key = element.key.clone();
             let news = self.table.see(now_ms, element);
-            if news != News::Same {
-                self.counters.added += u64::from(news == News::New && self.reads.whole);
+            if news != Observed::Same {
+                self.counters.added += u64::from(news == Observed::New && self.reads.whole);
                 self.note(now_ms, standing, key);
             }
         }
     }
 
     /// Keys that somebody else deleted.
-    pub fn unsee(&mut self, now_ms: u64, standing: Standing, keys: Vec<Key>) {
-        self.reads.stirred = true;
+    pub fn observe_deletions(&mut self, now_ms: u64, standing: Roles, keys: Vec<Key>) {
+        self.reads.dirty = true;
         for key in keys {
             if let Some(entry) = self.table.remove(&key) {
                 self.lost(now_ms, standing, key, entry.is_over(now_ms + TICKS_MS));
@@ -175,39 +178,39 @@ impl Set {
         }
     }
 
-    fn lost(&mut self, now_ms: u64, standing: Standing, key: Key, over: bool) {
+    fn lost(&mut self, now_ms: u64, standing: Roles, key: Key, over: bool) {
         if over {
             return;
         }
         self.counters.deleted += 1;
         // what the active node has is missing here
-        self.take.short |= standing.takes();
+        self.receiver.short |= standing.is_receiver();
         self.note(now_ms, standing, key);
     }
 
     /// Something changed here by other hands than ours.
-    fn note(&mut self, now_ms: u64, standing: Standing, key: Key) {
+    fn note(&mut self, now_ms: u64, standing: Roles, key: Key) {
         if self.reads.whole {
             self.counters.changed_ms = Some(now_ms);
         }
         if !standing.active || !self.reads.whole {
             return;
         }
-        if !(standing.gives() && self.give.subscribed && self.shared) {
+        if !(standing.is_sender() && self.sender.subscribed && self.shared) {
             self.own = true;
         }
-        if standing.twin.is_some() {
-            self.give.dirty.insert(key);
-            if self.give.dirty.len() > DIRTY_MAX {
-                self.give.dirty = BTreeSet::new();
-                self.give.want_full = true;
+        if standing.peer.is_some() {
+            self.sender.dirty.insert(key);
+            if self.sender.dirty.len() > DIRTY_MAX {
+                self.sender.dirty = BTreeSet::new();
+                self.sender.snapshot_due = true;
             }
         }
     }
 
     pub fn begin_reading(&mut self) {
         self.reads.running = true;
-        self.reads.stirred = false;
+        self.reads.dirty = false;
         self.table.begin_reading();
     }
 
@@ -218,32 +221,32 @@ impl Set {
         match reading {
             Some(reading) => {
                 self.reads.cost_ms = reading.spent_ms;
-                self.reads.sweep = Some((reading, Cursor::default()));
+                self.reads.scan = Some((reading, Cursor::default()));
             }
             None => self.reads.drains = false,
         }
     }
 
     pub fn is_being_read(&self) -> bool {
-        self.reads.running || self.is_sweeping()
+        self.reads.running || self.is_scanning()
     }
 
-    pub fn is_sweeping(&self) -> bool {
-        self.reads.sweep.is_some()
+    pub fn is_scanning(&self) -> bool {
+        self.reads.scan.is_some()
     }
 
     /// Goes on with it; true when all that the kernel has is known for the first time.
-    pub fn sweep(&mut self, now_ms: u64, standing: Standing) -> bool {
-        let Some((reading, mut cursor)) = self.reads.sweep.take() else {
+    pub fn scan(&mut self, now_ms: u64, standing: Roles) -> bool {
+        let Some((reading, mut cursor)) = self.reads.scan.take() else {
             return false;
         };
         let missing = self.table.is_missing(reading);
         let ends = |entry: &mut Entry| entry.is_over(now_ms) || missing(entry);
-        for (key, entry) in self.table.sweep(&mut cursor, SLICE, ends) {
+        for (key, entry) in self.table.scan(&mut cursor, SLICE, ends) {
             self.lost(now_ms, standing, key, entry.is_over(now_ms + TICKS_MS));
         }
         if !cursor.done {
-            self.reads.sweep = Some((reading, cursor));
+            self.reads.scan = Some((reading, cursor));
             return false;
         }
         self.reads.drains = false;
@@ -252,9 +255,9 @@ impl Set {
 
     /// When it is to be read again, at the soonest.
     pub fn read_again(&mut self, now_ms: u64, poll_ms: u64) {
-        let stirred = std::mem::take(&mut self.reads.stirred);
+        let dirty = std::mem::take(&mut self.reads.dirty);
         let touched = std::mem::take(&mut self.reads.touched);
-        self.reads.doubt &= stirred || touched;
+        self.reads.doubt &= dirty || touched;
         let pause_ms = match touched || self.reads.doubt {
             true => self.reads.cost_ms.saturating_mul(COST_TOUCHED),
             false => poll_ms.max(self.reads.cost_ms.saturating_mul(COST)),
@@ -281,21 +284,21 @@ impl Set {
                 continue;
             }
             self.counters.refused += 1;
-            self.take.refuse(errno);
+            self.receiver.refuse(errno);
         }
     }
 
     /// The change that makes the kernel's element this one; None where it is as good already.
-    pub fn adopt(&mut self, now_ms: u64, element: Element, epoch: u32) -> Option<Change> {
+    pub fn adopt(&mut self, now_ms: u64, element: Element, mark: u32) -> Option<Change> {
         let before = self.table.get_mut(&element.key);
         let replaces = before.is_some();
         if let Some(entry) = before.filter(|entry| !entry.is_over(now_ms)) {
-            entry.epoch = epoch;
+            entry.mark = mark;
             if entry.holds(&element) && entry.lives_as(now_ms, element.life) {
                 return None;
             }
         }
-        self.table.put(now_ms, element.clone(), epoch);
+        self.table.put(now_ms, element.clone(), mark);
         self.counters.added += u64::from(!replaces);
         self.counters.changed_ms = Some(now_ms);
         Some(Change {
@@ -317,20 +320,21 @@ impl Set {
         })
     }
 
-    /// How many elements there are, and how many were refused, where the twin does not know.
+    /// How many elements there are, and how many were refused, where the peer does not know.
     pub fn count(&mut self) -> Option<(u64, u64)> {
         let count = (self.table.len() as u64, self.counters.refused);
         let told = self.reads.count_told.replace(count);
         (told != Some(count)).then_some(count)
     }
 
-    /// The twin knows nothing any more.
-    pub fn handle_link(&mut self, standing: Standing) {
+    /// The peer knows nothing any more.
+    pub fn handle_link(&mut self, standing: Roles, up: bool) {
         self.shared = false;
-        self.twin = None;
+        self.peer = None;
         self.reads.count_told = None;
         self.own |= standing.active;
-        self.give = Give::default();
-        self.take = Take::default();
+        self.sender = Sender::default();
+        self.receiver.lose();
+        self.count_due = up && self.reads.whole;
     }
 }

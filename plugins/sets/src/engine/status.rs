@@ -2,7 +2,7 @@
 
 use spared_sdk::Value;
 
-use super::set::{Set, Standing};
+use super::set::{Roles, Set};
 use super::{Action, Engine};
 
 impl Engine {
@@ -14,10 +14,10 @@ impl Engine {
         }
         let standing = self.standing();
         let word = |active| if active { "active" } else { "backup" };
-        let twin = standing.twin.map_or("not there", word);
+        let peer = standing.peer.map_or("not there", word);
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         put("role", Value::Text(word(standing.active).to_owned()));
-        put("twin", Value::Text(twin.to_owned()));
+        put("peer", Value::Text(peer.to_owned()));
         put("malformed", Value::Number(self.malformed));
         rows
     }
@@ -38,7 +38,7 @@ impl Engine {
 }
 
 impl Set {
-    fn rows(&self, now_ms: u64, standing: Standing, rows: &mut Vec<(String, Value)>) {
+    fn rows(&self, now_ms: u64, standing: Roles, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name), value));
         let state = match self.lack(standing) {
             _ if standing.active && self.hindrance.is_none() => "followed".to_owned(),
@@ -47,9 +47,9 @@ impl Set {
         };
         put("state", Value::Text(state));
         put("elements", Value::Number(self.table.len() as u64));
-        if let Some(twin) = self.twin {
-            put("at_twin", Value::Number(twin.elements));
-            put("refused_at_twin", Value::Number(twin.refused));
+        if let Some(peer) = self.peer {
+            put("at_peer", Value::Number(peer.elements));
+            put("refused_at_peer", Value::Number(peer.refused));
         }
         put("added", Value::Number(self.counters.added));
         put("deleted", Value::Number(self.counters.deleted));
@@ -58,36 +58,36 @@ impl Set {
             let age_s = now_ms.saturating_sub(changed_ms) / 1000;
             put("changed_s_ago", Value::Number(age_s));
         }
-        put("to_send", Value::Number(self.give.dirty.len() as u64));
+        put("to_send", Value::Number(self.sender.dirty.len() as u64));
         put("read_ms", Value::Number(self.reads.cost_ms));
     }
 
     /// Why this node could not take over with this set as it is.
-    pub(super) fn lack(&self, standing: Standing) -> Option<String> {
+    pub(super) fn lack(&self, standing: Roles) -> Option<String> {
         let set = format!("set {}", self.name);
         if let Some(hindrance) = &self.hindrance {
             return Some(format!("{set} {hindrance}"));
         }
-        if standing.active || (self.shared && !standing.takes()) {
+        if standing.active || (self.shared && !standing.is_receiver()) {
             return None;
         }
-        if let Some(refusals) = self.take.refusals() {
+        if let Some(refusals) = self.receiver.refusals() {
             return Some(format!("{set} {refusals}"));
         }
-        if self.take.in_sync {
+        if self.receiver.in_sync {
             return None;
         }
-        Some(match standing.twin {
-            None => format!("{set}: the twin is not there"),
+        Some(match standing.peer {
+            None => format!("{set}: the peer is not there"),
             Some(false) => format!("{set}: no node is active"),
-            Some(true) => format!("{set} is not yet in sync ({} %)", self.take.percent()),
+            Some(true) => format!("{set} is not yet in sync ({} %)", self.receiver.percent()),
         })
     }
 
     /// A sentence where something hinders, once; and one when nothing does any more.
     pub(super) fn say_hindrance(&mut self) -> Option<Action> {
         let why = self.hindrance.as_ref().map(ToString::to_string);
-        let why = why.or_else(|| self.take.trouble());
+        let why = why.or_else(|| self.receiver.trouble());
         if why == self.said {
             return None;
         }

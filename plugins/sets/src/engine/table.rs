@@ -11,11 +11,11 @@ const SLACK_MS: u64 = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub life: Option<Until>,
-    /// When it ends as far as the twin knows.
+    /// When it ends as far as the peer knows.
     told_ends_ms: u64,
     extra: Option<Box<Extra>>,
-    /// The snapshot in which the twin had it last; 0 where it never did.
-    pub epoch: u32,
+    /// The mark of the snapshot in which the peer had it last; 0 where it never did.
+    pub mark: u32,
     /// The reading in which the kernel had it last.
     seen: u32,
     /// Readings in a row without it.
@@ -37,7 +37,7 @@ pub struct Until {
 
 /// What a look at an element brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Observed {
     New,
     Changed,
     Same,
@@ -116,31 +116,31 @@ impl Table {
     }
 
     /// An element that the kernel has.
-    pub fn see(&mut self, now_ms: u64, element: Element) -> News {
+    pub fn see(&mut self, now_ms: u64, element: Element) -> Observed {
         let Some(entry) = self.entries.get_mut(&element.key) else {
             self.put(now_ms, element, 0);
-            return News::New;
+            return Observed::New;
         };
         entry.seen = self.round;
         entry.misses = 0;
         let same = entry.holds(&element) && entry.lives_as_told(now_ms, element.life);
         entry.life = element.life.map(|life| life.until(now_ms));
         if same {
-            return News::Same;
+            return Observed::Same;
         }
         entry.extra = extra(element.data, element.comment);
-        News::Changed
+        Observed::Changed
     }
 
     /// Writes an element down as it is about to be in the kernel.
-    pub fn put(&mut self, now_ms: u64, element: Element, epoch: u32) {
+    pub fn put(&mut self, now_ms: u64, element: Element, mark: u32) {
         self.gone.remove(&element.key);
         let life = element.life.map(|life| life.until(now_ms));
         let entry = Entry {
             life,
             told_ends_ms: life.map_or(0, |life| life.ends_ms),
             extra: extra(element.data, element.comment),
-            epoch,
+            mark,
             seen: self.round,
             misses: 0,
         };
@@ -154,7 +154,7 @@ impl Table {
         self.entries.remove(key)
     }
 
-    /// The element as it is now, for the twin, who is told of it; None where it is not there any
+    /// The element as it is now, for the peer, who is told of it; None where it is not there any
     /// more.
     pub fn tell(&mut self, now_ms: u64, key: &Key) -> Option<Element> {
         let entry = self.entries.get_mut(key)?;
@@ -170,7 +170,7 @@ impl Table {
     }
 
     /// Goes on through `limit` entries and takes out those that `ends` wants, with their keys.
-    pub fn sweep(
+    pub fn scan(
         &mut self,
         cursor: &mut Cursor,
         limit: usize,
@@ -205,7 +205,7 @@ impl Table {
             .collect()
     }
 
-    /// For [`sweep`](Self::sweep) after a reading: whether an entry is not in the kernel any more.
+    /// For [`scan`](Self::scan) after a reading: whether an entry is not in the kernel any more.
     pub fn is_missing(&self, reading: Reading) -> impl Fn(&mut Entry) -> bool + use<> {
         let round = self.round;
         move |entry| {
@@ -218,7 +218,7 @@ impl Table {
     }
 }
 
-/// How far a sweep is.
+/// How far a scan is.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     after: Option<Key>,
@@ -240,13 +240,13 @@ impl Entry {
         data == &*element.data && comment == &*element.comment
     }
 
-    /// Whether a life that the twin has for it is as good as this one.
+    /// Whether a life that the peer has for it is as good as this one.
     pub fn lives_as(&self, now_ms: u64, other: Option<Life>) -> bool {
         let ends_ms = self.life.map_or(0, |life| life.ends_ms);
         self.is_near(now_ms, other, ends_ms, |slack_ms| slack_ms)
     }
 
-    /// Whether the twin need not hear of this life. More patient than
+    /// Whether the peer need not hear of this life. More patient than
     /// [`lives_as`](Self::lives_as): what is told has to count there.
     fn lives_as_told(&self, now_ms: u64, other: Option<Life>) -> bool {
         let more = |slack_ms| slack_ms + slack_ms / 4;

@@ -14,13 +14,13 @@ use spared_netlink::{Monitor, Overrun, Transactions};
 use crate::element::{Element, Key, SetName};
 use crate::engine::{Change, Reading};
 use crate::error::Hindrance;
-use crate::nft::{self, Facts, Intervals};
+use crate::nft::{self, Intervals, SetInfo};
 use reader::Reader;
 
 /// What reading brings, a piece at a time.
 #[derive(Debug)]
 pub enum Found {
-    Shape(usize, Result<Facts, Hindrance>),
+    Shape(usize, Result<SetInfo, Hindrance>),
     Elements(usize, Vec<Element>),
     End(usize, Option<Reading>),
 }
@@ -37,7 +37,7 @@ pub enum Event {
 pub struct Kernel {
     sets: Vec<SetName>,
     /// As they were when a set was last read.
-    facts: Vec<Option<Facts>>,
+    facts: Vec<Option<SetInfo>>,
     transactions: Transactions,
     monitor: Monitor,
     reader: Reader,
@@ -118,7 +118,7 @@ impl Kernel {
 }
 
 /// What a notification says about our sets.
-fn event(sets: &[SetName], facts: &[Option<Facts>], kind: u16, payload: &[u8]) -> Option<Event> {
+fn event(sets: &[SetName], facts: &[Option<SetInfo>], kind: u16, payload: &[u8]) -> Option<Event> {
     if kind >> 8 != NFNL_SUBSYS_NFTABLES {
         return None;
     }

@@ -13,7 +13,7 @@ use super::Found;
 use crate::element::{Element, SetName};
 use crate::engine::Reading;
 use crate::error::Hindrance;
-use crate::nft::{self, Facts, Intervals};
+use crate::nft::{self, Intervals, SetInfo};
 
 /// Intervals that are handed out at once.
 const REST_MAX: usize = 5_000;
@@ -86,7 +86,7 @@ struct Work {
 
 /// One reading.
 struct Piecewise {
-    facts: Facts,
+    facts: SetInfo,
     intervals: Intervals,
     /// Datagrams with elements.
     pieces: usize,

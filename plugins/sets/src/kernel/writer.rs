@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 
 use crate::element::{Element, Key, SetName};
 use crate::engine::Change;
-use crate::nft::{self, Facts};
+use crate::nft::{self, SetInfo};
 
 /// Changes in one transaction: each is one or two messages, each of which may be refused.
 const CHANGES_MAX: usize = 500;
@@ -22,7 +22,7 @@ const EAGAIN: i32 = 11;
 pub fn write(
     transactions: &mut Transactions,
     name: &SetName,
-    facts: &Facts,
+    facts: &SetInfo,
     changes: &[Change],
 ) -> Vec<(Key, i32)> {
     let mut refused = Vec::new();
@@ -35,7 +35,7 @@ pub fn write(
 fn write_part(
     transactions: &mut Transactions,
     name: &SetName,
-    facts: &Facts,
+    facts: &SetInfo,
     changes: &[Change],
     refused: &mut Vec<(Key, i32)>,
 ) {
@@ -67,7 +67,7 @@ struct Encoded {
     payload: Vec<u8>,
 }
 
-fn encode(name: &SetName, facts: &Facts, changes: &[Change]) -> Vec<Encoded> {
+fn encode(name: &SetName, facts: &SetInfo, changes: &[Change]) -> Vec<Encoded> {
     let mut messages = Vec::with_capacity(changes.len());
     for (position, change) in changes.iter().enumerate() {
         let mut put = |kind, flags, add: Option<&Element>| {

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn facts_of(intervals: bool) -> Facts {
-    Facts {
+fn facts_of(intervals: bool) -> SetInfo {
+    SetInfo {
         shape: Shape {
             key_type: 7,
             key_len: 4,
@@ -36,7 +36,7 @@ fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
     }
 }
 
-fn read(payload: &[u8], facts: &Facts) -> Vec<Element> {
+fn read(payload: &[u8], facts: &SetInfo) -> Vec<Element> {
     let mut intervals = Intervals::default();
     let mut found: Vec<Element> = listed(payload, facts)
         .filter_map(|it| intervals.take(it))

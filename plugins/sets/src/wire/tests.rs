@@ -1,4 +1,4 @@
-//! Messages of the twins as bytes, and back.
+//! Messages of the peers as bytes, and back.
 
 use proptest::prelude::*;
 
@@ -90,7 +90,7 @@ fn about() -> impl Strategy<Value = About> {
     let elements = || prop::collection::vec(element(), 0..9);
     let keys = prop::collection::vec(bytes(128).prop_map(Key), 0..9);
     prop_oneof![
-        any::<bool>().prop_map(|full| About::Want { full }),
+        any::<bool>().prop_map(|full| About::Request { full }),
         (any::<u32>(), any::<u64>(), shape).prop_map(|(epoch, elements, shape)| {
             About::Begin {
                 epoch,
@@ -102,7 +102,7 @@ fn about() -> impl Strategy<Value = About> {
         elements().prop_map(About::Offer),
         keys.prop_map(About::Delete),
         any::<u32>().prop_map(|epoch| About::End { epoch }),
-        any::<u32>().prop_map(|epoch| About::Synced { epoch }),
+        any::<u32>().prop_map(|epoch| About::InSync { epoch }),
         any::<bool>().prop_map(|configured| About::Absent { configured }),
         any::<[u64; 2]>().prop_map(|[elements, refused]| About::Count { elements, refused }),
     ]

@@ -15,7 +15,7 @@ pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
         for router in &group.routers {
             if router.family == Family::V4 && router.advertised.len() > ADVERTISED_IPV4_MAX {
                 section.fault(
-                    &format!("router.{}.addresses", router.entry),
+                    &format!("interface.{}.addresses", router.entry),
                     format!(
                         "found {}, allowed {ADVERTISED_IPV4_MAX} in an advert: move the rest to \
                          unadvertised",
@@ -48,7 +48,7 @@ fn routers(settings: &Settings, sections: &[Section<'_>]) {
             let key = (router.interface.clone(), router.family, router.vrid);
             if let Some(other) = seen.insert(key, &group.name) {
                 section.fault(
-                    &format!("router.{}.vrid", router.entry),
+                    &format!("interface.{}.vrid", router.entry),
                     format!(
                         "found {} twice for {} on {}, also in group {other:?}",
                         router.vrid,
@@ -66,7 +66,7 @@ fn addresses(settings: &Settings, sections: &[Section<'_>]) {
     let mut seen: HashMap<(IpAddr, Option<&str>), ()> = HashMap::new();
     for (group, section) in settings.groups.iter().zip(sections) {
         let of_routers = group.routers.iter().flat_map(|router| {
-            let key = format!("router.{}.addresses", router.entry);
+            let key = format!("interface.{}.addresses", router.entry);
             let interface = router.interface.as_str();
             router
                 .addresses

@@ -2,36 +2,35 @@
 
 use std::net::IpAddr;
 
-use spared_sdk::config::{Section, node};
+use spared_sdk::config::{IpNet, Section, node};
 
 use super::read::byte;
 use super::{
-    ADVERTISED_IPV6_MAX, Address, Follower, Prefix, Route, Router, derived_link_local,
-    is_link_local,
+    ADVERTISED_IPV6_MAX, Address, Follower, Route, VirtualRouter, derived_link_local, is_link_local,
 };
 use crate::wire::Family;
+use crate::wire::heartbeat::network_path;
 use crate::wire::vrrp::Version;
 
 /// What a check may weigh.
 const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
-const PREFIX: &str = "address/prefix, like \"192.0.2.1/24\"";
 
-/// The virtual routers of one `[[group.router]]`: one for each family of its addresses.
+/// The virtual routers of one `[[group.interface]]`: one for each family of its addresses.
 pub(super) fn pair(
     entry: usize,
     section: &Section<'_>,
     group_vrid: Option<u64>,
     version: Version,
-) -> Option<Vec<Router>> {
+) -> Option<Vec<VirtualRouter>> {
     let interface = section.required(node("interface"), interface(section));
+    let path = network_path(&section.every_text("interface"));
     let vrid = section.integer("vrid", 1..=255);
     if vrid.is_none() && group_vrid.is_none() && !section.has("vrid") {
-        section.fault("vrid", "missing: give it to the router or to its group");
+        section.fault("vrid", "missing: give it to the interface or to its group");
     }
-    let advertised: Option<Vec<Prefix>> =
-        section.required("addresses", section.list("addresses", PREFIX));
-    let unadvertised: Vec<Prefix> = section.list("unadvertised", PREFIX).unwrap_or_default();
+    let advertised: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
+    let unadvertised = section.cidrs("unadvertised").unwrap_or_default();
     let source = section.flag("source").unwrap_or(false);
     let vmac = section.flag("vmac").unwrap_or(false);
     let accept = section.flag("accept").unwrap_or(true);
@@ -41,6 +40,7 @@ pub(super) fn pair(
     let advert_source: Option<Vec<IpAddr>> = sources(section);
     let witnesses: Vec<IpAddr> = section.list("witnesses", ADDRESS).unwrap_or_default();
     let weight = section.integer("weight", 0..=WEIGHT_MAX).unwrap_or(100);
+    let heartbeats = section.flag("heartbeats").unwrap_or(true);
     let weight = u32::try_from(weight).unwrap_or(u32::MAX);
 
     let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(group_vrid)?));
@@ -63,7 +63,7 @@ pub(super) fn pair(
         .filter(|family| {
             advertised
                 .iter()
-                .any(|prefix| Family::of(prefix.address) == *family)
+                .any(|prefix| Family::of(prefix.addr()) == *family)
         })
         .collect();
     if version == Version::V2 && families.contains(&Family::V6) {
@@ -79,15 +79,15 @@ pub(super) fn pair(
     };
     let routers = families.iter().map(|family| {
         let of_family = |address: &IpAddr| Family::of(*address) == *family;
-        let mut advertised: Vec<Prefix> = advertised
+        let mut advertised: Vec<IpNet> = advertised
             .iter()
-            .filter(|prefix| of_family(&prefix.address))
+            .filter(|prefix| of_family(&prefix.addr()))
             .copied()
             .collect();
         link_local_first(*family, vrid, &mut advertised);
         let kept_out = unadvertised
             .iter()
-            .filter(|prefix| home(Family::of(prefix.address)) == Some(*family));
+            .filter(|prefix| home(Family::of(prefix.addr())) == Some(*family));
         let claimed = advertised.iter().chain(kept_out);
         let mut addresses: Vec<Address> = claimed.map(|prefix| without_source(*prefix)).collect();
         if source {
@@ -96,12 +96,12 @@ pub(super) fn pair(
         if *family == Family::V6 {
             advertised.truncate(ADVERTISED_IPV6_MAX);
         }
-        Router {
+        VirtualRouter {
             entry,
             interface: interface.clone(),
             family: *family,
             vrid,
-            advertised: advertised.iter().map(|prefix| prefix.address).collect(),
+            advertised: advertised.iter().map(|prefix| prefix.addr()).collect(),
             addresses,
             peers: peers.iter().copied().filter(of_family).collect(),
             unicast,
@@ -111,6 +111,8 @@ pub(super) fn pair(
             accept,
             witnesses: witnesses.iter().copied().filter(of_family).collect(),
             weight,
+            path,
+            heartbeats,
         }
     });
     Some(routers.collect())
@@ -135,9 +137,9 @@ fn sources(section: &Section<'_>) -> Option<Vec<IpAddr>> {
         .map(|address| vec![address])
 }
 
-fn usable(section: &Section<'_>, key: &str, prefixes: &[Prefix]) {
+fn usable(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
     for (position, prefix) in prefixes.iter().enumerate() {
-        let address = prefix.address;
+        let address = prefix.addr();
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
         if address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast
         {
@@ -150,35 +152,29 @@ fn usable(section: &Section<'_>, key: &str, prefixes: &[Prefix]) {
 }
 
 /// Erratum 8300 of RFC 9568: the first IPv6 address is a link-local one.
-fn link_local_first(family: Family, vrid: u8, advertised: &mut Vec<Prefix>) {
+fn link_local_first(family: Family, vrid: u8, advertised: &mut Vec<IpNet>) {
     if family != Family::V6 {
         return;
     }
     match advertised
         .iter()
-        .position(|prefix| is_link_local(prefix.address))
+        .position(|prefix| is_link_local(prefix.addr()))
     {
         Some(position) => {
             let first = advertised.remove(position);
             advertised.insert(0, first);
         }
         None => {
-            let address = derived_link_local(vrid).into();
-            advertised.insert(
-                0,
-                Prefix {
-                    address,
-                    length: 64,
-                },
-            );
+            let derived = IpNet::new(derived_link_local(vrid).into(), 64);
+            advertised.splice(0..0, derived.ok());
         }
     }
 }
 
-fn without_source(prefix: Prefix) -> Address {
+fn without_source(prefix: IpNet) -> Address {
     Address {
-        address: prefix.address,
-        prefix: prefix.length,
+        address: prefix.addr(),
+        prefix: prefix.prefix_len(),
         source: false,
     }
 }
@@ -197,8 +193,7 @@ fn mark_source(addresses: &mut [Address]) {
 
 pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<Follower>> {
     let interface = section.required(node("interface"), interface(section));
-    let prefixes: Option<Vec<Prefix>> =
-        section.required("addresses", section.list("addresses", PREFIX));
+    let prefixes: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
     let source = section.flag("source").unwrap_or(false);
     let (interface, prefixes) = (interface?, prefixes?);
     if prefixes.is_empty() {
@@ -217,11 +212,22 @@ pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<F
     Some(addresses.into_iter().map(follower).collect())
 }
 
+/// The kernel refuses a route to an address within a network.
+fn network(section: &Section<'_>, key: &str) -> Option<IpNet> {
+    let written = section.cidr(key)?;
+    if written != written.trunc() {
+        let why = format!(
+            "found \"{written}\", allowed is its network, \"{}\"",
+            written.trunc()
+        );
+        section.fault(key, why);
+        return None;
+    }
+    Some(written)
+}
+
 pub(super) fn route(section: &Section<'_>) -> Option<Route> {
-    let destination: Option<Prefix> = section.required(
-        "destination",
-        section.parsed("destination", "address/prefix, like \"0.0.0.0/0\""),
-    );
+    let destination = section.required("destination", network(section, "destination"));
     let gateway: Option<IpAddr> = section.parsed("gateway", ADDRESS);
     let interface = interface(section);
     let source: Option<IpAddr> = section.parsed("source", ADDRESS);
@@ -238,7 +244,7 @@ pub(super) fn route(section: &Section<'_>) -> Option<Route> {
     }
     let destination = destination?;
     for (key, address) in [("gateway", gateway), ("source", source)] {
-        if address.is_some_and(|a| Family::of(a) != Family::of(destination.address)) {
+        if address.is_some_and(|a| Family::of(a) != Family::of(destination.addr())) {
             section.fault(key, format!("is of another family than \"{destination}\""));
         }
     }

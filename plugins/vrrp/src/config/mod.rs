@@ -9,9 +9,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
+
+use spared_sdk::config::IpNet;
 
 use crate::wire::vrrp::{Form, Version};
 use crate::wire::{Family, virtual_mac};
@@ -29,7 +29,7 @@ pub const ADVERTISED_IPV4_MAX: usize = 255;
 pub struct Settings {
     pub groups: Vec<Group>,
     /// The other node, where there are two.
-    pub twin: Option<String>,
+    pub peer: Option<String>,
 }
 
 /// Addresses that move together, by one election.
@@ -45,12 +45,14 @@ pub struct Group {
     /// The checksum that is sent until a peer shows its own.
     pub form: Form,
     pub interval_ns: u64,
+    /// Longest interval that is believed of an advert.
+    pub interval_max_ns: u64,
     pub advert_loss: u32,
     pub start_delay_ns: u64,
-    /// How long one advert keeps the fence open.
+    /// How long one advert keeps the fence passing.
     pub lease_ns: u64,
     pub refresh_s: u32,
-    pub routers: Vec<Router>,
+    pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Follower>,
     pub routes: Vec<Route>,
 }
@@ -61,7 +63,7 @@ pub enum Election {
     /// The fitter node; `preferred` breaks the tie: this node, the other, or none.
     Quality {
         preferred: Option<bool>,
-        fallback_delay_ns: u64,
+        failback_delay_ns: u64,
         hold_ns: u64,
     },
     /// The configured priority, as RFC 9568 has it.
@@ -74,8 +76,8 @@ pub enum Election {
 
 /// One virtual router: an interface, a family and a VRID.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Router {
-    /// Which `[[group.router]]` it comes from, for messages.
+pub struct VirtualRouter {
+    /// Which `[[group.interface]]` it comes from, for messages.
     pub entry: usize,
     pub interface: String,
     pub family: Family,
@@ -98,6 +100,10 @@ pub struct Router {
     pub witnesses: Vec<IpAddr>,
     /// How much the interface counts in this node's quality: 0-9999.
     pub weight: u32,
+    /// What heartbeats call the network, on both nodes.
+    pub path: u32,
+    /// They go there: the nodes can hear each other.
+    pub heartbeats: bool,
 }
 
 /// An address that a router or a follower brings.
@@ -121,7 +127,7 @@ pub struct Follower {
 /// A route that exists while the group is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    pub destination: Prefix,
+    pub destination: IpNet,
     pub gateway: Option<IpAddr>,
     pub interface: Option<String>,
     pub source: Option<IpAddr>,
@@ -129,47 +135,11 @@ pub struct Route {
     pub table: u32,
 }
 
-/// "192.0.2.1/24".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
-    pub address: IpAddr,
-    pub length: u8,
-}
-
-impl FromStr for Prefix {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Prefix, ()> {
-        let (address, length) = text.split_once('/').ok_or(())?;
-        let address: IpAddr = address.parse().map_err(|_| ())?;
-        let most = match address {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        // "+1" and "01" are numbers to u8
-        if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(());
-        }
-        let length: u8 = length.parse().map_err(|_| ())?;
-        if length > most {
-            Err(())
-        } else {
-            Ok(Prefix { address, length })
-        }
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
-/// How long an advert keeps the fence open: as long as no peer takes over, less one tick of the
+/// How long an advert keeps the fence passing: as long as no peer takes over, less one tick of the
 /// kernel's set timeouts or a tenth. None where that leaves no room for one late advert.
 pub fn lease_ns(interval_ns: u64, advert_loss: u32, tick_ns: u64) -> Option<u64> {
-    let takeover_ns = interval_ns.saturating_mul(u64::from(advert_loss));
-    let lease_ns = takeover_ns.saturating_sub(tick_ns.max(takeover_ns / 10));
+    let failover_ns = interval_ns.saturating_mul(u64::from(advert_loss));
+    let lease_ns = failover_ns.saturating_sub(tick_ns.max(failover_ns / 10));
     (lease_ns >= interval_ns.saturating_add(2 * tick_ns)).then_some(lease_ns)
 }
 

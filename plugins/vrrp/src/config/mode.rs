@@ -25,7 +25,7 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
     let mode = chosen.unwrap_or(implied);
 
     let prefer = section.text("prefer");
-    let fallback_delay = section.duration("fallback_delay", ZERO..=24 * HOUR);
+    let failback_delay = section.duration("failback_delay", ZERO..=24 * HOUR);
     let hold = section.duration("hold", ZERO..=HOUR / 60);
     let priority = section.integer(node("priority"), 1..=255);
     let preempt = section.flag("preempt");
@@ -39,12 +39,12 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
             );
             Some(Election::Quality {
                 preferred: preferred(config, section, prefer)?,
-                fallback_delay_ns: ns(fallback_delay.unwrap_or(Duration::from_secs(30))),
+                failback_delay_ns: ns(failback_delay.unwrap_or(Duration::from_secs(30))),
                 hold_ns: ns(hold.unwrap_or(Duration::from_secs(2))),
             })
         }
         Mode::Priority => {
-            refuse(section, &["prefer", "fallback_delay", "hold"], "quality");
+            refuse(section, &["prefer", "failback_delay", "hold"], "quality");
             let priority = byte(section.required(node("priority"), priority)?);
             if priority == 254 {
                 section.fault(

@@ -24,14 +24,14 @@ pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
         .collect();
     let settings = Settings {
         groups: groups.into_iter().collect::<Option<_>>()?,
-        twin: twin(config),
+        peer: peer(config),
     };
     cross::check(&settings, &sections);
     Some(settings)
 }
 
 /// The other one of two nodes.
-fn twin(config: &Config) -> Option<String> {
+fn peer(config: &Config) -> Option<String> {
     let (node, nodes) = (config.node(), config.nodes());
     let mut others = nodes.iter().filter(|other| *other != node);
     let other = others.next().filter(|_| nodes.len() == 2)?;
@@ -56,6 +56,8 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     let advert_loss = section.integer("advert_loss", 2..=100).unwrap_or(3);
     let advert_loss = u32::try_from(advert_loss).unwrap_or(RFC_ADVERT_LOSS);
     let interval = interval(section, version);
+    let interval_max =
+        interval.and_then(|interval_ns| interval_max(section, version, interval_ns, any_router));
     let lease = interval.and_then(|interval_ns| {
         // a peer that only learned our interval waits for three of them
         let loss = if any_router {
@@ -76,11 +78,11 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     }
     let vrid = section.integer("vrid", 1..=255);
 
-    let routers = section.sections("router");
-    if routers.is_empty() && !section.has("router") {
+    let routers = section.sections("interface");
+    if routers.is_empty() && !section.has("interface") {
         section.fault(
-            "router",
-            "missing: a group needs at least one [[group.router]]",
+            "interface",
+            "missing: a group needs at least one [[group.interface]]",
         );
     }
     let routers: Vec<_> = routers
@@ -103,6 +105,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
         version,
         form,
         interval_ns: interval?,
+        interval_max_ns: interval_max?,
         advert_loss,
         start_delay_ns: ns(start_delay),
         lease_ns: lease?,
@@ -157,6 +160,26 @@ fn interval(section: &Section<'_>, version: Version) -> Option<u64> {
         return None;
     }
     Some(ns(interval))
+}
+
+/// Anybody may send an advert that names an interval for which the group would then wait; where
+/// other routers decide, all that the protocol can say is believed.
+fn interval_max(
+    section: &Section<'_>,
+    version: Version,
+    interval_ns: u64,
+    any_router: bool,
+) -> Option<u64> {
+    let most = match version {
+        Version::V2 => Duration::from_secs(255),
+        Version::V3 => Duration::from_millis(40_950),
+    };
+    if !section.has("interval_max") {
+        let usual_ns = ns(Duration::from_secs(1)).max(interval_ns.saturating_mul(3));
+        return Some(if any_router { ns(most) } else { usual_ns });
+    }
+    let range = Duration::from_nanos(interval_ns)..=most;
+    section.duration("interval_max", range).map(ns)
 }
 
 fn lease(

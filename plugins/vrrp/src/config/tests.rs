@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use spared_sdk::config::Config;
 
-use super::{Election, Group, Prefix, Settings, lease_ns, read};
+use super::{Election, Group, Settings, lease_ns, read};
 use crate::wire::Family;
 use crate::wire::vrrp::Version;
 
@@ -34,7 +34,7 @@ fn faults(text: &str) -> Vec<String> {
 /// A group with keys of its own and keys for its one router.
 fn with(group: &str, router: &str) -> String {
     format!(
-        "[[group]]\nname = \"g\"\n{group}\n[[group.router]]\ninterface = \"lan1\"\nvrid = 7\n\
+        "[[group]]\nname = \"g\"\n{group}\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\n\
          addresses = [\"192.0.2.1/24\"]\n{router}\n"
     )
 }
@@ -50,7 +50,7 @@ fn the_dial_up_pair_of_the_manual_is_read() {
         name = "office"
         prefer = "r1"
         advert_interval = "100ms"
-        [[group.router]]
+        [[group.interface]]
         interface = "lan2"
         vrid = 50
         addresses = ["192.168.200.1/24"]
@@ -60,14 +60,14 @@ fn the_dial_up_pair_of_the_manual_is_read() {
     assert_eq!((group.interval_ns, group.lease_ns), (100 * MS, 270 * MS));
     let Election::Quality {
         preferred,
-        fallback_delay_ns,
+        failback_delay_ns,
         hold_ns,
     } = group.election
     else {
         panic!("{:?}", group.election);
     };
     assert_eq!(
-        (preferred, fallback_delay_ns, hold_ns),
+        (preferred, failback_delay_ns, hold_ns),
         (Some(true), 30_000 * MS, 2_000 * MS)
     );
     let there = read_as("r2", text).expect("valid").groups.remove(0);
@@ -87,11 +87,11 @@ fn an_external_router_with_addresses_inside_and_outside_is_read() {
         name = "office"
         prefer = "r1"
         vrid = 50
-        [[group.router]]
+        [[group.interface]]
         interface = "lan1"
         addresses = ["192.168.175.101/24"]
         source = true
-        [[group.router]]
+        [[group.interface]]
         interface = "lan2"
         addresses = ["192.168.200.1/24"]
         [[group.address]]
@@ -158,7 +158,7 @@ fn mixed_families_make_two_virtual_routers_and_the_link_local_address_comes_firs
     let group = one(r#"
         [[group]]
         name = "g"
-        [[group.router]]
+        [[group.interface]]
         interface = "lan1"
         vrid = 50
         addresses = ["2001:db8::1/64", "192.0.2.1/24"]
@@ -209,7 +209,7 @@ fn an_ipv6_advert_leaves_out_what_does_not_fit_the_smallest_mtu() {
 }
 
 #[test]
-fn the_lease_is_shorter_than_a_takeover_and_longer_than_an_interval() {
+fn the_lease_is_shorter_than_a_failover_and_longer_than_an_interval() {
     let tick = 4 * MS;
     assert_eq!(lease_ns(1000 * MS, 3, tick), Some(2700 * MS));
     assert_eq!(lease_ns(10 * MS, 3, tick), Some(26 * MS));
@@ -232,6 +232,21 @@ fn the_lease_never_exceeds_what_a_foreign_peer_waits() {
     assert_eq!((group.advert_loss, group.lease_ns), (10, 270 * MS));
     let group = one(&with("advert_loss = 10", ""));
     assert_eq!(group.lease_ns, 900 * MS);
+}
+
+#[test]
+fn the_longest_interval_that_is_believed_follows_the_configured_one() {
+    for (keys, expected) in [
+        ("", 1000 * MS),
+        ("advert_interval = \"500ms\"", 1500 * MS),
+        ("interval_max = \"100ms\"", 100 * MS),
+        ("routers = \"any\"", 40_950 * MS),
+        ("routers = \"any\"\ninterval_max = \"5s\"", 5000 * MS),
+        ("version = 2", 3000 * MS),
+        ("version = 2\nrouters = \"any\"", 255_000 * MS),
+    ] {
+        assert_eq!(one(&with(keys, "")).interval_max_ns, expected, "{keys}");
+    }
 }
 
 #[test]
@@ -262,6 +277,11 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
              and a kernel tick of 4ms: allowed from \"20ms\"",
         ),
         (
+            "advert_interval = \"500ms\"\ninterval_max = \"200ms\"",
+            "",
+            "group.0.interval_max: found \"200ms\", allowed \"500ms\" to \"40950ms\"",
+        ),
+        (
             "priority = 254",
             "",
             "group.0.priority: found 254, allowed 1-253, and 255 for the owner (254 is for claims)",
@@ -290,38 +310,38 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         (
             "",
             "unadvertised = [\"192.0.2.2\"]",
-            "group.0.router.0.unadvertised.0: found \"192.0.2.2\", allowed address/prefix, like \
+            "group.0.interface.0.unadvertised.0: found \"192.0.2.2\", allowed an address with its prefix, like \
              \"192.0.2.1/24\"",
         ),
         (
             "",
             "unadvertised = [\"224.0.0.1/24\"]",
-            "group.0.router.0.unadvertised.0: found \"224.0.0.1/24\", allowed is an address of a host",
+            "group.0.interface.0.unadvertised.0: found \"224.0.0.1/24\", allowed is an address of a host",
         ),
         (
             "",
             "unadvertised = [\"192.0.2.1/32\"]",
-            "group.0.router.0.addresses: found 192.0.2.1 twice",
+            "group.0.interface.0.addresses: found 192.0.2.1 twice",
         ),
         (
             "",
             "unicast = true",
-            "group.0.router.0.unicast: needs peers",
+            "group.0.interface.0.unicast: needs peers",
         ),
         (
             "",
             "min_ttl = 200",
-            "group.0.router.0.min_ttl: only with unicast = true: on a link it is always 255",
+            "group.0.interface.0.min_ttl: only with unicast = true: on a link it is always 255",
         ),
         (
             "",
-            "[[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"192.0.2.5/24\"]",
-            "group.0.router.1.vrid: found 7 twice for ipv4 on lan1, also in group \"g\"",
+            "[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"192.0.2.5/24\"]",
+            "group.0.interface.1.vrid: found 7 twice for ipv4 on lan1, also in group \"g\"",
         ),
         (
             "",
-            "[[group.router]]\ninterface = \"lan2\"\naddresses = [\"192.0.2.5/24\"]",
-            "group.0.router.1.vrid: missing: give it to the router or to its group",
+            "[[group.interface]]\ninterface = \"lan2\"\naddresses = [\"192.0.2.5/24\"]",
+            "group.0.interface.1.vrid: missing: give it to the interface or to its group",
         ),
         (
             "",
@@ -349,7 +369,7 @@ fn all_faults_are_found_at_once() {
         [[group]]
         name = "a b"
         version = 7
-        [[group.router]]
+        [[group.interface]]
         interface = "a/b"
         vrid = 0
         addresses = ["nonsense"]
@@ -360,10 +380,10 @@ fn all_faults_are_found_at_once() {
     for key in [
         "group.0.name",
         "group.0.version",
-        "group.0.router.0.interface",
-        "group.0.router.0.vrid",
-        "group.0.router.0.addresses.0",
-        "group.1.router",
+        "group.0.interface.0.interface",
+        "group.0.interface.0.vrid",
+        "group.0.interface.0.addresses.0",
+        "group.1.interface",
     ] {
         assert!(
             found.iter().any(|fault| fault.starts_with(key)),
@@ -377,7 +397,7 @@ fn ipv6_needs_version_3() {
     let text = with("version = 2", "").replace("192.0.2.1/24", "2001:db8::1/64");
     assert_eq!(
         faults(&text),
-        ["group.0.router.0.addresses: IPv6 addresses need version = 3"]
+        ["group.0.interface.0.addresses: IPv6 addresses need version = 3"]
     );
     assert_eq!(one(&with("version = 2", "")).version, Version::V2);
 }
@@ -391,26 +411,30 @@ fn more_addresses_than_an_advert_counts_are_refused() {
     assert_eq!(
         faults(&text),
         [
-            "group.0.router.0.addresses: found 256, allowed 255 in an advert: move the rest to \
+            "group.0.interface.0.addresses: found 256, allowed 255 in an advert: move the rest to \
           unadvertised"
         ]
     );
 }
 
 #[test]
-fn prefixes_are_strict() {
-    for wrong in [
-        "192.0.2.1",
-        "192.0.2.1/33",
-        "192.0.2.1/",
-        "192.0.2.1/+1",
-        "::1/129",
-        "x/1",
-    ] {
-        assert!(wrong.parse::<Prefix>().is_err(), "{wrong}");
-    }
-    let prefix: Prefix = "2001:db8::1/64".parse().expect("valid");
-    assert_eq!(prefix.to_string(), "2001:db8::1/64");
+fn a_route_leads_to_a_network() {
+    let found = |destination: &str| {
+        let route = format!("destination = \"{destination}\"\ngateway = \"192.0.2.254\"\n");
+        read_as(
+            "r1",
+            &with("priority = 9", &format!("[[group.route]]\n{route}")),
+        )
+    };
+    assert!(found("0.0.0.0/0").is_ok());
+    assert!(found("198.51.100.0/24").is_ok());
+    assert_eq!(
+        found("198.51.100.1/24").expect_err("not a network"),
+        [
+            "group.0.route.0.destination: found \"198.51.100.1/24\", allowed is its network, \
+          \"198.51.100.0/24\""
+        ]
+    );
 }
 
 /// The manual's table names every key, and no other.
@@ -424,7 +448,7 @@ fn the_manual_lists_every_key() {
         let Some(key) = key.strip_prefix("group.") else {
             continue;
         };
-        if matches!(key, "router" | "address" | "route") {
+        if matches!(key, "interface" | "address" | "route") {
             continue;
         }
         let scope = format!("{scope:?}").to_lowercase();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::QUALITY_BASE;
 
-/// Another router: by its name where beats tell it, else by its address.
+/// Another router: by its name where heartbeats tell it, else by its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     Node(Arc<str>),
@@ -78,12 +78,12 @@ pub enum Why {
         /// Who would be active without that, by which quality against which.
         without: Option<(Who, u8, u8)>,
     },
-    /// Active: the other handed over, both by priority.
-    HandedOver {
+    /// Active: the other switched over, both by priority.
+    SwitchedOver {
         peer: Who,
     },
-    /// Backup: it handed over to the other.
-    HandsOver {
+    /// Backup: it switched over to the other.
+    SwitchesOver {
         peer: Who,
         why: Box<Why>,
     },
@@ -94,7 +94,7 @@ pub enum Why {
         peer: Who,
         theirs: u8,
     },
-    /// Backup, though fitter: the other one is to hand over.
+    /// Backup, though fitter: the other one is to switch over.
     Awaits {
         own: u8,
         peer: Who,
@@ -103,20 +103,20 @@ pub enum Why {
     PeerForced {
         peer: Who,
     },
-    /// It hands over: the other has the higher priority.
+    /// It switches over: the other has the higher priority.
     Outranked {
         own: u8,
         peer: Who,
         theirs: u8,
     },
-    /// It hands over: the other hears no adverts there.
-    Disputed {
+    /// It switches over: the other hears no adverts there.
+    Unheard {
         interfaces: String,
         peer: Who,
     },
-    /// It hands over: it does not have all that the other knows.
+    /// It switches over: it does not have all that the other knows.
     NotInSync,
-    /// It hands over: somebody wants it so.
+    /// It switches over: somebody wants it so.
     Asked {
         why: String,
     },
@@ -125,7 +125,7 @@ pub enum Why {
         peer: Who,
         ready: bool,
         why: String,
-        fallback_ns: u64,
+        failback_ns: u64,
     },
     /// Backup: an active router was heard.
     PeerActive {
@@ -208,23 +208,23 @@ impl Why {
             } => "preferred",
             Why::Equal { .. } | Why::Lesser { .. } => "active-first",
             Why::PeerAside { .. } => "peer-aside",
-            Why::HandedOver { .. } | Why::HandsOver { .. } => "handover",
+            Why::SwitchedOver { .. } | Why::SwitchesOver { .. } => "switchover",
             Why::Weaker { .. } => "quality",
             Why::Awaits { .. } | Why::NotYetPreferred { .. } => "peer-active",
             Why::PeerForced { .. } => "forced",
             Why::Outranked { .. } => "priority",
-            Why::Disputed { .. } => "disputed-interface",
+            Why::Unheard { .. } => "unheard-interface",
             Why::NotInSync => "not-in-sync",
-            Why::Asked { .. } => "handover",
+            Why::Asked { .. } => "switchover",
             Why::Owner => "owner",
-            Why::Claims { .. } => "disputed-interface",
+            Why::Claims { .. } => "unheard-interface",
             Why::ForcedActive { .. } => "forced",
             Why::PeerActive { .. } => "peer-active",
             Why::Listens { .. } => "listening",
             Why::Hurt { .. } => "interface-hurt",
             Why::StandsAside { .. } => "stands-aside",
             Why::Late { .. } => "late",
-            Why::PublishFailed => "fence-not-open",
+            Why::PublishFailed => "fence-blocking",
             Why::Muted { .. } => "adverts-unsent",
             Why::Isolated { .. } => "isolated",
             Why::Barred { .. } => "barred",
@@ -266,8 +266,8 @@ impl fmt::Display for Why {
                 Aside::Wanted => write!(f, "{peer} is forced to be backup, or in maintenance"),
                 Aside::Joining => write!(f, "{peer} is not yet in sync"),
             },
-            Why::HandedOver { peer } => write!(f, "{peer} handed over"),
-            Why::HandsOver { peer, why } => write!(f, "it handed over to {peer}: {why}"),
+            Why::SwitchedOver { peer } => write!(f, "{peer} switched over"),
+            Why::SwitchesOver { peer, why } => write!(f, "it switched over to {peer}: {why}"),
             Why::Weaker {
                 own,
                 hurt,
@@ -283,13 +283,13 @@ impl fmt::Display for Why {
             }
             Why::Awaits { own, peer, theirs } => write!(
                 f,
-                "its quality is {own} and {peer}'s is {theirs}: {peer} is active, and is to hand over"
+                "its quality is {own} and {peer}'s is {theirs}: {peer} is active, and is to switch over"
             ),
             Why::PeerForced { peer } => write!(f, "{peer} is forced to be active"),
             Why::Outranked { own, peer, theirs } => {
                 write!(f, "its priority is {own} and {peer}'s is {theirs}")
             }
-            Why::Disputed { interfaces, peer } => write!(
+            Why::Unheard { interfaces, peer } => write!(
                 f,
                 "{peer} does not hear it on {interfaces}, and nobody there tells whose wire is at fault"
             ),
@@ -299,13 +299,13 @@ impl fmt::Display for Why {
                 peer,
                 ready,
                 why,
-                fallback_ns,
+                failback_ns,
             } => {
-                let after = Ms(*fallback_ns);
+                let after = Ms(*failback_ns);
                 if *ready {
                     write!(
                         f,
-                        "preferred: {peer} hands over when this node was ready for {after}"
+                        "preferred: {peer} switches over when this node was ready for {after}"
                     )
                 } else {
                     let why = or(why, "it is not ready");
@@ -344,7 +344,7 @@ impl fmt::Display for Why {
                     Ms(*by_ns)
                 )
             }
-            Why::PublishFailed => f.write_str("the host did not open the fence"),
+            Why::PublishFailed => f.write_str("the host did not let the fence pass"),
             Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
             Why::Isolated { what } => write!(f, "no interface is usable: {what}"),
             Why::Barred { why } => write!(f, "{}", or(why, "the host does not want it active")),

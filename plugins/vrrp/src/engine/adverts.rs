@@ -3,7 +3,8 @@
 use spared_sdk::{Forced, Role};
 
 use super::group::{CHANGES_WINDOW_NS, Group, State};
-use super::router::Router;
+use super::peer::Peer;
+use super::router::VirtualRouter;
 use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::election::{self, Why};
@@ -14,40 +15,63 @@ const ANSWERS_MAX: u32 = 8;
 
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
+        if self.is_vain(cx.now_ns, router, advert.source) {
+            return self.note_vain(cx, router, advert);
+        }
         if !self.note_advert(cx, router, advert) {
             return;
         }
+        self.note_unproven(cx, router);
+        let advert = &Advert {
+            interval_ns: self.believed_interval_ns(advert),
+            ..*advert
+        };
         match self.state {
+            _ if self.lapse.is_some() => self.advert_while_lapsed(cx, router, advert),
+            State::Lapsed { .. } => {}
             State::Active { .. } => self.advert_while_active(cx, router, advert),
-            State::Initialize { .. } => self.note_peer(cx, advert),
+            State::Initialize { .. } => self.note_active_router(cx, advert),
             State::Backup { .. } | State::Promoting { .. } => {
                 self.advert_while_backup(cx, router, advert);
             }
         }
     }
 
-    fn advert_while_backup(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
+    /// Whoever sends an advert may name any interval: nobody is waited for longer than allowed.
+    pub(super) fn believed_interval_ns(&self, advert: &Advert<'_>) -> u64 {
+        advert.interval_ns.min(self.config.interval_max_ns)
+    }
+
+    pub(super) fn advert_while_backup(
+        &mut self,
+        cx: &mut Context<'_>,
+        router: usize,
+        advert: &Advert<'_>,
+    ) {
         let now_ns = cx.now_ns;
         if advert.priority == 0 {
+            if self.heartbeats_decide(now_ns, router, advert.source) {
+                return;
+            }
             let stranger = self.is_a_strangers(router, advert.source);
-            if self.stance.heir && !stranger {
-                return self.twin_let_go(cx);
+            if self.directive.prepared && !stranger {
+                return self.peer_let_go(cx);
             }
             // a router that lost to the active one says 0 as well: nobody takes over for that
             let loss = self.config.advert_loss;
             let router = self.routers.get(router);
             if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
-                self.peer_resigned = true;
+                self.active_resigned = true;
                 let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
                 self.rearm_down(now_ns.saturating_add(skew_ns));
             }
             return;
         }
-        let preempts =
-            !self.twin_decides(now_ns, router, advert.source) && self.preempts(cx, router, advert);
-        self.note_peer(cx, advert);
+        let decided = self.is_polite(cx) || self.peer_decides(now_ns, router, advert.source);
+        let preempts = !decided && self.preempts(cx, router, advert);
+        self.note_active_router(cx, advert);
         if preempts {
-            // it lives, so that it closes its fence when it hears this node
+            // it lives, so that it blocks its fence when it hears this node
             if std::mem::take(&mut self.ready) {
                 let why = self.preempt_sentence(cx, advert);
                 self.promote(cx, why);
@@ -70,6 +94,12 @@ impl Group {
 
     fn advert_while_active(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
+        if self.heartbeats_decide(now_ns, index, advert.source) {
+            let rival = self.mutual_peer(now_ns).is_some_and(Peer::is_active);
+            if advert.priority == 0 || !rival {
+                return self.note_beside_heartbeats(cx, index, advert);
+            }
+        }
         if advert.priority == 0 {
             self.rival_resigned(cx, index, advert);
             return self.answer(cx);
@@ -79,8 +109,8 @@ impl Group {
         };
         let ours = (self.priority, own);
         let theirs = (advert.priority, advert.source);
-        let twins = !self.is_a_strangers(index, advert.source);
-        let wins = match self.twin_outscores(cx).filter(|_| twins) {
+        let peers = !self.is_a_strangers(index, advert.source);
+        let wins = match self.peer_outscores(cx).filter(|_| peers) {
             Some(outscores) => !outscores,
             None => {
                 let differ = advert.priority != self.priority;
@@ -95,7 +125,9 @@ impl Group {
                 router.counters.received_losing += 1;
             }
             self.note_rival(cx, index, advert);
-            return self.answer(cx);
+            if !self.gives_way_politely(cx) {
+                return self.answer(cx);
+            }
         }
         self.lose(cx, index, advert);
     }
@@ -114,22 +146,24 @@ impl Group {
         if advert.priority == election::CLAIM && own < election::CLAIM {
             let here = self.routers.get(index).map(|router| router.port);
             for (port, state) in self.ports.iter_mut().enumerate() {
-                state.yielded = Some(port) != here;
+                state.gave_way = Some(port) != here;
             }
         }
         if advert.priority == own {
             self.counters.conflicts += 1;
-            let rival = self.who_speaks(cx, advert.source);
-            let (node, name) = (cx.node, &self.name);
-            let text = format!(
-                "{name}: conflict: {rival} is active too, at the same priority {own}; {node} gives \
-                 way, as its address is lower"
-            );
-            cx.push(Action::Event(text));
+            if let Some(more) = self.tie_limit.pass(cx.now_ns) {
+                let rival = self.who_speaks(cx, advert.source);
+                let (node, name) = (cx.node, &self.name);
+                let text = format!(
+                    "{name}: conflict: {rival} is active too, at the same priority {own}; {node} \
+                     gives way, as its address is lower{more}"
+                );
+                cx.push(Action::Event(text));
+            }
         }
         self.end_tie();
         self.learned_ns = advert.interval_ns;
-        self.note_peer(cx, advert);
+        self.note_active_router(cx, advert);
         let why = Why::PeerActive {
             peer: self.who_speaks(cx, advert.source),
             theirs: advert.priority,
@@ -149,7 +183,7 @@ impl Group {
     fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
         let before = self.routers.iter().take(index);
         let recent_ns = 3 * self.config.interval_ns;
-        let heard = |r: &Router| {
+        let heard = |r: &VirtualRouter| {
             r.heard_ns
                 .is_some_and(|at| now_ns.saturating_sub(at) < recent_ns)
         };
@@ -172,15 +206,15 @@ impl Group {
     /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
     fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
         let now_ns = cx.now_ns;
-        // E3: who yielded to a claim hears only part of the wires
-        let forced = self.stance.forced == Forced::Active;
-        if self.ports.iter().any(|port| port.yielded) && !forced {
+        // E3: who gave way to a claim hears only part of the wires
+        let forced = self.directive.forced == Forced::Active;
+        if self.ports.iter().any(|port| port.gave_way) && !forced {
             return false;
         }
         let patience_ns = if forced {
             Some(0)
         } else {
-            self.patience_with_twin_ns(cx, router, advert)
+            self.patience_with_peer_ns(cx, router, advert)
         };
         let Some(patience_ns) = patience_ns else {
             self.lower_since_ns = None;
@@ -199,9 +233,9 @@ impl Group {
         now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
     }
 
-    /// How much longer a lower router is suffered on account of the twin; None: for as long as it
+    /// How much longer a lower router is suffered on account of the peer; None: for as long as it
     /// is heard.
-    fn patience_with_twin_ns(
+    fn patience_with_peer_ns(
         &self,
         cx: &Context<'_>,
         router: usize,
@@ -209,15 +243,19 @@ impl Group {
     ) -> Option<u64> {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
+        if self.claims {
+            // E3: it has asked the stations there, and the peer hears it on another wire
+            return Some(0);
+        }
         if !stranger {
-            // a link that has just fallen silent may speak again: a handover is better than a race
+            // a link that has just fallen silent may speak again: a switchover is better than a race
             let lost = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < patience_ns;
             return (!self.mutual_ns.is_some_and(lost)).then_some(0);
         }
-        match self.mutual_twin(cx.now_ns) {
-            Some(twin) if twin.is_active() => None,
+        match self.mutual_peer(cx.now_ns) {
+            Some(peer) if peer.is_active() => None,
             // the better one of both goes first
-            Some(twin) if !self.outscores(cx, twin) => Some(patience_ns),
+            Some(peer) if !self.outscores(cx, peer) => Some(patience_ns),
             _ => Some(0),
         }
     }

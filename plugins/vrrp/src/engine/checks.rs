@@ -1,6 +1,6 @@
 //! What the interfaces of routers mean to this node's quality: a check each, named after it.
 
-use super::dispute::Rating;
+use super::unheard::Rating;
 use super::{Action, Engine};
 
 /// A check as it was last reported.
@@ -51,11 +51,11 @@ impl Engine {
             if why.is_none() && routers().any(|router| router.source.is_none()) {
                 why = Some("has no source address");
             }
-            if why.is_none() && routers().any(|router| router.muted.is_some()) {
+            if why.is_none() && routers().any(|router| router.muted) {
                 why = Some("lets no advert out");
             }
-            let dispute = group.ports.get(port).and_then(|port| port.dispute);
-            if why.is_none() && dispute.is_some_and(|dispute| dispute.rating == Rating::Bad) {
+            let unheard = group.ports.get(port).and_then(|port| port.unheard);
+            if why.is_none() && unheard.is_some_and(|unheard| unheard.rating == Rating::Bad) {
                 why = Some("reaches nobody");
             }
         }

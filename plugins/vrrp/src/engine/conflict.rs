@@ -15,8 +15,21 @@ pub(super) struct Conflict {
     pub since_ns: u64,
     pub last_ns: u64,
     interval_ns: u64,
-    /// It is told of: more than the crossing of two adverts at a takeover.
+    /// It is more than the crossing of two adverts at a failover.
     reported: bool,
+    /// Its event was not one too many: its end is told of as well.
+    told: bool,
+}
+
+/// Announcements for rivals: whoever forges one must not make this node send many.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Announcements {
+    next_ns: u64,
+    owed: bool,
+}
+
+impl Announcements {
+    const PAUSE_NS: u64 = 1_000_000_000;
 }
 
 impl Group {
@@ -49,18 +62,27 @@ impl Group {
             last_ns: now_ns,
             interval_ns,
             reported: false,
+            told: false,
         });
         conflict.last_ns = now_ns;
         conflict.interval_ns = interval_ns;
-        // at a takeover the old active router's last advert may cross the new one's first
+        // at a failover the old active router's last advert may cross the new one's first
         let lasting = now_ns.saturating_sub(conflict.since_ns) >= interval_ns / 2;
         if conflict.reported || !(settled || lasting) {
             return;
         }
         conflict.reported = true;
+        self.announce(cx);
+        self.counters.conflicts += 1;
+        let Some(more) = self.conflict_limit.pass(now_ns) else {
+            return;
+        };
+        let Some(conflict) = &mut self.conflict else {
+            return;
+        };
+        conflict.told = true;
         let (rival, interface) = (conflict.rival.clone(), conflict.interface);
         let theirs = conflict.priority;
-        self.counters.conflicts += 1;
         let name = interface
             .and_then(|index| cx.interface(index))
             .map_or("the link", |interface| interface.name.as_str());
@@ -73,13 +95,60 @@ impl Group {
             format!(" (priority {theirs})")
         };
         let text = format!(
-            "{}: conflict: {rival}{theirs} is active too, heard on {name}; {}{own} (priority {}) stays",
+            "{}: conflict: {rival}{theirs} is active too, heard on {name}; {}{own} (priority {}) stays{more}",
             self.name, cx.node, self.priority
         );
         cx.push(Action::Event(text));
+    }
+
+    fn announce(&mut self, cx: &mut Context<'_>) {
+        self.announcements.owed = cx.now_ns < self.announcements.next_ns;
+        if self.announcements.owed {
+            return;
+        }
+        self.announcements.next_ns = cx.now_ns.saturating_add(Announcements::PAUSE_NS);
         cx.push(Action::Announce {
             group: self.name.clone(),
         });
+    }
+
+    /// What came too soon after the last one.
+    pub(super) fn announce_late(&mut self, cx: &mut Context<'_>) {
+        if self.announcements.owed {
+            self.announce(cx);
+        }
+    }
+
+    /// An advert in the peer's name while its heartbeats say that it is not active, or that live
+    /// beside its priority 0: the peer, or somebody as the peer. It decides nothing.
+    pub(super) fn note_beside_heartbeats(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        advert: &Advert<'_>,
+    ) {
+        let now_ns = cx.now_ns;
+        let Some(peer) = &self.peer else { return };
+        // its last adverts and its last heartbeats cross, here and there
+        let patience_ns = peer.heartbeat.advert_interval_ns.saturating_mul(2);
+        let idle_ns = now_ns.saturating_sub(peer.idle_since_ns);
+        if peer.is_active() || idle_ns <= patience_ns || !self.is_settled(now_ns) {
+            return;
+        }
+        let Some(router) = self.routers.get_mut(index) else {
+            return;
+        };
+        let Some(more) = router.limits.beside_heartbeats.pass(now_ns) else {
+            return;
+        };
+        let who = router.sender_of(advert);
+        let text = format!(
+            "{}: {who} advertises, and {} says by heartbeats that it is not active: it decides \
+             nothing{more}",
+            self.name,
+            self.who_is_peer(cx),
+        );
+        cx.push(Action::Event(text));
     }
 
     /// Priority 0 from another router while this one is active: a rival gave way, heard before or not.
@@ -122,10 +191,8 @@ impl Group {
         };
         self.conflict_ended_ns = Some(cx.now_ns);
         // whoever asked meanwhile may have believed the rival
-        cx.push(Action::Announce {
-            group: self.name.clone(),
-        });
-        if conflict.reported {
+        self.announce(cx);
+        if conflict.told {
             let text = format!(
                 "{}: conflict between {} and {} ended after {}",
                 self.name,

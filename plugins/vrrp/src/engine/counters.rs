@@ -44,9 +44,11 @@ pub struct GroupCounters {
     pub became_backup: u64,
     pub publish_failed: u64,
     pub conflicts: u64,
-    pub disputes: u64,
+    pub unheard_interfaces: u64,
     pub claims: u64,
-    /// Times that an advert would have gone out later than its lease.
+    /// Times that an advert came, or would have come, later than its lease.
+    pub lapses: u64,
+    /// Those of them after which somebody else was active.
     pub late_step_downs: u64,
     pub lateness: Lateness,
 }

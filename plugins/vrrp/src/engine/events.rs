@@ -4,48 +4,47 @@ use spared_sdk::{Forced, Role};
 
 use super::Context;
 use super::group::{Group, State};
-use crate::election::{Stance, Why};
+use crate::election::{Directive, Why};
 
 impl Group {
     /// An Active whose advert would go out later than its lease must not send it: the peer may be
-    /// active already, and the fence is closed.
+    /// active already, and the fence is blocking.
     pub fn check_late(&mut self, cx: &mut Context<'_>) {
         let State::Active { advert_ns, .. } = self.state else {
             return;
         };
         if cx.now_ns > self.lease_until_ns {
-            self.counters.late_step_downs += 1;
             let by_ns = cx.now_ns.saturating_sub(advert_ns);
             self.counters.lateness.record(by_ns);
-            self.listen_again(cx, Why::Late { by_ns });
+            self.lapse(cx, by_ns);
         }
     }
 
-    pub fn handle_stance(&mut self, cx: &mut Context<'_>, stance: &Stance) {
-        let aside = stance.stands_aside() && !self.stance.stands_aside();
-        let forced = stance.forced == Forced::Active && self.stance.forced != Forced::Active;
-        let yields = stance.yields && !self.stance.yields;
-        let heir = stance.heir && !self.stance.heir;
-        self.stance = stance.clone();
+    pub fn handle_directive(&mut self, cx: &mut Context<'_>, directive: &Directive) {
+        let aside = directive.stands_aside() && !self.directive.stands_aside();
+        let forced = directive.forced == Forced::Active && self.directive.forced != Forced::Active;
+        let release = directive.release && !self.directive.release;
+        let successor = directive.prepared && !self.directive.prepared;
+        self.directive = directive.clone();
         let was_active = self.is_active();
         self.refresh(cx);
-        let twin = self.mutual_twin(cx.now_ns);
-        let beside_twin = twin.is_some();
+        let peer = self.mutual_peer(cx.now_ns);
+        let beside_peer = peer.is_some();
         // it failed after the host had asked it
-        let heir_failed = twin.is_some_and(|twin| twin.beat.unable);
-        if yields && self.is_active() && !heir_failed {
-            return self.yield_to_heir(cx);
+        let successor_failed = peer.is_some_and(|peer| peer.heartbeat.unable);
+        if release && self.is_active() && !successor_failed {
+            return self.release_to_successor(cx);
         }
-        if heir {
-            return self.become_heir(cx);
+        if successor {
+            return self.become_successor(cx);
         }
-        if beside_twin && self.is_active() {
+        if beside_peer && self.is_active() {
             return self.weigh(cx);
         }
-        let why = stance.why.clone();
+        let why = directive.why.clone();
         if aside && was_active && self.is_active() {
             self.listen_again(cx, Why::StandsAside { why });
-        } else if forced && !beside_twin {
+        } else if forced && !beside_peer {
             let why = self.forced_sentence(cx);
             self.hurry(cx, why);
         }
@@ -54,6 +53,9 @@ impl Group {
     pub fn handle_published(&mut self, cx: &mut Context<'_>, role: Role, done: bool) {
         match (&self.state, role) {
             (State::Promoting { .. }, Role::Active) => {
+                if let Some(lapse) = self.lapse.take().filter(|_| done) {
+                    return self.end_lapse(cx, lapse);
+                }
                 if done {
                     // however late the answer is: an advert that finds its lease expired is not
                     // taken, and shows it
@@ -64,8 +66,10 @@ impl Group {
                 self.back_to_backup(cx);
                 self.published = Some((Role::Backup, Why::PublishFailed));
             }
-            // taken back meanwhile; priority 0 closes the fence on its way out, sooner than the host
+            // taken back meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
+                let lapsed = self.lapse.take().is_some();
+                self.counters.late_step_downs += u64::from(lapsed);
                 self.transmit(cx, true);
                 let why = self.backup_sentence(cx);
                 self.publish(cx, Role::Backup, why);
@@ -89,31 +93,37 @@ impl Group {
                 self.take_over(cx);
             }
             State::Backup { .. } => {
-                self.check_disputes(cx);
+                self.check_unheard(cx);
                 self.meet(cx);
             }
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
                 self.answers = 0;
                 self.expire_conflict(cx);
+                self.announce_late(cx);
                 self.expire_claim(cx);
+                self.retry_muted(cx);
                 self.advertise(cx);
                 // from the due time, so that lateness does not add up
                 let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);
                 let later_ns = self.spacing_ns.saturating_mul(missed.saturating_add(1));
                 self.rearm_advert(advert_ns.saturating_add(later_ns));
-                self.look_at_twin(cx);
+                self.look_at_peer(cx);
             }
-            State::Active { .. } => self.look_at_twin(cx),
+            State::Active { .. } => self.look_at_peer(cx),
+            State::Lapsed { opens_ns } if cx.now_ns >= opens_ns && !cx.publishes() => {
+                self.reopen(cx);
+            }
+            State::Lapsed { .. } => self.meet(cx),
             State::Promoting { .. } => {}
         }
     }
 
-    /// What an active node does about the twin when nothing is heard.
-    fn look_at_twin(&mut self, cx: &mut Context<'_>) {
+    /// What an active node does about the peer when nothing is heard.
+    fn look_at_peer(&mut self, cx: &mut Context<'_>) {
         self.meet(cx);
         if self.is_active() {
-            self.check_disputes(cx);
+            self.check_unheard(cx);
             self.weigh(cx);
             self.retell(cx);
         }
@@ -121,7 +131,8 @@ impl Group {
 
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
         self.speaking.leaves = true;
-        if self.is_active() || matches!(self.state, State::Promoting { .. }) {
+        let wants = matches!(self.state, State::Promoting { .. } | State::Lapsed { .. });
+        if self.is_active() || wants {
             let wait = State::Initialize {
                 wait_until_ns: None,
             };

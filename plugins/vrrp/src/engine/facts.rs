@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use spared_sdk::Forced;
 
 use super::group::{Group, State};
-use super::port::{Peer, Port};
-use super::router::Router;
-use super::twin::{Sender, Twin};
+use super::peer::{Peer, Sender};
+use super::port::{ActiveRouter, Port};
+use super::router::VirtualRouter;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::{self, Facts, Who, Why, quality_of};
+use crate::election::{self, PriorityInputs, Who, Why, quality_of};
 use crate::wire::frame::Advert;
 
 /// What a look at the interfaces changed.
@@ -22,12 +22,12 @@ pub(super) struct Changed {
 }
 
 impl Group {
-    pub(super) fn facts(&self) -> Facts<'_> {
+    pub(super) fn facts(&self) -> PriorityInputs<'_> {
         let hurt = |port: &&Port| !port.speaks || port.is_rated_bad();
-        Facts {
+        PriorityInputs {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
-            stance: &self.stance,
+            directive: &self.directive,
             hurt: self.ports.iter().filter(hurt).count(),
             claims: self.claims,
         }
@@ -89,11 +89,11 @@ impl Group {
                     .hurt
                     .get_or_insert(format!("{} {missing}", interface.name));
                 // whatever was refused, the interface begins anew
-                router.muted = None;
+                (router.muted, router.mutes) = (false, 0);
             }
             if router.source.is_none() && source.is_some() {
                 changed.returned = true;
-                // the host opens its lease again: it has not lapsed for want of adverts
+                // the host grants its lease again: it has not lapsed for want of adverts
                 router.sent_ns = cx.now_ns;
             }
             if router.source.is_some() != source.is_some() {
@@ -108,19 +108,20 @@ impl Group {
                 port.usable_since_ns.get_or_insert(cx.now_ns);
             }
         }
+        self.update_ways(cx);
         changed
     }
 
     /// Why this node may not be active at all.
     pub(super) fn barred(&self, cx: &Context<'_>) -> Option<Why> {
-        if !self.stance.eligible || self.stance.resign {
+        if !self.directive.eligible || self.directive.resign {
             return Some(Why::Barred {
-                why: self.stance.why.clone(),
+                why: self.directive.why.clone(),
             });
         }
         // a link keeps two isolated nodes from being two, or none
-        let alone = self.mutual_twin(cx.now_ns).is_none();
-        let isolated = alone && !self.routers.iter().any(Router::usable);
+        let alone = self.mutual_peer(cx.now_ns).is_none();
+        let isolated = alone && !self.routers.iter().any(VirtualRouter::usable);
         isolated.then(|| self.isolation(cx))
     }
 
@@ -150,32 +151,32 @@ impl Group {
         }
     }
 
-    /// By name, where the address is known to be the twin's.
+    /// By name, where the address is known to be the peer's.
     pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
-        let twins = |router: &Router| router.twin_source == Some(address);
-        if self.routers.iter().any(twins) {
-            self.who_is_twin(cx)
+        let peers = |router: &VirtualRouter| router.peer_source == Some(address);
+        if self.routers.iter().any(peers) {
+            self.who_is_peer(cx)
         } else {
             Who::Address(address)
         }
     }
 
-    fn takeover_from_twin(&self, cx: &Context<'_>, twin: &Twin, interfaces: String) -> Why {
-        let peer = self.who_is_twin(cx);
-        if self.living_twin(cx.now_ns).is_some() && !self.peer_resigned {
+    fn failover_from_peer(&self, cx: &Context<'_>, peer: &Peer, interfaces: String) -> Why {
+        let who = self.who_is_peer(cx);
+        if self.living_peer(cx.now_ns).is_some() && !self.active_resigned {
             return self.inheriting_sentence(cx);
         }
-        if self.peer_resigned {
-            return Why::PeerResigned { peer };
+        if self.active_resigned {
+            return Why::PeerResigned { peer: who };
         }
-        let adverts_ns = self.peer.map_or(0, |peer| peer.heard_ns);
-        let for_ns = cx.now_ns.saturating_sub(twin.heard_ns.max(adverts_ns));
+        let adverts_ns = self.active_router.map_or(0, |peer| peer.heard_ns);
+        let for_ns = cx.now_ns.saturating_sub(peer.heard_ns.max(adverts_ns));
         let mut everywhere: Vec<&str> = cx.links.iter().map(String::as_str).collect();
         if !interfaces.is_empty() {
             everywhere.push(&interfaces);
         }
         Why::PeerSilent {
-            peer,
+            peer: who,
             interfaces: everywhere.join(", "),
             for_ns,
         }
@@ -190,8 +191,9 @@ impl Group {
     ) -> bool {
         let now_ns = cx.now_ns;
         let speech = self.speech();
+        let believed_ns = self.believed_interval_ns(advert);
         let sender = match advert.priority {
-            0 => Sender::Twin,
+            0 => Sender::Peer,
             _ => self.learn_source(now_ns, index, advert),
         };
         let Some(router) = self.routers.get_mut(index) else {
@@ -212,16 +214,14 @@ impl Group {
         }
         if !self.config.any_router && foreign {
             router.counters.foreign += 1;
-            if router.limit.pass(now_ns).is_some() {
+            if let Some(more) = router.limits.foreign.pass(now_ns) {
                 let what = if peers.is_empty() {
                     "is not the peer"
                 } else {
                     "is not in peers"
                 };
-                let text = format!(
-                    "{}: {} on {} (vrid {}, priority {}) {what}: it does not decide",
-                    self.name, advert.source, router.config.interface, advert.vrid, advert.priority
-                );
+                let who = router.sender_of(advert);
+                let text = format!("{}: {who} {what}: it does not decide{more}", self.name);
                 cx.push(Action::Event(text));
             }
             return false;
@@ -230,10 +230,15 @@ impl Group {
         let list = !advert.addresses.same(&router.config.advertised);
         router.counters.interval_mismatch += u64::from(interval);
         router.counters.address_list_mismatch += u64::from(list);
-        if (interval || list) && router.limit.pass(now_ns).is_some() {
-            let what = if list { "addresses" } else { "advert interval" };
+        for (differs, what, limit) in [
+            (interval, "advert interval", &mut router.limits.interval),
+            (list, "addresses", &mut router.limits.addresses),
+        ] {
+            let Some(more) = differs.then(|| limit.pass(now_ns)).flatten() else {
+                continue;
+            };
             let text = format!(
-                "{}: {} on {} (vrid {}) has another {what}",
+                "{}: {} on {} (vrid {}) has another {what}{more}",
                 self.name, advert.source, router.config.interface, advert.vrid
             );
             cx.push(Action::Warn(text));
@@ -248,33 +253,34 @@ impl Group {
         }
         router.heard_ns = Some(now_ns);
         if advert.priority > 0 {
-            router.note_talker(now_ns, advert);
+            router.note_talker(now_ns, advert.source, believed_ns);
         }
         let port_index = router.port;
         if let Some(port) = self.ports.get_mut(port_index) {
             port.heard_ns = Some(now_ns);
             port.peer_mac = Some(advert.source_mac);
-            port.yielded = false;
-            port.claimed = false;
-            port.moved = false;
         }
-        self.settle_dispute(cx, port_index);
-        if !self.is_active() && !self.ports.iter().any(|port| port.claimed) {
-            self.drop_claim(cx);
-        }
+        self.note_heard(cx, port_index);
         true
     }
 
-    pub(super) fn note_peer(&mut self, cx: &Context<'_>, advert: &Advert<'_>) {
+    pub(super) fn note_active_router(&mut self, cx: &Context<'_>, advert: &Advert<'_>) {
         if advert.priority > 0 {
-            self.peer_resigned = false;
-            self.peer = Some(Peer {
+            self.active_resigned = false;
+            self.active_router = Some(ActiveRouter {
                 address: advert.source,
                 priority: advert.priority,
                 interval_ns: advert.interval_ns,
                 heard_ns: cx.now_ns,
             });
         }
+    }
+
+    /// Until when the active router may be alive, as far as it was heard.
+    pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
+        let peer = self.active_router.filter(|_| !self.active_resigned)?;
+        let patience_ns = self.active_down_of(self.priority, peer.interval_ns);
+        Some(peer.heard_ns.saturating_add(patience_ns))
     }
 
     pub(super) fn source_on(&self, interface: usize) -> Option<IpAddr> {
@@ -299,8 +305,8 @@ impl Group {
 
     /// One address of the active router: that on the first of our routers that heard it lately, so
     /// that sentences do not change with every advert.
-    pub(super) fn peer_address(&self) -> Option<IpAddr> {
-        let peer = self.peer?;
+    pub(super) fn active_address(&self) -> Option<IpAddr> {
+        let peer = self.active_router?;
         let patience_ns = peer
             .interval_ns
             .saturating_mul(u64::from(self.config.advert_loss));
@@ -311,13 +317,13 @@ impl Group {
     }
 
     pub(super) fn backup_sentence(&self, cx: &Context<'_>) -> Why {
-        if let Some(why) = self.backup_beside_twin(cx) {
+        if let Some(why) = self.backup_beside_peer(cx) {
             return why;
         }
-        let peer = self.peer.filter(|_| !self.peer_resigned);
-        match (peer, self.peer_address()) {
+        let peer = self.active_router.filter(|_| !self.active_resigned);
+        match (peer, self.active_address()) {
             (
-                Some(Peer {
+                Some(ActiveRouter {
                     priority: theirs, ..
                 }),
                 Some(peer),
@@ -332,23 +338,23 @@ impl Group {
         }
     }
 
-    pub(super) fn takeover_sentence(&self, cx: &Context<'_>) -> Why {
+    pub(super) fn failover_sentence(&self, cx: &Context<'_>) -> Why {
         let since_ns = match self.state {
             State::Backup { since_ns, .. } => since_ns,
             _ => cx.now_ns,
         };
         let interfaces = self.names(cx);
-        let twin = self.twin.as_ref().filter(|twin| twin.heard_ns >= since_ns);
-        if let Some(twin) = twin {
-            return self.takeover_from_twin(cx, twin, interfaces);
+        let peer = self.peer.as_ref().filter(|peer| peer.heard_ns >= since_ns);
+        if let Some(peer) = peer {
+            return self.failover_from_peer(cx, peer, interfaces);
         }
-        let Some(peer) = self.peer.filter(|peer| peer.heard_ns >= since_ns) else {
+        let Some(peer) = self.active_router.filter(|peer| peer.heard_ns >= since_ns) else {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
             return Why::NobodyHeard { interfaces, for_ns };
         };
-        let address = self.peer_address().unwrap_or(peer.address);
+        let address = self.active_address().unwrap_or(peer.address);
         let peer_is = self.who_speaks(cx, address);
-        if self.peer_resigned {
+        if self.active_resigned {
             return Why::PeerResigned { peer: peer_is };
         }
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);
@@ -362,7 +368,7 @@ impl Group {
     pub(super) fn preempt_sentence(&self, cx: &Context<'_>, advert: &Advert<'_>) -> Why {
         let (own, theirs) = (self.priority, advert.priority);
         let peer = self.who_speaks(cx, advert.source);
-        if self.stance.forced == Forced::Active {
+        if self.directive.forced == Forced::Active {
             return self.forced_sentence(cx);
         }
         let claimed = self.ports.iter().find(|port| port.claimed && self.claims);

@@ -8,17 +8,21 @@ use std::sync::Arc;
 
 use spared_sdk::{Forced, Role};
 
-use super::conflict::Conflict;
+use super::conflict::{Announcements, Conflict};
 use super::counters::GroupCounters;
-use super::handover::Better;
-use super::port::{Peer, Port};
-use super::router::{Router, Speech};
-use super::sentences::Said;
+use super::lapse::Lapse;
+use super::peer::{Contact, Peer, Speaking};
+use super::port::{ActiveRouter, Port};
+use super::router::{MUTE_SOON_NS, VirtualRouter};
+use super::sentences::Comparison;
+use super::switchover::Better;
+use super::term::Term;
 use super::timers::active_down_ns;
-use super::twin::{Contact, Speaking, Twin};
+use super::ways::Way;
 use super::{Action, Context};
 use crate::config;
-use crate::election::{Cause, OWNER, Stance, Why};
+use crate::election::{Cause, Directive, OWNER, Rank, Why};
+use crate::limit::Limit;
 
 /// How long a start waits for source addresses: duplicate address detection takes a second or two.
 const SOURCES_WAIT_NS: u64 = 3_000_000_000;
@@ -35,7 +39,7 @@ pub(super) enum State {
         down_ns: u64,
         since_ns: u64,
     },
-    /// Asked the host to open the fence.
+    /// Asked the host to let the fence pass.
     Promoting {
         asked_ns: u64,
         why: Why,
@@ -44,6 +48,10 @@ pub(super) enum State {
         advert_ns: u64,
         since_ns: u64,
     },
+    /// The role is active and the fence is blocking: see `lapse`.
+    Lapsed {
+        opens_ns: u64,
+    },
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -51,9 +59,9 @@ pub(super) struct Group {
     pub name: Arc<str>,
     pub config: config::Group,
     pub ports: Vec<Port>,
-    pub routers: Vec<Router>,
+    pub routers: Vec<VirtualRouter>,
     pub state: State,
-    pub stance: Stance,
+    pub directive: Directive,
     pub priority: u8,
     /// One of the routers can speak.
     pub speaks: bool,
@@ -61,9 +69,9 @@ pub(super) struct Group {
     pub learned_ns: u64,
     /// E8: the end of the start delay.
     pub not_before_ns: u64,
-    pub peer: Option<Peer>,
+    pub active_router: Option<ActiveRouter>,
     /// The peer's last word was priority 0.
-    pub peer_resigned: bool,
+    pub active_resigned: bool,
     /// A lower active router's time is up: this node takes over with that one's next advert.
     pub ready: bool,
     /// Since when a lower active router has been suffered.
@@ -72,13 +80,19 @@ pub(super) struct Group {
     pub answers: u32,
     pub conflict: Option<Conflict>,
     pub conflict_ended_ns: Option<u64>,
+    pub conflict_limit: Limit,
+    pub tie_limit: Limit,
+    pub announcements: Announcements,
     /// Since when an equal rival is heard on other routers than the one that decides.
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
     pub claimed_ns: u64,
-    /// How long the last adverts keep the fence open.
+    /// How long the last adverts keep the fence passing.
     pub lease_until_ns: u64,
+    /// Their leases ended, and are not granted anew yet.
+    pub lapse: Option<Lapse>,
+    pub term: Term,
     /// The interval in force; a longer one takes effect after the peer has learned it.
     pub spacing_ns: u64,
     pub old_spacing_left: u32,
@@ -86,27 +100,34 @@ pub(super) struct Group {
     pub published: Option<(Role, Why)>,
     pub published_ns: u64,
     pub counters: GroupCounters,
-    /// None until a beat was heard.
-    pub twin: Option<Twin>,
+    /// None until a heartbeat was heard.
+    pub peer: Option<Peer>,
     /// What was known of it when something was last looked at.
     pub contact: Contact,
     pub speaking: Speaking,
+    /// What the heartbeats leave by, beside the links.
+    pub ways: Vec<Way>,
     /// When each last heard the other.
     pub mutual_ns: Option<u64>,
-    /// E8: until when the first start waits for the twin's first beat.
+    /// E8: until when the first start waits for the peer's first heartbeat.
     pub link_wait_ns: Option<u64>,
     pub started: bool,
-    /// Takeover times left to a fitter twin that did not use them.
+    /// Failover times left to a fitter peer that did not use them.
     pub waits: u32,
-    /// When the twin closed its fence for this node.
+    /// When the peer blocked its fence for this node.
     pub let_go_ns: Option<u64>,
-    /// E1: the twin is fitter.
+    /// E1: the peer is fitter.
     pub better: Option<Better>,
     pub asked: Option<Cause>,
     pub ask_again_ns: u64,
+    pub ask_pause_ns: u64,
+    /// The peer as it was when this was last weighed.
+    pub asked_peer: Option<Rank>,
     pub refused: Option<Cause>,
+    /// The host began a switchover for this.
+    pub begun: Option<Cause>,
     /// The facts of the last sentence.
-    pub said: Option<Said>,
+    pub said: Option<Comparison>,
     pub modes_differ: bool,
     /// What the interfaces' checks are made of has changed.
     pub checks_stale: bool,
@@ -125,30 +146,36 @@ impl Group {
             state: State::Initialize {
                 wait_until_ns: None,
             },
-            stance: Stance::default(),
+            directive: Directive::default(),
             priority: 0,
             speaks: false,
             learned_ns: interval_ns,
-            peer: None,
-            peer_resigned: false,
+            active_router: None,
+            active_resigned: false,
             ready: false,
             lower_since_ns: None,
             answers: 0,
             conflict: None,
             conflict_ended_ns: None,
+            conflict_limit: Limit::default(),
+            tie_limit: Limit::default(),
+            announcements: Announcements::default(),
             tie_since_ns: None,
             claims: false,
             claimed_ns: 0,
             lease_until_ns: 0,
+            lapse: None,
+            term: Term::default(),
             spacing_ns: interval_ns,
             old_spacing_left: 0,
             changes: VecDeque::with_capacity(8),
             published: None,
             published_ns: 0,
             counters: GroupCounters::default(),
-            twin: None,
+            peer: None,
             contact: Contact::None,
             speaking,
+            ways: Vec::new(),
             mutual_ns: None,
             link_wait_ns: None,
             started: false,
@@ -157,7 +184,10 @@ impl Group {
             better: None,
             asked: None,
             ask_again_ns: 0,
+            ask_pause_ns: 0,
+            asked_peer: None,
             refused: None,
+            begun: None,
             said: None,
             modes_differ: false,
             checks_stale: false,
@@ -173,20 +203,30 @@ impl Group {
     }
 
     pub fn takes_over(&self, now_ns: u64) -> bool {
-        matches!(self.state, State::Backup { down_ns, .. } if now_ns >= down_ns)
+        match self.state {
+            State::Backup { down_ns, .. } => now_ns >= down_ns,
+            State::Lapsed { opens_ns } => now_ns >= opens_ns,
+            _ => false,
+        }
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        let beat_ns = self.speaking.next_ns();
+        let heartbeat_ns = self.speaking.next_ns();
+        let others_ns = self.meet_timeout().into_iter().chain(heartbeat_ns).min();
         match self.state {
-            State::Initialize { wait_until_ns } => earliest([wait_until_ns, beat_ns, None]),
+            State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns, None]),
             State::Backup { down_ns, .. } => {
-                earliest([Some(down_ns), self.dispute_timeout(), beat_ns])
+                earliest([Some(down_ns), self.unheard_timeout(), others_ns])
             }
             State::Promoting { .. } => None,
+            State::Lapsed { opens_ns } => earliest([Some(opens_ns), heartbeat_ns, None]),
             State::Active { advert_ns, .. } => {
-                let disputes_ns = self.dispute_timeout();
-                earliest([Some(advert_ns), disputes_ns, self.handover_timeout()])
+                let unheard_timeout_ns = self.unheard_timeout();
+                earliest([
+                    Some(advert_ns),
+                    unheard_timeout_ns,
+                    self.switchover_timeout(),
+                ])
             }
         }
     }
@@ -196,7 +236,7 @@ impl Group {
     fn start(&mut self, cx: &mut Context<'_>) {
         self.learned_ns = self.config.interval_ns;
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
-        self.peer = self.peer.filter(|peer| peer.heard_ns > horizon_ns);
+        self.active_router = self.active_router.filter(|peer| peer.heard_ns > horizon_ns);
         self.begin_link_wait(cx);
         if self.priority == OWNER && cx.now_ns >= self.not_before_ns() {
             return self.promote(cx, Why::Owner);
@@ -221,13 +261,16 @@ impl Group {
 
     /// Active_Down ran out: nobody is active, or somebody lower, who is let time out.
     pub(super) fn take_over(&mut self, cx: &mut Context<'_>) {
-        if let Some(silent_ns) = self.peer_silent_at_ns().filter(|at_ns| cx.now_ns < *at_ns) {
+        if let Some(silent_ns) = self
+            .active_silent_at_ns()
+            .filter(|at_ns| cx.now_ns < *at_ns)
+        {
             // if it died since its last advert, its fence may still be open: either its next
             // advert shows that it lives and will give way, or it is silent for long enough
             self.ready = true;
             return self.rearm_down(silent_ns);
         }
-        if self.leaves_it_to_the_twin(cx) {
+        if self.leaves_it_to_the_peer(cx) {
             return;
         }
         self.meet(cx);
@@ -235,7 +278,7 @@ impl Group {
             return;
         }
         self.drop_claim(cx);
-        let why = self.takeover_sentence(cx);
+        let why = self.failover_sentence(cx);
         self.promote(cx, why);
     }
 
@@ -245,23 +288,12 @@ impl Group {
         if !backup || cx.now_ns < self.not_before_ns() {
             return;
         }
-        match self.peer_silent_at_ns() {
+        let peer = self.living_peer(cx.now_ns).filter(|peer| peer.is_active());
+        let peer_silent_ns = peer.map(|peer| self.peer_silent_at_ns(peer));
+        match self.active_silent_at_ns().max(peer_silent_ns) {
             Some(silent_ns) if cx.now_ns < silent_ns => self.ready = true,
             _ => self.promote(cx, why),
         }
-    }
-
-    /// Until when the active router may be alive, as far as it was heard.
-    fn peer_silent_at_ns(&self) -> Option<u64> {
-        let peer = self.peer.filter(|_| !self.peer_resigned)?;
-        let config = &self.config;
-        let patience_ns = active_down_ns(
-            config.version,
-            self.priority,
-            peer.interval_ns,
-            config.advert_loss,
-        );
-        Some(peer.heard_ns.saturating_add(patience_ns))
     }
 
     /// E3: this node's claim has no cause any more.
@@ -271,49 +303,7 @@ impl Group {
         }
     }
 
-    pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
-        self.mark_disputes();
-        self.end_disputes(cx);
-        self.ready = false;
-        self.state = State::Promoting {
-            asked_ns: cx.now_ns,
-            why: why.clone(),
-        };
-        self.publish(cx, Role::Active, why);
-    }
-
-    pub(super) fn become_active(&mut self, cx: &mut Context<'_>) {
-        let State::Promoting { asked_ns, .. } = self.state else {
-            return;
-        };
-        let now_ns = cx.now_ns;
-        self.counters.became_active += 1;
-        self.note_change(now_ns);
-        self.learned_ns = self.config.interval_ns;
-        self.spacing_ns = self.config.interval_ns;
-        self.old_spacing_left = 0;
-        self.lower_since_ns = None;
-        self.peer_resigned = false;
-        self.waits = 0;
-        (self.better, self.asked, self.refused) = (None, None, None);
-        self.ask_again_ns = 0;
-        self.speaking.go_until_ns = 0;
-        self.begin_reign();
-        self.end_tie();
-        for router in &mut self.routers {
-            // the fence was opened for all of them, some time after it was asked for
-            router.sent_ns = asked_ns;
-        }
-        self.unmute(now_ns, true);
-        self.state = State::Active {
-            advert_ns: now_ns.saturating_add(self.spacing_ns),
-            since_ns: now_ns,
-        };
-        self.update_priority(cx);
-        self.advertise(cx);
-    }
-
-    /// Gives the group up and listens for one takeover time.
+    /// Gives the group up and listens for one failover time.
     pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: Why) {
         self.learned_ns = self.config.interval_ns;
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
@@ -324,43 +314,44 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// The fence closes first, then priority 0 goes out on every wire that is left.
+    /// The fence blocks first, then priority 0 goes out on every wire that is left.
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
-        // a beat that still waits would say so before the fence is closed
+        // a heartbeat that still waits would say so before the fence is blocking
         let own = cx.group;
         cx.actions
-            .retain(|action| !matches!(action, Action::Beat { group } if *group == own));
+            .retain(|action| !matches!(action, Action::Heartbeat { group } if *group == own));
         self.speaking.now = true;
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {
-            // the twin may go ahead: nothing answers here
+            // the peer may go ahead: nothing answers here
             self.speaking.go_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
         }
-        self.end_disputes(cx);
+        self.end_unheard(cx);
+        self.lapse = None;
         self.better = None;
         self.waits = 0;
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);
         self.conflict = None;
-        self.peer_resigned = false;
+        self.active_resigned = false;
         self.lower_since_ns = None;
         self.end_tie();
         self.state = state;
         self.drop_claim(cx);
     }
 
-    /// Looks at everything that is not an advert: interfaces, sources, stance.
+    /// Looks at everything that is not an advert: interfaces, sources, directive.
     pub fn refresh(&mut self, cx: &mut Context<'_>) {
         if !self.is_active() {
-            self.unmute(cx.now_ns, false);
+            self.unmute(cx.now_ns);
         }
         let changed = self.update_sources(cx);
         self.update_priority(cx);
         let barred = self.barred(cx);
         match (&self.state, barred) {
             (State::Initialize { .. }, Some(why)) => {
-                self.wait();
+                self.wait(cx.now_ns);
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
                 let told = self
                     .published
@@ -374,21 +365,21 @@ impl Group {
                 let wait_until_ns = *wait_until_ns;
                 self.start_when_ready(cx, wait_until_ns);
             }
-            (State::Active { .. } | State::Promoting { .. }, Some(why)) => {
+            (State::Active { .. } | State::Promoting { .. } | State::Lapsed { .. }, Some(why)) => {
                 let wait = State::Initialize {
                     wait_until_ns: None,
                 };
                 self.step_down(cx, Role::Fault, why, wait);
-                self.wait();
+                self.wait(cx.now_ns);
             }
             (State::Backup { .. }, Some(why)) => {
-                self.end_disputes(cx);
-                self.wait();
+                self.end_unheard(cx);
+                self.wait(cx.now_ns);
                 self.publish(cx, Role::Fault, why);
             }
             (State::Active { .. }, None) => {
-                let beside_twin = self.mutual_twin(cx.now_ns).is_some();
-                let stays = beside_twin || self.stance.forced == Forced::Active;
+                let beside_peer = self.mutual_peer(cx.now_ns).is_some();
+                let stays = beside_peer || self.directive.forced == Forced::Active;
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; nobody there, it resumes
                     self.listen_again(cx, Why::Hurt { what });
@@ -396,22 +387,18 @@ impl Group {
                     self.resume_routers(cx);
                 }
             }
-            (State::Backup { .. } | State::Promoting { .. }, None) => {}
+            (State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. }, None) => {}
         }
     }
 
     /// Until something changes, or a muted router may be tried again.
-    fn wait(&mut self) {
-        let wait_until_ns = self.routers.iter().filter_map(Router::unmute_at_ns).min();
+    fn wait(&mut self, now_ns: u64) {
+        let served = self.is_served(now_ns);
+        let unmute_ns = |router: &VirtualRouter| router.unmute_at_ns(served);
+        let unmute_ns = self.routers.iter().filter_map(unmute_ns).min();
+        // whoever serves may cease to
+        let wait_until_ns = unmute_ns.map(|at_ns| at_ns.min(now_ns.saturating_add(MUTE_SOON_NS)));
         self.state = State::Initialize { wait_until_ns };
-    }
-
-    /// The host re-opens what it closed for carrier, then the routers speak again.
-    pub(super) fn resume_routers(&mut self, cx: &mut Context<'_>) {
-        let why = self.published.take().map_or(Why::Owner, |(_, why)| why);
-        self.publish(cx, Role::Active, why);
-        self.advertise(cx);
-        self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
     }
 
     /// The interfaces are told of one after the other: the first must not start the election alone.
@@ -438,13 +425,13 @@ impl Group {
     // ---- small things ------------------------------------------------------------------
 
     pub(super) fn active_down_ns(&self) -> u64 {
+        self.active_down_of(self.priority, self.learned_ns)
+    }
+
+    /// Active_Down of a backup of that priority, beside an active router of that interval.
+    pub(super) fn active_down_of(&self, priority: u8, interval_ns: u64) -> u64 {
         let config = &self.config;
-        active_down_ns(
-            config.version,
-            self.priority,
-            self.learned_ns,
-            config.advert_loss,
-        )
+        active_down_ns(config.version, priority, interval_ns, config.advert_loss)
     }
 
     pub(super) fn rearm_down(&mut self, at_ns: u64) {
@@ -460,19 +447,11 @@ impl Group {
         }
     }
 
-    fn note_change(&mut self, now_ns: u64) {
+    pub(super) fn note_change(&mut self, now_ns: u64) {
         if self.changes.len() >= 8 {
             self.changes.pop_front();
         }
         self.changes.push_back(now_ns);
-    }
-
-    pub(super) fn speech(&self) -> Speech {
-        Speech {
-            version: self.config.version,
-            priority: self.priority,
-            interval_ns: self.config.interval_ns,
-        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! What is known of an interface, and what that means to the routers on it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::checks::Check;
 use super::counters::Discards;
 use crate::config::is_link_local;
+use crate::error::Discard;
 use crate::limit::Limit;
 use crate::wire::{Family, Mac};
 
 /// The whole truth of an interface, as the host tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct InterfaceFacts {
     pub present: bool,
     pub up: bool,
     pub carrier: bool,
@@ -18,6 +19,8 @@ pub struct Facts {
     pub mtu: u32,
     /// The node's own, without virtual ones.
     pub addresses: Vec<IpAddr>,
+    /// Broadcast addresses of the networks that they are in.
+    pub broadcasts: Vec<Ipv4Addr>,
     /// Whether there is a socket for whole frames.
     pub link_socket: bool,
 }
@@ -27,11 +30,12 @@ pub(super) struct Interface {
     pub name: String,
     /// The host has told of it.
     pub known: bool,
-    pub facts: Facts,
+    pub facts: InterfaceFacts,
     /// As it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
-    pub limit: Limit,
+    /// By reason of [`Discards`].
+    pub limits: [Limit; Discard::ALL.len()],
 }
 
 impl Interface {
@@ -39,10 +43,10 @@ impl Interface {
         Interface {
             name: name.to_owned(),
             known: false,
-            facts: Facts::default(),
+            facts: InterfaceFacts::default(),
             check: None,
             discards: Discards::default(),
-            limit: Limit::default(),
+            limits: [Limit::default(); Discard::ALL.len()],
         }
     }
 
@@ -56,6 +60,12 @@ impl Interface {
             (.., false) => Some("has no socket"),
             _ => None,
         }
+    }
+
+    /// Whether an address means every station of a network here.
+    pub fn is_broadcast(&self, address: IpAddr) -> bool {
+        let broadcasts = &self.facts.broadcasts;
+        matches!(address, IpAddr::V4(address) if broadcasts.contains(&address))
     }
 
     /// RFC 9568: IPv4 adverts come from the primary address, IPv6 ones from the link-local one.

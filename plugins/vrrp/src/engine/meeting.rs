@@ -1,4 +1,4 @@
-//! Beats of the twin: E1, E4, E7 and E8 where a link carries them.
+//! Heartbeats of the peer: E1, E4, E7 and E8 where a link carries them.
 
 use std::sync::Arc;
 
@@ -6,35 +6,36 @@ use spared_sdk::Role;
 
 use super::conflict::Conflict;
 use super::group::{Group, State};
-use super::handover::LATENCY_NS;
+use super::peer::{Contact, Peer};
+use super::switchover::LATENCY_NS;
 use super::timers::skew_ns;
-use super::twin::{Contact, Twin};
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{Who, Why};
-use crate::wire::beat::Beat;
+use crate::wire::heartbeat::Heartbeat;
 
-/// E8: how long a start waits for the twin's first beat.
+/// E8: how long a start waits for the peer's first heartbeat.
 pub(super) const LINK_WAIT_NS: u64 = 5_000_000_000;
-/// How many takeover times the less fit of two backups leaves to the other.
+/// How many failover times the less fit of two backups leaves to the other.
 const WAITS_MAX: u32 = 2;
 
 impl Group {
-    pub fn handle_beat(&mut self, cx: &mut Context<'_>, beat: &Beat) {
-        let lets_go = self.note_beat(cx.now_ns, beat);
+    pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
+        let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
         self.meet(cx);
         self.compare_modes(cx);
         match self.state {
-            State::Initialize { .. } => {}
+            _ if self.lapse.is_some() => self.heartbeat_while_lapsed(cx),
+            State::Initialize { .. } | State::Lapsed { .. } => {}
             State::Backup { .. } | State::Promoting { .. } => {
-                self.beat_while_backup(cx, lets_go);
+                self.heartbeat_while_backup(cx, lets_go);
             }
-            State::Active { .. } => self.beat_while_active(cx),
+            State::Active { .. } => self.heartbeat_while_active(cx),
         }
     }
 
-    /// Looks whether the twin was found or lost.
+    /// Looks whether the peer was found or lost.
     pub(super) fn meet(&mut self, cx: &mut Context<'_>) {
         let contact = self.contact(cx.now_ns);
         if contact == Contact::Mutual {
@@ -43,30 +44,39 @@ impl Group {
         if contact != self.contact {
             self.contact = contact;
             self.refresh(cx);
+            if contact != Contact::Mutual {
+                self.ask_again(cx);
+            }
         }
     }
 
-    fn beat_while_backup(&mut self, cx: &mut Context<'_>, lets_go: bool) {
-        let Some(twin) = &self.twin else { return };
-        if twin.is_active() {
-            let interval_ns = twin.beat.advert_interval_ns;
+    /// When [`Group::meet`] finds the peer lost: adverts that come meanwhile show it to nobody.
+    pub(super) fn meet_timeout(&self) -> Option<u64> {
+        let peer = self.peer.as_ref().filter(|_| self.contact != Contact::None);
+        peer.map(|peer| self.peer_silent_at_ns(peer))
+    }
+
+    pub(super) fn heartbeat_while_backup(&mut self, cx: &mut Context<'_>, lets_go: bool) {
+        let Some(peer) = &self.peer else { return };
+        if peer.is_active() {
+            let interval_ns = peer.heartbeat.advert_interval_ns;
             self.speaking.go_until_ns = 0;
             self.waits = 0;
             // who hears only one way still preempts by adverts
             if self.contact == Contact::Mutual || self.lower_since_ns.is_none() {
-                self.follow_twin(cx, interval_ns);
+                self.follow_peer(cx, interval_ns);
             }
             return self.republish_backup(cx);
         }
         if lets_go {
-            self.twin_let_go(cx);
+            self.peer_let_go(cx);
         }
     }
 
     /// It lives, on whatever path: its silence begins anew.
-    fn follow_twin(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
+    fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
         self.learned_ns = interval_ns;
-        self.peer_resigned = false;
+        self.active_resigned = false;
         if self.contact == Contact::Mutual {
             self.ready = false;
             self.lower_since_ns = None;
@@ -82,14 +92,14 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
-    /// Its fence is closed: the heir is there at once, another one within its skew.
-    pub(super) fn twin_let_go(&mut self, cx: &mut Context<'_>) {
+    /// Its fence is blocking: the successor is there at once, another one within its skew.
+    pub(super) fn peer_let_go(&mut self, cx: &mut Context<'_>) {
         let State::Backup { .. } = self.state else {
             return;
         };
-        self.peer_resigned = true;
+        self.active_resigned = true;
         self.let_go_ns = Some(cx.now_ns);
-        if self.stance.heir {
+        if self.directive.prepared {
             return self.inherit(cx);
         }
         let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
@@ -98,27 +108,27 @@ impl Group {
 
     // ---- nobody is active --------------------------------------------------------------
 
-    /// Active_Down ran out, but the twin lives: whether it goes first.
-    pub(super) fn leaves_it_to_the_twin(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Active_Down ran out, but the peer lives: whether it goes first.
+    pub(super) fn leaves_it_to_the_peer(&mut self, cx: &mut Context<'_>) -> bool {
         let now_ns = cx.now_ns;
-        let Some(twin) = self.living_twin(now_ns) else {
+        let Some(peer) = self.living_peer(now_ns) else {
             return false;
         };
         let again_ns = now_ns.saturating_add(self.active_down_ns());
-        if twin.is_active() {
+        if peer.is_active() {
             self.rearm_down(again_ns);
             return true;
         }
-        if self.peer_resigned && self.stance.class() >= twin.beat.class {
+        if self.active_resigned && self.directive.class() >= peer.heartbeat.class {
             return false;
         }
-        let fitter = self.outscores(cx, twin) && self.contact == Contact::Mutual;
+        let fitter = self.outscores(cx, peer) && self.contact == Contact::Mutual;
         // it has just begun to listen: it hears this node before its own time is up
         let loss = u64::from(self.config.advert_loss);
-        let earliest_ns = twin
+        let earliest_ns = peer
             .idle_since_ns
-            .saturating_add(twin.beat.advert_interval_ns.saturating_mul(loss));
-        let late = earliest_ns >= now_ns.saturating_add(twin.beat.advert_interval_ns);
+            .saturating_add(peer.heartbeat.advert_interval_ns.saturating_mul(loss));
+        let late = earliest_ns >= now_ns.saturating_add(peer.heartbeat.advert_interval_ns);
         if fitter || late || self.waits >= WAITS_MAX {
             return false;
         }
@@ -128,27 +138,35 @@ impl Group {
     }
 
     /// E0 and E7: whether this node is the one of both that should be active.
-    pub(super) fn outscores(&self, cx: &Context<'_>, twin: &Twin) -> bool {
+    pub(super) fn outscores(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
-        let first = cx.twin.is_none_or(|name| cx.node < &**name);
+        let first = cx.peer.is_none_or(|name| cx.node < &**name);
         let own = self.standing(cx.now_ns).score(by_priority, first);
-        own > twin.standing().score(by_priority, !first)
+        own > peer.standing().score(by_priority, !first)
+    }
+
+    /// E7: whether this node stays, of two that are active.
+    fn wins_over(&self, cx: &Context<'_>, peer: &Peer) -> bool {
+        let by_priority = self.by_priority(cx.now_ns);
+        let first = cx.peer.is_none_or(|name| cx.node < &**name);
+        let own = self.standing(cx.now_ns).rival_score(by_priority, first);
+        own > peer.standing().rival_score(by_priority, !first)
     }
 
     /// One of both elects by priority, so both do.
     pub(super) fn by_priority(&self, now_ns: u64) -> bool {
         let own = matches!(self.config.election, Election::Priority { .. });
         own || self
-            .living_twin(now_ns)
-            .is_some_and(|twin| twin.beat.by_priority)
+            .living_peer(now_ns)
+            .is_some_and(|peer| peer.heartbeat.by_priority)
     }
 
     fn compare_modes(&mut self, cx: &mut Context<'_>) {
-        let Some(twin) = &self.twin else { return };
+        let Some(peer) = &self.peer else { return };
         let own = matches!(self.config.election, Election::Priority { .. });
-        let differs = own != twin.beat.by_priority;
+        let differs = own != peer.heartbeat.by_priority;
         if differs && !self.modes_differ {
-            let (name, who) = (&self.name, self.who_is_twin(cx));
+            let (name, who) = (&self.name, self.who_is_peer(cx));
             let text = format!(
                 "{name}: {who} elects by {}, this node by {}: both use priority",
                 if own { "quality" } else { "priority" },
@@ -159,36 +177,36 @@ impl Group {
         self.modes_differ = differs;
     }
 
-    pub(super) fn who_is_twin(&self, cx: &Context<'_>) -> Who {
-        Who::Node(cx.twin.map_or_else(|| Arc::from("the peer"), Arc::clone))
+    pub(super) fn who_is_peer(&self, cx: &Context<'_>) -> Who {
+        Who::Node(cx.peer.map_or_else(|| Arc::from("the peer"), Arc::clone))
     }
 
     // ---- both are active -----------------------------------------------------------------
 
-    fn beat_while_active(&mut self, cx: &mut Context<'_>) {
-        let Some(twin) = &self.twin else { return };
-        if !twin.is_active() {
-            let with_twin = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
-            if self.conflict.as_ref().is_some_and(with_twin) {
+    fn heartbeat_while_active(&mut self, cx: &mut Context<'_>) {
+        let Some(peer) = &self.peer else { return };
+        if !peer.is_active() {
+            let with_peer = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
+            if self.conflict.as_ref().is_some_and(with_peer) {
                 self.end_conflict(cx);
             }
-            self.hear_of_disputes(cx);
+            self.note_unheard_there(cx);
             return self.weigh(cx);
         }
-        self.rival_beats(cx);
+        self.rival_heartbeats(cx);
     }
 
-    /// E7: the score decides; a twin that hears nothing cannot give way.
-    fn rival_beats(&mut self, cx: &mut Context<'_>) {
+    /// E7: the score decides; a peer that hears nothing cannot give way.
+    fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
         // said before it let go, and overtaken by its priority 0
         let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
         if self.let_go_ns.is_some_and(stale) {
             return;
         }
-        let Some(twin) = &self.twin else { return };
-        let (priority, interval_ns) = (twin.beat.priority, twin.beat.advert_interval_ns);
-        let wins = self.outscores(cx, twin);
-        let who = self.who_is_twin(cx);
+        let Some(peer) = &self.peer else { return };
+        let (priority, interval_ns) = (peer.heartbeat.priority, peer.heartbeat.advert_interval_ns);
+        let wins = self.wins_over(cx, peer);
+        let who = self.who_is_peer(cx);
         let mutual = self.contact == Contact::Mutual;
         if mutual && !wins {
             return self.give_way(cx, who, priority);
@@ -219,18 +237,18 @@ impl Group {
         self.speaking.go_until_ns = 0;
     }
 
-    /// E7: an advert of the twin is judged by its score, one of others as the RFC has it.
-    pub(super) fn twin_outscores(&self, cx: &Context<'_>) -> Option<bool> {
-        let twin = self.mutual_twin(cx.now_ns)?;
-        Some(!self.outscores(cx, twin))
+    /// E7: an advert of the peer is judged by its score, one of others as the RFC has it.
+    pub(super) fn peer_outscores(&self, cx: &Context<'_>) -> Option<bool> {
+        let peer = self.mutual_peer(cx.now_ns)?;
+        Some(!self.wins_over(cx, peer))
     }
 
     // ---- E8 ------------------------------------------------------------------------------
 
-    /// The first start may wait for the link: what the twin says is worth more than silence.
+    /// The first start may wait for the link: what the peer says is worth more than silence.
     pub(super) fn begin_link_wait(&mut self, cx: &Context<'_>) {
         let first = !std::mem::replace(&mut self.started, true);
-        if first && !cx.links.is_empty() && self.living_twin(cx.now_ns).is_none() {
+        if first && !cx.links.is_empty() && self.living_peer(cx.now_ns).is_none() {
             self.link_wait_ns = Some(cx.now_ns.saturating_add(LINK_WAIT_NS));
         }
     }

@@ -1,11 +1,11 @@
 //! The VRRP state machine, without I/O: it takes no time and no packet but those it is given.
 //!
 //! Feed it with [`Engine::configure`], [`Engine::handle_interface`], [`Engine::handle_frame`],
-//! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_stance`],
-//! [`Engine::handle_published`], [`Engine::handle_unsent`], [`Engine::handle_beat`],
-//! [`Engine::handle_hand_over_refused`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`] until it is empty, then arm a timer for
+//! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_directive`],
+//! [`Engine::handle_published`], [`Engine::handle_unsent`], [`Engine::handle_heartbeat`],
+//! [`Engine::handle_switch_over_answer`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`] until it is empty, then arm a timer for
 //! [`Engine::next_timeout`]. Before `handle_timeout` takes something over ([`Engine::takes_over`]),
-//! and before `handle_published` says that the fence is open, hand over every frame that waits in a
+//! and before `handle_published` says that the fence is passing, pass in every frame that waits in a
 //! socket: what was heard counts, however late the loop is.
 //!
 //! Times are nanoseconds of the monotonic clock.
@@ -14,22 +14,27 @@ mod adverts;
 mod checks;
 mod conflict;
 mod counters;
-mod dispute;
 mod events;
 mod facts;
 mod group;
-mod handover;
 mod interface;
+mod lapse;
 mod meeting;
+mod one_way;
+mod peer;
 mod port;
+mod promotion;
 mod proof;
 mod reload;
 mod router;
 mod sending;
 mod sentences;
 mod status;
+mod switchover;
+mod term;
 mod timers;
-mod twin;
+mod unheard;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -41,17 +46,18 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use crate::config::Settings;
-use crate::election::Stance;
+use crate::election::Directive;
 use crate::error::Discard;
-use crate::wire::beat::Beat;
 use crate::wire::frame::{self, Advert, TTL};
 use crate::wire::{Family, Mac, is_virtual_mac};
 
-use group::Group;
+use group::{Group, State};
 use interface::Interface;
 
-pub use interface::Facts;
+pub use interface::InterfaceFacts;
 pub use status::Table;
+pub use switchover::Begun;
+pub use ways::{Neighbour, Path, Way};
 
 /// What the driver must do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +70,16 @@ pub enum Action {
         reason: &'static str,
         why: String,
     },
+    /// Have every fence lease of a group that is active granted anew, with the sockets read empty;
+    /// the answer goes to [`Engine::handle_published`] too.
+    Reopen {
+        group: Arc<str>,
+        why: String,
+    },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
-    /// Send [`Engine::beat`] over every link.
-    Beat {
+    /// Send [`Engine::heartbeat`] over every link, and every way of the group.
+    Heartbeat {
         group: usize,
     },
     /// Report a check: an interface of a router, named after it. 100 is good, 0 is not.
@@ -80,9 +92,9 @@ pub enum Action {
     ForgetCheck {
         name: String,
     },
-    /// Ask the host to hand the group over; where it refuses, say so to
-    /// [`Engine::handle_hand_over_refused`].
-    HandOver {
+    /// Ask the host to switch the group over; its answer goes to
+    /// [`Engine::handle_switch_over_answer`].
+    SwitchOver {
         group: Arc<str>,
         reason: &'static str,
         why: String,
@@ -138,8 +150,10 @@ pub struct Outgoing<'a> {
 struct Context<'a> {
     now_ns: u64,
     node: &'a str,
-    twin: Option<&'a Arc<str>>,
+    peer: Option<&'a Arc<str>>,
     links: &'a [String],
+    /// The hosts talk to each other.
+    session: bool,
     interfaces: &'a [Interface],
     actions: &'a mut VecDeque<Action>,
     /// The group's own index.
@@ -155,7 +169,7 @@ impl Context<'_> {
     fn publishes(&self) -> bool {
         self.actions
             .iter()
-            .any(|action| matches!(action, Action::Publish { .. }))
+            .any(|action| matches!(action, Action::Publish { .. } | Action::Reopen { .. }))
     }
 
     fn interface(&self, index: usize) -> Option<&Interface> {
@@ -168,8 +182,9 @@ impl Context<'_> {
 pub struct Engine {
     node: String,
     /// The other node's name.
-    twin: Option<Arc<str>>,
+    peer: Option<Arc<str>>,
     links: Vec<String>,
+    session: bool,
     interfaces: Vec<Interface>,
     groups: Vec<Group>,
     /// (interface, family, vrid) to (group, router).
@@ -182,8 +197,9 @@ impl Engine {
     pub fn new(node: &str) -> Engine {
         Engine {
             node: node.to_owned(),
-            twin: None,
+            peer: None,
             links: Vec::new(),
+            session: false,
             interfaces: Vec::new(),
             groups: Vec::new(),
             routers: HashMap::new(),
@@ -196,41 +212,16 @@ impl Engine {
         reload::apply(self, now_ns, settings);
     }
 
-    /// The links that beats go over, by the names of their interfaces; before the first
-    /// configuration, so that a start knows that it may wait for the twin (E8).
+    /// The links that heartbeats go over, by the names of their interfaces; before the first
+    /// configuration, so that a start knows that it may wait for the peer (E8).
     pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
         self.links = names.to_vec();
         self.each_group(now_ns, |_, _| {});
     }
 
-    /// A beat, authenticated, and newer than all that were given before.
-    pub fn handle_beat(&mut self, now_ns: u64, link: usize, beat: &Beat) {
-        let known = |group: &Group| group.speaking.beat.group == beat.group;
-        let Some(index) = self.groups.iter().position(known) else {
-            return;
-        };
-        if link >= self.links.len() {
-            return;
-        }
-        self.with_group(now_ns, index, |group, cx| {
-            group.check_late(cx);
-            group.handle_beat(cx, beat);
-        });
-    }
-
-    /// The bytes of [`Action::Beat`] are made of this.
-    pub fn beat(&self, group: usize) -> Option<&Beat> {
-        self.groups.get(group).map(|group| &group.speaking.beat)
-    }
-
-    /// The host did not begin what [`Action::HandOver`] asked for.
-    pub fn handle_hand_over_refused(&mut self, now_ns: u64, group: &str) {
-        let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
-            return;
-        };
-        self.with_group(now_ns, index, |group, cx| {
-            group.handle_hand_over_refused(cx);
-        });
+    /// Whether the hosts talk to each other: without that there is no switchover.
+    pub fn set_session(&mut self, is_up: bool) {
+        self.session = is_up;
     }
 
     /// The interfaces of all routers, by the index that actions use.
@@ -247,7 +238,7 @@ impl Engine {
     }
 
     /// An interface came, went or changed.
-    pub fn handle_interface(&mut self, now_ns: u64, name: &str, facts: &Facts) {
+    pub fn handle_interface(&mut self, now_ns: u64, name: &str, facts: &InterfaceFacts) {
         let Some(index) = self.interface_index(name) else {
             return;
         };
@@ -296,6 +287,9 @@ impl Engine {
         if advert.version != group.config.version {
             return Err(Discard::Version);
         }
+        if interface.is_broadcast(advert.source) || router.is_virtual(advert) {
+            return Err(Discard::Source);
+        }
         let own = &interface.facts.addresses;
         if own.contains(&advert.source) || router.source == Some(advert.source) {
             return Err(Discard::OwnSource);
@@ -327,17 +321,13 @@ impl Engine {
         if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
             return;
         }
-        let Some(swallowed) = interface.limit.pass(now_ns) else {
+        let limit = interface.limits.get_mut(reason as usize);
+        let Some(more) = limit.and_then(|limit| limit.pass(now_ns)) else {
             return;
         };
         let from = advert.map_or(String::new(), |a| {
             format!(" from {} vrid {}", a.source, a.vrid)
         });
-        let more = if swallowed > 0 {
-            format!(" ({swallowed} more before)")
-        } else {
-            String::new()
-        };
         let line = format!(
             "{}: dropped an advert{from}: {reason}{more}",
             interface.name
@@ -366,13 +356,13 @@ impl Engine {
     }
 
     /// What the host wants of a group.
-    pub fn handle_stance(&mut self, now_ns: u64, group: &str, stance: &Stance) {
+    pub fn handle_directive(&mut self, now_ns: u64, group: &str, directive: &Directive) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
             return;
         };
         self.with_group(now_ns, index, |group, cx| {
             group.check_late(cx);
-            group.handle_stance(cx, stance);
+            group.handle_directive(cx, directive);
         });
     }
 
@@ -384,6 +374,14 @@ impl Engine {
         self.with_group(now_ns, index, |group, cx| {
             group.handle_published(cx, role, done)
         });
+    }
+
+    /// Whether [`Action::Reopen`] still holds, with what was heard since.
+    pub fn wants_active(&self, group: &str) -> bool {
+        let group = self.groups.iter().find(|it| *it.name == *group);
+        group.is_some_and(|group| {
+            matches!(group.state, State::Active { .. } | State::Promoting { .. })
+        })
     }
 
     /// The system did not take a packet: its advert did not renew the lease.
@@ -417,7 +415,7 @@ impl Engine {
         });
     }
 
-    /// Whether [`Engine::handle_timeout`] would take something over now: then hand over what waits in
+    /// Whether [`Engine::handle_timeout`] would take something over now: then pass in what waits in
     /// the sockets first.
     pub fn takes_over(&self, now_ns: u64) -> bool {
         self.groups.iter().any(|group| group.takes_over(now_ns))
@@ -462,8 +460,9 @@ impl Engine {
         let cx = &mut Context {
             now_ns,
             node: &self.node,
-            twin: self.twin.as_ref(),
+            peer: self.peer.as_ref(),
             links: &self.links,
+            session: self.session,
             interfaces: &self.interfaces,
             actions: &mut self.actions,
             group: index,

@@ -2,60 +2,71 @@
 
 use std::net::IpAddr;
 
-use super::dispute::{Dispute, Rating};
-use super::proof::Proof;
+use super::one_way::OneWayLoss;
+use super::unheard::{Rating, UnheardInterface};
 use crate::wire::Mac;
 
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
-    /// What beats call it.
-    pub beat_id: u32,
+    /// What heartbeats call it.
+    pub heartbeat_id: u32,
     /// Each of the routers there can.
     pub speaks: bool,
     pub usable_since_ns: Option<u64>,
     pub heard_ns: Option<u64>,
+    /// E12: the peer's run whose heartbeats are heard there: its adverts prove nothing.
+    pub proof: Option<u64>,
+    /// The nodes can hear each other there at all.
+    pub hears_peer: bool,
+    /// Since when adverts of the peer are heard there, and no heartbeats; and whether that is told.
+    pub filtered_since_ns: Option<u64>,
+    pub is_filtered: bool,
     pub peer_mac: Option<Mac>,
     /// E3: gave the group up to a claim; may not claim until an advert is heard here.
-    pub yielded: bool,
+    pub gave_way: bool,
     /// E3: claimed the group; the same holds.
     pub claimed: bool,
-    pub dispute: Option<Dispute>,
-    /// E3, while active: since when the twin has not heard this node's adverts here.
+    pub unheard: Option<UnheardInterface>,
+    /// E3, while active: since when the peer has not heard this node's adverts here.
     pub unheard_since_ns: Option<u64>,
-    /// E3: the group has moved for the dispute that is, or may be, here.
+    /// E3: the group has moved for the unheard interface that is, or may be, here.
     pub moved: bool,
-    pub proof: Option<Proof>,
+    pub one_way_loss: Option<OneWayLoss>,
 }
 
 impl Port {
-    pub fn new(interface: usize, beat_id: u32) -> Port {
+    pub fn new(interface: usize, heartbeat_id: u32) -> Port {
         Port {
             interface,
-            beat_id,
+            heartbeat_id,
             speaks: false,
             usable_since_ns: None,
             heard_ns: None,
+            proof: None,
+            hears_peer: true,
+            filtered_since_ns: None,
+            is_filtered: false,
             peer_mac: None,
-            yielded: false,
+            gave_way: false,
             claimed: false,
-            dispute: None,
+            unheard: None,
             unheard_since_ns: None,
             moved: false,
-            proof: None,
+            one_way_loss: None,
         }
     }
 
     pub fn is_rated_bad(&self) -> bool {
-        self.dispute
-            .is_some_and(|dispute| dispute.rating == Rating::Bad)
+        self.unheard
+            .is_some_and(|unheard| unheard.rating == Rating::Bad)
     }
 }
 
 /// The active router, as last heard on any interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(super) struct ActiveRouter {
     pub address: IpAddr,
     pub priority: u8,
     pub interval_ns: u64,

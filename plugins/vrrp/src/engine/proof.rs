@@ -1,115 +1,214 @@
-//! E3: whether a wire that the group has moved for speaks both ways again.
-//!
-//! A backup sends no adverts, so that the active node cannot hear whether its wire carries that
-//! way too: it asks the twin for its MAC. Before that, nothing mild moves the group back.
+//! E12: on a network where the peer's heartbeats are heard its adverts prove nothing, as anybody there
+//! can send them.
 
 use std::net::IpAddr;
 
-use super::dispute::{AGAIN_NS, WINDOW_NS};
-use super::group::Group;
+use super::group::{Group, State};
+use super::peer::Sender;
+use super::ways::Neighbour;
 use super::{Action, Context};
-use crate::wire::neighbour;
+use crate::heartbeats::Heard;
+use crate::wire::frame::Advert;
+use crate::wire::heartbeat::HeartbeatPort;
 
-/// A wire that is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Proof {
-    asking: bool,
-    next_ns: u64,
-}
+/// How long adverts without heartbeats are heard before it is told.
+const FILTERED_NS: u64 = 10_000_000_000;
 
 impl Group {
-    /// The twin hears this node there again.
-    pub(super) fn seek_proof(&mut self, cx: &mut Context<'_>, index: usize) {
-        let askable = self.twin_on(index).is_some();
-        let Some(port) = self.ports.get_mut(index).filter(|port| port.moved) else {
+    /// A heartbeat came over a network.
+    pub(super) fn hear_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        interface: usize,
+        neighbour: Neighbour,
+        heard: &Heard<'_>,
+        own: u64,
+    ) {
+        let here = |port: &super::port::Port| port.interface == interface;
+        let Some(index) = self.ports.iter().position(here).filter(|_| heard.is_timely) else {
             return;
         };
-        if !askable {
-            port.moved = false;
-        } else if port.proof.is_none() {
-            port.proof = Some(Proof {
-                asking: false,
-                next_ns: cx.now_ns,
-            });
+        let confirmed = heard.echo.run == own;
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        if !confirmed || !port.hears_peer {
+            return;
+        }
+        port.heard_ns = Some(cx.now_ns);
+        port.peer_mac = Some(neighbour.mac);
+        (port.filtered_since_ns, port.is_filtered) = (None, false);
+        let begins = port.proof.replace(heard.run).is_none();
+        for router in self
+            .routers
+            .iter_mut()
+            .filter(|router| router.port == index)
+        {
+            if router
+                .source
+                .is_some_and(|own| own.is_ipv4() == neighbour.address.is_ipv4())
+            {
+                router.peer_source = Some(neighbour.address);
+                router.peer_heard_ns = cx.now_ns;
+            }
+        }
+        if begins {
+            self.forget_adverts(cx.now_ns);
+        }
+        // an active node's own way there is the peer's to judge
+        if !self.is_active() {
+            self.note_heard(cx, index);
         }
     }
 
-    pub(super) fn proof_timeout(&self) -> Option<u64> {
-        let proofs = self.ports.iter().filter_map(|port| port.proof);
-        proofs.map(|proof| proof.next_ns).min()
+    /// What anybody may have said until now is worth nothing any more.
+    fn forget_adverts(&mut self, now_ns: u64) {
+        self.active_router = None;
+        self.ready = false;
+        self.lower_since_ns = None;
+        if let Some(peer) = &self.peer {
+            self.learned_ns = peer.heartbeat.advert_interval_ns;
+        }
+        let latest_ns = now_ns.saturating_add(self.active_down_ns());
+        if let State::Backup { down_ns, .. } = self.state {
+            self.rearm_down(down_ns.min(latest_ns));
+        }
     }
 
-    pub(super) fn check_proofs(&mut self, cx: &mut Context<'_>) {
+    /// The peer was heard on a port.
+    pub(super) fn note_heard(&mut self, cx: &mut Context<'_>, index: usize) {
+        if let Some(port) = self.ports.get_mut(index) {
+            port.gave_way = false;
+            port.claimed = false;
+            port.moved = false;
+        }
+        self.settle_unheard(cx, index);
+        if !self.is_active() && !self.ports.iter().any(|port| port.claimed) {
+            self.drop_claim(cx);
+        }
+    }
+
+    /// A confirmed run replaces the one before: it says itself where it is to be heard.
+    pub(super) fn review_proofs(&mut self, run: u64, confirmed: bool) {
+        if !confirmed {
+            return;
+        }
         for index in 0..self.ports.len() {
-            let port = self.ports.get(index);
-            let due = port.and_then(|port| port.proof);
-            if due.is_some_and(|proof| cx.now_ns >= proof.next_ns) {
-                self.go_on_asking(cx, index);
+            let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            if port.proof.is_some_and(|of| of != run) {
+                port.proof = sends.then_some(run);
             }
         }
     }
 
-    fn go_on_asking(&mut self, cx: &mut Context<'_>, index: usize) {
-        let frame = self.twin_on(index).and_then(|(own, twin)| {
-            let port = self.ports.get(index)?;
-            let mac = cx.interface(port.interface)?.facts.mac;
-            neighbour::probe(mac, own, twin)
-        });
+    /// What the peer says of one of its interfaces.
+    pub(super) fn theirs(&self, index: usize) -> Option<&HeartbeatPort> {
+        let port = self.ports.get(index)?;
+        let peer = self.peer.as_ref()?;
+        peer.port(port.heartbeat_id, index, self.ports.len())
+    }
+
+    // ---- adverts ---------------------------------------------------------------------------
+
+    /// Whether an advert decides nothing: where the peer's heartbeats are heard only third routers are
+    /// judged by theirs, if others may take part at all.
+    pub(super) fn is_vain(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+        let Some(router) = self.routers.get(index) else {
+            return false;
+        };
+        let proven = self
+            .ports
+            .get(router.port)
+            .is_some_and(|port| port.proof.is_some());
+        let third = router.peer_source.is_some_and(|peers| peers != source);
+        // beside third routers a peer that heartbeats do not show alive is judged as those are
+        let alone = self.config.any_router && (third || self.living_peer(now_ns).is_none());
+        proven && !alone
+    }
+
+    /// Counts it, and tells of somebody who advertises in the peer's name.
+    pub(super) fn note_vain(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+        let now_ns = cx.now_ns;
+        let living = self.living_peer(now_ns).is_some();
+        let sender = if living && advert.priority > 0 {
+            self.learn_source(now_ns, index, advert)
+        } else {
+            Sender::Peer
+        };
+        let Some(router) = self.routers.get_mut(index) else {
+            return;
+        };
+        router.counters.received += 1;
+        router.counters.received_priority_zero += u64::from(advert.priority == 0);
+        let known = router
+            .peer_source
+            .is_none_or(|peers| peers == advert.source);
+        let foreign = sender == Sender::Stranger || !known;
+        if !foreign && living {
+            return self.note_beside_heartbeats(cx, index, advert);
+        }
+        router.counters.foreign += u64::from(foreign);
+        let limits = &mut router.limits;
+        let (limit, what) = if foreign {
+            (&mut limits.foreign, "is not the peer: it does not decide")
+        } else {
+            let what = "advertises as the peer, whose heartbeats are not heard: it decides nothing";
+            (&mut limits.beside_heartbeats, what)
+        };
+        if let Some(more) = limit.pass(now_ns) {
+            let who = router.sender_of(advert);
+            let text = format!("{}: {who} {what}{more}", self.name);
+            cx.push(Action::Event(text));
+        }
+    }
+
+    /// The peer's adverts are heard on a port, and none of the heartbeats that it sends there.
+    pub(super) fn note_unproven(&mut self, cx: &mut Context<'_>, router: usize) {
+        let Some(index) = self.routers.get(router).map(|router| router.port) else {
+            return;
+        };
+        let sends = self.mutual_peer(cx.now_ns).is_some()
+            && self.theirs(index).is_some_and(|theirs| theirs.sends);
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
-        let Some(proof) = &mut port.proof else { return };
-        let interface = port.interface;
-        proof.asking = !proof.asking;
-        let pause_ns = if proof.asking { WINDOW_NS } else { AGAIN_NS };
-        proof.next_ns = cx.now_ns.saturating_add(pause_ns);
-        let on = proof.asking;
-        cx.push(Action::Listen { interface, on });
-        if let Some(frame) = frame.filter(|_| on) {
-            cx.push(Action::Probe { interface, frame });
-        }
-    }
-
-    /// The twin's own address there.
-    pub(super) fn is_twins(&self, index: usize, speaker: Option<IpAddr>) -> bool {
-        let mut routers = self.routers.iter().filter(|router| router.port == index);
-        speaker.is_some() && routers.any(|router| router.twins_address() == speaker)
-    }
-
-    /// Own and the twin's address on a port.
-    pub(super) fn twin_on(&self, index: usize) -> Option<(IpAddr, IpAddr)> {
-        let routers = self.routers.iter().filter(|router| router.port == index);
-        routers
-            .into_iter()
-            .find_map(|router| Some((router.source?, router.twins_address()?)))
-    }
-
-    /// Somebody spoke there: the twin is known by its address, as adverts may come from a virtual
-    /// MAC.
-    pub(super) fn take_proof(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: usize,
-        speaker: Option<IpAddr>,
-    ) {
-        let twins = self.is_twins(index, speaker);
-        let port = self.ports.get_mut(index);
-        if let Some(port) = port.filter(|port| twins && port.proof.is_some()) {
-            port.moved = false;
-            self.end_proof(cx, index);
-        }
-    }
-
-    pub(super) fn end_proof(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
+        if !sends || port.proof.is_some() || !port.hears_peer {
+            port.filtered_since_ns = None;
             return;
-        };
-        if port.proof.take().is_some_and(|proof| proof.asking) {
-            let interface = port.interface;
-            cx.push(Action::Listen {
-                interface,
-                on: false,
-            });
         }
+        let since_ns = *port.filtered_since_ns.get_or_insert(cx.now_ns);
+        if port.is_filtered || cx.now_ns.saturating_sub(since_ns) < FILTERED_NS {
+            return;
+        }
+        port.is_filtered = true;
+        let name = cx
+            .interface(port.interface)
+            .map_or("?", |i| i.name.as_str());
+        let text = format!(
+            "{}: heartbeats are filtered on {name}: adverts are heard there, and anybody can send \
+             those; let UDP port 3780 pass as protocol 112 does, or set heartbeats = false",
+            self.name
+        );
+        cx.push(Action::Event(text));
+    }
+
+    /// Without a confirmed key a node beside a configured peer leaves the group to whoever advertises:
+    /// what the peer knows of it may be of a start before, and its adverts prove nothing there.
+    pub(super) fn is_polite(&self, cx: &Context<'_>) -> bool {
+        // beside third routers nobody can tell whose an advert is
+        let paired = cx.peer.is_some() && !self.config.any_router;
+        self.speaking.on && paired && self.mutual_ns.is_none()
+    }
+
+    /// A polite node has told its rival for long enough that it is active.
+    pub(super) fn gives_way_politely(&self, cx: &Context<'_>) -> bool {
+        let patience_ns = self.active_down_ns().saturating_mul(2);
+        let long = |since_ns: u64| cx.now_ns.saturating_sub(since_ns) >= patience_ns;
+        let active = matches!(self.state, State::Active { .. });
+        let conflict = self.conflict.as_ref();
+        active && self.is_polite(cx) && conflict.is_some_and(|conflict| long(conflict.since_ns))
     }
 }

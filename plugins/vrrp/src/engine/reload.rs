@@ -8,11 +8,11 @@ use spared_sdk::Role;
 use super::group::{Group, State};
 use super::interface::Interface;
 use super::port::Port;
-use super::router::Router;
+use super::router::VirtualRouter;
 use super::{Action, Context, Engine};
 use crate::config::{self, Settings};
 use crate::election::Why;
-use crate::wire::beat::port_id;
+use crate::wire::heartbeat::port_id;
 
 pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     for group in &settings.groups {
@@ -22,7 +22,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
             }
         }
     }
-    engine.twin = settings.twin.as_deref().map(Arc::from);
+    engine.peer = settings.peer.as_deref().map(Arc::from);
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {
         // another version is another protocol: the group begins anew
@@ -74,8 +74,9 @@ impl Engine {
         let cx = &mut Context {
             now_ns,
             node: &self.node,
-            twin: self.twin.as_ref(),
+            peer: self.peer.as_ref(),
             links: &self.links,
+            session: self.session,
             interfaces: &self.interfaces,
             actions: &mut self.actions,
             group: usize::MAX,
@@ -90,7 +91,7 @@ impl Group {
         self.take_ports(cx);
         let mut old = std::mem::take(&mut self.routers);
         for router in &config.routers {
-            let same = |one: &Router| {
+            let same = |one: &VirtualRouter| {
                 one.config.interface == router.interface
                     && one.config.family == router.family
                     && one.config.vrid == router.vrid
@@ -98,7 +99,7 @@ impl Group {
             let port = self.port_index(cx, &router.interface);
             let mut one = match old.iter().position(same) {
                 Some(index) => old.swap_remove(index),
-                None => Router::new(router.clone(), port, config.form),
+                None => VirtualRouter::new(router.clone(), port, config.form),
             };
             one.port = port;
             one.config = router.clone();
@@ -126,13 +127,16 @@ impl Group {
             if self.ports.iter().any(|port| port.interface == interface) {
                 continue;
             }
-            let port = match old.iter().position(|port| port.interface == interface) {
+            let mut port = match old.iter().position(|port| port.interface == interface) {
                 Some(index) => old.swap_remove(index),
                 None => {
                     let name = router.interface.as_str();
                     Port::new(interface, port_id(name))
                 }
             };
+            let routers = self.config.routers.iter();
+            let mut here = routers.filter(|one| one.interface == router.interface);
+            port.hears_peer = here.any(|one| one.heartbeats);
             self.ports.push(port);
         }
     }
@@ -164,7 +168,7 @@ impl Group {
 
     /// The group is no longer configured.
     fn leave(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.state, State::Active { .. } | State::Promoting { .. }) {
+        if matches!(self.state, State::Initialize { .. } | State::Backup { .. }) {
             return;
         }
         self.publish(cx, Role::Backup, Why::Withdrawn);
@@ -174,7 +178,7 @@ impl Group {
     }
 
     /// Its packets outlive it in the action.
-    fn say_farewell(&self, cx: &mut Context<'_>, router: &Router) {
+    fn say_farewell(&self, cx: &mut Context<'_>, router: &VirtualRouter) {
         let interface = cx
             .interfaces
             .iter()

@@ -6,13 +6,17 @@ use super::counters::RouterCounters;
 use super::interface::Interface;
 use super::port::Talker;
 use crate::config;
+use crate::election::OWNER;
 use crate::limit::Limit;
 use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
 use crate::wire::virtual_mac;
 use crate::wire::vrrp::{Form, Repr, Version, capacity};
 
-/// How long a router whose adverts are refused again stays silent.
+/// How long a router whose adverts are refused again stays silent, while somebody serves.
 pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
+/// While nobody does: twice as long each time.
+pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
+const MUTE_SOON_MAX_NS: u64 = 5_000_000_000;
 
 /// A packet that is ready to go, for one destination.
 #[derive(Clone, Default)]
@@ -25,8 +29,8 @@ pub(super) struct Packet {
 }
 
 #[cfg_attr(test, derive(Clone))]
-pub(super) struct Router {
-    pub config: config::Router,
+pub(super) struct VirtualRouter {
+    pub config: config::VirtualRouter,
     /// Index into the group's ports.
     pub port: usize,
     /// What the adverts come from; None while the router cannot speak.
@@ -40,13 +44,16 @@ pub(super) struct Router {
     pub unsent: usize,
     /// None of the advert before the last was taken either.
     pub refused_before: bool,
-    /// Its adverts were refused for a whole lease.
-    pub muted: Option<Mute>,
-    pub muted_at_ns: Option<u64>,
+    /// Its adverts do not leave, although its lease was granted anew.
+    pub muted: bool,
+    /// When they were last refused for a whole lease.
+    pub refused_ns: Option<u64>,
+    /// How often it was muted since all was well.
+    pub mutes: u32,
     pub heard_ns: Option<u64>,
-    /// What the twin's adverts come from, and somebody else's (E11).
-    pub twin_source: Option<IpAddr>,
-    pub twin_heard_ns: u64,
+    /// What the peer's adverts come from, and somebody else's (E11).
+    pub peer_source: Option<IpAddr>,
+    pub peer_heard_ns: u64,
     pub foreign_source: Option<IpAddr>,
     /// Who may be somebody else, since when.
     pub suspect: Option<(IpAddr, u64)>,
@@ -56,16 +63,16 @@ pub(super) struct Router {
     /// Names fewer addresses than configured, as the MTU has no room.
     pub capped: bool,
     pub counters: RouterCounters,
-    pub limit: Limit,
+    pub limits: Limits,
 }
 
-/// A router whose adverts do not leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mute {
-    /// Until the fence is opened anew.
-    UntilActive,
-    /// It did not help: for a while.
-    ForAWhile,
+/// What is said of others' adverts, by kind.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Limits {
+    pub foreign: Limit,
+    pub beside_heartbeats: Limit,
+    pub interval: Limit,
+    pub addresses: Limit,
 }
 
 /// What all routers of a group say.
@@ -76,9 +83,9 @@ pub(super) struct Speech {
     pub interval_ns: u64,
 }
 
-impl Router {
-    pub fn new(config: config::Router, port: usize, form: Form) -> Router {
-        Router {
+impl VirtualRouter {
+    pub fn new(config: config::VirtualRouter, port: usize, form: Form) -> VirtualRouter {
+        VirtualRouter {
             config,
             port,
             source: None,
@@ -88,49 +95,75 @@ impl Router {
             sent_before_ns: 0,
             unsent: 0,
             refused_before: false,
-            muted: None,
-            muted_at_ns: None,
+            muted: false,
+            refused_ns: None,
+            mutes: 0,
             heard_ns: None,
-            twin_source: None,
-            twin_heard_ns: 0,
+            peer_source: None,
+            peer_heard_ns: 0,
             foreign_source: None,
             suspect: None,
             talker: None,
             earlier_talker: None,
             capped: false,
             counters: RouterCounters::default(),
-            limit: Limit::default(),
+            limits: Limits::default(),
         }
     }
 
     pub fn usable(&self) -> bool {
-        self.source.is_some() && self.muted.is_none()
+        self.source.is_some() && !self.muted
     }
 
-    /// The twin's address there, as far as it was ever heard.
-    pub fn twins_address(&self) -> Option<IpAddr> {
-        // the first adverts come before the beats that tell whose they are
+    /// Whether an advert comes from one of the router's own addresses; only their owner (255) may
+    /// send from there, priority 0 included.
+    pub fn is_virtual(&self, advert: &Advert<'_>) -> bool {
+        let is_owner = advert.priority == OWNER
+            || self
+                .talker
+                .is_some_and(|talker| talker.address == advert.source);
+        let mut addresses = self.config.addresses.iter();
+        !is_owner && addresses.any(|own| own.address == advert.source)
+    }
+
+    /// The peer's address there, as far as it was ever heard.
+    pub fn peers_address(&self) -> Option<IpAddr> {
+        // the first adverts come before the heartbeats that tell whose they are
         let heard = self.talker.map(|talker| talker.address);
         let heard = heard.filter(|address| self.foreign_source != Some(*address));
-        self.twin_source.or(heard)
+        self.peer_source.or(heard)
     }
 
-    /// When a muted router may be tried again by itself.
-    pub fn unmute_at_ns(&self) -> Option<u64> {
+    /// When a muted router is to be tried again; E13: sooner where nobody serves.
+    pub fn unmute_at_ns(&self, served: bool) -> Option<u64> {
+        let refused_ns = self.refused_ns.filter(|_| self.muted)?;
+        let doubled_ns = MUTE_SOON_NS << self.mutes.saturating_sub(1).min(5);
+        let pause_ns = if served {
+            MUTE_PAUSE_NS
+        } else {
+            doubled_ns.min(MUTE_SOON_MAX_NS)
+        };
+        Some(refused_ns.saturating_add(pause_ns))
+    }
+
+    /// Its adverts were refused for a whole lease; whether granting it anew has not helped.
+    pub fn refuse(&mut self, now_ns: u64) -> bool {
+        let before = self.refused_ns.replace(now_ns);
+        let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
+        if since_ns.is_none_or(|ns| ns > 2 * MUTE_PAUSE_NS) {
+            self.mutes = 0;
+        }
+        self.muted = since_ns.is_some_and(|ns| ns < MUTE_PAUSE_NS);
+        self.mutes += u32::from(self.muted);
+        (self.sent_ns, self.unsent) = (now_ns, 0);
         self.muted
-            .and(self.muted_at_ns)
-            .map(|at_ns| at_ns.saturating_add(MUTE_PAUSE_NS))
     }
 
     /// An advert of priority above 0 was heard.
-    pub fn note_talker(&mut self, now_ns: u64, advert: &Advert<'_>) {
-        if self
-            .talker
-            .is_some_and(|talker| talker.address != advert.source)
-        {
+    pub fn note_talker(&mut self, now_ns: u64, address: IpAddr, interval_ns: u64) {
+        if self.talker.is_some_and(|talker| talker.address != address) {
             self.earlier_talker = self.talker;
         }
-        let (address, interval_ns) = (advert.source, advert.interval_ns);
         self.talker = Some(Talker {
             address,
             interval_ns,
@@ -203,6 +236,13 @@ impl Router {
             count += 1;
         }
         self.packets.truncate(count);
+    }
+
+    /// Whoever sent an advert, for a sentence.
+    pub fn sender_of(&self, advert: &Advert<'_>) -> String {
+        let (source, interface) = (advert.source, &self.config.interface);
+        let (vrid, priority) = (advert.vrid, advert.priority);
+        format!("{source} on {interface} (vrid {vrid}, priority {priority})")
     }
 
     /// The form of checksum that the peer uses, where it differs from ours.

@@ -1,9 +1,10 @@
 //! What a group says: adverts to the wires, roles to the host.
 
-use spared_sdk::Role;
+use spared_sdk::{Forced, Role};
 
 use super::group::{Group, State};
-use super::router::{MUTE_PAUSE_NS, Mute};
+use super::peer::Peer;
+use super::router::Speech;
 use super::{Action, Context, PacketId};
 use crate::election::{Who, Why};
 use crate::wire::neighbour;
@@ -11,12 +12,22 @@ use crate::wire::neighbour;
 /// Sentences are republished at most that often for a backup.
 const REPUBLISH_NS: u64 = 1_000_000_000;
 /// The kernel may end a lease so much early: it counts in ticks.
-const TICK_NS: u64 = 10_000_000;
+pub(super) const TICK_NS: u64 = 10_000_000;
 
 impl Group {
+    pub(super) fn speech(&self) -> Speech {
+        Speech {
+            version: self.config.version,
+            priority: self.priority,
+            interval_ns: self.config.interval_ns,
+        }
+    }
+
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
         self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
-        self.speaking.now = true;
+        // before the adverts: the peer counts silence from it, and the kernel the lease from them
+        self.speaking.stale = true;
+        self.say(cx);
         if self.old_spacing_left > 0 {
             self.old_spacing_left -= 1;
             if self.old_spacing_left == 0 {
@@ -74,6 +85,20 @@ impl Group {
         });
     }
 
+    /// The same role and sentence, and every lease anew.
+    pub(super) fn push_reopen(&mut self, cx: &mut Context<'_>) {
+        let why = self.published.as_ref().map_or(&Why::Owner, |(_, why)| why);
+        let why = format!(
+            "{} is {} {} {why}",
+            cx.node,
+            Role::Active,
+            why.conjunction()
+        );
+        self.published_ns = cx.now_ns;
+        let group = self.name.clone();
+        cx.push(Action::Reopen { group, why });
+    }
+
     /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
     /// learns it from a question of ours, before this node takes its silence for death.
     pub(super) fn greet_peers(&mut self, cx: &mut Context<'_>) {
@@ -95,7 +120,7 @@ impl Group {
     }
 
     /// The system did not take a packet. Where it takes none of a router's adverts, the kernel may
-    /// have closed the fence: it is the judge.
+    /// have blocked the fence: it is the judge.
     pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
         let lease_ns = self.config.lease_ns;
         let Some(router) = self.routers.get_mut(index) else {
@@ -113,41 +138,81 @@ impl Group {
         let spacing_ns = cx.now_ns.saturating_sub(router.sent_ns);
         let lapsed = spacing_ns > lease_ns;
         if lapsed && since_ns == cx.now_ns {
-            // the host's answer took longer than the lease that it opened
+            // the host's answer took longer than the lease that it granted
             self.counters.publish_failed += 1;
-            return self.listen_again(cx, Why::PublishFailed);
+            return self.lapse_at_once(cx);
         }
         if !router.refused_before && spacing_ns.saturating_add(TICK_NS) > lease_ns {
             // this node was late, its interface is well
-            self.counters.late_step_downs += 1;
+            self.lease_until_ns = router.sent_ns.saturating_add(lease_ns);
             let by_ns = spacing_ns.saturating_sub(self.spacing_ns);
-            return self.listen_again(cx, Why::Late { by_ns });
+            return self.lapse(cx, by_ns);
         }
         if !lapsed {
             return;
         }
-        let muted = router.muted_at_ns.replace(cx.now_ns);
-        let again = muted.is_some_and(|at_ns| cx.now_ns.saturating_sub(at_ns) < MUTE_PAUSE_NS);
-        router.muted = Some(if again {
-            Mute::ForAWhile
-        } else {
-            Mute::UntilActive
-        });
-        let interface = router.config.interface.clone();
+        if router.refuse(cx.now_ns) {
+            return self.mute(cx, index);
+        }
+        // its lease lapsed alone, or something refuses: granted anew, it shows
+        if !cx.publishes() {
+            self.resume_routers(cx);
+        }
+    }
+
+    /// E13: an interface that does not let adverts out is hurt alone.
+    fn mute(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(router) = self.routers.get(index) else {
+            return;
+        };
+        let (interface, newly) = (router.config.interface.clone(), router.mutes == 1);
         self.checks_stale = true;
         self.update_priority(cx);
-        self.listen_again(cx, Why::Muted { interface });
+        let stays =
+            self.mutual_peer(cx.now_ns).is_some() || self.directive.forced == Forced::Active;
+        if newly && self.speaks && !stays {
+            // E2: another router gets the chance; nobody there, it resumes
+            self.listen_again(cx, Why::Muted { interface });
+        }
         self.refresh(cx);
     }
 
-    /// The fence is open anew, or long enough has passed.
-    pub(super) fn unmute(&mut self, now_ns: u64, active: bool) {
+    /// Long enough has passed.
+    pub(super) fn unmute(&mut self, now_ns: u64) {
+        let served = self.is_served(now_ns);
         for router in &mut self.routers {
-            let over = router.unmute_at_ns().is_none_or(|at_ns| now_ns >= at_ns);
-            if over || active && router.muted == Some(Mute::UntilActive) {
-                router.muted = None;
+            if router
+                .unmute_at_ns(served)
+                .is_some_and(|at_ns| now_ns >= at_ns)
+            {
+                router.muted = false;
             }
         }
+    }
+
+    /// While active: its lease is granted anew as well.
+    pub(super) fn retry_muted(&mut self, cx: &mut Context<'_>) {
+        let count = |group: &Group| group.routers.iter().filter(|router| router.muted).count();
+        let before = count(self);
+        if before == 0 {
+            return;
+        }
+        self.unmute(cx.now_ns);
+        if count(self) < before {
+            for router in &mut self.routers {
+                (router.sent_ns, router.unsent) = (cx.now_ns, 0);
+            }
+            self.checks_stale = true;
+            self.update_priority(cx);
+            self.resume_routers(cx);
+        }
+    }
+
+    /// Somebody, as far as was heard, or this node, is active.
+    pub(super) fn is_served(&self, now_ns: u64) -> bool {
+        let peer = self.living_peer(now_ns).is_some_and(Peer::is_active);
+        let silent_ns = self.active_silent_at_ns();
+        self.is_active() || peer || silent_ns.is_some_and(|at_ns| now_ns < at_ns)
     }
 
     /// The sentence follows the facts; a peer has an address on each interface, any of which will do.

@@ -1,29 +1,29 @@
-//! Why a group is what it is, where the twin is known: both nodes in one sentence.
+//! Why a group is what it is, where the peer is known: both nodes in one sentence.
 
 use spared_sdk::{Forced, Role};
 
 use super::Context;
 use super::group::{Group, State};
-use super::twin::Contact;
+use super::peer::Contact;
 use crate::config::Election;
-use crate::election::{Aside, Cause, Standing, Tie, Why};
+use crate::election::{Aside, Cause, Rank, Tie, Why};
 
 /// What a sentence is made of: as long as that stays, so does the sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    own: Standing,
-    twin: Standing,
-    twin_active: bool,
+pub(super) struct Comparison {
+    own: Rank,
+    peer: Rank,
+    peer_active: bool,
 }
 
-/// A sentence that is not about a takeover is told anew at most that often.
+/// A sentence that is not about a failover is told anew at most that often.
 const RETELL_NS: u64 = 1_000_000_000;
 
 /// How long the host's answer may take.
 const ANSWER_NS: u64 = 100_000_000;
 
 impl Group {
-    /// The sentence of the active node follows the facts while the twin is heard.
+    /// The sentence of the active node follows the facts while the peer is heard.
     pub(super) fn retell(&mut self, cx: &mut Context<'_>) {
         let State::Active { since_ns, .. } = self.state else {
             return;
@@ -32,11 +32,11 @@ impl Group {
             return;
         };
         let told_ns = self.published_ns.max(since_ns);
-        if said.twin_active || self.said == Some(said) || cx.now_ns < told_ns + RETELL_NS {
+        if said.peer_active || self.said == Some(said) || cx.now_ns < told_ns + RETELL_NS {
             return;
         }
         self.said = Some(said);
-        let why = self.active_sentence(cx, &said.own, &said.twin);
+        let why = self.active_sentence(cx, &said.own, &said.peer);
         let same = self
             .published
             .as_ref()
@@ -53,117 +53,133 @@ impl Group {
         }
     }
 
-    pub(super) fn facts_of_both(&self, now_ns: u64) -> Option<Said> {
-        let twin = self.mutual_twin(now_ns)?;
-        Some(Said {
+    pub(super) fn facts_of_both(&self, now_ns: u64) -> Option<Comparison> {
+        let peer = self.mutual_peer(now_ns)?;
+        Some(Comparison {
             own: self.standing(now_ns),
-            twin: twin.standing(),
-            twin_active: twin.is_active(),
+            peer: peer.standing(),
+            peer_active: peer.is_active(),
         })
     }
 
-    fn active_sentence(&self, cx: &Context<'_>, own: &Standing, twin: &Standing) -> Why {
-        let peer = self.who_is_twin(cx);
-        if self.stance.forced == Forced::Active {
+    fn active_sentence(&self, cx: &Context<'_>, own: &Rank, peer: &Rank) -> Why {
+        let who = self.who_is_peer(cx);
+        if self.directive.forced == Forced::Active {
             return self.forced_sentence(cx);
         }
-        let how = match (twin.able, twin.class) {
+        let how = match (peer.able, peer.class) {
             (false, _) => Some(Aside::Unable),
             (_, 0) if own.class > 0 => Some(Aside::Wanted),
             (_, 1) if own.class > 1 => Some(Aside::Joining),
             _ => None,
         };
         if let Some(how) = how {
-            return Why::PeerAside { peer, how };
+            return Why::PeerAside { peer: who, how };
         }
         if self.by_priority(cx.now_ns) {
-            let (own, theirs) = (own.priority, twin.priority);
-            return Why::Preempts { own, peer, theirs };
+            let (own, theirs) = (own.priority, peer.priority);
+            return Why::Preempts {
+                own,
+                peer: who,
+                theirs,
+            };
         }
-        let (fitness, theirs) = (own.quality, twin.quality);
+        let (fitness, theirs) = (own.quality, peer.quality);
         if fitness > theirs {
             let own = fitness;
-            return Why::Fitter { own, peer, theirs };
+            return Why::Fitter {
+                own,
+                peer: who,
+                theirs,
+            };
         }
         if fitness < theirs {
             let own = fitness;
-            return Why::Lesser { own, peer, theirs };
+            return Why::Lesser {
+                own,
+                peer: who,
+                theirs,
+            };
         }
-        let tie = match (own.preferred, twin.preferred) {
+        let tie = match (own.preferred, peer.preferred) {
             (true, _) => Tie::Preferred,
             (_, true) => Tie::FirstThough,
             _ => Tie::First,
         };
         Why::Equal {
             quality: fitness,
-            peer,
+            peer: who,
             tie,
         }
     }
 
     /// UX: who would be active without the force.
     pub(super) fn forced_sentence(&self, cx: &Context<'_>) -> Why {
-        let without = self.mutual_twin(cx.now_ns).and_then(|twin| {
-            let (own, theirs) = (self.standing(cx.now_ns), twin.standing());
+        let without = self.mutual_peer(cx.now_ns).and_then(|peer| {
+            let (own, theirs) = (self.standing(cx.now_ns), peer.standing());
             let better = theirs.able && theirs.class == 2 && theirs.quality > own.quality;
-            better.then(|| (self.who_is_twin(cx), theirs.quality, own.quality))
+            better.then(|| (self.who_is_peer(cx), theirs.quality, own.quality))
         });
         Why::ForcedActive {
-            why: self.stance.why.clone(),
+            why: self.directive.why.clone(),
             without,
         }
     }
 
-    /// None where adverts tell more than the twin does.
-    pub(super) fn backup_beside_twin(&self, cx: &Context<'_>) -> Option<Why> {
+    /// None where adverts tell more than the peer does.
+    pub(super) fn backup_beside_peer(&self, cx: &Context<'_>) -> Option<Why> {
         let said = self
             .facts_of_both(cx.now_ns)
-            .filter(|said| said.twin_active)?;
-        let (own, twin) = (said.own, said.twin);
-        let peer = self.who_is_twin(cx);
-        if twin.class == 3 && own.class < 3 {
-            return Some(Why::PeerForced { peer });
+            .filter(|said| said.peer_active)?;
+        let (own, peer) = (said.own, said.peer);
+        let who = self.who_is_peer(cx);
+        if peer.class == 3 && own.class < 3 {
+            return Some(Why::PeerForced { peer: who });
         }
-        if self.stance.stands_aside() {
-            let why = self.stance.why.clone();
+        if self.directive.stands_aside() {
+            let why = self.directive.why.clone();
             return Some(Why::StandsAside { why });
         }
         if !own.able {
             return Some(self.isolation(cx));
         }
         if self.by_priority(cx.now_ns) {
-            let (own, theirs) = (own.priority, twin.priority);
-            return Some(Why::PeerActive { peer, theirs, own });
+            let (own, theirs) = (own.priority, peer.priority);
+            return Some(Why::PeerActive {
+                peer: who,
+                theirs,
+                own,
+            });
         }
         let Election::Quality {
-            fallback_delay_ns, ..
+            failback_delay_ns, ..
         } = self.config.election
         else {
             return None;
         };
-        let theirs = twin.quality;
+        let theirs = peer.quality;
         Some(match own.quality.cmp(&theirs) {
             std::cmp::Ordering::Less => Why::Weaker {
                 own: own.quality,
                 hurt: self.hurt_interfaces(cx),
-                peer,
+                peer: who,
                 theirs,
             },
             std::cmp::Ordering::Greater => Why::Awaits {
                 own: own.quality,
-                peer,
+                peer: who,
                 theirs,
             },
             std::cmp::Ordering::Equal if own.preferred => Why::NotYetPreferred {
-                peer,
+                peer: who,
                 ready: own.ready,
-                why: self.stance.why.clone(),
-                fallback_ns: fallback_delay_ns,
+                why: self.directive.why.clone(),
+                failback_ns: failback_delay_ns,
             },
             std::cmp::Ordering::Equal => Why::Equal {
                 quality: theirs,
-                peer,
-                tie: if twin.preferred {
+                peer: who,
+                tie: if peer.preferred {
                     Tie::PeerPreferred
                 } else {
                     Tie::PeerFirst
@@ -178,70 +194,70 @@ impl Group {
             self.said = None;
             return false;
         }
-        let said = self.facts_of_both(now_ns).filter(|said| said.twin_active);
+        let said = self.facts_of_both(now_ns).filter(|said| said.peer_active);
         said.is_some() && self.said == said
     }
 
-    // ---- handover -----------------------------------------------------------------------
+    // ---- switchover -----------------------------------------------------------------------
 
-    pub(super) fn handover_sentence(&self, cx: &Context<'_>, cause: Cause) -> Why {
-        let peer = self.who_is_twin(cx);
+    pub(super) fn switchover_sentence(&self, cx: &Context<'_>, cause: Cause) -> Why {
+        let who = self.who_is_peer(cx);
         let own = self.standing(cx.now_ns);
-        let twin = self.twin.as_ref().map_or(own, |twin| twin.standing());
+        let peer = self.peer.as_ref().map_or(own, |peer| peer.standing());
         match cause {
             Cause::Isolated => self.isolation(cx),
-            Cause::Class if twin.class == 3 => Why::PeerForced { peer },
+            Cause::Class if peer.class == 3 => Why::PeerForced { peer: who },
             Cause::Class => Why::StandsAside {
-                why: self.stance.why.clone(),
+                why: self.directive.why.clone(),
             },
             Cause::Joining => Why::NotInSync,
             Cause::Hurt | Cause::Quality => Why::Weaker {
                 own: own.quality,
                 hurt: self.hurt_interfaces(cx),
-                peer,
-                theirs: twin.quality,
+                peer: who,
+                theirs: peer.quality,
             },
             Cause::Preferred => Why::Equal {
                 quality: 100,
-                peer,
+                peer: who,
                 tie: Tie::PeerPreferred,
             },
             Cause::Priority => Why::Outranked {
                 own: own.priority,
-                peer,
-                theirs: twin.priority,
+                peer: who,
+                theirs: peer.priority,
             },
-            Cause::Disputed => Why::Disputed {
-                interfaces: self.disputed_interfaces(cx),
-                peer,
+            Cause::Unheard => Why::Unheard {
+                interfaces: self.unheard_interfaces(cx),
+                peer: who,
             },
         }
     }
 
-    pub(super) fn yielding_sentence(&self, cx: &Context<'_>, cause: Option<Cause>) -> Why {
+    pub(super) fn release_sentence(&self, cx: &Context<'_>, cause: Option<Cause>) -> Why {
         let why = match cause {
-            Some(cause) => self.handover_sentence(cx, cause),
+            Some(cause) => self.switchover_sentence(cx, cause),
             None => Why::Asked {
-                why: self.stance.why.clone(),
+                why: self.directive.why.clone(),
             },
         };
-        Why::HandsOver {
-            peer: self.who_is_twin(cx),
+        Why::SwitchesOver {
+            peer: self.who_is_peer(cx),
             why: Box::new(why),
         }
     }
 
     pub(super) fn inheriting_sentence(&self, cx: &Context<'_>) -> Why {
-        let peer = self.who_is_twin(cx);
+        let who = self.who_is_peer(cx);
         let Some(said) = self.facts_of_both(cx.now_ns) else {
-            return Why::HandedOver { peer };
+            return Why::SwitchedOver { peer: who };
         };
-        let (own, twin) = (said.own, said.twin);
+        let (own, peer) = (said.own, said.peer);
         let by_priority = self.by_priority(cx.now_ns);
-        if own.score(by_priority, false) > twin.score(by_priority, false) {
-            self.active_sentence(cx, &own, &twin)
+        if own.score(by_priority, false) > peer.score(by_priority, false) {
+            self.active_sentence(cx, &own, &peer)
         } else {
-            Why::HandedOver { peer }
+            Why::SwitchedOver { peer: who }
         }
     }
 

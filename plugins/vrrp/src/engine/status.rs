@@ -4,7 +4,7 @@ use spared_sdk::Value;
 
 use super::Engine;
 use super::group::{Group, State};
-use super::router::Router;
+use super::router::VirtualRouter;
 use crate::config::Election;
 use crate::error::Discard;
 
@@ -14,7 +14,7 @@ pub enum Table {
     /// What `sparectl status` shows: of the counters those that counted something.
     Status,
     /// Virtual routers and what they say.
-    Routers,
+    VirtualRouters,
     Counters,
 }
 
@@ -32,16 +32,35 @@ impl Engine {
                 if table != Table::Counters {
                     router_rows(group, router, &mut rows);
                 }
-                if table != Table::Routers {
+                if table != Table::VirtualRouters {
                     router_counters(group, router, table, &mut rows);
                 }
             }
-            if table != Table::Routers {
+            if table != Table::VirtualRouters {
                 group_counters(self, group, table, &mut rows);
             }
         }
         rows
     }
+}
+
+/// Who else is active, by its address where that is known.
+fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
+    if group.is_active() {
+        return None;
+    }
+    // E12: heartbeats tell, where adverts prove nothing
+    let peer = group.living_peer(now_ns);
+    if peer.is_some_and(|peer| peer.is_active()) {
+        let mut sources = group.routers.iter().filter_map(|router| router.peer_source);
+        let address = sources.next().map(|address| address.to_string());
+        return address.or_else(|| engine.peer.as_ref().map(ToString::to_string));
+    }
+    let other = group.active_router?;
+    let age_ns = now_ns.saturating_sub(other.heard_ns);
+    let fresh = age_ns < group.active_down_ns() && !group.active_resigned;
+    let address = group.active_address().unwrap_or(other.address);
+    fresh.then(|| address.to_string())
 }
 
 fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
@@ -63,14 +82,12 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     {
         text("preferred", if preferred { "yes" } else { "no" }.to_owned());
     }
-    if let Some(peer) = &group.peer {
-        let address = group.peer_address().unwrap_or(peer.address).to_string();
-        text("peer", address.clone());
-        let age = now_ns.saturating_sub(peer.heard_ns);
-        let fresh = age < group.active_down_ns() && !group.peer_resigned;
-        if fresh && !group.is_active() {
-            text("other_active", address);
-        }
+    if let Some(peer) = &group.active_router {
+        let address = group.active_address().unwrap_or(peer.address);
+        text("peer", address.to_string());
+    }
+    if let Some(other) = other_active(engine, group, now_ns) {
+        text("other_active", other);
     }
     if let Some(conflict) = &group.conflict {
         let interface = conflict.interface.and_then(|at| engine.interfaces.get(at));
@@ -96,31 +113,35 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             &format!("interface.{}.state", interface.name),
             state.to_owned(),
         );
-        if let Some(dispute) = &port.dispute {
-            let key = format!("interface.{}.disputed", interface.name);
-            text(&key, dispute.rating.name().to_owned());
+        if port.is_filtered && port.proof.is_none() {
+            let key = format!("interface.{}.heartbeats", interface.name);
+            text(&key, "filtered".to_owned());
+        }
+        if let Some(unheard) = &port.unheard {
+            let key = format!("interface.{}.unheard", interface.name);
+            text(&key, unheard.rating.name().to_owned());
         }
     }
-    if let Some(twin) = &group.twin {
-        let of_twin = |key: &str| format!("{name}.twin{key}");
+    if let Some(peer) = &group.peer {
+        let of_peer = |key: &str| format!("{name}.peer{key}");
         let text = |value: &str| Value::Text(value.to_owned());
-        let known = engine.twin.as_deref().unwrap_or("the peer");
-        rows.push((of_twin(""), text(known)));
-        rows.push((of_twin("_role"), text(twin.role())));
-        rows.push((of_twin("_contact"), text(group.contact(now_ns).name())));
+        let known = engine.peer.as_deref().unwrap_or("the peer");
+        rows.push((of_peer(""), text(known)));
+        rows.push((of_peer("_role"), text(peer.role())));
+        rows.push((of_peer("_contact"), text(group.contact(now_ns).name())));
     }
     let mut number =
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
-    number("quality", u64::from(group.stance.quality));
+    number("quality", u64::from(group.directive.quality));
     number("priority", u64::from(group.priority));
-    if let Some(twin) = &group.twin {
-        number("twin_class", u64::from(twin.beat.class));
-        number("twin_quality", u64::from(twin.beat.quality));
-        number("twin_priority", u64::from(twin.beat.priority));
-        let ago_ns = now_ns.saturating_sub(twin.heard_ns);
-        number("twin_beat_ms_ago", ago_ns / 1_000_000);
-    }
     if let Some(peer) = &group.peer {
+        number("peer_class", u64::from(peer.heartbeat.class));
+        number("peer_quality", u64::from(peer.heartbeat.quality));
+        number("peer_priority", u64::from(peer.heartbeat.priority));
+        let ago_ns = now_ns.saturating_sub(peer.heard_ns);
+        number("peer_heartbeat_ms_ago", ago_ns / 1_000_000);
+    }
+    if let Some(peer) = &group.active_router {
         number("peer_priority", u64::from(peer.priority));
         number(
             "peer_heard_ms_ago",
@@ -144,13 +165,13 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
 
 fn role(group: &Group) -> &'static str {
     match group.state {
-        State::Active { .. } => "active",
+        State::Active { .. } | State::Lapsed { .. } => "active",
         State::Backup { .. } | State::Promoting { .. } => "backup",
         State::Initialize { .. } => "fault",
     }
 }
 
-fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
+fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let mut text =
         |key: &str, value: String| rows.push((format!("{prefix}.{key}"), Value::Text(value)));
@@ -162,7 +183,7 @@ fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
     if let Some(talker) = &router.talker {
         text("heard", talker.address.to_string());
     }
-    if router.muted.is_some() {
+    if router.muted {
         text("muted", "its adverts do not leave".to_owned());
     }
     if router.capped {
@@ -173,7 +194,7 @@ fn router_rows(group: &Group, router: &Router, rows: &mut Vec<Row>) {
     }
 }
 
-fn router_counters(group: &Group, router: &Router, table: Table, rows: &mut Vec<Row>) {
+fn router_counters(group: &Group, router: &VirtualRouter, table: Table, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let counters = &router.counters;
     for (key, value) in [
@@ -195,11 +216,11 @@ fn router_counters(group: &Group, router: &Router, table: Table, rows: &mut Vec<
     }
 }
 
-fn prefix(group: &Group, router: &Router) -> String {
+fn prefix(group: &Group, router: &VirtualRouter) -> String {
     let config = &router.config;
     let family = config.family.name();
     format!(
-        "{}.router.{}.{}.{family}",
+        "{}.virtual_router.{}.{}.{family}",
         group.name, config.interface, config.vrid
     )
 }
@@ -212,8 +233,9 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
         ("became_backup", counters.became_backup),
         ("publish_failed", counters.publish_failed),
         ("conflicts", counters.conflicts),
-        ("disputes", counters.disputes),
+        ("unheard_interfaces", counters.unheard_interfaces),
         ("claims", counters.claims),
+        ("lapses", counters.lapses),
         ("late_step_downs", counters.late_step_downs),
         ("advert_late_worst_us", counters.lateness.worst_ns / 1000),
     ] {

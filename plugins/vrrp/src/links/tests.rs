@@ -6,7 +6,7 @@ use spared_sdk::Socket;
 
 use super::*;
 use crate::sockets::FRAME_MAX;
-use crate::wire::beat::{Speaks, group_id};
+use crate::wire::heartbeat::{Speaks, group_id};
 
 const NAMES: [&str; 2] = ["hot0", "hot1"];
 
@@ -45,12 +45,13 @@ impl Node {
     }
 
     fn say(&mut self, quality: u8) {
-        self.links.send(&Beat {
+        let heartbeat = Heartbeat {
             group: group_id("office"),
             role: Speaks::Backup,
             quality,
-            ..Beat::with_room()
-        });
+            ..Heartbeat::with_room()
+        };
+        self.links.send(&heartbeat, &[], |_, _, _| false);
     }
 
     /// What is news of all that waits, links in turn.
@@ -59,8 +60,9 @@ impl Node {
         let mut news = Vec::new();
         for link in 0..self.links.count() {
             while let Some(packet) = self.links.receive(link, &mut buffer) {
-                let beat = self.links.open(1_000_000_000, link, packet);
-                news.extend(beat.map(|beat| (link, beat.quality)));
+                let heard = self.links.open(1_000_000_000, link, packet);
+                let heartbeat = heard.and_then(|heard| heard.news);
+                news.extend(heartbeat.map(|heartbeat| (link, heartbeat.quality)));
             }
         }
         news
@@ -77,7 +79,7 @@ impl Node {
 }
 
 fn event<'a>(name: &'a str, sockets: &[BorrowedFd<'a>]) -> InterfaceEvent<'a> {
-    let kinds = [SocketKind::BeatIn, SocketKind::BeatOut];
+    let kinds = [SocketKind::HeartbeatIn, SocketKind::HeartbeatOut];
     let sockets = kinds.into_iter().zip(sockets);
     InterfaceEvent {
         name: name.into(),
@@ -133,31 +135,34 @@ fn talk(from: &mut Node, to: &mut Node) {
 }
 
 #[test]
-fn twins_hear_each_other_over_both_links_once() {
+fn peers_hear_each_other_over_both_links_once() {
     let (mut a, mut b) = (Node::start(), Node::start());
     a.say(100);
     carry(&a, 0, &b);
     assert_eq!(b.hear(), []);
-    assert_eq!(b.counter("link.hot0.beats_dropped.unknown_key"), Some(1));
+    assert_eq!(
+        b.counter("link.hot0.heartbeats_dropped.unknown_key"),
+        Some(1)
+    );
     connect(&mut a, &mut b);
     a.say(100);
     a.say(75);
     carry(&a, 0, &b);
     let second = carry(&a, 1, &b);
     assert_eq!(b.hear(), [(0, 100), (0, 75)]);
-    assert_eq!(b.counter("link.hot0.beats_received"), Some(2));
+    assert_eq!(b.counter("link.hot0.heartbeats_received"), Some(2));
     // the one from before the key was known waited on the second link, and was news to nobody
     assert_eq!(second.len(), 3);
-    assert_eq!(b.counter("link.hot1.beats_received"), Some(3));
-    assert_eq!(b.counter("link.hot1.beats_copies"), Some(3));
-    assert_eq!(a.counter("link.hot1.beats_sent"), Some(3));
+    assert_eq!(b.counter("link.hot1.heartbeats_received"), Some(3));
+    assert_eq!(b.counter("link.hot1.heartbeats_copies"), Some(3));
+    assert_eq!(a.counter("link.hot1.heartbeats_sent"), Some(3));
     let status = b.links.rows(3_000_000_000, Table::Status);
-    let age = ("link.hot1.beat_age_ms".to_owned(), Value::Number(2000));
+    let age = ("link.hot1.heartbeat_age_ms".to_owned(), Value::Number(2000));
     assert!(status.contains(&age), "{status:?}");
 }
 
 #[test]
-fn a_recorded_beat_counts_and_is_no_news() {
+fn a_recorded_heartbeat_counts_and_is_no_news() {
     let (mut a, mut b) = (Node::start(), Node::start());
     connect(&mut a, &mut b);
     a.say(100);
@@ -170,10 +175,10 @@ fn a_recorded_beat_counts_and_is_no_news() {
     b.wires_in[0].send(&frames[0]).expect("room");
     assert_eq!(b.hear(), []);
     for key in [
-        "link.hot0.beats_dropped.replayed",
-        "link.hot1.beats_dropped.other_link",
-        "link.hot0.beats_dropped.malformed",
-        "link.hot0.beats_dropped.datagram",
+        "link.hot0.heartbeats_dropped.replayed",
+        "link.hot1.heartbeats_dropped.other_path",
+        "link.hot0.heartbeats_dropped.malformed",
+        "link.hot0.heartbeats_dropped.datagram",
     ] {
         assert_eq!(b.counter(key), Some(1), "{key}");
     }
@@ -187,14 +192,16 @@ fn the_other_link_goes_on_where_one_takes_nothing() {
         let _ = a.wires_out[1].recv(&mut [0; 2048]);
         a.say(100);
     }
-    assert_eq!(a.counter("link.hot1.beats_sent"), Some(2000));
-    let sent = a.counter("link.hot0.beats_sent").expect("a row");
-    let errors = a.counter("link.hot0.beats_send_errors").expect("a row");
+    assert_eq!(a.counter("link.hot1.heartbeats_sent"), Some(2000));
+    let sent = a.counter("link.hot0.heartbeats_sent").expect("a row");
+    let errors = a
+        .counter("link.hot0.heartbeats_send_errors")
+        .expect("a row");
     assert!(errors > 0 && sent + errors == 2000, "{sent} {errors}");
 }
 
 #[test]
-fn the_answer_to_an_earlier_beat_costs_no_later_one() {
+fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     let mut links = Links::new().expect("random bytes");
     links.configure(&["hot0".to_owned()], [].into_iter());
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
@@ -205,10 +212,10 @@ fn the_answer_to_an_earlier_beat_costs_no_later_one() {
     links.update(&event("hot0", &[unused.as_fd(), sender.as_fd()]));
     drop(receiver);
     // refused, which the next one is told
-    links.send(&Beat::with_room());
+    links.send(&Heartbeat::with_room(), &[], |_, _, _| false);
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the same port");
     receiver.set_nonblocking(true).expect("non-blocking");
-    links.send(&Beat::with_room());
+    links.send(&Heartbeat::with_room(), &[], |_, _, _| false);
     assert!(receiver.recv(&mut [0; 2048]).is_ok());
 }
 
@@ -231,11 +238,11 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
     assert_eq!((gone.len(), new), (2, None));
     assert!(node.hear().is_empty());
     node.say(100);
-    assert_eq!(node.counter("link.hot0.beats_sent"), Some(0));
+    assert_eq!(node.counter("link.hot0.heartbeats_sent"), Some(0));
     // another configuration keeps what stays, and closes the rest
     let names = ["new0", "hot1"].map(str::to_owned);
     assert!(node.links.configure(&names, [].into_iter()).is_empty());
-    assert_eq!(node.counter("link.hot1.beats_sent"), Some(1));
+    assert_eq!(node.counter("link.hot1.heartbeats_sent"), Some(1));
     assert_eq!(node.links.configure(&names[..1], [].into_iter()).len(), 2);
     assert!(node.links.close().is_empty());
 }
@@ -254,10 +261,13 @@ fn the_key_waits_for_room_in_the_channel() {
     });
     assert_eq!(messages, 1);
     b.links.handle_message(0, b"nonsense");
-    assert_eq!(b.counter("beats.messages_refused"), Some(1));
-    let keys = b.links.rows(0, Table::Routers);
+    assert_eq!(b.counter("heartbeats.messages_refused"), Some(1));
+    let keys = b.links.rows(0, Table::VirtualRouters);
     let text = |key: &str, value: &str| (key.to_owned(), Value::Text(value.to_owned()));
-    assert!(keys.contains(&text("beats.peer_key", "known")), "{keys:?}");
-    let own = text("beats.key", "not yet known to the peer");
+    assert!(
+        keys.contains(&text("heartbeats.peer_key", "known")),
+        "{keys:?}"
+    );
+    let own = text("heartbeats.key", "not yet known to the peer");
     assert!(keys.contains(&own), "{keys:?}");
 }

@@ -1,39 +1,73 @@
-//! The IP and UDP headers around a beat: a packet socket delivers them before any firewall, and
+//! The IP and UDP headers around a heartbeat: a packet socket delivers them before any firewall, and
 //! before the kernel has looked at them.
-//!
-//! ```text
-//! +----------------------------------------------------+
-//! | IPv4 header, 20 and options, or IPv6 header, 40    |
-//! +------------------+------------------+--------------+
-//! | source port, 2   | destination, 2   | length, 2    |
-//! +------------------+------------------+--------------+
-//! | checksum, 2      | payload                         |
-//! +------------------+---------------------------------+
-//! ```
-//!
-//! The checksum is not looked at: on a virtual link it may be left to a card that is not there,
-//! and a beat brings a better one.
 
-use super::array;
-use super::frame::{parse_ipv4, parse_ipv6};
+use std::net::IpAddr;
 
-const UDP: u8 = 17;
-const UDP_LEN: usize = 8;
+use spared_packet::{ethernet, udp};
+
+use super::frame::{append_ip, emit_ethernet, group_address, group_mac, parse_ipv4, parse_ipv6};
+use super::{Family, Mac};
+
+/// The port of the links and of the heartbeats, on both ends.
+pub const PORT: u16 = 3780;
+
+/// A heartbeat that came over a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    pub source_mac: Mac,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub ttl: u8,
+    pub payload: &'a [u8],
+}
+
+/// Reads a whole Ethernet frame; None where it is anything but UDP.
+pub fn parse(frame: &[u8]) -> Option<Received<'_>> {
+    let frame = ethernet::Packet::new_checked(frame).ok()?;
+    let ip = match frame.ethertype() {
+        ethernet::IPV4 => parse_ipv4(frame.payload(), udp::PROTOCOL),
+        ethernet::IPV6 => parse_ipv6(frame.payload(), udp::PROTOCOL),
+        _ => return None,
+    };
+    let ip = ip.ok()?;
+    Some(Received {
+        source_mac: frame.source(),
+        source: ip.source,
+        destination: ip.destination,
+        ttl: ip.ttl,
+        payload: udp::Packet::new_checked(ip.payload).ok()?.payload(),
+    })
+}
+
+/// Replaces `out` by a whole frame to the multicast group of adverts, or by an IP packet to one peer.
+pub fn emit(mac: Mac, source: IpAddr, to: Option<IpAddr>, payload: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let family = Family::of(source);
+    let destination = to.unwrap_or(group_address(family));
+    if to.is_none() {
+        emit_ethernet(group_mac(family), mac, family, out);
+    }
+    let length = udp::HEADER_LEN + payload.len();
+    if append_ip(source, destination, udp::PROTOCOL, length, out) {
+        let datagram = udp::Repr {
+            source,
+            destination,
+            port: PORT,
+        };
+        datagram.emit(payload, out);
+    }
+}
 
 /// What a whole IP packet carries over UDP; None where it is anything else. Addresses and ports
 /// are the socket's filter's.
 pub fn payload(packet: &[u8]) -> Option<&[u8]> {
     let ip = match packet.first()? >> 4 {
-        4 => parse_ipv4(packet, UDP),
-        6 => parse_ipv6(packet, UDP),
+        4 => parse_ipv4(packet, udp::PROTOCOL),
+        6 => parse_ipv6(packet, udp::PROTOCOL),
         _ => return None,
     };
-    let datagram = ip.ok()?.payload;
-    let length = usize::from(u16::from_be_bytes(array(datagram, 4)?));
-    if length != datagram.len() {
-        return None;
-    }
-    datagram.get(UDP_LEN..)
+    let datagram = udp::Packet::new_checked(ip.ok()?.payload).ok()?;
+    Some(datagram.payload())
 }
 
 #[cfg(test)]
@@ -48,10 +82,10 @@ mod tests {
     ];
 
     fn ipv6(payload: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(payload.len() + UDP_LEN).expect("short");
+        let length = u16::try_from(payload.len() + udp::HEADER_LEN).expect("short");
         let mut packet = vec![0x60, 0, 0, 0];
         packet.extend(length.to_be_bytes());
-        packet.extend([UDP, 64]);
+        packet.extend([udp::PROTOCOL, 64]);
         packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
         packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
         packet.extend([0x0e, 0xc4, 0x0e, 0xc4]);
@@ -96,5 +130,31 @@ mod tests {
         let mut wrong = IPV4;
         wrong[8] -= 1;
         assert_eq!(payload(&wrong), None);
+    }
+
+    #[test]
+    fn what_is_sent_over_a_network_is_read_there() {
+        const OWN: Mac = [2, 0, 0, 0, 0, 1];
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for (source, group) in [("10.0.0.1", "224.0.0.18"), ("fe80::1", "ff02::12")] {
+            let mut frame = Vec::new();
+            emit(OWN, address(source), None, b"hello", &mut frame);
+            let read = parse(&frame).expect("a datagram");
+            assert_eq!((read.source_mac, read.source), (OWN, address(source)));
+            assert_eq!((read.destination, read.ttl), (address(group), 255));
+            assert_eq!(read.payload, b"hello");
+            for length in 0..frame.len() {
+                assert!(parse(&frame[..length]).is_none(), "{length}");
+            }
+        }
+        let mut packet = Vec::new();
+        emit(
+            OWN,
+            address("10.0.0.1"),
+            Some(address("10.0.0.2")),
+            b"hello",
+            &mut packet,
+        );
+        assert_eq!(payload(&packet), Some(&b"hello"[..]));
     }
 }

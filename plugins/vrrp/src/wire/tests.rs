@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use spared_packet::checksum::checksum;
+
 use super::frame::{self, emit_frame, emit_packet};
 use super::neighbour;
 use super::vrrp::{Form, Repr, Version, capacity};
@@ -70,12 +72,12 @@ fn repair(frame: &mut [u8]) {
         return;
     }
     frame[24..26].fill(0);
-    let sum = super::fold(super::add_words(0, &frame[14..message])).to_be_bytes();
+    let sum = checksum(&frame[14..message]).to_be_bytes();
     frame[24..26].copy_from_slice(&sum);
     frame[message + 6..message + 8].fill(0);
     let end = 14 + usize::from(u16::from_be_bytes([frame[16], frame[17]]));
     let end = end.clamp(message, frame.len());
-    let sum = super::fold(super::add_words(0, &frame[message..end])).to_be_bytes();
+    let sum = checksum(&frame[message..end]).to_be_bytes();
     frame[message + 6..message + 8].copy_from_slice(&sum);
 }
 
@@ -312,8 +314,9 @@ fn every_malformed_frame_has_its_reason() {
         (
             "a multicast source",
             with(V3_IPV4, 26, 224),
-            Discard::BadIpHeader,
+            Discard::Source,
         ),
+        ("a loopback source", with(V3_IPV4, 26, 127), Discard::Source),
         ("version 1", with(V3_IPV4, 34, 0x11), Discard::Version),
         ("version 4", with(V3_IPV4, 34, 0x41), Discard::Version),
         ("type 2", with(V3_IPV4, 34, 0x32), Discard::Type),

@@ -18,7 +18,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Family, add_words, array, fold, pseudo_header};
+use spared_packet::checksum::{Sum, checksum};
+
+use super::{Family, array};
 use crate::error::Discard;
 
 /// The IP protocol number.
@@ -158,9 +160,9 @@ impl<'a> Packet<'a> {
 
     /// Which form of checksum fits; both may. Trailing bytes are covered.
     pub fn verify(&self, source: IpAddr, destination: IpAddr) -> Result<Checksums, Discard> {
-        let pseudo = pseudo_header(source, destination, PROTOCOL, self.bytes.len());
-        let with_pseudo_header = fold(add_words(pseudo, self.bytes)) == 0;
-        let message_alone = fold(add_words(0, self.bytes)) == 0;
+        let pseudo = Sum::of_pseudo_header(source, destination, PROTOCOL, self.bytes.len());
+        let with_pseudo_header = pseudo.plus(self.bytes).finish() == 0;
+        let message_alone = checksum(self.bytes) == 0;
         match (self.version, self.family) {
             (Version::V3, Family::V4) if with_pseudo_header || message_alone => Ok(Checksums {
                 with_pseudo_header,
@@ -276,10 +278,10 @@ impl Repr<'_> {
         }
         let message = out.get_mut(start..).unwrap_or_default();
         let sum = match (self.version, self.family, self.form) {
-            (Version::V2, ..) | (_, Family::V4, Form::Message) => 0,
-            _ => pseudo_header(source, destination, PROTOCOL, message.len()),
+            (Version::V2, ..) | (_, Family::V4, Form::Message) => Sum::ZERO,
+            _ => Sum::of_pseudo_header(source, destination, PROTOCOL, message.len()),
         };
-        let checksum = fold(add_words(sum, message)).to_be_bytes();
+        let checksum = sum.plus(message).finish().to_be_bytes();
         if let Some(bytes) = message.get_mut(field::CHECKSUM..field::CHECKSUM + 2) {
             bytes.copy_from_slice(&checksum);
         }

@@ -21,11 +21,11 @@ impl Verdicts {
     pub fn judge(&mut self, fault: Fault, columns: &[Column; 2]) {
         let [ours, theirs] = columns.each_ref().map(|column| column.damage(fault));
         let Some(ours) = ours else { return };
-        let takeover = columns[0].pair.takeover();
+        let failover = columns[0].pair.failover();
         let bound = match fault {
             // Silence has to be waited for; everything else is told.
-            Fault::SilentCut | Fault::Death | Fault::Hang | Fault::Kill => takeover + NOISE,
-            Fault::CarrierLost | Fault::Shutdown => takeover / 3 + NOISE,
+            Fault::SilentCut | Fault::Death | Fault::Hang | Fault::Kill => failover + NOISE,
+            Fault::CarrierLost | Fault::Shutdown => failover / 3 + NOISE,
             Fault::Switch => Duration::ZERO,
         };
         self.expect(ours.outage.total <= bound, fault, || {

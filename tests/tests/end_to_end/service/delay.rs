@@ -38,7 +38,7 @@ fn ten_slow_services_delay_no_address() {
             services.pair.plans[site].plugins.clear();
         }
         let without = measure(&mut services, &gateway)?;
-        println!("takeover with ten services and without: {with:?} {without:?}");
+        println!("failover with ten services and without: {with:?} {without:?}");
         for (with, without) in with.into_iter().zip(without) {
             // one after the other they take three seconds
             let more = with.total.saturating_sub(without.total);
@@ -66,12 +66,12 @@ fn measure(services: &mut Services<'_>, gateway: &Echo) -> Result<[Outage; 2]> {
     let old = services.at()?;
     let (lab, site) = (services.pair.lab, &services.pair.lab.sites[old]);
     let death = Stamp::now();
-    lab.bury(site)?;
+    lab.power_off(site)?;
     let death = gateway.outage_of(death, INTERVAL * 3, limit);
     services
         .pair
         .wait("taken over", || services.pair.role(1 - old) == "active")?;
-    lab.exhume(site)?;
+    lab.power_on(site)?;
     services.pair.wait_settled()?;
     match (planned, death) {
         (Some(planned), Some(death)) => Ok([planned, death]),

@@ -34,14 +34,14 @@ fn services_follow_the_role_in_order_and_hooks_come_last() {
         let services = Services::start(lab, &folder, toml.clone())?;
         let active = services.at()?;
         services.wait_at(active, &NAMES)?;
-        a_handover_is_in_order(&services)?;
+        a_switchover_is_in_order(&services)?;
         hooks_are_told_and_checked(&services, &toml)?;
         a_stop_that_hangs_holds_up_nobody(&services)?;
         ten_flaps_end_as_the_last_of_them(&services)
     });
 }
 
-fn a_handover_is_in_order(services: &Services<'_>) -> Result<()> {
+fn a_switchover_is_in_order(services: &Services<'_>) -> Result<()> {
     hooks_have_ended(services)?;
     let seen = [0, 1].map(|site| services.notes(site).len());
     let new = services.switch()?;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_takeover_keeps_all_and_the_new_active_node_goes_on() {
+fn a_failover_keeps_all_and_the_new_active_node_goes_on() {
     scenario(2, |lab| {
         let mut sets = Sets::start(lab, &["bans", "bans6"])?;
         let elements: Vec<String> = (0..200)
@@ -18,7 +18,7 @@ fn a_takeover_keeps_all_and_the_new_active_node_goes_on() {
             sets.number(next, "bans", "elements") == 200
         })?;
         sets.pair.routers[dead].kill();
-        sets.wait("a takeover", |sets| sets.pair.role(next) == "active")?;
+        sets.wait("a failover", |sets| sets.pair.role(next) == "active")?;
         sets.active = next;
         assert!(has(sets.here(), "bans", "192.0.2.199"));
         sets.here()
@@ -58,14 +58,14 @@ fn a_switch_echoes_nothing() {
         };
         sets.wait("all there", |sets| counters(sets) == [[500, 500, 0, 0]; 2])?;
         for _ in 0..2 {
-            sets.pair.done(0, &["switch"])?;
+            sets.pair.switch(0)?;
             sets.active = 1 - sets.active;
             sets.pair.wait_active(sets.active)?;
             thread::sleep(Duration::from_secs(2));
             assert_eq!(counters(&sets), [[500, 500, 0, 0]; 2]);
             sets.pair.wait_settled()?;
         }
-        sets.pair.done(0, &["switch"])?;
+        sets.pair.switch(0)?;
         sets.active = 1 - sets.active;
         sets.pair.wait_active(sets.active)?;
         sets.here()
@@ -124,7 +124,7 @@ fn what_a_packet_added_just_before_a_switch_is_sent_with_it() {
         thread::sleep(Duration::from_secs(2));
         assert!(has(sets.here(), "seen", "10.1.0.2"));
         assert!(!has(sets.there(), "seen", "10.1.0.2"), "nobody has read it");
-        sets.pair.done(0, &["switch"])?;
+        sets.pair.switch(0)?;
         sets.pair.wait_active(1 - active)?;
         assert!(has(sets.there(), "seen", "10.1.0.2"));
         Ok(())

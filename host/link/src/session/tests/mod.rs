@@ -10,10 +10,10 @@ use crate::word::{Introduction, Word};
 
 fn up(lines: usize) -> Net {
     let mut net = Net::new(lines);
-    net.add_channel("twin");
+    net.add_channel("messenger");
     net.run_for(50);
     for side in 0..2 {
-        assert!(net.worker(side, "twin").up);
+        assert!(net.worker(side, "messenger").up);
     }
     net
 }
@@ -26,11 +26,11 @@ fn numbers(net: &mut Net, side: usize, name: &str) -> usize {
 fn messages_arrive_once_and_in_order() {
     let mut net = up(1);
     for length in [0, 100, 16 * 1024, 65536, 65536, 17] {
-        assert!(net.send(0, "twin", length));
+        assert!(net.send(0, "messenger", length));
     }
     net.run_for(10);
     let lengths: Vec<usize> = net
-        .worker(1, "twin")
+        .worker(1, "messenger")
         .heard
         .iter()
         .map(|said| said.length)
@@ -38,8 +38,8 @@ fn messages_arrive_once_and_in_order() {
     assert_eq!(lengths, [16, 100, 16 * 1024, 65536, 65536, 17]);
     net.run_for(50);
     assert_eq!(net.state(0).backlog, 0);
-    assert_eq!(net.channel(0, "twin").queued, 0);
-    assert_eq!(net.channel(1, "twin").received, 6);
+    assert_eq!(net.channel(0, "messenger").queued, 0);
+    assert_eq!(net.channel(1, "messenger").received, 6);
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn the_other_path_takes_over_from_a_silent_one_within_half_a_second() {
     net.lines[0].cut = true;
     let mut sent = 0;
     for _ in 0..50 {
-        sent += usize::from(net.send(0, "twin", 500));
+        sent += usize::from(net.send(0, "messenger", 500));
         net.run_for(10);
     }
     net.run_for(20);
-    assert_eq!(numbers(&mut net, 1, "twin"), sent);
+    assert_eq!(numbers(&mut net, 1, "messenger"), sent);
     assert!(net.state(0).paths[1].carries && net.state(1).paths[1].carries);
-    assert_eq!(net.state(0).failovers, 1);
-    assert!(net.worker(1, "twin").up);
+    assert_eq!(net.state(0).path_changes, 1);
+    assert!(net.worker(1, "messenger").up);
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn a_path_that_carries_one_way_only_is_left_by_both() {
         let carrier = net.state(0).paths.iter().position(|path| path.carries);
         net.lines[carrier.unwrap()].deaf = Some(deaf);
         for side in 0..2 {
-            assert!(net.send(side, "twin", 500));
+            assert!(net.send(side, "messenger", 500));
         }
         net.run_for(500);
         for side in 0..2 {
-            assert_eq!(numbers(&mut net, side, "twin"), 1);
-            assert!(net.worker(side, "twin").up);
+            assert_eq!(numbers(&mut net, side, "messenger"), 1);
+            assert!(net.worker(side, "messenger").up);
         }
     }
 }
@@ -83,7 +83,7 @@ fn a_broken_path_costs_nothing() {
     let mut net = up(2);
     net.run_for(300);
     for _ in 0..3 {
-        net.send(0, "twin", 65536);
+        net.send(0, "messenger", 65536);
     }
     net.run_for(0);
     let carrier = net
@@ -94,17 +94,17 @@ fn a_broken_path_costs_nothing() {
         .unwrap();
     net.break_line(carrier);
     net.run_for(5);
-    assert_eq!(numbers(&mut net, 1, "twin"), 3);
+    assert_eq!(numbers(&mut net, 1, "messenger"), 3);
 }
 
 #[test]
 fn the_only_path_may_break_for_less_than_the_grace() {
     let mut net = up(1);
-    net.send(0, "twin", 65536);
+    net.send(0, "messenger", 65536);
     net.break_line(0);
-    net.send(0, "twin", 10);
+    net.send(0, "messenger", 10);
     net.run_for(500);
-    assert_eq!(numbers(&mut net, 1, "twin"), 2);
+    assert_eq!(numbers(&mut net, 1, "messenger"), 2);
     assert!(
         !net.sides[0]
             .events
@@ -118,33 +118,33 @@ fn channels_go_down_when_no_path_comes_back_and_begin_anew_when_one_does() {
     let mut net = up(1);
     net.lines[0].cut = true;
     net.break_line(0);
-    net.send(0, "twin", 10);
+    net.send(0, "messenger", 10);
     net.run_for(1500);
     for side in 0..2 {
-        assert!(!net.worker(side, "twin").up);
+        assert!(!net.worker(side, "messenger").up);
     }
     net.lines[0].cut = false;
     net.run_for(500);
-    assert!(net.send(1, "twin", 20));
+    assert!(net.send(1, "messenger", 20));
     net.run_for(10);
-    assert_eq!(numbers(&mut net, 0, "twin"), 1);
-    assert_eq!(numbers(&mut net, 1, "twin"), 0);
+    assert_eq!(numbers(&mut net, 0, "messenger"), 1);
+    assert_eq!(numbers(&mut net, 1, "messenger"), 0);
 }
 
 #[test]
 fn the_only_path_stands_long_delays() {
     let mut net = Net::new(1);
     net.lines[0].latency_ns = 200 * MS;
-    net.add_channel("twin");
+    net.add_channel("messenger");
     net.run_for(2000);
     for round in 0..5 {
-        net.send(0, "twin", 1000);
+        net.send(0, "messenger", 1000);
         // What 20 % of loss does to TCP: seconds without anything.
         net.lines[0].latency_ns = (200 + 700 * (round % 3)) * MS;
         net.run_for(3000);
     }
     net.run_for(3000);
-    assert_eq!(numbers(&mut net, 1, "twin"), 5);
+    assert_eq!(numbers(&mut net, 1, "messenger"), 5);
     assert!(
         !net.sides[0]
             .events
@@ -156,14 +156,14 @@ fn the_only_path_stands_long_delays() {
 #[test]
 fn a_process_started_anew_takes_its_channels_down_and_up() {
     let mut net = up(2);
-    net.send(1, "twin", 10);
+    net.send(1, "messenger", 10);
     net.run_for(10);
     net.restart(0);
     net.run_for(1000);
-    assert!(net.worker(1, "twin").up);
-    assert!(net.send(1, "twin", 10));
+    assert!(net.worker(1, "messenger").up);
+    assert!(net.send(1, "messenger", 10));
     net.run_for(10);
-    assert_eq!(numbers(&mut net, 0, "twin"), 1);
+    assert_eq!(numbers(&mut net, 0, "messenger"), 1);
     let downs = net.sides[1]
         .events
         .iter()
@@ -175,14 +175,14 @@ fn a_process_started_anew_takes_its_channels_down_and_up() {
 fn a_worker_started_anew_hears_nothing_of_before() {
     let mut net = up(1);
     for _ in 0..4 {
-        net.send(1, "twin", 60_000);
+        net.send(1, "messenger", 60_000);
     }
-    net.restart_worker(0, "twin");
+    net.restart_worker(0, "messenger");
     net.run_for(100);
-    assert_eq!(numbers(&mut net, 0, "twin"), 0);
-    assert!(net.send(1, "twin", 5));
+    assert_eq!(numbers(&mut net, 0, "messenger"), 0);
+    assert!(net.send(1, "messenger", 5));
     net.run_for(10);
-    assert_eq!(numbers(&mut net, 0, "twin"), 1);
+    assert_eq!(numbers(&mut net, 0, "messenger"), 1);
 }
 
 #[test]
@@ -190,10 +190,10 @@ fn who_does_not_read_stops_its_own_channel_only() {
     let mut net = up(1);
     net.add_channel("other");
     net.run_for(50);
-    net.worker(1, "twin").reads = false;
+    net.worker(1, "messenger").reads = false;
     let mut sent = 0;
     for _ in 0..200 {
-        sent += u64::from(net.send(0, "twin", 65536));
+        sent += u64::from(net.send(0, "messenger", 65536));
         net.run_for(1);
     }
     // The window, and what is read ahead of it.
@@ -201,9 +201,9 @@ fn who_does_not_read_stops_its_own_channel_only() {
     assert!(net.send(0, "other", 10));
     net.run_for(5);
     assert_eq!(numbers(&mut net, 1, "other"), 1);
-    net.worker(1, "twin").reads = true;
+    net.worker(1, "messenger").reads = true;
     net.run_for(100);
-    assert_eq!(numbers(&mut net, 1, "twin") as u64, sent);
+    assert_eq!(numbers(&mut net, 1, "messenger") as u64, sent);
 }
 
 #[test]
@@ -239,19 +239,19 @@ fn channels_alternate() {
 #[test]
 fn a_mark_is_told_of_when_all_before_it_is_taken() {
     let mut net = up(1);
-    net.worker(1, "twin").reads = false;
-    net.send(0, "twin", 65536);
-    net.sides[0].session.mark(9, "twin");
+    net.worker(1, "messenger").reads = false;
+    net.send(0, "messenger", 65536);
+    net.sides[0].session.mark(9, "messenger");
     net.run_for(50);
     let marked = |net: &Net| {
         let mut events = net.sides[1].events.iter();
         events.any(|e| matches!(e, Event::Marked { id: 9, .. }))
     };
     assert!(!marked(&net));
-    net.worker(1, "twin").reads = true;
+    net.worker(1, "messenger").reads = true;
     net.run_for(5);
     assert!(marked(&net));
-    assert_eq!(numbers(&mut net, 1, "twin"), 1);
+    assert_eq!(numbers(&mut net, 1, "messenger"), 1);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
     });
     let sentence = "r2's conntrack speaks 3 to 4, this node's 1 to 2";
     assert_eq!(agreed, Some(Err(sentence.to_owned())));
-    assert!(net.worker(0, "twin").up, "nothing else suffers");
+    assert!(net.worker(0, "messenger").up, "nothing else suffers");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn words_cross_however_long_and_never_longer() {
     };
     net.sides[0].session.say(&word(150_000));
     net.sides[0].session.say(&word(170_000));
-    net.sides[0].session.say(&Word::Took { handover: 3 });
+    net.sides[0].session.say(&Word::Took { switchover: 3 });
     net.run_for(20);
     let heard: Vec<&Word> = net.sides[1]
         .events
@@ -292,7 +292,7 @@ fn words_cross_however_long_and_never_longer() {
             _ => None,
         })
         .collect();
-    assert_eq!(heard, [&word(150_000), &Word::Took { handover: 3 }]);
+    assert_eq!(heard, [&word(150_000), &Word::Took { switchover: 3 }]);
     assert!(
         net.sides[0]
             .events
@@ -319,7 +319,7 @@ fn greeted(bytes: &[u8]) -> Result<(), String> {
 
 fn greet(hello: &str, bytes: &[u8]) -> Result<(), String> {
     let mut session = Session::new("r1", "r2", Introduction::default(), 9, 1);
-    session.set_channel("twin", Wire { min: 1, max: 1 });
+    session.set_channel("messenger", Wire { min: 1, max: 1 });
     let now = Now { ns: 1, wall_us: 1 };
     session.handle_opened(now, 0);
     session.poll_transmit(now, 0, 1, &mut Transmit::default());

@@ -37,13 +37,13 @@ pub struct Worker {
     pub period: u64,
     pub sent: u64,
     pub reads: bool,
-    /// Of the twin's period.
-    pub heard: Vec<Said>,
+    /// Of the peer's period.
+    pub heard: Vec<Delivered>,
     pub heard_in_all: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Delivered {
     pub worker: u64,
     pub period: u64,
     pub number: u64,
@@ -322,7 +322,7 @@ impl Net {
 }
 
 impl Worker {
-    /// Every message once and in order, of one period of the twin's only.
+    /// Every message once and in order, of one period of the peer's only.
     fn hear(&mut self, record: &[u8]) {
         match record[0] {
             UP => {
@@ -340,7 +340,7 @@ impl Worker {
             MESSAGE => {
                 assert!(self.up, "a message while down");
                 let number = |at: usize| u64::from_be_bytes(record[at..at + 8].try_into().unwrap());
-                let said = Said {
+                let said = Delivered {
                     worker: number(1) >> 32,
                     period: number(1),
                     number: number(9),

@@ -321,8 +321,8 @@ fn address_state(address: &AddressStatus) -> String {
 }
 
 fn fence(group: &GroupStatus) -> String {
-    let held = match group.fence.as_str() {
-        "held" => format!("held, {} ms", group.lease_ms),
+    let fence = match group.fence.as_str() {
+        "passing" => format!("passing, {} ms", group.lease_ms),
         other => other.into(),
     };
     match group.details.get("advert_late_worst_us") {
@@ -331,8 +331,8 @@ fn fence(group: &GroupStatus) -> String {
                 0 => format!("0.{}", late_us / 100),
                 late_ms => late_ms.to_string(),
             };
-            format!("{held}; latest advert {late} ms late at worst")
+            format!("{fence}; latest advert {late} ms late at worst")
         }
-        _ => held,
+        _ => fence,
     }
 }

@@ -217,7 +217,7 @@ fn an_expectation_is_passed_on_without_its_id() {
 }
 
 #[test]
-fn a_twin_s_expectation_is_one_that_this_node_would_send() {
+fn a_peer_s_expectation_is_one_that_this_node_would_send() {
     let request = expectation::request(&bytes(EXPECTED)).expect("an expectation");
     for (hex, why) in [
         (EXPECTED, "it has an id"),
@@ -299,7 +299,7 @@ fn an_offloaded_flow_that_says_neither_state_nor_time_is_an_established_one() {
     let parsed = parse::flow(&said).expect("a flow");
     assert_eq!(parsed.timeout_s, None);
     assert_eq!(parsed.tcp.map(|tcp| tcp.state), Some(3));
-    // a whole record of it is one that the twin takes
+    // a whole record of it is one that the peer takes
     let mut record = Vec::new();
     crate::wire::record(&mut record, crate::wire::Kind::Whole, &parsed);
     assert!(crate::wire::records(&record).all(|it| it.is_ok()));

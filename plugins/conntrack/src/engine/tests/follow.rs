@@ -103,7 +103,7 @@ fn only_flows_that_are_old_enough_follow() {
     pair.pass_ms(1000);
     pair.assert_equal();
     assert_eq!(pair.nodes[0].engine.counters.sent_deletes, 0);
-    // a handover waits for no age
+    // a switchover waits for no age
     pair.traffic(0, &tcp(3));
     pair.step();
     assert!(!pair.nodes[0].engine.drain(pair.now_ns));
@@ -139,7 +139,7 @@ fn a_mark_that_excludes_a_flow_takes_it_from_the_backup() {
 }
 
 #[test]
-fn what_rules_hide_does_not_follow_by_a_sweep_either() {
+fn what_rules_hide_does_not_follow_by_a_resync_either() {
     let mut pair = Pair::started();
     pair.nodes[0].kernel.hidden.insert(name(&udp(1)));
     pair.nodes[0].engine.handle_hiding(true);
@@ -234,9 +234,9 @@ fn an_idle_pair_says_little() {
     let after = &pair.nodes[0].engine.counters;
     assert_eq!(
         after.sent_flows, before.sent_flows,
-        "a sweep repeats nothing"
+        "a resync repeats nothing"
     );
-    assert_eq!(after.sweeps - before.sweeps, 3);
+    assert_eq!(after.resyncs - before.resyncs, 3);
     assert!(after.sent_bytes - before.sent_bytes < 8000);
     assert_eq!(pair.nodes[1].kernel.deletes, 0);
 }

@@ -85,6 +85,15 @@ impl Kernel {
     /// A packet: the flow is made, or changed, or only its time.
     pub(super) fn traffic(&mut self, now_s: u64, flow: &Flow) {
         let ends_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
+        let mut flow = flow.clone();
+        if let Some((there, _)) = self.flows.get(&name(&flow)) {
+            // an entry that is liberal stays so, and no event tells of a packet that changes nothing
+            let flags = there.tcp.map(|tcp| tcp.flags);
+            flow.tcp
+                .iter_mut()
+                .for_each(|tcp| tcp.flags = flags.unwrap_or(tcp.flags));
+        }
+        let flow = &flow;
         let before = self.flows.insert(name(flow), (flow.clone(), ends_s));
         let whole = Flow {
             timeout_s: None,
@@ -135,10 +144,10 @@ impl Kernel {
                     };
                 }
                 let same = |(there, _): &(Flow, u64)| there.reply == flow.reply;
-                let clash = !flow.is_plain() && self.flows.values().any(same);
+                let conflict = !flow.is_plain() && self.flows.values().any(same);
                 match () {
                     () if self.refused.contains(&key) => return Err(EINVAL),
-                    () if clash => return Err(EEXIST),
+                    () if conflict => return Err(EEXIST),
                     () if self.flows.len() >= self.limit => return Err(ENOMEM),
                     () => {}
                 }
@@ -201,6 +210,14 @@ impl Kernel {
         there.tcp = flow.tcp.or(there.tcp);
         *ends = ends_s;
         Ok(())
+    }
+
+    pub(super) fn find(&self, now_s: u64, flow: &Flow) -> Option<Flow> {
+        let (flow, ends_s) = self.flows.get(&name(flow))?;
+        Some(Flow {
+            timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+            ..flow.clone()
+        })
     }
 
     pub(super) fn listed(&self, now_s: u64) -> Vec<Flow> {

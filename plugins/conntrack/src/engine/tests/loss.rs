@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_overrun_is_made_good_by_a_sweep() {
+fn an_overrun_is_made_good_by_a_resync() {
     let mut pair = Pair::started();
     (0..100).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
@@ -24,7 +24,7 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
     (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
-    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].engine.request_resync(now_ns);
     pair.nodes[0].engine.handle_timeout(now_ns);
     pair.nodes[0].perform(now_ns);
     // each piece is older than what is heard before it is read
@@ -41,13 +41,13 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
 }
 
 #[test]
-fn what_ends_after_a_sweep_has_passed_it_is_missed_by_nobody() {
+fn what_ends_after_a_resync_has_passed_it_is_missed_by_nobody() {
     let mut pair = Pair::started();
     (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
     pair.nodes[1].in_sync = None;
-    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].engine.request_resync(now_ns);
     pair.nodes[0].perform(now_ns);
     for _ in 0..5 {
         pair.nodes[0].read_dump(now_ns);
@@ -69,7 +69,7 @@ fn what_changed_while_a_dump_is_read_is_not_set_back() {
     (0..12).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
-    pair.nodes[0].engine.want_sweep(now_ns);
+    pair.nodes[0].engine.request_resync(now_ns);
     pair.nodes[0].engine.handle_timeout(now_ns);
     pair.nodes[0].perform(now_ns);
     for number in 0..12 {
@@ -96,6 +96,42 @@ fn what_somebody_deletes_on_the_backup_comes_back() {
 }
 
 #[test]
+fn what_a_kernel_drops_silently_after_the_offer_comes_back() {
+    let mut pair = Pair::started();
+    pair.cut();
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.role(1, true);
+    pair.role(0, false);
+    pair.connect();
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 30);
+    for number in 0..3 {
+        pair.nodes[0].kernel.flows.remove(&name(&tcp(number)));
+    }
+    // the next resync of the peer answers for them
+    pair.pass_ms(41_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].engine.counters.lost, 3);
+    assert_eq!(pair.nodes[0].in_sync, Some(true));
+}
+
+#[test]
+fn what_a_walk_misses_is_said_until_it_is_back() {
+    let mut pair = Pair::started();
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.nodes[1].kernel.flows.remove(&name(&tcp(3)));
+    pair.room = 0;
+    pair.nodes[1].engine.handle_overrun(pair.now_ns);
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    pair.room = usize::MAX;
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
 fn a_full_table_is_said_and_filled_when_there_is_room() {
     let mut pair = Pair::started();
     pair.nodes[1].kernel.limit = 10;
@@ -105,9 +141,9 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
     assert_eq!(pair.nodes[1].engine.counters.refused_full, 20);
     assert!(pair.nodes[1].warnings[0].contains("nf_conntrack_max"));
     assert_eq!(pair.nodes[1].in_sync, Some(false));
-    // it is tried again by sweeps, without a storm
+    // it is tried again by resyncs, without a storm
     pair.pass_ms(120_000);
-    assert!(pair.nodes[0].engine.counters.sweeps <= 10);
+    assert!(pair.nodes[0].engine.counters.resyncs <= 10);
     pair.nodes[1].kernel.limit = usize::MAX;
     pair.pass_ms(45_000);
     pair.assert_equal();
@@ -125,7 +161,7 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     pair.settle();
     assert_eq!(pair.nodes[1].kernel.flows.len(), 9);
     pair.nodes[1].in_sync = None;
-    let sweeps = pair.nodes[0].engine.counters.sweeps;
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
     for second in 0..600 {
         let changed = Flow {
             mark: second,
@@ -136,8 +172,8 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     }
     assert_eq!(pair.nodes[1].in_sync, None, "ready all the time");
     // one each 40 s, and one for each time that they are tried again
-    let sweeps = pair.nodes[0].engine.counters.sweeps - sweeps;
-    assert!((15..=17).contains(&sweeps), "{sweeps}");
+    let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
+    assert!((15..=17).contains(&resyncs), "{resyncs}");
     assert!(pair.nodes[1].engine.counters.refused_invalid >= 4);
     pair.nodes[1].kernel.refused.clear();
     pair.pass_ms(400_000);
@@ -151,16 +187,16 @@ fn who_waits_for_what_has_gone_is_told_so_soon() {
     let mut pair = Pair::started();
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
-    let number = engine.twin_sweep() + 1;
+    let number = engine.peer_resync() + 1;
     let hello = engine.serial;
     for message in [
-        Message::Sweep {
+        Message::Resync {
             number,
             lease_s: 120,
             hello,
         },
         Message::Alive(&[9; 8]),
-        Message::Swept { number, flows: 1 },
+        Message::Resynced { number, flows: 1 },
     ] {
         engine.handle_message(now_ns, &message.encode());
     }
@@ -195,11 +231,11 @@ fn another_flow_in_the_place_gives_way() {
     let now_s = pair.now_s();
     let mut stale = translated(5);
     stale.reply.ends = [0, 80, 9, 9];
-    let mut clash = tcp(6);
-    clash.original.source[..4].copy_from_slice(&[10, 9, 9, 9]);
-    clash.reply = translated(6).reply;
+    let mut conflict = tcp(6);
+    conflict.original.source[..4].copy_from_slice(&[10, 9, 9, 9]);
+    conflict.reply = translated(6).reply;
     pair.nodes[1].kernel.traffic(now_s, &stale);
-    pair.nodes[1].kernel.traffic(now_s, &clash);
+    pair.nodes[1].kernel.traffic(now_s, &conflict);
     pair.traffic(0, &translated(5));
     pair.traffic(0, &translated(6));
     pair.settle();
@@ -221,7 +257,7 @@ fn either_end_may_be_restarted_at_any_time() {
 }
 
 #[test]
-fn a_cut_in_the_middle_of_the_first_sweep_costs_another_one() {
+fn a_cut_in_the_middle_of_the_first_resync_costs_another_one() {
     for cut_after in 0..12 {
         let mut pair = Pair::new(&Settings::default());
         (0..100).for_each(|number| pair.traffic(0, &translated(number)));
@@ -280,7 +316,7 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
         pair.pass_ms(100);
     }
     assert!(pair.nodes[0].engine.ready.len() <= super::super::outbox::WAITING_MAX + 10_000);
-    // nor does time alone, or what the twin asks for, fill it
+    // nor does time alone, or what the peer asks for, fill it
     let waiting = pair.nodes[0].engine.ready.len();
     pair.pass_ms(20_000);
     assert_eq!(pair.nodes[0].engine.ready.len(), waiting);
@@ -290,12 +326,12 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
 }
 
 #[test]
-fn a_sweep_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
+fn a_resync_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
     let mut pair = Pair::started();
     (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
-    let sweeps = |pair: &Pair| pair.nodes[0].engine.counters.sweeps;
-    let before = sweeps(&pair);
+    let resyncs = |pair: &Pair| pair.nodes[0].engine.counters.resyncs;
+    let before = resyncs(&pair);
     let node = &mut pair.nodes[0];
     node.engine.handle_overrun(pair.now_ns);
     node.perform(pair.now_ns);
@@ -307,9 +343,9 @@ fn a_sweep_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
         node.read_dump(now_ns);
         node.perform(now_ns);
     }
-    assert_eq!(node.engine.counters.sweeps, before + 2, "only once");
-    assert!(node.engine.sweeping());
+    assert_eq!(node.engine.counters.resyncs, before + 2, "only once");
+    assert!(node.engine.resyncing());
     pair.pass_ms(300);
-    assert_eq!(sweeps(&pair), before + 2, "and that one is enough");
+    assert_eq!(resyncs(&pair), before + 2, "and that one is enough");
     pair.assert_equal();
 }

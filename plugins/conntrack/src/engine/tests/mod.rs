@@ -1,14 +1,15 @@
 //! Two nodes with a kernel each, a channel between them and a clock that only tests move.
 
 mod follow;
+mod groups;
 mod kernel;
 mod loss;
 mod random;
 mod roles;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::{Action, Engine, Fault, Finished, Rows, SECOND_NS, Source, Subscription};
+use super::{Action, Change, Engine, Fault, Finished, Rows, SECOND_NS, Source, Subscription};
 use crate::config::Settings;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
 use kernel::{Kernel, name};
@@ -25,6 +26,8 @@ struct Node {
     compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
     events: Vec<String>,
+    /// So often the kernel was asked for a flow before a change.
+    asked: usize,
 }
 
 struct Pair {
@@ -50,6 +53,7 @@ impl Pair {
                 compared: None,
                 warnings: Vec::new(),
                 events: Vec::new(),
+                asked: 0,
             }
         };
         Self {
@@ -105,9 +109,12 @@ impl Pair {
     }
 
     fn role(&mut self, at: usize, active: bool) {
-        self.nodes[at]
-            .engine
-            .handle_role(self.now_ns, "office", active);
+        self.role_of("office", at, active);
+    }
+
+    fn role_of(&mut self, group: &str, at: usize, active: bool) {
+        let node = &mut self.nodes[at];
+        node.engine.handle_role(self.now_ns, group, active);
         self.step();
     }
 
@@ -246,6 +253,13 @@ impl Node {
         true
     }
 
+    fn write(&mut self, now_ns: u64, change: Change) {
+        match self.kernel.write(now_ns / SECOND_NS, &change) {
+            Ok(()) => self.engine.handle_written(&change),
+            Err(errno) => self.engine.handle_refused(now_ns, change, errno),
+        }
+    }
+
     fn perform(&mut self, now_ns: u64) -> bool {
         let mut busy = false;
         let now_s = now_ns / SECOND_NS;
@@ -257,10 +271,7 @@ impl Node {
                     self.kernel.subscription = subscription;
                     self.kernel.events.clear();
                 }
-                Action::Write(change) => match self.kernel.write(now_s, &change) {
-                    Ok(()) => self.engine.handle_written(&change),
-                    Err(errno) => self.engine.handle_refused(now_ns, change, errno),
-                },
+                Action::Write(change) => self.write(now_ns, change),
                 Action::Find(flows) => {
                     let found = flows
                         .iter()
@@ -269,6 +280,14 @@ impl Node {
                     found
                         .into_iter()
                         .for_each(|flow| self.engine.handle_found(now_ns, flow));
+                }
+                Action::Ask(questions) => {
+                    for question in questions {
+                        let found = self.kernel.find(now_s, &question.change.flow);
+                        self.asked += 1;
+                        let change = self.engine.handle_asked(now_ns, question, found);
+                        change.into_iter().for_each(|it| self.write(now_ns, it));
+                    }
                 }
                 Action::Probe(flow) => match self.kernel.hidden.contains(&name(&flow)) {
                     true => self.engine.handle_silent(),

@@ -1,9 +1,9 @@
-//! Takeovers, handovers, and two that were both active.
+//! Failovers, switchovers, and two that were both active.
 
 use super::*;
 
 #[test]
-fn a_takeover_writes_no_flow_before_its_addresses_and_restores_times_after() {
+fn a_failover_writes_no_flow_before_its_addresses_and_restores_times_after() {
     let mut pair = Pair::started();
     let mut young = udp(1);
     young.status = 0;
@@ -44,7 +44,7 @@ fn a_takeover_writes_no_flow_before_its_addresses_and_restores_times_after() {
 }
 
 #[test]
-fn a_handover_repeats_nothing_and_leaves_both_in_sync() {
+fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     let mut pair = Pair::started();
     (0..100).for_each(|number| pair.traffic(0, &translated(number)));
     pair.settle();
@@ -144,7 +144,7 @@ fn a_backup_forgets_what_it_held_from_an_earlier_life() {
 }
 
 #[test]
-fn flows_translated_to_an_address_that_went_are_dropped_at_takeover() {
+fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
     let mut pair = Pair::started_with(&Settings {
         dynamic_nat: vec!["wan0".to_owned()],
         ..Settings::default()
@@ -232,7 +232,7 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
         .handle_role(pair.now_ns, "office", false);
     pair.nodes[0]
         .engine
-        .handle_message(pair.now_ns, &crate::wire::Message::Resweep.encode());
+        .handle_message(pair.now_ns, &crate::wire::Message::RequestResync.encode());
     pair.settle();
     assert_eq!(pair.nodes[0].kernel.loosened, 10);
     assert_eq!(pair.nodes[0].in_sync, Some(true));
@@ -243,7 +243,7 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
 
 #[test]
 fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
-    for handover in [false, true] {
+    for switchover in [false, true] {
         let mut pair = Pair::started();
         (0..20).for_each(|number| {
             let mut busy = tcp(number);
@@ -256,20 +256,20 @@ fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
             .engine
             .handle_role(pair.now_ns, "office", true);
         pair.nodes[1].perform(pair.now_ns);
-        match handover {
+        match switchover {
             true => pair.role(0, false),
             false => pair.cut(),
         }
         pair.settle();
         assert!(
             pair.nodes[1].events[0].starts_with("20 timeouts"),
-            "{handover}"
+            "{switchover}"
         );
     }
 }
 
 #[test]
-fn what_a_node_does_for_its_own_kernel_goes_on_when_a_twin_comes() {
+fn what_a_node_does_for_its_own_kernel_goes_on_when_a_peer_comes() {
     let mut pair = Pair::started();
     for number in 0..20 {
         let busy = Flow {

@@ -13,6 +13,8 @@ pub struct Fake {
     pub silent: bool,
     /// It was, for however short a time.
     pub was_silenced: bool,
+    /// It does what it is told about answering, but its own answer is lost.
+    pub mumbles: bool,
     /// Why it cannot be written.
     pub broken: Option<String>,
     pub refuses: bool,
@@ -35,6 +37,7 @@ impl Fake {
             live: false,
             silent: false,
             was_silenced: false,
+            mumbles: false,
             broken: None,
             refuses: false,
             replaced: 0,
@@ -100,7 +103,8 @@ impl Fake {
             Command::Silence { serial, silent } => {
                 self.silent = silent;
                 self.was_silenced |= silent;
-                (serial, Ok(()))
+                let heard = !self.mumbles;
+                (serial, heard.then_some(()).ok_or("no answer".to_owned()))
             }
         };
         if !self.hangs {

@@ -157,16 +157,16 @@ fn an_identity_that_no_server_has_is_not_taken() {
 }
 
 #[test]
-fn a_twin_that_acknowledges_nothing_costs_little() {
+fn a_peer_that_acknowledges_nothing_costs_little() {
     let mut pair = Pair::settled();
-    let give = &mut pair.nodes[0].engine.stores[0].give;
-    let serials: Vec<u64> = (0..5_000).map(|at_ms| give.next_serial(at_ms)).collect();
-    assert!(give.unacked() <= 1_024, "{}", give.unacked());
-    assert_eq!(give.behind_ms(10_000), Some(10_000));
-    give.handle_ack(serials[4_998]);
-    assert_ne!(give.behind_ms(10_000), Some(0));
-    give.handle_ack(serials[4_999]);
-    assert_eq!(give.behind_ms(10_000), Some(0));
+    let sender = &mut pair.nodes[0].engine.stores[0].sender;
+    let serials: Vec<u64> = (0..5_000).map(|at_ms| sender.next_serial(at_ms)).collect();
+    assert!(sender.unacked() <= 1_024, "{}", sender.unacked());
+    assert_eq!(sender.behind_ms(10_000), Some(10_000));
+    sender.handle_ack(serials[4_998]);
+    assert_ne!(sender.behind_ms(10_000), Some(0));
+    sender.handle_ack(serials[4_999]);
+    assert_eq!(sender.behind_ms(10_000), Some(0));
 }
 
 #[test]
@@ -206,9 +206,9 @@ fn a_server_that_only_one_side_has_is_said() {
     pair.link();
     pair.activate(0);
     pair.run(S);
-    let why = "kea6 is not in the twin's dhcp.toml";
+    let why = "kea6 is not in the peer's dhcp.toml";
     assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
-    assert_eq!(pair.text(0, "all.only_at_twin"), "kea6 (kea4)");
+    assert_eq!(pair.text(0, "all.only_at_peer"), "kea6 (kea4)");
     pair.commit(0, 5, 1);
     assert!(pair.has(1, 5), "the other one follows");
 }
@@ -227,7 +227,7 @@ fn one_name_of_two_kinds_is_said() {
     pair.link();
     pair.activate(0);
     pair.run(S);
-    let why = "kea4 is dnsmasq here and kea4 at the twin";
+    let why = "kea4 is dnsmasq here and kea4 at the peer";
     assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
 }
 
@@ -258,7 +258,7 @@ fn what_waits_on_the_active_node_outlives_its_plugin() {
     assert_eq!(pair.number(1, "kea4.waiting"), 1);
     pair.restart(1, true, true);
     pair.run(S);
-    assert!(pair.has(1, 5), "the twin has it");
+    assert!(pair.has(1, 5), "the peer has it");
     assert_eq!(pair.number(1, "kea4.waiting"), 1);
     pair.assert_equal();
 }
@@ -367,7 +367,7 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
             "kea4.10.0.0.6".to_owned(),
             text(
                 "here 02:00:00:00:00:02 (host2), 590 s left; \
-                 at the twin 02:00:00:00:00:03 (host2), 590 s left",
+                 at the peer 02:00:00:00:00:03 (host2), 590 s left",
             ),
         ),
         ("all.differences".to_owned(), Value::Number(2)),
@@ -400,7 +400,7 @@ fn a_comparison_keeps_nothing_that_no_lease_is() {
 }
 
 #[test]
-fn a_comparison_without_a_twin_fails_at_once_and_with_a_mute_one_in_time() {
+fn a_comparison_without_a_peer_fails_at_once_and_with_a_mute_one_in_time() {
     let mut pair = Pair::settled();
     let now_ms = pair.nodes[0].at(pair.now_ms).monotonic_ms;
     pair.nodes[0].engine.handle_diff(now_ms, 7);
@@ -409,13 +409,13 @@ fn a_comparison_without_a_twin_fails_at_once_and_with_a_mute_one_in_time() {
     assert!(pair.nodes[0].answers.is_empty());
     pair.run(2 * S);
     let (rows, _) = pair.nodes[0].answers.pop().expect("an answer");
-    assert_eq!(rows, Err("the twin does not answer".to_owned()));
+    assert_eq!(rows, Err("the peer does not answer".to_owned()));
     pair.cut();
     let now_ms = pair.nodes[0].at(pair.now_ms).monotonic_ms;
     pair.nodes[0].engine.handle_diff(now_ms, 8);
     pair.settle();
     let (rows, _) = pair.nodes[0].answers.pop().expect("an answer");
-    assert_eq!(rows, Err("the twin is not there".to_owned()));
+    assert_eq!(rows, Err("the peer is not there".to_owned()));
 }
 
 #[test]

@@ -98,6 +98,53 @@ fn a_warm_server_takes_leases_while_it_is_silent() {
 }
 
 #[test]
+fn a_switchover_waits_until_the_old_warm_server_is_silent() {
+    let mut pair = warm_pair();
+    pair.drain(0);
+    let coming = pair.tell_role(1, true);
+    pair.nodes[0].servers[0].mumbles = true;
+    let going = pair.tell_role(0, false);
+    pair.run(S / 2);
+    assert!(!pair.nodes[0].is_done(going) && !pair.nodes[1].is_done(coming));
+    assert!(pair.nodes[1].servers[0].silent, "both would answer");
+    // nobody knows yet that it does not give any more
+    pair.commit(0, 6, 2);
+    pair.nodes[0].servers[0].mumbles = false;
+    pair.run(S);
+    assert!(pair.nodes[0].is_done(going) && pair.nodes[1].is_done(coming));
+    assert!(pair.nodes[0].servers[0].silent && !pair.nodes[1].servers[0].silent);
+    assert_eq!(pair.filed(1, 6), Some((client(2), 599)));
+}
+
+#[test]
+fn a_warm_server_that_does_not_fall_silent_delays_a_switchover_by_a_bound() {
+    let mut pair = warm_pair();
+    pair.nodes[0].servers[0].mumbles = true;
+    pair.drain(0);
+    let coming = pair.tell_role(1, true);
+    pair.tell_role(0, false);
+    pair.run(2 * S);
+    assert!(!pair.nodes[1].is_done(coming));
+    pair.run(S);
+    assert!(pair.nodes[1].is_done(coming));
+    assert_eq!(pair.text(0, "kea4.last_fault"), "no answer");
+    let (yes, why) = &pair.nodes[0].in_sync;
+    assert!(!yes && why.contains("does not hear"), "{why}");
+}
+
+#[test]
+fn a_warm_server_whose_role_comes_back_while_it_goes_answers_again() {
+    let mut pair = warm_pair();
+    pair.nodes[0].servers[0].mumbles = true;
+    pair.tell_role(0, false);
+    assert!(pair.nodes[0].servers[0].silent);
+    pair.nodes[0].servers[0].mumbles = false;
+    pair.tell_role(0, true);
+    pair.run(2 * S);
+    assert!(!pair.nodes[0].servers[0].silent);
+}
+
+#[test]
 fn a_warm_server_that_starts_again_is_silent_again() {
     let mut pair = warm_pair();
     pair.stop(1, 0);
@@ -218,7 +265,7 @@ fn a_server_that_runs_on_a_cold_backup_is_said_and_written_when_it_stops() {
 }
 
 #[test]
-fn a_takeover_with_a_server_that_runs_waits_for_nothing() {
+fn a_failover_with_a_server_that_runs_waits_for_nothing() {
     let mut pair = Pair::settled();
     pair.start(1, 0);
     pair.commit(0, 5, 1);
@@ -299,7 +346,7 @@ fn an_active_server_that_lost_its_file_does_not_empty_the_backup() {
 }
 
 #[test]
-fn an_active_node_that_starts_without_its_file_gets_it_from_the_twin() {
+fn an_active_node_that_starts_without_its_file_gets_it_from_the_peer() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.stop(0, 0);
@@ -396,7 +443,7 @@ fn a_foreign_running_identity_on_a_warm_backup_is_said() {
 }
 
 #[test]
-fn what_the_twin_offered_before_the_file_was_read_waits_for_nothing() {
+fn what_the_peer_offered_before_the_file_was_read_waits_for_nothing() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     let clock = pair.nodes[0].at(pair.now_ms);

@@ -10,7 +10,7 @@ fn a_commit_follows_at_once_with_its_remaining_time() {
     assert_eq!(pair.lease(1, 5), Some((client(1), 600)));
     pair.run(100 * S);
     assert_eq!(pair.lease(1, 5), Some((client(1), 500)));
-    assert_eq!(pair.number(0, "kea4.at_twin"), 1);
+    assert_eq!(pair.number(0, "kea4.at_peer"), 1);
     assert_eq!(pair.number(0, "kea4.behind_ms"), 0);
 }
 
@@ -59,7 +59,7 @@ fn an_address_that_is_given_again_and_again_is_sent_as_it_is_last() {
 }
 
 #[test]
-fn clocks_that_jump_change_nothing_at_the_twin() {
+fn clocks_that_jump_change_nothing_at_the_peer() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.nodes[0].clock.unix_ms += HOUR;

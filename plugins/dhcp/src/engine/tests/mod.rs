@@ -47,7 +47,7 @@ struct Node {
     /// Monotonic time and time of day at the pair's zero.
     clock: Clock,
     lineage: Vec<Option<u64>>,
-    /// On their way to the twin, and when they are there.
+    /// On their way to the peer, and when they are there.
     sent: VecDeque<(i64, Vec<u8>)>,
     delay_ms: i64,
     messages: Vec<Message>,
@@ -269,7 +269,7 @@ impl Pair {
     }
 
     /// Planned, as the host does it.
-    fn hand_over(&mut self, from: usize) {
+    fn switch_over(&mut self, from: usize) {
         self.drain(from);
         let to = 1 - from;
         let ticket = self.tell_role(to, true);

@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    fn gives(&self, node: usize) -> bool {
+    fn is_sender(&self, node: usize) -> bool {
         let fake = &self.pair.nodes[node].servers[0];
         self.active[node] && fake.runs && !fake.silent
     }
@@ -111,7 +111,7 @@ impl World {
         // commits that lie closer together have no order between nodes
         self.pair.run(5 * S);
         match step {
-            Step::Commit { node, number, who } if self.gives(node) => {
+            Step::Commit { node, number, who } if self.is_sender(node) => {
                 // a server gives no address that another client has
                 let has = self.pair.filed(node, number);
                 let free = has.is_none_or(|(it, left_s)| it == client(who) || left_s <= 0);
@@ -123,7 +123,7 @@ impl World {
                 }
             }
             Step::Release { node, number }
-                if self.gives(node) && self.pair.filed(node, number).is_some() =>
+                if self.is_sender(node) && self.pair.filed(node, number).is_some() =>
             {
                 self.pair.release(node, number);
                 self.last.insert(number, (self.pair.now_ms, None, 0));

@@ -1,9 +1,9 @@
-//! Takeover, handover, rejoin, partition.
+//! Failover, switchover, rejoin, partition.
 
 use super::*;
 
 #[test]
-fn a_takeover_writes_the_file_once_before_the_role_is_done() {
+fn a_failover_writes_the_file_once_before_the_role_is_done() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.commit(0, 6, 2);
@@ -26,7 +26,7 @@ fn a_takeover_writes_the_file_once_before_the_role_is_done() {
 }
 
 #[test]
-fn a_takeover_with_nothing_new_writes_nothing() {
+fn a_failover_with_nothing_new_writes_nothing() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.run(61 * S);
@@ -38,7 +38,7 @@ fn a_takeover_with_nothing_new_writes_nothing() {
 }
 
 #[test]
-fn a_handover_waits_for_the_last_commit() {
+fn a_switchover_waits_for_the_last_commit() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.drain(0);
@@ -58,7 +58,7 @@ fn a_handover_waits_for_the_last_commit() {
 }
 
 #[test]
-fn a_handover_does_not_wait_for_ever() {
+fn a_switchover_does_not_wait_for_ever() {
     let mut pair = Pair::settled();
     pair.drain(0);
     let ticket = pair.tell_role(1, true);
@@ -70,7 +70,7 @@ fn a_handover_does_not_wait_for_ever() {
 }
 
 #[test]
-fn a_handover_whose_giver_dies_waits_no_longer() {
+fn a_switchover_whose_giver_dies_waits_no_longer() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.drain(0);
@@ -82,7 +82,7 @@ fn a_handover_whose_giver_dies_waits_no_longer() {
 }
 
 #[test]
-fn a_takeover_by_death_waits_for_nothing() {
+fn a_failover_by_death_waits_for_nothing() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     // the link still stands: the other daemon hangs
@@ -139,7 +139,7 @@ fn a_server_that_hangs_delays_a_role_by_a_bound() {
 }
 
 #[test]
-fn a_mute_twin_and_a_server_that_hangs_delay_a_role_by_one_bound() {
+fn a_mute_peer_and_a_server_that_hangs_delay_a_role_by_one_bound() {
     let mut pair = Pair::settled();
     pair.commit(0, 5, 1);
     pair.commit(0, 6, 1);
@@ -293,7 +293,7 @@ fn handed_to_and_fro_nothing_is_lost_and_nothing_grows() {
     let mut active = 0;
     for round in 0_u16..20 {
         pair.commit(active, round, 1);
-        pair.hand_over(active);
+        pair.switch_over(active);
         active = 1 - active;
         pair.run(2 * S);
         let other = &pair.nodes[1 - active];

@@ -134,7 +134,7 @@ fn unescape(text: &[u8]) -> (Vec<u8>, &[u8]) {
                 rest = after;
             }
             (b'\\', [b'x', high, low, after @ ..]) => {
-                plain.extend(crate::format::hex::byte(&[*high, *low]));
+                plain.extend(spared_sdk::hex::byte(&[*high, *low]));
                 rest = after;
             }
             (b'\\', [escaped, after @ ..]) => {

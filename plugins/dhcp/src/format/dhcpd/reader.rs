@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str;
 
+use spared_sdk::hex;
+
 use super::date::{self, Date};
 use super::lexer::{Statement, Token, statement};
 use super::{
     BINDING, ByteOrder, FLAGS, FREE_BINDINGS, Family, HARDWARE, LONGEST_TEXT, RELAY_OPTIONS, SET,
     escape, is_variable,
 };
-use crate::format::hex;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 type Fault = &'static str;
 
 /// What a declaration says.
-pub enum Said {
+pub enum Declared {
     Lease(Lease),
     Identity(Vec<u8>),
 }
@@ -27,7 +28,7 @@ pub fn entry(
     order: &mut ByteOrder,
     mut source: &[u8],
     clock: Clock,
-) -> Result<Vec<Said>, Fault> {
+) -> Result<Vec<Declared>, Fault> {
     let mut said = Vec::new();
     while let Some(statement) = statement(&mut source) {
         let Statement { tokens, body } = &statement;
@@ -38,10 +39,10 @@ pub fn entry(
             ([Token::Word(b"server-duid"), duid], None) => {
                 // dhcpd for DHCPv4 writes one, too, and forgets it at its next start
                 let duid = bytes(duid).ok_or("the server's DUID is none")?;
-                said.extend((family == Family::V6).then_some(Said::Identity(duid)));
+                said.extend((family == Family::V6).then_some(Declared::Identity(duid)));
             }
             ([Token::Word(b"lease"), Token::Word(address)], Some(body)) if family == Family::V4 => {
-                said.push(Said::Lease(lease(address, body, clock)?));
+                said.push(Declared::Lease(lease(address, body, clock)?));
             }
             ([Token::Word(word @ (b"ia-na" | b"ia-ta" | b"ia-pd")), id], Some(body))
                 if family == Family::V6 =>
@@ -129,7 +130,7 @@ fn association(
     client: &Client,
     mut body: &[u8],
     clock: Clock,
-) -> Result<Vec<Said>, Fault> {
+) -> Result<Vec<Declared>, Fault> {
     let mut said = Vec::new();
     let mut committed_s = 0;
     while let Some(Statement { tokens, body }) = statement(&mut body) {
@@ -159,7 +160,7 @@ fn association(
     let said = said.into_iter();
     Ok(said
         .map(|lease| {
-            Said::Lease(Lease {
+            Declared::Lease(Lease {
                 committed_ms,
                 ..lease
             })
@@ -291,7 +292,7 @@ impl Fields {
     }
 }
 
-impl Said {
+impl Declared {
     pub fn tell(self, found: &mut crate::format::Found) {
         match self {
             Self::Lease(lease) => found.changes.push(Change::Put(lease)),

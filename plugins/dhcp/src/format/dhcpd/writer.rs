@@ -160,7 +160,7 @@ fn hardware(out: &mut Vec<u8>, lease: &Lease) {
         None => drop(write!(out, "unknown-{}", client.hardware_type)),
     }
     out.push(b' ');
-    crate::format::hex::write(out, &client.hardware);
+    spared_sdk::hex::write(out, &client.hardware);
     out.extend_from_slice(b";\n");
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str;
 
+use spared_sdk::hex;
+
 use super::{NONE, TEMPORARY};
-use crate::format::{Found, hex};
+use crate::format::Found;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 const ETHERNET: u16 = 1;

@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 
+use spared_sdk::hex;
+
 use super::{NONE, TEMPORARY};
-use crate::format::{Format, fits, hex};
+use crate::format::{Format, fits};
 use crate::lease::{Clock, Kind, Lease, Set};
 
 /// dnsmasq has no field for more of a name.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::format::hex;
+use spared_sdk::hex;
 
 const MARK: &[u8] = b"&#x";
 

@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str;
 
+use spared_sdk::hex;
+
 use super::{Column, Family, escape, is_default};
-use crate::format::{Found, hex};
+use crate::format::Found;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
+
+/// The DUID of a declined address, as Kea has it since 2.3.
+const EMPTY_DUID: [u8; 3] = [0; 3];
 
 #[derive(Debug)]
 pub struct Reader {
@@ -118,6 +123,10 @@ impl Row {
         if family == Family::V4 {
             // Kea knows no other there
             self.client.hardware_type = u16::from(!self.client.hardware.is_empty());
+        }
+        if family == Family::V6 && self.client.id == [0] {
+            // what Kea 2.2 writes where there is none; 2.6 loads no DUID below three bytes
+            self.client.id = EMPTY_DUID.to_vec();
         }
         let state = match self.state {
             1 => State::Declined,

@@ -113,7 +113,7 @@ fn an_sa_whose_keys_are_not_shown_is_not_installed_and_named() {
     hidden.body = Body::new(bytes);
     pair.nodes[0].kernel.add_sa(S, hidden.clone());
     pair.run(S);
-    let why = "no key of SA c0000001: the twin's kernel is locked down and shows none";
+    let why = "no key of SA c0000001: the peer's kernel is locked down and shows none";
     assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
     pair.kill(0);
     pair.activate(1);
@@ -155,7 +155,7 @@ fn lost_notifications_make_the_backup_not_ready_until_a_reading() {
     pair.nodes[0].kernel.deaf = false;
     let now_ms = pair.now_ms;
     pair.nodes[0].slow = true;
-    pair.nodes[0].engine.handle_seen(now_ms, Seen::Unsure);
+    pair.nodes[0].engine.handle_seen(now_ms, XfrmEvent::Unsure);
     pair.settle();
     assert_eq!(
         pair.nodes[1].in_sync.1,
@@ -176,7 +176,7 @@ fn a_policy_that_somebody_deletes_at_the_backup_is_put_back_once_a_second() {
     let mut pair = Pair::settled(1);
     let id = policies(0)[0].id;
     for _ in 0..50 {
-        pair.nodes[1].kernel.delete_policy(&id);
+        pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon);
         pair.run(100);
     }
     let puts = pair.nodes[1].kernel.done.iter();
@@ -207,12 +207,15 @@ fn a_policy_that_a_daemon_replaces_at_the_backup_is_put_back() {
 }
 
 #[test]
-fn a_takeover_puts_back_at_once_what_a_daemon_has_just_deleted() {
+fn a_failover_puts_back_at_once_what_a_daemon_has_just_deleted() {
     let mut pair = Pair::settled(1);
     let id = policies(0)[0].id;
-    pair.nodes[1].kernel.delete_policy(&id);
+    pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon);
     pair.run(200);
-    assert!(pair.nodes[1].kernel.delete_policy(&id), "it was put back");
+    assert!(
+        pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon),
+        "it was put back"
+    );
     pair.run(200);
     assert!(pair.nodes[1].kernel.policy(&id).is_none());
     pair.kill(0);
@@ -222,7 +225,7 @@ fn a_takeover_puts_back_at_once_what_a_daemon_has_just_deleted() {
 }
 
 #[test]
-fn an_outbound_sa_of_the_twin_is_deleted_at_the_backup_after_the_snapshot() {
+fn an_outbound_sa_of_the_peer_is_deleted_at_the_backup_after_the_snapshot() {
     let mut pair = Pair::new();
     pair.activate(0);
     pair.establish(0, 0);
@@ -271,14 +274,16 @@ fn a_shunt_that_both_nodes_have_is_left_alone() {
     pair.link();
     pair.activate(0);
     pair.run(40 * S);
-    pair.nodes[0].kernel.delete_policy(&shunt.id);
+    pair.nodes[0]
+        .kernel
+        .delete_policy(&shunt.id, Deleter::Daemon);
     pair.run(S);
     assert!(pair.nodes[1].kernel.policy(&shunt.id).is_some());
     assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
 }
 
 #[test]
-fn garbage_from_the_twin_is_counted_and_warned_of_once() {
+fn garbage_from_the_peer_is_counted_and_warned_of_once() {
     let mut pair = Pair::settled(1);
     let now_ms = pair.now_ms;
     for _ in 0..3 {
@@ -301,7 +306,7 @@ fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
     let listed = node.kernel.dump(now_ms);
     node.engine.read_fresh();
     assert_eq!(node.engine.poll_action(), Some(Action::Read));
-    node.kernel.delete_sa(&in_of(0));
+    node.kernel.delete_sa(&in_of(0), Deleter::Daemon);
     for seen in node.kernel.notifications().into_iter().chain(listed) {
         node.engine.handle_seen(now_ms, seen);
     }
@@ -344,9 +349,9 @@ fn three_thousand_sas_cost_milliseconds() {
     pair.kill(0);
     let begun = std::time::Instant::now();
     pair.activate(1);
-    let takeover = begun.elapsed();
+    let failover = begun.elapsed();
     assert_eq!(pair.nodes[1].kernel.sas().len(), 3000);
-    eprintln!("set up {set_up:?}, snapshot {snapshot:?}, takeover {takeover:?}");
+    eprintln!("set up {set_up:?}, snapshot {snapshot:?}, failover {failover:?}");
     // the tests' kernel and both nodes are in this
-    assert!(takeover < set_up * 20 && snapshot < set_up * 20);
+    assert!(failover < set_up * 20 && snapshot < set_up * 20);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::body::suite;
 use crate::engine::window::has_received;
-use crate::engine::{Change, Seen};
+use crate::engine::{Change, Deleter, XfrmEvent};
 use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 
 const ENOENT: i32 = 2;
@@ -15,7 +15,7 @@ const EEXIST: i32 = 17;
 pub struct Kernel {
     sas: BTreeMap<SaId, There>,
     policies: BTreeMap<PolicyId, Policy>,
-    said: Vec<Seen>,
+    said: Vec<XfrmEvent>,
     /// Nobody hears it: an overrun.
     pub deaf: bool,
     /// Suites that it lacks, with an errno.
@@ -36,11 +36,11 @@ struct There {
 }
 
 impl Kernel {
-    pub fn notifications(&mut self) -> Vec<Seen> {
+    pub fn notifications(&mut self) -> Vec<XfrmEvent> {
         std::mem::take(&mut self.said)
     }
 
-    fn say(&mut self, seen: Seen) {
+    fn say(&mut self, seen: XfrmEvent) {
         if !self.deaf {
             self.said.push(seen);
         }
@@ -70,9 +70,9 @@ impl Kernel {
         self.lacks.insert(suite(body), errno);
     }
 
-    pub fn dump(&self, now_ms: u64) -> Vec<Seen> {
-        let sas = self.sas.values().map(|it| Seen::Sa(it.at(now_ms)));
-        let policies = self.policies.values().cloned().map(Seen::Policy);
+    pub fn dump(&self, now_ms: u64) -> Vec<XfrmEvent> {
+        let sas = self.sas.values().map(|it| XfrmEvent::Sa(it.at(now_ms)));
+        let policies = self.policies.values().cloned().map(XfrmEvent::Policy);
         sas.chain(policies).collect()
     }
 
@@ -88,27 +88,27 @@ impl Kernel {
             untold: 0,
         };
         self.sas.insert(sa.id, there);
-        self.say(Seen::Sa(sa));
+        self.say(XfrmEvent::Sa(sa));
         true
     }
 
-    pub fn delete_sa(&mut self, id: &SaId) -> bool {
+    pub fn delete_sa(&mut self, id: &SaId, by: Deleter) -> bool {
         let there = self.sas.remove(id).is_some();
         if there {
-            self.say(Seen::SaGone(*id));
+            self.say(XfrmEvent::SaGone(*id, by));
         }
         there
     }
 
     pub fn put_policy(&mut self, policy: Policy) {
         self.policies.insert(policy.id, policy.clone());
-        self.say(Seen::Policy(policy));
+        self.say(XfrmEvent::Policy(policy));
     }
 
-    pub fn delete_policy(&mut self, id: &PolicyId) -> bool {
+    pub fn delete_policy(&mut self, id: &PolicyId, by: Deleter) -> bool {
         let there = self.policies.remove(id).is_some();
         if there {
-            self.say(Seen::PolicyGone(*id));
+            self.say(XfrmEvent::PolicyGone(*id, by));
         }
         there
     }
@@ -159,7 +159,7 @@ impl Kernel {
             if let ReplayForm::Legacy(_) = replay.form {
                 replay.window = 0; // the real one's word does not say it
             }
-            let seen = Seen::Counters(*id, replay, Some(there.sa.life));
+            let seen = XfrmEvent::Counters(*id, replay, Some(there.sa.life));
             self.say(seen);
         }
     }
@@ -182,14 +182,20 @@ impl Kernel {
                 let added = self.add_sa(now_ms, (**sa).clone());
                 added.then_some(()).ok_or(EEXIST)
             }
-            Change::DeleteSa(id) => self.delete_sa(id).then_some(()).ok_or(ESRCH),
+            Change::DeleteSa(id) => self
+                .delete_sa(id, Deleter::Other)
+                .then_some(())
+                .ok_or(ESRCH),
             Change::AddPolicy(policy) if self.policies.contains_key(&policy.id) => Err(EEXIST),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.policy_errno.map_or(Ok(()), Err)?;
                 self.put_policy(policy.clone());
                 Ok(())
             }
-            Change::DeletePolicy(id) => self.delete_policy(id).then_some(()).ok_or(ENOENT),
+            Change::DeletePolicy(id) => self
+                .delete_policy(id, Deleter::Other)
+                .then_some(())
+                .ok_or(ENOENT),
             Change::SetReplay(id, replay) => {
                 let there = self.sas.get_mut(id).ok_or(ESRCH)?;
                 there.sa.replay = replay.clone();

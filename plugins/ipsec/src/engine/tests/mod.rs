@@ -8,6 +8,8 @@ use crate::sa::{Body, ReplayForm};
 use crate::wire::MESSAGE_MAX;
 use kernel::Kernel;
 
+mod bounds;
+mod farewell;
 mod follow;
 mod kernel;
 mod random;
@@ -131,7 +133,9 @@ struct Node {
     events: Vec<String>,
     /// What the IKE daemon is asked for.
     adopts: Option<Vec<ChildName>>,
-    /// On their way to the twin.
+    /// So often the daemon was asked whether it still answers.
+    greeted: usize,
+    /// On their way to the peer.
     sent: VecDeque<Vec<u8>>,
     /// Of all messages, by kind.
     kinds: Vec<u8>,
@@ -157,6 +161,7 @@ impl Node {
             warned: Vec::new(),
             events: Vec::new(),
             adopts: None,
+            greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
             bytes: 0,
@@ -186,6 +191,7 @@ impl Node {
                 Action::Event(text) => self.events.push(text),
                 Action::Adopt(names, _) => self.adopts = Some(names),
                 Action::Forget => self.adopts = None,
+                Action::Greet => self.greeted += 1,
             }
         }
         while let Some(message) = self.engine.poll_message(now_ms) {
@@ -268,10 +274,10 @@ impl Pair {
     fn end(&mut self, node: usize, number: u32) {
         let kernel = &mut self.nodes[node].kernel;
         for sa in tunnel(number) {
-            kernel.delete_sa(&sa.id);
+            kernel.delete_sa(&sa.id, Deleter::Daemon);
         }
         for policy in policies(number) {
-            kernel.delete_policy(&policy.id);
+            kernel.delete_policy(&policy.id, Deleter::Daemon);
         }
         self.settle();
     }
@@ -315,7 +321,7 @@ impl Pair {
     }
 
     /// Planned, in the order of the host.
-    fn hand_over(&mut self, from: usize) {
+    fn switch_over(&mut self, from: usize) {
         let now_ms = self.now_ms;
         self.nodes[from].engine.handle_drain(now_ms, now_ms + S);
         self.settle();

@@ -18,8 +18,8 @@ enum Step {
     Restart(usize),
     /// It fails, and the other one takes over.
     Fault,
-    HandOver,
-    /// A takeover that does not come to pass.
+    SwitchOver,
+    /// A failover that does not come to pass.
     Settle,
     Cut,
     Link,
@@ -39,7 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Kill),
         2 => (0_usize..2).prop_map(Step::Restart),
         2 => Just(Step::Fault),
-        4 => Just(Step::HandOver),
+        4 => Just(Step::SwitchOver),
         2 => Just(Step::Settle),
         2 => Just(Step::Cut),
         4 => Just(Step::Link),
@@ -111,14 +111,14 @@ impl World {
                 self.take_over(true);
                 self.pair.link();
             }
-            // a backup that forgets what the twin never had cannot tell it from others' policies
+            // a backup that forgets what the peer never had cannot tell it from others' policies
             Step::Restart(node) if node == active || self.pair.linked => self.restart(node),
             Step::Fault => {
                 self.pair.role(active, false);
                 self.take_over(false);
             }
-            Step::HandOver if self.pair.linked => {
-                self.pair.hand_over(active);
+            Step::SwitchOver if self.pair.linked => {
+                self.pair.switch_over(active);
                 self.active = backup;
                 self.check_received();
             }
@@ -139,7 +139,7 @@ impl World {
                 let now_ms = self.pair.now_ms;
                 self.pair.nodes[active]
                     .engine
-                    .handle_seen(now_ms, Seen::Unsure);
+                    .handle_seen(now_ms, XfrmEvent::Unsure);
                 self.pair.settle();
             }
             Step::Lack(lacks) => {
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// What was received before a takeover is refused after it.
+    /// What was received before a failover is refused after it.
     fn check_received(&mut self) {
         if !self.refuse {
             return;
@@ -247,7 +247,7 @@ impl World {
 
     fn one_sends(&self) {
         let backup = &self.pair.nodes[1 - self.active];
-        let linked = self.pair.linked && backup.engine.take.is_complete();
+        let linked = self.pair.linked && backup.engine.receiver.is_complete();
         if linked {
             assert_eq!(backup.kernel.sas(), []);
         }
@@ -296,7 +296,7 @@ impl World {
             done,
             [0, 1].map(|node| self.pair.nodes[node].kernel.done.len())
         );
-        // and a last takeover has it all
+        // and a last failover has it all
         let held = held.len();
         self.pair.kill(active);
         self.active = backup;

@@ -1,9 +1,9 @@
-//! An IKE daemon that establishes tunnels anew after a takeover.
+//! An IKE daemon that establishes tunnels anew after a failover.
 
 use super::*;
 use crate::engine::reqids::shifted;
 
-/// After a takeover by the second node, with one tunnel.
+/// After a failover by the second node, with one tunnel.
 fn taken_over() -> Pair {
     let mut pair = Pair::settled(1);
     pair.carry(0, &in_of(0), 100);
@@ -108,7 +108,7 @@ fn nothing_is_superseded_without_a_policy_that_leads_elsewhere() {
 }
 
 #[test]
-fn the_twin_gets_the_new_ones_and_loses_the_old_ones() {
+fn the_peer_gets_the_new_ones_and_loses_the_old_ones() {
     let mut pair = taken_over();
     pair.link();
     pair.run(S);

@@ -1,4 +1,4 @@
-//! Takeovers and handovers.
+//! Failovers and switchovers.
 
 use super::*;
 use crate::config::Inbound;
@@ -12,7 +12,7 @@ fn accept() -> Settings {
 }
 
 #[test]
-fn a_takeover_installs_all_that_was_held_outbound_first() {
+fn a_failover_installs_all_that_was_held_outbound_first() {
     let mut pair = Pair::settled(2);
     pair.kill(0);
     pair.activate(1);
@@ -42,7 +42,7 @@ fn settling_installs_before_the_role_comes() {
 }
 
 #[test]
-fn a_takeover_that_is_given_up_leaves_no_sa() {
+fn a_failover_that_is_given_up_leaves_no_sa() {
     let mut pair = Pair::settled(2);
     pair.prepare(1);
     pair.run(2 * S);
@@ -52,6 +52,74 @@ fn a_takeover_that_is_given_up_leaves_no_sa() {
     assert_eq!(pair.nodes[1].engine.held.sas.len(), 4);
     pair.prepare(1);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+}
+
+#[test]
+fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas() {
+    let mut pair = Pair::settled(1);
+    pair.carry(0, &out_of(0), 10);
+    pair.carry(0, &in_of(0), 10);
+    let sent = pair.replay(0, &out_of(0)).expect("it is there").oseq;
+    let received = pair.replay(0, &in_of(0)).expect("it is there").seq;
+    pair.nodes[0].slow = true;
+    pair.role(0, false);
+    pair.prepare(0);
+    pair.cut();
+    pair.role(0, true);
+    let now_ms = pair.now_ms;
+    pair.nodes[0].finish_readings(now_ms);
+    pair.run(3 * S);
+    let out = pair
+        .replay(0, &out_of(0))
+        .expect("the one that sends is gone");
+    assert!(
+        out.oseq > sent + 65_536,
+        "beyond what the peer may have sent"
+    );
+    let inbound = pair
+        .replay(0, &in_of(0))
+        .expect("the one that receives is gone");
+    assert!(
+        inbound.seq > received,
+        "what the peer may have received is refused"
+    );
+    assert_eq!(pair.nodes[0].count("differing"), 0);
+    assert_eq!(pair.nodes[0].count("sas"), 2);
+    assert_led(&pair, 0);
+}
+
+/// Policies lead to the SAs that are there.
+#[track_caller]
+fn assert_led(pair: &Pair, node: usize) {
+    let kernel = &pair.nodes[node].kernel;
+    let engine = &pair.nodes[node].engine;
+    let there = kernel.sas();
+    let reqids: BTreeSet<u32> = there.iter().map(|id| engine.sas[id].sa.reqid).collect();
+    let policies = kernel.policies();
+    let led = policies.iter().flat_map(|it| &it.templates);
+    let led: BTreeSet<u32> = led.map(|it| it.reqid).collect();
+    assert_eq!(led, reqids);
+}
+
+#[test]
+fn a_role_that_returns_without_a_word_of_the_peer_leads_policies_to_their_sas() {
+    for (linked, settled) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut pair = Pair::settled(2);
+        if !linked {
+            pair.cut();
+        }
+        pair.nodes[0].slow = true;
+        pair.role(0, false);
+        if settled {
+            pair.prepare(0);
+        }
+        pair.role(0, true);
+        let now_ms = pair.now_ms;
+        pair.nodes[0].finish_readings(now_ms);
+        pair.run(3 * S);
+        assert_eq!(pair.nodes[0].kernel.sas().len(), 4, "{linked} {settled}");
+        assert_led(&pair, 0);
+    }
 }
 
 #[test]
@@ -164,7 +232,7 @@ fn under_accept_no_packet_is_refused() {
 }
 
 #[test]
-fn a_handover_refuses_nothing_and_replays_nothing() {
+fn a_switchover_refuses_nothing_and_replays_nothing() {
     let mut pair = Pair::settled(1);
     let id = in_of(0);
     pair.carry(0, &id, 1000);
@@ -190,7 +258,7 @@ fn a_handover_refuses_nothing_and_replays_nothing() {
 }
 
 #[test]
-fn addresses_wait_for_all_sas_at_a_planned_handover_only() {
+fn addresses_wait_for_all_sas_at_a_planned_switchover_only() {
     for planned in [false, true] {
         let mut pair = Pair::settled(1);
         let now_ms = pair.now_ms;
@@ -229,7 +297,7 @@ fn the_busiest_is_installed_first() {
 }
 
 #[test]
-fn a_drain_without_a_twin_is_done_at_once() {
+fn a_drain_without_a_peer_is_done_at_once() {
     let mut pair = Pair::settled(1);
     pair.cut();
     let now_ms = pair.now_ms;
@@ -251,15 +319,15 @@ fn a_drain_ends_at_its_deadline() {
 }
 
 #[test]
-fn after_a_handover_the_old_node_holds_what_the_new_one_has() {
+fn after_a_switchover_the_old_node_holds_what_the_new_one_has() {
     let mut pair = Pair::settled(3);
-    pair.hand_over(0);
+    pair.switch_over(0);
     pair.run(S);
     assert_eq!(pair.nodes[0].kernel.sas(), []);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
     assert_eq!(pair.nodes[0].engine.held.sas.len(), 6);
     assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
-    pair.hand_over(1);
+    pair.switch_over(1);
     pair.run(S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 6);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
@@ -283,7 +351,7 @@ fn a_node_that_fails_alone_sends_nothing_and_leaks_nothing_and_goes_on_later() {
 }
 
 #[test]
-fn an_sa_that_is_there_at_a_takeover_is_made_anew() {
+fn an_sa_that_is_there_at_a_failover_is_made_anew() {
     let mut pair = Pair::settled(1);
     pair.kill(0);
     pair.nodes[1].kernel.add_sa(S, tunnel(0)[1].clone());
@@ -296,7 +364,7 @@ fn an_sa_that_is_there_at_a_takeover_is_made_anew() {
 }
 
 #[test]
-fn what_the_kernel_refuses_at_a_takeover_is_warned_of_once() {
+fn what_the_kernel_refuses_at_a_failover_is_warned_of_once() {
     const ENOSYS: i32 = 38;
     let mut pair = Pair::settled(2);
     let lacks = tunnel(0)[0].body.clone();
@@ -308,7 +376,7 @@ fn what_the_kernel_refuses_at_a_takeover_is_warned_of_once() {
 }
 
 #[test]
-fn an_sa_keeps_its_age_over_a_takeover() {
+fn an_sa_keeps_its_age_over_a_failover() {
     let mut pair = Pair::settled(1);
     pair.run(600 * S);
     pair.kill(0);
@@ -319,7 +387,7 @@ fn an_sa_keeps_its_age_over_a_takeover() {
 }
 
 #[test]
-fn names_travel_and_are_adopted_after_a_takeover() {
+fn names_travel_and_are_adopted_after_a_failover() {
     let mut pair = Pair::settled(2);
     let name = ChildName {
         ike: "office".to_owned(),

@@ -180,7 +180,7 @@ impl Lab {
     fn tell(&mut self, group: &str, role: Role, maintenance: bool) -> u64 {
         let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
         self.tickets.insert(ticket, 0);
-        let news = News {
+        let news = RoleChange {
             group: group.to_owned(),
             role,
             why: format!("{group} is {role}"),

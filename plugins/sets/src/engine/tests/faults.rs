@@ -56,7 +56,7 @@ fn another_type_is_refused_in_a_sentence_that_names_both() {
     assert_eq!(
         why,
         "set inet filter bans has keys ipv6_addr (16 bytes, with timeouts, without intervals) here \
-         and ipv4_addr (4 bytes, with timeouts, without intervals) at the twin"
+         and ipv4_addr (4 bytes, with timeouts, without intervals) at the peer"
     );
     assert_eq!(pair.nodes[1].kernel.written, 0);
     // mended by somebody
@@ -85,7 +85,7 @@ fn a_full_set_is_counted_and_said_and_tried_again() {
         found.map(|(_, value)| value.clone())
     };
     assert_eq!(
-        row("inet filter bans.refused_at_twin"),
+        row("inet filter bans.refused_at_peer"),
         Some(Value::Number(7))
     );
     pair.nodes[1].kernel.room = usize::MAX;
@@ -95,7 +95,7 @@ fn a_full_set_is_counted_and_said_and_tried_again() {
 }
 
 #[test]
-fn a_set_that_the_twin_does_not_name_is_said() {
+fn a_set_that_the_peer_does_not_name_is_said() {
     let mut pair = Pair::new();
     let other = SetName {
         name: "other".to_owned(),
@@ -109,7 +109,7 @@ fn a_set_that_the_twin_does_not_name_is_said() {
     pair.link();
     pair.role(0, true);
     pair.run(2 * S);
-    let why = "set inet filter other is not in the twin's sets.toml";
+    let why = "set inet filter other is not in the peer's sets.toml";
     assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
 }
 
@@ -130,7 +130,7 @@ fn garbage_is_counted_and_what_it_may_have_cost_is_asked_for() {
     }
     pair.run(2 * S);
     pair.assert_equal();
-    let warned = "the twin's message is not understood: the message is cut off; more are counted";
+    let warned = "the peer's message is not understood: the message is cut off; more are counted";
     assert_eq!(pair.nodes[1].warned, [warned]);
     let rows = pair.nodes[1].engine.rows(pair.now_ms);
     let malformed = ("all.malformed".to_owned(), Value::Number(4));

@@ -37,7 +37,7 @@ fn what_ends_by_itself_is_not_told() {
 }
 
 #[test]
-fn an_element_that_packets_renew_never_ends_at_the_twin() {
+fn an_element_that_packets_renew_never_ends_at_the_peer() {
     for timeout_ms in [3 * S, 10 * S, 600 * S] {
         let mut pair = Pair::settled();
         for _ in 0..100 {
@@ -106,7 +106,7 @@ fn it_is_in_sync_only_when_the_end_is_applied() {
     pair.nodes[0].room = 0;
     pair.link();
     let why = &pair.nodes[1].in_sync.1;
-    assert_eq!(why, "set inet filter bans: the twin is not there");
+    assert_eq!(why, "set inet filter bans: the peer is not there");
     pair.nodes[0].room = 3;
     for part in 1.. {
         let now_ms = pair.now_ms;

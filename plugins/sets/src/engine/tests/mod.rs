@@ -6,6 +6,7 @@ use super::*;
 use crate::element::{Family, Life};
 use crate::wire::{About, MESSAGE_MAX};
 
+mod bounds;
 mod faults;
 mod follow;
 mod roles;
@@ -63,8 +64,11 @@ struct Node {
     kernel: Kernel,
     in_sync: (bool, String),
     warned: Vec<String>,
-    /// On their way to the twin.
+    /// On their way to the peer.
     sent: VecDeque<Vec<u8>>,
+    /// A reading that its kernel has not begun, and whether it begins them.
+    unread: Option<usize>,
+    reads: bool,
     /// How many messages the channel takes.
     room: usize,
     /// Of all messages, by kind.
@@ -98,6 +102,8 @@ impl Node {
             in_sync: (false, String::new()),
             warned: Vec::new(),
             sent: VecDeque::new(),
+            unread: None,
+            reads: true,
             room: usize::MAX,
             kinds: Vec::new(),
             bytes: 0,
@@ -108,6 +114,14 @@ impl Node {
     fn insert(&mut self, now_ms: u64, element: Element) {
         let life = element.life.map(|it| (it.timeout_ms, now_ms + it.left_ms));
         self.kernel.elements.insert(element.key, life);
+    }
+
+    /// The kernel begins the reading that waits, and all that come.
+    fn begin_reads(&mut self, now_ms: u64) {
+        self.reads = true;
+        if let Some(set) = self.unread.take() {
+            self.read(now_ms, set);
+        }
     }
 
     /// As `nft` adds it.
@@ -128,7 +142,8 @@ impl Node {
     fn act(&mut self, now_ms: u64) {
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Read { set } => self.read(now_ms, set),
+                Action::Read { set } if self.reads => self.read(now_ms, set),
+                Action::Read { set } => self.unread = Some(set),
                 Action::Write { set, changes } => self.write(now_ms, set, changes),
                 Action::InSync { yes, why } => self.in_sync = (yes, why),
                 Action::Warn(text) => self.warned.push(text),

@@ -60,6 +60,26 @@ fn who_takes_over_keeps_all_and_gives_it_back() {
 }
 
 #[test]
+fn who_gets_the_role_before_it_has_read_its_set_is_given_what_the_other_has() {
+    let mut pair = Pair::settled();
+    for number in 0..100 {
+        pair.add(0, element(number, Some((600 * S, 600 * S))));
+    }
+    pair.cut();
+    pair.nodes[1] = Node::new(pair.now_ms);
+    pair.nodes[1].reads = false;
+    pair.link();
+    pair.switch(0);
+    pair.run(S);
+    let now_ms = pair.now_ms;
+    pair.nodes[1].begin_reads(now_ms);
+    pair.run(3 * S);
+    pair.assert_equal();
+    assert_eq!(pair.keys(1).len(), 100);
+    assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
+}
+
+#[test]
 fn after_a_split_the_winner_s_elements_win_and_the_loser_s_others_are_added() {
     let mut pair = Pair::settled();
     pair.add(0, element(1, Some((600 * S, 600 * S))));

@@ -3,7 +3,7 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, Node, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Stance;
+use crate::election::Directive;
 
 fn two_wires(priorities: &[u8]) -> Lab {
     Lab::settled(
@@ -14,15 +14,15 @@ fn two_wires(priorities: &[u8]) -> Lab {
 
 fn by_quality(group: &str) -> String {
     format!(
-        "[[group]]\nname = \"g\"\n{group}\n[[group.router]]\ninterface = \"lan1\"\nvrid = 7\n\
+        "[[group]]\nname = \"g\"\n{group}\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\n\
          addresses = [\"10.1.0.1/24\"]\n"
     )
 }
 
-fn quality(quality: u8) -> Stance {
-    Stance {
+fn quality(quality: u8) -> Directive {
+    Directive {
         quality,
-        ..Stance::default()
+        ..Directive::default()
     }
 }
 
@@ -100,7 +100,7 @@ fn own_carrier_lost_hands_the_group_to_a_sound_peer_within_skew() {
     lab.carrier(0, "lan1", false);
     let took = lab
         .run_until(SECOND, |lab| lab.active() == [1])
-        .expect("a takeover");
+        .expect("a failover");
     assert_eq!(took, lab.latency_ns + 156 * 100 * MS / 256);
     assert_eq!(
         (lab.answering("lan1"), lab.answering("lan2")),
@@ -197,7 +197,7 @@ fn an_interface_may_be_absent_at_first() {
 #[test]
 fn a_start_waits_for_the_link_local_address_of_an_ipv6_router() {
     let router =
-        "[[group.router]]\ninterface = \"lan1\"\nvrid = 8\naddresses = [\"2001:db8::1/64\"]";
+        "[[group.interface]]\ninterface = \"lan1\"\nvrid = 8\naddresses = [\"2001:db8::1/64\"]";
     let mut lab = Lab::new(&by_priority(&[200], "", router), 1);
     let addresses = lab.nodes[0].facts["lan1"].addresses.clone();
     lab.nodes[0]
@@ -232,11 +232,11 @@ fn a_start_waits_for_the_link_local_address_of_an_ipv6_router() {
     );
 }
 
-// ---- E3: a disputed interface ---------------------------------------------------------------
+// ---- E3: an unheard interface ---------------------------------------------------------------
 
 const WITNESS: &str = "witnesses = [\"10.1.0.250\"]";
 
-fn disputed(reach: &[usize]) -> Lab {
+fn unheard(reach: &[usize]) -> Lab {
     let router = format!("{WITNESS}\n{SECOND_ROUTER}\nwitnesses = [\"10.2.0.250\"]");
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", &router), 2);
     lab.cut("lan1", 0, 1);
@@ -248,7 +248,7 @@ fn disputed(reach: &[usize]) -> Lab {
 
 #[test]
 fn a_backup_whose_wire_is_good_claims_the_group() {
-    let mut lab = disputed(&[1]);
+    let mut lab = unheard(&[1]);
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1]);
     assert_eq!(lab.sent_by(1).last().map(|sent| sent.priority), Some(254));
@@ -268,7 +268,7 @@ fn a_backup_whose_wire_is_good_claims_the_group() {
 
 #[test]
 fn a_backup_whose_wire_is_bad_leaves_the_group_alone() {
-    let mut lab = disputed(&[0]);
+    let mut lab = unheard(&[0]);
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [0]);
     assert!(lab.sent_by(1).is_empty());
@@ -287,7 +287,7 @@ fn a_backup_that_can_ask_nobody_leaves_the_group_alone() {
 
 #[test]
 fn where_both_wires_are_good_the_group_moves_once() {
-    let mut lab = disputed(&[0, 1]);
+    let mut lab = unheard(&[0, 1]);
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [1]);
     let changes = lab.nodes[1]
@@ -295,12 +295,12 @@ fn where_both_wires_are_good_the_group_moves_once() {
         .iter()
         .filter(|(_, role, _)| *role == Role::Active)
         .count();
-    assert_eq!(changes, 1, "who yielded to a claim claims nothing");
+    assert_eq!(changes, 1, "who gave way to a claim claims nothing");
 }
 
 #[test]
-fn who_yielded_takes_back_when_all_wires_are_mended_and_the_claim_is_over() {
-    let mut lab = disputed(&[0, 1]);
+fn who_gave_way_takes_back_when_all_wires_are_mended_and_the_claim_is_over() {
+    let mut lab = unheard(&[0, 1]);
     lab.run(300 * SECOND);
     assert_eq!(lab.active(), [1], "also after the claim is over");
     assert_eq!(lab.sent_by(1).last().map(|sent| sent.priority), Some(100));
@@ -314,7 +314,7 @@ fn who_yielded_takes_back_when_all_wires_are_mended_and_the_claim_is_over() {
 
 #[test]
 fn an_administrator_overrules_a_claim_that_is_over() {
-    let mut lab = disputed(&[0, 1]);
+    let mut lab = unheard(&[0, 1]);
     lab.run(120 * SECOND);
     assert_eq!(lab.active(), [1]);
     lab.force(0, Forced::Active);
@@ -323,8 +323,8 @@ fn an_administrator_overrules_a_claim_that_is_over() {
 }
 
 #[test]
-fn who_yielded_may_claim_again_after_it_heard_an_advert_there() {
-    let mut lab = disputed(&[0, 1]);
+fn who_gave_way_may_claim_again_after_it_heard_an_advert_there() {
+    let mut lab = unheard(&[0, 1]);
     lab.run(20 * SECOND);
     assert_eq!(lab.active(), [1]);
     lab.mend();
@@ -339,12 +339,12 @@ fn who_yielded_may_claim_again_after_it_heard_an_advert_there() {
     lab.forget();
     lab.cut("lan1", 0, 1);
     lab.run(20 * SECOND);
-    assert_eq!(lab.active(), [1], "a new dispute, a new claim");
+    assert_eq!(lab.active(), [1], "a new unheard, a new claim");
 }
 
 #[test]
-fn one_deaf_direction_is_a_dispute_too() {
-    let mut lab = disputed(&[]);
+fn one_deaf_direction_makes_an_unheard_interface_too() {
+    let mut lab = unheard(&[]);
     lab.mend();
     lab.stations.insert(("lan1".to_owned(), 1));
     lab.cut_one_way("lan1", 0, 1);
@@ -375,7 +375,7 @@ fn a_partition_ends_with_one_active_and_both_say_so() {
         lab.nodes[0].events
     );
     assert!(lab.nodes[0].announced >= 1);
-    // the loser closed its fence, then said priority 0
+    // the loser blocked its fence, then said priority 0
     let last = lab
         .sent_by(1)
         .last()
@@ -513,7 +513,7 @@ fn without_preempt_it_stays_backup() {
 }
 
 #[test]
-fn preempt_delay_is_waited_out_and_does_not_delay_a_takeover() {
+fn preempt_delay_is_waited_out_and_does_not_delay_a_failover() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "preempt_delay = \"10s\"", ""), 2);
     lab.kill(0);
     lab.run(2 * SECOND);
@@ -529,7 +529,7 @@ fn preempt_delay_is_waited_out_and_does_not_delay_a_takeover() {
     lab.kill(1);
     let took = lab
         .run_until(20 * SECOND, |lab| lab.active() == [0])
-        .expect("a takeover");
+        .expect("a failover");
     assert!(took < 500 * MS);
 }
 
@@ -540,7 +540,7 @@ fn quality_is_said_by_the_priority_of_the_adverts() {
     for (preferred, quality_now, expected) in [("r1", 100, 251), ("r2", 100, 250), ("r2", 40, 130)]
     {
         let mut lab = Lab::new(&by_quality(&format!("prefer = \"{preferred}\"")), 2);
-        lab.nodes[0].stance = quality(quality_now);
+        lab.nodes[0].directive = quality(quality_now);
         lab.start(0);
         lab.run(SECOND);
         assert_eq!(lab.sent_by(0)[0].priority, expected);
@@ -560,7 +560,7 @@ fn at_equal_quality_the_active_one_stays() {
 }
 
 #[test]
-fn the_preferred_node_takes_back_after_fallback_delay() {
+fn the_preferred_node_takes_back_after_failback_delay() {
     let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
     assert_eq!(lab.active(), [0]);
     lab.kill(0);
@@ -568,7 +568,7 @@ fn the_preferred_node_takes_back_after_fallback_delay() {
     lab.start(0);
     let took = lab
         .run_until(60 * SECOND, |lab| lab.active() == [0])
-        .expect("fallback");
+        .expect("failback");
     assert!(took > 30 * SECOND && took < 31 * SECOND, "{took}");
     assert_eq!(
         lab.why(0),
@@ -579,10 +579,10 @@ fn the_preferred_node_takes_back_after_fallback_delay() {
 #[test]
 fn a_fitter_backup_takes_over_after_hold() {
     let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
-    lab.stance(0, quality(97));
+    lab.directive(0, quality(97));
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [0], "3 points are not worth a change");
-    lab.stance(0, quality(73));
+    lab.directive(0, quality(73));
     let took = lab
         .run_until(60 * SECOND, |lab| lab.active() == [1])
         .expect("a change");
@@ -600,8 +600,8 @@ fn each_further_change_for_quality_doubles_the_hold() {
     let mut last = 0;
     for round in 0..4 {
         let active = lab.active()[0];
-        lab.stance(active, quality(50));
-        lab.stance(1 - active, quality(100));
+        lab.directive(active, quality(50));
+        lab.directive(1 - active, quality(100));
         let took = lab.run_until(100 * SECOND, |lab| lab.active() == [1 - active]);
         let took = took.expect("a change");
         assert!(round < 2 || took > last, "{took} after {last}");
@@ -637,13 +637,13 @@ fn a_node_forced_to_backup_still_serves_where_nobody_else_does() {
 }
 
 #[test]
-fn maintenance_hands_over() {
+fn maintenance_switches_over() {
     let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
-    lab.stance(
+    lab.directive(
         0,
-        Stance {
+        Directive {
             maintenance: true,
-            ..Stance::default()
+            ..Directive::default()
         },
     );
     lab.run(SECOND);
@@ -652,28 +652,28 @@ fn maintenance_hands_over() {
 
 #[test]
 fn a_node_that_must_resign_or_is_not_eligible_is_a_fault() {
-    for stance in [
-        Stance {
+    for directive in [
+        Directive {
             resign: true,
             why: "an address is deleted again and again".to_owned(),
-            ..Stance::default()
+            ..Directive::default()
         },
-        Stance {
+        Directive {
             eligible: false,
             why: "conntrack failed".to_owned(),
-            ..Stance::default()
+            ..Directive::default()
         },
     ] {
         let mut lab = Lab::settled(&by_quality("prefer = \"r1\""), 2);
-        let why = stance.why.clone();
-        lab.stance(0, stance);
+        let why = directive.why.clone();
+        lab.directive(0, directive);
         lab.run(SECOND);
         assert_eq!((lab.active(), lab.role(0)), (vec![1], Role::Fault));
         assert_eq!(lab.why(0), format!("r1 is fault because {why}"));
         lab.kill(1);
         lab.run(5 * SECOND);
         assert!(lab.active().is_empty());
-        lab.stance(0, Stance::default());
+        lab.directive(0, Directive::default());
         lab.run(SECOND);
         assert_eq!(lab.active(), [0]);
     }
@@ -688,7 +688,7 @@ fn a_foreign_advert_alarms_and_never_decides() {
     // r3 (10.1.0.4) is in nobody's peers
     assert!(lab.active().contains(&0));
     lab.forget();
-    lab.run(15 * SECOND);
+    lab.run(100 * SECOND);
     assert!(lab.active().contains(&0));
     let alarms: Vec<_> = lab.nodes[0]
         .events

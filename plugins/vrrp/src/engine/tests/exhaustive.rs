@@ -117,10 +117,10 @@ fn also_without_preempt() {
 
 #[test]
 fn also_by_quality() {
-    let group = "advert_interval = \"1s\"\nhold = \"1s\"\nfallback_delay = \"2s\"";
+    let group = "advert_interval = \"1s\"\nhold = \"1s\"\nfailback_delay = \"2s\"";
     for prefer in ["", "prefer = \"r2\"\n"] {
         every_state_and_transition(&format!(
-            "[[group]]\nname = \"g\"\n{prefer}{group}\n[[group.router]]\ninterface = \"lan1\"\n\
+            "[[group]]\nname = \"g\"\n{prefer}{group}\n[[group.interface]]\ninterface = \"lan1\"\n\
              vrid = 7\naddresses = [\"10.1.0.1/24\"]\n{SECOND_ROUTER}"
         ));
     }

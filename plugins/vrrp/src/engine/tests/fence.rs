@@ -58,18 +58,6 @@ fn a_resumed_node_never_sends_before_it_has_stepped_down() {
 }
 
 #[test]
-fn a_late_step_down_alone_listens_for_one_takeover_time() {
-    let mut lab = Lab::settled(&by_priority(&[200], "", ""), 1);
-    lab.stop(0);
-    lab.run(SECOND);
-    lab.resume(0);
-    assert!(lab.active().is_empty());
-    let took = lab.run_until(SECOND, |lab| lab.active() == [0]);
-    assert_eq!(took, Some(300 * MS + 56 * 100 * MS / 256));
-    assert_eq!(lab.nodes[0].engine.groups[0].counters.late_step_downs, 1);
-}
-
-#[test]
 fn a_stopped_backup_that_resumes_counts_what_waits_in_its_sockets() {
     let mut lab = pair();
     lab.stop(1);
@@ -137,7 +125,7 @@ fn without_the_host_an_active_node_still_says_priority_0() {
     assert!(lab.answering("lan1").is_empty());
     let took = lab
         .run_until(SECOND, |lab| lab.active() == [1])
-        .expect("a takeover");
+        .expect("a failover");
     assert!(took < 100 * MS);
 }
 
@@ -191,7 +179,7 @@ fn adverts_that_never_leave_end_in_a_fault_and_are_tried_again() {
         lab.why(0)
     );
     lab.nodes[0].swallows = false;
-    lab.run(70 * SECOND);
+    lab.run(6 * SECOND);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -267,7 +255,7 @@ fn an_interface_is_not_blamed_for_an_advert_that_came_late() {
     lab.resume(0);
     lab.run(MS);
     let counters = &lab.nodes[0].engine.groups[0].counters;
-    assert_eq!(counters.late_step_downs, 1);
+    assert_eq!((counters.lapses, counters.late_step_downs), (1, 0));
     lab.run(SECOND);
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.nodes[0].engine.groups[0].priority, 200);
@@ -276,7 +264,7 @@ fn an_interface_is_not_blamed_for_an_advert_that_came_late() {
 #[test]
 fn an_interface_that_swallows_adverts_is_given_up() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", SECOND_ROUTER), 2);
-    // the lease of one router alone lapses: its adverts are dropped at egress from now on
+    lab.nodes[0].swallows_on.insert("lan2".to_owned());
     lab.lapse(0, "lan2");
     let took = lab.run_until(2 * SECOND, |lab| lab.active() == [1]);
     assert!(took.is_some(), "{}", lab.why(0));

@@ -1,15 +1,16 @@
-//! The rules of election where beats go over a link: E0 to E4, E6 to E9.
+//! The rules of election where heartbeats go over a link: E0 to E4, E6 to E9.
 
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Stance;
+use crate::election::Directive;
+use crate::engine::Action;
 
 pub const LINKS: [&str; 2] = ["link1", "link2"];
 
 pub fn by_quality(group: &str) -> String {
     format!(
-        "[[group]]\nname = \"g\"\n{group}\n[[group.router]]\ninterface = \"lan1\"\nvrid = 7\n\
+        "[[group]]\nname = \"g\"\n{group}\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\n\
          addresses = [\"10.1.0.1/24\"]\n{SECOND_ROUTER}\n"
     )
 }
@@ -20,10 +21,10 @@ pub fn pair(group: &str) -> Lab {
     lab
 }
 
-pub fn quality(quality: u8) -> Stance {
-    Stance {
+pub fn quality(quality: u8) -> Directive {
+    Directive {
         quality,
-        ..Stance::default()
+        ..Directive::default()
     }
 }
 
@@ -32,14 +33,14 @@ pub fn is_still(lab: &mut Lab) {
     lab.forget();
     lab.run(120 * SECOND);
     assert_eq!(lab.active().len(), 1);
-    assert_eq!((lab.takeovers(), lab.handovers()), (0, 0));
+    assert_eq!((lab.failovers(), lab.switchovers()), (0, 0));
     assert_eq!(lab.overlaps, []);
 }
 
-/// The group moved by one handover, and answers never overlapped nor paused.
+/// The group moved by one switchover, and answers never overlapped nor paused.
 pub fn moved_once(lab: &Lab, to: usize) {
     assert_eq!(lab.active(), [to], "{:?}", lab.nodes[to].roles);
-    assert_eq!((lab.takeovers(), lab.handovers()), (1, 1));
+    assert_eq!((lab.failovers(), lab.switchovers()), (1, 1));
     assert_eq!(lab.overlaps, []);
 }
 
@@ -61,14 +62,14 @@ fn both_booting_at_once_make_one_active_by_the_name_that_sorts_first() {
 }
 
 #[test]
-fn a_start_waits_for_the_first_beat_and_then_listens() {
+fn a_start_waits_for_the_first_heartbeat_and_then_listens() {
     let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
     lab.start(0);
     lab.run(3 * SECOND);
     assert!(lab.active().is_empty());
     lab.start(1);
     let took = lab.run_until(5 * SECOND, |lab| lab.active().len() == 1);
-    assert!(took.expect("a takeover") < 500 * MS);
+    assert!(took.expect("a failover") < 500 * MS);
 }
 
 #[test]
@@ -80,9 +81,9 @@ fn a_start_waits_for_the_link_at_most_five_seconds() {
 }
 
 #[test]
-fn joining_is_weaker_than_being_in_sync_and_never_forbids_a_takeover() {
+fn joining_is_weaker_than_being_in_sync_and_never_forbids_a_failover() {
     let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
-    lab.nodes[0].stance.joining = true;
+    lab.nodes[0].directive.joining = true;
     lab.start(0);
     lab.start(1);
     lab.run(5 * SECOND);
@@ -92,15 +93,15 @@ fn joining_is_weaker_than_being_in_sync_and_never_forbids_a_takeover() {
     assert_eq!(lab.active(), [0]);
 }
 
-// ---- E1: the fitter one, by a handover ------------------------------------------------------------
+// ---- E1: the fitter one, by a switchover ------------------------------------------------------------
 
 #[test]
-fn a_fitter_twin_gets_the_group_after_hold_without_gap_or_overlap() {
+fn a_fitter_peer_gets_the_group_after_hold_without_gap_or_overlap() {
     let mut lab = pair("");
     lab.run(400 * SECOND);
-    lab.stance(0, quality(73));
+    lab.directive(0, quality(73));
     let took = lab.run_until(60 * SECOND, |lab| lab.active() == [1]);
-    let took = took.expect("a handover");
+    let took = took.expect("a switchover");
     assert!(
         (2 * SECOND..2 * SECOND + 200 * MS).contains(&took),
         "{took}"
@@ -126,20 +127,20 @@ fn a_fitter_twin_gets_the_group_after_hold_without_gap_or_overlap() {
 #[test]
 fn less_than_five_points_are_not_worth_a_change() {
     let mut lab = pair("");
-    lab.stance(0, quality(96));
+    lab.directive(0, quality(96));
     is_still(&mut lab);
     assert_eq!(lab.active(), [0]);
 }
 
 #[test]
-fn the_preferred_node_takes_back_after_fallback_delay_once_it_is_ready() {
+fn the_preferred_node_takes_back_after_failback_delay_once_it_is_ready() {
     let mut lab = pair("prefer = \"r1\"");
     lab.kill(0);
     lab.run(SECOND);
     assert_eq!(lab.active(), [1]);
     lab.nodes[0].host.unready = true;
     lab.start(0);
-    lab.nodes[0].stance.why = "conntrack is not yet in sync (61 %)".to_owned();
+    lab.nodes[0].directive.why = "conntrack is not yet in sync (61 %)".to_owned();
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [1]);
     assert_eq!(
@@ -149,10 +150,10 @@ fn the_preferred_node_takes_back_after_fallback_delay_once_it_is_ready() {
     );
     lab.forget();
     lab.nodes[0].host.unready = false;
-    let stance = lab.nodes[0].stance.clone();
-    lab.stance(0, stance);
+    let directive = lab.nodes[0].directive.clone();
+    lab.directive(0, directive);
     let took = lab.run_until(60 * SECOND, |lab| lab.active() == [0]);
-    let took = took.expect("a fallback");
+    let took = took.expect("a failback");
     assert!(
         (30 * SECOND..30 * SECOND + 200 * MS).contains(&took),
         "{took}"
@@ -187,9 +188,9 @@ fn at_equal_quality_the_active_one_stays_and_says_why() {
 #[test]
 fn a_frozen_group_moves_for_carrier_but_not_for_quality() {
     let mut lab = pair("");
-    lab.stance(
+    lab.directive(
         0,
-        Stance {
+        Directive {
             frozen: true,
             ..quality(40)
         },
@@ -202,20 +203,21 @@ fn a_frozen_group_moves_for_carrier_but_not_for_quality() {
 }
 
 #[test]
-fn maintenance_and_force_hand_over_at_once_and_force_on_both_does_not_flap() {
+fn maintenance_and_force_switch_over_at_once_and_force_on_both_does_not_flap() {
     let mut lab = pair("prefer = \"r1\"");
-    lab.stance(
+    lab.directive(
         0,
-        Stance {
+        Directive {
             maintenance: true,
-            ..Stance::default()
+            ..Directive::default()
         },
     );
     lab.run(100 * MS);
     moved_once(&lab, 1);
-    lab.stance(0, Stance::default());
+    lab.directive(0, Directive::default());
     lab.force(0, Forced::Active);
-    lab.run(100 * MS);
+    // this node carries packets for 200 ms yet, and declines until then
+    lab.run(310 * MS);
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.overlaps, []);
     lab.force(1, Forced::Active);
@@ -226,7 +228,7 @@ fn maintenance_and_force_hand_over_at_once_and_force_on_both_does_not_flap() {
 #[test]
 fn what_is_forced_says_who_would_be_active_otherwise() {
     let mut lab = pair("");
-    lab.stance(0, quality(73));
+    lab.directive(0, quality(73));
     lab.force(0, Forced::Active);
     lab.run(5 * SECOND);
     assert_eq!(
@@ -249,7 +251,7 @@ const TABLE: [([bool; 2], [bool; 2], usize); 5] = [
 #[test]
 fn the_five_rows_of_securepoint_have_one_active_each() {
     for (lan1, lan2, expected) in TABLE {
-        let mut lab = pair("prefer = \"r1\"\nfallback_delay = \"1s\"");
+        let mut lab = pair("prefer = \"r1\"\nfailback_delay = \"1s\"");
         for node in [1, 0] {
             lab.carrier(node, "lan1", lan1[node]);
             lab.carrier(node, "lan2", lan2[node]);
@@ -284,13 +286,13 @@ fn an_isolated_pair_has_one_active_as_long_as_the_link_lives() {
 }
 
 #[test]
-fn lost_carrier_hands_over_at_once_and_nothing_else_stops() {
+fn lost_carrier_switches_over_at_once_and_nothing_else_stops() {
     let mut lab = pair("");
     lab.run(37 * MS);
     lab.carrier(0, "lan1", false);
     let took = lab
         .run_until(SECOND, |lab| lab.active() == [1])
-        .expect("a handover");
+        .expect("a switchover");
     assert!(took <= 5 * MS, "{took}");
     lab.run(2 * SECOND);
     moved_once(&lab, 1);
@@ -320,7 +322,7 @@ fn both_equally_hurt_do_not_move() {
     lab.run(SECOND);
     lab.carrier(0, "lan2", false);
     lab.run(5 * SECOND);
-    assert_eq!((lab.active(), lab.takeovers()), (vec![0], 0));
+    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
     lab.run(2 * SECOND);
     assert_eq!(
         lab.why(0),
@@ -329,7 +331,7 @@ fn both_equally_hurt_do_not_move() {
     );
 }
 
-// ---- E3: disputed interfaces ------------------------------------------------------------------------
+// ---- E3: unheard interfaces ------------------------------------------------------------------------
 
 #[test]
 fn all_wires_cut_move_the_group_once_at_most_while_a_link_is_up() {
@@ -337,7 +339,7 @@ fn all_wires_cut_move_the_group_once_at_most_while_a_link_is_up() {
     lab.cut("lan1", 0, 1);
     lab.cut("lan2", 0, 1);
     lab.run(10 * SECOND);
-    assert!(lab.takeovers() <= 1);
+    assert!(lab.failovers() <= 1);
     assert_eq!(lab.overlaps, []);
     is_still(&mut lab);
 }
@@ -361,13 +363,13 @@ fn the_active_one_stays_where_its_own_wire_is_good() {
     lab.stations.insert(("lan1".to_owned(), 0));
     lab.cut("lan1", 0, 1);
     lab.run(10 * SECOND);
-    assert_eq!((lab.active(), lab.takeovers()), (vec![0], 0));
+    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
     is_still(&mut lab);
 }
 
 #[test]
 fn a_wire_that_is_bad_for_both_moves_the_group_once() {
-    let mut lab = pair("prefer = \"r1\"\nfallback_delay = \"1s\"");
+    let mut lab = pair("prefer = \"r1\"\nfailback_delay = \"1s\"");
     lab.cut("lan1", 0, 1);
     lab.run(60 * SECOND);
     moved_once(&lab, 1);
@@ -388,7 +390,7 @@ fn a_silent_death_is_noticed_as_soon_as_without_a_link() {
         let last_ns = lab.sent_by(0).last().expect("an advert").at_ns;
         lab.kill(0);
         lab.run_until(SECOND, |lab| lab.active() == [1])
-            .expect("a takeover");
+            .expect("a failover");
         lab.now_ns - last_ns
     };
     assert_eq!(time(&LINKS), time(&[]));
@@ -443,17 +445,64 @@ fn both_links_cut_it_is_vrrp_again() {
     assert_eq!(lab.active(), [1]);
 }
 
+// ---- E12: heartbeats on the networks -------------------------------------------------------------
+
+#[test]
+fn heartbeats_go_on_where_no_link_does() {
+    let mut lab = pair("");
+    both_cut(&mut lab);
+    lab.directive(0, quality(96));
+    lab.run(10 * SECOND);
+    for (node, theirs) in [(0, 100), (1, 96)] {
+        let peer = lab.nodes[node].engine.groups[0].mutual_peer(lab.now_ns);
+        assert_eq!(peer.map(|peer| peer.heartbeat.quality), Some(theirs));
+    }
+    // and the silence of all of them is a death
+    lab.kill(0);
+    let took = lab.run_until(SECOND, |lab| lab.active() == [1]);
+    assert!(took.expect("a failover") < 410 * MS);
+}
+
+#[test]
+fn maintenance_needs_no_session_where_heartbeats_go_over_the_networks_alone() {
+    let mut lab = pair("");
+    both_cut(&mut lab);
+    lab.run(SECOND);
+    let directive = Directive {
+        maintenance: true,
+        ..Directive::default()
+    };
+    lab.directive(0, directive);
+    let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
+    assert!(took.expect("a failover") < 500 * MS, "{took:?}");
+    assert_eq!(lab.overlaps, []);
+    is_still(&mut lab);
+}
+
+#[test]
+fn a_heartbeat_that_says_active_goes_before_the_adverts() {
+    let mut lab = pair("");
+    let now_ns = lab.now_ns;
+    let engine = &mut lab.nodes[0].engine;
+    engine.advertise_now(now_ns);
+    let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+    let place = |what: &dyn Fn(&Action) -> bool| actions.iter().position(what);
+    let heartbeat = place(&|action| matches!(action, Action::Heartbeat { .. }));
+    let advert = place(&|action| matches!(action, Action::Transmit(_)));
+    assert!(heartbeat.is_some() && heartbeat < advert, "{actions:?}");
+}
+
 // ---- E7 --------------------------------------------------------------------------------------------
 
 #[test]
-fn after_a_partition_the_score_decides_and_the_twin_is_named() {
+fn after_a_partition_the_score_decides_and_the_peer_is_named() {
     let mut lab = pair("");
     for wire in ["lan1", "lan2", "link1", "link2"] {
         lab.cut(wire, 0, 1);
     }
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [0, 1]);
-    lab.stance(0, quality(60));
+    lab.directive(0, quality(60));
     lab.forget();
     lab.mend();
     lab.run(SECOND);
@@ -476,15 +525,15 @@ fn after_a_partition_the_score_decides_and_the_twin_is_named() {
 fn a_check_that_flaps_on_both_nodes_moves_the_group_ever_more_rarely() {
     let mut lab = pair("");
     for round in 0..300_u32 {
-        lab.stance(usize::try_from(round % 2).expect("0 or 1"), quality(50));
-        lab.stance(
+        lab.directive(usize::try_from(round % 2).expect("0 or 1"), quality(50));
+        lab.directive(
             usize::try_from((round + 1) % 2).expect("0 or 1"),
             quality(100),
         );
         lab.run(10 * SECOND);
     }
     // 3000 s of a check that fails here and there in turn, every 10 s
-    assert!(lab.takeovers() < 40, "{}", lab.takeovers());
+    assert!(lab.failovers() < 40, "{}", lab.failovers());
     assert_eq!(lab.overlaps, []);
 }
 
@@ -495,8 +544,8 @@ fn the_hold_doubles_with_each_change_within_five_minutes() {
     let mut expected = 2 * SECOND;
     for _ in 0..5 {
         let active = lab.active()[0];
-        lab.stance(active, quality(50));
-        lab.stance(1 - active, quality(100));
+        lab.directive(active, quality(50));
+        lab.directive(1 - active, quality(100));
         let took = lab.run_until(100 * SECOND, |lab| lab.active() == [1 - active]);
         let took = took.expect("a change");
         assert!(
@@ -510,7 +559,7 @@ fn the_hold_doubles_with_each_change_within_five_minutes() {
 // ---- modes -------------------------------------------------------------------------------------------
 
 #[test]
-fn by_priority_the_higher_one_gets_the_group_by_a_handover() {
+fn by_priority_the_higher_one_gets_the_group_by_a_switchover() {
     let text = by_priority(&[200, 100], "preempt_delay = \"3s\"", SECOND_ROUTER);
     let mut lab = Lab::linked(&text, &LINKS);
     lab.kill(0);
@@ -526,7 +575,7 @@ fn by_priority_the_higher_one_gets_the_group_by_a_handover() {
 #[test]
 fn by_priority_lost_quality_counts_as_well() {
     let mut lab = Lab::linked(&by_priority(&[120, 100], "", SECOND_ROUTER), &LINKS);
-    lab.stance(0, quality(60));
+    lab.directive(0, quality(60));
     lab.run(5 * SECOND);
     moved_once(&lab, 1);
     assert_eq!(lab.nodes[0].engine.groups[0].priority, 80);
@@ -535,18 +584,18 @@ fn by_priority_lost_quality_counts_as_well() {
 // ---- E11 ---------------------------------------------------------------------------------------------
 
 #[test]
-fn a_stranger_alarms_and_does_not_decide_where_the_twin_is_known() {
+fn a_stranger_alarms_and_does_not_decide_where_the_peer_is_known() {
     let mut lab = Lab::new(&by_quality(""), 3);
     lab.links = LINKS.map(str::to_owned).to_vec();
-    for (node, twin) in [(0, "r2"), (1, "r1")] {
-        lab.nodes[node].settings.twin = Some(twin.to_owned());
+    for (node, peer) in [(0, "r2"), (1, "r1")] {
+        lab.nodes[node].settings.peer = Some(peer.to_owned());
     }
     lab.start(0);
     lab.start(1);
     lab.run(20 * SECOND);
     let active = lab.active()[0];
     lab.forget();
-    lab.nodes[2].stance.forced = Forced::Active;
+    lab.nodes[2].directive.forced = Forced::Active;
     lab.start(2);
     lab.run(20 * SECOND);
     assert!(lab.active().contains(&active));
@@ -561,7 +610,7 @@ fn a_stranger_alarms_and_does_not_decide_where_the_twin_is_known() {
         .iter()
         .any(|e| e.contains("is not the peer"));
     assert!(alarmed, "{:?}", lab.nodes[active].events);
-    // the twin does not count it for the active one either
+    // the peer does not count it for the active one either
     lab.kill(active);
     lab.run(SECOND);
     assert!(lab.active().contains(&(1 - active)));

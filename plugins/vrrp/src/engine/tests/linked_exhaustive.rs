@@ -1,6 +1,6 @@
 //! Two nodes, two links and two wires: each in each state, and every single change of one.
 
-use super::lab::{Lab, SECOND, SECOND_ROUTER, by_priority};
+use super::lab::{Forgery, Lab, SECOND, SECOND_ROUTER, by_priority};
 
 /// What may be wrong with a wire or a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,7 +9,7 @@ enum Path {
     Cut,
     /// Only from this node to the other.
     OneWay(usize),
-    /// Only wires: what a link's interface is like shows in its beats alone.
+    /// Only wires: what a link's interface is like shows in its heartbeats alone.
     NoCarrier(usize),
 }
 
@@ -64,20 +64,20 @@ fn check(lab: &mut Lab, from: State, to: State) {
     assert_eq!(lab.active().len(), 1, "{}", step());
     if speaks(from) {
         // a wire that carries only away from the active node shows its fault when preference has
-        // moved the group, and the dispute moves it back
+        // moved the group, and the unheard interface moves it back
         let hidden = to[2..].iter().any(|wire| matches!(wire, Path::OneWay(_)));
         let preferred = lab.nodes[0]
             .engine
-            .beat(0)
-            .is_some_and(|beat| beat.preferred)
+            .heartbeat(0)
+            .is_some_and(|(heartbeat, _)| heartbeat.preferred)
             || lab.nodes[1]
                 .engine
-                .beat(0)
-                .is_some_and(|beat| beat.preferred);
+                .heartbeat(0)
+                .is_some_and(|(heartbeat, _)| heartbeat.preferred);
         let most = if hidden && preferred { 2 } else { 1 };
         let changed = from.iter().zip(to).filter(|(a, b)| **a != *b).count();
         let most = most.max(changed);
-        assert!(lab.takeovers() <= most, "{}: {}", step(), history(lab));
+        assert!(lab.failovers() <= most, "{}: {}", step(), history(lab));
         assert!(
             lab.longest_overlap_ns() <= 2 * lab.latency_ns,
             "{}: {}",
@@ -89,7 +89,7 @@ fn check(lab: &mut Lab, from: State, to: State) {
     lab.forget();
     lab.run(60 * SECOND);
     assert_eq!(
-        (lab.active(), lab.takeovers()),
+        (lab.active(), lab.failovers()),
         (active, 0),
         "{} still: {}",
         step(),
@@ -114,7 +114,7 @@ fn history(lab: &Lab) -> String {
     all.iter().map(line).collect()
 }
 
-/// Time for a dispute, two takeover times and a hold.
+/// Time for an unheard interface, two failover times and a hold.
 const SETTLE_NS: u64 = 20 * SECOND;
 
 fn changes(from: State) -> Vec<State> {
@@ -132,7 +132,10 @@ fn changes(from: State) -> Vec<State> {
 
 /// Every state of the wires, with every state of the links; those two are alike.
 fn every_state_and_transition(text: &str, part: usize, parts: usize) {
-    let settled = Lab::linked(text, &LINKS);
+    every_state_of(&Lab::linked(text, &LINKS), part, parts);
+}
+
+fn every_state_of(settled: &Lab, part: usize, parts: usize) {
     assert_eq!(settled.active().len(), 1);
     let mut number = 0;
     for first in OF_LINK {
@@ -162,8 +165,8 @@ fn every_state_and_transition(text: &str, part: usize, parts: usize) {
 
 fn by_quality(group: &str) -> String {
     format!(
-        "[[group]]\nname = \"g\"\nadvert_interval = \"1s\"\nhold = \"1s\"\nfallback_delay = \"2s\"\n\
-         {group}\n[[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = \
+        "[[group]]\nname = \"g\"\nadvert_interval = \"1s\"\nhold = \"1s\"\nfailback_delay = \"2s\"\n\
+         {group}\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\naddresses = \
          [\"10.1.0.1/24\"]\n{SECOND_ROUTER}"
     )
 }
@@ -183,6 +186,13 @@ fn also_where_one_is_preferred() {
 fn also_by_priority() {
     let text = by_priority(&[200, 100], "advert_interval = \"1s\"", SECOND_ROUTER);
     every_state_and_transition(&text, 0, 3);
+}
+
+#[test]
+fn also_beside_a_forger() {
+    let mut lab = Lab::linked(&by_quality(""), &LINKS);
+    lab.forge("lan1", Forgery::Everything, 1);
+    every_state_of(&lab, 2, 3);
 }
 
 #[test]

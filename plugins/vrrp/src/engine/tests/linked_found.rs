@@ -6,7 +6,7 @@ use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, both_cut, by_quality, is_still, pair};
 use crate::engine::Action;
 
-fn returns_after_a_dispute(mut lab: Lab) {
+fn returns_after_an_unheard_interface(mut lab: Lab) {
     assert_eq!(lab.active(), [0]);
     // r2 hears r1 on lan2 alone, and then nowhere
     lab.cut_one_way("lan1", 0, 1);
@@ -24,14 +24,14 @@ fn returns_after_a_dispute(mut lab: Lab) {
 }
 
 #[test]
-fn the_preferred_node_is_back_after_a_takeover_in_the_midst_of_a_dispute() {
-    returns_after_a_dispute(pair("prefer = \"r1\""));
+fn the_preferred_node_is_back_after_a_failover_in_the_midst_of_an_unheard_interface() {
+    returns_after_an_unheard_interface(pair("prefer = \"r1\""));
 }
 
 #[test]
 fn also_where_adverts_come_from_virtual_macs() {
     let text = by_quality("prefer = \"r1\"").replace("vrid = 7\n", "vrid = 7\nvmac = true\n");
-    returns_after_a_dispute(Lab::linked(&text, &LINKS));
+    returns_after_an_unheard_interface(Lab::linked(&text, &LINKS));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn also_where_a_single_advert_was_heard_before_its_wire_broke() {
     lab.start(1);
     lab.run_until(20 * SECOND, |lab| !lab.sent_by(0).is_empty());
     lab.run(MS);
-    returns_after_a_dispute(lab);
+    returns_after_an_unheard_interface(lab);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
 /// A host that does not answer makes the worker wait: what was to be said before is not said with
 /// today's words.
 #[test]
-fn no_beat_lets_go_before_the_fence_is_closed() {
+fn no_heartbeat_lets_go_before_the_fence_is_blocking() {
     let mut lab = pair("");
     let active = lab.active()[0];
     let now_ns = lab.now_ns;
@@ -81,8 +81,11 @@ fn no_beat_lets_go_before_the_fence_is_closed() {
             }
         )
     });
-    let beat = place(&|action| matches!(action, Action::Beat { .. }));
-    assert!(closes.is_some() && beat > closes, "{closes:?} {beat:?}");
+    let heartbeat = place(&|action| matches!(action, Action::Heartbeat { .. }));
+    assert!(
+        closes.is_some() && heartbeat > closes,
+        "{closes:?} {heartbeat:?}"
+    );
     let adverts = place(&|action| matches!(action, Action::Transmit(_)));
     assert!(adverts < closes, "{adverts:?}");
 }
@@ -92,8 +95,8 @@ fn with_a_third(started: bool) -> Lab {
     let priorities = by_priority(&[200, 150, 100], "routers = \"any\"", SECOND_ROUTER);
     let mut lab = Lab::new(&priorities, 3);
     lab.links = LINKS.map(str::to_owned).to_vec();
-    for (node, twin) in [(0, "r2"), (1, "r1")] {
-        lab.nodes[node].settings.twin = Some(twin.to_owned());
+    for (node, peer) in [(0, "r2"), (1, "r1")] {
+        lab.nodes[node].settings.peer = Some(peer.to_owned());
     }
     if started {
         for node in 0..3 {
@@ -122,7 +125,7 @@ fn the_lesser_one_preempts_it_where_the_better_one_does_not() {
     let mut lab = with_a_third(false);
     lab.start(2);
     lab.run(10 * SECOND);
-    lab.nodes[0].stance.eligible = false;
+    lab.nodes[0].directive.eligible = false;
     lab.start(0);
     lab.start(1);
     lab.run(10 * SECOND);
@@ -144,5 +147,43 @@ fn a_higher_third_router_wins_against_two_with_a_link() {
     assert_eq!(lab.active(), [0]);
     lab.kill(0);
     let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
-    assert!(took.expect("a takeover") < 500 * MS);
+    assert!(took.expect("a failover") < 500 * MS);
+}
+
+/// What it hears of the other while nothing else is read: heartbeats alone say that it is active.
+#[test]
+fn who_is_forced_while_it_hangs_does_not_race_the_one_that_took_over() {
+    for resumes_ms in 200..220 {
+        let mut lab = pair("");
+        lab.jitter_ns = MS;
+        lab.nodes[1].publish_ns = 3 * MS;
+        lab.stop(0);
+        lab.force(0, Forced::Active);
+        lab.run(resumes_ms * MS);
+        lab.resume(0);
+        lab.run(2 * SECOND);
+        assert_eq!(lab.active(), [0]);
+        let crossing_ns = 2 * (lab.latency_ns + lab.jitter_ns);
+        assert!(lab.longest_overlap_ns() <= crossing_ns, "{resumes_ms}");
+    }
+}
+
+#[test]
+fn after_a_split_whoever_took_over_stays_active() {
+    // r1 sorts first, and was the one that nobody could reach
+    let mut lab = Lab::linked(&by_quality(""), &LINKS);
+    lab.run(10 * SECOND);
+    let first = lab.active();
+    for _ in 0..2 {
+        let old = lab.active()[0];
+        for wire in ["lan1", "lan2", "link1", "link2"] {
+            lab.cut(wire, old, 1 - old);
+        }
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [0, 1]);
+        lab.mend();
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [1 - old]);
+    }
+    assert_eq!(lab.active(), first);
 }

@@ -1,10 +1,10 @@
-//! Random sequences of faults where beats go over two links.
+//! Random sequences of faults where heartbeats go over two links.
 
 use proptest::prelude::*;
 use spared_sdk::Forced;
 
-use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Stance;
+use super::lab::{Forgery, Lab, MS, SECOND, SECOND_ROUTER, by_priority};
+use crate::election::Directive;
 
 /// What may befall a node, a wire or a link.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ enum Fault {
     Drain(u64),
     SlowHost(usize, u64),
     HostFails(usize, bool),
+    /// What a station on lan1 sends, so many times a second.
+    Forge(u8, u64),
 }
 
 const WIRES: [&str; 2] = ["lan1", "lan2"];
@@ -59,6 +61,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         (0..800_u64).prop_map(Fault::Drain),
         (node.clone(), 0..40_u64).prop_map(|(n, ms)| Fault::SlowHost(n, ms)),
         (node, any::<bool>()).prop_map(|(n, fails)| Fault::HostFails(n, fails)),
+        (0..5_u8, 1..50_u64).prop_map(|(what, rate)| Fault::Forge(what, rate)),
     ]
 }
 
@@ -82,10 +85,10 @@ impl Run {
         }
     }
 
-    fn restance(&mut self, node: usize, change: impl FnOnce(&mut Stance)) {
-        let mut stance = self.lab.nodes[node].stance.clone();
-        change(&mut stance);
-        self.lab.stance(node, stance);
+    fn change_directive(&mut self, node: usize, change: impl FnOnce(&mut Directive)) {
+        let mut directive = self.lab.nodes[node].directive.clone();
+        change(&mut directive);
+        self.lab.directive(node, directive);
     }
 
     /// `spares`: link1 and the hosts stay whole.
@@ -121,13 +124,13 @@ impl Run {
             }
             Fault::Mend => self.lab.mend(),
             Fault::Loss(percent) if !spares => self.lab.loss_percent = percent,
-            Fault::Quality(node, quality) => self.restance(node, |s| s.quality = quality),
-            Fault::Maintenance(node, on) => self.restance(node, |s| s.maintenance = on),
+            Fault::Quality(node, quality) => self.change_directive(node, |s| s.quality = quality),
+            Fault::Maintenance(node, on) => self.change_directive(node, |s| s.maintenance = on),
             Fault::Force(node, how) => {
                 let forced = [Forced::No, Forced::Active, Forced::Backup][usize::from(how)];
-                self.restance(node, |s| s.forced = forced);
+                self.change_directive(node, |s| s.forced = forced);
             }
-            Fault::Freeze(node, on) => self.restance(node, |s| s.frozen = on),
+            Fault::Freeze(node, on) => self.change_directive(node, |s| s.frozen = on),
             Fault::Switch => {
                 if let [active] = self.lab.active()[..] {
                     self.lab.switch(active);
@@ -135,11 +138,21 @@ impl Run {
             }
             Fault::Unready(node, on) => {
                 self.lab.nodes[node].host.unready = on;
-                self.restance(node, |_| {});
+                self.change_directive(node, |_| {});
             }
             Fault::Declines(node, on) => self.lab.nodes[node].host.declines = on,
             Fault::Drain(ms) => self.lab.drain_ns = ms * MS,
             Fault::SlowHost(node, ms) => self.lab.nodes[node].publish_ns = ms * MS,
+            Fault::Forge(what, rate) => {
+                let forgery = [
+                    Forgery::Advert(255, 100 * MS),
+                    Forgery::Advert(0, 100 * MS),
+                    Forgery::Advert(1, 10 * MS),
+                    Forgery::Replay,
+                    Forgery::HeldBack(10),
+                ][usize::from(what)];
+                self.lab.forge("lan1", forgery, rate);
+            }
             Fault::HostFails(node, fails) if !spares => self.lab.nodes[node].host_fails = fails,
             _ => {}
         }
@@ -148,6 +161,7 @@ impl Run {
     /// Everything that is broken is mended; what is dead stays dead.
     fn heal(&mut self) {
         self.lab.mend();
+        self.lab.end_forging();
         self.lab.loss_percent = 0;
         for node in 0..2 {
             self.lab.nodes[node].host_fails = false;
@@ -167,8 +181,8 @@ impl Run {
 fn configuration() -> impl Strategy<Value = String> {
     let quality = |prefer: &str| {
         format!(
-            "[[group]]\nname = \"g\"\nhold = \"500ms\"\nfallback_delay = \"5s\"\n{prefer}\n\
-             [[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"10.1.0.1/24\"]\n\
+            "[[group]]\nname = \"g\"\nhold = \"500ms\"\nfailback_delay = \"5s\"\n{prefer}\n\
+             [[group.interface]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"10.1.0.1/24\"]\n\
              {SECOND_ROUTER}"
         )
     };
@@ -182,7 +196,7 @@ fn configuration() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn after_the_last_fault_exactly_one_is_active_and_nothing_moves(
@@ -199,21 +213,21 @@ proptest! {
         if run.up == [false; 2] {
             return Ok(());
         }
-        // a start waits for the link, then a handover may be due, and its hold has doubled
+        // a start waits for the link, then a switchover may be due, and its hold has doubled
         run.lab.run(7 * SECOND);
         prop_assert_eq!(run.lab.active().len(), 1);
         run.lab.run(90 * SECOND);
         run.lab.forget();
         run.lab.run(90 * SECOND);
         prop_assert_eq!(run.lab.active().len(), 1);
-        prop_assert_eq!(run.lab.takeovers(), 0);
+        prop_assert_eq!(run.lab.failovers(), 0);
         let active = run.lab.active();
         prop_assert_eq!(run.lab.answering("lan1"), active);
     }
 
     /// One link and the hosts are whole: nodes may hang, die and lose every wire.
     #[test]
-    fn no_two_answer_while_beats_get_through(
+    fn no_two_answer_while_heartbeats_get_through(
         text in configuration(),
         faults in prop::collection::vec((0..900_u64, fault()), 0..24),
         seed in any::<u64>(),

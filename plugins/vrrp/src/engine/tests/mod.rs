@@ -3,12 +3,16 @@
 mod election;
 mod exhaustive;
 mod fence;
+mod forged;
+mod forger;
 mod lab;
+mod lapse;
 mod linked;
 mod linked_exhaustive;
 mod linked_found;
-mod linked_handover;
 mod linked_random;
+mod linked_switchover;
+mod pairs_of_faults;
 mod random;
 mod reload;
 mod rfc;

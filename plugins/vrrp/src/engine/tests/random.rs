@@ -135,7 +135,7 @@ impl Run {
 }
 
 /// Twice Active_Down: a node may have to fail once (a crossing, a hurt interface) before it holds.
-const TAKEOVER_NS: u64 = 2 * 400 * MS;
+const FAILOVER_NS: u64 = 2 * 400 * MS;
 
 /// The owner of the addresses starts without listening, as the RFC wants it.
 fn groups(owner: u8) -> impl Strategy<Value = (Vec<u8>, &'static str, &'static str)> {
@@ -152,10 +152,10 @@ fn groups(owner: u8) -> impl Strategy<Value = (Vec<u8>, &'static str, &'static s
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn after_the_last_fault_exactly_one_is_active_within_the_takeover_time(
+    fn after_the_last_fault_exactly_one_is_active_within_the_failover_time(
         (priorities, group, router) in groups(255),
         faults in prop::collection::vec((0..2_u64, 0..600_u64, 0..1000_usize), 0..14),
         picks in prop::collection::vec(fault(2), 14),
@@ -168,7 +168,7 @@ proptest! {
         }
         run.heal();
         if run.anyone_up() {
-            run.lab.run(TAKEOVER_NS);
+            run.lab.run(FAILOVER_NS);
             prop_assert_eq!(run.lab.active().len(), 1);
             // and it stays so, and answers on every wire
             run.lab.forget();

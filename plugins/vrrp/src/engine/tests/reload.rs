@@ -50,7 +50,7 @@ fn a_shorter_interval_applies_at_once() {
     lab.kill(0);
     let took = lab
         .run_until(5 * SECOND, |lab| lab.active() == [1])
-        .expect("a takeover");
+        .expect("a failover");
     assert!(took < 500 * MS);
 }
 
@@ -85,7 +85,7 @@ fn a_group_that_is_withdrawn_resigns() {
     assert!(lab.answering("lan1").is_empty());
     let took = lab
         .run_until(SECOND, |lab| lab.active() == [1])
-        .expect("a takeover");
+        .expect("a failover");
     assert!(took < 100 * MS, "{took}");
 }
 

@@ -1,4 +1,4 @@
-//! The fixture's links, and the host's part: quality from checks, and handovers.
+//! The fixture's links, and the host's part: quality from checks, and switchovers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,21 +6,33 @@ use std::collections::BTreeMap;
 use spared_sdk::Role;
 
 use super::{Lab, MS, Node, SECOND, What};
-use crate::election::Stance;
-use crate::wire::beat::Beat;
+use crate::election::Directive;
+use crate::engine::{Neighbour, Path};
+use crate::heartbeats::Heard;
+use crate::wire::heartbeat::{Echo, Heartbeat};
 
-/// How long a planned handover may take before the active node goes.
-const HANDOVER_NS: u64 = 2 * SECOND;
+/// How long a planned switchover may take before the active node goes.
+const SWITCHOVER_NS: u64 = 2 * SECOND;
 /// How long packets are carried after the answers end.
 const CARRY_NS: u64 = 200 * MS;
 
-/// A beat under way.
+/// A heartbeat under way.
 #[derive(Clone, Debug)]
 pub(super) struct Flying {
-    link: usize,
+    from: usize,
+    path: Way,
     run: u64,
     sequence: u64,
-    beat: Beat,
+    /// The run of the receiver, as far as the sender heard it.
+    echo: u64,
+    heartbeat: Heartbeat,
+}
+
+/// A link by its place, or a wire and who spoke there.
+#[derive(Clone, Debug)]
+enum Way {
+    Link(usize),
+    Wire(String, Neighbour),
 }
 
 /// What the host of a node keeps.
@@ -29,33 +41,43 @@ pub struct Host {
     /// (weight, state) of each check of the engine.
     pub checks: BTreeMap<String, (u32, u32)>,
     pub why: BTreeMap<String, &'static str>,
-    /// Which start of the plugin it is, and how many beats it has sent.
+    /// Which start of the plugin it is, and how many heartbeats it has sent.
     run: u64,
     sequence: u64,
-    /// The peer's, as far as a session told it, and the newest beat of it.
+    /// The peer's, as far as a session told it, and the newest heartbeat of it.
     peer_run: u64,
     newest: u64,
+    /// It heard that run.
+    heard_run: u64,
+    /// The highest number of each path.
+    highest: BTreeMap<String, u64>,
     pub(super) waiting: Vec<usize>,
-    /// A stance is to be told when it runs again.
-    pub(super) stance_waits: bool,
-    yields: bool,
-    heir: bool,
+    /// A directive is to be told when it runs again.
+    pub(super) directive_waits: bool,
+    release: bool,
+    prepared: bool,
     pub unready: bool,
-    /// It does not take a handover.
+    /// It does not take a switchover.
     pub declines: bool,
-    /// Handovers that it began, with their reason.
-    pub handovers: Vec<(u64, &'static str)>,
+    /// Switchovers that it began, with their reason.
+    pub switchovers: Vec<(u64, &'static str)>,
     /// Until when packets of the addresses pass, though nothing is answered.
     pub carries_until_ns: u64,
-    pub beats_sent: u64,
+    pub heartbeats_sent: u64,
 }
 
-/// The handover that is under way.
+/// The switchover that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handing {
     from: usize,
     to: usize,
     number: u64,
+}
+
+impl Handing {
+    pub(super) fn is_from(&self, node: usize) -> bool {
+        self.from == node
+    }
 }
 
 impl Host {
@@ -65,13 +87,13 @@ impl Host {
             run: self.run + 1,
             unready: self.unready,
             declines: self.declines,
-            handovers: std::mem::take(&mut self.handovers),
+            switchovers: std::mem::take(&mut self.switchovers),
             ..Host::default()
         };
     }
 
-    pub fn is_heir(&self) -> bool {
-        self.heir
+    pub fn is_prepared(&self) -> bool {
+        self.prepared
     }
 
     fn quality(&self) -> u8 {
@@ -91,13 +113,13 @@ impl Node {
         self.role
     }
 
-    fn told(&self) -> Stance {
-        Stance {
-            quality: self.stance.quality.min(self.host.quality()),
+    fn told(&self) -> Directive {
+        Directive {
+            quality: self.directive.quality.min(self.host.quality()),
             ready: !self.host.unready,
-            yields: self.host.yields,
-            heir: self.host.heir,
-            ..self.stance.clone()
+            release: self.host.release,
+            prepared: self.host.prepared,
+            ..self.directive.clone()
         }
     }
 }
@@ -133,19 +155,44 @@ impl Lab {
         self.cuts.contains(&(wire.to_owned(), from, to))
     }
 
-    // ---- beats ----------------------------------------------------------------------------
+    // ---- heartbeats ----------------------------------------------------------------------------
 
-    pub(super) fn send_beat(&mut self, index: usize, group: usize) {
-        let beat = self.nodes[index]
+    pub(super) fn send_heartbeat(&mut self, index: usize, group: usize) {
+        let (heartbeat, ways) = self.nodes[index]
             .engine
-            .beat(group)
-            .expect("an action's beat")
-            .clone();
+            .heartbeat(group)
+            .expect("an action's heartbeat");
+        let (heartbeat, ways) = (heartbeat.clone(), ways.to_vec());
         let host = &mut self.nodes[index].host;
         host.sequence += 1;
-        host.beats_sent += 1;
-        let (run, sequence) = (host.run, host.sequence);
+        host.heartbeats_sent += 1;
+        let (run, sequence, echo) = (host.run, host.sequence, host.heard_run);
         let other = 1 - index;
+        for way in ways {
+            let wire = self.nodes[index].interface(way.interface);
+            let (lost, jitter_ns) = (self.lose(), self.jitter());
+            let node = &self.nodes[index];
+            let leaves = node.facts[&wire].carrier && !node.swallows;
+            let filtered = self.filtered.contains(&wire);
+            if lost || filtered || self.filters || !leaves || self.is_cut(&wire, index, other) {
+                continue;
+            }
+            let neighbour = Neighbour {
+                mac: way.mac,
+                address: way.source,
+            };
+            self.flying.push(Flying {
+                from: index,
+                path: Way::Wire(wire, neighbour),
+                run,
+                sequence,
+                echo,
+                heartbeat: heartbeat.clone(),
+            });
+            let number = self.flying.len() - 1;
+            let at_ns = self.now_ns + self.latency_ns + jitter_ns;
+            self.enqueue(at_ns, other, What::Heartbeat(number));
+        }
         for link in 0..self.links.len() {
             let lost = self.lose();
             let name = self.links[link].clone();
@@ -155,17 +202,19 @@ impl Lab {
                 continue;
             }
             self.flying.push(Flying {
-                link,
+                from: index,
+                path: Way::Link(link),
                 run,
                 sequence,
-                beat: beat.clone(),
+                echo,
+                heartbeat: heartbeat.clone(),
             });
             let number = self.flying.len() - 1;
-            self.enqueue(at_ns, other, What::Beat(number));
+            self.enqueue(at_ns, other, What::Heartbeat(number));
         }
     }
 
-    pub(super) fn deliver_beat(&mut self, index: usize, number: usize) {
+    pub(super) fn deliver_heartbeat(&mut self, index: usize, number: usize) {
         let node = &mut self.nodes[index];
         if node.dead {
             return;
@@ -174,48 +223,94 @@ impl Lab {
             node.host.waiting.push(number);
             return;
         }
-        self.hear_beat(index, number);
+        self.hear_heartbeat(index, number);
         self.act(index);
     }
 
-    /// What [`Receiver`](crate::beats::Receiver) does: a key that a session told, and newer beats.
-    pub(super) fn hear_beat(&mut self, index: usize, number: usize) {
+    /// What [`Receiver`](crate::heartbeats::Receiver) does: a key that a session told, and newer heartbeats.
+    pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
         let flying = self.flying[number].clone();
         if flying.run > self.nodes[index].host.peer_run && self.session() {
             let host = &mut self.nodes[index].host;
             (host.peer_run, host.newest) = (flying.run, 0);
+            host.highest.clear();
         }
         let now_ns = self.now_ns;
         let node = &mut self.nodes[index];
-        if flying.run != node.host.peer_run || flying.sequence <= node.host.newest {
+        if flying.run != node.host.peer_run {
             return;
         }
-        node.host.newest = flying.sequence;
-        node.engine.handle_beat(now_ns, flying.link, &flying.beat);
+        let name = match &flying.path {
+            Way::Link(link) => link.to_string(),
+            Way::Wire(wire, _) => wire.clone(),
+        };
+        let path = match flying.path {
+            Way::Link(link) => Path::Link(link),
+            Way::Wire(wire, neighbour) => {
+                let carrier = node.facts.get(&wire).is_some_and(|facts| facts.carrier);
+                let at = node.engine.interface_index(&wire);
+                let Some(at) = at.filter(|_| carrier) else {
+                    return;
+                };
+                Path::Network(at, neighbour)
+            }
+        };
+        // a replay, or one that a later one overtook
+        let highest = node.host.highest.entry(name).or_default();
+        if flying.sequence <= *highest {
+            return;
+        }
+        *highest = flying.sequence;
+        let is_news = flying.sequence > node.host.newest;
+        let heard = Heard {
+            run: flying.run,
+            echo: Echo {
+                run: flying.echo,
+                sequence: 1,
+            },
+            is_timely: flying.sequence + 2 >= node.host.newest,
+            news: is_news.then_some(&flying.heartbeat),
+        };
+        node.host.newest = node.host.newest.max(flying.sequence);
+        node.host.heard_run = flying.run;
+        let own = node.host.run;
+        node.engine.handle_heartbeat(now_ns, path, &heard, own);
     }
 
     /// What is under way is lost.
     pub fn drop_flying(&mut self) {
         self.queue
-            .retain(|Reverse((.., what))| !matches!(what, What::Beat(_) | What::Frame(..)));
+            .retain(|Reverse((.., what))| !matches!(what, What::Heartbeat(_) | What::Frame(..)));
     }
 
-    // ---- stance ---------------------------------------------------------------------------
+    /// Somebody sends again what the other node sent on a wire: the latest but so many.
+    pub(super) fn replay(&mut self, to: usize, wire: &str, later: usize) {
+        let from = 1 - to;
+        let recorded = self.flying.iter().enumerate().rev().filter(|(_, flying)| {
+            let there = matches!(&flying.path, Way::Wire(on, _) if on == wire);
+            there && flying.from == from
+        });
+        if let Some(number) = recorded.map(|(number, _)| number).nth(later) {
+            self.deliver_heartbeat(to, number);
+        }
+    }
+
+    // ---- directive ---------------------------------------------------------------------------
 
     pub(super) fn report(&mut self, index: usize) {
-        self.enqueue(self.now_ns + self.report_ns, index, What::Stance);
+        self.enqueue(self.now_ns + self.report_ns, index, What::Directive);
     }
 
-    pub(super) fn tell_stance(&mut self, index: usize) {
+    pub(super) fn tell_directive(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.dead {
             return;
         }
         if node.stopped || node.asked.is_some() {
-            node.host.stance_waits = true;
+            node.host.directive_waits = true;
             return;
         }
-        let stance = node.told();
+        let directive = node.told();
         let names: Vec<String> = node
             .settings
             .groups
@@ -226,19 +321,19 @@ impl Lab {
         for name in names {
             self.nodes[index]
                 .engine
-                .handle_stance(now_ns, &name, &stance);
+                .handle_directive(now_ns, &name, &directive);
             self.act(index);
         }
     }
 
-    // ---- handover -------------------------------------------------------------------------
+    // ---- switchover -------------------------------------------------------------------------
 
     /// `sparectl switch`: the host's own wish.
     pub fn switch(&mut self, from: usize) {
-        self.hand_over(from, "handover");
+        self.switch_over(from, "switchover");
     }
 
-    pub(super) fn hand_over(&mut self, from: usize, reason: &'static str) -> bool {
+    pub(super) fn switch_over(&mut self, from: usize, reason: &'static str) -> bool {
         if self.handing.is_some() || !self.session() {
             return false;
         }
@@ -249,11 +344,14 @@ impl Lab {
             number: self.handed,
         };
         self.handing = Some(handing);
-        self.nodes[from].host.handovers.push((self.now_ns, reason));
+        self.nodes[from]
+            .host
+            .switchovers
+            .push((self.now_ns, reason));
         let prepared_ns = self.now_ns + 2 * self.latency_ns + self.drain_ns;
         self.enqueue(prepared_ns, handing.to, What::Prepare(handing.number));
         self.enqueue(
-            self.now_ns + HANDOVER_NS,
+            self.now_ns + SWITCHOVER_NS,
             from,
             What::TimeOut(handing.number),
         );
@@ -270,45 +368,47 @@ impl Lab {
             return;
         };
         let to = &self.nodes[handing.to];
-        if to.host.declines || to.role == Role::Active {
+        // "it has not left the group yet"
+        let leaves = to.host.carries_until_ns > self.now_ns;
+        if to.host.declines || to.role == Role::Active || leaves {
             self.handing = None;
             return;
         }
-        self.nodes[handing.to].host.heir = true;
-        self.tell_stance(handing.to);
+        self.nodes[handing.to].host.prepared = true;
+        self.tell_directive(handing.to);
         self.enqueue(
             self.now_ns + self.latency_ns,
             handing.from,
-            What::Yield(number),
+            What::Release(number),
         );
     }
 
     /// "Prepared" has arrived at the active node.
-    pub(super) fn tell_to_yield(&mut self, number: u64) {
+    pub(super) fn tell_to_release(&mut self, number: u64) {
         let Some(handing) = self.current(number).filter(|_| self.session()) else {
             return;
         };
-        self.nodes[handing.from].host.yields = true;
-        self.tell_stance(handing.from);
+        self.nodes[handing.from].host.release = true;
+        self.tell_directive(handing.from);
     }
 
     /// "Prepared" came with the session's last breath.
-    pub fn yield_anyway(&mut self, from: usize) {
-        self.nodes[from].host.yields = true;
-        self.tell_stance(from);
+    pub fn release_anyway(&mut self, from: usize) {
+        self.nodes[from].host.release = true;
+        self.tell_directive(from);
     }
 
     /// Whatever is not done by then is taken back.
     pub(super) fn time_out(&mut self, number: u64) {
         if let Some(handing) = self.current(number) {
-            self.end_handover(handing);
+            self.end_switchover(handing);
         }
     }
 
-    fn end_handover(&mut self, handing: Handing) {
+    fn end_switchover(&mut self, handing: Handing) {
         self.handing = None;
-        self.nodes[handing.from].host.yields = false;
-        self.nodes[handing.to].host.heir = false;
+        self.nodes[handing.from].host.release = false;
+        self.nodes[handing.to].host.prepared = false;
         self.report(handing.from);
         self.report(handing.to);
     }
@@ -317,27 +417,27 @@ impl Lab {
     pub(super) fn note_role(&mut self, index: usize, role: Role) {
         let Some(handing) = self.handing else { return };
         let node = &mut self.nodes[index];
-        if handing.from == index && role != Role::Active && node.host.yields {
+        if handing.from == index && role != Role::Active && node.host.release {
             node.host.carries_until_ns = self.now_ns + SECOND;
         }
         if handing.to == index && role == Role::Active {
             let carried_ns = self.now_ns + self.latency_ns + CARRY_NS;
             let from = &mut self.nodes[handing.from];
             from.host.carries_until_ns = from.host.carries_until_ns.min(carried_ns);
-            self.end_handover(handing);
+            self.end_switchover(handing);
         }
     }
 
-    /// Handovers that were begun by anybody since the last [`Lab::forget`].
-    pub fn handovers(&self) -> usize {
+    /// Switchovers that were begun by anybody since the last [`Lab::forget`].
+    pub fn switchovers(&self) -> usize {
         self.nodes
             .iter()
-            .map(|node| node.host.handovers.len())
+            .map(|node| node.host.switchovers.len())
             .sum()
     }
 
     /// How often somebody became active since then.
-    pub fn takeovers(&self) -> usize {
+    pub fn failovers(&self) -> usize {
         let count = |node: &Node| {
             let mut last = node.role_before;
             let mut count = 0;

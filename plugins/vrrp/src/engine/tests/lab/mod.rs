@@ -1,8 +1,9 @@
 //! The fixture: engines, wires that can be cut, a kernel that holds the leases, and one clock.
 //!
-//! A node here is what host, worker and kernel are together: `publish` opens or closes leases, an
+//! A node here is what host, worker and kernel are together: `publish` opens or revokes leases, an
 //! advert passes the fence only while its lease lives and renews it, time alone closes it.
 
+mod forger;
 mod host;
 
 use std::cmp::Reverse;
@@ -14,11 +15,13 @@ use spared_sdk::config::Config;
 use spared_sdk::{Forced, Role};
 
 use crate::config::{Settings, read};
-use crate::election::Stance;
-use crate::engine::{Action, Engine, Facts, PacketId};
+use crate::election::Directive;
+use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
 
+use forger::Forger;
+pub use forger::{Forgery, LONGEST_NS};
 use host::{Flying, Handing, Host};
 
 pub const MS: u64 = 1_000_000;
@@ -36,7 +39,7 @@ pub struct Node {
     pub name: String,
     pub engine: Engine,
     pub settings: Settings,
-    pub facts: BTreeMap<String, Facts>,
+    pub facts: BTreeMap<String, InterfaceFacts>,
     /// Until when the kernel answers for a router.
     leases: BTreeMap<Key, u64>,
     /// Closed for carrier, and to be opened again.
@@ -47,21 +50,26 @@ pub struct Node {
     leaving: bool,
     /// What was published, and whether the host did it.
     asked: Option<(String, Role, String, bool)>,
+    /// It asked for every lease anew.
+    reopens: bool,
     /// Frames that arrived while it was stopped, or waited for the host.
     waiting: Vec<(String, Vec<u8>)>,
     listening: BTreeSet<String>,
-    pub stance: Stance,
+    pub directive: Directive,
     pub host_fails: bool,
     /// Its system takes no packet.
     pub swallows: bool,
+    /// The same on some interfaces.
+    pub swallows_on: BTreeSet<String>,
     pub publish_ns: u64,
-    /// How long the answer takes after the fence was opened.
+    /// How long the answer takes after the fence is passing.
     pub answer_ns: u64,
     role: Role,
     /// When things were last forgotten.
     role_before: Role,
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
+    pub warnings: Vec<String>,
     pub announced: u32,
     pub probes: u32,
     pub host: Host,
@@ -71,12 +79,14 @@ pub struct Node {
 enum What {
     Frame(String, Vec<u8>),
     Station(String, Mac),
-    Beat(usize),
+    Heartbeat(usize),
+    /// A station sends something again.
+    Forge,
     /// The host has weighed the checks.
-    Stance,
-    /// A handover goes on, by its number.
+    Directive,
+    /// A switchover goes on, by its number.
     Prepare(u64),
-    Yield(u64),
+    Release(u64),
     TimeOut(u64),
     /// The host does what was published.
     Opens,
@@ -110,18 +120,23 @@ pub struct Lab {
     pub sent: Vec<Sent>,
     /// Between the first two nodes.
     pub links: Vec<String>,
+    /// Wires that carry no heartbeats, but all else.
+    pub filtered: BTreeSet<String>,
     /// How much slower than a wire a link is.
     pub slow_links: BTreeMap<String, u64>,
     flying: Vec<Flying>,
+    forger: Option<Forger>,
     /// The process of the links is dead, or TCP does not get through.
     pub session_is_down: bool,
-    /// How long the host takes from a check to the stance.
+    /// How long the host takes from a check to the directive.
     pub report_ns: u64,
     /// How long followers drain, and the peer settles.
     pub drain_ns: u64,
     handing: Option<Handing>,
     handed: u64,
     pub watches_silence: bool,
+    /// The networks carry adverts and no heartbeats.
+    pub filters: bool,
     /// Times in which nobody answered on an interface.
     pub silences: Vec<(u64, u64, String)>,
     /// Times in which two nodes answered for one router.
@@ -148,14 +163,17 @@ impl Lab {
             random: 0x9e37_79b9_7f4a_7c15,
             sent: Vec::new(),
             links: Vec::new(),
+            filtered: BTreeSet::new(),
             slow_links: BTreeMap::new(),
             flying: Vec::new(),
+            forger: None,
             session_is_down: false,
             report_ns: 0,
             drain_ns: MS,
             handing: None,
             handed: 0,
             watches_silence: false,
+            filters: false,
             silences: Vec::new(),
             overlaps: Vec::new(),
         }
@@ -181,7 +199,8 @@ impl Lab {
             node.roles.clear();
             node.role_before = node.role;
             node.events.clear();
-            node.host.handovers.clear();
+            node.warnings.clear();
+            node.host.switchovers.clear();
             node.announced = 0;
         }
     }
@@ -215,7 +234,7 @@ impl Lab {
         let node = &mut self.nodes[index];
         node.engine.configure(now_ns, &node.settings);
         self.act(index);
-        let facts: Vec<(String, Facts)> = self.nodes[index]
+        let facts: Vec<(String, InterfaceFacts)> = self.nodes[index]
             .facts
             .iter()
             .map(|(name, facts)| (name.clone(), facts.clone()))
@@ -226,8 +245,8 @@ impl Lab {
                 .handle_interface(now_ns, &name, &facts);
             self.act(index);
         }
-        let stance = self.nodes[index].stance.clone();
-        self.stance(index, stance);
+        let directive = self.nodes[index].directive.clone();
+        self.directive(index, directive);
     }
 
     /// SIGKILL of everything: the kernel's leases run out by themselves.
@@ -255,10 +274,10 @@ impl Lab {
             self.deliver(index, &interface, &frame);
         }
         for number in std::mem::take(&mut self.nodes[index].host.waiting) {
-            self.deliver_beat(index, number);
+            self.deliver_heartbeat(index, number);
         }
-        if std::mem::take(&mut self.nodes[index].host.stance_waits) {
-            self.tell_stance(index);
+        if std::mem::take(&mut self.nodes[index].host.directive_waits) {
+            self.tell_directive(index);
         }
         if self.nodes[index].asked.is_some() {
             return;
@@ -275,7 +294,7 @@ impl Lab {
         facts.carrier = carrier;
         let facts = facts.clone();
         if !carrier {
-            // the host closes the fence before it tells
+            // the host blocks its fence before it tells
             let lost: Vec<Key> = node
                 .leases
                 .keys()
@@ -290,10 +309,15 @@ impl Lab {
         if node.dead {
             return;
         }
+        self.tell_interface(index, interface, &facts);
+    }
+
+    /// An interface changed.
+    pub fn tell_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
         let now_ns = self.now_ns;
         self.nodes[index]
             .engine
-            .handle_interface(now_ns, interface, &facts);
+            .handle_interface(now_ns, interface, facts);
         self.act(index);
     }
 
@@ -309,17 +333,17 @@ impl Lab {
 
     pub fn force(&mut self, index: usize, forced: Forced) {
         let why = "root forced it".to_owned();
-        let stance = Stance {
+        let directive = Directive {
             forced,
             why,
-            ..self.nodes[index].stance.clone()
+            ..self.nodes[index].directive.clone()
         };
-        self.stance(index, stance);
+        self.directive(index, directive);
     }
 
-    pub fn stance(&mut self, index: usize, stance: Stance) {
-        self.nodes[index].stance = stance;
-        self.tell_stance(index);
+    pub fn directive(&mut self, index: usize, directive: Directive) {
+        self.nodes[index].directive = directive;
+        self.tell_directive(index);
     }
 
     pub fn reload(&mut self, index: usize, toml: &str) {
@@ -336,7 +360,7 @@ impl Lab {
         let node = &mut self.nodes[index];
         node.engine.configure(now_ns, &node.settings);
         self.act(index);
-        let known: Vec<(String, Facts)> = self.nodes[index]
+        let known: Vec<(String, InterfaceFacts)> = self.nodes[index]
             .facts
             .iter()
             .map(|(n, f)| (n.clone(), f.clone()))
@@ -416,10 +440,11 @@ impl Lab {
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
                 What::Station(interface, mac) => self.station(index, &interface, mac),
-                What::Beat(number) => self.deliver_beat(index, number),
-                What::Stance => self.tell_stance(index),
+                What::Heartbeat(number) => self.deliver_heartbeat(index, number),
+                What::Forge => self.send_forgery(),
+                What::Directive => self.tell_directive(index),
                 What::Prepare(number) => self.prepare(number),
-                What::Yield(number) => self.tell_to_yield(number),
+                What::Release(number) => self.tell_to_release(number),
                 What::TimeOut(number) => self.time_out(number),
                 What::Opens => self.open(index),
                 What::Answers => self.answer(index),
@@ -518,18 +543,14 @@ impl Lab {
                 Action::Publish {
                     group, role, why, ..
                 } => {
-                    let node = &mut self.nodes[index];
-                    let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
-                    node.asked = Some((group.to_string(), role, why, false));
-                    if publish_ns + answer_ns > 0 {
-                        self.enqueue(now_ns + publish_ns, index, What::Opens);
-                        self.enqueue(now_ns + publish_ns + answer_ns, index, What::Answers);
+                    if self.ask(index, group.to_string(), role, why, false) {
                         return;
                     }
-                    self.open(index);
-                    let node = &mut self.nodes[index];
-                    let (group, role, _, done) = node.asked.take().expect("asked");
-                    node.engine.handle_published(now_ns, &group, role, done);
+                }
+                Action::Reopen { group, why } => {
+                    if self.ask(index, group.to_string(), Role::Active, why, true) {
+                        return;
+                    }
                 }
                 Action::Transmit(id) => self.transmit(index, now_ns, id),
                 Action::Farewell {
@@ -545,7 +566,7 @@ impl Lab {
                     }
                     self.send(index, now_ns, &name, to, &bytes);
                 }
-                Action::Beat { group } => self.send_beat(index, group),
+                Action::Heartbeat { group } => self.send_heartbeat(index, group),
                 Action::Check {
                     name,
                     weight,
@@ -561,15 +582,25 @@ impl Lab {
                     self.nodes[index].host.checks.remove(&name);
                     self.report(index);
                 }
-                Action::HandOver { group, reason, .. } => {
-                    if !self.hand_over(index, reason) {
-                        let node = &mut self.nodes[index];
-                        node.engine.handle_hand_over_refused(now_ns, &group);
-                    }
+                Action::SwitchOver { group, reason, .. } => {
+                    let under_way = self.handing.is_some_and(|handing| handing.is_from(index));
+                    let answer = if under_way {
+                        Begun::Before
+                    } else if self.switch_over(index, reason) {
+                        Begun::Yes
+                    } else {
+                        Begun::No
+                    };
+                    let session = self.session();
+                    let node = &mut self.nodes[index];
+                    node.engine.set_session(session);
+                    node.engine
+                        .handle_switch_over_answer(now_ns, &group, answer);
                 }
                 Action::Announce { .. } => self.nodes[index].announced += 1,
                 Action::Event(text) => self.nodes[index].events.push(text),
-                Action::Warn(_) | Action::Info(_) => {}
+                Action::Warn(text) => self.nodes[index].warnings.push(text),
+                Action::Info(_) => {}
                 Action::Listen { interface, on } => {
                     let name = self.nodes[index].interface(interface);
                     let listening = &mut self.nodes[index].listening;
@@ -600,12 +631,32 @@ impl Lab {
         }
     }
 
+    /// Says a role to the host; whether the answer comes later.
+    fn ask(&mut self, index: usize, group: String, role: Role, why: String, reopens: bool) -> bool {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
+        node.asked = Some((group, role, why, false));
+        node.reopens = reopens;
+        if publish_ns + answer_ns > 0 {
+            self.enqueue(now_ns + publish_ns, index, What::Opens);
+            self.enqueue(now_ns + publish_ns + answer_ns, index, What::Answers);
+            return true;
+        }
+        self.open(index);
+        let node = &mut self.nodes[index];
+        let (group, role, _, done) = node.asked.take().expect("asked");
+        node.engine.handle_published(now_ns, &group, role, done);
+        false
+    }
+
     /// The node that an ARP question is about, where question and answer get through.
     fn answerer(&self, index: usize, wire: &str, frame: &[u8]) -> Option<Mac> {
         let target: [u8; 4] = frame.get(38..42)?.try_into().ok()?;
         let answers = |other: &usize| {
             let facts = self.nodes[*other].facts.get(wire);
-            let own = |facts: &Facts| facts.carrier && facts.addresses.contains(&target.into());
+            let own =
+                |facts: &InterfaceFacts| facts.carrier && facts.addresses.contains(&target.into());
             let cut = self.is_cut(wire, index, *other) || self.is_cut(wire, *other, index);
             *other != index && !cut && facts.is_some_and(own)
         };
@@ -629,16 +680,16 @@ impl Lab {
             }
         }
         for number in std::mem::take(&mut node.host.waiting) {
-            self.hear_beat(index, number);
+            self.hear_heartbeat(index, number);
         }
         let node = &mut self.nodes[index];
         node.engine.handle_published(now_ns, &group, role, done);
         self.act(index);
         self.nodes[index].dead |= self.nodes[index].leaving;
         if self.nodes[index].asked.is_none()
-            && std::mem::take(&mut self.nodes[index].host.stance_waits)
+            && std::mem::take(&mut self.nodes[index].host.directive_waits)
         {
-            self.tell_stance(index);
+            self.tell_directive(index);
         }
     }
 
@@ -676,7 +727,7 @@ impl Lab {
         let name = node.interface(outgoing.interface);
         let advert = parse_any(to, &bytes).expect("a valid packet");
         let key = (name.clone(), advert.family, advert.vrid);
-        if node.swallows {
+        if node.swallows || node.swallows_on.contains(&name) {
             return node.engine.handle_unsent(now_ns, id);
         }
         if advert.priority == 0 {
@@ -799,17 +850,20 @@ impl Node {
             dead: true,
             leaving: false,
             asked: None,
+            reopens: false,
             waiting: Vec::new(),
             listening: BTreeSet::new(),
-            stance: Stance::default(),
+            directive: Directive::default(),
             host_fails: false,
             swallows: false,
+            swallows_on: BTreeSet::new(),
             publish_ns: 0,
             answer_ns: 0,
             role: Role::Backup,
             role_before: Role::Backup,
             roles: Vec::new(),
             events: Vec::new(),
+            warnings: Vec::new(),
             announced: 0,
             probes: 0,
             host: Host::default(),
@@ -850,6 +904,7 @@ impl Node {
             return false;
         }
         let before = std::mem::replace(&mut self.role, role);
+        let reopens = std::mem::take(&mut self.reopens);
         let Some(group) = self.settings.groups.iter().find(|g| g.name == group) else {
             self.leases.clear();
             return true;
@@ -862,7 +917,7 @@ impl Node {
         for key in keys {
             let carrier = self.facts.get(&key.0).is_some_and(|facts| facts.carrier);
             match role {
-                Role::Active if before == Role::Active => {
+                Role::Active if before == Role::Active && !reopens => {
                     // the same role again: what was closed for carrier, or is new
                     let fresh = self.held_back.remove(&key) || !self.leases.contains_key(&key);
                     if carrier && fresh {
@@ -899,17 +954,18 @@ fn interfaces(settings: &Settings) -> BTreeSet<String> {
 }
 
 /// Node n has the address 10.x.0.(n + 2) on every wire, and fe80::(n + 2).
-fn facts_of(name: &str, index: usize) -> Facts {
+fn facts_of(name: &str, index: usize) -> InterfaceFacts {
     let host = u8::try_from(index).expect("few nodes") + 2;
     let wire = name.bytes().last().map_or(0, |byte| byte - b'0');
     let link_local = format!("fe80::{host}").parse().expect("an address");
-    Facts {
+    InterfaceFacts {
         present: true,
         up: true,
         carrier: true,
         mac: [2, 0, 0, 0, wire, host],
         mtu: 1500,
         addresses: vec![IpAddr::from([10, wire, 0, host]), link_local],
+        broadcasts: vec![[10, wire, 0, 255].into()],
         link_socket: true,
     }
 }
@@ -961,11 +1017,11 @@ pub fn by_priority(priorities: &[u8], group: &str, router: &str) -> String {
         .collect();
     format!(
         "[[group]]\nname = \"g\"\nelection = \"priority\"\npriority = {{ {} }}\n{group}\n\
-         [[group.router]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"10.1.0.1/24\"]\n{router}\n",
+         [[group.interface]]\ninterface = \"lan1\"\nvrid = 7\naddresses = [\"10.1.0.1/24\"]\n{router}\n",
         priorities.join(", ")
     )
 }
 
 /// A second interface for the same group.
 pub const SECOND_ROUTER: &str =
-    "[[group.router]]\ninterface = \"lan2\"\nvrid = 7\naddresses = [\"10.2.0.1/24\"]";
+    "[[group.interface]]\ninterface = \"lan2\"\nvrid = 7\naddresses = [\"10.2.0.1/24\"]";

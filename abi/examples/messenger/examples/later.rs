@@ -1,0 +1,13 @@
+//! The plugin two versions later: it no longer speaks with the first.
+
+#[path = "../src/message.rs"]
+mod message;
+#[path = "../src/messenger.rs"]
+mod messenger;
+
+spared_sdk::export!(messenger::Messenger {
+    name: "messenger",
+    summary: "speaks with its peer",
+    wire: (3, 4),
+    parts: [roles, transfer, query, peer],
+});

@@ -1,0 +1,13 @@
+//! The plugin one version later: it still speaks with the one before.
+
+#[path = "../src/message.rs"]
+mod message;
+#[path = "../src/messenger.rs"]
+mod messenger;
+
+spared_sdk::export!(messenger::Messenger {
+    name: "messenger",
+    summary: "speaks with its peer",
+    wire: (2, 3),
+    parts: [roles, transfer, query, peer],
+});

@@ -1,0 +1,136 @@
+//! Addresses with a prefix, read by one rule for the host and all plugins; what they then are is
+//! `ipnet`'s [`IpNet`].
+//!
+//! Each place has its own idea of an address within the network ("192.0.2.1/24"): [`Cidr`] keeps it,
+//! [`Network`] cuts it off, and [`Network::exact`] tells of it.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use super::{Key, Section};
+
+const CIDR: &str = "an address with its prefix, like \"192.0.2.1/24\"";
+
+impl Section<'_> {
+    /// An address with its prefix, [`Cidr`].
+    pub fn cidr<'k>(&self, key: impl Into<Key<'k>>) -> Option<IpNet> {
+        self.parsed(key, CIDR).map(|Cidr(net)| net)
+    }
+
+    /// An array of them. Every wrong element is a fault of its own.
+    pub fn cidrs<'k>(&self, key: impl Into<Key<'k>>) -> Option<Vec<IpNet>> {
+        let list: Vec<Cidr> = self.list(key, CIDR)?;
+        Some(list.into_iter().map(|Cidr(net)| net).collect())
+    }
+}
+
+/// An address of a host, with the prefix of its network: "192.0.2.1/24".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr(pub IpNet);
+
+impl FromStr for Cidr {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = text.split_once('/').ok_or(())?;
+        // std's rule for the address: IpNet's own takes octets with leading zeros, which others read
+        // as octal. And "+8" and "08" are numbers to u8, and to nobody else.
+        let address: IpAddr = address.parse().map_err(drop)?;
+        let number: u8 = length.parse().map_err(drop)?;
+        if number.to_string() != length {
+            return Err(());
+        }
+        IpNet::new(address, number).map(Self).map_err(drop)
+    }
+}
+
+/// A network: "192.0.2.0/24", or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    written: IpNet,
+}
+
+impl Network {
+    /// The network, whatever address of it was written.
+    pub fn net(self) -> IpNet {
+        self.written.trunc()
+    }
+
+    /// The network; None where the address of a host in it was written, as the kernel refuses that
+    /// for a route.
+    pub fn exact(self) -> Option<IpNet> {
+        (self.written == self.net()).then_some(self.written)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let written = match text.contains('/') {
+            true => text.parse::<Cidr>()?.0,
+            false => text.parse::<IpAddr>().map_err(drop)?.into(),
+        };
+        Ok(Self { written })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_with_prefix_is_refused() {
+        for wrong in [
+            "",
+            "/",
+            "10.0.0.1",
+            "10.0.0.1/",
+            "10.0.0.1/33",
+            "10.0.0.1/-1",
+            "10.0.0.1/+8",
+            "10.0.0.1/08",
+            "10.0.0.1/8/8",
+            "10.0.0.1/ 8",
+            "10.0.0/8",
+            "010.0.0.1/8",
+            "fd00::1/129",
+            "fd00::1%eth0/64",
+            "x/8",
+        ] {
+            assert_eq!(wrong.parse::<Cidr>(), Err(()), "{wrong:?}");
+            let is_address = wrong.parse::<IpAddr>().is_ok();
+            assert_eq!(wrong.parse::<Network>().is_ok(), is_address, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_keeps_what_names_the_host() {
+        for text in [
+            "192.0.2.1/24",
+            "0.0.0.0/0",
+            "10.0.0.1/32",
+            "2001:db8::1/64",
+            "::/0",
+        ] {
+            let cidr: Cidr = text.parse().unwrap();
+            assert_eq!(cidr.0.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_network_is_what_its_prefix_says() {
+        let net = |text: &str| {
+            let network: Network = text.parse().unwrap();
+            (network.net().to_string(), network.exact().is_some())
+        };
+        assert_eq!(net("192.0.2.0/24"), ("192.0.2.0/24".to_owned(), true));
+        assert_eq!(net("192.0.2.1/24"), ("192.0.2.0/24".to_owned(), false));
+        assert_eq!(net("192.0.2.1"), ("192.0.2.1/32".to_owned(), true));
+        assert_eq!(net("0.0.0.0/0"), ("0.0.0.0/0".to_owned(), true));
+        assert_eq!(net("2001:db8::1/32"), ("2001:db8::/32".to_owned(), false));
+        assert_eq!(net("::1"), ("::1/128".to_owned(), true));
+    }
+}

@@ -1,0 +1,191 @@
+//! The liveness of one path: pings, their answers, round trip and the peer's clock.
+
+use std::collections::VecDeque;
+
+/// Between pings.
+pub const PING_NS: u64 = 250_000_000;
+/// A path that answers nothing for so long is given up, the only one too. TCP over 200 ms of
+/// latency and 20 % of loss is rarely silent for half of it.
+pub const SILENCE_NS: u64 = 5_000_000_000;
+/// A path that is silent for so long beyond its round trips loses its data to one that answers.
+const QUICK_NS: u64 = 220_000_000;
+/// Pings without an answer that are remembered.
+const WAITING_MAX: usize = 64;
+const CLOCKS: usize = 8;
+
+#[derive(Debug, Default)]
+pub struct Liveness {
+    next_ping_ns: u64,
+    number: u32,
+    waiting: VecDeque<Ping>,
+    /// What the peer asked: number, and when it came by the wall clock.
+    asked: VecDeque<(u32, u64)>,
+    round_trip_ns: Option<u64>,
+    /// Of the latest pings: round trip, and the peer's clock less this node's in microseconds.
+    clocks: VecDeque<(u64, i64)>,
+}
+
+#[derive(Debug)]
+struct Ping {
+    number: u32,
+    sent_ns: u64,
+    sent_wall_us: u64,
+}
+
+/// The peer's answer to a ping, and when it came here.
+#[derive(Clone, Copy, Debug)]
+pub struct Pong {
+    pub number: u32,
+    pub received_us: u64,
+    pub sent_us: u64,
+    pub wall_us: u64,
+}
+
+impl Liveness {
+    pub fn new(now_ns: u64) -> Self {
+        Self {
+            next_ping_ns: now_ns,
+            ..Self::default()
+        }
+    }
+
+    /// When a ping is due, or silence becomes suspect.
+    pub fn next_ns(&self, now_ns: u64) -> u64 {
+        let oldest = self.waiting.front();
+        let suspect = oldest.map(|ping| ping.sent_ns + self.quick_limit_ns() + 1);
+        let suspect = suspect.filter(|at| *at > now_ns);
+        suspect.map_or(self.next_ping_ns, |at| at.min(self.next_ping_ns))
+    }
+
+    /// The number of the ping to be sent now, if one is due.
+    pub fn poll_ping(&mut self, now_ns: u64, wall_us: u64) -> Option<u32> {
+        if now_ns < self.next_ping_ns {
+            return None;
+        }
+        self.next_ping_ns = now_ns + PING_NS;
+        self.number = self.number.wrapping_add(1);
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(Ping {
+                number: self.number,
+                sent_ns: now_ns,
+                sent_wall_us: wall_us,
+            });
+        }
+        Some(self.number)
+    }
+
+    pub fn handle_ping(&mut self, number: u32, wall_us: u64) {
+        if self.asked.len() < WAITING_MAX {
+            self.asked.push_back((number, wall_us));
+        }
+    }
+
+    /// An answer that is to be sent: number and when the ping came.
+    pub fn poll_pong(&mut self) -> Option<(u32, u64)> {
+        self.asked.pop_front()
+    }
+
+    pub fn handle_pong(&mut self, now_ns: u64, pong: Pong) {
+        let Some(at) = self.waiting.iter().position(|p| p.number == pong.number) else {
+            return;
+        };
+        // TCP keeps order: those before it are answered too.
+        let asked = self.waiting.drain(..=at).next_back();
+        if let Some(ping) = asked {
+            self.measure(now_ns, &ping, pong);
+        }
+    }
+
+    fn measure(&mut self, now_ns: u64, ping: &Ping, pong: Pong) {
+        let sample = now_ns.saturating_sub(ping.sent_ns);
+        let smooth = self
+            .round_trip_ns
+            .map_or(sample, |old| old - old / 8 + sample / 8);
+        self.round_trip_ns = Some(smooth);
+        let less = |a: u64, b: u64| i128::from(a) - i128::from(b);
+        let difference =
+            less(pong.received_us, ping.sent_wall_us) + less(pong.sent_us, pong.wall_us);
+        self.clocks.truncate(CLOCKS - 1);
+        let difference_us = i64::try_from(difference / 2).unwrap_or(0);
+        self.clocks.push_front((sample, difference_us));
+    }
+
+    /// How long the oldest question is unanswered, those counted that could not be asked.
+    pub fn silence_ns(&self, now_ns: u64) -> u64 {
+        let unasked = now_ns.saturating_sub(self.next_ping_ns);
+        let oldest = self.waiting.front();
+        oldest.map_or(unasked, |ping| {
+            now_ns.saturating_sub(ping.sent_ns).max(unasked)
+        })
+    }
+
+    /// The silence that makes data leave this path for another.
+    pub fn quick_limit_ns(&self) -> u64 {
+        let round_trip = self.round_trip_ns.unwrap_or(0).min(SILENCE_NS / 8);
+        QUICK_NS + 2 * round_trip
+    }
+
+    /// It answered lately.
+    pub fn answers(&self, now_ns: u64) -> bool {
+        self.round_trip_ns.is_some() && self.silence_ns(now_ns) < self.quick_limit_ns() / 2
+    }
+
+    pub fn round_trip_us(&self) -> Option<u64> {
+        self.round_trip_ns.map(|ns| ns / 1000)
+    }
+
+    /// The peer's clock less this node's, by the ping of the latest that waited least.
+    pub fn clock_ms(&self) -> Option<i64> {
+        let best = self
+            .clocks
+            .iter()
+            .min_by_key(|(round_trip_ns, _)| *round_trip_ns);
+        best.map(|(_, difference_us)| difference_us / 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn clocks_are_compared_whatever_the_way_takes() {
+        let mut liveness = Liveness::new(0);
+        let number = liveness.poll_ping(0, 1_000_000).unwrap();
+        let pong = Pong {
+            number,
+            received_us: 4_050_000,
+            sent_us: 4_060_000,
+            wall_us: 1_110_000,
+        };
+        liveness.handle_pong(110 * MS, pong);
+        assert_eq!(liveness.clock_ms(), Some(3000));
+        assert_eq!(liveness.round_trip_us(), Some(110_000));
+    }
+
+    #[test]
+    fn an_answer_counts_for_all_before_it_and_a_lie_for_nothing() {
+        let mut liveness = Liveness::new(0);
+        for at in 0..4 {
+            liveness.poll_ping(at * PING_NS, 0);
+        }
+        let pong = |number| Pong {
+            number,
+            received_us: 0,
+            sent_us: 0,
+            wall_us: 0,
+        };
+        liveness.handle_pong(800 * MS, pong(99));
+        assert_eq!(liveness.silence_ns(800 * MS), 800 * MS);
+        liveness.handle_pong(800 * MS, pong(3));
+        assert_eq!(liveness.silence_ns(800 * MS), 50 * MS);
+    }
+
+    #[test]
+    fn a_path_that_takes_no_ping_is_silent_too() {
+        let liveness = Liveness::new(0);
+        assert_eq!(liveness.silence_ns(600 * MS), 600 * MS);
+    }
+}

@@ -1,0 +1,210 @@
+use super::*;
+
+fn parsed(line: &str) -> Result<Args, String> {
+    parse(line.split_whitespace().map(OsString::from)).map_err(|e| e.to_string())
+}
+
+fn command_of(line: &str) -> Option<Command> {
+    parsed(line).map(|args| args.command).ok()
+}
+
+fn request_of(line: &str) -> Option<Request> {
+    match command_of(line) {
+        Some(Command::Ask(request)) => Some(request),
+        _ => None,
+    }
+}
+
+#[test]
+fn options_may_stand_before_and_after_the_verb() {
+    let before = parsed("sparectl --runtime-dir /x --json status");
+    assert_eq!(before, parsed("sparectl status --json --runtime-dir /x"));
+    assert!(before.is_ok_and(|args| args.json && args.runtime_dir == std::path::Path::new("/x")));
+}
+
+#[test]
+fn what_follows_a_plugin_belongs_to_the_plugin() {
+    assert_eq!(
+        request_of("sparectl -v vrrp counters --json"),
+        Some(Request::Plugin {
+            name: "vrrp".into(),
+            argv: vec!["counters".into(), "--json".into()]
+        })
+    );
+}
+
+#[test]
+fn verbs_take_their_own_words() {
+    assert_eq!(
+        request_of("sparectl events -n 3"),
+        Some(Request::Events { limit: 3 })
+    );
+    assert_eq!(
+        request_of("sparectl force backup office --anyway"),
+        Some(Request::Force {
+            to: Force::Backup,
+            group: Some("office".into()),
+            anyway: true
+        })
+    );
+    assert_eq!(
+        request_of("sparectl switch --to r2"),
+        Some(Request::Switch {
+            group: None,
+            to: Some("r2".into()),
+            anyway: false
+        })
+    );
+    assert_eq!(
+        request_of("sparectl maintenance on --for 2h"),
+        Some(Request::Maintenance {
+            on: true,
+            for_s: Some(7200),
+            anyway: false
+        })
+    );
+    assert_eq!(
+        request_of("sparectl freeze 30s"),
+        Some(Request::Freeze { for_ms: 30_000 })
+    );
+    assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
+    assert_eq!(
+        command_of("sparectl keygen --file /x --replace"),
+        Some(Command::Keygen {
+            file: "/x".into(),
+            replace: true
+        })
+    );
+    assert_eq!(
+        command_of("sparectl probe --active office"),
+        Some(Command::Probe(Probe::Active {
+            group: Some("office".into())
+        }))
+    );
+    assert_eq!(
+        command_of("sparectl probe --live"),
+        Some(Command::Probe(Probe::Live))
+    );
+    assert_eq!(
+        command_of("sparectl check --peer --config /x"),
+        Some(Command::Check {
+            peer: true,
+            argv: vec!["--config".into(), "/x".into()]
+        })
+    );
+}
+
+#[test]
+fn wrong_words_are_refused_by_name() {
+    for (line, why) in [
+        ("sparectl", "Usage: sparectl [OPTIONS] <VERB>"),
+        ("sparectl force", "<ROLE>"),
+        ("sparectl force up", "invalid value 'up' for '<ROLE>'"),
+        (
+            "sparectl force up",
+            "[possible values: active, backup, reset]",
+        ),
+        ("sparectl status now", "unexpected argument 'now'"),
+        ("sparectl probe office", "--active"),
+        ("sparectl status -n 3", "unexpected argument '-n'"),
+        ("sparectl status --anyway", "unexpected argument '--anyway'"),
+        (
+            "sparectl events -n x",
+            "'x' for '-n <N>': not a whole number",
+        ),
+        (
+            "sparectl switch --anywya",
+            "a similar argument exists: '--anyway'",
+        ),
+        (
+            "sparectl maintenance",
+            "Usage: sparectl maintenance [OPTIONS] <on|off>",
+        ),
+        ("sparectl maintenance no", "unrecognized subcommand 'no'"),
+        (
+            "sparectl freeze soon",
+            "'soon' for '<TIME|off>': not a time like 30s, 10m or 2h, and not off",
+        ),
+        ("sparectl freeze 0s", "not a time like"),
+        ("sparectl freeze", "<TIME|off>"),
+        (
+            "sparectl --json watch",
+            "--json: only an answer of the daemon",
+        ),
+    ] {
+        let refused = parsed(line).expect_err(line);
+        assert!(refused.contains(why), "{line}: {refused}");
+    }
+}
+
+#[test]
+fn each_verb_has_help_of_its_own() {
+    let events = parsed("sparectl events --help").expect_err("help is no command");
+    assert!(events.contains("sparectl events [OPTIONS]"), "{events}");
+    assert!(!events.contains("maintenance"), "{events}");
+    assert_eq!(parsed("sparectl help events"), Err(events));
+}
+
+#[test]
+fn a_mistyped_word_is_near_to_a_verb_or_a_plugin() {
+    let plugins = ["conntrack".to_owned()];
+    for (word, near) in [
+        ("staus", Some("status")),
+        ("swich", Some("switch")),
+        ("contrack", Some("conntrack")),
+        ("xyzzy", None),
+        // hidden, so nobody means it
+        ("completion", None),
+    ] {
+        assert_eq!(nearest(word, &plugins).as_deref(), near, "{word}");
+    }
+    assert_eq!(nearest("contrack", &[]), None);
+}
+
+#[test]
+fn every_shell_has_completions_of_verbs_and_options() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = completions(shell);
+        for word in ["maintenance", "anyway", "reset"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+/// A heading of the manual page, `*switch* [*--to* _NODE_] ...`, begins with the verb.
+#[test]
+fn the_manual_page_names_every_verb_and_option_and_no_other() {
+    use std::collections::BTreeSet;
+
+    let page = include_str!("../../../../docs/man/sparectl.1.scd");
+    let (_, verbs) = page.split_once("# OPTIONS").expect("options first");
+    let (text, _) = verbs.split_once("# EXIT STATUS").expect("then verbs");
+    let headings = text.lines().filter(|line| line.starts_with('*'));
+    let mut named: BTreeSet<&str> = headings
+        .flat_map(|line| line.split(['*', ' ', ',', ';', '|', '[', ']', '_']))
+        .filter(|word| word.starts_with(|c: char| c == '-' || c.is_ascii_lowercase()))
+        .collect();
+    named.insert("help");
+
+    let mut line = Line::command();
+    line.build();
+    let mut described = BTreeSet::new();
+    describe(&line, &mut described);
+    let described: BTreeSet<&str> = described.iter().map(String::as_str).collect();
+    assert_eq!(named, described);
+}
+
+fn describe(command: &clap::Command, names: &mut std::collections::BTreeSet<String>) {
+    for argument in command.get_arguments() {
+        names.extend(argument.get_long().map(|long| format!("--{long}")));
+        names.extend(argument.get_short().map(|short| format!("-{short}")));
+        let values = argument.get_possible_values();
+        names.extend(values.iter().map(|value| value.get_name().to_owned()));
+    }
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        names.insert(verb.get_name().to_owned());
+        if verb.get_name() != "help" {
+            describe(verb, names);
+        }
+    }
+}

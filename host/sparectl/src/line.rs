@@ -1,0 +1,196 @@
+//! The command line as clap reads it: help, completions and suggestions come from this one description.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use spared_sdk::config::parse_duration;
+
+const EXIT_CODES: &str = "\
+exit codes of status and probe
+  0 fine  1 degraded  2 alone, or both active  3 none active  4 the daemon does not answer
+of the other verbs
+  0 done  1 refused or failed  4 the daemon does not answer
+  64 wrong usage  77 no permission  78 wrong configuration";
+
+const PLUGINS: &str = "\
+plugins
+  sparectl PLUGIN [WORDS]...   ask a plugin, for example: sparectl vrrp counters
+
+";
+
+/// Ask and command spared, the daemon of this node
+#[derive(Debug, Parser)]
+#[command(
+    name = "sparectl",
+    version,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    after_help = format!("{PLUGINS}{EXIT_CODES}")
+)]
+pub struct Line {
+    /// Ask the other node, over the link
+    #[arg(long, global = true, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Folder of the daemon's control socket
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/spared")]
+    pub runtime_dir: PathBuf,
+    /// Print the answer as one line of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Add timers, counters, processes and every address to status
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show who is active, what is degraded and what to do
+    Status,
+    /// Show the status live, with events and the traffic of the links; q ends it
+    Watch,
+    /// Explain why this node has its role
+    Why {
+        /// One group instead of all
+        group: Option<String>,
+    },
+    /// List the newest events, oldest first
+    Events {
+        /// How many
+        #[arg(short = 'n', value_name = "N", default_value = "20", value_parser = count)]
+        limit: usize,
+    },
+    /// List the plugins; why, if one does not run
+    Plugins,
+    /// Print one word for monitoring, with the exit code of status
+    Probe {
+        /// Succeed if the daemon answers
+        #[arg(long, conflicts_with = "active")]
+        live: bool,
+        /// Succeed if this node is active for GROUP, or for every group
+        #[arg(long)]
+        active: bool,
+        #[arg(requires = "active")]
+        group: Option<String>,
+    },
+    /// Validate the configuration and warn of what will not work; change nothing
+    Check {
+        /// Compare the configurations in force on both nodes, too
+        #[arg(long)]
+        peer: bool,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Validate and apply the configuration; a wrong one changes nothing (root)
+    Reload,
+    /// Switch over without losing a packet, from either node (root)
+    Switch {
+        /// The node that becomes active
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// One group instead of all
+        group: Option<String>,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Overrule the election on this node until `force reset` (root)
+    Force {
+        #[arg(value_name = "ROLE")]
+        to: Forced,
+        /// One group instead of all
+        group: Option<String>,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Make this node stand aside, over restarts too (root)
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        subcommand_value_name = "on|off"
+    )]
+    Maintenance(Maintenance),
+    /// Keep the roles whatever quality and preference say, on both nodes (root)
+    Freeze {
+        /// For how long, such as 30s, or off
+        #[arg(value_name = "TIME|off", value_parser = freeze)]
+        time: Duration,
+    },
+    /// Make this node's key and print its line for the table "nodes" (root)
+    Keygen {
+        /// Where the private key goes
+        #[arg(long, default_value = "/etc/spared/key")]
+        file: PathBuf,
+        /// Make another key if there is one
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions { shell: Shell },
+    /// The name of a plugin, and its words
+    #[command(external_subcommand)]
+    Plugin(Vec<OsString>),
+}
+
+/// Options of `spared check`.
+#[derive(Args, Debug)]
+pub struct Files {
+    /// Another file than /etc/spared/spared.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Another folder of plugins
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Consent {
+    /// Do it even if the other node is not ready
+    #[arg(long)]
+    pub anyway: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Forced {
+    /// Become active, whatever the election says
+    Active,
+    /// Give up being active, and stay backup
+    Backup,
+    /// Let the election decide again
+    Reset,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Maintenance {
+    /// Switch over to the other node and stand aside
+    On {
+        /// End it after this time, such as 2h
+        #[arg(long = "for", value_name = "TIME", value_parser = time)]
+        time: Option<Duration>,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Let the election decide again
+    Off,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "not a whole number".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "not a time like 30s, 10m or 2h".to_owned())
+}
+
+// Zero ends it.
+fn freeze(text: &str) -> Result<Duration, String> {
+    match text {
+        "off" => Ok(Duration::ZERO),
+        text => time(text).map_err(|why| format!("{why}, and not off")),
+    }
+}

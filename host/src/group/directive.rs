@@ -1,0 +1,280 @@
+//! The directive: what the host wants of the plugin that decides about a group.
+
+use spared_worker::message::{Cause, Directive, Forced, Role};
+
+use super::successor::Successor;
+use super::{Action, Groups, Phase};
+use crate::events::{Kind, Notice};
+
+/// How long a node that does a group badly leaves it to the other: time for somebody to look. Where
+/// nobody else serves, it serves.
+pub const BAR_NS: u64 = 60_000_000_000;
+/// How long a group whose addresses cannot be installed may not become active again; twice as long
+/// each time.
+const AGAIN_NS: u64 = 300_000_000;
+const AGAIN_MAX_NS: u64 = 5_000_000_000;
+
+/// How fit this node is, by those who know: the same for every group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    quality: u8,
+    peer_quality: Option<u8>,
+    /// What is missing for a failover without a loss, a sentence each.
+    pub(super) missing: Vec<String>,
+    pub(super) maintenance: bool,
+    joining: bool,
+    frozen: bool,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self {
+            quality: 100,
+            peer_quality: None,
+            missing: vec!["there is no link to a peer".to_owned()],
+            maintenance: false,
+            joining: false,
+            frozen: false,
+        }
+    }
+}
+
+impl Groups {
+    // ---- how fit this node is
+
+    pub fn set_quality(&mut self, quality: u8) {
+        self.change(|condition| condition.quality = quality);
+    }
+
+    pub fn set_peer_quality(&mut self, quality: Option<u8>) {
+        self.change(|condition| condition.peer_quality = quality);
+    }
+
+    /// What is missing for this node to take over without a loss, a sentence each.
+    pub fn set_missing(&mut self, missing: Vec<String>) {
+        self.change(|condition| condition.missing = missing);
+    }
+
+    /// Followers hear their role again when it begins or ends.
+    pub fn set_maintenance(&mut self, now_ns: u64, maintenance: bool) {
+        self.change(|condition| condition.maintenance = maintenance);
+        self.deliver_roles(now_ns);
+    }
+
+    /// A plugin that has a channel is not in sync yet.
+    pub fn set_joining(&mut self, joining: bool) {
+        self.change(|condition| condition.joining = joining);
+    }
+
+    /// No change of role for quality or preference.
+    pub fn set_frozen(&mut self, frozen: bool) {
+        self.change(|condition| condition.frozen = frozen);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Condition)) {
+        let before = self.condition.clone();
+        change(&mut self.condition);
+        if self.condition != before {
+            self.send_all_directives();
+        }
+    }
+
+    // ---- what people and failures want
+
+    /// An administrator forces a role, or lets go; `at` is when. None: every group.
+    ///
+    /// # Errors
+    /// A sentence where there is no such group.
+    pub fn handle_force(
+        &mut self,
+        which: Option<&str>,
+        forced: Forced,
+        by: &str,
+        at: &str,
+    ) -> Result<Vec<String>, String> {
+        let names: Vec<String> = match which {
+            Some(name) if self.groups.contains_key(name) => vec![name.to_owned()],
+            Some(name) => return Err(format!("there is no group \"{name}\"")),
+            None => self.groups.keys().cloned().collect(),
+        };
+        if names.is_empty() {
+            return Err("there is no group".to_owned());
+        }
+        let mut lines = Vec::new();
+        for name in &names {
+            let Some(group) = self.groups.get_mut(name) else {
+                continue;
+            };
+            group.forced = forced;
+            group.forced_why = match forced {
+                Forced::No => String::new(),
+                Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
+            };
+            if forced == Forced::Active {
+                (group.barred, group.aside) = (None, None);
+            }
+            let text = match forced {
+                Forced::No => format!("no longer forced, by {by}"),
+                Forced::Active => format!("forced active by {by}"),
+                Forced::Backup => format!("forced backup by {by}"),
+            };
+            lines.push(format!("{name}: {text}"));
+            self.tell(Notice::new(Kind::Force, text).of_group(name));
+            self.cancel_forced(name, forced);
+            if forced == Forced::Backup {
+                self.drop_succession(name, Some("it is forced backup"));
+            }
+            self.send_directive(name);
+        }
+        Ok(lines)
+    }
+
+    /// Somebody deletes the addresses again and again.
+    pub fn handle_contested(&mut self, now_ns: u64, name: &str, why: String) {
+        let news = Notice::warn(Kind::Contested, why.clone()).of_group(name);
+        self.tell(news.because("contested"));
+        self.stand_aside(now_ns, name, why);
+    }
+
+    /// A plugin was given up, and its file says `on_failure = "resign"`.
+    pub fn handle_unfit(&mut self, plugin: &str, why: String) {
+        self.unfit.insert(plugin.to_owned(), why);
+        self.send_all_directives();
+    }
+
+    /// It runs again, or is no longer wanted.
+    pub fn handle_fit(&mut self, plugin: &str) {
+        if self.unfit.remove(plugin).is_some() {
+            self.send_all_directives();
+        }
+    }
+
+    /// Nobody renewed the lease of a group that is active, and its interfaces are fine: the plugin
+    /// sends no adverts any more, or gave up without a word. Both sides start again as backup.
+    pub fn handle_lapsed(&mut self, now_ns: u64, name: &str) {
+        let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
+            return;
+        };
+        let why = "its lease ran out: no advert renewed it".to_owned();
+        self.tell(
+            Notice::warn(Kind::Fence, why.clone())
+                .of_group(name)
+                .because("lapsed"),
+        );
+        if let Some(directive) = self.directive_of(name) {
+            let directive = Directive {
+                resign: true,
+                why: why.clone(),
+                ..directive
+            };
+            let plugin = owner;
+            self.actions
+                .push_back(Action::Directive { plugin, directive });
+        }
+        self.resign(now_ns, None, name, Role::Backup, Cause::new("lapsed", why));
+    }
+
+    pub(super) fn ask_to_resign(&mut self, now_ns: u64, name: &str, why: String) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if group.role == Role::Active {
+            group.resign = Some(why.clone());
+        }
+        let pause_ns = (AGAIN_NS << group.failures.min(5)).min(AGAIN_MAX_NS);
+        group.failures = group.failures.saturating_add(1);
+        group.barred = Some((now_ns.saturating_add(pause_ns), why.clone()));
+        self.stand_aside(now_ns, name, why);
+    }
+
+    fn stand_aside(&mut self, now_ns: u64, name: &str, why: String) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        group.aside = Some((now_ns.saturating_add(BAR_NS), why));
+        self.send_directive(name);
+    }
+
+    pub(super) fn end_bar(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let mut ended = false;
+        for bar in [&mut group.barred, &mut group.aside] {
+            let over = bar
+                .as_ref()
+                .is_some_and(|(until_ns, _)| now_ns >= *until_ns);
+            if over {
+                *bar = None;
+                ended = true;
+            }
+        }
+        if ended {
+            self.send_directive(name);
+        }
+    }
+
+    /// The whole truth of a group, to the plugin that decides about it, once that has started.
+    pub(super) fn send_directive(&mut self, name: &str) {
+        let Some(group) = self.groups.get(name) else {
+            return;
+        };
+        let plugin = group.owner.clone();
+        if !self.followers.contains_key(&plugin) {
+            return;
+        }
+        if let Some(directive) = self.directive_of(name) {
+            self.actions
+                .push_back(Action::Directive { plugin, directive });
+        }
+    }
+
+    /// Why the group may not be active here, in a sentence.
+    pub(super) fn against(&self, name: &str) -> Option<String> {
+        let group = self.groups.get(name)?;
+        let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
+        let barred = group.barred.as_ref().map(|(_, why)| why.clone());
+        group.resign.clone().or(barred).or(unfit)
+    }
+
+    fn directive_of(&self, name: &str) -> Option<Directive> {
+        let group = self.groups.get(name)?;
+        let against = self.against(name);
+        let condition = &self.condition;
+        let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
+        let resign = active && against.is_some();
+        let offer = group.offer.as_ref().filter(|offer| offer.is_releasing());
+        let aside = group.aside.as_ref().map(|(_, why)| why);
+        let missing = || condition.missing.first().cloned().unwrap_or_default();
+        let wanted = match group.forced {
+            _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
+            Forced::No if condition.maintenance => "it is in maintenance".to_owned(),
+            Forced::No if aside.is_some() => aside.cloned().unwrap_or_default(),
+            Forced::No => missing(),
+            Forced::Active | Forced::Backup => group.forced_why.clone(),
+        };
+        Some(Directive {
+            group: name.to_owned(),
+            quality: condition.quality,
+            peer_quality: condition.peer_quality,
+            eligible: against.is_none(),
+            forced: group.forced,
+            // To the elector these are the same: it serves where no better node does.
+            maintenance: condition.maintenance || aside.is_some(),
+            resign,
+            joining: condition.joining,
+            ready: condition.missing.is_empty(),
+            frozen: condition.frozen,
+            release: offer.is_some(),
+            prepared: group.successor.as_ref().is_some_and(Successor::is_prepared),
+            why: against.unwrap_or(wanted),
+        })
+    }
+
+    fn send_all_directives(&mut self) {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        for name in names {
+            self.send_directive(&name);
+        }
+    }
+}

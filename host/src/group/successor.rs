@@ -1,0 +1,418 @@
+//! A switchover, on the node that takes: peers apply all that was sent, the addresses wait behind the
+//! blocking fence, then the plugin that decides may become active the moment that the peer lets go.
+
+use std::collections::BTreeSet;
+
+use spared_link::word::Word;
+use spared_worker::message::{Forced, Role};
+
+use super::{Action, Groups, Phase};
+use crate::events::{Kind, Notice};
+
+/// How long a prepared node waits for the peer to let go or to take its offer back.
+pub const PREPARED_NS: u64 = 3_000_000_000;
+/// So often a prepared node makes sure that it was not stopped meanwhile.
+const ALIVE_NS: u64 = 50_000_000;
+/// Longer without a sign that this process runs, and what it hears now may be old: the peer may have taken the group back.
+const STALL_NS: u64 = 150_000_000;
+/// So long after the peer took a group back, no word of the switchover makes it active here.
+const REVOKED_NS: u64 = 1_000_000_000;
+/// No offer may take longer, whatever the peer says.
+const WITHIN_MAX_MS: u64 = 10_000;
+/// Marks that came before their offer.
+const EARLY_MAX: usize = 256;
+
+/// The reason of the plugin that decides, where it acts on the peer's letting go.
+const SWITCHOVER: &str = "switchover";
+
+/// The succession to the peer that is being prepared.
+#[derive(Debug)]
+pub(super) struct Successor {
+    id: u64,
+    epoch: u64,
+    /// Even where something is missing.
+    anyway: bool,
+    stage: Stage,
+    until_ns: u64,
+    /// When this process was last known to run, once it is prepared.
+    alive_ns: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Applying {
+        /// Channels whose mark has not come.
+        marks: BTreeSet<String>,
+        /// Plugins that apply what they received.
+        settling: BTreeSet<String>,
+    },
+    Preparing,
+    Prepared,
+}
+
+/// A peer's offer.
+pub(super) struct Offered {
+    pub(super) id: u64,
+    pub(super) group: String,
+    pub(super) anyway: bool,
+    pub(super) within_ms: u64,
+    pub(super) channels: Vec<String>,
+}
+
+impl Groups {
+    pub(super) fn handle_offer(&mut self, now_ns: u64, offered: Offered) {
+        let (id, name) = (offered.id, offered.group.clone());
+        if let Err(why) = self.may_succeed(&name, offered.anyway) {
+            return self.decline(id, why);
+        }
+        // The newest offer is the one that is meant.
+        self.drop_succession(&name, None);
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
+        // Where the group comes anyway, who does not end must leave time for the rest.
+        let apply_ns = if offered.anyway {
+            within_ns / 4 * 3
+        } else {
+            within_ns
+        };
+        let until_ns = now_ns.saturating_add(apply_ns);
+        let settlers = self.settlers(&name);
+        let marked = |plugin: &String| {
+            offered.channels.contains(plugin)
+                && self.channels.contains(plugin)
+                && !self.early_marks.contains(&(id, plugin.clone()))
+        };
+        let marks: BTreeSet<String> = settlers.iter().filter(|p| marked(p)).cloned().collect();
+        let settling: BTreeSet<String> = settlers.difference(&marks).cloned().collect();
+        self.early_marks.retain(|(early, _)| *early != id);
+        let Some(group) = self.groups.get_mut(&name) else {
+            return;
+        };
+        group.successor = Some(Successor {
+            id,
+            epoch,
+            anyway: offered.anyway,
+            stage: Stage::Applying {
+                marks,
+                settling: settling.clone(),
+            },
+            until_ns,
+            alive_ns: now_ns,
+        });
+        for plugin in settling {
+            self.settle_for(&name, plugin, epoch, until_ns);
+        }
+        self.end_applying(&name);
+    }
+
+    // In a sentence for the peer, why not.
+    pub(super) fn may_succeed(&self, name: &str, anyway: bool) -> Result<(), String> {
+        let group = self.groups.get(name);
+        let Some(group) = group.filter(|group| !group.stale) else {
+            return Err(format!("it has no group \"{name}\""));
+        };
+        if self.closing || self.leaving {
+            return Err("it is being stopped".to_owned());
+        }
+        if group.role == Role::Fault {
+            return Err(format!("it cannot be active: {}", group.why));
+        }
+        if group.role == Role::Active {
+            return Err("it is active too".to_owned());
+        }
+        if group.phase != Phase::Idle {
+            return Err("it has not left the group yet".to_owned());
+        }
+        if let Some(why) = self.against(name) {
+            return Err(why);
+        }
+        if anyway {
+            return Ok(());
+        }
+        if group.forced == Forced::Backup {
+            return Err("it is forced backup".to_owned());
+        }
+        if let Some((_, why)) = &group.aside {
+            return Err(why.clone());
+        }
+        // They hear nothing of what the peer has now.
+        let still_active = self.still_active(name);
+        if !still_active.is_empty() {
+            let names = still_active.join(", ");
+            return Err(format!(
+                "it has not left the group yet: {names} waits for its turn"
+            ));
+        }
+        match self.condition.missing.is_empty() {
+            true => Ok(()),
+            false => Err(format!("not ready: {}", self.condition.missing.join("; "))),
+        }
+    }
+
+    /// The peer's mark has come: all before it lies in the plugin's socket.
+    pub fn handle_marked(&mut self, id: u64, channel: &str) {
+        let Some(name) = self.succession(id) else {
+            if self.early_marks.len() < EARLY_MAX {
+                self.early_marks.insert((id, channel.to_owned()));
+            }
+            return;
+        };
+        let group = self.groups.get_mut(&name);
+        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            return;
+        };
+        let (epoch, until_ns) = (successor.epoch, successor.until_ns);
+        let Stage::Applying { marks, settling } = &mut successor.stage else {
+            return;
+        };
+        if marks.remove(channel) {
+            settling.insert(channel.to_owned());
+            self.settle_for(&name, channel.to_owned(), epoch, until_ns);
+        }
+    }
+
+    fn settle_for(&mut self, name: &str, plugin: String, epoch: u64, deadline_ns: u64) {
+        self.actions.push_back(Action::Settle {
+            plugin,
+            group: name.to_owned(),
+            epoch,
+            deadline_ns,
+        });
+    }
+
+    pub(super) fn handle_settled_successor(&mut self, plugin: &str, name: &str, asked: u64) {
+        let group = self.groups.get_mut(name);
+        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            return;
+        };
+        if let Stage::Applying { settling, .. } = &mut successor.stage {
+            if successor.epoch == asked && settling.remove(plugin) {
+                self.end_applying(name);
+            }
+        }
+    }
+
+    fn end_applying(&mut self, name: &str) {
+        let group = self.groups.get_mut(name);
+        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            return;
+        };
+        let Stage::Applying { marks, settling } = &successor.stage else {
+            return;
+        };
+        if marks.is_empty() && settling.is_empty() {
+            successor.stage = Stage::Preparing;
+            self.actions.push_back(Action::Prepare {
+                group: name.to_owned(),
+            });
+        }
+    }
+
+    /// The addresses wait, or cannot.
+    pub fn handle_prepared(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
+        let group = self.groups.get_mut(name);
+        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            return;
+        };
+        if successor.stage != Stage::Preparing {
+            return;
+        }
+        if let Err(why) = result {
+            return self.drop_succession(name, Some(&why));
+        }
+        successor.stage = Stage::Prepared;
+        successor.until_ns = now_ns.saturating_add(PREPARED_NS);
+        successor.alive_ns = now_ns;
+        let switchover = successor.id;
+        // Before the peer hears of it: what it lets go is taken at once.
+        self.send_directive(name);
+        self.actions
+            .push_back(Action::Say(Word::Prepared { switchover }));
+    }
+
+    /// The peer took its offer back.
+    pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
+        if let Some(name) = self.succession(id) {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.revoked_until_ns = now_ns.saturating_add(REVOKED_NS);
+            }
+            let text = format!("the peer stays active: {why}");
+            self.tell(
+                Notice::new(Kind::Switchover, text)
+                    .of_group(&name)
+                    .because("not-switched-over"),
+            );
+            self.drop_succession(&name, None);
+        }
+    }
+
+    /// Gives up a succession; says so to the peer where there is a reason.
+    pub(super) fn drop_succession(&mut self, name: &str, why: Option<&str>) {
+        let group = self.groups.get_mut(name);
+        let Some(successor) = group.and_then(|group| group.successor.take()) else {
+            return;
+        };
+        if matches!(successor.stage, Stage::Applying { .. }) {
+            return self.decline_with(successor.id, why);
+        }
+        self.actions.push_back(Action::Unprepare {
+            group: name.to_owned(),
+        });
+        self.decline_with(successor.id, why);
+        self.send_directive(name);
+    }
+
+    pub(super) fn refuse_successions(&mut self, why: &str) {
+        for name in self.names() {
+            self.drop_succession(&name, Some(why));
+        }
+    }
+
+    /// A plugin that was to apply what it received, or has, cannot any more.
+    pub(super) fn drop_succession_without(&mut self, plugin: &str, why: &str) {
+        for name in self.names() {
+            let matters = self.settlers(&name).contains(plugin);
+            let group = self.groups.get_mut(&name);
+            let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+                continue;
+            };
+            if matters && !successor.anyway {
+                self.drop_succession(&name, Some(why));
+            } else if let Stage::Applying { marks, settling } = &mut successor.stage {
+                marks.remove(plugin);
+                settling.remove(plugin);
+                self.end_applying(&name);
+            }
+        }
+    }
+
+    /// A mark that can no longer come.
+    pub(super) fn drop_unmarked_successions(&mut self, plugin: &str, why: &str) {
+        let waiting = |successor: &Successor| match &successor.stage {
+            Stage::Applying { marks, .. } => marks.contains(plugin),
+            Stage::Preparing | Stage::Prepared => false,
+        };
+        let groups = self.groups.iter();
+        let hit: Vec<String> = groups
+            .filter(|(_, group)| group.successor.as_ref().is_some_and(waiting))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in hit {
+            self.drop_succession(&name, Some(why));
+        }
+    }
+
+    pub(super) fn end_successor(&mut self, now_ns: u64, name: &str) {
+        let group = self.groups.get_mut(name);
+        let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
+            return;
+        };
+        if successor.has_stalled(now_ns) {
+            return self.drop_succession(name, Some("it was stopped for a moment"));
+        }
+        successor.alive_ns = now_ns;
+        if now_ns < successor.until_ns {
+            return;
+        }
+        let anyway = successor.anyway;
+        let why = match &mut successor.stage {
+            Stage::Applying { marks, settling } => {
+                let text = late(marks, settling);
+                if anyway {
+                    marks.clear();
+                    settling.clear();
+                    let text = format!("goes on all the same: {text}");
+                    self.tell(
+                        Notice::warn(Kind::Switchover, text)
+                            .of_group(name)
+                            .because("late"),
+                    );
+                    return self.end_applying(name);
+                }
+                text
+            }
+            Stage::Preparing => "its addresses were not prepared in time".to_owned(),
+            Stage::Prepared => "it waited in vain to be let go ahead".to_owned(),
+        };
+        let text = format!("not taken over from the peer: {why}");
+        self.tell(
+            Notice::warn(Kind::Switchover, text)
+                .of_group(name)
+                .because("not-switched-over"),
+        );
+        self.drop_succession(name, Some(&why));
+    }
+
+    /// Why the group may not become active for this reason: what the elector acts on may be older
+    /// than the peer's change of mind.
+    pub(super) fn is_stale(&self, now_ns: u64, name: &str, reason: &str) -> bool {
+        let Some(group) = self.groups.get(name) else {
+            return false;
+        };
+        let stalled = group
+            .successor
+            .as_ref()
+            .is_some_and(|h| h.has_stalled(now_ns));
+        stalled || (reason == SWITCHOVER && now_ns < group.revoked_until_ns)
+    }
+
+    /// The group becomes active here: the succession is complete, where all of it is there.
+    pub(super) fn complete_succession(&mut self, name: &str) -> Option<u64> {
+        let group = self.groups.get_mut(name)?;
+        let successor = group.successor.take()?;
+        successor.is_prepared().then_some(successor.id)
+    }
+
+    pub(super) fn say_took(&mut self, succeeded: Option<u64>) {
+        if let Some(switchover) = succeeded {
+            self.actions
+                .push_back(Action::Say(Word::Took { switchover }));
+        }
+    }
+
+    fn succession(&self, id: u64) -> Option<String> {
+        let mut groups = self.groups.iter();
+        let found = groups.find(|(_, group)| group.successor.as_ref().is_some_and(|h| h.id == id));
+        found.map(|(name, _)| name.clone())
+    }
+
+    fn decline(&mut self, switchover: u64, why: String) {
+        self.actions
+            .push_back(Action::Say(Word::Declined { switchover, why }));
+    }
+
+    fn decline_with(&mut self, switchover: u64, why: Option<&str>) {
+        if let Some(why) = why {
+            self.decline(switchover, why.to_owned());
+        }
+    }
+}
+
+impl Successor {
+    fn has_stalled(&self, now_ns: u64) -> bool {
+        self.is_prepared() && now_ns.saturating_sub(self.alive_ns) > STALL_NS
+    }
+
+    pub(super) fn next_ns(&self) -> u64 {
+        match self.stage {
+            Stage::Prepared => self.until_ns.min(self.alive_ns.saturating_add(ALIVE_NS)),
+            _ => self.until_ns,
+        }
+    }
+
+    pub(super) fn is_prepared(&self) -> bool {
+        self.stage == Stage::Prepared
+    }
+}
+
+fn late(marks: &BTreeSet<String>, settling: &BTreeSet<String>) -> String {
+    let list = |names: &BTreeSet<String>| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.join(", ")
+    };
+    match settling.is_empty() {
+        true => format!("what {} sent did not arrive in time", list(marks)),
+        false => format!("{} did not apply in time what it received", list(settling)),
+    }
+}

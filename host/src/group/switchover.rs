@@ -1,0 +1,499 @@
+//! A switchover, on the node that gives: drain, mark, wait for the peer, release, carry, leave.
+//!
+//! Until the plugin that decides is told to release the group, whatever fails leaves the group active here,
+//! with a sentence why. Afterwards the group is the peer's: answers have ended, packets that still
+//! come are carried, until the peer says that it took over, or a second has passed.
+
+use std::collections::BTreeSet;
+
+use spared_link::word::Word;
+use spared_worker::message::{Cause, Forced, Role};
+
+use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
+use crate::events::{Kind, Notice};
+
+/// How long a planned switchover may take until the peer is prepared.
+pub const PLANNED_NS: u64 = 2_000_000_000;
+/// How long it may when this node stops.
+pub const STOPPING_NS: u64 = 1_200_000_000;
+/// How long the plugin that decides may take to release it: it has nothing to wait for.
+pub const RELEASE_NS: u64 = 500_000_000;
+/// How long packets are carried where the peer does not say that it took over.
+pub const CARRY_MAX_NS: u64 = 1_000_000_000;
+/// How long they are carried after it did: neighbours may learn late.
+pub const CARRY_AFTER_NS: u64 = 200_000_000;
+
+const EALREADY: i32 = -libc::EALREADY;
+const EHOSTUNREACH: i32 = -libc::EHOSTUNREACH;
+const EINVAL: i32 = -libc::EINVAL;
+
+/// Reasons of the plugin that decides by which this node already fails some: no time for more than
+/// a failover would settle.
+const HURT: [&str; 2] = ["interface-hurt", "unheard-interface"];
+
+/// A group that is being switched over.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) id: u64,
+    /// Who or what wants it, in a sentence.
+    pub(super) why: String,
+    anyway: bool,
+    /// Who is to be told how it ended.
+    wishes: Vec<u64>,
+    /// The peer asked for it, and is to be told where it fails.
+    requested: bool,
+    pub(super) stage: Stage,
+    begun_ns: u64,
+    /// Until then the peer must be prepared.
+    deadline_ns: u64,
+    /// Of the present stage.
+    pub(super) until_ns: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Followers send their peers what they have.
+    Draining {
+        epoch: u64,
+        waiting: BTreeSet<String>,
+    },
+    /// The peer applies and prepares.
+    Waiting,
+    /// The plugin that decides is to publish BACKUP.
+    Releasing,
+    /// It has; the peer is to take over.
+    Released,
+}
+
+/// Who wants a switchover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Elector,
+    Wish(u64),
+    Peer,
+    Stop,
+}
+
+impl Groups {
+    /// The plugin that decides has heard of a better peer.
+    pub fn handle_switch_over(&mut self, now_ns: u64, ticket: Ticket, name: &str, cause: Cause) {
+        let status = match self.groups.get(name) {
+            None => ENOENT,
+            Some(group) if group.owner != ticket.plugin => EBUSY,
+            Some(group) if group.offer.is_some() => EALREADY,
+            Some(group) if group.phase != Phase::Installed => EINVAL,
+            Some(_) if self.closing => ECANCELED,
+            Some(_) if !self.linked => EHOSTUNREACH,
+            Some(_) => 0,
+        };
+        self.answer(ticket, status);
+        if status == 0 {
+            self.offer(now_ns, name, cause, false, Asker::Elector);
+        }
+    }
+
+    /// This node stops: the peer is to have every group that is active here, ready or not.
+    pub fn handle_leave(&mut self, now_ns: u64) {
+        self.leaving = true;
+        self.refuse_successions("it is being stopped");
+        if !self.linked {
+            return;
+        }
+        for name in self.names() {
+            let group = self.groups.get(&name);
+            let active = group.is_some_and(|group| group.phase == Phase::Installed);
+            if active && !self.join_offer(&name, true, Asker::Stop) {
+                let cause = Cause::new("shutdown", "spared is being stopped there");
+                self.offer(now_ns, &name, cause, true, Asker::Stop);
+            }
+        }
+    }
+
+    /// A group is on its way to the peer, and it is not known yet whether it arrives.
+    pub fn is_handing_over(&self) -> bool {
+        self.groups.values().any(|group| group.offer.is_some())
+    }
+
+    /// Ends every switchover that can still be taken back.
+    pub fn cancel_switchovers(&mut self, why: &str) {
+        for name in self.names() {
+            self.cancel(&name, why);
+        }
+    }
+
+    pub(super) fn offer(
+        &mut self,
+        now_ns: u64,
+        name: &str,
+        cause: Cause,
+        anyway: bool,
+        asker: Asker,
+    ) {
+        let channels = self.channels_of(name);
+        let waiting = self.drainers(name, &channels);
+        self.epoch += 1;
+        let epoch = self.epoch;
+        // Never the number of an earlier run: a word of then may still be on its way.
+        self.switchover = now_ns.max(self.switchover + 1);
+        let id = self.switchover;
+        let within_ns = self.within_ns(asker, &cause);
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let deadline_ns = now_ns.saturating_add(within_ns);
+        // Where the group goes anyway, a follower that does not end must leave time for the rest.
+        let drain_ns = if anyway { within_ns / 2 } else { within_ns };
+        let until_ns = now_ns.saturating_add(drain_ns);
+        let offer = group.offer.insert(Offer {
+            id,
+            why: cause.why.clone(),
+            anyway,
+            wishes: Vec::new(),
+            requested: false,
+            stage: Stage::Draining {
+                epoch,
+                waiting: waiting.clone(),
+            },
+            begun_ns: now_ns,
+            deadline_ns,
+            until_ns,
+        });
+        offer.join(asker);
+        self.actions.push_back(Action::Say(Word::Offer {
+            switchover: id,
+            group: name.to_owned(),
+            reason: cause.reason,
+            why: cause.why.clone(),
+            anyway,
+            within_ms: within_ns / 1_000_000,
+            channels: channels.into_iter().collect(),
+        }));
+        let text = format!("switches over: {}", cause.why);
+        self.tell(
+            Notice::new(Kind::Switchover, text)
+                .of_group(name)
+                .because("offered"),
+        );
+        for plugin in waiting {
+            self.actions.push_back(Action::Drain {
+                plugin,
+                group: name.to_owned(),
+                epoch,
+                deadline_ns: until_ns,
+            });
+        }
+        self.end_draining(name);
+    }
+
+    /// Joins who asks to a switchover that is under way; false where there is none.
+    pub(super) fn join_offer(&mut self, name: &str, anyway: bool, asker: Asker) -> bool {
+        let group = self.groups.get_mut(name);
+        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            return false;
+        };
+        offer.anyway |= anyway;
+        offer.join(asker);
+        true
+    }
+
+    /// A follower has sent its peer what it has, or could not.
+    pub fn handle_drained(&mut self, plugin: &str, name: &str, asked: u64, status: i32) {
+        let group = self.groups.get_mut(name);
+        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            return;
+        };
+        let anyway = offer.anyway;
+        let Stage::Draining { epoch, waiting } = &mut offer.stage else {
+            return;
+        };
+        if *epoch != asked || !waiting.remove(plugin) {
+            return;
+        }
+        if status < 0 && !anyway {
+            let why = format!(
+                "{plugin} could not send what it has: errno {}",
+                status.unsigned_abs()
+            );
+            return self.cancel(name, &why);
+        }
+        self.end_draining(name);
+    }
+
+    // Everything is sent: the marks follow it.
+    fn end_draining(&mut self, name: &str) {
+        let channels = self.channels_of(name);
+        let group = self.groups.get_mut(name);
+        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            return;
+        };
+        let drained = matches!(&offer.stage, Stage::Draining { waiting, .. } if waiting.is_empty());
+        if !drained {
+            return;
+        }
+        offer.stage = Stage::Waiting;
+        offer.until_ns = offer.deadline_ns;
+        let id = offer.id;
+        if !channels.is_empty() {
+            self.actions.push_back(Action::Mark { id, channels });
+        }
+    }
+
+    /// The peer is prepared: from here on the group is on its way.
+    pub(super) fn handle_peer_prepared(&mut self, now_ns: u64, id: u64) {
+        let Some(name) = self.offered(id) else {
+            return;
+        };
+        let group = self.groups.get_mut(&name);
+        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            return;
+        };
+        if offer.stage != Stage::Waiting {
+            return;
+        }
+        if now_ns >= offer.until_ns {
+            // This process was stopped: the peer may have given up waiting.
+            return self.end_offer(now_ns, &name);
+        }
+        offer.stage = Stage::Releasing;
+        offer.until_ns = now_ns.saturating_add(RELEASE_NS);
+        self.send_directive(&name);
+    }
+
+    /// The peer will not, or cannot.
+    pub(super) fn handle_declined(&mut self, id: u64, why: &str) {
+        if let Some(name) = self.offered(id) {
+            self.cancel(&name, &format!("the peer declines: {why}"));
+        }
+    }
+
+    /// The peer is active.
+    pub(super) fn handle_took(&mut self, now_ns: u64, id: u64) {
+        let Some(name) = self.offered(id) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&name) else {
+            return;
+        };
+        if group
+            .offer
+            .as_ref()
+            .is_none_or(|offer| offer.stage != Stage::Released)
+        {
+            return;
+        }
+        let Some(offer) = group.offer.take() else {
+            return;
+        };
+        group.given = None;
+        if let Phase::Carrying { until_ns } = &mut group.phase {
+            *until_ns = (*until_ns).min(now_ns.saturating_add(CARRY_AFTER_NS));
+        }
+        let took_ms = now_ns.saturating_sub(offer.begun_ns) / 1_000_000;
+        let text = format!("switched over within {took_ms} ms");
+        let line = format!("{name}: {text}");
+        self.tell(
+            Notice::new(Kind::Switchover, text)
+                .of_group(&name)
+                .because("switched-over"),
+        );
+        self.fulfil(offer.wishes, &Ok(vec![line]));
+    }
+
+    /// The plugin that decides publishes BACKUP: whether that is what was asked of it.
+    pub(super) fn is_releasing(&self, name: &str) -> bool {
+        let group = self.groups.get(name);
+        let offer = group.and_then(|group| group.offer.as_ref());
+        offer.is_some_and(Offer::is_releasing)
+    }
+
+    pub(super) fn note_released(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if let Some(offer) = &mut group.offer {
+            offer.stage = Stage::Released;
+            offer.until_ns = now_ns.saturating_add(CARRY_MAX_NS);
+        }
+    }
+
+    /// Takes an offer back: the group stays as it is here.
+    pub(super) fn cancel(&mut self, name: &str, why: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let active = group.role == Role::Active;
+        let Some(offer) = group.offer.take_if(|offer| offer.stage != Stage::Released) else {
+            return;
+        };
+        let switchover = offer.id;
+        self.actions.push_back(Action::Say(Word::Cancelled {
+            switchover,
+            why: why.to_owned(),
+        }));
+        if offer.stage == Stage::Releasing {
+            self.send_directive(name);
+        }
+        let text = match active {
+            true => format!("not switched over, stays active: {why}"),
+            false => format!("not switched over: {why}"),
+        };
+        self.tell(
+            Notice::warn(Kind::Switchover, text)
+                .of_group(name)
+                .because("not-switched-over"),
+        );
+        if offer.requested {
+            self.actions.push_back(Action::Say(Word::Refused {
+                group: name.to_owned(),
+                why: why.to_owned(),
+            }));
+        }
+        self.fulfil(offer.wishes, &Err(format!("{name}: {why}")));
+    }
+
+    /// Ends what waited too long for the peer or for plugins.
+    pub(super) fn end_offer(&mut self, now_ns: u64, name: &str) {
+        let group = self.groups.get_mut(name);
+        let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+            return;
+        };
+        if now_ns < offer.until_ns {
+            return;
+        }
+        let anyway = offer.anyway;
+        let why = match &mut offer.stage {
+            Stage::Draining { waiting, .. } => {
+                let late: Vec<String> = std::mem::take(waiting).into_iter().collect();
+                let text = format!("{} did not send all in time", late.join(", "));
+                if anyway {
+                    let text = format!("goes on all the same: {text}");
+                    self.tell(
+                        Notice::warn(Kind::Switchover, text)
+                            .of_group(name)
+                            .because("late"),
+                    );
+                    return self.end_draining(name);
+                }
+                text
+            }
+            Stage::Waiting => "the peer was not prepared in time".to_owned(),
+            Stage::Releasing => "the plugin that decides did not release it in time".to_owned(),
+            Stage::Released => return self.end_unheard(name),
+        };
+        self.cancel(name, &why);
+    }
+
+    /// Released, and active here again: the peer did not take over, and must not any more.
+    pub(super) fn take_back(&mut self, name: &str, given: Option<u64>, offer: Option<Offer>) {
+        let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(given) else {
+            return;
+        };
+        let why = "the peer did not take over, it is active here again".to_owned();
+        self.tell(
+            Notice::warn(Kind::Switchover, why.as_str())
+                .of_group(name)
+                .because("not-switched-over"),
+        );
+        let wishes = offer.map(|offer| offer.wishes).unwrap_or_default();
+        self.fulfil(wishes, &Err(format!("{name}: {why}")));
+        self.actions
+            .push_back(Action::Say(Word::Cancelled { switchover, why }));
+    }
+
+    // The peer may be active without a word, or dead: its election, and ours, know.
+    pub(super) fn end_unheard(&mut self, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Released) else {
+            return;
+        };
+        group.given = Some(offer.id);
+        let text = "given up, but the peer does not say that it took over";
+        self.tell(
+            Notice::warn(Kind::Switchover, text)
+                .of_group(name)
+                .because("unheard"),
+        );
+        self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
+    }
+
+    /// Packets are no longer carried; followers leave, then the addresses.
+    pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Carrying { until_ns } = group.phase else {
+            return;
+        };
+        if now_ns < until_ns {
+            return;
+        }
+        group.phase = Phase::Leaving {
+            until_ns: now_ns.saturating_add(settle_ns),
+        };
+        self.actions.push_back(Action::EndCarry {
+            group: name.to_owned(),
+        });
+        self.deliver_roles(now_ns);
+        self.end_leaving(now_ns, name);
+    }
+
+    /// A plugin that was to send, or has sent, cannot any more: its peer may lack something.
+    pub(super) fn cancel_without(&mut self, plugin: &str, why: &str) {
+        for name in self.names() {
+            let speaks = self.channels_of(&name).contains(plugin);
+            let group = self.groups.get_mut(&name);
+            let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+                continue;
+            };
+            if speaks && !offer.anyway {
+                self.cancel(&name, why);
+            } else if let Stage::Draining { waiting, .. } = &mut offer.stage {
+                waiting.remove(plugin);
+                self.end_draining(&name);
+            }
+        }
+    }
+
+    /// An administrator wants it otherwise.
+    pub(super) fn cancel_forced(&mut self, name: &str, forced: Forced) {
+        if forced == Forced::Active {
+            self.cancel(name, "it is forced active");
+        }
+    }
+
+    fn offered(&self, id: u64) -> Option<String> {
+        let mut groups = self.groups.iter();
+        let found = groups.find(|(_, group)| group.offer.as_ref().is_some_and(|o| o.id == id));
+        found.map(|(name, _)| name.clone())
+    }
+
+    fn within_ns(&self, asker: Asker, cause: &Cause) -> u64 {
+        match asker {
+            Asker::Stop => STOPPING_NS,
+            Asker::Elector if HURT.contains(&cause.reason.as_str()) => self.settle_ns,
+            _ => PLANNED_NS,
+        }
+    }
+}
+
+impl Offer {
+    fn join(&mut self, asker: Asker) {
+        match asker {
+            Asker::Wish(wish) => self.wishes.push(wish),
+            Asker::Peer => self.requested = true,
+            Asker::Elector | Asker::Stop => {}
+        }
+    }
+
+    pub(super) fn is_releasing(&self) -> bool {
+        self.stage == Stage::Releasing
+    }
+
+    /// Until when packets are carried, once the plugin that decides has released it.
+    pub(super) fn carries_until_ns(&self) -> Option<u64> {
+        (self.stage == Stage::Released).then_some(self.until_ns)
+    }
+}

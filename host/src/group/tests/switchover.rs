@@ -1,0 +1,498 @@
+//! Switchovers between two nodes: as they should go, and with everything that can go wrong at every
+//! step of them.
+
+use spared_link::word::Word;
+
+use super::faults::Fault;
+use super::pair::{Delays, Pair};
+use super::*;
+
+const WISH: u64 = 7;
+
+fn cause() -> Cause {
+    Cause::new("switch", "an administrator wants it")
+}
+
+/// Who begins it.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// The elector of the active node.
+    Elector,
+    /// People, on the active node.
+    Switch,
+    /// People, on the backup.
+    Request,
+    /// SIGTERM of the active node.
+    Stop,
+}
+
+const BEGINNINGS: [Begin; 4] = [Begin::Elector, Begin::Switch, Begin::Request, Begin::Stop];
+
+pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
+    let now_ns = pair.now_ns;
+    for name in names {
+        match how {
+            Begin::Elector => {
+                let ticket = Ticket {
+                    plugin: "vrrp".to_owned(),
+                    number: u64::MAX,
+                };
+                pair.nodes[0]
+                    .groups
+                    .handle_switch_over(now_ns, ticket, name, cause());
+            }
+            Begin::Switch => {
+                pair.nodes[0]
+                    .groups
+                    .handle_wish(now_ns, WISH, name, cause(), false);
+            }
+            Begin::Request => {
+                pair.nodes[1]
+                    .groups
+                    .handle_wish(now_ns, WISH, name, cause(), false);
+            }
+            Begin::Stop => {}
+        }
+    }
+    if matches!(how, Begin::Stop) {
+        pair.inject(Fault::Terminate(0));
+    }
+    for node in [0, 1] {
+        pair.perform_all(node);
+    }
+}
+
+#[test]
+fn a_group_goes_to_the_peer_without_a_moment_that_nobody_serves() {
+    for how in [Begin::Elector, Begin::Switch, Begin::Request] {
+        let mut pair = Pair::new(&["office"], Delays::default());
+        begin(&mut pair, how, &["office"]);
+        pair.run_for(50 * MS);
+        assert!(pair.answers(1, "office"), "{how:?}: within 50 ms");
+        pair.run_for(2_000 * MS);
+        pair.assert_settled(&format!("{how:?}"));
+        assert!(pair.answers(1, "office"));
+        assert_eq!(pair.gaps, [], "{how:?}");
+    }
+}
+
+#[test]
+fn a_switchover_has_these_steps_in_this_order() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    pair.run_for(1_000 * MS);
+    let steps = [
+        "0: offers",
+        "0: drain ct",
+        // what has no channel need not wait for one
+        "1: settle dhcp",
+        "0: mark {\"ct\"}",
+        "1: settle ct",
+        "1: prepare",
+        "1: is prepared",
+        "0: carry",
+        "1: grant",
+        "1: install",
+        "1: took",
+        "1: role ct active",
+        "1: role dhcp active",
+        "0: end carry",
+        "0: role ct backup",
+        "0: role dhcp backup",
+        "0: remove",
+    ];
+    assert_eq!(pair.steps, steps);
+}
+
+#[test]
+fn without_its_mark_nothing_is_prepared() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let now_ns = pair.now_ns;
+    let offer = Word::Offer {
+        switchover: 9,
+        group: "office".to_owned(),
+        reason: String::new(),
+        why: String::new(),
+        anyway: false,
+        within_ms: 1_000,
+        channels: vec!["ct".to_owned()],
+    };
+    let successor = &mut pair.nodes[1].groups;
+    // A mark of another switchover, of another channel, and one that comes before its offer.
+    successor.handle_marked(8, "ct");
+    successor.handle_peer_word(now_ns, offer.clone());
+    successor.handle_marked(9, "dhcp");
+    pair.perform_all(1);
+    pair.run_for(900 * MS);
+    assert_eq!(pair.steps, ["1: settle dhcp"]);
+    pair.nodes[1].groups.handle_marked(9, "ct");
+    pair.perform_all(1);
+    pair.run_for(50 * MS);
+    let rest = ["1: settle ct", "1: prepare", "1: is prepared"];
+    assert_eq!(pair.steps[1..], rest);
+
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.nodes[1].groups.handle_marked(9, "ct");
+    pair.nodes[1].groups.handle_peer_word(now_ns, offer);
+    pair.perform_all(1);
+    pair.run_for(50 * MS);
+    assert_eq!(
+        pair.steps.last().map(String::as_str),
+        Some("1: is prepared")
+    );
+}
+
+#[test]
+fn a_wish_is_told_how_it_ended_on_the_node_that_was_asked() {
+    for (how, node, line) in [
+        (Begin::Switch, 0, "office: switched over within "),
+        (Begin::Request, 1, "office: taken over within "),
+    ] {
+        let mut pair = Pair::new(&["office"], Delays::default());
+        begin(&mut pair, how, &["office"]);
+        pair.run_for(100 * MS);
+        let (wish, result) = pair.nodes[node].ended.pop().unwrap();
+        assert_eq!(wish, WISH);
+        assert!(result.unwrap()[0].starts_with(line));
+    }
+}
+
+#[test]
+fn followers_stay_active_until_nothing_is_carried_any_more() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    pair.run_for(100 * MS);
+    let latest = |pair: &Pair| pair.nodes[0].roles.last().map(|(_, role)| *role);
+    assert!(pair.answers(1, "office"));
+    assert_eq!(latest(&pair), Some(Role::Active));
+    pair.run_for(250 * MS);
+    assert_eq!(latest(&pair), Some(Role::Backup));
+}
+
+#[test]
+fn several_groups_go_at_once() {
+    let names = ["dmz", "office", "wan"];
+    for how in [Begin::Elector, Begin::Switch, Begin::Request] {
+        let mut pair = Pair::new(&names, Delays::default());
+        begin(&mut pair, how, &names);
+        pair.run_for(2_000 * MS);
+        pair.assert_settled(&format!("{how:?}"));
+        assert!(names.iter().all(|name| pair.answers(1, name)), "{how:?}");
+        assert_eq!(pair.gaps, [], "{how:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_stopped_switches_over_first() {
+    let mut pair = Pair::new(&["dmz", "office"], Delays::default());
+    begin(&mut pair, Begin::Stop, &[]);
+    pair.run_for(1_000 * MS);
+    pair.assert_settled("stopped");
+    assert!(!pair.nodes[0].alive);
+    assert!(
+        pair.nodes[0]
+            .told
+            .iter()
+            .any(|text| text.starts_with("switched over"))
+    );
+}
+
+#[test]
+fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let missing = vec!["conntrack is not in sync".to_owned()];
+    pair.nodes[1].groups.set_missing(missing);
+    begin(&mut pair, Begin::Switch, &["office"]);
+    pair.run_for(500 * MS);
+    let why = "office: the peer declines: not ready: conntrack is not in sync";
+    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+    assert!(pair.answers(0, "office"));
+
+    let now_ns = pair.now_ns;
+    pair.nodes[0]
+        .groups
+        .handle_wish(now_ns, WISH, "office", cause(), true);
+    pair.perform_all(0);
+    pair.run_for(2_000 * MS);
+    pair.assert_settled("anyway");
+    assert!(pair.answers(1, "office"));
+}
+
+#[test]
+fn without_a_link_nothing_is_offered() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.inject(Fault::LinkDown);
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let why = "office: there is no link to a peer";
+    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 1,
+    };
+    let now_ns = pair.now_ns;
+    let groups = &mut pair.nodes[0].groups;
+    groups.handle_switch_over(now_ns, ticket.clone(), "office", cause());
+    let status = -libc::EHOSTUNREACH;
+    assert_eq!(
+        groups.poll_action(),
+        Some(Action::Answer { ticket, status })
+    );
+}
+
+#[test]
+fn one_switchover_of_a_group_is_under_way_at_a_time() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 1,
+    };
+    let now_ns = pair.now_ns;
+    let groups = &mut pair.nodes[0].groups;
+    groups.handle_switch_over(now_ns, ticket.clone(), "office", cause());
+    let status = -libc::EALREADY;
+    assert_eq!(
+        groups.poll_action(),
+        Some(Action::Answer { ticket, status })
+    );
+}
+
+#[test]
+fn a_follower_that_does_not_drain_or_settle_leaves_the_group_where_it_is() {
+    let slow = 5_000 * MS;
+    for (delays, sentence) in [
+        (
+            Delays {
+                drain: slow,
+                ..Delays::default()
+            },
+            "ct did not send all in time",
+        ),
+        (
+            Delays {
+                settle: slow,
+                ..Delays::default()
+            },
+            "not switched over",
+        ),
+    ] {
+        let mut pair = Pair::new(&["office"], Delays::default());
+        pair.delays = delays;
+        begin(&mut pair, Begin::Switch, &["office"]);
+        pair.run_for(8_000 * MS);
+        pair.assert_settled(sentence);
+        assert!(pair.answers(0, "office"));
+        assert_eq!(pair.gaps, []);
+        let told = &pair.nodes[0].told;
+        assert!(told.iter().any(|text| text.contains(sentence)), "{told:?}");
+        assert!(pair.nodes[0].ended.pop().unwrap().1.is_err());
+    }
+}
+
+#[test]
+fn a_node_that_is_stopped_does_not_wait_for_who_does_not_drain_or_settle() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.delays.drain = 5_000 * MS;
+    pair.delays.settle = 5_000 * MS;
+    begin(&mut pair, Begin::Stop, &[]);
+    pair.run_for(1_400 * MS);
+    assert!(pair.answers(1, "office"));
+    assert!(
+        pair.nodes[0]
+            .told
+            .iter()
+            .any(|text| text.starts_with("switched over"))
+    );
+}
+
+#[test]
+fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.delays.settle = 300 * MS;
+    let (now_ns, cause) = (
+        pair.now_ns,
+        Cause::new("interface-hurt", "lan has no carrier"),
+    );
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 1,
+    };
+    let groups = &mut pair.nodes[0].groups;
+    groups.handle_switch_over(now_ns, ticket, "office", cause);
+    pair.perform_all(0);
+    pair.run_for(250 * MS);
+    let told = &pair.nodes[0].told;
+    assert!(
+        told.iter()
+            .any(|text| text.starts_with("not switched over, stays active"))
+    );
+}
+
+#[test]
+fn what_comes_from_an_earlier_run_is_passed_over() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let now_ns = pair.now_ns;
+    let why = || "a lie".to_owned();
+    let words = [
+        Word::Prepared { switchover: 1 },
+        Word::Took { switchover: 1 },
+        Word::Declined {
+            switchover: 1,
+            why: why(),
+        },
+        Word::Cancelled {
+            switchover: 1,
+            why: why(),
+        },
+        Word::Refused {
+            group: "office".to_owned(),
+            why: why(),
+        },
+        Word::Unknown,
+    ];
+    for word in words {
+        for node in [0, 1] {
+            pair.nodes[node]
+                .groups
+                .handle_peer_word(now_ns, word.clone());
+            assert_eq!(pair.nodes[node].groups.poll_action(), None, "{word:?}");
+        }
+    }
+}
+
+/// Everything that can go wrong in one way.
+fn faults() -> Vec<Fault> {
+    let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
+    for node in [0, 1] {
+        faults.extend(["vrrp", "ct", "dhcp"].map(|plugin| Fault::Plugin(node, plugin)));
+        faults.extend([
+            Fault::Host(node),
+            Fault::Pause(node),
+            Fault::Machine(node),
+            Fault::Terminate(node),
+            Fault::ForceActive(node),
+            Fault::ForceBackup(node),
+        ]);
+    }
+    faults
+}
+
+fn nobody_is_left(how: Begin, fault: Fault) -> bool {
+    let other = [
+        Fault::Machine(1),
+        Fault::Terminate(1),
+        Fault::ForceBackup(1),
+    ];
+    matches!(how, Begin::Stop) && other.contains(&fault)
+}
+
+// One fault before the given step of a switchover. True while the switchover has that many steps.
+fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
+    let what = format!("{how:?} with {fault:?} before step {at}, {delays:?}");
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.delays = delays;
+    let end_ns = pair.now_ns + 1_000 * MS;
+    begin(&mut pair, how, &["office"]);
+    pair.handled = 0;
+    while pair.handled < at && pair.step(end_ns) {}
+    let reached = pair.handled == at;
+    pair.inject(fault);
+    pair.run_for(7_000 * MS);
+    pair.assert_settled(&what);
+    let wished = matches!(how, Begin::Switch | Begin::Request);
+    let node = if matches!(how, Begin::Request) { 1 } else { 0 };
+    let asked = &pair.nodes[node];
+    // A host that was killed has forgotten who asked.
+    let forgot =
+        matches!(fault, Fault::Host(of) | Fault::Machine(of) | Fault::Terminate(of) if of == node);
+    assert!(
+        !wished || forgot || asked.ended.len() == 1,
+        "{what}: the wish ended {} times",
+        asked.ended.len()
+    );
+    reached
+}
+
+#[test]
+fn whatever_fails_at_whatever_step_one_node_is_active_at_the_end_and_never_two() {
+    for how in BEGINNINGS {
+        for fault in faults() {
+            if nobody_is_left(how, fault) {
+                continue;
+            }
+            let mut at = 0;
+            while at < 120 && try_one(how, fault, at, Delays::default()) {
+                at += 1;
+            }
+            assert!(at > 10, "{how:?} with {fault:?} had only {at} steps");
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_while_everything_is_slow_one_node_is_active_at_the_end() {
+    let slow = Delays {
+        link: 200 * MS,
+        drain: 150 * MS,
+        settle: 400 * MS,
+        role: 120 * MS,
+        ..Delays::default()
+    };
+    for how in BEGINNINGS {
+        for fault in faults() {
+            if nobody_is_left(how, fault) {
+                continue;
+            }
+            for at in 0..40 {
+                try_one(how, fault, at, slow);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_failures_at_random_end_with_one_active_node_too() {
+    let seed = std::env::var("SPARED_SEED").ok();
+    let seed = seed.and_then(|seed| seed.parse().ok());
+    let mut random = Random(seed.unwrap_or_else(|| std::process::id().into()));
+    let mut faults = faults();
+    faults.retain(|fault| {
+        let lasting = [Fault::ForceBackup(0), Fault::ForceBackup(1)];
+        !matches!(fault, Fault::Machine(_) | Fault::Terminate(_)) && !lasting.contains(fault)
+    });
+    for _ in 0..300 {
+        let run = random.0;
+        let mut pair = Pair::new(&["dmz", "office"], Delays::default());
+        pair.delays = Delays {
+            link: random.below(30) * MS,
+            drain: random.below(300) * MS,
+            settle: random.below(300) * MS,
+            role: random.below(100) * MS,
+            ..Delays::default()
+        };
+        let mut what = format!("SPARED_SEED={run}: {:?}", pair.delays);
+        for _ in 0..3 {
+            let how = BEGINNINGS[random.below(3) as usize];
+            let fault = faults[random.below(faults.len() as u64) as usize];
+            what += &format!(", {how:?}, {fault:?}");
+            begin(&mut pair, how, &["dmz", "office"]);
+            for _ in 0..random.below(60) {
+                let end_ns = pair.now_ns + 1_000 * MS;
+                pair.step(end_ns);
+            }
+            pair.inject(fault);
+        }
+        pair.run_for(10_000 * MS);
+        pair.assert_settled(&what);
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        let next = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = next.wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}

@@ -1,0 +1,100 @@
+//! What a switchover asks of the kernel: addresses that wait on the node that takes, packets that are
+//! carried on the node that gives.
+//!
+//! While addresses wait, they are local to the node: what it sends to them itself stays here instead
+//! of reaching the active router. That lasts as long as the other node takes to let go, mostly a few
+//! milliseconds.
+
+use super::group::Desired;
+use super::{Kernel, KernelError, routes};
+use crate::fence::LeaseKey;
+
+impl Kernel {
+    /// Installs the addresses of a group behind its blocking fence, without a word; of no effect
+    /// where they are installed. No routes: the node's own packets must not leave with an address
+    /// that is not answered. For the same reason an address that would bring a route to a network
+    /// that this node is not in has to wait for [`Kernel::install`], and without a fence all have.
+    pub fn prepare(&mut self, name: &str) -> Result<(), KernelError> {
+        let group = self.known(name)?;
+        if group.installed || group.prepared || self.fence.is_none() {
+            return Ok(());
+        }
+        let mut failures = self.prepare_devices(name);
+        let waiting = self.waiting_addresses(name);
+        if let Some(group) = self.groups.get_mut(name) {
+            group.prepared = true;
+        }
+        failures.extend(self.add_addresses(name, waiting).1);
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(failure) => {
+                let left = self.unprepare(name);
+                self.warn(left);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes out what [`Kernel::prepare`] put in; of no effect where it is installed meanwhile.
+    pub fn unprepare(&mut self, name: &str) -> Vec<KernelError> {
+        let group = self.groups.get_mut(name);
+        let Some(group) = group.filter(|group| group.prepared) else {
+            return Vec::new();
+        };
+        group.prepared = false;
+        let placed = group.placed(&self.interfaces);
+        let failures = self.delete_addresses(name, &placed);
+        self.close_devices(name);
+        failures
+    }
+
+    // A network that the node is in, or no network.
+    fn waiting_addresses(&self, name: &str) -> Vec<Desired> {
+        let Some(group) = self.groups.get(name) else {
+            return Vec::new();
+        };
+        let mut waiting = group.desired(&self.interfaces);
+        waiting.retain(|wanted| {
+            let claim = group.claims.addresses.get(wanted.claim);
+            !wanted.prefix_route
+                || crate::fence::is_link_local(wanted.address)
+                || claim.is_some_and(|c| routes::reaches(&self.interfaces, wanted.index, c))
+        });
+        waiting
+    }
+
+    /// Closes the leases of a group, and carries its packets for a while; without a fence its
+    /// addresses go at once, and what is still sent here is forwarded as to any router.
+    pub fn carry_lease(&mut self, name: &str) -> Result<(), KernelError> {
+        let group = self.known(name)?;
+        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
+        let Some(group) = self.groups.get_mut(name) else {
+            return Ok(());
+        };
+        group.open = false;
+        group.carried = true;
+        group.without_carrier.clear();
+        group.schedule.stop();
+        if self.fence.is_none() {
+            self.fall_silent(name);
+            return Ok(());
+        }
+        if self.plan.is_none() {
+            return Ok(());
+        }
+        self.change_leases(|fence| fence.carry_leases(&keys))
+    }
+
+    /// Ends what [`Kernel::carry_lease`] still lets pass.
+    pub fn end_carry(&mut self, name: &str) -> Result<(), KernelError> {
+        let Some(group) = self.groups.get_mut(name).filter(|group| group.carried) else {
+            return Ok(());
+        };
+        group.carried = false;
+        let Some(group) = self.groups.get(name) else {
+            return Ok(());
+        };
+        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
+        self.change_leases(|fence| fence.end_carry(&keys))
+    }
+}

@@ -1,0 +1,172 @@
+//! What the link's process has said so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spared_control::LinkStatus;
+use spared_link::message::{PathState, State};
+use spared_link::word::Introduction;
+
+use super::process::printable;
+use crate::clock;
+use crate::events::{Kind, Notice};
+
+#[derive(Debug, Default)]
+pub(super) struct LinkState {
+    /// A session is there.
+    pub(super) is_up: bool,
+    pub(super) channels: BTreeSet<String>,
+    /// By plugin.
+    pub(super) refusals: BTreeMap<String, String>,
+    pub(super) last_heard: Option<String>,
+    pub(super) state: State,
+    /// By interface, in the order of the file.
+    paths: Vec<Path>,
+}
+
+#[derive(Debug)]
+struct Path {
+    interface: String,
+    up: bool,
+    since: String,
+    /// The host's own word on why it cannot be used.
+    lacks: Option<&'static str>,
+}
+
+impl LinkState {
+    /// The paths of the configuration; those that stay keep what is known of them.
+    pub(super) fn set_paths(&mut self, interfaces: Vec<String>) {
+        let mut old = std::mem::take(&mut self.paths);
+        for interface in interfaces {
+            let known = old.iter().position(|path| path.interface == interface);
+            self.paths.push(match known {
+                Some(at) => old.swap_remove(at),
+                None => Path {
+                    interface,
+                    up: false,
+                    since: clock::now(),
+                    lacks: None,
+                },
+            });
+        }
+    }
+
+    pub(super) fn lacks(&mut self, index: usize, what: Option<&'static str>) {
+        if let Some(path) = self.paths.get_mut(index) {
+            path.lacks = what;
+        }
+    }
+
+    pub(super) fn up(&mut self) {
+        self.last_heard = Some(clock::now());
+        self.is_up = true;
+    }
+
+    /// False where no session was.
+    pub(super) fn down(&mut self) -> bool {
+        self.channels.clear();
+        self.refusals.clear();
+        std::mem::take(&mut self.is_up)
+    }
+
+    /// The process is gone, and with it all that it said.
+    pub(super) fn forget(&mut self, why: &str) {
+        self.state = State::default();
+        let now = clock::now();
+        for path in self.paths.iter_mut().filter(|path| path.up) {
+            (path.up, path.since) = (false, now.clone());
+        }
+        self.state.paths = self
+            .paths
+            .iter()
+            .map(|path| PathState {
+                interface: path.interface.clone(),
+                why: why.to_owned(),
+                ..PathState::default()
+            })
+            .collect();
+    }
+
+    /// Notes what peers agreed on; a refusal that is new comes back.
+    pub(super) fn wire(&mut self, plugin: &str, agreed: Result<u32, String>) -> Option<String> {
+        match agreed {
+            Ok(_) => {
+                self.refusals.remove(plugin);
+                self.channels.insert(plugin.to_owned());
+                None
+            }
+            Err(why) => {
+                let why = printable(&why);
+                self.channels.remove(plugin);
+                let old = self.refusals.insert(plugin.to_owned(), why.clone());
+                (old.as_ref() != Some(&why)).then_some(why)
+            }
+        }
+    }
+
+    /// Takes the newest state; what changed since the one before comes back.
+    pub(super) fn update(&mut self, state: State) -> Vec<Notice> {
+        let mut news = Vec::new();
+        for path in &mut self.paths {
+            let said = state.paths.iter().find(|s| s.interface == path.interface);
+            let Some(said) = said.filter(|said| said.up != path.up) else {
+                continue;
+            };
+            (path.up, path.since) = (said.up, clock::now());
+            let interface = &path.interface;
+            news.push(if said.up {
+                Notice::new(Kind::Link, format!("link {interface}: up")).because("up")
+            } else {
+                let text = format!("link {interface}: down: {}", printable(&said.why));
+                Notice::warn(Kind::Link, text).because("down")
+            });
+        }
+        if state.paths.iter().any(|path| path.up) {
+            self.last_heard = Some(clock::now());
+        }
+        // Between a peer's end and its return nothing but this says that it is gone.
+        self.channels.retain(|plugin| {
+            let channel = state.channels.get(plugin);
+            channel.is_none_or(|channel| channel.wire.is_some())
+        });
+        self.state = state;
+        news
+    }
+
+    pub(super) fn status(&self) -> Vec<LinkStatus> {
+        let paths = self.paths.iter();
+        paths.map(|path| self.path_status(path)).collect()
+    }
+
+    fn path_status(&self, path: &Path) -> LinkStatus {
+        let mut said = self.state.paths.iter();
+        let said = said.find(|said| said.interface == path.interface);
+        let said = said.cloned().unwrap_or_default();
+        let why = match (path.up, path.lacks) {
+            (true, _) => String::new(),
+            (false, Some(lacks)) => lacks.to_owned(),
+            (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
+            (false, None) => printable(&said.why),
+        };
+        LinkStatus {
+            interface: path.interface.clone(),
+            state: if path.up { "up" } else { "down" }.to_owned(),
+            since: path.since.clone(),
+            why,
+            carries: said.carries,
+            round_trip_ms: said.round_trip_us.map(|us| us as f64 / 1000.0),
+            sent_bytes: said.sent_bytes,
+            received_bytes: said.received_bytes,
+            refused: said.refused,
+        }
+    }
+}
+
+/// The peer's texts end on terminals and in logs.
+pub(super) fn clean(said: Introduction) -> Introduction {
+    Introduction {
+        node: printable(&said.node),
+        version: printable(&said.version),
+        booted: printable(&said.booted),
+        started: printable(&said.started),
+    }
+}

@@ -1,0 +1,315 @@
+//! What an administrator overrode, over restarts: forced roles, maintenance, a freeze.
+//!
+//! Times that must end are counted by the monotonic clock while this process runs, and written as
+//! wall time, which is all that is left after a reboot. Whatever the wall clock does meanwhile,
+//! nothing lasts longer than it was meant to. No input or output here: [`Store`] has the file.
+
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use store::Store;
+
+/// Roles stand still for at most an hour.
+pub const FREEZE_MAX: Duration = Duration::from_secs(3600);
+/// A year: longer is "until it is switched off".
+pub const MAINTENANCE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// More groups than any router has.
+const FORCED_MAX: usize = 1024;
+const TEXT_MAX: usize = 256;
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    pub monotonic_ns: u64,
+    /// Milliseconds since 1970.
+    pub wall_ms: u64,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// By group.
+    forced: BTreeMap<String, Forced>,
+    maintenance: Option<Maintenance>,
+    freeze: Option<Freeze>,
+}
+
+/// `sparectl force active|backup`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forced {
+    pub active: bool,
+    /// Who said so: "root".
+    pub by: String,
+    /// Local time.
+    pub since: String,
+}
+
+/// `sparectl maintenance on`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maintenance {
+    pub by: String,
+    /// Local time.
+    pub since: String,
+    /// None: until it is switched off.
+    pub term: Option<Term>,
+}
+
+/// `sparectl freeze 30s`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    pub by: String,
+    pub term: Term,
+}
+
+/// When something ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    pub until_ns: u64,
+    pub until_wall_ms: u64,
+    lasts: Duration,
+}
+
+/// What ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Maintenance,
+    Freeze,
+}
+
+impl Term {
+    pub fn new(now: Now, lasts: Duration) -> Self {
+        let lasts_ns = u64::try_from(lasts.as_nanos()).unwrap_or(u64::MAX);
+        let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            until_ns: now.monotonic_ns.saturating_add(lasts_ns),
+            until_wall_ms: now.wall_ms.saturating_add(lasts_ms),
+            lasts,
+        }
+    }
+
+    /// None where it is over.
+    fn restore(now: Now, until_wall_ms: u64, lasts: Duration) -> Option<Self> {
+        let left = Duration::from_millis(until_wall_ms.saturating_sub(now.wall_ms));
+        // The clock may have been set back, or not be set yet.
+        let left = left.min(lasts);
+        (left > Duration::ZERO).then(|| Self {
+            lasts,
+            ..Self::new(now, left)
+        })
+    }
+}
+
+impl Overrides {
+    pub fn forced(&self) -> &BTreeMap<String, Forced> {
+        &self.forced
+    }
+
+    pub fn maintenance(&self) -> Option<&Maintenance> {
+        self.maintenance.as_ref()
+    }
+
+    pub fn freeze(&self) -> Option<&Freeze> {
+        self.freeze.as_ref()
+    }
+
+    /// None: the election decides again.
+    pub fn force(&mut self, group: &str, forced: Option<Forced>) {
+        match forced {
+            Some(forced) if self.forced.len() < FORCED_MAX && !is_odd(group) => {
+                let by = short(&forced.by);
+                self.forced
+                    .insert(group.to_owned(), Forced { by, ..forced });
+            }
+            Some(_) => {}
+            None => {
+                self.forced.remove(group);
+            }
+        }
+    }
+
+    pub fn begin_maintenance(&mut self, now: Now, lasts: Option<Duration>, by: &str, at: String) {
+        let since = self.maintenance.take().map_or(at, |before| before.since);
+        let lasts = lasts.filter(|lasts| *lasts <= MAINTENANCE_MAX);
+        self.maintenance = Some(Maintenance {
+            by: short(by),
+            since,
+            term: lasts.map(|lasts| Term::new(now, lasts)),
+        });
+    }
+
+    /// Whether there was one.
+    pub fn end_maintenance(&mut self) -> bool {
+        self.maintenance.take().is_some()
+    }
+
+    /// Nothing, or longer than [`FREEZE_MAX`], is cut to what is allowed.
+    pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str) {
+        let lasts = lasts.min(FREEZE_MAX);
+        self.freeze = (lasts > Duration::ZERO).then(|| Freeze {
+            by: short(by),
+            term: Term::new(now, lasts),
+        });
+    }
+
+    /// Whether there was one.
+    pub fn end_freeze(&mut self) -> bool {
+        self.freeze.take().is_some()
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        let maintenance = self.maintenance.as_ref().and_then(|it| it.term);
+        let freeze = self.freeze.as_ref().map(|freeze| freeze.term);
+        let terms = maintenance.into_iter().chain(freeze);
+        terms.map(|term| term.until_ns).min()
+    }
+
+    pub fn handle_timeout(&mut self, now_ns: u64) -> Vec<Ended> {
+        let over = |term: &Term| now_ns >= term.until_ns;
+        let mut ended = Vec::new();
+        let maintenance = self.maintenance.as_ref().and_then(|it| it.term);
+        if maintenance.is_some_and(|term| over(&term)) {
+            self.maintenance = None;
+            ended.push(Ended::Maintenance);
+        }
+        if self.freeze.as_ref().is_some_and(|it| over(&it.term)) {
+            self.freeze = None;
+            ended.push(Ended::Freeze);
+        }
+        ended
+    }
+
+    /// As the file holds it.
+    pub fn to_text(&self) -> String {
+        let written = Written {
+            forced: self.forced.clone(),
+            maintenance: self.maintenance.as_ref().map(|it| WrittenMaintenance {
+                by: it.by.clone(),
+                since: it.since.clone(),
+                term: it.term.map(WrittenTerm::from),
+            }),
+            freeze: self.freeze.as_ref().map(|freeze| WrittenFreeze {
+                by: freeze.by.clone(),
+                term: freeze.term.into(),
+            }),
+        };
+        serde_json::to_string_pretty(&written).unwrap_or_default()
+    }
+
+    /// What is over by now is left out.
+    ///
+    /// # Errors
+    /// A sentence: somebody else wrote the file, or it was cut off.
+    pub fn from_text(text: &str, now: Now) -> Result<Self, String> {
+        let written: Written =
+            serde_json::from_str(text).map_err(|error| format!("is not ours: {error}"))?;
+        written.check()?;
+        Ok(written.restore(now))
+    }
+}
+
+/// The file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    forced: BTreeMap<String, Forced>,
+    maintenance: Option<WrittenMaintenance>,
+    freeze: Option<WrittenFreeze>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenMaintenance {
+    by: String,
+    since: String,
+    term: Option<WrittenTerm>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenFreeze {
+    by: String,
+    term: WrittenTerm,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct WrittenTerm {
+    until_ms: u64,
+    lasts_ms: u64,
+}
+
+impl From<Term> for WrittenTerm {
+    fn from(term: Term) -> Self {
+        Self {
+            until_ms: term.until_wall_ms,
+            lasts_ms: u64::try_from(term.lasts.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl WrittenTerm {
+    fn restore(self, now: Now, at_most: Duration) -> Option<Term> {
+        let lasts = Duration::from_millis(self.lasts_ms).min(at_most);
+        Term::restore(now, self.until_ms, lasts)
+    }
+}
+
+impl Written {
+    fn check(&self) -> Result<(), String> {
+        let forced = self.forced.iter();
+        let mut texts = forced.flat_map(|(group, forced)| [group, &forced.by, &forced.since]);
+        let maintenance = self.maintenance.iter();
+        let mut others = maintenance
+            .flat_map(|it| [&it.by, &it.since])
+            .chain(self.freeze.iter().map(|freeze| &freeze.by));
+        let odd = |text: &String| is_odd(text);
+        match texts.any(odd) || others.any(odd) || self.forced.len() > FORCED_MAX {
+            true => Err("holds names that nobody has".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn restore(self, now: Now) -> Overrides {
+        let maintenance = self.maintenance.and_then(|it| {
+            let term = match it.term {
+                Some(term) => Some(term.restore(now, MAINTENANCE_MAX)?),
+                None => None,
+            };
+            Some(Maintenance {
+                by: it.by,
+                since: it.since,
+                term,
+            })
+        });
+        let freeze = self.freeze.and_then(|freeze| {
+            Some(Freeze {
+                term: freeze.term.restore(now, FREEZE_MAX)?,
+                by: freeze.by,
+            })
+        });
+        Overrides {
+            forced: self.forced,
+            maintenance,
+            freeze,
+        }
+    }
+}
+
+// What is written must be believed when it is read.
+fn is_odd(text: &str) -> bool {
+    text.len() > TEXT_MAX || text.chars().any(char::is_control)
+}
+
+fn short(text: &str) -> String {
+    let mut short = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if short.len() + c.len_utf8() > TEXT_MAX {
+            break;
+        }
+        short.push(c);
+    }
+    short
+}

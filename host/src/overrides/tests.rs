@@ -1,0 +1,199 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+
+const HOUR_MS: u64 = 3_600_000;
+const START: Now = Now {
+    monotonic_ns: 1_000_000_000,
+    wall_ms: 1_800_000_000_000,
+};
+
+/// Another boot, so much later by the wall clock.
+fn later(ms: u64) -> Now {
+    Now {
+        monotonic_ns: 5,
+        wall_ms: START.wall_ms + ms,
+    }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap()
+}
+
+fn overrides() -> Overrides {
+    let mut overrides = Overrides::default();
+    let forced = Forced {
+        active: true,
+        by: "root".to_owned(),
+        since: "2026-11-20T14:00:09+01:00".to_owned(),
+    };
+    overrides.force("office", Some(forced));
+    let hours = Some(Duration::from_secs(2 * 3600));
+    overrides.begin_maintenance(START, hours, "root", "now".to_owned());
+    overrides.begin_freeze(START, Duration::from_secs(30), "root");
+    overrides
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("spared-overrides-{name}-{}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.0.clone())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let folder = Folder::new("restart");
+    folder.store().write(&overrides()).unwrap();
+    assert_eq!(folder.store().read(START), overrides());
+    let mode = std::fs::metadata(folder.0.join("overrides.json")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_over_while_nobody_ran_is_over() {
+    let text = overrides().to_text();
+    let after = Overrides::from_text(&text, later(HOUR_MS)).unwrap();
+    assert_eq!(after.freeze(), None);
+    let left = after.maintenance().unwrap().term.unwrap();
+    assert_eq!(left.until_ns, 5 + ns(Duration::from_secs(3600)));
+    assert_eq!(left.until_wall_ms, START.wall_ms + 2 * HOUR_MS);
+    let after = Overrides::from_text(&text, later(2 * HOUR_MS)).unwrap();
+    assert_eq!(after.maintenance(), None);
+    assert!(after.forced().contains_key("office"));
+}
+
+#[test]
+fn a_clock_set_back_prolongs_nothing() {
+    let text = overrides().to_text();
+    let unset = Now {
+        monotonic_ns: 0,
+        wall_ms: 0,
+    };
+    let after = Overrides::from_text(&text, unset).unwrap();
+    let left = after.maintenance().unwrap().term.unwrap();
+    assert_eq!(left.until_ns, ns(Duration::from_secs(2 * 3600)));
+}
+
+#[test]
+fn garbage_is_nothing() {
+    let folder = Folder::new("garbage");
+    let mut store = folder.store();
+    assert_eq!(store.read(START), Overrides::default());
+    store.write(&overrides()).unwrap();
+    let path = folder.0.join("overrides.json");
+    let good = std::fs::read(&path).unwrap();
+    let odd = "{\"forced\":{\"a\\u001bb\":{\"active\":true,\"by\":\"\",\"since\":\"\"}}}";
+    for garbage in [
+        b"".as_slice(),
+        b"\xff\xfe",
+        &good[..good.len() / 2],
+        b"[]",
+        odd.as_bytes(),
+    ] {
+        std::fs::write(&path, garbage).unwrap();
+        assert_eq!(store.read(START), Overrides::default(), "{garbage:?}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(store.read(START), overrides());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o622)).unwrap();
+    assert_eq!(store.read(START), Overrides::default());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(store.read(START), Overrides::default());
+    assert!(store.write(&overrides()).is_err());
+}
+
+#[test]
+fn terms_end_by_themselves_in_their_order() {
+    let mut overrides = overrides();
+    let thirty = START.monotonic_ns + ns(Duration::from_secs(30));
+    assert_eq!(overrides.next_timeout(), Some(thirty));
+    assert_eq!(overrides.handle_timeout(thirty - 1), []);
+    assert_eq!(overrides.handle_timeout(thirty), [Ended::Freeze]);
+    let hours = START.monotonic_ns + ns(Duration::from_secs(2 * 3600));
+    assert_eq!(overrides.next_timeout(), Some(hours));
+    assert_eq!(overrides.handle_timeout(hours), [Ended::Maintenance]);
+    assert_eq!(overrides.next_timeout(), None);
+}
+
+#[test]
+fn a_freeze_is_cut_to_an_hour_and_nothing_ends_it() {
+    let mut overrides = Overrides::default();
+    overrides.begin_freeze(START, Duration::MAX, "root");
+    let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
+    assert_eq!(overrides.freeze().unwrap().term.until_ns, until_ns);
+    overrides.begin_freeze(START, Duration::ZERO, "root");
+    assert_eq!(overrides.freeze(), None);
+}
+
+#[test]
+fn a_written_freeze_of_a_century_is_cut_too() {
+    let text = "{\"freeze\":{\"by\":\"root\",\"term\":{\"until_ms\":9999999999999999,\"lasts_ms\":9999999999999999}}}";
+    let after = Overrides::from_text(text, START).unwrap();
+    let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
+    assert_eq!(after.freeze().unwrap().term.until_ns, until_ns);
+}
+
+#[test]
+fn maintenance_said_again_keeps_its_beginning() {
+    let mut overrides = overrides();
+    overrides.begin_maintenance(START, None, "user 1000", "later".to_owned());
+    let it = overrides.maintenance().unwrap();
+    assert_eq!((it.since.as_str(), it.term), ("now", None));
+    assert!(overrides.end_maintenance());
+    assert!(!overrides.end_maintenance());
+}
+
+#[test]
+fn whatever_is_written_can_be_read() {
+    let mut overrides = Overrides::default();
+    let long = "\u{1b}[2J\u{20ac}".repeat(1000);
+    overrides.begin_freeze(START, FREEZE_MAX, &long);
+    overrides.begin_maintenance(START, None, &long, "now".to_owned());
+    for group in ["office", &long] {
+        let forced = Forced {
+            active: false,
+            by: long.clone(),
+            since: "now".to_owned(),
+        };
+        overrides.force(group, Some(forced));
+    }
+    assert_eq!(overrides.forced().len(), 1);
+    assert_eq!(
+        Overrides::from_text(&overrides.to_text(), START),
+        Ok(overrides)
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_file_cut_or_changed_anywhere_is_refused_or_harmless(
+        at in 0_usize..400,
+        byte in proptest::arbitrary::any::<u8>(),
+        cut in proptest::arbitrary::any::<bool>(),
+    ) {
+        let mut text = overrides().to_text().into_bytes();
+        let at = at.min(text.len() - 1);
+        text[at] = byte;
+        text.truncate(if cut { at } else { text.len() });
+        if let Ok(read) = String::from_utf8(text).map(|text| Overrides::from_text(&text, START)) {
+            let freeze = read.as_ref().ok().and_then(Overrides::freeze);
+            let latest = START.monotonic_ns + ns(FREEZE_MAX);
+            proptest::prop_assert!(freeze.is_none_or(|it| it.term.until_ns <= latest));
+        }
+    }
+}

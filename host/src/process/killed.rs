@@ -1,0 +1,42 @@
+//! Processes that were killed and are not reaped yet.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Child;
+
+/// How long the kernel may take to end a process before something is wrong with the machine.
+const LINGERING: Duration = Duration::from_secs(10);
+
+/// By the serial number under which their end is watched.
+#[derive(Debug, Default)]
+pub(crate) struct Killed {
+    children: BTreeMap<u64, (Child, Instant)>,
+}
+
+impl Killed {
+    /// Kills it, and keeps it until it has ended.
+    pub(crate) fn add(&mut self, now: Instant, serial: u64, mut child: Child) {
+        child.kill();
+        if child.exit().is_none() {
+            self.children.insert(serial, (child, now));
+        }
+    }
+
+    /// A process has ended; whether it is one of these.
+    pub(crate) fn handle_exit(&mut self, serial: u64) -> bool {
+        let Some((child, _)) = self.children.get_mut(&serial) else {
+            return false;
+        };
+        if child.exit().is_some() {
+            self.children.remove(&serial);
+        }
+        true
+    }
+
+    /// One of these lives on.
+    pub(crate) fn is_lingering(&self, now: Instant) -> bool {
+        let lingers = |since: &Instant| now.saturating_duration_since(*since) >= LINGERING;
+        self.children.values().any(|(_, since)| lingers(since))
+    }
+}

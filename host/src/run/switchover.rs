@@ -1,0 +1,47 @@
+//! E6 in the loop: what the link tells of a switchover, and what the kernel does in one.
+
+use super::core::Core;
+use crate::clock;
+use crate::events::{Kind, Notice};
+
+impl Core {
+    /// Which peers can be spoken with is known to the link only.
+    pub(super) fn sync_channels(&mut self) {
+        if self.groups.channels() != self.channels_up() {
+            let channels = self.channels_up().clone();
+            self.groups.set_channels(channels);
+        }
+    }
+
+    pub(super) fn prepare(&mut self, group: &str) {
+        let result = self.kernel.prepare(group);
+        let result = result.map_err(|error| error.to_string());
+        self.groups
+            .handle_prepared(clock::monotonic_ns(), group, result);
+    }
+
+    pub(super) fn unprepare(&mut self, group: &str) {
+        for failure in self.kernel.unprepare(group) {
+            log::warn!("{group}: {failure}");
+        }
+    }
+
+    // Without the carry, packets are lost for a moment; answers end in any case.
+    pub(super) fn carry_lease(&mut self, group: &str) {
+        if let Err(error) = self.kernel.carry_lease(group) {
+            let text = format!("packets are not carried while the peer takes over: {error}");
+            self.events.record(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(group)
+                    .because("kernel"),
+            );
+            self.revoke_lease(group);
+        }
+    }
+
+    pub(super) fn end_carry(&mut self, group: &str) {
+        if let Err(error) = self.kernel.end_carry(group) {
+            log::warn!("{group}: {error}; what is carried ends by itself");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! A worker whose messages are the caller's: a process that only sleeps, with its end of the socket
+//! taken from it. The supervisor takes it for a plugin that decides roles, and what it reports goes
+//! where the host's loop would take it.
+//!
+//! Used by the tests of this folder and by the fuzz target `worker_messages`.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use spared::config::Setup;
+use spared::group::{Action, Follower, Groups, Order, Ticket};
+use spared::peer::keys::flatten;
+use spared::poller::{Key, Poller};
+use spared::quality::{self, Quality};
+use spared::supervisor::{Report, Supervisor, Terms};
+use spared_worker::codec::{self, Receiver};
+use spared_worker::message::{Call, Descriptor, FromWorker, Role, Surroundings, ToWorker};
+use spared_worker::process::SOCKET_FD;
+
+use super::choices::Choices;
+
+pub const NAME: &str = "rogue";
+pub const GROUP: &str = "office";
+const TEXT: &str = "vrid = 50\n";
+
+pub struct TestWorker {
+    supervisor: Supervisor,
+    poller: Poller,
+    folder: PathBuf,
+    groups: Groups,
+    quality: Quality,
+    receiver: Receiver,
+    /// The worker's end of the present process.
+    socket: Option<(u32, OwnedFd)>,
+    now: Instant,
+    now_ns: u64,
+    /// The greatest token that was given out.
+    pub token: u64,
+    /// What the supervisor reported, by kind.
+    pub reported: Vec<&'static str>,
+}
+
+impl TestWorker {
+    pub fn new(name: &str) -> Self {
+        let folder = format!("spared-test-worker-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir_all(folder.join("plugins")).unwrap();
+        let exe = folder.join("worker.sh");
+        fs::write(&exe, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
+        fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
+        fs::write(folder.join(format!("plugins/{NAME}.toml")), TEXT).unwrap();
+        let setup = Setup::read(&folder.join("spared.toml")).unwrap();
+        let terms = Terms {
+            exe,
+            plugin_dir: folder.clone(),
+            surroundings: Surroundings::default(),
+            realtime: false,
+            account: None,
+            state_dir: None,
+        };
+        let now = Instant::now();
+        let mut worker = Self {
+            supervisor: Supervisor::new(terms, now),
+            poller: Poller::new().unwrap(),
+            folder,
+            groups: Groups::new(200_000_000),
+            quality: Quality::default(),
+            receiver: Receiver::default(),
+            socket: None,
+            now,
+            now_ns: 1_000_000_000_000,
+            token: 0,
+            reported: Vec::new(),
+        };
+        for plugin in setup.plugins {
+            worker.supervisor.add(&worker.poller, now, plugin);
+        }
+        worker.run();
+        worker
+    }
+
+    // ---- what a test does
+
+    /// Sends a message as the worker would, and lets the host handle it.
+    pub fn send(&mut self, message: &FromWorker) {
+        let Ok(record) = codec::encode(message) else {
+            return; // its own worker could not send it either
+        };
+        self.send_bytes(&record);
+    }
+
+    pub fn send_bytes(&mut self, record: &[u8]) {
+        self.find_socket();
+        if let Some((_, socket)) = &self.socket {
+            let _ = codec::transmit(socket.as_fd(), record, &[]);
+        }
+        self.turn();
+    }
+
+    /// Lets time pass, asks, or sends, as the choices say; the plugin runs before.
+    pub fn step(&mut self, choices: &mut Choices<'_>) {
+        // what floods is ended, as it should: not here
+        self.pass(Duration::from_millis(1));
+        self.run();
+        match choices.byte() % 8 {
+            0 => self.pass(Duration::from_millis(choices.byte().into()) * 20),
+            1 | 2 => self.ask(choices.byte()),
+            _ => {
+                let message = choices.message(self.token);
+                self.send(&message);
+            }
+        }
+    }
+
+    /// Makes the plugin run, whatever state it is in.
+    pub fn run(&mut self) {
+        if self.supervisor.is_running(NAME) {
+            return;
+        }
+        self.begin_again(3, 0);
+        assert!(self.supervisor.is_running(NAME), "{}", self.why());
+    }
+
+    /// Starts a new worker; the first (1, configure) or second (2, start) callback returns `status`,
+    /// the others 0.
+    pub fn begin_again(&mut self, invalid: u32, status: i32) {
+        self.supervisor.restart(&self.poller, self.now, NAME);
+        for _ in 0..2 {
+            self.send(&FromWorker::Loaded(Ok(descriptor())));
+        }
+        for callback in 1..=2 {
+            let status = if callback == invalid { status } else { 0 };
+            let token = self.token;
+            self.send(&returned(token, status));
+        }
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.now_ns += u64::try_from(time.as_nanos()).unwrap();
+        let (now, now_ns) = (self.now, self.now_ns);
+        self.supervisor.handle_timeout(&self.poller, now);
+        self.groups.handle_timeout(now_ns);
+        self.quality.handle_timeout(now);
+        self.turn();
+    }
+
+    /// Asks the plugin something: what it answers is in the caller's hand.
+    pub fn ask(&mut self, what: u8) {
+        let (now, group) = (self.now, GROUP.to_owned());
+        let supervisor = &mut self.supervisor;
+        match what % 7 {
+            0 => supervisor.drain(now, NAME, group, 1, u64::MAX),
+            1 => supervisor.settle(now, NAME, group, 1, 0),
+            2 => supervisor.query(now, NAME, vec!["status".to_owned()], 7),
+            3 => supervisor.reconfigure(now, NAME),
+            4 => self.groups.set_quality(now_byte(self.now_ns)),
+            5 => supervisor.role(now, NAME, order()),
+            _ => supervisor.stop(now, NAME),
+        }
+        self.turn();
+    }
+
+    pub fn why(&self) -> String {
+        self.supervisor.why(NAME)
+    }
+
+    // ---- the host's loop
+
+    fn turn(&mut self) {
+        for _ in 0..64 {
+            let ready = self.poller.wait(Some(Duration::ZERO)).unwrap();
+            let now = self.now;
+            for key in &ready {
+                match *key {
+                    Key::Worker(serial) => {
+                        self.supervisor.handle_readable(&self.poller, now, serial);
+                    }
+                    Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
+                    _ => {}
+                }
+            }
+            let moved = self.follow_up();
+            self.hear();
+            if ready.is_empty() && !moved {
+                return;
+            }
+        }
+    }
+
+    // Reads what the host says to the worker, for the tokens in it.
+    fn hear(&mut self) {
+        self.find_socket();
+        let Some((_, socket)) = &self.socket else {
+            return;
+        };
+        while let Ok(Some((message, _))) = self.receiver.receive::<ToWorker>(socket) {
+            if let ToWorker::Configure { token, .. }
+            | ToWorker::Start { token }
+            | ToWorker::Stop { token }
+            | ToWorker::Drain { token, .. }
+            | ToWorker::Settle { token, .. }
+            | ToWorker::Role { token, .. }
+            | ToWorker::Query { token, .. } = message
+            {
+                self.token = token;
+            }
+        }
+    }
+
+    fn find_socket(&mut self) {
+        let pid = self.supervisor.status().first().and_then(|it| it.pid);
+        if self.socket.as_ref().map(|(pid, _)| *pid) == pid {
+            return;
+        }
+        let taken = pid.and_then(|pid| Some((pid, socket_of(pid)?)));
+        self.socket = taken;
+    }
+
+    fn follow_up(&mut self) -> bool {
+        let mut moved = false;
+        loop {
+            if let Some(action) = self.groups.poll_action() {
+                self.perform(action);
+            } else if let Some(report) = self.supervisor.poll_report() {
+                self.handle(report);
+            } else {
+                return moved;
+            }
+            moved = true;
+        }
+    }
+
+    fn handle(&mut self, report: Report) {
+        let (now, now_ns) = (self.now, self.now_ns);
+        let kind = match report {
+            Report::Call { number, call, .. } => {
+                self.call(number, call);
+                "call"
+            }
+            Report::Up { plugin } => {
+                self.quality.handle_up(now, &plugin);
+                self.groups.handle_plugin_up(now_ns, &plugin, follower());
+                "up"
+            }
+            Report::Down { plugin, why } => {
+                self.groups.handle_plugin_down(now_ns, &plugin, &why);
+                "down"
+            }
+            Report::Settled {
+                plugin,
+                group,
+                epoch,
+            } => {
+                self.groups.handle_settled(now_ns, &plugin, &group, epoch);
+                "settled"
+            }
+            Report::Drained {
+                plugin,
+                group,
+                epoch,
+                status,
+            } => {
+                assert!((-4095..=0).contains(&status), "{status}");
+                self.groups.handle_drained(&plugin, &group, epoch, status);
+                "drained"
+            }
+            Report::RoleDone {
+                plugin,
+                group,
+                epoch,
+                status,
+            } => {
+                assert!((-4095..=0).contains(&status), "{status}");
+                let (plugin, group) = (plugin.as_str(), group.as_str());
+                self.groups
+                    .handle_role_done(now_ns, plugin, group, epoch, status);
+                "role"
+            }
+            Report::Check {
+                plugin,
+                check,
+                weight,
+                state,
+                why,
+            } => {
+                let said = quality::CheckReport {
+                    name: &check,
+                    weight,
+                    state,
+                    why: &why,
+                };
+                let kind = quality::Kind::Other;
+                let _ = self
+                    .quality
+                    .handle_report(&plugin, kind, said, String::new());
+                assert!(self.quality.number() <= 100);
+                "check"
+            }
+            Report::ForgetCheck { plugin, check } => {
+                self.quality.handle_forgotten(&plugin, &check);
+                "forget"
+            }
+            Report::Scopes { scopes, .. } => {
+                flatten(TEXT, &scopes);
+                "scopes"
+            }
+            Report::Answered { .. } => "answered",
+            Report::Reconfigured { .. } => "reconfigured",
+            Report::Refused { .. } => "refused",
+            _ => return,
+        };
+        self.reported.push(kind);
+    }
+
+    fn call(&mut self, number: u64, call: Call) {
+        let ticket = Ticket {
+            plugin: NAME.to_owned(),
+            number,
+        };
+        let now_ns = self.now_ns;
+        match call {
+            Call::Follow { .. } | Call::Unfollow { .. } => self.answer(number, 0),
+            Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
+            Call::Publish {
+                group,
+                role,
+                cause,
+                sent_ns,
+            } => {
+                let group = group.as_str();
+                self.groups
+                    .handle_publish(now_ns, ticket, group, role, cause, sent_ns);
+            }
+            Call::Announce { group } => self.groups.handle_announce(ticket, &group),
+            Call::SwitchOver { group, cause } => {
+                self.groups
+                    .handle_switch_over(now_ns, ticket, &group, cause);
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u64, status: i32) {
+        let message = ToWorker::Answer { number, status };
+        self.supervisor.send(self.now, NAME, &message, &[]);
+    }
+
+    // The kernel takes everything.
+    fn perform(&mut self, action: Action) {
+        let (now, now_ns) = (self.now, self.now_ns);
+        match action {
+            Action::Answer { ticket, status } => self.answer(ticket.number, status),
+            Action::CheckClaim {
+                ticket,
+                group,
+                claims,
+            } => {
+                self.groups.handle_checked(ticket, &group, claims, Ok(()));
+            }
+            Action::Claim { group, .. } => self.groups.handle_claimed(now_ns, &group, Ok(())),
+            Action::GrantLease {
+                ticket,
+                group,
+                cause,
+                sent_ns,
+            } => {
+                let group = group.as_str();
+                self.groups
+                    .handle_lease(now_ns, ticket, group, cause, sent_ns, Ok(()));
+            }
+            Action::Install { group } => {
+                self.groups
+                    .handle_installed(now_ns, &group, Ok(String::new()));
+            }
+            Action::Settle {
+                plugin,
+                group,
+                epoch,
+                deadline_ns,
+            } => {
+                self.supervisor
+                    .settle(now, &plugin, group, epoch, deadline_ns);
+            }
+            Action::Role { plugin, order } => self.supervisor.role(now, &plugin, order),
+            Action::Drain {
+                plugin,
+                group,
+                epoch,
+                deadline_ns,
+            } => {
+                self.supervisor
+                    .drain(now, &plugin, group, epoch, deadline_ns);
+            }
+            Action::Directive { plugin, directive } => {
+                self.supervisor
+                    .send(now, &plugin, &ToWorker::Directive(directive), &[]);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for TestWorker {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub fn returned(token: u64, status: i32) -> FromWorker {
+    FromWorker::Returned {
+        token,
+        status,
+        failures: Vec::new(),
+        rows: Vec::new(),
+    }
+}
+
+fn now_byte(now_ns: u64) -> u8 {
+    u8::try_from(now_ns % 101).unwrap_or(100)
+}
+
+fn order() -> Order {
+    Order {
+        group: GROUP.to_owned(),
+        epoch: 1,
+        role: Role::Active,
+        maintenance: false,
+        why: String::new(),
+        deadline_ns: u64::MAX,
+    }
+}
+
+// It followed its own group, if it could: all callbacks are there.
+fn follower() -> Follower {
+    Follower {
+        has_role: true,
+        has_drain: true,
+        has_settle: true,
+        ..Follower::default()
+    }
+}
+
+fn descriptor() -> Descriptor {
+    Descriptor {
+        name: NAME.to_owned(),
+        version: "1".to_owned(),
+        vendor: String::new(),
+        summary: String::new(),
+        minor: 0,
+        flags: 0,
+        wire_min: 1,
+        wire_max: 1,
+        capabilities: 0,
+        paths: Vec::new(),
+        has_drain: true,
+        has_settle: true,
+        has_role: true,
+        has_query: true,
+        provides_groups: true,
+        has_peer: true,
+    }
+}
+
+fn socket_of(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    pidfd_getfd(&pidfd, SOCKET_FD, PidfdGetfdFlags::empty()).ok()
+}

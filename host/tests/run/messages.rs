@@ -1,0 +1,82 @@
+//! Any message that a worker can send, fed to the supervisor and to what stands behind it: nothing
+//! panics, and no number reaches the groups that is no status.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use crate::lab::choices::{Choices, STATUSES};
+use crate::lab::test_worker::{TestWorker, returned};
+
+#[test]
+fn every_invalid_status_of_every_callback_is_a_failure_that_names_it() {
+    let mut worker = TestWorker::new("statuses");
+    for status in STATUSES {
+        for what in 0..7 {
+            worker.run();
+            worker.ask(what);
+            let token = worker.token;
+            worker.send(&returned(token, status));
+        }
+    }
+    for kind in ["drained", "settled", "role", "answered", "reconfigured"] {
+        assert!(worker.reported.contains(&kind), "{kind}");
+    }
+}
+
+#[test]
+fn a_start_or_configure_that_returns_no_status_is_refused_and_says_which() {
+    for (callback, returns) in [("configure", 1), ("start", 2)] {
+        for status in [i32::MIN, -5000, 1] {
+            let mut worker = TestWorker::new(&format!("{callback}{status}"));
+            worker.begin_again(returns, status);
+            let expected = format!("{callback} returned {status}, not a valid status");
+            let why = worker.why();
+            assert!(why.contains(&expected), "{why}");
+        }
+    }
+}
+
+#[test]
+fn thousands_of_random_messages_end_nothing_but_their_worker() {
+    let config = Config {
+        cases: 48,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(config.clone(), deterministic(&config));
+    let bytes = prop::collection::vec(any::<u8>(), 1..1_000);
+    let sent = std::cell::Cell::new(0_u32);
+    let worker = std::cell::RefCell::new(TestWorker::new("random"));
+    let outcome = runner.run(&bytes, |bytes| {
+        let mut worker = worker.borrow_mut();
+        let mut choices = Choices(&bytes);
+        while !choices.is_over() {
+            worker.step(&mut choices);
+            sent.set(sent.get() + 1);
+        }
+        Ok::<(), TestCaseError>(())
+    });
+    outcome.unwrap();
+    assert!(sent.get() > 3_000, "{}", sent.get());
+    let reported = &worker.borrow().reported;
+    for kind in ["call", "role", "check", "scopes", "drained", "answered"] {
+        assert!(reported.contains(&kind), "no {kind}");
+    }
+}
+
+#[test]
+fn records_that_are_no_message_end_the_worker_alone() {
+    let mut worker = TestWorker::new("records");
+    for length in 0..200_u8 {
+        worker.run();
+        let record: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(length)).collect();
+        worker.send_bytes(&record);
+    }
+    worker.pass(Duration::from_secs(61));
+}
+
+fn deterministic(config: &Config) -> proptest::test_runner::TestRng {
+    proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm)
+}

@@ -1,0 +1,243 @@
+//! Two groups, active on different nodes: what lives here stays, whatever the peer says of its own copy.
+
+use proptest::prelude::*;
+
+use super::super::evidence::ROUNDING_S;
+use super::*;
+
+const GROUPS: [&str; 2] = ["office", "guests"];
+
+/// The first group is active on the first node, the second one on the second.
+fn shared() -> Pair {
+    let mut pair = Pair::new(&Settings::default());
+    pair.role_of("office", 0, true);
+    pair.role_of("office", 1, false);
+    pair.role_of("guests", 0, false);
+    pair.role_of("guests", 1, true);
+    pair.connect();
+    pair.settle();
+    pair
+}
+
+fn move_office(pair: &mut Pair, to: usize) {
+    pair.role_of("office", to, true);
+    pair.role_of("office", 1 - to, false);
+}
+
+fn brief(number: u32) -> Flow {
+    Flow {
+        timeout_s: Some(60),
+        ..tcp(number)
+    }
+}
+
+/// Packets of the first group's flows, each second.
+fn carry(pair: &mut Pair, at: usize, flows: &[Flow], seconds: u32) {
+    for _ in 0..seconds {
+        flows.iter().for_each(|flow| pair.traffic(at, flow));
+        pair.pass_ms(1000);
+    }
+}
+
+fn alive(pair: &Pair, at: usize, flows: &[Flow]) -> usize {
+    let kernel = &pair.nodes[at].kernel;
+    let there = flows
+        .iter()
+        .filter(|it| kernel.flows.contains_key(&name(it)));
+    there.count()
+}
+
+#[test]
+fn flows_of_a_group_that_moved_away_and_back_outlive_the_copies_that_it_left_behind() {
+    let mut pair = shared();
+    let flows: Vec<Flow> = (0..8).map(brief).collect();
+    carry(&mut pair, 0, &flows, 5);
+    move_office(&mut pair, 1);
+    carry(&mut pair, 1, &flows, 5);
+    move_office(&mut pair, 0);
+    // the node that carried them last has times of its own
+    for second in 0..600 {
+        flows.iter().for_each(|flow| pair.traffic(0, flow));
+        pair.pass_ms(1000);
+        assert_eq!(alive(&pair, 0, &flows), 8, "after {second} s");
+    }
+    assert_eq!(alive(&pair, 1, &flows), 8, "and are told again");
+    pair.assert_equal();
+}
+
+#[test]
+fn an_idle_flow_is_not_cut_short_by_the_peer_s_older_copy() {
+    for spacing_s in [10, 25, 50] {
+        let mut pair = shared();
+        let flows: Vec<Flow> = (0..8).map(brief).collect();
+        carry(&mut pair, 0, &flows, 2);
+        move_office(&mut pair, 1);
+        carry(&mut pair, 1, &flows, 2);
+        move_office(&mut pair, 0);
+        for _ in 0..20 {
+            flows.iter().for_each(|flow| pair.traffic(0, flow));
+            pair.pass_ms(spacing_s * 1000);
+            assert_eq!(alive(&pair, 0, &flows), 8, "a packet each {spacing_s} s");
+        }
+    }
+}
+
+#[test]
+fn a_resync_that_does_not_name_a_flow_does_not_end_it_while_it_lives_here() {
+    let mut pair = shared();
+    let flows: Vec<Flow> = (0..8).map(tcp).collect();
+    carry(&mut pair, 0, &flows, 2);
+    move_office(&mut pair, 1);
+    carry(&mut pair, 1, &flows, 2);
+    move_office(&mut pair, 0);
+    carry(&mut pair, 0, &flows, 10);
+    // the peer's kernel drops its copies, and cannot say so
+    pair.nodes[1].kernel.buffer = 0;
+    flows.iter().for_each(|flow| pair.end(1, flow));
+    pair.nodes[1].kernel.buffer = usize::MAX;
+    pair.pass_ms(100_000);
+    assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [8, 8]);
+}
+
+#[test]
+fn what_ends_at_the_peer_ends_here_where_no_packet_passed() {
+    let mut pair = shared();
+    let theirs: Vec<Flow> = (0..8).map(tcp).collect();
+    carry(&mut pair, 1, &theirs, 5);
+    assert_eq!(alive(&pair, 0, &theirs), 8);
+    // an hour later an administrator deletes them: nothing passed here meanwhile
+    pair.pass_ms(3_600_000);
+    theirs.iter().for_each(|flow| pair.end(1, flow));
+    pair.settle();
+    assert_eq!(alive(&pair, 0, &theirs), 0);
+    assert_eq!(pair.nodes[0].engine.counters.kept, 0);
+    assert_eq!(pair.nodes[0].asked, 8);
+}
+
+#[test]
+fn a_node_that_carries_nothing_asks_its_kernel_nothing() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..100).map(udp).collect();
+    for _ in 0..20 {
+        carry(&mut pair, 0, &flows, 10);
+    }
+    flows.iter().for_each(|flow| pair.end(0, flow));
+    pair.settle();
+    assert_eq!(alive(&pair, 1, &flows), 0);
+    assert_eq!(pair.nodes[1].asked, 0);
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Traffic(u32),
+    End(u32),
+    Pass(u64),
+    Move(usize),
+    Overrun(usize),
+    Cut,
+    Connect,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
+    prop_oneof![
+        12 => (0..12u32).prop_map(H::Traffic),
+        2 => (0..12u32).prop_map(H::End),
+        6 => (1..3000u64).prop_map(H::Pass),
+        4 => (5_000..100_000u64).prop_map(H::Pass),
+        3 => (0..2usize).prop_map(H::Move),
+        1 => (0..2usize).prop_map(H::Overrun),
+        1 => Just(H::Cut),
+        2 => Just(H::Connect),
+    ]
+}
+
+struct World {
+    pair: Pair,
+    /// Where each group is active.
+    at: [usize; 2],
+    /// Of each flow since its group came to where it is: its first packet, and its end by its last.
+    spans_s: BTreeMap<u32, (u64, u64)>,
+}
+
+impl World {
+    fn shape(number: u32) -> Flow {
+        match number % 3 {
+            0 => brief(number),
+            1 => udp(number),
+            _ => tcp(number),
+        }
+    }
+
+    fn take(&mut self, happening: &Happening) {
+        match *happening {
+            Happening::Traffic(number) => {
+                let flow = Self::shape(number);
+                let now_s = self.pair.now_s();
+                let before = self.spans_s.get(&number);
+                let before = before.filter(|(_, until_s)| now_s < *until_s);
+                let first_s = before.map_or(now_s, |(first_s, _)| *first_s);
+                let until_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
+                self.spans_s.insert(number, (first_s, until_s));
+                let at = self.at[number as usize / 6];
+                self.pair.traffic(at, &flow);
+                self.pair.settle();
+            }
+            Happening::End(number) => {
+                self.spans_s.remove(&number);
+                let at = self.at[number as usize / 6];
+                self.pair.end(at, &Self::shape(number));
+            }
+            Happening::Pass(ms) => self.pair.pass_ms(ms),
+            Happening::Move(group) => {
+                let to = 1 - self.at[group];
+                self.at[group] = to;
+                self.pair.role_of(GROUPS[group], to, true);
+                self.pair.role_of(GROUPS[group], 1 - to, false);
+                // what passed elsewhere is a matter of copies
+                self.spans_s
+                    .retain(|number, _| *number as usize / 6 != group);
+            }
+            Happening::Overrun(at) => {
+                self.pair.nodes[at].kernel.overrun = true;
+            }
+            Happening::Cut if self.pair.up => self.pair.cut(),
+            Happening::Connect if !self.pair.up => self.pair.connect(),
+            _ => {}
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let now_s = self.pair.now_s();
+        for (number, (first_s, until_s)) in &self.spans_s {
+            let flow = Self::shape(*number);
+            let last_s = until_s - u64::from(flow.timeout_s.unwrap_or(0));
+            // a single packet right behind a word of the peer's may be taken for it
+            if last_s <= first_s + 2 * u64::from(ROUNDING_S) {
+                continue;
+            }
+            let at = self.at[*number as usize / 6];
+            let there = self.pair.nodes[at].kernel.flows.contains_key(&name(&flow));
+            assert!(
+                there || now_s + u64::from(ROUNDING_S) >= *until_s,
+                "{} is gone",
+                flow.original
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_moves_where_no_flow_ends_before_its_time_where_its_packets_pass(
+        happenings in proptest::collection::vec(happening(), 1..80)
+    ) {
+        let mut world = World { pair: shared(), at: [0, 1], spans_s: BTreeMap::new() };
+        for happening in &happenings {
+            world.take(happening);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! An IKE daemon that is stopped while roles go and come: what it takes along is put back.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The first node was active with tunnels that a daemon of its own made, gave the role away, and has it
+/// back while that daemon is still being stopped.
+fn returned(tunnels: u32) -> Pair {
+    let mut pair = Pair::settled(tunnels);
+    name_all(&mut pair, tunnels);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.run(10 * S);
+    pair.switch_over(0);
+    pair.run(500);
+    pair.switch_over(1);
+    pair
+}
+
+fn name_all(pair: &mut Pair, tunnels: u32) {
+    let named = (0..tunnels).flat_map(|number| {
+        let name = ChildName {
+            ike: "office".to_owned(),
+            child: format!("net{number}"),
+        };
+        [in_of(number).spi, out_of(number).spi].map(|spi| Named {
+            spi,
+            name: name.clone(),
+        })
+    });
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_names(now_ms, named.collect());
+    pair.settle();
+}
+
+fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
+    let now_ms = pair.now_ms;
+    pair.nodes[node].engine.handle_daemon(now_ms, word);
+    pair.settle();
+}
+
+/// What a daemon deletes when it is stopped, or an administrator by hand.
+fn delete(pair: &mut Pair, node: usize, tunnels: u32, by: Deleter) {
+    let kernel = &mut pair.nodes[node].kernel;
+    for number in 0..tunnels {
+        for policy in policies(number) {
+            kernel.delete_policy(&policy.id, by);
+        }
+        for sa in tunnel(number) {
+            kernel.delete_sa(&sa.id, by);
+        }
+    }
+    pair.settle();
+}
+
+#[track_caller]
+fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
+    let [a, b] = [active, 1 - active].map(|node| &pair.nodes[node]);
+    assert_eq!(a.kernel.sas().len(), 2 * tunnels, "SAs here");
+    assert_eq!(a.kernel.policies().len(), 3 * tunnels, "policies here");
+    assert_eq!(b.engine.held.sas.len(), 2 * tunnels, "SAs kept there");
+    assert_eq!(b.kernel.policies().len(), 3 * tunnels, "policies there");
+}
+
+#[test]
+fn what_a_daemon_takes_along_when_the_role_is_back_is_put_back_and_not_told() {
+    let mut pair = returned(3);
+    let told = pair.said(0, 5);
+    delete(&mut pair, 0, 3, Deleter::Daemon);
+    assert_up(&pair, 0, 3);
+    daemon(&mut pair, 0, DaemonWord::Ended);
+    delete(&mut pair, 0, 3, Deleter::Daemon);
+    assert_up(&pair, 0, 3);
+    assert_eq!(pair.said(0, 5), told, "a deletion was told");
+    assert_eq!(pair.nodes[0].count("restored"), 30);
+    // and the daemon that comes after it is asked for all of them
+    assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
+    pair.run(60 * S);
+    assert_up(&pair, 0, 3);
+}
+
+#[test]
+fn numbers_of_what_is_put_back_are_never_used_again() {
+    let mut pair = returned(1);
+    for _ in 0..5 {
+        pair.carry(0, &out_of(0), 50);
+        // which panics where a number is sent again
+        delete(&mut pair, 0, 1, Deleter::Daemon);
+    }
+    pair.carry(0, &out_of(0), 50);
+}
+
+#[test]
+fn an_administrator_s_deletions_count_at_any_time() {
+    for calm_ms in [0, 10 * S] {
+        let mut pair = returned(2);
+        pair.run(calm_ms);
+        delete(&mut pair, 0, 2, Deleter::Other);
+        pair.run(S);
+        assert_up(&pair, 0, 0);
+        assert_eq!(pair.nodes[0].greeted, 0);
+    }
+}
+
+#[test]
+fn a_living_daemon_s_deletions_count_at_calm_times() {
+    let mut pair = returned(2);
+    pair.run(10 * S);
+    delete(&mut pair, 0, 1, Deleter::Daemon);
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
+    assert_eq!(pair.nodes[1].engine.held.sas.len(), 4, "it was told");
+    assert_eq!(pair.nodes[0].greeted, 1);
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    // what came while it was asked waits for a second answer
+    if pair.nodes[0].greeted > 1 {
+        daemon(&mut pair, 0, DaemonWord::Answered);
+    }
+    assert_up(&pair, 0, 1);
+}
+
+#[test]
+fn a_daemon_that_answers_no_more_was_being_stopped() {
+    let mut pair = returned(2);
+    pair.run(20 * S);
+    delete(&mut pair, 0, 2, Deleter::Daemon);
+    pair.run(3 * S);
+    daemon(&mut pair, 0, DaemonWord::Ended);
+    pair.run(60 * S);
+    assert_up(&pair, 0, 2);
+}
+
+#[test]
+fn a_stop_that_no_change_of_roles_was_told_of_ends_no_tunnel() {
+    let mut pair = Pair::settled(3);
+    name_all(&mut pair, 3);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.run(20 * S);
+    delete(&mut pair, 0, 3, Deleter::Daemon);
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
+    pair.run(35 * S);
+    daemon(&mut pair, 0, DaemonWord::Ended);
+    assert_up(&pair, 0, 3);
+    assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
+    pair.run(60 * S);
+    assert_up(&pair, 0, 3);
+}
+
+#[test]
+fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
+    let mut pair = returned(2);
+    pair.nodes[0].kernel.deaf = true;
+    delete(&mut pair, 0, 2, Deleter::Daemon);
+    pair.nodes[0].kernel.deaf = false;
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_seen(now_ms, XfrmEvent::Unsure);
+    pair.settle();
+    assert_up(&pair, 0, 2);
+}
+
+#[test]
+fn without_a_word_of_a_daemon_calm_deletions_count_at_once() {
+    let mut pair = Pair::settled(2);
+    pair.switch_over(0);
+    pair.run(10 * S);
+    delete(&mut pair, 1, 1, Deleter::Daemon);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[0].engine.held.sas.len(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The role goes and comes back; the daemon's stop begins with the first, takes a while, and its
+    /// deletions fall anywhere into it.
+    #[test]
+    fn in_whatever_order_a_daemon_s_stop_ends_no_tunnel(
+        back_ms in 100_u64..10_000,
+        stop_ms in 0_u64..10_000,
+        deletions in prop::collection::vec((0_u64..100, 0_u32..3), 1..12),
+    ) {
+        let mut pair = Pair::settled(3);
+        name_all(&mut pair, 3);
+        daemon(&mut pair, 0, DaemonWord::Came);
+        pair.run(10 * S);
+        pair.switch_over(0);
+        let begun_ms = pair.now_ms;
+        let mut events: Vec<(u64, Option<u32>)> = deletions
+            .iter()
+            .map(|(share, number)| (stop_ms * share / 100, Some(*number)))
+            .collect();
+        events.push((back_ms, None));
+        events.push((stop_ms, Some(u32::MAX)));
+        events.sort_by_key(|(at_ms, what)| (*at_ms, what.is_some(), *what));
+        for (at_ms, what) in events {
+            pair.run((begun_ms + at_ms).saturating_sub(pair.now_ms));
+            match what {
+                None => pair.switch_over(1),
+                Some(u32::MAX) => daemon(&mut pair, 0, DaemonWord::Ended),
+                Some(number) => {
+                    let kernel = &mut pair.nodes[0].kernel;
+                    for policy in policies(number) {
+                        kernel.delete_policy(&policy.id, Deleter::Daemon);
+                    }
+                    for sa in tunnel(number) {
+                        kernel.delete_sa(&sa.id, Deleter::Daemon);
+                    }
+                    pair.settle();
+                    let policies = pair.nodes[0].kernel.policies().len();
+                    let active = pair.nodes[0].engine.is_active();
+                    prop_assert!(!active || policies == 9, "{policies} policies");
+                }
+            }
+        }
+        pair.run(20 * S);
+        assert_up(&pair, 0, 3);
+        prop_assert!(pair.nodes[0].adopts.is_some(), "nothing is adopted");
+    }
+}

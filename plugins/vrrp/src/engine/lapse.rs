@@ -1,0 +1,172 @@
+//! E13: a lapse is not a role change. The fence blocks by itself, addresses and services stay, and
+//! the leases are granted anew as soon as it is known that nobody else is active.
+
+use spared_sdk::Role;
+
+use super::group::{Group, State};
+use super::peer::Peer;
+use super::sending::TICK_NS;
+use super::{Action, Context};
+use crate::election::{Ms, Why};
+use crate::wire::frame::Advert;
+
+/// How long a node listens at most, whatever its interval.
+const LISTEN_MAX_NS: u64 = 1_000_000_000;
+
+/// The leases ended, although nobody let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lapse {
+    /// When the last of them ended, as far as this node can tell.
+    began_ns: u64,
+    /// How late the advert was that would have renewed them.
+    by_ns: u64,
+}
+
+impl Group {
+    /// The advert that is due comes too late: the fence is blocking, and must not pass before the
+    /// sockets are empty.
+    pub(super) fn lapse(&mut self, cx: &mut Context<'_>, by_ns: u64) {
+        self.counters.lapses += 1;
+        let lapse = Lapse {
+            began_ns: self.lease_until_ns.min(cx.now_ns),
+            by_ns,
+        };
+        let opens_ns = if self.nobody_took_over(cx.now_ns, lapse.began_ns) {
+            cx.now_ns
+        } else {
+            cx.now_ns.saturating_add(self.listen_ns())
+        };
+        self.begin_lapse(lapse, opens_ns);
+    }
+
+    /// The host's answer took longer than the lease that it granted: at once would fail again.
+    pub(super) fn lapse_at_once(&mut self, cx: &mut Context<'_>) {
+        self.counters.lapses += 1;
+        let lapse = Lapse {
+            began_ns: cx.now_ns,
+            by_ns: 0,
+        };
+        self.begin_lapse(lapse, cx.now_ns.saturating_add(self.listen_ns()));
+    }
+
+    /// Longer than whoever is active pauses between two heartbeats, or adverts: one that came just
+    /// before this node woke may be in no socket yet, as where a whole machine was paused.
+    fn listen_ns(&self) -> u64 {
+        (self.config.interval_ns.saturating_mul(3) / 2).min(LISTEN_MAX_NS)
+    }
+
+    fn begin_lapse(&mut self, lapse: Lapse, opens_ns: u64) {
+        self.lapse = Some(lapse);
+        self.better = None;
+        self.state = State::Lapsed { opens_ns };
+    }
+
+    /// Whether nobody can be active by now, beside whoever speaks in a socket.
+    fn nobody_took_over(&self, now_ns: u64, began_ns: u64) -> bool {
+        // no Active_Down has ended since the last advert; whoever is not known may have no skew
+        let sent_ns = began_ns.saturating_sub(self.config.lease_ns);
+        let peer = self.peer.as_ref();
+        let peer =
+            peer.filter(|peer| peer.heartbeat.hears && self.peer_silent_at_ns(peer) > sent_ns);
+        let least_ns = u64::from(self.config.advert_loss).saturating_mul(self.spacing_ns);
+        let down_ns = peer.map_or(least_ns, |peer| {
+            self.active_down_of(peer.heartbeat.priority, self.spacing_ns)
+        });
+        let silent_ns = now_ns.saturating_sub(sent_ns);
+        if silent_ns.saturating_add(TICK_NS) < down_ns {
+            return true;
+        }
+        // the last advert: since then this node may have heard nobody, as it was stopped
+        now_ns.saturating_sub(began_ns) < self.active_down_ns() && self.was_alone(sent_ns)
+    }
+
+    /// Nothing was heard of the peer for one Active_Down before that.
+    fn was_alone(&self, at_ns: u64) -> bool {
+        let peer = self.peer.as_ref();
+        let silent = peer.is_none_or(|peer| self.peer_silent_at_ns(peer) <= at_ns);
+        let adverts_ns = self.active_silent_at_ns();
+        let quiet = adverts_ns.is_none_or(|silent_ns| silent_ns <= at_ns);
+        silent && quiet
+    }
+
+    /// The host grants again what it revoked for want of carrier, or what lapsed for want of
+    /// adverts; then the routers speak again.
+    pub(super) fn resume_routers(&mut self, cx: &mut Context<'_>) {
+        self.push_reopen(cx);
+        self.advertise(cx);
+        self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+    }
+
+    /// Nobody else is active, as the empty sockets show.
+    pub(super) fn reopen(&mut self, cx: &mut Context<'_>) {
+        let why = self.published.as_ref().map_or(&Why::Owner, |(_, why)| why);
+        self.state = State::Promoting {
+            asked_ns: cx.now_ns,
+            why: why.clone(),
+        };
+        self.push_reopen(cx);
+    }
+
+    /// The fence is passing again: the same role, as if nothing had been.
+    pub(super) fn end_lapse(&mut self, cx: &mut Context<'_>, lapse: Lapse) {
+        let State::Promoting { asked_ns, .. } = self.state else {
+            return;
+        };
+        for router in &mut self.routers {
+            router.refused_before = false;
+        }
+        self.serve(cx, asked_ns);
+        if lapse.by_ns > 0 {
+            cx.push(Action::Event(format!(
+                "{}: its advert was {} late; the fence blocked for {}, nobody else was active",
+                self.name,
+                Ms(lapse.by_ns),
+                Ms(cx.now_ns.saturating_sub(lapse.began_ns))
+            )));
+        }
+    }
+
+    /// Somebody else may be active: as after any failover, this node is backup.
+    pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
+        let by_ns = self.lapse.take().map_or(0, |lapse| lapse.by_ns);
+        self.counters.late_step_downs += 1;
+        self.learned_ns = self.config.interval_ns;
+        let state = State::Backup {
+            down_ns: cx.now_ns.saturating_add(self.active_down_ns()),
+            since_ns: cx.now_ns,
+        };
+        self.step_down(cx, Role::Backup, Why::Late { by_ns }, state);
+    }
+
+    /// The newest heartbeat tells whether the peer took over.
+    pub(super) fn heartbeat_while_lapsed(&mut self, cx: &mut Context<'_>) {
+        if self.peer.as_ref().is_some_and(Peer::is_active) {
+            self.give_way_late(cx);
+            self.heartbeat_while_backup(cx, false);
+        }
+    }
+
+    /// Whether the leases are being granted anew right now.
+    pub(super) fn reopens(&self, now_ns: u64) -> bool {
+        self.lapse.is_some()
+            && match self.state {
+                State::Lapsed { opens_ns } => now_ns >= opens_ns,
+                _ => true,
+            }
+    }
+
+    /// Without heartbeats an advert tells that somebody took over. Also one that loses: to open
+    /// beside its sender would be two that answer, until it has heard of it.
+    pub(super) fn advert_while_lapsed(
+        &mut self,
+        cx: &mut Context<'_>,
+        router: usize,
+        advert: &Advert<'_>,
+    ) {
+        if advert.priority == 0 || self.heartbeats_decide(cx.now_ns, router, advert.source) {
+            return;
+        }
+        self.give_way_late(cx);
+        self.advert_while_backup(cx, router, advert);
+    }
+}

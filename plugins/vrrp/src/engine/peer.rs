@@ -1,0 +1,428 @@
+//! E0: the same plugin on the other node, as its heartbeats tell, and what this node tells it.
+
+use std::net::IpAddr;
+
+use super::group::{Group, State};
+use super::port::Port;
+use super::unheard::Rating;
+use super::{Action, Context};
+use crate::config::Election;
+use crate::election::Rank;
+use crate::wire::frame::Advert;
+use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
+
+/// The last heartbeat of the peer, and when it said what.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Peer {
+    pub heartbeat: Heartbeat,
+    pub heard_ns: u64,
+    /// Since when it has not been active, as far as it was heard.
+    pub idle_since_ns: u64,
+    /// Since when it has been active.
+    pub active_since_ns: u64,
+}
+
+/// How much is known of the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Contact {
+    #[default]
+    None,
+    /// Its heartbeats are heard, but it hears none.
+    OneWay,
+    /// Each hears the other: both know what the other knows.
+    Mutual,
+}
+
+/// Whose an advert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// The peer's, or nobody knows better.
+    Peer,
+    /// To be told by the next heartbeats.
+    Unsure,
+    Stranger,
+}
+
+impl Contact {
+    pub fn name(self) -> &'static str {
+        match self {
+            Contact::None => "silent",
+            Contact::OneWay => "hears nothing",
+            Contact::Mutual => "both ways",
+        }
+    }
+}
+
+/// When this node's own heartbeats go.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Speaking {
+    pub heartbeat: Heartbeat,
+    /// The next one of its own accord, while no advert takes it along.
+    pub due_ns: u64,
+    /// Something must be said at once.
+    pub now: bool,
+    /// E6: the peer may go ahead until then.
+    pub go_until_ns: u64,
+    /// It ends.
+    pub leaves: bool,
+    /// The heartbeat is to be written anew.
+    pub stale: bool,
+    /// There are links to speak on.
+    pub on: bool,
+}
+
+impl Speaking {
+    pub fn new(group: &str, now_ns: u64) -> Speaking {
+        let heartbeat = Heartbeat {
+            group: heartbeat::group_id(group),
+            ..Heartbeat::with_room()
+        };
+        Speaking {
+            heartbeat,
+            due_ns: now_ns,
+            now: true,
+            go_until_ns: 0,
+            leaves: false,
+            stale: true,
+            on: false,
+        }
+    }
+
+    /// When a node that sends no adverts speaks again.
+    pub fn next_ns(&self) -> Option<u64> {
+        (self.on && !self.leaves).then_some(self.due_ns)
+    }
+}
+
+impl Peer {
+    fn new(now_ns: u64) -> Peer {
+        Peer {
+            heartbeat: Heartbeat::with_room(),
+            heard_ns: now_ns,
+            idle_since_ns: now_ns,
+            active_since_ns: now_ns,
+        }
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.heartbeat.role == Speaks::Active
+    }
+
+    pub fn role(&self) -> &'static str {
+        match self.heartbeat.role {
+            Speaks::Fault => "fault",
+            Speaks::Backup => "backup",
+            Speaks::Active => "active",
+        }
+    }
+
+    /// What it says of an interface: of the same name, or in the same place where names differ.
+    pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&HeartbeatPort> {
+        let ports = &self.heartbeat.ports;
+        let here = ports.get(place).filter(|port| port.port == name);
+        let named = here.or_else(|| ports.iter().find(|port| port.port == name));
+        named.or_else(|| ports.get(place).filter(|_| ports.len() == count))
+    }
+
+    pub fn standing(&self) -> Rank {
+        let heartbeat = &self.heartbeat;
+        let hurt = |port: &&HeartbeatPort| !port.usable || port.rating == heartbeat::Rating::Bad;
+        Rank {
+            able: !heartbeat.unable,
+            class: heartbeat.class,
+            quality: heartbeat.quality,
+            priority: heartbeat.priority,
+            preferred: heartbeat.preferred,
+            ready: heartbeat.ready,
+            hurt: heartbeat.ports.iter().filter(hurt).count(),
+            term: heartbeat.term,
+        }
+    }
+
+    /// Without allocation once there was room for as many ports.
+    fn take(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
+        let was_active = self.is_active();
+        let mut ports = std::mem::take(&mut self.heartbeat.ports);
+        ports.clear();
+        ports.extend_from_slice(&heartbeat.ports);
+        self.heartbeat = Heartbeat {
+            ports,
+            ..*heartbeat
+        };
+        self.heard_ns = now_ns;
+        match (was_active, self.is_active()) {
+            (true, false) => self.idle_since_ns = now_ns,
+            (false, true) => self.active_since_ns = now_ns,
+            _ => {}
+        }
+    }
+}
+
+impl Group {
+    // ---- whose advert it is (E11) --------------------------------------------------------
+
+    /// Learns what the peer's adverts come from: what is heard while its heartbeats say that it is
+    /// active, with the priority that they say.
+    pub(super) fn learn_source(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        advert: &Advert<'_>,
+    ) -> Sender {
+        let source = advert.source;
+        let Some(peer) = self.living_peer(now_ns) else {
+            let router = self.routers.get(index);
+            let foreign = router.is_some_and(|r| r.foreign_source == Some(source));
+            return if foreign {
+                Sender::Stranger
+            } else {
+                Sender::Peer
+            };
+        };
+        let (active, heartbeat_ns) = (peer.is_active(), peer.heard_ns);
+        let interval_ns = peer.heartbeat.advert_interval_ns;
+        let patience_ns = interval_ns.saturating_mul(u64::from(self.config.advert_loss));
+        let matches = active && peer.heartbeat.priority == advert.priority;
+        let long_idle = !active && now_ns.saturating_sub(peer.idle_since_ns) / 2 > patience_ns;
+        let Some(router) = self.routers.get_mut(index) else {
+            return Sender::Stranger;
+        };
+        let lately = now_ns.saturating_sub(router.peer_heard_ns) < patience_ns;
+        let known = router.peer_source.filter(|_| lately);
+        if router.peer_source == Some(source) || matches && known.is_none() {
+            router.peer_source = Some(source);
+            router.peer_heard_ns = now_ns;
+            router.foreign_source = router.foreign_source.filter(|at| *at != source);
+            router.suspect = router.suspect.filter(|(at, _)| *at != source);
+            return Sender::Peer;
+        }
+        if router.foreign_source == Some(source) {
+            return Sender::Stranger;
+        }
+        if !(long_idle || active && known.is_some()) {
+            return Sender::Peer;
+        }
+        let since_ns = match router.suspect {
+            Some((suspect, since_ns)) if suspect == source => since_ns,
+            _ => now_ns,
+        };
+        router.suspect = Some((source, since_ns));
+        // the peer's own word may still be on its way, or its link be cut
+        if heartbeat_ns <= since_ns.saturating_add(interval_ns) {
+            return Sender::Unsure;
+        }
+        router.foreign_source = Some(source);
+        Sender::Stranger
+    }
+
+    /// Certainly not the peer's.
+    pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
+        self.routers.get(index).is_some_and(|router| {
+            let another = router.peer_source.is_some_and(|peers| peers != source);
+            another || router.foreign_source == Some(source)
+        })
+    }
+
+    /// With a link, who of both is active is not decided by adverts.
+    pub(super) fn peer_decides(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+        let stranger = self.config.any_router && self.is_a_strangers(index, source);
+        let peer = self.mutual_peer(now_ns);
+        !stranger && peer.is_some_and(|peer| peer.is_active())
+    }
+
+    /// The pair's roles are what its heartbeats say, whatever adverts in the peer's name say.
+    pub(super) fn heartbeats_decide(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+        let stranger = self.config.any_router && self.is_a_strangers(index, source);
+        !stranger && self.mutual_peer(now_ns).is_some()
+    }
+
+    // ---- what is known -------------------------------------------------------------------
+
+    /// The peer, if it was heard within the failover time.
+    pub(super) fn living_peer(&self, now_ns: u64) -> Option<&Peer> {
+        let peer = self.peer.as_ref()?;
+        (now_ns < self.peer_silent_at_ns(peer)).then_some(peer)
+    }
+
+    pub(super) fn peer_silent_at_ns(&self, peer: &Peer) -> u64 {
+        let loss = u64::from(self.config.advert_loss);
+        let patience_ns = peer.heartbeat.advert_interval_ns.saturating_mul(loss);
+        peer.heard_ns.saturating_add(patience_ns)
+    }
+
+    /// The peer, if each hears the other.
+    pub(super) fn mutual_peer(&self, now_ns: u64) -> Option<&Peer> {
+        self.living_peer(now_ns).filter(|peer| peer.heartbeat.hears)
+    }
+
+    pub(super) fn contact(&self, now_ns: u64) -> Contact {
+        match self.living_peer(now_ns) {
+            None => Contact::None,
+            Some(peer) if peer.heartbeat.hears => Contact::Mutual,
+            Some(_) => Contact::OneWay,
+        }
+    }
+
+    /// Keeps a heartbeat; whether the peer just let go of the group.
+    pub(super) fn note_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat) -> bool {
+        let alive = self.living_peer(now_ns).is_some();
+        let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));
+        let lets_go = heartbeat.go && !(alive && peer.heartbeat.go);
+        if !alive {
+            (peer.idle_since_ns, peer.active_since_ns) = (now_ns, now_ns);
+        }
+        peer.take(now_ns, heartbeat);
+        if !self.is_active() {
+            self.term.follow(heartbeat);
+        }
+        lets_go
+    }
+
+    pub(super) fn standing(&self, now_ns: u64) -> Rank {
+        let facts = self.facts();
+        let preferred = match self.config.election {
+            Election::Quality { preferred, .. } => preferred == Some(true),
+            Election::Priority { .. } => false,
+        };
+        Rank {
+            able: !self.is_unable(now_ns),
+            class: self.directive.class(),
+            quality: self.directive.quality,
+            priority: self.priority,
+            preferred,
+            ready: self.directive.ready,
+            hurt: facts.hurt,
+            term: self.term.number,
+        }
+    }
+
+    fn is_unable(&self, now_ns: u64) -> bool {
+        let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
+        // E8: the peer is told in time that this node may be active from then on
+        let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
+        barred || !self.speaks || known_ns < self.not_before_ns
+    }
+
+    /// Says what there is to say: with each advert, at each interval, and whenever it changes.
+    pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
+        self.speaking.on = !cx.links.is_empty();
+        // E13: neither active nor backup for the moment that it takes
+        if !self.speaking.on || self.reopens(cx.now_ns) {
+            return;
+        }
+        // an active node's go with its adverts
+        let due = cx.now_ns >= self.speaking.due_ns && !self.is_active();
+        let now = std::mem::take(&mut self.speaking.now);
+        let stale = std::mem::take(&mut self.speaking.stale);
+        // most of what is heard changes nothing
+        if !(due || now || stale || self.says_otherwise(cx.now_ns)) {
+            return;
+        }
+        let changed = self.update_heartbeat(cx);
+        if due || changed || now {
+            self.say(cx);
+        }
+    }
+
+    /// Sends a heartbeat, unless one waits to be sent: that one says what this one would.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
+        if !self.speaking.on {
+            return;
+        }
+        self.speaking.due_ns = cx.now_ns.saturating_add(self.config.interval_ns);
+        let own = cx.group;
+        let waits =
+            |action: &Action| matches!(action, Action::Heartbeat { group } if *group == own);
+        if !cx.actions.iter().any(waits) {
+            cx.push(Action::Heartbeat { group: own });
+        }
+    }
+
+    fn speaks_as(&self) -> Speaks {
+        match self.state {
+            State::Active { .. } => Speaks::Active,
+            // E13: active is said only while the fence passes, so not in a lapse
+            State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => Speaks::Backup,
+            State::Initialize { .. } => Speaks::Fault,
+        }
+    }
+
+    fn lets_go(&self, now_ns: u64) -> bool {
+        now_ns < self.speaking.go_until_ns && !self.is_active()
+    }
+
+    /// Whether the last heartbeat is wrong by now, apart from its ports.
+    fn says_otherwise(&self, now_ns: u64) -> bool {
+        let heartbeat = &self.speaking.heartbeat;
+        heartbeat.role != self.speaks_as()
+            || heartbeat.class != self.directive.class()
+            || heartbeat.quality != self.directive.quality
+            || heartbeat.priority != self.priority
+            || heartbeat.ready != self.directive.ready
+            || heartbeat.unable != self.is_unable(now_ns)
+            || heartbeat.hears != self.living_peer(now_ns).is_some()
+            || heartbeat.go != self.lets_go(now_ns)
+    }
+
+    /// Writes the heartbeat anew into its place; whether it says something else than before.
+    fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
+        let now_ns = cx.now_ns;
+        let standing = self.standing(now_ns);
+        let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
+        let hears = self.living_peer(now_ns).is_some();
+        let by_priority = matches!(self.config.election, Election::Priority { .. });
+        let mut changed = self.says_otherwise(now_ns);
+        let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
+        ports.truncate(self.ports.len());
+        for (index, port) in self.ports.iter().enumerate() {
+            let said = self.heartbeat_port(cx, port);
+            match ports.get_mut(index) {
+                Some(old) => {
+                    changed |= old.usable != said.usable
+                        || old.rating != said.rating
+                        || old.sends != said.sends;
+                    *old = said;
+                }
+                None => {
+                    changed = true;
+                    ports.push(said);
+                }
+            }
+        }
+        self.speaking.heartbeat = Heartbeat {
+            group: self.speaking.heartbeat.group,
+            role,
+            class: standing.class,
+            quality: standing.quality,
+            priority: standing.priority,
+            preferred: standing.preferred,
+            ready: standing.ready,
+            by_priority,
+            unable: !standing.able,
+            go,
+            hears,
+            advert_interval_ns: self.config.interval_ns,
+            term: self.term.number,
+            ports,
+        };
+        changed
+    }
+
+    fn heartbeat_port(&self, cx: &Context<'_>, port: &Port) -> HeartbeatPort {
+        let rating = port
+            .unheard
+            .map_or(Rating::Unknown, |unheard| unheard.rating);
+        let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
+        HeartbeatPort {
+            port: port.heartbeat_id,
+            usable: port.speaks,
+            hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
+            rating: match rating {
+                Rating::Unknown => heartbeat::Rating::Unknown,
+                Rating::Good => heartbeat::Rating::Good,
+                Rating::Bad => heartbeat::Rating::Bad,
+            },
+            sends: self.ways.iter().any(|way| way.interface == port.interface),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How a group becomes active: the role is asked for, the fence passes, the routers speak.
+
+use spared_sdk::Role;
+
+use super::Context;
+use super::group::{Group, State};
+use crate::election::Why;
+
+impl Group {
+    pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
+        self.mark_unheard();
+        self.end_unheard(cx);
+        self.ready = false;
+        self.state = State::Promoting {
+            asked_ns: cx.now_ns,
+            why: why.clone(),
+        };
+        self.publish(cx, Role::Active, why);
+    }
+
+    pub(super) fn become_active(&mut self, cx: &mut Context<'_>) {
+        let State::Promoting { asked_ns, .. } = self.state else {
+            return;
+        };
+        let now_ns = cx.now_ns;
+        self.counters.became_active += 1;
+        self.term.begin();
+        self.note_change(now_ns);
+        self.learned_ns = self.config.interval_ns;
+        self.spacing_ns = self.config.interval_ns;
+        self.old_spacing_left = 0;
+        self.lower_since_ns = None;
+        self.active_resigned = false;
+        self.waits = 0;
+        (self.better, self.asked, self.refused) = (None, None, None);
+        self.ask_again_ns = 0;
+        self.speaking.go_until_ns = 0;
+        self.end_tie();
+        self.serve(cx, asked_ns);
+    }
+
+    /// The fence is passing for all routers, some time after it was asked for: they speak.
+    pub(super) fn serve(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
+        let now_ns = cx.now_ns;
+        self.begin_active();
+        for router in &mut self.routers {
+            router.sent_ns = asked_ns;
+        }
+        self.unmute(now_ns);
+        self.state = State::Active {
+            advert_ns: now_ns.saturating_add(self.spacing_ns),
+            since_ns: now_ns,
+        };
+        self.update_priority(cx);
+        self.advertise(cx);
+    }
+}

@@ -1,0 +1,197 @@
+//! E6: the active node hands the group to a fitter peer, and the peer takes it.
+
+use spared_sdk::Role;
+
+use super::group::{Group, State};
+use super::{Action, Context, Engine};
+use crate::election::{self, Cause, Rules};
+
+/// E13: when a switchover that was asked for in vain is asked for again; each time twice as long.
+const SOON_NS: u64 = 300_000_000;
+const AGAIN_NS: u64 = 5_000_000_000;
+/// What a link may take there and back, with room to spare: heartbeats of before a switchover come late.
+pub(super) const LATENCY_NS: u64 = 1_000_000_000;
+
+/// A fitter peer, since when, and when the group is to be handed to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Better {
+    pub cause: Cause,
+    since_ns: u64,
+    due_ns: u64,
+}
+
+/// Whether the host began a switchover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Yes,
+    /// One was under way already.
+    Before,
+    No,
+}
+
+impl Engine {
+    /// Answers [`Action::SwitchOver`].
+    pub fn handle_switch_over_answer(&mut self, now_ns: u64, group: &str, answer: Begun) {
+        let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
+            return;
+        };
+        self.with_group(now_ns, index, |group, cx| {
+            group.take_switch_over_answer(cx, answer);
+        });
+    }
+}
+
+impl Group {
+    /// Whether the peer is to have the group; while active, whenever something was heard of it or
+    /// of this node.
+    pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
+        let now_ns = cx.now_ns;
+        let Some((cause, delay_ns)) = self.verdict(now_ns) else {
+            (self.better, self.refused, self.begun) = (None, None, None);
+            return;
+        };
+        self.note_peer_changed(now_ns);
+        let since_ns = self.better.filter(|better| better.cause == cause);
+        let since_ns = since_ns.map_or(now_ns, |better| better.since_ns);
+        let urgent = delay_ns == 0 && self.asked != Some(cause);
+        let again_ns = if urgent { 0 } else { self.ask_again_ns };
+        let due_ns = since_ns.saturating_add(delay_ns).max(again_ns);
+        let asks = now_ns >= due_ns;
+        if asks {
+            let doubled_ns = match self.asked == Some(cause) {
+                true => self.ask_pause_ns.saturating_mul(2).min(AGAIN_NS),
+                false => SOON_NS,
+            };
+            self.asked = Some(cause);
+            self.ask_pause_ns = doubled_ns;
+            self.ask_again_ns = now_ns.saturating_add(doubled_ns);
+        }
+        self.better = Some(Better {
+            cause,
+            since_ns,
+            due_ns: if asks { self.ask_again_ns } else { due_ns },
+        });
+        if !asks {
+            return;
+        }
+        let why = self.switchover_sentence(cx, cause);
+        cx.push(Action::SwitchOver {
+            group: self.name.clone(),
+            reason: why.reason(),
+            why: format!(
+                "{} switches over to {}: {why}",
+                cx.node,
+                self.who_is_peer(cx)
+            ),
+        });
+    }
+
+    /// E13: what the peer lacked when it was asked may be there now.
+    fn note_peer_changed(&mut self, now_ns: u64) {
+        let standing = self.peer.as_ref().map(|peer| peer.standing());
+        if std::mem::replace(&mut self.asked_peer, standing) != standing && self.asked.is_some() {
+            self.ask_pause_ns = SOON_NS / 2;
+            let soon_ns = now_ns.saturating_add(SOON_NS);
+            self.ask_again_ns = self.ask_again_ns.min(soon_ns);
+        }
+    }
+
+    fn verdict(&mut self, now_ns: u64) -> Option<(Cause, u64)> {
+        self.forget_old_changes(now_ns);
+        let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
+        let (own, other) = (self.standing(now_ns), peer.standing());
+        let rules = Rules {
+            election: self.config.election,
+            by_priority: self.by_priority(now_ns),
+            frozen: self.directive.frozen,
+            unheard: self
+                .ports
+                .iter()
+                .any(|port| port.moved || port.unheard_since_ns.is_some()),
+            changes: u32::try_from(self.changes.len()).unwrap_or(u32::MAX),
+        };
+        let found = election::switches_over(&own, &other, &rules);
+        if found.is_some_and(|(_, delay_ns)| delay_ns == 0) {
+            return found;
+        }
+        let unheard = self.is_unheard_in_vain(now_ns, &own, &other, rules.by_priority);
+        if unheard {
+            Some((Cause::Unheard, 0))
+        } else {
+            found
+        }
+    }
+
+    /// When [`Group::weigh`] decides without being told of anything.
+    pub(super) fn switchover_timeout(&self) -> Option<u64> {
+        self.better.map(|better| better.due_ns)
+    }
+
+    fn take_switch_over_answer(&mut self, cx: &mut Context<'_>, answer: Begun) {
+        let cause = self.better.map(|better| better.cause);
+        match answer {
+            Begun::Yes => self.begun = cause,
+            Begun::Before if self.begun == cause => {}
+            Begun::Before | Begun::No => {
+                self.begun = None;
+                self.switch_over_refused(cx);
+            }
+        }
+    }
+
+    /// The host said no: nothing has changed. But where an interface is dead, letting go as VRRP
+    /// alone would is better than to wait: at once where none is left, else after a second try.
+    fn switch_over_refused(&mut self, cx: &mut Context<'_>) {
+        let Some(better) = self.better.filter(|_| self.is_active()) else {
+            return;
+        };
+        let again = self.refused == Some(better.cause);
+        self.refused = Some(better.cause);
+        match better.cause {
+            // no session, and so no switchover: the word of whoever forced it is kept as VRRP alone would
+            Cause::Class | Cause::Hurt if !cx.session => {
+                let why = self.switchover_sentence(cx, better.cause);
+                self.listen_again(cx, why);
+            }
+            Cause::Hurt if !again => self.ask_again_ns = cx.now_ns.saturating_add(SOON_NS),
+            Cause::Hurt | Cause::Isolated => {
+                let why = self.switchover_sentence(cx, better.cause);
+                self.listen_again(cx, why);
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer is prepared: it goes ahead as soon as it hears of it.
+    pub(super) fn release_to_successor(&mut self, cx: &mut Context<'_>) {
+        let cause = self.better.map(|better| better.cause);
+        let why = self.release_sentence(cx, cause);
+        self.mark_unheard();
+        // twice the time: should nothing of this be heard, the successor's silence ends first
+        let patience_ns = self.active_down_ns().saturating_mul(2).max(LATENCY_NS);
+        let state = State::Backup {
+            down_ns: cx.now_ns.saturating_add(patience_ns),
+            since_ns: cx.now_ns,
+        };
+        self.step_down(cx, Role::Backup, why, state);
+    }
+
+    /// Prepared: the word of the peer may have come before the host's.
+    pub(super) fn become_successor(&mut self, cx: &mut Context<'_>) {
+        let patience_ns = self.active_down_ns();
+        let recent = |at_ns| cx.now_ns.saturating_sub(at_ns) < patience_ns;
+        let idle = self
+            .living_peer(cx.now_ns)
+            .is_some_and(|peer| !peer.is_active());
+        if idle && self.let_go_ns.is_some_and(recent) && matches!(self.state, State::Backup { .. })
+        {
+            self.inherit(cx);
+        }
+    }
+
+    /// The peer let go, and this node is prepared.
+    pub(super) fn inherit(&mut self, cx: &mut Context<'_>) {
+        let why = self.inheriting_sentence(cx);
+        self.promote(cx, why);
+    }
+}

@@ -1,0 +1,73 @@
+//! E7: which of two active nodes took over later.
+//!
+//! A term begins when the role moves to another node. A node that is active again after nobody else
+//! was begins none: however often it gave up and came back while it was cut off, whoever took over
+//! meanwhile has the later term.
+
+use crate::wire::heartbeat::{Heartbeat, Speaks};
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Term {
+    pub number: u32,
+    /// It is this node that is active in it, or was.
+    is_own: bool,
+}
+
+impl Term {
+    /// This node became active.
+    pub fn begin(&mut self) {
+        if !self.is_own {
+            self.number = self.number.saturating_add(1);
+            self.is_own = true;
+        }
+    }
+
+    /// The peer speaks while this node is not active.
+    pub fn follow(&mut self, heartbeat: &Heartbeat) {
+        let serves = heartbeat.role == Speaks::Active && heartbeat.term == self.number;
+        if heartbeat.term > self.number || serves {
+            self.number = heartbeat.term;
+            self.is_own = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(role: Speaks, term: u32) -> Heartbeat {
+        Heartbeat {
+            role,
+            term,
+            ..Heartbeat::with_room()
+        }
+    }
+
+    #[test]
+    fn a_term_begins_where_the_role_moves_and_only_there() {
+        let mut term = Term::default();
+        term.begin();
+        assert_eq!(term.number, 1);
+        // given up and taken back, beside a backup that knows of it
+        term.follow(&says(Speaks::Backup, 1));
+        term.begin();
+        assert_eq!(term.number, 1);
+        term.follow(&says(Speaks::Active, 2));
+        assert_eq!(term.number, 2);
+        term.begin();
+        assert_eq!(term.number, 3);
+    }
+
+    #[test]
+    fn whoever_starts_anew_goes_on_from_what_the_peer_knows() {
+        let mut term = Term::default();
+        term.follow(&says(Speaks::Backup, 7));
+        term.begin();
+        assert_eq!(term.number, 8);
+        // both began one of this number, and the other stayed
+        term.follow(&says(Speaks::Active, 8));
+        term.begin();
+        assert_eq!(term.number, 9);
+    }
+}

@@ -1,0 +1,472 @@
+//! E3: the peer lives on one interface and is unheard on another. Whose wire is it?
+//!
+//! The backup rates the quiet interface by what other stations say there: good where any is heard,
+//! bad where those asked do not answer. On a good one it claims the group.
+
+use std::net::IpAddr;
+
+use super::group::{Group, State};
+use super::peer::Contact;
+use super::port::Port;
+use super::{Action, Context};
+use crate::election::{CLAIM, Rank};
+use crate::wire::{Mac, heartbeat, is_virtual_mac, neighbour};
+
+/// How long stations have to answer: a wire that is cut behind a switch costs this beside the
+/// failover time, and whoever lives there answers within milliseconds.
+pub(super) const WINDOW_NS: u64 = 300_000_000;
+/// When a wire that was not good is asked again.
+pub(super) const AGAIN_NS: u64 = 5_000_000_000;
+/// How long a claim is said.
+const CLAIM_NS: u64 = 60_000_000_000;
+/// Neighbours beside the configured witnesses that are asked.
+const NEIGHBOURS_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rating {
+    /// Nobody to ask, or not yet answered.
+    Unknown,
+    Good,
+    Bad,
+}
+
+impl Rating {
+    pub fn name(self) -> &'static str {
+        match self {
+            Rating::Unknown => "unknown",
+            Rating::Good => "good",
+            Rating::Bad => "bad",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnheardInterface {
+    pub rating: Rating,
+    since_ns: u64,
+    asked: usize,
+    asking_until_ns: Option<u64>,
+    ask_again_ns: u64,
+}
+
+impl Group {
+    /// When [`Group::check_unheard`] has something to do.
+    pub(super) fn unheard_timeout(&self) -> Option<u64> {
+        if !self.can_judge_unheard() {
+            return None;
+        }
+        let at = |(index, port): (usize, &Port)| match port.unheard {
+            Some(unheard) => Some(unheard.asking_until_ns.unwrap_or(unheard.ask_again_ns)),
+            None => self.quiet_at_ns(index, port),
+        };
+        let unheard_timeout_ns = self.ports.iter().enumerate().filter_map(at).min();
+        unheard_timeout_ns
+            .into_iter()
+            .chain(self.both_ways_timeout())
+            .min()
+    }
+
+    /// Whether there is another path by which the peer may be known to live.
+    fn can_judge_unheard(&self) -> bool {
+        self.ports.len() > 1 || self.contact != Contact::None
+    }
+
+    /// When a silent port becomes unheard, if the peer is heard elsewhere by then.
+    fn quiet_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
+        let since_ns = match self.state {
+            State::Backup { since_ns, .. } => since_ns,
+            State::Active { .. } => {
+                let unheard_ns = port.unheard_since_ns?;
+                return Some(unheard_ns.saturating_add(self.active_down_ns()));
+            }
+            _ => return None,
+        };
+        // strangers may never speak on all interfaces of ours
+        let expected = port.hears_peer && (port.heard_ns.is_some() || !self.config.any_router);
+        let usable_ns = port.usable_since_ns.filter(|_| expected)?;
+        let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
+        let at_ns = quiet_ns.saturating_add(self.active_down_ns());
+        let elsewhere = self.ports.len() > 1 && self.heard_elsewhere(port, at_ns);
+        if elsewhere && self.contact == Contact::None {
+            return Some(at_ns);
+        }
+        let peer = self.peer.as_ref().filter(|peer| peer.is_active())?;
+        let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
+        if self.contact == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
+            return None;
+        }
+        let spoken_ns = peer.active_since_ns.saturating_add(self.active_down_ns());
+        Some(at_ns.max(spoken_ns))
+    }
+
+    fn heard_elsewhere(&self, port: &Port, at_ns: u64) -> bool {
+        // adverts of one round arrive one after the other: only a later round is a difference
+        let later_ns = self.learned_ns / 2;
+        let horizon_ns = at_ns
+            .saturating_sub(self.active_down_ns())
+            .saturating_add(later_ns);
+        self.ports.iter().any(|other| {
+            other.interface != port.interface
+                && other.heard_ns.is_some_and(|heard_ns| heard_ns > horizon_ns)
+        })
+    }
+
+    pub(super) fn check_unheard(&mut self, cx: &mut Context<'_>) {
+        if !self.can_judge_unheard() {
+            return;
+        }
+        self.check_both_ways(cx);
+        for index in 0..self.ports.len() {
+            let Some(port) = self.ports.get(index) else {
+                return;
+            };
+            match port.unheard {
+                None => {
+                    if self
+                        .quiet_at_ns(index, port)
+                        .is_some_and(|at_ns| cx.now_ns >= at_ns)
+                    {
+                        self.begin_unheard(cx, index);
+                    }
+                }
+                Some(unheard) => match unheard.asking_until_ns {
+                    Some(until_ns) if cx.now_ns >= until_ns => self.end_window(cx, index),
+                    None if cx.now_ns >= unheard.ask_again_ns => self.ask(cx, index),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn begin_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
+        self.counters.unheard_interfaces += 1;
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let rating = Rating::Unknown;
+        let ask_again_ns = cx.now_ns;
+        port.unheard = Some(UnheardInterface {
+            rating,
+            since_ns: cx.now_ns,
+            asked: 0,
+            asking_until_ns: None,
+            ask_again_ns,
+        });
+        let interface = port.interface;
+        let name = cx
+            .interface(interface)
+            .map_or("?", |interface| interface.name.as_str());
+        let group = &self.name;
+        let text = match self
+            .active_address()
+            .filter(|_| self.living_peer(cx.now_ns).is_none())
+        {
+            Some(peer) => format!(
+                "{group}: {peer} is unheard on {name} though heard elsewhere: asking other \
+                 stations there"
+            ),
+            None if self.is_active() => format!(
+                "{group}: {} does not hear this node on {name}: asking other stations there",
+                self.who_is_peer(cx)
+            ),
+            None => format!(
+                "{group}: {} is unheard on {name} though it lives: asking other stations there",
+                self.who_is_peer(cx)
+            ),
+        };
+        cx.push(Action::Event(text));
+        self.ask(cx, index);
+    }
+
+    /// E13: no heartbeat tells the ratings any more, so that a claim may: not some seconds later.
+    pub(super) fn ask_again(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.ports.len() {
+            let unheard = self.ports.get(index).and_then(|port| port.unheard);
+            if unheard.is_some_and(|unheard| unheard.asking_until_ns.is_none()) {
+                self.ask(cx, index);
+            }
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let Some(unheard) = &mut port.unheard else {
+            return;
+        };
+        unheard.asked = 0;
+        unheard.asking_until_ns = Some(cx.now_ns.saturating_add(WINDOW_NS));
+        let interface = port.interface;
+        cx.push(Action::Listen {
+            interface,
+            on: true,
+        });
+        cx.push(Action::FindNeighbours { interface });
+    }
+
+    pub(super) fn handle_neighbours(
+        &mut self,
+        cx: &mut Context<'_>,
+        interface: usize,
+        neighbours: &[IpAddr],
+    ) {
+        let Some(index) = self
+            .ports
+            .iter()
+            .position(|port| port.interface == interface)
+        else {
+            return;
+        };
+        let Some(mac) = cx.interface(interface).map(|interface| interface.facts.mac) else {
+            return;
+        };
+        let mut asked = 0;
+        for router in self.routers.iter().filter(|router| router.port == index) {
+            let Some(own) = router.source else { continue };
+            let witnesses = router.config.witnesses.iter();
+            for target in witnesses.chain(neighbours.iter().take(NEIGHBOURS_MAX)) {
+                let virtual_one = router.config.advertised.contains(target);
+                let peer = self
+                    .active_router
+                    .is_some_and(|peer| peer.address == *target);
+                if virtual_one || peer || router.config.peers.contains(target) {
+                    continue;
+                }
+                if let Some(frame) = neighbour::probe(mac, own, *target) {
+                    asked += 1;
+                    cx.push(Action::Probe { interface, frame });
+                }
+            }
+        }
+        if let Some(unheard) = self
+            .ports
+            .get_mut(index)
+            .and_then(|port| port.unheard.as_mut())
+        {
+            unheard.asked = asked;
+        }
+    }
+
+    /// Somebody spoke on an interface.
+    pub(super) fn handle_station(
+        &mut self,
+        cx: &mut Context<'_>,
+        interface: usize,
+        mac: Mac,
+        speaker: Option<IpAddr>,
+    ) {
+        let Some(index) = self
+            .ports
+            .iter()
+            .position(|port| port.interface == interface)
+        else {
+            return;
+        };
+        self.note_both_ways(cx, index, speaker);
+        let peers = self.is_peers(index, speaker);
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let own = cx
+            .interface(interface)
+            .is_some_and(|interface| interface.facts.mac == mac);
+        let third = !own && !peers && port.peer_mac != Some(mac) && !is_virtual_mac(mac);
+        let Some(unheard) = port.unheard.as_mut().filter(|_| third) else {
+            return;
+        };
+        unheard.rating = Rating::Good;
+        self.checks_stale = true;
+        self.speaking.stale = true;
+        unheard.asking_until_ns = None;
+        unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
+        cx.push(Action::Listen {
+            interface,
+            on: false,
+        });
+        self.update_priority(cx);
+        self.claim(cx, index);
+    }
+
+    fn end_window(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let Some(unheard) = &mut port.unheard else {
+            return;
+        };
+        unheard.rating = if unheard.asked > 0 {
+            Rating::Bad
+        } else {
+            Rating::Unknown
+        };
+        unheard.asking_until_ns = None;
+        unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
+        let (interface, rating) = (port.interface, unheard.rating);
+        cx.push(Action::Listen {
+            interface,
+            on: false,
+        });
+        let name = cx
+            .interface(interface)
+            .map_or("?", |interface| interface.name.as_str());
+        let text = format!("{}: {name} is rated {}", self.name, rating.name());
+        cx.push(Action::Info(text));
+        self.checks_stale = true;
+        self.speaking.stale = true;
+        self.update_priority(cx);
+    }
+
+    /// Without a link the word for "my wire is good, yours is not" is priority 254.
+    fn claim(&mut self, cx: &mut Context<'_>, index: usize) {
+        // with a link the ratings themselves are told
+        if self.contact == Contact::Mutual {
+            return;
+        }
+        let stands = !self.directive.stands_aside() && cx.now_ns >= self.not_before_ns();
+        let outranked = self.active_router.is_some_and(|peer| peer.priority < CLAIM);
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let free = !port.gave_way && !port.claimed;
+        if !(stands && outranked && free && matches!(self.state, State::Backup { .. })) {
+            return;
+        }
+        port.claimed = true;
+        self.claims = true;
+        self.claimed_ns = cx.now_ns;
+        self.counters.claims += 1;
+        self.update_priority(cx);
+        // with the peer's next advert, which shows that it lives and will give way
+        self.ready = true;
+    }
+
+    /// Who gave way takes back only when it hears this node on every interface again, so that the
+    /// claim need not be repeated for ever. A stranger does not know that rule.
+    pub(super) fn expire_claim(&mut self, cx: &mut Context<'_>) {
+        let over = cx.now_ns.saturating_sub(self.claimed_ns) >= CLAIM_NS;
+        if over && !self.config.any_router {
+            self.drop_claim(cx);
+        }
+    }
+
+    /// An advert on the port settles it.
+    pub(super) fn settle_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        if let Some(unheard) = port.unheard.take() {
+            if unheard.asking_until_ns.is_some() {
+                cx.push(Action::Listen {
+                    interface: port.interface,
+                    on: false,
+                });
+            }
+            self.checks_stale = true;
+            self.speaking.stale = true;
+            self.update_priority(cx);
+        }
+    }
+
+    // ---- what the peer says of it ----------------------------------------------------------
+
+    /// While active: where the peer does not hear this node, though both could speak.
+    pub(super) fn note_unheard_there(&mut self, cx: &mut Context<'_>) {
+        let State::Active { since_ns, .. } = self.state else {
+            return;
+        };
+        let spoken_ns = since_ns.saturating_add(self.active_down_ns());
+        for index in 0..self.ports.len() {
+            let count = self.ports.len();
+            let Some(port) = self.ports.get(index) else {
+                return;
+            };
+            let peer = self.peer.as_ref().filter(|peer| peer.heartbeat.hears);
+            let theirs = peer.and_then(|peer| peer.port(port.heartbeat_id, index, count));
+            let unheard = port.speaks
+                && port.hears_peer
+                && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
+            // also where it was unheard before this node became active, if that can be checked
+            let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
+            let mended = was_unheard && theirs.is_some_and(|theirs| theirs.hears);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            if unheard && cx.now_ns >= spoken_ns {
+                self.end_both_ways_check(cx, index);
+                let Some(port) = self.ports.get_mut(index) else {
+                    return;
+                };
+                port.unheard_since_ns.get_or_insert(cx.now_ns);
+                continue;
+            }
+            port.unheard_since_ns = None;
+            if mended {
+                self.begin_both_ways_check(cx, index);
+            }
+            self.settle_unheard(cx, index);
+        }
+    }
+
+    /// E3: once per unheard interface, where the wire is no better here than there.
+    pub(super) fn is_unheard_in_vain(
+        &self,
+        now_ns: u64,
+        own: &Rank,
+        other: &Rank,
+        by_priority: bool,
+    ) -> bool {
+        if !other.able || !own.equals(other, by_priority) {
+            return false;
+        }
+        let Some(peer) = &self.peer else { return false };
+        // a fault of one direction shows where the group has gone: that is no reason to come back
+        let moved = self.ports.iter().any(|port| port.moved);
+        self.ports.iter().enumerate().any(|(index, port)| {
+            let Some(unheard) = port.unheard.filter(|_| !port.moved) else {
+                return false;
+            };
+            // both have had the time to ask
+            let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
+            let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
+            let theirs = theirs.map_or(0, |theirs| match theirs.rating {
+                heartbeat::Rating::Bad => 0,
+                heartbeat::Rating::Unknown => 1,
+                heartbeat::Rating::Good => 2,
+            });
+            let ours = match unheard.rating {
+                Rating::Bad => 0,
+                Rating::Unknown => 1,
+                Rating::Good => 2,
+            };
+            let in_vain = theirs == ours && unheard.rating != Rating::Good && !moved;
+            asked && (theirs > ours || in_vain)
+        })
+    }
+
+    pub(super) fn unheard_interfaces(&self, cx: &Context<'_>) -> String {
+        let unheard = self.ports.iter().filter(|port| port.unheard.is_some());
+        let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
+        unheard.filter_map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The group moves: that was its once.
+    pub(super) fn mark_unheard(&mut self) {
+        for port in &mut self.ports {
+            port.moved |= port.unheard.is_some();
+        }
+    }
+
+    pub(super) fn begin_active(&mut self) {
+        for port in &mut self.ports {
+            port.unheard_since_ns = None;
+        }
+    }
+
+    pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.ports.len() {
+            self.settle_unheard(cx, index);
+            self.end_both_ways_check(cx, index);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! E12: heartbeats on the networks of a group, as adverts go there.
+
+use std::net::IpAddr;
+
+use super::group::Group;
+use super::interface::Interface;
+use super::port::Port;
+use super::{Context, Engine};
+use crate::config::{self, is_link_local};
+use crate::heartbeats::Heard;
+use crate::wire::heartbeat::Heartbeat;
+use crate::wire::{Family, Mac};
+
+/// What a heartbeat came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// A link, by its place.
+    Link(usize),
+    /// An interface of a group, by the engine's index, and who spoke there.
+    Network(usize, Neighbour),
+}
+
+/// Where a heartbeat on a network came from: whoever has its key sent it from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    pub mac: Mac,
+    pub address: IpAddr,
+}
+
+/// How a heartbeat leaves by a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The engine's index.
+    pub interface: usize,
+    /// What heartbeats call it.
+    pub path: u32,
+    pub mac: Mac,
+    pub source: IpAddr,
+    /// None: to the multicast group of adverts.
+    pub to: Option<IpAddr>,
+}
+
+impl Engine {
+    /// The interfaces of all groups, in the order of their indices: name, path, and the least TTL that a
+    /// heartbeat may have.
+    pub fn networks(&self) -> impl Iterator<Item = (String, u32, u8)> {
+        (0..).zip(&self.interfaces).map(|(index, interface)| {
+            let routers = self.groups.iter().flat_map(|group| {
+                let here = move |port: &Port| port.interface == index;
+                let port = group.ports.iter().position(here);
+                let routers = group.routers.iter();
+                routers.filter(move |router| Some(router.port) == port)
+            });
+            let mut found = (0, u8::MAX);
+            for router in routers {
+                found = (router.config.path, found.1.min(router.config.min_ttl));
+            }
+            (interface.name.clone(), found.0, found.1)
+        })
+    }
+
+    /// What an authenticated heartbeat says; `own` is the run of this node.
+    pub fn handle_heartbeat(&mut self, now_ns: u64, path: Path, heard: &Heard<'_>, own: u64) {
+        if matches!(path, Path::Link(link) if link >= self.links.len()) {
+            return;
+        }
+        if let Path::Network(interface, neighbour) = path {
+            self.each_group(now_ns, |group, cx| {
+                group.hear_on(cx, interface, neighbour, heard, own);
+            });
+        }
+        let Some(heartbeat) = heard.news else { return };
+        let known = |group: &Group| group.speaking.heartbeat.group == heartbeat.group;
+        let Some(index) = self.groups.iter().position(known) else {
+            return;
+        };
+        self.with_group(now_ns, index, |group, cx| {
+            group.check_late(cx);
+            group.handle_heartbeat(cx, heartbeat);
+            group.review_proofs(heard.run, heard.echo.run == own);
+        });
+    }
+
+    /// What [`Action::Heartbeat`](super::Action::Heartbeat) sends, and where it goes beside the links.
+    pub fn heartbeat(&self, group: usize) -> Option<(&Heartbeat, &[Way])> {
+        self.groups
+            .get(group)
+            .map(|group| (&group.speaking.heartbeat, group.ways.as_slice()))
+    }
+
+    /// This node's own addresses on an interface.
+    pub fn addresses(&self, index: usize) -> &[IpAddr] {
+        let interface = self.interfaces.get(index);
+        interface.map_or(&[], |interface| &interface.facts.addresses)
+    }
+}
+
+impl Group {
+    /// Looks anew at what the heartbeats of this group may leave by.
+    pub(super) fn update_ways(&mut self, cx: &Context<'_>) {
+        self.ways.clear();
+        for port in self.ports.iter().filter(|port| port.hears_peer) {
+            let interface = cx.interface(port.interface);
+            let Some(interface) = interface.filter(|interface| interface.fault().is_none()) else {
+                continue;
+            };
+            let here = |router: &&config::VirtualRouter| router.interface == interface.name;
+            let routers = || self.config.routers.iter().filter(here);
+            let Some(path) = routers().map(|router| router.path).next() else {
+                continue;
+            };
+            let way = |source, to| Way {
+                interface: port.interface,
+                path,
+                mac: interface.facts.mac,
+                source,
+                to,
+            };
+            for router in routers().filter(|router| router.unicast) {
+                let Some(source) = source(interface, router) else {
+                    continue;
+                };
+                let others = |peer: &&IpAddr| !interface.facts.addresses.contains(peer);
+                let peers = router.peers.iter().filter(others);
+                self.ways.extend(peers.map(|peer| way(source, Some(*peer))));
+            }
+            let multicast = routers().any(|router| !router.unicast);
+            if let Some(source) = multicast
+                .then(|| own_source(interface, routers()))
+                .flatten()
+            {
+                self.ways.push(way(source, None));
+            }
+        }
+    }
+}
+
+fn source(interface: &Interface, router: &config::VirtualRouter) -> Option<IpAddr> {
+    interface.source(router.family, router.advert_source)
+}
+
+/// IPv6 where its adverts go there; and link-local where there is no IPv4 address (any more).
+fn own_source<'r>(
+    interface: &Interface,
+    routers: impl Iterator<Item = &'r config::VirtualRouter> + Clone,
+) -> Option<IpAddr> {
+    let of = |family| {
+        let mut routers = routers
+            .clone()
+            .filter(move |router| router.family == family);
+        routers.find_map(|router| source(interface, router))
+    };
+    let mut own = interface.facts.addresses.iter().copied();
+    of(Family::V6)
+        .filter(|source| is_link_local(*source))
+        .or_else(|| of(Family::V4))
+        .or_else(|| own.find(|address| is_link_local(*address)))
+}

@@ -1,0 +1,85 @@
+//! What was counted on one path.
+
+use spared_sdk::Value;
+
+use crate::engine::Table;
+use crate::error::HeartbeatDiscard;
+
+/// Of one path.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub sent: u64,
+    /// The system did not take a heartbeat: no cable, no neighbour, no room.
+    pub send_errors: u64,
+    /// Authentic and new on this path.
+    pub received: u64,
+    /// Of those, what another path had brought before.
+    pub copies: u64,
+    dropped: [u64; HeartbeatDiscard::ALL.len()],
+    /// When the newest authentic one came.
+    pub heard_ns: Option<u64>,
+}
+
+impl Counters {
+    pub fn count_sent(&mut self, done: bool) {
+        if done {
+            self.sent += 1;
+        } else {
+            self.send_errors += 1;
+        }
+    }
+
+    pub fn count_received(&mut self, now_ns: u64, is_copy: bool) {
+        self.received += 1;
+        self.copies += u64::from(is_copy);
+        self.heard_ns = Some(now_ns);
+    }
+
+    pub fn count_dropped(&mut self, reason: HeartbeatDiscard) {
+        if let Some(count) = self.dropped.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    pub fn dropped(&self, reason: HeartbeatDiscard) -> u64 {
+        self.dropped.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Something went or came.
+    pub fn is_used(&self) -> bool {
+        self.sent + self.send_errors + self.received + self.dropped.iter().sum::<u64>() > 0
+    }
+
+    /// The rows of a path, each under its name.
+    pub fn rows(&self, name: &str, now_ns: u64, table: Table, rows: &mut Vec<(String, Value)>) {
+        let mut row = |key: &str, value| rows.push((format!("{name}.{key}"), Value::Number(value)));
+        if table != Table::Counters {
+            if let Some(age_ns) = self.age_ns(now_ns) {
+                row("heartbeat_age_ms", age_ns / 1_000_000);
+            }
+        }
+        for (key, value) in [
+            ("heartbeats_sent", self.sent),
+            ("heartbeats_received", self.received),
+            ("heartbeats_copies", self.copies),
+            ("heartbeats_send_errors", self.send_errors),
+        ] {
+            let always = table == Table::Counters
+                || matches!(key, "heartbeats_sent" | "heartbeats_received");
+            if always || value > 0 {
+                row(key, value);
+            }
+        }
+        for reason in HeartbeatDiscard::ALL {
+            let count = self.dropped(reason);
+            if table == Table::Counters || count > 0 {
+                row(&format!("heartbeats_dropped.{}", reason.name()), count);
+            }
+        }
+    }
+
+    /// How long ago the newest one came.
+    pub fn age_ns(&self, now_ns: u64) -> Option<u64> {
+        self.heard_ns.map(|at_ns| now_ns.saturating_sub(at_ns))
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `make bench-pairs BASE=commit BENCH=name N=15`: one bench of two builds, in turns, and what changed.
+//!
+//! `bench-pairs BASE BENCH N [OPTION...]` builds the commit BASE in a work tree of its own below
+//! target/pairs/, which stays for the next time, and the work tree that it is called in; runs
+//! `bench-BENCH OPTION...` of both N times, alternating which comes first, and judges each row of
+//! their reports by the rule of [`judge`].
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod judge;
+mod rows;
+mod table;
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use spared_tests::Result;
+
+use build::Side;
+use rows::Row;
+
+const USAGE: &str = "usage: make bench-pairs BASE=commit BENCH=name N=15";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-pairs: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> Result<()> {
+    let [base, bench, count, options @ ..] = words else {
+        return Err(USAGE.into());
+    };
+    let count: usize = count
+        .parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| format!("N={count} is no number of pairs; {USAGE}"))?;
+    let root = env::current_dir()?;
+    // BASE first: its name is the likelier one to be wrong
+    let sides = [build::base(&root, base)?, build::here(&root)?];
+    let (base_bench, bench) = bench.split_once(':').unwrap_or((bench, bench));
+    let benches = [sides[0].bench(base_bench)?, sides[1].bench(bench)?];
+    let mut runs: [Vec<Vec<Row>>; 2] = [Vec::new(), Vec::new()];
+    for pair in 0..count {
+        println!("pair {} of {count}", pair + 1);
+        // Whatever changes with time, or is left by the one before, befalls both alike.
+        for side in [pair % 2, 1 - pair % 2] {
+            runs[side].push(benches[side].run(options)?);
+        }
+    }
+    let pairs = rows::pair(&runs)?;
+    keep(&root, bench, &sides, &pairs)?;
+    print!("{}", table::of(&pairs, [&sides[0].name, &sides[1].name]));
+    Ok(())
+}
+
+/// All that was measured, for whoever doubts a verdict.
+fn keep(root: &Path, bench: &str, sides: &[Side; 2], pairs: &[rows::Pairs]) -> Result<()> {
+    let folder = root.join("target/bench");
+    fs::create_dir_all(&folder)?;
+    let rows = pairs
+        .iter()
+        .map(|row| json!({"row": row.name, "base": row.base, "here": row.here}));
+    let report = json!({
+        "base": sides[0].name,
+        "here": sides[1].name,
+        "rows": rows.collect::<Vec<_>>(),
+    });
+    let file = folder.join(format!("pairs-{bench}.json"));
+    fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    println!("{}", file.display());
+    Ok(())
+}

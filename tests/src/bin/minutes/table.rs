@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table: what each test file costs on the clock, what needed a second try, and the limit.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use crate::report::{Case, Try};
+use crate::sources::Sources;
+
+/// What the tests may take after the build on two processors, as CONTRIBUTING.md promises.
+const LIMIT_MIN: f64 = 30.0;
+/// Files below this share one row.
+const SHOWN_MIN: f64 = 0.05;
+
+/// What one file costs, in minutes.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    /// Of the time on the clock: where k tests run at once, each has a k-th of it, so that all
+    /// files together have what the whole run took.
+    clock: f64,
+    /// The times of its tests, added up.
+    own: f64,
+    tests: usize,
+}
+
+pub fn of(cases: &[Case], sources: &Sources) -> String {
+    let mut files: HashMap<String, Cost> = HashMap::new();
+    for (case, clock) in cases.iter().zip(shares(cases)) {
+        let cost = files
+            .entry(sources.file_of(&case.program, &case.name))
+            .or_default();
+        cost.clock += clock / 60.0;
+        cost.own += case.tries.iter().map(seconds).sum::<f64>() / 60.0;
+        cost.tests += 1;
+    }
+    let mut text =
+        "\nminutes by test file (clock: shared among tests that ran at once; own: added up)\n\
+         \x20   clock      own   tests\n"
+            .to_owned();
+    rows(&mut text, files);
+    repeats(&mut text, cases);
+    second_tries(&mut text, cases);
+    limit(&mut text, took(cases) / 60.0);
+    text
+}
+
+fn rows(text: &mut String, files: HashMap<String, Cost>) {
+    let mut files: Vec<(String, Cost)> = files.into_iter().collect();
+    files.sort_by(|(a, left), (b, right)| right.clock.total_cmp(&left.clock).then(a.cmp(b)));
+    let all = sum(&files);
+    let small = files.partition_point(|(_, cost)| cost.clock >= SHOWN_MIN);
+    let small = files.split_off(small);
+    if !small.is_empty() {
+        let what = format!("({} other files)", small.len());
+        files.push((what, sum(&small)));
+    }
+    files.push(("(all)".to_owned(), all));
+    for (file, cost) in files {
+        let Cost { clock, own, tests } = cost;
+        let _ = writeln!(text, "{clock:>9.2}{own:>9.2}{tests:>8}  {file}");
+    }
+}
+
+fn sum(files: &[(String, Cost)]) -> Cost {
+    files.iter().fold(Cost::default(), |sum, (_, cost)| Cost {
+        clock: sum.clock + cost.clock,
+        own: sum.own + cost.own,
+        tests: sum.tests + cost.tests,
+    })
+}
+
+/// What came to no verdict, as the test saw the machine being late, and was repeated by the test itself.
+fn repeats(text: &mut String, cases: &[Case]) {
+    let mut count = 0;
+    for case in cases.iter().filter(|case| !case.repeats.is_empty()) {
+        let why = case.repeats.join("; ");
+        let _ = writeln!(
+            text,
+            "repeated itself: {} {}: {why}",
+            case.program, case.name
+        );
+        count += 1;
+    }
+    let _ = writeln!(
+        text,
+        "tests that repeated themselves as the machine was late: {count}"
+    );
+}
+
+/// A test that passed only when it was tried again is a fault of the test or of the product.
+fn second_tries(text: &mut String, cases: &[Case]) {
+    let needed = cases
+        .iter()
+        .filter(|case| case.passed && case.tries.len() > 1);
+    let mut count = 0;
+    for Case {
+        program,
+        name,
+        tries,
+        ..
+    } in needed
+    {
+        let _ = writeln!(
+            text,
+            "needed a second try: {program} {name} (passed in try {})",
+            tries.len()
+        );
+        count += 1;
+    }
+    let _ = writeln!(text, "tests that needed a second try: {count}");
+}
+
+// Said aloud and no failure: a machine that was busy with something else is no fault of a change.
+fn limit(text: &mut String, minutes: f64) {
+    let _ = match minutes > LIMIT_MIN {
+        false => writeln!(text, "tests took {minutes:.1} min of at most {LIMIT_MIN}"),
+        true => writeln!(
+            text,
+            "tests took {minutes:.1} min, MORE THAN THE {LIMIT_MIN} THAT THEY MAY TAKE: unless this \
+             machine was busy, make the slowest of the files above faster"
+        ),
+    };
+}
+
+fn seconds(one: &Try) -> f64 {
+    one.end - one.begin
+}
+
+/// From the first test's begin to the last one's end, in seconds.
+fn took(cases: &[Case]) -> f64 {
+    let tries = || cases.iter().flat_map(|case| &case.tries);
+    let begin = tries().map(|one| one.begin).fold(f64::INFINITY, f64::min);
+    let end = tries().map(|one| one.end).fold(0.0, f64::max);
+    (end - begin).max(0.0)
+}
+
+/// Each test's share of the clock, in seconds.
+fn shares(cases: &[Case]) -> Vec<f64> {
+    let mut edges: Vec<(f64, bool, usize)> = Vec::new();
+    for (at, case) in cases.iter().enumerate() {
+        for one in &case.tries {
+            edges.push((one.begin, true, at));
+            edges.push((one.end, false, at));
+        }
+    }
+    edges.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut shares = vec![0.0; cases.len()];
+    let (mut running, mut last): (Vec<usize>, f64) = (Vec::new(), 0.0);
+    for (time, begins, at) in edges {
+        let share = (time - last) / running.len().max(1) as f64;
+        for running in &running {
+            shares[*running] += share;
+        }
+        last = time;
+        match begins {
+            true => running.push(at),
+            false => running.retain(|running| *running != at),
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(name: &str, passed: bool, tries: &[(f64, f64)]) -> Case {
+        let tries = tries.iter().map(|&(begin, end)| Try { begin, end });
+        Case {
+            program: "spared-tests::end_to_end".to_owned(),
+            name: name.to_owned(),
+            tries: tries.collect(),
+            passed,
+            repeats: Vec::new(),
+        }
+    }
+
+    fn text(cases: &[Case]) -> String {
+        of(cases, &Sources::of_this_workspace().expect("a workspace"))
+    }
+
+    #[test]
+    fn tests_that_run_at_once_share_the_clock() {
+        let cases = [
+            case("a", true, &[(0.0, 60.0)]),
+            case("b", true, &[(0.0, 120.0)]),
+            case("c", true, &[(150.0, 150.0), (150.0, 180.0)]),
+        ];
+        assert_eq!(shares(&cases), [30.0, 90.0, 30.0]);
+        assert_eq!(took(&cases), 180.0);
+    }
+
+    #[test]
+    fn the_slowest_file_comes_first_and_small_ones_share_a_row() {
+        let cases = [
+            case("link::a", true, &[(0.0, 30.0)]),
+            case("sets::a", true, &[(30.0, 90.0)]),
+            case("sets::b", false, &[(90.0, 150.0)]),
+            case("fence::a", true, &[(150.0, 151.0)]),
+        ];
+        let table = "
+    clock      own   tests
+     2.00     2.00       2  tests/tests/end_to_end/sets.rs
+     0.50     0.50       1  tests/tests/end_to_end/link.rs
+     0.02     0.02       1  (1 other files)
+     2.52     2.52       4  (all)
+tests that repeated themselves as the machine was late: 0
+tests that needed a second try: 0
+tests took 2.5 min of at most 30
+";
+        assert!(text(&cases).ends_with(table), "{}", text(&cases));
+    }
+
+    #[test]
+    fn a_second_try_is_named_and_counted_when_it_passed() {
+        let twice = [(0.0, 1.0), (1.0, 2.0)];
+        let cases = [
+            case("sets::a", true, &twice),
+            case("link::b", false, &twice),
+        ];
+        let text = text(&cases);
+        let lines = "needed a second try: spared-tests::end_to_end sets::a (passed in try 2)\n\
+                     tests that needed a second try: 1\n";
+        assert!(text.contains(lines), "{text}");
+        assert!(!text.contains("link::b"), "{text}");
+    }
+
+    #[test]
+    fn a_test_that_repeated_itself_is_named_with_its_reason() {
+        let mut late = case("link::a", true, &[(0.0, 1.0)]);
+        late.repeats = vec!["1: disturbed: late".to_owned()];
+        let text = text(&[late]);
+        let lines = "repeated itself: spared-tests::end_to_end link::a: 1: disturbed: late\n\
+                     tests that repeated themselves as the machine was late: 1\n";
+        assert!(text.contains(lines), "{text}");
+    }
+
+    #[test]
+    fn more_than_the_limit_is_said_aloud() {
+        let text = text(&[case("a", true, &[(0.0, 1860.0)])]);
+        assert!(
+            text.contains("tests took 31.0 min, MORE THAN THE 30"),
+            "{text}"
+        );
+    }
+}

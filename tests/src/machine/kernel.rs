@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernel of the machines, chosen by tests/kernel/choose.sh, and the words of one that does not start.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::Result;
+use crate::lab::skipped;
+
+/// Exit code of choose.sh if there is no kernel at all.
+const NONE: i32 = 2;
+
+/// Words of a kernel that will never start, whatever it does after them.
+const FATAL: [&str; 2] = ["Kernel panic", AMX];
+/// A kernel that does not know how large a process's registers are on processors with AMX.
+const AMX: &str = "ptrace set fp regs failed";
+
+/// The kernel that all machines boot unless they are given another one.
+pub fn chosen() -> Result<&'static Path> {
+    static CHOSEN: OnceLock<std::result::Result<PathBuf, (Option<i32>, String)>> = OnceLock::new();
+    match CHOSEN.get_or_init(choose) {
+        Ok(path) => Ok(path),
+        Err((Some(NONE), why)) => Err(skipped(why)),
+        Err((_, why)) => Err(why.clone().into()),
+    }
+}
+
+fn choose() -> std::result::Result<PathBuf, (Option<i32>, String)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/choose.sh");
+    let output = Command::new("sh")
+        .arg(&script)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| (None, format!("{}: {error}", script.display())))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match output.status.code() {
+        Some(0) => Ok(text(&output.stdout).into()),
+        code => Err((code, text(&output.stderr))),
+    }
+}
+
+/// What a machine that boots has printed, and when it last did.
+pub struct Printed {
+    pub text: String,
+    pub at: Instant,
+    log_read: usize,
+}
+
+impl Printed {
+    pub fn new(log_start: usize) -> Self {
+        Self {
+            text: String::new(),
+            at: Instant::now(),
+            log_read: log_start,
+        }
+    }
+
+    pub fn add(&mut self, text: &str) {
+        self.text += text;
+        self.at = Instant::now();
+    }
+
+    /// Takes what is new in its log.
+    pub fn read(&mut self, log: &str) {
+        if let Some(new @ [_, ..]) = log.as_bytes().get(self.log_read..) {
+            self.add(&String::from_utf8_lossy(new));
+            self.log_read = log.len();
+        }
+    }
+}
+
+/// Whether a kernel that printed this can be given up.
+pub fn is_fatal(printed: &str) -> bool {
+    FATAL.iter().any(|words| printed.contains(words))
+}
+
+/// Why a machine did not start, from what its kernel printed, and what to do.
+pub fn not_started(machine: &str, kernel: &Path, what: &str, printed: &str) -> String {
+    let last = printed.lines().rev().find(|line| !line.trim().is_empty());
+    let said = last.map_or("printed nothing".to_owned(), |line| {
+        format!("printed last: {:?}", line.trim())
+    });
+    let advice = if printed.contains(AMX) {
+        "it cannot run on processors with AMX, such as this one's: build one that can by \
+         `tests/kernel/choose.sh build`, or set SPARED_TEST_KERNEL to its path"
+    } else {
+        "set SPARED_TEST_KERNEL to the path of another kernel"
+    };
+    let kernel = kernel.display();
+    format!("machine {machine}: the kernel {kernel} {what} and {said}; {advice}")
+}

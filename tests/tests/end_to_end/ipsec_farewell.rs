@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A role that comes back while the IKE daemon is still being stopped: what the daemon takes along is
+//! put back, next to nothing leaves in clear text, and the next daemon negotiates anew. Followers that
+//! the host had not told yet that the role went hear of it before it is theirs again.
+
+use std::fs;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::ipsec::{
+    CHILD, Charon, Connection, Family, Side, Tunnelled, following, is_in_clear,
+};
+use spared_tests::lab::scenario;
+use spared_tests::machine::Machine;
+use spared_tests::probe::Pings;
+use spared_tests::router::{Plan, PluginFile};
+
+const SPACING: Duration = Duration::from_millis(5);
+const STEP: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_secs(30);
+/// The daemon goes on for so long when it is told to stop: longer than the host lets ipsec wait for it, and
+/// a switch back takes.
+const LONG_STOP_S: u32 = 20;
+/// Longer than the other node serves, and the way back takes.
+const STOP_S: u32 = 10;
+/// A quarter of a second of pings: what a daemon deletes is missing until the plugin has put it back.
+const CLEAR_MAX: usize = 50;
+
+/// Asks strongSwan, which a service starts and slowly stops.
+fn plan(tunnelled: &Tunnelled, connection: &Connection, stop_s: u32) -> Result<Plan> {
+    let mut plan = following("");
+    plan.plugins[0].toml.clear();
+    let mut scripts = Vec::new();
+    for router in &tunnelled.routers {
+        let path = Charon::service(router, connection)?;
+        let script = fs::read_to_string(&path)?;
+        let slow = script.replace(
+            "|| kill $pid;",
+            &format!("|| {{ sleep {stop_s}; kill $pid; }};"),
+        );
+        assert_ne!(slow, script);
+        fs::write(&path, slow)?;
+        scripts.push(path.display().to_string());
+    }
+    let command = |verb: &str| {
+        let [first, second] = [&scripts[0], &scripts[1]];
+        format!("{verb} = {{ r1 = [{first:?}, {verb:?}], r2 = [{second:?}, {verb:?}] }}\n")
+    };
+    let commands: String = ["start", "stop", "status"].map(command).concat();
+    plan.plugins.push(PluginFile {
+        name: "service".to_owned(),
+        toml: format!("after = [\"ipsec\"]\n[[service]]\nname = \"charon\"\n{commands}"),
+        file: "libspared_service.so".to_owned(),
+    });
+    Ok(plan)
+}
+
+fn charon_of(machine: &Machine) -> String {
+    machine
+        .run("pidof charon")
+        .map_or_else(|_| String::new(), |(_, pids)| pids.trim().to_owned())
+}
+
+/// Neither end forgets by itself, and the daemon keeps to the address that moves.
+fn faithful() -> Connection {
+    Connection {
+        lines: "unique = never\n mobike = no".to_owned(),
+        ..Connection::default()
+    }
+}
+
+/// A tunnel that the other node could carry on; which node is active.
+fn start(tunnelled: &Tunnelled, stop_s: u32) -> Result<usize> {
+    let connection = faithful();
+    let first = tunnelled.start_spared(&plan(tunnelled, &connection, stop_s)?)?;
+    Charon::start(&tunnelled.far, Side::Far, &connection)?;
+    Charon::of_service(&tunnelled.routers[first])?.initiate()?;
+    tunnelled.wait_followed(first, 2, 3)?;
+    Ok(first)
+}
+
+fn answers(pings: &Pings) -> bool {
+    let since = Stamp::now();
+    poll(LIMIT, STEP, || pings.counts(since).1 > 100)
+}
+
+#[test]
+fn a_role_that_is_back_before_the_daemon_has_stopped_loses_no_tunnel() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let first = start(&tunnelled, LONG_STOP_S)?;
+        let router = &tunnelled.routers[first];
+        let recorder = tunnelled.record()?;
+        let pings = tunnelled.pings(Family::V4, SPACING)?;
+        let old = charon_of(router);
+
+        tunnelled.switch_to(1 - first)?;
+        tunnelled.switch_to(first)?;
+        let said = || tunnelled.nodes()[first].done("ipsec").unwrap_or_default();
+        assert!(answers(&pings), "no answers once it is back: {}", said());
+        // what carries them followed, and was not negotiated anew
+        assert_eq!(charon_of(router), old, "its daemon has ended before");
+        let ended = || charon_of(router) != old;
+        assert!(poll(LIMIT, STEP, ended), "it never stops");
+        // the farewell is over, and everything that followed is there
+        assert_eq!(router.policies()?.len(), 3, "{}", said());
+        assert!(router.sas()?.len() >= 2, "{}", said());
+
+        // the next one makes the tunnel anew by itself
+        let up = || {
+            let charon = Charon::of_service(router);
+            let list = charon.and_then(|it| it.list_sas()).unwrap_or_default();
+            charon_of(router) != old && list.contains(CHILD) && list.contains("INSTALLED")
+        };
+        assert!(poll(LIMIT, STEP, up), "no tunnel: {}", said());
+        assert!(answers(&pings), "no answers: {}", said());
+        let clear = recorder.take(is_in_clear).len();
+        assert!(clear < CLEAR_MAX, "{clear} in clear text");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_role_that_is_back_because_the_peer_died_sends_no_number_of_the_peer() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let first = start(&tunnelled, STOP_S)?;
+        let router = &tunnelled.routers[first];
+        let pings = tunnelled.pings(Family::V4, SPACING)?;
+        let old = charon_of(router);
+
+        tunnelled.switch_to(1 - first)?;
+        assert!(answers(&pings), "the peer does not carry the tunnel on");
+        tunnelled.routers[1 - first].kill();
+        tunnelled.nodes()[first].wait_role("active", LIMIT)?;
+        let said = || tunnelled.nodes()[first].done("ipsec").unwrap_or_default();
+        assert!(answers(&pings), "the far end refuses: {}", said());
+        // what carries them followed, and was not negotiated anew
+        assert_eq!(charon_of(router), old, "its daemon has ended before");
+        Ok(())
+    });
+}

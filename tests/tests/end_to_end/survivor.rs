@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A router without a peer that could serve: nothing takes its group off the interfaces that work.
+
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{Lab, Wire, disturbed, scenario, signal_to};
+use spared_tests::probe::{Control, Watch};
+use spared_tests::router::{Kind, Plan, Router, Spared};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn start(lab: &Lab, watch: &Watch) -> Result<Router> {
+    let plan = Plan::gateways(INTERVAL, 200);
+    let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+    watch.wait_active(0, Wire::Lan, INTERVAL * 3, LIMIT)?;
+    Ok(router)
+}
+
+fn transitions(router: &Router) -> Result<u64> {
+    let groups = Spared(router).status()?.groups;
+    Ok(groups.iter().map(|group| group.transitions).sum())
+}
+
+#[test]
+fn an_interface_without_an_own_address_is_hurt_alone_and_named() {
+    scenario(1, |lab| {
+        let control = Control::start();
+        let watch = Watch::start(lab)?;
+        let own = format!("{}/24", Wire::Wan.ipv4(lab.sites[0].host()));
+        lab.sites[0].ns.ip(&format!("addr del {own} dev wan"))?;
+        let router = start(lab, &watch)?;
+        let before = transitions(&router)?;
+        let began = Stamp::now();
+        // time for the host to look at the leases several times
+        thread::sleep(Duration::from_secs(7));
+        let worst = watch.worst_spacing(began, 0, Wire::Lan);
+        let late = control.worst_since(began);
+        if worst > INTERVAL * 2 && late > Duration::from_millis(25) {
+            return Err(disturbed(format!("control {late:?} late")));
+        }
+        assert!(worst <= INTERVAL * 2, "{worst:?}\n{}", router.log());
+        assert_eq!(transitions(&router)?, before, "{}", router.log());
+        let status = Spared(&router).status()?;
+        let sentence = "wan has no IPv4 address of its own: no advert leaves there, and the \
+                        addresses there do not answer; give it one";
+        assert!(
+            status.warnings.iter().any(|text| text.contains(sentence)),
+            "{:?}",
+            status.warnings
+        );
+        lab.sites[0].ns.ip(&format!("addr add {own} dev wan"))?;
+        watch.wait_active(0, Wire::Wan, INTERVAL * 3, LIMIT)?;
+        thread::sleep(INTERVAL * 5);
+        assert_eq!(transitions(&router)?, before, "{}", router.log());
+        let warnings = Spared(&router).status()?.warnings;
+        assert!(warnings.is_empty(), "{warnings:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_late_advert_is_no_change_of_role() {
+    scenario(1, |lab| {
+        let watch = Watch::start(lab)?;
+        let router = start(lab, &watch)?;
+        let before = transitions(&router)?;
+        let host = router.daemons[0].pid();
+        for (hold_ms, round) in [350, 500, 1500].into_iter().zip(1..) {
+            let workers = router.pids().into_iter().filter(|pid| *pid != host);
+            let workers: Vec<u32> = workers.collect();
+            for pid in &workers {
+                signal_to(*pid, Signal::STOP)?;
+            }
+            thread::sleep(Duration::from_millis(hold_ms));
+            let resumed = Stamp::now();
+            for pid in &workers {
+                signal_to(*pid, Signal::CONT)?;
+            }
+            let again = watch.next_advert(0, Wire::Lan, LIMIT)?.since(resumed);
+            assert!(again < INTERVAL * 4, "{hold_ms} ms: {again:?}");
+            let counted = || {
+                let row = Spared(&router).row(&["vrrp", "counters"], "office.lapses");
+                row.is_ok_and(|row| row.as_u64() == Some(round))
+            };
+            assert!(poll(LIMIT, INTERVAL, counted), "{}", router.log());
+            assert_eq!(transitions(&router)?, before, "{}", router.log());
+        }
+        let log = router.log();
+        assert!(log.contains("nobody else was active"), "{log}");
+        Ok(())
+    });
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The link is down, and the networks are well: what begins or crashes then finds one active node,
+//! and leaves one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use spared_tests::Result;
+use spared_tests::clock::Stamp;
+use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario, signal_to};
+use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::probe::{Asker, Questions};
+use spared_tests::router::Plan;
+
+/// Longer than what any of this may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+const CALM: Duration = Duration::from_millis(1_200);
+
+fn plan() -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.without_preference();
+    plan
+}
+
+fn ask(lab: &Lab) -> Result<Asker> {
+    let questions = Questions {
+        ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
+        ..Questions::default()
+    };
+    Asker::start(lab, questions, INTERVAL / 25)
+}
+
+fn cut(lab: &Lab) -> Result<()> {
+    lab.cut(&lab.sites[0], Wire::Hot)
+}
+
+/// One node is active, the same for a while; returns which.
+fn one_for_a_while(pair: &Linked) -> Result<usize> {
+    let (mut since, mut active) = (Instant::now(), Vec::new());
+    pair.wait("one active for a while", || {
+        let now = pair.active();
+        if now.len() != 1 || now != active {
+            (since, active) = (Instant::now(), now);
+        }
+        since.elapsed() >= CALM
+    })?;
+    pair.at()
+}
+
+/// When the link is back, no role moves.
+fn join_in_peace(lab: &Lab, pair: &Linked) -> Result<()> {
+    let before = [0, 1].map(|site| pair.group(site).transitions);
+    lab.join(&lab.sites[0], Wire::Hot)?;
+    pair.wait_settled()?;
+    thread::sleep(CALM);
+    assert_eq!(before, [0, 1].map(|site| pair.group(site).transitions));
+    Ok(())
+}
+
+#[test]
+fn a_pair_that_boots_without_its_link_has_one_active_and_fails_over() {
+    scenario(2, |lab| {
+        cut(lab)?;
+        let mut pair = Linked::begin(lab, [plan(), plan()])?;
+        let first = one_for_a_while(&pair)?;
+        pair.routers[first].kill();
+        pair.watch
+            .wait_active(1 - first, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        pair.restart(first)?;
+        assert_eq!(one_for_a_while(&pair)?, 1 - first, "who serves goes on");
+        join_in_peace(lab, &pair)
+    });
+}
+
+#[test]
+fn a_node_that_reboots_without_the_link_joins_as_backup() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &plan())?;
+        let first = pair.at()?;
+        let _asker = ask(lab)?;
+        cut(lab)?;
+        thread::sleep(CALM);
+        let killed = Stamp::now();
+        pair.routers[first].kill();
+        pair.watch
+            .wait_active(1 - first, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        pair.restart(first)?;
+        assert_eq!(one_for_a_while(&pair)?, 1 - first, "who serves goes on");
+        let runs = pair.watch.runs(killed, Wire::Lan.ipv4(VIRTUAL).into());
+        assert!(runs.len() <= 2, "{runs:?}");
+        join_in_peace(lab, &pair)
+    });
+}
+
+#[test]
+fn an_elector_that_crashes_without_the_link_leaves_one_active() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &plan())?;
+        let _asker = ask(lab)?;
+        cut(lab)?;
+        thread::sleep(CALM);
+        for victim in [pair.at()?, 1 - pair.at()?] {
+            let worker = pair.process(victim, "vrrp").ok_or("no elector")?;
+            let killed = Stamp::now();
+            signal_to(worker, Signal::KILL)?;
+            one_for_a_while(&pair)?;
+            // whichever of both was quicker, nobody answered beside the other
+            let runs = pair.watch.runs(killed, Wire::Lan.ipv4(VIRTUAL).into());
+            assert!(runs.len() <= 3, "r{} crashed: {runs:?}", victim + 1);
+        }
+        join_in_peace(lab, &pair)
+    });
+}
