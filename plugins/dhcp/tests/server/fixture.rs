@@ -1,6 +1,6 @@
 //! A server's thread, asked and heard; leases and rows to feed it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -212,6 +212,14 @@ pub fn gone_row(host: u8) -> String {
 /// A line of dnsmasq's.
 pub fn line(host: u8, expire: u64) -> String {
     format!("{expire} 02:00:00:00:00:{host:02x} 192.0.2.{host} h{host} *\n")
+}
+
+/// The file is there with all of its text at once: one that is read while it is still empty is a
+/// reading of its own.
+pub fn appear(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
 }
 
 pub fn append(path: &Path, text: &str) {

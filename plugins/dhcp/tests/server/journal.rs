@@ -7,7 +7,7 @@ use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, HEADER4, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of, settings,
+    Fixture, HEADER4, appear, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of, settings,
     signs, unix_s,
 };
 use crate::scratch::Folder;
@@ -153,7 +153,7 @@ fn a_file_that_is_missing_is_a_fault_until_it_is_there() {
     assert!(fault.contains("leases.csv"), "{fault}");
     let answer = fixture.ask(|serial| Command::Read { serial });
     assert_eq!(answer.result, Err(fault));
-    fs::write(&path, HEADER4.to_owned() + &row(1, 100)).unwrap();
+    appear(&path, &(HEADER4.to_owned() + &row(1, 100)));
     fixture.until(|event| (event == Event::Fault(None)).then_some(()));
     while hosts(&fixture.reading().0) != [1] {}
     fs::remove_file(&path).unwrap();
@@ -172,7 +172,7 @@ fn a_folder_that_is_missing_is_tried_again() {
     let fixture = Fixture::open(settings(Format::Kea4, &path));
     fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
     fs::create_dir(folder.path("inner")).unwrap();
-    fs::write(&path, HEADER4.to_owned() + &row(1, 100)).unwrap();
+    appear(&path, &(HEADER4.to_owned() + &row(1, 100)));
     assert_eq!(hosts(&fixture.reading().0), [1]);
     fs::remove_dir_all(folder.path("inner")).unwrap();
     fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
