@@ -9,6 +9,7 @@
 mod check;
 mod group;
 mod host;
+mod identity;
 mod interface;
 mod peer;
 mod plugin;
@@ -18,6 +19,7 @@ mod text;
 pub use check::*;
 pub use group::*;
 pub use host::*;
+pub use identity::*;
 pub use interface::*;
 pub use peer::*;
 pub use plugin::*;

@@ -64,6 +64,8 @@ fn mirror() -> String {
         }
         "spared_peer" Peer { size, reserved, send, in_sync }
         "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
+        "spared_identity" Identity { size, reserved, sign, verify }
+        "spared_identity_plugin" IdentityPlugin { size, reserved, signature, verified }
         "spared_check" Check { size, reserved, report, forget }
         "spared_scope" Scope { size, reserved, declare }
         "spared_socket" Socket { size, kind, fd, reserved }
@@ -97,6 +99,7 @@ fn mirror() -> String {
         CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
         ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE
         PEER_MESSAGE_MAX
+        IDENTITY_STATEMENT_MAX IDENTITY_SIGNATURE_SIZE
         SOCKETS_NONE SOCKETS_VRRP SOCKETS_HEARTBEAT SOCKETS_PING
         SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS
         SOCKET_HEARTBEAT_IN SOCKET_HEARTBEAT_OUT SOCKET_PING_IPV4 SOCKET_PING_IPV6
@@ -108,7 +111,7 @@ fn mirror() -> String {
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
         SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL
     };
-    let texts = texts! { PEER CHECK SCOPE INTERFACE GROUP };
+    let texts = texts! { PEER IDENTITY CHECK SCOPE INTERFACE GROUP };
     format!(
         "# Every struct with its size, every field with offset and size, every constant, on 64 bits.\n\
          # Held to plugin.h and to the Rust mirror by `cargo test -p spared-abi`.\n\

@@ -190,6 +190,7 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
             interface: plugin.interface,
             group: plugin.group,
             peer: plugin.peer,
+            identity: plugin.identity,
         };
         match Trial::of(again, Mode::Plain) {
             Ok(trial) => findings.extend(trial.destroy()),

@@ -22,6 +22,9 @@ const FULL_EVERY: u64 = 50;
 /// As often one may be refused within a callback.
 const REFUSED_MAX: u32 = 100;
 
+/// Requests to sign or verify that wait.
+const TICKETS_MAX: usize = 20;
+
 /// What a plugin did to its host.
 pub struct Record {
     thread: ThreadId,
@@ -43,6 +46,8 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// One of them was refused: writable() is due.
     pub is_full: Cell<bool>,
+    /// What it wants signed or verified.
+    pub tickets: RefCell<Vec<u64>>,
     /// How many within this callback.
     refused: Cell<u32>,
     pub is_configuring: Cell<bool>,
@@ -66,6 +71,7 @@ impl Record {
             is_up: Cell::new(false),
             sent: Cell::new(0),
             is_full: Cell::new(false),
+            tickets: RefCell::default(),
             refused: Cell::new(0),
             is_configuring: Cell::new(false),
             misuses: RefCell::default(),
@@ -282,6 +288,12 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         send: Some(send),
         in_sync: Some(in_sync),
     };
+    static IDENTITY: abi::Identity = abi::Identity {
+        size: size::<abi::Identity>(),
+        reserved: 0,
+        sign: Some(sign),
+        verify: Some(verify),
+    };
     static CHECK: abi::Check = abi::Check {
         size: size::<abi::Check>(),
         reserved: 0,
@@ -298,6 +310,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         "spared.interface/1" => (&raw const INTERFACE).cast(),
         "spared.group/1" => (&raw const GROUP).cast(),
         "spared.peer/1" => (&raw const PEER).cast(),
+        "spared.identity/1" => (&raw const IDENTITY).cast(),
         "spared.check/1" => (&raw const CHECK).cast(),
         "spared.scope/1" => (&raw const SCOPE).cast(),
         _ => std::ptr::null(),
@@ -390,6 +403,43 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
 
 unsafe extern "C" fn in_sync(ctx: *mut c_void, _yes: u32, _why: abi::Str) -> abi::Status {
     request(enter!(ctx, "in_sync"))
+}
+
+/// As a process that keeps its bound.
+fn queue(record: &Record, ticket: u64) -> abi::Status {
+    let mut tickets = record.tickets.borrow_mut();
+    if tickets.len() >= TICKETS_MAX {
+        return EAGAIN;
+    }
+    tickets.push(ticket);
+    request(record)
+}
+
+unsafe extern "C" fn sign(ctx: *mut c_void, ticket: u64, statement: abi::Bytes) -> abi::Status {
+    let record = enter!(ctx, "sign");
+    if statement.len > abi::IDENTITY_STATEMENT_MAX as usize {
+        let text = "has statements of more than 512 bytes signed";
+        misuse(record, text.to_owned());
+        return EMSGSIZE;
+    }
+    queue(record, ticket)
+}
+
+unsafe extern "C" fn verify(
+    ctx: *mut c_void,
+    ticket: u64,
+    statement: abi::Bytes,
+    signature: abi::Bytes,
+) -> abi::Status {
+    let record = enter!(ctx, "verify");
+    if statement.len > abi::IDENTITY_STATEMENT_MAX as usize
+        || signature.len != abi::IDENTITY_SIGNATURE_SIZE as usize
+    {
+        let text = "has statements of more than 512 bytes verified, or signatures not of 64";
+        misuse(record, text.to_owned());
+        return EMSGSIZE;
+    }
+    queue(record, ticket)
 }
 
 unsafe extern "C" fn report(

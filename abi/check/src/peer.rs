@@ -16,6 +16,8 @@ const ROUNDS: u32 = 5;
 const MESSAGES: u32 = 400;
 /// Memory that all rounds but the first may cost: what the allocator keeps.
 const GROWTH_KB_MAX: u64 = 1024;
+/// Requests to sign or verify that are answered in a round.
+const STATEMENTS_MAX: usize = 100;
 /// A drain or settle that takes longer has been forgotten.
 const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,9 @@ pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     };
     if trial.plugin.descriptor.has_peer {
         converse(&mut trial);
+    }
+    if trial.plugin.descriptor.has_identity {
+        prove(&mut trial);
     }
     // Also where there is no peer: then nothing is to be sent, and nothing was received.
     transfer(&mut trial, "without its peer");
@@ -101,6 +106,27 @@ fn garbage(trial: &mut Trial, chance: &mut Chance) {
         let length = chance.next() as usize % 2048;
         let begin = chance.next() as usize % (MESSAGE_MAX - 2048);
         say(trial, bytes.get(begin..begin + length).unwrap_or_default());
+    }
+}
+
+/// Signatures and verdicts that it asked for, of no meaning, and others that it did not.
+fn prove(trial: &mut Trial) {
+    let mut chance = Chance(2);
+    for _ in 0..ROUNDS {
+        let asked = trial.record.tickets.take().into_iter();
+        let strange = [0, u64::MAX, chance.next().into()];
+        for ticket in asked.take(STATEMENTS_MAX).chain(strange) {
+            let mut bytes = [0; abi::IDENTITY_SIGNATURE_SIZE as usize];
+            for byte in &mut bytes {
+                *byte = chance.next() as u8;
+            }
+            trial.signature(ticket, &bytes);
+            for yes in [0, 1, 77] {
+                trial.verified(ticket, yes);
+            }
+            trial.record.failures.take();
+        }
+        trial.serve(Duration::from_millis(50), |_| false);
     }
 }
 

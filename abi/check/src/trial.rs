@@ -289,6 +289,27 @@ impl Trial {
         status
     }
 
+    pub fn signature(&mut self, ticket: u64, bytes: &[u8]) -> abi::Status {
+        let Some(signature) = self.plugin.identity.signature else {
+            return 0;
+        };
+        let lent = Lent::of_bytes(self.mode, bytes);
+        // SAFETY: as above; the bytes live through the call.
+        let status = self.call("signature", |instance| unsafe {
+            signature(instance, ticket, lent.bytes())
+        });
+        lent.end();
+        status
+    }
+
+    pub fn verified(&mut self, ticket: u64, yes: u32) -> abi::Status {
+        let verified = self.plugin.identity.verified;
+        // SAFETY: as above.
+        self.call("verified", |instance| unsafe {
+            verified.map_or(0, |verified| verified(instance, ticket, yes))
+        })
+    }
+
     /// The token and the status of drain or settle.
     pub fn transfer(&mut self, callback: &str, deadline: Duration) -> (u64, abi::Status) {
         let function = match callback {
@@ -464,6 +485,7 @@ fn surroundings() -> Surroundings {
         node: "r1".to_owned(),
         nodes: vec!["r1".to_owned(), "r2".to_owned()],
         links: Vec::new(),
+        peer: Some("r2".to_owned()),
         state: None,
     }
 }

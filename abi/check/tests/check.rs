@@ -308,6 +308,37 @@ fn a_message_that_crashes_breaks_or_leaks_is_found() {
 }
 
 #[test]
+fn a_plugin_that_believes_any_ticket_or_has_too_much_signed_is_found() {
+    let lab = Lab::new();
+    let with_identity = |signature: &str, statement: u32| {
+        let body = format!(
+            "static struct spared_bytes bytes;\n\
+             static spared_status signature(void *self, uint64_t ticket, struct spared_bytes bytes) {{\n\
+             static uint8_t of[2]; (void)self, (void)of, (void)ticket, (void)bytes; {signature} return 0; }}\n\
+             static const void *extension(const char *id)\n\
+             {{ static const struct spared_identity_plugin half = {{ .size = sizeof(half), .signature = signature }};\n\
+             return strcmp(id, SPARED_IDENTITY) ? NULL : &half; }}\n\
+             static spared_status start(void *self)\n\
+             {{ static uint8_t statement[513];\n\
+             const struct spared_identity *keys = host->extension(host->ctx, SPARED_IDENTITY);\n\
+             (void)self; bytes.ptr = statement; bytes.len = {statement};\n\
+             keys->sign(host->ctx, 1, bytes); return 0; }}"
+        );
+        lab.plugin(&body, ".extension = extension, .start = start,")
+    };
+    let (code, said) = check(&with_identity("", 512), &["--only", "peer"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    fails(
+        &with_identity("*(volatile uint8_t *)(uintptr_t)ticket = of[0];", 512),
+        "peer: ",
+    );
+    fails(
+        &with_identity("", 513),
+        "has statements of more than 512 bytes signed",
+    );
+}
+
+#[test]
 fn a_plugin_that_waits_for_room_in_a_loop_is_found() {
     let lab = Lab::new();
     let body = format!(

@@ -164,11 +164,12 @@ struct spared_host {
 	 * Outside configure: says why a callback fails; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
 	/* A scalar of the configuration as text; -ENOENT where it is absent, -EISDIR where
-	 * it is a table or an array. Of a table by node name, this node's value. Four keys are
+	 * it is a table or an array. Of a table by node name, this node's value. Five keys are
 	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes],
 	 * "@links.0" and on the interfaces of the links to the peer (config_len "@nodes",
-	 * "@links"), "@state" is the directory that is the plugin's own, -ENOENT where there is
-	 * none. Valid until the callback returns. */
+	 * "@links"), "@peer" is the peer's name where keys are configured to know it by,
+	 * "@state" is the directory that is the plugin's own; -ENOENT where there is none.
+	 * Valid until the callback returns. */
 	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
 	/* The length of an array of the configuration; -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);
@@ -273,6 +274,36 @@ struct spared_peer_plugin {
 	/* Its message: untrusted bytes, in order, each once. */
 	spared_status (*message)(void *self, struct spared_bytes message);
 	spared_status (*writable)(void *self);
+};
+
+/* ---- spared.identity/1: statements that prove which node made them ------------- */
+
+#define SPARED_IDENTITY "spared.identity/1"
+#define SPARED_IDENTITY_STATEMENT_MAX 512u
+#define SPARED_IDENTITY_SIGNATURE_SIZE 64u
+
+struct spared_identity {
+	uint32_t size, reserved;
+	/* Asks for this node's signature (Ed25519, 64 bytes) of a statement, with its key of
+	 * [nodes] or of the passphrase; signature() follows with the same ticket. What is signed
+	 * begins with the plugin's name: no other plugin's signature is valid for it, and no
+	 * session is. Returns at once. -ENOTCONN: no keys are configured, or the process that
+	 * holds them is being started; -EAGAIN: too much waits; -EMSGSIZE: a statement of more
+	 * than 512 bytes. At most 20 requests of a plugin in a second, sign and verify together,
+	 * are answered; an answer may also be lost with the process: ask again after a second. */
+	spared_status (*sign)(void *ctx, uint64_t ticket, struct spared_bytes statement);
+	/* Asks whether the peer made a signature of a statement, with any key that [nodes] has
+	 * for it; verified() follows. As sign; -EMSGSIZE also for a signature that has not 64
+	 * bytes. */
+	spared_status (*verify)(void *ctx, uint64_t ticket, struct spared_bytes statement,
+	                        struct spared_bytes signature);
+};
+
+struct spared_identity_plugin {
+	uint32_t size, reserved;
+	spared_status (*signature)(void *self, uint64_t ticket, struct spared_bytes signature);
+	/* yes: 1 where the peer made it, 0 where not. */
+	spared_status (*verified)(void *self, uint64_t ticket, uint32_t yes);
 };
 
 /* ---- spared.check/1: facts that make this node more or less fit --------------- */

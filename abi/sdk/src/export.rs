@@ -19,7 +19,8 @@ use crate::shim;
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; what it may read, after a + write
 ///     wire: (1, 2),                  // optional; versions of its messages to its peer
-///     parts: [query, interfaces, groups],   // of roles, transfer, query, interfaces, groups, peer
+///     // of roles, transfer, query, interfaces, groups, peer, identity
+///     parts: [query, interfaces, groups],
 /// });
 /// ```
 ///
@@ -247,4 +248,5 @@ pub mod part {
     extension!(interfaces, Interfaces, INTERFACE);
     extension!(groups, Groups, GROUP);
     extension!(peer, Peer, PEER);
+    extension!(identity, Identity, IDENTITY);
 }

@@ -10,6 +10,7 @@ use spared_abi as abi;
 use crate::check::Checks;
 use crate::error::check;
 use crate::group::GroupHandle;
+use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
 use crate::peer::PeerHandle;
 use crate::{Error, Token};
@@ -119,6 +120,15 @@ impl Host {
         })
     }
 
+    /// Statements signed with this node's key, and checked with the peer's; None on an older host.
+    pub fn identity(&self) -> Option<IdentityHandle> {
+        let table = self.extension(abi::IDENTITY)?;
+        Some(IdentityHandle {
+            host: *self,
+            table: table.cast(),
+        })
+    }
+
     /// Facts that make this node more or less fit; None where this host takes none.
     pub fn checks(&self) -> Option<Checks> {
         let table = self.extension(abi::CHECK)?;
@@ -131,6 +141,12 @@ impl Host {
     /// The interfaces of the links to the peer, once configured; none without a link.
     pub fn links(&self) -> Vec<String> {
         self.texts("@links")
+    }
+
+    /// The peer's name, once configured, where both nodes' keys (or a passphrase) are configured: then
+    /// [`identity`](Self::identity) can tell its statements from others'. None on an older host.
+    pub fn peer_with_keys(&self) -> Option<String> {
+        self.config_get(c"@peer").filter(|name| !name.is_empty())
     }
 
     /// The directory that is the plugin's own, once configured; none in a check, or on an older host.

@@ -34,8 +34,8 @@
 //! ```
 //!
 //! What a plugin wants to be told beyond [`Plugin`] are *parts*, each a trait named in `parts`:
-//! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`]. What it may ask of the
-//! host are methods of [`Host`], which is cheap to copy.
+//! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Identity`]. What it may ask
+//! of the host are methods of [`Host`], which is cheap to copy.
 //!
 //! [`Alarm`] keeps one timer at what an engine wants next; the feature `child` has programs that are
 //! run without waiting.
@@ -57,6 +57,7 @@ mod check;
 mod error;
 mod group;
 mod host;
+mod identity;
 mod interface;
 mod logger;
 mod part;
@@ -75,6 +76,7 @@ pub use group::{
     AddressClaim, Claims, Directive, Forced, GroupHandle, Groups, RouteClaim, VirtualRouterClaim,
 };
 pub use host::{Host, Interest, Ready, Waker};
+pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
 pub use peer::{Outlet, Peer, PeerHandle, SendError};
 pub use plugin::{

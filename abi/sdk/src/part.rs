@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Directive, Groups, InterfaceEvent, Interfaces, Peer, Progress, Query, Role, RoleEvent,
-    Roles, Token, Transfer, text,
+    Answer, Directive, Groups, Identity, InterfaceEvent, Interfaces, Peer, Progress, Query, Role,
+    RoleEvent, Roles, Token, Transfer, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -178,6 +178,35 @@ unsafe extern "C" fn peer_writable<T: Peer>(instance: *mut c_void) -> abi::Statu
     }
 }
 
+unsafe extern "C" fn signature<T: Identity>(
+    instance: *mut c_void,
+    ticket: u64,
+    signature: abi::Bytes,
+) -> abi::Status {
+    // SAFETY: the contract of signature: the bytes are lent for the call.
+    unsafe {
+        let bytes = text::slice(signature.ptr, signature.len);
+        enter::<T>(instance, |it| {
+            it.plugin.signed(ticket, bytes);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn verified<T: Identity>(
+    instance: *mut c_void,
+    ticket: u64,
+    yes: u32,
+) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.verified(ticket, yes == 1);
+            0
+        })
+    }
+}
+
 /// The plugin's half of an extension as a constant, so that its address is for ever.
 pub(crate) struct Half<T>(PhantomData<T>);
 
@@ -205,5 +234,14 @@ impl<T: Peer> Half<T> {
         down: Some(peer_down::<T>),
         message: Some(peer_message::<T>),
         writable: Some(peer_writable::<T>),
+    };
+}
+
+impl<T: Identity> Half<T> {
+    pub(crate) const IDENTITY: abi::IdentityPlugin = abi::IdentityPlugin {
+        size: size::<abi::IdentityPlugin>(),
+        reserved: 0,
+        signature: Some(signature::<T>),
+        verified: Some(verified::<T>),
     };
 }

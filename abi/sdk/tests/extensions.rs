@@ -88,6 +88,21 @@ impl Peer for Thing {
     }
 }
 
+impl Identity for Thing {
+    fn signed(&mut self, ticket: u64, signature: &[u8]) {
+        note(format!("signed {ticket} {signature:?}"));
+        let identity = self.host.identity().unwrap();
+        let asked = identity.sign(ticket + 1, b"who I am");
+        note(format!("{asked:?}"));
+        let asked = identity.verify(ticket + 2, b"who it is", b"its signature");
+        note(format!("{asked:?}"));
+    }
+
+    fn verified(&mut self, ticket: u64, genuine: bool) {
+        note(format!("verified {ticket} {genuine}"));
+    }
+}
+
 impl Transfer for Thing {
     fn drain(&mut self, _token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         note(format!("drain {deadline_ns}"));
@@ -116,7 +131,7 @@ export!(Thing {
     name: "thing",
     summary: "a thing to test",
     wire: (1, 2),
-    parts: [transfer, peer, groups],
+    parts: [transfer, peer, identity, groups],
 });
 
 const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
@@ -129,6 +144,11 @@ fn text(text: abi::Str) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+fn bytes_text(bytes: abi::Bytes) -> String {
+    let bytes = unsafe { std::slice::from_raw_parts(bytes.ptr, bytes.len) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn c_text(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned()
 }
@@ -139,12 +159,25 @@ unsafe extern "C" fn fail(_: *mut c_void, _: *const c_char, why: abi::Str) -> ab
 }
 
 unsafe extern "C" fn send(_: *mut c_void, message: abi::Bytes) -> abi::Status {
-    let bytes = unsafe { std::slice::from_raw_parts(message.ptr, message.len) };
-    note(format!("send {}", String::from_utf8_lossy(bytes)))
+    note(format!("send {}", bytes_text(message)))
 }
 
 unsafe extern "C" fn in_sync(_: *mut c_void, yes: u32, why: abi::Str) -> abi::Status {
     note(format!("in_sync {yes} {}", text(why)))
+}
+
+unsafe extern "C" fn sign(_: *mut c_void, ticket: u64, statement: abi::Bytes) -> abi::Status {
+    note(format!("sign {ticket} {}", bytes_text(statement)))
+}
+
+unsafe extern "C" fn verify(
+    _: *mut c_void,
+    ticket: u64,
+    statement: abi::Bytes,
+    signature: abi::Bytes,
+) -> abi::Status {
+    let (statement, signature) = (bytes_text(statement), bytes_text(signature));
+    note(format!("verify {ticket} {statement}: {signature}"))
 }
 
 unsafe extern "C" fn report(
@@ -182,6 +215,12 @@ static PEER: abi::Peer = abi::Peer {
     send: Some(send),
     in_sync: Some(in_sync),
 };
+static IDENTITY: abi::Identity = abi::Identity {
+    size: size_of::<abi::Identity>() as u32,
+    reserved: 0,
+    sign: Some(sign),
+    verify: Some(verify),
+};
 static CHECK: abi::Check = abi::Check {
     size: size_of::<abi::Check>() as u32,
     reserved: 0,
@@ -210,6 +249,7 @@ static GROUP_OF_OLD: abi::Group = abi::Group {
 unsafe extern "C" fn extension(_: *mut c_void, id: *const c_char) -> *const c_void {
     match unsafe { CStr::from_ptr(id) } {
         id if id == abi::PEER => (&raw const PEER).cast(),
+        id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
         id if id == abi::CHECK => (&raw const CHECK).cast(),
         id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         id if id == abi::GROUP => (&raw const GROUP).cast(),
@@ -313,6 +353,45 @@ fn a_message_that_makes_it_panic_ends_the_instance_alone() {
         assert_eq!(peer.down.unwrap()(instance), ENOTRECOVERABLE);
     }
     assert_eq!(noted(), ["fail the plugin panicked"]);
+}
+
+#[test]
+fn what_it_asks_to_be_signed_and_verified_is_answered_by_ticket() {
+    let instance = create(Some(extension));
+    let identity = half::<abi::IdentityPlugin>(abi::IDENTITY);
+    unsafe {
+        let signature = abi::Bytes::of(&[7, 8]);
+        assert_eq!(identity.signature.unwrap()(instance, 4, signature), 0);
+        // only 1 is a yes
+        for yes in [0, 1, 77] {
+            assert_eq!(identity.verified.unwrap()(instance, 9, yes), 0);
+        }
+    }
+    assert_eq!(
+        noted(),
+        [
+            "signed 4 [7, 8]",
+            "sign 5 who I am",
+            "Ok(())",
+            "verify 6 who it is: its signature",
+            "Ok(())",
+            "verified 9 false",
+            "verified 9 true",
+            "verified 9 false",
+        ]
+    );
+    for (status, said) in [
+        (-11, "Err(Busy)"),
+        (-107, "Err(NoKeys)"),
+        (-90, "Err(Size)"),
+        (-5, "Err(Other(5))"),
+    ] {
+        ANSWER.set(status);
+        let nothing = abi::Bytes::of(&[]);
+        unsafe { assert_eq!(identity.signature.unwrap()(instance, 1, nothing), 0) };
+        let noted = noted();
+        assert_eq!((noted[2].as_str(), noted[4].as_str()), (said, said));
+    }
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Host {
             node: self.node.clone(),
             nodes: self.nodes.clone(),
             links: self.link.iter().flat_map(Link::interfaces).collect(),
+            peer: self.link.as_ref().map(|link| link.peer.clone()),
             state: None,
         }
     }

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub group: abi::GroupPlugin,
     /// Its half of `spared.peer/1`; empty where it has none.
     pub peer: abi::PeerPlugin,
+    /// Its half of `spared.identity/1`; empty where it has none.
+    pub identity: abi::IdentityPlugin,
 }
 
 /// Loads the plugin `name` from its opened file.
@@ -156,9 +158,12 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let interface = half(&table, abi::INTERFACE);
         let group: abi::GroupPlugin = half(&table, abi::GROUP);
         let peer: abi::PeerPlugin = half(&table, abi::PEER);
+        let identity: abi::IdentityPlugin = half(&table, abi::IDENTITY);
         let provides_groups = group.directive.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
-        if table.flags & abi::PLUGIN_ROOT != 0 && (has_peer || table.wire_max != 0) {
+        let has_identity = identity.signature.is_some() || identity.verified.is_some();
+        let hears = has_peer || has_identity || table.wire_max != 0;
+        if table.flags & abi::PLUGIN_ROOT != 0 && hears {
             return Err(format!(
                 "{name}.so wants to run as root, and to hear a peer on the other node: root reads \
                  nothing that the network sent, its maker must give up one"
@@ -169,11 +174,13 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
             descriptor: Descriptor {
                 provides_groups,
                 has_peer,
+                has_identity,
                 ..descriptor
             },
             interface,
             group,
             peer,
+            identity,
         })
     }
 }
@@ -237,6 +244,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         has_query: table.query.is_some(),
         provides_groups: false,
         has_peer: false,
+        has_identity: false,
     })
 }
 

@@ -138,6 +138,8 @@ pub struct Surroundings {
     pub nodes: Vec<String>,
     /// "@links.0": the interfaces of the links to the peer.
     pub links: Vec<String>,
+    /// "@peer": the peer's name, where keys are configured to know it by.
+    pub peer: Option<String>,
     /// "@state": the plugin's own directory, where it has one.
     pub state: Option<String>,
 }
@@ -176,6 +178,8 @@ pub struct Descriptor {
     pub provides_groups: bool,
     /// It answers the extension `spared.peer/1`: it has a channel to its peer.
     pub has_peer: bool,
+    /// It answers the extension `spared.identity/1`: it has statements signed and verified.
+    pub has_identity: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,6 +33,9 @@ impl Settings {
         if key == "@node" {
             return Ok(self.around.node.clone());
         }
+        if key == "@peer" {
+            return self.around.peer.clone().ok_or(Errno::NOENT);
+        }
         if key == "@state" {
             return self.around.state.clone().ok_or(Errno::NOENT);
         }
@@ -126,6 +129,7 @@ mod tests {
             node: "r1".to_owned(),
             nodes: vec!["r1".to_owned(), "r2".to_owned()],
             links: vec!["hot".to_owned()],
+            peer: Some("r2".to_owned()),
             state: Some("/var/lib/spared/mine".to_owned()),
         };
         Settings::parse(toml, &surroundings).unwrap()
@@ -162,6 +166,8 @@ mod tests {
         assert_eq!(state.as_deref(), Ok("/var/lib/spared/mine"));
         let none = Settings::default().get("@state");
         assert_eq!(none, Err(Errno::NOENT));
+        assert_eq!(settings.get("@peer").as_deref(), Ok("r2"));
+        assert_eq!(Settings::default().get("@peer"), Err(Errno::NOENT));
         assert_eq!(settings.len("@links"), Ok(1));
         assert_eq!(settings.get("@links.0").as_deref(), Ok("hot"));
         assert_eq!(settings.get("@node").as_deref(), Ok("r1"));

@@ -464,6 +464,7 @@ fn descriptor() -> Descriptor {
         has_query: true,
         provides_groups: true,
         has_peer: true,
+        has_identity: true,
     }
 }
 

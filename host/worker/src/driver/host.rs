@@ -62,6 +62,13 @@ static PEER: abi::Peer = abi::Peer {
     in_sync: Some(in_sync),
 };
 
+static IDENTITY: abi::Identity = abi::Identity {
+    size: size::<abi::Identity>(),
+    reserved: 0,
+    sign: Some(sign),
+    verify: Some(verify),
+};
+
 static CHECK: abi::Check = abi::Check {
     size: size::<abi::Check>(),
     reserved: 0,
@@ -234,6 +241,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         id if id == abi::INTERFACE => (&raw const INTERFACE).cast(),
         id if id == abi::GROUP => (&raw const GROUP).cast(),
         id if id == abi::PEER => (&raw const PEER).cast(),
+        id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
         id if id == abi::CHECK => (&raw const CHECK).cast(),
         id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         _ => ptr::null(),
@@ -351,7 +359,7 @@ fn with_group(
 
 unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {
     let driver = enter!(ctx, "send");
-    if message.ptr.is_null() && message.len > 0 {
+    if is_missing(message) {
         return driver.refuse("send", "a message of nothing");
     }
     // SAFETY: the contract: the message is lent.
@@ -362,6 +370,39 @@ unsafe extern "C" fn in_sync(ctx: *mut c_void, yes: u32, why: abi::Str) -> abi::
     let driver = enter!(ctx, "in_sync");
     // SAFETY: the contract: why is lent.
     driver.report_synchrony(yes != 0, &unsafe { lent::text(why) })
+}
+
+unsafe extern "C" fn sign(ctx: *mut c_void, ticket: u64, statement: abi::Bytes) -> abi::Status {
+    let driver = enter!(ctx, "sign");
+    if is_missing(statement) {
+        return driver.refuse("sign", "a statement of nothing");
+    }
+    // SAFETY: the contract: the statement is lent.
+    driver.sign(ticket, unsafe { lent::slice(statement.ptr, statement.len) })
+}
+
+unsafe extern "C" fn verify(
+    ctx: *mut c_void,
+    ticket: u64,
+    statement: abi::Bytes,
+    signature: abi::Bytes,
+) -> abi::Status {
+    let driver = enter!(ctx, "verify");
+    if is_missing(statement) || is_missing(signature) {
+        return driver.refuse("verify", "a statement or a signature of nothing");
+    }
+    // SAFETY: the contract: both are lent.
+    let (statement, signature) = unsafe {
+        (
+            lent::slice(statement.ptr, statement.len),
+            lent::slice(signature.ptr, signature.len),
+        )
+    };
+    driver.verify(ticket, statement, signature)
+}
+
+fn is_missing(bytes: abi::Bytes) -> bool {
+    bytes.ptr.is_null() && bytes.len > 0
 }
 
 unsafe extern "C" fn report(

@@ -9,6 +9,7 @@ mod claims;
 mod dispatch;
 mod facts;
 mod host;
+mod identity;
 mod interfaces;
 mod lent;
 mod outbound;

@@ -107,6 +107,7 @@ fn plugin_of_nothing() -> Loaded {
             has_query: false,
             provides_groups: false,
             has_peer: false,
+            has_identity: false,
         },
         // SAFETY: as above.
         interface: unsafe { std::mem::zeroed() },
@@ -114,6 +115,8 @@ fn plugin_of_nothing() -> Loaded {
         group: unsafe { std::mem::zeroed() },
         // SAFETY: as above.
         peer: unsafe { std::mem::zeroed() },
+        // SAFETY: as above.
+        identity: unsafe { std::mem::zeroed() },
     }
 }
 

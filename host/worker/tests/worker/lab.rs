@@ -225,6 +225,7 @@ impl Host {
                 node: "r1".to_owned(),
                 nodes: vec!["r1".to_owned(), "r2".to_owned()],
                 links: vec!["hot".to_owned()],
+                peer: Some("r2".to_owned()),
                 state: None,
             },
         })

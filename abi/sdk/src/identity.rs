@@ -1,0 +1,119 @@
+//! `spared.identity/1`: statements signed with this node's key, and checked with the peer's.
+
+use std::fmt;
+
+use spared_abi as abi;
+
+use crate::error;
+use crate::host::Host;
+use crate::interface::call_ctx;
+use crate::{Error, Plugin};
+
+/// The part `identity`: proves to its peer which node speaks, by any path and without a session.
+///
+/// What is signed begins with the plugin's name: a signature is valid for no other plugin.
+pub trait Identity: Plugin {
+    /// This node's signature for a ticket of [`IdentityHandle::sign`].
+    fn signed(&mut self, ticket: u64, signature: &[u8]);
+
+    /// Whether the peer made the signature of a ticket of [`IdentityHandle::verify`].
+    fn verified(&mut self, ticket: u64, genuine: bool);
+}
+
+/// Asks for signatures and their verification; from [`Host::identity`].
+///
+/// An answer may be lost with the process that gives it: whoever still needs one asks again, a second
+/// later.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityHandle {
+    pub(crate) host: Host,
+    pub(crate) table: *const abi::Identity,
+}
+
+impl IdentityHandle {
+    /// Asks for this node's signature of a statement; [`Identity::signed`] follows. Never blocks.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn sign(&self, ticket: u64, statement: &[u8]) -> Result<(), IdentityError> {
+        let statement = abi::Bytes::of(statement);
+        // SAFETY: the table is valid as long as the instance; the bytes live through the call.
+        let status = unsafe { call_ctx!(self.table, sign, self.host.ctx(), ticket, statement) };
+        queued(status)
+    }
+
+    /// Asks whether the peer made this signature of a statement; [`Identity::verified`] follows.
+    /// Never blocks.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn verify(
+        &self,
+        ticket: u64,
+        statement: &[u8],
+        signature: &[u8],
+    ) -> Result<(), IdentityError> {
+        let (statement, signature) = (abi::Bytes::of(statement), abi::Bytes::of(signature));
+        let ctx = self.host.ctx();
+        // SAFETY: as above.
+        let status = unsafe { call_ctx!(self.table, verify, ctx, ticket, statement, signature) };
+        queued(status)
+    }
+}
+
+fn queued(status: abi::Status) -> Result<(), IdentityError> {
+    match status.saturating_neg() {
+        ..=0 => Ok(()),
+        error::EAGAIN => Err(IdentityError::Busy),
+        error::ENOTCONN => Err(IdentityError::NoKeys),
+        error::EMSGSIZE => Err(IdentityError::Size),
+        errno => Err(IdentityError::Other(errno)),
+    }
+}
+
+/// Why a request for a signature or its verification was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// Too many requests wait.
+    Busy,
+    /// No keys are configured, or the process that holds them is being started.
+    NoKeys,
+    /// The statement is longer than [`abi::IDENTITY_STATEMENT_MAX`], or the signature has not
+    /// [`abi::IDENTITY_SIGNATURE_SIZE`] bytes.
+    Size,
+    /// A positive errno.
+    Other(i32),
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("too many requests to sign or verify wait"),
+            Self::NoKeys => f.write_str("no process holds keys of the nodes"),
+            Self::Size => write!(
+                f,
+                "the statement is longer than {}, or the signature is not of {} bytes",
+                abi::IDENTITY_STATEMENT_MAX,
+                abi::IDENTITY_SIGNATURE_SIZE
+            ),
+            Self::Other(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for IdentityError {}
+
+impl From<IdentityError> for Error {
+    fn from(error: IdentityError) -> Self {
+        Self::Host {
+            tried: "have a statement signed or verified".to_owned(),
+            errno: match error {
+                IdentityError::Busy => error::EAGAIN,
+                IdentityError::NoKeys => error::ENOTCONN,
+                IdentityError::Size => error::EMSGSIZE,
+                IdentityError::Other(errno) => errno,
+            },
+        }
+    }
+}
