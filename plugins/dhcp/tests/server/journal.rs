@@ -7,8 +7,8 @@ use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, HEADER4, appear, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of, settings,
-    signs, unix_s,
+    Fixture, HEADER4, appear, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of,
+    settings, signs, unix_s,
 };
 use crate::scratch::Folder;
 

@@ -9,6 +9,7 @@
 //! under one key, so each path remembers the highest that it heard and nothing else. A path is a link,
 //! by its place, or a network of a group.
 
+mod agreement;
 mod counters;
 mod exchange;
 mod key;
@@ -18,6 +19,7 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
+pub use agreement::{Agreed, Agreement, Class, Refusal, Request};
 pub use counters::Counters;
 pub use exchange::{Exchange, Invalid, MESSAGE_MAX, Message};
 pub use key::{Key, NoRandomness, SECRET_LEN};

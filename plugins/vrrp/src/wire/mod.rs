@@ -8,6 +8,7 @@ pub mod datagram;
 pub mod frame;
 pub mod heartbeat;
 pub mod neighbour;
+pub mod offer;
 pub mod vrrp;
 
 #[cfg(test)]

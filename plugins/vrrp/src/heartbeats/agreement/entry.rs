@@ -1,0 +1,190 @@
+//! The runs that say to be the peer's, and how far the agreement with each is.
+
+use super::budget::Class;
+use super::secret::Half;
+use super::{ASK_AGAIN_NS, PAUSE_NS};
+use crate::wire::offer::{Offer, Public, Signature};
+
+/// Runs of each class that are kept.
+pub const RUNS_MAX: usize = 4;
+
+/// A run that says to be the peer's.
+#[derive(Debug)]
+pub struct Entry {
+    pub run: u64,
+    class: Class,
+    heard_ns: u64,
+    /// When something genuine was heard of it.
+    pub alive_ns: u64,
+    /// Of the offer that was made, or answered.
+    pub number: u64,
+    /// This node's half; None while the first offer of that run is being verified.
+    pub half: Option<Half>,
+    /// The peer's genuine half: keys were agreed.
+    pub theirs: Option<Public>,
+    /// This node's offer or answer, once it was signed.
+    pub frame: Option<Vec<u8>>,
+    pub signing: Option<Asked>,
+    pub check: Option<Check>,
+    /// When the offer goes again, and how often.
+    pub again_ns: Option<u64>,
+    pub repeats: u32,
+    pub sent_ns: u64,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Asked {
+    pub ticket: u64,
+    again_ns: u64,
+}
+
+/// A signature that is being verified.
+#[derive(Debug)]
+pub struct Check {
+    pub asked: Asked,
+    pub offer: Offer,
+    pub signature: Signature,
+    pub tries: u32,
+}
+
+impl Asked {
+    pub fn new(ticket: u64, now_ns: u64) -> Asked {
+        Asked {
+            ticket,
+            again_ns: now_ns.saturating_add(ASK_AGAIN_NS),
+        }
+    }
+
+    pub fn is(&self, ticket: u64) -> bool {
+        self.ticket == ticket
+    }
+
+    /// Whether no answer came in time; then the time begins anew.
+    pub fn again(&mut self, now_ns: u64) -> bool {
+        let due = now_ns >= self.again_ns;
+        if due {
+            self.again_ns = now_ns.saturating_add(ASK_AGAIN_NS);
+        }
+        due
+    }
+}
+
+impl Entry {
+    pub fn new(run: u64, class: Class, now_ns: u64) -> Entry {
+        Entry {
+            run,
+            class,
+            heard_ns: now_ns,
+            alive_ns: now_ns,
+            number: 0,
+            half: None,
+            theirs: None,
+            frame: None,
+            signing: None,
+            check: None,
+            again_ns: None,
+            repeats: 0,
+            sent_ns: 0,
+        }
+    }
+
+    pub fn hear(&mut self, now_ns: u64, class: Class) {
+        self.heard_ns = now_ns;
+        self.class = self.class.max(class);
+    }
+
+    /// Keys were agreed, and nothing is heard under them.
+    pub fn is_stale(&self, now_ns: u64, silence_ns: u64) -> bool {
+        self.theirs.is_some() && now_ns >= self.alive_ns.saturating_add(silence_ns)
+    }
+
+    /// An offer without an answer, whose repetition has ended.
+    pub fn may_go_again(&self, now_ns: u64) -> bool {
+        let paused = now_ns >= self.sent_ns.saturating_add(PAUSE_NS);
+        self.theirs.is_none() && self.frame.is_some() && self.repeats == 0 && paused
+    }
+
+    /// The answer once more, for an offer that came once more.
+    pub fn answer_again(&mut self, now_ns: u64) -> Option<&[u8]> {
+        if now_ns < self.sent_ns.saturating_add(PAUSE_NS / 2) {
+            return None;
+        }
+        self.sent_ns = now_ns;
+        self.frame.as_deref()
+    }
+
+    /// This node's half, as it is signed and sent.
+    pub fn own_offer(&self, own_run: u64) -> Option<Offer> {
+        Some(Offer {
+            from: own_run,
+            to: self.run,
+            number: self.number,
+            public: self.half.as_ref()?.public,
+        })
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        let signing = self.signing.as_ref().map(|asked| asked.again_ns);
+        let check = self.check.as_ref().map(|check| check.asked.again_ns);
+        let times = [self.again_ns, signing, check];
+        times.into_iter().flatten().min()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: Vec<Entry>,
+}
+
+impl Table {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
+    pub fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(place)
+    }
+
+    pub fn find(&mut self, run: u64) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.run == run)
+    }
+
+    pub fn take(&mut self, run: u64) -> Option<Entry> {
+        let place = self.entries.iter().position(|entry| entry.run == run)?;
+        Some(self.entries.swap_remove(place))
+    }
+
+    pub fn remove(&mut self, run: u64) {
+        self.entries.retain(|entry| entry.run != run);
+    }
+
+    /// In place of one of the same run; where there are too many of its class, of the one that was
+    /// heard least lately of those with which nothing was agreed.
+    pub fn insert(&mut self, entry: Entry, current: Option<u64>) {
+        self.remove(entry.run);
+        let class = entry.class;
+        self.entries.push(entry);
+        let alike = || self.entries.iter().filter(|one| one.class == class);
+        if alike().count() <= RUNS_MAX {
+            return;
+        }
+        let rank = |one: &&Entry| {
+            let is_current = current == Some(one.run);
+            (is_current, one.theirs.is_some(), one.heard_ns)
+        };
+        let least = alike().take(RUNS_MAX).min_by_key(rank).map(|one| one.run);
+        if let Some(run) = least {
+            self.remove(run);
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! How two runs agree on the keys of their heartbeats, over any path that carries heartbeats.
+//!
+//! ```text
+//!     r1 (its name sorts first)                            r2
+//!          | <-------- hello, or a heartbeat of another run --|  anybody can say that
+//!   signs  | --- offer: runs, public key, signature --------> |  verifies
+//!          | <-- answer: runs, public key, signature -------- |  signs
+//! verifies |                                                  |
+//!          | <------- heartbeats under the new keys --------> |
+//! ```
+//!
+//! Sans-I/O. Feed it with [`Agreement::handle_frame`], [`Agreement::handle_run`],
+//! [`Agreement::handle_signed`], [`Agreement::handle_verified`], [`Agreement::handle_heard`],
+//! [`Agreement::handle_confirmed`] and [`Agreement::handle_timeout`]; then drain
+//! [`Agreement::poll_request`], [`Agreement::poll_frame`] and [`Agreement::poll_agreed`], and arm a timer
+//! for [`Agreement::next_timeout`].
+//!
+//! One node offers and the other answers, so that no frame that is lost, repeated or recorded makes both
+//! change their keys for ever. An X25519 key serves one agreement. What is agreed is a candidate: whoever
+//! keeps the keys says when a heartbeat under it confirmed it. A recorded offer is one to another run, or
+//! of a lower number, or leads to keys that nobody has.
+//!
+//! A hello costs r1 a signature, an offer costs r2 a verification: each kind has a budget for links and
+//! one for networks, and so has the table of runs. So a station that floods a network delays nothing on a
+//! link. A pair of runs that has confirmed its key needs none of this.
+
+mod budget;
+mod entry;
+mod secret;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use super::key::NoRandomness;
+use crate::wire::offer::{self, Frame, Malformed, Offer, SIGNATURE_LEN, Signature};
+
+use budget::Budgets;
+use entry::{Asked, Check, Entry, Table};
+use secret::Half;
+
+pub use budget::{Class, Kind};
+pub use secret::Agreed;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// How often a node without a confirmed key of a living peer says hello.
+const HELLO_NS: u64 = SECOND_NS;
+/// Shortest time between two hellos, or two copies of an answer.
+const PAUSE_NS: u64 = 250_000_000;
+/// How long an answer of the link's process is waited for.
+const ASK_AGAIN_NS: u64 = SECOND_NS;
+/// How often an offer goes without being answered, before only its receiver's voice sends it again.
+const REPEATS: u32 = 20;
+/// How often a verification is asked for.
+const TRIES: u32 = 3;
+/// An agreement under which nothing was heard for so long, or longer where heartbeats are rare, is begun
+/// anew when its run speaks.
+const STALE_NS: u64 = 5 * SECOND_NS;
+/// Runs of the peer that are remembered as gone.
+const REPLACED_MAX: usize = 16;
+/// The longest frame.
+const FRAME_MAX: usize = offer::OFFER_LEN;
+
+/// What the link's process is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Sign {
+        ticket: u64,
+        statement: Vec<u8>,
+    },
+    Verify {
+        ticket: u64,
+        statement: Vec<u8>,
+        signature: Signature,
+    },
+}
+
+/// Why a frame of an agreement was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Malformed(Malformed),
+    /// More of its kind came on paths of its class than are looked at.
+    Limited,
+    /// Of a run that another one has replaced, answered before, or not for this node.
+    Stale,
+}
+
+/// What was dropped, and asked for, in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    pub received: u64,
+    pub malformed: u64,
+    pub limited: u64,
+    pub stale: u64,
+    /// Signatures that the peer did not make.
+    pub forged: u64,
+    pub requests: u64,
+    pub agreed: u64,
+}
+
+/// The talk with the peer about keys.
+#[derive(Debug)]
+pub struct Agreement {
+    own: String,
+    peer: Option<String>,
+    run: u64,
+    table: Table,
+    /// The run whose key is confirmed, and when it was heard.
+    current: Option<u64>,
+    heard_ns: u64,
+    /// How long it may be silent.
+    patience_ns: u64,
+    replaced: VecDeque<u64>,
+    budgets: Budgets,
+    /// The last offer's.
+    number: u64,
+    ticket: u64,
+    said_hello_ns: Option<u64>,
+    /// Somebody was heard who may wait for one.
+    owes_hello: bool,
+    requests: VecDeque<Request>,
+    frames: VecDeque<Vec<u8>>,
+    agreed: VecDeque<Agreed>,
+    counters: Counters,
+}
+
+impl Agreement {
+    /// Of one run, which is not 0, of the node of that name.
+    pub fn new(own: &str, run: u64) -> Agreement {
+        Agreement {
+            own: own.to_owned(),
+            peer: None,
+            run,
+            table: Table::default(),
+            current: None,
+            heard_ns: 0,
+            patience_ns: 0,
+            replaced: VecDeque::with_capacity(REPLACED_MAX),
+            budgets: Budgets::default(),
+            number: 0,
+            ticket: 0,
+            said_hello_ns: None,
+            owes_hello: false,
+            requests: VecDeque::new(),
+            frames: VecDeque::new(),
+            agreed: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The other node's name, where keys are configured; what was agreed with another one is void.
+    pub fn set_peer(&mut self, peer: Option<&str>) {
+        if self.peer.as_deref() == peer {
+            return;
+        }
+        self.peer = peer.map(str::to_owned);
+        self.table = Table::default();
+        self.current = None;
+        self.said_hello_ns = None;
+    }
+
+    /// How long the peer may be silent before it is asked who it is now.
+    pub fn set_patience(&mut self, patience_ns: u64) {
+        self.patience_ns = patience_ns;
+    }
+
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    // ---- what came -----------------------------------------------------------------------------
+
+    /// A payload that [`offer::is_one`].
+    pub fn handle_frame(
+        &mut self,
+        now_ns: u64,
+        class: Class,
+        payload: &[u8],
+    ) -> Result<(), Refusal> {
+        self.counters.received += 1;
+        let done = match Frame::parse(payload) {
+            Ok(Frame::Hello(run)) => self.handle_run(now_ns, class, run),
+            Ok(Frame::Offer(offer, signature)) => {
+                self.handle_offer(now_ns, class, offer, signature)
+            }
+            Ok(Frame::Answer(offer, signature)) => {
+                self.handle_answer(now_ns, class, offer, signature)
+            }
+            Err(reason) => Err(Refusal::Malformed(reason)),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Refusal::Malformed(_)) => self.counters.malformed += 1,
+            Err(Refusal::Limited) => self.counters.limited += 1,
+            Err(Refusal::Stale) => self.counters.stale += 1,
+        }
+        done
+    }
+
+    /// Somebody says to be a run, by a hello or by a heartbeat that no key opens.
+    pub fn handle_run(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
+        if !self.is_of_interest(run) {
+            return Err(Refusal::Stale);
+        }
+        if !self.offers() {
+            self.owes_hello = true;
+            self.say_hello(now_ns);
+            return Ok(());
+        }
+        let silence_ns = self.patience_ns.max(STALE_NS);
+        let entry = self.table.find(run);
+        match entry.filter(|entry| !entry.is_stale(now_ns, silence_ns)) {
+            Some(entry) => {
+                entry.hear(now_ns, class);
+                if entry.may_go_again(now_ns) {
+                    entry.again_ns = Some(now_ns);
+                    entry.repeats = entry.repeats.max(1);
+                    self.repeat(now_ns);
+                }
+                Ok(())
+            }
+            None => self.begin(now_ns, class, run),
+        }
+    }
+
+    /// Makes an offer to a run.
+    fn begin(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
+        if !self.budgets.pass(now_ns, class, Kind::Sign) {
+            return Err(Refusal::Limited);
+        }
+        let Ok(half) = Half::generate() else {
+            return Err(Refusal::Limited);
+        };
+        let mut entry = Entry::new(run, class, now_ns);
+        self.number += 1;
+        entry.number = self.number;
+        entry.half = Some(half);
+        self.sign(now_ns, &mut entry);
+        self.table.insert(entry, self.current);
+        Ok(())
+    }
+
+    fn handle_offer(
+        &mut self,
+        now_ns: u64,
+        class: Class,
+        offer: Offer,
+        signature: Signature,
+    ) -> Result<(), Refusal> {
+        if offer.to != self.run {
+            return self.handle_run(now_ns, class, offer.from);
+        }
+        if self.offers() || !self.is_of_interest(offer.from) {
+            return Err(Refusal::Stale);
+        }
+        let is_alive = self.is_alive(now_ns, offer.from);
+        if let Some(entry) = self.table.find(offer.from) {
+            entry.hear(now_ns, class);
+            if entry.theirs == Some(offer.public) {
+                let answer = entry.answer_again(now_ns).map(<[u8]>::to_vec);
+                self.frames.extend(answer);
+                return Ok(());
+            }
+            if offer.number <= entry.number || is_alive || entry.check.is_some() {
+                return Err(Refusal::Stale);
+            }
+        }
+        if !self.budgets.pass(now_ns, class, Kind::Verify) {
+            return Err(Refusal::Limited);
+        }
+        if self.table.find(offer.from).is_none() {
+            let entry = Entry::new(offer.from, class, now_ns);
+            self.table.insert(entry, self.current);
+        }
+        self.verify(now_ns, offer, signature);
+        Ok(())
+    }
+
+    fn handle_answer(
+        &mut self,
+        now_ns: u64,
+        class: Class,
+        offer: Offer,
+        signature: Signature,
+    ) -> Result<(), Refusal> {
+        if offer.to != self.run {
+            return self.handle_run(now_ns, class, offer.from);
+        }
+        let is_alive = self.is_alive(now_ns, offer.from);
+        let entry = self.table.find(offer.from);
+        let Some(entry) = entry.filter(|entry| entry.number == offer.number) else {
+            return Err(Refusal::Stale);
+        };
+        entry.hear(now_ns, class);
+        let known = entry.theirs == Some(offer.public);
+        if known || is_alive || entry.check.is_some() || entry.half.is_none() {
+            return Err(Refusal::Stale);
+        }
+        if !self.budgets.pass(now_ns, class, Kind::Verify) {
+            return Err(Refusal::Limited);
+        }
+        self.verify(now_ns, offer, signature);
+        Ok(())
+    }
+
+    /// Something came under the key of a run.
+    pub fn handle_heard(&mut self, now_ns: u64, run: u64) {
+        if self.current == Some(run) {
+            self.heard_ns = now_ns;
+        }
+        if let Some(entry) = self.table.find(run) {
+            entry.alive_ns = now_ns;
+        }
+    }
+
+    /// The key of a run is the one in use from now on.
+    pub fn handle_confirmed(&mut self, now_ns: u64, run: u64) {
+        let before = self.current.replace(run);
+        self.heard_ns = now_ns;
+        if let Some(before) = before.filter(|before| *before != run) {
+            self.table.remove(before);
+            if self.replaced.len() == REPLACED_MAX {
+                self.replaced.pop_front();
+            }
+            self.replaced.push_back(before);
+        }
+    }
+
+    // ---- the link's process ----------------------------------------------------------------------
+
+    /// This node's signature.
+    pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
+        let Ok(signature) = Signature::try_from(signature) else {
+            return;
+        };
+        let (run, offers) = (self.run, self.offers());
+        let signs = |entry: &&mut Entry| entry.signing.as_ref().is_some_and(|it| it.is(ticket));
+        let Some(entry) = self.table.iter_mut().find(signs) else {
+            return;
+        };
+        let Some(offer) = entry.own_offer(run) else {
+            return;
+        };
+        entry.signing = None;
+        let frame = offer.frame(!offers, &signature).to_vec();
+        entry.frame = Some(frame.clone());
+        entry.sent_ns = now_ns;
+        if offers {
+            entry.repeats = REPEATS;
+            entry.again_ns = Some(now_ns.saturating_add(PAUSE_NS));
+        }
+        self.frames.push_back(frame);
+    }
+
+    /// Whether the peer made a signature. False where it did not, and somebody forged a frame.
+    pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) -> bool {
+        let checks =
+            |entry: &&mut Entry| entry.check.as_ref().is_some_and(|it| it.asked.is(ticket));
+        let Some(entry) = self.table.iter_mut().find(checks) else {
+            return true;
+        };
+        let Some(check) = entry.check.take() else {
+            return true;
+        };
+        if !genuine {
+            self.counters.forged += 1;
+            let run = entry.run;
+            if entry.half.is_none() {
+                self.table.remove(run);
+            }
+            return false;
+        }
+        if self.take_half(now_ns, &check.offer).is_err() {
+            log::error!("heartbeats: {NoRandomness}");
+        }
+        true
+    }
+
+    /// The peer's half is genuine.
+    fn take_half(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
+        let offers = self.offers();
+        let Some(mut entry) = self.table.take(offer.from) else {
+            return Ok(());
+        };
+        if offers && entry.theirs.is_some() {
+            // its run answered twice, and forgot the first one: both begin anew
+            self.number += 1;
+            entry.number = self.number;
+            entry.theirs = None;
+            entry.half = Some(Half::generate()?);
+            self.sign(now_ns, &mut entry);
+        } else {
+            if !offers {
+                entry.number = offer.number;
+                entry.half = Some(Half::generate()?);
+            }
+            entry.theirs = Some(offer.public);
+            entry.alive_ns = now_ns;
+            entry.again_ns = None;
+            self.agree(&mut entry);
+            if !offers {
+                self.sign(now_ns, &mut entry);
+            }
+        }
+        self.table.insert(entry, self.current);
+        Ok(())
+    }
+
+    fn agree(&mut self, entry: &mut Entry) {
+        let (Some(peer), Some(half), Some(theirs)) =
+            (&self.peer, entry.half.as_mut(), entry.theirs)
+        else {
+            return;
+        };
+        let sides = [
+            secret::Side::new(&self.own, self.run, half.public),
+            secret::Side::new(peer, entry.run, theirs),
+        ];
+        if let Some(agreed) = secret::agree(half, sides) {
+            self.counters.agreed += 1;
+            self.agreed.push_back(agreed);
+        }
+    }
+
+    fn sign(&mut self, now_ns: u64, entry: &mut Entry) {
+        entry.frame = None;
+        self.ticket += 1;
+        entry.signing = Some(Asked::new(self.ticket, now_ns));
+        let request = self.signature_of(entry);
+        self.requests.extend(request);
+    }
+
+    fn verify(&mut self, now_ns: u64, offer: Offer, signature: Signature) {
+        self.ticket += 1;
+        let asked = Asked::new(self.ticket, now_ns);
+        if let Some(entry) = self.table.find(offer.from) {
+            entry.check = Some(Check {
+                asked,
+                offer,
+                signature,
+                tries: TRIES,
+            });
+        }
+        let entry = self.table.iter().find(|entry| entry.run == offer.from);
+        let request = entry.and_then(|entry| self.verification_of(entry));
+        self.requests.extend(request);
+    }
+
+    fn signature_of(&self, entry: &Entry) -> Option<Request> {
+        let (offer, peer) = (entry.own_offer(self.run)?, self.peer.as_deref()?);
+        let answers = entry.theirs.filter(|_| !self.offers());
+        Some(Request::Sign {
+            ticket: entry.signing.as_ref()?.ticket,
+            statement: offer.statement(answers.as_ref(), &self.own, peer),
+        })
+    }
+
+    fn verification_of(&self, entry: &Entry) -> Option<Request> {
+        let (check, peer) = (entry.check.as_ref()?, self.peer.as_deref()?);
+        let answers = entry.half.as_ref().filter(|_| self.offers());
+        let answers = answers.map(|half| &half.public);
+        Some(Request::Verify {
+            ticket: check.asked.ticket,
+            statement: check.offer.statement(answers, peer, &self.own),
+            signature: check.signature,
+        })
+    }
+
+    // ---- time ------------------------------------------------------------------------------------
+
+    /// Whatever is due: hellos, offers without an answer, and requests that the link's process lost.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        if self.hello_due_ns().is_some_and(|at_ns| at_ns <= now_ns) {
+            self.say_hello(now_ns);
+        }
+        self.repeat(now_ns);
+        for place in 0..self.table.len() {
+            self.ask_again(now_ns, place);
+        }
+    }
+
+    /// When to call [`Agreement::handle_timeout`].
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.peer.as_ref()?;
+        let entries = self.table.iter().filter_map(Entry::next_timeout);
+        entries.chain(self.hello_due_ns()).min()
+    }
+
+    fn hello_due_ns(&self) -> Option<u64> {
+        self.peer.as_ref()?;
+        let said_ns = self.said_hello_ns;
+        let after_ns = if self.owes_hello { PAUSE_NS } else { HELLO_NS };
+        let due_ns = said_ns.map_or(0, |said_ns| said_ns.saturating_add(after_ns));
+        if self.owes_hello {
+            return Some(due_ns);
+        }
+        let silent_ns = self.heard_ns.saturating_add(self.patience_ns);
+        Some(due_ns.max(self.current.map_or(0, |_| silent_ns)))
+    }
+
+    fn say_hello(&mut self, now_ns: u64) {
+        let said_ns = self.said_hello_ns;
+        if said_ns.is_some_and(|said_ns| now_ns < said_ns.saturating_add(PAUSE_NS)) {
+            return;
+        }
+        self.said_hello_ns = Some(now_ns);
+        self.owes_hello = false;
+        self.frames.push_back(offer::hello(self.run).to_vec());
+    }
+
+    fn repeat(&mut self, now_ns: u64) {
+        for entry in self.table.iter_mut() {
+            if entry.again_ns.is_none_or(|at_ns| at_ns > now_ns) {
+                continue;
+            }
+            entry.repeats = entry.repeats.saturating_sub(1);
+            let again_ns = now_ns.saturating_add(PAUSE_NS);
+            entry.again_ns = (entry.repeats > 0).then_some(again_ns);
+            entry.sent_ns = now_ns;
+            self.frames.extend(entry.frame.clone());
+        }
+    }
+
+    fn ask_again(&mut self, now_ns: u64, place: usize) {
+        let Some(entry) = self.table.get_mut(place) else {
+            return;
+        };
+        let is_due = |asked: &mut Asked| asked.again(now_ns);
+        let signs = entry.signing.as_mut().is_some_and(is_due);
+        let verifies = entry
+            .check
+            .as_mut()
+            .is_some_and(|it| it.asked.again(now_ns));
+        if let Some(check) = entry.check.as_mut().filter(|_| verifies) {
+            check.tries -= 1;
+            if check.tries == 0 {
+                // its sender repeats it
+                entry.check = None;
+            }
+        }
+        let Some(entry) = self.table.iter().nth(place) else {
+            return;
+        };
+        let signature = self.signature_of(entry).filter(|_| signs);
+        let verification = self.verification_of(entry).filter(|_| verifies);
+        self.requests
+            .extend(signature.into_iter().chain(verification));
+    }
+
+    // ---- what is to be done ------------------------------------------------------------------
+
+    /// The next thing to ask the link's process for.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        let request = self.requests.pop_front()?;
+        self.counters.requests += 1;
+        Some(request)
+    }
+
+    /// The next frame to send over every path.
+    pub fn poll_frame(&mut self) -> Option<Vec<u8>> {
+        self.frames.pop_front()
+    }
+
+    /// The next keys, of this run and one of the peer's.
+    pub fn poll_agreed(&mut self) -> Option<Agreed> {
+        self.agreed.pop_front()
+    }
+
+    // ---- questions -------------------------------------------------------------------------------
+
+    /// The node whose name sorts first offers; the other one answers.
+    fn offers(&self) -> bool {
+        self.peer.as_ref().is_none_or(|peer| self.own < *peer)
+    }
+
+    fn is_of_interest(&self, run: u64) -> bool {
+        self.peer.is_some() && run != 0 && run != self.run && !self.replaced.contains(&run)
+    }
+
+    /// Its key is confirmed, and it is heard under it.
+    fn is_alive(&self, now_ns: u64, run: u64) -> bool {
+        self.current == Some(run) && now_ns < self.heard_ns.saturating_add(self.patience_ns)
+    }
+}
+
+const _: () = assert!(SIGNATURE_LEN == 64 && FRAME_MAX <= 1200);
