@@ -20,6 +20,8 @@ pub enum ToLink {
     /// A worker's end of its channel travels with it; it replaces the plugin's channel before.
     Channel {
         plugin: String,
+        /// False for a plugin that only has statements signed and verified: its peer hears nothing.
+        speaks: bool,
         wire_min: u32,
         wire_max: u32,
     },

@@ -8,7 +8,7 @@ use spared_control::LinkStatus;
 use spared_link::message::ToLink;
 use spared_link::word::{Introduction, Word};
 use spared_worker::codec;
-use spared_worker::message::ToWorker;
+use spared_worker::message::{Descriptor, ToWorker};
 
 use super::core::Core;
 use crate::clock;
@@ -218,16 +218,18 @@ impl Core {
         }
     }
 
-    /// Makes the way between a running plugin and the link, anew where there was one.
+    /// Makes the way between a running plugin and the link, anew where there was one: for what it says
+    /// to its peer, and for what it has signed and verified.
     pub(super) fn connect_peer(&mut self, now: Instant, plugin: &str) {
         let Some(descriptor) = self.supervisor.descriptor(plugin) else {
             return;
         };
-        if !descriptor.has_peer || !self.link.is_running() {
+        if !has_channel(descriptor) || !self.link.is_running() {
             return;
         }
         let message = ToLink::Channel {
             plugin: plugin.to_owned(),
+            speaks: descriptor.has_peer,
             wire_min: descriptor.wire_min,
             wire_max: descriptor.wire_max,
         };
@@ -244,11 +246,15 @@ impl Core {
 
     /// A plugin's worker is gone.
     pub(super) fn disconnect_peer(&mut self, now: Instant, plugin: &str) {
-        let has_peer = self.supervisor.descriptor(plugin);
-        if has_peer.is_none_or(|descriptor| descriptor.has_peer) && self.link.is_running() {
+        let descriptor = self.supervisor.descriptor(plugin);
+        if descriptor.is_none_or(has_channel) && self.link.is_running() {
             let plugin = plugin.to_owned();
             self.link.forget_channel(&plugin);
             self.link.send(now, &ToLink::NoChannel { plugin }, &[]);
         }
     }
+}
+
+fn has_channel(descriptor: &Descriptor) -> bool {
+    descriptor.has_peer || descriptor.has_identity
 }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroize;
 
 pub use passphrase::{PASSPHRASE_MIN, Strength, derive, rate};
@@ -21,6 +21,9 @@ const PRIVATE: &str = "sk1-private:";
 
 /// A node's public key, raw.
 pub type PublicKey = [u8; 32];
+
+/// An Ed25519 signature, raw.
+pub type Signature = [u8; 64];
 
 /// A node's private key: an Ed25519 seed.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +78,22 @@ impl PrivateKey {
         }
         key
     }
+
+    /// The Ed25519 signature of a message.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        let mut signature = [0; 64];
+        // As above.
+        if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&self.0) {
+            signature.copy_from_slice(pair.sign(message).as_ref());
+        }
+        signature
+    }
+}
+
+/// Whether who holds the private key of `key` signed a message.
+pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    let key = UnparsedPublicKey::new(&ED25519, key);
+    key.verify(message, signature).is_ok()
 }
 
 impl Drop for PrivateKey {
@@ -178,6 +197,19 @@ mod tests {
         let key = PrivateKey::parse(&format!("{PRIVATE}{seed}")).unwrap();
         let expected = "sk1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         assert_eq!(public_text(&key.public()), expected);
+    }
+
+    #[test]
+    fn a_signature_is_of_one_key_and_one_message() {
+        let key = PrivateKey::from_seed([7; 32]);
+        let other = PrivateKey::from_seed([8; 32]);
+        let signature = key.sign(b"who I am");
+        assert!(verify(&key.public(), b"who I am", &signature));
+        assert!(!verify(&other.public(), b"who I am", &signature));
+        assert!(!verify(&key.public(), b"who I was", &signature));
+        for garbage in [&signature[..63], &[], &[0; 64], &[0xff; 65]] {
+            assert!(!verify(&key.public(), b"who I am", garbage));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! paths.
 
 mod host;
+mod identity;
 mod peering;
 mod trust;
 mod workers;
@@ -128,12 +129,12 @@ impl Link {
                 Ready::Worker(name, reads, writes) => {
                     if let Some(peering) = &mut self.peering {
                         self.workers
-                            .handle_ready(&mut peering.session, now, &name, reads, writes);
+                            .handle_ready(peering, now, &name, reads, writes);
                     }
                 }
                 Ready::WorkerGone(name) => {
                     if let Some(peering) = &mut self.peering {
-                        self.workers.read_all(&mut peering.session, &name);
+                        self.workers.read_all(peering, now, &name);
                     }
                 }
                 Ready::Path(index, ready) => {
@@ -255,15 +256,15 @@ impl Link {
                 "the host does not say first what to link".to_owned(),
             ));
         };
-        let session = &mut peering.session;
         match message {
             ToLink::Path { index, usable } => {
                 if let Some(path) = peering.paths.get_mut(index) {
-                    path.set_usable(session, now, usable, descriptor);
+                    path.set_usable(&mut peering.session, now, usable, descriptor);
                 }
             }
             ToLink::Channel {
                 plugin,
+                speaks,
                 wire_min,
                 wire_max,
             } => {
@@ -272,19 +273,21 @@ impl Link {
                         min: wire_min,
                         max: wire_max,
                     };
-                    session.set_channel(&plugin, wire);
+                    if speaks {
+                        peering.session.set_channel(&plugin, wire);
+                    }
                     self.workers.insert(plugin, socket);
                 }
             }
             ToLink::NoChannel { plugin } => {
                 self.workers.remove(&plugin);
-                session.remove_channel(&plugin);
+                peering.session.remove_channel(&plugin);
             }
-            ToLink::Say(word) => session.say(&word),
+            ToLink::Say(word) => peering.session.say(&word),
             ToLink::Mark { id, channels } => {
                 for plugin in channels {
-                    self.workers.read_all(session, &plugin);
-                    session.mark(id, &plugin);
+                    self.workers.read_all(peering, now, &plugin);
+                    peering.session.mark(id, &plugin);
                 }
             }
             ToLink::Configure(_) | ToLink::Ping { .. } => {}

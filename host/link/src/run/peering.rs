@@ -14,7 +14,7 @@ use crate::tls::Tls;
 pub struct Peering {
     /// Without its keys.
     setup: Setup,
-    trust: Trust,
+    pub trust: Trust,
     tls: Tls,
     pub session: Session,
     pub paths: Vec<Path>,

@@ -1,6 +1,6 @@
 //! The keys by which this node and its peer know each other, whatever they come from.
 
-use spared_key::{PrivateKey, PublicKey, derive};
+use spared_key::{PrivateKey, PublicKey, Signature, derive, verify};
 
 use crate::message::{Keys, Setup};
 use crate::tls::Tls;
@@ -37,7 +37,67 @@ impl Trust {
         self.own == old.own && old.peer.iter().all(|key| self.peer.contains(key))
     }
 
+    /// This node's signature of a plugin's statement.
+    pub fn sign(&self, plugin: &str, statement: &[u8]) -> Signature {
+        self.own.sign(&signed_bytes(plugin, statement))
+    }
+
+    /// Whether the peer, by any of its keys, made this signature of a plugin's statement. This node's own
+    /// key is none of the peer's, whatever is configured: what comes back is no proof.
+    pub fn verify(&self, plugin: &str, statement: &[u8], signature: &[u8]) -> bool {
+        let message = signed_bytes(plugin, statement);
+        let own = self.own.public();
+        let mut keys = self.peer.iter().filter(|key| **key != own);
+        keys.any(|key| verify(key, &message, signature))
+    }
+
     pub fn tls(&self) -> Result<Tls, String> {
         Tls::new(&self.own, &self.peer)
+    }
+}
+
+/// `spared NAME`, a NUL, the statement. TLS signs nothing that begins so (RFC 8446, 4.4.3: 64 spaces),
+/// and no name holds a NUL: a plugin can make no session's signature and none of another plugin.
+fn signed_bytes(plugin: &str, statement: &[u8]) -> Vec<u8> {
+    [b"spared ", plugin.as_bytes(), b"\0", statement].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(own: u8, peer: &[u8]) -> Trust {
+        let key = |seed: u8| PrivateKey::from_seed([seed; 32]);
+        Trust {
+            own: key(own),
+            peer: peer.iter().map(|seed| key(*seed).public()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_peer_is_believed_by_any_of_its_keys_and_nobody_else() {
+        let (here, there) = (trust(1, &[8, 2]), trust(2, &[1]));
+        let signature = there.sign("vrrp", b"a statement");
+        assert!(here.verify("vrrp", b"a statement", &signature));
+        assert!(!here.verify("vrrp", b"another", &signature));
+        assert!(!there.verify("vrrp", b"a statement", &signature));
+        assert!(!trust(1, &[3]).verify("vrrp", b"a statement", &signature));
+    }
+
+    #[test]
+    fn one_s_own_signature_is_not_the_peer_s_even_where_the_keys_say_so() {
+        let confused = trust(1, &[2, 1]);
+        let signature = confused.sign("vrrp", b"a statement");
+        assert!(!confused.verify("vrrp", b"a statement", &signature));
+    }
+
+    #[test]
+    fn a_signature_is_valid_for_one_plugin_alone() {
+        let (here, there) = (trust(1, &[2]), trust(2, &[1]));
+        let signature = there.sign("health", b"a statement");
+        assert!(!here.verify("vrrp", b"a statement", &signature));
+        // a statement with a NUL is no other plugin's
+        let signature = there.sign("vrrp", b"x\0a statement");
+        assert!(!here.verify("x", b"a statement", &signature));
     }
 }

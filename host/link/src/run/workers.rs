@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_worker::channel::RECORD_MAX;
 
+use super::identity::{self, Allowance};
+use super::peering::Peering;
 use crate::session::{Now, Session};
 
 /// Records read in one turn of the loop.
@@ -28,6 +30,7 @@ struct Worker {
     socket: OwnedFd,
     /// It takes no more at the moment.
     blocked: bool,
+    allowance: Allowance,
 }
 
 /// What reading a worker found.
@@ -42,6 +45,7 @@ impl Workers {
         let worker = Worker {
             socket,
             blocked: false,
+            allowance: Allowance::default(),
         };
         self.ends.insert(plugin, worker);
     }
@@ -61,7 +65,7 @@ impl Workers {
 
     pub fn handle_ready(
         &mut self,
-        session: &mut Session,
+        peering: &mut Peering,
         now: Now,
         plugin: &str,
         reads: bool,
@@ -71,11 +75,11 @@ impl Workers {
             if let Some(worker) = self.ends.get_mut(plugin) {
                 worker.blocked = false;
             }
-            self.deliver_to(session, now, plugin);
+            self.deliver_to(&mut peering.session, now, plugin);
         }
         if reads {
             for _ in 0..BUDGET {
-                if !session.wants(plugin) || self.read(session, plugin).is_none() {
+                if !peering.session.wants(plugin) || self.read(peering, now, plugin).is_none() {
                     return;
                 }
             }
@@ -83,10 +87,10 @@ impl Workers {
     }
 
     /// All that the worker has written by now.
-    pub fn read_all(&mut self, session: &mut Session, plugin: &str) {
+    pub fn read_all(&mut self, peering: &mut Peering, now: Now, plugin: &str) {
         let mut bytes = 0;
         while bytes < SOCKET_BYTES {
-            match self.read(session, plugin) {
+            match self.read(peering, now, plugin) {
                 Some(length) => bytes += length,
                 None => return,
             }
@@ -94,18 +98,22 @@ impl Workers {
     }
 
     /// One record; its length.
-    fn read(&mut self, session: &mut Session, plugin: &str) -> Option<usize> {
-        let worker = self.ends.get(plugin)?;
+    fn read(&mut self, peering: &mut Peering, now: Now, plugin: &str) -> Option<usize> {
+        let worker = self.ends.get_mut(plugin)?;
         match receive(&worker.socket, &mut self.buffer) {
             Read::Record(record) => {
                 let length = record.len();
-                session.handle_record(plugin, record);
+                if identity::is_request(&record) {
+                    worker.answer(peering, now, plugin, &record);
+                } else {
+                    peering.session.handle_record(plugin, record);
+                }
                 Some(length)
             }
             Read::Nothing => None,
             Read::Gone => {
                 self.remove(plugin);
-                session.remove_channel(plugin);
+                peering.session.remove_channel(plugin);
                 None
             }
         }
@@ -137,6 +145,18 @@ impl Workers {
                     return;
                 }
             }
+        }
+    }
+}
+
+impl Worker {
+    /// At once or not at all: whoever still wants an answer asks again.
+    fn answer(&mut self, peering: &Peering, now: Now, plugin: &str, request: &[u8]) {
+        let (trust, allowance) = (&peering.trust, &mut self.allowance);
+        if let Some(answer) = identity::answer(trust, allowance, now.ns, plugin, request) {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            // A worker that is gone is found by reading.
+            let _ = send(&self.socket, &answer, flags);
         }
     }
 }

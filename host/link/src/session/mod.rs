@@ -240,9 +240,9 @@ impl Session {
 
     // ---- workers
 
-    /// Whether the worker may be read.
+    /// Whether the worker may be read; one that has no peer may.
     pub fn wants(&self, plugin: &str) -> bool {
-        self.channels.get(plugin).is_some_and(Channel::wants)
+        self.channels.get(plugin).is_none_or(Channel::wants)
     }
 
     /// A message of the worker's, as its record.

@@ -15,7 +15,9 @@ use spared_key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
 use spared_tests::lab::Namespace;
-use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
+use spared_worker::channel::{
+    DOWN, MESSAGE, RECORD_MAX, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, message_kind,
+};
 use spared_worker::child::Child;
 use spared_worker::codec::{self, Receiver};
 
@@ -201,11 +203,17 @@ impl Node {
 
     /// A channel for a plugin: the worker's end.
     pub fn channel(&self, plugin: &str, wire: (u32, u32)) -> Worker {
+        self.channel_of(plugin, Some(wire))
+    }
+
+    /// The same for a plugin that speaks with its peer in these versions, or not at all.
+    pub fn channel_of(&self, plugin: &str, wire: Option<(u32, u32)>) -> Worker {
         let (ours, theirs) = codec::pair().unwrap();
         let message = ToLink::Channel {
             plugin: plugin.to_owned(),
-            wire_min: wire.0,
-            wire_max: wire.1,
+            speaks: wire.is_some(),
+            wire_min: wire.map_or(0, |(min, _)| min),
+            wire_max: wire.map_or(0, |(_, max)| max),
         };
         codec::send(self.socket.as_fd(), &message, &[theirs.as_fd()]).unwrap();
         Worker {
@@ -317,9 +325,18 @@ pub enum Record {
     Up(u32),
     Down,
     Message(Vec<u8>),
+    /// By ticket.
+    Signed(u64, Vec<u8>),
+    Verified(u64, bool),
 }
 
 impl Worker {
+    /// A record as it is.
+    pub fn put(&self, record: &[u8]) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        send(&self.socket, record, flags).unwrap();
+    }
+
     /// False where the channel is full.
     pub fn try_send(&self, message: &[u8]) -> bool {
         let record = [&[message_kind(self.ups.get())][..], message].concat();
@@ -355,6 +372,14 @@ impl Worker {
                     }
                     DOWN => Record::Down,
                     MESSAGE => Record::Message(buffer[1..length].to_vec()),
+                    SIGNED => {
+                        assert_eq!(length, 1 + 8 + SIGNATURE_SIZE);
+                        Record::Signed(ticket(&buffer), buffer[9..length].to_vec())
+                    }
+                    VERIFIED => {
+                        assert!(length == 10 && buffer[9] < 2);
+                        Record::Verified(ticket(&buffer), buffer[9] == 1)
+                    }
                     kind => panic!("a record of kind {kind}"),
                 })
             }
@@ -380,6 +405,10 @@ impl Worker {
     pub fn receive(&self) -> Record {
         self.receive_within(PATIENCE).expect("a record in time")
     }
+}
+
+fn ticket(record: &[u8]) -> u64 {
+    u64::from_le_bytes(record[1..9].try_into().unwrap())
 }
 
 /// Until readable, or so long.

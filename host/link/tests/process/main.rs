@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod hostile;
+mod identity;
 mod lab;
 mod measure;
 mod traffic;

@@ -1,25 +1,73 @@
-//! `spared.identity/1`: what the plugin wants signed and verified.
+//! `spared.identity/1`: what the plugin wants signed and verified, over its channel to the process that
+//! has the keys.
+
+use std::io::IoSlice;
 
 use rustix::io::Errno;
 use spared_abi as abi;
 
 use super::Driver;
 use super::host::errno;
+use crate::channel::{SIGN, SIGNATURE_SIZE, STATEMENT_MAX, VERIFY};
 
 impl Driver {
-    pub(super) fn sign(&self, _ticket: u64, statement: &[u8]) -> abi::Status {
-        if statement.len() > abi::IDENTITY_STATEMENT_MAX as usize {
+    pub(super) fn sign(&self, ticket: u64, statement: &[u8]) -> abi::Status {
+        if statement.len() > STATEMENT_MAX {
             return errno(Errno::MSGSIZE);
         }
-        errno(Errno::NOTCONN)
+        self.ask(&[
+            IoSlice::new(&[SIGN]),
+            IoSlice::new(&ticket.to_le_bytes()),
+            IoSlice::new(statement),
+        ])
     }
 
-    pub(super) fn verify(&self, _ticket: u64, statement: &[u8], signature: &[u8]) -> abi::Status {
-        if statement.len() > abi::IDENTITY_STATEMENT_MAX as usize
-            || signature.len() != abi::IDENTITY_SIGNATURE_SIZE as usize
-        {
+    pub(super) fn verify(&self, ticket: u64, statement: &[u8], signature: &[u8]) -> abi::Status {
+        if statement.len() > STATEMENT_MAX || signature.len() != SIGNATURE_SIZE {
             return errno(Errno::MSGSIZE);
         }
-        errno(Errno::NOTCONN)
+        self.ask(&[
+            IoSlice::new(&[VERIFY]),
+            IoSlice::new(&ticket.to_le_bytes()),
+            IoSlice::new(signature),
+            IoSlice::new(statement),
+        ])
+    }
+
+    fn ask(&self, request: &[IoSlice<'_>]) -> abi::Status {
+        self.peer.transmit(request).map_or_else(errno, |()| 0)
+    }
+
+    /// # Errors
+    /// What is wrong with the record, of which `answer` is all but its kind.
+    pub(super) fn signed(&self, answer: &[u8]) -> Result<(), &'static str> {
+        let (ticket, bytes) = answer.split_first_chunk().ok_or("a signature of nothing")?;
+        if bytes.len() != SIGNATURE_SIZE {
+            return Err("a signature of another length");
+        }
+        if let Some(signature) = self.plugin.identity.signature {
+            let (ticket, bytes) = (u64::from_le_bytes(*ticket), abi::Bytes::of(bytes));
+            // SAFETY: the plugin's contract for a created instance; the bytes live through the call.
+            self.tell("signature", |instance| unsafe {
+                signature(instance, ticket, bytes)
+            });
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// As above.
+    pub(super) fn verified(&self, answer: &[u8]) -> Result<(), &'static str> {
+        let (ticket, yes) = match answer.split_first_chunk() {
+            Some((ticket, [yes @ 0..=1])) => (u64::from_le_bytes(*ticket), u32::from(*yes)),
+            _ => return Err("a verdict that is none"),
+        };
+        if let Some(verified) = self.plugin.identity.verified {
+            // SAFETY: the plugin's contract for a created instance.
+            self.tell("verified", |instance| unsafe {
+                verified(instance, ticket, yes)
+            });
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use spared_abi as abi;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
-use crate::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
+use crate::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
 use crate::clock::now_ns;
 
 /// Records handled between two looks at timers and descriptors,
@@ -63,13 +63,17 @@ impl Peer {
     }
 
     fn send(&self, message: &[u8]) -> Result<(), Errno> {
+        let kind = [message_kind(self.ups.get())];
+        self.transmit(&[IoSlice::new(&kind), IoSlice::new(message)])
+    }
+
+    /// One record, made of these parts.
+    pub(super) fn transmit(&self, parts: &[IoSlice<'_>]) -> Result<(), Errno> {
         let socket = self.socket.borrow();
         let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
-        let kind = [message_kind(self.ups.get())];
-        let parts = [IoSlice::new(&kind), IoSlice::new(message)];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
-            return match sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
+            return match sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), flags) {
                 Ok(_) => Ok(()),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
@@ -219,6 +223,8 @@ impl Driver {
                 Ok(())
             }
             [MESSAGE, ..] => Err("a message while the peer is not there"),
+            [SIGNED, answer @ ..] => self.signed(answer),
+            [VERIFIED, answer @ ..] => self.verified(answer),
             _ => Err("a record that nobody knows"),
         }
     }

@@ -28,6 +28,7 @@ static pthread_t thread;
 static uint64_t messages_seen, bytes_seen, faults_seen, settled_at, to_send, sent, send_bytes;
 static uint32_t writables_seen, nap_us;
 static char last_peer[256];
+static char last_proof[256];
 
 static void note(const char *what)
 {
@@ -76,6 +77,11 @@ static const struct spared_check *checks(void)
 static const struct spared_peer *peers(void)
 {
 	return host->extension(host->ctx, SPARED_PEER);
+}
+
+static const struct spared_identity *identities(void)
+{
+	return host->extension(host->ctx, SPARED_IDENTITY);
 }
 
 static spared_status configure(void *self, struct spared_str toml, uint32_t flags)
@@ -253,6 +259,35 @@ static spared_status message(void *self, struct spared_bytes bytes)
 	return 0;
 }
 
+static spared_status signature(void *self, uint64_t ticket, struct spared_bytes bytes)
+{
+	(void)self;
+	snprintf(last_proof, sizeof(last_proof), "signature %llu: %zu bytes of %u",
+	         (unsigned long long)ticket, bytes.len, bytes.ptr[0]);
+	return 0;
+}
+
+static spared_status verified(void *self, uint64_t ticket, uint32_t yes)
+{
+	(void)self;
+	snprintf(last_proof, sizeof(last_proof), "verified %llu: %u", (unsigned long long)ticket, yes);
+	return 0;
+}
+
+/* A statement of sevens, and a signature of eights. */
+static spared_status ask(const char *what, uint64_t ticket, size_t length, size_t signature_length)
+{
+	static uint8_t sevens[SPARED_IDENTITY_STATEMENT_MAX + 1], eights[65];
+	struct spared_bytes statement = { .ptr = sevens, .len = length };
+	struct spared_bytes by = { .ptr = eights, .len = signature_length };
+
+	memset(sevens, 7, sizeof(sevens));
+	memset(eights, 8, sizeof(eights));
+	if (!strcmp(what, "sign"))
+		return identities()->sign(host->ctx, ticket, statement);
+	return identities()->verify(host->ctx, ticket, statement, by);
+}
+
 static spared_status send_more(void)
 {
 	static uint8_t buffer[SPARED_PEER_MESSAGE_MAX];
@@ -403,6 +438,11 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "send")) {
 		to_send = (uint64_t)atoi(words[1]), send_bytes = (uint64_t)atoi(words[2]);
 		return send_more();
+	} else if (!strcmp(words[0], "sign") || !strcmp(words[0], "verify")) {
+		return ask(words[0], (uint64_t)atoi(words[1]), (size_t)atoi(words[2]),
+		           (size_t)atoi(words[3]));
+	} else if (!strcmp(words[0], "proof")) {
+		return host->put_text(host->ctx, token, "proof", spared_text(last_proof));
 	} else if (!strcmp(words[0], "too-long")) {
 		static uint8_t buffer[SPARED_PEER_MESSAGE_MAX + 1];
 		return peers()->send(host->ctx, (struct spared_bytes){ buffer, sizeof(buffer) });
@@ -498,6 +538,12 @@ static const void *extension(const char *id)
 	static const struct spared_peer_plugin peer = { .size = sizeof(peer), .up = up, .down = down,
 		                                        .message = message, .writable = writable };
 
+	static const struct spared_identity_plugin identity = { .size = sizeof(identity),
+		                                                    .signature = signature,
+		                                                    .verified = verified };
+
+	if (!strcmp(id, SPARED_IDENTITY))
+		return &identity;
 	if (!strcmp(id, SPARED_PEER))
 		return &peer;
 	if (!strcmp(id, SPARED_INTERFACE))

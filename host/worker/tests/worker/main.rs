@@ -6,6 +6,7 @@ mod checks;
 mod confinement;
 mod facts;
 mod faults;
+mod identity;
 mod lab;
 mod life;
 mod loading;

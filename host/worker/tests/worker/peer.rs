@@ -24,7 +24,7 @@ fn started(lab: &Lab) -> Host {
 }
 
 /// Gives the worker a channel; the link's end of it.
-fn channel(host: &Host) -> OwnedFd {
+pub fn channel(host: &Host) -> OwnedFd {
     let (link, worker) = codec::pair().unwrap();
     host.send(&ToWorker::Channel, &[worker.as_fd()]);
     link
@@ -36,7 +36,7 @@ fn channel_up(host: &Host) -> OwnedFd {
     link
 }
 
-fn put(link: &OwnedFd, record: &[u8]) -> Result<(), Errno> {
+pub fn put(link: &OwnedFd, record: &[u8]) -> Result<(), Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let parts = [IoSlice::new(record)];
     sendmsg(link, &parts, &mut SendAncillaryBuffer::default(), flags).map(|_| ())
@@ -58,7 +58,7 @@ fn put_numbered(link: &OwnedFd, from: u64, count: u64, length: usize) -> u64 {
 }
 
 /// The next record of the worker's.
-fn take(link: &OwnedFd) -> Option<Vec<u8>> {
+pub fn take(link: &OwnedFd) -> Option<Vec<u8>> {
     let mut buffer = vec![0; RECORD_MAX];
     readable(link.as_fd(), Duration::from_secs(5));
     let (_, length) = recv(link, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC).ok()?;
