@@ -235,7 +235,8 @@ pub fn build_dir() -> Result<PathBuf> {
 }
 
 // Runs leave their directories behind only where they failed or were killed. Scripts that a daemon
-// runs lie there, too, and none is run from below a folder that others may write to, such as /tmp.
+// runs lie there, too, and none is run from below a folder that others may write to, such as /tmp. FRR
+// and the plugins are users of their own, who must get there: /root lets in nobody but root.
 fn labs_dir() -> Result<PathBuf> {
     let build = build_dir()?;
     let target = build.parent().unwrap_or(&build);
@@ -245,10 +246,13 @@ fn labs_dir() -> Result<PathBuf> {
     }
 }
 
-/// Whether nobody but root can put a file there, or a folder above it elsewhere.
+/// Whether nobody but root can put a file there, or a folder above it elsewhere, and everybody can
+/// enter it.
 fn is_roots(folder: &Path) -> bool {
-    const OTHERS: u32 = 0o022;
-    let is_roots = |about: fs::Metadata| about.uid() == 0 && about.mode() & OTHERS == 0;
+    const OTHERS_WRITE: u32 = 0o022;
+    const OTHERS_ENTER: u32 = 0o001;
+    let allowed = |mode: u32| mode & OTHERS_WRITE == 0 && mode & OTHERS_ENTER != 0;
+    let is_roots = |about: fs::Metadata| about.uid() == 0 && allowed(about.mode());
     folder.canonicalize().is_ok_and(|real| {
         real.ancestors()
             .all(|part| fs::metadata(part).is_ok_and(is_roots))
