@@ -313,7 +313,8 @@ fn a_link_may_be_taken_out_and_put_back_by_reload() {
     };
     pair.r1.write_config("");
     pair.r1.done(&Request::Reload);
-    assert_eq!(pair.r1.link_pid(), None);
+    pair.r1
+        .wait("the link's process to end", || pair.r1.link_pid().is_none());
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     pair.write_config(&(keyed() + HOT));
     pair.r1.done(&Request::Reload);
