@@ -66,12 +66,17 @@ fuzz_target!(|input: &[u8]| {
             _ => {
                 let _ = receiver.open(now_ns, path, bytes);
                 let frame = sealed(bytes, &first, &second);
-                let Ok(heard) = receiver.open(now_ns, path, &frame) else { continue };
-                let Some(heartbeat) = heard.news else { continue };
+                let Ok(mut opened) = receiver.open(now_ns, path, &frame) else { continue };
                 let Ok(packet) = Packet::new_checked(&frame) else { unreachable!() };
-                let before = newest.insert((packet.key(), heartbeat.group), packet.sequence());
-                assert!(before < Some(packet.sequence()));
                 assert_eq!(packet.path(), path);
+                while let Some(heard) = opened.next_group() {
+                    if !heard.is_news {
+                        continue;
+                    }
+                    let group = (packet.run(), heard.heartbeat.group);
+                    let before = newest.insert(group, packet.number());
+                    assert!(before < Some(packet.number()));
+                }
             }
         }
     }
@@ -81,7 +86,7 @@ fuzz_target!(|input: &[u8]| {
 fn sealed(bytes: &[u8], first: &Key, second: &Key) -> Vec<u8> {
     let mut frame = bytes.to_vec();
     let Ok(packet) = Packet::new_checked(bytes) else { return frame };
-    let key = if packet.key() == first.id() { first } else { second };
+    let key = if packet.run() == first.id() { first } else { second };
     let tag = key.tag(packet.signed());
     let at = frame.len() - TAG_LEN;
     frame[at..].copy_from_slice(&tag);

@@ -10,7 +10,7 @@ use spared_sdk::config::Config;
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Begun, Engine, InterfaceFacts, Neighbour, Path};
 use spared_vrrp::heartbeats::Heard;
-use spared_vrrp::wire::heartbeat::{Echo, Heartbeat, Packet, TAG_LEN, group_id};
+use spared_vrrp::wire::heartbeat::{Echo, Heartbeat, Packet, TAG_LEN, group_id, next_group};
 use std::time::Duration;
 
 const FILE: &str = r#"
@@ -62,15 +62,16 @@ fuzz_target!(|input: &[u8]| {
             Some((heartbeat, echo)) => {
                 // over the link, a network, or as a copy, as the echo has it
                 let neighbour = Neighbour { mac: [4; 6], address: [192, 0, 2, 3].into() };
-                let path = match echo.sequence % 3 {
+                let path = match echo.number % 3 {
                     0 => Path::Link(0),
                     _ => Path::Network(usize::from(*pause % 2), neighbour),
                 };
                 let heard = Heard {
                     run: 1,
                     echo,
-                    is_timely: echo.sequence % 5 != 0,
-                    news: (echo.sequence % 3 != 2).then_some(&heartbeat),
+                    heartbeat: &heartbeat,
+                    is_timely: echo.number % 5 != 0,
+                    is_news: echo.number % 3 != 2,
                 };
                 engine.handle_heartbeat(now_ns, path, &heard, 0);
             }
@@ -88,7 +89,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
                 engine.handle_published(now_ns, &group, role, true);
             }
             Action::Transmit(id) => assert!(engine.packet(id).is_some()),
-            Action::Heartbeat { group } => assert!(engine.heartbeat(group).is_some()),
+            Action::Heartbeat => assert!(engine.heartbeat(now_ns).0.count() <= 1),
             Action::SwitchOver { group, .. } => engine.handle_switch_over_answer(now_ns, &group, Begun::No),
             Action::FindNeighbours { interface } => {
                 engine.handle_neighbours(now_ns, interface, &[]);
@@ -100,19 +101,20 @@ fn settle(engine: &mut Engine, now_ns: u64) {
 
 /// What begins as a heartbeat does, and is as long as one of some ports.
 fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Echo)> {
-    const HEADER_LEN: usize = 64;
+    const HEADER_LEN: usize = 44;
+    const GROUP_LEN: usize = 22;
     const PORT_LEN: usize = 5;
-    let ports = frame.len().checked_sub(HEADER_LEN)? / PORT_LEN;
-    let mut bytes = frame.get(..HEADER_LEN + ports * PORT_LEN)?.to_vec();
+    let ports = frame.len().checked_sub(HEADER_LEN + GROUP_LEN)? / PORT_LEN;
+    let mut bytes = frame.get(..HEADER_LEN + GROUP_LEN + ports * PORT_LEN)?.to_vec();
     if !bytes.starts_with(b"SP") {
         return None;
     }
-    bytes[..6].copy_from_slice(b"SPBT\x02\x00");
-    bytes[6] = u8::try_from(ports).ok()?;
+    bytes[..8].copy_from_slice(b"SPBT\x03\x00\x01\x00");
+    bytes[HEADER_LEN + GROUP_LEN - 1] = u8::try_from(ports).ok()?;
     bytes.extend([0; TAG_LEN]);
     let mut heartbeat = Heartbeat::with_room();
     let packet = Packet::new_checked(&bytes).ok()?;
-    packet.parse(&mut heartbeat).ok()?;
+    next_group(packet.groups(), &mut heartbeat)?;
     heartbeat.group = group_id("g");
     Some((heartbeat, packet.echo()))
 }

@@ -78,12 +78,11 @@ impl Vrrp {
                     .get(interface)
                     .map(|sockets| sockets.send(to, &bytes));
             }
-            Action::Heartbeat { group } => {
-                if let (Some((heartbeat, ways)), Some(links)) =
-                    (engine.heartbeat(group), &mut self.links)
-                {
+            Action::Heartbeat => {
+                if let Some(links) = &mut self.links {
+                    let (heartbeats, ways) = engine.heartbeat(self.host.now());
                     let sockets = &self.sockets;
-                    links.send(heartbeat, ways, |interface, to, bytes| {
+                    links.send(heartbeats, ways, |interface, to, bytes| {
                         let sockets = sockets.get(interface);
                         sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
                     });

@@ -122,11 +122,11 @@ pub enum HeartbeatDiscard {
     Forged,
     /// Made for another path.
     OtherPath,
-    /// Its sequence number was heard on this path before.
+    /// Its number and part were heard on this path before.
     Replayed,
     /// A later one was heard on this path before.
     Late,
-    /// Of a group that is not configured here.
+    /// It tells of a group that is not configured here; its other groups are heard.
     UnknownGroup,
 }
 
@@ -170,13 +170,13 @@ impl fmt::Display for HeartbeatDiscard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             HeartbeatDiscard::Datagram => "not a whole udp packet",
-            HeartbeatDiscard::Malformed => "not a heartbeat of version 2",
+            HeartbeatDiscard::Malformed => "not a heartbeat of version 3",
             HeartbeatDiscard::UnknownKey => "the peer has not sent its key",
             HeartbeatDiscard::Forged => "wrong tag",
             HeartbeatDiscard::OtherPath => "made for another path",
             HeartbeatDiscard::Replayed => "heard before",
             HeartbeatDiscard::Late => "a later one came first",
-            HeartbeatDiscard::UnknownGroup => "of a group that is not configured here",
+            HeartbeatDiscard::UnknownGroup => "a group in it is not configured here",
         })
     }
 }

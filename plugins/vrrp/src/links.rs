@@ -127,66 +127,33 @@ impl Links {
         buffer.get(..length)
     }
 
-    /// What a received packet says, where the peer made it.
-    pub fn open(&mut self, now_ns: u64, link: usize, packet: &[u8]) -> Option<Heard<'_>> {
-        let path = u32::try_from(link).ok()?;
-        let heard = match datagram::payload(packet) {
+    /// Tells the engine what came over a link, where the peer made it.
+    pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
+        let own = self.sender.key().id();
+        self.open(now_ns, link, packet, |heard| {
+            engine.handle_heartbeat(now_ns, Path::Link(link), heard, own);
+        });
+    }
+
+    /// Takes what a received packet says, group by group.
+    fn open(&mut self, now_ns: u64, link: usize, packet: &[u8], mut take: impl FnMut(&Heard<'_>)) {
+        let Ok(path) = u32::try_from(link) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(link) else {
+            return;
+        };
+        let opened = match datagram::payload(packet) {
             Some(frame) => self.receiver.open(now_ns, path, frame),
             None => Err(HeartbeatDiscard::Datagram),
         };
-        let link = self.links.get_mut(link)?;
-        match heard {
-            Ok(heard) => {
-                link.counters.count_received(now_ns, heard.news.is_none());
-                Some(heard)
-            }
-            Err(reason) => {
-                link.discard(now_ns, reason);
-                None
-            }
+        match opened {
+            Ok(opened) => link.counters.take(now_ns, opened, &mut take),
+            Err(reason) => link.discard(now_ns, reason),
         }
     }
 
-    /// The same of a frame on a network of this node's own addresses there.
-    pub fn open_on_network(
-        &mut self,
-        now_ns: u64,
-        index: usize,
-        frame: &[u8],
-        own: &[IpAddr],
-    ) -> Option<(Heard<'_>, Neighbour)> {
-        let network = self.networks.get_mut(index)?;
-        let Some(received) = network.payload(frame, own) else {
-            network.discard(now_ns, HeartbeatDiscard::Datagram);
-            return None;
-        };
-        let neighbour = Neighbour {
-            mac: received.source_mac,
-            address: received.source,
-        };
-        match self.receiver.open(now_ns, network.path, received.payload) {
-            Ok(heard) => {
-                network
-                    .counters
-                    .count_received(now_ns, heard.news.is_none());
-                Some((heard, neighbour))
-            }
-            Err(reason) => {
-                network.discard(now_ns, reason);
-                None
-            }
-        }
-    }
-
-    /// Tells the engine what came over a link.
-    pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
-        let own = self.sender.key().id();
-        if let Some(heard) = self.open(now_ns, link, packet) {
-            engine.handle_heartbeat(now_ns, Path::Link(link), &heard, own);
-        }
-    }
-
-    /// The same of a network.
+    /// Tells the engine what a frame on a network says, where the peer sent it to this node.
     pub fn hear_on_network(
         &mut self,
         now_ns: u64,
@@ -195,31 +162,45 @@ impl Links {
         engine: &mut Engine,
     ) {
         let own = self.sender.key().id();
-        let addresses = engine.addresses(index);
-        if let Some((heard, neighbour)) = self.open_on_network(now_ns, index, frame, addresses) {
-            engine.handle_heartbeat(now_ns, Path::Network(index, neighbour), &heard, own);
+        let Some(network) = self.networks.get_mut(index) else {
+            return;
+        };
+        let Some(received) = network.payload(frame, engine.addresses(index)) else {
+            return network.discard(now_ns, HeartbeatDiscard::Datagram);
+        };
+        let neighbour = Neighbour {
+            mac: received.source_mac,
+            address: received.source,
+        };
+        let path = Path::Network(index, neighbour);
+        match self.receiver.open(now_ns, network.path, received.payload) {
+            Ok(opened) => network.counters.take(now_ns, opened, &mut |heard| {
+                engine.handle_heartbeat(now_ns, path, heard, own);
+            }),
+            Err(reason) => network.discard(now_ns, reason),
         }
     }
 
-    /// Says it over every link, and every network of the group. What a path does not take is counted:
-    /// another one has it, or the next heartbeat follows.
-    pub fn send(
+    /// Says it over every link and every network. What a path does not take is counted: another one has
+    /// it, or the next heartbeat follows.
+    pub fn send<'h>(
         &mut self,
-        heartbeat: &Heartbeat,
+        heartbeats: impl Iterator<Item = &'h Heartbeat>,
         ways: &[Way],
         mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
     ) {
-        self.sender.compose(self.receiver.echo(), heartbeat);
-        for way in ways {
-            let sealed = self.sender.seal(way.path);
-            self.networks.send(way, sealed, &mut carry);
-        }
-        for (link, number) in self.links.iter_mut().zip(0..) {
-            let Some(kept) = &link.sends else { continue };
-            let frame = self.sender.seal(number);
-            // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
-            let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
-            link.counters.count_sent(sent.is_ok());
+        for part in 0..self.sender.compose(self.receiver.echo(), heartbeats) {
+            for way in ways {
+                let sealed = self.sender.seal(way.path, part);
+                self.networks.send(way, sealed, &mut carry);
+            }
+            for (link, number) in self.links.iter_mut().zip(0..) {
+                let Some(kept) = &link.sends else { continue };
+                let frame = self.sender.seal(number, part);
+                // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
+                let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
+                link.counters.count_sent(sent.is_ok());
+            }
         }
     }
 
@@ -287,8 +268,10 @@ impl Links {
             }
             return rows;
         }
+        let left_out = self.sender.left_out();
         for (key, value) in [
-            ("heartbeats.ports_left_out", self.sender.ports_left_out()),
+            ("heartbeats.groups_left_out", left_out.groups),
+            ("heartbeats.ports_left_out", left_out.ports),
             ("heartbeats.messages_refused", self.messages_refused),
         ] {
             rows.push((key.to_owned(), Value::Number(value)));

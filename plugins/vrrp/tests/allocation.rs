@@ -195,7 +195,7 @@ impl Node {
         packet[44..46].copy_from_slice(&udp_len);
         packet[48..length].copy_from_slice(frame);
         let frame = datagram::payload(&packet[..length]).expect("a whole packet");
-        let heard = self.receiver.open(now_ns, path, frame).expect("authentic");
+        let mut opened = self.receiver.open(now_ns, path, frame).expect("authentic");
         let neighbour = Neighbour {
             mac: [2; 6],
             address: self.peer,
@@ -204,9 +204,11 @@ impl Node {
             0 | 1 => Path::Link(path as usize),
             _ => Path::Network(0, neighbour),
         };
-        self.heard += u64::from(heard.news.is_some());
         let own = self.sender.key().id();
-        self.engine.handle_heartbeat(now_ns, way, &heard, own);
+        while let Some(heard) = opened.next_group() {
+            self.heard += u64::from(heard.is_news);
+            self.engine.handle_heartbeat(now_ns, way, &heard, own);
+        }
     }
 
     /// Does what the driver does; true where there was anything to do.
@@ -224,12 +226,13 @@ impl Node {
                         other.engine.handle_frame(now_ns, 0, outgoing.bytes);
                     }
                 }
-                Action::Heartbeat { group } => {
-                    let said = self.engine.heartbeat(group).expect("an action's heartbeat");
-                    assert_eq!(said.1.len(), 1);
-                    self.sender.compose(self.receiver.echo(), said.0);
+                Action::Heartbeat => {
+                    let (heartbeats, ways) = self.engine.heartbeat(now_ns);
+                    assert_eq!(ways.len(), 1);
+                    let parts = self.sender.compose(self.receiver.echo(), heartbeats);
+                    assert_eq!(parts, 1);
                     for path in [PATH, 0, 1] {
-                        other.hear(now_ns, path, self.sender.seal(path));
+                        other.hear(now_ns, path, self.sender.seal(path, 0));
                     }
                 }
                 _ => {}

@@ -26,7 +26,7 @@ impl Engine {
             }
             interface.check = now;
             let name = interface.name.clone();
-            self.actions.push_back(match now {
+            self.actions.push(match now {
                 Some(Check { weight, state, why }) => Action::Check {
                     name,
                     weight,

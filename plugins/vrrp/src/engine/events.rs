@@ -69,6 +69,7 @@ impl Group {
             // taken back meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 let lapsed = self.lapse.take().is_some();
+                (self.speaking.blocks, self.speaking.now) = (true, true);
                 self.counters.late_step_downs += u64::from(lapsed);
                 self.transmit(cx, true);
                 let why = self.backup_sentence(cx);
@@ -78,6 +79,7 @@ impl Group {
                 self.counters.publish_failed += 1;
                 self.listen_again(cx, Why::PublishFailed);
             }
+            (State::Active { .. }, Role::Active) => self.end_lapses(),
             _ => {}
         }
     }
@@ -89,7 +91,7 @@ impl Group {
             } if cx.now_ns >= at => self.refresh(cx),
             State::Initialize { .. } => self.meet(cx),
             // one group at a time: the host's answer must not keep another one's adverts waiting
-            State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.publishes() => {
+            State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.actions.publishes() => {
                 self.take_over(cx);
             }
             State::Backup { .. } => {
@@ -111,7 +113,7 @@ impl Group {
                 self.look_at_peer(cx);
             }
             State::Active { .. } => self.look_at_peer(cx),
-            State::Lapsed { opens_ns } if cx.now_ns >= opens_ns && !cx.publishes() => {
+            State::Lapsed { opens_ns } if cx.now_ns >= opens_ns && !cx.actions.publishes() => {
                 self.reopen(cx);
             }
             State::Lapsed { .. } => self.meet(cx),

@@ -8,18 +8,19 @@ use std::sync::Arc;
 
 use spared_sdk::{Forced, Role};
 
+use super::Context;
 use super::conflict::{Announcements, Conflict};
 use super::counters::GroupCounters;
 use super::lapse::Lapse;
-use super::peer::{Contact, Peer, Speaking};
+use super::peer::{Contact, Peer};
 use super::port::{ActiveRouter, Port};
 use super::router::{MUTE_SOON_NS, VirtualRouter};
 use super::sentences::Comparison;
+use super::speaking::Speaking;
 use super::switchover::Better;
 use super::term::Term;
 use super::timers::active_down_ns;
 use super::ways::Way;
-use super::{Action, Context};
 use crate::config;
 use crate::election::{Cause, Directive, OWNER, Rank, Why};
 use crate::limit::Limit;
@@ -136,7 +137,7 @@ pub(super) struct Group {
 impl Group {
     pub fn new(config: config::Group, now_ns: u64) -> Group {
         let interval_ns = config.interval_ns;
-        let speaking = Speaking::new(&config.name, now_ns);
+        let speaking = Speaking::new(&config.name);
         Group {
             name: config.name.as_str().into(),
             not_before_ns: now_ns.saturating_add(config.start_delay_ns),
@@ -211,15 +212,14 @@ impl Group {
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        let heartbeat_ns = self.speaking.next_ns();
-        let others_ns = self.meet_timeout().into_iter().chain(heartbeat_ns).min();
+        let others_ns = self.meet_timeout();
         match self.state {
             State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns, None]),
             State::Backup { down_ns, .. } => {
                 earliest([Some(down_ns), self.unheard_timeout(), others_ns])
             }
             State::Promoting { .. } => None,
-            State::Lapsed { opens_ns } => earliest([Some(opens_ns), heartbeat_ns, None]),
+            State::Lapsed { opens_ns } => Some(opens_ns),
             State::Active { advert_ns, .. } => {
                 let unheard_timeout_ns = self.unheard_timeout();
                 earliest([
@@ -316,11 +316,10 @@ impl Group {
 
     /// The fence blocks first, then priority 0 goes out on every wire that is left.
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
-        // a heartbeat that still waits would say so before the fence is blocking
-        let own = cx.group;
-        cx.actions
-            .retain(|action| !matches!(action, Action::Heartbeat { group } if *group == own));
-        self.speaking.now = true;
+        // a heartbeat that still waits would say so before the fence is blocking, and without its
+        // heartbeat no advert may renew a lease
+        (self.speaking.blocks, self.speaking.now) = (true, true);
+        cx.actions.drop_adverts(cx.group);
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {

@@ -107,6 +107,14 @@ impl Group {
         self.push_reopen(cx);
     }
 
+    /// Every lease was granted anew.
+    pub(super) fn end_lapses(&mut self) {
+        for router in &mut self.routers {
+            router.lapsed = false;
+        }
+        self.speaking.stale = true;
+    }
+
     /// The fence is passing again: the same role, as if nothing had been.
     pub(super) fn end_lapse(&mut self, cx: &mut Context<'_>, lapse: Lapse) {
         let State::Promoting { asked_ns, .. } = self.state else {

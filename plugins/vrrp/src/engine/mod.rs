@@ -25,10 +25,13 @@ mod peer;
 mod port;
 mod promotion;
 mod proof;
+mod queue;
 mod reload;
+mod rounds;
 mod router;
 mod sending;
 mod sentences;
+mod speaking;
 mod status;
 mod switchover;
 mod term;
@@ -39,7 +42,7 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,6 +56,8 @@ use crate::wire::{Family, Mac, is_virtual_mac};
 
 use group::{Group, State};
 use interface::Interface;
+use queue::Queue;
+use rounds::Rounds;
 
 pub use interface::InterfaceFacts;
 pub use status::Table;
@@ -78,10 +83,8 @@ pub enum Action {
     },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
-    /// Send [`Engine::heartbeat`] over every link, and every way of the group.
-    Heartbeat {
-        group: usize,
-    },
+    /// Send [`Engine::heartbeat`] over every link, and each of its ways.
+    Heartbeat,
     /// Report a check: an interface of a router, named after it. 100 is good, 0 is not.
     Check {
         name: String,
@@ -155,21 +158,14 @@ struct Context<'a> {
     /// The hosts talk to each other.
     session: bool,
     interfaces: &'a [Interface],
-    actions: &'a mut VecDeque<Action>,
+    actions: &'a mut Queue,
     /// The group's own index.
     group: usize,
 }
 
 impl Context<'_> {
     fn push(&mut self, action: Action) {
-        self.actions.push_back(action);
-    }
-
-    /// Whether a role waits to be published already.
-    fn publishes(&self) -> bool {
-        self.actions
-            .iter()
-            .any(|action| matches!(action, Action::Publish { .. } | Action::Reopen { .. }))
+        self.actions.push(action);
     }
 
     fn interface(&self, index: usize) -> Option<&Interface> {
@@ -189,7 +185,10 @@ pub struct Engine {
     groups: Vec<Group>,
     /// (interface, family, vrid) to (group, router).
     routers: HashMap<(usize, Family, u8), (usize, usize)>,
-    actions: VecDeque<Action>,
+    /// Group by its id in heartbeats.
+    ids: HashMap<u64, usize>,
+    rounds: Rounds,
+    actions: Queue,
 }
 
 impl Engine {
@@ -203,7 +202,9 @@ impl Engine {
             interfaces: Vec::new(),
             groups: Vec::new(),
             routers: HashMap::new(),
-            actions: VecDeque::with_capacity(64),
+            ids: HashMap::new(),
+            rounds: Rounds::default(),
+            actions: Queue::new(),
         }
     }
 
@@ -332,7 +333,7 @@ impl Engine {
             "{}: dropped an advert{from}: {reason}{more}",
             interface.name
         );
-        self.actions.push_back(Action::Warn(line));
+        self.actions.push(Action::Warn(line));
     }
 
     /// A frame of a stations' socket: its sender, and the address that it calls its own.
@@ -409,6 +410,7 @@ impl Engine {
 
     /// Whatever is due.
     pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.begin_round(now_ns);
         self.each_group(now_ns, |group, cx| {
             group.check_late(cx);
             group.handle_timeout(cx);
@@ -423,12 +425,21 @@ impl Engine {
 
     /// When to call [`Engine::handle_timeout`].
     pub fn next_timeout(&self) -> Option<u64> {
-        self.groups.iter().filter_map(Group::next_timeout).min()
+        let groups = self.groups.iter().filter_map(Group::next_timeout);
+        groups.chain(self.round_timeout()).min()
     }
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop()?;
+        if let Action::Publish { group, role, .. } = &action {
+            let groups = &mut self.groups;
+            let group = groups.iter_mut().find(|it| it.name == *group);
+            if let Some(group) = group.filter(|_| *role != Role::Active) {
+                group.speaking.blocks = false;
+            }
+        }
+        Some(action)
     }
 
     /// The bytes of [`Action::Transmit`].
@@ -448,16 +459,10 @@ impl Engine {
         })
     }
 
-    fn with_group(
-        &mut self,
-        now_ns: u64,
-        index: usize,
-        call: impl FnOnce(&mut Group, &mut Context<'_>),
-    ) {
-        let Some(group) = self.groups.get_mut(index) else {
-            return;
-        };
-        let cx = &mut Context {
+    /// A group and its surroundings.
+    fn context(&mut self, now_ns: u64, index: usize) -> Option<(&mut Group, Context<'_>)> {
+        let group = self.groups.get_mut(index)?;
+        let cx = Context {
             now_ns,
             node: &self.node,
             peer: self.peer.as_ref(),
@@ -467,8 +472,20 @@ impl Engine {
             actions: &mut self.actions,
             group: index,
         };
-        call(group, cx);
-        group.speak(cx);
+        Some((group, cx))
+    }
+
+    fn with_group(
+        &mut self,
+        now_ns: u64,
+        index: usize,
+        call: impl FnOnce(&mut Group, &mut Context<'_>),
+    ) {
+        let Some((group, mut cx)) = self.context(now_ns, index) else {
+            return;
+        };
+        call(group, &mut cx);
+        group.speak(&mut cx);
         if std::mem::take(&mut group.checks_stale) {
             self.tell_checks();
         }

@@ -1,12 +1,8 @@
-//! E0: the same plugin on the other node, as its heartbeats tell, and what this node tells it.
+//! E0: the same plugin on the other node, as its heartbeats tell.
 
 use std::net::IpAddr;
 
-use super::group::{Group, State};
-use super::port::Port;
-use super::unheard::Rating;
-use super::{Action, Context};
-use crate::config::Election;
+use super::group::Group;
 use crate::election::Rank;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
@@ -50,47 +46,6 @@ impl Contact {
             Contact::OneWay => "hears nothing",
             Contact::Mutual => "both ways",
         }
-    }
-}
-
-/// When this node's own heartbeats go.
-#[cfg_attr(test, derive(Clone))]
-pub(super) struct Speaking {
-    pub heartbeat: Heartbeat,
-    /// The next one of its own accord, while no advert takes it along.
-    pub due_ns: u64,
-    /// Something must be said at once.
-    pub now: bool,
-    /// E6: the peer may go ahead until then.
-    pub go_until_ns: u64,
-    /// It ends.
-    pub leaves: bool,
-    /// The heartbeat is to be written anew.
-    pub stale: bool,
-    /// There are links to speak on.
-    pub on: bool,
-}
-
-impl Speaking {
-    pub fn new(group: &str, now_ns: u64) -> Speaking {
-        let heartbeat = Heartbeat {
-            group: heartbeat::group_id(group),
-            ..Heartbeat::with_room()
-        };
-        Speaking {
-            heartbeat,
-            due_ns: now_ns,
-            now: true,
-            go_until_ns: 0,
-            leaves: false,
-            stale: true,
-            on: false,
-        }
-    }
-
-    /// When a node that sends no adverts speaks again.
-    pub fn next_ns(&self) -> Option<u64> {
-        (self.on && !self.leaves).then_some(self.due_ns)
     }
 }
 
@@ -276,153 +231,5 @@ impl Group {
             self.term.follow(heartbeat);
         }
         lets_go
-    }
-
-    pub(super) fn standing(&self, now_ns: u64) -> Rank {
-        let facts = self.facts();
-        let preferred = match self.config.election {
-            Election::Quality { preferred, .. } => preferred == Some(true),
-            Election::Priority { .. } => false,
-        };
-        Rank {
-            able: !self.is_unable(now_ns),
-            class: self.directive.class(),
-            quality: self.directive.quality,
-            priority: self.priority,
-            preferred,
-            ready: self.directive.ready,
-            hurt: facts.hurt,
-            term: self.term.number,
-        }
-    }
-
-    fn is_unable(&self, now_ns: u64) -> bool {
-        let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
-        // E8: the peer is told in time that this node may be active from then on
-        let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
-        barred || !self.speaks || known_ns < self.not_before_ns
-    }
-
-    /// Says what there is to say: with each advert, at each interval, and whenever it changes.
-    pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
-        self.speaking.on = !cx.links.is_empty();
-        // E13: neither active nor backup for the moment that it takes
-        if !self.speaking.on || self.reopens(cx.now_ns) {
-            return;
-        }
-        // an active node's go with its adverts
-        let due = cx.now_ns >= self.speaking.due_ns && !self.is_active();
-        let now = std::mem::take(&mut self.speaking.now);
-        let stale = std::mem::take(&mut self.speaking.stale);
-        // most of what is heard changes nothing
-        if !(due || now || stale || self.says_otherwise(cx.now_ns)) {
-            return;
-        }
-        let changed = self.update_heartbeat(cx);
-        if due || changed || now {
-            self.say(cx);
-        }
-    }
-
-    /// Sends a heartbeat, unless one waits to be sent: that one says what this one would.
-    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
-        if !self.speaking.on {
-            return;
-        }
-        self.speaking.due_ns = cx.now_ns.saturating_add(self.config.interval_ns);
-        let own = cx.group;
-        let waits =
-            |action: &Action| matches!(action, Action::Heartbeat { group } if *group == own);
-        if !cx.actions.iter().any(waits) {
-            cx.push(Action::Heartbeat { group: own });
-        }
-    }
-
-    fn speaks_as(&self) -> Speaks {
-        match self.state {
-            State::Active { .. } => Speaks::Active,
-            // E13: active is said only while the fence passes, so not in a lapse
-            State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => Speaks::Backup,
-            State::Initialize { .. } => Speaks::Fault,
-        }
-    }
-
-    fn lets_go(&self, now_ns: u64) -> bool {
-        now_ns < self.speaking.go_until_ns && !self.is_active()
-    }
-
-    /// Whether the last heartbeat is wrong by now, apart from its ports.
-    fn says_otherwise(&self, now_ns: u64) -> bool {
-        let heartbeat = &self.speaking.heartbeat;
-        heartbeat.role != self.speaks_as()
-            || heartbeat.class != self.directive.class()
-            || heartbeat.quality != self.directive.quality
-            || heartbeat.priority != self.priority
-            || heartbeat.ready != self.directive.ready
-            || heartbeat.unable != self.is_unable(now_ns)
-            || heartbeat.hears != self.living_peer(now_ns).is_some()
-            || heartbeat.go != self.lets_go(now_ns)
-    }
-
-    /// Writes the heartbeat anew into its place; whether it says something else than before.
-    fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
-        let now_ns = cx.now_ns;
-        let standing = self.standing(now_ns);
-        let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
-        let hears = self.living_peer(now_ns).is_some();
-        let by_priority = matches!(self.config.election, Election::Priority { .. });
-        let mut changed = self.says_otherwise(now_ns);
-        let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
-        ports.truncate(self.ports.len());
-        for (index, port) in self.ports.iter().enumerate() {
-            let said = self.heartbeat_port(cx, port);
-            match ports.get_mut(index) {
-                Some(old) => {
-                    changed |= old.usable != said.usable
-                        || old.rating != said.rating
-                        || old.sends != said.sends;
-                    *old = said;
-                }
-                None => {
-                    changed = true;
-                    ports.push(said);
-                }
-            }
-        }
-        self.speaking.heartbeat = Heartbeat {
-            group: self.speaking.heartbeat.group,
-            role,
-            class: standing.class,
-            quality: standing.quality,
-            priority: standing.priority,
-            preferred: standing.preferred,
-            ready: standing.ready,
-            by_priority,
-            unable: !standing.able,
-            go,
-            hears,
-            advert_interval_ns: self.config.interval_ns,
-            term: self.term.number,
-            ports,
-        };
-        changed
-    }
-
-    fn heartbeat_port(&self, cx: &Context<'_>, port: &Port) -> HeartbeatPort {
-        let rating = port
-            .unheard
-            .map_or(Rating::Unknown, |unheard| unheard.rating);
-        let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
-        HeartbeatPort {
-            port: port.heartbeat_id,
-            usable: port.speaks,
-            hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
-            rating: match rating {
-                Rating::Unknown => heartbeat::Rating::Unknown,
-                Rating::Good => heartbeat::Rating::Good,
-                Rating::Bad => heartbeat::Rating::Bad,
-            },
-            sends: self.ways.iter().any(|way| way.interface == port.interface),
-        }
     }
 }

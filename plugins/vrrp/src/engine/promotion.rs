@@ -44,7 +44,7 @@ impl Group {
         let now_ns = cx.now_ns;
         self.begin_active();
         for router in &mut self.routers {
-            router.sent_ns = asked_ns;
+            (router.sent_ns, router.lapsed) = (asked_ns, false);
         }
         self.unmute(now_ns);
         self.state = State::Active {

@@ -41,6 +41,10 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
         engine.with_group(now_ns, index, |group, cx| group.reconfigure(cx, config));
     }
     engine.routers = index(&engine.groups);
+    let ids = engine.groups.iter().zip(0..);
+    let ids = ids.map(|(group, index)| (group.speaking.heartbeat.group, index));
+    engine.ids = ids.collect();
+    engine.hurry_round(now_ns);
     engine.each_group(now_ns, |group, cx| {
         group.check_late(cx);
         group.refresh(cx);

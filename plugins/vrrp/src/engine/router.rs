@@ -40,6 +40,8 @@ pub(super) struct VirtualRouter {
     /// When the last advert went out, and the one before.
     pub sent_ns: u64,
     pub sent_before_ns: u64,
+    /// E13: its lease was found to have ended, and is not granted anew yet.
+    pub lapsed: bool,
     /// Packets of the last advert that the system did not take.
     pub unsent: usize,
     /// None of the advert before the last was taken either.
@@ -93,6 +95,7 @@ impl VirtualRouter {
             packets: Vec::new(),
             sent_ns: 0,
             sent_before_ns: 0,
+            lapsed: false,
             unsent: 0,
             refused_before: false,
             muted: false,
@@ -113,6 +116,11 @@ impl VirtualRouter {
 
     pub fn usable(&self) -> bool {
         self.source.is_some() && !self.muted
+    }
+
+    /// Its lease has not ended, as far as this node can tell.
+    pub fn passes(&self, now_ns: u64, lease_ns: u64) -> bool {
+        !self.lapsed && now_ns <= self.sent_ns.saturating_add(lease_ns)
     }
 
     /// Whether an advert comes from one of the router's own addresses; only their owner (255) may

@@ -26,7 +26,6 @@ impl Group {
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
         self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
         // before the adverts: the peer counts silence from it, and the kernel the lease from them
-        self.speaking.stale = true;
         self.say(cx);
         if self.old_spacing_left > 0 {
             self.old_spacing_left -= 1;
@@ -54,6 +53,7 @@ impl Group {
                 counters.sent_priority_zero += 1;
             } else {
                 counters.sent += 1;
+                router.lapsed |= !router.passes(cx.now_ns, self.config.lease_ns);
                 router.refused_before = router.unsent >= router.packets.len();
                 router.unsent = 0;
                 router.sent_before_ns = router.sent_ns;
@@ -137,6 +137,7 @@ impl Group {
         };
         let spacing_ns = cx.now_ns.saturating_sub(router.sent_ns);
         let lapsed = spacing_ns > lease_ns;
+        router.lapsed |= lapsed;
         if lapsed && since_ns == cx.now_ns {
             // the host's answer took longer than the lease that it granted
             self.counters.publish_failed += 1;
@@ -155,7 +156,7 @@ impl Group {
             return self.mute(cx, index);
         }
         // its lease lapsed alone, or something refuses: granted anew, it shows
-        if !cx.publishes() {
+        if !cx.actions.publishes() {
             self.resume_routers(cx);
         }
     }

@@ -8,7 +8,6 @@ use super::port::Port;
 use super::{Context, Engine};
 use crate::config::{self, is_link_local};
 use crate::heartbeats::Heard;
-use crate::wire::heartbeat::Heartbeat;
 use crate::wire::{Family, Mac};
 
 /// What a heartbeat came over.
@@ -59,33 +58,24 @@ impl Engine {
         })
     }
 
-    /// What an authenticated heartbeat says; `own` is the run of this node.
+    /// What an authenticated heartbeat says of a group; `own` is the run of this node.
     pub fn handle_heartbeat(&mut self, now_ns: u64, path: Path, heard: &Heard<'_>, own: u64) {
         if matches!(path, Path::Link(link) if link >= self.links.len()) {
             return;
         }
-        if let Path::Network(interface, neighbour) = path {
-            self.each_group(now_ns, |group, cx| {
-                group.hear_on(cx, interface, neighbour, heard, own);
-            });
-        }
-        let Some(heartbeat) = heard.news else { return };
-        let known = |group: &Group| group.speaking.heartbeat.group == heartbeat.group;
-        let Some(index) = self.groups.iter().position(known) else {
+        let Some(index) = self.ids.get(&heard.heartbeat.group).copied() else {
             return;
         };
         self.with_group(now_ns, index, |group, cx| {
-            group.check_late(cx);
-            group.handle_heartbeat(cx, heartbeat);
-            group.review_proofs(heard.run, heard.echo.run == own);
+            if let Path::Network(interface, neighbour) = path {
+                group.hear_on(cx, interface, neighbour, heard, own);
+            }
+            if heard.is_news {
+                group.check_late(cx);
+                group.handle_heartbeat(cx, heard.heartbeat);
+                group.review_proofs(heard.run, heard.echo.run == own);
+            }
         });
-    }
-
-    /// What [`Action::Heartbeat`](super::Action::Heartbeat) sends, and where it goes beside the links.
-    pub fn heartbeat(&self, group: usize) -> Option<(&Heartbeat, &[Way])> {
-        self.groups
-            .get(group)
-            .map(|group| (&group.speaking.heartbeat, group.ways.as_slice()))
     }
 
     /// This node's own addresses on an interface.

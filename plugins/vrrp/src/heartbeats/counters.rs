@@ -2,10 +2,11 @@
 
 use spared_sdk::Value;
 
+use super::{Heard, Opened};
 use crate::engine::Table;
 use crate::error::HeartbeatDiscard;
 
-/// Of one path.
+/// Of one path. A heartbeat counts once for each of its parts.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     pub sent: u64,
@@ -29,9 +30,26 @@ impl Counters {
         }
     }
 
-    pub fn count_received(&mut self, now_ns: u64, is_copy: bool) {
+    /// Counts a part, and passes on what it says.
+    pub fn take(
+        &mut self,
+        now_ns: u64,
+        mut opened: Opened<'_, '_>,
+        pass_on: &mut impl FnMut(&Heard<'_>),
+    ) {
+        let mut is_heard = false;
+        while let Some(heard) = opened.next_group() {
+            is_heard = true;
+            pass_on(&heard);
+        }
+        if opened.has_unknown() {
+            self.count_dropped(HeartbeatDiscard::UnknownGroup);
+        }
+        if !is_heard {
+            return;
+        }
         self.received += 1;
-        self.copies += u64::from(is_copy);
+        self.copies += u64::from(!opened.has_news());
         self.heard_ns = Some(now_ns);
     }
 

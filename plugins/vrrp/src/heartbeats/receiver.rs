@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use crate::error::HeartbeatDiscard;
-use crate::wire::heartbeat::{Echo, Heartbeat, Packet};
+use crate::wire::heartbeat::{Echo, Heartbeat, Packet, next_group};
 
 /// How long frames under the key before are taken: what was under way when the key changed.
 const PREVIOUS_NS: u64 = 5_000_000_000;
@@ -21,16 +21,30 @@ pub struct Receiver {
     heartbeat: Heartbeat,
 }
 
-/// What a frame of the peer's says.
+/// A part of a heartbeat of the peer's, its groups to be taken one after the other.
+#[derive(Debug)]
+pub struct Opened<'r, 'f> {
+    run: u64,
+    number: u64,
+    echo: Echo,
+    groups: &'f [u8],
+    newest: &'r mut Newest,
+    heartbeat: &'r mut Heartbeat,
+    has_news: bool,
+    has_unknown: bool,
+}
+
+/// What the peer says of one group.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'h> {
     pub run: u64,
     /// What the peer has heard of this node.
     pub echo: Echo,
+    pub heartbeat: &'h Heartbeat,
     /// It counts for the path that brought it.
     pub is_timely: bool,
-    /// None: a copy of what another path brought first, or older than that.
-    pub news: Option<&'h Heartbeat>,
+    /// Not if it is a copy of what another path brought first, or older than that.
+    pub is_news: bool,
 }
 
 impl Receiver {
@@ -50,7 +64,7 @@ impl Receiver {
     pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
         self.groups = groups.collect();
         for trusted in self.current.iter_mut().chain(&mut self.previous) {
-            trusted.set_groups(&self.groups);
+            trusted.newest.set_groups(&self.groups);
         }
     }
 
@@ -67,7 +81,7 @@ impl Receiver {
         let heard = self.current.as_ref().filter(|trusted| trusted.highest > 0);
         heard.map_or(Echo::default(), |trusted| Echo {
             run: trusted.key.id(),
-            sequence: trusted.highest,
+            number: trusted.highest,
         })
     }
 
@@ -86,12 +100,12 @@ impl Receiver {
     }
 
     /// Opens a frame that came over a path.
-    pub fn open(
-        &mut self,
+    pub fn open<'r, 'f>(
+        &'r mut self,
         now_ns: u64,
         path: u32,
-        frame: &[u8],
-    ) -> Result<Heard<'_>, HeartbeatDiscard> {
+        frame: &'f [u8],
+    ) -> Result<Opened<'r, 'f>, HeartbeatDiscard> {
         let packet = Packet::new_checked(frame).map_err(|_| HeartbeatDiscard::Malformed)?;
         if now_ns >= self.previous_until_ns {
             self.previous = None;
@@ -102,30 +116,59 @@ impl Receiver {
             // the peer has changed its key: whatever still comes under the old one is recorded
             self.previous = None;
         }
-        packet
-            .parse(&mut self.heartbeat)
-            .map_err(|_| HeartbeatDiscard::Malformed)?;
         let sender = if is_current {
             &mut self.current
         } else {
             &mut self.previous
         };
-        let newest = sender
-            .as_mut()
-            .and_then(|sender| sender.newest(self.heartbeat.group))
-            .ok_or(HeartbeatDiscard::UnknownGroup)?;
-        let number = packet.sequence();
-        let is_news = number > newest.first().copied().unwrap_or(0);
+        let newest = sender.as_mut().map(|sender| &mut sender.newest);
+        Ok(Opened {
+            run: packet.run(),
+            number: packet.number(),
+            echo: packet.echo(),
+            groups: packet.groups(),
+            newest: newest.ok_or(HeartbeatDiscard::UnknownKey)?,
+            heartbeat: &mut self.heartbeat,
+            has_news: false,
+            has_unknown: false,
+        })
+    }
+}
+
+impl Opened<'_, '_> {
+    /// The next group that is configured here.
+    pub fn next_group(&mut self) -> Option<Heard<'_>> {
+        let place = loop {
+            self.groups = next_group(self.groups, self.heartbeat)?;
+            match self.newest.place(self.heartbeat.group) {
+                Some(place) => break place,
+                None => self.has_unknown = true,
+            }
+        };
+        let newest = self.newest.get_mut(place)?;
+        let is_news = self.number > newest.first().copied().unwrap_or(0);
         if is_news {
             newest.rotate_right(1);
-            newest[0] = number;
+            newest[0] = self.number;
         }
-        Ok(Heard {
-            run: packet.key(),
-            echo: packet.echo(),
-            is_timely: number >= newest[TIMELY - 1],
-            news: is_news.then_some(&self.heartbeat),
+        self.has_news |= is_news;
+        Some(Heard {
+            run: self.run,
+            echo: self.echo,
+            heartbeat: self.heartbeat,
+            is_timely: self.number >= newest[TIMELY - 1],
+            is_news,
         })
+    }
+
+    /// Whether any of the groups taken so far was news.
+    pub fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// Whether any of them is not configured here.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
     }
 }
 
@@ -143,7 +186,7 @@ fn admit(
 ) -> Result<bool, HeartbeatDiscard> {
     let mut named = false;
     for (place, trusted) in candidates.into_iter().enumerate() {
-        let Some(trusted) = trusted.filter(|trusted| trusted.key.id() == packet.key()) else {
+        let Some(trusted) = trusted.filter(|trusted| trusted.key.id() == packet.run()) else {
             continue;
         };
         named = true;
@@ -152,8 +195,8 @@ fn admit(
                 return Err(HeartbeatDiscard::OtherPath);
             }
             let window = trusted.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
-            window.pass(packet.sequence())?;
-            trusted.highest = trusted.highest.max(packet.sequence());
+            window.pass(packet.number(), packet.part())?;
+            trusted.highest = trusted.highest.max(packet.number());
             return Ok(place == 0);
         }
     }
@@ -171,9 +214,7 @@ struct Trusted {
     windows: Vec<(u32, Window)>,
     /// Over all paths.
     highest: u64,
-    /// The newest numbers of each group, over all paths: one that is slow, or delayed by
-    /// somebody, brings no old role back.
-    newest: Vec<(u64, [u64; TIMELY])>,
+    newest: Newest,
 }
 
 impl Trusted {
@@ -182,24 +223,11 @@ impl Trusted {
             key,
             windows: Vec::new(),
             highest: 0,
-            newest: Vec::new(),
+            newest: Newest::default(),
         };
-        trusted.set_groups(groups);
+        trusted.newest.set_groups(groups);
         trusted.set_paths(paths);
         trusted
-    }
-
-    fn set_groups(&mut self, groups: &[u64]) {
-        let kept = groups.iter().map(|group| {
-            let known = self.newest.iter().find(|(known, _)| known == group);
-            (*group, known.map_or([0; TIMELY], |(_, numbers)| *numbers))
-        });
-        self.newest = kept.collect();
-    }
-
-    fn newest(&mut self, group: u64) -> Option<&mut [u64; TIMELY]> {
-        let found = self.newest.iter_mut().find(|(known, _)| *known == group);
-        found.map(|(_, numbers)| numbers)
     }
 
     fn set_paths(&mut self, paths: &[u32]) {
@@ -219,25 +247,63 @@ impl Trusted {
     }
 }
 
+/// The newest numbers of each group, over all paths: one that is slow, or delayed by somebody, brings no
+/// old role back.
+#[derive(Debug, Default)]
+struct Newest {
+    /// In the order of their ids.
+    groups: Vec<(u64, [u64; TIMELY])>,
+}
+
+impl Newest {
+    fn set_groups(&mut self, groups: &[u64]) {
+        let kept = groups.iter().map(|group| {
+            let known = self.groups.iter().find(|(known, _)| known == group);
+            (*group, known.map_or([0; TIMELY], |(_, numbers)| *numbers))
+        });
+        self.groups = kept.collect();
+        self.groups.sort_unstable();
+    }
+
+    fn place(&self, group: u64) -> Option<usize> {
+        let place = self
+            .groups
+            .binary_search_by_key(&group, |(known, _)| *known);
+        place.ok()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut [u64; TIMELY]> {
+        self.groups.get_mut(place).map(|(_, numbers)| numbers)
+    }
+}
+
 /// What one path brought under one key.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     /// Numbers begin with 1.
     highest: u64,
+    /// Bit n: part n of that number was heard. There are no more than 64.
+    parts: u64,
     /// Bit n: `highest - n` was heard. Only to tell a replay from a latecomer; both are dropped.
     heard: u64,
 }
 
 impl Window {
-    fn pass(&mut self, sequence: u64) -> Result<(), HeartbeatDiscard> {
-        if let Some(ahead) = sequence.checked_sub(self.highest).filter(|n| *n > 0) {
+    /// Lets each part of a number pass once, and no number behind a later one.
+    fn pass(&mut self, number: u64, part: u8) -> Result<(), HeartbeatDiscard> {
+        if let Some(ahead) = number.checked_sub(self.highest).filter(|n| *n > 0) {
             let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
             self.heard = self.heard.checked_shl(shift).unwrap_or(0) | 1;
-            self.highest = sequence;
-            return Ok(());
+            (self.highest, self.parts) = (number, 0);
         }
-        let behind = u32::try_from(self.highest - sequence).unwrap_or(u32::MAX);
+        let behind = u32::try_from(self.highest - number).unwrap_or(u32::MAX);
         let bit = 1_u64.checked_shl(behind).unwrap_or(0);
+        if behind == 0 {
+            let part = 1_u64.checked_shl(u32::from(part)).unwrap_or(0);
+            let is_new = part != 0 && self.parts & part == 0;
+            self.parts |= part;
+            return is_new.then_some(()).ok_or(HeartbeatDiscard::Replayed);
+        }
         if self.heard & bit != 0 {
             return Err(HeartbeatDiscard::Replayed);
         }

@@ -51,7 +51,7 @@ impl Node {
             quality,
             ..Heartbeat::with_room()
         };
-        self.links.send(&heartbeat, &[], |_, _, _| false);
+        self.links.send([heartbeat].iter(), &[], |_, _, _| false);
     }
 
     /// What is news of all that waits, links in turn.
@@ -60,9 +60,10 @@ impl Node {
         let mut news = Vec::new();
         for link in 0..self.links.count() {
             while let Some(packet) = self.links.receive(link, &mut buffer) {
-                let heard = self.links.open(1_000_000_000, link, packet);
-                let heartbeat = heard.and_then(|heard| heard.news);
-                news.extend(heartbeat.map(|heartbeat| (link, heartbeat.quality)));
+                self.links.open(1_000_000_000, link, packet, |heard| {
+                    let heard = Some(heard).filter(|heard| heard.is_news);
+                    news.extend(heard.map(|heard| (link, heard.heartbeat.quality)));
+                });
             }
         }
         news
@@ -212,10 +213,10 @@ fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     links.update(&event("hot0", &[unused.as_fd(), sender.as_fd()]));
     drop(receiver);
     // refused, which the next one is told
-    links.send(&Heartbeat::with_room(), &[], |_, _, _| false);
+    links.send([Heartbeat::with_room()].iter(), &[], |_, _, _| false);
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the same port");
     receiver.set_nonblocking(true).expect("non-blocking");
-    links.send(&Heartbeat::with_room(), &[], |_, _, _| false);
+    links.send([Heartbeat::with_room()].iter(), &[], |_, _, _| false);
     assert!(receiver.recv(&mut [0; 2048]).is_ok());
 }
 

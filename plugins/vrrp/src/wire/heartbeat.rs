@@ -1,5 +1,8 @@
 //! Heartbeats: what the elector of one node tells that of the other over every link and every network of
-//! the group, so that silence is silence on every path. UDP, on the port of the links; version 2.
+//! its groups, so that silence is silence on every path. UDP, on the port of the links; version 3.
+//!
+//! One heartbeat is a number, and one or more datagrams, its parts: each has the number, stands for itself,
+//! and is complete for the groups that it carries.
 //!
 //! ```text
 //!     0                   1                   2                   3
@@ -7,29 +10,36 @@
 //!    +---------------------------------------------------------------+
 //!  0 |                         Magic, "SPBT"                         |
 //!    +---------------+---------------+---------------+---------------+
-//!  4 |    Version    |   Reserved    |     Count     |   Priority    |
+//!  4 |    Version    |     Part      |     Parts     |   Reserved    |
 //!    +---------------+---------------+---------------+---------------+
 //!  8 |                            Run, 8                             |
 //!    +---------------------------------------------------------------+
-//! 16 |                           Sequence, 8                         |
+//! 16 |                           Number, 8                           |
 //!    +---------------------------------------------------------------+
-//! 24 |                             Group, 8                          |
-//!    +---------------+---------------+---------------+---------------+
-//! 32 |     Role      |     Class     |    Quality    |     Flags     |
-//!    +---------------+---------------+---------------+---------------+
-//! 36 |                   Advert interval in ns, 8                    |
+//! 24 |                             Path                              |
 //!    +---------------------------------------------------------------+
-//! 44 |                             Path                              |
+//! 28 |            Echo: the receiver's run, 8, 0 for none            |
 //!    +---------------------------------------------------------------+
-//! 48 |            Echo: the receiver's run, 8, 0 where none          |
+//! 36 |            Echo: its highest number that was heard, 8         |
 //!    +---------------------------------------------------------------+
-//! 56 |            Echo: its highest sequence that was heard, 8       |
-//!    +---------------------------------------------------------------+
-//! 64 |              Term: which change of the active node             |
-//!    +---------------------------------------------------------------+
-//! 68 |  Ports, Count times 5 bytes: id, 4; state, 1                  |
+//! 44 |  Groups, as below, to the tag                                 |
 //!    +---------------------------------------------------------------+
 //!    |  Tag: HMAC-SHA256 of all before it, its first 16 bytes        |
+//!    +---------------------------------------------------------------+
+//!
+//! A group
+//!    +---------------------------------------------------------------+
+//!  0 |                            Group, 8                           |
+//!    +---------------+---------------+---------------+---------------+
+//!  8 |     Role      |     Class     |    Quality    |     Flags     |
+//!    +---------------+---------------+---------------+---------------+
+//! 12 |                Advert interval in microseconds                |
+//!    +---------------------------------------------------------------+
+//! 16 |              Term: which change of the active node            |
+//!    +---------------+---------------+-------------------------------+
+//! 20 |   Priority    |     Count     |
+//!    +---------------+---------------+-------------------------------+
+//! 22 |  Ports, Count times 5 bytes: id, 4; state, 1                  |
 //!    +---------------------------------------------------------------+
 //!
 //! Role:  0 fault, 1 backup, 2 active; class 0-3; quality 0-100; interval above 0, at most 60 s
@@ -41,43 +51,59 @@
 //! is a link's place among the `[[link]]` of the configuration, or [`network_path`]: it is under the
 //! tag, so that a frame recorded on one path is worthless on the others.
 
+mod contents;
+
 use std::fmt;
 
 use super::array;
 
-/// Longest frame: with IPv6 and UDP around it it fits the smallest IPv6 MTU.
+pub use contents::{
+    Echo, Heartbeat, HeartbeatPort, Rating, Speaks, group_id, network_path, port_id,
+};
+
+/// Longest part: with IPv6 and UDP around it it fits the smallest IPv6 MTU.
 pub const FRAME_MAX: usize = 1200;
 /// Bytes of the tag.
 pub const TAG_LEN: usize = 16;
-/// Ports that fit; what more there is is left out.
-pub const PORTS_MAX: usize = (FRAME_MAX - HEADER_LEN - TAG_LEN) / PORT_LEN;
+/// Parts of one heartbeat; groups that fit into none are left out.
+pub const PARTS_MAX: usize = 64;
+/// Ports of a group that fit into a part of its own; what more there is is left out.
+pub const PORTS_MAX: usize = (FRAME_MAX - HEADER_LEN - GROUP_LEN - TAG_LEN) / PORT_LEN;
 
 const MAGIC: [u8; 4] = *b"SPBT";
-const VERSION: u8 = 2;
-const HEADER_LEN: usize = 68;
+const VERSION: u8 = 3;
+const HEADER_LEN: usize = 44;
+const GROUP_LEN: usize = 22;
 const PORT_LEN: usize = 5;
 const CLASS_MAX: u8 = 3;
 const QUALITY_MAX: u8 = 100;
 /// VRRP's longest is 40.95 s; the receiver computes with it.
-const INTERVAL_MAX_NS: u64 = 60_000_000_000;
+const INTERVAL_MAX_US: u32 = 60_000_000;
+const NS_PER_US: u64 = 1000;
 
 mod field {
     pub const MAGIC: usize = 0;
     pub const VERSION: usize = 4;
-    pub const COUNT: usize = 6;
-    pub const PRIORITY: usize = 7;
-    pub const KEY: usize = 8;
-    pub const SEQUENCE: usize = 16;
-    pub const GROUP: usize = 24;
-    pub const ROLE: usize = 32;
-    pub const CLASS: usize = 33;
-    pub const QUALITY: usize = 34;
-    pub const FLAGS: usize = 35;
-    pub const INTERVAL: usize = 36;
-    pub const PATH: usize = 44;
-    pub const ECHO_RUN: usize = 48;
-    pub const ECHO_SEQUENCE: usize = 56;
-    pub const TERM: usize = 64;
+    pub const PART: usize = 5;
+    pub const PARTS: usize = 6;
+    pub const RUN: usize = 8;
+    pub const NUMBER: usize = 16;
+    pub const PATH: usize = 24;
+    pub const ECHO_RUN: usize = 28;
+    pub const ECHO_NUMBER: usize = 36;
+}
+
+/// Of a group, from its beginning.
+mod group_field {
+    pub const GROUP: usize = 0;
+    pub const ROLE: usize = 8;
+    pub const CLASS: usize = 9;
+    pub const QUALITY: usize = 10;
+    pub const FLAGS: usize = 11;
+    pub const INTERVAL: usize = 12;
+    pub const TERM: usize = 16;
+    pub const PRIORITY: usize = 20;
+    pub const COUNT: usize = 21;
 }
 
 mod flag {
@@ -99,12 +125,12 @@ mod state {
 /// Why bytes are no heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Shorter or longer than its count of ports says.
+    /// Too long, or cut within its header, a group or the tag.
     Length,
     /// It begins with something else.
     Magic,
     Version,
-    /// One that version 2 does not have: role, class, quality, interval or rating.
+    /// One that version 3 does not have: part, role, class, quality, interval or rating.
     Value,
 }
 
@@ -121,8 +147,8 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// A frame of the right length in received bytes. The getters cannot fail after
-/// [`Packet::new_checked`]; believe nothing of it before its tag was verified.
+/// A part of a heartbeat in received bytes. Nothing can fail after [`Packet::new_checked`]; believe
+/// nothing of it before its tag was verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     header: [u8; HEADER_LEN],
@@ -139,15 +165,27 @@ impl<'a> Packet<'a> {
         if header[field::VERSION] != VERSION {
             return Err(Malformed::Version);
         }
-        let signed_len = HEADER_LEN + usize::from(header[field::COUNT]) * PORT_LEN;
-        if bytes.len() != signed_len + TAG_LEN || bytes.len() > FRAME_MAX {
+        let signed_len = bytes.len().checked_sub(TAG_LEN).ok_or(Malformed::Length)?;
+        if signed_len < HEADER_LEN || bytes.len() > FRAME_MAX {
             return Err(Malformed::Length);
         }
-        Ok(Packet {
+        let (part, parts) = (header[field::PART], header[field::PARTS]);
+        if part >= parts || usize::from(parts) > PARTS_MAX {
+            return Err(Malformed::Value);
+        }
+        let (signed, tag) = bytes
+            .split_at_checked(signed_len)
+            .ok_or(Malformed::Length)?;
+        let packet = Packet {
             header,
-            signed: bytes.get(..signed_len).ok_or(Malformed::Length)?,
-            tag: array(bytes, signed_len).ok_or(Malformed::Length)?,
-        })
+            signed,
+            tag: array(tag, 0).ok_or(Malformed::Length)?,
+        };
+        let mut rest = packet.groups();
+        while !rest.is_empty() {
+            rest = Group::split(rest)?.check()?;
+        }
+        Ok(packet)
     }
 
     pub fn path(&self) -> u32 {
@@ -156,17 +194,22 @@ impl<'a> Packet<'a> {
 
     pub fn echo(&self) -> Echo {
         Echo {
-            run: self.number(field::ECHO_RUN),
-            sequence: self.number(field::ECHO_SEQUENCE),
+            run: self.long(field::ECHO_RUN),
+            number: self.long(field::ECHO_NUMBER),
         }
     }
 
-    pub fn key(&self) -> u64 {
-        self.number(field::KEY)
+    pub fn run(&self) -> u64 {
+        self.long(field::RUN)
     }
 
-    pub fn sequence(&self) -> u64 {
-        self.number(field::SEQUENCE)
+    pub fn number(&self) -> u64 {
+        self.long(field::NUMBER)
+    }
+
+    /// Which of the heartbeat's parts it is, from 0.
+    pub fn part(&self) -> u8 {
+        self.header[field::PART]
     }
 
     /// What the tag covers.
@@ -178,44 +221,92 @@ impl<'a> Packet<'a> {
         &self.tag
     }
 
-    /// Replaces `heartbeat` by what the frame says; without allocation where `heartbeat` has room for
-    /// [`PORTS_MAX`] ports.
-    pub fn parse(&self, heartbeat: &mut Heartbeat) -> Result<(), Malformed> {
-        let flags = self.header[field::FLAGS];
-        heartbeat.group = self.number(field::GROUP);
-        heartbeat.role = match self.header[field::ROLE] {
-            0 => Speaks::Fault,
-            1 => Speaks::Backup,
-            2 => Speaks::Active,
-            _ => return Err(Malformed::Value),
-        };
-        heartbeat.class = self.header[field::CLASS];
-        heartbeat.quality = self.header[field::QUALITY];
-        heartbeat.advert_interval_ns = self.number(field::INTERVAL);
-        let in_range = heartbeat.class <= CLASS_MAX
-            && heartbeat.quality <= QUALITY_MAX
-            && (1..=INTERVAL_MAX_NS).contains(&heartbeat.advert_interval_ns);
+    /// The bytes of all groups, for [`next_group`].
+    pub fn groups(&self) -> &'a [u8] {
+        self.signed.get(HEADER_LEN..).unwrap_or_default()
+    }
+
+    fn long(&self, at: usize) -> u64 {
+        array(&self.header, at).map_or(0, u64::from_be_bytes)
+    }
+}
+
+/// Replaces `heartbeat` by the first of some groups and returns the bytes of the others; None at their end.
+/// Without allocation where `heartbeat` has room for [`PORTS_MAX`] ports.
+pub fn next_group<'a>(groups: &'a [u8], heartbeat: &mut Heartbeat) -> Option<&'a [u8]> {
+    Group::split(groups).ok()?.parse(heartbeat).ok()
+}
+
+/// One group in the bytes of a part.
+struct Group<'a> {
+    fixed: [u8; GROUP_LEN],
+    ports: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Group<'a> {
+    fn split(bytes: &'a [u8]) -> Result<Group<'a>, Malformed> {
+        let fixed: [u8; GROUP_LEN] = array(bytes, 0).ok_or(Malformed::Length)?;
+        let length = usize::from(fixed[group_field::COUNT]) * PORT_LEN;
+        let (_, after) = bytes.split_at_checked(GROUP_LEN).ok_or(Malformed::Length)?;
+        let (ports, rest) = after.split_at_checked(length).ok_or(Malformed::Length)?;
+        Ok(Group { fixed, ports, rest })
+    }
+
+    /// The bytes behind it, if its values are in their ranges.
+    fn check(&self) -> Result<&'a [u8], Malformed> {
+        let fixed = &self.fixed;
+        let in_range = fixed[group_field::CLASS] <= CLASS_MAX
+            && fixed[group_field::QUALITY] <= QUALITY_MAX
+            && (1..=INTERVAL_MAX_US).contains(&self.word(group_field::INTERVAL));
         if !in_range {
             return Err(Malformed::Value);
         }
-        heartbeat.priority = self.header[field::PRIORITY];
-        heartbeat.term = array(&self.header, field::TERM).map_or(0, u32::from_be_bytes);
-        heartbeat.preferred = flags & flag::PREFERRED != 0;
-        heartbeat.ready = flags & flag::READY != 0;
-        heartbeat.by_priority = flags & flag::BY_PRIORITY != 0;
-        heartbeat.unable = flags & flag::UNABLE != 0;
-        heartbeat.go = flags & flag::GO != 0;
-        heartbeat.hears = flags & flag::HEARS != 0;
-        heartbeat.ports.clear();
-        let ports = self.signed.get(HEADER_LEN..).unwrap_or_default();
-        for bytes in ports.chunks_exact(PORT_LEN) {
-            heartbeat.ports.push(parse_port(bytes)?);
+        role(fixed[group_field::ROLE])?;
+        for bytes in self.ports.chunks_exact(PORT_LEN) {
+            parse_port(bytes)?;
         }
-        Ok(())
+        Ok(self.rest)
     }
 
-    fn number(&self, at: usize) -> u64 {
-        array(&self.header, at).map_or(0, u64::from_be_bytes)
+    fn parse(&self, heartbeat: &mut Heartbeat) -> Result<&'a [u8], Malformed> {
+        let fixed = &self.fixed;
+        let flags = fixed[group_field::FLAGS];
+        let mut ports = std::mem::take(&mut heartbeat.ports);
+        ports.clear();
+        for bytes in self.ports.chunks_exact(PORT_LEN) {
+            ports.push(parse_port(bytes)?);
+        }
+        *heartbeat = Heartbeat {
+            group: array(fixed, group_field::GROUP).map_or(0, u64::from_be_bytes),
+            role: role(fixed[group_field::ROLE])?,
+            class: fixed[group_field::CLASS],
+            quality: fixed[group_field::QUALITY],
+            priority: fixed[group_field::PRIORITY],
+            preferred: flags & flag::PREFERRED != 0,
+            ready: flags & flag::READY != 0,
+            by_priority: flags & flag::BY_PRIORITY != 0,
+            unable: flags & flag::UNABLE != 0,
+            go: flags & flag::GO != 0,
+            hears: flags & flag::HEARS != 0,
+            advert_interval_ns: u64::from(self.word(group_field::INTERVAL)) * NS_PER_US,
+            term: self.word(group_field::TERM),
+            ports,
+        };
+        Ok(self.rest)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        array(&self.fixed, at).map_or(0, u32::from_be_bytes)
+    }
+}
+
+fn role(byte: u8) -> Result<Speaks, Malformed> {
+    match byte {
+        0 => Ok(Speaks::Fault),
+        1 => Ok(Speaks::Backup),
+        2 => Ok(Speaks::Active),
+        _ => Err(Malformed::Value),
     }
 }
 
@@ -236,22 +327,28 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
     })
 }
 
-/// Replaces `out` by a heartbeat as it is before it was sealed for a path, the tag still missing;
-/// without allocation where `out` has room for [`FRAME_MAX`]. Returns how many ports had no room.
-pub fn emit(
-    key: u64,
-    sequence: u64,
-    echo: Echo,
-    heartbeat: &Heartbeat,
-    out: &mut Vec<u8>,
-) -> usize {
-    let count = heartbeat.ports.len().min(PORTS_MAX);
+/// Replaces `out` by a part without groups, still to be given its path, the count of parts, and the tag;
+/// like [`emit_group`] without allocation where `out` has room for [`FRAME_MAX`].
+pub fn emit_header(run: u64, number: u64, part: u8, echo: Echo, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&MAGIC);
-    let ports = u8::try_from(count).unwrap_or(u8::MAX);
-    out.extend_from_slice(&[VERSION, 0, ports, heartbeat.priority]);
-    out.extend_from_slice(&key.to_be_bytes());
-    out.extend_from_slice(&sequence.to_be_bytes());
+    out.extend_from_slice(&[VERSION, part, 0, 0]);
+    out.extend_from_slice(&run.to_be_bytes());
+    out.extend_from_slice(&number.to_be_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&echo.run.to_be_bytes());
+    out.extend_from_slice(&echo.number.to_be_bytes());
+}
+
+/// Whether a part that [`emit_header`] began has room for a group.
+pub fn has_room(part: &[u8], heartbeat: &Heartbeat) -> bool {
+    let ports = heartbeat.ports.len().min(PORTS_MAX);
+    part.len() + GROUP_LEN + ports * PORT_LEN + TAG_LEN <= FRAME_MAX
+}
+
+/// Appends a group to a part. Returns how many of its ports had no room.
+pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
+    let count = heartbeat.ports.len().min(PORTS_MAX);
     out.extend_from_slice(&heartbeat.group.to_be_bytes());
     let role = match heartbeat.role {
         Speaks::Fault => 0,
@@ -259,11 +356,11 @@ pub fn emit(
         Speaks::Active => 2,
     };
     out.extend_from_slice(&[role, heartbeat.class, heartbeat.quality, flags(heartbeat)]);
-    out.extend_from_slice(&heartbeat.advert_interval_ns.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&echo.run.to_be_bytes());
-    out.extend_from_slice(&echo.sequence.to_be_bytes());
+    let interval_us = u32::try_from(heartbeat.advert_interval_ns / NS_PER_US).unwrap_or(u32::MAX);
+    out.extend_from_slice(&interval_us.to_be_bytes());
     out.extend_from_slice(&heartbeat.term.to_be_bytes());
+    let ports = u8::try_from(count).unwrap_or(u8::MAX);
+    out.extend_from_slice(&[heartbeat.priority, ports]);
     for port in heartbeat.ports.iter().take(count) {
         out.extend_from_slice(&port.port.to_be_bytes());
         out.push(state_of(port));
@@ -271,9 +368,16 @@ pub fn emit(
     heartbeat.ports.len() - count
 }
 
-/// Writes the path into what [`emit`] made.
-pub fn set_path(frame: &mut [u8], path: u32) {
-    if let Some(bytes) = frame.get_mut(field::PATH..field::PATH + 4) {
+/// Writes how many parts the heartbeat has into one of them.
+pub fn set_parts(part: &mut [u8], parts: u8) {
+    if let Some(byte) = part.get_mut(field::PARTS) {
+        *byte = parts;
+    }
+}
+
+/// Writes the path into a part.
+pub fn set_path(part: &mut [u8], path: u32) {
+    if let Some(bytes) = part.get_mut(field::PATH..field::PATH + 4) {
         bytes.copy_from_slice(&path.to_be_bytes());
     }
 }
@@ -299,116 +403,6 @@ fn state_of(port: &HeartbeatPort) -> u8 {
         | flag(port.hears, state::HEARS)
         | flag(port.sends, state::SENDS)
         | rating << state::RATING.trailing_zeros()
-}
-
-/// What one node says of one group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// [`group_id`] of the group's name.
-    pub group: u64,
-    pub role: Speaks,
-    /// E0: forced active 3, normal 2, joining 1, forced backup or maintenance 0.
-    pub class: u8,
-    /// 0-100.
-    pub quality: u8,
-    /// Of its adverts: what decides between nodes that elect by priority, and tells its adverts
-    /// from those of others.
-    pub priority: u8,
-    pub preferred: bool,
-    /// A failover by this node would lose nothing.
-    pub ready: bool,
-    /// It elects by priority: so must the receiver.
-    pub by_priority: bool,
-    /// It cannot be active: barred, or without any usable interface.
-    pub unable: bool,
-    /// E6: the sender has blocked its fence for the receiver, who is prepared.
-    pub go: bool,
-    /// It hears the receiver's heartbeats: only then both know what the other knows.
-    pub hears: bool,
-    pub advert_interval_ns: u64,
-    /// E7: how often another node became active, as far as the sender knows.
-    pub term: u32,
-    /// In the order of the sender's routers.
-    pub ports: Vec<HeartbeatPort>,
-}
-
-impl Heartbeat {
-    /// The least that can be said, with room for as many ports as a frame brings.
-    pub fn with_room() -> Heartbeat {
-        Heartbeat {
-            group: 0,
-            role: Speaks::Fault,
-            class: 0,
-            quality: 0,
-            priority: 0,
-            preferred: false,
-            ready: false,
-            by_priority: false,
-            unable: false,
-            go: false,
-            hears: false,
-            advert_interval_ns: 1,
-            term: 0,
-            ports: Vec::with_capacity(PORTS_MAX),
-        }
-    }
-}
-
-/// What a node says of one of its interfaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeartbeatPort {
-    /// [`port_id`] of the interface's name.
-    pub port: u32,
-    /// It can speak there.
-    pub usable: bool,
-    /// It hears the other node there.
-    pub hears: bool,
-    pub rating: Rating,
-    /// It sends heartbeats there, too.
-    pub sends: bool,
-}
-
-/// What the sender of a heartbeat has heard of the receiver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Echo {
-    /// 0 for none.
-    pub run: u64,
-    pub sequence: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
-    Fault,
-    Backup,
-    Active,
-}
-
-/// E3: how an interface on which the peer is unheard is rated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rating {
-    /// Nobody to ask, or not yet answered.
-    Unknown,
-    Good,
-    Bad,
-}
-
-/// FNV-1a of a group's name.
-pub fn group_id(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// The path of a network, by the names that its interface has on the nodes, in the order of the nodes'
-/// own names; never a link's place.
-pub fn network_path(names: &[&str]) -> u32 {
-    0x8000_0000 | port_id(&names.join("/"))
-}
-
-/// The same of an interface's name, folded.
-pub fn port_id(name: &str) -> u32 {
-    let hash = group_id(name);
-    (hash ^ (hash >> 32)) as u32
 }
 
 #[cfg(test)]

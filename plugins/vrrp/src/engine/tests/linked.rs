@@ -487,7 +487,7 @@ fn a_heartbeat_that_says_active_goes_before_the_adverts() {
     engine.advertise_now(now_ns);
     let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
     let place = |what: &dyn Fn(&Action) -> bool| actions.iter().position(what);
-    let heartbeat = place(&|action| matches!(action, Action::Heartbeat { .. }));
+    let heartbeat = place(&|action| matches!(action, Action::Heartbeat));
     let advert = place(&|action| matches!(action, Action::Transmit(_)));
     assert!(heartbeat.is_some() && heartbeat < advert, "{actions:?}");
 }

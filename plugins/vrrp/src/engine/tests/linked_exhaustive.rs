@@ -66,14 +66,12 @@ fn check(lab: &mut Lab, from: State, to: State) {
         // a wire that carries only away from the active node shows its fault when preference has
         // moved the group, and the unheard interface moves it back
         let hidden = to[2..].iter().any(|wire| matches!(wire, Path::OneWay(_)));
-        let preferred = lab.nodes[0]
-            .engine
-            .heartbeat(0)
-            .is_some_and(|(heartbeat, _)| heartbeat.preferred)
-            || lab.nodes[1]
-                .engine
-                .heartbeat(0)
-                .is_some_and(|(heartbeat, _)| heartbeat.preferred);
+        let preferred = lab.nodes.iter().any(|node| {
+            let groups = node.engine.groups.iter();
+            groups
+                .map(|group| &group.speaking.heartbeat)
+                .any(|one| one.preferred)
+        });
         let most = if hidden && preferred { 2 } else { 1 };
         let changed = from.iter().zip(to).filter(|(a, b)| **a != *b).count();
         let most = most.max(changed);

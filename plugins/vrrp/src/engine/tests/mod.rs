@@ -10,6 +10,7 @@ mod lapse;
 mod linked;
 mod linked_exhaustive;
 mod linked_found;
+mod linked_groups;
 mod linked_random;
 mod linked_switchover;
 mod pairs_of_faults;

@@ -1,15 +1,15 @@
 //! The fixture's links, and the host's part: quality from checks, and switchovers.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spared_sdk::Role;
 
-use super::{Lab, MS, Node, SECOND, What};
+use super::{Key, Lab, MS, Node, SECOND, What};
 use crate::election::Directive;
 use crate::engine::{Neighbour, Path};
 use crate::heartbeats::Heard;
-use crate::wire::heartbeat::{Echo, Heartbeat};
+use crate::wire::heartbeat::{Echo, Heartbeat, Speaks, group_id};
 
 /// How long a planned switchover may take before the active node goes.
 const SWITCHOVER_NS: u64 = 2 * SECOND;
@@ -25,7 +25,7 @@ pub(super) struct Flying {
     sequence: u64,
     /// The run of the receiver, as far as the sender heard it.
     echo: u64,
-    heartbeat: Heartbeat,
+    groups: Vec<Heartbeat>,
 }
 
 /// A link by its place, or a wire and who spoke there.
@@ -44,9 +44,11 @@ pub struct Host {
     /// Which start of the plugin it is, and how many heartbeats it has sent.
     run: u64,
     sequence: u64,
-    /// The peer's, as far as a session told it, and the newest heartbeat of it.
+    /// When, and the groups that it called active.
+    said: (u64, BTreeSet<u64>),
+    /// The peer's, as far as a session told it, and the newest heartbeat that carried each group.
     peer_run: u64,
-    newest: u64,
+    newest: BTreeMap<u64, u64>,
     /// It heard that run.
     heard_run: u64,
     /// The highest number of each path.
@@ -157,13 +159,16 @@ impl Lab {
 
     // ---- heartbeats ----------------------------------------------------------------------------
 
-    pub(super) fn send_heartbeat(&mut self, index: usize, group: usize) {
-        let (heartbeat, ways) = self.nodes[index]
-            .engine
-            .heartbeat(group)
-            .expect("an action's heartbeat");
-        let (heartbeat, ways) = (heartbeat.clone(), ways.to_vec());
+    pub(super) fn send_heartbeat(&mut self, index: usize) {
+        let (heartbeats, ways) = self.nodes[index].engine.heartbeat(self.now_ns);
+        let ways = ways.to_vec();
+        let groups: Vec<Heartbeat> = heartbeats.cloned().collect();
+        if groups.is_empty() {
+            return;
+        }
         let host = &mut self.nodes[index].host;
+        let active = groups.iter().filter(|group| group.role == Speaks::Active);
+        host.said = (self.now_ns, active.map(|group| group.group).collect());
         host.sequence += 1;
         host.heartbeats_sent += 1;
         let (run, sequence, echo) = (host.run, host.sequence, host.heard_run);
@@ -187,7 +192,7 @@ impl Lab {
                 run,
                 sequence,
                 echo,
-                heartbeat: heartbeat.clone(),
+                groups: groups.clone(),
             });
             let number = self.flying.len() - 1;
             let at_ns = self.now_ns + self.latency_ns + jitter_ns;
@@ -207,11 +212,23 @@ impl Lab {
                 run,
                 sequence,
                 echo,
-                heartbeat: heartbeat.clone(),
+                groups: groups.clone(),
             });
             let number = self.flying.len() - 1;
             self.enqueue(at_ns, other, What::Heartbeat(number));
         }
+    }
+
+    /// E12: no advert renews a lease but right behind a heartbeat that says that its group is active.
+    pub(super) fn check_round(&self, index: usize, key: &Key) {
+        let node = &self.nodes[index];
+        if self.links.is_empty() || index > 1 {
+            return;
+        }
+        let group = node.group_of(key).expect("an action's group");
+        let (at_ns, active) = &node.host.said;
+        let says = *at_ns == self.now_ns && active.contains(&group_id(&group.name));
+        assert!(says, "{}: an advert of {} alone", node.name, group.name);
     }
 
     pub(super) fn deliver_heartbeat(&mut self, index: usize, number: usize) {
@@ -232,7 +249,8 @@ impl Lab {
         let flying = self.flying[number].clone();
         if flying.run > self.nodes[index].host.peer_run && self.session() {
             let host = &mut self.nodes[index].host;
-            (host.peer_run, host.newest) = (flying.run, 0);
+            host.peer_run = flying.run;
+            host.newest.clear();
             host.highest.clear();
         }
         let now_ns = self.now_ns;
@@ -261,20 +279,23 @@ impl Lab {
             return;
         }
         *highest = flying.sequence;
-        let is_news = flying.sequence > node.host.newest;
-        let heard = Heard {
-            run: flying.run,
-            echo: Echo {
-                run: flying.echo,
-                sequence: 1,
-            },
-            is_timely: flying.sequence + 2 >= node.host.newest,
-            news: is_news.then_some(&flying.heartbeat),
-        };
-        node.host.newest = node.host.newest.max(flying.sequence);
         node.host.heard_run = flying.run;
         let own = node.host.run;
-        node.engine.handle_heartbeat(now_ns, path, &heard, own);
+        for heartbeat in &flying.groups {
+            let newest = node.host.newest.entry(heartbeat.group).or_default();
+            let heard = Heard {
+                run: flying.run,
+                echo: Echo {
+                    run: flying.echo,
+                    number: 1,
+                },
+                heartbeat,
+                is_timely: flying.sequence + 2 >= *newest,
+                is_news: flying.sequence > *newest,
+            };
+            *newest = flying.sequence.max(*newest);
+            node.engine.handle_heartbeat(now_ns, path, &heard, own);
+        }
     }
 
     /// What is under way is lost.

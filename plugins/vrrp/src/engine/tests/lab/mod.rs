@@ -566,7 +566,7 @@ impl Lab {
                     }
                     self.send(index, now_ns, &name, to, &bytes);
                 }
-                Action::Heartbeat { group } => self.send_heartbeat(index, group),
+                Action::Heartbeat => self.send_heartbeat(index),
                 Action::Check {
                     name,
                     weight,
@@ -739,6 +739,7 @@ impl Lab {
                 // dropped at the egress hook
                 _ => return node.engine.handle_unsent(now_ns, id),
             }
+            self.check_round(index, &key);
         }
         self.sent.push(Sent {
             at_ns: now_ns,
@@ -879,16 +880,16 @@ impl Node {
     }
 
     fn lease_ns(&self, key: &Key) -> u64 {
+        self.group_of(key).map_or(0, |group| group.lease_ns)
+    }
+
+    fn group_of(&self, key: &Key) -> Option<&crate::config::Group> {
         let of_key = |group: &&crate::config::Group| {
             group.routers.iter().any(|router| {
                 (&router.interface, router.family, router.vrid) == (&key.0, key.1, key.2)
             })
         };
-        self.settings
-            .groups
-            .iter()
-            .find(of_key)
-            .map_or(0, |group| group.lease_ns)
+        self.settings.groups.iter().find(of_key)
     }
 
     fn open(&mut self, now_ns: u64) {

@@ -1,0 +1,70 @@
+//! What the driver must do, in order.
+
+use std::collections::VecDeque;
+
+use super::Action;
+
+/// Actions that wait for the driver.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Queue {
+    actions: VecDeque<Action>,
+    heartbeats: usize,
+    /// The last heartbeat among them has nothing behind it that waits for the host.
+    is_fresh: bool,
+}
+
+impl Queue {
+    pub fn new() -> Queue {
+        Queue {
+            actions: VecDeque::with_capacity(64),
+            heartbeats: 0,
+            is_fresh: false,
+        }
+    }
+
+    pub fn push(&mut self, action: Action) {
+        if matches!(action, Action::Heartbeat) {
+            self.heartbeats += 1;
+            self.is_fresh = true;
+        }
+        // the driver has the host's answer before it goes on
+        if matches!(
+            action,
+            Action::Publish { .. } | Action::Reopen { .. } | Action::SwitchOver { .. }
+        ) {
+            self.is_fresh = false;
+        }
+        self.actions.push_back(action);
+    }
+
+    pub fn pop(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front()?;
+        if matches!(action, Action::Heartbeat) {
+            self.heartbeats -= 1;
+        }
+        Some(action)
+    }
+
+    /// Whether a heartbeat waits that goes right before whatever is pushed next.
+    pub fn has_heartbeat(&self) -> bool {
+        self.heartbeats > 0 && self.is_fresh
+    }
+
+    /// Whether any heartbeat waits.
+    pub fn holds_heartbeat(&self) -> bool {
+        self.heartbeats > 0
+    }
+
+    /// Whether a role waits to be published.
+    pub fn publishes(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::Publish { .. } | Action::Reopen { .. }))
+    }
+
+    /// Takes back a group's adverts.
+    pub fn drop_adverts(&mut self, group: usize) {
+        let is_advert = |action: &Action| matches!(action, Action::Transmit(id) if id.group == group && !id.resign);
+        self.actions.retain(|action| !is_advert(action));
+    }
+}

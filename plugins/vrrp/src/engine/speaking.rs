@@ -1,0 +1,233 @@
+//! E12: what a group says by the node's heartbeats, and when it wants one.
+
+use super::group::{Group, State};
+use super::port::Port;
+use super::router::VirtualRouter;
+use super::unheard::Rating;
+use super::{Action, Context};
+use crate::config::Election;
+use crate::election::Rank;
+use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
+
+/// A group's part in this node's own heartbeats.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Speaking {
+    pub heartbeat: Heartbeat,
+    /// Something must be said at once.
+    pub now: bool,
+    /// The next heartbeat carries the group, be it a round or not.
+    pub wanted: bool,
+    /// The one that is being sent does.
+    pub carried: bool,
+    /// The role was given up, and the fence is not blocking yet.
+    pub blocks: bool,
+    /// E6: the peer may go ahead until then.
+    pub go_until_ns: u64,
+    /// It ends.
+    pub leaves: bool,
+    /// The heartbeat is to be written anew.
+    pub stale: bool,
+    /// There are paths to speak on.
+    pub on: bool,
+}
+
+impl Speaking {
+    pub fn new(group: &str) -> Speaking {
+        let heartbeat = Heartbeat {
+            group: heartbeat::group_id(group),
+            ..Heartbeat::with_room()
+        };
+        Speaking {
+            heartbeat,
+            now: true,
+            wanted: false,
+            carried: false,
+            blocks: false,
+            go_until_ns: 0,
+            leaves: false,
+            stale: true,
+            on: false,
+        }
+    }
+}
+
+impl Group {
+    // ---- when ----------------------------------------------------------------------------
+
+    /// The group's share of the node's interval, while it speaks.
+    pub(super) fn speaking_interval_ns(&self) -> Option<u64> {
+        let interval_ns = self.config.interval_ns.min(self.spacing_ns);
+        (!self.speaking.leaves).then_some(interval_ns)
+    }
+
+    /// Says at once what has changed; all else waits for the node's next round.
+    pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
+        self.speaking.on = !cx.links.is_empty();
+        // E13: neither active nor backup for the moment that it takes
+        if !self.speaking.on || self.reopens(cx.now_ns) {
+            return;
+        }
+        let now = std::mem::take(&mut self.speaking.now);
+        let stale = std::mem::take(&mut self.speaking.stale);
+        // most of what is heard changes nothing
+        if !(now || stale || self.says_otherwise(cx.now_ns)) {
+            return;
+        }
+        if self.update_heartbeat(cx) || now {
+            self.say(cx);
+        }
+    }
+
+    /// Has a heartbeat carry the group right before what is done next, unless one waits there: it tells
+    /// what is true when it goes.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
+        if !self.speaking.on {
+            return;
+        }
+        self.speaking.wanted = true;
+        if !cx.actions.has_heartbeat() {
+            cx.push(Action::Heartbeat);
+        }
+    }
+
+    /// Makes ready for a heartbeat that goes now; whether it carries the group. One that has given its
+    /// role up tells nothing before its fence blocks, and one whose fence may be blocking by itself
+    /// tells nothing until it has found out (E13).
+    pub(super) fn join_heartbeat(&mut self, cx: &Context<'_>, is_round: bool) -> bool {
+        let is_late = self.is_active() && cx.now_ns > self.lease_until_ns;
+        let tells = !(self.speaking.blocks || is_late || self.reopens(cx.now_ns));
+        self.speaking.carried = tells && (is_round || self.speaking.wanted);
+        if self.speaking.carried {
+            // it may be wanted behind the host's answer as well, by a heartbeat that waits there
+            self.speaking.wanted &= cx.actions.holds_heartbeat();
+            self.update_heartbeat(cx);
+        }
+        self.speaking.carried
+    }
+
+    // ---- what ----------------------------------------------------------------------------
+
+    pub(super) fn standing(&self, now_ns: u64) -> Rank {
+        let facts = self.facts();
+        let preferred = match self.config.election {
+            Election::Quality { preferred, .. } => preferred == Some(true),
+            Election::Priority { .. } => false,
+        };
+        Rank {
+            able: !self.is_unable(now_ns),
+            class: self.directive.class(),
+            quality: self.directive.quality,
+            priority: self.priority,
+            preferred,
+            ready: self.directive.ready,
+            hurt: facts.hurt,
+            term: self.term.number,
+        }
+    }
+
+    fn is_unable(&self, now_ns: u64) -> bool {
+        let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
+        // E8: the peer is told in time that this node may be active from then on
+        let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
+        barred || !self.speaks || known_ns < self.not_before_ns
+    }
+
+    fn speaks_as(&self) -> Speaks {
+        match self.state {
+            State::Active { .. } => Speaks::Active,
+            // E13: active is said only while the fence passes, so not in a lapse
+            State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => Speaks::Backup,
+            State::Initialize { .. } => Speaks::Fault,
+        }
+    }
+
+    fn lets_go(&self, now_ns: u64) -> bool {
+        now_ns < self.speaking.go_until_ns && !self.is_active()
+    }
+
+    /// Whether the last heartbeat is wrong by now, apart from its ports.
+    fn says_otherwise(&self, now_ns: u64) -> bool {
+        let heartbeat = &self.speaking.heartbeat;
+        heartbeat.role != self.speaks_as()
+            || heartbeat.class != self.directive.class()
+            || heartbeat.quality != self.directive.quality
+            || heartbeat.priority != self.priority
+            || heartbeat.ready != self.directive.ready
+            || heartbeat.unable != self.is_unable(now_ns)
+            || heartbeat.hears != self.living_peer(now_ns).is_some()
+            || heartbeat.go != self.lets_go(now_ns)
+    }
+
+    /// Writes the heartbeat anew into its place; whether it says something else than before.
+    fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
+        let now_ns = cx.now_ns;
+        let standing = self.standing(now_ns);
+        let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
+        let hears = self.living_peer(now_ns).is_some();
+        let by_priority = matches!(self.config.election, Election::Priority { .. });
+        let mut changed = self.says_otherwise(now_ns);
+        let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
+        ports.truncate(self.ports.len());
+        for (index, port) in self.ports.iter().enumerate() {
+            let said = self.heartbeat_port(cx, port);
+            match ports.get_mut(index) {
+                Some(old) => {
+                    changed |= old.usable != said.usable
+                        || old.rating != said.rating
+                        || old.sends != said.sends;
+                    *old = said;
+                }
+                None => {
+                    changed = true;
+                    ports.push(said);
+                }
+            }
+        }
+        self.speaking.heartbeat = Heartbeat {
+            group: self.speaking.heartbeat.group,
+            role,
+            class: standing.class,
+            quality: standing.quality,
+            priority: standing.priority,
+            preferred: standing.preferred,
+            ready: standing.ready,
+            by_priority,
+            unable: !standing.able,
+            go,
+            hears,
+            advert_interval_ns: self.config.interval_ns,
+            term: self.term.number,
+            ports,
+        };
+        changed
+    }
+
+    fn heartbeat_port(&self, cx: &Context<'_>, port: &Port) -> HeartbeatPort {
+        let rating = port
+            .unheard
+            .map_or(Rating::Unknown, |unheard| unheard.rating);
+        let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
+        HeartbeatPort {
+            port: port.heartbeat_id,
+            usable: port.speaks && self.passes(cx.now_ns, port),
+            hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
+            rating: match rating {
+                Rating::Unknown => heartbeat::Rating::Unknown,
+                Rating::Good => heartbeat::Rating::Good,
+                Rating::Bad => heartbeat::Rating::Bad,
+            },
+            sends: self.ways.iter().any(|way| way.interface == port.interface),
+        }
+    }
+
+    /// E13: no lease has ended on a port of an active group, as far as this node can tell.
+    fn passes(&self, now_ns: u64, port: &Port) -> bool {
+        let here = |router: &&VirtualRouter| {
+            let of = self.ports.get(router.port);
+            of.is_some_and(|of| of.interface == port.interface)
+        };
+        let mut routers = self.routers.iter().filter(here);
+        let lease_ns = self.config.lease_ns;
+        !self.is_active() || routers.all(|router| router.passes(now_ns, lease_ns))
+    }
+}

@@ -1,0 +1,134 @@
+//! E12: one heartbeat for all groups of a node.
+
+use super::lab::{Lab, MS, SECOND};
+use super::linked::LINKS;
+use crate::heartbeats::{Key, Sender};
+use crate::wire::heartbeat::{Echo, FRAME_MAX};
+
+/// Groups g1, g2, ... of these intervals in ms and preferred nodes, all on lan1.
+fn groups(groups: impl Iterator<Item = (u64, &'static str)>) -> String {
+    let group = |(vrid, (ms, prefer)): (usize, (u64, &str))| {
+        format!(
+            "[[group]]\nname = \"g{vrid}\"\nprefer = \"{prefer}\"\nadvert_interval = \"{ms}ms\"\n\
+             [[group.interface]]\ninterface = \"lan1\"\nvrid = {vrid}\n\
+             addresses = [\"10.1.{vrid}.1/24\"]\n"
+        )
+    };
+    (1..).zip(groups).map(group).collect()
+}
+
+/// All of them are r1's.
+fn pair(intervals: &[u64]) -> Lab {
+    let all = intervals.iter().map(|ms| (*ms, "r1"));
+    Lab::linked(&groups(all), &LINKS)
+}
+
+/// How many groups each node is active for.
+fn shares(lab: &Lab) -> [usize; 2] {
+    [0, 1].map(|node| {
+        let groups = lab.nodes[node].engine.groups.iter();
+        groups.filter(|group| group.is_active()).count()
+    })
+}
+
+/// How many each node sends.
+fn heartbeats_within(lab: &mut Lab, for_ns: u64) -> [u64; 2] {
+    let sent = |lab: &Lab| [0, 1].map(|node| lab.nodes[node].host.heartbeats_sent);
+    let [first, second] = sent(lab);
+    lab.run(for_ns);
+    let after = sent(lab);
+    [after[0] - first, after[1] - second]
+}
+
+#[test]
+fn a_pair_of_255_groups_sends_one_heartbeat_an_interval() {
+    let mut lab = Lab::unstarted(&groups((0..255).map(|_| (100, "r1"))), &LINKS);
+    // the host takes its time, so that they begin one after the other
+    lab.nodes[0].publish_ns = MS;
+    lab.start(0);
+    lab.start(1);
+    lab.run(20 * SECOND);
+    lab.forget();
+    assert_eq!(shares(&lab), [255, 0]);
+    for sent in heartbeats_within(&mut lab, 10 * SECOND) {
+        assert!((100..=101).contains(&sent), "{sent}");
+    }
+    // each with its advert, none of them early by now
+    assert_eq!(lab.sent_by(0).len(), 255 * 100);
+    let now_ns = lab.now_ns;
+    let mut sender = Sender::with_key(Key::random().expect("random bytes"));
+    let engine = &mut lab.nodes[0].engine;
+    engine.begin_round(now_ns + 100 * MS);
+    let (heartbeats, ways) = engine.heartbeat(now_ns);
+    assert_eq!(ways.len(), 1);
+    let parts = sender.compose(Echo::default(), heartbeats);
+    assert!(parts <= 7, "{parts}");
+    for part in 0..parts {
+        assert!(sender.seal(0, part).len() <= FRAME_MAX);
+    }
+}
+
+#[test]
+fn the_shortest_interval_is_the_nodes() {
+    let mut lab = pair(&[10, 1000]);
+    for sent in heartbeats_within(&mut lab, SECOND) {
+        assert!((99..=101).contains(&sent), "{sent}");
+    }
+}
+
+/// The peer has the other group's heartbeats to go by; adverts still come as the RFC has it.
+#[test]
+fn no_advert_is_later_than_its_interval() {
+    for intervals in [[10, 1000], [30, 70], [100, 110], [20, 30]] {
+        let mut lab = pair(&intervals);
+        lab.run(30 * SECOND);
+        for ms in intervals {
+            let of_group = lab.sent.iter().filter(|sent| sent.interval_ns == ms * MS);
+            let at: Vec<u64> = of_group.map(|sent| sent.at_ns).collect();
+            let pauses = at.windows(2).map(|pair| pair[1] - pair[0]);
+            let longest_ns = pauses.max().expect("adverts");
+            assert!(longest_ns <= ms * MS, "{intervals:?}: {longest_ns}");
+            // nor much oftener
+            let least = 30_000 / ms;
+            let most = 2 * least + 1;
+            let count = u64::try_from(at.len()).expect("few");
+            assert!((least..=most).contains(&count), "{intervals:?}: {count}");
+        }
+    }
+}
+
+#[test]
+fn at_a_death_every_lease_has_ended_before_the_peer_takes_over() {
+    for intervals in [[10, 1000], [1000, 10], [30, 70], [100, 110]] {
+        let settled = pair(&intervals);
+        for step in 0..50 {
+            let mut lab = settled.clone();
+            lab.run(step * 23 * MS + step * MS / 7);
+            lab.kill(0);
+            let longest_ms = intervals.into_iter().max().expect("two");
+            lab.run(5 * longest_ms * MS);
+            assert_eq!(shares(&lab)[1], 2, "{intervals:?} {step}");
+            assert_eq!(lab.overlaps, [], "{intervals:?} {step}");
+        }
+    }
+}
+
+/// One group waits for the host, and the others' adverts with it: what was said before is old by then.
+#[test]
+fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
+    let all = ["r1", "r2", "r1"].map(|node| (100, node));
+    let mut settled = Lab::linked(&groups(all.into_iter()), &LINKS);
+    assert_eq!(shares(&settled), [2, 1]);
+    settled.nodes[0].publish_ns = 60 * MS;
+    for step in 0..20 {
+        let mut lab = settled.clone();
+        lab.kill(1);
+        // all at once: the adverts that are due, and what nobody serves any more
+        lab.run(120 * MS + step * 5 * MS);
+        lab.stop(0);
+        lab.run(100 * MS);
+        lab.resume(0);
+        lab.run(2 * SECOND);
+        assert_eq!(shares(&lab)[0], 3, "{step}");
+    }
+}
