@@ -11,12 +11,13 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if link.keys.is_weak {
-        let sentence = "secret_file: the passphrase is weak: who hears the link may guess it";
+        let sentence = "secret_file: the passphrase is weak: who hears the nodes may guess it";
         let mend = "write a longer one, the same on both nodes, or use `sparectl keygen`";
         findings.push(Finding::new("weak-passphrase", Severity::Warning, sentence).mend(mend));
     }
     // With a chain spared puts its rule there itself, once it runs.
-    let ruleset = ruleset::list().filter(|_| link.chain.is_none());
+    let ruleset = setup.host.linked().filter(|link| link.chain.is_none());
+    let ruleset = ruleset.and_then(|_| ruleset::list());
     findings.extend(ruleset.iter().flat_map(|ruleset| {
         firewall::obstacles(ruleset, &setup.host.node, link)
             .into_iter()

@@ -23,7 +23,7 @@ pub struct Host {
     pub fenced: bool,
     /// How long a failover waits for followers to apply what they received.
     pub settle: Duration,
-    /// None without `[[link]]`.
+    /// The peer, where this node has keys to know it by; see [`linked`](Self::linked).
     pub link: Option<Link>,
 }
 
@@ -38,6 +38,11 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 ];
 
 impl Host {
+    /// The same where there is a path to it; None without `[[link]]`.
+    pub fn linked(&self) -> Option<&Link> {
+        self.link.as_ref().filter(|link| !link.paths.is_empty())
+    }
+
     /// What plugins may know of it.
     pub fn surroundings(&self) -> Surroundings {
         Surroundings {

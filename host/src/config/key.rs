@@ -1,4 +1,4 @@
-//! The secrets of the link: a private key beside `spared.toml`, or a passphrase in a file.
+//! The secrets by which the nodes know each other: a private key beside `spared.toml`, or a passphrase in a file.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,6 +11,8 @@ use spared_link::message::Keys;
 use spared_sdk::config::{Config, Section};
 use spared_worker::file::open_checked;
 use zeroize::Zeroizing;
+
+use super::link::other_of;
 
 /// Of a file with one line.
 const SECRET_BYTES_MAX: u64 = 4096;
@@ -44,19 +46,22 @@ struct Known {
     keys: Vec<PublicKey>,
 }
 
-/// Reads `[nodes]` and `secret_file`; `linked` where there is a link, which needs one of the two.
+/// Reads `[nodes]` and `secret_file`; `linked` where there is a `[[link]]`, which needs one of the two.
+/// Without it they are read where both nodes have one.
 pub(super) fn read(config: &Config, folder: &Path, linked: bool) -> Option<LinkKeys> {
     let root = config.root();
     let known = public_keys(&root, config);
+    let is_pair = other_of(config).is_some();
     let Some(file) = root.text("secret_file") else {
-        return linked.then(|| pinned(&root, config, folder, &known))?;
+        let complete = is_pair && known.iter().filter(|known| !known.keys.is_empty()).count() == 2;
+        return (linked || complete).then(|| pinned(&root, config, folder, &known))?;
     };
     if known.iter().any(|known| !known.keys.is_empty()) {
         let why = "allowed instead of public keys in [nodes], not beside them";
         root.fault("secret_file", why);
         return None;
     }
-    if !linked {
+    if !linked && !is_pair {
         return None;
     }
     let (file, shown) = (folder.join(&file), file);
@@ -135,7 +140,8 @@ fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -
     let private = match private {
         Ok(private) => private,
         Err(why) => {
-            root.fault("link", format!("the private key {shown}: {why}"));
+            let at = if root.has("link") { "link" } else { "nodes" };
+            root.fault(at, format!("the private key {shown}: {why}"));
             return None;
         }
     };

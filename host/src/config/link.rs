@@ -1,4 +1,4 @@
-//! `[[link]]`: the paths to the peer, and how both nodes know each other.
+//! `[[link]]`: the paths to the peer, and how both nodes know each other, which needs no path.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,14 +14,14 @@ use super::subnet::{is_link_local, unfit};
 const PORT: u16 = 3780;
 const PATHS_MAX: usize = 2;
 
-/// The link to the peer.
+/// The peer, and the paths to it. Without paths only the keys are of use: for what plugins have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The other name of `[nodes]`.
     pub peer: String,
     pub port: u16,
     pub keys: LinkKeys,
-    /// One or two, in the order of the file.
+    /// At most two, in the order of the file.
     pub paths: Vec<LinkPath>,
     pub chain: Option<Chain>,
 }
@@ -56,16 +56,25 @@ struct End<'c> {
     address: Option<IpNet>,
 }
 
-/// Reads all that concerns the link; `folder` is where `key` lies. No link without `[[link]]`, and
-/// where something is wrong. Most faults go to the sections; those of the peer's values come back.
+/// Reads all that concerns the link; `folder` is where `key` lies. None without `[[link]]` and without keys
+/// of both nodes, and where something is wrong. Most faults go to the sections; those of the peer's
+/// values come back.
 pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>) {
     let root = config.root();
     let port = root.integer("port", 1..=u64::from(u16::MAX));
     let chain = chain(&root);
     let own = ends(&root);
     let keys = key::read(config, folder, !own.is_empty());
+    let port = port.and_then(|port| port.try_into().ok()).unwrap_or(PORT);
     if own.is_empty() {
-        return (None, Vec::new());
+        let link = other_of(config).zip(keys).map(|(peer, keys)| Link {
+            peer,
+            port,
+            keys,
+            paths: Vec::new(),
+            chain,
+        });
+        return (link, Vec::new());
     }
     if own.len() > PATHS_MAX {
         let why = format!("found {} [[link]], allowed one or two", own.len());
@@ -89,7 +98,7 @@ pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>)
     let complete = paths.len() == own.len() && faults.is_empty();
     let link = keys.filter(|_| complete).map(|keys| Link {
         peer,
-        port: port.and_then(|port| port.try_into().ok()).unwrap_or(PORT),
+        port,
         keys,
         paths,
         chain,
@@ -135,18 +144,23 @@ fn is_interface(name: &str) -> bool {
 
 // Two nodes, and this one among them: a stranger is told of elsewhere.
 fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
-    let [first, second] = config.nodes() else {
+    if config.nodes().len() != 2 {
         let (key, found) = match config.nodes().len() {
             0 => ("link", "no [nodes]".to_owned()),
             names => ("nodes", format!("{names} names")),
         };
         let why = format!("found {found}, allowed exactly two where there is [[link]]");
         root.fault(key, why);
-        return None;
-    };
-    let of_two = [(first, second), (second, first)].into_iter();
-    let mut others = of_two.filter(|(node, _)| *node == config.node());
-    others.next().map(|(_, other)| other.clone())
+    }
+    other_of(config)
+}
+
+/// The other one of two nodes, of which this is one.
+pub(super) fn other_of(config: &Config) -> Option<String> {
+    match config.nodes() {
+        [own, other] | [other, own] if own == config.node() => Some(other.clone()),
+        _ => None,
+    }
 }
 
 fn path(own: &End<'_>, theirs: &End<'_>) -> Option<LinkPath> {

@@ -6,7 +6,7 @@
 //! |----------------|-----------------------------|-------------|-----------------------------------------|
 //! | `node.name`    | a name                      | host name   | which of `[nodes]` this node is         |
 //! | `nodes.NAME`   | a table                     | none        | the nodes of the pair                   |
-//! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | who is believed on the link        |
+//! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | who is believed to be that node    |
 //! | `[[link]] interface` | a name, by node       | none        | a direct connection to the peer; two at most |
 //! | `[[link]] address` | an address/prefix by node | none      | set by the host where it is missing     |
 //! | `port`         | 1-65535                     | 3780        | of all links, TCP and UDP               |

@@ -1,4 +1,5 @@
 //! The link's process as the host sees it: started, told what it must know, pinged, started again.
+//! It runs wherever there are keys to know the peer by, with or without a path to it.
 //!
 //! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. What the process
 //! says of the network passes through its own types only: the host parses no packet.
@@ -50,7 +51,7 @@ pub enum Report {
     Tell(Notice),
 }
 
-/// The link to the peer, or none.
+/// The process, or none.
 #[derive(Debug)]
 pub struct Link {
     exe: PathBuf,
@@ -108,10 +109,16 @@ impl Link {
             // Another pair: nothing that is queued concerns it.
             self.retire(now, "the configuration names other nodes");
         }
+        let is_linked =
+            |setup: &Option<config::Link>| setup.as_ref().is_some_and(|it| !it.paths.is_empty());
+        if is_linked(&self.setup) && !is_linked(&setup) {
+            // What is known of the peer by the link ends at once; without paths a process has the keys.
+            self.retire(now, "there is no [[link]] any more");
+        }
         (self.setup, self.introduction) = (setup, introduction);
         if self.setup.is_none() {
             self.start_at = None;
-            self.retire(now, "there is no [[link]] any more");
+            self.retire(now, "the configuration names no keys any more");
         } else if self.process.is_some() {
             self.tell_setup(now);
         } else {

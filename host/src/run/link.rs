@@ -114,7 +114,7 @@ impl Core {
 
     // Its thread is started when it is needed, and by what an earlier run left.
     fn open_firewall(&mut self) {
-        let (link, node) = (self.setup.host.link.as_ref(), &self.setup.host.node);
+        let (link, node) = (self.setup.host.linked(), &self.setup.host.node);
         let marker = self.options.runtime_dir.join("firewall");
         if self.paths.firewall.is_none() && (link.is_some() || marker.exists()) {
             match Firewall::start(marker) {
@@ -159,7 +159,7 @@ impl Core {
 
     // Followed for the host's own sake: no plugin need want them.
     fn follow_links(&mut self) {
-        let link = self.setup.host.link.as_ref();
+        let link = self.setup.host.linked();
         let paths = link.map(|link| link.paths.clone()).unwrap_or_default();
         let port = link.map_or(0, |link| link.port);
         let new: Vec<String> = paths.iter().map(|path| path.interface.clone()).collect();

@@ -61,8 +61,7 @@ impl Pair {
 impl Core {
     /// The other node's name; None without a link.
     pub(super) fn peer_name(&self) -> Option<&str> {
-        let link = self.setup.host.link.as_ref();
-        link.map(|link| link.peer.as_str())
+        self.setup.host.linked().map(|link| link.peer.as_str())
     }
 
     // ---- what the link says
@@ -228,7 +227,7 @@ impl Core {
     /// At the start, after a reload, and when a plugin has said which keys are of the pair.
     pub(super) fn compare_files(&mut self) {
         self.pair.touched = true;
-        if self.setup.host.link.is_none() {
+        if self.setup.host.linked().is_none() {
             return;
         }
         let mut files = BTreeMap::new();

@@ -21,7 +21,7 @@ impl Core {
             .iter()
             .map(|(name, group)| self.group_status(name, group, rows.get(&group.owner)))
             .collect();
-        let linked = self.setup.host.link.is_some();
+        let linked = self.setup.host.linked().is_some();
         Status {
             at: clock::now(),
             node: self.setup.host.node.clone(),

@@ -4,6 +4,7 @@
 
 mod end;
 mod hostile;
+mod identity;
 mod lab;
 mod link;
 mod messages;

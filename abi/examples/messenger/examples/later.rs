@@ -4,10 +4,12 @@
 mod message;
 #[path = "../src/messenger.rs"]
 mod messenger;
+#[path = "../src/proof.rs"]
+mod proof;
 
 spared_sdk::export!(messenger::Messenger {
     name: "messenger",
     summary: "speaks with its peer",
     wire: (3, 4),
-    parts: [roles, transfer, query, peer],
+    parts: [roles, transfer, query, peer, identity],
 });

@@ -7,13 +7,14 @@ use spared_sdk::config::{Config, local, node};
 use spared_sdk::*;
 
 use crate::message::{BULK, LEAST, PING, PONG, SAID, open, seal};
+use crate::proof::Proofs;
 
 const TICK: u32 = 1;
 const GO_ON: u32 = 2;
 /// Sent in one callback: the loop has other things to do.
 const BURST: usize = 256;
 const USAGE: &str = "usage: sparectl messenger check bad|good | in-sync yes|no | say TEXT | \
-                     flood N SIZE | ping N | status";
+                     flood N SIZE | ping N | prove TEXT | verify SIGNATURE TEXT | status";
 
 pub struct Settings {
     interval: Duration,
@@ -53,6 +54,7 @@ pub struct Messenger {
     draining: Option<Token>,
     /// To whoever asked for the pings.
     asked: Option<Answer>,
+    proofs: Proofs,
 }
 
 impl Plugin for Messenger {
@@ -78,6 +80,7 @@ impl Plugin for Messenger {
             round_trips_us: Vec::new(),
             draining: None,
             asked: None,
+            proofs: Proofs::default(),
         })
     }
 
@@ -282,6 +285,16 @@ impl Peer for Messenger {
     }
 }
 
+impl Identity for Messenger {
+    fn signed(&mut self, ticket: u64, signature: &[u8]) {
+        self.proofs.signed(ticket, signature);
+    }
+
+    fn verified(&mut self, ticket: u64, genuine: bool) {
+        self.proofs.verified(ticket, genuine);
+    }
+}
+
 impl Transfer for Messenger {
     fn drain(&mut self, token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
         if self.wire.is_some() && (self.flood.0 > 0 || !self.waiting.is_empty()) {
@@ -342,6 +355,17 @@ impl Query for Messenger {
                 self.go_on();
                 return Ok(Progress::Pending);
             }
+            ["prove", words @ ..] => {
+                self.proofs.sign(self.host, answer, &words.join(" "))?;
+                return Ok(Progress::Pending);
+            }
+            ["verify", signature, words @ ..] => {
+                let wrong = || Error::Usage(format!("{signature:?}, allowed hex\n{USAGE}"));
+                let signature = hex::parse(signature.as_bytes()).ok_or_else(wrong)?;
+                let text = words.join(" ");
+                self.proofs.verify(self.host, answer, &signature, &text)?;
+                return Ok(Progress::Pending);
+            }
             _ => return Err(Error::Usage(USAGE.to_owned())),
         }
         Ok(Progress::Done)
@@ -352,6 +376,8 @@ impl Messenger {
     fn status(&self, answer: &mut Answer) -> Result<(), Error> {
         let peer = self.wire.map(|wire| format!("up wire {wire}"));
         answer.text("peer", peer.as_deref().unwrap_or("down"))?;
+        let known = self.host.peer_with_keys();
+        answer.text("peer_with_keys", known.as_deref().unwrap_or(""))?;
         answer.text("label", &self.settings.label)?;
         answer.text("check", if self.good { "good" } else { "bad" })?;
         answer.text("in_sync", if self.in_sync { "yes" } else { "no" })?;

@@ -95,6 +95,63 @@ fn without_a_link_nothing_is_needed() {
 }
 
 #[test]
+fn keys_of_both_nodes_or_a_passphrase_are_read_without_a_link() {
+    let secret = "secret_file = \"secret\"\n[nodes]\nr1 = {}\nr2 = {}\n";
+    for text in [&nodes(), secret] {
+        let host = folder(text).setup().unwrap().host;
+        let link = host.link.as_ref().unwrap();
+        assert_eq!((link.peer.as_str(), link.paths.len()), ("r2", 0));
+        assert_eq!(host.linked(), None);
+        let around = host.surroundings();
+        assert_eq!(around.peer.as_deref(), Some("r2"));
+        assert!(around.links.is_empty());
+    }
+    let host = folder(&(nodes() + &hot())).setup().unwrap().host;
+    assert_eq!(host.linked(), host.link.as_ref());
+    assert_eq!(host.surroundings().peer.as_deref(), Some("r2"));
+}
+
+#[test]
+fn with_keys_of_one_node_or_of_other_than_two_there_is_none_and_no_fault() {
+    for text in [
+        format!("[nodes]\nr1.public_key = \"{}\"\nr2 = {{}}\n", public(1)),
+        format!("[nodes]\nr1.public_key = \"{}\"\n", public(1)),
+        format!("{}r3.public_key = \"{}\"\n", nodes(), public(3)),
+        "secret_file = \"nowhere\"\n".to_owned(),
+        "secret_file = \"nowhere\"\n[nodes]\nr1 = {}\n".to_owned(),
+    ] {
+        let host = folder(&text).setup().unwrap().host;
+        assert_eq!(host.link, None, "{text}");
+        assert_eq!(host.surroundings().peer, None);
+    }
+}
+
+#[test]
+fn keys_without_a_link_are_checked_as_with_one() {
+    let folder = folder(&nodes());
+    fs::remove_file(folder.0.join("key")).unwrap();
+    assert_eq!(
+        faults_in(&folder),
+        ["spared.toml:2: nodes: the private key key: no such file: `sparectl keygen` makes it"]
+    );
+    let swapped = nodes()
+        .replace("r1", "r0")
+        .replace("r2", "r1")
+        .replace("r0", "r2");
+    let fault = format!(
+        "spared.toml:4: nodes.r1.public_key: found {}, and this host's key (key) is {}",
+        public(2),
+        public(1)
+    );
+    assert_eq!(faults(&swapped), [fault]);
+    let gone = "secret_file = \"gone\"\n[nodes]\nr1 = {}\nr2 = {}\n";
+    assert_eq!(
+        faults(gone),
+        ["spared.toml:2: secret_file: found \"gone\": no such file"]
+    );
+}
+
+#[test]
 fn networks_may_be_small_or_of_another_family() {
     for (here, there) in [
         ("10.0.0.1/30", "10.0.0.2/30"),

@@ -1,0 +1,66 @@
+//! Statements signed with this node's key, and checked with the peer's: `prove` and `verify`.
+
+use std::collections::BTreeMap;
+
+use spared_sdk::{Answer, Error, Host, hex};
+
+/// Askers that may wait: an answer may never come.
+const ASKERS_MAX: usize = 16;
+
+/// Who waits for a signature or a verdict, by ticket.
+#[derive(Default)]
+pub struct Proofs {
+    last_ticket: u64,
+    askers: BTreeMap<u64, Answer>,
+}
+
+impl Proofs {
+    pub fn sign(&mut self, host: Host, answer: &Answer, text: &str) -> Result<(), Error> {
+        self.last_ticket += 1;
+        identity(host)?.sign(self.last_ticket, text.as_bytes())?;
+        self.admit(answer);
+        Ok(())
+    }
+
+    pub fn verify(
+        &mut self,
+        host: Host,
+        answer: &Answer,
+        signature: &[u8],
+        text: &str,
+    ) -> Result<(), Error> {
+        self.last_ticket += 1;
+        identity(host)?.verify(self.last_ticket, text.as_bytes(), signature)?;
+        self.admit(answer);
+        Ok(())
+    }
+
+    pub fn signed(&mut self, ticket: u64, signature: &[u8]) {
+        self.end(ticket, "signature", &hex::text(signature, ":"));
+    }
+
+    pub fn verified(&mut self, ticket: u64, genuine: bool) {
+        self.end(ticket, "genuine", if genuine { "yes" } else { "no" });
+    }
+
+    fn admit(&mut self, answer: &Answer) {
+        if self.askers.len() >= ASKERS_MAX {
+            // The host has given it up long ago, or does so soon.
+            self.askers.pop_first();
+        }
+        self.askers.insert(self.last_ticket, answer.later());
+    }
+
+    // A ticket that nobody waits for is passed over.
+    fn end(&mut self, ticket: u64, key: &str, value: &str) {
+        if let Some(mut answer) = self.askers.remove(&ticket) {
+            let put = answer.text(key, value);
+            answer.done(put);
+        }
+    }
+}
+
+fn identity(host: Host) -> Result<spared_sdk::IdentityHandle, Error> {
+    let none = || Error::Plugin("this host signs nothing".to_owned());
+    host.identity().ok_or_else(none)
+}
