@@ -58,16 +58,19 @@ peers = ["198.51.100.2", "198.51.100.3"]
 addresses = ["198.51.100.1/24"]
 "#;
 
-/// Where both hear each other on all that there is.
-const LINKED: &str = r#"
-[[group]]
-name = "g"
-prefer = "r1"
-[[group.interface]]
-interface = "lan1"
-vrid = 50
-addresses = ["192.0.2.1/24", "2001:db8::1/64"]
-"#;
+/// Groups in which both hear each other on all that there is: more than one part of a heartbeat has room for.
+const GROUPS: u8 = 60;
+
+fn linked() -> String {
+    let group = |n| {
+        format!(
+            "[[group]]\nname = \"g{n}\"\nprefer = \"r1\"\n[[group.interface]]\ninterface = \"lan1\"\n\
+             vrid = {n}\naddresses = [\"192.0.2.{}/24\", \"2001:db8::{n}/64\"]\n",
+            100 + n
+        )
+    };
+    (1..=GROUPS).map(group).collect()
+}
 
 fn engine(file: &str, node: &str, host: u8, now_ns: u64) -> Engine {
     let nodes = ["r1".to_owned(), "r2".to_owned()];
@@ -145,6 +148,7 @@ fn neither_sending_nor_hearing_adverts_allocates() {
 
 /// A network, as heartbeats call it.
 const PATH: u32 = 0x8000_0000;
+const PATHS: [u32; 3] = [PATH, 0, 1];
 
 /// One end of two links and a network.
 struct Node {
@@ -153,23 +157,27 @@ struct Node {
     receiver: Receiver,
     /// The other's address on the network.
     peer: IpAddr,
-    /// Heartbeats that were news to the engine.
+    /// Groups of heartbeats that were news to the engine.
     heard: u64,
+    /// Parts of heartbeats that were sent.
+    parts: usize,
 }
 
 impl Node {
     fn start(name: &str, host: u8, now_ns: u64) -> Node {
-        let mut engine = engine(LINKED, name, host, now_ns);
+        let mut engine = engine(&linked(), name, host, now_ns);
         engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
         let mut receiver = Receiver::new();
-        receiver.set_groups([group_id("g")].into_iter());
-        receiver.set_paths([0, 1, PATH].into_iter());
+        let names = (1..=GROUPS).map(|n| format!("g{n}"));
+        receiver.set_groups(names.map(|name| group_id(&name)));
+        receiver.set_paths(PATHS.into_iter());
         Node {
             engine,
             sender: Sender::new().expect("random bytes"),
             receiver,
             peer: format!("fe80::{}", 5 - host).parse().expect("an address"),
             heard: 0,
+            parts: 0,
         }
     }
 
@@ -230,9 +238,9 @@ impl Node {
                     let (heartbeats, ways) = self.engine.heartbeat(now_ns);
                     assert_eq!(ways.len(), 1);
                     let parts = self.sender.compose(self.receiver.echo(), heartbeats);
-                    assert_eq!(parts, 1);
-                    for path in [PATH, 0, 1] {
-                        other.hear(now_ns, path, self.sender.seal(path, 0));
+                    self.parts += parts;
+                    for (path, part) in (0..parts).flat_map(|part| PATHS.map(|path| (path, part))) {
+                        other.hear(now_ns, path, self.sender.seal(path, part));
                     }
                 }
                 _ => {}
@@ -249,8 +257,8 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
     let mut backup = Node::start("r2", 3, now_ns);
     active.learn(&backup);
     backup.learn(&active);
-    let mut before = (0, 0, 0);
-    for round in 0..6000 {
+    let mut before = (0, 0, 0, 0);
+    for round in 0..2000 {
         let next = [&active, &backup].map(|node| node.engine.next_timeout());
         now_ns = next
             .into_iter()
@@ -271,10 +279,12 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
         // both have settled, and all that grows has grown
         if round == 1000 {
             let allocated = ALLOCATIONS.with(Cell::get);
-            before = (allocated, active.heard, backup.heard);
+            before = (allocated, active.heard, backup.heard, active.parts);
         }
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before.0, 0);
-    assert!(active.heard - before.1 >= 1000, "{}", active.heard);
-    assert!(backup.heard - before.2 >= 1000, "{}", backup.heard);
+    let least = 300 * u64::from(GROUPS);
+    assert!(active.heard - before.1 >= least, "{}", active.heard);
+    assert!(backup.heard - before.2 >= least, "{}", backup.heard);
+    assert!(active.parts - before.3 >= 2 * 300, "{}", active.parts);
 }

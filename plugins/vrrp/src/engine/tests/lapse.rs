@@ -218,6 +218,22 @@ fn an_interface_that_lets_no_advert_out_is_hurt_alone_and_tried_again() {
     assert_eq!(lab.answering("lan2"), [0]);
 }
 
+/// The fixture looks at every heartbeat.
+#[test]
+fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
+    for group in ["", "advert_interval = \"1s\"", "advert_interval = \"10ms\""] {
+        let text = by_priority(&[200, 100], group, SECOND_ROUTER);
+        let mut lab = Lab::linked(&text, &LINKS);
+        assert_eq!(lab.active(), [0]);
+        lab.nodes[0].swallows_on.insert("lan2".to_owned());
+        lab.run(5 * SECOND);
+        lab.nodes[0].swallows_on.clear();
+        lab.run(100 * SECOND);
+        assert_eq!(lab.active().len(), 1);
+        assert_eq!(lab.answering("lan2"), lab.active());
+    }
+}
+
 // ---- what bars a node is void while nobody serves --------------------------------------------------
 
 #[test]

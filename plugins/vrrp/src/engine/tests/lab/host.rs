@@ -1,15 +1,16 @@
 //! The fixture's links, and the host's part: quality from checks, and switchovers.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use spared_sdk::Role;
 
-use super::{Key, Lab, MS, Node, SECOND, What};
+use super::words::{Said, said};
+use super::{Lab, MS, Node, SECOND, What};
 use crate::election::Directive;
 use crate::engine::{Neighbour, Path};
 use crate::heartbeats::Heard;
-use crate::wire::heartbeat::{Echo, Heartbeat, Speaks, group_id};
+use crate::wire::heartbeat::{Echo, Heartbeat};
 
 /// How long a planned switchover may take before the active node goes.
 const SWITCHOVER_NS: u64 = 2 * SECOND;
@@ -44,8 +45,7 @@ pub struct Host {
     /// Which start of the plugin it is, and how many heartbeats it has sent.
     run: u64,
     sequence: u64,
-    /// When, and the groups that it called active.
-    said: (u64, BTreeSet<u64>),
+    pub(super) said: Said,
     /// The peer's, as far as a session told it, and the newest heartbeat that carried each group.
     peer_run: u64,
     newest: BTreeMap<u64, u64>,
@@ -166,9 +166,9 @@ impl Lab {
         if groups.is_empty() {
             return;
         }
+        self.check_usable(index, &groups);
         let host = &mut self.nodes[index].host;
-        let active = groups.iter().filter(|group| group.role == Speaks::Active);
-        host.said = (self.now_ns, active.map(|group| group.group).collect());
+        host.said = said(self.now_ns, &groups);
         host.sequence += 1;
         host.heartbeats_sent += 1;
         let (run, sequence, echo) = (host.run, host.sequence, host.heard_run);
@@ -217,18 +217,6 @@ impl Lab {
             let number = self.flying.len() - 1;
             self.enqueue(at_ns, other, What::Heartbeat(number));
         }
-    }
-
-    /// E12: no advert renews a lease but right behind a heartbeat that says that its group is active.
-    pub(super) fn check_round(&self, index: usize, key: &Key) {
-        let node = &self.nodes[index];
-        if self.links.is_empty() || index > 1 {
-            return;
-        }
-        let group = node.group_of(key).expect("an action's group");
-        let (at_ns, active) = &node.host.said;
-        let says = *at_ns == self.now_ns && active.contains(&group_id(&group.name));
-        assert!(says, "{}: an advert of {} alone", node.name, group.name);
     }
 
     pub(super) fn deliver_heartbeat(&mut self, index: usize, number: usize) {

@@ -5,6 +5,7 @@
 
 mod forger;
 mod host;
+mod words;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -44,6 +45,8 @@ pub struct Node {
     leases: BTreeMap<Key, u64>,
     /// Closed for carrier, and to be opened again.
     held_back: BTreeSet<Key>,
+    /// Leases that a test ended behind the node's back.
+    tampered: BTreeSet<Key>,
     stopped: bool,
     dead: bool,
     /// Dies when the host has answered.
@@ -324,9 +327,11 @@ impl Lab {
     /// One lease runs out while its node lives.
     pub fn lapse(&mut self, index: usize, interface: &str) {
         let now_ns = self.now_ns;
-        for (key, until_ns) in &mut self.nodes[index].leases {
+        let node = &mut self.nodes[index];
+        for (key, until_ns) in &mut node.leases {
             if key.0 == interface {
                 *until_ns = now_ns;
+                node.tampered.insert(key.clone());
             }
         }
     }
@@ -735,7 +740,10 @@ impl Lab {
         } else {
             let lease_ns = node.lease_ns(&key);
             match node.leases.get_mut(&key) {
-                Some(until_ns) if *until_ns > now_ns => *until_ns = now_ns + lease_ns,
+                Some(until_ns) if *until_ns > now_ns => {
+                    *until_ns = now_ns + lease_ns;
+                    node.tampered.remove(&key);
+                }
                 // dropped at the egress hook
                 _ => return node.engine.handle_unsent(now_ns, id),
             }
@@ -847,6 +855,7 @@ impl Node {
             settings,
             leases: BTreeMap::new(),
             held_back: BTreeSet::new(),
+            tampered: BTreeSet::new(),
             stopped: false,
             dead: true,
             leaving: false,

@@ -1,0 +1,48 @@
+//! What no heartbeat of the fixture may say, whatever happens to its node.
+
+use std::collections::BTreeSet;
+
+use super::{Key, Lab};
+use crate::wire::heartbeat::{Heartbeat, Speaks, group_id, port_id};
+
+/// When a heartbeat went, and the groups that it called active.
+pub(super) type Said = (u64, BTreeSet<u64>);
+
+pub(super) fn said(now_ns: u64, groups: &[Heartbeat]) -> Said {
+    let active = groups.iter().filter(|group| group.role == Speaks::Active);
+    (now_ns, active.map(|group| group.group).collect())
+}
+
+impl Lab {
+    /// E12: no advert renews a lease but right behind a heartbeat that says that its group is active.
+    pub(super) fn check_round(&self, index: usize, key: &Key) {
+        let node = &self.nodes[index];
+        if self.links.is_empty() || index > 1 {
+            return;
+        }
+        let group = node.group_of(key).expect("an action's group");
+        let (at_ns, active) = &node.host.said;
+        let says = *at_ns == self.now_ns && active.contains(&group_id(&group.name));
+        assert!(says, "{}: an advert of {} alone", node.name, group.name);
+    }
+
+    /// E13: a heartbeat says active only while the fence passes on every interface that it calls
+    /// usable, where the node can know.
+    pub(super) fn check_usable(&self, index: usize, groups: &[Heartbeat]) {
+        let node = &self.nodes[index];
+        for said in groups.iter().filter(|said| said.role == Speaks::Active) {
+            let mut configured = node.settings.groups.iter();
+            let group = configured.find(|group| group_id(&group.name) == said.group);
+            let routers = &group.expect("a configured group").routers;
+            for router in routers.iter().filter(|router| {
+                let id = port_id(&router.interface);
+                said.ports.iter().any(|port| port.port == id && port.usable)
+            }) {
+                let key = (router.interface.clone(), router.family, router.vrid);
+                let until_ns = node.leases.get(&key).copied().unwrap_or(0);
+                let passes = until_ns >= self.now_ns || node.tampered.contains(&key);
+                assert!(passes, "{}: {} is called usable", node.name, key.0);
+            }
+        }
+    }
+}
