@@ -14,6 +14,8 @@ pub(super) struct Port {
     pub heartbeat_id: u32,
     /// Each of the routers there can.
     pub speaks: bool,
+    /// The lease of one of them has ended while active, as of the last heartbeat.
+    pub lapsed: bool,
     pub usable_since_ns: Option<u64>,
     pub heard_ns: Option<u64>,
     /// E12: the peer's run whose heartbeats are heard there: its adverts prove nothing.
@@ -42,6 +44,7 @@ impl Port {
             interface,
             heartbeat_id,
             speaks: false,
+            lapsed: false,
             usable_since_ns: None,
             heard_ns: None,
             proof: None,
