@@ -1,0 +1,149 @@
+//! Verdicts of the peer on what was sent, and the drain that waits for all of them.
+
+use crate::Drain;
+use crate::outbox::Flight;
+use crate::session::Replica;
+use crate::store::{Store, Tag};
+use crate::table::{Phase, TableState};
+use crate::wire::{Malformed, Ordinals, RECORDS_MAX, kind};
+
+impl<S: Store> Replica<S> {
+    pub(crate) fn handle_ack(
+        &mut self,
+        store: &mut S,
+        applied: u64,
+        ordinals: Ordinals<'_>,
+    ) -> Result<(), Malformed> {
+        if applied >= self.outbox.next() {
+            return Err(Malformed::Field("ACK"));
+        }
+        let mut refused = ordinals.peekable();
+        while self.outbox.acked < applied {
+            let Some(flight) = self.outbox.flight.pop_front() else {
+                break;
+            };
+            self.outbox.acked += 1;
+            let ordinal = self.outbox.acked;
+            let is_refused = refused.next_if_eq(&ordinal).is_some();
+            match flight {
+                Flight::Record { table, key, .. } => {
+                    self.tables[table].acknowledge(store, table, &key, ordinal, is_refused);
+                }
+                Flight::End { table, number } => {
+                    let table = &mut self.tables[table];
+                    if number == table.number && matches!(table.phase, Phase::Serving) {
+                        table.is_acked = true;
+                        table.ages.clear();
+                        table.absences.clear();
+                        table.retry.reset();
+                        self.again.reset();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all that waits and asks the peer whether it has it; [`drained`](Self::drained) answers.
+    pub fn start_drain(&mut self) {
+        self.drain = if self.up {
+            Drain::Pending
+        } else {
+            Drain::Failed
+        };
+        self.drain_id = self.drain_id.wrapping_add(1);
+        self.drain_told = false;
+    }
+
+    /// How the last drain stands.
+    pub fn drained(&self) -> Drain {
+        self.drain
+    }
+
+    pub(crate) fn make_drain(&mut self) -> bool {
+        let waits = |it: &TableState<S>| {
+            it.is_common()
+                && (it.is_walking()
+                    || matches!(it.phase, Phase::Idle)
+                    || !it.changes.queue.is_empty()
+                    || !it.latest.queue.is_empty())
+        };
+        if self.drain != Drain::Pending || self.drain_told || self.tables.iter().any(waits) {
+            return false;
+        }
+        self.drain_told = true;
+        self.begin(kind::DRAIN, 0);
+        self.out.put(&self.drain_id.to_be_bytes());
+        true
+    }
+
+    pub(crate) fn handle_drained(&mut self, id: u32) {
+        if self.drain == Drain::Pending && id == self.drain_id {
+            self.drain = Drain::Done;
+        }
+    }
+
+    /// Answers the peer's drain once all before it has its verdict.
+    pub(crate) fn answer_drain(&mut self) {
+        if let Some((id, ordinal)) = self.inbox.drain {
+            if self.inbox.settled >= ordinal {
+                self.inbox.drain = None;
+                self.drained_due = Some(id);
+            }
+        }
+    }
+
+    /// Whether everything that was received has its verdict: before addresses move here.
+    pub fn is_settled(&self) -> bool {
+        self.inbox.is_settled()
+    }
+
+    /// Whether the owner may give the next message; else it leaves it in the channel, which
+    /// fills, and the peer waits.
+    pub fn wants(&self, store: &S) -> bool {
+        store.room() >= RECORDS_MAX && !self.inbox.is_full()
+    }
+}
+
+impl<S: Store> TableState<S> {
+    fn acknowledge(
+        &mut self,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        ordinal: u64,
+        is_refused: bool,
+    ) {
+        let is_last = match self.changes.pending.is_empty() {
+            true => true,
+            false => match self.changes.pending.get(key) {
+                None => true,
+                Some(it) => !it.dirty && it.ordinal == ordinal,
+            },
+        };
+        if is_last {
+            self.changes.remove(key);
+        }
+        self.counters.refused_there += u32::from(is_refused);
+        let is_decider = self.is_decider;
+        let Some(tag) = store.tag(index, key) else {
+            return;
+        };
+        if is_decider {
+            // what the decider told is a stray no longer
+            tag.clear(Tag::STRAY);
+            if !is_refused {
+                tag.mark = self.mark;
+            }
+        }
+        let stray = tag.flags & Tag::STRAY;
+        match (is_refused, is_last) {
+            (true, _) => {
+                tag.clear(Tag::SHARED);
+                tag.set(Tag::REFUSED);
+            }
+            (false, true) => tag.flags = Tag::SHARED | stray,
+            (false, false) => tag.set(Tag::SHARED),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The one message that waits: a buffer that never grows and leaves no copy of a key.
+
+use zeroize::Zeroize;
+
+use crate::wire::{HEAD, Head, KEY_MAX, MESSAGE_MAX, VALUE_MAX, flag};
+
+/// Bytes of the longest record.
+const RECORD_MAX: usize = 1 + 4 + 1 + KEY_MAX + 2 + VALUE_MAX;
+
+/// The message that waits for the channel, or nothing.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+}
+
+impl Outgoing {
+    pub fn new() -> Self {
+        // a buffer that grows would leave its old bytes behind
+        Self {
+            bytes: Vec::with_capacity(MESSAGE_MAX),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.as_mut_slice().zeroize();
+        self.bytes.clear();
+    }
+
+    pub fn begin(&mut self, kind: u8, head: Head) {
+        self.clear();
+        self.bytes.extend([kind, head.table, 0, 0]);
+        self.put(&head.serial.to_be_bytes());
+        self.put(&head.answers.to_be_bytes());
+        self.put(&head.applied.to_be_bytes());
+    }
+
+    /// Nothing but the head is there.
+    pub fn is_bare(&self) -> bool {
+        self.bytes.len() <= HEAD
+    }
+
+    /// Whether so many bytes fit.
+    pub fn fits(&self, length: usize) -> bool {
+        self.bytes.len() + length <= MESSAGE_MAX
+    }
+
+    /// Whether any record fits.
+    pub fn fits_record(&self) -> bool {
+        self.fits(RECORD_MAX)
+    }
+
+    /// Appends bytes; what has no room is left out, and the peer finds the message short.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.fits(bytes.len()) {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Up to 255 bytes, their number in front.
+    pub fn put_short(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(KEY_MAX)];
+        self.put(&[bytes.len() as u8]);
+        self.put(bytes);
+    }
+
+    /// A key, written by itself.
+    pub fn put_key(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
+        self.put_value(1, KEY_MAX, write)
+    }
+
+    /// A record's flags and age.
+    pub fn put_flags(&mut self, flags: u8, age_ms: Option<u32>) {
+        let age = age_ms.map_or(0, |_| flag::AGE);
+        self.put(&[flags | age]);
+        if let Some(age_ms) = age_ms {
+            self.put(&age_ms.to_be_bytes());
+        }
+    }
+
+    /// A record's value; false if it is too long.
+    pub fn put_body(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
+        self.put_value(2, VALUE_MAX, write)
+    }
+
+    fn put_value(
+        &mut self,
+        width: usize,
+        limit: usize,
+        write: impl FnOnce(&mut Value<'_>),
+    ) -> bool {
+        let at = self.bytes.len();
+        self.put(&[0; 2][..width]);
+        let begin = self.bytes.len();
+        let mut value = Value {
+            limit: (begin + limit).min(MESSAGE_MAX),
+            bytes: &mut self.bytes,
+            over: false,
+        };
+        write(&mut value);
+        let fits = !value.over;
+        let length = self.bytes.len() - begin;
+        let number = (length as u16).to_be_bytes();
+        self.bytes[at..begin].copy_from_slice(&number[2 - width..]);
+        fits
+    }
+
+    /// One more record or key is whole.
+    pub fn count(&mut self) {
+        if let Some([high, low]) = self.bytes.get_mut(2..4) {
+            let count = u16::from_be_bytes([*high, *low]).wrapping_add(1);
+            [*high, *low] = count.to_be_bytes();
+        }
+    }
+
+    /// Where the next record begins.
+    pub fn mark(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes back what was put since.
+    pub fn truncate(&mut self, mark: usize) {
+        self.bytes[mark..].zeroize();
+        self.bytes.truncate(mark);
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Where a store writes a key or a value; numbers go in network byte order.
+///
+/// What is too long ([`KEY_MAX`](crate::wire::KEY_MAX), [`VALUE_MAX`](crate::wire::VALUE_MAX)) is
+/// not sent, and counted as too long.
+#[derive(Debug)]
+pub struct Value<'a> {
+    bytes: &'a mut Vec<u8>,
+    limit: usize,
+    over: bool,
+}
+
+impl Value<'_> {
+    /// Appends bytes.
+    pub fn put(&mut self, bytes: &[u8]) {
+        match self.bytes.len() + bytes.len() <= self.limit {
+            true => self.bytes.extend_from_slice(bytes),
+            false => self.over = true,
+        }
+    }
+
+    /// Appends a byte.
+    pub fn u8(&mut self, number: u8) {
+        self.put(&[number]);
+    }
+
+    /// Appends a number of 16 bits.
+    pub fn u16(&mut self, number: u16) {
+        self.put(&number.to_be_bytes());
+    }
+
+    /// Appends a number of 32 bits.
+    pub fn u32(&mut self, number: u32) {
+        self.put(&number.to_be_bytes());
+    }
+
+    /// Appends a number of 64 bits.
+    pub fn u64(&mut self, number: u64) {
+        self.put(&number.to_be_bytes());
+    }
+}

@@ -1,0 +1,119 @@
+//! What the peer said, and which verdicts it is owed.
+
+use std::collections::VecDeque;
+
+use crate::outbox::WINDOW;
+
+/// A counted record of the peer.
+#[derive(Clone, Debug)]
+pub(crate) enum Slot<K> {
+    Done,
+    Refused,
+    /// The verdict comes later.
+    Open {
+        table: usize,
+        key: K,
+    },
+    /// The end of a snapshot, until what it did not name is deleted.
+    End {
+        table: usize,
+    },
+}
+
+/// Verdicts of the present pair.
+#[derive(Debug)]
+pub(crate) struct Inbox<K> {
+    /// Records handled.
+    pub processed: u64,
+    /// Records with a verdict, from the first on.
+    pub settled: u64,
+    /// From the first without a verdict on.
+    slots: VecDeque<Slot<K>>,
+    /// Ordinals to be told.
+    pub refused: Vec<u64>,
+    pub ack_due: bool,
+    /// The peer's drain, and what has to be settled before it is answered.
+    pub drain: Option<(u32, u64)>,
+}
+
+impl<K> Inbox<K> {
+    pub fn new() -> Self {
+        Self {
+            processed: 0,
+            settled: 0,
+            slots: VecDeque::new(),
+            refused: Vec::new(),
+            ack_due: false,
+            drain: None,
+        }
+    }
+
+    /// The ordinal that the next record will have.
+    pub fn next(&self) -> u64 {
+        self.processed + 1
+    }
+
+    pub fn push(&mut self, slot: Slot<K>) {
+        self.processed += 1;
+        self.ack_due = true;
+        match slot {
+            Slot::Done if self.slots.is_empty() => self.settled = self.processed,
+            slot => {
+                self.slots.push_back(slot);
+                self.settle();
+            }
+        }
+    }
+
+    pub fn get_mut(&mut self, ordinal: u64) -> Option<&mut Slot<K>> {
+        let index = ordinal.checked_sub(self.settled + 1)?;
+        self.slots.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub fn settle(&mut self) {
+        loop {
+            match self.slots.front() {
+                Some(Slot::Done) => {}
+                Some(Slot::Refused) => self.refused.push(self.settled + 1),
+                _ => return,
+            }
+            self.slots.pop_front();
+            self.settled += 1;
+            self.ack_due = true;
+        }
+    }
+
+    /// The table whose snapshot has ended, once all before its end has its verdict.
+    pub fn ended(&self) -> Option<usize> {
+        match self.slots.front() {
+            Some(Slot::End { table }) => Some(*table),
+            _ => None,
+        }
+    }
+
+    /// That end has its verdict.
+    pub fn settle_end(&mut self) {
+        if let Some(slot @ Slot::End { .. }) = self.slots.front_mut() {
+            *slot = Slot::Done;
+            self.settle();
+        }
+    }
+
+    /// Records whose verdict is open: ordinal, table and key.
+    pub fn open(self) -> impl Iterator<Item = (u64, usize, K)> {
+        let first = self.settled + 1;
+        let slots = self.slots.into_iter().enumerate();
+        slots.filter_map(move |(index, slot)| match slot {
+            Slot::Open { table, key } => Some((first + index as u64, table, key)),
+            _ => None,
+        })
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= WINDOW
+    }
+}

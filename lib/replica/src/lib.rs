@@ -1,0 +1,252 @@
+//! Keeps the records of a plugin equal on both nodes: the protocol, never the values.
+//!
+//! Sans I/O. A plugin implements [`Store`] where its values live (a kernel's table, a server's
+//! file) and moves messages between a [`Replica`] and the channel to the peer. All else is here:
+//! who decides, what differs, snapshots and changes, what was deleted and what was lost,
+//! acknowledgements, back-pressure, and the sentences that people read.
+//!
+//! ```text
+//!        node 1, decider                                       node 2, follower
+//!  +-------------------------+                            +-------------------------+
+//!  | Store: values and Tags  |                            | Store: values and Tags  |
+//!  +-------------------------+                            +-------------------------+
+//!     | snapshot   ^ apply         HELLO, ROLE               | snapshot   ^ apply
+//!     | encode     | delete   <------------------------->    | encode     | delete, stale
+//!     v            |               OFFER .. OFFERED          v            |
+//!  +-------------------------+  <-------------------------  +-------------------------+
+//!  | Replica                 |   BEGIN, RECORDS .. END      | Replica                 |
+//!  |  session  pair of roles |  ------------------------->  |  session                |
+//!  |  merge    decisions     |          RECORDS             |                         |
+//!  |  sender   walk, changes |  <------------------------>  |  sender   offer, changes|
+//!  |  receiver verdicts      |        ACK, REQUEST          |  receiver snapshot      |
+//!  +-------------------------+  <------------------------>  +-------------------------+
+//! ```
+//!
+//! # Two notions
+//!
+//! *Incarnation*: one life of a store ([`Store::incarnation`]). A record that is absent was deleted
+//! only if it was there in the same life; a set that was made anew has lost it, and gets it back.
+//!
+//! *Decider*: for each table one node's order counts. It is the node that is active alone for the
+//! table's group; with both or none active, the one with the greater key. The other follows.
+//!
+//! # Order of calls
+//!
+//! 1. [`Replica::new`] with a [`Config`]; [`handle_groups`](Replica::handle_groups) with each change
+//!    of the roles, at any time.
+//! 2. [`handle_up`](Replica::handle_up), [`handle_message`](Replica::handle_message) for each
+//!    message while [`wants`](Replica::wants) says so, [`handle_down`](Replica::handle_down).
+//! 3. [`changed`](Replica::changed) for each record that others changed at this store, after the
+//!    store has it. [`verdict`](Replica::verdict) once for each [`Applied::Later`], in any order,
+//!    unless the table began another life; writes take effect in the order of the calls.
+//! 4. After each of these, and when [`next_timeout`](Replica::next_timeout) says
+//!    ([`handle_timeout`](Replica::handle_timeout)): while the channel takes messages,
+//!    [`poll_message`](Replica::poll_message) and [`sent`](Replica::sent); then
+//!    [`poll_event`](Replica::poll_event) and [`in_sync`](Replica::in_sync).
+//!
+//! Every call does a bounded part of the work and none blocks. One message waits at most; what
+//! waits to be said is remembered by key and said as it is when the channel takes it.
+//!
+//! A switchover: [`start_drain`](Replica::start_drain) on the node that leaves until
+//! [`drained`](Replica::drained) says [`Drain::Done`], [`is_settled`](Replica::is_settled) on the
+//! other before addresses move.
+//!
+//! ```
+//! use spared_replica::toy::{Number, Toy};
+//! use spared_replica::{Change, Config, Replica};
+//!
+//! // two nodes, each with a store of one table
+//! let mut stores = [Toy::new(1), Toy::new(1)];
+//! let mut nodes = [1, 2].map(|node| Replica::new(Config::new(77, node, ["bans"])));
+//! nodes[0].handle_groups(["office".to_owned()].into());
+//!
+//! // a record that somebody puts at the active node
+//! let now = 1_000_000_000;
+//! stores[0].put(0, 42, 7);
+//! nodes[0].changed(now, &mut stores[0], 0, &Number(42), Change::Put);
+//!
+//! // the channel comes, and carries whatever the nodes have to say
+//! for (node, store) in nodes.iter_mut().zip(&mut stores) {
+//!     node.handle_up(store);
+//! }
+//! let mut quiet = false;
+//! while !quiet {
+//!     quiet = true;
+//!     for (from, to) in [(0, 1), (1, 0)] {
+//!         while let Some(message) = nodes[from].poll_message(now, &mut stores[from]) {
+//!             let message = message.to_vec();
+//!             nodes[from].sent();
+//!             nodes[to].handle_message(now, &mut stores[to], &message).unwrap();
+//!             quiet = false;
+//!         }
+//!     }
+//! }
+//! assert_eq!(stores[1].get(0, 42), Some(7));
+//! assert_eq!(nodes[1].in_sync(&stores[1]), Ok(()));
+//! ```
+//!
+//! # Errors
+//!
+//! There is one, [`Malformed`]: the peer's bytes, or a value in them, are none. It is the peer's
+//! fault or the channel's, never the caller's. The message is dropped and counted, the pair of roles
+//! ends, and after a second, doubled to 30, a new one begins with AGAIN. [`Applied::Refused`] is no
+//! error: refused records are counted, keep "in sync" false, and are tried again, after a second
+//! doubled to 60.
+//!
+//! # State machines
+//!
+//! ```text
+//! session    up -> HELLO, ROLE -> peer's HELLO, ROLE that answers ours -> paired
+//!            a ROLE, a HELLO (a store's new life), garbage, or too many changes end the pair:
+//!            machines are idle, numbers begin at 1, stamps and flags stay
+//!
+//! follower   offering -> offered -> receiving -> pruning -> following
+//!                                       ^------ BEGIN --------'
+//! decider    awaiting -> due -> walking -> serving
+//!                         ^---- REQUEST ------'
+//! ```
+//!
+//! A record's [`Tag`] has a stamp and four flags. SHARED: the peer has acknowledged it, or it came
+//! from there. CHANGED: changed here since both had the same. STRAY: changed by a backup, to be
+//! undone. REFUSED: the peer has no room for it.
+//!
+//! The pair of serials is in each message, and a message of another pair is dropped: what was said
+//! before a role moved is never taken for what was said after it. Counted records have ordinals in
+//! their pair. ACK tells up to which ordinal every record has its verdict and which were refused;
+//! the head of each message tells the same number. A follower does not apply what the decider said
+//! before it had the follower's own change to that key.
+//!
+//! | on the decider's SAME or PUT | the follower |
+//! |---|---|
+//! | has a change of its own that the decider had not applied | stamps the record, keeps its value |
+//! | SAME, and the digest fits | stamps it |
+//! | SAME, and the digest differs | stamps it, asks for the value (REQUEST) |
+//! | SAME, and the record is not here | it was deleted here: REQUEST says so, and the decider deletes it unless it changed it; if it ran out, or a backup deleted it, the value is asked for |
+//! | PUT | applies and stamps it |
+//! | nothing until END | deletes it, unless it is its own alone, or its change waits, or the decider refused it |
+//!
+//! # Bounds
+//!
+//! One message waits; 65 536 records are on their way without a verdict; `changes_max` changes of a
+//! table wait, beyond which both nodes compare all of it; 65 536 keys are remembered of each kind
+//! (asked for, ended, changed while apart), beyond which the safe answer is given: an absence is no
+//! deletion, an age is unknown. Ten thousand records are looked at in one call.
+//!
+//! # Where this differs from the first design
+//!
+//! - *Every* message carries the pair of serials, not OFFER and BEGIN alone; counts begin anew with
+//!   each pair. An ACK that waited while the store began another life would else say of records
+//!   of the new life that they are there.
+//! - PUT, DEL and SAME are records of one message with flags: a deletion and an addition that
+//!   replace each other (intervals of a set) keep their order, and snapshots mix freely.
+//! - SAME names the key, not its hash: of the stores only one finds records by hash, most keys are
+//!   shorter than one, and a collision would keep a stale record.
+//! - "The follower deleted it" is found by the follower: a SAME of what it lacks. The decider need
+//!   not know which unchanged records the follower has, and an offer stays small.
+//! - REQUEST may name keys. A single record is mended without a snapshot, also a backup's stray.
+//! - ACK lists the refused ordinals. With a number alone the decider would take a refused record for
+//!   one that is there, and later its absence for a deletion.
+//! - END is counted: its verdict is that everything unnamed is deleted.
+//! - After garbage the pair ends at once, since nobody knows which records were in it; AGAIN goes
+//!   with the new HELLO and ROLE instead of asking for a snapshot.
+//! - HELLO has the preface itself, so that the sentence can say what differs. It does not tell which
+//!   life of the peer is known: each node uses that knowledge itself.
+//! - The decider begins a snapshot when all that was offered has its verdict, and no pair begins
+//!   before the writes of the last one have theirs: nobody can compare what is about to change.
+//! - A key that ran out on the follower is remembered until the next snapshot; else its absence
+//!   would delete the decider's record, which traffic may have refreshed.
+//! - What the decider has no room for stays on the follower: both are short, nothing is lost.
+//! - A backup's change counts as a stray only while the active node is there to ask; made while the
+//!   nodes are apart it is merged.
+//! - Stores have `tag`, `digest`, `holds` and a cursor of their own; the crate keeps the flags.
+//! - Values that a plugin has only at the moment of a change (conntrack) are not kept here: its table
+//!   stays its own.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod ack;
+mod buffer;
+mod fault;
+mod inbox;
+mod local;
+mod merge;
+mod outbox;
+mod receiver;
+mod sender;
+mod session;
+mod sink;
+mod snapshot;
+mod status;
+mod store;
+mod table;
+pub mod toy;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use buffer::Value;
+pub use session::Replica;
+pub use sink::Sink;
+pub use status::TableStatus;
+pub use store::{Applied, Authority, Change, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+pub use table::Conflict;
+pub use wire::{Malformed, Reader};
+
+/// Nanoseconds of a monotonic clock; no two nodes have the same.
+pub type Now = u64;
+
+pub(crate) const SECOND: Now = 1_000_000_000;
+
+/// What a replica is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Run of this process: random, new at each start.
+    pub run: u64,
+    /// Key of this node, another on each: the greater one decides where the roles do not.
+    pub node: u64,
+    /// Tables, at most 255, in the order in which they are to be filled.
+    pub tables: Vec<TableConfig>,
+    /// Changes of a table that wait at most; beyond, both nodes compare all of it. 262144 is a
+    /// good number: some 30 MB if all of them wait.
+    pub changes_max: usize,
+}
+
+impl Config {
+    /// Tables that belong to no group, with the usual bound.
+    pub fn new<'n>(run: u64, node: u64, tables: impl IntoIterator<Item = &'n str>) -> Self {
+        let tables = tables.into_iter().map(|name| TableConfig {
+            name: name.to_owned(),
+            group: None,
+        });
+        Self {
+            run,
+            node,
+            tables: tables.collect(),
+            changes_max: 262_144,
+        }
+    }
+}
+
+/// One table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Name, the same on both nodes, up to 255 bytes.
+    pub name: String,
+    /// Group whose active node decides; None: the node that is active for any group.
+    pub group: Option<String>,
+}
+
+/// How a drain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// None was asked for.
+    Idle,
+    /// Something waits still.
+    Pending,
+    /// The peer has all of it.
+    Done,
+    /// The channel went down.
+    Failed,
+}

@@ -1,0 +1,144 @@
+//! Changes made on this node: told, undone, or met by a write of the peer's value.
+
+use crate::Now;
+use crate::fault::Fault;
+use crate::outbox::Why;
+use crate::session::Replica;
+use crate::store::{Authority, Change, Store, Strays, Tag};
+use crate::table::TableState;
+use crate::wire::how;
+
+impl<S: Store> Replica<S> {
+    /// A change that was made on this node by others than the replica. The store has it already:
+    /// the record is there, or not there any more.
+    pub fn changed(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key, change: Change) {
+        // a new life of the store is no change of the old one
+        self.refresh(store);
+        let Some(table) = self.tables.get_mut(index) else {
+            return;
+        };
+        let change = match change {
+            Change::Ended if Fault::EndedDeletes.is_planted() => Change::Deleted,
+            change => change,
+        };
+        let undoes = self.is_paired && table.undoes_strays();
+        let undoes = undoes && store.strays(index) == Strays::Undo;
+        if undoes && store.authority(index, key) != Authority::Ours {
+            return table.note_stray(store, index, key, change);
+        }
+        let why = match change {
+            Change::Put => Why::Put,
+            Change::Deleted => Why::Deleted,
+            Change::Ended => {
+                if table.changes.pending.get(key).is_some_and(|it| it.is_put()) {
+                    table.changes.remove(key);
+                }
+                table.absences.note_ended(key.clone());
+                return;
+            }
+        };
+        table.absences.forget(key);
+        table.touch(key);
+        if let Some(tag) = store.tag(index, key) {
+            tag.set(Tag::CHANGED);
+            tag.clear(Tag::STRAY | Tag::REFUSED);
+            tag.mark = table.mark;
+        }
+        if self.up && (table.peer.is_none() || table.is_common()) {
+            table.changes.note(now, key, why);
+            self.bound_changes(index);
+        } else if why == Why::Put {
+            table.note_age(now, key);
+        } else {
+            table.ages.remove(key);
+        }
+    }
+
+    /// Whether a change made here now would be undone.
+    #[cfg(test)]
+    pub(crate) fn is_stray(&self, store: &S, index: usize) -> bool {
+        let undoes = self.is_paired && self.tables[index].undoes_strays();
+        undoes && store.strays(index) == Strays::Undo
+    }
+
+    /// More changes than are remembered one by one: both nodes compare all.
+    pub(crate) fn bound_changes(&mut self, index: usize) {
+        let table = &mut self.tables[index];
+        if table.changes.pending.len() > self.config.changes_max {
+            table.changes.clear();
+            let (name, limit) = (&table.config.name, self.config.changes_max);
+            let text = format!("{name}: more than {limit} changes wait: all of it is compared");
+            self.tell(text);
+            self.bump();
+        }
+    }
+}
+
+impl<S: Store> TableState<S> {
+    /// The other node alone is active.
+    fn undoes_strays(&self) -> bool {
+        !self.is_decider && self.one_active && self.is_common()
+    }
+
+    /// A backup changed what is the active node's: that is asked for what it has.
+    fn note_stray(&mut self, store: &mut S, index: usize, key: &S::Key, change: Change) {
+        match change {
+            Change::Put => {
+                if let Some(tag) = store.tag(index, key) {
+                    tag.clear(Tag::REFUSED);
+                    tag.set(Tag::STRAY);
+                }
+            }
+            Change::Deleted => self.absences.strays = true,
+            Change::Ended => return self.absences.note_ended(key.clone()),
+        }
+        // an earlier change of that key would keep the answer away
+        self.changes.remove(key);
+        self.wants.note(how::SEND, key);
+    }
+
+    /// This node changed a record.
+    fn touch(&mut self, key: &S::Key) {
+        if !self.open.is_empty() {
+            if let Some(open) = self.open.get_mut(key) {
+                open.1 = true;
+            }
+        }
+    }
+
+    /// A verdict came; true if the record was changed while it was open, and no other is.
+    pub(crate) fn close(&mut self, key: &S::Key) -> bool {
+        let Some(open) = self.open.get_mut(key) else {
+            return false;
+        };
+        open.0 -= 1;
+        let (left, touched) = *open;
+        if left == 0 {
+            self.open.remove(key);
+        }
+        left == 0 && touched
+    }
+
+    /// A write of the peer's value and a change of this node met in the store, and nobody knows
+    /// which came last: what the decider has holds.
+    pub(crate) fn repair(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key) {
+        let tag = store.tag(index, key);
+        if self.is_decider {
+            let why = if tag.is_some() {
+                Why::Put
+            } else {
+                Why::Deleted
+            };
+            if let Some(tag) = tag {
+                tag.set(Tag::CHANGED);
+            }
+            return self.changes.note(now, key, why);
+        }
+        self.changes.remove(key);
+        if let Some(tag) = tag {
+            tag.clear(Tag::REFUSED);
+            tag.set(Tag::STRAY);
+        }
+        self.wants.note(how::SEND, key);
+    }
+}

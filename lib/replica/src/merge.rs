@@ -1,0 +1,136 @@
+//! The decider's decisions on what the follower offers: a rule for each pair of flags.
+
+use crate::store::{Authority, Tag};
+use crate::wire::{Record, flag};
+
+/// Ages that differ by less say nothing: messages take time.
+const MARGIN_MS: u64 = 2_000;
+
+/// What the decider has under the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here {
+    pub tag: Tag,
+    /// Both values say the same.
+    pub is_equal: bool,
+    /// Milliseconds since it was changed here.
+    pub age_ms: Option<u64>,
+}
+
+/// What holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Equal,
+    /// What is here, or its absence.
+    Keep,
+    /// What was offered.
+    Take,
+}
+
+/// Decides an offered record. The second value: it cost one node its value.
+pub(crate) fn decide(
+    here: Option<Here>,
+    offered: &Record<'_>,
+    authority: Authority,
+) -> (Verdict, bool) {
+    let shared = offered.has(flag::SHARED);
+    let changed = offered.has(flag::CHANGED);
+    if here.is_some_and(|here| here.is_equal) {
+        return (Verdict::Equal, false);
+    }
+    match authority {
+        Authority::Ours => return (Verdict::Keep, changed || !shared),
+        Authority::Peers => return (Verdict::Take, here.is_some_and(|it| it.tag.is_changed())),
+        Authority::Both => {}
+    }
+    let Some(here) = here else {
+        // where the peer had acknowledged it, it was deleted here: a change is stronger
+        return (Verdict::Take, shared);
+    };
+    match (here.tag.is_changed(), changed) {
+        (false, true) => (Verdict::Take, !here.tag.is_shared()),
+        (true, false) => (Verdict::Keep, !shared),
+        (false, false) => (Verdict::Keep, true),
+        (true, true) => match is_younger(offered.age_ms.map(u64::from), here.age_ms) {
+            true => (Verdict::Take, true),
+            false => (Verdict::Keep, true),
+        },
+    }
+}
+
+fn is_younger(theirs: Option<u64>, ours: Option<u64>) -> bool {
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) => theirs + MARGIN_MS < ours,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(flags: u8, age_ms: Option<u32>) -> Record<'static> {
+        Record {
+            flags,
+            age_ms,
+            key: b"k",
+            value: b"v",
+        }
+    }
+
+    fn here(flags: u8, age_ms: Option<u64>) -> Option<Here> {
+        Some(Here {
+            tag: Tag { mark: 1, flags },
+            is_equal: false,
+            age_ms,
+        })
+    }
+
+    const S: u8 = flag::SHARED;
+    const C: u8 = flag::CHANGED;
+
+    #[test]
+    fn the_changed_side_holds() {
+        let both = Authority::Both;
+        let taken = (Verdict::Take, false);
+        assert_eq!(decide(here(S, None), &offered(S | C, None), both), taken);
+        let kept = (Verdict::Keep, false);
+        assert_eq!(decide(here(S | C, None), &offered(S, None), both), kept);
+    }
+
+    #[test]
+    fn of_two_changes_the_younger_holds_and_in_doubt_the_deciders() {
+        let both = Authority::Both;
+        let decide = |theirs, ours| decide(here(S | C, ours), &offered(S | C, theirs), both);
+        assert_eq!(decide(Some(1_000), Some(9_000)), (Verdict::Take, true));
+        assert_eq!(decide(Some(9_000), Some(1_000)), (Verdict::Keep, true));
+        assert_eq!(decide(Some(1_000), Some(2_500)), (Verdict::Keep, true));
+        assert_eq!(decide(None, Some(9_000)), (Verdict::Keep, true));
+        assert_eq!(decide(Some(1_000), None), (Verdict::Keep, true));
+    }
+
+    #[test]
+    fn a_change_beats_a_deletion_and_what_nobody_knew_is_added() {
+        let both = Authority::Both;
+        assert_eq!(
+            decide(None, &offered(S | C, None), both),
+            (Verdict::Take, true)
+        );
+        assert_eq!(
+            decide(None, &offered(0, None), both),
+            (Verdict::Take, false)
+        );
+    }
+
+    #[test]
+    fn the_owner_of_a_key_holds() {
+        let (ours, peers) = (Authority::Ours, Authority::Peers);
+        assert_eq!(
+            decide(here(S, None), &offered(C, None), ours),
+            (Verdict::Keep, true)
+        );
+        assert_eq!(
+            decide(here(C, None), &offered(S, None), peers),
+            (Verdict::Take, true)
+        );
+    }
+}

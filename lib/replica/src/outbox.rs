@@ -1,0 +1,198 @@
+//! What this node has to say: its own changes, merged while they wait, and what is on its way
+//! without a verdict.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::Now;
+use crate::store::Store;
+
+/// Counted records on their way at most; beyond, the sender waits for verdicts.
+pub(crate) const WINDOW: usize = 65_536;
+
+/// A counted record without a verdict.
+#[derive(Clone, Debug)]
+pub(crate) enum Flight<K> {
+    Record { table: usize, key: K, since: Now },
+    End { table: usize, number: u32 },
+}
+
+/// Why a key is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was put here.
+    Put,
+    /// It was deleted here.
+    Deleted,
+    /// The peer has asked for it.
+    Answer,
+    /// The peer changed what only this node may.
+    Correction,
+}
+
+/// A key of this node that the peer has not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub why: Why,
+    /// Still to be sent.
+    pub dirty: bool,
+    /// Ordinal of its last record, 0 before the first.
+    pub ordinal: u64,
+    /// When it began to wait, and when it was last changed.
+    pub since: Now,
+    pub changed: Now,
+}
+
+impl Pending {
+    pub fn is_put(&self) -> bool {
+        self.why == Why::Put
+    }
+}
+
+/// Keys of one table that are to be told, in the order of their first change.
+#[derive(Debug)]
+pub(crate) struct Changes<K> {
+    pub pending: HashMap<K, Pending>,
+    pub queue: VecDeque<K>,
+}
+
+impl<K: crate::Key> Changes<K> {
+    pub fn new() -> Self {
+        Self {
+            pending: HashMap::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.pending = HashMap::new();
+        self.queue = VecDeque::new();
+    }
+
+    pub fn remove(&mut self, key: &K) {
+        if !self.pending.is_empty() {
+            self.pending.remove(key);
+        }
+    }
+
+    /// A change of the peer takes the place of an own one; what it asked for is owed still.
+    pub fn supersede(&mut self, key: &K) {
+        let is_owed = |it: &Pending| it.why == Why::Answer && it.dirty;
+        if !self.pending.is_empty() && !self.pending.get(key).is_some_and(is_owed) {
+            self.pending.remove(key);
+        }
+    }
+
+    pub fn note(&mut self, now: Now, key: &K, why: Why) {
+        if let Some(known) = self.pending.get_mut(key) {
+            known.changed = now;
+            // an own change that waits says what an answer would
+            if why != Why::Answer || !known.dirty {
+                known.why = why;
+            }
+            if !known.dirty {
+                (known.dirty, known.since) = (true, now);
+                self.queue.push_back(key.clone());
+            }
+            return;
+        }
+        let pending = Pending {
+            why,
+            dirty: true,
+            ordinal: 0,
+            since: now,
+            changed: now,
+        };
+        self.pending.insert(key.clone(), pending);
+        self.queue.push_back(key.clone());
+    }
+
+    /// A change of this node to that key which the peer had not handled.
+    pub fn is_own(&self, key: &K, applied: u64) -> bool {
+        !self.pending.is_empty()
+            && self
+                .pending
+                .get(key)
+                .is_some_and(|it| it.why != Why::Answer && (it.dirty || it.ordinal > applied))
+    }
+
+    /// A new pair has begun: what has no verdict is to be sent again.
+    pub fn rewind(&mut self) {
+        self.pending.retain(|_, it| it.why != Why::Answer);
+        let mut keys: Vec<(Now, K)> = Vec::new();
+        for (key, pending) in &mut self.pending {
+            (pending.dirty, pending.ordinal) = (true, 0);
+            keys.push((pending.since, key.clone()));
+        }
+        keys.sort_by_key(|(since, _)| *since);
+        self.queue = keys.into_iter().map(|(_, key)| key).collect();
+    }
+
+    /// When the oldest of them began to wait to be sent.
+    pub fn oldest(&self) -> Option<Now> {
+        let waiting = self.queue.iter().filter_map(|key| self.pending.get(key));
+        let mut waiting = waiting.filter(|it| it.dirty);
+        waiting.next().map(|it| it.since)
+    }
+}
+
+/// Keys whose newest value alone is of interest.
+#[derive(Debug)]
+pub(crate) struct Latest<K> {
+    pub keys: HashSet<K>,
+    pub queue: VecDeque<K>,
+}
+
+impl<K: crate::Key> Latest<K> {
+    pub fn new() -> Self {
+        Self {
+            keys: HashSet::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub fn note(&mut self, key: K) {
+        if self.keys.insert(key.clone()) {
+            self.queue.push_back(key);
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<K> {
+        let key = self.queue.pop_front()?;
+        self.keys.remove(&key);
+        Some(key)
+    }
+
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.queue.clear();
+    }
+}
+
+/// The numbers of what was sent in this pair.
+#[derive(Debug)]
+pub(crate) struct Outbox<K> {
+    /// Without a verdict; the first has the ordinal after `acked`.
+    pub flight: VecDeque<Flight<K>>,
+    pub acked: u64,
+}
+
+impl<K> Outbox<K> {
+    pub fn new() -> Self {
+        Self {
+            flight: VecDeque::new(),
+            acked: 0,
+        }
+    }
+
+    /// Ordinal of the next counted record.
+    pub fn next(&self) -> u64 {
+        self.acked + self.flight.len() as u64 + 1
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.flight.len() + crate::wire::RECORDS_MAX <= WINDOW
+    }
+}
+
+/// Names a store's key where only the store is known.
+pub(crate) type KeyOf<S> = <S as Store>::Key;

@@ -1,0 +1,399 @@
+//! What the peer's records do: changes, offers, snapshots, and the deletion of what a snapshot did
+//! not name.
+
+use crate::Now;
+use crate::fault::Fault;
+use crate::inbox::Slot;
+use crate::merge::{Here, Verdict, decide};
+use crate::outbox::Why;
+use crate::session::Replica;
+use crate::store::{Applied, Authority, Change, Key, Store, Tag, Token};
+use crate::table::{Phase, TableState};
+use crate::wire::{Body, Head, Keys, Malformed, Reader, Record, Records, flag, how};
+
+impl<S: Store> Replica<S> {
+    /// A message of the present pair.
+    pub(crate) fn handle_body(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        head: Head,
+        body: Body<'_>,
+    ) -> Result<(), Malformed> {
+        let index = |this: &Self| {
+            let found = TableState::index(&this.tables, head.table);
+            found.ok_or(Malformed::Table(head.table))
+        };
+        match body {
+            Body::Offer(records) => self.handle_offer(now, store, index(self)?, records),
+            Body::Offered => self.handle_offered(index(self)?),
+            Body::Begin { number, records } => {
+                self.handle_begin(store, index(self)?, number, records)
+            }
+            Body::Records(records) => self.handle_records(now, store, head, index(self)?, records),
+            Body::End { .. } => self.handle_end(now, store, index(self)?),
+            Body::Request(keys) => self.handle_request(now, store, index(self)?, keys),
+            Body::Ack { applied, ordinals } => self.handle_ack(store, applied, ordinals),
+            Body::Latest(records) => {
+                let table = index(self)?;
+                for record in records {
+                    let key = read_key::<S>(&record)?;
+                    store.apply_latest(table, &key, record.value)?;
+                }
+                Ok(())
+            }
+            Body::Drain { id } => {
+                self.inbox.drain = Some((id, self.inbox.processed));
+                self.answer_drain();
+                Ok(())
+            }
+            Body::Drained { id } => {
+                self.handle_drained(id);
+                Ok(())
+            }
+            Body::Count { records, refused } => {
+                let table = index(self)?;
+                self.tables[table].counters.at_peer = Some((records, refused));
+                Ok(())
+            }
+            Body::Hello(_) | Body::Role(_) | Body::Again { .. } => Ok(()),
+        }
+    }
+
+    fn handle_records(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        head: Head,
+        index: usize,
+        records: Records<'_>,
+    ) -> Result<(), Malformed> {
+        for record in records {
+            let key = read_key::<S>(&record)?;
+            if record.has(flag::SAME) {
+                self.handle_same(now, store, index, &key, record.digest());
+            } else {
+                let slot = self.handle_change(now, store, head, index, &key, &record)?;
+                self.push_slot(index, slot);
+            }
+        }
+        self.bound_changes(index);
+        Ok(())
+    }
+
+    fn push_slot(&mut self, index: usize, slot: Slot<S::Key>) {
+        if matches!(slot, Slot::Refused) {
+            self.tables[index].counters.refused_here += 1;
+        }
+        self.inbox.push(slot);
+    }
+
+    fn handle_change(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        head: Head,
+        index: usize,
+        key: &S::Key,
+        record: &Record<'_>,
+    ) -> Result<Slot<S::Key>, Malformed> {
+        let table = &mut self.tables[index];
+        let loses = !Fault::OwnChangeLoses.is_planted();
+        let is_own = !table.is_decider && table.changes.is_own(key, head.applied);
+        table.wants.answer(key);
+        table.counters.got += 1;
+        if is_own && loses && !record.has(flag::CORRECTION) {
+            return Ok(Slot::Done);
+        }
+        if store.authority(index, key) == Authority::Ours {
+            let same = match record.has(flag::GONE) {
+                true => store.tag(index, key).is_none(),
+                false => store.holds(index, key, record.value),
+            };
+            if !same {
+                table.counters.denied += 1;
+                if !record.has(flag::CORRECTION) {
+                    table.changes.note(now, key, Why::Correction);
+                }
+            }
+            if let Some(tag) = store.tag(index, key) {
+                tag.mark = table.mark;
+            }
+            return Ok(Slot::Done);
+        }
+        if record.has(flag::GONE) {
+            table.changes.supersede(key);
+            store.delete(index, key);
+            return Ok(Slot::Done);
+        }
+        self.put(now, store, index, key, record.value)
+    }
+
+    /// Puts a record of the peer into the store.
+    fn put(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        value: &[u8],
+    ) -> Result<Slot<S::Key>, Malformed> {
+        let token = Token {
+            pair: self.pair,
+            ordinal: self.inbox.next(),
+        };
+        let applied = store.apply(index, key, value, token)?;
+        let table = &mut self.tables[index];
+        table.changes.supersede(key);
+        table.absences.forget(key);
+        let mark = table.mark;
+        let tag = store.tag(index, key);
+        match applied {
+            Applied::Done | Applied::Same => {
+                if let Some(tag) = tag {
+                    tag.equal();
+                    tag.mark = mark;
+                }
+                if !table.ages.is_empty() {
+                    table.ages.remove(key);
+                }
+                if Fault::Echo.is_planted() {
+                    self.changed(now, store, index, key, Change::Put);
+                }
+                Ok(Slot::Done)
+            }
+            Applied::Later => {
+                if let Some(tag) = tag {
+                    tag.mark = mark;
+                }
+                if Fault::AckBeforeVerdict.is_planted() {
+                    return Ok(Slot::Done);
+                }
+                let key = key.clone();
+                table.open.entry(key.clone()).or_insert((0, false)).0 += 1;
+                Ok(Slot::Open { table: index, key })
+            }
+            Applied::Refused => {
+                if let Some(tag) = tag {
+                    tag.mark = mark;
+                    tag.clear(Tag::SHARED);
+                }
+                Ok(Slot::Refused)
+            }
+        }
+    }
+
+    /// The verdict on a record for which the store said [`Applied::Later`].
+    pub fn verdict(&mut self, now: Now, store: &mut S, token: Token, is_applied: bool) {
+        if token.pair != self.pair || !self.is_paired {
+            return self.handle_orphan(now, token, is_applied);
+        }
+        let Some(slot) = self.inbox.get_mut(token.ordinal) else {
+            return;
+        };
+        let Slot::Open { table, key } = slot else {
+            return;
+        };
+        let (index, key) = (*table, key.clone());
+        *slot = if is_applied {
+            Slot::Done
+        } else {
+            Slot::Refused
+        };
+        let table = &mut self.tables[index];
+        let is_own = table.changes.pending.contains_key(&key);
+        if let Some(tag) = store.tag(index, &key) {
+            tag.mark = table.mark;
+            match is_applied {
+                true if !is_own => tag.equal(),
+                true => tag.set(Tag::SHARED),
+                false => tag.clear(Tag::SHARED),
+            }
+        }
+        table.counters.refused_here += u32::from(!is_applied);
+        if table.close(&key) {
+            table.repair(now, store, index, &key);
+        }
+        self.inbox.settle();
+        self.begin_prune();
+        self.answer_drain();
+    }
+
+    /// A write of an earlier pair.
+    fn handle_orphan(&mut self, now: Now, token: Token, is_applied: bool) {
+        let Some((index, key)) = self.orphans.remove(&token) else {
+            return;
+        };
+        let changes = &mut self.tables[index].changes;
+        if is_applied && changes.pending.contains_key(&key) {
+            // what waits to be told is not so any more
+            changes.note(now, &key, Why::Put);
+        }
+        self.begin_pair_if_due();
+    }
+
+    fn handle_same(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key, digest: u64) {
+        let table = &mut self.tables[index];
+        if table.is_decider || !matches!(table.phase, Phase::Receiving) {
+            return;
+        }
+        table.counters.got += 1;
+        let is_own = table.changes.pending.contains_key(key);
+        let is_here = store.digest(index, key);
+        let Some(tag) = store.tag(index, key) else {
+            if !is_own {
+                let deleted = table.absences.is_deletion(key);
+                table
+                    .wants
+                    .note(if deleted { how::DELETED } else { how::SEND }, key);
+            }
+            return;
+        };
+        tag.mark = table.mark;
+        if is_own {
+            return;
+        }
+        if is_here == Some(digest) {
+            tag.equal();
+        } else if store.authority(index, key) == Authority::Ours {
+            table.changes.note(now, key, Why::Correction);
+        } else {
+            table.wants.note(how::SEND, key);
+        }
+    }
+
+    fn handle_offer(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        index: usize,
+        records: Records<'_>,
+    ) -> Result<(), Malformed> {
+        if !matches!(self.tables[index].phase, Phase::Awaiting) {
+            return Err(Malformed::Order("OFFER"));
+        }
+        for record in records {
+            if record.has(flag::SAME | flag::GONE) {
+                return Err(Malformed::Field("flag"));
+            }
+            let key = read_key::<S>(&record)?;
+            let slot = self.decide(now, store, index, &key, &record)?;
+            self.push_slot(index, slot);
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        record: &Record<'_>,
+    ) -> Result<Slot<S::Key>, Malformed> {
+        let table = &mut self.tables[index];
+        let pending = table.changes.pending.get(key).map(|it| it.changed);
+        let changed = pending.or_else(|| table.ages.get(key).copied());
+        let tag = store.tag(index, key).copied();
+        let here = tag.map(|tag| Here {
+            tag,
+            is_equal: store.holds(index, key, record.value),
+            age_ms: changed.map(|at| now.saturating_sub(at) / 1_000_000),
+        });
+        let (verdict, costs) = decide(here, record, store.authority(index, key));
+        if costs {
+            table.note_conflict(key, verdict == Verdict::Take);
+        }
+        match verdict {
+            Verdict::Take => return self.put(now, store, index, key, record.value),
+            Verdict::Equal => {
+                table.changes.supersede(key);
+                if let Some(tag) = store.tag(index, key) {
+                    tag.equal();
+                    tag.mark = table.mark;
+                }
+            }
+            Verdict::Keep => {
+                if let Some(tag) = store.tag(index, key) {
+                    tag.clear(Tag::SHARED);
+                }
+            }
+        }
+        Ok(Slot::Done)
+    }
+
+    fn handle_offered(&mut self, index: usize) -> Result<(), Malformed> {
+        let table = &mut self.tables[index];
+        match table.phase {
+            Phase::Awaiting => {
+                table.phase = Phase::Due;
+                table.offered = self.inbox.processed;
+                let (count, name) = (table.counters.conflicts, table.config.name.clone());
+                if count > std::mem::replace(&mut table.conflicts_told, count) {
+                    self.tell(format!(
+                        "{name}: {count} records differed on both nodes; one value each holds now"
+                    ));
+                }
+                Ok(())
+            }
+            _ => Err(Malformed::Order("OFFERED")),
+        }
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        index: usize,
+        keys: Keys<'_>,
+    ) -> Result<(), Malformed> {
+        let table = &mut self.tables[index];
+        if !table.is_decider {
+            return Err(Malformed::Order("REQUEST"));
+        }
+        let mut keys = keys.peekable();
+        if keys.peek().is_none() {
+            table.snapshot_again();
+            return Ok(());
+        }
+        for (how, key) in keys {
+            let mut reader = Reader(key);
+            let key = S::Key::read(&mut reader)?;
+            let is_ours = store.authority(index, &key) == Authority::Ours;
+            let is_own = table.changes.pending.contains_key(&key);
+            let tag = store.tag(index, &key).copied();
+            let is_equal = tag.is_some_and(|tag| tag.flags == Tag::SHARED);
+            if how == how::DELETED && is_equal && !is_own && !is_ours {
+                store.delete(index, &key);
+            }
+            table.changes.note(now, &key, Why::Answer);
+        }
+        self.bound_changes(index);
+        Ok(())
+    }
+}
+
+impl<S: Store> TableState<S> {
+    /// One more snapshot; while one goes, the next waits, and only one.
+    pub(crate) fn snapshot_again(&mut self) {
+        match self.phase {
+            Phase::Serving => self.phase = Phase::Due,
+            Phase::Walking(_) | Phase::EndDue | Phase::Due => {
+                self.again = match Fault::SnapshotsQueue.is_planted() {
+                    true => self.again + 1,
+                    false => 1,
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+fn read_key<S: Store>(record: &Record<'_>) -> Result<S::Key, Malformed> {
+    let mut reader = Reader(record.key);
+    let key = S::Key::read(&mut reader)?;
+    match reader.0 {
+        [] => Ok(key),
+        _ => Err(Malformed::Long),
+    }
+}

@@ -1,0 +1,422 @@
+//! What goes to the peer next, one message at a time, made of what is so at that moment.
+
+use crate::Now;
+use crate::SECOND;
+use crate::outbox::{Flight, Why};
+use crate::session::Replica;
+use crate::sink::{Sink, Walk};
+use crate::store::{Key, Step, Store};
+use crate::table::{Phase, TableState};
+use crate::wire::{Head, RECORDS_MAX, VERSION, flag, kind};
+
+/// Keys of one REQUEST.
+const KEYS_MAX: usize = if cfg!(test) { 2 } else { 200 };
+/// Refusals of one ACK.
+const ORDINALS_MAX: usize = if cfg!(test) { 2 } else { 4_096 };
+/// Changes of one message.
+const CHANGES_MAX: usize = if cfg!(test) { 2 } else { RECORDS_MAX };
+
+impl<S: Store> Replica<S> {
+    /// The message that waits for the channel: the same one until [`sent`](Self::sent) says that it
+    /// was taken. None: there is nothing to say for now.
+    pub fn poll_message(&mut self, now: Now, store: &mut S) -> Option<&[u8]> {
+        if !self.up {
+            return None;
+        }
+        self.refresh(store);
+        if self.out.is_empty() {
+            self.is_busy = false;
+            self.prune(now, store);
+            self.make(now, store);
+        }
+        (!self.out.is_empty()).then(|| self.out.bytes())
+    }
+
+    /// The channel has taken the message of the last `poll_message`; its bytes are wiped.
+    pub fn sent(&mut self) {
+        self.out.clear();
+    }
+
+    fn make(&mut self, now: Now, store: &mut S) {
+        if std::mem::take(&mut self.hello_due) {
+            return self.make_hello(store);
+        }
+        if std::mem::take(&mut self.again_due) {
+            self.begin(kind::AGAIN, 0);
+            return self.out.put(&self.garbage.to_be_bytes());
+        }
+        if let Some(pair) = self.role_due() {
+            return self.make_role(pair);
+        }
+        if !self.is_paired {
+            return;
+        }
+        if self.inbox.ack_due {
+            return self.make_ack();
+        }
+        if let Some(id) = self.drained_due.take() {
+            self.begin(kind::DRAINED, 0);
+            return self.out.put(&id.to_be_bytes());
+        }
+        let made = self.make_request();
+        let made = made || self.make_turn(now, store);
+        let made = made || self.make_drain();
+        if !made {
+            self.make_count(now, store);
+        }
+    }
+
+    pub(crate) fn begin(&mut self, kind: u8, table: usize) {
+        let head = Head {
+            table: table as u8,
+            serial: self.serial,
+            answers: self.peer.as_ref().map_or(0, |peer| peer.serial),
+            applied: self.inbox.settled,
+        };
+        self.out.begin(kind, head);
+    }
+
+    fn make_hello(&mut self, store: &mut S) {
+        self.begin(kind::HELLO, 0);
+        self.out.put(&VERSION.to_be_bytes());
+        self.out.put(&self.config.run.to_be_bytes());
+        self.out.put(&self.config.node.to_be_bytes());
+        for (index, table) in self.tables.iter().enumerate() {
+            let Some(incarnation) = table.incarnation else {
+                continue;
+            };
+            let mark = self.out.mark();
+            self.out.put(&[index as u8]);
+            self.out.put(&incarnation.to_be_bytes());
+            self.out.put_short(table.config.name.as_bytes());
+            let fits = self.out.put_body(|out| store.preface(index, out));
+            match fits {
+                true => self.out.count(),
+                false => self.out.truncate(mark),
+            }
+        }
+    }
+
+    fn make_role(&mut self, pair: (u32, u32)) {
+        self.role_told = Some(pair);
+        self.begin(kind::ROLE, 0);
+        for group in &self.active {
+            self.out.put_short(group.as_bytes());
+            self.out.count();
+        }
+    }
+
+    fn make_ack(&mut self) {
+        // an ACK without all ordinals up to its number would say that those records are there
+        let limit = self.inbox.refused.len().min(ORDINALS_MAX);
+        let rest = self.inbox.refused.split_off(limit);
+        let refused = std::mem::replace(&mut self.inbox.refused, rest);
+        let next = self.inbox.refused.first();
+        let settled = next.map_or(self.inbox.settled, |ordinal| ordinal - 1);
+        self.inbox.ack_due = next.is_some();
+        self.begin(kind::ACK, 0);
+        self.out.put(&settled.to_be_bytes());
+        for ordinal in refused {
+            self.out.put(&ordinal.to_be_bytes());
+            self.out.count();
+        }
+    }
+
+    fn make_request(&mut self) -> bool {
+        let asks = |it: &TableState<S>| {
+            let ready = !it.is_decider && it.is_common() && !matches!(it.phase, Phase::Idle);
+            ready && (it.wants.all || !it.wants.keys.is_empty())
+        };
+        let Some(index) = self.tables.iter().position(asks) else {
+            return false;
+        };
+        self.begin(kind::REQUEST, index);
+        let wants = &mut self.tables[index].wants;
+        if std::mem::take(&mut wants.all) {
+            return true;
+        }
+        let count = wants.keys.len().min(KEYS_MAX);
+        for (how, key) in wants.keys.drain(..count) {
+            self.out.put(&[how]);
+            self.out.put_key(|out| key.write(out));
+            self.out.count();
+        }
+        true
+    }
+
+    /// Changes, walks and newest values take turns.
+    fn make_turn(&mut self, now: Now, store: &mut S) -> bool {
+        for _ in 0..3 {
+            self.turn = (self.turn + 1) % 3;
+            let made = match self.turn {
+                0 => self.make_changes(now, store),
+                1 => self.make_walk(now, store),
+                _ => self.make_latest(store),
+            };
+            if made {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn make_changes(&mut self, now: Now, store: &mut S) -> bool {
+        if !self.outbox.has_room() {
+            return false;
+        }
+        for index in 0..self.tables.len() {
+            if !self.tables[index].is_open() || self.tables[index].changes.queue.is_empty() {
+                continue;
+            }
+            self.begin(kind::RECORDS, index);
+            let mut count = 0;
+            while count < CHANGES_MAX && self.out.fits_record() {
+                let Some(key) = self.tables[index].changes.queue.pop_front() else {
+                    break;
+                };
+                count += usize::from(self.put_change(now, store, index, key));
+            }
+            if count > 0 {
+                return true;
+            }
+            self.out.clear();
+        }
+        false
+    }
+
+    /// Puts one change; false if there is nothing to say any more.
+    fn put_change(&mut self, now: Now, store: &mut S, index: usize, key: S::Key) -> bool {
+        let table = &mut self.tables[index];
+        let Some(pending) = table.changes.pending.get_mut(&key) else {
+            return false;
+        };
+        if !pending.dirty {
+            return false;
+        }
+        let is_here = store.tag(index, &key).is_some();
+        if pending.why == Why::Put && !is_here {
+            // it ran out, or went with the store's last life
+            table.changes.pending.remove(&key);
+            return false;
+        }
+        let gone = pending.why == Why::Deleted || !is_here;
+        let mut flags = if gone { flag::GONE } else { 0 };
+        if pending.why == Why::Correction {
+            flags |= flag::CORRECTION;
+        }
+        let mark = self.out.mark();
+        self.out.put_flags(flags, None);
+        let mut fits = self.out.put_key(|out| key.write(out));
+        if !gone {
+            let mut known = true;
+            fits &= self
+                .out
+                .put_body(|out| known = store.encode(index, &key, out));
+            fits &= known;
+        }
+        if !fits {
+            self.out.truncate(mark);
+            table.counters.too_long += 1;
+            table.changes.pending.remove(&key);
+            return false;
+        }
+        self.out.count();
+        (pending.dirty, pending.ordinal) = (false, self.outbox.next());
+        self.outbox.flight.push_back(Flight::Record {
+            table: index,
+            key,
+            since: now.min(pending.since),
+        });
+        true
+    }
+
+    fn make_walk(&mut self, now: Now, store: &mut S) -> bool {
+        for index in 0..self.tables.len() {
+            let table = &mut self.tables[index];
+            let made = match table.phase {
+                // what was offered and has no verdict yet would not be in the snapshot
+                Phase::Due if self.inbox.settled < table.offered => false,
+                Phase::Due => self.make_begin(store, index),
+                Phase::EndDue => self.make_end(index),
+                Phase::OfferDue => self.make_offered(index),
+                Phase::Walking(_) | Phase::Offering(_) => self.make_portion(now, store, index),
+                _ => false,
+            };
+            if made || self.tables[index].is_walking() {
+                return made;
+            }
+        }
+        false
+    }
+
+    fn make_begin(&mut self, store: &mut S, index: usize) -> bool {
+        let table = &mut self.tables[index];
+        table.number = table.number.wrapping_add(1);
+        table.phase = Phase::Walking(S::Cursor::default());
+        table.is_acked = false;
+        table.counters.refused_there = 0;
+        table.counters.resyncs += 1;
+        let number = table.number;
+        self.begin(kind::BEGIN, index);
+        self.out.put(&number.to_be_bytes());
+        self.out.put(&(store.len(index) as u64).to_be_bytes());
+        true
+    }
+
+    fn make_end(&mut self, index: usize) -> bool {
+        let table = &mut self.tables[index];
+        let number = table.number;
+        table.phase = Phase::Serving;
+        if table.again > 0 {
+            table.again -= 1;
+            table.phase = Phase::Due;
+        }
+        self.outbox.flight.push_back(Flight::End {
+            table: index,
+            number,
+        });
+        self.begin(kind::END, index);
+        self.out.put(&number.to_be_bytes());
+        true
+    }
+
+    /// One portion of an offer or a snapshot; false if it had nothing to say.
+    fn make_portion(&mut self, now: Now, store: &mut S, index: usize) -> bool {
+        if !self.outbox.has_room() {
+            return false;
+        }
+        let phase = std::mem::replace(&mut self.tables[index].phase, Phase::Idle);
+        let (walk, mut cursor) = match phase {
+            Phase::Walking(cursor) => (Walk::Snapshot, cursor),
+            Phase::Offering(cursor) => (Walk::Offer, cursor),
+            phase => {
+                self.tables[index].phase = phase;
+                return false;
+            }
+        };
+        self.begin(
+            match walk {
+                Walk::Snapshot => kind::RECORDS,
+                Walk::Offer => kind::OFFER,
+            },
+            index,
+        );
+        let table = &mut self.tables[index];
+        let mut sink = Sink {
+            walk,
+            now,
+            table: index,
+            first: self.outbox.next(),
+            out: &mut self.out,
+            flight: &mut self.outbox.flight,
+            pending: &mut table.changes.pending,
+            ages: &table.ages,
+            void: table.is_void,
+            mark: table.mark,
+            seen: 0,
+            puts: 0,
+            too_long: &mut table.counters.too_long,
+        };
+        let step = store.snapshot(index, &mut cursor, &mut sink);
+        if step == Step::Done {
+            table.flags_hold();
+        }
+        table.phase = match (walk, step) {
+            (Walk::Snapshot, Step::Done) => Phase::EndDue,
+            (Walk::Snapshot, _) => Phase::Walking(cursor),
+            (Walk::Offer, Step::Done) => Phase::OfferDue,
+            (Walk::Offer, _) => Phase::Offering(cursor),
+        };
+        if !self.out.is_bare() {
+            return true;
+        }
+        self.out.clear();
+        match (walk, step) {
+            (Walk::Snapshot, Step::Done) => self.make_end(index),
+            (Walk::Offer, Step::Done) => self.make_offered(index),
+            (_, Step::More) => {
+                self.is_busy = true;
+                false
+            }
+            (_, Step::Pending) => false,
+        }
+    }
+
+    fn make_offered(&mut self, index: usize) -> bool {
+        self.tables[index].phase = Phase::Offered;
+        self.begin(kind::OFFERED, index);
+        true
+    }
+
+    fn make_latest(&mut self, store: &mut S) -> bool {
+        for index in 0..self.tables.len() {
+            if !self.tables[index].is_open() || self.tables[index].latest.queue.is_empty() {
+                continue;
+            }
+            self.begin(kind::LATEST, index);
+            while self.out.fits_record() {
+                let Some(key) = self.tables[index].latest.pop() else {
+                    break;
+                };
+                let mark = self.out.mark();
+                self.out.put_flags(0, None);
+                let mut fits = self.out.put_key(|out| key.write(out));
+                let mut known = true;
+                fits &= self
+                    .out
+                    .put_body(|out| known = store.encode_latest(index, &key, out));
+                match fits && known {
+                    true => self.out.count(),
+                    false => self.out.truncate(mark),
+                }
+            }
+            if !self.out.is_bare() {
+                return true;
+            }
+            self.out.clear();
+        }
+        false
+    }
+
+    fn make_count(&mut self, now: Now, store: &mut S) {
+        if now < self.count_due {
+            return;
+        }
+        self.count_due = now.saturating_add(SECOND);
+        for index in 0..self.tables.len() {
+            let table = &mut self.tables[index];
+            let count = (store.len(index) as u64, table.counters.refused_here);
+            if table.is_common() && table.told != Some(count) {
+                table.told = Some(count);
+                self.begin(kind::COUNT, index);
+                self.out.put(&count.0.to_be_bytes());
+                self.out.put(&count.1.to_be_bytes());
+                // the next table's turn comes at once
+                self.count_due = now;
+                return;
+            }
+        }
+    }
+
+    /// Puts a key on the lane of newest values: however often it changes, one value waits.
+    pub fn latest(&mut self, index: usize, key: S::Key) {
+        let paired = self.is_paired;
+        if let Some(table) = self.tables.get_mut(index).filter(|_| paired) {
+            table.latest.note(key);
+        }
+    }
+
+    /// Snapshots that wait behind the present ones.
+    #[cfg(test)]
+    pub(crate) fn snapshots_waiting(&self) -> u32 {
+        self.tables.iter().map(|it| it.again).max().unwrap_or(0)
+    }
+}
+
+impl<S: Store> TableState<S> {
+    /// A walk has passed all flags: they speak of the peer's present incarnation.
+    fn flags_hold(&mut self) {
+        self.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
+        self.is_void = false;
+    }
+}

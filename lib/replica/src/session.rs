@@ -1,0 +1,455 @@
+//! The session: who the peer is, which groups are active where, and the pair of serials under which
+//! messages count.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use crate::buffer::Outgoing;
+use crate::fault::Fault;
+use crate::inbox::Inbox;
+use crate::outbox::{Outbox, WINDOW, Why};
+use crate::store::{Store, Token};
+use crate::table::{Backoff, PeerTable, Phase, TableState};
+use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
+use crate::{Config, Drain, Now};
+
+/// Sentences that wait for the owner at most.
+const EVENTS_MAX: usize = 64;
+
+/// The protocol's one instance of a plugin: all its tables, one channel. See the
+/// [crate's documentation](crate).
+pub struct Replica<S: Store> {
+    pub(crate) config: Config,
+    pub(crate) tables: Vec<TableState<S>>,
+    pub(crate) active: BTreeSet<String>,
+    pub(crate) up: bool,
+    pub(crate) peer: Option<PeerNode>,
+    pub(crate) serial: u32,
+    /// The pair that the last ROLE told.
+    pub(crate) role_told: Option<(u32, u32)>,
+    pub(crate) hello_due: bool,
+    pub(crate) is_paired: bool,
+    /// The peer has answered, and a pair can begin.
+    pub(crate) pair_due: bool,
+    /// Pairs since the start: verdicts of an earlier one are of no use.
+    pub(crate) pair: u64,
+    pub(crate) outbox: Outbox<S::Key>,
+    pub(crate) inbox: Inbox<S::Key>,
+    /// Writes of earlier pairs without a verdict.
+    pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
+    pub(crate) out: Outgoing,
+    /// Kind of record that goes next, so that none waits for ever.
+    pub(crate) turn: u8,
+    /// There is more to do at once.
+    pub(crate) is_busy: bool,
+    pub(crate) drain: Drain,
+    pub(crate) drain_id: u32,
+    pub(crate) drain_told: bool,
+    pub(crate) drained_due: Option<u32>,
+    pub(crate) count_due: Now,
+    pub(crate) again: Backoff,
+    pub(crate) again_due: bool,
+    pub(crate) garbage: u32,
+    pub(crate) garbage_at_peer: u32,
+    pub(crate) warned: bool,
+    pub(crate) events: VecDeque<String>,
+}
+
+/// The peer, since it said HELLO.
+#[derive(Debug)]
+pub(crate) struct PeerNode {
+    pub version: u16,
+    pub run: u64,
+    pub node: u64,
+    pub serial: u32,
+    /// None before its first ROLE.
+    pub active: Option<BTreeSet<String>>,
+}
+
+impl<S: Store> Replica<S> {
+    /// A replica of these tables, without a channel.
+    pub fn new(config: Config) -> Self {
+        let tables = config.tables.iter().cloned().map(TableState::new);
+        Self {
+            tables: tables.take(usize::from(u8::MAX)).collect(),
+            config,
+            active: BTreeSet::new(),
+            up: false,
+            peer: None,
+            serial: 0,
+            role_told: None,
+            hello_due: false,
+            is_paired: false,
+            pair_due: false,
+            pair: 0,
+            outbox: Outbox::new(),
+            inbox: Inbox::new(),
+            orphans: HashMap::new(),
+            out: Outgoing::new(),
+            turn: 0,
+            is_busy: false,
+            drain: Drain::Idle,
+            drain_id: 0,
+            drain_told: false,
+            drained_due: None,
+            count_due: 0,
+            again: Backoff::new(30),
+            again_due: false,
+            garbage: 0,
+            garbage_at_peer: 0,
+            warned: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The channel is there; what was sent in an earlier one is lost.
+    pub fn handle_up(&mut self, store: &mut S) {
+        self.refresh(store);
+        self.up = true;
+        self.hello_due = true;
+        self.warned = false;
+        self.garbage = 0;
+        self.garbage_at_peer = 0;
+        self.bump();
+    }
+
+    /// The channel is gone.
+    pub fn handle_down(&mut self, store: &mut S) {
+        if Fault::PruneBeforeEnd.is_planted() {
+            self.prune_all(store);
+        }
+        self.up = false;
+        self.peer = None;
+        self.role_told = None;
+        self.hello_due = false;
+        self.again.due = None;
+        self.again_due = false;
+        self.halt();
+        if self.drain == Drain::Pending {
+            self.drain = Drain::Failed;
+        }
+        for table in &mut self.tables {
+            let pending = std::mem::take(&mut table.changes.pending);
+            for (key, pending) in &pending {
+                if pending.why == Why::Put {
+                    table.note_age(pending.changed, key);
+                }
+            }
+            table.peer = None;
+            table.told = None;
+            table.counters.at_peer = None;
+            table.latest.clear();
+            table.retry.reset();
+            match Fault::PendingKept.is_planted() {
+                true => table.changes.pending = pending,
+                false => table.changes.clear(),
+            }
+        }
+    }
+
+    /// Groups that are active on this node, all of them.
+    pub fn handle_groups(&mut self, active: BTreeSet<String>) {
+        if active != self.active {
+            self.active = active;
+            self.bump();
+        }
+    }
+
+    /// Looks for tables that came, went, or began a new life. The owner need not call it: every
+    /// `poll_message`, `handle_message` and `handle_timeout` does.
+    pub(crate) fn refresh(&mut self, store: &mut S) {
+        let mut renewed_tables = Vec::new();
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            let incarnation = store.incarnation(index);
+            if incarnation != table.incarnation {
+                table.renew(incarnation);
+                renewed_tables.push(index);
+            }
+        }
+        if renewed_tables.is_empty() {
+            return;
+        }
+        if self.up {
+            self.hello_due = true;
+            self.bump();
+        }
+        // the new life knows nothing of what the old one was asked
+        self.orphans
+            .retain(|_, (table, _)| !renewed_tables.contains(table));
+        self.begin_pair_if_due();
+    }
+
+    /// Ends the pair and tells a new serial.
+    pub(crate) fn bump(&mut self) {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        self.halt();
+    }
+
+    /// Ends the pair: no machine goes on, marks and flags stay.
+    pub(crate) fn halt(&mut self) {
+        self.is_paired = false;
+        self.pair_due = false;
+        match self.out.bytes().first() {
+            // it was not sent, and is of no pair
+            Some(&kind::HELLO) => self.hello_due = self.up,
+            Some(&kind::ROLE) => self.role_told = None,
+            Some(&kind::AGAIN) => self.again_due = self.up,
+            _ => {}
+        }
+        self.out.clear();
+        self.outbox = Outbox::new();
+        let inbox = std::mem::replace(&mut self.inbox, Inbox::new());
+        if self.orphans.len() > WINDOW {
+            self.orphans = HashMap::new();
+        }
+        for (ordinal, table, key) in inbox.open() {
+            let pair = self.pair;
+            self.orphans.insert(Token { pair, ordinal }, (table, key));
+        }
+        self.drain_told = false;
+        self.drained_due = None;
+        self.tables.iter_mut().for_each(TableState::halt);
+    }
+
+    /// What a ROLE has to tell, unless the last one did.
+    pub(crate) fn role_due(&self) -> Option<(u32, u32)> {
+        let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
+        let pair = (self.serial, answers);
+        let free = self.orphans.is_empty();
+        (self.role_told != Some(pair) && free).then_some(pair)
+    }
+
+    /// Bytes of the peer. The message is dropped if it is none, and the pair ends: nobody knows
+    /// which records it had.
+    ///
+    /// # Errors
+    /// It is no message, for the owner's log; the replica has counted it already.
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        bytes: &[u8],
+    ) -> Result<(), Malformed> {
+        if !self.up {
+            return Ok(());
+        }
+        self.refresh(store);
+        let read = Message::parse(bytes);
+        let done = read.and_then(|message| self.handle_parsed(now, store, message));
+        done.inspect_err(|why| self.drop_garbage(now, *why))
+    }
+
+    fn handle_parsed(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        message: Message<'_>,
+    ) -> Result<(), Malformed> {
+        let head = message.head;
+        match message.body {
+            Body::Hello(hello) => self.handle_hello(store, hello),
+            Body::Role(groups) => self.handle_role(head.serial, head.answers, groups),
+            Body::Again { garbage } => {
+                self.garbage_at_peer = garbage;
+                // what it dropped may have been the HELLO
+                self.hello_due = true;
+                self.bump();
+                Ok(())
+            }
+            body => {
+                let pair = self.peer.as_ref().map(|peer| (peer.serial, self.serial));
+                let present = pair == Some((head.serial, head.answers));
+                let counts = self.is_paired && present;
+                if !counts && !Fault::PairIgnored.is_planted() {
+                    return Ok(());
+                }
+                self.handle_body(now, store, head, body)
+            }
+        }
+    }
+
+    fn drop_garbage(&mut self, now: Now, why: Malformed) {
+        self.garbage += 1;
+        if !std::mem::replace(&mut self.warned, true) {
+            self.tell(format!("the peer's {why}; more are counted"));
+        }
+        self.halt();
+        self.again.arm(now);
+    }
+
+    fn handle_hello(&mut self, store: &mut S, hello: Hello<'_>) -> Result<(), Malformed> {
+        let mut ids = BTreeSet::new();
+        if !hello.tables.iter().all(|table| ids.insert(table.id)) {
+            return Err(Malformed::Field("table"));
+        }
+        let restarted = self.peer.as_ref().is_some_and(|it| it.run != hello.run);
+        let known = self.peer.take().filter(|_| !restarted);
+        let (serial, active) = known.map_or((0, None), |it| (it.serial, it.active));
+        self.peer = Some(PeerNode {
+            version: hello.version,
+            run: hello.run,
+            node: hello.node,
+            serial,
+            active,
+        });
+        self.halt();
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            let theirs = hello.tables.iter();
+            let mut theirs = theirs.filter(|it| it.name == table.config.name);
+            table.peer = theirs.next().map(|it| PeerTable {
+                id: it.id,
+                incarnation: it.incarnation,
+                misfit: store.accept(index, it.preface).err(),
+            });
+        }
+        Ok(())
+    }
+
+    fn handle_role(
+        &mut self,
+        serial: u32,
+        answers: u32,
+        groups: Vec<&str>,
+    ) -> Result<(), Malformed> {
+        let Some(peer) = &mut self.peer else {
+            return Err(Malformed::Order("ROLE"));
+        };
+        let active: BTreeSet<String> = groups.into_iter().map(str::to_owned).collect();
+        let known = peer.serial == serial && peer.active.as_ref() == Some(&active);
+        if known && self.is_paired && answers == self.serial {
+            return Ok(());
+        }
+        (peer.serial, peer.active) = (serial, Some(active));
+        self.halt();
+        self.pair_due = answers == self.serial && peer_speaks(&self.peer);
+        self.begin_pair_if_due();
+        Ok(())
+    }
+
+    /// A pair begins when the writes of the last one have their verdicts: nobody can compare what
+    /// is about to change.
+    pub(crate) fn begin_pair_if_due(&mut self) {
+        let free = self.orphans.is_empty() && self.again.due.is_none();
+        if self.pair_due && free {
+            self.pair_due = false;
+            self.begin_pair();
+        }
+    }
+
+    /// Both know both roles: followers offer, deciders listen.
+    fn begin_pair(&mut self) {
+        self.is_paired = true;
+        self.pair += 1;
+        for index in 0..self.tables.len() {
+            let (is_decider, one_active) = self.decides(index);
+            let Some(table) = self.tables.get_mut(index) else {
+                continue;
+            };
+            table.changes.rewind();
+            table.counters.refused_here = 0;
+            table.counters.refused_there = 0;
+            if !table.is_common() {
+                continue;
+            }
+            let under = table.peer.as_ref().map(|peer| peer.incarnation);
+            let stale = table.is_void || table.shared_under != under;
+            table.is_void = stale && !Fault::IncarnationIgnored.is_planted();
+            if stale {
+                table.next_mark();
+                table.shared_under = None;
+            }
+            (table.is_decider, table.one_active) = (is_decider, one_active);
+            table.phase = match is_decider {
+                true => Phase::Awaiting,
+                false => Phase::Offering(S::Cursor::default()),
+            };
+        }
+    }
+
+    /// Whether this node decides for a table, and whether one node alone is active for it.
+    fn decides(&self, index: usize) -> (bool, bool) {
+        let none = BTreeSet::new();
+        let peer = self.peer.as_ref();
+        let theirs = peer.and_then(|it| it.active.as_ref()).unwrap_or(&none);
+        let group = self
+            .tables
+            .get(index)
+            .and_then(|it| it.config.group.as_ref());
+        let is_active = |groups: &BTreeSet<String>| match group {
+            Some(group) => groups.contains(group),
+            None => !groups.is_empty(),
+        };
+        let (here, there) = (is_active(&self.active), is_active(theirs));
+        let greater =
+            peer.is_some_and(|it| (self.config.node, self.config.run) > (it.node, it.run));
+        (if here == there { greater } else { here }, here != there)
+    }
+
+    /// What is due by now: tries after garbage and refusals.
+    pub fn handle_timeout(&mut self, now: Now, store: &mut S) {
+        self.is_busy = false;
+        if !self.up {
+            return;
+        }
+        self.refresh(store);
+        if self.again.fire(now) {
+            self.again_due = true;
+            self.bump();
+        }
+        let mut bump = false;
+        for table in &mut self.tables {
+            if table.counters.refused_here > 0 && self.is_paired {
+                table.retry.arm(now);
+            }
+            if table.retry.fire(now) && self.is_paired && table.is_common() {
+                // the decider hears of what it refused by a new offer
+                bump |= table.is_decider;
+                table.wants.all |= !table.is_decider;
+            }
+        }
+        if bump {
+            self.bump();
+        }
+        self.prune(now, store);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `now` if there is more to do
+    /// at once.
+    pub fn next_timeout(&self, now: Now) -> Option<Now> {
+        if !self.up {
+            return None;
+        }
+        if self.is_busy {
+            return Some(now);
+        }
+        let retries = self.tables.iter().filter_map(|table| table.retry.due);
+        let idle = self.is_paired && self.out.is_empty();
+        let count = idle.then_some(self.count_due);
+        retries.chain(self.again.due).chain(count).min()
+    }
+
+    /// Asks for all of a table again, or sends it: a repair by hand, or by the clock.
+    pub fn resync(&mut self, table: usize) {
+        let Some(table) = self.tables.get_mut(table) else {
+            return;
+        };
+        match table.is_decider {
+            true => table.snapshot_again(),
+            false => table.wants.all = true,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, text: String) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(text);
+        }
+    }
+
+    /// A sentence for the log or for an event of the host.
+    pub fn poll_event(&mut self) -> Option<String> {
+        self.events.pop_front()
+    }
+}
+
+fn peer_speaks(peer: &Option<PeerNode>) -> bool {
+    peer.as_ref().is_some_and(|peer| peer.version == VERSION)
+}

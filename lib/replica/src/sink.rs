@@ -1,0 +1,121 @@
+//! Where a store pushes its records: it decides for each whether it goes, and as what.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::Now;
+use crate::buffer::{Outgoing, Value};
+use crate::outbox::{Flight, Pending};
+use crate::store::{Key, Mark, Tag};
+use crate::wire::{RECORDS_MAX, flag};
+
+/// Records that one call looks at, sent or not. Small in tests, so that small tables take many.
+const SLICE: usize = if cfg!(test) { 4 } else { 10_000 };
+/// Records put by value in one message.
+const PUTS: usize = if cfg!(test) { 3 } else { RECORDS_MAX };
+
+/// What is asked of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// The follower's offer: what the decider may not know.
+    Offer,
+    /// The decider's snapshot: everything.
+    Snapshot,
+}
+
+/// Where [`Store::snapshot`](crate::Store::snapshot) pushes records.
+pub struct Sink<'a, K> {
+    pub(crate) walk: Walk,
+    pub(crate) now: Now,
+    pub(crate) table: usize,
+    pub(crate) out: &'a mut Outgoing,
+    pub(crate) flight: &'a mut VecDeque<Flight<K>>,
+    pub(crate) pending: &'a mut HashMap<K, Pending>,
+    pub(crate) ages: &'a HashMap<K, Now>,
+    /// Ordinal of the first record put.
+    pub(crate) first: u64,
+    /// What the flags say of the peer is of another incarnation.
+    pub(crate) void: bool,
+    /// Stamp of what this pair made equal: its flags are of the present incarnation.
+    pub(crate) mark: Mark,
+    /// Looked at, and put by value.
+    pub(crate) seen: usize,
+    pub(crate) puts: usize,
+    pub(crate) too_long: &'a mut u64,
+}
+
+impl<K: Key> Sink<'_, K> {
+    /// Takes the next record; false if it is full: the same record comes first next time.
+    ///
+    /// `digest` is what [`Store::digest`](crate::Store::digest) returns. `encode` writes the value
+    /// and is called only if the value goes.
+    pub fn record(
+        &mut self,
+        key: &K,
+        tag: &mut Tag,
+        digest: Option<u64>,
+        encode: impl FnOnce(&mut Value<'_>),
+    ) -> bool {
+        if self.seen >= SLICE || self.puts >= PUTS || !self.out.fits_record() {
+            return false;
+        }
+        self.seen += 1;
+        if self.void && tag.mark != self.mark {
+            tag.clear(Tag::SHARED);
+        }
+        let equal = tag.flags == Tag::SHARED;
+        match (self.walk, digest) {
+            (Walk::Offer, _) if equal || tag.has(Tag::STRAY) => {}
+            (Walk::Snapshot, Some(digest)) if equal => self.same(key, digest),
+            _ => self.put(key, *tag, encode),
+        }
+        true
+    }
+
+    fn same(&mut self, key: &K, digest: u64) {
+        let mark = self.out.mark();
+        self.out.put_flags(flag::SAME, None);
+        if self.out.put_key(|out| key.write(out)) {
+            self.out.put(&digest.to_be_bytes());
+            self.out.count();
+        } else {
+            self.out.truncate(mark);
+        }
+    }
+
+    fn put(&mut self, key: &K, tag: Tag, encode: impl FnOnce(&mut Value<'_>)) {
+        let (mut flags, mut age_ms) = (0, None);
+        if self.walk == Walk::Offer {
+            flags |= if tag.is_shared() { flag::SHARED } else { 0 };
+            flags |= if tag.is_changed() { flag::CHANGED } else { 0 };
+            age_ms = self.age_ms(key);
+        }
+        let mark = self.out.mark();
+        self.out.put_flags(flags, age_ms);
+        let fits = self.out.put_key(|out| key.write(out)) && self.out.put_body(encode);
+        if !fits {
+            self.out.truncate(mark);
+            *self.too_long += 1;
+            return;
+        }
+        self.out.count();
+        let ordinal = self.first + self.puts as u64;
+        self.puts += 1;
+        if self.walk == Walk::Offer && !self.pending.is_empty() {
+            // the change goes with the offer
+            if let Some(pending) = self.pending.get_mut(key).filter(|it| it.is_put()) {
+                (pending.dirty, pending.ordinal) = (false, ordinal);
+            }
+        }
+        self.flight.push_back(Flight::Record {
+            table: self.table,
+            key: key.clone(),
+            since: self.now,
+        });
+    }
+
+    fn age_ms(&self, key: &K) -> Option<u32> {
+        let pending = self.pending.get(key).map(|it| it.since);
+        let since = pending.or_else(|| self.ages.get(key).copied())?;
+        u32::try_from(self.now.saturating_sub(since) / 1_000_000).ok()
+    }
+}

@@ -1,0 +1,142 @@
+//! A snapshot as the follower takes it: stamps, and the deletion of what it did not name.
+
+use crate::Now;
+use crate::fault::Fault;
+use crate::inbox::Slot;
+use crate::outbox::Why;
+use crate::session::Replica;
+use crate::store::{Authority, Store, Tag};
+use crate::table::{Phase, TableState};
+use crate::wire::Malformed;
+
+/// Records that one call looks at to find what a snapshot did not name.
+const SLICE: usize = if cfg!(test) { 3 } else { 10_000 };
+
+impl<S: Store> Replica<S> {
+    pub(crate) fn handle_begin(
+        &mut self,
+        store: &mut S,
+        index: usize,
+        number: u32,
+        records: u64,
+    ) -> Result<(), Malformed> {
+        let table = &mut self.tables[index];
+        if table.is_decider
+            || matches!(
+                table.phase,
+                Phase::Idle | Phase::Offering(_) | Phase::OfferDue
+            )
+        {
+            return Err(Malformed::Order("BEGIN"));
+        }
+        let was_ended = matches!(table.phase, Phase::Pruning(_));
+        table.phase = Phase::Receiving;
+        match Fault::MarkFromSender.is_planted() {
+            true => table.mark = number as u8,
+            false => table.next_mark(),
+        }
+        table.stamp_own(store, index);
+        table.counters.resyncs += 1;
+        table.counters.refused_here = 0;
+        table.counters.expected = records;
+        table.counters.got = 0;
+        table.retry.due = None;
+        if was_ended {
+            self.begin_prune();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_end(
+        &mut self,
+        now: Now,
+        store: &mut S,
+        index: usize,
+    ) -> Result<(), Malformed> {
+        let table = &mut self.tables[index];
+        if !matches!(table.phase, Phase::Receiving) {
+            return Err(Malformed::Order("END"));
+        }
+        table.phase = Phase::Pruning(S::Cursor::default());
+        self.inbox.push(Slot::End { table: index });
+        self.prune(now, store);
+        Ok(())
+    }
+
+    /// An end whose snapshot another one replaced needs no deletion.
+    pub(crate) fn begin_prune(&mut self) {
+        while let Some(index) = self.inbox.ended() {
+            if matches!(self.tables[index].phase, Phase::Pruning(_)) {
+                self.is_busy = true;
+                return;
+            }
+            self.inbox.settle_end();
+        }
+    }
+
+    /// Goes on deleting what the last snapshot did not name.
+    pub(crate) fn prune(&mut self, now: Now, store: &mut S) {
+        self.begin_prune();
+        let Some(index) = self.inbox.ended() else {
+            return;
+        };
+        let table = &mut self.tables[index];
+        let Phase::Pruning(cursor) = &mut table.phase else {
+            return;
+        };
+        let mut keys = Vec::new();
+        let done = store.stale(index, table.mark, cursor, SLICE, &mut keys);
+        table.delete_stale(now, store, index, keys);
+        if done {
+            table.phase = Phase::Following;
+            table.absences.clear();
+            table.ages.clear();
+            table.retry.reset();
+            self.again.reset();
+            self.inbox.settle_end();
+            self.begin_prune();
+            self.answer_drain();
+        } else {
+            self.is_busy = true;
+        }
+    }
+
+    /// What the planted fault does when the channel goes down in the midst of a snapshot.
+    pub(crate) fn prune_all(&mut self, store: &mut S) {
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            if matches!(table.phase, Phase::Receiving) {
+                let (mut keys, mut at) = (Vec::new(), S::Cursor::default());
+                while !store.stale(index, table.mark, &mut at, SLICE, &mut keys) {}
+                table.delete_stale(0, store, index, keys);
+            }
+        }
+    }
+}
+
+impl<S: Store> TableState<S> {
+    /// Own changes may not be in the decider's snapshot; they are not stale for that.
+    fn stamp_own(&mut self, store: &mut S, index: usize) {
+        for key in self.changes.pending.keys() {
+            if let Some(tag) = store.tag(index, key) {
+                tag.mark = self.mark;
+            }
+        }
+    }
+
+    fn delete_stale(&mut self, now: Now, store: &mut S, index: usize, keys: Vec<S::Key>) {
+        for key in keys {
+            if self.changes.pending.contains_key(&key) {
+                continue;
+            }
+            let tag = store.tag(index, &key).copied().unwrap_or_default();
+            if tag.has(Tag::REFUSED) && !tag.has(Tag::STRAY) {
+                // the decider has no room for it: no reason to lose it here as well
+                continue;
+            }
+            match store.authority(index, &key) {
+                Authority::Ours => self.changes.note(now, &key, Why::Put),
+                _ => store.delete(index, &key),
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What people and the host are told: in sync or why not, and the same rows for every plugin.
+
+use std::fmt::Write;
+
+use crate::Now;
+use crate::outbox::Flight;
+use crate::session::Replica;
+use crate::store::Store;
+use crate::table::{Conflict, Phase, TableState};
+use crate::wire::VERSION;
+
+const MS: Now = 1_000_000;
+
+/// One table, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableStatus {
+    /// Name of the table.
+    pub name: String,
+    /// This node decides; None: the roles are not agreed.
+    pub is_decider: Option<bool>,
+    /// Records here.
+    pub here: usize,
+    /// Records at the peer, as it last told.
+    pub there: Option<u64>,
+    /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
+    pub behind_ms: u64,
+    /// Snapshots begun since the start.
+    pub resyncs: u64,
+    /// Records that the store here, and the peer's, refused since the last snapshot.
+    pub refused: (u32, u32),
+    /// Changes of the peer to records that are this node's alone.
+    pub denied: u64,
+    /// Records too long to be sent.
+    pub too_long: u64,
+    /// Decisions that cost one node its value.
+    pub conflicts: u64,
+    /// Why it is not in sync.
+    pub lack: Option<String>,
+}
+
+impl TableStatus {
+    /// The rows that every plugin prints, name and value.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let there = self.there.map_or("-".to_owned(), |count| count.to_string());
+        let state = self.lack.clone().unwrap_or_else(|| "in sync".to_owned());
+        vec![
+            ("table", self.name.clone()),
+            ("state", state),
+            ("records here", self.here.to_string()),
+            ("records there", there),
+            ("behind ms", self.behind_ms.to_string()),
+            ("resyncs", self.resyncs.to_string()),
+            ("refused here", self.refused.0.to_string()),
+            ("refused there", self.refused.1.to_string()),
+            ("conflicts", self.conflicts.to_string()),
+        ]
+    }
+}
+
+impl<S: Store> Replica<S> {
+    /// Whether both nodes have the same in every table, as far as this node knows.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing, for the host and `sparectl`.
+    pub fn in_sync(&self, store: &S) -> Result<(), String> {
+        self.session_lack().map_or(Ok(()), Err)?;
+        for (index, table) in self.tables.iter().enumerate() {
+            if let Some(lack) = self.table_lack(store, index, table) {
+                return Err(format!("{}: {lack}", table.config.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn session_lack(&self) -> Option<String> {
+        if !self.up {
+            return Some("the peer is not there".to_owned());
+        }
+        match &self.peer {
+            None => Some("the peer has not said hello yet".to_owned()),
+            Some(peer) if peer.version != VERSION => {
+                let version = peer.version;
+                Some(format!(
+                    "the peer speaks version {version}, this node {VERSION}"
+                ))
+            }
+            Some(_) if self.again.due.is_some() => {
+                Some("a message of the peer was not understood; asking again".to_owned())
+            }
+            Some(_) if !self.orphans.is_empty() => {
+                Some("writes of the last session wait for their verdict".to_owned())
+            }
+            Some(_) if !self.is_paired => Some("the roles are not agreed yet".to_owned()),
+            Some(_) => None,
+        }
+    }
+
+    fn table_lack(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
+        if table.incarnation.is_none() {
+            let shortage = store.shortage(index);
+            return Some(shortage.unwrap_or_else(|| "is not read yet".to_owned()));
+        }
+        if store.incarnation(index) != table.incarnation {
+            return Some("was made anew".to_owned());
+        }
+        match &table.peer {
+            None => return Some("the peer does not have it".to_owned()),
+            Some(peer) if peer.misfit.is_some() => return peer.misfit.clone(),
+            Some(_) => {}
+        }
+        let counters = &table.counters;
+        match &table.phase {
+            Phase::Following => {}
+            Phase::Serving if table.is_acked => {}
+            Phase::Receiving | Phase::Pruning(_) => {
+                let percent = counters.got.saturating_mul(100) / counters.expected.max(1);
+                // in steps, so that the sentence does not change all the time
+                return Some(format!("received to {} %", percent.min(99) / 10 * 10));
+            }
+            Phase::Walking(_) | Phase::EndDue | Phase::Serving => {
+                return Some("the peer receives all of it".to_owned());
+            }
+            _ => return Some("both nodes compare what they have".to_owned()),
+        }
+        if !table.wants.is_empty() {
+            return Some("records that differ are asked for".to_owned());
+        }
+        if counters.refused_here > 0 {
+            return Some("records of the peer are refused here".to_owned());
+        }
+        if counters.refused_there > 0 {
+            return Some("the peer refuses records".to_owned());
+        }
+        if counters.too_long > 0 {
+            return Some("records are too long to be sent".to_owned());
+        }
+        if !table.changes.pending.is_empty() {
+            return Some("changes are on their way".to_owned());
+        }
+        if !self.outbox.flight.is_empty() || !self.inbox.is_settled() {
+            return Some("changes wait for their verdict".to_owned());
+        }
+        store.shortage(index)
+    }
+
+    /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
+    pub fn behind_ms(&self, now: Now) -> u64 {
+        let tables = 0..self.tables.len();
+        let waits = tables.map(|table| self.table_behind_ms(now, table));
+        waits.max().unwrap_or(0)
+    }
+
+    fn table_behind_ms(&self, now: Now, index: usize) -> u64 {
+        let flights = self.outbox.flight.iter();
+        let mut flights = flights.filter_map(|it| match it {
+            Flight::Record { table, since, .. } if *table == index => Some(*since),
+            _ => None,
+        });
+        let flight = flights.next();
+        let waiting = self.tables.get(index).and_then(|it| it.changes.oldest());
+        let oldest = flight.into_iter().chain(waiting).min();
+        oldest.map_or(0, |since| now.saturating_sub(since) / MS)
+    }
+
+    /// Every table, for people.
+    pub fn status(&self, now: Now, store: &S) -> Vec<TableStatus> {
+        let session = self.session_lack();
+        let tables = self.tables.iter().enumerate();
+        tables
+            .map(|(index, table)| TableStatus {
+                name: table.config.name.clone(),
+                is_decider: self.is_paired.then_some(table.is_decider),
+                here: store.len(index),
+                there: table.counters.at_peer.map(|(records, _)| records),
+                behind_ms: self.table_behind_ms(now, index),
+                resyncs: table.counters.resyncs,
+                refused: (table.counters.refused_here, table.counters.refused_there),
+                denied: table.counters.denied,
+                too_long: table.counters.too_long,
+                conflicts: table.counters.conflicts,
+                lack: session
+                    .clone()
+                    .or_else(|| self.table_lack(store, index, table)),
+            })
+            .collect()
+    }
+
+    /// The first 64 decisions of a table that cost one node its value.
+    pub fn conflicts(&self, table: usize) -> &[Conflict] {
+        self.tables.get(table).map_or(&[], |it| &it.conflicts)
+    }
+
+    /// Messages dropped since the channel is up: here, and at the peer as it told.
+    pub fn garbage(&self) -> (u32, u32) {
+        (self.garbage, self.garbage_at_peer)
+    }
+
+    /// The session in one line, for a log.
+    pub fn summary(&self) -> String {
+        let mut line = self.session_lack().unwrap_or_else(|| "paired".to_owned());
+        for table in &self.tables {
+            let (name, counters) = (&table.config.name, &table.counters);
+            let _ = write!(line, ", {name}: {} resyncs", counters.resyncs);
+        }
+        line
+    }
+}

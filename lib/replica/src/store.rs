@@ -1,0 +1,262 @@
+//! Where the values live: what a plugin implements, and what its records carry.
+
+use std::fmt;
+use std::hash::Hash;
+
+use crate::buffer::Value;
+use crate::sink::Sink;
+use crate::wire::{Malformed, Reader};
+
+/// Index of a table in [`Config::tables`](crate::Config::tables). Its order counts: what waits in
+/// an earlier table goes before what waits in a later one, in snapshots as in changes.
+pub type Table = usize;
+
+/// A stamp of the last snapshot that named a record. Local: the peer never chooses it.
+pub type Mark = u8;
+
+/// Key of a record: how it is found on both nodes, and how people read it (`Display`).
+pub trait Key: Clone + Eq + Hash + fmt::Debug + fmt::Display {
+    /// Writes the key, the same bytes on both nodes, at most
+    /// [`KEY_MAX`](crate::wire::KEY_MAX).
+    fn write(&self, out: &mut Value<'_>);
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// The peer's bytes are none of this table.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+}
+
+/// What the replica keeps in each record of the store: two bytes, all zero in a new record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    pub(crate) mark: Mark,
+    pub(crate) flags: u8,
+}
+
+impl Tag {
+    pub(crate) const SHARED: u8 = 1;
+    pub(crate) const CHANGED: u8 = 2;
+    pub(crate) const STRAY: u8 = 4;
+    pub(crate) const REFUSED: u8 = 8;
+
+    /// The stamp.
+    pub fn mark(self) -> Mark {
+        self.mark
+    }
+
+    /// The peer has acknowledged the record, in this value or an earlier one.
+    pub fn is_shared(self) -> bool {
+        self.flags & Self::SHARED != 0
+    }
+
+    /// Changed here since both nodes last had the same.
+    pub fn is_changed(self) -> bool {
+        self.flags & Self::CHANGED != 0
+    }
+
+    pub(crate) fn has(self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    pub(crate) fn set(&mut self, flags: u8) {
+        self.flags |= flags;
+    }
+
+    pub(crate) fn clear(&mut self, flags: u8) {
+        self.flags &= !flags;
+    }
+
+    /// Both nodes have the same.
+    pub(crate) fn equal(&mut self) {
+        self.flags = Self::SHARED;
+    }
+}
+
+/// How far a walk came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The sink is full; the walk goes on at the cursor.
+    More,
+    /// Nothing more for now: a dump is under way. The store's owner calls
+    /// [`poll_message`](crate::Replica::poll_message) when there is more.
+    Pending,
+    /// That was the last record.
+    Done,
+}
+
+/// What became of a record of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in the store.
+    Done,
+    /// It was there already.
+    Same,
+    /// The verdict comes later, by [`verdict`](crate::Replica::verdict) with the token.
+    Later,
+    /// The store cannot take it: it is full, or somebody behind it said no.
+    Refused,
+}
+
+/// Name of a record whose verdict comes later; of no use after the channel went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    pub(crate) pair: u64,
+    pub(crate) ordinal: u64,
+}
+
+/// Who may change a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// This node alone: a change of the peer is refused and answered with the value here.
+    Ours,
+    /// The peer alone.
+    Peers,
+    /// Either; the decider's order counts.
+    Both,
+}
+
+/// What becomes of changes that a backup makes by itself while the other node is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strays {
+    /// They are undone: the active node is asked for what it has.
+    Undo,
+    /// They are changes as any other.
+    Offer,
+}
+
+/// A change that was made on this node, by others than the replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The record is new, or has another value.
+    Put,
+    /// Somebody deleted it.
+    Deleted,
+    /// It ran out by itself, as the peer's copy will: never told as a deletion.
+    Ended,
+}
+
+/// Where the records of all tables live.
+///
+/// The replica calls these from within its own methods and never holds a record itself. A record
+/// that the store drops or takes in by itself is told to the replica by
+/// [`changed`](crate::Replica::changed); what [`apply`](Self::apply) and [`delete`](Self::delete)
+/// do is not told back.
+pub trait Store {
+    /// Key of a record. Tables with different keys share an enum.
+    type Key: Key;
+    /// Position in a table: a key, or the number of a bucket. The default is the beginning.
+    type Cursor: Default + fmt::Debug;
+
+    /// Life of the table: absence is a deletion only within it. None: the table is not there, or
+    /// not read yet.
+    ///
+    /// A set: boot, handles of table and set. A file: device, inode, generation. A table of the
+    /// kernel: boot. When it changes, records of the old life are forgotten without `changed`, and
+    /// those of the new one are there with a new [`Tag`] before `incarnation` returns the new number.
+    fn incarnation(&self, table: Table) -> Option<u64>;
+
+    /// Number of records, for people.
+    fn len(&self, table: Table) -> usize;
+
+    /// Pushes records to the sink from the cursor on, until the sink is full
+    /// ([`Sink::record`] returns false) or nothing is left. Every record that is there from the
+    /// walk's beginning to its end is pushed once; others may be.
+    fn snapshot(
+        &mut self,
+        table: Table,
+        at: &mut Self::Cursor,
+        sink: &mut Sink<'_, Self::Key>,
+    ) -> Step;
+
+    /// Writes a record's value; false if there is none with that key.
+    fn encode(&mut self, table: Table, key: &Self::Key, out: &mut Value<'_>) -> bool;
+
+    /// Puts a record of the peer. A new record has a new tag, one that was there keeps its tag.
+    ///
+    /// # Errors
+    /// The value is none of this table.
+    fn apply(
+        &mut self,
+        table: Table,
+        key: &Self::Key,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed>;
+
+    /// Deletes a record, if it is there.
+    fn delete(&mut self, table: Table, key: &Self::Key);
+
+    /// A record's tag; None if it is not there.
+    fn tag(&mut self, table: Table, key: &Self::Key) -> Option<&mut Tag>;
+
+    /// Whether the record there says the same as this value, but for what time alone changes.
+    fn holds(&self, table: Table, key: &Self::Key, value: &[u8]) -> bool;
+
+    /// Digest of a record's value, the same on both nodes if [`holds`](Self::holds) would be true;
+    /// None: always sent by value.
+    fn digest(&self, table: Table, key: &Self::Key) -> Option<u64>;
+
+    /// Appends keys of records whose stamp is not `mark`, from the cursor on; looks at `limit`
+    /// records at most. Returns whether the end was reached.
+    fn stale(
+        &mut self,
+        table: Table,
+        mark: Mark,
+        at: &mut Self::Cursor,
+        limit: usize,
+        keys: &mut Vec<Self::Key>,
+    ) -> bool;
+
+    /// What has to fit on both nodes before records are exchanged: a set's type, the kernel's
+    /// layout. Up to 1 kB.
+    fn preface(&self, _table: Table, _out: &mut Value<'_>) {}
+
+    /// Whether the peer's preface fits; the error is a sentence without the table's name.
+    ///
+    /// # Errors
+    /// It does not fit.
+    fn accept(&self, _table: Table, _preface: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Who may change a record; the key need not be there.
+    fn authority(&self, _table: Table, _key: &Self::Key) -> Authority {
+        Authority::Both
+    }
+
+    /// What becomes of a backup's own changes.
+    fn strays(&self, _table: Table) -> Strays {
+        Strays::Undo
+    }
+
+    /// Records that may be applied now. Below [`RECORDS_MAX`](crate::wire::RECORDS_MAX) the owner
+    /// stops to read ([`wants`](crate::Replica::wants)), and the full channel slows the peer down.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// What the table lacks although the replica has no part in it, as a sentence without the
+    /// table's name: not in sync.
+    fn shortage(&self, _table: Table) -> Option<String> {
+        None
+    }
+
+    /// Writes the newest value of the lane "latest only"; false if there is none.
+    fn encode_latest(&mut self, _table: Table, _key: &Self::Key, _out: &mut Value<'_>) -> bool {
+        false
+    }
+
+    /// Takes a newest value of the peer.
+    ///
+    /// # Errors
+    /// The value is none of this table.
+    fn apply_latest(
+        &mut self,
+        _table: Table,
+        _key: &Self::Key,
+        _value: &[u8],
+    ) -> Result<(), Malformed> {
+        Ok(())
+    }
+}

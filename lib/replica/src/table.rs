@@ -1,0 +1,344 @@
+//! One table as the protocol sees it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::outbox::{Changes, KeyOf, Latest};
+use crate::store::{Mark, Store, Table};
+use crate::{Now, TableConfig};
+
+/// Keys remembered of each kind while the nodes may differ; beyond, nothing is known of a key.
+const REMEMBERED: usize = 65_536;
+/// Conflicts kept by name.
+const NAMED: usize = 64;
+
+/// Where a table is.
+#[derive(Debug)]
+pub(crate) enum Phase<C> {
+    /// No pair, or the peer has no such table.
+    Idle,
+    /// Follower: the decider is told what it may not know.
+    Offering(C),
+    /// Follower: all was offered but for the end.
+    OfferDue,
+    /// Follower: the offer is made, the snapshot awaited.
+    Offered,
+    /// Follower: a snapshot comes.
+    Receiving,
+    /// Follower: it has ended; what it did not name goes.
+    Pruning(C),
+    /// Follower: all of a snapshot was applied.
+    Following,
+    /// Decider: the offer comes.
+    Awaiting,
+    /// Decider: a snapshot is to begin.
+    Due,
+    /// Decider: a snapshot goes.
+    Walking(C),
+    /// Decider: all of it was sent but its end.
+    EndDue,
+    /// Decider: the last snapshot was sent.
+    Serving,
+}
+
+/// The peer's table of that name.
+#[derive(Debug)]
+pub(crate) struct PeerTable {
+    pub id: u8,
+    pub incarnation: u64,
+    pub misfit: Option<String>,
+}
+
+/// A decision that cost one node its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The key, as people read it.
+    pub key: String,
+    /// The peer's value, or its deletion, is what holds.
+    pub peer_won: bool,
+}
+
+pub(crate) struct TableState<S: Store> {
+    pub config: TableConfig,
+    /// Incarnation as it was last seen.
+    pub incarnation: Option<u64>,
+    pub peer: Option<PeerTable>,
+    pub is_decider: bool,
+    pub one_active: bool,
+    pub phase: Phase<S::Cursor>,
+    /// The peer's incarnation that SHARED speaks of, once all flags do.
+    pub shared_under: Option<u64>,
+    /// Flags speak of another incarnation until a walk has passed them.
+    pub is_void: bool,
+    pub changes: Changes<KeyOf<S>>,
+    pub latest: Latest<KeyOf<S>>,
+    /// When keys were changed while the nodes were apart.
+    pub ages: HashMap<KeyOf<S>, Now>,
+    pub absences: Absences<KeyOf<S>>,
+    pub wants: Wants<KeyOf<S>>,
+    /// Keys with open verdicts: how many, and whether this node changed the record meanwhile.
+    pub open: HashMap<KeyOf<S>, (u32, bool)>,
+    /// Ordinal of the last record offered by the peer.
+    pub offered: u64,
+    pub mark: Mark,
+    /// Number of the last snapshot sent.
+    pub number: u32,
+    /// Snapshots that wait behind the present one; never more than one.
+    pub again: u32,
+    /// The peer has all of the last snapshot.
+    pub is_acked: bool,
+    pub counters: Counters,
+    pub retry: Backoff,
+    pub conflicts: Vec<Conflict>,
+    /// Of them, how many the owner was told.
+    pub conflicts_told: u64,
+    /// Records here and refused here, as last told.
+    pub told: Option<(u64, u32)>,
+}
+
+/// Keys that are not there although nobody deleted them.
+#[derive(Debug)]
+pub(crate) struct Absences<K> {
+    ended: HashSet<K>,
+    is_full: bool,
+    /// A backup's own deletion counts for nothing.
+    pub strays: bool,
+}
+
+impl<K: crate::Key> Absences<K> {
+    pub fn new() -> Self {
+        Self {
+            ended: HashSet::new(),
+            is_full: false,
+            strays: false,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    pub fn note_ended(&mut self, key: K) {
+        match self.ended.len() < REMEMBERED {
+            true => drop(self.ended.insert(key)),
+            false => self.is_full = true,
+        }
+    }
+
+    pub fn forget(&mut self, key: &K) {
+        if !self.ended.is_empty() {
+            self.ended.remove(key);
+        }
+    }
+
+    /// Whether the absence of that key says that somebody deleted it.
+    pub fn is_deletion(&self, key: &K) -> bool {
+        !self.strays && !self.is_full && !self.ended.contains(key)
+    }
+}
+
+/// What the follower asks the decider for.
+#[derive(Debug)]
+pub(crate) struct Wants<K> {
+    /// To be asked for.
+    pub keys: Vec<(u8, K)>,
+    /// Asked for, or to be: not answered yet.
+    pub open: HashSet<K>,
+    pub all: bool,
+}
+
+impl<K: crate::Key> Wants<K> {
+    pub fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            open: HashSet::new(),
+            all: false,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    pub fn note(&mut self, how: u8, key: &K) {
+        if self.open.len() >= REMEMBERED {
+            self.all = true;
+        } else if self.open.insert(key.clone()) || how == crate::wire::how::SEND {
+            self.keys.push((how, key.clone()));
+        }
+        if self.keys.len() > 2 * REMEMBERED {
+            (self.all, self.keys) = (true, Vec::new());
+        }
+    }
+
+    pub fn answer(&mut self, key: &K) {
+        if !self.open.is_empty() {
+            self.open.remove(key);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && !self.all
+    }
+}
+
+/// For people.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub resyncs: u64,
+    pub conflicts: u64,
+    pub denied: u64,
+    pub too_long: u64,
+    /// Since the last snapshot.
+    pub refused_here: u32,
+    pub refused_there: u32,
+    pub expected: u64,
+    pub got: u64,
+    pub at_peer: Option<(u64, u32)>,
+}
+
+/// Time until the next try: 1 s, doubled each time.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pause: Now,
+    longest: Now,
+    pub due: Option<Now>,
+}
+
+impl Backoff {
+    const FIRST: Now = 1_000_000_000;
+
+    pub fn new(longest_s: u64) -> Self {
+        Self {
+            pause: Self::FIRST,
+            longest: longest_s * 1_000_000_000,
+            due: None,
+        }
+    }
+
+    /// Sets the next try, if none is set.
+    pub fn arm(&mut self, now: Now) {
+        if self.due.is_none() {
+            self.due = Some(now.saturating_add(self.pause));
+            self.pause = (self.pause * 2).min(self.longest);
+        }
+    }
+
+    /// Whether the try is due; it is unset then.
+    pub fn fire(&mut self, now: Now) -> bool {
+        let due = self.due.is_some_and(|due| due <= now);
+        if due {
+            self.due = None;
+        }
+        due
+    }
+
+    pub fn reset(&mut self) {
+        (self.pause, self.due) = (Self::FIRST, None);
+    }
+}
+
+impl<S: Store> TableState<S> {
+    pub fn new(config: TableConfig) -> Self {
+        Self {
+            config,
+            incarnation: None,
+            peer: None,
+            is_decider: false,
+            one_active: false,
+            phase: Phase::Idle,
+            shared_under: None,
+            is_void: true,
+            changes: Changes::new(),
+            latest: Latest::new(),
+            ages: HashMap::new(),
+            absences: Absences::new(),
+            wants: Wants::new(),
+            open: HashMap::new(),
+            offered: 0,
+            mark: 0,
+            number: 0,
+            again: 0,
+            is_acked: false,
+            counters: Counters::default(),
+            retry: Backoff::new(60),
+            conflicts: Vec::new(),
+            conflicts_told: 0,
+            told: None,
+        }
+    }
+
+    /// Whether both nodes have the table and it fits.
+    pub fn is_common(&self) -> bool {
+        let peer = self.peer.as_ref();
+        self.incarnation.is_some() && peer.is_some_and(|peer| peer.misfit.is_none())
+    }
+
+    /// Whether changes may go: not before the decider knows what the follower has.
+    pub fn is_open(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Idle | Phase::Offering(_) | Phase::OfferDue | Phase::Awaiting | Phase::Due
+        )
+    }
+
+    /// Whether a later table has to wait with its walk.
+    pub fn is_walking(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Offering(_)
+                | Phase::OfferDue
+                | Phase::Offered
+                | Phase::Receiving
+                | Phase::Awaiting
+                | Phase::Due
+                | Phase::Walking(_)
+                | Phase::EndDue
+        )
+    }
+
+    /// The mark of the next snapshot; never 0, which is a new record's.
+    pub fn next_mark(&mut self) {
+        self.mark = self.mark.checked_add(1).unwrap_or(1);
+    }
+
+    pub fn note_age(&mut self, now: Now, key: &KeyOf<S>) {
+        if self.ages.len() < REMEMBERED || self.ages.contains_key(key) {
+            self.ages.insert(key.clone(), now);
+        }
+    }
+
+    pub fn note_conflict(&mut self, key: &KeyOf<S>, peer_won: bool) {
+        self.counters.conflicts += 1;
+        if self.conflicts.len() < NAMED {
+            let key = key.to_string();
+            self.conflicts.push(Conflict { key, peer_won });
+        }
+    }
+
+    /// The store began another life.
+    pub fn renew(&mut self, incarnation: Option<u64>) {
+        self.incarnation = incarnation;
+        self.changes.clear();
+        self.latest.clear();
+        self.ages.clear();
+        self.absences.clear();
+        self.wants.clear();
+        self.phase = Phase::Idle;
+    }
+
+    /// A pair has ended.
+    pub fn halt(&mut self) {
+        self.phase = Phase::Idle;
+        self.wants.clear();
+        self.again = 0;
+        self.is_acked = false;
+        self.open = HashMap::new();
+        self.offered = 0;
+    }
+
+    /// Index of a table, checked.
+    pub fn index(tables: &[Self], table: u8) -> Option<Table> {
+        let found = |it: &Self| it.peer.as_ref().is_some_and(|peer| peer.id == table);
+        tables.iter().position(found)
+    }
+}

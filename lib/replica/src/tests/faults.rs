@@ -1,0 +1,16 @@
+//! Each planted fault is found by the random histories.
+
+use super::random::histories_until_found;
+use crate::fault::Fault;
+
+/// Histories in which each has to be found.
+const LIMIT: u64 = 10_000;
+
+#[test]
+fn random_histories_find_each_planted_fault() {
+    let found = Fault::ALL.map(|fault| (fault, histories_until_found(fault, LIMIT)));
+    for (fault, count) in found {
+        println!("{fault:?}: found in history {count:?}");
+    }
+    assert!(found.iter().all(|(_, count)| count.is_some()), "{found:?}");
+}

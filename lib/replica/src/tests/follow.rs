@@ -1,0 +1,333 @@
+//! What is promised, a rule at a time.
+
+use super::lab::{Lab, MS, S};
+use crate::wire::kind;
+use crate::{Authority, Drain, Store, Strays};
+
+fn both(lab: &Lab, key: u32) -> [Option<u32>; 2] {
+    [0, 1].map(|node| lab.get(node, key))
+}
+
+/// Both have records 0 to 5, and know it of each other.
+fn filled() -> Lab {
+    let mut lab = Lab::in_sync();
+    for key in 0..6 {
+        lab.put(0, 0, key);
+    }
+    lab.run(S);
+    lab.assert_in_sync();
+    assert_eq!(lab.records(1, 0).len(), 6);
+    lab
+}
+
+#[test]
+fn a_change_is_there_within_a_round_trip() {
+    let mut lab = filled();
+    let value = lab.put(0, 0, 3);
+    lab.run(3 * MS);
+    assert_eq!(both(&lab, 3), [Some(value); 2]);
+    lab.delete(0, 0, 3);
+    lab.run(3 * MS);
+    assert_eq!(both(&lab, 3), [None; 2]);
+    lab.run(3 * MS);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn with_both_active_changes_go_both_ways() {
+    let mut lab = filled();
+    lab.role(1, true);
+    lab.run(S);
+    let (one, other) = (lab.put(0, 0, 1), lab.put(1, 0, 2));
+    lab.delete(1, 0, 0);
+    lab.run(S);
+    assert_eq!([both(&lab, 0), both(&lab, 1)], [[None; 2], [Some(one); 2]]);
+    assert_eq!(both(&lab, 2), [Some(other); 2]);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn of_changes_that_cross_one_holds_on_both() {
+    let mut lab = filled();
+    lab.role(1, true);
+    lab.run(S);
+    lab.put(0, 0, 1);
+    let follower = 0;
+    let value = lab.put(follower, 0, 2);
+    lab.put(1, 0, 2);
+    lab.run(S);
+    // the second node decides: it takes the first one's change when it comes
+    assert_eq!(both(&lab, 2), [Some(value); 2]);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_table_made_anew_is_filled_again_on_whichever_node() {
+    for nodes in [&[0][..], &[1]] {
+        let mut lab = filled();
+        for node in nodes {
+            lab.flush(*node, 0);
+        }
+        lab.run(S);
+        assert_eq!(lab.records(0, 0).len(), 6, "{nodes:?}");
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
+fn a_table_made_anew_twice_within_a_second_and_while_apart_is_filled_again() {
+    let mut lab = filled();
+    lab.flush(0, 0);
+    lab.run(3 * MS);
+    lab.flush(0, 0);
+    lab.run(S);
+    assert_eq!(lab.records(0, 0).len(), 6);
+    lab.cut();
+    lab.flush(0, 0);
+    lab.run(S);
+    lab.link();
+    lab.run(S);
+    assert_eq!(lab.records(0, 0).len(), 6);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn what_is_deleted_while_apart_is_deleted_on_both() {
+    let mut lab = filled();
+    lab.cut();
+    lab.delete(0, 0, 1);
+    lab.delete(1, 0, 2);
+    lab.link();
+    lab.run(S);
+    assert_eq!([both(&lab, 1), both(&lab, 2)], [[None; 2]; 2]);
+    assert_eq!(lab.records(0, 0).len(), 4);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn what_is_deleted_before_a_restart_is_deleted_on_both() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        lab.cut();
+        lab.delete(node, 0, 1);
+        lab.restart(node);
+        lab.link();
+        lab.run(S);
+        assert_eq!(both(&lab, 1), [None; 2], "node {node}");
+        assert_eq!(lab.records(0, 0).len(), 5);
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
+fn a_change_while_apart_beats_a_deletion_and_the_younger_beats_the_older() {
+    let mut lab = filled();
+    lab.cut();
+    lab.role(1, true);
+    lab.delete(0, 0, 1);
+    let kept = lab.put(1, 0, 1);
+    lab.put(0, 0, 2);
+    lab.run(10 * S);
+    let younger = lab.put(1, 0, 2);
+    lab.link();
+    lab.run(S);
+    assert_eq!(
+        [both(&lab, 1), both(&lab, 2)],
+        [[Some(kept); 2], [Some(younger); 2]]
+    );
+    let conflicts = lab.machine(0).replica.conflicts(0).len();
+    assert_eq!(conflicts + lab.machine(1).replica.conflicts(0).len(), 1);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_backups_own_change_is_undone_at_once() {
+    let mut lab = filled();
+    let value = lab.get(0, 1);
+    lab.put(1, 0, 1);
+    lab.put(1, 0, 40);
+    lab.delete(1, 0, 2);
+    lab.run(20 * MS);
+    assert_eq!(both(&lab, 1), [value; 2]);
+    assert_eq!(both(&lab, 40), [None; 2]);
+    assert!(lab.get(1, 2).is_some());
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_backups_own_change_is_offered_where_the_store_says_so() {
+    let mut lab = filled();
+    for node in [0, 1] {
+        lab.store(node).strays = Strays::Offer;
+    }
+    let value = lab.put(1, 0, 1);
+    lab.delete(1, 0, 2);
+    lab.run(20 * MS);
+    assert_eq!(
+        [both(&lab, 1), both(&lab, 2)],
+        [[Some(value); 2], [None; 2]]
+    );
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_change_of_the_others_own_record_is_refused_and_answered() {
+    let mut lab = filled();
+    lab.store(0).ours = Some((3, 4));
+    assert_eq!(
+        lab.machine(0).store.authority(0, &crate::toy::Number(3)),
+        Authority::Ours
+    );
+    lab.role(1, true);
+    lab.run(S);
+    let value = lab.get(0, 3);
+    lab.put(1, 0, 3);
+    lab.run(S);
+    assert_eq!(both(&lab, 3), [value; 2]);
+    let it = lab.machine(0);
+    assert_eq!(it.replica.status(0, &it.store)[0].denied, 1);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
+    let mut lab = filled();
+    lab.store(1).capacity = 6;
+    lab.put(0, 0, 7);
+    lab.run(S);
+    for node in [0, 1] {
+        let it = lab.machine(node);
+        let lack = it.replica.in_sync(&it.store).unwrap_err();
+        assert!(lack.contains("refuse"), "{lack}");
+    }
+    lab.store(1).capacity = 10;
+    lab.run(100 * S);
+    assert_eq!(lab.records(1, 0).len(), 7);
+    lab.assert_in_sync();
+    // the other way round: what the decider has no room for stays where it is
+    lab.store(0).capacity = 7;
+    lab.role(1, true);
+    lab.run(S);
+    lab.put(1, 0, 8);
+    lab.run(200 * S);
+    assert_eq!((lab.records(0, 0).len(), lab.records(1, 0).len()), (7, 8));
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_verdict() {
+    let mut lab = filled();
+    lab.store(1).is_slow = true;
+    lab.put(0, 0, 1);
+    lab.run(S);
+    let it = lab.machine(0);
+    assert!(it.replica.in_sync(&it.store).is_err());
+    assert!(it.replica.behind_ms(lab.now()) >= 999);
+    assert!(!lab.machine(1).replica.is_settled());
+    lab.finish(1, 1);
+    lab.run(S);
+    assert!(lab.machine(1).replica.is_settled());
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_drain_ends_when_the_peer_has_its_last_verdict() {
+    let mut lab = filled();
+    lab.store(1).is_slow = true;
+    lab.put(0, 0, 1);
+    let it = lab.machine_mut(0).unwrap();
+    it.replica.start_drain();
+    lab.run(S);
+    assert_eq!(lab.machine(0).replica.drained(), Drain::Pending);
+    lab.finish(1, 1);
+    lab.run(S);
+    assert_eq!(lab.machine(0).replica.drained(), Drain::Done);
+    lab.machine_mut(0).unwrap().replica.start_drain();
+    lab.cut();
+    assert_eq!(lab.machine(0).replica.drained(), Drain::Failed);
+}
+
+#[test]
+fn what_ran_out_is_no_deletion() {
+    let mut lab = filled();
+    lab.end(0, 0, 1);
+    lab.run(S);
+    assert!(lab.get(1, 1).is_some());
+    // the follower's copy ends too early: it gets it again
+    lab.end(1, 0, 2);
+    lab.machine_mut(1).unwrap().replica.resync(0);
+    lab.run(S);
+    assert!(lab.get(0, 2).is_some());
+    assert_eq!(both(&lab, 2)[0], both(&lab, 2)[1]);
+}
+
+#[test]
+fn a_resync_mends_what_changed_unseen() {
+    let mut lab = filled();
+    let value = lab.get(0, 4);
+    lab.unseen = true;
+    lab.store(1).put(0, 4, 999);
+    lab.store(1).put(0, 50, 1);
+    lab.machine_mut(1).unwrap().replica.resync(0);
+    lab.run(S);
+    assert_eq!([both(&lab, 4), both(&lab, 50)], [[value; 2], [None; 2]]);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn too_many_changes_become_a_comparison() {
+    let mut lab = Lab::new(0);
+    lab.changes_max = 10;
+    lab.restart(0);
+    lab.role(0, true);
+    lab.link();
+    lab.run(S);
+    for key in 0..30 {
+        lab.put(0, 0, key);
+    }
+    lab.run(S);
+    assert_eq!(lab.records(1, 0).len(), 30);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn the_newest_value_alone_waits_on_its_lane() {
+    let mut lab = filled();
+    let key = crate::toy::Number(1);
+    for value in 0..100 {
+        let it = lab.machine_mut(0).unwrap();
+        it.store.latest.insert(key, value);
+        it.replica.latest(0, key);
+    }
+    lab.run(S);
+    assert_eq!(lab.machine(1).store.latest.get(&key), Some(&99));
+    assert!(lab.sent[0][usize::from(kind::LATEST)] <= 2);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn tables_are_filled_in_their_order() {
+    let mut lab = Lab::new(0);
+    lab.role(0, true);
+    for key in 0..50 {
+        lab.put(0, 0, key);
+        lab.put(0, 1, key);
+    }
+    lab.link();
+    while lab.records(1, 1).is_empty() {
+        lab.run(MS);
+    }
+    assert_eq!(lab.records(1, 0).len(), 50);
+}
+
+#[test]
+fn a_table_that_the_peer_lacks_is_named() {
+    let mut lab = Lab::in_sync();
+    lab.store(1).incarnations[1] = None;
+    lab.run(2 * S);
+    let it = lab.machine(0);
+    let lack = it.replica.in_sync(&it.store).unwrap_err();
+    assert_eq!(lack, "second: the peer does not have it");
+    lab.store(1).incarnations[1] = Some(9);
+    lab.run(2 * S);
+    lab.assert_in_sync();
+}

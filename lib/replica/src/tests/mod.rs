@@ -1,0 +1,8 @@
+//! Two replicas over toy stores in virtual time.
+
+mod faults;
+mod follow;
+mod garbage;
+mod lab;
+mod random;
+mod watch;

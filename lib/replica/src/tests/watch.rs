@@ -1,0 +1,187 @@
+//! What an observer knows: who changed what, so that each word and deed of a replica can be judged.
+//!
+//! Keys below [`FREE`] are anybody's. The others are *precious*: put by one node alone (the even
+//! ones by node 0), never deleted, never ended; so a replica may never delete one, and never put
+//! back an older value.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::toy::{Number, Toy};
+use crate::wire::{Body, Message, flag};
+
+pub const FREE: u32 = 6;
+pub const KEYS: u32 = 12;
+
+type Place = (usize, u32);
+
+#[derive(Default)]
+pub struct Watch {
+    /// What each node may say without having been asked: it was changed there, or asked for.
+    reasons: [BTreeSet<Place>; 2],
+    gone_reasons: [BTreeSet<Place>; 2],
+    /// A snapshot is under way from that node.
+    in_snapshot: [BTreeSet<usize>; 2],
+    ended: BTreeSet<Place>,
+    /// Nobody can know which value is the newer one.
+    doubtful: BTreeSet<Place>,
+    values: [HashMap<Place, u32>; 2],
+    ever: BTreeSet<Place>,
+    flushed: bool,
+}
+
+impl Watch {
+    pub fn put(&mut self, node: usize, table: usize, key: u32, store: &Toy, is_stray: bool) {
+        let place = (table, key);
+        self.reasons[node].insert(place);
+        if !is_stray {
+            // an earlier deletion is still told
+            self.gone_reasons[node].remove(&place);
+        }
+        self.ended.remove(&place);
+        self.ever.insert(place);
+        self.values[node].extend(store.get(table, key).map(|value| (place, value)));
+        let waits = |it: &crate::toy::Write| (it.table, it.key.0) == place;
+        if store.writes.iter().any(waits) {
+            self.doubtful.insert(place);
+        }
+    }
+
+    pub fn delete(&mut self, node: usize, table: usize, key: u32) {
+        self.reasons[node].insert((table, key));
+        self.gone_reasons[node].insert((table, key));
+        self.values[node].remove(&(table, key));
+    }
+
+    pub fn end(&mut self, table: usize, key: u32) {
+        self.ended.insert((table, key));
+        for values in &mut self.values {
+            values.remove(&(table, key));
+        }
+    }
+
+    pub fn restart(&mut self) {
+        for table in 0..2 {
+            self.doubtful.extend((0..KEYS).map(|key| (table, key)));
+        }
+    }
+
+    pub fn flush(&mut self, node: usize, table: usize) {
+        self.flushed = true;
+        self.values[node].retain(|place, _| place.0 != table);
+    }
+
+    pub fn finish(&mut self, node: usize, table: usize, key: u32) {
+        self.reasons[node].insert((table, key));
+        self.gone_reasons[node].insert((table, key));
+    }
+
+    /// What both have alike is not in doubt.
+    pub fn forget_equal(&mut self, stores: &[&Toy; 2], in_sync: bool) {
+        let differs = |(table, key): &Place| {
+            stores[0].get(*table, *key) != stores[1].get(*table, *key)
+                || stores.iter().any(|it| !it.writes.is_empty())
+        };
+        self.doubtful.retain(differs);
+        // a put that is under way may come after the end
+        self.ended.retain(|place| !in_sync || differs(place));
+    }
+
+    /// What the replica did to the store since.
+    pub fn applied(&mut self, node: usize, store: &mut Toy) {
+        for (table, Number(key), value) in std::mem::take(&mut store.seen) {
+            let place = (table, key);
+            if value.is_none() && (FREE..KEYS).contains(&key) {
+                panic!("R2: node {node} deletes {place:?}, which nobody deleted");
+            }
+            let known = self.values[node].remove(&place);
+            if let Some(value) = value {
+                let older = known.is_some_and(|known| known > value);
+                let doubtful = self.doubtful.contains(&place);
+                assert!(
+                    !older || doubtful || key < FREE,
+                    "node {node} puts {value} back over {known:?} at {place:?}"
+                );
+                self.values[node].insert(place, value);
+                self.reasons[node].remove(&place);
+            }
+        }
+    }
+
+    pub fn received(&mut self, node: usize, message: &[u8]) {
+        let Ok(message) = Message::parse(message) else {
+            return;
+        };
+        let table = usize::from(message.head.table);
+        match message.body {
+            Body::Request(keys) => {
+                for (_, key) in keys {
+                    let place = (table, number(key));
+                    self.reasons[node].insert(place);
+                    self.gone_reasons[node].insert(place);
+                }
+            }
+            Body::Records(records) => {
+                // a change that is refused is answered
+                for record in records.filter(|it| !it.has(flag::SAME)) {
+                    let place = (table, number(record.key));
+                    if (3..5).contains(&place.1) {
+                        self.reasons[node].insert(place);
+                        self.gone_reasons[node].insert(place);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges what a node says; the number of values in it.
+    pub fn made(&mut self, node: usize, message: &[u8]) -> u64 {
+        let message = Message::parse(message).expect("a replica writes what it reads");
+        let table = usize::from(message.head.table);
+        let mut puts = 0;
+        match message.body {
+            Body::Role(_) => self.in_snapshot[node].clear(),
+            Body::Begin { .. } => drop(self.in_snapshot[node].insert(table)),
+            Body::End { .. } => drop(self.in_snapshot[node].remove(&table)),
+            Body::Offer(records) => puts += records.count() as u64,
+            Body::Records(records) => {
+                let walks = self.in_snapshot[node].contains(&table);
+                for record in records.filter(|it| !it.has(flag::SAME)) {
+                    let place = (table, number(record.key));
+                    let gone = record.has(flag::GONE);
+                    puts += u64::from(!gone);
+                    let known = match gone {
+                        true => self.gone_reasons[node].contains(&place),
+                        false => walks || self.reasons[node].contains(&place),
+                    };
+                    let what = if gone { "deletion" } else { "value" };
+                    assert!(known, "R5: node {node} sends a {what} of {place:?} unasked");
+                }
+            }
+            _ => {}
+        }
+        puts
+    }
+
+    /// Records without those that ended on one node alone.
+    pub fn lasting(&self, table: usize, records: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+        let lasts = |(key, _): &(u32, u32)| !self.ended.contains(&(table, *key));
+        records.into_iter().filter(lasts).collect()
+    }
+
+    pub fn ended(&self) -> Vec<Place> {
+        self.ended.iter().copied().collect()
+    }
+
+    /// Where no table was made anew, every precious key is there.
+    pub fn assert_all_there(&self, store: &Toy) {
+        for (table, key) in &self.ever {
+            let lost = *key >= FREE && !self.flushed && store.get(*table, *key).is_none();
+            assert!(!lost, "table {table} has lost key {key}");
+        }
+    }
+}
+
+fn number(key: &[u8]) -> u32 {
+    key.try_into().map_or(u32::MAX, u32::from_be_bytes)
+}

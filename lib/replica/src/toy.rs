@@ -1,0 +1,310 @@
+//! A store in memory: the model to read before writing one, used by the tests, the bench and the
+//! fuzz target.
+//!
+//! It does what a real store does at its own table: it remembers a [`Tag`] in each record, counts
+//! its lives, refuses what finds no room, and may give its verdicts later, as a kernel does.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Bound;
+
+use crate::buffer::Value;
+use crate::sink::Sink;
+use crate::store::{Applied, Authority, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+use crate::wire::{Malformed, Reader};
+
+/// A number as key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Number(pub u32);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Key for Number {
+    fn write(&self, out: &mut Value<'_>) {
+        out.u32(self.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.u32().map(Self)
+    }
+}
+
+/// One record: a value, and the replica's two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: u32,
+    /// The replica's.
+    pub tag: Tag,
+}
+
+/// A write whose verdict comes later.
+#[derive(Clone, Copy, Debug)]
+pub struct Write {
+    /// Index of the table.
+    pub table: Table,
+    /// Key of the record.
+    pub key: Number,
+    /// Its value; None: delete it.
+    pub value: Option<u32>,
+    /// What the verdict is about; a deletion has none.
+    pub token: Option<Token>,
+}
+
+/// The store.
+#[derive(Clone, Debug)]
+pub struct Toy {
+    /// The tables, each in the order of its keys.
+    pub tables: Vec<BTreeMap<Number, Entry>>,
+    /// Lives of the tables; None: not there.
+    pub incarnations: Vec<Option<u64>>,
+    /// Records that each table takes.
+    pub capacity: usize,
+    /// Whether verdicts come later.
+    pub is_slow: bool,
+    /// Writes without a verdict, in order.
+    pub writes: Vec<Write>,
+    /// What becomes of a backup's own changes.
+    pub strays: Strays,
+    /// Keys from here on are this node's alone.
+    pub ours: Option<(u32, u32)>,
+    /// Keys that the replica deleted, or gave a value, until the owner looks.
+    pub seen: Vec<(Table, Number, Option<u32>)>,
+    /// Whether `seen` is kept.
+    pub is_watched: bool,
+    /// Newest values of the lane.
+    pub latest: HashMap<Number, u32>,
+}
+
+impl Toy {
+    /// Empty tables.
+    pub fn new(tables: usize) -> Self {
+        Self {
+            tables: vec![BTreeMap::new(); tables],
+            incarnations: vec![Some(1); tables],
+            capacity: usize::MAX,
+            is_slow: false,
+            writes: Vec::new(),
+            strays: Strays::Undo,
+            ours: None,
+            seen: Vec::new(),
+            is_watched: false,
+            latest: HashMap::new(),
+        }
+    }
+
+    /// Puts a record as its owner does; the replica is to be told.
+    pub fn put(&mut self, table: Table, key: u32, value: u32) {
+        let tag = Tag::default();
+        let new = Entry { value, tag };
+        let entry = self.tables[table].entry(Number(key)).or_insert(new);
+        entry.value = value;
+    }
+
+    /// Takes a record out as its owner does.
+    pub fn remove(&mut self, table: Table, key: u32) -> bool {
+        self.tables[table].remove(&Number(key)).is_some()
+    }
+
+    /// A table's value.
+    pub fn get(&self, table: Table, key: u32) -> Option<u32> {
+        self.tables[table].get(&Number(key)).map(|it| it.value)
+    }
+
+    /// The table is made anew: nothing of its old life is left.
+    pub fn flush(&mut self, table: Table, incarnation: u64) {
+        self.tables[table].clear();
+        self.incarnations[table] = Some(incarnation);
+        self.writes.retain(|it| it.table != table);
+    }
+
+    /// The plugin is started again: the records are there, what it knew of them is not.
+    pub fn restart(&mut self) {
+        self.writes.clear();
+        for entry in self.tables.iter_mut().flat_map(BTreeMap::values_mut) {
+            entry.tag = Tag::default();
+        }
+    }
+
+    /// Ends the oldest write, and deletions that wait for it; the replica is to be told the verdict.
+    pub fn finish(&mut self) -> Option<(Token, bool)> {
+        let mut verdict = None;
+        while let Some(write) = self.writes.first().copied() {
+            if verdict.is_some() && write.token.is_some() {
+                break;
+            }
+            self.writes.remove(0);
+            let mut fits = true;
+            match write.value {
+                None => self.erase(write.table, &write.key),
+                Some(value) => {
+                    fits = self.fits(write.table, write.key);
+                    if fits {
+                        self.write(write.table, write.key, value);
+                    }
+                }
+            }
+            verdict = verdict.or(write.token.map(|token| (token, fits)));
+        }
+        verdict
+    }
+
+    fn erase(&mut self, table: Table, key: &Number) {
+        if self.tables[table].remove(key).is_some() && self.is_watched {
+            self.seen.push((table, *key, None));
+        }
+    }
+
+    fn fits(&self, table: Table, key: Number) -> bool {
+        let records = &self.tables[table];
+        records.len() < self.capacity || records.contains_key(&key)
+    }
+
+    fn write(&mut self, table: Table, key: Number, value: u32) {
+        if self.is_watched {
+            self.seen.push((table, key, Some(value)));
+        }
+        self.put(table, key.0, value);
+    }
+}
+
+fn digest(value: u32) -> u64 {
+    u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Store for Toy {
+    type Key = Number;
+    type Cursor = Option<Number>;
+
+    fn incarnation(&self, table: Table) -> Option<u64> {
+        self.incarnations[table]
+    }
+
+    fn len(&self, table: Table) -> usize {
+        self.tables[table].len()
+    }
+
+    fn snapshot(
+        &mut self,
+        table: Table,
+        at: &mut Self::Cursor,
+        sink: &mut Sink<'_, Number>,
+    ) -> Step {
+        let begin = at.map_or(Bound::Unbounded, Bound::Excluded);
+        for (key, entry) in self.tables[table].range_mut((begin, Bound::Unbounded)) {
+            let value = entry.value;
+            let taken = sink.record(key, &mut entry.tag, Some(digest(value)), |out| {
+                out.u32(value);
+            });
+            if !taken {
+                return Step::More;
+            }
+            *at = Some(*key);
+        }
+        Step::Done
+    }
+
+    fn encode(&mut self, table: Table, key: &Number, out: &mut Value<'_>) -> bool {
+        let entry = self.tables[table].get(key);
+        entry.map(|entry| out.u32(entry.value)).is_some()
+    }
+
+    fn apply(
+        &mut self,
+        table: Table,
+        key: &Number,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed> {
+        let value = Reader(value).u32()?;
+        if self.is_slow {
+            let key = *key;
+            self.writes.push(Write {
+                table,
+                key,
+                value: Some(value),
+                token: Some(token),
+            });
+            return Ok(Applied::Later);
+        }
+        if !self.fits(table, *key) {
+            return Ok(Applied::Refused);
+        }
+        self.write(table, *key, value);
+        Ok(Applied::Done)
+    }
+
+    fn delete(&mut self, table: Table, key: &Number) {
+        let waits = |it: &Write| it.table == table && it.key == *key;
+        if !self.writes.iter().any(waits) {
+            return self.erase(table, key);
+        }
+        // in the order of the calls
+        self.writes.push(Write {
+            table,
+            key: *key,
+            value: None,
+            token: None,
+        });
+    }
+
+    fn tag(&mut self, table: Table, key: &Number) -> Option<&mut Tag> {
+        self.tables[table].get_mut(key).map(|it| &mut it.tag)
+    }
+
+    fn holds(&self, table: Table, key: &Number, value: &[u8]) -> bool {
+        let entry = self.tables[table].get(key);
+        entry.is_some_and(|it| it.value.to_be_bytes() == value)
+    }
+
+    fn digest(&self, table: Table, key: &Number) -> Option<u64> {
+        self.tables[table].get(key).map(|it| digest(it.value))
+    }
+
+    fn stale(
+        &mut self,
+        table: Table,
+        mark: Mark,
+        at: &mut Self::Cursor,
+        limit: usize,
+        keys: &mut Vec<Number>,
+    ) -> bool {
+        let begin = at.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut records = self.tables[table].range((begin, Bound::Unbounded));
+        for _ in 0..limit {
+            let Some((key, entry)) = records.next() else {
+                return true;
+            };
+            if entry.tag.mark() != mark {
+                keys.push(*key);
+            }
+            *at = Some(*key);
+        }
+        false
+    }
+
+    fn authority(&self, _table: Table, key: &Number) -> Authority {
+        match self.ours {
+            Some((first, last)) if (first..last).contains(&key.0) => Authority::Ours,
+            _ => Authority::Both,
+        }
+    }
+
+    fn strays(&self, _table: Table) -> Strays {
+        self.strays
+    }
+
+    fn encode_latest(&mut self, _table: Table, key: &Number, out: &mut Value<'_>) -> bool {
+        self.latest.get(key).map(|value| out.u32(*value)).is_some()
+    }
+
+    fn apply_latest(&mut self, _table: Table, key: &Number, value: &[u8]) -> Result<(), Malformed> {
+        self.latest.insert(*key, Reader(value).u32()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! A channel in one direction.
+
+use std::collections::VecDeque;
+
+use crate::Random;
+
+/// How a channel treats what it carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Time on the way.
+    pub latency_ns: u64,
+    /// Time on the way beyond that, at random.
+    pub jitter_ns: u64,
+    /// Messages lost of a thousand.
+    pub loss: u64,
+    /// Messages that come twice of a thousand.
+    pub twice: u64,
+    /// Messages on the way at most; a further one is refused.
+    pub capacity: usize,
+    /// A message never passes another one, whatever the jitter.
+    pub is_ordered: bool,
+}
+
+/// A channel in one direction; messages are lost as a whole when it is cut.
+#[derive(Clone, Debug)]
+pub struct Channel<M> {
+    rules: Rules,
+    is_up: bool,
+    /// By the time of arrival.
+    queue: VecDeque<(u64, M)>,
+}
+
+impl<M: Clone> Channel<M> {
+    /// A channel that is up.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            is_up: true,
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Reliable and in order: a stream.
+    pub fn ordered(latency_ns: u64, capacity: usize) -> Self {
+        Self::new(Rules {
+            latency_ns,
+            jitter_ns: 0,
+            loss: 0,
+            twice: 0,
+            capacity,
+            is_ordered: true,
+        })
+    }
+
+    /// Packets: lost and repeated so many times of a thousand, and passing each other.
+    pub fn lossy(latency_ns: u64, jitter_ns: u64, loss: u64, twice: u64) -> Self {
+        Self::new(Rules {
+            latency_ns,
+            jitter_ns,
+            loss,
+            twice,
+            capacity: usize::MAX,
+            is_ordered: false,
+        })
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The channel is down or full: the message comes back.
+    pub fn send(&mut self, now_ns: u64, random: &mut Random, message: M) -> Result<(), M> {
+        if !self.is_up || self.queue.len() >= self.rules.capacity {
+            return Err(message);
+        }
+        if random.chance(self.rules.loss) {
+            return Ok(());
+        }
+        if random.chance(self.rules.twice) {
+            self.put(now_ns, random, message.clone());
+        }
+        self.put(now_ns, random, message);
+        Ok(())
+    }
+
+    fn put(&mut self, now_ns: u64, random: &mut Random, message: M) {
+        let jitter_ns = match self.rules.jitter_ns {
+            0 => 0,
+            jitter_ns => random.below(jitter_ns),
+        };
+        let mut at_ns = now_ns + self.rules.latency_ns + jitter_ns;
+        if self.rules.is_ordered {
+            let last = self.queue.back().map_or(0, |(at_ns, _)| *at_ns);
+            at_ns = at_ns.max(last);
+        }
+        let place = self.queue.partition_point(|(other, _)| *other <= at_ns);
+        self.queue.insert(place, (at_ns, message));
+    }
+
+    /// The next message that has arrived by now.
+    pub fn receive(&mut self, now_ns: u64) -> Option<M> {
+        let (at_ns, _) = self.queue.front()?;
+        match *at_ns <= now_ns {
+            true => self.queue.pop_front().map(|(_, message)| message),
+            false => None,
+        }
+    }
+
+    /// When the next message arrives.
+    pub fn next_at(&self) -> Option<u64> {
+        self.queue.front().map(|(at_ns, _)| *at_ns)
+    }
+
+    /// Loses all that is on the way; nothing goes until [`link`](Self::link).
+    pub fn cut(&mut self) {
+        self.is_up = false;
+        self.queue.clear();
+    }
+
+    /// Is up again, and empty.
+    pub fn link(&mut self) {
+        self.is_up = true;
+        self.queue.clear();
+    }
+
+    /// Whether it carries anything.
+    pub fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Messages on the way.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is on the way.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// What is on the way, to damage it.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.queue.iter_mut().map(|(_, message)| message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_keeps_its_order_and_refuses_what_has_no_room() {
+        let (mut random, mut channel) = (Random::new(1), Channel::ordered(10, 2));
+        assert_eq!(channel.send(0, &mut random, 1), Ok(()));
+        assert_eq!(channel.send(1, &mut random, 2), Ok(()));
+        assert_eq!(channel.send(2, &mut random, 3), Err(3));
+        assert_eq!(channel.receive(9), None);
+        assert_eq!(
+            [channel.receive(11), channel.receive(11)],
+            [Some(1), Some(2)]
+        );
+        assert_eq!(channel.send(12, &mut random, 4), Ok(()));
+        channel.cut();
+        assert_eq!(channel.send(13, &mut random, 5), Err(5));
+        channel.link();
+        assert_eq!(channel.receive(100), None);
+    }
+
+    #[test]
+    fn packets_pass_each_other_and_get_lost() {
+        let mut random = Random::new(1);
+        let mut channel = Channel::lossy(10, 100, 200, 100);
+        for number in 0..1000 {
+            channel.send(0, &mut random, number).unwrap();
+        }
+        let mut come = Vec::new();
+        while let Some(number) = channel.receive(1_000) {
+            come.push(number);
+        }
+        assert!(!come.is_sorted());
+        let count = come.len();
+        come.sort_unstable();
+        come.dedup();
+        assert!((700..900).contains(&come.len()), "{}", come.len());
+        assert!(count > come.len());
+    }
+}
