@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-pairs soak-storm soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
+	bench-ipsec bench-replica bench-pairs soak-storm soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
 
@@ -61,7 +61,7 @@ docs:
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
 	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
-bench: bench-failover bench-link bench-conntrack bench-dhcp bench-ipsec ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
+bench: bench-failover bench-link bench-conntrack bench-dhcp bench-ipsec bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
 bench-failover:
 	@$(needs) build demo
@@ -90,6 +90,10 @@ bench-ipsec:
 	cargo build --locked --release --workspace
 	target/release/bench-ipsec
 
+bench-replica:
+	@$(needs) build
+	cargo run --locked --release -p spared-replica --example bench
+
 # What takes longer than `make test` may; target/soak.txt gets date, result and figures of each run. Tests at random are told by SPARED_SEED, SPARED_ROUNDS and SPARED_INTERVAL_MS,
 # engines by PROPTEST_CASES, sets by SETS_ELEMENTS, fuzzers by FUZZ_SECONDS.
 soak := sh tests/soak.sh
@@ -103,7 +107,7 @@ soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUN
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
-		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-service -p spared-vrrp random
+		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
 
 soak-sets: ## a million elements of a set, from kernel to kernel
 	@$(needs) test
