@@ -262,21 +262,33 @@ fn the_paths_of_a_descriptor_are_read_where_it_has_them() {
 
 #[test]
 fn a_plugin_that_would_be_root_may_not_have_a_peer() {
-    let text = plugin(
-        "spared_plugin_v1",
-        ".flags = SPARED_PLUGIN_ROOT, .extension = extension,",
-    )
-    .replace(
-        "SPARED_EXPORT",
-        "static spared_status up(void *self, uint32_t wire)\n\
-         { (void)self, (void)wire; return 0; }\n\
-         static const void *extension(const char *id)\n\
-         { static const struct spared_peer_plugin peer = { .size = sizeof(peer), .up = up };\n\
-           return strcmp(id, SPARED_PEER) ? NULL : &peer; }\n\
-         SPARED_EXPORT",
-    );
-    let why = refusal(&text, &[]);
-    assert!(why.starts_with("vendor.so wants to run as root"), "{why}");
+    for (id, half, field) in [
+        ("PEER", "struct spared_peer_plugin", ".up = callback"),
+        (
+            "IDENTITY",
+            "struct spared_identity_plugin",
+            ".verified = judged",
+        ),
+    ] {
+        let extension = format!(
+            "static spared_status callback(void *self, uint32_t wire)\n\
+             {{ (void)self, (void)wire; return 0; }}\n\
+             static spared_status judged(void *self, uint64_t ticket, uint32_t yes)\n\
+             {{ (void)self, (void)ticket, (void)yes; return 0; }}\n\
+             static const void *extension(const char *id)\n\
+             {{ static const {half} half = {{ .size = sizeof(half), {field} }};\n\
+             (void)callback, (void)judged;\n\
+             return strcmp(id, SPARED_{id}) ? NULL : &half; }}\n\
+             SPARED_EXPORT"
+        );
+        let fields = ".flags = SPARED_PLUGIN_ROOT, .extension = extension,";
+        let text = plugin("spared_plugin_v1", fields).replace("SPARED_EXPORT", &extension);
+        let why = refusal(&text, &[]);
+        assert!(
+            why.starts_with("vendor.so wants to run as root"),
+            "{id}: {why}"
+        );
+    }
 }
 
 #[test]
