@@ -17,6 +17,7 @@ pub mod linked;
 pub mod machine;
 pub mod pair;
 pub mod probe;
+pub mod random;
 pub mod router;
 pub mod synced;
 #[allow(unsafe_code)]

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two spared nodes that know each other, and what tests ask of them.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spared_control::{GroupStatus, Status};
 
 use crate::Result;
-use crate::clock::poll;
-use crate::lab::{Lab, Wire};
+use crate::clock::{Stamp, poll};
+use crate::lab::{Lab, Site, VIRTUAL, Wire, disturbed};
 use crate::pair::Fault;
-use crate::probe::Watch;
+use crate::probe::{Control, Run, Watch};
 use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -18,12 +19,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
 /// Longer than any failover between two nodes that run.
 const STUMBLE: Duration = Duration::from_secs(5);
+/// Two series of answers of one node with the other's between them: nobody switches over to and fro so fast.
+const TO_AND_FRO: Duration = Duration::from_millis(10);
 
 pub struct Linked<'l> {
     pub lab: &'l Lab,
     pub watch: Watch,
     pub routers: [Router; 2],
     pub plans: [Plan; 2],
+    /// Where in the lab they are.
+    places: [usize; 2],
 }
 
 impl<'l> Linked<'l> {
@@ -36,20 +41,32 @@ impl<'l> Linked<'l> {
 
     /// Starts both at once and waits for nothing.
     pub fn begin(lab: &'l Lab, plans: [Plan; 2]) -> Result<Self> {
+        Self::begin_at(lab, [0, 1], plans)
+    }
+
+    /// The same in other places of the lab, which the nodes are counted by: r3 and r4 are 0 and 1.
+    pub fn begin_at(lab: &'l Lab, places: [usize; 2], plans: [Plan; 2]) -> Result<Self> {
         let watch = Watch::start(lab)?;
-        let first = Router::start(lab, &lab.sites[0], Kind::Spared, &plans[0])?;
-        let second = Router::start(lab, &lab.sites[1], Kind::Spared, &plans[1])?;
+        let [first, second] = places.map(|place| &lab.sites[place]);
+        let first = Router::start(lab, first, Kind::Spared, &plans[0])?;
+        let second = Router::start(lab, second, Kind::Spared, &plans[1])?;
         Ok(Self {
             lab,
             watch,
             routers: [first, second],
             plans,
+            places,
         })
+    }
+
+    /// Where a node is.
+    pub fn site(&self, site: usize) -> &'l Site {
+        &self.lab.sites[self.places[site]]
     }
 
     /// Starts a router again after its end.
     pub fn restart(&mut self, site: usize) -> Result<()> {
-        let place = &self.lab.sites[site];
+        let place = self.site(site);
         self.routers[site] = Router::start(self.lab, place, Kind::Spared, &self.plans[site])?;
         Ok(())
     }
@@ -86,10 +103,71 @@ impl<'l> Linked<'l> {
         }
     }
 
+    /// The only active node once it was the same for a while.
+    pub fn stays(&self, calm: Duration) -> Result<usize> {
+        let (mut since, mut active) = (Instant::now(), Vec::new());
+        self.wait("one active for a while", || {
+            let now = self.active();
+            if now.len() != 1 || now != active {
+                (since, active) = (Instant::now(), now);
+            }
+            since.elapsed() >= calm
+        })?;
+        self.at()
+    }
+
+    /// How often each node's role changed.
+    pub fn transitions(&self) -> [u64; 2] {
+        [0, 1].map(|site| self.group(site).transitions)
+    }
+
+    /// A counter of a node's vrrp plugin.
+    pub fn counter(&self, site: usize, key: &str) -> u64 {
+        let row = Spared(&self.routers[site]).row(&["vrrp", "counters"], key);
+        row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
+    }
+
+    /// Nobody resolved the lan's gateway address between two answers of another, while it was asked for.
+    pub fn one_answered(&self, from: Stamp) -> Result<()> {
+        self.one_answered_for(from, Wire::Lan.ipv4(VIRTUAL).into())
+    }
+
+    /// The same for another address.
+    pub fn one_answered_for(&self, from: Stamp, address: IpAddr) -> Result<()> {
+        let runs = self.watch.resolutions(from, address);
+        let beside = |three: &&[Run]| three[2].first.since(three[0].last) < TO_AND_FRO;
+        match runs.windows(3).find(beside) {
+            Some(_) => Err(format!("two answered: {runs:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// An address of the lan was answered all the time, but for the bound at most.
+    pub fn answered(
+        &self,
+        control: &Control,
+        from: Stamp,
+        host: u8,
+        bound: Duration,
+    ) -> Result<()> {
+        // a machine that was later than this proves nothing
+        const PUNCTUAL: Duration = Duration::from_millis(25);
+        let silence = self.watch.worst_silence(from, Wire::Lan.ipv4(host).into());
+        let late = control.worst_since(from);
+        if silence <= bound {
+            return Ok(());
+        }
+        let what = format!("{silence:?} silent, {bound:?} allowed, control {late:?} late");
+        match late > PUNCTUAL {
+            true => Err(disturbed(what)),
+            false => Err(what.into()),
+        }
+    }
+
     /// Strikes the active node, waits until the other serves, and returns which that is.
     pub fn strike(&mut self, fault: Fault) -> Result<usize> {
         let old = self.at()?;
-        let (lab, site) = (self.lab, &self.lab.sites[old]);
+        let (lab, site) = (self.lab, self.site(old));
         match fault {
             Fault::SilentCut => lab.isolate(site)?,
             Fault::Death => lab.power_off(site)?,
@@ -126,7 +204,7 @@ impl<'l> Linked<'l> {
 
     /// Ends a fault of a node and waits until it is settled beside the other.
     pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
-        let (lab, place) = (self.lab, &self.lab.sites[site]);
+        let (lab, place) = (self.lab, self.site(site));
         match fault {
             Fault::SilentCut => lab.reunite(place)?,
             Fault::Death => lab.power_on(place)?,

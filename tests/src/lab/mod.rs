@@ -11,9 +11,10 @@
 //! All bridges are in namespace sw, where cables are cut and everything is seen. The virtual
 //! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways. r1 and r2 are
 //! also joined by two links, `hot` and `warm`, over bridges of these names; the routers give
-//! themselves their addresses there.
+//! themselves their addresses there. In a lab of four, r3 and r4 are so, too, over the same bridges.
 
 mod cable;
+mod filter;
 mod leave;
 mod namespace;
 mod process;
@@ -29,6 +30,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use filter::{Direction, Traffic};
 pub use leave::leave_when_told;
 pub use namespace::{Namespace, find_program};
 pub use process::{Daemon, is_alive, signal_to, urgently, usage};
@@ -95,9 +97,9 @@ pub const EYE: u8 = 9;
 pub const VIRTUAL: u8 = 1;
 pub const FIRST_ROUTER: u8 = 11;
 
-/// One router's place: its namespace, with interfaces lan, wan and (r1, r2) hot and warm.
+/// One router's place: its namespace, with interfaces lan, wan and, in a pair, hot and warm.
 pub struct Site {
-    /// "r1", "r2", "r3".
+    /// "r1", "r2", "r3", "r4".
     pub name: String,
     /// From 0.
     pub index: usize,

@@ -55,7 +55,7 @@ impl Lab {
                 lines += &cable(&site.port(wire), wire, site.host(), &site.ns);
             }
         }
-        for site in self.sites.iter().take(2) {
+        for site in self.sites.chunks_exact(2).flatten() {
             for wire in Wire::LINKS {
                 lines += &cable(&site.port(wire), wire, site.host(), &site.ns);
             }
@@ -83,9 +83,9 @@ impl Lab {
         for site in &self.sites {
             let [lan, wan] = Wire::BOTH.map(|wire| site.addressing(wire));
             site.ns.ip(&format!("link set lo up\n{lan}{wan}"))?;
-            if site.index < 2 {
-                site.ns.ip("link set hot up\nlink set warm up\n")?;
-            }
+        }
+        for site in self.sites.chunks_exact(2).flatten() {
+            site.ns.ip("link set hot up\nlink set warm up\n")?;
         }
         Ok(())
     }

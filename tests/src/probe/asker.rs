@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::frame::{self, Mac};
-use crate::lab::{EYE, FIRST_ROUTER, Lab, Site, Wire};
+use crate::lab::{EYE, FIRST_ROUTER, Lab, Site, VIRTUAL, Wire};
 use crate::machine::Machine;
 use crate::{Result, sys};
 
@@ -32,6 +32,15 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// For the gateway address of the lan, 500 times a second.
+    pub fn at_gateway(lab: &Lab) -> Result<Self> {
+        let questions = Questions {
+            ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
+            ..Questions::default()
+        };
+        Self::start(lab, questions, Duration::from_millis(2))
+    }
+
     pub fn start(lab: &Lab, questions: Questions, every: Duration) -> Result<Self> {
         let port = |site: &Site| Ok((lab.port_index(site, Wire::Lan)?, site.host()));
         let ports = lab.sites.iter().map(port).collect::<Result<Vec<_>>>()?;

@@ -225,6 +225,25 @@ impl Watch {
         })
     }
 
+    /// When anybody answered "who has this address".
+    pub fn answers(&self, from: Stamp, address: IpAddr) -> Vec<Stamp> {
+        let answers = |seen: &Seen| {
+            let echo = matches!(seen.sight, Sight::EchoReply { .. });
+            !echo && seen.answers_for() == Some(address)
+        };
+        let seen = self.since(from).into_iter();
+        seen.filter(answers).map(|seen| seen.at).collect()
+    }
+
+    /// The longest time from `from` on in which nobody did.
+    pub fn worst_silence(&self, from: Stamp, address: IpAddr) -> Duration {
+        let answers = self.answers(from, address);
+        let ends = answers.iter().copied().chain([Stamp::now()]);
+        let begins = [from].into_iter().chain(answers.iter().copied());
+        let waits = begins.zip(ends).map(|(begin, end)| end.since(begin));
+        waits.max().unwrap_or_default()
+    }
+
     fn runs_of(&self, from: Stamp, counts: impl Fn(&Seen) -> bool) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for seen in self.since(from) {

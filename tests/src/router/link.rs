@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What r1 and r2 must know of each other: keys made once for a lab, and spared.toml's half.
+//! What two nodes must know of each other, r1 and r2 or r3 and r4: keys made once for a lab, and
+//! spared.toml's half.
 
 use std::fmt::Write;
 use std::fs;
@@ -11,10 +12,15 @@ use super::Link;
 use crate::Result;
 use crate::lab::build_dir;
 
-const NODES: [&str; 2] = ["r1", "r2"];
+/// The nodes of a pair, and their numbers on the wires.
+type Nodes = [(&'static str, u8); 2];
+
+const PAIRS: [Nodes; 2] = [[("r1", 11), ("r2", 12)], [("r3", 13), ("r4", 14)]];
 
 /// The lines for both nodes; this node's own key goes beside its spared.toml.
 pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
+    let is_own = |nodes: &&Nodes| nodes.iter().any(|(node, _)| *node == own);
+    let nodes = PAIRS.iter().find(is_own).ok_or("a node without a pair")?;
     let etc = dir.join("etc");
     fs::create_dir_all(&etc)?;
     let mut text = link.settings.clone();
@@ -23,14 +29,14 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
             let file = etc.join("secret");
             private_file(&file, secret)?;
             writeln!(text, "secret_file = {:?}\n[nodes]", file.to_string_lossy())?;
-            for node in NODES {
+            for (node, _) in nodes {
                 writeln!(text, "{node} = {{}}")?;
             }
         }
         None => {
             let keys = dir.parent().ok_or("a router's folder is in the lab's")?;
             writeln!(text, "[nodes]")?;
-            for node in NODES {
+            for (node, _) in nodes {
                 let line = public_key(&keys.join(format!("{node}.key")))?;
                 writeln!(text, "{node}.public_key = {line}")?;
             }
@@ -39,11 +45,12 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
         }
     }
     for wire in &link.wires {
-        let (name, [first, second]) = (wire.name(), [11, 12].map(|host| wire.ipv4(host)));
+        let [first, second] =
+            nodes.map(|(node, host)| format!("{node} = \"{}/24\"", wire.ipv4(host)));
+        let name = wire.name();
         writeln!(
             text,
-            "[[link]]\ninterface = \"{name}\"\n\
-             address = {{ r1 = \"{first}/24\", r2 = \"{second}/24\" }}"
+            "[[link]]\ninterface = \"{name}\"\naddress = {{ {first}, {second} }}"
         )?;
     }
     Ok(text + &link.extra)

@@ -58,7 +58,7 @@ pub struct Plan {
     pub clock_ahead: bool,
 }
 
-/// r1 and r2 know each other: `[nodes]`, `[[link]]`, and an election by quality.
+/// Two nodes know each other: `[nodes]`, `[[link]]`, and an election by quality.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
     pub wires: Vec<Wire>,
@@ -90,6 +90,8 @@ pub struct VirtualRouter {
     pub vmac: bool,
     /// Unicast to this neighbour instead of multicast.
     pub peer: Option<IpAddr>,
+    /// spared's heartbeats go there as well.
+    pub heartbeats: bool,
 }
 
 impl VirtualRouter {
@@ -102,6 +104,7 @@ impl VirtualRouter {
             addresses,
             vmac: false,
             peer: None,
+            heartbeats: true,
         }
     }
 
@@ -117,6 +120,7 @@ impl VirtualRouter {
             addresses,
             vmac: false,
             peer: None,
+            heartbeats: true,
         }
     }
 

@@ -173,6 +173,9 @@ fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
     if router.vmac {
         writeln!(text, "vmac = true")?;
     }
+    if !router.heartbeats {
+        writeln!(text, "heartbeats = false")?;
+    }
     if let Some(peer) = router.peer {
         writeln!(text, "unicast = true\npeers = [\"{peer}\"]")?;
     }

@@ -4,50 +4,24 @@
 //! build's tests: `SPARED_SEED=7 SPARED_ROUNDS=40 make soak-storm`, also with SPARED_INTERVAL_MS and
 //! SPARED_VMAC=1.
 
-use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario, signal_to};
+use spared_tests::lab::{Lab, Wire, scenario, signal_to};
 use spared_tests::linked::{Linked, peer};
-use spared_tests::probe::{Asker, Questions, Run};
+use spared_tests::probe::Asker;
+use spared_tests::random::{Random, number};
 use spared_tests::router::{Plan, Spared};
 
 const STEP: Duration = Duration::from_millis(20);
 /// Longer than any decision takes, a hold that has doubled apart.
 const DECISION: Duration = Duration::from_secs(20);
 const STILL: Duration = Duration::from_secs(3);
-/// Two series of answers of one node with the other's between them: nobody switches over to and fro so fast.
-const TO_AND_FRO: Duration = Duration::from_millis(10);
 /// More changes than these of one node's role after one change of a cable are flapping.
 const CHANGES_MAX: u64 = 6;
-
-fn number(name: &str, default: u64) -> u64 {
-    let text = env::var(name).unwrap_or_default();
-    text.parse().unwrap_or(default)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn from_environment() -> Self {
-        Self(number("SPARED_SEED", 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-
-    fn time(&mut self, below_ms: usize) -> Duration {
-        Duration::from_micros(self.below(below_ms * 1000) as u64)
-    }
-}
 
 fn interval() -> Duration {
     Duration::from_millis(number("SPARED_INTERVAL_MS", 100))
@@ -65,28 +39,6 @@ fn plan(preferring: bool) -> Plan {
     plan
 }
 
-fn asker(lab: &Lab) -> Result<Asker> {
-    let questions = Questions {
-        ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
-        ..Questions::default()
-    };
-    Asker::start(lab, questions, Duration::from_millis(2))
-}
-
-/// Nobody overrides the address between two answers of another.
-fn nobody_answered_beside(pair: &Linked<'_>, from: Stamp) -> Result<()> {
-    let runs = pair.watch.resolutions(from, Wire::Lan.ipv4(VIRTUAL).into());
-    let beside = |three: &&[Run]| three[2].first.since(three[0].last) < TO_AND_FRO;
-    match runs.windows(3).find(beside) {
-        Some(_) => Err(format!("two answered: {runs:?}").into()),
-        None => Ok(()),
-    }
-}
-
-fn transitions(pair: &Linked<'_>) -> [u64; 2] {
-    [0, 1].map(|site| pair.group(site).transitions)
-}
-
 fn said(pair: &Linked<'_>) -> String {
     let status = |site| pair.said(site, &["status"]).unwrap_or_default().1;
     format!("{}\n{}", status(0), status(1))
@@ -96,9 +48,9 @@ fn said(pair: &Linked<'_>) -> String {
 fn one_stays_active(pair: &Linked<'_>) -> Result<usize> {
     let end = Instant::now() + DECISION;
     loop {
-        let before = transitions(pair);
+        let before = pair.transitions();
         let calm = Instant::now();
-        let still = || transitions(pair) == before && pair.active().len() == 1;
+        let still = || pair.transitions() == before && pair.active().len() == 1;
         while still() && calm.elapsed() < STILL {
             thread::sleep(STEP);
         }
@@ -196,7 +148,7 @@ impl Cables {
 /// One change of cables and what follows.
 fn turn(pair: &Linked<'_>, cables: &mut Cables, random: &mut Random) -> Result<()> {
     let preferred = pair.plans[0].link.as_ref().and_then(|l| l.prefer.clone());
-    let (before, began, changes) = (cables.paths(), Stamp::now(), transitions(pair));
+    let (before, began, changes) = (cables.paths(), Stamp::now(), pair.transitions());
     let healed = cables.change(pair.lab, random)?;
     let spoke = cables.paths().iter().any(|path| before.contains(path));
     if random.below(3) == 0 && !healed {
@@ -215,11 +167,11 @@ fn turn(pair: &Linked<'_>, cables: &mut Cables, random: &mut Random) -> Result<(
         thread::sleep(random.time(2_000));
     }
     if spoke {
-        nobody_answered_beside(pair, began)?;
+        pair.one_answered(began)?;
     }
     // where all that is left loses frames, silence is what it looks like
     let whole = !cables.paths().is_empty();
-    let now = transitions(pair);
+    let now = pair.transitions();
     let flaps = |(now, was): (&u64, u64)| now - was > CHANGES_MAX;
     if whole && now.iter().zip(changes).any(flaps) {
         return Err(format!("roles flap: {changes:?}, then {now:?}").into());
@@ -232,7 +184,7 @@ fn weather(preferring: bool) {
         let pair = Linked::start(lab, &plan(preferring))?;
         let mut random = Random::from_environment();
         let mut cables = Cables([[Cable::Whole; 4]; 2]);
-        let _asker = asker(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
         for round in 0..number("SPARED_ROUNDS", 20) {
             let was = cables;
             turn(&pair, &mut cables, &mut random)
@@ -263,7 +215,7 @@ fn both_boot_at_once() {
     scenario(2, |lab| {
         let mut random = Random::from_environment();
         for round in 0..number("SPARED_ROUNDS", 20) {
-            let _asker = asker(lab)?;
+            let _asker = Asker::at_gateway(lab)?;
             let began = Stamp::now();
             let plan = plan(random.below(2) == 0);
             let mut pair = Linked::begin(lab, [plan.clone(), plan])?;
@@ -278,7 +230,7 @@ fn both_boot_at_once() {
             let check = || {
                 pair.wait_settled()?;
                 one_stays_active(&pair)?;
-                nobody_answered_beside(&pair, began)
+                pair.one_answered(began)
             };
             check().map_err(failed)?;
             pair.routers[0].ask_to_stop()?;
@@ -400,7 +352,7 @@ fn commands_cross() {
         let mut random = Random::from_environment();
         let preferring = random.below(2) == 0;
         let mut pair = Linked::start(lab, &plan(preferring))?;
-        let _asker = asker(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
         for round in 0..number("SPARED_ROUNDS", 20) {
             let began = Stamp::now();
             let what = disorder(&mut pair, &mut random)?;
@@ -412,7 +364,7 @@ fn commands_cross() {
                     pair.wait_active(0)?;
                     one_stays_active(&pair)?;
                 }
-                nobody_answered_beside(&pair, began)
+                pair.one_answered(began)
             };
             check().map_err(failed)?;
             eprintln!("round {round}: {what}");

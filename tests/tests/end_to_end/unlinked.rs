@@ -3,14 +3,14 @@
 //! and leaves one.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::Stamp;
 use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::probe::{Asker, Questions};
+use spared_tests::probe::Asker;
 use spared_tests::router::Plan;
 
 /// Longer than what any of this may take on a busy machine.
@@ -23,38 +23,17 @@ fn plan() -> Plan {
     plan
 }
 
-fn ask(lab: &Lab) -> Result<Asker> {
-    let questions = Questions {
-        ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
-        ..Questions::default()
-    };
-    Asker::start(lab, questions, INTERVAL / 25)
-}
-
 fn cut(lab: &Lab) -> Result<()> {
     lab.cut(&lab.sites[0], Wire::Hot)
 }
 
-/// One node is active, the same for a while; returns which.
-fn one_for_a_while(pair: &Linked) -> Result<usize> {
-    let (mut since, mut active) = (Instant::now(), Vec::new());
-    pair.wait("one active for a while", || {
-        let now = pair.active();
-        if now.len() != 1 || now != active {
-            (since, active) = (Instant::now(), now);
-        }
-        since.elapsed() >= CALM
-    })?;
-    pair.at()
-}
-
 /// When the link is back, no role moves.
 fn join_in_peace(lab: &Lab, pair: &Linked) -> Result<()> {
-    let before = [0, 1].map(|site| pair.group(site).transitions);
+    let before = pair.transitions();
     lab.join(&lab.sites[0], Wire::Hot)?;
     pair.wait_settled()?;
     thread::sleep(CALM);
-    assert_eq!(before, [0, 1].map(|site| pair.group(site).transitions));
+    assert_eq!(before, pair.transitions());
     Ok(())
 }
 
@@ -63,12 +42,12 @@ fn a_pair_that_boots_without_its_link_has_one_active_and_fails_over() {
     scenario(2, |lab| {
         cut(lab)?;
         let mut pair = Linked::begin(lab, [plan(), plan()])?;
-        let first = one_for_a_while(&pair)?;
+        let first = pair.stays(CALM)?;
         pair.routers[first].kill();
         pair.watch
             .wait_active(1 - first, Wire::Lan, INTERVAL * 5, LIMIT)?;
         pair.restart(first)?;
-        assert_eq!(one_for_a_while(&pair)?, 1 - first, "who serves goes on");
+        assert_eq!(pair.stays(CALM)?, 1 - first, "who serves goes on");
         join_in_peace(lab, &pair)
     });
 }
@@ -78,7 +57,7 @@ fn a_node_that_reboots_without_the_link_joins_as_backup() {
     scenario(2, |lab| {
         let mut pair = Linked::start(lab, &plan())?;
         let first = pair.at()?;
-        let _asker = ask(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
         cut(lab)?;
         thread::sleep(CALM);
         let killed = Stamp::now();
@@ -86,7 +65,7 @@ fn a_node_that_reboots_without_the_link_joins_as_backup() {
         pair.watch
             .wait_active(1 - first, Wire::Lan, INTERVAL * 5, LIMIT)?;
         pair.restart(first)?;
-        assert_eq!(one_for_a_while(&pair)?, 1 - first, "who serves goes on");
+        assert_eq!(pair.stays(CALM)?, 1 - first, "who serves goes on");
         let runs = pair.watch.runs(killed, Wire::Lan.ipv4(VIRTUAL).into());
         assert!(runs.len() <= 2, "{runs:?}");
         join_in_peace(lab, &pair)
@@ -97,14 +76,14 @@ fn a_node_that_reboots_without_the_link_joins_as_backup() {
 fn an_elector_that_crashes_without_the_link_leaves_one_active() {
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
-        let _asker = ask(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
         cut(lab)?;
         thread::sleep(CALM);
         for victim in [pair.at()?, 1 - pair.at()?] {
             let worker = pair.process(victim, "vrrp").ok_or("no elector")?;
             let killed = Stamp::now();
             signal_to(worker, Signal::KILL)?;
-            one_for_a_while(&pair)?;
+            pair.stays(CALM)?;
             // whichever of both was quicker, nobody answered beside the other
             let runs = pair.watch.runs(killed, Wire::Lan.ipv4(VIRTUAL).into());
             assert!(runs.len() <= 3, "r{} crashed: {runs:?}", victim + 1);

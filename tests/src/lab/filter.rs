@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a switch does to the frames of routers beside carrying them: access lists, private VLANs, and
+//! a cable between two of its networks.
+
+use super::{Lab, Site, Wire};
+use crate::Result;
+
+/// What an access list drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// IP protocol 112.
+    Adverts,
+    /// UDP port 3780.
+    Heartbeats,
+}
+
+/// Of a router's frames and those to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    From,
+    To,
+    Both,
+}
+
+impl Lab {
+    /// Drops a kind of traffic at a router's port, until [`Lab::unfilter`].
+    pub fn filter(&self, site: &Site, wire: Wire, what: Traffic, way: Direction) -> Result<()> {
+        let port = site.port(wire);
+        let rules = match what {
+            Traffic::Adverts => "ip protocol 112 drop; ip6 nexthdr 112 drop;",
+            Traffic::Heartbeats => "udp dport 3780 drop;",
+        };
+        let chain = |hook: &str, not: Direction| {
+            let rules = if way == not { "" } else { rules };
+            format!(
+                "chain {hook} {{ type filter hook {hook} device \"{port}\" priority 0; {rules} }}\n"
+            )
+        };
+        let (from, to) = (
+            chain("ingress", Direction::To),
+            chain("egress", Direction::From),
+        );
+        self.unfilter(site, wire)?;
+        self.sw
+            .nft(&format!("table netdev acl-{port} {{\n{from}{to}}}\n"))
+    }
+
+    pub fn unfilter(&self, site: &Site, wire: Wire) -> Result<()> {
+        let port = site.port(wire);
+        self.sw.nft(&format!(
+            "table netdev acl-{port}\ndelete table netdev acl-{port}\n"
+        ))
+    }
+
+    /// Makes a network a private VLAN for its routers: each hears all stations but the other routers.
+    pub fn separate(&self, wire: Wire, separate: bool) -> Result<()> {
+        let state = if separate { "on" } else { "off" };
+        for site in &self.sites {
+            let port = site.port(wire);
+            self.sw
+                .shell(&format!("bridge link set dev {port} isolated {state}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes one broadcast domain of two networks, by a cable between them.
+    pub fn bridge(&self, one: Wire, other: Wire) -> Result<()> {
+        let (one, other) = (one.name(), other.name());
+        self.sw.ip(&format!(
+            "link add {one}-{other} type veth peer name {other}-{one}\n\
+             link set {one}-{other} master {one} up\n\
+             link set {other}-{one} master {other} up\n"
+        ))
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Numbers at random, the same again for the same seed, and what the environment tells tests of them.
+
+use std::env;
+use std::time::Duration;
+
+/// A number of the environment.
+pub fn number(name: &str, default: u64) -> u64 {
+    let text = env::var(name).unwrap_or_default();
+    text.parse().unwrap_or(default)
+}
+
+pub struct Random(u64);
+
+impl Random {
+    /// By SPARED_SEED.
+    pub fn from_environment() -> Self {
+        Self::new(number("SPARED_SEED", 1))
+    }
+
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+
+    pub fn time(&mut self, below_ms: usize) -> Duration {
+        Duration::from_micros(self.below(below_ms * 1000) as u64)
+    }
+}

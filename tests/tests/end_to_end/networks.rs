@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Networks that are not a plain cable between two nodes: another pair there under the same VRIDs, two
+//! interfaces of each node in one broadcast domain, a private VLAN.
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::Stamp;
+use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
+use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::pair::Fault;
+use spared_tests::probe::{Asker, Control, Questions};
+use spared_tests::router::{Plan, Spared};
+
+/// Many heartbeats, and several failover times.
+const WHILE: Duration = Duration::from_millis(1_200);
+const CALM: Duration = Duration::from_millis(400);
+/// A failover, and as much for a machine that is late.
+const FAILOVER: Duration = Duration::from_millis(500);
+const UNNOTICED: Duration = Duration::from_millis(150);
+/// The gateways of the second pair.
+const SECOND: u8 = 101;
+
+fn plan() -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.without_preference();
+    plan
+}
+
+fn gateway(host: u8) -> IpAddr {
+    Wire::Lan.ipv4(host).into()
+}
+
+/// All that spared runs on the active node is killed, and started again.
+fn fail_over(pair: &mut Linked<'_>, control: &Control, host: u8) -> Result<()> {
+    let killed = Stamp::now();
+    let old = pair.at()?;
+    pair.strike(Fault::Kill)?;
+    thread::sleep(CALM);
+    pair.answered(control, killed, host, FAILOVER)?;
+    pair.repair(Fault::Kill, old)?;
+    pair.stays(CALM)?;
+    pair.one_answered_for(killed, gateway(host))
+}
+
+// ---- two pairs ---------------------------------------------------------------------------------
+
+fn second_plan() -> Plan {
+    let mut plan = plan();
+    for router in &mut plan.routers {
+        router.addresses = vec![format!("{}/24", router.wire.ipv4(SECOND))];
+    }
+    plan
+}
+
+/// Who of all four answered for an address.
+fn answerers(pair: &Linked<'_>, host: u8, from: Stamp) -> Vec<usize> {
+    let runs = pair.watch.resolutions(from, gateway(host));
+    let mut sites: Vec<usize> = runs.iter().map(|run| run.site).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    sites
+}
+
+#[test]
+fn two_pairs_of_the_same_vrids_do_not_disturb_each_other() {
+    scenario(4, |lab| {
+        let control = Control::start();
+        let mut first = Linked::begin(lab, [plan(), plan()])?;
+        let mut second = Linked::begin_at(lab, [2, 3], [second_plan(), second_plan()])?;
+        first.wait_settled()?;
+        second.wait_settled()?;
+        let questions = Questions {
+            ipv4: vec![Wire::Lan.ipv4(VIRTUAL), Wire::Lan.ipv4(SECOND)],
+            ..Questions::default()
+        };
+        let _asker = Asker::start(lab, questions, Duration::from_millis(2))?;
+        thread::sleep(CALM);
+        let began = Stamp::now();
+        let roles = [first.transitions(), second.transitions()];
+        thread::sleep(WHILE);
+        assert_eq!([first.transitions(), second.transitions()], roles);
+        fail_over(&mut first, &control, VIRTUAL)?;
+        assert_eq!(second.transitions(), roles[1]);
+        let roles = first.transitions();
+        first.answered(&control, began, SECOND, UNNOTICED)?;
+        let began = Stamp::now();
+        fail_over(&mut second, &control, SECOND)?;
+        assert_eq!(first.transitions(), roles);
+        first.answered(&control, began, VIRTUAL, UNNOTICED)?;
+        assert!(
+            answerers(&first, VIRTUAL, began)
+                .iter()
+                .all(|site| *site < 2)
+        );
+        assert!(
+            answerers(&first, SECOND, began)
+                .iter()
+                .all(|site| *site >= 2)
+        );
+        Ok(())
+    });
+}
+
+// ---- one broadcast domain ----------------------------------------------------------------------
+
+/// Frames of a network reached the other, and count for nothing there.
+fn judge_paths(pair: &Linked<'_>) {
+    for (site, wire) in [(0, "lan"), (0, "wan"), (1, "lan"), (1, "wan")] {
+        let count = |reason: &str| {
+            let key = format!("network.{wire}.heartbeats_dropped.{reason}");
+            pair.counter(site, &key)
+        };
+        assert!(count("other_path") > 0, "r{} {wire}", site + 1);
+        for reason in ["datagram", "malformed", "forged", "replayed", "late"] {
+            assert_eq!(count(reason), 0, "r{} {wire} {reason}", site + 1);
+        }
+        assert_eq!(pair.counter(site, "office.unheard_interfaces"), 0);
+        assert_eq!(pair.counter(site, "office.conflicts"), 0);
+    }
+}
+
+fn in_one_domain(lab: &Lab, vrids: [u8; 2]) -> Result<()> {
+    let control = Control::start();
+    let mut plan = plan();
+    for (router, vrid) in plan.routers.iter_mut().zip(vrids) {
+        router.vrid = vrid;
+    }
+    let mut pair = Linked::start(lab, &plan)?;
+    let _asker = Asker::at_gateway(lab)?;
+    let (began, before) = (Stamp::now(), pair.transitions());
+    thread::sleep(WHILE);
+    assert_eq!(pair.transitions(), before);
+    judge_paths(&pair);
+    pair.answered(&control, began, VIRTUAL, UNNOTICED)?;
+    fail_over(&mut pair, &control, VIRTUAL)?;
+    lab.cut(pair.site(0), Wire::Hot)?;
+    let before = pair.transitions();
+    thread::sleep(WHILE);
+    assert_eq!(pair.transitions(), before);
+    judge_paths(&pair);
+    pair.one_answered(began)?;
+    lab.join(pair.site(0), Wire::Hot)
+}
+
+#[test]
+fn two_interfaces_in_one_broadcast_domain_dispute_nothing() {
+    scenario(2, |lab| {
+        lab.bridge(Wire::Lan, Wire::Wan)?;
+        in_one_domain(lab, [51, 52])
+    });
+}
+
+#[test]
+fn two_interfaces_of_one_vrid_in_one_broadcast_domain_dispute_nothing() {
+    scenario(2, |lab| {
+        lab.bridge(Wire::Lan, Wire::Wan)?;
+        in_one_domain(lab, [51, 51])
+    });
+}
+
+// ---- private VLAN ------------------------------------------------------------------------------
+
+fn private_plan(heartbeats: bool) -> Plan {
+    let mut plan = plan();
+    plan.routers[0].heartbeats = heartbeats;
+    plan
+}
+
+fn disputes(pair: &Linked<'_>) -> [u64; 2] {
+    [0, 1].map(|site| pair.counter(site, "office.unheard_interfaces"))
+}
+
+#[test]
+fn a_private_vlan_without_heartbeats_is_never_disputed() {
+    scenario(2, |lab| {
+        let control = Control::start();
+        lab.separate(Wire::Lan, true)?;
+        let mut pair = Linked::start(lab, &private_plan(false))?;
+        let _asker = Asker::at_gateway(lab)?;
+        let (began, before) = (Stamp::now(), pair.transitions());
+        thread::sleep(WHILE);
+        assert_eq!(pair.transitions(), before);
+        pair.answered(&control, began, VIRTUAL, UNNOTICED)?;
+        fail_over(&mut pair, &control, VIRTUAL)?;
+        // the wan is left, and no session
+        lab.cut(pair.site(0), Wire::Hot)?;
+        let before = pair.transitions();
+        thread::sleep(WHILE);
+        assert_eq!(pair.transitions(), before);
+        assert_eq!(disputes(&pair), [0, 0]);
+        pair.one_answered(began)
+    });
+}
+
+#[test]
+fn a_private_vlan_with_heartbeats_is_unheard_and_one_is_active() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &private_plan(true))?;
+        let _asker = Asker::at_gateway(lab)?;
+        let (began, before) = (Stamp::now(), pair.transitions());
+        lab.separate(Wire::Lan, true)?;
+        pair.wait("a dispute", || disputes(&pair) != [0, 0])?;
+        thread::sleep(WHILE);
+        pair.stays(CALM)?;
+        let key = "office.interface.lan.unheard";
+        let unheard = |site: usize| Spared(&pair.routers[site]).row(&["vrrp", "status"], key);
+        assert!([unheard(0)?, unheard(1)?].iter().any(|row| row.is_string()));
+        // once in each dispute, and each node counts its own change
+        for (now, before) in pair.transitions().into_iter().zip(before) {
+            assert!(now <= before + 1, "{now} changes of role after {before}");
+        }
+        lab.separate(Wire::Lan, false)?;
+        pair.wait("the end of the dispute", || {
+            [unheard(0), unheard(1)]
+                .iter()
+                .flatten()
+                .all(|row| row.is_null())
+        })?;
+        pair.stays(CALM)?;
+        pair.one_answered(began)
+    });
+}
