@@ -11,7 +11,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-replica bench-pairs soak-storm soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
+	bench-ipsec bench-replica bench-pairs soak-storm soak-pairs \
+	soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
 
@@ -103,6 +104,10 @@ alone := -- --ignored --nocapture --test-threads=1
 soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) storm $(in_lab) end_to_end $(alone) storm:: of_a_seed
+
+soak-pairs: build ## pairs of faults within half a second, SPARED_ROUNDS (40) of them
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) pairs $(in_lab) end_to_end $(alone) two_faults_at_random
 
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build

@@ -42,6 +42,7 @@ mod machines;
 mod malformed;
 mod networks;
 mod pair;
+mod pairs_of_faults;
 mod paused;
 mod reload;
 mod service;
