@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-replica bench-pairs soak-storm soak-pairs \
+	bench-ipsec bench-replica bench-pairs soak-storm soak-pairs soak-forger \
 	soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
@@ -108,6 +108,10 @@ soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUN
 soak-pairs: build ## pairs of faults within half a second, SPARED_ROUNDS (40) of them
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) pairs $(in_lab) end_to_end $(alone) two_faults_at_random
+
+soak-forger: build ## failovers beside a forging station, SPARED_ROUNDS (40) with it and without for each family
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) forger $(in_lab) end_to_end $(alone) forging::
 
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build

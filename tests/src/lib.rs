@@ -11,6 +11,7 @@ pub mod bench;
 pub mod clock;
 pub mod dhcp;
 pub mod flows;
+pub mod forger;
 pub mod ipsec;
 pub mod lab;
 pub mod linked;

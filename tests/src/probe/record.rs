@@ -10,6 +10,13 @@ use crate::clock::{Stamp, poll};
 use crate::lab::Namespace;
 use crate::{Result, sys};
 
+const ALL: libc::sock_filter = libc::sock_filter {
+    code: (libc::BPF_RET | libc::BPF_K) as u16,
+    jt: 0,
+    jf: 0,
+    k: u32::MAX,
+};
+
 pub struct Recorder {
     socket: OwnedFd,
 }
@@ -17,16 +24,33 @@ pub struct Recorder {
 impl Recorder {
     /// Hears whatever passes an interface of the namespace from now on.
     pub fn new(ns: &Namespace, interface: &str) -> Result<Self> {
-        const EVERYTHING: libc::sock_filter = libc::sock_filter {
-            code: 0x06,
-            jt: 0,
-            jf: 0,
-            k: u32::MAX,
+        Self::filtered(ns, interface, &[ALL])
+    }
+
+    /// The same but for what leaves by it.
+    pub fn of_incoming(ns: &Namespace, interface: &str) -> Result<Self> {
+        const PACKET_OUTGOING: u32 = 4;
+        const NONE: libc::sock_filter = libc::sock_filter { k: 0, ..ALL };
+        let load_kind = libc::sock_filter {
+            code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+            // SKF_AD_OFF + SKF_AD_PKTTYPE
+            k: (-0x1000_i32 + 4) as u32,
+            ..NONE
         };
+        let if_outgoing = libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 1,
+            k: PACKET_OUTGOING,
+        };
+        Self::filtered(ns, interface, &[load_kind, if_outgoing, NONE, ALL])
+    }
+
+    fn filtered(ns: &Namespace, interface: &str, filter: &[libc::sock_filter]) -> Result<Self> {
         let socket = ns.run(|| {
             let socket = sys::packet_socket()?;
             let index = name_to_index(&socket, interface)?;
-            sys::listen(&socket, index, Some(&[EVERYTHING]))?;
+            sys::listen(&socket, index, Some(filter))?;
             Ok(socket)
         })?;
         rustix::io::ioctl_fionbio(&socket, true)?;

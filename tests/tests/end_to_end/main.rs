@@ -26,6 +26,7 @@ mod fence;
 mod fence_off;
 mod filtered;
 mod forger;
+mod forging;
 mod frr;
 mod groups;
 mod heartbeats;
