@@ -124,7 +124,8 @@ impl<S: Store> TableState<S> {
         if is_last {
             self.changes.remove(key);
         }
-        self.counters.refused_there += u32::from(is_refused);
+        let refused = self.counters.refused_there;
+        self.counters.refused_there = refused.saturating_add(u32::from(is_refused));
         let is_decider = self.is_decider;
         let Some(tag) = store.tag(index, key) else {
             return;

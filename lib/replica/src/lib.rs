@@ -113,8 +113,9 @@
 //! The pair of serials is in each message, and a message of another pair is dropped: what was said
 //! before a role moved is never taken for what was said after it. Counted records have ordinals in
 //! their pair. ACK tells up to which ordinal every record has its verdict and which were refused;
-//! the head of each message tells the same number. A follower does not apply what the decider said
-//! before it had the follower's own change to that key.
+//! the head of each message tells how many were handled. A follower does not apply what the decider
+//! said before it had handled the follower's own change to that key, and a decider says nothing of a
+//! key while a write of the follower's value is on its way into its store.
 //!
 //! | on the decider's SAME or PUT | the follower |
 //! |---|---|

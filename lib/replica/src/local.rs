@@ -30,9 +30,7 @@ impl<S: Store> Replica<S> {
             Change::Put => Why::Put,
             Change::Deleted => Why::Deleted,
             Change::Ended => {
-                if table.changes.pending.get(key).is_some_and(|it| it.is_put()) {
-                    table.changes.remove(key);
-                }
+                table.changes.end(key);
                 table.absences.note_ended(key.clone());
                 return;
             }
@@ -124,6 +122,10 @@ impl<S: Store> TableState<S> {
     pub(crate) fn repair(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key) {
         let tag = store.tag(index, key);
         if self.is_decider {
+            let asked = self.changes.pending.get(key);
+            if asked.is_some_and(|it| it.why == Why::Answer) {
+                return self.changes.note(now, key, Why::Answer);
+            }
             let why = if tag.is_some() {
                 Why::Put
             } else {

@@ -74,6 +74,19 @@ impl<K: crate::Key> Changes<K> {
         }
     }
 
+    pub fn is_put(&self, key: &K) -> bool {
+        self.pending.get(key).is_some_and(Pending::is_put)
+    }
+
+    /// A record ran out: it need not be told, but what is on its way still counts as a change.
+    pub fn end(&mut self, key: &K) {
+        match self.pending.get_mut(key) {
+            Some(it) if it.is_put() && it.ordinal > 0 => it.dirty = false,
+            Some(it) if it.is_put() => self.remove(key),
+            _ => {}
+        }
+    }
+
     /// A change of the peer takes the place of an own one; what it asked for is owed still.
     pub fn supersede(&mut self, key: &K) {
         let is_owed = |it: &Pending| it.why == Why::Answer && it.dirty;

@@ -24,6 +24,11 @@ impl<S: Store> Replica<S> {
             let found = TableState::index(&this.tables, head.table);
             found.ok_or(Malformed::Table(head.table))
         };
+        let is_known = TableState::index(&self.tables, head.table);
+        if is_known.is_some_and(|table| !self.tables[table].is_common()) {
+            self.pass_over(body);
+            return Ok(());
+        }
         match body {
             Body::Offer(records) => self.handle_offer(now, store, index(self)?, records),
             Body::Offered => self.handle_offered(index(self)?),
@@ -81,9 +86,22 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// Of a table that fits for the peer and not here: its records are counted, and refused.
+    fn pass_over(&mut self, body: Body<'_>) {
+        match body {
+            Body::Offer(records) | Body::Records(records) => {
+                let counted = records.filter(|record| !record.has(flag::SAME));
+                counted.for_each(|_| self.inbox.push(Slot::Refused));
+            }
+            Body::End { .. } => self.inbox.push(Slot::Done),
+            _ => {}
+        }
+    }
+
     fn push_slot(&mut self, index: usize, slot: Slot<S::Key>) {
         if matches!(slot, Slot::Refused) {
-            self.tables[index].counters.refused_here += 1;
+            let counters = &mut self.tables[index].counters;
+            counters.refused_here = counters.refused_here.saturating_add(1);
         }
         self.inbox.push(slot);
     }
@@ -103,6 +121,11 @@ impl<S: Store> Replica<S> {
         table.wants.answer(key);
         table.counters.got += 1;
         if is_own && loses && !record.has(flag::CORRECTION) {
+            let ended = table.changes.is_put(key) && store.tag(index, key).is_none();
+            if ended && !record.has(flag::GONE) {
+                // the own change ran out meanwhile: what the decider makes of both is asked for
+                table.wants.note(how::SEND, key);
+            }
             return Ok(Slot::Done);
         }
         if store.authority(index, key) == Authority::Ours {
@@ -210,7 +233,8 @@ impl<S: Store> Replica<S> {
                 false => tag.clear(Tag::SHARED),
             }
         }
-        table.counters.refused_here += u32::from(!is_applied);
+        let refused = table.counters.refused_here;
+        table.counters.refused_here = refused.saturating_add(u32::from(!is_applied));
         if table.close(&key) {
             table.repair(now, store, index, &key);
         }

@@ -71,7 +71,7 @@ impl<S: Store> Replica<S> {
             table: table as u8,
             serial: self.serial,
             answers: self.peer.as_ref().map_or(0, |peer| peer.serial),
-            applied: self.inbox.settled,
+            applied: self.inbox.processed,
         };
         self.out.begin(kind, head);
     }
@@ -193,6 +193,13 @@ impl<S: Store> Replica<S> {
         if !pending.dirty {
             return false;
         }
+        if table.is_decider {
+            if let Some(open) = table.open.get_mut(&key) {
+                // a write of the peer's value is on its way: told with its verdict
+                (pending.dirty, pending.ordinal, open.1) = (false, u64::MAX, true);
+                return false;
+            }
+        }
         let is_here = store.tag(index, &key).is_some();
         if pending.why == Why::Put && !is_here {
             // it ran out, or went with the store's last life
@@ -311,6 +318,7 @@ impl<S: Store> Replica<S> {
             flight: &mut self.outbox.flight,
             pending: &mut table.changes.pending,
             ages: &table.ages,
+            open: &table.open,
             void: table.is_void,
             mark: table.mark,
             seen: 0,

@@ -268,7 +268,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn drop_garbage(&mut self, now: Now, why: Malformed) {
-        self.garbage += 1;
+        self.garbage = self.garbage.saturating_add(1);
         if !std::mem::replace(&mut self.warned, true) {
             self.tell(format!("the peer's {why}; more are counted"));
         }

@@ -31,6 +31,8 @@ pub struct Sink<'a, K> {
     pub(crate) flight: &'a mut VecDeque<Flight<K>>,
     pub(crate) pending: &'a mut HashMap<K, Pending>,
     pub(crate) ages: &'a HashMap<K, Now>,
+    /// Keys with open verdicts.
+    pub(crate) open: &'a HashMap<K, (u32, bool)>,
     /// Ordinal of the first record put.
     pub(crate) first: u64,
     /// What the flags say of the peer is of another incarnation.
@@ -61,6 +63,10 @@ impl<K: Key> Sink<'_, K> {
         self.seen += 1;
         if self.void && tag.mark != self.mark {
             tag.clear(Tag::SHARED);
+        }
+        if self.walk == Walk::Snapshot && self.open.contains_key(key) {
+            // the peer's own value is about to be written
+            return true;
         }
         let equal = tag.flags == Tag::SHARED;
         match (self.walk, digest) {

@@ -73,6 +73,8 @@ pub struct Toy {
     pub strays: Strays,
     /// Keys from here on are this node's alone.
     pub ours: Option<(u32, u32)>,
+    /// What has to fit, and whether the peer's has to be the same.
+    pub preface: (u8, bool),
     /// Keys that the replica deleted, or gave a value, until the owner looks.
     pub seen: Vec<(Table, Number, Option<u32>)>,
     /// Whether `seen` is kept.
@@ -92,6 +94,7 @@ impl Toy {
             writes: Vec::new(),
             strays: Strays::Undo,
             ours: None,
+            preface: (0, true),
             seen: Vec::new(),
             is_watched: false,
             latest: HashMap::new(),
@@ -286,6 +289,20 @@ impl Store for Toy {
             *at = Some(*key);
         }
         false
+    }
+
+    fn preface(&self, _table: Table, out: &mut Value<'_>) {
+        out.u8(self.preface.0);
+    }
+
+    fn accept(&self, _table: Table, preface: &[u8]) -> Result<(), String> {
+        let (ours, matters) = self.preface;
+        match matters && preface != [ours] {
+            true => Err(format!(
+                "the peer's table is of type {preface:?}, ours of {ours}"
+            )),
+            false => Ok(()),
+        }
     }
 
     fn authority(&self, _table: Table, key: &Number) -> Authority {

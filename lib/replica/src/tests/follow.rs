@@ -331,3 +331,28 @@ fn a_table_that_the_peer_lacks_is_named() {
     lab.run(2 * S);
     lab.assert_in_sync();
 }
+
+#[test]
+fn tables_that_do_not_fit_are_left_alone_and_named() {
+    for matters in [true, false] {
+        let mut lab = Lab::new(0);
+        // to one node it matters, to the other perhaps not
+        lab.store(0).preface = (5, matters);
+        lab.role(0, true);
+        lab.link();
+        lab.put(0, 0, 1);
+        lab.put(1, 0, 2);
+        lab.run(10 * S);
+        assert_eq!([lab.records(0, 0).len(), lab.records(1, 0).len()], [1, 1]);
+        assert_eq!(lab.machine(0).replica.garbage(), (0, 0));
+        let it = lab.machine(1);
+        let lack = it.replica.in_sync(&it.store).unwrap_err();
+        assert_eq!(lack, "first: the peer's table is of type [5], ours of 0");
+        assert!(
+            lab.machine(0)
+                .replica
+                .in_sync(&lab.machine(0).store)
+                .is_err()
+        );
+    }
+}

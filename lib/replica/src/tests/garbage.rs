@@ -65,7 +65,7 @@ fn a_record_in_bytes() {
             0, 1,                                        // version
             0, 0, 0, 0, 0, 0, 0, 5,                      // run
             0, 0, 0, 0, 0, 0, 0, 6,                      // node
-            0,  0, 0, 0, 0, 0, 0, 0, 1,  1, b't',  0, 0, // table: id, incarnation, name, preface
+            0,  0, 0, 0, 0, 0, 0, 0, 1,  1, b't',  0, 1, 0, // table: id, incarnation, name, preface
         ]
     );
     #[rustfmt::skip]

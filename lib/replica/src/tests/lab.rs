@@ -146,8 +146,9 @@ impl Lab {
     pub fn end(&mut self, node: usize, table: usize, key: u32) {
         let now = self.now();
         if let Some(it) = self.nodes[node].running() {
+            let value = it.store.get(table, key);
             if it.store.remove(table, key) {
-                self.watch.end(table, key);
+                self.watch.end(table, key, value);
                 it.replica
                     .changed(now, &mut it.store, table, &Number(key), Change::Ended);
             }
@@ -236,7 +237,7 @@ impl Lab {
             let at = pick as usize % message.len().max(1);
             match pick % 3 {
                 0 => message.truncate(at),
-                1 => message[0] = 200,
+                1 if !message.is_empty() => message[0] = 200,
                 _ => message.push(7),
             }
         }

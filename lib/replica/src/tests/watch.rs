@@ -22,6 +22,8 @@ pub struct Watch {
     /// A snapshot is under way from that node.
     in_snapshot: [BTreeSet<usize>; 2],
     ended: BTreeSet<Place>,
+    /// What ended on one node may still be on its way to the other.
+    ended_values: BTreeSet<u32>,
     /// Nobody can know which value is the newer one.
     doubtful: BTreeSet<Place>,
     values: [HashMap<Place, u32>; 2],
@@ -52,7 +54,8 @@ impl Watch {
         self.values[node].remove(&(table, key));
     }
 
-    pub fn end(&mut self, table: usize, key: u32) {
+    pub fn end(&mut self, table: usize, key: u32, value: Option<u32>) {
+        self.ended_values.extend(value);
         self.ended.insert((table, key));
         for values in &mut self.values {
             values.remove(&(table, key));
@@ -81,9 +84,11 @@ impl Watch {
             stores[0].get(*table, *key) != stores[1].get(*table, *key)
                 || stores.iter().any(|it| !it.writes.is_empty())
         };
-        self.doubtful.retain(differs);
-        // a put that is under way may come after the end
-        self.ended.retain(|place| !in_sync || differs(place));
+        // something else may be under way
+        if in_sync {
+            self.doubtful.retain(differs);
+            self.ended.retain(differs);
+        }
     }
 
     /// What the replica did to the store since.
@@ -95,6 +100,9 @@ impl Watch {
             }
             let known = self.values[node].remove(&place);
             if let Some(value) = value {
+                if self.ended_values.contains(&value) {
+                    self.ended.insert(place);
+                }
                 let older = known.is_some_and(|known| known > value);
                 let doubtful = self.doubtful.contains(&place);
                 assert!(
