@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use spared_tests::Result;
+use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, Wire, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::{Injector, Recorder, checksum, ethernet, ipv4};
@@ -163,6 +164,54 @@ fn nodes_hear_each_other_on_the_networks_when_no_link_is_left() {
         assert!(both_hear_on_the_lan(&pair));
         assert_eq!(received(&pair), silent);
         assert_eq!(transitions(&pair), before);
+        Ok(())
+    });
+}
+
+/// Groups beside the pair's own one: more than a datagram has room for.
+const MORE: u8 = 59;
+
+fn more_groups() -> String {
+    let group = |n: u8| {
+        format!(
+            "[[group]]\nname = \"more{n}\"\nadvert_interval = \"100ms\"\n[[group.interface]]\n\
+             interface = \"lan\"\nvrid = {}\naddresses = [\"10.1.0.{}/24\"]\n",
+            100 + n,
+            100 + n
+        )
+    };
+    (1..=MORE).map(group).collect()
+}
+
+#[test]
+fn many_groups_share_their_heartbeats_and_fail_over_together() {
+    scenario(2, |lab| {
+        let mut plan = plan();
+        plan.sections = more_groups();
+        let mut pair = Linked::start(lab, &plan)?;
+        let all = usize::from(MORE) + 1;
+        let has_all = |pair: &Linked<'_>, site: usize| {
+            let groups = pair.status(site).map(|status| status.groups);
+            let groups = groups.unwrap_or_default();
+            groups.iter().filter(|group| group.role == "active").count() == all
+        };
+        let step = Duration::from_millis(100);
+        let found = poll(LIMIT, step, || has_all(&pair, 0) || has_all(&pair, 1));
+        assert!(found, "{:?}", [pair.status(0), pair.status(1)]);
+        let first = usize::from(!has_all(&pair, 0));
+        let sent = |pair: &Linked<'_>| [0, 1].map(|site| counter(pair, site, Wire::Hot, "sent"));
+        // when nothing changes any more: two parts each time, and room for a machine that is slow to ask
+        let is_shared = || {
+            let before = sent(&pair);
+            thread::sleep(Duration::from_secs(1));
+            let now = sent(&pair);
+            let within = [now[0] - before[0], now[1] - before[1]];
+            within.iter().all(|sent| (16..=30).contains(sent))
+        };
+        assert!(poll(LIMIT, step, is_shared), "{:?}", sent(&pair));
+        pair.routers[first].shut_down()?;
+        let moved = poll(LIMIT, step, || has_all(&pair, 1 - first));
+        assert!(moved, "{:?}", pair.status(1 - first));
         Ok(())
     });
 }
