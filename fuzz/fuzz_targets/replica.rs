@@ -71,7 +71,7 @@ impl Peer {
         if told {
             let hello = [
                 &[1, 0, 0, 1][..], &[0; 16], &[0, 1], &[7; 8], &[0, 0, 0, 0, 0, 0, 0, 5],
-                &[0], &[0, 0, 0, 0, 0, 0, 0, 1], &[1, b't'], &[0, 0],
+                &[0], &[0, 0, 0, 0, 0, 0, 0, 1], &[1, b't'], &[0, 1, 0],
             ];
             let _ = replica.handle_message(now, store, &hello.concat());
             let role = self.frame(&[2, 0, 0, 0]);
