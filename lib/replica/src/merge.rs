@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_beats_a_deletion_and_what_nobody_knew_is_added() {
+    fn a_change_outranks_a_deletion_and_what_nobody_knew_is_added() {
         let both = Authority::Both;
         assert_eq!(
             decide(None, &offered(S | C, None), both),

@@ -120,7 +120,7 @@ fn what_is_deleted_before_a_restart_is_deleted_on_both() {
 }
 
 #[test]
-fn a_change_while_apart_beats_a_deletion_and_the_younger_beats_the_older() {
+fn a_change_while_apart_outranks_a_deletion_and_the_younger_outranks_the_older() {
     let mut lab = filled();
     lab.cut();
     lab.role(1, true);
