@@ -429,7 +429,9 @@ impl<S: Store> Replica<S> {
 
     /// Asks for all of a table again, or sends it: a repair by hand, or by the clock.
     pub fn resync(&mut self, table: usize) {
-        let Some(table) = self.tables.get_mut(table) else {
+        let is_paired = self.is_paired;
+        // without a pair there is nothing to do: the next one begins with all of it
+        let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;
         };
         match table.is_decider {
