@@ -1,41 +1,38 @@
-//! Whatever a link brings: packets, heartbeats under a right tag, and messages of the channel must not
-//! panic, and nothing old is news.
+//! Whatever a path brings: packets, heartbeats under a right tag, and frames of the agreement on keys must
+//! not panic, nothing old is news, and no more than a few requests a second come of it.
 //!
 //! Input: records of one byte (bits 0-1: what it is; bit 2: the path; the rest: seconds that pass),
-//! one of length, and bytes. Heartbeats are sealed, so that the generator need not find the tag.
+//! one of length, and bytes. Heartbeats are sealed and frames of the agreement outlined, so that the
+//! generator need not find the tag, nor the runs.
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use spared_vrrp::heartbeats::{Exchange, Key, Message, Receiver};
-use spared_vrrp::wire::heartbeat::{Packet, TAG_LEN};
+use spared_vrrp::heartbeats::{Agreed, Class, Key, Pairing, Receiver, Request, SECRET_LEN};
 use spared_vrrp::wire::datagram;
+use spared_vrrp::wire::heartbeat::{Packet, TAG_LEN};
 
-/// An offer of the peer's key.
-fn offer(id: u8) -> Vec<u8> {
-    let mut message = vec![1, 1, 0, 0, 0, 0, 0, 0, 0, id];
-    message.extend([id; 32]);
-    message
+const OWN: u64 = 1;
+const PEERS: [u64; 2] = [2, 3];
+
+fn key(run: u64) -> Key {
+    Key::new(run, &[run as u8; SECRET_LEN])
 }
 
-fn key(id: u8) -> Option<Key> {
-    match Message::parse(&offer(id)) {
-        Ok(Message::Offer(key)) => Some(key),
-        _ => None,
-    }
+fn agreed(run: u64) -> Agreed {
+    Agreed { run, seals: key(OWN), opens: key(run) }
 }
 
 fuzz_target!(|input: &[u8]| {
-    let (Some(own), Some(first), Some(second)) = (key(0), key(1), key(2)) else { return };
-    let mut exchange = Exchange::default();
-    exchange.handle_up();
-    let mut receiver = Receiver::new();
+    // one that answers offers, and one that makes them
+    let mut pairings = ["r2", "r1"].map(|node| Pairing::with_run(node, OWN));
+    pairings[0].set_peer(Some("r1"));
+    pairings[1].set_peer(Some("r2"));
+    let mut receiver = Receiver::new(OWN);
     receiver.set_groups([0, 1].into_iter());
     receiver.set_paths(0..2);
-    if let Some(key) = key(1) {
-        receiver.trust(0, key);
-    }
+    receiver.trust(0, agreed(PEERS[0]));
     let mut newest = BTreeMap::new();
     let mut now_ns = 0;
     let mut rest = input;
@@ -50,25 +47,20 @@ fuzz_target!(|input: &[u8]| {
                 assert!(frame.is_none_or(|frame| frame.len() + 28 <= bytes.len()));
             }
             1 => {
-                let Ok(offered) = exchange.handle_message(&own, bytes) else { continue };
-                if offered.is_some() {
-                    let answer = [exchange.message(&own), exchange.message(&own)];
-                    assert!(answer[0].is_some());
-                    exchange.handle_sent();
-                    exchange.handle_sent();
+                let class = if path == 0 { Class::Link } else { Class::Network };
+                for pairing in &mut pairings {
+                    let _ = pairing.receive(now_ns, class, path, bytes);
+                    let _ = pairing.receive(now_ns, class, path, &outlined(bytes));
+                    settle(pairing, now_ns, what >> 3 & 1 == 0);
                 }
             }
-            2 => {
-                if let Some(key) = key(2) {
-                    receiver.trust(now_ns, key);
-                }
-            }
+            2 => receiver.trust(now_ns, agreed(PEERS[1])),
             _ => {
-                let _ = receiver.open(now_ns, path, bytes);
-                let frame = sealed(bytes, &first, &second);
-                let Ok(mut opened) = receiver.open(now_ns, path, &frame) else { continue };
+                let _ = receiver.open(now_ns, path, bytes, u64::MAX);
+                let frame = sealed(bytes);
+                let Ok(mut opened) = receiver.open(now_ns, path, &frame, u64::MAX) else { continue };
                 let Ok(packet) = Packet::new_checked(&frame) else { unreachable!() };
-                assert_eq!(packet.path(), path);
+                assert_eq!((packet.path(), packet.echo().run), (path, OWN));
                 while let Some(heard) = opened.next_group() {
                     if !heard.is_news {
                         continue;
@@ -82,12 +74,46 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The frame, its tag made right for the key that it names.
-fn sealed(bytes: &[u8], first: &Key, second: &Key) -> Vec<u8> {
+/// Every signature is right, or none is.
+fn settle(pairing: &mut Pairing, now_ns: u64, genuine: bool) {
+    pairing.handle_timeout(now_ns);
+    let mut requests = 0;
+    while let Some(request) = pairing.poll_request() {
+        requests += 1;
+        match request {
+            Request::Sign { ticket, .. } => pairing.handle_signed(now_ns, ticket, &[0; 64]),
+            Request::Verify { ticket, .. } => pairing.handle_verified(now_ns, ticket, genuine),
+        }
+    }
+    assert!(requests <= 40);
+    pairing.take_news(now_ns);
+    while pairing.poll_frame().is_some() {}
+    assert!(pairing.next_timeout().is_some_and(|at_ns| at_ns > now_ns));
+}
+
+/// As a frame of the agreement begins, of a run of the peer's to the own one.
+fn outlined(bytes: &[u8]) -> Vec<u8> {
     let mut frame = bytes.to_vec();
-    let Ok(packet) = Packet::new_checked(bytes) else { return frame };
-    let key = if packet.run() == first.id() { first } else { second };
-    let tag = key.tag(packet.signed());
+    frame.resize(frame.len().max(24), 0);
+    let kind = 1 + frame[5] % 3;
+    let from = PEERS[usize::from(frame[15] % 2)];
+    frame[..6].copy_from_slice(&[b'S', b'P', b'K', b'A', 1, kind]);
+    frame[8..16].copy_from_slice(&from.to_be_bytes());
+    frame[16..24].copy_from_slice(&OWN.to_be_bytes());
+    frame.resize(if kind == 1 { 16 } else { 128 }, 0);
+    frame
+}
+
+/// The frame to the own run, its tag made right for the run that it names.
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    const ECHO_RUN: usize = 28;
+    let mut frame = bytes.to_vec();
+    if let Some(echo) = frame.get_mut(ECHO_RUN..ECHO_RUN + 8) {
+        echo.copy_from_slice(&OWN.to_be_bytes());
+    }
+    let Ok(packet) = Packet::new_checked(&frame) else { return frame };
+    let run = PEERS.into_iter().find(|run| *run == packet.run());
+    let tag = key(run.unwrap_or(PEERS[0])).tag(packet.signed());
     let at = frame.len() - TAG_LEN;
     frame[at..].copy_from_slice(&tag);
     frame

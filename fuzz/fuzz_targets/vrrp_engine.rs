@@ -32,6 +32,7 @@ fuzz_target!(|input: &[u8]| {
     let mut now_ns = 1_000_000_000;
     let mut engine = Engine::new("r1");
     engine.set_links(now_ns, &["hot".to_owned()]);
+    engine.set_keys(true);
     engine.configure(now_ns, &settings);
     for (name, address) in [("a", "192.0.2.2"), ("b", "198.51.100.2")] {
         let Ok(address) = address.parse() else { return };

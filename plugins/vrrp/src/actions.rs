@@ -5,6 +5,7 @@ use spared_sdk::{Error, Interest, Role};
 
 use crate::Vrrp;
 use crate::engine::{Action, Begun, Engine};
+use crate::links::Links;
 use crate::sockets::{Kind, neighbours};
 
 /// A switchover of the group is under way.
@@ -20,11 +21,18 @@ impl Vrrp {
 
     /// Does what the engine wants, then sets the timer.
     pub(crate) fn act(&mut self) {
+        self.perform_all();
+        self.agree();
+        self.perform_all();
+        let engine = self.engine.as_ref().and_then(Engine::next_timeout);
+        let links = self.links.as_ref().and_then(Links::next_timeout);
+        self.alarm.set(engine.into_iter().chain(links).min());
+    }
+
+    fn perform_all(&mut self) {
         while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
             self.perform(action);
         }
-        let next_ns = self.engine.as_ref().and_then(Engine::next_timeout);
-        self.alarm.set(next_ns);
     }
 
     fn perform(&mut self, action: Action) {
@@ -80,9 +88,10 @@ impl Vrrp {
             }
             Action::Heartbeat => {
                 if let Some(links) = &mut self.links {
-                    let (heartbeats, ways) = engine.heartbeat(self.host.now());
+                    let now_ns = self.host.now();
+                    let (heartbeats, ways) = engine.heartbeat(now_ns);
                     let sockets = &self.sockets;
-                    links.send(heartbeats, ways, |interface, to, bytes| {
+                    links.send(now_ns, heartbeats, ways, |interface, to, bytes| {
                         let sockets = sockets.get(interface);
                         sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
                     });

@@ -116,8 +116,14 @@ pub enum HeartbeatDiscard {
     Datagram,
     /// No heartbeat, or one of another version.
     Malformed,
-    /// Under a key that the peer has not sent, or no longer uses.
+    /// Of a run, or to one, with which no key was agreed.
     UnknownKey,
+    /// Under a key that is not confirmed: the peer has heard nothing under it yet.
+    Unconfirmed,
+    /// Of another run of the peer's, while the one before is still heard.
+    SecondRun,
+    /// The peer has heard a number of this run that it has not sent: another machine is this run.
+    Ahead,
     /// The tag is wrong: whoever sent it does not have the key.
     Forged,
     /// Made for another path.
@@ -132,10 +138,13 @@ pub enum HeartbeatDiscard {
 
 impl HeartbeatDiscard {
     /// Every reason, in the order of the counters.
-    pub const ALL: [HeartbeatDiscard; 8] = [
+    pub const ALL: [HeartbeatDiscard; 11] = [
         HeartbeatDiscard::Datagram,
         HeartbeatDiscard::Malformed,
         HeartbeatDiscard::UnknownKey,
+        HeartbeatDiscard::Unconfirmed,
+        HeartbeatDiscard::SecondRun,
+        HeartbeatDiscard::Ahead,
         HeartbeatDiscard::Forged,
         HeartbeatDiscard::OtherPath,
         HeartbeatDiscard::Replayed,
@@ -149,6 +158,9 @@ impl HeartbeatDiscard {
             HeartbeatDiscard::Datagram => "datagram",
             HeartbeatDiscard::Malformed => "malformed",
             HeartbeatDiscard::UnknownKey => "unknown_key",
+            HeartbeatDiscard::Unconfirmed => "unconfirmed",
+            HeartbeatDiscard::SecondRun => "second_run",
+            HeartbeatDiscard::Ahead => "ahead",
             HeartbeatDiscard::Forged => "forged",
             HeartbeatDiscard::OtherPath => "other_path",
             HeartbeatDiscard::Replayed => "replayed",
@@ -171,7 +183,10 @@ impl fmt::Display for HeartbeatDiscard {
         f.write_str(match self {
             HeartbeatDiscard::Datagram => "not a whole udp packet",
             HeartbeatDiscard::Malformed => "not a heartbeat of version 3",
-            HeartbeatDiscard::UnknownKey => "the peer has not sent its key",
+            HeartbeatDiscard::UnknownKey => "no key was agreed with its run",
+            HeartbeatDiscard::Unconfirmed => "its key is not confirmed yet",
+            HeartbeatDiscard::SecondRun => "another run of the peer is heard",
+            HeartbeatDiscard::Ahead => "another machine is this run",
             HeartbeatDiscard::Forged => "wrong tag",
             HeartbeatDiscard::OtherPath => "made for another path",
             HeartbeatDiscard::Replayed => "heard before",

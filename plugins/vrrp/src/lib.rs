@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod actions;
+mod agreeing;
 mod claims;
 pub mod config;
 pub mod election;
@@ -26,8 +27,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_getres};
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, Interest, InterfaceEvent,
-    InterfaceHandle, Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready,
+    Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, IdentityHandle, Interest,
+    InterfaceEvent, InterfaceHandle, Interfaces, Peer, PeerHandle, Plugin, Progress, Query, Ready,
     Sockets as Wanted,
 };
 
@@ -51,6 +52,8 @@ pub struct Vrrp {
     groups: GroupHandle,
     /// None where the host has no link.
     peer: Option<PeerHandle>,
+    /// None on an older host.
+    identity: Option<IdentityHandle>,
     /// None until `start`.
     engine: Option<Engine>,
     /// As above.
@@ -82,6 +85,7 @@ impl Plugin for Vrrp {
                 .ok_or_else(missing("spared.interface/1"))?,
             groups: host.groups().ok_or_else(missing("spared.group/1"))?,
             peer: host.peer(),
+            identity: host.identity(),
             engine: None,
             links: None,
             node: String::new(),
@@ -115,7 +119,7 @@ impl Plugin for Vrrp {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let links = Links::new().map_err(|error| Error::Plugin(error.to_string()))?;
+        let links = Links::new(&self.node).map_err(|error| Error::Plugin(error.to_string()))?;
         self.links = Some(links);
         self.engine = Some(Engine::new(&self.node));
         let settings = std::mem::take(&mut self.settings);
@@ -154,6 +158,9 @@ impl Plugin for Vrrp {
         self.alarm.fired();
         // what was heard counts, however late this timer is
         let now_ns = self.host.now();
+        if let Some(links) = &mut self.links {
+            links.handle_timeout(now_ns);
+        }
         if self
             .engine
             .as_ref()
@@ -195,34 +202,25 @@ impl Groups for Vrrp {
 
 impl Peer for Vrrp {
     fn up(&mut self, _wire: u32) {
-        if let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) {
-            links.handle_up();
+        if let Some(engine) = &mut self.engine {
             engine.set_session(true);
         }
         // there is nothing to fetch first: who hears heartbeats knows all that vrrp knows
         if let Some(Err(error)) = self.peer.map(|peer| peer.in_sync(true, "")) {
             log::warn!("{error}");
         }
-        self.talk();
     }
 
     fn down(&mut self) {
-        if let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) {
-            links.handle_down();
+        if let Some(engine) = &mut self.engine {
             engine.set_session(false);
         }
     }
 
-    fn message(&mut self, message: &[u8]) {
-        if let Some(links) = &mut self.links {
-            links.handle_message(self.host.now(), message);
-        }
-        self.talk();
-    }
+    /// Wire version 1 had the keys of heartbeats there.
+    fn message(&mut self, _message: &[u8]) {}
 
-    fn writable(&mut self) {
-        self.talk();
-    }
+    fn writable(&mut self) {}
 }
 
 impl Query for Vrrp {
@@ -265,10 +263,16 @@ impl Vrrp {
         }
         let settings = self.settings.clone();
         self.configure_links(&settings);
+        let peer = self.identity.and_then(|_| self.host.peer_with_keys());
+        if let Some(engine) = &mut self.engine {
+            engine.set_keys(peer.is_some());
+        }
         self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
         if let (Some(links), Some(engine)) = (&mut self.links, &self.engine) {
             links.configure_networks(engine.networks());
+            links.set_peer(peer.as_deref(), engine.longest_silence_ns());
         }
+        self.act();
         for gone in old
             .groups
             .iter()
@@ -334,12 +338,6 @@ impl Vrrp {
     fn unwatch(&self, gone: Vec<OwnedFd>) {
         for fd in &gone {
             self.host.unwatch_fd(fd.as_raw_fd());
-        }
-    }
-
-    fn talk(&mut self) {
-        if let (Some(links), Some(peer)) = (&mut self.links, self.peer) {
-            links.talk(|message| peer.send(message));
         }
     }
 
@@ -488,5 +486,5 @@ spared_sdk::export!(Vrrp {
     summary: "decides who is active, by VRRP",
     flags: REALTIME,
     wire: (1, 1),
-    parts: [query, interfaces, groups, peer],
+    parts: [query, interfaces, groups, peer, identity],
 });

@@ -1,16 +1,18 @@
 //! The paths to the peer: links, what is open on each, and networks; the heartbeats that go over them,
-//! and their key.
+//! and what the nodes say there to agree on their keys.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_sdk::{InterfaceEvent, SendError, SocketKind, Value};
+use spared_sdk::{InterfaceEvent, SocketKind, Value};
 
 use crate::engine::{Engine, Neighbour, Path, Table, Way};
 use crate::error::HeartbeatDiscard;
-use crate::heartbeats::{Counters, Exchange, Heard, LINKS_MAX, NoRandomness, Receiver, Sender};
+use crate::heartbeats::{
+    Class, Counters, Heard, LINKS_MAX, NoRandomness, Pairing, PairingNews, Received, Request,
+};
 use crate::limit::Limit;
 use crate::networks::Networks;
 use crate::sockets::Kept;
@@ -21,11 +23,15 @@ use crate::wire::heartbeat::Heartbeat;
 pub(crate) struct Links {
     links: Vec<Link>,
     networks: Networks,
-    sender: Sender,
-    receiver: Receiver,
-    exchange: Exchange,
-    messages_refused: u64,
-    limit: Limit,
+    pairing: Pairing,
+    limits: Limits,
+}
+
+/// Lines that others can cause.
+#[derive(Default)]
+struct Limits {
+    forged: Limit,
+    double: Limit,
 }
 
 #[derive(Default)]
@@ -39,16 +45,20 @@ struct Link {
 }
 
 impl Links {
-    pub fn new() -> Result<Links, NoRandomness> {
+    pub fn new(node: &str) -> Result<Links, NoRandomness> {
         Ok(Links {
             links: Vec::new(),
             networks: Networks::default(),
-            sender: Sender::new()?,
-            receiver: Receiver::new(),
-            exchange: Exchange::default(),
-            messages_refused: 0,
-            limit: Limit::default(),
+            pairing: Pairing::new(node)?,
+            limits: Limits::default(),
         })
+    }
+
+    /// The other node's name, where keys of both are configured, and how long the longest of the groups
+    /// waits for it.
+    pub fn set_peer(&mut self, peer: Option<&str>, patience_ns: u64) {
+        self.pairing.set_peer(peer);
+        self.pairing.set_patience(patience_ns);
     }
 
     /// The configured interfaces and groups; what is open on the others comes back, to be no
@@ -58,7 +68,7 @@ impl Links {
         interfaces: &[String],
         groups: impl Iterator<Item = u64>,
     ) -> Vec<OwnedFd> {
-        self.receiver.set_groups(groups);
+        self.pairing.set_groups(groups);
         let mut before = std::mem::take(&mut self.links);
         for interface in interfaces.iter().take(LINKS_MAX) {
             let known = before.iter().position(|link| link.interface == *interface);
@@ -80,7 +90,7 @@ impl Links {
 
     fn set_paths(&mut self) {
         let links = (0..).zip(&self.links).map(|(place, _)| place);
-        self.receiver.set_paths(links.chain(self.networks.paths()));
+        self.pairing.set_paths(links.chain(self.networks.paths()));
     }
 
     /// Everything, to be closed.
@@ -129,7 +139,7 @@ impl Links {
 
     /// Tells the engine what came over a link, where the peer made it.
     pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
-        let own = self.sender.key().id();
+        let own = self.pairing.run();
         self.open(now_ns, link, packet, |heard| {
             engine.handle_heartbeat(now_ns, Path::Link(link), heard, own);
         });
@@ -143,12 +153,13 @@ impl Links {
         let Some(link) = self.links.get_mut(link) else {
             return;
         };
-        let opened = match datagram::payload(packet) {
-            Some(frame) => self.receiver.open(now_ns, path, frame),
+        let received = match datagram::payload(packet) {
+            Some(payload) => self.pairing.receive(now_ns, Class::Link, path, payload),
             None => Err(HeartbeatDiscard::Datagram),
         };
-        match opened {
-            Ok(opened) => link.counters.take(now_ns, opened, &mut take),
+        match received {
+            Ok(Received::Heartbeat(opened)) => link.counters.take(now_ns, opened, &mut take),
+            Ok(Received::Agreement) => {}
             Err(reason) => link.discard(now_ns, reason),
         }
     }
@@ -161,7 +172,7 @@ impl Links {
         frame: &[u8],
         engine: &mut Engine,
     ) {
-        let own = self.sender.key().id();
+        let own = self.pairing.run();
         let Some(network) = self.networks.get_mut(index) else {
             return;
         };
@@ -173,10 +184,17 @@ impl Links {
             address: received.source,
         };
         let path = Path::Network(index, neighbour);
-        match self.receiver.open(now_ns, network.path, received.payload) {
-            Ok(opened) => network.counters.take(now_ns, opened, &mut |heard| {
-                engine.handle_heartbeat(now_ns, path, heard, own);
-            }),
+        let payload = received.payload;
+        let received = self
+            .pairing
+            .receive(now_ns, Class::Network, network.path, payload);
+        match received {
+            Ok(Received::Heartbeat(opened)) => {
+                network.counters.take(now_ns, opened, &mut |heard| {
+                    engine.handle_heartbeat(now_ns, path, heard, own);
+                });
+            }
+            Ok(Received::Agreement) => {}
             Err(reason) => network.discard(now_ns, reason),
         }
     }
@@ -185,60 +203,90 @@ impl Links {
     /// it, or the next heartbeat follows.
     pub fn send<'h>(
         &mut self,
+        now_ns: u64,
         heartbeats: impl Iterator<Item = &'h Heartbeat>,
         ways: &[Way],
         mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
     ) {
-        for part in 0..self.sender.compose(self.receiver.echo(), heartbeats) {
+        let Links {
+            links,
+            networks,
+            pairing,
+            ..
+        } = self;
+        for part in 0..pairing.compose(heartbeats) {
             for way in ways {
-                let sealed = self.sender.seal(way.path, part);
-                self.networks.send(way, sealed, &mut carry);
+                pairing.seal(now_ns, way.path, part, |sealed| {
+                    let done = networks.send(way, sealed, &mut carry);
+                    networks.count_sent(way, done);
+                });
             }
-            for (link, number) in self.links.iter_mut().zip(0..) {
-                let Some(kept) = &link.sends else { continue };
-                let frame = self.sender.seal(number, part);
-                // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
-                let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
-                link.counters.count_sent(sent.is_ok());
-            }
-        }
-    }
-
-    /// The peer is there.
-    pub fn handle_up(&mut self) {
-        self.exchange.handle_up();
-    }
-
-    /// It is gone from the channel; its heartbeats may go on.
-    pub fn handle_down(&mut self) {
-        self.exchange.handle_down();
-    }
-
-    pub fn handle_message(&mut self, now_ns: u64, message: &[u8]) {
-        match self.exchange.handle_message(self.sender.key(), message) {
-            Ok(Some(key)) => self.receiver.trust(now_ns, key),
-            Ok(None) => {}
-            Err(error) => {
-                self.messages_refused += 1;
-                if let Some(more) = self.limit.pass(now_ns) {
-                    log::warn!("dropped a message of the peer's vrrp: {error}{more}");
-                }
+            for (link, number) in links.iter_mut().zip(0..) {
+                pairing.seal(now_ns, number, part, |sealed| {
+                    if let Some(done) = link.send(sealed) {
+                        link.counters.count_sent(done);
+                    }
+                });
             }
         }
     }
 
-    /// Sends the peer what it must know, as far as the channel takes it.
-    pub fn talk(&mut self, mut send: impl FnMut(&[u8]) -> Result<(), SendError>) {
-        while let Some(message) = self.exchange.message(self.sender.key()) {
-            match send(&message) {
-                Ok(()) => self.exchange.handle_sent(),
-                // `writable` follows, or `up`
-                Err(SendError::Full | SendError::Down) => return,
-                Err(error) => {
-                    return log::warn!("the key of the heartbeats did not leave: {error}");
-                }
+    // ---- keys ------------------------------------------------------------------------------------
+
+    /// Sends what the agreement says over every link and every network, none of it counted: what is lost
+    /// is said again.
+    pub fn send_offers(
+        &mut self,
+        ways: impl Fn() -> Vec<Way>,
+        mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
+    ) {
+        while let Some(frame) = self.pairing.poll_frame() {
+            for way in &ways() {
+                self.networks.send(way, &frame, &mut carry);
+            }
+            for link in &self.links {
+                link.send(&frame);
             }
         }
+    }
+
+    /// What the link's process is to sign or verify.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.pairing.poll_request()
+    }
+
+    pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
+        self.pairing.handle_signed(now_ns, ticket, signature);
+    }
+
+    pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) {
+        self.pairing.handle_verified(now_ns, ticket, genuine);
+    }
+
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.pairing.handle_timeout(now_ns);
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.pairing.next_timeout()
+    }
+
+    /// What is to be done for what was heard; what is to be told of it, at most once a minute.
+    pub fn take_news(&mut self, now_ns: u64) -> (PairingNews, Option<String>) {
+        let news = self.pairing.take_news(now_ns);
+        if news.is_forged {
+            if let Some(more) = self.limits.forged.pass(now_ns) {
+                log::warn!(
+                    "dropped an offer of a key for heartbeats: not the peer's signature{more}"
+                );
+            }
+        }
+        let double = news.is_double.then(|| self.limits.double.pass(now_ns));
+        let text = double.flatten().map(|more| {
+            let peer = self.pairing.peer().unwrap_or("the peer");
+            format!("two machines have the key of {peer}: both are heard{more}")
+        });
+        (news, text)
     }
 
     /// What `sparectl status` and `sparectl vrrp ...` show of the links.
@@ -249,30 +297,25 @@ impl Links {
             link.counters.rows(&name, now_ns, table, &mut rows);
         }
         self.networks.rows(now_ns, table, &mut rows);
-        if table == Table::Status || self.links.is_empty() {
+        let Some(state) = self.pairing.state() else {
+            return rows;
+        };
+        if table != Table::Counters {
+            let value = Value::Text(state.to_owned());
+            rows.push(("heartbeats.key".to_owned(), value));
             return rows;
         }
-        if table == Table::VirtualRouters {
-            let of_peer = if self.receiver.knows_a_key() {
-                "known"
-            } else {
-                "not yet known"
-            };
-            let own = if self.exchange.is_accepted() {
-                "known to the peer"
-            } else {
-                "not yet known to the peer"
-            };
-            for (key, value) in [("heartbeats.key", own), ("heartbeats.peer_key", of_peer)] {
-                rows.push((key.to_owned(), Value::Text(value.to_owned())));
-            }
-            return rows;
-        }
-        let left_out = self.sender.left_out();
+        let (left_out, counters) = (self.pairing.left_out(), self.pairing.counters());
         for (key, value) in [
             ("heartbeats.groups_left_out", left_out.groups),
             ("heartbeats.ports_left_out", left_out.ports),
-            ("heartbeats.messages_refused", self.messages_refused),
+            ("keys.agreed", counters.agreed),
+            ("keys.requests", counters.requests),
+            ("keys.received", counters.received),
+            ("keys.dropped.malformed", counters.malformed),
+            ("keys.dropped.limited", counters.limited),
+            ("keys.dropped.stale", counters.stale),
+            ("keys.dropped.forged", counters.forged),
         ] {
             rows.push((key.to_owned(), Value::Number(value)));
         }
@@ -283,6 +326,14 @@ impl Links {
 impl Link {
     fn watched(&self) -> Option<RawFd> {
         self.receives.as_ref().map(|kept| kept.fd.as_raw_fd())
+    }
+
+    /// None where there is nothing to send through.
+    fn send(&self, frame: &[u8]) -> Option<bool> {
+        let kept = self.sends.as_ref()?;
+        // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
+        let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
+        Some(sent.is_ok())
     }
 
     fn into_sockets(self) -> impl Iterator<Item = OwnedFd> {

@@ -55,15 +55,18 @@ impl Networks {
         self.all.get_mut(index)
     }
 
-    /// Gives a sealed heartbeat to the network's sockets.
+    /// Gives a payload to the network's sockets; whether they took it.
     pub fn send(
         &mut self,
         way: &Way,
-        sealed: &[u8],
+        payload: &[u8],
         carry: impl FnOnce(usize, Option<IpAddr>, &[u8]) -> bool,
-    ) {
-        datagram::emit(way.mac, way.source, way.to, sealed, &mut self.bytes);
-        let done = carry(way.interface, way.to, &self.bytes);
+    ) -> bool {
+        datagram::emit(way.mac, way.source, way.to, payload, &mut self.bytes);
+        carry(way.interface, way.to, &self.bytes)
+    }
+
+    pub fn count_sent(&mut self, way: &Way, done: bool) {
         if let Some(network) = self.all.get_mut(way.interface) {
             network.counters.count_sent(done);
         }

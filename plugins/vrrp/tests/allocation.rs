@@ -9,7 +9,7 @@ use std::time::Duration;
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Engine, InterfaceFacts, Neighbour, Path};
-use spared_vrrp::heartbeats::{Exchange, Receiver, Sender};
+use spared_vrrp::heartbeats::{Class, Pairing, Received, Request};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{FRAME_MAX, group_id};
 
@@ -153,8 +153,7 @@ const PATHS: [u32; 3] = [PATH, 0, 1];
 /// One end of two links and a network.
 struct Node {
     engine: Engine,
-    sender: Sender,
-    receiver: Receiver,
+    pairing: Pairing,
     /// The other's address on the network.
     peer: IpAddr,
     /// Groups of heartbeats that were news to the engine.
@@ -167,28 +166,39 @@ impl Node {
     fn start(name: &str, host: u8, now_ns: u64) -> Node {
         let mut engine = engine(&linked(), name, host, now_ns);
         engine.set_links(now_ns, &["hot0".to_owned(), "hot1".to_owned()]);
-        let mut receiver = Receiver::new();
+        engine.set_keys(true);
+        let mut pairing = Pairing::new(name).expect("random bytes");
+        pairing.set_peer(Some(if name == "r1" { "r2" } else { "r1" }));
+        pairing.set_patience(1_000_000_000);
         let names = (1..=GROUPS).map(|n| format!("g{n}"));
-        receiver.set_groups(names.map(|name| group_id(&name)));
-        receiver.set_paths(PATHS.into_iter());
+        pairing.set_groups(names.map(|name| group_id(&name)));
+        pairing.set_paths(PATHS.into_iter());
         Node {
             engine,
-            sender: Sender::new().expect("random bytes"),
-            receiver,
+            pairing,
             peer: format!("fe80::{}", 5 - host).parse().expect("an address"),
             heard: 0,
             parts: 0,
         }
     }
 
-    /// Takes the other's key, as its offer brings it.
-    fn learn(&mut self, other: &Node) {
-        let mut offers = Exchange::default();
-        offers.handle_up();
-        let offer = offers.message(other.sender.key()).expect("an offer");
-        let own = self.sender.key();
-        let key = offers.handle_message(own, &offer).expect("valid");
-        self.receiver.trust(0, key.expect("a key"));
+    /// Says what it has to say of keys; every signature is right.
+    fn talk(&mut self, now_ns: u64, other: &mut Node) {
+        self.pairing.handle_timeout(now_ns);
+        self.pairing.take_news(now_ns);
+        while let Some(request) = self.pairing.poll_request() {
+            match request {
+                Request::Sign { ticket, .. } => {
+                    self.pairing.handle_signed(now_ns, ticket, &[0; 64]);
+                }
+                Request::Verify { ticket, .. } => {
+                    self.pairing.handle_verified(now_ns, ticket, true);
+                }
+            }
+        }
+        while let Some(frame) = self.pairing.poll_frame() {
+            other.hear(now_ns, PATH, &frame);
+        }
     }
 
     fn hear(&mut self, now_ns: u64, path: u32, frame: &[u8]) {
@@ -203,7 +213,11 @@ impl Node {
         packet[44..46].copy_from_slice(&udp_len);
         packet[48..length].copy_from_slice(frame);
         let frame = datagram::payload(&packet[..length]).expect("a whole packet");
-        let mut opened = self.receiver.open(now_ns, path, frame).expect("authentic");
+        let own = self.pairing.run();
+        let received = self.pairing.receive(now_ns, Class::Network, path, frame);
+        let Ok(Received::Heartbeat(mut opened)) = received else {
+            return;
+        };
         let neighbour = Neighbour {
             mac: [2; 6],
             address: self.peer,
@@ -212,7 +226,6 @@ impl Node {
             0 | 1 => Path::Link(path as usize),
             _ => Path::Network(0, neighbour),
         };
-        let own = self.sender.key().id();
         while let Some(heard) = opened.next_group() {
             self.heard += u64::from(heard.is_news);
             self.engine.handle_heartbeat(now_ns, way, &heard, own);
@@ -237,10 +250,11 @@ impl Node {
                 Action::Heartbeat => {
                     let (heartbeats, ways) = self.engine.heartbeat(now_ns);
                     assert_eq!(ways.len(), 1);
-                    let parts = self.sender.compose(self.receiver.echo(), heartbeats);
+                    let parts = self.pairing.compose(heartbeats);
                     self.parts += parts;
                     for (path, part) in (0..parts).flat_map(|part| PATHS.map(|path| (path, part))) {
-                        other.hear(now_ns, path, self.sender.seal(path, part));
+                        let mut hear = |sealed: &[u8]| other.hear(now_ns, path, sealed);
+                        self.pairing.seal(now_ns, path, part, &mut hear);
                     }
                 }
                 _ => {}
@@ -255,8 +269,10 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
     let mut now_ns = 1_000_000_000;
     let mut active = Node::start("r1", 2, now_ns);
     let mut backup = Node::start("r2", 3, now_ns);
-    active.learn(&backup);
-    backup.learn(&active);
+    for _ in 0..4 {
+        active.talk(now_ns, &mut backup);
+        backup.talk(now_ns, &mut active);
+    }
     let mut before = (0, 0, 0, 0);
     for round in 0..2000 {
         let next = [&active, &backup].map(|node| node.engine.next_timeout());
@@ -276,6 +292,9 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
             }
         }
         while active.act(now_ns, &mut backup) | backup.act(now_ns, &mut active) {}
+        for node in [&mut active, &mut backup] {
+            node.pairing.take_news(now_ns);
+        }
         // both have settled, and all that grows has grown
         if round == 1000 {
             let allocated = ALLOCATIONS.with(Cell::get);

@@ -4,7 +4,7 @@
 
 use std::net::Ipv4Addr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_tests::Result;
@@ -48,6 +48,14 @@ fn both_hear(pair: &Linked<'_>) -> bool {
     let now = received(pair);
     let pairs = before.iter().flatten().zip(now.iter().flatten());
     pairs.into_iter().all(|(before, now)| *now >= before + 3)
+}
+
+/// Both have a confirmed key.
+fn confirmed(pair: &Linked<'_>) -> bool {
+    [0, 1].into_iter().all(|site| {
+        let row = Spared(&pair.routers[site]).row(&["vrrp", "status"], "heartbeats.key");
+        row.is_ok_and(|row| row.as_str() == Some("confirmed"))
+    })
 }
 
 /// The next heartbeat that r1 sends over a link, as a whole frame.
@@ -259,14 +267,94 @@ fn a_restarted_plugin_is_heard_under_its_new_key() {
         })?;
         pair.wait_settled()?;
         assert!(both_hear(&pair));
-        for site in [0, 1] {
-            for key in ["heartbeats.key", "heartbeats.peer_key"] {
-                let row = Spared(&pair.routers[site]).row(&["vrrp", "virtual-routers"], key)?;
-                let known = row.as_str().is_some_and(|text| text.starts_with("known"));
-                assert!(known, "{site} {key} {row}");
-            }
-        }
+        assert!(confirmed(&pair));
         Ok(())
+    });
+}
+
+/// A passphrase and two networks.
+fn keyed() -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[]);
+    plan.without_preference();
+    if let Some(link) = &mut plan.link {
+        link.secret = Some("a passphrase of many words".to_owned());
+    }
+    plan
+}
+
+fn heard_on_networks(pair: &Linked<'_>) -> Vec<u64> {
+    let sites = [0, 1].into_iter();
+    let paths = sites.flat_map(|site| Wire::BOTH.map(|wire| (site, wire)));
+    let heard = paths.map(|(site, wire)| {
+        let key = format!("network.{}.heartbeats_received", wire.name());
+        let row = Spared(&pair.routers[site]).row(&["vrrp", "counters"], &key);
+        row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
+    });
+    heard.collect()
+}
+
+/// On every network each goes on hearing the other.
+fn networks_carry(pair: &Linked<'_>) -> bool {
+    let before = heard_on_networks(pair);
+    thread::sleep(WHILE);
+    let now = heard_on_networks(pair);
+    before
+        .iter()
+        .zip(now)
+        .all(|(before, now)| now >= before + 3)
+}
+
+#[test]
+fn a_pair_without_a_link_agrees_on_keys_over_its_networks() {
+    scenario(2, |lab| {
+        let mut pair = Linked::begin(lab, [keyed(), keyed()])?;
+        pair.wait("one active", || pair.active().len() == 1)?;
+        pair.wait("keys", || confirmed(&pair))?;
+        assert!(networks_carry(&pair));
+        let active = pair.at()?;
+        let before = transitions(&pair);
+        let worker = pair.process(1 - active, "vrrp").ok_or("no vrrp worker")?;
+        signal_to(worker, Signal::KILL)?;
+        pair.wait("another worker", || {
+            let process = pair.process(1 - active, "vrrp");
+            process.is_some_and(|pid| pid != worker)
+        })?;
+        let begun = Instant::now();
+        let old = heard_on_networks(&pair);
+        pair.wait("keys again", || {
+            let now = heard_on_networks(&pair);
+            // the new worker counts from 0, the old one goes on
+            let rises = |site: usize| (0..2).all(|at| now[2 * site + at] > old[2 * site + at]);
+            confirmed(&pair) && rises(0) && rises(1)
+        })?;
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert!(networks_carry(&pair));
+        assert_eq!(
+            (pair.at()?, transitions(&pair)[active]),
+            (active, before[active])
+        );
+        // a death is noticed as always
+        pair.routers[active].kill();
+        pair.watch
+            .wait_active(1 - active, Wire::Lan, INTERVAL * 5, LIMIT)
+    });
+}
+
+#[test]
+fn a_pair_that_boots_without_its_link_agrees_over_its_networks() {
+    scenario(2, |lab| {
+        lab.cut(&lab.sites[0], Wire::Hot)?;
+        let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+        plan.without_preference();
+        let pair = Linked::begin(lab, [plan.clone(), plan])?;
+        pair.wait("keys", || confirmed(&pair))?;
+        assert!(networks_carry(&pair));
+        lab.join(&lab.sites[0], Wire::Hot)?;
+        pair.wait_settled()
     });
 }
 

@@ -146,6 +146,8 @@ pub enum Why {
         by_ns: u64,
     },
     PublishFailed,
+    /// Another machine was this run.
+    Cloned,
     Muted {
         interface: String,
     },
@@ -225,6 +227,7 @@ impl Why {
             Why::StandsAside { .. } => "stands-aside",
             Why::Late { .. } => "late",
             Why::PublishFailed => "fence-blocking",
+            Why::Cloned => "cloned",
             Why::Muted { .. } => "adverts-unsent",
             Why::Isolated { .. } => "isolated",
             Why::Barred { .. } => "barred",
@@ -344,6 +347,7 @@ impl fmt::Display for Why {
                     Ms(*by_ns)
                 )
             }
+            Why::Cloned => f.write_str("another machine has sent this run's heartbeats"),
             Why::PublishFailed => f.write_str("the host did not let the fence pass"),
             Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
             Why::Isolated { what } => write!(f, "no interface is usable: {what}"),

@@ -49,7 +49,7 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use crate::config::Settings;
-use crate::election::Directive;
+use crate::election::{Directive, Why};
 use crate::error::Discard;
 use crate::wire::frame::{self, Advert, TTL};
 use crate::wire::{Family, Mac, is_virtual_mac};
@@ -155,6 +155,8 @@ struct Context<'a> {
     node: &'a str,
     peer: Option<&'a Arc<str>>,
     links: &'a [String],
+    /// Keys are configured by which the nodes know each other: there are heartbeats.
+    keys: bool,
     /// The hosts talk to each other.
     session: bool,
     interfaces: &'a [Interface],
@@ -180,6 +182,7 @@ pub struct Engine {
     /// The other node's name.
     peer: Option<Arc<str>>,
     links: Vec<String>,
+    keys: bool,
     session: bool,
     interfaces: Vec<Interface>,
     groups: Vec<Group>,
@@ -198,6 +201,7 @@ impl Engine {
             node: node.to_owned(),
             peer: None,
             links: Vec::new(),
+            keys: false,
             session: false,
             interfaces: Vec::new(),
             groups: Vec::new(),
@@ -218,6 +222,11 @@ impl Engine {
     pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
         self.links = names.to_vec();
         self.each_group(now_ns, |_, _| {});
+    }
+
+    /// Whether keys are configured by which the nodes know each other; before the first configuration.
+    pub fn set_keys(&mut self, are_there: bool) {
+        self.keys = are_there;
     }
 
     /// Whether the hosts talk to each other: without that there is no switchover.
@@ -400,6 +409,26 @@ impl Engine {
         self.each_group(now_ns, |group, cx| group.shut_down(cx));
     }
 
+    /// E12: another machine is this run. Every group is left to whoever speaks until the new run's key is
+    /// confirmed.
+    pub fn handle_cloned(&mut self, now_ns: u64) {
+        let text = "another machine has sent this run's heartbeats: a clone, or a snapshot that was resumed; \
+                    this node begins another run, as backup";
+        self.actions.push(Action::Event(text.to_owned()));
+        self.each_group(now_ns, |group, cx| {
+            group.mutual_ns = None;
+            if group.is_active() {
+                group.listen_again(cx, Why::Cloned);
+            }
+        });
+    }
+
+    /// How long the longest of the groups waits for a heartbeat.
+    pub fn longest_silence_ns(&self) -> u64 {
+        let groups = self.groups.iter().map(Group::active_down_ns);
+        groups.max().unwrap_or(0)
+    }
+
     /// Adverts ahead of time, before something that may take long.
     pub fn advertise_now(&mut self, now_ns: u64) {
         self.each_group(now_ns, |group, cx| {
@@ -467,6 +496,7 @@ impl Engine {
             node: &self.node,
             peer: self.peer.as_ref(),
             links: &self.links,
+            keys: self.keys,
             session: self.session,
             interfaces: &self.interfaces,
             actions: &mut self.actions,

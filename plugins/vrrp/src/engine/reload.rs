@@ -80,6 +80,7 @@ impl Engine {
             node: &self.node,
             peer: self.peer.as_ref(),
             links: &self.links,
+            keys: self.keys,
             session: self.session,
             interfaces: &self.interfaces,
             actions: &mut self.actions,

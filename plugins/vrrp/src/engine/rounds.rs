@@ -54,13 +54,22 @@ impl Engine {
         (heartbeats, self.rounds.ways.as_slice())
     }
 
+    /// Where anything can leave by, beside the links.
+    pub fn ways(&self) -> Vec<Way> {
+        let mut ways = Vec::new();
+        for group in &self.groups {
+            add_ways(&mut ways, &group.ways);
+        }
+        ways
+    }
+
     /// When the next round goes of its own accord.
     pub(super) fn round_timeout(&self) -> Option<u64> {
         self.round_interval_ns().map(|_| self.rounds.due_ns)
     }
 
-    /// Something new is to be told to a peer that may know nothing yet.
-    pub(super) fn hurry_round(&mut self, now_ns: u64) {
+    /// Something new is to be told to a peer that may know nothing yet: a round at the next timeout.
+    pub fn hurry_round(&mut self, now_ns: u64) {
         self.rounds.due_ns = self.rounds.due_ns.min(now_ns);
     }
 
@@ -97,7 +106,7 @@ impl Engine {
 
     /// The shortest of the groups that speak; None while nobody can be told anything.
     fn round_interval_ns(&self) -> Option<u64> {
-        let groups = self.groups.iter().filter(|_| !self.links.is_empty());
+        let groups = self.groups.iter().filter(|_| self.keys);
         groups.filter_map(Group::speaking_interval_ns).min()
     }
 }

@@ -62,7 +62,7 @@ impl Group {
 
     /// Says at once what has changed; all else waits for the node's next round.
     pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
-        self.speaking.on = !cx.links.is_empty();
+        self.speaking.on = cx.keys;
         // E13: neither active nor backup for the moment that it takes
         if !self.speaking.on || self.reopens(cx.now_ns) {
             return;

@@ -75,6 +75,10 @@ impl Group {
             return;
         }
         let why = self.switchover_sentence(cx, cause);
+        // no link, and so never a session: the word that nobody answers here is all that there can be
+        if cx.links.is_empty() {
+            return self.listen_again(cx, why);
+        }
         cx.push(Action::SwitchOver {
             group: self.name.clone(),
             reason: why.reason(),

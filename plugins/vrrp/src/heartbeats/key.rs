@@ -1,23 +1,31 @@
-//! The key of one node's heartbeats.
+//! The key of what one run says to another.
 
 use std::fmt;
 use std::hint::black_box;
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::Zeroizing;
 
 use crate::wire::heartbeat::TAG_LEN;
 
 /// Bytes of a secret.
 pub const SECRET_LEN: usize = 32;
 
-/// A secret, and the number by which frames name it.
+/// A secret, and the run whose heartbeats it seals.
+#[cfg_attr(test, derive(Clone))]
 pub struct Key {
-    id: u64,
-    secret: Zeroizing<[u8; SECRET_LEN]>,
+    run: u64,
     /// On the heap, so that a move leaves no copy behind.
     mac: Box<hmac::Key>,
+}
+
+/// The number of a new run, which no earlier start had; never 0.
+pub fn random_run() -> Result<u64, NoRandomness> {
+    let mut run = [0; 8];
+    SystemRandom::new()
+        .fill(&mut run)
+        .map_err(|_| NoRandomness)?;
+    Ok(u64::from_be_bytes(run).max(1))
 }
 
 /// The system gives no random bytes.
@@ -25,25 +33,13 @@ pub struct Key {
 pub struct NoRandomness;
 
 impl Key {
-    pub fn new(id: u64, secret: Zeroizing<[u8; SECRET_LEN]>) -> Key {
-        let mac = Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_slice()));
-        Key { id, secret, mac }
+    pub fn new(run: u64, secret: &[u8; SECRET_LEN]) -> Key {
+        let mac = Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        Key { run, mac }
     }
 
-    /// A key that nobody else has.
-    pub fn random() -> Result<Key, NoRandomness> {
-        let system = SystemRandom::new();
-        let mut id = [0; 8];
-        let mut secret = Zeroizing::new([0; SECRET_LEN]);
-        system.fill(&mut id).map_err(|_| NoRandomness)?;
-        system
-            .fill(secret.as_mut_slice())
-            .map_err(|_| NoRandomness)?;
-        Ok(Key::new(u64::from_be_bytes(id), secret))
-    }
-
-    pub fn id(&self) -> u64 {
-        self.id
+    pub fn run(&self) -> u64 {
+        self.run
     }
 
     /// What makes a frame this key's.
@@ -60,15 +56,6 @@ impl Key {
     pub fn verify(&self, bytes: &[u8], tag: &[u8; TAG_LEN]) -> bool {
         same(&self.tag(bytes), tag)
     }
-
-    pub(super) fn secret(&self) -> &[u8; SECRET_LEN] {
-        &self.secret
-    }
-
-    /// Whether it is the same key, which a peer offers again at each session.
-    pub(super) fn is(&self, other: &Key) -> bool {
-        self.id == other.id && same(self.secret(), other.secret())
-    }
 }
 
 impl Drop for Key {
@@ -82,7 +69,7 @@ impl Drop for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
-            .field("id", &self.id)
+            .field("run", &self.run)
             .finish_non_exhaustive()
     }
 }

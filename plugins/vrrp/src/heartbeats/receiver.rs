@@ -1,24 +1,44 @@
 //! What the peer says, opened: nothing forged, nothing twice, nothing older than what is known.
 
+use super::agreement::Agreed;
 use super::key::Key;
 use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{Echo, Heartbeat, Packet, next_group};
 
-/// How long frames under the key before are taken: what was under way when the key changed.
-const PREVIOUS_NS: u64 = 5_000_000_000;
+/// Keys that are kept: the one in use, and others.
+const KEYS_MAX: usize = 5;
+/// How long a key is used beside the one in use after something was heard under it.
+const BESIDE_NS: u64 = 10_000_000_000;
+/// How long two runs of the peer must be heard beside each other before it is told.
+const SECOND_NS: u64 = 1_000_000_000;
 /// Numbers of a group that count for the path that brings them: the newest, and two behind it. What is
 /// held back longer proves nothing of a path.
 const TIMELY: usize = 3;
 
-/// Opens the peer's heartbeats.
+/// Opens the peer's heartbeats, and knows which of its runs is the one that counts.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Receiver {
-    current: Option<Trusted>,
-    previous: Option<Trusted>,
-    previous_until_ns: u64,
+    /// This node's.
+    run: u64,
+    keys: Vec<Trusted>,
+    /// How long the peer's run must be silent before another one replaces it.
+    patience_ns: u64,
+    news: News,
     groups: Vec<u64>,
     paths: Vec<u32>,
     heartbeat: Heartbeat,
+}
+
+/// What is to be done for what was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The run of the peer whose key counts from now on.
+    pub confirmed: Option<u64>,
+    /// The peer waits for a heartbeat: it is to go at once.
+    pub hurries: bool,
+    /// Two machines have the peer's keys.
+    pub is_double: bool,
 }
 
 /// A part of a heartbeat of the peer's, its groups to be taken one after the other.
@@ -48,22 +68,34 @@ pub struct Heard<'h> {
 }
 
 impl Receiver {
-    /// A receiver that trusts no key yet.
-    pub fn new() -> Receiver {
+    /// A receiver of a run, that trusts no key yet.
+    pub fn new(run: u64) -> Receiver {
         Receiver {
-            current: None,
-            previous: None,
-            previous_until_ns: 0,
+            run,
+            keys: Vec::with_capacity(KEYS_MAX + 1),
+            patience_ns: 0,
+            news: News::default(),
             groups: Vec::new(),
             paths: Vec::new(),
             heartbeat: Heartbeat::with_room(),
         }
     }
 
+    /// The same for another run of this node.
+    pub fn begin(&mut self, run: u64) {
+        self.run = run;
+        self.keys.clear();
+        self.news = News::default();
+    }
+
+    pub fn set_patience(&mut self, patience_ns: u64) {
+        self.patience_ns = patience_ns;
+    }
+
     /// The groups that are configured, by [`group_id`](crate::wire::heartbeat::group_id).
     pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
         self.groups = groups.collect();
-        for trusted in self.current.iter_mut().chain(&mut self.previous) {
+        for trusted in &mut self.keys {
             trusted.newest.set_groups(&self.groups);
         }
     }
@@ -71,66 +103,154 @@ impl Receiver {
     /// The paths that heartbeats come over.
     pub fn set_paths(&mut self, paths: impl Iterator<Item = u32>) {
         self.paths = paths.collect();
-        for trusted in self.current.iter_mut().chain(&mut self.previous) {
+        for trusted in &mut self.keys {
             trusted.set_paths(&self.paths);
         }
     }
 
-    /// What this node has heard of the peer.
-    pub fn echo(&self) -> Echo {
-        let heard = self.current.as_ref().filter(|trusted| trusted.highest > 0);
-        heard.map_or(Echo::default(), |trusted| Echo {
-            run: trusted.key.id(),
-            number: trusted.highest,
-        })
-    }
-
-    /// The peer's key, from its own mouth. A repeated one changes nothing: its sequence goes on.
-    pub fn trust(&mut self, now_ns: u64, key: Key) {
-        if self.current.as_ref().is_some_and(|now| now.key.is(&key)) {
-            return;
+    /// Takes the keys of a pair of runs; they count once a heartbeat under them confirms them. Those of the
+    /// same runs from before stay only if they are in use.
+    pub fn trust(&mut self, now_ns: u64, agreed: Agreed) {
+        let run = agreed.run;
+        self.keys
+            .retain(|trusted| trusted.is_current || trusted.opens.run() != run);
+        let trusted = Trusted::new(agreed, now_ns, &self.groups, &self.paths);
+        self.keys.push(trusted);
+        if self.keys.len() > KEYS_MAX {
+            let others = self.keys.iter().take(KEYS_MAX).enumerate();
+            let others = others.filter(|(_, trusted)| !trusted.is_current);
+            if let Some((place, _)) = others.min_by_key(|(_, trusted)| trusted.heard_ns) {
+                self.keys.remove(place);
+            }
         }
-        let trusted = Trusted::new(key, &self.groups, &self.paths);
-        self.previous = self.current.replace(trusted);
-        self.previous_until_ns = now_ns.saturating_add(PREVIOUS_NS);
+        self.news.hurries = true;
     }
 
-    pub fn knows_a_key(&self) -> bool {
-        self.current.is_some()
+    /// What to seal a heartbeat with, once each: keys that are in use, or may soon be.
+    pub fn seals(&self, now_ns: u64) -> impl Iterator<Item = (&Key, Echo)> {
+        let beside_ns = BESIDE_NS.max(self.patience_ns);
+        let used = move |trusted: &&Trusted| {
+            trusted.is_current || now_ns < trusted.heard_ns.saturating_add(beside_ns)
+        };
+        let used = self.keys.iter().filter(used);
+        used.map(|trusted| (&trusted.seals, trusted.echo()))
     }
 
-    /// Opens a frame that came over a path.
+    /// The run of the peer whose key is confirmed.
+    pub fn confirmed(&self) -> Option<u64> {
+        self.current().map(|trusted| trusted.opens.run())
+    }
+
+    /// Whether there is a key that is not confirmed.
+    pub fn has_candidate(&self) -> bool {
+        self.keys.iter().any(|trusted| !trusted.is_current)
+    }
+
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    fn current(&self) -> Option<&Trusted> {
+        self.keys.iter().find(|trusted| trusted.is_current)
+    }
+
+    /// Opens a frame that came over a path; `sent` is the last number of this run.
     pub fn open<'r, 'f>(
         &'r mut self,
         now_ns: u64,
         path: u32,
         frame: &'f [u8],
+        sent: u64,
     ) -> Result<Opened<'r, 'f>, HeartbeatDiscard> {
         let packet = Packet::new_checked(frame).map_err(|_| HeartbeatDiscard::Malformed)?;
-        if now_ns >= self.previous_until_ns {
-            self.previous = None;
-        }
-        let candidates = [self.current.as_mut(), self.previous.as_mut()];
-        let is_current = admit(candidates, path, &packet)?;
-        if is_current {
-            // the peer has changed its key: whatever still comes under the old one is recorded
-            self.previous = None;
-        }
-        let sender = if is_current {
-            &mut self.current
-        } else {
-            &mut self.previous
-        };
-        let newest = sender.as_mut().map(|sender| &mut sender.newest);
+        let place = self.admit(now_ns, path, &packet, sent)?;
+        self.confirm(now_ns, place, packet.echo())?;
+        let trusted = self.keys.get_mut(place);
+        let trusted = trusted.ok_or(HeartbeatDiscard::UnknownKey)?;
         Ok(Opened {
             run: packet.run(),
             number: packet.number(),
             echo: packet.echo(),
             groups: packet.groups(),
-            newest: newest.ok_or(HeartbeatDiscard::UnknownKey)?,
+            newest: &mut trusted.newest,
             heartbeat: &mut self.heartbeat,
             has_news: false,
             has_unknown: false,
+        })
+    }
+
+    /// Finds the key of a frame and lets its number pass.
+    fn admit(
+        &mut self,
+        now_ns: u64,
+        path: u32,
+        packet: &Packet<'_>,
+        sent: u64,
+    ) -> Result<usize, HeartbeatDiscard> {
+        if packet.echo().run != self.run {
+            return Err(HeartbeatDiscard::UnknownKey);
+        }
+        let mut named = false;
+        let place = self.keys.iter().position(|trusted| {
+            let is_named = trusted.opens.run() == packet.run();
+            named |= is_named;
+            is_named && trusted.opens.verify(packet.signed(), packet.tag())
+        });
+        let reason = match named {
+            true => HeartbeatDiscard::Forged,
+            false => HeartbeatDiscard::UnknownKey,
+        };
+        let place = place.ok_or(reason)?;
+        let trusted = self.keys.get_mut(place).ok_or(reason)?;
+        if packet.path() != path {
+            return Err(HeartbeatDiscard::OtherPath);
+        }
+        let window = trusted.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
+        window.pass(packet.number(), packet.part())?;
+        if packet.echo().number > sent {
+            return Err(HeartbeatDiscard::Ahead);
+        }
+        // the peer waits for the first echo
+        self.news.hurries |= trusted.highest == 0;
+        trusted.highest = trusted.highest.max(packet.number());
+        trusted.heard_ns = now_ns;
+        Ok(place)
+    }
+
+    /// Whether a key counts, perhaps from now on.
+    fn confirm(&mut self, now_ns: u64, place: usize, echo: Echo) -> Result<(), HeartbeatDiscard> {
+        if self.keys.get(place).is_some_and(|one| one.is_current) {
+            self.news.is_double |= self.hears_second(now_ns);
+            return Ok(());
+        }
+        if echo.number == 0 {
+            return Err(HeartbeatDiscard::Unconfirmed);
+        }
+        let is_heard = self
+            .current()
+            .is_some_and(|current| now_ns < current.heard_ns.saturating_add(self.patience_ns));
+        let Some(trusted) = self.keys.get_mut(place) else {
+            return Err(HeartbeatDiscard::UnknownKey);
+        };
+        if is_heard {
+            trusted.echoed_ns.get_or_insert(now_ns);
+            return Err(HeartbeatDiscard::SecondRun);
+        }
+        self.news.confirmed = Some(trusted.opens.run());
+        self.news.hurries = true;
+        for (at, trusted) in self.keys.iter_mut().enumerate() {
+            trusted.is_current = at == place;
+            trusted.echoed_ns = None;
+        }
+        Ok(())
+    }
+
+    /// Another run hears this node, and is no short while heard beside the one that counts.
+    fn hears_second(&self, now_ns: u64) -> bool {
+        let span_ns = SECOND_NS.max(self.patience_ns);
+        self.keys.iter().any(|trusted| {
+            let long = |since_ns: u64| now_ns >= since_ns.saturating_add(span_ns);
+            trusted.echoed_ns.is_some_and(long) && !long(trusted.heard_ns)
         })
     }
 }
@@ -161,6 +281,10 @@ impl Opened<'_, '_> {
         })
     }
 
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
     /// Whether any of the groups taken so far was news.
     pub fn has_news(&self) -> bool {
         self.has_news
@@ -172,45 +296,18 @@ impl Opened<'_, '_> {
     }
 }
 
-impl Default for Receiver {
-    fn default() -> Receiver {
-        Receiver::new()
-    }
-}
-
-/// Finds the key of a frame and lets its number pass; whether the key is the first of them.
-fn admit(
-    candidates: [Option<&mut Trusted>; 2],
-    path: u32,
-    packet: &Packet<'_>,
-) -> Result<bool, HeartbeatDiscard> {
-    let mut named = false;
-    for (place, trusted) in candidates.into_iter().enumerate() {
-        let Some(trusted) = trusted.filter(|trusted| trusted.key.id() == packet.run()) else {
-            continue;
-        };
-        named = true;
-        if trusted.key.verify(packet.signed(), packet.tag()) {
-            if packet.path() != path {
-                return Err(HeartbeatDiscard::OtherPath);
-            }
-            let window = trusted.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
-            window.pass(packet.number(), packet.part())?;
-            trusted.highest = trusted.highest.max(packet.number());
-            return Ok(place == 0);
-        }
-    }
-    Err(if named {
-        HeartbeatDiscard::Forged
-    } else {
-        HeartbeatDiscard::UnknownKey
-    })
-}
-
-/// A key of the peer, and what was heard under it.
+/// The keys between this run and one of the peer's, and what was heard under them.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Trusted {
-    key: Key,
+    opens: Key,
+    seals: Key,
+    /// It counts: a heartbeat under it confirmed it.
+    is_current: bool,
+    /// When something was heard under it, or it was agreed.
+    heard_ns: u64,
+    /// Since when it is confirmed beside the one that counts.
+    echoed_ns: Option<u64>,
     windows: Vec<(u32, Window)>,
     /// Over all paths.
     highest: u64,
@@ -218,9 +315,13 @@ struct Trusted {
 }
 
 impl Trusted {
-    fn new(key: Key, groups: &[u64], paths: &[u32]) -> Trusted {
+    fn new(agreed: Agreed, now_ns: u64, groups: &[u64], paths: &[u32]) -> Trusted {
         let mut trusted = Trusted {
-            key,
+            opens: agreed.opens,
+            seals: agreed.seals,
+            is_current: false,
+            heard_ns: now_ns,
+            echoed_ns: None,
             windows: Vec::new(),
             highest: 0,
             newest: Newest::default(),
@@ -241,6 +342,14 @@ impl Trusted {
         self.windows = kept.collect();
     }
 
+    /// The other run, and what was heard of it.
+    fn echo(&self) -> Echo {
+        Echo {
+            run: self.opens.run(),
+            number: self.highest,
+        }
+    }
+
     fn window(&mut self, path: u32) -> Option<&mut Window> {
         let found = self.windows.iter_mut().find(|(known, _)| *known == path);
         found.map(|(_, window)| window)
@@ -250,6 +359,7 @@ impl Trusted {
 /// The newest numbers of each group, over all paths: one that is slow, or delayed by somebody, brings no
 /// old role back.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Newest {
     /// In the order of their ids.
     groups: Vec<(u64, [u64; TIMELY])>,

@@ -1,14 +1,16 @@
 //! What is said, sealed for each path.
 
-use super::key::{Key, NoRandomness};
+use super::key::Key;
 use crate::wire::heartbeat::{
-    Echo, FRAME_MAX, Heartbeat, PARTS_MAX, emit_group, emit_header, has_room, set_parts, set_path,
+    Echo, FRAME_MAX, Heartbeat, PARTS_MAX, emit_group, emit_header, has_room, set_echo, set_parts,
+    set_path,
 };
 
 /// Seals this node's heartbeats.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Sender {
-    key: Key,
+    run: u64,
     number: u64,
     /// What was composed last: the first `count` of them. Those behind keep their room.
     parts: Vec<Part>,
@@ -25,20 +27,17 @@ pub struct LeftOut {
 
 /// One part, perhaps with its tag.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Part {
     frame: Vec<u8>,
     signed_len: usize,
 }
 
 impl Sender {
-    /// With a key of its own, which no earlier start had.
-    pub fn new() -> Result<Sender, NoRandomness> {
-        Ok(Sender::with_key(Key::random()?))
-    }
-
-    pub fn with_key(key: Key) -> Sender {
+    /// Of one run, whose numbers begin with 1.
+    pub fn new(run: u64) -> Sender {
         Sender {
-            key,
+            run,
             number: 0,
             parts: Vec::with_capacity(PARTS_MAX),
             count: 0,
@@ -46,8 +45,18 @@ impl Sender {
         }
     }
 
-    pub fn key(&self) -> &Key {
-        &self.key
+    /// Another run, whose numbers begin with 1 again.
+    pub fn begin(&mut self, run: u64) {
+        (self.run, self.number, self.count) = (run, 0, 0);
+    }
+
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// The last number.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     pub fn left_out(&self) -> LeftOut {
@@ -56,14 +65,10 @@ impl Sender {
 
     /// Begins the next heartbeat: one number, over whatever paths it goes. Returns the count of its
     /// parts, none where nothing is said. Allocates only where there were never so many.
-    pub fn compose<'h>(
-        &mut self,
-        echo: Echo,
-        heartbeats: impl Iterator<Item = &'h Heartbeat>,
-    ) -> usize {
+    pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
         self.count = 0;
         for heartbeat in heartbeats {
-            let Some(part) = self.part_for(echo, heartbeat) else {
+            let Some(part) = self.part_for(heartbeat) else {
                 self.left_out.groups += 1;
                 continue;
             };
@@ -78,20 +83,21 @@ impl Sender {
         self.count
     }
 
-    /// A part of the composed heartbeat as it goes over one path.
-    pub fn seal(&mut self, path: u32, part: usize) -> &[u8] {
+    /// A part of the composed heartbeat as it goes over one path, to the run that the echo names.
+    pub fn seal(&mut self, key: &Key, echo: Echo, path: u32, part: usize) -> &[u8] {
         let Some(part) = self.parts.get_mut(part) else {
             return &[];
         };
         part.frame.truncate(part.signed_len);
         set_path(&mut part.frame, path);
-        let tag = self.key.tag(&part.frame);
+        set_echo(&mut part.frame, echo);
+        let tag = key.tag(&part.frame);
         part.frame.extend_from_slice(&tag);
         &part.frame
     }
 
     /// The last part, or the next one where that is full; None where all are.
-    fn part_for(&mut self, echo: Echo, heartbeat: &Heartbeat) -> Option<&mut Part> {
+    fn part_for(&mut self, heartbeat: &Heartbeat) -> Option<&mut Part> {
         let last = self.count.checked_sub(1);
         let last = last.filter(|last| {
             let part = self.parts.get(*last);
@@ -111,7 +117,7 @@ impl Sender {
         }
         let number = u8::try_from(self.count).ok()?;
         let part = self.parts.get_mut(self.count)?;
-        emit_header(self.key.id(), self.number, number, echo, &mut part.frame);
+        emit_header(self.run, self.number, number, &mut part.frame);
         self.count += 1;
         Some(part)
     }

@@ -7,8 +7,10 @@ use spared_sdk::Socket;
 use super::*;
 use crate::sockets::FRAME_MAX;
 use crate::wire::heartbeat::{Speaks, group_id};
+use crate::wire::offer;
 
 const NAMES: [&str; 2] = ["hot0", "hot1"];
+const NOW_NS: u64 = 1_000_000_000;
 
 /// One node: its links, and the far ends of its sockets.
 struct Node {
@@ -20,8 +22,9 @@ struct Node {
 }
 
 impl Node {
-    fn start() -> Node {
-        let mut links = Links::new().expect("random bytes");
+    fn start(name: &str, peer: &str) -> Node {
+        let mut links = Links::new(name).expect("random bytes");
+        links.set_peer(Some(peer), 1_000_000_000);
         let names = NAMES.map(str::to_owned);
         let gone = links.configure(&names, [group_id("office")].into_iter());
         assert!(gone.is_empty());
@@ -51,7 +54,8 @@ impl Node {
             quality,
             ..Heartbeat::with_room()
         };
-        self.links.send([heartbeat].iter(), &[], |_, _, _| false);
+        self.links
+            .send(NOW_NS, [heartbeat].iter(), &[], |_, _, _| false);
     }
 
     /// What is news of all that waits, links in turn.
@@ -60,7 +64,7 @@ impl Node {
         let mut news = Vec::new();
         for link in 0..self.links.count() {
             while let Some(packet) = self.links.receive(link, &mut buffer) {
-                self.links.open(1_000_000_000, link, packet, |heard| {
+                self.links.open(NOW_NS, link, packet, |heard| {
                     let heard = Some(heard).filter(|heard| heard.is_news);
                     news.extend(heard.map(|heard| (link, heard.heartbeat.quality)));
                 });
@@ -118,33 +122,40 @@ fn carry(from: &Node, link: usize, to: &Node) -> Vec<Vec<u8>> {
     frames
 }
 
-/// The channel between them: both say all that they have.
+/// Both agree on keys, and confirm them, on a path that no test counts.
 fn connect(a: &mut Node, b: &mut Node) {
-    a.links.handle_up();
-    b.links.handle_up();
-    for _ in 0..2 {
+    for _ in 0..8 {
         talk(a, b);
         talk(b, a);
     }
+    assert!(a.links.pairing.confirmed().is_some() && b.links.pairing.confirmed().is_some());
 }
 
 fn talk(from: &mut Node, to: &mut Node) {
-    from.links.talk(|message| {
-        to.links.handle_message(0, message);
-        Ok(())
-    });
+    let pairing = &mut from.links.pairing;
+    pairing.handle_timeout(NOW_NS);
+    pairing.take_news(NOW_NS);
+    while let Some(request) = pairing.poll_request() {
+        match request {
+            Request::Sign { ticket, .. } => pairing.handle_signed(NOW_NS, ticket, &[0; 64]),
+            Request::Verify { ticket, .. } => pairing.handle_verified(NOW_NS, ticket, true),
+        }
+    }
+    let mut hear = |frame: &[u8]| {
+        let _ = to.links.pairing.receive(NOW_NS, Class::Link, 1, frame);
+    };
+    while let Some(frame) = pairing.poll_frame() {
+        hear(&frame);
+    }
+    pairing.compose([Heartbeat::with_room()].iter());
+    pairing.seal(NOW_NS, 1, 0, &mut hear);
 }
 
 #[test]
 fn peers_hear_each_other_over_both_links_once() {
-    let (mut a, mut b) = (Node::start(), Node::start());
+    let (mut a, mut b) = (Node::start("r1", "r2"), Node::start("r2", "r1"));
     a.say(100);
-    carry(&a, 0, &b);
-    assert_eq!(b.hear(), []);
-    assert_eq!(
-        b.counter("link.hot0.heartbeats_dropped.unknown_key"),
-        Some(1)
-    );
+    assert_eq!(a.counter("link.hot0.heartbeats_sent"), Some(0));
     connect(&mut a, &mut b);
     a.say(100);
     a.say(75);
@@ -152,11 +163,10 @@ fn peers_hear_each_other_over_both_links_once() {
     let second = carry(&a, 1, &b);
     assert_eq!(b.hear(), [(0, 100), (0, 75)]);
     assert_eq!(b.counter("link.hot0.heartbeats_received"), Some(2));
-    // the one from before the key was known waited on the second link, and was news to nobody
-    assert_eq!(second.len(), 3);
-    assert_eq!(b.counter("link.hot1.heartbeats_received"), Some(3));
-    assert_eq!(b.counter("link.hot1.heartbeats_copies"), Some(3));
-    assert_eq!(a.counter("link.hot1.heartbeats_sent"), Some(3));
+    assert_eq!(second.len(), 2);
+    assert_eq!(b.counter("link.hot1.heartbeats_received"), Some(2));
+    assert_eq!(b.counter("link.hot1.heartbeats_copies"), Some(2));
+    assert_eq!(a.counter("link.hot1.heartbeats_sent"), Some(2));
     let status = b.links.rows(3_000_000_000, Table::Status);
     let age = ("link.hot1.heartbeat_age_ms".to_owned(), Value::Number(2000));
     assert!(status.contains(&age), "{status:?}");
@@ -164,7 +174,7 @@ fn peers_hear_each_other_over_both_links_once() {
 
 #[test]
 fn a_recorded_heartbeat_counts_and_is_no_news() {
-    let (mut a, mut b) = (Node::start(), Node::start());
+    let (mut a, mut b) = (Node::start("r1", "r2"), Node::start("r2", "r1"));
     connect(&mut a, &mut b);
     a.say(100);
     let frames = carry(&a, 0, &b);
@@ -187,7 +197,8 @@ fn a_recorded_heartbeat_counts_and_is_no_news() {
 
 #[test]
 fn the_other_link_goes_on_where_one_takes_nothing() {
-    let mut a = Node::start();
+    let (mut a, mut b) = (Node::start("r1", "r2"), Node::start("r2", "r1"));
+    connect(&mut a, &mut b);
     // nobody reads: the queue of the first link runs full, and nothing waits for it
     for _ in 0..2000 {
         let _ = a.wires_out[1].recv(&mut [0; 2048]);
@@ -203,7 +214,8 @@ fn the_other_link_goes_on_where_one_takes_nothing() {
 
 #[test]
 fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
-    let mut links = Links::new().expect("random bytes");
+    let mut links = Links::new("r1").expect("random bytes");
+    links.set_peer(Some("r2"), NOW_NS);
     links.configure(&["hot0".to_owned()], [].into_iter());
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     let port = receiver.local_addr().expect("an address").port();
@@ -213,16 +225,19 @@ fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     links.update(&event("hot0", &[unused.as_fd(), sender.as_fd()]));
     drop(receiver);
     // refused, which the next one is told
-    links.send([Heartbeat::with_room()].iter(), &[], |_, _, _| false);
+    links.handle_timeout(NOW_NS);
+    links.send_offers(Vec::new, |_, _, _| false);
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the same port");
     receiver.set_nonblocking(true).expect("non-blocking");
-    links.send([Heartbeat::with_room()].iter(), &[], |_, _, _| false);
+    links.handle_timeout(2 * NOW_NS);
+    links.send_offers(Vec::new, |_, _, _| false);
     assert!(receiver.recv(&mut [0; 2048]).is_ok());
 }
 
 #[test]
 fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
-    let mut node = Node::start();
+    let (mut node, mut other) = (Node::start("r1", "r2"), Node::start("r2", "r1"));
+    connect(&mut node, &mut other);
     let watched = node.links.links[0].watched().expect("a socket");
     assert_eq!(node.links.find(watched), Some(0));
     let (near_in, _far_in) = UnixDatagram::pair().expect("a socket pair");
@@ -249,26 +264,34 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
 }
 
 #[test]
-fn the_key_waits_for_room_in_the_channel() {
-    let (mut a, mut b) = (Node::start(), Node::start());
-    a.links.handle_up();
-    a.links.talk(|_| Err(SendError::Full));
-    a.links.talk(|_| Err(SendError::Down));
-    let mut messages = 0;
-    a.links.talk(|message| {
-        messages += 1;
-        b.links.handle_message(0, message);
-        Ok(())
-    });
-    assert_eq!(messages, 1);
-    b.links.handle_message(0, b"nonsense");
-    assert_eq!(b.counter("heartbeats.messages_refused"), Some(1));
-    let keys = b.links.rows(0, Table::VirtualRouters);
-    let text = |key: &str, value: &str| (key.to_owned(), Value::Text(value.to_owned()));
-    assert!(
-        keys.contains(&text("heartbeats.peer_key", "known")),
-        "{keys:?}"
+fn what_the_agreement_says_goes_over_every_link_and_every_network() {
+    let mut a = Node::start("r1", "r2");
+    let a_run = a.links.pairing.run();
+    let way = Way {
+        interface: 0,
+        path: 1 << 31,
+        mac: [2; 6],
+        source: Ipv4Addr::LOCALHOST.into(),
+        to: None,
+    };
+    a.links.handle_timeout(NOW_NS);
+    let mut carried = Vec::new();
+    a.links.send_offers(
+        || vec![way],
+        |interface, to, bytes| {
+            carried.push((interface, to, bytes.ends_with(&offer::hello(a_run))));
+            true
+        },
     );
-    let own = text("heartbeats.key", "not yet known to the peer");
-    assert!(keys.contains(&own), "{keys:?}");
+    assert_eq!(carried, [(0, None, true)]);
+    for wire in &a.wires_out {
+        let mut buffer = [0; 2048];
+        let length = wire.recv(&mut buffer).expect("a hello");
+        assert_eq!(buffer[..length], offer::hello(a_run));
+    }
+    let state = (
+        "heartbeats.key".to_owned(),
+        Value::Text("not yet agreed".to_owned()),
+    );
+    assert!(a.links.rows(NOW_NS, Table::Status).contains(&state));
 }

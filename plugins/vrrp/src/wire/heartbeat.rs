@@ -18,9 +18,9 @@
 //!    +---------------------------------------------------------------+
 //! 24 |                             Path                              |
 //!    +---------------------------------------------------------------+
-//! 28 |            Echo: the receiver's run, 8, 0 for none            |
+//! 28 |            Echo: the receiver's run, 8                        |
 //!    +---------------------------------------------------------------+
-//! 36 |            Echo: its highest number that was heard, 8         |
+//! 36 |            Echo: its highest number that was heard, 8, or 0   |
 //!    +---------------------------------------------------------------+
 //! 44 |  Groups, as below, to the tag                                 |
 //!    +---------------------------------------------------------------+
@@ -47,7 +47,8 @@
 //! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here
 //! ```
 //!
-//! Reserved bits are sent as zero and ignored. A run is one start of the plugin, and its key. The path
+//! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs
+//! to the two runs that are named, in that direction. The path
 //! is a link's place among the `[[link]]` of the configuration, or [`network_path`]: it is under the
 //! tag, so that a frame recorded on one path is worthless on the others.
 
@@ -327,17 +328,15 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
     })
 }
 
-/// Replaces `out` by a part without groups, still to be given its path, the count of parts, and the tag;
-/// like [`emit_group`] without allocation where `out` has room for [`FRAME_MAX`].
-pub fn emit_header(run: u64, number: u64, part: u8, echo: Echo, out: &mut Vec<u8>) {
+/// Replaces `out` by a part without groups, still to be given its path, echo, the count of parts, and the
+/// tag; like [`emit_group`] without allocation where `out` has room for [`FRAME_MAX`].
+pub fn emit_header(run: u64, number: u64, part: u8, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[VERSION, part, 0, 0]);
     out.extend_from_slice(&run.to_be_bytes());
     out.extend_from_slice(&number.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&echo.run.to_be_bytes());
-    out.extend_from_slice(&echo.number.to_be_bytes());
+    out.extend_from_slice(&[0; HEADER_LEN - field::PATH]);
 }
 
 /// Whether a part that [`emit_header`] began has room for a group.
@@ -372,6 +371,19 @@ pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
 pub fn set_parts(part: &mut [u8], parts: u8) {
     if let Some(byte) = part.get_mut(field::PARTS) {
         *byte = parts;
+    }
+}
+
+/// Writes into a part whom it is for, and what was heard of that run.
+pub fn set_echo(part: &mut [u8], echo: Echo) {
+    let numbers = [
+        (field::ECHO_RUN, echo.run),
+        (field::ECHO_NUMBER, echo.number),
+    ];
+    for (at, number) in numbers {
+        if let Some(bytes) = part.get_mut(at..at + 8) {
+            bytes.copy_from_slice(&number.to_be_bytes());
+        }
     }
 }
 

@@ -135,6 +135,14 @@ fn nor_where_the_links_were_cut_before() {
 }
 
 #[test]
+fn nor_where_there_is_no_link_at_all() {
+    let by_priority = by_priority(&[200, 100], "", SECOND_ROUTER);
+    for text in [by_quality("prefer = \"r1\""), by_priority] {
+        delays_nothing(&Lab::linked(&text, &[]), &FAILURES[..5]);
+    }
+}
+
+#[test]
 fn nor_with_virtual_macs_and_one_network_without_a_second() {
     let text = by_quality("")
         .replace(SECOND_ROUTER, "")
@@ -217,10 +225,10 @@ fn where_the_nodes_cannot_hear_each_other_nothing_is_disputed() {
     }
 }
 
-/// A start whose key the peer cannot learn: its adverts prove nothing there, so it is the one to
-/// give way.
+/// A start with which no key is agreed, as the process that signs is gone: its adverts prove nothing there,
+/// so it is the one to give way.
 #[test]
-fn who_starts_anew_without_a_session_leaves_the_group_to_the_peer() {
+fn who_starts_anew_without_a_key_leaves_the_group_to_the_peer() {
     for priorities in [[200, 100], [100, 200]] {
         let mut lab = Lab::linked(&by_priority(&priorities, "", SECOND_ROUTER), &LINKS);
         both_cut(&mut lab);
@@ -228,6 +236,7 @@ fn who_starts_anew_without_a_session_leaves_the_group_to_the_peer() {
         lab.kill(active);
         lab.run(2 * SECOND);
         assert_eq!(lab.active(), [1 - active]);
+        lab.nobody_signs = true;
         lab.start(active);
         lab.run(60 * SECOND);
         assert_eq!(lab.active(), [1 - active], "{:?}", lab.nodes[active].roles);
@@ -243,6 +252,7 @@ fn who_starts_anew_without_a_session_leaves_the_group_to_the_peer() {
         lab.run(5 * SECOND);
         assert_eq!(lab.active(), [1 - active]);
         lab.mend();
+        lab.nobody_signs = false;
         lab.run(60 * SECOND);
         assert_eq!(lab.active().len(), 1);
     }

@@ -587,6 +587,7 @@ fn by_priority_lost_quality_counts_as_well() {
 fn a_stranger_alarms_and_does_not_decide_where_the_peer_is_known() {
     let mut lab = Lab::new(&by_quality(""), 3);
     lab.links = LINKS.map(str::to_owned).to_vec();
+    lab.keys = true;
     for (node, peer) in [(0, "r2"), (1, "r1")] {
         lab.nodes[node].settings.peer = Some(peer.to_owned());
     }

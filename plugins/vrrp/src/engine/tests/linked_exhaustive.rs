@@ -1,4 +1,4 @@
-//! Two nodes, two links and two wires: each in each state, and every single change of one.
+//! Two nodes, two links or none, and two wires: each in each state, and every single change of one.
 
 use super::lab::{Forgery, Lab, SECOND, SECOND_ROUTER, by_priority};
 
@@ -29,7 +29,6 @@ const OF_WIRE: [Path; 6] = [
 type State = [Path; 4];
 
 const NAMES: [&str; 4] = [LINKS[0], LINKS[1], WIRES[0], WIRES[1]];
-const ALL_UP: State = [Path::Up; 4];
 
 fn set(lab: &mut Lab, state: State) {
     lab.mend();
@@ -115,10 +114,10 @@ fn history(lab: &Lab) -> String {
 /// Time for an unheard interface, two failover times and a hold.
 const SETTLE_NS: u64 = 20 * SECOND;
 
-fn changes(from: State) -> Vec<State> {
+fn changes(from: State, links: &[Path]) -> Vec<State> {
     let mut all = Vec::new();
     for place in 0..from.len() {
-        let states: &[Path] = if place < 2 { &OF_LINK } else { &OF_WIRE };
+        let states = if place < 2 { links } else { &OF_WIRE };
         for path in states.iter().filter(|path| **path != from[place]) {
             let mut to = from;
             to[place] = *path;
@@ -135,9 +134,16 @@ fn every_state_and_transition(text: &str, part: usize, parts: usize) {
 
 fn every_state_of(settled: &Lab, part: usize, parts: usize) {
     assert_eq!(settled.active().len(), 1);
+    // none is as one that is always cut
+    let links = if settled.links.is_empty() {
+        &OF_LINK[1..2]
+    } else {
+        &OF_LINK
+    };
+    let well = [links[0], links[0], Path::Up, Path::Up];
     let mut number = 0;
-    for first in OF_LINK {
-        for second in OF_LINK.into_iter().filter(|second| first <= *second) {
+    for first in links.iter().copied() {
+        for second in links.iter().copied().filter(|second| first <= *second) {
             for (one, other) in OF_WIRE.into_iter().flat_map(|a| OF_WIRE.map(|b| (a, b))) {
                 number += 1;
                 if number % parts != part {
@@ -148,8 +154,8 @@ fn every_state_of(settled: &Lab, part: usize, parts: usize) {
                 set(&mut lab, from);
                 lab.run(SETTLE_NS);
                 let ready = lab.clone();
-                check(&mut lab, ALL_UP, from);
-                for to in changes(from) {
+                check(&mut lab, well, from);
+                for to in changes(from, links) {
                     let mut lab = ready.clone();
                     lab.forget();
                     set(&mut lab, to);
@@ -198,4 +204,13 @@ fn also_by_equal_priorities_without_preempt() {
     let group = "advert_interval = \"1s\"\npreempt = false";
     let text = by_priority(&[100, 100], group, SECOND_ROUTER);
     every_state_and_transition(&text, 1, 3);
+}
+
+/// Keys alone: heartbeats go over the networks.
+#[test]
+fn also_without_a_link() {
+    every_state_of(&Lab::linked(&by_quality(""), &[]), 0, 1);
+    every_state_of(&Lab::linked(&by_quality("prefer = \"r2\""), &[]), 0, 1);
+    let text = by_priority(&[200, 100], "advert_interval = \"1s\"", SECOND_ROUTER);
+    every_state_of(&Lab::linked(&text, &[]), 0, 1);
 }

@@ -92,6 +92,7 @@ fn with_a_third(started: bool) -> Lab {
     let priorities = by_priority(&[200, 150, 100], "routers = \"any\"", SECOND_ROUTER);
     let mut lab = Lab::new(&priorities, 3);
     lab.links = LINKS.map(str::to_owned).to_vec();
+    lab.keys = true;
     for (node, peer) in [(0, "r2"), (1, "r1")] {
         lab.nodes[node].settings.peer = Some(peer.to_owned());
     }

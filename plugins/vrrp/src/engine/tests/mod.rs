@@ -5,6 +5,7 @@ mod exhaustive;
 mod fence;
 mod forged;
 mod forger;
+mod keyed;
 mod lab;
 mod lapse;
 mod linked;

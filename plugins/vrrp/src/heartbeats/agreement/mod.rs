@@ -57,8 +57,6 @@ const TRIES: u32 = 3;
 /// An agreement under which nothing was heard for so long, or longer where heartbeats are rare, is begun
 /// anew when its run speaks.
 const STALE_NS: u64 = 5 * SECOND_NS;
-/// Runs of the peer that are remembered as gone.
-const REPLACED_MAX: usize = 16;
 /// The longest frame.
 const FRAME_MAX: usize = offer::OFFER_LEN;
 
@@ -82,7 +80,7 @@ pub enum Refusal {
     Malformed(Malformed),
     /// More of its kind came on paths of its class than are looked at.
     Limited,
-    /// Of a run that another one has replaced, answered before, or not for this node.
+    /// Answered before, of a lower number than one before, or not for this node.
     Stale,
 }
 
@@ -111,7 +109,6 @@ pub struct Agreement {
     heard_ns: u64,
     /// How long it may be silent.
     patience_ns: u64,
-    replaced: VecDeque<u64>,
     budgets: Budgets,
     /// The last offer's.
     number: u64,
@@ -136,7 +133,6 @@ impl Agreement {
             current: None,
             heard_ns: 0,
             patience_ns: 0,
-            replaced: VecDeque::with_capacity(REPLACED_MAX),
             budgets: Budgets::default(),
             number: 0,
             ticket: 0,
@@ -320,15 +316,8 @@ impl Agreement {
 
     /// The key of a run is the one in use from now on.
     pub fn handle_confirmed(&mut self, now_ns: u64, run: u64) {
-        let before = self.current.replace(run);
+        self.current = Some(run);
         self.heard_ns = now_ns;
-        if let Some(before) = before.filter(|before| *before != run) {
-            self.table.remove(before);
-            if self.replaced.len() == REPLACED_MAX {
-                self.replaced.pop_front();
-            }
-            self.replaced.push_back(before);
-        }
     }
 
     // ---- the link's process ----------------------------------------------------------------------
@@ -579,7 +568,7 @@ impl Agreement {
     }
 
     fn is_of_interest(&self, run: u64) -> bool {
-        self.peer.is_some() && run != 0 && run != self.run && !self.replaced.contains(&run)
+        self.peer.is_some() && run != 0 && run != self.run
     }
 
     /// Its key is confirmed, and it is heard under it.

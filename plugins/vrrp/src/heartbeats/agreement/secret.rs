@@ -84,7 +84,7 @@ fn expand(secret: &Prk, context: &[u8], sender: u64) -> Option<Key> {
     let mut bytes = Zeroizing::new([0; SECRET_LEN]);
     let expanded = secret.expand(&info, Length).ok()?;
     expanded.fill(bytes.as_mut_slice()).ok()?;
-    Some(Key::new(sender, bytes))
+    Some(Key::new(sender, &bytes))
 }
 
 /// Both sides in the order of their names.

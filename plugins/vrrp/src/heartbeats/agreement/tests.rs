@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::*;
-use crate::heartbeats::key::Key;
+use crate::heartbeats::{Key, Pairing, Received, SECRET_LEN, Sender};
+use crate::wire::heartbeat::{Echo, Heartbeat, group_id};
 
 const MS: u64 = 1_000_000;
 const NAMES: [&str; 2] = ["r1", "r2"];
@@ -15,51 +16,12 @@ const LATENCY_NS: u64 = MS / 2;
 const SIGNATURE_NS: u64 = MS;
 const INTERVAL_NS: u64 = 100 * MS;
 const DOWN_NS: u64 = 350 * MS;
+const PATH: u32 = 1 << 31;
 
-/// A heartbeat, as far as keys go.
-#[derive(Clone, Debug)]
-struct Said {
-    from: u64,
-    to: u64,
-    number: u64,
-    /// The highest number of the receiver's that was heard under this key.
-    echo: u64,
-    tag: Vec<u8>,
-}
-
-impl Said {
-    fn bytes(&self) -> Vec<u8> {
-        let numbers = [self.from, self.to, self.number, self.echo];
-        numbers
-            .iter()
-            .flat_map(|number| number.to_be_bytes())
-            .collect()
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Packet {
-    Frame(Vec<u8>),
-    Said(Said),
-}
-
-/// Keys and what was heard under them.
-struct Pair {
-    run: u64,
-    seals: Key,
-    opens: Key,
-    highest: u64,
-    heard_ns: u64,
-    echoed: bool,
-}
-
-/// A machine with a node's keys: the agreement, and in a few lines what keeps the keys.
+/// A machine with a node's keys.
 struct Machine {
     name: usize,
-    agreement: Agreement,
-    pairs: Vec<Pair>,
-    current: Option<u64>,
-    sent: u64,
+    pairing: Pairing,
     due_ns: u64,
     dead: bool,
     /// The link's process does not answer.
@@ -67,96 +29,69 @@ struct Machine {
     /// When an answer comes, and of what.
     asked: VecDeque<(u64, Request)>,
     requests: u64,
-    forged: u64,
-    refused: u64,
+    was_cloned: bool,
+    is_double: bool,
 }
 
 impl Machine {
     fn start(name: usize, run: u64, now_ns: u64) -> Machine {
-        let mut agreement = Agreement::new(NAMES[name], run);
-        agreement.set_peer(Some(NAMES[1 - name]));
-        agreement.set_patience(DOWN_NS);
+        let mut pairing = Pairing::with_run(NAMES[name], run);
+        pairing.set_peer(Some(NAMES[1 - name]));
+        pairing.set_patience(DOWN_NS);
+        pairing.set_groups([group_id("g")].into_iter());
+        pairing.set_paths([PATH].into_iter());
         Machine {
             name,
-            agreement,
-            pairs: Vec::new(),
-            current: None,
-            sent: 0,
+            pairing,
             due_ns: now_ns,
             dead: false,
             no_answers: false,
             asked: VecDeque::new(),
             requests: 0,
-            forged: 0,
-            refused: 0,
+            was_cloned: false,
+            is_double: false,
         }
     }
 
-    fn handle(&mut self, now_ns: u64, class: Class, packet: &Packet) {
-        match packet {
-            Packet::Frame(bytes) => {
-                let done = self.agreement.handle_frame(now_ns, class, bytes);
-                self.refused += u64::from(done.is_err());
-            }
-            Packet::Said(said) => self.hear(now_ns, class, said),
+    /// What it seals with.
+    fn keys(&self, now_ns: u64) -> usize {
+        self.pairing.seals(now_ns)
+    }
+
+    fn handle(&mut self, now_ns: u64, class: Class, payload: &[u8]) {
+        if let Ok(Received::Heartbeat(mut opened)) =
+            self.pairing.receive(now_ns, class, PATH, payload)
+        {
+            while opened.next_group().is_some() {}
         }
     }
 
-    fn hear(&mut self, now_ns: u64, class: Class, said: &Said) {
-        let own = self.agreement.run();
-        let current = self.current;
-        let authentic = |pair: &&mut Pair| {
-            let tag = pair.opens.tag(&said.bytes());
-            pair.run == said.from && said.to == own && tag[..] == said.tag[..]
-        };
-        let Some(pair) = self.pairs.iter_mut().find(authentic) else {
-            if said.from != own {
-                let _ = self.agreement.handle_run(now_ns, class, said.from);
-            }
-            return;
-        };
-        if said.number <= pair.highest {
-            return;
+    /// What leaves it.
+    fn act(&mut self, now_ns: u64) -> Vec<Vec<u8>> {
+        let news = self.pairing.take_news(now_ns);
+        self.was_cloned |= news.is_cloned;
+        self.is_double |= news.is_double;
+        if news.hurries {
+            self.due_ns = now_ns;
         }
-        (pair.highest, pair.heard_ns) = (said.number, now_ns);
-        pair.echoed |= said.echo > 0;
-        let (run, echoed) = (pair.run, pair.echoed);
-        self.agreement.handle_heard(now_ns, run);
-        let silent = current.is_none_or(|current| {
-            let heard = self.pairs.iter().find(|pair| pair.run == current);
-            heard.is_none_or(|pair| now_ns - pair.heard_ns >= DOWN_NS)
-        });
-        if echoed && current != Some(run) && silent {
-            self.current = Some(run);
-            self.pairs.retain(|pair| pair.run == run);
-            self.agreement.handle_confirmed(now_ns, run);
-        }
-    }
-
-    fn act(&mut self, now_ns: u64) -> Vec<Packet> {
-        while let Some(agreed) = self.agreement.poll_agreed() {
-            self.pairs
-                .retain(|pair| pair.run != agreed.run || self.current == Some(pair.run));
-            self.pairs.push(Pair {
-                run: agreed.run,
-                seals: agreed.seals,
-                opens: agreed.opens,
-                highest: 0,
-                heard_ns: now_ns,
-                echoed: false,
-            });
-        }
-        while let Some(request) = self.agreement.poll_request() {
+        while let Some(request) = self.pairing.poll_request() {
             self.requests += 1;
             if !self.no_answers {
                 self.asked.push_back((now_ns + SIGNATURE_NS, request));
             }
         }
-        let mut frames = Vec::new();
-        while let Some(frame) = self.agreement.poll_frame() {
-            frames.push(Packet::Frame(frame));
+        let mut payloads: Vec<_> = std::iter::from_fn(|| self.pairing.poll_frame()).collect();
+        if now_ns >= self.due_ns {
+            self.due_ns = now_ns + INTERVAL_NS;
+            let heartbeat = Heartbeat {
+                group: group_id("g"),
+                ..Heartbeat::with_room()
+            };
+            self.pairing.compose([heartbeat].iter());
+            self.pairing
+                .seal(now_ns, PATH, 0, |sealed| payloads.push(sealed.to_vec()));
         }
-        frames
+        payloads
     }
 
     fn answer(&mut self, now_ns: u64) {
@@ -168,7 +103,7 @@ impl Machine {
             match self.asked.pop_front().expect("one").1 {
                 Request::Sign { ticket, statement } => {
                     let signature = pair_of(self.name).sign(&statement);
-                    self.agreement
+                    self.pairing
                         .handle_signed(now_ns, ticket, signature.as_ref());
                 }
                 Request::Verify {
@@ -179,31 +114,10 @@ impl Machine {
                     let key = pair_of(1 - self.name);
                     let key = UnparsedPublicKey::new(&ED25519, key.public_key());
                     let genuine = key.verify(&statement, &signature).is_ok();
-                    self.forged += u64::from(!genuine);
-                    self.agreement.handle_verified(now_ns, ticket, genuine);
+                    self.pairing.handle_verified(now_ns, ticket, genuine);
                 }
             }
         }
-    }
-
-    fn say(&mut self, now_ns: u64) -> Vec<Packet> {
-        if now_ns < self.due_ns {
-            return Vec::new();
-        }
-        self.due_ns = now_ns + INTERVAL_NS;
-        self.sent += 1;
-        let said = self.pairs.iter().map(|pair| {
-            let mut said = Said {
-                from: self.agreement.run(),
-                to: pair.run,
-                number: self.sent,
-                echo: pair.highest,
-                tag: Vec::new(),
-            };
-            said.tag = pair.seals.tag(&said.bytes()).to_vec();
-            Packet::Said(said)
-        });
-        said.collect()
     }
 }
 
@@ -217,9 +131,9 @@ struct World {
     now_ns: u64,
     machines: Vec<Machine>,
     /// When it arrives, where, and over what.
-    wire: Vec<(u64, usize, Class, Packet)>,
+    wire: Vec<(u64, usize, Class, Vec<u8>)>,
     /// All that was sent, and by whom.
-    recorded: Vec<(usize, Packet)>,
+    recorded: Vec<(usize, Vec<u8>)>,
     /// Percent that are lost, on paths of each class.
     loss: [u64; 2],
     flood: Option<Flood>,
@@ -278,13 +192,13 @@ impl World {
         self.random
     }
 
-    fn send(&mut self, from: usize, packet: &Packet) {
-        self.recorded.push((from, packet.clone()));
+    fn send(&mut self, from: usize, packet: &[u8]) {
+        self.recorded.push((from, packet.to_vec()));
         for to in (0..self.machines.len()).filter(|to| *to != from) {
             for class in [Class::Network, Class::Link] {
                 if self.random() % 100 >= self.loss[class as usize] {
                     let at_ns = self.now_ns + LATENCY_NS;
-                    self.wire.push((at_ns, to, class, packet.clone()));
+                    self.wire.push((at_ns, to, class, packet.to_vec()));
                 }
             }
         }
@@ -306,34 +220,37 @@ impl World {
     }
 
     /// To one of both, as the other one; all runs are seen on the wire.
-    fn forgery(&self, turn: u64, to: usize, random: u64) -> Packet {
-        let own = self.machines[to].agreement.run();
-        let peer = self.machines[1 - to].agreement.run();
+    fn forgery(&self, turn: u64, to: usize, random: u64) -> Vec<u8> {
+        let own = self.machines[to].pairing.run();
+        let peer = self.machines[1 - to].pairing.run();
         let offer = |from, number| Offer {
             from,
             to: own,
             number,
             public: [9; 32],
         };
-        let said = |from| Said {
-            from,
-            to: own,
-            number: 1_000_000,
-            echo: 1,
-            tag: vec![0; 16],
+        let said = |from| {
+            let mut sender = Sender::new(from);
+            sender.compose([Heartbeat::with_room()].iter());
+            let echo = Echo {
+                run: own,
+                number: 1,
+            };
+            let key = Key::new(from, &[0; SECRET_LEN]);
+            sender.seal(&key, echo, PATH, 0).to_vec()
         };
         let recorded = || {
             let place = usize::try_from(random).unwrap_or(0) % self.recorded.len().max(1);
             self.recorded.get(place).map(|(_, packet)| packet.clone())
         };
         match turn % 8 {
-            0 => Packet::Frame(offer::hello(random).to_vec()),
-            1 => Packet::Frame(offer(random, 1).frame(false, &[1; 64]).to_vec()),
-            2 => Packet::Frame(offer(peer, random).frame(false, &[2; 64]).to_vec()),
-            3 => Packet::Frame(offer(peer, 1).frame(true, &[3; 64]).to_vec()),
-            4 => Packet::Said(said(random)),
-            5 => Packet::Said(said(peer)),
-            _ => recorded().unwrap_or(Packet::Said(said(random))),
+            0 => offer::hello(random).to_vec(),
+            1 => offer(random, 1).frame(false, &[1; 64]).to_vec(),
+            2 => offer(peer, random).frame(false, &[2; 64]).to_vec(),
+            3 => offer(peer, 1).frame(true, &[3; 64]).to_vec(),
+            4 => said(random),
+            5 => said(peer),
+            _ => recorded().unwrap_or(said(random)),
         }
     }
 
@@ -358,17 +275,15 @@ impl World {
             }
             machine.answer(now_ns);
             if machine
-                .agreement
+                .pairing
                 .next_timeout()
                 .is_some_and(|at_ns| at_ns <= now_ns)
             {
-                machine.agreement.handle_timeout(now_ns);
-                let next = machine.agreement.next_timeout();
+                machine.pairing.handle_timeout(now_ns);
+                let next = machine.pairing.next_timeout();
                 assert!(next.is_none_or(|at_ns| at_ns > now_ns), "{next:?}");
             }
-            let mut packets = machine.act(now_ns);
-            packets.extend(machine.say(now_ns));
-            for packet in packets {
+            for packet in machine.act(now_ns) {
                 self.send(at, &packet);
             }
         }
@@ -387,7 +302,7 @@ impl World {
     }
 
     fn uses(&self, of: usize, other: usize) -> bool {
-        self.machines[of].current == Some(self.machines[other].agreement.run())
+        self.machines[of].pairing.confirmed() == Some(self.machines[other].pairing.run())
     }
 
     /// How long until they do.
@@ -395,11 +310,7 @@ impl World {
         let begin_ns = self.now_ns;
         while !self.confirmed() {
             self.step();
-            let counts: Vec<_> = self
-                .machines
-                .iter()
-                .map(|m| m.agreement.counters())
-                .collect();
+            let counts: Vec<_> = self.machines.iter().map(|m| m.pairing.counters()).collect();
             assert!(self.now_ns - begin_ns < limit_ns, "{counts:#?}");
         }
         self.now_ns - begin_ns
@@ -417,12 +328,16 @@ fn two_starts_agree_at_once_and_are_still_then() {
     world.recorded.clear();
     world.run(60 * SECOND_NS);
     assert_eq!(asked(&world), before);
-    let handshakes = |packet: &&(usize, Packet)| matches!(packet.1, Packet::Frame(_));
-    assert_eq!(world.recorded.iter().filter(handshakes).count(), 0);
-    // one key for each direction
-    let keys = [0, 1].map(|at| &world.machines[at].pairs[0]);
-    assert_ne!(keys[0].seals.tag(b"x"), keys[0].opens.tag(b"x"));
-    assert_eq!(keys[0].seals.tag(b"x"), keys[1].opens.tag(b"x"));
+    let handshakes = world
+        .recorded
+        .iter()
+        .filter(|(_, packet)| offer::is_one(packet));
+    assert_eq!(handshakes.count(), 0);
+    assert!(
+        (1198..=1202).contains(&world.recorded.len()),
+        "{}",
+        world.recorded.len()
+    );
 }
 
 #[test]
@@ -439,8 +354,10 @@ fn restarts_in_every_order_are_confirmed() {
                     world.restart(second);
                 }
                 world.confirm_within(SECOND_NS);
-                let others: Vec<_> = world.machines.iter().map(|m| m.pairs.len()).collect();
-                assert_eq!(others, [1, 1], "{first} {second:?} {pause}");
+                world.run(12 * SECOND_NS);
+                let keys = [0, 1].map(|at| world.machines[at].keys(world.now_ns));
+                assert_eq!(keys, [1, 1], "{first} {second:?} {pause}");
+                assert!(world.machines.iter().all(|machine| !machine.is_double));
             }
         }
     }
@@ -488,12 +405,15 @@ fn a_forger_costs_a_few_verifications_and_no_key() {
             turn: 0,
         });
         let before = world.machines[0].requests + world.machines[1].requests;
-        let runs = [0, 1].map(|at| world.machines[at].current);
+        let runs = [0, 1].map(|at| world.machines[at].pairing.confirmed());
         world.run(20 * SECOND_NS);
-        assert_eq!(runs, [0, 1].map(|at| world.machines[at].current));
-        for machine in &world.machines {
-            assert_eq!(machine.pairs.len(), 1);
-            assert!(machine.agreement.table.len() <= 2 * entry::RUNS_MAX);
+        assert_eq!(
+            runs,
+            [0, 1].map(|at| world.machines[at].pairing.confirmed())
+        );
+        for machine in &mut world.machines {
+            assert_eq!(machine.keys(world.now_ns), 1);
+            assert!(machine.pairing.agreement().table.len() <= 2 * entry::RUNS_MAX);
         }
         let asked = world.machines[0].requests + world.machines[1].requests - before;
         assert!(asked <= 20 * 2 * 20, "{asked}");
@@ -546,7 +466,7 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
         world.restart(machine);
     }
     world.confirm_within(SECOND_NS);
-    let runs = [0, 1].map(|at| world.machines[at].current);
+    let runs = [0, 1].map(|at| world.machines[at].pairing.confirmed());
     let recorded = world.recorded.clone();
     for (from, packet) in recorded {
         for to in 0..2 {
@@ -556,7 +476,10 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
             }
         }
         world.step();
-        assert_eq!(runs, [0, 1].map(|at| world.machines[at].current));
+        assert_eq!(
+            runs,
+            [0, 1].map(|at| world.machines[at].pairing.confirmed())
+        );
     }
 }
 
@@ -568,7 +491,8 @@ fn a_second_machine_waits_until_the_first_is_silent() {
     let clone = world.add(1);
     world.run(5 * SECOND_NS);
     assert!(world.uses(0, 1) && world.uses(clone, 0));
-    assert_eq!(world.machines[0].pairs.len(), 2);
+    assert_eq!(world.machines[0].keys(world.now_ns), 2);
+    assert!(world.machines[0].is_double);
     world.machines[1].dead = true;
     world.run(2 * DOWN_NS);
     assert!(world.uses(0, clone));
@@ -582,10 +506,38 @@ fn who_forgot_what_it_agreed_agrees_anew() {
             let mut world = World::pair();
             world.run(pause * MS / 2);
             let machine = &mut world.machines[forgetful];
-            machine.agreement.table = Table::default();
-            machine.pairs.clear();
+            machine.pairing.forget();
+            machine.pairing.agreement().table = Table::default();
+            machine.pairing.agreement().current = None;
             world.confirm_within(8 * SECOND_NS);
         }
+    }
+}
+
+/// A snapshot of r2 is resumed, or a copy of it runs beside it: of the same run.
+#[test]
+fn who_finds_itself_cloned_begins_another_run() {
+    for from_before in [false, true] {
+        let mut world = World::pair();
+        world.confirm_within(SECOND_NS);
+        let snapshot = world.machines[1].pairing.copy(world.now_ns);
+        if from_before {
+            world.run(5 * SECOND_NS);
+        }
+        let clone = world.add(1);
+        let run = world.machines[1].pairing.run();
+        world.machines[clone].pairing = snapshot;
+        world.run(2 * SECOND_NS);
+        let runs = [1, clone].map(|at| world.machines[at].pairing.run());
+        let cloned = [1, clone].map(|at| world.machines[at].was_cloned);
+        assert!(
+            cloned.contains(&true) && runs[0] != runs[1],
+            "{cloned:?} {run}"
+        );
+        world.run(3 * SECOND_NS);
+        assert!(world.uses(0, 1) || world.uses(0, clone));
+        assert!(world.uses(1, 0) && world.uses(clone, 0));
+        assert!(world.machines[0].is_double);
     }
 }
 
@@ -610,11 +562,15 @@ fn a_signature_of_another_name_is_no_ones() {
     // r2's machine has somebody else's key
     world.machines[1].name = 0;
     world.run(5 * SECOND_NS);
+    let machines = &world.machines;
     assert!(
-        world
-            .machines
+        machines
             .iter()
-            .all(|machine| machine.pairs.is_empty())
+            .all(|machine| machine.keys(world.now_ns) == 0)
     );
-    assert!(world.machines[0].forged + world.machines[1].forged > 0);
+    assert!(
+        machines
+            .iter()
+            .any(|machine| machine.pairing.counters().forged > 0)
+    );
 }

@@ -73,8 +73,8 @@ pub struct HeartbeatPort {
 /// What the sender of a heartbeat has heard of the receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Echo {
-    /// 0 for none.
     pub run: u64,
+    /// 0 for none.
     pub number: u64,
 }
 

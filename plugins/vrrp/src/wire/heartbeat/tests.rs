@@ -71,7 +71,8 @@ fn guest() -> Heartbeat {
 
 fn emitted(heartbeats: &[Heartbeat]) -> Vec<u8> {
     let mut frame = Vec::new();
-    emit_header(0x0123_4567_89ab_cdef, 42, 1, ECHO, &mut frame);
+    emit_header(0x0123_4567_89ab_cdef, 42, 1, &mut frame);
+    set_echo(&mut frame, ECHO);
     for heartbeat in heartbeats {
         assert!(has_room(&frame, heartbeat));
         emit_group(heartbeat, &mut frame);
@@ -179,7 +180,8 @@ fn ports_that_do_not_fit_are_left_out_and_told() {
     let mut heartbeat = sample();
     heartbeat.ports = vec![port; PORTS_MAX + 3];
     let mut frame = Vec::with_capacity(FRAME_MAX);
-    emit_header(1, 1, 0, ECHO, &mut frame);
+    emit_header(1, 1, 0, &mut frame);
+    set_echo(&mut frame, ECHO);
     assert!(has_room(&frame, &heartbeat));
     assert_eq!(emit_group(&heartbeat, &mut frame), 3);
     assert!(!has_room(&frame, &guest()));

@@ -16,6 +16,8 @@ use crate::wire::heartbeat::{Echo, Heartbeat};
 const SWITCHOVER_NS: u64 = 2 * SECOND;
 /// How long packets are carried after the answers end.
 const CARRY_NS: u64 = 200 * MS;
+/// From a hello to the keys.
+pub const AGREEMENT_NS: u64 = 5 * MS;
 
 /// A heartbeat under way.
 #[derive(Clone, Debug)]
@@ -24,8 +26,9 @@ pub(super) struct Flying {
     path: Way,
     run: u64,
     sequence: u64,
-    /// The run of the receiver, as far as the sender heard it.
-    echo: u64,
+    /// The run that it is for, and whether the sender has heard that one.
+    to_run: u64,
+    echoes: bool,
     groups: Vec<Heartbeat>,
 }
 
@@ -46,13 +49,13 @@ pub struct Host {
     run: u64,
     sequence: u64,
     pub(super) said: Said,
-    /// The peer's, as far as a session told it, and the newest heartbeat that carried each group.
+    /// The peer's runs with which keys were agreed, and when each was heard.
+    keys: BTreeMap<u64, Option<u64>>,
+    /// The one that counts, and the newest heartbeat that carried each group.
     peer_run: u64,
     newest: BTreeMap<u64, u64>,
-    /// It heard that run.
-    heard_run: u64,
-    /// The highest number of each path.
-    highest: BTreeMap<String, u64>,
+    /// The highest number of each run on each path.
+    highest: BTreeMap<(u64, String), u64>,
     pub(super) waiting: Vec<usize>,
     /// A directive is to be told when it runs again.
     pub(super) directive_waits: bool,
@@ -92,6 +95,10 @@ impl Host {
             switchovers: std::mem::take(&mut self.switchovers),
             ..Host::default()
         };
+    }
+
+    pub(super) fn run(&self) -> u64 {
+        self.run
     }
 
     pub fn is_prepared(&self) -> bool {
@@ -140,6 +147,7 @@ impl Lab {
     pub fn unstarted(toml: &str, links: &[&str]) -> Lab {
         let mut lab = Lab::new(toml, 2);
         lab.links = links.iter().map(|link| (*link).to_owned()).collect();
+        lab.keys = true;
         lab
     }
 
@@ -171,8 +179,13 @@ impl Lab {
         host.said = said(self.now_ns, &groups);
         host.sequence += 1;
         host.heartbeats_sent += 1;
-        let (run, sequence, echo) = (host.run, host.sequence, host.heard_run);
+        let (run, sequence) = (host.run, host.sequence);
         let other = 1 - index;
+        let to_run = self.nodes[other].host.run;
+        let Some(heard_ns) = self.nodes[index].host.keys.get(&to_run).copied() else {
+            return;
+        };
+        let echoes = heard_ns.is_some();
         for way in ways {
             let wire = self.nodes[index].interface(way.interface);
             let (lost, jitter_ns) = (self.lose(), self.jitter());
@@ -191,7 +204,8 @@ impl Lab {
                 path: Way::Wire(wire, neighbour),
                 run,
                 sequence,
-                echo,
+                to_run,
+                echoes,
                 groups: groups.clone(),
             });
             let number = self.flying.len() - 1;
@@ -211,7 +225,8 @@ impl Lab {
                 path: Way::Link(link),
                 run,
                 sequence,
-                echo,
+                to_run,
+                echoes,
                 groups: groups.clone(),
             });
             let number = self.flying.len() - 1;
@@ -232,24 +247,114 @@ impl Lab {
         self.act(index);
     }
 
-    /// What [`Receiver`](crate::heartbeats::Receiver) does: a key that a session told, and newer heartbeats.
-    pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
-        let flying = self.flying[number].clone();
-        if flying.run > self.nodes[index].host.peer_run && self.session() {
-            let host = &mut self.nodes[index].host;
-            host.peer_run = flying.run;
-            host.newest.clear();
-            host.highest.clear();
-        }
-        let now_ns = self.now_ns;
-        let node = &mut self.nodes[index];
-        if flying.run != node.host.peer_run {
+    // ---- keys --------------------------------------------------------------------------------
+
+    /// A node that no heartbeat has reached says hello, as
+    /// [`Agreement`](crate::heartbeats::Agreement) does; where the other one hears it and is heard, both
+    /// have keys a little later.
+    pub(super) fn say_hello(&mut self, index: usize, run: u64) {
+        let node = &self.nodes[index];
+        if node.dead || node.host.run != run {
             return;
         }
+        self.greet(index);
+        self.enqueue(self.now_ns + SECOND, index, What::Hello(run));
+    }
+
+    pub(super) fn greet(&mut self, index: usize) {
+        if !self.keys || index > 1 {
+            return;
+        }
+        let (node, other) = (&self.nodes[index], &self.nodes[1 - index]);
+        let heard = node.host.keys.get(&node.host.peer_run).copied().flatten();
+        let patience_ns = node.engine.longest_silence_ns();
+        let lives = heard.is_some_and(|at_ns| self.now_ns < at_ns + patience_ns);
+        let reached = self.carries(index, 1 - index) && self.carries(1 - index, index);
+        let reached = reached && !self.nobody_signs;
+        if !lives && reached && !node.stopped && !other.stopped && !other.dead {
+            let runs = [0, 1].map(|node| self.nodes[node].host.run);
+            self.enqueue(self.now_ns + AGREEMENT_NS, 0, What::Agree(runs));
+        }
+    }
+
+    /// Some link or network carries what one node says to the other.
+    fn carries(&self, from: usize, to: usize) -> bool {
+        let plugged = |wire: &String| {
+            let facts = [from, to].map(|node| self.nodes[node].facts.get(wire));
+            facts.iter().all(|facts| facts.is_some_and(|it| it.carrier))
+        };
+        let speaks = |wire: &&String| {
+            let filtered = self.filters || self.filtered.contains(*wire);
+            !filtered && plugged(wire) && !self.nodes[from].swallows
+        };
+        let wires = self.nodes[from].facts.keys().filter(speaks);
+        let mut paths = wires.chain(&self.links);
+        paths.any(|path| !self.is_cut(path, from, to))
+    }
+
+    /// Both have signed, and verified.
+    pub(super) fn agree(&mut self, runs: [u64; 2]) {
+        let reached = self.carries(0, 1) && self.carries(1, 0);
+        for index in 0..2 {
+            let host = &mut self.nodes[index].host;
+            let same = host.run == runs[index] && reached;
+            if same && !host.keys.contains_key(&runs[1 - index]) {
+                host.keys.insert(runs[1 - index], None);
+                self.hurry(index);
+            }
+        }
+    }
+
+    fn hurry(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        self.nodes[index].engine.hurry_round(now_ns);
+    }
+
+    /// Whether the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) has it.
+    fn admits(&mut self, index: usize, flying: &Flying) -> bool {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        let patience_ns = node.engine.longest_silence_ns();
+        let host = &mut node.host;
+        let current_ns = host.keys.get(&host.peer_run).copied().flatten();
+        let Some(heard_ns) = host.keys.get_mut(&flying.run) else {
+            return false;
+        };
+        if flying.to_run != host.run {
+            return false;
+        }
+        // a replay, or one that a later one overtook
         let name = match &flying.path {
             Way::Link(link) => link.to_string(),
             Way::Wire(wire, _) => wire.clone(),
         };
+        let highest = host.highest.entry((flying.run, name)).or_default();
+        if flying.sequence <= *highest {
+            return false;
+        }
+        *highest = flying.sequence;
+        let is_first = heard_ns.replace(now_ns).is_none();
+        let silent = current_ns.is_none_or(|at_ns| now_ns >= at_ns + patience_ns);
+        let confirms = flying.run != host.peer_run && flying.echoes && silent;
+        if confirms {
+            host.peer_run = flying.run;
+            host.newest.clear();
+        }
+        let admits = flying.run == host.peer_run;
+        if is_first || confirms {
+            self.hurry(index);
+        }
+        admits
+    }
+
+    /// What [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
+    pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
+        let flying = self.flying[number].clone();
+        if !self.admits(index, &flying) {
+            return;
+        }
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
         let path = match flying.path {
             Way::Link(link) => Path::Link(link),
             Way::Wire(wire, neighbour) => {
@@ -261,20 +366,13 @@ impl Lab {
                 Path::Network(at, neighbour)
             }
         };
-        // a replay, or one that a later one overtook
-        let highest = node.host.highest.entry(name).or_default();
-        if flying.sequence <= *highest {
-            return;
-        }
-        *highest = flying.sequence;
-        node.host.heard_run = flying.run;
         let own = node.host.run;
         for heartbeat in &flying.groups {
             let newest = node.host.newest.entry(heartbeat.group).or_default();
             let heard = Heard {
                 run: flying.run,
                 echo: Echo {
-                    run: flying.echo,
+                    run: flying.to_run,
                     number: 1,
                 },
                 heartbeat,

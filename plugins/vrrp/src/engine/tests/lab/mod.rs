@@ -23,6 +23,7 @@ use crate::wire::{Family, Mac};
 
 use forger::Forger;
 pub use forger::{Forgery, LONGEST_NS};
+pub use host::AGREEMENT_NS;
 use host::{Flying, Handing, Host};
 
 pub const MS: u64 = 1_000_000;
@@ -83,6 +84,10 @@ enum What {
     Frame(String, Vec<u8>),
     Station(String, Mac),
     Heartbeat(usize),
+    /// A run says that it is there.
+    Hello(u64),
+    /// Two runs have agreed.
+    Agree([u64; 2]),
     /// A station sends something again.
     Forge,
     /// The host has weighed the checks.
@@ -123,6 +128,10 @@ pub struct Lab {
     pub sent: Vec<Sent>,
     /// Between the first two nodes.
     pub links: Vec<String>,
+    /// The first two nodes have keys by which they know each other.
+    pub keys: bool,
+    /// The processes that would sign are gone.
+    pub nobody_signs: bool,
     /// Wires that carry no heartbeats, but all else.
     pub filtered: BTreeSet<String>,
     /// How much slower than a wire a link is.
@@ -166,6 +175,8 @@ impl Lab {
             random: 0x9e37_79b9_7f4a_7c15,
             sent: Vec::new(),
             links: Vec::new(),
+            keys: false,
+            nobody_signs: false,
             filtered: BTreeSet::new(),
             slow_links: BTreeMap::new(),
             flying: Vec::new(),
@@ -233,6 +244,7 @@ impl Lab {
         node.host.restart();
         if index < 2 {
             node.engine.set_links(now_ns, &self.links);
+            node.engine.set_keys(self.keys);
         }
         let node = &mut self.nodes[index];
         node.engine.configure(now_ns, &node.settings);
@@ -250,6 +262,10 @@ impl Lab {
         }
         let directive = self.nodes[index].directive.clone();
         self.directive(index, directive);
+        if self.keys && index < 2 {
+            let run = self.nodes[index].host.run();
+            self.enqueue(now_ns, index, What::Hello(run));
+        }
     }
 
     /// SIGKILL of everything: the kernel's leases run out by themselves.
@@ -287,6 +303,8 @@ impl Lab {
         }
         self.nodes[index].engine.handle_timeout(now_ns);
         self.act(index);
+        // its own hello is overdue where it was stopped for long
+        self.greet(index);
     }
 
     pub fn carrier(&mut self, index: usize, interface: &str, carrier: bool) {
@@ -446,6 +464,8 @@ impl Lab {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
                 What::Station(interface, mac) => self.station(index, &interface, mac),
                 What::Heartbeat(number) => self.deliver_heartbeat(index, number),
+                What::Hello(run) => self.say_hello(index, run),
+                What::Agree(runs) => self.agree(runs),
                 What::Forge => self.send_forgery(),
                 What::Directive => self.tell_directive(index),
                 What::Prepare(number) => self.prepare(number),

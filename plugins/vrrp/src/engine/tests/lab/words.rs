@@ -17,7 +17,7 @@ impl Lab {
     /// E12: no advert renews a lease but right behind a heartbeat that says that its group is active.
     pub(super) fn check_round(&self, index: usize, key: &Key) {
         let node = &self.nodes[index];
-        if self.links.is_empty() || index > 1 {
+        if !self.keys || index > 1 {
             return;
         }
         let group = node.group_of(key).expect("an action's group");

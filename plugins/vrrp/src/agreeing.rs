@@ -1,0 +1,66 @@
+//! What the agreement on keys wants, done: requests to the process that holds the nodes' keys, frames on
+//! every path, and what follows when a key counts.
+
+use spared_sdk::Identity;
+
+use crate::Vrrp;
+use crate::heartbeats::Request;
+
+impl Identity for Vrrp {
+    fn signed(&mut self, ticket: u64, signature: &[u8]) {
+        if let Some(links) = &mut self.links {
+            links.handle_signed(self.host.now(), ticket, signature);
+        }
+        self.act();
+    }
+
+    fn verified(&mut self, ticket: u64, genuine: bool) {
+        if let Some(links) = &mut self.links {
+            links.handle_verified(self.host.now(), ticket, genuine);
+        }
+        self.act();
+    }
+}
+
+impl Vrrp {
+    /// Does all of it; what the engine is to do for it follows.
+    pub(crate) fn agree(&mut self) {
+        let now_ns = self.host.now();
+        let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
+            return;
+        };
+        let (news, text) = links.take_news(now_ns);
+        while let Some(request) = links.poll_request() {
+            let Some(identity) = self.identity else { break };
+            let asked = match &request {
+                Request::Sign { ticket, statement } => identity.sign(*ticket, statement),
+                Request::Verify {
+                    ticket,
+                    statement,
+                    signature,
+                } => identity.verify(*ticket, statement, signature),
+            };
+            // it is asked again a second later
+            if let Err(error) = asked {
+                log::debug!("keys of heartbeats: {error}");
+            }
+        }
+        let sockets = &self.sockets;
+        links.send_offers(
+            || engine.ways(),
+            |interface, to, bytes| {
+                let sockets = sockets.get(interface);
+                sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
+            },
+        );
+        if news.is_cloned {
+            engine.handle_cloned(now_ns);
+        }
+        if news.hurries {
+            engine.hurry_round(now_ns);
+        }
+        if let Some(text) = text {
+            self.host.event(&text);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! E12: pairs with keys and without a link: heartbeats go over the networks alone.
+
+use spared_sdk::Role;
+
+use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
+use super::linked::{by_quality, quality};
+
+fn pair(text: &str) -> Lab {
+    Lab::linked(text, &[])
+}
+
+#[test]
+fn heartbeats_are_all_that_shows_life() {
+    let mut lab = pair(&by_quality(""));
+    let active = lab.active()[0];
+    for node in &lab.nodes {
+        let group = &node.engine.groups[0];
+        assert!(group.ports.iter().all(|port| port.proof.is_some()));
+        assert!(group.mutual_ns.is_some());
+    }
+    lab.kill(active);
+    let took = lab.run_until(SECOND, |lab| lab.active() == [1 - active]);
+    assert!(took.expect("a failover") < 410 * MS);
+}
+
+/// Nothing prepares a successor without a session: the active node lets go as VRRP alone would.
+#[test]
+fn the_preferred_or_higher_or_healthier_one_gets_the_group() {
+    let by_priority = by_priority(&[200, 100], "", SECOND_ROUTER);
+    for text in [
+        by_quality("prefer = \"r1\"\nfailback_delay = \"2s\""),
+        by_priority,
+    ] {
+        let mut lab = pair(&text);
+        assert_eq!(lab.active(), [0]);
+        lab.watches_silence = true;
+        lab.kill(0);
+        lab.run(2 * SECOND);
+        assert_eq!(lab.active(), [1]);
+        lab.start(0);
+        lab.forget();
+        lab.run(30 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 1));
+        assert_eq!(lab.overlaps, []);
+        let silence_ns = lab.longest_silence_ns("lan1");
+        assert!(silence_ns <= 50 * MS, "{silence_ns}");
+    }
+    let mut lab = pair(&by_quality(""));
+    let active = lab.active()[0];
+    lab.directive(active, quality(40));
+    lab.run(20 * SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![1 - active], 1));
+}
+
+#[test]
+fn a_backup_that_starts_anew_is_heard_at_once_and_moves_nothing() {
+    for text in [
+        by_quality(""),
+        by_priority(&[100, 100], "preempt = false", ""),
+    ] {
+        let mut lab = pair(&text);
+        let active = lab.active()[0];
+        for _ in 0..5 {
+            lab.kill(1 - active);
+            lab.run(200 * MS);
+            lab.start(1 - active);
+            let now_ns = lab.now_ns;
+            let knows = |lab: &Lab, node: usize| {
+                let group = &lab.nodes[node].engine.groups[0];
+                group.mutual_ns.is_some_and(|at_ns| at_ns > now_ns)
+            };
+            let took = lab.run_until(2 * SECOND, |lab| knows(lab, 0) && knows(lab, 1));
+            assert!(took.expect("heartbeats both ways") < 500 * MS, "{took:?}");
+        }
+        lab.run(10 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![active], 0));
+    }
+}
+
+#[test]
+fn who_was_cloned_goes_backup_and_says_so() {
+    let mut lab = pair(&by_quality(""));
+    let active = lab.active()[0];
+    let now_ns = lab.now_ns;
+    lab.nodes[active].engine.handle_cloned(now_ns);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [1 - active]);
+    let node = &lab.nodes[active];
+    let (_, role, why) = &node.roles[0];
+    assert_eq!(*role, Role::Backup);
+    assert!(why.contains("another machine has sent"), "{why}");
+    assert!(
+        node.events
+            .iter()
+            .any(|text| text.contains("begins another run"))
+    );
+}
+
+/// The wire is cut when both start, and joined later.
+#[test]
+fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
+    let mut lab = Lab::unstarted(&by_quality(""), &[]);
+    for wire in ["lan1", "lan2"] {
+        lab.cut(wire, 0, 1);
+    }
+    lab.start(0);
+    lab.start(1);
+    lab.run(20 * SECOND);
+    assert_eq!(lab.active(), [0, 1]);
+    lab.mend();
+    let took = lab.run_until(10 * SECOND, |lab| lab.active().len() == 1);
+    assert!(took.expect("one") <= 1500 * MS, "{took:?}");
+    lab.forget();
+    lab.run(60 * SECOND);
+    assert_eq!((lab.active().len(), lab.failovers()), (1, 0));
+}

@@ -1,0 +1,280 @@
+//! All that a node's heartbeats need of keys: the agreement with the peer, what seals, and what opens.
+//!
+//! Sans-I/O. Feed it with [`Pairing::receive`], [`Pairing::handle_signed`], [`Pairing::handle_verified`] and
+//! [`Pairing::handle_timeout`]; then drain [`Pairing::poll_request`] and [`Pairing::poll_frame`], look at
+//! [`Pairing::take_news`], and arm a timer for [`Pairing::next_timeout`].
+//!
+//! A change of keys leaves no gap: a heartbeat is sealed once for the key in use and once for each that was
+//! agreed beside it, and opened by whichever fits. The key of another run of the peer counts when a heartbeat
+//! under it tells that the peer hears this run, and the run before was silent for as long as any group waits.
+
+use super::agreement::{Agreement, Class, Counters, Request};
+use super::key::{NoRandomness, random_run};
+use super::receiver::{Opened, Receiver};
+use super::sender::{LeftOut, Sender};
+use crate::error::HeartbeatDiscard;
+use crate::wire::heartbeat::{Heartbeat, Packet};
+use crate::wire::offer;
+
+/// What came of a payload.
+#[derive(Debug)]
+pub enum Received<'r, 'f> {
+    Heartbeat(Opened<'r, 'f>),
+    /// A frame of the agreement, which it has taken, or dropped and counted.
+    Agreement,
+}
+
+/// What is to be done for what was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PairingNews {
+    /// A heartbeat is to go at once: the peer waits for it.
+    pub hurries: bool,
+    /// Two machines have the peer's keys.
+    pub is_double: bool,
+    /// Another machine was this run: this one is another from now on, and is to give up its roles.
+    pub is_cloned: bool,
+    /// Somebody sent an offer that the peer did not sign.
+    pub is_forged: bool,
+}
+
+/// This node's run, and the keys that it has with the peer's.
+#[derive(Debug)]
+pub struct Pairing {
+    node: String,
+    peer: Option<String>,
+    patience_ns: u64,
+    sender: Sender,
+    receiver: Receiver,
+    agreement: Agreement,
+    is_cloned: bool,
+    news: PairingNews,
+}
+
+impl Pairing {
+    /// Of the node of that name, in a new run.
+    pub fn new(node: &str) -> Result<Pairing, NoRandomness> {
+        Ok(Pairing::with_run(node, random_run()?))
+    }
+
+    pub fn with_run(node: &str, run: u64) -> Pairing {
+        Pairing {
+            node: node.to_owned(),
+            peer: None,
+            patience_ns: 0,
+            sender: Sender::new(run),
+            receiver: Receiver::new(run),
+            agreement: Agreement::new(node, run),
+            is_cloned: false,
+            news: PairingNews::default(),
+        }
+    }
+
+    // ---- configuration -----------------------------------------------------------------------
+
+    /// The other node's name, where keys of both are configured.
+    pub fn set_peer(&mut self, peer: Option<&str>) {
+        if self.peer.as_deref() != peer {
+            self.peer = peer.map(str::to_owned);
+            self.receiver.begin(self.sender.run());
+            self.agreement.set_peer(peer);
+        }
+    }
+
+    /// How long the longest of the groups waits for a heartbeat.
+    pub fn set_patience(&mut self, patience_ns: u64) {
+        self.patience_ns = patience_ns;
+        self.receiver.set_patience(patience_ns);
+        self.agreement.set_patience(patience_ns);
+    }
+
+    /// The groups that are configured, by [`group_id`](crate::wire::heartbeat::group_id).
+    pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
+        self.receiver.set_groups(groups);
+    }
+
+    /// The paths that heartbeats come over.
+    pub fn set_paths(&mut self, paths: impl Iterator<Item = u32>) {
+        self.receiver.set_paths(paths);
+    }
+
+    // ---- questions -----------------------------------------------------------------------------
+
+    pub fn run(&self) -> u64 {
+        self.sender.run()
+    }
+
+    pub fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+
+    /// The peer's run, once its key is confirmed.
+    pub fn confirmed(&self) -> Option<u64> {
+        self.receiver.confirmed()
+    }
+
+    /// How far the agreement is, in words; None without keys.
+    pub fn state(&self) -> Option<&'static str> {
+        self.peer.as_ref()?;
+        Some(match self.receiver.confirmed() {
+            Some(_) => "confirmed",
+            None if self.receiver.has_candidate() => "agreed, not yet confirmed",
+            None => "not yet agreed",
+        })
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.agreement.counters()
+    }
+
+    pub fn left_out(&self) -> LeftOut {
+        self.sender.left_out()
+    }
+
+    // ---- heartbeats --------------------------------------------------------------------------
+
+    /// Takes a payload that came over a path.
+    pub fn receive<'r, 'f>(
+        &'r mut self,
+        now_ns: u64,
+        class: Class,
+        path: u32,
+        payload: &'f [u8],
+    ) -> Result<Received<'r, 'f>, HeartbeatDiscard> {
+        if offer::is_one(payload) {
+            // what it drops it counts
+            let _ = self.agreement.handle_frame(now_ns, class, payload);
+            return Ok(Received::Agreement);
+        }
+        let opened = self
+            .receiver
+            .open(now_ns, path, payload, self.sender.number());
+        let reason = match opened {
+            Ok(opened) => {
+                self.agreement.handle_heard(now_ns, opened.run());
+                return Ok(Received::Heartbeat(opened));
+            }
+            Err(reason) => reason,
+        };
+        self.is_cloned |= reason == HeartbeatDiscard::Ahead;
+        if let Ok(packet) = Packet::new_checked(payload) {
+            match reason {
+                HeartbeatDiscard::UnknownKey => {
+                    let _ = self.agreement.handle_run(now_ns, class, packet.run());
+                }
+                HeartbeatDiscard::Unconfirmed | HeartbeatDiscard::SecondRun => {
+                    self.agreement.handle_heard(now_ns, packet.run());
+                }
+                _ => {}
+            }
+        }
+        Err(reason)
+    }
+
+    /// Begins the next heartbeat, as [`Sender::compose`] does; none without a key.
+    pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
+        self.sender.compose(heartbeats)
+    }
+
+    /// A part of it as it goes over one path, once for each key.
+    pub fn seal(&mut self, now_ns: u64, path: u32, part: usize, mut send: impl FnMut(&[u8])) {
+        for (key, echo) in self.receiver.seals(now_ns) {
+            send(self.sender.seal(key, echo, path, part));
+        }
+    }
+
+    // ---- the agreement -----------------------------------------------------------------------
+
+    pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
+        self.agreement.handle_signed(now_ns, ticket, signature);
+    }
+
+    pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) {
+        let is_forged = !self.agreement.handle_verified(now_ns, ticket, genuine);
+        self.news.is_forged |= is_forged;
+    }
+
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.agreement.handle_timeout(now_ns);
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.agreement.next_timeout()
+    }
+
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.agreement.poll_request()
+    }
+
+    pub fn poll_frame(&mut self) -> Option<Vec<u8>> {
+        self.agreement.poll_frame()
+    }
+
+    /// Takes over keys that were agreed and confirmed, and tells what follows from that and from what was
+    /// heard.
+    pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
+        if std::mem::take(&mut self.is_cloned) {
+            self.begin_another_run();
+        }
+        while let Some(agreed) = self.agreement.poll_agreed() {
+            self.receiver.trust(now_ns, agreed);
+        }
+        let heard = self.receiver.take_news();
+        if let Some(run) = heard.confirmed {
+            self.agreement.handle_confirmed(now_ns, run);
+        }
+        let news = std::mem::take(&mut self.news);
+        PairingNews {
+            hurries: heard.hurries,
+            is_double: heard.is_double,
+            ..news
+        }
+    }
+
+    fn begin_another_run(&mut self) {
+        let run = match random_run() {
+            Ok(run) => run,
+            Err(error) => return log::error!("heartbeats: {error}"),
+        };
+        self.sender.begin(run);
+        self.receiver.begin(run);
+        self.agreement = Agreement::new(&self.node, run);
+        self.agreement.set_peer(self.peer.as_deref());
+        self.agreement.set_patience(self.patience_ns);
+        self.news.is_cloned = true;
+    }
+}
+
+#[cfg(test)]
+impl Pairing {
+    /// How many keys it seals with.
+    pub(super) fn seals(&self, now_ns: u64) -> usize {
+        self.receiver.seals(now_ns).count()
+    }
+
+    pub(super) fn agreement(&mut self) -> &mut Agreement {
+        &mut self.agreement
+    }
+
+    /// What a copy of the machine goes on with.
+    pub(super) fn copy(&self, now_ns: u64) -> Pairing {
+        let mut copy = Pairing {
+            node: self.node.clone(),
+            peer: self.peer.clone(),
+            sender: self.sender.clone(),
+            receiver: self.receiver.clone(),
+            agreement: Agreement::new(&self.node, self.sender.run()),
+            ..*self
+        };
+        copy.agreement.set_peer(self.peer.as_deref());
+        copy.agreement.set_patience(self.patience_ns);
+        if let Some(run) = self.confirmed() {
+            copy.agreement.handle_confirmed(now_ns, run);
+        }
+        copy
+    }
+
+    /// Loses its keys.
+    pub(super) fn forget(&mut self) {
+        self.receiver.begin(self.sender.run());
+    }
+}
