@@ -235,16 +235,33 @@ impl<'l> Server<'l> {
         })
     }
 
-    /// Its lease file, as it is.
+    /// Its leases as they are on disk.
     pub fn leases(&self) -> String {
         let mut text = String::new();
         // dnsmasq cuts it to nothing before each writing
         poll(Duration::from_millis(200), Duration::from_millis(1), || {
-            let bytes = fs::read(&self.paths.leases).unwrap_or_default();
-            text = String::from_utf8_lossy(&bytes).into_owned();
+            text = self.text_of("");
             text.ends_with('\n')
         });
-        text
+        self.cleaned() + &text
+    }
+
+    /// What Kea has moved out of its file, to clean it: a later version does so at its first start,
+    /// where the file has the header of an earlier one.
+    fn cleaned(&self) -> String {
+        match self.setup.make {
+            Make::Kea4 | Make::Kea6 => [".completed", ".2", ".1"]
+                .map(|suffix| self.text_of(suffix))
+                .concat(),
+            _ => String::new(),
+        }
+    }
+
+    fn text_of(&self, suffix: &str) -> String {
+        let mut path = self.paths.leases.clone().into_os_string();
+        path.push(suffix);
+        let bytes = fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// When an address's lease ends by its file, in seconds since 1970.
