@@ -149,10 +149,14 @@ fn leases_that_end_end_on_both() {
             end.is_none_or(|end| end <= now_s as i64),
             "{end:?}, now {now_s}"
         );
-        // the next who asks may have it
-        let next = guests.lease(&Host4::number(2))?;
-        assert_eq!(next.address, lease.address);
-        Ok(())
+        // The next who asks may have it; threads of a later Kea hand out addresses in no order.
+        let pool = 64;
+        for number in 2..2 + pool {
+            if guests.lease(&Host4::number(number))?.address == lease.address {
+                return Ok(());
+            }
+        }
+        Err(format!("{} was given to nobody again", lease.address).into())
     });
 }
 
