@@ -231,7 +231,8 @@ fn recorded_and_forged_heartbeats_are_counted_and_change_nothing() {
         let before = transitions(&pair);
         let recorded = record(lab, Wire::Hot)?;
         let mut forged = heartbeat(&recorded).to_vec();
-        forged[34] ^= 1;
+        // the group's id, behind the header that says whose it is
+        forged[44] ^= 1;
         for (wire, reason, frame) in [
             (Wire::Hot, "replayed", recorded.clone()),
             (Wire::Hot, "forged", addressed(Wire::Hot, &forged)),
