@@ -185,3 +185,19 @@ fn after_a_split_whoever_took_over_stays_active() {
     }
     assert_eq!(lab.active(), first);
 }
+
+#[test]
+fn a_node_whose_host_refused_to_reopen_is_active_by_new_leases() {
+    let text = by_quality("hold = \"500ms\"\nfailback_delay = \"5s\"");
+    let mut lab = Lab::linked(&text, &LINKS);
+    let active = lab.active()[0];
+    lab.kill(1 - active);
+    lab.run(SECOND);
+    lab.stop(active);
+    lab.run(270 * MS);
+    lab.nodes[active].host_fails = true;
+    lab.resume(active);
+    lab.nodes[active].host_fails = false;
+    lab.run(SECOND);
+    assert_eq!(lab.answering("lan1"), [active]);
+}

@@ -931,6 +931,12 @@ impl Node {
     fn publish(&mut self, now_ns: u64, group: &str, role: Role, why: &str) -> bool {
         self.roles.push((now_ns, role, why.to_owned()));
         if self.host_fails {
+            if role == Role::Active {
+                // who is refused is backup, and its fence blocks
+                self.role = Role::Backup;
+                self.leases.clear();
+                self.held_back.clear();
+            }
             return false;
         }
         let before = std::mem::replace(&mut self.role, role);
