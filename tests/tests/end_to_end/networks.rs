@@ -11,7 +11,7 @@ use spared_tests::clock::Stamp;
 use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::pair::Fault;
-use spared_tests::probe::{Asker, Control, Questions};
+use spared_tests::probe::{Asker, Control, Echo, Questions};
 use spared_tests::router::{Plan, Spared};
 
 /// Many heartbeats, and several failover times.
@@ -19,6 +19,8 @@ const WHILE: Duration = Duration::from_millis(1_200);
 const CALM: Duration = Duration::from_millis(400);
 /// A failover, and as much for a machine that is late.
 const FAILOVER: Duration = Duration::from_millis(500);
+/// A failover time, what stations have to answer, a switchover, and as much for a machine that is late.
+const DEAF: Duration = Duration::from_millis(1_300);
 const UNNOTICED: Duration = Duration::from_millis(150);
 /// The gateways of the second pair.
 const SECOND: u8 = 101;
@@ -221,5 +223,54 @@ fn a_private_vlan_with_heartbeats_is_unheard_and_one_is_active() {
         })?;
         pair.stays(CALM)?;
         pair.one_answered(began)
+    });
+}
+
+// ---- one direction -----------------------------------------------------------------------------
+
+#[test]
+fn an_active_node_that_is_deaf_on_a_network_hands_the_group_over() {
+    scenario(2, |lab| {
+        let control = Control::start();
+        let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
+        plan.without_preference();
+        let pair = Linked::start(lab, &plan)?;
+        let _echo = Echo::at_gateway(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
+        thread::sleep(CALM);
+        let (active, before) = (pair.at()?, pair.transitions());
+        let began = Stamp::now();
+        lab.lose(pair.site(active), Wire::Lan, 0, 100)?;
+        pair.wait_active(1 - active)?;
+        // the old one rates the network anew, and nothing else moves
+        thread::sleep(WHILE);
+        pair.answered(&control, began, VIRTUAL, DEAF)?;
+        assert_eq!(pair.stays(CALM)?, 1 - active);
+        lab.mend(pair.site(active), Wire::Lan)?;
+        thread::sleep(WHILE);
+        assert_eq!(pair.stays(CALM)?, 1 - active);
+        assert_eq!(pair.transitions(), before.map(|count| count + 1));
+        pair.one_answered(began)
+    });
+}
+
+#[test]
+fn a_backup_that_is_dumb_on_a_network_moves_nothing() {
+    scenario(2, |lab| {
+        let control = Control::start();
+        let pair = Linked::start(lab, &plan())?;
+        let _echo = Echo::at_gateway(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
+        thread::sleep(CALM);
+        let (active, before) = (pair.at()?, pair.transitions());
+        let began = Stamp::now();
+        lab.lose(pair.site(1 - active), Wire::Lan, 100, 0)?;
+        pair.wait("its notice", || disputes(&pair)[active] > 0)?;
+        thread::sleep(WHILE);
+        assert_eq!(pair.transitions(), before);
+        let key = "office.interface.lan.unheard";
+        let rating = Spared(&pair.routers[active]).row(&["vrrp", "status"], key)?;
+        assert_eq!(rating.as_str(), Some("good"));
+        pair.answered(&control, began, VIRTUAL, UNNOTICED)
     });
 }

@@ -81,12 +81,6 @@ impl Single {
         }
     }
 
-    /// An active node that is deaf on a network is heard there, so nobody notices: this is not demanded
-    /// to end by itself.
-    fn goes_unnoticed(self) -> bool {
-        matches!(self, Self::Silent(_, Wire::Lan, Way::Deaf))
-    }
-
     fn strike(self, pair: &Linked<'_>) -> Result<()> {
         let lab = pair.lab;
         match self {
@@ -225,9 +219,8 @@ fn round(pair: &mut Linked<'_>, eyes: &Eyes, seed: u64) -> Result<()> {
     let struck = Stamp::now();
     let hurt = [first.hurts(), second.hurts()];
     let bound = BOUND * 2;
-    let unnoticed = first.goes_unnoticed() || second.goes_unnoticed();
     let is_whole = |site: &usize| !hurt.contains(&Some(*site));
-    if !unnoticed && [0, 1].iter().any(is_whole) {
+    if [0, 1].iter().any(is_whole) {
         let took = eyes.served_within(struck, bound)?;
         println!("    served after {took:?}");
     } else {

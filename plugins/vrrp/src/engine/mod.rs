@@ -14,6 +14,7 @@ mod adverts;
 mod checks;
 mod conflict;
 mod counters;
+mod deaf;
 mod events;
 mod facts;
 mod group;

@@ -31,8 +31,10 @@ pub(super) struct Port {
     /// E3: claimed the group; the same holds.
     pub claimed: bool,
     pub unheard: Option<UnheardInterface>,
-    /// E3, while active: since when the peer has not heard this node's adverts here.
+    /// E3, while active: since when one of both has not heard the other here.
     pub unheard_since_ns: Option<u64>,
+    /// E12, while active: since when the peer's heartbeats should be heard here.
+    pub expected_since_ns: Option<u64>,
     /// E3: the group has moved for the unheard interface that is, or may be, here.
     pub moved: bool,
     pub one_way_loss: Option<OneWayLoss>,
@@ -56,6 +58,7 @@ impl Port {
             claimed: false,
             unheard: None,
             unheard_since_ns: None,
+            expected_since_ns: None,
             moved: false,
             one_way_loss: None,
         }

@@ -9,6 +9,7 @@ use crate::election::Why;
 impl Group {
     pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
         self.mark_unheard();
+        self.mark_deaf(cx.now_ns);
         self.end_unheard(cx);
         self.ready = false;
         self.state = State::Promoting {

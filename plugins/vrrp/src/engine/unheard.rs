@@ -165,7 +165,7 @@ impl Group {
                 "{group}: {peer} is unheard on {name} though heard elsewhere: asking other \
                  stations there"
             ),
-            None if self.is_active() => format!(
+            None if self.is_active() && self.peer_hears(index) != Some(true) => format!(
                 "{group}: {} does not hear this node on {name}: asking other stations there",
                 self.who_is_peer(cx)
             ),
@@ -370,37 +370,35 @@ impl Group {
 
     // ---- what the peer says of it ----------------------------------------------------------
 
-    /// While active: where the peer does not hear this node, though both could speak.
+    /// While active: where one of both does not hear the other, though both could speak.
     pub(super) fn note_unheard_there(&mut self, cx: &mut Context<'_>) {
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
         let spoken_ns = since_ns.saturating_add(self.active_down_ns());
         for index in 0..self.ports.len() {
-            let count = self.ports.len();
+            let deaf_since_ns = self.deaf_since_ns(cx.now_ns, index);
+            let hears_this = self.peer_hears(index);
             let Some(port) = self.ports.get(index) else {
                 return;
             };
-            let peer = self.peer.as_ref().filter(|peer| peer.heartbeat.hears);
-            let theirs = peer.and_then(|peer| peer.port(port.heartbeat_id, index, count));
-            let unheard = port.speaks
-                && port.hears_peer
-                && theirs.is_some_and(|theirs| theirs.usable && !theirs.hears);
+            let unheard = port.speaks && port.hears_peer && hears_this == Some(false);
+            let unheard_since_ns = unheard.then_some(cx.now_ns);
             // also where it was unheard before this node became active, if that can be checked
             let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
-            let mended = was_unheard && theirs.is_some_and(|theirs| theirs.hears);
-            let Some(port) = self.ports.get_mut(index) else {
-                return;
-            };
-            if unheard && cx.now_ns >= spoken_ns {
+            let mended = was_unheard && hears_this == Some(true);
+            if let Some(at_ns) = deaf_since_ns.or(unheard_since_ns)
+                && cx.now_ns >= spoken_ns
+            {
                 self.end_both_ways_check(cx, index);
-                let Some(port) = self.ports.get_mut(index) else {
-                    return;
-                };
-                port.unheard_since_ns.get_or_insert(cx.now_ns);
+                if let Some(port) = self.ports.get_mut(index) {
+                    port.unheard_since_ns.get_or_insert(at_ns);
+                }
                 continue;
             }
-            port.unheard_since_ns = None;
+            if let Some(port) = self.ports.get_mut(index) {
+                port.unheard_since_ns = None;
+            }
             if mended {
                 self.begin_both_ways_check(cx, index);
             }
@@ -429,6 +427,10 @@ impl Group {
             // both have had the time to ask
             let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
             let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
+            // it may be the peer that cannot speak: only a bad rating tells
+            if theirs.is_some_and(|theirs| theirs.hears) {
+                return false;
+            }
             let theirs = theirs.map_or(0, |theirs| match theirs.rating {
                 heartbeat::Rating::Bad => 0,
                 heartbeat::Rating::Unknown => 1,
@@ -460,6 +462,7 @@ impl Group {
     pub(super) fn begin_active(&mut self) {
         for port in &mut self.ports {
             port.unheard_since_ns = None;
+            port.expected_since_ns = None;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Nodes on wires under a virtual clock: what the engines decide together.
 
+mod deaf;
 mod election;
 mod exhaustive;
 mod fence;

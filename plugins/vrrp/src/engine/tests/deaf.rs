@@ -1,0 +1,160 @@
+//! E3: a network that carries one way only, beside links.
+
+use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
+use super::linked::{LINKS, by_quality, is_still, moved_once};
+
+/// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
+const BOUND_NS: u64 = (400 + 100 + 300 + 100) * MS;
+
+/// Pairs that ask a station of lan1.
+fn pairs() -> [Lab; 3] {
+    let asked = |text: String| {
+        let with = "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n";
+        Lab::linked(&text.replacen("vrid = 7\n", with, 1), &LINKS)
+    };
+    [
+        asked(by_quality("")),
+        asked(by_quality("prefer = \"r1\"\nfailback_delay = \"1s\"")),
+        asked(by_priority(&[200, 100], "", SECOND_ROUTER)),
+    ]
+}
+
+fn reaches(lab: &mut Lab, nodes: &[usize]) {
+    for node in nodes {
+        lab.stations.insert(("lan1".to_owned(), *node));
+    }
+}
+
+#[test]
+fn a_deaf_active_node_hands_the_group_to_who_hears() {
+    for mut lab in pairs() {
+        for phase_ms in [0, 30, 70] {
+            assert_eq!(lab.active(), [0]);
+            reaches(&mut lab, &[1]);
+            lab.run(phase_ms * MS);
+            lab.cut_one_way("lan1", 1, 0);
+            let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
+            assert!(took.is_some_and(|ns| ns <= BOUND_NS), "{took:?}");
+            lab.run(10 * SECOND);
+            moved_once(&lab, 1);
+            let unheard = |event: &String| event.contains("r2 is unheard on lan1 though it lives");
+            assert!(lab.nodes[0].events.iter().any(unheard));
+            is_still(&mut lab);
+            assert_eq!(lab.active(), [1]);
+            lab.mend();
+            lab.run(100 * SECOND);
+            if lab.active() == [1] {
+                lab.switch(1);
+            }
+            lab.run(400 * SECOND);
+            lab.forget();
+        }
+    }
+}
+
+#[test]
+fn the_preferred_node_gets_it_back_once_it_hears_again() {
+    for mut lab in pairs().into_iter().skip(1) {
+        reaches(&mut lab, &[1]);
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(60 * SECOND);
+        moved_once(&lab, 1);
+        is_still(&mut lab);
+        lab.mend();
+        lab.run(5 * SECOND);
+        moved_once(&lab, 0);
+        is_still(&mut lab);
+    }
+}
+
+#[test]
+fn a_dumb_backup_moves_nothing_where_the_active_one_reaches_others() {
+    for mut lab in pairs() {
+        reaches(&mut lab, &[0]);
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+        is_still(&mut lab);
+    }
+}
+
+#[test]
+fn a_deaf_backup_moves_nothing_where_the_active_one_reaches_others() {
+    for mut lab in pairs() {
+        reaches(&mut lab, &[0]);
+        lab.cut_one_way("lan1", 0, 1);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+        is_still(&mut lab);
+    }
+}
+
+/// Nobody tells whether the active node is deaf or the other dumb.
+#[test]
+fn where_nobody_can_be_asked_the_active_one_stays() {
+    for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
+        let mut lab = Lab::linked(&text, &LINKS);
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+    }
+}
+
+/// Neither is answered by anybody, in one direction after the other and in both.
+#[test]
+fn where_neither_is_answered_the_group_moves_once_at_most() {
+    for settled in pairs() {
+        for ways in [
+            &[(1, 0)][..],
+            &[(0, 1)],
+            &[(0, 1), (1, 0)],
+            &[(1, 0), (0, 1)],
+        ] {
+            for apart_ms in [0, 200, 450, 800, 1200, 5000] {
+                let mut lab = settled.clone();
+                for (from, to) in ways {
+                    lab.cut_one_way("lan1", *from, *to);
+                    lab.run(apart_ms * MS);
+                }
+                lab.run(20 * SECOND);
+                assert!(
+                    lab.failovers() <= 1,
+                    "{ways:?} {apart_ms} {}",
+                    lab.failovers()
+                );
+                is_still(&mut lab);
+            }
+        }
+    }
+}
+
+/// Both deaf: nobody is any better.
+#[test]
+fn both_deaf_stay() {
+    for mut lab in pairs() {
+        reaches(&mut lab, &[0, 1]);
+        lab.cut("lan1", 0, 1);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+        is_still(&mut lab);
+    }
+}
+
+#[test]
+fn a_peer_that_starts_or_plugs_in_again_is_not_unheard() {
+    let mut lab = pairs().into_iter().next().expect("a pair");
+    lab.kill(1);
+    lab.run(10 * SECOND);
+    lab.start(1);
+    lab.run(10 * SECOND);
+    for node in [1, 0, 1] {
+        lab.carrier(node, "lan1", false);
+        lab.run(10 * SECOND);
+        lab.carrier(node, "lan1", true);
+        lab.run(10 * SECOND);
+    }
+    for node in 0..2 {
+        let group = &lab.nodes[node].engine.groups[0];
+        assert_eq!(group.counters.unheard_interfaces, 0, "{node}");
+    }
+}
