@@ -26,6 +26,7 @@
 
 mod budget;
 mod entry;
+mod requests;
 mod secret;
 
 #[cfg(test)]
@@ -33,14 +34,14 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use super::key::NoRandomness;
 use crate::wire::offer::{self, Frame, Malformed, Offer, SIGNATURE_LEN, Signature};
 
 use budget::Budgets;
-use entry::{Asked, Check, Entry, Table};
+use entry::{Entry, Table};
 use secret::Half;
 
 pub use budget::{Class, Kind};
+pub use requests::Request;
 pub use secret::Agreed;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -50,29 +51,11 @@ const HELLO_NS: u64 = SECOND_NS;
 const PAUSE_NS: u64 = 250_000_000;
 /// How long an answer of the link's process is waited for.
 const ASK_AGAIN_NS: u64 = SECOND_NS;
-/// How often an offer goes without being answered, before only its receiver's voice sends it again.
-const REPEATS: u32 = 20;
-/// How often a verification is asked for.
-const TRIES: u32 = 3;
 /// An agreement under which nothing was heard for so long, or longer where heartbeats are rare, is begun
 /// anew when its run speaks.
 const STALE_NS: u64 = 5 * SECOND_NS;
 /// The longest frame.
 const FRAME_MAX: usize = offer::OFFER_LEN;
-
-/// What the link's process is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    Sign {
-        ticket: u64,
-        statement: Vec<u8>,
-    },
-    Verify {
-        ticket: u64,
-        statement: Vec<u8>,
-        signature: Signature,
-    },
-}
 
 /// Why a frame of an agreement was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,146 +303,6 @@ impl Agreement {
         self.heard_ns = now_ns;
     }
 
-    // ---- the link's process ----------------------------------------------------------------------
-
-    /// This node's signature.
-    pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
-        let Ok(signature) = Signature::try_from(signature) else {
-            return;
-        };
-        let (run, offers) = (self.run, self.offers());
-        let signs = |entry: &&mut Entry| entry.signing.as_ref().is_some_and(|it| it.is(ticket));
-        let Some(entry) = self.table.iter_mut().find(signs) else {
-            return;
-        };
-        let Some(offer) = entry.own_offer(run) else {
-            return;
-        };
-        entry.signing = None;
-        let frame = offer.frame(!offers, &signature).to_vec();
-        entry.frame = Some(frame.clone());
-        entry.sent_ns = now_ns;
-        if offers {
-            entry.repeats = REPEATS;
-            entry.again_ns = Some(now_ns.saturating_add(PAUSE_NS));
-        }
-        self.frames.push_back(frame);
-    }
-
-    /// Whether the peer made a signature. False where it did not, and somebody forged a frame.
-    pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) -> bool {
-        let checks =
-            |entry: &&mut Entry| entry.check.as_ref().is_some_and(|it| it.asked.is(ticket));
-        let Some(entry) = self.table.iter_mut().find(checks) else {
-            return true;
-        };
-        let Some(check) = entry.check.take() else {
-            return true;
-        };
-        if !genuine {
-            self.counters.forged += 1;
-            let run = entry.run;
-            if entry.half.is_none() {
-                self.table.remove(run);
-            }
-            return false;
-        }
-        if self.take_half(now_ns, &check.offer).is_err() {
-            log::error!("heartbeats: {NoRandomness}");
-        }
-        true
-    }
-
-    /// The peer's half is genuine.
-    fn take_half(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
-        let offers = self.offers();
-        let Some(mut entry) = self.table.take(offer.from) else {
-            return Ok(());
-        };
-        if offers && entry.theirs.is_some() {
-            // its run answered twice, and forgot the first one: both begin anew
-            self.number += 1;
-            entry.number = self.number;
-            entry.theirs = None;
-            entry.half = Some(Half::generate()?);
-            self.sign(now_ns, &mut entry);
-        } else {
-            if !offers {
-                entry.number = offer.number;
-                entry.half = Some(Half::generate()?);
-            }
-            entry.theirs = Some(offer.public);
-            entry.alive_ns = now_ns;
-            entry.again_ns = None;
-            self.agree(&mut entry);
-            if !offers {
-                self.sign(now_ns, &mut entry);
-            }
-        }
-        self.table.insert(entry, self.current);
-        Ok(())
-    }
-
-    fn agree(&mut self, entry: &mut Entry) {
-        let (Some(peer), Some(half), Some(theirs)) =
-            (&self.peer, entry.half.as_mut(), entry.theirs)
-        else {
-            return;
-        };
-        let sides = [
-            secret::Side::new(&self.own, self.run, half.public),
-            secret::Side::new(peer, entry.run, theirs),
-        ];
-        if let Some(agreed) = secret::agree(half, sides) {
-            self.counters.agreed += 1;
-            self.agreed.push_back(agreed);
-        }
-    }
-
-    fn sign(&mut self, now_ns: u64, entry: &mut Entry) {
-        entry.frame = None;
-        self.ticket += 1;
-        entry.signing = Some(Asked::new(self.ticket, now_ns));
-        let request = self.signature_of(entry);
-        self.requests.extend(request);
-    }
-
-    fn verify(&mut self, now_ns: u64, offer: Offer, signature: Signature) {
-        self.ticket += 1;
-        let asked = Asked::new(self.ticket, now_ns);
-        if let Some(entry) = self.table.find(offer.from) {
-            entry.check = Some(Check {
-                asked,
-                offer,
-                signature,
-                tries: TRIES,
-            });
-        }
-        let entry = self.table.iter().find(|entry| entry.run == offer.from);
-        let request = entry.and_then(|entry| self.verification_of(entry));
-        self.requests.extend(request);
-    }
-
-    fn signature_of(&self, entry: &Entry) -> Option<Request> {
-        let (offer, peer) = (entry.own_offer(self.run)?, self.peer.as_deref()?);
-        let answers = entry.theirs.filter(|_| !self.offers());
-        Some(Request::Sign {
-            ticket: entry.signing.as_ref()?.ticket,
-            statement: offer.statement(answers.as_ref(), &self.own, peer),
-        })
-    }
-
-    fn verification_of(&self, entry: &Entry) -> Option<Request> {
-        let (check, peer) = (entry.check.as_ref()?, self.peer.as_deref()?);
-        let answers = entry.half.as_ref().filter(|_| self.offers());
-        let answers = answers.map(|half| &half.public);
-        Some(Request::Verify {
-            ticket: check.asked.ticket,
-            statement: check.offer.statement(answers, peer, &self.own),
-            signature: check.signature,
-        })
-    }
-
     // ---- time ------------------------------------------------------------------------------------
 
     /// Whatever is due: hellos, offers without an answer, and requests that the link's process lost.
@@ -513,32 +356,6 @@ impl Agreement {
             entry.sent_ns = now_ns;
             self.frames.extend(entry.frame.clone());
         }
-    }
-
-    fn ask_again(&mut self, now_ns: u64, place: usize) {
-        let Some(entry) = self.table.get_mut(place) else {
-            return;
-        };
-        let is_due = |asked: &mut Asked| asked.again(now_ns);
-        let signs = entry.signing.as_mut().is_some_and(is_due);
-        let verifies = entry
-            .check
-            .as_mut()
-            .is_some_and(|it| it.asked.again(now_ns));
-        if let Some(check) = entry.check.as_mut().filter(|_| verifies) {
-            check.tries -= 1;
-            if check.tries == 0 {
-                // its sender repeats it
-                entry.check = None;
-            }
-        }
-        let Some(entry) = self.table.iter().nth(place) else {
-            return;
-        };
-        let signature = self.signature_of(entry).filter(|_| signs);
-        let verification = self.verification_of(entry).filter(|_| verifies);
-        self.requests
-            .extend(signature.into_iter().chain(verification));
     }
 
     // ---- what is to be done ------------------------------------------------------------------

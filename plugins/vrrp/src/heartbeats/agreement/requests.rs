@@ -1,0 +1,193 @@
+//! What the link's process signs for this node, and verifies of the other.
+
+use super::entry::{Asked, Check, Entry};
+use super::secret::{self, Half};
+use super::{Agreement, PAUSE_NS};
+use crate::heartbeats::key::NoRandomness;
+use crate::wire::offer::{Offer, Signature};
+
+/// How often an offer goes without being answered, before only its receiver's voice sends it again.
+const REPEATS: u32 = 20;
+/// How often a verification is asked for.
+const TRIES: u32 = 3;
+
+/// What the link's process is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Sign {
+        ticket: u64,
+        statement: Vec<u8>,
+    },
+    Verify {
+        ticket: u64,
+        statement: Vec<u8>,
+        signature: Signature,
+    },
+}
+
+impl Agreement {
+    /// This node's signature.
+    pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
+        let Ok(signature) = Signature::try_from(signature) else {
+            return;
+        };
+        let (run, offers) = (self.run, self.offers());
+        let signs = |entry: &&mut Entry| entry.signing.as_ref().is_some_and(|it| it.is(ticket));
+        let Some(entry) = self.table.iter_mut().find(signs) else {
+            return;
+        };
+        let Some(offer) = entry.own_offer(run) else {
+            return;
+        };
+        entry.signing = None;
+        let frame = offer.frame(!offers, &signature).to_vec();
+        entry.frame = Some(frame.clone());
+        entry.sent_ns = now_ns;
+        if offers {
+            entry.repeats = REPEATS;
+            entry.again_ns = Some(now_ns.saturating_add(PAUSE_NS));
+        }
+        self.frames.push_back(frame);
+    }
+
+    /// Whether the peer made a signature. False where it did not, and somebody forged a frame.
+    pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) -> bool {
+        let checks =
+            |entry: &&mut Entry| entry.check.as_ref().is_some_and(|it| it.asked.is(ticket));
+        let Some(entry) = self.table.iter_mut().find(checks) else {
+            return true;
+        };
+        let Some(check) = entry.check.take() else {
+            return true;
+        };
+        if !genuine {
+            self.counters.forged += 1;
+            let run = entry.run;
+            if entry.half.is_none() {
+                self.table.remove(run);
+            }
+            return false;
+        }
+        if self.take_half(now_ns, &check.offer).is_err() {
+            log::error!("heartbeats: {NoRandomness}");
+        }
+        true
+    }
+
+    /// The peer's half is genuine.
+    fn take_half(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
+        let offers = self.offers();
+        let Some(mut entry) = self.table.take(offer.from) else {
+            return Ok(());
+        };
+        if offers && entry.theirs.is_some() {
+            // its run answered twice, and forgot the first one: both begin anew
+            self.number += 1;
+            entry.number = self.number;
+            entry.theirs = None;
+            entry.half = Some(Half::generate()?);
+            self.sign(now_ns, &mut entry);
+        } else {
+            if !offers {
+                entry.number = offer.number;
+                entry.half = Some(Half::generate()?);
+            }
+            entry.theirs = Some(offer.public);
+            entry.alive_ns = now_ns;
+            entry.again_ns = None;
+            self.agree(&mut entry);
+            if !offers {
+                self.sign(now_ns, &mut entry);
+            }
+        }
+        self.table.insert(entry, self.current);
+        Ok(())
+    }
+
+    fn agree(&mut self, entry: &mut Entry) {
+        let (Some(peer), Some(half), Some(theirs)) =
+            (&self.peer, entry.half.as_mut(), entry.theirs)
+        else {
+            return;
+        };
+        let sides = [
+            secret::Side::new(&self.own, self.run, half.public),
+            secret::Side::new(peer, entry.run, theirs),
+        ];
+        if let Some(agreed) = secret::agree(half, sides) {
+            self.counters.agreed += 1;
+            self.agreed.push_back(agreed);
+        }
+    }
+
+    pub(super) fn sign(&mut self, now_ns: u64, entry: &mut Entry) {
+        entry.frame = None;
+        self.ticket += 1;
+        entry.signing = Some(Asked::new(self.ticket, now_ns));
+        let request = self.signature_of(entry);
+        self.requests.extend(request);
+    }
+
+    pub(super) fn verify(&mut self, now_ns: u64, offer: Offer, signature: Signature) {
+        self.ticket += 1;
+        let asked = Asked::new(self.ticket, now_ns);
+        if let Some(entry) = self.table.find(offer.from) {
+            entry.check = Some(Check {
+                asked,
+                offer,
+                signature,
+                tries: TRIES,
+            });
+        }
+        let entry = self.table.iter().find(|entry| entry.run == offer.from);
+        let request = entry.and_then(|entry| self.verification_of(entry));
+        self.requests.extend(request);
+    }
+
+    fn signature_of(&self, entry: &Entry) -> Option<Request> {
+        let (offer, peer) = (entry.own_offer(self.run)?, self.peer.as_deref()?);
+        let answers = entry.theirs.filter(|_| !self.offers());
+        Some(Request::Sign {
+            ticket: entry.signing.as_ref()?.ticket,
+            statement: offer.statement(answers.as_ref(), &self.own, peer),
+        })
+    }
+
+    fn verification_of(&self, entry: &Entry) -> Option<Request> {
+        let (check, peer) = (entry.check.as_ref()?, self.peer.as_deref()?);
+        let answers = entry.half.as_ref().filter(|_| self.offers());
+        let answers = answers.map(|half| &half.public);
+        Some(Request::Verify {
+            ticket: check.asked.ticket,
+            statement: check.offer.statement(answers, peer, &self.own),
+            signature: check.signature,
+        })
+    }
+
+    /// Asks anew for what the link's process did not answer.
+    pub(super) fn ask_again(&mut self, now_ns: u64, place: usize) {
+        let Some(entry) = self.table.get_mut(place) else {
+            return;
+        };
+        let is_due = |asked: &mut Asked| asked.again(now_ns);
+        let signs = entry.signing.as_mut().is_some_and(is_due);
+        let verifies = entry
+            .check
+            .as_mut()
+            .is_some_and(|it| it.asked.again(now_ns));
+        if let Some(check) = entry.check.as_mut().filter(|_| verifies) {
+            check.tries -= 1;
+            if check.tries == 0 {
+                // its sender repeats it
+                entry.check = None;
+            }
+        }
+        let Some(entry) = self.table.iter().nth(place) else {
+            return;
+        };
+        let signature = self.signature_of(entry).filter(|_| signs);
+        let verification = self.verification_of(entry).filter(|_| verifies);
+        self.requests
+            .extend(signature.into_iter().chain(verification));
+    }
+}
