@@ -383,13 +383,11 @@ impl Group {
                 return;
             };
             let unheard = port.speaks && port.hears_peer && hears_this == Some(false);
-            let unheard_since_ns = unheard.then_some(cx.now_ns);
+            let unheard_since_ns = deaf_since_ns.or(unheard.then_some(cx.now_ns));
             // also where it was unheard before this node became active, if that can be checked
             let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
             let mended = was_unheard && hears_this == Some(true);
-            if let Some(at_ns) = deaf_since_ns.or(unheard_since_ns)
-                && cx.now_ns >= spoken_ns
-            {
+            if let Some(at_ns) = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns) {
                 self.end_both_ways_check(cx, index);
                 if let Some(port) = self.ports.get_mut(index) {
                     port.unheard_since_ns.get_or_insert(at_ns);
