@@ -67,11 +67,12 @@ impl<'l> Synced<'l> {
         // TCP has backed off for as long as nobody served.
         const RECOVERY: Duration = Duration::from_secs(8);
         for (number, fault) in faults.iter().enumerate() {
-            let old = self.at()?;
+            // whoever was struck: the role may have moved since anybody looked
+            let mut new = 0;
             for struck in [true, false] {
                 match struck {
-                    true => drop(self.strike(*fault)?),
-                    false => self.repair(*fault, old)?,
+                    true => new = self.strike(*fault)?,
+                    false => self.repair(*fault, 1 - new)?,
                 }
                 transfer.wait_moves(RECOVERY).map_err(|error| {
                     let what = if struck { "struck" } else { "repaired" };
