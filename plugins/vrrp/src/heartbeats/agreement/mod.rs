@@ -54,8 +54,6 @@ const ASK_AGAIN_NS: u64 = SECOND_NS;
 /// An agreement under which nothing was heard for so long, or longer where heartbeats are rare, is begun
 /// anew when its run speaks.
 const STALE_NS: u64 = 5 * SECOND_NS;
-/// The longest frame.
-const FRAME_MAX: usize = offer::OFFER_LEN;
 
 /// Why a frame of an agreement was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,4 +392,4 @@ impl Agreement {
     }
 }
 
-const _: () = assert!(SIGNATURE_LEN == 64 && FRAME_MAX <= 1200);
+const _: () = assert!(SIGNATURE_LEN == 64 && offer::OFFER_LEN <= 1200);
