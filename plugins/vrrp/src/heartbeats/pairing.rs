@@ -40,13 +40,9 @@ pub struct PairingNews {
 /// This node's run, and the keys that it has with the peer's.
 #[derive(Debug)]
 pub struct Pairing {
-    node: String,
-    peer: Option<String>,
-    patience_ns: u64,
     sender: Sender,
     receiver: Receiver,
     agreement: Agreement,
-    is_cloned: bool,
     news: PairingNews,
 }
 
@@ -58,13 +54,9 @@ impl Pairing {
 
     pub fn with_run(node: &str, run: u64) -> Pairing {
         Pairing {
-            node: node.to_owned(),
-            peer: None,
-            patience_ns: 0,
             sender: Sender::new(run),
             receiver: Receiver::new(run),
             agreement: Agreement::new(node, run),
-            is_cloned: false,
             news: PairingNews::default(),
         }
     }
@@ -73,8 +65,7 @@ impl Pairing {
 
     /// The other node's name, where keys of both are configured.
     pub fn set_peer(&mut self, peer: Option<&str>) {
-        if self.peer.as_deref() != peer {
-            self.peer = peer.map(str::to_owned);
+        if self.peer() != peer {
             self.receiver.begin(self.sender.run());
             self.agreement.set_peer(peer);
         }
@@ -82,7 +73,6 @@ impl Pairing {
 
     /// How long the longest of the groups waits for a heartbeat.
     pub fn set_patience(&mut self, patience_ns: u64) {
-        self.patience_ns = patience_ns;
         self.receiver.set_patience(patience_ns);
         self.agreement.set_patience(patience_ns);
     }
@@ -104,7 +94,7 @@ impl Pairing {
     }
 
     pub fn peer(&self) -> Option<&str> {
-        self.peer.as_deref()
+        self.agreement.peer()
     }
 
     /// The peer's run, once its key is confirmed.
@@ -114,7 +104,7 @@ impl Pairing {
 
     /// How far the agreement is, in words; None without keys.
     pub fn state(&self) -> Option<&'static str> {
-        self.peer.as_ref()?;
+        self.peer()?;
         Some(match self.receiver.confirmed() {
             Some(_) => "confirmed",
             None if self.receiver.has_candidate() => "agreed, not yet confirmed",
@@ -155,7 +145,7 @@ impl Pairing {
             }
             Err(reason) => reason,
         };
-        self.is_cloned |= reason == HeartbeatDiscard::Ahead;
+        self.news.is_cloned |= reason == HeartbeatDiscard::Ahead;
         if let Ok(packet) = Packet::new_checked(payload) {
             match reason {
                 HeartbeatDiscard::UnknownKey => {
@@ -212,8 +202,8 @@ impl Pairing {
     /// Takes over keys that were agreed and confirmed, and tells what follows from that and from what was
     /// heard.
     pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
-        if std::mem::take(&mut self.is_cloned) {
-            self.begin_another_run();
+        if self.news.is_cloned {
+            self.news.is_cloned = self.begin_another_run();
         }
         while let Some(agreed) = self.agreement.poll_agreed() {
             self.receiver.trust(now_ns, agreed);
@@ -230,17 +220,19 @@ impl Pairing {
         }
     }
 
-    fn begin_another_run(&mut self) {
-        let run = match random_run() {
-            Ok(run) => run,
-            Err(error) => return log::error!("heartbeats: {error}"),
-        };
-        self.sender.begin(run);
-        self.receiver.begin(run);
-        self.agreement = Agreement::new(&self.node, run);
-        self.agreement.set_peer(self.peer.as_deref());
-        self.agreement.set_patience(self.patience_ns);
-        self.news.is_cloned = true;
+    fn begin_another_run(&mut self) -> bool {
+        match random_run() {
+            Ok(run) => {
+                self.sender.begin(run);
+                self.receiver.begin(run);
+                self.agreement.begin(run);
+                true
+            }
+            Err(error) => {
+                log::error!("heartbeats: {error}");
+                false
+            }
+        }
     }
 }
 
@@ -258,15 +250,11 @@ impl Pairing {
     /// What a copy of the machine goes on with.
     pub(super) fn copy(&self, now_ns: u64) -> Pairing {
         let mut copy = Pairing {
-            node: self.node.clone(),
-            peer: self.peer.clone(),
             sender: self.sender.clone(),
             receiver: self.receiver.clone(),
-            agreement: Agreement::new(&self.node, self.sender.run()),
+            agreement: self.agreement.copy(),
             ..*self
         };
-        copy.agreement.set_peer(self.peer.as_deref());
-        copy.agreement.set_patience(self.patience_ns);
         if let Some(run) = self.confirmed() {
             copy.agreement.handle_confirmed(now_ns, run);
         }

@@ -132,9 +132,25 @@ impl Agreement {
             return;
         }
         self.peer = peer.map(str::to_owned);
+        self.forget();
+    }
+
+    /// Another run of this node, with the same peer. Tickets go on: an answer to a request of the run before
+    /// is none of this one's.
+    pub fn begin(&mut self, run: u64) {
+        self.run = run;
+        self.forget();
+    }
+
+    /// What was agreed or under way is void.
+    fn forget(&mut self) {
         self.table = Table::default();
         self.current = None;
-        self.said_hello_ns = None;
+        self.heard_ns = 0;
+        (self.said_hello_ns, self.owes_hello) = (None, false);
+        self.requests.clear();
+        self.frames.clear();
+        self.agreed.clear();
     }
 
     /// How long the peer may be silent before it is asked who it is now.
@@ -142,8 +158,9 @@ impl Agreement {
         self.patience_ns = patience_ns;
     }
 
-    pub fn run(&self) -> u64 {
-        self.run
+    /// The other node's name, where keys are configured.
+    pub fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
     }
 
     pub fn counters(&self) -> Counters {
@@ -162,6 +179,10 @@ impl Agreement {
         self.counters.received += 1;
         let done = match Frame::parse(payload) {
             Ok(Frame::Hello(run)) => self.handle_run(now_ns, class, run),
+            // to another run: its sender may not know this one
+            Ok(Frame::Offer(offer, _) | Frame::Answer(offer, _)) if offer.to != self.run => {
+                self.handle_run(now_ns, class, offer.from)
+            }
             Ok(Frame::Offer(offer, signature)) => {
                 self.handle_offer(now_ns, class, offer, signature)
             }
@@ -201,12 +222,11 @@ impl Agreement {
                 }
                 Ok(())
             }
-            None => self.begin(now_ns, class, run),
+            None => self.make_offer(now_ns, class, run),
         }
     }
 
-    /// Makes an offer to a run.
-    fn begin(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
+    fn make_offer(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
         if !self.budgets.pass(now_ns, class, Kind::Sign) {
             return Err(Refusal::Limited);
         }
@@ -229,9 +249,6 @@ impl Agreement {
         offer: Offer,
         signature: Signature,
     ) -> Result<(), Refusal> {
-        if offer.to != self.run {
-            return self.handle_run(now_ns, class, offer.from);
-        }
         if self.offers() || !self.is_of_interest(offer.from) {
             return Err(Refusal::Stale);
         }
@@ -265,9 +282,6 @@ impl Agreement {
         offer: Offer,
         signature: Signature,
     ) -> Result<(), Refusal> {
-        if offer.to != self.run {
-            return self.handle_run(now_ns, class, offer.from);
-        }
         let is_alive = self.is_alive(now_ns, offer.from);
         let entry = self.table.find(offer.from);
         let Some(entry) = entry.filter(|entry| entry.number == offer.number) else {
@@ -389,6 +403,17 @@ impl Agreement {
     /// Its key is confirmed, and it is heard under it.
     fn is_alive(&self, now_ns: u64, run: u64) -> bool {
         self.current == Some(run) && now_ns < self.heard_ns.saturating_add(self.patience_ns)
+    }
+}
+
+#[cfg(test)]
+impl Agreement {
+    /// Of the same nodes and run, with nothing agreed: halves of keys cannot be copied.
+    pub(super) fn copy(&self) -> Agreement {
+        let mut copy = Agreement::new(&self.own, self.run);
+        copy.set_peer(self.peer());
+        copy.set_patience(self.patience_ns);
+        copy
     }
 }
 

@@ -574,3 +574,26 @@ fn a_signature_of_another_name_is_no_ones() {
             .any(|machine| machine.pairing.counters().forged > 0)
     );
 }
+
+#[test]
+fn an_answer_to_a_request_of_the_run_before_is_none() {
+    let mut agreement = Agreement::new("r1", 7);
+    agreement.set_peer(Some("r2"));
+    let ask = |agreement: &mut Agreement| {
+        let asked = agreement.handle_run(SECOND_NS, Class::Link, 9);
+        assert_eq!(asked, Ok(()));
+        match agreement.poll_request() {
+            Some(Request::Sign { ticket, .. }) => ticket,
+            other => panic!("{other:?} instead of a signature"),
+        }
+    };
+    let before = ask(&mut agreement);
+    agreement.begin(8);
+    while agreement.poll_frame().is_some() {}
+    let now = ask(&mut agreement);
+    agreement.handle_signed(SECOND_NS, before, &[1; SIGNATURE_LEN]);
+    assert_eq!(agreement.poll_frame(), None);
+    agreement.handle_signed(SECOND_NS, now, &[1; SIGNATURE_LEN]);
+    assert!(agreement.poll_frame().is_some());
+    assert_eq!(agreement.counters().requests, 2);
+}
