@@ -27,6 +27,7 @@ mod port;
 mod promotion;
 mod proof;
 mod queue;
+mod receive;
 mod reload;
 mod rounds;
 mod router;
@@ -51,9 +52,7 @@ use spared_sdk::Role;
 
 use crate::config::Settings;
 use crate::election::{Directive, Why};
-use crate::error::Discard;
-use crate::wire::frame::{self, Advert, TTL};
-use crate::wire::{Family, Mac, is_virtual_mac};
+use crate::wire::{Family, Mac};
 
 use group::{Group, State};
 use interface::Interface;
@@ -265,87 +264,6 @@ impl Engine {
         });
     }
 
-    /// A frame of a VRRP socket.
-    pub fn handle_frame(&mut self, now_ns: u64, interface: usize, bytes: &[u8]) {
-        let advert = match frame::parse(bytes) {
-            Ok(advert) => advert,
-            Err(reason) => return self.discard(now_ns, interface, reason, None),
-        };
-        match self.accept(interface, &advert) {
-            Ok((group, router)) => {
-                self.with_group(now_ns, group, |group, cx| {
-                    group.check_late(cx);
-                    group.handle_advert(cx, router, &advert);
-                });
-            }
-            Err(reason) => self.discard(now_ns, interface, reason, Some(&advert)),
-        }
-    }
-
-    /// The receive checks of RFC 9568 section 7.1 that need the configuration.
-    fn accept(&self, index: usize, advert: &Advert<'_>) -> Result<(usize, usize), Discard> {
-        let interface = self.interfaces.get(index).ok_or(Discard::UnknownVrid)?;
-        let key = (index, advert.family, advert.vrid);
-        let found = self.routers.get(&key).and_then(|(group, router)| {
-            let this = self.groups.get(*group)?;
-            Some((*group, *router, this, this.routers.get(*router)?))
-        });
-        let min_ttl = found.map_or(TTL, |(.., router)| router.config.min_ttl);
-        if advert.ttl < min_ttl {
-            return Err(Discard::Ttl);
-        }
-        let (group_index, router_index, group, router) = found.ok_or(Discard::UnknownVrid)?;
-        if advert.version != group.config.version {
-            return Err(Discard::Version);
-        }
-        if interface.is_broadcast(advert.source) || router.is_virtual(advert) {
-            return Err(Discard::Source);
-        }
-        let own = &interface.facts.addresses;
-        if own.contains(&advert.source) || router.source == Some(advert.source) {
-            return Err(Discard::OwnSource);
-        }
-        let to_us = if router.config.unicast {
-            own.contains(&advert.destination)
-        } else {
-            advert.destination == frame::group_address(advert.family)
-        };
-        if !to_us {
-            return Err(Discard::Destination);
-        }
-        // a unicast router hears its peers alone, as anyone could send it a packet
-        let stranger = router.config.unicast && !router.config.peers.contains(&advert.source);
-        if stranger {
-            Err(Discard::Foreign)
-        } else {
-            Ok((group_index, router_index))
-        }
-    }
-
-    fn discard(&mut self, now_ns: u64, index: usize, reason: Discard, advert: Option<&Advert<'_>>) {
-        let Some(interface) = self.interfaces.get_mut(index) else {
-            return;
-        };
-        interface.discards.count(reason);
-        // an own frame that the wire brought back is no news
-        let own_mac = |mac: Mac| mac == interface.facts.mac || is_virtual_mac(mac);
-        if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
-            return;
-        }
-        let limit = interface.limits.get_mut(reason as usize);
-        let Some(more) = limit.and_then(|limit| limit.pass(now_ns)) else {
-            return;
-        };
-        let from = advert.map_or(String::new(), |a| {
-            format!(" from {} vrid {}", a.source, a.vrid)
-        });
-        let line = format!(
-            "{}: dropped an advert{from}: {reason}{more}",
-            interface.name
-        );
-        self.actions.push(Action::Warn(line));
-    }
-
     /// A frame of a stations' socket: its sender, and the address that it calls its own.
     pub fn handle_station(
         &mut self,
@@ -491,7 +409,12 @@ impl Engine {
 
     /// A group and its surroundings.
     fn context(&mut self, now_ns: u64, index: usize) -> Option<(&mut Group, Context<'_>)> {
-        let group = self.groups.get_mut(index)?;
+        let (groups, cx) = self.surroundings(now_ns, index);
+        Some((groups.get_mut(index)?, cx))
+    }
+
+    /// All groups, and the surroundings of one.
+    fn surroundings(&mut self, now_ns: u64, group: usize) -> (&mut [Group], Context<'_>) {
         let cx = Context {
             now_ns,
             node: &self.node,
@@ -501,9 +424,9 @@ impl Engine {
             session: self.session,
             interfaces: &self.interfaces,
             actions: &mut self.actions,
-            group: index,
+            group,
         };
-        Some((group, cx))
+        (&mut self.groups, cx)
     }
 
     fn with_group(

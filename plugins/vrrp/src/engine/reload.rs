@@ -75,18 +75,8 @@ impl Engine {
         group: &mut Group,
         call: impl FnOnce(&mut Group, &mut Context<'_>),
     ) {
-        let cx = &mut Context {
-            now_ns,
-            node: &self.node,
-            peer: self.peer.as_ref(),
-            links: &self.links,
-            keys: self.keys,
-            session: self.session,
-            interfaces: &self.interfaces,
-            actions: &mut self.actions,
-            group: usize::MAX,
-        };
-        call(group, cx);
+        let (_, mut cx) = self.surroundings(now_ns, usize::MAX);
+        call(group, &mut cx);
     }
 }
 
