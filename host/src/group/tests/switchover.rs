@@ -218,13 +218,8 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     assert!(pair.answers(1, "office"));
 }
 
-#[test]
-fn without_a_link_nothing_is_offered() {
-    let mut pair = Pair::new(&["office"], Delays::default());
-    pair.inject(Fault::LinkDown);
-    begin(&mut pair, Begin::Switch, &["office"]);
-    let why = "office: there is no link to a peer";
-    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+/// The elector asks the first node for one, and is answered at once.
+fn refuses_a_switchover(pair: &mut Pair, status: i32) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
         number: 1,
@@ -232,7 +227,6 @@ fn without_a_link_nothing_is_offered() {
     let now_ns = pair.now_ns;
     let groups = &mut pair.nodes[0].groups;
     groups.handle_switch_over(now_ns, ticket.clone(), "office", cause());
-    let status = -libc::EHOSTUNREACH;
     assert_eq!(
         groups.poll_action(),
         Some(Action::Answer { ticket, status })
@@ -240,21 +234,20 @@ fn without_a_link_nothing_is_offered() {
 }
 
 #[test]
+fn without_a_link_nothing_is_offered() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    pair.inject(Fault::LinkDown);
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let why = "office: there is no link to a peer";
+    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+    refuses_a_switchover(&mut pair, -libc::EHOSTUNREACH);
+}
+
+#[test]
 fn one_switchover_of_a_group_is_under_way_at_a_time() {
     let mut pair = Pair::new(&["office"], Delays::default());
     begin(&mut pair, Begin::Switch, &["office"]);
-    let ticket = Ticket {
-        plugin: "vrrp".to_owned(),
-        number: 1,
-    };
-    let now_ns = pair.now_ns;
-    let groups = &mut pair.nodes[0].groups;
-    groups.handle_switch_over(now_ns, ticket.clone(), "office", cause());
-    let status = -libc::EALREADY;
-    assert_eq!(
-        groups.poll_action(),
-        Some(Action::Answer { ticket, status })
-    );
+    refuses_a_switchover(&mut pair, -libc::EALREADY);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! E3: a network that carries one way only, beside links.
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, by_quality, is_still, moved_once};
+use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back};
 
 /// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
 const BOUND_NS: u64 = (400 + 100 + 300 + 100) * MS;
@@ -57,13 +57,7 @@ fn the_preferred_node_gets_it_back_once_it_hears_again() {
     for mut lab in pairs().into_iter().skip(1) {
         reaches(&mut lab, &[1]);
         lab.cut_one_way("lan1", 1, 0);
-        lab.run(60 * SECOND);
-        moved_once(&lab, 1);
-        is_still(&mut lab);
-        lab.mend();
-        lab.run(5 * SECOND);
-        moved_once(&lab, 0);
-        is_still(&mut lab);
+        moves_once_and_back(&mut lab);
     }
 }
 

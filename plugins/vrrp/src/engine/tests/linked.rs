@@ -44,6 +44,17 @@ pub fn moved_once(lab: &Lab, to: usize) {
     assert_eq!(lab.overlaps, []);
 }
 
+/// What was just broken moves the group to the second node, once; what is mended moves it back.
+pub fn moves_once_and_back(lab: &mut Lab) {
+    lab.run(60 * SECOND);
+    moved_once(lab, 1);
+    is_still(lab);
+    lab.mend();
+    lab.run(5 * SECOND);
+    moved_once(lab, 0);
+    is_still(lab);
+}
+
 pub fn both_cut(lab: &mut Lab) {
     for link in LINKS {
         lab.cut(link, 0, 1);
@@ -371,13 +382,7 @@ fn the_active_one_stays_where_its_own_wire_is_good() {
 fn a_wire_that_is_bad_for_both_moves_the_group_once() {
     let mut lab = pair("prefer = \"r1\"\nfailback_delay = \"1s\"");
     lab.cut("lan1", 0, 1);
-    lab.run(60 * SECOND);
-    moved_once(&lab, 1);
-    is_still(&mut lab);
-    lab.mend();
-    lab.run(5 * SECOND);
-    moved_once(&lab, 0);
-    is_still(&mut lab);
+    moves_once_and_back(&mut lab);
 }
 
 // ---- E4: silence ------------------------------------------------------------------------------------
