@@ -26,7 +26,9 @@ impl Vrrp {
         self.perform_all();
         let engine = self.engine.as_ref().and_then(Engine::next_timeout);
         let links = self.links.as_ref().and_then(Links::next_timeout);
-        self.alarm.set(engine.into_iter().chain(links).min());
+        let others = [links, self.second_machine.next_timeout()];
+        let times = engine.into_iter().chain(others.into_iter().flatten());
+        self.alarm.set(times.min());
     }
 
     fn perform_all(&mut self) {

@@ -6,6 +6,9 @@ use spared_sdk::Identity;
 use crate::Vrrp;
 use crate::heartbeats::Request;
 
+const KEY_CHECK: &str = "key";
+const KEY_WHY: &str = "two machines have the peer's key: stop one, or give it another key";
+
 impl Identity for Vrrp {
     fn signed(&mut self, ticket: u64, signature: &[u8]) {
         if let Some(links) = &mut self.links {
@@ -29,7 +32,9 @@ impl Vrrp {
         let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
             return;
         };
-        let (news, text) = links.take_news(now_ns);
+        // it follows the interval that the peer has told, not the configuration alone
+        links.set_patience(engine.longest_silence_ns());
+        let news = links.take_news(now_ns);
         while let Some(request) = links.poll_request() {
             let Some(identity) = self.identity else { break };
             let asked = match &request {
@@ -59,8 +64,27 @@ impl Vrrp {
         if news.hurries {
             engine.hurry_round(now_ns);
         }
-        if let Some(text) = text {
-            self.host.event(&text);
+        if news.is_double {
+            let peer = links.peer().unwrap_or("the peer");
+            if let Some(text) = self.second_machine.handle_heard(now_ns, peer) {
+                self.host.event(&text);
+            }
+        }
+        self.tell_of_second_machine(now_ns);
+    }
+
+    /// As a check that weighs nothing: this node is as fit as before, and yet not all is well.
+    fn tell_of_second_machine(&mut self, now_ns: u64) {
+        let Some(checks) = self.host.checks() else {
+            return;
+        };
+        let told = match self.second_machine.poll_check(now_ns) {
+            Some(true) => checks.report(KEY_CHECK, 0, 0, KEY_WHY),
+            Some(false) => checks.forget(KEY_CHECK),
+            None => return,
+        };
+        if let Err(error) = told {
+            log::warn!("{error}");
         }
     }
 }

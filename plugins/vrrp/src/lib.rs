@@ -16,6 +16,7 @@ pub mod heartbeats;
 mod limit;
 mod links;
 mod networks;
+mod second_machine;
 mod sockets;
 pub mod wire;
 
@@ -35,6 +36,7 @@ use spared_sdk::{
 use config::Settings;
 use engine::{Engine, InterfaceFacts, Table};
 use links::Links;
+use second_machine::SecondMachine;
 use sockets::{FRAME_MAX, Kind, Sockets};
 use wire::heartbeat::group_id;
 use wire::neighbour::{speaker, station};
@@ -58,6 +60,7 @@ pub struct Vrrp {
     engine: Option<Engine>,
     /// As above.
     links: Option<Links>,
+    second_machine: SecondMachine,
     node: String,
     settings: Settings,
     /// By the engine's index.
@@ -88,6 +91,7 @@ impl Plugin for Vrrp {
             identity: host.identity(),
             engine: None,
             links: None,
+            second_machine: SecondMachine::default(),
             node: String::new(),
             settings: Settings::default(),
             sockets: Vec::new(),
@@ -217,7 +221,7 @@ impl Peer for Vrrp {
         }
     }
 
-    /// Wire version 1 had the keys of heartbeats there.
+    /// Nobody says anything there: heartbeats tell it all, and the channel that there is a session.
     fn message(&mut self, _message: &[u8]) {}
 
     fn writable(&mut self) {}
@@ -270,7 +274,7 @@ impl Vrrp {
         self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
         if let (Some(links), Some(engine)) = (&mut self.links, &self.engine) {
             links.configure_networks(engine.networks());
-            links.set_peer(peer.as_deref(), engine.longest_silence_ns());
+            links.set_peer(peer.as_deref());
         }
         self.act();
         for gone in old

@@ -24,14 +24,8 @@ pub(crate) struct Links {
     links: Vec<Link>,
     networks: Networks,
     pairing: Pairing,
-    limits: Limits,
-}
-
-/// Lines that others can cause.
-#[derive(Default)]
-struct Limits {
+    /// Lines that others can cause.
     forged: Limit,
-    double: Limit,
 }
 
 #[derive(Default)]
@@ -50,14 +44,17 @@ impl Links {
             links: Vec::new(),
             networks: Networks::default(),
             pairing: Pairing::new(node)?,
-            limits: Limits::default(),
+            forged: Limit::default(),
         })
     }
 
-    /// The other node's name, where keys of both are configured, and how long the longest of the groups
-    /// waits for it.
-    pub fn set_peer(&mut self, peer: Option<&str>, patience_ns: u64) {
+    /// The other node's name, where keys of both are configured.
+    pub fn set_peer(&mut self, peer: Option<&str>) {
         self.pairing.set_peer(peer);
+    }
+
+    /// How long the longest of the groups waits for a heartbeat now.
+    pub fn set_patience(&mut self, patience_ns: u64) {
         self.pairing.set_patience(patience_ns);
     }
 
@@ -271,22 +268,22 @@ impl Links {
         self.pairing.next_timeout()
     }
 
-    /// What is to be done for what was heard; what is to be told of it, at most once a minute.
-    pub fn take_news(&mut self, now_ns: u64) -> (PairingNews, Option<String>) {
+    /// What is to be done for what was heard.
+    pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
         let news = self.pairing.take_news(now_ns);
         if news.is_forged {
-            if let Some(more) = self.limits.forged.pass(now_ns) {
+            if let Some(more) = self.forged.pass(now_ns) {
                 log::warn!(
                     "dropped an offer of a key for heartbeats: not the peer's signature{more}"
                 );
             }
         }
-        let double = news.is_double.then(|| self.limits.double.pass(now_ns));
-        let text = double.flatten().map(|more| {
-            let peer = self.pairing.peer().unwrap_or("the peer");
-            format!("two machines have the key of {peer}: both are heard{more}")
-        });
-        (news, text)
+        news
+    }
+
+    /// The other node's name, where keys of both are configured.
+    pub fn peer(&self) -> Option<&str> {
+        self.pairing.peer()
     }
 
     /// What `sparectl status` and `sparectl vrrp ...` show of the links.

@@ -24,7 +24,8 @@ struct Node {
 impl Node {
     fn start(name: &str, peer: &str) -> Node {
         let mut links = Links::new(name).expect("random bytes");
-        links.set_peer(Some(peer), 1_000_000_000);
+        links.set_peer(Some(peer));
+        links.set_patience(1_000_000_000);
         let names = NAMES.map(str::to_owned);
         let gone = links.configure(&names, [group_id("office")].into_iter());
         assert!(gone.is_empty());
@@ -215,7 +216,8 @@ fn the_other_link_goes_on_where_one_takes_nothing() {
 #[test]
 fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     let mut links = Links::new("r1").expect("random bytes");
-    links.set_peer(Some("r2"), NOW_NS);
+    links.set_peer(Some("r2"));
+    links.set_patience(NOW_NS);
     links.configure(&["hot0".to_owned()], [].into_iter());
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     let port = receiver.local_addr().expect("an address").port();
