@@ -1,11 +1,11 @@
 //! Verdicts of the peer on what was sent, and the drain that waits for all of them.
 
-use crate::Drain;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::{Store, Tag};
 use crate::table::{Phase, TableState};
 use crate::wire::{Malformed, Ordinals, RECORDS_MAX, kind};
+use crate::{Drain, Now};
 
 impl<S: Store> Replica<S> {
     pub(crate) fn handle_ack(
@@ -58,6 +58,11 @@ impl<S: Store> Replica<S> {
     /// How the last drain stands.
     pub fn drained(&self) -> Drain {
         self.drain
+    }
+
+    /// When the peer last asked for a drain in this channel: its role is about to go.
+    pub fn drain_heard(&self) -> Option<Now> {
+        self.drain_heard
     }
 
     pub(crate) fn make_drain(&mut self) -> bool {

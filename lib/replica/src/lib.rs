@@ -49,7 +49,12 @@
 //!
 //! A switchover: [`start_drain`](Replica::start_drain) on the node that leaves until
 //! [`drained`](Replica::drained) says [`Drain::Done`], [`is_settled`](Replica::is_settled) on the
-//! other before addresses move.
+//! other before addresses move. That one hears of it by [`drain_heard`](Replica::drain_heard), and by
+//! [`peer_groups`](Replica::peer_groups) that the other's role has gone: all that it said before is
+//! here then.
+//!
+//! A plugin may send messages of its own in the same channel: their first byte is
+//! [`wire::OWN`] or greater, and they are not given to the replica.
 //!
 //! ```
 //! use spared_replica::toy::{Number, Toy};
@@ -159,6 +164,10 @@
 //! - What the decider has no room for stays on the follower: both are short, nothing is lost.
 //! - A backup's change counts as a stray only while the active node is there to ask; made while the
 //!   nodes are apart it is merged.
+//! - A store whose values tell which of two is later says so itself (`prefers`): an age that the
+//!   values carry outlives a restart, the replica's do not.
+//! - A follower whose records outlive its process may say so (`recall`): it offers nothing then, and
+//!   what the decider deleted meanwhile is not brought back by it.
 //! - Stores have `tag`, `digest`, `holds` and a cursor of their own; the crate keeps the flags.
 //! - Values that a plugin has only at the moment of a change (conntrack) are not kept here: its table
 //!   stays its own.
@@ -190,7 +199,7 @@ mod tests;
 pub use buffer::Value;
 pub use session::Replica;
 pub use sink::Sink;
-pub use status::TableStatus;
+pub use status::{CopyState, TableStatus};
 pub use store::{Applied, Authority, Change, Key, Mark, Step, Store, Strays, Table, Tag, Token};
 pub use table::Conflict;
 pub use wire::{Malformed, Reader};

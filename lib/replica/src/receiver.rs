@@ -48,6 +48,7 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             Body::Drain { id } => {
+                self.drain_heard = Some(now);
                 self.inbox.drain = Some((id, self.inbox.processed));
                 self.answer_drain();
                 Ok(())
@@ -324,7 +325,17 @@ impl<S: Store> Replica<S> {
             is_equal: store.holds(index, key, record.value),
             age_ms: changed.map(|at| now.saturating_sub(at) / 1_000_000),
         });
-        let (verdict, costs) = decide(here, record, store.authority(index, key));
+        let authority = store.authority(index, key);
+        let is_equal = here.as_ref().is_some_and(|here| here.is_equal);
+        let preferred = match authority {
+            Authority::Both if !is_equal => store.prefers(index, key, record.value),
+            _ => None,
+        };
+        let (verdict, costs) = match preferred {
+            Some(true) => (Verdict::Take, false),
+            Some(false) => (Verdict::Keep, false),
+            None => decide(here, record, authority),
+        };
         if costs {
             table.note_conflict(key, verdict == Verdict::Take);
         }

@@ -45,6 +45,8 @@ pub struct Replica<S: Store> {
     pub(crate) drain_id: u32,
     pub(crate) drain_told: bool,
     pub(crate) drained_due: Option<u32>,
+    /// When the peer last asked for a drain.
+    pub(crate) drain_heard: Option<Now>,
     pub(crate) count_due: Now,
     pub(crate) again: Backoff,
     pub(crate) again_due: bool,
@@ -63,6 +65,8 @@ pub(crate) struct PeerNode {
     pub serial: u32,
     /// None before its first ROLE.
     pub active: Option<BTreeSet<String>>,
+    /// Its tables that this node does not have.
+    pub strangers: Vec<String>,
 }
 
 impl<S: Store> Replica<S> {
@@ -91,6 +95,7 @@ impl<S: Store> Replica<S> {
             drain_id: 0,
             drain_told: false,
             drained_due: None,
+            drain_heard: None,
             count_due: 0,
             again: Backoff::new(30),
             again_due: false,
@@ -119,6 +124,7 @@ impl<S: Store> Replica<S> {
         }
         self.up = false;
         self.peer = None;
+        self.drain_heard = None;
         self.role_told = None;
         self.hello_due = false;
         self.again.due = None;
@@ -151,6 +157,17 @@ impl<S: Store> Replica<S> {
         if active != self.active {
             self.active = active;
             self.bump();
+        }
+    }
+
+    /// Says before the first `handle_up` what outlived an earlier run of this process: the table was
+    /// equal to the peer's of that incarnation ([`equal_to`](Self::equal_to)), and its records have
+    /// [`Tag::recalled`](crate::Tag::recalled). While the peer's table is still in that incarnation,
+    /// what it deleted meanwhile is deleted here; without this, all is offered again.
+    pub fn recall(&mut self, table: usize, incarnation: u64) {
+        if let Some(table) = self.tables.get_mut(table).filter(|_| !self.up) {
+            table.shared_under = Some(incarnation);
+            table.is_void = false;
         }
     }
 
@@ -290,6 +307,12 @@ impl<S: Store> Replica<S> {
             node: hello.node,
             serial,
             active,
+            strangers: hello
+                .tables
+                .iter()
+                .filter(|theirs| !self.tables.iter().any(|it| it.config.name == theirs.name))
+                .map(|theirs| theirs.name.to_owned())
+                .collect(),
         });
         self.halt();
         for (index, table) in self.tables.iter_mut().enumerate() {

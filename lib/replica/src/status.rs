@@ -1,5 +1,6 @@
 //! What people and the host are told: in sync or why not, and the same rows for every plugin.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::Now;
@@ -57,7 +58,58 @@ impl TableStatus {
     }
 }
 
+/// How the copy of a follower stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// It is compared: what the decider may not know is offered.
+    Offered,
+    /// A snapshot comes.
+    Received,
+    /// A snapshot has come, and changes follow.
+    Whole,
+}
+
 impl<S: Store> Replica<S> {
+    /// Groups that are active at the peer; None before it has said so.
+    pub fn peer_groups(&self) -> Option<&BTreeSet<String>> {
+        self.peer.as_ref()?.active.as_ref()
+    }
+
+    /// Tables that only the peer has.
+    pub fn strangers(&self) -> &[String] {
+        self.peer.as_ref().map_or(&[], |peer| &peer.strangers)
+    }
+
+    /// Whether both nodes have that table, and it fits.
+    pub fn is_common(&self, table: usize) -> bool {
+        self.tables.get(table).is_some_and(TableState::is_common)
+    }
+
+    /// How a table stands that follows the peer's; None: this node decides, or no pair is there.
+    pub fn copy(&self, table: usize) -> Option<CopyState> {
+        let table = self.tables.get(table).filter(|it| !it.is_decider)?;
+        match table.phase {
+            Phase::Offering(_) | Phase::OfferDue | Phase::Offered => Some(CopyState::Offered),
+            Phase::Receiving | Phase::Pruning(_) => Some(CopyState::Received),
+            Phase::Following => Some(CopyState::Whole),
+            _ => None,
+        }
+    }
+
+    /// Incarnation of the peer's table that this one is a whole copy of: to be remembered for
+    /// [`recall`](Self::recall) by those whose records outlive the process.
+    pub fn equal_to(&self, table: usize) -> Option<u64> {
+        self.copy(table).filter(|copy| *copy == CopyState::Whole)?;
+        self.tables.get(table)?.shared_under
+    }
+
+    /// Why a table is not in sync; None: it is.
+    pub fn lack(&self, store: &S, table: usize) -> Option<String> {
+        let state = self.tables.get(table)?;
+        let session = self.session_lack();
+        session.or_else(|| self.table_lack(store, table, state))
+    }
+
     /// Whether both nodes have the same in every table, as far as this node knows.
     ///
     /// # Errors

@@ -55,6 +55,15 @@ impl Tag {
         self.flags & Self::CHANGED != 0
     }
 
+    /// Tag of a record that both nodes had in an earlier run of this process: see
+    /// [`recall`](crate::Replica::recall).
+    pub fn recalled() -> Self {
+        Self {
+            mark: 0,
+            flags: Self::SHARED,
+        }
+    }
+
     pub(crate) fn has(self, flags: u8) -> bool {
         self.flags & flags != 0
     }
@@ -218,6 +227,14 @@ pub trait Store {
     /// It does not fit.
     fn accept(&self, _table: Table, _preface: &[u8]) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Which of two values holds, where the values themselves tell which is later: true for the
+    /// one that the peer offers, false for the record here, or its absence. Asked by the decider for
+    /// each offered record that differs; None: flags and ages of changes decide, and the loss of a
+    /// value is counted as a conflict.
+    fn prefers(&mut self, _table: Table, _key: &Self::Key, _offered: &[u8]) -> Option<bool> {
+        None
     }
 
     /// Who may change a record; the key need not be there.

@@ -73,6 +73,8 @@ pub struct Toy {
     pub strays: Strays,
     /// Keys from here on are this node's alone.
     pub ours: Option<(u32, u32)>,
+    /// Whether the greater value is the later one.
+    pub is_counting: bool,
     /// What has to fit, and whether the peer's has to be the same.
     pub preface: (u8, bool),
     /// Keys that the replica deleted, or gave a value, until the owner looks.
@@ -94,6 +96,7 @@ impl Toy {
             writes: Vec::new(),
             strays: Strays::Undo,
             ours: None,
+            is_counting: false,
             preface: (0, true),
             seen: Vec::new(),
             is_watched: false,
@@ -303,6 +306,12 @@ impl Store for Toy {
             )),
             false => Ok(()),
         }
+    }
+
+    fn prefers(&mut self, table: Table, key: &Number, offered: &[u8]) -> Option<bool> {
+        let offered = Reader(offered).u32().ok().filter(|_| self.is_counting)?;
+        let here = self.tables[table].get(key);
+        here.map(|here| offered > here.value)
     }
 
     fn authority(&self, _table: Table, key: &Number) -> Authority {

@@ -120,6 +120,89 @@ fn what_is_deleted_before_a_restart_is_deleted_on_both() {
 }
 
 #[test]
+fn a_follower_that_recalls_whose_copy_it_is_brings_nothing_back() {
+    for recalls in [true, false] {
+        let mut lab = filled();
+        let known = lab.machine(1).replica.equal_to(0);
+        assert_eq!(known, lab.store(0).incarnations[0]);
+        assert_eq!(lab.machine(0).replica.equal_to(0), None, "the decider");
+        lab.cut();
+        lab.delete(0, 0, 1);
+        lab.flush_and_fill(1, 0);
+        lab.restart(1);
+        if recalls {
+            lab.recall(1, 0, known.unwrap());
+        }
+        lab.link();
+        lab.run(S);
+        let expected = if recalls { 5 } else { 6 };
+        assert_eq!(lab.records(0, 0).len(), expected, "{recalls}");
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
+fn what_is_recalled_of_another_life_is_offered() {
+    let mut lab = filled();
+    let known = lab.machine(1).replica.equal_to(0).unwrap();
+    lab.cut();
+    lab.flush(0, 0);
+    lab.restart(1);
+    lab.recall(1, 0, known);
+    lab.link();
+    lab.run(S);
+    assert_eq!(lab.records(0, 0).len(), 6);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn values_that_tell_which_is_later_decide_whatever_was_forgotten() {
+    for restarted in [0, 1] {
+        let mut lab = filled();
+        for node in [0, 1] {
+            lab.store(node).is_counting = true;
+        }
+        lab.cut();
+        lab.role(1, true);
+        lab.put(0, 0, 1);
+        lab.put(1, 0, 2);
+        let later = [lab.put(1, 0, 1), lab.put(0, 0, 2)];
+        lab.restart(restarted);
+        lab.link();
+        lab.run(S);
+        assert_eq!(
+            [both(&lab, 1), both(&lab, 2)],
+            later.map(|it| [Some(it); 2])
+        );
+        for node in [0, 1] {
+            assert!(lab.machine(node).replica.conflicts(0).is_empty());
+        }
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
+fn a_follower_hears_of_the_drain_and_of_the_role_that_goes() {
+    let mut lab = filled();
+    assert_eq!(lab.machine(1).replica.drain_heard(), None);
+    let asked = lab.now();
+    lab.machine_mut(0).unwrap().replica.start_drain();
+    lab.run(S);
+    let heard = lab.machine(1).replica.drain_heard();
+    assert!(heard.is_some_and(|at| at >= asked), "{heard:?}");
+    let groups = |lab: &Lab| lab.machine(1).replica.peer_groups().map(|it| it.len());
+    assert_eq!(groups(&lab), Some(1));
+    lab.put(0, 0, 1);
+    lab.role(0, false);
+    lab.run(S);
+    assert_eq!(groups(&lab), Some(0));
+    assert_eq!(both(&lab, 1)[0], both(&lab, 1)[1]);
+    lab.cut();
+    assert_eq!(groups(&lab), None);
+    assert_eq!(lab.machine(1).replica.drain_heard(), None);
+}
+
+#[test]
 fn a_change_while_apart_outranks_a_deletion_and_the_younger_outranks_the_older() {
     let mut lab = filled();
     lab.cut();

@@ -6,7 +6,7 @@ use spared_sim::{Channel, Clock, Node, Random};
 
 use super::watch::Watch;
 use crate::toy::{Number, Toy};
-use crate::{Change, Config, Now, Replica};
+use crate::{Change, Config, Now, Replica, Tag};
 
 pub const MS: Now = 1_000_000;
 pub const S: Now = 1_000 * MS;
@@ -208,6 +208,24 @@ impl Lab {
         if let Some(it) = self.nodes[node].running() {
             it.store.flush(table, self.lives);
             self.watch.flush(node, table);
+        }
+    }
+
+    /// A table as a fresh process finds it: the same records, in another life of the store.
+    pub fn flush_and_fill(&mut self, node: usize, table: usize) {
+        let records = self.records(node, table);
+        self.flush(node, table);
+        for (key, value) in records {
+            self.store(node).put(table, key, value);
+        }
+    }
+
+    /// The process says what it remembers of its last run, before it is linked.
+    pub fn recall(&mut self, node: usize, table: usize, incarnation: u64) {
+        if let Some(it) = self.nodes[node].running() {
+            it.replica.recall(table, incarnation);
+            let records = it.store.tables[table].values_mut();
+            records.for_each(|entry| entry.tag = Tag::recalled());
         }
     }
 

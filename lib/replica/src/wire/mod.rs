@@ -61,6 +61,9 @@ pub const KEY_MAX: usize = 255;
 pub const VALUE_MAX: usize = 8_192;
 /// Counted records of one message at most: what a store takes in one go.
 pub const RECORDS_MAX: usize = 1_024;
+/// First byte of messages that a plugin may send beside the replica's: no kind of the replica's is
+/// ever as great.
+pub const OWN: u8 = 128;
 /// Version of the protocol, in HELLO.
 pub const VERSION: u16 = 1;
 
