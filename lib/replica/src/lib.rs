@@ -42,7 +42,8 @@
 //! 4. After each of these, and when [`next_timeout`](Replica::next_timeout) says
 //!    ([`handle_timeout`](Replica::handle_timeout)): while the channel takes messages,
 //!    [`poll_message`](Replica::poll_message) and [`sent`](Replica::sent); then
-//!    [`poll_event`](Replica::poll_event) and [`in_sync`](Replica::in_sync).
+//!    [`poll_event`](Replica::poll_event), [`in_sync`](Replica::in_sync) for people and
+//!    [`ready`](Replica::ready) for the host.
 //!
 //! Every call does a bounded part of the work and none blocks. One message waits at most; what
 //! waits to be said is remembered by key and said as it is when the channel takes it.

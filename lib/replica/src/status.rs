@@ -124,6 +124,22 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// Whether a failover to this node would lose nothing, as far as it knows: it has all that the
+    /// peer has. What [`in_sync`](Self::in_sync) says beyond that is what the peer lacks. This is what
+    /// the host is to be told.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing here.
+    pub fn ready(&self, store: &S) -> Result<(), String> {
+        self.session_lack().map_or(Ok(()), Err)?;
+        for (index, table) in self.tables.iter().enumerate() {
+            if let Some(lack) = self.lack_here(store, index, table) {
+                return Err(format!("{}: {lack}", table.config.name));
+            }
+        }
+        Ok(())
+    }
+
     fn session_lack(&self) -> Option<String> {
         if !self.up {
             return Some("the peer is not there".to_owned());
@@ -148,6 +164,12 @@ impl<S: Store> Replica<S> {
     }
 
     fn table_lack(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
+        let here = self.lack_here(store, index, table);
+        here.or_else(|| self.lack_there(table))
+    }
+
+    /// What this node does not have, as far as it knows.
+    fn lack_here(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
         if table.incarnation.is_none() {
             let shortage = store.shortage(index);
             return Some(shortage.unwrap_or_else(|| "is not read yet".to_owned()));
@@ -162,15 +184,11 @@ impl<S: Store> Replica<S> {
         }
         let counters = &table.counters;
         match &table.phase {
-            Phase::Following => {}
-            Phase::Serving if table.is_acked => {}
+            Phase::Following | Phase::Walking(_) | Phase::EndDue | Phase::Serving => {}
             Phase::Receiving | Phase::Pruning(_) => {
                 let percent = counters.got.saturating_mul(100) / counters.expected.max(1);
                 // in steps, so that the sentence does not change all the time
                 return Some(format!("received to {} %", percent.min(99) / 10 * 10));
-            }
-            Phase::Walking(_) | Phase::EndDue | Phase::Serving => {
-                return Some("the peer receives all of it".to_owned());
             }
             _ => return Some("both nodes compare what they have".to_owned()),
         }
@@ -180,6 +198,20 @@ impl<S: Store> Replica<S> {
         if counters.refused_here > 0 {
             return Some("records of the peer are refused here".to_owned());
         }
+        if !self.inbox.is_settled() {
+            return Some("changes wait for their verdict".to_owned());
+        }
+        store.shortage(index)
+    }
+
+    /// What the peer does not have, as far as this node knows.
+    fn lack_there(&self, table: &TableState<S>) -> Option<String> {
+        match &table.phase {
+            Phase::Following => {}
+            Phase::Serving if table.is_acked => {}
+            _ => return Some("the peer receives all of it".to_owned()),
+        }
+        let counters = &table.counters;
         if counters.refused_there > 0 {
             return Some("the peer refuses records".to_owned());
         }
@@ -189,10 +221,10 @@ impl<S: Store> Replica<S> {
         if !table.changes.pending.is_empty() {
             return Some("changes are on their way".to_owned());
         }
-        if !self.outbox.flight.is_empty() || !self.inbox.is_settled() {
+        if !self.outbox.flight.is_empty() {
             return Some("changes wait for their verdict".to_owned());
         }
-        store.shortage(index)
+        None
     }
 
     /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.

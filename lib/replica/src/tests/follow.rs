@@ -282,6 +282,10 @@ fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
         let it = lab.machine(node);
         let lack = it.replica.in_sync(&it.store).unwrap_err();
         assert!(lack.contains("refuse"), "{lack}");
+        // the node that has all of it could take over
+        let lack = it.replica.ready(&it.store).err();
+        let said = lack.is_some_and(|lack| lack.contains("refused here"));
+        assert_eq!(said, node == 1);
     }
     lab.store(1).capacity = 10;
     lab.run(100 * S);
