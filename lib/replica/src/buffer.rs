@@ -150,6 +150,22 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
+    /// Writes into a buffer of another's; false if it is too long.
+    pub(crate) fn write_to(
+        bytes: &mut Vec<u8>,
+        limit: usize,
+        write: impl FnOnce(&mut Value<'_>),
+    ) -> bool {
+        let limit = bytes.len() + limit;
+        let mut value = Value {
+            bytes,
+            limit,
+            over: false,
+        };
+        write(&mut value);
+        !value.over
+    }
+
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         match self.bytes.len() + bytes.len() <= self.limit {

@@ -48,6 +48,8 @@
 //! Every call does a bounded part of the work and none blocks. One message waits at most; what
 //! waits to be said is remembered by key and said as it is when the channel takes it.
 //!
+//! A table whose records live nowhere else needs no store of its own: [`map::Map`] is one.
+//!
 //! A switchover: [`start_drain`](Replica::start_drain) on the node that leaves until
 //! [`drained`](Replica::drained) says [`Drain::Done`], [`is_settled`](Replica::is_settled) on the
 //! other before addresses move. That one hears of it by [`drain_heard`](Replica::drain_heard), and by
@@ -181,6 +183,7 @@ mod buffer;
 mod fault;
 mod inbox;
 mod local;
+pub mod map;
 mod merge;
 mod outbox;
 mod receiver;

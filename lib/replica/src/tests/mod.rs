@@ -4,5 +4,6 @@ mod faults;
 mod follow;
 mod garbage;
 mod lab;
+mod map;
 mod random;
 mod watch;

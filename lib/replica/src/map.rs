@@ -1,0 +1,348 @@
+//! A store for a plain table: values by key, in memory. What a plugin needs whose records live nowhere
+//! else, such as what people or programs told it.
+//!
+//! ```
+//! use spared_replica::map::Map;
+//! use spared_replica::{Change, Config, Replica};
+//!
+//! let mut guests: Map<String, String> = Map::new(77).limited_to(1_000);
+//! let mut replica = Replica::new(Config::new(77, 1, ["guests"]));
+//!
+//! // a change is made in the map, then told
+//! let key = "02:00:00:00:00:07".to_owned();
+//! guests.put(key.clone(), "Anna".to_owned()).unwrap();
+//! replica.changed(1_000_000_000, &mut guests, 0, &key, Change::Put);
+//!
+//! // what the peer changed is found by its key
+//! assert_eq!(guests.poll_update(), None);
+//! assert_eq!(guests.get(&key).map(String::as_str), Some("Anna"));
+//! ```
+//!
+//! The map lives as long as its process: after a restart it is empty, and the peer fills it. What both
+//! nodes lose at once is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Bound;
+
+use crate::buffer::Value;
+use crate::sink::Sink;
+use crate::store::{Applied, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+use crate::wire::{KEY_MAX, Malformed, Reader, VALUE_MAX};
+
+/// A value of a [`Map`].
+pub trait Datum: Clone + PartialEq + fmt::Debug {
+    /// Writes the value, the same bytes on both nodes, at most [`VALUE_MAX`].
+    fn write(&self, out: &mut Value<'_>);
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// The peer's bytes are none.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+}
+
+/// One table, in the order of its keys.
+#[derive(Clone, Debug)]
+pub struct Map<K = String, V = String> {
+    records: BTreeMap<K, Record<V>>,
+    /// Keys that the peer changed, until the owner looks.
+    updates: BTreeSet<K>,
+    incarnation: u64,
+    limit: usize,
+    strays: Strays,
+}
+
+#[derive(Clone, Debug)]
+struct Record<V> {
+    value: V,
+    tag: Tag,
+}
+
+/// Why a record cannot be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// The table has as many records as it may have.
+    Full(usize),
+    /// The key cannot be sent to the peer.
+    Key,
+    /// The value cannot be sent to the peer.
+    Value,
+}
+
+impl<K: Key + Ord, V: Datum> Map<K, V> {
+    /// An empty map that begins its life: a number that no earlier one had, such as a random one.
+    pub fn new(incarnation: u64) -> Self {
+        Self {
+            records: BTreeMap::new(),
+            updates: BTreeSet::new(),
+            incarnation,
+            limit: usize::MAX,
+            strays: Strays::Undo,
+        }
+    }
+
+    /// The same with so many records at most.
+    pub fn limited_to(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same with changes of a backup that count as any other; else they are undone.
+    pub fn with_changes_of_backups(mut self) -> Self {
+        self.strays = Strays::Offer;
+        self
+    }
+
+    /// Puts a record; the replica is to be told ([`Replica::changed`](crate::Replica::changed)).
+    ///
+    /// # Errors
+    /// Nothing is put: [`Unfit`].
+    pub fn put(&mut self, key: K, value: V) -> Result<(), Unfit> {
+        let bytes = written(KEY_MAX, |out| key.write(out)).filter(|bytes| !bytes.is_empty());
+        let back = bytes.and_then(|bytes| whole(&bytes, K::read));
+        if back.as_ref() != Some(&key) {
+            return Err(Unfit::Key);
+        }
+        let bytes = written(VALUE_MAX, |out| value.write(out));
+        let back = bytes.and_then(|bytes| whole(&bytes, V::read));
+        if back.as_ref() != Some(&value) {
+            return Err(Unfit::Value);
+        }
+        match self.fits(&key) {
+            true => self.write(key, value),
+            false => return Err(Unfit::Full(self.limit)),
+        }
+        Ok(())
+    }
+
+    /// Takes a record out; false if it is not there. The replica is to be told.
+    pub fn remove(&mut self, key: &K) -> bool {
+        self.records.remove(key).is_some()
+    }
+
+    /// A record's value.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.records.get(key).map(|it| &it.value)
+    }
+
+    /// All records.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.records.iter().map(|(key, it)| (key, &it.value))
+    }
+
+    /// Number of records.
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// No more records fit.
+    pub fn is_full(&self) -> bool {
+        self.records.len() >= self.limit
+    }
+
+    /// A key whose record the peer put, changed or deleted: the map has what holds now. A key is told
+    /// once, however often it was changed meanwhile.
+    pub fn poll_update(&mut self) -> Option<K> {
+        self.updates.pop_first()
+    }
+
+    fn fits(&self, key: &K) -> bool {
+        self.records.len() < self.limit || self.records.contains_key(key)
+    }
+
+    fn write(&mut self, key: K, value: V) {
+        match self.records.get_mut(&key) {
+            Some(record) => record.value = value,
+            None => {
+                let tag = Tag::default();
+                self.records.insert(key, Record { value, tag });
+            }
+        }
+    }
+}
+
+impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
+    type Key = K;
+    type Cursor = Option<K>;
+
+    fn incarnation(&self, _table: Table) -> Option<u64> {
+        Some(self.incarnation)
+    }
+
+    fn len(&self, _table: Table) -> usize {
+        self.records.len()
+    }
+
+    fn snapshot(&mut self, _table: Table, at: &mut Option<K>, sink: &mut Sink<'_, K>) -> Step {
+        let from = at.clone();
+        let begin = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last: Option<&K> = None;
+        for (key, record) in self.records.range_mut((begin, Bound::Unbounded)) {
+            let (value, tag) = (&record.value, &mut record.tag);
+            if !sink.record(key, tag, Some(digest(value)), |out| value.write(out)) {
+                *at = last.cloned().or(from);
+                return Step::More;
+            }
+            last = Some(key);
+        }
+        Step::Done
+    }
+
+    fn encode(&mut self, _table: Table, key: &K, out: &mut Value<'_>) -> bool {
+        let record = self.records.get(key);
+        record.map(|it| it.value.write(out)).is_some()
+    }
+
+    fn apply(
+        &mut self,
+        _table: Table,
+        key: &K,
+        value: &[u8],
+        _token: Token,
+    ) -> Result<Applied, Malformed> {
+        let mut reader = Reader(value);
+        let value = V::read(&mut reader)?;
+        if !reader.0.is_empty() {
+            return Err(Malformed::Long);
+        }
+        if !self.fits(key) {
+            return Ok(Applied::Refused);
+        }
+        self.write(key.clone(), value);
+        self.updates.insert(key.clone());
+        Ok(Applied::Done)
+    }
+
+    fn delete(&mut self, _table: Table, key: &K) {
+        if self.remove(key) {
+            self.updates.insert(key.clone());
+        }
+    }
+
+    fn tag(&mut self, _table: Table, key: &K) -> Option<&mut Tag> {
+        self.records.get_mut(key).map(|it| &mut it.tag)
+    }
+
+    fn holds(&self, _table: Table, key: &K, value: &[u8]) -> bool {
+        let value = whole(value, V::read);
+        value.is_some_and(|value| self.get(key) == Some(&value))
+    }
+
+    fn digest(&self, _table: Table, key: &K) -> Option<u64> {
+        self.get(key).map(digest)
+    }
+
+    fn stale(
+        &mut self,
+        _table: Table,
+        mark: Mark,
+        at: &mut Option<K>,
+        limit: usize,
+        keys: &mut Vec<K>,
+    ) -> bool {
+        let from = at.clone();
+        let begin = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut records = self.records.range((begin, Bound::Unbounded)).take(limit);
+        let mut seen = 0;
+        for (key, record) in &mut records {
+            if record.tag.mark() != mark {
+                keys.push(key.clone());
+            }
+            *at = Some(key.clone());
+            seen += 1;
+        }
+        seen < limit
+    }
+
+    fn strays(&self, _table: Table) -> Strays {
+        self.strays
+    }
+}
+
+/// The bytes of a key or a value; None if they are too many.
+fn written(limit: usize, write: impl FnOnce(&mut Value<'_>)) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Value::write_to(&mut bytes, limit, write).then_some(bytes)
+}
+
+/// What all of the bytes say.
+fn whole<T>(bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<T, Malformed>) -> Option<T> {
+    let mut reader = Reader(bytes);
+    let value = read(&mut reader).ok()?;
+    reader.0.is_empty().then_some(value)
+}
+
+/// FNV-1a: the same on both nodes whatever their builds are, which std's hashes do not promise. Nobody
+/// gains by values that collide: their sender could have sent the same value at once.
+fn digest<V: Datum>(value: &V) -> u64 {
+    let bytes = written(VALUE_MAX, |out| value.write(out)).unwrap_or_default();
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(limit) => write!(f, "the table is full: it may have {limit} records"),
+            Self::Key => write!(
+                f,
+                "the key is empty, longer than {KEY_MAX} bytes, or has control characters"
+            ),
+            Self::Value => write!(f, "the value is longer than {VALUE_MAX} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl Key for String {
+    fn write(&self, out: &mut Value<'_>) {
+        out.put(self.as_bytes());
+    }
+
+    /// What people are shown must not control their terminals.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let text = text(reader).ok_or(Malformed::Field("key"))?;
+        match text.chars().any(char::is_control) {
+            true => Err(Malformed::Field("key")),
+            false => Ok(text),
+        }
+    }
+}
+
+impl Datum for String {
+    fn write(&self, out: &mut Value<'_>) {
+        out.put(self.as_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        text(reader).ok_or(Malformed::Field("value"))
+    }
+}
+
+fn text(reader: &mut Reader<'_>) -> Option<String> {
+    let bytes = std::mem::take(&mut reader.0);
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
+impl Datum for Vec<u8> {
+    fn write(&self, out: &mut Value<'_>) {
+        out.put(self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(std::mem::take(&mut reader.0).to_vec())
+    }
+}
+
+impl Datum for u64 {
+    fn write(&self, out: &mut Value<'_>) {
+        out.u64(*self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.u64()
+    }
+}
