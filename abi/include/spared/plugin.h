@@ -181,7 +181,8 @@ struct spared_host {
 	spared_status (*timer)(void *ctx, uint32_t id, uint64_t at_ns);
 	/* CLOCK_MONOTONIC in ns. */
 	uint64_t (*now)(void *ctx);
-	/* Ends what returned SPARED_PENDING under this token. A stale token is ignored. */
+	/* Ends what returns SPARED_PENDING under this token, also before it has returned.
+	 * A stale token is ignored. */
 	spared_status (*done)(void *ctx, uint64_t token, spared_status status);
 	/* Rows of the answer to query(), in order; keys like "virtual_router.lan2.received".
 	 * -EMSGSIZE when the answer is full (64 KiB). */

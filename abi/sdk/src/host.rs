@@ -79,7 +79,8 @@ impl Host {
         unsafe { (*self.raw).now.map_or(0, |now| now((*self.raw).ctx)) }
     }
 
-    /// Ends what returned [`Progress::Pending`](crate::Progress::Pending). A stale token is ignored.
+    /// Ends what returns [`Progress::Pending`](crate::Progress::Pending), also before it has returned.
+    /// A stale token is ignored.
     pub fn done(&self, token: Token, result: Result<(), Error>) {
         let status = match result {
             Ok(()) => 0,
@@ -136,6 +137,11 @@ impl Host {
             host: *self,
             table: table.cast(),
         })
+    }
+
+    /// This node's name, once configured; it differs from the peer's, and stays over restarts.
+    pub fn node(&self) -> Option<String> {
+        self.config_get(c"@node").filter(|name| !name.is_empty())
     }
 
     /// The interfaces of the links to the peer, once configured; none without a link.

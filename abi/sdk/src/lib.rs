@@ -37,7 +37,11 @@
 //! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Identity`]. What it may ask
 //! of the host are methods of [`Host`], which is cheap to copy.
 //!
-//! [`Alarm`] keeps one timer at what an engine wants next; the feature `child` has programs that are
+//! A plugin that decides more than it asks is best written in two halves: an [`Engine`] without I/O,
+//! and its [`Io`]. [`Runner`] makes a plugin of them, and has timers, slices of work, the channel to the
+//! peer and the calls that end later.
+//!
+//! [`Alarm`] keeps one timer at what an engine wants next. The feature `child` has programs that are
 //! run without waiting.
 //!
 //! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
@@ -54,6 +58,7 @@ pub mod hex;
 
 mod alarm;
 mod check;
+mod engine;
 mod error;
 mod group;
 mod host;
@@ -63,6 +68,7 @@ mod logger;
 mod part;
 mod peer;
 mod plugin;
+mod runner;
 mod shim;
 mod text;
 
@@ -71,6 +77,7 @@ pub mod export;
 
 pub use alarm::Alarm;
 pub use check::Checks;
+pub use engine::{Engine, Io};
 pub use error::Error;
 pub use group::{
     AddressClaim, Claims, Directive, Forced, GroupHandle, Groups, RouteClaim, VirtualRouterClaim,
@@ -82,6 +89,7 @@ pub use peer::{Outlet, Peer, PeerHandle, SendError};
 pub use plugin::{
     Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value,
 };
+pub use runner::Runner;
 /// The plain C mirror, for what this crate does not cover.
 pub use spared_abi as abi;
 

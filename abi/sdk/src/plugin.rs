@@ -123,13 +123,27 @@ pub enum Applied {
 pub enum Progress {
     /// It is.
     Done,
-    /// [`Host::done`] will follow with the same token, [`Answer::done`] where it is a query.
+    /// [`Host::done`] will follow with the same token, or did before the callback returned;
+    /// [`Answer::done`] where it is a query.
     Pending,
 }
 
-/// Ties [`Host::done`] to the callback that returned [`Progress::Pending`].
+/// Ties [`Host::done`] to the callback that returned [`Progress::Pending`]. Engines that know no host
+/// may keep it as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub(crate) u64);
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        token.0
+    }
+}
+
+impl From<u64> for Token {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What a group is on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

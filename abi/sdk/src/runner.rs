@@ -1,0 +1,326 @@
+//! The plugin that [`Runner`] makes of an engine and its I/O.
+
+use std::os::fd::RawFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::engine::{Engine, Io};
+use crate::{
+    Alarm, Answer, Applied, Error, Host, InterfaceEvent, Interfaces, Peer, PeerHandle, Plugin,
+    Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer,
+};
+
+/// The runner's timer; every other number is free for [`Io::timer`].
+const TIMER: u32 = u32::MAX;
+/// What one callback may take, but for its last actions: the host allows 50 ms.
+const SLICE_NS: u64 = 10_000_000;
+/// Actions, or messages, between two looks at the clock.
+const BURST: usize = 8;
+/// How long a message is kept from being followed by the next: a bit less than a callback may take.
+const PATIENCE: Duration = Duration::from_millis(40);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A plugin made of an [`Engine`] and its [`Io`]; [`export!`](crate::export) takes it as any other:
+/// `export!(Runner<Mine> { ... })`.
+///
+/// After each callback of the host it works until nothing is left to do:
+///
+/// 1. Actions of the engine are performed ([`Engine::poll_action`], [`Io::perform`]).
+/// 2. When there are none, [`Io::poll`] brings one piece of what it reads.
+/// 3. Messages go to the peer until the channel is full ([`Engine::poll_message`]); one that found no
+///    room stays with the engine and goes first when there is.
+///
+/// After 10 ms the host has its turn, and the work goes on with the next callback, which follows at
+/// once. When nothing is left, the calls end that waited for it ([`Engine::is_drained`],
+/// [`Engine::is_settled`]), and a timer is set for [`Engine::next_timeout`] or [`Io::next_timeout`],
+/// whichever is earlier. [`Engine::in_sync`] is asked after each callback, and told where it changed.
+pub struct Runner<I: Io> {
+    host: Host,
+    /// None until `configure`.
+    settings: Option<I::Settings>,
+    /// None until `start`.
+    running: Option<Running<I>>,
+}
+
+/// What exists between `start` and `stop`.
+struct Running<I: Io> {
+    io: I,
+    engine: I::Engine,
+    host: Host,
+    /// None on a host that has no link.
+    peer: Option<PeerHandle>,
+    /// The channel takes nothing until `writable` or `up`.
+    is_full: bool,
+    /// What the host was last told of the engine's synchrony.
+    told: Option<Result<(), String>>,
+    draining: Vec<Token>,
+    settling: Vec<Token>,
+    alarm: Alarm,
+}
+
+impl<I: Io> Plugin for Runner<I> {
+    type Settings = I::Settings;
+
+    fn create(host: Host) -> Result<Self, Error> {
+        Ok(Self {
+            host,
+            settings: None,
+            running: None,
+        })
+    }
+
+    fn read(config: &Config) -> Result<I::Settings, Error> {
+        I::read(config)
+    }
+
+    fn configure(&mut self, new: I::Settings) -> Result<Applied, Error> {
+        if let (Some(it), Some(old)) = (&mut self.running, &self.settings) {
+            let now_ns = self.host.now();
+            let applied = it.io.configure(&mut it.engine, now_ns, old, &new);
+            it.work();
+            if applied? == Applied::Restart {
+                return Ok(Applied::Restart);
+            }
+        }
+        self.settings = Some(new);
+        Ok(Applied::Live)
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        let Some(settings) = &self.settings else {
+            return Err(Error::Plugin("started before it was configured".to_owned()));
+        };
+        let (io, engine) = I::start(self.host, settings)?;
+        let running = self.running.insert(Running {
+            io,
+            engine,
+            host: self.host,
+            peer: self.host.peer(),
+            is_full: false,
+            told: None,
+            draining: Vec::new(),
+            settling: Vec::new(),
+            alarm: Alarm::new(self.host, TIMER),
+        });
+        running.work();
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), Error> {
+        if let Some(mut running) = self.running.take() {
+            running.alarm.set(None);
+            running.io.stop(running.engine);
+        }
+        Ok(())
+    }
+
+    fn fd(&mut self, fd: RawFd, ready: Ready) {
+        self.with(|it, now_ns| it.io.fd(&mut it.engine, now_ns, fd, ready));
+    }
+
+    fn timer(&mut self, id: u32) {
+        self.with(|it, now_ns| {
+            if id == TIMER {
+                it.alarm.fired();
+                it.io.handle_timeout(&mut it.engine, now_ns);
+            } else {
+                it.io.timer(&mut it.engine, now_ns, id);
+            }
+        });
+    }
+
+    fn woken(&mut self) {
+        self.with(|it, now_ns| it.io.woken(&mut it.engine, now_ns));
+    }
+}
+
+impl<I: Io> Roles for Runner<I> {
+    fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
+        let done = self.with(|it, now_ns| it.io.role(&mut it.engine, now_ns, event, token));
+        done.unwrap_or(Ok(Progress::Done))
+    }
+}
+
+impl<I: Io> Transfer for Runner<I> {
+    fn drain(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
+        let begun = self.with(|it, now_ns| {
+            it.io.drain(&mut it.engine, now_ns, deadline_ns);
+            it.draining.push(token);
+        });
+        Ok(pending_if(begun.is_some()))
+    }
+
+    fn settle(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
+        let begun = self.with(|it, now_ns| {
+            it.io.settle(&mut it.engine, now_ns, deadline_ns);
+            it.settling.push(token);
+        });
+        Ok(pending_if(begun.is_some()))
+    }
+}
+
+impl<I: Io> Query for Runner<I> {
+    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        let done = self.with(|it, now_ns| it.io.query(&mut it.engine, now_ns, argv, answer));
+        done.unwrap_or(Ok(Progress::Done))
+    }
+}
+
+impl<I: Io> Interfaces for Runner<I> {
+    fn changed(&mut self, event: &InterfaceEvent<'_>) {
+        self.with(|it, now_ns| it.io.changed(&mut it.engine, now_ns, event));
+    }
+}
+
+impl<I: Io> Peer for Runner<I> {
+    fn up(&mut self, wire: u32) {
+        self.with(|it, now_ns| {
+            (it.is_full, it.told) = (false, None);
+            it.engine.handle_up(now_ns, wire);
+        });
+    }
+
+    fn down(&mut self) {
+        self.with(|it, now_ns| {
+            it.told = None;
+            it.engine.handle_down(now_ns);
+        });
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        self.with(|it, now_ns| {
+            if let Err(why) = it.engine.handle_message(now_ns, message) {
+                log::debug!("the peer sent {} bytes: {why}", message.len());
+            }
+        });
+        if let Some(running) = &mut self.running {
+            running.make_room();
+        }
+    }
+
+    fn writable(&mut self) {
+        self.with(|it, _| it.is_full = false);
+    }
+}
+
+impl<I: Io> Runner<I> {
+    /// Hands something to the two halves, then works; None unless they run.
+    fn with<T>(&mut self, input: impl FnOnce(&mut Running<I>, u64) -> T) -> Option<T> {
+        let running = self.running.as_mut()?;
+        let result = input(running, self.host.now());
+        running.work();
+        Some(result)
+    }
+}
+
+/// What ended within its own callback has ended: the host ignores that it stays pending.
+fn pending_if(begun: bool) -> Progress {
+    if begun {
+        Progress::Pending
+    } else {
+        Progress::Done
+    }
+}
+
+impl<I: Io> Running<I> {
+    /// Does what is to be done, for a while; true if more is left.
+    fn work(&mut self) -> bool {
+        let mut now_ns = self.host.now();
+        let until_ns = now_ns.saturating_add(SLICE_NS);
+        let mut is_busy = true;
+        while is_busy && now_ns < until_ns {
+            is_busy = self.round(now_ns);
+            now_ns = self.host.now();
+        }
+        self.tell_in_sync();
+        let next_ns = if is_busy {
+            Some(now_ns)
+        } else {
+            self.end_calls();
+            let times = [self.engine.next_timeout(now_ns), self.io.next_timeout()];
+            times.into_iter().flatten().min()
+        };
+        self.alarm.set(next_ns);
+        is_busy
+    }
+
+    /// Whether it did anything. What the actions began is complete when [`Io::poll`] is called.
+    fn round(&mut self, now_ns: u64) -> bool {
+        for done in 0..BURST {
+            let Some(action) = self.engine.poll_action(now_ns) else {
+                let has_read = self.io.poll(&mut self.engine, now_ns);
+                let has_sent = self.send(now_ns);
+                return done > 0 || has_read || has_sent;
+            };
+            if let Err(error) = self.io.perform(&mut self.engine, now_ns, action) {
+                log::warn!("{error}");
+            }
+        }
+        true
+    }
+
+    /// Whether a message went.
+    fn send(&mut self, now_ns: u64) -> bool {
+        let Some(peer) = self.peer else {
+            return false;
+        };
+        for sent in 0..BURST {
+            if self.is_full {
+                return sent > 0;
+            }
+            let Some(message) = self.engine.poll_message(now_ns) else {
+                return sent > 0;
+            };
+            match peer.send(message) {
+                Ok(()) => {}
+                Err(SendError::Full | SendError::Down) => {
+                    self.is_full = true;
+                    return sent > 0;
+                }
+                // nobody would ever take it
+                Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
+            }
+            self.engine.message_sent(now_ns);
+        }
+        true
+    }
+
+    fn tell_in_sync(&mut self) {
+        let (Some(peer), Some(said)) = (self.peer, self.engine.in_sync()) else {
+            return;
+        };
+        if self.told.as_ref() == Some(&said) {
+            return;
+        }
+        let why = said.as_ref().err().map_or("", String::as_str);
+        match peer.in_sync(said.is_ok(), why) {
+            Ok(()) => self.told = Some(said),
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+
+    fn end_calls(&mut self) {
+        if !self.draining.is_empty() && self.engine.is_drained() {
+            for token in self.draining.drain(..) {
+                self.host.done(token, Ok(()));
+            }
+        }
+        if !self.settling.is_empty() && self.engine.is_settled() {
+            for token in self.settling.drain(..) {
+                self.host.done(token, Ok(()));
+            }
+        }
+    }
+
+    /// While a message's callback does not return, the channel stands still: that slows down a peer
+    /// who sends more than the engine can take.
+    fn make_room(&mut self) {
+        let begun = Instant::now();
+        while !self.engine.wants_message() && begun.elapsed() < PATIENCE {
+            if !self.work() {
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
