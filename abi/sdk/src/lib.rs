@@ -42,7 +42,7 @@
 //! peer and the calls that end later.
 //!
 //! [`Alarm`] keeps one timer at what an engine wants next. The feature `child` has programs that are
-//! run without waiting.
+//! run without waiting, the feature `replica` tables that both nodes have (`replicated`).
 //!
 //! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
 //! instance is never called again and its worker is restarted. `log` reaches the host; debug lines
@@ -55,6 +55,8 @@ pub mod child;
 pub mod config;
 pub mod file;
 pub mod hex;
+#[cfg(feature = "replica")]
+pub mod replicated;
 
 mod alarm;
 mod check;

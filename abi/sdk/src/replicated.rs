@@ -1,0 +1,325 @@
+//! State on both nodes: a plugin's tables, kept equal by `spared-replica`.
+//!
+//! [`Replicated`] is a replica and the store whose records it keeps equal. With a [`Map`] it is a whole
+//! [`Engine`], so that a plugin has to write nothing but what it puts and shows:
+//!
+//! ```
+//! use spared_sdk::config::Config;
+//! use spared_sdk::replicated::{Map, Replicated, life};
+//! use spared_sdk::*;
+//!
+//! struct Notes;
+//!
+//! impl Io for Notes {
+//!     type Settings = ();
+//!     type Engine = Replicated<Map>;
+//!
+//!     fn read(_config: &Config) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//!
+//!     fn start(host: Host, _settings: &()) -> Result<(Self, Self::Engine), Error> {
+//!         Ok((Self, Replicated::new(host, ["notes"], Map::new(life()))))
+//!     }
+//!
+//!     fn query(
+//!         &mut self,
+//!         notes: &mut Self::Engine,
+//!         now_ns: u64,
+//!         argv: &[&str],
+//!         answer: &mut Answer,
+//!     ) -> Result<Progress, Error> {
+//!         match argv {
+//!             ["status"] => answer.rows(notes.rows(now_ns))?,
+//!             ["put", key, text] => notes.put(now_ns, (*key).to_owned(), (*text).to_owned())?,
+//!             _ => return Err(Error::Usage("usage: notes put KEY TEXT | status".to_owned())),
+//!         }
+//!         Ok(Progress::Done)
+//!     }
+//! }
+//!
+//! spared_sdk::export!(Runner<Notes> {
+//!     name: "notes",
+//!     summary: "notes that both nodes have",
+//!     wire: (1, 1),
+//!     parts: [roles, transfer, query, peer],
+//! });
+//! ```
+//!
+//! An engine that has more to decide holds a `Replicated` of its own [`Store`], and hands it what
+//! [`Engine`]'s methods of the same names are told.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+
+/// The protocol, for stores of one's own.
+pub use spared_replica as replica;
+pub use spared_replica::map::{Datum, Map, Unfit};
+use spared_replica::{Change, Drain, Key, Malformed, Replica, Store, Table, TableStatus};
+
+use crate::{Engine, Error, Host, Role, Value};
+
+/// What a plugin's replica is made of: a random run, and a key of this node by its name.
+///
+/// The key decides between the nodes where their roles do not: the peer's name is another, and after
+/// a restart the same node decides. Where the host tells no name the key is random.
+pub fn config<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>) -> replica::Config {
+    let node = host.node().map_or_else(life, |name| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        hasher.finish()
+    });
+    replica::Config::new(life(), node, tables)
+}
+
+/// A number that no start before had: the run of a process, or the incarnation of a store that lives
+/// as long as it.
+pub fn life() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// The rows that `sparectl` shows of a table, whatever plugin it is of: "NAME.state" and so on.
+pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
+    let state = status.lack.as_deref().unwrap_or("in sync");
+    let numbers = [
+        ("records_here", Some(status.here as u64)),
+        ("records_there", status.there),
+        ("behind_ms", Some(status.behind_ms)),
+        ("resyncs", Some(status.resyncs)),
+        ("refused_here", Some(status.refused.0.into())),
+        ("refused_there", Some(status.refused.1.into())),
+        ("conflicts", Some(status.conflicts)),
+    ];
+    let name = &status.name;
+    let state = (format!("{name}.state"), Value::Text(state.to_owned()));
+    let numbers = numbers
+        .into_iter()
+        .filter_map(|(key, number)| Some((format!("{name}.{key}"), Value::Number(number?))));
+    std::iter::once(state).chain(numbers).collect()
+}
+
+/// A replica, and the store whose records it keeps equal on both nodes.
+pub struct Replicated<S: Store> {
+    replica: Replica<S>,
+    store: S,
+    active: BTreeSet<String>,
+}
+
+impl<S: Store> Replicated<S> {
+    /// Tables of that names, whose records are in the store; they belong to no group.
+    pub fn new<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>, store: S) -> Self {
+        Self::with(config(host, tables), store)
+    }
+
+    /// The same of a configuration, such as a test's, or one whose tables belong to groups.
+    pub fn with(config: replica::Config, store: S) -> Self {
+        Self {
+            replica: Replica::new(config),
+            store,
+            active: BTreeSet::new(),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Both, for what is not here: whoever changes records in the store tells the replica.
+    pub fn split(&mut self) -> (&mut Replica<S>, &mut S) {
+        (&mut self.replica, &mut self.store)
+    }
+
+    /// A record was changed in the store by others than the replica.
+    pub fn changed(&mut self, now_ns: u64, table: Table, key: &S::Key, change: Change) {
+        let (replica, store) = self.split();
+        replica.changed(now_ns, store, table, key, change);
+    }
+
+    /// This node is active for some group.
+    pub fn is_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// As [`Engine::handle_role`].
+    pub fn handle_role(&mut self, group: &str, role: Role) {
+        match role {
+            Role::Active => self.active.insert(group.to_owned()),
+            _ => self.active.remove(group),
+        };
+        self.replica.handle_groups(self.active.clone());
+    }
+
+    /// As [`Engine::handle_up`].
+    pub fn handle_up(&mut self) {
+        self.replica.handle_up(&mut self.store);
+    }
+
+    /// As [`Engine::handle_down`].
+    pub fn handle_down(&mut self) {
+        self.replica.handle_down(&mut self.store);
+    }
+
+    /// As [`Engine::handle_message`].
+    ///
+    /// # Errors
+    /// It is no message: dropped, and counted.
+    pub fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), Malformed> {
+        let (replica, store) = self.split();
+        replica.handle_message(now_ns, store, message)
+    }
+
+    /// As [`Engine::wants_message`].
+    pub fn wants_message(&self) -> bool {
+        self.replica.wants(&self.store)
+    }
+
+    /// As [`Engine::poll_message`].
+    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.replica.poll_message(now_ns, &mut self.store)
+    }
+
+    /// As [`Engine::message_sent`].
+    pub fn message_sent(&mut self) {
+        self.replica.sent();
+    }
+
+    /// As [`Engine::handle_timeout`].
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.replica.handle_timeout(now_ns, &mut self.store);
+    }
+
+    /// As [`Engine::next_timeout`].
+    pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
+        self.replica.next_timeout(now_ns)
+    }
+
+    /// As [`Engine::in_sync`], which asks whether this node could take over, not whether the peer
+    /// could.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub fn in_sync(&self) -> Result<(), String> {
+        self.replica.ready(&self.store)
+    }
+
+    /// As [`Engine::start_drain`].
+    pub fn start_drain(&mut self) {
+        self.replica.start_drain();
+    }
+
+    /// As [`Engine::is_drained`].
+    pub fn is_drained(&self) -> bool {
+        self.replica.drained() != Drain::Pending
+    }
+
+    /// As [`Engine::is_settled`].
+    pub fn is_settled(&self) -> bool {
+        self.replica.is_settled()
+    }
+
+    /// The rows of all tables.
+    pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let status = self.replica.status(now_ns, &self.store);
+        status.iter().flat_map(rows).collect()
+    }
+
+    /// Both nodes have the same, or what differs.
+    pub fn summary(&self) -> String {
+        let in_sync = self.replica.in_sync(&self.store);
+        in_sync.map_or_else(|lack| lack, |()| "in sync".to_owned())
+    }
+}
+
+impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
+    /// Puts a record on both nodes.
+    ///
+    /// # Errors
+    /// It is put on none: [`Unfit`].
+    pub fn put(&mut self, now_ns: u64, key: K, value: V) -> Result<(), Unfit> {
+        self.store.put(key.clone(), value)?;
+        self.changed(now_ns, 0, &key, Change::Put);
+        Ok(())
+    }
+
+    /// Takes a record away on both nodes; false if it is not there.
+    pub fn remove(&mut self, now_ns: u64, key: &K) -> bool {
+        let was_there = self.store.remove(key);
+        if was_there {
+            self.changed(now_ns, 0, key, Change::Deleted);
+        }
+        was_there
+    }
+}
+
+/// Its actions are keys whose record the peer changed, for an [`Io`](crate::Io) that does something
+/// with them: the store has what holds now.
+impl<K: Key + Ord, V: Datum> Engine for Replicated<Map<K, V>> {
+    type Action = K;
+
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.handle_timeout(now_ns);
+    }
+
+    fn next_timeout(&self, now_ns: u64) -> Option<u64> {
+        self.next_timeout(now_ns)
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<K> {
+        while let Some(text) = self.replica.poll_event() {
+            log::warn!("{text}");
+        }
+        self.store.poll_update()
+    }
+
+    fn handle_role(&mut self, _now_ns: u64, group: &str, role: Role) {
+        self.handle_role(group, role);
+    }
+
+    fn handle_up(&mut self, _now_ns: u64, _wire: u32) {
+        self.handle_up();
+    }
+
+    fn handle_down(&mut self, _now_ns: u64) {
+        self.handle_down();
+    }
+
+    fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
+        let done = self.handle_message(now_ns, message);
+        done.map_err(|why| why.to_string())
+    }
+
+    fn wants_message(&self) -> bool {
+        self.wants_message()
+    }
+
+    fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.poll_message(now_ns)
+    }
+
+    fn message_sent(&mut self, _now_ns: u64) {
+        self.message_sent();
+    }
+
+    fn in_sync(&self) -> Option<Result<(), String>> {
+        Some(self.in_sync())
+    }
+
+    fn start_drain(&mut self, _now_ns: u64, _deadline_ns: u64) {
+        self.start_drain();
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled()
+    }
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::Plugin(unfit.to_string())
+    }
+}
