@@ -38,7 +38,8 @@ pub(crate) fn decide(
         return (Verdict::Equal, false);
     }
     match authority {
-        Authority::Ours => return (Verdict::Keep, changed || !shared),
+        // a copy that the peer did not change is no value of its own
+        Authority::Ours => return (Verdict::Keep, changed),
         Authority::Peers => return (Verdict::Take, here.is_some_and(|it| it.tag.is_changed())),
         Authority::Both => {}
     }
@@ -127,6 +128,11 @@ mod tests {
         assert_eq!(
             decide(here(S, None), &offered(C, None), ours),
             (Verdict::Keep, true)
+        );
+        assert_eq!(
+            decide(None, &offered(0, None), ours),
+            (Verdict::Keep, false),
+            "a copy of what the owner has deleted"
         );
         assert_eq!(
             decide(here(C, None), &offered(S, None), peers),

@@ -406,10 +406,12 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Puts a key on the lane of newest values: however often it changes, one value waits.
+    /// Puts a key on the lane of newest values: however often it changes, one value waits. It waits
+    /// also while roles are agreed anew; what was under way then is lost, as with the channel: a walk
+    /// of the store begins each pair, and may put its keys here again.
     pub fn latest(&mut self, index: usize, key: S::Key) {
-        let paired = self.is_paired;
-        if let Some(table) = self.tables.get_mut(index).filter(|_| paired) {
+        let up = self.up;
+        if let Some(table) = self.tables.get_mut(index).filter(|_| up) {
             table.latest.note(key);
         }
     }

@@ -269,6 +269,19 @@ impl<S: Store> Replica<S> {
             .collect()
     }
 
+    /// Whether the last snapshot of a table was taken in full: here if this node follows, at the peer
+    /// if this node decides. Changes and refusals do not count.
+    pub fn is_complete(&self, table: usize) -> bool {
+        match self.tables.get(table) {
+            Some(table) => match &table.phase {
+                Phase::Following => true,
+                Phase::Serving => table.is_acked,
+                _ => false,
+            },
+            None => false,
+        }
+    }
+
     /// The first 64 decisions of a table that cost one node its value.
     pub fn conflicts(&self, table: usize) -> &[Conflict] {
         self.tables.get(table).map_or(&[], |it| &it.conflicts)

@@ -64,6 +64,11 @@ impl Tag {
         }
     }
 
+    /// The peer has no room for the record, or somebody behind its store said no.
+    pub fn is_refused(self) -> bool {
+        self.flags & Self::REFUSED != 0
+    }
+
     pub(crate) fn has(self, flags: u8) -> bool {
         self.flags & flags != 0
     }

@@ -392,6 +392,37 @@ fn the_newest_value_alone_waits_on_its_lane() {
 }
 
 #[test]
+fn a_newest_value_outlasts_a_change_of_roles() {
+    let mut lab = filled();
+    let key = crate::toy::Number(1);
+    lab.role(0, false);
+    let it = lab.machine_mut(0).unwrap();
+    it.store.latest.insert(key, 7);
+    it.replica.latest(0, key);
+    lab.run(S);
+    assert_eq!(lab.machine(1).store.latest.get(&key), Some(&7));
+}
+
+#[test]
+fn the_peers_groups_and_a_whole_snapshot_are_known() {
+    let mut lab = filled();
+    let known = |lab: &Lab| {
+        [0, 1].map(|node| {
+            let replica = &lab.machine(node).replica;
+            let groups = replica.peer_groups().map(|it| it.len());
+            (groups, replica.is_complete(0))
+        })
+    };
+    assert_eq!(known(&lab), [(Some(0), true), (Some(1), true)]);
+    lab.role(1, true);
+    assert_eq!(known(&lab)[1], (Some(1), false), "a pair begins");
+    lab.run(S);
+    assert_eq!(known(&lab), [(Some(1), true); 2]);
+    lab.cut();
+    assert_eq!(known(&lab), [(None, false); 2]);
+}
+
+#[test]
 fn tables_are_filled_in_their_order() {
     let mut lab = Lab::new(0);
     lab.role(0, true);
