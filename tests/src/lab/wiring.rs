@@ -95,6 +95,18 @@ impl Site {
     pub(super) fn addressing(&self, wire: Wire) -> String {
         addressing(wire, self.host())
     }
+
+    /// Has another host's own addresses from now on, and none of its own.
+    pub fn take_addresses_of(&self, host: u8) -> Result<()> {
+        for wire in Wire::BOTH {
+            let own = addressing(wire, host);
+            self.ns.ip(&format!(
+                "addr flush dev {} scope global\n{own}",
+                wire.name()
+            ))?;
+        }
+        Ok(())
+    }
 }
 
 /// From a port of the switch to the interface of a host, which is named after the wire.

@@ -56,6 +56,8 @@ pub struct Plan {
     pub link: Option<Link>,
     /// The clock of spared and all that it starts is an hour ahead.
     pub clock_ahead: bool,
+    /// Folder of the programs of a build from before heartbeats went over networks, to be run instead.
+    pub older: Option<PathBuf>,
 }
 
 /// Two nodes know each other: `[nodes]`, `[[link]]`, and an election by quality.
@@ -146,6 +148,7 @@ impl Plan {
             plugins: Vec::new(),
             link: None,
             clock_ahead: false,
+            older: None,
         }
     }
 
@@ -214,6 +217,22 @@ impl Router {
             kind,
             site: site.index,
             daemons,
+            dir,
+        })
+    }
+
+    /// spared with all files of another router, of its name and with its keys, at a place with that one's
+    /// own addresses.
+    pub fn start_copy(lab: &Lab, site: &Site, of: &Router) -> Result<Self> {
+        site.take_addresses_of(lab.sites[of.site].host())?;
+        let dir = lab.dir.join(format!("{}-copy", site.name));
+        fs::create_dir_all(&dir)?;
+        let log = lab.dir.join(format!("{}-copy.log", site.name));
+        let daemon = spared::start_copy(site, &of.dir, &dir, &log)?;
+        Ok(Self {
+            kind: Kind::Spared,
+            site: site.index,
+            daemons: vec![daemon],
             dir,
         })
     }

@@ -19,7 +19,24 @@ use crate::lab::{Daemon, Site, build_dir};
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
     files.write(&site.name, plan)?;
-    files.run(site, plan.clock_ahead, log)
+    files.run(site, &build_of(plan)?, plan.clock_ahead, log)
+}
+
+/// Where a plan's programs are.
+fn build_of(plan: &Plan) -> Result<PathBuf> {
+    plan.older.clone().map_or_else(build_dir, Ok)
+}
+
+/// The files of another one, copied to `dir`, keys and all.
+pub fn start_copy(site: &Site, of: &Path, dir: &Path, log: &Path) -> Result<Daemon> {
+    for part in ["etc", "plugins"] {
+        let from = of.join(part);
+        let copied = Command::new("cp").arg("-a").arg(&from).arg(dir).status()?;
+        if !copied.success() {
+            return Err(format!("{} was not copied", from.display()).into());
+        }
+    }
+    Files { dir }.run(site, &build_dir()?, false, log)
 }
 
 /// Where one daemon's files are.
@@ -36,10 +53,11 @@ impl Files<'_> {
         }
         self.write_host(&host)?;
         self.write_plugin("vrrp", &vrrp_toml(plan)?)?;
-        self.install_plugin("vrrp", &build_dir()?.join("libspared_vrrp.so"))?;
+        let build = build_of(plan)?;
+        self.install_plugin("vrrp", &build.join("libspared_vrrp.so"))?;
         for plugin in &plan.plugins {
             self.write_plugin(&plugin.name, &plugin.toml)?;
-            self.install_plugin(&plugin.name, &build_dir()?.join(&plugin.file))?;
+            self.install_plugin(&plugin.name, &build.join(&plugin.file))?;
         }
         Ok(())
     }
@@ -87,8 +105,8 @@ impl Files<'_> {
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
     }
 
-    fn run(&self, site: &Site, clock_ahead: bool, log: &Path) -> Result<Daemon> {
-        let program = build_dir()?.join("spared");
+    fn run(&self, site: &Site, build: &Path, clock_ahead: bool, log: &Path) -> Result<Daemon> {
+        let program = build.join("spared");
         let mut command = match clock_ahead {
             true => self.ahead(site)?,
             false => site.ns.command(&program),
@@ -160,7 +178,12 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
         router_toml(&mut text, router)?;
     }
     text += &plan.sections;
-    Ok(text)
+    Ok(match plan.older {
+        Some(_) => text
+            .replace("[[group.interface]]", "[[group.router]]")
+            .replace("failback_delay", "fallback_delay"),
+        None => text,
+    })
 }
 
 fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {

@@ -15,6 +15,7 @@ mod conntrack_loss;
 mod conntrack_nat;
 mod conntrack_proxy;
 mod conntrack_select;
+mod copied;
 mod dhcp_client;
 mod dhcp_clock;
 mod dhcp_failover;

@@ -148,6 +148,8 @@ pub enum Why {
     PublishFailed,
     /// Another machine was this run.
     Cloned,
+    /// The peer hears another machine with this node's keys.
+    Second,
     Muted {
         interface: String,
     },
@@ -228,6 +230,7 @@ impl Why {
             Why::Late { .. } => "late",
             Why::PublishFailed => "fence-blocking",
             Why::Cloned => "cloned",
+            Why::Second => "second",
             Why::Muted { .. } => "adverts-unsent",
             Why::Isolated { .. } => "isolated",
             Why::Barred { .. } => "barred",
@@ -348,6 +351,7 @@ impl fmt::Display for Why {
                 )
             }
             Why::Cloned => f.write_str("another machine has sent this run's heartbeats"),
+            Why::Second => f.write_str("the peer hears another machine with this node's key"),
             Why::PublishFailed => f.write_str("the host did not let the fence pass"),
             Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
             Why::Isolated { what } => write!(f, "no interface is usable: {what}"),

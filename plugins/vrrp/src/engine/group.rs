@@ -70,6 +70,8 @@ pub(super) struct Group {
     pub learned_ns: u64,
     /// E8: the end of the start delay.
     pub not_before_ns: u64,
+    /// E12: how long another machine with this node's keys is taken to be there, which the peer hears.
+    pub behind_until_ns: u64,
     pub active_router: Option<ActiveRouter>,
     /// The peer's last word was priority 0.
     pub active_resigned: bool,
@@ -141,6 +143,7 @@ impl Group {
         Group {
             name: config.name.as_str().into(),
             not_before_ns: now_ns.saturating_add(config.start_delay_ns),
+            behind_until_ns: 0,
             config,
             ports: Vec::new(),
             routers: Vec::new(),

@@ -99,7 +99,7 @@ impl Group {
         };
         self.active_resigned = true;
         self.let_go_ns = Some(cx.now_ns);
-        if self.directive.prepared {
+        if self.directive.prepared && cx.now_ns >= self.behind_until_ns {
             return self.inherit(cx);
         }
         let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
@@ -263,6 +263,21 @@ impl Group {
 
     /// E8: before that nothing is taken over.
     pub(super) fn not_before_ns(&self) -> u64 {
-        self.not_before_ns.max(self.link_wait_ns.unwrap_or(0))
+        let started_ns = self.not_before_ns.max(self.link_wait_ns.unwrap_or(0));
+        started_ns.max(self.behind_until_ns)
+    }
+
+    /// E12: the peer hears another run of this node, whose adverts look like this node's own. This one serves
+    /// nobody until that run was silent for as long as a backup waits.
+    pub(super) fn stand_behind(&mut self, cx: &mut Context<'_>) {
+        let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        self.behind_until_ns = until_ns;
+        match self.state {
+            State::Active { .. } | State::Lapsed { .. } | State::Promoting { .. } => {
+                self.listen_again(cx, Why::Second);
+            }
+            State::Backup { .. } => self.rearm_down(until_ns),
+            State::Initialize { .. } => {}
+        }
     }
 }

@@ -72,6 +72,9 @@ impl Engine {
             }
             if heard.is_news {
                 group.check_late(cx);
+                if heard.echo.is_second {
+                    group.stand_behind(cx);
+                }
                 group.handle_heartbeat(cx, heard.heartbeat);
                 group.review_proofs(heard.run, heard.echo.run == own);
             }

@@ -133,7 +133,12 @@ impl Receiver {
             trusted.is_current || now_ns < trusted.heard_ns.saturating_add(beside_ns)
         };
         let used = self.keys.iter().filter(used);
-        used.map(|trusted| (&trusted.seals, trusted.echo()))
+        used.map(move |trusted| {
+            (
+                &trusted.seals,
+                trusted.echo(self.is_second(now_ns, trusted)),
+            )
+        })
     }
 
     /// The run of the peer whose key is confirmed.
@@ -148,6 +153,22 @@ impl Receiver {
 
     pub fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
+    }
+
+    /// Whether another run is the one that counts, and has been heard since this one began: of a plugin that
+    /// was started again the run before is not.
+    fn is_second(&self, now_ns: u64, trusted: &Trusted) -> bool {
+        let current = self.current().filter(|_| self.hears_current(now_ns));
+        current.is_some_and(|current| {
+            current.opens.run() != trusted.opens.run() && current.heard_ns > trusted.since_ns
+        })
+    }
+
+    /// Whether the run that counts was heard lately.
+    fn hears_current(&self, now_ns: u64) -> bool {
+        let lately = |heard_ns: u64| now_ns < heard_ns.saturating_add(self.patience_ns);
+        self.current()
+            .is_some_and(|current| lately(current.heard_ns))
     }
 
     fn current(&self) -> Option<&Trusted> {
@@ -226,9 +247,7 @@ impl Receiver {
         if echo.number == 0 {
             return Err(HeartbeatDiscard::Unconfirmed);
         }
-        let is_heard = self
-            .current()
-            .is_some_and(|current| now_ns < current.heard_ns.saturating_add(self.patience_ns));
+        let is_heard = self.hears_current(now_ns);
         let Some(trusted) = self.keys.get_mut(place) else {
             return Err(HeartbeatDiscard::UnknownKey);
         };
@@ -304,6 +323,8 @@ struct Trusted {
     seals: Key,
     /// It counts: a heartbeat under it confirmed it.
     is_current: bool,
+    /// When it was agreed.
+    since_ns: u64,
     /// When something was heard under it, or it was agreed.
     heard_ns: u64,
     /// Since when it is confirmed beside the one that counts.
@@ -320,6 +341,7 @@ impl Trusted {
             opens: agreed.opens,
             seals: agreed.seals,
             is_current: false,
+            since_ns: now_ns,
             heard_ns: now_ns,
             echoed_ns: None,
             windows: Vec::new(),
@@ -343,10 +365,11 @@ impl Trusted {
     }
 
     /// The other run, and what was heard of it.
-    fn echo(&self) -> Echo {
+    fn echo(&self, is_second: bool) -> Echo {
         Echo {
             run: self.opens.run(),
             number: self.highest,
+            is_second,
         }
     }
 

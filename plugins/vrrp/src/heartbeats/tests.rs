@@ -45,6 +45,7 @@ impl Speaker {
             echo: Echo {
                 run: OWN,
                 number: 1,
+                is_second: false,
             },
         }
     }
@@ -251,12 +252,26 @@ fn an_echo_names_what_was_heard() {
         let echoes: Vec<Echo> = receiver.seals(0).map(|(_, echo)| echo).collect();
         echoes
     };
-    assert_eq!(echo(&receiver), [Echo { run: 1, number: 0 }]);
+    assert_eq!(
+        echo(&receiver),
+        [Echo {
+            run: 1,
+            number: 0,
+            is_second: false
+        }]
+    );
     for _ in 0..3 {
         let [frame, _] = heartbeat(&mut a, 100);
         assert!(hear(&mut receiver, 0, &frame).is_ok());
     }
-    assert_eq!(echo(&receiver), [Echo { run: 1, number: 3 }]);
+    assert_eq!(
+        echo(&receiver),
+        [Echo {
+            run: 1,
+            number: 3,
+            is_second: false
+        }]
+    );
     a.echo.number = 7;
     let [frame, _] = heartbeat(&mut a, 100);
     let mut opened = receiver.open(0, 0, &frame, SENT).expect("authentic");
@@ -357,17 +372,24 @@ fn what_is_said_to_another_run_is_not_heard() {
     );
 }
 
+/// Which of the runs that are sealed for hear that another one counts.
+fn seconds(receiver: &Receiver, now_ns: u64) -> Vec<bool> {
+    let echoes = receiver.seals(now_ns).map(|(_, echo)| echo);
+    echoes.map(|echo| echo.is_second).collect()
+}
+
 #[test]
 fn another_run_counts_when_the_first_is_silent() {
     let (mut old, mut new, mut receiver) = (sender(1), sender(2), receiver(1));
     assert!(hear(&mut receiver, 0, &heartbeat(&mut old, 1)[0]).is_ok());
     receiver.trust(0, agreed(2));
-    // sealed for both meanwhile
-    assert_eq!(receiver.seals(0).count(), 2);
+    // sealed for both meanwhile; who was started again is not told of the run before
+    assert_eq!(seconds(&receiver, 0), [false, false]);
     let early = hear_at(&mut receiver, SECOND_NS / 2, 0, &heartbeat(&mut new, 2)[0]);
     assert_eq!(early, Err(HeartbeatDiscard::SecondRun));
     let under_way = hear_at(&mut receiver, SECOND_NS / 2, 0, &heartbeat(&mut old, 3)[0]);
     assert_eq!(under_way, Ok(Some(3)));
+    assert_eq!(seconds(&receiver, SECOND_NS / 2), [false, true]);
     let late = hear_at(
         &mut receiver,
         SECOND_NS * 3 / 2,
@@ -376,6 +398,7 @@ fn another_run_counts_when_the_first_is_silent() {
     );
     assert_eq!(late, Ok(Some(4)));
     assert_eq!(receiver.confirmed(), Some(2));
+    assert_eq!(seconds(&receiver, SECOND_NS * 3 / 2)[1..], [false]);
     assert!(!receiver.take_news().is_double);
     // what was held back of the old one
     let held_back = heartbeat(&mut old, 5);

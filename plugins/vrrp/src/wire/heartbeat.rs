@@ -10,7 +10,7 @@
 //!    +---------------------------------------------------------------+
 //!  0 |                         Magic, "SPBT"                         |
 //!    +---------------+---------------+---------------+---------------+
-//!  4 |    Version    |     Part      |     Parts     |   Reserved    |
+//!  4 |    Version    |     Part      |     Parts     |    Standing   |
 //!    +---------------+---------------+---------------+---------------+
 //!  8 |                            Run, 8                             |
 //!    +---------------------------------------------------------------+
@@ -42,6 +42,7 @@
 //! 22 |  Ports, Count times 5 bytes: id, 4; state, 1                  |
 //!    +---------------------------------------------------------------+
 //!
+//! Standing: 1 another run of the receiver's node counts here, and is heard
 //! Role:  0 fault, 1 backup, 2 active; class 0-3; quality 0-100; interval above 0, at most 60 s
 //! Flags: 1 preferred, 2 ready, 4 by priority, 8 unable, 16 go, 32 hears
 //! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here
@@ -78,6 +79,8 @@ const GROUP_LEN: usize = 22;
 const PORT_LEN: usize = 5;
 const CLASS_MAX: u8 = 3;
 const QUALITY_MAX: u8 = 100;
+/// Of the standing.
+const SECOND: u8 = 0x01;
 /// VRRP's longest is 40.95 s; the receiver computes with it.
 const INTERVAL_MAX_US: u32 = 60_000_000;
 const NS_PER_US: u64 = 1000;
@@ -87,6 +90,7 @@ mod field {
     pub const VERSION: usize = 4;
     pub const PART: usize = 5;
     pub const PARTS: usize = 6;
+    pub const STANDING: usize = 7;
     pub const RUN: usize = 8;
     pub const NUMBER: usize = 16;
     pub const PATH: usize = 24;
@@ -197,6 +201,7 @@ impl<'a> Packet<'a> {
         Echo {
             run: self.long(field::ECHO_RUN),
             number: self.long(field::ECHO_NUMBER),
+            is_second: self.header[field::STANDING] & SECOND != 0,
         }
     }
 
@@ -376,6 +381,9 @@ pub fn set_parts(part: &mut [u8], parts: u8) {
 
 /// Writes into a part whom it is for, and what was heard of that run.
 pub fn set_echo(part: &mut [u8], echo: Echo) {
+    if let Some(byte) = part.get_mut(field::STANDING) {
+        *byte = if echo.is_second { SECOND } else { 0 };
+    }
     let numbers = [
         (field::ECHO_RUN, echo.run),
         (field::ECHO_NUMBER, echo.number),

@@ -96,6 +96,26 @@ fn who_was_cloned_goes_backup_and_says_so() {
     );
 }
 
+/// The peer says so for as long as it hears the other one.
+#[test]
+fn who_is_the_second_of_its_name_serves_nobody_while_the_peer_lives() {
+    let mut lab = pair(&by_quality("prefer = \"r1\""));
+    assert_eq!(lab.active(), [0]);
+    lab.nodes[0].host.is_second = true;
+    lab.run(SECOND);
+    assert_eq!((lab.active(), lab.role(0)), (vec![1], Role::Backup));
+    let told = &lab.nodes[0].roles;
+    let is_named = |why: &str| why.contains("another machine with this node's key");
+    assert!(told.iter().any(|(_, _, why)| is_named(why)), "{told:?}");
+
+    lab.forget();
+    lab.run(30 * SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![1], 0));
+    lab.kill(1);
+    let took = lab.run_until(2 * SECOND, |lab| lab.active() == [0]);
+    assert!(took.expect("a failover") < 410 * MS, "{took:?}");
+}
+
 /// The wire is cut when both start, and joined later.
 #[test]
 fn a_pair_that_starts_apart_has_one_active_when_it_meets() {

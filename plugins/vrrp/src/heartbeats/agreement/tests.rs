@@ -235,6 +235,7 @@ impl World {
             let echo = Echo {
                 run: own,
                 number: 1,
+                is_second: false,
             };
             let key = Key::new(from, &[0; SECRET_LEN]);
             sender.seal(&key, echo, PATH, 0).to_vec()

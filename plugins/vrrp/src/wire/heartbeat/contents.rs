@@ -76,6 +76,8 @@ pub struct Echo {
     pub run: u64,
     /// 0 for none.
     pub number: u64,
+    /// Another run of the receiver's node is the one that counts there, and is heard.
+    pub is_second: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

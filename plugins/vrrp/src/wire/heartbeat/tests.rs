@@ -40,7 +40,7 @@ fn sample() -> Heartbeat {
 // quality 63, preferred, ready, going and hearing, 100 ms, in term 9, priority 176; lan1 up and heard with
 // heartbeats, lan2 bad. And "guest", of which little is said.
 const GOLDEN: &str = "
-    53504254  03 01 03 00  0123456789abcdef  000000000000002a  00000001
+    53504254  03 01 03 01  0123456789abcdef  000000000000002a  00000001
     0000000000001122  0000000000000007
     465e1bf7a8c96791  02 02 3f 33  000186a0  00000009  b0 02
     9401f07e 13  9401f12b 08
@@ -60,6 +60,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 const ECHO: Echo = Echo {
     run: 0x1122,
     number: 7,
+    is_second: true,
 };
 
 fn guest() -> Heartbeat {

@@ -69,6 +69,8 @@ pub struct Host {
     /// Until when packets of the addresses pass, though nothing is answered.
     pub carries_until_ns: u64,
     pub heartbeats_sent: u64,
+    /// The peer hears another run of this node, and goes on with that one.
+    pub is_second: bool,
 }
 
 /// The switchover that is under way.
@@ -350,7 +352,8 @@ impl Lab {
     /// What [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
     pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
         let flying = self.flying[number].clone();
-        if !self.admits(index, &flying) {
+        // what a second run says is dropped
+        if !self.admits(index, &flying) || self.nodes[flying.from].host.is_second {
             return;
         }
         let now_ns = self.now_ns;
@@ -374,6 +377,7 @@ impl Lab {
                 echo: Echo {
                     run: flying.to_run,
                     number: 1,
+                    is_second: node.host.is_second,
                 },
                 heartbeat,
                 is_timely: flying.sequence + 2 >= *newest,
