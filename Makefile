@@ -113,6 +113,11 @@ soak-forger: build ## failovers beside a forging station, SPARED_ROUNDS (40) wit
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) forger $(in_lab) end_to_end $(alone) forging::
 
+soak-older: build ## a pair of this build and an older one, whose programs are in SPARED_OLDER
+	@$(needs) test
+	@test -x "$$SPARED_OLDER/spared" || { echo "SPARED_OLDER=\"$$SPARED_OLDER\" is no folder of an older build; bench-pairs leaves one in target/pairs/COMMIT/release" >&2; exit 2; }
+	$(soak) older $(in_lab) end_to_end $(alone) older::
+
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \

@@ -167,16 +167,7 @@ impl<'l> Linked<'l> {
     /// Strikes the active node, waits until the other serves, and returns which that is.
     pub fn strike(&mut self, fault: Fault) -> Result<usize> {
         let old = self.at()?;
-        let (lab, site) = (self.lab, self.site(old));
-        match fault {
-            Fault::SilentCut => lab.isolate(site)?,
-            Fault::Death => lab.power_off(site)?,
-            Fault::CarrierLost => lab.unplug(site, Wire::Lan)?,
-            Fault::Hang => self.routers[old].hang()?,
-            Fault::Shutdown => self.routers[old].shut_down()?,
-            Fault::Kill => self.routers[old].kill(),
-            Fault::Switch => drop(self.switch(old)?),
-        }
+        self.begin_fault(fault, old)?;
         let new = 1 - old;
         self.wait(&format!("r{} active after {fault:?}", new + 1), || {
             self.role(new) == "active"
@@ -202,17 +193,39 @@ impl<'l> Linked<'l> {
         answer
     }
 
-    /// Ends a fault of a node and waits until it is settled beside the other.
-    pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
+    /// Strikes a node, and waits for nothing.
+    pub fn begin_fault(&mut self, fault: Fault, site: usize) -> Result<()> {
         let (lab, place) = (self.lab, self.site(site));
         match fault {
-            Fault::SilentCut => lab.reunite(place)?,
-            Fault::Death => lab.power_on(place)?,
-            Fault::CarrierLost => lab.plug(place, Wire::Lan)?,
-            Fault::Hang => self.routers[site].resume()?,
-            Fault::Shutdown | Fault::Kill => self.restart(site)?,
-            Fault::Switch => {}
+            Fault::SilentCut => lab.isolate(place),
+            Fault::Death => lab.power_off(place),
+            Fault::CarrierLost => lab.unplug(place, Wire::Lan),
+            Fault::Hang => self.routers[site].hang(),
+            Fault::Shutdown => self.routers[site].shut_down(),
+            Fault::Kill => {
+                self.routers[site].kill();
+                Ok(())
+            }
+            Fault::Switch => self.switch(site).map(drop),
         }
+    }
+
+    /// Ends what befell a node, and waits for nothing.
+    pub fn end_fault(&mut self, fault: Fault, site: usize) -> Result<()> {
+        let (lab, place) = (self.lab, self.site(site));
+        match fault {
+            Fault::SilentCut => lab.reunite(place),
+            Fault::Death => lab.power_on(place),
+            Fault::CarrierLost => lab.plug(place, Wire::Lan),
+            Fault::Hang => self.routers[site].resume(),
+            Fault::Shutdown | Fault::Kill => self.restart(site),
+            Fault::Switch => Ok(()),
+        }
+    }
+
+    /// Ends a fault of a node and waits until it is settled beside the other.
+    pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
+        self.end_fault(fault, site)?;
         self.wait_settled()
     }
 

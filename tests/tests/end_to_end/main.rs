@@ -43,6 +43,7 @@ mod link;
 mod machines;
 mod malformed;
 mod networks;
+mod older;
 mod pair;
 mod pairs_of_faults;
 mod paused;
