@@ -30,6 +30,46 @@ pub fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
 }
 
+/// A number that no other network namespace has had since the kernel started; of the socket's.
+///
+/// # Errors
+/// Kernels before 5.14 have none.
+pub fn namespace_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
+    let mut cookie = 0u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into a number of that size, and the length;
+    // both live through the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if status == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Passes what others than the netlink port `own` caused, by `nlmsg_pid`, which lies at 12.
+pub(crate) fn attach_filter_of_others(socket: &impl AsRawFd, own: u32) -> io::Result<()> {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // the program loads in network order what the kernel wrote in its own
+    let program = [
+        (LOAD_WORD, 0, 0, 12),
+        (JUMP_EQUAL, 0, 1, own.to_be()),
+        (RETURN, 0, 0, 0),
+        (RETURN, 0, 0, u32::MAX),
+    ];
+    attach_filter(socket, &program, false)
+}
+
 pub(crate) fn set_option<T>(
     socket: &impl AsRawFd,
     level: i32,

@@ -24,7 +24,7 @@ pub use address::Address;
 pub use attribute::{attributes, text, u32_of, u64_be};
 pub use bulk::{BATCH_MAX, Dump, Notifications, Progress, Read, Verdict, Writer};
 pub use datagram::{Ends, datagram_sender, echo_socket};
-pub use filter::{Instruction, attach_filter, set_send_buffer};
+pub use filter::{Instruction, attach_filter, namespace_cookie, set_send_buffer};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};

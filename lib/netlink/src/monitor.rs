@@ -75,6 +75,14 @@ impl Monitor {
         Self::open(NlFamily::Netfilter, &[group])
     }
 
+    /// The same without what the netlink port `own` causes: that is dropped before it reaches the
+    /// socket's buffer.
+    pub fn netfilter_of_others(group: u32, own: u32) -> io::Result<Self> {
+        let monitor = Self::open(NlFamily::Netfilter, &[group])?;
+        crate::filter::attach_filter_of_others(&monitor.socket, own)?;
+        Ok(monitor)
+    }
+
     fn open(family: NlFamily, groups: &[u32]) -> io::Result<Self> {
         let socket = NlSocket::connect(family, None, Groups::empty())?;
         socket.nonblock()?;
