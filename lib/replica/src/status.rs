@@ -196,7 +196,9 @@ impl<S: Store> Replica<S> {
             return Some("records that differ are asked for".to_owned());
         }
         if counters.refused_here > 0 {
-            return Some("records of the peer are refused here".to_owned());
+            // the store may know why
+            let why = store.shortage(index);
+            return Some(why.unwrap_or_else(|| "records of the peer are refused here".to_owned()));
         }
         if !self.inbox.is_settled() {
             return Some("changes wait for their verdict".to_owned());
