@@ -180,6 +180,9 @@ impl<S: Store> Replica<S> {
             if incarnation != table.incarnation {
                 table.renew(incarnation);
                 renewed_tables.push(index);
+                if let Some(peer) = &mut table.peer {
+                    peer.misfit = store.accept(index, &peer.preface).err();
+                }
             }
         }
         if renewed_tables.is_empty() {
@@ -321,6 +324,7 @@ impl<S: Store> Replica<S> {
             table.peer = theirs.next().map(|it| PeerTable {
                 id: it.id,
                 incarnation: it.incarnation,
+                preface: it.preface.to_vec(),
                 misfit: store.accept(index, it.preface).err(),
             });
         }

@@ -45,6 +45,8 @@ pub(crate) enum Phase<C> {
 pub(crate) struct PeerTable {
     pub id: u8,
     pub incarnation: u64,
+    /// What has to fit: looked at again when the table here begins another life.
+    pub preface: Vec<u8>,
     pub misfit: Option<String>,
 }
 

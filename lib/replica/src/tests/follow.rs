@@ -474,3 +474,22 @@ fn tables_that_do_not_fit_are_left_alone_and_named() {
         );
     }
 }
+
+#[test]
+fn a_table_that_is_made_anew_with_the_right_type_fits_again() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        lab.store(node).preface = (5, true);
+        lab.flush(node, 0);
+        lab.run(S);
+        for one in [0, 1] {
+            let it = lab.machine(one);
+            assert!(it.replica.in_sync(&it.store).is_err(), "node {one}");
+        }
+        lab.store(node).preface = (0, true);
+        lab.flush(node, 0);
+        lab.run(S);
+        assert_eq!(lab.records(node, 0).len(), 6, "node {node}");
+        lab.assert_in_sync();
+    }
+}
