@@ -46,9 +46,11 @@ impl<S: Store> Replica<S> {
             table.changes.note(now, key, why);
             self.bound_changes(index);
         } else if why == Why::Put {
+            table.deleted.remove(key);
             table.note_age(now, key);
         } else {
             table.ages.remove(key);
+            table.note_deletion(key);
         }
     }
 

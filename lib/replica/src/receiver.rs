@@ -320,6 +320,10 @@ impl<S: Store> Replica<S> {
         let pending = table.changes.pending.get(key).map(|it| it.changed);
         let changed = pending.or_else(|| table.ages.get(key).copied());
         let tag = store.tag(index, key).copied();
+        let both = store.authority(index, key) == Authority::Both;
+        if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
+            return Ok(Slot::Done);
+        }
         let here = tag.map(|tag| Here {
             tag,
             is_equal: store.holds(index, key, record.value),
@@ -362,6 +366,7 @@ impl<S: Store> Replica<S> {
         match table.phase {
             Phase::Awaiting => {
                 table.phase = Phase::Due;
+                table.deleted.clear();
                 table.offered = self.inbox.processed;
                 let (count, name) = (table.counters.conflicts, table.config.name.clone());
                 if count > std::mem::replace(&mut table.conflicts_told, count) {

@@ -136,8 +136,10 @@ impl<S: Store> Replica<S> {
         for table in &mut self.tables {
             let pending = std::mem::take(&mut table.changes.pending);
             for (key, pending) in &pending {
-                if pending.why == Why::Put {
-                    table.note_age(pending.changed, key);
+                match pending.why {
+                    Why::Put => table.note_age(pending.changed, key),
+                    Why::Deleted => table.note_deletion(key),
+                    _ => {}
                 }
             }
             table.peer = None;

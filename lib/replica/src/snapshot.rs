@@ -91,6 +91,7 @@ impl<S: Store> Replica<S> {
             table.phase = Phase::Following;
             table.absences.clear();
             table.ages.clear();
+            table.deleted.clear();
             table.retry.reset();
             self.again.reset();
             self.inbox.settle_end();

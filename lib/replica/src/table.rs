@@ -76,6 +76,8 @@ pub(crate) struct TableState<S: Store> {
     /// When keys were changed while the nodes were apart.
     pub ages: HashMap<KeyOf<S>, Now>,
     pub absences: Absences<KeyOf<S>>,
+    /// Keys that this node deleted while the nodes were apart.
+    pub deleted: HashSet<KeyOf<S>>,
     pub wants: Wants<KeyOf<S>>,
     /// Keys with open verdicts: how many, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
@@ -254,6 +256,7 @@ impl<S: Store> TableState<S> {
             latest: Latest::new(),
             ages: HashMap::new(),
             absences: Absences::new(),
+            deleted: HashSet::new(),
             wants: Wants::new(),
             open: HashMap::new(),
             offered: 0,
@@ -309,6 +312,18 @@ impl<S: Store> TableState<S> {
         }
     }
 
+    pub fn note_deletion(&mut self, key: &KeyOf<S>) {
+        if self.deleted.len() < REMEMBERED {
+            self.deleted.insert(key.clone());
+        }
+    }
+
+    /// Whether a record that the follower offers was deleted here since both had it. A follower that
+    /// was started again does not know what the decider has acknowledged.
+    pub fn was_deleted(&self, key: &KeyOf<S>) -> bool {
+        !self.is_void && self.deleted.contains(key)
+    }
+
     pub fn note_conflict(&mut self, key: &KeyOf<S>, peer_won: bool) {
         self.counters.conflicts += 1;
         if self.conflicts.len() < NAMED {
@@ -324,6 +339,7 @@ impl<S: Store> TableState<S> {
         self.latest.clear();
         self.ages.clear();
         self.absences.clear();
+        self.deleted.clear();
         self.wants.clear();
         self.phase = Phase::Idle;
     }

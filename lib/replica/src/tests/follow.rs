@@ -203,6 +203,36 @@ fn a_follower_hears_of_the_drain_and_of_the_role_that_goes() {
 }
 
 #[test]
+fn what_is_deleted_while_the_other_is_restarted_is_deleted_on_both() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        lab.cut();
+        // whoever goes on is active when the other is back
+        lab.role(0, node == 0);
+        lab.role(1, node == 1);
+        lab.delete(node, 0, 1);
+        lab.delete(node, 0, 2);
+        lab.put(node, 0, 2);
+        lab.restart(1 - node);
+        lab.link();
+        lab.run(S);
+        assert_eq!(both(&lab, 1), [None; 2], "node {node}");
+        assert_eq!(lab.records(0, 0).len(), 5);
+        lab.assert_in_sync();
+        // in another life nobody knows what the other had
+        lab.cut();
+        lab.delete(node, 0, 3);
+        lab.flush(1 - node, 0);
+        lab.store(1 - node).put(0, 3, 77);
+        lab.restart(1 - node);
+        lab.link();
+        lab.run(S);
+        assert_eq!(both(&lab, 3), [Some(77); 2], "node {node}");
+        lab.assert_in_sync();
+    }
+}
+
+#[test]
 fn a_change_while_apart_outranks_a_deletion_and_the_younger_outranks_the_older() {
     let mut lab = filled();
     lab.cut();
