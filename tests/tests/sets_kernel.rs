@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
-use spared_sets::engine::{Change, Reading};
 use spared_sets::error::Hindrance;
 use spared_sets::kernel::{Event, Found, Kernel};
+use spared_sets::nft::Handles;
+use spared_sets::store::{Edit, Reading};
 use spared_tests::Result;
 use spared_tests::lab::Namespace;
 
@@ -63,8 +64,8 @@ fn read(kernel: &mut Kernel, set: usize) -> (Option<Shape>, Vec<Element>, Option
     kernel.read(set);
     while let Some(found) = kernel.wait(LIMIT) {
         match found {
-            Found::Shape(_, Ok(facts)) => shape = Some(facts.shape),
-            Found::Shape(_, Err(_)) => return (None, all, None),
+            Found::Info(_, Ok(info)) => shape = Some(info.shape),
+            Found::Info(_, Err(_)) => return (None, all, None),
             Found::Elements(_, elements) => all.extend(elements),
             Found::End(_, reading) => return (shape, all, reading),
         }
@@ -84,16 +85,16 @@ fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
     }
 }
 
-fn add(element: Element, delete: bool) -> Change {
-    Change {
+fn add(element: Element, delete: bool) -> Edit {
+    Edit {
         key: element.key.clone(),
         delete,
         add: Some(element),
     }
 }
 
-fn drop_key(key: &[u8]) -> Change {
-    Change {
+fn drop_key(key: &[u8]) -> Edit {
+    Edit {
         key: Key(key.into()),
         delete: true,
         add: None,
@@ -121,8 +122,8 @@ fn elements_are_read_as_they_were_written() {
         for (set, wanted) in written.iter().enumerate() {
             let (shape, before, _) = read(kernel, set);
             assert!(shape.is_some() && before.is_empty());
-            let changes = wanted.iter().map(|it| add(it.clone(), false)).collect();
-            assert_eq!(kernel.write(set, changes), []);
+            let changes: Vec<Edit> = wanted.iter().map(|it| add(it.clone(), false)).collect();
+            assert_eq!(kernel.write(set, &changes), []);
             let (_, mut found, reading) = read(kernel, set);
             assert!(reading.is_some_and(|it| it.certain));
             found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -162,8 +163,8 @@ fn intervals_follow_whole_with_parts_and_without() {
             let (_, elements, _) = read(kernel, from);
             assert_eq!(elements.len(), count);
             read(kernel, to);
-            let changes: Vec<Change> = elements.iter().map(|it| add(it.clone(), false)).collect();
-            assert_eq!(kernel.write(to, changes), []);
+            let changes: Vec<Edit> = elements.iter().map(|it| add(it.clone(), false)).collect();
+            assert_eq!(kernel.write(to, &changes), []);
             let (_, copied, _) = read(kernel, to);
             let keys = |elements: &[Element]| {
                 let mut keys: Vec<Key> = elements.iter().map(|it| it.key.clone()).collect();
@@ -172,11 +173,11 @@ fn intervals_follow_whole_with_parts_and_without() {
             };
             assert_eq!(keys(&copied), keys(&elements));
             // renewed in one transaction, then deleted
-            let again = elements.iter().map(|it| add(it.clone(), true)).collect();
-            assert_eq!(kernel.write(to, again), []);
+            let again: Vec<Edit> = elements.iter().map(|it| add(it.clone(), true)).collect();
+            assert_eq!(kernel.write(to, &again), []);
             assert_eq!(read(kernel, to).1.len(), count);
-            let gone = elements.iter().map(|it| drop_key(&it.key.0)).collect();
-            assert_eq!(kernel.write(to, gone), []);
+            let gone: Vec<Edit> = elements.iter().map(|it| drop_key(&it.key.0)).collect();
+            assert_eq!(kernel.write(to, &gone), []);
             assert_eq!(read(kernel, to).1, []);
         }
         Ok(())
@@ -189,11 +190,11 @@ fn one_refusal_costs_the_others_nothing() {
     with_sets(sets, &["a"], |_, kernel| {
         read(kernel, 0);
         let key = |number: u8| [10, 0, 0, number];
-        let mut changes: Vec<Change> = (0..8)
+        let mut changes: Vec<Edit> = (0..8)
             .map(|number| add(element(&key(number), Some((60_000, 60_000))), false))
             .collect();
         changes.push(drop_key(&key(99)));
-        let refused = kernel.write(0, changes);
+        let refused = kernel.write(0, &changes);
         let wanted: Vec<(Key, i32)> = (5..8)
             .map(|it| (Key(key(it).into()), libc::ENFILE))
             .collect();
@@ -201,7 +202,7 @@ fn one_refusal_costs_the_others_nothing() {
         assert_eq!(read(kernel, 0).1.len(), 5);
         // in a full set, too, an element is replaced
         let longer = element(&key(1), Some((600_000, 600_000)));
-        assert_eq!(kernel.write(0, vec![add(longer, true)]), []);
+        assert_eq!(kernel.write(0, &[add(longer, true)]), []);
         let (_, all, _) = read(kernel, 0);
         let renewed = all.iter().find(|it| it.key.0[..] == key(1));
         let left_ms = renewed.and_then(|it| it.life).map(|life| life.left_ms);
@@ -226,7 +227,7 @@ fn others_are_heard_and_our_own_changes_and_packets_are_not() {
         namespace.shell("ping -c 1 -W 1 127.0.0.9")?;
         assert!(!read(kernel, 0).1.is_empty(), "the packet added it");
         let ours = add(element(&[10, 0, 0, 1], None), false);
-        assert_eq!(kernel.write(0, vec![ours]), []);
+        assert_eq!(kernel.write(0, &[ours]), []);
         let events = kernel.events()?;
         assert!(events.is_empty(), "{events:?}");
 
@@ -252,7 +253,75 @@ fn others_are_heard_and_our_own_changes_and_packets_are_not() {
             .collect();
         assert_eq!(lives, [Some(9_000), None]);
         assert_eq!(deleted, [Key(Box::new([10, 0, 0, 2]))]);
-        assert!(touched.iter().all(|set| *set == Some(1)) && !touched.is_empty());
+        assert!(touched.iter().all(|set| *set == 1) && !touched.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_set_that_is_made_anew_is_another_one_and_one_that_is_flushed_is_not() {
+    let sets = "set a { type ipv4_addr; flags timeout; }
+                set b { type ipv4_addr; flags timeout; }";
+    with_sets(sets, &["a", "b"], |namespace, kernel| {
+        let mut handles = |set| -> Handles {
+            kernel.read(set);
+            let mut found = None;
+            while let Some(piece) = kernel.wait(LIMIT) {
+                match piece {
+                    Found::Info(_, Ok(info)) => found = Some(info.handles),
+                    Found::End(..) => break,
+                    _ => {}
+                }
+            }
+            found.expect("the set is there")
+        };
+        let before = [handles(0), handles(1)];
+        assert!(before[0].set != 0 && before[0].table != 0 && before[0] != before[1]);
+        nft(namespace, "add element FAMILY t a { 10.0.0.1 }")?;
+        nft(namespace, "flush set FAMILY t a")?;
+        assert_eq!(handles(0), before[0]);
+        nft(
+            namespace,
+            "delete set FAMILY t a\nadd set FAMILY t a { type ipv4_addr; flags timeout; }",
+        )?;
+        assert_ne!(handles(0), before[0]);
+        assert_eq!(handles(1), before[1]);
+        nft(
+            namespace,
+            &format!("flush ruleset\ntable FAMILY t {{\n{sets}\n}}\n"),
+        )?;
+        assert_ne!(handles(1), before[1]);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_making_of_a_set_is_heard_and_that_of_others_is_not() {
+    let sets = "set a { type ipv4_addr; }\nset b { type ipv4_addr; }";
+    with_sets(sets, &["a", "b"], |namespace, kernel| {
+        read(kernel, 0);
+        read(kernel, 1);
+        let boot = kernel.boot();
+        assert!(boot.len() > 36 && !boot.ends_with(" 0"), "{boot}");
+        let mut remade = |commands: &str| -> Result<Vec<usize>> {
+            nft(namespace, commands)?;
+            let events = kernel.events()?;
+            let sets = events.into_iter().map(|event| match event {
+                Event::Remade(set) => set,
+                other => panic!("{other:?}"),
+            });
+            let mut sets: Vec<usize> = sets.collect();
+            sets.dedup();
+            Ok(sets)
+        };
+        assert!(remade("add set FAMILY t c { type ipv4_addr; }")?.is_empty());
+        assert!(remade("add table FAMILY other")?.is_empty());
+        assert_eq!(remade("delete set FAMILY t b")?, [1]);
+        assert_eq!(remade("add set FAMILY t b { type ipv4_addr; }")?, [1]);
+        let mut both = remade("delete table FAMILY t")?;
+        both.sort_unstable();
+        both.dedup();
+        assert_eq!(both, [0, 1]);
         Ok(())
     });
 }
@@ -267,7 +336,7 @@ fn sets_that_cannot_follow_say_why() {
         let mut why = |set| {
             kernel.read(set);
             match kernel.wait(LIMIT) {
-                Some(Found::Shape(_, Err(why))) => why,
+                Some(Found::Info(_, Err(why))) => why,
                 other => panic!("{other:?}"),
             }
         };
@@ -291,13 +360,13 @@ fn measure_a_large_set() {
     with_sets(sets, &["a"], |_, kernel| {
         read(kernel, 0);
         let life = Some((3_600_000, 3_600_000));
-        let changes: Vec<Change> = (0..count)
+        let changes: Vec<Edit> = (0..count)
             .map(|number| add(element(&number.to_be_bytes(), life), false))
             .collect();
         let (begun, mut worst, mut late) = (Instant::now(), 0, 0);
         for part in changes.chunks(1000) {
             let begun = Instant::now();
-            assert_eq!(kernel.write(0, part.to_vec()), []);
+            assert_eq!(kernel.write(0, part), []);
             let took_ms = begun.elapsed().as_millis();
             worst = worst.max(took_ms);
             late += usize::from(took_ms > 50);
@@ -313,7 +382,7 @@ fn measure_a_large_set() {
             match kernel.wait(LIMIT) {
                 Some(Found::Elements(_, elements)) => found += elements.len(),
                 Some(Found::End(..)) | None => break,
-                Some(Found::Shape(..)) => {}
+                Some(Found::Info(..)) => {}
             }
             pieces += 1;
             worst = worst.max(begun.elapsed().as_millis());

@@ -6,7 +6,8 @@ use spared_sdk::*;
 
 const TICK: u32 = 1;
 const TICK_NS: u64 = 2_000_000;
-const HEAD: &[u8] = b"\x00\x01\x06filter\x04bans";
+/// Bytes of a message's head.
+const HEAD: usize = 20;
 
 struct Babble {
     host: Host,
@@ -63,12 +64,12 @@ impl Babble {
         let mut message = match self.random(4) {
             0 => vec![1, self.random(3) as u8],
             1 => Vec::new(),
-            _ => {
-                let mut head = HEAD.to_vec();
-                head[0] = self.random(12) as u8;
-                head
-            }
+            // heads, whose serials may be those of now
+            _ => (0..HEAD).map(|_| self.random(3) as u8).collect(),
         };
+        if let Some(kind) = message.first_mut() {
+            *kind = self.random(16) as u8;
+        }
         // small numbers make plausible lengths
         let most = if self.random(2) == 0 { 9 } else { 256 };
         for _ in 0..self.random(60) {

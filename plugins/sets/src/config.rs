@@ -12,12 +12,39 @@ const NAME_MAX: usize = 255;
 /// More would be more rows than `sparectl` takes.
 pub const SETS_MAX: usize = 64;
 
+/// What becomes of the elements of a set that a ruleset makes anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// They are put back.
+    #[default]
+    Refill,
+    /// They were deleted, but for those that the ruleset names.
+    Flush,
+}
+
+impl Reload {
+    const ALL: [(&'static str, Self); 2] = [("refill", Self::Refill), ("flush", Self::Flush)];
+}
+
+/// One `[[set]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetSettings {
+    pub name: SetName,
+    pub reload: Reload,
+}
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    pub sets: Vec<SetName>,
+    pub sets: Vec<SetSettings>,
     pub poll_ms: u64,
     pub resync_ms: u64,
+}
+
+impl Settings {
+    pub fn names(&self) -> Vec<SetName> {
+        self.sets.iter().map(|set| set.name.clone()).collect()
+    }
 }
 
 impl Default for Settings {
@@ -46,24 +73,26 @@ pub fn read(config: &Config) -> Option<Settings> {
         let why = format!("found {} sets, allowed {SETS_MAX}", sections.len());
         root.fault("set", why);
     }
-    let names: Vec<Option<SetName>> = sections.iter().map(set).collect();
-    refuse_repeats(&sections, &names);
+    let sets: Vec<Option<SetSettings>> = sections.iter().map(set).collect();
+    refuse_repeats(&sections, &sets);
     Some(Settings {
-        sets: names.into_iter().collect::<Option<_>>()?,
+        sets: sets.into_iter().collect::<Option<_>>()?,
         poll_ms: poll.map_or(defaults.poll_ms, ms),
         resync_ms: resync.map_or(defaults.resync_ms, ms),
     })
 }
 
-fn set(section: &Section<'_>) -> Option<SetName> {
+fn set(section: &Section<'_>) -> Option<SetSettings> {
     let family = section.required("family", section.choice("family", &Family::ALL));
     let table = name(section, "table");
     let name = name(section, "name");
-    Some(SetName {
+    let reload = section.choice("reload", &Reload::ALL).unwrap_or_default();
+    let name = SetName {
         family: family?,
         table: table?,
         name: name?,
-    })
+    };
+    Some(SetSettings { name, reload })
 }
 
 /// A name of nft's: what it would take without quotes, or more.
@@ -79,10 +108,11 @@ fn name(section: &Section<'_>, key: &str) -> Option<String> {
     Some(name)
 }
 
-fn refuse_repeats(sections: &[Section<'_>], names: &[Option<SetName>]) {
+fn refuse_repeats(sections: &[Section<'_>], sets: &[Option<SetSettings>]) {
     let mut seen = BTreeSet::new();
-    for (section, name) in sections.iter().zip(names) {
-        if let Some(name) = name.as_ref().filter(|name| !seen.insert(*name)) {
+    for (section, set) in sections.iter().zip(sets) {
+        let name = set.as_ref().map(|set| &set.name);
+        if let Some(name) = name.filter(|name| !seen.insert(*name)) {
             section.fault("name", format!("the set {name} is named twice"));
         }
     }
@@ -112,7 +142,8 @@ mod tests {
         let settings = read(&config).expect("no fault");
         assert_eq!(config.finish(), Ok(()));
         assert_eq!((settings.poll_ms, settings.resync_ms), (1_000, 60_000));
-        assert_eq!(settings.sets[0].to_string(), "inet filter bans");
+        assert_eq!(settings.sets[0].name.to_string(), "inet filter bans");
+        assert_eq!(settings.sets[0].reload, Reload::Refill);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Sets and their elements, as the kernel and the peer both mean them.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use spared_replica::{Malformed, Reader, Value};
 
 /// The family of a table, by its number in the kernel (NFPROTO_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,8 +59,31 @@ impl fmt::Display for SetName {
 
 /// What identifies an element in its set: its key; for an interval also its end; nothing for the
 /// catch-all.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Box<[u8]>);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Ok(address) = <[u8; 4]>::try_from(&*self.0) {
+            return Ipv4Addr::from(address).fmt(f);
+        }
+        if let Ok(address) = <[u8; 16]>::try_from(&*self.0) {
+            return Ipv6Addr::from(address).fmt(f);
+        }
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl spared_replica::Key for Key {
+    fn write(&self, out: &mut Value<'_>) {
+        out.put(&self.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let length = reader.0.len();
+        reader.take(length).map(|bytes| Self(bytes.into()))
+    }
+}
 
 /// How long an element lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,14 @@ pub struct SetInfo {
     pub default_timeout_ms: u64,
     /// Keys have parts, so that an interval is one element.
     pub concatenated: bool,
+    pub handles: Handles,
+}
+
+/// Numbers that the kernel gives to a table and a set; each that is made gets another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handles {
+    pub table: u64,
+    pub set: u64,
 }
 
 /// Asks for a set: the answer is NFT_MSG_NEWSET, then an acknowledgement, or ENOENT.
@@ -37,9 +45,20 @@ pub fn get_set(set: &SetName) -> Message {
     let mut payload = header(set.family);
     put_text(&mut payload, NFTA_SET_TABLE, &set.table);
     put_text(&mut payload, NFTA_SET_NAME, &set.name);
+    get(NFT_MSG_GETSET, &payload)
+}
+
+/// Asks for a set's table: the answer is NFT_MSG_NEWTABLE, then an acknowledgement, or ENOENT.
+pub fn get_table(set: &SetName) -> Message {
+    let mut payload = header(set.family);
+    put_text(&mut payload, NFTA_TABLE_NAME, &set.table);
+    get(NFT_MSG_GETTABLE, &payload)
+}
+
+fn get(kind: u16, payload: &[u8]) -> Message {
     let mut bytes = Vec::new();
     bytes.extend((16 + payload.len() as u32).to_ne_bytes());
-    bytes.extend(message_type(NFT_MSG_GETSET).to_ne_bytes());
+    bytes.extend(message_type(kind).to_ne_bytes());
     bytes.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend(payload);
@@ -55,10 +74,11 @@ pub fn get_elements(set: &SetName) -> Vec<u8> {
 }
 
 /// Reads NFT_MSG_NEWSET.
+/// The table's handle is not in it.
 ///
 /// # Errors
 /// Elements of such a set do not follow.
-pub fn facts(payload: &[u8]) -> Result<SetInfo, Hindrance> {
+pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
     let number = |kind| find(payload, kind).and_then(u32_be).unwrap_or(0);
     let flags = number(NFTA_SET_FLAGS);
     if flags & NFT_SET_CONSTANT != 0 {
@@ -81,7 +101,28 @@ pub fn facts(payload: &[u8]) -> Result<SetInfo, Hindrance> {
         },
         default_timeout_ms: timeout.unwrap_or(0),
         concatenated: flags & NFT_SET_CONCAT != 0,
+        handles: Handles {
+            table: 0,
+            set: find(payload, NFTA_SET_HANDLE).and_then(u64_be).unwrap_or(0),
+        },
     })
+}
+
+/// The handle in NFT_MSG_NEWTABLE.
+pub fn table_handle(payload: &[u8]) -> u64 {
+    let handle = find(payload, NFTA_TABLE_HANDLE).and_then(u64_be);
+    handle.unwrap_or(0)
+}
+
+/// Whether a notification of a table, or of a set (`of_set`), is about this set.
+pub fn is_about(payload: &[u8], set: &SetName, of_set: bool) -> bool {
+    let says = |kind, wanted: &str| find(payload, kind).is_some_and(|name| text(name) == wanted);
+    let family = payload.first() == Some(&set.family.number());
+    match of_set {
+        // a table's name is the first attribute of both
+        true => family && says(NFTA_SET_TABLE, &set.table) && says(NFTA_SET_NAME, &set.name),
+        false => family && says(NFTA_TABLE_NAME, &set.table),
+    }
 }
 
 /// The set that a notification of elements is about.
@@ -103,27 +144,27 @@ pub struct Listed {
 }
 
 /// The elements of a dump or a notification.
-pub fn listed<'p>(payload: &'p [u8], facts: &'p SetInfo) -> impl Iterator<Item = Listed> + 'p {
+pub fn listed<'p>(payload: &'p [u8], info: &'p SetInfo) -> impl Iterator<Item = Listed> + 'p {
     let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
-    attributes(list).filter_map(|(_, attribute)| one(attribute, facts))
+    attributes(list).filter_map(|(_, attribute)| one(attribute, info))
 }
 
-fn one(attribute: &[u8], facts: &SetInfo) -> Option<Listed> {
+fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
     let value = |wanted| first(attribute, wanted);
     let number = |wanted| value(wanted).and_then(u64_be);
     let flags = value(NFTA_SET_ELEM_FLAGS).map_or(Some(0), u32_be)?;
     let catch_all = flags & NFT_SET_ELEM_CATCHALL != 0;
     let [from, to] = [NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END].map(|wanted| {
         let key = value(wanted).and_then(data_value);
-        key.filter(|key| key.len() == facts.shape.key_len as usize)
+        key.filter(|key| key.len() == info.shape.key_len as usize)
     });
-    if from.is_none() != catch_all || (to.is_some() && !facts.shape.intervals) {
+    if from.is_none() != catch_all || (to.is_some() && !info.shape.intervals) {
         return None;
     }
     let comment = value(NFTA_SET_ELEM_USERDATA).filter(|it| it.len() <= COMMENT_MAX);
     let life = number(NFTA_SET_ELEM_EXPIRATION).map(|left_ms| {
         let timeout_ms = number(NFTA_SET_ELEM_TIMEOUT);
-        life(timeout_ms, left_ms, facts.default_timeout_ms)
+        life(timeout_ms, left_ms, info.default_timeout_ms)
     });
     Some(Listed {
         element: Element {
@@ -136,7 +177,7 @@ fn one(attribute: &[u8], facts: &SetInfo) -> Option<Listed> {
             comment: comment.unwrap_or_default().into(),
         },
         ends_interval: flags & NFT_SET_ELEM_INTERVAL_END != 0,
-        whole: !facts.shape.intervals || to.is_some() || catch_all,
+        whole: !info.shape.intervals || to.is_some() || catch_all,
     })
 }
 
@@ -185,12 +226,12 @@ impl Intervals {
 }
 
 /// The payload that adds an element, or deletes its key.
-pub fn change(set: &SetName, facts: &SetInfo, key: &Key, add: Option<&Element>) -> Vec<u8> {
+pub fn change(set: &SetName, info: &SetInfo, key: &Key, add: Option<&Element>) -> Vec<u8> {
     let mut payload = get_elements(set);
-    let key_len = facts.shape.key_len as usize;
+    let key_len = info.shape.key_len as usize;
     let (from, to) = key.0.split_at(key_len.min(key.0.len()));
     // Intervals with parts have both ends in one element, others are two elements.
-    let two = !to.is_empty() && !facts.concatenated;
+    let two = !to.is_empty() && !info.concatenated;
     nest(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
         nest(list, LIST_ELEMENT, |out| {
             put_key(out, NFTA_SET_ELEM_KEY, from);
@@ -205,7 +246,7 @@ pub fn change(set: &SetName, facts: &SetInfo, key: &Key, add: Option<&Element>) 
                 );
             }
             if let Some(element) = add {
-                put_rest(out, facts, element);
+                put_rest(out, info, element);
             }
         });
         if two {
@@ -222,10 +263,10 @@ pub fn change(set: &SetName, facts: &SetInfo, key: &Key, add: Option<&Element>) 
 /// Of nf_tables' own: elements of a list have this type (NFTA_LIST_ELEM).
 const LIST_ELEMENT: u16 = 1;
 
-fn put_rest(out: &mut Vec<u8>, facts: &SetInfo, element: &Element) {
+fn put_rest(out: &mut Vec<u8>, info: &SetInfo, element: &Element) {
     let timeout_ms = element.life.map_or(0, |life| life.timeout_ms);
     // 0 says "for ever" where the set has a default.
-    if timeout_ms > 0 || facts.default_timeout_ms > 0 {
+    if timeout_ms > 0 || info.default_timeout_ms > 0 {
         put(out, NFTA_SET_ELEM_TIMEOUT, &timeout_ms.to_be_bytes());
     }
     if let Some(life) = element.life {

@@ -1,339 +1,358 @@
-//! How sets follow, without I/O: who sends, what differs, what the host is told.
+//! How sets follow, without I/O: the replica says what goes where, the store what the kernel has; this
+//! carries the kernel's words to both.
 //!
-//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
-//! [`handle_up`](Engine::handle_up), [`handle_down`](Engine::handle_down),
-//! [`handle_message`](Engine::handle_message), by what the kernel says
-//! ([`handle_shape`](Engine::handle_shape), [`handle_elements`](Engine::handle_elements),
-//! [`handle_read`](Engine::handle_read), [`handle_added`](Engine::handle_added),
-//! [`handle_deleted`](Engine::handle_deleted), [`handle_touched`](Engine::handle_touched),
-//! [`handle_refused`](Engine::handle_refused)) and by [`handle_timeout`](Engine::handle_timeout), at
-//! the time that [`next_timeout`](Engine::next_timeout) says; drained by
-//! [`poll_action`](Engine::poll_action) and, while the channel takes messages, by
-//! [`poll_message`](Engine::poll_message).
+//! Fed as any [`spared_sdk::Engine`], by [`configure`](Engine::configure) and by what the kernel says:
+//! [`handle_info`](Engine::handle_info), [`handle_elements`](Engine::handle_elements),
+//! [`handle_read`](Engine::handle_read), [`handle_event`](Engine::handle_event),
+//! [`handle_loss`](Engine::handle_loss), [`handle_written`](Engine::handle_written).
 //!
 //! Every call does a bounded part of the work: sets may have a million elements.
 
-mod peer;
-mod receiver;
-mod sender;
-mod set;
+mod role;
 mod status;
-mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::config::{SETS_MAX, Settings};
-use crate::element::{Element, Key, SetName, Shape};
+use spared_replica::{Config, Drain, Now, Replica};
+use spared_sdk::Role;
+
+use crate::config::Settings;
+use crate::element::{Element, Key};
 use crate::error::Hindrance;
-use crate::wire::Message;
-use set::{Roles, Set};
+use crate::nft::SetInfo;
+use crate::store::{Batch, News, Origin, Reading, Set, Sets, digest};
+use role::{Draining, Synchrony};
 
-pub use table::Reading;
-
-/// No file names more sets.
-const UNKNOWN_MAX: usize = SETS_MAX;
-/// Entries that are looked at in one call, of one set.
+const MS: Now = 1_000_000;
+/// Entries of old sets that are freed in one call.
 const SLICE: usize = 10_000;
+/// Changes of a set that wait: beyond, all of it is compared. A ruleset may load a million.
+const CHANGES_MAX: usize = 1 << 20;
+/// Pause between looks at what need not be looked at after each event.
+const LOOK: Now = 1_000 * MS;
 
 /// What the engine wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Action {
-    /// Read a set: its shape, its elements, the end.
-    Read {
-        set: usize,
-    },
-    /// Change a set, in this order; what is refused goes to `handle_refused`.
-    Write {
-        set: usize,
-        changes: Vec<Change>,
-    },
-    InSync {
-        yes: bool,
-        why: String,
-    },
+    /// Read a set: its description, its elements, the end.
+    Read(usize),
+    /// Write a batch, to be answered by [`Engine::handle_written`] before anything else.
+    Write(Batch),
     Warn(String),
     /// A week later somebody may ask.
     Event(String),
 }
 
-/// One key of a set. Both happen at once: there is no moment without the element.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub key: Key,
-    pub delete: bool,
-    pub add: Option<Element>,
+/// What others did to a set of the kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Added(Vec<Element>),
+    Deleted(Vec<Key>),
+    /// What only reading tells.
+    Touched,
+    /// It was made or deleted.
+    Remade,
 }
 
 /// The plugin's logic.
-#[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    sets: Vec<Set>,
+    store: Sets,
+    replica: Replica<Sets>,
     active_groups: BTreeSet<String>,
     up: bool,
-    /// Whether the peer is active, once it has said so.
-    peer: Option<bool>,
-    /// Of the last snapshot.
-    epoch: u32,
-    said: Option<(bool, String)>,
+    draining: Draining,
+    synchrony: Synchrony,
     actions: VecDeque<Action>,
-    /// What one call of `poll_message` made and the next have to take: a few messages at most.
-    out: VecDeque<Message>,
-    /// The peer is to hear this node's role: the one that it has then.
-    role_due: bool,
-    /// Sets that the peer asked for and that this node does not have, to be answered once each. The
-    /// peer decides how many it asks for: beyond [`UNKNOWN_MAX`] it waits.
-    unknown: BTreeSet<SetName>,
-    /// The set whose turn it is to send.
-    turn: usize,
-    malformed: u64,
-    /// That was said since the peer is there.
-    warned: bool,
+    /// When all of each set is compared again, and when small things are looked at.
+    resync_due: Now,
+    look_due: Now,
 }
 
 impl Engine {
-    pub fn new(now_ms: u64, settings: Settings) -> Self {
-        let mut sets: Vec<Set> = settings.sets.iter().cloned().map(Set::new).collect();
-        for set in &mut sets {
-            set.reads.due_ms = now_ms;
-        }
+    /// `boot` names the kernel's run and the network namespace; `config` has a table for each set.
+    pub fn new(now: Now, settings: Settings, mut config: Config, boot: &str) -> Self {
+        config.changes_max = CHANGES_MAX;
+        let origin = Origin {
+            boot: digest(&[boot.as_bytes()]),
+            run: config.run,
+        };
+        let now_ms = now / MS;
+        let sets = settings.sets.iter();
+        let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, origin, now_ms));
+        let all = sets.collect();
         Self {
-            settings,
-            sets,
+            store: Sets { all, now_ms },
+            replica: Replica::new(config),
             active_groups: BTreeSet::new(),
             up: false,
-            peer: None,
-            epoch: 0,
-            said: None,
+            draining: Draining::default(),
+            synchrony: Synchrony::default(),
             actions: VecDeque::new(),
-            out: VecDeque::new(),
-            role_due: false,
-            unknown: BTreeSet::new(),
-            turn: 0,
-            malformed: 0,
-            warned: false,
+            resync_due: now.saturating_add(settings.resync_ms.saturating_mul(MS)),
+            look_due: now,
+            settings,
         }
     }
 
-    /// Takes other intervals; other sets need another engine.
-    pub fn configure(&mut self, now_ms: u64, settings: Settings) {
-        for set in &mut self.sets {
+    /// Takes other intervals and what becomes of sets made anew; other sets need another engine.
+    pub fn configure(&mut self, now: Now, settings: Settings) {
+        let now_ms = self.at(now);
+        for (set, wanted) in self.store.all.iter_mut().zip(&settings.sets) {
+            set.reload = wanted.reload;
             set.reads.due_ms = set.reads.due_ms.min(now_ms + settings.poll_ms);
         }
+        let resync = settings.resync_ms.saturating_mul(MS);
+        self.resync_due = self.resync_due.min(now.saturating_add(resync));
         self.settings = settings;
     }
 
-    pub fn set_of(&self, name: &SetName) -> Option<usize> {
-        self.sets.iter().position(|set| set.name == *name)
+    /// The store's time is that of the call.
+    fn at(&mut self, now: Now) -> u64 {
+        self.store.now_ms = now / MS;
+        self.store.now_ms
     }
 
-    pub fn handle_role(&mut self, now_ms: u64, group: &str, active: bool) {
-        let before = self.standing();
-        if active {
-            self.active_groups.insert(group.to_owned());
-        } else {
-            self.active_groups.remove(group);
-        }
-        let standing = self.standing();
-        if before.active != standing.active {
-            self.said = None;
-            for set in &mut self.sets {
-                set.handle_role(standing, self.up);
-            }
-            self.tell_role();
-            self.follow(now_ms);
-        }
-        self.review();
-    }
-
-    /// The kernel has the set, with such elements, or it has not.
-    pub fn handle_shape(&mut self, now_ms: u64, set: usize, found: Result<Shape, Hindrance>) {
-        let again = found.is_err();
-        if let Some(set) = self.sets.get_mut(set) {
-            set.handle_shape(found);
-            if again {
-                set.handle_read(None);
-                set.read_again(now_ms, self.settings.poll_ms);
+    /// The kernel has the set, or it has not.
+    pub fn handle_info(&mut self, now: Now, set: usize, found: Result<SetInfo, Hindrance>) {
+        let now_ms = self.at(now);
+        let poll_ms = self.settings.poll_ms;
+        let Some(set) = self.store.all.get_mut(set) else {
+            return;
+        };
+        match found {
+            Ok(info) => set.find(&info),
+            Err(hindrance) => {
+                set.end_reading(None);
+                set.miss(now_ms, hindrance);
+                set.read_again(now_ms, poll_ms);
             }
         }
-        self.review();
+        for token in set.take_dropped() {
+            self.replica.verdict(now, &mut self.store, token, false);
+        }
     }
 
     /// A part of what a reading finds.
-    pub fn handle_elements(&mut self, now_ms: u64, set: usize, elements: Vec<Element>) {
-        let standing = self.standing();
-        if let Some(set) = self.sets.get_mut(set) {
-            set.see(now_ms, standing, elements, true);
+    pub fn handle_elements(&mut self, now: Now, set: usize, elements: Vec<Element>) {
+        let now_ms = self.at(now);
+        let mut news = Vec::new();
+        if let Some(set) = self.store.all.get_mut(set) {
+            set.see(now_ms, elements, true, &mut news);
         }
+        self.tell(now, set, news);
     }
 
-    /// The end of a reading; None where it failed on its way.
-    pub fn handle_read(&mut self, now_ms: u64, set: usize, reading: Option<Reading>) {
+    /// The end of a reading; None if it failed on its way.
+    pub fn handle_read(&mut self, now: Now, set: usize, reading: Option<Reading>) {
+        let now_ms = self.at(now);
         let poll_ms = self.settings.poll_ms;
-        if let Some(set) = self.sets.get_mut(set) {
-            set.handle_read(reading);
+        if let Some(set) = self.store.all.get_mut(set) {
+            set.end_reading(reading);
             set.read_again(now_ms, poll_ms);
         }
-        self.scan(now_ms);
+        self.scan(now);
     }
 
-    /// Somebody else added elements.
-    pub fn handle_added(&mut self, now_ms: u64, set: usize, elements: Vec<Element>) {
-        let standing = self.standing();
-        if let Some(set) = self.sets.get_mut(set).filter(|set| set.shape.is_some()) {
-            set.see(now_ms, standing, elements, false);
-        }
-    }
-
-    /// Somebody else deleted elements.
-    pub fn handle_deleted(&mut self, now_ms: u64, set: usize, keys: Vec<Key>) {
-        let standing = self.standing();
-        if let Some(set) = self.sets.get_mut(set) {
-            set.observe_deletions(now_ms, standing, keys);
-        }
-    }
-
-    /// Somebody changed the set in a way that only reading tells; None: notifications were lost, or
-    /// sets made or deleted.
-    pub fn handle_touched(&mut self, now_ms: u64, set: Option<usize>) {
-        for (position, it) in self.sets.iter_mut().enumerate() {
-            if set.is_none_or(|set| set == position) {
-                it.read_soon(now_ms, set.is_none());
-            }
-        }
-    }
-
-    /// What the kernel did not take of an [`Action::Write`]: keys and errnos.
-    pub fn handle_refused(&mut self, now_ms: u64, set: usize, refused: Vec<(Key, i32)>) {
-        if let Some(set) = self.sets.get_mut(set) {
-            set.handle_refused(now_ms, refused);
-        }
-        self.review();
-    }
-
-    pub fn next_timeout(&self) -> u64 {
-        let standing = self.standing();
-        let of_set = |set: &Set| {
-            if set.is_scanning() || set.receiver.is_pruning() || set.table.is_untidy() {
-                return 0;
-            }
-            let read_ms = match set.reads.running {
-                true => u64::MAX,
-                false => set.reads.due_ms,
-            };
-            let refresh_ms = set.refresh_ms(standing, self.settings.resync_ms);
-            read_ms.min(refresh_ms.unwrap_or(u64::MAX))
+    /// Somebody else did something to a set.
+    pub fn handle_event(&mut self, now: Now, index: usize, seen: Seen) {
+        let now_ms = self.at(now);
+        let Some(set) = self.store.all.get_mut(index) else {
+            return;
         };
-        self.sets.iter().map(of_set).min().unwrap_or(u64::MAX)
+        let mut news = Vec::new();
+        match seen {
+            Seen::Added(elements) if set.shape().is_some() => {
+                set.see(now_ms, elements, false, &mut news);
+            }
+            Seen::Added(_) => {}
+            Seen::Deleted(keys) => set.observe_deletions(now_ms, keys, &mut news),
+            Seen::Touched => set.reads.touch(now_ms, false),
+            Seen::Remade => set.reads.hurry(now_ms),
+        }
+        self.tell(now, index, news);
     }
 
-    pub fn handle_timeout(&mut self, now_ms: u64) {
-        let standing = self.standing();
-        self.scan(now_ms);
-        self.prune(now_ms);
-        for (position, set) in self.sets.iter_mut().enumerate() {
-            if set.reads.due_ms <= now_ms && !set.reads.running && !set.is_scanning() {
-                set.begin_reading();
-                self.actions.push_back(Action::Read { set: position });
+    /// Notifications were lost.
+    pub fn handle_loss(&mut self, now: Now) {
+        let now_ms = self.at(now);
+        for set in &mut self.store.all {
+            set.reads.touch(now_ms, true);
+        }
+    }
+
+    /// Tells the replica what this node's kernel changed.
+    fn tell(&mut self, now: Now, index: usize, news: Vec<News>) {
+        for one in news {
+            if let Some(set) = self.store.all.get_mut(index) {
+                set.is_offering = one.is_loaded;
             }
-            set.refresh(now_ms, standing, self.settings.resync_ms);
+            let store = &mut self.store;
+            self.replica
+                .changed(now, store, index, &one.key, one.change);
+        }
+        if let Some(set) = self.store.all.get_mut(index) {
+            set.is_offering = false;
+        }
+    }
+
+    fn scan(&mut self, now: Now) {
+        let now_ms = self.store.now_ms;
+        for index in 0..self.store.all.len() {
+            let mut news = Vec::new();
+            if let Some(set) = self.store.all.get_mut(index) {
+                set.scan(now_ms, &mut news);
+            }
+            self.tell(now, index, news);
+        }
+        self.drain_if_read();
+    }
+
+    /// What the kernel refused of a batch: keys and errnos.
+    pub fn handle_written(&mut self, now: Now, batch: Batch, refused: Vec<(Key, i32)>) {
+        self.at(now);
+        let index = batch.set;
+        let outcome = self.store.finish(batch, refused);
+        for (token, is_applied) in outcome.verdicts {
+            self.replica
+                .verdict(now, &mut self.store, token, is_applied);
+        }
+        if let (Some(set), Some(errno)) = (self.store.all.get_mut(index), outcome.refused) {
+            set.trouble = Some(errno);
+        }
+    }
+
+    /// A backup has all of each set compared.
+    fn resync(&mut self, now: Now) {
+        let status = self.replica.status(now, &self.store);
+        for (index, table) in status.iter().enumerate() {
+            if table.is_decider == Some(false) && table.lack.is_none() {
+                self.replica.resync(index);
+            }
+        }
+    }
+
+    /// Looks whether what was refused was taken since.
+    fn look(&mut self, now: Now) {
+        let status = self.replica.status(now, &self.store);
+        for (set, table) in self.store.all.iter_mut().zip(status) {
+            if table.refused.0 == 0 {
+                set.trouble = None;
+            }
+        }
+    }
+}
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    fn handle_timeout(&mut self, now: Now) {
+        let now_ms = self.at(now);
+        self.scan(now);
+        for (index, set) in self.store.all.iter_mut().enumerate() {
+            if set.reads.is_due(now_ms) {
+                set.begin_reading();
+                self.actions.push_back(Action::Read(index));
+            }
             set.table.dispose(SLICE);
         }
-        self.review();
-    }
-
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// Before a switchover: what the packets added since the last reading is read and sent, too, where
-    /// that is quick.
-    pub fn handle_drain(&mut self, now_ms: u64, deadline_ms: u64) {
-        if !self.standing().is_sender() {
-            return;
+        self.replica.handle_timeout(now, &mut self.store);
+        if self.look_due <= now {
+            self.look_due = now.saturating_add(LOOK);
+            self.look(now);
         }
-        let left_ms = deadline_ms.saturating_sub(now_ms);
-        for set in &mut self.sets {
-            if set.is_ready() && set.reads.cost_ms < left_ms / 8 {
-                set.reads.drains = true;
-                set.reads.due_ms = now_ms;
+        if self.resync_due <= now {
+            let pause = self.settings.resync_ms.saturating_mul(MS);
+            self.resync_due = now.saturating_add(pause);
+            self.resync(now);
+        }
+    }
+
+    fn next_timeout(&self, now: Now) -> Option<Now> {
+        let of_set = |set: &Set| {
+            let reads = &set.reads;
+            if reads.is_scanning() || set.table.is_untidy() {
+                return Some(now);
             }
+            (!reads.running).then_some(reads.due_ms.saturating_mul(MS))
+        };
+        let sets = self.store.all.iter().filter_map(of_set);
+        let replica = self.replica.next_timeout(now);
+        let own = [self.look_due, self.resync_due];
+        let due = self.synchrony.due();
+        sets.chain(replica).chain(own).chain(due).min()
+    }
+
+    fn poll_action(&mut self, now: Now) -> Option<Action> {
+        self.at(now);
+        if self.actions.is_empty() {
+            self.review(now);
+        }
+        let action = self.actions.pop_front();
+        action.or_else(|| self.store.poll_batch().map(Action::Write))
+    }
+
+    fn handle_role(&mut self, now: Now, group: &str, role: Role) {
+        self.at(now);
+        match role {
+            Role::Active => self.active_groups.insert(group.to_owned()),
+            _ => self.active_groups.remove(group),
+        };
+        self.replica.handle_groups(self.active_groups.clone());
+    }
+
+    fn handle_up(&mut self, now: Now, _wire: u32) {
+        self.at(now);
+        self.up = true;
+        self.synchrony = Synchrony::default();
+        self.replica.handle_up(&mut self.store);
+    }
+
+    fn handle_down(&mut self, now: Now) {
+        self.at(now);
+        self.up = false;
+        self.synchrony = Synchrony::default();
+        self.replica.handle_down(&mut self.store);
+    }
+
+    fn handle_message(&mut self, now: Now, message: &[u8]) -> Result<(), String> {
+        self.at(now);
+        let done = self.replica.handle_message(now, &mut self.store, message);
+        done.map_err(|why| why.to_string())
+    }
+
+    fn wants_message(&self) -> bool {
+        self.replica.wants(&self.store)
+    }
+
+    fn poll_message(&mut self, now: Now) -> Option<&[u8]> {
+        self.at(now);
+        self.replica.poll_message(now, &mut self.store)
+    }
+
+    fn message_sent(&mut self, _now: Now) {
+        self.replica.sent();
+    }
+
+    fn in_sync(&self) -> Option<Result<(), String>> {
+        Some(self.synchrony.verdict.clone())
+    }
+
+    fn start_drain(&mut self, now: Now, deadline: Now) {
+        self.begin_drain(now, deadline);
+    }
+
+    fn is_drained(&self) -> bool {
+        match self.draining {
+            Draining::Idle => true,
+            Draining::Reading => !self.up,
+            Draining::Asked => self.replica.drained() != Drain::Pending,
         }
     }
 
-    /// Whether everything is said that this node has to say.
-    pub fn is_drained(&self) -> bool {
-        if !self.standing().is_sender() {
-            return true;
-        }
-        let told = |set: &Set| !set.sender.subscribed || !set.is_ready() || set.sender.is_idle();
-        self.is_silent() && self.sets.iter().all(|set| !set.reads.drains && told(set))
-    }
-
-    /// Nothing waits that was made, and no answer.
-    fn is_silent(&self) -> bool {
-        let answers = |set: &Set| set.count_due || set.receiver.synced.is_some();
-        self.out.is_empty()
-            && !self.role_due
-            && self.unknown.is_empty()
-            && !self.sets.iter().any(answers)
-    }
-
-    fn standing(&self) -> Roles {
-        Roles {
-            active: !self.active_groups.is_empty(),
-            peer: self.peer.filter(|_| self.up),
-        }
-    }
-
-    fn scan(&mut self, now_ms: u64) {
-        let standing = self.standing();
-        for set in &mut self.sets {
-            if set.is_scanning() && set.scan(now_ms, standing) && standing.is_receiver() {
-                set.follow(now_ms);
-            }
-            if !set.is_scanning() && self.up && set.reads.whole {
-                set.count_due = true;
-            }
-        }
-        self.review();
-    }
-
-    fn prune(&mut self, now_ms: u64) {
-        for (position, set) in self.sets.iter_mut().enumerate() {
-            if !set.receiver.is_pruning() {
-                continue;
-            }
-            let changes = set.prune(now_ms);
-            if !changes.is_empty() {
-                let set = position;
-                self.actions.push_back(Action::Write { set, changes });
-            }
-        }
-    }
-
-    /// Says what changed for the host and for people.
-    fn review(&mut self) {
-        for set in &mut self.sets {
-            self.actions.extend(set.say_hindrance());
-        }
-        let said = self.synchrony();
-        if self.said.as_ref() != Some(&said) {
-            let (yes, why) = said.clone();
-            self.said = Some(said);
-            self.actions.push_back(Action::InSync { yes, why });
-        }
-    }
-
-    /// Whether this node has what it needs to take over, and why where not.
-    fn synchrony(&self) -> (bool, String) {
-        let standing = self.standing();
-        if standing.active {
-            return (true, String::new());
-        }
-        let why = self.sets.iter().find_map(|set| set.lack(standing));
-        (why.is_none(), why.unwrap_or_default())
+    fn is_settled(&self) -> bool {
+        self.replica.is_settled()
     }
 }

@@ -9,19 +9,23 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Monitor, Overrun, Transactions};
+use spared_netlink::{Monitor, Overrun, Transactions, namespace_cookie};
 
 use crate::element::{Element, Key, SetName};
-use crate::engine::{Change, Reading};
 use crate::error::Hindrance;
 use crate::nft::{self, Intervals, SetInfo};
+use crate::store::{Edit, Reading};
 use reader::Reader;
+
+/// Where a kernel's run has its name.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What reading brings, a piece at a time.
 #[derive(Debug)]
 pub enum Found {
-    Shape(usize, Result<SetInfo, Hindrance>),
+    Info(usize, Result<SetInfo, Hindrance>),
     Elements(usize, Vec<Element>),
+    /// None: it failed, or the set became another one meanwhile.
     End(usize, Option<Reading>),
 }
 
@@ -30,14 +34,18 @@ pub enum Found {
 pub enum Event {
     Added(usize, Vec<Element>),
     Deleted(usize, Vec<Key>),
-    /// Of one set, or of all of them: read again.
-    Touched(Option<usize>),
+    /// A change that only reading tells.
+    Touched(usize),
+    /// The set was made or deleted.
+    Remade(usize),
+    /// Notifications were lost.
+    Lost,
 }
 
 pub struct Kernel {
     sets: Vec<SetName>,
     /// As they were when a set was last read.
-    facts: Vec<Option<SetInfo>>,
+    infos: Vec<Option<SetInfo>>,
     transactions: Transactions,
     monitor: Monitor,
     reader: Reader,
@@ -46,11 +54,12 @@ pub struct Kernel {
 impl Kernel {
     /// `wake` is called on another thread when [`poll`](Self::poll) has something.
     pub fn open(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let transactions = Transactions::open()?;
         Ok(Self {
-            facts: vec![None; sets.len()],
-            transactions: Transactions::open()?,
-            monitor: Monitor::netfilter(NFNLGRP_NFTABLES)?,
+            infos: vec![None; sets.len()],
+            monitor: Monitor::netfilter_of_others(NFNLGRP_NFTABLES, transactions.port())?,
             reader: Reader::start(sets.clone(), wake)?,
+            transactions,
             sets,
         })
     }
@@ -58,6 +67,14 @@ impl Kernel {
     /// Readable when others have changed something.
     pub fn fd(&self) -> RawFd {
         self.monitor.as_fd().as_raw_fd()
+    }
+
+    /// Names the kernel's run and the network namespace: what tells handles of now from those of
+    /// another time or place.
+    pub fn boot(&self) -> String {
+        let boot = std::fs::read_to_string(BOOT).unwrap_or_default();
+        let cookie = namespace_cookie(&self.monitor.as_fd()).unwrap_or(0);
+        format!("{} {cookie}", boot.trim())
     }
 
     /// Begins to read a set, after those that are read already.
@@ -78,9 +95,9 @@ impl Kernel {
     }
 
     fn note(&mut self, found: Found) -> Found {
-        if let Found::Shape(set, facts) = &found {
-            if let Some(place) = self.facts.get_mut(*set) {
-                *place = facts.as_ref().ok().copied();
+        if let Found::Info(set, info) = &found {
+            if let Some(place) = self.infos.get_mut(*set) {
+                *place = info.as_ref().ok().copied();
             }
         }
         found
@@ -91,54 +108,71 @@ impl Kernel {
     /// # Errors
     /// The subscription is broken.
     pub fn events(&mut self) -> io::Result<Vec<Event>> {
-        let own = self.transactions.port();
         let mut events = Vec::new();
-        let (sets, facts) = (&self.sets, &self.facts);
+        let (sets, infos) = (&self.sets, &self.infos);
         let read = self.monitor.read_raw(|header, payload| {
-            if header.port != own {
-                events.extend(event(sets, facts, header.kind, payload));
-            }
+            note_event(sets, infos, header.kind, payload, &mut events);
         })?;
         if let Err(Overrun) = read {
-            events.push(Event::Touched(None));
+            events.push(Event::Lost);
         }
         Ok(events)
     }
 
     /// Changes a set; returns what was refused, by key and errno.
-    pub fn write(&mut self, set: usize, changes: Vec<Change>) -> Vec<(Key, i32)> {
+    pub fn write(&mut self, set: usize, edits: &[Edit]) -> Vec<(Key, i32)> {
         const ENOENT: i32 = 2;
-        let place = (self.sets.get(set), self.facts.get(set));
-        let (Some(name), Some(Some(facts))) = place else {
-            let keys = changes.into_iter().map(|change| (change.key, ENOENT));
+        let place = (self.sets.get(set), self.infos.get(set));
+        let (Some(name), Some(Some(info))) = place else {
+            let keys = edits.iter().map(|edit| (edit.key.clone(), ENOENT));
             return keys.collect();
         };
-        writer::write(&mut self.transactions, name, facts, &changes)
+        writer::write(&mut self.transactions, name, info, edits)
     }
 }
 
 /// What a notification says about our sets.
-fn event(sets: &[SetName], facts: &[Option<SetInfo>], kind: u16, payload: &[u8]) -> Option<Event> {
+fn note_event(
+    sets: &[SetName],
+    infos: &[Option<SetInfo>],
+    kind: u16,
+    payload: &[u8],
+    events: &mut Vec<Event>,
+) {
     if kind >> 8 != NFNL_SUBSYS_NFTABLES {
-        return None;
+        return;
     }
-    let added = match kind & 0xff {
-        NFT_MSG_NEWSETELEM => true,
-        NFT_MSG_DELSETELEM => false,
-        NFT_MSG_NEWSET | NFT_MSG_DELSET | NFT_MSG_DELTABLE => return Some(Event::Touched(None)),
-        _ => return None,
+    let mut remade = |of_set| {
+        let about = sets.iter().enumerate();
+        let about = about.filter(|(_, name)| nft::is_about(payload, name, of_set));
+        events.extend(about.map(|(set, _)| Event::Remade(set)));
     };
+    match kind & 0xff {
+        NFT_MSG_NEWSET | NFT_MSG_DELSET => remade(true),
+        NFT_MSG_DELTABLE => remade(false),
+        NFT_MSG_NEWSETELEM => events.extend(element_event(sets, infos, payload, true)),
+        NFT_MSG_DELSETELEM => events.extend(element_event(sets, infos, payload, false)),
+        _ => {}
+    }
+}
+
+fn element_event(
+    sets: &[SetName],
+    infos: &[Option<SetInfo>],
+    payload: &[u8],
+    is_added: bool,
+) -> Option<Event> {
     let name = nft::set_of_elements(payload)?;
     let set = sets.iter().position(|set| *set == name)?;
-    let facts = facts.get(set).copied().flatten()?;
-    if facts.shape.intervals && !facts.concatenated {
+    let info = infos.get(set).copied().flatten()?;
+    if info.shape.intervals && !info.concatenated {
         // one end of an interval says little
-        return Some(Event::Touched(Some(set)));
+        return Some(Event::Touched(set));
     }
     let mut intervals = Intervals::default();
-    let listed = nft::listed(payload, &facts);
+    let listed = nft::listed(payload, &info);
     let elements: Vec<Element> = listed.filter_map(|it| intervals.take(it)).collect();
-    Some(if added {
+    Some(if is_added {
         Event::Added(set, elements)
     } else {
         Event::Deleted(set, elements.into_iter().map(|it| it.key).collect())

@@ -11,9 +11,9 @@ use spared_netlink::{Dump, Progress, Requests};
 
 use super::Found;
 use crate::element::{Element, SetName};
-use crate::engine::Reading;
 use crate::error::Hindrance;
 use crate::nft::{self, Intervals, SetInfo};
+use crate::store::Reading;
 
 /// Intervals that are handed out at once.
 const REST_MAX: usize = 5_000;
@@ -86,7 +86,7 @@ struct Work {
 
 /// One reading.
 struct Piecewise {
-    facts: SetInfo,
+    info: SetInfo,
     intervals: Intervals,
     /// Datagrams with elements.
     pieces: usize,
@@ -114,34 +114,57 @@ impl Work {
     fn read(&mut self, set: usize, tell: impl Fn(Found) -> Option<()>) -> Option<()> {
         let mut reading = match self.begin(set) {
             Ok(reading) => reading,
-            Err(why) => return tell(Found::Shape(set, Err(why))),
+            Err(why) => return tell(Found::Info(set, Err(why))),
         };
-        tell(Found::Shape(set, Ok(reading.facts)))?;
+        tell(Found::Info(set, Ok(reading.info)))?;
         loop {
             match reading.next(&mut self.dump) {
                 Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
-                Ok(Err(end)) => return tell(Found::End(set, Some(end))),
+                Ok(Err(end)) => {
+                    // of another set of that name it says nothing
+                    let info = self.info(set).ok();
+                    let same = info.is_some_and(|it| it.handles == reading.info.handles);
+                    return tell(Found::End(set, same.then_some(end)));
+                }
                 Err(_) => return tell(Found::End(set, None)),
             }
         }
     }
 
-    fn begin(&mut self, set: usize) -> Result<Piecewise, Hindrance> {
+    /// What the kernel says of the set now. A table's handle first: a set that is in it then is of
+    /// that table, or the handles differ the next time.
+    fn info(&mut self, set: usize) -> Result<SetInfo, Hindrance> {
         let Some(name) = self.sets.get(set) else {
             return Err(Hindrance::Missing);
         };
+        let mut table = 0;
+        let asked = self.requests.dump(nft::get_table(name), |kind, payload| {
+            if kind == nft::message_type(NFT_MSG_NEWTABLE) {
+                table = nft::table_handle(payload);
+            }
+        });
+        known(asked)?;
         let mut found = Err(Hindrance::Missing);
         let asked = self.requests.dump(nft::get_set(name), |kind, payload| {
             if kind == nft::message_type(NFT_MSG_NEWSET) {
-                found = nft::facts(payload);
+                found = nft::info(payload);
             }
         });
-        let facts = known(asked).and(found)?;
+        let mut info = known(asked).and(found)?;
+        info.handles.table = table;
+        Ok(info)
+    }
+
+    fn begin(&mut self, set: usize) -> Result<Piecewise, Hindrance> {
+        let info = self.info(set)?;
+        let Some(name) = self.sets.get(set) else {
+            return Err(Hindrance::Missing);
+        };
         let request = nft::get_elements(name);
         let kind = nft::message_type(NFT_MSG_GETSETELEM);
         self.dump.start(kind, &request).map_err(Hindrance::Kernel)?;
         Ok(Piecewise {
-            facts,
+            info,
             intervals: Intervals::default(),
             pieces: 0,
             spent: Duration::ZERO,
@@ -162,8 +185,8 @@ impl Piecewise {
 
     fn next_piece(&mut self, dump: &mut Dump) -> io::Result<Vec<Element>> {
         let begun = Instant::now();
-        let (mut listed, facts) = (Vec::new(), &self.facts);
-        let progress = dump.read(|_, payload| listed.extend(nft::listed(payload, facts)))?;
+        let (mut listed, info) = (Vec::new(), &self.info);
+        let progress = dump.read(|_, payload| listed.extend(nft::listed(payload, info)))?;
         self.pieces += usize::from(!listed.is_empty());
         let mut elements = Vec::with_capacity(listed.len());
         for one in listed {

@@ -6,11 +6,11 @@ use spared_netlink::Transactions;
 use spared_netlink::constants::*;
 
 use crate::element::{Element, Key, SetName};
-use crate::engine::Change;
 use crate::nft::{self, SetInfo};
+use crate::store::Edit;
 
-/// Changes in one transaction: each is one or two messages, each of which may be refused.
-const CHANGES_MAX: usize = 500;
+/// Edits in one transaction: each is one or two messages, each of which may be refused.
+const EDITS_MAX: usize = 500;
 /// A transaction that was refused in part is tried again without that part.
 const ATTEMPTS: usize = 4;
 
@@ -22,12 +22,12 @@ const EAGAIN: i32 = 11;
 pub fn write(
     transactions: &mut Transactions,
     name: &SetName,
-    facts: &SetInfo,
-    changes: &[Change],
+    info: &SetInfo,
+    edits: &[Edit],
 ) -> Vec<(Key, i32)> {
     let mut refused = Vec::new();
-    for part in changes.chunks(CHANGES_MAX) {
-        write_part(transactions, name, facts, part, &mut refused);
+    for part in edits.chunks(EDITS_MAX) {
+        write_part(transactions, name, info, part, &mut refused);
     }
     refused
 }
@@ -35,14 +35,14 @@ pub fn write(
 fn write_part(
     transactions: &mut Transactions,
     name: &SetName,
-    facts: &SetInfo,
-    changes: &[Change],
+    info: &SetInfo,
+    edits: &[Edit],
     refused: &mut Vec<(Key, i32)>,
 ) {
-    let mut part: Vec<Change> = changes.to_vec();
+    let mut part: Vec<Edit> = edits.to_vec();
     let mut last = EAGAIN;
     for _ in 0..ATTEMPTS {
-        let messages = encode(name, facts, &part);
+        let messages = encode(name, info, &part);
         let requests = messages
             .iter()
             .map(|message| (message.kind, message.flags, message.payload.as_slice()));
@@ -57,31 +57,31 @@ fn write_part(
             Err(error) => last = error.raw_os_error().unwrap_or(EIO),
         }
     }
-    refused.extend(part.into_iter().map(|change| (change.key, last)));
+    refused.extend(part.into_iter().map(|edit| (edit.key, last)));
 }
 
 struct Encoded {
-    change: usize,
+    edit: usize,
     kind: u16,
     flags: u16,
     payload: Vec<u8>,
 }
 
-fn encode(name: &SetName, facts: &SetInfo, changes: &[Change]) -> Vec<Encoded> {
-    let mut messages = Vec::with_capacity(changes.len());
-    for (position, change) in changes.iter().enumerate() {
+fn encode(name: &SetName, info: &SetInfo, edits: &[Edit]) -> Vec<Encoded> {
+    let mut messages = Vec::with_capacity(edits.len());
+    for (position, edit) in edits.iter().enumerate() {
         let mut put = |kind, flags, add: Option<&Element>| {
             messages.push(Encoded {
-                change: position,
+                edit: position,
                 kind,
                 flags,
-                payload: nft::change(name, facts, &change.key, add),
+                payload: nft::change(name, info, &edit.key, add),
             });
         };
-        if change.delete {
+        if edit.delete {
             put(NFT_MSG_DELSETELEM, 0, None);
         }
-        if let Some(element) = &change.add {
+        if let Some(element) = &edit.add {
             put(NFT_MSG_NEWSETELEM, nft::NLM_F_CREATE, Some(element));
         }
     }
@@ -90,7 +90,7 @@ fn encode(name: &SetName, facts: &SetInfo, changes: &[Change]) -> Vec<Encoded> {
 
 /// Takes out of a transaction what was refused, so that the rest can happen.
 fn leave_out<'m>(
-    part: &mut Vec<Change>,
+    part: &mut Vec<Edit>,
     refusals: impl Iterator<Item = (&'m Encoded, i32)>,
     refused: &mut Vec<(Key, i32)>,
 ) {
@@ -98,18 +98,18 @@ fn leave_out<'m>(
     for (message, errno) in refusals {
         if message.kind == NFT_MSG_DELSETELEM && errno == ENOENT {
             // it ended meanwhile, which is as good
-            if let Some(change) = part.get_mut(message.change) {
-                change.delete = false;
+            if let Some(edit) = part.get_mut(message.edit) {
+                edit.delete = false;
             }
         } else {
-            whole.insert(message.change, errno);
+            whole.insert(message.edit, errno);
         }
     }
     let mut position = 0;
-    part.retain(|change| {
+    part.retain(|edit| {
         let errno = whole.get(&position);
         position += 1;
-        refused.extend(errno.map(|errno| (change.key.clone(), *errno)));
-        errno.is_none() && (change.delete || change.add.is_some())
+        refused.extend(errno.map(|errno| (edit.key.clone(), *errno)));
+        errno.is_none() && (edit.delete || edit.add.is_some())
     });
 }

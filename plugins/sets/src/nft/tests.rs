@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn facts_of(intervals: bool) -> SetInfo {
+fn info_of(intervals: bool) -> SetInfo {
     SetInfo {
         shape: Shape {
             key_type: 7,
@@ -13,6 +13,7 @@ fn facts_of(intervals: bool) -> SetInfo {
         },
         default_timeout_ms: 60_000,
         concatenated: false,
+        handles: Handles::default(),
     }
 }
 
@@ -36,9 +37,9 @@ fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
     }
 }
 
-fn read(payload: &[u8], facts: &SetInfo) -> Vec<Element> {
+fn read(payload: &[u8], info: &SetInfo) -> Vec<Element> {
     let mut intervals = Intervals::default();
-    let mut found: Vec<Element> = listed(payload, facts)
+    let mut found: Vec<Element> = listed(payload, info)
         .filter_map(|it| intervals.take(it))
         .collect();
     found.extend(intervals.finish());
@@ -47,7 +48,7 @@ fn read(payload: &[u8], facts: &SetInfo) -> Vec<Element> {
 
 #[test]
 fn what_is_told_is_what_would_be_listed() {
-    let facts = facts_of(false);
+    let info = info_of(false);
     let mut all = vec![
         element(&[192, 0, 2, 1], None),
         element(&[192, 0, 2, 2], Some((9_000, 8_000))),
@@ -56,28 +57,28 @@ fn what_is_told_is_what_would_be_listed() {
     all[0].data = Box::new([1, 2, 3, 4]);
     all[1].comment = Box::new([0, 2, b'x', 0]);
     for element in all {
-        let payload = change(&bans(), &facts, &element.key, Some(&element));
+        let payload = change(&bans(), &info, &element.key, Some(&element));
         assert_eq!(set_of_elements(&payload), Some(bans()));
-        assert_eq!(read(&payload, &facts), [element]);
+        assert_eq!(read(&payload, &info), [element]);
     }
 }
 
 #[test]
 fn an_interval_is_two_elements_or_one_with_parts() {
-    let mut facts = facts_of(true);
+    let mut info = info_of(true);
     let interval = element(&[10, 0, 0, 0, 10, 0, 1, 0], Some((5_000, 5_000)));
-    let payload = change(&bans(), &facts, &interval.key, Some(&interval));
-    assert_eq!(listed(&payload, &facts).count(), 2);
-    assert_eq!(read(&payload, &facts), std::slice::from_ref(&interval));
-    facts.concatenated = true;
-    let payload = change(&bans(), &facts, &interval.key, Some(&interval));
-    assert_eq!(listed(&payload, &facts).count(), 1);
-    assert_eq!(read(&payload, &facts), [interval]);
+    let payload = change(&bans(), &info, &interval.key, Some(&interval));
+    assert_eq!(listed(&payload, &info).count(), 2);
+    assert_eq!(read(&payload, &info), std::slice::from_ref(&interval));
+    info.concatenated = true;
+    let payload = change(&bans(), &info, &interval.key, Some(&interval));
+    assert_eq!(listed(&payload, &info).count(), 1);
+    assert_eq!(read(&payload, &info), [interval]);
 }
 
 #[test]
 fn intervals_come_of_their_ends_in_any_order() {
-    let facts = facts_of(true);
+    let info = info_of(true);
     // As the kernel lists 10.0.0.0/24, 10.0.1.0/24 and 240.0.0.0/4, with its mark at 0.0.0.0.
     let ends: [([u8; 4], bool); 6] = [
         ([240, 0, 0, 0], false),
@@ -103,7 +104,7 @@ fn intervals_come_of_their_ends_in_any_order() {
         &[240, 0, 0, 0],
     ];
     assert_eq!(keys, wanted.map(|key| Key(key.into())));
-    assert!(facts.shape.fits(&keys[0]));
+    assert!(info.shape.fits(&keys[0]));
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_timeout_of_the_set_s_own_is_left_out_by_the_kernel() {
         });
     });
     let wanted = element(&[1, 2, 3, 4], Some((60_000, 7_000)));
-    assert_eq!(read(&payload, &facts_of(false)), [wanted]);
+    assert_eq!(read(&payload, &info_of(false)), [wanted]);
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn sets_that_cannot_follow_are_told_apart() {
         put(&mut payload, NFTA_SET_DATA_TYPE, &data_type.to_be_bytes());
         payload
     };
-    let refused = |flags, data_type| facts(&payload(flags, data_type)).err();
+    let refused = |flags, data_type| info(&payload(flags, data_type)).err();
     assert!(refused(NFT_SET_TIMEOUT, 0).is_none());
     assert!(refused(NFT_SET_MAP, 7).is_none());
     assert!(matches!(
@@ -157,7 +158,7 @@ fn no_bytes_panic() {
                 (state >> 33) as u8 & if round % 3 == 0 { 0xff } else { 0x0f }
             })
             .collect();
-        let facts = facts(&bytes).unwrap_or(facts_of(true));
-        let _ = (read(&bytes, &facts), set_of_elements(&bytes));
+        let info = info(&bytes).unwrap_or(info_of(true));
+        let _ = (read(&bytes, &info), set_of_elements(&bytes));
     }
 }

@@ -15,7 +15,7 @@ fn a_failover_keeps_all_and_the_new_active_node_goes_on() {
         ))?;
         let (dead, next) = (sets.active, 1 - sets.active);
         sets.wait("all there", |sets| {
-            sets.number(next, "bans", "elements") == 200
+            sets.number(next, "bans", "records_here") == 200
         })?;
         sets.pair.routers[dead].kill();
         sets.wait("a failover", |sets| sets.pair.role(next) == "active")?;
@@ -31,7 +31,7 @@ fn a_failover_keeps_all_and_the_new_active_node_goes_on() {
         sets.wait("in sync", |sets| sets.state(dead, "bans") == "in sync")?;
         assert!(has(sets.there(), "bans", "198.51.100.1"));
         assert!(!has(sets.there(), "bans", "192.0.2.7 "));
-        assert_eq!(sets.number(dead, "bans", "elements"), 200);
+        assert_eq!(sets.number(dead, "bans", "records_here"), 200);
         // only what differed was written, on either
         assert_eq!(sets.number(dead, "bans", "added"), 1);
         assert_eq!(sets.number(dead, "bans", "deleted"), 1);
@@ -52,7 +52,7 @@ fn a_switch_echoes_nothing() {
         ))?;
         let counters = |sets: &Sets<'_>| {
             [0, 1].map(|site| {
-                ["elements", "added", "deleted", "refused"]
+                ["records_here", "added", "deleted", "refused_here"]
                     .map(|key| sets.number(site, "bans", key))
             })
         };

@@ -1,167 +1,164 @@
 //! Sets that are missing, different or full; words that make no sense.
 
-use spared_sdk::Value;
+use spared_replica::Config;
+use spared_sdk::{Engine as _, Value};
 
-use super::*;
+use super::lab::*;
+use crate::element::{SetName, Shape};
+use crate::engine::Engine;
 
-#[test]
-fn a_set_that_is_missing_is_named_once_and_followed_when_it_is_there() {
-    let mut pair = Pair::new();
-    pair.nodes[1].kernel.shape = None;
-    pair.insert(0, element(1, None));
-    pair.link();
-    pair.role(0, true);
-    pair.run(5 * S);
-    let sentence = "set inet filter bans does not exist here";
-    assert_eq!(pair.nodes[1].in_sync, (false, sentence.to_owned()));
-    assert_eq!(pair.nodes[1].warned, [sentence]);
-    pair.nodes[1].kernel.shape = Some(shape());
-    pair.run(1_100);
-    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
-    pair.assert_equal();
+fn why(lab: &Lab, node: usize) -> String {
+    let in_sync = lab.machine(node).in_sync.clone();
+    in_sync.expect_err("something is missing")
 }
 
 #[test]
-fn a_set_that_the_active_node_lost_is_left_to_the_backup_until_it_is_back() {
-    let mut pair = Pair::settled();
-    pair.add(0, element(1, None));
-    pair.nodes[0].kernel.shape = None;
-    pair.nodes[0].kernel.elements.clear();
-    pair.run(3 * S);
-    assert!(pair.nodes[1].has(1));
-    assert!(pair.nodes[1].in_sync.0);
-    assert_eq!(pair.nodes[0].warned.len(), 1);
-    assert!(!pair.nodes[0].engine.sets[0].table.is_untidy());
-    pair.nodes[0].kernel.shape = Some(shape());
-    pair.insert(0, element(2, None));
-    pair.run(1_100);
-    pair.assert_equal();
-    assert!(pair.nodes[1].has(2) && !pair.nodes[1].has(1));
+fn a_set_that_is_missing_is_named_once_and_followed_when_it_is_there() {
+    let mut lab = Lab::new(0, settings(Default::default()));
+    lab.kernel(1).shape = None;
+    lab.insert(0, element(1, None));
+    lab.role(0, true);
+    lab.link();
+    lab.run(5 * S);
+    assert_eq!(why(&lab, 1), "inet filter bans: does not exist here");
+    let sentence = "set inet filter bans does not exist here";
+    assert_eq!(lab.machine(1).warned, [sentence]);
+    lab.kernel(1).shape = Some(shape());
+    lab.run(1_200 * MS);
+    assert!(lab.has(1, 1));
+    lab.run(S);
+    lab.assert_in_sync();
 }
 
 #[test]
 fn another_type_is_refused_in_a_sentence_that_names_both() {
-    let mut pair = Pair::new();
-    pair.nodes[1].kernel.shape = Some(Shape {
+    let mut lab = Lab::new(0, settings(Default::default()));
+    lab.kernel(1).shape = Some(Shape {
         key_type: 8,
         key_len: 16,
         ..shape()
     });
-    pair.insert(0, element(1, None));
-    pair.link();
-    pair.role(0, true);
-    pair.run(3 * S);
-    let (yes, why) = &pair.nodes[1].in_sync;
-    assert!(!yes);
+    lab.insert(0, element(1, None));
+    lab.role(0, true);
+    lab.link();
+    lab.run(3 * S);
     assert_eq!(
-        why,
-        "set inet filter bans has keys ipv6_addr (16 bytes, with timeouts, without intervals) here \
+        why(&lab, 1),
+        "inet filter bans: has keys ipv6_addr (16 bytes, with timeouts, without intervals) here \
          and ipv4_addr (4 bytes, with timeouts, without intervals) at the peer"
     );
-    assert_eq!(pair.nodes[1].kernel.written, 0);
+    assert_eq!(lab.machine(1).kernel.written, 0);
     // mended by somebody
-    pair.nodes[1].kernel.shape = Some(shape());
-    pair.run(3 * S);
-    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
-    pair.assert_equal();
+    lab.reload(1, &[]);
+    lab.run(3 * S);
+    assert!(lab.has(1, 1));
+    lab.assert_in_sync();
 }
 
 #[test]
 fn a_full_set_is_counted_and_said_and_tried_again() {
-    let mut pair = Pair::new();
-    pair.nodes[1].kernel.room = 3;
+    let mut lab = Lab::new(0, settings(Default::default()));
+    lab.kernel(1).room = 3;
     for number in 0..10 {
-        pair.insert(0, element(number, None));
+        lab.insert(0, element(number, None));
     }
-    pair.link();
-    pair.role(0, true);
-    pair.run(3 * S);
-    let why = "set inet filter bans is full here: 7 elements found no room";
-    assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
-    assert_eq!(pair.nodes[1].warned.len(), 1);
-    let rows = pair.nodes[0].engine.rows(pair.now_ms);
-    let row = |wanted: &str| {
-        let found = rows.iter().find(|(key, _)| key == wanted);
-        found.map(|(_, value)| value.clone())
-    };
-    assert_eq!(
-        row("inet filter bans.refused_at_peer"),
-        Some(Value::Number(7))
-    );
-    pair.nodes[1].kernel.room = usize::MAX;
-    pair.run(62 * S);
-    assert!(pair.nodes[1].in_sync.0, "{:?}", pair.nodes[1].in_sync);
-    pair.assert_equal();
+    lab.role(0, true);
+    lab.link();
+    lab.run(3 * S);
+    let sentence = "inet filter bans: is full here: elements find no room";
+    assert_eq!(why(&lab, 1), sentence);
+    assert_eq!(lab.machine(1).warned.len(), 1);
+    let row = lab.row(0, "inet filter bans.refused_there");
+    assert_eq!(row, Some(Value::Number(7)));
+    lab.kernel(1).room = usize::MAX;
+    lab.run(130 * S);
+    assert_eq!(lab.count(1), 10);
+    lab.assert_in_sync();
 }
 
 #[test]
 fn a_set_that_the_peer_does_not_name_is_said() {
-    let mut pair = Pair::new();
-    let other = SetName {
+    let mut lab = Lab::new(0, settings(Default::default()));
+    let mut other = settings(Default::default());
+    other.sets[0].name = SetName {
         name: "other".to_owned(),
         ..bans()
     };
-    let settings = Settings {
-        sets: vec![other],
-        ..Settings::default()
-    };
-    pair.nodes[1].engine = Engine::new(pair.now_ms, settings);
-    pair.link();
-    pair.role(0, true);
-    pair.run(2 * S);
-    let why = "set inet filter other is not in the peer's sets.toml";
-    assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
+    let config = Config::new(7, 7, ["inet filter other"]);
+    let now = lab.now();
+    lab.at(1).engine = Engine::new(now, other, config, "boot");
+    lab.role(0, true);
+    lab.link();
+    lab.run(3 * S);
+    assert_eq!(why(&lab, 1), "inet filter other: the peer does not have it");
 }
 
 #[test]
-fn garbage_is_counted_and_what_it_may_have_cost_is_asked_for() {
-    let mut pair = Pair::settled();
-    let now_ms = pair.now_ms;
-    let lost = {
-        let node = &mut pair.nodes[0];
-        node.add(now_ms, element(1, None));
-        node.act(now_ms);
-        std::mem::take(&mut node.sent)
-    };
-    assert_eq!(lost.len(), 1);
+fn garbage_is_counted_and_costs_nothing() {
+    let mut lab = Lab::in_sync();
+    let now = lab.now();
     for bytes in [&[][..], &[99], &[4, 1, 1, b't', 200], &[0xff; 300]] {
-        let said = pair.nodes[1].engine.handle_message(now_ms, bytes);
+        let said = lab.at(1).engine.handle_message(now, bytes);
         assert!(said.is_err());
     }
-    pair.run(2 * S);
-    pair.assert_equal();
-    let warned = "the peer's message is not understood: the message is cut off; more are counted";
-    assert_eq!(pair.nodes[1].warned, [warned]);
-    let rows = pair.nodes[1].engine.rows(pair.now_ms);
-    let malformed = ("all.malformed".to_owned(), Value::Number(4));
-    assert!(rows.contains(&malformed), "{rows:?}");
+    lab.add(0, element(1, None));
+    lab.run(5 * S);
+    assert!(lab.has(1, 1));
+    lab.assert_in_sync();
+    assert_eq!(lab.row(1, "all.garbage_here"), Some(Value::Number(4)));
+    assert_eq!(lab.machine(1).warned.len(), 1);
 }
 
 #[test]
-fn elements_that_do_not_fit_the_set_are_passed_over() {
-    let mut pair = Pair::settled();
-    let mut long = element(1, None);
-    long.key = Key(Box::new([1; 9]));
-    let ended = element(2, Some((S, 0)));
-    let message = Message::About(bans(), About::Elements(vec![long, ended, element(3, None)]));
-    let now_ms = pair.now_ms;
-    let engine = &mut pair.nodes[1].engine;
-    assert_eq!(engine.handle_message(now_ms, &message.emit()), Ok(()));
-    pair.settle();
-    assert_eq!(pair.keys(1), [&key(3)]);
-}
-
-#[test]
-fn nobody_is_active_and_nothing_is_said() {
-    let mut pair = Pair::new();
-    pair.insert(0, element(1, None));
-    pair.link();
-    pair.run(3 * S);
-    let why = "set inet filter bans: no node is active";
-    assert_eq!(pair.nodes[1].in_sync, (false, why.to_owned()));
-    assert!(pair.keys(1).is_empty());
+fn nobody_is_active_and_both_have_all() {
+    let mut lab = Lab::new(0, settings(Default::default()));
+    lab.insert(0, element(1, None));
+    lab.insert(1, element(2, None));
+    lab.link();
+    lab.run(3 * S);
+    lab.assert_in_sync();
     assert_eq!(
-        pair.nodes[1].engine.summary(),
-        "1 set, 0 elements, 1 not in sync"
+        lab.machine(1).engine.summary(lab.now()),
+        "1 set, 2 elements"
     );
+}
+
+#[test]
+fn nothing_gathers_while_the_peer_takes_nothing() {
+    let mut lab = Lab::in_sync();
+    let now = lab.now();
+    for number in 0..2_000 {
+        lab.add(0, element(number, None));
+        lab.at(0)
+            .engine
+            .handle_role(now, "other", role_of(number % 2 == 0));
+    }
+    // two messages on the way, one that waits
+    lab.run(MS);
+    assert!(lab.channels[0].len() <= 2);
+    lab.run(10 * S);
+    assert_eq!(lab.count(1), 2_000);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn a_worker_that_knows_not_all_takes_no_absence_for_a_deletion() {
+    for (node, spent_ms) in [(0, 1), (1, 1), (0, 5_000), (1, 5_000)] {
+        let mut lab = Lab::in_sync();
+        for number in 0..100 {
+            lab.add(0, element(number, None));
+        }
+        lab.run(S);
+        let kernel = lab.kernel(node);
+        (kernel.piece, kernel.has_holes, kernel.spent_ms) = (10, true, spent_ms);
+        let written = [0, 1].map(|node| lab.machine(node).kernel.written);
+        lab.restart(node);
+        lab.run(5 * S);
+        assert_eq!([lab.count(0), lab.count(1)], [100; 2], "node {node}");
+        lab.assert_in_sync();
+        if spent_ms == 1 {
+            let after = [0, 1].map(|node| lab.machine(node).kernel.written);
+            assert_eq!(after, written, "nothing was deleted for a moment");
+        }
+    }
 }

@@ -1,180 +1,189 @@
 //! Roles change, nodes part and meet.
 
-use super::*;
+use spared_sdk::Engine as _;
 
-#[test]
-fn a_switch_sends_nothing_again_and_goes_on_the_other_way() {
-    let mut pair = Pair::settled();
-    for number in 0..300 {
-        pair.add(0, element(number, Some((600 * S, 600 * S))));
+use super::lab::*;
+
+fn filled() -> Lab {
+    let mut lab = Lab::in_sync();
+    for number in 0..100 {
+        lab.add(0, element(number, Some((600, 600))));
     }
-    let before = [pair.gifts(0), pair.gifts(1)];
-    let written = [0, 1].map(|node| pair.nodes[node].kernel.written);
-    pair.switch(0);
-    pair.run(10 * S);
-    assert_eq!([pair.gifts(0), pair.gifts(1)], before);
-    assert_eq!([0, 1].map(|node| pair.nodes[node].kernel.written), written);
-    assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
-    pair.add(1, element(1_000, None));
-    assert!(pair.nodes[0].has(1_000));
-    pair.delete(1, 3);
-    assert!(!pair.nodes[0].has(3));
-    assert_eq!(pair.nodes[1].kernel.written, written[1], "no echo");
-    pair.switch(1);
-    pair.add(0, element(1_001, None));
-    assert!(pair.nodes[1].has(1_001));
-    pair.run(130 * S);
-    pair.assert_equal();
+    lab.run(S);
+    lab.assert_in_sync();
+    lab
 }
 
 #[test]
-fn what_the_new_active_node_changes_before_it_is_asked_follows() {
-    let mut pair = Pair::settled();
-    pair.role(0, false);
-    let now_ms = pair.now_ms;
-    let engine = &mut pair.nodes[1].engine;
-    engine.handle_role(now_ms, "office", true);
-    pair.nodes[1].add(now_ms, element(5, None));
-    pair.settle();
-    assert!(pair.nodes[0].has(5));
+fn a_switch_writes_nothing_and_goes_on_the_other_way() {
+    let mut lab = filled();
+    let (puts, written) = (
+        lab.puts,
+        [0, 1].map(|node| lab.machine(node).kernel.written),
+    );
+    lab.switch(0);
+    lab.run(10 * S);
+    assert_eq!(lab.puts, puts);
+    let after = [0, 1].map(|node| lab.machine(node).kernel.written);
+    assert_eq!(after, written);
+    lab.assert_in_sync();
+    lab.add(1, element(1_000, None));
+    lab.run(10 * MS);
+    assert!(lab.has(0, 1_000));
+    lab.delete(1, 3);
+    lab.run(10 * MS);
+    assert!(!lab.has(0, 3));
+    lab.switch(1);
+    lab.run(S);
+    lab.add(0, element(1_001, None));
+    lab.run(130 * S);
+    assert!(lab.has(1, 1_001));
+    lab.assert_in_sync();
+}
+
+#[test]
+fn with_both_active_changes_go_both_ways() {
+    let mut lab = filled();
+    lab.role(1, true);
+    lab.run(S);
+    lab.add(0, element(200, None));
+    lab.add(1, element(201, None));
+    lab.delete(0, 1);
+    lab.delete(1, 2);
+    lab.insert(0, element(202, None));
+    lab.insert(1, element(203, None));
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    for number in [200, 201, 202, 203] {
+        assert!(lab.has(0, number), "{number}");
+    }
+    assert!(!lab.has(0, 1) && !lab.has(0, 2));
+    // and sets that are made anew are filled
+    for node in [0, 1] {
+        lab.reload(node, &[]);
+        lab.run(S);
+        assert_eq!(lab.count(node), 102, "node {node}");
+    }
+    lab.run(S);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn what_the_new_active_node_changes_at_once_follows() {
+    let mut lab = filled();
+    lab.switch(0);
+    lab.add(1, element(500, None));
+    lab.run(S);
+    assert!(lab.has(0, 500));
+    lab.assert_in_sync();
 }
 
 #[test]
 fn who_takes_over_keeps_all_and_gives_it_back() {
-    let mut pair = Pair::settled();
-    for number in 0..100 {
-        pair.add(0, element(number, Some((600 * S, 600 * S))));
+    let mut lab = filled();
+    lab.cut();
+    lab.role(1, true);
+    lab.run(S);
+    lab.add(1, element(200, None));
+    lab.delete(1, 7);
+    // the other machine was dead: its kernel begins with nothing
+    lab.role(0, false);
+    lab.restart(0);
+    lab.reload(0, &[]);
+    lab.run(2 * S);
+    let written = lab.machine(1).kernel.written;
+    lab.link();
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.count(0), 100);
+    assert!(lab.has(0, 200) && !lab.has(0, 7));
+    assert_eq!(
+        lab.machine(1).kernel.written,
+        written,
+        "nothing is overwritten"
+    );
+}
+
+#[test]
+fn after_a_split_nothing_is_lost() {
+    let mut lab = Lab::in_sync();
+    lab.add(0, element(1, Some((600, 600))));
+    lab.add(0, element(2, None));
+    lab.run(S);
+    lab.cut();
+    lab.role(1, true);
+    lab.add(0, element(10, None));
+    lab.add(0, element(11, Some((60, 60))));
+    lab.delete(0, 2);
+    lab.run(10 * S);
+    lab.add(1, element(20, None));
+    lab.add(1, element(11, Some((600, 600))));
+    lab.run(S);
+    lab.link();
+    lab.run(S);
+    // both are active still, and have the same
+    assert_eq!(lab.keys(0), [1, 10, 11, 20].map(key));
+    lab.role(0, false);
+    lab.run(S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), [1, 10, 11, 20].map(key));
+    // of two changes the younger
+    for node in [0, 1] {
+        assert!(lab.left_s(node, 11).is_some_and(|left_s| left_s > 590));
     }
-    pair.cut();
-    pair.role(1, true);
-    assert_eq!(pair.keys(1).len(), 100);
-    pair.add(1, element(200, None));
-    // the other was dead, and begins with nothing
-    pair.nodes[0] = Node::new(pair.now_ms);
-    pair.run(2 * S);
-    pair.link();
-    pair.run(S);
-    pair.assert_equal();
-    assert_eq!(pair.keys(0).len(), 101);
-    assert_eq!(pair.nodes[1].kernel.written, 100, "nothing is overwritten");
 }
 
 #[test]
-fn who_gets_the_role_before_it_has_read_its_set_is_given_what_the_other_has() {
-    let mut pair = Pair::settled();
-    for number in 0..100 {
-        pair.add(0, element(number, Some((600 * S, 600 * S))));
+fn what_was_deleted_while_a_worker_was_restarted_goes_from_the_other_node_too() {
+    for node in [0, 1] {
+        let mut lab = filled();
+        lab.cut();
+        lab.kernel(node).elements.remove(&key(3));
+        lab.restart(node);
+        lab.link();
+        lab.run(3 * S);
+        assert!(!lab.has(0, 3) && !lab.has(1, 3), "node {node}");
+        lab.assert_in_sync();
+        assert_eq!(lab.count(0), 99);
     }
-    pair.cut();
-    pair.nodes[1] = Node::new(pair.now_ms);
-    pair.nodes[1].reads = false;
-    pair.link();
-    pair.switch(0);
-    pair.run(S);
-    let now_ms = pair.now_ms;
-    pair.nodes[1].begin_reads(now_ms);
-    pair.run(3 * S);
-    pair.assert_equal();
-    assert_eq!(pair.keys(1).len(), 100);
-    assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
 }
 
 #[test]
-fn after_a_split_the_winner_s_elements_win_and_the_loser_s_others_are_added() {
-    let mut pair = Pair::settled();
-    pair.add(0, element(1, Some((600 * S, 600 * S))));
-    pair.add(0, element(2, None));
-    pair.cut();
-    pair.role(1, true);
-    pair.run(S);
-    pair.add(0, element(10, None));
-    pair.add(0, element(11, Some((60 * S, 60 * S))));
-    pair.add(1, element(20, None));
-    pair.add(1, element(11, Some((600 * S, 600 * S))));
-    pair.delete(0, 2);
-    pair.run(S);
-    pair.link();
-    let apart = [pair.nodes[0].has(20), pair.nodes[1].has(10)];
-    assert_eq!(apart, [false, false], "two active nodes believe nobody");
-    pair.role(0, false);
-    pair.run(S);
-    pair.assert_equal();
-    let wanted = [1, 2, 10, 11, 20].map(key);
-    assert_eq!(pair.keys(1), wanted.iter().collect::<Vec<_>>());
-    let left_ms = pair.left_ms(1, 11);
-    assert_eq!(left_ms, Some(598 * S), "the winner's own stays as it is");
-    assert_eq!(pair.left_ms(0, 11), left_ms);
+fn a_drain_reads_what_packets_added_and_ends_when_the_peer_has_it() {
+    let mut lab = filled();
+    lab.insert(0, element(300, None));
+    let now = lab.now();
+    lab.at(0).engine.start_drain(now, now + 2 * S);
+    assert!(!lab.at(0).engine.is_drained());
+    lab.run(100 * MS);
+    assert!(lab.has(1, 300));
+    assert!(lab.at(0).engine.is_drained());
+    // without a peer there is nobody to wait for
+    lab.cut();
+    let now = lab.now();
+    lab.at(0).engine.start_drain(now, now + 2 * S);
+    assert!(lab.at(0).engine.is_drained());
 }
 
 #[test]
-fn a_split_that_the_link_outlives_loses_nothing_either() {
-    let mut pair = Pair::settled();
-    pair.add(0, element(1, None));
-    pair.add(0, element(2, Some((600 * S, 600 * S))));
-    pair.slow = true;
-    pair.role(1, true);
-    pair.add(0, element(2, Some((60 * S, 60 * S))));
-    pair.add(0, element(10, None));
-    pair.delete(0, 1);
-    pair.add(1, element(20, None));
-    pair.role(0, false);
-    pair.slow = false;
-    pair.run(S);
-    pair.assert_equal();
-    let wanted = [1, 2, 10, 20].map(key);
-    assert_eq!(pair.keys(1), wanted.iter().collect::<Vec<_>>());
-    assert_eq!(pair.left_ms(0, 2), Some(599 * S));
-    assert!(pair.nodes[0].in_sync.0);
-}
-
-#[test]
-fn an_active_node_believes_nobody() {
-    let mut pair = Pair::settled();
-    pair.add(0, element(1, None));
-    let now_ms = pair.now_ms;
-    for about in [
-        About::Begin {
-            epoch: 1,
-            elements: 0,
-            shape: shape(),
-        },
-        About::Elements(vec![element(1, Some((S, S)))]),
-        About::Delete(vec![key(1)]),
-        About::End { epoch: 1 },
-        About::Absent { configured: false },
-    ] {
-        let message = Message::About(bans(), about).emit();
-        let _ = pair.nodes[0].engine.handle_message(now_ms, &message);
-    }
-    pair.settle();
-    assert_eq!(pair.nodes[0].kernel.written, 0);
-    assert!(pair.nodes[0].has(1));
+fn a_drain_ends_when_the_peer_goes() {
+    let mut lab = filled();
+    let now = lab.now();
+    lab.at(0).engine.start_drain(now, now + 2 * S);
+    lab.run(MS);
+    lab.cut();
+    lab.run(10 * MS);
+    assert!(lab.at(0).engine.is_drained());
 }
 
 #[test]
 fn a_node_that_is_active_for_any_group_is_active() {
-    let mut pair = Pair::settled();
-    let now_ms = pair.now_ms;
-    let engine = &mut pair.nodes[0].engine;
-    engine.handle_role(now_ms, "other", true);
-    engine.handle_role(now_ms, "office", false);
-    pair.add(0, element(1, None));
-    assert!(pair.nodes[1].has(1));
-}
-
-#[test]
-fn a_drain_reads_what_packets_added_and_ends_when_all_is_said() {
-    let mut pair = Pair::settled();
-    pair.insert(0, element(1, None));
-    let now_ms = pair.now_ms;
-    let engine = &mut pair.nodes[0].engine;
-    engine.handle_drain(now_ms, now_ms + 2 * S);
-    assert!(!engine.is_drained());
-    pair.settle();
-    assert!(pair.nodes[0].engine.is_drained());
-    assert!(pair.nodes[1].has(1));
-    pair.switch(0);
-    assert!(pair.nodes[1].engine.is_drained());
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + 2 * S);
-    assert!(pair.nodes[0].engine.is_drained(), "a backup has nothing");
+    let mut lab = filled();
+    let now = lab.now();
+    lab.at(0).engine.handle_role(now, "other", role_of(true));
+    lab.at(0).engine.handle_role(now, "office", role_of(false));
+    lab.run(S);
+    lab.add(0, element(400, None));
+    lab.run(S);
+    assert!(lab.has(1, 400));
 }

@@ -1,0 +1,585 @@
+//! The world of the tests: what outlives a worker, what is on its way, and what people do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use spared_replica::wire::{Body, Message, flag};
+use spared_replica::{Config, Now};
+use spared_sdk::{Engine as _, Role};
+use spared_sim::{Channel, Clock, Node, Random};
+
+use crate::config::{Reload, SetSettings, Settings};
+use crate::element::{Element, Family, Key, Life, SetName, Shape};
+use crate::engine::{Action, Engine, Seen};
+use crate::error::Hindrance;
+use crate::nft::{Handles, SetInfo};
+use crate::store::{Edit, Reading};
+
+pub const MS: Now = 1_000_000;
+pub const S: Now = 1_000 * MS;
+/// Events at one moment, beyond which something turns in a circle.
+const TURNS_MAX: usize = 200_000;
+const ENOENT: i32 = 2;
+const ENFILE: i32 = 23;
+
+pub fn bans() -> SetName {
+    SetName {
+        family: Family::Inet,
+        table: "filter".to_owned(),
+        name: "bans".to_owned(),
+    }
+}
+
+pub fn shape() -> Shape {
+    Shape {
+        key_type: 7,
+        key_len: 4,
+        data_len: 0,
+        timeouts: true,
+        intervals: false,
+    }
+}
+
+pub fn settings(reload: Reload) -> Settings {
+    let name = bans();
+    Settings {
+        sets: vec![SetSettings { name, reload }],
+        ..Settings::default()
+    }
+}
+
+pub fn key(number: u32) -> Key {
+    Key(number.to_be_bytes().into())
+}
+
+/// An element; with a timeout, and what is left of it, in seconds.
+pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
+    Element {
+        key: key(number),
+        life: life.map(|(timeout_s, left_s)| Life {
+            timeout_ms: timeout_s * 1000,
+            left_ms: left_s * 1000,
+        }),
+        data: Box::default(),
+        comment: Box::default(),
+    }
+}
+
+/// A node's kernel, with one set or none.
+pub struct Kernel {
+    pub shape: Option<Shape>,
+    handles: Handles,
+    pub elements: BTreeMap<Key, (Element, Now)>,
+    pub room: usize,
+    events: VecDeque<Option<Seen>>,
+    /// Keys that the plugin wrote or deleted.
+    pub written: usize,
+    /// Of a reading: what it was begun with, the last key, the pieces.
+    reading: Option<(Handles, Option<Key>, usize)>,
+    /// Elements of one piece.
+    pub piece: usize,
+    /// A reading in several pieces passes over some elements, the next over others.
+    pub has_holes: bool,
+    /// What a reading takes.
+    pub spent_ms: u64,
+    readings: usize,
+}
+
+pub struct Machine {
+    pub engine: Engine,
+    pub kernel: Kernel,
+    pub active: bool,
+    pub in_sync: Result<(), String>,
+    pub warned: Vec<String>,
+    number: u64,
+    runs: u64,
+}
+
+pub struct Lab {
+    pub clock: Clock,
+    pub nodes: [Node<Machine>; 2],
+    pub channels: [Channel<Vec<u8>>; 2],
+    pub random: Random,
+    pub linked: bool,
+    /// Records by value, and deletions, that each node sent.
+    pub puts: [u64; 2],
+    pub settings: Settings,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        Self {
+            shape: Some(shape()),
+            handles: Handles { table: 1, set: 1 },
+            elements: BTreeMap::new(),
+            room: usize::MAX,
+            events: VecDeque::new(),
+            written: 0,
+            reading: None,
+            piece: usize::MAX,
+            has_holes: false,
+            spent_ms: 1,
+            readings: 0,
+        }
+    }
+
+    /// Packets add an element: nobody is told.
+    pub fn insert(&mut self, now: Now, element: Element) {
+        let ends = element
+            .life
+            .map_or(Now::MAX, |life| now + life.left_ms * MS);
+        self.elements.insert(element.key.clone(), (element, ends));
+    }
+
+    /// A ruleset is loaded anew, in one transaction, and names these elements.
+    pub fn reload(&mut self, now: Now, file: &[Element]) {
+        self.remove();
+        self.make(now, file);
+    }
+
+    /// The set is deleted.
+    pub fn remove(&mut self) {
+        self.elements.clear();
+        self.shape = None;
+        self.events.push_back(Some(Seen::Remade));
+    }
+
+    /// The set is made.
+    pub fn make(&mut self, now: Now, file: &[Element]) {
+        self.shape = Some(shape());
+        self.handles.table += 1;
+        self.events.push_back(Some(Seen::Remade));
+        for element in file {
+            self.insert(now, element.clone());
+        }
+        if !file.is_empty() {
+            self.events.push_back(Some(Seen::Added(file.to_vec())));
+        }
+    }
+
+    /// The socket's buffer was full.
+    pub fn lose_events(&mut self) {
+        self.events = VecDeque::from([None]);
+    }
+
+    fn write(&mut self, now: Now, edits: &[Edit]) -> Vec<(Key, i32)> {
+        let mut refused = Vec::new();
+        for edit in edits {
+            if self.shape.is_none() {
+                if edit.add.is_some() {
+                    refused.push((edit.key.clone(), ENOENT));
+                }
+                continue;
+            }
+            let was = match edit.delete {
+                true => self.elements.remove(&edit.key),
+                false => None,
+            };
+            let Some(element) = &edit.add else {
+                self.written += 1;
+                continue;
+            };
+            if self.elements.contains_key(&edit.key) {
+                // the kernel leaves what is there as it is
+                continue;
+            }
+            if self.elements.len() >= self.room {
+                self.elements.extend(was.map(|was| (edit.key.clone(), was)));
+                refused.push((edit.key.clone(), ENFILE));
+                continue;
+            }
+            self.written += 1;
+            self.insert(now, element.clone());
+        }
+        refused
+    }
+
+    fn expire(&mut self, now: Now) {
+        self.elements.retain(|_, (_, ends)| *ends > now);
+    }
+
+    fn info(&self) -> Result<SetInfo, Hindrance> {
+        let shape = self.shape.ok_or(Hindrance::Missing)?;
+        Ok(SetInfo {
+            shape,
+            default_timeout_ms: 0,
+            concatenated: false,
+            handles: self.handles,
+        })
+    }
+
+    fn without_holes(&self, mut found: Vec<Element>) -> Vec<Element> {
+        let passes_over = |it: &Element| {
+            let last = it.key.0.last().copied().unwrap_or(0);
+            (usize::from(last) + self.readings) % 7 == 0
+        };
+        if self.has_holes && self.piece < self.elements.len() {
+            found.retain(|it| !passes_over(it));
+        }
+        found
+    }
+
+    fn piece(&self, now: Now, after: Option<&Key>) -> Vec<Element> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = self.elements.range((from, Bound::Unbounded));
+        all.take(self.piece)
+            .map(|(_, (element, ends))| {
+                let mut element = element.clone();
+                if let Some(life) = &mut element.life {
+                    life.left_ms = ends.saturating_sub(now) / MS;
+                }
+                element
+            })
+            .collect()
+    }
+}
+
+impl Machine {
+    fn new(now: Now, settings: &Settings, number: u64, runs: u64) -> Self {
+        let names = settings.names().into_iter().map(|it| it.to_string());
+        let names: Vec<String> = names.collect();
+        let tables = names.iter().map(String::as_str);
+        let config = Config::new(number * 1000 + runs, number, tables);
+        let boot = format!("boot {number}");
+        Self {
+            engine: Engine::new(now, settings.clone(), config, &boot),
+            kernel: Kernel::new(),
+            active: false,
+            in_sync: Ok(()),
+            warned: Vec::new(),
+            number,
+            runs,
+        }
+    }
+
+    /// What the kernel has to say: notifications, then a step of a reading.
+    fn hear(&mut self, now: Now) -> bool {
+        self.kernel.expire(now);
+        let event = self.kernel.events.pop_front();
+        match event {
+            Some(Some(seen)) => self.engine.handle_event(now, 0, seen),
+            Some(None) => self.engine.handle_loss(now),
+            None => return self.read(now),
+        }
+        true
+    }
+
+    fn read(&mut self, now: Now) -> bool {
+        let Some((handles, after, pieces)) = self.kernel.reading.take() else {
+            return false;
+        };
+        let found = self.kernel.piece(now, after.as_ref());
+        if self.kernel.shape.is_some() && !found.is_empty() {
+            let last = found.last().map(|it| it.key.clone());
+            let found = self.kernel.without_holes(found);
+            self.engine.handle_elements(now, 0, found);
+            self.kernel.reading = Some((handles, last, pieces + 1));
+            return true;
+        }
+        let same = self.kernel.shape.is_some() && handles == self.kernel.handles;
+        let reading = Reading {
+            certain: pieces <= 1,
+            spent_ms: self.kernel.spent_ms,
+        };
+        self.kernel.readings += 1;
+        self.engine.handle_read(now, 0, same.then_some(reading));
+        true
+    }
+
+    fn act(&mut self, now: Now) -> bool {
+        let mut busy = false;
+        while let Some(action) = self.engine.poll_action(now) {
+            busy = true;
+            match action {
+                Action::Read(_) => {
+                    let info = self.kernel.info();
+                    self.kernel.reading = info.as_ref().ok().map(|it| (it.handles, None, 0));
+                    self.engine.handle_info(now, 0, info);
+                }
+                Action::Write(batch) => {
+                    let refused = self.kernel.write(now, &batch.edits);
+                    self.engine.handle_written(now, batch, refused);
+                    break;
+                }
+                Action::Warn(text) => self.warned.push(text),
+                Action::Event(_) => {}
+            }
+        }
+        self.in_sync = self.engine.in_sync().expect("it always says");
+        busy
+    }
+}
+
+impl Lab {
+    pub fn new(seed: u64, settings: Settings) -> Self {
+        let clock = Clock::at(1_000 * S);
+        let numbers = if seed % 2 == 0 { [1, 2] } else { [2, 1] };
+        let machine = |number| Machine::new(clock.now_ns(), &settings, number, 0);
+        Self {
+            nodes: numbers.map(|number| Node::new(machine(number))),
+            clock,
+            channels: [(); 2].map(|()| Channel::ordered(2 * MS, 2)),
+            random: Random::new(seed),
+            linked: false,
+            puts: [0; 2],
+            settings,
+        }
+    }
+
+    /// Linked, the first active, both in sync.
+    pub fn in_sync() -> Self {
+        Self::in_sync_with(Reload::Refill)
+    }
+
+    pub fn in_sync_with(reload: Reload) -> Self {
+        let mut lab = Self::new(0, settings(reload));
+        lab.role(0, true);
+        lab.link();
+        lab.run(3 * S);
+        lab.assert_in_sync();
+        lab
+    }
+
+    pub fn now(&self) -> Now {
+        self.clock.now_ns()
+    }
+
+    pub fn machine(&self, node: usize) -> &Machine {
+        self.nodes[node].engine().expect("no node is dead for long")
+    }
+
+    pub fn at(&mut self, node: usize) -> &mut Machine {
+        self.nodes[node].running().expect("the node runs")
+    }
+
+    pub fn kernel(&mut self, node: usize) -> &mut Kernel {
+        &mut self.at(node).kernel
+    }
+
+    // ---- what people and packets do
+
+    /// As nft does it: the plugin is told.
+    pub fn add(&mut self, node: usize, element: Element) {
+        let now = self.now();
+        let kernel = self.kernel(node);
+        if kernel.shape.is_some() {
+            kernel.insert(now, element.clone());
+            kernel.events.push_back(Some(Seen::Added(vec![element])));
+        }
+    }
+
+    pub fn delete(&mut self, node: usize, number: u32) {
+        self.delete_all(node, vec![key(number)]);
+    }
+
+    /// `flush set` by name.
+    pub fn flush(&mut self, node: usize) {
+        let keys = self.kernel(node).elements.keys().cloned().collect();
+        self.delete_all(node, keys);
+    }
+
+    fn delete_all(&mut self, node: usize, keys: Vec<Key>) {
+        let kernel = self.kernel(node);
+        let had = |key: &Key| kernel.elements.remove(key).is_some();
+        let keys: Vec<Key> = keys.into_iter().filter(had).collect();
+        if !keys.is_empty() {
+            kernel.events.push_back(Some(Seen::Deleted(keys)));
+        }
+    }
+
+    pub fn insert(&mut self, node: usize, element: Element) {
+        let now = self.now();
+        self.kernel(node).insert(now, element);
+    }
+
+    pub fn reload(&mut self, node: usize, file: &[Element]) {
+        let now = self.now();
+        self.kernel(node).reload(now, file);
+    }
+
+    pub fn role(&mut self, node: usize, active: bool) {
+        let now = self.now();
+        let machine = self.at(node);
+        machine.active = active;
+        machine.engine.handle_role(now, "office", role_of(active));
+    }
+
+    pub fn switch(&mut self, from: usize) {
+        self.role(from, false);
+        self.role(1 - from, true);
+    }
+
+    pub fn link(&mut self) {
+        let now = self.now();
+        self.linked = true;
+        for node in [0, 1] {
+            self.channels[node].link();
+            self.at(node).engine.handle_up(now, 1);
+        }
+    }
+
+    pub fn cut(&mut self) {
+        let now = self.now();
+        self.linked = false;
+        for node in [0, 1] {
+            self.channels[node].cut();
+            let machine = self.at(node);
+            machine.engine.handle_down(now);
+        }
+    }
+
+    /// The worker is started again; the kernel stays, and what it said meanwhile is lost.
+    pub fn restart(&mut self, node: usize) {
+        let (now, was_linked) = (self.now(), self.linked);
+        self.cut();
+        let old = self.nodes[node].die().expect("it runs");
+        let mut new = Machine::new(now, &self.settings, old.number, old.runs + 1);
+        new.kernel = old.kernel;
+        new.kernel.events.clear();
+        new.kernel.reading = None;
+        new.active = old.active;
+        new.engine.handle_role(now, "office", role_of(old.active));
+        self.nodes[node].start(new);
+        if was_linked {
+            self.link();
+        }
+    }
+
+    // ---- time
+
+    pub fn run(&mut self, span: Now) {
+        let end = self.now() + span;
+        let mut turns = 0;
+        loop {
+            while self.turn() {
+                turns += 1;
+                assert!(turns < TURNS_MAX, "turns in a circle at {}", self.now());
+            }
+            let next = self.next_at();
+            if next > self.now() {
+                turns = 0;
+            }
+            if next > end {
+                return self.clock.move_to(end);
+            }
+            self.clock.move_to(next);
+        }
+    }
+
+    fn next_at(&mut self) -> Now {
+        let now = self.now();
+        let mut next = Now::MAX;
+        for node in [0, 1] {
+            let arrives = self.channels[1 - node].next_at();
+            let machine = self.at(node);
+            let arrives = arrives.filter(|_| machine.engine.wants_message());
+            let timeout = machine.engine.next_timeout(now);
+            next = timeout.into_iter().chain(arrives).fold(next, Now::min);
+        }
+        next.max(now)
+    }
+
+    /// One event of each node; false if nothing happened.
+    fn turn(&mut self) -> bool {
+        let mut busy = false;
+        for node in [0, 1] {
+            busy |= self.receive(node);
+            let now = self.now();
+            let machine = self.at(node);
+            busy |= machine.hear(now);
+            if machine.engine.next_timeout(now).is_some_and(|at| at <= now) {
+                machine.engine.handle_timeout(now);
+                busy = true;
+            }
+            busy |= machine.act(now);
+            busy |= self.send(node);
+        }
+        busy
+    }
+
+    fn receive(&mut self, node: usize) -> bool {
+        let now = self.now();
+        if !self.at(node).engine.wants_message() {
+            return false;
+        }
+        let Some(message) = self.channels[1 - node].receive(now) else {
+            return false;
+        };
+        let _ = self.at(node).engine.handle_message(now, &message);
+        true
+    }
+
+    fn send(&mut self, node: usize) -> bool {
+        let now = self.now();
+        let machine = self.nodes[node].running().expect("the node runs");
+        let Some(message) = machine.engine.poll_message(now).map(<[u8]>::to_vec) else {
+            return false;
+        };
+        let count = puts(&message);
+        let sent = self.channels[node].send(now, &mut self.random, message);
+        if sent.is_ok() {
+            machine.engine.message_sent(now);
+            self.puts[node] += count;
+        }
+        sent.is_ok()
+    }
+
+    // ---- what must hold
+
+    pub fn has(&self, node: usize, number: u32) -> bool {
+        self.machine(node)
+            .kernel
+            .elements
+            .contains_key(&key(number))
+    }
+
+    pub fn keys(&self, node: usize) -> Vec<Key> {
+        self.machine(node).kernel.elements.keys().cloned().collect()
+    }
+
+    pub fn count(&self, node: usize) -> usize {
+        self.machine(node).kernel.elements.len()
+    }
+
+    /// Whole seconds that are left of an element.
+    pub fn left_s(&self, node: usize, number: u32) -> Option<u64> {
+        let (element, ends) = self.machine(node).kernel.elements.get(&key(number))?;
+        element.life?;
+        Some((ends - self.now()).div_ceil(S))
+    }
+
+    pub fn assert_in_sync(&self) {
+        for node in [0, 1] {
+            assert_eq!(self.machine(node).in_sync, Ok(()), "node {node}");
+            let rows = self.row(node, "inet filter bans.state");
+            let is_alone = self.machine(node).active && !self.linked;
+            let in_sync = spared_sdk::Value::Text("in sync".to_owned());
+            assert!(is_alone || rows == Some(in_sync), "node {node}: {rows:?}");
+        }
+        assert_eq!(self.keys(0), self.keys(1));
+    }
+
+    pub fn row(&self, node: usize, wanted: &str) -> Option<spared_sdk::Value> {
+        let rows = self.machine(node).engine.rows(self.now());
+        let found = rows.into_iter().find(|(key, _)| key == wanted);
+        found.map(|(_, value)| value)
+    }
+}
+
+/// Records by value and deletions in a message.
+fn puts(message: &[u8]) -> u64 {
+    let message = Message::parse(message).expect("an engine says what is a message");
+    match message.body {
+        Body::Offer(records) | Body::Records(records) => {
+            records.filter(|it| !it.has(flag::SAME)).count() as u64
+        }
+        _ => 0,
+    }
+}
+
+pub fn role_of(active: bool) -> Role {
+    match active {
+        true => Role::Active,
+        false => Role::Backup,
+    }
+}

@@ -1,0 +1,269 @@
+//! The elements of all sets as this node's kernel has them: what the replica keeps equal.
+//!
+//! One table of the replica is one set. A record of the peer is in the store at once and in the
+//! kernel with the next batch ([`Sets::poll_batch`]), whose outcome is the verdict
+//! ([`Sets::finish`]).
+
+mod entry;
+mod reads;
+mod set;
+mod table;
+mod writes;
+
+use spared_replica::wire::RECORDS_MAX;
+use spared_replica::{
+    Applied, Malformed, Mark, Reader, Sink, Step, Store, Strays, Tag, Token, Value,
+};
+
+use crate::element::{Key, Shape};
+use entry::Entry;
+
+pub use entry::{decode, digest};
+pub use reads::Reading;
+pub use set::{News, Set};
+pub use writes::{Batch, Edit, Outcome};
+
+/// Entries that are looked at in one call, of one set.
+const SLICE: usize = 10_000;
+/// Records that wait to be written, beyond which the peer has to wait.
+const WAITING_MAX: usize = 8 * RECORDS_MAX;
+
+/// What tells this node's sets from others of the same handles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Of the kernel's run, and of the network namespace.
+    pub boot: u64,
+    /// Of this process.
+    pub run: u64,
+}
+
+/// All sets, in the order of the file.
+#[derive(Debug)]
+pub struct Sets {
+    pub all: Vec<Set>,
+    /// The time of what is called next.
+    pub now_ms: u64,
+}
+
+impl Sets {
+    /// The next batch of any set, for the kernel.
+    pub fn poll_batch(&mut self) -> Option<Batch> {
+        let now_ms = self.now_ms;
+        let mut sets = self.all.iter_mut().enumerate();
+        sets.find_map(|(index, set)| set.poll_batch(now_ms, index))
+    }
+
+    /// What the kernel made of it: what it refused, by key and errno.
+    pub fn finish(&mut self, batch: Batch, refused: Vec<(Key, i32)>) -> Outcome {
+        let now_ms = self.now_ms;
+        match self.all.get_mut(batch.set) {
+            Some(set) => set.finish(now_ms, batch, refused),
+            None => Outcome::default(),
+        }
+    }
+
+    pub fn has_writes(&self) -> bool {
+        self.all.iter().any(Set::has_writes)
+    }
+}
+
+impl Store for Sets {
+    type Key = Key;
+    type Cursor = Option<Key>;
+
+    fn incarnation(&self, table: usize) -> Option<u64> {
+        self.all.get(table)?.incarnation()
+    }
+
+    fn len(&self, table: usize) -> usize {
+        self.all.get(table).map_or(0, |set| set.table.len())
+    }
+
+    fn snapshot(&mut self, table: usize, at: &mut Option<Key>, sink: &mut Sink<'_, Key>) -> Step {
+        let now_ms = self.now_ms;
+        let Some(set) = self.all.get_mut(table) else {
+            return Step::Done;
+        };
+        let (mut last, mut step) = (None, Step::Done);
+        for (key, entry) in set.table.range_mut(at.as_ref()) {
+            if !entry.is_over(now_ms) {
+                let (mut tag, digest) = (entry.tag, Some(entry.digest()));
+                let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ms, out));
+                entry.tag = tag;
+                if !taken {
+                    step = Step::More;
+                    break;
+                }
+            }
+            last = Some(key);
+        }
+        let last = last.cloned();
+        if last.is_some() {
+            *at = last;
+        }
+        step
+    }
+
+    fn encode(&mut self, table: usize, key: &Key, out: &mut Value<'_>) -> bool {
+        let now_ms = self.now_ms;
+        let set = self.all.get_mut(table);
+        let entry = set.and_then(|set| set.table.get_mut(key));
+        entry.map(|entry| entry.encode(now_ms, out)).is_some()
+    }
+
+    fn apply(
+        &mut self,
+        table: usize,
+        key: &Key,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed> {
+        let now_ms = self.now_ms;
+        let element = entry::decode(key, value)?;
+        let Some(set) = self.all.get_mut(table) else {
+            return Ok(Applied::Refused);
+        };
+        if !set.shape().is_some_and(|shape| shape.fits(key)) {
+            return Err(Malformed::Field("key"));
+        }
+        let round = set.table.round;
+        match set.table.get_mut(key) {
+            Some(entry) => {
+                let is_there = !entry.waits && !entry.is_over(now_ms);
+                if is_there && entry.is_same(now_ms, &element) {
+                    return Ok(Applied::Same);
+                }
+                entry.replace(now_ms, element);
+                (entry.waits, entry.seen) = (true, round);
+            }
+            None => {
+                let mut entry = Entry::new(now_ms, element);
+                entry.waits = true;
+                set.table.insert(key.clone(), entry);
+                set.counters.added += 1;
+            }
+        }
+        set.push(key, Some(token));
+        Ok(Applied::Later)
+    }
+
+    fn delete(&mut self, table: usize, key: &Key) {
+        let Some(set) = self.all.get_mut(table) else {
+            return;
+        };
+        if let Some(entry) = set.table.remove(key) {
+            set.counters.deleted += 1;
+            // a set made anew may have it already
+            if entry.written != 0 || entry.waits {
+                set.deleting.insert(key.clone());
+                set.push(key, None);
+            }
+        }
+    }
+
+    fn tag(&mut self, table: usize, key: &Key) -> Option<&mut Tag> {
+        let entry = self.all.get_mut(table)?.table.get_mut(key)?;
+        Some(&mut entry.tag)
+    }
+
+    fn holds(&self, table: usize, key: &Key, value: &[u8]) -> bool {
+        let entry = self.entry(table, key);
+        let element = entry::decode(key, value).ok();
+        entry.is_some_and(|entry| element.is_some_and(|it| entry.is_same(self.now_ms, &it)))
+    }
+
+    fn digest(&self, table: usize, key: &Key) -> Option<u64> {
+        self.entry(table, key).map(Entry::digest)
+    }
+
+    fn stale(
+        &mut self,
+        table: usize,
+        mark: Mark,
+        at: &mut Option<Key>,
+        limit: usize,
+        keys: &mut Vec<Key>,
+    ) -> bool {
+        let Some(set) = self.all.get(table) else {
+            return true;
+        };
+        let (mut last, mut count) = (None, 0);
+        for (key, entry) in set.table.range(at.as_ref()).take(limit) {
+            if entry.tag.mark() != mark {
+                keys.push(key.clone());
+            }
+            last = Some(key.clone());
+            count += 1;
+        }
+        if last.is_some() {
+            *at = last;
+        }
+        count < limit
+    }
+
+    fn preface(&self, table: usize, out: &mut Value<'_>) {
+        if let Some(shape) = self.all.get(table).and_then(Set::shape) {
+            out.u32(shape.key_type);
+            out.u32(shape.key_len);
+            out.u32(shape.data_len);
+            out.u8(u8::from(shape.timeouts) | u8::from(shape.intervals) << 1);
+        }
+    }
+
+    fn accept(&self, table: usize, preface: &[u8]) -> Result<(), String> {
+        let here = self.all.get(table).and_then(Set::shape);
+        let there = read_shape(preface).ok();
+        match (here, there) {
+            (Some(here), Some(there)) if here == there => Ok(()),
+            (Some(here), Some(there)) => {
+                Err(format!("has keys {here} here and {there} at the peer"))
+            }
+            _ => Err("is of a type that is not understood".to_owned()),
+        }
+    }
+
+    fn strays(&self, table: usize) -> Strays {
+        match self.all.get(table).is_some_and(|set| set.is_offering) {
+            true => Strays::Offer,
+            false => Strays::Undo,
+        }
+    }
+
+    fn room(&self) -> usize {
+        let waiting: usize = self.all.iter().map(|set| set.queue.len()).sum();
+        WAITING_MAX.saturating_sub(waiting)
+    }
+
+    fn shortage(&self, table: usize) -> Option<String> {
+        let set = self.all.get(table)?;
+        if let Some(hindrance) = &set.hindrance {
+            return Some(hindrance.to_string());
+        }
+        if let Some(trouble) = set.trouble() {
+            return Some(trouble);
+        }
+        let refills = set.is_refilling();
+        refills.then(|| "was made anew: what it had is put back".to_owned())
+    }
+}
+
+impl Sets {
+    /// An entry that has not ended.
+    fn entry(&self, table: usize, key: &Key) -> Option<&Entry> {
+        let entry = self.all.get(table)?.table.get(key)?;
+        (!entry.is_over(self.now_ms)).then_some(entry)
+    }
+}
+
+fn read_shape(preface: &[u8]) -> Result<Shape, Malformed> {
+    let mut reader = Reader(preface);
+    let (key_type, key_len) = (reader.u32()?, reader.u32()?);
+    let (data_len, flags) = (reader.u32()?, reader.u8()?);
+    Ok(Shape {
+        key_type,
+        key_len,
+        data_len,
+        timeouts: flags & 1 != 0,
+        intervals: flags & 2 != 0,
+    })
+}

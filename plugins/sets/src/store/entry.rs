@@ -1,0 +1,224 @@
+//! One element as this node knows it: its life, its rest, and the replica's two bytes.
+
+use spared_replica::{Malformed, Reader, Tag, Value};
+
+use crate::element::{Element, Key, Life};
+
+/// Lives that differ by less are the same: the kernel's ticks, and the way between the nodes.
+const SLACK_MS: u64 = 2_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    life: Option<Until>,
+    /// When it ends as far as the peer knows.
+    told_ends_ms: u64,
+    extra: Option<Box<Extra>>,
+    pub tag: Tag,
+    /// Number of the reading in which the kernel had it last.
+    pub seen: u32,
+    /// Number of the kernel's set that has it; 0: none.
+    pub written: u32,
+    /// Readings in a row without it.
+    pub misses: u8,
+    /// It is to be written, and the kernel has another value or none.
+    pub waits: bool,
+}
+
+/// What most elements do not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Extra {
+    data: Box<[u8]>,
+    comment: Box<[u8]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Until {
+    timeout_ms: u64,
+    ends_ms: u64,
+}
+
+impl Entry {
+    pub fn new(now_ms: u64, element: Element) -> Self {
+        let life = element.life.map(|life| until(now_ms, life));
+        Self {
+            life,
+            told_ends_ms: life.map_or(0, |life| life.ends_ms),
+            extra: extra(element.data, element.comment),
+            tag: Tag::default(),
+            seen: 0,
+            written: 0,
+            misses: 0,
+            waits: false,
+        }
+    }
+
+    /// Takes what the kernel shows; false if the peer need not hear of it.
+    pub fn see(&mut self, now_ms: u64, element: Element) -> bool {
+        let same = self.is_like(&element) && self.lives_as_told(now_ms, element.life);
+        self.life = element.life.map(|life| until(now_ms, life));
+        if !same {
+            self.extra = extra(element.data, element.comment);
+        }
+        !same
+    }
+
+    /// Takes the peer's value.
+    pub fn replace(&mut self, now_ms: u64, element: Element) {
+        self.life = element.life.map(|life| until(now_ms, life));
+        self.told_ends_ms = self.life.map_or(0, |life| life.ends_ms);
+        self.extra = extra(element.data, element.comment);
+    }
+
+    /// Whether the kernel has let it go by itself; a tick too early is right.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.life.is_some_and(|life| life.ends_ms <= now_ms)
+    }
+
+    /// Whether the peer's element says the same.
+    pub fn is_same(&self, now_ms: u64, other: &Element) -> bool {
+        let ends_ms = self.life.map_or(0, |life| life.ends_ms);
+        let near = self.is_near(now_ms, other.life, ends_ms, |slack_ms| slack_ms);
+        self.is_like(other) && near
+    }
+
+    /// The same but for its life.
+    fn is_like(&self, element: &Element) -> bool {
+        let (data, comment) = self.rest();
+        data == &*element.data && comment == &*element.comment
+    }
+
+    fn rest(&self) -> (&[u8], &[u8]) {
+        match &self.extra {
+            Some(extra) => (&extra.data, &extra.comment),
+            None => (&[], &[]),
+        }
+    }
+
+    /// Whether the peer need not hear of this life. More patient than [`is_same`](Self::is_same):
+    /// what is told has to count there.
+    fn lives_as_told(&self, now_ms: u64, other: Option<Life>) -> bool {
+        let more = |slack_ms| slack_ms + slack_ms / 4;
+        self.is_near(now_ms, other, self.told_ends_ms, more)
+    }
+
+    fn is_near(
+        &self,
+        now_ms: u64,
+        other: Option<Life>,
+        ends_ms: u64,
+        patience: impl Fn(u64) -> u64,
+    ) -> bool {
+        match (self.life, other) {
+            (None, None) => true,
+            (Some(own), Some(other)) if own.timeout_ms == other.timeout_ms => {
+                let other_ends_ms = until(now_ms, other).ends_ms;
+                ends_ms.abs_diff(other_ends_ms) < patience(slack_ms(own.timeout_ms))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is left of it; of one that is over the last millisecond.
+    fn life(&self, now_ms: u64) -> Option<Life> {
+        self.life.map(|life| {
+            let left_ms = life.ends_ms.saturating_sub(now_ms).max(1);
+            Life {
+                timeout_ms: life.timeout_ms.max(left_ms),
+                left_ms,
+            }
+        })
+    }
+
+    /// The element as it is now.
+    pub fn element(&self, now_ms: u64, key: &Key) -> Element {
+        let (data, comment) = self.rest();
+        Element {
+            key: key.clone(),
+            life: self.life(now_ms),
+            data: data.into(),
+            comment: comment.into(),
+        }
+    }
+
+    /// Writes the value for the peer, who is told of its end.
+    ///
+    /// ```text
+    /// 1 byte   1: it has a timeout          8 bytes  timeout in ms      8 bytes  left of it in ms
+    /// 2 bytes  length of the data           data     what a map has for the key
+    /// the rest  nft's comment and marks
+    /// ```
+    pub fn encode(&mut self, now_ms: u64, out: &mut Value<'_>) {
+        self.told_ends_ms = self.life.map_or(0, |life| life.ends_ms);
+        match self.life(now_ms) {
+            Some(life) => {
+                out.u8(1);
+                out.u64(life.timeout_ms);
+                out.u64(life.left_ms);
+            }
+            None => out.u8(0),
+        }
+        let (data, comment) = self.rest();
+        out.u16(data.len() as u16);
+        out.put(data);
+        out.put(comment);
+    }
+
+    /// Digest of all but what time alone changes.
+    pub fn digest(&self) -> u64 {
+        let (data, comment) = self.rest();
+        let timeout_ms = self.life.map_or(0, |life| life.timeout_ms);
+        let length = (data.len() as u64).to_be_bytes();
+        digest(&[&timeout_ms.to_be_bytes(), &length, data, comment])
+    }
+}
+
+/// Reads the value of the peer's element.
+pub fn decode(key: &Key, value: &[u8]) -> Result<Element, Malformed> {
+    let mut reader = Reader(value);
+    let life = match reader.u8()? {
+        0 => None,
+        1 => Some(Life {
+            timeout_ms: reader.u64()?,
+            left_ms: reader.u64()?,
+        }),
+        _ => return Err(Malformed::Field("life")),
+    };
+    if life.is_some_and(|life| life.left_ms == 0 || life.left_ms > life.timeout_ms) {
+        return Err(Malformed::Field("life"));
+    }
+    let length = usize::from(reader.u16()?);
+    let data = reader.take(length)?.into();
+    let comment = reader.0.into();
+    Ok(Element {
+        key: key.clone(),
+        life,
+        data,
+        comment,
+    })
+}
+
+/// FNV-1a of 64 bits, finished by a multiplication so that close values are far apart.
+pub fn digest(parts: &[&[u8]]) -> u64 {
+    let mut state = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in parts.iter().flat_map(|part| part.iter()) {
+        state = (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    (state ^ (state >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn until(now_ms: u64, life: Life) -> Until {
+    Until {
+        timeout_ms: life.timeout_ms,
+        ends_ms: now_ms.saturating_add(life.left_ms),
+    }
+}
+
+/// 2 s or 5 %, and never so much that a busy element's short life ends before it is told on.
+fn slack_ms(timeout_ms: u64) -> u64 {
+    SLACK_MS.max(timeout_ms / 20).min(timeout_ms / 4).max(1)
+}
+
+fn extra(data: Box<[u8]>, comment: Box<[u8]>) -> Option<Box<Extra>> {
+    let empty = data.is_empty() && comment.is_empty();
+    (!empty).then(|| Box::new(Extra { data, comment }))
+}

@@ -1,0 +1,125 @@
+//! When the kernel is asked for a set, so that reading takes its share of the processor and no more.
+
+use super::table::Cursor;
+
+/// Reading takes at most a tenth of the processor, however large the set is.
+const COST: u64 = 10;
+/// At most a third while it is known that something changed.
+const COST_TOUCHED: u64 = 2;
+/// Pause between looks for a set that is about to be made anew.
+const AWAY_MS: u64 = 50;
+
+/// How a reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// It was one answer of the kernel, and nothing changed meanwhile: what it lacks is gone. Longer
+    /// ones may pass over elements while others come and go.
+    pub certain: bool,
+    /// What the reading took of the processor.
+    pub spent_ms: u64,
+}
+
+#[derive(Debug)]
+pub struct Reads {
+    pub due_ms: u64,
+    pub running: bool,
+    /// Since it began something changed that only another one tells.
+    touched: bool,
+    /// Others changed elements since it began: a dump passes over some then.
+    pub dirty: bool,
+    /// Notifications were lost since the last one in calm.
+    doubt: bool,
+    /// The set was made anew: what a reading that goes on brings may be of either.
+    urgent: bool,
+    was_urgent: bool,
+    pub scan: Option<(Reading, Cursor)>,
+    /// Readings that were ended since the set is known.
+    pub count: u32,
+    /// What one reading takes of the processor.
+    pub cost_ms: u64,
+    /// A switchover waits for the next one.
+    pub drains: bool,
+}
+
+impl Reads {
+    pub fn new(now_ms: u64) -> Self {
+        Self {
+            due_ms: now_ms,
+            running: false,
+            touched: false,
+            dirty: false,
+            doubt: false,
+            urgent: false,
+            was_urgent: false,
+            scan: None,
+            count: 0,
+            cost_ms: 0,
+            drains: false,
+        }
+    }
+
+    pub fn is_scanning(&self) -> bool {
+        self.scan.is_some()
+    }
+
+    /// Elements that come now may be those that a ruleset names.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent || self.was_urgent
+    }
+
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.due_ms <= now_ms && !self.running && !self.is_scanning()
+    }
+
+    pub fn begin(&mut self) {
+        self.running = true;
+        self.dirty = false;
+        self.was_urgent = std::mem::take(&mut self.urgent);
+    }
+
+    pub fn end(&mut self, reading: Option<Reading>) {
+        self.running = false;
+        match reading {
+            Some(reading) => {
+                self.count = self.count.saturating_add(1);
+                self.cost_ms = reading.spent_ms;
+                self.scan = Some((reading, Cursor::default()));
+            }
+            None => self.drains = false,
+        }
+    }
+
+    /// Sets the time of the next one.
+    pub fn plan(&mut self, now_ms: u64, poll_ms: u64, is_away: bool) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let touched = std::mem::take(&mut self.touched);
+        self.doubt &= dirty || touched;
+        self.was_urgent = false;
+        let pause_ms = match touched || self.doubt {
+            _ if self.urgent => 0,
+            _ if is_away => AWAY_MS,
+            true => self.cost_ms.saturating_mul(COST_TOUCHED),
+            false => poll_ms.max(self.cost_ms.saturating_mul(COST)),
+        };
+        self.due_ms = now_ms.saturating_add(pause_ms);
+    }
+
+    /// Somebody changed it in a way that only a reading tells; or notifications were lost.
+    pub fn touch(&mut self, now_ms: u64, is_lost: bool) {
+        self.doubt |= is_lost;
+        self.touched |= self.running;
+        let pause_ms = self.cost_ms.saturating_mul(COST_TOUCHED);
+        self.due_ms = self.due_ms.min(now_ms.saturating_add(pause_ms));
+    }
+
+    /// The set may be another one by now.
+    pub fn hurry(&mut self, now_ms: u64) {
+        self.urgent = true;
+        self.due_ms = now_ms;
+    }
+
+    /// The next one follows at once.
+    pub fn repeat(&mut self) {
+        self.due_ms = 0;
+    }
+}

@@ -1,0 +1,360 @@
+//! One set: which of the kernel's it is, how far it is read, and what is to be written into it.
+//!
+//! A set that a ruleset makes anew is another one to the kernel, by its handles. To the peer it is
+//! the same while this process runs: what the new one lacks is written into it again
+//! ([`Reload::Refill`]), or was deleted ([`Reload::Flush`]).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use spared_replica::{Change, Token};
+
+use super::entry::{Entry, digest};
+use super::reads::{Reading, Reads};
+use super::table::{Cursor, Observed, Table};
+use super::{Origin, SLICE};
+use crate::config::Reload;
+use crate::element::{Element, Key, SetName, Shape};
+use crate::error::{Hindrance, Trouble};
+use crate::nft::{Handles, SetInfo};
+
+/// A set that is made anew in two steps is waited for; then it is gone.
+const GRACE_MS: u64 = 2_000;
+/// An element that ends so soon was not deleted, but ended.
+const TICKS_MS: u64 = 100;
+/// A reading that took longer is not repeated only to be certain.
+const REPEAT_MS: u64 = 1_000;
+
+/// What this node's kernel changed in a set, for the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub key: Key,
+    pub change: Change,
+    /// A ruleset named it when it made the set anew: a backup offers it.
+    pub is_loaded: bool,
+}
+
+#[derive(Debug)]
+pub struct Set {
+    pub name: SetName,
+    pub reload: Reload,
+    pub table: Table,
+    pub reads: Reads,
+    pub counters: Counters,
+    pub hindrance: Option<Hindrance>,
+    /// Errno of what the kernel refused last, until nothing is refused.
+    pub trouble: Option<i32>,
+    /// The sentence that was said of it last.
+    pub said: Option<String>,
+    /// Changes of a backup are offered for now.
+    pub is_offering: bool,
+    pub(super) queue: VecDeque<Item>,
+    /// Keys that the kernel has and that wait to be deleted.
+    pub(super) deleting: BTreeSet<Key>,
+    pub(super) refill: Option<Cursor>,
+    /// Verdicts on what is not to be written any more are owed.
+    dropped: Vec<Token>,
+    origin: Origin,
+    /// What the replica knows it by; None: not read yet.
+    life: Option<u64>,
+    shape: Option<Shape>,
+    handles: Option<Handles>,
+    /// Since when the kernel does not have it.
+    away_ms: Option<u64>,
+    is_gone: bool,
+    /// Made anew, and not read since.
+    is_new: bool,
+    /// Intervals that came: told after those that went, which they may overlap.
+    held: Vec<News>,
+}
+
+/// A key whose entry, or absence, is to be written.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub key: Key,
+    pub token: Option<Token>,
+}
+
+/// For people.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub added: u64,
+    pub deleted: u64,
+    pub refused: u64,
+    pub changed_ms: Option<u64>,
+}
+
+impl Set {
+    pub fn new(name: SetName, reload: Reload, origin: Origin, now_ms: u64) -> Self {
+        Self {
+            name,
+            reload,
+            table: Table::default(),
+            reads: Reads::new(now_ms),
+            counters: Counters::default(),
+            hindrance: None,
+            trouble: None,
+            said: None,
+            is_offering: false,
+            queue: VecDeque::new(),
+            deleting: BTreeSet::new(),
+            refill: None,
+            dropped: Vec::new(),
+            origin,
+            life: None,
+            shape: None,
+            handles: None,
+            away_ms: None,
+            is_gone: false,
+            is_new: false,
+            held: Vec::new(),
+        }
+    }
+
+    pub fn shape(&self) -> Option<Shape> {
+        self.shape
+    }
+
+    /// What the replica knows it by.
+    pub fn incarnation(&self) -> Option<u64> {
+        self.life.filter(|_| !self.is_gone)
+    }
+
+    /// Whether it is known what the kernel has.
+    pub fn is_ready(&self) -> bool {
+        self.incarnation().is_some()
+    }
+
+    /// The kernel does not have it for now.
+    pub fn is_away(&self) -> bool {
+        self.away_ms.is_some()
+    }
+
+    /// What the kernel refuses, as a sentence without the set's name.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.map(|errno| Trouble(errno).to_string())
+    }
+
+    /// Made anew, and not whole yet.
+    pub fn is_refilling(&self) -> bool {
+        self.life.is_some() && (self.is_new || self.refill.is_some() || self.is_away())
+    }
+
+    /// The kernel has the set.
+    pub fn find(&mut self, info: &SetInfo) {
+        if self.shape.is_some_and(|before| before != info.shape) {
+            self.forget();
+        }
+        if self.handles != Some(info.handles) {
+            self.handles = Some(info.handles);
+            self.table.number = self.table.number.wrapping_add(1).max(1);
+            self.is_new = self.life.is_some();
+            self.refill = None;
+        }
+        self.shape = Some(info.shape);
+        self.hindrance = None;
+        self.away_ms = None;
+    }
+
+    /// The kernel does not have it, or none that can be followed.
+    pub fn miss(&mut self, now_ms: u64, hindrance: Hindrance) {
+        self.reads.scan = None;
+        let since_ms = *self.away_ms.get_or_insert(now_ms);
+        let is_known = self.life.is_some() && !self.is_gone;
+        match hindrance {
+            Hindrance::Missing | Hindrance::Kernel(_) => {
+                if is_known && now_ms.saturating_sub(since_ms) < GRACE_MS {
+                    return;
+                }
+                if self.reload == Reload::Flush {
+                    self.forget();
+                }
+            }
+            _ => self.forget(),
+        }
+        self.is_gone = true;
+        self.hindrance = Some(hindrance);
+        self.drop_queue();
+    }
+
+    /// A write met no set: it is read again, and what was to be written waits.
+    pub fn set_away(&mut self, now_ms: u64) {
+        self.away_ms.get_or_insert(now_ms);
+        self.reads.hurry(now_ms);
+    }
+
+    /// Nothing is known any more.
+    fn forget(&mut self) {
+        self.drop_queue();
+        self.table.clear();
+        self.reads.scan = None;
+        self.reads.count = 0;
+        self.held = Vec::new();
+        self.refill = None;
+        self.handles = None;
+        self.is_new = false;
+        self.life = None;
+    }
+
+    /// What waits is not to be written any more; what it was stays known.
+    fn drop_queue(&mut self) {
+        self.deleting = BTreeSet::new();
+        for item in std::mem::take(&mut self.queue) {
+            self.dropped.extend(item.token);
+            if let Some(entry) = self.table.get_mut(&item.key) {
+                (entry.waits, entry.written) = (false, 0);
+            }
+        }
+    }
+
+    /// What was to be written, and will not be.
+    pub fn take_dropped(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Elements that the kernel listed, or that somebody else added.
+    pub fn see(&mut self, now_ms: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
+        self.reads.dirty |= !listed;
+        let waits = listed && self.shape.is_some_and(|shape| shape.intervals);
+        let is_loaded = self.is_new || self.reads.is_urgent();
+        for element in elements {
+            let key = element.key.clone();
+            let observed = self.table.see(now_ms, element, listed);
+            if observed == Observed::Same || self.life.is_none() {
+                continue;
+            }
+            self.counters.added += u64::from(observed == Observed::New);
+            self.counters.changed_ms = Some(now_ms);
+            let one = News {
+                key,
+                change: Change::Put,
+                is_loaded: is_loaded && observed == Observed::New,
+            };
+            if waits {
+                self.held.push(one);
+            } else {
+                news.push(one);
+            }
+        }
+    }
+
+    /// Keys that somebody else deleted.
+    pub fn observe_deletions(&mut self, now_ms: u64, keys: Vec<Key>, news: &mut Vec<News>) {
+        self.reads.dirty = true;
+        for key in keys {
+            if let Some(entry) = self.table.get_mut(&key).filter(|it| it.waits) {
+                // what waits is newer
+                entry.written = 0;
+                continue;
+            }
+            if let Some(entry) = self.table.remove(&key) {
+                self.note_loss(now_ms, key, &entry, news);
+            }
+        }
+    }
+
+    fn note_loss(&mut self, now_ms: u64, key: Key, entry: &Entry, news: &mut Vec<News>) {
+        if self.life.is_none() {
+            return;
+        }
+        let change = match entry.is_over(now_ms + TICKS_MS) {
+            true => Change::Ended,
+            false => Change::Deleted,
+        };
+        if change == Change::Deleted {
+            self.counters.deleted += 1;
+            self.counters.changed_ms = Some(now_ms);
+        }
+        news.push(News {
+            key,
+            change,
+            is_loaded: false,
+        });
+    }
+
+    pub fn begin_reading(&mut self) {
+        self.reads.begin();
+        self.table.begin_reading();
+    }
+
+    /// A reading ended; what it lacks is looked for in slices.
+    pub fn end_reading(&mut self, reading: Option<Reading>) {
+        self.table.end_reading();
+        self.reads.end(reading);
+    }
+
+    /// Goes on with that.
+    pub fn scan(&mut self, now_ms: u64, news: &mut Vec<News>) {
+        let Some((reading, mut cursor)) = self.reads.scan.take() else {
+            return;
+        };
+        let round = self.table.round;
+        let (is_new, keeps) = (self.is_new, self.reload == Reload::Refill);
+        let ends = |entry: &mut Entry| {
+            if entry.waits {
+                return false;
+            }
+            if entry.is_over(now_ms) {
+                return true;
+            }
+            if entry.seen == round {
+                return false;
+            }
+            if is_new {
+                return !keeps;
+            }
+            entry.misses = entry.misses.saturating_add(1);
+            reading.certain || entry.misses >= 2
+        };
+        for key in self.table.scan(&mut cursor, SLICE, ends) {
+            if let Some(entry) = self.table.remove(&key) {
+                self.note_loss(now_ms, key, &entry, news);
+            }
+        }
+        match cursor.done {
+            true => self.end_scan(reading, news),
+            false => self.reads.scan = Some((reading, cursor)),
+        }
+    }
+
+    fn end_scan(&mut self, reading: Reading, news: &mut Vec<News>) {
+        self.reads.drains = false;
+        if self.life.is_none() {
+            // elements that a dump passed over would count as deleted
+            let is_slow = reading.spent_ms > REPEAT_MS;
+            let is_certain = reading.certain || (self.reads.count >= 2 && !is_slow);
+            if is_certain || is_slow {
+                self.begin_life(is_certain);
+            } else {
+                self.reads.repeat();
+            }
+        } else if std::mem::take(&mut self.is_new) && self.reload == Reload::Refill {
+            self.refill = Some(Cursor::default());
+        }
+        self.is_gone = self.life.is_none();
+        news.append(&mut self.held);
+    }
+
+    /// Absence is a deletion within a life: the set's own, or, if it is not certain that all of it
+    /// was read, this process's.
+    fn begin_life(&mut self, is_certain: bool) {
+        let handles = self.handles.unwrap_or_default();
+        let run = if is_certain { 0 } else { self.origin.run };
+        let numbers = [self.origin.boot, handles.table, handles.set, run];
+        let bytes = numbers.map(u64::to_be_bytes);
+        self.life = Some(digest(&[&bytes[0], &bytes[1], &bytes[2], &bytes[3]]));
+    }
+
+    /// What the set had finds no room in the new one: that is another life.
+    pub(super) fn begin_other_life(&mut self) {
+        self.table.reset_tags();
+        self.begin_life(false);
+        let (life, number) = (self.life.unwrap_or(0), u64::from(self.table.number));
+        self.life = Some(life ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+
+    /// When the kernel is to be asked again, after a reading or a try.
+    pub fn read_again(&mut self, now_ms: u64, poll_ms: u64) {
+        let waits = self.is_away() && !self.is_gone;
+        self.reads.plan(now_ms, poll_ms, waits);
+    }
+}

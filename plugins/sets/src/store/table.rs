@@ -1,0 +1,216 @@
+//! The elements of a set, and the readings that found them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use spared_replica::Tag;
+
+use super::entry::Entry;
+use crate::element::{Element, Key};
+
+/// What a look at an element brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    New,
+    Changed,
+    Same,
+}
+
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: BTreeMap<Key, Entry>,
+    /// Number of the last reading.
+    pub round: u32,
+    /// Number of the kernel's set: another one each time that it is made anew.
+    pub number: u32,
+    reading: bool,
+    /// Deleted while it goes on: what is still on its way from the kernel is old.
+    gone: BTreeSet<Key>,
+    /// Of a set that has gone: to free a million entries takes its time.
+    old: BTreeMap<Key, Entry>,
+}
+
+/// How far a scan is.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    after: Option<Key>,
+    pub done: bool,
+}
+
+impl Table {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn clear(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        if self.old.is_empty() {
+            self.old = entries;
+        }
+        self.gone.clear();
+    }
+
+    /// Whether [`dispose`](Self::dispose) has something to do.
+    pub fn is_untidy(&self) -> bool {
+        !self.old.is_empty()
+    }
+
+    pub fn dispose(&mut self, limit: usize) {
+        for _ in 0..limit {
+            if self.old.pop_first().is_none() {
+                break;
+            }
+        }
+    }
+
+    pub fn begin_reading(&mut self) {
+        self.round = self.round.wrapping_add(1).max(1);
+        self.reading = true;
+        self.gone.clear();
+    }
+
+    pub fn end_reading(&mut self) {
+        self.reading = false;
+        self.gone.clear();
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
+        self.entries.get_mut(key)
+    }
+
+    /// An element that the kernel has, listed by a reading or told by a notification.
+    pub fn see(&mut self, now_ms: u64, element: Element, listed: bool) -> Observed {
+        if listed && self.gone.contains(&element.key) {
+            return Observed::Same;
+        }
+        let (round, number) = (self.round, self.number);
+        let Some(entry) = self.entries.get_mut(&element.key) else {
+            let key = element.key.clone();
+            self.gone.remove(&key);
+            let mut entry = Entry::new(now_ms, element);
+            (entry.seen, entry.written) = (round, number);
+            self.entries.insert(key, entry);
+            return Observed::New;
+        };
+        // what was written, or told, while the reading goes on is newer than what it lists
+        let is_older = listed && entry.seen == round;
+        if is_older || entry.waits {
+            return Observed::Same;
+        }
+        (entry.seen, entry.written, entry.misses) = (round, number, 0);
+        match entry.see(now_ms, element) {
+            true => Observed::Changed,
+            false => Observed::Same,
+        }
+    }
+
+    pub fn insert(&mut self, key: Key, mut entry: Entry) {
+        self.gone.remove(&key);
+        entry.seen = self.round;
+        self.entries.insert(key, entry);
+    }
+
+    pub fn remove(&mut self, key: &Key) -> Option<Entry> {
+        if self.reading {
+            self.gone.insert(key.clone());
+        }
+        self.entries.remove(key)
+    }
+
+    /// Entries behind a key, in order.
+    pub fn range(&self, after: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range((from, Bound::Unbounded))
+    }
+
+    pub fn range_mut(&mut self, after: Option<&Key>) -> impl Iterator<Item = (&Key, &mut Entry)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range_mut((from, Bound::Unbounded))
+    }
+
+    /// Goes on through `limit` entries; returns the keys that `wants` them.
+    pub fn scan(
+        &mut self,
+        cursor: &mut Cursor,
+        limit: usize,
+        mut wants: impl FnMut(&mut Entry) -> bool,
+    ) -> Vec<Key> {
+        let after = cursor.after.take();
+        let (mut found, mut last, mut count) = (Vec::new(), None, 0);
+        for (key, entry) in self.range_mut(after.as_ref()) {
+            if count == limit {
+                cursor.after = last;
+                break;
+            }
+            count += 1;
+            if wants(entry) {
+                found.push(key.clone());
+            }
+            if count == limit {
+                last = Some(key.clone());
+            }
+        }
+        cursor.done = cursor.after.is_none();
+        found
+    }
+
+    /// Forgets what the replica knew of every entry: the set begins another life.
+    pub fn reset_tags(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.tag = Tag::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Life;
+
+    fn element(left_ms: u64) -> Element {
+        let timeout_ms = 100_000;
+        Element {
+            key: Key([1, 2, 3, 4].into()),
+            life: Some(Life {
+                timeout_ms,
+                left_ms,
+            }),
+            data: Box::default(),
+            comment: Box::default(),
+        }
+    }
+
+    #[test]
+    fn what_a_reading_lists_is_older_than_what_came_while_it_went_on() {
+        let mut table = Table::default();
+        assert_eq!(table.see(0, element(90_000), true), Observed::New);
+        table.begin_reading();
+        assert_eq!(table.see(0, element(60_000), false), Observed::Changed);
+        assert_eq!(table.see(0, element(90_000), true), Observed::Same);
+        let key = element(1).key;
+        table.insert(key.clone(), Entry::new(0, element(30_000)));
+        assert_eq!(table.see(0, element(90_000), true), Observed::Same);
+        table.remove(&key);
+        assert_eq!(table.see(0, element(90_000), true), Observed::Same);
+        table.end_reading();
+        table.begin_reading();
+        assert_eq!(table.see(0, element(90_000), true), Observed::New);
+    }
+
+    #[test]
+    fn what_waits_to_be_written_is_newer_than_what_the_kernel_shows() {
+        let mut table = Table::default();
+        let mut entry = Entry::new(0, element(30_000));
+        entry.waits = true;
+        let key = element(1).key;
+        table.insert(key.clone(), entry);
+        table.begin_reading();
+        assert_eq!(table.see(0, element(90_000), true), Observed::Same);
+        let left = table.get(&key).map(|entry| entry.element(0, &key).life);
+        assert_eq!(left, Some(element(30_000).life));
+    }
+}

@@ -1,0 +1,224 @@
+//! What the kernel is to be told of a set, in batches, and what became of it.
+//!
+//! Keys wait, not values: what is written is what is so at that moment.
+
+use std::collections::HashMap;
+
+use spared_replica::Token;
+
+use super::set::{Item, Set};
+use super::table::Cursor;
+use crate::element::{Element, Key};
+
+/// Keys of one batch.
+const BATCH: usize = 1_000;
+/// Entries that are looked at for a batch of what a set made anew lacks.
+const LOOKS: usize = 10;
+
+const ENOENT: i32 = 2;
+const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
+
+/// One key of a set. Both happen at once: there is no moment without the element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub key: Key,
+    pub delete: bool,
+    pub add: Option<Element>,
+}
+
+/// Edits of one set, in their order, and the verdicts that wait for them.
+#[derive(Debug)]
+pub struct Batch {
+    pub set: usize,
+    pub edits: Vec<Edit>,
+    items: Vec<Item>,
+    /// Keys of `items` that are gone although nobody deleted them.
+    lost: Vec<Key>,
+    is_refill: bool,
+}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub verdicts: Vec<(Token, bool)>,
+    /// The set is to be asked for.
+    pub is_away: bool,
+    /// Errno of what was refused.
+    pub refused: Option<i32>,
+}
+
+impl Set {
+    /// Has a key's entry, or its absence, written.
+    pub(super) fn push(&mut self, key: &Key, token: Option<Token>) {
+        let key = key.clone();
+        self.queue.push_back(Item { key, token });
+    }
+
+    /// Whether something can be written now.
+    pub fn has_writes(&self) -> bool {
+        !self.is_away() && (!self.queue.is_empty() || self.refill.is_some())
+    }
+
+    /// The next batch.
+    pub(super) fn poll_batch(&mut self, now_ms: u64, set: usize) -> Option<Batch> {
+        if self.is_away() {
+            return None;
+        }
+        let mut batch = Batch {
+            set,
+            edits: Vec::new(),
+            items: Vec::new(),
+            lost: Vec::new(),
+            is_refill: false,
+        };
+        if self.queue.is_empty() {
+            let refill = self.refill.take()?;
+            self.refill_batch(now_ms, &mut batch, refill);
+        }
+        while batch.items.len() < BATCH {
+            let Some(item) = self.queue.pop_front() else {
+                break;
+            };
+            self.compose(now_ms, &mut batch, &item);
+            batch.items.push(item);
+        }
+        Some(batch)
+    }
+
+    /// What the set had before it was made anew and does not have now.
+    fn refill_batch(&mut self, now_ms: u64, batch: &mut Batch, mut cursor: Cursor) {
+        let number = self.table.number;
+        let lacks =
+            |it: &mut super::entry::Entry| it.written != number && !it.waits && !it.is_over(now_ms);
+        let mut keys = Vec::new();
+        for _ in 0..LOOKS {
+            keys = self.table.scan(&mut cursor, BATCH, lacks);
+            if !keys.is_empty() || cursor.done {
+                break;
+            }
+        }
+        if !cursor.done {
+            self.refill = Some(cursor);
+        }
+        batch.is_refill = true;
+        for key in keys {
+            let entry = self.table.get(&key);
+            let add = entry.map(|entry| entry.element(now_ms, &key));
+            batch.edits.push(Edit {
+                key,
+                delete: false,
+                add,
+            });
+        }
+    }
+
+    fn compose(&mut self, now_ms: u64, batch: &mut Batch, item: &Item) {
+        let number = self.table.number;
+        let was_there = !self.deleting.is_empty() && self.deleting.remove(&item.key);
+        let Some(entry) = self.table.get_mut(&item.key) else {
+            if was_there {
+                batch.edits.push(Edit {
+                    key: item.key.clone(),
+                    delete: true,
+                    add: None,
+                });
+            } else if item.token.is_some() && !batch.edits.iter().any(|it| it.key == item.key) {
+                batch.lost.push(item.key.clone());
+            }
+            return;
+        };
+        if std::mem::take(&mut entry.waits) {
+            batch.edits.push(Edit {
+                key: item.key.clone(),
+                delete: was_there || entry.written == number,
+                add: Some(entry.element(now_ms, &item.key)),
+            });
+        }
+    }
+
+    /// What the kernel made of a batch: all but what was refused is there.
+    pub(super) fn finish(
+        &mut self,
+        now_ms: u64,
+        batch: Batch,
+        refused: Vec<(Key, i32)>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let (number, round) = (self.table.number, self.table.round);
+        let refused: HashMap<Key, i32> = refused.into_iter().collect();
+        if !batch.edits.is_empty() {
+            self.counters.changed_ms = Some(now_ms);
+        }
+        for edit in &batch.edits {
+            match refused.get(&edit.key).copied() {
+                None => {
+                    if let Some(entry) = self.table.get_mut(&edit.key) {
+                        (entry.written, entry.seen, entry.misses) = (number, round, 0);
+                    }
+                }
+                Some(ENOENT) => {
+                    outcome.is_away = true;
+                    self.restore(edit);
+                }
+                Some(EBUSY | EEXIST) if batch.is_refill => self.reads.touch(now_ms, false),
+                Some(errno) => {
+                    outcome.refused = Some(errno);
+                    self.counters.refused += 1;
+                    self.table.remove(&edit.key);
+                }
+            }
+        }
+        if outcome.is_away {
+            self.set_away(now_ms);
+        }
+        if batch.is_refill {
+            self.finish_refill(&outcome);
+        }
+        self.settle_items(batch, outcome, &refused)
+    }
+
+    /// It was not written, and is to be once the set is back.
+    fn restore(&mut self, edit: &Edit) {
+        if edit.add.is_none() {
+            self.deleting.insert(edit.key.clone());
+        }
+        if let Some(entry) = self.table.get_mut(&edit.key) {
+            entry.written = 0;
+        }
+    }
+
+    fn finish_refill(&mut self, outcome: &Outcome) {
+        if outcome.is_away {
+            self.refill = Some(Cursor::default());
+        } else if outcome.refused.is_some() {
+            self.begin_other_life();
+        }
+    }
+
+    fn settle_items(
+        &mut self,
+        batch: Batch,
+        mut outcome: Outcome,
+        refused: &HashMap<Key, i32>,
+    ) -> Outcome {
+        let mut waiting = Vec::new();
+        for item in batch.items {
+            match refused.get(&item.key) {
+                Some(&ENOENT) => waiting.push(item),
+                found => {
+                    let is_applied = found.is_none() && !batch.lost.contains(&item.key);
+                    let verdict = item.token.map(|token| (token, is_applied));
+                    outcome.verdicts.extend(verdict);
+                }
+            }
+        }
+        for item in waiting.into_iter().rev() {
+            if let Some(entry) = self.table.get_mut(&item.key) {
+                entry.waits = true;
+            }
+            self.queue.push_front(item);
+        }
+        outcome
+    }
+}
