@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-replica bench-pairs soak-storm soak-pairs soak-forger \
+	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger \
 	soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
@@ -62,7 +62,7 @@ docs:
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
 	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
-bench: bench-failover bench-link bench-conntrack bench-dhcp bench-ipsec bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
+bench: bench-failover bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
 bench-failover:
 	@$(needs) build demo
@@ -90,6 +90,11 @@ bench-ipsec:
 	@sh tests/kernel/choose.sh build >/dev/null
 	cargo build --locked --release --workspace
 	target/release/bench-ipsec
+
+bench-sets:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-sets
 
 bench-replica:
 	@$(needs) build
@@ -123,10 +128,11 @@ soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASE
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
 		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
 
-soak-sets: ## a million elements of a set, from kernel to kernel
+soak-sets: ## a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded anew
 	@$(needs) test
 	cargo build --locked --release --workspace
 	$(soak) sets $(in_lab) end_to_end --release $(alone) a_million
+	$(soak) sets $(in_lab) end_to_end --release $(alone) a_hundred_thousand
 	$(soak) sets $(in_lab) sets_kernel --release $(alone) large_set
 
 soak-dhcp: ## twenty thousand leases of every format
