@@ -1,12 +1,14 @@
 //! Whatever a lease file holds: no bytes panic, pieces say what the whole says, and what is written
-//! of what was read is read again without a fault, and says no more.
+//! of what was read is read again without a fault, and says no more. The same bytes as a lease of the
+//! peer, and as its answer to a question: what is one is written as it was read.
 //!
 //! Input: one byte for the format, one for the size of the pieces, then the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use spared_dhcp::format::{Format, Reader, write};
-use spared_dhcp::lease::{Clock, Set};
+use spared_dhcp::lease::{Clock, Key, Kind, Set};
+use spared_dhcp::wire::{Message, RecordKey, read_lease, write_lease};
 
 const CLOCK: Clock = Clock { monotonic_ms: 3_600_000, unix_ms: 1_795_197_600_000 };
 const FORMATS: [Format; 5] =
@@ -33,4 +35,22 @@ fuzz_target!(|input: &[u8]| {
     for change in &again.changes {
         assert!(set.leases.contains_key(&change.key()));
     }
+    hear(file);
 });
+
+fn hear(bytes: &[u8]) {
+    let key = Key { kind: Kind::V4, address: [192, 0, 2, 1].into(), prefix: 32 };
+    let heard = |key, value: &[u8]| {
+        let Ok((lease, given)) = read_lease(0, key, value) else { return };
+        let again = read_lease(0, key, &write_lease(0, &lease, given));
+        assert_eq!(again, Ok((lease, given)));
+    };
+    heard(key, bytes);
+    if let Ok(Message::Listed { records, .. }) = Message::parse(bytes) {
+        for (key, value) in records {
+            if let RecordKey::Lease(key) = key {
+                heard(key, value);
+            }
+        }
+    }
+}

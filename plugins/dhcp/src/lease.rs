@@ -1,15 +1,14 @@
 //! A lease, whatever server gave it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
-
-use serde::{Deserialize, Serialize};
 
 /// A valid lifetime without end.
 pub const INFINITE_S: u32 = u32::MAX;
 
 /// What is leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// An IPv4 address.
     V4,
@@ -22,7 +21,7 @@ pub enum Kind {
 }
 
 /// What a server leases once at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub kind: Kind,
     pub address: IpAddr,
@@ -30,8 +29,18 @@ pub struct Key {
     pub prefix: u8,
 }
 
+/// "192.0.2.5", "2001:db8:1::/56".
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Pd => write!(f, "{}/{}", self.address, self.prefix),
+            _ => write!(f, "{}", self.address),
+        }
+    }
+}
+
 /// Who has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// Hardware type of ARP; 1 is Ethernet.
     pub hardware_type: u16,
@@ -43,7 +52,7 @@ pub struct Client {
     pub iaid: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Leased,
     /// A client found somebody else there; nobody gets it until it ends.

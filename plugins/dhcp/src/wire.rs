@@ -1,262 +1,256 @@
-//! What the peers say to each other, in postcard's coding.
+//! Bytes between the nodes: keys and values of the replica's records, and the question behind
+//! `sparectl dhcp diff`.
+//!
+//! Numbers are in network byte order. Times are milliseconds left and ago, as clocks differ. Any bytes
+//! parse without a panic; whether a lease fits its server is for [`fits`](crate::format::fits) to say.
 //!
 //! ```text
-//! Message   variant, then its fields in order; numbers as varints, texts and lists after their length
-//!   0 Hello        who the sender is, at each `up` and each change of its role
-//!   1 HandingOver  the role is about to go to the peer
-//!   2 Last         nothing follows any more of what the sender gave as active node
-//!   3 Ask          id: say all that you have, of every server (for people)
-//!   4 Told         id: that was all
-//!   5 About        server (name, kind), then what
-//! ```
+//! key       kind 8 = 0                               the server's identity (its DUID)
+//!           kind 8 = 1 IPv4, 2 IA_NA, 3 IA_TA, 4 IA_PD, prefix 8, address 32 or 128
 //!
-//! Times are what is left and how old, as clocks differ. Any bytes parse without a panic; whether a
-//! lease fits its server is for [`fits`](crate::format::fits) to say of each.
+//! value of a lease
+//! +-------+-------+-----------+-------------+-----------+----------+---------+---------+
+//! | flags | state | valid s   | preferred s | left ms   | age ms   | type    | iaid    |
+//! +-------+-------+-----------+-------------+-----------+----------+---------+---------+
+//!     8       8        32           32        64, signed    64          16        32
+//! +------------------+------------+---------------+----------------------------------------+
+//! | n 8 hardware ... | n 8 id ... | n 8 name ...  | (n 8 field ..., n 16 text ...) ...     |
+//! +------------------+------------+---------------+----------------------------------------+
+//!   flags: 1 ENDLESS (nothing is left, as it has no end), 2 GIVEN (by a server of the sender's node)
+//!   state: 0 leased, 1 declined, 2 free
+//!
+//! messages beside the replica's
+//!   128 ASK      id 32                                          tell all that you have
+//!   129 LISTED   id 32, n 8 server ..., (n 8 key ..., n 16 value ...) ...
+//!   130 TOLD     id 32                                          that was all
+//! ```
+
+mod message;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::Hasher;
+use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use spared_replica::{Key as ReplicaKey, Malformed, Reader, Value};
 
-use crate::error::Malformed;
-use crate::lease::{Client, Key, Lease, State};
+use crate::lease::{Client, Key, Kind, Lease, State};
 
-/// A message is never longer: the channel takes 64 KiB.
-pub const MESSAGE_MAX: usize = 60_000;
-/// Records of one message: the peer takes them in one callback.
-pub const RECORDS_MAX: usize = 1_000;
-/// No record is longer.
-pub const RECORD_MAX: usize = 3 * ID_MAX + EXTRA_MAX + 128;
+pub use message::{Listed, Message};
 
+/// Ids and names by their length's byte.
 const ID_MAX: usize = 255;
 /// All fields of a lease that only such servers know.
 const EXTRA_MAX: usize = 5_000;
-const NAME_MAX: usize = 64;
-const SERVERS_MAX: usize = 64;
 /// What is left of an infinite lease is not said; nothing else lasts longer.
 const TIME_MAX_MS: i64 = u32::MAX as i64 * 1_000;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Message {
-    Hello(Hello),
-    HandingOver,
-    Last,
-    Ask { id: u32 },
-    Told { id: u32 },
-    About { server: Name, about: About },
+const ENDLESS: u8 = 1;
+const GIVEN: u8 = 2;
+
+/// Key of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// The server's identity, one for each table.
+    Identity,
+    /// One of its leases.
+    Lease(Key),
 }
 
-/// Which of the node's servers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Name {
-    pub name: String,
-    /// As in the file: "kea4".
-    pub kind: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    pub active: bool,
-    /// Another one after each start: what it knew before is forgotten.
-    pub life: u64,
-    pub servers: Vec<Name>,
-}
-
-/// Of one server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum About {
-    /// From a backup: everything, and then what changes.
-    Request,
-    /// From a backup that does not know whether the active node has them.
-    Offer {
-        /// The sender was active since it last agreed with an active node.
-        was_active: bool,
-        identity: Option<Vec<u8>>,
-        records: Vec<Record>,
-    },
-    /// From the active node: all follow, until `End`.
-    Begin {
-        epoch: u32,
-        leases: u64,
-        identity: Option<Vec<u8>>,
-    },
-    Part(Vec<Record>),
-    End {
-        epoch: u32,
-        serial: u64,
-        leases: u64,
-    },
-    /// Commits.
-    Changes {
-        serial: u64,
-        /// How long the oldest has waited.
-        waited_ms: u64,
-        leases: u64,
-        records: Vec<Record>,
-    },
-    Identity(Vec<u8>),
-    /// From a backup: all up to that serial is known here.
-    Ack {
-        serial: u64,
-        leases: u64,
-    },
-    /// For people, after `Ask`.
-    Listed {
-        id: u32,
-        records: Vec<Record>,
-    },
-}
-
-/// What became of a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    pub key: Key,
-    /// Since the commit.
-    pub age_ms: i64,
-    /// None: gone.
-    pub put: Option<Put>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Put {
-    pub client: Client,
-    pub hostname: Vec<u8>,
-    pub state: State,
-    pub valid_s: u32,
-    pub preferred_s: u32,
-    /// None: without end; negative: it has ended.
-    pub left_ms: Option<i64>,
-    pub extra: BTreeMap<String, String>,
-}
-
-impl Message {
-    /// Reads the peer's bytes.
-    ///
-    /// # Errors
-    /// They are no message.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (message, rest) = postcard::take_from_bytes(bytes).map_err(Malformed::Coding)?;
-        if !rest.is_empty() {
-            return Err(Malformed::Long);
-        }
-        match &message {
-            Self::Hello(hello) if hello.servers.len() > SERVERS_MAX => {
-                Err(Malformed::Length("list of servers"))
-            }
-            Self::Hello(hello) => hello.servers.iter().try_for_each(Name::check),
-            Self::About { server, about } => server.check().and(about.check()),
-            _ => Ok(()),
-        }?;
-        Ok(message)
-    }
-
-    /// # Panics
-    /// Never: writing into memory fails for nothing of these types.
-    pub fn emit(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).unwrap_or_default()
-    }
-}
-
-impl Name {
-    fn check(&self) -> Result<(), Malformed> {
-        match self.name.len().max(self.kind.len()) <= NAME_MAX {
-            true => Ok(()),
-            false => Err(Malformed::Length("name")),
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity => f.write_str("identity"),
+            Self::Lease(key) => write!(f, "{key}"),
         }
     }
 }
 
-impl About {
-    fn check(&self) -> Result<(), Malformed> {
-        let identity = match self {
-            Self::Offer { identity, .. } | Self::Begin { identity, .. } => identity.as_deref(),
-            Self::Identity(identity) => Some(identity.as_slice()),
-            _ => None,
+impl RecordKey {
+    fn bytes(&self) -> Vec<u8> {
+        let Self::Lease(key) = self else {
+            return vec![0];
         };
-        match identity.is_some_and(|identity| identity.len() > ID_MAX) {
-            true => Err(Malformed::Length("identity")),
-            false => Ok(()),
+        let kind = match key.kind {
+            Kind::V4 => 1,
+            Kind::Na => 2,
+            Kind::Ta => 3,
+            Kind::Pd => 4,
+        };
+        let mut bytes = vec![kind, key.prefix];
+        match key.address {
+            IpAddr::V4(address) => bytes.extend(address.octets()),
+            IpAddr::V6(address) => bytes.extend(address.octets()),
         }
+        bytes
     }
 }
 
-impl Record {
-    pub fn put(now_ms: i64, lease: &Lease) -> Self {
-        let left_ms = |expires_ms: i64| clamp(expires_ms.saturating_sub(now_ms));
-        Self {
-            key: lease.key,
-            age_ms: age(now_ms, lease.committed_ms),
-            put: Some(Put {
-                client: lease.client.clone(),
-                hostname: lease.hostname.clone(),
-                state: lease.state,
-                valid_s: lease.valid_s,
-                preferred_s: lease.preferred_s,
-                left_ms: lease.expires_ms.map(left_ms),
-                extra: lease.extra.clone(),
-            }),
-        }
+impl ReplicaKey for RecordKey {
+    fn write(&self, out: &mut Value<'_>) {
+        out.put(&self.bytes());
     }
 
-    pub fn gone(now_ms: i64, key: Key, committed_ms: i64) -> Self {
-        Self {
-            key,
-            age_ms: age(now_ms, committed_ms),
-            put: None,
-        }
-    }
-
-    pub fn committed_ms(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(self.age_ms.clamp(0, TIME_MAX_MS))
-    }
-
-    /// In this node's time; None where it is gone.
-    pub fn lease(self, now_ms: i64) -> Option<Lease> {
-        let committed_ms = self.committed_ms(now_ms);
-        let put = self.put?;
-        Some(Lease {
-            key: self.key,
-            client: put.client,
-            hostname: put.hostname,
-            state: put.state,
-            valid_s: put.valid_s,
-            preferred_s: put.preferred_s,
-            expires_ms: put
-                .left_ms
-                .map(|left_ms| now_ms.saturating_add(clamp(left_ms))),
-            committed_ms,
-            extra: put.extra,
-        })
-    }
-
-    /// At least as many bytes as its coding takes.
-    pub fn len_max(&self) -> usize {
-        let put = self.put.as_ref().map_or(0, |put| {
-            let extra = put
-                .extra
-                .iter()
-                .map(|(name, text)| name.len() + text.len() + 6);
-            let client = put.client.hardware.len() + put.client.id.len();
-            client + put.hostname.len() + extra.sum::<usize>()
-        });
-        put + 96
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let kind = match reader.u8()? {
+            0 => return Ok(Self::Identity),
+            1 => Kind::V4,
+            2 => Kind::Na,
+            3 => Kind::Ta,
+            4 => Kind::Pd,
+            _ => return Err(Malformed::Field("kind of lease")),
+        };
+        let prefix = reader.u8()?;
+        let address = match kind {
+            Kind::V4 => IpAddr::from(reader.u32()?.to_be_bytes()),
+            Kind::Na | Kind::Ta | Kind::Pd => {
+                let (high, low) = (reader.u64()?, reader.u64()?);
+                IpAddr::from((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+            }
+        };
+        Ok(Self::Lease(Key {
+            kind,
+            address,
+            prefix,
+        }))
     }
 }
 
-fn age(now_ms: i64, committed_ms: i64) -> i64 {
-    now_ms.saturating_sub(committed_ms).clamp(0, TIME_MAX_MS)
+/// A lease's value; `given`: by a server of this node.
+pub fn write_lease(now_ms: i64, lease: &Lease, given: bool) -> Vec<u8> {
+    let left_ms = lease.expires_ms.map(|it| clamp(it.saturating_sub(now_ms)));
+    let age_ms = now_ms.saturating_sub(lease.committed_ms);
+    write(lease, left_ms, age_ms.clamp(0, TIME_MAX_MS), given)
+}
+
+/// The same number on both nodes if the leases differ in their times at most: what of those differs
+/// is a commit, and that a value was acknowledged since is told by the record's flags.
+pub fn digest(lease: &Lease) -> u64 {
+    let left_ms = lease.expires_ms.map(|_| 0);
+    let mut hasher = SipHasher13::new();
+    hasher.write(&write(lease, left_ms, 0, false));
+    hasher.finish()
+}
+
+/// The same for an identity.
+pub fn digest_of_identity(identity: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(identity);
+    hasher.finish()
+}
+
+fn write(lease: &Lease, left_ms: Option<i64>, age_ms: i64, given: bool) -> Vec<u8> {
+    let client = &lease.client;
+    let endless = if left_ms.is_none() { ENDLESS } else { 0 };
+    let state = match lease.state {
+        State::Leased => 0,
+        State::Declined => 1,
+        State::Free => 2,
+    };
+    let mut bytes = vec![endless | if given { GIVEN } else { 0 }, state];
+    bytes.extend(lease.valid_s.to_be_bytes());
+    bytes.extend(lease.preferred_s.to_be_bytes());
+    bytes.extend(left_ms.unwrap_or(0).to_be_bytes());
+    bytes.extend(age_ms.to_be_bytes());
+    bytes.extend(client.hardware_type.to_be_bytes());
+    bytes.extend(client.iaid.to_be_bytes());
+    for field in [&client.hardware, &client.id, &lease.hostname] {
+        put_short(&mut bytes, field);
+    }
+    for (name, text) in &lease.extra {
+        put_short(&mut bytes, name.as_bytes());
+        put_long(&mut bytes, text.as_bytes());
+    }
+    bytes
+}
+
+/// Reads the value of that key; whether a server of the sender's node gave the lease.
+///
+/// # Errors
+/// It is none.
+pub fn read_lease(now_ms: i64, key: Key, value: &[u8]) -> Result<(Lease, bool), Malformed> {
+    let mut reader = Reader(value);
+    let flags = reader.u8()?;
+    if flags & !(ENDLESS | GIVEN) != 0 {
+        return Err(Malformed::Field("flag of a lease"));
+    }
+    let state = match reader.u8()? {
+        0 => State::Leased,
+        1 => State::Declined,
+        2 => State::Free,
+        _ => return Err(Malformed::Field("state of a lease")),
+    };
+    let (valid_s, preferred_s) = (reader.u32()?, reader.u32()?);
+    let left_ms = clamp(read_signed(&mut reader)?);
+    let age_ms = read_signed(&mut reader)?.clamp(0, TIME_MAX_MS);
+    let (hardware_type, iaid) = (reader.u16()?, reader.u32()?);
+    let mut field = || reader.short().map(<[u8]>::to_vec);
+    let (hardware, id, hostname) = (field()?, field()?, field()?);
+    let lease = Lease {
+        key,
+        client: Client {
+            hardware_type,
+            hardware,
+            id,
+            iaid,
+        },
+        hostname,
+        state,
+        valid_s,
+        preferred_s,
+        expires_ms: (flags & ENDLESS == 0).then(|| now_ms.saturating_add(left_ms)),
+        committed_ms: now_ms.saturating_sub(age_ms),
+        extra: read_extra(reader)?,
+    };
+    Ok((lease, flags & GIVEN != 0))
+}
+
+fn read_extra(mut reader: Reader<'_>) -> Result<BTreeMap<String, String>, Malformed> {
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes);
+        text.map(str::to_owned)
+            .map_err(|_| Malformed::Field("text of a lease"))
+    };
+    let mut extra = BTreeMap::new();
+    while !reader.0.is_empty() {
+        let name = text(reader.short()?)?;
+        let length = reader.u16()?;
+        extra.insert(name, text(reader.take(length.into())?)?);
+    }
+    Ok(extra)
+}
+
+/// Whether it may be sent: a record holds any such lease.
+pub fn is_short(lease: &Lease) -> bool {
+    let client = &lease.client;
+    let ids = [&client.hardware, &client.id, &lease.hostname];
+    let extra = lease.extra.iter();
+    let sum: usize = extra.map(|(name, text)| name.len() + text.len() + 3).sum();
+    let names = lease.extra.keys().all(|name| name.len() <= ID_MAX);
+    names && ids.iter().all(|id| id.len() <= ID_MAX) && sum <= EXTRA_MAX
 }
 
 fn clamp(ms: i64) -> i64 {
     ms.clamp(-TIME_MAX_MS, TIME_MAX_MS)
 }
 
-/// Whether it may be sent: a message holds any such lease.
-pub fn is_short(lease: &Lease) -> bool {
-    let client = &lease.client;
-    let ids = [&client.hardware, &client.id, &lease.hostname];
-    let extra = lease.extra.iter();
-    let extra: usize = extra.map(|(name, text)| name.len() + text.len() + 6).sum();
-    ids.iter().all(|id| id.len() <= ID_MAX) && extra <= EXTRA_MAX
+fn put_short(bytes: &mut Vec<u8>, field: &[u8]) {
+    let field = field.get(..ID_MAX).unwrap_or(field);
+    bytes.push(field.len() as u8);
+    bytes.extend(field);
+}
+
+fn put_long(bytes: &mut Vec<u8>, field: &[u8]) {
+    let field = field.get(..usize::from(u16::MAX)).unwrap_or(field);
+    bytes.extend((field.len() as u16).to_be_bytes());
+    bytes.extend(field);
+}
+
+/// A number of 64 bits in two's complement.
+fn read_signed(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
+    let bytes = reader.u64()?.to_be_bytes();
+    Ok(i64::from_be_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub fn sync(bench: &Bench, make: Make) -> Rows {
         forget(&duo, joining)?;
         let begun = Instant::now();
         duo.restart(joining)?;
-        let all = || duo.number(joining, make, "leases") == Some(u64::from(MANY));
+        let all = || duo.number(joining, make, "records_here") == Some(u64::from(MANY));
         if !poll(LIMIT, Duration::from_millis(2), all) {
             return Err(format!("no {MANY} leases after {LIMIT:?}").into());
         }

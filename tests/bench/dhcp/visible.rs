@@ -64,7 +64,7 @@ fn wait(duo: &Duo, at: usize, lease: &Lease4, leases: u64) -> Result<Visible> {
             let seen = poll(LIMIT, Duration::from_micros(200), written);
             seen.then(|| lease.at.elapsed())
         });
-        let known = || duo.number(1 - at, make, "leases") >= Some(leases);
+        let known = || duo.number(1 - at, make, "records_here") >= Some(leases);
         let seen = poll(LIMIT, Duration::from_micros(100), known);
         let peer = seen.then(|| lease.at.elapsed());
         let file = own.join().map_err(|_| "who looks at the file died")?;

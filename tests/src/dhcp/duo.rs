@@ -140,7 +140,7 @@ impl<'l> Duo<'l> {
         self.wait(&format!("{wanted} leases of {}", make.name()), || {
             [0, 1]
                 .into_iter()
-                .all(|site| self.number(site, make, "leases") == Some(wanted))
+                .all(|site| self.number(site, make, "records_here") == Some(wanted))
         })
     }
 
@@ -150,11 +150,11 @@ impl<'l> Duo<'l> {
         for server in &self.servers[at] {
             let make = server.setup.make;
             self.wait(&format!("{} followed", make.name()), || {
-                let here = self.number(at, make, "leases");
+                let here = self.number(at, make, "records_here");
                 here.is_some()
                     && self.number(at, make, "behind_ms") == Some(0)
-                    && self.number(at, make, "at_peer") == here
-                    && self.number(1 - at, make, "leases") == here
+                    && self.number(at, make, "records_there") == here
+                    && self.number(1 - at, make, "records_here") == here
             })?;
         }
         Ok(())

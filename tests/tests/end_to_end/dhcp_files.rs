@@ -79,7 +79,7 @@ fn clean_ups_torn_lines_and_garbage_lose_no_lease() {
         // and the last words of the dying router are cut short
         append(here, b"10.1.0.128,02:0c:00:00:00:00,01:02:0c,600,17")?;
         assert!(duo.stays(Duration::from_millis(300), || {
-            duo.number(1 - old, Make::Kea4, "leases") == Some(30)
+            duo.number(1 - old, Make::Kea4, "records_here") == Some(30)
         }));
 
         let new = duo.lose_power()?;
@@ -117,7 +117,7 @@ fn an_emptied_file_empties_no_peer() {
         }
         for make in [Make::Dhcpd4, Make::Kea6] {
             assert!(duo.stays(Duration::from_millis(700), || {
-                duo.number(1 - old, make, "leases") == Some(10)
+                duo.number(1 - old, make, "records_here") == Some(10)
             }));
         }
         duo.lose_power()?;
@@ -214,7 +214,7 @@ fn two_clients_with_one_address_are_told_of() {
         let second = 1 - first;
         duo.power_off(second)?;
         let early = guests.lease(&Host4::number(1))?;
-        let only = |duo: &Duo, site| duo.number(site, Make::Kea4, "leases") == Some(1);
+        let only = |duo: &Duo, site| duo.number(site, Make::Kea4, "records_here") == Some(1);
         duo.wait("read", || only(&duo, first))?;
         duo.power_off(first)?;
         duo.power_on(second)?;

@@ -1,6 +1,9 @@
 //! What this node knows of one server's leases, and what the server itself is not known to have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use spared_replica::Tag;
 
 use crate::lease::{Key, Lease, Set, State};
 
@@ -17,6 +20,8 @@ pub struct Book {
     /// When they went.
     gone: BTreeMap<Key, i64>,
     identity: Option<Vec<u8>>,
+    /// The replica's, of the identity.
+    pub identity_tag: Tag,
     /// Keys of which the server's file has something else.
     pub unfiled: BTreeSet<Key>,
     /// The server has another identity.
@@ -24,10 +29,12 @@ pub struct Book {
 }
 
 #[derive(Debug)]
-struct Entry {
-    lease: Lease,
-    /// The snapshot that named it last.
-    epoch: u32,
+pub struct Entry {
+    pub lease: Lease,
+    /// A server of this node gave it; what the peer told is not given again.
+    pub given: bool,
+    /// The replica's.
+    pub tag: Tag,
 }
 
 impl Book {
@@ -37,6 +44,19 @@ impl Book {
 
     pub fn get(&self, key: &Key) -> Option<&Lease> {
         self.leases.get(key).map(|entry| &entry.lease)
+    }
+
+    /// The same lease is there, whenever it was committed.
+    pub fn has_same(&self, lease: &Lease) -> bool {
+        self.get(&lease.key).is_some_and(|it| is_same(it, lease))
+    }
+
+    pub fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.leases.get(key)
+    }
+
+    pub fn tag(&mut self, key: &Key) -> Option<&mut Tag> {
+        self.leases.get_mut(key).map(|entry| &mut entry.tag)
     }
 
     pub fn gone_ms(&self, key: &Key) -> Option<i64> {
@@ -57,22 +77,15 @@ impl Book {
     }
 
     /// Leases after a key, in order.
-    pub fn leases_after(&self, after: Option<Key>) -> impl Iterator<Item = &Lease> {
-        let range = (
-            after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
-            std::ops::Bound::Unbounded,
-        );
-        self.leases.range(range).map(|(_, entry)| &entry.lease)
+    pub fn entries_after(&self, after: Option<Key>) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.leases.range((bound(after), Bound::Unbounded))
     }
 
-    pub fn gone_after(&self, after: Option<Key>) -> impl Iterator<Item = (Key, i64)> {
-        let range = (
-            after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
-            std::ops::Bound::Unbounded,
-        );
-        self.gone
-            .range(range)
-            .map(|(key, gone_ms)| (*key, *gone_ms))
+    pub fn entries_after_mut(
+        &mut self,
+        after: Option<Key>,
+    ) -> impl Iterator<Item = (&Key, &mut Entry)> {
+        self.leases.range_mut((bound(after), Bound::Unbounded))
     }
 
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -89,11 +102,12 @@ impl Book {
         }
     }
 
-    pub fn put(&mut self, lease: Lease) {
+    /// Keeps the tag of a lease that was there.
+    pub fn put(&mut self, lease: Lease, given: bool) {
         let key = lease.key;
         self.gone.remove(&key);
-        let epoch = self.leases.get(&key).map_or(0, |entry| entry.epoch);
-        self.leases.insert(key, Entry { lease, epoch });
+        let tag = self.leases.get(&key).map_or(Tag::default(), |it| it.tag);
+        self.leases.insert(key, Entry { lease, given, tag });
     }
 
     /// The same lease was committed again.
@@ -112,16 +126,12 @@ impl Book {
         was
     }
 
-    pub fn mark(&mut self, key: &Key, epoch: u32) {
-        if let Some(entry) = self.leases.get_mut(key) {
-            entry.epoch = epoch;
+    /// All that was read is what both nodes had before this process was started.
+    pub fn recall(&mut self) {
+        self.identity_tag = Tag::recalled();
+        for entry in self.leases.values_mut() {
+            (entry.tag, entry.given) = (Tag::recalled(), false);
         }
-    }
-
-    /// What that snapshot did not name.
-    pub fn unmarked(&self, epoch: u32) -> Vec<Key> {
-        let foreign = self.leases.iter().filter(|(_, entry)| entry.epoch != epoch);
-        foreign.map(|(key, _)| *key).collect()
     }
 
     /// True where it is another.
@@ -137,14 +147,13 @@ impl Book {
     }
 }
 
+fn bound(after: Option<Key>) -> Bound<Key> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
 /// Somebody may use it.
 pub fn is_living(now_ms: i64, lease: &Lease) -> bool {
     lease.state != State::Free && lease.expires_ms.is_none_or(|it| it > now_ms)
-}
-
-/// Ended so long ago that nobody has to know.
-pub fn is_old(now_ms: i64, lease: &Lease) -> bool {
-    !is_living(now_ms, lease) && lease.committed_ms < now_ms.saturating_sub(GONE_MS)
 }
 
 /// The commit may be another, but nothing follows from it.

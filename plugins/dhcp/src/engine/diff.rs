@@ -1,15 +1,19 @@
 //! `sparectl dhcp diff`: what one node has and the other has not.
+//!
+//! The replica knows what both nodes have told each other. Somebody who compares wants to know
+//! whether that is so, and what differs: only the other node's leases say that.
 
 use std::collections::BTreeMap;
 
+use spared_replica::Malformed;
 use spared_sdk::Value;
 
 use super::book::{is_living, is_same};
-use super::status::{describe, place};
-use super::store::Store;
+use super::leases::Leases;
+use super::status::describe;
 use super::{Action, Engine};
 use crate::lease::{Key, Lease};
-use crate::wire::{self, Message, Record};
+use crate::wire::{self, Listed, Message, RecordKey};
 
 /// The host waits 12 s.
 const PATIENCE_MS: i64 = 10_000;
@@ -20,13 +24,30 @@ const ROWS_MAX: usize = 200;
 
 #[derive(Debug, Default)]
 pub struct Diff {
-    tickets: Vec<u64>,
+    /// Somebody waits for an answer.
+    is_asked: bool,
     id: u32,
     until_ms: i64,
     /// What the peer has, of each server.
     theirs: Vec<BTreeMap<Key, Lease>>,
-    /// The peer asked this.
-    pub asked: Option<u32>,
+    /// A question of this node is to be sent.
+    is_due: bool,
+    /// The peer's question, and how far it is answered.
+    asked: Option<Question>,
+}
+
+/// What was found, in rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub rows: Vec<(String, Value)>,
+    pub is_any: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    id: u32,
+    server: usize,
+    after: Option<Key>,
 }
 
 impl Diff {
@@ -41,68 +62,105 @@ impl Diff {
     }
 
     pub fn next_ms(&self) -> i64 {
-        match self.tickets.is_empty() {
-            true => i64::MAX,
-            false => self.until_ms,
+        match self.is_asked {
+            true => self.until_ms,
+            false => i64::MAX,
         }
     }
 }
 
 impl Engine {
-    /// Compares with the peer; [`Action::Answer`] follows.
-    pub fn handle_diff(&mut self, now_ms: i64, ticket: u64) {
-        self.diff.tickets.push(ticket);
-        if self.peer.is_none() {
-            return self.fail_diff("the peer is not there");
-        }
-        if self.diff.tickets.len() > 1 {
+    /// Compares with the peer; one [`Action::Answer`] follows for all who ask until then.
+    pub fn handle_diff(&mut self, now_ms: i64) {
+        if std::mem::replace(&mut self.diff.is_asked, true) {
             return;
+        }
+        if self.replica.peer_groups().is_none() {
+            return self.fail_diff("the peer is not there");
         }
         self.diff.id = self.diff.id.wrapping_add(1);
         self.diff.until_ms = now_ms.saturating_add(PATIENCE_MS);
-        self.diff.theirs = self.stores.iter().map(|_| BTreeMap::new()).collect();
-        self.out.push_back(Message::Ask { id: self.diff.id });
+        let servers = self.tables.servers.iter();
+        self.diff.theirs = servers.map(|_| BTreeMap::new()).collect();
+        self.diff.is_due = true;
+    }
+
+    /// The peer wants to compare.
+    pub(super) fn handle_ask(&mut self, id: u32) {
+        let (server, after) = (0, None);
+        self.diff.asked = Some(Question { id, server, after });
+    }
+
+    /// The channel is gone, and with it whoever asked.
+    pub(super) fn forget_question(&mut self) {
+        (self.diff.asked, self.diff.is_due) = (None, false);
+    }
+
+    /// The next message of a comparison, where there is one.
+    pub(super) fn next_of_diff(&mut self, now_ms: i64) -> Option<Vec<u8>> {
+        if std::mem::take(&mut self.diff.is_due) {
+            return Some(Message::ask(self.diff.id));
+        }
+        let mut asked = self.diff.asked.take()?;
+        let Some(leases) = self.tables.servers.get(asked.server) else {
+            return Some(Message::told(asked.id));
+        };
+        let mut listed = Listed::new(asked.id, leases.name());
+        let mut is_last = true;
+        for (key, entry) in leases.book.entries_after(asked.after) {
+            if !listed.has_room() {
+                is_last = false;
+                break;
+            }
+            let value = wire::write_lease(now_ms, &entry.lease, entry.given);
+            listed.put(RecordKey::Lease(*key), &value);
+            asked.after = Some(*key);
+        }
+        if is_last {
+            (asked.server, asked.after) = (asked.server + 1, None);
+        }
+        self.diff.asked = Some(asked);
+        Some(listed.bytes())
     }
 
     pub(super) fn handle_listed(
         &mut self,
         now_ms: i64,
-        server: usize,
         id: u32,
-        records: Vec<Record>,
-    ) {
-        if self.diff.tickets.is_empty() || id != self.diff.id {
-            return;
-        }
-        let Some(theirs) = self.diff.theirs.get_mut(server) else {
-            return;
+        server: &str,
+        records: &[(RecordKey, &[u8])],
+    ) -> Result<(), Malformed> {
+        let mut names = self.tables.servers.iter();
+        let server = names.position(|leases| leases.name() == server);
+        let theirs = server.and_then(|server| self.diff.theirs.get_mut(server));
+        let Some(theirs) = theirs.filter(|_| id == self.diff.id) else {
+            return Ok(());
         };
-        let leases = records
-            .into_iter()
-            .filter_map(|record| record.lease(now_ms))
-            .filter(wire::is_short);
-        for lease in leases {
-            if theirs.len() < super::book::LEASES_MAX {
-                theirs.insert(lease.key, lease);
+        for (key, value) in records {
+            let RecordKey::Lease(key) = key else { continue };
+            let (lease, _) = wire::read_lease(now_ms, *key, value)?;
+            if theirs.len() < super::book::LEASES_MAX && wire::is_short(&lease) {
+                theirs.insert(*key, lease);
             }
         }
+        Ok(())
     }
 
     pub(super) fn handle_told(&mut self, now_ms: i64, id: u32) {
-        if self.diff.tickets.is_empty() || id != self.diff.id {
+        if !self.diff.is_asked || id != self.diff.id {
             return;
         }
         let theirs = std::mem::take(&mut self.diff.theirs);
         let mut rows = Vec::new();
         let mut found = 0;
-        for (store, theirs) in self.stores.iter().zip(theirs) {
-            if !self.peer_has(store) {
+        for (server, (leases, theirs)) in self.tables.servers.iter().zip(theirs).enumerate() {
+            if !self.replica.is_common(server) {
                 let text = Value::Text("the peer's dhcp.toml has no such server".to_owned());
-                rows.push((store.name.name.clone(), text));
+                rows.push((leases.name().to_owned(), text));
                 found += 1;
                 continue;
             }
-            for row in store.differences(now_ms, &theirs) {
+            for row in leases.differences(now_ms, &theirs) {
                 found += 1;
                 if rows.len() < ROWS_MAX {
                     rows.push(row);
@@ -114,13 +172,10 @@ impl Engine {
             rows.push(("all.more".to_owned(), more));
         }
         rows.push(("all.differences".to_owned(), Value::Number(found as u64)));
-        for ticket in std::mem::take(&mut self.diff.tickets) {
-            self.actions.push_back(Action::Answer {
-                ticket,
-                rows: Ok(rows.clone()),
-                attention: found > 0,
-            });
-        }
+        let is_any = found > 0;
+        self.diff.is_asked = false;
+        let found = Ok(Difference { rows, is_any });
+        self.actions.push_back(Action::Answer(found));
     }
 
     pub(super) fn end_late_diff(&mut self, now_ms: i64) {
@@ -131,17 +186,13 @@ impl Engine {
 
     pub(super) fn fail_diff(&mut self, why: &str) {
         self.diff.theirs.clear();
-        for ticket in std::mem::take(&mut self.diff.tickets) {
-            self.actions.push_back(Action::Answer {
-                ticket,
-                rows: Err(why.to_owned()),
-                attention: false,
-            });
+        if std::mem::take(&mut self.diff.is_asked) {
+            self.actions.push_back(Action::Answer(Err(why.to_owned())));
         }
     }
 }
 
-impl Store {
+impl Leases {
     fn differences(&self, now_ms: i64, theirs: &BTreeMap<Key, Lease>) -> Vec<(String, Value)> {
         let is_young = |lease: Option<&Lease>| {
             lease.is_some_and(|it| it.committed_ms.saturating_add(YOUNG_MS) > now_ms)
@@ -167,10 +218,7 @@ impl Store {
                 (Some(here), None) => format!("only here: {}", describe(now_ms, here)),
                 (None, Some(there)) => format!("only at the peer: {}", describe(now_ms, there)),
             };
-            rows.push((
-                format!("{}.{}", self.name.name, place(key)),
-                Value::Text(text),
-            ));
+            rows.push((format!("{}.{key}", self.name()), Value::Text(text)));
         }
         rows
     }

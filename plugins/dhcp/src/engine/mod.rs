@@ -1,45 +1,43 @@
-//! How leases follow, without I/O: who gives, who takes, what is written when, what the host is
-//! told.
+//! What DHCP alone knows of leases that follow, without I/O: what is written when, how a role comes and
+//! goes, what the host and people are told. The replica keeps the leases equal.
 //!
-//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
-//! [`handle_drain`](Engine::handle_drain), [`handle_up`](Engine::handle_up),
-//! [`handle_down`](Engine::handle_down), [`handle_message`](Engine::handle_message),
+//! Driven by the SDK's runner (`driven.rs`); beside that it is fed by
+//! [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_event`](Engine::handle_event) (what a server's thread tells),
-//! [`handle_diff`](Engine::handle_diff), [`handle_stop`](Engine::handle_stop) and
-//! [`handle_timeout`](Engine::handle_timeout), at the time that
-//! [`next_timeout`](Engine::next_timeout) says; drained by [`poll_action`](Engine::poll_action) and,
-//! while the channel takes messages, by [`poll_message`](Engine::poll_message).
+//! [`handle_diff`](Engine::handle_diff) and [`handle_stop`](Engine::handle_stop).
 //!
-//! Times are of this node's monotonic clock in ms.
+//! Times are of this node's monotonic clock in ms, as what files say may lie before its zero.
 
 mod book;
+mod channel;
+mod conflict;
 mod diff;
-mod merge;
-mod peer;
-mod receiver;
-mod roles;
+mod driven;
+mod leases;
+mod role;
 mod save;
-mod sender;
 mod status;
-mod store;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use spared_sdk::Value;
+use spared_replica::{Config, Now, Replica};
 
 use crate::config::Settings;
 use crate::server::{Command, Event};
-use crate::wire::Message;
+use crate::store::Tables;
 use diff::Diff;
-use roles::Roles;
+use role::Roles;
 use save::Purpose;
-use store::Store;
+
+pub use diff::Difference;
+pub use leases::Leases;
 
 /// How often what is long gone is forgotten.
 const TIDY_MS: i64 = 60_000;
+const NS: u64 = 1_000_000;
 
 /// What the engine wants done.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,21 +47,13 @@ pub enum Action {
         server: usize,
         command: Command,
     },
-    /// A call of `handle_role` or `handle_drain` that was not done at once.
+    /// A call of `handle_role` has ended.
     Done {
         ticket: u64,
     },
-    /// A question's answer: rows, and whether they want attention.
-    Answer {
-        ticket: u64,
-        rows: Result<Vec<(String, Value)>, String>,
-        attention: bool,
-    },
-    InSync {
-        yes: bool,
-        why: String,
-    },
-    /// To be remembered over a restart.
+    /// To all who asked for a comparison.
+    Answer(Result<Difference, String>),
+    /// To be remembered over a restart: whose leases all are here.
     Lineage {
         server: usize,
         life: Option<u64>,
@@ -74,53 +64,42 @@ pub enum Action {
 }
 
 /// The plugin's logic.
-#[derive(Debug)]
 pub struct Engine {
-    stores: Vec<Store>,
+    tables: Tables,
+    replica: Replica<Tables>,
     save_ms: i64,
-    /// Names this engine apart from those before a restart.
-    life: u64,
     roles: Roles,
-    peer: Option<Peer>,
-    up: bool,
     diff: Diff,
     actions: VecDeque<Action>,
-    out: VecDeque<Message>,
-    /// The server whose turn it is to send.
-    turn: usize,
-    said: Option<(bool, String)>,
+    /// A message beside the replica's that waits for the channel.
+    own: Option<Vec<u8>>,
     malformed: u64,
     tidied_ms: i64,
 }
 
-/// What it said of itself.
-#[derive(Debug)]
-struct Peer {
-    active: bool,
-    life: u64,
-    servers: Vec<crate::wire::Name>,
-}
-
 impl Engine {
-    /// `lineage` is what [`Action::Lineage`] left, for each server.
-    pub fn new(now_ms: i64, settings: Settings, life: u64, lineage: &[Option<u64>]) -> Self {
-        let save_ms = ms(settings.save_interval);
+    /// The tables of `config` are the servers, in their order; `lineage` is what
+    /// [`Action::Lineage`] left, for each.
+    pub fn new(now_ms: i64, settings: Settings, config: Config, lineage: &[Option<u64>]) -> Self {
+        let save_ms = span_ms(settings.save_interval);
+        let run = config.run;
+        let mut replica = Replica::new(config);
+        let mut servers = Vec::new();
         let lineage = lineage.iter().copied().chain(std::iter::repeat(None));
-        let stores = settings.servers.into_iter().zip(lineage);
+        for (index, (server, life)) in settings.servers.into_iter().zip(lineage).enumerate() {
+            if let Some(life) = life {
+                replica.recall(index, life);
+            }
+            servers.push(Leases::new(server, life));
+        }
         Self {
-            stores: stores
-                .map(|(server, life)| Store::new(server, life))
-                .collect(),
+            tables: Tables::new(now_ms, run, servers),
+            replica,
             save_ms,
-            life,
             roles: Roles::default(),
-            peer: None,
-            up: false,
             diff: Diff::default(),
             actions: VecDeque::new(),
-            out: VecDeque::new(),
-            turn: 0,
-            said: None,
+            own: None,
             malformed: 0,
             tidied_ms: now_ms,
         }
@@ -128,14 +107,14 @@ impl Engine {
 
     /// Takes another interval; other servers need another engine.
     pub fn configure(&mut self, now_ms: i64, settings: &Settings) {
-        self.save_ms = ms(settings.save_interval);
+        self.save_ms = span_ms(settings.save_interval);
         self.proceed(now_ms);
     }
 
     /// What the thread of a server tells.
     pub fn handle_event(&mut self, now_ms: i64, server: usize, event: Event) {
         let active = self.acts();
-        let Some(store) = self.stores.get_mut(server) else {
+        let Some(leases) = self.tables.servers.get_mut(server) else {
             return;
         };
         match event {
@@ -143,41 +122,44 @@ impl Engine {
                 serial,
                 result,
                 refused,
-            } => store.handle_done(now_ms, serial, result, refused, active),
-            event => store.handle_event(now_ms, event),
+            } => leases.handle_done(now_ms, serial, result, refused, active),
+            event => leases.handle_event(now_ms, event),
         }
-        self.follow();
+        self.tell_replica(now_ms);
         self.proceed(now_ms);
     }
 
-    pub fn next_timeout(&self) -> i64 {
+    pub fn next_timeout(&self, now_ms: i64) -> i64 {
         let purpose = self.purpose();
-        let of_store = |store: &Store| store.save_ms(purpose).min(store.receiver.next_ms());
-        let of_stores = self.stores.iter().map(of_store).min().unwrap_or(i64::MAX);
-        of_stores
-            .min(self.roles.next_ms())
-            .min(self.diff.next_ms())
-            .min(self.tidied_ms.saturating_add(TIDY_MS))
+        let servers = self.tables.servers.iter();
+        let of_servers = servers.map(|it| it.save_ms(purpose)).min();
+        let of_replica = self.replica.next_timeout(ns(now_ms));
+        let due = [
+            of_servers.unwrap_or(i64::MAX),
+            of_replica.map_or(i64::MAX, |at| ms_from(at, now_ms)),
+            self.roles.next_ms(),
+            self.diff.next_ms(),
+        ];
+        let tidy_ms = self.tidied_ms.saturating_add(TIDY_MS);
+        due.into_iter().fold(tidy_ms, i64::min)
     }
 
     pub fn handle_timeout(&mut self, now_ms: i64) {
         if now_ms >= self.tidied_ms.saturating_add(TIDY_MS) {
             self.tidied_ms = now_ms;
-            for store in &mut self.stores {
-                store.book.forget_old(now_ms);
+            for leases in &mut self.tables.servers {
+                leases.book.forget_old(now_ms);
             }
         }
-        for store in &mut self.stores {
-            store.receiver.handle_timeout(now_ms);
-        }
         self.end_late_diff(now_ms);
+        self.handle_replica_timeout(now_ms);
         self.proceed(now_ms);
     }
 
     /// The plugin ends: a backup writes what it has not yet written.
     pub fn handle_stop(&mut self, now_ms: i64) {
-        for store in &mut self.stores {
-            store.save.hurry = store.has_unwritten() && !store.receiver.is_receiving();
+        for leases in &mut self.tables.servers {
+            leases.save.hurry = leases.has_unwritten() && !leases.is_receiving;
         }
         self.proceed(now_ms);
     }
@@ -185,12 +167,11 @@ impl Engine {
     /// Whether a command of [`handle_stop`](Self::handle_stop) is still to end.
     pub fn is_writing(&self, now_ms: i64) -> bool {
         let purpose = self.purpose();
-        self.stores
-            .iter()
-            .any(|store| !store.is_settled(now_ms, purpose))
+        let mut servers = self.tables.servers.iter();
+        servers.any(|leases| !leases.is_settled(now_ms, purpose))
     }
 
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
@@ -206,9 +187,10 @@ impl Engine {
 
     /// Everything that follows from what has just come.
     fn proceed(&mut self, now_ms: i64) {
+        self.observe_replica();
         let purpose = self.purpose();
-        for (server, store) in self.stores.iter_mut().enumerate() {
-            while let Some(command) = store.next_command(now_ms, purpose) {
+        for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            while let Some(command) = leases.next_command(now_ms, purpose) {
                 self.actions.push_back(Action::Command { server, command });
             }
         }
@@ -217,32 +199,49 @@ impl Engine {
     }
 
     fn tell_people(&mut self) {
-        for store in &mut self.stores {
-            let name = store.name.name.clone();
-            if let Some(why) = store.save.take_failure() {
+        while let Some(text) = self.replica.poll_event() {
+            self.actions.push_back(Action::Warn(text));
+        }
+        for leases in &mut self.tables.servers {
+            let name = leases.name().to_owned();
+            if let Some(why) = leases.save.take_failure() {
                 self.actions
                     .push_back(Action::Event(format!("{name} cannot be written: {why}")));
             }
-            self.actions.extend(store.news.drain(..).map(Action::Event));
-        }
-        let said = self.synchrony();
-        if self.said.as_ref() != Some(&said) {
-            let (yes, why) = said.clone();
-            self.said = Some(said);
-            self.actions.push_back(Action::InSync { yes, why });
+            let news = leases.take_news().into_iter();
+            self.actions.extend(news.map(Action::Event));
         }
     }
 
     /// Whether this node has what it needs to take over, and why where not.
-    fn synchrony(&self) -> (bool, String) {
+    fn readiness(&self) -> Result<(), String> {
         if self.acts() {
-            return (true, String::new());
+            return Ok(());
         }
-        let why = self.stores.iter().find_map(|store| self.lack(store));
-        (why.is_none(), why.unwrap_or_default())
+        let mut servers = 0..self.tables.servers.len();
+        let lack = servers.find_map(|server| self.lack(server));
+        lack.map_or(Ok(()), Err)
     }
 }
 
-fn ms(time: Duration) -> i64 {
+/// The engine's time of the host's.
+pub fn ms(now_ns: u64) -> i64 {
+    i64::try_from(now_ns / NS).unwrap_or(i64::MAX)
+}
+
+/// The replica's time.
+fn ns(now_ms: i64) -> Now {
+    now_ms.max(0).unsigned_abs().saturating_mul(NS)
+}
+
+/// Not before that time, and at once if it has come.
+fn ms_from(at: Now, now_ms: i64) -> i64 {
+    match at <= ns(now_ms) {
+        true => now_ms,
+        false => i64::try_from(at.div_ceil(NS)).unwrap_or(i64::MAX),
+    }
+}
+
+fn span_ms(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
+use super::leases::Leases;
 use super::status::counted;
-use super::store::Store;
 use crate::format::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
@@ -142,7 +142,7 @@ impl Save {
     }
 }
 
-impl Store {
+impl Leases {
     pub fn has_unwritten(&self) -> bool {
         !self.book.unfiled.is_empty() || self.book.identity_unfiled || self.save.rewrite
     }
@@ -181,7 +181,7 @@ impl Store {
         if purpose.active || self.save.hurry {
             return Some(self.save.retry_ms);
         }
-        if self.receiver.is_receiving() {
+        if self.is_receiving {
             return None;
         }
         let next_ms = |saved_ms: i64| saved_ms.saturating_add(purpose.interval_ms);
@@ -335,7 +335,7 @@ impl Store {
                 if active {
                     let leases = counted(leases, "lease");
                     self.news
-                        .push(format!("{}: {leases} written", self.name.name));
+                        .push(format!("{}: {leases} written", self.settings.name));
                 }
             }
             (

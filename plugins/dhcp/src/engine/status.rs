@@ -1,85 +1,84 @@
 //! The rows of `sparectl dhcp`, and the sentences about leases.
 
-use spared_sdk::{Value, hex};
+use spared_replica::TableStatus;
+use spared_sdk::{Value, hex, replicated};
 
-use super::Engine;
-use super::store::Store;
-use crate::lease::{Key, Kind, Lease, State};
+use super::leases::Leases;
+use super::{Engine, ns};
+use crate::lease::{Lease, State};
+
+/// More is late, and said in a line.
+const LATE_MS: u64 = 1_000;
 
 impl Engine {
     /// Every server, in the order of the file.
     pub fn rows(&self, now_ms: i64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        for store in &self.stores {
-            let state = match self.lack(store) {
-                _ if self.acts() => store.trouble().unwrap_or_else(|| "active".to_owned()),
-                Some(why) => why,
-                None => "in sync".to_owned(),
+        for (server, status) in self.statuses(now_ms).into_iter().enumerate() {
+            let Some(leases) = self.tables.servers.get(server) else {
+                break;
             };
-            let name = &store.name.name;
-            rows.push((format!("{name}.state"), Value::Text(state)));
-            store.rows(now_ms, &mut rows);
+            rows.extend(replicated::rows(&status));
+            leases.rows(&mut rows);
         }
         let word = |active| if active { "active" } else { "backup" };
-        let peer = self
-            .peer
-            .as_ref()
-            .map_or("not there", |peer| word(peer.active));
+        let peer = self.replica.peer_groups();
+        let peer = peer.map_or("not there", |_| word(self.peer_acts()));
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         put("role", Value::Text(word(self.acts()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
         put("malformed", Value::Number(self.malformed));
-        if let Some(peer) = &self.peer {
-            let strangers = peer.servers.iter().filter(|it| {
-                let known = self.stores.iter().any(|store| store.name == **it);
-                !known
-            });
-            let strangers: Vec<String> = strangers
-                .map(|it| format!("{} ({})", it.name, it.kind))
-                .collect();
-            if !strangers.is_empty() {
-                put("only_at_peer", Value::Text(strangers.join(", ")));
-            }
+        let strangers = self.replica.strangers();
+        if !strangers.is_empty() {
+            put("only_at_peer", Value::Text(strangers.join(", ")));
         }
         rows
     }
 
-    /// A line of each server for both nodes' table: its key, and the words.
-    pub fn summary(&self, now_ms: i64) -> Vec<(String, String)> {
-        let line = |store: &Store| {
-            let mut line = counted(store.book.len(), "lease");
-            let behind = match self.acts() {
-                true => None,
-                false if store.receiver.in_sync => Some(store.receiver.waited_ms),
-                false => None,
+    /// The replica's rows, with what this plugin knows better: whether its server could take over.
+    fn statuses(&self, now_ms: i64) -> Vec<TableStatus> {
+        let mut statuses = self.replica.status(ns(now_ms), &self.tables);
+        for (server, status) in statuses.iter_mut().enumerate() {
+            let Some(leases) = self.tables.servers.get(server) else {
+                break;
             };
-            match (self.lack(store), behind) {
-                (Some(_), _) if !self.acts() => line += ", not in sync",
-                (_, Some(behind_ms)) => line += &format!(", {behind_ms} ms behind"),
-                _ => {}
+            status.conflicts = leases.conflicts.count;
+            status.lack = match self.acts() {
+                true => leases.trouble().or(status.lack.take()),
+                false => self.lack(server),
+            };
+        }
+        statuses
+    }
+
+    /// A line of each server for both nodes' table: its key, and the words.
+    pub fn summary(&self, now_ms: i64) -> Vec<(String, Value)> {
+        let statuses = self.replica.status(ns(now_ms), &self.tables);
+        let servers = self.tables.servers.iter().zip(statuses).enumerate();
+        let line = |(server, (leases, status)): (usize, (&Leases, TableStatus))| {
+            let mut line = counted(leases.book.len(), "lease");
+            if !self.acts() && self.lack(server).is_some() {
+                line += ", not in sync";
             }
-            if self.acts() {
-                let behind_ms = store.sender.behind_ms(now_ms).unwrap_or(0);
-                if behind_ms > 1_000 {
-                    line += &format!(", the peer {behind_ms} ms behind");
-                }
+            if self.acts() && status.behind_ms > LATE_MS {
+                line += &format!(", the peer {} ms behind", status.behind_ms);
             }
-            if store.conflicts.count > 0 {
-                let count = usize::try_from(store.conflicts.count).unwrap_or(usize::MAX);
+            if leases.conflicts.count > 0 {
+                let count = usize::try_from(leases.conflicts.count).unwrap_or(usize::MAX);
                 line += &format!(", {}", counted(count, "conflict"));
             }
-            (store.name.name.clone(), line)
+            (leases.name().to_owned(), Value::Text(line))
         };
-        self.stores.iter().map(line).collect()
+        servers.map(line).collect()
     }
 
     /// The latest addresses that two clients had.
     pub fn conflicts(&self, now_ms: i64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        for store in &self.stores {
-            let name = &store.name.name;
-            let count = Value::Number(store.conflicts.count);
-            for conflict in &store.conflicts.latest {
+        for leases in &self.tables.servers {
+            let name = leases.name();
+            let count = Value::Number(leases.conflicts.count);
+            for conflict in &leases.conflicts.latest {
                 let age_s = now_ms.saturating_sub(conflict.at_ms).max(0) / 1_000;
                 let text = format!(
                     "{age_s} s ago: {} keeps it{}, {} has lost it",
@@ -91,7 +90,7 @@ impl Engine {
                     },
                     client(&conflict.lost)
                 );
-                let key = format!("{name}.{}", place(&conflict.key));
+                let key = format!("{name}.{}", conflict.key);
                 rows.push((key, Value::Text(text)));
             }
             rows.push((format!("{name}.conflicts"), count));
@@ -99,63 +98,39 @@ impl Engine {
         rows
     }
 
-    pub(super) fn peer_has(&self, store: &Store) -> bool {
-        let peer = self.peer.as_ref();
-        peer.is_some_and(|peer| peer.servers.contains(&store.name))
-    }
-
     /// Why this node could not take over with this server as it is.
-    pub(super) fn lack(&self, store: &Store) -> Option<String> {
-        let name = &store.name.name;
-        if let Some(trouble) = store.trouble() {
+    pub(super) fn lack(&self, server: usize) -> Option<String> {
+        let leases = self.tables.servers.get(server)?;
+        let name = leases.name();
+        if let Some(trouble) = leases.trouble() {
             return Some(format!("{name} {trouble}"));
         }
-        let known = store.lineage.is_some() && store.facts.known;
-        let Some(peer) = &self.peer else {
-            return match known {
-                true => store.delay().map(|why| format!("{name} {why}")),
-                false => Some(format!("{name}: the peer is not there")),
-            };
-        };
-        if !peer.servers.contains(&store.name) {
-            let same = peer.servers.iter().find(|it| it.name == store.name.name);
-            return Some(match same {
-                Some(same) => format!(
-                    "{name} is {} here and {} at the peer",
-                    store.name.kind, same.kind
-                ),
-                None => format!("{name} is not in the peer's dhcp.toml"),
-            });
+        let delay = || leases.delay().map(|why| format!("{name} {why}"));
+        let known = leases.lineage.is_some() && leases.facts.known;
+        match self.replica.peer_groups() {
+            None if known => return delay(),
+            None => return Some(format!("{name}: the peer is not there")),
+            Some(_) => {}
         }
-        if peer.active && !store.receiver.in_sync {
-            return Some(format!(
-                "{name} is not yet in sync ({} %)",
-                store.receiver.percent()
-            ));
+        let lack = self.replica.lack(&self.tables, server);
+        let is_common = self.replica.is_common(server);
+        if let Some(lack) = lack.filter(|_| !is_common || self.peer_acts()) {
+            return Some(format!("{name}: {lack}"));
         }
-        if !peer.active && !known {
+        if !self.peer_acts() && !known {
             return Some(format!("{name}: no node is active"));
         }
-        store.delay().map(|why| format!("{name} {why}"))
+        delay()
     }
 }
 
-impl Store {
-    fn rows(&self, now_ms: i64, rows: &mut Vec<(String, Value)>) {
-        let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name.name), value));
-        put("leases", Value::Number(self.book.len() as u64));
-        if let Some(at_peer) = self.at_peer {
-            put("at_peer", Value::Number(at_peer));
-        }
-        if let Some(behind_ms) = self.sender.behind_ms(now_ms) {
-            put("behind_ms", Value::Number(behind_ms));
-        } else if self.receiver.in_sync {
-            put("behind_ms", Value::Number(self.receiver.waited_ms));
-        }
+impl Leases {
+    /// What the server itself has to do with it.
+    fn rows(&self, rows: &mut Vec<(String, Value)>) {
+        let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
         let refused = self.save.aside.values().flatten().count() as u64;
         put("refused", Value::Number(self.counters.refused + refused));
-        put("conflicts", Value::Number(self.conflicts.count));
         put("commits", Value::Number(self.counters.commits));
         put("received", Value::Number(self.counters.received));
         let runs = match (self.facts.runs, self.save.is_silent()) {
@@ -171,7 +146,7 @@ impl Store {
         }
         let refusal = self.save.aside.iter().find_map(|(key, why)| {
             let why = why.as_ref()?;
-            Some(format!("{}: {why}", place(key)))
+            Some(format!("{key}: {why}"))
         });
         let faults = [
             self.facts.fault.clone(),
@@ -256,14 +231,6 @@ pub fn describe(now_ms: i64, lease: &Lease) -> String {
         Some(ends_ms) => format!("{} s left", ends_ms.saturating_sub(now_ms).max(0) / 1_000),
     };
     format!("{}{state}, {left}", client(lease))
-}
-
-/// "192.0.2.5", "2001:db8:1::/56".
-pub fn place(key: &Key) -> String {
-    match key.kind {
-        Kind::Pd => format!("{}/{}", key.address, key.prefix),
-        _ => key.address.to_string(),
-    }
 }
 
 pub fn counted(count: usize, word: &str) -> String {

@@ -1,9 +1,6 @@
-use std::net::IpAddr;
-
 use spared_sdk::hex;
 
 use super::*;
-use crate::lease::Kind;
 
 fn lease(octet: u8) -> Lease {
     Lease {
@@ -28,101 +25,168 @@ fn lease(octet: u8) -> Lease {
     }
 }
 
-fn about(about: About) -> Message {
-    Message::About {
-        server: Name {
-            name: "kea4".to_owned(),
-            kind: "kea4".to_owned(),
-        },
-        about,
-    }
+#[test]
+fn a_lease_has_these_bytes() {
+    let golden = "02 00 00000258 00000000 000000000007a120 00000000000186a0 0001 00000000 \
+                  06 020000000005 03 010203 06 6c6170746f70 09 7375626e65745f6964 0001 31";
+    let value = write_lease(0, &lease(5), true);
+    assert_eq!(hex::text(&value, ""), golden.replace(' ', ""));
+    let read = read_lease(0, lease(5).key, &value);
+    assert_eq!(read, Ok((lease(5), true)));
 }
 
 #[test]
-fn a_lease_has_these_bytes() {
-    let changes = about(About::Changes {
-        serial: 7,
-        waited_ms: 300,
-        leases: 1,
-        records: vec![Record::put(0, &lease(5))],
-    });
-    let golden = "05 04 6b656134 04 6b656134 05 07 ac02 01 01 \
-                  00 00 c0000205 20 c09a0c 01 \
-                  01 06 020000000005 03 010203 00 06 6c6170746f70 00 d804 00 01 c0843d \
-                  01 09 7375626e65745f6964 01 31";
-    let hex = hex::text(&changes.emit(), "");
-    assert_eq!(hex, golden.replace(' ', ""));
-    assert_eq!(Message::parse(&changes.emit()), Ok(changes));
+fn keys_have_these_bytes() {
+    let prefix = Key {
+        kind: Kind::Pd,
+        address: IpAddr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        prefix: 56,
+    };
+    for (key, golden) in [
+        (RecordKey::Identity, "00"),
+        (RecordKey::Lease(lease(5).key), "0120c0000205"),
+        (
+            RecordKey::Lease(prefix),
+            "043820010db8000000000000000000000000",
+        ),
+    ] {
+        let bytes = key.bytes();
+        assert_eq!(hex::text(&bytes, ""), golden);
+        let mut reader = Reader(&bytes);
+        assert_eq!(RecordKey::read(&mut reader), Ok(key));
+        assert!(reader.0.is_empty());
+    }
+    let strange = RecordKey::read(&mut Reader(&[5, 32, 1, 2, 3, 4]));
+    assert_eq!(strange, Err(Malformed::Field("kind of lease")));
 }
 
 #[test]
 fn times_follow_though_clocks_differ() {
-    let record = Record::put(0, &lease(5));
-    let there = record.lease(9_000_000).expect("a lease");
+    let value = write_lease(0, &lease(5), false);
+    let (there, given) = read_lease(9_000_000, lease(5).key, &value).expect("a lease");
     assert_eq!(there.expires_ms, Some(9_500_000));
     assert_eq!(there.committed_ms, 8_900_000);
+    assert!(!given);
+}
+
+#[test]
+fn a_lease_without_end_has_none_there() {
+    let mut endless = lease(5);
+    endless.expires_ms = None;
+    let value = write_lease(0, &endless, false);
+    let (there, _) = read_lease(0, endless.key, &value).expect("a lease");
+    assert_eq!(there.expires_ms, None);
 }
 
 #[test]
 fn times_of_a_liar_overflow_nothing() {
     for (left_ms, age_ms) in [(i64::MAX, i64::MIN), (i64::MIN, i64::MAX)] {
-        let mut record = Record::put(0, &lease(5));
-        record.age_ms = age_ms;
-        record.put.as_mut().expect("a lease").left_ms = Some(left_ms);
+        let value = write(&lease(5), Some(left_ms), age_ms, false);
         for now_ms in [i64::MIN, 0, i64::MAX] {
-            let lease = record.clone().lease(now_ms).expect("a lease");
-            assert!(lease.committed_ms <= now_ms);
-            let _ = Record::put(now_ms.saturating_neg(), &lease);
+            let (there, _) = read_lease(now_ms, lease(5).key, &value).expect("a lease");
+            assert!(there.committed_ms <= now_ms);
+            write_lease(now_ms.saturating_neg(), &there, false);
         }
     }
 }
 
 #[test]
-fn no_record_is_longer_than_it_says() {
+fn a_digest_is_of_all_but_the_times() {
+    let mut later = lease(5);
+    (later.expires_ms, later.committed_ms) = (Some(9), 7);
+    assert_eq!(digest(&later), digest(&lease(5)));
+    later.hostname.push(b'x');
+    assert_ne!(digest(&later), digest(&lease(5)));
+    let mut endless = lease(5);
+    endless.expires_ms = None;
+    assert_ne!(digest(&endless), digest(&lease(5)));
+}
+
+#[test]
+fn a_record_holds_the_longest_lease() {
     let mut long = lease(5);
     long.client.hardware = vec![255; ID_MAX];
     long.client.id = vec![255; ID_MAX];
     long.hostname = vec![255; ID_MAX];
-    long.valid_s = u32::MAX;
-    long.preferred_s = u32::MAX;
-    long.expires_ms = Some(i64::MAX);
-    long.committed_ms = i64::MIN;
-    long.client.iaid = u32::MAX;
-    long.client.hardware_type = u16::MAX;
-    long.key = Key {
-        kind: Kind::Pd,
-        address: IpAddr::from([255; 16]),
-        prefix: 128,
-    };
-    long.extra = (0..60)
-        .map(|n| (format!("field{n}"), "x".repeat(50)))
-        .collect();
+    let extra = (0..78).map(|n| (format!("field-{n:03}"), "x".repeat(50)));
+    long.extra = extra.collect();
     assert!(is_short(&long));
-    let record = Record::put(0, &long);
-    let len = postcard::to_stdvec(&record).expect("memory").len();
-    assert!(
-        len <= record.len_max() && record.len_max() <= RECORD_MAX,
-        "{len}"
-    );
+    let value = write_lease(0, &long, true);
+    assert!(value.len() <= spared_replica::wire::VALUE_MAX);
+    assert_eq!(read_lease(0, long.key, &value), Ok((long.clone(), true)));
+    long.extra.insert("more".to_owned(), "x".repeat(500));
+    assert!(!is_short(&long));
 }
 
 #[test]
-fn what_is_cut_off_or_too_long_is_no_message() {
-    let message = about(About::Part(vec![
-        Record::put(0, &lease(5)),
-        Record::gone(0, lease(6).key, 0),
-    ]));
-    let bytes = message.emit();
-    for end in 0..bytes.len() {
+fn what_is_cut_off_or_strange_is_no_lease() {
+    let value = write_lease(0, &lease(5), false);
+    let fields = value.len() - 12 - 1;
+    for end in 0..value.len() {
+        let read = read_lease(0, lease(5).key, &value[..end]);
+        // fields that only such servers have may be missing
+        assert_eq!(read.is_ok(), end == fields, "{end} bytes");
+    }
+    for (at, byte) in [(0, 4), (1, 3), (value.len() - 1, 0xff)] {
+        let mut strange = value.clone();
+        strange[at] = byte;
+        assert!(read_lease(0, lease(5).key, &strange).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn a_question_and_its_answer_are_read_as_they_are_written() {
+    assert_eq!(Message::ask(7), [128, 0, 0, 0, 7]);
+    let ask = Message::ask(7);
+    assert_eq!(Message::parse(&ask), Ok(Message::Ask { id: 7 }));
+    let told = Message::told(7);
+    assert_eq!(Message::parse(&told), Ok(Message::Told { id: 7 }));
+    let key = RecordKey::Lease(lease(5).key);
+    let mut listed = Listed::new(7, "kea4");
+    listed.put(key, b"value");
+    let bytes = listed.bytes();
+    let message = Message::Listed {
+        id: 7,
+        server: "kea4",
+        records: vec![(key, b"value")],
+    };
+    assert_eq!(Message::parse(&bytes), Ok(message));
+    for end in (0..bytes.len()).filter(|end| *end != 10) {
         assert!(Message::parse(&bytes[..end]).is_err(), "{end} bytes");
     }
-    let mut long = bytes.clone();
-    long.push(0);
-    assert_eq!(Message::parse(&long), Err(Malformed::Long));
-    let identity = about(About::Identity(vec![0; 256]));
-    assert_eq!(
-        Message::parse(&identity.emit()),
-        Err(Malformed::Length("identity"))
-    );
-    assert!(Message::parse(&[0xff; 64]).is_err());
+    assert!(Message::is_own(&bytes) && !Message::is_own(&[14]) && !Message::is_own(&[]));
+    assert_eq!(Message::parse(&[200; 9]), Err(Malformed::Kind(200)));
+    assert_eq!(Message::parse(&[130, 0, 0, 0, 7, 1]), Err(Malformed::Long));
+}
+
+#[test]
+fn an_answer_has_room_for_any_record() {
+    let mut listed = Listed::new(7, "kea4");
+    let value = vec![0; spared_replica::wire::VALUE_MAX];
+    while listed.has_room() {
+        listed.put(RecordKey::Lease(lease(5).key), &value);
+    }
+    assert!(listed.bytes().len() <= spared_replica::wire::MESSAGE_MAX);
+}
+
+#[test]
+fn whatever_the_bytes_what_is_a_lease_is_written_as_it_was_read() {
+    let mut random = spared_sim::Random::new(1);
+    let golden = write_lease(0, &lease(5), true);
+    let mut read = 0;
+    for _ in 0..20_000 {
+        let mut bytes = golden.clone();
+        for _ in 0..random.below(4) {
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] = random.number() as u8;
+        }
+        bytes.truncate(bytes.len() - random.below(3) as usize);
+        let Ok((found, given)) = read_lease(0, lease(5).key, &bytes) else {
+            continue;
+        };
+        let again = read_lease(0, found.key, &write_lease(0, &found, given));
+        assert_eq!(again, Ok((found, given)));
+        read += 1;
+    }
+    assert!(read > 1_000, "{read}");
 }

@@ -1,19 +1,26 @@
 //! How a role comes and goes: the file is written before the server starts, and the last commit of
 //! a server that was stopped reaches the node that takes over.
+//!
+//! The replica's drain says that the role is about to go, and the role that is gone that nothing
+//! follows: it is told after the last commit.
 
 use std::collections::BTreeSet;
 
-use super::status::counted;
-use super::{Action, Engine};
-use crate::wire::Message;
+use spared_replica::Drain;
 
-/// After the peer said that it switches over, its last word is waited for.
+use super::leases::Leases;
+use super::status::counted;
+use super::{Action, Engine, ns};
+
+/// After the peer asked for a drain its role is waited for.
 const HANDING_MS: i64 = 10_000;
 const LAST_MS: i64 = 5_000;
 /// What the tail of a file takes at most.
 const LEAVING_MS: i64 = 3_000;
 /// The host waits 10 s.
 const ENTERING_MS: i64 = 8_000;
+/// What the replica knows of groups: servers of a node give while it is active for any.
+const ACTIVE: &str = "active";
 
 #[derive(Debug, Default)]
 pub struct Roles {
@@ -23,11 +30,10 @@ pub struct Roles {
     phase: Phase,
     /// Calls to be ended with the phase.
     tickets: Vec<u64>,
-    /// Drains to be ended, and when at the latest.
-    draining: Vec<u64>,
-    drained_ms: i64,
-    /// Until then the peer's word holds that it switches over.
-    handing_ms: Option<i64>,
+    /// A drain is to be ended, then at the latest.
+    draining_ms: Option<i64>,
+    /// The replica drains what was read.
+    drains: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,10 +72,7 @@ impl Roles {
             | Phase::Leaving { until_ms, .. } => until_ms,
             Phase::Backup | Phase::Active => i64::MAX,
         };
-        match self.draining.is_empty() {
-            true => of_phase,
-            false => of_phase.min(self.drained_ms),
-        }
+        of_phase.min(self.draining_ms.unwrap_or(i64::MAX))
     }
 }
 
@@ -89,16 +92,21 @@ impl Engine {
         self.acts() && !matches!(self.roles.phase, Phase::Leaving { .. })
     }
 
-    pub(super) fn is_sender(&self) -> bool {
-        self.acts() && self.up && self.peer.as_ref().is_some_and(|peer| !peer.active)
+    /// The peer's servers are those that give; false where nothing is known of it.
+    pub(super) fn peer_acts(&self) -> bool {
+        let groups = self.replica.peer_groups();
+        groups.is_some_and(|groups| !groups.is_empty())
     }
 
-    pub(super) fn is_receiver(&self) -> bool {
-        !self.acts() && self.up && self.peer.as_ref().is_some_and(|peer| peer.active)
+    /// The peer has asked for a drain a short while ago: its role is about to go.
+    fn is_handing(&self, now_ms: i64) -> bool {
+        let since = ns(now_ms.saturating_sub(HANDING_MS));
+        let heard = self.replica.drain_heard();
+        self.peer_acts() && heard.is_some_and(|heard| heard > since)
     }
 
-    /// True where it is done; else [`Action::Done`] follows.
-    pub fn handle_role(&mut self, now_ms: i64, ticket: u64, group: &str, active: bool) -> bool {
+    /// A group's role; [`Action::Done`] follows.
+    pub fn handle_role(&mut self, now_ms: i64, ticket: u64, group: &str, active: bool) {
         match active {
             true => drop(self.roles.groups.insert(group.to_owned())),
             false => drop(self.roles.groups.remove(group)),
@@ -108,8 +116,7 @@ impl Engine {
         self.roles.tickets.push(ticket);
         match (self.roles.phase, wanted) {
             (Phase::Backup, true) => {
-                let handing = self.roles.handing_ms.take();
-                if self.up && handing.is_some_and(|handing_ms| now_ms < handing_ms) {
+                if self.is_handing(now_ms) {
                     let until_ms = now_ms.saturating_add(LAST_MS);
                     self.roles.phase = Phase::Awaiting { until_ms };
                 } else {
@@ -125,37 +132,23 @@ impl Engine {
             _ => {}
         }
         self.proceed(now_ms);
-        let ended = Action::Done { ticket };
-        match self.actions.iter().position(|action| *action == ended) {
-            Some(position) => self.actions.remove(position).is_some(),
-            None => false,
-        }
     }
 
-    /// Before a switchover: the peer gets what the files hold, and learns what is about to come. True
-    /// where that is done.
-    pub fn handle_drain(&mut self, now_ms: i64, ticket: u64) -> bool {
-        if !self.is_sender() {
-            return true;
+    /// Before a switchover: the peer gets what the files hold, and learns what is about to come.
+    pub fn start_drain(&mut self, now_ms: i64) {
+        if !self.acts() || self.replica.peer_groups().is_none() || self.peer_acts() {
+            return;
         }
-        self.out.push_back(Message::HandingOver);
+        // the peer hears at once what is about to come
+        self.replica.start_drain();
         self.read_tails();
-        self.roles.draining.push(ticket);
-        self.roles.drained_ms = now_ms.saturating_add(LEAVING_MS);
+        self.roles.drains = false;
+        self.roles.draining_ms = Some(now_ms.saturating_add(LEAVING_MS));
         self.proceed(now_ms);
-        false
     }
 
-    pub(super) fn handle_handing_over(&mut self, now_ms: i64) {
-        self.roles.handing_ms = Some(now_ms.saturating_add(HANDING_MS));
-    }
-
-    /// The peer said its last, or will not any more.
-    pub(super) fn handle_last(&mut self) {
-        self.roles.handing_ms = None;
-        if let Phase::Awaiting { until_ms } = self.roles.phase {
-            self.enter_late(until_ms);
-        }
+    pub fn is_drained(&self) -> bool {
+        self.roles.draining_ms.is_none()
     }
 
     /// What was waited for the peer's last is off the time that the role may take.
@@ -165,18 +158,26 @@ impl Engine {
 
     fn enter(&mut self, until_ms: i64) {
         self.roles.phase = Phase::Entering { until_ms };
-        for (server, store) in self.stores.iter_mut().enumerate() {
-            store.handle_active();
+        for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            leases.handle_active();
             let life = None;
             self.actions.push_back(Action::Lineage { server, life });
         }
-        self.hello();
+        self.tell_role();
+    }
+
+    /// The replica hears which node's servers give.
+    fn tell_role(&mut self) {
+        self.tables.acts = self.acts();
+        let groups = self.acts().then(|| ACTIVE.to_owned());
+        self.replica.handle_groups(groups.into_iter().collect());
     }
 
     fn leave(&mut self, now_ms: i64) {
         let until_ms = now_ms.saturating_add(LEAVING_MS);
         let silent = false;
         self.roles.phase = Phase::Leaving { until_ms, silent };
+        self.roles.drains = false;
         self.read_if_silent(until_ms);
     }
 
@@ -192,37 +193,52 @@ impl Engine {
     /// Of those that can be told: none answers any more.
     fn all_silent(&self) -> bool {
         let purpose = self.purpose();
-        self.stores.iter().all(|store| store.has_heard(purpose))
+        let mut servers = self.tables.servers.iter();
+        servers.all(|leases| leases.has_heard(purpose))
     }
 
     fn read_tails(&mut self) {
-        for (server, store) in self.stores.iter_mut().enumerate() {
-            let command = store.save.read();
+        for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            let command = leases.save.read();
             self.actions.push_back(Action::Command { server, command });
         }
     }
 
     fn forget_reads(&mut self) {
-        for store in &mut self.stores {
-            store.save.forget_reads();
+        for leases in &mut self.tables.servers {
+            leases.save.forget_reads();
         }
     }
 
     fn all_read(&self) -> bool {
-        !self.stores.iter().any(|store| store.save.is_reading())
+        let mut servers = self.tables.servers.iter();
+        !servers.any(|leases| leases.save.is_reading())
     }
 
-    /// All that was read was put into messages.
-    fn all_told(&self) -> bool {
-        let idle = self.stores.iter().all(|store| store.sender.is_idle());
-        self.out.is_empty() && (idle || !self.is_sender())
+    /// All that was read is at the peer, or nobody is there whom it could be told.
+    fn all_told(&mut self) -> bool {
+        if !self.all_read() {
+            return false;
+        }
+        if self.replica.peer_groups().is_none() {
+            return true;
+        }
+        if !std::mem::replace(&mut self.roles.drains, true) {
+            self.replica.start_drain();
+        }
+        self.replica.drained() != Drain::Pending
     }
 
     pub(super) fn proceed_roles(&mut self, now_ms: i64) {
-        if now_ms >= self.roles.drained_ms || self.all_read() && self.all_told() {
-            self.end_drains();
+        let draining_ms = self.roles.draining_ms;
+        if draining_ms.is_some_and(|until_ms| now_ms >= until_ms || self.all_told()) {
+            self.roles.draining_ms = None;
         }
         match self.roles.phase {
+            Phase::Awaiting { until_ms } if !self.peer_acts() => {
+                self.enter_late(until_ms);
+                self.proceed(now_ms);
+            }
             Phase::Awaiting { until_ms } if now_ms >= until_ms => {
                 let text = "the peer did not say its last in time: taking over without it";
                 self.actions.push_back(Action::Warn(text.to_owned()));
@@ -231,17 +247,17 @@ impl Engine {
             }
             Phase::Entering { until_ms } => {
                 let purpose = self.purpose();
-                let settled = |store: &super::Store| store.is_settled(now_ms, purpose);
-                if now_ms >= until_ms || self.stores.iter().all(settled) {
+                let settled = |leases: &Leases| leases.is_settled(now_ms, purpose);
+                if now_ms >= until_ms || self.tables.servers.iter().all(settled) {
                     self.roles.phase = Phase::Active;
-                    for store in &mut self.stores {
-                        store.tell_late();
+                    for leases in &mut self.tables.servers {
+                        leases.tell_late();
                     }
                     self.end_tickets();
                 }
             }
             Phase::Leaving { until_ms, silent } => {
-                if now_ms >= until_ms || silent && self.all_read() && self.all_told() {
+                if now_ms >= until_ms || silent && self.all_told() {
                     self.end_leaving(now_ms);
                 } else if !silent {
                     self.read_if_silent(until_ms);
@@ -254,28 +270,16 @@ impl Engine {
 
     fn end_leaving(&mut self, now_ms: i64) {
         self.roles.phase = Phase::Backup;
-        self.end_drains();
+        self.roles.draining_ms = None;
         self.forget_reads();
-        if self.up {
-            self.out.push_back(Message::Last);
-        }
-        for store in &mut self.stores {
-            store.sender.reset();
-            store.receiver.reset();
+        for leases in &mut self.tables.servers {
             // what waited for the server to stop
-            store.save.hurry = store.has_unwritten();
-            store.save.owed = store.save.hurry;
+            leases.save.hurry = leases.has_unwritten();
+            leases.save.owed = leases.save.hurry;
         }
-        self.hello();
-        self.follow();
+        self.tell_role();
         self.end_tickets();
         self.proceed(now_ms);
-    }
-
-    fn end_drains(&mut self) {
-        let tickets = std::mem::take(&mut self.roles.draining);
-        let ended = tickets.into_iter().map(|ticket| Action::Done { ticket });
-        self.actions.extend(ended);
     }
 
     fn end_tickets(&mut self) {
@@ -285,21 +289,19 @@ impl Engine {
     }
 }
 
-impl super::Store {
+impl Leases {
     /// From now on the server here is the one that gives.
     fn handle_active(&mut self) {
         self.of_peer = false;
         self.lineage = None;
         self.save.try_now();
-        self.sender.reset();
-        self.receiver.reset();
     }
 
     /// Nobody will start a server that runs, so that it goes on without these.
     fn tell_late(&mut self) {
         let waiting = self.book.unfiled.len();
         if self.facts.runs && !self.facts.live && waiting > 0 {
-            let name = &self.name.name;
+            let name = &self.settings.name;
             let verb = if waiting == 1 { "waits" } else { "wait" };
             let leases = counted(waiting, "lease");
             let text = format!("{name} runs already: {leases} {verb} until it is stopped");

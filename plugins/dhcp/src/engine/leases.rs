@@ -2,36 +2,43 @@
 
 use std::path::PathBuf;
 
+use spared_replica::{Applied, Change as Changed};
+
 use super::book::{Book, is_living, is_same};
-use super::merge::Conflicts;
-use super::receiver::Receiver;
+use super::conflict::{self, Conflict, Conflicts};
 use super::save::Save;
-use super::sender::Sender;
-use crate::config::{self, Server};
+use super::status::client;
+use crate::config::Server;
 use crate::format;
 use crate::lease::{Change, Key, Lease, Set};
 use crate::server::Event;
-use crate::wire::{self, Name};
+use crate::wire::{self, RecordKey};
 
 #[derive(Debug)]
-pub struct Store {
+pub struct Leases {
     pub settings: Server,
-    pub name: Name,
     pub book: Book,
-    pub sender: Sender,
-    pub receiver: Receiver,
     pub save: Save,
     pub facts: ServerState,
     /// What is in the book is what the peer has given, not what the server here has.
     pub of_peer: bool,
-    /// The life of the active peer whose every lease was here, since when this node was not active.
+    /// Incarnation of the active peer's leases of which all were here, since when this node was not
+    /// active.
     pub lineage: Option<u64>,
+    /// Everything that the active peer has is here.
+    pub is_whole: bool,
+    /// It is on its way, in part.
+    pub is_receiving: bool,
+    /// Changed by this node's server, and not told the replica.
+    pub changed: Vec<(RecordKey, Changed)>,
     pub conflicts: Conflicts,
     pub counters: Counters,
-    /// How many leases the peer has, as it last said.
-    pub at_peer: Option<u64>,
-    /// A sentence for people, until it is said.
+    /// Sentences for people, until they are said.
     pub news: Vec<String>,
+    /// The same, one for each address that was given twice.
+    pub twice: Vec<String>,
+    /// A lease of the peer's that is about to be put, since it is the later one.
+    preferred: Option<Key>,
 }
 
 /// What the server's thread told last.
@@ -57,33 +64,41 @@ pub struct Counters {
     pub received: u64,
 }
 
-impl Store {
+impl Leases {
     pub fn new(settings: Server, lineage: Option<u64>) -> Self {
         Self {
-            name: Name {
-                name: settings.name.clone(),
-                kind: config::kind(settings.format).to_owned(),
-            },
             settings,
             book: Book::default(),
-            sender: Sender::default(),
-            receiver: Receiver::default(),
             save: Save::default(),
             facts: ServerState::default(),
             of_peer: false,
             lineage,
+            is_whole: false,
+            is_receiving: false,
+            changed: Vec::new(),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
-            at_peer: None,
             news: Vec::new(),
+            twice: Vec::new(),
+            preferred: None,
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.settings.name
     }
 
     /// What the server's thread says, but for the end of commands.
     pub fn handle_event(&mut self, now_ms: i64, event: Event) {
         match event {
             Event::Place(file) => self.facts.file = Some(file),
-            Event::Reading { set, broken } => self.handle_reading(now_ms, set, broken),
+            Event::Reading { set, broken } => {
+                let is_first = !self.facts.known;
+                self.handle_reading(now_ms, set, broken);
+                if is_first {
+                    self.begin_life();
+                }
+            }
             Event::Changes(changes) => {
                 for change in changes {
                     match self.of_peer {
@@ -92,7 +107,7 @@ impl Store {
                     }
                 }
             }
-            Event::Identity(identity) => self.handle_identity(now_ms, Some(identity)),
+            Event::Identity(identity) => self.handle_identity(Some(identity)),
             Event::Runs { runs, live } => {
                 (self.facts.runs, self.facts.live) = (runs, live);
                 self.save.handle_runs(&mut self.book);
@@ -109,10 +124,20 @@ impl Store {
         }
     }
 
+    /// What the file has when the plugin starts was there before the replica: no change. Where this
+    /// node only followed, it is the peer's.
+    fn begin_life(&mut self) {
+        self.changed.clear();
+        if self.lineage.is_some() {
+            self.book.recall();
+            self.of_peer = true;
+        }
+    }
+
     fn handle_reading(&mut self, now_ms: i64, set: Set, broken: Option<String>) {
         self.facts.known = true;
         if set.identity.is_some() {
-            self.handle_identity(now_ms, set.identity.clone());
+            self.handle_identity(set.identity.clone());
         }
         let whole = broken.is_none();
         self.facts.broken = broken;
@@ -132,11 +157,11 @@ impl Store {
         };
         for key in missing {
             if !self.is_unfiled(&key) {
-                self.lose(now_ms, key, now_ms);
+                self.lose(key, now_ms);
             }
         }
         for lease in set.leases.into_values() {
-            self.read(now_ms, lease);
+            self.read(lease);
         }
     }
 
@@ -147,7 +172,7 @@ impl Store {
             let count = keys.len();
             let text = format!(
                 "{}: its file is empty; {count} leases are kept",
-                self.name.name
+                self.settings.name
             );
             self.news.push(text);
         }
@@ -155,7 +180,7 @@ impl Store {
     }
 
     /// A lease of the file, which may be older than what is known here.
-    fn read(&mut self, now_ms: i64, lease: Lease) {
+    fn read(&mut self, lease: Lease) {
         let key = lease.key;
         if self.is_unfiled(&key) {
             let known = self.book.get(&key);
@@ -168,7 +193,7 @@ impl Store {
                 return;
             }
         }
-        self.learn(now_ms, lease);
+        self.learn(lease);
     }
 
     /// What the server has just done: later than all that is known.
@@ -181,15 +206,19 @@ impl Store {
         match change {
             Change::Put(mut lease) => {
                 lease.committed_ms = lease.committed_ms.min(now_ms).max(after_ms);
-                self.learn(now_ms, lease);
+                self.learn(lease);
             }
             Change::Gone { committed_ms, .. } => {
-                self.lose(now_ms, key, committed_ms.min(now_ms).max(after_ms));
+                self.lose(key, committed_ms.min(now_ms).max(after_ms));
             }
         }
     }
 
-    fn learn(&mut self, now_ms: i64, lease: Lease) {
+    fn note_changed(&mut self, key: RecordKey, change: Changed) {
+        self.changed.push((key, change));
+    }
+
+    fn learn(&mut self, lease: Lease) {
         let key = lease.key;
         if !self.admits(&lease) {
             return;
@@ -198,17 +227,17 @@ impl Store {
         match self.book.get(&key) {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ms),
             _ => {
-                self.book.put(lease);
-                self.sender.tell(now_ms, key);
+                self.book.put(lease, true);
+                self.note_changed(RecordKey::Lease(key), Changed::Put);
             }
         }
     }
 
-    fn lose(&mut self, now_ms: i64, key: Key, gone_ms: i64) {
+    fn lose(&mut self, key: Key, gone_ms: i64) {
         self.note_filed(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ms);
-            self.sender.tell(now_ms, key);
+            self.note_changed(RecordKey::Lease(key), Changed::Deleted);
         }
     }
 
@@ -221,12 +250,14 @@ impl Store {
     }
 
     /// Takes what somebody else than the server says; it has to be written.
-    pub fn adopt(&mut self, lease: Lease) {
+    fn adopt(&mut self, lease: Lease) -> Applied {
         let key = lease.key;
-        if self.admits(&lease) {
-            self.book.put(lease);
-            self.unfile(key);
+        if !self.admits(&lease) {
+            return Applied::Refused;
         }
+        self.book.put(lease, false);
+        self.unfile(key);
+        Applied::Done
     }
 
     pub fn drop_lease(&mut self, key: &Key, gone_ms: i64) {
@@ -255,12 +286,12 @@ impl Store {
         false
     }
 
-    fn handle_identity(&mut self, now_ms: i64, identity: Option<Vec<u8>>) {
+    fn handle_identity(&mut self, identity: Option<Vec<u8>>) {
         let waits = self.book.identity_unfiled && !self.facts.runs;
         if self.of_peer || waits {
             self.book.identity_unfiled = self.book.identity() != identity.as_ref();
         } else if self.book.set_identity(identity) {
-            self.sender.tell_identity(now_ms);
+            self.note_changed(RecordKey::Identity, Changed::Put);
             self.book.identity_unfiled = false;
         } else {
             self.book.identity_unfiled = false;
@@ -311,5 +342,104 @@ impl Store {
     /// The file has something else, or will only have it when a command is done.
     fn is_unfiled(&self, key: &Key) -> bool {
         self.book.unfiled.contains(key) || self.save.is_writing(key)
+    }
+}
+
+/// What the replica brings.
+impl Leases {
+    /// Whether the later lease of an address is the one that the peer offers.
+    pub fn prefers(&mut self, now_ms: i64, theirs: &Lease, given: bool) -> bool {
+        let key = theirs.key;
+        let Some(entry) = self.book.entry(&key) else {
+            let gone_ms = self.book.gone_ms(&key);
+            let is_gone = gone_ms.is_some_and(|it| it >= theirs.committed_ms);
+            return is_living(now_ms, theirs) && !is_gone;
+        };
+        let peer_won = conflict::is_later(theirs, &entry.lease);
+        if given && entry.given {
+            let ours = entry.lease.clone();
+            self.note_rivals(now_ms, &ours, theirs, peer_won);
+        }
+        self.preferred = peer_won.then_some(key);
+        peer_won
+    }
+
+    /// Puts a lease of the peer; `serves`: servers of this node give leases, too.
+    pub fn take(&mut self, now_ms: i64, lease: Lease, given: bool, serves: bool) -> Applied {
+        self.counters.received += 1;
+        let was_preferred = self.preferred.take() == Some(lease.key);
+        if let Some(entry) = self.book.entry(&lease.key) {
+            if is_same(&entry.lease, &lease) {
+                return Applied::Same;
+            }
+            if serves && given && entry.given && !was_preferred {
+                let ours = entry.lease.clone();
+                self.note_rivals(now_ms, &ours, &lease, true);
+            }
+        }
+        self.adopt(lease)
+    }
+
+    pub fn take_identity(&mut self, identity: &[u8]) -> Applied {
+        if !format::is_identity(identity) {
+            self.counters.last_refused = Some("an identity that no server has".to_owned());
+            return Applied::Refused;
+        }
+        match self.book.set_identity(Some(identity.to_vec())) {
+            true => {
+                self.book.identity_unfiled = true;
+                Applied::Done
+            }
+            false => Applied::Same,
+        }
+    }
+
+    fn note_rivals(&mut self, now_ms: i64, ours: &Lease, theirs: &Lease, peer_won: bool) {
+        if !conflict::are_rivals(now_ms, ours, theirs) {
+            return;
+        }
+        let (kept, lost) = if peer_won {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
+        self.twice.push(format!(
+            "{}: {} was given twice: {} keeps it, {} has lost it",
+            self.settings.name,
+            ours.key,
+            client(kept),
+            client(lost)
+        ));
+        self.conflicts.note(Conflict {
+            at_ms: now_ms,
+            key: ours.key,
+            kept: kept.clone(),
+            lost: lost.clone(),
+            peer_won,
+        });
+    }
+
+    /// Everything that the active node has is here.
+    pub fn handle_whole(&mut self) {
+        // a server may refuse to start without its file
+        self.save.rewrite |= self.facts.fault.is_some();
+        self.save.hurry = self.has_unwritten();
+        self.save.owed = self.save.hurry;
+    }
+
+    /// What was found since the last time, a thousand of which would hide all else.
+    pub fn take_news(&mut self) -> Vec<String> {
+        let mut news = std::mem::take(&mut self.news);
+        let mut twice = std::mem::take(&mut self.twice);
+        if twice.len() > 3 {
+            let more = twice.len() - 2;
+            twice.truncate(2);
+            twice.push(format!(
+                "{}: {more} more addresses were given twice; see sparectl dhcp conflicts",
+                self.settings.name
+            ));
+        }
+        news.extend(twice);
+        news
     }
 }

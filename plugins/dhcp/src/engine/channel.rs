@@ -1,0 +1,120 @@
+//! The channel to the peer: the replica's messages, and what follows from them here.
+
+use spared_replica::{CopyState, Malformed};
+
+use super::{Action, Engine, ns};
+use crate::wire::Message;
+
+impl Engine {
+    /// The peer is there.
+    pub fn handle_up(&mut self, now_ms: i64) {
+        self.tables.now_ms = now_ms;
+        self.replica.handle_up(&mut self.tables);
+        self.proceed(now_ms);
+    }
+
+    /// It has gone.
+    pub fn handle_down(&mut self, now_ms: i64) {
+        self.tables.now_ms = now_ms;
+        self.replica.handle_down(&mut self.tables);
+        self.own = None;
+        self.forget_question();
+        self.fail_diff("the peer has gone");
+        self.proceed(now_ms);
+    }
+
+    /// The peer's bytes.
+    ///
+    /// # Errors
+    /// They are no message; all of it is compared again.
+    pub fn handle_message(&mut self, now_ms: i64, bytes: &[u8]) -> Result<(), Malformed> {
+        self.tables.now_ms = now_ms;
+        let heard = match Message::is_own(bytes) {
+            true => Message::parse(bytes).and_then(|message| self.handle_own(now_ms, message)),
+            false => {
+                let tables = &mut self.tables;
+                self.replica.handle_message(ns(now_ms), tables, bytes)
+            }
+        };
+        if heard.is_err() {
+            self.malformed += 1;
+        }
+        self.proceed(now_ms);
+        heard
+    }
+
+    fn handle_own(&mut self, now_ms: i64, message: Message<'_>) -> Result<(), Malformed> {
+        match message {
+            Message::Ask { id } => self.handle_ask(id),
+            Message::Listed {
+                id,
+                server,
+                records,
+            } => return self.handle_listed(now_ms, id, server, &records),
+            Message::Told { id } => self.handle_told(now_ms, id),
+        }
+        Ok(())
+    }
+
+    /// The next message for the peer, the same until [`message_sent`](Self::message_sent).
+    pub fn poll_message(&mut self, now_ms: i64) -> Option<&[u8]> {
+        self.tables.now_ms = now_ms;
+        let replica = &mut self.replica;
+        if self.own.is_none() && replica.poll_message(ns(now_ms), &mut self.tables).is_none() {
+            self.own = self.next_of_diff(now_ms);
+        }
+        match &self.own {
+            Some(message) => Some(message),
+            None => self.replica.poll_message(ns(now_ms), &mut self.tables),
+        }
+    }
+
+    pub fn message_sent(&mut self) {
+        if self.own.take().is_none() {
+            self.replica.sent();
+        }
+    }
+
+    pub(super) fn handle_replica_timeout(&mut self, now_ms: i64) {
+        self.tables.now_ms = now_ms;
+        self.replica.handle_timeout(ns(now_ms), &mut self.tables);
+    }
+
+    /// What servers of this node changed.
+    pub(super) fn tell_replica(&mut self, now_ms: i64) {
+        self.tables.now_ms = now_ms;
+        for server in 0..self.tables.servers.len() {
+            let changed = match self.tables.servers.get_mut(server) {
+                Some(leases) => std::mem::take(&mut leases.changed),
+                None => Vec::new(),
+            };
+            for (key, change) in changed {
+                let tables = &mut self.tables;
+                self.replica
+                    .changed(ns(now_ms), tables, server, &key, change);
+            }
+        }
+    }
+
+    /// Takes note of what this node's copies are, if the peer's servers alone give.
+    pub(super) fn observe_replica(&mut self) {
+        self.tables.peer_acts = self.peer_acts();
+        let follows = !self.acts() && self.peer_acts();
+        for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            let copy = self.replica.copy(server).filter(|_| follows);
+            leases.is_receiving = copy == Some(CopyState::Received);
+            let is_whole = copy == Some(CopyState::Whole);
+            // until then, what this node's server gave is on its way to the peer
+            leases.of_peer |= is_whole || leases.is_receiving;
+            if is_whole && !std::mem::replace(&mut leases.is_whole, is_whole) {
+                leases.handle_whole();
+            }
+            leases.is_whole = is_whole;
+            let life = self.replica.equal_to(server).filter(|_| is_whole);
+            if life.is_some() && leases.lineage != life {
+                leases.lineage = life;
+                self.actions.push_back(Action::Lineage { server, life });
+            }
+        }
+    }
+}

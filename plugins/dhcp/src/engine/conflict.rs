@@ -1,0 +1,67 @@
+//! Who wins if two nodes gave leases without knowing of each other: the later commit.
+
+use std::collections::VecDeque;
+
+use super::book::is_living;
+use crate::lease::{Client, Key, Lease};
+
+/// So many are kept for people.
+const KEPT: usize = 64;
+/// One address, two clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    pub at_ms: i64,
+    pub key: Key,
+    pub kept: Lease,
+    pub lost: Lease,
+    /// What holds is the peer's.
+    pub peer_won: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Conflicts {
+    pub count: u64,
+    pub latest: VecDeque<Conflict>,
+}
+
+impl Conflicts {
+    pub fn note(&mut self, conflict: Conflict) {
+        self.count += 1;
+        // a renewal that meets the same rival again is the same conflict
+        let same = |it: &Conflict| {
+            it.key == conflict.key
+                && it.kept.client == conflict.kept.client
+                && it.lost.client == conflict.lost.client
+        };
+        self.latest.retain(|it| !same(it));
+        if self.latest.len() >= KEPT {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(conflict);
+    }
+}
+
+/// Whether two leases of one address are of two clients that both may use it.
+pub fn are_rivals(now_ms: i64, one: &Lease, other: &Lease) -> bool {
+    let both_live = is_living(now_ms, one) && is_living(now_ms, other);
+    both_live && !is_one(&one.client, &other.client)
+}
+
+/// A file that does not say for how long it was given does not say when, either; what ends later was
+/// given later.
+pub fn is_later(theirs: &Lease, ours: &Lease) -> bool {
+    match (theirs.expires_ms, ours.expires_ms) {
+        (Some(theirs), Some(ours_ms)) if ours.valid_s == 0 => theirs > ours_ms,
+        _ => theirs.committed_ms > ours.committed_ms,
+    }
+}
+
+/// A client may change its identifier from boot loader to system, and its card from one lease to
+/// the next, but not both.
+fn is_one(one: &Client, other: &Client) -> bool {
+    let card = !one.hardware.is_empty()
+        && one.hardware == other.hardware
+        && one.hardware_type == other.hardware_type;
+    let id = !one.id.is_empty() && one.id == other.id && one.iaid == other.iaid;
+    card || id
+}

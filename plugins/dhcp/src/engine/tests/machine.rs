@@ -1,0 +1,124 @@
+//! One node: an engine and its servers.
+
+use super::*;
+
+pub struct Machine {
+    pub engine: Engine,
+    pub settings: Settings,
+    pub servers: Vec<Fake>,
+    /// Monotonic time and time of day at the lab's zero.
+    pub clock: Clock,
+    pub lineage: Vec<Option<u64>>,
+    /// What it has sent.
+    pub messages: Vec<Vec<u8>>,
+    pub done: Vec<u64>,
+    pub answers: Vec<Result<Difference, String>>,
+    pub events: Vec<String>,
+    pub warned: Vec<String>,
+    pub in_sync: (bool, String),
+    pub ticket: u64,
+}
+
+/// An engine, and nobody knows which of two runs has the greater key.
+pub fn engine(now_ms: i64, settings: &Settings, run: u64, lineage: &[Option<u64>]) -> Engine {
+    let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let names = settings.servers.iter().map(|server| server.name.as_str());
+    let config = Config::new(run, node, names);
+    Engine::new(now_ms, settings.clone(), config, lineage)
+}
+
+impl Machine {
+    pub fn new(now_ms: i64, clock: Clock, settings: Settings, run: u64) -> Self {
+        let mut servers: Vec<Fake> = settings.servers.iter().map(|_| Fake::new()).collect();
+        let begun = Clock {
+            monotonic_ms: clock.monotonic_ms + now_ms,
+            unix_ms: clock.unix_ms + now_ms,
+        };
+        for (server, settings) in servers.iter_mut().zip(&settings.servers) {
+            server.changed_s = (settings.format == Format::Dnsmasq).then_some(0);
+            server.tell_all(begun);
+        }
+        Self {
+            engine: engine(begun.monotonic_ms, &settings, run, &[]),
+            lineage: vec![None; settings.servers.len()],
+            settings,
+            servers,
+            clock,
+            messages: Vec::new(),
+            done: Vec::new(),
+            answers: Vec::new(),
+            events: Vec::new(),
+            warned: Vec::new(),
+            in_sync: (false, String::new()),
+            ticket: 0,
+        }
+    }
+
+    pub fn at(&self, now_ms: i64) -> Clock {
+        Clock {
+            monotonic_ms: self.clock.monotonic_ms + now_ms,
+            unix_ms: self.clock.unix_ms + now_ms,
+        }
+    }
+
+    /// What is to be done now; false where nothing was.
+    pub fn act(&mut self, now_ms: i64) -> bool {
+        let clock = self.at(now_ms);
+        let mut busy = false;
+        if self.engine.next_timeout(clock.monotonic_ms) <= clock.monotonic_ms {
+            self.engine.handle_timeout(clock.monotonic_ms);
+            busy = true;
+        }
+        while let Some(action) = self.engine.next_action() {
+            busy = true;
+            match action {
+                Action::Command { server, command } => self.servers[server].obey(clock, command),
+                Action::Done { ticket } => self.done.push(ticket),
+                Action::Answer(found) => self.answers.push(found),
+                Action::Lineage { server, life } => self.lineage[server] = life,
+                Action::Warn(text) => self.warned.push(text),
+                Action::Event(text) => self.events.push(text),
+            }
+        }
+        for server in 0..self.servers.len() {
+            while let Some(event) = self.servers[server].events.pop_front() {
+                busy = true;
+                self.engine.handle_event(clock.monotonic_ms, server, event);
+            }
+        }
+        let why = self.engine.readiness().err();
+        self.in_sync = (why.is_none(), why.unwrap_or_default());
+        busy
+    }
+
+    /// What it has to say; the replica may find that there is more to do.
+    pub fn speak(&mut self, now_ms: i64) -> Vec<Vec<u8>> {
+        let now_ms = self.at(now_ms).monotonic_ms;
+        let mut messages = Vec::new();
+        while let Some(message) = self.engine.poll_message(now_ms) {
+            messages.push(message.to_vec());
+            self.engine.message_sent();
+        }
+        let limit = spared_replica::wire::MESSAGE_MAX;
+        assert!(messages.iter().all(|it| it.len() <= limit));
+        self.messages.extend(messages.iter().cloned());
+        messages
+    }
+
+    /// Messages of the replica of that kind.
+    pub fn sent(&self, kind: u8) -> usize {
+        self.messages.iter().filter(|it| it[0] == kind).count()
+    }
+
+    pub fn is_done(&self, ticket: u64) -> bool {
+        self.done.contains(&ticket)
+    }
+
+    pub fn row(&self, now_ms: i64, name: &str) -> Value {
+        let rows = self.engine.rows(self.at(now_ms).monotonic_ms);
+        let row = rows.iter().find(|(key, _)| key == name);
+        row.unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
+            .1
+            .clone()
+    }
+}

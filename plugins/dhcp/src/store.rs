@@ -1,0 +1,248 @@
+//! The leases of all servers as the replica sees them: a table for each server, its records the leases
+//! and the server's identity.
+//!
+//! *Incarnation*: a lease that is absent was given back or deleted only if this run of the plugin has
+//! seen it go. So a table's life is that of the book, which begins when the plugin has read the
+//! server's files and ends with the process. Device and inode would tell less: servers change the
+//! inode themselves (Kea's cleaning, dhcpd's new file), and a file that is cut to nothing keeps its own;
+//! an empty one is an accident, and the book keeps what it had. What waits to be written is lost with
+//! the process, and comes back from the peer, as the new life says that its absence is no deletion.
+//!
+//! *Values*: digests leave out times. Two nodes that have the same commit have the same time left but
+//! for what a message takes, and a later commit has its flag.
+
+use std::fmt;
+
+use spared_replica::{
+    Applied, Authority, Malformed, Mark, Sink, Step, Store, Strays, Table, Tag, Token, Value,
+};
+
+use crate::config;
+use crate::engine::Leases;
+use crate::lease::Key;
+use crate::wire::{self, RecordKey};
+
+/// The servers of dhcp.toml, in its order.
+pub struct Tables {
+    pub servers: Vec<Leases>,
+    /// Monotonic time of the present call.
+    pub now_ms: i64,
+    /// This node's servers are those that give.
+    pub acts: bool,
+    /// The peer's are.
+    pub peer_acts: bool,
+    /// Life of the books.
+    run: u64,
+}
+
+impl Tables {
+    pub fn new(now_ms: i64, run: u64, servers: Vec<Leases>) -> Self {
+        Self {
+            servers,
+            now_ms,
+            acts: false,
+            peer_acts: false,
+            run,
+        }
+    }
+
+    fn identity(&self, table: Table) -> Option<&Vec<u8>> {
+        self.servers.get(table)?.book.identity()
+    }
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.servers).finish()
+    }
+}
+
+impl Store for Tables {
+    type Key = RecordKey;
+    type Cursor = Option<RecordKey>;
+
+    fn incarnation(&self, table: Table) -> Option<u64> {
+        let server = self.servers.get(table)?;
+        server.facts.known.then_some(self.run)
+    }
+
+    fn len(&self, table: Table) -> usize {
+        self.servers.get(table).map_or(0, |it| it.book.len())
+    }
+
+    fn snapshot(
+        &mut self,
+        table: Table,
+        at: &mut Self::Cursor,
+        sink: &mut Sink<'_, RecordKey>,
+    ) -> Step {
+        let now_ms = self.now_ms;
+        let Some(server) = self.servers.get_mut(table) else {
+            return Step::Done;
+        };
+        if at.is_none() {
+            if let Some(identity) = server.book.identity().cloned() {
+                let digest = wire::digest_of_identity(&identity);
+                let tag = &mut server.book.identity_tag;
+                let write = |out: &mut Value<'_>| out.put(&identity);
+                if !sink.record(&RecordKey::Identity, tag, Some(digest), write) {
+                    return Step::More;
+                }
+            }
+            *at = Some(RecordKey::Identity);
+        }
+        for (key, entry) in server.book.entries_after_mut(lease_key(*at)) {
+            let (lease, given) = (&entry.lease, entry.given);
+            let digest = wire::digest(lease);
+            let key = RecordKey::Lease(*key);
+            let write = |out: &mut Value<'_>| out.put(&wire::write_lease(now_ms, lease, given));
+            if !sink.record(&key, &mut entry.tag, Some(digest), write) {
+                return Step::More;
+            }
+            *at = Some(key);
+        }
+        Step::Done
+    }
+
+    fn encode(&mut self, table: Table, key: &RecordKey, out: &mut Value<'_>) -> bool {
+        let value = match key {
+            RecordKey::Identity => self.identity(table).cloned(),
+            RecordKey::Lease(key) => {
+                let server = self.servers.get(table);
+                let entry = server.and_then(|it| it.book.entry(key));
+                entry.map(|it| wire::write_lease(self.now_ms, &it.lease, it.given))
+            }
+        };
+        value.map(|value| out.put(&value)).is_some()
+    }
+
+    fn apply(
+        &mut self,
+        table: Table,
+        key: &RecordKey,
+        value: &[u8],
+        _token: Token,
+    ) -> Result<Applied, Malformed> {
+        let (now_ms, acts) = (self.now_ms, self.acts);
+        let server = self.servers.get_mut(table);
+        let server = server.ok_or(Malformed::Field("server"))?;
+        match key {
+            RecordKey::Identity => Ok(server.take_identity(value)),
+            RecordKey::Lease(key) => {
+                let (lease, given) = wire::read_lease(now_ms, *key, value)?;
+                Ok(server.take(now_ms, lease, given, acts))
+            }
+        }
+    }
+
+    fn delete(&mut self, table: Table, key: &RecordKey) {
+        let now_ms = self.now_ms;
+        // a server is never without an identity that it had
+        if let (Some(server), RecordKey::Lease(key)) = (self.servers.get_mut(table), key) {
+            server.drop_lease(key, now_ms);
+        }
+    }
+
+    fn tag(&mut self, table: Table, key: &RecordKey) -> Option<&mut Tag> {
+        let book = &mut self.servers.get_mut(table)?.book;
+        match key {
+            RecordKey::Identity => book.identity().is_some().then_some(&mut book.identity_tag),
+            RecordKey::Lease(key) => book.tag(key),
+        }
+    }
+
+    fn holds(&self, table: Table, key: &RecordKey, value: &[u8]) -> bool {
+        let RecordKey::Lease(key) = key else {
+            return self.identity(table).is_some_and(|it| it == value);
+        };
+        let Ok((theirs, _)) = wire::read_lease(self.now_ms, *key, value) else {
+            return false;
+        };
+        let server = self.servers.get(table);
+        server.is_some_and(|it| it.book.has_same(&theirs))
+    }
+
+    fn digest(&self, table: Table, key: &RecordKey) -> Option<u64> {
+        match key {
+            RecordKey::Identity => {
+                let identity = self.identity(table)?;
+                Some(wire::digest_of_identity(identity))
+            }
+            RecordKey::Lease(key) => self.servers.get(table)?.book.get(key).map(wire::digest),
+        }
+    }
+
+    fn stale(
+        &mut self,
+        table: Table,
+        mark: Mark,
+        at: &mut Self::Cursor,
+        limit: usize,
+        keys: &mut Vec<RecordKey>,
+    ) -> bool {
+        let Some(server) = self.servers.get(table) else {
+            return true;
+        };
+        let mut entries = server.book.entries_after(lease_key(*at));
+        for _ in 0..limit {
+            let Some((key, entry)) = entries.next() else {
+                return true;
+            };
+            let key = RecordKey::Lease(*key);
+            if entry.tag.mark() != mark {
+                keys.push(key);
+            }
+            *at = Some(key);
+        }
+        false
+    }
+
+    fn preface(&self, table: Table, out: &mut Value<'_>) {
+        if let Some(server) = self.servers.get(table) {
+            out.put(config::kind(server.settings.format).as_bytes());
+        }
+    }
+
+    fn accept(&self, table: Table, preface: &[u8]) -> Result<(), String> {
+        let server = self.servers.get(table);
+        let here = server.map_or("", |it| config::kind(it.settings.format));
+        match preface == here.as_bytes() {
+            true => Ok(()),
+            false => {
+                let there = String::from_utf8_lossy(preface).escape_debug().to_string();
+                Err(format!("the server is {here} here and {there} at the peer"))
+            }
+        }
+    }
+
+    fn prefers(&mut self, table: Table, key: &RecordKey, offered: &[u8]) -> Option<bool> {
+        let now_ms = self.now_ms;
+        let RecordKey::Lease(key) = key else {
+            return Some(self.identity(table).is_none());
+        };
+        let (theirs, given) = wire::read_lease(now_ms, *key, offered).ok()?;
+        let server = self.servers.get_mut(table)?;
+        Some(server.prefers(now_ms, &theirs, given))
+    }
+
+    /// Clients know the identity of a server that gives: only one that does not takes another.
+    fn authority(&self, table: Table, key: &RecordKey) -> Authority {
+        let is_own = self.acts || !self.peer_acts;
+        match key {
+            RecordKey::Identity if is_own && self.identity(table).is_some() => Authority::Ours,
+            RecordKey::Identity | RecordKey::Lease(_) => Authority::Both,
+        }
+    }
+
+    /// A backup's book changes only by what its own server gave while it was active.
+    fn strays(&self, _table: Table) -> Strays {
+        Strays::Offer
+    }
+}
+
+fn lease_key(at: Option<RecordKey>) -> Option<Key> {
+    match at {
+        Some(RecordKey::Lease(key)) => Some(key),
+        Some(RecordKey::Identity) | None => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! The question behind `sparectl dhcp diff`: what the other node has is not what this one was told.
+
+use spared_replica::wire::{MESSAGE_MAX, OWN, VALUE_MAX};
+use spared_replica::{Key as _, Malformed, Reader};
+
+use super::{ID_MAX, RecordKey, put_long, put_short};
+
+const ASK: u8 = OWN;
+const LISTED: u8 = OWN + 1;
+const TOLD: u8 = OWN + 2;
+/// The longest record: a key and a value with their lengths.
+const RECORD_MAX: usize = 1 + ID_MAX + 2 + VALUE_MAX;
+
+/// A message as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'b> {
+    /// Tell all that you have.
+    Ask {
+        /// Number of the question.
+        id: u32,
+    },
+    /// Leases of a server.
+    Listed {
+        /// Number of the question.
+        id: u32,
+        /// Name of the server.
+        server: &'b str,
+        /// Keys and values.
+        records: Vec<(RecordKey, &'b [u8])>,
+    },
+    /// That was all.
+    Told {
+        /// Number of the question.
+        id: u32,
+    },
+}
+
+impl<'b> Message<'b> {
+    /// Whether it is one of these, and not the replica's.
+    pub fn is_own(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|kind| *kind >= OWN)
+    }
+
+    /// Reads the peer's bytes.
+    ///
+    /// # Errors
+    /// They are no message.
+    pub fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        let (kind, id) = (reader.u8()?, reader.u32()?);
+        let message = match kind {
+            ASK => Self::Ask { id },
+            TOLD => Self::Told { id },
+            LISTED => {
+                let server = std::str::from_utf8(reader.short()?);
+                let server = server.map_err(|_| Malformed::Field("name of a server"))?;
+                let mut records = Vec::new();
+                while !reader.0.is_empty() {
+                    records.push(read_record(&mut reader)?);
+                }
+                Self::Listed {
+                    id,
+                    server,
+                    records,
+                }
+            }
+            kind => return Err(Malformed::Kind(kind)),
+        };
+        match reader.0 {
+            [] => Ok(message),
+            _ => Err(Malformed::Long),
+        }
+    }
+
+    /// The question.
+    pub fn ask(id: u32) -> Vec<u8> {
+        head(ASK, id)
+    }
+
+    /// The end of the answer.
+    pub fn told(id: u32) -> Vec<u8> {
+        head(TOLD, id)
+    }
+}
+
+fn read_record<'b>(reader: &mut Reader<'b>) -> Result<(RecordKey, &'b [u8]), Malformed> {
+    let mut key = Reader(reader.short()?);
+    let found = RecordKey::read(&mut key)?;
+    if !key.0.is_empty() {
+        return Err(Malformed::Long);
+    }
+    let length = reader.u16()?;
+    Ok((found, reader.take(length.into())?))
+}
+
+fn head(kind: u8, id: u32) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(id.to_be_bytes());
+    bytes
+}
+
+/// A part of the answer, as it is written.
+#[derive(Debug)]
+pub struct Listed(Vec<u8>);
+
+impl Listed {
+    /// Nothing of that server yet.
+    pub fn new(id: u32, server: &str) -> Self {
+        let mut bytes = head(LISTED, id);
+        put_short(&mut bytes, server.as_bytes());
+        Self(bytes)
+    }
+
+    /// Whether any record fits.
+    pub fn has_room(&self) -> bool {
+        self.0.len() + RECORD_MAX <= MESSAGE_MAX
+    }
+
+    /// Appends a record.
+    pub fn put(&mut self, key: RecordKey, value: &[u8]) {
+        put_short(&mut self.0, &key.bytes());
+        put_long(&mut self.0, value);
+    }
+
+    /// The message.
+    pub fn bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
