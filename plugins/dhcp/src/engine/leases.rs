@@ -9,7 +9,7 @@ use super::conflict::{self, Conflict, Conflicts};
 use super::save::Save;
 use super::status::client;
 use crate::config::Server;
-use crate::format;
+use crate::format::{self, Format};
 use crate::lease::{Change, Key, Lease, Set};
 use crate::server::Event;
 use crate::wire::{self, RecordKey};
@@ -425,6 +425,13 @@ impl Leases {
         self.save.rewrite |= self.facts.fault.is_some();
         self.save.hurry = self.has_unwritten();
         self.save.owed = self.save.hurry;
+    }
+
+    /// Some servers refuse to start without their file, and nobody else makes one.
+    pub fn make_missing_file(&mut self) {
+        let is_dhcpd = matches!(self.settings.format, Format::Dhcpd4 | Format::Dhcpd6);
+        let is_missing = self.facts.fault.is_some() && self.facts.file.is_some();
+        self.save.rewrite |= is_dhcpd && is_missing && !self.facts.runs;
     }
 
     /// What was found since the last time, a thousand of which would hide all else.

@@ -190,6 +190,9 @@ impl Engine {
         self.observe_replica();
         let purpose = self.purpose();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            if purpose.active {
+                leases.make_missing_file();
+            }
             while let Some(command) = leases.next_command(now_ms, purpose) {
                 self.actions.push_back(Action::Command { server, command });
             }

@@ -8,6 +8,8 @@ pub struct Fake {
     /// Expiry and commit in seconds since 1970, of each lease.
     pub file: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     pub identity: Option<Vec<u8>>,
+    /// Where the file is, if that is known.
+    pub place: Option<std::path::PathBuf>,
     pub runs: bool,
     pub live: bool,
     pub silent: bool,
@@ -33,6 +35,7 @@ impl Fake {
         Self {
             file: Some(BTreeMap::new()),
             identity: None,
+            place: None,
             runs: false,
             live: false,
             silent: false,
@@ -75,6 +78,7 @@ impl Fake {
 
     /// As the thread does when it begins.
     pub fn tell_all(&mut self, clock: Clock) {
+        self.events.extend(self.place.clone().map(Event::Place));
         match &self.file {
             None => self
                 .events

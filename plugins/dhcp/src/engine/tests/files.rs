@@ -311,6 +311,33 @@ fn a_file_that_was_never_there_is_made() {
 }
 
 #[test]
+fn a_server_that_needs_its_file_to_start_gets_one_on_a_fresh_active_node() {
+    let dhcpd = Settings {
+        servers: vec![Server {
+            format: Format::Dhcpd4,
+            ..server("dhcpd4")
+        }],
+        ..settings()
+    };
+    for (settings, is_made) in [(dhcpd, true), (settings(), false)] {
+        let mut lab = Lab::new(settings);
+        for node in [0, 1] {
+            let fake = &mut lab.nodes[node].servers[0];
+            fake.file = None;
+            fake.place = Some("/leases".into());
+            lab.restart(node, true, false);
+        }
+        lab.link();
+        assert!(lab.nodes[0].servers[0].file.is_none());
+        let ticket = lab.tell_role(0, true);
+        assert!(lab.nodes[0].is_done(ticket));
+        assert_eq!(lab.nodes[0].servers[0].file.is_some(), is_made);
+        lab.run(S);
+        assert_eq!(lab.nodes[0].servers[0].replaced, usize::from(is_made));
+    }
+}
+
+#[test]
 fn a_running_server_that_takes_changes_gets_late_ones_on_the_active_node() {
     let mut lab = Lab::settled();
     lab.cut();
