@@ -362,3 +362,12 @@ fn the_synopsis_of_the_manual_compiles() {
     std::fs::write(&source, synopsis).unwrap();
     assert_eq!(compile("cc", "-std=c11", &source), "");
 }
+
+#[test]
+fn the_manual_shows_the_replicated_example_as_it_is() {
+    let manual = std::fs::read_to_string(root().join("../docs/plugin.md")).unwrap();
+    let (_, rest) = manual.split_once("```rust\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let file = root().join("examples/guests/src/lib.rs");
+    assert_eq!(shown, std::fs::read_to_string(file).unwrap());
+}

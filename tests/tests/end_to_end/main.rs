@@ -30,6 +30,7 @@ mod forger;
 mod forging;
 mod frr;
 mod groups;
+mod guests;
 mod heartbeats;
 mod interfaces;
 mod ipsec_failover;
