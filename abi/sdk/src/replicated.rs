@@ -203,9 +203,11 @@ impl<S: Store> Replicated<S> {
         self.replica.ready(&self.store)
     }
 
-    /// As [`Engine::start_drain`].
+    /// As [`Engine::start_drain`]. A peer that has not told its roles takes nothing: no drain begins.
     pub fn start_drain(&mut self) {
-        self.replica.start_drain();
+        if self.replica.peer_groups().is_some() {
+            self.replica.start_drain();
+        }
     }
 
     /// As [`Engine::is_drained`].
