@@ -11,326 +11,184 @@ mod runs;
 mod sockets;
 pub mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::RandomState;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Alarm, Answer, Applied, Checks, Error, Host, Interest, InterfaceEvent, InterfaceHandle,
-    Interfaces, Plugin, Progress, Query, Ready, Role, RoleEvent, Roles, Sockets as Wanted, Token,
+    Answer, Applied, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io,
+    Progress, Ready, Runner, Sockets,
 };
 
 use config::Settings;
 use engine::{Action, Engine, Link};
 use runs::{Ended, Runs};
-use sockets::{PACKET_MAX, Sockets};
+use sockets::AllSockets;
+use wire::icmp::Heard;
 
-const TIMER: u32 = 1;
-/// Packets read at one go from one socket: a raw socket hears the echoes of others, too.
-const PACKETS_AT_ONCE: usize = 64;
 const USAGE: &str = "usage: health [status] | probe NAME";
 
-/// The plugin's one instance.
+/// What checks need of the system and of the host.
 pub struct Health {
     host: Host,
     interfaces: InterfaceHandle,
     checks: Checks,
-    /// None until `start`.
-    running: Option<Running>,
-    node: String,
-    settings: Settings,
+    runs: Runs,
+    sockets: AllSockets,
     /// What this worker may open: known when it was started, and never more.
     files: BTreeSet<PathBuf>,
 }
 
-/// What exists between `start` and `stop`.
-struct Running {
-    engine: Engine,
-    runs: Runs,
-    sockets: BTreeMap<String, Sockets>,
-    buffer: Vec<u8>,
-    alarm: Alarm,
-}
+impl Io for Health {
+    type Settings = Settings;
+    type Engine = Engine;
 
-/// The file, and whose node it was read for.
-pub struct Read {
-    settings: Settings,
-    node: String,
-}
+    fn read(config: &Config) -> Result<Settings, Error> {
+        config::read(config).ok_or(Error::Config(Vec::new()))
+    }
 
-impl Plugin for Health {
-    type Settings = Read;
-
-    fn create(host: Host) -> Result<Self, Error> {
+    fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
         let missing = |what| move || Error::Plugin(format!("this host has no {what}"));
-        Ok(Health {
+        let interfaces = host
+            .interfaces()
+            .ok_or_else(missing("spared.interface/1"))?;
+        let checks = host.checks().ok_or_else(missing("spared.check/1"))?;
+        let files = settings.files().into_iter();
+        let health = Self {
             host,
-            interfaces: host
-                .interfaces()
-                .ok_or_else(missing("spared.interface/1"))?,
-            checks: host.checks().ok_or_else(missing("spared.check/1"))?,
-            running: None,
-            node: String::new(),
-            settings: Settings::default(),
-            files: BTreeSet::new(),
-        })
+            interfaces,
+            checks,
+            runs: Runs::new(host, &settings.node),
+            sockets: AllSockets::new(host),
+            files: files.map(ToOwned::to_owned).collect(),
+        };
+        let mut engine = Engine::new(&RandomState::new());
+        engine.configure(host.now(), settings);
+        Ok((health, engine))
     }
 
-    fn read(config: &Config) -> Result<Read, Error> {
-        let settings = config::read(config).ok_or(Error::Config(Vec::new()))?;
-        Ok(Read {
-            settings,
-            node: config.node().to_owned(),
-        })
-    }
-
-    fn configure(&mut self, read: Read) -> Result<Applied, Error> {
-        let more = read
-            .settings
-            .files()
-            .iter()
-            .any(|file| !self.files.contains(*file));
-        if self.running.is_some() && (more || read.node != self.node) {
+    fn configure(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        old: &Settings,
+        new: &Settings,
+    ) -> Result<Applied, Error> {
+        let mut files = new.files().into_iter();
+        if new.node != old.node || !files.all(|file| self.files.contains(file)) {
             return Ok(Applied::Restart);
         }
-        self.node = read.node;
-        self.settings = read.settings;
-        if let Some(running) = &mut self.running {
-            running.engine.configure(self.host.now(), &self.settings);
-            self.act();
-        }
+        engine.configure(now_ns, new);
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
-        let files = self.settings.files().into_iter();
-        self.files = files.map(ToOwned::to_owned).collect();
-        let mut engine = Engine::new(&RandomState::new());
-        engine.configure(self.host.now(), &self.settings);
-        self.running = Some(Running {
-            engine,
-            runs: Runs::new(self.host, &self.node),
-            sockets: BTreeMap::new(),
-            buffer: vec![0; PACKET_MAX],
-            alarm: Alarm::new(self.host, TIMER),
-        });
-        self.act();
-        Ok(())
+    fn stop(mut self, _engine: Engine) {
+        self.runs.end_all();
+        self.sockets.close_all();
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
-        let Some(mut running) = self.running.take() else {
-            return Ok(());
-        };
-        running.alarm.set(None);
-        running.runs.end_all();
-        for fd in running.sockets.values_mut().flat_map(Sockets::take) {
-            self.host.unwatch_fd(fd.as_raw_fd());
+    fn fd(&mut self, engine: &mut Engine, now_ns: u64, fd: RawFd, _ready: Ready) {
+        let hear = |heard: &Heard| engine.handle_heard(now_ns, heard);
+        if self.sockets.receive(fd, hear) {
+            return;
         }
-        Ok(())
-    }
-
-    fn fd(&mut self, fd: RawFd, _ready: Ready) {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return self.host.unwatch_fd(fd);
-        };
-        if running.hear(now_ns, fd) {
-            return self.act();
-        }
-        match running.runs.ready(fd) {
-            Some(ended) => running.conclude(now_ns, ended),
+        match self.runs.ready(fd) {
+            Some(ended) => conclude(engine, now_ns, ended),
             None => self.host.unwatch_fd(fd),
         }
-        self.act();
     }
 
-    fn timer(&mut self, _id: u32) {
-        let now_ns = self.host.now();
-        if let Some(running) = &mut self.running {
-            running.alarm.fired();
-            // what has come counts, however late this timer is
-            running.hear_all(now_ns);
-            running.engine.handle_timeout(now_ns);
-        }
-        self.act();
+    fn handle_timeout(&mut self, engine: &mut Engine, now_ns: u64) {
+        // what has come counts, however late this timer is
+        self.sockets
+            .receive_all(|heard| engine.handle_heard(now_ns, heard));
+        engine.handle_timeout(now_ns);
     }
 
-    fn woken(&mut self) {
-        let now_ns = self.host.now();
-        if let Some(running) = &mut self.running {
-            while let Some(ended) = running.runs.poll_found() {
-                running.conclude(now_ns, Some(ended));
-            }
-        }
-        self.act();
+    fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
+        let found = self.runs.poll_found();
+        let has_found = found.is_some();
+        conclude(engine, now_ns, found);
+        has_found
     }
-}
 
-impl Roles for Health {
-    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
-        let now_ns = self.host.now();
-        if let Some(running) = &mut self.running {
-            let active = event.role == Role::Active;
-            running.engine.handle_role(now_ns, event.group, active);
-        }
-        self.act();
-        Ok(Progress::Done)
-    }
-}
-
-impl Interfaces for Health {
-    fn changed(&mut self, event: &InterfaceEvent<'_>) {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let sockets = running.sockets.entry(event.name.clone().into_owned());
-        let (gone, new) = sockets.or_default().update(event);
-        for fd in gone {
-            self.host.unwatch_fd(fd.as_raw_fd());
-        }
-        for fd in new {
-            if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
-                log::error!("{}: {error}", event.name);
-            }
-        }
+    fn changed(&mut self, engine: &mut Engine, now_ns: u64, event: &InterfaceEvent<'_>) {
+        self.sockets.update(event);
         let link = Link {
             present: event.present,
             up: event.up,
             carrier: event.carrier,
         };
-        running.engine.handle_interface(now_ns, &event.name, link);
-        self.act();
+        engine.handle_interface(now_ns, &event.name, link);
     }
-}
 
-impl Query for Health {
-    fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return Ok(Progress::Done);
-        };
+    fn query(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
         match argv {
             [] | ["status"] => {
                 // hundreds of checks: what fits is better than nothing
-                if let Err(error) = answer.rows(running.engine.rows(now_ns)) {
+                if let Err(error) = answer.rows(engine.rows(now_ns)) {
                     log::debug!("{error}");
                 }
             }
             ["probe", name] => {
-                let begun = running.engine.probe(now_ns, name);
-                self.act();
-                begun.map_err(Error::Usage)?;
+                engine.probe(now_ns, name).map_err(Error::Usage)?;
                 answer.text(name, "runs now; `sparectl health` shows the result")?;
             }
             _ => return Err(Error::Usage(USAGE.to_owned())),
         }
         Ok(Progress::Done)
     }
-}
 
-impl Health {
-    /// Does what the engine wants, then sets the timer.
-    fn act(&mut self) {
-        while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
-            self.perform(action);
-        }
-        if let Some(running) = &mut self.running {
-            running.alarm.set(running.engine.next_timeout());
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let done = match action {
+    fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {
+        match action {
             Action::Ping {
                 via,
                 to,
                 sequence,
                 packet,
             } => {
-                let sent = running.sockets.entry(via).or_default().send(to, &packet);
-                if let Err(error) = sent {
+                if let Err(error) = self.sockets.send(&via, to, &packet) {
                     let why = error.to_string().to_lowercase();
-                    running.engine.handle_unsent(now_ns, sequence, &why);
+                    engine.handle_unsent(now_ns, sequence, &why);
                 }
-                Ok(())
             }
-            Action::Start { run, job } => {
-                let ended = running.runs.start(run, job);
-                running.conclude(now_ns, ended);
-                Ok(())
-            }
-            Action::Cancel { run } => {
-                running.runs.cancel(run);
-                Ok(())
-            }
+            Action::Start { run, job } => conclude(engine, now_ns, self.runs.start(run, job)),
+            Action::Cancel { run } => self.runs.cancel(run),
             Action::Follow { interface, ping } => {
-                let wanted = if ping { Wanted::PING } else { Wanted::NONE };
-                self.interfaces.follow(&interface, wanted)
+                let wanted = if ping { Sockets::PING } else { Sockets::NONE };
+                self.interfaces.follow(&interface, wanted)?;
             }
             Action::Unfollow { interface } => {
-                let sockets = running.sockets.remove(&interface);
-                for fd in sockets
-                    .into_iter()
-                    .flat_map(|mut it| it.take().collect::<Vec<_>>())
-                {
-                    self.host.unwatch_fd(fd.as_raw_fd());
-                }
-                self.interfaces.unfollow(&interface)
+                self.sockets.close(&interface);
+                self.interfaces.unfollow(&interface)?;
             }
             Action::Report {
                 name,
                 weight,
                 state,
                 why,
-            } => self.checks.report(&name, weight, state.into(), &why),
-            Action::Forget { name } => self.checks.forget(&name),
-        };
-        if let Err(error) = done {
-            log::warn!("{error}");
+            } => self.checks.report(&name, weight, state.into(), &why)?,
+            Action::Forget { name } => self.checks.forget(&name)?,
         }
+        Ok(())
     }
 }
 
-impl Running {
-    fn conclude(&mut self, now_ns: u64, ended: Ended) {
-        if let Some((run, findings)) = ended {
-            self.engine.handle_result(now_ns, run, findings);
-        }
-    }
-
-    /// Reads a socket, if `fd` is one.
-    fn hear(&mut self, now_ns: u64, fd: RawFd) -> bool {
-        let Some(sockets) = self.sockets.values().find(|sockets| sockets.has(fd)) else {
-            return false;
-        };
-        for _ in 0..PACKETS_AT_ONCE {
-            let Some(packet) = sockets.receive(fd, &mut self.buffer) else {
-                break;
-            };
-            if let Some(heard) = packet {
-                self.engine.handle_heard(now_ns, &heard);
-            }
-        }
-        true
-    }
-
-    fn hear_all(&mut self, now_ns: u64) {
-        let fds: Vec<RawFd> = self.sockets.values().flat_map(Sockets::numbers).collect();
-        for fd in fds {
-            self.hear(now_ns, fd);
-        }
+fn conclude(engine: &mut Engine, now_ns: u64, ended: Ended) {
+    if let Some((run, findings)) = ended {
+        engine.handle_result(now_ns, run, findings);
     }
 }
 
-spared_sdk::export!(Health {
+spared_sdk::export!(Runner<Health> {
     name: "health",
     summary: "checks that make a node more or less fit",
     flags: FILES,

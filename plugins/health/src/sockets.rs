@@ -1,27 +1,111 @@
 //! The sockets that the host gives to ping with.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, sendto};
-use spared_sdk::{InterfaceEvent, SocketKind};
+use spared_sdk::{Host, Interest, InterfaceEvent, SocketKind};
 
 use crate::wire::icmp::{Heard, parse_ipv4, parse_ipv6};
 
 /// The largest packet that is looked at: an echo's own size is bounded well below.
-pub const PACKET_MAX: usize = 9216;
+const PACKET_MAX: usize = 9216;
+/// Packets read at one go from one socket: a raw socket hears the echoes of others, too.
+const PACKETS_AT_ONCE: usize = 64;
+
+/// Those of all interfaces, and watched.
+#[derive(Debug)]
+pub struct AllSockets {
+    host: Host,
+    /// By interface, or [`ANY_INTERFACE`](crate::engine::ANY_INTERFACE).
+    sockets: BTreeMap<String, Sockets>,
+    buffer: Vec<u8>,
+}
+
+impl AllSockets {
+    pub fn new(host: Host) -> Self {
+        Self {
+            host,
+            sockets: BTreeMap::new(),
+            buffer: vec![0; PACKET_MAX],
+        }
+    }
+
+    /// Takes what the event brings, and gives up what it leaves out.
+    pub fn update(&mut self, event: &InterfaceEvent<'_>) {
+        let sockets = self.sockets.entry(event.name.clone().into_owned());
+        let (gone, new) = sockets.or_default().update(event);
+        for fd in gone {
+            self.host.unwatch_fd(fd.as_raw_fd());
+        }
+        for fd in new {
+            if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+                log::error!("{}: {error}", event.name);
+            }
+        }
+    }
+
+    pub fn close(&mut self, interface: &str) {
+        for fd in self
+            .sockets
+            .remove(interface)
+            .iter()
+            .flat_map(Sockets::numbers)
+        {
+            self.host.unwatch_fd(fd);
+        }
+    }
+
+    pub fn close_all(&mut self) {
+        for fd in self.sockets.values().flat_map(Sockets::numbers) {
+            self.host.unwatch_fd(fd);
+        }
+        self.sockets.clear();
+    }
+
+    /// Sends one echo.
+    ///
+    /// # Errors
+    /// The kernel's, or there is no socket.
+    pub fn send(&self, via: &str, to: IpAddr, packet: &[u8]) -> io::Result<()> {
+        let sockets = self.sockets.get(via).ok_or(io::ErrorKind::NotConnected)?;
+        sockets.send(to, packet)
+    }
+
+    /// Reads a socket; false if `fd` is none of these.
+    pub fn receive(&mut self, fd: RawFd, mut hear: impl FnMut(&Heard)) -> bool {
+        let Some(sockets) = self.sockets.values().find(|sockets| sockets.has(fd)) else {
+            return false;
+        };
+        for _ in 0..PACKETS_AT_ONCE {
+            let Some(packet) = sockets.receive(fd, &mut self.buffer) else {
+                break;
+            };
+            packet.iter().for_each(&mut hear);
+        }
+        true
+    }
+
+    pub fn receive_all(&mut self, mut hear: impl FnMut(&Heard)) {
+        let fds: Vec<RawFd> = self.sockets.values().flat_map(Sockets::numbers).collect();
+        for fd in fds {
+            self.receive(fd, &mut hear);
+        }
+    }
+}
 
 /// One interface's, or those of none.
 #[derive(Debug, Default)]
-pub struct Sockets {
+struct Sockets {
     ipv4: Option<OwnedFd>,
     ipv6: Option<OwnedFd>,
 }
 
 impl Sockets {
     /// Takes what the event brings; what is gone comes back, to be unwatched, and then what is new.
-    pub fn update(&mut self, event: &InterfaceEvent<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
+    fn update(&mut self, event: &InterfaceEvent<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
         let mut gone = Vec::new();
         let mut new = Vec::new();
         for (place, kind) in [
@@ -39,18 +123,14 @@ impl Sockets {
         (gone, new)
     }
 
-    pub fn take(&mut self) -> impl Iterator<Item = OwnedFd> {
-        [self.ipv4.take(), self.ipv6.take()].into_iter().flatten()
-    }
-
-    pub fn numbers(&self) -> impl Iterator<Item = RawFd> + use<> {
+    fn numbers(&self) -> impl Iterator<Item = RawFd> + use<> {
         let number = |socket: &Option<OwnedFd>| socket.as_ref().map(AsRawFd::as_raw_fd);
         [number(&self.ipv4), number(&self.ipv6)]
             .into_iter()
             .flatten()
     }
 
-    pub fn has(&self, fd: RawFd) -> bool {
+    fn has(&self, fd: RawFd) -> bool {
         self.numbers().any(|number| number == fd)
     }
 
@@ -58,7 +138,7 @@ impl Sockets {
     ///
     /// # Errors
     /// The kernel's, or there is no socket.
-    pub fn send(&self, to: IpAddr, packet: &[u8]) -> io::Result<()> {
+    fn send(&self, to: IpAddr, packet: &[u8]) -> io::Result<()> {
         let (socket, address): (_, SocketAddr) = match to {
             IpAddr::V4(to) => (&self.ipv4, SocketAddrV4::new(to, 0).into()),
             IpAddr::V6(to) => (&self.ipv6, SocketAddrV6::new(to, 0, 0, 0).into()),
@@ -69,7 +149,7 @@ impl Sockets {
     }
 
     /// The next packet; the outer None where there is none, the inner where it is no answer.
-    pub fn receive(&self, fd: RawFd, buffer: &mut [u8]) -> Option<Option<Heard>> {
+    fn receive(&self, fd: RawFd, buffer: &mut [u8]) -> Option<Option<Heard>> {
         let is = |socket: &&OwnedFd| socket.as_raw_fd() == fd;
         if let Some(socket) = self.ipv4.as_ref().filter(is) {
             let (length, _) = recv(socket, &mut *buffer, RecvFlags::DONTWAIT).ok()?;

@@ -13,6 +13,8 @@ const CHECKS_MAX: usize = 256;
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
+    /// This node, as scripts are told it.
+    pub node: String,
     pub checks: Vec<Check>,
 }
 
@@ -65,7 +67,8 @@ pub fn read(config: &Config) -> Option<Settings> {
         let why = format!("found {} checks, allowed {CHECKS_MAX}", checks.len());
         config.root().fault("", why);
     }
-    complete.then_some(Settings { checks })
+    let node = config.node().to_owned();
+    complete.then_some(Settings { node, checks })
 }
 
 /// Reads one table: the check, and whether it is enabled.

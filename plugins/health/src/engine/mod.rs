@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
+use spared_sdk::{Engine as _, Role};
+
 use crate::config::{Check, Kind, Settings};
 use crate::wire::icmp::Heard;
 use item::Item;
@@ -185,13 +187,6 @@ impl Engine {
         self.report(now_ns);
     }
 
-    /// This node became active for a group, or stopped being so.
-    pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
-        self.roles.insert(group.to_owned(), active);
-        self.wake_and_rest(now_ns);
-        self.report(now_ns);
-    }
-
     /// The whole truth of an interface.
     pub fn handle_interface(&mut self, now_ns: u64, name: &str, link: Link) {
         self.links.insert(name.to_owned(), link);
@@ -237,33 +232,6 @@ impl Engine {
         if let Some(finding) = item.round_answered(sent.target, answer) {
             self.handle_result(now_ns, sent.run, vec![finding]);
         }
-    }
-
-    /// Starts what is due, ends what takes too long, forgets what is too old.
-    pub fn handle_timeout(&mut self, now_ns: u64) {
-        for at in 0..self.items.len() {
-            self.end_late_run(now_ns, at);
-            self.start_due_run(now_ns, at);
-        }
-        for item in &mut self.items {
-            if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
-                item.forget_ns = None;
-                let names = item.forget();
-                let gone = names.into_iter().map(|name| Action::Forget { name });
-                self.actions.extend(gone);
-            }
-            item.tick(now_ns);
-        }
-        self.report(now_ns);
-    }
-
-    /// When `handle_timeout` is wanted.
-    pub fn next_timeout(&self) -> Option<u64> {
-        self.items.iter().filter_map(Item::next_timeout).min()
-    }
-
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
     }
 
     /// Runs a check now.
@@ -376,5 +344,41 @@ impl Engine {
         for item in &mut self.items {
             self.actions.extend(item.reports(now_ns));
         }
+    }
+}
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
+        self.roles.insert(group.to_owned(), role == Role::Active);
+        self.wake_and_rest(now_ns);
+        self.report(now_ns);
+    }
+
+    /// Starts what is due, ends what takes too long, forgets what is too old.
+    fn handle_timeout(&mut self, now_ns: u64) {
+        for at in 0..self.items.len() {
+            self.end_late_run(now_ns, at);
+            self.start_due_run(now_ns, at);
+        }
+        for item in &mut self.items {
+            if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
+                item.forget_ns = None;
+                let names = item.forget();
+                let gone = names.into_iter().map(|name| Action::Forget { name });
+                self.actions.extend(gone);
+            }
+            item.tick(now_ns);
+        }
+        self.report(now_ns);
+    }
+
+    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
+        self.items.iter().filter_map(Item::next_timeout).min()
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
+        self.actions.pop_front()
     }
 }

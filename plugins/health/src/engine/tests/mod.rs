@@ -3,8 +3,8 @@
 use std::hash::RandomState;
 use std::net::IpAddr;
 
-use spared_sdk::Value;
 use spared_sdk::config::Config;
+use spared_sdk::{Engine as _, Value};
 
 use super::*;
 use crate::config;
@@ -55,7 +55,7 @@ impl Lab {
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.engine.poll_action() {
+        while let Some(action) = self.engine.poll_action(self.now_ns) {
             match action {
                 Action::Ping { to, packet, .. } => self.pings.push((to, packet)),
                 Action::Start { run, job } => self.jobs.push((run, job)),
@@ -83,13 +83,13 @@ impl Lab {
         let end_ns = self.now_ns + ns;
         while let Some(next_ns) = self
             .engine
-            .next_timeout()
+            .next_timeout(self.now_ns)
             .filter(|next_ns| *next_ns <= end_ns)
         {
             self.now_ns = self.now_ns.max(next_ns);
             self.engine.handle_timeout(self.now_ns);
             self.act();
-            let later = self.engine.next_timeout();
+            let later = self.engine.next_timeout(self.now_ns);
             assert!(
                 later.is_none_or(|later| later > self.now_ns),
                 "a timer without effect"
@@ -123,7 +123,8 @@ impl Lab {
     }
 
     fn role(&mut self, group: &str, active: bool) {
-        self.engine.handle_role(self.now_ns, group, active);
+        let role = if active { Role::Active } else { Role::Backup };
+        self.engine.handle_role(self.now_ns, group, role);
         self.act();
     }
 
