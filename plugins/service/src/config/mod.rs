@@ -19,6 +19,8 @@ pub use read::read;
 /// The whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// This node, as hooks are told it.
+    pub node: String,
     /// None: what this machine has.
     pub manager: Option<Manager>,
     pub poll_interval_ns: u64,
@@ -33,6 +35,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            node: String::new(),
             manager: None,
             poll_interval_ns: read::POLL_NS,
             hooks: PathBuf::from(read::HOOKS),

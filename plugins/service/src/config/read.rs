@@ -39,6 +39,7 @@ pub fn read(config: &Config) -> Option<Settings> {
     );
     let items = items(&root);
     Some(Settings {
+        node: config.node().to_owned(),
         manager: root.choice(node("manager"), &managers),
         poll_interval_ns: poll.map_or(defaults.poll_interval_ns, ns),
         hooks: hooks.unwrap_or(defaults.hooks),

@@ -29,7 +29,12 @@ fn wishes(settings: &Settings, name: &str) -> ByRole<Wish> {
 
 #[test]
 fn an_empty_file_has_the_defaults() {
-    assert_eq!(read_ok(""), Settings::default());
+    let node = "r1".to_owned();
+    let defaults = Settings {
+        node,
+        ..Settings::default()
+    };
+    assert_eq!(read_ok(""), defaults);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use spared_sdk::Role;
+use spared_sdk::{Role, RoleEvent};
 
 /// A role as the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,17 @@ pub struct RoleChange {
     pub role: Role,
     pub why: String,
     pub maintenance: bool,
+}
+
+impl From<&RoleEvent<'_>> for RoleChange {
+    fn from(event: &RoleEvent<'_>) -> Self {
+        Self {
+            group: event.group.to_owned(),
+            role: event.role,
+            why: event.why.to_owned(),
+            maintenance: event.maintenance,
+        }
+    }
 }
 
 #[derive(Debug)]

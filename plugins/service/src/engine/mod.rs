@@ -172,43 +172,6 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Ends what takes too long, polls, tries again.
-    pub fn handle_timeout(&mut self, now_ns: u64) {
-        self.end_gathering(now_ns);
-        self.tell_strangers(now_ns);
-        self.end_late_looks(now_ns);
-        for at in 0..self.items.len() {
-            self.end_late_job(now_ns, at);
-        }
-        self.end_late_hooks(now_ns);
-        if now_ns >= self.poll_ns {
-            self.poll_ns = now_ns.saturating_add(self.settings.poll_interval_ns);
-            self.items.iter_mut().for_each(Item::poll);
-        }
-        self.step(now_ns);
-    }
-
-    /// When `handle_timeout` is wanted.
-    pub fn next_timeout(&self) -> Option<u64> {
-        let gather = match self.gather {
-            Gather::Until(until_ns) => Some(until_ns),
-            _ => None,
-        };
-        let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
-        let items = self.items.iter().filter_map(Item::next_timeout);
-        let rest = gather.into_iter().chain(self.strangers_ns);
-        let rest = rest.chain([self.poll_ns]);
-        items
-            .chain(runs.map(|run| run.until_ns))
-            .chain(self.orphans.iter().map(|orphan| orphan.until_ns))
-            .chain(rest)
-            .min()
-    }
-
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
     /// Tries again what failed, all of it or one; how many.
     ///
     /// # Errors
@@ -288,6 +251,46 @@ impl Engine {
         });
         self.actions.extend(cancelled);
         self.orphans.retain(|orphan| !late(orphan));
+    }
+}
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    /// Ends what takes too long, polls, tries again.
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.end_gathering(now_ns);
+        self.tell_strangers(now_ns);
+        self.end_late_looks(now_ns);
+        for at in 0..self.items.len() {
+            self.end_late_job(now_ns, at);
+        }
+        self.end_late_hooks(now_ns);
+        if now_ns >= self.poll_ns {
+            self.poll_ns = now_ns.saturating_add(self.settings.poll_interval_ns);
+            self.items.iter_mut().for_each(Item::poll);
+        }
+        self.step(now_ns);
+    }
+
+    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
+        let gather = match self.gather {
+            Gather::Until(until_ns) => Some(until_ns),
+            _ => None,
+        };
+        let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
+        let items = self.items.iter().filter_map(Item::next_timeout);
+        let rest = gather.into_iter().chain(self.strangers_ns);
+        let rest = rest.chain([self.poll_ns]);
+        items
+            .chain(runs.map(|run| run.until_ns))
+            .chain(self.orphans.iter().map(|orphan| orphan.until_ns))
+            .chain(rest)
+            .min()
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
+        self.actions.pop_front()
     }
 }
 

@@ -8,9 +8,23 @@ mod systemd;
 
 use std::path::Path;
 
+use crate::config::Settings;
+use crate::error::Unfit;
 use crate::job::{Manager, Service, Status, Verb};
 
 pub use systemd::Triggers;
+
+/// What starts and stops units here, where there are any.
+///
+/// # Errors
+/// There are units, and nothing that is known could start them.
+pub fn choose(settings: &Settings) -> Result<Manager, Unfit> {
+    match settings.manager.or_else(detect) {
+        Some(manager) => Ok(manager),
+        None if settings.has_units() => Err(Unfit::NoManager),
+        None => Ok(Manager::Systemd),
+    }
+}
 
 /// Finds the manager of this machine; None where there is none that is known.
 pub fn detect() -> Option<Manager> {

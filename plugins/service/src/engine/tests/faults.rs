@@ -286,7 +286,7 @@ fn the_late_end_of_a_start_that_was_given_up_is_no_death() {
 #[test]
 fn a_manager_that_does_not_answer_is_not_waited_for_forever() {
     let mut lab = Lab::new(ONE);
-    while lab.engine.poll_action().is_some() {}
+    while lab.engine.poll_action(lab.now_ns).is_some() {}
     lab.machine = Machine::default();
     let ticket = lab.active();
     lab.pass(25 * S);

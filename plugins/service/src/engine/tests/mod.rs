@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use spared_sdk::Value;
 use spared_sdk::config::Config;
+use spared_sdk::{Engine as _, Value};
 
 use super::*;
 use crate::config;
@@ -94,7 +94,7 @@ impl Lab {
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.engine.poll_action() {
+        while let Some(action) = self.engine.poll_action(self.now_ns) {
             match action {
                 Action::Begin { number, job } => {
                     self.begun.push((self.now_ns, what(&job)));
@@ -141,7 +141,7 @@ impl Lab {
     fn pass(&mut self, ns: u64) {
         let end_ns = self.now_ns + ns;
         loop {
-            let engine = self.engine.next_timeout();
+            let engine = self.engine.next_timeout(self.now_ns);
             let next_ns = engine.into_iter().chain(self.machine.next_ns()).min();
             let Some(next_ns) = next_ns.filter(|next_ns| *next_ns <= end_ns) else {
                 break;
@@ -158,12 +158,12 @@ impl Lab {
             }
             if self
                 .engine
-                .next_timeout()
+                .next_timeout(self.now_ns)
                 .is_some_and(|at_ns| at_ns <= self.now_ns)
             {
                 self.engine.handle_timeout(self.now_ns);
                 self.act();
-                let later = self.engine.next_timeout();
+                let later = self.engine.next_timeout(self.now_ns);
                 assert!(
                     later.is_none_or(|later| later > self.now_ns),
                     "a timer without effect"
