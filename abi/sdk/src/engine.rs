@@ -94,6 +94,12 @@ pub trait Engine {
     fn is_settled(&self) -> bool {
         true
     }
+
+    /// Whether addresses may move before all of it is applied. Asked while there is more to do.
+    fn is_settled_enough(&self, now_ns: u64) -> bool {
+        let _ = now_ns;
+        false
+    }
 }
 
 /// The I/O of a plugin, with its configuration: sockets, files, threads, and the host.

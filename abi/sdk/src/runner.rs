@@ -34,7 +34,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// After 10 ms the host has its turn, and the work goes on with the next callback, which follows at
 /// once. When nothing is left, the calls end that waited for it ([`Engine::is_drained`],
 /// [`Engine::is_settled`]), and a timer is set for [`Engine::next_timeout`] or [`Io::next_timeout`],
-/// whichever is earlier. [`Engine::in_sync`] is asked after each callback, and told where it changed.
+/// whichever is earlier. A call to settle may end before ([`Engine::is_settled_enough`]).
+/// [`Engine::in_sync`] is asked after each callback, and told where it changed.
 pub struct Runner<I: Io> {
     host: Host,
     /// None until `configure`.
@@ -235,6 +236,9 @@ impl<I: Io> Running<I> {
         }
         self.tell_in_sync();
         let next_ns = if is_busy {
+            if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
+                self.end_settling();
+            }
             Some(now_ns)
         } else {
             self.end_calls();
@@ -307,9 +311,13 @@ impl<I: Io> Running<I> {
             }
         }
         if !self.settling.is_empty() && self.engine.is_settled() {
-            for token in self.settling.drain(..) {
-                self.host.done(token, Ok(()));
-            }
+            self.end_settling();
+        }
+    }
+
+    fn end_settling(&mut self) {
+        for token in self.settling.drain(..) {
+            self.host.done(token, Ok(()));
         }
     }
 

@@ -46,6 +46,7 @@ struct Letters {
     due_ns: Option<u64>,
     in_sync: Option<Result<(), String>>,
     unsettled: bool,
+    settled_enough: bool,
     backlog: u32,
 }
 
@@ -77,6 +78,7 @@ impl Engine for Letters {
                 'n' => self.in_sync = Some(Err("it lacks some".to_owned())),
                 'u' => self.unsettled = true,
                 's' => self.unsettled = false,
+                'e' => self.settled_enough = true,
                 'b' => self.backlog = 3,
                 letter => self.actions.push_back(letter),
             }
@@ -110,6 +112,10 @@ impl Engine for Letters {
 
     fn is_settled(&self) -> bool {
         !self.unsettled
+    }
+
+    fn is_settled_enough(&self, _now_ns: u64) -> bool {
+        self.settled_enough
     }
 }
 
@@ -406,6 +412,10 @@ fn the_host_has_its_turn_after_ten_milliseconds_and_the_work_goes_on_at_once() {
     assert!(!it.settle(8).iter().any(|what| what.starts_with("done")));
     let more = it.timer(RUNNERS_TIMER);
     assert_eq!(more[..2], ["timeout", "perform w"]);
+    // but for one that the engine needs no longer
+    let done = "done 8 0".to_owned();
+    assert!(!more.contains(&done));
+    assert!(it.hear("e").contains(&done));
 }
 
 #[test]
