@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use spared_ipsec::engine::{Change, XfrmEvent};
-use spared_ipsec::xfrm::{Node, Place, check_policy, check_sa, hides_keys, read, requests};
+use spared_ipsec::codec::{Node, Place, check_policy, check_sa, hides_keys, read, requests};
 
 struct Here;
 

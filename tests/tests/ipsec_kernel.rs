@@ -6,10 +6,10 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
 use spared_ipsec::kernel::{Found, Kernel};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
-use spared_ipsec::xfrm::{check_policy, check_sa, hides_keys};
 use spared_tests::lab::scenario;
 use spared_tests::machine::{Machine, Parts};
 

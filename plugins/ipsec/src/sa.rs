@@ -45,6 +45,16 @@ pub struct Sa {
     pub life: Life,
 }
 
+impl Sa {
+    /// The end of its tunnel on the node that has it, where it is on this side.
+    pub fn local_end(&self, side: Direction) -> IpAddr {
+        match side {
+            Direction::In => self.id.destination,
+            Direction::Out => self.source,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     In,
@@ -138,6 +148,15 @@ impl Life {
             ..self
         }
     }
+}
+
+/// How fast an SA is, and how often its numbers are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// In packets.
+    pub threshold: u32,
+    /// In the last seconds at most.
+    pub packets_per_s: u32,
 }
 
 /// An interface's name, or none.

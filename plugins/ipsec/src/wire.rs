@@ -1,365 +1,283 @@
-//! What the peers say to each other. Numbers are little-endian; a body is the kernel's own bytes,
-//! which is why roles come with how a machine lays them out.
+//! What the nodes tell each other of tunnels: keys and values within the replica's messages. Numbers
+//! are in network byte order; a body is the kernel's own bytes, so nodes of another layout refuse each
+//! other by the preface.
 //!
 //! ```text
-//!  1 role             active 8, order 8, word 8, SA 16, policy 16
-//!  2 want
-//!  3 begin            epoch 32, SAs 32, policies 32
-//!  4 SAs              told ...
-//!  5 counters         counted ...
-//!  6 delete SAs       id ...
-//!  7 policies         (body n 16, body ..., interface n 8, ...) ...
-//!  8 delete policies  (selector 56 bytes, interface n 8, ..., direction 8, kind 8, mark 64, if_id 32) ...
-//!  9 end              epoch 32
-//! 10 synced           epoch 32
-//! 11 refused          count 32, (id, errno 32) ...
-//! 12 final
-//! 13 last             counted ...
-//! 14 unsure           yes 8
+//! preface    version 8, byte order 8 (1: big-endian), word 8, SA 16, policy 16
 //!
-//! id          family 8 (4, 6), destination, spi 32, protocol 8, mark 32, mask 32
-//! told        body n 16, body ..., interfaces, side 8 (0 in, 1 out), replay, life, pace, name
-//! counted     id, replay, life, pace
-//! interfaces  selector n 8, ..., offload n 8, ..., flags 8 where n > 0
-//! replay      oseq 64, seq 64, window 32, words 8, bits 32 ...; words 255: 32 bits of the old form
-//! life        bytes 64, packets 64, age 64, used 8, since 64 where used
-//! pace        threshold 32, packets a second 32
-//! name        connection n 8, ..., child n 8, ... where n > 0
+//! key of an SA       1 in, 2 out (8), destination, SPI 32, protocol 8, mark 32, mask 32, local end
+//! key of a policy    3 (8), selector 56 bytes, interface n 8, ..., direction 8, kind 8, mark 32,
+//!                    mask 32, if_id 32, local end
+//! key of all numbers 4 (8); on the lane of newest values alone
+//! address, end       family 8 (4, 6; an end may be 0: none), 4 or 16 bytes
+//!
+//! SA         numbers, body n 16, body ..., interfaces, name
+//! policy     body ...
+//! interfaces selector n 8, ..., offload n 8, ..., flags 8 if n > 0
+//! name       connection n 8, ..., child n 8, ... if n > 0
+//! numbers    origin 8 (0 kernel, 1 copy, 2 last word), silent 32, oseq 64, seq 64, window 32,
+//!            words 8, bits 32 ...; words 255: 32 bits of the old form;
+//!            bytes 64, packets 64, age 64, used 8, since 64 if used, threshold 32, packets a second 32
+//! all        unsure 8, exact 8
 //! ```
 //!
-//! The parser takes any bytes without a panic: [`Message::parse`].
+//! The readers take any bytes without a panic, and leave nothing to the kernel that
+//! [`check_sa`](crate::codec::check_sa) and [`check_policy`](crate::codec::check_policy) have not passed.
 
-mod reader;
+mod read;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::IpAddr;
 
-use crate::body;
+use spared_replica::{Key, Reader, Table, Value};
+
+use crate::codec::body::{self, local_end, selector_ends};
 use crate::error::Malformed;
 use crate::sa::{
-    ChildName, Direction, Interfaces, Life, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
+    ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
 };
 
-/// A message is never longer: the channel takes 64 KiB.
-pub const MESSAGE_MAX: usize = 60_000;
+pub use read::{accept_preface, read_all_numbers, read_numbers, read_policy, read_sa};
+
 /// Of an SA or a policy; the kernel's own limits on keys are far below.
 pub const BODY_MAX: usize = 4096;
 /// Of a ring of received numbers: 4096 packets, as many as the kernel takes.
 pub const WORDS_MAX: usize = 128;
 /// In place of the number of words.
 const LEGACY: u8 = 255;
-/// Room for one more record, whatever it is.
-const RECORD_MAX: usize = BODY_MAX + 4 * WORDS_MAX + 5 * 256 + 128;
+const VERSION: u8 = 1;
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum Message {
-    /// Of the sender: whether it is active.
-    Role {
-        active: bool,
-        layout: Layout,
-    },
-    /// From a backup: send what you have.
-    Request,
-    /// All policies and SAs follow, until `End`.
-    Begin {
-        epoch: u32,
-        sas: u32,
-        policies: u32,
-    },
-    Sas(Vec<ToldSa>),
-    Counters(Vec<Counted>),
-    DeleteSas(Vec<SaId>),
-    Policies(Vec<Policy>),
-    DeletePolicies(Vec<PolicyId>),
-    End {
-        epoch: u32,
-    },
-    /// From a backup: all up to that end is here.
-    InSync {
-        epoch: u32,
-    },
-    /// From a backup: its kernel could not take so many SAs, the first of them with errnos.
-    Refused {
-        count: u32,
-        first: Vec<(SaId, i32)>,
-    },
-    /// Before a switchover: the counters are exact.
-    Final,
-    /// After one: what the node received that is backup now.
-    Last(Vec<Counted>),
-    /// Counters may be older than their bound, or are not any more.
-    Unsure {
-        yes: bool,
-    },
+/// Tables, in the order in which they are filled: with its policies a backup sends nothing in clear.
+pub const POLICIES: Table = 0;
+pub const SAS: Table = 1;
+pub const TABLES: [&str; 2] = ["policies", "sas"];
+
+/// How a record is found on both nodes. The local end is part of it: it tells whose record it is, also
+/// where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TunnelKey {
+    Sa(SaId, Direction, IpAddr),
+    Policy(PolicyId, Option<IpAddr>),
+    /// What is so of all numbers of the sender; in no table.
+    AllNumbers,
 }
 
-/// How a machine lays out the kernel's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    pub big_endian: bool,
-    /// Bytes of a word.
-    pub word: u8,
-    /// Bytes of `struct xfrm_usersa_info`.
-    pub sa: u16,
-    pub policy: u16,
+impl TunnelKey {
+    pub fn sa(sa: &Sa, side: Direction) -> Self {
+        Self::Sa(sa.id, side, sa.local_end(side))
+    }
+
+    pub fn policy(policy: &Policy) -> Self {
+        Self::Policy(policy.id, local_end(policy))
+    }
+
+    /// Whether a table may have a record with this key.
+    pub fn is_of(&self, table: Table) -> bool {
+        match self {
+            Self::Sa(..) => table == SAS,
+            Self::Policy(..) => table == POLICIES,
+            Self::AllNumbers => false,
+        }
+    }
+
+    /// This node's end of the tunnel, on the node that has it.
+    pub fn local_end(&self) -> Option<IpAddr> {
+        match self {
+            Self::Sa(_, _, end) => Some(*end),
+            Self::Policy(_, end) => *end,
+            Self::AllNumbers => None,
+        }
+    }
 }
 
-impl Layout {
-    pub const HERE: Self = Self {
-        big_endian: cfg!(target_endian = "big"),
-        word: size_of::<usize>() as u8,
-        sa: body::SA_LEN as u16,
-        policy: body::POLICY_LEN as u16,
-    };
+impl fmt::Display for TunnelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sa(id, _, _) => write!(f, "SA {:08x} to {}", id.spi, id.destination),
+            Self::Policy(id, _) => {
+                let direction = ["in", "out", "fwd"].get(usize::from(id.direction));
+                write!(f, "policy {}", direction.unwrap_or(&"?"))?;
+                match selector_ends(&id.selector) {
+                    Some((source, destination)) => write!(f, " {source} -> {destination}"),
+                    None => Ok(()),
+                }
+            }
+            Self::AllNumbers => f.write_str("all numbers"),
+        }
+    }
 }
 
-/// How fast an SA is, and how often its counters are told.
+impl Key for TunnelKey {
+    fn write(&self, out: &mut Value<'_>) {
+        match self {
+            Self::Sa(id, side, end) => {
+                out.u8(match side {
+                    Direction::In => 1,
+                    Direction::Out => 2,
+                });
+                put_address(out, id.destination);
+                out.u32(id.spi);
+                out.u8(id.protocol);
+                put_mark(out, id.mark);
+                put_address(out, *end);
+            }
+            Self::Policy(id, end) => {
+                out.u8(3);
+                out.put(&id.selector);
+                put_text(out, id.interface.text().unwrap_or_default());
+                out.u8(id.direction);
+                out.u8(id.kind);
+                put_mark(out, id.mark);
+                out.u32(id.if_id);
+                match end {
+                    None => out.u8(0),
+                    Some(end) => put_address(out, *end),
+                }
+            }
+            Self::AllNumbers => out.u8(4),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        read::key(reader)
+    }
+}
+
+/// Whose word numbers are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pace {
-    /// In packets.
-    pub threshold: u32,
-    /// In the last seconds at most.
-    pub packets_per_s: u32,
+pub enum Origin {
+    /// The sender's kernel has the SA.
+    #[default]
+    Kernel,
+    /// The sender keeps it for a failover, and has them from the receiver or from an earlier role.
+    Copy,
+    /// The sender has just become backup: what it received last.
+    LastWord,
 }
 
-/// An SA as its node tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ToldSa {
-    pub sa: Sa,
-    pub side: Direction,
-    pub pace: Pace,
-    pub name: Option<ChildName>,
-}
-
-/// Its numbers alone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Counted {
-    pub id: SaId,
+/// The numbers of an SA, as they age on their way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub origin: Origin,
+    /// Milliseconds since the sender knew them.
+    pub silent_ms: u32,
     pub replay: Replay,
     pub life: Life,
     pub pace: Pace,
 }
 
-impl Message {
-    /// Reads the peer's bytes.
-    ///
-    /// # Errors
-    /// They are no message.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        reader::parse(bytes)
-    }
+/// What is so of all numbers of the sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllNumbers {
+    /// Notifications were lost: numbers may be older than their bound.
+    pub unsure: bool,
+    /// Before a switchover: nothing is carried that they do not count.
+    pub exact: bool,
+}
 
-    pub fn emit(&self) -> Vec<u8> {
-        let mut it = Records::new(self.kind());
-        match self {
-            Self::Role { active, layout } => it.put_role(*active, *layout),
-            Self::Request | Self::Final => {}
-            Self::Begin {
-                epoch,
-                sas,
-                policies,
-            } => [epoch, sas, policies].iter().for_each(|n| it.u32(**n)),
-            Self::Sas(told) => told
-                .iter()
-                .for_each(|t| it.put_sa(&t.sa, t.sa.life, t.side, t.pace, t.name.as_ref())),
-            Self::Counters(counted) | Self::Last(counted) => counted
-                .iter()
-                .for_each(|c| it.put_counters(&c.id, &c.replay, c.life, c.pace)),
-            Self::DeleteSas(ids) => ids.iter().for_each(|id| it.put_id(id)),
-            Self::Policies(policies) => policies.iter().for_each(|policy| it.put_policy(policy)),
-            Self::DeletePolicies(ids) => ids.iter().for_each(|id| it.put_policy_id(id)),
-            Self::End { epoch } | Self::InSync { epoch } => it.u32(*epoch),
-            Self::Refused { count, first } => {
-                it.u32(*count);
-                for (id, errno) in first {
-                    it.put_id(id);
-                    it.u32(*errno as u32);
-                }
-            }
-            Self::Unsure { yes } => it.u8(u8::from(*yes)),
+/// An SA as its node tells of it, its numbers within.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToldSa {
+    pub sa: Sa,
+    pub side: Direction,
+    pub numbers: Numbers,
+    pub name: Option<ChildName>,
+}
+
+/// What has to fit on both nodes: how the machine lays out the kernel's bytes.
+pub fn put_preface(out: &mut Value<'_>) {
+    out.u8(VERSION);
+    out.u8(u8::from(cfg!(target_endian = "big")));
+    out.u8(size_of::<usize>() as u8);
+    out.u16(body::SA_LEN as u16);
+    out.u16(body::POLICY_LEN as u16);
+}
+
+pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&ChildName>) {
+    put_numbers(out, numbers);
+    out.u16(sa.body.bytes().len() as u16);
+    out.put(sa.body.bytes());
+    put_text(out, sa.interfaces.selector.as_deref().unwrap_or_default());
+    match &sa.interfaces.offload {
+        None => out.u8(0),
+        Some((name, flags)) => {
+            put_text(out, name);
+            out.u8(*flags);
         }
-        it.bytes
     }
-
-    fn kind(&self) -> u8 {
-        match self {
-            Self::Role { .. } => 1,
-            Self::Request => 2,
-            Self::Begin { .. } => 3,
-            Self::Sas(_) => Records::SAS,
-            Self::Counters(_) => Records::COUNTERS,
-            Self::DeleteSas(_) => Records::DELETE_SAS,
-            Self::Policies(_) => Records::POLICIES,
-            Self::DeletePolicies(_) => Records::DELETE_POLICIES,
-            Self::End { .. } => 9,
-            Self::InSync { .. } => 10,
-            Self::Refused { .. } => 11,
-            Self::Final => 12,
-            Self::Last(_) => Records::LAST,
-            Self::Unsure { .. } => 14,
+    match name {
+        None => out.u8(0),
+        Some(name) => {
+            put_text(out, &name.ike);
+            put_text(out, &name.child);
         }
     }
 }
 
-/// A message of records, as long as there is room for one more.
-pub struct Records {
-    bytes: Vec<u8>,
-    count: usize,
+pub fn put_policy(out: &mut Value<'_>, policy: &Policy) {
+    out.put(policy.body.bytes());
 }
 
-impl Records {
-    pub const SAS: u8 = 4;
-    pub const COUNTERS: u8 = 5;
-    pub const DELETE_SAS: u8 = 6;
-    pub const POLICIES: u8 = 7;
-    pub const DELETE_POLICIES: u8 = 8;
-    pub const LAST: u8 = 13;
-
-    pub fn new(kind: u8) -> Self {
-        // a buffer that grows would leave keys behind
-        let mut bytes = Vec::with_capacity(MESSAGE_MAX);
-        bytes.push(kind);
-        Self { bytes, count: 0 }
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.bytes.len() + RECORD_MAX > MESSAGE_MAX
-    }
-
-    /// The message, unless nothing is in it.
-    pub fn finish(self) -> Option<Vec<u8>> {
-        (self.count > 0).then_some(self.bytes)
-    }
-
-    pub fn put_sa(
-        &mut self,
-        sa: &Sa,
-        life: Life,
-        side: Direction,
-        pace: Pace,
-        name: Option<&ChildName>,
-    ) {
-        self.count += 1;
-        self.put_body(sa.body.bytes());
-        self.put_interfaces(&sa.interfaces);
-        self.u8(u8::from(side == Direction::Out));
-        self.put_numbers(&sa.replay, life, pace);
-        match name {
-            None => self.u8(0),
-            Some(name) => {
-                self.put_text(&name.ike);
-                self.put_text(&name.child);
-            }
+pub fn put_numbers(out: &mut Value<'_>, numbers: &Numbers) {
+    let Numbers {
+        origin,
+        silent_ms,
+        replay,
+        life,
+        pace,
+    } = numbers;
+    out.u8(*origin as u8);
+    out.u32(*silent_ms);
+    out.u64(replay.oseq);
+    out.u64(replay.seq);
+    out.u32(replay.window);
+    match &replay.form {
+        ReplayForm::Legacy(bits) => {
+            out.u8(LEGACY);
+            out.u32(*bits);
+        }
+        ReplayForm::Extended(words) => {
+            let words = &words[..words.len().min(WORDS_MAX)];
+            out.u8(words.len() as u8);
+            words.iter().for_each(|word| out.u32(*word));
         }
     }
+    out.u64(life.bytes);
+    out.u64(life.packets);
+    out.u64(life.age_s);
+    out.u8(u8::from(life.used_s.is_some()));
+    life.used_s.iter().for_each(|used_s| out.u64(*used_s));
+    out.u32(pace.threshold);
+    out.u32(pace.packets_per_s);
+}
 
-    pub fn put_counters(&mut self, id: &SaId, replay: &Replay, life: Life, pace: Pace) {
-        self.put_id(id);
-        self.put_numbers(replay, life, pace);
-    }
+pub fn put_all_numbers(out: &mut Value<'_>, all: AllNumbers) {
+    out.u8(u8::from(all.unsure));
+    out.u8(u8::from(all.exact));
+}
 
-    pub fn put_id(&mut self, id: &SaId) {
-        self.count += 1;
-        match id.destination {
-            IpAddr::V4(address) => {
-                self.u8(4);
-                self.bytes.extend(address.octets());
-            }
-            IpAddr::V6(address) => {
-                self.u8(6);
-                self.bytes.extend(address.octets());
-            }
+fn put_address(out: &mut Value<'_>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            out.u8(4);
+            out.put(&address.octets());
         }
-        self.u32(id.spi);
-        self.u8(id.protocol);
-        self.put_mark(id.mark);
-    }
-
-    pub fn put_policy(&mut self, policy: &Policy) {
-        self.count += 1;
-        self.put_body(policy.body.bytes());
-        self.put_text(policy.id.interface.text().unwrap_or_default());
-    }
-
-    pub fn put_policy_id(&mut self, id: &PolicyId) {
-        self.count += 1;
-        self.bytes.extend(id.selector);
-        self.put_text(id.interface.text().unwrap_or_default());
-        self.bytes.extend([id.direction, id.kind]);
-        self.put_mark(id.mark);
-        self.u32(id.if_id);
-    }
-
-    fn put_role(&mut self, active: bool, layout: Layout) {
-        self.bytes
-            .extend([u8::from(active), u8::from(layout.big_endian), layout.word]);
-        self.bytes.extend(layout.sa.to_le_bytes());
-        self.bytes.extend(layout.policy.to_le_bytes());
-    }
-
-    /// Nobody makes a longer one: who has one does not tell of it.
-    fn put_body(&mut self, body: &[u8]) {
-        let body = &body[..body.len().min(BODY_MAX)];
-        self.bytes.extend((body.len() as u16).to_le_bytes());
-        self.bytes.extend_from_slice(body);
-    }
-
-    fn put_interfaces(&mut self, interfaces: &Interfaces) {
-        self.put_text(interfaces.selector.as_deref().unwrap_or_default());
-        match &interfaces.offload {
-            None => self.u8(0),
-            Some((name, flags)) => {
-                self.put_text(name);
-                self.u8(*flags);
-            }
+        IpAddr::V6(address) => {
+            out.u8(6);
+            out.put(&address.octets());
         }
     }
+}
 
-    fn put_numbers(&mut self, replay: &Replay, life: Life, pace: Pace) {
-        self.u64(replay.oseq);
-        self.u64(replay.seq);
-        self.u32(replay.window);
-        match &replay.form {
-            ReplayForm::Legacy(bits) => {
-                self.u8(LEGACY);
-                self.u32(*bits);
-            }
-            ReplayForm::Extended(words) => {
-                let words = &words[..words.len().min(WORDS_MAX)];
-                self.u8(words.len() as u8);
-                words.iter().for_each(|word| self.u32(*word));
-            }
-        }
-        self.u64(life.bytes);
-        self.u64(life.packets);
-        self.u64(life.age_s);
-        self.u8(u8::from(life.used_s.is_some()));
-        life.used_s.iter().for_each(|used_s| self.u64(*used_s));
-        self.u32(pace.threshold);
-        self.u32(pace.packets_per_s);
-    }
+fn put_mark(out: &mut Value<'_>, mark: Mark) {
+    out.u32(mark.value);
+    out.u32(mark.mask);
+}
 
-    fn put_mark(&mut self, mark: Mark) {
-        self.u32(mark.value);
-        self.u32(mark.mask);
-    }
-
-    fn put_text(&mut self, text: &str) {
-        let bytes = &text.as_bytes()[..text.len().min(255)];
-        self.u8(bytes.len() as u8);
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn u8(&mut self, number: u8) {
-        self.bytes.push(number);
-    }
-
-    fn u32(&mut self, number: u32) {
-        self.bytes.extend(number.to_le_bytes());
-    }
-
-    fn u64(&mut self, number: u64) {
-        self.bytes.extend(number.to_le_bytes());
-    }
+fn put_text(out: &mut Value<'_>, text: &str) {
+    let bytes = &text.as_bytes()[..text.len().min(255)];
+    out.u8(bytes.len() as u8);
+    out.put(bytes);
 }

@@ -53,7 +53,8 @@ impl Tunnelled<'_> {
                 && has(&takes, "all.held_sas", sas)
                 && has(&gives, "all.policies", policies)
                 && has(&takes, "all.held_policies", policies)
-                && has(&gives, "all.to_send", 0)
+                && has(&gives, "sas.behind_ms", 0)
+                && has(&gives, "policies.behind_ms", 0)
         };
         if poll(LIMIT, STEP, all) {
             return wait_settled(self.nodes(), LIMIT).map(drop);

@@ -2,13 +2,25 @@
 
 use super::{Engine, Named};
 use crate::sa::ChildName;
+use crate::vici::ViciEvent;
 
 /// Of a name on its way to the peer.
 const NAME_MAX: usize = 255;
 
 impl Engine {
+    /// What the IKE daemon here said; a text for the log.
+    pub fn handle_vici(&mut self, now_ms: u64, said: ViciEvent) -> Option<String> {
+        match said {
+            ViciEvent::Names(names) => self.handle_names(now_ms, names),
+            ViciEvent::Adopted(name, result) => self.handle_adopted(now_ms, &name, result),
+            ViciEvent::Daemon(word) => self.handle_daemon(now_ms, word),
+            ViciEvent::Note(text) => return Some(text),
+        }
+        None
+    }
+
     /// All that the IKE daemon here calls by name.
-    pub fn handle_names(&mut self, _now_ms: u64, names: Vec<Named>) {
+    pub fn handle_names(&mut self, now_ms: u64, names: Vec<Named>) {
         let fits = |name: &str| {
             let shown = !name.chars().any(char::is_control);
             (1..=NAME_MAX).contains(&name.len()) && shown
@@ -17,7 +29,7 @@ impl Engine {
         let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
         self.names = names.map(|it| (it.spi, it.name)).collect();
         let mut renamed = Vec::new();
-        for (id, known) in &mut self.sas {
+        for (id, known) in &mut self.store.sas {
             // a daemon that starts anew knows less, and not better
             let Some(name) = self.names.get(&id.spi) else {
                 continue;
@@ -28,7 +40,7 @@ impl Engine {
             }
         }
         for id in renamed {
-            self.sender.mark_sa_dirty(id);
+            self.sort_sa(now_ms, &id);
         }
     }
 

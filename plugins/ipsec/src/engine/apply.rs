@@ -69,11 +69,11 @@ impl Engine {
     fn applied(&mut self, now_ms: u64, change: &Change) {
         match change {
             Change::AddSa(sa) => self.handle_added_sa(now_ms, sa),
-            Change::DeleteSa(id) => self.drop_sa(id),
+            Change::DeleteSa(id) => self.drop_sa(now_ms, id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_put_policy(now_ms, policy);
             }
-            Change::DeletePolicy(id) => self.drop_policy(id),
+            Change::DeletePolicy(id) => self.drop_policy(now_ms, id),
             Change::SetReplay(id, replay) => {
                 self.see_counters(now_ms, id, replay.clone(), None);
             }
@@ -84,16 +84,16 @@ impl Engine {
 
     fn refused(&mut self, now_ms: u64, change: &Change, errno: i32) {
         match change {
-            Change::AddSa(sa) => self.handle_refused_sa(sa, errno),
+            Change::AddSa(sa) => self.handle_refused_sa(now_ms, sa, errno),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_refused_policy(now_ms, policy, errno);
             }
             // it is not there
-            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(id),
-            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(id),
+            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ms, id),
+            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ms, id),
             Change::Probe(sa) => self.handle_proof(now_ms, sa, Some(errno)),
             Change::SetThreshold(id, _) => {
-                if let Some(known) = self.sas.get_mut(id) {
+                if let Some(known) = self.store.sas.get_mut(id) {
                     // tried again
                     known.threshold = 0;
                 }

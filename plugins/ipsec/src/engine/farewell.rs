@@ -80,7 +80,7 @@ impl Engine {
                 // what it deletes is its own
                 (self.farewell.is_there, self.farewell.ended_until_ms) = (true, 0);
             }
-            DaemonWord::Answered => self.believe(),
+            DaemonWord::Answered => self.believe(now_ms),
             DaemonWord::Ended => {
                 let doubted = [&self.farewell.asked, &self.farewell.next];
                 let doubted: Vec<SaId> = doubted.iter().flat_map(|it| &it.sas).copied().collect();
@@ -111,7 +111,7 @@ impl Engine {
     /// Keeps an SA that a daemon deleted: in the kernel, or in mind until the daemon has answered; false
     /// where its deletion counts.
     pub(super) fn restore_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) -> bool {
-        let is_ours = self.sas.get(id).is_some_and(|it| it.side.is_some());
+        let is_ours = self.store.sas.get(id).is_some_and(|it| it.side.is_some());
         let followed = self.installed.contains_key(id);
         if !is_ours || !self.distrusts(now_ms, by, followed) {
             return false;
@@ -132,14 +132,16 @@ impl Engine {
     }
 
     fn make_anew(&mut self, now_ms: u64, id: &SaId) -> bool {
-        let Some(side) = self.sas.get(id).and_then(|it| it.side) else {
+        let Some(side) = self.store.sas.get(id).and_then(|it| it.side) else {
             return false;
         };
         self.keep(*id, side);
         self.installed.remove(id);
-        self.install(now_ms);
+        self.install(now_ms, false);
         if !self.installed.contains_key(id) {
-            self.drop_sa(id); // it is worn
+            // it is worn
+            self.store.held.sas.remove(id);
+            self.drop_sa(now_ms, id);
             return false;
         }
         self.counters.restored += 1;
@@ -148,11 +150,11 @@ impl Engine {
 
     /// Puts a policy of a moving end back; false where its deletion counts.
     pub(super) fn restore_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) -> bool {
-        let followed = self.put.has(id);
+        let followed = self.store.put.has(id);
         if !self.distrusts(now_ms, by, followed) {
             return false;
         }
-        let Some(known) = self.policies.get(id).filter(|it| it.ours) else {
+        let Some(known) = self.store.policies.get(id).filter(|it| it.ours) else {
             return false;
         };
         let policy = known.policy.clone();
@@ -183,14 +185,14 @@ impl Engine {
     }
 
     /// The daemon lives, and meant what it deleted.
-    fn believe(&mut self) {
+    fn believe(&mut self, now_ms: u64) {
         let Doubts { sas, policies } = std::mem::take(&mut self.farewell.asked);
         for id in sas {
             self.installed.remove(&id);
-            self.drop_sa(&id);
+            self.drop_sa(now_ms, &id);
         }
         for id in policies {
-            self.put.forget(&id);
+            self.store.put.forget(&id);
             self.work.push(Change::DeletePolicy(id));
         }
         self.dirty = true;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::proofs::EKEYREJECTED;
-use super::reqids::shifted_sa;
 use super::status::{counted, reason};
 use super::window::{self, Knowledge};
 use super::{Action, Change, Engine};
+use crate::codec::body::local_end;
+use crate::codec::body::shifted_sa;
 use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
+use crate::store::{EKEYREJECTED, HeldSa};
 
 /// A failover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
@@ -15,6 +16,8 @@ const GIVE_UP_MS: u64 = 3_000;
 const SETTLE_MS: u64 = 15;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
+/// The old node's word that its numbers are exact counts for that long.
+const EXACT_MS: u64 = 5_000;
 
 /// An SA of the peer in the kernel here.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Installed {
     pub echoes: u32,
     /// It was there, and is made anew: once.
     pub retried: bool,
+    /// A reading has found it since.
+    pub is_read_back: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +63,12 @@ impl Failover {
 }
 
 impl Engine {
-    /// Puts everything that is kept for a failover into the kernel.
+    /// Puts everything that is kept for a failover into the kernel. Which groups come nobody has said
+    /// yet: what turns out to stay with the peer is taken back.
     pub fn handle_settle(&mut self, now_ms: u64) {
-        if !self.is_active() {
+        if !self.is_active() || !self.store.held.sas.is_empty() {
             self.failover.settled_ms = Some(now_ms);
-            self.install_held(now_ms);
+            self.install_held(now_ms, true);
         }
     }
 
@@ -73,34 +79,50 @@ impl Engine {
             return true;
         };
         let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
-        self.work.is_done() || (late && !self.receiver.is_planned(now_ms))
+        self.work.is_done() || (late && !self.is_planned(now_ms))
     }
 
-    pub(super) fn become_active(&mut self, now_ms: u64) {
-        self.install_held(now_ms);
+    /// The peer's numbers are exact.
+    fn is_planned(&self, now_ms: u64) -> bool {
+        let exact_ms = self.store.exact_ms;
+        exact_ms.is_some_and(|it| now_ms.saturating_sub(it) < EXACT_MS)
+    }
+
+    /// A role has come, and with it what is kept for it.
+    pub(super) fn take_over(&mut self, now_ms: u64, is_first: bool) {
+        self.install_held(now_ms, false);
         let refused = &self.failover.refused;
-        self.held
-            .sas
-            .retain(|id, _| !self.sas.contains_key(id) && !refused.contains_key(id));
-        self.held.policies.clear();
-        self.put.forget_missing();
-        self.proofs.forget();
-        self.failover = Failover {
-            active_ms: now_ms,
-            settled_ms: None,
-            wanted: None,
-            ..std::mem::take(&mut self.failover)
-        };
-        if !self.installed.is_empty() {
+        let store = &mut self.store;
+        let (sas, ends) = (&store.sas, &store.ends);
+        let is_done = |id: &SaId| sas.contains_key(id) || refused.contains_key(id);
+        let stays = |id: &SaId, it: &HeldSa| !is_done(id) || !ends.has(&it.local_end());
+        store.held.sas.retain(|id, it| stays(id, it));
+        store
+            .held
+            .policies
+            .retain(|_, it| local_end(it).is_some_and(|end| !ends.has(&end)));
+        store.put.keep_missing(&store.held.policies);
+        let serves = self.installed.values().any(|it| !it.is_read_back);
+        if is_first || serves {
+            self.failover.active_ms = now_ms;
+        }
+        if self.is_peer_active() {
+            // of groups that stay there
+            self.take_back_foreign(now_ms);
+        }
+        if self.foreign_installed().is_empty() {
+            self.failover.settled_ms = None;
+        }
+        if serves {
             self.serve();
             self.failover.wanted = Some(self.read_fresh());
         }
     }
 
     /// What receives still, of an earlier role, is made anew: the peer may have received more.
-    fn install_held(&mut self, now_ms: u64) {
+    fn install_held(&mut self, now_ms: u64, all: bool) {
         let receiving = self.end_retiring(now_ms);
-        self.install(now_ms);
+        self.install(now_ms, all);
         let installed = &self.installed;
         let others = receiving.iter().filter(|id| !installed.contains_key(id));
         for id in others {
@@ -108,21 +130,22 @@ impl Engine {
         }
     }
 
-    /// What is kept and not in the kernel; the busiest first, and of these what is sent with.
-    pub(super) fn install(&mut self, now_ms: u64) {
+    /// What is kept for this node's ends, or all of it, and not in the kernel; the busiest first, and of
+    /// these what is sent with.
+    pub(super) fn install(&mut self, now_ms: u64, all: bool) {
         self.put_back_all(now_ms);
-        let planned = self.receiver.is_planned(now_ms);
+        let planned = self.is_planned(now_ms);
         let apart_ms = self
             .apart_since_ms
             .map_or(0, |it| now_ms.saturating_sub(it));
         let mut worn = Vec::new();
-        for (id, held) in self.held.by_urgency() {
+        for (id, held) in self.store.held.by_urgency() {
             let failover = &self.failover;
             let tried = self.installed.contains_key(id)
                 || failover.refused.contains_key(id)
                 || failover.worn.contains(id);
-            let hidden = self.proofs.errno(held.proof) == Some(EKEYREJECTED);
-            if tried || hidden {
+            let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
+            if tried || hidden || !(all || self.store.ends.has(&held.local_end())) {
                 continue;
             }
             let side = held.side;
@@ -130,7 +153,7 @@ impl Engine {
                 pace: held.pace,
                 silent_ms: now_ms.saturating_sub(held.told_ms),
                 planned,
-                own: held.epoch == 0,
+                own: held.is_own,
                 apart_ms,
             };
             let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
@@ -149,6 +172,7 @@ impl Engine {
                 name: held.name.clone(),
                 echoes: 0,
                 retried: false,
+                is_read_back: false,
             };
             self.installed.insert(*id, installed);
             self.work.push(Change::AddSa(Box::new(sa)));
@@ -175,12 +199,17 @@ impl Engine {
         }
         self.counters.installed += 1;
         self.place_sa(now_ms, sa.clone());
-        if self.is_active() {
-            self.held.sas.remove(&sa.id);
+        if self.is_carried(&sa.id) {
+            self.store.held.sas.remove(&sa.id);
         }
     }
 
-    pub(super) fn handle_refused_sa(&mut self, sa: &Sa, errno: i32) {
+    /// Whether this node tells of an SA: it has its end, and the kernel the SA.
+    pub(super) fn is_carried(&self, id: &SaId) -> bool {
+        self.store.index.sas.get(id).is_some_and(|it| it.is_local)
+    }
+
+    pub(super) fn handle_refused_sa(&mut self, now_ms: u64, sa: &Sa, errno: i32) {
         const EEXIST: i32 = 17;
         let Some(installed) = self.installed.get_mut(&sa.id) else {
             return;
@@ -192,8 +221,11 @@ impl Engine {
             return;
         }
         self.installed.remove(&sa.id);
-        if self.is_active() {
-            self.held.sas.remove(&sa.id);
+        let held = self.store.held.sas.get(&sa.id);
+        let is_ours = held.is_some_and(|it| self.store.ends.has(&it.local_end()));
+        if self.is_active() && is_ours {
+            self.store.held.sas.remove(&sa.id);
+            self.sort_sa(now_ms, &sa.id);
         }
         self.counters.refused += 1;
         self.failover.refused.insert(sa.id, errno);
@@ -216,20 +248,37 @@ impl Engine {
         self.warn(text);
     }
 
-    /// The failover did not come to pass.
-    pub(super) fn take_back(&mut self) {
-        self.failover = Failover::default();
-        self.work.cancel_additions();
-        let mut ids: Vec<(bool, SaId)> = self
-            .installed
-            .iter()
-            .map(|(id, it)| (it.side == Direction::In, *id))
-            .collect();
-        ids.sort_unstable();
-        for (_, id) in ids {
-            self.uninstall(id);
+    /// The failover did not come to pass, or not of these.
+    pub(super) fn take_back(&mut self, now_ms: u64) {
+        if self.is_active() {
+            self.failover.settled_ms = None;
+        } else {
+            self.failover = Failover::default();
+            self.work.cancel_additions();
         }
+        self.take_back_foreign(now_ms);
         self.dirty = true;
+    }
+
+    fn take_back_foreign(&mut self, now_ms: u64) {
+        for (_, id) in self.foreign_installed() {
+            self.uninstall(id);
+            self.sort_sa(now_ms, &id);
+        }
+    }
+
+    /// What is in the kernel for a failover and not this node's; what is sent with comes first.
+    fn foreign_installed(&self) -> Vec<(bool, SaId)> {
+        let store = &self.store;
+        let is_foreign = |id: &SaId| match store.held.sas.get(id) {
+            Some(held) => !store.is_active || !store.ends.has(&held.local_end()),
+            None => !store.is_active,
+        };
+        let foreign = self.installed.iter().filter(|(id, _)| is_foreign(id));
+        let foreign = foreign.map(|(id, it)| (it.side == Direction::In, *id));
+        let mut foreign: Vec<(bool, SaId)> = foreign.collect();
+        foreign.sort_unstable();
+        foreign
     }
 
     pub(super) fn uninstall(&mut self, id: SaId) {
@@ -249,14 +298,18 @@ impl Engine {
         }
         self.failover.wanted = None;
         let mut differing = Vec::new();
-        for (id, installed) in &self.installed {
-            let there = self.sas.get(id).map(|it| &it.sa.replay);
+        for (id, installed) in &mut self.installed {
+            if std::mem::replace(&mut installed.is_read_back, true) {
+                continue;
+            }
+            let there = self.store.sas.get(id).map(|it| &it.sa.replay);
             let put = &installed.replay;
             if there.is_none_or(|it| it.oseq < put.oseq || it.seq < put.seq) {
                 differing.push(*id);
             }
         }
-        self.installed.retain(|id, _| self.sas.contains_key(id));
+        let sas = &self.store.sas;
+        self.installed.retain(|id, _| sas.contains_key(id));
         if let Some(first) = differing.first() {
             let sas = counted(differing.len(), "SA");
             let text = format!("{sas} not as installed, first {:08x}", first.spi);

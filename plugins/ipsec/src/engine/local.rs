@@ -1,92 +1,9 @@
 //! What the kernel here has, as it tells.
 
-use super::pace::{Rate, THRESHOLD_FIRST};
 use super::{Change, Deleter, Engine};
-use crate::sa::{ChildName, Direction, Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
-use crate::wire::{BODY_MAX, Pace};
-
-#[derive(Debug)]
-pub struct LocalSa {
-    pub sa: Sa,
-    /// None: it does not follow.
-    pub side: Option<Direction>,
-    pub rate: Rate,
-    /// In packets; 0: the kernel's own.
-    pub threshold: u32,
-    /// The one before, while packets that it left untold may still be.
-    threshold_before: u32,
-    /// How far its numbers were when the peer was told.
-    pub told: u64,
-    /// When its numbers were known.
-    pub heard_ms: u64,
-    /// When its life was.
-    pub life_ms: u64,
-    pub since_ms: u64,
-    /// The last reading that found it.
-    pub reading: u32,
-    pub name: Option<ChildName>,
-}
-
-#[derive(Debug)]
-pub struct LocalPolicy {
-    pub policy: Policy,
-    pub ours: bool,
-    pub reading: u32,
-}
-
-impl LocalSa {
-    pub fn new(now_ms: u64, sa: Sa, side: Option<Direction>) -> Self {
-        let mut it = Self {
-            sa,
-            side,
-            rate: Rate::new(now_ms, 0),
-            threshold: 0,
-            threshold_before: 0,
-            told: 0,
-            heard_ms: now_ms,
-            life_ms: now_ms,
-            since_ms: now_ms,
-            reading: 0,
-            name: None,
-        };
-        it.set_side(now_ms, side);
-        it
-    }
-
-    pub fn set_side(&mut self, now_ms: u64, side: Option<Direction>) {
-        self.side = side;
-        self.rate = Rate::new(now_ms, self.position());
-    }
-
-    /// The number that moves on.
-    pub fn position(&self) -> u64 {
-        match self.side {
-            Some(Direction::Out) => self.sa.replay.oseq,
-            _ => self.sa.replay.seq,
-        }
-    }
-
-    pub fn pace(&self) -> Pace {
-        self.rate.pace(self.threshold.max(self.threshold_before))
-    }
-
-    fn set_threshold(&mut self, threshold: u32) {
-        self.threshold_before = self.threshold_before.max(self.threshold);
-        self.threshold = threshold;
-    }
-
-    /// As it would be told now: its age goes on.
-    pub fn life(&self, now_ms: u64) -> Life {
-        self.sa.life.later(now_ms.saturating_sub(self.life_ms))
-    }
-
-    fn is_like(&self, sa: &Sa) -> bool {
-        self.sa.body == sa.body
-            && self.sa.interfaces == sa.interfaces
-            && self.sa.replay.window == sa.replay.window
-            && self.sa.replay.form.capacity() == sa.replay.form.capacity()
-    }
-}
+use crate::sa::{Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
+use crate::store::{LocalPolicy, LocalSa, THRESHOLD_FIRST};
+use crate::wire::BODY_MAX;
 
 impl Engine {
     pub(super) fn see_sa(&mut self, now_ms: u64, sa: Sa) {
@@ -94,11 +11,9 @@ impl Engine {
         if self.reads.was_deleted(&id) && !self.installed.contains_key(&id) {
             return self.reads.read_again();
         }
-        if !self.is_active() && self.is_receiver() && self.receiver.is_complete() {
-            self.delete_if_foreign(&sa);
-        }
+        self.delete_if_foreign(&sa);
         let reading = self.reads.generation();
-        match self.sas.get_mut(&id) {
+        match self.store.sas.get_mut(&id) {
             Some(known) if known.is_like(&sa) => {
                 known.reading = reading;
                 let (replay, life) = (sa.replay, sa.life);
@@ -116,10 +31,12 @@ impl Engine {
             return self.warn(text);
         }
         let installed = self.installed.get(&id);
-        let side = installed.map(|it| it.side).or_else(|| self.ends.side(&sa));
+        let side = installed
+            .map(|it| it.side)
+            .or_else(|| self.store.ends.side(&sa));
         let mut known = LocalSa::new(now_ms, sa, side);
         known.reading = self.reads.generation();
-        let before = self.sas.remove(&id);
+        let before = self.store.sas.remove(&id);
         let name = self.names.get(&id.spi).cloned();
         let name = name.or_else(|| installed.and_then(|it| it.name.clone()));
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
@@ -127,9 +44,10 @@ impl Engine {
             known.rate = before.rate;
             known.since_ms = before.since_ms;
         }
-        self.sas.insert(id, known);
+        self.store.sas.insert(id, known);
+        self.sort_sa(now_ms, &id);
         if side.is_some() {
-            self.sender.mark_sa_dirty(id);
+            self.note_numbers(&id);
             self.set_first_threshold(&id);
             self.dirty = true;
         }
@@ -143,8 +61,8 @@ impl Engine {
         life: Option<Life>,
     ) {
         let reading = self.reads.is_running();
-        let gives = self.is_sender();
-        let Some(known) = self.sas.get_mut(id) else {
+        let gives = self.is_followed;
+        let Some(known) = self.store.sas.get_mut(id) else {
             return;
         };
         let there = &known.sa.replay;
@@ -174,7 +92,7 @@ impl Engine {
         if reading && gives && known.threshold > 0 && missed {
             self.counters.unheard += 1;
         }
-        self.sender.mark_counters_dirty(*id);
+        self.note_numbers(id);
     }
 
     pub(super) fn lose_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) {
@@ -190,12 +108,17 @@ impl Engine {
         }
         self.installed.remove(id);
         self.reads.note_deleted(*id);
-        self.drop_sa(id);
+        self.drop_sa(now_ms, id);
     }
 
-    pub(super) fn drop_sa(&mut self, id: &SaId) {
-        if self.sas.remove(id).is_some_and(|it| it.side.is_some()) {
-            self.sender.mark_sa_dirty(*id);
+    pub(super) fn drop_sa(&mut self, now_ms: u64, id: &SaId) {
+        if self
+            .store
+            .sas
+            .remove(id)
+            .is_some_and(|it| it.side.is_some())
+        {
+            self.sort_sa(now_ms, id);
             self.dirty = true;
         }
     }
@@ -208,9 +131,9 @@ impl Engine {
         }
         self.handle_other_reqid(now_ms, &policy);
         self.handle_replaced(now_ms, &policy);
-        let ours = self.ends.has_policy(&policy) || self.put.has(&id);
+        let ours = self.store.ends.has_policy(&policy) || self.store.put.has(&id);
         let reading = self.reads.generation();
-        if let Some(known) = self.policies.get_mut(&id) {
+        if let Some(known) = self.store.policies.get_mut(&id) {
             known.reading = reading;
             if known.policy == policy && known.ours == ours {
                 return;
@@ -221,34 +144,34 @@ impl Engine {
             ours,
             reading,
         };
-        let before = self.policies.insert(id, known);
+        let before = self.store.policies.insert(id, known);
         if ours || before.is_some_and(|it| it.ours) {
-            self.sender.mark_policy_dirty(id);
+            self.sort_policy(now_ms, &id);
             self.dirty = true;
         }
     }
 
-    pub(super) fn drop_policy(&mut self, id: &PolicyId) {
-        if self.policies.remove(id).is_some_and(|it| it.ours) {
-            self.sender.mark_policy_dirty(*id);
+    pub(super) fn drop_policy(&mut self, now_ms: u64, id: &PolicyId) {
+        if self.store.policies.remove(id).is_some_and(|it| it.ours) {
+            self.sort_policy(now_ms, id);
             self.dirty = true;
         }
     }
 
     /// Rates, and thresholds that fit them.
     pub(super) fn measure(&mut self, now_ms: u64) {
-        let ours = self.sas.values_mut().filter(|it| it.side.is_some());
+        let ours = self.store.sas.values_mut().filter(|it| it.side.is_some());
         let mut busy = 0;
         for known in ours {
             let position = known.position();
             known.rate.measure(now_ms, position);
             busy += usize::from(known.rate.is_busy());
         }
-        if !self.is_sender() {
+        if !self.is_followed {
             return;
         }
         let interval_us = self.settings.interval_us();
-        for (id, known) in &mut self.sas {
+        for (id, known) in &mut self.store.sas {
             if known.side.is_none() {
                 continue;
             }
@@ -259,16 +182,17 @@ impl Engine {
             if let Some(threshold) = other {
                 known.set_threshold(threshold);
                 self.work.push(Change::SetThreshold(*id, threshold));
-                self.sender.mark_counters_dirty(*id);
+                self.store.lane.due.insert(*id);
             }
         }
+        self.put_on_lane();
     }
 
     fn set_first_threshold(&mut self, id: &SaId) {
-        if !self.is_sender() {
+        if !self.is_followed {
             return;
         }
-        if let Some(known) = self.sas.get_mut(id) {
+        if let Some(known) = self.store.sas.get_mut(id) {
             known.threshold = THRESHOLD_FIRST;
             self.work.push(Change::SetThreshold(*id, THRESHOLD_FIRST));
         }

@@ -1,6 +1,10 @@
 //! How tunnels follow, without I/O: what is told to the peer, what is kept for a failover, and what
 //! the kernel is to be made of both.
 //!
+//! The records of both nodes are in the [`store`](crate::store), and a [`Replica`] keeps them equal;
+//! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, an IKE
+//! daemon's farewell.
+//!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_settle`](Engine::handle_settle), [`handle_drain`](Engine::handle_drain),
 //! [`handle_endpoints`](Engine::handle_endpoints), by what the kernel says
@@ -16,43 +20,38 @@
 
 mod adopt;
 mod apply;
-mod ends;
+mod drain;
 mod farewell;
-mod held;
+mod foreign;
 mod install;
 mod local;
-mod pace;
-mod peer;
 mod policies;
 mod proofs;
 mod read;
-mod receiver;
+mod replicate;
 mod reqids;
 mod retire;
-mod sender;
+mod role;
+mod runner;
 mod status;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+
+use spared_replica::{Config, Replica};
 
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
+use crate::store::Tunnels;
 use apply::Work;
-use ends::Ends;
+use drain::Drain;
 use farewell::Farewell;
-use held::Held;
 use install::{Failover, Installed};
-use local::{LocalPolicy, LocalSa};
-use policies::Put;
-use proofs::Proofs;
 use read::Reads;
-use receiver::Receiver;
 use reqids::Served;
 use retire::{Merge, Retiring};
-use sender::Sender;
 
 pub use crate::sa::ChildName;
 pub use farewell::{DaemonWord, Deleter};
@@ -109,10 +108,6 @@ pub enum Action {
     Read,
     /// In this order; then `handle_applied`, with what was refused.
     Apply(Vec<Change>),
-    InSync {
-        yes: bool,
-        why: String,
-    },
     Warn(String),
     /// A week later somebody may ask.
     Event(String),
@@ -125,29 +120,29 @@ pub enum Action {
 }
 
 /// The plugin's logic.
-#[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    ends: Ends,
+    /// The kernel has no IPsec.
+    is_absent: bool,
     active_groups: BTreeSet<String>,
+    /// When a group left this node last: addresses go with it.
+    left_ms: Option<u64>,
+    store: Tunnels,
+    replica: Replica<Tunnels>,
     up: bool,
-    /// Whether the peer is active, once it has said so.
-    peer: Option<bool>,
+    /// Both nodes had the same at the end of the last snapshot, and the peer is still there.
+    is_complete: bool,
+    /// Everything was taken once, and is kept although the peer may be gone.
+    is_shared: bool,
+    /// The peer is there and hears of this node's tunnels.
+    is_followed: bool,
+    /// Since when both nodes are active.
+    both_since_ms: Option<u64>,
     /// Since when the two may not have the same.
     apart_since_ms: Option<u64>,
-    /// The peer's kernel lays out its bytes in another way.
-    alien: bool,
-    /// What the kernel here has.
-    sas: BTreeMap<SaId, LocalSa>,
-    policies: BTreeMap<PolicyId, LocalPolicy>,
-    /// Of them, what was put there from the peer's words.
+    /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Installed>,
-    put: Put,
-    /// What the peer's has, for a failover.
-    held: Held,
-    sender: Sender,
-    receiver: Receiver,
-    proofs: Proofs,
+    drain: Drain,
     failover: Failover,
     served: Served,
     farewell: Farewell,
@@ -158,22 +153,16 @@ pub struct Engine {
     names: BTreeMap<u32, ChildName>,
     counters: Counters,
     actions: VecDeque<Action>,
-    /// What was made and is still to be said; its length is never the peer's choice.
-    out: VecDeque<Vec<u8>>,
-    /// The peer is to hear this node's role: the one that it has then.
-    role_due: bool,
-    said: Option<(bool, String)>,
+    /// Whether this node could take over, as it was found last.
+    said: Result<(), String>,
     /// Something changed that people or the host may have to know.
     dirty: bool,
     tick_ms: u64,
-    /// A message that is none was spoken of since the peer is there.
-    warned: bool,
 }
 
 /// For `sparectl ipsec`.
 #[derive(Debug, Default)]
 struct Counters {
-    malformed: u64,
     /// Counters that a reading found further on than notifications may leave them.
     unheard: u64,
     /// The kernel's notifications were lost.
@@ -188,23 +177,23 @@ struct Counters {
 }
 
 impl Engine {
-    pub fn new(now_ms: u64, settings: Settings) -> Self {
+    /// An engine that knows nothing yet; `config` names the store's [`TABLES`](crate::wire::TABLES).
+    pub fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
         Self {
-            ends: Ends::new(&settings),
+            store: Tunnels::new(config.run, &settings),
+            replica: Replica::new(config),
             settings,
+            is_absent: false,
             active_groups: BTreeSet::new(),
+            left_ms: None,
             up: false,
-            peer: None,
+            is_complete: false,
+            is_shared: false,
+            is_followed: false,
+            both_since_ms: None,
             apart_since_ms: Some(now_ms),
-            alien: false,
-            sas: BTreeMap::new(),
-            policies: BTreeMap::new(),
             installed: BTreeMap::new(),
-            put: Put::default(),
-            held: Held::default(),
-            sender: Sender::default(),
-            receiver: Receiver::default(),
-            proofs: Proofs::default(),
+            drain: Drain::default(),
             failover: Failover::default(),
             served: Served::default(),
             farewell: Farewell::default(),
@@ -215,48 +204,21 @@ impl Engine {
             names: BTreeMap::new(),
             counters: Counters::default(),
             actions: VecDeque::new(),
-            out: VecDeque::new(),
-            role_due: false,
-            said: None,
+            said: Err("not read yet".to_owned()),
             dirty: true,
             tick_ms: now_ms + TICK_MS,
-            warned: false,
         }
+    }
+
+    /// The kernel has no IPsec: nothing follows.
+    pub fn handle_absence(&mut self) {
+        self.is_absent = true;
+        self.said = Ok(());
     }
 
     pub fn configure(&mut self, now_ms: u64, settings: Settings) {
-        self.ends.configure(&settings);
+        self.store.ends.configure(&settings);
         self.settings = settings;
-        self.sort_ends(now_ms);
-    }
-
-    pub fn handle_role(&mut self, now_ms: u64, group: &str, active: bool) {
-        let before = self.is_active();
-        if active {
-            self.active_groups.insert(group.to_owned());
-        } else {
-            self.active_groups.remove(group);
-        }
-        if before == self.is_active() {
-            return;
-        }
-        self.sender = Sender::default();
-        self.farewell.begin(now_ms);
-        if active {
-            self.become_active(now_ms);
-        } else {
-            self.become_backup(now_ms);
-        }
-        self.receiver = Receiver::after(&self.receiver);
-        self.tell_role();
-        self.follow();
-        self.said = None;
-        self.dirty = true;
-    }
-
-    /// The addresses that spared put on interfaces of this node.
-    pub fn handle_endpoints(&mut self, now_ms: u64, endpoints: BTreeSet<IpAddr>) {
-        self.ends.set(now_ms, endpoints, self.is_active());
         self.sort_ends(now_ms);
     }
 
@@ -272,30 +234,37 @@ impl Engine {
         }
     }
 
+    /// The same of several.
+    pub fn handle_all(&mut self, now_ms: u64, seen: Vec<XfrmEvent>) {
+        for seen in seen {
+            self.handle_seen(now_ms, seen);
+        }
+    }
+
     pub fn poll_action(&mut self) -> Option<Action> {
         if let Some(changes) = self.work.next_batch() {
             return Some(Action::Apply(changes));
         }
-        if self.actions.is_empty() && std::mem::take(&mut self.dirty) {
-            self.review();
+        if std::mem::take(&mut self.dirty) {
+            self.said = self.lack().map_or(Ok(()), Err);
         }
         self.actions.pop_front()
     }
 
-    pub fn next_timeout(&self) -> u64 {
-        let tick = match self.is_active() && !self.sas.is_empty() {
+    pub fn next_timeout(&self, now_ms: u64) -> u64 {
+        let tick = match self.is_active() && !self.store.sas.is_empty() {
             true => self.tick_ms,
             false => u64::MAX,
         };
         let times = [
             tick,
             self.reads.next_ms(),
-            self.ends.next_ms(),
-            self.sender.deadline_ms(),
+            self.store.ends.next_ms(),
+            self.drain.deadline_ms(),
             self.failover.give_up_ms(),
-            self.put.next_ms(),
-            self.proofs.next_ms(),
-            self.receiver.missed_ms.unwrap_or(u64::MAX),
+            self.store.put.next_ms(),
+            self.store.proofs.next_ms(),
+            self.replica_ms(now_ms),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
@@ -305,15 +274,14 @@ impl Engine {
         if self.reads.is_due(now_ms) {
             self.begin_reading();
         }
-        if self.ends.expire(now_ms) {
+        if self.store.ends.expire(now_ms) {
             self.sort_ends(now_ms);
         }
-        self.sender.give_up(now_ms);
+        self.drain.give_up(now_ms);
         if self.failover.give_up_ms() <= now_ms {
-            self.take_back();
+            self.take_back(now_ms);
         }
         self.put_back(now_ms);
-        self.ask_again(now_ms);
         self.prove_again(now_ms);
         if self
             .retiring
@@ -326,6 +294,7 @@ impl Engine {
             self.tick_ms = now_ms + TICK_MS;
             self.tick(now_ms);
         }
+        self.time_replica(now_ms);
     }
 
     fn tick(&mut self, now_ms: u64) {
@@ -336,15 +305,7 @@ impl Engine {
     }
 
     fn is_active(&self) -> bool {
-        !self.active_groups.is_empty()
-    }
-
-    fn is_sender(&self) -> bool {
-        self.is_active() && self.up && !self.alien && self.sender.subscribed
-    }
-
-    fn is_receiver(&self) -> bool {
-        !self.is_active() && self.up && !self.alien && self.peer == Some(true)
+        self.store.is_active
     }
 
     fn event(&mut self, text: String) {

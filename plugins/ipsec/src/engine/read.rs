@@ -18,8 +18,6 @@ pub struct Reads {
     generation: u32,
     /// Something needs another one after this one.
     again: bool,
-    /// All that the kernel has was seen once.
-    whole: bool,
     /// Deleted since it began: it may list them all the same.
     deleted: BTreeSet<SaId>,
 }
@@ -31,17 +29,12 @@ impl Reads {
             running: false,
             generation: 0,
             again: false,
-            whole: false,
             deleted: BTreeSet::new(),
         }
     }
 
     pub fn is_running(&self) -> bool {
         self.running
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.whole
     }
 
     pub fn generation(&self) -> u32 {
@@ -98,7 +91,10 @@ impl Engine {
     /// The kernel's words are missing some.
     pub(super) fn doubt(&mut self, _now_ms: u64) {
         self.counters.overruns += 1;
-        self.sender.unsure = self.is_sender();
+        if self.is_followed {
+            self.store.lane.all.unsure = true;
+            self.store.lane.all_due = true;
+        }
         self.read_fresh();
         self.dirty = true;
     }
@@ -116,13 +112,14 @@ impl Engine {
             return;
         }
         let again = reads.again;
-        reads.whole = true;
+        self.store.is_read = true;
         self.forget_unseen(now_ms);
-        self.sender.unsure &= again;
-        self.sender.read(self.reads.generation);
-        if !self.is_active() {
-            self.complete_policies(now_ms);
+        let lane = &mut self.store.lane;
+        if !again && std::mem::take(&mut lane.all.unsure) {
+            lane.all_due = true;
         }
+        self.drain_numbers(now_ms);
+        self.complete_policies(now_ms);
         self.read_back(now_ms);
         self.unite_windows();
         self.change_reqids();
@@ -143,19 +140,23 @@ impl Engine {
     /// What the reading did not find is not there.
     fn forget_unseen(&mut self, now_ms: u64) {
         let generation = self.reads.generation;
-        let sas = self.sas.iter().filter(|(_, it)| it.reading != generation);
+        let sas = self
+            .store
+            .sas
+            .iter()
+            .filter(|(_, it)| it.reading != generation);
         let sas: Vec<SaId> = sas.map(|(id, _)| *id).collect();
-        let policies = self.policies.iter();
+        let policies = self.store.policies.iter();
         let policies = policies.filter(|(_, it)| it.reading != generation);
         let policies: Vec<PolicyId> = policies.map(|(id, _)| *id).collect();
         for id in &sas {
             if !self.restore_unseen_sa(now_ms, id) {
-                self.drop_sa(id);
+                self.drop_sa(now_ms, id);
             }
         }
         for id in &policies {
             if !self.restore_unseen_policy(now_ms, id) {
-                self.drop_policy(id);
+                self.drop_policy(now_ms, id);
             }
         }
     }

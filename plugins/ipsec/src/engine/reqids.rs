@@ -7,36 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::local::LocalSa;
 use super::status::counted;
 use super::{Change, Engine};
-use crate::body::{policy_with_reqids, sa_with_reqid};
-use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
+use crate::codec::body::OURS;
+use crate::codec::body::sa_with_reqid;
+use crate::sa::{Direction, Policy, PolicyId, SaId};
+use crate::store::LocalSa;
 
-const OURS: u32 = 0x4000_0000;
 const IN: u8 = 0;
 const OUT: u8 = 1;
 /// So long after it was made an SA counts as used.
 const USED_MS: u64 = 30_000;
-
-pub fn shifted(reqid: u32) -> u32 {
-    match reqid {
-        0 => 0,
-        reqid if reqid < OURS => reqid | OURS,
-        reqid => reqid,
-    }
-}
-
-pub fn shifted_sa(sa: &Sa) -> Sa {
-    match shifted(sa.reqid) {
-        same if same == sa.reqid => sa.clone(),
-        other => sa_with_reqid(sa, other),
-    }
-}
-
-pub fn shifted_policy(policy: &Policy) -> Policy {
-    policy_with_reqids(policy, shifted)
-}
 
 /// Which policies lead to installed SAs, and which of these are to get another reqid.
 #[derive(Debug, Default)]
@@ -77,7 +58,7 @@ impl Engine {
     /// After a failover: which policies lead to what was installed.
     pub(super) fn serve(&mut self) {
         self.served = Served::default();
-        for (id, known) in &self.policies {
+        for (id, known) in &self.store.policies {
             for template in known.policy.templates.iter().filter(|it| it.reqid >= OURS) {
                 let served = self.served.by_reqid.entry(template.reqid).or_default();
                 served.push(*id);
@@ -87,10 +68,12 @@ impl Engine {
 
     /// A policy that somebody else put in the place of an installed one.
     pub(super) fn handle_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
-        if !self.is_active() || policy.id.direction == OUT || !self.put.has(&policy.id) {
+        let is_held = self.store.held.policies.contains_key(&policy.id);
+        let is_put = self.store.put.has(&policy.id) && !is_held;
+        if !self.is_active() || policy.id.direction == OUT || !is_put {
             return;
         }
-        let Some(before) = self.policies.get(&policy.id) else {
+        let Some(before) = self.store.policies.get(&policy.id) else {
             return;
         };
         let pairs = before.policy.templates.iter().zip(&policy.templates);
@@ -102,7 +85,7 @@ impl Engine {
         for (old, new) in pairs {
             let concerned = self.installed.iter();
             let concerned = concerned.filter(|(id, it)| {
-                let there = self.sas.get(id).map(|known| known.sa.reqid);
+                let there = self.store.sas.get(id).map(|known| known.sa.reqid);
                 it.side == Direction::In && there == Some(old)
             });
             let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
@@ -121,7 +104,8 @@ impl Engine {
             return;
         }
         for (id, reqid) in std::mem::take(&mut self.served.other) {
-            let (Some(known), Some(installed)) = (self.sas.get(&id), self.installed.get_mut(&id))
+            let (Some(known), Some(installed)) =
+                (self.store.sas.get(&id), self.installed.get_mut(&id))
             else {
                 continue;
             };
@@ -143,7 +127,7 @@ impl Engine {
         }
         let mut superseded = Vec::new();
         for (id, installed) in &self.installed {
-            let Some(tunnel) = self.sas.get(id).and_then(Tunnel::of) else {
+            let Some(tunnel) = self.store.sas.get(id).and_then(Tunnel::of) else {
                 continue;
             };
             let mut reqids = self.present_reqids(installed.reqid, installed.side);
@@ -168,7 +152,7 @@ impl Engine {
 
     /// Tunnels with SAs that somebody made since the failover, and that packets came in by.
     fn carrying(&self, now_ms: u64) -> BTreeSet<(Tunnel, u32)> {
-        let native = self.sas.iter();
+        let native = self.store.sas.iter();
         let native = native.filter(|(id, _)| !self.installed.contains_key(id));
         let native = native.map(|(_, it)| it).filter(|it| {
             let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
@@ -189,7 +173,7 @@ impl Engine {
         };
         let served = self.served.by_reqid.get(&reqid).into_iter().flatten();
         let served = served.filter(move |id| id.direction == direction);
-        let policies = served.filter_map(|id| self.policies.get(id));
+        let policies = served.filter_map(|id| self.store.policies.get(id));
         let templates = policies.flat_map(|it| &it.policy.templates);
         templates
             .map(|it| it.reqid)

@@ -1,16 +1,19 @@
-//! A node that is active no longer: its SAs go from the kernel into memory, and the peer learns what
+//! Tunnels that are this node's no longer: SAs go from the kernel into memory, and the peer learns what
 //! was received last.
+//!
+//! The last word goes on the replica's lane, with a mark of its own: the record is the peer's by then.
+//! Both windows are joined in the kernel that carries the tunnel, never in a record.
 
 use std::collections::BTreeMap;
 
-use super::ends::local_end;
-use super::held::{HeldPolicy, HeldSa};
 use super::install::Failover;
-use super::reqids::shifted_policy;
 use super::window::united;
 use super::{Change, Engine};
-use crate::sa::{Direction, Replay, SaId};
-use crate::wire::{Counted, Records};
+use crate::codec::body::local_end;
+use crate::codec::body::shifted_policy;
+use crate::sa::{Direction, PolicyId, Replay, SaId};
+use crate::store::HeldSa;
+use crate::wire::{Numbers, Origin};
 
 /// A reading that takes longer is not waited for.
 const READING_MS: u64 = 1_000;
@@ -25,6 +28,12 @@ pub struct Retiring {
     pub until_ms: u64,
 }
 
+impl Retiring {
+    pub fn has(&self, id: &SaId) -> bool {
+        self.inbound.contains(id)
+    }
+}
+
 /// What the old node received, until the kernel's own numbers were read.
 #[derive(Debug, Default)]
 pub struct Merge {
@@ -33,29 +42,37 @@ pub struct Merge {
 }
 
 impl Engine {
-    pub(super) fn become_backup(&mut self, now_ms: u64) {
-        self.end_adoption();
-        self.failover = Failover::default();
-        self.work.cancel_additions();
-        let ours = self.sas.iter();
-        let ours = ours.filter_map(|(id, it)| Some((*id, it.side?)));
-        let ours: Vec<(SaId, Direction)> = ours.collect();
+    /// Gives tunnels away: all of them, or those whose address is not here any more.
+    pub(super) fn retire(&mut self, now_ms: u64, all: bool) {
+        let gone = self.leaving_sas(all);
+        let policies = self.leaving_policies(all);
+        if all {
+            self.end_adoption();
+            self.failover = Failover::default();
+            self.work.cancel_additions();
+            self.merge = Merge::default();
+        } else if gone.is_empty() && policies.is_empty() {
+            return;
+        }
+        self.finish_retiring(now_ms);
         let mut inbound = Vec::new();
-        for (id, side) in ours {
+        for (id, side) in gone {
             self.keep(id, side);
+            self.installed.remove(&id);
             match side {
                 Direction::Out => {
                     self.work.push(Change::DeleteSa(id));
-                    self.sas.remove(&id);
+                    self.store.sas.remove(&id);
                 }
                 Direction::In => inbound.push(id),
             }
         }
-        self.installed.clear();
-        self.merge = Merge::default();
-        self.held.sort_ends();
-        self.keep_policies();
-        self.ends.forget_lost();
+        if all {
+            self.installed.clear();
+        }
+        self.store.held.sort_ends();
+        self.keep_policies(policies);
+        self.store.ends.forget_lost();
         let wanted = self.read_fresh();
         self.retiring = Some(Retiring {
             inbound,
@@ -67,9 +84,31 @@ impl Engine {
         }
     }
 
+    fn leaving_sas(&self, all: bool) -> Vec<(SaId, Direction)> {
+        let store = &self.store;
+        let carried = store.sas.iter().filter_map(|(id, known)| {
+            let side = known.side?;
+            let is_carried = store.index.sas.get(id).is_some_and(|it| it.is_local);
+            let is_gone = is_carried && !store.ends.stays(&known.sa.local_end(side));
+            (all || is_gone).then_some((*id, side))
+        });
+        carried.collect()
+    }
+
+    fn leaving_policies(&self, all: bool) -> Vec<PolicyId> {
+        let store = &self.store;
+        let carried = store.policies.iter().filter(|(id, known)| {
+            let is_carried = store.index.policies.get(id).is_some_and(|it| it.is_local);
+            let end = local_end(&known.policy);
+            let is_gone = is_carried && end.is_some_and(|end| !store.ends.stays(&end));
+            known.ours && (all || is_gone)
+        });
+        carried.map(|(id, _)| *id).collect()
+    }
+
     /// Its own SA, for a failover by this node.
     pub(super) fn keep(&mut self, id: SaId, side: Direction) {
-        let Some(known) = self.sas.get(&id) else {
+        let Some(known) = self.store.sas.get(&id) else {
             return;
         };
         let held = HeldSa {
@@ -79,37 +118,36 @@ impl Engine {
             name: known.name.clone(),
             told_ms: self.apart_since_ms.unwrap_or(u64::MAX).min(known.heard_ms),
             life_ms: known.life_ms,
-            epoch: 0,
+            is_own: true,
             proof: None,
         };
-        self.held.sas.insert(id, held);
+        self.store.held.sas.insert(id, held);
     }
 
     /// Without them packets would leave in clear text.
-    fn keep_policies(&mut self) {
-        for (id, known) in &self.policies {
-            if !known.ours {
+    fn keep_policies(&mut self, ids: Vec<PolicyId>) {
+        for id in ids {
+            let Some(known) = self.store.policies.get(&id) else {
                 continue;
-            }
+            };
             let mut policy = known.policy.clone();
             if local_end(&policy).is_some() {
-                self.put.claim(*id);
+                self.store.put.claim(id);
                 // by a failover it leads to SAs that were installed
                 policy = shifted_policy(&policy);
                 if policy.templates != known.policy.templates {
-                    self.put.want(*id);
+                    self.store.put.want(id);
                 }
             }
-            self.held
-                .policies
-                .insert(*id, HeldPolicy { policy, epoch: 0 });
+            self.store.held.policies.insert(id, policy);
         }
     }
 
     /// Tells what was received, and receives no more.
     pub(super) fn finish_retiring(&mut self, now_ms: u64) {
         for id in self.end_retiring(now_ms) {
-            self.sas.remove(&id);
+            self.store.sas.remove(&id);
+            self.sort_sa(now_ms, &id);
             self.work.push(Change::DeleteSa(id));
         }
     }
@@ -119,48 +157,46 @@ impl Engine {
         let Some(mut retiring) = self.retiring.take() else {
             return Vec::new();
         };
-        retiring.inbound.retain(|id| self.sas.contains_key(id));
-        let mut records = Records::new(Records::LAST);
+        let store = &mut self.store;
+        store.lane.last_words.clear();
+        store.lane.last_until_ms = now_ms + LAST_MS;
+        retiring.inbound.retain(|id| store.sas.contains_key(id));
         for id in &retiring.inbound {
-            let Some(known) = self.sas.get(id) else {
+            let Some(known) = store.sas.get(id) else {
                 continue;
             };
-            if let Some(held) = self.held.sas.get_mut(id) {
-                if held.epoch == 0 {
-                    held.sa.replay.clone_from(&known.sa.replay);
-                }
+            if let Some(held) = store.held.sas.get_mut(id).filter(|it| it.is_own) {
+                held.sa.replay.clone_from(&known.sa.replay);
             }
-            if records.is_full() {
-                let full = std::mem::replace(&mut records, Records::new(Records::LAST));
-                self.out.extend(full.finish().filter(|_| self.up));
+            if self.up {
+                let numbers = Numbers {
+                    origin: Origin::LastWord,
+                    ..known.numbers(now_ms)
+                };
+                store.lane.last_words.insert(*id, numbers);
+                store.lane.due.insert(*id);
             }
-            let (life, pace) = (known.life(now_ms), known.pace());
-            records.put_counters(id, &known.sa.replay, life, pace);
         }
-        self.out.extend(records.finish().filter(|_| self.up));
+        self.put_on_lane();
         self.dirty = true;
         retiring.inbound
     }
 
     /// The old node's last word: what it received is not to be received here again.
-    pub(super) fn handle_last(&mut self, now_ms: u64, counted: Vec<Counted>) {
+    pub(super) fn handle_last_word(&mut self, now_ms: u64, id: SaId, numbers: Numbers) {
         let since_ms = now_ms.saturating_sub(self.failover.active_ms);
-        let recent = self.is_active() && since_ms < LAST_MS;
-        if !recent && !self.failover.is_settling() {
-            return self.hold_counters(now_ms, counted);
-        }
-        for counted in &counted {
-            let installed = self.installed.get(&counted.id);
-            if installed.is_some_and(|it| it.side == Direction::In) {
-                let replay = counted.replay.clone();
-                self.merge.received.insert(counted.id, replay);
+        let is_recent = self.is_active() && since_ms < LAST_MS;
+        let installed = self.installed.get(&id);
+        let receives = installed.is_some_and(|it| it.side == Direction::In);
+        if receives && (is_recent || self.failover.is_settling()) {
+            self.merge.received.insert(id, numbers.replay.clone());
+            if self.merge.wanted <= self.reads.generation() {
+                self.merge.wanted = self.read_fresh();
             }
         }
-        if !self.is_active() {
-            self.hold_counters(now_ms, counted);
-        }
-        if !self.merge.received.is_empty() {
-            self.merge.wanted = self.read_fresh();
+        let is_carried = self.is_carried(&id);
+        if let Some(held) = self.store.held.sas.get_mut(&id).filter(|_| !is_carried) {
+            held.count(now_ms, numbers);
         }
     }
 
@@ -169,7 +205,7 @@ impl Engine {
             return;
         }
         for (id, there) in std::mem::take(&mut self.merge.received) {
-            let Some(known) = self.sas.get_mut(&id) else {
+            let Some(known) = self.store.sas.get_mut(&id) else {
                 continue;
             };
             let union = united(&known.sa.replay, &there);

@@ -4,24 +4,28 @@ use std::io;
 
 use spared_sdk::Value;
 
-use super::proofs::EKEYREJECTED;
-use super::{Action, Engine};
-use crate::body::algorithms;
+use super::Engine;
+use crate::codec::body::algorithms;
 use crate::sa::{Direction, Sa, SaId};
-use crate::wire::Message;
+use crate::store::EKEYREJECTED;
 
 /// SAs that are shown one by one; an answer has at most 64 KiB.
 const SHOWN_MAX: usize = 200;
+/// Two nodes that are active for so long are so for different groups.
+const SWITCHOVER_MS: u64 = 2_000;
+const MS: u64 = 1_000_000;
 
 type Rows = Vec<(String, Value)>;
 
 impl Engine {
     pub fn rows(&self, now_ms: u64) -> Rows {
         let mut rows = self.totals();
-        let giver = self.sas.iter();
+        let tables = self.replica.status(now_ms * MS, &self.store);
+        rows.extend(tables.iter().flat_map(spared_sdk::replicated::rows));
         let mut count = 0;
-        for (id, known) in giver {
-            let Some(side) = known.side else { continue };
+        for (id, known) in &self.store.sas {
+            let side = known.side.filter(|_| !self.store.held.sas.contains_key(id));
+            let Some(side) = side else { continue };
             count += 1;
             if count > SHOWN_MAX {
                 continue;
@@ -32,7 +36,7 @@ impl Engine {
             put_sa(&mut rows, &known.sa, side, (age_s, behind, heard_ms));
             put(&mut rows, id, "peer", Value::Text(self.at_peer(id)));
         }
-        for (id, held) in &self.held.sas {
+        for (id, held) in &self.store.held.sas {
             count += 1;
             if count > SHOWN_MAX {
                 continue;
@@ -41,7 +45,7 @@ impl Engine {
             let age_s = held.life(now_ms).age_s;
             let behind = u64::from(held.pace.threshold);
             put_sa(&mut rows, &held.sa, held.side, (age_s, behind, told_ms));
-            let ready = match self.proofs.errno(held.proof) {
+            let ready = match self.store.proofs.errno(held.proof) {
                 None => "yes".to_owned(),
                 Some(errno) => reason(errno),
             };
@@ -58,26 +62,28 @@ impl Engine {
         let mut rows = Vec::new();
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         let word = |active| if active { "active" } else { "backup" };
-        let peer = self.peer.filter(|_| self.up).map_or("not there", word);
+        let peer = match self.replica.peer_groups().filter(|_| self.up) {
+            Some(groups) => word(!groups.is_empty()),
+            None => "not there",
+        };
         put("role", Value::Text(word(self.is_active()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
-        let ours = self.sas.values().filter(|it| it.side.is_some()).count();
-        let policies = self.policies.values().filter(|it| it.ours).count();
+        let store = &self.store;
+        let sas = store.sas.values().filter(|it| it.side.is_some()).count();
+        let policies = store.policies.values().filter(|it| it.ours).count();
         let numbers = [
-            ("sas", ours as u64),
+            ("sas", sas as u64),
             ("policies", policies as u64),
-            ("held_sas", self.held.sas.len() as u64),
-            ("held_policies", self.held.policies.len() as u64),
+            ("held_sas", store.held.sas.len() as u64),
+            ("held_policies", store.held.policies.len() as u64),
             ("installed", self.counters.installed),
             ("refused", self.counters.refused),
-            ("refused_at_peer", u64::from(self.sender.refused_count)),
             ("superseded", self.counters.superseded),
             ("restored", self.counters.restored),
             ("differing", self.counters.differing),
             ("overruns", self.counters.overruns),
             ("unheard", self.counters.unheard),
-            ("malformed", self.counters.malformed),
-            ("to_send", self.sender.backlog() as u64),
+            ("malformed", u64::from(self.replica.garbage().0)),
         ];
         for (key, number) in numbers {
             put(key, Value::Number(number));
@@ -86,13 +92,13 @@ impl Engine {
     }
 
     fn at_peer(&self, id: &SaId) -> String {
-        if !self.is_sender() {
+        if !self.is_followed {
             return "not there".to_owned();
         }
-        if let Some(errno) = self.sender.refused.get(id) {
-            return reason(*errno);
-        }
-        match self.sender.peer_in_sync {
+        let record = self.store.index.sas.get(id);
+        let is_refused = record.is_some_and(|it| it.tag.is_refused());
+        match record.is_some_and(|it| it.tag.is_shared()) {
+            _ if is_refused => "not ready: see the other node".to_owned(),
             true => "ready".to_owned(),
             false => "not yet in sync".to_owned(),
         }
@@ -100,13 +106,15 @@ impl Engine {
 
     /// One line for both nodes' table.
     pub fn summary(&self) -> String {
+        let store = &self.store;
         let tunnels = match self.is_active() {
             true => {
-                let ours = self.sas.values();
-                ours.filter(|it| it.side == Some(Direction::Out)).count()
+                let carried = store.sas.values();
+                let out = carried.filter(|it| it.side == Some(Direction::Out));
+                out.count()
             }
             false => {
-                let held = self.held.sas.values();
+                let held = store.held.sas.values();
                 held.filter(|it| it.side == Direction::Out).count()
             }
         };
@@ -117,71 +125,41 @@ impl Engine {
         summary
     }
 
-    /// Says what changed for the host and for the peer.
-    pub(super) fn review(&mut self) {
-        self.tell_refusals();
-        let why = self.lack();
-        let said = (why.is_none(), why.unwrap_or_default());
-        if self.said.as_ref() != Some(&said) {
-            let (yes, why) = said.clone();
-            self.said = Some(said);
-            self.actions.push_back(Action::InSync { yes, why });
-        }
-    }
-
-    fn tell_refusals(&mut self) {
-        if !self.is_receiver() || !self.receiver.is_complete() {
-            return;
-        }
-        let refusals: Vec<(SaId, i32)> =
-            self.refusals().map(|(id, _, errno)| (*id, errno)).collect();
-        let count = refusals.len() as u32;
-        if count != self.receiver.refused_told {
-            self.receiver.refused_told = count;
-            let first = refusals.into_iter().take(SHOWN_MAX).collect();
-            self.receiver
-                .tell_refused(Message::Refused { count, first });
-        }
-    }
-
     /// Why this node could not take over as it is.
-    fn lack(&self) -> Option<String> {
-        if self.is_active() {
+    pub(super) fn lack(&self) -> Option<String> {
+        if self.is_absent {
+            // nothing can follow, so nothing is missing
             return None;
         }
-        if self.alien {
-            return Some("the peer's kernel is of another architecture".to_owned());
-        }
-        if self.receiver.overflow > 0 {
-            let overflow = self.receiver.overflow;
-            return Some(format!("{overflow} SAs and policies found no room"));
+        let follows = self.is_peer_active();
+        // in a switchover both are active for a moment, and nobody asks who could take over
+        let both_ms = self.both_since_ms.unwrap_or(self.store.now_ms);
+        let is_moment = self.store.now_ms.saturating_sub(both_ms) < SWITCHOVER_MS;
+        if self.is_active() && (!follows || is_moment) {
+            return None;
         }
         if let Some(why) = self.refusal() {
             return Some(why);
         }
-        if !self.is_receiver() {
-            return match (self.receiver.shared, self.peer) {
+        if !follows {
+            return match (self.is_shared, self.replica.peer_groups()) {
                 (true, _) => None,
-                (false, None) => Some("the peer is not there".to_owned()),
-                (false, Some(_)) => Some("no node is active".to_owned()),
+                (false, Some(_)) if self.up => Some("no node is active".to_owned()),
+                _ => Some("the peer is not there".to_owned()),
             };
         }
-        if !self.receiver.is_complete() {
-            let percent = self.receiver.percent();
-            return Some(format!("not yet in sync ({percent} %)"));
+        if let Err(why) = self.replica.in_sync(&self.store) {
+            return Some(why);
         }
-        if self.receiver.missed_ms.is_some() {
-            return Some("a message of the peer was not understood".to_owned());
-        }
-        if self.receiver.unsure {
+        if self.store.peer_unsure {
             return Some("counters may be older than their bound".to_owned());
         }
-        let asked = self.proofs.are_asked();
+        let asked = self.store.proofs.are_asked();
         asked.then(|| "SAs are not yet tried here".to_owned())
     }
 
     fn refusal(&self) -> Option<String> {
-        if self.proofs.lack_esp() {
+        if self.store.proofs.lack_esp() {
             return Some("this kernel has no ESP".to_owned());
         }
         if let Some((id, sa, errno)) = self.refusals().next() {
@@ -196,8 +174,9 @@ impl Engine {
             }
             return Some(format!("{why}: {reason}"));
         }
-        let (_, errno) = self.put.refused.first_key_value()?;
-        let policies = match self.put.refused.len() {
+        let refused = &self.store.put.refused;
+        let (_, errno) = refused.first_key_value()?;
+        let policies = match refused.len() {
             1 => "a policy".to_owned(),
             count => format!("{count} policies"),
         };

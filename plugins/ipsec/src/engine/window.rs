@@ -2,8 +2,7 @@
 //! taken as received after a failover.
 
 use crate::config::{Inbound, Settings};
-use crate::sa::{Direction, Replay, ReplayForm, Sa};
-use crate::wire::Pace;
+use crate::sa::{Direction, Pace, Replay, ReplayForm, Sa};
 
 /// So many numbers of 32 bits are left for the old node's last packets and for the IKE daemon's work.
 const RESERVE: u64 = 1 << 20;

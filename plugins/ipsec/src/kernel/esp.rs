@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use spared_netlink::constants::{XFRMA_ALG_AEAD, XFRMA_ALG_AUTH, XFRMA_ALG_CRYPT};
 
 use super::Kernel;
-use crate::body::parse_sa;
+use crate::codec::body::parse_sa;
+use crate::codec::plain_sa;
 use crate::engine::Change;
 use crate::sa::{Body, Sa};
-use crate::xfrm::plain_sa;
 
 impl Kernel {
     /// One of the two kinds that everybody uses can be added.

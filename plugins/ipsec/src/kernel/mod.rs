@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use spared_netlink::constants::*;
 use spared_netlink::{BATCH_MAX, Dump, Notifications, Progress, Verdict, Writer};
 
+use crate::codec::{self, Request};
 use crate::engine::{Change, XfrmEvent};
-use crate::xfrm::{self, Request};
 use node::Here;
 
 pub use addresses::Addresses;
@@ -82,7 +82,7 @@ impl Kernel {
         for _ in 0..READS_MAX {
             let here = &mut self.here;
             let read = self.notifications.read(|header, payload| {
-                events.extend(xfrm::read(header.kind, header.port, payload, here));
+                events.extend(codec::read(header.kind, header.port, payload, here));
             })?;
             if read.overrun {
                 events.push(XfrmEvent::Unsure);
@@ -112,7 +112,7 @@ impl Kernel {
         self.here.age();
         let here = &mut self.here;
         let read = self.dump.read(|kind, payload| {
-            entries.extend(xfrm::read(kind, 0, payload, here));
+            entries.extend(codec::read(kind, 0, payload, here));
         });
         let complete = match read {
             Ok(Progress::More) => return Some(Found::Entries(entries)),
@@ -145,7 +145,7 @@ impl Kernel {
         // whose request each one of the batch is; None: its verdict does not count
         let mut owners = Vec::with_capacity(BATCH_MAX);
         for (position, change) in changes.iter().enumerate() {
-            let (first, second) = xfrm::requests(change, &mut self.here);
+            let (first, second) = codec::requests(change, &mut self.here);
             self.push(&first);
             owners.push(Some(position));
             if let Some(second) = second {

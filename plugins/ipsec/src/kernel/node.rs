@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use spared_netlink::Requests;
 
-use crate::xfrm::{Node, Place};
+use crate::codec::{Node, Place};
 
 pub struct Here {
     requests: Requests,

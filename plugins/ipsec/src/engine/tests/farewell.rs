@@ -58,20 +58,20 @@ fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
     let [a, b] = [active, 1 - active].map(|node| &pair.nodes[node]);
     assert_eq!(a.kernel.sas().len(), 2 * tunnels, "SAs here");
     assert_eq!(a.kernel.policies().len(), 3 * tunnels, "policies here");
-    assert_eq!(b.engine.held.sas.len(), 2 * tunnels, "SAs kept there");
+    assert_eq!(b.engine.store.held.sas.len(), 2 * tunnels, "SAs kept there");
     assert_eq!(b.kernel.policies().len(), 3 * tunnels, "policies there");
 }
 
 #[test]
 fn what_a_daemon_takes_along_when_the_role_is_back_is_put_back_and_not_told() {
     let mut pair = returned(3);
-    let told = pair.said(0, 5);
+    let told = pair.nodes[0].deletions;
     delete(&mut pair, 0, 3, Deleter::Daemon);
     assert_up(&pair, 0, 3);
     daemon(&mut pair, 0, DaemonWord::Ended);
     delete(&mut pair, 0, 3, Deleter::Daemon);
     assert_up(&pair, 0, 3);
-    assert_eq!(pair.said(0, 5), told, "a deletion was told");
+    assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
     assert_eq!(pair.nodes[0].count("restored"), 30);
     // and the daemon that comes after it is asked for all of them
     assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
@@ -108,7 +108,7 @@ fn a_living_daemon_s_deletions_count_at_calm_times() {
     pair.run(10 * S);
     delete(&mut pair, 0, 1, Deleter::Daemon);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
-    assert_eq!(pair.nodes[1].engine.held.sas.len(), 4, "it was told");
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4, "it was told");
     assert_eq!(pair.nodes[0].greeted, 1);
     daemon(&mut pair, 0, DaemonWord::Answered);
     // what came while it was asked waits for a second answer
@@ -164,7 +164,7 @@ fn without_a_word_of_a_daemon_calm_deletions_count_at_once() {
     pair.run(10 * S);
     delete(&mut pair, 1, 1, Deleter::Daemon);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[0].engine.held.sas.len(), 2);
+    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 2);
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::body::suite;
+use crate::codec::body::suite;
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
 use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
@@ -118,7 +118,7 @@ impl Kernel {
         let Some(there) = self.sas.get_mut(id) else {
             return;
         };
-        if id.destination == super::VIP {
+        if super::VIPS.iter().any(|vip| id.destination == *vip) {
             let number = there.sa.replay.seq + 1;
             self.receive(id, number);
             return;

@@ -1,16 +1,20 @@
 //! Two nodes over virtual time: the tests are their kernels, the channel between them, and the host.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, flag};
+use spared_sim::{Channel, Random};
 
 use super::*;
-use crate::body::{parse_policy, parse_sa};
+use crate::codec::body::{parse_policy, parse_sa};
 use crate::sa::{Body, ReplayForm};
-use crate::wire::MESSAGE_MAX;
+use crate::wire::TABLES;
 use kernel::Kernel;
 
 mod bounds;
 mod farewell;
 mod follow;
+mod groups;
 mod kernel;
 mod random;
 mod reqid;
@@ -18,6 +22,8 @@ mod roles;
 
 const S: u64 = 1_000;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// Addresses of two groups.
+const VIPS: [Ipv4Addr; 2] = [VIP, Ipv4Addr::new(192, 0, 2, 2)];
 const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 
 /// A tunnel of AES-GCM with the peer.
@@ -107,6 +113,10 @@ fn policies(number: u32) -> Vec<Policy> {
 }
 
 fn policy(number: u32, direction: u8, reqid: u32) -> Policy {
+    policy_of(VIP, number, direction, reqid)
+}
+
+fn policy_of(vip: Ipv4Addr, number: u32, direction: u8, reqid: u32) -> Policy {
     let out = direction == 1;
     let mut bytes = vec![0; 168];
     bytes[0..4].copy_from_slice(&number.to_be_bytes());
@@ -114,7 +124,7 @@ fn policy(number: u32, direction: u8, reqid: u32) -> Policy {
     bytes[40..42].copy_from_slice(&2_u16.to_ne_bytes());
     bytes[160] = direction;
     let mut template = [0; 64];
-    let (source, destination) = if out { (VIP, PEER) } else { (PEER, VIP) };
+    let (source, destination) = if out { (vip, PEER) } else { (PEER, vip) };
     template[0..4].copy_from_slice(&destination.octets());
     template[20] = 50;
     template[24..26].copy_from_slice(&2_u16.to_ne_bytes());
@@ -135,11 +145,13 @@ struct Node {
     adopts: Option<Vec<ChildName>>,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
-    /// On their way to the peer.
+    /// For the channel.
     sent: VecDeque<Vec<u8>>,
     /// Of all messages, by kind.
     kinds: Vec<u8>,
-    bytes: usize,
+    /// Deletions and values that it told.
+    deletions: usize,
+    values: usize,
     /// Readings do not end.
     slow: bool,
     /// So many wait.
@@ -149,13 +161,17 @@ struct Node {
 struct Pair {
     now_ms: u64,
     nodes: [Node; 2],
+    /// From the first node to the second, and back.
+    channels: [Channel<Vec<u8>>; 2],
+    random: Random,
     linked: bool,
+    runs: u64,
 }
 
 impl Node {
-    fn new(now_ms: u64, settings: Settings) -> Self {
+    fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
         Self {
-            engine: Engine::new(now_ms, settings),
+            engine: Engine::new(now_ms, settings, config),
             kernel: Kernel::default(),
             in_sync: (false, String::new()),
             warned: Vec::new(),
@@ -164,7 +180,8 @@ impl Node {
             greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
-            bytes: 0,
+            deletions: 0,
+            values: 0,
             slow: false,
             readings: 0,
         }
@@ -186,7 +203,6 @@ impl Node {
                     let refused = self.kernel.apply(now_ms, &changes);
                     self.engine.handle_applied(now_ms, &changes, &refused);
                 }
-                Action::InSync { yes, why } => self.in_sync = (yes, why),
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
                 Action::Adopt(names, _) => self.adopts = Some(names),
@@ -194,10 +210,22 @@ impl Node {
                 Action::Greet => self.greeted += 1,
             }
         }
-        while let Some(message) = self.engine.poll_message(now_ms) {
+        self.in_sync = match &self.engine.said {
+            Ok(()) => (true, String::new()),
+            Err(why) => (false, why.clone()),
+        };
+        while let Some(message) = self.engine.poll_message(now_ms).map(<[u8]>::to_vec) {
+            self.engine.message_sent();
             assert!(message.len() <= MESSAGE_MAX);
             self.kinds.push(message[0]);
-            self.bytes += message.len();
+            let said = Message::parse(&message).expect("a replica writes messages");
+            if let Said::Records(records) | Said::Offer(records) = said.body {
+                for record in records.filter(|it| !it.has(flag::SAME)) {
+                    let is_deletion = record.has(flag::GONE);
+                    self.deletions += usize::from(is_deletion);
+                    self.values += usize::from(!is_deletion);
+                }
+            }
             self.sent.push_back(message);
         }
     }
@@ -232,12 +260,33 @@ impl Pair {
     }
 
     fn with(settings: Settings) -> Self {
-        let node = || Node::new(S, settings.clone());
+        Self::by_keys([1, 2], settings)
+    }
+
+    /// The node with the greater key decides where roles do not.
+    fn by_keys(keys: [u64; 2], settings: Settings) -> Self {
+        let node = |key| {
+            let config = Config::new(key, key, TABLES);
+            Node::new(S, settings.clone(), config)
+        };
         Self {
             now_ms: S,
-            nodes: [node(), node()],
+            nodes: keys.map(node),
+            channels: [(); 2].map(|()| Channel::ordered(0, usize::MAX)),
+            random: Random::new(1),
             linked: false,
+            runs: 10,
         }
+    }
+
+    /// Another run of the plugin on that node.
+    fn next_run(&mut self, node: usize) -> Config {
+        self.runs += 1;
+        Config::new(self.runs, 1 + node as u64, TABLES)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now_ms * 1_000_000
     }
 
     /// Linked, the first active with so many tunnels, both in sync.
@@ -283,15 +332,21 @@ impl Pair {
     }
 
     fn link(&mut self) {
+        self.join();
+        self.settle();
+    }
+
+    fn join(&mut self) {
         self.linked = true;
+        self.channels.iter_mut().for_each(Channel::link);
         for node in &mut self.nodes {
             node.engine.handle_up(self.now_ms);
         }
-        self.settle();
     }
 
     fn cut(&mut self) {
         self.linked = false;
+        self.channels.iter_mut().for_each(Channel::cut);
         for node in &mut self.nodes {
             node.sent.clear();
             node.engine.handle_down(self.now_ms);
@@ -334,7 +389,8 @@ impl Pair {
     fn kill(&mut self, node: usize) {
         let settings = self.nodes[node].engine.settings.clone();
         self.cut();
-        self.nodes[node] = Node::new(self.now_ms, settings);
+        let config = self.next_run(node);
+        self.nodes[node] = Node::new(self.now_ms, settings, config);
         self.settle();
     }
 
@@ -345,28 +401,36 @@ impl Pair {
             let mut quiet = true;
             for from in [0, 1] {
                 let node = &mut self.nodes[from];
-                if node.engine.next_timeout() <= now_ms {
+                if node.engine.next_timeout(now_ms) <= now_ms {
                     node.engine.handle_timeout(now_ms);
                     quiet = false;
                 }
                 node.act(now_ms);
-                if !self.linked {
-                    node.sent.clear();
-                }
-                if let Some(message) = self.nodes[from].sent.pop_front() {
-                    let to = &mut self.nodes[1 - from];
-                    to.engine
-                        .handle_message(now_ms, &message)
-                        .expect("a message");
-                    to.act(now_ms);
-                    quiet = false;
-                }
+                quiet &= !self.carry_message(from);
             }
             if quiet {
                 return;
             }
         }
         panic!("it never comes to rest");
+    }
+
+    /// What a node says goes into the channel, and the first message of it arrives.
+    fn carry_message(&mut self, from: usize) -> bool {
+        let (now_ms, now_ns) = (self.now_ms, self.now_ns());
+        for message in std::mem::take(&mut self.nodes[from].sent) {
+            // nothing goes where there is no channel
+            let _ = self.channels[from].send(now_ns, &mut self.random, message);
+        }
+        let Some(message) = self.channels[from].receive(now_ns) else {
+            return false;
+        };
+        let to = &mut self.nodes[1 - from];
+        to.engine
+            .handle_message(now_ms, &message)
+            .expect("a message");
+        to.act(now_ms);
+        true
     }
 
     fn run(&mut self, time_ms: u64) {

@@ -233,9 +233,10 @@ impl World {
     fn restart(&mut self, node: usize) {
         let linked = self.pair.linked;
         self.pair.cut();
+        let config = self.pair.next_run(node);
         let it = &mut self.pair.nodes[node];
         let settings = it.engine.settings.clone();
-        it.engine = Engine::new(self.pair.now_ms, settings);
+        it.engine = Engine::new(self.pair.now_ms, settings, config);
         self.pair.settle();
         if node == self.active {
             self.pair.role(node, true);
@@ -247,7 +248,7 @@ impl World {
 
     fn one_sends(&self) {
         let backup = &self.pair.nodes[1 - self.active];
-        let linked = self.pair.linked && backup.engine.receiver.is_complete();
+        let linked = self.pair.linked && backup.engine.is_complete;
         if linked {
             assert_eq!(backup.kernel.sas(), []);
         }
@@ -271,14 +272,14 @@ impl World {
         let (active, backup) = (self.active, 1 - self.active);
         let [a, b] = [active, backup].map(|node| &self.pair.nodes[node]);
         assert!(b.in_sync.0, "{:?}", b.in_sync);
-        let held: Vec<SaId> = b.engine.held.sas.keys().copied().collect();
+        let held: Vec<SaId> = b.engine.store.held.sas.keys().copied().collect();
         assert_eq!(a.kernel.sas(), held);
         assert_eq!(b.kernel.sas(), []);
         for id in &held {
             let here = &a.kernel.sa(id).expect("it is there").replay;
-            let there = &b.engine.held.sas[id].sa.replay;
+            let there = &b.engine.store.held.sas[id].sa.replay;
             let behind = (here.seq + here.oseq) - (there.seq + there.oseq);
-            let threshold = b.engine.held.sas[id].pace.threshold;
+            let threshold = b.engine.store.held.sas[id].pace.threshold;
             assert!(behind < u64::from(threshold.max(1)) + 1);
         }
         let policies = |node: &Node| -> Vec<PolicyId> {

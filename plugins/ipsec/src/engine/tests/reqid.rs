@@ -1,7 +1,7 @@
 //! An IKE daemon that establishes tunnels anew after a failover.
 
 use super::*;
-use crate::engine::reqids::shifted;
+use crate::codec::body::shifted;
 
 /// After a failover by the second node, with one tunnel.
 fn taken_over() -> Pair {
@@ -115,7 +115,14 @@ fn the_peer_gets_the_new_ones_and_loses_the_old_ones() {
     let [inbound, outbound] = establish_anew(&mut pair);
     pair.carry(1, &inbound, 40);
     pair.run(5 * S);
-    let held: Vec<SaId> = pair.nodes[0].engine.held.sas.keys().copied().collect();
+    let held: Vec<SaId> = pair.nodes[0]
+        .engine
+        .store
+        .held
+        .sas
+        .keys()
+        .copied()
+        .collect();
     assert_eq!(held, [inbound, outbound]);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 3);
 }

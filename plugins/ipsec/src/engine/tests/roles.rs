@@ -1,8 +1,11 @@
 //! Failovers and switchovers.
 
 use super::*;
+use crate::codec::body::shifted;
 use crate::config::Inbound;
-use crate::engine::reqids::shifted;
+
+/// The replica's message that asks whether all has arrived.
+const DRAIN: u8 = 11;
 
 fn accept() -> Settings {
     Settings {
@@ -23,7 +26,7 @@ fn a_failover_installs_all_that_was_held_outbound_first() {
     let expected = [out_of(0), out_of(1), in_of(0), in_of(1)];
     assert_eq!(added.collect::<Vec<_>>(), expected);
     assert_eq!(pair.nodes[1].kernel.policies().len(), 6);
-    assert_eq!(pair.nodes[1].engine.held.sas.len(), 0);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 0);
     assert_eq!(pair.nodes[1].count("sas"), 4);
     assert_eq!(pair.nodes[1].count("differing"), 0);
     assert!(pair.nodes[1].warned.is_empty());
@@ -49,7 +52,7 @@ fn a_failover_that_is_given_up_leaves_no_sa() {
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
-    assert_eq!(pair.nodes[1].engine.held.sas.len(), 4);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
     pair.prepare(1);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
 }
@@ -94,7 +97,10 @@ fn assert_led(pair: &Pair, node: usize) {
     let kernel = &pair.nodes[node].kernel;
     let engine = &pair.nodes[node].engine;
     let there = kernel.sas();
-    let reqids: BTreeSet<u32> = there.iter().map(|id| engine.sas[id].sa.reqid).collect();
+    let reqids: BTreeSet<u32> = there
+        .iter()
+        .map(|id| engine.store.sas[id].sa.reqid)
+        .collect();
     let policies = kernel.policies();
     let led = policies.iter().flat_map(|it| &it.templates);
     let led: BTreeSet<u32> = led.map(|it| it.reqid).collect();
@@ -240,7 +246,7 @@ fn a_switchover_refuses_nothing_and_replays_nothing() {
     pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
     pair.settle();
     assert!(pair.nodes[0].engine.is_drained());
-    assert_eq!(pair.said(0, 12), 1);
+    assert_eq!(pair.said(0, DRAIN), 1);
     pair.activate(1);
     // under way to the old node, until it is backup
     pair.carry(0, &id, 5);
@@ -315,7 +321,7 @@ fn a_drain_ends_at_its_deadline() {
     assert!(!pair.nodes[0].engine.is_drained());
     pair.run(S);
     assert!(pair.nodes[0].engine.is_drained());
-    assert_eq!(pair.said(0, 12), 0);
+    assert_eq!(pair.said(0, DRAIN), 0);
 }
 
 #[test]
@@ -325,14 +331,14 @@ fn after_a_switchover_the_old_node_holds_what_the_new_one_has() {
     pair.run(S);
     assert_eq!(pair.nodes[0].kernel.sas(), []);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 9);
-    assert_eq!(pair.nodes[0].engine.held.sas.len(), 6);
+    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 6);
     assert!(pair.nodes[0].in_sync.0, "{:?}", pair.nodes[0].in_sync);
     pair.switch_over(1);
     pair.run(S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 6);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
     assert!(pair.nodes[1].in_sync.0);
-    assert_eq!(pair.nodes[0].engine.policies.len(), 9);
+    assert_eq!(pair.nodes[0].engine.store.policies.len(), 9);
 }
 
 #[test]
@@ -432,24 +438,18 @@ fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
     for number in 0..300 {
         pair.establish(0, number);
     }
-    pair.linked = true;
-    for node in &mut pair.nodes {
-        node.engine.handle_up(S);
-    }
+    pair.join();
     for _ in 0..3 {
         let now_ms = pair.now_ms;
         for from in [0, 1] {
             pair.nodes[from].act(now_ms);
-            while let Some(message) = pair.nodes[from].sent.pop_front() {
-                let to = &mut pair.nodes[1 - from].engine;
-                to.handle_message(now_ms, &message).expect("a message");
-            }
+            while pair.carry_message(from) {}
         }
         pair.end(0, 7);
         pair.establish(0, 400);
     }
     pair.run(S);
-    let held = &pair.nodes[1].engine.held.sas;
+    let held = &pair.nodes[1].engine.store.held.sas;
     assert!(held.contains_key(&in_of(400)) && !held.contains_key(&in_of(7)));
     assert_eq!(held.len(), 600);
 }

@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use zeroize::Zeroize;
 
 use super::{AF_INET, AF_INET6, append, sa_field};
-use crate::body::SA_LEN;
+use crate::codec::body::SA_LEN;
 use crate::engine::Change;
 use crate::sa::{Life, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 

@@ -1,10 +1,10 @@
-//! Addresses that are this node's ends of tunnels.
+//! Addresses that are this node's ends of tunnels. Groups, and so addresses, may be active on both
+//! nodes: who has the address has the tunnel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::Engine;
-use crate::body::selector_ends;
+use crate::codec::body::local_end;
 use crate::config::Settings;
 use crate::sa::{Direction, Policy, Sa};
 
@@ -17,6 +17,8 @@ pub struct Ends {
     /// From the file.
     fixed: BTreeSet<IpAddr>,
     moved: BTreeSet<IpAddr>,
+    /// Here for a switchover that is prepared: the peer still carries what goes there.
+    prepared: BTreeSet<IpAddr>,
     /// Lost, and until when they count.
     lost: BTreeMap<IpAddr, u64>,
 }
@@ -32,13 +34,26 @@ impl Ends {
         self.fixed = settings.endpoints.iter().copied().collect();
     }
 
-    pub fn set(&mut self, now_ms: u64, moved: BTreeSet<IpAddr>, linger: bool) {
-        self.lost.retain(|end, _| !moved.contains(end));
+    /// The addresses that are here now. New ones do not count before the role while `preparing`, and
+    /// lost ones count for a while if they `linger`.
+    pub fn set(&mut self, now_ms: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
+        self.lost.retain(|end, _| !here.contains(end));
         if linger {
-            let lost = self.moved.difference(&moved);
+            let lost = self.moved.difference(&here);
             self.lost.extend(lost.map(|end| (*end, now_ms + LINGER_MS)));
         }
-        self.moved = moved;
+        let held_back = |end: &&IpAddr| {
+            let waits = preparing || self.prepared.contains(*end);
+            waits && !self.moved.contains(*end)
+        };
+        let prepared: BTreeSet<IpAddr> = here.iter().filter(held_back).copied().collect();
+        self.moved = here.difference(&prepared).copied().collect();
+        self.prepared = prepared;
+    }
+
+    /// The role has come: what was prepared counts.
+    pub fn confirm(&mut self) {
+        self.moved.append(&mut self.prepared);
     }
 
     /// Whether some lingered for long enough.
@@ -54,14 +69,15 @@ impl Ends {
 
     /// Whether spared has put it on an interface here.
     pub fn is_here(&self, end: &IpAddr) -> bool {
-        self.moved.contains(end)
+        self.moved.contains(end) || self.prepared.contains(end)
     }
 
     pub fn forget_lost(&mut self) {
         self.lost.clear();
     }
 
-    fn has(&self, end: &IpAddr) -> bool {
+    /// Whether tunnels of this end are this node's, if it is active.
+    pub fn has(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.fixed.contains(end) || self.lost.contains_key(end)
     }
 
@@ -77,51 +93,17 @@ impl Ends {
         }
     }
 
+    /// Whether an active node keeps it for now; those that linger do not.
+    pub fn stays(&self, end: &IpAddr) -> bool {
+        self.moved.contains(end) || self.fixed.contains(end)
+    }
+
+    /// Whether the address itself is here, or was until a moment ago: nobody else has it.
+    pub fn has_address(&self, end: &IpAddr) -> bool {
+        self.moved.contains(end) || self.lost.contains_key(end)
+    }
+
     pub fn has_policy(&self, policy: &Policy) -> bool {
         local_end(policy).is_none_or(|end| self.has(&end))
-    }
-}
-
-/// The end of its tunnels on the node that has it; transport mode leaves it to the selector.
-pub fn local_end(policy: &Policy) -> Option<IpAddr> {
-    const OUT: u8 = 1;
-    let end = policy.local_end()?;
-    if !end.is_unspecified() {
-        return Some(end);
-    }
-    let (source, destination) = selector_ends(&policy.id.selector)?;
-    Some(match policy.id.direction {
-        OUT => source,
-        _ => destination,
-    })
-}
-
-impl Engine {
-    /// Other ends, other SAs and policies that follow.
-    pub(super) fn sort_ends(&mut self, now_ms: u64) {
-        let mut changed = Vec::new();
-        for (id, known) in &mut self.sas {
-            let installed = self.installed.get(id).map(|it| it.side);
-            let side = installed.or_else(|| self.ends.side(&known.sa));
-            if side != known.side {
-                known.set_side(now_ms, side);
-                changed.push(*id);
-            }
-        }
-        for id in changed {
-            self.sender.mark_sa_dirty(id);
-        }
-        let mut changed = Vec::new();
-        for (id, known) in &mut self.policies {
-            let ours = self.ends.has_policy(&known.policy) || self.put.has(id);
-            if ours != known.ours {
-                known.ours = ours;
-                changed.push(*id);
-            }
-        }
-        for id in changed {
-            self.sender.mark_policy_dirty(id);
-        }
-        self.dirty = true;
     }
 }

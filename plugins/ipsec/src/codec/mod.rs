@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and no bytes panic.
 
+pub mod body;
 mod check;
 mod read;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
 
 use super::{AF_INET, AF_INET6, ALGORITHMS, SELECTOR_LEN, policy_field, sa_field};
-use crate::body::{POLICY_LEN, SA_LEN};
+use crate::codec::body::{POLICY_LEN, SA_LEN};
 use crate::error::Malformed;
 
 /// IPsec's protocols: ESP, AH, IPComp.
@@ -30,7 +30,7 @@ const XFRMA_IPTFS_MAX_QSIZE: u16 = 40;
 const XFRMA_IPTFS_PKT_SIZE: u16 = 41;
 
 /// # Errors
-/// It is no SA as `xfrm::read` makes them.
+/// It is no SA as `codec::read` makes them.
 pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
     let (head, attrs) = bytes.split_at_checked(SA_LEN).ok_or(Malformed::Short)?;
     selector(head.get(..SELECTOR_LEN).ok_or(Malformed::Short)?)?;
@@ -74,7 +74,7 @@ pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// # Errors
-/// It is no policy as `xfrm::read` makes them.
+/// It is no policy as `codec::read` makes them.
 pub fn check_policy(bytes: &[u8]) -> Result<(), Malformed> {
     let (head, attrs) = bytes.split_at_checked(POLICY_LEN).ok_or(Malformed::Short)?;
     selector(head.get(..SELECTOR_LEN).ok_or(Malformed::Short)?)?;

@@ -153,6 +153,30 @@ pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy
     policy
 }
 
+// ---- reqids of what is installed for the peer: out of the way of an IKE daemon that counts from 1
+
+/// The first that is the plugin's.
+pub const OURS: u32 = 0x4000_0000;
+
+pub fn shifted(reqid: u32) -> u32 {
+    match reqid {
+        0 => 0,
+        reqid if reqid < OURS => reqid | OURS,
+        reqid => reqid,
+    }
+}
+
+pub fn shifted_sa(sa: &Sa) -> Sa {
+    match shifted(sa.reqid) {
+        same if same == sa.reqid => sa.clone(),
+        other => sa_with_reqid(sa, other),
+    }
+}
+
+pub fn shifted_policy(policy: &Policy) -> Policy {
+    policy_with_reqids(policy, shifted)
+}
+
 fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     let templates = find(bytes.get(POLICY_LEN..)?, XFRMA_TMPL)?;
     let begin = templates.as_ptr() as usize - bytes.as_ptr() as usize;
@@ -164,6 +188,20 @@ pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
     let at = At(selector);
     let family = at.u16(40).ok()?;
     Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
+}
+
+/// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.
+pub fn local_end(policy: &Policy) -> Option<IpAddr> {
+    const OUT: u8 = 1;
+    let end = policy.local_end()?;
+    if !end.is_unspecified() {
+        return Some(end);
+    }
+    let (source, destination) = selector_ends(&policy.id.selector)?;
+    Some(match policy.id.direction {
+        OUT => source,
+        _ => destination,
+    })
 }
 
 fn find(attrs: &[u8], wanted: u16) -> Option<&[u8]> {

@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
 
 use super::{AF_INET, AF_INET6, ALGORITHMS, append, policy_field, sa_field};
-use crate::body::{self, POLICY_LEN, SA_LEN};
+use crate::codec::body::{self, POLICY_LEN, SA_LEN};
 use crate::engine::{Deleter, XfrmEvent};
 use crate::sa::{
     Body, InterfaceName, Interfaces, Life, Mark, Policy, Replay, ReplayForm, Sa, SaId,

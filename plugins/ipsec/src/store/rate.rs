@@ -1,6 +1,6 @@
 //! How fast an SA is, and how often the kernel is to tell of it.
 
-use crate::wire::Pace;
+use crate::sa::Pace;
 
 /// Until an SA's rate is known.
 pub const THRESHOLD_FIRST: u32 = 32;

@@ -1,0 +1,77 @@
+//! SAs and policies in the kernel here for tunnels that the active peer has: two nodes that send with
+//! one key use a number twice.
+
+use super::{Change, Engine};
+use crate::codec::body::local_end;
+use crate::sa::{Direction, Sa, SaId};
+
+impl Engine {
+    /// The peer told of an SA.
+    pub(super) fn handle_held(&mut self, id: SaId) {
+        let Some(held) = self.store.held.sas.get(&id) else {
+            return;
+        };
+        let is_other_end = self.store.held.ends.insert(held.local_end());
+        if !self.is_complete || !self.is_peer_active() {
+            return;
+        }
+        if is_other_end {
+            self.delete_foreign_sas();
+        } else if self.store.sas.contains_key(&id) {
+            self.delete_unless_used(id);
+        }
+    }
+
+    pub(super) fn delete_foreign_sas(&mut self) {
+        let foreign = self.store.sas.values().map(|it| &it.sa);
+        let foreign = foreign.filter(|sa| self.is_foreign(sa));
+        let mut foreign: Vec<(bool, SaId)> = foreign.map(|sa| (!self.sends(sa), sa.id)).collect();
+        foreign.sort_unstable();
+        for (_, id) in foreign {
+            self.delete_unless_used(id);
+        }
+    }
+
+    pub(super) fn delete_if_foreign(&mut self, sa: &Sa) {
+        if self.is_complete && self.is_peer_active() && self.is_foreign(sa) {
+            self.delete_unless_used(sa.id);
+        }
+    }
+
+    /// Those of a failover stay, and those that receive the last packets of an earlier role.
+    fn delete_unless_used(&mut self, id: SaId) {
+        let retires = self.retiring.as_ref().is_some_and(|it| it.has(&id));
+        if !self.installed.contains_key(&id) && !retires {
+            self.work.push(Change::DeleteSa(id));
+        }
+    }
+
+    /// An SA of tunnels that the active peer has.
+    fn is_foreign(&self, sa: &Sa) -> bool {
+        let store = &self.store;
+        let is_there = |end| store.held.ends.contains(end) && !store.ends.is_here(end);
+        let is_carried = store.index.sas.get(&sa.id).is_some_and(|it| it.is_local);
+        let is_known = store.held.sas.contains_key(&sa.id);
+        !is_carried && (is_known || is_there(&sa.source) || is_there(&sa.id.destination))
+    }
+
+    fn sends(&self, sa: &Sa) -> bool {
+        match sa.direction {
+            Some(direction) => direction == Direction::Out,
+            None => self.store.held.ends.contains(&sa.source),
+        }
+    }
+
+    /// One that the plugin left here before it was restarted, for a tunnel that the peer has now.
+    pub(super) fn delete_foreign_policies(&mut self) {
+        let store = &self.store;
+        let is_there = |end: &_| store.held.ends.contains(end) && !store.ends.is_here(end);
+        let left = store.policies.iter();
+        let left = left.filter(|(id, _)| !store.held.policies.contains_key(id));
+        let left = left.filter(|(_, it)| local_end(&it.policy).as_ref().is_some_and(is_there));
+        for id in left.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.store.put.forget(&id);
+            self.work.push(Change::DeletePolicy(id));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The replica and what it has the engine do; which records this node tells of.
+
+use spared_replica::{Change as Told, Now, Token};
+
+use super::{Change, Engine};
+use crate::error::Malformed;
+use crate::sa::{PolicyId, SaId};
+use crate::store::{Effect, Record};
+use crate::wire::{POLICIES, SAS, TunnelKey};
+
+const MS: u64 = 1_000_000;
+
+impl Engine {
+    /// The peer is there.
+    pub fn handle_up(&mut self, now_ms: u64) {
+        self.up = true;
+        self.enter(now_ms);
+        self.replica.handle_up(&mut self.store);
+        self.leave(now_ms);
+    }
+
+    /// It has gone.
+    pub fn handle_down(&mut self, now_ms: u64) {
+        self.apart_since_ms.get_or_insert(now_ms);
+        self.up = false;
+        self.finish_retiring(now_ms);
+        self.enter(now_ms);
+        self.replica.handle_down(&mut self.store);
+        let lane = &mut self.store.lane;
+        lane.due.clear();
+        lane.last_words.clear();
+        lane.all.exact = false;
+        self.store.peer_unsure = false;
+        self.leave(now_ms);
+    }
+
+    /// The peer's bytes.
+    ///
+    /// # Errors
+    /// They are no message.
+    pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
+        let now = self.enter(now_ms);
+        let done = self.replica.handle_message(now, &mut self.store, bytes);
+        self.leave(now_ms);
+        done
+    }
+
+    /// What is to be said to the peer, the same until [`message_sent`](Self::message_sent); keys are
+    /// in it.
+    pub fn poll_message(&mut self, now_ms: u64) -> Option<&[u8]> {
+        let now = self.enter(now_ms);
+        self.put_on_lane();
+        let waits = self.replica.poll_message(now, &mut self.store).is_some();
+        self.leave(now_ms);
+        match waits {
+            true => self.replica.poll_message(now, &mut self.store),
+            false => None,
+        }
+    }
+
+    pub fn message_sent(&mut self) {
+        self.replica.sent();
+    }
+
+    pub(super) fn replica_ms(&self, now_ms: u64) -> u64 {
+        let at = self.replica.next_timeout(now_ms * MS);
+        at.map_or(u64::MAX, |at| at.div_ceil(MS))
+    }
+
+    pub(super) fn time_replica(&mut self, now_ms: u64) {
+        if self.replica_ms(now_ms) <= now_ms {
+            let now = self.enter(now_ms);
+            self.replica.handle_timeout(now, &mut self.store);
+            self.leave(now_ms);
+        }
+    }
+
+    pub(super) fn enter(&mut self, now_ms: u64) -> Now {
+        self.store.now_ms = now_ms;
+        now_ms * MS
+    }
+
+    /// After the replica: what it wrote, and what it knows now.
+    pub(super) fn leave(&mut self, now_ms: u64) {
+        while let Some(effect) = self.store.effects.pop_front() {
+            self.follow(now_ms, effect);
+        }
+        self.put_on_lane();
+        while let Some(text) = self.replica.poll_event() {
+            self.event(text);
+        }
+        let is_complete = [POLICIES, SAS]
+            .iter()
+            .all(|it| self.replica.is_complete(*it));
+        if is_complete && !std::mem::replace(&mut self.is_complete, is_complete) {
+            self.handle_complete();
+        }
+        self.is_complete = is_complete;
+        let is_followed = self.is_active() && self.replica.peer_groups().is_some();
+        if is_followed && !std::mem::replace(&mut self.is_followed, is_followed) {
+            self.measure(now_ms);
+        }
+        self.is_followed = is_followed;
+        self.both_since_ms = match self.is_active() && self.is_peer_active() {
+            true => self.both_since_ms.or(Some(now_ms)),
+            false => None,
+        };
+        self.dirty = true;
+    }
+
+    fn follow(&mut self, now_ms: u64, effect: Effect) {
+        match effect {
+            Effect::Held(id) => self.handle_held(id),
+            Effect::Released(id) => {
+                if self.installed.contains_key(&id) {
+                    self.uninstall(id);
+                }
+            }
+            Effect::Prove(sa) => self.work.push(Change::Probe(sa)),
+            Effect::PolicyHeld(id) => self.hold_policy(now_ms, id),
+            Effect::PolicyReleased(id) => self.release_policy(now_ms, &id),
+            Effect::LastWord(id, numbers) => self.handle_last_word(now_ms, id, *numbers),
+        }
+    }
+
+    pub(super) fn put_on_lane(&mut self) {
+        for id in std::mem::take(&mut self.store.lane.due) {
+            if let Some(record) = self.store.index.sas.get(&id) {
+                self.replica.latest(SAS, record.key);
+            }
+        }
+        // behind the numbers that it speaks of
+        if std::mem::take(&mut self.store.lane.all_due) {
+            self.replica.latest(SAS, TunnelKey::AllNumbers);
+        }
+    }
+
+    /// An SA's numbers moved on.
+    pub(super) fn note_numbers(&mut self, id: &SaId) {
+        let record = self.store.index.sas.get(id);
+        if let Some(record) = record.filter(|it| it.is_local) {
+            self.replica.latest(SAS, record.key);
+        }
+    }
+
+    /// All of a snapshot is here, or at the peer.
+    fn handle_complete(&mut self) {
+        self.apart_since_ms = None;
+        self.store.held.sort_ends();
+        if self.is_peer_active() {
+            self.is_shared = true;
+            self.delete_foreign_sas();
+            self.delete_foreign_policies();
+        }
+    }
+
+    pub(super) fn is_peer_active(&self) -> bool {
+        let groups = self.replica.peer_groups();
+        self.up && groups.is_some_and(|groups| !groups.is_empty())
+    }
+
+    pub(super) fn give_verdicts(&mut self, now_ms: u64, tokens: Vec<Token>, is_applied: bool) {
+        let now = self.enter(now_ms);
+        for token in tokens {
+            self.replica
+                .verdict(now, &mut self.store, token, is_applied);
+        }
+    }
+
+    /// An SA is new, other, elsewhere or gone: so is its record.
+    pub(super) fn sort_sa(&mut self, now_ms: u64, id: &SaId) {
+        let now = self.enter(now_ms);
+        let before = self.store.index.sas.get(id).cloned();
+        let present = self.store.present_sa(id);
+        match &present {
+            Some(record) => self.store.index.sas.put(*id, record.clone()),
+            None => drop(self.store.index.sas.remove(id)),
+        }
+        for (key, change) in changes(before, present) {
+            self.replica
+                .changed(now, &mut self.store, SAS, &key, change);
+        }
+    }
+
+    /// The same of a policy.
+    pub(super) fn sort_policy(&mut self, now_ms: u64, id: &PolicyId) {
+        let now = self.enter(now_ms);
+        let before = self.store.index.policies.get(id).cloned();
+        let present = self.store.present_policy(id);
+        match &present {
+            Some(record) => self.store.index.policies.put(*id, record.clone()),
+            None => drop(self.store.index.policies.remove(id)),
+        }
+        for (key, change) in changes(before, present) {
+            self.replica
+                .changed(now, &mut self.store, POLICIES, &key, change);
+        }
+    }
+}
+
+/// What the peer is to hear of a record. That the kernel carries what was kept, or the other way round,
+/// is no change.
+fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, Told)> {
+    let gone = |it: &Record| (it.key, Told::Deleted);
+    let put = |it: &Record| (it.key, Told::Put);
+    match (before, present) {
+        (None, None) => Vec::new(),
+        (Some(before), None) => vec![gone(&before)],
+        (None, Some(present)) => vec![put(&present)],
+        (Some(before), Some(present)) if before.key == present.key => {
+            match before.digest == present.digest {
+                true => Vec::new(),
+                false => vec![put(&present)],
+            }
+        }
+        (Some(before), Some(present)) => vec![gone(&before), put(&present)],
+    }
+}

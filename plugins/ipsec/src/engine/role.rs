@@ -1,0 +1,94 @@
+//! Roles and addresses: which tunnels are this node's.
+//!
+//! With one group, all of them come and go with the role. While other groups stay active, those go
+//! whose address went, and those come whose address is here when a role comes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Drain, Engine};
+use crate::sa::{PolicyId, SaId};
+
+/// Addresses that go so soon after a group go with it.
+const LEAVING_MS: u64 = 15_000;
+
+impl Engine {
+    pub fn handle_role(&mut self, now_ms: u64, group: &str, active: bool) {
+        let is_other = match active {
+            true => self.active_groups.insert(group.to_owned()),
+            false => self.active_groups.remove(group),
+        };
+        if !is_other {
+            return;
+        }
+        let was_active = self.is_active();
+        self.store.is_active = !self.active_groups.is_empty();
+        self.drain = Drain::None;
+        self.store.lane.all.exact = false;
+        self.farewell.begin(now_ms);
+        self.enter(now_ms);
+        self.replica.handle_groups(self.active_groups.clone());
+        if was_active != self.is_active() {
+            (self.is_shared, self.is_complete) = (false, false);
+        }
+        if active {
+            self.store.ends.confirm();
+            self.take_over(now_ms, !was_active);
+        } else {
+            self.left_ms = Some(now_ms);
+            self.retire(now_ms, !self.is_active());
+        }
+        self.sort_ends(now_ms);
+        self.leave(now_ms);
+    }
+
+    /// The addresses that spared put on interfaces of this node.
+    pub fn handle_endpoints(&mut self, now_ms: u64, endpoints: BTreeSet<IpAddr>) {
+        let is_leaving = self
+            .left_ms
+            .is_some_and(|it| now_ms.saturating_sub(it) < LEAVING_MS);
+        let is_active = self.is_active();
+        let prepares = is_active && self.failover.is_settling();
+        let lingers = is_active && !is_leaving;
+        self.store.ends.set(now_ms, endpoints, prepares, lingers);
+        if is_active && is_leaving {
+            self.retire(now_ms, false);
+        }
+        if is_active && !prepares && !self.is_peer_active() {
+            // an address that comes later than its role
+            self.take_over(now_ms, false);
+        }
+        self.sort_ends(now_ms);
+    }
+
+    /// Other ends, other SAs and policies that follow.
+    pub(super) fn sort_ends(&mut self, now_ms: u64) {
+        for (id, known) in &mut self.store.sas {
+            let installed = self.installed.get(id).map(|it| it.side);
+            let side = installed.or_else(|| self.store.ends.side(&known.sa));
+            if side != known.side {
+                known.set_side(now_ms, side);
+            }
+        }
+        for (id, known) in &mut self.store.policies {
+            known.ours = self.store.ends.has_policy(&known.policy) || self.store.put.has(id);
+        }
+        self.sort_records(now_ms);
+        self.dirty = true;
+    }
+
+    fn sort_records(&mut self, now_ms: u64) {
+        let store = &self.store;
+        let policies = store.index.policies.ids().chain(store.policies.keys());
+        let policies = policies.chain(store.held.policies.keys());
+        for id in policies.copied().collect::<BTreeSet<PolicyId>>() {
+            self.sort_policy(now_ms, &id);
+        }
+        let store = &self.store;
+        let sas = store.index.sas.ids().chain(store.sas.keys());
+        let sas = sas.chain(store.held.sas.keys());
+        for id in sas.copied().collect::<BTreeSet<SaId>>() {
+            self.sort_sa(now_ms, &id);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The engine as the SDK's runner drives it. Within, time is in milliseconds, as the kernel's is.
+
+use spared_sdk::Role;
+
+use super::{Action, Engine};
+
+const MS: u64 = 1_000_000;
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.handle_timeout(now_ns / MS);
+    }
+
+    fn next_timeout(&self, now_ns: u64) -> Option<u64> {
+        self.next_timeout(now_ns / MS).checked_mul(MS)
+    }
+
+    fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
+        self.enter(now_ns / MS);
+        self.poll_action()
+    }
+
+    fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
+        self.handle_role(now_ns / MS, group, role == Role::Active);
+    }
+
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+        self.handle_up(now_ns / MS);
+    }
+
+    fn handle_down(&mut self, now_ns: u64) {
+        self.handle_down(now_ns / MS);
+    }
+
+    fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
+        let done = self.handle_message(now_ns / MS, message);
+        done.map_err(|why| why.to_string())
+    }
+
+    fn wants_message(&self) -> bool {
+        self.replica.wants(&self.store)
+    }
+
+    fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.poll_message(now_ns / MS)
+    }
+
+    fn message_sent(&mut self, _now_ns: u64) {
+        self.message_sent();
+    }
+
+    fn in_sync(&self) -> Option<Result<(), String>> {
+        Some(self.said.clone())
+    }
+
+    fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {
+        self.handle_drain(now_ns / MS, deadline_ns / MS);
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn start_settle(&mut self, now_ns: u64, _deadline_ns: u64) {
+        self.handle_settle(now_ns / MS);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled(self.store.now_ms)
+    }
+
+    fn is_settled_enough(&self, now_ns: u64) -> bool {
+        self.is_settled(now_ns / MS)
+    }
+}

@@ -1,0 +1,387 @@
+//! Two groups, each with an address of its own: both nodes may be active.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The first group begins at node 0, the second at node 1.
+struct Groups {
+    pair: Pair,
+    /// Where each group is.
+    at: [usize; 2],
+}
+
+const NAMES: [&str; 2] = ["office", "lab"];
+
+/// In and out, of a group.
+fn tunnel_of(group: usize, number: u32) -> [Sa; 2] {
+    let number = number + 10_000 * group as u32;
+    [(0xc000_0000, false), (0xd000_0000, true)].map(|(spi, out)| {
+        let vip = VIPS[group];
+        Sample {
+            source: if out { vip } else { PEER },
+            destination: if out { PEER } else { vip },
+            spi: spi + number,
+            reqid: number + 1,
+            ..Sample::default()
+        }
+        .sa()
+    })
+}
+
+fn policies_of(group: usize, number: u32) -> [Policy; 3] {
+    let number = number + 10_000 * group as u32;
+    [1, 0, 2].map(|direction| policy_of(VIPS[group], number, direction, number + 1))
+}
+
+impl Groups {
+    fn new(keys: [u64; 2]) -> Self {
+        let mut it = Self {
+            pair: Pair::by_keys(keys, Settings::default()),
+            at: [0, 1],
+        };
+        it.pair.link();
+        for group in [0, 1] {
+            it.pair.prepare(group);
+            it.bring(group, group);
+        }
+        it
+    }
+
+    /// One tunnel each, all followed.
+    fn followed(keys: [u64; 2]) -> Self {
+        let mut it = Self::new(keys);
+        it.establish(0, 0);
+        it.establish(1, 0);
+        it.pair.run(3 * S);
+        it.assert_followed([1, 1]);
+        it
+    }
+
+    fn establish(&mut self, group: usize, number: u32) {
+        let (now_ms, at) = (self.pair.now_ms, self.at[group]);
+        let kernel = &mut self.pair.nodes[at].kernel;
+        for sa in tunnel_of(group, number) {
+            kernel.add_sa(now_ms, sa);
+        }
+        for policy in policies_of(group, number) {
+            kernel.put_policy(policy);
+        }
+        self.pair.settle();
+    }
+
+    /// By hand: a daemon's deletions beside a change of roles would be doubted.
+    fn end(&mut self, group: usize, number: u32) {
+        let kernel = &mut self.pair.nodes[self.at[group]].kernel;
+        for sa in tunnel_of(group, number) {
+            kernel.delete_sa(&sa.id, Deleter::Other);
+        }
+        for policy in policies_of(group, number) {
+            kernel.delete_policy(&policy.id, Deleter::Other);
+        }
+        self.pair.settle();
+    }
+
+    fn addresses(&mut self, node: usize, more: Option<usize>) {
+        let here = (0..2).filter(|group| self.at[*group] == node || more == Some(*group));
+        let here = here.map(|group| IpAddr::from(VIPS[group])).collect();
+        let now_ms = self.pair.now_ms;
+        self.pair.nodes[node].engine.handle_endpoints(now_ms, here);
+        self.pair.settle();
+    }
+
+    fn role(&mut self, node: usize, group: usize, active: bool) {
+        let now_ms = self.pair.now_ms;
+        let engine = &mut self.pair.nodes[node].engine;
+        engine.handle_role(now_ms, NAMES[group], active);
+        self.pair.settle();
+    }
+
+    fn bring(&mut self, group: usize, node: usize) {
+        self.at[group] = node;
+        self.addresses(node, None);
+        self.role(node, group, true);
+    }
+
+    /// Planned, in the order of the host: the addresses are on both for a while.
+    fn switch_over(&mut self, group: usize) {
+        let (from, to) = (self.at[group], 1 - self.at[group]);
+        let now_ms = self.pair.now_ms;
+        let engine = &mut self.pair.nodes[from].engine;
+        engine.handle_drain(now_ms, now_ms + S);
+        self.pair.settle();
+        assert!(self.pair.nodes[from].engine.is_drained());
+        self.pair.prepare(to);
+        self.addresses(to, Some(group));
+        self.pair.run(100);
+        self.at[group] = to;
+        self.role(to, group, true);
+        self.pair.run(200);
+        self.role(from, group, false);
+        self.addresses(from, None);
+    }
+
+    /// A node dies, the other takes its groups, and it is back with nothing.
+    fn kill(&mut self, node: usize) {
+        self.pair.kill(node);
+        self.pair.run(500);
+        self.pair.prepare(1 - node);
+        for group in 0..2 {
+            if self.at[group] == node {
+                self.bring(group, 1 - node);
+            }
+        }
+        self.pair.link();
+    }
+
+    fn sas_of(&self, group: usize, sas: &[SaId]) -> usize {
+        let is_of = |id: &&SaId| id.spi % 0x1000_0000 / 10_000 == group as u32;
+        sas.iter().filter(is_of).count()
+    }
+
+    /// So many tunnels of each group are where it is, and kept at the other node.
+    #[track_caller]
+    fn assert_followed(&self, tunnels: [usize; 2]) {
+        for node in [0, 1] {
+            let it = &self.pair.nodes[node];
+            let kernel = it.kernel.sas();
+            let held: Vec<SaId> = it.engine.store.held.sas.keys().copied().collect();
+            for (group, count) in tunnels.into_iter().enumerate() {
+                let (carried, kept) = match self.at[group] == node {
+                    true => (2 * count, 0),
+                    false => (0, 2 * count),
+                };
+                let what = format!("group {group} at node {node}");
+                assert_eq!(self.sas_of(group, &kernel), carried, "carried of {what}");
+                assert_eq!(self.sas_of(group, &held), kept, "kept of {what}");
+            }
+            let policies = 3 * tunnels.iter().sum::<usize>();
+            assert_eq!(it.kernel.policies().len(), policies, "at node {node}");
+            assert!(it.in_sync.0, "node {node}: {:?}", it.in_sync);
+        }
+    }
+
+    fn oseq(&self, group: usize, number: u32) -> Option<u64> {
+        let id = tunnel_of(group, number)[1].id;
+        self.pair.replay(self.at[group], &id).map(|it| it.oseq)
+    }
+}
+
+const KEYS: [[u64; 2]; 2] = [[1, 2], [2, 1]];
+
+#[test]
+fn each_node_keeps_what_the_other_carries() {
+    for keys in KEYS {
+        let mut groups = Groups::followed(keys);
+        groups.establish(0, 1);
+        groups.establish(1, 1);
+        groups.end(0, 0);
+        groups.end(1, 0);
+        groups.pair.run(S);
+        groups.assert_followed([1, 1]);
+    }
+}
+
+#[test]
+fn numbers_follow_in_both_directions() {
+    for keys in KEYS {
+        let mut groups = Groups::followed(keys);
+        for group in [0, 1] {
+            let id = tunnel_of(group, 0)[0].id;
+            groups.pair.carry(group, &id, 500);
+            groups.pair.run(S);
+            let held = &groups.pair.nodes[1 - group].engine.store.held.sas[&id];
+            let behind = 500 - held.sa.replay.seq;
+            assert!(behind <= u64::from(held.pace.threshold), "{behind}");
+        }
+    }
+}
+
+#[test]
+fn a_death_moves_one_group_and_leaves_the_other_as_it_is() {
+    for keys in KEYS {
+        let mut groups = Groups::followed(keys);
+        let before = groups.oseq(0, 0);
+        groups.kill(1);
+        groups.pair.run(5 * S);
+        groups.assert_followed([1, 1]);
+        assert_eq!(groups.oseq(0, 0), before, "no failover of this one");
+        assert!(groups.oseq(1, 0) >= Some(65_536));
+    }
+}
+
+#[test]
+fn a_switchover_moves_one_group_there_and_back() {
+    for keys in KEYS {
+        let mut groups = Groups::followed(keys);
+        for _ in 0..3 {
+            groups.switch_over(1);
+            groups.pair.run(5 * S);
+            groups.assert_followed([1, 1]);
+        }
+        assert!(groups.oseq(0, 0) < Some(65_536), "it was never moved");
+    }
+}
+
+#[test]
+fn a_switchover_that_is_cancelled_leaves_tunnels_with_the_peer() {
+    for keys in KEYS {
+        let mut groups = Groups::followed(keys);
+        groups.pair.prepare(0);
+        groups.addresses(0, Some(1));
+        groups.establish(1, 1);
+        groups.pair.run(S);
+        groups.addresses(0, None);
+        groups.pair.run(10 * S);
+        groups.assert_followed([1, 2]);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Establish(usize, u32),
+    End(usize, u32),
+    Carry(usize, u32, u64),
+    SwitchOver(usize),
+    Kill(usize),
+    Cut,
+    Link,
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let tunnel = (0_usize..2, 0_u32..4);
+    prop_oneof![
+        6 => tunnel.clone().prop_map(|(group, number)| Step::Establish(group, number)),
+        2 => tunnel.clone().prop_map(|(group, number)| Step::End(group, number)),
+        8 => (tunnel, 1_u64..200).prop_map(|((group, number), packets)| Step::Carry(group, number, packets)),
+        4 => (0_usize..2).prop_map(Step::SwitchOver),
+        2 => (0_usize..2).prop_map(Step::Kill),
+        2 => Just(Step::Cut),
+        4 => Just(Step::Link),
+        6 => (1_u64..20_000).prop_map(Step::Pass),
+    ]
+}
+
+/// What became of the tunnels: SPIs are not used twice.
+struct World {
+    groups: Groups,
+    generation: u32,
+    present: BTreeMap<(usize, u32), u32>,
+    /// Ended while nobody could tell the peer, who would bring them back.
+    untold: Vec<(usize, u32)>,
+    sent: BTreeMap<SaId, u64>,
+}
+
+impl World {
+    fn take(&mut self, step: Step) {
+        let groups = &mut self.groups;
+        match step {
+            Step::Establish(group, number) if !self.present.contains_key(&(group, number)) => {
+                self.generation += 1;
+                let name = number + 10 * self.generation;
+                groups.establish(group, name);
+                self.present.insert((group, number), name);
+            }
+            Step::End(group, number) => {
+                if let Some(name) = self.present.remove(&(group, number)) {
+                    groups.end(group, name);
+                    if !groups.pair.linked {
+                        self.untold.push((group, name));
+                    }
+                }
+            }
+            Step::Carry(group, number, packets) => self.carry(group, number, packets),
+            Step::SwitchOver(group) if groups.pair.linked => groups.switch_over(group),
+            Step::Kill(node) => {
+                groups.kill(node);
+                for (group, name) in std::mem::take(&mut self.untold) {
+                    groups.end(group, name);
+                }
+                self.forget_lost();
+            }
+            Step::Cut if groups.pair.linked => groups.pair.cut(),
+            Step::Link if !groups.pair.linked => {
+                groups.pair.link();
+                groups.pair.run(S);
+                self.untold.clear();
+            }
+            Step::Pass(ms) => groups.pair.run(ms),
+            _ => {}
+        }
+        self.groups.pair.settle();
+        self.one_sends();
+    }
+
+    fn carry(&mut self, group: usize, number: u32, packets: u64) {
+        let Some(name) = self.present.get(&(group, number)) else {
+            return;
+        };
+        let at = self.groups.at[group];
+        let [inbound, outbound] = tunnel_of(group, *name).map(|sa| sa.id);
+        for _ in 0..packets {
+            let kernel = &mut self.groups.pair.nodes[at].kernel;
+            kernel.carry(&inbound);
+            kernel.carry(&outbound);
+            if let Some(sa) = kernel.sa(&outbound) {
+                let sent = self.sent.entry(outbound).or_default();
+                assert!(sa.replay.oseq > *sent, "{} is sent again", sa.replay.oseq);
+                *sent = sa.replay.oseq;
+            }
+            self.groups.pair.settle();
+        }
+    }
+
+    /// An IKE daemon finds out what did not make it.
+    fn forget_lost(&mut self) {
+        let mut lost = Vec::new();
+        for ((group, number), name) in &self.present {
+            let kernel = &self.groups.pair.nodes[self.groups.at[*group]].kernel;
+            let there = tunnel_of(*group, *name)
+                .iter()
+                .all(|sa| kernel.sa(&sa.id).is_some());
+            if !there {
+                lost.push((*group, *number, *name));
+            }
+        }
+        for (group, number, name) in lost {
+            self.present.remove(&(group, number));
+            self.groups.end(group, name);
+        }
+    }
+
+    fn one_sends(&self) {
+        let [one, two] = [0, 1].map(|node| self.groups.pair.nodes[node].kernel.sas());
+        for id in one.iter().filter(|id| two.contains(id)) {
+            let receives = VIPS.iter().any(|vip| id.destination == *vip);
+            assert!(receives, "both nodes send with {:08x}", id.spi);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happened_each_group_is_carried_where_it_is_and_kept_there(
+        order in 0_usize..2,
+        steps in prop::collection::vec(step(), 0..30),
+    ) {
+        let mut world = World {
+            groups: Groups::new(KEYS[order]),
+            generation: 0,
+            present: BTreeMap::new(),
+            untold: Vec::new(),
+            sent: BTreeMap::new(),
+        };
+        for step in steps {
+            world.take(step);
+        }
+        if !world.groups.pair.linked {
+            world.groups.pair.link();
+        }
+        world.groups.pair.run(65 * S);
+        let count = |group| world.present.keys().filter(|it| it.0 == group).count();
+        world.groups.assert_followed([count(0), count(1)]);
+    }
+}

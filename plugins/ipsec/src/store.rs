@@ -1,0 +1,232 @@
+//! Where SAs and policies of both nodes live: this node's in its kernel, as it told; the peer's in
+//! memory, their policies in the kernel here as well. To the replica both are records of the same two
+//! tables.
+//!
+//! The end of a tunnel on the routers tells whose a record is: who has that address alone may change
+//! it, also while both nodes are active for different groups. What an SA is travels as a record, its
+//! numbers on the lane of newest values. Numbers go with a record's value too, so that no SA is ever
+//! kept without; a digest leaves them out.
+
+mod ends;
+mod held;
+mod index;
+mod local;
+mod proofs;
+mod put;
+mod rate;
+mod records;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use spared_replica::{Applied, Tag, Token};
+
+use crate::codec::body::shifted_policy;
+use crate::config::Settings;
+use crate::error::Malformed;
+use crate::sa::{Policy, PolicyId, Sa, SaId};
+use crate::wire::{AllNumbers, Numbers, Origin, TunnelKey, read_policy, read_sa};
+
+pub use ends::Ends;
+pub use held::{Held, HeldSa};
+pub use index::{Index, Record, policy_digest, sa_digest};
+pub use local::{LocalPolicy, LocalSa};
+pub use proofs::{AGAIN_MS, EKEYREJECTED, GOOD_FOR_MS, ProofState, Proofs};
+pub use put::Put;
+pub use rate::THRESHOLD_FIRST;
+
+/// Of SAs, and of policies: what is beyond is refused.
+pub const TABLE_MAX: usize = 65_536;
+
+/// What the engine has to do after the replica wrote.
+#[derive(Debug)]
+pub enum Effect {
+    /// An SA of the peer is kept now.
+    Held(SaId),
+    /// It is not any more.
+    Released(SaId),
+    /// The kernel is to be asked whether it could take such an SA.
+    Prove(Box<Sa>),
+    /// A policy of the peer belongs into the kernel here; then its tokens have their verdict.
+    PolicyHeld(PolicyId),
+    /// It does not any more.
+    PolicyReleased(PolicyId),
+    /// What the peer received last, when it had become backup.
+    LastWord(SaId, Box<Numbers>),
+}
+
+/// The lane of numbers.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// To be put on the lane.
+    pub due: BTreeSet<SaId>,
+    pub all_due: bool,
+    /// What is so of all that is sent.
+    pub all: AllNumbers,
+    /// What this node received last, told again with each pair of roles for a while.
+    pub last_words: BTreeMap<SaId, Numbers>,
+    pub last_until_ms: u64,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Tunnels {
+    life: u64,
+    /// The time, as of the call of the replica that is under way.
+    pub now_ms: u64,
+    /// All that the kernel has was seen once.
+    pub is_read: bool,
+    /// This node is active for any group.
+    pub is_active: bool,
+    pub ends: Ends,
+    /// What the kernel here has.
+    pub sas: BTreeMap<SaId, LocalSa>,
+    pub policies: BTreeMap<PolicyId, LocalPolicy>,
+    /// What the peer's has, for a failover.
+    pub held: Held,
+    pub put: Put,
+    pub proofs: Proofs,
+    pub index: Index,
+    pub lane: Lane,
+    /// What the peer says of all its numbers, and since when they are exact.
+    pub peer_unsure: bool,
+    pub exact_ms: Option<u64>,
+    pub effects: VecDeque<Effect>,
+}
+
+impl Tunnels {
+    /// A store of one life. The records of the peer are in this process's memory, so a life ends with
+    /// the process: with the boot's alone, what a restart forgot would count as deleted.
+    pub fn new(life: u64, settings: &Settings) -> Self {
+        Self {
+            life,
+            now_ms: 0,
+            is_read: false,
+            is_active: false,
+            ends: Ends::new(settings),
+            sas: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            held: Held::default(),
+            put: Put::default(),
+            proofs: Proofs::default(),
+            index: Index::default(),
+            lane: Lane::default(),
+            peer_unsure: false,
+            exact_ms: None,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The record that an SA makes now: of the kernel, if this node carries it; else as it is kept.
+    pub fn present_sa(&self, id: &SaId) -> Option<Record> {
+        let known = self.sas.get(id).filter(|_| self.is_active);
+        let carried = known.and_then(|it| {
+            let side = it
+                .side
+                .filter(|side| self.ends.has(&it.sa.local_end(*side)))?;
+            Some(Record {
+                key: TunnelKey::sa(&it.sa, side),
+                tag: Tag::default(),
+                digest: sa_digest(&it.sa, it.name.as_ref()),
+                is_local: true,
+            })
+        });
+        let held = || {
+            self.held.sas.get(id).map(|it| Record {
+                key: TunnelKey::sa(&it.sa, it.side),
+                tag: Tag::default(),
+                digest: sa_digest(&it.sa, it.name.as_ref()),
+                is_local: false,
+            })
+        };
+        carried.or_else(held)
+    }
+
+    /// The record that a policy makes now.
+    pub fn present_policy(&self, id: &PolicyId) -> Option<Record> {
+        let record = |policy: &Policy, is_local| Record {
+            key: TunnelKey::policy(policy),
+            tag: Tag::default(),
+            digest: policy_digest(policy),
+            is_local,
+        };
+        let known = self.policies.get(id).filter(|_| self.is_active);
+        let carried = known.filter(|it| self.ends.has_policy(&it.policy));
+        let carried = carried.map(|it| record(&it.policy, true));
+        carried.or_else(|| self.held.policies.get(id).map(|it| record(it, false)))
+    }
+
+    fn apply_sa(
+        &mut self,
+        key: &TunnelKey,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed> {
+        let told = read_sa(key, value)?;
+        let id = told.sa.id;
+        let is_known = self.held.sas.contains_key(&id);
+        if !is_known && self.held.sas.len() >= TABLE_MAX {
+            return Ok(Applied::Refused);
+        }
+        let is_copy = told.numbers.origin == Origin::Copy;
+        let mut held = HeldSa::told(self.now_ms, told);
+        let (proof, is_new) = self.proofs.of(&held.sa);
+        held.proof = Some(proof);
+        if is_new {
+            self.effects
+                .push_back(Effect::Prove(Box::new(held.sa.clone())));
+        }
+        if let Some(before) = self.held.sas.get(&id).filter(|_| is_copy) {
+            held.keep_numbers(before);
+        }
+        self.held.sas.insert(id, held);
+        self.exact_ms = None;
+        if let Some(record) = self.present_sa(&id) {
+            self.index.sas.put(id, record);
+        }
+        self.effects.push_back(Effect::Held(id));
+        let Some(proof) = self.proofs.list.get_mut(&proof) else {
+            return Ok(Applied::Refused);
+        };
+        Ok(match proof.state {
+            ProofState::Good => Applied::Done,
+            ProofState::Refused(_) => Applied::Refused,
+            ProofState::Asked => {
+                proof.tokens.push(token);
+                Applied::Later
+            }
+        })
+    }
+
+    fn apply_policy(
+        &mut self,
+        key: &TunnelKey,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed> {
+        let policy = shifted_policy(&read_policy(key, value)?);
+        let id = policy.id;
+        if let Some(carried) = self.index.policies.get(&id).filter(|it| it.is_local) {
+            // both nodes have one of their own; without an end it serves both
+            return Ok(match carried.key.local_end() {
+                None => Applied::Same,
+                Some(_) => Applied::Refused,
+            });
+        }
+        let before = self.held.policies.get(&id);
+        if before.is_none() && self.held.policies.len() >= TABLE_MAX {
+            return Ok(Applied::Refused);
+        }
+        let is_same = before == Some(&policy);
+        if is_same && self.put.has(&id) && !self.put.refused.contains_key(&id) {
+            return Ok(Applied::Same);
+        }
+        self.held.policies.insert(id, policy);
+        self.exact_ms = None;
+        if let Some(record) = self.present_policy(&id) {
+            self.index.policies.put(id, record);
+        }
+        self.put.tokens.entry(id).or_default().push(token);
+        self.effects.push_back(Effect::PolicyHeld(id));
+        Ok(Applied::Later)
+    }
+}

@@ -1,0 +1,104 @@
+//! What the other node has, kept in memory for a failover.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::sa::{ChildName, Direction, Life, Pace, Policy, PolicyId, Sa, SaId};
+use crate::wire::{Numbers, Origin, ToldSa};
+
+#[derive(Debug, Default)]
+pub struct Held {
+    pub sas: BTreeMap<SaId, HeldSa>,
+    /// As they are put here.
+    pub policies: BTreeMap<PolicyId, Policy>,
+    /// The other node's ends of them.
+    pub ends: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug)]
+pub struct HeldSa {
+    pub sa: Sa,
+    pub side: Direction,
+    pub pace: Pace,
+    pub name: Option<ChildName>,
+    /// When its numbers were told.
+    pub told_ms: u64,
+    /// When its life was.
+    pub life_ms: u64,
+    /// This node's own, from when it was active: the peer has told no numbers of it since.
+    pub is_own: bool,
+    /// What the kernel here has to be capable of.
+    pub proof: Option<u64>,
+}
+
+impl HeldSa {
+    pub fn told(now_ms: u64, told: ToldSa) -> Self {
+        let numbers = &told.numbers;
+        Self {
+            pace: numbers.pace,
+            told_ms: now_ms.saturating_sub(numbers.silent_ms.into()),
+            life_ms: now_ms,
+            is_own: numbers.origin == Origin::Copy,
+            sa: told.sa,
+            side: told.side,
+            name: told.name,
+            proof: None,
+        }
+    }
+
+    pub fn count(&mut self, now_ms: u64, numbers: Numbers) {
+        if numbers.replay.form.capacity() != self.sa.replay.form.capacity() {
+            return;
+        }
+        self.told_ms = now_ms.saturating_sub(numbers.silent_ms.into());
+        self.is_own = false;
+        (self.sa.replay, self.sa.life) = (numbers.replay, numbers.life);
+        (self.pace, self.life_ms) = (numbers.pace, now_ms);
+    }
+
+    /// Takes the numbers of another record of the same SA where they are further on.
+    pub fn keep_numbers(&mut self, other: &Self) {
+        let (here, there) = (&self.sa.replay, &other.sa.replay);
+        let further = there.oseq > here.oseq || there.seq > here.seq;
+        if further && there.form.capacity() == here.form.capacity() {
+            self.sa.replay.clone_from(there);
+            self.sa.life = other.sa.life;
+            (self.pace, self.told_ms, self.life_ms) = (other.pace, other.told_ms, other.life_ms);
+            self.is_own = other.is_own;
+        }
+    }
+
+    pub fn local_end(&self) -> IpAddr {
+        self.sa.local_end(self.side)
+    }
+
+    pub fn life(&self, now_ms: u64) -> Life {
+        self.sa.life.later(now_ms.saturating_sub(self.life_ms))
+    }
+
+    /// As a copy of them is told.
+    pub fn numbers(&self, now_ms: u64) -> Numbers {
+        let silent_ms = now_ms.saturating_sub(self.told_ms);
+        Numbers {
+            origin: Origin::Copy,
+            silent_ms: u32::try_from(silent_ms).unwrap_or(u32::MAX),
+            replay: self.sa.replay.clone(),
+            life: self.life(now_ms),
+            pace: self.pace,
+        }
+    }
+}
+
+impl Held {
+    /// The busiest first; of those alike what is sent with.
+    pub fn by_urgency(&self) -> Vec<(&SaId, &HeldSa)> {
+        let mut sas: Vec<(&SaId, &HeldSa)> = self.sas.iter().collect();
+        sas.sort_by_key(|(_, it)| (Reverse(it.pace.packets_per_s), it.side == Direction::In));
+        sas
+    }
+
+    pub fn sort_ends(&mut self) {
+        self.ends = self.sas.values().map(HeldSa::local_end).collect();
+    }
+}

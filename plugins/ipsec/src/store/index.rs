@@ -1,0 +1,136 @@
+//! What is replicated: a record for each SA and policy that follows, of this node or of the peer, with
+//! the replica's tag.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::ops::Bound;
+
+use siphasher::sip::SipHasher13;
+use spared_replica::{Mark, Tag};
+
+use crate::codec::body::{shifted, shifted_policy};
+use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
+use crate::wire::TunnelKey;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub key: TunnelKey,
+    pub tag: Tag,
+    /// Of all that does not age.
+    pub digest: u64,
+    /// The kernel here has it, and this node tells of it; else it is kept for a failover.
+    pub is_local: bool,
+}
+
+/// The records of one table.
+#[derive(Debug)]
+pub struct Records<Id>(BTreeMap<Id, Record>);
+
+#[derive(Debug, Default)]
+pub struct Index {
+    pub sas: Records<SaId>,
+    pub policies: Records<PolicyId>,
+}
+
+impl<Id> Default for Records<Id> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<Id: Ord + Copy> Records<Id> {
+    pub fn get(&self, id: &Id) -> Option<&Record> {
+        self.0.get(id)
+    }
+
+    pub fn get_mut(&mut self, id: &Id) -> Option<&mut Record> {
+        self.0.get_mut(id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.0.keys()
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = (&Id, &Record)> {
+        self.0.iter()
+    }
+
+    pub fn remove(&mut self, id: &Id) -> Option<Record> {
+        self.0.remove(id)
+    }
+
+    /// Puts a record; one with the same key keeps its tag.
+    pub fn put(&mut self, id: Id, mut record: Record) {
+        if let Some(before) = self.0.get(&id).filter(|it| it.key == record.key) {
+            record.tag = before.tag;
+        }
+        self.0.insert(id, record);
+    }
+
+    /// Those behind one.
+    pub fn after(&mut self, id: Option<Id>) -> impl Iterator<Item = (&Id, &mut Record)> {
+        let begin = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.range_mut((begin, Bound::Unbounded))
+    }
+
+    /// Keys of records with another stamp, behind one; the last that was looked at, and whether it
+    /// was the last of all.
+    pub fn stale(
+        &mut self,
+        mark: Mark,
+        after: Option<Id>,
+        limit: usize,
+        keys: &mut Vec<TunnelKey>,
+    ) -> (Option<TunnelKey>, bool) {
+        let mut last = None;
+        let mut records = self.after(after);
+        for _ in 0..limit {
+            let Some((_, record)) = records.next() else {
+                return (last, true);
+            };
+            if record.tag.mark() != mark {
+                keys.push(record.key);
+            }
+            last = Some(record.key);
+        }
+        (last, false)
+    }
+}
+
+/// The same on both nodes, whichever reqid an SA has by now: that of an earlier failover is no change.
+pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
+    const REQID: std::ops::Range<usize> = 208..212;
+    let mut hash = SipHasher13::new();
+    let bytes = sa.body.bytes();
+    hash.write(bytes.get(..REQID.start).unwrap_or_default());
+    hash.write(&shifted(sa.reqid).to_ne_bytes());
+    hash.write(bytes.get(REQID.end..).unwrap_or_default());
+    let offload = sa.interfaces.offload.as_ref();
+    let texts = [
+        sa.interfaces.selector.as_deref(),
+        offload.map(|(name, _)| name.as_str()),
+        name.map(|it| it.ike.as_str()),
+        name.map(|it| it.child.as_str()),
+    ];
+    for text in texts {
+        let text = text.unwrap_or_default();
+        hash.write(&(text.len() as u32).to_be_bytes());
+        hash.write(text.as_bytes());
+    }
+    hash.write(&[offload.map_or(0, |(_, flags)| *flags)]);
+    hash.write(&sa.replay.window.to_be_bytes());
+    hash.write(&sa.replay.form.capacity().to_be_bytes());
+    hash.finish()
+}
+
+/// As above.
+pub fn policy_digest(policy: &Policy) -> u64 {
+    let mut hash = SipHasher13::new();
+    hash.write(shifted_policy(policy).body.bytes());
+    hash.finish()
+}

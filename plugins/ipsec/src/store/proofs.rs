@@ -1,0 +1,125 @@
+//! What is known of the kernel here: which kinds of SAs it could take.
+
+use std::collections::BTreeMap;
+
+use spared_replica::Token;
+
+use crate::codec::body::suite;
+use crate::codec::hides_keys;
+use crate::sa::Sa;
+
+pub const GOOD_FOR_MS: u64 = 600_000;
+/// A module may be loaded at any time.
+pub const AGAIN_MS: u64 = 60_000;
+/// Kinds at most: the peer decides how many it names.
+const KINDS_MAX: usize = 4_096;
+const ESP: u8 = 50;
+const ENOSPC: i32 = 28;
+const EPROTONOSUPPORT: i32 = 93;
+/// Of an SA whose keys the peer's kernel does not show.
+pub const EKEYREJECTED: i32 = 129;
+
+#[derive(Debug, Default)]
+pub struct Proofs {
+    suites: BTreeMap<Vec<u8>, u64>,
+    pub list: BTreeMap<u64, Proof>,
+    last: u64,
+}
+
+#[derive(Debug)]
+pub struct Proof {
+    esp: bool,
+    pub state: ProofState,
+    pub due_ms: u64,
+    /// What the peer waits for, until the kernel has answered.
+    pub tokens: Vec<Token>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofState {
+    Asked,
+    Good,
+    Refused(i32),
+}
+
+impl Proofs {
+    pub fn next_ms(&self) -> u64 {
+        let due = self.list.values().map(|it| it.due_ms);
+        due.min().unwrap_or(u64::MAX)
+    }
+
+    pub fn are_asked(&self) -> bool {
+        let mut states = self.list.values().map(|it| it.state);
+        states.any(|it| it == ProofState::Asked)
+    }
+
+    pub fn refuse_some(&self) -> bool {
+        let refused = |it: &Proof| matches!(it.state, ProofState::Refused(_));
+        self.list.values().any(refused)
+    }
+
+    pub fn errno(&self, proof: Option<u64>) -> Option<i32> {
+        match self.list.get(&proof?)?.state {
+            ProofState::Refused(errno) => Some(errno),
+            _ => None,
+        }
+    }
+
+    /// Not one kind of ESP.
+    pub fn lack_esp(&self) -> bool {
+        let mut esp = self.list.values().filter(|it| it.esp).peekable();
+        let refused = ProofState::Refused(EPROTONOSUPPORT);
+        esp.peek().is_some() && esp.all(|it| it.state == refused)
+    }
+
+    /// The proof that an SA needs, and whether the kernel is to be asked for it.
+    pub fn of(&mut self, sa: &Sa) -> (u64, bool) {
+        let hidden = hides_keys(sa);
+        // no kind is empty
+        let suite = if hidden { Vec::new() } else { suite(&sa.body) };
+        if let Some(known) = self.suites.get(&suite) {
+            return (*known, false);
+        }
+        let state = match hidden {
+            true => ProofState::Refused(EKEYREJECTED),
+            false if self.suites.len() >= KINDS_MAX => ProofState::Refused(ENOSPC),
+            false => ProofState::Asked,
+        };
+        if state == ProofState::Refused(ENOSPC) {
+            return (self.full(), false);
+        }
+        self.last += 1;
+        self.suites.insert(suite, self.last);
+        let proof = Proof {
+            esp: sa.id.protocol == ESP,
+            state,
+            due_ms: u64::MAX,
+            tokens: Vec::new(),
+        };
+        self.list.insert(self.last, proof);
+        (self.last, state == ProofState::Asked)
+    }
+
+    /// One for all that find no room.
+    fn full(&mut self) -> u64 {
+        self.list.entry(0).or_insert(Proof {
+            esp: false,
+            state: ProofState::Refused(ENOSPC),
+            due_ms: u64::MAX,
+            tokens: Vec::new(),
+        });
+        0
+    }
+
+    /// The proof of an SA that was tried.
+    pub fn tried(&mut self, sa: &Sa) -> Option<&mut Proof> {
+        let position = self.suites.get(&suite(&sa.body))?;
+        self.list.get_mut(position)
+    }
+
+    /// No SA needs it any more.
+    pub fn forget(&mut self, proof: u64) {
+        self.list.remove(&proof);
+        self.suites.retain(|_, it| *it != proof);
+    }
+}

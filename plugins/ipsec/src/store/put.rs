@@ -1,0 +1,63 @@
+//! Policies that are put into the kernel here on the peer's word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spared_replica::Token;
+
+use crate::sa::{Policy, PolicyId};
+
+/// What somebody else deletes is put back at most so often.
+const PUT_BACK_MS: u64 = 1_000;
+
+/// Policies in the kernel that are of this plugin's making.
+#[derive(Debug, Default)]
+pub struct Put {
+    pub there: BTreeSet<PolicyId>,
+    /// When it was put.
+    pub put_ms: BTreeMap<PolicyId, u64>,
+    /// Deleted or replaced by somebody else, and when to put it back.
+    pub missing: BTreeMap<PolicyId, u64>,
+    /// By the kernel, with an errno.
+    pub refused: BTreeMap<PolicyId, i32>,
+    /// What the peer waits for, until the kernel has answered.
+    pub tokens: BTreeMap<PolicyId, Vec<Token>>,
+}
+
+impl Put {
+    pub fn has(&self, id: &PolicyId) -> bool {
+        self.there.contains(id)
+    }
+
+    pub fn next_ms(&self) -> u64 {
+        self.missing.values().copied().min().unwrap_or(u64::MAX)
+    }
+
+    pub fn claim(&mut self, id: PolicyId) {
+        self.there.insert(id);
+    }
+
+    pub fn miss(&mut self, now_ms: u64, id: PolicyId) {
+        let put_ms = self.put_ms.get(&id).copied().unwrap_or(0);
+        let due_ms = now_ms.max(put_ms + PUT_BACK_MS);
+        self.missing.insert(id, due_ms);
+    }
+
+    /// At a failover it is to be as it is held.
+    pub fn want(&mut self, id: PolicyId) {
+        self.missing.insert(id, u64::MAX);
+    }
+
+    /// A failover needs no others any more.
+    pub fn keep_missing(&mut self, held: &BTreeMap<PolicyId, Policy>) {
+        self.missing.retain(|id, _| held.contains_key(id));
+        self.put_ms.retain(|id, _| held.contains_key(id));
+        self.refused.retain(|id, _| held.contains_key(id));
+    }
+
+    pub fn forget(&mut self, id: &PolicyId) -> bool {
+        self.put_ms.remove(id);
+        self.missing.remove(id);
+        self.refused.remove(id);
+        self.there.remove(id)
+    }
+}

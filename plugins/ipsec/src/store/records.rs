@@ -1,0 +1,300 @@
+//! The store as the replica sees it.
+
+use std::collections::BTreeMap;
+
+use spared_replica::{Applied, Authority, Mark, Sink, Step, Store, Table, Tag, Token, Value};
+
+use super::{Effect, Held, LocalPolicy, LocalSa, Record, Tunnels, policy_digest, sa_digest};
+use crate::error::Malformed;
+use crate::sa::{PolicyId, SaId};
+use crate::wire::{
+    self, Origin, POLICIES, SAS, TunnelKey, read_all_numbers, read_numbers, read_policy, read_sa,
+};
+
+/// Writes an SA's value, with the numbers that it has now.
+fn write_sa(
+    sas: &mut BTreeMap<SaId, LocalSa>,
+    held: &Held,
+    now_ms: u64,
+    (id, is_local): (&SaId, bool),
+    out: &mut Value<'_>,
+) -> bool {
+    if let Some(known) = sas.get_mut(id).filter(|_| is_local) {
+        known.told = known.position();
+        let numbers = known.numbers(now_ms);
+        wire::put_sa(out, &numbers, &known.sa, known.name.as_ref());
+        return true;
+    }
+    let held = held.sas.get(id);
+    held.map(|it| wire::put_sa(out, &it.numbers(now_ms), &it.sa, it.name.as_ref()))
+        .is_some()
+}
+
+fn write_policy(
+    policies: &BTreeMap<PolicyId, LocalPolicy>,
+    held: &Held,
+    (id, is_local): (&PolicyId, bool),
+    out: &mut Value<'_>,
+) -> bool {
+    let carried = policies.get(id).filter(|_| is_local);
+    let policy = carried.map(|it| &it.policy);
+    let policy = policy.or_else(|| held.policies.get(id));
+    policy.map(|it| wire::put_policy(out, it)).is_some()
+}
+
+impl Store for Tunnels {
+    type Key = TunnelKey;
+    type Cursor = Option<TunnelKey>;
+
+    fn incarnation(&self, _table: Table) -> Option<u64> {
+        self.is_read.then_some(self.life)
+    }
+
+    fn len(&self, table: Table) -> usize {
+        match table {
+            POLICIES => self.index.policies.len(),
+            _ => self.index.sas.len(),
+        }
+    }
+
+    fn snapshot(
+        &mut self,
+        table: Table,
+        at: &mut Self::Cursor,
+        sink: &mut Sink<'_, TunnelKey>,
+    ) -> Step {
+        if table == POLICIES {
+            return self.walk_policies(at, sink);
+        }
+        // numbers are no part of a record: all of them are told anew
+        if at.is_none() {
+            self.lane.all_due = true;
+            self.lane.due.extend(self.lane.last_words.keys());
+        }
+        let Self {
+            sas,
+            held,
+            index,
+            lane,
+            now_ms,
+            ..
+        } = self;
+        let after = match at {
+            Some(TunnelKey::Sa(id, ..)) => Some(*id),
+            _ => None,
+        };
+        for (id, record) in index.sas.after(after) {
+            let mut is_told = false;
+            let (key, is_local) = (record.key, record.is_local);
+            let taken = sink.record(&key, &mut record.tag, Some(record.digest), |out| {
+                is_told = true;
+                write_sa(sas, held, *now_ms, (id, is_local), out);
+            });
+            if !taken {
+                return Step::More;
+            }
+            if is_local && !is_told {
+                lane.due.insert(*id);
+            }
+            *at = Some(key);
+        }
+        Step::Done
+    }
+
+    fn encode(&mut self, table: Table, key: &TunnelKey, out: &mut Value<'_>) -> bool {
+        let Some(is_local) = self.record(table, key).map(|it| it.is_local) else {
+            return false;
+        };
+        let (held, now_ms) = (&self.held, self.now_ms);
+        match key {
+            TunnelKey::Sa(id, ..) => write_sa(&mut self.sas, held, now_ms, (id, is_local), out),
+            TunnelKey::Policy(id, _) => write_policy(&self.policies, held, (id, is_local), out),
+            TunnelKey::AllNumbers => false,
+        }
+    }
+
+    fn apply(
+        &mut self,
+        table: Table,
+        key: &TunnelKey,
+        value: &[u8],
+        token: Token,
+    ) -> Result<Applied, Malformed> {
+        match table {
+            _ if !key.is_of(table) => Err(Malformed::Field("key")),
+            POLICIES => self.apply_policy(key, value, token),
+            _ => self.apply_sa(key, value, token),
+        }
+    }
+
+    fn delete(&mut self, table: Table, key: &TunnelKey) {
+        if self.record(table, key).is_none_or(|it| it.is_local) {
+            return;
+        }
+        self.exact_ms = None;
+        match key {
+            TunnelKey::Sa(id, ..) => {
+                self.index.sas.remove(id);
+                self.held.sas.remove(id);
+                self.effects.push_back(Effect::Released(*id));
+            }
+            TunnelKey::Policy(id, _) => {
+                self.index.policies.remove(id);
+                self.held.policies.remove(id);
+                self.effects.push_back(Effect::PolicyReleased(*id));
+            }
+            TunnelKey::AllNumbers => {}
+        }
+    }
+
+    fn tag(&mut self, table: Table, key: &TunnelKey) -> Option<&mut Tag> {
+        let record = match key {
+            TunnelKey::Sa(id, ..) => self.index.sas.get_mut(id),
+            TunnelKey::Policy(id, _) => self.index.policies.get_mut(id),
+            TunnelKey::AllNumbers => None,
+        };
+        let record = record.filter(|it| it.key == *key && key.is_of(table))?;
+        Some(&mut record.tag)
+    }
+
+    fn holds(&self, table: Table, key: &TunnelKey, value: &[u8]) -> bool {
+        let Some(record) = self.record(table, key) else {
+            return false;
+        };
+        let digest = match table {
+            POLICIES => read_policy(key, value).map(|it| policy_digest(&it)),
+            _ => read_sa(key, value).map(|it| sa_digest(&it.sa, it.name.as_ref())),
+        };
+        digest == Ok(record.digest)
+    }
+
+    fn digest(&self, table: Table, key: &TunnelKey) -> Option<u64> {
+        self.record(table, key).map(|it| it.digest)
+    }
+
+    fn stale(
+        &mut self,
+        table: Table,
+        mark: Mark,
+        at: &mut Self::Cursor,
+        limit: usize,
+        keys: &mut Vec<TunnelKey>,
+    ) -> bool {
+        let (last, is_end) = match (table, *at) {
+            (POLICIES, Some(TunnelKey::Policy(id, _))) => {
+                self.index.policies.stale(mark, Some(id), limit, keys)
+            }
+            (POLICIES, _) => self.index.policies.stale(mark, None, limit, keys),
+            (_, Some(TunnelKey::Sa(id, ..))) => self.index.sas.stale(mark, Some(id), limit, keys),
+            _ => self.index.sas.stale(mark, None, limit, keys),
+        };
+        *at = last.or(*at);
+        is_end
+    }
+
+    fn preface(&self, _table: Table, out: &mut Value<'_>) {
+        wire::put_preface(out);
+    }
+
+    fn accept(&self, _table: Table, preface: &[u8]) -> Result<(), String> {
+        wire::accept_preface(preface)
+    }
+
+    fn authority(&self, table: Table, key: &TunnelKey) -> Authority {
+        let end = key.local_end();
+        let is_here = end.is_some_and(|end| self.ends.has_address(&end));
+        let is_carried = || self.record(table, key).is_some_and(|it| it.is_local);
+        match self.is_active && (is_here || is_carried()) {
+            true => Authority::Ours,
+            // what this node has of it is a copy
+            false => Authority::Peers,
+        }
+    }
+
+    fn encode_latest(&mut self, _table: Table, key: &TunnelKey, out: &mut Value<'_>) -> bool {
+        let id = match key {
+            TunnelKey::Sa(id, ..) => id,
+            TunnelKey::Policy(..) => return false,
+            TunnelKey::AllNumbers => {
+                wire::put_all_numbers(out, self.lane.all);
+                return true;
+            }
+        };
+        let is_local = self.record(SAS, key).is_some_and(|it| it.is_local);
+        let now_ms = self.now_ms;
+        let last_word = self.lane.last_words.get(id).cloned();
+        let last_word = last_word.filter(|_| now_ms < self.lane.last_until_ms);
+        let carried = self.sas.get_mut(id).filter(|_| is_local).map(|known| {
+            known.told = known.position();
+            known.numbers(now_ms)
+        });
+        let numbers = carried.or(last_word);
+        numbers.map(|it| wire::put_numbers(out, &it)).is_some()
+    }
+
+    fn apply_latest(
+        &mut self,
+        table: Table,
+        key: &TunnelKey,
+        value: &[u8],
+    ) -> Result<(), Malformed> {
+        let id = match key {
+            TunnelKey::AllNumbers => {
+                let all = read_all_numbers(value)?;
+                self.peer_unsure = all.unsure;
+                self.exact_ms = all.exact.then_some(self.now_ms);
+                return Ok(());
+            }
+            TunnelKey::Sa(id, ..) if key.is_of(table) => *id,
+            _ => return Err(Malformed::Field("key")),
+        };
+        let numbers = read_numbers(value)?;
+        let is_ours = self.authority(table, key) == Authority::Ours;
+        if numbers.origin == Origin::LastWord {
+            let last_word = Effect::LastWord(id, Box::new(numbers));
+            self.effects.push_back(last_word);
+        } else if let Some(held) = self.held.sas.get_mut(&id).filter(|_| !is_ours) {
+            held.count(self.now_ms, numbers);
+        }
+        Ok(())
+    }
+}
+
+impl Tunnels {
+    fn record(&self, table: Table, key: &TunnelKey) -> Option<&Record> {
+        let record = match key {
+            TunnelKey::Sa(id, ..) => self.index.sas.get(id),
+            TunnelKey::Policy(id, _) => self.index.policies.get(id),
+            TunnelKey::AllNumbers => None,
+        };
+        record.filter(|it| it.key == *key && key.is_of(table))
+    }
+
+    fn walk_policies(
+        &mut self,
+        at: &mut Option<TunnelKey>,
+        sink: &mut Sink<'_, TunnelKey>,
+    ) -> Step {
+        let Self {
+            policies,
+            held,
+            index,
+            ..
+        } = self;
+        let after = match at {
+            Some(TunnelKey::Policy(id, _)) => Some(*id),
+            _ => None,
+        };
+        for (id, record) in index.policies.after(after) {
+            let (key, is_local) = (record.key, record.is_local);
+            let taken = sink.record(&key, &mut record.tag, Some(record.digest), |out| {
+                write_policy(policies, held, (id, is_local), out);
+            });
+            if !taken {
+                return Step::More;
+            }
+            *at = Some(key);
+        }
+        Step::Done
+    }
+}
