@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod clock;
 pub mod dhcp;
+pub mod elements;
 pub mod flows;
 pub mod forger;
 pub mod ipsec;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
+use spared_tests::elements::has_element;
 use spared_tests::lab::{Lab, Namespace, Wire};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::{Plan, PluginFile, Spared};
@@ -97,8 +98,8 @@ impl<'l> Bed<'l> {
     }
 
     fn has(&self, site: usize, element: &str) -> bool {
-        let asked = format!("nft get element inet filter bans {{ {element} }}");
-        self.ns(site).shell(&asked).is_ok()
+        let address = element.parse();
+        address.is_ok_and(|it| has_element(self.ns(site), it))
     }
 }
 

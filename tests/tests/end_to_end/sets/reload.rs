@@ -1,6 +1,8 @@
 //! A firewall is loaded anew (`flush ruleset`, then all of it): its sets lose what was added at run
 //! time, and get it back.
 
+use spared_tests::elements::has_element;
+
 use super::*;
 
 const FILE: &str = "192.0.2.77 timeout 1h, 192.0.2.78";
@@ -54,9 +56,8 @@ fn count(ns: &Namespace) -> usize {
 }
 
 /// Cheap, for who looks often.
-fn has_one(ns: &Namespace, element: &str) -> bool {
-    let asked = ns.shell(&format!("nft get element inet filter bans {{ {element} }}"));
-    asked.is_ok()
+fn has_one(ns: &Namespace, address: &str) -> bool {
+    address.parse().is_ok_and(|it| has_element(ns, it))
 }
 
 impl Sets<'_> {

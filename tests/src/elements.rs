@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Asks the kernel for one element of `inet filter bans`: `nft get element` reads the whole set first.
+
+use std::net::Ipv4Addr;
+
+use spared_netlink::constants::*;
+use spared_netlink::{Message, Requests};
+
+use crate::Result;
+use crate::lab::Namespace;
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NFPROTO_INET: u8 = 1;
+
+/// Whether the set has that address.
+pub fn has_element(namespace: &Namespace, address: Ipv4Addr) -> bool {
+    let asked = namespace.run(|| {
+        let mut requests = Requests::open_netfilter()?;
+        requests.dump(get(address), |_, _| ())?;
+        Ok(())
+    });
+    let asked: Result<()> = asked;
+    asked.is_ok()
+}
+
+fn get(address: Ipv4Addr) -> Message {
+    let mut payload = vec![NFPROTO_INET, 0, 0, 0];
+    put(&mut payload, NFTA_SET_ELEM_LIST_TABLE, b"filter\0");
+    put(&mut payload, NFTA_SET_ELEM_LIST_SET, b"bans\0");
+    let value = nested(NFTA_DATA_VALUE, &address.octets());
+    let key = nested(NFTA_SET_ELEM_KEY, &value);
+    let element = nested(NFTA_LIST_ELEM, &key);
+    put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &element);
+    let mut bytes = Vec::new();
+    bytes.extend((16 + payload.len() as u32).to_ne_bytes());
+    bytes.extend((NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM).to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(payload);
+    Message::from_bytes(bytes)
+}
+
+fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, kind, value);
+    out
+}
+
+fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    out.extend((4 + value.len() as u16).to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
