@@ -48,6 +48,24 @@ pub struct Directive {
     pub why: String,
 }
 
+impl From<&spared_sdk::Directive<'_>> for Directive {
+    fn from(directive: &spared_sdk::Directive<'_>) -> Self {
+        Self {
+            quality: directive.quality,
+            eligible: directive.eligible,
+            forced: directive.forced,
+            maintenance: directive.maintenance,
+            resign: directive.resign,
+            joining: directive.joining,
+            ready: directive.ready,
+            frozen: directive.frozen,
+            release: directive.release,
+            prepared: directive.prepared,
+            why: directive.why.to_owned(),
+        }
+    }
+}
+
 impl Default for Directive {
     fn default() -> Directive {
         Directive {

@@ -18,6 +18,18 @@ pub enum Table {
     Counters,
 }
 
+impl Table {
+    /// By the words of a query.
+    pub fn named(argv: &[&str]) -> Option<Self> {
+        match argv {
+            ["status"] => Some(Self::Status),
+            ["virtual-routers"] => Some(Self::VirtualRouters),
+            ["counters"] => Some(Self::Counters),
+            _ => None,
+        }
+    }
+}
+
 type Row = (String, Value);
 
 impl Engine {

@@ -1,0 +1,107 @@
+//! What is read from sockets, given to the engine.
+
+use std::os::fd::RawFd;
+
+use crate::Vrrp;
+use crate::links::Links;
+use crate::sockets::Kind;
+use crate::wire::neighbour::{speaker, station};
+
+/// Frames read at one go from one socket: a flood must not hold up the adverts.
+const FRAMES_AT_ONCE: usize = 64;
+/// More than a socket's buffer holds: what reads it empty must come to an end in a flood as well.
+const FRAMES_WAITING: usize = 512;
+
+impl Vrrp {
+    /// A socket is ready.
+    pub(crate) fn receive_from(&mut self, fd: RawFd) {
+        let link = self.links.as_ref().and_then(|links| links.find(fd));
+        if let Some(link) = link {
+            return self.receive_heartbeats(link);
+        }
+        let found = self
+            .sockets
+            .iter()
+            .enumerate()
+            .find_map(|(index, sockets)| Some((index, sockets.kind_of(fd)?)));
+        match found {
+            Some((index, kind)) => self.receive(index, kind),
+            None => self.host.unwatch_fd(fd),
+        }
+    }
+
+    fn receive(&mut self, index: usize, kind: Kind) {
+        for _ in 0..FRAMES_AT_ONCE {
+            if !self.receive_one(index, kind) {
+                return;
+            }
+            self.act();
+        }
+    }
+
+    fn receive_heartbeats(&mut self, link: usize) {
+        for _ in 0..FRAMES_AT_ONCE {
+            if !self.receive_heartbeat(link) {
+                return;
+            }
+            self.act();
+        }
+    }
+
+    /// Gives every frame that waits to the engine, and leaves its actions for later.
+    pub(crate) fn hear_all(&mut self) {
+        for link in 0..self.links.as_ref().map_or(0, Links::count) {
+            for _ in 0..FRAMES_WAITING {
+                if !self.receive_heartbeat(link) {
+                    break;
+                }
+            }
+        }
+        for kind in [Kind::Heartbeats, Kind::Link] {
+            for index in 0..self.sockets.len() {
+                for _ in 0..FRAMES_WAITING {
+                    if !self.receive_one(index, kind) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive_one(&mut self, index: usize, kind: Kind) -> bool {
+        let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
+            return false;
+        };
+        let Some(frame) = sockets.receive(kind, &mut self.buffer) else {
+            return false;
+        };
+        let now_ns = self.host.now();
+        match kind {
+            Kind::Link => engine.handle_frame(now_ns, index, frame),
+            Kind::Stations => {
+                if let Some(mac) = station(frame) {
+                    engine.handle_station(now_ns, index, mac, speaker(frame));
+                }
+            }
+            Kind::Heartbeats => {
+                let Some(links) = &mut self.links else {
+                    return true;
+                };
+                links.hear_on_network(now_ns, index, frame, engine);
+            }
+        }
+        true
+    }
+
+    fn receive_heartbeat(&mut self, link: usize) -> bool {
+        let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
+            return false;
+        };
+        let Some(packet) = links.receive(link, &mut self.buffer) else {
+            return false;
+        };
+        let now_ns = self.host.now();
+        links.hear_on_link(now_ns, link, packet, engine);
+        true
+    }
+}

@@ -1,0 +1,124 @@
+//! Interfaces that are followed: their sockets, what the engine is told of them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, Sockets as Wanted};
+
+use crate::Vrrp;
+use crate::config::Settings;
+use crate::engine::InterfaceFacts;
+use crate::links::Links;
+use crate::sockets::Sockets;
+
+impl Interfaces for Vrrp {
+    fn changed(&mut self, event: &InterfaceEvent<'_>) {
+        self.link_changed(event);
+        self.router_changed(event);
+    }
+}
+
+impl Vrrp {
+    pub(crate) fn follow(&mut self, settings: &Settings) -> Result<(), Error> {
+        let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        let routers = settings.groups.iter().flat_map(|group| &group.routers);
+        for router in routers {
+            wanted.insert(router.interface.clone(), Wanted::VRRP);
+        }
+        for link in self.links.iter().flat_map(Links::interfaces) {
+            let sockets = wanted.entry(link.to_owned()).or_insert(Wanted::NONE);
+            *sockets = *sockets | Wanted::HEARTBEAT;
+        }
+        let followed = self.followed.clone();
+        for gone in followed.keys().filter(|name| !wanted.contains_key(*name)) {
+            self.interfaces.unfollow(gone)?;
+            let engine = self.engine.as_ref();
+            if let Some(index) = engine.and_then(|engine| engine.interface_index(gone)) {
+                self.close(index);
+            }
+        }
+        for (name, sockets) in &wanted {
+            if followed.get(name) != Some(sockets) {
+                self.interfaces.follow(name, *sockets)?;
+            }
+        }
+        self.followed = wanted;
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, index: usize) {
+        let gone = self.sockets.get_mut(index).map(Sockets::take);
+        self.unwatch(gone.unwrap_or_default());
+    }
+
+    fn watch(&self, interface: &str, fd: RawFd) {
+        if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
+            log::error!("{interface}: {error}");
+        }
+    }
+
+    /// Ends the watch over sockets, then closes them.
+    pub(crate) fn unwatch(&self, gone: Vec<OwnedFd>) {
+        for fd in &gone {
+            self.host.unwatch_fd(fd.as_raw_fd());
+        }
+    }
+
+    fn link_changed(&mut self, event: &InterfaceEvent<'_>) {
+        let Some(links) = &mut self.links else { return };
+        let (gone, new) = links.update(event);
+        self.unwatch(gone);
+        if let Some(fd) = new {
+            self.watch(&event.name, fd);
+        }
+    }
+
+    fn router_changed(&mut self, event: &InterfaceEvent<'_>) {
+        let engine = self.engine.as_ref();
+        let Some(index) = engine.and_then(|engine| engine.interface_index(&event.name)) else {
+            return;
+        };
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, Sockets::default);
+        }
+        let Some(sockets) = self.sockets.get_mut(index) else {
+            return;
+        };
+        let before = sockets.watched();
+        let gone = sockets.update(event);
+        let (watched, link) = (sockets.watched(), sockets.link());
+        self.unwatch(gone);
+        for (fd, before) in watched.into_iter().zip(before) {
+            if let Some(fd) = fd.filter(|_| fd != before) {
+                self.watch(&event.name, fd);
+            }
+        }
+        let facts = InterfaceFacts {
+            present: event.present,
+            up: event.up,
+            carrier: event.carrier,
+            mac: event.mac,
+            mtu: event.mtu,
+            addresses: event
+                .addresses
+                .iter()
+                .map(|(address, _)| *address)
+                .collect(),
+            broadcasts: broadcasts(&event.addresses),
+            link_socket: link.is_some(),
+        };
+        self.tell(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
+    }
+}
+
+/// The broadcast addresses of the networks of IPv4 addresses; one of two has none (RFC 3021).
+fn broadcasts(addresses: &[(IpAddr, u8)]) -> Vec<Ipv4Addr> {
+    let broadcast = |(address, prefix): &(IpAddr, u8)| match address {
+        IpAddr::V4(address) if *prefix < 31 => {
+            Some(Ipv4Addr::from(u32::from(*address) | u32::MAX >> prefix))
+        }
+        _ => None,
+    };
+    addresses.iter().filter_map(broadcast).collect()
+}
