@@ -68,8 +68,11 @@ fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
         let span = Duration::from_millis(300);
         assert_eq!(guests.offers(&Host4::number(3), span)?, 1);
         guests.release(&other)?;
-        assert!(within(limit, || duo.number(1 - old, Make::Kea4, "records_here")
-            == Some(1)));
+        assert!(within(limit, || duo.number(
+            1 - old,
+            Make::Kea4,
+            "records_here"
+        ) == Some(1)));
 
         let new = duo.lose_power()?;
         assert_eq!(
@@ -87,7 +90,11 @@ fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
         duo.power_on(old)?;
         duo.wait_ready()?;
         wait_silenced(&duo, old)?;
-        assert!(within(limit, || duo.number(old, Make::Kea4, "records_here") == Some(1)));
+        assert!(within(limit, || duo.number(
+            old,
+            Make::Kea4,
+            "records_here"
+        ) == Some(1)));
         duo.switch_over()?;
         assert_eq!(guests.renew(&lease)?.address, lease.address);
         assert_eq!(guests.offers(&Host4::number(4), span)?, 1);
