@@ -1,134 +1,127 @@
-//! Between the engine, the kernel, the peer and the clock: what is heard, done, sent, and when next.
+//! What is heard of the kernel, done to it, and answered to people.
 
-use spared_sdk::{Interest, SendError};
+use spared_sdk::{Answer, Error, Interest, Progress, Sockets};
 
-use super::engine::{Action, Finished};
+use super::engine::{Action, Engine, Finished};
 use super::kernel::Heard;
-use super::{Conntrack, GO_ON, LISTEN, Listening, Running, rows};
+use super::{Conntrack, GO_ON, LISTEN, PROXIES, rows};
+
+/// A dump is read for so long at one go.
+const SLICE_NS: u64 = 2_000_000;
+const PROXIES_EVERY_NS: u64 = 1_000_000_000;
+
+/// Whether notifications are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listening {
+    Now,
+    /// They gather until a timer.
+    Later,
+    /// They wait in the kernel until the channel takes more.
+    Congested,
+}
 
 impl Conntrack {
     /// Reads notifications, then leaves them to gather for a while.
-    pub(super) fn hear(&mut self) {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        if running.engine.is_congested() {
+    pub(super) fn hear(&mut self, engine: &mut Engine, now_ns: u64) {
+        if engine.is_congested() {
             return self.pause(Listening::Congested);
         }
-        if running.kernel.hear(now_ns, &mut running.engine) == Heard::Some {
+        if self.kernel.hear(now_ns, engine) == Heard::Some {
             return;
         }
-        running.engine.handle_heard_all();
-        let gather = self.settings.batch_ns > 0 && !running.engine.is_draining();
-        if gather
-            && self
-                .host
-                .timer(LISTEN, now_ns + self.settings.batch_ns)
-                .is_ok()
-        {
+        engine.handle_heard_all();
+        let gather = self.settings.batch_ns > 0 && !engine.is_draining();
+        let until_ns = now_ns + self.settings.batch_ns;
+        if gather && self.host.timer(LISTEN, until_ns).is_ok() {
             self.pause(Listening::Later);
         }
     }
 
     fn pause(&mut self, until: Listening) {
-        if let Some(running) = &mut self.running {
-            running.listening = until;
-            self.host.unwatch_fd(running.kernel.notifications());
-        }
+        self.listening = until;
+        self.host.unwatch_fd(self.kernel.notifications());
     }
 
     pub(super) fn listen(&mut self) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        if running.listening == Listening::Now {
+        if self.listening == Listening::Now {
             return;
         }
-        let fd = running.kernel.notifications();
+        let fd = self.kernel.notifications();
         match self.host.watch_fd(fd, Interest::READ) {
-            Ok(()) => running.listening = Listening::Now,
+            Ok(()) => self.listening = Listening::Now,
             Err(error) => log::error!("{error}"),
         }
     }
 
-    /// Does what the engine wants, sends what it has to say, then sets the timers.
-    pub(super) fn act(&mut self) {
-        loop {
-            self.perform_all();
-            if !self.send() {
-                break;
+    pub(super) fn read_dump(&mut self, engine: &mut Engine, begun_ns: u64) {
+        let until_ns = begun_ns + SLICE_NS;
+        let mut now_ns = begun_ns;
+        while self.kernel.is_dumping() && engine.wants_more() && now_ns < until_ns {
+            self.kernel.read_dump(now_ns, engine);
+            now_ns = self.host.now();
+        }
+    }
+
+    pub(super) fn learn_addresses(&mut self, engine: &mut Engine) {
+        if let Some(own) = self.kernel.own_addresses() {
+            engine.handle_own_addresses(own);
+        }
+    }
+
+    pub(super) fn look_for_proxies(&mut self, engine: &mut Engine, now_ns: u64) {
+        if !self.settings.filter.proxied && engine.listens() {
+            if let Some(taken) = self.kernel.taken() {
+                engine.handle_taken(now_ns, taken);
             }
         }
-        if self.running.as_ref().is_some_and(Running::may_listen_again) {
+        let _ = self.host.timer(PROXIES, now_ns + PROXIES_EVERY_NS);
+    }
+
+    /// Follows the interfaces of `dynamic_nat`, and no longer those that were.
+    pub(super) fn follow(&self, before: &[String]) -> Result<(), Error> {
+        let Some(interfaces) = self.host.interfaces() else {
+            return Ok(());
+        };
+        let wanted = &self.settings.dynamic_nat;
+        for name in before.iter().filter(|name| !wanted.contains(name)) {
+            interfaces.unfollow(name)?;
+        }
+        for name in wanted.iter().filter(|name| !before.contains(name)) {
+            interfaces.follow(name, Sockets::NONE)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the changes that were gathered, and whatever goes on in pieces; whether actions came of
+    /// it.
+    pub(super) fn go_on(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
+        engine.go_on(now_ns);
+        self.kernel.flush(now_ns, engine);
+        if !self.probes.is_empty() {
+            let probes = std::mem::take(&mut self.probes);
+            self.kernel.probe(now_ns, probes, engine);
+        }
+        if self.listening == Listening::Congested && !engine.is_congested() {
             self.listen();
         }
-        self.arm();
-    }
-
-    fn perform_all(&mut self) {
-        loop {
-            let now_ns = self.host.now();
-            if let Some(running) = &mut self.running {
-                running.engine.go_on(now_ns);
-            }
-            while let Some(action) = self.running.as_mut().and_then(|it| it.engine.poll_action()) {
-                self.perform(now_ns, action);
-            }
-            let Some(running) = &mut self.running else {
-                return;
-            };
-            running.kernel.flush(now_ns, &mut running.engine);
-            if !running.probes.is_empty() {
-                let probes = std::mem::take(&mut running.probes);
-                running.kernel.probe(now_ns, probes, &mut running.engine);
-            }
-            if !running.engine.has_actions() {
-                return;
-            }
+        if self.kernel.is_dumping() && engine.wants_more() {
+            let _ = self.host.timer(GO_ON, now_ns);
         }
+        engine.has_actions()
     }
 
-    /// Whether the engine may have something more to do.
-    fn send(&mut self) -> bool {
-        let now_ns = self.host.now();
-        let Some(running) = &mut self.running else {
-            return false;
-        };
-        while let Some(message) = running.engine.poll_message(now_ns) {
-            match self.peer.send(message) {
-                Ok(()) => running.engine.message_sent(now_ns),
-                // writable() or down() follows
-                Err(SendError::Full | SendError::Down) => break,
-                Err(error) => {
-                    log::error!("cannot send to the peer: {error}");
-                    running.engine.message_sent(now_ns);
-                }
-            }
-        }
-        running.engine.has_actions()
-    }
-
-    fn arm(&mut self) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        if running.kernel.is_dumping() && running.engine.wants_more() {
-            let _ = self.host.timer(GO_ON, self.host.now());
-        }
-        running.alarm.set(running.engine.next_timeout());
-    }
-
-    fn perform(&mut self, now_ns: u64, action: Action) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let (kernel, engine) = (&mut running.kernel, &mut running.engine);
+    pub(super) fn act(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        action: Action,
+    ) -> Result<(), Error> {
+        let kernel = &mut self.kernel;
         match action {
             Action::Subscribe(wanted) => kernel.subscribe(wanted),
             Action::Write(change) => kernel.write(now_ns, change, engine),
             Action::Find(flows) => kernel.find(now_ns, &flows, engine),
-            Action::Probe(flow) => running.probes.push(flow),
+            Action::Probe(flow) => self.probes.push(flow),
             Action::Ask(questions) => kernel.ask(now_ns, questions, engine),
             Action::Dump(source) => {
                 kernel.flush(now_ns, engine);
@@ -139,16 +132,9 @@ impl Conntrack {
                 }
             }
             Action::StopDump => kernel.stop_dump(),
-            Action::InSync(yes, why) => {
-                if let Err(error) = self.peer.in_sync(yes, &why) {
-                    log::warn!("{error}");
-                }
-            }
-            Action::Done(Finished::Drain) => {
-                if let Some(token) = self.draining.take() {
-                    self.host.done(token, Ok(()));
-                }
-            }
+            Action::InSync(yes, why) => self.peer.in_sync(yes, &why)?,
+            // the runner sees it
+            Action::Done(Finished::Drain) => {}
             Action::Done(Finished::Comparison(rows)) => {
                 if let Some(answer) = self.comparing.take() {
                     rows::end_comparison(answer, rows);
@@ -158,5 +144,50 @@ impl Conntrack {
             Action::Info(text) => log::info!("{text}"),
             Action::Event(text) => self.host.event(&text),
         }
+        Ok(())
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        if let Some((flows, limit)) = self.kernel.counts() {
+            engine.counters.kernel_flows = Some(flows);
+            engine.counters.kernel_limit = limit;
+        }
+        match argv {
+            ["status"] => answer.text("summary", &engine.summary())?,
+            [] => {
+                engine.counters.measure(now_ns);
+                answer.rows(engine.rows(now_ns))?;
+            }
+            ["resync"] => {
+                engine.request_resync(now_ns);
+                engine.handle_timeout(now_ns);
+            }
+            ["diff"] => {
+                let begun = engine.compare(now_ns);
+                begun.map_err(|why| Error::Plugin(why.to_owned()))?;
+                self.comparing = Some(answer.later());
+                return Ok(Progress::Pending);
+            }
+            _ => return Err(Error::Usage(rows::USAGE.to_owned())),
+        }
+        Ok(Progress::Done)
+    }
+}
+
+pub(super) fn warn_of_small_buffer(got: usize, wanted: usize) {
+    // the kernel doubles what it is asked for, and says so
+    if got / 2 < wanted {
+        log::warn!(
+            "the kernel's buffer for events is {} KiB of {}: without CAP_NET_ADMIN it is \
+             net.core.rmem_max; bursts cost a resync",
+            got / 2048,
+            wanted / 1024
+        );
     }
 }

@@ -64,7 +64,7 @@ const STATES: [(u8, &[&str]); 3] = [
     ),
 ];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Only flows older than that follow.
     pub min_age_ns: u64,

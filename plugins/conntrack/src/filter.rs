@@ -116,7 +116,7 @@ fn has_label(flow: &Flow, labels: &[u8]) -> bool {
 }
 
 /// The whole of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     pub include: Vec<Rule>,
     pub exclude: Vec<Rule>,

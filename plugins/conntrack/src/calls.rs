@@ -1,0 +1,49 @@
+//! The engine as the runner calls it.
+
+use crate::engine::{Action, Engine};
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.handle_timeout(now_ns);
+    }
+
+    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
+        self.next_timeout()
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
+        self.poll_action()
+    }
+
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+        self.handle_up(now_ns);
+    }
+
+    fn handle_down(&mut self, now_ns: u64) {
+        self.handle_down(now_ns);
+    }
+
+    fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
+        self.handle_message(now_ns, message);
+        Ok(())
+    }
+
+    // Each message is in the kernel before the next one is taken.
+    fn wants_message(&self) -> bool {
+        !self.has_actions()
+    }
+
+    fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.poll_message(now_ns)
+    }
+
+    fn message_sent(&mut self, now_ns: u64) {
+        self.message_sent(now_ns);
+    }
+
+    fn is_drained(&self) -> bool {
+        !self.is_draining()
+    }
+}
