@@ -1,7 +1,7 @@
 //! How tunnels follow, without I/O: what is told to the peer, what is kept for a failover, and what
 //! the kernel is to be made of both.
 //!
-//! The records of both nodes are in the [`store`](crate::store), and a [`Replica`] keeps them equal;
+//! The records of both nodes are in `store.rs`, and a [`Replica`] keeps them equal;
 //! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, an IKE
 //! daemon's farewell.
 //!

@@ -2,9 +2,7 @@
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_hooks`](Engine::handle_hooks), [`handle_ended`](Engine::handle_ended),
-//! [`handle_observed`](Engine::handle_observed) and [`handle_timeout`](Engine::handle_timeout), at the
-//! time that [`next_timeout`](Engine::next_timeout) says; drained by
-//! [`poll_action`](Engine::poll_action).
+//! [`handle_observed`](Engine::handle_observed), and as any [`spared_sdk::Engine`].
 
 mod check;
 mod goal;
