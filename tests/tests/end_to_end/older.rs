@@ -20,6 +20,11 @@ const CALM: Duration = Duration::from_millis(1_000);
 /// A failover, and as much for a machine that is late.
 const FAILOVER: Duration = Duration::from_millis(600);
 
+/// A build that has just begun lets others speak first.
+const BEGUN: Duration = Duration::from_secs(6);
+/// Until a network that carries again has carried an advert of each.
+const HEARD: Duration = INTERVAL.saturating_mul(2);
+
 fn gateway() -> String {
     Wire::Lan.ipv4(VIRTUAL).to_string()
 }
@@ -47,8 +52,18 @@ fn strike_in_turns(pair: &mut Linked<'_>, control: &Control, fault: Fault) -> Re
         thread::sleep(CALM);
         pair.answered(control, began, VIRTUAL, FAILOVER)?;
         pair.end_fault(fault, old)?;
+        let ended = Stamp::now();
         holder(pair.lab)?;
-        pair.one_answered(began)?;
+        // Without a path both serve until one hears the other again. A machine that is dead to the other is
+        // its cables here, all of them cut.
+        let alone = match fault {
+            Fault::SilentCut | Fault::Death => ended.after(HEARD),
+            _ => began,
+        };
+        pair.one_answered(alone)?;
+        if fault == Fault::Kill {
+            thread::sleep(BEGUN);
+        }
         println!("round r{} {fault:?}", old + 1);
     }
     Ok(())
