@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod clock;
+pub mod conntrackd;
 pub mod dhcp;
 pub mod elements;
 pub mod flows;

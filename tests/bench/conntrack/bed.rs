@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::bench::{PRIORITIES, plan};
 use spared_tests::clock::poll;
+use spared_tests::conntrackd::{Conntrackd, Options};
 use spared_tests::flows::{self, Crowd, Entry, Packets, Sent, Transport};
 use spared_tests::lab::{Namespace, Wire, urgently, usage};
 use spared_tests::pair::Pair;
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
-use super::conntrackd::{Conntrackd, Options};
 use super::limits;
 
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -11,7 +11,6 @@ mod bed;
 mod bulk;
 mod burst;
 mod commit;
-mod conntrackd;
 mod cost;
 mod duel;
 mod limits;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use spared_tests::Result;
-use spared_tests::clock::poll;
-use spared_tests::lab::{Daemon, Lab, Site, VIRTUAL, Wire, find_program, skipped};
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::{Daemon, Lab, Site, VIRTUAL, Wire, find_program, skipped};
 
 /// The host numbers of both.
 const ROUTERS: [u8; 2] = [11, 12];
