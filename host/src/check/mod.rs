@@ -14,6 +14,7 @@ mod settings;
 mod system;
 #[cfg(test)]
 mod tests;
+mod translation;
 mod wanted;
 
 use std::fmt;

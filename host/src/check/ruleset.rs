@@ -7,13 +7,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Finding, Severity, System, Wanted};
+use super::{Finding, Severity, System, Wanted, translation};
 
 /// What Debian's and others' nftables.service loads at boot.
 const SAVED: &str = "etc/nftables.conf";
 
 pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
-    let running = list().map_or_else(Vec::new, |ruleset| judge(&ruleset, wanted.unicast));
+    let running = list().map_or_else(Vec::new, |ruleset| {
+        let mut found = judge(&ruleset, wanted.unicast);
+        found.extend(translation::judge(&ruleset, &wanted.groups));
+        found
+    });
     running.into_iter().chain(saved(system)).collect()
 }
 
@@ -97,7 +101,7 @@ fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
 }
 
 // The rules of a chain and of those that it jumps to.
-fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
+pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
     let of_table: Vec<&Value> = objects
         .iter()
         .filter_map(|object| object.get("rule"))
@@ -132,7 +136,7 @@ fn targets(rule: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|jump| jump["target"].as_str())
 }
 
-fn statements(rule: &Value) -> &[Value] {
+pub(super) fn statements(rule: &Value) -> &[Value] {
     rule["expr"].as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -167,7 +171,7 @@ fn mentions_112(right: &Value) -> bool {
     }
 }
 
-fn text<'v>(object: &'v Value, key: &str) -> &'v str {
+pub(super) fn text<'v>(object: &'v Value, key: &str) -> &'v str {
     object[key].as_str().unwrap_or_default()
 }
 

@@ -2,6 +2,7 @@
 //! `interface` is about that interface, and its lists of address/prefix are addresses there.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
@@ -12,8 +13,17 @@ use crate::config::Setup;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub interfaces: BTreeMap<String, Interface>,
+    /// What may be active on different nodes: tables `[[group]]`.
+    pub groups: Vec<Group>,
     /// Some router is `unicast`: what it sends goes through the firewall's output.
     pub unicast: bool,
+}
+
+/// A group, and the addresses that move with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What is claimed on one interface.
@@ -35,6 +45,18 @@ impl Interface {
     }
 }
 
+impl Group {
+    fn of(table: &Table, node: &str) -> Option<Self> {
+        let mut inner = Wanted::default();
+        inner.walk(table, node);
+        let addresses = inner.interfaces.into_values().flat_map(|it| it.addresses);
+        Some(Self {
+            name: table.get("name")?.as_str()?.to_owned(),
+            addresses: addresses.map(|net| net.addr()).collect(),
+        })
+    }
+}
+
 impl Wanted {
     pub fn of(setup: &Setup) -> Self {
         let mut wanted = Self::default();
@@ -48,6 +70,10 @@ impl Wanted {
         // what is no TOML is the configuration reader's to report
         let table: Table = text.parse().unwrap_or_default();
         self.walk(&table, node);
+        let groups = table.get("group").and_then(Value::as_array);
+        let groups = groups.into_iter().flatten().filter_map(Value::as_table);
+        self.groups
+            .extend(groups.filter_map(|group| Group::of(group, node)));
     }
 
     fn walk(&mut self, table: &Table, node: &str) {

@@ -1,0 +1,120 @@
+//! Whether rules translate connections of several groups to one group's address.
+//!
+//! Groups may be active on different nodes. Answers come to the node that has the address, so that a
+//! connection of another group passes both, and its first answer may be faster than the word of it.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::ruleset::{rules_from, statements, text};
+use super::wanted::Group;
+use super::{Finding, Severity};
+
+/// Rules below a chain that translates sources: those with an address of a group, where another group
+/// of that family has none.
+pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
+    let objects = ruleset["nftables"].as_array()?;
+    let chains = objects.iter().filter_map(|object| object.get("chain"));
+    let translates =
+        |chain: &&Value| text(chain, "type") == "nat" && text(chain, "hook") == "postrouting";
+    let rules = chains
+        .filter(translates)
+        .flat_map(|chain| rules_from(chain, objects));
+    let addresses: Vec<IpAddr> = rules.filter_map(source).collect();
+    let is_used = |group: &Group, family: &IpAddr| {
+        let own = group
+            .addresses
+            .iter()
+            .filter(|it| it.is_ipv4() == family.is_ipv4());
+        let mut own = own.peekable();
+        own.peek().is_none() || own.any(|it| addresses.contains(it))
+    };
+    addresses.iter().find_map(|address| {
+        let owner = groups
+            .iter()
+            .find(|group| group.addresses.contains(address))?;
+        let other = groups.iter().find(|group| !is_used(group, address))?;
+        Some(finding(*address, owner, other))
+    })
+}
+
+fn finding(address: IpAddr, owner: &Group, other: &Group) -> Finding {
+    let sentence = format!(
+        "rules translate to {address} of group {}, and to no address of {}: if both are active on different \
+         nodes, connections of {} that are translated get their answers on the other node",
+        owner.name, other.name, other.name
+    );
+    let mend = format!(
+        "translate connections of {} to an address of its own",
+        other.name
+    );
+    Finding::new("ruleset-translation", Severity::Note, sentence).mend(mend)
+}
+
+/// The single address that a rule translates sources to.
+fn source(rule: &Value) -> Option<IpAddr> {
+    let mut translations = statements(rule).iter().filter_map(|it| it.get("snat"));
+    translations.find_map(|it| it["addr"].as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn group(name: &str, address: &str) -> Group {
+        Group {
+            name: name.to_owned(),
+            addresses: address.parse().into_iter().collect(),
+        }
+    }
+
+    fn ruleset(hook: &str, addresses: &[&str]) -> Value {
+        let chain = json!({"chain": {"family": "ip", "table": "nat", "name": "out", "type": "nat", "hook": hook}});
+        let rules = addresses.iter().map(|address| {
+            json!({"rule": {"family": "ip", "table": "nat", "chain": "out",
+                "expr": [{"snat": {"addr": address}}]}})
+        });
+        let objects: Vec<Value> = std::iter::once(chain).chain(rules).collect();
+        json!({ "nftables": objects })
+    }
+
+    fn sentence(ruleset: &Value, groups: &[Group]) -> String {
+        judge(ruleset, groups).map_or(String::new(), |it| it.to_string())
+    }
+
+    #[test]
+    fn one_address_for_two_groups_is_noted_with_both_names() {
+        let groups = [group("office", "192.0.2.1"), group("guests", "192.0.2.2")];
+        let said = sentence(&ruleset("postrouting", &["192.0.2.1"]), &groups);
+        assert!(said.contains("192.0.2.1 of group office"), "{said}");
+        assert!(said.contains("no address of guests"), "{said}");
+    }
+
+    #[test]
+    fn an_address_for_each_group_is_as_it_should_be() {
+        let groups = [group("office", "192.0.2.1"), group("guests", "192.0.2.2")];
+        let each = ruleset("postrouting", &["192.0.2.1", "192.0.2.2"]);
+        assert_eq!(sentence(&each, &groups), "");
+    }
+
+    #[test]
+    fn what_concerns_no_second_group_is_not_noted() {
+        let groups = [group("office", "192.0.2.1"), group("guests", "2001:db8::1")];
+        let one = ruleset("postrouting", &["192.0.2.1"]);
+        assert_eq!(sentence(&one, &groups), "", "another family");
+        assert_eq!(sentence(&one, &groups[..1]), "");
+        let groups = [group("office", "192.0.2.1"), group("guests", "192.0.2.2")];
+        assert_eq!(
+            sentence(&ruleset("prerouting", &["192.0.2.1"]), &groups),
+            ""
+        );
+        assert_eq!(
+            sentence(&ruleset("postrouting", &["198.51.100.1"]), &groups),
+            ""
+        );
+        assert_eq!(sentence(&json!({"nftables": 3}), &groups), "");
+    }
+}
