@@ -87,7 +87,7 @@ pub use group::{
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
-pub use peer::{Outlet, Peer, PeerHandle, SendError};
+pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
     Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value,
 };

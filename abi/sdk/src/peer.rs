@@ -3,7 +3,6 @@
 use std::fmt;
 
 use spared_abi as abi;
-use zeroize::Zeroizing;
 
 use crate::error::{self, check};
 use crate::host::Host;
@@ -67,71 +66,6 @@ impl PeerHandle {
             )
         };
         check("report synchrony", status)
-    }
-}
-
-/// The way of an engine's messages to the peer: one that found the channel full waits, and goes first
-/// when there is room.
-#[derive(Debug)]
-pub struct Outlet {
-    peer: PeerHandle,
-    /// Overwritten when it has gone: messages may hold keys.
-    waiting: Option<Zeroizing<Vec<u8>>>,
-    /// `writable` or `up` follows.
-    full: bool,
-}
-
-impl Outlet {
-    /// Nothing waits yet.
-    pub fn new(peer: PeerHandle) -> Self {
-        Self {
-            peer,
-            waiting: None,
-            full: false,
-        }
-    }
-
-    /// For [`Peer::up`]: what was for an earlier peer is forgotten.
-    pub fn up(&mut self) {
-        (self.waiting, self.full) = (None, false);
-    }
-
-    /// For [`Peer::down`].
-    pub fn down(&mut self) {
-        self.waiting = None;
-    }
-
-    /// For [`Peer::writable`].
-    pub fn writable(&mut self) {
-        self.full = false;
-    }
-
-    /// No message waits for room.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_none()
-    }
-
-    /// Sends one message, the one that waits or else what `next` has; false where there is none, or
-    /// no room for it.
-    pub fn send(&mut self, next: impl FnOnce() -> Option<Vec<u8>>) -> bool {
-        if self.full {
-            return false;
-        }
-        let next = || next().map(Zeroizing::new);
-        let Some(message) = self.waiting.take().or_else(next) else {
-            return false;
-        };
-        match self.peer.send(&message) {
-            Ok(()) => return true,
-            Err(SendError::Full) => {
-                self.full = true;
-                self.waiting = Some(message);
-            }
-            // `down` follows, and whatever was said begins anew
-            Err(SendError::Down) => self.full = true,
-            Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
-        }
-        false
     }
 }
 
