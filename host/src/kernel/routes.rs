@@ -175,21 +175,30 @@ fn run(
     encode: fn(&Route) -> std::io::Result<Message>,
     harmless: i32,
 ) -> Vec<KernelError> {
-    let encoded: Vec<Message> = routes
-        .iter()
-        .filter_map(|route| encode(route).ok())
-        .collect();
     let object = |route: &Route| format!("route {}/{}", route.destination, route.prefix);
-    match requests.run(&encoded) {
-        Err(error) => vec![KernelError::new("routes", verb, error)],
-        Ok(verdicts) => routes
-            .iter()
-            .zip(verdicts)
-            .filter_map(|(route, verdict)| Some((route, verdict.err()?)))
-            .filter(|(_, error)| error.raw_os_error() != Some(harmless))
-            .map(|(route, error)| KernelError::new(&object(route), verb, error))
-            .collect(),
+    let named = |route: &Route, error| KernelError::new(&object(route), verb, error);
+    let (mut requested, mut encoded, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for route in routes {
+        match encode(route) {
+            Ok(message) => {
+                requested.push(route);
+                encoded.push(message);
+            }
+            Err(error) => failures.push(named(route, error)),
+        }
     }
+    match requests.run(&encoded) {
+        Err(error) => failures.push(KernelError::new("routes", verb, error)),
+        Ok(verdicts) => failures.extend(
+            requested
+                .into_iter()
+                .zip(verdicts)
+                .filter_map(|(route, verdict)| Some((route, verdict.err()?)))
+                .filter(|(_, error)| error.raw_os_error() != Some(harmless))
+                .map(|(route, error)| named(route, error)),
+        ),
+    }
+    failures
 }
 
 #[cfg(test)]
