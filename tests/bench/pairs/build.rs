@@ -17,7 +17,10 @@ pub struct Side {
 }
 
 pub struct Bench {
+    name: String,
     program: PathBuf,
+    /// Where the programs are that it measures.
+    measured: PathBuf,
     report: PathBuf,
 }
 
@@ -69,8 +72,7 @@ impl Side {
             )
             .into());
         }
-        let report = self.target.join(format!("bench/{name}.json"));
-        Ok(Bench { program, report })
+        Ok(Bench::new(name, program, &self.target))
     }
 
     fn benches(&self) -> Vec<String> {
@@ -91,14 +93,29 @@ impl Side {
 }
 
 impl Bench {
+    fn new(name: &str, program: PathBuf, target: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            program,
+            measured: target.join("release"),
+            report: target.join(format!("bench/{name}.json")),
+        }
+    }
+
+    /// The same program, by which another side is measured.
+    pub fn of(&self, side: &Side) -> Self {
+        Self::new(&self.name, self.program.clone(), &side.target)
+    }
+
     /// Its rows. A bench that misses what it promises says so and fails; it has measured all the same.
-    pub fn run(&self, options: &[String]) -> Result<Vec<Row>> {
+    pub fn run(&self, options: &[&String]) -> Result<Vec<Row>> {
         if self.report.exists() {
             fs::remove_file(&self.report)?;
         }
         let program = self.program.display();
         let mut command = Command::new(&self.program);
         let command = command.args(options).stdin(Stdio::null());
+        let command = command.env("SPARED_BUILD_DIR", &self.measured);
         let status = command
             .status()
             .map_err(|error| format!("{program}: {error}"))?;

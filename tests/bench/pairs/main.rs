@@ -5,6 +5,9 @@
 //! target/pairs/, which stays for the next time, and the work tree that it is called in; runs
 //! `bench-BENCH OPTION...` of both N times, alternating which comes first, and judges each row of
 //! their reports by the rule of [`judge`].
+//!
+//! With `--by-here` among the options the bench of the work tree measures the programs of both: one that the
+//! base does not have, or that can do what the base's cannot (`--runs=1 --alone`).
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +29,7 @@ use build::Side;
 use rows::Row;
 
 const USAGE: &str = "usage: make bench-pairs BASE=commit BENCH=name N=15";
+const BY_HERE: &str = "--by-here";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -51,13 +55,18 @@ fn run(words: &[String]) -> Result<()> {
     // BASE first: its name is the likelier one to be wrong
     let sides = [build::base(&root, base)?, build::here(&root)?];
     let (base_bench, bench) = bench.split_once(':').unwrap_or((bench, bench));
-    let benches = [sides[0].bench(base_bench)?, sides[1].bench(bench)?];
+    let (by_here, options): (Vec<_>, Vec<_>) = options.iter().partition(|it| *it == BY_HERE);
+    let here = sides[1].bench(bench)?;
+    let benches = match by_here.is_empty() {
+        true => [sides[0].bench(base_bench)?, here],
+        false => [here.of(&sides[0]), here],
+    };
     let mut runs: [Vec<Vec<Row>>; 2] = [Vec::new(), Vec::new()];
     for pair in 0..count {
         println!("pair {} of {count}", pair + 1);
         // Whatever changes with time, or is left by the one before, befalls both alike.
         for side in [pair % 2, 1 - pair % 2] {
-            runs[side].push(benches[side].run(options)?);
+            runs[side].push(benches[side].run(&options)?);
         }
     }
     let pairs = rows::pair(&runs)?;

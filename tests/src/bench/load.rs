@@ -35,18 +35,24 @@ pub fn transitions_of(
     let theirs = PRIORITIES.map(|priority| plan(Some(interval), priority));
     let routers = [(Kind::Spared, plans), (Kind::Keepalived, theirs)];
     let [ours, theirs] = routers.map(|(kind, plans)| {
+        if !bench.measures(kind) {
+            return Ok((f64::NAN, Duration::ZERO));
+        }
         let pair = Pair::start(kind, plans)?;
         pair.pause(true);
         let from = Stamp::now();
         busy(span);
         let stall = bench.control.worst_since(from);
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((changes(&pair.watch, from), stall))
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
+            changes(&pair.watch, from) as f64,
+            stall,
+        ))
     });
     let ((ours, our_stall), (theirs, their_stall)) = (ours?, theirs?);
     Ok(vec![Row {
         what: "transitions (a count)",
-        ours: ours as f64,
-        beside: theirs as f64,
+        ours,
+        beside: theirs,
         // A stalled machine excuses everything.
         allowed: (our_stall <= STALL).then_some(0.0),
         note: format!(

@@ -15,8 +15,8 @@ const QUICK_RUNS: usize = 3;
 /// What is measured, the advert interval or the report's other scale, and how.
 pub type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
-/// `--quick` makes three runs instead of eleven; words select the cases whose name contains one of
-/// them.
+/// `--quick` makes three runs instead of eleven, `--runs=N` that many; with `--alone` keepalived is not
+/// measured beside spared, where it would be; words select the cases whose name contains one of them.
 pub fn program(report: Report, cases: &[Case]) -> ExitCode {
     program_with(report, cases, || ())
 }
@@ -34,14 +34,22 @@ pub fn program_with(mut report: Report, cases: &[Case], farewell: fn()) -> ExitC
 
 fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let quick = words.iter().any(|word| word == "--quick");
+    let has = |option: &str| words.iter().any(|word| word == option);
+    let said = words.iter().find_map(|word| word.strip_prefix("--runs="));
+    let runs = match said {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("--runs={text} is no number"))?,
+        None if has("--quick") => QUICK_RUNS,
+        None => RUNS,
+    };
     let chosen: Vec<_> = words
         .iter()
         .filter(|word| !word.starts_with("--"))
         .collect();
     become_root()?;
     leave_when_told(farewell)?;
-    let bench = Bench::new(if quick { QUICK_RUNS } else { RUNS });
+    let bench = Bench::new(runs, has("--alone"));
     for (case, interval, measure) in cases {
         let name = format!("{case} {interval}");
         if !chosen.is_empty() && !chosen.iter().any(|word| name.contains(word.as_str())) {

@@ -66,7 +66,9 @@ impl Report {
         };
         let ratio = (row.beside > 0.0).then(|| round(row.ours / row.beside));
         let shown = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
-        let verdict = match row.allowed {
+        // what is promised beside another is not promised alone
+        let allowed = row.allowed.filter(|it| !it.is_nan());
+        let verdict = match allowed {
             None => format!("{:>9}", "-"),
             Some(allowed) if row.ours <= allowed => format!("{allowed:>9.1}"),
             Some(allowed) => {
@@ -74,9 +76,13 @@ impl Report {
                 format!("{allowed:>9.1} MISSED")
             }
         };
+        let beside = match row.beside.is_nan() {
+            true => "-".to_owned(),
+            false => format!("{:.1}", row.beside),
+        };
         println!(
-            "{case:<44}{interval:>9}{:>10.1}{:>12.1}{shown:>8}{verdict}  {}",
-            row.ours, row.beside, row.note
+            "{case:<44}{interval:>9}{:>10.1}{beside:>12}{shown:>8}{verdict}  {}",
+            row.ours, row.note
         );
         let [ours, beside] = self.fields;
         self.entries.push(json!({
@@ -85,7 +91,7 @@ impl Report {
             ours: round(row.ours),
             beside: round(row.beside),
             "ratio": ratio,
-            "allowed": row.allowed.map(round),
+            "allowed": allowed.map(round),
             "note": row.note,
         }));
     }

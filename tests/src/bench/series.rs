@@ -25,6 +25,8 @@ const SLOW: Duration = Duration::from_millis(500);
 
 pub struct Bench {
     pub runs: usize,
+    /// Nothing of keepalived is measured.
+    alone: bool,
     pub control: Control,
 }
 
@@ -35,9 +37,10 @@ pub struct Series {
 }
 
 impl Bench {
-    pub fn new(runs: usize) -> Self {
+    pub fn new(runs: usize, alone: bool) -> Self {
         Self {
             runs,
+            alone,
             control: Control::start(),
         }
     }
@@ -112,11 +115,14 @@ impl Bench {
     }
 
     pub fn series(&self, kind: Kind, plans: &[Plan; 2], fault: Fault) -> Result<Series> {
-        let pair = Pair::start(kind, plans.clone())?;
         let mut series = Series {
             damages: Vec::new(),
             discarded: 0,
         };
+        if !self.measures(kind) {
+            return Ok(series);
+        }
+        let pair = Pair::start(kind, plans.clone())?;
         while series.damages.len() < self.runs {
             let damage = pair.strike(fault)?;
             if self.stall(&damage) <= STALL {
@@ -134,6 +140,11 @@ impl Bench {
 }
 
 impl Bench {
+    /// Whether this make is measured at all.
+    pub fn measures(&self, kind: Kind) -> bool {
+        kind == Kind::Spared || !self.alone
+    }
+
     // A stall matters around the cut and around the failover; while all wait, it does not.
     fn stall(&self, damage: &Damage) -> Duration {
         const AROUND: Duration = Duration::from_millis(50);
@@ -154,13 +165,10 @@ impl Series {
 
     pub fn note(&self, of: impl Fn(&Damage) -> f64) -> String {
         let sorted = self.sorted(of);
-        let (least, most) = (sorted.first(), sorted.last());
-        format!(
-            "{:.1} to {:.1}, {} discarded",
-            least.copied().unwrap_or(f64::NAN),
-            most.copied().unwrap_or(f64::NAN),
-            self.discarded
-        )
+        let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+            return "not measured".to_owned();
+        };
+        format!("{least:.1} to {most:.1}, {} discarded", self.discarded)
     }
 
     fn sorted(&self, of: impl Fn(&Damage) -> f64) -> Vec<f64> {

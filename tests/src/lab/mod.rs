@@ -221,11 +221,13 @@ impl Drop for Lab {
     }
 }
 
-/// Where the binaries of this build are: target/debug or target/release.
+/// Where the binaries are that are tried: those of this build, unless `SPARED_BUILD_DIR` names others.
 pub fn build_dir() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("SPARED_BUILD_DIR") {
-        return Ok(dir.into());
-    }
+    std::env::var_os("SPARED_BUILD_DIR").map_or_else(own_dir, |dir| Ok(dir.into()))
+}
+
+/// Where the binaries of this build are: target/debug or target/release.
+pub fn own_dir() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dir = own.parent().ok_or("this program has no directory")?;
     let dir = if dir.ends_with("deps") {

@@ -14,7 +14,7 @@ use spared_control::Status;
 use super::{Plan, Router, VirtualRouter, link};
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Site, build_dir};
+use crate::lab::{Daemon, Site, build_dir, own_dir};
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
@@ -178,12 +178,22 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
         router_toml(&mut text, router)?;
     }
     text += &plan.sections;
-    Ok(match plan.older {
-        Some(_) => text
+    Ok(match has_older_words(&build_of(plan)?)? {
+        true => text
             .replace("[[group.interface]]", "[[group.router]]")
             .replace("failback_delay", "fallback_delay"),
-        None => text,
+        false => text,
     })
+}
+
+/// Whether these programs are of before some keys were renamed.
+fn has_older_words(build: &Path) -> Result<bool> {
+    if build == own_dir()? {
+        return Ok(false);
+    }
+    let plugin = fs::read(build.join("libspared_vrrp.so"))?;
+    let word = b"failback_delay";
+    Ok(!plugin.windows(word.len()).any(|it| it == word))
 }
 
 fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
