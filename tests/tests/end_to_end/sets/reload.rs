@@ -12,11 +12,6 @@ fn load(ns: &Namespace, names: bool) -> Result<()> {
     ns.nft(&format!("flush ruleset\n{SETS}{}", named(names)))
 }
 
-/// The same without the flush of what is others', such as the fence.
-fn load_table(ns: &Namespace, names: bool) -> Result<()> {
-    ns.nft(&format!("delete table inet filter\n{SETS}{}", named(names)))
-}
-
 fn named(names: bool) -> String {
     match names {
         true => format!("add element inet filter bans {{ {FILE} }}\n"),
@@ -150,7 +145,7 @@ fn ten_thousand_are_back_after_two_loads_within_a_second_and_during_a_switchover
             let loads = thread::scope(|scope| {
                 let loads = scope.spawn(|| {
                     for site in [next, 1 - next, next] {
-                        load_table(&lab.sites[site].ns, true).map_err(|error| error.to_string())?;
+                        load(&lab.sites[site].ns, true).map_err(|error| error.to_string())?;
                         thread::sleep(Duration::from_millis(60));
                     }
                     Ok::<(), String>(())
