@@ -10,10 +10,14 @@ const TICK_NS: u64 = 2_000_000;
 /// Of what was heard, for the peer to hear again.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 4096;
+/// The kind of message that says whether a node is active.
+const HELLO: u8 = 1;
 
 struct Garbage {
     host: Host,
     up: bool,
+    /// What it says of itself is true, or the other node would rightly believe an active one.
+    active: bool,
     state: u64,
     heard: Vec<Vec<u8>>,
     sent: u64,
@@ -26,6 +30,7 @@ impl Plugin for Garbage {
         Ok(Self {
             host,
             up: false,
+            active: false,
             state: 0x2545_f491_4f6c_dd1d,
             heard: Vec::new(),
             sent: 0,
@@ -65,6 +70,14 @@ impl Garbage {
             .timer(TICK, self.host.now().saturating_add(TICK_NS))
     }
 
+    /// Well-formed: without one, everything else is dropped.
+    fn hello(&self) {
+        let hello = [&[HELLO, u8::from(self.active)][..], &[0; 20]].concat();
+        if let Some(peer) = self.host.peer().filter(|_| self.up) {
+            let _ = peer.send(&hello);
+        }
+    }
+
     fn random(&mut self, below: usize) -> usize {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -96,6 +109,9 @@ impl Garbage {
             let (at, bit) = (self.random(message.len()), self.random(8));
             message[at] ^= 1 << bit;
         }
+        if let [HELLO, active, ..] = &mut message[..] {
+            *active = u8::from(self.active);
+        }
         message
     }
 }
@@ -106,6 +122,7 @@ impl Peer for Garbage {
         if let Some(peer) = self.host.peer() {
             let _ = peer.in_sync(true, "");
         }
+        self.hello();
     }
 
     fn down(&mut self) {
@@ -126,7 +143,9 @@ impl Peer for Garbage {
 }
 
 impl Roles for Garbage {
-    fn role(&mut self, _event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+        self.active = event.role == Role::Active;
+        self.hello();
         Ok(Progress::Done)
     }
 }
