@@ -8,8 +8,8 @@
 use libfuzzer_sys::fuzz_target;
 use spared_conntrack::config::Settings;
 use spared_conntrack::ctnetlink::{build, expectation, parse};
-use spared_conntrack::engine::local::Event;
-use spared_conntrack::engine::{Action, Change, Engine, Source};
+use spared_conntrack::engine::local::{By, Event};
+use spared_conntrack::engine::{Action, Change, Engine, Question, Source};
 use spared_conntrack::flow::Flow;
 use spared_conntrack::wire::{self, Message};
 
@@ -77,15 +77,16 @@ impl Node {
     fn hear_kernel(&mut self, is_event: bool, bytes: &[u8]) {
         let Some(flow) = parse::flow(bytes) else { return };
         requests(&flow);
+        let by = if bytes[1] & 4 == 0 { By::Traffic } else { By::Hand };
         match (is_event, bytes[1] & 3) {
             (false, _) if self.dumping == Some(Source::Flows) => {
                 self.engine.handle_dumped(self.now_ns, flow);
                 self.engine.handle_dump_piece();
             }
             (false, _) => {}
-            (true, 0) => self.engine.handle_event(self.now_ns, Event::Gone(flow)),
-            (true, 1) => self.engine.handle_event(self.now_ns, Event::New(flow)),
-            (true, _) => self.engine.handle_event(self.now_ns, Event::Changed(flow)),
+            (true, 0) => self.engine.handle_event(self.now_ns, Event::Gone(flow), by),
+            (true, 1) => self.engine.handle_event(self.now_ns, Event::New(flow), by),
+            (true, _) => self.engine.handle_event(self.now_ns, Event::Changed(flow), by),
         }
     }
 
@@ -122,10 +123,21 @@ impl Node {
                     self.engine.handle_found(self.now_ns, flow);
                 }
             }
+            Action::Ask(questions) => questions.into_iter().for_each(|it| self.answer(it)),
             Action::Probe(_) => self.engine.handle_silent(),
             Action::Dump(source) => self.dumping = Some(source),
             Action::StopDump => self.dumping = None,
             _ => {}
+        }
+    }
+
+    /// The kernel has no such flow, or the one that is to be written, a second older.
+    fn answer(&mut self, question: Question) {
+        let flow = question.change.flow.clone();
+        let timeout_s = flow.timeout_s.map(|left_s| left_s.saturating_sub(1));
+        let found = self.refusal.is_none().then_some(Flow { timeout_s, ..flow });
+        if let Some(change) = self.engine.handle_asked(self.now_ns, question, found) {
+            self.write(change);
         }
     }
 

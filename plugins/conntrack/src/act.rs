@@ -4,7 +4,7 @@ use spared_sdk::{Answer, Error, Interest, Progress, Sockets};
 
 use super::engine::{Action, Engine, Finished};
 use super::kernel::Heard;
-use super::{Conntrack, GO_ON, LISTEN, PROXIES, rows};
+use super::{Conntrack, GO_ON, LISTEN, PROXIES, kernel, rows};
 
 /// A dump is read for so long at one go.
 const SLICE_NS: u64 = 2_000_000;
@@ -30,7 +30,7 @@ impl Conntrack {
             return;
         }
         engine.handle_heard_all();
-        let gather = self.settings.batch_ns > 0 && !engine.is_draining();
+        let gather = engine.gathers();
         let until_ns = now_ns + self.settings.batch_ns;
         if gather && self.host.timer(LISTEN, until_ns).is_ok() {
             self.pause(Listening::Later);
@@ -132,6 +132,7 @@ impl Conntrack {
                 }
             }
             Action::StopDump => kernel.stop_dump(),
+            Action::ReadTimeouts => engine.handle_timeouts(kernel::timeouts()),
             Action::InSync(yes, why) => self.peer.in_sync(yes, &why)?,
             // the runner sees it
             Action::Done(Finished::Drain) => {}

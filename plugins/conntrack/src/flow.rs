@@ -195,6 +195,9 @@ pub mod status {
     pub const SHARED: u32 = EXPECTED | SEEN_REPLY | ASSURED | FIXED_TIMEOUT;
 }
 
+/// Lives of a tuple that are told apart; they begin again at 0.
+pub const INCARNATIONS: u8 = 8;
+
 /// A connection. An event of the kernel may leave out what has not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
@@ -209,6 +212,8 @@ pub struct Flow {
     pub tcp: Option<Tcp>,
     /// The state of SCTP or DCCP.
     pub state: Option<u8>,
+    /// Which life of its tuple it is, below [`INCARNATIONS`]; the kernel does not say.
+    pub incarnation: u8,
     /// Further attributes, as the kernel has them: labels, sequence adjustment, helper, master,
     /// and what SCTP and DCCP track.
     pub extra: Vec<u8>,

@@ -16,6 +16,7 @@
 //!   compare    id (4)
 //!   compared   id (4), records
 //!   end        id (4)
+//!   holds      width, address ...           that the sender's interfaces have
 //!
 //! record:
 //!     0          1          2
@@ -24,8 +25,10 @@
 //!   +----------+----------+---------+---------+---------+
 //!   head: bits 0-1 kind (whole, part, gone), then IPv6, translated, zone, mark, TCP, extra
 //!   zone: of, id (2)              translated: source, destination, ends of the reply
-//!   and unless gone: status, time left in s (LEB128; 0 unknown, else plus one), mark (4),
-//!   TCP: state, scales (4 bits each), flags of both directions; extra: length (2), attributes
+//!   gone: why (4 bits low), incarnation (3 bits above)
+//!   the others: status (4 bits low), incarnation (3 bits above), time left in s (LEB128; 0 unknown,
+//!   else plus one), mark (4), TCP: state, scales (4 bits each), flags of both directions;
+//!   extra: length (2), attributes
 //! ```
 //!
 //! A plain TCP flow over IPv4 takes 20 to 24 bytes, four more with a mark. The parser cannot panic
@@ -60,6 +63,7 @@ const PULSE: u8 = 10;
 const COMPARE: u8 = 11;
 const COMPARED: u8 = 12;
 const END: u8 = 13;
+const HOLDS: u8 = 14;
 
 /// An address as flows have it.
 pub type Address = (bool, [u8; 16]);
@@ -107,6 +111,8 @@ pub enum Message<'a> {
     End {
         id: u32,
     },
+    /// Addresses of the sender's interfaces: it decides about flows that are translated to them.
+    Holds(Vec<Address>),
 }
 
 /// What a record says of its flow.
@@ -116,8 +122,29 @@ pub enum Kind {
     Whole,
     /// What changed; the peer has the rest.
     Part,
-    /// Only original tuple and zone are there.
-    Gone,
+    /// Only original tuple, zone and incarnation are there.
+    Gone(Why),
+}
+
+/// How a flow ended in the sender's kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its time ran out, or the kernel dropped it: where it lives it is sent again.
+    Ended,
+    /// Both ends closed it.
+    Closed,
+    /// Somebody deleted it.
+    Hand,
+}
+
+impl Kind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Part => 1,
+            Self::Gone(_) => 2,
+        }
+    }
 }
 
 mod head {
@@ -177,14 +204,8 @@ impl Message<'_> {
                 out.extend([EXPECT, u8::from(*yes)]);
                 out.extend_from_slice(request);
             }
-            Self::Addresses(addresses) => {
-                out.push(ADDRESSES);
-                for (is_ipv6, bytes) in addresses.iter().take(ADDRESSES_MAX) {
-                    let width = if *is_ipv6 { 16 } else { 4 };
-                    out.push(width);
-                    out.extend_from_slice(&bytes[..usize::from(width)]);
-                }
-            }
+            Self::Addresses(addresses) => put_addresses(out, ADDRESSES, addresses),
+            Self::Holds(addresses) => put_addresses(out, HOLDS, addresses),
             Self::Pulse { clock_ns, flows } => {
                 put(out, PULSE, &clock_ns.to_be_bytes());
                 out.extend(flows.to_be_bytes());
@@ -240,6 +261,7 @@ impl Message<'_> {
                 records: read.rest(),
             },
             END => Message::End { id: read.u32()? },
+            HOLDS => Message::Holds(read.addresses()?),
             _ => return None,
         };
         read.0.is_empty().then_some(message)
@@ -266,8 +288,8 @@ pub fn hashes(bytes: &[u8]) -> impl Iterator<Item = u64> {
 pub fn record(out: &mut Vec<u8>, kind: Kind, flow: &Flow) {
     let start = out.len();
     let original = &flow.original;
-    out.extend([kind as u8, original.protocol]);
-    let mut head = kind as u8;
+    let mut head = kind.code();
+    out.extend([head, original.protocol]);
     tuple(out, original);
     if original.is_ipv6 {
         head |= head::IPV6;
@@ -277,19 +299,22 @@ pub fn record(out: &mut Vec<u8>, kind: Kind, flow: &Flow) {
         out.push(flow.zone.of as u8);
         out.extend(flow.zone.id.to_be_bytes());
     }
-    if kind != Kind::Gone {
-        if kind == Kind::Whole && !flow.is_plain() {
-            head |= head::TRANSLATED;
-            tuple(out, &flow.reply);
+    match kind {
+        Kind::Gone(why) => out.push(why as u8 | flow.incarnation << 4),
+        Kind::Whole | Kind::Part => {
+            if kind == Kind::Whole && !flow.is_plain() {
+                head |= head::TRANSLATED;
+                tuple(out, &flow.reply);
+            }
+            head |= state(out, flow);
         }
-        head |= state(out, flow);
     }
     out[start] = head;
 }
 
 fn state(out: &mut Vec<u8>, flow: &Flow) -> u8 {
     let mut head = 0;
-    out.push(status_byte(flow.status));
+    out.push(status_byte(flow.status) | flow.incarnation << 4);
     leb128(
         out,
         flow.timeout_s
@@ -316,6 +341,15 @@ fn tuple(out: &mut Vec<u8>, tuple: &Tuple) {
     out.extend_from_slice(&tuple.source[..tuple.width()]);
     out.extend_from_slice(&tuple.destination[..tuple.width()]);
     out.extend_from_slice(&tuple.ends);
+}
+
+fn put_addresses(out: &mut Vec<u8>, kind: u8, addresses: &[Address]) {
+    out.push(kind);
+    for (is_ipv6, bytes) in addresses.iter().take(ADDRESSES_MAX) {
+        let width = if *is_ipv6 { 16 } else { 4 };
+        out.push(width);
+        out.extend_from_slice(&bytes[..usize::from(width)]);
+    }
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {

@@ -14,9 +14,10 @@ const ANSWER: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
 
-const NUMBERS: [&str; 30] = [
+const NUMBERS: [&str; 32] = [
     "flows.local",
     "flows.remote",
+    "flows.elsewhere",
     "flows.kernel",
     "backlog",
     "lag_ms",
@@ -35,6 +36,7 @@ const NUMBERS: [&str; 30] = [
     "applied.deleted",
     "applied.merged",
     "applied.kept",
+    "conflicts",
     "lost",
     "refused.full",
     "refused.exists",

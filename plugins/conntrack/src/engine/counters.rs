@@ -19,6 +19,8 @@ pub struct Counters {
     pub updated: u64,
     pub deleted: u64,
     pub merged: u64,
+    /// Flows of the peer's whose translated ends another flow here has.
+    pub conflicts: u64,
     /// Flows that ended at the peer and live here.
     pub kept: u64,
     /// The kernel here dropped what the peer holds to be here.

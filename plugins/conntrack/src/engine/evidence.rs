@@ -1,60 +1,34 @@
-//! Evidence of life: what the peer says has ended is not deleted here while packets of it pass here.
+//! Evidence: a flow lives by the packets that passed here, whatever the peer says of it.
 //!
-//! Each packet moves the end of its flow in the kernel. An end that this node did not write is the
-//! work of a packet that passed here, whoever answers for the flow. With groups active on both nodes
-//! the one that answers may have carried the flow long ago: its own entry runs out, and it says so.
+//! Each packet moves the end of its entry in the kernel, and events tell of some. An end that neither
+//! this node wrote nor saw before is the work of a packet. Before this node changes an entry that it
+//! may carry, it asks the kernel what the entry is now.
 
 use spared_netlink::BATCH_MAX;
 
 use super::local::seconds;
-use super::table::{Entry, flag};
+use super::merge::{self, Merged, Rules};
+use super::table::{Entry, NOT_WAITING, ROUNDING_S, flag};
 use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
-use crate::wire::Kind;
+use crate::wire::{Kind, Why};
 
-/// Both clocks are rounded to a second, and a write may wait for another one.
-pub(super) const ROUNDING_S: u32 = 3;
-
-/// A change that is not to be made where the flow lives here.
+/// A change that depends on what the kernel has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub change: Change,
-    /// What was known of the flow before.
+    /// What was known of the flow before the peer's word.
     before: Entry,
+    /// How it ended at the peer.
+    why: Option<Why>,
 }
 
 impl Engine {
-    /// A node that carries nothing need not ask: its entries live by its peer's word alone.
-    pub(super) fn write_unless_alive(
-        &mut self,
-        before: &Entry,
-        how: How,
-        flow: Flow,
-        timeout_s: u32,
-        whole: bool,
-    ) {
-        let has_fixed_end = flow.status & status::FIXED_TIMEOUT != 0;
-        if !self.active || has_fixed_end {
-            return self.write_record(how, flow, timeout_s, whole);
-        }
-        let slot = self.table.find(before.hash);
-        if let Some(slot) = slot.filter(|_| before.has(flag::RESTORED)) {
-            let entry = self.table.get_mut(slot);
-            entry.flags |= flag::RESTORED;
-            if before.written_until_s > entry.written_until_s {
-                entry.written_until_s = before.written_until_s;
-                return;
-            }
-        }
+    pub(super) fn question(&mut self, change: Change, before: Entry, why: Option<Why>) {
         let question = Question {
-            change: Change {
-                how,
-                flow,
-                timeout_s,
-                whole,
-                tries: 0,
-            },
-            before: *before,
+            change,
+            before,
+            why,
         };
         match self.actions.back_mut() {
             Some(Action::Ask(questions)) if questions.len() < BATCH_MAX => {
@@ -71,86 +45,206 @@ impl Engine {
         question: Question,
         found: Option<Flow>,
     ) -> Option<Change> {
-        let Question { change, before } = question;
-        let ends = change.how == How::Delete;
-        let alive = |flow: &Flow| match ends {
-            true => self.outlives(now_ns, &before, flow),
-            false => self.lives_here(now_ns, &before, flow),
+        let Question {
+            change,
+            before,
+            why,
+        } = question;
+        // the kernel finds an entry by either direction: the other one begins elsewhere
+        let found = found.filter(|flow| {
+            flow.status & status::DYING == 0 && flow.original == change.flow.original
+        });
+        match (why, found) {
+            (Some(why), Some(found)) => self.judge_end(now_ns, change, &before, why, &found),
+            (Some(_), None) => {
+                self.drop_entry(before.hash);
+                None
+            }
+            (None, Some(found)) => self.put_together(now_ns, change, &before, &found),
+            (None, None) => self.make_anew(now_ns, change),
+        }
+    }
+
+    /// A flow that ended at the peer, and is here.
+    fn judge_end(
+        &mut self,
+        now_ns: u64,
+        change: Change,
+        before: &Entry,
+        why: Why,
+        found: &Flow,
+    ) -> Option<Change> {
+        let slot = self.table.find(before.hash)?;
+        if self.table.get(slot).incarnation() != before.incarnation() {
+            return None; // another one has come since
+        }
+        let moved = self.observe(now_ns, slot, before, found);
+        let entry = self.table.get(slot);
+        let lives = match why {
+            Why::Closed => !merge::is_closed(found) && (moved || entry.is_busy()),
+            Why::Ended | Why::Hand => entry.is_own(seconds(now_ns)),
         };
-        if let Some(flow) = found.filter(alive) {
-            self.keep(now_ns, flow);
+        if lives {
+            self.counters.kept += 1;
+            self.tell_again(now_ns, slot, found.clone(), Kind::Whole);
             return None;
         }
-        if ends && self.resyncing() {
+        if self.resyncing() {
             self.destroyed.insert(before.hash);
         }
+        self.drop_entry(before.hash);
         Some(change)
     }
 
-    /// Whether packets of a flow that the peer answers for passed here since it was written.
-    pub(super) fn lives_here(&self, now_ns: u64, entry: &Entry, flow: &Flow) -> bool {
-        let fixed_or_dying = status::FIXED_TIMEOUT | status::DYING;
-        if !self.active || !entry.has(flag::REMOTE) || flow.status & fixed_or_dying != 0 {
-            return false;
+    /// A flow that both nodes know.
+    fn put_together(
+        &mut self,
+        now_ns: u64,
+        mut change: Change,
+        before: &Entry,
+        found: &Flow,
+    ) -> Option<Change> {
+        let slot = self.table.find(before.hash)?;
+        self.observe(now_ns, slot, before, found);
+        // marked here before the peer was heard again: it may be that it carries nothing any more
+        let is_untold = self.is_shared() && self.has_all() && found.mark != before.mark;
+        let rules = Rules {
+            whole: change.whole,
+            keeps_own: is_untold || before.is_own(seconds(now_ns)) && self.keeps_own(before),
+        };
+        let Merged {
+            mut flow,
+            differs,
+            is_closing,
+            knows_more,
+        } = merge::merge(found, &change.flow, rules);
+        let now_s = seconds(now_ns);
+        let heard_s = now_s.saturating_add(change.flow.timeout_s.unwrap_or(0));
+        let written_s = now_s.saturating_add(change.timeout_s);
+        let ends_s = found
+            .timeout_s
+            .map_or(u32::MAX, |left_s| now_s.saturating_add(left_s));
+        let is_longer =
+            change.flow.timeout_s.is_some() && written_s >= ends_s.saturating_add(ROUNDING_S);
+        let writes_time = (is_closing || is_longer) && found.status & status::FIXED_TIMEOUT == 0;
+        let entry = self.table.get_mut(slot);
+        if is_closing {
+            // its own time is that of a state which is over
+            entry.own_s = entry.own_s.min(heard_s);
         }
+        // what is remembered is what is in the kernel, or the next look takes it for a packet's work
+        entry.peer_s = match writes_time {
+            true => written_s,
+            false if ends_s.abs_diff(before.peer_s) < ROUNDING_S => before.peer_s,
+            false => entry.peer_s.min(ends_s),
+        };
+        entry.learn(&flow);
+        entry.set(flag::STALE, is_untold || entry.has(flag::STALE));
+        if change.whole {
+            entry.extra = super::table::digest(&flow.extra);
+        }
+        self.settle_times(slot);
+        self.counters.merged += 1;
+        // who carries nothing takes the last word that it hears: this must be the one
+        if knows_more || differs && self.is_sole() {
+            let told = Flow {
+                reply: found.reply,
+                tcp: flow.tcp.or(found.tcp),
+                ..flow.clone()
+            };
+            self.tell_again(now_ns, slot, told, Kind::Whole);
+        }
+        if !differs {
+            return writes_time.then_some(Change {
+                how: How::Refresh,
+                ..change
+            });
+        }
+        flow.timeout_s = writes_time.then_some(change.timeout_s);
+        change.flow = flow;
+        Some(change)
+    }
+
+    /// Whether mark and attributes here hold against the peer's: it carries nothing, or both changed
+    /// them at once, and this node's key is the greater one.
+    fn keeps_own(&self, before: &Entry) -> bool {
+        let Some(peer) = self.peer.as_ref() else {
+            return true;
+        };
+        let at_once = before.waiting != NOT_WAITING || !peer.is_met;
+        self.is_sole() || self.is_shared() && at_once && self.own_key > peer.key
+    }
+
+    /// What the peer told is not in the kernel here.
+    fn make_anew(&mut self, now_ns: u64, change: Change) -> Option<Change> {
+        if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
+            self.settle_times(slot);
+        }
+        match change.how {
+            How::Create { .. } => self.settle_conflict(change),
+            _ if change.whole => Some(Change {
+                how: How::Create { exclusive: false },
+                ..change
+            }),
+            _ => {
+                self.miss(now_ns, &change);
+                None
+            }
+        }
+    }
+
+    /// Takes note of what the kernel shows of a flow's time; whether a packet has moved it since it
+    /// was known as `before`.
+    pub(super) fn observe(&mut self, now_ns: u64, slot: u32, before: &Entry, flow: &Flow) -> bool {
+        let now_s = seconds(now_ns);
         // without a time it is offloaded: its packets pass here
-        flow.timeout_s.is_none_or(|left_s| {
-            let ends_s = seconds(now_ns).saturating_add(left_s);
-            ends_s.abs_diff(entry.written_until_s) >= ROUNDING_S
-        })
+        let offloaded_s = flow.timeout_s.is_none().then(|| self.timeouts.of(flow));
+        let left_s = flow.timeout_s.or(offloaded_s).unwrap_or(0);
+        let ends_s = now_s.saturating_add(left_s);
+        let moved = offloaded_s.is_some() || before.is_moved(ends_s);
+        let entry = self.table.get_mut(slot);
+        if moved || ends_s.abs_diff(before.own_s) < ROUNDING_S {
+            entry.own_s = ends_s;
+        }
+        entry.set(flag::RECENT, moved || entry.has(flag::RECENT));
+        moved
     }
 
-    /// The same of a flow that the peer says has ended. Where its copy only ran out, the time that a
-    /// failover gave the flow here holds.
-    pub(super) fn outlives(&self, now_ns: u64, entry: &Entry, flow: &Flow) -> bool {
-        let ran_out = seconds(now_ns).saturating_add(ROUNDING_S) >= entry.lease_until_s;
-        let restored = self.active && entry.has(flag::REMOTE) && entry.has(flag::RESTORED);
-        (restored && ran_out) || self.lives_here(now_ns, entry, flow)
+    /// A packet passed, and the kernel said so.
+    pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        let left_s = flow.timeout_s.unwrap_or_else(|| self.timeouts.of(flow));
+        let entry = self.table.get_mut(slot);
+        entry.own_s = seconds(now_ns).saturating_add(left_s);
+        entry.flags |= flag::RECENT;
     }
 
-    /// The flow lives here, whatever the peer said: this node answers for it, and says so.
-    pub(super) fn keep(&mut self, now_ns: u64, flow: Flow) {
-        self.counters.kept += 1;
-        if !self.filter.admits(&flow) {
-            self.counters.excluded += 1;
+    /// An entry of which the peer is told, or that the peer told of, and that is gone.
+    pub(super) fn drop_entry(&mut self, hash: u64) {
+        let Some(slot) = self.table.find(hash) else {
+            return;
+        };
+        let waiting = self.table.get(slot).waiting;
+        let _ = self
+            .ready
+            .take(waiting)
+            .or_else(|| self.young.take(waiting));
+        self.table.remove(slot);
+    }
+
+    /// A flow outlives the peer's copy of it: where the peer lost it, it is told again; where nothing
+    /// passes here, it is kept for as long as the peer's word holds.
+    pub(super) fn keep_copy(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        let two_resyncs_s = self.two_resyncs_s();
+        let entry = self.table.get(slot);
+        let Some(left_s) = flow.timeout_s.filter(|left_s| *left_s < two_resyncs_s) else {
+            return;
+        };
+        let ends_s = seconds(now_ns).saturating_add(left_s);
+        let is_fixed = flow.status & status::FIXED_TIMEOUT != 0;
+        if is_fixed || entry.has(flag::ENDED) || entry.peer_s < ends_s.saturating_add(ROUNDING_S) {
             return;
         }
-        let hash = self.table.hash(&flow);
-        match self.table.find(hash) {
-            Some(slot) => {
-                self.claim(slot);
-                self.tell_again(now_ns, slot, flow, Kind::Whole);
-            }
-            None => self.insert_new(now_ns, hash, flow, false),
-        }
-    }
-
-    /// Its packets pass here: so does the answer for it.
-    pub(super) fn claim(&mut self, slot: u32) {
-        if self.active && self.table.get(slot).has(flag::REMOTE) {
-            self.table.set_flag(slot, flag::REMOTE, false);
-            let resync = self.resync_of_own();
-            self.table.get_mut(slot).resync = resync;
-        }
-    }
-
-    /// One flow of the kernel's table that the peer answers for.
-    pub(super) fn resync_remote(&mut self, now_ns: u64, slot: u32, flow: Flow) {
-        let entry = *self.table.get(slot);
-        self.table.get_mut(slot).flags &= !flag::FRESH;
-        if !entry.has(flag::FRESH) && self.lives_here(now_ns, &entry, &flow) {
-            self.keep(now_ns, flow);
-        }
-    }
-
-    /// When a flow ends whose time a failover restores, or finds as it should be.
-    pub(super) fn see_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
-        if let Some(slot) = self.table.find(self.table.hash(flow)) {
-            let entry = self.table.get_mut(slot);
-            if !entry.has(flag::FRESH) {
-                entry.written_until_s = seconds(now_ns).saturating_add(left_s);
-                entry.flags |= flag::RESTORED;
-            }
-        }
+        let wanted_s = entry.peer_s - seconds(now_ns);
+        self.write(How::Refresh, flow.clone(), wanted_s);
     }
 }

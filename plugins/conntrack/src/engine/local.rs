@@ -1,14 +1,17 @@
 //! What the kernel here says of its flows, and what of it the peer is told.
 
+use super::merge::is_ending;
 use super::queue::{Change, merge};
-use super::table::{Entry, NOT_WAITING, digest, flag, status_byte};
-use super::{Engine, SECOND_NS};
+use super::table::{Entry, digest, flag, status_byte};
+use super::{Engine, How, SECOND_NS};
 use crate::ctnetlink::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
-use crate::wire::Kind;
+use crate::wire::{Kind, Why};
 
 /// Flows that are asked for one by one; where there are more, a resync is cheaper.
 const UNKNOWN_MAX: usize = 4096;
+/// Of TCP's states.
+const ESTABLISHED: u8 = 3;
 
 /// A notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +23,22 @@ pub enum Event {
     Expected(bool, Vec<u8>),
 }
 
+/// Who caused it. The kernel names the port of whoever asked for a change, and none of packets and
+/// of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Traffic,
+    Hand,
+}
+
 impl Engine {
-    pub fn handle_event(&mut self, now_ns: u64, event: Event) {
+    pub fn handle_event(&mut self, now_ns: u64, event: Event, by: By) {
         self.counters.events += 1;
         match event {
-            Event::Gone(flow) => self.handle_gone(now_ns, flow),
+            Event::Gone(flow) => self.handle_gone(now_ns, flow, by),
             _ if !self.speaks(now_ns) => {}
             Event::New(flow) => self.handle_new(now_ns, flow),
-            Event::Changed(flow) => self.handle_changed(now_ns, flow),
+            Event::Changed(flow) => self.handle_changed(now_ns, flow, by),
             Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
         }
     }
@@ -49,7 +60,8 @@ impl Engine {
             self.wanted.resync = true;
             self.unsettled = true;
         }
-        self.wanted.verify |= self.table.remote() > 0;
+        // a resync of this node finds as well what the kernel dropped
+        self.wanted.verify |= !self.speaks(now_ns) && !self.table.is_empty();
     }
 
     fn handle_new(&mut self, now_ns: u64, flow: Flow) {
@@ -62,31 +74,29 @@ impl Engine {
         }
         let hash = self.table.hash(&flow);
         self.destroyed.remove(&hash);
-        if let Some(slot) = self.table.find(hash) {
-            // it was replaced, and nobody said so
-            self.claim(slot);
-            return self.tell_again(now_ns, slot, flow, Kind::Whole);
+        if let Some(slot) = self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
+            return self.begin_again(now_ns, slot, flow);
         }
-        let age_ns = self.settings.min_age_ns;
-        self.insert_new(now_ns, hash, flow, age_ns > 0 && !self.draining);
+        let is_young = self.has_youth();
+        self.insert_new(now_ns, hash, flow, is_young);
     }
 
-    /// By which resync a flow that this node answers for is judged: on a backup, the peer's.
-    pub(super) fn resync_of_own(&self) -> u8 {
-        match self.active || self.resyncing() {
-            true => self.resync_number,
-            false => self.peer_resync(),
+    /// A flow begins that is known: what was ended, or is another router's as well.
+    fn begin_again(&mut self, now_ns: u64, slot: u32, flow: Flow) {
+        let entry = self.table.get_mut(slot);
+        if entry.has(flag::ENDING) || is_ending(entry, flow.original.protocol) {
+            entry.set_incarnation(entry.incarnation() + 1);
+            (entry.peer_s, entry.word) = (0, 0);
+            entry.set(flag::ENDING, false);
         }
+        self.witness(now_ns, slot, &flow);
+        self.tell_again(now_ns, slot, flow, Kind::Whole);
     }
 
     /// A flow that the peer has not been told of.
     pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
-        let entry = Entry {
-            hash,
-            resync: self.resync_of_own(),
-            ..Entry::default()
-        };
-        let slot = self.table.insert(entry);
+        let slot = self.table.insert(Entry::new(hash, flag::PRESENT));
+        self.witness(now_ns, slot, &flow);
         let change = Change {
             kind: Kind::Whole,
             hash,
@@ -98,6 +108,12 @@ impl Engine {
             false => self.push_ready(now_ns, change),
         };
         self.table.get_mut(slot).waiting = number;
+    }
+
+    /// Whether flows wait until they are old enough. Where both nodes are active, answers come to the
+    /// other one before that.
+    fn has_youth(&self) -> bool {
+        self.settings.min_age_ns > 0 && !self.draining && !self.is_shared()
     }
 
     /// What lives and dies in its youth leaves a gap: these must not become more than flows there are.
@@ -114,7 +130,7 @@ impl Engine {
         self.young.push(change)
     }
 
-    fn handle_changed(&mut self, now_ns: u64, mut flow: Flow) {
+    fn handle_changed(&mut self, now_ns: u64, mut flow: Flow, by: By) {
         // said with every change of a flow that has a helper, and nothing new
         flow.drop_attributes(only_at_creation);
         let hash = self.table.hash(&flow);
@@ -123,20 +139,34 @@ impl Engine {
             return self.look_up(flow);
         };
         if self.resyncing() {
-            self.table.get_mut(slot).flags |= flag::FRESH;
+            self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
-        if self.table.get(slot).has(flag::REMOTE) {
-            if !self.active {
-                return; // carried on after a switchover: the peer sees it as well
-            }
-            self.claim(slot);
+        if !self.active && !self.table.get(slot).is_own(seconds(now_ns)) {
+            return; // carried on after a switchover: the peer sees it as well
+        }
+        if by == By::Traffic {
+            self.witness(now_ns, slot, &flow);
+            self.loosen_early(&flow);
         }
         self.tell_again(now_ns, slot, flow, Kind::Part);
+    }
+
+    /// Its packets may take the other router at any time: there, windows cannot be known.
+    fn loosen_early(&mut self, flow: &Flow) {
+        let is_strict = flow
+            .tcp
+            .is_some_and(|tcp| tcp.state == ESTABLISHED && !tcp.is_liberal());
+        if is_strict && self.is_shared() {
+            self.write(How::Loosen, flow.clone(), 0);
+        }
     }
 
     /// The peer knows of the flow, or will; what is new is told, if it is worth it.
     pub(super) fn tell_again(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
         let entry = *self.table.get(slot);
+        if !entry.is_own(seconds(now_ns)) {
+            return; // what only the peer's word keeps alive is not told back
+        }
         if let Some(waiting) = self.waiting_mut(entry.waiting) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
@@ -176,46 +206,20 @@ impl Engine {
         };
         let flow = waiting.flow.clone();
         self.counters.excluded += 1;
-        self.forget_flow(now_ns, slot, flow);
-    }
-
-    fn handle_gone(&mut self, now_ns: u64, flow: Flow) {
-        let hash = self.table.hash(&flow);
-        if self.resyncing() {
-            self.destroyed.insert(hash);
-        }
-        let Some(slot) = self.table.find(hash) else {
-            return;
-        };
-        let remote = self.table.get(slot).has(flag::REMOTE);
-        if remote || !self.speaks(now_ns) {
-            // The peer holds that it is here. If it is right, it sends it again.
-            self.table.remove(slot);
-            if remote {
-                self.counters.lost += 1;
-                self.lose(now_ns, hash);
-            }
-            return;
-        }
-        self.forget_flow(now_ns, slot, flow);
+        self.forget_flow(now_ns, slot, flow, Why::Ended);
     }
 
     /// The flow is gone, or does not concern the peer any more.
-    pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, flow: Flow) {
+    pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = *self.table.get(slot);
-        if entry.waiting != NOT_WAITING {
-            let _ = self
-                .ready
-                .take(entry.waiting)
-                .or_else(|| self.young.take(entry.waiting));
-        }
-        self.table.remove(slot);
+        self.drop_entry(entry.hash);
         self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
         if !entry.has(flag::SENT) {
             return; // it lived and died between two messages
         }
+        flow.incarnation = entry.incarnation();
         let change = Change {
-            kind: Kind::Gone,
+            kind: Kind::Gone(why),
             hash: entry.hash,
             flow,
             since_ns: now_ns,
@@ -226,9 +230,9 @@ impl Engine {
     /// The peer need not know a flow of which it was told.
     pub(super) fn exclude(&mut self, now_ns: u64, flow: Flow) {
         let slot = self.table.find(self.table.hash(&flow));
-        if let Some(slot) = slot.filter(|slot| !self.table.get(*slot).has(flag::REMOTE)) {
+        if let Some(slot) = slot.filter(|slot| self.table.get(*slot).is_own(seconds(now_ns))) {
             self.counters.excluded += 1;
-            self.forget_flow(now_ns, slot, flow);
+            self.forget_flow(now_ns, slot, flow, Why::Ended);
         }
     }
 
@@ -251,16 +255,24 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        match self.table.find(hash) {
-            Some(slot) => self.tell_again(now_ns, slot, flow, Kind::Whole),
+        match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
+            Some(slot) => {
+                let before = *self.table.get(slot);
+                self.observe(now_ns, slot, &before, &flow);
+                self.tell_again(now_ns, slot, flow, Kind::Whole);
+            }
             None => self.insert_found(now_ns, hash, flow),
         }
     }
 
     /// What the first resync finds is old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.settings.min_age_ns > 0 && !self.first_resync && !self.draining;
+        let is_young = self.has_youth() && !self.first_resync;
         self.insert_new(now_ns, hash, flow, is_young);
+        if let Some(slot) = self.table.find(hash).filter(|_| self.first_resync) {
+            // who gave it its time is not known
+            self.table.set_flag(slot, flag::RECENT, false);
+        }
     }
 
     /// A flow of which the kernel never tells.
@@ -282,13 +294,13 @@ impl Engine {
         Some(since_ns.saturating_add(self.settings.min_age_ns))
     }
 
-    /// Sends those that have become old enough; all of them before a switchover.
+    /// Sends those that have become old enough; all of them where nobody waits for that.
     pub(super) fn ripen(&mut self, now_ns: u64) {
         use super::queue::Item;
         while let Some(item) = self.young.front() {
             if let Item::Change(change) = item {
                 let ripe_ns = change.since_ns.saturating_add(self.settings.min_age_ns);
-                if now_ns < ripe_ns && !self.draining {
+                if now_ns < ripe_ns && self.has_youth() {
                     return;
                 }
             }

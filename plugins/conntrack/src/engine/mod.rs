@@ -10,16 +10,21 @@
 //! then [`poll_message`](Engine::poll_message) until the channel is full,
 //! [`next_timeout`](Engine::next_timeout).
 //!
-//! Both nodes know the same flows by a hash; one node answers for each of them. An active node
-//! answers for all but those that an active peer answers for (`flag::REMOTE`). Its word is taken
-//! on a backup; on an active node only what is unknown is added, and nothing ends that shows life
-//! here (`evidence.rs`).
+//! Both nodes know the same flows by a hash, and none owns any. Each flow has two times: the end by
+//! the packets that passed here (`evidence.rs`), which the peer is told, and the end by the peer's
+//! word (`hear.rs`), which is never told back. It is kept while either lies ahead. With one node
+//! active, that one's word is all that counts on the other.
 
 mod apply;
 mod compare;
+mod conflict;
 mod counters;
 mod evidence;
+mod gone;
+mod hear;
+mod keep;
 pub mod local;
+mod merge;
 mod outbox;
 mod pass;
 pub mod queue;
@@ -43,6 +48,7 @@ use crate::filter::Filter;
 use crate::flow::{Flow, Key, Tuple};
 use crate::wire::Address;
 use compare::Comparison;
+use gone::Ending;
 use pass::{Pass, Wanted};
 use queue::Queue;
 use table::Table;
@@ -67,6 +73,8 @@ pub enum Action {
     /// Read a table; `handle_dumped` and `handle_dump_end` follow.
     Dump(Source),
     StopDump,
+    /// Read what times the kernel gives; `handle_timeouts` follows.
+    ReadTimeouts,
     /// Whether this node holds what it needs to take over.
     InSync(bool, String),
     /// What was begun under this number is done: a drain, or a comparison.
@@ -140,9 +148,14 @@ struct Peer {
     /// Of its latest resync.
     resync: u8,
     resync_begun: bool,
+    /// One of its resyncs has ended.
+    is_met: bool,
     /// Of its latest hello, and of this node's that it had heard when it began its resync.
     serial: u32,
     answers: u32,
+    key: Key,
+    /// Addresses of its interfaces.
+    holds: HashSet<Address>,
     lease_s: u32,
     heard_ns: u64,
     /// How old its oldest change was when it sent it.
@@ -160,11 +173,14 @@ pub struct Engine {
     complete: bool,
     /// Flows that the peer has and this kernel has not, since its resync began.
     short: u64,
+    /// This kernel's table was full: nothing is asked for until then.
+    full_until_ns: u64,
     /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
     /// Of the latest hello.
     serial: u32,
     said_synchrony: Option<(bool, String)>,
+    said_at_ns: u64,
     subscription: Subscription,
     /// It was active while no peer listened.
     owes: bool,
@@ -174,7 +190,22 @@ pub struct Engine {
     /// Both were active when they met.
     split: bool,
     offering_until_ns: u64,
+    /// Something was told while no group was active here.
+    offered: bool,
     table: Table,
+    /// What was known before the peer began anew, by the key of then.
+    former: Option<Table>,
+    /// Of the peer's resyncs, counted here.
+    round: u8,
+    /// Flows that the kernel dropped before their time.
+    endings: VecDeque<Ending>,
+    /// Without a peer: when its flows are renewed next, and until when.
+    keep_at_ns: u64,
+    keep_until_ns: u64,
+    /// Times were restored since the peer carried anything.
+    restored: bool,
+    /// Flows of the last resync whose answers come to the other node.
+    elsewhere: u32,
     /// Changes for the peer.
     ready: Queue,
     /// Those of flows that are not old enough yet.
@@ -227,16 +258,26 @@ impl Engine {
             peer: None,
             complete: false,
             short: 0,
+            full_until_ns: 0,
             loosening: false,
             serial: 0,
             said_synchrony: None,
+            said_at_ns: 0,
             subscription: Subscription::Nothing,
             owes: false,
             unsettled: false,
             overrun_ns: 0,
             split: false,
             offering_until_ns: 0,
+            offered: false,
             table: Table::default(),
+            former: None,
+            round: 0,
+            endings: VecDeque::new(),
+            keep_at_ns: 0,
+            keep_until_ns: 0,
+            restored: false,
+            elsewhere: 0,
             ready: Queue::new(0),
             young: Queue::new(1),
             outgoing: None,
@@ -287,6 +328,7 @@ impl Engine {
     /// The router's own addresses, virtual ones among them.
     pub fn handle_own_addresses(&mut self, own: HashSet<Address>) {
         self.filter.own = own;
+        self.tell_held_addresses();
     }
 
     /// What transparent proxies here have taken: the peer needs it not.
@@ -325,6 +367,8 @@ impl Engine {
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.pulse(now_ns);
         self.ripen(now_ns);
+        self.end_endings(now_ns);
+        self.keep_again(now_ns);
         if now_ns >= self.resync_at_ns {
             self.wanted.resync = self.speaks(now_ns);
             self.resync_at_ns = match self.wanted.resync {
@@ -337,7 +381,9 @@ impl Engine {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.peer.as_ref()?;
+        if self.peer.is_none() {
+            return self.next_keep_ns();
+        }
         let flush = (self.outgoing.is_none() && !self.ready.is_empty()).then_some(self.flush_at_ns);
         let offering = (!self.active && self.subscription == Subscription::All)
             .then_some(self.offering_until_ns);
@@ -347,6 +393,7 @@ impl Engine {
             offering,
             resync,
             self.next_ripe_ns(),
+            self.next_ending_ns(),
             Some(self.pulse_at_ns),
         ]
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::local::seconds;
 use super::queue::{Change, Item};
-use super::table::{NOT_WAITING, digest, flag};
+use super::table::{APART_S, NOT_WAITING, digest, flag};
 use super::{Action, Engine, Finished, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
@@ -16,6 +16,9 @@ const BATCH_FULL: usize = 2000;
 const PULSE_NS: u64 = SECOND_NS;
 /// What the peer's copy lives longer than the resyncs that refresh it.
 const RESYNCS_PER_LEASE: u64 = 3;
+/// A node that is busy for a moment must not be too late.
+const LEASE_LEAST_S: u32 = 6;
+const LACKING_NS: u64 = 10 * SECOND_NS;
 
 impl Engine {
     /// What is to be sent now. It stays until [`message_sent`](Self::message_sent).
@@ -80,23 +83,26 @@ impl Engine {
     }
 
     fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
-        wire::record(message, change.kind, &change.flow);
-        if change.kind == Kind::Gone {
+        if let Kind::Gone(_) = change.kind {
+            wire::record(message, change.kind, &change.flow);
             self.counters.sent_deletes += 1;
             return;
         }
+        let slot = self.table.find(change.hash);
+        // the time that is told is that of the packets that passed here
+        let mut change = change;
+        if let Some(entry) = slot.map(|slot| self.table.get(slot)) {
+            change.flow.incarnation = entry.incarnation();
+            let left_s = entry.own_s.saturating_sub(seconds(now_ns));
+            change.flow.timeout_s = Some(left_s);
+        }
+        wire::record(message, change.kind, &change.flow);
         self.counters.sent_flows += 1;
-        let Some(slot) = self.table.find(change.hash) else {
-            return;
-        };
-        let (lease_s, peer_is_active) = (self.lease_s(), self.peer_is_active());
+        let Some(slot) = slot else { return };
+        let lease_s = self.lease_s();
         let entry = self.table.get_mut(slot);
         entry.waiting = NOT_WAITING;
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
-        match peer_is_active {
-            true => entry.flags |= flag::DOUBTED,
-            false => entry.flags &= !flag::DOUBTED,
-        }
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow.extra),
             // an event says which attributes there are now, but not which there were
@@ -106,7 +112,7 @@ impl Engine {
         entry.learn(&change.flow);
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
-        entry.lease_until_s = match fixed {
+        entry.told_s = match fixed {
             // its time ends there when it ends here
             true => u32::MAX,
             false => seconds(now_ns).saturating_add(left_s),
@@ -114,6 +120,7 @@ impl Engine {
     }
 
     pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
+        self.offered |= !self.active;
         self.flush_soon(now_ns);
         self.ready.push(change)
     }
@@ -129,15 +136,34 @@ impl Engine {
 
     // The first of a batch says when the batch goes.
     fn flush_soon(&mut self, now_ns: u64) {
-        if self.ready.is_empty() {
+        if !self.gathers() {
+            self.flush_at_ns = now_ns;
+        } else if self.ready.is_empty() {
             let after_last = self.flush_at_ns.saturating_add(self.settings.batch_ns);
             self.flush_at_ns = after_last.clamp(now_ns, now_ns + self.settings.batch_ns);
         }
     }
 
+    /// Whether changes wait for others. With both nodes active the answer to a new flow's first packet
+    /// may come to the other node, at once.
+    pub fn gathers(&self) -> bool {
+        self.settings.batch_ns > 0 && !self.draining && !self.is_shared()
+    }
+
     /// How long a flow lives at the peer without a word, in seconds.
     pub fn lease_s(&self) -> u32 {
-        (self.resync_interval_ns() * RESYNCS_PER_LEASE).div_ceil(SECOND_NS) as u32
+        let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
+        let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
+        (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
+    }
+
+    /// What a lease lacks of three resyncs, so that no packet gives the same time: the usual ones are
+    /// both 120 s. Short resyncs leave no room for it.
+    pub(super) fn lease_lacks_s(&self) -> u32 {
+        match self.resync_interval_ns() {
+            ..LACKING_NS => 0,
+            _ => APART_S,
+        }
     }
 
     pub(super) fn pulse(&mut self, now_ns: u64) {
@@ -146,6 +172,7 @@ impl Engine {
         }
         self.counters.measure(now_ns);
         self.pulse_at_ns = now_ns + PULSE_NS;
+        self.tell_synchrony(now_ns);
         // they would pile up behind a channel that takes nothing
         if self.peer.is_some() && self.outgoing.is_none() {
             let flows = self.table.len() as u32;
@@ -167,7 +194,8 @@ impl Engine {
     }
 
     pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
-        if self.is_congested() {
+        // there is no room for it either: the resync after the next one may find some
+        if self.is_congested() || now_ns < self.full_until_ns {
             return;
         }
         self.lost.push(hash);
@@ -211,6 +239,7 @@ impl Engine {
         self.draining = true;
         self.heard_all = false;
         self.ripen(now_ns);
+        self.end_endings(now_ns);
         false
     }
 

@@ -10,10 +10,12 @@ use crate::flow::{Flow, status};
 pub struct Wanted {
     pub resync: bool,
     pub restore: bool,
+    /// The peer is gone: what it carried keeps its full time.
+    pub keep: bool,
     /// The kernel's own entries become as copies are: liberal.
     pub loosen: bool,
-    /// What the peer did not tell of in this resync goes.
-    pub prune: Option<u8>,
+    /// What nobody says is alive goes.
+    pub prune: bool,
     /// A walk that prunes also drops what no node knows.
     pub strays: bool,
     /// The kernel here may have dropped flows and not said so.
@@ -29,9 +31,10 @@ pub enum Work {
         number: u8,
     },
     Restore,
+    Keep,
     Loosen,
     Tidy {
-        resync: Option<u8>,
+        prune: bool,
         strays: bool,
         verify: bool,
     },
@@ -44,7 +47,7 @@ pub enum Work {
 impl Work {
     /// Of no use without the peer.
     pub fn needs_peer(self) -> bool {
-        !matches!(self, Self::Restore | Self::Loosen)
+        !matches!(self, Self::Restore | Self::Keep | Self::Loosen)
     }
 }
 
@@ -53,16 +56,33 @@ pub struct Pass {
     pub work: Work,
     pub source: Source,
     pub began_ns: u64,
+    /// When the kernel filled the piece of its table that is read now, and when it was last asked for
+    /// one: it fills each when the one before is taken.
+    filled_ns: u64,
+    read_ns: u64,
     pub flows: u32,
     /// Times restored, and flows dropped.
     pub restored: u32,
     pub dropped: u32,
+    /// Flows whose answers come to the other node.
+    pub elsewhere: u32,
     /// Hashes that the peer is told of at once, and whether one of them has gone meanwhile.
     pub alive: Vec<u8>,
     pub has_gone: bool,
     pub records: Vec<u8>,
     /// Overruns before it began.
     pub overruns: u64,
+}
+
+impl Pass {
+    /// A flow as it is now: its piece may have waited for a channel that was full.
+    fn aged(&self, now_ns: u64, flow: Flow) -> Flow {
+        let waited_s = (now_ns.saturating_sub(self.filled_ns) / SECOND_NS) as u32;
+        Flow {
+            timeout_s: flow.timeout_s.map(|left_s| left_s.saturating_sub(waited_s)),
+            ..flow
+        }
+    }
 }
 
 impl Engine {
@@ -84,6 +104,10 @@ impl Engine {
             return;
         };
         match work {
+            Work::Restore | Work::Keep => {
+                self.table.clear_flag(flag::FRESH);
+                self.actions.push_back(Action::ReadTimeouts);
+            }
             Work::Resync { .. } => self.begin_resync(now_ns),
             Work::Tidy { .. } => self.table.clear_flag(flag::PRESENT),
             _ => {}
@@ -92,9 +116,12 @@ impl Engine {
             work,
             source: Source::Flows,
             began_ns: now_ns,
+            filled_ns: now_ns,
+            read_ns: now_ns,
             flows: 0,
             restored: 0,
             dropped: 0,
+            elsewhere: 0,
             alive: Vec::new(),
             has_gone: false,
             records: Vec::new(),
@@ -117,14 +144,17 @@ impl Engine {
         if std::mem::take(&mut wanted.restore) {
             return Some(Work::Restore);
         }
+        if std::mem::take(&mut wanted.keep) {
+            return Some(Work::Keep);
+        }
         if std::mem::take(&mut wanted.loosen) {
             return Some(Work::Loosen);
         }
-        if wanted.prune.is_some() || wanted.verify {
-            let resync = wanted.prune.take();
+        if wanted.prune || wanted.verify {
+            let prune = std::mem::take(&mut wanted.prune);
             return Some(Work::Tidy {
-                resync,
-                strays: resync.is_some() && std::mem::take(&mut wanted.strays),
+                prune,
+                strays: prune && std::mem::take(&mut wanted.strays),
                 verify: std::mem::take(&mut wanted.verify),
             });
         }
@@ -190,11 +220,15 @@ impl Engine {
             return;
         }
         pass.flows += 1;
+        pass.read_ns = now_ns;
+        // its times are as old as the piece
+        let flow = pass.aged(now_ns, flow);
         match pass.work {
-            Work::Resync { number } => self.resync(now_ns, number, flow),
+            Work::Resync { .. } => self.resync(now_ns, flow),
             Work::Restore => self.restore(now_ns, flow),
-            Work::Loosen => self.loosen(flow),
-            Work::Tidy { resync, strays, .. } => self.tidy(now_ns, flow, resync, strays),
+            Work::Keep => self.keep(now_ns, &flow),
+            Work::Loosen => self.loosen(&flow),
+            Work::Tidy { prune, strays, .. } => self.tidy(now_ns, flow, prune, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
             Work::Compare => self.compare_own(flow),
         }
@@ -210,6 +244,9 @@ impl Engine {
     /// What was destroyed before this piece was filled is in no later one.
     pub fn handle_dump_piece(&mut self) {
         self.destroyed.clear();
+        if let Some(pass) = &mut self.pass {
+            pass.filled_ns = pass.read_ns;
+        }
     }
 
     /// `complete` is false where the dump failed, or may have holes.
@@ -219,8 +256,9 @@ impl Engine {
         match pass.work {
             Work::Resync { number } => self.end_resync(now_ns, number, pass, complete),
             Work::Restore => self.end_restore(&pass, complete),
-            Work::Loosen => self.end_loosen(complete),
-            Work::Tidy { resync, verify, .. } => self.end_tidy(now_ns, resync, verify, complete),
+            Work::Keep => self.wanted.keep |= !complete,
+            Work::Loosen => self.end_loosen(now_ns, complete),
+            Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify, complete),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),
         }

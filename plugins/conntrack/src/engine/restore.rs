@@ -1,8 +1,10 @@
 //! After a failover: times become what the protocols want, and flows die that were translated to
 //! an address which is not here.
 
+use super::conflict::translated_to;
+use super::local::seconds;
 use super::pass::Pass;
-use super::table::flag;
+use super::table::{APART_S, flag};
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 
@@ -78,7 +80,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    fn of(&self, flow: &Flow) -> u32 {
+    pub(super) fn of(&self, flow: &Flow) -> u32 {
         let state = usize::from(flow.state().unwrap_or(0));
         let by_state = |list: &[u32]| list.get(state).copied().unwrap_or(self.generic);
         let answered = usize::from(flow.status & status::ASSURED != 0);
@@ -99,17 +101,17 @@ impl Timeouts {
 impl Engine {
     /// One flow of the kernel's table, which it made itself: should its packets come back after
     /// they took the other router, windows would look wrong.
-    pub(super) fn loosen(&mut self, flow: Flow) {
+    pub(super) fn loosen(&mut self, flow: &Flow) {
         // also what is not known any more, since a peer came meanwhile
-        if self.filter.admits(&flow) && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
-            self.write(How::Loosen, flow, 0);
+        if self.filter.admits(flow) && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
+            self.write(How::Loosen, flow.clone(), 0);
         }
     }
 
-    pub(super) fn end_loosen(&mut self, complete: bool) {
+    pub(super) fn end_loosen(&mut self, now_ns: u64, complete: bool) {
         self.wanted.loosen = !complete;
         self.loosening = !complete;
-        self.tell_synchrony();
+        self.tell_synchrony(now_ns);
     }
 
     /// What the kernel has for times now.
@@ -138,35 +140,37 @@ impl Engine {
             false => wanted_s,
         };
         // A copy of what another active node answers for keeps its lease.
-        let wanted_s = match self.is_remote(&flow) {
-            true => left_s.max(wanted_s),
+        let wanted_s = match self.is_shared() && !self.has_all() {
+            true if left_s <= wanted_s => wanted_s.saturating_sub(APART_S),
+            true => left_s,
             false => wanted_s,
         };
-        self.see_end(now_ns, &flow, wanted_s);
+        self.note_end(now_ns, &flow, wanted_s);
         if wanted_s != left_s {
             self.pass.iter_mut().for_each(|pass| pass.restored += 1);
             self.write(How::Refresh, flow, wanted_s);
         }
     }
 
-    fn is_remote(&self, flow: &Flow) -> bool {
-        let slot = self.table.find(self.table.hash(flow));
-        slot.is_some_and(|slot| self.table.get(slot).has(flag::REMOTE))
+    /// When a flow ends whose time a failover restores, or finds as it should be.
+    fn note_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
+        let ends_s = seconds(now_ns).saturating_add(left_s);
+        let is_sole = self.is_sole();
+        if let Some(slot) = self.table.find(self.table.hash(flow)) {
+            let entry = self.table.get_mut(slot);
+            match is_sole || entry.is_own(seconds(now_ns)) {
+                _ if entry.has(flag::FRESH) => {}
+                true => entry.own_s = ends_s,
+                false => entry.peer_s = ends_s,
+            }
+        }
     }
 
     /// To an address of an interface of `dynamic_nat` that went with the other node.
     fn is_translated_elsewhere(&self, flow: &Flow) -> bool {
-        let is_ipv6 = flow.original.is_ipv6;
-        let end = match (
-            flow.is_source_translated(),
-            flow.is_destination_translated(),
-        ) {
-            (true, _) => flow.reply.destination,
-            (false, true) => flow.original.destination,
-            (false, false) => return false,
-        };
-        let address = (is_ipv6, end);
-        self.lost_addresses.contains(&address) && !self.filter.own.contains(&address)
+        let is_lost =
+            |address| self.lost_addresses.contains(&address) && !self.filter.own.contains(&address);
+        translated_to(flow).is_some_and(is_lost)
     }
 
     pub(super) fn end_restore(&mut self, pass: &Pass, complete: bool) {

@@ -6,11 +6,12 @@ use super::queue::Change;
 use super::table::{Entry, NOT_WAITING, flag};
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::Flow;
-use crate::wire::{self, HASHES_MAX, Kind, Message};
+use crate::wire::{self, HASHES_MAX, Kind, Message, Why};
 
 impl Engine {
     pub(super) fn begin_resync(&mut self, now_ns: u64) {
         self.counters.resyncs += 1;
+        self.table.age();
         self.resync_at_ns = now_ns.saturating_add(self.resync_interval_ns());
         let resync = Message::Resync {
             number: self.resync_number,
@@ -20,25 +21,31 @@ impl Engine {
         self.push_message(now_ns, &resync);
     }
 
-    /// One flow of the kernel's table.
-    pub(super) fn resync(&mut self, now_ns: u64, number: u8, flow: Flow) {
+    /// One flow of the kernel's table. What only the peer's word keeps alive is not told back.
+    pub(super) fn resync(&mut self, now_ns: u64, flow: Flow) {
         let hash = self.table.hash(&flow);
-        let Some(slot) = self.table.find(hash) else {
+        let Some(slot) = self.table.find(hash).or_else(|| self.recall(hash, &flow)) else {
             return self.resync_unknown(now_ns, hash, flow);
         };
-        let entry = *self.table.get(slot);
-        if entry.has(flag::REMOTE) {
-            return self.resync_remote(now_ns, slot, flow);
+        let before = *self.table.get(slot);
+        let is_fresh = before.has(flag::FRESH);
+        self.table.set_flag(slot, flag::FRESH, false);
+        self.table.set_flag(slot, flag::PRESENT, true);
+        if before.has(flag::ENDING) {
+            return; // the dump is older
         }
-        let known = self.table.get_mut(slot);
-        known.resync = number;
-        known.flags &= !flag::FRESH;
+        if !is_fresh {
+            self.observe(now_ns, slot, &before, &flow);
+            self.keep_copy(now_ns, slot, &flow);
+            self.loosen_shared(&flow);
+        }
+        let entry = *self.table.get(slot);
         // what an event told is newer than the dump
-        let admitted = entry.has(flag::FRESH) || self.filter.admits(&flow);
+        let admitted = is_fresh || self.filter.admits(&flow);
         if entry.waiting != NOT_WAITING {
             if !admitted {
                 self.counters.excluded += 1;
-                return self.forget_flow(now_ns, slot, flow);
+                return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
             // its record goes before this word; a young flow has none yet
             if self.ready.get_mut(entry.waiting).is_some() {
@@ -46,13 +53,18 @@ impl Engine {
             }
             return;
         }
-        if !admitted {
-            return; // the peer is not told of it any more, and drops it
+        // of what is not admitted the peer is not told any more, and drops it
+        if !admitted || !entry.is_own(seconds(now_ns)) {
+            return;
         }
+        let elsewhere = u32::from(self.is_answered_there(&flow));
+        self.pass
+            .iter_mut()
+            .for_each(|pass| pass.elsewhere += elsewhere);
         if !entry.has(flag::SENT) {
             return self.push_whole(now_ns, slot, flow);
         }
-        let newer = !entry.has(flag::FRESH) && differs_as_a_whole(&entry, &flow);
+        let newer = !is_fresh && differs_as_a_whole(&entry, &flow);
         if newer {
             return self.push_whole(now_ns, slot, flow);
         }
@@ -60,6 +72,13 @@ impl Engine {
             return self.push_refresh(now_ns, slot, flow);
         }
         self.tell_alive(now_ns, hash);
+    }
+
+    /// With both nodes active, packets may take the other router at any time.
+    fn loosen_shared(&mut self, flow: &Flow) {
+        if self.is_shared() {
+            self.loosen(flow);
+        }
     }
 
     fn resync_unknown(&mut self, now_ns: u64, hash: u64, flow: Flow) {
@@ -101,9 +120,14 @@ impl Engine {
 
     /// The peer's copy would not live until the resync after the next one.
     fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
-        let two_resyncs_s = (2 * self.resync_interval_ns()).div_ceil(SECOND_NS);
-        let left_s = entry.lease_until_s.saturating_sub(seconds(now_ns));
-        u64::from(left_s) < two_resyncs_s
+        entry.told_s.saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
+    }
+
+    /// Less what a lease of three lacks, and what rounding takes.
+    pub(super) fn two_resyncs_s(&self) -> u32 {
+        let seconds = (2 * self.resync_interval_ns()).div_ceil(SECOND_NS);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        seconds - 2 * self.lease_lacks_s()
     }
 
     fn tell_alive(&mut self, now_ns: u64, hash: u64) {
@@ -151,118 +175,100 @@ impl Engine {
         self.first_resync = false;
         self.resync_took_ns = now_ns.saturating_sub(pass.began_ns);
         self.resync_at_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
-        // What went in an overrun is nowhere.
-        let gone: Vec<u32> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| !entry.has(flag::REMOTE) && entry.resync != number)
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in gone {
-            let waiting = self.table.get(slot).waiting;
-            let _ = self
-                .ready
-                .take(waiting)
-                .or_else(|| self.young.take(waiting));
-            self.table.remove(slot);
-        }
-        let flows = (self.table.len() - self.table.remote()) as u32;
+        self.drop_absent(now_ns, |_| false);
+        let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
-        self.end_offer();
+        self.former = None;
+        self.note_elsewhere(pass.elsewhere);
+        self.owes = false;
+        self.end_offering(now_ns);
         self.unsettled = self.counters.overruns > pass.overruns;
         self.wanted.resync |= self.unsettled;
     }
 
-    /// What this node alone knew was told.
-    fn end_offer(&mut self) {
-        self.owes = false;
-        if !self.active {
-            let resync = self.peer_resync();
-            self.table.set_resync_of_own(resync);
+    /// What a walk did not find has gone, and nobody said so; the peer is asked for what lives there.
+    fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
+        let present = flag::PRESENT | flag::ENDING;
+        let absent = self.table.iter().filter(|(_, entry)| !entry.has(present));
+        let absent: Vec<Entry> = absent.map(|(_, entry)| *entry).collect();
+        let now_s = seconds(now_ns);
+        for entry in absent {
+            self.drop_entry(entry.hash);
+            if entry.is_peers(now_s) && !is_known(&entry) {
+                self.counters.lost += 1;
+                self.lose(now_ns, entry.hash);
+                self.complete &= self.active;
+            }
         }
     }
 
     // ---- at the peer
 
-    /// All that the peer has was told.
+    /// All that the peer carries was told.
     pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8, _flows: u32) {
         let Some(peer) = &mut self.peer else { return };
         if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
             return; // it began before this node listened
         }
+        peer.is_met = true;
         if peer.answers != self.serial {
             return; // or before the peer knew what this node is now: another one follows
         }
         self.send_lost(now_ns);
-        if !self.active && self.peer_is_active() {
-            self.complete = self.short == 0;
+        if !self.peer_is_active() {
+            return;
         }
-        let doomed = self
-            .table
-            .iter()
-            .any(|(_, entry)| self.is_doomed(entry, number));
-        let strays = self.wanted.strays && !self.active && !self.owes;
-        if doomed || strays {
-            self.wanted.prune = Some(number);
+        self.complete = self.short == 0;
+        self.split = false;
+        let carries = self.speaks(now_ns);
+        if !carries {
+            self.table.give_all();
+            self.former = None;
         }
-        self.tell_synchrony();
-    }
-
-    /// The peer did not tell of it in this resync, nor since.
-    fn is_doomed(&self, entry: &Entry, resync: u8) -> bool {
-        let missed = resync.wrapping_sub(entry.resync) as i8;
-        match entry.has(flag::REMOTE) {
-            true => missed > 0,
-            false if self.active || self.owes || !self.peer_is_active() => false,
-            // a resync that had begun may not have known what this node offered
-            false => missed > 1,
-        }
+        let (now_s, round) = (seconds(now_ns), self.round);
+        let doomed = self.table.end_unnamed(now_s, round);
+        self.wanted.prune |= doomed || self.wanted.strays && !carries;
+        self.tell_synchrony(now_ns);
     }
 
     /// One flow of the kernel's table: it may have to go, and it is there.
-    pub(super) fn tidy(&mut self, now_ns: u64, flow: Flow, resync: Option<u8>, strays: bool) {
+    pub(super) fn tidy(&mut self, now_ns: u64, flow: Flow, prune: bool, strays: bool) {
         let hash = self.table.hash(&flow);
-        let doomed =
-            |slot| resync.is_some_and(|resync| self.is_doomed(self.table.get(slot), resync));
-        match self.table.find(hash) {
-            Some(slot) if doomed(slot) && self.outlives(now_ns, self.table.get(slot), &flow) => {
-                return self.keep(now_ns, flow);
+        let Some(slot) = self.table.find(hash) else {
+            if strays && !self.speaks(now_ns) && self.filter.admits(&flow) {
+                self.write(super::How::Delete, flow, 0);
             }
-            Some(slot) if doomed(slot) => self.table.remove(slot),
-            Some(slot) => return self.table.set_flag(slot, flag::PRESENT, true),
-            None if strays && self.filter.admits(&flow) && !self.active => {}
-            None => return,
+            return;
+        };
+        let before = *self.table.get(slot);
+        self.table.set_flag(slot, flag::PRESENT, true);
+        if !prune || !before.is_doomed(seconds(now_ns)) || before.has(flag::ENDING) {
+            return;
         }
+        if self.speaks(now_ns) {
+            self.observe(now_ns, slot, &before, &flow);
+            if self.table.get(slot).is_own(seconds(now_ns)) {
+                self.counters.kept += 1;
+                self.table.set_flag(slot, flag::SENT, false);
+                return self.tell_again(now_ns, slot, flow, Kind::Whole);
+            }
+        }
+        self.drop_entry(hash);
         self.write(super::How::Delete, flow, 0);
     }
 
-    pub(super) fn end_tidy(
-        &mut self,
-        now_ns: u64,
-        resync: Option<u8>,
-        verify: bool,
-        complete: bool,
-    ) {
+    pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool, complete: bool) {
         if !complete {
-            self.wanted.prune = self.wanted.prune.or(resync);
+            self.wanted.prune |= prune;
             self.wanted.verify |= verify;
             return;
         }
-        let doomed = |entry: &Entry| resync.is_some_and(|resync| self.is_doomed(entry, resync));
-        let lost = |entry: &Entry| verify && entry.has(flag::REMOTE) && !entry.has(flag::PRESENT);
-        let all = self.table.iter();
-        let gone: Vec<(u32, u64, bool)> = all
-            .filter(|(_, entry)| doomed(entry) || lost(entry))
-            .map(|(slot, entry)| (slot, entry.hash, doomed(entry)))
-            .collect();
-        for (slot, hash, doomed) in gone {
-            self.table.remove(slot);
-            if !doomed {
-                self.counters.lost += 1;
-                self.lose(now_ns, hash);
-                self.complete &= self.active;
-            }
+        let now_s = seconds(now_ns);
+        if verify {
+            self.drop_absent(now_ns, |entry| entry.is_doomed(now_s));
+        } else if prune {
+            self.table.drop_doomed(now_s);
         }
-        self.tell_synchrony();
+        self.tell_synchrony(now_ns);
     }
 }

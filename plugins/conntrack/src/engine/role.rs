@@ -1,9 +1,14 @@
-//! Who answers for the flows: roles, and the peer as it comes and goes.
+//! Roles, and the peer as it comes and goes.
+//!
+//! No node owns a flow. But the only active node carries all that there is, and a node without any
+//! active group carries nothing once the other one has told of everything.
 
 use super::compare::Fault;
+use super::local::seconds;
 use super::pass::{Wanted, Work};
+use super::table::flag;
 use super::{Action, Engine, OFFERING_NS, Peer, SECOND_NS, Subscription};
-use crate::flow::Key;
+use crate::flow::{Flow, Key};
 use crate::wire::Message;
 
 impl Engine {
@@ -16,13 +21,20 @@ impl Engine {
         self.forget();
         self.complete = self.active;
         self.pulse_at_ns = now_ns + SECOND_NS;
+        self.keep_until_ns = 0;
         self.say_hello();
-        self.tell_synchrony();
+        self.tell_synchrony(now_ns);
     }
 
     /// It is gone. What came of it stays: it may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
+        self.forget_endings();
+        self.table.disconnect();
+        let was_active = self.peer_is_active();
         self.peer = None;
+        if was_active {
+            self.inherit(now_ns);
+        }
         self.owes |= self.active;
         self.said_synchrony = None;
         self.end_comparison(Err(Fault::Gone));
@@ -39,22 +51,72 @@ impl Engine {
     }
 
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
-        self.roles.insert(group.to_owned(), active);
-        let active = self.roles.values().any(|active| *active);
-        if active != self.active {
-            self.active = active;
-            match active {
+        let before = self.roles.insert(group.to_owned(), active);
+        let any = self.roles.values().any(|active| *active);
+        if any != self.active {
+            self.active = any;
+            match any {
                 true => self.take_over(now_ns),
                 false => self.step_down(now_ns),
             }
+        } else if any && before.unwrap_or(false) != active {
+            match active {
+                true => self.carry_all(),
+                // its flows may come back, and their windows will have stood still
+                false => {
+                    self.restored = false;
+                    self.begin_loosening();
+                }
+            }
         }
-        self.tell_synchrony();
+        self.tell_synchrony(now_ns);
+    }
+
+    /// Whether this node is the only one that carries anything.
+    pub(super) fn is_sole(&self) -> bool {
+        self.active && !self.peer_is_active()
+    }
+
+    /// Whether packets of one flow may pass both nodes.
+    pub fn is_shared(&self) -> bool {
+        self.active && self.peer_is_active()
+    }
+
+    /// Whether every group is active here, whatever the peer said last.
+    pub(super) fn has_all(&self) -> bool {
+        self.roles.values().all(|active| *active)
+    }
+
+    /// What the peer carried is this node's, if nobody else carries anything: once, with the time that
+    /// each protocol gives it, as packets that passed there since its last resync are not known here.
+    fn carry_all(&mut self) {
+        if self.is_sole() {
+            self.table.take_all();
+            // a switchover restores them once, though both the role and the peer's word come
+            if !std::mem::replace(&mut self.restored, true) {
+                self.wanted.restore |= !self.table.is_empty();
+            }
+        }
+    }
+
+    /// An active peer is not heard any more. Where all groups are active here, their roles came before
+    /// that; else it may still carry what is kept here for a failover.
+    fn inherit(&mut self, now_ns: u64) {
+        match self.has_all() {
+            true => self.carry_all(),
+            false => self.keep_copies(now_ns),
+        }
+    }
+
+    fn begin_loosening(&mut self) {
+        self.wanted.loosen = true;
+        self.loosening = true;
     }
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
         (self.wanted.loosen, self.loosening) = (false, false);
-        (self.wanted.prune, self.wanted.verify) = (None, false);
+        (self.wanted.prune, self.wanted.verify) = (false, false);
         let flows = self.table.len();
         if flows > 0 {
             let heard = self
@@ -69,7 +131,8 @@ impl Engine {
         }
         self.owes |= self.peer.is_none();
         self.complete = true;
-        self.share_out();
+        self.restored = self.has_all();
+        self.carry_all();
         self.say_hello();
         self.subscribe(now_ns);
         self.request_resync(now_ns);
@@ -77,17 +140,17 @@ impl Engine {
 
     fn step_down(&mut self, now_ns: u64) {
         self.stop_pass();
-        self.wanted.restore = false;
-        // The other one answers for all of it: whatever it does not know is not there any more.
+        (self.wanted.restore, self.restored) = (false, false);
+        self.elsewhere = 0;
+        // The other one carries all of it: whatever it does not know is not there any more.
         self.wanted.strays = true;
-        self.wanted.loosen = true;
-        self.loosening = true;
+        self.begin_loosening();
         if self.peer.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
             self.complete = !std::mem::take(&mut self.split);
         }
-        self.share_out();
         self.say_hello();
+        self.ask_for_kept(now_ns);
         if std::mem::take(&mut self.unsettled) {
             // what this kernel has is not what the peer was told
             self.push_message(now_ns, &Message::RequestResync);
@@ -95,41 +158,73 @@ impl Engine {
         self.subscribe(now_ns);
     }
 
+    /// What is as it was kept here, against a peer that turned out to be the one that carries it.
+    fn ask_for_kept(&mut self, now_ns: u64) {
+        let now_s = seconds(now_ns);
+        let kept = self.table.iter().map(|(_, entry)| entry);
+        let kept = kept.filter(|entry| entry.has(flag::STALE) && !entry.is_own(now_s));
+        let kept: Vec<u64> = kept.map(|entry| entry.hash).collect();
+        kept.into_iter().for_each(|hash| self.ask_for(now_ns, hash));
+    }
+
     pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, serial: u32, key: Key) {
         let Some(peer) = &mut self.peer else { return };
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
+        self.restored &= !active;
         peer.serial = serial;
+        peer.key = key;
         if first {
             self.split = active && self.active;
-            let [a, b] = self.own_key;
-            self.table.clear([a ^ key[0], b ^ key[1]]);
+            self.complete = self.active && !active;
+            self.meet(key);
             self.first_resync = true;
             self.wanted.strays = true;
             self.tell_addresses();
+            self.tell_held_addresses();
             // What this node did alone may be what the peer needs, whoever wins.
             self.request_resync(now_ns);
         } else {
             if ended {
-                self.table.unsend_doubted();
                 self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
             }
             // a resync is of use to a peer only if it knows what the peer is
             self.request_resync(now_ns);
         }
-        self.share_out();
+        if first || ended {
+            self.carry_all();
+        }
         self.subscribe(now_ns);
-        self.tell_synchrony();
+        self.tell_synchrony(now_ns);
     }
 
-    /// Where only one node is active, it answers for every flow.
-    fn share_out(&mut self) {
-        match (self.active, self.peer_is_active()) {
-            (true, false) => self.table.give_all(None),
-            (false, true) => self.table.give_all(Some(self.peer_resync())),
-            _ => {}
+    /// Both hash with what their keys make together. A peer that has begun anew knows another one: what
+    /// is known here is found again by the old one, flow by flow.
+    fn meet(&mut self, key: Key) {
+        let [a, b] = self.own_key;
+        let key = [a ^ key[0], b ^ key[1]];
+        if self.table.key == key {
+            return;
         }
+        let before = std::mem::take(&mut self.table);
+        self.table.clear(key);
+        if !before.is_empty() {
+            self.former = Some(before);
+        }
+    }
+
+    /// What was known of a flow before the peer began anew.
+    pub(super) fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
+        let former = self.former.as_ref()?;
+        let slot = former.find(former.hash(flow))?;
+        let mut entry = *former.get(slot);
+        entry.hash = hash;
+        entry.flags = entry.flags & (flag::RECENT | flag::LATELY) | flag::PRESENT;
+        entry.set_incarnation(0);
+        let slot = self.table.insert(entry);
+        self.settle_times(slot);
+        Some(slot)
     }
 
     fn say_hello(&mut self) {
@@ -146,6 +241,7 @@ impl Engine {
     }
 
     pub(super) fn subscribe(&mut self, now_ns: u64) {
+        self.end_offering(now_ns);
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         let wanted = match heard {
             false => Subscription::Nothing,
@@ -158,36 +254,58 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_synchrony(&mut self) {
-        let Some(peer) = &self.peer else { return };
-        let (yes, why) = match peer.active {
-            _ if self.active => (true, String::new()),
-            None => (false, "its peer has not said hello yet".to_owned()),
+    /// A node that carries nothing any more has told all that it did: only a resync that begins after
+    /// the peer has heard this tells what of it the peer has.
+    pub(super) fn end_offering(&mut self, now_ns: u64) {
+        let is_over = !self.active && !self.owes && now_ns >= self.offering_until_ns;
+        if is_over && std::mem::take(&mut self.offered) {
+            self.say_hello();
+        }
+    }
+
+    /// A word that only counts further is said once a second: a table that is full would say one for
+    /// each flow.
+    pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
+        let Some((yes, why)) = self.synchrony() else {
+            return;
+        };
+        let said = self.said_synchrony.as_ref();
+        let is_same_answer = said.is_some_and(|(said, _)| *said == yes);
+        let is_soon = now_ns < self.said_at_ns.saturating_add(SECOND_NS);
+        if said.is_some_and(|it| *it == (yes, why.clone())) || is_same_answer && is_soon {
+            return;
+        }
+        self.said_synchrony = Some((yes, why.clone()));
+        self.said_at_ns = now_ns;
+        self.actions.push_back(Action::InSync(yes, why));
+    }
+
+    fn synchrony(&self) -> Option<(bool, String)> {
+        let peer = self.peer.as_ref()?;
+        let no = |why: &str| (false, why.to_owned());
+        Some(match peer.active {
+            None if self.active => (true, String::new()),
+            None => no("its peer has not said hello yet"),
+            Some(_) if self.loosening && !self.is_sole() => no("it prepares its own flows"),
             Some(false) => (true, String::new()),
-            Some(true) if self.loosening => (false, "it prepares its own flows".to_owned()),
             Some(true) if self.complete => (true, String::new()),
-            Some(true) if self.short > 0 => (false, format!("{} flows are missing", self.short)),
-            Some(true) if peer.flows == 0 => (false, "it takes over the flows".to_owned()),
+            Some(true) if self.short > 0 => no(&format!("{} flows are missing", self.short)),
+            Some(true) if peer.flows == 0 => no("it takes over the flows"),
             Some(true) => {
                 let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);
                 (false, format!("{percent} %"))
             }
-        };
-        let word = Some((yes, why.clone()));
-        if self.said_synchrony != word {
-            self.said_synchrony = word;
-            self.actions.push_back(Action::InSync(yes, why));
-        }
+        })
     }
 
     /// A peer that has just come knows nothing, and what it says is not known yet.
     fn forget(&mut self) {
-        self.table.clear(self.own_key);
+        self.table.disconnect();
         self.ready.clear();
         self.young.clear();
         self.outgoing = None;
         self.said_synchrony = None;
-        self.offering_until_ns = 0;
+        (self.offering_until_ns, self.offered) = (0, false);
         self.unsettled = false;
         self.orphans.clear();
         self.destroyed.clear();

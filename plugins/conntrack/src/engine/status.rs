@@ -3,6 +3,7 @@
 use spared_sdk::Value;
 
 use super::Engine;
+use super::local::seconds;
 
 impl Engine {
     /// For `sparectl status`.
@@ -11,6 +12,10 @@ impl Engine {
         match &self.peer {
             Some(peer) if !self.active && peer.active == Some(true) && self.complete => {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
+            }
+            Some(_) if self.elsewhere > 0 => {
+                let elsewhere = self.elsewhere;
+                format!("{flows} flows, {elsewhere} translated to an address of the other node")
             }
             Some(_) => format!("{flows} flows"),
             None => format!("{} flows", self.counters.kernel_flows.unwrap_or(0)),
@@ -24,7 +29,7 @@ impl Engine {
             .ready
             .oldest_ns()
             .map_or(0, |since| now_ns.saturating_sub(since));
-        let remote = self.table.remote() as u64;
+        let remote = self.table.copies(seconds(now_ns)) as u64;
         let (sent, applied) = counters.rates();
         let per_flow = counters.sent_flow_bytes.checked_div(counters.sent_flows);
         vec![
@@ -33,6 +38,7 @@ impl Engine {
             ("in_sync", self.sync_word().into()),
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
+            ("flows.elsewhere", u64::from(self.elsewhere).into()),
             (
                 "flows.kernel",
                 u64::from(counters.kernel_flows.unwrap_or(0)).into(),
@@ -65,6 +71,7 @@ impl Engine {
             ("applied.deleted", counters.deleted.into()),
             ("applied.merged", counters.merged.into()),
             ("applied.kept", counters.kept.into()),
+            ("conflicts", counters.conflicts.into()),
             ("applied.restored", counters.restored.into()),
             ("applied.dropped", counters.dropped.into()),
             ("lost", counters.lost.into()),

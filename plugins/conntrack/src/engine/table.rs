@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-use crate::flow::{Flow, Key, status};
+use crate::flow::{Flow, INCARNATIONS, Key, status};
 
 /// Nothing waits for the flow.
 pub const NOT_WAITING: u32 = 0;
@@ -11,42 +11,65 @@ pub const NOT_WAITING: u32 = 0;
 pub mod flag {
     /// The peer has it, or was told of it.
     pub const SENT: u8 = 1;
-    /// The peer answers for it: its word counts.
-    pub const REMOTE: u8 = 2;
     /// Something changed that only a whole record tells.
-    pub const STALE: u8 = 4;
-    /// An event told of it since a dump passed it: what the dump says may be older.
-    pub const FRESH: u8 = 8;
+    pub const STALE: u8 = 2;
+    /// An event or the peer told of it since a dump passed it: what the dump says may be older.
+    pub const FRESH: u8 = 4;
     /// A walk has found it in the kernel here.
-    pub const PRESENT: u8 = 16;
-    /// The peer was told while it was active itself: it may have passed over it.
-    pub const DOUBTED: u8 = 32;
-    /// A failover gave it its protocol's time: it may outlive the peer's copy.
-    pub const RESTORED: u8 = 64;
+    pub const PRESENT: u8 = 8;
+    /// A packet passed here since this node's latest resync began.
+    pub const RECENT: u8 = 16;
+    /// The same of the resync before.
+    pub const LATELY: u8 = 32;
+    /// The kernel here dropped it before its time: a new one may follow at once.
+    pub const ENDING: u8 = 64;
+    /// The peer has it no longer: its time is what was written, and no word of the peer's.
+    pub const ENDED: u8 = 128;
 }
 
+/// Two clocks are rounded to a second.
+pub const ROUNDING_S: u32 = 2;
+/// What this node writes of a flow that the peer knows is so much shorter than what a packet gives it:
+/// whatever packet comes later, its end is another one. With the usual times both are 120 s, and nobody
+/// would see the packet.
+pub const APART_S: u32 = ROUNDING_S + 1;
+/// Rounds that are told apart: five bits.
+const ROUNDS: u8 = 32;
+
+/// A flow. Times are seconds of the engine's clock; 0 is none. Two of them tell who knows that it
+/// lives: this kernel, by the packets that passed it, and the peer, by its word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub hash: u64,
     pub mark: u32,
-    /// When the peer's copy expires, in seconds of the engine's clock.
-    pub lease_until_s: u32,
     /// The number of the change that waits to be sent, or [`NOT_WAITING`]; of a free slot, the next
     /// free one.
     pub waiting: u32,
-    /// When the entry in this kernel ends, as this node wrote or saw it last: another end is the
-    /// work of a packet that passed here. 0: never written.
-    pub written_until_s: u32,
+    /// End by the packets that passed here, as the kernel showed it last.
+    pub own_s: u32,
+    /// End by the peer's word, as it was written to the kernel here.
+    pub peer_s: u32,
+    /// End of the peer's copy, by what it was told.
+    pub told_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
     /// Of the attributes, as a whole record tells them; 0 without any.
     pub extra: u8,
-    /// The latest resync that saw it, of the node that answers for it.
-    pub resync: u8,
+    /// Incarnation (three bits) and the round of the peer's resyncs that named it last (five).
+    life: u8,
     pub flags: u8,
 }
 
 impl Entry {
+    /// A flow of which nothing more is known.
+    pub fn new(hash: u64, flags: u8) -> Self {
+        Self {
+            hash,
+            flags,
+            ..Self::default()
+        }
+    }
+
     /// TCP's, SCTP's or DCCP's state.
     pub fn state(&self) -> u8 {
         self.word & 15
@@ -67,6 +90,71 @@ impl Entry {
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
+
+    pub fn set(&mut self, flag: u8, on: bool) {
+        match on {
+            true => self.flags |= flag,
+            false => self.flags &= !flag,
+        }
+    }
+
+    /// When the entry in the kernel ends, unless a packet has moved that since.
+    pub fn ends_s(&self) -> u32 {
+        self.own_s.max(self.peer_s)
+    }
+
+    /// Whether it lives by packets that passed here.
+    pub fn is_own(&self, now_s: u32) -> bool {
+        self.own_s > now_s
+    }
+
+    /// Whether it lives by the peer's word.
+    pub fn is_peers(&self, now_s: u32) -> bool {
+        self.peer_s > now_s && !self.has(flag::ENDED)
+    }
+
+    /// The same before anything was written of it.
+    pub fn unwritten(mut self) -> Self {
+        self.peer_s = 0;
+        self
+    }
+
+    /// Whether this end in the kernel is the work of a packet: neither node's time for it.
+    pub fn is_moved(&self, end_s: u32) -> bool {
+        let far = |known_s: u32| end_s.abs_diff(known_s) >= ROUNDING_S;
+        far(self.own_s) && far(self.peer_s)
+    }
+
+    /// Whether nobody says that it lives: neither packets here, nor the peer.
+    pub fn is_doomed(&self, now_s: u32) -> bool {
+        self.has(flag::ENDED) && !self.is_own(now_s)
+    }
+
+    /// Whether a packet passed here since the resync before the latest one began.
+    pub fn is_busy(&self) -> bool {
+        self.has(flag::RECENT | flag::LATELY)
+    }
+
+    pub fn incarnation(&self) -> u8 {
+        self.life % INCARNATIONS
+    }
+
+    pub fn set_incarnation(&mut self, incarnation: u8) {
+        self.life = self.life / INCARNATIONS * INCARNATIONS + incarnation % INCARNATIONS;
+    }
+
+    pub fn round(&self) -> u8 {
+        self.life / INCARNATIONS
+    }
+
+    pub fn set_round(&mut self, round: u8) {
+        self.life = round % ROUNDS * INCARNATIONS + self.incarnation();
+    }
+}
+
+/// The round after this one.
+pub fn next_round(round: u8) -> u8 {
+    (round + 1) % ROUNDS
 }
 
 /// The kernel's bits in one byte.
@@ -97,7 +185,6 @@ pub struct Table {
     entries: Vec<Entry>,
     /// The first free slot, plus one.
     free: u32,
-    remote: usize,
 }
 
 impl Table {
@@ -116,10 +203,6 @@ impl Table {
         self.index.is_empty()
     }
 
-    pub fn remote(&self) -> usize {
-        self.remote
-    }
-
     pub fn hash(&self, flow: &Flow) -> u64 {
         flow.hash(self.key)
     }
@@ -133,7 +216,7 @@ impl Table {
         &self.entries[slot as usize]
     }
 
-    /// Everything but its hash and [`flag::REMOTE`].
+    /// Everything but its hash.
     pub fn get_mut(&mut self, slot: u32) -> &mut Entry {
         &mut self.entries[slot as usize]
     }
@@ -145,7 +228,6 @@ impl Table {
         entries[slot as usize] = entry;
         let hash_of = |slot: &u32| entries[*slot as usize].hash;
         self.index.insert_unique(entry.hash, slot, hash_of);
-        self.remote += usize::from(entry.has(flag::REMOTE));
         slot
     }
 
@@ -154,7 +236,6 @@ impl Table {
         let found = self.index.find_entry(entry.hash, |it| *it == slot);
         if let Ok(found) = found {
             found.remove();
-            self.remote -= usize::from(entry.has(flag::REMOTE));
             self.entries[slot as usize] = Entry {
                 waiting: self.free,
                 ..Entry::default()
@@ -164,54 +245,88 @@ impl Table {
     }
 
     pub fn set_flag(&mut self, slot: u32, flag: u8, on: bool) {
-        let entry = &mut self.entries[slot as usize];
-        let before = entry.has(flag::REMOTE);
-        match on {
-            true => entry.flags |= flag,
-            false => entry.flags &= !flag,
-        }
-        let after = entry.has(flag::REMOTE);
-        self.remote = self.remote + usize::from(after) - usize::from(before);
+        self.entries[slot as usize].set(flag, on);
     }
 
-    /// Makes one node answer for all of them: the peer, which has told of them all in its resync so
-    /// far, or this one.
-    pub fn give_all(&mut self, resync: Option<u8>) {
-        for slot in &self.index {
-            let entry = &mut self.entries[*slot as usize];
-            match resync {
-                Some(resync) if !entry.has(flag::REMOTE) => {
-                    entry.flags |= flag::REMOTE;
-                    entry.resync = resync;
-                }
-                Some(_) => {}
-                None => entry.flags &= !flag::REMOTE,
-            }
-        }
-        self.remote = resync.map_or(0, |_| self.index.len());
-    }
-
-    /// What the peer may have passed over is to be told again.
-    pub fn unsend_doubted(&mut self) {
-        for entry in self.entries.iter_mut().filter(|it| it.has(flag::DOUBTED)) {
-            entry.flags &= !(flag::DOUBTED | flag::SENT);
-        }
-    }
-
-    /// Of all; not for [`flag::REMOTE`].
+    /// Of all; free slots have none.
     pub fn clear_flag(&mut self, flag: u8) {
         self.entries
             .iter_mut()
             .for_each(|entry| entry.flags &= !flag);
     }
 
-    /// Those that this node answers for count as seen by this resync.
-    pub fn set_resync_of_own(&mut self, resync: u8) {
-        let own = self
-            .entries
-            .iter_mut()
-            .filter(|entry| !entry.has(flag::REMOTE));
-        own.for_each(|entry| entry.resync = resync);
+    /// A resync of this node begins: packets that passed before it are older by one, and its dump is
+    /// newer than whatever was told.
+    pub fn age(&mut self) {
+        for entry in &mut self.entries {
+            let lately = if entry.has(flag::RECENT) {
+                flag::LATELY
+            } else {
+                0
+            };
+            let aged = flag::RECENT | flag::LATELY | flag::PRESENT | flag::FRESH;
+            entry.flags = entry.flags & !aged | lately;
+        }
+    }
+
+    /// This node carries all of it from now on: the later of both times is its own.
+    pub fn take_all(&mut self) {
+        for entry in &mut self.entries {
+            entry.own_s = entry.ends_s();
+            entry.peer_s = 0;
+            entry.flags &= !flag::ENDED;
+        }
+    }
+
+    /// The peer carries all of it: nothing lives by packets that passed here before.
+    pub fn give_all(&mut self) {
+        for entry in &mut self.entries {
+            entry.peer_s = entry.ends_s();
+            entry.own_s = 0;
+            entry.flags &= !(flag::RECENT | flag::LATELY);
+        }
+    }
+
+    /// What waited is not sent, and what the peer has is not known.
+    pub fn disconnect(&mut self) {
+        for slot in &self.index {
+            let entry = &mut self.entries[*slot as usize];
+            entry.waiting = NOT_WAITING;
+            entry.flags &= !flag::SENT;
+        }
+    }
+
+    /// What the peer told of and did not name in this round has ended there; whether something is to be
+    /// deleted here.
+    pub fn end_unnamed(&mut self, now_s: u32, round: u8) -> bool {
+        let mut doomed = false;
+        for slot in &self.index {
+            let entry = &mut self.entries[*slot as usize];
+            if entry.peer_s > 0 && entry.round() != round {
+                entry.flags |= flag::ENDED;
+            }
+            doomed |= entry.is_doomed(now_s);
+        }
+        doomed
+    }
+
+    /// Those that a walk did not find in the kernel.
+    pub fn drop_doomed(&mut self, now_s: u32) {
+        let doomed = self.iter().filter(|(_, entry)| entry.is_doomed(now_s));
+        let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::ENDING));
+        let gone: Vec<u32> = gone.map(|(slot, _)| slot).collect();
+        gone.into_iter().for_each(|slot| self.remove(slot));
+    }
+
+    /// Whether anything was told by the peer.
+    pub fn has_copies(&self) -> bool {
+        self.iter().any(|(_, entry)| entry.peer_s > 0)
+    }
+
+    /// Flows that only the peer's word keeps alive.
+    pub fn copies(&self, now_s: u32) -> usize {
+        let copies = self.iter().filter(|(_, entry)| !entry.is_own(now_s));
+        copies.count()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
@@ -250,12 +365,12 @@ mod tests {
         let mut table = Table::default();
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let slots: Vec<u32> = (0..5000).map(|n| table.insert(entry(spread(n)))).collect();
-        assert_eq!((table.len(), table.remote()), (5000, 0));
+        assert_eq!((table.len(), table.copies(9)), (5000, 5000));
         for slot in &slots[..2500] {
-            table.set_flag(*slot, flag::REMOTE, true);
+            table.get_mut(*slot).own_s = 10;
         }
         slots.iter().step_by(2).for_each(|slot| table.remove(*slot));
-        assert_eq!((table.len(), table.remote()), (2500, 1250));
+        assert_eq!((table.len(), table.copies(9)), (2500, 1250));
         let again = table.insert(entry(77));
         assert!(slots.contains(&again));
         assert_eq!(table.find(77), Some(again));
@@ -266,6 +381,34 @@ mod tests {
     #[test]
     fn an_entry_is_32_bytes_as_the_memory_promised_wants() {
         assert_eq!(size_of::<Entry>(), 32);
+    }
+
+    #[test]
+    fn incarnation_and_round_share_a_byte() {
+        let mut entry = Entry::default();
+        for round in 0..ROUNDS {
+            for incarnation in 0..INCARNATIONS {
+                entry.set_round(round);
+                entry.set_incarnation(incarnation);
+                assert_eq!((entry.round(), entry.incarnation()), (round, incarnation));
+            }
+        }
+        assert_eq!(next_round(ROUNDS - 1), 0);
+    }
+
+    #[test]
+    fn a_packet_moves_the_end_to_where_no_node_put_it() {
+        let entry = Entry {
+            own_s: 100,
+            peer_s: 200,
+            ..Entry::default()
+        };
+        for written in [99, 100, 101, 199, 200, 201] {
+            assert!(!entry.is_moved(written), "{written}");
+        }
+        for moved in [50, 98, 102, 150, 202] {
+            assert!(entry.is_moved(moved), "{moved}");
+        }
     }
 
     #[test]

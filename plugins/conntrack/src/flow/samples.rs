@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::{Direction, Flow, ICMP, ICMPV6, TCP, Tcp, Tuple, UDP, Zone, status};
+use super::{Direction, Flow, ICMP, ICMPV6, INCARNATIONS, TCP, Tcp, Tuple, UDP, Zone, status};
 use crate::ctnetlink::parse::attribute;
 use crate::kernel::bytes_of;
 
@@ -80,9 +80,10 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
         any::<u32>(),
         states(),
         attributes(),
+        0..INCARNATIONS,
     )
         .prop_map(
-            |((original, reply), zone, bits, timeout_s, mark, tcp, extra)| Flow {
+            |((original, reply), zone, bits, timeout_s, mark, tcp, extra, incarnation)| Flow {
                 tcp: (original.protocol == TCP).then_some(tcp),
                 status: bits & status::SHARED,
                 original,
@@ -92,6 +93,7 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
                 mark,
                 extra,
                 state: None,
+                incarnation,
             },
         )
 }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants as c};
 
 use crate::ctnetlink::{self, build, expectation, parse};
-use crate::engine::local::Event;
+use crate::engine::local::{By, Event};
 use crate::engine::{Change, Engine, Question, Source, Subscription};
 use crate::error::Error;
 use crate::flow::{Flow, Tuple};
@@ -111,7 +111,11 @@ impl Kernel {
         for _ in 0..READS_AT_ONCE {
             let read = self.notifications.read(|header, payload| {
                 if let Some(event) = event(header.kind, header.flags, payload) {
-                    engine.handle_event(now_ns, event);
+                    let by = match header.port {
+                        0 => By::Traffic,
+                        _ => By::Hand,
+                    };
+                    engine.handle_event(now_ns, event, by);
                 }
             });
             match read {

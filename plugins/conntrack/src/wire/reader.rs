@@ -2,10 +2,10 @@
 
 use spared_netlink::attributes;
 
-use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, Kind, head};
+use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, Kind, Why, head};
 use crate::ctnetlink::{is_passed_on, parse};
 use crate::engine::table::status_bits;
-use crate::flow::{Direction, Flow, TCP, Tcp, Tuple, Zone};
+use crate::flow::{Direction, Flow, INCARNATIONS, TCP, Tcp, Tuple, Zone};
 
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -112,14 +112,14 @@ impl<'a> Reader<'a> {
         let kind = match head & head::KIND {
             0 => Kind::Whole,
             1 => Kind::Part,
-            2 => Kind::Gone,
+            2 => Kind::Gone(Why::Ended),
             _ => return None,
         };
         // a part leaves its translation out, and of what is gone there is only the name
         let unfit = match kind {
             Kind::Whole => 0,
             Kind::Part => head::TRANSLATED,
-            Kind::Gone => !(head::KIND | head::IPV6 | head::ZONE),
+            Kind::Gone(_) => !(head::KIND | head::IPV6 | head::ZONE),
         };
         if head & unfit != 0 {
             return None;
@@ -133,8 +133,10 @@ impl<'a> Reader<'a> {
         if has(head::ZONE) {
             flow.zone = self.zone()?;
         }
-        if kind == Kind::Gone {
-            return Some((kind, flow));
+        if let Kind::Gone(_) = kind {
+            let (why, incarnation) = halves(self.u8()?)?;
+            flow.incarnation = incarnation;
+            return Some((Kind::Gone(why_of(why)?), flow));
         }
         flow.reply = match has(head::TRANSLATED) {
             true => self.tuple(protocol, has(head::IPV6))?,
@@ -147,7 +149,9 @@ impl<'a> Reader<'a> {
     }
 
     fn state(&mut self, head: u8, flow: &mut Flow) -> Option<()> {
-        flow.status = status_bits(self.u8()?);
+        let (status, incarnation) = halves(self.u8()?)?;
+        flow.status = status_bits(status);
+        flow.incarnation = incarnation;
         flow.timeout_s = self.leb128()?.checked_sub(1);
         if head & head::MARK != 0 {
             flow.mark = self.u32()?;
@@ -171,6 +175,21 @@ impl<'a> Reader<'a> {
             flow.state = parse::state_in(extra, flow.original.protocol);
         }
         Some(())
+    }
+}
+
+/// The lower four bits, and the incarnation above them.
+fn halves(byte: u8) -> Option<(u8, u8)> {
+    let incarnation = byte >> 4;
+    (incarnation < INCARNATIONS).then_some((byte & 15, incarnation))
+}
+
+fn why_of(code: u8) -> Option<Why> {
+    match code {
+        0 => Some(Why::Ended),
+        1 => Some(Why::Closed),
+        2 => Some(Why::Hand),
+        _ => None,
     }
 }
 

@@ -99,6 +99,7 @@ fn each_kind_of_message_is_these_bytes() {
             &format!("0c 00000003 {PLAIN}"),
         ),
         (Message::End { id: 3 }, "0d 00000003"),
+        (Message::Holds(vec![v4]), "0e 04 c0000202"),
     ] {
         let expected = bytes(hex);
         assert_eq!(message.encode(), expected, "{message:?}");
@@ -153,7 +154,7 @@ fn messages_that_cannot_be_are_refused() {
     for (hex, why) in [
         ("", "nothing"),
         ("00", "no kind"),
-        ("0e", "a kind that is not known"),
+        ("0f", "a kind that is not known"),
         (
             "01 02 0102030405060708 0000000000000009",
             "neither yes nor no",
@@ -244,9 +245,25 @@ fn each_kind_of_record_is_these_bytes() {
             "01 01  c0000202 c6336402  0800 7af4  06  1f".to_owned(),
         ),
         (
-            Kind::Gone,
+            Kind::Gone(Why::Hand),
             in_zone,
-            "12 06  c0000202 c6336402  9c41 0050  00 0007".to_owned(),
+            "12 06  c0000202 c6336402  9c41 0050  00 0007  02".to_owned(),
+        ),
+        (
+            Kind::Gone(Why::Closed),
+            Flow {
+                incarnation: 5,
+                ..connection()
+            },
+            "02 06  c0000202 c6336402  9c41 0050  51".to_owned(),
+        ),
+        (
+            Kind::Whole,
+            Flow {
+                incarnation: 3,
+                ..connection()
+            },
+            "40 06  c0000202 c6336402  9c41 0050  36  81af1a  03 a7 23 23".to_owned(),
         ),
         (
             Kind::Whole,
@@ -317,7 +334,7 @@ fn every_truncated_record_is_refused() {
         extra: extra(&[(LABELS, &[1; 16])]),
         ..flow(TCP, "[2001:db8::1]:1", "[2001:db8::2]:2")
     };
-    for kind in [Kind::Whole, Kind::Gone] {
+    for kind in [Kind::Whole, Kind::Gone(Why::Closed)] {
         let whole = encoded(kind, &flow);
         for length in 1..whole.len() {
             assert_eq!(decoded(&whole[..length]), [Err(Malformed)], "{length}");
@@ -342,17 +359,25 @@ fn records_that_cannot_be_are_refused() {
             "03 06 c0000202 c6336402 9c41 0050 06 81af1a",
             "no kind of record",
         ),
+        (
+            "02 06 c0000202 c6336402 9c41 0050 03",
+            "no reason to be gone",
+        ),
+        (
+            "40 06 c0000202 c6336402 9c41 0050 86 81af1a 03 a7 23 23",
+            "an incarnation of more than three bits",
+        ),
         ("02 00 c0000202 c6336402 9c41 0050", "no protocol"),
         (
             "09 11 c0000202 c6336402 9c41 0050 c6336402 c0000202 0050 9c41 06 1f",
             "a part with a translation",
         ),
         (
-            "22 11 c0000202 c6336402 9c41 0050",
+            "22 11 c0000202 c6336402 9c41 0050 00",
             "a mark of what is gone",
         ),
         (
-            "12 06 c0000202 c6336402 9c41 0050 03 0007",
+            "12 06 c0000202 c6336402 9c41 0050 03 0007 00",
             "no direction of a zone",
         ),
         (
@@ -450,6 +475,10 @@ fn more_attributes_than_a_record_may_have_are_refused() {
 
 // ---- any
 
+fn any_why() -> impl Strategy<Value = Why> {
+    prop_oneof![Just(Why::Ended), Just(Why::Closed), Just(Why::Hand)]
+}
+
 proptest! {
     #[test]
     fn every_flow_comes_back(list in prop::collection::vec(any_flow(), 1..5)) {
@@ -469,9 +498,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flow_that_is_gone_comes_back_by_its_name(flow in any_flow()) {
-        let name = Flow { original: flow.original, zone: flow.zone, ..Flow::default() };
-        prop_assert_eq!(decoded(&encoded(Kind::Gone, &flow)), [Ok((Kind::Gone, name))]);
+    fn a_flow_that_is_gone_comes_back_by_its_name(flow in any_flow(), why in any_why()) {
+        let Flow { original, zone, incarnation, .. } = flow;
+        let gone = Flow { original, zone, incarnation, ..Flow::default() };
+        let kind = Kind::Gone(why);
+        prop_assert_eq!(decoded(&encoded(kind, &flow)), [Ok((kind, gone))]);
     }
 
     #[test]

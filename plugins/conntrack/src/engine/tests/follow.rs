@@ -1,6 +1,6 @@
 //! What happens on the active node happens on the backup.
 
-use super::super::local::Event;
+use super::super::local::{By, Event};
 use super::*;
 
 #[test]
@@ -210,15 +210,15 @@ fn flows_that_die_young_leave_no_room_taken() {
     let mut pair = Pair::started_with(&settings);
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_event(now_ns, Event::New(tcp(1)));
+    engine.handle_event(now_ns, Event::New(tcp(1)), By::Traffic);
     for number in 2..200_000 {
-        engine.handle_event(now_ns, Event::New(tcp(number)));
-        engine.handle_event(now_ns, Event::Gone(tcp(number)));
+        engine.handle_event(now_ns, Event::New(tcp(number)), By::Traffic);
+        engine.handle_event(now_ns, Event::Gone(tcp(number)), By::Traffic);
     }
-    engine.handle_event(now_ns, Event::New(tcp(2)));
+    engine.handle_event(now_ns, Event::New(tcp(2)), By::Traffic);
     assert!(engine.young.len() < 100_000, "{}", engine.young.len());
     // those that live are found by their numbers still
-    engine.handle_event(now_ns, Event::Gone(tcp(1)));
+    engine.handle_event(now_ns, Event::Gone(tcp(1)), By::Traffic);
     let waiting = engine.young.take_all();
     let hashes: Vec<u64> = waiting.iter().map(|it| it.hash).collect();
     assert_eq!(hashes, [engine.table.hash(&tcp(2))]);

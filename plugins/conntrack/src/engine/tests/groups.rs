@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::evidence::ROUNDING_S;
+use super::super::table::ROUNDING_S;
 use super::*;
 
-const GROUPS: [&str; 2] = ["office", "guests"];
+pub(super) const GROUPS: [&str; 2] = ["office", "guests"];
 
 /// The first group is active on the first node, the second one on the second.
-fn shared() -> Pair {
+pub(super) fn shared() -> Pair {
     let mut pair = Pair::new(&Settings::default());
     pair.role_of("office", 0, true);
     pair.role_of("office", 1, false);
@@ -19,12 +19,12 @@ fn shared() -> Pair {
     pair
 }
 
-fn move_office(pair: &mut Pair, to: usize) {
+pub(super) fn move_office(pair: &mut Pair, to: usize) {
     pair.role_of("office", to, true);
     pair.role_of("office", 1 - to, false);
 }
 
-fn brief(number: u32) -> Flow {
+pub(super) fn brief(number: u32) -> Flow {
     Flow {
         timeout_s: Some(60),
         ..tcp(number)
@@ -32,14 +32,14 @@ fn brief(number: u32) -> Flow {
 }
 
 /// Packets of the first group's flows, each second.
-fn carry(pair: &mut Pair, at: usize, flows: &[Flow], seconds: u32) {
+pub(super) fn carry(pair: &mut Pair, at: usize, flows: &[Flow], seconds: u32) {
     for _ in 0..seconds {
         flows.iter().for_each(|flow| pair.traffic(at, flow));
         pair.pass_ms(1000);
     }
 }
 
-fn alive(pair: &Pair, at: usize, flows: &[Flow]) -> usize {
+pub(super) fn alive(pair: &Pair, at: usize, flows: &[Flow]) -> usize {
     let kernel = &pair.nodes[at].kernel;
     let there = flows
         .iter()
@@ -105,13 +105,18 @@ fn what_ends_at_the_peer_ends_here_where_no_packet_passed() {
     let theirs: Vec<Flow> = (0..8).map(tcp).collect();
     carry(&mut pair, 1, &theirs, 5);
     assert_eq!(alive(&pair, 0, &theirs), 8);
-    // an hour later an administrator deletes them: nothing passed here meanwhile
+    // an hour later they go: nothing passed here meanwhile
     pair.pass_ms(3_600_000);
-    theirs.iter().for_each(|flow| pair.end(1, flow));
+    let asked = pair.nodes[0].asked;
+    theirs[..4].iter().for_each(|flow| pair.end(1, flow));
+    pair.settle();
+    assert_eq!(alive(&pair, 0, &theirs), 4);
+    assert_eq!(pair.nodes[0].asked, asked, "a hand is obeyed");
+    theirs[4..].iter().for_each(|flow| pair.expire(1, flow));
     pair.settle();
     assert_eq!(alive(&pair, 0, &theirs), 0);
     assert_eq!(pair.nodes[0].engine.counters.kept, 0);
-    assert_eq!(pair.nodes[0].asked, 8);
+    assert_eq!(pair.nodes[0].asked, asked + 4);
 }
 
 #[test]

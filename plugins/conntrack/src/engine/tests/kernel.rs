@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::super::local::Event;
+use super::super::local::{By, Event};
 use super::super::{Change, How, Subscription};
 use crate::flow::{Flow, TCP, Tcp, status};
 
@@ -13,18 +13,20 @@ const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
+/// By original tuple; with the second in which they end.
+pub(super) type Flows = BTreeMap<Vec<u8>, (Flow, u64)>;
+
 /// What a kernel does with flows, as far as the engine can tell.
 pub(super) struct Kernel {
-    /// By original tuple; with the second in which they end.
-    pub(super) flows: BTreeMap<Vec<u8>, (Flow, u64)>,
+    pub(super) flows: Flows,
     pub(super) limit: usize,
     pub(super) subscription: Subscription,
     /// Events that were not read yet; more than `buffer` are lost.
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: VecDeque<(Event, By)>,
     pub(super) buffer: usize,
     pub(super) overrun: bool,
-    /// What is left of a dump, filled when it is asked for, a piece ahead.
-    pub(super) dump: Option<VecDeque<Flow>>,
+    /// What is left of a dump, by name, filled when it is asked for, a piece ahead.
+    pub(super) dump: Option<VecDeque<Vec<u8>>>,
     pub(super) piece: Vec<Flow>,
     pub(super) hidden: HashSet<Vec<u8>>,
     /// It takes no such flows.
@@ -36,9 +38,18 @@ pub(super) struct Kernel {
     pub(super) loosened: usize,
 }
 
+const KIND: crate::wire::Kind = crate::wire::Kind::Gone(crate::wire::Why::Ended);
+
 pub(super) fn name(flow: &Flow) -> Vec<u8> {
     let mut bytes = Vec::new();
-    crate::wire::record(&mut bytes, crate::wire::Kind::Gone, flow);
+    crate::wire::record(
+        &mut bytes,
+        KIND,
+        &Flow {
+            incarnation: 0,
+            ..flow.clone()
+        },
+    );
     bytes
 }
 
@@ -63,7 +74,7 @@ impl Kernel {
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event, by: By) {
         let heard = match (&event, self.subscription) {
             (_, Subscription::Nothing) => false,
             (Event::Gone(_), _) => true,
@@ -78,7 +89,7 @@ impl Kernel {
         if self.events.len() >= self.buffer {
             self.overrun = true;
         } else {
-            self.events.push_back(event);
+            self.events.push_back((event, by));
         }
     }
 
@@ -100,22 +111,32 @@ impl Kernel {
             ..flow.clone()
         };
         match before {
-            None => self.tell(Event::New(flow.clone())),
+            None => self.tell(Event::New(flow.clone()), By::Traffic),
             Some((before, _)) => {
                 let before = Flow {
                     timeout_s: None,
                     ..before
                 };
                 if before != whole {
-                    self.tell(Event::Changed(flow.clone()));
+                    self.tell(Event::Changed(flow.clone()), By::Traffic);
                 }
             }
         }
     }
 
-    pub(super) fn end(&mut self, flow: &Flow) {
-        if let Some((flow, _)) = self.flows.remove(&name(flow)) {
-            self.tell(Event::Gone(flow));
+    /// Somebody deletes it.
+    pub(super) fn end(&mut self, now_s: u64, flow: &Flow) {
+        self.destroy(Some(now_s), flow, By::Hand);
+    }
+
+    /// It goes, now or at its end.
+    pub(super) fn destroy(&mut self, now_s: Option<u64>, flow: &Flow, by: By) {
+        if let Some((flow, ends_s)) = self.flows.remove(&name(flow)) {
+            let last = Flow {
+                timeout_s: now_s.map(|now_s| ends_s.saturating_sub(now_s) as u32),
+                ..flow
+            };
+            self.tell(Event::Gone(last), by);
         }
     }
 
@@ -127,7 +148,9 @@ impl Kernel {
             .filter(|it| ended(it))
             .map(|it| it.0.clone())
             .collect();
-        flows.iter().for_each(|flow| self.end(flow));
+        flows
+            .iter()
+            .for_each(|flow| self.destroy(None, flow, By::Traffic));
     }
 
     pub(super) fn write(&mut self, now_s: u64, change: &Change) -> Result<(), i32> {
@@ -156,7 +179,11 @@ impl Kernel {
                     "a TCP flow without a state"
                 );
                 self.creates += 1;
-                self.flows.insert(key, (flow.clone(), ends_s));
+                let flow = Flow {
+                    incarnation: 0,
+                    ..flow.clone()
+                };
+                self.flows.insert(key, (flow, ends_s));
                 Ok(())
             }
             How::Update { with_status } => self.update(flow, ends_s, *with_status),
@@ -208,7 +235,9 @@ impl Kernel {
         self.updates += 1;
         there.mark = flow.mark;
         there.tcp = flow.tcp.or(there.tcp);
-        *ends = ends_s;
+        if flow.timeout_s.is_some() {
+            *ends = ends_s;
+        }
         Ok(())
     }
 

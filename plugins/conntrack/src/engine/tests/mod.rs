@@ -5,14 +5,17 @@ mod groups;
 mod kernel;
 mod loss;
 mod random;
+mod random_both;
 mod roles;
+mod times;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::local::By;
 use super::{Action, Change, Engine, Fault, Finished, Rows, SECOND_NS, Source, Subscription};
 use crate::config::Settings;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
-use kernel::{Kernel, name};
+use kernel::{Flows, Kernel, name};
 
 const MS: u64 = 1_000_000;
 /// Flows in one piece of a dump.
@@ -22,6 +25,8 @@ struct Node {
     engine: Engine,
     kernel: Kernel,
     in_sync: Option<bool>,
+    /// How often it said whether it is.
+    said: usize,
     drained: bool,
     compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
@@ -49,6 +54,7 @@ impl Pair {
                 engine,
                 kernel: Kernel::new(),
                 in_sync: None,
+                said: 0,
                 drained: false,
                 compared: None,
                 warnings: Vec::new(),
@@ -127,8 +133,15 @@ impl Pair {
         self.nodes[at].kernel.traffic(now_s, flow);
     }
 
+    /// Somebody deletes it.
     fn end(&mut self, at: usize, flow: &Flow) {
-        self.nodes[at].kernel.end(flow);
+        let now_s = self.now_s();
+        self.nodes[at].kernel.end(now_s, flow);
+    }
+
+    /// Its time is over.
+    fn expire(&mut self, at: usize, flow: &Flow) {
+        self.nodes[at].kernel.destroy(None, flow, By::Traffic);
     }
 
     /// Lets time pass in steps that every timer meets.
@@ -222,8 +235,8 @@ impl Node {
             self.engine.handle_overrun(now_ns);
             busy = true;
         }
-        while let Some(event) = self.kernel.events.pop_front() {
-            self.engine.handle_event(now_ns, event);
+        while let Some((event, by)) = self.kernel.events.pop_front() {
+            self.engine.handle_event(now_ns, event, by);
             busy = true;
         }
         self.engine.handle_heard_all();
@@ -239,7 +252,7 @@ impl Node {
         let Some(rest) = &mut self.kernel.dump else {
             return false;
         };
-        let next: Vec<Flow> = rest.drain(..rest.len().min(PIECE)).collect();
+        let next = fill(rest, &self.kernel.flows, now_ns);
         let piece = std::mem::replace(&mut self.kernel.piece, next);
         let ended = piece.is_empty() && self.kernel.piece.is_empty();
         for flow in piece {
@@ -294,18 +307,19 @@ impl Node {
                     false => self.engine.handle_found(now_ns, flow),
                 },
                 Action::Dump(Source::Flows) => {
-                    self.kernel.dump = Some(self.kernel.listed(now_s).into());
-                    let rest = self.kernel.dump.as_mut().map(|rest| {
-                        let piece = rest.len().min(PIECE);
-                        rest.drain(..piece).collect()
-                    });
-                    self.kernel.piece = rest.unwrap_or_default();
+                    let mut rest = self.kernel.flows.keys().cloned().collect();
+                    self.kernel.piece = fill(&mut rest, &self.kernel.flows, now_ns);
+                    self.kernel.dump = Some(rest);
                 }
                 Action::Dump(Source::Expectations) => {
                     self.engine.handle_dump_end(now_ns, true);
                 }
+                Action::ReadTimeouts => {}
                 Action::StopDump => self.kernel.dump = None,
-                Action::InSync(yes, _) => self.in_sync = Some(yes),
+                Action::InSync(yes, _) => {
+                    self.in_sync = Some(yes);
+                    self.said += 1;
+                }
                 Action::Done(Finished::Drain) => self.drained = true,
                 Action::Done(Finished::Comparison(rows)) => self.compared = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
@@ -315,6 +329,18 @@ impl Node {
         }
         busy
     }
+}
+
+/// The next piece of a dump, as it is when it is filled.
+fn fill(rest: &mut VecDeque<Vec<u8>>, flows: &Flows, now_ns: u64) -> Vec<Flow> {
+    let now_s = now_ns / SECOND_NS;
+    let piece = rest.drain(..rest.len().min(PIECE));
+    let there = piece.filter_map(|name| flows.get(&name));
+    let flows = there.map(|(flow, ends_s)| Flow {
+        timeout_s: Some(ends_s.saturating_sub(now_s) as u32),
+        ..flow.clone()
+    });
+    flows.collect()
 }
 
 /// Flow number so-and-so; TCP is established.

@@ -1,5 +1,6 @@
 //! Failovers, switchovers, and two that were both active.
 
+use super::super::local::Event;
 use super::*;
 
 #[test]
@@ -29,7 +30,7 @@ fn a_failover_writes_no_flow_before_its_addresses_and_restores_times_after() {
             .get(&name(flow))
             .map(|(_, ends_s)| ends_s - now_s)
     };
-    assert_eq!(left_s(&young), Some(30), "not its lease of 120");
+    assert_eq!(left_s(&young), Some(30), "not its lease");
     assert_eq!(left_s(&busy), Some(432_000));
     assert_eq!(
         left_s(&own_rule),
@@ -37,10 +38,21 @@ fn a_failover_writes_no_flow_before_its_addresses_and_restores_times_after() {
         "longer than the protocol's, as it came"
     );
     assert!(
-        pair.nodes[1].events[0].contains("2 timeouts restored"),
+        pair.nodes[1].events[0].contains("1 timeouts restored"),
         "{:?}",
         pair.nodes[1].events
     );
+}
+
+#[test]
+fn a_node_that_was_active_before_the_link_was_cut_keeps_no_copies() {
+    let mut pair = Pair::started();
+    pair.traffic(0, &udp(1));
+    pair.settle();
+    pair.role(1, true);
+    pair.cut();
+    pair.pass_ms(130_000);
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 0, "all flows are its own");
 }
 
 #[test]
@@ -71,7 +83,7 @@ fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     (0..50).for_each(|number| pair.end(0, &translated(number)));
     pair.pass_ms(100_000);
     pair.assert_equal();
-    assert_eq!(pair.nodes[1].engine.table.remote(), 52);
+    assert_eq!(pair.nodes[1].engine.table.copies(pair.now_s() as u32), 52);
 }
 
 #[test]
@@ -107,7 +119,9 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_unknown_ones_are_add
                 .find(|it| it.original == flow.original)
                 .map(|it| it.mark)
         };
-        assert_eq!(mark(&tcp(7)), Some(1), "loser first: {loser_first}");
+        // of two that are active, the greater key decides
+        let winner = if loser_first { 1 } else { 2 };
+        assert_eq!(mark(&tcp(7)), Some(winner), "loser first: {loser_first}");
         assert_eq!(mark(&translated(100)), Some(0));
         assert_eq!(
             mark(&translated(200)),
@@ -322,4 +336,71 @@ fn a_walk_loses_nothing_that_comes_while_it_goes_on() {
     pair.settle();
     pair.assert_equal();
     assert_eq!(pair.nodes[1].engine.counters.lost, 5);
+}
+
+/// Somebody marks the flows, on one node.
+fn mark(pair: &mut Pair, at: usize, mark: u32) {
+    for flow in (0..5).map(udp) {
+        let flow = Flow { mark, ..flow };
+        let kernel = &mut pair.nodes[at].kernel;
+        let ends_s = kernel.flows[&name(&flow)].1;
+        kernel.update(&flow, ends_s, false).expect("it is there");
+        kernel.tell(Event::Changed(flow), By::Hand);
+    }
+    pair.step();
+}
+
+/// A pair whose nodes were both active and marked flows, at the moment when they hear each other again.
+fn marked_on_both(parts: impl Fn(&mut Pair)) -> Pair {
+    let mut pair = Pair::started();
+    (0..5).for_each(|number| pair.traffic(0, &udp(number)));
+    pair.settle();
+    parts(&mut pair);
+    pair.pass_ms(2000);
+    (0..2).for_each(|at| mark(&mut pair, at, 10 + at as u32));
+    pair.pass_ms(2000);
+    pair
+}
+
+#[track_caller]
+fn assert_marks(pair: &Pair, mark: u32) {
+    for node in &pair.nodes {
+        let marks: Vec<u32> = node.kernel.flows.values().map(|it| it.0.mark).collect();
+        assert_eq!(marks, [mark; 5]);
+    }
+}
+
+#[test]
+fn after_a_cut_marks_are_those_of_the_node_that_stays_active() {
+    for role_first in [false, true] {
+        let mut pair = marked_on_both(|pair| match role_first {
+            true => {
+                pair.role(1, true);
+                pair.cut();
+            }
+            false => {
+                pair.cut();
+                pair.role(1, true);
+            }
+        });
+        pair.connect();
+        pair.role(0, false);
+        pair.pass_ms(20_000);
+        assert_marks(&pair, 11);
+    }
+}
+
+#[test]
+fn after_a_channel_stood_still_marks_are_those_of_the_node_that_stays_active() {
+    for winner in [0, 1] {
+        let mut pair = marked_on_both(|pair| {
+            pair.room = 0;
+            pair.role(1, true);
+        });
+        pair.room = usize::MAX;
+        pair.step();
+        pair.role(1 - winner, false);
+        pair.pass_ms(20_000);
+        assert_marks(&pair, 10 + winner as u32);
+    }
 }

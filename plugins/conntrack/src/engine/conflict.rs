@@ -1,0 +1,93 @@
+//! Two flows with the same translated ends, one of each node.
+//!
+//! With both nodes active each translates by itself, and may give two connections one port of one
+//! address. The answers come to the node that has the address: its flow is the one that works. Where
+//! none has it, or both say so, the greater key decides, on both nodes alike.
+
+use std::collections::HashSet;
+
+use super::{Action, Change, Engine, How};
+use crate::flow::Flow;
+use crate::wire::{Address, Message};
+
+impl Engine {
+    /// The kernel refuses a flow of the peer's because another one is in its place.
+    pub(super) fn settle_conflict(&mut self, change: Change) -> Option<Change> {
+        self.counters.conflicts += 1;
+        if self.active && self.decides(&change.flow) {
+            self.drop_entry(self.table.hash(&change.flow));
+            return None;
+        }
+        self.replace(change, How::DeleteReply);
+        None
+    }
+
+    fn decides(&self, flow: &Flow) -> bool {
+        let Some(peer) = self.peer.as_ref().filter(|peer| peer.active == Some(true)) else {
+            return true;
+        };
+        let address = translated_to(flow);
+        let here = address.is_some_and(|it| self.filter.own.contains(&it));
+        let there = address.is_some_and(|it| peer.holds.contains(&it));
+        match (here, there) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.own_key > peer.key,
+        }
+    }
+
+    /// Whether its answers come to the other node: it is translated to an address that is there.
+    pub(super) fn is_answered_there(&self, flow: &Flow) -> bool {
+        let shared = self.peer.as_ref().filter(|_| self.is_shared());
+        let Some(peer) = shared.filter(|peer| !peer.holds.is_empty()) else {
+            return false;
+        };
+        let is_there = |it: Address| peer.holds.contains(&it) && !self.filter.own.contains(&it);
+        translated_to(flow).is_some_and(is_there)
+    }
+
+    /// So many flows of this node depend on the other node's copy; said when the first ones appear.
+    pub(super) fn note_elsewhere(&mut self, flows: u32) {
+        if flows > 0 && self.elsewhere == 0 {
+            let text = format!(
+                "{flows} flows that pass here are translated to an address of the other node, where \
+                 their answers go: give each group an address of its own to translate to"
+            );
+            self.actions.push_back(Action::Warn(text));
+        }
+        self.elsewhere = flows;
+    }
+
+    pub(super) fn tell_held_addresses(&mut self) {
+        if self.peer.as_ref().is_some_and(|peer| peer.active.is_some()) {
+            let held = held(&self.filter.own);
+            self.ready.push_message(Message::Holds(held).encode());
+            self.flush_at_ns = 0;
+        }
+    }
+}
+
+/// The router's address that a flow is translated to.
+pub(super) fn translated_to(flow: &Flow) -> Option<Address> {
+    let is_ipv6 = flow.original.is_ipv6;
+    match (
+        flow.is_source_translated(),
+        flow.is_destination_translated(),
+    ) {
+        (true, _) => Some((is_ipv6, flow.reply.destination)),
+        (false, true) => Some((is_ipv6, flow.original.destination)),
+        (false, false) => None,
+    }
+}
+
+/// Addresses by which others reach this node; in an order of their own.
+fn held(own: &HashSet<Address>) -> Vec<Address> {
+    let is_held = |(is_ipv6, bytes): &&Address| match is_ipv6 {
+        // the loopback's and those of one wire
+        true => bytes[..2] != [0xfe, 0x80] && bytes[..15] != [0; 15],
+        false => bytes[0] != 127,
+    };
+    let mut held: Vec<Address> = own.iter().filter(is_held).copied().collect();
+    held.sort_unstable();
+    held
+}

@@ -1,0 +1,325 @@
+//! What the peer says.
+
+use super::local::seconds;
+use super::merge::{self, Life};
+use super::table::{APART_S, Entry, digest, flag, next_round};
+use super::{Action, Change, Engine, How};
+use crate::flow::{Flow, status};
+use crate::wire::{self, Kind, Message, Why};
+
+/// Refused flows are tried again by every so many resyncs.
+const RESYNCS_PER_TRY: u8 = 8;
+
+impl Engine {
+    /// One message of the peer's: untrusted bytes.
+    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) {
+        if self.peer.is_none() {
+            return;
+        }
+        match Message::decode(bytes) {
+            Some(message) => self.take(now_ns, message),
+            None => self.malformed("a message"),
+        }
+    }
+
+    fn take(&mut self, now_ns: u64, message: Message<'_>) {
+        let Some(peer) = &mut self.peer else { return };
+        peer.heard_ns = now_ns;
+        if let Message::Hello {
+            active,
+            serial,
+            key,
+        } = message
+        {
+            return self.handle_hello(now_ns, active, serial, key);
+        }
+        if peer.active.is_none() {
+            return self.malformed("a message before its hello");
+        }
+        match message {
+            Message::Hello { .. } => {}
+            Message::Changes {
+                age_us, records, ..
+            } => {
+                peer.behind_us = age_us;
+                self.take_records(now_ns, records);
+                self.adopt();
+            }
+            Message::Resync {
+                number,
+                lease_s,
+                hello,
+            } => {
+                self.short = 0;
+                self.round = next_round(self.round);
+                peer.resync = number;
+                peer.answers = hello;
+                peer.resync_begun = true;
+                peer.lease_s = lease_s;
+                self.last_floor_s = lease_s;
+            }
+            Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
+            Message::Resynced { number, flows } => self.handle_resynced(now_ns, number, flows),
+            Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
+            Message::RequestResync => {
+                self.table.clear_flag(flag::SENT);
+                self.wanted.resync = true;
+            }
+            Message::Expect { yes, request } => self.expect_here(yes, request),
+            Message::Addresses(addresses) => self.lost_addresses = addresses,
+            Message::Pulse { flows, .. } => {
+                peer.flows = flows;
+                peer.behind_us = 0;
+                self.adopt();
+                self.tell_synchrony(now_ns);
+            }
+            Message::Compare { id } => self.wanted.answer = Some(id),
+            Message::Compared { id, records } => self.handle_compared(id, records),
+            Message::End { id } => self.handle_compared_end(now_ns, id),
+            Message::Holds(addresses) => peer.holds = addresses.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn malformed(&mut self, what: &str) {
+        self.counters.malformed += 1;
+        if self.counters.malformed.is_power_of_two() {
+            let text = format!(
+                "the peer sent {what} that is not understood: dropped ({} so far)",
+                self.counters.malformed
+            );
+            self.actions.push_back(Action::Warn(text));
+        }
+    }
+
+    fn take_records(&mut self, now_ns: u64, records: &[u8]) {
+        for record in wire::records(records) {
+            match record {
+                Ok((kind, flow)) => self.take_record(now_ns, kind, flow),
+                Err(wire::Malformed) => self.malformed("a record"),
+            }
+        }
+    }
+
+    fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {
+        let hash = self.table.hash(&flow);
+        let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
+        match (kind, slot) {
+            (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
+            (Kind::Gone(_), None) => drop(self.refused.remove(&hash)),
+            (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
+                // the kernel here has dropped it, and the peer's has not
+                self.drop_entry(hash);
+                self.take_unknown(now_ns, hash, kind, flow);
+            }
+            (_, Some(slot)) => self.take_known(now_ns, slot, kind, flow),
+            (_, None) => self.take_unknown(now_ns, hash, kind, flow),
+        }
+    }
+
+    fn take_unknown(&mut self, now_ns: u64, hash: u64, kind: Kind, flow: Flow) {
+        match kind {
+            Kind::Whole => self.take_new(now_ns, hash, flow),
+            _ if self.refused.contains(&hash) => {}
+            _ => self.lose(now_ns, hash),
+        }
+    }
+
+    fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+        if !self.refused.is_empty() {
+            self.refused.remove(&hash);
+        }
+        let slot = self.table.insert(Entry::new(hash, 0));
+        self.know(now_ns, slot, &flow);
+        self.table.get_mut(slot).extra = digest(&flow.extra);
+        let timeout_s = self.lease_of(&flow);
+        let exclusive = self.active;
+        self.write_record(How::Create { exclusive }, flow, timeout_s, true);
+    }
+
+    fn take_known(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
+        let before = *self.table.get(slot);
+        match merge::relate(&before, kind, &flow) {
+            Life::Same => {}
+            // nothing here but the peer's own word, or that of a plugin that has begun anew
+            Life::Older if !before.is_own(seconds(now_ns)) => {}
+            Life::Older => return self.insist(slot, flow),
+            Life::Standing => {
+                self.table.get_mut(slot).set_incarnation(flow.incarnation);
+                return self.insist(slot, flow);
+            }
+            // who carries nothing sees no new connection
+            Life::Newer if self.is_sole() => return self.insist(slot, flow),
+            Life::Newer => return self.begin_anew(now_ns, slot, kind, flow),
+        }
+        let whole = kind == Kind::Whole;
+        if self.speaks(now_ns) {
+            self.hear_times(now_ns, slot, &flow);
+            let change = self.change(How::Update { with_status: true }, flow, whole);
+            return self.question(change, before, None);
+        }
+        self.know(now_ns, slot, &flow);
+        let timeout_s = self.lease_of(&flow);
+        if whole {
+            self.table.get_mut(slot).extra = digest(&flow.extra);
+        }
+        let update = How::Update { with_status: true };
+        self.write_record(update, flow, timeout_s, whole);
+    }
+
+    /// The peer knows less of it: it is told all.
+    fn insist(&mut self, slot: u32, flow: Flow) {
+        self.counters.merged += 1;
+        self.table.set_flag(slot, flag::SENT, false);
+        self.look_up(flow);
+    }
+
+    /// The tuple is used again: whatever is in the kernel belongs to what was.
+    fn begin_anew(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
+        let hash = self.table.get(slot).hash;
+        self.drop_entry(hash);
+        if kind != Kind::Whole {
+            return self.lose(now_ns, hash);
+        }
+        self.write(How::Delete, flow.clone(), 0);
+        self.take_new(now_ns, hash, flow);
+    }
+
+    fn take_gone(&mut self, slot: u32, why: Why, flow: Flow) {
+        let before = *self.table.get(slot);
+        if merge::relate(&before, Kind::Gone(why), &flow) == Life::Older {
+            return; // what is here has begun since
+        }
+        let is_ending = before.has(flag::ENDING);
+        if self.is_sole() && !is_ending {
+            return self.insist(slot, flow); // nothing ends where nothing is carried
+        }
+        if !self.active || why == Why::Hand || is_ending {
+            self.drop_entry(before.hash);
+            return match is_ending {
+                true => {}
+                false => self.write(How::Delete, flow, 0),
+            };
+        }
+        let entry = self.table.get_mut(slot);
+        entry.set(flag::SENT, false);
+        entry.set(flag::ENDED, true);
+        let change = self.change(How::Delete, flow, false);
+        self.question(change, before, Some(why));
+    }
+
+    fn change(&self, how: How, flow: Flow, whole: bool) -> Change {
+        let timeout_s = self.lease_of(&flow);
+        Change {
+            how,
+            flow,
+            timeout_s,
+            whole,
+            tries: 0,
+        }
+    }
+
+    /// The peer's word is all that counts.
+    fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        self.hear_times(now_ns, slot, flow);
+        let entry = self.table.get_mut(slot);
+        entry.set_incarnation(flow.incarnation);
+        entry.learn(flow);
+        self.settle_times(slot);
+    }
+
+    /// When it ends at the peer.
+    fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        // a walk may have passed its place before it was written, or may find it as it was before
+        let read = match self.resyncing() || self.is_restoring() {
+            true => flag::FRESH,
+            false => 0,
+        };
+        let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.round);
+        let entry = self.table.get_mut(slot);
+        entry.flags |= flag::SENT | flag::PRESENT | read;
+        entry.flags &= !flag::ENDED;
+        entry.set_round(round);
+        if let Some(left_s) = flow.timeout_s {
+            entry.peer_s = now_s.saturating_add(lease_s);
+            entry.told_s = entry.told_s.max(now_s.saturating_add(left_s));
+        }
+    }
+
+    /// What a node offers that carries nothing is this node's, if it does.
+    pub(super) fn settle_times(&mut self, slot: u32) {
+        if self.is_sole() {
+            let entry = self.table.get_mut(slot);
+            entry.own_s = entry.ends_s();
+            entry.peer_s = 0;
+        }
+    }
+
+    /// It lives at least until it is refreshed; a fixed time is what it is.
+    fn lease_of(&self, flow: &Flow) -> u32 {
+        let left_s = flow.timeout_s.unwrap_or(0);
+        match flow.status & status::FIXED_TIMEOUT {
+            0 => left_s.saturating_sub(self.apart_s()).max(self.floor_s()),
+            _ => left_s,
+        }
+    }
+
+    /// What its time is written shorter than it is, as its packets may pass here too.
+    pub(super) fn apart_s(&self) -> u32 {
+        if self.active { APART_S } else { 0 }
+    }
+
+    pub(super) fn floor_s(&self) -> u32 {
+        self.peer.as_ref().map_or(0, |peer| peer.lease_s)
+    }
+
+    /// The peer named it: nothing has changed.
+    fn see(&mut self, now_ns: u64, hash: u64) {
+        let (round, floor_s, peer_carries) = (self.round, self.floor_s(), self.peer_is_active());
+        let looks = self.active || self.is_tidying();
+        let slot = self.table.find(hash);
+        match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
+            Some(slot) => {
+                let entry = self.table.get_mut(slot);
+                entry.set_round(round);
+                entry.flags &= !flag::ENDED;
+                if entry.peer_s == 0 && peer_carries {
+                    // so long at least, or it would have said more
+                    entry.peer_s = seconds(now_ns).saturating_add(floor_s);
+                    // offered by this node, and from now on nothing here may tell whether it is
+                    // still in the kernel: one look, which a walk under way is
+                    self.wanted.verify |= !looks;
+                }
+            }
+            // tried again now and then, and nobody waits for it
+            None if self.refused.contains(&hash) => {
+                let number = self.peer.as_ref().map_or(0, |peer| peer.resync);
+                if number % RESYNCS_PER_TRY == 0 {
+                    self.ask_for(now_ns, hash);
+                }
+            }
+            None => self.lose(now_ns, hash),
+        }
+    }
+
+    /// The peer's kernel dropped them: they are sent again by the next resync, which is due.
+    fn resend(&mut self, now_ns: u64, hashes: impl Iterator<Item = u64>) {
+        for hash in hashes {
+            self.counters.lost_there += 1;
+            match self.table.find(hash) {
+                Some(slot) => {
+                    self.table.set_flag(slot, flag::SENT, false);
+                    self.wanted.resync = true;
+                }
+                // it has gone: the peer waits for it until a resync has ended without it
+                None => self.resync_soon(now_ns),
+            }
+        }
+    }
+
+    fn expect_here(&mut self, yes: bool, request: &[u8]) {
+        if self.settings.expectations && (!self.active || self.peer_is_active()) {
+            self.counters.expectations += 1;
+            self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Without a peer: what it carried is kept, for whoever takes over from it later.
+//!
+//! A link may be cut for a long time before the node behind it fails. What it carried is not heard of
+//! meanwhile, and no packets renew it here.
+
+use super::local::seconds;
+use super::table::flag;
+use super::{Engine, How, SECOND_NS};
+use crate::flow::{Flow, status};
+
+/// For so long copies are renewed; after that they end by their time. A flow that has ended unheard is
+/// not kept for ever.
+const KEEPING_NS: u64 = 3600 * SECOND_NS;
+
+impl Engine {
+    /// An active peer is not heard any more.
+    pub(super) fn keep_copies(&mut self, now_ns: u64) {
+        if self.table.has_copies() {
+            self.wanted.keep = true;
+            self.keep_until_ns = now_ns + KEEPING_NS;
+            self.keep_at_ns = now_ns + self.resync_interval_ns();
+        }
+    }
+
+    pub(super) fn next_keep_ns(&self) -> Option<u64> {
+        let keeps = self.peer.is_none() && self.keep_at_ns < self.keep_until_ns;
+        keeps.then_some(self.keep_at_ns)
+    }
+
+    pub(super) fn keep_again(&mut self, now_ns: u64) {
+        if self.next_keep_ns().is_some_and(|at_ns| now_ns >= at_ns) {
+            self.wanted.keep = true;
+            self.keep_at_ns = now_ns + self.resync_interval_ns();
+        }
+    }
+
+    /// One flow of the kernel's table.
+    pub(super) fn keep(&mut self, now_ns: u64, flow: &Flow) {
+        let Some(slot) = self.table.find(self.table.hash(flow)) else {
+            return;
+        };
+        let before = *self.table.get(slot);
+        let now_s = seconds(now_ns);
+        self.observe(now_ns, slot, &before, flow);
+        let apart_s = self.apart_s();
+        let entry = self.table.get_mut(slot);
+        let is_peers = entry.peer_s > 0 && !entry.has(flag::ENDED);
+        let Some(left_s) = flow.timeout_s.filter(|_| is_peers) else {
+            return;
+        };
+        if flow.status & status::FIXED_TIMEOUT != 0 {
+            return;
+        }
+        let full_s = self.timeouts.of(flow).saturating_sub(apart_s);
+        let full_s = full_s.max(self.last_floor_s);
+        if left_s < full_s {
+            entry.peer_s = now_s.saturating_add(full_s);
+            self.write(How::Refresh, flow.clone(), full_s);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What two nodes know of one flow, put together.
+//!
+//! Where both see packets of a flow, each kernel sees a part: one the packets there, the other those
+//! back. Within one incarnation nothing goes back: status bits are gathered, and the further state
+//! of TCP counts. A tuple that is used again is another incarnation, which replaces the one before.
+
+use super::table::Entry;
+use crate::flow::{Flow, INCARNATIONS, TCP, status};
+use crate::wire::Kind;
+
+const SYN_SENT: u8 = 1;
+const SYN_RECV: u8 = 2;
+const ESTABLISHED: u8 = 3;
+const FIN_WAIT: u8 = 4;
+const TIME_WAIT: u8 = 7;
+const CLOSE: u8 = 8;
+/// A SYN from both sides.
+const SYN_SENT2: u8 = 9;
+
+/// Which life of a flow the peer speaks of, beside the one known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// One that is over here.
+    Older,
+    Same,
+    Newer,
+    /// A SYN that only the peer took for a new connection: the one here carries packets.
+    Standing,
+}
+
+pub fn relate(entry: &Entry, kind: Kind, heard: &Flow) -> Life {
+    let ahead = heard.incarnation.wrapping_sub(entry.incarnation()) % INCARNATIONS;
+    let state = heard.tcp.map(|tcp| tcp.state);
+    let is_opening = matches!(state, Some(SYN_SENT | SYN_RECV | SYN_SENT2));
+    match ahead {
+        0 if kind == Kind::Whole && is_opening && is_over(entry.state()) => Life::Newer,
+        0 => Life::Same,
+        _ if ahead >= INCARNATIONS / 2 => Life::Older,
+        _ if state == Some(SYN_SENT) && entry.state() == ESTABLISHED && entry.is_busy() => {
+            Life::Standing
+        }
+        _ => Life::Newer,
+    }
+}
+
+/// Whether both ends have closed it; of TCP's states.
+pub fn is_over(state: u8) -> bool {
+    matches!(state, TIME_WAIT | CLOSE)
+}
+
+/// The same of a flow as the kernel shows it.
+pub fn is_closed(flow: &Flow) -> bool {
+    flow.original.protocol == TCP && flow.tcp.is_some_and(|tcp| is_over(tcp.state))
+}
+
+/// Whether the entry's life has come so far that a new packet begins another one.
+pub fn is_ending(entry: &Entry, protocol: u8) -> bool {
+    protocol == TCP && (FIN_WAIT..=CLOSE).contains(&entry.state())
+}
+
+/// How far a connection has come, by TCP's state.
+fn rank(state: u8) -> u8 {
+    match state {
+        SYN_SENT2 => 2 * SYN_SENT + 1,
+        CLOSE.. => 2 * CLOSE,
+        state => 2 * state,
+    }
+}
+
+/// What both know together, and what of it the kernel here does not know.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    pub flow: Flow,
+    /// The kernel's entry is another one.
+    pub differs: bool,
+    /// The peer saw it go further towards its end: the time that it has there counts.
+    pub is_closing: bool,
+    /// The kernel here knows more than the peer said.
+    pub knows_more: bool,
+}
+
+/// How what is heard is put together with what is here.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// It leaves out nothing.
+    pub whole: bool,
+    /// Mark and attributes stay as they are here.
+    pub keeps_own: bool,
+}
+
+/// `here` is the kernel's.
+pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
+    let known = here.status & status::SHARED;
+    let mut flow = heard.clone();
+    flow.status |= known;
+    if rules.keeps_own {
+        flow.mark = here.mark;
+        flow.extra = if rules.whole {
+            here.extra.clone()
+        } else {
+            Vec::new()
+        };
+    }
+    let mut is_closing = false;
+    let mut knows_more = flow.status != heard.status
+        || flow.mark != heard.mark
+        || rules.keeps_own && flow.extra != heard.extra;
+    if let (Some(tcp), Some(own)) = (&mut flow.tcp, here.tcp) {
+        let is_later = (FIN_WAIT..=CLOSE).contains(&tcp.state);
+        is_closing = is_later && rank(tcp.state) > rank(own.state);
+        if rank(own.state) > rank(tcp.state) {
+            tcp.state = own.state;
+            knows_more = true;
+        }
+        for (scale, own) in tcp.scales.iter_mut().zip(own.scales) {
+            *scale = own.max(*scale);
+        }
+    }
+    let state = flow.state();
+    let differs = flow.status != known
+        || flow.mark != here.mark
+        || state.is_some_and(|state| Some(state) != here.state())
+        || flow.tcp.is_some() && here.tcp.is_some_and(|tcp| !tcp.is_liberal())
+        || match rules.whole {
+            true => !holds_all(&here.extra, &flow.extra),
+            false => !flow.extra.is_empty(),
+        };
+    Merged {
+        flow,
+        differs,
+        is_closing,
+        knows_more,
+    }
+}
+
+/// Whether the kernel has all attributes that were heard, beside those that are given at creation.
+fn holds_all(here: &[u8], heard: &[u8]) -> bool {
+    use crate::ctnetlink::only_at_creation;
+    use spared_netlink::attributes;
+    let mut settable = attributes(heard).filter(|(kind, _)| !only_at_creation(*kind));
+    settable.all(|attribute| attributes(here).any(|known| known == attribute))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Tcp;
+    use crate::flow::samples::connection;
+
+    const PART: Rules = Rules {
+        whole: false,
+        keeps_own: false,
+    };
+
+    fn in_state(state: u8) -> Flow {
+        let tcp = connection().tcp.map(|tcp| Tcp { state, ..tcp });
+        Flow {
+            tcp,
+            ..connection()
+        }
+    }
+
+    #[test]
+    fn the_further_state_of_both_counts_whoever_speaks_first() {
+        let order = [
+            SYN_SENT,
+            SYN_SENT2,
+            SYN_RECV,
+            ESTABLISHED,
+            FIN_WAIT,
+            5,
+            6,
+            TIME_WAIT,
+            CLOSE,
+        ];
+        for (at, one) in order.iter().enumerate() {
+            for other in &order[at..] {
+                for (here, heard) in [(*one, *other), (*other, *one)] {
+                    let merged = merge(&in_state(here), &in_state(heard), PART);
+                    assert_eq!(merged.flow.state(), Some(*other), "{here} and {heard}");
+                    assert_eq!(merged.knows_more, here == *other && one != other);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn status_bits_are_gathered() {
+        let mut here = connection();
+        here.status = status::SEEN_REPLY | status::ASSURED;
+        let heard = Flow {
+            status: 0,
+            ..connection()
+        };
+        let merged = merge(&here, &heard, PART);
+        assert_eq!(merged.flow.status, here.status);
+        assert!(merged.knows_more);
+    }
+
+    #[test]
+    fn a_tuple_that_is_used_again_is_another_life() {
+        let mut entry = Entry::default();
+        entry.learn(&in_state(TIME_WAIT));
+        let opening = in_state(SYN_SENT);
+        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Newer);
+        assert_eq!(relate(&entry, Kind::Part, &opening), Life::Same);
+        entry.set_incarnation(7);
+        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Newer, "7, 0");
+        entry.set_incarnation(1);
+        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Older);
+    }
+
+    #[test]
+    fn a_syn_takes_nothing_from_a_connection_that_carries_packets() {
+        let mut entry = Entry::default();
+        entry.learn(&in_state(ESTABLISHED));
+        let syn = Flow {
+            incarnation: 1,
+            ..in_state(SYN_SENT)
+        };
+        assert_eq!(relate(&entry, Kind::Whole, &syn), Life::Newer);
+        entry.set(super::super::table::flag::LATELY, true);
+        assert_eq!(relate(&entry, Kind::Whole, &syn), Life::Standing);
+    }
+}
