@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger \
+	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
@@ -127,6 +127,10 @@ soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASE
 	@$(needs) build
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
 		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
+
+soak-conntrack: build ## connections through every fault with both nodes active, each path, times and translation
+	@$(needs) test
+	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both::the_whole_matrix
 
 soak-sets: ## a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded anew
 	@$(needs) test

@@ -4,6 +4,7 @@
 //! directory as a program of its own, as two plugins do not fit into one.
 
 mod conntrack_attributes;
+mod conntrack_both;
 mod conntrack_control;
 mod conntrack_failover;
 mod conntrack_flows;
@@ -11,6 +12,7 @@ mod conntrack_garbage;
 mod conntrack_groups;
 mod conntrack_helpers;
 mod conntrack_idle;
+mod conntrack_kernel;
 mod conntrack_loss;
 mod conntrack_nat;
 mod conntrack_proxy;
