@@ -10,7 +10,7 @@ use crate::flow::{
 const NESTED: u16 = 0x8000;
 
 /// A new entry. Its reply is the plain inverse with the translation beside it: a translated reply
-/// would be accepted, look well, and translate nothing (facts/conntrack.md §2).
+/// would be accepted, look well, and translate nothing.
 pub fn create(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     header(out, &flow.original);
     let plain = flow.original.inverse();
@@ -179,7 +179,7 @@ fn tcp(out: &mut Vec<u8>, tcp: Option<Tcp>) {
     const COPIED: u8 =
         c::IP_CT_TCP_FLAG_WINDOW_SCALE | c::IP_CT_TCP_FLAG_SACK_PERM | c::IP_CT_TCP_FLAG_CLOSE_INIT;
     let Some(tcp) = tcp else { return };
-    // windows cannot be set: without being liberal, translated flows break (facts/conntrack.md §2)
+    // windows cannot be set: without being liberal, translated flows break
     let flags = |flags: u8| {
         let set = flags & COPIED | c::IP_CT_TCP_FLAG_BE_LIBERAL;
         [set, COPIED | c::IP_CT_TCP_FLAG_BE_LIBERAL]

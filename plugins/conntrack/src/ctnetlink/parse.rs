@@ -39,7 +39,7 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
         self::protoinfo(value, &mut flow);
     }
     // While hardware or a flowtable carries it, the kernel says neither state nor time
-    // (facts/conntrack.md, flowtable): only what is established is carried so.
+    // only what is established is carried so.
     if flow.status & status::OFFLOAD != 0 && flow.original.protocol == TCP {
         flow.tcp = flow.tcp.or(Some(Tcp {
             state: c::TCP_CONNTRACK_ESTABLISHED,

@@ -8,7 +8,7 @@ use crate::engine::restore::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
 const DIR: &str = "/proc/sys/net/netfilter/nf_conntrack_";
 
 /// With 2, the default, a flow that is created while nobody listens is never told of: not when it
-/// changes, not when it ends (facts/conntrack.md §2).
+/// changes, not when it ends.
 pub fn enable_events() -> Result<(), String> {
     let file = format!("{DIR}events");
     match number("events") {
