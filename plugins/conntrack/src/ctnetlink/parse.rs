@@ -38,8 +38,8 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
     if let Some(value) = protoinfo {
         self::protoinfo(value, &mut flow);
     }
-    // While hardware or a flowtable carries it, the kernel says neither state nor time
-    // only what is established is carried so.
+    // While hardware or a flowtable carries it, the kernel says neither state nor time; only what is
+    // established is carried so.
     if flow.status & status::OFFLOAD != 0 && flow.original.protocol == TCP {
         flow.tcp = flow.tcp.or(Some(Tcp {
             state: c::TCP_CONNTRACK_ESTABLISHED,
