@@ -224,10 +224,7 @@ impl Engine {
             return;
         };
         let waiting = self.table.get(slot).waiting;
-        let _ = self
-            .ready
-            .take(waiting)
-            .or_else(|| self.young.take(waiting));
+        self.unqueue(waiting);
         self.table.remove(slot);
     }
 

@@ -65,10 +65,7 @@ impl Engine {
         entry.set(flag::ENDING, true);
         flow.incarnation = entry.incarnation();
         let waiting = std::mem::take(&mut entry.waiting);
-        let _ = self
-            .ready
-            .take(waiting)
-            .or_else(|| self.young.take(waiting));
+        self.unqueue(waiting);
         self.endings.push_back(Ending {
             until_ns: now_ns + WAIT_NS,
             flow,

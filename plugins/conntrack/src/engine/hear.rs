@@ -59,7 +59,7 @@ impl Engine {
                 self.last_floor_s = lease_s;
             }
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
-            Message::Resynced { number, flows } => self.handle_resynced(now_ns, number, flows),
+            Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::RequestResync => {
                 self.table.clear_flag(flag::SENT);

@@ -186,14 +186,7 @@ impl Engine {
         if kind == Kind::Whole && flow.original.protocol == TCP && flow.tcp.is_none() {
             return self.look_up(flow);
         }
-        let change = Change {
-            kind,
-            hash: entry.hash,
-            flow,
-            since_ns: now_ns,
-        };
-        let number = self.push_ready(now_ns, change);
-        self.table.get_mut(slot).waiting = number;
+        let number = self.push(now_ns, slot, flow, kind);
         self.check_admission(now_ns, slot, number);
     }
 
@@ -285,6 +278,11 @@ impl Engine {
             Some(change) => Some(change),
             None => self.young.get_mut(number),
         }
+    }
+
+    /// The peer is not told of it.
+    pub(super) fn unqueue(&mut self, number: u32) {
+        let _ = self.ready.take(number).or_else(|| self.young.take(number));
     }
 
     // ---- flows that are too young

@@ -96,17 +96,18 @@ impl Engine {
     }
 
     fn push_whole(&mut self, now_ns: u64, slot: u32, flow: Flow) {
-        self.push(now_ns, slot, flow, Kind::Whole);
+        let _ = self.push(now_ns, slot, flow, Kind::Whole);
     }
 
     /// The time alone, which is in every record.
     fn push_refresh(&mut self, now_ns: u64, slot: u32, mut flow: Flow) {
         flow.tcp = None;
         flow.extra = Vec::new();
-        self.push(now_ns, slot, flow, Kind::Part);
+        let _ = self.push(now_ns, slot, flow, Kind::Part);
     }
 
-    fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
+    /// The number under which it waits.
+    pub(super) fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) -> u32 {
         let hash = self.table.get(slot).hash;
         let change = Change {
             kind,
@@ -116,6 +117,7 @@ impl Engine {
         };
         let number = self.push_ready(now_ns, change);
         self.table.get_mut(slot).waiting = number;
+        number
     }
 
     /// The peer's copy would not live until the resync after the next one.
@@ -205,7 +207,7 @@ impl Engine {
     // ---- at the peer
 
     /// All that the peer carries was told.
-    pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8, _flows: u32) {
+    pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
         let Some(peer) = &mut self.peer else { return };
         if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
             return; // it began before this node listened

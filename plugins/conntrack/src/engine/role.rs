@@ -183,15 +183,13 @@ impl Engine {
             self.wanted.strays = true;
             self.tell_addresses();
             self.tell_held_addresses();
-            // What this node did alone may be what the peer needs, whoever wins.
-            self.request_resync(now_ns);
-        } else {
-            if ended {
-                self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
-            }
-            // a resync is of use to a peer only if it knows what the peer is
-            self.request_resync(now_ns);
         }
+        if ended {
+            self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
+        }
+        // What this node did alone may be what the peer needs, whoever wins; and a resync is of use to a
+        // peer only if it knows what the peer is.
+        self.request_resync(now_ns);
         if first || ended {
             self.carry_all();
         }

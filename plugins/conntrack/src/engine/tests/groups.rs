@@ -132,6 +132,15 @@ fn a_node_that_carries_nothing_asks_its_kernel_nothing() {
     assert_eq!(pair.nodes[1].asked, 0);
 }
 
+/// One flow in three of each kind.
+pub(super) fn shape(number: u32) -> Flow {
+    match number % 3 {
+        0 => brief(number),
+        1 => udp(number),
+        _ => tcp(number),
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Happening {
     Traffic(u32),
@@ -166,18 +175,10 @@ struct World {
 }
 
 impl World {
-    fn shape(number: u32) -> Flow {
-        match number % 3 {
-            0 => brief(number),
-            1 => udp(number),
-            _ => tcp(number),
-        }
-    }
-
     fn take(&mut self, happening: &Happening) {
         match *happening {
             Happening::Traffic(number) => {
-                let flow = Self::shape(number);
+                let flow = shape(number);
                 let now_s = self.pair.now_s();
                 let before = self.spans_s.get(&number);
                 let before = before.filter(|(_, until_s)| now_s < *until_s);
@@ -191,7 +192,7 @@ impl World {
             Happening::End(number) => {
                 self.spans_s.remove(&number);
                 let at = self.at[number as usize / 6];
-                self.pair.end(at, &Self::shape(number));
+                self.pair.end(at, &shape(number));
             }
             Happening::Pass(ms) => self.pair.pass_ms(ms),
             Happening::Move(group) => {
@@ -216,7 +217,7 @@ impl World {
     fn check(&self) {
         let now_s = self.pair.now_s();
         for (number, (first_s, until_s)) in &self.spans_s {
-            let flow = Self::shape(*number);
+            let flow = shape(*number);
             let last_s = until_s - u64::from(flow.timeout_s.unwrap_or(0));
             // a single packet right behind a word of the peer's may be taken for it
             if last_s <= first_s + 2 * u64::from(ROUNDING_S) {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::super::table::ROUNDING_S;
-use super::groups::{GROUPS, brief, shared};
+use super::groups::{GROUPS, shape, shared};
 use super::*;
 
 const FLOWS: u32 = 12;
@@ -74,14 +74,6 @@ impl World {
         }
     }
 
-    fn shape(number: u32) -> Flow {
-        match number % 3 {
-            0 => brief(number),
-            1 => udp(number),
-            _ => tcp(number),
-        }
-    }
-
     /// The nodes that its packets pass: those of one flow in three pass both groups' nodes.
     fn places(&self, number: u32) -> Vec<usize> {
         match number % 4 {
@@ -97,7 +89,7 @@ impl World {
                 let at = self.places(number)[0];
                 self.spans.remove(&number);
                 for node in [at, 1 - at] {
-                    self.pair.end(node, &Self::shape(number));
+                    self.pair.end(node, &shape(number));
                     self.pair.settle();
                 }
             }
@@ -118,7 +110,7 @@ impl World {
     }
 
     fn packet(&mut self, number: u32) {
-        let flow = Self::shape(number);
+        let flow = shape(number);
         let now_s = self.pair.now_s();
         let span = self.spans.get(&number).copied();
         let alive = |span: &Span| span.until_s.iter().any(|until_s| now_s < *until_s);
@@ -156,7 +148,7 @@ impl World {
         moved.for_each(|span| span.first_s = now_s);
         for (number, span) in self.spans.iter_mut().filter(|_| !self.pair.up) {
             // a failover gives each flow its protocol's time, once
-            let full_s = u64::from(Self::shape(*number).timeout_s.unwrap_or(0));
+            let full_s = u64::from(shape(*number).timeout_s.unwrap_or(0));
             let kept_s = &mut span.kept_s[to];
             *kept_s = (*kept_s).min(now_s + full_s);
         }
@@ -240,7 +232,7 @@ impl World {
     fn check(&self) {
         let now_s = self.pair.now_s() + u64::from(ROUNDING_S);
         for (number, span) in &self.spans {
-            let flow = Self::shape(*number);
+            let flow = shape(*number);
             for at in self.places(*number) {
                 // the other node's last word may end it at that moment, until its next resync
                 let is_unseen = span.unseen_s[at].is_some_and(|at_s| now_s < at_s + RESYNC_S);
