@@ -2,7 +2,7 @@
 
 use spared_sdk::{Answer, Error, Interest, Progress, Sockets};
 
-use super::engine::{Action, Engine, Finished};
+use super::engine::{Action, Engine};
 use super::kernel::Heard;
 use super::{Conntrack, GO_ON, LISTEN, PROXIES, kernel, rows};
 
@@ -134,9 +134,7 @@ impl Conntrack {
             Action::StopDump => kernel.stop_dump(),
             Action::ReadTimeouts => engine.handle_timeouts(kernel::timeouts()),
             Action::InSync(yes, why) => self.peer.in_sync(yes, &why)?,
-            // the runner sees it
-            Action::Done(Finished::Drain) => {}
-            Action::Done(Finished::Comparison(rows)) => {
+            Action::Compared(rows) => {
                 if let Some(answer) = self.comparing.take() {
                     rows::end_comparison(answer, rows);
                 }

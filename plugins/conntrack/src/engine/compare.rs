@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::pass::{Pass, Work};
-use super::{Action, Engine, Finished};
+use super::{Action, Engine};
 use crate::flow::{Flow, TCP, Tcp};
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
@@ -58,7 +58,7 @@ pub struct Comparison {
 pub type Rows = Vec<(String, String)>;
 
 impl Engine {
-    /// Begins a comparison; `Finished::Comparison` follows.
+    /// Begins a comparison; `Action::Compared` follows.
     ///
     /// # Errors
     /// The peer is not there, or it is under way already.
@@ -185,8 +185,7 @@ impl Engine {
 
     pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
         if self.comparison.take().is_some() {
-            self.actions
-                .push_back(Action::Done(Finished::Comparison(rows)));
+            self.actions.push_back(Action::Compared(rows));
         }
     }
 }

@@ -77,19 +77,11 @@ pub enum Action {
     ReadTimeouts,
     /// Whether this node holds what it needs to take over.
     InSync(bool, String),
-    /// What was begun under this number is done: a drain, or a comparison.
-    Done(Finished),
+    /// A comparison is done: what differs, a row for each.
+    Compared(Result<Rows, Fault>),
     Warn(String),
     Info(String),
     Event(String),
-}
-
-/// What ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finished {
-    Drain,
-    /// What differs, a row for each.
-    Comparison(Result<Rows, Fault>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::local::seconds;
 use super::queue::{Change, Item};
 use super::table::{APART_S, NOT_WAITING, digest, flag};
-use super::{Action, Engine, Finished, SECOND_NS};
+use super::{Engine, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
@@ -231,7 +231,7 @@ impl Engine {
 
     // ---- drain
 
-    /// Everything is to be sent, young flows too. False: `Finished::Drain` follows.
+    /// Everything is to be sent, young flows too. False: until [`is_draining`](Self::is_draining) says no.
     pub fn drain(&mut self, now_ns: u64) -> bool {
         if self.peer.is_none() || !self.active {
             return true;
@@ -257,7 +257,6 @@ impl Engine {
         let settled = sent && self.heard_all && !self.unsettled;
         if self.draining && (settled || self.peer.is_none()) {
             self.draining = false;
-            self.actions.push_back(Action::Done(Finished::Drain));
         }
     }
 }

@@ -12,7 +12,7 @@ mod times;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::local::By;
-use super::{Action, Change, Engine, Fault, Finished, Rows, SECOND_NS, Source, Subscription};
+use super::{Action, Change, Engine, Fault, Rows, SECOND_NS, Source, Subscription};
 use crate::config::Settings;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
 use kernel::{Flows, Kernel, name};
@@ -27,7 +27,6 @@ struct Node {
     in_sync: Option<bool>,
     /// How often it said whether it is.
     said: usize,
-    drained: bool,
     compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
     events: Vec<String>,
@@ -55,7 +54,6 @@ impl Pair {
                 kernel: Kernel::new(),
                 in_sync: None,
                 said: 0,
-                drained: false,
                 compared: None,
                 warnings: Vec::new(),
                 events: Vec::new(),
@@ -320,8 +318,7 @@ impl Node {
                     self.in_sync = Some(yes);
                     self.said += 1;
                 }
-                Action::Done(Finished::Drain) => self.drained = true,
-                Action::Done(Finished::Comparison(rows)) => self.compared = Some(rows),
+                Action::Compared(rows) => self.compared = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
                 Action::Info(_) => {}
                 Action::Event(text) => self.events.push(text),

@@ -62,9 +62,9 @@ fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     pair.settle();
     let sent = |pair: &Pair, at: usize| pair.nodes[at].engine.counters.sent_flows;
     let before = sent(&pair, 1);
-    pair.nodes[0].engine.drain(pair.now_ns);
+    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
     pair.step();
-    assert!(pair.nodes[0].drained);
+    assert!(!pair.nodes[0].engine.is_draining());
     pair.role(1, true);
     pair.role(0, false);
     // packets still pass the old one
