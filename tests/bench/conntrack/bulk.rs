@@ -11,7 +11,6 @@ use spared_tests::flows::Crowd;
 use spared_tests::router::Spared;
 
 use super::bed::{Bed, Buffer, Make};
-use super::cost::runs;
 use super::duel::Duel;
 
 const FLOWS: u32 = 1_000_000;
@@ -33,7 +32,7 @@ struct Joined {
 }
 
 pub fn join(bench: &Bench) -> Result<Vec<Row>> {
-    let duel = Duel::run(runs(bench, 3), Make::Conntrackd { cache: false }, measure)?;
+    let duel = Duel::run(bench, 3, Make::Conntrackd { cache: false }, measure)?;
     let per_flow = |bytes: f64| bytes / f64::from(FLOWS);
     Ok(vec![
         duel.row("ms until in sync", Some(4000.0), |run| ms(run.in_sync)),

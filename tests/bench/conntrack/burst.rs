@@ -11,7 +11,6 @@ use spared_tests::clock::{Stamp, ms};
 use spared_tests::flows::Crowd;
 
 use super::bed::{Bed, Buffer, LIMIT, Make};
-use super::cost::runs;
 use super::duel::{Duel, median, sorted, spread};
 
 const FLOWS: u32 = 300_000;
@@ -32,8 +31,7 @@ struct Burst {
 }
 
 pub fn burst(bench: &Bench) -> Result<Vec<Row>> {
-    let count = runs(bench, 5);
-    let duel = Duel::run_with_nobody(count, Make::Conntrackd { cache: false }, measure)?;
+    let duel = Duel::run_with_nobody(bench, 5, Make::Conntrackd { cache: false }, measure)?;
     let alone = sorted(&duel.alone, |run| run.packets);
     let allowed = median(&alone) + tolerance(&alone);
     let mut packets = duel.row("echoes lost beside it", Some(allowed), |run| run.packets);

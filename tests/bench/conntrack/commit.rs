@@ -15,7 +15,6 @@ use spared_tests::lab::Namespace;
 use spared_tests::pair::Fault;
 
 use super::bed::{Bed, Buffer, LIMIT, Make, is_of_crowd};
-use super::cost::runs;
 use super::duel::Duel;
 
 const FLOWS: u32 = 200_000;
@@ -34,7 +33,7 @@ struct Failover {
 
 pub fn failover(bench: &Bench) -> Result<Vec<Row>> {
     let cached = Make::Conntrackd { cache: true };
-    let duel = Duel::run(runs(bench, 3), cached, |make| {
+    let duel = Duel::run(bench, 3, cached, |make| {
         let bed = Bed::start(make, FLOWS, Buffer::Configured)?;
         let before = bed.read()?;
         let there = bed.count(1)? as u32;

@@ -42,7 +42,7 @@ pub struct Filled {
 
 /// As fast as they can be made.
 pub fn follow(bench: &Bench) -> Result<Vec<Row>> {
-    let duel = Duel::run(runs(bench, 5), DIRECT, |make| {
+    let duel = Duel::run(bench, 5, DIRECT, |make| {
         let floor = [floor_us("0")?, floor_us("1")?];
         let filled = follow_crowd(make, Crowd::udp(FLOWS), |_| Ok(()))?;
         Ok((filled, floor))
@@ -97,7 +97,7 @@ pub fn follow(bench: &Bench) -> Result<Vec<Row>> {
 /// Whatever the link's interface sends and receives, in frames of a real card.
 pub fn wire(bench: &Bench) -> Result<Vec<Row>> {
     let measure = |crowd: Crowd| {
-        Duel::run(runs(bench, 3), DIRECT, |make| {
+        Duel::run(bench, 3, DIRECT, |make| {
             follow_crowd(make, crowd, Bed::without_offload)
         })
     };
@@ -120,7 +120,7 @@ pub fn wire(bench: &Bench) -> Result<Vec<Row>> {
 /// At a rate that leaves both idle for most of the time.
 pub fn rate(bench: &Bench) -> Result<Vec<Row>> {
     let seconds = if bench.runs > 3 { 20 } else { 5 };
-    let duel = Duel::run(runs(bench, 3), DIRECT, |make| {
+    let duel = Duel::run(bench, 3, DIRECT, |make| {
         let crowd = Crowd {
             rate: Some(RATE),
             ..Crowd::udp(RATE * seconds)
@@ -203,15 +203,6 @@ fn fill(bed: &Bed, crowd: Crowd) -> Result<Filled> {
         cost,
         wrong: bed.wait_same(Duration::from_secs(10))?,
     })
-}
-
-/// `most`, or as many as the bench makes where that is less.
-pub fn runs(bench: &Bench, most: usize) -> usize {
-    if bench.runs > 3 {
-        most
-    } else {
-        most.div_ceil(3)
-    }
 }
 
 impl Filled {

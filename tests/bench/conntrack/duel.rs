@@ -2,7 +2,7 @@
 //! Both makes in turns, and the medians of what they cost.
 
 use spared_tests::Result;
-use spared_tests::bench::Row;
+use spared_tests::bench::{Bench, Row};
 
 use super::bed::Make;
 
@@ -15,23 +15,31 @@ pub struct Duel<T> {
 }
 
 impl<T> Duel<T> {
-    /// They take turns, so that a slow spell of the machine meets both.
-    pub fn run(runs: usize, theirs: Make, measure: impl Fn(Make) -> Result<T>) -> Result<Self> {
-        Self::run_beside(false, runs, theirs, measure)
+    /// They take turns, so that a slow spell of the machine meets both; `most` times, or as often as the
+    /// bench asks for where that is less.
+    pub fn run(
+        bench: &Bench,
+        most: usize,
+        theirs: Make,
+        measure: impl Fn(Make) -> Result<T>,
+    ) -> Result<Self> {
+        Self::run_beside(false, bench, most, theirs, measure)
     }
 
     /// The same, and each turn begins with a run without any sync.
     pub fn run_with_nobody(
-        runs: usize,
+        bench: &Bench,
+        most: usize,
         theirs: Make,
         measure: impl Fn(Make) -> Result<T>,
     ) -> Result<Self> {
-        Self::run_beside(true, runs, theirs, measure)
+        Self::run_beside(true, bench, most, theirs, measure)
     }
 
     fn run_beside(
         nobody: bool,
-        runs: usize,
+        bench: &Bench,
+        most: usize,
         theirs: Make,
         measure: impl Fn(Make) -> Result<T>,
     ) -> Result<Self> {
@@ -40,12 +48,18 @@ impl<T> Duel<T> {
             theirs: Vec::new(),
             alone: Vec::new(),
         };
+        let runs = match bench.runs {
+            0..=3 => bench.runs.min(most.div_ceil(3)),
+            _ => most,
+        };
         for _ in 0..runs {
             if nobody {
                 duel.alone.push(measure(Make::Nobody)?);
             }
             duel.ours.push(measure(Make::Spared)?);
-            duel.theirs.push(measure(theirs)?);
+            if !bench.alone {
+                duel.theirs.push(measure(theirs)?);
+            }
         }
         Ok(duel)
     }

@@ -25,8 +25,8 @@ const SLOW: Duration = Duration::from_millis(500);
 
 pub struct Bench {
     pub runs: usize,
-    /// Nothing of keepalived is measured.
-    alone: bool,
+    /// Nothing of keepalived or conntrackd is measured.
+    pub alone: bool,
     pub control: Control,
 }
 
