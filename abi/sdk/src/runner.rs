@@ -13,9 +13,9 @@ use crate::{
 
 /// The runner's timer; every other number is free for [`Io::timer`].
 const TIMER: u32 = u32::MAX;
-/// What one callback may take, but for its last actions: the host allows 50 ms.
+/// What one callback may take, but for its last action: the host allows 50 ms.
 const SLICE_NS: u64 = 10_000_000;
-/// Actions, or messages, between two looks at the clock.
+/// Messages between two looks at the clock.
 const BURST: usize = 8;
 /// How long a message is kept from being followed by the next: a bit less than a callback may take.
 const PATIENCE: Duration = Duration::from_millis(40);
@@ -249,19 +249,17 @@ impl<I: Io> Running<I> {
         is_busy
     }
 
-    /// Whether it did anything. What the actions began is complete when [`Io::poll`] is called.
+    /// Whether it did anything: an action, or what is read and sent when there is none. What the actions
+    /// began is complete when [`Io::poll`] is called.
     fn round(&mut self, now_ns: u64) -> bool {
-        for done in 0..BURST {
-            let Some(action) = self.engine.poll_action(now_ns) else {
-                let has_read = self.io.poll(&mut self.engine, now_ns);
-                let has_sent = self.send(now_ns);
-                return done > 0 || has_read || has_sent;
-            };
+        if let Some(action) = self.engine.poll_action(now_ns) {
             if let Err(error) = self.io.perform(&mut self.engine, now_ns, action) {
                 log::warn!("{error}");
             }
+            return true;
         }
-        true
+        let has_read = self.io.poll(&mut self.engine, now_ns);
+        self.send(now_ns) || has_read
     }
 
     /// Whether a message went.
