@@ -6,13 +6,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use spared_key::{PrivateKey, public_text};
+use spared_sdk::config::Config;
 
 use crate::{EXIT_FAILED, output};
 
 pub fn run(file: &Path, replace: bool) -> u8 {
     match make(file, replace) {
-        Ok(line) => {
-            output::text(&format!("{line}\n"));
+        Ok((key, is_new)) => {
+            if !is_new {
+                let kept = "is there and is kept; --replace makes another";
+                output::errors(&[format!("keygen: {}: {kept}", file.display())]);
+            }
+            output::text(&format!("{}\n", line(&node(file), &key)));
             0
         }
         Err(why) => {
@@ -22,35 +27,43 @@ pub fn run(file: &Path, replace: bool) -> u8 {
     }
 }
 
-fn make(file: &Path, replace: bool) -> Result<String, String> {
+/// The key, and whether it was made now.
+fn make(file: &Path, replace: bool) -> Result<(PrivateKey, bool), String> {
     if file.exists() && !replace {
-        return Err(kept(file));
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let key = PrivateKey::parse(&text);
+        let why = |error| format!("{error}; --replace makes another");
+        return key.map(|key| (key, false)).map_err(why);
     }
     let key = PrivateKey::generate().map_err(|error| error.to_string())?;
     write(file, &key).map_err(|error| error.to_string())?;
-    Ok(line(&key))
+    Ok((key, true))
 }
 
-// What one wants to know who runs it a second time is the public key of the first.
-fn kept(file: &Path) -> String {
-    let there = fs::read_to_string(file).map_err(|error| error.to_string());
-    let key = there.and_then(|text| PrivateKey::parse(&text).map_err(|error| error.to_string()));
-    match key {
-        Ok(key) => format!(
-            "is there and is kept (--replace makes another). Its line:\n{}",
-            line(&key)
-        ),
-        Err(why) => format!("is there and is kept (--replace makes another): {why}"),
+/// As spared.toml beside the key says, or as the daemon would take it.
+fn node(file: &Path) -> String {
+    let text = fs::read_to_string(file.with_file_name("spared.toml")).unwrap_or_default();
+    let config = Config::parse(&text, "", &[]).ok();
+    let named = config.and_then(|it| it.root().section("node")?.text("name"));
+    let node = named.unwrap_or_else(spared_key::default_name);
+    if node.is_empty() {
+        return "NODE".to_owned();
+    }
+    node
+}
+
+/// Its line for `[nodes]`; a name that is no bare key of TOML is quoted.
+fn line(node: &str, key: &PrivateKey) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let public = public_text(&key.public());
+    match node.chars().all(is_bare) {
+        true => format!("{node}.public_key = \"{public}\""),
+        false => format!("{}.public_key = \"{public}\"", quoted(node)),
     }
 }
 
-fn line(key: &PrivateKey) -> String {
-    let node = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let node = match node.trim() {
-        "" => "NODE",
-        name => name,
-    };
-    format!("{node}.public_key = \"{}\"", public_text(&key.public()))
+fn quoted(node: &str) -> String {
+    format!("\"{}\"", node.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 // Beside it and renamed: never half a key, never one that others may read.
@@ -68,21 +81,50 @@ fn write(file: &Path, key: &PrivateKey) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     use super::*;
 
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
     #[test]
     fn a_key_is_made_once_for_its_owner_alone_and_kept() {
-        let folder = std::env::temp_dir().join(format!("spared-keygen-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
+        let folder = folder("keygen");
         let file = folder.join("key");
-        let line = make(&file, false).expect("a key");
-        assert!(line.contains(".public_key = \"sk1:"), "{line}");
+        let (key, is_new) = make(&file, false).expect("a key");
+        assert!(is_new);
         let mode = fs::metadata(&file).expect("the key").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let again = make(&file, false).expect_err("it is kept");
-        assert!(again.ends_with(&line), "{again}");
-        assert_ne!(make(&file, true).expect("another"), line);
+        assert_eq!(run(&file, false), 0);
+        assert!(make(&file, false).expect("it is kept") == (key.clone(), false));
+        assert!(make(&file, true).expect("another") != (key, true));
+        fs::write(&file, "nonsense").expect("written");
+        let why = make(&file, false).map(drop).expect_err("it is none");
+        assert!(why.ends_with("--replace makes another"), "{why}");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn the_line_names_the_node_as_the_daemon_does_and_is_one_key_of_toml() {
+        let folder = folder("keygen-name");
+        let file = folder.join("key");
+        assert_eq!(node(&file), spared_key::default_name());
+        let toml = "node.name = \"r1.example.org\"\n";
+        fs::write(folder.join("spared.toml"), toml).expect("written");
+        assert_eq!(node(&file), "r1.example.org");
+        let key = PrivateKey::generate().expect("a key");
+        for node in ["r1", "east-2_b", "r1.example.org", "a\"b\\c"] {
+            let line = line(node, &key);
+            let text = format!("[nodes]\n{line}\n");
+            let config = Config::parse(&text, "", &[]).expect("it is TOML");
+            let nodes = config.root().section("nodes").expect("a table");
+            let there = nodes.section(node).and_then(|it| it.text("public_key"));
+            assert_eq!(there, Some(public_text(&key.public())), "{line}");
+        }
         fs::remove_dir_all(&folder).expect("removed");
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | key            | allowed                     | default     |                                         |
 //! |----------------|-----------------------------|-------------|-----------------------------------------|
-//! | `node.name`    | a name                      | host name   | which of `[nodes]` this node is         |
+//! | `node.name`    | a name                      | host name, to its first dot | which of `[nodes]` this node is         |
 //! | `nodes.NAME`   | a table                     | none        | the nodes of the pair                   |
 //! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | who is believed to be that node    |
 //! | `[[link]] interface` | a name, by node       | none        | a direct connection to the peer; two at most |
@@ -71,7 +71,12 @@ impl Setup {
             .map_err(|fault| vec![fault])?
             .unwrap_or_default();
         let folder = path.parent().unwrap_or(Path::new("."));
-        let host = Host::parse(&fault::name_of(path), &text, &hostname(), folder)?;
+        let host = Host::parse(
+            &fault::name_of(path),
+            &text,
+            &spared_key::default_name(),
+            folder,
+        )?;
         let plugins_dir = folder.join("plugins");
         let names = file::plugin_names(&plugins_dir).map_err(|fault| vec![fault])?;
         let mut plugins: Vec<Plugin> = names
@@ -117,10 +122,4 @@ pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
         }
     }
     hash ^ (hash >> 32)
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .unwrap_or_default()
 }

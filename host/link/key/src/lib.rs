@@ -1,10 +1,11 @@
-//! How the nodes know each other: Ed25519 keys as text, and keys derived from a passphrase.
+//! How the nodes know each other: by names, by Ed25519 keys as text, and by keys derived from a passphrase.
 //!
 //! A public key is `sk1:` and 43 characters of base64url, a private one `sk1-private:` and the
 //! same of its seed.
 
 #![forbid(unsafe_code)]
 
+mod name;
 mod passphrase;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroize;
 
+pub use name::default_name;
 pub use passphrase::{PASSPHRASE_MIN, Strength, derive, rate};
 
 const PUBLIC: &str = "sk1:";
