@@ -125,6 +125,11 @@ impl<S: Store> Replicated<S> {
         &self.store
     }
 
+    /// The replica, to ask.
+    pub fn replica(&self) -> &Replica<S> {
+        &self.replica
+    }
+
     /// Both, for what is not here: whoever changes records in the store tells the replica.
     pub fn split(&mut self) -> (&mut Replica<S>, &mut S) {
         (&mut self.replica, &mut self.store)

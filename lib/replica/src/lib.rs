@@ -56,8 +56,52 @@
 //! [`peer_groups`](Replica::peer_groups) that the other's role has gone: all that it said before is
 //! here then.
 //!
+//! # Messages of one's own
+//!
 //! A plugin may send messages of its own in the same channel: their first byte is
-//! [`wire::OWN`] or greater, and they are not given to the replica.
+//! [`wire::OWN`] or greater, and they are not given to the replica. They belong to no pair, and none
+//! is dropped when a role moves. One that makes no sense is reported by [`reject`](Replica::reject).
+//! They arrive in the order in which they were sent: a plugin that holds back
+//! [`poll_message`](Replica::poll_message) until they have gone tells its ROLE behind all that it told
+//! under the last one, and drains behind everything.
+//!
+//! A plugin whose records are put together by rules of its own needs no table at all. Its replica is
+//! the session: who the peer is and what is active there, the drain, and AGAIN.
+//!
+//! ```
+//! use spared_replica::map::Map;
+//! use spared_replica::{Config, Drain, Replica};
+//!
+//! // a map that no table is of is never asked for anything
+//! let mut nowhere: Map = Map::new(0);
+//! let mut nodes = [1, 2].map(|node| Replica::<Map>::new(Config::new(70 + node, node, [])));
+//! nodes[0].handle_groups(["office".to_owned()].into());
+//! nodes.iter_mut().for_each(|node| node.handle_up(&mut nowhere));
+//! # let mut exchange = |nodes: &mut [Replica<Map>; 2]| {
+//! #     let mut quiet = false;
+//! #     while !quiet {
+//! #         quiet = true;
+//! #         for (from, to) in [(0, 1), (1, 0)] {
+//! #             while let Some(message) = nodes[from].poll_message(1, &mut nowhere) {
+//! #                 let message = message.to_vec();
+//! #                 nodes[from].sent();
+//! #                 nodes[to].handle_message(1, &mut nowhere, &message).unwrap();
+//! #                 quiet = false;
+//! #             }
+//! #         }
+//! #     }
+//! # };
+//! exchange(&mut nodes);
+//!
+//! // what a message of its own names, so that the peer knows which of its roles is answered
+//! let (serial, groups) = nodes[1].peer_role().unwrap();
+//! assert_eq!(Some(serial), nodes[0].serial());
+//! assert!(groups.contains("office"));
+//!
+//! nodes[0].start_drain();
+//! exchange(&mut nodes);
+//! assert_eq!(nodes[0].drained(), Drain::Done);
+//! ```
 //!
 //! ```
 //! use spared_replica::toy::{Number, Toy};
@@ -174,8 +218,8 @@
 //! - A follower whose records outlive its process may say so (`recall`): it offers nothing then, and
 //!   what the decider deleted meanwhile is not brought back by it.
 //! - Stores have `tag`, `digest`, `holds` and a cursor of their own; the crate keeps the flags.
-//! - Values that a plugin has only at the moment of a change (conntrack) are not kept here: its table
-//!   stays its own.
+//! - Values that a plugin has only at the moment of a change (conntrack) are not kept here, nor those
+//!   that no node decides: its table stays its own, and its replica has none.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -188,6 +232,7 @@ mod local;
 pub mod map;
 mod merge;
 mod outbox;
+mod own;
 mod receiver;
 mod sender;
 mod session;

@@ -50,6 +50,8 @@ pub struct Replica<S: Store> {
     pub(crate) count_due: Now,
     pub(crate) again: Backoff,
     pub(crate) again_due: bool,
+    /// By the peer, with AGAIN.
+    pub(crate) asked_again: bool,
     pub(crate) garbage: u32,
     pub(crate) garbage_at_peer: u32,
     pub(crate) warned: bool,
@@ -99,6 +101,7 @@ impl<S: Store> Replica<S> {
             count_due: 0,
             again: Backoff::new(30),
             again_due: false,
+            asked_again: false,
             garbage: 0,
             garbage_at_peer: 0,
             warned: false,
@@ -112,6 +115,8 @@ impl<S: Store> Replica<S> {
         self.up = true;
         self.hello_due = true;
         self.warned = false;
+        self.again.reset();
+        self.asked_again = false;
         self.garbage = 0;
         self.garbage_at_peer = 0;
         self.bump();
@@ -272,6 +277,7 @@ impl<S: Store> Replica<S> {
             Body::Role(groups) => self.handle_role(head.serial, head.answers, groups),
             Body::Again { garbage } => {
                 self.garbage_at_peer = garbage;
+                self.asked_again = true;
                 // what it dropped may have been the HELLO
                 self.hello_due = true;
                 self.bump();
@@ -289,7 +295,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    fn drop_garbage(&mut self, now: Now, why: Malformed) {
+    pub(crate) fn drop_garbage(&mut self, now: Now, why: Malformed) {
         self.garbage = self.garbage.saturating_add(1);
         if !std::mem::replace(&mut self.warned, true) {
             self.tell(format!("the peer's {why}; more are counted"));
@@ -408,9 +414,12 @@ impl<S: Store> Replica<S> {
             None => !groups.is_empty(),
         };
         let (here, there) = (is_active(&self.active), is_active(theirs));
-        let greater =
-            peer.is_some_and(|it| (self.config.node, self.config.run) > (it.node, it.run));
-        (if here == there { greater } else { here }, here != there)
+        let is_decider = if here == there {
+            self.is_greater()
+        } else {
+            here
+        };
+        (is_decider, here != there)
     }
 
     /// What is due by now: tries after garbage and refusals.
@@ -451,7 +460,8 @@ impl<S: Store> Replica<S> {
             return Some(now);
         }
         let retries = self.tables.iter().filter_map(|table| table.retry.due);
-        let idle = self.is_paired && self.out.is_empty();
+        let counts = self.is_paired && !self.tables.is_empty();
+        let idle = counts && self.out.is_empty();
         let count = idle.then_some(self.count_due);
         retries.chain(self.again.due).chain(count).min()
     }
@@ -481,6 +491,6 @@ impl<S: Store> Replica<S> {
     }
 }
 
-fn peer_speaks(peer: &Option<PeerNode>) -> bool {
+pub(crate) fn peer_speaks(peer: &Option<PeerNode>) -> bool {
     peer.as_ref().is_some_and(|peer| peer.version == VERSION)
 }

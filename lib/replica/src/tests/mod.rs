@@ -5,5 +5,6 @@ mod follow;
 mod garbage;
 mod lab;
 mod map;
+mod own;
 mod random;
 mod watch;

@@ -53,7 +53,11 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
-    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    /// The next so many bytes, by their number in the type.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Short)?;
         self.0 = rest;
         Ok(*taken)
@@ -64,7 +68,7 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// There is none.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
-        self.chunk().map(u8::from_be_bytes)
+        self.array().map(u8::from_be_bytes)
     }
 
     /// A number of 16 bits.
@@ -72,7 +76,7 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// There are fewer bytes.
     pub fn u16(&mut self) -> Result<u16, Malformed> {
-        self.chunk().map(u16::from_be_bytes)
+        self.array().map(u16::from_be_bytes)
     }
 
     /// A number of 32 bits.
@@ -80,7 +84,7 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// There are fewer bytes.
     pub fn u32(&mut self) -> Result<u32, Malformed> {
-        self.chunk().map(u32::from_be_bytes)
+        self.array().map(u32::from_be_bytes)
     }
 
     /// A number of 64 bits.
@@ -88,7 +92,7 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// There are fewer bytes.
     pub fn u64(&mut self) -> Result<u64, Malformed> {
-        self.chunk().map(u64::from_be_bytes)
+        self.array().map(u64::from_be_bytes)
     }
 
     /// Up to 255 bytes, their number in front.
