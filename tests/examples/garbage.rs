@@ -3,6 +3,7 @@
 //! turned, cut short, doubled and longer, and bytes that mean nothing.
 
 use spared_sdk::config::Config;
+use spared_sdk::replicated::{self, Map, Replicated, replica::wire::OWN};
 use spared_sdk::*;
 
 const TICK: u32 = 1;
@@ -10,14 +11,15 @@ const TICK_NS: u64 = 2_000_000;
 /// Of what was heard, for the peer to hear again.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 4096;
-/// The kind of message that says whether a node is active.
-const HELLO: u8 = 1;
+/// The kind of message that says what is active on a node.
+const ROLE: u8 = 2;
 
 struct Garbage {
     host: Host,
     up: bool,
-    /// What it says of itself is true, or the other node would rightly believe an active one.
-    active: bool,
+    /// Without it, everything else is dropped. What it says of this node is true, or the other node would
+    /// rightly believe an active one.
+    session: Replicated<Map>,
     state: u64,
     heard: Vec<Vec<u8>>,
     sent: u64,
@@ -30,7 +32,7 @@ impl Plugin for Garbage {
         Ok(Self {
             host,
             up: false,
-            active: false,
+            session: Replicated::with(replicated::config(host, []), Map::new(0)),
             state: 0x2545_f491_4f6c_dd1d,
             heard: Vec::new(),
             sent: 0,
@@ -49,6 +51,7 @@ impl Plugin for Garbage {
     }
 
     fn timer(&mut self, _id: u32) {
+        self.introduce();
         if self.up {
             for _ in 0..8 {
                 let message = self.garbage();
@@ -70,11 +73,16 @@ impl Garbage {
             .timer(TICK, self.host.now().saturating_add(TICK_NS))
     }
 
-    /// Well-formed: without one, everything else is dropped.
-    fn hello(&self) {
-        let hello = [&[HELLO, u8::from(self.active)][..], &[0; 20]].concat();
-        if let Some(peer) = self.host.peer().filter(|_| self.up) {
-            let _ = peer.send(&hello);
+    /// Well-formed.
+    fn introduce(&mut self) {
+        let Some(peer) = self.host.peer().filter(|_| self.up) else {
+            return;
+        };
+        while let Some(message) = self.session.poll_message(self.host.now()) {
+            if peer.send(message).is_err() {
+                return;
+            }
+            self.session.message_sent();
         }
     }
 
@@ -97,7 +105,7 @@ impl Garbage {
             let length = 1 + self.random(400);
             message = (0..length).map(|_| self.random(256) as u8).collect();
             // a kind that may exist
-            message[0] = self.random(20) as u8;
+            message[0] = self.random(20) as u8 + OWN * self.random(2) as u8;
         }
         match self.random(5) {
             0 => message.truncate(1 + self.random(message.len())),
@@ -109,8 +117,8 @@ impl Garbage {
             let (at, bit) = (self.random(message.len()), self.random(8));
             message[at] ^= 1 << bit;
         }
-        if let [HELLO, active, ..] = &mut message[..] {
-            *active = u8::from(self.active);
+        if message[0] == ROLE {
+            message[0] = OWN;
         }
         message
     }
@@ -122,14 +130,20 @@ impl Peer for Garbage {
         if let Some(peer) = self.host.peer() {
             let _ = peer.in_sync(true, "");
         }
-        self.hello();
+        self.session.handle_up();
+        self.introduce();
     }
 
     fn down(&mut self) {
         self.up = false;
+        self.session.handle_down();
     }
 
     fn message(&mut self, message: &[u8]) {
+        if message.first().is_some_and(|kind| *kind < OWN) {
+            let _ = self.session.handle_message(self.host.now(), message);
+            self.introduce();
+        }
         let kept = message.get(..KEPT_BYTES).unwrap_or(message).to_vec();
         if self.heard.len() < KEPT {
             self.heard.push(kept);
@@ -144,8 +158,8 @@ impl Peer for Garbage {
 
 impl Roles for Garbage {
     fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
-        self.active = event.role == Role::Active;
-        self.hello();
+        self.session.handle_role(event.group, event.role);
+        self.introduce();
         Ok(Progress::Done)
     }
 }

@@ -133,7 +133,6 @@ impl Conntrack {
             }
             Action::StopDump => kernel.stop_dump(),
             Action::ReadTimeouts => engine.handle_timeouts(kernel::timeouts()),
-            Action::InSync(yes, why) => self.peer.in_sync(yes, &why)?,
             Action::Compared(rows) => {
                 if let Some(answer) = self.comparing.take() {
                     rows::end_comparison(answer, rows);

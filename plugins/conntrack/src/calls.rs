@@ -9,8 +9,8 @@ impl spared_sdk::Engine for Engine {
         self.handle_timeout(now_ns);
     }
 
-    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
-        self.next_timeout()
+    fn next_timeout(&self, now_ns: u64) -> Option<u64> {
+        self.next_timeout(now_ns)
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
@@ -26,8 +26,8 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
-        self.handle_message(now_ns, message);
-        Ok(())
+        let heard = self.handle_message(now_ns, message);
+        heard.map_err(|why| why.to_string())
     }
 
     // Each message is in the kernel before the next one is taken.
@@ -41,6 +41,10 @@ impl spared_sdk::Engine for Engine {
 
     fn message_sent(&mut self, now_ns: u64) {
         self.message_sent(now_ns);
+    }
+
+    fn in_sync(&self) -> Option<Result<(), String>> {
+        self.in_sync()
     }
 
     fn is_drained(&self) -> bool {

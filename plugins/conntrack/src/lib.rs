@@ -21,8 +21,8 @@ use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, PeerHandle, Progress, Ready, Role,
-    RoleEvent, Runner, Token,
+    Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, Progress, Ready, Role, RoleEvent,
+    Runner, Token,
 };
 
 use act::{Listening, warn_of_small_buffer};
@@ -43,7 +43,6 @@ const CAP_NET_ADMIN: u64 = 12;
 /// The kernel's side, and the host's.
 pub struct Conntrack {
     host: Host,
-    peer: PeerHandle,
     settings: Settings,
     kernel: Kernel,
     listening: Listening,
@@ -61,8 +60,9 @@ impl Io for Conntrack {
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
         let lonely = "this host has no spared.peer/1: nobody to keep equal with";
-        let peer = host.peer();
-        let peer = peer.ok_or_else(|| Error::Plugin(lonely.to_owned()))?;
+        if host.peer().is_none() {
+            return Err(Error::Plugin(lonely.to_owned()));
+        }
         if let Err(why) = kernel::enable_events() {
             log::warn!("{why}");
         }
@@ -74,7 +74,6 @@ impl Io for Conntrack {
         engine.configure(host.now(), settings.clone());
         let mut conntrack = Self {
             host,
-            peer,
             settings: settings.clone(),
             kernel,
             listening: Listening::Now,

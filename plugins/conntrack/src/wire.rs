@@ -1,18 +1,19 @@
 //! Messages between peers, and the records of flows in them. Numbers are big-endian.
 //!
+//! Who the nodes are, which groups are active on each, the drain and what is asked for again are the
+//! messages of `spared_replica::wire`, whose kinds are less than `OWN`. Those of flows are these:
+//!
 //! ```text
-//! message: kind (1 byte), then
-//!   hello      active, serial (4), key (2 x 8)
-//!   changes    clock_ns (8), age_us (4), records
-//!   resync      number, lease_s (4), hello (4)    the sender reads its whole table now, and has
-//!                                         heard the hello of that serial
+//! message: kind (1 byte; OWN and what follows it), then
+//!   changes    age_us (4), records
+//!   resync     number, lease_s (4), serial (4)   the sender reads its whole table now, and has
+//!                                           heard the role of that serial
 //!   alive      hash (8) ...                 unchanged since they were sent
-//!   resynced      number, flows (4)            all that there is has been sent
+//!   resynced   number, flows (4)            all that there is has been sent
 //!   lost       hash (8) ...                 not in the kernel here: send them again
-//!   request for a resync                               whatever was told, tell all of it again
 //!   expect     yes or no, attributes        of the kernel, as they are
 //!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
-//!   pulse      clock_ns (8), flows (4)
+//!   pulse      flows (4)
 //!   compare    id (4)
 //!   compared   id (4), records
 //!   end        id (4)
@@ -36,10 +37,12 @@
 
 mod reader;
 
+use spared_replica::wire::OWN;
+use spared_replica::{Malformed, Reader};
+
 use crate::ctnetlink::expectation;
 use crate::engine::table::status_byte;
-use crate::flow::{Flow, Key, Tuple, Zone};
-use reader::Reader;
+use crate::flow::{Flow, Tuple, Zone};
 
 /// Of one message, about a thousand flows: the peer's loop is never long busy with one.
 pub const MESSAGE_BYTES: usize = 24_000;
@@ -50,40 +53,32 @@ const EXTRA_BYTES_MAX: usize = 1024;
 pub const HASHES_MAX: usize = MESSAGE_BYTES / 8;
 const ADDRESSES_MAX: usize = 256;
 
-const HELLO: u8 = 1;
-const CHANGES: u8 = 2;
-const RESYNC: u8 = 3;
-const ALIVE: u8 = 4;
-const RESYNCED: u8 = 5;
-const LOST: u8 = 6;
-const REQUEST_RESYNC: u8 = 7;
-const EXPECT: u8 = 8;
-const ADDRESSES: u8 = 9;
-const PULSE: u8 = 10;
-const COMPARE: u8 = 11;
-const COMPARED: u8 = 12;
-const END: u8 = 13;
-const HOLDS: u8 = 14;
+const CHANGES: u8 = OWN;
+const RESYNC: u8 = OWN + 1;
+const ALIVE: u8 = OWN + 2;
+const RESYNCED: u8 = OWN + 3;
+const LOST: u8 = OWN + 4;
+const EXPECT: u8 = OWN + 5;
+const ADDRESSES: u8 = OWN + 6;
+const PULSE: u8 = OWN + 7;
+const COMPARE: u8 = OWN + 8;
+const COMPARED: u8 = OWN + 9;
+const END: u8 = OWN + 10;
+const HOLDS: u8 = OWN + 11;
 
 /// An address as flows have it.
 pub type Address = (bool, [u8; 16]);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    Hello {
-        active: bool,
-        serial: u32,
-        key: Key,
-    },
     Changes {
-        clock_ns: u64,
         age_us: u32,
         records: &'a [u8],
     },
     Resync {
         number: u8,
         lease_s: u32,
-        hello: u32,
+        serial: u32,
     },
     Alive(&'a [u8]),
     Resynced {
@@ -91,14 +86,12 @@ pub enum Message<'a> {
         flows: u32,
     },
     Lost(&'a [u8]),
-    RequestResync,
     Expect {
         yes: bool,
         request: &'a [u8],
     },
     Addresses(Vec<Address>),
     Pulse {
-        clock_ns: u64,
         flows: u32,
     },
     Compare {
@@ -166,32 +159,18 @@ impl Message<'_> {
 
     fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Hello {
-                active,
-                serial,
-                key: [a, b],
-            } => {
-                out.extend([HELLO, u8::from(*active)]);
-                out.extend(serial.to_be_bytes());
-                out.extend(a.to_be_bytes());
-                out.extend(b.to_be_bytes());
-            }
-            Self::Changes {
-                clock_ns,
-                age_us,
-                records,
-            } => {
-                begin_changes(out, *clock_ns, *age_us);
+            Self::Changes { age_us, records } => {
+                begin_changes(out, *age_us);
                 out.extend_from_slice(records);
             }
             Self::Resync {
                 number,
                 lease_s,
-                hello,
+                serial,
             } => {
                 out.extend([RESYNC, *number]);
                 out.extend(lease_s.to_be_bytes());
-                out.extend(hello.to_be_bytes());
+                out.extend(serial.to_be_bytes());
             }
             Self::Alive(hashes) => put(out, ALIVE, hashes),
             Self::Resynced { number, flows } => {
@@ -199,17 +178,13 @@ impl Message<'_> {
                 out.extend(flows.to_be_bytes());
             }
             Self::Lost(hashes) => put(out, LOST, hashes),
-            Self::RequestResync => out.push(REQUEST_RESYNC),
             Self::Expect { yes, request } => {
                 out.extend([EXPECT, u8::from(*yes)]);
                 out.extend_from_slice(request);
             }
             Self::Addresses(addresses) => put_addresses(out, ADDRESSES, addresses),
             Self::Holds(addresses) => put_addresses(out, HOLDS, addresses),
-            Self::Pulse { clock_ns, flows } => {
-                put(out, PULSE, &clock_ns.to_be_bytes());
-                out.extend(flows.to_be_bytes());
-            }
+            Self::Pulse { flows } => put(out, PULSE, &flows.to_be_bytes()),
             Self::Compare { id } => put(out, COMPARE, &id.to_be_bytes()),
             Self::Compared { id, records } => {
                 put(out, COMPARED, &id.to_be_bytes());
@@ -219,59 +194,56 @@ impl Message<'_> {
         }
     }
 
-    /// None where it is not a message of ours.
-    pub fn decode(bytes: &[u8]) -> Option<Message<'_>> {
-        let (kind, rest) = bytes.split_first()?;
-        let mut read = Reader(rest);
-        let message = match *kind {
-            HELLO => Message::Hello {
-                active: read.flag()?,
-                serial: read.u32()?,
-                key: [read.u64()?, read.u64()?],
-            },
+    /// One of the messages of flows.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
+        let mut read = Reader(bytes);
+        let message = match read.u8()? {
             CHANGES => Message::Changes {
-                clock_ns: read.u64()?,
                 age_us: read.u32()?,
-                records: read.rest(),
+                records: reader::rest(&mut read),
             },
             RESYNC => Message::Resync {
                 number: read.u8()?,
                 lease_s: read.u32()?,
-                hello: read.u32()?,
+                serial: read.u32()?,
             },
-            ALIVE => Message::Alive(read.hashes()?),
+            ALIVE => Message::Alive(reader::hashes(&mut read)?),
             RESYNCED => Message::Resynced {
                 number: read.u8()?,
                 flows: read.u32()?,
             },
-            LOST => Message::Lost(read.hashes()?),
-            REQUEST_RESYNC => Message::RequestResync,
-            EXPECT => Message::Expect {
-                yes: read.flag()?,
-                request: Some(read.rest()).filter(|it| expectation::is_valid(it))?,
-            },
-            ADDRESSES => Message::Addresses(read.addresses()?),
-            PULSE => Message::Pulse {
-                clock_ns: read.u64()?,
-                flows: read.u32()?,
-            },
+            LOST => Message::Lost(reader::hashes(&mut read)?),
+            EXPECT => {
+                let (yes, request) = (reader::flag(&mut read)?, reader::rest(&mut read));
+                match expectation::is_valid(request) {
+                    true => Message::Expect { yes, request },
+                    false => return Err(Malformed::Field("expectation")),
+                }
+            }
+            ADDRESSES => Message::Addresses(reader::addresses(&mut read)?),
+            PULSE => Message::Pulse { flows: read.u32()? },
             COMPARE => Message::Compare { id: read.u32()? },
             COMPARED => Message::Compared {
                 id: read.u32()?,
-                records: read.rest(),
+                records: reader::rest(&mut read),
             },
             END => Message::End { id: read.u32()? },
-            HOLDS => Message::Holds(read.addresses()?),
-            _ => return None,
+            HOLDS => Message::Holds(reader::addresses(&mut read)?),
+            kind => return Err(Malformed::Kind(kind)),
         };
-        read.0.is_empty().then_some(message)
+        match read.0 {
+            [] => Ok(message),
+            _ => Err(Malformed::Long),
+        }
     }
 }
 
 /// The beginning of a message to which [`record`] appends.
-pub fn begin_changes(out: &mut Vec<u8>, clock_ns: u64, age_us: u32) {
-    put(out, CHANGES, &clock_ns.to_be_bytes());
-    out.extend(age_us.to_be_bytes());
+pub fn begin_changes(out: &mut Vec<u8>, age_us: u32) {
+    put(out, CHANGES, &age_us.to_be_bytes());
 }
 
 /// The same for an answer to a comparison.
@@ -372,17 +344,13 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(Kind, Flow), Malfor
         if read.0.is_empty() {
             return None;
         }
-        let record = read.record().ok_or(Malformed);
+        let record = reader::record(&mut read);
         if record.is_err() {
             read.0 = &[];
         }
         Some(record)
     })
 }
-
-/// The rest of a message is not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
 
 #[cfg(test)]
 mod tests;

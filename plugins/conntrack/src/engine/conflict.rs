@@ -32,7 +32,7 @@ impl Engine {
         match (here, there) {
             (true, false) => true,
             (false, true) => false,
-            _ => self.own_key > peer.key,
+            _ => self.session.replica().is_greater(),
         }
     }
 

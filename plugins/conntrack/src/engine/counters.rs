@@ -34,7 +34,6 @@ pub struct Counters {
     pub refused_other: u64,
     pub restored: u64,
     pub dropped: u64,
-    pub malformed: u64,
     pub expectations: u64,
     pub kernel_flows: Option<u32>,
     pub kernel_limit: u32,

@@ -172,7 +172,7 @@ impl Engine {
             return true;
         };
         let at_once = before.waiting != NOT_WAITING || !peer.is_met;
-        self.is_sole() || self.is_shared() && at_once && self.own_key > peer.key
+        self.is_sole() || self.is_shared() && at_once && self.session.replica().is_greater()
     }
 
     /// What the peer told is not in the kernel here.

@@ -1,9 +1,11 @@
-//! What the peer says.
+//! What the peer says of flows.
+
+use spared_replica::Malformed;
 
 use super::local::seconds;
 use super::merge::{self, Life};
 use super::table::{APART_S, Entry, digest, flag, next_round};
-use super::{Action, Change, Engine, How};
+use super::{Change, Engine, How};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
@@ -11,49 +13,29 @@ use crate::wire::{self, Kind, Message, Why};
 const RESYNCS_PER_TRY: u8 = 8;
 
 impl Engine {
-    /// One message of the peer's: untrusted bytes.
-    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) {
-        if self.peer.is_none() {
-            return;
-        }
-        match Message::decode(bytes) {
-            Some(message) => self.take(now_ns, message),
-            None => self.malformed("a message"),
-        }
-    }
-
-    fn take(&mut self, now_ns: u64, message: Message<'_>) {
-        let Some(peer) = &mut self.peer else { return };
-        peer.heard_ns = now_ns;
-        if let Message::Hello {
-            active,
-            serial,
-            key,
-        } = message
-        {
-            return self.handle_hello(now_ns, active, serial, key);
-        }
-        if peer.active.is_none() {
-            return self.malformed("a message before its hello");
-        }
+    /// What the peer says of flows.
+    pub(super) fn take(&mut self, now_ns: u64, message: Message<'_>) -> Result<(), Malformed> {
+        let Some(peer) = &mut self.peer else {
+            return Ok(());
+        };
         match message {
-            Message::Hello { .. } => {}
-            Message::Changes {
-                age_us, records, ..
-            } => {
+            Message::Changes { age_us, records } => {
                 peer.behind_us = age_us;
-                self.take_records(now_ns, records);
+                for record in wire::records(records) {
+                    let (kind, flow) = record?;
+                    self.take_record(now_ns, kind, flow);
+                }
                 self.adopt();
             }
             Message::Resync {
                 number,
                 lease_s,
-                hello,
+                serial,
             } => {
                 self.short = 0;
                 self.round = next_round(self.round);
                 peer.resync = number;
-                peer.answers = hello;
+                peer.answers = serial;
                 peer.resync_begun = true;
                 peer.lease_s = lease_s;
                 self.last_floor_s = lease_s;
@@ -61,43 +43,19 @@ impl Engine {
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
             Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
-            Message::RequestResync => {
-                self.table.clear_flag(flag::SENT);
-                self.wanted.resync = true;
-            }
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.lost_addresses = addresses,
-            Message::Pulse { flows, .. } => {
+            Message::Pulse { flows } => {
                 peer.flows = flows;
                 peer.behind_us = 0;
                 self.adopt();
-                self.tell_synchrony(now_ns);
             }
             Message::Compare { id } => self.wanted.answer = Some(id),
             Message::Compared { id, records } => self.handle_compared(id, records),
             Message::End { id } => self.handle_compared_end(now_ns, id),
             Message::Holds(addresses) => peer.holds = addresses.into_iter().collect(),
         }
-    }
-
-    pub(super) fn malformed(&mut self, what: &str) {
-        self.counters.malformed += 1;
-        if self.counters.malformed.is_power_of_two() {
-            let text = format!(
-                "the peer sent {what} that is not understood: dropped ({} so far)",
-                self.counters.malformed
-            );
-            self.actions.push_back(Action::Warn(text));
-        }
-    }
-
-    fn take_records(&mut self, now_ns: u64, records: &[u8]) {
-        for record in wire::records(records) {
-            match record {
-                Ok((kind, flow)) => self.take_record(now_ns, kind, flow),
-                Err(wire::Malformed) => self.malformed("a record"),
-            }
-        }
+        Ok(())
     }
 
     fn take_record(&mut self, now_ns: u64, kind: Kind, flow: Flow) {

@@ -1,7 +1,7 @@
 //! What the kernel here says of its flows, and what of it the peer is told.
 
 use super::merge::is_ending;
-use super::queue::{Change, merge};
+use super::queue::{Change, Queue, merge};
 use super::table::{Entry, digest, flag, status_byte};
 use super::{Engine, How, SECOND_NS};
 use crate::ctnetlink::{expectation, only_at_creation};
@@ -167,7 +167,7 @@ impl Engine {
         if !entry.is_own(seconds(now_ns)) {
             return; // what only the peer's word keeps alive is not told back
         }
-        if let Some(waiting) = self.waiting_mut(entry.waiting) {
+        if let Some(waiting) = waiting_mut(&mut self.ready, &mut self.young, entry.waiting) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
@@ -193,7 +193,7 @@ impl Engine {
     /// A mark, a label or a state may exclude what was included.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
         let state = self.table.get(slot).state();
-        let waiting = self.ready.get_mut(number).or(self.young.get_mut(number));
+        let waiting = waiting_mut(&mut self.ready, &mut self.young, number);
         let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
             return;
         };
@@ -273,13 +273,6 @@ impl Engine {
         self.counters.hidden += 1;
     }
 
-    fn waiting_mut(&mut self, number: u32) -> Option<&mut Change> {
-        match self.ready.get_mut(number) {
-            Some(change) => Some(change),
-            None => self.young.get_mut(number),
-        }
-    }
-
     /// The peer is not told of it.
     pub(super) fn unqueue(&mut self, number: u32) {
         let _ = self.ready.take(number).or_else(|| self.young.take(number));
@@ -311,6 +304,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// The change that waits under a number, in either queue.
+fn waiting_mut<'q>(
+    ready: &'q mut Queue,
+    young: &'q mut Queue,
+    number: u32,
+) -> Option<&'q mut Change> {
+    ready.get_mut(number).or_else(|| young.get_mut(number))
 }
 
 /// Whether the peer should hear of it: what only counts time it need not.

@@ -31,6 +31,7 @@ pub mod queue;
 pub mod restore;
 mod resync;
 mod role;
+mod session;
 mod status;
 pub mod table;
 #[cfg(test)]
@@ -42,6 +43,9 @@ pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
 pub use restore::Timeouts;
+
+use spared_replica::Config;
+use spared_sdk::replicated::{Map, Replicated};
 
 use crate::config::Settings;
 use crate::filter::Filter;
@@ -75,8 +79,6 @@ pub enum Action {
     StopDump,
     /// Read what times the kernel gives; `handle_timeouts` follows.
     ReadTimeouts,
-    /// Whether this node holds what it needs to take over.
-    InSync(bool, String),
     /// A comparison is done: what differs, a row for each.
     Compared(Result<Rows, Fault>),
     Warn(String),
@@ -134,7 +136,7 @@ pub enum How {
 /// The other node's plugin.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// None until its hello.
+    /// None until it has told its roles.
     active: Option<bool>,
     flows: u32,
     /// Of its latest resync.
@@ -142,10 +144,9 @@ struct Peer {
     resync_begun: bool,
     /// One of its resyncs has ended.
     is_met: bool,
-    /// Of its latest hello, and of this node's that it had heard when it began its resync.
+    /// Of its roles, and of this node's that it had heard when it began its resync.
     serial: u32,
     answers: u32,
-    key: Key,
     /// Addresses of its interfaces.
     holds: HashSet<Address>,
     lease_s: u32,
@@ -160,6 +161,8 @@ pub struct Engine {
     own_key: Key,
     roles: BTreeMap<String, bool>,
     active: bool,
+    /// Without tables.
+    session: Replicated<Map>,
     peer: Option<Peer>,
     /// All that the peer has is here.
     complete: bool,
@@ -169,9 +172,7 @@ pub struct Engine {
     full_until_ns: u64,
     /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
-    /// Of the latest hello.
-    serial: u32,
-    said_synchrony: Option<(bool, String)>,
+    said_synchrony: Option<Result<(), String>>,
     said_at_ns: u64,
     subscription: Subscription,
     /// It was active while no peer listened.
@@ -241,18 +242,19 @@ pub struct Engine {
 impl Engine {
     /// `own_key` is random; both nodes hash with what theirs make together.
     pub fn new(own_key: Key) -> Self {
+        let [run, node] = own_key;
         Self {
             settings: Settings::default(),
             filter: Filter::default(),
             own_key,
             roles: BTreeMap::new(),
             active: false,
+            session: Replicated::with(Config::new(run, node, []), Map::new(0)),
             peer: None,
             complete: false,
             short: 0,
             full_until_ns: 0,
             loosening: false,
-            serial: 0,
             said_synchrony: None,
             said_at_ns: 0,
             subscription: Subscription::Nothing,
@@ -357,6 +359,7 @@ impl Engine {
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.session.handle_timeout(now_ns);
         self.pulse(now_ns);
         self.ripen(now_ns);
         self.end_endings(now_ns);
@@ -372,11 +375,13 @@ impl Engine {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
-    pub fn next_timeout(&self) -> Option<u64> {
+    pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
             return self.next_keep_ns();
         }
-        let flush = (self.outgoing.is_none() && !self.ready.is_empty()).then_some(self.flush_at_ns);
+        let waits = self.outgoing.is_none() && !self.ready.is_empty();
+        // what was due before waits for the channel
+        let flush = (waits && self.flush_at_ns > now_ns).then_some(self.flush_at_ns);
         let offering = (!self.active && self.subscription == Subscription::All)
             .then_some(self.offering_until_ns);
         let resync = (self.resync_at_ns < u64::MAX).then_some(self.resync_at_ns);
@@ -384,6 +389,7 @@ impl Engine {
             flush,
             offering,
             resync,
+            self.session.next_timeout(now_ns),
             self.next_ripe_ns(),
             self.next_ending_ns(),
             Some(self.pulse_at_ns),

@@ -21,26 +21,31 @@ const LEASE_LEAST_S: u32 = 6;
 const LACKING_NS: u64 = 10 * SECOND_NS;
 
 impl Engine {
-    /// What is to be sent now. It stays until [`message_sent`](Self::message_sent).
+    /// What is to be sent now, the session's first. It stays until
+    /// [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        if self.outgoing.is_none() {
+        while self.outgoing.is_none() {
+            if !self.ready.is_ahead() && self.session.poll_message(now_ns).is_some() {
+                return self.session.poll_message(now_ns);
+            }
             let due = now_ns >= self.flush_at_ns || self.ready.len() >= BATCH_FULL || self.draining;
-            self.outgoing = match self.ready.is_empty() || !due {
-                true => None,
-                false => self.next_message(now_ns),
-            };
-        }
-        if self.outgoing.is_none() {
-            self.end_drain();
+            if due && !self.ready.is_empty() {
+                self.outgoing = self.next_message(now_ns);
+            } else if !self.ask_whether_drained() {
+                return None;
+            }
         }
         self.outgoing.as_deref()
     }
 
     /// The channel took it.
     pub fn message_sent(&mut self, now_ns: u64) {
-        if let Some(message) = self.outgoing.take() {
-            self.counters.sent_bytes += message.len() as u64;
-            self.pulse_at_ns = now_ns + PULSE_NS;
+        match self.outgoing.take() {
+            Some(message) => {
+                self.counters.sent_bytes += message.len() as u64;
+                self.pulse_at_ns = now_ns + PULSE_NS;
+            }
+            None => self.session.message_sent(),
         }
     }
 
@@ -49,6 +54,7 @@ impl Engine {
         self.ready.len() >= WAITING_MAX || self.ready.message_bytes() >= MESSAGE_BYTES_MAX
     }
 
+    /// None if what waited was overtaken.
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         let age_ns = self
             .ready
@@ -56,7 +62,11 @@ impl Engine {
             .map_or(0, |since| now_ns.saturating_sub(since));
         let age_us = u32::try_from(age_ns / 1000).unwrap_or(u32::MAX);
         let mut message = Vec::new();
+        let is_ahead = self.ready.is_ahead();
         while let Some(item) = self.ready.front() {
+            if is_ahead != self.ready.is_ahead() {
+                break; // the session has its turn
+            }
             match item {
                 Item::Nothing => {}
                 Item::Message(_) if message.is_empty() => {
@@ -68,7 +78,7 @@ impl Engine {
                 Item::Message(_) => break,
                 Item::Change(_) if message.is_empty() => {
                     message.reserve_exact(MESSAGE_BYTES);
-                    wire::begin_changes(&mut message, now_ns, age_us);
+                    wire::begin_changes(&mut message, age_us);
                     continue;
                 }
                 Item::Change(_) if message.len() + RECORD_BYTES_MAX > MESSAGE_BYTES => break,
@@ -176,13 +186,7 @@ impl Engine {
         // they would pile up behind a channel that takes nothing
         if self.peer.is_some() && self.outgoing.is_none() {
             let flows = self.table.len() as u32;
-            self.push_message(
-                now_ns,
-                &Message::Pulse {
-                    clock_ns: now_ns,
-                    flows,
-                },
-            );
+            self.push_message(now_ns, &Message::Pulse { flows });
         }
     }
 
@@ -226,37 +230,6 @@ impl Engine {
             let addresses = self.dynamic.values().flatten().copied().collect();
             self.ready
                 .push_message(Message::Addresses(addresses).encode());
-        }
-    }
-
-    // ---- drain
-
-    /// Everything is to be sent, young flows too. False: until [`is_draining`](Self::is_draining) says no.
-    pub fn drain(&mut self, now_ns: u64) -> bool {
-        if self.peer.is_none() || !self.active {
-            return true;
-        }
-        self.draining = true;
-        self.heard_all = false;
-        self.ripen(now_ns);
-        self.end_endings(now_ns);
-        false
-    }
-
-    pub fn is_draining(&self) -> bool {
-        self.draining
-    }
-
-    /// No notification waits in the kernel.
-    pub fn handle_heard_all(&mut self) {
-        self.heard_all = true;
-    }
-
-    pub(super) fn end_drain(&mut self) {
-        let sent = self.ready.is_empty() && self.outgoing.is_none() && self.unknown.is_empty();
-        let settled = sent && self.heard_all && !self.unsettled;
-        if self.draining && (settled || self.peer.is_none()) {
-            self.draining = false;
         }
     }
 }

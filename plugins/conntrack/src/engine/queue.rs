@@ -36,6 +36,8 @@ pub struct Queue {
     tag: u32,
     /// Those among the items that are changes.
     changes: usize,
+    /// Items that go before the session has its turn.
+    ahead: usize,
     message_bytes: usize,
 }
 
@@ -47,6 +49,7 @@ impl Queue {
             first: 1,
             tag: tag * NUMBERS,
             changes: 0,
+            ahead: 0,
             message_bytes: 0,
         }
     }
@@ -62,7 +65,7 @@ impl Queue {
     pub fn clear(&mut self) {
         self.items.clear();
         self.first = 1;
-        (self.changes, self.message_bytes) = (0, 0);
+        (self.changes, self.ahead, self.message_bytes) = (0, 0, 0);
     }
 
     /// Bytes of the messages among the items.
@@ -74,6 +77,15 @@ impl Queue {
     pub fn is_sparse(&self) -> bool {
         const MUCH: usize = 65_536;
         self.items.len() > 2 * self.changes + MUCH
+    }
+
+    /// What is in it goes before whatever the session has to say.
+    pub fn go_ahead(&mut self) {
+        self.ahead = self.items.len();
+    }
+
+    pub fn is_ahead(&self) -> bool {
+        self.ahead > 0
     }
 
     /// Takes all changes out of it, in order; there may be no messages.
@@ -94,6 +106,7 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.first = after(self.first, 1);
+        self.ahead = self.ahead.saturating_sub(1);
         match &item {
             Item::Change(_) => self.changes -= 1,
             Item::Message(message) => self.message_bytes -= message.len(),

@@ -16,7 +16,7 @@ impl Engine {
         let resync = Message::Resync {
             number: self.resync_number,
             lease_s: self.lease_s(),
-            hello: self.peer.as_ref().map_or(0, |peer| peer.serial),
+            serial: self.peer.as_ref().map_or(0, |peer| peer.serial),
         };
         self.push_message(now_ns, &resync);
     }
@@ -213,7 +213,7 @@ impl Engine {
             return; // it began before this node listened
         }
         peer.is_met = true;
-        if peer.answers != self.serial {
+        if Some(peer.answers) != self.session.replica().serial() {
             return; // or before the peer knew what this node is now: another one follows
         }
         self.send_lost(now_ns);

@@ -8,8 +8,7 @@ use super::local::seconds;
 use super::pass::{Wanted, Work};
 use super::table::flag;
 use super::{Action, Engine, OFFERING_NS, Peer, SECOND_NS, Subscription};
-use crate::flow::{Flow, Key};
-use crate::wire::Message;
+use crate::flow::Flow;
 
 impl Engine {
     /// The channel to the peer is there.
@@ -22,7 +21,7 @@ impl Engine {
         self.complete = self.active;
         self.pulse_at_ns = now_ns + SECOND_NS;
         self.keep_until_ns = 0;
-        self.say_hello();
+        self.session.handle_up();
         self.tell_synchrony(now_ns);
     }
 
@@ -31,6 +30,7 @@ impl Engine {
         self.forget_endings();
         self.table.disconnect();
         let was_active = self.peer_is_active();
+        self.session.handle_down();
         self.peer = None;
         if was_active {
             self.inherit(now_ns);
@@ -46,12 +46,16 @@ impl Engine {
         self.lost.clear();
         self.outgoing = None;
         self.resync_at_ns = u64::MAX;
-        self.end_drain();
+        self.draining = false;
         self.subscribe(now_ns);
     }
 
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
         let before = self.roles.insert(group.to_owned(), active);
+        let is_changed = before.unwrap_or(false) != active;
+        if is_changed {
+            self.tell_role(group, active);
+        }
         let any = self.roles.values().any(|active| *active);
         if any != self.active {
             self.active = any;
@@ -59,7 +63,7 @@ impl Engine {
                 true => self.take_over(now_ns),
                 false => self.step_down(now_ns),
             }
-        } else if any && before.unwrap_or(false) != active {
+        } else if any && is_changed {
             match active {
                 true => self.carry_all(),
                 // its flows may come back, and their windows will have stood still
@@ -133,7 +137,6 @@ impl Engine {
         self.complete = true;
         self.restored = self.has_all();
         self.carry_all();
-        self.say_hello();
         self.subscribe(now_ns);
         self.request_resync(now_ns);
     }
@@ -149,11 +152,10 @@ impl Engine {
             self.offering_until_ns = now_ns + OFFERING_NS;
             self.complete = !std::mem::take(&mut self.split);
         }
-        self.say_hello();
         self.ask_for_kept(now_ns);
         if std::mem::take(&mut self.unsettled) {
             // what this kernel has is not what the peer was told
-            self.push_message(now_ns, &Message::RequestResync);
+            self.session.split().0.ask_again();
         }
         self.subscribe(now_ns);
     }
@@ -167,18 +169,17 @@ impl Engine {
         kept.into_iter().for_each(|hash| self.ask_for(now_ns, hash));
     }
 
-    pub(super) fn handle_hello(&mut self, now_ns: u64, active: bool, serial: u32, key: Key) {
+    /// The peer has told its roles, or that it has told all under those that it had.
+    pub(super) fn handle_peer_role(&mut self, now_ns: u64, active: bool) {
         let Some(peer) = &mut self.peer else { return };
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
         self.restored &= !active;
-        peer.serial = serial;
-        peer.key = key;
         if first {
             self.split = active && self.active;
             self.complete = self.active && !active;
-            self.meet(key);
+            self.meet();
             self.first_resync = true;
             self.wanted.strays = true;
             self.tell_addresses();
@@ -194,14 +195,14 @@ impl Engine {
             self.carry_all();
         }
         self.subscribe(now_ns);
-        self.tell_synchrony(now_ns);
     }
 
     /// Both hash with what their keys make together. A peer that has begun anew knows another one: what
     /// is known here is found again by the old one, flow by flow.
-    fn meet(&mut self, key: Key) {
+    fn meet(&mut self) {
         let [a, b] = self.own_key;
-        let key = [a ^ key[0], b ^ key[1]];
+        let [c, d] = self.session.replica().peer_key().unwrap_or_default();
+        let key = [a ^ c, b ^ d];
         if self.table.key == key {
             return;
         }
@@ -225,19 +226,6 @@ impl Engine {
         Some(slot)
     }
 
-    fn say_hello(&mut self) {
-        if self.peer.is_some() {
-            self.serial = self.serial.wrapping_add(1);
-            let hello = Message::Hello {
-                active: self.active,
-                serial: self.serial,
-                key: self.own_key,
-            };
-            self.ready.push_message(hello.encode());
-            self.flush_at_ns = 0;
-        }
-    }
-
     pub(super) fn subscribe(&mut self, now_ns: u64) {
         self.end_offering(now_ns);
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
@@ -252,46 +240,50 @@ impl Engine {
         }
     }
 
-    /// A node that carries nothing any more has told all that it did: only a resync that begins after
-    /// the peer has heard this tells what of it the peer has.
+    /// A node that carries nothing any more has told all that it did.
     pub(super) fn end_offering(&mut self, now_ns: u64) {
         let is_over = !self.active && !self.owes && now_ns >= self.offering_until_ns;
         if is_over && std::mem::take(&mut self.offered) {
-            self.say_hello();
+            self.renew_session();
         }
     }
 
     /// A word that only counts further is said once a second: a table that is full would say one for
     /// each flow.
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
-        let Some((yes, why)) = self.synchrony() else {
+        let Some(synchrony) = self.synchrony() else {
             return;
         };
         let said = self.said_synchrony.as_ref();
-        let is_same_answer = said.is_some_and(|(said, _)| *said == yes);
+        let is_same_answer = said.is_some_and(|said| said.is_ok() == synchrony.is_ok());
         let is_soon = now_ns < self.said_at_ns.saturating_add(SECOND_NS);
-        if said.is_some_and(|it| *it == (yes, why.clone())) || is_same_answer && is_soon {
+        if said == Some(&synchrony) || is_same_answer && is_soon {
             return;
         }
-        self.said_synchrony = Some((yes, why.clone()));
+        self.said_synchrony = Some(synchrony);
         self.said_at_ns = now_ns;
-        self.actions.push_back(Action::InSync(yes, why));
     }
 
-    fn synchrony(&self) -> Option<(bool, String)> {
+    /// Whether this node holds what it needs to take over; None until what it was told is written.
+    pub fn in_sync(&self) -> Option<Result<(), String>> {
+        self.said_synchrony.clone().filter(|_| !self.has_actions())
+    }
+
+    fn synchrony(&self) -> Option<Result<(), String>> {
         let peer = self.peer.as_ref()?;
-        let no = |why: &str| (false, why.to_owned());
+        let no = |why: &str| Err(why.to_owned());
         Some(match peer.active {
-            None if self.active => (true, String::new()),
-            None => no("its peer has not said hello yet"),
+            None if self.active => Ok(()),
+            None => self.session.in_sync(),
             Some(_) if self.loosening && !self.is_sole() => no("it prepares its own flows"),
-            Some(false) => (true, String::new()),
-            Some(true) if self.complete => (true, String::new()),
-            Some(true) if self.short > 0 => no(&format!("{} flows are missing", self.short)),
+            Some(false) => Ok(()),
+            Some(true) if self.complete => Ok(()),
+            Some(true) if self.session.replica().serial().is_none() => self.session.in_sync(),
+            Some(true) if self.short > 0 => Err(format!("{} flows are missing", self.short)),
             Some(true) if peer.flows == 0 => no("it takes over the flows"),
             Some(true) => {
                 let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);
-                (false, format!("{percent} %"))
+                Err(format!("{percent} %"))
             }
         })
     }

@@ -81,7 +81,10 @@ impl Engine {
             ("refused.helper", counters.refused_helper.into()),
             ("refused.invalid", counters.refused_invalid.into()),
             ("refused.other", counters.refused_other.into()),
-            ("malformed", counters.malformed.into()),
+            (
+                "malformed",
+                u64::from(self.session.replica().garbage().0).into(),
+            ),
         ]
     }
 
@@ -102,8 +105,8 @@ impl Engine {
     fn sync_word(&self) -> String {
         match &self.said_synchrony {
             None => "no: its peer is not there".to_owned(),
-            Some((true, _)) => "yes".to_owned(),
-            Some((false, why)) => format!("no: {why}"),
+            Some(Ok(())) => "yes".to_owned(),
+            Some(Err(why)) => format!("no: {why}"),
         }
     }
 }

@@ -1,195 +1,167 @@
-//! Bytes into messages and records, as far as they are there and nothing else is.
+//! Bytes into fields and records, as far as they are there and nothing else is.
 
 use spared_netlink::attributes;
+use spared_replica::{Malformed, Reader};
 
 use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, Kind, Why, head};
 use crate::ctnetlink::{is_passed_on, parse};
 use crate::engine::table::status_bits;
 use crate::flow::{Direction, Flow, INCARNATIONS, TCP, Tcp, Tuple, Zone};
 
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+/// An error unless it holds.
+fn check(holds: bool, field: &'static str) -> Result<(), Malformed> {
+    holds.then_some(()).ok_or(Malformed::Field(field))
+}
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
+pub(super) fn flag(read: &mut Reader<'_>) -> Result<bool, Malformed> {
+    let byte = read.u8()?;
+    check(byte <= 1, "flag")?;
+    Ok(byte == 1)
+}
+
+pub(super) fn rest<'a>(read: &mut Reader<'a>) -> &'a [u8] {
+    std::mem::take(&mut read.0)
+}
+
+pub(super) fn hashes<'a>(read: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    check(read.0.len() % 8 == 0, "hash")?;
+    Ok(rest(read))
+}
+
+pub(super) fn addresses(read: &mut Reader<'_>) -> Result<Vec<Address>, Malformed> {
+    let mut addresses = Vec::new();
+    while !read.0.is_empty() && addresses.len() < ADDRESSES_MAX {
+        let width = read.u8()?;
+        check(matches!(width, 4 | 16), "address")?;
+        addresses.push((width == 16, address(read, usize::from(width))?));
     }
+    Ok(addresses)
+}
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    pub(super) fn u8(&mut self) -> Option<u8> {
-        Some(u8::from_be_bytes(self.array()?))
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.array()?))
-    }
-
-    pub(super) fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_be_bytes(self.array()?))
-    }
-
-    pub(super) fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_be_bytes(self.array()?))
-    }
-
-    pub(super) fn flag(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
+fn leb128(read: &mut Reader<'_>) -> Result<u32, Malformed> {
+    let mut number = 0u32;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = read.u8()?;
+        let bits = u32::from(byte & 0x7f);
+        check(bits.leading_zeros() >= shift, "time")?;
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Ok(number);
         }
     }
+    Err(Malformed::Field("time"))
+}
 
-    pub(super) fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.0)
+fn address(read: &mut Reader<'_>, width: usize) -> Result<[u8; 16], Malformed> {
+    let mut address = [0; 16];
+    address[..width].copy_from_slice(read.take(width)?);
+    Ok(address)
+}
+
+fn tuple(read: &mut Reader<'_>, protocol: u8, is_ipv6: bool) -> Result<Tuple, Malformed> {
+    let width = if is_ipv6 { 16 } else { 4 };
+    Ok(Tuple {
+        is_ipv6,
+        protocol,
+        source: address(read, width)?,
+        destination: address(read, width)?,
+        ends: read.array()?,
+    })
+}
+
+fn zone(read: &mut Reader<'_>) -> Result<Zone, Malformed> {
+    let of = match read.u8()? {
+        0 => Direction::Both,
+        1 => Direction::Original,
+        2 => Direction::Reply,
+        _ => return Err(Malformed::Field("zone")),
+    };
+    let id = read.u16()?;
+    Ok(Zone { of, id })
+}
+
+pub(super) fn record(read: &mut Reader<'_>) -> Result<(Kind, Flow), Malformed> {
+    let head = read.u8()?;
+    let kind = match head & head::KIND {
+        0 => Kind::Whole,
+        1 => Kind::Part,
+        2 => Kind::Gone(Why::Ended),
+        _ => return Err(Malformed::Field("kind of record")),
+    };
+    // a part leaves its translation out, and of what is gone there is only the name
+    let unfit = match kind {
+        Kind::Whole => 0,
+        Kind::Part => head::TRANSLATED,
+        Kind::Gone(_) => !(head::KIND | head::IPV6 | head::ZONE),
+    };
+    check(head & unfit == 0, "head of a record")?;
+    let has = |bit: u8| head & bit != 0;
+    let protocol = read.u8()?;
+    check(protocol != 0, "protocol")?;
+    let mut flow = Flow {
+        original: tuple(read, protocol, has(head::IPV6))?,
+        ..Flow::default()
+    };
+    if has(head::ZONE) {
+        flow.zone = zone(read)?;
     }
-
-    pub(super) fn hashes(&mut self) -> Option<&'a [u8]> {
-        Some(self.rest()).filter(|bytes| bytes.len() % 8 == 0)
-    }
-
-    fn leb128(&mut self) -> Option<u32> {
-        let mut number = 0u32;
-        for shift in [0, 7, 14, 21, 28] {
-            let byte = self.u8()?;
-            let bits = u32::from(byte & 0x7f);
-            if bits.leading_zeros() < shift {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    pub(super) fn addresses(&mut self) -> Option<Vec<Address>> {
-        let mut addresses = Vec::new();
-        while !self.0.is_empty() && addresses.len() < ADDRESSES_MAX {
-            let width = self.u8().filter(|width| matches!(width, 4 | 16))?;
-            addresses.push((width == 16, self.address(usize::from(width))?));
-        }
-        Some(addresses)
-    }
-
-    fn address(&mut self, width: usize) -> Option<[u8; 16]> {
-        let mut address = [0; 16];
-        address[..width].copy_from_slice(self.take(width)?);
-        Some(address)
-    }
-
-    fn tuple(&mut self, protocol: u8, is_ipv6: bool) -> Option<Tuple> {
-        let width = if is_ipv6 { 16 } else { 4 };
-        Some(Tuple {
-            is_ipv6,
-            protocol,
-            source: self.address(width)?,
-            destination: self.address(width)?,
-            ends: self.array()?,
-        })
-    }
-
-    fn zone(&mut self) -> Option<Zone> {
-        let of = match self.u8()? {
-            0 => Direction::Both,
-            1 => Direction::Original,
-            2 => Direction::Reply,
-            _ => return None,
-        };
-        Some(Zone {
-            of,
-            id: self.u16()?,
-        })
-    }
-
-    pub(super) fn record(&mut self) -> Option<(Kind, Flow)> {
-        let head = self.u8()?;
-        let kind = match head & head::KIND {
-            0 => Kind::Whole,
-            1 => Kind::Part,
-            2 => Kind::Gone(Why::Ended),
-            _ => return None,
-        };
-        // a part leaves its translation out, and of what is gone there is only the name
-        let unfit = match kind {
-            Kind::Whole => 0,
-            Kind::Part => head::TRANSLATED,
-            Kind::Gone(_) => !(head::KIND | head::IPV6 | head::ZONE),
-        };
-        if head & unfit != 0 {
-            return None;
-        }
-        let has = |bit: u8| head & bit != 0;
-        let protocol = self.u8().filter(|protocol| *protocol != 0)?;
-        let mut flow = Flow {
-            original: self.tuple(protocol, has(head::IPV6))?,
-            ..Flow::default()
-        };
-        if has(head::ZONE) {
-            flow.zone = self.zone()?;
-        }
-        if let Kind::Gone(_) = kind {
-            let (why, incarnation) = halves(self.u8()?)?;
-            flow.incarnation = incarnation;
-            return Some((Kind::Gone(why_of(why)?), flow));
-        }
-        flow.reply = match has(head::TRANSLATED) {
-            true => self.tuple(protocol, has(head::IPV6))?,
-            false => flow.original.inverse(),
-        };
-        self.state(head, &mut flow)?;
-        // the kernel would take a TCP flow without a state, and drop its packets
-        let whole = kind != Kind::Whole || protocol != TCP || flow.tcp.is_some();
-        whole.then_some((kind, flow))
-    }
-
-    fn state(&mut self, head: u8, flow: &mut Flow) -> Option<()> {
-        let (status, incarnation) = halves(self.u8()?)?;
-        flow.status = status_bits(status);
+    if let Kind::Gone(_) = kind {
+        let (why, incarnation) = halves(read.u8()?)?;
         flow.incarnation = incarnation;
-        flow.timeout_s = self.leb128()?.checked_sub(1);
-        if head & head::MARK != 0 {
-            flow.mark = self.u32()?;
-        }
-        if head & head::TCP != 0 {
-            let [state, scales, original, reply] = self.array()?;
-            if flow.original.protocol != TCP {
-                return None;
-            }
-            flow.tcp = Some(Tcp {
-                state,
-                scales: [scales >> 4, scales & 15],
-                flags: [original, reply],
-            });
-        }
-        if head & head::EXTRA != 0 {
-            let length = self.u16().map(usize::from)?;
-            let extra = self.take(length).filter(|_| length <= EXTRA_BYTES_MAX)?;
-            is_extra(extra, flow.original.protocol).then_some(())?;
-            flow.extra = extra.to_vec();
-            flow.state = parse::state_in(extra, flow.original.protocol);
-        }
-        Some(())
+        return Ok((Kind::Gone(why_of(why)?), flow));
     }
+    flow.reply = match has(head::TRANSLATED) {
+        true => tuple(read, protocol, has(head::IPV6))?,
+        false => flow.original.inverse(),
+    };
+    state(read, head, &mut flow)?;
+    // the kernel would take a TCP flow without a state, and drop its packets
+    let whole = kind != Kind::Whole || protocol != TCP || flow.tcp.is_some();
+    check(whole, "state")?;
+    Ok((kind, flow))
+}
+
+fn state(read: &mut Reader<'_>, head: u8, flow: &mut Flow) -> Result<(), Malformed> {
+    let (status, incarnation) = halves(read.u8()?)?;
+    flow.status = status_bits(status);
+    flow.incarnation = incarnation;
+    flow.timeout_s = leb128(read)?.checked_sub(1);
+    if head & head::MARK != 0 {
+        flow.mark = read.u32()?;
+    }
+    if head & head::TCP != 0 {
+        let [state, scales, original, reply] = read.array()?;
+        check(flow.original.protocol == TCP, "state")?;
+        flow.tcp = Some(Tcp {
+            state,
+            scales: [scales >> 4, scales & 15],
+            flags: [original, reply],
+        });
+    }
+    if head & head::EXTRA != 0 {
+        let length = read.u16().map(usize::from)?;
+        let extra = read.take(length)?;
+        let is_known = is_extra(extra, flow.original.protocol);
+        check(length <= EXTRA_BYTES_MAX && is_known, "attribute")?;
+        flow.extra = extra.to_vec();
+        flow.state = parse::state_in(extra, flow.original.protocol);
+    }
+    Ok(())
 }
 
 /// The lower four bits, and the incarnation above them.
-fn halves(byte: u8) -> Option<(u8, u8)> {
+fn halves(byte: u8) -> Result<(u8, u8), Malformed> {
     let incarnation = byte >> 4;
-    (incarnation < INCARNATIONS).then_some((byte & 15, incarnation))
+    check(incarnation < INCARNATIONS, "incarnation")?;
+    Ok((byte & 15, incarnation))
 }
 
-fn why_of(code: u8) -> Option<Why> {
+fn why_of(code: u8) -> Result<Why, Malformed> {
     match code {
-        0 => Some(Why::Ended),
-        1 => Some(Why::Closed),
-        2 => Some(Why::Hand),
-        _ => None,
+        0 => Ok(Why::Ended),
+        1 => Ok(Why::Closed),
+        2 => Ok(Why::Hand),
+        _ => Err(Malformed::Field("end of a flow")),
     }
 }
 

@@ -32,7 +32,6 @@ fn what_lives_and_dies_within_a_batch_costs_nothing() {
     let mut pair = Pair::started();
     let before = pair.nodes[0].engine.counters.sent_bytes;
     pair.nodes[0].engine.flush_at_ns = pair.now_ns + SECOND_NS / 100;
-    pair.nodes[0].engine.ready.push_message(Vec::new());
     pair.traffic(0, &tcp(1));
     pair.step();
     pair.end(0, &tcp(1));

@@ -1,5 +1,7 @@
 //! Nothing is lost silently: overruns, refusals, restarts, somebody else's hands.
 
+use spared_replica::wire::OWN;
+
 use super::*;
 
 #[test]
@@ -194,17 +196,22 @@ fn who_waits_for_what_has_gone_is_told_so_soon() {
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
     let number = engine.peer.as_ref().map_or(0, |peer| peer.resync) + 1;
-    let hello = engine.serial;
+    let serial = engine
+        .session
+        .replica()
+        .serial()
+        .expect("nothing was dropped");
     for message in [
         Message::Resync {
             number,
             lease_s: 120,
-            hello,
+            serial,
         },
         Message::Alive(&[9; 8]),
         Message::Resynced { number, flows: 1 },
     ] {
-        engine.handle_message(now_ns, &message.encode());
+        let heard = engine.handle_message(now_ns, &message.encode());
+        assert_eq!(heard, Ok(()));
     }
     pair.step();
     assert_eq!(pair.nodes[1].in_sync, Some(false));
@@ -293,24 +300,51 @@ fn garbage_is_counted_and_changes_nothing() {
     (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
+    let mut cut = Vec::new();
+    crate::wire::begin_changes(&mut cut, 0);
+    crate::wire::record(&mut cut, crate::wire::Kind::Whole, &tcp(77));
+    cut.pop();
     for bytes in [
         &[][..],
         &[0],
         &[99, 1],
-        &[2, 0],
-        &[4, 1, 2, 3],
-        &[8, 1, 9, 9, 9, 9, 9],
+        &[OWN, 0],
+        &[OWN + 2, 1, 2, 3],
+        &[OWN + 5, 1, 9, 9, 9, 9, 9],
+        &cut,
     ] {
-        pair.nodes[1].engine.handle_message(now_ns, bytes);
+        let heard = pair.nodes[1].engine.handle_message(now_ns, bytes);
+        assert!(heard.is_err(), "{bytes:?}");
     }
-    let mut cut = Vec::new();
-    crate::wire::begin_changes(&mut cut, 0, 0);
-    crate::wire::record(&mut cut, crate::wire::Kind::Whole, &tcp(77));
-    cut.pop();
-    pair.nodes[1].engine.handle_message(now_ns, &cut);
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.counters.malformed, 7);
+    assert_eq!(pair.nodes[1].engine.session.replica().garbage().0, 7);
+    assert_eq!(pair.nodes[1].warnings.len(), 1, "once");
     pair.assert_equal();
+}
+
+#[test]
+fn what_was_in_a_message_that_is_dropped_is_asked_for_again() {
+    let mut pair = Pair::started();
+    (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.traffic(0, &translated(50));
+    pair.traffic(0, &Flow { mark: 1, ..tcp(1) });
+    pair.end(0, &tcp(2));
+    // until the message is on its way
+    while pair.to[1].is_empty() {
+        pair.now_ns += MS;
+        pair.turn(0);
+    }
+    let message = pair.to[1].back_mut().expect("it waits");
+    assert_eq!(message[0], OWN);
+    message.truncate(20);
+    pair.nodes[1].is_damaged = true;
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    assert_eq!(pair.differences().len(), 4);
+    pair.pass_ms(1000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
 }
 
 #[test]

@@ -25,11 +25,14 @@ struct Node {
     engine: Engine,
     kernel: Kernel,
     in_sync: Option<bool>,
-    /// How often it said whether it is.
+    /// What it said last, and how often it said something else.
+    told: Option<Result<(), String>>,
     said: usize,
     compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
     events: Vec<String>,
+    /// The next message to it is damaged.
+    is_damaged: bool,
     /// So often the kernel was asked for a flow before a change.
     asked: usize,
 }
@@ -53,10 +56,12 @@ impl Pair {
                 engine,
                 kernel: Kernel::new(),
                 in_sync: None,
+                told: None,
                 said: 0,
                 compared: None,
                 warnings: Vec::new(),
                 events: Vec::new(),
+                is_damaged: false,
                 asked: 0,
             }
         };
@@ -87,6 +92,7 @@ impl Pair {
         self.up = true;
         self.to = Default::default();
         for node in &mut self.nodes {
+            node.told = None;
             node.engine.handle_up(self.now_ns);
         }
         self.step();
@@ -150,7 +156,7 @@ impl Pair {
             let timers = self
                 .nodes
                 .iter()
-                .filter_map(|node| node.engine.next_timeout());
+                .filter_map(|node| node.engine.next_timeout(self.now_ns));
             let second_ns = (self.now_s() + 1) * SECOND_NS;
             let next_ns = timers.chain([second_ns]).min().unwrap_or(until_ns);
             assert!(next_ns > self.now_ns, "a timer that is always due");
@@ -199,7 +205,11 @@ impl Pair {
         }
         busy |= node.perform(now_ns);
         if let Some(message) = self.to[at].pop_front() {
-            self.nodes[at].engine.handle_message(now_ns, &message);
+            let heard = self.nodes[at].engine.handle_message(now_ns, &message);
+            assert_eq!(
+                heard.is_err(),
+                std::mem::take(&mut self.nodes[at].is_damaged)
+            );
             self.nodes[at].perform(now_ns);
             busy = true;
         }
@@ -314,17 +324,24 @@ impl Node {
                 }
                 Action::ReadTimeouts => {}
                 Action::StopDump => self.kernel.dump = None,
-                Action::InSync(yes, _) => {
-                    self.in_sync = Some(yes);
-                    self.said += 1;
-                }
                 Action::Compared(rows) => self.compared = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
                 Action::Info(_) => {}
                 Action::Event(text) => self.events.push(text),
             }
         }
+        self.tell_in_sync();
         busy
+    }
+
+    /// As the runner does.
+    fn tell_in_sync(&mut self) {
+        let said = self.engine.in_sync();
+        if said.is_some() && said != self.told {
+            self.in_sync = said.as_ref().map(Result::is_ok);
+            self.said += 1;
+            self.told = said;
+        }
     }
 }
 

@@ -1,0 +1,113 @@
+//! The session with the peer: who it is, what is active there, the drain, what is asked for again. It is
+//! the replica's, which has no tables here: of flows both nodes tell what they saw, and no node
+//! decides (`merge.rs`).
+//!
+//! The session's messages go before those of flows. But a role is told after all that was told under
+//! the one before, and the drain after everything.
+
+use spared_replica::Malformed;
+use spared_replica::wire::OWN;
+use spared_sdk::Role;
+
+use super::table::flag;
+use super::{Action, Engine};
+use crate::wire::Message;
+
+impl Engine {
+    /// One message of the peer's: untrusted bytes.
+    ///
+    /// # Errors
+    /// Not all of it is understood: it is asked for again.
+    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
+        let Some(peer) = &mut self.peer else {
+            return Ok(());
+        };
+        peer.heard_ns = now_ns;
+        let heard = match bytes.first() {
+            Some(OWN..) => self.handle_own(now_ns, bytes),
+            _ => self.session.handle_message(now_ns, bytes),
+        };
+        // what it told of may be missing here
+        self.complete &= self.active || heard.is_ok();
+        self.follow_session(now_ns);
+        heard
+    }
+
+    fn handle_own(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
+        let heard = match self.session.replica().peer_role() {
+            Some(_) => Message::decode(bytes).and_then(|message| self.take(now_ns, message)),
+            None => Err(Malformed::Order("of flows")),
+        };
+        heard.inspect_err(|why| self.session.split().0.reject(now_ns, *why))
+    }
+
+    /// What the session has learned.
+    fn follow_session(&mut self, now_ns: u64) {
+        let (session, _) = self.session.split();
+        while let Some(text) = session.poll_event() {
+            self.actions.push_back(Action::Warn(text));
+        }
+        if session.take_asked_again() {
+            // its role follows, and the resync that answers it
+            self.table.clear_flag(flag::SENT);
+        }
+        if let (Some(peer), Some((serial, groups))) = (&mut self.peer, session.peer_role()) {
+            if peer.active.is_none() || peer.serial != serial {
+                peer.serial = serial;
+                let active = !groups.is_empty();
+                self.handle_peer_role(now_ns, active);
+            }
+        }
+        self.tell_synchrony(now_ns);
+    }
+
+    pub(super) fn tell_role(&mut self, group: &str, active: bool) {
+        let role = if active { Role::Active } else { Role::Backup };
+        self.session.handle_role(group, role);
+        self.ready.go_ahead();
+        self.flush_at_ns = 0;
+    }
+
+    /// All that was told since no group is active here was told: only a resync that begins after the
+    /// peer has heard this tells what of it the peer has.
+    pub(super) fn renew_session(&mut self) {
+        self.session.split().0.renew();
+        self.ready.go_ahead();
+        self.flush_at_ns = 0;
+    }
+
+    // ---- drain
+
+    /// Everything is to be sent, young flows too, and the peer to say that it has it. False: until
+    /// [`is_draining`](Self::is_draining) says no.
+    pub fn drain(&mut self, now_ns: u64) -> bool {
+        if self.peer.is_none() || !self.active {
+            return true;
+        }
+        self.draining = true;
+        self.heard_all = false;
+        self.ripen(now_ns);
+        self.end_endings(now_ns);
+        false
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining || !self.session.is_drained()
+    }
+
+    /// No notification waits in the kernel.
+    pub fn handle_heard_all(&mut self) {
+        self.heard_all = true;
+    }
+
+    /// Nothing waits here any more: the peer is asked whether it has all of it.
+    pub(super) fn ask_whether_drained(&mut self) -> bool {
+        let is_sent = self.ready.is_empty() && self.unknown.is_empty();
+        let is_due = self.draining && is_sent && self.heard_all && !self.unsettled;
+        if is_due {
+            self.draining = false;
+            self.session.start_drain();
+        }
+        is_due
+    }
+}
