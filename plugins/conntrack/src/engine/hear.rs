@@ -232,7 +232,7 @@ impl Engine {
 
     /// The peer named it: nothing has changed.
     fn see(&mut self, now_ns: u64, hash: u64) {
-        let (round, floor_s, peer_carries) = (self.round, self.floor_s(), self.peer_is_active());
+        let (round, peer_carries) = (self.round, self.peer_is_active());
         let looks = self.active || self.is_tidying();
         let slot = self.table.find(hash);
         match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
@@ -241,8 +241,9 @@ impl Engine {
                 entry.set_round(round);
                 entry.flags &= !flag::ENDED;
                 if entry.peer_s == 0 && peer_carries {
-                    // so long at least, or it would have said more
-                    entry.peer_s = seconds(now_ns).saturating_add(floor_s);
+                    // So long at least, or it would have said more. Nothing is written: with any other
+                    // time, a packet that gives the same one would not be seen.
+                    entry.peer_s = entry.own_s.max(1);
                     // offered by this node, and from now on nothing here may tell whether it is
                     // still in the kernel: one look, which a walk under way is
                     self.wanted.verify |= !looks;

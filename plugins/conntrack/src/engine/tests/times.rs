@@ -116,6 +116,29 @@ fn a_copy_is_not_told_back() {
 }
 
 #[test]
+fn a_packet_shortly_before_the_peer_first_names_its_flow_is_seen() {
+    for before_s in 0..8 {
+        let mut pair = shared();
+        let flow = udp(1);
+        pair.traffic(0, &flow);
+        pair.pass_ms(20_000);
+        pair.traffic(1, &flow);
+        pair.pass_ms(1000 * (10 - before_s));
+        pair.traffic(0, &flow);
+        let ends_s = pair.now_s() as u32 + 120;
+        pair.pass_ms(1000 * before_s);
+        for at in [1, 0] {
+            let now_ns = pair.now_ns;
+            pair.nodes[at].engine.request_resync(now_ns);
+            pair.step();
+        }
+        let table = &pair.nodes[0].engine.table;
+        let slot = table.find(table.hash(&flow)).expect("it is there");
+        assert_eq!(table.get(slot).own_s, ends_s, "{before_s} s before");
+    }
+}
+
+#[test]
 fn what_expires_where_no_packet_passes_any_more_lives_where_they_pass() {
     let mut pair = shared();
     let flows: Vec<Flow> = (0..8).map(brief).collect();
