@@ -161,6 +161,14 @@ fn diff_names_what_differs_and_exits_by_it() {
         }
         stray.delete(&lab.sites[backup].ns)?;
         assert!(equal(&pair, active));
+        // what they change there is put right
+        let tuple = crowd.tuple(crowd.first);
+        let (source, destination) = (tuple.source, tuple.destination);
+        let line = format!("conntrack -U -p udp -s {source} -d {destination} --mark 7");
+        lab.sites[backup].ns.shell(&line)?;
+        assert!(equal(&pair, active));
+        let table = pair.table(backup)?;
+        assert!(table.iter().all(|entry| entry.mark != 7), "{table:?}");
         // the same of copies that became originals
         pair.strike(Fault::Switch)?;
         let has_let_go = || pair.text(active, "role") == "backup";

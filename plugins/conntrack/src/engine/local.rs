@@ -36,10 +36,29 @@ impl Engine {
         self.counters.events += 1;
         match event {
             Event::Gone(flow) => self.handle_gone(now_ns, flow, by),
+            Event::Changed(flow) if !self.speaks(now_ns) => self.handle_meddling(now_ns, flow, by),
             _ if !self.speaks(now_ns) => {}
             Event::New(flow) => self.handle_new(now_ns, flow),
             Event::Changed(flow) => self.handle_changed(now_ns, flow, by),
             Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
+        }
+    }
+
+    /// A hand changed a copy: the peer has it as it should be.
+    fn handle_meddling(&mut self, now_ns: u64, flow: Flow, by: By) {
+        let slot = self.table.find(self.table.hash(&flow));
+        let entry = slot.map(|slot| *self.table.get(slot));
+        let entry = entry.filter(|it| by == By::Hand && !it.has(flag::ENDING));
+        let Some(entry) = entry.filter(|_| self.peer_is_active()) else {
+            return;
+        };
+        if entry.extra != digest(&flow.extra) {
+            // the peer's word takes no attribute away: it is made anew
+            self.drop_entry(entry.hash);
+            self.write(How::Delete, flow, 0);
+            self.lose(now_ns, entry.hash);
+        } else if differs_beside_attributes(&entry, &flow) {
+            self.ask_for(now_ns, entry.hash);
         }
     }
 

@@ -96,8 +96,8 @@ pub enum Source {
 pub enum Subscription {
     #[default]
     Nothing,
-    /// Only what goes.
-    Destroyed,
+    /// What befalls copies: what goes, and what is changed.
+    Copies,
     All,
 }
 

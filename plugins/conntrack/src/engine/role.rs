@@ -232,7 +232,7 @@ impl Engine {
         let wanted = match heard {
             false => Subscription::Nothing,
             true if self.active || now_ns < self.offering_until_ns => Subscription::All,
-            true => Subscription::Destroyed,
+            true => Subscription::Copies,
         };
         if wanted != self.subscription {
             self.subscription = wanted;

@@ -35,7 +35,7 @@ const ALL: [u32; 5] = [
     c::NFNLGRP_CONNTRACK_EXP_NEW,
     c::NFNLGRP_CONNTRACK_EXP_DESTROY,
 ];
-const DESTROYED: [u32; 1] = [c::NFNLGRP_CONNTRACK_DESTROY];
+const COPIES: [u32; 2] = [c::NFNLGRP_CONNTRACK_UPDATE, c::NFNLGRP_CONNTRACK_DESTROY];
 
 pub struct Kernel {
     writer: Writer,
@@ -333,7 +333,7 @@ impl Kernel {
 fn groups(subscription: Subscription) -> &'static [u32] {
     match subscription {
         Subscription::Nothing => &[],
-        Subscription::Destroyed => &DESTROYED,
+        Subscription::Copies => &COPIES,
         Subscription::All => &ALL,
     }
 }

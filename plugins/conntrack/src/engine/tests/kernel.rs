@@ -77,7 +77,7 @@ impl Kernel {
     pub(super) fn tell(&mut self, event: Event, by: By) {
         let heard = match (&event, self.subscription) {
             (_, Subscription::Nothing) => false,
-            (Event::Gone(_), _) => true,
+            (Event::Gone(_), _) | (Event::Changed(_), Subscription::Copies) => true,
             (_, subscription) => subscription == Subscription::All,
         };
         let (Event::New(flow) | Event::Changed(flow) | Event::Gone(flow)) = &event else {

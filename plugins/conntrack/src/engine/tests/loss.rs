@@ -2,7 +2,9 @@
 
 use spared_replica::wire::OWN;
 
+use super::super::local::Event;
 use super::*;
+use crate::ctnetlink::parse::attribute;
 
 #[test]
 fn an_overrun_is_made_good_by_a_resync() {
@@ -95,6 +97,30 @@ fn what_somebody_deletes_on_the_backup_comes_back() {
     pair.assert_equal();
     assert_eq!(pair.nodes[1].engine.counters.lost, 30);
     assert_eq!(pair.nodes[0].engine.counters.lost_there, 30);
+}
+
+#[test]
+fn what_somebody_changes_on_the_backup_is_put_right() {
+    let mut pair = Pair::started();
+    (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let marked = Flow { mark: 9, ..tcp(1) };
+    let closed = Flow {
+        tcp: tcp(2).tcp.map(|tcp| Tcp { state: 7, ..tcp }),
+        ..tcp(2)
+    };
+    let mut labelled = tcp(3);
+    attribute(22, &[1; 16], &mut labelled.extra);
+    for flow in [marked, closed, labelled] {
+        let kernel = &mut pair.nodes[1].kernel;
+        let (there, _) = kernel.flows.get_mut(&name(&flow)).expect("a copy");
+        *there = flow.clone();
+        kernel.tell(Event::Changed(flow), By::Hand);
+    }
+    assert_eq!(pair.differences().len(), 6);
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
 }
 
 #[test]
