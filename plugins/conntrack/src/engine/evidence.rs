@@ -171,7 +171,7 @@ impl Engine {
         let Some(peer) = self.peer.as_ref() else {
             return true;
         };
-        let at_once = before.waiting != NOT_WAITING || !peer.is_met;
+        let at_once = before.waiting() != NOT_WAITING || !peer.is_met;
         self.is_sole() || self.is_shared() && at_once && self.session.replica().is_greater()
     }
 
@@ -223,7 +223,7 @@ impl Engine {
         let Some(slot) = self.table.find(hash) else {
             return;
         };
-        let waiting = self.table.get(slot).waiting;
+        let waiting = self.table.get(slot).waiting();
         self.unqueue(waiting);
         self.table.remove(slot);
     }

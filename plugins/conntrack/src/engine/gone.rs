@@ -64,7 +64,7 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         entry.set(flag::ENDING, true);
         flow.incarnation = entry.incarnation();
-        let waiting = std::mem::take(&mut entry.waiting);
+        let waiting = entry.stop_waiting();
         self.unqueue(waiting);
         self.endings.push_back(Ending {
             until_ns: now_ns + WAIT_NS,

@@ -199,7 +199,7 @@ impl Engine {
         entry.set_round(round);
         if let Some(left_s) = flow.timeout_s {
             entry.peer_s = now_s.saturating_add(lease_s);
-            entry.told_s = entry.told_s.max(now_s.saturating_add(left_s));
+            entry.tell(entry.told_s().max(now_s.saturating_add(left_s)));
         }
     }
 

@@ -126,7 +126,7 @@ impl Engine {
             true => self.push_young(change),
             false => self.push_ready(now_ns, change),
         };
-        self.table.get_mut(slot).waiting = number;
+        self.table.get_mut(slot).wait(number);
     }
 
     /// Whether flows wait until they are old enough. Where both nodes are active, answers come to the
@@ -142,7 +142,7 @@ impl Engine {
                 let hash = change.hash;
                 let number = self.young.push(change);
                 if let Some(slot) = self.table.find(hash) {
-                    self.table.get_mut(slot).waiting = number;
+                    self.table.get_mut(slot).wait(number);
                 }
             }
         }
@@ -186,13 +186,13 @@ impl Engine {
         if !entry.is_own(seconds(now_ns)) {
             return; // what only the peer's word keeps alive is not told back
         }
-        if let Some(waiting) = waiting_mut(&mut self.ready, &mut self.young, entry.waiting) {
+        if let Some(waiting) = waiting_mut(&mut self.ready, &mut self.young, entry.waiting()) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
             }
             merge(&mut waiting.flow, &flow);
-            return self.check_admission(now_ns, slot, entry.waiting);
+            return self.check_admission(now_ns, slot, entry.waiting());
         }
         let kind = if entry.has(flag::SENT) {
             kind
@@ -318,7 +318,7 @@ impl Engine {
                 let hash = change.hash;
                 let number = self.push_ready(now_ns, change);
                 if let Some(slot) = self.table.find(hash) {
-                    self.table.get_mut(slot).waiting = number;
+                    self.table.get_mut(slot).wait(number);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::local::seconds;
 use super::queue::{Change, Item};
-use super::table::{APART_S, NOT_WAITING, digest, flag};
+use super::table::{APART_S, digest, flag};
 use super::{Engine, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
@@ -111,7 +111,7 @@ impl Engine {
         let Some(slot) = slot else { return };
         let lease_s = self.lease_s();
         let entry = self.table.get_mut(slot);
-        entry.waiting = NOT_WAITING;
+        entry.stop_waiting();
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow.extra),
@@ -122,11 +122,11 @@ impl Engine {
         entry.learn(&change.flow);
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
-        entry.told_s = match fixed {
+        entry.tell(match fixed {
             // its time ends there when it ends here
             true => u32::MAX,
             false => seconds(now_ns).saturating_add(left_s),
-        };
+        });
     }
 
     pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {

@@ -8,8 +8,8 @@ use crate::ctnetlink::parse::attribute;
 use crate::flow::Flow;
 use crate::wire::Kind;
 
-/// Numbers of one queue; the other half is the other queue's.
-const NUMBERS: u32 = 1 << 31;
+/// Numbers of one queue; as many more are the other queue's. An entry of the table has a bit beside them.
+const NUMBERS: u32 = 1 << 30;
 
 #[derive(Debug)]
 pub struct Change {

@@ -42,13 +42,13 @@ impl Engine {
         let entry = *self.table.get(slot);
         // what an event told is newer than the dump
         let admitted = is_fresh || self.filter.admits(&flow);
-        if entry.waiting != NOT_WAITING {
+        if entry.waiting() != NOT_WAITING {
             if !admitted {
                 self.counters.excluded += 1;
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
             // its record goes before this word; a young flow has none yet
-            if self.ready.get_mut(entry.waiting).is_some() {
+            if self.ready.get_mut(entry.waiting()).is_some() {
                 self.tell_alive(now_ns, hash);
             }
             return;
@@ -116,13 +116,13 @@ impl Engine {
             since_ns: now_ns,
         };
         let number = self.push_ready(now_ns, change);
-        self.table.get_mut(slot).waiting = number;
+        self.table.get_mut(slot).wait(number);
         number
     }
 
     /// The peer's copy would not live until the resync after the next one.
     fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
-        entry.told_s.saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
+        entry.told_s().saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
     }
 
     /// Less what a lease of three lacks, and what rounding takes.

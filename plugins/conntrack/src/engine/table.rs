@@ -1,4 +1,4 @@
-//! What each node knows of the flows that both have: 32 bytes and an index of five for each.
+//! What each node knows of the flows that both have: 28 bytes and an index of five for each.
 
 use hashbrown::HashTable;
 
@@ -33,24 +33,25 @@ pub const ROUNDING_S: u32 = 2;
 /// whatever packet comes later, its end is another one. With the usual times both are 120 s, and nobody
 /// would see the packet.
 pub const APART_S: u32 = ROUNDING_S + 1;
+/// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
+const WAITS: u32 = 1 << 31;
 /// Rounds that are told apart: five bits.
 const ROUNDS: u8 = 32;
 
 /// A flow. Times are seconds of the engine's clock; 0 is none. Two of them tell who knows that it
 /// lives: this kernel, by the packets that passed it, and the peer, by its word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
 pub struct Entry {
     pub hash: u64,
     pub mark: u32,
-    /// The number of the change that waits to be sent, or [`NOT_WAITING`]; of a free slot, the next
-    /// free one.
-    pub waiting: u32,
+    /// With [`WAITS`] the number of the change that waits to be sent, else the end of the peer's copy by
+    /// what it was told: it is told anew as the change goes. Of a free slot, the next free one.
+    outbound: u32,
     /// End by the packets that passed here, as the kernel showed it last.
     pub own_s: u32,
     /// End by the peer's word, as it was written to the kernel here.
     pub peer_s: u32,
-    /// End of the peer's copy, by what it was told.
-    pub told_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
     /// Of the attributes, as a whole record tells them; 0 without any.
@@ -85,6 +86,40 @@ impl Entry {
         let state = flow.state().unwrap_or(self.state());
         self.word = status_byte(flow.status) << 4 | state & 15;
         self.mark = flow.mark;
+    }
+
+    /// The number of the change that waits to be sent, or [`NOT_WAITING`].
+    pub fn waiting(&self) -> u32 {
+        match self.outbound & WAITS {
+            0 => NOT_WAITING,
+            _ => self.outbound & !WAITS,
+        }
+    }
+
+    /// When the peer's copy ends, by what it was told; 0 while a change waits to tell it.
+    pub fn told_s(&self) -> u32 {
+        match self.outbound & WAITS {
+            0 => self.outbound,
+            _ => 0,
+        }
+    }
+
+    pub fn wait(&mut self, number: u32) {
+        self.outbound = number | WAITS;
+    }
+
+    /// The change has gone, or is not sent; the number that it had.
+    pub fn stop_waiting(&mut self) -> u32 {
+        let number = self.waiting();
+        self.outbound = self.told_s();
+        number
+    }
+
+    /// The peer's copy lives until then; nothing, while a change waits.
+    pub fn tell(&mut self, end_s: u32) {
+        if self.outbound & WAITS == 0 {
+            self.outbound = end_s.min(!WAITS);
+        }
     }
 
     pub fn has(&self, flag: u8) -> bool {
@@ -237,7 +272,7 @@ impl Table {
         if let Ok(found) = found {
             found.remove();
             self.entries[slot as usize] = Entry {
-                waiting: self.free,
+                outbound: self.free,
                 ..Entry::default()
             };
             self.free = slot + 1;
@@ -291,7 +326,7 @@ impl Table {
     pub fn disconnect(&mut self) {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
-            entry.waiting = NOT_WAITING;
+            entry.stop_waiting();
             entry.flags &= !flag::SENT;
         }
     }
@@ -336,7 +371,7 @@ impl Table {
 
     fn take_slot(&mut self) -> u32 {
         if let Some(slot) = self.free.checked_sub(1) {
-            self.free = self.entries[slot as usize].waiting;
+            self.free = self.entries[slot as usize].outbound;
             return slot;
         }
         if self.entries.len() == self.entries.capacity() {
@@ -379,8 +414,25 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_32_bytes_as_the_memory_promised_wants() {
-        assert_eq!(size_of::<Entry>(), 32);
+    fn an_entry_is_28_bytes_as_the_memory_promised_wants() {
+        assert_eq!(size_of::<Entry>(), 28);
+    }
+
+    #[test]
+    fn an_entry_waits_or_knows_until_when_the_peer_has_it() {
+        let mut entry = Entry::default();
+        entry.tell(77);
+        assert_eq!((entry.waiting(), entry.told_s()), (NOT_WAITING, 77));
+        entry.wait(5);
+        entry.tell(88);
+        assert_eq!((entry.waiting(), entry.told_s()), (5, 0));
+        assert_eq!(entry.stop_waiting(), 5);
+        assert_eq!(entry.stop_waiting(), NOT_WAITING);
+        entry.tell(u32::MAX);
+        assert_eq!(
+            (entry.waiting(), entry.told_s()),
+            (NOT_WAITING, u32::MAX >> 1)
+        );
     }
 
     #[test]
