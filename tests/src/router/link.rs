@@ -60,13 +60,12 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
 fn public_key(file: &Path) -> Result<String> {
     let mut command = Command::new(build_dir()?.join("sparectl"));
     let output = command.arg("keygen").arg("--file").arg(file).output()?;
-    // a key that is there is kept, and its line is said as well
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
+    let said = String::from_utf8_lossy(&output.stdout);
     let quoted = said
         .split_once("public_key = ")
         .map(|(_, key)| key.trim().to_owned());
-    quoted.ok_or_else(|| format!("keygen: {said}").into())
+    let why = String::from_utf8_lossy(&output.stderr);
+    quoted.ok_or_else(|| format!("keygen: {why}").into())
 }
 
 fn private_file(file: &Path, text: &str) -> Result<()> {
