@@ -323,8 +323,7 @@ impl Datum for String {
 }
 
 fn text(reader: &mut Reader<'_>) -> Option<String> {
-    let bytes = std::mem::take(&mut reader.0);
-    String::from_utf8(bytes.to_vec()).ok()
+    String::from_utf8(reader.rest().to_vec()).ok()
 }
 
 impl Datum for Vec<u8> {
@@ -333,7 +332,7 @@ impl Datum for Vec<u8> {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(std::mem::take(&mut reader.0).to_vec())
+        Ok(reader.rest().to_vec())
     }
 }
 

@@ -203,7 +203,7 @@ impl Message<'_> {
         let message = match read.u8()? {
             CHANGES => Message::Changes {
                 age_us: read.u32()?,
-                records: reader::rest(&mut read),
+                records: read.rest(),
             },
             RESYNC => Message::Resync {
                 number: read.u8()?,
@@ -217,7 +217,7 @@ impl Message<'_> {
             },
             LOST => Message::Lost(reader::hashes(&mut read)?),
             EXPECT => {
-                let (yes, request) = (reader::flag(&mut read)?, reader::rest(&mut read));
+                let (yes, request) = (read.flag("flag")?, read.rest());
                 match expectation::is_valid(request) {
                     true => Message::Expect { yes, request },
                     false => return Err(Malformed::Field("expectation")),
@@ -228,7 +228,7 @@ impl Message<'_> {
             COMPARE => Message::Compare { id: read.u32()? },
             COMPARED => Message::Compared {
                 id: read.u32()?,
-                records: reader::rest(&mut read),
+                records: read.rest(),
             },
             END => Message::End { id: read.u32()? },
             HOLDS => Message::Holds(reader::addresses(&mut read)?),

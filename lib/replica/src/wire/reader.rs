@@ -112,7 +112,20 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn rest(&mut self) -> &'b [u8] {
+    /// A byte that says yes or no.
+    ///
+    /// # Errors
+    /// There is none, or it is another: the field is named.
+    pub fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed::Field(field)),
+        }
+    }
+
+    /// All that is left.
+    pub fn rest(&mut self) -> &'b [u8] {
         std::mem::take(&mut self.0)
     }
 

@@ -13,19 +13,9 @@ fn check(holds: bool, field: &'static str) -> Result<(), Malformed> {
     holds.then_some(()).ok_or(Malformed::Field(field))
 }
 
-pub(super) fn flag(read: &mut Reader<'_>) -> Result<bool, Malformed> {
-    let byte = read.u8()?;
-    check(byte <= 1, "flag")?;
-    Ok(byte == 1)
-}
-
-pub(super) fn rest<'a>(read: &mut Reader<'a>) -> &'a [u8] {
-    std::mem::take(&mut read.0)
-}
-
 pub(super) fn hashes<'a>(read: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     check(read.0.len() % 8 == 0, "hash")?;
-    Ok(rest(read))
+    Ok(read.rest())
 }
 
 pub(super) fn addresses(read: &mut Reader<'_>) -> Result<Vec<Address>, Malformed> {

@@ -125,8 +125,8 @@ pub fn read_numbers(value: &[u8]) -> Result<Numbers, Malformed> {
 pub fn read_all_numbers(value: &[u8]) -> Result<AllNumbers, Malformed> {
     let mut reader = Reader(value);
     let all = AllNumbers {
-        unsure: flag(&mut reader, "doubt")?,
-        exact: flag(&mut reader, "exactness")?,
+        unsure: reader.flag("doubt")?,
+        exact: reader.flag("exactness")?,
     };
     finish(&reader)?;
     Ok(all)
@@ -160,7 +160,7 @@ fn numbers(reader: &mut Reader<'_>) -> Result<Numbers, Malformed> {
             bytes: reader.u64()?,
             packets: reader.u64()?,
             age_s: reader.u64()?,
-            used_s: match flag(reader, "life")? {
+            used_s: match reader.flag("life")? {
                 true => Some(reader.u64()?),
                 false => None,
             },
@@ -249,12 +249,4 @@ fn text(reader: &mut Reader<'_>, field: &'static str) -> Result<Option<String>, 
         return Err(Malformed::Field(field));
     }
     Ok((!text.is_empty()).then(|| text.to_owned()))
-}
-
-fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, Malformed> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Malformed::Field(field)),
-    }
 }
