@@ -55,15 +55,12 @@ fn node(file: &Path) -> String {
 /// Its line for `[nodes]`; a name that is no bare key of TOML is quoted.
 fn line(node: &str, key: &PrivateKey) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let public = public_text(&key.public());
-    match node.chars().all(is_bare) {
-        true => format!("{node}.public_key = \"{public}\""),
-        false => format!("{}.public_key = \"{public}\"", quoted(node)),
-    }
-}
-
-fn quoted(node: &str) -> String {
-    format!("\"{}\"", node.replace('\\', "\\\\").replace('"', "\\\""))
+    let node = match node.chars().all(is_bare) {
+        true => node.to_owned(),
+        // a text of JSON is one of TOML
+        false => serde_json::Value::from(node).to_string(),
+    };
+    format!("{node}.public_key = \"{}\"", public_text(&key.public()))
 }
 
 // Beside it and renamed: never half a key, never one that others may read.
