@@ -15,8 +15,8 @@ pub struct Duel<T> {
 }
 
 impl<T> Duel<T> {
-    /// They take turns, so that a slow spell of the machine meets both; `most` times, or as often as the
-    /// bench asks for where that is less.
+    /// They take turns, so that a slow spell of the machine meets both; `most` times, or where the bench asks
+    /// for few runs a third of that, and no more than it asks for.
     pub fn run(
         bench: &Bench,
         most: usize,

@@ -15,8 +15,9 @@ const QUICK_RUNS: usize = 3;
 /// What is measured, the advert interval or the report's other scale, and how.
 pub type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
-/// `--quick` makes three runs instead of eleven, `--runs=N` that many; with `--alone` neither
-/// keepalived nor conntrackd is measured beside spared, where it would be; words select the cases whose name contains one of them.
+/// `--quick` makes three runs instead of eleven, `--runs=N` that many; with `--alone` neither keepalived nor
+/// conntrackd is measured beside spared, where it would be; words select the cases whose name contains one
+/// of them.
 pub fn program(report: Report, cases: &[Case]) -> ExitCode {
     program_with(report, cases, || ())
 }

@@ -96,14 +96,14 @@ impl Engine {
     }
 
     fn push_whole(&mut self, now_ns: u64, slot: u32, flow: Flow) {
-        let _ = self.push(now_ns, slot, flow, Kind::Whole);
+        self.push(now_ns, slot, flow, Kind::Whole);
     }
 
     /// The time alone, which is in every record.
     fn push_refresh(&mut self, now_ns: u64, slot: u32, mut flow: Flow) {
         flow.tcp = None;
         flow.extra = Vec::new();
-        let _ = self.push(now_ns, slot, flow, Kind::Part);
+        self.push(now_ns, slot, flow, Kind::Part);
     }
 
     /// The number under which it waits.
