@@ -9,6 +9,9 @@ pub struct Lines {
     rest: Vec<u8>,
     /// The line began too long ago to be kept.
     too_long: bool,
+    /// The line begins with NULs, and nothing else of it is there yet: who writes on in a file that was
+    /// cut off leaves them where its text was.
+    has_hole: bool,
     number: u64,
 }
 
@@ -16,6 +19,7 @@ impl Lines {
     /// Calls `each` with the number of every line that is complete now; None: it was too long.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(u64, Option<&[u8]>)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let piece = self.without_hole(piece);
             let Some(end) = piece.strip_suffix(b"\n") else {
                 self.keep(piece);
                 return;
@@ -36,7 +40,23 @@ impl Lines {
     }
 
     pub fn unread(&self) -> usize {
-        self.rest.len().saturating_add(usize::from(self.too_long))
+        let unread = self.rest.len().saturating_add(usize::from(self.too_long));
+        unread.saturating_add(usize::from(self.has_hole))
+    }
+
+    /// A torn line will not be continued.
+    pub fn forget_rest(&mut self) {
+        self.rest.clear();
+        (self.too_long, self.has_hole) = (false, false);
+    }
+
+    fn without_hole<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
+        if !self.rest.is_empty() || self.too_long {
+            return piece;
+        }
+        let text = piece.iter().position(|byte| *byte != 0);
+        self.has_hole = text.is_none();
+        piece.get(text.unwrap_or(piece.len())..).unwrap_or_default()
     }
 
     fn keep(&mut self, piece: &[u8]) {

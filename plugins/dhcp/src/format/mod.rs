@@ -101,11 +101,23 @@ impl Reader {
         found
     }
 
+    /// The file begins anew, and who writes it goes on: what was torn will not be continued, a header
+    /// holds.
+    pub fn handle_cut(&mut self) {
+        self.lines.forget_rest();
+        match &mut self.syntax {
+            Syntax::Kea(reader) => reader.forget_rest(),
+            Syntax::Dnsmasq => {}
+            Syntax::Dhcpd(reader) => reader.forget_rest(),
+        }
+    }
+
     /// Bytes that wait for the rest of their entry: a torn tail, at the end of a file.
     pub fn unread(&self) -> usize {
         let entry = match &self.syntax {
             Syntax::Dhcpd(reader) => reader.unread(),
-            Syntax::Kea(_) | Syntax::Dnsmasq => 0,
+            Syntax::Kea(reader) => reader.unread(),
+            Syntax::Dnsmasq => 0,
         };
         self.lines.unread().saturating_add(entry)
     }

@@ -60,6 +60,63 @@ fn a_row_that_joined_a_torn_one_costs_no_other() {
 }
 
 #[test]
+fn a_host_name_of_several_lines_costs_no_lease() {
+    let named =
+        |name: &str| format!("192.0.2.9,02:00:00:00:00:09,,600,1795197938,1,0,0,{name},0,\n");
+    for name in ["two\nlines", "\n", "a\n\nb\n", "x\naddress", "5\n192.0.2.7"] {
+        let text = kea4(&(named(name) + &named("next")));
+        for at in 0..text.len() {
+            let (found, unread) = read_all(Format::Kea4, &[&text[..at], &text[at..]]);
+            assert_eq!((found.skipped, unread), (0, 0), "{name:?}");
+            let names = leases(&found).into_iter().map(|it| it.hostname.clone());
+            let names: Vec<_> = names.collect();
+            assert_eq!(names, [name.as_bytes(), &b"next"[..]]);
+        }
+    }
+    // whatever else lacks columns is counted
+    let text = "192.0.2.8,02:00:00:00:00:08,,600,1795197938\n".to_owned();
+    let (found, unread) = read_all(Format::Kea4, &[&kea4(&text)]);
+    assert_eq!((found.skipped, unread), (0, text.len() - 1));
+    let found = read(
+        Format::Kea4,
+        &kea4(&(text.clone() + &text + &named("next") + &text + KEA4)),
+    );
+    assert_eq!((leases(&found).len(), found.skipped), (1, 3));
+    let why = "line 2: it has too few columns";
+    assert_eq!(found.why.as_deref(), Some(why));
+    let long = text + &"x\n".repeat(10_000);
+    assert_eq!(read(Format::Kea4, &kea4(&long)).changes.len(), 0);
+}
+
+#[test]
+fn who_goes_on_in_a_file_that_was_cut_off_is_read() {
+    let row = "192.0.2.9,02:00:00:00:00:09,,600,1795197938,1,0,0,nine,0,\n";
+    let duid = "1795197938 02:00:00:00:00:09 192.0.2.9 nine *\n";
+    let samples: [(Format, Vec<u8>, Vec<u8>); 3] = [
+        (Format::Kea4, kea4(row), row.into()),
+        (Format::Dhcpd4, dhcpd4(""), dhcpd4("")),
+        (Format::Dnsmasq, duid.into(), duid.into()),
+    ];
+    for (format, before, after) in samples {
+        let mut reader = Reader::new(format);
+        let torn = before.len() - 9;
+        reader.feed(&before[..torn], CLOCK);
+        reader.handle_cut();
+        assert_eq!(reader.unread(), 0);
+        // longer than any line may be, and in pieces
+        for length in [1, 40_000] {
+            assert_eq!(reader.feed(&vec![0; length], CLOCK).skipped, 0);
+            assert_eq!(reader.unread(), 1, "a torn tail, if nothing follows");
+        }
+        let found = reader.feed(&[&[0_u8; 100][..], &after].concat(), CLOCK);
+        assert_eq!(
+            (found.changes.len(), found.skipped, reader.unread()),
+            (1, 0, 0)
+        );
+    }
+}
+
+#[test]
 fn older_and_newer_columns_of_kea_are_kept() {
     let old = "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname\n\
                192.0.2.9,02:00:00:00:00:09,,600,1795197938,1,0,0,nine\n";

@@ -34,7 +34,7 @@ impl Reader {
     pub fn line(&mut self, number: u64, line: &[u8], clock: Clock, found: &mut Found) {
         if !self.entry.is_empty() && BEGINNINGS.iter().any(|word| line.starts_with(word)) {
             found.skip(self.began, "it breaks off");
-            self.clear();
+            self.forget_rest();
         }
         if self.entry.is_empty() {
             self.began = number;
@@ -45,7 +45,7 @@ impl Reader {
         }
         if self.entry.len().saturating_add(line.len()) > LONGEST {
             found.skip(self.began, "longer than any entry may be");
-            self.clear();
+            self.forget_rest();
             return;
         }
         self.entry.extend_from_slice(line);
@@ -55,7 +55,7 @@ impl Reader {
                 Ok(said) => said.into_iter().for_each(|said| said.tell(found)),
                 Err(why) => found.skip(self.began, why),
             }
-            self.clear();
+            self.forget_rest();
         }
     }
 
@@ -63,7 +63,7 @@ impl Reader {
         self.entry.len()
     }
 
-    fn clear(&mut self) {
+    pub fn forget_rest(&mut self) {
         self.entry.clear();
         self.depth = 0;
     }

@@ -12,6 +12,9 @@ use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 /// The DUID of a declined address, as Kea has it since 2.3.
 const EMPTY_DUID: [u8; 3] = [0; 3];
+/// A row over several lines: what Kea writes of 255 bytes each of identifier and name, and of a context.
+const LONGEST_ROW: usize = 8 * 1024;
+const TOO_SHORT: &str = "it has too few columns";
 
 #[derive(Debug)]
 pub struct Reader {
@@ -20,6 +23,9 @@ pub struct Reader {
     columns: Vec<Column>,
     /// The line before the last header's.
     before: u64,
+    /// A row that lacks columns, and the number of its first line: a host name may hold line feeds, which
+    /// Kea writes as they are.
+    open: Option<(u64, Vec<u8>)>,
 }
 
 impl Reader {
@@ -28,17 +34,31 @@ impl Reader {
             family,
             columns: Vec::new(),
             before: 0,
+            open: None,
         }
+    }
+
+    /// Bytes of a row that wait for its other lines.
+    pub fn unread(&self) -> usize {
+        self.open.as_ref().map_or(0, |(_, row)| row.len())
+    }
+
+    /// A torn row will not be continued.
+    pub fn forget_rest(&mut self) {
+        self.open = None;
     }
 
     pub fn line(&mut self, number: u64, line: &[u8], clock: Clock, found: &mut Found) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+        if line.is_empty() && self.open.is_none() {
             return;
         }
-        if line.starts_with(b"address,") {
+        let is_alike = line.starts_with(b"address,");
+        let header = is_alike.then(|| Column::parse_header(self.family, line));
+        // the last line of a host name may begin so, too
+        if let Some(columns) = header.filter(|it| it.is_some() || self.open.is_none()) {
+            self.end_open(found);
             self.before = number.saturating_sub(1);
-            let columns = Column::parse_header(self.family, line);
             if columns.is_none() {
                 found.skip(1, "the header lacks columns");
             }
@@ -46,8 +66,47 @@ impl Reader {
             return;
         }
         match self.row(line, clock) {
-            Ok(change) => found.changes.push(change),
-            Err(why) => found.skip(number.saturating_sub(self.before), why),
+            Ok(change) => {
+                self.end_open(found);
+                found.changes.push(change);
+            }
+            Err(why) => self.continue_row(number, line, why, clock, found),
+        }
+    }
+
+    /// A line that is no row of its own.
+    fn continue_row(
+        &mut self,
+        number: u64,
+        line: &[u8],
+        why: &'static str,
+        clock: Clock,
+        found: &mut Found,
+    ) {
+        let open = self.open.take().map(|(first, row)| {
+            let row = [row.as_slice(), line].join(&b'\n');
+            (self.row(&row, clock), first, row)
+        });
+        match open {
+            Some((Ok(change), ..)) => found.changes.push(change),
+            Some((Err(TOO_SHORT), first, row)) if row.len() <= LONGEST_ROW => {
+                self.open = Some((first, row));
+            }
+            before => {
+                self.open = before.map(|(_, first, row)| (first, row));
+                self.end_open(found);
+                match why {
+                    TOO_SHORT => self.open = Some((number, line.to_owned())),
+                    why => found.skip(number.saturating_sub(self.before), why),
+                }
+            }
+        }
+    }
+
+    /// What was open is no row.
+    fn end_open(&mut self, found: &mut Found) {
+        if let Some((first, _)) = self.open.take() {
+            found.skip(first.saturating_sub(self.before), TOO_SHORT);
         }
     }
 
@@ -58,7 +117,7 @@ impl Reader {
         let mut row = Row::default();
         let mut fields = line.split(|byte| *byte == b',');
         for column in &self.columns {
-            row.take(column, fields.next().ok_or("it has too few columns")?)?;
+            row.take(column, fields.next().ok_or(TOO_SHORT)?)?;
         }
         match fields.next() {
             None => row.finish(self.family, clock),
