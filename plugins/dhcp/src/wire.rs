@@ -1,5 +1,5 @@
-//! Bytes between the nodes: keys and values of the replica's records, and the question behind
-//! `sparectl dhcp diff`.
+//! Bytes between the nodes: keys and values of the replica's records, the question behind
+//! `sparectl dhcp diff`, and which servers cannot be followed.
 //!
 //! Numbers are in network byte order. Times are milliseconds left and ago, as clocks differ. Any bytes
 //! parse without a panic; whether a lease fits its server is for [`fits`](crate::format::fits) to say.
@@ -23,6 +23,7 @@
 //!   128 ASK      id 32                                          tell all that you have
 //!   129 LISTED   id 32, n 8 server ..., (n 8 key ..., n 16 value ...) ...
 //!   130 TOLD     id 32                                          that was all
+//!   131 UNTOLD   n 8 server ..., n 8 why ...                    leases of it may be unknown here; "": no
 //! ```
 
 mod message;

@@ -67,8 +67,12 @@ impl Book {
         self.identity.as_ref()
     }
 
+    pub fn has_room(&self) -> bool {
+        self.leases.len() < LEASES_MAX
+    }
+
     pub fn has_room_for(&self, key: &Key) -> bool {
-        self.leases.len() < LEASES_MAX || self.leases.contains_key(key)
+        self.has_room() || self.leases.contains_key(key)
     }
 
     pub fn has_living(&self, now_ms: i64) -> bool {

@@ -9,6 +9,7 @@ impl Engine {
     /// The peer is there.
     pub fn handle_up(&mut self, now_ms: i64) {
         self.tables.now_ms = now_ms;
+        self.told = vec![None; self.tables.servers.len()];
         self.replica.handle_up(&mut self.tables);
         self.proceed(now_ms);
     }
@@ -18,6 +19,10 @@ impl Engine {
         self.tables.now_ms = now_ms;
         self.replica.handle_down(&mut self.tables);
         self.own = None;
+        self.told = Vec::new();
+        for leases in &mut self.tables.servers {
+            leases.facts.at_peer = None;
+        }
         self.forget_question();
         self.fail_diff("the peer has gone");
         self.proceed(now_ms);
@@ -52,13 +57,39 @@ impl Engine {
                 records,
             } => return self.handle_listed(now_ms, id, server, &records),
             Message::Told { id } => self.handle_told(now_ms, id),
+            Message::Untold { server, why } => self.handle_untold(server, why),
         }
         Ok(())
+    }
+
+    /// Whether the peer follows its server.
+    fn handle_untold(&mut self, server: &str, why: &str) {
+        let mut servers = self.tables.servers.iter_mut();
+        if let Some(leases) = servers.find(|leases| leases.name() == server) {
+            leases.facts.at_peer = Some(why.to_owned()).filter(|why| !why.is_empty());
+        }
+    }
+
+    /// What the peer is to hear of servers here that cannot be followed.
+    fn next_untold(&mut self) -> Option<Vec<u8>> {
+        let is_active = self.roles.is_active();
+        let servers = self.tables.servers.iter();
+        for (leases, told) in servers.zip(&mut self.told) {
+            let why = leases.untold().filter(|_| is_active);
+            if *told != why {
+                let message = Message::untold(leases.name(), why.as_deref());
+                *told = why;
+                return Some(message);
+            }
+        }
+        None
     }
 
     /// The next message for the peer, the same until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ms: i64) -> Option<&[u8]> {
         self.tables.now_ms = now_ms;
+        // a full channel must not hold it up
+        self.own = self.own.take().or_else(|| self.next_untold());
         let replica = &mut self.replica;
         if self.own.is_none() && replica.poll_message(ns(now_ms), &mut self.tables).is_none() {
             self.own = self.next_of_diff(now_ms);

@@ -7,11 +7,11 @@ use spared_replica::{Applied, Change as Changed};
 use super::book::{Book, is_living, is_same};
 use super::conflict::{self, Conflict, Conflicts};
 use super::save::Save;
-use super::status::client;
+use super::status::{client, counted, entries};
 use crate::config::Server;
 use crate::format::{self, Format};
 use crate::lease::{Change, Key, Lease, Set};
-use crate::server::Event;
+use crate::server::{Event, Unread};
 use crate::wire::{self, RecordKey};
 
 #[derive(Debug)]
@@ -44,13 +44,19 @@ pub struct Leases {
 /// What the server's thread told last.
 #[derive(Debug, Default)]
 pub struct ServerState {
-    /// Where its lease file is.
+    /// Where its lease file is; None: nobody knows.
     pub file: Option<PathBuf>,
+    /// The server goes on in a file that has lost that name.
+    pub is_astray: bool,
+    /// What of the file cannot be read.
+    pub unread: Unread,
     /// It is known what the file holds, or that nobody can know.
     pub known: bool,
     pub runs: bool,
     pub live: bool,
     pub fault: Option<String>,
+    /// The peer's plugin cannot follow its server.
+    pub at_peer: Option<String>,
     /// The last reading was not whole.
     pub broken: Option<String>,
 }
@@ -90,8 +96,11 @@ impl Leases {
 
     /// What the server's thread says, but for the end of commands.
     pub fn handle_event(&mut self, now_ms: i64, event: Event) {
+        self.save.is_touched |= matches!(event, Event::Reading { .. } | Event::Changes(_));
         match event {
-            Event::Place(file) => self.facts.file = Some(file),
+            Event::Place(file) => self.facts.file = file,
+            Event::Unread(unread) => self.handle_unread(unread),
+            Event::Astray(is_astray) => self.handle_astray(is_astray),
             Event::Reading { set, broken } => {
                 let is_first = !self.facts.known;
                 self.handle_reading(now_ms, set, broken);
@@ -140,60 +149,112 @@ impl Leases {
             self.handle_identity(set.identity.clone());
         }
         let whole = broken.is_none();
-        self.facts.broken = broken;
+        self.facts.broken.clone_from(&broken);
         if self.of_peer {
             return self.compare_all(now_ms, set, whole);
         }
-        let nothing = set.leases.is_empty() && !self.settings.allow_empty;
-        if nothing && whole && self.book.has_living(now_ms) {
+        if let Some(broken) = broken {
+            return self.read_broken(set, &broken);
+        }
+        let is_empty = set.leases.is_empty();
+        if is_empty && !self.settings.allow_empty && self.book.has_living(now_ms) {
             return self.keep_all();
         }
-        let missing: Vec<Key> = match whole {
-            true => {
-                let missing = |key: &&Key| !set.leases.contains_key(key);
-                self.book.keys().filter(missing).copied().collect()
-            }
-            false => Vec::new(),
-        };
-        for key in missing {
+        // a server that runs says what it takes back
+        let is_served = self.facts.runs && !is_empty;
+        let living = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ms, it));
+        let missing = self.missing(&set).into_iter();
+        let (kept, gone): (Vec<Key>, Vec<Key>) = missing.partition(|key| is_served && living(key));
+        for key in gone {
             if !self.is_unfiled(&key) {
                 self.lose(key, now_ms);
             }
         }
+        self.keep(kept, "its file is another while its server runs");
         for lease in set.leases.into_values() {
             self.read(lease);
         }
     }
 
+    /// What such a file lacks has not gone, and what it has may be older than what is known.
+    fn read_broken(&mut self, set: Set, broken: &str) {
+        self.keep(self.missing(&set), broken);
+        for lease in set.leases.into_values() {
+            if self.is_known_better(&lease) {
+                self.book.unfiled.insert(lease.key);
+            } else {
+                self.learn(lease);
+            }
+        }
+        // a line that is torn would spoil the next; what cannot be read is not this plugin's to delete
+        let is_torn = self.facts.unread.count == 0 && self.book.has_room();
+        self.save.rewrite |= is_torn && self.book.len() > 0;
+    }
+
+    /// They are not in the file, and have not gone.
+    fn keep(&mut self, missing: Vec<Key>, why: &str) {
+        let is_new = !missing.iter().all(|key| self.is_unfiled(key));
+        if is_new {
+            let (name, leases) = (&self.settings.name, counted(missing.len(), "lease"));
+            self.news.push(format!(
+                "{name}: {why}; {leases} that it lacks stay, and are written when the server stops"
+            ));
+        }
+        self.book.unfiled.extend(missing);
+    }
+
+    fn missing(&self, set: &Set) -> Vec<Key> {
+        let missing = |key: &&Key| !set.leases.contains_key(key);
+        self.book.keys().filter(missing).copied().collect()
+    }
+
+    fn handle_unread(&mut self, unread: Unread) {
+        if let Some(why) = unread.why.as_ref().filter(|_| !self.of_peer) {
+            if unread.count > self.facts.unread.count {
+                let (name, entries) = (&self.settings.name, entries(unread.count));
+                self.news.push(format!(
+                    "{name}: {entries} of its file cannot be read: {why}"
+                ));
+            }
+        }
+        self.facts.unread = unread;
+    }
+
+    /// What the name leads to has not what the server knows, and is what it reads when it is started
+    /// again.
+    fn handle_astray(&mut self, is_astray: bool) {
+        self.facts.is_astray = is_astray;
+        if is_astray {
+            self.news.push(format!(
+                "{}: its server goes on in a file that was moved away or removed, and is followed there; \
+                 before it is restarted switch over, or stop it for a second",
+                self.settings.name
+            ));
+        } else if !self.of_peer {
+            let keys: Vec<Key> = self.book.keys().copied().collect();
+            self.book.unfiled.extend(keys);
+        }
+    }
+
     /// Leases do not end all at once: somebody has lost the file.
     fn keep_all(&mut self) {
-        let keys: Vec<Key> = self.book.keys().copied().collect();
-        if !keys.iter().all(|key| self.is_unfiled(key)) {
-            let count = keys.len();
-            let text = format!(
-                "{}: its file is empty; {count} leases are kept",
-                self.settings.name
-            );
-            self.news.push(text);
-        }
-        self.book.unfiled.extend(keys);
+        self.keep(self.book.keys().copied().collect(), "its file is empty");
     }
 
     /// A lease of the file, which may be older than what is known here.
     fn read(&mut self, lease: Lease) {
-        let key = lease.key;
-        if self.is_unfiled(&key) {
-            let known = self.book.get(&key);
-            let differs = known.is_none_or(|known| !is_same(known, &lease));
-            let known_ms = known.map(|it| it.committed_ms);
-            let known_ms = known_ms.or_else(|| self.book.gone_ms(&key));
-            if (differs || self.save.is_replacing())
-                && known_ms.is_some_and(|it| it >= lease.committed_ms)
-            {
-                return;
-            }
+        if !self.is_unfiled(&lease.key) || !self.is_known_better(&lease) {
+            self.learn(lease);
         }
-        self.learn(lease);
+    }
+
+    /// What is known here is another commit, and not an earlier one.
+    fn is_known_better(&self, lease: &Lease) -> bool {
+        let known = self.book.get(&lease.key);
+        let differs = known.is_none_or(|known| !is_same(known, lease));
+        let known_ms = known.map(|it| it.committed_ms);
+        let known_ms = known_ms.or_else(|| self.book.gone_ms(&lease.key));
+        (differs || self.save.is_replacing()) && known_ms.is_some_and(|it| it >= lease.committed_ms)
     }
 
     /// What the server has just done: later than all that is known.
@@ -427,11 +488,13 @@ impl Leases {
         self.save.owed = self.save.hurry;
     }
 
-    /// Some servers refuse to start without their file, and nobody else makes one.
+    /// Some servers refuse to start without their file, and nobody else makes one; and what a backup
+    /// follows was in it.
     pub fn make_missing_file(&mut self) {
         let is_dhcpd = matches!(self.settings.format, Format::Dhcpd4 | Format::Dhcpd6);
+        let is_wanted = is_dhcpd || self.of_peer && self.book.len() > 0;
         let is_missing = self.facts.fault.is_some() && self.facts.file.is_some();
-        self.save.rewrite |= is_dhcpd && is_missing && !self.facts.runs;
+        self.save.rewrite |= is_wanted && is_missing && !self.facts.runs;
     }
 
     /// What was found since the last time, a thousand of which would hide all else.

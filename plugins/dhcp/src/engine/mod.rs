@@ -73,6 +73,8 @@ pub struct Engine {
     actions: VecDeque<Action>,
     /// A message beside the replica's that waits for the channel.
     own: Option<Vec<u8>>,
+    /// What the peer was told of servers that cannot be followed.
+    told: Vec<Option<String>>,
     malformed: u64,
     tidied_ms: i64,
 }
@@ -100,6 +102,7 @@ impl Engine {
             diff: Diff::default(),
             actions: VecDeque::new(),
             own: None,
+            told: Vec::new(),
             malformed: 0,
             tidied_ms: now_ms,
         }
@@ -132,7 +135,7 @@ impl Engine {
     pub fn next_timeout(&self, now_ms: i64) -> i64 {
         let purpose = self.purpose();
         let servers = self.tables.servers.iter();
-        let of_servers = servers.map(|it| it.save_ms(purpose)).min();
+        let of_servers = servers.map(|it| it.due_ms(purpose)).min();
         let of_replica = self.replica.next_timeout(ns(now_ms));
         let due = [
             of_servers.unwrap_or(i64::MAX),
@@ -190,9 +193,7 @@ impl Engine {
         self.observe_replica();
         let purpose = self.purpose();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
-            if purpose.active {
-                leases.make_missing_file();
-            }
+            leases.make_missing_file();
             while let Some(command) = leases.next_command(now_ms, purpose) {
                 self.actions.push_back(Action::Command { server, command });
             }

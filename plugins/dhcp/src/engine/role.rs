@@ -65,6 +65,10 @@ impl Roles {
         matches!(self.phase, Phase::Entering { .. })
     }
 
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
     pub fn next_ms(&self) -> i64 {
         let of_phase = match self.phase {
             Phase::Awaiting { until_ms }

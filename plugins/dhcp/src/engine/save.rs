@@ -15,6 +15,8 @@ const RETRY_ACTIVE_MS: i64 = 1_000;
 const RETRY_BACKUP_MS: i64 = 10_000;
 /// What the server did not take, or has otherwise.
 const ASIDE_MS: i64 = 60_000;
+/// Between looks at the room on the disk, while something waits to be written.
+const PROBE_MS: i64 = 1_000;
 /// Changes of one command.
 const CHANGES_MAX: usize = 1_000;
 
@@ -30,6 +32,11 @@ pub struct Save {
     /// It is not in sync before that is written.
     pub owed: bool,
     pub failed: Option<String>,
+    /// Why what waits to be written could not be.
+    pub no_room: Option<String>,
+    probed_ms: Option<i64>,
+    /// The server's file was changed since the last look at its disk.
+    pub is_touched: bool,
     said: Option<String>,
     /// Why the server could not be told whether to answer.
     pub unsilenced: Option<String>,
@@ -48,6 +55,7 @@ pub struct Save {
 #[derive(Debug)]
 enum Doing {
     Looking,
+    Probing,
     Replacing {
         keys: BTreeSet<Key>,
         identity: bool,
@@ -130,8 +138,9 @@ impl Save {
 
     /// A failure that was not told yet.
     pub fn take_failure(&mut self) -> Option<String> {
-        let news = self.failed.clone().filter(|_| self.failed != self.said);
-        self.said.clone_from(&self.failed);
+        let failure = self.failed.as_ref().or(self.no_room.as_ref());
+        let news = failure.filter(|_| failure != self.said.as_ref()).cloned();
+        self.said = failure.cloned();
         news
     }
 
@@ -150,6 +159,32 @@ impl Leases {
     /// What waits for the server to stop, or to take it.
     pub fn waiting(&self) -> usize {
         self.book.unfiled.len() + self.save.aside.len() + self.save.in_flight()
+    }
+
+    /// When something is to be done that is not to be done now.
+    pub fn due_ms(&self, purpose: Purpose) -> i64 {
+        let probe_ms = match self.is_probed(purpose) && self.save.doing.is_none() {
+            true => self.probe_ms(),
+            false => i64::MAX,
+        };
+        self.save_ms(purpose).min(probe_ms)
+    }
+
+    /// Whether the room on the disk matters: to a backup that is to write its file, and to a server
+    /// that gives leases also when it cannot write them.
+    fn is_probed(&self, purpose: Purpose) -> bool {
+        let is_found = self.facts.known && self.facts.file.is_some();
+        let is_touched = self.save.is_touched || self.save.no_room.is_some();
+        is_found
+            && match purpose.active {
+                true => self.settings.format == Format::Dnsmasq && is_touched,
+                false => !self.facts.runs && self.has_unwritten(),
+            }
+    }
+
+    fn probe_ms(&self) -> i64 {
+        let probed_ms = self.save.probed_ms;
+        probed_ms.map_or(i64::MIN, |it| it.saturating_add(PROBE_MS))
     }
 
     /// When something can be written that cannot be now.
@@ -171,7 +206,7 @@ impl Leases {
 
     /// None: not as things are.
     fn write_ms(&self, purpose: Purpose) -> Option<i64> {
-        if !self.facts.known {
+        if !self.facts.known || self.is_nowhere() {
             return None;
         }
         if self.facts.runs {
@@ -187,6 +222,11 @@ impl Leases {
         let next_ms = |saved_ms: i64| saved_ms.saturating_add(purpose.interval_ms);
         let due_ms = self.save.saved_ms.map_or(i64::MIN, next_ms);
         Some(due_ms.max(self.save.retry_ms))
+    }
+
+    /// Nobody knows where its leases are.
+    pub fn is_nowhere(&self) -> bool {
+        self.facts.fault.is_some() && self.facts.file.is_none()
     }
 
     /// What the server has yet to be told about answering.
@@ -222,6 +262,10 @@ impl Leases {
             self.save.owed = false;
             self.save.failed = None;
         }
+        let is_probed = self.is_probed(purpose);
+        if !is_probed {
+            self.save.no_room = None;
+        }
         if !self.save.aside.is_empty() && now_ms >= self.save.aside_ms.saturating_add(ASIDE_MS) {
             self.save.aside_ms = now_ms;
             let aside = std::mem::take(&mut self.save.aside);
@@ -237,6 +281,7 @@ impl Leases {
         match writes {
             true if self.facts.runs => Some(self.apply()),
             true => Some(self.replace(purpose)),
+            false if is_probed && now_ms >= self.probe_ms() => Some(self.probe(now_ms)),
             false => silence.map(|silent| self.say_silence(silent)),
         }
     }
@@ -244,6 +289,14 @@ impl Leases {
     fn say_silence(&mut self, silent: bool) -> Command {
         let serial = self.save.command(Doing::Silencing(silent));
         Command::Silence { serial, silent }
+    }
+
+    fn probe(&mut self, now_ms: i64) -> Command {
+        self.save.probed_ms = Some(now_ms);
+        self.save.is_touched = false;
+        let serial = self.save.command(Doing::Probing);
+        let leases = self.book.len();
+        Command::Probe { serial, leases }
     }
 
     fn apply(&mut self) -> Command {
@@ -306,6 +359,12 @@ impl Leases {
         });
         match (doing, result) {
             (Doing::Looking, _) => self.save.looked = true,
+            (Doing::Probing, Ok(())) => {
+                if self.save.no_room.take().is_some() {
+                    self.save.try_now();
+                }
+            }
+            (Doing::Probing, Err(why)) => self.save.no_room = Some(why),
             (Doing::Silencing(silent), Ok(())) => {
                 self.save.silent = Some(silent);
                 self.save.unsilenced = None;

@@ -44,7 +44,7 @@ impl Engine {
             };
             status.conflicts = leases.conflicts.count;
             status.lack = match self.acts() {
-                true => leases.trouble().or(status.lack.take()),
+                true => leases.untold().or(leases.trouble()).or(status.lack.take()),
                 false => self.lack(server),
             };
         }
@@ -59,6 +59,9 @@ impl Engine {
             let mut line = counted(leases.book.len(), "lease");
             if !self.acts() && self.lack(server).is_some() {
                 line += ", not in sync";
+            }
+            if self.acts() && leases.untold().is_some() {
+                line += ", cannot be followed";
             }
             if self.acts() && status.behind_ms > LATE_MS {
                 line += &format!(", the peer {} ms behind", status.behind_ms);
@@ -113,6 +116,9 @@ impl Engine {
             Some(_) => {}
         }
         let lack = self.replica.lack(&self.tables, server);
+        if let Some(why) = leases.facts.at_peer.as_ref().filter(|_| self.peer_acts()) {
+            return Some(format!("{name} {why} on the active node"));
+        }
         let is_common = self.replica.is_common(server);
         if let Some(lack) = lack.filter(|_| !is_common || self.peer_acts()) {
             return Some(format!("{name}: {lack}"));
@@ -139,11 +145,14 @@ impl Leases {
             (true, false) => "yes",
         };
         put("runs", Value::Text(runs.to_owned()));
-        let file = self.facts.file.as_ref();
-        let file = file.map(|file| file.display().to_string());
-        if let Some(file) = file.or_else(|| self.facts.fault.clone()) {
+        if let Some(file) = &self.facts.file {
+            let mut file = file.display().to_string();
+            if self.facts.is_astray {
+                file += " (the server writes to a file that was moved away or removed)";
+            }
             put("file", Value::Text(file));
         }
+        put("unread", Value::Number(self.facts.unread.count.into()));
         let refusal = self.save.aside.iter().find_map(|(key, why)| {
             let why = why.as_ref()?;
             Some(format!("{key}: {why}"))
@@ -151,8 +160,10 @@ impl Leases {
         let faults = [
             self.facts.fault.clone(),
             self.save.failed.clone(),
+            self.save.no_room.clone(),
             self.save.unsilenced.clone(),
             self.facts.broken.clone(),
+            self.facts.unread.why.clone(),
             refusal,
             self.counters.last_refused.clone(),
         ];
@@ -161,13 +172,36 @@ impl Leases {
         }
     }
 
+    /// Why leases that the server gives may be unknown here, and so at the peer; it is active.
+    pub fn untold(&self) -> Option<String> {
+        let (facts, save) = (&self.facts, &self.save);
+        // of a file that was never there, writing makes one
+        let fault = facts.fault.as_ref().filter(|_| !self.is_to_be_written());
+        if let Some(why) = fault.or(save.no_room.as_ref()) {
+            return Some(format!("cannot be followed: {why}"));
+        }
+        let why = facts.unread.why.as_ref()?;
+        Some(match facts.unread.count {
+            0 => format!("cannot be followed as a whole: {why}"),
+            count => format!(
+                "cannot be followed as a whole: {} cannot be read, {why}; mend the file while its \
+                 server is stopped",
+                entries(count)
+            ),
+        })
+    }
+
+    fn is_to_be_written(&self) -> bool {
+        self.has_unwritten() && !self.is_nowhere()
+    }
+
     /// What is wrong with the server here, whoever is active.
     fn trouble(&self) -> Option<String> {
-        if let Some(why) = &self.save.failed {
+        if let Some(why) = self.save.failed.as_ref().or(self.save.no_room.as_ref()) {
             return Some(format!("cannot be written: {why}"));
         }
-        // of a file that was never there, writing makes one
-        if let Some(why) = self.facts.fault.as_ref().filter(|_| !self.has_unwritten()) {
+        let fault = self.facts.fault.as_ref();
+        if let Some(why) = fault.filter(|_| !self.is_to_be_written()) {
             return Some(format!("cannot be followed: {why}"));
         }
         if let Some(why) = &self.save.unsilenced {
@@ -231,6 +265,13 @@ pub fn describe(now_ms: i64, lease: &Lease) -> String {
         Some(ends_ms) => format!("{} s left", ends_ms.saturating_sub(now_ms).max(0) / 1_000),
     };
     format!("{}{state}, {left}", client(lease))
+}
+
+pub fn entries(count: u32) -> String {
+    match count {
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
+    }
 }
 
 pub fn counted(count: usize, word: &str) -> String {

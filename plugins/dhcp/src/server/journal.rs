@@ -2,9 +2,13 @@
 //!
 //! Kea's cleaning moves the file to `.1` and goes on in a new one, while a program of its own makes
 //! `.2` of `.1` and the `.2` before; dhcpd writes all leases into a new file and renames that.
+//!
+//! Followed is the file that the server has open, whatever its name leads to; a file that is cut off
+//! goes on, too, and takes nothing away.
 
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +16,10 @@ use std::time::{Duration, Instant};
 use crate::format::{Format, Found, Reader};
 use crate::lease::{Change, Lease, Set};
 
-use super::End;
 use super::clock::clock;
-use super::occupied::has_writer;
 use super::opened::{Id, Opened, id_of};
 use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded, kea_companion};
+use super::{End, Unread};
 
 /// Between moving its file away and making a new one Kea needs less.
 const ABSENT_MAX: Duration = Duration::from_millis(500);
@@ -30,6 +33,9 @@ pub struct Journal {
     path: PathBuf,
     end: End,
     current: Option<(Opened, Reader)>,
+    /// The server has it open, and its name leads elsewhere.
+    is_astray: bool,
+    unread: Unread,
     absent_since: Option<Instant>,
 }
 
@@ -40,16 +46,22 @@ impl Journal {
             path: path.to_owned(),
             end,
             current: None,
+            is_astray: false,
+            unread: Unread::default(),
             absent_since: None,
         }
     }
 
-    pub fn look(&mut self, look: Look) -> Result<FileChanges, String> {
+    pub fn look(&mut self, mut look: Look) -> Result<FileChanges, String> {
+        // what the name leads to then is no continuation
+        look.replaced |= mem::take(&mut self.is_astray);
         let looked = match self.current.take() {
             None => self.whole(),
             Some((opened, reader)) => self.more(look, opened, reader),
         };
-        looked.map_err(|error| format!("{}: {error}", self.path.display()))
+        let mut news = looked.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        news.unread = Some(self.unread.clone());
+        Ok(news)
     }
 
     pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -59,12 +71,18 @@ impl Journal {
         reader.feed(bytes, clock());
         opened.skip(bytes);
         self.current = Some((opened, reader));
+        self.is_astray = false;
+        self.unread = Unread::default();
         self.absent_since = None;
         Ok(())
     }
 
     pub fn file(&self) -> Option<&Arc<File>> {
         self.current.as_ref().map(|(opened, _)| &opened.file)
+    }
+
+    pub fn is_astray(&self) -> bool {
+        self.is_astray
     }
 
     /// What was appended since the last look.
@@ -74,21 +92,51 @@ impl Journal {
         mut opened: Opened,
         mut reader: Reader,
     ) -> io::Result<FileChanges> {
-        if !opened.is_intact()? {
+        let id = id_of(&self.path)?;
+        let has_name = id == Some(opened.id);
+        let is_intact = opened.is_intact()?;
+        self.is_astray = !has_name && self.is_served(&opened);
+        if !is_intact && (self.is_astray || has_name && opened.is_written()) {
+            return self.cut(opened, reader);
+        }
+        if !is_intact {
             return self.whole();
         }
         let mut news = FileChanges::default();
         self.append(&mut opened, &mut reader, &mut news)?;
-        match id_of(&self.path)? {
-            Some(id) if id == opened.id => {
+        match id {
+            _ if has_name || self.is_astray => {
                 self.absent_since = None;
                 self.current = Some((opened, reader));
                 Ok(news)
             }
             Some(_) if look.replaced || !self.is_kea() => self.whole(),
-            None if !self.is_kea() => Err(io::ErrorKind::NotFound.into()),
+            None if look.replaced || !self.is_kea() => Err(io::ErrorKind::NotFound.into()),
             _ => self.cleaned(opened, reader, news),
         }
+    }
+
+    /// Its server writes to it, and not Kea's cleaning, which opens what it reads for writing.
+    fn is_served(&self, opened: &Opened) -> bool {
+        let is_cleaned = || {
+            let named = |suffix| id_of(&kea_companion(&self.path, suffix)).ok().flatten();
+            named(".pid").is_some() && [".1", ".2"].map(named).contains(&Some(opened.id))
+        };
+        opened.is_written() && !(self.is_kea() && is_cleaned())
+    }
+
+    /// Somebody cut the file off, or wrote it anew, and its server goes on there. It knows what it had
+    /// written, and so what is missing has not gone.
+    fn cut(&mut self, mut opened: Opened, mut reader: Reader) -> io::Result<FileChanges> {
+        opened.rewind();
+        reader.handle_cut();
+        let mut all = All::default();
+        opened.read(&self.end, |piece| {
+            all.take(&self.path, reader.feed(piece, clock()))
+        })?;
+        all.note(|| "it was cut off while its server runs".to_owned());
+        self.current = Some((opened, reader));
+        Ok(self.told(all))
     }
 
     /// Kea moved the file away, and has made a new one or is about to.
@@ -121,16 +169,17 @@ impl Journal {
     }
 
     fn append(
-        &self,
+        &mut self,
         opened: &mut Opened,
         reader: &mut Reader,
         news: &mut FileChanges,
     ) -> io::Result<()> {
+        let (path, unread) = (&self.path, &mut self.unread);
         opened.read(&self.end, |piece| {
             let found = reader.feed(piece, clock());
+            unread.note(path, &found);
             news.changes.extend(found.changes);
             news.identity = found.identity.or(news.identity.take());
-            news.why = news.why.take().or(found.why);
         })
     }
 
@@ -145,11 +194,11 @@ impl Journal {
                     }
                 }
                 Err(error) => return Err(error),
-                Ok((news, current)) => {
+                Ok((all, current)) => {
                     if self.ids()? == before {
                         self.absent_since = None;
                         self.current = Some(current);
-                        return Ok(news);
+                        return Ok(self.told(all));
                     }
                 }
             }
@@ -157,7 +206,15 @@ impl Journal {
         Err(io::Error::other("files change faster than they are read"))
     }
 
-    fn read_all(&self) -> io::Result<(FileChanges, (Opened, Reader))> {
+    fn told(&mut self, all: All) -> FileChanges {
+        self.unread = all.unread;
+        FileChanges {
+            whole: Some((all.set, all.broken)),
+            ..FileChanges::default()
+        }
+    }
+
+    fn read_all(&self) -> io::Result<(All, (Opened, Reader))> {
         let mut all = All::default();
         for path in self.older()? {
             let (_, reader) = self.read_file(&path, &mut all)?;
@@ -165,14 +222,10 @@ impl Journal {
         }
         let (opened, reader) = self.read_file(&self.path, &mut all)?;
         // a server that writes is in the middle of it; the rest comes
-        if reader.unread() > 0 && !has_writer(&opened.file).unwrap_or(false) {
+        if reader.unread() > 0 && !opened.is_written() {
             all.note_torn(&self.path, &reader);
         }
-        let news = FileChanges {
-            whole: Some((all.set, all.broken)),
-            ..FileChanges::default()
-        };
-        Ok((news, (opened, reader)))
+        Ok((all, (opened, reader)))
     }
 
     fn read_file(&self, path: &Path, all: &mut All) -> io::Result<(Opened, Reader)> {
@@ -235,10 +288,12 @@ fn bounded(mut lease: Lease, now_ms: i64) -> Lease {
 struct All {
     set: Set,
     broken: Option<String>,
+    unread: Unread,
 }
 
 impl All {
     fn take(&mut self, path: &Path, found: Found) {
+        self.unread.note(path, &found);
         if let Some(why) = found.why {
             self.note(|| format!("{}: {why}", path.display()));
         }

@@ -27,7 +27,7 @@ mod watch;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
@@ -36,6 +36,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::config;
+use crate::format::Found;
 use crate::lease::{Change, Key, Set};
 
 use run::Thread;
@@ -48,6 +49,8 @@ const EVENTS_MAX: usize = 1024;
 pub enum Command {
     /// Tell at once what the file holds that was not told yet.
     Read { serial: u64 },
+    /// Whether the disk has room for a file of so many leases.
+    Probe { serial: u64, leases: usize },
     /// The server does not run: its file is to hold this set. What the file held that was not told
     /// yet is told first.
     Replace { serial: u64, set: Set },
@@ -62,11 +65,16 @@ pub enum Command {
 /// What it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Where its lease file is: once it is known, and whenever it was looked for anew.
-    Place(PathBuf),
+    /// Where its lease file is, whenever it was looked for anew; None: its configuration does not say.
+    Place(Option<PathBuf>),
     /// Everything: at first, and where the file was replaced by somebody else. With `broken`
     /// leases may be missing: what it lacks is not gone.
     Reading { set: Set, broken: Option<String> },
+    /// What of the file cannot be read, where that changed.
+    Unread(Unread),
+    /// The server goes on in a file that has lost its name (true), which is followed: what the name
+    /// leads to is not what it knows. It has left that file (false).
+    Astray(bool),
     /// Commits of the server, or of somebody who edits its leases; never what [`Command`]s did.
     Changes(Vec<Change>),
     /// The server's identity, where it changed.
@@ -84,6 +92,23 @@ pub enum Event {
         /// Of `Apply`: what the server did not take, and why.
         refused: Vec<(Key, String)>,
     },
+}
+
+/// Entries of a lease file that could not be read, and were passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    pub count: u32,
+    /// The first of them, in a sentence.
+    pub why: Option<String>,
+}
+
+impl Unread {
+    fn note(&mut self, path: &Path, found: &Found) {
+        self.count = self.count.saturating_add(found.skipped);
+        if let (None, Some(why)) = (&self.why, &found.why) {
+            self.why = Some(format!("{}: {why}", path.display()));
+        }
+    }
 }
 
 /// The thread of one server; dropping it ends and joins the thread.

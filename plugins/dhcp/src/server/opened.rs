@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::End;
+use super::occupied::has_writer;
 
 /// No server with the leases that this plugin bears writes more.
 pub const SIZE_MAX: u64 = 256 << 20;
@@ -95,6 +96,11 @@ impl Opened {
     pub fn skip(&mut self, bytes: &[u8]) {
         self.at = bytes.len() as u64;
         self.remember(bytes);
+    }
+
+    /// Somebody has it open for writing; false where the file system does not say.
+    pub fn is_written(&self) -> bool {
+        has_writer(&self.file).unwrap_or(false)
     }
 
     pub fn rewind(&mut self) {

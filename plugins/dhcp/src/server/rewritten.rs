@@ -2,7 +2,8 @@
 //!
 //! While it is written it lacks leases, so that what is there counts at once, and what is missing
 //! only after the file was left alone for a while, or when nobody has it open for writing. A full
-//! disk leaves it empty for longer: that all have gone at once is told as a new reading.
+//! disk, or somebody who cuts it off, leaves it empty for longer: that all have gone is told as a new
+//! reading, which nobody believes while leases live.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,11 +16,11 @@ use std::time::{Duration, SystemTime};
 use crate::format::{Format, Found, Reader};
 use crate::lease::{Change, Clock, Key, Lease, Set};
 
-use super::End;
 use super::clock::clock;
 use super::echo::is_same;
 use super::opened::{Opened, id_of};
 use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded};
+use super::{End, Unread};
 
 const QUIET: Duration = Duration::from_millis(100);
 /// For a file that looks like one in the making: disks can hold a writer up.
@@ -31,6 +32,8 @@ pub struct Rewritten {
     path: PathBuf,
     end: End,
     opened: Option<Opened>,
+    /// The server has it open, and its name leads elsewhere.
+    is_astray: bool,
     /// What was told; None: nothing yet.
     known: Option<Set>,
     /// When it was last complete.
@@ -44,6 +47,7 @@ impl Rewritten {
             path: path.to_owned(),
             end,
             opened: None,
+            is_astray: false,
             known: None,
             length: 0,
         }
@@ -53,6 +57,7 @@ impl Rewritten {
         let looked = self.try_look(look);
         if looked.is_err() {
             self.opened = None;
+            self.is_astray = false;
             self.known = None;
         }
         looked.map_err(|error| format!("{}: {error}", self.path.display()))
@@ -65,6 +70,7 @@ impl Rewritten {
         self.known = Some(collect(found).0);
         self.length = bytes.len() as u64;
         self.opened = Some(opened);
+        self.is_astray = false;
         Ok(())
     }
 
@@ -72,19 +78,31 @@ impl Rewritten {
         self.opened.as_ref().map(|opened| &opened.file)
     }
 
+    pub fn is_astray(&self) -> bool {
+        self.is_astray
+    }
+
     pub fn known(&self) -> Option<&Set> {
         self.known.as_ref()
     }
 
-    fn try_look(&mut self, look: Look) -> io::Result<FileChanges> {
-        let Some(id) = id_of(&self.path)? else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        if self.opened.as_ref().is_none_or(|opened| opened.id != id) {
+    /// Opens the file that has the name, unless the server goes on in the one that is open.
+    fn find(&mut self) -> io::Result<()> {
+        let id = id_of(&self.path)?;
+        let opened = self.opened.as_ref();
+        let opened = opened.filter(|opened| id != Some(opened.id));
+        self.is_astray = opened.is_some_and(Opened::is_written);
+        let is_there = opened.is_none() && self.opened.is_some();
+        if !self.is_astray && !is_there {
             self.opened = Some(Opened::open(&self.path)?);
             self.known = None;
             self.length = 0;
         }
+        Ok(())
+    }
+
+    fn try_look(&mut self, look: Look) -> io::Result<FileChanges> {
+        self.find()?;
         let Some(opened) = &mut self.opened else {
             return Ok(FileChanges::default());
         };
@@ -119,10 +137,13 @@ impl Rewritten {
                 ..FileChanges::default()
             },
             None => {
+                let count = found.skipped;
                 let (set, broken) = collect(found);
                 self.known = Some(set.clone());
+                let why = broken.clone();
                 FileChanges {
                     whole: Some((set, broken)),
+                    unread: Some(Unread { count, why }),
                     ..FileChanges::default()
                 }
             }
@@ -133,16 +154,20 @@ impl Rewritten {
 
 /// What differs from `known`, which then has it, too.
 fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
-    let is_complete = found.skipped == 0;
-    let (set, broken) = collect(found);
+    let count = found.skipped;
+    let is_complete = count == 0;
+    let (set, why) = collect(found);
     let now_ms = clock().monotonic_ms;
     let mut news = FileChanges {
         identity: set
             .identity
             .filter(|new| known.identity.as_ref() != Some(new)),
-        why: broken,
+        unread: is_certain.then_some(Unread { count, why }),
         ..FileChanges::default()
     };
+    if !is_complete && !is_certain {
+        news.again = Some(QUIET);
+    }
     let missing = known
         .leases
         .keys()
@@ -150,12 +175,12 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let missing: Vec<Key> = missing.copied().collect();
     if !missing.is_empty() && !is_certain {
         news.again = Some(QUIET);
-    } else if is_complete && set.leases.is_empty() && has_several_living(known, now_ms) {
+    } else if is_complete && set.leases.is_empty() && has_living(known, now_ms) {
         known.leases.clear();
-        known.identity = news.identity.or(known.identity.take());
+        known.identity = news.identity.take().or(known.identity.take());
         return FileChanges {
             whole: Some((known.clone(), None)),
-            ..FileChanges::default()
+            ..news
         };
     } else if is_complete {
         let gone = missing.into_iter().map(|key| Change::Gone {
@@ -182,11 +207,9 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     news
 }
 
-/// One may be given back, several do not end at once.
-fn has_several_living(known: &Set, now_ms: i64) -> bool {
-    let mut living = known.leases.values();
-    let mut next = || living.find(|lease| lease.expires_ms.is_none_or(|ends_ms| ends_ms > now_ms));
-    next().is_some() && next().is_some()
+fn has_living(known: &Set, now_ms: i64) -> bool {
+    let mut leases = known.leases.values();
+    leases.any(|lease| lease.expires_ms.is_none_or(|ends_ms| ends_ms > now_ms))
 }
 
 fn is_new(known: &BTreeMap<Key, Lease>, lease: &Lease) -> bool {

@@ -20,7 +20,7 @@ use super::echo::Echoes;
 use super::site::{Site, places};
 use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
-use super::{Command, End, Event, clock};
+use super::{Command, End, Event, Unread, clock};
 
 /// Between tries of what failed.
 const RETRY: Duration = Duration::from_secs(3);
@@ -43,6 +43,10 @@ pub struct Thread {
     /// None: its configuration or folder cannot be read.
     site: Option<Site>,
     fault: Option<String>,
+    unread: Unread,
+    is_astray: bool,
+    /// The folder has gone.
+    is_unwatched: bool,
     server: Presence,
     identity: Option<Vec<u8>>,
     echoes: Echoes,
@@ -91,6 +95,9 @@ impl Thread {
             clock,
             site: None,
             fault: None,
+            unread: Unread::default(),
+            is_astray: false,
+            is_unwatched: false,
             server: Presence::default(),
             identity: None,
             echoes: Echoes::default(),
@@ -195,6 +202,12 @@ impl Thread {
                 let result = self.fault.clone().map_or(Ok(()), Err);
                 self.done(serial, result, Vec::new());
             }
+            Command::Probe { serial, leases } => {
+                // what there is no site for is a fault
+                let site = self.site.as_ref();
+                let result = site.map_or(Ok(()), |site| site.probe(leases));
+                self.done(serial, result, Vec::new());
+            }
             Command::Replace { serial, set } => {
                 let result = self.replace(&set);
                 self.done(serial, result, Vec::new());
@@ -216,20 +229,35 @@ impl Thread {
         }
     }
 
-    /// Finds the server's places anew, and reads everything.
+    /// Finds the server's places anew, and reads everything that was not read.
     fn open(&mut self) {
         self.due = Due::default();
-        match Site::open(&self.settings, &self.end) {
+        let mut before = self.site.take();
+        match Site::open(&self.settings, &self.end, &mut before) {
             Ok(site) => {
                 let leases = site.places.leases.clone();
                 self.site = Some(site);
-                self.emit(Event::Place(leases));
+                self.is_unwatched = false;
+                self.emit(Event::Place(Some(leases)));
                 self.server.runs = None;
                 self.look(false, false);
                 self.see_server(true);
             }
+            // the folder has gone, and the server goes on in what was there
+            Err(_) if before.as_ref().is_some_and(Site::goes_on) => {
+                self.site = before;
+                self.look(false, false);
+                self.see_server(true);
+                self.is_unwatched = true;
+                self.due.open = Some(Instant::now() + RETRY);
+            }
             Err(why) => {
-                self.site = None;
+                if places(&self.settings).is_err() {
+                    self.emit(Event::Place(None));
+                }
+                if mem::take(&mut self.is_astray) {
+                    self.emit(Event::Astray(false));
+                }
                 self.fail(why);
             }
         }
@@ -237,7 +265,7 @@ impl Thread {
 
     /// After a fault; where the file has gone, its server may still have it.
     fn try_again(&mut self) {
-        if self.site.is_none() || self.has_moved() {
+        if self.site.is_none() || self.is_unwatched || self.has_moved() {
             return self.open();
         }
         self.look(false, false);
@@ -274,15 +302,43 @@ impl Thread {
                     self.due.look_at(now + after, true);
                 }
                 self.recover();
+                self.tell_astray();
                 self.tell(news);
             }
-            Err(why) => self.fail(why),
+            Err(why) => {
+                self.tell_astray();
+                self.fail(why);
+            }
+        }
+    }
+
+    /// Whether the server goes on in a file that has lost its name, which then is watched itself.
+    fn tell_astray(&mut self) {
+        let Some(site) = &mut self.site else {
+            return;
+        };
+        match site.watch_astray() {
+            // what was written until now
+            Ok(true) => self.due.look_at(Instant::now(), false),
+            Ok(false) => {}
+            Err(why) => return self.fail(why),
+        }
+        let is_astray = site.tail.astray().is_some();
+        if mem::replace(&mut self.is_astray, is_astray) != is_astray {
+            self.emit(Event::Astray(is_astray));
+        }
+    }
+
+    fn tell_unread(&mut self, unread: Unread) {
+        if self.unread != unread {
+            self.unread = unread.clone();
+            self.emit(Event::Unread(unread));
         }
     }
 
     fn tell(&mut self, news: FileChanges) {
-        if let Some(why) = news.why {
-            log::warn!("{}: passed over: {why}", self.settings.name);
+        if let Some(unread) = news.unread {
+            self.tell_unread(unread);
         }
         if let Some((mut set, broken)) = news.whole {
             set.identity = self.read_identity().or(set.identity);
@@ -323,6 +379,7 @@ impl Thread {
             return Err(self.fault.clone().unwrap_or_default());
         };
         site.replace(set)?;
+        self.tell_unread(Unread::default());
         self.identity = set.identity.clone().or(self.identity.take());
         self.recover();
         self.see_server(true);
@@ -365,8 +422,8 @@ impl Thread {
     }
 
     fn recover(&mut self) {
-        self.due.open = None;
         if self.fault.take().is_some() {
+            self.due.open = None;
             self.emit(Event::Fault(None));
         }
     }

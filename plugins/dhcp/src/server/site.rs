@@ -23,6 +23,8 @@ use super::watch::{Watch, Which};
 
 /// A DUID has 130 bytes at most, three characters each.
 const IDENTITY_MAX: u64 = 1024;
+/// What a lease takes in the file of any server, but for texts of unusual length.
+const LEASE_BYTES: u64 = 200;
 
 #[derive(Debug)]
 pub struct Site {
@@ -34,9 +36,16 @@ pub struct Site {
 }
 
 impl Site {
+    /// Goes on with the tail of the site before where its file is in the same place: the server may
+    /// have that file alone.
+    ///
     /// # Errors
     /// A sentence: the server's configuration or the folder of its leases cannot be read.
-    pub fn open(settings: &config::Server, end: &End) -> Result<Self, String> {
+    pub fn open(
+        settings: &config::Server,
+        end: &End,
+        before: &mut Option<Self>,
+    ) -> Result<Self, String> {
         let places = places(settings)?;
         let mut watch = Watch::new().map_err(|error| format!("inotify: {error}"))?;
         let mut add = |path: &Path, which| {
@@ -49,9 +58,11 @@ impl Site {
             let _ = add(server_id, Which::Identity);
         }
         let _ = add(&settings.config, Which::Config);
+        let before = before.take_if(|before| before.places.leases == places.leases);
+        let new = || Tail::new(settings.format, &places.leases, end.clone());
         Ok(Self {
             format: settings.format,
-            tail: Tail::new(settings.format, &places.leases, end.clone()),
+            tail: before.map_or_else(new, |before| before.tail),
             control: Control::new(settings, &places, end),
             watch,
             places,
@@ -60,18 +71,36 @@ impl Site {
 
     /// Whether the server runs.
     pub fn has_server(&self) -> Result<bool, String> {
-        for file in self.tail.files() {
-            let has_one = match has_writer(file) {
-                Err(error) if is_unsupported(&error) => has_process(self.format)?,
-                other => {
-                    other.map_err(|error| format!("{}: {error}", self.places.leases.display()))?
-                }
-            };
-            if has_one {
-                return Ok(true);
-            }
+        let Some(file) = self.tail.file() else {
+            return Ok(false);
+        };
+        match has_writer(file) {
+            Err(error) if is_unsupported(&error) => has_process(self.format),
+            other => other.map_err(|error| format!("{}: {error}", self.places.leases.display())),
         }
-        Ok(false)
+    }
+
+    /// Somebody writes the file that is read, whatever became of its name.
+    pub fn goes_on(&self) -> bool {
+        let file = self.tail.file();
+        file.is_some_and(|file| has_writer(file).unwrap_or(false))
+    }
+
+    /// Hears of the file that the server goes on in, whatever its name; true where that is new.
+    pub fn watch_astray(&mut self) -> Result<bool, String> {
+        let watched = self.watch.follow(self.tail.astray());
+        watched.map_err(|error| {
+            let path = self.places.leases.display();
+            format!("{path}: its server writes to a file that has lost this name, and cannot be watched: {error}")
+        })
+    }
+
+    /// Whether a file of so many leases could be written.
+    pub fn probe(&self, leases: usize) -> Result<(), String> {
+        let path = &self.places.leases;
+        let bytes = (leases as u64).saturating_mul(LEASE_BYTES);
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        file::probe(folder, bytes.max(4096))
     }
 
     /// The server's file, and what says who it is, as `set` has it.

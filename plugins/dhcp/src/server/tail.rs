@@ -1,7 +1,6 @@
 //! What a lease file says, as it is being written.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +8,9 @@ use std::time::Duration;
 use crate::format::Format;
 use crate::lease::{Change, Set};
 
-use super::End;
 use super::journal::Journal;
-use super::occupied::has_writer;
 use super::rewritten::Rewritten;
+use super::{End, Unread};
 
 /// Of one server.
 pub const LEASES_MAX: usize = 262_144;
@@ -20,7 +18,7 @@ pub const LEASES_MAX: usize = 262_144;
 /// Why and when it is looked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look {
-    /// A file took the place of the one that is read, and not as Kea does it.
+    /// A file took the place of the one that is read, or is about to, and not as Kea does it.
     pub replaced: bool,
     /// Somebody has it open for writing.
     pub writer: bool,
@@ -35,30 +33,18 @@ pub struct FileChanges {
     pub whole: Option<(Set, Option<String>)>,
     pub changes: Vec<Change>,
     pub identity: Option<Vec<u8>>,
-    /// Something was passed over.
-    pub why: Option<String>,
+    /// What of the file could not be read; None: not known.
+    pub unread: Option<Unread>,
     /// Look again after so long without a write.
     pub again: Option<Duration>,
-}
-
-impl FileChanges {
-    /// The server goes on in a file that has no name: what it knows is not what was read.
-    pub fn doubt(&mut self) {
-        if let Some((_, broken)) = &mut self.whole {
-            broken.get_or_insert_with(|| {
-                "it was replaced while its server runs: restart it".to_owned()
-            });
-        }
-    }
 }
 
 #[derive(Debug)]
 pub struct Tail {
     way: Way,
-    /// The last that could be read: its server may still have it when nobody else can.
+    /// The last that could be read: where the file system does not say who writes, its server may
+    /// still have it when nobody else can.
     held: Option<Arc<File>>,
-    /// Its server went on with that when another file took its name.
-    former: Option<Arc<File>>,
 }
 
 #[derive(Debug)]
@@ -74,11 +60,7 @@ impl Tail {
         } else {
             Way::Rewritten(Rewritten::new(format, path, end))
         };
-        Self {
-            way,
-            held: None,
-            former: None,
-        }
+        Self { way, held: None }
     }
 
     /// # Errors
@@ -89,11 +71,7 @@ impl Tail {
             Way::Rewritten(rewritten) => rewritten.look(look),
         };
         self.hold();
-        let mut news = looked?;
-        if self.former.is_some() {
-            news.doubt();
-        }
-        Ok(news)
+        looked
     }
 
     /// This plugin wrote the file: none of it is news.
@@ -106,10 +84,18 @@ impl Tail {
         opened
     }
 
-    /// The file that is read, or was at last, and what its server may still have.
-    pub fn files(&self) -> impl Iterator<Item = &File> {
-        let files = [&self.held, &self.former];
-        files.into_iter().filter_map(|file| file.as_deref())
+    /// The file that is read, or was at last.
+    pub fn file(&self) -> Option<&File> {
+        self.held.as_deref()
+    }
+
+    /// That file, where its server goes on in it and its name leads elsewhere.
+    pub fn astray(&self) -> Option<&File> {
+        let is_astray = match &self.way {
+            Way::Journal(journal) => journal.is_astray(),
+            Way::Rewritten(rewritten) => rewritten.is_astray(),
+        };
+        self.file().filter(|_| is_astray)
     }
 
     /// What it says, where that is kept.
@@ -125,17 +111,8 @@ impl Tail {
             Way::Journal(journal) => journal.file(),
             Way::Rewritten(rewritten) => rewritten.file(),
         };
-        let before = file.cloned().and_then(|file| self.held.replace(file));
-        let former = before.into_iter().chain(self.former.take());
-        self.former = former
-            .filter(|file| has_writer(file).unwrap_or(false))
-            .find(|file| self.held.as_ref().is_none_or(|held| !is_one(file, held)));
+        self.held = file.cloned().or(self.held.take());
     }
-}
-
-fn is_one(one: &File, other: &File) -> bool {
-    let id = |file: &File| Some((file.metadata().ok()?.dev(), file.metadata().ok()?.ino()));
-    id(one) == id(other)
 }
 
 /// False where it holds as many as it may.

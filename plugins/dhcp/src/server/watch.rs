@@ -1,11 +1,13 @@
 //! What happens in the folders of a server's files, by inotify.
 //!
-//! Folders, as a file that is replaced by another takes its own watch with it.
+//! Folders, as a file that is replaced by another takes its own watch with it; and beside them a file
+//! that its server goes on in when it has lost its name.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -24,6 +26,8 @@ pub enum Which {
 pub struct Watch {
     inotify: OwnedFd,
     files: Vec<(i32, OsString, Which)>,
+    /// A file that is watched itself, whatever its name.
+    astray: Option<i32>,
 }
 
 /// What happened since the last time.
@@ -49,7 +53,27 @@ impl Watch {
         Ok(Self {
             inotify,
             files: Vec::new(),
+            astray: None,
         })
+    }
+
+    /// Watches this file of leases itself, instead of the one before; true where it is another.
+    pub fn follow(&mut self, file: Option<&File>) -> io::Result<bool> {
+        let flags = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
+        let id = match file {
+            Some(file) => {
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                Some(inotify::add_watch(&self.inotify, path, flags)?)
+            }
+            None => None,
+        };
+        let before = std::mem::replace(&mut self.astray, id);
+        let is_new = id != before;
+        if let Some(before) = before.filter(|_| is_new) {
+            // gone with its file
+            let _ = inotify::remove_watch(&self.inotify, before);
+        }
+        Ok(is_new && id.is_some())
     }
 
     /// Adds a file, which need not exist; its folder must.
@@ -81,7 +105,10 @@ impl Watch {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-                    seen.note(&self.files, event.wd(), name, event.events());
+                    match self.astray == Some(event.wd()) {
+                        true => seen.note_leases(event.events()),
+                        false => seen.note(&self.files, event.wd(), name, event.events()),
+                    }
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return seen,
@@ -107,7 +134,9 @@ impl FileEvents {
             | ReadFlags::UNMOUNT
             | ReadFlags::DELETE_SELF
             | ReadFlags::MOVE_SELF;
-        self.lost |= events.intersects(gone);
+        let is_watched = files.iter().any(|file| file.0 == id);
+        let is_lost = events.contains(ReadFlags::QUEUE_OVERFLOW) || is_watched;
+        self.lost |= is_lost && events.intersects(gone);
         let of_name = files.iter().filter(|file| file.0 == id);
         for (_, _, which) in of_name.filter(|file| file.1.as_bytes() == name) {
             match which {
@@ -126,6 +155,7 @@ impl FileEvents {
         self.moved_in += u32::from(events.contains(ReadFlags::MOVED_TO));
         self.written |= !ReadFlags::OPEN
             .union(ReadFlags::CLOSE_WRITE)
+            .union(ReadFlags::IGNORED)
             .contains(events);
     }
 }
@@ -135,6 +165,7 @@ mod tests {
     use super::*;
     use crate::server::scratch::Folder;
     use std::fs;
+    use std::io::Write;
 
     #[test]
     fn the_ways_in_which_a_file_changes_are_told_apart() {
@@ -157,6 +188,32 @@ mod tests {
         fs::write(folder.path("id"), b"b").unwrap();
         let seen = watch.read();
         assert!(seen.identity && !seen.written);
+    }
+
+    #[test]
+    fn a_file_that_has_lost_its_name_is_heard_of() {
+        let (folder, elsewhere) = (Folder::new("astray"), Folder::new("elsewhere"));
+        let path = folder.path("leases");
+        let mut writer = File::create(&path).unwrap();
+        let mut watch = Watch::new().unwrap();
+        watch.add(&path, Which::Leases).unwrap();
+        fs::rename(&path, elsewhere.path("leases")).unwrap();
+        assert!(watch.read().written);
+        writer.write_all(b"a").unwrap();
+        assert_eq!(watch.read(), FileEvents::default());
+        let file = File::open(elsewhere.path("leases")).unwrap();
+        assert!(watch.follow(Some(&file)).unwrap());
+        assert!(!watch.follow(Some(&file)).unwrap());
+        writer.write_all(b"b").unwrap();
+        assert!(watch.read().written);
+        fs::remove_file(elsewhere.path("leases")).unwrap();
+        writer.write_all(b"c").unwrap();
+        drop(writer);
+        let seen = watch.read();
+        assert!(seen.written && seen.closed && !seen.lost);
+        assert!(!watch.follow(None).unwrap());
+        drop(file);
+        assert_eq!(watch.read(), FileEvents::default());
     }
 
     #[test]

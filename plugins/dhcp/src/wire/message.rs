@@ -1,4 +1,5 @@
-//! The question behind `sparectl dhcp diff`: what the other node has is not what this one was told.
+//! Messages beside the replica's: the question behind `sparectl dhcp diff`, as what the other node has is
+//! not what this one was told, and which servers the active node cannot follow.
 
 use spared_replica::wire::{MESSAGE_MAX, OWN, VALUE_MAX};
 use spared_replica::{Key as _, Malformed, Reader};
@@ -8,6 +9,9 @@ use super::{ID_MAX, RecordKey, put_long, put_short};
 const ASK: u8 = OWN;
 const LISTED: u8 = OWN + 1;
 const TOLD: u8 = OWN + 2;
+const UNTOLD: u8 = OWN + 3;
+/// Length of a sentence.
+const WHY_MAX: usize = 255;
 /// The longest record: a key and a value with their lengths.
 const RECORD_MAX: usize = 1 + ID_MAX + 2 + VALUE_MAX;
 
@@ -33,6 +37,13 @@ pub enum Message<'b> {
         /// Number of the question.
         id: u32,
     },
+    /// A server gives leases that the sender may not know.
+    Untold {
+        /// Name of the server.
+        server: &'b str,
+        /// A sentence; empty: it knows them again.
+        why: &'b str,
+    },
 }
 
 impl<'b> Message<'b> {
@@ -47,13 +58,16 @@ impl<'b> Message<'b> {
     /// They are no message.
     pub fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        let (kind, id) = (reader.u8()?, reader.u32()?);
+        let kind = reader.u8()?;
+        if kind == UNTOLD {
+            return read_untold(reader);
+        }
+        let id = reader.u32()?;
         let message = match kind {
             ASK => Self::Ask { id },
             TOLD => Self::Told { id },
             LISTED => {
-                let server = std::str::from_utf8(reader.short()?);
-                let server = server.map_err(|_| Malformed::Field("name of a server"))?;
+                let server = read_text(&mut reader)?;
                 let mut records = Vec::new();
                 while !reader.0.is_empty() {
                     records.push(read_record(&mut reader)?);
@@ -81,6 +95,32 @@ impl<'b> Message<'b> {
     pub fn told(id: u32) -> Vec<u8> {
         head(TOLD, id)
     }
+
+    /// Why the leases of a server may be unknown; None: they are known.
+    pub fn untold(server: &str, why: Option<&str>) -> Vec<u8> {
+        let mut bytes = vec![UNTOLD];
+        put_short(&mut bytes, server.as_bytes());
+        let why = why.unwrap_or_default();
+        let end = (0..=why.len().min(WHY_MAX)).rfind(|end| why.is_char_boundary(*end));
+        put_short(
+            &mut bytes,
+            why.get(..end.unwrap_or(0)).unwrap_or_default().as_bytes(),
+        );
+        bytes
+    }
+}
+
+fn read_untold(mut reader: Reader<'_>) -> Result<Message<'_>, Malformed> {
+    let (server, why) = (read_text(&mut reader)?, read_text(&mut reader)?);
+    match reader.0 {
+        [] => Ok(Message::Untold { server, why }),
+        _ => Err(Malformed::Long),
+    }
+}
+
+fn read_text<'b>(reader: &mut Reader<'b>) -> Result<&'b str, Malformed> {
+    let text = std::str::from_utf8(reader.short()?);
+    text.map_err(|_| Malformed::Field("text"))
 }
 
 fn read_record<'b>(reader: &mut Reader<'b>) -> Result<(RecordKey, &'b [u8]), Malformed> {

@@ -1,7 +1,9 @@
 //! Kea's and dhcpd's files, written as those do.
 
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use spared_dhcp::format::Format;
 use spared_dhcp::server::{Command, Event};
@@ -64,6 +66,7 @@ fn a_file_that_is_cut_off_overwritten_or_replaced_is_read_anew() {
     let text = format!("{HEADER4}{}", row(2, 100));
     writer.write_all_at(text.as_bytes(), 0).unwrap();
     assert_eq!(hosts(&fixture.reading().0), [2]);
+    drop(writer);
     fs::write(folder.path("new"), HEADER4.to_owned() + &row(3, 100)).unwrap();
     fs::rename(folder.path("new"), &path).unwrap();
     assert_eq!(hosts(&fixture.reading().0), [3]);
@@ -110,7 +113,6 @@ fn keas_cleaning_is_followed_without_reading_anew() {
     let mut host = 1;
     for _ in 0..20 {
         let mut server = File::options().append(true).open(&main).unwrap();
-        use std::io::Write;
         server.write_all(row(host + 1, 100).as_bytes()).unwrap();
         drop(server);
         fs::rename(&main, beside(".1")).unwrap();
@@ -268,19 +270,154 @@ fn a_server_without_a_channel_takes_nothing_while_it_runs() {
     assert!(silenced.result.is_err());
 }
 
+/// Waits until the server is known to be in a file without its name, or not to be any more.
+fn astray(fixture: &Fixture, wanted: bool) {
+    fixture.until(|event| match event {
+        Event::Astray(is) => (is == wanted).then_some(()),
+        Event::Fault(Some(why)) => panic!("{why}"),
+        _ => None,
+    });
+}
+
+/// The ways in which a file of leases loses its name.
+fn lose_name(path: &Path, way: usize) {
+    let away = path.with_extension("away");
+    match way {
+        0 => fs::remove_file(path).unwrap(),
+        1 => fs::rename(path, away).unwrap(),
+        2 => {
+            fs::rename(path, &away).unwrap();
+            fs::copy(away, path).unwrap();
+        }
+        // as logrotate does it, and as Kea's cleaning
+        3 => {
+            let first = kea_companion(path);
+            fs::rename(path, &first).unwrap();
+            File::create(path).unwrap();
+        }
+        _ => appear(path, &format!("{HEADER4}{}", row(99, 100))),
+    }
+}
+
+fn kea_companion(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
+}
+
 #[test]
-fn a_server_whose_file_was_removed_still_runs() {
-    let (folder, mut fixture) = kea(HEADER4);
-    let path = folder.path("leases.csv");
-    let server = File::options().append(true).open(&path).unwrap();
+fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
+    for way in 0..5 {
+        let (folder, mut fixture) = kea(&format!("{HEADER4}{}", row(1, 100)));
+        let path = folder.path("leases.csv");
+        let mut server = File::options().append(true).open(&path).unwrap();
+        fixture.runs((true, false));
+        lose_name(&path, way);
+        astray(&fixture, true);
+        server.write_all(row(2, 100).as_bytes()).unwrap();
+        assert_eq!(signs(&fixture.changes()), [2], "way {way}");
+        // somebody puts another in its place, once more
+        appear(&path, &format!("{HEADER4}{}", row(98, 100)));
+        server.write_all(row(3, 100).as_bytes()).unwrap();
+        assert_eq!(signs(&fixture.changes()), [3], "way {way}");
+        let refused = fixture.replace(set_of([])).unwrap_err();
+        assert!(refused.contains("the server runs"), "{refused}");
+        // it is started again, and takes what the name leads to
+        drop(server);
+        let mut server = File::options().append(true).open(&path).unwrap();
+        astray(&fixture, false);
+        // Kea reads the other one, too
+        let expected: &[u8] = if way == 3 { &[1, 2, 3, 98] } else { &[98] };
+        assert_eq!(hosts(&fixture.reading().0), expected, "way {way}");
+        server.write_all(row(4, 100).as_bytes()).unwrap();
+        assert_eq!(signs(&fixture.changes()), [4], "way {way}");
+        drop(server);
+        fixture.runs((false, false));
+        fixture.replace(set_of([])).unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_was_cut_off_is_followed_and_nothing_is_taken_away() {
+    // who appends begins at the start, who does not leaves a hole
+    for appends in [true, false] {
+        let (folder, fixture) = kea(&format!("{HEADER4}{}{}", row(1, 100), row(2, 100)));
+        let path = folder.path("leases.csv");
+        let mut server = File::options();
+        let mut server = server.append(appends).write(true).open(&path).unwrap();
+        server.seek(SeekFrom::End(0)).unwrap();
+        fixture.runs((true, false));
+        File::create(&path).unwrap();
+        let (set, broken) = fixture.reading();
+        assert_eq!(hosts(&set), [0; 0]);
+        assert!(broken.unwrap().contains("cut off while its server runs"));
+        server.write_all(row(3, 100).as_bytes()).unwrap();
+        let mut told = Vec::new();
+        while told.is_empty() {
+            told = match fixture.next() {
+                Event::Changes(changes) => signs(&changes),
+                Event::Reading {
+                    set,
+                    broken: Some(_),
+                } => hosts(&set).into_iter().map(i32::from).collect(),
+                Event::Runs { .. } => continue,
+                other => panic!("{other:?}"),
+            };
+        }
+        assert_eq!(told, [3], "appends: {appends}");
+        server
+            .write_all((row(4, 100) + &gone_row(3)).as_bytes())
+            .unwrap();
+        assert_eq!(signs(&fixture.changes()), [4, -3]);
+        fixture.quiet();
+    }
+}
+
+#[test]
+fn a_server_whose_folder_is_gone_is_followed() {
+    let folder = Folder::new("server");
+    let inner = folder.path("inner");
+    fs::create_dir(&inner).unwrap();
+    let path = inner.join("leases.csv");
+    fs::write(&path, HEADER4).unwrap();
+    let fixture = Fixture::open(settings(Format::Kea4, &path));
+    let mut server = File::options().append(true).open(&path).unwrap();
     fixture.runs((true, false));
-    fs::remove_file(&path).unwrap();
-    fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
-    let refused = fixture.replace(set_of([])).unwrap_err();
-    assert!(refused.contains("the server runs"), "{refused}");
+    fs::remove_dir_all(&inner).unwrap();
+    astray(&fixture, true);
+    server.write_all(row(2, 100).as_bytes()).unwrap();
+    assert_eq!(signs(&fixture.changes()), [2]);
     drop(server);
-    fixture.runs((false, false));
-    fixture.replace(set_of([])).unwrap();
+    fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
+    fs::create_dir(&inner).unwrap();
+    appear(&path, &format!("{HEADER4}{}", row(1, 100)));
+    assert_eq!(hosts(&fixture.reading().0), [1]);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_told_until_the_file_has_none() {
+    let (folder, fixture) = kea(HEADER4);
+    let path = folder.path("leases.csv");
+    fixture.reading();
+    let unread = |wanted: u32| {
+        fixture.until(|event| match event {
+            Event::Unread(unread) => (unread.count == wanted).then_some(unread.why),
+            _ => None,
+        })
+    };
+    append(&path, "garbage\n");
+    let why = unread(1).unwrap();
+    assert!(
+        why.contains("leases.csv: line 2: its address is none"),
+        "{why}"
+    );
+    append(&path, "192.0.2.7,02:00:00:00:00:07,,600\n");
+    append(&path, &row(8, 100));
+    assert_eq!(signs(&fixture.changes()), [8]);
+    append(&path, "garbage\n");
+    unread(3);
+    appear(&path, &format!("{HEADER4}{}", row(8, 100)));
+    assert_eq!(unread(0), None);
 }
 
 /// A row of 192.0.2.`host`, committed `ago_s` before now, for 600 s.
@@ -309,26 +446,4 @@ fn a_reading_by_a_clock_that_is_years_behind_makes_no_lease_longer_or_newer() {
     assert_eq!(said(1), [500, -100]);
     assert_eq!(said(2), [600, 0]);
     assert_eq!(said(3), [600, -600], "older than what anybody else knows");
-}
-
-#[test]
-fn a_file_that_is_replaced_under_its_server_removes_nothing() {
-    let (folder, fixture) = kea(&format!("{HEADER4}{}{}", row(1, 100), row(2, 100)));
-    let path = folder.path("leases.csv");
-    let server = File::options().append(true).open(&path).unwrap();
-    fixture.runs((true, false));
-    fs::write(folder.path("new"), format!("{HEADER4}{}", row(3, 100))).unwrap();
-    fs::rename(folder.path("new"), &path).unwrap();
-    let (set, broken) = fixture.until(|event| match event {
-        Event::Reading { set, broken } => hosts(&set).contains(&3).then_some((set, broken)),
-        Event::Runs { runs, .. } => panic!("it runs: {runs}"),
-        _ => None,
-    });
-    assert_eq!(hosts(&set), [3]);
-    assert!(broken.unwrap().contains("restart it"));
-    fixture.quiet();
-    drop(server);
-    append(&path, &row(4, 100));
-    assert_eq!(signs(&fixture.changes()), [4]);
-    fixture.runs((false, false));
 }

@@ -131,11 +131,14 @@ fn a_file_that_a_full_disk_leaves_empty_is_no_end_of_all_leases() {
 }
 
 #[test]
-fn the_only_lease_may_end() {
+fn a_file_that_was_cut_off_takes_the_only_lease_away_no_sooner_than_many() {
     let (mut dnsmasq, fixture) = Dnsmasq::open(1);
     fixture.reading();
     dnsmasq.cut();
-    assert_eq!(signs(&fixture.changes()), [-1]);
+    assert_eq!(hosts(&fixture.reading().0), [0; 0]);
+    let text = dnsmasq.text(2..=2);
+    dnsmasq.write(&text);
+    assert_eq!(signs(&fixture.changes()), [2]);
     fixture.quiet();
 }
 
@@ -147,8 +150,21 @@ fn a_line_of_garbage_removes_nothing() {
     let text = format!("{}garbage\n", dnsmasq.text(4..=6));
     dnsmasq.write(&text);
     assert_eq!(signs(&fixture.changes()), [6]);
+    let unread = fixture.until(|event| match event {
+        Event::Unread(unread) => Some(unread),
+        _ => None,
+    });
+    assert_eq!(
+        (unread.count, unread.why.as_deref()),
+        (1, Some("line 4: it is no lease"))
+    );
     fixture.quiet();
     fixture.quiet();
+    let text = dnsmasq.text(4..=6);
+    dnsmasq.cut();
+    dnsmasq.write(&text);
+    fixture
+        .until(|event| matches!(event, Event::Unread(unread) if unread.count == 0).then_some(()));
 }
 
 #[test]
@@ -199,13 +215,32 @@ fn a_reading_by_a_clock_that_is_behind_counts_from_the_files_last_writing() {
 }
 
 #[test]
-fn a_file_that_is_replaced_under_its_server_removes_nothing() {
-    let (dnsmasq, fixture) = Dnsmasq::open(5);
-    fixture.reading();
-    let (new, path) = (dnsmasq._folder.path("new"), dnsmasq._folder.path("leases"));
-    fs::write(&new, dnsmasq.text(7..=7)).unwrap();
-    fs::rename(&new, &path).unwrap();
-    let (set, broken) = fixture.reading();
-    assert_eq!(hosts(&set), [7]);
-    assert!(broken.unwrap().contains("restart it"));
+fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
+    for way in 0..4 {
+        let (mut dnsmasq, fixture) = Dnsmasq::open(5);
+        fixture.reading();
+        let (away, path) = (dnsmasq._folder.path("away"), dnsmasq._folder.path("leases"));
+        match way {
+            0 => fs::remove_file(&path).unwrap(),
+            1 => fs::rename(&path, away).unwrap(),
+            2 => {
+                fs::rename(&path, &away).unwrap();
+                fs::copy(away, &path).unwrap();
+            }
+            _ => {
+                fs::write(&away, dnsmasq.text(7..=7)).unwrap();
+                fs::rename(away, &path).unwrap();
+            }
+        }
+        fixture.until(|event| (event == Event::Astray(true)).then_some(()));
+        let text = dnsmasq.text(2..=6);
+        dnsmasq.cut();
+        dnsmasq.write(&text);
+        assert_eq!(signs(&fixture.changes()), [6], "way {way}");
+        assert_eq!(signs(&fixture.changes()), [-1], "way {way}");
+        drop(dnsmasq.file);
+        fs::write(&path, line(7, dnsmasq.end)).unwrap();
+        fixture.until(|event| (event == Event::Astray(false)).then_some(()));
+        assert_eq!(hosts(&fixture.reading().0), [7], "way {way}");
+    }
 }

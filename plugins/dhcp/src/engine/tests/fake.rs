@@ -8,6 +8,10 @@ pub struct Fake {
     /// Expiry and commit in seconds since 1970, of each lease.
     pub file: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     pub identity: Option<Vec<u8>>,
+    /// What the name of the file leads to, where that is less than the server knows.
+    pub named: Option<BTreeMap<Key, (Lease, i64, i64)>>,
+    /// The server writes to another.
+    pub is_astray: bool,
     /// Where the file is, if that is known.
     pub place: Option<std::path::PathBuf>,
     pub runs: bool,
@@ -20,6 +24,9 @@ pub struct Fake {
     /// Why it cannot be written.
     pub broken: Option<String>,
     pub refuses: bool,
+    /// Why its disk has no room.
+    pub no_room: Option<String>,
+    pub probed: usize,
     pub replaced: usize,
     pub applied: usize,
     pub events: VecDeque<Event>,
@@ -35,7 +42,9 @@ impl Fake {
         Self {
             file: Some(BTreeMap::new()),
             identity: None,
-            place: None,
+            named: None,
+            is_astray: false,
+            place: Some("/leases".into()),
             runs: false,
             live: false,
             silent: false,
@@ -43,6 +52,8 @@ impl Fake {
             mumbles: false,
             broken: None,
             refuses: false,
+            no_room: None,
+            probed: 0,
             replaced: 0,
             applied: 0,
             events: VecDeque::new(),
@@ -59,8 +70,41 @@ impl Fake {
         let ends_s = lease.expires_ms.map_or(i64::MAX, |it| clock.unix_s(it));
         let committed_s = clock.unix_s(lease.committed_ms);
         self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ms));
-        self.file()
-            .insert(lease.key, (lease.clone(), ends_s, committed_s));
+        let entry = (lease.clone(), ends_s, committed_s);
+        if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
+            named.insert(lease.key, entry.clone());
+        }
+        self.file().insert(lease.key, entry);
+    }
+
+    /// Somebody moves the file of a server that runs away, and copies it back.
+    pub fn lose_name(&mut self) {
+        self.named = Some(self.file().clone());
+        self.is_astray = true;
+        self.events.push_back(Event::Astray(true));
+    }
+
+    /// Somebody cuts the file of a server that runs off.
+    pub fn cut_off(&mut self) {
+        self.named = Some(BTreeMap::new());
+        self.events.push_back(Event::Reading {
+            set: Set::default(),
+            broken: Some("it was cut off while its server runs".to_owned()),
+        });
+    }
+
+    /// What the server knew goes with it.
+    pub fn forget(&mut self, clock: Clock) {
+        let Some(named) = self.named.take() else {
+            return;
+        };
+        self.file = Some(named);
+        if std::mem::take(&mut self.is_astray) {
+            self.events.push_back(Event::Astray(false));
+            let (leases, identity) = (self.leases(clock), self.identity.clone());
+            let set = Set { leases, identity };
+            self.events.push_back(Event::Reading { set, broken: None });
+        }
     }
 
     pub fn leases(&self, clock: Clock) -> BTreeMap<Key, Lease> {
@@ -78,7 +122,7 @@ impl Fake {
 
     /// As the thread does when it begins.
     pub fn tell_all(&mut self, clock: Clock) {
-        self.events.extend(self.place.clone().map(Event::Place));
+        self.events.push_back(Event::Place(self.place.clone()));
         match &self.file {
             None => self
                 .events
@@ -99,6 +143,10 @@ impl Fake {
         let mut refused = Vec::new();
         let (serial, result) = match command {
             Command::Read { serial } => (serial, Ok(())),
+            Command::Probe { serial, .. } => {
+                self.probed += 1;
+                (serial, self.no_room.clone().map_or(Ok(()), Err))
+            }
             Command::Replace { serial, set } => (serial, self.replace(clock, set)),
             Command::Apply { serial, changes } => {
                 let result = self.apply(clock, changes, &mut refused);

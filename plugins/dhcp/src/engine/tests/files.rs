@@ -53,17 +53,42 @@ fn people_are_told_where_the_file_is_or_why_nobody_knows() {
         let mut rows = node.engine.rows(now_ms).into_iter();
         rows.find_map(|(key, value)| (key == "kea4.file").then_some(value))
     };
-    assert_eq!(row(&lab), None);
-    let fault = Event::Fault(Some("kea.conf: no such file".to_owned()));
-    lab.nodes[0].servers[0].events.push_back(fault);
-    lab.settle();
-    let why = Value::Text("kea.conf: no such file".to_owned());
-    assert_eq!(row(&lab), Some(why));
-    let place = Event::Place("/var/lib/kea/leases".into());
-    lab.nodes[0].servers[0].events.push_back(place);
-    lab.settle();
-    let file = Value::Text("/var/lib/kea/leases".to_owned());
+    let file = Value::Text("/leases".to_owned());
     assert_eq!(row(&lab), Some(file));
+    let astray = Event::Astray(true);
+    lab.nodes[0].servers[0].events.push_back(astray);
+    lab.settle();
+    let file = "/leases (the server writes to a file that was moved away or removed)";
+    assert_eq!(row(&lab), Some(Value::Text(file.to_owned())));
+}
+
+#[test]
+fn a_server_whose_leases_are_nowhere_is_not_followed_and_not_written() {
+    let why = "kea.conf: leases in a database (mysql) cannot follow";
+    for node in [0, 1] {
+        let mut lab = Lab::settled();
+        lab.commit(0, 5, 1);
+        let (replaced, failures) = (
+            lab.nodes[node].servers[0].replaced,
+            lab.nodes[node].events.len(),
+        );
+        lab.stop(0, 0);
+        let events = &mut lab.nodes[node].servers[0].events;
+        events.push_back(Event::Place(None));
+        events.push_back(Event::Fault(Some(why.to_owned())));
+        lab.commit(0, 6, 1);
+        lab.run(100 * S);
+        assert_eq!(lab.nodes[node].servers[0].replaced, replaced);
+        assert_eq!(lab.nodes[node].events.len(), failures);
+        assert_eq!(lab.text(node, "kea4.last_fault"), why);
+        let state = format!("cannot be followed: {why}");
+        assert!(lab.text(node, "kea4.state").contains(&state));
+        let now_ms = lab.nodes[node].at(lab.now_ms()).monotonic_ms;
+        let rows = lab.nodes[node].engine.rows(now_ms);
+        assert!(!rows.iter().any(|(key, _)| key == "kea4.file"), "{rows:?}");
+        let (yes, said) = &lab.nodes[1].in_sync;
+        assert!(!yes && said.contains(&state), "{said}");
+    }
 }
 
 #[test]
@@ -311,7 +336,7 @@ fn a_file_that_was_never_there_is_made() {
 }
 
 #[test]
-fn a_server_that_needs_its_file_to_start_gets_one_on_a_fresh_active_node() {
+fn a_server_that_needs_its_file_to_start_gets_one_on_both_fresh_nodes() {
     let dhcpd = Settings {
         servers: vec![Server {
             format: Format::Dhcpd4,
@@ -328,12 +353,12 @@ fn a_server_that_needs_its_file_to_start_gets_one_on_a_fresh_active_node() {
             lab.restart(node, true, false);
         }
         lab.link();
-        assert!(lab.nodes[0].servers[0].file.is_none());
         let ticket = lab.tell_role(0, true);
         assert!(lab.nodes[0].is_done(ticket));
         assert_eq!(lab.nodes[0].servers[0].file.is_some(), is_made);
         lab.run(S);
         assert_eq!(lab.nodes[0].servers[0].replaced, usize::from(is_made));
+        assert!(lab.nodes[1].servers[0].file.is_some());
     }
 }
 
@@ -429,10 +454,20 @@ fn a_whole_reading_removes_what_it_lacks() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     lab.commit(0, 6, 2);
-    lab.nodes[0].servers[0].file().remove(&key(5));
-    let clock = lab.nodes[0].at(lab.now_ms());
-    lab.nodes[0].servers[0].tell_all(clock);
-    lab.settle();
+    let tell = |lab: &mut Lab| {
+        lab.nodes[0].servers[0].file().remove(&key(5));
+        let clock = lab.nodes[0].at(lab.now_ms());
+        lab.nodes[0].servers[0].tell_all(clock);
+        lab.settle();
+    };
+    tell(&mut lab);
+    assert!(
+        lab.has(1, 5),
+        "its server knows it, and would say that it has gone"
+    );
+    lab.stop(0, 0);
+    assert!(lab.filed(0, 5).is_some());
+    tell(&mut lab);
     assert!(!lab.has(1, 5) && lab.has(1, 6));
 }
 

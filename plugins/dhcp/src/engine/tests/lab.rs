@@ -161,12 +161,16 @@ impl Lab {
     }
 
     pub fn run_server(&mut self, node: usize, server: usize, runs: bool) {
+        let clock = self.nodes[node].at(self.now_ms());
         let fake = &mut self.nodes[node].servers[server];
         if fake.runs != runs {
             fake.runs = runs;
             let live = fake.live && runs;
             fake.silent = false;
             fake.events.push_back(Event::Runs { runs, live });
+            if !runs {
+                fake.forget(clock);
+            }
         }
         self.settle();
     }
@@ -204,6 +208,9 @@ impl Lab {
         let committed_ms = self.nodes[node].at(self.now_ms()).monotonic_ms;
         let fake = &mut self.nodes[node].servers[0];
         fake.file().remove(&key(number));
+        if let Some(named) = fake.named.as_mut().filter(|_| !fake.is_astray) {
+            named.remove(&key(number));
+        }
         let gone = Change::Gone {
             key: key(number),
             committed_ms,

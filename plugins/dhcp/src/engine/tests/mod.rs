@@ -1,6 +1,7 @@
 //! Two nodes in virtual time: the tests are their servers and the host. The nodes' clocks have nothing
 //! to do with each other.
 
+mod accidents;
 mod fake;
 mod faults;
 mod files;

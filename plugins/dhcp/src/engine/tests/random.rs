@@ -34,6 +34,11 @@ enum Step {
         node: usize,
         runs: bool,
     },
+    /// Somebody moves the file of a server that runs, or cuts it off.
+    Accident {
+        node: usize,
+        is_cut: bool,
+    },
     /// The file cannot be written, or can.
     Disk {
         node: usize,
@@ -62,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (node.clone(), any::<bool>()).prop_map(|(node, killed)| Step::Restart { node, killed }),
         1 => (node.clone(), any::<bool>()).prop_map(|(node, runs)| Step::Server { node, runs }),
         1 => (node.clone(), any::<bool>()).prop_map(|(node, works)| Step::Disk { node, works }),
+        2 => (node.clone(), any::<bool>())
+            .prop_map(|(node, is_cut)| Step::Accident { node, is_cut }),
         1 => (node, -3_i64..4).prop_map(|(node, hours)| Step::Clock { node, hours }),
         6 => (1_i64..90).prop_map(|seconds| Step::Pass { seconds }),
     ]
@@ -132,6 +139,19 @@ impl World {
             Step::Role { node, active } => self.role(node, active),
             Step::Cut if self.lab.linked => self.lab.cut(),
             Step::Link if !self.lab.linked => self.lab.link(),
+            // only its server knows then what was in the file
+            Step::Restart { node, .. } | Step::Disk { node, works: false }
+                if self.lab.nodes[node].servers[0].named.is_some() => {}
+            Step::Accident { node, is_cut } => {
+                let fake = &mut self.lab.nodes[node].servers[0];
+                let is_safe = fake.runs && fake.named.is_none() && fake.broken.is_none();
+                match is_cut {
+                    _ if !is_safe || fake.changed_s.is_some() => {}
+                    true => fake.cut_off(),
+                    false => fake.lose_name(),
+                }
+                self.lab.settle();
+            }
             Step::Restart { node, killed } => {
                 let active = self.active[node];
                 self.lab.restart(node, killed, active);
@@ -143,10 +163,10 @@ impl World {
             }
             Step::Clock { node, hours } => {
                 // the server's own file is off by that, too: it is read as the clock says
-                if !self.lab.nodes[node].servers[0].runs {
+                let fake = &mut self.lab.nodes[node].servers[0];
+                if !fake.runs || fake.named.is_some() {
                     return;
                 }
-                let fake = &mut self.lab.nodes[node].servers[0];
                 for (_, ends_s, committed_s) in fake.file().values_mut() {
                     *ends_s += hours * 3600;
                     *committed_s += hours * 3600;

@@ -23,6 +23,10 @@ pub(super) struct Presence {
 impl Thread {
     /// `is_sure`: that nobody has the file open means that the server has ended.
     pub(super) fn see_server(&mut self, is_sure: bool) {
+        // it may have left a file without a name for the one that has it
+        if self.is_astray {
+            self.look(false, false);
+        }
         let Some(site) = &self.site else {
             return;
         };
