@@ -22,6 +22,7 @@ mod dhcp_client;
 mod dhcp_clock;
 mod dhcp_failover;
 mod dhcp_files;
+mod dhcp_followed;
 mod dhcp_lab;
 mod dhcp_warm;
 mod faults;
