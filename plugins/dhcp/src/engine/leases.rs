@@ -48,6 +48,8 @@ pub struct ServerState {
     pub file: Option<PathBuf>,
     /// The server goes on in a file that has lost that name.
     pub is_astray: bool,
+    /// It has left that file, and what the name leads to is not read yet.
+    pub was_astray: bool,
     /// What of the file cannot be read.
     pub unread: Unread,
     /// It is known what the file holds, or that nobody can know.
@@ -148,6 +150,9 @@ impl Leases {
         if set.identity.is_some() {
             self.handle_identity(set.identity.clone());
         }
+        let astray = || "its server went on in another file".to_owned();
+        let was_astray = std::mem::take(&mut self.facts.was_astray);
+        let broken = broken.or_else(|| was_astray.then(astray));
         let whole = broken.is_none();
         self.facts.broken.clone_from(&broken);
         if self.of_peer {
@@ -231,6 +236,7 @@ impl Leases {
                 self.settings.name
             ));
         } else if !self.of_peer {
+            self.facts.was_astray = true;
             let keys: Vec<Key> = self.book.keys().copied().collect();
             self.book.unfiled.extend(keys);
         }
@@ -494,7 +500,8 @@ impl Leases {
         let is_dhcpd = matches!(self.settings.format, Format::Dhcpd4 | Format::Dhcpd6);
         let is_wanted = is_dhcpd || self.of_peer && self.book.len() > 0;
         let is_missing = self.facts.fault.is_some() && self.facts.file.is_some();
-        self.save.rewrite |= is_wanted && is_missing && !self.facts.runs;
+        let is_idle = !self.facts.runs && !self.save.is_replacing();
+        self.save.rewrite |= is_wanted && is_missing && is_idle;
     }
 
     /// What was found since the last time, a thousand of which would hide all else.

@@ -60,10 +60,11 @@ impl Opened {
             if end.is_said() {
                 return Err(io::Error::other("it ends"));
             }
-            if self.at > SIZE_MAX {
+            let length = self.file.metadata()?.len();
+            if length > SIZE_MAX {
                 return Err(too_large());
             }
-            let left = self.file.metadata()?.len().saturating_sub(self.at);
+            let left = length.saturating_sub(self.at);
             // one byte more tells the end
             let size =
                 usize::try_from(left).map_or(PIECE, |left| PIECE.min(left.saturating_add(1)));
