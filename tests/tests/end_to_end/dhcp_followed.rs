@@ -173,6 +173,7 @@ fn a_server_that_cannot_be_followed_is_told_of_within_a_second() {
         let (_, events) = duo.said(at, &["events"])?;
         assert!(events.contains("kea4 cannot be followed"), "{events}");
         file.set_len(length)?;
+        drop(file);
         duo.wait_settled()?;
         leases.push(guests.lease(&Host4::number(1))?);
         duo.wait_leases(Make::Kea4, 2)?;
@@ -180,6 +181,8 @@ fn a_server_that_cannot_be_followed_is_told_of_within_a_second() {
         // a row that no Kea has written
         let mut file = OpenOptions::new().append(true).open(&server.paths.leases)?;
         file.write_all(b"10.1.0.129,garbage\n")?;
+        // who has it open for writing is taken for its server
+        drop(file);
         for site in [at, 1 - at] {
             wait_told(&duo, site, "1 entry cannot be read")?;
         }

@@ -14,6 +14,7 @@ mod conflict;
 mod diff;
 mod driven;
 mod leases;
+mod reading;
 mod role;
 mod save;
 mod status;

@@ -160,6 +160,21 @@ fn a_question_and_its_answer_are_read_as_they_are_written() {
 }
 
 #[test]
+fn why_a_server_is_not_followed_is_read_as_it_is_written() {
+    let long = "é".repeat(200);
+    for (why, read) in [(None, ""), (Some("no"), "no"), (Some(&long), &long[..254])] {
+        let bytes = Message::untold("kea4", why);
+        let (server, why) = ("kea4", read);
+        assert_eq!(Message::parse(&bytes), Ok(Message::Untold { server, why }));
+        for end in 0..bytes.len() {
+            assert!(Message::parse(&bytes[..end]).is_err(), "{end} bytes");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(Message::parse(&longer), Err(Malformed::Long));
+    }
+}
+
+#[test]
 fn an_answer_has_room_for_any_record() {
     let mut listed = Listed::new(7, "kea4");
     let value = vec![0; spared_replica::wire::VALUE_MAX];

@@ -1,0 +1,149 @@
+//! A server's whole file as it is read, and what may have happened to that beside its server's writing.
+//!
+//! What is missing from the file of a server that runs, or from one that was cut off, has not gone, and
+//! an older commit in it does not win: it is written again when the server stops.
+
+use super::book::{is_living, is_same};
+use super::leases::Leases;
+use super::status::{counted, entries};
+use crate::lease::{Key, Lease, Set};
+use crate::server::Unread;
+
+impl Leases {
+    pub(super) fn handle_reading(&mut self, now_ms: i64, set: Set, broken: Option<String>) {
+        self.facts.known = true;
+        if set.identity.is_some() {
+            self.handle_identity(set.identity.clone());
+        }
+        let astray = || "its server went on in another file".to_owned();
+        let was_astray = std::mem::take(&mut self.facts.was_astray);
+        let broken = broken.or_else(|| was_astray.then(astray));
+        let whole = broken.is_none();
+        self.facts.broken.clone_from(&broken);
+        if self.of_peer {
+            return self.compare_all(now_ms, set, whole);
+        }
+        if let Some(broken) = broken {
+            return self.read_broken(set, &broken);
+        }
+        let is_empty = set.leases.is_empty();
+        if is_empty && !self.settings.allow_empty && self.book.has_living(now_ms) {
+            return self.keep_all();
+        }
+        // a server that runs says what it takes back
+        let is_served = self.facts.runs && !is_empty;
+        let living = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ms, it));
+        let missing = self.missing(&set).into_iter();
+        let (kept, gone): (Vec<Key>, Vec<Key>) = missing.partition(|key| is_served && living(key));
+        for key in gone {
+            if !self.is_unfiled(&key) {
+                self.lose(key, now_ms);
+            }
+        }
+        self.keep(kept, "its file is another while its server runs");
+        for lease in set.leases.into_values() {
+            self.read(lease);
+        }
+    }
+
+    /// What such a file lacks has not gone, and what it has may be older than what is known.
+    fn read_broken(&mut self, set: Set, broken: &str) {
+        self.keep(self.missing(&set), broken);
+        for lease in set.leases.into_values() {
+            if self.is_known_better(&lease) {
+                self.book.unfiled.insert(lease.key);
+            } else {
+                self.learn(lease);
+            }
+        }
+        // a line that is torn would spoil the next; what cannot be read is not this plugin's to delete
+        let is_torn = self.facts.unread.count == 0 && self.book.has_room();
+        self.save.rewrite |= is_torn && self.book.len() > 0;
+    }
+
+    /// They are not in the file, and have not gone.
+    fn keep(&mut self, missing: Vec<Key>, why: &str) {
+        let is_new = !missing.iter().all(|key| self.is_unfiled(key));
+        if is_new {
+            let (name, leases) = (&self.settings.name, counted(missing.len(), "lease"));
+            self.news.push(format!(
+                "{name}: {why}; {leases} that it lacks stay, and are written when the server stops"
+            ));
+        }
+        self.book.unfiled.extend(missing);
+    }
+
+    fn missing(&self, set: &Set) -> Vec<Key> {
+        let missing = |key: &&Key| !set.leases.contains_key(key);
+        self.book.keys().filter(missing).copied().collect()
+    }
+
+    pub(super) fn handle_unread(&mut self, unread: Unread) {
+        if let Some(why) = unread.why.as_ref().filter(|_| !self.of_peer) {
+            if unread.count > self.facts.unread.count {
+                let (name, entries) = (&self.settings.name, entries(unread.count));
+                self.news.push(format!(
+                    "{name}: {entries} of its file cannot be read: {why}"
+                ));
+            }
+        }
+        self.facts.unread = unread;
+    }
+
+    /// What the name leads to has not what the server knows, and is what it reads when it is started
+    /// again.
+    pub(super) fn handle_astray(&mut self, is_astray: bool) {
+        self.facts.is_astray = is_astray;
+        if is_astray {
+            self.news.push(format!(
+                "{}: its server goes on in a file that was moved away or removed, and is followed there; \
+                 before it is restarted switch over, or stop it for a second",
+                self.settings.name
+            ));
+        } else if !self.of_peer {
+            self.facts.was_astray = true;
+            let keys: Vec<Key> = self.book.keys().copied().collect();
+            self.book.unfiled.extend(keys);
+        }
+    }
+
+    /// Leases do not end all at once: somebody has lost the file.
+    fn keep_all(&mut self) {
+        self.keep(self.book.keys().copied().collect(), "its file is empty");
+    }
+
+    /// A lease of the file, which may be older than what is known here.
+    fn read(&mut self, lease: Lease) {
+        if !self.is_unfiled(&lease.key) || !self.is_known_better(&lease) {
+            self.learn(lease);
+        }
+    }
+
+    /// What is known here is another commit, and not an earlier one.
+    fn is_known_better(&self, lease: &Lease) -> bool {
+        let known = self.book.get(&lease.key);
+        let differs = known.is_none_or(|known| !is_same(known, lease));
+        let known_ms = known.map(|it| it.committed_ms);
+        let known_ms = known_ms.or_else(|| self.book.gone_ms(&lease.key));
+        (differs || self.save.is_replacing()) && known_ms.is_some_and(|it| it >= lease.committed_ms)
+    }
+
+    /// The file of a server that is not to give anything.
+    fn compare_all(&mut self, now_ms: i64, set: Set, whole: bool) {
+        let differs = |key: &&Key| match (self.book.get(key), set.leases.get(key)) {
+            (Some(known), Some(filed)) => !is_same(known, filed),
+            _ => true,
+        };
+        self.book.unfiled = self.book.keys().filter(differs).copied().collect();
+        // an empty book is nothing to write over a file that is not
+        if self.book.len() == 0 && !self.settings.allow_empty {
+            return;
+        }
+        self.save.rewrite |= !whole;
+        for (key, lease) in &set.leases {
+            if self.book.get(key).is_none() && is_living(now_ms, lease) {
+                self.book.unfiled.insert(*key);
+            }
+        }
+    }
+}
