@@ -12,7 +12,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-engines soak-sets soak-dhcp soak-machines soak-paused soak-fuzz fuzz \
+	soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
 
@@ -142,6 +142,10 @@ soak-sets: ## a million elements of a set, from kernel to kernel, and 100 000 in
 soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
+
+soak-ipsec: build ## every order of a role and an IKE daemon, with stops of up to 90 seconds
+	@$(needs) test
+	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
 
 soak-machines: build ## what test machines carry, in packets and SAs
 	@$(needs) test

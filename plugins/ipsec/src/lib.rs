@@ -26,6 +26,7 @@ use config::Settings;
 use engine::{Action, Engine};
 use kernel::Found;
 use node::Node;
+use vici::ViciEvent;
 
 const MS: u64 = 1_000_000;
 /// CAP_NET_ADMIN for the kernel's tables, CAP_DAC_OVERRIDE for the IKE daemon's socket, which is root's.
@@ -51,8 +52,9 @@ impl Io for Ipsec {
         let replica = replicated::config(host, wire::TABLES);
         let mut engine = Engine::new(host.now() / MS, settings.clone(), replica);
         let node = Node::open(host, settings)?;
-        if node.is_none() {
-            engine.handle_absence();
+        match &node {
+            Some(node) => engine.handle_silent(host.now() / MS, node.silence.silent().clone()),
+            None => engine.handle_absence(),
         }
         let mut io = Self { host, node };
         io.look_around(&mut engine, host.now());
@@ -99,6 +101,8 @@ impl Io for Ipsec {
             Action::Adopt(names, known) => node.daemon.adopt(names, known),
             Action::Forget => node.daemon.forget(),
             Action::Greet => node.daemon.greet(),
+            Action::Silence(ends) => node.silence(ends),
+            Action::Check(state) => return node::report(self.host, state),
         }
         Ok(())
     }
@@ -109,6 +113,10 @@ impl Io for Ipsec {
         };
         let now_ms = now_ns / MS;
         if let Some(said) = node.daemon.poll() {
+            if matches!(said, ViciEvent::Daemon(_)) {
+                // what it deleted before it said so
+                node.catch_up(engine, now_ms);
+            }
             if let Some(text) = engine.handle_vici(now_ms, said) {
                 log::info!("{text}");
             }
@@ -126,8 +134,8 @@ impl Io for Ipsec {
         match &mut self.node {
             None => self.host.unwatch_fd(fd),
             Some(node) if fd == node.addresses.fd() => self.look_around(engine, now_ns),
-            Some(_) => {
-                if let Err(error) = self.hear(engine, now_ns) {
+            Some(node) => {
+                if let Err(error) = node.hear(engine, now_ns / MS) {
                     log::error!("cannot hear of changes, reading goes on: {error}");
                     self.host.unwatch_fd(fd);
                 }
@@ -149,8 +157,8 @@ impl Io for Ipsec {
 
     fn settle(&mut self, engine: &mut Engine, now_ns: u64, deadline_ns: u64) {
         // of its own deletions, before the same is put there again
-        if let Err(error) = self.hear(engine, now_ns) {
-            log::warn!("cannot hear of changes: {error}");
+        if let Some(node) = &mut self.node {
+            node.catch_up(engine, now_ns / MS);
         }
         spared_sdk::Engine::start_settle(engine, now_ns, deadline_ns);
     }
@@ -174,13 +182,6 @@ impl Io for Ipsec {
 }
 
 impl Ipsec {
-    fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> std::io::Result<()> {
-        if let Some(node) = &mut self.node {
-            engine.handle_all(now_ns / MS, node.kernel.events()?);
-        }
-        Ok(())
-    }
-
     /// Which addresses are spared's.
     fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();

@@ -1,17 +1,21 @@
 //! What tunnels are made of on this node: its kernel, its addresses, its IKE daemon.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
-use crate::kernel::{Addresses, Kernel};
+use crate::engine::Engine;
+use crate::kernel::{Addresses, Kernel, Silence};
 use crate::vici::Daemon;
 
 pub struct Node {
     pub kernel: Kernel,
     pub addresses: Addresses,
     pub daemon: Daemon,
+    pub silence: Silence,
 }
 
 impl Node {
@@ -40,15 +44,51 @@ impl Node {
             kernel,
             addresses,
             daemon: daemon.map_err(Error::kernel("start a thread"))?,
+            silence: Silence::open().map_err(Error::kernel("open a netlink socket"))?,
         }))
     }
 
-    pub fn close(self, host: Host) {
+    /// Changes that the kernel tells of.
+    ///
+    /// # Errors
+    /// Of the socket.
+    pub fn hear(&mut self, engine: &mut Engine, now_ms: u64) -> io::Result<()> {
+        engine.handle_all(now_ms, self.kernel.events()?);
+        Ok(())
+    }
+
+    /// The same, before something that came after them.
+    pub fn catch_up(&mut self, engine: &mut Engine, now_ms: u64) {
+        if let Err(error) = self.hear(engine, now_ms) {
+            log::warn!("cannot hear of changes: {error}");
+        }
+    }
+
+    /// No message of IKE leaves from these addresses.
+    pub fn silence(&mut self, ends: BTreeSet<IpAddr>) {
+        if let Err(error) = self.silence.set(ends) {
+            log::warn!("an IKE daemon that is being stopped may end tunnels: {error}");
+        }
+    }
+
+    pub fn close(mut self, host: Host) {
+        self.silence(BTreeSet::new());
         for fd in [self.kernel.fd(), self.addresses.fd()] {
             host.unwatch_fd(fd);
         }
         self.daemon.stop();
     }
+}
+
+/// A check without weight: no other node could do better.
+pub fn report(host: Host, tunnels: Result<(), String>) -> Result<(), Error> {
+    const GOOD: u32 = 100;
+    let (state, why) = match tunnels {
+        Ok(()) => (GOOD, String::new()),
+        Err(why) => (0, why),
+    };
+    let checks = host.checks();
+    checks.map_or(Ok(()), |it| it.report("tunnels", 0, state, &why))
 }
 
 /// There is no netlink of IPsec.

@@ -73,6 +73,8 @@ pub struct Tunnels {
     life: u64,
     /// The time, as of the call of the replica that is under way.
     pub now_ms: u64,
+    /// Until then this run may not know of its own what the peer keeps for it.
+    pub fresh_until_ms: u64,
     /// All that the kernel has was seen once.
     pub is_read: bool,
     /// This node is active for any group.
@@ -100,6 +102,7 @@ impl Tunnels {
         Self {
             life,
             now_ms: 0,
+            fresh_until_ms: 0,
             is_read: false,
             is_active: false,
             ends: Ends::new(settings),

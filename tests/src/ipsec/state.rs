@@ -51,11 +51,18 @@ impl Machine {
         found.ok_or_else(|| format!("{}: no SA {spi:#x}", self.name).into())
     }
 
-    /// The policies but those of sockets, one text each.
+    /// The policies but those of sockets, and those that block below others; one text each.
     pub fn policies(&self) -> Result<Vec<String>> {
         let text = self.ok("ip xfrm policy")?;
         let all = blocks(&text).into_iter();
-        Ok(all.filter(|policy| !policy.contains("socket ")).collect())
+        let counts = |policy: &String| !policy.contains("socket ") && !is_block(policy);
+        Ok(all.filter(counts).collect())
+    }
+
+    /// The policies that block below others.
+    pub fn blocks(&self) -> Result<usize> {
+        let text = self.ok("ip xfrm policy")?;
+        Ok(blocks(&text).iter().filter(|it| is_block(it)).count())
     }
 
     /// Why the kernel refused packets.
@@ -74,6 +81,11 @@ impl Machine {
         stats.retain(|_, count| *count > 0);
         Ok(stats)
     }
+}
+
+/// The plugin's have the last priority of all.
+fn is_block(policy: &str) -> bool {
+    policy.contains("action block") && policy.contains("priority 4294967295")
 }
 
 fn parse(text: &str) -> Vec<Sa> {

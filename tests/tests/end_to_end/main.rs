@@ -40,6 +40,7 @@ mod ipsec_failover;
 mod ipsec_farewell;
 mod ipsec_faults;
 mod ipsec_ike;
+mod ipsec_orders;
 mod keepalived;
 mod lab;
 mod leftovers;

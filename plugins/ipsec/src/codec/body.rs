@@ -177,6 +177,58 @@ pub fn shifted_policy(policy: &Policy) -> Policy {
     policy_with_reqids(policy, shifted)
 }
 
+// ---- blocking policies: the same selector of a user of this plugin's, which matches the same packets
+
+/// `user` of `struct xfrm_selector`, which takes no part in matching.
+const USER: std::ops::Range<usize> = 52..56;
+const BLOCKER: u32 = 0x7370_6172;
+
+/// The policy that drops what this one protects, where this one is missing; None where it has a user.
+pub fn block_of(policy: &Policy) -> Option<Policy> {
+    const LIMITS: std::ops::Range<usize> = 56..88;
+    const USED: std::ops::Range<usize> = 120..152;
+    const PRIORITY: std::ops::Range<usize> = 152..156;
+    const ACTION: usize = 161;
+    const BLOCK: u8 = 1;
+    let id = blocked_by(&policy.id)?;
+    let mut bytes = policy.body.bytes().get(..POLICY_LEN)?.to_vec();
+    bytes[USER].copy_from_slice(&BLOCKER.to_ne_bytes());
+    bytes[LIMITS].fill(0xff);
+    bytes[LIMITS.end..USED.end].fill(0);
+    bytes[PRIORITY].fill(0xff);
+    bytes[ACTION] = BLOCK;
+    // its mark, its interface number, its type
+    let attrs = attributes(policy.body.bytes().get(POLICY_LEN..)?);
+    for (kind, value) in attrs.filter(|(kind, _)| *kind != XFRMA_TMPL) {
+        let length = u16::try_from(value.len() + 4).ok()?;
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    Some(Policy {
+        id,
+        body: Body::new(bytes),
+        templates: Vec::new(),
+    })
+}
+
+/// The policy that blocks below this one.
+pub fn blocked_by(id: &PolicyId) -> Option<PolicyId> {
+    let mut id = *id;
+    let is_free = id.selector[USER] == [0; 4];
+    id.selector[USER].copy_from_slice(&BLOCKER.to_ne_bytes());
+    is_free.then_some(id)
+}
+
+/// The policy that this one blocks below, if it is one of these.
+pub fn blocks_below(id: &PolicyId) -> Option<PolicyId> {
+    let mut id = *id;
+    let is_block = id.selector[USER] == BLOCKER.to_ne_bytes();
+    id.selector[USER].fill(0);
+    is_block.then_some(id)
+}
+
 fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     let templates = find(bytes.get(POLICY_LEN..)?, XFRMA_TMPL)?;
     let begin = templates.as_ptr() as usize - bytes.as_ptr() as usize;

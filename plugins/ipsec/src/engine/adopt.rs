@@ -1,11 +1,17 @@
 //! What IKE daemons call SAs, here and after a failover.
 
-use super::{Engine, Named};
-use crate::sa::ChildName;
-use crate::vici::ViciEvent;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::status::counted;
+use super::{Action, Engine, Named};
+use crate::codec::body::{OURS, local_end};
+use crate::sa::{ChildName, Direction, Policy};
+use crate::vici::{ViciEvent, WAITS};
 
 /// Of a name on its way to the peer.
 const NAME_MAX: usize = 255;
+const OUT: u8 = 1;
 
 impl Engine {
     /// What the IKE daemon here said; a text for the log.
@@ -48,8 +54,154 @@ impl Engine {
     pub fn handle_adopted(&mut self, _now_ms: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
         match result {
-            Ok(()) => self.event(format!("child {child} of {ike} is established anew")),
+            Ok(()) => {
+                self.wanted.names.remove(name);
+                self.event(format!("child {child} of {ike} is established anew"));
+            }
+            Err(why) if why == WAITS => {
+                // it comes when it likes
+                self.wanted.names.remove(name);
+                self.event(format!("child {child} of {ike} waits for its peer"));
+            }
             Err(why) => self.event(format!("child {child} of {ike} is not adopted: {why}")),
         }
+    }
+}
+
+/// What the IKE daemon here is to have established before this node rests.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// With the address that is this node's end.
+    names: BTreeMap<ChildName, IpAddr>,
+    /// Numbers of SAs that a daemon had when it ended.
+    ended: BTreeSet<u32>,
+    is_ordered: bool,
+    /// Why not all tunnels are up, as it was found last.
+    lack: Option<String>,
+}
+
+impl Wanted {
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    pub fn lack(&self) -> Option<&String> {
+        self.lack.as_ref()
+    }
+
+    fn add(&mut self, names: Vec<(ChildName, IpAddr)>) {
+        for (name, end) in names {
+            // one more is an order of its own
+            self.is_ordered &= self.names.insert(name, end).is_some();
+        }
+    }
+}
+
+impl Engine {
+    /// A role came: what was kept for it is to be established, also what the kernel does not take.
+    pub(super) fn want_held(&mut self) {
+        let store = &self.store;
+        let held = store.held.sas.values();
+        let ours = held.filter(|it| store.ends.has(&it.local_end()));
+        let names = ours.filter_map(|it| Some((it.name.clone()?, it.local_end())));
+        let names = names.collect();
+        self.wanted.add(names);
+    }
+
+    /// Has the daemon establish all that is wanted, beside what is there of another's making.
+    pub(super) fn order_adoption(&mut self) {
+        if self.wanted.is_empty() || std::mem::replace(&mut self.wanted.is_ordered, true) {
+            return;
+        }
+        let followed = self.installed.keys().map(|id| id.spi);
+        let known = followed.chain(self.wanted.ended.iter().copied()).collect();
+        let names = self.wanted.names.keys().cloned().collect();
+        self.actions.push_back(Action::Adopt(names, known));
+    }
+
+    /// The daemon has ended: the next one is to establish what this one had, and what it was to have.
+    pub(super) fn adopt_anew(&mut self) {
+        if !self.is_active() {
+            return;
+        }
+        let store = &self.store;
+        let ours = || store.sas.iter().filter(|(_, it)| it.side.is_some());
+        let named =
+            ours().filter_map(|(_, it)| Some((it.name.clone()?, it.sa.local_end(it.side?))));
+        let names = named.filter(|(_, end)| store.ends.has(end)).collect();
+        let ended = ours().map(|(id, _)| id.spi).collect();
+        self.wanted.add(names);
+        self.wanted.ended = ended;
+        self.wanted.is_ordered = false;
+        self.order_adoption();
+    }
+
+    /// Tunnels went to the peer: all of them, or those whose address is not here any more.
+    pub(super) fn end_adoption(&mut self, all: bool) {
+        let (ends, wanted) = (&self.store.ends, &mut self.wanted);
+        let before = wanted.names.len();
+        wanted.names.retain(|_, end| !all && ends.stays(end));
+        if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
+            match wanted.is_empty() {
+                true => self.actions.push_back(Action::Forget),
+                false => self.order_adoption(),
+            }
+        }
+        self.look_for_tunnels();
+    }
+
+    /// Whether all tunnels are up that this node has to have.
+    pub(super) fn look_for_tunnels(&mut self) {
+        let is_settled = self.work.is_done();
+        let lack = match self.is_active() {
+            true if !is_settled => return,
+            true => self.tunnels_down(),
+            false => None,
+        };
+        if self.wanted.lack != lack {
+            self.wanted.lack.clone_from(&lack);
+            self.actions
+                .push_back(Action::Check(lack.map_or(Ok(()), Err)));
+        }
+    }
+
+    fn tunnels_down(&self) -> Option<String> {
+        let sas = self.store.sas.iter();
+        let sas = sas.filter(|(id, it)| it.side == Some(Direction::Out) && !self.is_doubted(id));
+        let (mut up, mut reqids) = (BTreeSet::new(), BTreeSet::new());
+        for (_, known) in sas {
+            up.extend(&known.name);
+            reqids.insert(known.sa.reqid);
+        }
+        let names = self.wanted.names.keys();
+        let mut down = names.filter(|it| !up.contains(it));
+        if let Some(ChildName { ike, child }) = down.next() {
+            let all = counted(self.wanted.names.len(), "tunnel");
+            let count = 1 + down.count();
+            return Some(format!("{count} of {all} down, first {ike}/{child}"));
+        }
+        match self.blocking_policies(&reqids) {
+            0 => None,
+            1 => Some("1 policy that followed blocks, as no SA serves it".to_owned()),
+            count => Some(format!(
+                "{count} policies that followed block, as no SA serves them"
+            )),
+        }
+    }
+
+    /// Policies that followed, of this node's ends, which lead to no SA of these reqids.
+    fn blocking_policies(&self, reqids: &BTreeSet<u32>) -> usize {
+        let store = &self.store;
+        let policies = store.policies.iter();
+        let policies = policies.filter(|(id, _)| !store.held.policies.contains_key(id));
+        let policies = policies.map(|(_, it)| &it.policy);
+        let is_here = |end| store.ends.has(&end);
+        let policies =
+            policies.filter(|it| it.id.direction == OUT && local_end(it).is_some_and(is_here));
+        let blocks = |it: &&Policy| {
+            let mut templates = it.templates.iter();
+            templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))
+        };
+        policies.filter(blocks).count()
     }
 }

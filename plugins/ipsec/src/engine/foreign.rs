@@ -11,7 +11,11 @@ impl Engine {
         let Some(held) = self.store.held.sas.get(&id) else {
             return;
         };
-        let is_other_end = self.store.held.ends.insert(held.local_end());
+        let end = held.local_end();
+        let is_other_end = self.store.held.ends.insert(end);
+        let is_ours = self.is_active() && self.store.ends.has(&end);
+        // with both active, both would send with it
+        self.is_recalled |= is_ours && !self.is_peer_active();
         if !self.is_complete || !self.is_peer_active() {
             return;
         }

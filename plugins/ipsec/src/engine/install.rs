@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::status::{counted, reason};
 use super::window::{self, Knowledge};
-use super::{Action, Change, Engine};
+use super::{Change, Engine};
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
 use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
@@ -43,7 +43,6 @@ pub struct Failover {
     pub active_ms: u64,
     /// The reading that is compared with what was put.
     wanted: Option<u32>,
-    adopting: bool,
     /// What the kernel did not take, and how many of them were spoken of.
     refused: BTreeMap<SaId, i32>,
     refused_told: usize,
@@ -91,6 +90,7 @@ impl Engine {
     /// A role has come, and with it what is kept for it.
     pub(super) fn take_over(&mut self, now_ms: u64, is_first: bool) {
         self.install_held(now_ms, false);
+        self.want_held();
         let refused = &self.failover.refused;
         let store = &mut self.store;
         let (sas, ends) = (&store.sas, &store.ends);
@@ -116,7 +116,16 @@ impl Engine {
         if serves {
             self.serve();
             self.failover.wanted = Some(self.read_fresh());
+        } else {
+            self.order_adoption();
         }
+    }
+
+    /// This node carries what the peer has kept for it, and the kernel may have lost it while no plugin ran.
+    pub(super) fn recall(&mut self, now_ms: u64) {
+        self.want_held();
+        self.install(now_ms, false);
+        self.order_adoption();
     }
 
     /// What receives still, of an earlier role, is made anew: the peer may have received more.
@@ -326,29 +335,5 @@ impl Engine {
             "{installed} taken over, read back after {took_ms} ms"
         ));
         self.order_adoption();
-    }
-
-    fn order_adoption(&mut self) {
-        let names = self.installed.values().filter_map(|it| it.name.clone());
-        let names: BTreeSet<ChildName> = names.collect();
-        if !names.is_empty() {
-            self.failover.adopting = true;
-            let names = names.into_iter().collect();
-            let known = self.installed.keys().map(|id| id.spi).collect();
-            self.actions.push_back(Action::Adopt(names, known));
-        }
-    }
-
-    /// The daemon that was to adopt has ended, and what it called its own with it.
-    pub(super) fn adopt_anew(&mut self, restored: bool) {
-        if self.failover.adopting || restored {
-            self.order_adoption();
-        }
-    }
-
-    pub(super) fn end_adoption(&mut self) {
-        if std::mem::take(&mut self.failover.adopting) {
-            self.actions.push_back(Action::Forget);
-        }
     }
 }

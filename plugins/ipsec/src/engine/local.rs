@@ -1,6 +1,7 @@
 //! What the kernel here has, as it tells.
 
 use super::{Change, Deleter, Engine};
+use crate::codec::body::blocks_below;
 use crate::sa::{Life, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 use crate::store::{LocalPolicy, LocalSa, THRESHOLD_FIRST};
 use crate::wire::BODY_MAX;
@@ -126,10 +127,16 @@ impl Engine {
     pub(super) fn see_policy(&mut self, now_ms: u64, policy: Policy) {
         const FORWARD: u8 = 2;
         let id = policy.id;
+        if let Some(below) = blocks_below(&id) {
+            return self.see_block(below);
+        }
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;
         }
         self.handle_other_reqid(now_ms, &policy);
+        if self.is_active() {
+            self.served.lead(&policy);
+        }
         self.handle_replaced(now_ms, &policy);
         let ours = self.store.ends.has_policy(&policy) || self.store.put.has(&id);
         let reading = self.reads.generation();
@@ -145,6 +152,7 @@ impl Engine {
             reading,
         };
         let before = self.store.policies.insert(id, known);
+        self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
             self.sort_policy(now_ms, &id);
             self.dirty = true;
@@ -156,6 +164,7 @@ impl Engine {
             self.sort_policy(now_ms, id);
             self.dirty = true;
         }
+        self.unblock(id);
     }
 
     /// Rates, and thresholds that fit them.

@@ -2,8 +2,8 @@
 //! the kernel is to be made of both.
 //!
 //! The records of both nodes are in `store.rs`, and a [`Replica`] keeps them equal;
-//! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, an IKE
-//! daemon's farewell.
+//! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, what an IKE
+//! daemon's deletions mean.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_settle`](Engine::handle_settle), [`handle_drain`](Engine::handle_drain),
@@ -20,8 +20,9 @@
 
 mod adopt;
 mod apply;
+mod blocks;
+mod daemon;
 mod drain;
-mod farewell;
 mod foreign;
 mod install;
 mod local;
@@ -33,31 +34,38 @@ mod reqids;
 mod retire;
 mod role;
 mod runner;
+mod silence;
 mod status;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use spared_replica::{Config, Replica};
 
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
+use adopt::Wanted;
 use apply::Work;
+use blocks::Blocks;
+use daemon::Daemon;
 use drain::Drain;
-use farewell::Farewell;
 use install::{Failover, Installed};
 use read::Reads;
 use reqids::Served;
 use retire::{Merge, Retiring};
+use silence::Silence;
 
 pub use crate::sa::ChildName;
-pub use farewell::{DaemonWord, Deleter};
+pub use daemon::{DaemonWord, Deleter};
 
 /// How often rates are measured, and what lies in between is looked at.
 const TICK_MS: u64 = 1_000;
+/// A plugin that begins anew hears of its peer within this.
+const FRESH_MS: u64 = 60_000;
 
 /// What the kernel tells, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +125,10 @@ pub enum Action {
     Forget,
     /// Whether the IKE daemon here still answers: `handle_daemon`.
     Greet,
+    /// From these addresses, and no others, no message of IKE leaves.
+    Silence(BTreeSet<IpAddr>),
+    /// Whether all tunnels are up that this node is to carry, or why not.
+    Check(Result<(), String>),
 }
 
 /// The plugin's logic.
@@ -132,6 +144,8 @@ pub struct Engine {
     up: bool,
     /// Both nodes had the same at the end of the last snapshot, and the peer is still there.
     is_complete: bool,
+    /// The peer kept SAs of this node's own ends, of a run of this plugin before this one.
+    is_recalled: bool,
     /// Everything was taken once, and is kept although the peer may be gone.
     is_shared: bool,
     /// The peer is there and hears of this node's tunnels.
@@ -145,7 +159,10 @@ pub struct Engine {
     drain: Drain,
     failover: Failover,
     served: Served,
-    farewell: Farewell,
+    daemon: Daemon,
+    wanted: Wanted,
+    blocks: Blocks,
+    silence: Silence,
     retiring: Option<Retiring>,
     merge: Merge,
     reads: Reads,
@@ -170,7 +187,7 @@ struct Counters {
     installed: u64,
     refused: u64,
     superseded: u64,
-    /// Deleted by an IKE daemon's farewell, and put back.
+    /// Deleted by an IKE daemon, and put back.
     restored: u64,
     /// Read back after a failover, and not as they were installed.
     differing: u64,
@@ -179,15 +196,19 @@ struct Counters {
 impl Engine {
     /// An engine that knows nothing yet; `config` names the store's [`TABLES`](crate::wire::TABLES).
     pub fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
+        let mut store = Tunnels::new(config.run, &settings);
+        store.fresh_until_ms = now_ms + FRESH_MS;
         Self {
-            store: Tunnels::new(config.run, &settings),
+            store,
             replica: Replica::new(config),
+            daemon: Daemon::new(&settings),
             settings,
             is_absent: false,
             active_groups: BTreeSet::new(),
             left_ms: None,
             up: false,
             is_complete: false,
+            is_recalled: false,
             is_shared: false,
             is_followed: false,
             both_since_ms: None,
@@ -196,7 +217,9 @@ impl Engine {
             drain: Drain::default(),
             failover: Failover::default(),
             served: Served::default(),
-            farewell: Farewell::default(),
+            wanted: Wanted::default(),
+            blocks: Blocks::default(),
+            silence: Silence::default(),
             retiring: None,
             merge: Merge::default(),
             reads: Reads::new(now_ms),
@@ -228,7 +251,13 @@ impl Engine {
             XfrmEvent::Sa(sa) => self.see_sa(now_ms, sa),
             XfrmEvent::SaGone(id, by) => self.lose_sa(now_ms, &id, by),
             XfrmEvent::Counters(id, replay, life) => self.see_counters(now_ms, &id, replay, life),
-            XfrmEvent::Policy(policy) => self.see_policy(now_ms, policy),
+            XfrmEvent::Policy(policy) => {
+                let (id, takes_place) = (policy.id, self.takes_place(&policy));
+                self.see_policy(now_ms, policy);
+                if takes_place {
+                    self.store.put.forget(&id);
+                }
+            }
             XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ms, &id, by),
             XfrmEvent::Unsure => self.doubt(now_ms),
         }
@@ -252,7 +281,8 @@ impl Engine {
     }
 
     pub fn next_timeout(&self, now_ms: u64) -> u64 {
-        let tick = match self.is_active() && !self.store.sas.is_empty() {
+        let has_tunnels = !self.store.sas.is_empty() || !self.store.policies.is_empty();
+        let tick = match self.is_active() && (has_tunnels || !self.wanted.is_empty()) {
             true => self.tick_ms,
             false => u64::MAX,
         };
@@ -264,6 +294,7 @@ impl Engine {
             self.failover.give_up_ms(),
             self.store.put.next_ms(),
             self.store.proofs.next_ms(),
+            self.silence.next_ms(),
             self.replica_ms(now_ms),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
         ];
@@ -283,6 +314,7 @@ impl Engine {
         }
         self.put_back(now_ms);
         self.prove_again(now_ms);
+        self.time_silence(now_ms);
         if self
             .retiring
             .as_ref()
@@ -301,6 +333,7 @@ impl Engine {
         if self.is_active() {
             self.measure(now_ms);
             self.supersede(now_ms);
+            self.look_for_tunnels();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Policies of the peer, in the kernel of a backup: nothing leaves in clear text after a failover.
 
 use super::{Change, Deleter, Engine};
-use crate::codec::body::local_end;
+use crate::codec::body::{blocks_below, local_end};
 use crate::sa::{Policy, PolicyId};
 
 const EEXIST: i32 = 17;
@@ -33,6 +33,7 @@ impl Engine {
     pub(super) fn put_policy(&mut self, now_ms: u64, change: Change) {
         if let Change::AddPolicy(policy) | Change::PutPolicy(policy) = &change {
             let id = policy.id;
+            self.block_below(policy);
             self.store.put.there.insert(id);
             self.store.put.put_ms.insert(id, now_ms);
             self.store.put.missing.remove(&id);
@@ -48,6 +49,9 @@ impl Engine {
     }
 
     pub(super) fn lose_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) {
+        if let Some(below) = blocks_below(id) {
+            return self.lose_block(&below);
+        }
         if self.restore_policy(now_ms, id, by) {
             return;
         }
@@ -129,6 +133,10 @@ impl Engine {
 
     pub(super) fn handle_refused_policy(&mut self, now_ms: u64, policy: &Policy, errno: i32) {
         let id = policy.id;
+        if let Some(below) = blocks_below(&id) {
+            self.counters.refused += 1;
+            return self.miss_block(&below);
+        }
         if errno != EEXIST {
             self.store.put.there.remove(&id);
             self.store.put.refused.insert(id, errno);

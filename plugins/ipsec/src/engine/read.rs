@@ -120,6 +120,7 @@ impl Engine {
         }
         self.drain_numbers(now_ms);
         self.complete_policies(now_ms);
+        self.complete_blocks();
         self.read_back(now_ms);
         self.unite_windows();
         self.change_reqids();

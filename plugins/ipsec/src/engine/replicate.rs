@@ -85,6 +85,9 @@ impl Engine {
         while let Some(effect) = self.store.effects.pop_front() {
             self.follow(now_ms, effect);
         }
+        if std::mem::take(&mut self.is_recalled) {
+            self.recall(now_ms);
+        }
         self.put_on_lane();
         while let Some(text) = self.replica.poll_event() {
             self.event(text);
@@ -146,6 +149,7 @@ impl Engine {
     /// All of a snapshot is here, or at the peer.
     fn handle_complete(&mut self) {
         self.apart_since_ms = None;
+        self.store.fresh_until_ms = 0;
         self.store.held.sort_ends();
         if self.is_peer_active() {
             self.is_shared = true;

@@ -22,9 +22,19 @@ const USED_MS: u64 = 30_000;
 /// Which policies lead to installed SAs, and which of these are to get another reqid.
 #[derive(Debug, Default)]
 pub struct Served {
-    by_reqid: BTreeMap<u32, Vec<PolicyId>>,
+    by_reqid: BTreeMap<u32, BTreeSet<PolicyId>>,
     other: BTreeMap<SaId, u32>,
     wanted: u32,
+}
+
+impl Served {
+    /// A policy that is in the kernel leads to installed SAs, or does not.
+    pub fn lead(&mut self, policy: &Policy) {
+        for template in policy.templates.iter().filter(|it| it.reqid >= OURS) {
+            let served = self.by_reqid.entry(template.reqid).or_default();
+            served.insert(policy.id);
+        }
+    }
 }
 
 /// What the SAs of one tunnel have in common, in both directions.
@@ -58,11 +68,8 @@ impl Engine {
     /// After a failover: which policies lead to what was installed.
     pub(super) fn serve(&mut self) {
         self.served = Served::default();
-        for (id, known) in &self.store.policies {
-            for template in known.policy.templates.iter().filter(|it| it.reqid >= OURS) {
-                let served = self.served.by_reqid.entry(template.reqid).or_default();
-                served.push(*id);
-            }
+        for known in self.store.policies.values() {
+            self.served.lead(&known.policy);
         }
     }
 

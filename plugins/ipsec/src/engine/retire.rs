@@ -46,8 +46,8 @@ impl Engine {
     pub(super) fn retire(&mut self, now_ms: u64, all: bool) {
         let gone = self.leaving_sas(all);
         let policies = self.leaving_policies(all);
+        self.end_adoption(all);
         if all {
-            self.end_adoption();
             self.failover = Failover::default();
             self.work.cancel_additions();
             self.merge = Merge::default();

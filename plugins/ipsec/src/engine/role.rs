@@ -25,7 +25,7 @@ impl Engine {
         self.store.is_active = !self.active_groups.is_empty();
         self.drain = Drain::None;
         self.store.lane.all.exact = false;
-        self.farewell.begin(now_ms);
+        self.daemon.handle_role(now_ms, self.store.is_active);
         self.enter(now_ms);
         self.replica.handle_groups(self.active_groups.clone());
         if was_active != self.is_active() {
@@ -37,6 +37,7 @@ impl Engine {
         } else {
             self.left_ms = Some(now_ms);
             self.retire(now_ms, !self.is_active());
+            self.silence_daemon(now_ms);
         }
         self.sort_ends(now_ms);
         self.leave(now_ms);

@@ -119,7 +119,8 @@ impl Engine {
             }
         };
         let mut summary = counted(tunnels, "tunnel");
-        if let Some(why) = self.lack() {
+        let lack = self.lack().or_else(|| self.wanted.lack().cloned());
+        if let Some(why) = lack {
             summary += &format!(", {why}");
         }
         summary

@@ -4,6 +4,7 @@
 mod addresses;
 mod esp;
 mod node;
+mod silence;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -16,6 +17,7 @@ use crate::engine::{Change, XfrmEvent};
 use node::Here;
 
 pub use addresses::Addresses;
+pub use silence::Silence;
 
 /// Room for a burst of 10 000 events.
 const SOCKET_BYTES: usize = 16 << 20;

@@ -204,7 +204,10 @@ impl Store for Tunnels {
         let end = key.local_end();
         let is_here = end.is_some_and(|end| self.ends.has_address(&end));
         let is_carried = || self.record(table, key).is_some_and(|it| it.is_local);
+        let is_fresh = self.now_ms < self.fresh_until_ms;
         match self.is_active && (is_here || is_carried()) {
+            // it may have gone while no plugin ran, with nobody to tell why
+            true if is_fresh && self.record(table, key).is_none() => Authority::Both,
             true => Authority::Ours,
             // what this node has of it is a copy
             false => Authority::Peers,

@@ -17,7 +17,8 @@ const LOOK_LATER: Duration = Duration::from_secs(5);
 /// charon may be at it by its own configuration; so long it is not disturbed.
 const OWN_TRY: Duration = Duration::from_secs(10);
 
-const WAITS: &str = "waits for its peer";
+/// Only the other side can begin it.
+pub const WAITS: &str = "waits for its peer";
 
 /// What came of one.
 pub type Adopted = (ChildName, Result<(), String>);

@@ -25,6 +25,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::engine::{ChildName, DaemonWord, Named};
 
+pub use adopt::WAITS;
 use end::End;
 use run::{Order, Thread};
 
@@ -39,7 +40,7 @@ pub enum ViciEvent {
     Names(Vec<Named>),
     /// A child was established anew, or not yet: its first failure, then its success.
     Adopted(ChildName, Result<(), String>),
-    /// It is there, has answered to a greeting, or has ended.
+    /// It is there, has answered to a greeting, has ended, or was not there from the first.
     Daemon(DaemonWord),
     /// A line for whoever reads the log.
     Note(String),

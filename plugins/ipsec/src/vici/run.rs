@@ -60,6 +60,8 @@ pub struct Thread {
     /// Told last; nothing yet.
     names: Option<Vec<Named>>,
     is_there: bool,
+    /// Whether it is there was told once.
+    is_told: bool,
     fault: Option<String>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
@@ -98,6 +100,7 @@ impl Thread {
             list_at: None,
             names: None,
             is_there: false,
+            is_told: false,
             fault: None,
             adoption: None,
             adopt_at: now,
@@ -170,7 +173,7 @@ impl Thread {
         self.fault = None;
         self.adopt_at = Instant::now();
         if !self.is_there {
-            self.is_there = true;
+            (self.is_there, self.is_told) = (true, true);
             self.note("charon is there".to_owned());
             self.say(ViciEvent::Daemon(DaemonWord::Came));
         }
@@ -309,6 +312,9 @@ impl Thread {
             self.greets = false;
             self.note(format!("charon has gone: {why}"));
             self.say(ViciEvent::Daemon(DaemonWord::Ended));
+        } else if !mem::replace(&mut self.is_told, true) {
+            // it was being stopped when this plugin began
+            self.say(ViciEvent::Daemon(DaemonWord::Ended));
         }
     }
 
@@ -321,6 +327,9 @@ impl Thread {
         self.disconnect(again);
         self.fault = None;
         self.is_there = false;
+        if !mem::replace(&mut self.is_told, true) {
+            self.say(ViciEvent::Daemon(DaemonWord::Absent));
+        }
     }
 
     fn disconnect(&mut self, again: Duration) {

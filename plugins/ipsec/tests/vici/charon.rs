@@ -52,6 +52,10 @@ fn a_child_is_established_once_its_connection_is_loaded() {
     here.adopt("net", &[]);
     let far = lab.start(Side::Far);
     far.load();
+    assert_eq!(
+        here.next_in(SOME),
+        Some(ViciEvent::Daemon(DaemonWord::Absent))
+    );
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     assert_eq!(here.note(), "charon is there");

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use spared_ipsec::engine::ChildName;
+use spared_ipsec::engine::{ChildName, DaemonWord};
 use spared_ipsec::vici::codec::{Packet, Section};
 use spared_ipsec::vici::{Daemon, ViciEvent};
 
@@ -30,6 +30,10 @@ fn where_there_is_no_charon_there_is_no_noise() {
     let folder = Folder::new("absent");
     let here = Fixture::start(&folder.path("vici"));
     here.adopt("net", &[]);
+    assert_eq!(
+        here.next_in(SOME),
+        Some(ViciEvent::Daemon(DaemonWord::Absent))
+    );
     assert!(here.is_quiet(SOME));
     // its socket outlives one that was killed
     drop(UnixListener::bind(folder.path("vici")).unwrap());
@@ -47,6 +51,7 @@ fn one_that_talks_garbage_is_told_of_once() {
     let here = Fixture::start(&folder.path("vici"));
     let note = here.note();
     assert!(note.starts_with("charon cannot be spoken with: "), "{note}");
+    assert_eq!(here.next_in(SOME), ended());
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
 }
@@ -60,6 +65,8 @@ fn one_that_hangs_is_not_waited_for() {
     let here = Fixture::start(&folder.path("vici"));
     let note = here.note();
     assert!(note.ends_with("it does not answer"), "{note}");
+    // one that is being stopped does the same
+    assert_eq!(here.next_in(SOME), ended());
     // in the middle of the next try
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
@@ -150,6 +157,10 @@ fn one_that_does_not_stop_talking_is_stopped() {
     here.until(|said| matches!(said, ViciEvent::Names(_)).then_some(()));
     thread::sleep(Duration::from_millis(200));
     here.stop_at_once();
+}
+
+fn ended() -> Option<ViciEvent> {
+    Some(ViciEvent::Daemon(DaemonWord::Ended))
 }
 
 /// Each connection on a thread of its own, for as long as the process lives.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::body::suite;
+use crate::codec::body::{blocked_by, blocks_below, suite};
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
 use crate::sa::{Body, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
@@ -54,8 +54,17 @@ impl Kernel {
         self.sas.keys().copied().collect()
     }
 
+    /// Without those that block below others.
     pub fn policies(&self) -> Vec<&Policy> {
-        self.policies.values().collect()
+        let policies = self.policies.values();
+        policies
+            .filter(|it| blocks_below(&it.id).is_none())
+            .collect()
+    }
+
+    /// What outbound packets meet that no policy protects: those of a policy are blocked, or not.
+    pub fn blocks(&self, id: &PolicyId) -> bool {
+        blocked_by(id).is_some_and(|block| self.policies.contains_key(&block))
     }
 
     pub fn policy(&self, id: &PolicyId) -> Option<&Policy> {

@@ -12,10 +12,11 @@ use crate::wire::TABLES;
 use kernel::Kernel;
 
 mod bounds;
-mod farewell;
+mod daemon;
 mod follow;
 mod groups;
 mod kernel;
+mod orders;
 mod random;
 mod reqid;
 mod roles;
@@ -143,6 +144,10 @@ struct Node {
     events: Vec<String>,
     /// What the IKE daemon is asked for.
     adopts: Option<Vec<ChildName>>,
+    /// No message of IKE leaves from these.
+    silent: BTreeSet<IpAddr>,
+    /// Why not all tunnels are up.
+    down: Option<String>,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
     /// For the channel.
@@ -169,14 +174,19 @@ struct Pair {
 }
 
 impl Node {
+    /// Without an IKE daemon that could be asked.
     fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
+        let mut engine = Engine::new(now_ms, settings, config);
+        engine.handle_daemon(now_ms, DaemonWord::Absent);
         Self {
-            engine: Engine::new(now_ms, settings, config),
+            engine,
             kernel: Kernel::default(),
             in_sync: (false, String::new()),
             warned: Vec::new(),
             events: Vec::new(),
             adopts: None,
+            silent: BTreeSet::new(),
+            down: None,
             greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
@@ -208,6 +218,8 @@ impl Node {
                 Action::Adopt(names, _) => self.adopts = Some(names),
                 Action::Forget => self.adopts = None,
                 Action::Greet => self.greeted += 1,
+                Action::Silence(ends) => self.silent = ends,
+                Action::Check(state) => self.down = state.err(),
             }
         }
         self.in_sync = match &self.engine.said {
@@ -319,14 +331,14 @@ impl Pair {
         self.settle();
     }
 
-    /// As an IKE daemon does it.
+    /// By hand: a daemon does not end what followed.
     fn end(&mut self, node: usize, number: u32) {
         let kernel = &mut self.nodes[node].kernel;
         for sa in tunnel(number) {
-            kernel.delete_sa(&sa.id, Deleter::Daemon);
+            kernel.delete_sa(&sa.id, Deleter::Other);
         }
         for policy in policies(number) {
-            kernel.delete_policy(&policy.id, Deleter::Daemon);
+            kernel.delete_policy(&policy.id, Deleter::Other);
         }
         self.settle();
     }

@@ -93,7 +93,7 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
 
 /// Policies lead to the SAs that are there.
 #[track_caller]
-fn assert_led(pair: &Pair, node: usize) {
+pub fn assert_led(pair: &Pair, node: usize) {
     let kernel = &pair.nodes[node].kernel;
     let engine = &pair.nodes[node].engine;
     let there = kernel.sas();

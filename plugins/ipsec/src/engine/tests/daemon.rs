@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::body::{block_of, blocked_by};
 
 /// The first node was active with tunnels that a daemon of its own made, gave the role away, and has it
 /// back while that daemon is still being stopped.
@@ -17,7 +18,7 @@ fn returned(tunnels: u32) -> Pair {
     pair
 }
 
-fn name_all(pair: &mut Pair, tunnels: u32) {
+pub fn name_all(pair: &mut Pair, tunnels: u32) {
     let named = (0..tunnels).flat_map(|number| {
         let name = ChildName {
             ike: "office".to_owned(),
@@ -33,14 +34,14 @@ fn name_all(pair: &mut Pair, tunnels: u32) {
     pair.settle();
 }
 
-fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
+pub fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
     let now_ms = pair.now_ms;
     pair.nodes[node].engine.handle_daemon(now_ms, word);
     pair.settle();
 }
 
 /// What a daemon deletes when it is stopped, or an administrator by hand.
-fn delete(pair: &mut Pair, node: usize, tunnels: u32, by: Deleter) {
+pub fn delete(pair: &mut Pair, node: usize, tunnels: u32, by: Deleter) {
     let kernel = &mut pair.nodes[node].kernel;
     for number in 0..tunnels {
         for policy in policies(number) {
@@ -54,7 +55,7 @@ fn delete(pair: &mut Pair, node: usize, tunnels: u32, by: Deleter) {
 }
 
 #[track_caller]
-fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
+pub fn assert_up(pair: &Pair, active: usize, tunnels: usize) {
     let [a, b] = [active, 1 - active].map(|node| &pair.nodes[node]);
     assert_eq!(a.kernel.sas().len(), 2 * tunnels, "SAs here");
     assert_eq!(a.kernel.policies().len(), 3 * tunnels, "policies here");
@@ -103,9 +104,9 @@ fn an_administrator_s_deletions_count_at_any_time() {
 }
 
 #[test]
-fn a_living_daemon_s_deletions_count_at_calm_times() {
-    let mut pair = returned(2);
-    pair.run(10 * S);
+fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
+    let mut pair = Pair::settled(2);
+    daemon(&mut pair, 0, DaemonWord::Came);
     delete(&mut pair, 0, 1, Deleter::Daemon);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4, "it was told");
@@ -116,6 +117,97 @@ fn a_living_daemon_s_deletions_count_at_calm_times() {
         daemon(&mut pair, 0, DaemonWord::Answered);
     }
     assert_up(&pair, 0, 1);
+    assert_eq!(pair.nodes[0].down, None);
+}
+
+/// One that was left running on the backup finds its other end dead meanwhile, and says so when the role is
+/// back.
+#[test]
+fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
+    let mut pair = returned(3);
+    for calm_ms in [0, 200, 6 * S, 90 * S] {
+        pair.run(calm_ms);
+        let told = pair.nodes[0].deletions;
+        delete(&mut pair, 0, 3, Deleter::Daemon);
+        daemon(&mut pair, 0, DaemonWord::Answered);
+        pair.run(2 * S);
+        assert_up(&pair, 0, 3);
+        assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
+    }
+    // the same by a run of the plugin that has not put them there
+    pair.nodes[0].engine = {
+        let (settings, config) = (Settings::default(), pair.next_run(0));
+        Engine::new(pair.now_ms, settings, config)
+    };
+    pair.cut();
+    pair.role(0, true);
+    pair.link();
+    pair.run(10 * S);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    delete(&mut pair, 0, 3, Deleter::Daemon);
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    pair.run(2 * S);
+    assert_up(&pair, 0, 3);
+}
+
+#[test]
+fn a_policy_that_a_daemon_puts_in_the_place_of_one_that_followed_is_its_own() {
+    let mut pair = returned(1);
+    pair.run(10 * S);
+    for policy in policies(0) {
+        pair.nodes[0].kernel.put_policy(policy);
+    }
+    pair.settle();
+    for policy in policies(0) {
+        pair.nodes[0]
+            .kernel
+            .delete_policy(&policy.id, Deleter::Daemon);
+    }
+    pair.settle();
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 3, "not yet believed");
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    if pair.nodes[0].greeted > 1 {
+        daemon(&mut pair, 0, DaemonWord::Answered);
+    }
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 0);
+}
+
+#[test]
+fn tunnels_that_should_be_up_and_are_not_fail_a_check() {
+    let mut pair = returned(12);
+    assert_eq!(pair.nodes[0].down, None);
+    daemon(&mut pair, 0, DaemonWord::Ended);
+    // their time is over, and nobody negotiates
+    for number in 0..12 {
+        for sa in tunnel(number) {
+            pair.nodes[0].kernel.delete_sa(&sa.id, Deleter::Other);
+        }
+    }
+    pair.run(2 * S);
+    let down = pair.nodes[0].down.clone();
+    assert_eq!(
+        down.as_deref(),
+        Some("12 of 12 tunnels down, first office/net0")
+    );
+    assert_eq!(pair.nodes[0].kernel.policies().len(), 36, "they block");
+    assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(12));
+    pair.switch_over(0);
+    assert_eq!(pair.nodes[0].down, None);
+}
+
+#[test]
+fn policies_that_no_sa_serves_fail_a_check_though_nobody_named_them() {
+    let mut pair = Pair::settled(2);
+    pair.switch_over(0);
+    for sa in tunnel(1) {
+        pair.nodes[1].kernel.delete_sa(&sa.id, Deleter::Other);
+    }
+    pair.run(2 * S);
+    let down = pair.nodes[1].down.clone();
+    assert_eq!(
+        down.as_deref(),
+        Some("1 policy that followed blocks, as no SA serves it")
+    );
 }
 
 #[test]
@@ -140,6 +232,7 @@ fn a_stop_that_no_change_of_roles_was_told_of_ends_no_tunnel() {
     pair.run(35 * S);
     daemon(&mut pair, 0, DaemonWord::Ended);
     assert_up(&pair, 0, 3);
+    roles::assert_led(&pair, 0);
     assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
     pair.run(60 * S);
     assert_up(&pair, 0, 3);
@@ -158,13 +251,57 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
 }
 
 #[test]
-fn without_a_word_of_a_daemon_calm_deletions_count_at_once() {
+fn where_no_daemon_answers_its_deletions_of_its_own_count_at_once() {
     let mut pair = Pair::settled(2);
-    pair.switch_over(0);
-    pair.run(10 * S);
-    delete(&mut pair, 1, 1, Deleter::Daemon);
-    assert_eq!(pair.nodes[1].kernel.sas().len(), 2);
-    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 2);
+    delete(&mut pair, 0, 1, Deleter::Daemon);
+    assert_up(&pair, 0, 1);
+}
+
+#[test]
+fn before_the_daemon_is_known_its_deletions_wait() {
+    for (word, left) in [
+        (DaemonWord::Absent, 2),
+        (DaemonWord::Ended, 2),
+        (DaemonWord::Came, 1),
+    ] {
+        let mut pair = Pair::settled(2);
+        pair.cut();
+        let (settings, config) = (Settings::default(), pair.next_run(0));
+        pair.nodes[0].engine = Engine::new(pair.now_ms, settings, config);
+        pair.role(0, true);
+        pair.link();
+        pair.run(3 * S);
+        delete(&mut pair, 0, 1, Deleter::Daemon);
+        assert_eq!(pair.nodes[0].kernel.policies().len(), 6);
+        daemon(&mut pair, 0, word);
+        for _ in 0..pair.nodes[0].greeted {
+            daemon(&mut pair, 0, DaemonWord::Answered);
+        }
+        pair.run(S);
+        assert_up(&pair, 0, left);
+    }
+}
+
+#[test]
+fn what_an_administrator_deletes_blocks_no_more() {
+    let mut pair = Pair::settled(2);
+    delete(&mut pair, 0, 1, Deleter::Other);
+    pair.run(S);
+    for node in &pair.nodes {
+        assert!(!node.kernel.blocks(&policies(0)[0].id));
+        assert!(node.kernel.blocks(&policies(1)[0].id));
+    }
+    // nor what was deleted while no plugin ran, once the peer has none of it
+    pair.cut();
+    let block = blocked_by(&policies(0)[0].id).expect("it has no user");
+    let stray = block_of(&policies(0)[0]).expect("it has no user");
+    pair.nodes[1].kernel.put_policy(stray);
+    let (settings, config) = (Settings::default(), pair.next_run(1));
+    pair.nodes[1].engine = Engine::new(pair.now_ms, settings, config);
+    pair.link();
+    pair.run(40 * S);
+    assert!(pair.nodes[1].kernel.policy(&block).is_none());
+    assert!(pair.nodes[1].kernel.blocks(&policies(1)[0].id));
 }
 
 proptest! {

@@ -1,0 +1,92 @@
+//! Blocking policies: below each outbound policy of a moving end one that drops what it should protect, so
+//! that nothing leaves in clear text between a daemon's deletion and its undoing.
+//!
+//! The kernel keeps one policy of a selector. A selector's user takes no part in matching packets, so a policy
+//! of the same selector with a user of this plugin's is another one to the kernel, and matches the same. It has
+//! the last priority: it counts only while the policy above it is missing. It goes with that policy, when its
+//! deletion counts; one that a run of the plugin left goes when the peer has none of that selector either.
+
+use std::collections::BTreeMap;
+
+use super::{Change, Engine};
+use crate::codec::body::{block_of, blocked_by, local_end};
+use crate::sa::{Policy, PolicyId};
+
+const OUT: u8 = 1;
+
+/// Blocking policies in the kernel, by what they are below, and the last reading that found each.
+#[derive(Debug, Default)]
+pub struct Blocks(BTreeMap<PolicyId, u32>);
+
+impl Engine {
+    /// A policy is in the kernel, or on its way there.
+    pub(super) fn block_below(&mut self, policy: &Policy) {
+        let end = local_end(policy).filter(|_| policy.id.direction == OUT);
+        let is_held = self.store.held.policies.contains_key(&policy.id);
+        let moves = end.is_some_and(|end| is_held || self.store.ends.has(&end));
+        if !moves || self.blocks.0.contains_key(&policy.id) {
+            return;
+        }
+        if let Some(block) = block_of(policy) {
+            let reading = self.reads.generation();
+            self.blocks.0.insert(policy.id, reading);
+            self.work.push(Change::PutPolicy(block));
+        }
+    }
+
+    /// A policy's deletion counts.
+    pub(super) fn unblock(&mut self, id: &PolicyId) {
+        let is_held = self.store.held.policies.contains_key(id);
+        if !is_held && self.blocks.0.remove(id).is_some() {
+            if let Some(block) = blocked_by(id) {
+                self.work.push(Change::DeletePolicy(block));
+            }
+        }
+    }
+
+    /// The kernel has a blocking policy below this one.
+    pub(super) fn see_block(&mut self, below: PolicyId) {
+        let reading = self.reads.generation();
+        self.blocks.0.insert(below, reading);
+    }
+
+    /// The kernel did not take it: the next reading tries again.
+    pub(super) fn miss_block(&mut self, below: &PolicyId) {
+        self.blocks.0.remove(below);
+    }
+
+    /// Somebody deleted it.
+    pub(super) fn lose_block(&mut self, below: &PolicyId) {
+        self.blocks.0.remove(below);
+        self.block_again(below);
+    }
+
+    /// After a reading: what is missing, and what is below nothing on either node.
+    pub(super) fn complete_blocks(&mut self) {
+        let reading = self.reads.generation();
+        self.blocks.0.retain(|_, it| *it == reading);
+        let policies = self.store.policies.keys();
+        for id in policies.copied().collect::<Vec<_>>() {
+            self.block_again(&id);
+        }
+        if !self.is_complete {
+            return;
+        }
+        let blocks = self.blocks.0.keys().copied().collect::<Vec<_>>();
+        for id in blocks {
+            if !self.store.policies.contains_key(&id) {
+                self.unblock(&id);
+            }
+        }
+    }
+
+    pub(super) fn block_again(&mut self, id: &PolicyId) {
+        if self.blocks.0.contains_key(id) || id.direction != OUT {
+            return;
+        }
+        if let Some(known) = self.store.policies.get(id) {
+            let policy = known.policy.clone();
+            self.block_below(&policy);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Role and IKE daemon as one state machine: what a deletion in the kernel's tables means.
+//!
+//! A daemon deletes what it made when the tunnel ends, and also when the daemon itself ends: then the tunnel
+//! is to go on. It may also delete by SPI and selector what it made in an earlier role of this node, which by
+//! now is what followed from the peer. Nobody says that a daemon is being stopped; but one that is answers
+//! nobody. So, while this node is active:
+//!
+//! | deleted by | what followed | the daemon's own |
+//! |---|---|---|
+//! | time, an administrator | counts | counts |
+//! | a daemon that is there, or not known yet | undone | doubted: policies undone, until it has answered |
+//! | a daemon that ended within [`ENDED_MS`] | undone | undone |
+//! | another one, as none answers the socket | undone | counts |
+//!
+//! A policy that the daemon puts in the place of one that followed is its own from then on. Doubted deletions
+//! count when the daemon answers a question that was asked after them; they are undone when it ends, and
+//! also when the role goes, as the peer has the tunnel then.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Change, Engine};
+use crate::codec::body::{OURS, shifted_policy};
+use crate::config::Settings;
+use crate::sa::{Policy, PolicyId, SaId};
+
+/// Deletions of a daemon that has ended may be heard so late; a reading that misses something so soon
+/// after a change of roles was preceded by a daemon.
+const ENDED_MS: u64 = 5_000;
+
+/// Who deleted something, as far as the kernel tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleter {
+    /// Time, or somebody whose requests carry no number of a process: `ip xfrm`.
+    Other,
+    /// Requests of IKE daemons carry the number of their process.
+    Daemon,
+}
+
+/// What the IKE daemon here shows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DaemonWord {
+    Came,
+    /// The answer to [`Action::Greet`].
+    Answered,
+    Ended,
+    /// Nobody listens, and nobody did before.
+    Absent,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Presence {
+    /// This run of the plugin has not reached its socket yet.
+    #[default]
+    Unknown,
+    Absent,
+    There,
+    Ended {
+        until_ms: u64,
+    },
+}
+
+/// What a deletion of an active node's SA or policy means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Counts,
+    Undone,
+    Doubted,
+}
+
+#[derive(Debug, Default)]
+pub struct Daemon {
+    presence: Presence,
+    /// A change of roles, or the end of the daemon, is so recent.
+    recent_until_ms: u64,
+    /// Deleted by the daemon before the question that is under way, and since.
+    asked: Doubts,
+    next: Doubts,
+}
+
+#[derive(Debug, Default)]
+struct Doubts {
+    sas: BTreeSet<SaId>,
+    policies: BTreeSet<PolicyId>,
+}
+
+impl Doubts {
+    fn is_empty(&self) -> bool {
+        self.sas.is_empty() && self.policies.is_empty()
+    }
+}
+
+impl Daemon {
+    /// Where no socket is asked, daemons mean what they delete of their own.
+    pub fn new(settings: &Settings) -> Self {
+        let presence = match settings.adopt.socket {
+            Some(_) => Presence::Unknown,
+            None => Presence::Absent,
+        };
+        Self {
+            presence,
+            ..Self::default()
+        }
+    }
+
+    /// Another role begins. What a node doubts goes to the peer with its tunnels.
+    pub fn handle_role(&mut self, now_ms: u64, is_active: bool) {
+        self.recent_until_ms = now_ms + ENDED_MS;
+        if !is_active {
+            (self.asked, self.next) = (Doubts::default(), Doubts::default());
+        }
+    }
+
+    pub fn may_be_there(&self) -> bool {
+        matches!(self.presence, Presence::Unknown | Presence::There)
+    }
+
+    fn verdict(&self, now_ms: u64, by: Deleter, followed: bool) -> Verdict {
+        match (by, self.presence) {
+            (Deleter::Other, _) => Verdict::Counts,
+            (Deleter::Daemon, _) if followed => Verdict::Undone,
+            (_, Presence::Unknown | Presence::There) => Verdict::Doubted,
+            (_, Presence::Ended { until_ms }) if now_ms < until_ms => Verdict::Undone,
+            (_, Presence::Ended { .. } | Presence::Absent) => Verdict::Counts,
+        }
+    }
+
+    fn take_doubts(&mut self) -> Doubts {
+        let mut all = std::mem::take(&mut self.asked);
+        let mut next = std::mem::take(&mut self.next);
+        all.sas.append(&mut next.sas);
+        all.policies.append(&mut next.policies);
+        all
+    }
+}
+
+impl Engine {
+    /// What the IKE daemon here shows of itself.
+    pub fn handle_daemon(&mut self, now_ms: u64, word: DaemonWord) {
+        match word {
+            DaemonWord::Came => {
+                self.daemon.presence = Presence::There;
+                self.ask();
+            }
+            DaemonWord::Answered => self.believe(now_ms),
+            DaemonWord::Ended => {
+                let until_ms = now_ms + ENDED_MS;
+                self.daemon.recent_until_ms = until_ms;
+                self.daemon.presence = Presence::Ended { until_ms };
+                self.end_silence();
+                self.undo(now_ms);
+                self.adopt_anew();
+            }
+            DaemonWord::Absent => {
+                self.daemon.presence = Presence::Absent;
+                self.end_silence();
+                self.undo(now_ms);
+            }
+        }
+        self.dirty = true;
+    }
+
+    fn verdict(&self, now_ms: u64, by: Deleter, followed: bool) -> Verdict {
+        match self.is_active() {
+            true => self.daemon.verdict(now_ms, by, followed),
+            false => Verdict::Counts,
+        }
+    }
+
+    /// Whether an SA is of the plugin's making, also of a run before this one.
+    fn has_followed(&self, id: &SaId) -> bool {
+        let known = self.store.sas.get(id);
+        self.installed.contains_key(id) || known.is_some_and(|it| it.sa.reqid >= OURS)
+    }
+
+    fn policy_has_followed(&self, id: &PolicyId) -> bool {
+        let known = self.store.policies.get(id);
+        self.store.put.has(id) || known.is_some_and(|it| leads_to_ours(&it.policy))
+    }
+
+    /// Keeps an SA that is not in the kernel any more: there, or in mind until the daemon has answered;
+    /// false where its deletion counts.
+    pub(super) fn restore_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) -> bool {
+        if self.store.sas.get(id).is_none_or(|it| it.side.is_none()) {
+            return false;
+        }
+        match self.verdict(now_ms, by, self.has_followed(id)) {
+            Verdict::Counts => false,
+            Verdict::Undone => self.make_anew(now_ms, id),
+            Verdict::Doubted => {
+                // one of a rekey, in the kernel once more, would be sent with
+                self.daemon.next.sas.insert(*id);
+                self.ask();
+                true
+            }
+        }
+    }
+
+    /// Whether its end waits for an answer of the daemon.
+    pub(super) fn is_doubted(&self, id: &SaId) -> bool {
+        let daemon = &self.daemon;
+        daemon.asked.sas.contains(id) || daemon.next.sas.contains(id)
+    }
+
+    fn make_anew(&mut self, now_ms: u64, id: &SaId) -> bool {
+        self.make_all_anew(now_ms, &BTreeSet::from([*id])) == 1
+    }
+
+    /// Puts SAs into the kernel once more, with numbers ahead; how many of them can be.
+    fn make_all_anew(&mut self, now_ms: u64, ids: &BTreeSet<SaId>) -> usize {
+        for id in ids {
+            let known = self.store.sas.get(id);
+            if let Some(side) = known.and_then(|it| it.side) {
+                self.keep(*id, side);
+                self.installed.remove(id);
+            }
+        }
+        self.install(now_ms, false);
+        let mut made = 0;
+        for id in ids {
+            if self.installed.contains_key(id) {
+                made += 1;
+            } else if self.store.sas.contains_key(id) {
+                // it is worn
+                self.store.held.sas.remove(id);
+                self.drop_sa(now_ms, id);
+            }
+        }
+        self.counters.restored += made as u64;
+        made
+    }
+
+    /// Puts a policy of a moving end back; false where its deletion counts.
+    pub(super) fn restore_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) -> bool {
+        let verdict = self.verdict(now_ms, by, self.policy_has_followed(id));
+        let known = self.store.policies.get(id).filter(|it| it.ours);
+        let Some(known) = known.filter(|_| verdict != Verdict::Counts) else {
+            return false;
+        };
+        let policy = match verdict {
+            // it leads to SAs that are made anew
+            Verdict::Undone => shifted_policy(&known.policy),
+            _ => known.policy.clone(),
+        };
+        self.put_policy(now_ms, Change::PutPolicy(policy));
+        self.counters.restored += 1;
+        if verdict == Verdict::Doubted {
+            self.daemon.next.policies.insert(*id);
+            self.ask();
+        }
+        true
+    }
+
+    /// What a reading did not find soon after a change of roles, or after the daemon's end: who deleted it
+    /// nobody knows.
+    pub(super) fn restore_unseen_sa(&mut self, now_ms: u64, id: &SaId) -> bool {
+        let is_recent = now_ms < self.daemon.recent_until_ms;
+        self.is_doubted(id) || is_recent && self.restore_sa(now_ms, id, Deleter::Daemon)
+    }
+
+    pub(super) fn restore_unseen_policy(&mut self, now_ms: u64, id: &PolicyId) -> bool {
+        let is_recent = now_ms < self.daemon.recent_until_ms;
+        is_recent && self.restore_policy(now_ms, id, Deleter::Daemon)
+    }
+
+    /// Whether a daemon puts a policy of its own in the place of one that followed.
+    pub(super) fn takes_place(&self, policy: &Policy) -> bool {
+        let is_held = self.store.held.policies.contains_key(&policy.id);
+        let before = self.store.policies.get(&policy.id);
+        let followed = before.is_some_and(|it| leads_to_ours(&it.policy));
+        let is_own = policy
+            .templates
+            .iter()
+            .any(|it| (1..OURS).contains(&it.reqid));
+        self.is_active() && followed && is_own && !is_held
+    }
+
+    fn ask(&mut self) {
+        let daemon = &mut self.daemon;
+        let is_there = daemon.presence == Presence::There;
+        if is_there && daemon.asked.is_empty() && !daemon.next.is_empty() {
+            daemon.asked = std::mem::take(&mut daemon.next);
+            self.actions.push_back(Action::Greet);
+        }
+    }
+
+    /// The daemon lives, and meant what it deleted.
+    fn believe(&mut self, now_ms: u64) {
+        let Doubts { sas, policies } = std::mem::take(&mut self.daemon.asked);
+        for id in sas {
+            self.installed.remove(&id);
+            self.drop_sa(now_ms, &id);
+        }
+        for id in policies {
+            self.store.put.forget(&id);
+            self.work.push(Change::DeletePolicy(id));
+        }
+        self.ask();
+    }
+
+    /// The daemon ended while it deleted: the tunnels go on.
+    fn undo(&mut self, now_ms: u64) {
+        let Doubts { sas, policies } = self.daemon.take_doubts();
+        self.make_all_anew(now_ms, &sas);
+        for id in policies {
+            if let Some(known) = self.store.policies.get(&id) {
+                let policy = shifted_policy(&known.policy);
+                self.put_policy(now_ms, Change::PutPolicy(policy));
+            }
+        }
+    }
+}
+
+fn leads_to_ours(policy: &Policy) -> bool {
+    policy.templates.iter().any(|it| it.reqid >= OURS)
+}

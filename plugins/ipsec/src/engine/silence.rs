@@ -1,0 +1,63 @@
+//! Silence of an IKE daemon from before the role left: its farewell is not to leave from an address that is
+//! back before the daemon has ended, as the other end would drop the tunnels at that word.
+//!
+//! From the moment a role leaves, IKE's messages do not leave from the addresses of its tunnels: not until the
+//! daemon of then has ended, or has had the time that service managers give. What carries the tunnels goes on.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Action, Engine};
+
+/// Longer than service managers wait before they kill: 90 s is systemd's own.
+const STOP_MS: u64 = 100_000;
+
+#[derive(Debug, Default)]
+pub struct Silence {
+    ends: BTreeSet<IpAddr>,
+    until_ms: Option<u64>,
+}
+
+impl Silence {
+    pub fn next_ms(&self) -> u64 {
+        self.until_ms.unwrap_or(u64::MAX)
+    }
+}
+
+impl Engine {
+    /// A run of the plugin before this one left these addresses silent.
+    pub fn handle_silent(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {
+        if !ends.is_empty() {
+            self.silence.ends = ends;
+            self.silence.until_ms = Some(now_ms + STOP_MS);
+        }
+    }
+
+    /// A role left, and with it the addresses of what is kept now.
+    pub(super) fn silence_daemon(&mut self, now_ms: u64) {
+        if !self.daemon.may_be_there() {
+            return;
+        }
+        let ends = self.store.held.sas.values().map(|it| it.local_end());
+        let ends: BTreeSet<IpAddr> = ends.chain(self.silence.ends.iter().copied()).collect();
+        self.silence.until_ms = Some(now_ms + STOP_MS);
+        if ends != self.silence.ends {
+            self.silence.ends.clone_from(&ends);
+            self.actions.push_back(Action::Silence(ends));
+        }
+    }
+
+    /// The daemon has ended, or was left running on purpose.
+    pub(super) fn end_silence(&mut self) {
+        self.silence.until_ms = None;
+        if !std::mem::take(&mut self.silence.ends).is_empty() {
+            self.actions.push_back(Action::Silence(BTreeSet::new()));
+        }
+    }
+
+    pub(super) fn time_silence(&mut self, now_ms: u64) {
+        if self.silence.next_ms() <= now_ms {
+            self.end_silence();
+        }
+    }
+}

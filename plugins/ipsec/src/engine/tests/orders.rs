@@ -1,0 +1,298 @@
+//! Every order of the role's leaving and return, of the IKE daemon's stop, and of the plugin's own end.
+
+use super::daemon::{assert_up, daemon, name_all};
+use super::*;
+
+const TIMES_MS: [u64; 5] = [0, 200, S, 5 * S, 90 * S];
+const TUNNELS: u32 = 2;
+/// Between the first half of what a daemon deletes and the second, and until it hangs up.
+const FLUSH_MS: u64 = 50;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It deletes what it made, answers nobody meanwhile, and ends; another one is started.
+    Stopped,
+    Killed,
+    /// It finds its other end dead while the address is away, and deletes what it made. It answers.
+    LeftRunning,
+}
+
+/// When the fate of the daemon begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// Before the role leaves.
+    Before,
+    WithTheRole,
+    /// When the role is back.
+    After,
+}
+
+/// When the plugin of the daemon's node is killed and started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crash {
+    Never,
+    WhileAway,
+    /// It hears nothing of what the daemon deletes.
+    BesideTheDaemon,
+    InTheEnd,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    fate: Fate,
+    begin: Begin,
+    stop_ms: u64,
+    away_ms: u64,
+    crash: Crash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Leave,
+    Return,
+    Delete { half: u32 },
+    End,
+    Come,
+    Crash,
+}
+
+impl Order {
+    fn all() -> impl Iterator<Item = Self> {
+        let fates = [Fate::Stopped, Fate::Killed, Fate::LeftRunning];
+        let begins = [Begin::Before, Begin::WithTheRole, Begin::After];
+        let crashes = [
+            Crash::Never,
+            Crash::WhileAway,
+            Crash::BesideTheDaemon,
+            Crash::InTheEnd,
+        ];
+        let all = fates.into_iter().flat_map(move |fate| {
+            begins.into_iter().flat_map(move |begin| {
+                TIMES_MS.into_iter().flat_map(move |stop_ms| {
+                    TIMES_MS.into_iter().flat_map(move |away_ms| {
+                        crashes.into_iter().map(move |crash| Self {
+                            fate,
+                            begin,
+                            stop_ms,
+                            away_ms,
+                            crash,
+                        })
+                    })
+                })
+            })
+        });
+        // what is its own it may delete while it lives
+        all.filter(|it| it.fate != Fate::LeftRunning || it.begin != Begin::Before)
+    }
+
+    fn events(&self) -> Vec<(u64, Event)> {
+        const LEAVE_MS: u64 = S;
+        let back_ms = LEAVE_MS + self.away_ms;
+        let begun_ms = match self.begin {
+            Begin::Before => LEAVE_MS - 150,
+            Begin::WithTheRole => LEAVE_MS,
+            Begin::After => back_ms,
+        };
+        let at_ms = begun_ms + self.stop_ms;
+        let mut events = vec![(LEAVE_MS, Event::Leave), (back_ms, Event::Return)];
+        if self.fate != Fate::Killed {
+            events.push((at_ms, Event::Delete { half: 0 }));
+            events.push((at_ms + FLUSH_MS, Event::Delete { half: 1 }));
+        }
+        if self.fate != Fate::LeftRunning {
+            let ended_ms = at_ms + 2 * FLUSH_MS;
+            events.push((ended_ms, Event::End));
+            events.push((ended_ms.max(back_ms) + 500, Event::Come));
+        }
+        match self.crash {
+            Crash::WhileAway => events.push((LEAVE_MS + self.away_ms / 2, Event::Crash)),
+            Crash::InTheEnd => events.push((back_ms.max(at_ms) + 2 * S, Event::Crash)),
+            Crash::Never | Crash::BesideTheDaemon => {}
+        }
+        events.sort_unstable();
+        events
+    }
+}
+
+struct World {
+    pair: Pair,
+    order: Order,
+    is_active: bool,
+    answers: bool,
+    has_left: bool,
+    has_ended: bool,
+}
+
+impl World {
+    fn new(order: Order) -> Self {
+        let mut pair = Pair::settled(TUNNELS);
+        name_all(&mut pair, TUNNELS);
+        daemon(&mut pair, 0, DaemonWord::Came);
+        Self {
+            pair,
+            order,
+            is_active: true,
+            answers: true,
+            has_left: false,
+            has_ended: false,
+        }
+    }
+
+    fn run(&mut self) {
+        let start_ms = self.pair.now_ms;
+        for (at_ms, event) in self.order.events() {
+            self.pass((start_ms + at_ms).saturating_sub(self.pair.now_ms));
+            self.carry();
+            self.take(event);
+            self.assert_closed();
+            self.answer();
+            self.carry();
+        }
+        // longer than a daemon that was left running is silent
+        self.pass(110 * S);
+        self.answer();
+        self.pass(2 * S);
+    }
+
+    /// Calm times in larger steps.
+    fn pass(&mut self, time_ms: u64) {
+        let end_ms = self.pair.now_ms + time_ms;
+        let calm_ms = self.pair.now_ms + 3 * S;
+        while self.pair.now_ms < end_ms {
+            let step_ms = if self.pair.now_ms < calm_ms { 50 } else { 500 };
+            self.pair.now_ms = end_ms.min(self.pair.now_ms + step_ms);
+            self.pair.settle();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Leave => {
+                self.pair.switch_over(0);
+                (self.is_active, self.has_left) = (false, true);
+            }
+            Event::Return => {
+                self.pair.switch_over(1);
+                self.is_active = true;
+            }
+            Event::Delete { half } => self.delete(half),
+            Event::End => {
+                (self.answers, self.has_ended) = (false, true);
+                daemon(&mut self.pair, 0, DaemonWord::Ended);
+            }
+            Event::Come => {
+                (self.answers, self.has_ended) = (true, false);
+                daemon(&mut self.pair, 0, DaemonWord::Came);
+            }
+            Event::Crash => self.crash(),
+        }
+    }
+
+    /// Which panics where a number is sent again.
+    fn carry(&mut self) {
+        let node = usize::from(!self.is_active);
+        for number in 0..TUNNELS {
+            self.pair.carry(node, &out_of(number), 3);
+        }
+    }
+
+    fn delete(&mut self, half: u32) {
+        let is_deaf = self.order.crash == Crash::BesideTheDaemon;
+        self.answers &= self.order.fate == Fate::LeftRunning;
+        self.assert_no_farewell();
+        let kernel = &mut self.pair.nodes[0].kernel;
+        kernel.deaf = is_deaf;
+        for number in (half..TUNNELS).step_by(2) {
+            for sa in tunnel(number) {
+                kernel.delete_sa(&sa.id, Deleter::Daemon);
+            }
+            for policy in policies(number) {
+                kernel.delete_policy(&policy.id, Deleter::Daemon);
+            }
+        }
+        kernel.deaf = false;
+        self.assert_closed();
+        if is_deaf {
+            self.crash();
+        }
+        self.pair.settle();
+        let there = self.pair.nodes[0].kernel.policies().len();
+        let wanted = 3 * TUNNELS as usize;
+        let is_closed = there == wanted || is_deaf || !self.is_active;
+        assert!(is_closed, "{there} policies: {:?}", self.order);
+    }
+
+    /// What a daemon says to the other end when it ends stays here, where the address is back.
+    fn assert_no_farewell(&self) {
+        let is_back = self.is_active && self.has_left;
+        let is_stop = self.order.fate == Fate::Stopped && self.order.begin != Begin::After;
+        let is_silent = self.pair.nodes[0].silent.contains(&IpAddr::from(VIP));
+        assert!(
+            !(is_back && is_stop) || is_silent,
+            "a farewell: {:?}",
+            self.order
+        );
+    }
+
+    /// Nothing leaves either node in clear text, whatever was deleted a moment ago.
+    fn assert_closed(&self) {
+        for node in &self.pair.nodes {
+            for number in 0..TUNNELS {
+                let out = policies(number)[0].id;
+                assert_eq!(out.direction, 1);
+                assert!(node.kernel.blocks(&out), "in clear text: {:?}", self.order);
+            }
+        }
+    }
+
+    /// The plugin dies, and another run of it begins at once.
+    fn crash(&mut self) {
+        self.pair.cut();
+        let config = self.pair.next_run(0);
+        let now_ms = self.pair.now_ms;
+        let silent = self.pair.nodes[0].silent.clone();
+        let engine = &mut self.pair.nodes[0].engine;
+        *engine = Engine::new(now_ms, Settings::default(), config);
+        engine.handle_silent(now_ms, silent);
+        self.pair.settle();
+        if self.is_active {
+            self.pair.role(0, true);
+        }
+        if self.answers {
+            daemon(&mut self.pair, 0, DaemonWord::Came);
+        } else if self.has_ended {
+            daemon(&mut self.pair, 0, DaemonWord::Absent);
+        }
+        self.pair.link();
+    }
+
+    /// The daemon is asked, and lives.
+    fn answer(&mut self) {
+        for _ in 0..std::mem::take(&mut self.pair.nodes[0].greeted) {
+            if self.answers {
+                daemon(&mut self.pair, 0, DaemonWord::Answered);
+            }
+        }
+    }
+}
+
+#[test]
+fn in_whatever_order_a_role_a_daemon_and_a_plugin_go_and_come_all_tunnels_are_up_in_the_end() {
+    let mut lost = Vec::new();
+    let mut count = 0;
+    for order in Order::all() {
+        count += 1;
+        let done = std::panic::catch_unwind(|| {
+            let mut world = World::new(order);
+            world.run();
+            assert_up(&world.pair, 0, TUNNELS as usize);
+            assert_eq!(world.pair.nodes[0].silent, BTreeSet::new());
+            roles::assert_led(&world.pair, 0);
+            assert_eq!(world.pair.nodes[0].down, None);
+        });
+        if done.is_err() {
+            lost.push(order);
+        }
+    }
+    assert!(lost.is_empty(), "{} of {count}: {lost:#?}", lost.len());
+}
