@@ -1,4 +1,4 @@
-//! Walks netlink attributes in borrowed bytes.
+//! Netlink attributes: walked in borrowed bytes, and written.
 
 /// The attributes in `bytes`, as (type without flags, payload); ends at the first malformed one.
 pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
@@ -33,9 +33,42 @@ pub fn text(payload: &[u8]) -> String {
     String::from_utf8_lossy(&payload[..end]).into_owned()
 }
 
+/// Appends an attribute, padded.
+pub fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = (4 + value.len()) as u16;
+    out.extend(length.to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+/// Appends a NUL-terminated text.
+pub fn put_text(out: &mut Vec<u8>, kind: u16, text: &str) {
+    put(out, kind, &[text.as_bytes(), &[0]].concat());
+}
+
+/// Appends an attribute of attributes.
+pub fn put_nested(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
+    const NESTED: u16 = 0x8000;
+    let mut bytes = Vec::new();
+    inner(&mut bytes);
+    put(out, kind | NESTED, &bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut bytes = Vec::new();
+        put_text(&mut bytes, 1, "name");
+        put_nested(&mut bytes, 2, |out| put(out, 3, &[7; 3]));
+        let found: Vec<_> = attributes(&bytes).collect();
+        assert_eq!((found[0].0, text(found[0].1)), (1, "name".to_owned()));
+        let inner: Vec<_> = attributes(found[1].1).collect();
+        assert_eq!((found[1].0, inner), (2, vec![(3, &[7; 3][..])]));
+    }
 
     #[test]
     fn attributes_are_walked_with_padding() {

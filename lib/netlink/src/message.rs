@@ -28,6 +28,19 @@ impl Message {
         Ok(Self(bytes.into_inner()))
     }
 
+    /// A request of any type, from what follows the header.
+    pub fn request(kind: u16, flags: u16, payload: &[u8]) -> Self {
+        const REQUEST: u16 = 1;
+        let length = 16 + payload.len() as u32;
+        let mut bytes = Vec::with_capacity(length as usize);
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((flags | REQUEST).to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(payload);
+        Self(bytes)
+    }
+
     /// A request that some other module encoded, header included.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)

@@ -5,15 +5,13 @@
 use std::collections::BTreeMap;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, attributes, text, u64_be};
+use spared_netlink::{Message, attributes, put, put_nested, put_text, text, u64_be};
 
 use crate::element::{Element, Family, Key, Life, SetName, Shape};
 use crate::error::Hindrance;
 
-const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 pub const NLM_F_CREATE: u16 = 0x400;
-const NESTED: u16 = 0x8000;
 /// What a message between the peers has room for.
 const COMMENT_MAX: usize = 255;
 
@@ -56,13 +54,7 @@ pub fn get_table(set: &SetName) -> Message {
 }
 
 fn get(kind: u16, payload: &[u8]) -> Message {
-    let mut bytes = Vec::new();
-    bytes.extend((16 + payload.len() as u32).to_ne_bytes());
-    bytes.extend(message_type(kind).to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend(payload);
-    Message::from_bytes(bytes)
+    Message::request(message_type(kind), NLM_F_ACK, payload)
 }
 
 /// The payload of a dump of elements.
@@ -232,8 +224,8 @@ pub fn change(set: &SetName, info: &SetInfo, key: &Key, add: Option<&Element>) -
     let (from, to) = key.0.split_at(key_len.min(key.0.len()));
     // Intervals with parts have both ends in one element, others are two elements.
     let two = !to.is_empty() && !info.concatenated;
-    nest(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-        nest(list, LIST_ELEMENT, |out| {
+    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+        put_nested(list, LIST_ELEMENT, |out| {
             put_key(out, NFTA_SET_ELEM_KEY, from);
             if !to.is_empty() && !two {
                 put_key(out, NFTA_SET_ELEM_KEY_END, to);
@@ -250,7 +242,7 @@ pub fn change(set: &SetName, info: &SetInfo, key: &Key, add: Option<&Element>) -
             }
         });
         if two {
-            nest(list, LIST_ELEMENT, |out| {
+            put_nested(list, LIST_ELEMENT, |out| {
                 put_key(out, NFTA_SET_ELEM_KEY, to);
                 let flags = NFT_SET_ELEM_INTERVAL_END.to_be_bytes();
                 put(out, NFTA_SET_ELEM_FLAGS, &flags);
@@ -285,28 +277,10 @@ fn header(family: Family) -> Vec<u8> {
     vec![family.number(), 0, 0, 0]
 }
 
-fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = (4 + value.len()) as u16;
-    out.extend(length.to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-}
-
-fn put_text(out: &mut Vec<u8>, kind: u16, text: &str) {
-    put(out, kind, &[text.as_bytes(), &[0]].concat());
-}
-
 fn put_key(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     if !value.is_empty() {
-        nest(out, kind, |inner| put(inner, NFTA_DATA_VALUE, value));
+        put_nested(out, kind, |inner| put(inner, NFTA_DATA_VALUE, value));
     }
-}
-
-fn nest(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = Vec::new();
-    inner(&mut bytes);
-    put(out, kind | NESTED, &bytes);
 }
 
 /// Of a message: behind struct nfgenmsg.

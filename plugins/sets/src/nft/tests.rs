@@ -110,8 +110,8 @@ fn intervals_come_of_their_ends_in_any_order() {
 #[test]
 fn a_timeout_of_the_set_s_own_is_left_out_by_the_kernel() {
     let mut payload = get_elements(&bans());
-    nest(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-        nest(list, LIST_ELEMENT, |out| {
+    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+        put_nested(list, LIST_ELEMENT, |out| {
             put_key(out, NFTA_SET_ELEM_KEY, &[1, 2, 3, 4]);
             put(out, NFTA_SET_ELEM_EXPIRATION, &7_000u64.to_be_bytes());
         });
