@@ -143,7 +143,7 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, with stops of up to 90 seconds
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds; SPARED_ROUNDS of them from the SPARED_SEED-th on
 	@$(needs) test
 	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
 

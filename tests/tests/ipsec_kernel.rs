@@ -2,15 +2,16 @@
 //! What the plugin ipsec reads of a kernel that has ESP and writes into it: this program runs itself
 //! inside a machine. A program of its own, as two plugins do not fit into one.
 
-use std::net::UdpSocket;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
-use spared_ipsec::kernel::{Found, Kernel};
+use spared_ipsec::kernel::{Found, Kernel, Silence};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
-use spared_tests::lab::scenario;
+use spared_tests::lab::{Namespace, scenario};
 use spared_tests::machine::{Machine, Parts};
 
 const EEXIST: i32 = 17;
@@ -30,6 +31,103 @@ fn a_kernel_with_esp_does_as_told() {
         assert!(said.contains("test result: ok. 7 passed"), "{said}");
         Ok(())
     });
+}
+
+/// Exchanges of IKE (RFC 7296 §3.1, RFC 2408 §3.1).
+const SA_INIT: u8 = 34;
+const CREATE_CHILD: u8 = 36;
+const INFORMATIONAL: u8 = 37;
+const INFORMATIONAL_1: u8 = 5;
+const QUICK_1: u8 = 32;
+const ANSWER: u8 = 0x20;
+const INITIATOR: u8 = 0x08;
+
+/// A message of IKE behind so many zero bytes.
+fn ike(zeros: usize, exchange: u8, flags: u8) -> Vec<u8> {
+    let spis = [0x11; 16];
+    let head = [46, 0x20, exchange, flags];
+    [&vec![0; zeros][..], &spis, &head, &[0; 8]].concat()
+}
+
+/// Whether a packet leaves from there.
+fn leaves(source: &str, port: u16, packet: &[u8]) -> bool {
+    let source: IpAddr = source.parse().expect("an address");
+    let near = UdpSocket::bind((source, port)).expect("a sender");
+    let far = UdpSocket::bind((source, 0)).expect("a receiver");
+    far.set_read_timeout(Some(Duration::from_millis(100)))
+        .expect("a time");
+    let sent = near.send_to(packet, far.local_addr().expect("its address"));
+    let mut room = [0; 64];
+    sent.is_ok() && far.recv(&mut room).is_ok_and(|it| room[..it] == *packet)
+}
+
+fn farewells(source: &str) -> usize {
+    let packets = [
+        (500, ike(0, INFORMATIONAL, INITIATOR)),
+        (500, ike(0, INFORMATIONAL, 0)),
+        (500, ike(0, INFORMATIONAL_1, 1)),
+        (4500, ike(4, INFORMATIONAL, INITIATOR)),
+        (4500, ike(4, INFORMATIONAL, 0)),
+        (4500, ike(4, INFORMATIONAL_1, 1)),
+    ];
+    let packets = packets.iter();
+    packets.filter(|it| leaves(source, it.0, &it.1)).count()
+}
+
+fn others(source: &str) -> usize {
+    let mut esp = ike(4, INFORMATIONAL, INITIATOR);
+    esp[3] = 1;
+    let packets = [
+        (500, ike(0, INFORMATIONAL, INITIATOR | ANSWER)),
+        (500, ike(0, SA_INIT, INITIATOR)),
+        (500, ike(0, CREATE_CHILD, 0)),
+        (500, ike(0, QUICK_1, 1)),
+        (4500, ike(4, INFORMATIONAL, ANSWER)),
+        (4500, ike(4, CREATE_CHILD, INITIATOR)),
+        (4500, esp),
+        (4500, vec![0xff]),
+        (4501, ike(4, INFORMATIONAL, INITIATOR)),
+    ];
+    let packets = packets.iter();
+    packets.filter(|it| leaves(source, it.0, &it.1)).count()
+}
+
+#[test]
+fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
+    let Some(namespace) = Namespace::or_skip("silence") else {
+        return;
+    };
+    const SILENT: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+    let addresses = "address add 192.0.2.1/32 dev lo\naddress add 192.0.2.2/32 dev lo\n\
+                     address add 2001:db8::1/128 dev lo nodad\n";
+    namespace.ip(addresses).expect("addresses");
+    let work = || {
+        let mut silence = Silence::open()?;
+        assert_eq!(Silence::left(), BTreeSet::new());
+        let silent: BTreeSet<IpAddr> = SILENT.map(|it| it.parse().expect("an address")).into();
+        silence.set(silent.clone())?;
+        for source in SILENT {
+            assert_eq!((farewells(source), others(source)), (0, 9), "{source}");
+        }
+        assert_eq!(farewells("192.0.2.2"), 6);
+
+        namespace.nft("flush ruleset")?;
+        assert_eq!(farewells(SILENT[0]), 6);
+        silence.mend()?;
+        assert_eq!((farewells(SILENT[0]), others(SILENT[0])), (0, 9));
+
+        // of a run that was killed
+        drop(silence);
+        assert_eq!(farewells(SILENT[1]), 0);
+        assert_eq!(Silence::left(), silent);
+        let mut silence = Silence::open()?;
+        silence.set(silent)?;
+        silence.set(BTreeSet::new())?;
+        assert_eq!(farewells(SILENT[0]), 6);
+        assert_eq!(namespace.shell("nft list ruleset")?, "");
+        Ok(())
+    };
+    namespace.run(work).expect("the kernel does as told");
 }
 
 /// Forgets what another test left.

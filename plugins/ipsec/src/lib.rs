@@ -24,7 +24,7 @@ use spared_sdk::{
 
 use config::Settings;
 use engine::{Action, Engine};
-use kernel::Found;
+use kernel::{Found, Silence};
 use node::Node;
 use vici::ViciEvent;
 
@@ -52,8 +52,8 @@ impl Io for Ipsec {
         let replica = replicated::config(host, wire::TABLES);
         let mut engine = Engine::new(host.now() / MS, settings.clone(), replica);
         let node = Node::open(host, settings)?;
-        match &node {
-            Some(node) => engine.handle_silent(host.now() / MS, node.silence.silent().clone()),
+        match node {
+            Some(_) => engine.handle_silent(host.now() / MS, Silence::left()),
             None => engine.handle_absence(),
         }
         let mut io = Self { host, node };
@@ -101,7 +101,7 @@ impl Io for Ipsec {
             Action::Adopt(names, known) => node.daemon.adopt(names, known),
             Action::Forget => node.daemon.forget(),
             Action::Greet => node.daemon.greet(),
-            Action::Silence(ends) => node.silence(ends),
+            Action::Silence(ends) => node.silence(self.host, ends),
             Action::Check(state) => return node::report(self.host, state),
         }
         Ok(())
@@ -134,6 +134,7 @@ impl Io for Ipsec {
         match &mut self.node {
             None => self.host.unwatch_fd(fd),
             Some(node) if fd == node.addresses.fd() => self.look_around(engine, now_ns),
+            Some(node) if Some(fd) == node.silence.fd() => node.mend_silence(),
             Some(node) => {
                 if let Err(error) = node.hear(engine, now_ns / MS) {
                     log::error!("cannot hear of changes, reading goes on: {error}");

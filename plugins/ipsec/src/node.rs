@@ -64,19 +64,37 @@ impl Node {
         }
     }
 
-    /// No message of IKE leaves from these addresses.
-    pub fn silence(&mut self, ends: BTreeSet<IpAddr>) {
-        if let Err(error) = self.silence.set(ends) {
-            log::warn!("an IKE daemon that is being stopped may end tunnels: {error}");
+    /// No request of IKE that could end a tunnel leaves from these addresses.
+    pub fn silence(&mut self, host: Host, ends: BTreeSet<IpAddr>) {
+        if let Some(fd) = self.silence.fd() {
+            host.unwatch_fd(fd);
+        }
+        let done = self.silence.set(ends);
+        tell_unsilenced(done);
+        if let Some(fd) = self.silence.fd() {
+            if let Err(error) = host.watch_fd(fd, Interest::READ) {
+                log::warn!("cannot hear of changes of nf_tables: {error}");
+            }
         }
     }
 
+    /// The same after others changed nf_tables.
+    pub fn mend_silence(&mut self) {
+        tell_unsilenced(self.silence.mend());
+    }
+
     pub fn close(mut self, host: Host) {
-        self.silence(BTreeSet::new());
+        self.silence(host, BTreeSet::new());
         for fd in [self.kernel.fd(), self.addresses.fd()] {
             host.unwatch_fd(fd);
         }
         self.daemon.stop();
+    }
+}
+
+fn tell_unsilenced(done: io::Result<()>) {
+    if let Err(error) = done {
+        log::warn!("nf_tables: an IKE daemon that is being stopped may end tunnels: {error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{FAR, Tunnelled};
 use crate::Result;
-use crate::lab::{CLIENT, Wire};
+use crate::lab::{CLIENT, VIRTUAL, Wire};
 use crate::probe::{Injector, Recorder};
 
 const ESP: u8 = 50;
@@ -47,6 +47,23 @@ pub fn is_from_far(frame: &[u8]) -> bool {
     Esp::of(frame).is_some() && frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
 }
 
+/// Whether a frame of IPv4 is a request of IKE by which a router could end a tunnel: an informational exchange
+/// (RFC 7296 §3.1).
+pub fn is_farewell(frame: &[u8]) -> bool {
+    const INFORMATIONAL: u8 = 37;
+    const ANSWER: u8 = 0x20;
+    let has = |at: usize, bytes: &[u8]| frame.get(at..at + bytes.len()) == Some(bytes);
+    let own = Wire::Wan.ipv4(VIRTUAL).octets();
+    let is_udp = has(12, &[8, 0]) && has(23, &[17]) && has(26, &own);
+    let ike = match has(34, &4500_u16.to_be_bytes()) {
+        true if has(42, &[0; 4]) => 46,
+        false if has(34, &500_u16.to_be_bytes()) => 42,
+        _ => return false,
+    };
+    let is_answer = frame.get(ike + 19).is_some_and(|it| it & ANSWER != 0);
+    is_udp && has(ike + 18, &[INFORMATIONAL]) && !is_answer
+}
+
 /// Whether a frame carries to or from the network behind the tunnel what ESP should hide.
 pub fn is_in_clear(frame: &[u8]) -> bool {
     let within = |at: usize, network: &[u8]| frame.get(at..at + network.len()) == Some(network);
@@ -61,6 +78,11 @@ impl Tunnelled<'_> {
     /// Hears what passes between the far gateway and the switch.
     pub fn record(&self) -> Result<Recorder> {
         Recorder::new(&self.lab.sw, &self.far.port(Wire::Wan))
+    }
+
+    /// The same, less what is in ESP of IPv4.
+    pub fn record_unprotected(&self) -> Result<Recorder> {
+        Recorder::without_esp(&self.lab.sw, &self.far.port(Wire::Wan))
     }
 
     /// Sends recorded frames to a router once more, as somebody on the wan could.

@@ -5,6 +5,7 @@
 pub mod body;
 mod check;
 mod read;
+pub mod ruleset;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -110,8 +110,9 @@ impl Daemon {
         }
     }
 
-    pub fn may_be_there(&self) -> bool {
-        matches!(self.presence, Presence::Unknown | Presence::There)
+    /// A daemon that nobody can ask may be there.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.presence, Presence::Ended { .. })
     }
 
     fn verdict(&self, now_ms: u64, by: Deleter, followed: bool) -> Verdict {
@@ -152,7 +153,6 @@ impl Engine {
             }
             DaemonWord::Absent => {
                 self.daemon.presence = Presence::Absent;
-                self.end_silence();
                 self.undo(now_ms);
             }
         }

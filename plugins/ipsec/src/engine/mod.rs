@@ -125,7 +125,7 @@ pub enum Action {
     Forget,
     /// Whether the IKE daemon here still answers: `handle_daemon`.
     Greet,
-    /// From these addresses, and no others, no message of IKE leaves.
+    /// From these addresses, and no others, no request of IKE leaves that could end a tunnel.
     Silence(BTreeSet<IpAddr>),
     /// Whether all tunnels are up that this node is to carry, or why not.
     Check(Result<(), String>),

@@ -1,8 +1,10 @@
 //! Silence of an IKE daemon from before the role left: its farewell is not to leave from an address that is
 //! back before the daemon has ended, as the other end would drop the tunnels at that word.
 //!
-//! From the moment a role leaves, IKE's messages do not leave from the addresses of its tunnels: not until the
-//! daemon of then has ended, or has had the time that service managers give. What carries the tunnels goes on.
+//! From the moment a role leaves, IKE's requests that may say so do not leave from the addresses of its
+//! tunnels: not until the daemon of then has ended, or has had the time that service managers give. An answer
+//! from that daemon ends nothing: one that answers may still be told to stop. So the rest of IKE goes on, and
+//! one that was left running negotiates.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -28,18 +30,21 @@ impl Engine {
     /// A run of the plugin before this one left these addresses silent.
     pub fn handle_silent(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {
         if !ends.is_empty() {
-            self.silence.ends = ends;
-            self.silence.until_ms = Some(now_ms + STOP_MS);
+            self.silence_for(now_ms, ends);
         }
     }
 
     /// A role left, and with it the addresses of what is kept now.
     pub(super) fn silence_daemon(&mut self, now_ms: u64) {
-        if !self.daemon.may_be_there() {
+        if self.daemon.has_ended() {
             return;
         }
         let ends = self.store.held.sas.values().map(|it| it.local_end());
-        let ends: BTreeSet<IpAddr> = ends.chain(self.silence.ends.iter().copied()).collect();
+        let ends = ends.chain(self.silence.ends.iter().copied());
+        self.silence_for(now_ms, ends.collect());
+    }
+
+    fn silence_for(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {
         self.silence.until_ms = Some(now_ms + STOP_MS);
         if ends != self.silence.ends {
             self.silence.ends.clone_from(&ends);
@@ -47,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// The daemon has ended, or was left running on purpose.
+    /// The daemon has ended, or has had its time.
     pub(super) fn end_silence(&mut self) {
         self.silence.until_ms = None;
         if !std::mem::take(&mut self.silence.ends).is_empty() {

@@ -144,7 +144,7 @@ struct Node {
     events: Vec<String>,
     /// What the IKE daemon is asked for.
     adopts: Option<Vec<ChildName>>,
-    /// No message of IKE leaves from these.
+    /// No request of IKE that could end a tunnel leaves from these.
     silent: BTreeSet<IpAddr>,
     /// Why not all tunnels are up.
     down: Option<String>,

@@ -13,6 +13,8 @@ enum Fate {
     /// It deletes what it made, answers nobody meanwhile, and ends; another one is started.
     Stopped,
     Killed,
+    /// Stopped as well, and of a kind that nobody can ask.
+    Unasked,
     /// It finds its other end dead while the address is away, and deletes what it made. It answers.
     LeftRunning,
 }
@@ -58,7 +60,12 @@ enum Event {
 
 impl Order {
     fn all() -> impl Iterator<Item = Self> {
-        let fates = [Fate::Stopped, Fate::Killed, Fate::LeftRunning];
+        let fates = [
+            Fate::Stopped,
+            Fate::Killed,
+            Fate::Unasked,
+            Fate::LeftRunning,
+        ];
         let begins = [Begin::Before, Begin::WithTheRole, Begin::After];
         let crashes = [
             Crash::Never,
@@ -81,8 +88,9 @@ impl Order {
                 })
             })
         });
-        // what is its own it may delete while it lives
-        all.filter(|it| it.fate != Fate::LeftRunning || it.begin != Begin::Before)
+        // what is its own it may delete while it lives, or while nobody can ask it
+        let means_it = |fate| matches!(fate, Fate::LeftRunning | Fate::Unasked);
+        all.filter(move |it| it.begin != Begin::Before || !means_it(it.fate))
     }
 
     fn events(&self) -> Vec<(u64, Event)> {
@@ -125,16 +133,26 @@ struct World {
 
 impl World {
     fn new(order: Order) -> Self {
-        let mut pair = Pair::settled(TUNNELS);
-        name_all(&mut pair, TUNNELS);
-        daemon(&mut pair, 0, DaemonWord::Came);
-        Self {
+        let pair = Pair::settled_with(TUNNELS, settings(order));
+        let mut world = Self {
             pair,
             order,
             is_active: true,
             answers: true,
             has_left: false,
             has_ended: false,
+        };
+        if order.fate != Fate::Unasked {
+            name_all(&mut world.pair, TUNNELS);
+        }
+        world.says(DaemonWord::Came);
+        world
+    }
+
+    /// Which is heard where the daemon can be asked.
+    fn says(&mut self, word: DaemonWord) {
+        if self.order.fate != Fate::Unasked {
+            daemon(&mut self.pair, 0, word);
         }
     }
 
@@ -159,7 +177,7 @@ impl World {
         let end_ms = self.pair.now_ms + time_ms;
         let calm_ms = self.pair.now_ms + 3 * S;
         while self.pair.now_ms < end_ms {
-            let step_ms = if self.pair.now_ms < calm_ms { 50 } else { 500 };
+            let step_ms = if self.pair.now_ms < calm_ms { 50 } else { 2_000 };
             self.pair.now_ms = end_ms.min(self.pair.now_ms + step_ms);
             self.pair.settle();
         }
@@ -178,11 +196,11 @@ impl World {
             Event::Delete { half } => self.delete(half),
             Event::End => {
                 (self.answers, self.has_ended) = (false, true);
-                daemon(&mut self.pair, 0, DaemonWord::Ended);
+                self.says(DaemonWord::Ended);
             }
             Event::Come => {
                 (self.answers, self.has_ended) = (true, false);
-                daemon(&mut self.pair, 0, DaemonWord::Came);
+                self.says(DaemonWord::Came);
             }
             Event::Crash => self.crash(),
         }
@@ -225,7 +243,8 @@ impl World {
     /// What a daemon says to the other end when it ends stays here, where the address is back.
     fn assert_no_farewell(&self) {
         let is_back = self.is_active && self.has_left;
-        let is_stop = self.order.fate == Fate::Stopped && self.order.begin != Begin::After;
+        let stops = matches!(self.order.fate, Fate::Stopped | Fate::Unasked);
+        let is_stop = stops && self.order.begin != Begin::After;
         let is_silent = self.pair.nodes[0].silent.contains(&IpAddr::from(VIP));
         assert!(
             !(is_back && is_stop) || is_silent,
@@ -252,16 +271,16 @@ impl World {
         let now_ms = self.pair.now_ms;
         let silent = self.pair.nodes[0].silent.clone();
         let engine = &mut self.pair.nodes[0].engine;
-        *engine = Engine::new(now_ms, Settings::default(), config);
+        *engine = Engine::new(now_ms, settings(self.order), config);
         engine.handle_silent(now_ms, silent);
         self.pair.settle();
         if self.is_active {
             self.pair.role(0, true);
         }
         if self.answers {
-            daemon(&mut self.pair, 0, DaemonWord::Came);
+            self.says(DaemonWord::Came);
         } else if self.has_ended {
-            daemon(&mut self.pair, 0, DaemonWord::Absent);
+            self.says(DaemonWord::Absent);
         }
         self.pair.link();
     }
@@ -270,10 +289,18 @@ impl World {
     fn answer(&mut self) {
         for _ in 0..std::mem::take(&mut self.pair.nodes[0].greeted) {
             if self.answers {
-                daemon(&mut self.pair, 0, DaemonWord::Answered);
+                self.says(DaemonWord::Answered);
             }
         }
     }
+}
+
+fn settings(order: Order) -> Settings {
+    let mut settings = Settings::default();
+    if order.fate == Fate::Unasked {
+        settings.adopt.socket = None;
+    }
+    settings
 }
 
 #[test]

@@ -1,0 +1,273 @@
+//! The table of nf_tables that keeps requests of IKE back which could end a tunnel: written, and read for its
+//! addresses.
+//!
+//! A deletion is said in an informational exchange (RFC 7296 §1.4, RFC 2409 §5.7), which the header tells
+//! without a key; what negotiates is said in others. Answers pass. A packet to port 4500 that does not begin
+//! with four zero bytes is ESP (RFC 3948 §2.2).
+//!
+//! ```text
+//! table inet spared-ipsec {
+//!     chain farewell {
+//!         udp sport 500 @th,208,16 & 0xff20 == 0x2500 drop
+//!         udp sport 500 @th,208,16 & 0xff00 == 0x0500 drop
+//!         udp sport 4500 @th,64,32 0 @th,240,16 & 0xff20 == 0x2500 drop
+//!         udp sport 4500 @th,64,32 0 @th,240,16 & 0xff00 == 0x0500 drop
+//!     }
+//!     chain output {
+//!         type filter hook output priority raw
+//!         ip saddr 192.0.2.1 jump farewell
+//!     }
+//! }
+//! ```
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use spared_netlink::constants::*;
+use spared_netlink::{Message, attributes, put, put_nested, put_text, text};
+
+const TABLE: &str = "spared-ipsec";
+const FAREWELL: &str = "farewell";
+const OUTPUT: &str = "output";
+/// nft's name for it is "raw".
+const PRIORITY: i32 = -300;
+
+const UDP: u8 = 17;
+const UDP_HEADER_LEN: u32 = 8;
+const IKE_PORT: u16 = 500;
+const NAT_PORT: u16 = 4500;
+const NON_ESP_MARKER: [u8; 4] = [0; 4];
+/// Exchange type and flags in the header of IKE (RFC 7296 §3.1).
+const EXCHANGE: u32 = 18;
+
+/// A mask of exchange type and flags, and what it leaves.
+type Header = ([u8; 2], [u8; 2]);
+/// INFORMATIONAL without the flag of an answer.
+const IKEV2: Header = ([0xff, 0x20], [37, 0]);
+const IKEV1: Header = ([0xff, 0x00], [5, 0]);
+
+/// The transaction, by type and payload, after which requests from these addresses alone are kept back;
+/// without any, there is no table.
+pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
+    let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
+    let mut changes = vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())];
+    if addresses.is_empty() {
+        return changes;
+    }
+    changes.push((NFT_MSG_NEWTABLE, table()));
+    changes.push((NFT_MSG_NEWCHAIN, chain(FAREWELL)));
+    for port in [IKE_PORT, NAT_PORT] {
+        for header in [IKEV2, IKEV1] {
+            let drops = rule(FAREWELL, |out| drop_request(out, port, header));
+            changes.push((NFT_MSG_NEWRULE, drops));
+        }
+    }
+    changes.push((NFT_MSG_NEWCHAIN, output_chain()));
+    for address in addresses {
+        let jumps = rule(OUTPUT, |out| jump_from(out, *address));
+        changes.push((NFT_MSG_NEWRULE, jumps));
+    }
+    changes
+}
+
+/// Asks for the rules that [`address`] reads.
+pub fn get_addresses() -> Message {
+    const DUMP: u16 = 0x300;
+    let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
+    let names = [(NFTA_RULE_TABLE, TABLE), (NFTA_RULE_CHAIN, OUTPUT)];
+    Message::request(kind, DUMP, &named(&names))
+}
+
+/// The address that a rule of the chain `output` is about.
+pub fn address(rule: &[u8]) -> Option<IpAddr> {
+    let find = |bytes, wanted| attributes(bytes).find(|(kind, _)| *kind == wanted);
+    let (_, expressions) = find(rule.get(4..)?, NFTA_RULE_EXPRESSIONS)?;
+    attributes(expressions).find_map(|(_, expression)| {
+        let (_, name) = find(expression, NFTA_EXPR_NAME)?;
+        let (_, data) = find(expression, NFTA_EXPR_DATA).filter(|_| text(name) == "cmp")?;
+        let (_, value) = find(find(data, NFTA_CMP_DATA)?.1, NFTA_DATA_VALUE)?;
+        let v4 = <[u8; 4]>::try_from(value).map(|it| Ipv4Addr::from(it).into());
+        let v6 = <[u8; 16]>::try_from(value).map(|it| Ipv6Addr::from(it).into());
+        v4.or(v6).ok()
+    })
+}
+
+/// Whether a notification tells that something of the table was deleted.
+pub fn is_deletion(kind: u16, payload: &[u8]) -> bool {
+    const KINDS: [u16; 3] = [NFT_MSG_DELTABLE, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE];
+    let deletes = KINDS.map(|it| NFNL_SUBSYS_NFTABLES << 8 | it);
+    // a table's name is the first attribute of all of them
+    let mut attributes = attributes(payload.get(4..).unwrap_or_default());
+    let is_ours = |(kind, name): (u16, &[u8])| kind == NFTA_TABLE_NAME && text(name) == TABLE;
+    deletes.contains(&kind) && payload.first() == Some(&NFPROTO_INET) && attributes.any(is_ours)
+}
+
+fn named(names: &[(u16, &str)]) -> Vec<u8> {
+    // struct nfgenmsg
+    let mut payload = vec![NFPROTO_INET, 0, 0, 0];
+    for (kind, name) in names {
+        put_text(&mut payload, *kind, name);
+    }
+    payload
+}
+
+fn chain(name: &str) -> Vec<u8> {
+    named(&[(NFTA_CHAIN_TABLE, TABLE), (NFTA_CHAIN_NAME, name)])
+}
+
+fn output_chain() -> Vec<u8> {
+    let mut payload = chain(OUTPUT);
+    put_nested(&mut payload, NFTA_CHAIN_HOOK, |out| {
+        number(out, NFTA_HOOK_HOOKNUM, NF_INET_LOCAL_OUT);
+        put(out, NFTA_HOOK_PRIORITY, &PRIORITY.to_be_bytes());
+    });
+    put_text(&mut payload, NFTA_CHAIN_TYPE, "filter");
+    payload
+}
+
+fn rule(chain: &str, expressions: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut payload = named(&[(NFTA_RULE_TABLE, TABLE), (NFTA_RULE_CHAIN, chain)]);
+    put_nested(&mut payload, NFTA_RULE_EXPRESSIONS, expressions);
+    payload
+}
+
+fn jump_from(out: &mut Vec<u8>, source: IpAddr) {
+    let (family, offset, octets) = match source {
+        IpAddr::V4(ip) => (NFPROTO_IPV4, 12, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (NFPROTO_IPV6, 8, ip.octets().to_vec()),
+    };
+    meta(out, NFT_META_NFPROTO, family);
+    payload(out, NFT_PAYLOAD_NETWORK_HEADER, offset, &octets);
+    verdict(out, NFT_JUMP, Some(FAREWELL));
+}
+
+fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
+    let mut ike = UDP_HEADER_LEN;
+    meta(out, NFT_META_L4PROTO, UDP);
+    payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
+    if port == NAT_PORT {
+        payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, ike, &NON_ESP_MARKER);
+        ike += NON_ESP_MARKER.len() as u32;
+    }
+    load(out, NFT_PAYLOAD_TRANSPORT_HEADER, ike + EXCHANGE, 2);
+    and(out, &mask);
+    compare(out, &header);
+    verdict(out, NF_DROP, None);
+}
+
+// ---- expressions, all in the first register
+
+/// Goes on where a property of the packet is this byte.
+fn meta(out: &mut Vec<u8>, key: u32, value: u8) {
+    expression(out, "meta", |out| {
+        number(out, NFTA_META_DREG, NFT_REG_1);
+        number(out, NFTA_META_KEY, key);
+    });
+    compare(out, &[value]);
+}
+
+/// Goes on where a packet has these bytes there.
+fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
+    load(out, base, offset, value.len());
+    compare(out, value);
+}
+
+fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {
+    expression(out, "payload", |out| {
+        number(out, NFTA_PAYLOAD_DREG, NFT_REG_1);
+        number(out, NFTA_PAYLOAD_BASE, base);
+        number(out, NFTA_PAYLOAD_OFFSET, offset);
+        number(out, NFTA_PAYLOAD_LEN, length as u32);
+    });
+}
+
+fn and(out: &mut Vec<u8>, mask: &[u8]) {
+    expression(out, "bitwise", |out| {
+        number(out, NFTA_BITWISE_SREG, NFT_REG_1);
+        number(out, NFTA_BITWISE_DREG, NFT_REG_1);
+        number(out, NFTA_BITWISE_LEN, mask.len() as u32);
+        value(out, NFTA_BITWISE_MASK, mask);
+        value(out, NFTA_BITWISE_XOR, &vec![0; mask.len()]);
+    });
+}
+
+fn compare(out: &mut Vec<u8>, bytes: &[u8]) {
+    expression(out, "cmp", |out| {
+        number(out, NFTA_CMP_SREG, NFT_REG_1);
+        number(out, NFTA_CMP_OP, NFT_CMP_EQ);
+        value(out, NFTA_CMP_DATA, bytes);
+    });
+}
+
+fn verdict(out: &mut Vec<u8>, code: i32, chain: Option<&str>) {
+    expression(out, "immediate", |out| {
+        number(out, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+        put_nested(out, NFTA_IMMEDIATE_DATA, |out| {
+            put_nested(out, NFTA_DATA_VERDICT, |out| {
+                put(out, NFTA_VERDICT_CODE, &code.to_be_bytes());
+                if let Some(chain) = chain {
+                    put_text(out, NFTA_VERDICT_CHAIN, chain);
+                }
+            });
+        });
+    });
+}
+
+fn expression(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
+    put_nested(out, NFTA_LIST_ELEM, |out| {
+        put_text(out, NFTA_EXPR_NAME, name);
+        put_nested(out, NFTA_EXPR_DATA, data);
+    });
+}
+
+fn number(out: &mut Vec<u8>, kind: u16, value: u32) {
+    put(out, kind, &value.to_be_bytes());
+}
+
+fn value(out: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
+    put_nested(out, kind, |out| put(out, NFTA_DATA_VALUE, bytes));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_a_table_are_read_back() {
+        let addresses = ["192.0.2.1", "2001:db8::1", "0.0.0.0"];
+        let addresses: BTreeSet<IpAddr> = addresses.map(|it| it.parse().unwrap()).into();
+        let rules = silence(&addresses);
+        let rules = rules.iter().filter(|(kind, _)| *kind == NFT_MSG_NEWRULE);
+        let rules: Vec<_> = rules.map(|(_, rule)| rule.as_slice()).collect();
+        assert_eq!(rules.len(), 4 + addresses.len());
+        let read: BTreeSet<IpAddr> = rules[4..].iter().filter_map(|it| address(it)).collect();
+        assert_eq!(read, addresses);
+    }
+
+    #[test]
+    fn deletions_of_the_table_alone_are_noticed() {
+        let kind = |message| NFNL_SUBSYS_NFTABLES << 8 | message;
+        let table = named(&[(NFTA_TABLE_NAME, TABLE)]);
+        assert!(is_deletion(kind(NFT_MSG_DELTABLE), &table));
+        assert!(is_deletion(kind(NFT_MSG_DELRULE), &rule(OUTPUT, |_| {})));
+        assert!(!is_deletion(kind(NFT_MSG_NEWTABLE), &table));
+        assert!(!is_deletion(
+            kind(NFT_MSG_DELTABLE),
+            &named(&[(1, "filter")])
+        ));
+        assert!(!is_deletion(kind(NFT_MSG_DELTABLE), &[]));
+    }
+
+    #[test]
+    fn no_bytes_at_all_panic() {
+        let mut rule = rule(OUTPUT, |out| jump_from(out, Ipv4Addr::LOCALHOST.into()));
+        for length in 0..rule.len() {
+            let _ = address(&rule[..length]);
+        }
+        for at in 0..rule.len() {
+            rule[at] ^= 0xff;
+            let _ = (address(&rule), is_deletion(0xa02, &rule));
+            rule[at] ^= 0xff;
+        }
+    }
+}
