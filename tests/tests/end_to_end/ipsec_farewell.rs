@@ -21,13 +21,11 @@ const SPACING: Duration = Duration::from_millis(5);
 const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(30);
 /// The daemon goes on for so long when it is told to stop: longer than the host lets ipsec wait for it, and
-/// a switch back takes.
-const LONG_STOP_S: u32 = 20;
-/// Longer than the other node serves, and the way back takes.
-const STOP_S: u32 = 10;
+/// than any way back takes.
+const STOP_S: u32 = 20;
 
 /// Asks strongSwan, which a service starts and slowly stops.
-fn plan(tunnelled: &Tunnelled, connection: &Connection, stop_s: u32) -> Result<Plan> {
+fn plan(tunnelled: &Tunnelled, connection: &Connection) -> Result<Plan> {
     let mut plan = following("");
     plan.plugins[0].toml.clear();
     let mut scripts = Vec::new();
@@ -36,7 +34,7 @@ fn plan(tunnelled: &Tunnelled, connection: &Connection, stop_s: u32) -> Result<P
         let script = fs::read_to_string(&path)?;
         let slow = script.replace(
             "|| kill $pid;",
-            &format!("|| {{ sleep {stop_s}; kill $pid; }};"),
+            &format!("|| {{ sleep {STOP_S}; kill $pid; }};"),
         );
         assert_ne!(slow, script);
         fs::write(&path, slow)?;
@@ -70,9 +68,9 @@ fn faithful() -> Connection {
 }
 
 /// A tunnel that the other node could carry on; which node is active.
-fn start(tunnelled: &Tunnelled, stop_s: u32) -> Result<usize> {
+fn start(tunnelled: &Tunnelled) -> Result<usize> {
     let connection = faithful();
-    let first = tunnelled.start_spared(&plan(tunnelled, &connection, stop_s)?)?;
+    let first = tunnelled.start_spared(&plan(tunnelled, &connection)?)?;
     Charon::start(&tunnelled.far, Side::Far, &connection)?;
     Charon::of_service(&tunnelled.routers[first])?.initiate()?;
     tunnelled.wait_followed(first, 2, 3)?;
@@ -88,7 +86,7 @@ fn answers(pings: &Pings) -> bool {
 fn a_role_that_is_back_before_the_daemon_has_stopped_loses_no_tunnel() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
-        let first = start(&tunnelled, LONG_STOP_S)?;
+        let first = start(&tunnelled)?;
         let router = &tunnelled.routers[first];
         let recorder = tunnelled.record_unprotected()?;
         let pings = tunnelled.pings(Family::V4, SPACING)?;
@@ -126,7 +124,7 @@ fn a_role_that_is_back_before_the_daemon_has_stopped_loses_no_tunnel() {
 fn a_role_that_is_back_because_the_peer_died_sends_no_number_of_the_peer() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
-        let first = start(&tunnelled, STOP_S)?;
+        let first = start(&tunnelled)?;
         let router = &tunnelled.routers[first];
         let pings = tunnelled.pings(Family::V4, SPACING)?;
         let old = charon_of(router);

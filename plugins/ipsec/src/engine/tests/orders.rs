@@ -177,7 +177,11 @@ impl World {
         let end_ms = self.pair.now_ms + time_ms;
         let calm_ms = self.pair.now_ms + 3 * S;
         while self.pair.now_ms < end_ms {
-            let step_ms = if self.pair.now_ms < calm_ms { 50 } else { 2_000 };
+            let step_ms = if self.pair.now_ms < calm_ms {
+                50
+            } else {
+                2_000
+            };
             self.pair.now_ms = end_ms.min(self.pair.now_ms + step_ms);
             self.pair.settle();
         }
