@@ -181,10 +181,21 @@ impl Engine {
             return Some(format!("{count} of {all} down, first {ike}/{child}"));
         }
         match self.blocking_policies(&reqids) {
-            0 => None,
+            0 => self.tunnels_gone(),
             1 => Some("1 policy that followed blocks, as no SA serves it".to_owned()),
             count => Some(format!(
                 "{count} policies that followed block, as no SA serves them"
+            )),
+        }
+    }
+
+    /// What only a blocking policy tells of: the daemon deleted it while no plugin ran, and no peer has it.
+    fn tunnels_gone(&self) -> Option<String> {
+        match self.blocks_below_nothing().count() {
+            0 => None,
+            1 => Some("1 policy is gone, and what it protected is blocked".to_owned()),
+            count => Some(format!(
+                "{count} policies are gone, and what they protected is blocked"
             )),
         }
     }

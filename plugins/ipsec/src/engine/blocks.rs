@@ -18,6 +18,12 @@ const OUT: u8 = 1;
 #[derive(Debug, Default)]
 pub struct Blocks(BTreeMap<PolicyId, u32>);
 
+impl Blocks {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Engine {
     /// A policy is in the kernel, or on its way there.
     pub(super) fn block_below(&mut self, policy: &Policy) {
@@ -72,12 +78,15 @@ impl Engine {
         if !self.is_complete {
             return;
         }
-        let blocks = self.blocks.0.keys().copied().collect::<Vec<_>>();
-        for id in blocks {
-            if !self.store.policies.contains_key(&id) {
-                self.unblock(&id);
-            }
+        for id in self.blocks_below_nothing().collect::<Vec<_>>() {
+            self.unblock(&id);
         }
+    }
+
+    /// What the policies protected that blocking ones are left of.
+    pub(super) fn blocks_below_nothing(&self) -> impl Iterator<Item = PolicyId> + '_ {
+        let below = self.blocks.0.keys().copied();
+        below.filter(|id| !self.store.policies.contains_key(id))
     }
 
     pub(super) fn block_again(&mut self, id: &PolicyId) {

@@ -281,7 +281,8 @@ impl Engine {
     }
 
     pub fn next_timeout(&self, now_ms: u64) -> u64 {
-        let has_tunnels = !self.store.sas.is_empty() || !self.store.policies.is_empty();
+        let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
+        let has_tunnels = !is_empty || !self.blocks.is_empty();
         let tick = match self.is_active() && (has_tunnels || !self.wanted.is_empty()) {
             true => self.tick_ms,
             false => u64::MAX,

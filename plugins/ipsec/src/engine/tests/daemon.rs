@@ -211,6 +211,33 @@ fn policies_that_no_sa_serves_fail_a_check_though_nobody_named_them() {
 }
 
 #[test]
+fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
+    let mut pair = Pair::settled(2);
+    pair.cut();
+    pair.nodes[0].kernel.deaf = true;
+    delete(&mut pair, 0, 2, Deleter::Daemon);
+    pair.nodes[0].kernel.deaf = false;
+    let (settings, config) = (Settings::default(), pair.next_run(0));
+    pair.nodes[0].engine = Engine::new(pair.now_ms, settings, config);
+    pair.role(0, true);
+    pair.run(10 * S);
+    let down = pair.nodes[0].down.clone();
+    let gone = "2 policies are gone, and what they protected is blocked";
+    assert_eq!(down.as_deref(), Some(gone));
+    for policy in policies(0) {
+        pair.nodes[0].kernel.put_policy(policy);
+    }
+    pair.run(2 * S);
+    let gone = "1 policy is gone, and what it protected is blocked";
+    assert_eq!(pair.nodes[0].down.as_deref(), Some(gone));
+    let block = blocked_by(&policies(1)[0].id).expect("it has no user");
+    let by_hand = pair.nodes[0].kernel.delete_policy(&block, Deleter::Other);
+    assert!(by_hand);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[0].down, None);
+}
+
+#[test]
 fn a_daemon_that_answers_no_more_was_being_stopped() {
     let mut pair = returned(2);
     pair.run(20 * S);
