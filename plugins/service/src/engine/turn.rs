@@ -165,7 +165,8 @@ impl Engine {
         }
     }
 
-    /// "office: kea, squid running (474 ms)"; None where there was nothing to do.
+    /// "office: kea, squid running; postfix failed: stop: exit code 1 (474 ms)"; None where there was
+    /// nothing to do.
     fn outcome(&self, now_ns: u64, name: &str, since_ns: u64) -> Option<String> {
         let touched = |item: &&Item| {
             let group = item.spec.group.as_deref();
@@ -180,15 +181,13 @@ impl Engine {
             let names: Vec<&str> = fine.map(|item| item.spec.name.as_str()).collect();
             (!names.is_empty()).then(|| format!("{} {word}", names.join(", ")))
         };
-        let failed: Vec<&str> = items
-            .iter()
-            .filter(|item| item.fault.is_some())
-            .map(|item| item.spec.name.as_str())
-            .collect();
-        let failed = (!failed.is_empty()).then(|| format!("{} failed", failed.join(", ")));
+        let failed = items.iter().filter_map(|item| {
+            let why = item.fault.as_ref()?;
+            Some(format!("{} failed: {why}", item.spec.name))
+        });
         let running = names(&Goal::Running, "running");
-        let parts = [running, names(&Goal::Stopped, "stopped"), failed];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let fine = [running, names(&Goal::Stopped, "stopped")].into_iter();
+        let parts: Vec<String> = fine.flatten().chain(failed).collect();
         let ms = now_ns.saturating_sub(since_ns) / 1_000_000;
         (!parts.is_empty()).then(|| format!("{name}: {} ({ms} ms)", parts.join("; ")))
     }

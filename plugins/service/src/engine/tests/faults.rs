@@ -69,7 +69,7 @@ fn a_start_that_fails_is_tried_again_ever_more_rarely_until_it_works() {
         lab.events,
         [
             "squid: start failed: exit code 1; again in 2s",
-            "office: squid failed (100 ms)"
+            "office: squid failed: start: exit code 1 (100 ms)"
         ]
     );
     lab.sim("squid").start = Way::Takes(S);
