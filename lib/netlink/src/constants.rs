@@ -8,6 +8,8 @@ pub const ROUTE_PROTOCOL: u8 = 213;
 /// Of the routes that follow a role for the node's own sake: not the host's, which removes what it
 /// finds of its own number and does not know.
 pub const FOLLOWING_ROUTE_PROTOCOL: u8 = 214;
+/// Of the routes, and of the rule before them, that lead into tunnels that followed.
+pub const TUNNEL_ROUTE_PROTOCOL: u8 = 215;
 /// Alias of the devices that are spared's.
 pub const DEVICE_ALIAS: &str = "spared";
 

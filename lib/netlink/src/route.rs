@@ -14,6 +14,7 @@ use crate::{Message, Requests, attributes, u32_of};
 const RTM_NEWROUTE: u16 = 24;
 const RTN_UNICAST: u8 = 1;
 const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
@@ -100,6 +101,51 @@ impl Requests {
         }
         Ok(found)
     }
+
+    /// Gateway and interface by which this node reaches an address from one of its own; None where it
+    /// does not, or is itself there.
+    pub fn way_to(
+        &mut self,
+        address: IpAddr,
+        source: IpAddr,
+    ) -> io::Result<Option<(Option<IpAddr>, u32)>> {
+        let mut attributes = RtBuffer::new();
+        attributes.push(attribute(RTA_DST, octets(address))?);
+        attributes.push(attribute(RTA_SRC, octets(source))?);
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let payload = asked(family(address), bits, attributes)?;
+        let mut found = None;
+        // it is answered by one route, and the acknowledgement ends it as a dump's end would
+        let request = Message::new(Rtm::Getroute, NlmF::ACK, payload)?;
+        let answered = self.dump(request, |kind, payload| {
+            if kind == RTM_NEWROUTE {
+                found = way(payload);
+            }
+        });
+        match answered.map_err(|error| error.raw_os_error()) {
+            Ok(()) => Ok(found),
+            Err(Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EINVAL | libc::EACCES)) => {
+                Ok(None)
+            }
+            Err(Some(errno)) => Err(io::Error::from_raw_os_error(errno)),
+            Err(None) => Err(io::Error::other("the kernel does not tell a way")),
+        }
+    }
+}
+
+fn way(payload: &[u8]) -> Option<(Option<IpAddr>, u32)> {
+    let [family, _, _, _, _, _, _, kind] = *payload.first_chunk::<8>()?;
+    let (mut gateway, mut index) = (None, None);
+    for (kind, value) in attributes(payload.get(12..)?) {
+        match kind {
+            RTA_OIF => index = u32_of(value),
+            RTA_GATEWAY => gateway = ip(family, value),
+            _ => {}
+        }
+    }
+    index
+        .filter(|_| kind == RTN_UNICAST)
+        .map(|index| (gateway, index))
 }
 
 impl Message {
@@ -107,6 +153,11 @@ impl Message {
     pub fn add_route(route: &Route) -> io::Result<Self> {
         // Without NLM_F_APPEND and NLM_F_EXCL, IPv4 prepends.
         Self::new(Rtm::Newroute, NlmF::CREATE, encode(route)?)
+    }
+
+    /// Adds a route, unless there is one with the same destination and metric: EEXIST.
+    pub fn add_missing_route(route: &Route) -> io::Result<Self> {
+        Self::new(Rtm::Newroute, NlmF::CREATE | NlmF::EXCL, encode(route)?)
     }
 
     /// Deletes a route that is exactly this one.
@@ -182,6 +233,22 @@ fn payload(
         .rtm_protocol(Rtprot::from(protocol))
         .rtm_scope(RtScope::from(scope))
         .rtm_type(Rtn::from(kind))
+        .rtattrs(attributes)
+        .build()
+        .map_err(io::Error::other)
+}
+
+/// For a question: both addresses are whole.
+fn asked(family: RtAddrFamily, bits: u8, attributes: RtBuffer<Rta, Buffer>) -> io::Result<Rtmsg> {
+    RtmsgBuilder::default()
+        .rtm_family(family)
+        .rtm_dst_len(bits)
+        .rtm_src_len(bits)
+        .rtm_tos(0)
+        .rtm_table(RtTable::from(0))
+        .rtm_protocol(Rtprot::from(0))
+        .rtm_scope(RtScope::from(0))
+        .rtm_type(Rtn::from(0))
         .rtattrs(attributes)
         .build()
         .map_err(io::Error::other)

@@ -38,12 +38,16 @@ pub struct Settings {
     /// Local ends that follow, beside the addresses that spared moves.
     pub endpoints: Vec<IpAddr>,
     pub adopt: Adopt,
+    /// Where the IKE daemon keeps its routes, and this plugin those of tunnels that followed; 0: no routes.
+    pub routing_table: u32,
 }
 
 /// Where Debian's charon listens.
 pub const VICI_SOCKET: &str = "/run/charon.vici";
 const EXPOSURE: Duration = Duration::from_millis(20);
 const JUMP: u64 = 65_536;
+/// charon's own.
+const ROUTING_TABLE: u32 = 220;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -55,6 +59,7 @@ impl Default for Settings {
             adopt: Adopt {
                 socket: Some(VICI_SOCKET.into()),
             },
+            routing_table: ROUTING_TABLE,
         }
     }
 }
@@ -87,6 +92,10 @@ pub fn read(config: &Config) -> Option<Settings> {
         adopt: root
             .section("adopt")
             .map_or(defaults.adopt, |section| adopt(&section)),
+        routing_table: root
+            .integer("routing_table", 0..=u64::from(u32::MAX))
+            .and_then(|table| u32::try_from(table).ok())
+            .unwrap_or(ROUTING_TABLE),
     })
 }
 

@@ -68,7 +68,7 @@ impl Io for Ipsec {
         old: &Settings,
         new: &Settings,
     ) -> Result<Applied, Error> {
-        if new.adopt != old.adopt {
+        if new.adopt != old.adopt || new.routing_table != old.routing_table {
             return Ok(Applied::Restart);
         }
         engine.configure(now_ns / MS, new.clone());
@@ -102,6 +102,7 @@ impl Io for Ipsec {
             Action::Forget => node.daemon.forget(),
             Action::Greet => node.daemon.greet(),
             Action::Silence(ends) => node.silence(self.host, ends),
+            Action::Routes(routes) => node.route(&routes),
             Action::Check(state) => return node::report(self.host, state),
         }
         Ok(())

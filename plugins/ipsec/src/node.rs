@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
-use crate::engine::Engine;
-use crate::kernel::{Addresses, Kernel, Silence};
+use crate::engine::{Engine, TunnelRoute};
+use crate::kernel::{Addresses, Kernel, Routes, Silence};
 use crate::vici::Daemon;
 
 pub struct Node {
@@ -16,6 +16,9 @@ pub struct Node {
     pub addresses: Addresses,
     pub daemon: Daemon,
     pub silence: Silence,
+    pub routes: Routes,
+    /// Of the last try at routes, which is told once.
+    route_fault: Option<String>,
 }
 
 impl Node {
@@ -45,6 +48,9 @@ impl Node {
             addresses,
             daemon: daemon.map_err(Error::kernel("start a thread"))?,
             silence: Silence::open().map_err(Error::kernel("open a netlink socket"))?,
+            routes: Routes::open(settings.routing_table)
+                .map_err(Error::kernel("open a netlink socket"))?,
+            route_fault: None,
         }))
     }
 
@@ -81,6 +87,15 @@ impl Node {
     /// The same after others changed nf_tables.
     pub fn mend_silence(&mut self) {
         tell_unsilenced(self.silence.mend());
+    }
+
+    /// These lead into tunnels.
+    pub fn route(&mut self, routes: &BTreeSet<TunnelRoute>) {
+        let fault = self.routes.set(routes).err().map(|it| it.to_string());
+        if let Some(why) = fault.as_ref().filter(|_| self.route_fault != fault) {
+            log::warn!("routes into tunnels are missing: {why}");
+        }
+        self.route_fault = fault;
     }
 
     pub fn close(mut self, host: Host) {

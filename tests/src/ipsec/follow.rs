@@ -29,6 +29,15 @@ pub fn following(toml: &str) -> Plan {
     plan
 }
 
+/// Nodes with the plugin ipsec as it is without a file: strongSwan is asked.
+pub fn asking() -> Plan {
+    let mut plan = following("");
+    for plugin in &mut plan.plugins {
+        plugin.toml.clear();
+    }
+    plan
+}
+
 impl Node<'_> {
     /// One of the plugin's rows, such as "all.sas".
     pub fn ipsec(&self, key: &str) -> Value {

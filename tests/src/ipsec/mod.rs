@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
-pub use follow::following;
+pub use follow::{asking, following};
 pub use frames::{Esp, is_farewell, is_from_far, is_in_clear};
 pub use pings::OwnPings;
 pub use state::{SWITCH_PACKETS_MAX, Sa, Stats, late_packets};

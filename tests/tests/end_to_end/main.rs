@@ -41,6 +41,7 @@ mod ipsec_farewell;
 mod ipsec_faults;
 mod ipsec_ike;
 mod ipsec_orders;
+mod ipsec_routes;
 mod keepalived;
 mod lab;
 mod leftovers;

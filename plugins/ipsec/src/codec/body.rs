@@ -242,6 +242,15 @@ pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
     Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
 }
 
+/// The networks of `struct xfrm_selector`, source and destination, if it takes every packet between them.
+pub fn selected(selector: &[u8; 56]) -> Option<((IpAddr, u8), (IpAddr, u8))> {
+    const PORTS: std::ops::Range<usize> = 32..40;
+    let (source, destination) = selector_ends(selector)?;
+    let [to, from, protocol] = [42, 43, 44].map(|at| selector[at]);
+    let takes_all = protocol == 0 && selector[PORTS] == [0; 8];
+    takes_all.then_some(((source, from), (destination, to)))
+}
+
 /// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.
 pub fn local_end(policy: &Policy) -> Option<IpAddr> {
     const OUT: u8 = 1;

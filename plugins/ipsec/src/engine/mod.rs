@@ -33,6 +33,7 @@ mod replicate;
 mod reqids;
 mod retire;
 mod role;
+mod routes;
 mod runner;
 mod silence;
 mod status;
@@ -57,10 +58,12 @@ use install::{Failover, Installed};
 use read::Reads;
 use reqids::Served;
 use retire::{Merge, Retiring};
+use routes::Routes;
 use silence::Silence;
 
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
+pub use routes::TunnelRoute;
 
 /// How often rates are measured, and what lies in between is looked at.
 const TICK_MS: u64 = 1_000;
@@ -129,6 +132,8 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Whether all tunnels are up that this node is to carry, or why not.
     Check(Result<(), String>),
+    /// These routes, and no others of this plugin's.
+    Routes(BTreeSet<TunnelRoute>),
 }
 
 /// The plugin's logic.
@@ -163,6 +168,7 @@ pub struct Engine {
     wanted: Wanted,
     blocks: Blocks,
     silence: Silence,
+    routes: Routes,
     retiring: Option<Retiring>,
     merge: Merge,
     reads: Reads,
@@ -220,6 +226,7 @@ impl Engine {
             wanted: Wanted::default(),
             blocks: Blocks::default(),
             silence: Silence::default(),
+            routes: Routes::default(),
             retiring: None,
             merge: Merge::default(),
             reads: Reads::new(now_ms),
@@ -283,7 +290,8 @@ impl Engine {
     pub fn next_timeout(&self, now_ms: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
         let has_tunnels = !is_empty || !self.blocks.is_empty();
-        let tick = match self.is_active() && (has_tunnels || !self.wanted.is_empty()) {
+        let has_work = has_tunnels || !self.wanted.is_empty() || !self.routes.is_empty();
+        let tick = match self.is_active() && has_work {
             true => self.tick_ms,
             false => u64::MAX,
         };
@@ -335,6 +343,7 @@ impl Engine {
             self.measure(now_ms);
             self.supersede(now_ms);
             self.look_for_tunnels();
+            self.route();
         }
     }
 

@@ -132,6 +132,7 @@ impl Engine {
         {
             self.finish_retiring(now_ms);
         }
+        self.route();
         if again && !self.reads.running {
             self.begin_reading();
         }

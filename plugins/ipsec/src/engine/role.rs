@@ -18,8 +18,9 @@ impl Engine {
             true => self.active_groups.insert(group.to_owned()),
             false => self.active_groups.remove(group),
         };
+        self.routes.handle_role();
         if !is_other {
-            return;
+            return self.route();
         }
         let was_active = self.is_active();
         self.store.is_active = !self.active_groups.is_empty();
@@ -41,6 +42,7 @@ impl Engine {
         }
         self.sort_ends(now_ms);
         self.leave(now_ms);
+        self.route();
     }
 
     /// The addresses that spared put on interfaces of this node.
@@ -60,6 +62,7 @@ impl Engine {
             self.take_over(now_ms, false);
         }
         self.sort_ends(now_ms);
+        self.route();
     }
 
     /// Other ends, other SAs and policies that follow.

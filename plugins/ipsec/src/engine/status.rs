@@ -80,6 +80,7 @@ impl Engine {
             ("refused", self.counters.refused),
             ("superseded", self.counters.superseded),
             ("restored", self.counters.restored),
+            ("routes", self.routes.len() as u64),
             ("differing", self.counters.differing),
             ("overruns", self.counters.overruns),
             ("unheard", self.counters.unheard),

@@ -4,6 +4,8 @@
 mod addresses;
 mod esp;
 mod node;
+mod routes;
+mod rule;
 mod silence;
 
 use std::io;
@@ -17,6 +19,7 @@ use crate::engine::{Change, XfrmEvent};
 use node::Here;
 
 pub use addresses::Addresses;
+pub use routes::Routes;
 pub use silence::Silence;
 
 /// Room for a burst of 10 000 events.

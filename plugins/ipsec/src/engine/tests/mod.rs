@@ -20,6 +20,7 @@ mod orders;
 mod random;
 mod reqid;
 mod roles;
+mod routes;
 
 const S: u64 = 1_000;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -148,6 +149,7 @@ struct Node {
     silent: BTreeSet<IpAddr>,
     /// Why not all tunnels are up.
     down: Option<String>,
+    routes: BTreeSet<TunnelRoute>,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
     /// For the channel.
@@ -187,6 +189,7 @@ impl Node {
             adopts: None,
             silent: BTreeSet::new(),
             down: None,
+            routes: BTreeSet::new(),
             greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
@@ -220,6 +223,7 @@ impl Node {
                 Action::Greet => self.greeted += 1,
                 Action::Silence(ends) => self.silent = ends,
                 Action::Check(state) => self.down = state.err(),
+                Action::Routes(routes) => self.routes = routes,
             }
         }
         self.in_sync = match &self.engine.said {

@@ -1,0 +1,93 @@
+//! Routes that charon would make for policies that followed, until it has made its own.
+//!
+//! charon installs a route for each outbound policy of its own, so that packets for the far side find their
+//! way to the interface where the policy takes them, and so that the router itself speaks from an address
+//! within the tunnel. The node that takes over needs them before its charon has negotiated anew, where no
+//! other route leads there.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Action, Engine};
+use crate::codec::body::{OURS, local_end, selected};
+use crate::sa::Policy;
+
+const OUT: u8 = 1;
+const MAIN: u8 = 0;
+/// Tunnel mode, by the kernel's number.
+const TUNNEL: u8 = 1;
+
+/// What leads into a tunnel, without the way to its far end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TunnelRoute {
+    /// The network beyond, as the policy has it.
+    pub to: (IpAddr, u8),
+    /// The network on this side; an address within is the router's own, beside it there is no route.
+    pub from: (IpAddr, u8),
+    /// Ends of the tunnel, on this side and beyond.
+    pub ends: (IpAddr, IpAddr),
+}
+
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// None: not known to the kernel's side.
+    wanted: Option<BTreeSet<TunnelRoute>>,
+    /// The host has told a role.
+    has_role: bool,
+}
+
+impl Routes {
+    pub fn is_empty(&self) -> bool {
+        self.wanted.as_ref().is_none_or(BTreeSet::is_empty)
+    }
+
+    pub fn handle_role(&mut self) {
+        self.has_role = true;
+    }
+
+    pub fn len(&self) -> usize {
+        self.wanted.as_ref().map_or(0, BTreeSet::len)
+    }
+}
+
+impl Engine {
+    /// Has the kernel have the routes that are wanted now. Each time, as an interface takes its routes along
+    /// when it goes down; a new run of the plugin leaves those of the last one until it knows better.
+    pub(super) fn route(&mut self) {
+        if !self.store.is_read || !self.routes.has_role {
+            return;
+        }
+        let settings = &self.settings;
+        let makes = settings.adopt.socket.is_some() && settings.routing_table != 0;
+        let wanted = match self.is_active() && makes {
+            true => self.routes_wanted(),
+            false => BTreeSet::new(),
+        };
+        let is_same = self.routes.wanted.as_ref() == Some(&wanted);
+        if is_same && wanted.is_empty() {
+            return;
+        }
+        self.routes.wanted = Some(wanted.clone());
+        self.actions.push_back(Action::Routes(wanted));
+    }
+
+    fn routes_wanted(&self) -> BTreeSet<TunnelRoute> {
+        let policies = self.store.policies.values().map(|it| &it.policy);
+        policies.filter_map(|it| self.route_of(it)).collect()
+    }
+
+    /// As charon does: none for a port, a protocol, an interface of XFRM or transport mode.
+    fn route_of(&self, policy: &Policy) -> Option<TunnelRoute> {
+        let id = &policy.id;
+        let template = policy.templates.last()?;
+        let near = local_end(policy).filter(|end| self.store.ends.has(end))?;
+        let is_plain = id.direction == OUT && id.kind == MAIN && id.if_id == 0;
+        let has_followed = template.reqid >= OURS && template.mode == TUNNEL;
+        let (from, to) = selected(&id.selector).filter(|_| is_plain && has_followed)?;
+        Some(TunnelRoute {
+            to,
+            from,
+            ends: (near, template.destination),
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Routes that lead into tunnels that followed, and the rule that has them looked at.
+//!
+//! They are in the table of the IKE daemon's own, which it does not look into for the way to other ends. A route
+//! of the daemon's replaces one of these at its place; what is deleted here has this plugin's number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+
+use spared_netlink::constants::TUNNEL_ROUTE_PROTOCOL;
+use spared_netlink::{Address, Message, Requests, Route};
+
+use super::rule;
+use crate::engine::TunnelRoute;
+
+/// Before charon's own rule, which it adds and deletes as it starts and ends.
+const PRIORITY: u32 = 219;
+const EEXIST: i32 = 17;
+const ESRCH: i32 = 3;
+const ENOENT: i32 = 2;
+/// A kernel without IPv6 has no rules of it.
+const EAFNOSUPPORT: i32 = 97;
+
+pub struct Routes {
+    requests: Requests,
+    table: u32,
+    /// Families with a rule; None: an earlier run may have left one.
+    ruled: Option<BTreeSet<bool>>,
+}
+
+impl Routes {
+    /// # Errors
+    /// No socket.
+    pub fn open(table: u32) -> io::Result<Self> {
+        Ok(Self {
+            requests: Requests::open()?,
+            table,
+            ruled: None,
+        })
+    }
+
+    /// These, and no others of this plugin's. What has no way, or no address of this node within, has no
+    /// route for now.
+    ///
+    /// # Errors
+    /// The kernel's first: the others are as they should be.
+    pub fn set(&mut self, wanted: &BTreeSet<TunnelRoute>) -> io::Result<()> {
+        let there = self.requests.routes(Some(TUNNEL_ROUTE_PROTOCOL), None)?;
+        let routes = self.resolve(wanted)?;
+        let is = |one: &Route, other: &Route| {
+            // IPv6 has a metric of its own
+            (Route { metric: 0, ..*one })
+                == (Route {
+                    metric: 0,
+                    ..*other
+                })
+        };
+        let gone = there
+            .iter()
+            .filter(|it| !routes.iter().any(|other| is(it, other)));
+        let new = routes
+            .iter()
+            .filter(|it| !there.iter().any(|other| is(it, other)));
+        let gone = gone.map(Message::delete_route);
+        let new = new.map(Message::add_missing_route);
+        let mut messages = gone.chain(new).collect::<Result<Vec<_>, _>>()?;
+        messages.extend(self.rules(&routes));
+        let verdicts = self.requests.run(&messages)?;
+        let is_done = |error: &io::Error| {
+            matches!(
+                error.raw_os_error(),
+                Some(EEXIST | ESRCH | ENOENT | EAFNOSUPPORT)
+            )
+        };
+        let mut refused = verdicts.into_iter().filter_map(Result::err);
+        refused.find(|it| !is_done(it)).map_or(Ok(()), Err)
+    }
+
+    /// A rule for each family that has routes, and for no other.
+    fn rules(&mut self, routes: &[Route]) -> Vec<Message> {
+        let wanted: BTreeSet<bool> = routes.iter().map(|it| it.destination.is_ipv4()).collect();
+        let before = self.ruled.replace(wanted.clone());
+        let before = before.unwrap_or_else(|| [true, false].into());
+        let deleted = before.difference(&wanted).map(|ipv4| (rule::DELETE, *ipv4));
+        // somebody may have flushed all rules
+        let added = wanted.iter().map(|ipv4| (rule::ADD, *ipv4));
+        let each = deleted.chain(added);
+        each.map(|(kind, ipv4)| rule::lookup(kind, ipv4, PRIORITY, self.table))
+            .collect()
+    }
+
+    fn resolve(&mut self, wanted: &BTreeSet<TunnelRoute>) -> io::Result<Vec<Route>> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let addresses = self.requests.addresses()?;
+        let mut ways = BTreeMap::new();
+        let mut routes = Vec::with_capacity(wanted.len());
+        for route in wanted {
+            let Some(source) = source(&addresses, route.from) else {
+                continue;
+            };
+            let (near, far) = route.ends;
+            let way = match ways.get(&route.ends) {
+                Some(way) => *way,
+                None => self.requests.way_to(far, near)?,
+            };
+            ways.insert(route.ends, way);
+            let Some((gateway, index)) = way else {
+                continue;
+            };
+            // beside one that is on the same network, that one is the gateway
+            let gateway = gateway.unwrap_or(far);
+            let (destination, prefix) = route.to;
+            routes.push(Route {
+                destination,
+                prefix,
+                gateway: Some(gateway).filter(|it| it.is_ipv4() == destination.is_ipv4()),
+                index: Some(index),
+                source: Some(source),
+                metric: 0,
+                table: self.table,
+                protocol: TUNNEL_ROUTE_PROTOCOL,
+                scope: 0,
+            });
+        }
+        // the kernel keeps one of a destination
+        routes.sort_by_key(|it| (it.destination, it.prefix));
+        routes.dedup_by_key(|it| (it.destination, it.prefix));
+        Ok(routes)
+    }
+}
+
+/// This node's address within a network: one that moves, where there is one.
+fn source(addresses: &[Address], (network, prefix): (IpAddr, u8)) -> Option<IpAddr> {
+    let within = addresses
+        .iter()
+        .filter(|it| is_within(it.address, network, prefix));
+    let best = within.min_by_key(|it| (!it.is_ours(), it.address))?;
+    Some(best.address)
+}
+
+fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    let (one, other, bits) = match (address, network) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            (u32::from(one).into(), u32::from(other).into(), 32)
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => (u128::from(one), u128::from(other), 128),
+        _ => return false,
+    };
+    let beyond = bits - u32::from(prefix).min(bits);
+    let differs: u128 = one ^ other;
+    differs.checked_shr(beyond).unwrap_or(0) == 0 && !address.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn an_address_that_moves_is_the_source_before_an_own_one() {
+        let address = |text: &str, protocol| Address {
+            index: 1,
+            address: ip(text),
+            prefix: 24,
+            flags: 0,
+            protocol,
+        };
+        let ours = spared_netlink::constants::ADDRESS_PROTOCOL;
+        let addresses = [
+            address("127.0.0.1", 0),
+            address("10.1.0.11", 0),
+            address("10.1.0.21", ours),
+            address("fd01::1", 0),
+        ];
+        let of = |network: &str, prefix| source(&addresses, (ip(network), prefix));
+        assert_eq!(of("10.1.0.0", 24), Some(ip("10.1.0.21")));
+        assert_eq!(of("10.1.0.11", 32), Some(ip("10.1.0.11")));
+        assert_eq!(of("0.0.0.0", 0), Some(ip("10.1.0.21")));
+        assert_eq!(of("10.1.1.0", 24), None);
+        assert_eq!(of("::", 0), Some(ip("fd01::1")));
+        assert_eq!(of("fd02::", 16), None);
+    }
+}
