@@ -1,4 +1,7 @@
-//! `spared check`: every fault of the configuration, then what this host lacks for it.
+//! `spared check`: every fault of the configuration, then what this host lacks for it, and what the plugins
+//! of the daemon that runs find in other programs.
+
+mod asking;
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -33,6 +36,11 @@ pub fn run(options: &Options) -> u8 {
     }
     let mut findings = setup.as_ref().map(check::examine).unwrap_or_default();
     findings.extend(roots.iter().map(|plugin| check::root(plugin)));
+    findings.extend(
+        setup
+            .iter()
+            .flat_map(|setup| asking::ask(setup, &options.runtime_dir)),
+    );
     for finding in &findings {
         println!("{finding}");
     }

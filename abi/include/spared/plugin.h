@@ -234,7 +234,8 @@ struct spared_plugin {
 	spared_status (*timer)(void *self, uint32_t id);
 	/* After wake(). */
 	spared_status (*woken)(void *self);
-	/* `sparectl NAME ARGV...`, and argv {"status"} for `sparectl status`. Answer with
+	/* `sparectl NAME ARGV...`, argv {"status"} for `sparectl status`, {"check"} for
+	 * `spared check`, which changes nothing. Answer with
 	 * put_text and put_u64; -EINVAL with fail(NULL, usage) for words that you don't know.
 	 * Also SPARED_PENDING: rows may then be put until done(); the host waits 12 s, for
 	 * "status" 1 s. */

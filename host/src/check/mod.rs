@@ -51,7 +51,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(id: &'static str, severity: Severity, sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(id: &'static str, severity: Severity, sentence: impl Into<String>) -> Self {
         Self {
             id,
             severity,

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod config;
+pub mod connections;
 pub mod engine;
 pub mod error;
 pub mod kernel;
@@ -38,6 +39,8 @@ pub struct Ipsec {
     host: Host,
     /// None on a kernel without IPsec.
     node: Option<Node>,
+    /// To be given when charon has told its connections.
+    answers: Vec<Answer>,
 }
 
 impl Io for Ipsec {
@@ -56,7 +59,12 @@ impl Io for Ipsec {
             Some(_) => engine.handle_silent(host.now() / MS, Silence::left()),
             None => engine.handle_absence(),
         }
-        let mut io = Self { host, node };
+        let answers = Vec::new();
+        let mut io = Self {
+            host,
+            node,
+            answers,
+        };
         io.look_around(&mut engine, host.now());
         Ok((io, engine))
     }
@@ -103,7 +111,8 @@ impl Io for Ipsec {
             Action::Greet => node.daemon.greet(),
             Action::Silence(ends) => node.silence(self.host, ends),
             Action::Routes(routes) => node.route(&routes),
-            Action::Check(state) => return node::report(self.host, state),
+            Action::Check(state) => return node::report(self.host, "tunnels", state),
+            Action::Connections(state) => return node::report(self.host, "connections", state),
         }
         Ok(())
     }
@@ -118,7 +127,11 @@ impl Io for Ipsec {
                 // what it deleted before it said so
                 node.catch_up(engine, now_ms);
             }
-            if let Some(text) = engine.handle_vici(now_ms, said) {
+            if let ViciEvent::Listed(listed) = said {
+                let was_asked = listed.is_some();
+                engine.handle_listed(listed);
+                self.answer(engine, was_asked);
+            } else if let Some(text) = engine.handle_vici(now_ms, said) {
                 log::info!("{text}");
             }
             return true;
@@ -176,7 +189,14 @@ impl Io for Ipsec {
             _ if self.node.is_none() => return Ok(Progress::Done),
             [] => {}
             ["status"] => answer.text("summary", &engine.summary())?,
-            _ => return Err(Error::Usage("usage: sparectl ipsec [status]".to_owned())),
+            ["check"] => {
+                self.answers.push(answer.later());
+                if !self.node.as_ref().is_some_and(|it| it.daemon.list()) {
+                    self.answer(engine, false);
+                }
+                return Ok(Progress::Pending);
+            }
+            _ => return Err(Error::Usage("usage: ipsec [status | check]".to_owned())),
         }
         answer.rows(engine.rows(now_ns / MS))?;
         Ok(Progress::Done)
@@ -187,8 +207,21 @@ impl Ipsec {
     /// Which addresses are spared's.
     fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();
-        if let Some(addresses) = node.and_then(|it| it.addresses.read()) {
-            engine.handle_endpoints(now_ns / MS, addresses);
+        if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
+            engine.handle_own_addresses(others);
+            engine.handle_endpoints(now_ns / MS, ours);
+        }
+    }
+
+    /// Of the check, with what charon told just now or before.
+    fn answer(&mut self, engine: &Engine, was_asked: bool) {
+        for mut answer in self.answers.drain(..) {
+            let (rows, is_wrong) = engine.check_rows(was_asked);
+            if is_wrong {
+                answer.attention();
+            }
+            let put = answer.rows(rows);
+            answer.done(put);
         }
     }
 }
@@ -197,6 +230,6 @@ spared_sdk::export!(Runner<Ipsec> {
     name: "ipsec",
     summary: "IPsec tunnels that a failover does not break",
     capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
-    wire: (2, 2),
+    wire: (2, 3),
     parts: [roles, transfer, query, peer],
 });

@@ -114,14 +114,14 @@ fn tell_unsilenced(done: io::Result<()>) {
 }
 
 /// A check without weight: no other node could do better.
-pub fn report(host: Host, tunnels: Result<(), String>) -> Result<(), Error> {
+pub fn report(host: Host, check: &str, state: Result<(), String>) -> Result<(), Error> {
     const GOOD: u32 = 100;
-    let (state, why) = match tunnels {
+    let (state, why) = match state {
         Ok(()) => (GOOD, String::new()),
         Err(why) => (0, why),
     };
     let checks = host.checks();
-    checks.map_or(Ok(()), |it| it.report("tunnels", 0, state, &why))
+    checks.map_or(Ok(()), |it| it.report(check, 0, state, &why))
 }
 
 /// There is no netlink of IPsec.

@@ -13,7 +13,8 @@ use crate::lab::skipped;
 use crate::machine::Machine;
 
 const PROGRAM: &str = "/usr/lib/ipsec/charon";
-const SECRET: &str = "a tunnel of the laboratory";
+/// What both ends know, whoever they are.
+pub const SECRET: &str = "a tunnel of the laboratory";
 pub const CONNECTION: &str = "far";
 pub const CHILD: &str = "net";
 
@@ -61,7 +62,12 @@ pub struct Charon<'m> {
 impl<'m> Charon<'m> {
     /// Starts it and loads the connection; nothing is initiated yet.
     pub fn start(machine: &'m Machine, side: Side, connection: &Connection) -> Result<Self> {
-        Self::configure(machine, side, connection)?;
+        Self::start_with(machine, &connections(side, connection))
+    }
+
+    /// The same with a swanctl.conf of one's own.
+    pub fn start_with(machine: &'m Machine, conf: &str) -> Result<Self> {
+        Self::configure(machine, conf)?;
         // Of one that was killed.
         machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
         let environment = environment(machine);
@@ -73,22 +79,24 @@ impl<'m> Charon<'m> {
     }
 
     /// Its files alone.
-    fn configure(machine: &Machine, side: Side, connection: &Connection) -> Result<()> {
+    fn configure(machine: &Machine, conf: &str) -> Result<()> {
         if !PathBuf::from(PROGRAM).exists() {
             return Err(skipped("charon is not installed"));
         }
         fs::write(machine.dir.join("strongswan.conf"), settings(machine))?;
-        fs::write(
-            machine.dir.join("swanctl.conf"),
-            connections(side, connection),
-        )?;
+        fs::write(machine.dir.join("swanctl.conf"), conf)?;
         machine.forget_files()
     }
 
     /// Files for a router, and the path of a script that starts, stops and asks it as a service
     /// manager would.
     pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
-        Self::configure(machine, Side::Router, connection)?;
+        Self::service_with(machine, &connections(Side::Router, connection))
+    }
+
+    /// The same with a swanctl.conf of one's own.
+    pub fn service_with(machine: &Machine, conf: &str) -> Result<PathBuf> {
+        Self::configure(machine, conf)?;
         let path = machine.dir.join("charon-service");
         let (environment, load) = (environment(machine), load_words(machine));
         let script = format!(

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plugin ipsec on both routers: what its nodes say, and waiting for what they are to have.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Tunnelled, plan};
+use super::{Charon, Connection, Tunnelled, plan};
 use crate::Result;
 use crate::clock::poll;
 use crate::machine::{Node, wait_settled};
@@ -38,7 +39,30 @@ pub fn asking() -> Plan {
     plan
 }
 
+/// The plugin that starts charon where its node is active, by these scripts of the routers.
+pub fn services(scripts: [&Path; 2]) -> PluginFile {
+    let [first, second] = scripts.map(|path| path.display().to_string());
+    let command = |verb: &str| {
+        format!("{verb} = {{ r1 = [{first:?}, {verb:?}], r2 = [{second:?}, {verb:?}] }}\n")
+    };
+    let commands: String = ["start", "stop", "status"].map(command).concat();
+    PluginFile {
+        name: "service".to_owned(),
+        toml: format!("after = [\"ipsec\"]\n[[service]]\nname = \"charon\"\n{commands}"),
+        file: "libspared_service.so".to_owned(),
+    }
+}
+
 impl Node<'_> {
+    /// A sentence of what the plugin finds, such as "all.peer".
+    pub fn ipsec_check(&self, key: &str) -> String {
+        let rows = self.rows("ipsec check").unwrap_or_default();
+        rows.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// One of the plugin's rows, such as "all.sas".
     pub fn ipsec(&self, key: &str) -> Value {
         let rows = self.rows("ipsec status").unwrap_or_default();
@@ -51,6 +75,15 @@ impl Node<'_> {
 }
 
 impl Tunnelled<'_> {
+    /// The plugin that starts charon where its node is active, with a connection for each router.
+    pub fn charon_services(&self, [first, second]: [&Connection; 2]) -> Result<PluginFile> {
+        let [r1, r2] = &self.routers;
+        Ok(services([
+            &Charon::service(r1, first)?,
+            &Charon::service(r2, second)?,
+        ]))
+    }
+
     /// Waits until the other router could carry on so many SAs and policies of this one.
     pub fn wait_followed(&self, active: usize, sas: u64, policies: u64) -> Result<()> {
         let [giver, taker] = [active, 1 - active].map(|at| self.nodes()[at]);

@@ -22,8 +22,8 @@ mod tunnel;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use charon::{CHILD, CONNECTION, Charon, Connection, Side};
-pub use follow::{asking, following};
+pub use charon::{CHILD, CONNECTION, Charon, Connection, SECRET, Side};
+pub use follow::{asking, following, services};
 pub use frames::{Esp, is_farewell, is_from_far, is_in_clear};
 pub use pings::OwnPings;
 pub use state::{SWITCH_PACKETS_MAX, Sa, Stats, late_packets};

@@ -67,6 +67,18 @@ impl Node<'_> {
         }
     }
 
+    /// What `spared check` prints of this node's files, and of what runs.
+    pub fn check(&self) -> Result<String> {
+        let (dir, program) = (self.dir(), build_dir()?.join("spared"));
+        let mut words = Files { dir: &dir }.words(Path::new(RUNTIME));
+        words[0] = "check".into();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        Ok(self
+            .0
+            .run(&format!("{} {}", program.display(), words.join(" ")))?
+            .1)
+    }
+
     pub fn status(&self) -> Result<Status> {
         // It says by its exit code whether all is well, and is asked what is not.
         let (_, text) = self.sparectl("status --json 2>/dev/null")?;

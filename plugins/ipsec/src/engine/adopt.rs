@@ -20,6 +20,7 @@ impl Engine {
             ViciEvent::Names(names) => self.handle_names(now_ms, names),
             ViciEvent::Adopted(name, result) => self.handle_adopted(now_ms, &name, result),
             ViciEvent::Daemon(word) => self.handle_daemon(now_ms, word),
+            ViciEvent::Listed(listed) => self.handle_listed(listed),
             ViciEvent::Note(text) => return Some(text),
         }
         None

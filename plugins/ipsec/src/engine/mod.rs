@@ -21,6 +21,7 @@
 mod adopt;
 mod apply;
 mod blocks;
+mod connections;
 mod daemon;
 mod drain;
 mod foreign;
@@ -52,6 +53,7 @@ use crate::store::Tunnels;
 use adopt::Wanted;
 use apply::Work;
 use blocks::Blocks;
+use connections::Connections;
 use daemon::Daemon;
 use drain::Drain;
 use install::{Failover, Installed};
@@ -132,6 +134,9 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Whether all tunnels are up that this node is to carry, or why not.
     Check(Result<(), String>),
+    /// Whether the connections of the IKE daemons here and there are as a pair needs them, or what is
+    /// wrong.
+    Connections(Result<(), String>),
     /// These routes, and no others of this plugin's.
     Routes(BTreeSet<TunnelRoute>),
 }
@@ -168,6 +173,7 @@ pub struct Engine {
     wanted: Wanted,
     blocks: Blocks,
     silence: Silence,
+    connections: Connections,
     routes: Routes,
     retiring: Option<Retiring>,
     merge: Merge,
@@ -226,6 +232,7 @@ impl Engine {
             wanted: Wanted::default(),
             blocks: Blocks::default(),
             silence: Silence::default(),
+            connections: Connections::default(),
             routes: Routes::default(),
             retiring: None,
             merge: Merge::default(),

@@ -2,6 +2,7 @@
 
 use spared_replica::{Change as Told, Now, Token};
 
+use super::connections::Connections;
 use super::{Change, Engine};
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
@@ -23,6 +24,7 @@ impl Engine {
     pub fn handle_down(&mut self, now_ms: u64) {
         self.apart_since_ms.get_or_insert(now_ms);
         self.up = false;
+        self.connections.handle_down();
         self.finish_retiring(now_ms);
         self.enter(now_ms);
         self.replica.handle_down(&mut self.store);
@@ -39,6 +41,9 @@ impl Engine {
     /// # Errors
     /// They are no message.
     pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
+        if Connections::is_own(bytes) {
+            return self.handle_told_connections(bytes);
+        }
         let now = self.enter(now_ms);
         let done = self.replica.handle_message(now, &mut self.store, bytes);
         self.leave(now_ms);
@@ -52,14 +57,16 @@ impl Engine {
         self.put_on_lane();
         let waits = self.replica.poll_message(now, &mut self.store).is_some();
         self.leave(now_ms);
-        match waits {
+        match waits && !self.connections.is_offered() {
             true => self.replica.poll_message(now, &mut self.store),
-            false => None,
+            false => self.connections.poll_message(),
         }
     }
 
     pub fn message_sent(&mut self) {
-        self.replica.sent();
+        if !self.connections.take_offered() {
+            self.replica.sent();
+        }
     }
 
     pub(super) fn replica_ms(&self, now_ms: u64) -> u64 {

@@ -43,6 +43,7 @@ impl Engine {
         self.sort_ends(now_ms);
         self.leave(now_ms);
         self.route();
+        self.report_connections();
     }
 
     /// The addresses that spared put on interfaces of this node.
@@ -63,6 +64,7 @@ impl Engine {
         }
         self.sort_ends(now_ms);
         self.route();
+        self.report_connections();
     }
 
     /// Other ends, other SAs and policies that follow.

@@ -26,7 +26,8 @@ impl spared_sdk::Engine for Engine {
         self.handle_role(now_ns / MS, group, role == Role::Active);
     }
 
-    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+    fn handle_up(&mut self, now_ns: u64, wire: u32) {
+        self.connections.handle_up(wire);
         self.handle_up(now_ns / MS);
     }
 

@@ -1,4 +1,4 @@
-//! The addresses that spared put on interfaces of this node, as they come and go.
+//! The addresses of this node, those that spared put on its interfaces apart, as they come and go.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,7 +9,7 @@ use spared_netlink::AddressWatch;
 
 pub struct Addresses {
     watch: AddressWatch,
-    known: Option<BTreeSet<IpAddr>>,
+    known: Option<[BTreeSet<IpAddr>; 2]>,
 }
 
 impl Addresses {
@@ -24,8 +24,8 @@ impl Addresses {
         self.watch.as_fd().as_raw_fd()
     }
 
-    /// All of them, where they have changed.
-    pub fn read(&mut self) -> Option<BTreeSet<IpAddr>> {
+    /// Those that are spared's and those that are not, where they have changed.
+    pub fn read(&mut self) -> Option<[BTreeSet<IpAddr>; 2]> {
         let found = match self.watch.read() {
             Ok(found) => found?,
             Err(error) => {
@@ -33,12 +33,15 @@ impl Addresses {
                 return None;
             }
         };
-        let ours = found.iter().filter(|it| it.is_ours());
-        let ours: BTreeSet<IpAddr> = ours.map(|it| it.address).collect();
-        if self.known.as_ref() == Some(&ours) {
+        let of = |ours: bool| {
+            let these = found.iter().filter(|it| it.is_ours() == ours);
+            these.map(|it| it.address).collect()
+        };
+        let addresses = [of(true), of(false)];
+        if self.known.as_ref() == Some(&addresses) {
             return None;
         }
-        self.known = Some(ours.clone());
-        Some(ours)
+        self.known = Some(addresses.clone());
+        Some(addresses)
     }
 }

@@ -67,6 +67,12 @@ impl Ends {
         self.lost.values().copied().min().unwrap_or(u64::MAX)
     }
 
+    /// All that are here, or were until a moment ago, and those of the file.
+    pub fn all(&self) -> impl Iterator<Item = IpAddr> {
+        let here = self.moved.iter().chain(&self.prepared);
+        here.chain(self.lost.keys()).chain(&self.fixed).copied()
+    }
+
     /// Whether spared has put it on an interface here.
     pub fn is_here(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.prepared.contains(end)

@@ -194,6 +194,7 @@ mod tests {
         let connection = Connection {
             children: ["net".to_owned()].into(),
             waits,
+            ..Connection::default()
         };
         [("far".to_owned(), connection)].into()
     }

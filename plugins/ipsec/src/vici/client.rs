@@ -75,6 +75,15 @@ impl Client {
         answer.map(drop)
     }
 
+    /// A command without words, and its answer.
+    ///
+    /// # Errors
+    /// It was not done.
+    pub fn request(&mut self, command: &str) -> Result<Section, Fault> {
+        let deadline = self.begin(command, Section::new())?;
+        self.answer(command, deadline, |_, _| {})
+    }
+
     /// Whether there is such an event; from now on it is told.
     pub fn subscribe(&mut self, event: &str) -> Result<bool, Fault> {
         let deadline = Instant::now() + self.timeout;

@@ -203,6 +203,14 @@ impl Section {
         section.into_iter().flat_map(Self::sections)
     }
 
+    /// As they are written, or as far as they can be.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // what is too long to be written came as a packet all the same
+        let _ = self.put(&mut bytes);
+        bytes
+    }
+
     fn put(&self, bytes: &mut Vec<u8>) -> Result<(), Malformed> {
         for (name, item) in &self.0 {
             match item {

@@ -1,8 +1,11 @@
 //! What charon has, by its lists: connections that are loaded, and SAs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::hash::Hasher;
 
+use siphasher::sip::SipHasher13;
+
+use crate::connections::{self, Listed, Pool};
 use crate::engine::{ChildName, Named};
 
 use super::client::{Client, Fault};
@@ -19,6 +22,13 @@ pub struct Connection {
     pub children: BTreeSet<String>,
     /// It can only be called: no address of the other side is known.
     pub waits: bool,
+    pub local: Vec<String>,
+    /// IKEv1 alone.
+    pub is_first: bool,
+    /// "UNIQUE_NO", as charon writes it.
+    pub unique: String,
+    /// Of all that charon tells of it.
+    pub digest: u64,
 }
 
 /// The SAs of all connections.
@@ -27,6 +37,8 @@ pub struct Sas {
     pub children: Vec<Child>,
     /// Connections with an IKE SA that is just about to make a child.
     pub busy: BTreeSet<String>,
+    /// Connections with an IKE SA that charon itself began, and whether one of them shows MOBIKE.
+    pub mobike: BTreeMap<String, bool>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,22 +75,80 @@ pub fn sas(client: &mut Client) -> Result<Sas, Fault> {
     Ok(all)
 }
 
+/// Connections and pools, with what the SAs show of them.
+///
+/// # Errors
+/// It could not be asked.
+pub fn all(client: &mut Client) -> Result<Listed, Fault> {
+    let all = connections(client)?;
+    let mobike = sas(client)?.mobike;
+    let each = all.into_iter().map(|(name, it)| connections::Connection {
+        mobike: mobike.get(&name).copied(),
+        name,
+        digest: it.digest,
+        local: it.local,
+        waits: it.waits,
+        is_first: it.is_first,
+        unique: it.unique,
+    });
+    Ok(Listed {
+        connections: each.collect(),
+        pools: pools(client)?,
+    })
+}
+
+/// None of a charon without pools.
+fn pools(client: &mut Client) -> Result<Vec<Pool>, Fault> {
+    let all = match client.request("get-pools") {
+        Ok(all) => all,
+        Err(Fault::Refused(_)) => return Ok(Vec::new()),
+        Err(fault) => return Err(fault),
+    };
+    let pools = all.sections().filter_map(|(name, section)| {
+        let number = |name| section.text(name)?.parse::<u64>().ok();
+        Some(Pool {
+            name: name.to_owned(),
+            base: section.text("base")?.parse().ok()?,
+            size: number("size").filter(|size| *size > 0)?,
+        })
+    });
+    Ok(pools.take(MAX).collect())
+}
+
 fn connection(section: &Section) -> Connection {
     let children = section.sections_of("children").map(|(name, _)| name);
     let mut remotes = section.texts("remote_addrs").peekable();
+    let local = section.texts("local_addrs").map(str::to_owned);
     Connection {
         children: children.map(str::to_owned).collect(),
-        waits: remotes.peek().is_some() && remotes.all(is_anybody),
+        waits: remotes.peek().is_some() && remotes.all(connections::is_open),
+        local: local.collect(),
+        is_first: section.text("version") == Some("IKEv1"),
+        unique: section.text("unique").unwrap_or_default().to_owned(),
+        digest: digest(section),
     }
 }
 
-/// Any address, a network or a range: nothing to be called.
-fn is_anybody(address: &str) -> bool {
-    let is_range = address.split_once('-').is_some_and(|(low, high)| {
-        low.trim().parse::<IpAddr>().is_ok() && high.trim().parse::<IpAddr>().is_ok()
-    });
-    let is_unspecified = address.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
-    address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
+/// The same on both nodes.
+fn digest(section: &Section) -> u64 {
+    let mut hash = SipHasher13::new();
+    hash.write(&section.bytes());
+    hash.finish()
+}
+
+/// Whether an IKE SA that charon here began has left port 500 although there is no NAT, as MOBIKE does;
+/// None where nobody can tell.
+fn shows_mobike(section: &Section) -> Option<bool> {
+    let is = |name, value| section.text(name) == Some(value);
+    let began = is("initiator", "yes") && is("version", "2") && is("state", "ESTABLISHED");
+    if !began || section.get("nat-any").is_some() {
+        return None;
+    }
+    match (section.text("local-port")?, section.text("remote-port")?) {
+        (_, "500") => Some(false),
+        (local, "4500") => (local != "500").then_some(true),
+        _ => None,
+    }
 }
 
 impl Sas {
@@ -88,6 +158,9 @@ impl Sas {
         let makes_child = tasks.any(|task| task == "CHILD_CREATE" || task == "QUICK_MODE");
         if self.busy.len() < MAX && (section.text("state") == Some("CONNECTING") || makes_child) {
             self.busy.insert(ike.to_owned());
+        }
+        if let Some(shows) = shows_mobike(section).filter(|_| self.mobike.len() < MAX) {
+            *self.mobike.entry(ike.to_owned()).or_default() |= shows;
         }
         for (_, child) in section.sections_of("child-sas") {
             let Some(name) = child.text("name").filter(|_| self.children.len() < MAX) else {
@@ -186,6 +259,30 @@ mod tests {
         assert!(!is_busy(sas("ESTABLISHED", &["IKE_DPD"])));
         assert!(is_busy(sas("ESTABLISHED", &["CHILD_CREATE"])));
         assert!(is_busy(sas("CONNECTING", &[])));
+    }
+
+    #[test]
+    fn an_own_ike_sa_beside_port_500_without_nat_shows_mobike() {
+        let shows = |words: &str| {
+            let pairs = words.split(' ').filter_map(|word| word.split_once('='));
+            let section = pairs.fold(Section::new(), |all, (name, value)| all.value(name, value));
+            shows_mobike(&section)
+        };
+        let own = "initiator=yes version=2 state=ESTABLISHED";
+        let floated = "local-port=4500 remote-port=4500";
+        assert_eq!(shows(&format!("{own} {floated}")), Some(true));
+        let still = "local-port=500 remote-port=500";
+        assert_eq!(shows(&format!("{own} {still}")), Some(false));
+        for unknown in [
+            format!("{own} {floated} nat-local=yes nat-any=yes"),
+            format!("{own} local-port=500 remote-port=4500"),
+            format!("version=2 state=ESTABLISHED {floated}"),
+            format!("initiator=yes version=1 state=ESTABLISHED {floated}"),
+            format!("initiator=yes version=2 state=CONNECTING {floated}"),
+            own.to_owned(),
+        ] {
+            assert_eq!(shows(&unknown), None, "{unknown}");
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //! anew after a failover, on a thread of their own.
 //!
 //! `run` is the thread; `client` speaks with charon (`stream` of `codec`'s packets), `list` is what
-//! it has, and `adopt` decides what it is asked for.
+//! it has, `listing` when that is read for the check, and `adopt` decides what it is asked for.
 
 mod adopt;
 mod client;
 pub mod codec;
 mod end;
 mod list;
+mod listing;
 mod run;
 mod stream;
 
@@ -23,6 +24,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::connections::Listed;
 use crate::engine::{ChildName, DaemonWord, Named};
 
 pub use adopt::WAITS;
@@ -42,6 +44,9 @@ pub enum ViciEvent {
     Adopted(ChildName, Result<(), String>),
     /// It is there, has answered to a greeting, has ended, or was not there from the first.
     Daemon(DaemonWord),
+    /// Its connections and pools, where they changed; in answer to [`Daemon::list`] always, and None
+    /// where it could not be asked.
+    Listed(Option<Listed>),
     /// A line for whoever reads the log.
     Note(String),
 }
@@ -98,6 +103,12 @@ impl Daemon {
     /// Asks charon for an answer: one that is being stopped gives none.
     pub fn greet(&self) {
         self.order(Order::Greet);
+    }
+
+    /// Asks charon for its connections and pools; false where nobody is ever asked.
+    pub fn list(&self) -> bool {
+        self.order(Order::List);
+        self.0.is_some()
     }
 
     /// The next thing said, where there is one.

@@ -19,6 +19,7 @@ use super::client::{Client, Fault};
 use super::codec::Section;
 use super::end::End;
 use super::list::{self, Connections, Sas};
+use super::listing::Listing;
 
 /// For one command, a list of all SAs among them.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ pub enum Order {
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     Forget,
     Greet,
+    List,
 }
 
 pub struct Thread {
@@ -67,6 +69,7 @@ pub struct Thread {
     adopt_at: Instant,
     /// When they were listed, and what they are.
     connections: Option<(Instant, Connections)>,
+    listing: Listing,
     initiations: Vec<Initiation>,
 }
 
@@ -105,6 +108,7 @@ impl Thread {
             adoption: None,
             adopt_at: now,
             connections: None,
+            listing: Listing::new(now),
             initiations: Vec::new(),
         }
     }
@@ -127,6 +131,7 @@ impl Thread {
             Order::Adopt(names, known) => Some(Adoption::new(now, names, known)),
             Order::Forget => None,
             Order::Greet => return self.greets = true,
+            Order::List => return self.order_list(now),
         };
         self.initiations.clear();
         self.adoption = adoption;
@@ -134,6 +139,13 @@ impl Thread {
         self.adopt_at = now;
         if self.adoption.is_some() && self.client.is_none() {
             self.connect_at = now;
+        }
+    }
+
+    fn order_list(&mut self, now: Instant) {
+        match self.client {
+            Some(_) => self.listing.ask(now),
+            None => self.say(ViciEvent::Listed(None)),
         }
     }
 
@@ -147,6 +159,7 @@ impl Thread {
             self.hear()?;
             self.hear_initiations();
             self.adopt()?;
+            self.list()?;
         }
         Ok(())
     }
@@ -172,6 +185,7 @@ impl Thread {
         self.client = Some(client);
         self.fault = None;
         self.adopt_at = Instant::now();
+        self.listing.begin(self.adopt_at);
         if !self.is_there {
             (self.is_there, self.is_told) = (true, true);
             self.note("charon is there".to_owned());
@@ -204,6 +218,20 @@ impl Thread {
             let sas = list::sas(client)?;
             self.tell_names(&sas);
             self.adopt_at = now;
+            self.listing.handle_sas(now);
+        }
+        Ok(())
+    }
+
+    /// Reads what the check looks at, where it is time.
+    fn list(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let Some(client) = self.client.as_mut().filter(|_| self.listing.due() <= now) else {
+            return Ok(());
+        };
+        let listed = list::all(client)?;
+        if let Some(listed) = self.listing.handle_listed(now, listed) {
+            self.say(ViciEvent::Listed(Some(listed)));
         }
         Ok(())
     }
@@ -340,6 +368,9 @@ impl Thread {
         self.client = None;
         self.connections = None;
         self.initiations.clear();
+        if self.listing.handle_fault() {
+            self.say(ViciEvent::Listed(None));
+        }
         if let Some(adoption) = &mut self.adoption {
             adoption.handle_lost();
         }
@@ -379,7 +410,11 @@ impl Thread {
         };
         let adopts = self.adoption.is_some() && self.initiations.len() < AT_ONCE;
         let deadlines = self.initiations.iter().map(|it| it.deadline);
-        let due = [self.list_at, adopts.then_some(self.adopt_at)];
+        let due = [
+            self.list_at,
+            adopts.then_some(self.adopt_at),
+            Some(self.listing.due()),
+        ];
         let due = due.into_iter().flatten().chain(deadlines).min();
         due.unwrap_or_else(|| Instant::now() + LOOK)
     }

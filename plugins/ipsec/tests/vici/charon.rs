@@ -179,3 +179,27 @@ fn a_charon_answers_a_greeting() {
     here.daemon.greet();
     assert!(here.is_quiet(SOME), "nobody is there to answer");
 }
+
+#[test]
+fn a_charon_tells_its_connections() {
+    let Some(lab) = Lab::new() else { return };
+    let here = Fixture::start(&lab.socket(Side::Near));
+    assert_eq!(here.listed(), None, "nobody is there to ask");
+    let near = lab.start(Side::Near);
+    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.listed().unwrap_or_default().connections, []);
+    near.load();
+    let first = here.listed().unwrap_or_default().connections;
+    let [far] = first.as_slice() else {
+        panic!("{first:?}");
+    };
+    assert_eq!(far.name, "far");
+    assert_eq!(far.local, ["192.0.2.1"]);
+    assert_eq!((far.unique.as_str(), far.waits), ("UNIQUE_NO", false));
+    // it is the same as long as it is loaded as it was
+    assert_eq!(here.listed().unwrap_or_default().connections, first);
+    near.load_with("%any", "aes128-sha256");
+    let other = here.listed().unwrap_or_default().connections;
+    assert!(other.iter().all(|it| it.waits && it.digest != far.digest));
+    near.kill();
+}

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use spared_ipsec::connections::Listed;
 use spared_ipsec::engine::{ChildName, Named};
 use spared_ipsec::vici::{Daemon, ViciEvent};
 
 /// Longer than any limit of the thread.
 const LONG: Duration = Duration::from_secs(25);
+const STEP: Duration = Duration::from_millis(100);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -40,8 +42,11 @@ impl Fixture {
     pub fn next_in(&self, time: Duration) -> Option<ViciEvent> {
         let until = Instant::now() + time;
         loop {
-            if let Some(said) = self.daemon.poll() {
-                return Some(said);
+            match self.daemon.poll() {
+                // which comes by itself, and is asked for apart
+                Some(ViciEvent::Listed(_)) => continue,
+                Some(said) => return Some(said),
+                None => {}
             }
             let left = until.checked_duration_since(Instant::now())?;
             let _ = self.woken.recv_timeout(left);
@@ -86,6 +91,19 @@ impl Fixture {
             ViciEvent::Names(names) => Some(spis(names)).filter(&are_they),
             _ => None,
         })
+    }
+
+    /// The connections that are loaded, as they are told to who asks.
+    pub fn listed(&self) -> Option<Listed> {
+        self.daemon.list();
+        let until = Instant::now() + LONG;
+        while Instant::now() < until {
+            if let Some(ViciEvent::Listed(listed)) = self.daemon.poll() {
+                return listed;
+            }
+            let _ = self.woken.recv_timeout(STEP);
+        }
+        panic!("nothing is listed");
     }
 
     /// Nothing is said for so long.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, flag};
+use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, OWN, flag};
 use spared_sim::{Channel, Random};
 
 use super::*;
@@ -12,6 +12,7 @@ use crate::wire::TABLES;
 use kernel::Kernel;
 
 mod bounds;
+mod connections;
 mod daemon;
 mod follow;
 mod groups;
@@ -149,6 +150,8 @@ struct Node {
     silent: BTreeSet<IpAddr>,
     /// Why not all tunnels are up.
     down: Option<String>,
+    /// What is wrong with the daemons' connections.
+    wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
@@ -189,6 +192,7 @@ impl Node {
             adopts: None,
             silent: BTreeSet::new(),
             down: None,
+            wrong: None,
             routes: BTreeSet::new(),
             greeted: 0,
             sent: VecDeque::new(),
@@ -223,6 +227,7 @@ impl Node {
                 Action::Greet => self.greeted += 1,
                 Action::Silence(ends) => self.silent = ends,
                 Action::Check(state) => self.down = state.err(),
+                Action::Connections(state) => self.wrong = state.err(),
                 Action::Routes(routes) => self.routes = routes,
             }
         }
@@ -234,6 +239,10 @@ impl Node {
             self.engine.message_sent();
             assert!(message.len() <= MESSAGE_MAX);
             self.kinds.push(message[0]);
+            if message[0] >= OWN {
+                self.sent.push_back(message);
+                continue;
+            }
             let said = Message::parse(&message).expect("a replica writes messages");
             if let Said::Records(records) | Said::Offer(records) = said.body {
                 for record in records.filter(|it| !it.has(flag::SAME)) {

@@ -1,0 +1,274 @@
+//! What an IKE daemon has that a pair cannot live with, and what the daemons of both nodes have otherwise.
+//!
+//! Without I/O: [`Listed`] is what charon told, [`Told`] what the peer told of its own; [`findings`] and
+//! [`differences`] name what is wrong, with the line to write.
+
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+pub use wire::CONNECTIONS;
+
+/// Connections that are named in one sentence.
+const NAMED_MAX: usize = 5;
+
+/// A connection that is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    pub name: String,
+    /// Of all that the daemon tells of it.
+    pub digest: u64,
+    pub local: Vec<String>,
+    /// Only the other end can begin it.
+    pub waits: bool,
+    /// IKEv1, which has no MOBIKE.
+    pub is_first: bool,
+    /// "UNIQUE_NO", as charon writes it.
+    pub unique: String,
+    /// As its IKE SAs show it; None where none does.
+    pub mobike: Option<bool>,
+}
+
+/// A pool of virtual addresses that the daemon gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    pub name: String,
+    pub base: IpAddr,
+    pub size: u64,
+}
+
+/// What the daemon of this node has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    pub connections: Vec<Connection>,
+    pub pools: Vec<Pool>,
+}
+
+/// What the peer told of its daemon's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Digests by name: of all connections, or of those that had room.
+    pub digests: BTreeMap<String, u64>,
+    pub is_whole: bool,
+    pub pools: Vec<Pool>,
+}
+
+/// The addresses of this node.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Ends of tunnels that follow, as far as they are here.
+    pub moved: BTreeSet<IpAddr>,
+    /// Addresses that stay.
+    pub own: BTreeSet<IpAddr>,
+    /// No other node has an end of a tunnel that follows.
+    pub is_alone: bool,
+}
+
+/// One thing about a connection or a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Of the connection, or of the pool.
+    pub name: String,
+    /// "mobike".
+    pub of: &'static str,
+    /// False: good to know.
+    pub is_wrong: bool,
+    pub sentence: String,
+    /// The line to write.
+    pub line: Option<String>,
+}
+
+impl Finding {
+    fn new(name: &str, of: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            of,
+            is_wrong: true,
+            sentence: sentence.into(),
+            line: None,
+        }
+    }
+
+    fn write(mut self, line: impl Into<String>) -> Self {
+        self.line = Some(line.into());
+        self
+    }
+
+    /// With the line to write.
+    pub fn text(&self) -> String {
+        match &self.line {
+            Some(line) => format!("{}; write {line}", self.sentence),
+            None => self.sentence.clone(),
+        }
+    }
+}
+
+/// What is wrong with the connections of this node's daemon for a pair.
+pub fn findings(listed: &Listed, place: &Place) -> Vec<Finding> {
+    let each = listed.connections.iter();
+    each.flat_map(|it| of_connection(it, place)).collect()
+}
+
+fn of_connection(connection: &Connection, place: &Place) -> Vec<Finding> {
+    if stays(connection, place) {
+        let sentence =
+            "local_addrs is an address of this node that stays: the tunnel does not follow";
+        let mut finding = Finding::new(&connection.name, "local_addrs", sentence);
+        finding.is_wrong = false;
+        return vec![finding];
+    }
+    let others = [mobike(connection), unique(connection)];
+    let ends = ends(connection, place).into_iter();
+    ends.chain(others.into_iter().flatten()).collect()
+}
+
+/// A tunnel of this node alone may be as it likes.
+fn stays(connection: &Connection, place: &Place) -> bool {
+    let is_own = |address: &String| address.parse().is_ok_and(|ip| place.own.contains(&ip));
+    !connection.local.is_empty() && connection.local.iter().all(is_own)
+}
+
+fn mobike(connection: &Connection) -> Option<Finding> {
+    let sentence = "MOBIKE is on: in a switchover charon moves the tunnel to an address of this node that stays";
+    let is_on = connection.mobike == Some(true);
+    is_on.then(|| Finding::new(&connection.name, "mobike", sentence).write("mobike = no"))
+}
+
+/// A connection that only the other end begins says no INITIAL_CONTACT.
+fn unique(connection: &Connection) -> Option<Finding> {
+    let word = connection.unique.strip_prefix("UNIQUE_")?.to_lowercase();
+    let sentence = format!(
+        "unique is {word}: after a failover charon says that it has no tunnels, and the other end drops \
+         those that followed"
+    );
+    let is_wrong = word != "never" && !connection.waits;
+    is_wrong.then(|| Finding::new(&connection.name, "unique", sentence).write("unique = never"))
+}
+
+fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
+    let finding = |sentence: String| {
+        let moved = place.moved.iter().map(IpAddr::to_string);
+        let moved = match moved.collect::<Vec<_>>().join(" or ") {
+            none if none.is_empty() => "the address that spared moves".to_owned(),
+            moved => moved,
+        };
+        let finding = Finding::new(&connection.name, "local_addrs", sentence);
+        Some(finding.write(format!("local_addrs = {moved}")))
+    };
+    // who is called answers from the address that was called
+    let begins = !connection.waits;
+    if begins && connection.local.is_empty() {
+        return finding("local_addrs is missing: charon takes any address of this node".to_owned());
+    }
+    for address in &connection.local {
+        if is_open(address) {
+            let sentence =
+                format!("local_addrs is {address}: charon takes any address of this node");
+            return finding(sentence).filter(|_| begins);
+        }
+        // a name may be any address
+        let Ok(ip) = address.parse() else { continue };
+        if !place.moved.contains(&ip) && (place.is_alone || place.own.contains(&ip)) {
+            return finding(format!(
+                "local_addrs is {ip}, an address that spared does not move"
+            ));
+        }
+    }
+    None
+}
+
+/// Any address, a network or a range.
+pub fn is_open(address: &str) -> bool {
+    let is_range = address.split_once('-').is_some_and(|(low, high)| {
+        low.trim().parse::<IpAddr>().is_ok() && high.trim().parse::<IpAddr>().is_ok()
+    });
+    let is_unspecified = address.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
+}
+
+/// Connections whose MOBIKE nobody can see yet, in one sentence.
+pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
+    let connections = listed.connections.iter();
+    let unseen = connections.filter(|it| {
+        let has_mobike = !it.waits && !it.is_first && !stays(it, place);
+        has_mobike && it.mobike.is_none()
+    });
+    let unseen: Vec<&str> = unseen.map(|it| it.name.as_str()).collect();
+    (!unseen.is_empty()).then(|| {
+        format!(
+            "of {} no IKE SA shows it yet, which charon here began and no NAT is between; write mobike = no",
+            named(&unseen)
+        )
+    })
+}
+
+/// Pools that give the same addresses on both nodes.
+pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
+    let finding = |pool: &Pool| {
+        let other = there.iter().find(|other| pool.overlaps(other))?;
+        let sentence = format!(
+            "both nodes give addresses from {} on ({} here, {} at the peer): after a failover a client gets one \
+             that another has",
+            pool.base.max(other.base),
+            pool.name,
+            other.name
+        );
+        Some(
+            Finding::new(&pool.name, "pool", sentence)
+                .write("one half of it into addrs on each node"),
+        )
+    };
+    here.iter().filter_map(finding).collect()
+}
+
+/// Where the daemons of both nodes have not the same connections.
+pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
+    let (ours, is_whole) = wire::digests(here);
+    let mut found = Vec::new();
+    let mut differs = |name: &str, sentence: &str| found.push(Finding::new(name, "peer", sentence));
+    for (name, digest) in &ours {
+        match there.digests.get(name) {
+            Some(other) if other == digest => {}
+            Some(_) => differs(
+                name,
+                "the peer's charon has another connection of this name",
+            ),
+            None if there.is_whole => differs(name, "the peer's charon has no such connection"),
+            None => {}
+        }
+    }
+    let missing = there.digests.keys().filter(|it| !ours.contains_key(*it));
+    for name in missing.filter(|_| is_whole) {
+        differs(name, "only the peer's charon has this connection");
+    }
+    found
+}
+
+impl Pool {
+    fn overlaps(&self, other: &Self) -> bool {
+        let extent = |pool: &Self| {
+            let first = match pool.base {
+                IpAddr::V4(ip) => u128::from(u32::from(ip)),
+                IpAddr::V6(ip) => u128::from(ip),
+            };
+            (first, first.saturating_add(u128::from(pool.size)))
+        };
+        let ((first, end), (other_first, other_end)) = (extent(self), extent(other));
+        let is_same_family = self.base.is_ipv4() == other.base.is_ipv4();
+        is_same_family && first < other_end && other_first < end
+    }
+}
+
+/// "far, near and 3 more".
+fn named(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

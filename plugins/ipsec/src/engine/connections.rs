@@ -1,0 +1,183 @@
+//! The connections of both nodes' IKE daemons: what is said of them, and what the peer is told.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use spared_sdk::Value;
+
+use super::{Action, Engine};
+use crate::connections::{
+    CONNECTIONS, Finding, Listed, Place, Told, differences, findings, shared_pools, unseen_mobike,
+};
+use crate::error::Malformed;
+
+/// The wire's version from which on connections are told.
+const WIRE_MIN: u32 = 3;
+
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// As the daemon here had them last.
+    here: Option<Listed>,
+    /// As the peer's had them, by its last word.
+    there: Option<Told>,
+    /// Addresses of this node that stay.
+    own: BTreeSet<IpAddr>,
+    /// The peer understands.
+    is_heard: bool,
+    /// For the peer, until it was sent.
+    message: Option<Vec<u8>>,
+    /// The channel was given it.
+    is_offered: bool,
+    /// What the check was told last.
+    said: Option<String>,
+}
+
+impl Connections {
+    pub fn handle_up(&mut self, wire: u32) {
+        self.is_heard = wire >= WIRE_MIN;
+        self.tell();
+    }
+
+    /// What the peer told last holds.
+    pub fn handle_down(&mut self) {
+        (self.is_heard, self.is_offered) = (false, false);
+        self.message = None;
+    }
+
+    fn tell(&mut self) {
+        let listed = self.here.as_ref().filter(|_| self.is_heard);
+        self.message = listed.map(Listed::message);
+    }
+
+    /// Whether the message that the channel was given is this one.
+    pub fn take_offered(&mut self) -> bool {
+        let is_offered = std::mem::take(&mut self.is_offered);
+        if is_offered {
+            self.message = None;
+        }
+        is_offered
+    }
+
+    pub fn is_offered(&self) -> bool {
+        self.is_offered
+    }
+
+    pub fn poll_message(&mut self) -> Option<&[u8]> {
+        self.is_offered = self.message.is_some();
+        self.message.as_deref()
+    }
+
+    pub fn is_own(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|kind| *kind >= CONNECTIONS)
+    }
+}
+
+impl Engine {
+    /// What charon here has; None: it could not be asked.
+    pub fn handle_listed(&mut self, listed: Option<Listed>) {
+        let is_other = listed.is_some() && self.connections.here != listed;
+        if is_other {
+            self.connections.here = listed;
+            self.connections.tell();
+        }
+        self.report_connections();
+    }
+
+    /// The addresses of this node that spared does not move.
+    pub fn handle_own_addresses(&mut self, own: BTreeSet<IpAddr>) {
+        self.connections.own = own;
+        self.report_connections();
+    }
+
+    pub(super) fn handle_told_connections(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.connections.there = Some(Told::parse(bytes)?);
+        self.report_connections();
+        Ok(())
+    }
+
+    fn connection_findings(&self) -> Vec<Finding> {
+        let Connections { here, there, .. } = &self.connections;
+        let Some(here) = here else {
+            return Vec::new();
+        };
+        let mut found = findings(here, &self.place());
+        if let Some(there) = there {
+            found.extend(shared_pools(&here.pools, &there.pools));
+            found.extend(differences(here, there));
+        }
+        found
+    }
+
+    fn place(&self) -> Place {
+        let ends = &self.store.ends;
+        Place {
+            moved: ends.all().collect(),
+            own: self
+                .connections
+                .own
+                .iter()
+                .filter(|ip| !ends.has(ip))
+                .copied()
+                .collect(),
+            is_alone: self.is_active() && self.up && !self.is_peer_active(),
+        }
+    }
+
+    /// Says in `sparectl status` what is wrong.
+    pub(super) fn report_connections(&mut self) {
+        let found = self.connection_findings();
+        let mut wrong = found.iter().filter(|it| it.is_wrong);
+        let said = wrong.next().map(|first| {
+            let more = match wrong.count() {
+                0 => "see".to_owned(),
+                more => format!("and {more} more: see"),
+            };
+            let Finding { name, sentence, .. } = first;
+            format!("{name}: {sentence}; {more} sparectl ipsec check")
+        });
+        if self.connections.said != said {
+            self.connections.said.clone_from(&said);
+            let state = said.map_or(Ok(()), Err);
+            self.actions.push_back(Action::Connections(state));
+        }
+    }
+
+    /// The rows of `sparectl ipsec check`, and whether anything is wrong; `was_asked` just now.
+    pub fn check_rows(&self, was_asked: bool) -> (Vec<(String, Value)>, bool) {
+        let mut rows = Vec::new();
+        let mut put = |key: &str, text: String| rows.push((key.to_owned(), Value::Text(text)));
+        put("all.charon", self.charon_words(was_asked).to_owned());
+        let Some(here) = &self.connections.here else {
+            return (rows, false);
+        };
+        put("all.connections", here.connections.len().to_string());
+        put("all.peer", self.peer_words(here).to_owned());
+        if let Some(unseen) = unseen_mobike(here, &self.place()) {
+            put("all.mobike", unseen);
+        }
+        let found = self.connection_findings();
+        for finding in &found {
+            put(&format!("{}.{}", finding.name, finding.of), finding.text());
+        }
+        (rows, found.iter().any(|it| it.is_wrong))
+    }
+
+    fn charon_words(&self, was_asked: bool) -> &'static str {
+        match (&self.connections.here, was_asked) {
+            (_, _) if self.settings.adopt.socket.is_none() => "adopt.daemon is \"none\": not asked",
+            (_, true) => "asked",
+            (Some(_), false) => "does not run here: this is what it had when it did",
+            (None, false) => "does not run here, and has not since this plugin began: not asked",
+        }
+    }
+
+    fn peer_words(&self, here: &Listed) -> &'static str {
+        match &self.connections.there {
+            Some(there) if differences(here, there).is_empty() => "has the same connections",
+            Some(_) => "has other connections",
+            None if !self.up => "is not there: not compared",
+            None if !self.connections.is_heard => "does not tell, as it is older: not compared",
+            None => "its charon has not run since its plugin began: not compared",
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Connections of both nodes' daemons, told and compared.
+
+use spared_sdk::Value;
+
+use super::*;
+use crate::connections::{Connection, Listed};
+
+fn listed(digest: u64, mobike: bool) -> Option<Listed> {
+    let connection = Connection {
+        name: "far".to_owned(),
+        digest,
+        local: vec![VIP.to_string()],
+        unique: "UNIQUE_NEVER".to_owned(),
+        mobike: Some(mobike),
+        ..Connection::default()
+    };
+    Some(Listed {
+        connections: vec![connection],
+        pools: Vec::new(),
+    })
+}
+
+/// Settled with a tunnel; both speak the newest wire.
+fn pair() -> Pair {
+    let mut pair = Pair::settled(1);
+    for node in &mut pair.nodes {
+        node.engine.connections.handle_up(3);
+    }
+    pair
+}
+
+fn list(pair: &mut Pair, node: usize, digest: u64, mobike: bool) {
+    pair.nodes[node]
+        .engine
+        .handle_listed(listed(digest, mobike));
+    pair.settle();
+}
+
+#[test]
+fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
+    let mut pair = pair();
+    list(&mut pair, 0, 1, false);
+    assert_eq!(pair.nodes[0].wrong, None, "the other's is not known");
+    list(&mut pair, 1, 2, false);
+    for node in &pair.nodes {
+        let wrong = node.wrong.clone().unwrap_or_default();
+        assert!(
+            wrong.starts_with("far: the peer's charon has another"),
+            "{wrong}"
+        );
+    }
+    list(&mut pair, 1, 1, false);
+    assert_eq!([&pair.nodes[0].wrong, &pair.nodes[1].wrong], [&None, &None]);
+    list(&mut pair, 1, 2, false);
+    pair.cut();
+    list(&mut pair, 0, 2, false);
+    assert_eq!(pair.nodes[0].wrong, None, "what the peer told last holds");
+}
+
+#[test]
+fn an_older_peer_is_told_nothing() {
+    let mut pair = pair();
+    for node in &mut pair.nodes {
+        node.engine.connections.handle_up(2);
+    }
+    list(&mut pair, 0, 1, false);
+    assert_eq!(pair.said(0, OWN), 0);
+    let (rows, is_wrong) = pair.nodes[0].engine.check_rows(true);
+    let older = Value::Text("does not tell, as it is older: not compared".to_owned());
+    assert!(rows.contains(&("all.peer".to_owned(), older)), "{rows:?}");
+    assert!(!is_wrong);
+}
+
+#[test]
+fn a_daemon_with_mobike_is_named() {
+    let mut pair = pair();
+    list(&mut pair, 0, 1, true);
+    let wrong = pair.nodes[0].wrong.clone().unwrap_or_default();
+    assert!(wrong.starts_with("far: MOBIKE is on"), "{wrong}");
+    assert!(pair.nodes[0].engine.check_rows(true).1);
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `check` says of strongSwan's connections.
+
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::poll;
+use spared_tests::ipsec::{Charon, Connection, Side, Tunnelled, asking};
+use spared_tests::lab::scenario;
+use spared_tests::machine::Node;
+
+const STEP: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// As the manual has it.
+fn fit() -> Connection {
+    Connection {
+        lines: "unique = never\n mobike = no".to_owned(),
+        ..Connection::default()
+    }
+}
+
+/// Charons as services on both routers, a tunnel, and which router is active.
+fn start(tunnelled: &Tunnelled, connections: [&Connection; 2]) -> Result<usize> {
+    let mut plan = asking();
+    plan.plugins.push(tunnelled.charon_services(connections)?);
+    let active = tunnelled.start_spared(&plan)?;
+    Charon::start(&tunnelled.far, Side::Far, connections[0])?;
+    Charon::of_service(&tunnelled.routers[active])?.initiate()?;
+    tunnelled.wait_followed(active, 2, 3)?;
+    Ok(active)
+}
+
+/// The keys of what is said of connections and pools, and whether anything of it is wrong.
+fn named(node: Node) -> Result<(Vec<String>, bool)> {
+    let (code, _) = node.sparectl("ipsec check")?;
+    let rows = node.rows("ipsec check")?;
+    let rows = rows.as_object().ok_or("no rows")?;
+    let keys = rows.keys().filter(|key| !key.starts_with("all."));
+    Ok((keys.cloned().collect(), code != 0))
+}
+
+fn wait_named(node: Node, keys: &[&str]) -> Result<()> {
+    let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    let is_wrong = !keys.is_empty();
+    let wanted = (keys, is_wrong);
+    if poll(LIMIT, STEP, || {
+        named(node).is_ok_and(|found| found == wanted)
+    }) {
+        return Ok(());
+    }
+    let said = node.sparectl("ipsec check")?.1;
+    Err(format!("{}: not {wanted:?}: {said}", node.0.name).into())
+}
+
+#[test]
+fn strongswan_as_distributed_is_named_with_the_lines_to_write() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let distributed = Connection::default();
+        let first = start(&tunnelled, [&distributed, &distributed])?;
+        let node = tunnelled.nodes()[first];
+        wait_named(node, &["far.mobike", "far.unique"])?;
+        let status = node.sparectl("status")?.1;
+        assert!(status.contains("sparectl ipsec check"), "{status}");
+        let checked = node.check()?;
+        for line in ["write mobike = no", "write unique = never"] {
+            let is_warned = |it: &str| it.starts_with("warning: ipsec: far.") && it.ends_with(line);
+            assert!(checked.lines().any(is_warned), "{line}: {checked}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn connections_as_the_manual_has_them_are_fine_and_others_of_the_peer_are_named() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let other = Connection {
+            child: "rekey_time = 1000s".to_owned(),
+            ..fit()
+        };
+        let first = start(&tunnelled, [&fit(), &other])?;
+        let nodes = tunnelled.nodes();
+        wait_named(nodes[first], &[])?;
+        let said = |at: usize| nodes[at].ipsec_check("all.peer");
+        assert!(said(first).contains("not compared"), "{}", said(first));
+
+        tunnelled.switch_to(1 - first)?;
+        wait_named(nodes[1 - first], &["far.peer"])?;
+        // its charon does not run any more, and what it had is known
+        wait_named(nodes[first], &["far.peer"])?;
+        assert_eq!(said(first), "has other connections");
+        Ok(())
+    });
+}
