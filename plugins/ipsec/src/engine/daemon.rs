@@ -5,7 +5,7 @@
 //! now is what followed from the peer. Nobody says that a daemon is being stopped; but one that is answers
 //! nobody. So, while this node is active:
 //!
-//! | deleted by | what followed | the daemon's own |
+//! | deleted by | what followed, or whose address went | the daemon's own |
 //! |---|---|---|
 //! | time, an administrator | counts | counts |
 //! | a daemon that is there, or not known yet | undone | doubted: policies undone, until it has answered |
@@ -17,9 +17,10 @@
 //! also when the role goes, as the peer has the tunnel then.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::{Action, Change, Engine};
-use crate::codec::body::{OURS, shifted_policy};
+use crate::codec::body::{OURS, local_end, shifted_policy};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
 
@@ -159,9 +160,11 @@ impl Engine {
         self.dirty = true;
     }
 
-    fn verdict(&self, now_ms: u64, by: Deleter, followed: bool) -> Verdict {
+    /// Of what follows, or whose address went: the peer has it, though nobody has said so yet.
+    fn verdict(&self, now_ms: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
+        let is_away = end.is_some_and(|it| self.store.ends.is_lost(&it));
         match self.is_active() {
-            true => self.daemon.verdict(now_ms, by, followed),
+            true => self.daemon.verdict(now_ms, by, followed || is_away),
             false => Verdict::Counts,
         }
     }
@@ -180,10 +183,11 @@ impl Engine {
     /// Keeps an SA that is not in the kernel any more: there, or in mind until the daemon has answered;
     /// false where its deletion counts.
     pub(super) fn restore_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) -> bool {
-        if self.store.sas.get(id).is_none_or(|it| it.side.is_none()) {
+        let known = self.store.sas.get(id);
+        let Some(end) = known.and_then(|it| Some(it.sa.local_end(it.side?))) else {
             return false;
-        }
-        match self.verdict(now_ms, by, self.has_followed(id)) {
+        };
+        match self.verdict(now_ms, by, Some(end), self.has_followed(id)) {
             Verdict::Counts => false,
             Verdict::Undone => self.make_anew(now_ms, id),
             Verdict::Doubted => {
@@ -231,8 +235,9 @@ impl Engine {
 
     /// Puts a policy of a moving end back; false where its deletion counts.
     pub(super) fn restore_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) -> bool {
-        let verdict = self.verdict(now_ms, by, self.policy_has_followed(id));
         let known = self.store.policies.get(id).filter(|it| it.ours);
+        let end = known.and_then(|it| local_end(&it.policy));
+        let verdict = self.verdict(now_ms, by, end, self.policy_has_followed(id));
         let Some(known) = known.filter(|_| verdict != Verdict::Counts) else {
             return false;
         };

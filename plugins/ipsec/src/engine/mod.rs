@@ -322,7 +322,7 @@ impl Engine {
             self.begin_reading();
         }
         if self.store.ends.expire(now_ms) {
-            self.sort_ends(now_ms);
+            self.leave_lost(now_ms);
         }
         self.drain.give_up(now_ms);
         if self.failover.give_up_ms() <= now_ms {

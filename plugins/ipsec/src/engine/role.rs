@@ -57,6 +57,8 @@ impl Engine {
         self.store.ends.set(now_ms, endpoints, prepares, lingers);
         if is_active && is_leaving {
             self.retire(now_ms, false);
+        } else if self.store.ends.next_ms() < u64::MAX {
+            self.silence_daemon(now_ms);
         }
         if is_active && !prepares && !self.is_peer_active() {
             // an address that comes later than its role
@@ -65,6 +67,12 @@ impl Engine {
         self.sort_ends(now_ms);
         self.route();
         self.report_connections();
+    }
+
+    /// Addresses went, and the host's word for it has not come: it waits for a plugin that stops something.
+    pub(super) fn leave_lost(&mut self, now_ms: u64) {
+        self.retire(now_ms, false);
+        self.sort_ends(now_ms);
     }
 
     /// Other ends, other SAs and policies that follow.

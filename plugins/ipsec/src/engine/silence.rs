@@ -1,7 +1,7 @@
 //! Silence of an IKE daemon from before the role left: its farewell is not to leave from an address that is
 //! back before the daemon has ended, as the other end would drop the tunnels at that word.
 //!
-//! From the moment a role leaves, IKE's requests that may say so do not leave from the addresses of its
+//! From the moment an address leaves, IKE's requests that may say so do not leave from the addresses of its
 //! tunnels: not until the daemon of then has ended, or has had the time that service managers give. An answer
 //! from that daemon ends nothing: one that answers may still be told to stop. So the rest of IKE goes on, and
 //! one that was left running negotiates.
@@ -34,13 +34,18 @@ impl Engine {
         }
     }
 
-    /// A role left, and with it the addresses of what is kept now.
+    /// A role left, and with it the addresses of what is kept now; or addresses did, and the role's leaving
+    /// has not been told yet.
     pub(super) fn silence_daemon(&mut self, now_ms: u64) {
         if self.daemon.has_ended() {
             return;
         }
-        let ends = self.store.held.sas.values().map(|it| it.local_end());
-        let ends = ends.chain(self.silence.ends.iter().copied());
+        let store = &self.store;
+        let kept = store.held.sas.values().map(|it| it.local_end());
+        let carried = store.sas.values();
+        let carried = carried.filter_map(|it| Some(it.sa.local_end(it.side?)));
+        let lost = carried.filter(|end| store.ends.is_lost(end));
+        let ends = kept.chain(lost).chain(self.silence.ends.iter().copied());
         self.silence_for(now_ms, ends.collect());
     }
 

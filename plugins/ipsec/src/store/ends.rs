@@ -78,6 +78,11 @@ impl Ends {
         self.moved.contains(end) || self.prepared.contains(end)
     }
 
+    /// Whether it was here until a moment ago.
+    pub fn is_lost(&self, end: &IpAddr) -> bool {
+        self.lost.contains_key(end)
+    }
+
     pub fn forget_lost(&mut self) {
         self.lost.clear();
     }

@@ -402,12 +402,20 @@ impl Pair {
 
     /// Planned, in the order of the host.
     fn switch_over(&mut self, from: usize) {
+        self.move_addresses(from);
+        self.role(from, false);
+    }
+
+    /// A planned switchover, until the old node hears that its role has left.
+    fn move_addresses(&mut self, from: usize) {
         let now_ms = self.now_ms;
-        self.nodes[from].engine.handle_drain(now_ms, now_ms + S);
+        let engine = &mut self.nodes[from].engine;
+        engine.handle_drain(now_ms, now_ms + S);
         self.settle();
         assert!(self.nodes[from].engine.is_drained());
+        let engine = &mut self.nodes[from].engine;
+        engine.handle_endpoints(now_ms, BTreeSet::new());
         self.activate(1 - from);
-        self.role(from, false);
     }
 
     /// A node dies, with its kernel, and is back as a backup with nothing.

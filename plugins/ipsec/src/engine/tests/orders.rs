@@ -5,6 +5,8 @@ use super::*;
 
 const TIMES_MS: [u64; 5] = [0, 200, S, 5 * S, 90 * S];
 const TUNNELS: u32 = 2;
+/// The host gives up on a plugin before.
+const LATE_MS: u64 = 12 * S;
 /// Between the first half of what a daemon deletes and the second, and until it hangs up.
 const FLUSH_MS: u64 = 50;
 
@@ -46,11 +48,14 @@ struct Order {
     stop_ms: u64,
     away_ms: u64,
     crash: Crash,
+    /// The host says that the role left long after the addresses did: another plugin took its time.
+    is_late: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Leave,
+    Told,
     Return,
     Delete { half: u32 },
     End,
@@ -77,12 +82,15 @@ impl Order {
             begins.into_iter().flat_map(move |begin| {
                 TIMES_MS.into_iter().flat_map(move |stop_ms| {
                     TIMES_MS.into_iter().flat_map(move |away_ms| {
-                        crashes.into_iter().map(move |crash| Self {
-                            fate,
-                            begin,
-                            stop_ms,
-                            away_ms,
-                            crash,
+                        crashes.into_iter().flat_map(move |crash| {
+                            [false, true].into_iter().map(move |is_late| Self {
+                                fate,
+                                begin,
+                                stop_ms,
+                                away_ms,
+                                crash,
+                                is_late,
+                            })
                         })
                     })
                 })
@@ -90,7 +98,9 @@ impl Order {
         });
         // what is its own it may delete while it lives, or while nobody can ask it
         let means_it = |fate| matches!(fate, Fate::LeftRunning | Fate::Unasked);
-        all.filter(move |it| it.begin != Begin::Before || !means_it(it.fate))
+        let all = all.filter(move |it| it.begin != Begin::Before || !means_it(it.fate));
+        // nothing is late by then
+        all.filter(|it| !it.is_late || matches!(it.crash, Crash::Never | Crash::WhileAway))
     }
 
     fn events(&self) -> Vec<(u64, Event)> {
@@ -102,7 +112,12 @@ impl Order {
             Begin::After => back_ms,
         };
         let at_ms = begun_ms + self.stop_ms;
-        let mut events = vec![(LEAVE_MS, Event::Leave), (back_ms, Event::Return)];
+        let told_ms = if self.is_late { LATE_MS } else { 0 };
+        let mut events = vec![
+            (LEAVE_MS, Event::Leave),
+            (back_ms.min(LEAVE_MS + told_ms), Event::Told),
+            (back_ms, Event::Return),
+        ];
         if self.fate != Fate::Killed {
             events.push((at_ms, Event::Delete { half: 0 }));
             events.push((at_ms + FLUSH_MS, Event::Delete { half: 1 }));
@@ -190,9 +205,10 @@ impl World {
     fn take(&mut self, event: Event) {
         match event {
             Event::Leave => {
-                self.pair.switch_over(0);
+                self.pair.move_addresses(0);
                 (self.is_active, self.has_left) = (false, true);
             }
+            Event::Told => self.pair.role(0, false),
             Event::Return => {
                 self.pair.switch_over(1);
                 self.is_active = true;
