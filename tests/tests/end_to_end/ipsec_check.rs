@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `check` says of strongSwan's connections.
+//! What `check` says of strongSwan's connections, and what a switchover costs with those that it names.
 
+use std::thread;
 use std::time::Duration;
 
 use spared_tests::Result;
-use spared_tests::clock::poll;
-use spared_tests::ipsec::{Charon, Connection, Side, Tunnelled, asking};
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::ipsec::{Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear};
 use spared_tests::lab::scenario;
 use spared_tests::machine::Node;
+use spared_tests::probe::{Outage, Pings, Recorder};
 
+const SPACING: Duration = Duration::from_millis(5);
 const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
+const CALM: Duration = Duration::from_millis(500);
+/// Everything that comes after a switchover has come: the daemon's end, and the next one's negotiation.
+const STILL: Duration = Duration::from_secs(5);
 
 /// As the manual has it.
 fn fit() -> Connection {
@@ -53,8 +59,21 @@ fn wait_named(node: Node, keys: &[&str]) -> Result<()> {
     Err(format!("{}: not {wanted:?}: {said}", node.0.name).into())
 }
 
+/// What it costs, with all that comes after it.
+fn cost(pings: &Pings, since: Stamp) -> Result<Outage> {
+    pings.outage_of(since, CALM, LIMIT).ok_or("no answers")?;
+    thread::sleep(STILL);
+    pings
+        .outage_of(since, CALM, LIMIT)
+        .ok_or("no answers any more".into())
+}
+
+fn in_clear(recorder: &Recorder) -> usize {
+    recorder.take(is_in_clear).len()
+}
+
 #[test]
-fn strongswan_as_distributed_is_named_with_the_lines_to_write() {
+fn strongswan_as_distributed_is_named_and_a_switchover_with_it_costs_no_more_than_a_death() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         let distributed = Connection::default();
@@ -68,6 +87,27 @@ fn strongswan_as_distributed_is_named_with_the_lines_to_write() {
             let is_warned = |it: &str| it.starts_with("warning: ipsec: far.") && it.ends_with(line);
             assert!(checked.lines().any(is_warned), "{line}: {checked}");
         }
+
+        let recorder = tunnelled.record()?;
+        let pings = tunnelled.pings(Family::V4, SPACING)?;
+        thread::sleep(Duration::from_secs(1));
+        let switched = Stamp::now();
+        tunnelled.switch_to(1 - first)?;
+        let planned = cost(&pings, switched)?;
+        let clear = in_clear(&recorder);
+        tunnelled.wait_followed(1 - first, 2, 3)?;
+        let killed = Stamp::now();
+        tunnelled.routers[1 - first].kill();
+        let death = cost(&pings, killed)?;
+        println!(
+            "planned {planned:?}, {clear} in clear; a death {death:?}, {}",
+            in_clear(&recorder)
+        );
+        assert!(
+            planned.total <= death.total,
+            "{planned:?}, a death {death:?}"
+        );
+        assert_eq!(clear, 0, "in clear text");
         Ok(())
     });
 }

@@ -67,6 +67,14 @@ impl Connections {
         self.message.as_deref()
     }
 
+    /// Addresses to which the daemon here moves tunnels when theirs goes: with MOBIKE, all that stay.
+    pub fn roaming(&self) -> impl Iterator<Item = IpAddr> {
+        let mut listed = self.here.iter().flat_map(|it| &it.connections);
+        let roams = listed.any(|it| it.mobike == Some(true));
+        let own = self.own.iter().filter(move |ip| roams && !ip.is_loopback());
+        own.copied()
+    }
+
     pub fn is_own(bytes: &[u8]) -> bool {
         bytes.first().is_some_and(|kind| *kind >= CONNECTIONS)
     }

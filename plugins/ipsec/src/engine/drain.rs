@@ -32,7 +32,8 @@ impl Drain {
 
 impl Engine {
     /// Before a switchover: says the exact numbers.
-    pub fn handle_drain(&mut self, _now_ms: u64, deadline_ms: u64) {
+    pub fn handle_drain(&mut self, now_ms: u64, deadline_ms: u64) {
+        self.silence_roaming(now_ms);
         if self.is_followed {
             let wanted = self.read_fresh();
             self.drain = Drain::Reading {

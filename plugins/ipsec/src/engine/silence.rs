@@ -5,6 +5,9 @@
 //! tunnels: not until the daemon of then has ended, or has had the time that service managers give. An answer
 //! from that daemon ends nothing: one that answers may still be told to stop. So the rest of IKE goes on, and
 //! one that was left running negotiates.
+//!
+//! A daemon with MOBIKE asks from the addresses that stay instead, and moves the tunnels there: then these
+//! are silent, too.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,8 +48,19 @@ impl Engine {
         let carried = store.sas.values();
         let carried = carried.filter_map(|it| Some(it.sa.local_end(it.side?)));
         let lost = carried.filter(|end| store.ends.is_lost(end));
-        let ends = kept.chain(lost).chain(self.silence.ends.iter().copied());
+        let ends = kept.chain(lost).chain(self.connections.roaming());
+        let ends = ends.chain(self.silence.ends.iter().copied());
         self.silence_for(now_ms, ends.collect());
+    }
+
+    /// A switchover begins. A daemon with MOBIKE moves its tunnels as soon as it finds their address gone, and
+    /// the role's leaving is heard only when services have been stopped.
+    pub(super) fn silence_roaming(&mut self, now_ms: u64) {
+        let mut ends: BTreeSet<IpAddr> = self.connections.roaming().collect();
+        if !ends.is_empty() && !self.daemon.has_ended() {
+            ends.extend(&self.silence.ends);
+            self.silence_for(now_ms, ends);
+        }
     }
 
     fn silence_for(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {

@@ -5,6 +5,8 @@ use spared_sdk::Value;
 use super::*;
 use crate::connections::{Connection, Listed};
 
+const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
+
 fn listed(digest: u64, mobike: bool) -> Option<Listed> {
     let connection = Connection {
         name: "far".to_owned(),
@@ -72,10 +74,32 @@ fn an_older_peer_is_told_nothing() {
 }
 
 #[test]
-fn a_daemon_with_mobike_is_named() {
+fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
     let mut pair = pair();
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_own_addresses([IpAddr::from(OWN_ADDRESS)].into());
+    engine.handle_daemon(S, DaemonWord::Came);
     list(&mut pair, 0, 1, true);
     let wrong = pair.nodes[0].wrong.clone().unwrap_or_default();
     assert!(wrong.starts_with("far: MOBIKE is on"), "{wrong}");
     assert!(pair.nodes[0].engine.check_rows(true).1);
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_drain(S, S);
+    pair.settle();
+    // before the address goes
+    assert_eq!(pair.nodes[0].silent, [IpAddr::from(OWN_ADDRESS)].into());
+    pair.switch_over(0);
+    let silent: BTreeSet<IpAddr> = [VIP.into(), OWN_ADDRESS.into()].into();
+    assert_eq!(pair.nodes[0].silent, silent);
+}
+
+#[test]
+fn without_mobike_the_addresses_that_stay_go_on_speaking() {
+    let mut pair = pair();
+    let engine = &mut pair.nodes[0].engine;
+    engine.handle_own_addresses([IpAddr::from(OWN_ADDRESS)].into());
+    engine.handle_daemon(S, DaemonWord::Came);
+    list(&mut pair, 0, 1, false);
+    pair.switch_over(0);
+    assert_eq!(pair.nodes[0].silent, [IpAddr::from(VIP)].into());
 }
