@@ -9,7 +9,7 @@ use spared_tests::Result;
 use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{Stamp, ms};
 
-use super::bed::{Bed, LIMIT, SPACING, plan, tunnel, with_bed};
+use super::bed::{Bed, LIMIT, SPACING, Said, plan, tunnel, with_bed};
 use super::{Rows, crowd, median, most, row, runs, within};
 
 /// What the description promises, on machines that are no slower than usual.
@@ -34,10 +34,8 @@ struct Deaths {
     announced: Vec<f64>,
     /// From there to the first answer.
     served: Vec<f64>,
-    /// From its first word to the last SA.
+    /// From the decision to the last SA.
     installed: Vec<f64>,
-    /// How long that took from the first SA.
-    installing: Vec<f64>,
     refused: Vec<f64>,
     threshold: Vec<f64>,
     /// From hearing its peer until it could take over.
@@ -105,20 +103,16 @@ fn bulk(deaths: &Deaths, alone: &Alone) -> Vec<Row> {
     );
     sync.note += &format!("; aim {SYNC_MS} ms; beside: the kernel alone lists and takes them");
     let mut installed = row(
-        "ms from its advert to the last SA",
+        "ms from its decision to the last SA",
         &deaths.installed,
         &alone.batches,
         Some(INSTALL_MS.max(median(&alone.batches) * INSTALL_TIMES)),
     );
-    installed.note += &format!("; aim {INSTALL_MS} ms; beside: the kernel alone takes them");
-    let mut installing = row(
-        "ms from the first SA to the last",
-        &deaths.installing,
-        &alone.ip,
-        None,
+    installed.note += &format!(
+        "; aim {INSTALL_MS} ms; beside: the kernel alone takes them, by ip -batch in {:.0} ms",
+        median(&alone.ip)
     );
-    installing.note += "; beside: ip -batch";
-    vec![sync, installed, installing]
+    vec![sync, installed]
 }
 
 fn without(bench: &Bench, bed: &mut Bed) -> Result<Deaths> {
@@ -135,8 +129,8 @@ fn repeat(bench: &Bench, bed: &mut Bed, sas: u32) -> Result<Deaths> {
     let mut deaths = Deaths::default();
     for _ in 0..runs(bench) {
         die(bed, sas, &mut deaths)?;
-        let joined = bed.revive()?;
-        deaths.in_sync.push(ms(joined.in_sync.since(joined.up)));
+        let in_sync = bed.revive()?;
+        deaths.in_sync.push(in_sync);
     }
     Ok(deaths)
 }
@@ -149,13 +143,7 @@ fn die(bed: &mut Bed, sas: u32, deaths: &mut Deaths) -> Result<()> {
             .push(bed.threshold(tunnel().spi_back())? as f64);
     }
     let before = bed.refused(&[1 - bed.at])?;
-    let installed = match sas {
-        0 => None,
-        sas => {
-            let survivor = bed.router(1 - bed.at);
-            Some(within::spawn(survivor, &format!("installed {sas}"))?)
-        }
-    };
+    let survivor = Said::by(bed.router(1 - bed.at));
     let struck = bed.strike();
     let outage = pings
         .outage_of(struck, EFFECT, LIMIT)
@@ -166,10 +154,9 @@ fn die(bed: &mut Bed, sas: u32, deaths: &mut Deaths) -> Result<()> {
     deaths.outage.push(ms(outage.total));
     deaths.announced.push(ms(announced.since(said)));
     deaths.served.push(ms(first.since(announced)));
-    if let Some(installed) = installed {
-        let [first, last] = installed.wait()?.map(Stamp);
-        deaths.installed.push(ms(last.since(said)));
-        deaths.installing.push(ms(last.since(first)));
+    if sas > 0 {
+        let took_ms = survivor.wait_number("SAs taken over within")?;
+        deaths.installed.push(took_ms);
         let refused = bed.refused(&[bed.at])? - before;
         deaths.refused.push(refused as f64);
     }

@@ -41,6 +41,9 @@ pub struct Failover {
     settled_ms: Option<u64>,
     /// When this node became active.
     pub active_ms: u64,
+    /// When it began to put what it keeps into the kernel, before or with its role, and when all was there.
+    begun_ms: Option<u64>,
+    put_ms: Option<u64>,
     /// The reading that is compared with what was put.
     wanted: Option<u32>,
     /// What the kernel did not take, and how many of them were spoken of.
@@ -59,6 +62,17 @@ impl Failover {
     pub fn is_settling(&self) -> bool {
         self.settled_ms.is_some()
     }
+
+    fn begin(&mut self, now_ms: u64) {
+        self.begun_ms.get_or_insert(now_ms);
+    }
+
+    /// Nothing is left to be put.
+    pub fn end(&mut self, now_ms: u64) {
+        if self.begun_ms.is_some() {
+            self.put_ms.get_or_insert(now_ms);
+        }
+    }
 }
 
 impl Engine {
@@ -67,6 +81,7 @@ impl Engine {
     pub fn handle_settle(&mut self, now_ms: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
             self.failover.settled_ms = Some(now_ms);
+            self.failover.begin(now_ms);
             self.install_held(now_ms, true);
         }
     }
@@ -89,6 +104,7 @@ impl Engine {
 
     /// A role has come, and with it what is kept for it.
     pub(super) fn take_over(&mut self, now_ms: u64, is_first: bool) {
+        self.failover.begin(now_ms);
         self.install_held(now_ms, false);
         self.want_held();
         let refused = &self.failover.refused;
@@ -330,9 +346,16 @@ impl Engine {
 
     fn adopt(&mut self, now_ms: u64) {
         let installed = counted(self.installed.len(), "SA");
-        let took_ms = now_ms.saturating_sub(self.failover.active_ms);
+        let failover = &mut self.failover;
+        let read_ms = now_ms.saturating_sub(failover.active_ms);
+        let begun_ms = failover.begun_ms.take().unwrap_or(now_ms);
+        let took_ms = failover
+            .put_ms
+            .take()
+            .unwrap_or(now_ms)
+            .saturating_sub(begun_ms);
         self.event(format!(
-            "{installed} taken over, read back after {took_ms} ms"
+            "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));
         self.order_adoption();
     }
