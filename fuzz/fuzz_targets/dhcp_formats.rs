@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spared_dhcp::format::{Format, Reader, write};
+use spared_dhcp::codec::{Format, Reader, write};
 use spared_dhcp::lease::{Clock, Key, Kind, Set};
 use spared_dhcp::wire::{Message, RecordKey, read_lease, write_lease};
 

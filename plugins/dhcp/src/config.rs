@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
 
+use crate::codec::Format;
 use crate::discover;
-use crate::format::Format;
 
 /// More would be more rows than `sparectl` takes.
 const SERVERS_MAX: usize = 16;

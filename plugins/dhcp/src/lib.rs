@@ -1,15 +1,15 @@
 //! DHCP leases that follow from the active node to the other.
 //!
 //! This file, `memory.rs` and `server` are all the I/O; `store.rs` is what the replica keeps equal,
-//! `engine` what DHCP alone knows, `wire.rs` the bytes between the nodes, `format` what the servers'
+//! `engine` what DHCP alone knows, `wire.rs` the bytes between the nodes, `codec` what the servers'
 //! lease files say, `discover` what their configurations do. *spared-dhcp*(5) is the manual of every
 //! key.
 #![deny(unsafe_code)] // but for one system call, in server/occupied.rs
 
+pub mod codec;
 pub mod config;
 pub mod discover;
 pub mod engine;
-pub mod format;
 pub mod lease;
 mod memory;
 pub mod server;

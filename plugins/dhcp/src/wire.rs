@@ -2,7 +2,7 @@
 //! `sparectl dhcp diff`, and which servers cannot be followed.
 //!
 //! Numbers are in network byte order. Times are milliseconds left and ago, as clocks differ. Any bytes
-//! parse without a panic; whether a lease fits its server is for [`fits`](crate::format::fits) to say.
+//! parse without a panic; whether a lease fits its server is for [`fits`](crate::codec::fits) to say.
 //!
 //! ```text
 //! key       kind 8 = 0                               the server's identity (its DUID)

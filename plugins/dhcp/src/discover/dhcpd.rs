@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Files, Places};
-use crate::format::dhcpd::lexer::{Token, statement};
+use crate::codec::dhcpd::lexer::{Token, statement};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::format::Format;
+use crate::codec::Format;
 
 /// More than any configuration is; its files together may be no longer.
 const LONGEST: u64 = 16 * 1024 * 1024;

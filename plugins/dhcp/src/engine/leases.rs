@@ -8,8 +8,8 @@ use super::book::{Book, is_living, is_same};
 use super::conflict::{self, Conflict, Conflicts};
 use super::save::Save;
 use super::status::client;
+use crate::codec::{self, Format};
 use crate::config::Server;
-use crate::format::{self, Format};
 use crate::lease::{Change, Key, Lease};
 use crate::server::{Event, Unread};
 use crate::wire::{self, RecordKey};
@@ -222,7 +222,7 @@ impl Leases {
 
     /// Whether it fits, and finds room.
     pub fn admits(&mut self, lease: &Lease) -> bool {
-        let why = match format::fits(self.settings.format, lease) {
+        let why = match codec::fits(self.settings.format, lease) {
             Err(why) => format!("{}: {why}", lease.key.address),
             Ok(()) if !wire::is_short(lease) => format!("{}: it is too long", lease.key.address),
             Ok(()) if !self.book.has_room_for(&lease.key) => {
@@ -311,7 +311,7 @@ impl Leases {
     }
 
     pub fn take_identity(&mut self, identity: &[u8]) -> Applied {
-        if !format::is_identity(identity) {
+        if !codec::is_identity(identity) {
             self.counters.last_refused = Some("an identity that no server has".to_owned());
             return Applied::Refused;
         }

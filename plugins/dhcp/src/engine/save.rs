@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::book::Book;
 use super::leases::Leases;
 use super::status::counted;
-use crate::format::Format;
+use crate::codec::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
 

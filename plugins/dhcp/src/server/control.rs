@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
+use crate::codec::Format;
 use crate::config;
 use crate::discover::Places;
-use crate::format::Format;
 use crate::lease::{Change, Key, Set};
 
 use super::End;

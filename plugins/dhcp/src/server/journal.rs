@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::format::{Format, Found, Reader};
+use crate::codec::{Format, Found, Reader};
 use crate::lease::{Change, Lease, Set};
 
 use super::clock::clock;

@@ -9,7 +9,7 @@ use rustix::net::SocketAddrUnix;
 use serde_json::{Map, Value, json};
 use spared_sdk::hex;
 
-use crate::format::Format;
+use crate::codec::Format;
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
 
 use super::End;

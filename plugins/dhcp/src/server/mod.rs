@@ -35,8 +35,8 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::codec::Found;
 use crate::config;
-use crate::format::Found;
 use crate::lease::{Change, Key, Set};
 
 use run::Thread;

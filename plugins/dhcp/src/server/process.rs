@@ -6,7 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::format::Format;
+use crate::codec::Format;
 
 /// As its pid file says, where the packages have it.
 ///

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::format::{Format, Found, Reader};
+use crate::codec::{Format, Found, Reader};
 use crate::lease::{Change, Clock, Key, Lease, Set};
 
 use super::clock::clock;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use spared_sdk::file::{Access, replace};
 use spared_sdk::hex;
 
+use crate::codec::{self, Format};
 use crate::config;
 use crate::discover::{self, Places};
-use crate::format::{self, Format};
 use crate::lease::Set;
 
 use super::End;
@@ -114,7 +114,7 @@ impl Site {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
-        let bytes = format::write(self.format, set, &before, clock());
+        let bytes = codec::write(self.format, set, &before, clock());
         if bytes.len() as u64 > SIZE_MAX {
             return Err(format!("{}: {}", path.display(), too_large()));
         }
@@ -189,7 +189,7 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
 
 /// Nothing may replace a good file by one that its server would not read to the end.
 fn refuse_unreadable(format: Format, bytes: &[u8]) -> Result<(), String> {
-    let mut reader = format::Reader::new(format);
+    let mut reader = codec::Reader::new(format);
     let found = reader.feed(bytes, clock());
     match (found.why, reader.unread()) {
         (None, 0) => Ok(()),

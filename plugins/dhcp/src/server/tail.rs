@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::Format;
+use crate::codec::Format;
 use crate::lease::{Change, Set};
 
 use super::journal::Journal;

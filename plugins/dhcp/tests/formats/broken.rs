@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spared_dhcp::format::{Format, Reader, fits, write};
+use spared_dhcp::codec::{Format, Reader, fits, write};
 use spared_dhcp::lease::{Change, INFINITE_S, Kind, Set, State};
 
 use crate::{CLOCK, FORMATS, leases, read, read_all, set_of};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use spared_dhcp::codec::Format;
 use spared_dhcp::discover::{Places, read};
-use spared_dhcp::format::Format;
 
 /// A folder with files; gone with it.
 struct Folder(PathBuf);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use spared_dhcp::format::{Format, Found, Reader};
+use spared_dhcp::codec::{Format, Found, Reader};
 use spared_dhcp::lease::{Change, Clock, Lease, Set};
 use spared_sdk::hex;
 

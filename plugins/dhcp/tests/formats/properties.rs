@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use spared_dhcp::format::{Format, Reader, fits, write};
+use spared_dhcp::codec::{Format, Reader, fits, write};
 use spared_dhcp::lease::{Client, INFINITE_S, Key, Kind, Lease, Set, State};
 
 use crate::{CLOCK, FORMATS, read, read_all, set_of};

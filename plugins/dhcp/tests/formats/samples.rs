@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use spared_dhcp::format::{Format, write};
+use spared_dhcp::codec::{Format, write};
 
 use crate::{CLOCK, read, read_all, render, set_of};
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use spared_dhcp::format::{Format, fits, write};
+use spared_dhcp::codec::{Format, fits, write};
 use spared_dhcp::lease::{Client, Kind, Set, State};
 
 use crate::samples::sample;

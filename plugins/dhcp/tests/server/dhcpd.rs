@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use spared_dhcp::format::Format;
+use spared_dhcp::codec::Format;
 use spared_dhcp::lease::{Change, State};
 use spared_dhcp::server::Event;
 

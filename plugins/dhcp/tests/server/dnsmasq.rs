@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
-use spared_dhcp::format::Format;
+use spared_dhcp::codec::Format;
 use spared_dhcp::lease::{Change, Key};
 use spared_dhcp::server::Event;
 

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use spared_dhcp::codec::Format;
 use spared_dhcp::config;
-use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set, State};
 use spared_dhcp::server::{Command, Event, Server};
 

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use spared_dhcp::format::Format;
+use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{

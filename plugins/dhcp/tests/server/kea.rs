@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
+use spared_dhcp::codec::Format;
 use spared_dhcp::config;
-use spared_dhcp::format::Format;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set};
 use spared_dhcp::server::{Command, Event};
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use spared_dhcp::format::Format;
+use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{Fixture, HEADER4, append, hosts, key4, lease4, row, set_of, settings};

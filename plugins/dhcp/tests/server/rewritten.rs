@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
-use spared_dhcp::format::Format;
+use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{

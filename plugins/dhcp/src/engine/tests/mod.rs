@@ -18,8 +18,8 @@ use spared_sdk::Value;
 use spared_sim::{Channel, Random};
 
 use super::*;
+use crate::codec::Format;
 use crate::config::Server;
-use crate::format::Format;
 use crate::lease::{Change, Client, Clock, Key, Kind, Lease, Set, State};
 use fake::Fake;
 use lab::{Lab, channels};

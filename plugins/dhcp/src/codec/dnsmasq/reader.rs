@@ -7,7 +7,7 @@ use std::str;
 use spared_sdk::hex;
 
 use super::{NONE, TEMPORARY};
-use crate::format::Found;
+use crate::codec::Found;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 const ETHERNET: u16 = 1;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use spared_sdk::hex;
 
 use super::{Column, Family, escape, is_text_of};
-use crate::format::fits;
+use crate::codec::fits;
 use crate::lease::{Clock, Kind, Lease, Set, State};
 
 /// Under the header of `before`, where it has one: its Kea is the one that will read it.

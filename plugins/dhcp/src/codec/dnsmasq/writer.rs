@@ -5,7 +5,7 @@ use std::io::Write as _;
 use spared_sdk::hex;
 
 use super::{NONE, TEMPORARY};
-use crate::format::{Format, fits};
+use crate::codec::{Format, fits};
 use crate::lease::{Clock, Kind, Lease, Set};
 
 /// dnsmasq has no field for more of a name.

@@ -1,7 +1,7 @@
 //! Lines into declarations.
 
 use super::{ByteOrder, Family, reader};
-use crate::format::Found;
+use crate::codec::Found;
 use crate::lease::Clock;
 
 /// A declaration that becomes longer is passed over.

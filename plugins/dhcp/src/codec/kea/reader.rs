@@ -7,7 +7,7 @@ use std::str;
 use spared_sdk::hex;
 
 use super::{Column, Family, escape, is_default};
-use crate::format::Found;
+use crate::codec::Found;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 /// The DUID of a declined address, as Kea has it since 2.3.

@@ -8,7 +8,7 @@ use super::{
     BINDING, ByteOrder, FLAGS, FREE_BINDINGS, Family, HARDWARE, LONGEST_TEXT, RELAY_OPTIONS, SET,
     escape, is_variable, unescape,
 };
-use crate::format::{Format, Reader, fits};
+use crate::codec::{Format, Reader, fits};
 use crate::lease::{Clock, Kind, Lease, Set, State};
 
 pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {

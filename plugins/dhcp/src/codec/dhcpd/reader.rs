@@ -293,7 +293,7 @@ impl Fields {
 }
 
 impl Declared {
-    pub fn tell(self, found: &mut crate::format::Found) {
+    pub fn tell(self, found: &mut crate::codec::Found) {
         match self {
             Self::Lease(lease) => found.changes.push(Change::Put(lease)),
             Self::Identity(duid) => found.identity = Some(duid),
