@@ -163,8 +163,15 @@ impl Conntrack {
                 answer.rows(engine.rows(now_ns))?;
             }
             ["resync"] => {
-                engine.request_resync(now_ns);
+                if !engine.request_resync(now_ns) {
+                    return Err(Error::Plugin(rows::NO_RESYNC.to_owned()));
+                }
                 engine.handle_timeout(now_ns);
+                let flows = engine.counters.kernel_flows.unwrap_or(0);
+                answer.text(
+                    "resync",
+                    &format!("begun: {flows} flows in the kernel's table"),
+                )?;
             }
             ["diff"] => {
                 let begun = engine.compare(now_ns);

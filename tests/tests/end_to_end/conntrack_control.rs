@@ -193,7 +193,13 @@ fn what_somebody_deletes_on_the_backup_is_back_after_a_resync() {
         pair.wait_equal()?;
         flows::flush(&lab.sites[backup].ns)?;
         let resyncs = pair.number(active, "resyncs");
-        pair.done(active, &["conntrack", "resync"])?;
+        let text = pair.done(active, &["conntrack", "resync"])?;
+        assert!(text.contains("begun: 30"), "{text}");
+        let (code, text) = pair.said(backup, &["conntrack", "resync"])?;
+        assert!(
+            code == 1 && text.contains("this node is backup"),
+            "{code}: {text}"
+        );
         pair.wait_holds(backup, 3000, Crowd::has)?;
         assert!(pair.number(active, "resyncs") > resyncs);
         pair.wait_equal()

@@ -264,11 +264,11 @@ impl Engine {
         }
     }
 
-    /// The next resync is due at once.
-    pub fn request_resync(&mut self, now_ns: u64) {
-        if self.speaks(now_ns) {
-            self.wanted.resync = true;
-        }
+    /// The next resync is due at once; false where this node has nobody to tell.
+    pub fn request_resync(&mut self, now_ns: u64) -> bool {
+        let speaks = self.speaks(now_ns);
+        self.wanted.resync |= speaks;
+        speaks
     }
 
     pub(super) fn resync_interval_ns(&self) -> u64 {
