@@ -2,6 +2,7 @@
 //! A router that knows nothing joins one that has many leases.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use spared_tests::Result;
 use spared_tests::bench::Bench;
 use spared_tests::clock::{ms, poll};
 use spared_tests::dhcp::{Duo, Filled, Make, Options, Pool, Server, Setup};
-use spared_tests::lab::Lab;
+use spared_tests::lab::{Lab, find_program};
 
 use super::{MANY, Rows, row, runs};
 
@@ -83,8 +84,10 @@ fn forget(duo: &Duo, site: usize) -> Result<()> {
 
 fn copy(server: &Server) -> Result<Duration> {
     let to = server.paths.dir.join("copied");
+    let rsync = find_program(Path::new("rsync"));
+    let rsync = rsync.ok_or("no rsync here, which this is compared with")?;
     let begun = Instant::now();
-    let status = Command::new("rsync")
+    let status = Command::new(rsync)
         .arg("--fsync")
         .args([&server.paths.leases, &to])
         .status()?;

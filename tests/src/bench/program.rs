@@ -33,6 +33,18 @@ pub fn program_with(mut report: Report, cases: &[Case], farewell: fn()) -> ExitC
     }
 }
 
+fn usage(name: &str, cases: &[Case]) -> String {
+    let cases = cases
+        .iter()
+        .map(|(case, scale, _)| format!("{case} {scale}"));
+    let cases: Vec<String> = cases.collect();
+    format!(
+        "usage: bench-{name} [--quick] [--runs=N] [--alone] [WORD...]\n\n\
+         Words select the cases whose name contains one of them, of:\n  {}",
+        cases.join("\n  ")
+    )
+}
+
 fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let has = |option: &str| words.iter().any(|word| word == option);
@@ -44,6 +56,10 @@ fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
         None if has("--quick") => QUICK_RUNS,
         None => RUNS,
     };
+    if has("--help") || has("-h") {
+        println!("{}", usage(report.name, cases));
+        return Ok(());
+    }
     let chosen: Vec<_> = words
         .iter()
         .filter(|word| !word.starts_with("--"))
