@@ -26,5 +26,16 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
                 Finding::new("ruleset-link", Severity::Error, sentence).mend(kept.mend)
             })
     }));
+    findings.extend(ruleset.iter().flat_map(|ruleset| {
+        firewall::interruptions(ruleset, &setup.host.node, link)
+            .into_iter()
+            .map(|kept| {
+                let sentence = format!(
+                    "{}: `conntrack -F` may interrupt it for seconds",
+                    kept.sentence
+                );
+                Finding::new("ruleset-link-invalid", Severity::Warning, sentence).mend(kept.mend)
+            })
+    }));
     findings
 }

@@ -20,7 +20,7 @@ use spared_netlink::Monitor;
 
 use crate::config::Link;
 use rules::Rules;
-pub use rules::{Obstacle, obstacles};
+pub use rules::{Obstacle, interruptions, obstacles};
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const CHANGES: u32 = 7;

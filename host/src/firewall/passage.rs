@@ -16,6 +16,8 @@ pub struct Way {
     pub port: u16,
     /// The peer connects; else answers to this node's connection come.
     pub listens: bool,
+    /// Connection tracking has forgotten the connection.
+    pub is_forgotten: bool,
 }
 
 /// Chains deeper than this are not followed: nft allows no more.
@@ -31,6 +33,25 @@ enum End {
 
 /// The first chain that keeps the link's packets out, as "family table chain".
 pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
+    let keeps = |end: End, chain: &Value| match end {
+        End::Accepted => false,
+        End::Dropped => true,
+        End::Through => chain["policy"] == "drop",
+    };
+    first(ruleset, way, keeps)
+}
+
+/// The first chain with a rule that drops the link's packets while connection tracking knows nothing of
+/// the connection: after `conntrack -F`, where it takes up none in the middle.
+pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
+    let forgotten = Way {
+        is_forgotten: true,
+        ..way.clone()
+    };
+    first(ruleset, &forgotten, |end, _| end == End::Dropped)
+}
+
+fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Option<String> {
     let objects = ruleset["nftables"].as_array()?;
     let family = if way.own.is_ipv4() { "ip" } else { "ip6" };
     let chains = objects.iter().filter_map(|object| object.get("chain"));
@@ -38,15 +59,10 @@ pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
         let of_family = chain["family"] == "inet" || chain["family"] == family;
         of_family && chain["type"] == "filter" && chain["hook"] == "input"
     });
-    let keeps = |chain: &&Value| {
+    let chain = inputs.find(|chain| {
         let name = chain["name"].as_str().unwrap_or_default();
-        match walk(objects, chain, name, way, 0) {
-            End::Accepted => false,
-            End::Dropped => true,
-            End::Through => chain["policy"] == "drop",
-        }
-    };
-    let chain = inputs.find(keeps)?;
+        keeps(walk(objects, chain, name, way, 0), chain)
+    })?;
     let text = |key: &str| chain[key].as_str().unwrap_or_default();
     Some(format!(
         "{} {} {}",
@@ -151,7 +167,11 @@ fn fact(left: &Value, way: &Way) -> Option<Vec<String>> {
         };
     }
     if left["ct"]["key"] == "state" {
-        return one(if way.listens { "new" } else { "established" });
+        return one(match way.listens {
+            _ if way.is_forgotten => "invalid",
+            true => "new",
+            false => "established",
+        });
     }
     let payload = left.get("payload")?;
     let family = if way.own.is_ipv4() { "ip" } else { "ip6" };
@@ -245,6 +265,7 @@ mod tests {
             peer: "192.168.180.3".parse().unwrap(),
             port: 3780,
             listens,
+            is_forgotten: false,
         }
     }
 
@@ -313,6 +334,25 @@ mod tests {
             let rules = [rule_in("input", json!([matched, accept]))];
             assert!(keeps("drop", &rules, true), "{rules:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_drops_what_is_invalid_above_the_link_s_is_an_interruption() {
+        let invalid = rule_in("input", json!([state(json!("invalid")), {"drop": null}]));
+        let established = state(json!(["established", "related"]));
+        let established = rule_in("input", json!([established, {"accept": null}]));
+        let port = payload("tcp", "dport", json!(3780));
+        let ours = rule_in("input", json!([port, {"accept": null}]));
+        let interrupts = |rules: &[&Value], listens| {
+            let mut objects = vec![input("drop")];
+            objects.extend(rules.iter().map(|rule| (*rule).clone()));
+            interruption(&json!({ "nftables": objects }), &way(listens))
+        };
+        let chain = Some("inet filter input".to_owned());
+        assert_eq!(interrupts(&[&invalid, &established, &ours], true), chain);
+        assert_eq!(interrupts(&[&established, &invalid, &ours], false), chain);
+        assert_eq!(interrupts(&[&ours, &established, &invalid], true), None);
+        assert_eq!(interrupts(&[&established, &ours], true), None);
     }
 
     #[test]

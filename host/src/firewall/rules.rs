@@ -10,7 +10,7 @@ use serde_json::Value;
 use spared_sdk::child::{Child, Program};
 
 use super::RuleState;
-use super::passage::{Way, obstacle};
+use super::passage::{Way, interruption, obstacle};
 use crate::config::{Chain, Link, LinkPath};
 
 const COMMENT: &str = "spared";
@@ -106,23 +106,40 @@ pub struct Obstacle {
 
 /// What keeps paths of the link out, as `node` sees them.
 pub fn obstacles(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
-    let paths = link.paths.iter();
-    paths
-        .filter_map(|path| {
-            let way = way(node, link, path);
-            let chain = obstacle(ruleset, &way)?;
-            Some(Obstacle {
-                sentence: format!(
-                    "nftables chain {chain} drops the link on {}",
-                    path.interface
-                ),
-                mend: format!(
-                    "nft insert rule {chain} {}, or firewall.chain = \"{chain}\" in spared.toml",
-                    shell_quoted(&rule(&way))
-                ),
-            })
+    let found = |way: &Way| obstacle(ruleset, way);
+    on_paths(node, link, "drops the link", found)
+}
+
+/// What keeps paths out that pass now, once connection tracking has forgotten them.
+pub fn interruptions(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
+    let passes = |way: &Way| obstacle(ruleset, way).is_none();
+    let found = |way: &Way| interruption(ruleset, way).filter(|_| passes(way));
+    on_paths(
+        node,
+        link,
+        "drops what is invalid before it accepts the link",
+        found,
+    )
+}
+
+fn on_paths(
+    node: &str,
+    link: &Link,
+    what: &str,
+    found: impl Fn(&Way) -> Option<String>,
+) -> Vec<Obstacle> {
+    let obstacle = |path: &LinkPath| {
+        let way = way(node, link, path);
+        let chain = found(&way)?;
+        Some(Obstacle {
+            sentence: format!("nftables chain {chain} {what} on {}", path.interface),
+            mend: format!(
+                "nft insert rule {chain} {}, or firewall.chain = \"{chain}\" in spared.toml",
+                shell_quoted(&rule(&way))
+            ),
         })
-        .collect()
+    };
+    link.paths.iter().filter_map(obstacle).collect()
 }
 
 fn told(ruleset: &Value, node: &str, link: &Link) -> RuleState {
@@ -146,6 +163,7 @@ fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
         port: link.port,
         // Whose name sorts first listens; the other hears answers alone.
         listens: node < link.peer.as_str(),
+        is_forgotten: false,
     }
 }
 
