@@ -10,6 +10,7 @@ mod kernel;
 mod link;
 mod rival;
 mod ruleset;
+mod sets;
 mod settings;
 mod system;
 #[cfg(test)]
@@ -102,6 +103,9 @@ pub fn root(plugin: &str) -> Finding {
 
 fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
     let mut findings = kernel::examine(system);
+    if !wanted.sets.is_empty() {
+        findings.extend(sets::examine(wanted));
+    }
     if !wanted.interfaces.is_empty() {
         findings.extend(settings::examine(system, wanted));
         findings.extend(rival::examine(system));

@@ -1,5 +1,6 @@
 //! What the plugins' files claim of this host, read without knowing any plugin: a table with a key
-//! `interface` is about that interface, and its lists of address/prefix are addresses there.
+//! `interface` is about that interface, and its lists of address/prefix are addresses there; one with
+//! `family`, `table` and `name` is about that set of nftables.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,8 +16,29 @@ pub struct Wanted {
     pub interfaces: BTreeMap<String, Interface>,
     /// What may be active on different nodes: tables `[[group]]`.
     pub groups: Vec<Group>,
+    /// Sets of nftables that are to follow to the other node.
+    pub sets: Vec<Set>,
     /// Some router is `unicast`: what it sends goes through the firewall's output.
     pub unicast: bool,
+}
+
+/// A set or map of nftables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    pub family: String,
+    pub table: String,
+    pub name: String,
+}
+
+impl Set {
+    fn of(table: &Table, node: &str) -> Option<Self> {
+        let text = |key| own(table, key, node)?.as_str().map(str::to_owned);
+        Some(Self {
+            family: text("family")?,
+            table: text("table")?,
+            name: text("name")?,
+        })
+    }
 }
 
 /// A group, and the addresses that move with it.
@@ -78,6 +100,7 @@ impl Wanted {
 
     fn walk(&mut self, table: &Table, node: &str) {
         self.unicast |= flag(table, "unicast", node);
+        self.sets.extend(Set::of(table, node));
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();
             interface.adverts |= table.contains_key("vrid");

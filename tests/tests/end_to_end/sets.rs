@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Lab, Namespace, Wire, scenario};
+use spared_tests::lab::{Lab, Namespace, Wire, build_dir, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::router::{Plan, PluginFile, Spared};
+use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
 const SETS: &str = "table inet filter {
     set bans { type ipv4_addr; flags timeout; }
@@ -336,6 +336,36 @@ fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
         sets.wait("in sync", |sets| sets.state(other, "bans") == "in sync")?;
         assert!(has(sets.there(), "bans", "192.0.2.1"));
         sets.pair.wait_settled()
+    });
+}
+
+#[test]
+fn a_verdict_map_is_named_by_check() {
+    scenario(1, |lab| {
+        let site = &lab.sites[0];
+        site.ns.nft(SETS)?;
+        site.ns
+            .nft("add map inet filter doors { type ipv4_addr : verdict; }")?;
+        let mut plan = Plan::lan(INTERVAL, 200);
+        plan.plugins = self::plan(toml(&["bans"])).plugins;
+        let router = Router::start(lab, site, Kind::Spared, &plan)?;
+        let check = || -> Result<(Option<i32>, String)> {
+            let mut command = site.ns.command(build_dir()?.join("sparectl"));
+            let config = router.dir.join("etc/spared.toml");
+            command.args(["check", "--config"]).arg(config);
+            command.arg("--plugin-dir").arg(router.dir.join("plugins"));
+            let output = command.output()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            Ok((output.status.code(), text))
+        };
+        let (code, text) = check()?;
+        assert_eq!(code, Some(0), "{text}");
+        Spared(&router).write_plugin("sets", &toml(&["bans", "doors"]))?;
+        let (code, text) = check()?;
+        let named = "inet filter doors is a verdict map and cannot follow";
+        assert!(code == Some(69) && text.contains(named), "{code:?}: {text}");
+        assert!(!text.contains("bans"), "{text}");
+        Ok(())
     });
 }
 
