@@ -11,7 +11,7 @@ use spared_control::{Answer, ErrorCode};
 use super::core::{Core, nanoseconds};
 use super::terms;
 use crate::clock;
-use crate::config::{Fault, Plugin, Setup};
+use crate::config::{Fault, Host, Link, Plugin, Setup};
 use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
 
@@ -158,7 +158,7 @@ impl Core {
         self.reload.stage = Stage::Applying {
             waiting: BTreeSet::new(),
             started: Vec::new(),
-            lines: later(&old, &setup),
+            lines: [at_once(&old.host, &setup.host), later(&old, &setup)].concat(),
             faults: Vec::new(),
             until: now + APPLY_TIMEOUT,
         };
@@ -344,6 +344,46 @@ impl Core {
             waiting.remove(name);
         }
     }
+}
+
+// What is in force beside the plugins' files.
+fn at_once(old: &Host, new: &Host) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.log_level != new.log_level {
+        lines.push(format!("log_level: {}", new.log_level).to_lowercase());
+    }
+    if old.settle != new.settle {
+        lines.push(format!("settle_ms: {}", new.settle.as_millis()));
+    }
+    let link = match (&old.link, &new.link) {
+        (Some(old), Some(new)) => changes(old, new),
+        (None, Some(link)) => vec![format!("nodes: {} is the peer from now on", link.peer)],
+        (Some(link), None) => vec![format!("nodes: {} is the peer no longer", link.peer)],
+        (None, None) => Vec::new(),
+    };
+    lines.extend(link);
+    lines
+}
+
+fn changes(old: &Link, new: &Link) -> Vec<String> {
+    let peer = &new.peer;
+    let lines = [
+        (
+            old.peer != new.peer,
+            format!("nodes: {peer} is the peer from now on"),
+        ),
+        (
+            old.keys != new.keys,
+            format!("nodes: other keys between this node and {peer}"),
+        ),
+        (
+            old.paths != new.paths || old.port != new.port,
+            format!("link: other paths to {peer}"),
+        ),
+        (old.chain != new.chain, "firewall.chain: another".to_owned()),
+    ];
+    let lines = lines.into_iter().filter(|(is_other, _)| *is_other);
+    lines.map(|(_, line)| line).collect()
 }
 
 // What a running process cannot change.

@@ -294,7 +294,11 @@ fn a_reload_keeps_the_session() {
     );
     pair.write_config(&format!("settle_ms = 300\n{rotated}{HOT}"));
     for node in pair.nodes() {
-        node.done(&Request::Reload);
+        let lines = node.done(&Request::Reload);
+        assert_eq!(lines[0], "settle_ms: 300");
+        // its own key r2 has from its file
+        let names_keys = lines[1].starts_with("nodes: other keys between");
+        assert_eq!(names_keys, node.name == "r1", "{lines:?}");
     }
     peers_go_on(&pair);
     assert_eq!(
