@@ -1,4 +1,4 @@
-//! `spared.check/1`: facts that make this node more or less fit.
+//! `spared.check/1`: what is as it should be, and what makes this node less fit.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -6,6 +6,8 @@ use crate::{Status, Str};
 
 /// `SPARED_CHECK`.
 pub const CHECK: &CStr = c"spared.check/1";
+/// `SPARED_CHECK_UNKNOWN`: not known yet.
+pub const CHECK_UNKNOWN: u32 = u32::MAX;
 
 /// `struct spared_check`: the host's half.
 #[repr(C)]

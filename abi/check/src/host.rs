@@ -452,7 +452,8 @@ unsafe extern "C" fn report(
     let record = enter!(ctx, "report");
     // SAFETY: the contract: name is lent.
     let name = unsafe { c_text(name) };
-    if !(1..=64).contains(&name.len()) || weight > 9999 || state > 100 {
+    let is_state = state <= 100 || state == abi::CHECK_UNKNOWN;
+    if !(1..=64).contains(&name.len()) || weight > 9999 || !is_state {
         let what = format!(
             "reports the check {name:?} with weight {weight} and state {state}: \
              a name has 1-64 bytes, a weight is 0-9999, a state 0-100"

@@ -308,13 +308,18 @@ struct spared_identity_plugin {
 	spared_status (*verified)(void *self, uint64_t ticket, uint32_t yes);
 };
 
-/* ---- spared.check/1: facts that make this node more or less fit --------------- */
+/* ---- spared.check/1: what is as it should be, and what makes this node less fit - */
 
 #define SPARED_CHECK "spared.check/1"
+/* Instead of a state: not known yet. It counts as good until it is. */
+#define SPARED_CHECK_UNKNOWN 0xffffffffu
 
 struct spared_check {
 	uint32_t size, reserved;
-	/* name is unique in the plugin; weight 0-9999; state 0 (failed) to 100 (good). */
+	/* name is unique in the plugin; weight 0-9999; state 0 (failed) to 100 (good), or
+	 * SPARED_CHECK_UNKNOWN. The weight is for the election alone: what you were configured to do
+	 * and do not do is a failed check, in every role, with the weight 0 where this node is no less
+	 * fit for it. sparectl status of both nodes lists every check that is not good. */
 	spared_status (*report)(void *ctx, const char *name, uint32_t weight, uint32_t state,
 	                        struct spared_str why);
 	spared_status (*forget)(void *ctx, const char *name);

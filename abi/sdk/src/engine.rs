@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use crate::config::Config;
 use crate::{
-    Answer, Applied, Error, Host, InterfaceEvent, Progress, Ready, Role, RoleEvent, Token,
+    Answer, Applied, Error, Host, InterfaceEvent, Progress, Ready, Role, RoleEvent, Token, Trouble,
 };
 
 /// What a plugin decides, without I/O: it is told what happened and when, and says what is to be done.
@@ -73,6 +73,13 @@ pub trait Engine {
     /// ([`PeerHandle::in_sync`](crate::PeerHandle::in_sync)). None: the runner says nothing of it.
     fn in_sync(&self) -> Option<Result<(), String>> {
         None
+    }
+
+    /// What is configured and not so, in whichever role. The runner reports it, so that
+    /// `sparectl status` of both nodes lists it, and withdraws what is no longer here. What
+    /// [`in_sync`](Self::in_sync) says already is left out.
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
     }
 
     /// Before a switchover on the node that leaves: what waits is to be sent.

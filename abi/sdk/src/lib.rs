@@ -78,7 +78,7 @@ mod text;
 pub mod export;
 
 pub use alarm::Alarm;
-pub use check::Checks;
+pub use check::{Checks, Trouble};
 pub use engine::{Engine, Io};
 pub use error::Error;
 pub use group::{

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::engine::{Engine, Io};
 use crate::{
-    Alarm, Answer, Applied, Error, Host, InterfaceEvent, Interfaces, Peer, PeerHandle, Plugin,
-    Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer,
+    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Peer, PeerHandle,
+    Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer, Trouble,
 };
 
 /// The runner's timer; every other number is free for [`Io::timer`].
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// once. When nothing is left, the calls end that waited for it ([`Engine::is_drained`],
 /// [`Engine::is_settled`]), and a timer is set for [`Engine::next_timeout`] or [`Io::next_timeout`],
 /// whichever is earlier. A call to settle may end before ([`Engine::is_settled_enough`]).
-/// [`Engine::in_sync`] is asked after each callback, and told where it changed.
+/// [`Engine::in_sync`] and [`Engine::troubles`] are asked after each callback, and told where they changed.
 pub struct Runner<I: Io> {
     host: Host,
     /// None until `configure`.
@@ -55,6 +55,10 @@ struct Running<I: Io> {
     is_full: bool,
     /// What the host was last told of the engine's synchrony.
     told: Option<Result<(), String>>,
+    /// None on a host that takes no checks.
+    checks: Option<Checks>,
+    /// Those that the host was told of.
+    troubles: Vec<Trouble>,
     draining: Vec<Token>,
     settling: Vec<Token>,
     alarm: Alarm,
@@ -100,6 +104,8 @@ impl<I: Io> Plugin for Runner<I> {
             peer: self.host.peer(),
             is_full: false,
             told: None,
+            checks: self.host.checks(),
+            troubles: Vec::new(),
             draining: Vec::new(),
             settling: Vec::new(),
             alarm: Alarm::new(self.host, TIMER),
@@ -235,6 +241,7 @@ impl<I: Io> Running<I> {
             now_ns = self.host.now();
         }
         self.tell_in_sync();
+        self.tell_troubles();
         let next_ns = if is_busy {
             if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
                 self.end_settling();
@@ -299,6 +306,22 @@ impl<I: Io> Running<I> {
         match peer.in_sync(said.is_ok(), why) {
             Ok(()) => self.told = Some(said),
             Err(error) => log::warn!("{error}"),
+        }
+    }
+
+    fn tell_troubles(&mut self) {
+        let troubles = self.engine.troubles();
+        let Some(checks) = self.checks.filter(|_| troubles != self.troubles) else {
+            return;
+        };
+        let old = std::mem::replace(&mut self.troubles, troubles);
+        let is_over = |it: &&Trouble| !self.troubles.iter().any(|new| new.thing == it.thing);
+        let over = old.iter().filter(is_over);
+        let new = self.troubles.iter().filter(|it| !old.contains(it));
+        let told = over.map(|it| checks.forget(&it.thing));
+        let told = told.chain(new.map(|it| checks.trouble(it)));
+        for error in told.filter_map(Result::err) {
+            log::warn!("{error}");
         }
     }
 

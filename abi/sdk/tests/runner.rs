@@ -45,6 +45,7 @@ struct Letters {
     messages: VecDeque<Vec<u8>>,
     due_ns: Option<u64>,
     in_sync: Option<Result<(), String>>,
+    troubles: Vec<Trouble>,
     unsettled: bool,
     settled_enough: bool,
     backlog: u32,
@@ -76,6 +77,9 @@ impl Engine for Letters {
                 '0'..='9' => self.messages.push_back(letter.to_string().into_bytes()),
                 'y' => self.in_sync = Some(Ok(())),
                 'n' => self.in_sync = Some(Err("it lacks some".to_owned())),
+                'M' => self.troubles = vec![Trouble::new("squid", "is missing")],
+                'K' => self.troubles = vec![Trouble::unknown("squid", "is looked at")],
+                'O' => self.troubles.clear(),
                 'u' => self.unsettled = true,
                 's' => self.unsettled = false,
                 'e' => self.settled_enough = true,
@@ -100,6 +104,10 @@ impl Engine for Letters {
 
     fn in_sync(&self) -> Option<Result<(), String>> {
         self.in_sync.clone()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.clone()
     }
 
     fn start_drain(&mut self, _now_ns: u64, deadline_ns: u64) {
@@ -237,9 +245,35 @@ static PEER: abi::Peer = abi::Peer {
     in_sync: Some(in_sync),
 };
 
+unsafe extern "C" fn report(
+    _: *mut c_void,
+    name: *const c_char,
+    weight: u32,
+    state: u32,
+    why: abi::Str,
+) -> abi::Status {
+    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    note(format!("report {name} {weight} {state} {}", text(why)));
+    0
+}
+
+unsafe extern "C" fn forget(_: *mut c_void, name: *const c_char) -> abi::Status {
+    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    note(format!("forget {name}"));
+    0
+}
+
+static CHECK: abi::Check = abi::Check {
+    size: size_of::<abi::Check>() as u32,
+    reserved: 0,
+    report: Some(report),
+    forget: Some(forget),
+};
+
 unsafe extern "C" fn extension(_: *mut c_void, id: *const c_char) -> *const c_void {
     match unsafe { CStr::from_ptr(id) } {
         id if id == abi::PEER => (&raw const PEER).cast(),
+        id if id == abi::CHECK => (&raw const CHECK).cast(),
         _ => ptr::null(),
     }
 }
@@ -378,6 +412,17 @@ fn in_sync_is_told_where_it_changed_and_anew_to_each_channel() {
     assert_eq!(it.hear("y"), ["in_sync 1 "]);
     assert_eq!(it.down(), ["in_sync 1 "]);
     assert_eq!(it.up(), ["in_sync 1 "]);
+}
+
+#[test]
+fn what_is_not_so_is_reported_where_it_changed_and_withdrawn() {
+    let it = Running::start();
+    let unknown = format!("report squid 0 {} is looked at", abi::CHECK_UNKNOWN);
+    assert_eq!(it.hear("K"), [unknown]);
+    assert_eq!(it.hear("K"), [""; 0]);
+    assert_eq!(it.hear("M"), ["report squid 0 0 is missing"]);
+    assert_eq!(it.hear("O"), ["forget squid"]);
+    assert_eq!(it.hear("O"), [""; 0]);
 }
 
 #[test]
