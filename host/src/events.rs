@@ -41,6 +41,8 @@ pub enum Kind {
     Quality,
     /// The other node is ready to take over, or no longer.
     Peer,
+    /// Something is not as it should be, or is again.
+    Finding,
     /// A key that must be equal on both nodes is not.
     Config,
     /// An interface came, went, or changed its carrier.
@@ -71,6 +73,7 @@ impl Kind {
             Self::Freeze => "freeze",
             Self::Quality => "quality",
             Self::Peer => "peer",
+            Self::Finding => "finding",
             Self::Config => "config",
             Self::Interface => "interface",
             Self::Plugin => "plugin",

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod client;
 
 pub use client::{AskError, Fault, ask};
+pub use spared_pair::{AddressStatus, CheckStatus, Difference, Finding, Maintenance, Verdict};
 
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -20,8 +21,10 @@ pub const SOCKET_NAME: &str = "control.sock";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
-    /// Everything that there is to see.
+    /// Everything that there is to see, of both nodes.
     Status,
+    /// This node's half of it: what the other node asks.
+    OwnStatus,
     /// Why the roles are what they are.
     Why {
         /// None: every group.
@@ -188,9 +191,8 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Running or not.
     pub plugins: Vec<PluginStatus>,
-    /// What is degraded and is not to be seen in the fields beside: sentences, worst first.
-    /// `sparectl status` adds those that follow from the fields, and what to do.
-    pub warnings: Vec<String>,
+    /// What the pair is as this node knows it; empty in an answer that is itself part of one.
+    pub verdict: Verdict,
     /// The newest.
     pub last_event: Option<Event>,
     /// 0 to 100: the checks, weighed.
@@ -210,36 +212,6 @@ pub struct Status {
     pub peer: Option<Box<PeerStatus>>,
     /// Rows of plugins that say something in `sparectl status`: "flows" of "conntrack".
     pub rows: BTreeMap<String, BTreeMap<String, Value>>,
-}
-
-/// A check.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CheckStatus {
-    /// Whose it is.
-    pub plugin: String,
-    /// Unique in the plugin.
-    pub name: String,
-    /// 0-9999.
-    pub weight: u32,
-    /// 0 (failed) to 100 (good).
-    pub state: u32,
-    /// "3.1 ms", "no carrier".
-    pub why: String,
-    /// When it got this state.
-    pub since: String,
-}
-
-/// `sparectl maintenance on`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Maintenance {
-    /// Since when.
-    pub since: String,
-    /// None: until it is switched off.
-    pub until: Option<String>,
-    /// Who said so.
-    pub by: String,
 }
 
 /// A path to the peer.
@@ -286,36 +258,6 @@ pub struct PeerStatus {
     pub clock_ms: Option<i64>,
     /// Keys that must be equal and are not.
     pub differences: Vec<Difference>,
-    /// Why its plugins and ours do not speak with each other, a sentence each.
-    pub refused: Vec<String>,
-}
-
-/// A key that must be equal on both nodes and is not.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Difference {
-    /// "vrrp.toml".
-    pub file: String,
-    /// `group "office" interface "lan2": addresses`.
-    pub key: String,
-    /// As in the file; None where it is absent.
-    pub here: Option<String>,
-    /// On the other node.
-    pub there: Option<String>,
-}
-
-impl Difference {
-    /// `vrrp.toml: group "office": vrid: here 50, r2 51`; `peer` is the other node's name.
-    pub fn sentence(&self, peer: &str) -> String {
-        let Self {
-            file,
-            key,
-            here,
-            there,
-        } = self;
-        let say = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
-        format!("{file}: {key}: here {}, {peer} {}", say(here), say(there))
-    }
 }
 
 /// Addresses that move together.
@@ -348,20 +290,6 @@ pub struct GroupStatus {
     pub other_active: Option<String>,
     /// How often the role has changed.
     pub transitions: u64,
-}
-
-/// A virtual address.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AddressStatus {
-    /// "192.0.2.1/24".
-    pub address: String,
-    /// Where it belongs.
-    pub interface: String,
-    /// Whether the kernel has it.
-    pub present: bool,
-    /// Times that somebody deleted it and it was put back.
-    pub restored: u64,
 }
 
 /// An interface that a plugin follows.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use spared_pair::NodeFacts;
 
 /// Longest word, as JSON.
 pub const WORD_MAX: usize = 160 * 1024;
@@ -25,7 +26,7 @@ pub enum Word {
     /// Give me the keys of these files.
     WantKeys { files: Vec<String> },
     /// What the sender is.
-    Status(NodeStatus),
+    Status(Box<NodeFacts>),
     /// E6: the sender, active, wants to switch over a group.
     Offer {
         switchover: u64,
@@ -72,22 +73,6 @@ pub struct Introduction {
     /// RFC 3339.
     pub booted: String,
     pub started: String,
-}
-
-/// How fit the sender is; said at each change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NodeStatus {
-    pub quality: u8,
-    /// What is missing for it to take over without a loss, a sentence each; empty: ready.
-    pub missing: Vec<String>,
-    pub maintenance: bool,
-    /// By group: "active" or "backup".
-    pub forced: BTreeMap<String, String>,
-    /// By group: "active", "backup" or "fault".
-    pub roles: BTreeMap<String, String>,
-    /// The checks that lower its quality, a sentence each, worst first.
-    pub failing: Vec<String>,
 }
 
 /// A word inside a message of another encoding.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use spared_control::{Answer, AskError, ErrorCode, Fault, GroupStatus, Request, Status};
 
 use crate::args::{Args, Command, Probe};
-use crate::verdict::Verdict;
 
 mod args;
 mod check;
@@ -18,8 +17,6 @@ mod left_over;
 mod line;
 mod output;
 mod render;
-mod time;
-mod verdict;
 mod watch;
 
 // Exit codes beside those of the verdict.
@@ -88,7 +85,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         return exit_code(answer);
     }
     let text = match answer {
-        Answer::Status(status) => render::status(status, &Verdict::of(status), args.verbose),
+        Answer::Status(status) => render::status(status, args.verbose),
         Answer::Why { groups } => render::why(groups),
         Answer::Events { events } => render::events(events),
         Answer::Plugins { plugins } => render::plugins(plugins),
@@ -133,7 +130,7 @@ fn suggestion(args: &Args, request: &Request) -> Vec<String> {
 
 fn exit_code(answer: &Answer) -> u8 {
     match answer {
-        Answer::Status(status) => Verdict::of(status).level().exit_code(),
+        Answer::Status(status) => status.verdict.word.exit_code(),
         Answer::Rows {
             attention: true, ..
         } => EXIT_ATTENTION,
@@ -193,8 +190,8 @@ fn probed(probe: &Probe, status: &Status) -> (&'static str, u8) {
     match probe {
         Probe::Live => ("live", 0),
         Probe::Ready => {
-            let level = Verdict::of(status).level();
-            (level.probe_word(), level.exit_code())
+            let word = status.verdict.word;
+            (word.probe_word(), word.exit_code())
         }
         Probe::Active { group } => {
             let asked = |it: &&GroupStatus| group.as_ref().is_none_or(|name| *name == it.name);

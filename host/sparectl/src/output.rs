@@ -7,7 +7,6 @@ use spared_control::{Answer, AskError};
 
 use crate::EXIT_USAGE;
 use crate::left_over::LeftOver;
-use crate::verdict::Verdict;
 
 pub fn text(text: &str) {
     let _ = io::stdout().write_all(harmless(text).as_bytes());
@@ -45,20 +44,9 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// The answer as it came; a status also with what it amounts to.
+/// The answer as it came.
 pub fn json(answer: &Answer) {
-    let mut value = serde_json::to_value(answer).unwrap_or_default();
-    if let Answer::Status(status) = answer {
-        let verdict = Verdict::of(status);
-        value["verdict"] = verdict.level().probe_word().into();
-        value["sentences"] = verdict
-            .headlines
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
-        value["notes"] = verdict.notes.into();
-    }
-    line(&value);
+    line(&serde_json::to_value(answer).unwrap_or_default());
 }
 
 pub fn json_down(error: &AskError, left: &[LeftOver]) {
@@ -67,7 +55,8 @@ pub fn json_down(error: &AskError, left: &[LeftOver]) {
         .map(|it| json!({ "address": it.address, "interface": it.interface }))
         .collect();
     let lines = [error.to_string()];
-    line(&json!({ "answer": "down", "verdict": "down", "lines": lines, "addresses": left }));
+    let verdict = json!({ "word": "down" });
+    line(&json!({ "answer": "down", "verdict": verdict, "lines": lines, "addresses": left }));
 }
 
 fn line(value: &Value) {

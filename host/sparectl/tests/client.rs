@@ -278,7 +278,7 @@ fn json_is_the_answer_with_its_verdict() {
     let output = sparectl(&dir.0, &["status", "--json"]);
     served.join().expect("served");
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
-    assert_eq!(value["verdict"], "ok");
+    assert_eq!(value["verdict"]["word"], "ok");
     assert_eq!(value["groups"][0]["role"], "backup");
 }
 
@@ -287,7 +287,7 @@ fn json_of_a_daemon_that_is_down_is_json_too() {
     let dir = RuntimeDir::new("json-down");
     let output = sparectl(&dir.0, &["status", "--json"]);
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
-    assert_eq!(value["verdict"], "down");
+    assert_eq!(value["verdict"]["word"], "down");
     assert!(value["addresses"].is_array());
 }
 

@@ -96,9 +96,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
 /// Of a plugin that asks to be root, and may.
 pub fn root(plugin: &str) -> Finding {
     let sentence = format!("the plugin {plugin} runs as root, and is not confined");
-    Finding::new("root", Severity::Note, sentence).mend(format!(
-        "allow = [] in {plugin}.toml, where it can do without"
-    ))
+    Finding::new("root", Severity::Note, sentence)
 }
 
 fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {

@@ -46,9 +46,11 @@ impl Caller {
     /// Whether a request changes nothing, whoever asks.
     pub fn reads(request: &Request) -> bool {
         match request {
-            Request::Status | Request::Why { .. } | Request::Events { .. } | Request::Plugins => {
-                true
-            }
+            Request::Status
+            | Request::OwnStatus
+            | Request::Why { .. }
+            | Request::Events { .. }
+            | Request::Plugins => true,
             // What other words of a plugin do, only the plugin knows.
             Request::Plugin { argv, .. } => argv.as_slice() == ["status"],
             _ => false,

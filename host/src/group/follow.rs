@@ -131,14 +131,14 @@ impl Groups {
         self.handle_settled_successor(plugin, name, epoch);
     }
 
-    /// A follower has taken a role; a negative status is its failure, never a veto.
+    /// A follower has taken a role; its failure is never a veto.
     pub fn handle_role_done(
         &mut self,
         now_ns: u64,
         plugin: &str,
         name: &str,
         epoch: u64,
-        status: i32,
+        result: Result<(), &str>,
     ) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -150,8 +150,8 @@ impl Groups {
             return;
         }
         delivery.pending = None;
-        if status < 0 {
-            let text = format!("{plugin} failed to follow: errno {}", status.unsigned_abs());
+        if let Err(why) = result {
+            let text = format!("{plugin} failed to follow: {why}");
             self.tell(
                 Notice::warn(Kind::Plugin, text)
                     .of_group(name)

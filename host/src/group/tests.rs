@@ -89,7 +89,7 @@ impl Fixture {
         let pending = self.groups.groups["office"].deliveries[name].pending;
         let (epoch, _) = pending.expect("a role in flight");
         self.groups
-            .handle_role_done(self.now_ns, name, "office", epoch, 0);
+            .handle_role_done(self.now_ns, name, "office", epoch, Ok(()));
         self.run()
     }
 
@@ -506,7 +506,7 @@ fn a_slow_role_of_one_group_does_not_hold_up_that_of_another() {
         let (epoch, _) = pending.expect("both are in flight");
         fixture
             .groups
-            .handle_role_done(fixture.now_ns, "dhcp", group, epoch, 0);
+            .handle_role_done(fixture.now_ns, "dhcp", group, epoch, Ok(()));
     }
     assert!(fixture.run().is_empty());
     assert!(fixture.groups.is_quiet());

@@ -15,6 +15,7 @@ use std::time::Instant;
 use spared_control::LinkStatus;
 use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
+use spared_pair::LinkFacts;
 
 use crate::clock;
 use crate::config;
@@ -360,11 +361,6 @@ impl Link {
         self.seen.refusals.remove(plugin);
     }
 
-    /// Why peers do not speak with each other, a sentence each.
-    pub fn wire_refusals(&self) -> Vec<String> {
-        self.seen.refusals.values().cloned().collect()
-    }
-
     /// Why the peers of one plugin do not speak with each other.
     pub fn wire_refusal(&self, plugin: &str) -> Option<&str> {
         self.seen.refusals.get(plugin).map(String::as_str)
@@ -388,5 +384,10 @@ impl Link {
     /// Every path, in the order of the file.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.seen.status()
+    }
+
+    /// The same, as far as the verdict asks for it.
+    pub fn facts(&self) -> Vec<LinkFacts> {
+        self.seen.facts()
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use spared_control::LinkStatus;
 use spared_link::message::{PathState, State};
 use spared_link::word::Introduction;
+use spared_pair::LinkFacts;
 
 use super::process::printable;
 use crate::clock;
@@ -137,16 +138,27 @@ impl LinkState {
         paths.map(|path| self.path_status(path)).collect()
     }
 
-    fn path_status(&self, path: &Path) -> LinkStatus {
+    pub(super) fn facts(&self) -> Vec<LinkFacts> {
+        let paths = self.paths.iter();
+        let facts = paths.map(|path| LinkFacts {
+            interface: path.interface.clone(),
+            up: path.up,
+            since: path.since.clone(),
+            why: path.why(&self.said_of(path)),
+            is_local: path.lacks.is_some(),
+        });
+        facts.collect()
+    }
+
+    fn said_of(&self, path: &Path) -> PathState {
         let mut said = self.state.paths.iter();
         let said = said.find(|said| said.interface == path.interface);
-        let said = said.cloned().unwrap_or_default();
-        let why = match (path.up, path.lacks) {
-            (true, _) => String::new(),
-            (false, Some(lacks)) => lacks.to_owned(),
-            (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
-            (false, None) => printable(&said.why),
-        };
+        said.cloned().unwrap_or_default()
+    }
+
+    fn path_status(&self, path: &Path) -> LinkStatus {
+        let said = self.said_of(path);
+        let why = path.why(&said);
         LinkStatus {
             interface: path.interface.clone(),
             state: if path.up { "up" } else { "down" }.to_owned(),
@@ -157,6 +169,18 @@ impl LinkState {
             sent_bytes: said.sent_bytes,
             received_bytes: said.received_bytes,
             refused: said.refused,
+        }
+    }
+}
+
+impl Path {
+    /// Why it is down.
+    fn why(&self, said: &PathState) -> String {
+        match (self.up, self.lacks) {
+            (true, _) => String::new(),
+            (false, Some(lacks)) => lacks.to_owned(),
+            (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
+            (false, None) => printable(&said.why),
         }
     }
 }

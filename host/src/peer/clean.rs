@@ -3,11 +3,10 @@
 
 use serde_json::Value;
 use spared_control::Answer;
-use spared_link::word::NodeStatus;
+use spared_pair::NodeFacts;
 
 const TEXT_MAX: usize = 2048;
-const LIST_MAX: usize = 64;
-const GROUPS_MAX: usize = 256;
+const LIST_MAX: usize = 256;
 
 /// Without control characters, and not endless.
 pub fn text(text: &str) -> String {
@@ -17,24 +16,33 @@ pub fn text(text: &str) -> String {
         .collect()
 }
 
-pub fn standing(said: NodeStatus) -> NodeStatus {
-    let by_group = |map: std::collections::BTreeMap<String, String>| {
-        let map = map.into_iter().take(GROUPS_MAX);
-        map.map(|(group, word)| (text(&group), text(&word)))
-            .collect()
-    };
-    NodeStatus {
-        quality: said.quality.min(100),
-        missing: list(&said.missing),
-        maintenance: said.maintenance,
-        forced: by_group(said.forced),
-        roles: by_group(said.roles),
-        failing: list(&said.failing),
+/// What the other node says of itself.
+pub fn facts(said: NodeFacts) -> NodeFacts {
+    let mut value = serde_json::to_value(said).unwrap_or_default();
+    clean(&mut value);
+    bound(&mut value);
+    let facts: NodeFacts = serde_json::from_value(value).unwrap_or_default();
+    NodeFacts {
+        quality: facts.quality.min(100),
+        ..facts
     }
 }
 
-fn list(texts: &[String]) -> Vec<String> {
-    texts.iter().take(LIST_MAX).map(|it| text(it)).collect()
+fn bound(value: &mut Value) {
+    match value {
+        Value::Array(values) => {
+            values.truncate(LIST_MAX);
+            values.iter_mut().for_each(bound);
+        }
+        Value::Object(map) => {
+            let beyond: Vec<String> = map.keys().skip(LIST_MAX).cloned().collect();
+            for key in beyond {
+                map.remove(&key);
+            }
+            map.values_mut().for_each(bound);
+        }
+        _ => {}
+    }
 }
 
 /// An answer of the other node.

@@ -6,7 +6,6 @@
 pub mod clean;
 pub mod joining;
 pub mod keys;
-pub mod ready;
 pub mod scopes;
 #[cfg(test)]
 mod tests;
@@ -15,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use spared_control::Difference;
-use spared_link::word::{NodeStatus, Word};
+use spared_link::word::Word;
+use spared_pair::NodeFacts;
 
 use keys::Keys;
 
-/// The standing is said again that often, although nothing changed.
-const STANDING_EVERY: Duration = Duration::from_secs(10);
+/// The facts are said again that often, although nothing changed.
+const FACTS_EVERY: Duration = Duration::from_secs(10);
 /// Questions of the other node that are answered at the same time.
 const SERVED_MAX: usize = 16;
 /// Questions to the other node at the same time.
@@ -42,14 +42,14 @@ pub enum File {
 #[derive(Debug, Default)]
 pub struct Peer {
     up: bool,
-    standing: Option<NodeStatus>,
+    facts: Option<NodeFacts>,
     /// This node's, by the name of the file.
     files: BTreeMap<String, File>,
     /// The other's; None until it has said.
     digests: Option<BTreeMap<String, String>>,
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
-    said: Option<(NodeStatus, Instant)>,
+    said: Option<(NodeFacts, Instant)>,
     number: u64,
     /// Questions to the other node, and until when they wait.
     asked: BTreeMap<u64, Instant>,
@@ -68,9 +68,9 @@ impl Peer {
         self.up
     }
 
-    /// How fit it is; None while it is not heard.
-    pub fn standing(&self) -> Option<&NodeStatus> {
-        self.standing.as_ref()
+    /// What it says of itself; None while it is not heard.
+    pub fn facts(&self) -> Option<&NodeFacts> {
+        self.facts.as_ref()
     }
 
     pub fn handle_up(&mut self) {
@@ -82,7 +82,7 @@ impl Peer {
     /// Whatever was known of it may be wrong by now.
     pub fn handle_down(&mut self) {
         self.up = false;
-        self.standing = None;
+        self.facts = None;
         self.digests = None;
         self.theirs.clear();
         self.differences.clear();
@@ -91,22 +91,22 @@ impl Peer {
         self.words.clear();
     }
 
-    // ---- how fit both are
+    // ---- how both are
 
-    pub fn handle_node_status(&mut self, standing: NodeStatus) {
-        self.standing = Some(clean::standing(standing));
+    pub fn handle_facts(&mut self, facts: NodeFacts) {
+        self.facts = Some(clean::facts(facts));
     }
 
-    /// Tells the other node how fit this one is, if that is news or was long ago.
-    pub fn update(&mut self, now: Instant, standing: NodeStatus) {
+    /// Tells the other node how this one is, if that is news or was long ago.
+    pub fn update(&mut self, now: Instant, facts: NodeFacts) {
         let fresh = self.said.as_ref().is_some_and(|(said, at)| {
-            *said == standing && now.saturating_duration_since(*at) < STANDING_EVERY
+            *said == facts && now.saturating_duration_since(*at) < FACTS_EVERY
         });
         if !self.up || fresh {
             return;
         }
-        self.words.push_back(Word::Status(standing.clone()));
-        self.said = Some((standing, now));
+        self.words.push_back(Word::Status(Box::new(facts.clone())));
+        self.said = Some((facts, now));
     }
 
     // ---- how both are configured

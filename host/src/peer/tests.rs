@@ -1,3 +1,5 @@
+use spared_pair::{GroupFacts, NodeFacts};
+
 use super::*;
 
 /// Two nodes, and words that arrive at once.
@@ -38,7 +40,7 @@ impl Pair {
             Word::Digests { files } => node.handle_digests(files),
             Word::WantKeys { files } => node.handle_want_keys(files),
             Word::Keys { file, keys } => node.handle_keys(file, keys),
-            Word::Status(standing) => node.handle_node_status(standing),
+            Word::Status(facts) => node.handle_facts(*facts),
             other => panic!("{other:?}"),
         }
     }
@@ -137,38 +139,38 @@ fn nothing_is_compared_until_the_other_node_has_said_its_keys() {
 #[test]
 fn what_was_known_ends_with_the_link() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
-    pair.nodes[0].handle_node_status(NodeStatus::default());
+    pair.nodes[0].handle_facts(NodeFacts::default());
     pair.nodes[0].handle_down();
     assert!(pair.nodes[0].differences().is_empty());
-    assert_eq!(pair.nodes[0].standing(), None);
+    assert_eq!(pair.nodes[0].facts(), None);
     assert_eq!(pair.nodes[0].ask(Instant::now(), String::new()), None);
 }
 
 #[test]
-fn a_standing_is_told_when_it_changes_and_every_ten_seconds() {
+fn facts_are_told_when_it_changes_and_every_ten_seconds() {
     let start = Instant::now();
     let mut peer = Peer::default();
-    let standing = NodeStatus {
+    let facts = NodeFacts {
         quality: 73,
-        ..NodeStatus::default()
+        ..NodeFacts::default()
     };
-    peer.update(start, standing.clone());
+    peer.update(start, facts.clone());
     assert_eq!(peer.poll_word(), None);
     peer.handle_up();
     while peer.poll_word().is_some() {}
     let mut told = |at: Instant, quality: u8| {
-        let quality = NodeStatus {
+        let quality = NodeFacts {
             quality,
-            ..standing.clone()
+            ..facts.clone()
         };
         peer.update(at, quality);
         peer.poll_word().is_some()
     };
     assert!(told(start, 73));
-    assert!(!told(start + STANDING_EVERY / 2, 73));
-    assert!(told(start + STANDING_EVERY / 2, 74));
-    assert!(!told(start + STANDING_EVERY, 74));
-    assert!(told(start + STANDING_EVERY * 2, 74));
+    assert!(!told(start + FACTS_EVERY / 2, 73));
+    assert!(told(start + FACTS_EVERY / 2, 74));
+    assert!(!told(start + FACTS_EVERY, 74));
+    assert!(told(start + FACTS_EVERY * 2, 74));
 }
 
 #[test]
@@ -214,13 +216,16 @@ fn a_lying_node_costs_a_bounded_amount() {
     assert!(peer.theirs.is_empty());
     peer.handle_keys("vrrp.toml".to_owned(), many(100_000).collect());
     assert!(peer.differences().len() <= DIFFERENCES_MAX);
-    let roles = many(100_000).collect();
-    peer.handle_node_status(NodeStatus {
-        quality: 255,
-        roles,
-        ..NodeStatus::default()
+    let groups = many(100_000).map(|(name, _)| GroupFacts {
+        name,
+        ..GroupFacts::default()
     });
-    let standing = peer.standing().unwrap();
-    assert_eq!(standing.quality, 100);
-    assert!(standing.roles.len() <= 256);
+    peer.handle_facts(NodeFacts {
+        quality: 255,
+        groups: groups.collect(),
+        ..NodeFacts::default()
+    });
+    let facts = peer.facts().unwrap();
+    assert_eq!(facts.quality, 100);
+    assert!(facts.groups.len() <= 256);
 }

@@ -1,6 +1,7 @@
 //! One check.
 
 use spared_control::CheckStatus;
+use spared_pair::STATE_UNKNOWN;
 
 use super::WEIGHT_MAX;
 
@@ -24,7 +25,7 @@ pub struct Check {
     name: String,
     /// 0-9999.
     pub(super) weight: u32,
-    /// 0-100.
+    /// 0-100, or not known yet.
     pub(super) state: u32,
     why: String,
     since: String,
@@ -54,7 +55,10 @@ impl Check {
             kind,
             name: name.to_owned(),
             weight: weight.min(WEIGHT_MAX),
-            state: state.min(100),
+            state: match state {
+                STATE_UNKNOWN => state,
+                state => state.min(100),
+            },
             why: printable.take(WHY_MAX).collect(),
             since: at,
             stale: false,
@@ -68,9 +72,14 @@ impl Check {
         }
     }
 
+    /// Its state as it counts: what is not known yet is no reason to change a role.
+    pub(super) fn counted(&self) -> u32 {
+        self.state.min(100)
+    }
+
     /// How much it takes away.
     pub(super) fn cost(&self) -> u32 {
-        self.weight * (100 - self.state)
+        self.weight * (100 - self.counted())
     }
 
     /// `interface "in" has no carrier`, `check "internet" fails: 3 of 3 lost`.
@@ -89,6 +98,7 @@ impl Check {
     fn verdict(&self, noun: &str) -> String {
         let name = &self.name;
         match self.state {
+            STATE_UNKNOWN => format!("{noun} \"{name}\" is not known yet"),
             100 => format!("{noun} \"{name}\" is good"),
             0 => format!("{noun} \"{name}\" fails"),
             state => format!("{noun} \"{name}\" is at {state} of 100"),

@@ -21,12 +21,14 @@ use spared_control::CheckStatus;
 pub use check::{Check, CheckReport, Kind};
 
 /// Checks of one plugin; more are passed over.
-pub const CHECKS_MAX: usize = 256;
+pub const CHECKS_MAX: usize = 1024;
 pub const WEIGHT_MAX: u32 = 9999;
 /// How long a plugin that was started again may leave a check unreported.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// What a plugin that does not run weighs: as much as an interface by default.
 const PLUGIN_WEIGHT: u32 = 100;
+/// Checks that are not good, as far as anybody reads them.
+const UNFIT_MAX: usize = 128;
 
 /// Every check there is.
 #[derive(Debug)]
@@ -186,6 +188,17 @@ impl Quality {
             .collect()
     }
 
+    /// Plugins' own checks that are not good, whatever they weigh, worst first.
+    pub fn unfit(&self) -> Vec<CheckStatus> {
+        let checks = self.checks.iter().filter(|(_, check)| check.state != 100);
+        let mut unfit: Vec<_> = checks.collect();
+        unfit.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
+        let unfit = unfit.into_iter().take(UNFIT_MAX);
+        unfit
+            .map(|((plugin, _), check)| check.status(plugin))
+            .collect()
+    }
+
     /// A sentence for each check that costs something, worst first.
     pub fn failing(&self) -> Vec<String> {
         let mut all: Vec<&Check> = self.checks.values().chain(self.failed.values()).collect();
@@ -228,7 +241,7 @@ impl Quality {
 fn weighed<'c>(checks: impl Iterator<Item = &'c Check>) -> u8 {
     let (mut sum, mut weights) = (0_u64, 0_u64);
     for check in checks {
-        sum += u64::from(check.weight) * u64::from(check.state);
+        sum += u64::from(check.weight) * u64::from(check.counted());
         weights += u64::from(check.weight);
     }
     sum.checked_div(weights)

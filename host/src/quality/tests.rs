@@ -1,3 +1,5 @@
+use spared_pair::STATE_UNKNOWN;
+
 use super::*;
 
 fn said<'s>(name: &'s str, weight: u32, state: u32, why: &'s str) -> CheckReport<'s> {
@@ -200,4 +202,31 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
     assert_eq!(change.to, 100);
     quality.handle_failed("health", "crashed", String::new());
     assert_eq!(quality.handle_removed("health").unwrap().to, 100);
+}
+
+#[test]
+fn what_is_not_known_yet_counts_as_good_and_is_listed() {
+    assert_eq!(spared_pair::STATE_UNKNOWN, spared_abi::CHECK_UNKNOWN);
+    let mut quality = Quality::default();
+    report(&mut quality, "in", 100, 0, "no carrier");
+    report(
+        &mut quality,
+        "squid",
+        100,
+        STATE_UNKNOWN,
+        "is being started",
+    );
+    assert_eq!(quality.number(), 50);
+    let unfit: Vec<u32> = quality.unfit().iter().map(|check| check.state).collect();
+    assert_eq!(unfit, [0, STATE_UNKNOWN]);
+}
+
+#[test]
+fn a_weight_of_0_hides_no_fault() {
+    let mut quality = Quality::default();
+    report(&mut quality, "squid", 0, 0, "no such unit");
+    assert_eq!((quality.number(), quality.unfit().len()), (100, 1));
+    assert_eq!(quality.failing(), [""; 0]);
+    report(&mut quality, "squid", 0, 100, "running");
+    assert_eq!(quality.unfit().len(), 0);
 }

@@ -266,6 +266,7 @@ impl Core {
         self.check_leases();
         self.pair.touched = true;
         self.handle_firewall();
+        self.tell_findings();
         self.settle_down();
         self.control.handle_timeout(now);
         if self.notify.watchdog.is_some() && self.supervisor.is_well(now) {

@@ -74,11 +74,6 @@ impl Core {
         self.link.state().answers_ping
     }
 
-    /// Why peers do not speak with each other, a sentence each.
-    pub(super) fn wire_refusals(&self) -> Vec<String> {
-        self.link.wire_refusals()
-    }
-
     /// When the peer was last heard over the link.
     pub(super) fn last_heard(&self) -> Option<&str> {
         self.link.last_heard()
@@ -148,13 +143,9 @@ impl Core {
         }
     }
 
-    /// What is degraded about the link and is not to be seen in its state.
-    pub(super) fn link_warnings(&self) -> Vec<String> {
-        let link = self.setup.host.link.as_ref();
-        let weak = link.filter(|link| link.keys.is_weak);
-        let weak =
-            weak.map(|_| "secret_file: the passphrase is weak: take a longer one".to_owned());
-        self.paths.kept.iter().cloned().chain(weak).collect()
+    /// What keeps the link out.
+    pub(super) fn link_filtered(&self) -> Option<String> {
+        self.paths.kept.clone()
     }
 
     // Followed for the host's own sake: no plugin need want them.

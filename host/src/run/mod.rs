@@ -1,6 +1,8 @@
 //! `spared run`: everything is opened, one loop turns, everything is closed in reverse.
 
 mod core;
+mod facts;
+mod findings;
 mod follows;
 mod interfaces;
 mod kernel;

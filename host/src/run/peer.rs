@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::Difference;
-use spared_link::word::{NodeStatus, Word};
+use spared_link::word::Word;
+use spared_pair::NodeFacts;
 use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
+use super::findings::Watched;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::group::name_of;
 use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;
-use crate::peer::ready::{self, PairState};
 use crate::peer::{File, Peer, clean, scopes};
 use crate::quality::{self, Change, CheckReport, Refused};
 use crate::supervisor::limit::Limit;
@@ -22,8 +22,6 @@ use crate::supervisor::limit::Limit;
 /// Events about what the other node says: of a whole configuration that differs, and then few.
 const EVENTS_PER_S: u32 = 1;
 const EVENTS_BURST: u32 = 100;
-/// Checks that the other node is told of.
-const FAILING_MAX: usize = 8;
 
 /// What is known of both nodes together.
 #[derive(Debug, Default)]
@@ -33,7 +31,9 @@ pub struct Pair {
     pub(super) missing: Vec<String>,
     joining: Joining,
     /// What plugins last said of their synchrony.
-    in_sync: BTreeMap<String, (bool, String)>,
+    pub(super) in_sync: BTreeMap<String, (bool, String)>,
+    /// By plugin and group: why it did not take the role that the group has.
+    pub(super) failed_roles: BTreeMap<(String, String), String>,
     /// By plugin: keys of its file that are not of the pair.
     scopes: BTreeMap<String, Vec<(String, Scope)>>,
     /// Why the link is down.
@@ -44,6 +44,8 @@ pub struct Pair {
     peer_ready: Option<bool>,
     /// The differences that were told as an event.
     told: Vec<Difference>,
+    /// What was not as it should be at the last look.
+    pub(super) watched: Watched,
     /// How much of what the other node says becomes an event.
     limit: Option<Limit>,
     /// Something of all this may have changed.
@@ -52,7 +54,7 @@ pub struct Pair {
 
 impl Pair {
     // A node that lies must not push what matters out of the events.
-    fn may_tell(&mut self, now: Instant) -> bool {
+    pub(super) fn may_tell(&mut self, now: Instant) -> bool {
         let new = || Limit::new(EVENTS_PER_S, EVENTS_BURST, now);
         self.limit.get_or_insert_with(new).take(now)
     }
@@ -99,7 +101,7 @@ impl Core {
             Word::Digests { files } => self.pair.peer.handle_digests(files),
             Word::Keys { file, keys } => self.pair.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.pair.peer.handle_want_keys(files),
-            Word::Status(standing) => self.handle_node_status(standing),
+            Word::Status(facts) => self.handle_facts(*facts),
             Word::Freeze { for_ms, by } if self.pair.may_tell(now) => {
                 self.handle_freeze(for_ms, &clean::text(&by));
             }
@@ -112,18 +114,18 @@ impl Core {
         self.pair.touched = true;
     }
 
-    fn handle_node_status(&mut self, standing: NodeStatus) {
-        self.pair.peer.handle_node_status(standing);
-        let Some(standing) = self.pair.peer.standing() else {
+    fn handle_facts(&mut self, facts: NodeFacts) {
+        self.pair.peer.handle_facts(facts);
+        let Some(facts) = self.pair.peer.facts() else {
             return;
         };
-        let ready = standing.missing.is_empty();
+        let ready = facts.missing.is_empty();
         if self.pair.peer_ready == Some(ready) {
             return;
         }
         let peer = self.peer_name().unwrap_or("the peer").to_owned();
         let first = self.pair.peer_ready.is_none();
-        let news = match (ready, standing.missing.first()) {
+        let news = match (ready, facts.missing.first()) {
             (true, _) => {
                 let since = self.pair.up_at.map(|at| at.elapsed().as_secs_f64());
                 let text = match (first, since) {
@@ -192,6 +194,17 @@ impl Core {
     pub(super) fn note_plugin_down(&mut self, plugin: &str) {
         self.quality.handle_down(plugin);
         self.pair.in_sync.remove(plugin);
+        self.pair.failed_roles.retain(|(name, _), _| name != plugin);
+        self.pair.touched = true;
+    }
+
+    /// It took a role, or could not; the last word counts.
+    pub(super) fn note_role(&mut self, plugin: String, group: String, result: Result<(), String>) {
+        let key = (plugin, group);
+        match result {
+            Ok(()) => self.pair.failed_roles.remove(&key),
+            Err(why) => self.pair.failed_roles.insert(key, clean::text(&why)),
+        };
         self.pair.touched = true;
     }
 
@@ -283,9 +296,9 @@ impl Core {
         let maintenance = self.overrides.maintenance().is_some();
         self.groups
             .set_maintenance(clock::monotonic_ns(), maintenance);
-        let standing = self.pair.peer.standing();
+        let facts = self.pair.peer.facts();
         self.groups
-            .set_peer_quality(standing.map(|standing| standing.quality));
+            .set_peer_quality(facts.map(|facts| facts.quality));
         let Some(peer) = self.peer_name().map(str::to_owned) else {
             let missing = vec!["there is no link to a peer".to_owned()];
             self.groups.set_missing(missing);
@@ -293,17 +306,25 @@ impl Core {
             return;
         };
         self.note_paths();
-        let facts = self.facts(peer);
-        self.groups.set_missing(ready::missing(&facts));
-        let behind = facts.plugins.iter().filter(|it| it.is_behind()).count();
+        let mut own = self.node_facts(None);
+        self.pair.missing = self.missing(&own, &peer);
+        own.missing.clone_from(&self.pair.missing);
+        let behind = own.plugins.iter().filter(|it| it.is_behind()).count();
+        self.pair.peer.update(now, own.brief());
+        // whom an administrator forces here is not kept from being prepared for it
+        let unforced = NodeFacts {
+            groups: Vec::new(),
+            ..own
+        };
+        let missing = self.missing(&unforced, &peer);
+        self.groups.set_missing(missing);
         let joining = self.pair.joining.update(now, behind);
         self.groups.set_joining(joining);
-        self.pair.missing = ready::missing(&PairState {
-            forced: self.forced_words(),
-            ..facts
-        });
-        let standing = self.standing();
-        self.pair.peer.update(now, standing);
+    }
+
+    fn missing(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
+        let link_down = (!self.pair.peer.is_up()).then_some(self.pair.link_down.as_str());
+        spared_pair::missing(own, peer, link_down, self.pair.peer.differences())
     }
 
     fn note_paths(&mut self) {
@@ -313,67 +334,6 @@ impl Core {
         if !up.is_empty() {
             self.pair.heard_on = up;
         }
-    }
-
-    fn facts(&self, peer: String) -> PairState {
-        let found = self.pair.peer.differences().iter();
-        let link_down = (!self.pair.peer.is_up()).then(|| self.pair.link_down.clone());
-        PairState {
-            peer,
-            link_down,
-            plugins: self.plugin_facts(),
-            mismatches: found.filter(|it| ready::is_mismatch(it)).cloned().collect(),
-            quality: self.quality.number(),
-            forced: Vec::new(),
-            maintenance: self.overrides.maintenance().is_some(),
-        }
-    }
-
-    fn plugin_facts(&self) -> Vec<ready::Plugin> {
-        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
-        let plugins = plugins.map(|plugin| {
-            let name = plugin.name.clone();
-            let descriptor = self.supervisor.descriptor(&name);
-            ready::Plugin {
-                runs: self.supervisor.is_running(&name),
-                has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
-                refused: self.link.wire_refusal(&name).map(str::to_owned),
-                has_peer: self.channels_up().contains(&name),
-                in_sync: self.pair.in_sync.get(&name).cloned(),
-                name,
-            }
-        });
-        plugins.collect()
-    }
-
-    fn standing(&self) -> NodeStatus {
-        let groups = self.groups.iter();
-        let mut failing = self.quality.failing();
-        failing.truncate(FAILING_MAX);
-        NodeStatus {
-            quality: self.quality.number(),
-            missing: self.pair.missing.clone(),
-            maintenance: self.overrides.maintenance().is_some(),
-            forced: self
-                .forced_words()
-                .into_iter()
-                .map(|(group, word)| (group, word.to_owned()))
-                .collect(),
-            roles: groups
-                .map(|(name, group)| (name.to_owned(), name_of(group.role).to_owned()))
-                .collect(),
-            failing,
-        }
-    }
-
-    fn forced_words(&self) -> Vec<(String, &'static str)> {
-        let groups = self.groups.iter();
-        let words = groups.filter_map(|(name, group)| match group.forced {
-            Forced::No => None,
-            Forced::Active => Some((name.to_owned(), "active")),
-            Forced::Backup => Some((name.to_owned(), "backup")),
-        });
-        words.collect()
     }
 
     // A group that was claimed only now is forced from its beginning.

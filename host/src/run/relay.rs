@@ -109,7 +109,7 @@ impl Core {
         question.there = None;
         match (&mut question.kind, answer) {
             (Asking::Node(there), answer) => *there = answer,
-            (Asking::Status(there), Some(Answer::Status(status))) => *there = Some(status),
+            (Asking::Status(Some(there)), Some(Answer::Status(status))) => *there = Some(status),
             _ => {}
         }
         self.end_if_complete(now, number);

@@ -52,10 +52,15 @@ impl Core {
                 plugin,
                 group,
                 epoch,
-                status,
+                result,
             } => {
+                let done = match &result {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(why.as_str()),
+                };
                 self.groups
-                    .handle_role_done(now_ns, &plugin, &group, epoch, status);
+                    .handle_role_done(now_ns, &plugin, &group, epoch, done);
+                self.note_role(plugin, group, result);
             }
             Report::Answered { id, result } => self.handle_answered(now, id, result),
             Report::Stopped { plugin } => self.handle_stopped(now, &plugin),

@@ -38,13 +38,16 @@ pub struct Question {
 
 #[derive(Debug)]
 pub enum Asking {
-    /// With what the other node said of itself.
-    Status(Option<Box<Status>>),
+    /// With what the other node said of itself; None: this node's half alone.
+    Status(Option<Half>),
     Plugin,
     /// The other node's answer, as it is.
     Node(Option<Answer>),
     Switch(Switch),
 }
+
+/// The other node's half of the status, once it is here.
+pub type Half = Option<Box<Status>>;
 
 impl Question {
     pub(super) fn new(asker: Asker, kind: Asking) -> Self {
@@ -80,7 +83,8 @@ impl Core {
     pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
         let by = caller.name();
         let answer = match request {
-            Request::Status => return self.ask_status(now, asker),
+            Request::Status => return self.ask_status(now, asker, true),
+            Request::OwnStatus => return self.ask_status(now, asker, false),
             Request::Why { group } => self.why(group.as_deref()),
             Request::Events { limit } => Answer::Events {
                 events: self.events.newest(limit),
@@ -119,11 +123,10 @@ impl Core {
     }
 
     /// Plugins have rows, and the other node has its half.
-    fn ask_status(&mut self, now: Instant, asker: Asker) {
-        let mut question = Question::new(asker, Asking::Status(None));
-        // Its own half is what the other node asks for.
-        if matches!(asker, Asker::Client(_)) {
-            question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::Status);
+    fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
+        let mut question = Question::new(asker, Asking::Status(whole.then_some(None)));
+        if whole {
+            question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus);
         }
         let names = self.supervisor.names().into_iter();
         let plugins = names.filter(|name| {
@@ -233,7 +236,8 @@ impl Core {
         let answer = match question.kind {
             Asking::Status(there) => {
                 let mut status = self.status(&question.rows);
-                if matches!(question.asker, Asker::Client(_)) {
+                if let Some(there) = there {
+                    status.verdict = self.verdict(&question.rows);
                     status.peer = self.peer_status(&question.rows, there);
                 }
                 Answer::Status(Box::new(status))

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use spared_control::{GroupStatus, InterfaceStatus, Maintenance, PeerStatus, Status, Value};
-use spared_worker::message::{Family, Forced, Role, Row};
+use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
+use spared_worker::message::{Forced, Row};
 
 use super::core::Core;
+use super::facts::quality_of;
 use super::requests::value;
 use crate::clock;
-use crate::fence::is_link_local;
 use crate::group::{Group, name_of};
 use crate::kernel::FenceState;
 
@@ -29,7 +29,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             booted: clock::booted(),
             started: self.started.clone(),
-            warnings: self.warnings(&groups),
+            verdict: Verdict::default(),
             groups,
             interfaces: self.interface_status(),
             plugins: self.supervisor.status(),
@@ -38,10 +38,7 @@ impl Core {
             checks: self.quality.status(),
             missing: linked.then(|| self.pair.missing.clone()),
             maintenance: self.maintenance_status(),
-            frozen_until: self
-                .overrides
-                .freeze()
-                .map(|freeze| clock::at(freeze.term.until_wall_ms)),
+            frozen_until: self.frozen_until(),
             links: self.link_status(),
             peer: None,
             rows: self.plugin_rows(rows),
@@ -58,8 +55,10 @@ impl Core {
         let up = self.link_is_up();
         let status = there.map(|status| {
             // What it knows of us is not asked for.
+            let (peer, verdict) = (None, Verdict::default());
             Box::new(Status {
-                peer: None,
+                peer,
+                verdict,
                 ..*status
             })
         });
@@ -72,12 +71,11 @@ impl Core {
             status,
             clock_ms: self.clock_ms().filter(|_| up),
             differences: self.pair.peer.differences().to_vec(),
-            refused: self.wire_refusals(),
         }))
     }
 
     // On a link, or by the elector's word on any interface, whatever is newer.
-    fn peer_last_heard(&self, rows: &BTreeMap<String, Vec<Row>>) -> Option<String> {
+    pub(super) fn peer_last_heard(&self, rows: &BTreeMap<String, Vec<Row>>) -> Option<String> {
         let owners = self.groups.iter().map(|(name, group)| (name, &group.owner));
         let ages = owners.filter_map(|(name, owner)| {
             let details = details_of(name, rows.get(owner));
@@ -93,7 +91,7 @@ impl Core {
     }
 
     // Links, then interfaces on which the elector hears its adverts: "virtual_router.lan2.50.IPv4.heard".
-    fn peer_heard_on(&self, rows: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
+    pub(super) fn peer_heard_on(&self, rows: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
         let mut heard = self.pair.heard_on.clone();
         for (name, group) in self.groups.iter() {
             let details = details_of(name, rows.get(&group.owner));
@@ -111,15 +109,6 @@ impl Core {
             }
         }
         heard
-    }
-
-    fn maintenance_status(&self) -> Option<Maintenance> {
-        let it = self.overrides.maintenance()?;
-        Some(Maintenance {
-            since: it.since.clone(),
-            until: it.term.map(|term| clock::at(term.until_wall_ms)),
-            by: it.by.clone(),
-        })
     }
 
     // Rows about groups are shown with the group.
@@ -149,10 +138,7 @@ impl Core {
 
     fn group_status(&self, name: &str, group: &Group, rows: Option<&Vec<Row>>) -> GroupStatus {
         let mut details = details_of(name, rows);
-        let quality = match details.get("quality") {
-            Some(Value::Number(quality)) => u8::try_from(*quality).unwrap_or(100),
-            _ => self.quality.number(),
-        };
+        let quality = quality_of(&details).unwrap_or(self.quality.number());
         GroupStatus {
             name: name.to_owned(),
             role: name_of(group.role).to_owned(),
@@ -181,85 +167,6 @@ impl Core {
             .collect()
     }
 
-    /// What is degraded and is not to be seen in the rest of the answer.
-    fn warnings(&self, groups: &[GroupStatus]) -> Vec<String> {
-        let gone = self.fence_missing.as_ref();
-        let gone = gone.map(|why| format!("the fence is gone: {why}"));
-        let closed = groups
-            .iter()
-            .filter(|group| group.role == name_of(Role::Active) && group.fence == "blocking")
-            .map(|group| {
-                let name = &group.name;
-                format!("{name}: active, and its fence is blocking: nobody gets an answer")
-            });
-        let lost = self.supervisor.names();
-        let lost = lost.iter().flat_map(|plugin| self.followed_in_vain(plugin));
-        gone.into_iter()
-            .chain(closed)
-            .chain(self.bare_interfaces())
-            .chain(self.both_forced(groups))
-            .chain(self.link_warnings())
-            .chain(lost)
-            .collect()
-    }
-
-    // Its group serves on the others alone.
-    fn bare_interfaces(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for (name, group) in self.groups.iter() {
-            for router in &group.claims.routers {
-                let interface = &router.interface;
-                let Some((event, _)) = self.kernel.interface(interface).filter(|it| it.0.up) else {
-                    continue;
-                };
-                let mut own = event.addresses.iter().map(|(address, _)| *address);
-                let (family, has) = match router.family {
-                    Family::V4 => ("IPv4", own.any(|address| address.is_ipv4())),
-                    Family::V6 => ("IPv6 link-local", own.any(is_link_local)),
-                };
-                let warning = format!(
-                    "{name}: {interface} has no {family} address of its own: no advert leaves there, \
-                     and the addresses there do not answer; give it one"
-                );
-                if !has && !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
-        }
-        warnings
-    }
-
-    // While no link was up, nobody could refuse it.
-    fn both_forced(&self, groups: &[GroupStatus]) -> Vec<String> {
-        let Some(peer) = self.peer_name() else {
-            return Vec::new();
-        };
-        let both = groups.iter().filter(|group| {
-            group.forced != "no" && self.forced_there(&group.name) == Some(&group.forced)
-        });
-        let own = &self.setup.host.node;
-        both.map(|group| {
-            let (name, role) = (&group.name, &group.forced);
-            format!(
-                "{name}: {own} and {peer} are both forced {role}: `sparectl force reset` on one"
-            )
-        })
-        .collect()
-    }
-
-    // Which groups there are, only the plugin that decides about them knows, so no check finds it.
-    fn followed_in_vain(&self, plugin: &str) -> Vec<String> {
-        let settings = self.supervisor.settings(plugin);
-        let followed = settings.and_then(|settings| settings.follow.as_ref());
-        let unknown = followed
-            .into_iter()
-            .flatten()
-            .filter(|group| self.groups.get(group).is_none());
-        unknown
-            .map(|group| format!("{plugin}.toml: follow: there is no group \"{group}\""))
-            .collect()
-    }
-
     /// One line, for systemd.
     pub(super) fn summary(&self) -> String {
         let groups: Vec<String> = self
@@ -283,7 +190,7 @@ impl Core {
 }
 
 // The elector's rows about this group, without the group's name.
-fn details_of(group: &str, rows: Option<&Vec<Row>>) -> BTreeMap<String, Value> {
+pub(super) fn details_of(group: &str, rows: Option<&Vec<Row>>) -> BTreeMap<String, Value> {
     let prefix = format!("{group}.");
     let rows = rows.into_iter().flatten();
     rows.filter_map(|row| {
@@ -293,7 +200,7 @@ fn details_of(group: &str, rows: Option<&Vec<Row>>) -> BTreeMap<String, Value> {
     .collect()
 }
 
-fn take_text(details: &mut BTreeMap<String, Value>, key: &str) -> Option<String> {
+pub(super) fn take_text(details: &mut BTreeMap<String, Value>, key: &str) -> Option<String> {
     match details.remove(key)? {
         Value::Text(text) if !text.is_empty() => Some(text),
         _ => None,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode};
+use spared_pair::Forced;
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
@@ -175,9 +176,7 @@ impl Core {
             .groups
             .get(group)
             .is_some_and(|it| it.role == Role::Active);
-        let standing = self.pair.peer.standing();
-        let role = standing.and_then(|standing| standing.roles.get(group));
-        let is_there = role.is_some_and(|role| role == "active");
+        let is_there = self.is_active_there(group);
         let step = |from: &str, to: &str| {
             Plan::Move(Move {
                 group: group.to_owned(),
@@ -233,7 +232,7 @@ impl Core {
     // The election is not overruled by a switch: force is for that.
     fn goes_back(&self, step: &Move) -> Option<String> {
         let own = self.quality.number();
-        let there = self.pair.peer.standing()?.quality;
+        let there = self.pair.peer.facts()?.quality;
         let (from, to) = match step.to == self.setup.host.node {
             true => (there, own),
             false => (own, there),
@@ -253,15 +252,22 @@ impl Core {
         if node != peer {
             return self.pair.missing.clone();
         }
-        match self.pair.peer.standing() {
-            Some(standing) => standing.missing.clone(),
+        match self.pair.peer.facts() {
+            Some(facts) => facts.missing.clone(),
             None => vec![format!("{peer} is not heard")],
         }
     }
 
-    pub(super) fn forced_there(&self, group: &str) -> Option<&str> {
-        let standing = self.pair.peer.standing()?;
-        standing.forced.get(group).map(String::as_str)
+    pub(super) fn forced_there(&self, group: &str) -> Option<&'static str> {
+        let forced = self.pair.peer.facts()?.group(group)?.forced;
+        (forced != Forced::No).then(|| forced.word())
+    }
+
+    /// What the other node said last.
+    pub(super) fn is_active_there(&self, group: &str) -> bool {
+        let facts = self.pair.peer.facts();
+        let there = facts.and_then(|facts| facts.group(group));
+        there.is_some_and(|there| there.role == spared_pair::Role::Active)
     }
 
     pub(super) fn forced_here(&self, group: &str) -> Option<&str> {

@@ -103,9 +103,7 @@ impl Core {
                  first `sparectl force reset` there"
             )];
         }
-        let standing = self.pair.peer.standing();
-        let role = standing.and_then(|standing| standing.roles.get(group));
-        let is_there = role.is_some_and(|role| role == "active");
+        let is_there = self.is_active_there(group);
         let own = &self.setup.host.node;
         if anyway || !is_there || self.pair.missing.is_empty() {
             return Vec::new();

@@ -50,8 +50,8 @@ impl Core {
             quality: self.quality.number(),
             failing: &failing,
         };
-        let standing = self.pair.peer.standing();
-        let peer = self.peer_name().zip(standing).map(|(node, it)| Fitness {
+        let facts = self.pair.peer.facts();
+        let peer = self.peer_name().zip(facts).map(|(node, it)| Fitness {
             node,
             quality: it.quality,
             failing: &it.failing,

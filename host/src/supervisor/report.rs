@@ -43,11 +43,12 @@ pub enum Report {
         epoch: u64,
         status: i32,
     },
+    /// It took the role, or says why it could not.
     RoleDone {
         plugin: String,
         group: String,
         epoch: u64,
-        status: i32,
+        result: Result<(), String>,
     },
     Answered {
         id: u64,

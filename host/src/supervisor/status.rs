@@ -3,6 +3,7 @@
 use caps::Capability;
 use spared_abi::PLUGIN_REALTIME;
 use spared_control::PluginStatus;
+use spared_pair::PluginState;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};
@@ -13,6 +14,26 @@ impl Supervisor {
             .values()
             .map(|plugin| self.status_of(plugin))
             .collect()
+    }
+
+    /// Where an enabled plugin is on the way to running, and why it does not run.
+    pub fn state(&self, name: &str) -> (PluginState, String) {
+        let Some(plugin) = self.plugins.get(name) else {
+            return (PluginState::Starting, String::new());
+        };
+        let state = match plugin.state {
+            State::Running => PluginState::Running,
+            State::Stopping | State::Disabled => PluginState::Stopping,
+            State::Pausing { .. } => PluginState::Restarting,
+            State::Failed => PluginState::Failed,
+            State::Refused => PluginState::Refused,
+            State::Checking
+            | State::Loading
+            | State::Configuring
+            | State::Configured
+            | State::Starting => PluginState::Starting,
+        };
+        (state, plugin.why.clone())
     }
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {

@@ -218,11 +218,15 @@ impl Supervisor {
                 });
             }
             Purpose::Role { group, epoch } => {
+                let result = match status < 0 {
+                    true => Err(reason(status, &failures)),
+                    false => Ok(()),
+                };
                 self.reports.push_back(Report::RoleDone {
                     plugin,
                     group,
                     epoch,
-                    status,
+                    result,
                 });
             }
             Purpose::Query { id, .. } => {

@@ -255,10 +255,13 @@ fn a_group_that_nobody_claims_is_missed_by_who_follows_it() {
     lab.enable("counter", "follow = [\"offise\"]");
     lab.start();
     lab.wait_until_active();
-    assert_eq!(
-        lab.status().warnings,
-        ["counter.toml: follow: there is no group \"offise\""]
-    );
+    let findings = lab.status().verdict.findings;
+    let lines: Vec<(&str, &str)> = findings
+        .iter()
+        .map(|it| (it.id.as_str(), it.text.split_once(": ").unwrap().1))
+        .collect();
+    let text = "counter.toml: follow: there is no group \"offise\"";
+    assert_eq!(lines, [("SP-0305", text)]);
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn prove_each_other(pair: &Pair) {
 fn knows_no_link(node: &Node) {
     let status = node.status();
     assert!(status.links.is_empty() && status.peer.is_none() && status.missing.is_none());
-    assert!(status.warnings.is_empty(), "{:?}", status.warnings);
+    let findings = status.verdict.findings;
+    assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(node.row("messenger", "peer"), "down");
     let switch = Request::Switch {
         group: None,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::{Answer, Request, Value};
+use spared_control::{Answer, Finding, Request, Value};
 use spared_key::public_text;
 use spared_tests::lab::signal_to;
 
@@ -342,6 +342,13 @@ fn rules(node: &Node) -> String {
     node.prints("nft", &["list", "chain", "inet", "filter", "input"])
 }
 
+/// What keeps the link out.
+fn filtered(node: &Node) -> Option<String> {
+    let mut findings = node.status().verdict.findings.into_iter();
+    let is_its = |it: &Finding| it.id == "SP-0502" && it.node == node.name;
+    findings.find(is_its).map(|it| it.text)
+}
+
 #[test]
 fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
     let Some(mut pair) = Pair::new() else { return };
@@ -349,8 +356,8 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
     pair.start(&(keyed() + HOT));
     let drops = "nftables chain inet filter input drops the link on hot";
     pair.r1.wait("the warning", || {
-        let warnings = pair.r1.status().warnings;
-        warnings.iter().any(|warning| warning.starts_with(drops))
+        let found = filtered(&pair.r1);
+        found.is_some_and(|text| text.contains(drops))
     });
     assert!(check(&pair.r1).contains(drops), "{}", check(&pair.r1));
     // The other node opens the connection, and needs no rule.
@@ -358,8 +365,8 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
     assert_eq!(pair.r1.link("hot").state, "down");
 
     // What it says is what helps.
-    let warnings = pair.r1.status().warnings.join("\n");
-    let (_, command) = warnings.split_once("to mend: nft ").unwrap();
+    let text = filtered(&pair.r1).unwrap();
+    let (_, command) = text.split_once("to mend: nft ").unwrap();
     let (rule, _) = command.split_once(", or ").unwrap();
     let nft = format!("nft {rule}");
     assert!(
@@ -367,10 +374,7 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
         "{nft}"
     );
     pair.wait_for_link("hot", "up");
-    pair.r1.wait("no warning", || {
-        let warnings = pair.r1.status().warnings;
-        !warnings.iter().any(|warning| warning.starts_with(drops))
-    });
+    pair.r1.wait("no warning", || filtered(&pair.r1).is_none());
 }
 
 #[test]
@@ -427,8 +431,8 @@ fn a_chain_that_comes_later_gets_its_rule_then() {
     ));
     let about = "firewall.chain: \"inet filter input\": ";
     let warned = |node: &Node| {
-        let warnings = node.status().warnings;
-        warnings.iter().any(|warning| warning.starts_with(about))
+        let found = filtered(node);
+        found.is_some_and(|text| text.contains(about))
     };
     pair.r1.wait("the warning", || warned(&pair.r1));
     close(&pair.r1);

@@ -61,7 +61,7 @@ fn that_the_fence_is_off_is_said_and_no_fault() {
         let pair = Linked::start(lab, &plan())?;
         for site in [0, 1] {
             assert_eq!(pair.group(site).fence, "off");
-            assert!(pair.status(site)?.warnings.is_empty());
+            assert!(pair.status(site)?.verdict.findings.is_empty());
             let (code, text) = pair.said(site, &["status"])?;
             assert_eq!(code, 0, "{text}");
             let row = text

@@ -179,8 +179,9 @@ fn another_version_of_a_plugin_speaks_or_refuses_in_a_sentence() {
                 continue;
             }
             pair.wait("a sentence about it", || {
-                let peer = pair.status(0).unwrap_or_default().peer.unwrap_or_default();
-                peer.up && peer.refused.iter().any(|why| why.contains("messenger"))
+                let findings = pair.status(0).unwrap_or_default().verdict.findings;
+                let mut refused = findings.iter().filter(|it| it.id == "SP-0302");
+                refused.any(|it| it.thing == "messenger")
             })?;
             let (_, text) = pair.said(0, &["status"])?;
             assert!(text.contains("speaks"), "{text}");

@@ -170,11 +170,15 @@ fn a_dead_machine_is_replaced_and_joins_again() {
         pair.wait("r2 active", || pair.role(1) == "active")?;
         let (code, text) = pair.said(1, &["status"])?;
         assert_eq!(code, 2, "{text}");
-        assert!(text.contains("nobody stands by"), "{text}");
-        // its kernel lives and answers: that is said
-        pair.wait("a silent daemon on a living machine", || {
+        assert!(
+            text.starts_with("ALONE  office: r2 is active and nobody "),
+            "{text}"
+        );
+        assert!(text.contains("(SP-0101)"), "{text}");
+        // its kernel lives and answers: that is said, and no more
+        pair.wait("a living machine", || {
             let text = pair.said(1, &["status"]).unwrap_or_default().1;
-            text.contains("machine alive, daemon silent")
+            text.contains("answers a ping, whether its daemon lives is not known")
         })?;
         let echo = Echo::at_gateway(lab)?;
         assert!(poll(CALM, INTERVAL, || echo.is_steady(INTERVAL)));

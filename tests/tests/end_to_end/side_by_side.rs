@@ -75,7 +75,7 @@ fn both_nodes_stand_side_by_side() {
         let json: serde_json::Value = serde_json::from_str(&json)?;
         assert_eq!(json["peer"]["status"]["node"], "r2");
         assert_eq!(json["peer"]["status"]["groups"][0]["role"], "backup");
-        assert_eq!(json["verdict"], "ok");
+        assert_eq!(json["verdict"]["word"], "ok");
         Ok(())
     });
 }

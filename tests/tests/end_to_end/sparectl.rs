@@ -90,7 +90,8 @@ fn what_is_forced_happens_and_is_undone() {
         assert!(text.contains("Undo: sparectl force reset office"), "{text}");
         let (code, text) = run(&second, &["status"])?;
         assert_eq!(code, 1, "{text}");
-        assert!(text.contains("1. office: forced active."), "{text}");
+        assert!(text.contains("1. office: r2 is forced active."), "{text}");
+        assert!(text.contains("(SP-0703)"), "{text}");
         Spared(&first).wait_role("backup", LIMIT)?;
 
         assert_eq!(run(&second, &["force", "reset", "office"])?.0, 0);

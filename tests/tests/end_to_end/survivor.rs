@@ -46,19 +46,15 @@ fn an_interface_without_an_own_address_is_hurt_alone_and_named() {
         assert!(worst <= INTERVAL * 2, "{worst:?}\n{}", router.log());
         assert_eq!(transitions(&router)?, before, "{}", router.log());
         let status = Spared(&router).status()?;
-        let sentence = "wan has no IPv4 address of its own: no advert leaves there, and the \
-                        addresses there do not answer; give it one";
-        assert!(
-            status.warnings.iter().any(|text| text.contains(sentence)),
-            "{:?}",
-            status.warnings
-        );
+        let findings = status.verdict.findings;
+        let bare = findings.iter().find(|it| it.id == "SP-0204");
+        assert!(bare.is_some_and(|it| it.thing == "wan"), "{findings:?}");
         lab.sites[0].ns.ip(&format!("addr add {own} dev wan"))?;
         watch.wait_active(0, Wire::Wan, INTERVAL * 3, LIMIT)?;
         thread::sleep(INTERVAL * 5);
         assert_eq!(transitions(&router)?, before, "{}", router.log());
-        let warnings = Spared(&router).status()?.warnings;
-        assert!(warnings.is_empty(), "{warnings:?}");
+        let findings = Spared(&router).status()?.verdict.findings;
+        assert!(findings.is_empty(), "{findings:?}");
         Ok(())
     });
 }

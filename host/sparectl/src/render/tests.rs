@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use spared_control::{Answer, Force};
 
-use crate::verdict::Verdict;
-
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut cases: Vec<PathBuf> = fs::read_dir(folder)
@@ -25,9 +23,8 @@ fn cases() -> Vec<PathBuf> {
 fn rendered(answer: &Answer, verbose: bool) -> String {
     match answer {
         Answer::Status(status) => {
-            let verdict = Verdict::of(status);
-            let code = verdict.level().exit_code();
-            format!("{}exit {code}\n", super::status(status, &verdict, verbose))
+            let code = status.verdict.word.exit_code();
+            format!("{}exit {code}\n", super::status(status, verbose))
         }
         Answer::Why { groups } => super::why(groups),
         Answer::Events { events } => super::events(events),

@@ -1,11 +1,11 @@
 //! What is on the screen, from what the daemon said last.
 
 use spared_control::{Event, LinkStatus, Status};
+use spared_pair::Word;
 
 use super::line::{Line, Size, Style};
 use super::rates::{Rates, readable};
 use crate::render;
-use crate::verdict::{Level, Verdict};
 
 const KEYS: &str = " q ends ";
 
@@ -21,9 +21,8 @@ pub struct Screen {
 
 impl Screen {
     pub fn update(&mut self, status: Status, events: Vec<Event>, rates: &Rates) {
-        let verdict = Verdict::of(&status);
-        self.head = style(verdict.level());
-        self.status = render::status(&status, &verdict, false);
+        self.head = style(status.verdict.word);
+        self.status = render::status(&status, false);
         self.traffic = status.links.iter().map(|it| traffic(it, rates)).collect();
         self.events = render::events(&events)
             .lines()
@@ -99,11 +98,11 @@ fn traffic(link: &LinkStatus, rates: &Rates) -> String {
     )
 }
 
-fn style(level: Level) -> Style {
-    match level {
-        Level::Ok => Style::Good,
-        Level::Warn => Style::Warning,
-        Level::Alone | Level::Conflict | Level::NoneActive => Style::Bad,
+fn style(word: Word) -> Style {
+    match word {
+        Word::Ok => Style::Good,
+        Word::Warn | Word::Unknown => Style::Warning,
+        Word::Alone | Word::Conflict | Word::None => Style::Bad,
     }
 }
 

@@ -350,7 +350,7 @@ impl Pair {
                 }
             }
             Happening::RoleDone(plugin, group, epoch) => {
-                groups.handle_role_done(now_ns, &plugin, &group, epoch, 0);
+                groups.handle_role_done(now_ns, &plugin, &group, epoch, Ok(()));
             }
             Happening::Timeout => groups.handle_timeout(now_ns),
             Happening::Advert(name, priority) => self.hear(node, &name, priority),

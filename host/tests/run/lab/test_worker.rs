@@ -275,12 +275,15 @@ impl TestWorker {
                 plugin,
                 group,
                 epoch,
-                status,
+                result,
             } => {
-                assert!((-4095..=0).contains(&status), "{status}");
                 let (plugin, group) = (plugin.as_str(), group.as_str());
+                let done = match &result {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(why.as_str()),
+                };
                 self.groups
-                    .handle_role_done(now_ns, plugin, group, epoch, status);
+                    .handle_role_done(now_ns, plugin, group, epoch, done);
                 "role"
             }
             Report::Check {

@@ -9,12 +9,12 @@ use spared_control::{
 };
 
 use super::{event_text, plain};
-use crate::time::clock;
-use crate::verdict::{Headline, Verdict};
+use spared_pair::time::clock;
+use spared_pair::{Headline, STATE_UNKNOWN, Verdict};
 use table::Table;
 
-pub fn status(status: &Status, verdict: &Verdict, verbose: bool) -> String {
-    let mut text = head(verdict);
+pub fn status(status: &Status, verbose: bool) -> String {
+    let mut text = head(&status.verdict, &status.at);
     text.push('\n');
     let nodes = nodes(status);
     let mut table = Table::default();
@@ -41,24 +41,21 @@ fn nodes(status: &Status) -> Vec<&Status> {
 }
 
 // The sentences of all groups, then the numbered list, both right of the widest level word.
-fn head(verdict: &Verdict) -> String {
-    let words = verdict
-        .headlines
-        .iter()
-        .map(|headline| headline.level.word());
+fn head(verdict: &Verdict, now: &str) -> String {
+    let words = verdict.headlines.iter().map(|it| it.word.word());
     let width = words.map(str::len).max().unwrap_or(0) + 2;
     let mut text = String::new();
-    for Headline {
-        level,
-        text: sentence,
-    } in &verdict.headlines
-    {
-        let further = format!("\n{:width$}", "");
-        let sentence = sentence.replace('\n', &further);
-        text += &format!("{:<width$}{sentence}\n", level.word());
+    for headline in &verdict.headlines {
+        let Headline {
+            word,
+            text: sentence,
+            ..
+        } = headline;
+        text += &format!("{:<width$}{sentence}\n", word.word());
     }
-    for (number, note) in verdict.notes.iter().enumerate() {
-        text += &format!("{:width$}{}. {note}\n", "", number + 1);
+    for (number, finding) in verdict.findings.iter().enumerate() {
+        let line = finding.line(now);
+        text += &format!("{:width$}{}. {line}\n", "", number + 1);
     }
     text
 }
@@ -92,7 +89,9 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     table.row(0, "quality", quality.collect());
     let mut shown = BTreeSet::new();
     for check in nodes.iter().flat_map(|node| &node.checks) {
-        if !shown.insert((&check.plugin, &check.name)) {
+        // what weighs nothing is said by its plugin's summary, or by a finding
+        let is_dull = check.weight == 0 && check.state == 100;
+        if is_dull || !shown.insert((&check.plugin, &check.name)) {
             continue;
         }
         let value = |node: &&Status| {
@@ -130,6 +129,7 @@ fn check_label(own: &Status, check: &CheckStatus) -> String {
 
 fn check_cell(check: &CheckStatus) -> String {
     match (check.state, check.why.as_str()) {
+        (STATE_UNKNOWN, "") => "not known yet".to_owned(),
         (100, "") => "up".to_owned(),
         (0, "") => "failed".to_owned(),
         (state, "") => format!("{state} of 100"),

@@ -1,0 +1,269 @@
+//! What a group is, in a sentence: who is active, and what a failover would cost.
+
+use crate::facts::{Forced, GroupFacts, NodeFacts, PairFacts, PeerLife, Role};
+use crate::finding::{Finding, Id};
+use crate::node::bare;
+use crate::verdict::Word;
+
+/// A headline, and the finding that it stands for.
+pub(crate) struct Said {
+    pub(crate) word: Word,
+    pub(crate) text: String,
+    pub(crate) found: Option<Finding>,
+}
+
+impl Said {
+    fn new(word: Word, text: String) -> Self {
+        Self {
+            word,
+            text,
+            found: None,
+        }
+    }
+
+    fn with(self, found: Finding) -> Self {
+        Self {
+            found: Some(found),
+            ..self
+        }
+    }
+}
+
+/// A node and what it knows of the group.
+type Side<'a> = (&'a NodeFacts, &'a GroupFacts);
+
+/// `is_clean` says that nothing else is to be said of both nodes.
+pub(crate) fn of(
+    own: &NodeFacts,
+    pair: Option<&PairFacts>,
+    group: &GroupFacts,
+    is_clean: bool,
+) -> Said {
+    let here = (own, group);
+    let Some(pair) = pair else {
+        return lone(here);
+    };
+    let theirs = pair.facts.as_ref();
+    match theirs.and_then(|facts| Some((facts, facts.group(&group.name)?))) {
+        Some(there) => both_known(here, there, is_clean),
+        None => silent(here, pair),
+    }
+}
+
+// ---- two nodes that know each other
+
+fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
+    let (own, other) = (&here.0.node, &there.0.node);
+    let stranger = here.1.other_active.as_ref();
+    match (is_active(here.1), is_active(there.1)) {
+        (true, true) => conflict(here, format!("active on BOTH nodes, {own} and {other}.")),
+        (true, false) => match &here.1.conflict {
+            Some(rival) => conflict(here, format!("active on BOTH: {own} and {rival}.")),
+            None => stands_by(here, there, is_clean),
+        },
+        (false, true) => stands_by(there, here, is_clean),
+        (false, false) => match stranger {
+            // what it says of itself is a moment older
+            Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
+            Some(stranger) => third(here, &stranger.name),
+            None => nobody(here, bare(&here.1.why)),
+        },
+    }
+}
+
+fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said {
+    let (active, spare_node) = (&active.node, &spare.0.node);
+    if spare.1.role == Role::Fault {
+        let why = reason(spare.1);
+        let text = format!("{active} is active and {spare_node} cannot take over: {why}.");
+        return cannot(spare, text);
+    }
+    let missing = spare.0.missing.first();
+    let but = if spare.0.maintenance.is_some() {
+        format!("{spare_node} is in maintenance.")
+    } else if spare.1.forced == Forced::Backup {
+        format!("{spare_node} is kept from taking over.")
+    } else if let Some(missing) = missing {
+        format!("{spare_node} is not ready: {}.", bare(missing))
+    } else if spare.1.quality < group.quality {
+        let (own, other) = (spare.1.quality, group.quality);
+        format!("{spare_node} can take over but is less fit ({own} against {other}).")
+    } else if !is_clean {
+        format!("{spare_node} can take over; not all is as configured.")
+    } else {
+        let text = format!(
+            "{active} is active, {spare_node} is ready. A failover now would lose nothing."
+        );
+        return Said::new(Word::Ok, text);
+    };
+    Said::new(Word::Warn, format!("{active} is active, {but}"))
+}
+
+// ---- the other node says nothing of itself
+
+fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
+    let (own, other) = (&here.0.node, &pair.peer);
+    let is_heard = here.1.other_active.is_some();
+    match here.1.role {
+        Role::Active if here.1.conflict.is_none() => active_beside(here, pair),
+        Role::Backup if is_heard && pair.has_link => {
+            let what = match pair.link_up {
+                true => format!("{other} has not said yet how it is."),
+                false => "No link is up: what it holds may be stale.".to_owned(),
+            };
+            let active = active_name(here.1, pair);
+            Said::new(
+                Word::Warn,
+                format!("{active} is active, {own} stands by. {what}"),
+            )
+        }
+        _ => lone(here),
+    }
+}
+
+fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
+    let (own, other) = (&here.0.node, &pair.peer);
+    match pair.life {
+        _ if pair.link_up => {
+            let text = format!("{own} is active; {other} has not said yet how it is.");
+            Said::new(Word::Warn, text)
+        }
+        PeerLife::Alive if pair.has_link => {
+            let text = format!(
+                "{own} is active and {other} lives. No link is up: whether it is ready cannot be known."
+            );
+            Said::new(Word::Warn, text)
+        }
+        PeerLife::Alive => {
+            let text =
+                format!("{own} is active, {other} stands by. Without a link nothing follows.");
+            Said::new(Word::Ok, text)
+        }
+        PeerLife::Silent => {
+            let text = match pair.answers_ping {
+                Some(true) => format!("{own} is active and nobody is known to stand by."),
+                _ => format!("{own} is active and nobody stands by."),
+            };
+            Said::new(Word::Alone, text)
+        }
+        PeerLife::Unknown => {
+            let text = format!("{own} is active; whether {other} lives cannot be known.");
+            Said::new(Word::Unknown, text)
+        }
+    }
+}
+
+// ---- a node that knows of no other
+
+// A backup of VRRP does not announce itself: an active node cannot know whether one stands by.
+fn lone(here: Side<'_>) -> Said {
+    let (node, group) = (&here.0.node, here.1);
+    let other = group.other_active.as_ref().map(|other| &other.name);
+    match (group.role, group.conflict.as_ref().or(other)) {
+        (Role::Active, Some(rival)) => {
+            conflict(here, format!("active on BOTH: {node} and {rival}."))
+        }
+        (Role::Active, None) => {
+            let text = format!(
+                "{node} is active. Whether a backup stands by cannot be known: none announces itself."
+            );
+            Said::new(Word::Ok, text)
+        }
+        (Role::Fault, _) => match other {
+            Some(other) => {
+                let why = reason(group);
+                cannot(
+                    here,
+                    format!("{other} is active and {node} cannot take over: {why}."),
+                )
+            }
+            None => {
+                let why = reason(group);
+                let text = format!("nobody is active; {node} cannot be: {why}.");
+                Said::new(Word::None, text).with(nobody_found(here))
+            }
+        },
+        (Role::Backup, _) => match other {
+            Some(other) => backup(node, other, group),
+            None => nobody(here, bare(&group.why)),
+        },
+    }
+}
+
+fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
+    if group.forced == Forced::Backup {
+        let text = format!("{other} is active, {node} is kept from taking over.");
+        return Said::new(Word::Warn, text);
+    }
+    if group.quality < 100 {
+        let quality = group.quality;
+        let text =
+            format!("{other} is active, {node} can take over but is less fit ({quality} of 100).");
+        return Said::new(Word::Warn, text);
+    }
+    Said::new(Word::Ok, format!("{other} is active, {node} stands by."))
+}
+
+// ---- what they have in common
+
+fn conflict(here: Side<'_>, text: String) -> Said {
+    let name = &here.1.name;
+    let found = Finding::new(
+        Id::BothActive,
+        &here.0.node,
+        name,
+        format!("{name}: {}", bare(&text)),
+    );
+    Said::new(Word::Conflict, text).with(found)
+}
+
+fn third(here: Side<'_>, stranger: &str) -> Said {
+    let name = &here.1.name;
+    let text = format!("{stranger} is active, and is no node of this pair.");
+    let found = Finding::new(
+        Id::StrangerActive,
+        &here.0.node,
+        name,
+        format!("{name}: {stranger} is active, and is no node of this pair"),
+    );
+    Said::new(Word::Warn, text).with(found)
+}
+
+fn nobody(here: Side<'_>, why: &str) -> Said {
+    let text = format!("nobody is active. {why}.");
+    Said::new(Word::None, text).with(nobody_found(here))
+}
+
+fn nobody_found(here: Side<'_>) -> Finding {
+    let name = &here.1.name;
+    let text = format!("{name} is active nowhere, as far as {} hears", here.0.node);
+    let finding = Finding::new(Id::NobodyActive, &here.0.node, name, text);
+    finding.todo(format!(
+        "`sparectl why {name}` says what keeps this node back."
+    ))
+}
+
+fn cannot(spare: Side<'_>, text: String) -> Said {
+    let (node, name) = (&spare.0.node, &spare.1.name);
+    let why = format!("{name}: {node} cannot become active: {}", reason(spare.1));
+    let found = Finding::new(Id::CannotTakeOver, node, name, why).since(&spare.1.since);
+    Said::new(Word::Alone, text).with(found)
+}
+
+fn active_name(group: &GroupFacts, pair: &PairFacts) -> String {
+    match &group.other_active {
+        Some(other) if !other.is_peer => other.name.clone(),
+        _ => pair.peer.clone(),
+    }
+}
+
+/// The part of "r1 is fault because ..." that is new to the reader.
+fn reason(group: &GroupFacts) -> &str {
+    let why = bare(&group.why);
+    why.split_once(" because ")
+        .map_or(why, |(_, reason)| reason)
+}
+
+fn is_active(group: &GroupFacts) -> bool {
+    group.role == Role::Active
+}

@@ -1,0 +1,236 @@
+//! The findings of one node, from what it knows of itself.
+
+use crate::facts::{
+    CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
+    PluginFacts, PluginState, Role, STATE_UNKNOWN,
+};
+use crate::finding::{Finding, Id};
+use crate::ready::plugin_lack;
+use crate::time;
+
+/// Everything that is not as it should be on a node; `peer` is the other one's name.
+pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
+    let name = node.node.as_str();
+    let groups = node.groups.iter().flat_map(|it| group(name, it));
+    let plugins = node.plugins.iter();
+    let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
+    let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
+    let checks = node.checks.iter().filter(|it| !is_of_interface(it));
+    let is_of_link =
+        |found: &&InterfaceFacts| node.links.iter().any(|it| it.interface == found.name);
+    let interfaces = node.interfaces.iter().filter(|it| !is_of_link(it));
+    fence(node)
+        .into_iter()
+        .chain(groups)
+        .chain(plugins)
+        .chain(checks.map(|it| check(name, it)))
+        .chain(interfaces.map(|it| interface(name, it)))
+        .chain(links(node))
+        .chain(orders(node))
+        .collect()
+}
+
+/// Whether an interface of that name has a finding of its own, which its check follows from.
+fn is_explained(node: &NodeFacts, name: &str) -> bool {
+    let mut down = node.interfaces.iter();
+    let hurts = |group: &GroupFacts| {
+        let is_bare = group.bare.iter().any(|bare| bare.interface == name);
+        is_bare || group.unheard.contains_key(name)
+    };
+    down.any(|it| it.name == name) || node.groups.iter().any(hurts)
+}
+
+fn fence(node: &NodeFacts) -> Option<Finding> {
+    let why = node.fence_gone.as_ref()?;
+    let name = &node.node;
+    let text = format!("{name}: the fence is gone: {}", bare(why));
+    let todo = "Until it is back, a hung daemon keeps its addresses.";
+    Some(Finding::new(Id::FenceGone, name, "fence", text).todo(todo))
+}
+
+fn group(node: &str, group: &GroupFacts) -> Vec<Finding> {
+    let name = &group.name;
+    let mut found = Vec::new();
+    if group.role == Role::Active && group.fence == Fence::Blocking {
+        let text =
+            format!("{node}: {name} is active, and its fence blocks it: nobody gets an answer");
+        found.push(Finding::new(Id::FenceBlocking, node, name, text));
+    }
+    for missing in group.missing.iter().filter(|_| group.role == Role::Active) {
+        let (address, interface) = (&missing.address, &missing.interface);
+        let text = format!(
+            "{node}: {name}: {address} is missing on {interface}, put back {} times before",
+            missing.restored
+        );
+        let todo = "`sparectl events` shows whether somebody deletes it.";
+        found.push(Finding::new(Id::AddressMissing, node, address, text).todo(todo));
+    }
+    for bare in &group.bare {
+        let (interface, family) = (&bare.interface, &bare.family);
+        let text = format!(
+            "{node}: {name}: {interface} has no {family} address of its own: no advert leaves there, \
+             and the addresses there do not answer"
+        );
+        let finding = Finding::new(Id::NoOwnAddress, node, interface, text);
+        found.push(finding.todo("Give it one."));
+    }
+    for (interface, rating) in &group.unheard {
+        let text = format!(
+            "{node}: {name}: interface {interface}: the other router is heard elsewhere, not here \
+             (this wire is {rating})"
+        );
+        let finding = Finding::new(Id::Unheard, node, interface, text);
+        found.push(finding.todo("Check its switch."));
+    }
+    for (router, why) in &group.muted {
+        let text = format!("{node}: {name}: {router}: {}", bare(why));
+        found.push(Finding::new(Id::Muted, node, router, text));
+    }
+    if group.forced != Forced::No {
+        let forced = group.forced.word();
+        let text = format!("{name}: {node} is forced {forced}");
+        let finding = Finding::new(Id::Forced, node, name, text);
+        found.push(finding.todo(format!("Undo on {node}: sparectl force reset {name}")));
+    }
+    found
+}
+
+fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Finding> {
+    let name = &plugin.name;
+    let lack = plugin_lack(plugin, peer, link_up).map(|(id, text)| match id {
+        Id::PluginDown => plugin_down(node, plugin),
+        id => Finding::new(id, node, name, format!("{node}: {text}"))
+            .todo(format!("See `sparectl {name}`.")),
+    });
+    let unknown = plugin.unknown_groups.iter().map(|group| {
+        let text = format!("{node}: {name}.toml: follow: there is no group \"{group}\"");
+        Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text)
+    });
+    let failed = plugin.failed_roles.iter().map(|(group, why)| {
+        let why = bare(why);
+        let text = format!("{node}: {name} did not take the role of {group}: {why}");
+        let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
+        finding.todo(format!("See `sparectl {name}`."))
+    });
+    lack.into_iter().chain(unknown).chain(failed).collect()
+}
+
+fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
+    let PluginFacts {
+        name, state, why, ..
+    } = plugin;
+    let why = match why.as_str() {
+        "" => String::new(),
+        why => format!(": {}", bare(why)),
+    };
+    let text = format!("{node}: plugin {name}: {}{why}", state.word());
+    let todo = match state {
+        PluginState::Failed => "`sparectl reload` starts it again.",
+        PluginState::Refused => "Mend that, then `sparectl reload`.",
+        _ => "",
+    };
+    Finding::new(Id::PluginDown, node, name, text).todo(todo)
+}
+
+fn check(node: &str, check: &CheckStatus) -> Finding {
+    let CheckStatus {
+        plugin,
+        name,
+        state,
+        why,
+        since,
+        ..
+    } = check;
+    let why = match why.as_str() {
+        "" => String::new(),
+        why => format!(" ({})", bare(why)),
+    };
+    let (id, verb) = match *state {
+        STATE_UNKNOWN => (Id::CheckUnknown, "is not known yet".to_owned()),
+        0 => (Id::CheckFails, "fails".to_owned()),
+        state => (Id::CheckFails, format!("is at {state} of 100")),
+    };
+    let text = format!("{node}: check \"{name}\" {verb}{why}");
+    let finding = Finding::new(id, node, name, text).since(since);
+    finding.todo(format!("See `sparectl {plugin}`."))
+}
+
+fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
+    let InterfaceFacts { name, lack, since } = interface;
+    let (what, todo) = match lack {
+        InterfaceLack::Carrier => (
+            "has no carrier",
+            "Check its cable or switch port.".to_owned(),
+        ),
+        InterfaceLack::Up => ("is down", format!("ip link set {name} up")),
+        InterfaceLack::Existence => ("is absent", "It is used as soon as it is there.".to_owned()),
+    };
+    let text = format!("{node}: interface \"{name}\" {what}");
+    let finding = Finding::new(Id::InterfaceDown, node, name, text);
+    finding.since(since).todo(todo)
+}
+
+fn links(node: &NodeFacts) -> Vec<Finding> {
+    let name = node.node.as_str();
+    let mut found = Vec::new();
+    let up = node.links.iter().filter(|link| link.up).count();
+    let left = match up {
+        0 => "No link is left.",
+        1 => "One link is left.",
+        _ => "",
+    };
+    if let Some(why) = &node.link_filtered {
+        let text = format!("{name}: {}", bare(why));
+        found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
+    }
+    let down = node.links.iter().filter(|link| !link.up);
+    found.extend(down.map(|it| link(name, it).todo(left)));
+    if node.weak_passphrase {
+        let text = format!("{name}: secret_file: the passphrase is weak");
+        let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
+        found.push(finding.todo("Take a longer one."));
+    }
+    found
+}
+
+fn link(node: &str, link: &LinkFacts) -> Finding {
+    let LinkFacts {
+        interface,
+        since,
+        why,
+        ..
+    } = link;
+    let why = match why.as_str() {
+        "" => String::new(),
+        why => format!(" ({})", bare(why)),
+    };
+    let text = format!("{node}: link {interface} is down{why}");
+    Finding::new(Id::LinkDown, node, interface, text).since(since)
+}
+
+/// What somebody told the node to do, and how to end it.
+fn orders(node: &NodeFacts) -> Vec<Finding> {
+    let name = node.node.as_str();
+    let mut found = Vec::new();
+    if let Some(it) = &node.maintenance {
+        let text = format!("{name} is in maintenance by {}", it.by);
+        let finding = Finding::new(Id::Maintenance, name, "maintenance", text);
+        let ends = it.until.as_ref().map_or(String::new(), |until| {
+            format!("It ends at {}. ", time::clock(until))
+        });
+        let todo = format!("{ends}End on {name}: sparectl maintenance off");
+        found.push(finding.since(&it.since).todo(todo));
+    }
+    if let Some(until) = &node.frozen_until {
+        let until = time::clock(until);
+        let text = format!("frozen until {until}: no role changes for quality or preference");
+        let finding = Finding::new(Id::Frozen, name, "freeze", text);
+        found.push(finding.todo("End: sparectl freeze off"));
+    }
+    found
+}
+
+/// A sentence without its full stop, to go on in another one.
+pub(crate) fn bare(sentence: &str) -> &str {
+    sentence.trim_end_matches('.')
+}

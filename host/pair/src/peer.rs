@@ -1,0 +1,59 @@
+//! What is not known of the other node, and since when.
+
+use crate::facts::{NodeFacts, PairFacts, PeerLife};
+use crate::finding::{Finding, Id};
+use crate::time;
+
+/// The finding about the other node itself, where a group depends on it.
+pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Finding> {
+    let peer = &pair.peer;
+    let of = |id: Id, text: String| Some(Finding::new(id, peer, peer, text));
+    let is_heard = own.groups.iter().any(|group| group.other_active.is_some());
+    match pair.life {
+        _ if own.groups.is_empty() || pair.facts.is_some() => None,
+        _ if pair.link_up => of(
+            Id::PeerMute,
+            format!("{peer} is connected and has not said yet how it is"),
+        ),
+        PeerLife::Alive => None,
+        PeerLife::Silent => of(Id::PeerSilent, last_heard(now, pair)),
+        PeerLife::Unknown if is_heard => None,
+        PeerLife::Unknown => {
+            let (why, todo) = match pair.has_link {
+                true => ("no link is up, and the elector does not answer", ""),
+                false => (
+                    "neither a link nor a key proves it",
+                    "`sparectl keygen` on both nodes prints the keys for [nodes].",
+                ),
+            };
+            let text = format!("whether {peer} lives cannot be known: {why}");
+            of(Id::PeerUnknown, text).map(|found| found.todo(todo))
+        }
+    }
+}
+
+fn last_heard(now: &str, pair: &PairFacts) -> String {
+    let node = &pair.peer;
+    let ping = match pair.answers_ping {
+        Some(true) => "; its machine answers a ping, whether its daemon lives is not known",
+        Some(false) => "; it answers no ping",
+        None => "",
+    };
+    let Some(at) = &pair.last_heard else {
+        return format!("{node} has not been heard since this daemon started{ping}");
+    };
+    let ago = time::between(at, now).map_or(String::new(), |ago| format!(" ({ago} ago)"));
+    let on = match pair.heard_on.as_slice() {
+        [] => String::new(),
+        paths => format!(" on {}", listed(paths)),
+    };
+    format!("{node} was last heard {}{ago}{on}{ping}", time::clock(at))
+}
+
+/// "lan3, lan1 and lan2".
+fn listed(names: &[String]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.join(""),
+    }
+}

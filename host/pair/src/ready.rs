@@ -1,0 +1,75 @@
+//! Ready (E11): what keeps a node from taking over without a loss, a sentence each.
+
+use crate::facts::{Difference, Forced, NodeFacts, PluginFacts};
+use crate::finding::Id;
+
+/// What of a plugin keeps its node from being ready.
+pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
+    let name = &plugin.name;
+    if !plugin.runs() {
+        return Some((Id::PluginDown, format!("{name} is not running")));
+    }
+    if !plugin.has_channel || !link_up {
+        return None;
+    }
+    if let Some(why) = &plugin.refused {
+        return Some((Id::WireRefused, format!("{name}: {why}")));
+    }
+    if !plugin.has_peer {
+        let text = format!("{name} does not hear its peer on {peer}");
+        return Some((Id::PeerPluginUnheard, text));
+    }
+    if !plugin.is_behind() {
+        return None;
+    }
+    let text = match plugin.lack.as_str() {
+        "" => format!("{name} is not yet in sync"),
+        lack => format!("{name} is not yet in sync ({lack})"),
+    };
+    Some((Id::NotInSync, text))
+}
+
+/// What is missing on a node; empty: it is ready. `link_down` says why no link is up, where none is;
+/// of `differences` those count that make two nodes no pair.
+pub fn missing(
+    own: &NodeFacts,
+    peer: &str,
+    link_down: Option<&str>,
+    differences: &[Difference],
+) -> Vec<String> {
+    let maintenance = own.maintenance.as_ref();
+    let maintenance = maintenance.map(|_| "it is in maintenance".to_owned());
+    let forced = own.groups.iter().filter(|it| it.forced != Forced::No);
+    let forced = forced.map(|it| format!("{} is forced {} on it", it.name, it.forced.word()));
+    let quality = (own.quality == 0).then(|| "its quality is 0".to_owned());
+    let link = link_down.map(|why| match why {
+        "" => format!("no link to {peer} is up"),
+        why => format!("no link to {peer} is up: {why}"),
+    });
+    let plugins = own.plugins.iter();
+    let plugins = plugins.filter_map(|it| plugin_lack(it, peer, link_down.is_none()));
+    let mismatches = differences.iter().filter(|it| is_mismatch(it));
+    maintenance
+        .into_iter()
+        .chain(forced)
+        .chain(quality)
+        .chain(link)
+        .chain(plugins.map(|(_, text)| text))
+        .chain(mismatches.map(|it| it.sentence(peer)))
+        .collect()
+}
+
+/// Whether two nodes that differ in this are no pair: groups, VRIDs, addresses.
+pub fn is_mismatch(found: &Difference) -> bool {
+    let key = found.key.as_str();
+    match key.rsplit_once(": ") {
+        Some((_, last)) => ["name", "vrid", "addresses"].contains(&last),
+        // a whole group, router or address that only one node has
+        None => {
+            let words = key.split(" \"").next().unwrap_or(key);
+            let last = key.rsplit_once(" \"").map_or(key, |(above, _)| above);
+            let last = last.rsplit(' ').next().unwrap_or(last);
+            words == "group" && ["group", "interface", "address"].contains(&last)
+        }
+    }
+}

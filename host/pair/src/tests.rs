@@ -1,0 +1,636 @@
+//! One state after another, and what is said of it: headline, exit code, findings.
+
+use super::*;
+
+const NOW: &str = "2026-11-20T12:53:12+01:00";
+const SINCE: &str = "2026-11-20T12:41:12+01:00";
+
+fn group(role: Role) -> GroupFacts {
+    GroupFacts {
+        name: "office".to_owned(),
+        role,
+        since: SINCE.to_owned(),
+        why: "r2 is fault because no interface is usable".to_owned(),
+        quality: 100,
+        fence: match role {
+            Role::Active => Fence::Passing,
+            _ => Fence::Blocking,
+        },
+        ..GroupFacts::default()
+    }
+}
+
+fn plugin(name: &str) -> PluginFacts {
+    PluginFacts {
+        name: name.to_owned(),
+        has_channel: true,
+        has_peer: true,
+        in_sync: true,
+        ..PluginFacts::default()
+    }
+}
+
+fn link(interface: &str) -> LinkFacts {
+    LinkFacts {
+        interface: interface.to_owned(),
+        up: true,
+        since: SINCE.to_owned(),
+        ..LinkFacts::default()
+    }
+}
+
+fn node(name: &str, role: Role) -> NodeFacts {
+    NodeFacts {
+        node: name.to_owned(),
+        quality: 100,
+        groups: vec![group(role)],
+        plugins: vec![plugin("vrrp"), plugin("sets")],
+        links: vec![link("hot0")],
+        ..NodeFacts::default()
+    }
+}
+
+/// r1, active, and all that it knows of r2, backup.
+struct Bed {
+    own: NodeFacts,
+    pair: Option<PairFacts>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let pair = PairFacts {
+            peer: "r2".to_owned(),
+            has_link: true,
+            link_up: true,
+            life: PeerLife::Alive,
+            last_heard: Some("2026-11-20T09:41:07+01:00".to_owned()),
+            heard_on: vec!["hot0".to_owned(), "lan".to_owned()],
+            facts: Some(node("r2", Role::Backup)),
+            ..PairFacts::default()
+        };
+        Self {
+            own: node("r1", Role::Active),
+            pair: Some(pair),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut bed = Self::new();
+        change(&mut bed);
+        bed
+    }
+
+    fn pair(&mut self) -> &mut PairFacts {
+        self.pair.get_or_insert_default()
+    }
+
+    fn peer(&mut self) -> &mut NodeFacts {
+        self.pair().facts.get_or_insert_default()
+    }
+
+    /// No link is up, and nothing came over it.
+    fn unlink(&mut self, life: PeerLife) {
+        let pair = self.pair();
+        (pair.link_up, pair.facts, pair.life) = (false, None, life);
+        for link in &mut self.own.links {
+            (link.up, link.why) = (false, "no answer".to_owned());
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        verdict(NOW, &self.own, self.pair.as_ref())
+    }
+}
+
+/// Word and headline, then the ids with their nodes.
+fn said(bed: &Bed) -> (String, Vec<String>) {
+    let verdict = bed.verdict();
+    let head = verdict.headlines.first().cloned().unwrap_or_default();
+    let ids = verdict.findings.iter();
+    let ids = ids.map(|it| format!("{} {}", it.id, it.node)).collect();
+    assert_eq!(verdict.word, head.word, "one group");
+    (format!("{}  {}", verdict.word.word(), head.text), ids)
+}
+
+/// A state's name, its headline and findings, and what makes it.
+type State<'s> = (&'s str, &'s str, &'s [&'s str], fn(&mut Bed));
+
+#[track_caller]
+fn states(cases: &[State<'_>]) {
+    for (name, head, ids, change) in cases {
+        let bed = Bed::with(change);
+        let found = said(&bed);
+        assert_eq!((found.0.as_str(), found.1), (*head, words(ids)), "{name}");
+    }
+}
+
+fn words(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|it| (*it).to_owned()).collect()
+}
+
+const TAINTED: &str = "WARN  office: r1 is active, r2 can take over; not all is as configured.";
+
+#[test]
+fn a_pair_that_lacks_nothing_is_ok() {
+    let head = "OK  office: r1 is active, r2 is ready. A failover now would lose nothing.";
+    let none: &[&str] = &[];
+    states(&[
+        ("active", head, none, |_| {}),
+        ("backup", head, none, |bed| {
+            bed.own = node("r1", Role::Active);
+            let theirs = node("r2", Role::Backup);
+            let own = std::mem::replace(&mut bed.own, theirs);
+            bed.pair().peer = "r1".to_owned();
+            bed.pair().facts = Some(own);
+        }),
+    ]);
+}
+
+#[test]
+fn who_is_active_is_said_truly() {
+    states(&[
+        (
+            "both",
+            "CONFLICT  office: active on BOTH nodes, r1 and r2.",
+            &["SP-0105 r1"],
+            |bed| bed.peer().groups = vec![group(Role::Active)],
+        ),
+        (
+            "a rival",
+            "CONFLICT  office: active on BOTH: r1 and 10.0.0.9.",
+            &["SP-0105 r1"],
+            |bed| bed.own.groups[0].conflict = Some("10.0.0.9".to_owned()),
+        ),
+        (
+            "nobody",
+            "NONE  office: nobody is active. r1 listens.",
+            &["SP-0104 r1"],
+            |bed| {
+                bed.own.groups = vec![group(Role::Backup)];
+                bed.own.groups[0].why = "r1 listens".to_owned();
+            },
+        ),
+        (
+            "a third router",
+            "WARN  office: 10.0.0.9 is active, and is no node of this pair.",
+            &["SP-0106 r1"],
+            |bed| {
+                bed.own.groups = vec![group(Role::Backup)];
+                bed.own.groups[0].other_active = Some(OtherActive {
+                    name: "10.0.0.9".to_owned(),
+                    is_peer: false,
+                });
+            },
+        ),
+        (
+            "the peer, which has not said so yet",
+            "OK  office: r2 is active, r1 is ready. A failover now would lose nothing.",
+            &[],
+            |bed| {
+                bed.own.groups = vec![group(Role::Backup)];
+                bed.own.groups[0].other_active = Some(OtherActive {
+                    name: "10.0.0.2".to_owned(),
+                    is_peer: true,
+                });
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn what_cannot_be_known_stands_in_the_headline() {
+    states(&[
+        (
+            "dead",
+            "ALONE  office: r1 is active and nobody stands by.",
+            &["SP-0101 r2"],
+            |bed| {
+                bed.unlink(PeerLife::Silent);
+                bed.pair().answers_ping = Some(false);
+            },
+        ),
+        (
+            "only the link is refused, or its daemon is dead",
+            "ALONE  office: r1 is active and nobody is known to stand by.",
+            &["SP-0101 r2"],
+            |bed| {
+                bed.unlink(PeerLife::Silent);
+                bed.pair().answers_ping = Some(true);
+            },
+        ),
+        (
+            "it lives beside the link",
+            "WARN  office: r1 is active and r2 lives. No link is up: whether it is ready cannot be \
+             known.",
+            &["SP-0501 r1"],
+            |bed| bed.unlink(PeerLife::Alive),
+        ),
+        (
+            "the other is active beside the link",
+            "WARN  office: r2 is active, r1 stands by. No link is up: what it holds may be stale.",
+            &["SP-0501 r1"],
+            |bed| {
+                bed.unlink(PeerLife::Alive);
+                bed.own.groups = vec![group(Role::Backup)];
+                bed.own.groups[0].other_active = Some(OtherActive {
+                    name: "r2".to_owned(),
+                    is_peer: true,
+                });
+            },
+        ),
+        (
+            "just connected",
+            "WARN  office: r1 is active; r2 has not said yet how it is.",
+            &["SP-0103 r2"],
+            |bed| bed.pair().facts = None,
+        ),
+        (
+            "neither link nor key",
+            "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
+            &["SP-0102 r2"],
+            |bed| {
+                bed.unlink(PeerLife::Unknown);
+                bed.own.links.clear();
+                bed.pair().has_link = false;
+            },
+        ),
+        (
+            "keys and no link",
+            "OK  office: r1 is active, r2 stands by. Without a link nothing follows.",
+            &[],
+            |bed| {
+                bed.unlink(PeerLife::Alive);
+                bed.own.links.clear();
+                bed.pair().has_link = false;
+            },
+        ),
+        (
+            "keys, no link, and nobody",
+            "ALONE  office: r1 is active and nobody stands by.",
+            &["SP-0101 r2"],
+            |bed| {
+                bed.unlink(PeerLife::Silent);
+                bed.own.links.clear();
+                bed.pair().has_link = false;
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn a_router_without_a_pair_says_what_it_hears() {
+    let role = |role: Role, other: Option<&str>| {
+        let mut bed = Bed::new();
+        bed.pair = None;
+        bed.own.links.clear();
+        bed.own.groups = vec![group(role)];
+        bed.own.groups[0].other_active = other.map(|name| OtherActive {
+            name: name.to_owned(),
+            is_peer: false,
+        });
+        said(&bed).0
+    };
+    assert_eq!(
+        role(Role::Active, None),
+        "OK  office: r1 is active. Whether a backup stands by cannot be known: none announces itself."
+    );
+    assert_eq!(
+        role(Role::Backup, Some("10.0.0.2")),
+        "OK  office: 10.0.0.2 is active, r1 stands by."
+    );
+    assert!(role(Role::Backup, None).starts_with("NONE  office: nobody is active."));
+    assert_eq!(
+        role(Role::Fault, None),
+        "NONE  office: nobody is active; r1 cannot be: no interface is usable."
+    );
+    assert_eq!(
+        role(Role::Fault, Some("10.0.0.2")),
+        "ALONE  office: 10.0.0.2 is active and r1 cannot take over: no interface is usable."
+    );
+}
+
+fn failed(name: &str, state: u32) -> CheckStatus {
+    CheckStatus {
+        plugin: "service".to_owned(),
+        name: name.to_owned(),
+        weight: 0,
+        state,
+        why: "no such unit".to_owned(),
+        since: SINCE.to_owned(),
+    }
+}
+
+#[test]
+fn what_is_not_so_on_either_node_is_no_ok() {
+    states(&[
+        ("a unit here", TAINTED, &["SP-0401 r1"], |bed| {
+            bed.own.checks = vec![failed("squid", 0)];
+        }),
+        ("a unit there", TAINTED, &["SP-0401 r2"], |bed| {
+            bed.peer().checks = vec![failed("squid", 0)];
+        }),
+        ("not known yet", TAINTED, &["SP-0402 r1"], |bed| {
+            bed.own.checks = vec![failed("squid", STATE_UNKNOWN)];
+        }),
+        ("the active one's plugin", TAINTED, &["SP-0304 r1"], |bed| {
+            bed.own.plugins[1].in_sync = false;
+        }),
+        ("a fence that is gone", TAINTED, &["SP-0201 r2"], |bed| {
+            bed.peer().fence_gone = Some("flushed".to_owned());
+        }),
+        ("a fence that blocks", TAINTED, &["SP-0202 r1"], |bed| {
+            bed.own.groups[0].fence = Fence::Blocking;
+        }),
+        ("an address", TAINTED, &["SP-0203 r1"], |bed| {
+            bed.own.groups[0].missing = vec![AddressStatus::default()];
+        }),
+        ("no own address", TAINTED, &["SP-0204 r2"], |bed| {
+            bed.peer().groups[0].bare = vec![BareInterface::default()];
+            bed.peer().checks = vec![failed("", 0)];
+        }),
+        (
+            "unheard, muted",
+            TAINTED,
+            &["SP-0205 r1", "SP-0206 r1"],
+            |bed| {
+                let group = &mut bed.own.groups[0];
+                group.unheard.insert("lan".to_owned(), "good".to_owned());
+                group.muted.insert("lan.50".to_owned(), String::new());
+            },
+        ),
+        ("a wrong group", TAINTED, &["SP-0305 r1"], |bed| {
+            bed.own.plugins[1].unknown_groups = vec!["attic".to_owned()];
+            bed.peer().plugins[1].unknown_groups = vec!["attic".to_owned()];
+        }),
+        ("a role that failed", TAINTED, &["SP-0306 r1"], |bed| {
+            let failed = &mut bed.own.plugins[1].failed_roles;
+            failed.insert("office".to_owned(), "no such file".to_owned());
+        }),
+        ("one of two links", TAINTED, &["SP-0501 r1"], |bed| {
+            let down = LinkFacts {
+                up: false,
+                ..link("hot1")
+            };
+            bed.own.links.push(down.clone());
+            bed.peer().links.push(down);
+        }),
+        ("a filtered link", TAINTED, &["SP-0502 r1"], |bed| {
+            bed.own.links[0].up = false;
+            bed.own.link_filtered = Some("input drops port 3780".to_owned());
+        }),
+        ("a weak passphrase", TAINTED, &["SP-0503 r1"], |bed| {
+            bed.own.weak_passphrase = true;
+        }),
+        ("another key", TAINTED, &["SP-0602 r1"], |bed| {
+            bed.pair().differences = vec![Difference {
+                file: "sets.toml".to_owned(),
+                key: "after".to_owned(),
+                ..Difference::default()
+            }];
+        }),
+        ("frozen, on both", TAINTED, &["SP-0702 r1"], |bed| {
+            bed.own.frozen_until = Some(NOW.to_owned());
+            bed.peer().frozen_until = Some(NOW.to_owned());
+        }),
+        ("forced here", TAINTED, &["SP-0703 r1"], |bed| {
+            bed.own.groups[0].forced = Forced::Active;
+        }),
+        ("both forced", TAINTED, &["SP-0108 r1"], |bed| {
+            bed.own.groups[0].forced = Forced::Active;
+            bed.peer().groups[0].forced = Forced::Active;
+        }),
+    ]);
+}
+
+#[test]
+fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
+    states(&[
+        (
+            "fault",
+            "ALONE  office: r1 is active and r2 cannot take over: no interface is usable.",
+            &["SP-0107 r2"],
+            |bed| bed.peer().groups = vec![group(Role::Fault)],
+        ),
+        (
+            "not ready",
+            "WARN  office: r1 is active, r2 is not ready: sets is not yet in sync (61 %).",
+            &["SP-0304 r2"],
+            |bed| {
+                let peer = bed.peer();
+                (peer.plugins[1].in_sync, peer.plugins[1].lack) = (false, "61 %".to_owned());
+                peer.missing = missing(peer, "r1", None, &[]);
+            },
+        ),
+        (
+            "less fit",
+            "WARN  office: r1 is active, r2 can take over but is less fit (73 against 100).",
+            &["SP-0401 r2"],
+            |bed| {
+                bed.peer().groups[0].quality = 73;
+                bed.peer().checks = vec![failed("internet", 0)];
+            },
+        ),
+        (
+            "in maintenance",
+            "WARN  office: r1 is active, r2 is in maintenance.",
+            &["SP-0701 r2"],
+            |bed| bed.peer().maintenance = Some(Maintenance::default()),
+        ),
+        (
+            "kept from it",
+            "WARN  office: r1 is active, r2 is kept from taking over.",
+            &["SP-0703 r2"],
+            |bed| bed.peer().groups[0].forced = Forced::Backup,
+        ),
+    ]);
+}
+
+#[test]
+fn one_fault_is_one_finding() {
+    states(&[
+        (
+            "a plugin that is refused on the spare",
+            "WARN  office: r1 is active, r2 is not ready: sets is not running.",
+            &["SP-0301 r2"],
+            |bed| {
+                let peer = bed.peer();
+                peer.plugins[1].state = PluginState::Refused;
+                peer.missing = missing(peer, "r1", None, &[]);
+                bed.own.plugins[1].has_peer = false;
+                bed.pair().differences = vec![Difference {
+                    file: "sets.toml".to_owned(),
+                    key: "set \"bans\"".to_owned(),
+                    ..Difference::default()
+                }];
+            },
+        ),
+        (
+            "plugins that do not speak with each other",
+            "WARN  office: r1 is active, r2 is not ready: sets: here wire 1, r2 has 2.",
+            &["SP-0302 r1"],
+            |bed| {
+                bed.own.plugins[1].refused = Some("here wire 1, r2 has 2".to_owned());
+                let peer = bed.peer();
+                peer.plugins[1].refused = Some("here wire 1, r2 has 2".to_owned());
+                peer.missing = missing(peer, "r1", None, &[]);
+            },
+        ),
+        (
+            "a carrier that is lost",
+            "ALONE  office: r1 is active and r2 cannot take over: no interface is usable.",
+            &["SP-0403 r2"],
+            |bed| {
+                let peer = bed.peer();
+                peer.groups = vec![group(Role::Fault)];
+                peer.checks = vec![failed("lan", 0)];
+                peer.interfaces = vec![InterfaceFacts {
+                    name: "lan".to_owned(),
+                    lack: InterfaceLack::Carrier,
+                    since: SINCE.to_owned(),
+                }];
+            },
+        ),
+        (
+            "a link whose interface is down there",
+            TAINTED,
+            &["SP-0501 r2"],
+            |bed| {
+                let down = LinkFacts {
+                    up: false,
+                    ..link("hot1")
+                };
+                bed.own.links.push(down.clone());
+                let is_local = true;
+                bed.peer().links.push(LinkFacts { is_local, ..down });
+                bed.peer().interfaces = vec![InterfaceFacts {
+                    name: "hot1".to_owned(),
+                    lack: InterfaceLack::Up,
+                    since: SINCE.to_owned(),
+                }];
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn a_line_says_since_when_what_to_do_and_its_id() {
+    let bed = Bed::with(|bed| {
+        bed.own.interfaces = vec![InterfaceFacts {
+            name: "in".to_owned(),
+            lack: InterfaceLack::Carrier,
+            since: SINCE.to_owned(),
+        }];
+    });
+    assert_eq!(
+        bed.verdict().findings[0].line(NOW),
+        "r1: interface \"in\" has no carrier since 12:41:12 (12 min). \
+         Check its cable or switch port. (SP-0403)"
+    );
+    let bed = Bed::with(|bed| {
+        bed.unlink(PeerLife::Silent);
+        bed.pair().answers_ping = Some(false);
+    });
+    assert_eq!(
+        bed.verdict().findings[0].line(NOW),
+        "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; it answers no \
+         ping. (SP-0101)"
+    );
+}
+
+#[test]
+fn a_node_without_groups_has_a_verdict_too() {
+    let of = |plugins: Vec<PluginFacts>| {
+        let own = NodeFacts {
+            groups: Vec::new(),
+            links: Vec::new(),
+            plugins,
+            ..node("r1", Role::Backup)
+        };
+        verdict(NOW, &own, None).word
+    };
+    assert_eq!(of(Vec::new()), Word::Ok);
+    assert_eq!(of(vec![plugin("sets")]), Word::Ok);
+    let state = PluginState::Failed;
+    assert_eq!(
+        of(vec![PluginFacts {
+            state,
+            ..plugin("vrrp")
+        }]),
+        Word::None
+    );
+}
+
+#[test]
+fn codes_rise_with_the_list_and_none_is_used_twice() {
+    let codes: Vec<&str> = Id::ALL.iter().map(|id| id.code()).collect();
+    assert!(codes.windows(2).all(|two| two[0] < two[1]), "{codes:?}");
+}
+
+#[test]
+fn what_is_missing_is_a_sentence_each() {
+    let mut own = node("r2", Role::Backup);
+    assert_eq!(missing(&own, "r1", None, &[]), [""; 0]);
+    own.quality = 0;
+    own.maintenance = Some(Maintenance::default());
+    own.groups[0].forced = Forced::Backup;
+    own.plugins = vec![
+        PluginFacts {
+            state: PluginState::Failed,
+            ..plugin("dhcp")
+        },
+        plugin("sets"),
+    ];
+    let difference = Difference {
+        file: "vrrp.toml".to_owned(),
+        key: "group \"office\" interface \"lan2\": vrid".to_owned(),
+        here: Some("50".to_owned()),
+        there: None,
+    };
+    assert_eq!(
+        missing(
+            &own,
+            "r1",
+            Some("nothing was heard for 900 ms"),
+            &[difference]
+        ),
+        [
+            "it is in maintenance",
+            "office is forced backup on it",
+            "its quality is 0",
+            "no link to r1 is up: nothing was heard for 900 ms",
+            "dhcp is not running",
+            "vrrp.toml: group \"office\" interface \"lan2\": vrid: here 50, r1 absent",
+        ]
+    );
+}
+
+#[test]
+fn names_ids_and_addresses_make_a_pair() {
+    let is = |key: &str| {
+        is_mismatch(&Difference {
+            key: key.to_owned(),
+            ..Difference::default()
+        })
+    };
+    assert!(is("group \"office\": name"));
+    assert!(is("group \"office\" interface \"lan2\": vrid"));
+    assert!(is("group \"office\" address \"wan1\": addresses"));
+    assert!(is("group \"office\""));
+    assert!(is("group \"office\" interface \"lan2\""));
+    assert!(!is("group \"office\": advert_interval"));
+    assert!(!is("group \"office\" track \"lan2\""));
+    assert!(!is("unit \"router\""));
+    assert!(!is("after"));
+}
+
+#[test]
+fn facts_cross_as_json_and_an_unknown_field_does_no_harm() {
+    let mut facts = node("r1", Role::Active);
+    facts.groups[0]
+        .unheard
+        .insert("lan".to_owned(), "bad".to_owned());
+    let text = serde_json::to_string(&facts).unwrap();
+    assert_eq!(serde_json::from_str::<NodeFacts>(&text).unwrap(), facts);
+    let later = text.replacen('{', "{\"later\":1,", 1);
+    assert_eq!(serde_json::from_str::<NodeFacts>(&later).unwrap(), facts);
+}

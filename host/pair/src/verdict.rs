@@ -1,0 +1,266 @@
+//! The verdict: a word and a headline for each group, and the findings of both nodes, each fault once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Difference, Forced, NodeFacts, PairFacts, PeerLife, PluginState};
+use crate::finding::{Finding, Id};
+use crate::headline::{self, Said};
+use crate::node;
+use crate::peer;
+use crate::ready::is_mismatch;
+
+/// What the pair is, from fine to worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// All is as the files say on both nodes, and a failover now loses nothing.
+    #[default]
+    Ok,
+    /// Something is not; the findings say what.
+    #[serde(rename = "degraded")]
+    Warn,
+    /// It serves, and whether a failover would work cannot be known.
+    Unknown,
+    /// It serves, and nobody stands by.
+    Alone,
+    /// Two are active.
+    Conflict,
+    /// Nobody is active.
+    None,
+}
+
+impl Word {
+    /// As it stands before a headline.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warn => "WARN",
+            Self::Unknown => "UNKNOWN",
+            Self::Alone => "ALONE",
+            Self::Conflict => "CONFLICT",
+            Self::None => "NONE",
+        }
+    }
+
+    /// As `probe` and the JSON say it.
+    pub fn probe_word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "degraded",
+            Self::Unknown => "unknown",
+            Self::Alone => "alone",
+            Self::Conflict => "conflict",
+            Self::None => "none",
+        }
+    }
+
+    /// Of `status` and `probe`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warn | Self::Unknown => 1,
+            Self::Alone | Self::Conflict => 2,
+            Self::None => 3,
+        }
+    }
+}
+
+/// What a group is, in a sentence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Headline {
+    /// None: there is no group.
+    pub group: Option<String>,
+    /// How bad it is.
+    pub word: Word,
+    /// The sentence, with the group's name.
+    pub text: String,
+}
+
+/// What there is to say about a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verdict {
+    /// The worst of all groups.
+    pub word: Word,
+    /// One for each group, in their order.
+    pub headlines: Vec<Headline>,
+    /// Everything that is not as it should be, on either node, worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// What two nodes are together at the time `now`, as one of them knows it; `pair` is None where
+/// no other node is configured.
+pub fn verdict(now: &str, own: &NodeFacts, pair: Option<&PairFacts>) -> Verdict {
+    let mut findings = findings(own, pair);
+    let is_clean = findings.is_empty();
+    findings.extend(pair.and_then(|pair| peer::finding(now, own, pair)));
+    let mut headlines = Vec::new();
+    for group in &own.groups {
+        let Said { word, text, found } = headline::of(own, pair, group, is_clean);
+        headlines.push(Headline {
+            group: Some(group.name.clone()),
+            word,
+            text: format!("{}: {text}", group.name),
+        });
+        findings.extend(found.filter(|it| !is_explained(it, &findings)));
+    }
+    if headlines.is_empty() {
+        headlines.push(without_groups(own));
+    }
+    if !findings.is_empty() {
+        for headline in &mut headlines {
+            headline.word = headline.word.max(Word::Warn);
+        }
+    }
+    sort(&mut findings);
+    Verdict {
+        word: headlines.iter().map(|it| it.word).max().unwrap_or_default(),
+        headlines,
+        findings,
+    }
+}
+
+// An interface that is down is why a group cannot be active.
+fn is_explained(found: &Finding, by: &[Finding]) -> bool {
+    let explains = |it: &Finding| it.is(Id::InterfaceDown) && it.node == found.node;
+    found.is(Id::CannotTakeOver) && by.iter().any(explains)
+}
+
+/// What is not as it should be on either node, each fault once; who is active is not looked at.
+pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
+    let peer = pair.map_or("the peer", |pair| pair.peer.as_str());
+    let link_up = pair.is_some_and(|pair| pair.link_up);
+    let mut found = node::findings(own, peer, link_up);
+    if let Some(pair) = pair {
+        let theirs = pair.facts.as_ref();
+        let theirs = theirs.map(|facts| node::findings(facts, &own.node, link_up));
+        merge_links(&mut found, own, pair);
+        found.extend(
+            theirs
+                .into_iter()
+                .flatten()
+                .filter(|it| is_theirs(it, pair)),
+        );
+        found.extend(differences(&own.node, pair));
+        merge_forced(&mut found, own, pair);
+    }
+    drop_consequences(&mut found);
+    sort(&mut found);
+    found
+}
+
+fn sort(found: &mut Vec<Finding>) {
+    found.sort_by(|one, other| (&one.id, &one.node).cmp(&(&other.id, &other.node)));
+    let mut known = Vec::new();
+    found.retain(|it| {
+        let of_both = [
+            Id::PeerSilent,
+            Id::PeerUnknown,
+            Id::PeerMute,
+            Id::WireRefused,
+            Id::PeerPluginUnheard,
+            Id::UnknownGroup,
+            Id::Frozen,
+        ];
+        let key = (it.id.clone(), it.thing.clone());
+        let is_known = known.contains(&key);
+        let is_of_both = of_both.iter().any(|id| it.is(*id));
+        if is_of_both {
+            known.push(key);
+        }
+        !(is_of_both && is_known)
+    });
+}
+
+// Where the other node is silent, or something keeps the link out, that is the fault; and where the
+// other end lacks something, that.
+fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
+    let silent = pair.life == PeerLife::Silent && !pair.link_up;
+    let filtered = own.link_filtered.is_some();
+    let theirs = pair.facts.iter().flat_map(|facts| &facts.links);
+    let lacks_there = theirs.filter(|link| !link.up && link.is_local).count() > 0;
+    found.retain(|it| {
+        let links = own.links.iter();
+        let is_local = links
+            .filter(|link| link.interface == it.thing)
+            .any(|link| link.is_local);
+        let has_cause = silent || filtered || lacks_there;
+        !it.is(Id::LinkDown) || is_local || !has_cause
+    });
+}
+
+// Both ends of a link say that it is down.
+fn is_theirs(found: &Finding, pair: &PairFacts) -> bool {
+    let mut links = pair.facts.iter().flat_map(|facts| &facts.links);
+    !found.is(Id::LinkDown) || links.any(|it| it.interface == found.thing && it.is_local)
+}
+
+fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
+    let finding = |it: &Difference| {
+        let id = match is_mismatch(it) {
+            true => Id::NoPair,
+            false => Id::KeyDiffers,
+        };
+        let thing = format!("{}: {}", it.file, it.key);
+        let text = format!("config: {}", it.sentence(&pair.peer));
+        Finding::new(id, node, thing, text)
+    };
+    pair.differences.iter().map(finding).collect()
+}
+
+// Nobody was there to refuse it while no link was up.
+fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
+    let Some(theirs) = &pair.facts else { return };
+    for group in own.groups.iter().filter(|it| it.forced != Forced::No) {
+        let there = theirs.group(&group.name).map(|it| it.forced);
+        if there != Some(group.forced) {
+            continue;
+        }
+        found.retain(|it| !(it.is(Id::Forced) && it.thing == group.name));
+        let (name, role) = (&group.name, group.forced.word());
+        let text = format!(
+            "{name}: {} and {} are both forced {role}",
+            own.node, pair.peer
+        );
+        let finding = Finding::new(Id::BothForced, &own.node, name, text);
+        found.push(finding.todo(format!("On one of them: sparectl force reset {name}")));
+    }
+}
+
+// A plugin that does not run anywhere makes its peer hear nothing, and its file uncomparable.
+fn drop_consequences(found: &mut Vec<Finding>) {
+    let down = found.iter().filter(|it| it.is(Id::PluginDown));
+    let down: Vec<String> = down.map(|it| it.thing.clone()).collect();
+    let is_down = |name: &str| down.iter().any(|it| it == name);
+    found.retain(|it| {
+        if it.is(Id::PeerPluginUnheard) {
+            return !is_down(&it.thing);
+        }
+        let file = it.thing.split_once(".toml: ").map(|(file, _)| file);
+        let differs = it.is(Id::NoPair) || it.is(Id::KeyDiffers);
+        !differs || !file.is_some_and(is_down)
+    });
+}
+
+fn without_groups(own: &NodeFacts) -> Headline {
+    let down = |state: PluginState| state != PluginState::Running;
+    let (word, text) = if own.plugins.is_empty() {
+        (
+            Word::Ok,
+            "nothing configured: this node is never active on any address.",
+        )
+    } else if own.plugins.iter().any(|it| down(it.state)) {
+        (Word::None, "no group: a plugin that should run does not.")
+    } else {
+        (
+            Word::Ok,
+            "no group configured: this node is never active on any address.",
+        )
+    };
+    Headline {
+        group: None,
+        word,
+        text: text.to_owned(),
+    }
+}

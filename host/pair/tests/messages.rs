@@ -1,0 +1,31 @@
+//! docs/messages.md explains every finding, and nothing else.
+
+use spared_pair::Id;
+
+const PAGE: &str = include_str!("../../../docs/messages.md");
+
+/// Each section: its heading, and what stands below.
+fn sections() -> Vec<(&'static str, &'static str)> {
+    let sections = PAGE.split("\n### ").skip(1);
+    let sections = sections.map(|section| section.split_once('\n').unwrap_or((section, "")));
+    sections.collect()
+}
+
+#[test]
+fn every_id_has_its_section_and_every_section_an_id() {
+    let explained: Vec<&str> = sections()
+        .iter()
+        .map(|(heading, _)| heading.split(':').next().unwrap_or_default())
+        .collect();
+    let known: Vec<&str> = Id::ALL.iter().map(|id| id.code()).collect();
+    assert_eq!(explained, known);
+}
+
+#[test]
+fn a_section_says_what_it_means_what_is_lost_and_how_to_mend_it() {
+    for (heading, text) in sections() {
+        for part in ["**Means.**", "**Meanwhile.**", "**Mend.**", "**Mended.**"] {
+            assert!(text.contains(part), "{heading}: {part}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What this node knows of itself and of the other, for the verdict.
+
+use std::collections::BTreeMap;
+
+use spared_control::Value;
+use spared_pair::{
+    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,
+    NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role, Verdict,
+};
+use spared_worker::message::{self, Family, Row};
+
+use super::core::Core;
+use super::status::{details_of, take_text};
+use crate::clock;
+use crate::fence::is_link_local;
+use crate::group::Group;
+use crate::kernel::FenceState;
+
+/// Checks that the other node is told of.
+const FAILING_MAX: usize = 8;
+
+/// The rows of plugins, by their names.
+pub(super) type Rows = BTreeMap<String, Vec<Row>>;
+
+impl Core {
+    /// The other node's name, where one is configured; a link to it need not be.
+    pub(super) fn pair_name(&self) -> Option<&str> {
+        let host = &self.setup.host;
+        let keyed = host.link.as_ref().map(|link| link.peer.as_str());
+        let named = host.nodes.iter().find(|name| **name != host.node);
+        keyed.or_else(|| named.map(String::as_str))
+    }
+
+    pub(super) fn verdict(&self, rows: &Rows) -> Verdict {
+        let own = self.node_facts(Some(rows));
+        let pair = self.pair_facts(rows);
+        spared_pair::verdict(&clock::now(), &own, pair.as_ref())
+    }
+
+    /// Of itself. Without `rows` what only the elector knows is left out, and nobody is asked.
+    pub(super) fn node_facts(&self, rows: Option<&Rows>) -> NodeFacts {
+        let groups = self.groups.iter();
+        let groups = groups.map(|(name, group)| self.group_facts(name, group, rows));
+        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
+        let mut failing = self.quality.failing();
+        failing.truncate(FAILING_MAX);
+        let link = self.setup.host.link.as_ref();
+        NodeFacts {
+            node: self.setup.host.node.clone(),
+            quality: self.quality.number(),
+            missing: self.pair.missing.clone(),
+            failing,
+            groups: groups.collect(),
+            plugins: plugins
+                .map(|plugin| self.plugin_facts(&plugin.name))
+                .collect(),
+            checks: self.quality.unfit(),
+            interfaces: self.interface_facts(),
+            links: self.link.facts(),
+            maintenance: self.maintenance_status(),
+            frozen_until: self.frozen_until(),
+            fence_gone: self.fence_missing.clone(),
+            link_filtered: self.link_filtered(),
+            weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
+        }
+    }
+
+    /// Of the other node; None where none is configured.
+    pub(super) fn pair_facts(&self, rows: &Rows) -> Option<PairFacts> {
+        let link_up = self.pair.peer.is_up();
+        Some(PairFacts {
+            peer: self.pair_name()?.to_owned(),
+            has_link: self.setup.host.linked().is_some(),
+            link_up,
+            life: self.peer_life(rows),
+            last_heard: self.peer_last_heard(rows),
+            heard_on: self.peer_heard_on(rows),
+            answers_ping: self.answers_ping().filter(|_| !link_up),
+            facts: self.pair.peer.facts().cloned(),
+            differences: self.pair.peer.differences().to_vec(),
+        })
+    }
+
+    // A link proves it, and so do heartbeats, which only who has keys can tell from anybody's.
+    fn peer_life(&self, rows: &Rows) -> PeerLife {
+        if self.pair.peer.is_up() {
+            return PeerLife::Alive;
+        }
+        let mut life = PeerLife::Unknown;
+        for (name, group) in self
+            .groups
+            .iter()
+            .filter(|_| self.setup.host.link.is_some())
+        {
+            let details = details_of(name, rows.get(&group.owner));
+            match details.get("peer_contact") {
+                Some(Value::Text(contact)) if contact != "silent" => return PeerLife::Alive,
+                _ if details.contains_key("role") => life = PeerLife::Silent,
+                // the elector did not answer
+                _ => {}
+            }
+        }
+        life
+    }
+
+    fn group_facts(&self, name: &str, group: &Group, rows: Option<&Rows>) -> GroupFacts {
+        let owned = rows.and_then(|rows| rows.get(&group.owner));
+        let mut details = details_of(name, owned);
+        let mut facts = GroupFacts {
+            name: name.to_owned(),
+            role: group.role.into_fact(),
+            since: group.since.clone(),
+            why: self.sentence_of(group),
+            forced: group.forced.into_fact(),
+            quality: quality_of(&details).unwrap_or(self.quality.number()),
+            fence: self.fence_fact(name, rows.is_some()),
+            bare: self.bare_interfaces(group),
+            ..GroupFacts::default()
+        };
+        if facts.role == Role::Active {
+            let addresses = self.kernel.address_status(name).into_iter();
+            facts.missing = addresses.filter(|address| !address.present).collect();
+        }
+        let is_peer = text_of(&details, "peer_role") == Some("active");
+        let other = take_text(&mut details, "other_active");
+        facts.other_active = other.map(|name| OtherActive { name, is_peer });
+        facts.conflict = take_text(&mut details, "conflict");
+        for (key, value) in details {
+            let Value::Text(text) = value else { continue };
+            match key.rsplit_once('.') {
+                Some((interface, "unheard")) => {
+                    let interface = interface.trim_start_matches("interface.");
+                    facts.unheard.insert(interface.to_owned(), text);
+                }
+                Some((router, "muted")) => {
+                    facts.muted.insert(router.to_owned(), text);
+                }
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    // To look at the leases of each group costs something, and is done once a second.
+    fn fence_fact(&self, group: &str, exactly: bool) -> Fence {
+        let lapsed = self.lapsed.contains_key(group);
+        match self.kernel.is_fenced() {
+            true if exactly => match self.kernel.fence_status(group) {
+                FenceState::Passing => Fence::Passing,
+                FenceState::Blocking => Fence::Blocking,
+                FenceState::Missing => Fence::Missing,
+                FenceState::Off => Fence::Off,
+            },
+            true if lapsed => Fence::Blocking,
+            true => Fence::Passing,
+            false => Fence::Off,
+        }
+    }
+
+    // The group serves on the others alone.
+    fn bare_interfaces(&self, group: &Group) -> Vec<BareInterface> {
+        let mut bare = Vec::new();
+        for router in &group.claims.routers {
+            let interface = &router.interface;
+            let Some((event, _)) = self.kernel.interface(interface).filter(|it| it.0.up) else {
+                continue;
+            };
+            let mut own = event.addresses.iter().map(|(address, _)| *address);
+            let (family, has) = match router.family {
+                Family::V4 => ("IPv4", own.any(|address| address.is_ipv4())),
+                Family::V6 => ("IPv6 link-local", own.any(is_link_local)),
+            };
+            let found = BareInterface {
+                interface: interface.clone(),
+                family: family.to_owned(),
+            };
+            if !has && !bare.contains(&found) {
+                bare.push(found);
+            }
+        }
+        bare
+    }
+
+    fn plugin_facts(&self, name: &str) -> PluginFacts {
+        let descriptor = self.supervisor.descriptor(name);
+        let (state, why) = self.supervisor.state(name);
+        let (in_sync, lack) = match self.pair.in_sync.get(name) {
+            Some((yes, why)) => (*yes, why.clone()),
+            None => (false, String::new()),
+        };
+        PluginFacts {
+            name: name.to_owned(),
+            state,
+            why,
+            has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
+            has_peer: self.channels_up().contains(name),
+            refused: self.link.wire_refusal(name).map(str::to_owned),
+            in_sync,
+            lack,
+            failed_roles: self.failed_roles(name),
+            unknown_groups: self.unknown_groups(name),
+        }
+    }
+
+    fn failed_roles(&self, plugin: &str) -> BTreeMap<String, String> {
+        let failed = self.pair.failed_roles.iter();
+        let failed = failed.filter(|((name, _), _)| name == plugin);
+        let failed = failed.map(|((_, group), why)| (group.clone(), why.clone()));
+        failed.collect()
+    }
+
+    // Which groups there are, only the plugin that decides about them knows, so no check finds it.
+    fn unknown_groups(&self, plugin: &str) -> Vec<String> {
+        let settings = self.supervisor.settings(plugin);
+        let followed = settings.and_then(|settings| settings.follow.as_ref());
+        let followed = followed.into_iter().flatten();
+        let unknown = followed.filter(|group| self.groups.get(group).is_none());
+        unknown.cloned().collect()
+    }
+
+    fn interface_facts(&self) -> Vec<InterfaceFacts> {
+        let lack = |state: &str| match state {
+            "no carrier" => Some(InterfaceLack::Carrier),
+            "down" => Some(InterfaceLack::Up),
+            "absent" => Some(InterfaceLack::Existence),
+            _ => None,
+        };
+        let seen = self.seen.iter();
+        let lacking = seen.filter_map(|(name, seen)| {
+            Some(InterfaceFacts {
+                name: name.clone(),
+                lack: lack(seen.state)?,
+                since: seen.since.clone(),
+            })
+        });
+        lacking.collect()
+    }
+
+    pub(super) fn maintenance_status(&self) -> Option<Maintenance> {
+        let it = self.overrides.maintenance()?;
+        Some(Maintenance {
+            since: it.since.clone(),
+            until: it.term.map(|term| clock::at(term.until_wall_ms)),
+            by: it.by.clone(),
+        })
+    }
+
+    pub(super) fn frozen_until(&self) -> Option<String> {
+        let freeze = self.overrides.freeze()?;
+        Some(clock::at(freeze.term.until_wall_ms))
+    }
+}
+
+/// What crosses the worker's socket as what the verdict is made of.
+trait IntoFact {
+    type Fact;
+    fn into_fact(self) -> Self::Fact;
+}
+
+impl IntoFact for message::Role {
+    type Fact = Role;
+
+    fn into_fact(self) -> Role {
+        match self {
+            Self::Active => Role::Active,
+            Self::Backup => Role::Backup,
+            Self::Fault => Role::Fault,
+        }
+    }
+}
+
+impl IntoFact for message::Forced {
+    type Fact = Forced;
+
+    fn into_fact(self) -> Forced {
+        match self {
+            Self::No => Forced::No,
+            Self::Active => Forced::Active,
+            Self::Backup => Forced::Backup,
+        }
+    }
+}
+
+pub(super) fn quality_of(details: &BTreeMap<String, Value>) -> Option<u8> {
+    match details.get("quality")? {
+        Value::Number(quality) => Some(u8::try_from(*quality).unwrap_or(100)),
+        Value::Text(_) => None,
+    }
+}
+
+fn text_of<'d>(details: &'d BTreeMap<String, Value>, key: &str) -> Option<&'d str> {
+    match details.get(key)? {
+        Value::Text(text) => Some(text),
+        Value::Number(_) => None,
+    }
+}

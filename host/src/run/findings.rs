@@ -1,0 +1,114 @@
+//! Findings as events: what is not as it should be for a while, and its end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use spared_pair::Finding;
+
+use super::core::Core;
+use super::facts::Rows;
+use crate::events::{Kind, Notice};
+
+/// What begins and ends within this is told by its own events, if at all.
+const LASTING: Duration = Duration::from_secs(2);
+
+/// The findings of the last look.
+#[derive(Debug, Default)]
+pub struct Watched {
+    seen: BTreeMap<[String; 3], Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    since: Instant,
+    is_told: bool,
+    finding: Finding,
+}
+
+impl Watched {
+    /// Takes what is found now; what lasts and was not told comes back, and what was and has ended.
+    fn update(&mut self, now: Instant, found: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+        let mut old = std::mem::take(&mut self.seen);
+        let mut begun = Vec::new();
+        for finding in found {
+            let key = [&finding.id, &finding.node, &finding.thing].map(String::clone);
+            let known = old.remove(&key);
+            let since = known.as_ref().map_or(now, |known| known.since);
+            let was_told = known.is_some_and(|known| known.is_told);
+            let is_told = was_told || now.saturating_duration_since(since) >= LASTING;
+            if is_told && !was_told {
+                begun.push(finding.clone());
+            }
+            let seen = Seen {
+                since,
+                is_told,
+                finding,
+            };
+            self.seen.insert(key, seen);
+        }
+        let ended = old.into_values().filter(|seen| seen.is_told);
+        (begun, ended.map(|seen| seen.finding).collect())
+    }
+}
+
+impl Core {
+    /// Once a second: both nodes tell what they find, each in its own journal.
+    pub(super) fn tell_findings(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        let nobody = Rows::new();
+        let pair = self.pair_facts(&nobody);
+        let found = spared_pair::findings(&self.node_facts(None), pair.as_ref());
+        let now = Instant::now();
+        let (begun, ended) = self.pair.watched.update(now, found);
+        for finding in begun {
+            let text = format!("{} ({})", finding.text, finding.id);
+            let notice = Notice::warn(Kind::Finding, text).because(&finding.id);
+            self.tell_finding(now, notice);
+        }
+        for finding in ended {
+            let text = format!("no longer: {} ({})", finding.text, finding.id);
+            let notice = Notice::new(Kind::Finding, text).because(&finding.id);
+            self.tell_finding(now, notice);
+        }
+    }
+
+    // Half of them are what the other node says.
+    fn tell_finding(&mut self, now: Instant, notice: Notice) {
+        if self.pair.may_tell(now) {
+            self.events.record(notice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(thing: &str) -> Finding {
+        Finding {
+            id: "SP-0401".to_owned(),
+            node: "r1".to_owned(),
+            thing: thing.to_owned(),
+            ..Finding::default()
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_told_once_and_so_is_its_end() {
+        let start = Instant::now();
+        let mut watched = Watched::default();
+        let mut look = |after: Duration, things: &[&str]| {
+            let found = things.iter().map(|it| finding(it)).collect();
+            let (begun, ended) = watched.update(start + after, found);
+            (begun.len(), ended.len())
+        };
+        assert_eq!(look(Duration::ZERO, &["a", "b"]), (0, 0));
+        assert_eq!(look(LASTING / 2, &["a"]), (0, 0));
+        assert_eq!(look(LASTING, &["a", "b"]), (1, 0));
+        assert_eq!(look(LASTING * 2, &["a", "b"]), (1, 0));
+        assert_eq!(look(LASTING * 3, &["a"]), (0, 1));
+        assert_eq!(look(LASTING * 4, &[]), (0, 1));
+    }
+}
