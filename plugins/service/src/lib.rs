@@ -17,7 +17,7 @@ use std::os::fd::RawFd;
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Checks, Engine as _, Error, Host, Io, Progress, Ready, RoleEvent, Runner,
-    Token,
+    Token, abi::CHECK_UNKNOWN,
 };
 
 use config::Settings;
@@ -167,7 +167,10 @@ impl Io for Service {
                 weight,
                 state,
                 why,
-            } => self.checks.report(&name, weight, state.into(), &why)?,
+            } => {
+                let state = state.map_or(CHECK_UNKNOWN, u32::from);
+                self.checks.report(&name, weight, state, &why)?;
+            }
             Action::Forget { name } => self.checks.forget(&name)?,
             Action::Event(text) => self.host.event(&text),
             Action::Done { ticket } => self.host.done(ticket.into(), Ok(())),

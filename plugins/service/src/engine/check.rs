@@ -1,4 +1,4 @@
-//! Checks: what this node is worth without the services that it needs.
+//! Checks: what is not as the file says, and what this node is worth without it.
 
 use spared_sdk::Role;
 
@@ -9,6 +9,8 @@ use crate::job::Status;
 
 /// A service that failed while active is a reason not to be active again at once.
 const BLAME_NS: u64 = 300_000_000_000;
+/// Bytes of a check's name.
+const NAME_MAX: usize = 64;
 
 impl Engine {
     pub(super) fn report(&mut self, now_ns: u64) {
@@ -30,7 +32,7 @@ impl Item {
         let failed = self
             .reported
             .as_ref()
-            .is_some_and(|(_, state, _)| *state == 0);
+            .is_some_and(|(_, state, _)| *state == Some(0));
         if role == Some(Role::Active) {
             self.blamed_until_ns = None;
         } else if failed && self.role == Some(Role::Active) {
@@ -39,40 +41,61 @@ impl Item {
     }
 
     fn poll_report(&mut self) -> Option<Action> {
-        let name = format!("service.{}", self.spec.name);
-        let Some(weight) = self.spec.needed else {
-            return self.reported.take().map(|_| Action::Forget { name });
-        };
-        let (state, why) = self.fitness()?;
-        let report = (weight, state, why.clone());
+        let report = self.fitness();
         if self.reported.as_ref() == Some(&report) {
             return None;
         }
+        let (weight, state, why) = report.clone();
         self.reported = Some(report);
         Some(Action::Report {
-            name,
+            name: self.check_name(),
             weight,
             state,
             why,
         })
     }
 
-    /// None: what was said holds.
-    fn fitness(&self) -> Option<(u8, String)> {
-        if let Some(Status::Missing(why)) = &self.status {
-            return Some((0, why.clone()));
-        }
+    /// Names of checks are short, those of units need not be.
+    pub(super) fn check_name(&self) -> String {
+        let name = format!("service.{}", self.spec.name);
+        let ends = (0..=NAME_MAX.min(name.len())).rev();
+        let cut = ends.filter_map(|end| name.get(..end)).next();
+        cut.unwrap_or_default().to_owned()
+    }
+
+    /// Its weight for the election, its state (None: not known yet), and why.
+    fn fitness(&self) -> (u32, Option<u8>, String) {
+        let needed = self.spec.needed.unwrap_or(0);
         let active = self.role == Some(Role::Active);
-        match (&self.fault, &self.goal) {
-            (Some(fault), _) if active => Some((0, fault.clone())),
-            _ if self.blamed_until_ns.is_some() => {
-                let last = self.last_fault.clone().unwrap_or_default();
-                Some((0, format!("failed here while active: {last}")))
-            }
-            (_, Goal::Running) if active => self.is_reached().then(|| (100, "running".to_owned())),
-            (_, Goal::Leave) if self.role.is_none() => None,
-            (None, _) if active => (!self.open).then(|| (100, "as it should be".to_owned())),
-            _ => Some((100, "not needed while not active".to_owned())),
+        if let Some(Status::Missing(why)) = &self.status {
+            return (needed, Some(0), why.clone());
         }
+        if let Some(fault) = &self.fault {
+            // what another node's work needs is not at stake where this one is not active
+            let weight = if active { needed } else { 0 };
+            return (weight, Some(0), fault.clone());
+        }
+        if needed > 0 && self.blamed_until_ns.is_some() {
+            let last = self.last_fault.clone().unwrap_or_default();
+            let why = format!("failed here while active: {last}");
+            return (needed, Some(0), why);
+        }
+        if self.role.is_none() {
+            let why = match self.stranger() {
+                Some(group) => format!("no role of group {group:?} was told"),
+                None => "no role was told".to_owned(),
+            };
+            return (needed, None, why);
+        }
+        let is_reached = self.is_reached();
+        let why = match (&self.goal, is_reached) {
+            (Goal::Running, true) => "running",
+            (Goal::Running, false) => "is being started",
+            (Goal::Stopped, true) => "stopped",
+            (Goal::Stopped, false) => "is being stopped",
+            (_, true) => "as it should be",
+            (_, false) => "is being changed",
+        };
+        (needed, is_reached.then_some(100), why.to_owned())
     }
 }

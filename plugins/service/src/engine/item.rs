@@ -52,7 +52,7 @@ pub(super) struct Item {
     pub(super) last_fault: Option<String>,
     pub(super) tellings: Tellings,
     pub(super) events: Vec<String>,
-    pub(super) reported: Option<(u32, u8, String)>,
+    pub(super) reported: Option<(u32, Option<u8>, String)>,
     /// A check that failed while active stays so for a while.
     pub(super) blamed_until_ns: Option<u64>,
 }

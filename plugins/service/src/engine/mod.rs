@@ -59,7 +59,8 @@ pub enum Action {
     Report {
         name: String,
         weight: u32,
-        state: u8,
+        /// None: not known yet.
+        state: Option<u8>,
         why: String,
     },
     Forget {
@@ -201,7 +202,7 @@ impl Engine {
 
     fn leave(&mut self, item: Item) {
         if item.reported.is_some() {
-            let name = format!("service.{}", item.spec.name);
+            let name = item.check_name();
             self.actions.push_back(Action::Forget { name });
         }
         self.memory.forget(&item.spec.name);

@@ -16,6 +16,8 @@ mod random;
 mod reload;
 mod roles;
 
+/// State of a check that is not known yet.
+const UNKNOWN: u8 = u8::MAX;
 /// Three services, as the file of a dial-up pair has them.
 const THREE: &str = "[[service]]\nunits = [\"kea\", \"squid\"]\n\
                      [[service]]\nunits = [\"postfix\"]\n";
@@ -31,6 +33,7 @@ struct Lab {
     cancelled: usize,
     events: Vec<String>,
     checks: BTreeMap<String, (u8, String)>,
+    weights: BTreeMap<String, u32>,
     /// How often each ticket was given back.
     tickets: BTreeMap<u64, usize>,
     /// What is in the folders of hooks.
@@ -57,6 +60,7 @@ impl Lab {
             cancelled: 0,
             events: Vec::new(),
             checks: BTreeMap::new(),
+            weights: BTreeMap::new(),
             tickets: BTreeMap::new(),
             hooks: HashMap::new(),
             folders: Vec::new(),
@@ -116,9 +120,13 @@ impl Lab {
                     self.engine.handle_hooks(self.now_ns, &group, role, found);
                 }
                 Action::Report {
-                    name, state, why, ..
+                    name,
+                    weight,
+                    state,
+                    why,
                 } => {
-                    self.checks.insert(name, (state, why));
+                    self.weights.insert(name.clone(), weight);
+                    self.checks.insert(name, (state.unwrap_or(UNKNOWN), why));
                 }
                 Action::Forget { name } => {
                     assert!(self.checks.remove(&name).is_some(), "{name} was never told");

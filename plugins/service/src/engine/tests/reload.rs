@@ -50,11 +50,11 @@ fn a_job_of_what_left_ends_by_itself_or_after_its_time() {
 fn a_check_goes_with_its_service() {
     let needed = "[[service]]\nunits = [\"squid\"]\nneeded = true\n";
     let mut lab = Lab::new(needed).rested();
-    assert_eq!(lab.checks.len(), 1);
+    assert_eq!(lab.weights["service.squid"], 100);
     lab.configure("[[service]]\nunits = [\"squid\"]\n");
-    assert!(lab.checks.is_empty());
+    assert_eq!(lab.weights["service.squid"], 0, "it is still looked at");
     lab.configure(needed);
-    assert_eq!(lab.checks.len(), 1);
+    assert_eq!((lab.weights["service.squid"], lab.checks.len()), (100, 1));
     lab.configure("");
     assert!(lab.checks.is_empty());
     assert!(lab.begun.is_empty());
