@@ -1,5 +1,7 @@
 //! The engine as the SDK's runner drives it, whose clock counts in ns.
 
+use spared_sdk::Trouble;
+
 use super::{Action, Engine, NS, ms};
 
 impl spared_sdk::Engine for Engine {
@@ -41,6 +43,10 @@ impl spared_sdk::Engine for Engine {
 
     fn in_sync(&self) -> Option<Result<(), String>> {
         Some(self.readiness())
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles()
     }
 
     fn start_drain(&mut self, now_ns: u64, _deadline_ns: u64) {

@@ -1,7 +1,7 @@
 //! The rows of `sparectl dhcp`, and the sentences about leases.
 
 use spared_replica::TableStatus;
-use spared_sdk::{Value, hex, replicated};
+use spared_sdk::{Trouble, Value, hex, replicated};
 
 use super::leases::Leases;
 use super::{Engine, ns};
@@ -99,6 +99,25 @@ impl Engine {
             rows.push((format!("{name}.conflicts"), count));
         }
         rows
+    }
+
+    /// What is not so with the servers of a node that serves; of a backup's its synchrony says it.
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        if !self.acts() {
+            return Vec::new();
+        }
+        let servers = self.tables.servers.iter();
+        let troubles = servers.filter_map(|leases| {
+            let name = leases.name();
+            if let Some(why) = leases.trouble() {
+                return Some(Trouble::new(name, why));
+            }
+            if !leases.facts.known {
+                return Some(Trouble::unknown(name, "its leases are not read yet"));
+            }
+            (!leases.facts.runs).then(|| Trouble::new(name, "does not run"))
+        });
+        troubles.collect()
     }
 
     /// Why this node could not take over with this server as it is.

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 
 use spared_replica::{Config, Drain, Now, Replica};
-use spared_sdk::Role;
+use spared_sdk::{Role, Trouble};
 
 use crate::config::Settings;
 use crate::element::{Element, Key};
@@ -338,6 +338,10 @@ impl spared_sdk::Engine for Engine {
 
     fn in_sync(&self) -> Option<Result<(), String>> {
         Some(self.synchrony.verdict.clone())
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles()
     }
 
     fn start_drain(&mut self, now: Now, deadline: Now) {

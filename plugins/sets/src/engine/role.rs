@@ -1,6 +1,7 @@
 //! The switchover that waits until everything is told, and what the host hears of synchrony.
 
 use spared_replica::Now;
+use spared_sdk::Trouble;
 
 use super::{Action, Engine, MS};
 use crate::store::Set;
@@ -82,6 +83,20 @@ impl Engine {
         }
     }
 
+    /// Nobody else has anything that this node could lack.
+    fn is_active_alone(&self) -> bool {
+        let peer = self.replica.peer_groups();
+        self.is_active() && peer.is_none_or(|groups| groups.is_empty())
+    }
+
+    /// What hinders a node that serves; of a backup its synchrony says it.
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        let sets = self.store.all.iter().filter(|_| self.is_active_alone());
+        let troubles =
+            sets.filter_map(|set| Some(Trouble::new(set.name.to_string(), set.said.clone()?)));
+        troubles.collect()
+    }
+
     /// Says what changed for the host and for people.
     pub(super) fn review(&mut self, now: Now) {
         for set in &mut self.store.all {
@@ -90,10 +105,7 @@ impl Engine {
         while let Some(text) = self.replica.poll_event() {
             self.actions.push_back(Action::Warn(text));
         }
-        let peer = self.replica.peer_groups();
-        // nobody else has anything that this node could lack
-        let is_alone = self.is_active() && peer.is_none_or(|groups| groups.is_empty());
-        let found = match is_alone {
+        let found = match self.is_active_alone() {
             true => Ok(()),
             false => self.replica.ready(&self.store),
         };

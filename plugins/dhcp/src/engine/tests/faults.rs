@@ -397,3 +397,21 @@ fn the_summary_is_a_line_for_each_server() {
     let one = ("kea4".to_owned(), Value::Text("1 lease".to_owned()));
     assert_eq!([line(0), line(1)], [one.clone(), one]);
 }
+
+#[test]
+fn a_server_that_does_not_run_on_the_node_that_serves_is_trouble() {
+    let mut lab = Lab::settled();
+    let things = |lab: &Lab, node: usize| {
+        let troubles = lab.nodes[node].engine.troubles().into_iter();
+        let things = troubles.map(|it| format!("{} {}", it.thing, it.why));
+        things.collect::<Vec<String>>()
+    };
+    assert_eq!(things(&lab, 0), [""; 0]);
+    lab.stop(0, 0);
+    lab.run(S);
+    assert_eq!(things(&lab, 0), ["kea4 does not run"]);
+    assert_eq!(things(&lab, 1), [""; 0], "it is cold, and is not to run");
+    lab.start(0, 0);
+    lab.run(S);
+    assert_eq!(things(&lab, 0), [""; 0]);
+}

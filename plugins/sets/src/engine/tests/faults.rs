@@ -1,7 +1,7 @@
 //! Sets that are missing, different or full; words that make no sense.
 
 use spared_replica::Config;
-use spared_sdk::{Engine as _, Value};
+use spared_sdk::{Engine as _, Trouble, Value};
 
 use super::lab::*;
 use crate::element::{SetName, Shape};
@@ -28,6 +28,21 @@ fn a_set_that_is_missing_is_named_once_and_followed_when_it_is_there() {
     assert!(lab.has(1, 1));
     lab.run(S);
     lab.assert_in_sync();
+}
+
+#[test]
+fn a_node_that_serves_tells_what_hinders_it_though_it_lacks_nothing() {
+    let mut lab = Lab::in_sync();
+    lab.role(0, true);
+    let troubles = |lab: &Lab| lab.machine(0).engine.troubles();
+    assert_eq!(troubles(&lab), []);
+    lab.kernel(0).shape = None;
+    lab.run(5 * S);
+    let trouble = Trouble::new("inet filter bans", "does not exist here");
+    assert_eq!(troubles(&lab), [trouble]);
+    lab.kernel(0).shape = Some(shape());
+    lab.run(5 * S);
+    assert_eq!(troubles(&lab), []);
 }
 
 #[test]
