@@ -64,6 +64,7 @@ mod storm;
 mod strangers;
 mod survivor;
 mod switchover;
+mod truth;
 mod unlinked;
 mod walk;
 
