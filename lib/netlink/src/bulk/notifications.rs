@@ -68,9 +68,17 @@ impl Notifications {
 
     /// Hears only what the port `own` causes.
     pub fn open_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
-        let echo = Self::open(buffer_bytes, own)?;
-        attach_filter(&echo.socket, &from_port(own, u32::MAX, 0), false)?;
-        Ok(echo)
+        Self::open(buffer_bytes, own)?.echo(own)
+    }
+
+    /// The same, of the kernel's IPsec tables.
+    pub fn open_xfrm_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
+        Self::open_xfrm(buffer_bytes, own)?.echo(own)
+    }
+
+    fn echo(self, own: u32) -> io::Result<Self> {
+        attach_filter(&self.socket, &from_port(own, u32::MAX, 0), false)?;
+        Ok(self)
     }
 
     pub fn join(&self, group: u32) -> io::Result<()> {
