@@ -150,12 +150,8 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// Writes into a buffer of another's; false if it is too long.
-    pub(crate) fn write_to(
-        bytes: &mut Vec<u8>,
-        limit: usize,
-        write: impl FnOnce(&mut Value<'_>),
-    ) -> bool {
+    /// Writes into a buffer of one's own; false if it is too long.
+    pub fn write_to(bytes: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Value<'_>)) -> bool {
         let limit = bytes.len() + limit;
         let mut value = Value {
             bytes,
