@@ -113,6 +113,8 @@ impl Io for Ipsec {
             Action::Routes(routes) => node.route(&routes),
             Action::Check(state) => return node::report(self.host, "tunnels", state),
             Action::Connections(state) => return node::report(self.host, "connections", state),
+            Action::Stop(ids) => engine.handle_stopped_sas(now_ns / MS, &node.kernel.stop(&ids)),
+            Action::Hold(holds) => node.hold(holds),
         }
         Ok(())
     }
@@ -230,6 +232,6 @@ spared_sdk::export!(Runner<Ipsec> {
     name: "ipsec",
     summary: "IPsec tunnels that a failover does not break",
     capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
-    wire: (2, 3),
+    wire: (3, 3),
     parts: [roles, transfer, query, peer],
 });

@@ -8,7 +8,7 @@ use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
 use crate::engine::{Engine, TunnelRoute};
-use crate::kernel::{Addresses, Kernel, Routes, Silence};
+use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
 use crate::vici::Daemon;
 
 pub struct Node {
@@ -19,6 +19,7 @@ pub struct Node {
     pub routes: Routes,
     /// Of the last try at routes, which is told once.
     route_fault: Option<String>,
+    hold: Hold,
 }
 
 impl Node {
@@ -51,6 +52,7 @@ impl Node {
             routes: Routes::open(settings.routing_table)
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: None,
+            hold: Hold::default(),
         }))
     }
 
@@ -98,8 +100,16 @@ impl Node {
         self.route_fault = fault;
     }
 
+    /// Packets that find no SA wait for it, or do not.
+    pub fn hold(&mut self, holds: bool) {
+        if let Err(error) = self.hold.set(holds) {
+            log::warn!("packets of a switchover's first milliseconds may be lost: {error}");
+        }
+    }
+
     pub fn close(mut self, host: Host) {
         self.silence(host, BTreeSet::new());
+        self.hold(false);
         for fd in [self.kernel.fd(), self.addresses.fd()] {
             host.unwatch_fd(fd);
         }

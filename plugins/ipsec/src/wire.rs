@@ -24,6 +24,7 @@
 //! The readers take any bytes without a panic, and leave nothing to the kernel that
 //! [`check_sa`](crate::codec::check_sa) and [`check_policy`](crate::codec::check_policy) have not passed.
 
+mod last;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use crate::sa::{
     ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
 };
 
+pub use last::{LAST_MAX, LastNumbers, outbound};
 pub use read::{accept_preface, read_all_numbers, read_numbers, read_policy, read_sa};
 
 /// Of an SA or a policy; the kernel's own limits on keys are far below.

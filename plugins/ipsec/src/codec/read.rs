@@ -186,6 +186,18 @@ fn sa_gone(payload: &[u8], by: Deleter) -> Option<XfrmEvent> {
     Some(XfrmEvent::SaGone(identity(head, attrs)?, by))
 }
 
+/// The numbers of an SA at its end: nothing is sent with it after this word.
+pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, u64)> {
+    let (head, attrs) = payload.split_at_checked(24)?;
+    let replay = attributes(attrs).find_map(|(kind, value)| match kind {
+        XFRMA_REPLAY_VAL => legacy(value),
+        XFRMA_REPLAY_ESN_VAL => extended(value),
+        _ => None,
+    });
+    let id = identity(head, attrs)?;
+    (kind == XFRM_MSG_DELSA).then_some((id, replay?.oseq))
+}
+
 /// `struct xfrm_user_expire`: an SA, and whether that was its end.
 fn expired(payload: &[u8]) -> Option<XfrmEvent> {
     let head = payload.get(..SA_LEN)?;

@@ -263,3 +263,29 @@ fn a_deletion_tells_a_daemon_by_the_number_in_the_header() {
         assert_eq!((gone.spi, by), (0xc000_0001, expected));
     }
 }
+
+#[test]
+fn a_deletion_says_the_last_number() {
+    let mut id = vec![0; 24];
+    id[0..4].copy_from_slice(&[192, 0, 2, 1]);
+    id[16..20].copy_from_slice(&0xc000_0001_u32.to_be_bytes());
+    id[20..22].copy_from_slice(&2_u16.to_ne_bytes());
+    id[22] = 50;
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|it| it.to_ne_bytes()).collect() };
+    let short = (XFRMA_REPLAY_VAL, words(&[77, 0, 0]), 77);
+    let long = (
+        XFRMA_REPLAY_ESN_VAL,
+        words(&[1, 5, 0, 2, 0, 32, 0]),
+        (2 << 32) + 5,
+    );
+    for (kind, value, oseq) in [short, long] {
+        let mut deletion = id.clone();
+        append(&mut deletion, kind, &value);
+        let (gone, last) = last_numbers(XFRM_MSG_DELSA, &deletion).expect("a number");
+        assert_eq!((gone.spi, last), (0xc000_0001, oseq));
+        assert_eq!(last_numbers(XFRM_MSG_NEWSA, &deletion), None);
+        assert_eq!(last_numbers(XFRM_MSG_DELSA, &deletion[..30]), None);
+    }
+    assert_eq!(last_numbers(XFRM_MSG_DELSA, &id), None);
+}

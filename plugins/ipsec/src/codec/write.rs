@@ -51,7 +51,7 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
         Change::AddSa(sa) => {
             Request::new(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, add(sa, place))
         }
-        Change::DeleteSa(id) => Request::new(XFRM_MSG_DELSA, 0, delete_sa(id)),
+        Change::DeleteSa(id) => deletion(id),
         Change::AddPolicy(policy) => {
             put(policy, XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL, place)
         }
@@ -77,6 +77,11 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
         Change::Probe(sa) => return probe(sa, place),
     };
     (one, None)
+}
+
+/// The request that deletes an SA.
+pub fn deletion(id: &SaId) -> Request {
+    Request::new(XFRM_MSG_DELSA, 0, delete_sa(id))
 }
 
 /// NEWSA takes numbers and ages at once: there is no moment in which an SA begins at zero.

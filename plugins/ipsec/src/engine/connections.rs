@@ -76,7 +76,7 @@ impl Connections {
     }
 
     pub fn is_own(bytes: &[u8]) -> bool {
-        bytes.first().is_some_and(|kind| *kind >= CONNECTIONS)
+        bytes.first().is_some_and(|kind| *kind == CONNECTIONS)
     }
 }
 

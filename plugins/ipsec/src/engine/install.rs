@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::status::{counted, reason};
+use super::stop::Stopping;
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::local_end;
@@ -82,6 +83,8 @@ impl Engine {
         if !self.is_active() || !self.store.held.sas.is_empty() {
             self.failover.settled_ms = Some(now_ms);
             self.failover.begin(now_ms);
+            self.stopping = Stopping::default();
+            self.prepare_resume(now_ms);
             self.install_held(now_ms, true);
         }
     }
@@ -97,7 +100,7 @@ impl Engine {
     }
 
     /// The peer's numbers are exact.
-    fn is_planned(&self, now_ms: u64) -> bool {
+    pub(super) fn is_planned(&self, now_ms: u64) -> bool {
         let exact_ms = self.store.exact_ms;
         exact_ms.is_some_and(|it| now_ms.saturating_sub(it) < EXACT_MS)
     }
@@ -129,7 +132,15 @@ impl Engine {
         if self.foreign_installed().is_empty() {
             self.failover.settled_ms = None;
         }
-        if serves {
+        self.ask_last_numbers(now_ms);
+        if self.resume.is_none() {
+            self.begin_service();
+        }
+    }
+
+    /// All that is kept for this node's ends was put: whether it is there as it was put; then the IKE daemon.
+    pub(super) fn begin_service(&mut self) {
+        if self.installed.values().any(|it| !it.is_read_back) {
             self.serve();
             self.failover.wanted = Some(self.read_fresh());
         } else {
@@ -159,52 +170,71 @@ impl Engine {
     /// these what is sent with.
     pub(super) fn install(&mut self, now_ms: u64, all: bool) {
         self.put_back_all(now_ms);
-        let planned = self.is_planned(now_ms);
-        let apart_ms = self
-            .apart_since_ms
-            .map_or(0, |it| now_ms.saturating_sub(it));
         let mut worn = Vec::new();
-        for (id, held) in self.store.held.by_urgency() {
-            let failover = &self.failover;
-            let tried = self.installed.contains_key(id)
-                || failover.refused.contains_key(id)
-                || failover.worn.contains(id);
-            let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
-            if tried || hidden || !(all || self.store.ends.has(&held.local_end())) {
-                continue;
+        let held = self.store.held.by_urgency().into_iter();
+        let held = held.filter(|(id, held)| {
+            let is_ours = all || self.store.ends.has(&held.local_end());
+            // its last number is still to come
+            let waits = !self.resume.is_none() && held.side == Direction::Out && !held.is_own;
+            is_ours && !waits && !self.is_tried(id)
+        });
+        for id in held.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if !self.install_sa(now_ms, &id, false) {
+                worn.push(id);
             }
-            let side = held.side;
-            let knowledge = Knowledge {
-                pace: held.pace,
-                silent_ms: now_ms.saturating_sub(held.told_ms),
-                planned,
-                own: held.is_own,
-                apart_ms,
-            };
-            let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
-                worn.push(*id);
-                continue;
-            };
-            let sa = Sa {
-                replay: replay.clone(),
-                life: held.life(now_ms),
-                ..shifted_sa(&held.sa)
-            };
-            let installed = Installed {
-                side,
-                reqid: sa.reqid,
-                replay,
-                name: held.name.clone(),
-                echoes: 0,
-                retried: false,
-                is_read_back: false,
-            };
-            self.installed.insert(*id, installed);
-            self.work.push(Change::AddSa(Box::new(sa)));
         }
         self.tell_worn(&worn);
         self.failover.worn.extend(worn);
         self.dirty = true;
+    }
+
+    /// Whether an SA that is kept was put, or cannot be.
+    pub(super) fn is_tried(&self, id: &SaId) -> bool {
+        let failover = &self.failover;
+        let proof = self.store.held.sas.get(id).and_then(|it| it.proof);
+        let hidden = self.store.proofs.errno(proof) == Some(EKEYREJECTED);
+        let is_refused = failover.refused.contains_key(id) || failover.worn.contains(id);
+        hidden || is_refused || self.installed.contains_key(id)
+    }
+
+    /// Puts one SA that is kept; `stopped`: nobody else sends with it, and its last number is known. False
+    /// where it has none left.
+    pub(super) fn install_sa(&mut self, now_ms: u64, id: &SaId, stopped: bool) -> bool {
+        let Some(held) = self.store.held.sas.get(id) else {
+            return false;
+        };
+        let apart_ms = self
+            .apart_since_ms
+            .map_or(0, |it| now_ms.saturating_sub(it));
+        let knowledge = Knowledge {
+            pace: held.pace,
+            silent_ms: now_ms.saturating_sub(held.told_ms),
+            planned: self.is_planned(now_ms),
+            stopped,
+            own: held.is_own,
+            apart_ms,
+        };
+        let side = held.side;
+        let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
+            return false;
+        };
+        let sa = Sa {
+            replay: replay.clone(),
+            life: held.life(now_ms),
+            ..shifted_sa(&held.sa)
+        };
+        let installed = Installed {
+            side,
+            reqid: sa.reqid,
+            replay,
+            name: held.name.clone(),
+            echoes: 0,
+            retried: false,
+            is_read_back: false,
+        };
+        self.installed.insert(*id, installed);
+        self.work.push(Change::AddSa(Box::new(sa)));
+        true
     }
 
     fn tell_worn(&mut self, worn: &[SaId]) {
@@ -275,6 +305,7 @@ impl Engine {
 
     /// The failover did not come to pass, or not of these.
     pub(super) fn take_back(&mut self, now_ms: u64) {
+        self.drop_resume();
         if self.is_active() {
             self.failover.settled_ms = None;
         } else {

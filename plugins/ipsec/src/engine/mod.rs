@@ -32,12 +32,14 @@ mod proofs;
 mod read;
 mod replicate;
 mod reqids;
+mod resume;
 mod retire;
 mod role;
 mod routes;
 mod runner;
 mod silence;
 mod status;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -59,9 +61,11 @@ use drain::Drain;
 use install::{Failover, Installed};
 use read::Reads;
 use reqids::Served;
+use resume::Resume;
 use retire::{Merge, Retiring};
 use routes::Routes;
 use silence::Silence;
+use stop::Stopping;
 
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
@@ -132,6 +136,10 @@ pub enum Action {
     Greet,
     /// From these addresses, and no others, no request of IKE leaves that could end a tunnel.
     Silence(BTreeSet<IpAddr>),
+    /// Deletes these, of which something may be sent until then: `handle_stopped_sas` with the last numbers.
+    Stop(Vec<SaId>),
+    /// Packets whose policy finds no SA wait for one, up to 100 of each policy; or they are dropped again.
+    Hold(bool),
     /// Whether all tunnels are up that this node is to carry, or why not.
     Check(Result<(), String>),
     /// Whether the connections of the IKE daemons here and there are as a pair needs them, or what is
@@ -168,6 +176,12 @@ pub struct Engine {
     installed: BTreeMap<SaId, Installed>,
     drain: Drain,
     failover: Failover,
+    resume: Resume,
+    stopping: Stopping,
+    /// Of the last question for last numbers.
+    round: u64,
+    /// To the peer, beside the replica's.
+    messages: VecDeque<Vec<u8>>,
     served: Served,
     daemon: Daemon,
     wanted: Wanted,
@@ -228,6 +242,10 @@ impl Engine {
             installed: BTreeMap::new(),
             drain: Drain::default(),
             failover: Failover::default(),
+            resume: Resume::default(),
+            stopping: Stopping::default(),
+            round: 0,
+            messages: VecDeque::new(),
             served: Served::default(),
             wanted: Wanted::default(),
             blocks: Blocks::default(),
@@ -308,6 +326,8 @@ impl Engine {
             self.store.ends.next_ms(),
             self.drain.deadline_ms(),
             self.failover.give_up_ms(),
+            self.resume.next_ms(),
+            self.stopping.next_ms(),
             self.store.put.next_ms(),
             self.store.proofs.next_ms(),
             self.silence.next_ms(),
@@ -328,6 +348,10 @@ impl Engine {
         if self.failover.give_up_ms() <= now_ms {
             self.take_back(now_ms);
         }
+        if self.resume.next_ms() <= now_ms {
+            self.end_resume(now_ms);
+        }
+        self.time_stop(now_ms);
         self.put_back(now_ms);
         self.prove_again(now_ms);
         self.time_silence(now_ms);

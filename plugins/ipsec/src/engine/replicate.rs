@@ -7,7 +7,7 @@ use super::{Change, Engine};
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
 use crate::store::{Effect, Record};
-use crate::wire::{POLICIES, SAS, TunnelKey};
+use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
 
 const MS: u64 = 1_000_000;
 
@@ -25,6 +25,9 @@ impl Engine {
         self.apart_since_ms.get_or_insert(now_ms);
         self.up = false;
         self.connections.handle_down();
+        self.messages.clear();
+        self.end_resume(now_ms);
+        self.return_stopped(now_ms);
         self.finish_retiring(now_ms);
         self.enter(now_ms);
         self.replica.handle_down(&mut self.store);
@@ -45,14 +48,37 @@ impl Engine {
             return self.handle_told_connections(bytes);
         }
         let now = self.enter(now_ms);
+        if LastNumbers::is_own(bytes) {
+            let message = LastNumbers::read(bytes)?;
+            self.handle_last_numbers(now_ms, message);
+            return Ok(());
+        }
         let done = self.replica.handle_message(now, &mut self.store, bytes);
         self.leave(now_ms);
         done
     }
 
+    fn handle_last_numbers(&mut self, now_ms: u64, message: LastNumbers) {
+        match message {
+            LastNumbers::Stop {
+                round,
+                keys,
+                is_end,
+            } => self.handle_stop(now_ms, round, keys, is_end),
+            LastNumbers::Stopped {
+                round,
+                numbers,
+                is_end,
+            } => self.handle_stopped(now_ms, round, numbers, is_end),
+        }
+    }
+
     /// What is to be said to the peer, the same until [`message_sent`](Self::message_sent); keys are
     /// in it.
     pub fn poll_message(&mut self, now_ms: u64) -> Option<&[u8]> {
+        if self.messages.front().is_some_and(|_| self.up) {
+            return self.messages.front().map(Vec::as_slice);
+        }
         let now = self.enter(now_ms);
         self.put_on_lane();
         let waits = self.replica.poll_message(now, &mut self.store).is_some();
@@ -64,7 +90,7 @@ impl Engine {
     }
 
     pub fn message_sent(&mut self) {
-        if !self.connections.take_offered() {
+        if self.messages.pop_front().is_none() && !self.connections.take_offered() {
             self.replica.sent();
         }
     }

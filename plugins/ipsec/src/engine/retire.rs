@@ -48,6 +48,7 @@ impl Engine {
         let policies = self.leaving_policies(all);
         self.end_adoption(all);
         if all {
+            self.drop_resume();
             self.failover = Failover::default();
             self.work.cancel_additions();
             self.merge = Merge::default();

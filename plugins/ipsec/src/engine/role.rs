@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::stop::Stopping;
 use super::{Drain, Engine};
 use crate::sa::{PolicyId, SaId};
 
@@ -25,6 +26,7 @@ impl Engine {
         let was_active = self.is_active();
         self.store.is_active = !self.active_groups.is_empty();
         self.drain = Drain::None;
+        self.stopping.forget_question();
         self.store.lane.all.exact = false;
         self.daemon.handle_role(now_ms, self.store.is_active);
         self.enter(now_ms);
@@ -37,6 +39,7 @@ impl Engine {
             self.take_over(now_ms, !was_active);
         } else {
             self.left_ms = Some(now_ms);
+            self.stopping = Stopping::default();
             self.retire(now_ms, !self.is_active());
             self.silence_daemon(now_ms);
         }

@@ -16,6 +16,8 @@ pub struct Knowledge {
     pub silent_ms: u64,
     /// The counters are exact.
     pub planned: bool,
+    /// It sends no more, and its last number is known.
+    pub stopped: bool,
     /// They are from when this node was active itself: another may have taken over since.
     pub own: bool,
     /// For so long the nodes have not had the same.
@@ -50,9 +52,12 @@ fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Op
     let once = settings.jump.max(packets.saturating_mul(10));
     let turns = knowledge.apart_ms / APART_MS;
     let turns = if esn { turns } else { turns.min(APART_MAX_32) };
-    let jump = once
-        .saturating_mul(1 + u64::from(knowledge.own))
-        .saturating_add(settings.jump.saturating_mul(turns));
+    let jump = match knowledge.stopped {
+        true => 0,
+        false => once
+            .saturating_mul(1 + u64::from(knowledge.own))
+            .saturating_add(settings.jump.saturating_mul(turns)),
+    };
     if !esn {
         let end = LAST_32 + 1 - RESERVE;
         return (oseq < end).then(|| oseq.saturating_add(jump).min(end));

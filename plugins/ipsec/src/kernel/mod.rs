@@ -3,10 +3,12 @@
 
 mod addresses;
 mod esp;
+mod hold;
 mod node;
 mod routes;
 mod rule;
 mod silence;
+mod stop;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -19,11 +21,14 @@ use crate::engine::{Change, XfrmEvent};
 use node::Here;
 
 pub use addresses::Addresses;
+pub use hold::Hold;
 pub use routes::Routes;
 pub use silence::Silence;
 
 /// Room for a burst of 10 000 events.
 const SOCKET_BYTES: usize = 16 << 20;
+/// Room for the deletions of one go.
+const ECHO_BYTES: usize = 1 << 20;
 /// Datagrams that are read before others have their turn.
 const READS_MAX: usize = 16;
 const EIO: i32 = 5;
@@ -47,6 +52,8 @@ pub enum Found {
 pub struct Kernel {
     writer: Writer,
     notifications: Notifications,
+    /// What this plugin's own deletions say, while it listens.
+    echo: Notifications,
     dump: Dump,
     reading: Option<Stage>,
     here: Here,
@@ -67,9 +74,11 @@ impl Kernel {
         ] {
             notifications.join(group)?;
         }
+        let echo = Notifications::open_xfrm_echo(ECHO_BYTES, writer.port())?;
         Ok(Self {
             writer,
             notifications,
+            echo,
             dump: Dump::open_xfrm()?,
             reading: None,
             here: Here::open()?,

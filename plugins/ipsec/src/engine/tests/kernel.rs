@@ -109,6 +109,15 @@ impl Kernel {
         there
     }
 
+    /// Deletes these, with their last numbers; of a deaf one nobody hears them.
+    pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
+        let stopped = ids.iter().filter_map(|id| {
+            let oseq = self.sas.remove(id)?.sa.replay.oseq;
+            Some((*id, (!self.deaf).then_some(oseq)))
+        });
+        stopped.collect()
+    }
+
     pub fn put_policy(&mut self, policy: Policy) {
         self.policies.insert(policy.id, policy.clone());
         self.say(XfrmEvent::Policy(policy));

@@ -8,7 +8,7 @@ use spared_sim::{Channel, Random};
 use super::*;
 use crate::codec::body::{parse_policy, parse_sa};
 use crate::sa::{Body, ReplayForm};
-use crate::wire::TABLES;
+use crate::wire::{LastNumbers, TABLES};
 use kernel::Kernel;
 
 mod bounds;
@@ -17,6 +17,7 @@ mod daemon;
 mod follow;
 mod groups;
 mod kernel;
+mod last;
 mod orders;
 mod random;
 mod reqid;
@@ -153,6 +154,8 @@ struct Node {
     /// What is wrong with the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
+    /// Packets without an SA wait for it.
+    holds: bool,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
     /// For the channel.
@@ -194,6 +197,7 @@ impl Node {
             down: None,
             wrong: None,
             routes: BTreeSet::new(),
+            holds: false,
             greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
@@ -226,6 +230,11 @@ impl Node {
                 Action::Forget => self.adopts = None,
                 Action::Greet => self.greeted += 1,
                 Action::Silence(ends) => self.silent = ends,
+                Action::Stop(ids) => {
+                    let stopped = self.kernel.stop(&ids);
+                    self.engine.handle_stopped_sas(now_ms, &stopped);
+                }
+                Action::Hold(holds) => self.holds = holds,
                 Action::Check(state) => self.down = state.err(),
                 Action::Connections(state) => self.wrong = state.err(),
                 Action::Routes(routes) => self.routes = routes,
@@ -413,9 +422,19 @@ impl Pair {
         engine.handle_drain(now_ms, now_ms + S);
         self.settle();
         assert!(self.nodes[from].engine.is_drained());
+        self.activate(1 - from);
+        self.pass(10);
+        let now_ms = self.now_ms;
         let engine = &mut self.nodes[from].engine;
         engine.handle_endpoints(now_ms, BTreeSet::new());
-        self.activate(1 - from);
+    }
+
+    /// Milliseconds, one by one.
+    fn pass(&mut self, time_ms: u64) {
+        for _ in 0..time_ms {
+            self.now_ms += 1;
+            self.settle();
+        }
     }
 
     /// A node dies, with its kernel, and is back as a backup with nothing.

@@ -1,0 +1,168 @@
+//! A switchover, on the node that takes: outbound SAs begin where those of the old node ended.
+//!
+//! The old node sends until it is asked to stop, by whoever has just become active; the kernel's own word of a
+//! deletion is then the last number. Until that is here no outbound SA is: what comes from the networks waits
+//! in the kernel, behind its policy. Who does not say its last number in time sends on, or has died: then
+//! numbers jump as at a failover.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Change, Engine};
+use crate::sa::{Direction, SaId};
+use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
+
+/// So long the old node may take to say its last numbers: as long as it carries what still comes to it.
+const ANSWER_MS: u64 = 200;
+const OUT: u8 = 1;
+
+/// How far outbound SAs are that are to begin where the old node's end.
+#[derive(Debug, Default)]
+pub enum Resume {
+    /// There are none: numbers jump.
+    #[default]
+    None,
+    /// They wait for the role.
+    Prepared,
+    /// They wait for the old node's word.
+    Asked {
+        round: u64,
+        waiting: BTreeSet<SaId>,
+        until_ms: u64,
+    },
+}
+
+impl Resume {
+    pub fn next_ms(&self) -> u64 {
+        match self {
+            Self::Asked { until_ms, .. } => *until_ms,
+            _ => u64::MAX,
+        }
+    }
+
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+impl Engine {
+    /// What is settled now is planned: outbound SAs are to wait.
+    pub(super) fn prepare_resume(&mut self, now_ms: u64) {
+        self.end_resume(now_ms);
+        if self.up && self.is_planned(now_ms) {
+            self.resume = Resume::Prepared;
+            self.actions.push_back(Action::Hold(true));
+        }
+    }
+
+    /// The role is here, and whoever sends into these tunnels knows soon: the old node is to stop.
+    pub(super) fn ask_last_numbers(&mut self, now_ms: u64) {
+        if !matches!(self.resume, Resume::Prepared) {
+            return;
+        }
+        let held = self.store.held.by_urgency().into_iter();
+        let asked = held.filter(|(id, held)| {
+            let is_ours = self.store.ends.has(&held.local_end());
+            is_ours && held.side == Direction::Out && !held.is_own && !self.is_tried(id)
+        });
+        let keys = asked.map(|(_, held)| TunnelKey::sa(&held.sa, held.side));
+        let keys: Vec<TunnelKey> = keys.collect();
+        if keys.is_empty() {
+            return self.end_resume(now_ms);
+        }
+        self.round = now_ms.max(self.round + 1);
+        self.resume = Resume::Asked {
+            round: self.round,
+            waiting: keys.iter().filter_map(outbound).collect(),
+            until_ms: now_ms + ANSWER_MS,
+        };
+        let count = keys.len().div_ceil(LAST_MAX);
+        for (number, keys) in keys.chunks(LAST_MAX).enumerate() {
+            self.tell(&LastNumbers::Stop {
+                round: self.round,
+                keys: keys.to_vec(),
+                is_end: number + 1 == count,
+            });
+        }
+    }
+
+    /// The old node sends no more with these.
+    pub(super) fn handle_stopped(
+        &mut self,
+        now_ms: u64,
+        answered: u64,
+        numbers: Vec<(TunnelKey, u64)>,
+        is_end: bool,
+    ) {
+        let Resume::Asked { round, waiting, .. } = &mut self.resume else {
+            return;
+        };
+        if *round != answered {
+            return;
+        }
+        let stopped = numbers.iter().filter_map(|(key, oseq)| {
+            let id = outbound(key)?;
+            waiting.remove(&id).then_some((id, *oseq))
+        });
+        let stopped: Vec<(SaId, u64)> = stopped.collect();
+        let is_end = is_end || waiting.is_empty();
+        let mut resumed = BTreeSet::new();
+        for (id, oseq) in stopped {
+            if self.resume_sa(now_ms, &id, oseq) {
+                resumed.insert(id);
+            }
+        }
+        self.send_waiting(&resumed);
+        if is_end {
+            self.end_resume(now_ms);
+        }
+    }
+
+    /// Puts an SA with the number that follows the old node's last.
+    fn resume_sa(&mut self, now_ms: u64, id: &SaId, oseq: u64) -> bool {
+        let held = self.store.held.sas.get_mut(id);
+        // a smaller one than was told before is not the last
+        let Some(held) = held.filter(|it| it.sa.replay.oseq <= oseq) else {
+            return false;
+        };
+        held.sa.replay.oseq = oseq;
+        held.told_ms = now_ms;
+        self.install_sa(now_ms, id, true)
+    }
+
+    /// The rest has no last number: it jumps.
+    pub(super) fn end_resume(&mut self, now_ms: u64) {
+        match std::mem::take(&mut self.resume) {
+            Resume::None => return,
+            Resume::Prepared => {}
+            Resume::Asked { waiting, .. } => {
+                self.install(now_ms, false);
+                self.send_waiting(&waiting);
+                self.begin_service();
+            }
+        }
+        self.actions.push_back(Action::Hold(false));
+    }
+
+    /// The role went before, or never came.
+    pub(super) fn drop_resume(&mut self) {
+        if !std::mem::take(&mut self.resume).is_none() {
+            self.actions.push_back(Action::Hold(false));
+        }
+    }
+
+    /// A policy that is put again sends what waits behind it, at once; else that takes the kernel 100 ms.
+    fn send_waiting(&mut self, ids: &BTreeSet<SaId>) {
+        let installed = ids.iter().filter_map(|id| self.installed.get(id));
+        let reqids: BTreeSet<u32> = installed.map(|it| it.reqid).collect();
+        let policies = self.store.policies.values().map(|it| &it.policy);
+        for policy in policies.filter(|it| it.id.direction == OUT) {
+            if policy.templates.iter().any(|it| reqids.contains(&it.reqid)) {
+                self.work.push(Change::PutPolicy(policy.clone()));
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, message: &LastNumbers) {
+        self.messages.push_back(message.bytes());
+    }
+}

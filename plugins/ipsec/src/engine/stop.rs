@@ -1,0 +1,142 @@
+//! A switchover, on the node that gives: it sends until the peer that has become active asks for the last
+//! numbers, and says them when nothing is sent any more.
+
+use std::collections::VecDeque;
+
+use super::drain::Drain;
+use super::{Action, Engine};
+use crate::sa::{Direction, SaId};
+use crate::wire::{LastNumbers, TunnelKey, outbound};
+
+/// So long the networks' last packets are on their way here after the peer has announced itself.
+const LINGER_MS: u64 = 3;
+/// SAs that are stopped in one go.
+const BATCH_MAX: usize = 100;
+/// So long a peer that has become active may take to say so as well to the replica.
+const AGREED_MS: u64 = 500;
+
+/// What the peer asked for, and what was done.
+#[derive(Debug, Default)]
+pub struct Stopping {
+    round: u64,
+    /// Not stopped yet, in the peer's order.
+    keys: VecDeque<TunnelKey>,
+    is_asked: bool,
+    is_end: bool,
+    due_ms: u64,
+    /// Some are, in this role; and when to look whether it is still going.
+    look_ms: Option<u64>,
+}
+
+impl Stopping {
+    pub fn next_ms(&self) -> u64 {
+        let due_ms = if self.is_asked { self.due_ms } else { u64::MAX };
+        due_ms.min(self.look_ms.unwrap_or(u64::MAX))
+    }
+
+    /// Another switchover, or none: who asked for this one waits in vain.
+    pub fn forget_question(&mut self) {
+        self.is_asked = false;
+        self.keys.clear();
+    }
+
+    /// Nothing is sent with some SAs, and the role is here.
+    pub fn has_stopped(&self) -> bool {
+        self.look_ms.is_some()
+    }
+}
+
+impl Engine {
+    /// The peer is active, and is to begin where this node ends.
+    pub(super) fn handle_stop(
+        &mut self,
+        now_ms: u64,
+        round: u64,
+        keys: Vec<TunnelKey>,
+        is_end: bool,
+    ) {
+        // without a switchover of this node's both would be active
+        if !self.is_active() || !matches!(self.drain, Drain::Telling { .. }) {
+            let numbers = Vec::new();
+            return self.tell(&LastNumbers::Stopped {
+                round,
+                numbers,
+                is_end: true,
+            });
+        }
+        let stopping = &mut self.stopping;
+        if !stopping.is_asked || stopping.round != round {
+            stopping.keys.clear();
+            stopping.due_ms = now_ms + LINGER_MS;
+        }
+        (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
+        stopping.keys.extend(keys);
+    }
+
+    pub(super) fn time_stop(&mut self, now_ms: u64) {
+        if self.stopping.is_asked && self.stopping.due_ms <= now_ms {
+            self.stop_next();
+        }
+        if self.stopping.look_ms.is_some_and(|it| it <= now_ms) {
+            self.stopping.look_ms = Some(now_ms + AGREED_MS);
+            let theirs = self.replica.peer_groups();
+            // while a group moves, both have it
+            if theirs.is_none_or(|theirs| theirs.is_disjoint(&self.active_groups)) {
+                self.return_stopped(now_ms);
+            }
+        }
+    }
+
+    fn stop_next(&mut self) {
+        let count = self.stopping.keys.len().min(BATCH_MAX);
+        let keys: Vec<TunnelKey> = self.stopping.keys.drain(..count).collect();
+        self.stopping.is_asked = false;
+        let sends = |id: &SaId| {
+            let known = self.store.sas.get(id);
+            known.is_some_and(|it| it.side == Some(Direction::Out)) && self.is_carried(id)
+        };
+        let ids = keys.iter().filter_map(outbound).filter(sends).collect();
+        self.actions.push_back(Action::Stop(ids));
+    }
+
+    /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said
+    /// them.
+    pub fn handle_stopped_sas(&mut self, now_ms: u64, stopped: &[(SaId, Option<u64>)]) {
+        self.stopping.look_ms.get_or_insert(now_ms + AGREED_MS);
+        let mut numbers = Vec::new();
+        for (id, oseq) in stopped {
+            let Some(known) = self.store.sas.get_mut(id) else {
+                continue;
+            };
+            let key = TunnelKey::sa(&known.sa, Direction::Out);
+            if let Some(oseq) = oseq {
+                known.sa.replay.oseq = *oseq;
+                numbers.push((key, *oseq));
+            }
+            self.keep(*id, Direction::Out);
+            self.installed.remove(id);
+            self.reads.note_deleted(*id);
+            self.store.sas.remove(id);
+            self.sort_sa(now_ms, id);
+        }
+        let (round, is_end) = (self.stopping.round, self.stopping.keys.is_empty());
+        self.tell(&LastNumbers::Stopped {
+            round,
+            numbers,
+            is_end: is_end && self.stopping.is_end,
+        });
+        if !is_end {
+            self.stopping.is_asked = true;
+        }
+        self.dirty = true;
+    }
+
+    /// The peer is not active after all: a role that comes back says no word. What was stopped goes on, ahead of
+    /// what the peer may have sent since.
+    pub(super) fn return_stopped(&mut self, now_ms: u64) {
+        let stopping = std::mem::take(&mut self.stopping);
+        if stopping.has_stopped() && self.is_active() {
+            self.install(now_ms, false);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Outbound numbers over a planned switchover: the new node begins where the old one ended, and whatever
+//! happens in between no number is sent twice.
+
+use super::*;
+
+/// How long the new node waits for the old one's last numbers.
+const ANSWER_MS: u64 = 200;
+
+/// Drained, settled, and the role is there; the old node has not heard of it.
+fn taking(tunnels: u32) -> Pair {
+    let mut pair = Pair::settled(tunnels);
+    for number in 0..tunnels {
+        pair.carry(0, &out_of(number), 10);
+    }
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.settle();
+    assert!(pair.nodes[0].engine.is_drained());
+    pair.activate(1);
+    pair
+}
+
+fn sent(pair: &Pair, node: usize) -> Option<u64> {
+    pair.replay(node, &out_of(0)).map(|it| it.oseq)
+}
+
+/// The highest number that either node has sent.
+fn last(pair: &Pair) -> u64 {
+    let sent = pair.nodes.iter().map(|it| it.kernel.sent.get(&out_of(0)));
+    sent.flatten().copied().max().unwrap_or(0)
+}
+
+#[test]
+fn the_new_node_begins_where_the_old_one_ended() {
+    let mut pair = taking(3);
+    assert!(pair.nodes[1].holds, "what comes now waits");
+    assert_eq!(sent(&pair, 1), None, "two would send with one key");
+    // still on its way to the old node
+    pair.carry(0, &out_of(0), 7);
+    pair.pass(5);
+    assert_eq!(sent(&pair, 0), None);
+    assert_eq!(sent(&pair, 1), Some(17));
+    assert_eq!(pair.replay(1, &out_of(1)).map(|it| it.oseq), Some(10));
+    assert!(!pair.nodes[1].holds);
+    pair.carry(1, &out_of(0), 3);
+    pair.role(0, false);
+    pair.run(S);
+    assert_eq!(sent(&pair, 1), Some(20));
+    assert_eq!(pair.nodes[0].kernel.sas(), []);
+    assert_eq!(pair.nodes[1].count("differing"), 0);
+    assert!(pair.nodes[1].kernel.sas().len() == 6 && pair.nodes[0].in_sync.0);
+}
+
+#[test]
+fn packets_that_waited_are_sent_once_their_sa_is_there() {
+    let mut pair = taking(1);
+    let before = pair.nodes[1].kernel.done.len();
+    pair.pass(5);
+    let done = &pair.nodes[1].kernel.done[before..];
+    let added = done.iter().position(|it| matches!(it, Change::AddSa(_)));
+    let put = done
+        .iter()
+        .position(|it| matches!(it, Change::PutPolicy(policy) if policy.id.direction == 1));
+    assert!(added.is_some() && added < put, "{done:?}");
+}
+
+#[test]
+fn there_and_back_no_number_is_left_out() {
+    let mut pair = Pair::settled(1);
+    for from in [0, 1, 0, 1] {
+        pair.carry(from, &out_of(0), 25);
+        pair.switch_over(from);
+        pair.run(S);
+    }
+    assert_eq!(sent(&pair, 0), Some(100));
+}
+
+#[test]
+fn more_tunnels_than_a_message_has_are_all_asked_for() {
+    let mut pair = taking(700);
+    pair.pass(5);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 700);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 1400);
+    let exact = (0..700).all(|number| {
+        let replay = pair.replay(1, &out_of(number));
+        replay.is_some_and(|it| it.oseq == 10)
+    });
+    assert!(exact);
+}
+
+#[test]
+fn an_old_node_that_dies_before_it_answers_costs_a_jump() {
+    let mut pair = taking(1);
+    pair.carry(0, &out_of(0), 100);
+    let last = last(&pair);
+    pair.kill(0);
+    pair.settle();
+    assert!(sent(&pair, 1).is_some_and(|it| it >= last + 60_000));
+    assert!(!pair.nodes[1].holds);
+}
+
+#[test]
+fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
+    let mut pair = taking(1);
+    // it is stopped, and hears of nothing
+    for _ in 0..=ANSWER_MS {
+        pair.now_ms += 1;
+        let now_ms = pair.now_ms;
+        pair.nodes[1].engine.handle_timeout(now_ms);
+        pair.nodes[1].act(now_ms);
+    }
+    let jumped = sent(&pair, 1).expect("it does not wait for ever");
+    assert!(jumped >= 65_546, "{jumped}");
+    assert!(!pair.nodes[1].holds);
+    pair.pass(10);
+    assert_eq!(sent(&pair, 0), None);
+    assert_eq!(sent(&pair, 1), Some(jumped));
+}
+
+#[test]
+fn a_last_number_that_nobody_heard_costs_a_jump() {
+    let mut pair = taking(1);
+    pair.nodes[0].kernel.deaf = true;
+    pair.pass(5);
+    assert_eq!(sent(&pair, 0), None);
+    assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
+}
+
+#[test]
+fn without_a_switchover_of_its_own_a_node_sends_on() {
+    let mut pair = taking(1);
+    // cancelled here, while the other became active all the same
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_role(now_ms, "lab", true);
+    pair.settle();
+    pair.pass(ANSWER_MS + 5);
+    assert!(sent(&pair, 0).is_some());
+    assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
+}
+
+#[test]
+fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
+    for told in [false, true] {
+        let mut pair = taking(1);
+        pair.pass(5);
+        pair.carry(1, &out_of(0), 200);
+        if told {
+            pair.run(S / 5);
+        }
+        let last = last(&pair);
+        pair.kill(1);
+        pair.settle();
+        // its role never left, and nobody tells it that it is here to stay
+        assert!(sent(&pair, 0).is_some_and(|it| it > last + 60_000));
+        pair.carry(0, &out_of(0), 1);
+    }
+}
+
+#[test]
+fn a_new_node_that_resigns_leaves_the_old_one_ahead_of_it() {
+    let mut pair = taking(1);
+    pair.pass(5);
+    pair.carry(1, &out_of(0), 200);
+    pair.role(1, false);
+    let last = last(&pair);
+    assert_eq!(sent(&pair, 1), None);
+    pair.run(2 * S);
+    assert!(sent(&pair, 0).is_some_and(|it| it > last + 60_000));
+    pair.carry(0, &out_of(0), 1);
+}
+
+#[test]
+fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
+    let mut pair = taking(1);
+    pair.role(1, false);
+    assert!(!pair.nodes[1].holds);
+    pair.pass(5);
+    assert_eq!(sent(&pair, 1), None);
+}
+
+#[test]
+fn a_switchover_that_is_cancelled_leaves_the_old_node_sending() {
+    let mut pair = Pair::settled(1);
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.settle();
+    pair.prepare(1);
+    assert!(pair.nodes[1].holds);
+    pair.carry(0, &out_of(0), 20);
+    pair.run(4 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+    assert!(!pair.nodes[1].holds);
+    pair.carry(0, &out_of(0), 20);
+    assert_eq!(sent(&pair, 0), Some(40));
+}
+
+#[test]
+fn a_message_reads_as_it_was_written_and_no_bytes_panic() {
+    let [_, out] = tunnel(7);
+    let key = crate::wire::TunnelKey::sa(&out, crate::sa::Direction::Out);
+    let messages = [
+        LastNumbers::Stop {
+            round: 3,
+            keys: vec![key],
+            is_end: false,
+        },
+        LastNumbers::Stopped {
+            round: 3,
+            numbers: vec![(key, 1 << 40)],
+            is_end: true,
+        },
+    ];
+    for message in messages {
+        let bytes = message.bytes();
+        assert!(LastNumbers::is_own(&bytes));
+        assert_eq!(LastNumbers::read(&bytes), Ok(message));
+        for length in 0..bytes.len() {
+            let cut = LastNumbers::read(&bytes[..length]);
+            assert!(cut.is_err() || length == 10, "{length}");
+        }
+    }
+    assert!(LastNumbers::read(&[130; 40]).is_err());
+}

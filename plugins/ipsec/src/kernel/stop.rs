@@ -1,0 +1,61 @@
+//! Deletion of SAs, with the kernel's word of their last numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use spared_netlink::Verdict;
+use spared_netlink::constants::XFRMNLGRP_SA;
+
+use super::Kernel;
+use crate::codec;
+use crate::sa::SaId;
+
+impl Kernel {
+    /// Deletes these; which of them it did, each with the number that was sent last where the kernel said it. It
+    /// says so after the last packet had its number, and before it answers.
+    pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
+        let listens = self.echo.join(XFRMNLGRP_SA);
+        let refused = self.delete(ids).unwrap_or_else(|error| {
+            log::warn!("cannot delete SAs: {error}");
+            ids.iter().copied().collect()
+        });
+        let mut numbers = match listens {
+            Ok(()) => self.last_numbers(),
+            Err(error) => Err(error),
+        }
+        .unwrap_or_else(|error| {
+            log::warn!("cannot hear of the last numbers of SAs: {error}");
+            BTreeMap::new()
+        });
+        // whoever does not listen has left
+        let _ = self.echo.leave(XFRMNLGRP_SA);
+        let gone = ids.iter().filter(|id| !refused.contains(*id));
+        gone.map(|id| (*id, numbers.remove(id))).collect()
+    }
+
+    /// Those that the kernel refused to delete.
+    fn delete(&mut self, ids: &[SaId]) -> io::Result<BTreeSet<SaId>> {
+        let mut refused = BTreeSet::new();
+        for id in ids {
+            self.push(&codec::deletion(id));
+        }
+        self.writer.flush(|request, verdict| {
+            if let (Some(id), Verdict::Refused(_)) = (ids.get(request), verdict) {
+                refused.insert(*id);
+            }
+        })?;
+        Ok(refused)
+    }
+
+    fn last_numbers(&mut self) -> io::Result<BTreeMap<SaId, u64>> {
+        let mut numbers = BTreeMap::new();
+        loop {
+            let read = self.echo.read(|header, payload| {
+                numbers.extend(codec::last_numbers(header.kind, payload));
+            })?;
+            if read.empty {
+                return Ok(numbers);
+            }
+        }
+    }
+}
