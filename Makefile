@@ -143,9 +143,10 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds; SPARED_ROUNDS of them from the SPARED_SEED-th on
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss
 	@$(needs) test
 	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
+	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover::
 
 soak-machines: build ## what test machines carry, in packets and SAs
 	@$(needs) test

@@ -28,7 +28,7 @@ fn a_kernel_with_esp_does_as_told() {
         let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
         println!("{said}");
         assert_eq!(code, 0, "{said}");
-        assert!(said.contains("test result: ok. 7 passed"), "{said}");
+        assert!(said.contains("test result: ok. 8 passed"), "{said}");
         Ok(())
     });
 }
@@ -450,4 +450,33 @@ fn three_thousand_sas_come_and_go() {
     let delete: Vec<Change> = many.iter().map(|sa| Change::DeleteSa(sa.id)).collect();
     assert_eq!(kernel.apply(&delete), []);
     assert_eq!(read(&mut kernel).0.len(), 1);
+}
+
+#[test]
+#[ignore = "within a machine"]
+fn a_stopped_sa_says_its_last_number() {
+    let mut kernel = kernel();
+    let sent = [
+        format!(
+            "{ENDS} SPI mode tunnel replay-window 128 flag esn replay-oseq 5 replay-oseq-hi 1 {GCM}"
+        ),
+        format!("{ENDS} SPI mode tunnel replay-window 32 replay-oseq 77 {CBC}"),
+        format!("{ENDS} SPI mode tunnel replay-window 32 replay-oseq 9 {CBC} mark 0x7 mask 0xff"),
+    ];
+    for (number, words) in sent.iter().enumerate() {
+        let spi = format!("spi {:#x}", 0x101 + number);
+        ip(&format!("xfrm state add {}", words.replace("SPI", &spi)));
+    }
+    let (sas, _) = read(&mut kernel);
+    let mut ids: Vec<_> = sas.iter().map(|sa| sa.id).collect();
+    ids.sort_unstable();
+    let mut stranger = ids[0];
+    stranger.spi = 0x999;
+    ids.insert(1, stranger);
+    for expected in [vec![Some((1 << 32) + 5), Some(77), Some(9)], Vec::new()] {
+        let stopped = kernel.stop(&ids);
+        let numbers: Vec<_> = stopped.iter().map(|(_, oseq)| *oseq).collect();
+        assert_eq!(numbers, expected);
+    }
+    assert_eq!(read(&mut kernel).0, []);
 }

@@ -398,8 +398,8 @@ fn who_returns_gets_everything_and_tunnels_move_back_and_forth() {
             assert_eq!(left.policies()?.len(), 6);
             tunnelled.wait_followed(active, 4, 6)?;
         }
-        // What the old node carried after the new one's first is behind the jump: too late for the
-        // far gateway, and lost like the rest of what the moment cost. The counts are of three switches.
+        // An old node that is too slow to say its last numbers costs a jump, and what it still carried is too
+        // late for the far gateway. The counts are of three switches.
         let errors = tunnelled.far.xfrm_errors()?;
         assert!(
             refused(&tunnelled.far)? <= 3 * SWITCH_PACKETS_MAX,
@@ -439,7 +439,5 @@ fn assert_used_once(recorder: &Recorder, tunnels: &[Tunnel]) {
         assert!(sent.len() > 50, "{}", sent.len());
         let different: BTreeSet<u32> = sent.iter().copied().collect();
         assert_eq!(different.len(), sent.len(), "{sent:?}");
-        let jump = sent.windows(2).any(|pair| pair[1] > pair[0] + 60_000);
-        assert!(jump, "who has switched? {sent:?}");
     }
 }

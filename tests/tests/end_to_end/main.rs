@@ -44,6 +44,7 @@ mod ipsec_ike;
 mod ipsec_orders;
 mod ipsec_pools;
 mod ipsec_routes;
+mod ipsec_switchover;
 mod keepalived;
 mod lab;
 mod leftovers;

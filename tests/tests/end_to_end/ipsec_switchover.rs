@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Planned switchovers under ESP: no packet is lost, none is refused, no number is left out.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::ipsec::{
+    Esp, Family, Mode, OwnPings, Suite, Tunnel, Tunnelled, following, is_from_far, late_packets,
+};
+use spared_tests::lab::{disturbed, own_dir, scenario};
+use spared_tests::machine::Machine;
+use spared_tests::random::number;
+
+const SPACING: Duration = Duration::from_millis(1);
+/// For machines on which something else may run.
+const SLOW: Duration = Duration::from_millis(5);
+/// More than a switchover's packets.
+const JUMP: u32 = 60_000;
+/// Slower and slower, for what a bed carries at most.
+const SPACINGS_US: [u64; 8] = [100, 140, 200, 280, 400, 560, 800, 1000];
+const LIMIT: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(50);
+/// Everything that comes after a switchover has its effect meanwhile.
+const CALM: Duration = Duration::from_millis(500);
+const PORT: u16 = 7;
+const ASK_S: u64 = 5;
+
+/// What a switchover cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cost {
+    lost: usize,
+    /// By any of the three for its number.
+    refused: u64,
+    /// Numbers that were left out, or sent a second time; where nobody looked, none.
+    left_out: u32,
+    sent_again: usize,
+}
+
+struct Bed<'l> {
+    tunnelled: Tunnelled<'l>,
+    tunnel: Tunnel,
+    active: usize,
+}
+
+impl Bed<'_> {
+    fn followed(&self) -> Result<()> {
+        let policies = match (self.tunnel.mode, self.tunnel.family) {
+            (Mode::Tunnel, _) => 3,
+            (Mode::Transport, Family::V4) => 2,
+            (Mode::Transport, Family::V6) => 4,
+        };
+        self.tunnelled.wait_followed(self.active, 2, policies)
+    }
+
+    fn refused(&self) -> Result<u64> {
+        let [first, second] = &self.tunnelled.routers;
+        let all = [first, second, &self.tunnelled.far].map(Machine::xfrm_stat);
+        all.into_iter().map(|it| Ok(late_packets(&it?))).sum()
+    }
+
+    /// Whoever had nothing to carry has not met its neighbours, or has forgotten them: where an address is
+    /// so new that its kernel has no route to it yet, the answer of a neighbour is lost.
+    fn meet(&self, router: usize) -> Result<()> {
+        for neighbour in [self.tunnel.family.far(), self.tunnel.family.client()] {
+            let line = format!("ping -n -c 1 -W 5 {neighbour}");
+            self.tunnelled.routers[router].ok(&line)?;
+        }
+        Ok(())
+    }
+
+    fn switch(&mut self) -> Result<()> {
+        self.tunnelled.switch_to(1 - self.active)?;
+        self.active = 1 - self.active;
+        Ok(())
+    }
+
+    /// So many switchovers below pings of the lan's client, through the tunnel.
+    fn pinged(&mut self, rounds: u32, spacing: Duration) -> Result<Vec<Cost>> {
+        let pings = self.tunnelled.pings(self.tunnel.family, spacing)?;
+        let mut costs = Vec::new();
+        for round in 0..rounds {
+            self.meet(1 - self.active)?;
+            let steady = poll(LIMIT, STEP, || pings.is_steady(CALM));
+            assert!(steady, "pings are lost without a switchover");
+            let (begun, refused) = (Stamp::now(), self.refused()?);
+            let recorder = self.tunnelled.record()?;
+            self.switch()?;
+            let outage = pings.outage_of(begun, CALM, LIMIT).ok_or("no answers")?;
+            let sent = recorder.take(|frame| !is_from_far(frame));
+            self.followed()?;
+            let cost = Cost {
+                lost: outage.lost,
+                refused: self.refused()? - refused,
+                ..of_numbers(&sent, self.tunnel.spi)
+            };
+            eprintln!("round {round}: {cost:?}");
+            costs.push(cost);
+        }
+        Ok(costs)
+    }
+
+    /// The same below pings of the far gateway to the tunnel's own end.
+    fn pinged_from_far(&mut self, rounds: u32) -> Result<Vec<Cost>> {
+        let mut costs = Vec::new();
+        for round in 0..rounds {
+            self.meet(1 - self.active)?;
+            let refused = self.refused()?;
+            let to = self.tunnel.family.gateway();
+            let pings = OwnPings::start(&self.tunnelled.far, to, SPACING)?;
+            thread::sleep(CALM);
+            self.tunnelled.switch_to(1 - self.active)?;
+            self.active = 1 - self.active;
+            thread::sleep(CALM);
+            let lost = pings.stop()?.lost;
+            self.followed()?;
+            let refused = self.refused()? - refused;
+            costs.push(Cost {
+                lost,
+                refused,
+                ..Cost::default()
+            });
+            eprintln!("round {round}: {:?}", costs.last());
+        }
+        Ok(costs)
+    }
+
+    /// The same below questions by UDP, to which a program on either router has the answers.
+    fn asked(&mut self, rounds: u32) -> Result<Vec<Cost>> {
+        let program = own_dir()?.join("examples/datagrams").display().to_string();
+        let to = format!("{}:{PORT}", self.tunnel.family.gateway());
+        for router in &self.tunnelled.routers {
+            router.ok("echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind")?;
+            router.spawn("echo", &format!("{program} echo {to}"))?;
+        }
+        let mut costs = Vec::new();
+        for round in 0..rounds {
+            self.meet(1 - self.active)?;
+            let refused = self.refused()?;
+            let far = &self.tunnelled.far;
+            let log = far.log_of("ask");
+            let _ = fs::remove_file(&log);
+            let spacing_us = SPACING.as_micros();
+            far.spawn("ask", &format!("{program} ask {to} {spacing_us} {ASK_S}"))?;
+            thread::sleep(CALM);
+            self.switch()?;
+            let lost = lost(&log)?;
+            self.followed()?;
+            let refused = self.refused()? - refused;
+            costs.push(Cost {
+                lost,
+                refused,
+                ..Cost::default()
+            });
+            eprintln!("round {round}: {:?}", costs.last());
+        }
+        Ok(costs)
+    }
+
+    /// The most packets that all come through for a while without a switchover: the time between two.
+    fn fastest(&self) -> Result<Duration> {
+        const WHILE: Duration = Duration::from_secs(10);
+        for spacing_us in SPACINGS_US {
+            let spacing = Duration::from_micros(spacing_us);
+            let pings = self.tunnelled.pings(self.tunnel.family, spacing)?;
+            thread::sleep(CALM);
+            let begun = Stamp::now();
+            thread::sleep(WHILE);
+            let (asked, _) = pings.counts(begun);
+            let outage = pings.outage(begun, Stamp::now().before(CALM));
+            eprintln!("{spacing_us} us: {asked} asked, {outage:?}");
+            if outage.lost == 0 {
+                return Ok(spacing);
+            }
+        }
+        Err("not even a thousand packets in a second".into())
+    }
+}
+
+/// "asked 5000 lost 0"
+fn lost(log: &Path) -> Result<usize> {
+    let mut text = String::new();
+    let said = poll(LIMIT, STEP, || {
+        text = fs::read_to_string(log).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    let lost = text.trim().rsplit(' ').next().filter(|_| said);
+    let lost = lost.and_then(|word| word.parse().ok());
+    lost.ok_or_else(|| format!("{}: {text}", log.display()).into())
+}
+
+/// What became of the numbers of one SA, whichever router sent them.
+fn of_numbers(frames: &[Vec<u8>], spi: u32) -> Cost {
+    let sent = frames.iter().filter_map(|frame| Esp::of(frame));
+    let sent = sent.filter(|esp| esp.spi == spi).map(|esp| esp.sequence);
+    let mut sent: Vec<u32> = sent.collect();
+    let count = sent.len();
+    sent.sort_unstable();
+    sent.dedup();
+    let steps = sent.windows(2).map(|pair| pair[1] - pair[0] - 1);
+    Cost {
+        left_out: steps.sum(),
+        sent_again: count - sent.len(),
+        ..Cost::default()
+    }
+}
+
+fn with_bed(tunnel: &Tunnel, act: impl Fn(&mut Bed) -> Result<()>) {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let active = tunnelled.start_spared(&following(""))?;
+        tunnelled.install(tunnel, active)?;
+        let tunnel = tunnel.clone();
+        let mut bed = Bed {
+            tunnelled,
+            tunnel,
+            active,
+        };
+        bed.followed()?;
+        act(&mut bed)
+    });
+}
+
+#[track_caller]
+fn assert_free(costs: &[Cost]) {
+    let costly: Vec<&Cost> = costs.iter().filter(|it| **it != Cost::default()).collect();
+    assert!(
+        costly.is_empty(),
+        "of {} switchovers: {costly:?}",
+        costs.len()
+    );
+}
+
+#[test]
+fn a_switchover_loses_no_packet() {
+    let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
+    with_bed(&tunnel, |bed| {
+        let costs = bed.pinged(4, SLOW)?;
+        if costs.iter().any(|it| it.left_out > JUMP) {
+            return Err(disturbed("a router took more than 200 ms for its last numbers"));
+        }
+        assert_free(&costs);
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn a_hundred_switchovers_lose_no_packet_at_any_rate() {
+    let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
+    with_bed(&tunnel, |bed| {
+        let fastest = bed.fastest()?;
+        let rounds = number("SPARED_ROUNDS", 100) as u32;
+        for spacing in [SPACING, fastest] {
+            let costs = bed.pinged(rounds, spacing)?;
+            eprintln!("{} switchovers, one packet each {spacing:?}", costs.len());
+            assert_free(&costs);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn ten_switchovers_of_each_other_kind_lose_no_packet() {
+    for family in Family::BOTH {
+        for mode in [Mode::Tunnel, Mode::Transport] {
+            for suite in [Suite::CbcSha256, Suite::GcmEsn] {
+                let tunnel = Tunnel::new(family, mode, suite);
+                with_bed(&tunnel, |bed| {
+                    let costs = match (mode, family) {
+                        (Mode::Tunnel, _) => bed.pinged(10, SPACING)?,
+                        (Mode::Transport, Family::V4) => bed.asked(10)?,
+                        (Mode::Transport, Family::V6) => bed.pinged_from_far(10)?,
+                    };
+                    eprintln!("{family:?} {mode:?} {suite:?}: {} switchovers", costs.len());
+                    assert_free(&costs);
+                    Ok(())
+                });
+            }
+        }
+    }
+}
