@@ -240,7 +240,9 @@ fn a_switchover_loses_no_packet() {
     with_bed(&tunnel, |bed| {
         let costs = bed.pinged(4, SLOW)?;
         if costs.iter().any(|it| it.left_out > JUMP) {
-            return Err(disturbed("a router took more than 200 ms for its last numbers"));
+            return Err(disturbed(
+                "a router took more than 200 ms for its last numbers",
+            ));
         }
         assert_free(&costs);
         Ok(())

@@ -1,6 +1,8 @@
 //! Outbound numbers over a planned switchover: the new node begins where the old one ended, and whatever
 //! happens in between no number is sent twice.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// How long the new node waits for the old one's last numbers.
@@ -220,4 +222,69 @@ fn a_message_reads_as_it_was_written_and_no_bytes_panic() {
         }
     }
     assert!(LastNumbers::read(&[130; 40]).is_err());
+}
+
+/// What may happen between a switchover's role and its end.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Carry(usize, u64),
+    Pass(u64),
+    /// It loses its power, and is back as a backup with nothing.
+    Kill(usize),
+    Leave(usize),
+    Cut,
+    Link,
+    /// The kernel's words are lost from now on.
+    Deafen(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_usize..2, 1_u64..200).prop_map(|(node, packets)| Step::Carry(node, packets)),
+        6 => (0_u64..8).prop_map(Step::Pass),
+        1 => (0_u64..700).prop_map(Step::Pass),
+        1 => (0_usize..2).prop_map(Step::Kill),
+        2 => (0_usize..2).prop_map(Step::Leave),
+        1 => Just(Step::Cut),
+        1 => Just(Step::Link),
+        1 => (0_usize..2).prop_map(Step::Deafen),
+    ]
+}
+
+fn history(steps: &[Step]) {
+    let mut pair = taking(1);
+    let mut used: BTreeSet<u64> = (1..=10).collect();
+    for step in steps {
+        match *step {
+            Step::Carry(node, packets) => {
+                for _ in 0..packets {
+                    pair.nodes[node].kernel.carry(&out_of(0));
+                    let number = sent(&pair, node);
+                    assert!(number.is_none_or(|it| used.insert(it)), "{number:?} again");
+                }
+                pair.settle();
+            }
+            Step::Pass(ms) => pair.pass(ms),
+            Step::Kill(node) => pair.kill(node),
+            Step::Leave(node) => pair.role(node, false),
+            Step::Cut if pair.linked => pair.cut(),
+            Step::Link if !pair.linked => pair.link(),
+            Step::Deafen(node) => pair.nodes[node].kernel.deaf = true,
+            Step::Cut | Step::Link => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happens_in_the_middle_of_a_switchover_no_number_is_sent_twice_at_random(
+        steps in prop::collection::vec(step(), 0..20),
+    ) {
+        history(&steps);
+    }
 }
