@@ -17,10 +17,11 @@ const HEADERS: [&str; 11] = [
 ];
 
 // Spared's own marks.
-const OURS: [&str; 4] = [
+const OURS: [&str; 5] = [
     "ADDRESS_PROTOCOL",
     "ROUTE_PROTOCOL",
     "FOLLOWING_ROUTE_PROTOCOL",
+    "TUNNEL_ROUTE_PROTOCOL",
     "DEVICE_ALIAS",
 ];
 
