@@ -62,9 +62,6 @@ impl Engine {
             }
         }
         self.work.in_flight = self.work.in_flight.saturating_sub(1);
-        if self.work.is_done() {
-            self.failover.end(now_ms);
-        }
         self.tell_refused();
         self.dirty = true;
     }

@@ -42,9 +42,9 @@ pub struct Failover {
     settled_ms: Option<u64>,
     /// When this node became active.
     pub active_ms: u64,
-    /// When it began to put what it keeps into the kernel, before or with its role, and when all was there.
-    begun_ms: Option<u64>,
-    put_ms: Option<u64>,
+    /// When it began to put what it keeps into the kernel, before or with its role, and when the last was there.
+    begun_ms: u64,
+    put_ms: u64,
     /// The reading that is compared with what was put.
     wanted: Option<u32>,
     /// What the kernel did not take, and how many of them were spoken of.
@@ -63,17 +63,6 @@ impl Failover {
     pub fn is_settling(&self) -> bool {
         self.settled_ms.is_some()
     }
-
-    fn begin(&mut self, now_ms: u64) {
-        self.begun_ms.get_or_insert(now_ms);
-    }
-
-    /// Nothing is left to be put.
-    pub fn end(&mut self, now_ms: u64) {
-        if self.begun_ms.is_some() {
-            self.put_ms.get_or_insert(now_ms);
-        }
-    }
 }
 
 impl Engine {
@@ -82,7 +71,7 @@ impl Engine {
     pub fn handle_settle(&mut self, now_ms: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
             self.failover.settled_ms = Some(now_ms);
-            self.failover.begin(now_ms);
+            self.failover.begun_ms = now_ms;
             self.stopping = Stopping::default();
             self.prepare_resume(now_ms);
             self.install_held(now_ms, true);
@@ -107,7 +96,10 @@ impl Engine {
 
     /// A role has come, and with it what is kept for it.
     pub(super) fn take_over(&mut self, now_ms: u64, is_first: bool) {
-        self.failover.begin(now_ms);
+        let goes_on = self.failover.is_settling() || self.is_putting();
+        if !goes_on {
+            self.failover.begun_ms = now_ms;
+        }
         self.install_held(now_ms, false);
         self.want_held();
         let refused = &self.failover.refused;
@@ -121,8 +113,7 @@ impl Engine {
             .policies
             .retain(|_, it| local_end(it).is_some_and(|end| !ends.has(&end)));
         store.put.keep_missing(&store.held.policies);
-        let serves = self.installed.values().any(|it| !it.is_read_back);
-        if is_first || serves {
+        if is_first || self.is_putting() {
             self.failover.active_ms = now_ms;
         }
         if self.is_peer_active() {
@@ -138,9 +129,14 @@ impl Engine {
         }
     }
 
+    /// Whether SAs of a failover were put, and none of its readings has found all of them yet.
+    fn is_putting(&self) -> bool {
+        self.installed.values().any(|it| !it.is_read_back)
+    }
+
     /// All that is kept for this node's ends was put: whether it is there as it was put; then the IKE daemon.
     pub(super) fn begin_service(&mut self) {
-        if self.installed.values().any(|it| !it.is_read_back) {
+        if self.is_putting() {
             self.serve();
             self.failover.wanted = Some(self.read_fresh());
         } else {
@@ -253,6 +249,7 @@ impl Engine {
             return;
         }
         self.counters.installed += 1;
+        self.failover.put_ms = now_ms;
         self.place_sa(now_ms, sa.clone());
         if self.is_carried(&sa.id) {
             self.store.held.sas.remove(&sa.id);
@@ -377,14 +374,9 @@ impl Engine {
 
     fn adopt(&mut self, now_ms: u64) {
         let installed = counted(self.installed.len(), "SA");
-        let failover = &mut self.failover;
+        let failover = &self.failover;
         let read_ms = now_ms.saturating_sub(failover.active_ms);
-        let begun_ms = failover.begun_ms.take().unwrap_or(now_ms);
-        let took_ms = failover
-            .put_ms
-            .take()
-            .unwrap_or(now_ms)
-            .saturating_sub(begun_ms);
+        let took_ms = failover.put_ms.saturating_sub(failover.begun_ms);
         self.event(format!(
             "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));

@@ -170,6 +170,22 @@ impl Groups {
 const KEYS: [[u64; 2]; 2] = [[1, 2], [2, 1]];
 
 #[test]
+fn a_failover_beside_a_group_that_is_held_says_its_own_time() {
+    let mut it = Groups::followed([1, 2]);
+    it.pair.run(60 * S);
+    it.switch_over(0);
+    it.pair.run(2 * S);
+    let mut events = it.pair.nodes[1].events.iter();
+    let said = events.find_map(|it| it.strip_prefix("2 SAs taken over within "));
+    let took_ms = said.and_then(|it| it.split_once(" ms, read back after ")?.0.parse().ok());
+    // from its being prepared to the last number of the old node
+    assert!(
+        took_ms.is_some_and(|it: u64| (100..500).contains(&it)),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn each_node_keeps_what_the_other_carries() {
     for keys in KEYS {
         let mut groups = Groups::followed(keys);
