@@ -203,6 +203,14 @@ pub struct PolicyId {
     pub if_id: u32,
 }
 
+impl PolicyId {
+    /// Whether it is about what leaves.
+    pub fn is_outbound(&self) -> bool {
+        const OUT: u8 = 1;
+        self.direction == OUT
+    }
+}
+
 /// One policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -227,11 +235,10 @@ pub struct Template {
 impl Policy {
     /// The end of its tunnels on the node that has it.
     pub fn local_end(&self) -> Option<IpAddr> {
-        const OUT: u8 = 1;
         let outer = self.templates.last()?;
-        Some(match self.id.direction {
-            OUT => outer.source,
-            _ => outer.destination,
+        Some(match self.id.is_outbound() {
+            true => outer.source,
+            false => outer.destination,
         })
     }
 }

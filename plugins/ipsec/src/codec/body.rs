@@ -253,15 +253,14 @@ pub fn selected(selector: &[u8; 56]) -> Option<((IpAddr, u8), (IpAddr, u8))> {
 
 /// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.
 pub fn local_end(policy: &Policy) -> Option<IpAddr> {
-    const OUT: u8 = 1;
     let end = policy.local_end()?;
     if !end.is_unspecified() {
         return Some(end);
     }
     let (source, destination) = selector_ends(&policy.id.selector)?;
-    Some(match policy.id.direction {
-        OUT => source,
-        _ => destination,
+    Some(match policy.id.is_outbound() {
+        true => source,
+        false => destination,
     })
 }
 

@@ -11,7 +11,6 @@ use crate::vici::{ViciEvent, WAITS};
 
 /// Of a name on its way to the peer.
 const NAME_MAX: usize = 255;
-const OUT: u8 = 1;
 
 impl Engine {
     /// What the IKE daemon here said; a text for the log.
@@ -210,7 +209,7 @@ impl Engine {
         let policies = policies.map(|(_, it)| &it.policy);
         let is_here = |end| store.ends.has(&end);
         let policies =
-            policies.filter(|it| it.id.direction == OUT && local_end(it).is_some_and(is_here));
+            policies.filter(|it| it.id.is_outbound() && local_end(it).is_some_and(is_here));
         let blocks = |it: &&Policy| {
             let mut templates = it.templates.iter();
             templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))

@@ -12,8 +12,6 @@ use super::{Change, Engine};
 use crate::codec::body::{block_of, blocked_by, local_end};
 use crate::sa::{Policy, PolicyId};
 
-const OUT: u8 = 1;
-
 /// Blocking policies in the kernel, by what they are below, and the last reading that found each.
 #[derive(Debug, Default)]
 pub struct Blocks(BTreeMap<PolicyId, u32>);
@@ -27,7 +25,7 @@ impl Blocks {
 impl Engine {
     /// A policy is in the kernel, or on its way there.
     pub(super) fn block_below(&mut self, policy: &Policy) {
-        let end = local_end(policy).filter(|_| policy.id.direction == OUT);
+        let end = local_end(policy).filter(|_| policy.id.is_outbound());
         let is_held = self.store.held.policies.contains_key(&policy.id);
         let moves = end.is_some_and(|end| is_held || self.store.ends.has(&end));
         if !moves || self.blocks.0.contains_key(&policy.id) {
@@ -90,7 +88,7 @@ impl Engine {
     }
 
     pub(super) fn block_again(&mut self, id: &PolicyId) {
-        if self.blocks.0.contains_key(id) || id.direction != OUT {
+        if self.blocks.0.contains_key(id) || !id.is_outbound() {
             return;
         }
         if let Some(known) = self.store.policies.get(id) {

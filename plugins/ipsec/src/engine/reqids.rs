@@ -77,7 +77,7 @@ impl Engine {
     pub(super) fn handle_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
         let is_held = self.store.held.policies.contains_key(&policy.id);
         let is_put = self.store.put.has(&policy.id) && !is_held;
-        if !self.is_active() || policy.id.direction == OUT || !is_put {
+        if !self.is_active() || policy.id.is_outbound() || !is_put {
             return;
         }
         let Some(before) = self.store.policies.get(&policy.id) else {

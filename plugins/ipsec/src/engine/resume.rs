@@ -13,7 +13,6 @@ use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
 /// So long the old node may take to say its last numbers: as long as it carries what still comes to it.
 const ANSWER_MS: u64 = 200;
-const OUT: u8 = 1;
 
 /// How far outbound SAs are that are to begin where the old node's end.
 #[derive(Debug, Default)]
@@ -155,7 +154,7 @@ impl Engine {
         let installed = ids.iter().filter_map(|id| self.installed.get(id));
         let reqids: BTreeSet<u32> = installed.map(|it| it.reqid).collect();
         let policies = self.store.policies.values().map(|it| &it.policy);
-        for policy in policies.filter(|it| it.id.direction == OUT) {
+        for policy in policies.filter(|it| it.id.is_outbound()) {
             if policy.templates.iter().any(|it| reqids.contains(&it.reqid)) {
                 self.work.push(Change::PutPolicy(policy.clone()));
             }

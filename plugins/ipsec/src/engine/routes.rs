@@ -12,7 +12,6 @@ use super::{Action, Engine};
 use crate::codec::body::{OURS, local_end, selected};
 use crate::sa::Policy;
 
-const OUT: u8 = 1;
 const MAIN: u8 = 0;
 /// Tunnel mode, by the kernel's number.
 const TUNNEL: u8 = 1;
@@ -81,7 +80,7 @@ impl Engine {
         let id = &policy.id;
         let template = policy.templates.last()?;
         let near = local_end(policy).filter(|end| self.store.ends.has(end))?;
-        let is_plain = id.direction == OUT && id.kind == MAIN && id.if_id == 0;
+        let is_plain = id.is_outbound() && id.kind == MAIN && id.if_id == 0;
         let has_followed = template.reqid >= OURS && template.mode == TUNNEL;
         let (from, to) = selected(&id.selector).filter(|_| is_plain && has_followed)?;
         Some(TunnelRoute {
