@@ -3,10 +3,11 @@
 //! They are in the table of the IKE daemon's own, which it does not look into for the way to other ends. A route
 //! of the daemon's replaces one of these at its place; what is deleted here has this plugin's number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use spared_netlink::constants::TUNNEL_ROUTE_PROTOCOL;
 use spared_netlink::{Address, Message, Requests, Route};
 
@@ -47,20 +48,12 @@ impl Routes {
     pub fn set(&mut self, wanted: &BTreeSet<TunnelRoute>) -> io::Result<()> {
         let there = self.requests.routes(Some(TUNNEL_ROUTE_PROTOCOL), None)?;
         let routes = self.resolve(wanted)?;
-        let is = |one: &Route, other: &Route| {
-            // IPv6 has a metric of its own
-            (Route { metric: 0, ..*one })
-                == (Route {
-                    metric: 0,
-                    ..*other
-                })
-        };
-        let gone = there
-            .iter()
-            .filter(|it| !routes.iter().any(|other| is(it, other)));
-        let new = routes
-            .iter()
-            .filter(|it| !there.iter().any(|other| is(it, other)));
+        // IPv6 has a metric of its own
+        let plain = |it: &Route| Route { metric: 0, ..*it };
+        let [before, after]: [HashSet<Route>; 2] =
+            [&there, &routes].map(|all| all.iter().map(plain).collect());
+        let gone = there.iter().filter(|it| !after.contains(&plain(it)));
+        let new = routes.iter().filter(|it| !before.contains(&plain(it)));
         let gone = gone.map(Message::delete_route);
         let new = new.map(Message::add_missing_route);
         let mut messages = gone.chain(new).collect::<Result<Vec<_>, _>>()?;
@@ -133,24 +126,11 @@ impl Routes {
 
 /// This node's address within a network: one that moves, where there is one.
 fn source(addresses: &[Address], (network, prefix): (IpAddr, u8)) -> Option<IpAddr> {
-    let within = addresses
-        .iter()
-        .filter(|it| is_within(it.address, network, prefix));
+    let network = IpNet::new(network, prefix).ok()?;
+    let is_within = |it: &&Address| network.contains(&it.address) && !it.address.is_loopback();
+    let within = addresses.iter().filter(is_within);
     let best = within.min_by_key(|it| (!it.is_ours(), it.address))?;
     Some(best.address)
-}
-
-fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let (one, other, bits) = match (address, network) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => {
-            (u32::from(one).into(), u32::from(other).into(), 32)
-        }
-        (IpAddr::V6(one), IpAddr::V6(other)) => (u128::from(one), u128::from(other), 128),
-        _ => return false,
-    };
-    let beyond = bits - u32::from(prefix).min(bits);
-    let differs: u128 = one ^ other;
-    differs.checked_shr(beyond).unwrap_or(0) == 0 && !address.is_loopback()
 }
 
 #[cfg(test)]
