@@ -111,8 +111,6 @@ impl Io for Ipsec {
             Action::Greet => node.daemon.greet(),
             Action::Silence(ends) => node.silence(self.host, ends),
             Action::Routes(routes) => node.route(&routes),
-            Action::Check(state) => return node::report(self.host, "tunnels", state),
-            Action::Connections(state) => return node::report(self.host, "connections", state),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns / MS, &node.kernel.stop(&ids)),
             Action::Hold(holds) => node.hold(holds),
         }

@@ -123,17 +123,6 @@ fn tell_unsilenced(done: io::Result<()>) {
     }
 }
 
-/// A check without weight: no other node could do better.
-pub fn report(host: Host, check: &str, state: Result<(), String>) -> Result<(), Error> {
-    const GOOD: u32 = 100;
-    let (state, why) = match state {
-        Ok(()) => (GOOD, String::new()),
-        Err(why) => (0, why),
-    };
-    let checks = host.checks();
-    checks.map_or(Ok(()), |it| it.report(check, 0, state, &why))
-}
-
 /// There is no netlink of IPsec.
 fn is_absent(error: &io::Error) -> bool {
     const EPROTONOSUPPORT: i32 = 93;

@@ -154,16 +154,11 @@ impl Engine {
     pub(super) fn look_for_tunnels(&mut self) {
         let moves = !self.resume.is_none() || self.stopping.has_stopped();
         let is_settled = self.work.is_done() && !moves;
-        let lack = match self.is_active() {
+        self.wanted.lack = match self.is_active() {
             true if !is_settled => return,
             true => self.tunnels_down(),
             false => None,
         };
-        if self.wanted.lack != lack {
-            self.wanted.lack.clone_from(&lack);
-            self.actions
-                .push_back(Action::Check(lack.map_or(Ok(()), Err)));
-        }
     }
 
     fn tunnels_down(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use spared_sdk::Value;
 
-use super::{Action, Engine};
+use super::Engine;
 use crate::connections::{
     CONNECTIONS, Finding, Listed, Place, Told, differences, findings, shared_pools, unseen_mobike,
 };
@@ -28,8 +28,8 @@ pub struct Connections {
     message: Option<Vec<u8>>,
     /// The channel was given it.
     is_offered: bool,
-    /// What the check was told last.
-    said: Option<String>,
+    /// The first thing that is wrong, in words.
+    wrong: Option<String>,
 }
 
 impl Connections {
@@ -73,6 +73,10 @@ impl Connections {
         let roams = listed.any(|it| it.mobike == Some(true));
         let own = self.own.iter().filter(move |ip| roams && !ip.is_loopback());
         own.copied()
+    }
+
+    pub fn wrong(&self) -> Option<&String> {
+        self.wrong.as_ref()
     }
 
     pub fn is_own(bytes: &[u8]) -> bool {
@@ -131,11 +135,11 @@ impl Engine {
         }
     }
 
-    /// Says in `sparectl status` what is wrong.
+    /// What `sparectl status` says to be wrong.
     pub(super) fn report_connections(&mut self) {
         let found = self.connection_findings();
         let mut wrong = found.iter().filter(|it| it.is_wrong);
-        let said = wrong.next().map(|first| {
+        self.connections.wrong = wrong.next().map(|first| {
             let more = match wrong.count() {
                 0 => "see".to_owned(),
                 more => format!("and {more} more: see"),
@@ -143,11 +147,6 @@ impl Engine {
             let Finding { name, sentence, .. } = first;
             format!("{name}: {sentence}; {more} sparectl ipsec check")
         });
-        if self.connections.said != said {
-            self.connections.said.clone_from(&said);
-            let state = said.map_or(Ok(()), Err);
-            self.actions.push_back(Action::Connections(state));
-        }
     }
 
     /// The rows of `sparectl ipsec check`, and whether anything is wrong; `was_asked` just now.

@@ -140,11 +140,6 @@ pub enum Action {
     Stop(Vec<SaId>),
     /// Packets whose policy finds no SA wait for one, up to 100 of each policy; or they are dropped again.
     Hold(bool),
-    /// Whether all tunnels are up that this node is to carry, or why not.
-    Check(Result<(), String>),
-    /// Whether the connections of the IKE daemons here and there are as a pair needs them, or what is
-    /// wrong.
-    Connections(Result<(), String>),
     /// These routes, and no others of this plugin's.
     Routes(BTreeSet<TunnelRoute>),
 }

@@ -1,6 +1,6 @@
 //! The engine as the SDK's runner drives it. Within, time is in milliseconds, as the kernel's is.
 
-use spared_sdk::Role;
+use spared_sdk::{Role, Trouble};
 
 use super::{Action, Engine};
 
@@ -54,6 +54,17 @@ impl spared_sdk::Engine for Engine {
 
     fn in_sync(&self) -> Option<Result<(), String>> {
         Some(self.said.clone())
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        let found = [
+            ("tunnels", self.wanted.lack()),
+            ("connections", self.connections.wrong()),
+        ];
+        let troubles = found
+            .into_iter()
+            .filter_map(|(thing, why)| Some(Trouble::new(thing, why?)));
+        troubles.collect()
     }
 
     fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {

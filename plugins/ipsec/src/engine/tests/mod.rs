@@ -235,11 +235,15 @@ impl Node {
                     self.engine.handle_stopped_sas(now_ms, &stopped);
                 }
                 Action::Hold(holds) => self.holds = holds,
-                Action::Check(state) => self.down = state.err(),
-                Action::Connections(state) => self.wrong = state.err(),
                 Action::Routes(routes) => self.routes = routes,
             }
         }
+        let troubles = spared_sdk::Engine::troubles(&self.engine);
+        let why = |thing| {
+            let mut of_it = troubles.iter().filter(|it| it.thing == thing);
+            of_it.next().map(|it| it.why.clone())
+        };
+        (self.down, self.wrong) = (why("tunnels"), why("connections"));
         self.in_sync = match &self.engine.said {
             Ok(()) => (true, String::new()),
             Err(why) => (false, why.clone()),
