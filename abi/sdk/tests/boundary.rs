@@ -5,6 +5,8 @@
     reason = "every call into the plugin is as a host makes it"
 )]
 
+mod borrowed;
+
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 use std::os::fd::{AsRawFd, RawFd};
@@ -13,6 +15,8 @@ use std::ptr;
 use spared_sdk::abi;
 use spared_sdk::config::Config;
 use spared_sdk::*;
+
+use borrowed::{c_text, text};
 
 const EINVAL: i32 = -22;
 const ENOTRECOVERABLE: i32 = -131;
@@ -173,8 +177,8 @@ export!(Thing {
     parts: [roles, query, interfaces, groups],
 });
 
-unsafe extern "C" fn log(_: *mut c_void, level: u32, text: abi::Str) {
-    note(format!("log {level} {}", read(text)));
+unsafe extern "C" fn log(_: *mut c_void, level: u32, line: abi::Str) {
+    note(format!("log {level} {}", text(line)));
 }
 
 unsafe extern "C" fn wake(_: *mut c_void) {
@@ -184,7 +188,7 @@ unsafe extern "C" fn wake(_: *mut c_void) {
 unsafe extern "C" fn fail(_: *mut c_void, key: *const c_char, why: abi::Str) -> abi::Status {
     // SAFETY: NULL or a C string.
     let key = (!key.is_null()).then(|| unsafe { CStr::from_ptr(key) }.to_str().unwrap());
-    note(format!("fail {} {}", key.unwrap_or("-"), read(why)));
+    note(format!("fail {} {}", key.unwrap_or("-"), text(why)));
     0
 }
 
@@ -217,7 +221,7 @@ unsafe extern "C" fn put_text(
     _: *const c_char,
     value: abi::Str,
 ) -> abi::Status {
-    note(format!("put {token} {}", read(value)));
+    note(format!("put {token} {}", text(value)));
     0
 }
 
@@ -240,15 +244,6 @@ fn host() -> abi::Host {
         put_u64: None,
         extension: None,
     }
-}
-
-fn read(text: abi::Str) -> String {
-    if text.len == 0 {
-        return String::new();
-    }
-    // SAFETY: a text that the SDK lends.
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast(), text.len) };
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
@@ -290,17 +285,12 @@ fn query(instance: *mut c_void, word: &str) -> abi::Status {
     unsafe { PLUGIN.query.unwrap()(instance, 3, argv.as_ptr(), 1) }
 }
 
-fn text(text: *const c_char) -> &'static str {
-    // SAFETY: a constant of the descriptor.
-    unsafe { CStr::from_ptr(text) }.to_str().unwrap()
-}
-
 #[test]
 fn the_descriptor_says_what_export_was_given() {
-    assert_eq!(text(PLUGIN.name), "thing");
-    assert_eq!(text(PLUGIN.version), env!("CARGO_PKG_VERSION"));
-    assert_eq!(text(PLUGIN.vendor), "tests");
-    assert_eq!(text(PLUGIN.summary), "a thing to test");
+    assert_eq!(c_text(PLUGIN.name), "thing");
+    assert_eq!(c_text(PLUGIN.version), env!("CARGO_PKG_VERSION"));
+    assert_eq!(c_text(PLUGIN.vendor), "tests");
+    assert_eq!(c_text(PLUGIN.summary), "a thing to test");
     assert_eq!(PLUGIN.capabilities, 1 << 10 | 1 << 13);
     assert_eq!(
         PLUGIN.flags,
@@ -308,8 +298,8 @@ fn the_descriptor_says_what_export_was_given() {
     );
     // SAFETY: two texts and the NULL that ends them.
     let paths = unsafe { [*PLUGIN.paths, *PLUGIN.paths.add(1), *PLUGIN.paths.add(2)] };
-    assert_eq!(text(paths[0]), "/etc/thing");
-    assert_eq!(text(paths[1]), "+/var/lib/thing");
+    assert_eq!(c_text(paths[0]), "/etc/thing");
+    assert_eq!(c_text(paths[1]), "+/var/lib/thing");
     assert!(paths[2].is_null());
     assert_eq!((PLUGIN.wire_min, PLUGIN.wire_max), (1, 3));
 }

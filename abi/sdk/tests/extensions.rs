@@ -5,6 +5,8 @@
     reason = "every call into the plugin is as a host makes it"
 )]
 
+mod borrowed;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -12,6 +14,8 @@ use std::ptr;
 use spared_sdk::abi;
 use spared_sdk::config::{Config, local, node};
 use spared_sdk::*;
+
+use borrowed::{c_text, text};
 
 const EINVAL: i32 = -22;
 const ENOTRECOVERABLE: i32 = -131;
@@ -136,21 +140,9 @@ export!(Thing {
 
 const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
 
-fn text(text: abi::Str) -> String {
-    if text.len == 0 {
-        return String::new();
-    }
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast(), text.len) };
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 fn bytes_text(bytes: abi::Bytes) -> String {
     let bytes = unsafe { std::slice::from_raw_parts(bytes.ptr, bytes.len) };
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn c_text(text: *const c_char) -> String {
-    unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned()
 }
 
 unsafe extern "C" fn fail(_: *mut c_void, _: *const c_char, why: abi::Str) -> abi::Status {

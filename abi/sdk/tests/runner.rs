@@ -5,6 +5,8 @@
     reason = "every call into the plugin is as a host makes it"
 )]
 
+mod borrowed;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_void};
@@ -13,6 +15,8 @@ use std::ptr;
 use spared_sdk::abi;
 use spared_sdk::config::Config;
 use spared_sdk::*;
+
+use borrowed::{c_text, text};
 
 const FULL: abi::Status = -11;
 const NOT_CONNECTED: abi::Status = -107;
@@ -230,14 +234,6 @@ unsafe extern "C" fn in_sync(_: *mut c_void, yes: u32, why: abi::Str) -> abi::St
     0
 }
 
-fn text(text: abi::Str) -> String {
-    if text.len == 0 {
-        return String::new();
-    }
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast(), text.len) };
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 static PEER: abi::Peer = abi::Peer {
     size: size_of::<abi::Peer>() as u32,
     reserved: 0,
@@ -252,13 +248,13 @@ unsafe extern "C" fn report(
     state: u32,
     why: abi::Str,
 ) -> abi::Status {
-    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    let name = c_text(name);
     note(format!("report {name} {weight} {state} {}", text(why)));
     0
 }
 
 unsafe extern "C" fn forget(_: *mut c_void, name: *const c_char) -> abi::Status {
-    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    let name = c_text(name);
     note(format!("forget {name}"));
     0
 }
