@@ -25,7 +25,7 @@ pub struct Address {
     pub prefix: u8,
     /// IFA_F_*.
     pub flags: u32,
-    /// Who added it: [`ADDRESS_PROTOCOL`] is spared. Zero where nobody said.
+    /// Protocol of whoever added it: [`ADDRESS_PROTOCOL`] is spared, zero is unknown.
     pub protocol: u8,
 }
 
@@ -54,7 +54,7 @@ impl Address {
         })
     }
 
-    /// It is one of spared's.
+    /// Whether it is one of spared's.
     pub fn is_ours(&self) -> bool {
         self.protocol == ADDRESS_PROTOCOL
     }
@@ -72,7 +72,7 @@ impl Requests {
                     found.extend(Address::parse(payload));
                 }
             });
-            // A kernel without IPv6 knows no such dump.
+            // A kernel without IPv6 does not support this dump.
             if family == RtAddrFamily::Inet {
                 result?;
             }
@@ -82,8 +82,8 @@ impl Requests {
 }
 
 impl Message {
-    /// Adds an address that is spared's: at once (no duplicate detection), and for IPv6 never
-    /// preferred, so that the router's own traffic does not use it by itself.
+    /// Adds an address of spared's: without duplicate detection, and for IPv6 deprecated, so that
+    /// the router's own traffic does not use it by default.
     pub fn add_address(
         index: u32,
         address: IpAddr,

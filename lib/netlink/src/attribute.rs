@@ -14,12 +14,12 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// A native-endian number, where the payload is one.
+/// A native-endian number, if the payload is one.
 pub fn u32_of(payload: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(payload.try_into().ok()?))
 }
 
-/// A big-endian 64-bit number, as nfnetlink has them.
+/// A big-endian 64-bit number, as in nfnetlink.
 pub fn u64_be(payload: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(payload.try_into().ok()?))
 }

@@ -1,16 +1,16 @@
 //! Numbers of the kernel's headers that neli lacks; `tests/headers.rs` compares them with the
 //! system's headers.
 
-/// Address protocol (`IFA_PROTO`) of the addresses that are spared's.
+/// Address protocol (`IFA_PROTO`) of spared's addresses.
 pub const ADDRESS_PROTOCOL: u8 = 0xd5;
-/// Route protocol (`rtm_protocol`) of the routes that are spared's.
+/// Route protocol (`rtm_protocol`) of spared's routes.
 pub const ROUTE_PROTOCOL: u8 = 213;
-/// Of the routes that follow a role for the node's own sake: not the host's, which removes what it
-/// finds of its own number and does not know.
+/// Route protocol of the node's own routes that follow a role. It differs from the host's, which
+/// removes unknown routes of its own number.
 pub const FOLLOWING_ROUTE_PROTOCOL: u8 = 214;
-/// Of the routes, and of the rule before them, that lead into tunnels that followed.
+/// Protocol of the routes, and of their rule, into replicated tunnels.
 pub const TUNNEL_ROUTE_PROTOCOL: u8 = 215;
-/// Alias of the devices that are spared's.
+/// Alias of spared's devices.
 pub const DEVICE_ALIAS: &str = "spared";
 
 pub const IFA_FLAGS: u16 = 8;

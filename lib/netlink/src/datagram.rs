@@ -13,7 +13,7 @@ use crate::packet::bind_to_device;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-/// One end of a conversation of two hosts on a network of their own.
+/// One end of a connection between two hosts on a network of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub own: IpAddr,
@@ -22,8 +22,8 @@ pub struct Ends {
     pub port: u16,
 }
 
-/// A UDP socket that sends to the peer by this interface and receives nothing; what it sends may
-/// be fragmented.
+/// A UDP socket that sends to the peer by this interface and receives nothing; its datagrams may be
+/// fragmented.
 pub fn datagram_sender(index: u32, interface: &str, ends: Ends) -> io::Result<OwnedFd> {
     const NOTHING: [crate::Instruction; 1] = [(0x06, 0, 0, 0)];
     const NEVER: i32 = 0;
@@ -41,7 +41,7 @@ pub fn datagram_sender(index: u32, interface: &str, ends: Ends) -> io::Result<Ow
     Ok(socket)
 }
 
-// The index tells apart link-local addresses, and is of no meaning to others.
+// The index distinguishes link-local addresses, and has no meaning for others.
 fn endpoint(index: u32, address: IpAddr, port: u16) -> SocketAddr {
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
@@ -51,8 +51,8 @@ fn endpoint(index: u32, address: IpAddr, port: u16) -> SocketAddr {
     }
 }
 
-/// A raw ICMP or ICMPv6 socket that receives answers to echo requests, and why there is none
-/// (unreachable, time exceeded); bound to an interface where one is given.
+/// A raw ICMP or ICMPv6 socket that receives answers to echo requests and errors (unreachable, time
+/// exceeded); bound to an interface if one is given.
 pub fn echo_socket(v6: bool, interface: Option<&str>) -> io::Result<OwnedFd> {
     let (family, protocol): (_, Protocol) = match v6 {
         true => (AddressFamily::INET6, ipproto::ICMPV6),
@@ -73,7 +73,7 @@ pub fn echo_socket(v6: bool, interface: Option<&str>) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-// A set bit keeps a type away. RFC 792: echo reply 0, unreachable 3, time exceeded 11.
+// A set bit blocks a type. RFC 792: echo reply 0, unreachable 3, time exceeded 11.
 const fn blocked_v4() -> u32 {
     !(1 << 0 | 1 << 3 | 1 << 11)
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 /// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
 
-/// Attaches a filter; a locked one can be neither changed nor removed, by nobody.
+/// Attaches a filter. Nobody can change or remove a locked one.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool) -> io::Result<()> {
     let program: Vec<libc::sock_filter> = program
         .iter()
@@ -24,13 +24,13 @@ pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool)
     Ok(())
 }
 
-/// Room for large messages; beyond the system's limit where this process may.
+/// Sets the receive buffer for large messages, beyond the system's limit if this process may.
 pub fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
 }
 
-/// A number that no other network namespace has had since the kernel started; of the socket's.
+/// Number of the socket's network namespace, unique since the kernel started.
 ///
 /// # Errors
 /// Kernels before 5.14 have none.
@@ -55,12 +55,12 @@ pub fn namespace_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
     }
 }
 
-/// Passes what others than the netlink port `own` caused, by `nlmsg_pid`, which lies at 12.
+/// Passes messages not caused by the netlink port `own`, by `nlmsg_pid` at offset 12.
 pub(crate) fn attach_filter_of_others(socket: &impl AsRawFd, own: u32) -> io::Result<()> {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    // the program loads in network order what the kernel wrote in its own
+    // the program loads in network order a number that the kernel wrote in its own
     let program = [
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, own.to_be()),

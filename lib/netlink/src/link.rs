@@ -78,8 +78,8 @@ impl Requests {
 }
 
 impl Message {
-    /// A macvlan in mode bridge without link-local address, marked as spared's. Mode private
-    /// would make the parent's sockets deaf to a rival with the same virtual MAC.
+    /// A macvlan in mode bridge without link-local address, marked as spared's. In mode private the
+    /// parent's sockets would not receive frames of a rival with the same virtual MAC.
     pub fn create_macvlan(parent: u32, name: &str, mac: [u8; 6]) -> io::Result<Self> {
         let mode = attribute(
             IFLA_MACVLAN_MODE,
@@ -116,7 +116,7 @@ impl Message {
         )
     }
 
-    /// No link-local address by the kernel's own choice. Fails where IPv6 is off.
+    /// Prevents an automatic link-local address. Fails if IPv6 is disabled.
     pub fn set_address_generation_none(index: u32) -> io::Result<Self> {
         let mode = attribute(IFLA_INET6_ADDR_GEN_MODE, vec![IN6_ADDR_GEN_MODE_NONE])?;
         let inet6 = attribute(libc::AF_INET6 as u16, Vec::new())?;
@@ -130,7 +130,7 @@ impl Message {
         )
     }
 
-    /// Up or down.
+    /// Sets the device up or down.
     pub fn set_up(index: u32, up: bool) -> io::Result<Self> {
         Self::new(
             Rtm::Setlink,
@@ -139,7 +139,7 @@ impl Message {
         )
     }
 
-    /// Another MAC address.
+    /// Changes the MAC address.
     pub fn set_mac(index: u32, mac: [u8; 6]) -> io::Result<Self> {
         let mac = attribute(IFLA_ADDRESS, mac.to_vec())?;
         Self::new(

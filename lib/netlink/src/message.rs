@@ -28,7 +28,7 @@ impl Message {
         Ok(Self(bytes.into_inner()))
     }
 
-    /// A request of any type, from what follows the header.
+    /// A request of any type, from its bytes after the header.
     pub fn request(kind: u16, flags: u16, payload: &[u8]) -> Self {
         const REQUEST: u16 = 1;
         let length = 16 + payload.len() as u32;
@@ -41,7 +41,7 @@ impl Message {
         Self(bytes)
     }
 
-    /// A request that some other module encoded, header included.
+    /// A request encoded elsewhere, including the header.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }

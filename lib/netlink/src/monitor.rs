@@ -1,4 +1,4 @@
-//! What others change: links, addresses, and spared's own routes.
+//! Notifications of changes: links, addresses, and spared's own routes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +21,7 @@ const RTNLGRP_IPV6_ROUTE: u32 = 11;
 const RECEIVE_BYTES: usize = 32 * 1024;
 /// Room for bursts: a bridge with a thousand ports coming up.
 const SOCKET_BYTES: usize = 4 << 20;
-/// So many datagrams are read at a time; the rest comes with the next readiness.
+/// Datagrams read at a time; the rest follows with the next readiness.
 const DATAGRAMS_MAX: usize = 256;
 
 /// A change.
@@ -75,8 +75,8 @@ impl Monitor {
         Self::open(NlFamily::Netfilter, &[group])
     }
 
-    /// The same without what the netlink port `own` causes: that is dropped before it reaches the
-    /// socket's buffer.
+    /// The same without messages caused by the netlink port `own`, which are dropped before they
+    /// reach the socket's buffer.
     pub fn netfilter_of_others(group: u32, own: u32) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[group])?;
         crate::filter::attach_filter_of_others(&monitor.socket, own)?;
@@ -97,12 +97,12 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Reads what is there.
+    /// Reads the waiting notifications.
     pub fn read(&mut self, events: &mut Vec<Event>) -> io::Result<Result<(), Overrun>> {
         self.read_raw(|header, payload| events.extend(event(header.kind, payload)))
     }
 
-    /// Reads what is there, unparsed.
+    /// Reads the waiting notifications, unparsed.
     pub fn read_raw(
         &mut self,
         mut each: impl FnMut(Header, &[u8]),

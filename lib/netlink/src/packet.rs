@@ -1,4 +1,4 @@
-//! Packet sockets, raw IP sockets and link state: what needs structures that rustix lacks.
+//! Packet sockets, raw IP sockets and link state, with structures that rustix lacks.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -30,13 +30,13 @@ impl PacketSocket {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// A socket bound to an interface that receives what the locked filter lets through, and
-    /// nothing that this machine sends itself.
+    /// A socket bound to an interface that receives the frames that pass the locked filter, but
+    /// none that this machine sends itself.
     pub fn receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
         Self::bound(libc::SOCK_RAW, index, filter)
     }
 
-    /// The same for what a frame carries, without its header.
+    /// The same for the payload of frames, without the header.
     pub fn packet_receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
         Self::bound(libc::SOCK_DGRAM, index, filter)
     }
@@ -106,7 +106,7 @@ impl PacketSocket {
         }
     }
 
-    /// Receives a frame without waiting; None where there is none.
+    /// Receives a frame without waiting; None if there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match rustix::net::recv(&self.0, buffer, RecvFlags::DONTWAIT) {
             Ok((length, _)) => Ok(Some(length)),
@@ -115,7 +115,7 @@ impl PacketSocket {
         }
     }
 
-    /// Bounds what may wait unread.
+    /// Bounds the unread data.
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
         Ok(sockopt::set_socket_recv_buffer_size(&self.0, bytes)?)
     }
@@ -167,7 +167,7 @@ pub fn raw_ip_socket(v6: bool, interface: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Only by this interface, in and out, even where a route says otherwise.
+/// Uses this interface only, in and out, regardless of routes.
 pub(crate) fn bind_to_device(socket: &impl AsRawFd, interface: &str) -> io::Result<()> {
     let mut name = [0u8; libc::IFNAMSIZ];
     let length = interface.len().min(libc::IFNAMSIZ - 1);
@@ -175,8 +175,8 @@ pub(crate) fn bind_to_device(socket: &impl AsRawFd, interface: &str) -> io::Resu
     set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)
 }
 
-/// Members of the VRRP multicast groups, so that snooping switches send them here; hold them.
-/// A family that the interface lacks is left out.
+/// Sockets that join the VRRP multicast groups, so that snooping switches forward them here; keep
+/// them open. A family that the interface lacks is skipped.
 pub fn join_groups(index: u32) -> Vec<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let open = |family| rustix::net::socket_with(family, SocketType::DGRAM, flags, None);
@@ -194,8 +194,8 @@ pub fn join_groups(index: u32) -> Vec<OwnedFd> {
     [v4, v6].into_iter().flatten().collect()
 }
 
-/// Whether the interface is up and has carrier, by the driver's present word (ETHTOOL_GLINK);
-/// None where the driver does not say. May wait for the kernel's RTNL lock.
+/// Whether the interface is up and has carrier, by the driver's present state (ETHTOOL_GLINK); None
+/// if the driver does not report it. May wait for the kernel's RTNL lock.
 pub fn link_state(socket: BorrowedFd<'_>, interface: &str) -> io::Result<Option<bool>> {
     const SIOCETHTOOL: libc::c_ulong = 0x8946;
     const ETHTOOL_GLINK: u32 = 0x0a;

@@ -1,10 +1,10 @@
-//! Routes: dump of spared's and of an interface's, add, delete.
+//! Routes: dump by protocol or interface, look up, add, delete.
 
 use std::io;
 use std::net::IpAddr;
 
 use neli::consts::nl::NlmF;
-use neli::consts::rtnl::{RtAddrFamily, RtScope, RtTable, Rta, Rtm, Rtn, Rtprot};
+use neli::consts::rtnl::{RtAddrFamily, RtScope, RtTable, Rta, Rtm, RtmF, Rtn, Rtprot};
 use neli::rtnl::{RtattrBuilder, Rtmsg, RtmsgBuilder};
 use neli::types::{Buffer, RtBuffer};
 
@@ -23,6 +23,7 @@ const RTA_TABLE: u16 = 15;
 const RT_TABLE_COMPAT: u32 = 252;
 const RT_TABLE_MAIN: u32 = 254;
 const RTM_F_CLONED: u32 = 0x200;
+const RTM_F_FIB_MATCH: u32 = 0x2000;
 
 /// A unicast route with at most one next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +40,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Reads the payload of RTM_NEWROUTE or RTM_DELROUTE; None for what is not a unicast route.
+    /// Reads the payload of RTM_NEWROUTE or RTM_DELROUTE; None if it is not a unicast route.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [family, prefix, _, _, table, protocol, scope, kind] = *payload.first_chunk::<8>()?;
         let flags = u32_of(payload.get(8..12)?)?;
@@ -72,7 +73,30 @@ impl Route {
     }
 }
 
+/// The kernel's errors for a missing route, and for routes that refuse.
+fn is_no_way(error: &io::Error) -> bool {
+    let none = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::EINVAL,
+        libc::EACCES,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| none.contains(&errno))
+}
+
 impl Requests {
+    /// The route of the kernel's tables that this node's packets to an address would take; None
+    /// without a route, or with one that refuses. A route with several next hops has none here.
+    pub fn route_to(&mut self, address: IpAddr) -> io::Result<Option<Route>> {
+        let mut attributes = RtBuffer::new();
+        attributes.push(attribute(RTA_DST, octets(address))?);
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let question = asked(family(address), (bits, 0), RTM_F_FIB_MATCH, attributes)?;
+        self.look_up(question, Route::parse)
+    }
+
     /// Unicast routes of both families, narrowed by the kernel to a protocol or to an interface.
     pub fn routes(&mut self, protocol: Option<u8>, index: Option<u32>) -> io::Result<Vec<Route>> {
         let mut found = Vec::new();
@@ -94,7 +118,7 @@ impl Requests {
                     }));
                 },
             );
-            // A kernel without IPv6 knows no such dump.
+            // A kernel without IPv6 does not support this dump.
             if family == RtAddrFamily::Inet {
                 result?;
             }
@@ -102,8 +126,8 @@ impl Requests {
         Ok(found)
     }
 
-    /// Gateway and interface by which this node reaches an address from one of its own; None where it
-    /// does not, or is itself there.
+    /// Gateway and interface by which this node reaches an address from one of its own; None if it
+    /// cannot, or if the address is its own.
     pub fn way_to(
         &mut self,
         address: IpAddr,
@@ -113,22 +137,28 @@ impl Requests {
         attributes.push(attribute(RTA_DST, octets(address))?);
         attributes.push(attribute(RTA_SRC, octets(source))?);
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        let payload = asked(family(address), bits, attributes)?;
+        let question = asked(family(address), (bits, bits), 0, attributes)?;
+        self.look_up(question, way)
+    }
+
+    /// The kernel's answer, parsed by `read`; None without a route.
+    fn look_up<T>(
+        &mut self,
+        question: Rtmsg,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
         let mut found = None;
-        // it is answered by one route, and the acknowledgement ends it as a dump's end would
-        let request = Message::new(Rtm::Getroute, NlmF::ACK, payload)?;
+        // the answer is one route, and the acknowledgement ends it like the end of a dump
+        let request = Message::new(Rtm::Getroute, NlmF::ACK, question)?;
         let answered = self.dump(request, |kind, payload| {
             if kind == RTM_NEWROUTE {
-                found = way(payload);
+                found = read(payload);
             }
         });
-        match answered.map_err(|error| error.raw_os_error()) {
+        match answered {
             Ok(()) => Ok(found),
-            Err(Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EINVAL | libc::EACCES)) => {
-                Ok(None)
-            }
-            Err(Some(errno)) => Err(io::Error::from_raw_os_error(errno)),
-            Err(None) => Err(io::Error::other("the kernel does not tell a way")),
+            Err(error) if is_no_way(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -238,12 +268,18 @@ fn payload(
         .map_err(io::Error::other)
 }
 
-/// For a question: both addresses are whole.
-fn asked(family: RtAddrFamily, bits: u8, attributes: RtBuffer<Rta, Buffer>) -> io::Result<Rtmsg> {
+/// Header of a query; `bits` of the destination and of the source.
+fn asked(
+    family: RtAddrFamily,
+    bits: (u8, u8),
+    flags: u32,
+    attributes: RtBuffer<Rta, Buffer>,
+) -> io::Result<Rtmsg> {
     RtmsgBuilder::default()
         .rtm_family(family)
-        .rtm_dst_len(bits)
-        .rtm_src_len(bits)
+        .rtm_dst_len(bits.0)
+        .rtm_src_len(bits.1)
+        .rtm_flags(RtmF::from(flags))
         .rtm_tos(0)
         .rtm_table(RtTable::from(0))
         .rtm_protocol(Rtprot::from(0))

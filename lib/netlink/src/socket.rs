@@ -9,7 +9,7 @@ use neli::utils::Groups;
 
 use crate::Message;
 
-/// So many requests go into one system call: their verdicts fit the default receive buffer.
+/// Requests of one system call: their verdicts fit the default receive buffer.
 const BATCH_MAX: usize = 64;
 const RECEIVE_BYTES: usize = 64 * 1024;
 const DUMP_ATTEMPTS: usize = 5;
@@ -36,7 +36,7 @@ impl Requests {
         Self::open_family(NlFamily::Netfilter)
     }
 
-    /// A socket that asks about sockets.
+    /// A socket for queries about sockets (sock_diag).
     pub fn open_sock_diag() -> io::Result<Self> {
         Self::open_family(NlFamily::SockOrInetDiag)
     }
@@ -79,7 +79,8 @@ impl Requests {
         let mut bytes = Vec::with_capacity(chunk.len() * 96);
         for (position, request) in chunk.iter().enumerate() {
             self.sequence = self.sequence.wrapping_add(1);
-            // Failures are always reported; one acknowledgement tells that all were seen.
+            // Failures are always reported; one acknowledgement proves that all requests were
+            // processed.
             request.append_to(&mut bytes, self.sequence, position + 1 == chunk.len());
             verdicts.push(Ok(()));
         }
@@ -121,7 +122,7 @@ impl Requests {
         ))
     }
 
-    // False where something changed meanwhile and the dump may have holes.
+    // False if the table changed meanwhile and the dump may be incomplete.
     fn dump_once(
         &mut self,
         request: &Message,
@@ -156,7 +157,7 @@ impl Requests {
         }
     }
 
-    // What an interrupted earlier request left.
+    // Remains of an interrupted earlier request.
     fn drain(&mut self) {
         let socket = &self.socket;
         while socket
@@ -181,7 +182,7 @@ pub(crate) fn receive_from(socket: &NlSocket, buffer: &mut [u8]) -> io::Result<O
     receive(borrow(socket), buffer)
 }
 
-/// One datagram without waiting; None where there is none.
+/// One datagram without waiting; None if there is none.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     use rustix::net::{RecvFlags, recv};
     match recv(socket, buffer, RecvFlags::DONTWAIT) {
@@ -200,7 +201,7 @@ pub struct Header {
     pub flags: u16,
     /// `nlmsg_seq`.
     pub sequence: u32,
-    /// `nlmsg_pid`: who caused a notification.
+    /// `nlmsg_pid`: origin of a notification.
     pub port: u32,
 }
 
@@ -228,7 +229,7 @@ pub(crate) fn error_of(payload: &[u8]) -> Option<io::Error> {
     (errno != 0).then(|| io::Error::from_raw_os_error(errno))
 }
 
-/// Of a verdict, or of the end of a dump; 0 where all is well.
+/// Error code of a verdict, or of the end of a dump; 0 on success.
 pub(crate) fn errno_of(payload: &[u8]) -> i32 {
     let word = payload.first_chunk().map(|word| i32::from_ne_bytes(*word));
     word.map_or(0, i32::saturating_neg)
@@ -246,7 +247,8 @@ pub(crate) fn open(family: NlFamily) -> io::Result<NlSocket> {
     Ok(socket)
 }
 
-/// Beyond the system's limit where this process may; the kernel's own idea of the size comes back.
+/// Sets the receive buffer, beyond the system's limit if this process may; returns the size that
+/// the kernel reports.
 pub(crate) fn set_receive_buffer(socket: &NlSocket, bytes: usize) -> usize {
     use rustix::net::sockopt;
     let fd = borrow(socket);

@@ -1,4 +1,4 @@
-//! Changes of nf_tables that happen together or not at all.
+//! Atomic changes of nf_tables.
 
 use std::io;
 
@@ -38,13 +38,13 @@ impl Transactions {
         })
     }
 
-    /// What notifications carry as `nlmsg_pid` if this socket caused them.
+    /// `nlmsg_pid` of notifications caused by this socket.
     pub fn port(&self) -> u32 {
         self.port
     }
 
-    /// Commits messages, each a type of nf_tables, flags, and what follows the header. Where one is
-    /// refused nothing happens, and every refusal is returned: position and errno.
+    /// Commits messages, each a type of nf_tables, flags, and the bytes after the header. If one is
+    /// refused nothing changes, and all refusals are returned: position and errno.
     ///
     /// # Errors
     /// The transaction as a whole could not be run.
@@ -66,7 +66,7 @@ impl Transactions {
         if count == 0 {
             return Ok(Vec::new());
         }
-        // Kernels before 6.10 acknowledge no end of a batch, but its last message.
+        // Kernels before 6.10 do not acknowledge the end of a batch, but its last message.
         if let Some(flags) = batch.get_mut(last + 6) {
             *flags |= NLM_F_ACK as u8;
         }

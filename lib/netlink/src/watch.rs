@@ -1,15 +1,15 @@
-//! A node's addresses, read anew whenever any of them may have changed.
+//! A node's addresses, read again whenever any of them may have changed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::{Address, Monitor, Requests};
 
-/// A subscription, and what it tells of.
+/// A subscription, and the addresses read last.
 pub struct AddressWatch {
     requests: Requests,
     monitor: Monitor,
-    /// What was read last may be out of date.
+    /// Whether the addresses may be outdated.
     stale: bool,
 }
 
@@ -22,7 +22,8 @@ impl AddressWatch {
         })
     }
 
-    /// All of them: the first time, and where anything was told since or told in vain.
+    /// All addresses, read again at the first call and after each notification or lost
+    /// notification.
     pub fn read(&mut self) -> io::Result<Option<Vec<Address>>> {
         let mut events = Vec::new();
         let heard = self.monitor.read(&mut events);

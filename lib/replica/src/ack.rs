@@ -1,4 +1,4 @@
-//! Verdicts of the peer on what was sent, and the drain that waits for all of them.
+//! Verdicts of the peer on sent records, and the drain that waits for all of them.
 
 use crate::outbox::Flight;
 use crate::session::Replica;
@@ -44,7 +44,8 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Sends all that waits and asks the peer whether it has it; [`drained`](Self::drained) answers.
+    /// Sends everything that waits and asks the peer to confirm it; [`drained`](Self::drained) has
+    /// the answer.
     pub fn start_drain(&mut self) {
         self.drain = if self.up {
             Drain::Pending
@@ -55,12 +56,12 @@ impl<S: Store> Replica<S> {
         self.drain_told = false;
     }
 
-    /// How the last drain stands.
+    /// State of the last drain.
     pub fn drained(&self) -> Drain {
         self.drain
     }
 
-    /// When the peer last asked for a drain in this channel: its role is about to go.
+    /// Time of the peer's last drain in this channel: its role is about to end.
     pub fn drain_heard(&self) -> Option<Now> {
         self.drain_heard
     }
@@ -88,7 +89,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Answers the peer's drain once all before it has its verdict.
+    /// Answers the peer's drain once every record before it has its verdict.
     pub(crate) fn answer_drain(&mut self) {
         if let Some((id, ordinal)) = self.inbox.drain {
             if self.inbox.settled >= ordinal {
@@ -98,13 +99,13 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether everything that was received has its verdict: before addresses move here.
+    /// Whether every received record has its verdict, as required before addresses move here.
     pub fn is_settled(&self) -> bool {
         self.inbox.is_settled()
     }
 
-    /// Whether the owner may give the next message; else it leaves it in the channel, which
-    /// fills, and the peer waits.
+    /// Whether the owner may pass the next message. Otherwise it leaves it in the channel, which
+    /// fills up, so that the peer waits.
     pub fn wants(&self, store: &S) -> bool {
         store.room() >= RECORDS_MAX && !self.inbox.is_full()
     }
@@ -136,7 +137,7 @@ impl<S: Store> TableState<S> {
             return;
         };
         if is_decider {
-            // what the decider told is a stray no longer
+            // a record sent by the decider is no longer a stray
             tag.clear(Tag::STRAY);
             if !is_refused {
                 tag.mark = self.mark;

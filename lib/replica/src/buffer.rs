@@ -1,4 +1,4 @@
-//! The one message that waits: a buffer that never grows and leaves no copy of a key.
+//! The one waiting message: a buffer that never grows and leaves no copy of a key.
 
 use zeroize::Zeroize;
 
@@ -7,7 +7,7 @@ use crate::wire::{HEAD, Head, KEY_MAX, MESSAGE_MAX, VALUE_MAX, flag};
 /// Bytes of the longest record.
 const RECORD_MAX: usize = 1 + 4 + 1 + KEY_MAX + 2 + VALUE_MAX;
 
-/// The message that waits for the channel, or nothing.
+/// The message that waits for the channel, or an empty slice.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
@@ -42,7 +42,7 @@ impl Outgoing {
         self.put(&head.applied.to_be_bytes());
     }
 
-    /// Nothing but the head is there.
+    /// Whether it has only the head.
     pub fn is_bare(&self) -> bool {
         self.bytes.len() <= HEAD
     }
@@ -57,7 +57,7 @@ impl Outgoing {
         self.fits(RECORD_MAX)
     }
 
-    /// Appends bytes; what has no room is left out, and the peer finds the message short.
+    /// Appends bytes; bytes beyond the room are dropped, and the peer finds the message too short.
     pub fn put(&mut self, bytes: &[u8]) {
         if self.fits(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
@@ -112,7 +112,7 @@ impl Outgoing {
         fits
     }
 
-    /// One more record or key is whole.
+    /// Counts one more complete record or key.
     pub fn count(&mut self) {
         if let Some([high, low]) = self.bytes.get_mut(2..4) {
             let count = u16::from_be_bytes([*high, *low]).wrapping_add(1);
@@ -120,12 +120,12 @@ impl Outgoing {
         }
     }
 
-    /// Where the next record begins.
+    /// Offset of the next record.
     pub fn mark(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Takes back what was put since.
+    /// Removes everything put since that offset.
     pub fn truncate(&mut self, mark: usize) {
         self.bytes[mark..].zeroize();
         self.bytes.truncate(mark);
@@ -140,7 +140,7 @@ impl Drop for Outgoing {
 
 /// Where a store writes a key or a value; numbers go in network byte order.
 ///
-/// What is too long ([`KEY_MAX`](crate::wire::KEY_MAX), [`VALUE_MAX`](crate::wire::VALUE_MAX)) is
+/// Longer ones than [`KEY_MAX`](crate::wire::KEY_MAX) and [`VALUE_MAX`](crate::wire::VALUE_MAX) are
 /// not sent, and counted as too long.
 #[derive(Debug)]
 pub struct Value<'a> {
@@ -150,7 +150,7 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// Writes into a buffer of one's own; false if it is too long.
+    /// Writes into the caller's buffer; false if it is too long.
     pub fn write_to(bytes: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Value<'_>)) -> bool {
         let limit = bytes.len() + limit;
         let mut value = Value {

@@ -1,4 +1,4 @@
-//! What the peer said, and which verdicts it is owed.
+//! Received records, and the verdicts due to the peer.
 
 use std::collections::VecDeque;
 
@@ -25,14 +25,14 @@ pub(crate) enum Slot<K> {
 pub(crate) struct Inbox<K> {
     /// Records handled.
     pub processed: u64,
-    /// Records with a verdict, from the first on.
+    /// Number of records with a verdict, without a gap from the first.
     pub settled: u64,
-    /// From the first without a verdict on.
+    /// Records from the first without a verdict on.
     slots: VecDeque<Slot<K>>,
-    /// Ordinals to be told.
+    /// Ordinals to report.
     pub refused: Vec<u64>,
     pub ack_due: bool,
-    /// The peer's drain, and what has to be settled before it is answered.
+    /// The peer's drain, and the ordinal that must have its verdict before the answer.
     pub drain: Option<(u32, u64)>,
 }
 
@@ -83,7 +83,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// The table whose snapshot has ended, once all before its end has its verdict.
+    /// The table whose snapshot has ended, once every record before the end has its verdict.
     pub fn ended(&self) -> Option<usize> {
         match self.slots.front() {
             Some(Slot::End { table }) => Some(*table),

@@ -22,7 +22,7 @@
 //!  +-------------------------+  <------------------------>  +-------------------------+
 //! ```
 //!
-//! # Two notions
+//! # Two terms
 //!
 //! *Incarnation*: one life of a store ([`Store::incarnation`]). A record that is absent was deleted
 //! only if it was there in the same life; a set that was made anew has lost it, and gets it back.
@@ -260,17 +260,17 @@ pub type Now = u64;
 
 pub(crate) const SECOND: Now = 1_000_000_000;
 
-/// What a replica is made of.
+/// Configuration of a replica.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Run of this process: random, new at each start.
     pub run: u64,
-    /// Key of this node, another on each: the greater one decides where the roles do not.
+    /// Key of this node, unique: the greater one decides where the roles do not.
     pub node: u64,
-    /// Tables, at most 255, in the order in which they are to be filled.
+    /// Tables, at most 255, in the order in which they are filled.
     pub tables: Vec<TableConfig>,
-    /// Changes of a table that wait at most; beyond, both nodes compare all of it. 262144 is a
-    /// good number: some 30 MB if all of them wait.
+    /// Limit of waiting changes of a table, beyond which both nodes compare the whole table. 262144
+    /// is a good number: some 30 MB if all of them wait.
     pub changes_max: usize,
 }
 
@@ -299,14 +299,14 @@ pub struct TableConfig {
     pub group: Option<String>,
 }
 
-/// How a drain stands.
+/// State of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drain {
-    /// None was asked for.
+    /// No drain was started.
     Idle,
-    /// Something waits still.
+    /// Records are still waiting.
     Pending,
-    /// The peer has all of it.
+    /// The peer has everything.
     Done,
     /// The channel went down.
     Failed,

@@ -1,4 +1,4 @@
-//! Changes made on this node: told, undone, or met by a write of the peer's value.
+//! Changes made on this node: sent, undone, or in collision with a write of the peer's value.
 
 use crate::Now;
 use crate::fault::Fault;
@@ -9,10 +9,10 @@ use crate::table::TableState;
 use crate::wire::how;
 
 impl<S: Store> Replica<S> {
-    /// A change that was made on this node by others than the replica. The store has it already:
-    /// the record is there, or not there any more.
+    /// Reports a change on this node that the replica did not make. The store has it already: the
+    /// record is there, or gone.
     pub fn changed(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key, change: Change) {
-        // a new life of the store is no change of the old one
+        // a new incarnation of the store is not a change of the old one
         self.refresh(store);
         let Some(table) = self.tables.get_mut(index) else {
             return;
@@ -61,13 +61,14 @@ impl<S: Store> Replica<S> {
         undoes && store.strays(index) == Strays::Undo
     }
 
-    /// More changes than are remembered one by one: both nodes compare all.
+    /// More changes than are remembered individually: both nodes compare the whole table.
     pub(crate) fn bound_changes(&mut self, index: usize) {
         let table = &mut self.tables[index];
         if table.changes.pending.len() > self.config.changes_max {
             table.changes.clear();
             let (name, limit) = (&table.config.name, self.config.changes_max);
-            let text = format!("{name}: more than {limit} changes wait: all of it is compared");
+            let text =
+                format!("{name}: more than {limit} changes wait: the whole table is compared");
             self.tell(text);
             self.bump();
         }
@@ -80,7 +81,7 @@ impl<S: Store> TableState<S> {
         !self.is_decider && self.one_active && self.is_common()
     }
 
-    /// A backup changed what is the active node's: that is asked for what it has.
+    /// A backup changed a record of the active node: requests the active node's value.
     fn note_stray(&mut self, store: &mut S, index: usize, key: &S::Key, change: Change) {
         match change {
             Change::Put => {
@@ -92,7 +93,7 @@ impl<S: Store> TableState<S> {
             Change::Deleted => self.absences.strays = true,
             Change::Ended => return self.absences.note_ended(key.clone()),
         }
-        // an earlier change of that key would keep the answer away
+        // an earlier change of that key would block the answer
         self.changes.remove(key);
         self.wants.note(how::SEND, key);
     }
@@ -106,7 +107,7 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// A verdict came; true if the record was changed while it was open, and no other is.
+    /// Handles a verdict; true if the record was changed while it was open and no other is open.
     pub(crate) fn close(&mut self, key: &S::Key) -> bool {
         let Some(open) = self.open.get_mut(key) else {
             return false;
@@ -119,8 +120,8 @@ impl<S: Store> TableState<S> {
         left == 0 && touched
     }
 
-    /// A write of the peer's value and a change of this node met in the store, and nobody knows
-    /// which came last: what the decider has holds.
+    /// A write of the peer's value and a change of this node collided in the store, in an unknown
+    /// order: the decider's value wins.
     pub(crate) fn repair(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key) {
         let tag = store.tag(index, key);
         if self.is_decider {

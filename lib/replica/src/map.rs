@@ -42,11 +42,11 @@ pub trait Datum: Clone + PartialEq + fmt::Debug {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 }
 
-/// One table, in the order of its keys.
+/// A table, in the order of its keys.
 #[derive(Clone, Debug)]
 pub struct Map<K = String, V = String> {
     records: BTreeMap<K, Record<V>>,
-    /// Keys that the peer changed, until the owner looks.
+    /// Keys that the peer changed, until the owner polls them.
     updates: BTreeSet<K>,
     incarnation: u64,
     limit: usize,
@@ -63,7 +63,7 @@ struct Record<V> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// The table has as many records as it may have.
+    /// The table is full.
     Full(usize),
     /// The key cannot be sent to the peer.
     Key,
@@ -72,7 +72,7 @@ pub enum Unfit {
 }
 
 impl<K: Key + Ord, V: Datum> Map<K, V> {
-    /// An empty map that begins its life: a number that no earlier one had, such as a random one.
+    /// An empty map with an incarnation that no earlier one had, such as a random number.
     pub fn new(incarnation: u64) -> Self {
         Self {
             records: BTreeMap::new(),
@@ -83,19 +83,19 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         }
     }
 
-    /// The same with so many records at most.
+    /// The same with a limit of records.
     pub fn limited_to(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The same with changes of a backup that count as any other; else they are undone.
+    /// The same with changes of a backup that count like any other; otherwise they are undone.
     pub fn with_changes_of_backups(mut self) -> Self {
         self.strays = Strays::Offer;
         self
     }
 
-    /// Puts a record; the replica is to be told ([`Replica::changed`](crate::Replica::changed)).
+    /// Puts a record; call [`Replica::changed`](crate::Replica::changed) after it.
     ///
     /// # Errors
     /// Nothing is put: [`Unfit`].
@@ -117,7 +117,8 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         Ok(())
     }
 
-    /// Takes a record out; false if it is not there. The replica is to be told.
+    /// Removes a record; false if it is not there. Call
+    /// [`Replica::changed`](crate::Replica::changed) after it.
     pub fn remove(&mut self, key: &K) -> bool {
         self.records.remove(key).is_some()
     }
@@ -142,8 +143,8 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         self.records.len() >= self.limit
     }
 
-    /// A key whose record the peer put, changed or deleted: the map has what holds now. A key is told
-    /// once, however often it was changed meanwhile.
+    /// A key whose record the peer put, changed or deleted: the map has its present value. A key is
+    /// returned once, however often it was changed meanwhile.
     pub fn poll_update(&mut self) -> Option<K> {
         self.updates.pop_first()
     }
@@ -267,15 +268,15 @@ fn written(limit: usize, write: impl FnOnce(&mut Value<'_>)) -> Option<Vec<u8>> 
     Value::write_to(&mut bytes, limit, write).then_some(bytes)
 }
 
-/// What all of the bytes say.
+/// Reads the value, which must take all of the bytes.
 fn whole<T>(bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<T, Malformed>) -> Option<T> {
     let mut reader = Reader(bytes);
     let value = read(&mut reader).ok()?;
     reader.0.is_empty().then_some(value)
 }
 
-/// FNV-1a: the same on both nodes whatever their builds are, which std's hashes do not promise. Nobody
-/// gains by values that collide: their sender could have sent the same value at once.
+/// FNV-1a: the same in all builds, which std's hashes do not promise. Collisions are no attack: the
+/// sender could have sent the same value directly.
 fn digest<V: Datum>(value: &V) -> u64 {
     let bytes = written(VALUE_MAX, |out| value.write(out)).unwrap_or_default();
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -302,7 +303,7 @@ impl Key for String {
         out.put(self.as_bytes());
     }
 
-    /// What people are shown must not control their terminals.
+    /// Printed text must not control terminals.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let text = text(reader).ok_or(Malformed::Field("key"))?;
         match text.chars().any(char::is_control) {

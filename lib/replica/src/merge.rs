@@ -1,18 +1,18 @@
-//! The decider's decisions on what the follower offers: a rule for each pair of flags.
+//! The decider's decisions on offered records: a rule for each pair of flags.
 
 use crate::store::{Authority, Tag};
 use crate::wire::{Record, flag};
 
-/// Ages that differ by less say nothing: messages take time.
+/// Smallest meaningful difference of ages: messages take time.
 const MARGIN_MS: u64 = 2_000;
 
-/// What the decider has under the key.
+/// The decider's record under the key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Here {
     pub tag: Tag,
-    /// Both values say the same.
+    /// Whether both values are equal.
     pub is_equal: bool,
-    /// Milliseconds since it was changed here.
+    /// Milliseconds since the change here.
     pub age_ms: Option<u64>,
 }
 
@@ -20,13 +20,13 @@ pub(crate) struct Here {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Equal,
-    /// What is here, or its absence.
+    /// The record here, or its absence.
     Keep,
-    /// What was offered.
+    /// The offered record.
     Take,
 }
 
-/// Decides an offered record. The second value: it cost one node its value.
+/// Decides about an offered record. The second value tells whether a node lost its value.
 pub(crate) fn decide(
     here: Option<Here>,
     offered: &Record<'_>,
@@ -38,7 +38,7 @@ pub(crate) fn decide(
         return (Verdict::Equal, false);
     }
     match authority {
-        // a copy that the peer did not change is no value of its own
+        // a copy that the peer did not change is not a value of its own
         Authority::Ours => return (Verdict::Keep, changed),
         Authority::Peers => return (Verdict::Take, here.is_some_and(|it| it.tag.is_changed())),
         Authority::Both => {}

@@ -1,12 +1,11 @@
-//! What this node has to say: its own changes, merged while they wait, and what is on its way
-//! without a verdict.
+//! Records to send: own changes, merged while they wait, and sent records without a verdict.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::Now;
 use crate::store::Store;
 
-/// Counted records on their way at most; beyond, the sender waits for verdicts.
+/// Limit of sent records without a verdict, beyond which the sender waits.
 pub(crate) const WINDOW: usize = 65_536;
 
 /// A counted record without a verdict.
@@ -16,7 +15,7 @@ pub(crate) enum Flight<K> {
     End { table: usize, number: u32 },
 }
 
-/// Why a key is to be told.
+/// Reason to send a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// It was put here.
@@ -25,7 +24,7 @@ pub(crate) enum Why {
     Deleted,
     /// The peer has asked for it.
     Answer,
-    /// The peer changed what only this node may.
+    /// The peer changed a record that only this node may change.
     Correction,
 }
 
@@ -37,7 +36,7 @@ pub(crate) struct Pending {
     pub dirty: bool,
     /// Ordinal of its last record, 0 before the first.
     pub ordinal: u64,
-    /// When it began to wait, and when it was last changed.
+    /// Times when it began to wait and was last changed.
     pub since: Now,
     pub changed: Now,
 }
@@ -48,7 +47,7 @@ impl Pending {
     }
 }
 
-/// Keys of one table that are to be told, in the order of their first change.
+/// Keys of one table to send, in the order of their first change.
 #[derive(Debug)]
 pub(crate) struct Changes<K> {
     pub pending: HashMap<K, Pending>,
@@ -78,7 +77,7 @@ impl<K: crate::Key> Changes<K> {
         self.pending.get(key).is_some_and(Pending::is_put)
     }
 
-    /// A record ran out: it need not be told, but what is on its way still counts as a change.
+    /// A record expired: it need not be sent, but a sent change still counts.
     pub fn end(&mut self, key: &K) {
         match self.pending.get_mut(key) {
             Some(it) if it.is_put() && it.ordinal > 0 => it.dirty = false,
@@ -87,7 +86,7 @@ impl<K: crate::Key> Changes<K> {
         }
     }
 
-    /// A change of the peer takes the place of an own one; what it asked for is owed still.
+    /// A change of the peer replaces an own one; its requests are still due.
     pub fn supersede(&mut self, key: &K) {
         let is_owed = |it: &Pending| it.why == Why::Answer && it.dirty;
         if !self.pending.is_empty() && !self.pending.get(key).is_some_and(is_owed) {
@@ -98,7 +97,7 @@ impl<K: crate::Key> Changes<K> {
     pub fn note(&mut self, now: Now, key: &K, why: Why) {
         if let Some(known) = self.pending.get_mut(key) {
             known.changed = now;
-            // an own change that waits says what an answer would
+            // a waiting own change includes the answer
             if why != Why::Answer || !known.dirty {
                 known.why = why;
             }
@@ -119,7 +118,7 @@ impl<K: crate::Key> Changes<K> {
         self.queue.push_back(key.clone());
     }
 
-    /// A change of this node to that key which the peer had not handled.
+    /// Whether the peer has not handled a change of this node to that key.
     pub fn is_own(&self, key: &K, applied: u64) -> bool {
         !self.pending.is_empty()
             && self
@@ -128,7 +127,7 @@ impl<K: crate::Key> Changes<K> {
                 .is_some_and(|it| it.why != Why::Answer && (it.dirty || it.ordinal > applied))
     }
 
-    /// A new pair has begun: what has no verdict is to be sent again.
+    /// A new pair has begun: records without a verdict are sent again.
     pub fn rewind(&mut self) {
         self.pending.retain(|_, it| it.why != Why::Answer);
         let mut keys: Vec<(Now, K)> = Vec::new();
@@ -140,7 +139,7 @@ impl<K: crate::Key> Changes<K> {
         self.queue = keys.into_iter().map(|(_, key)| key).collect();
     }
 
-    /// When the oldest of them began to wait to be sent.
+    /// Time when the oldest of them began to wait.
     pub fn oldest(&self) -> Option<Now> {
         let waiting = self.queue.iter().filter_map(|key| self.pending.get(key));
         let mut waiting = waiting.filter(|it| it.dirty);
@@ -148,7 +147,7 @@ impl<K: crate::Key> Changes<K> {
     }
 }
 
-/// Keys whose newest value alone is of interest.
+/// Keys of which only the newest value matters.
 #[derive(Debug)]
 pub(crate) struct Latest<K> {
     pub keys: HashSet<K>,
@@ -181,10 +180,10 @@ impl<K: crate::Key> Latest<K> {
     }
 }
 
-/// The numbers of what was sent in this pair.
+/// Ordinals of the records sent in this pair.
 #[derive(Debug)]
 pub(crate) struct Outbox<K> {
-    /// Without a verdict; the first has the ordinal after `acked`.
+    /// Records without a verdict; the first has the ordinal after `acked`.
     pub flight: VecDeque<Flight<K>>,
     pub acked: u64,
 }
@@ -207,5 +206,5 @@ impl<K> Outbox<K> {
     }
 }
 
-/// Names a store's key where only the store is known.
+/// Key type of a store.
 pub(crate) type KeyOf<S> = <S as Store>::Key;

@@ -1,5 +1,5 @@
-//! For a plugin that sends messages of its own, with tables beside them or without any: who the peer
-//! is, which role an answer belongs to, and what becomes of its garbage.
+//! For a plugin that sends messages of its own, with tables beside them or without any: identity of
+//! the peer, the role to which an answer belongs, and handling of garbage.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,14 @@ use crate::wire::Malformed;
 
 impl<S: Store> Replica<S> {
     /// Serial of this node's role: a message of the owner's that names it answers that role. None
-    /// while garbage of the peer waits to be asked for again: no answer counts until then.
+    /// while a repeat of the peer's garbage has not been requested yet: no answer counts until
+    /// then.
     pub fn serial(&self) -> Option<u32> {
         self.again.due.is_none().then_some(self.serial)
     }
 
-    /// The peer's role: its serial, to be named in an answer, and the groups that are active there.
-    /// None before the peer has told it, and of a peer that speaks another version.
+    /// The peer's role: its serial, for answers, and the groups that are active there. None before
+    /// the peer has sent it, and for a peer of another version.
     pub fn peer_role(&self) -> Option<(u32, &BTreeSet<String>)> {
         let peer = self.peer.as_ref().filter(|_| peer_speaks(&self.peer))?;
         Some((peer.serial, peer.active.as_ref()?))
@@ -34,21 +35,20 @@ impl<S: Store> Replica<S> {
         peer.is_some_and(|peer| own > (peer.node, peer.run))
     }
 
-    /// A new serial though no role has changed: what the peer answers to the last one does not
-    /// count any more.
+    /// Takes a new serial without a role change: answers to the last one no longer count.
     pub fn renew(&mut self) {
         if self.up {
             self.bump();
         }
     }
 
-    /// A message of the owner's own makes no sense. It is as one of the replica's: counted, told once,
-    /// and the peer is asked again.
+    /// Reports an invalid message of the owner's own. It is handled like one of the replica's:
+    /// counted, logged once, and requested again.
     pub fn reject(&mut self, now: Now, why: Malformed) {
         self.drop_garbage(now, why);
     }
 
-    /// Something that the peer told is not here: it is asked for all of it, by AGAIN.
+    /// Requests everything from the peer again, by AGAIN, after a loss here.
     pub fn ask_again(&mut self) {
         if self.up {
             self.again_due = true;
@@ -56,8 +56,8 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether the peer has asked for all of it since the last call. The tables follow by themselves;
-    /// what the owner told in messages of its own is to be told anew.
+    /// Whether the peer has requested everything since the last call. Tables need no action; the
+    /// owner must repeat its own messages.
     pub fn take_asked_again(&mut self) -> bool {
         std::mem::take(&mut self.asked_again)
     }

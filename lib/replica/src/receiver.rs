@@ -1,5 +1,4 @@
-//! What the peer's records do: changes, offers, snapshots, and the deletion of what a snapshot did
-//! not name.
+//! Handling of the peer's records: changes, offers, snapshots, and the deletion of stale records.
 
 use crate::Now;
 use crate::fault::Fault;
@@ -87,7 +86,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Of a table that fits for the peer and not here: its records are counted, and refused.
+    /// Records of a table that fits on the peer but not here: counted and refused.
     fn pass_over(&mut self, body: Body<'_>) {
         match body {
             Body::Offer(records) | Body::Records(records) => {
@@ -124,7 +123,7 @@ impl<S: Store> Replica<S> {
         if is_own && loses && !record.has(flag::CORRECTION) {
             let ended = table.changes.is_put(key) && store.tag(index, key).is_none();
             if ended && !record.has(flag::GONE) {
-                // the own change ran out meanwhile: what the decider makes of both is asked for
+                // the own change expired meanwhile: requests the decider's result
                 table.wants.note(how::SEND, key);
             }
             return Ok(Slot::Done);
@@ -244,14 +243,14 @@ impl<S: Store> Replica<S> {
         self.answer_drain();
     }
 
-    /// A write of an earlier pair.
+    /// The verdict on a write of an earlier pair.
     fn handle_orphan(&mut self, now: Now, token: Token, is_applied: bool) {
         let Some((index, key)) = self.orphans.remove(&token) else {
             return;
         };
         let changes = &mut self.tables[index].changes;
         if is_applied && changes.pending.contains_key(&key) {
-            // what waits to be told is not so any more
+            // the waiting change is outdated
             changes.note(now, &key, Why::Put);
         }
         self.begin_pair_if_due();
@@ -371,7 +370,7 @@ impl<S: Store> Replica<S> {
                 let (count, name) = (table.counters.conflicts, table.config.name.clone());
                 if count > std::mem::replace(&mut table.conflicts_told, count) {
                     self.tell(format!(
-                        "{name}: {count} records differed on both nodes; one value each holds now"
+                        "{name}: {count} records had two values; one of each was kept"
                     ));
                 }
                 Ok(())
@@ -414,7 +413,7 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// One more snapshot; while one goes, the next waits, and only one.
+    /// Requests one more snapshot; during one, at most one more waits.
     pub(crate) fn snapshot_again(&mut self) {
         match self.phase {
             Phase::Serving => self.phase = Phase::Due,

@@ -1,4 +1,4 @@
-//! What goes to the peer next, one message at a time, made of what is so at that moment.
+//! The next message to the peer, made from the present state.
 
 use crate::Now;
 use crate::SECOND;
@@ -17,8 +17,8 @@ const ORDINALS_MAX: usize = if cfg!(test) { 2 } else { 4_096 };
 const CHANGES_MAX: usize = if cfg!(test) { 2 } else { RECORDS_MAX };
 
 impl<S: Store> Replica<S> {
-    /// The message that waits for the channel: the same one until [`sent`](Self::sent) says that it
-    /// was taken. None: there is nothing to say for now.
+    /// The message that waits for the channel: the same one until [`sent`](Self::sent) is called.
+    /// None: there is nothing to send now.
     pub fn poll_message(&mut self, now: Now, store: &mut S) -> Option<&[u8]> {
         if !self.up {
             return None;
@@ -184,7 +184,7 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    /// Puts one change; false if there is nothing to say any more.
+    /// Puts one change; false if it is no longer needed.
     fn put_change(&mut self, now: Now, store: &mut S, index: usize, key: S::Key) -> bool {
         let table = &mut self.tables[index];
         let Some(pending) = table.changes.pending.get_mut(&key) else {
@@ -195,14 +195,14 @@ impl<S: Store> Replica<S> {
         }
         if table.is_decider {
             if let Some(open) = table.open.get_mut(&key) {
-                // a write of the peer's value is on its way: told with its verdict
+                // a write of the peer's value is open: sent with its verdict
                 (pending.dirty, pending.ordinal, open.1) = (false, u64::MAX, true);
                 return false;
             }
         }
         let is_here = store.tag(index, &key).is_some();
         if pending.why == Why::Put && !is_here {
-            // it ran out, or went with the store's last life
+            // it expired, or belonged to the store's last incarnation
             table.changes.pending.remove(&key);
             return false;
         }
@@ -241,7 +241,7 @@ impl<S: Store> Replica<S> {
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let made = match table.phase {
-                // what was offered and has no verdict yet would not be in the snapshot
+                // offered records without a verdict would be missing in the snapshot
                 Phase::Due if self.inbox.settled < table.offered => false,
                 Phase::Due => self.make_begin(store, index),
                 Phase::EndDue => self.make_end(index),
@@ -287,7 +287,7 @@ impl<S: Store> Replica<S> {
         true
     }
 
-    /// One portion of an offer or a snapshot; false if it had nothing to say.
+    /// Puts a portion of an offer or a snapshot; false if it is empty.
     fn make_portion(&mut self, now: Now, store: &mut S, index: usize) -> bool {
         if !self.outbox.has_room() {
             return false;
@@ -406,9 +406,9 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Puts a key on the lane of newest values: however often it changes, one value waits. It waits
-    /// also while roles are agreed anew; what was under way then is lost, as with the channel: a walk
-    /// of the store begins each pair, and may put its keys here again.
+    /// Puts a key on the lane of newest values: however often it changes, one value waits. It also
+    /// waits during a new agreement of roles. Sent values are lost then, as with the channel: each
+    /// pair begins with a walk of the store, which may put its keys here again.
     pub fn latest(&mut self, index: usize, key: S::Key) {
         let up = self.up;
         if let Some(table) = self.tables.get_mut(index).filter(|_| up) {
@@ -424,7 +424,7 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// A walk has passed all flags: they speak of the peer's present incarnation.
+    /// A walk has passed all flags: they refer to the peer's present incarnation.
     fn flags_hold(&mut self) {
         self.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
         self.is_void = false;

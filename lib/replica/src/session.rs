@@ -1,5 +1,5 @@
-//! The session: who the peer is, which groups are active where, and the pair of serials under which
-//! messages count.
+//! The session: identity of the peer, active groups of both nodes, and the pair of serials under
+//! which messages count.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -12,11 +12,11 @@ use crate::table::{Backoff, PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
 use crate::{Config, Drain, Now};
 
-/// Sentences that wait for the owner at most.
+/// Limit of sentences that wait for the owner.
 const EVENTS_MAX: usize = 64;
 
-/// The protocol's one instance of a plugin: all its tables, one channel. See the
-/// [crate's documentation](crate).
+/// A plugin's instance of the protocol: all its tables, one channel. See the [crate's
+/// documentation](crate).
 pub struct Replica<S: Store> {
     pub(crate) config: Config,
     pub(crate) tables: Vec<TableState<S>>,
@@ -24,33 +24,33 @@ pub struct Replica<S: Store> {
     pub(crate) up: bool,
     pub(crate) peer: Option<PeerNode>,
     pub(crate) serial: u32,
-    /// The pair that the last ROLE told.
+    /// The pair of the last sent ROLE.
     pub(crate) role_told: Option<(u32, u32)>,
     pub(crate) hello_due: bool,
     pub(crate) is_paired: bool,
     /// The peer has answered, and a pair can begin.
     pub(crate) pair_due: bool,
-    /// Pairs since the start: verdicts of an earlier one are of no use.
+    /// Number of pairs since the start: verdicts of earlier ones do not count.
     pub(crate) pair: u64,
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
     /// Writes of earlier pairs without a verdict.
     pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
     pub(crate) out: Outgoing,
-    /// Kind of record that goes next, so that none waits for ever.
+    /// Kind of record to send next, so that none waits forever.
     pub(crate) turn: u8,
-    /// There is more to do at once.
+    /// Whether there is more to do at once.
     pub(crate) is_busy: bool,
     pub(crate) drain: Drain,
     pub(crate) drain_id: u32,
     pub(crate) drain_told: bool,
     pub(crate) drained_due: Option<u32>,
-    /// When the peer last asked for a drain.
+    /// Time of the peer's last drain.
     pub(crate) drain_heard: Option<Now>,
     pub(crate) count_due: Now,
     pub(crate) again: Backoff,
     pub(crate) again_due: bool,
-    /// By the peer, with AGAIN.
+    /// Garbage counted by the peer, from AGAIN.
     pub(crate) asked_again: bool,
     pub(crate) garbage: u32,
     pub(crate) garbage_at_peer: u32,
@@ -58,7 +58,7 @@ pub struct Replica<S: Store> {
     pub(crate) events: VecDeque<String>,
 }
 
-/// The peer, since it said HELLO.
+/// The peer, since its HELLO.
 #[derive(Debug)]
 pub(crate) struct PeerNode {
     pub version: u16,
@@ -109,7 +109,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The channel is there; what was sent in an earlier one is lost.
+    /// The channel is up; messages of an earlier one are lost.
     pub fn handle_up(&mut self, store: &mut S) {
         self.refresh(store);
         self.up = true;
@@ -122,7 +122,7 @@ impl<S: Store> Replica<S> {
         self.bump();
     }
 
-    /// The channel is gone.
+    /// The channel is down.
     pub fn handle_down(&mut self, store: &mut S) {
         if Fault::PruneBeforeEnd.is_planted() {
             self.prune_all(store);
@@ -167,10 +167,11 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Says before the first `handle_up` what outlived an earlier run of this process: the table was
-    /// equal to the peer's of that incarnation ([`equal_to`](Self::equal_to)), and its records have
-    /// [`Tag::recalled`](crate::Tag::recalled). While the peer's table is still in that incarnation,
-    /// what it deleted meanwhile is deleted here; without this, all is offered again.
+    /// Restores, before the first `handle_up`, knowledge of an earlier run of this process: the
+    /// table was equal to the peer's of that incarnation ([`equal_to`](Self::equal_to)), and its
+    /// records have [`Tag::recalled`](crate::Tag::recalled). While the peer's table is still in
+    /// that incarnation, records that the peer deleted meanwhile are deleted here; without this
+    /// call, all records are offered again.
     pub fn recall(&mut self, table: usize, incarnation: u64) {
         if let Some(table) = self.tables.get_mut(table).filter(|_| !self.up) {
             table.shared_under = Some(incarnation);
@@ -178,8 +179,8 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Looks for tables that came, went, or began a new life. The owner need not call it: every
-    /// `poll_message`, `handle_message` and `handle_timeout` does.
+    /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not
+    /// call it: every `poll_message`, `handle_message` and `handle_timeout` does.
     pub(crate) fn refresh(&mut self, store: &mut S) {
         let mut renewed_tables = Vec::new();
         for (index, table) in self.tables.iter_mut().enumerate() {
@@ -199,13 +200,13 @@ impl<S: Store> Replica<S> {
             self.hello_due = true;
             self.bump();
         }
-        // the new life knows nothing of what the old one was asked
+        // requests to the old incarnation do not apply to the new one
         self.orphans
             .retain(|_, (table, _)| !renewed_tables.contains(table));
         self.begin_pair_if_due();
     }
 
-    /// Ends the pair and tells a new serial.
+    /// Ends the pair and sends a new serial.
     pub(crate) fn bump(&mut self) {
         self.serial = self.serial.wrapping_add(1).max(1);
         self.halt();
@@ -216,7 +217,7 @@ impl<S: Store> Replica<S> {
         self.is_paired = false;
         self.pair_due = false;
         match self.out.bytes().first() {
-            // it was not sent, and is of no pair
+            // it was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.hello_due = self.up,
             Some(&kind::ROLE) => self.role_told = None,
             Some(&kind::AGAIN) => self.again_due = self.up,
@@ -237,7 +238,7 @@ impl<S: Store> Replica<S> {
         self.tables.iter_mut().for_each(TableState::halt);
     }
 
-    /// What a ROLE has to tell, unless the last one did.
+    /// Whether a new ROLE is due.
     pub(crate) fn role_due(&self) -> Option<(u32, u32)> {
         let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
         let pair = (self.serial, answers);
@@ -245,11 +246,11 @@ impl<S: Store> Replica<S> {
         (self.role_told != Some(pair) && free).then_some(pair)
     }
 
-    /// Bytes of the peer. The message is dropped if it is none, and the pair ends: nobody knows
-    /// which records it had.
+    /// Handles a message of the peer. An invalid one is dropped, and the pair ends, because its
+    /// records are unknown.
     ///
     /// # Errors
-    /// It is no message, for the owner's log; the replica has counted it already.
+    /// The message is invalid, for the owner's log; the replica has counted it already.
     pub fn handle_message(
         &mut self,
         now: Now,
@@ -278,7 +279,7 @@ impl<S: Store> Replica<S> {
             Body::Again { garbage } => {
                 self.garbage_at_peer = garbage;
                 self.asked_again = true;
-                // what it dropped may have been the HELLO
+                // the dropped message may have been the HELLO
                 self.hello_due = true;
                 self.bump();
                 Ok(())
@@ -360,8 +361,8 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// A pair begins when the writes of the last one have their verdicts: nobody can compare what
-    /// is about to change.
+    /// A pair begins when the writes of the last one have their verdicts, because changing records
+    /// cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
         let free = self.orphans.is_empty() && self.again.due.is_none();
         if self.pair_due && free {
@@ -370,7 +371,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Both know both roles: followers offer, deciders listen.
+    /// Both nodes know both roles: followers offer, deciders listen.
     fn begin_pair(&mut self) {
         self.is_paired = true;
         self.pair += 1;
@@ -422,7 +423,7 @@ impl<S: Store> Replica<S> {
         (is_decider, here != there)
     }
 
-    /// What is due by now: tries after garbage and refusals.
+    /// Handles due retries after garbage and refusals.
     pub fn handle_timeout(&mut self, now: Now, store: &mut S) {
         self.is_busy = false;
         if !self.up {
@@ -439,7 +440,7 @@ impl<S: Store> Replica<S> {
                 table.retry.arm(now);
             }
             if table.retry.fire(now) && self.is_paired && table.is_common() {
-                // the decider hears of what it refused by a new offer
+                // records that the decider refused go to it in a new offer
                 bump |= table.is_decider;
                 table.wants.all |= !table.is_decider;
             }
@@ -450,8 +451,8 @@ impl<S: Store> Replica<S> {
         self.prune(now, store);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `now` if there is more to do
-    /// at once.
+    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now` if there is more to do at
+    /// once.
     pub fn next_timeout(&self, now: Now) -> Option<Now> {
         if !self.up {
             return None;
@@ -466,10 +467,10 @@ impl<S: Store> Replica<S> {
         retries.chain(self.again.due).chain(count).min()
     }
 
-    /// Asks for all of a table again, or sends it: a repair by hand, or by the clock.
+    /// Requests a whole table again, or sends it: a repair by hand or by a timer.
     pub fn resync(&mut self, table: usize) {
         let is_paired = self.is_paired;
-        // without a pair there is nothing to do: the next one begins with all of it
+        // without a pair there is nothing to do: the next one begins with the whole table
         let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;
         };

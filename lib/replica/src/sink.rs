@@ -1,4 +1,4 @@
-//! Where a store pushes its records: it decides for each whether it goes, and as what.
+//! Destination of a store's records: decides for each whether it is sent, and in which form.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,21 +8,21 @@ use crate::outbox::{Flight, Pending};
 use crate::store::{Key, Mark, Tag};
 use crate::wire::{RECORDS_MAX, flag};
 
-/// Records that one call looks at, sent or not. Small in tests, so that small tables take many.
+/// Records examined by one call, sent or not. Small in tests, so that small tables need many calls.
 const SLICE: usize = if cfg!(test) { 4 } else { 10_000 };
 /// Records put by value in one message.
 const PUTS: usize = if cfg!(test) { 3 } else { RECORDS_MAX };
 
-/// What is asked of the walk.
+/// Purpose of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
-    /// The follower's offer: what the decider may not know.
+    /// The follower's offer: records that the decider may not know.
     Offer,
     /// The decider's snapshot: everything.
     Snapshot,
 }
 
-/// Where [`Store::snapshot`](crate::Store::snapshot) pushes records.
+/// Destination of records in [`Store::snapshot`](crate::Store::snapshot).
 pub struct Sink<'a, K> {
     pub(crate) walk: Walk,
     pub(crate) now: Now,
@@ -35,21 +35,21 @@ pub struct Sink<'a, K> {
     pub(crate) open: &'a HashMap<K, (u32, bool)>,
     /// Ordinal of the first record put.
     pub(crate) first: u64,
-    /// What the flags say of the peer is of another incarnation.
+    /// Whether the flags refer to another incarnation of the peer.
     pub(crate) void: bool,
-    /// Stamp of what this pair made equal: its flags are of the present incarnation.
+    /// Stamp of records that this pair made equal: their flags refer to the present incarnation.
     pub(crate) mark: Mark,
-    /// Looked at, and put by value.
+    /// Numbers of records examined and put by value.
     pub(crate) seen: usize,
     pub(crate) puts: usize,
     pub(crate) too_long: &'a mut u64,
 }
 
 impl<K: Key> Sink<'_, K> {
-    /// Takes the next record; false if it is full: the same record comes first next time.
+    /// Takes the next record; false if the sink is full: the same record must come first next time.
     ///
-    /// `digest` is what [`Store::digest`](crate::Store::digest) returns. `encode` writes the value
-    /// and is called only if the value goes.
+    /// `digest` is the result of [`Store::digest`](crate::Store::digest). `encode` writes the value
+    /// and is only called if the value is sent.
     pub fn record(
         &mut self,
         key: &K,

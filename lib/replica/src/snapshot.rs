@@ -1,4 +1,4 @@
-//! A snapshot as the follower takes it: stamps, and the deletion of what it did not name.
+//! A snapshot on the follower: stamps, and the deletion of stale records.
 
 use crate::Now;
 use crate::fault::Fault;
@@ -9,7 +9,7 @@ use crate::store::{Authority, Store, Tag};
 use crate::table::{Phase, TableState};
 use crate::wire::Malformed;
 
-/// Records that one call looks at to find what a snapshot did not name.
+/// Records examined by one call to find stale ones.
 const SLICE: usize = if cfg!(test) { 3 } else { 10_000 };
 
 impl<S: Store> Replica<S> {
@@ -63,7 +63,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// An end whose snapshot another one replaced needs no deletion.
+    /// The end of a replaced snapshot needs no deletion.
     pub(crate) fn begin_prune(&mut self) {
         while let Some(index) = self.inbox.ended() {
             if matches!(self.tables[index].phase, Phase::Pruning(_)) {
@@ -74,7 +74,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Goes on deleting what the last snapshot did not name.
+    /// Continues to delete stale records.
     pub(crate) fn prune(&mut self, now: Now, store: &mut S) {
         self.begin_prune();
         let Some(index) = self.inbox.ended() else {
@@ -102,7 +102,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// What the planted fault does when the channel goes down in the midst of a snapshot.
+    /// Effect of the planted fault when the channel goes down during a snapshot.
     pub(crate) fn prune_all(&mut self, store: &mut S) {
         for (index, table) in self.tables.iter_mut().enumerate() {
             if matches!(table.phase, Phase::Receiving) {
@@ -115,7 +115,7 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// Own changes may not be in the decider's snapshot; they are not stale for that.
+    /// Own changes may be missing in the decider's snapshot without being stale.
     fn stamp_own(&mut self, store: &mut S, index: usize) {
         for key in self.changes.pending.keys() {
             if let Some(tag) = store.tag(index, key) {
@@ -131,7 +131,7 @@ impl<S: Store> TableState<S> {
             }
             let tag = store.tag(index, &key).copied().unwrap_or_default();
             if tag.has(Tag::REFUSED) && !tag.has(Tag::STRAY) {
-                // the decider has no room for it: no reason to lose it here as well
+                // the decider has no room for it: it is kept here
                 continue;
             }
             match store.authority(index, &key) {

@@ -1,4 +1,4 @@
-//! What people and the host are told: in sync or why not, and the same rows for every plugin.
+//! Status for people and the host: in sync or why not, and the same rows for every plugin.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,16 +12,16 @@ use crate::wire::VERSION;
 
 const MS: Now = 1_000_000;
 
-/// One table, for people.
+/// Status of a table, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableStatus {
     /// Name of the table.
     pub name: String,
-    /// This node decides; None: the roles are not agreed.
+    /// Whether this node decides; None: the roles are not agreed.
     pub is_decider: Option<bool>,
     /// Records here.
     pub here: usize,
-    /// Records at the peer, as it last told.
+    /// Records at the peer, as last reported.
     pub there: Option<u64>,
     /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
     pub behind_ms: u64,
@@ -29,13 +29,13 @@ pub struct TableStatus {
     pub resyncs: u64,
     /// Records that the store here, and the peer's, refused since the last snapshot.
     pub refused: (u32, u32),
-    /// Changes of the peer to records that are this node's alone.
+    /// Changes of the peer to records that only this node may change.
     pub denied: u64,
     /// Records too long to be sent.
     pub too_long: u64,
-    /// Decisions that cost one node its value.
+    /// Decisions by which a node lost its value.
     pub conflicts: u64,
-    /// Why it is not in sync.
+    /// Reason why it is not in sync.
     pub lack: Option<String>,
 }
 
@@ -58,19 +58,19 @@ impl TableStatus {
     }
 }
 
-/// How the copy of a follower stands.
+/// State of a follower's copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyState {
-    /// It is compared: what the decider may not know is offered.
+    /// It is being compared: records that the decider may not know are offered.
     Offered,
-    /// A snapshot comes.
+    /// A snapshot is being received.
     Received,
-    /// A snapshot has come, and changes follow.
+    /// A snapshot was received, and changes follow.
     Whole,
 }
 
 impl<S: Store> Replica<S> {
-    /// Groups that are active at the peer; None before it has said so.
+    /// Groups that are active at the peer; None before it has reported them.
     pub fn peer_groups(&self) -> Option<&BTreeSet<String>> {
         self.peer.as_ref()?.active.as_ref()
     }
@@ -85,7 +85,7 @@ impl<S: Store> Replica<S> {
         self.tables.get(table).is_some_and(TableState::is_common)
     }
 
-    /// How a table stands that follows the peer's; None: this node decides, or no pair is there.
+    /// State of a table that follows the peer's; None: this node decides, or there is no pair.
     pub fn copy(&self, table: usize) -> Option<CopyState> {
         let table = self.tables.get(table).filter(|it| !it.is_decider)?;
         match table.phase {
@@ -96,14 +96,14 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Incarnation of the peer's table that this one is a whole copy of: to be remembered for
-    /// [`recall`](Self::recall) by those whose records outlive the process.
+    /// Incarnation of the peer's table of which this one is a complete copy. Owners whose records
+    /// outlive the process save it for [`recall`](Self::recall).
     pub fn equal_to(&self, table: usize) -> Option<u64> {
         self.copy(table).filter(|copy| *copy == CopyState::Whole)?;
         self.tables.get(table)?.shared_under
     }
 
-    /// Why a table is not in sync; None: it is.
+    /// Reason why a table is not in sync; None: it is in sync.
     pub fn lack(&self, store: &S, table: usize) -> Option<String> {
         let state = self.tables.get(table)?;
         let session = self.session_lack();
@@ -113,7 +113,7 @@ impl<S: Store> Replica<S> {
     /// Whether both nodes have the same in every table, as far as this node knows.
     ///
     /// # Errors
-    /// A sentence that says what is missing, for the host and `sparectl`.
+    /// The reason in a sentence, for the host and `sparectl`.
     pub fn in_sync(&self, store: &S) -> Result<(), String> {
         self.session_lack().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
@@ -124,12 +124,12 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Whether a failover to this node would lose nothing, as far as it knows: it has all that the
-    /// peer has. What [`in_sync`](Self::in_sync) says beyond that is what the peer lacks. This is what
-    /// the host is to be told.
+    /// Whether a failover to this node would lose nothing, as far as it knows: it has everything
+    /// that the peer has. [`in_sync`](Self::in_sync) also counts what the peer lacks. Report this
+    /// one to the host.
     ///
     /// # Errors
-    /// A sentence that says what is missing here.
+    /// The reason in a sentence.
     pub fn ready(&self, store: &S) -> Result<(), String> {
         self.session_lack().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
@@ -156,7 +156,7 @@ impl<S: Store> Replica<S> {
                 Some("a message of the peer was not understood; asking again".to_owned())
             }
             Some(_) if !self.orphans.is_empty() => {
-                Some("writes of the last session wait for their verdict".to_owned())
+                Some("writes of the last session are not confirmed yet".to_owned())
             }
             Some(_) if !self.is_paired => Some("the roles are not agreed yet".to_owned()),
             Some(_) => None,
@@ -168,7 +168,7 @@ impl<S: Store> Replica<S> {
         here.or_else(|| self.lack_there(table))
     }
 
-    /// What this node does not have, as far as it knows.
+    /// The missing records of this node, as far as it knows.
     fn lack_here(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
         if table.incarnation.is_none() {
             let shortage = store.shortage(index);
@@ -190,10 +190,10 @@ impl<S: Store> Replica<S> {
                 // in steps, so that the sentence does not change all the time
                 return Some(format!("received to {} %", percent.min(99) / 10 * 10));
             }
-            _ => return Some("both nodes compare what they have".to_owned()),
+            _ => return Some("the nodes compare their records".to_owned()),
         }
         if !table.wants.is_empty() {
-            return Some("records that differ are asked for".to_owned());
+            return Some("different records are being requested".to_owned());
         }
         if counters.refused_here > 0 {
             // the store may know why
@@ -201,17 +201,17 @@ impl<S: Store> Replica<S> {
             return Some(why.unwrap_or_else(|| "records of the peer are refused here".to_owned()));
         }
         if !self.inbox.is_settled() {
-            return Some("changes wait for their verdict".to_owned());
+            return Some("changes are not confirmed yet".to_owned());
         }
         store.shortage(index)
     }
 
-    /// What the peer does not have, as far as this node knows.
+    /// The missing records of the peer, as far as this node knows.
     fn lack_there(&self, table: &TableState<S>) -> Option<String> {
         match &table.phase {
             Phase::Following => {}
             Phase::Serving if table.is_acked => {}
-            _ => return Some("the peer receives all of it".to_owned()),
+            _ => return Some("the peer is receiving all records".to_owned()),
         }
         let counters = &table.counters;
         if counters.refused_there > 0 {
@@ -224,7 +224,7 @@ impl<S: Store> Replica<S> {
             return Some("changes are on their way".to_owned());
         }
         if !self.outbox.flight.is_empty() {
-            return Some("changes wait for their verdict".to_owned());
+            return Some("changes are not confirmed yet".to_owned());
         }
         None
     }
@@ -271,8 +271,8 @@ impl<S: Store> Replica<S> {
             .collect()
     }
 
-    /// Whether the last snapshot of a table was taken in full: here if this node follows, at the peer
-    /// if this node decides. Changes and refusals do not count.
+    /// Whether the last snapshot of a table was completely received: here if this node follows, at
+    /// the peer if this node decides. Changes and refusals do not count.
     pub fn is_complete(&self, table: usize) -> bool {
         match self.tables.get(table) {
             Some(table) => match &table.phase {
@@ -284,12 +284,12 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The first 64 decisions of a table that cost one node its value.
+    /// The first 64 decisions of a table by which a node lost its value.
     pub fn conflicts(&self, table: usize) -> &[Conflict] {
         self.tables.get(table).map_or(&[], |it| &it.conflicts)
     }
 
-    /// Messages dropped since the channel is up: here, and at the peer as it told.
+    /// Messages dropped since the channel is up: here, and at the peer as reported.
     pub fn garbage(&self) -> (u32, u32) {
         (self.garbage, self.garbage_at_peer)
     }

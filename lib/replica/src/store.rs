@@ -1,4 +1,4 @@
-//! Where the values live: what a plugin implements, and what its records carry.
+//! The place of the values: the trait that a plugin implements, and the tag in its records.
 
 use std::fmt;
 use std::hash::Hash;
@@ -7,14 +7,14 @@ use crate::buffer::Value;
 use crate::sink::Sink;
 use crate::wire::{Malformed, Reader};
 
-/// Index of a table in [`Config::tables`](crate::Config::tables). Its order counts: what waits in
-/// an earlier table goes before what waits in a later one, in snapshots as in changes.
+/// Index of a table in [`Config::tables`](crate::Config::tables). The order counts: waiting records
+/// of earlier tables are sent first, in snapshots as in changes.
 pub type Table = usize;
 
 /// A stamp of the last snapshot that named a record. Local: the peer never chooses it.
 pub type Mark = u8;
 
-/// Key of a record: how it is found on both nodes, and how people read it (`Display`).
+/// Key of a record, the same on both nodes, readable by `Display`.
 pub trait Key: Clone + Eq + Hash + fmt::Debug + fmt::Display {
     /// Writes the key, the same bytes on both nodes, at most
     /// [`KEY_MAX`](crate::wire::KEY_MAX).
@@ -23,11 +23,11 @@ pub trait Key: Clone + Eq + Hash + fmt::Debug + fmt::Display {
     /// Reads a key.
     ///
     /// # Errors
-    /// The peer's bytes are none of this table.
+    /// The peer's bytes are not a key of this table.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 }
 
-/// What the replica keeps in each record of the store: two bytes, all zero in a new record.
+/// The replica's data in each record of the store: two bytes, zero in a new record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tag {
     pub(crate) mark: Mark,
@@ -64,7 +64,7 @@ impl Tag {
         }
     }
 
-    /// The peer has no room for the record, or somebody behind its store said no.
+    /// The peer's store refused the record.
     pub fn is_refused(self) -> bool {
         self.flags & Self::REFUSED != 0
     }
@@ -87,10 +87,10 @@ impl Tag {
     }
 }
 
-/// How far a walk came.
+/// Progress of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The sink is full; the walk goes on at the cursor.
+    /// The sink is full; the walk continues at the cursor.
     More,
     /// Nothing more for now: a dump is under way. The store's owner calls
     /// [`poll_message`](crate::Replica::poll_message) when there is more.
@@ -99,7 +99,7 @@ pub enum Step {
     Done,
 }
 
-/// What became of a record of the peer.
+/// Result of applying a record of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It is in the store.
@@ -108,11 +108,11 @@ pub enum Applied {
     Same,
     /// The verdict comes later, by [`verdict`](crate::Replica::verdict) with the token.
     Later,
-    /// The store cannot take it: it is full, or somebody behind it said no.
+    /// The store refuses it: it is full, or the kernel or server behind it refused.
     Refused,
 }
 
-/// Name of a record whose verdict comes later; of no use after the channel went down.
+/// Token of a record whose verdict comes later; invalid after the channel went down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     pub(crate) pair: u64,
@@ -130,32 +130,32 @@ pub enum Authority {
     Both,
 }
 
-/// What becomes of changes that a backup makes by itself while the other node is active.
+/// Treatment of changes that a backup makes by itself while the other node is active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strays {
-    /// They are undone: the active node is asked for what it has.
+    /// They are undone: the active node's value is requested.
     Undo,
-    /// They are changes as any other.
+    /// They count like any other change.
     Offer,
 }
 
-/// A change that was made on this node, by others than the replica.
+/// A change on this node that the replica did not make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The record is new, or has another value.
     Put,
     /// Somebody deleted it.
     Deleted,
-    /// It ran out by itself, as the peer's copy will: never told as a deletion.
+    /// It expired, as the peer's copy will: never sent as a deletion.
     Ended,
 }
 
-/// Where the records of all tables live.
+/// The place of the records of all tables.
 ///
-/// The replica calls these from within its own methods and never holds a record itself. A record
-/// that the store drops or takes in by itself is told to the replica by
-/// [`changed`](crate::Replica::changed); what [`apply`](Self::apply) and [`delete`](Self::delete)
-/// do is not told back.
+/// The replica calls these from within its own methods and never holds a record itself. The owner
+/// reports records that the store drops or adds by itself with
+/// [`changed`](crate::Replica::changed), but not the effects of [`apply`](Self::apply) and
+/// [`delete`](Self::delete).
 pub trait Store {
     /// Key of a record. Tables with different keys share an enum.
     type Key: Key;
@@ -234,10 +234,9 @@ pub trait Store {
         Ok(())
     }
 
-    /// Which of two values holds, where the values themselves tell which is later: true for the
-    /// one that the peer offers, false for the record here, or its absence. Asked by the decider for
-    /// each offered record that differs; None: flags and ages of changes decide, and the loss of a
-    /// value is counted as a conflict.
+    /// Whether the peer's offered value wins over the record here or its absence, if the values
+    /// themselves tell which is later. Called by the decider for each offered record that differs;
+    /// None: flags and ages of changes decide, and the loss of a value is counted as a conflict.
     fn prefers(&mut self, _table: Table, _key: &Self::Key, _offered: &[u8]) -> Option<bool> {
         None
     }
@@ -247,7 +246,7 @@ pub trait Store {
         Authority::Both
     }
 
-    /// What becomes of a backup's own changes.
+    /// Treatment of a backup's own changes.
     fn strays(&self, _table: Table) -> Strays {
         Strays::Undo
     }
@@ -258,8 +257,8 @@ pub trait Store {
         usize::MAX
     }
 
-    /// What the table lacks although the replica has no part in it, as a sentence without the
-    /// table's name: not in sync.
+    /// A reason outside the replica why the table is not in sync, as a sentence without the table's
+    /// name.
     fn shortage(&self, _table: Table) -> Option<String> {
         None
     }

@@ -1,4 +1,4 @@
-//! One table as the protocol sees it.
+//! The protocol's state of one table.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,35 +6,36 @@ use crate::outbox::{Changes, KeyOf, Latest};
 use crate::store::{Mark, Store, Table};
 use crate::{Now, TableConfig};
 
-/// Keys remembered of each kind while the nodes may differ; beyond, nothing is known of a key.
+/// Limit of remembered keys of each kind while the nodes may differ, beyond which nothing is known
+/// of a key.
 const REMEMBERED: usize = 65_536;
 /// Conflicts kept by name.
 const NAMED: usize = 64;
 
-/// Where a table is.
+/// State machine of a table.
 #[derive(Debug)]
 pub(crate) enum Phase<C> {
     /// No pair, or the peer has no such table.
     Idle,
-    /// Follower: the decider is told what it may not know.
+    /// Follower: offering records that the decider may not know.
     Offering(C),
-    /// Follower: all was offered but for the end.
+    /// Follower: all records were offered, the end was not sent.
     OfferDue,
-    /// Follower: the offer is made, the snapshot awaited.
+    /// Follower: waiting for the snapshot after the offer.
     Offered,
-    /// Follower: a snapshot comes.
+    /// Follower: receiving a snapshot.
     Receiving,
-    /// Follower: it has ended; what it did not name goes.
+    /// Follower: the snapshot has ended; stale records are being deleted.
     Pruning(C),
-    /// Follower: all of a snapshot was applied.
+    /// Follower: the snapshot was applied completely.
     Following,
-    /// Decider: the offer comes.
+    /// Decider: receiving the offer.
     Awaiting,
-    /// Decider: a snapshot is to begin.
+    /// Decider: a snapshot is due.
     Due,
-    /// Decider: a snapshot goes.
+    /// Decider: sending a snapshot.
     Walking(C),
-    /// Decider: all of it was sent but its end.
+    /// Decider: the snapshot was sent except its end.
     EndDue,
     /// Decider: the last snapshot was sent.
     Serving,
@@ -50,12 +51,12 @@ pub(crate) struct PeerTable {
     pub misfit: Option<String>,
 }
 
-/// A decision that cost one node its value.
+/// A decision by which a node lost its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The key, as people read it.
     pub key: String,
-    /// The peer's value, or its deletion, is what holds.
+    /// Whether the peer's value, or its deletion, won.
     pub peer_won: bool,
 }
 
@@ -67,19 +68,19 @@ pub(crate) struct TableState<S: Store> {
     pub is_decider: bool,
     pub one_active: bool,
     pub phase: Phase<S::Cursor>,
-    /// The peer's incarnation that SHARED speaks of, once all flags do.
+    /// The peer's incarnation to which all SHARED flags refer.
     pub shared_under: Option<u64>,
-    /// Flags speak of another incarnation until a walk has passed them.
+    /// Whether flags refer to another incarnation until a walk has passed them.
     pub is_void: bool,
     pub changes: Changes<KeyOf<S>>,
     pub latest: Latest<KeyOf<S>>,
-    /// When keys were changed while the nodes were apart.
+    /// Times of changes of keys while the nodes were apart.
     pub ages: HashMap<KeyOf<S>, Now>,
     pub absences: Absences<KeyOf<S>>,
     /// Keys that this node deleted while the nodes were apart.
     pub deleted: HashSet<KeyOf<S>>,
     pub wants: Wants<KeyOf<S>>,
-    /// Keys with open verdicts: how many, and whether this node changed the record meanwhile.
+    /// Keys with open verdicts: their number, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
     /// Ordinal of the last record offered by the peer.
     pub offered: u64,
@@ -88,14 +89,14 @@ pub(crate) struct TableState<S: Store> {
     pub number: u32,
     /// Snapshots that wait behind the present one; never more than one.
     pub again: u32,
-    /// The peer has all of the last snapshot.
+    /// Whether the peer has the complete last snapshot.
     pub is_acked: bool,
     pub counters: Counters,
     pub retry: Backoff,
     pub conflicts: Vec<Conflict>,
-    /// Of them, how many the owner was told.
+    /// Number of them that were reported to the owner.
     pub conflicts_told: u64,
-    /// Records here and refused here, as last told.
+    /// Records here and refused here, as last sent.
     pub told: Option<(u64, u32)>,
 }
 
@@ -104,7 +105,7 @@ pub(crate) struct TableState<S: Store> {
 pub(crate) struct Absences<K> {
     ended: HashSet<K>,
     is_full: bool,
-    /// A backup's own deletion counts for nothing.
+    /// A backup's own deletion does not count.
     pub strays: bool,
 }
 
@@ -134,18 +135,18 @@ impl<K: crate::Key> Absences<K> {
         }
     }
 
-    /// Whether the absence of that key says that somebody deleted it.
+    /// Whether the absence of that key means that it was deleted.
     pub fn is_deletion(&self, key: &K) -> bool {
         !self.strays && !self.is_full && !self.ended.contains(key)
     }
 }
 
-/// What the follower asks the decider for.
+/// The follower's requests to the decider.
 #[derive(Debug)]
 pub(crate) struct Wants<K> {
-    /// To be asked for.
+    /// Keys to request.
     pub keys: Vec<(u8, K)>,
-    /// Asked for, or to be: not answered yet.
+    /// Keys requested, or to be requested, without an answer.
     pub open: HashSet<K>,
     pub all: bool,
 }
@@ -332,7 +333,7 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// The store began another life.
+    /// The store has a new incarnation.
     pub fn renew(&mut self, incarnation: Option<u64>) {
         self.incarnation = incarnation;
         self.changes.clear();

@@ -1,4 +1,4 @@
-//! A table read piece by piece, as slowly as its reader likes.
+//! A table read piece by piece, at the reader's pace.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::socket::{error_of, messages, open, receive_from};
 
-/// The kernel fills at most so much of a dump at a time.
+/// Most bytes of a dump that the kernel writes at a time.
 const RECEIVE_BYTES: usize = 32 * 1024;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
@@ -16,12 +16,12 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
-/// How far a dump is.
+/// Progress of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     More,
     Done,
-    /// It may have holes, as the kernel says: begin again.
+    /// The kernel reports that it may be incomplete: start again.
     Interrupted,
 }
 
@@ -61,7 +61,7 @@ impl Dump {
         self.running
     }
 
-    /// Begins; one that runs is given up.
+    /// Starts a dump and abandons a running one.
     pub fn start(&mut self, kind: u16, payload: &[u8]) -> io::Result<()> {
         if self.running {
             self.socket = open(self.family)?;
@@ -82,7 +82,7 @@ impl Dump {
         Ok(())
     }
 
-    /// Ends a dump that nobody reads to its end.
+    /// Abandons a dump.
     pub fn stop(&mut self) -> io::Result<()> {
         if self.running {
             self.running = false;

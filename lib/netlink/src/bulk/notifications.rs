@@ -1,4 +1,4 @@
-//! A subscription to what changes.
+//! A subscription to changes.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -18,11 +18,11 @@ const DATAGRAM_BYTES: usize = 2048;
 /// Keys, a replay window of 4096 packets, or the templates of a policy.
 const XFRM_DATAGRAM_BYTES: usize = 4096;
 
-/// What a look at the socket found.
+/// Result of reading the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read {
     pub datagrams: usize,
-    /// The kernel dropped some: what was read has holes.
+    /// The kernel dropped some notifications: the rest is incomplete.
     pub overrun: bool,
     /// Nothing is left to be read.
     pub empty: bool,
@@ -38,7 +38,7 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// What the port `own` causes is dropped before it reaches the socket's buffer.
+    /// Notifications caused by the port `own` are dropped before they reach the socket's buffer.
     pub fn open(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::of(NlFamily::Netfilter, DATAGRAM_BYTES, buffer_bytes, own)
     }
@@ -66,7 +66,7 @@ impl Notifications {
         })
     }
 
-    /// Hears only what the port `own` causes.
+    /// Receives only notifications caused by the port `own`.
     pub fn open_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::open(buffer_bytes, own)?.echo(own)
     }
@@ -91,7 +91,7 @@ impl Notifications {
             .drop_mcast_membership(Groups::new_groups(&[group]))
     }
 
-    /// Bytes that the kernel keeps for this socket, by its own account.
+    /// Buffer size of this socket, as reported by the kernel.
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
     }
@@ -129,7 +129,7 @@ impl Notifications {
                 Some(datagram) => {
                     messages(datagram).for_each(|(header, payload)| each(header, payload))
                 }
-                // cut off: as good as lost
+                // truncated: counts as lost
                 None => read.overrun = true,
             }
         }
@@ -177,12 +177,13 @@ impl AsFd for Notifications {
     }
 }
 
-/// A filter by `nlmsg_pid`, which lies at 12: how much to take of what `port` caused, and of the rest.
+/// A filter by `nlmsg_pid`, at offset 12: bytes to accept of messages caused by `port`, and of
+/// others.
 fn from_port(port: u32, own: u32, others: u32) -> [Instruction; 4] {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    // the program loads in network order what the kernel wrote in its own
+    // the program loads in network order a number that the kernel wrote in its own
     [
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, port.to_be()),

@@ -1,4 +1,4 @@
-//! Requests in batches: one system call, one acknowledgement, a verdict on whatever was refused.
+//! Requests in batches: one system call, one acknowledgement, a verdict on each refused one.
 
 use std::io;
 
@@ -19,12 +19,12 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLMSG_ERROR: u16 = 2;
 
-/// What the kernel says to one request of a batch.
+/// The kernel's answer to one request of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
     /// It was refused with this errno.
     Refused(i32),
-    /// It asked for something, and this is it: type and payload.
+    /// Answer to a query: type and payload.
     Answer(u16, &'a [u8]),
 }
 
@@ -67,12 +67,12 @@ impl Writer {
         })
     }
 
-    /// What notifications carry as `nlmsg_pid` if this socket caused them.
+    /// `nlmsg_pid` of notifications caused by this socket.
     pub fn port(&self) -> u32 {
         self.port
     }
 
-    /// Requests that wait for [`flush`](Self::flush).
+    /// Number of requests waiting for [`flush`](Self::flush).
     pub fn waiting(&self) -> usize {
         self.count
     }
@@ -90,7 +90,7 @@ impl Writer {
         self.batch
             .extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
         self.batch.extend_from_slice(&sequence.to_ne_bytes());
-        // XFRM's notifications say who caused them by what the request said
+        // XFRM's notifications repeat this field of the request that caused them
         self.batch.extend_from_slice(&self.port.to_ne_bytes());
         payload(&mut self.batch);
         let length = (self.batch.len() - self.last) as u32;
@@ -99,10 +99,10 @@ impl Writer {
         self.count += 1;
     }
 
-    /// Runs the batch; `each` hears of every request that was refused or answered, by its position.
+    /// Runs the batch; `each` is called for every refused or answered request, with its position.
     ///
     /// # Errors
-    /// The batch as a whole could not be run, or not to its end; nothing of it waits any more.
+    /// The batch could not be run, or not to its end; it is discarded.
     pub fn flush(&mut self, each: impl FnMut(usize, Verdict<'_>)) -> io::Result<()> {
         if self.count == 0 {
             return Ok(());
