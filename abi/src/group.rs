@@ -7,12 +7,12 @@ use crate::{Status, Str};
 /// `SPARED_GROUP`.
 pub const GROUP: &CStr = c"spared.group/1";
 
-/// `SPARED_ROUTER_VMAC`.
-pub const ROUTER_VMAC: u32 = 0x1;
-/// `SPARED_ROUTER_ACCEPT`.
-pub const ROUTER_ACCEPT: u32 = 0x2;
-/// `SPARED_ROUTER_ROUTED`.
-pub const ROUTER_ROUTED: u32 = 0x4;
+/// `SPARED_VIRTUAL_ROUTER_VMAC`.
+pub const VIRTUAL_ROUTER_VMAC: u32 = 0x1;
+/// `SPARED_VIRTUAL_ROUTER_ACCEPT`.
+pub const VIRTUAL_ROUTER_ACCEPT: u32 = 0x2;
+/// `SPARED_VIRTUAL_ROUTER_ROUTED`.
+pub const VIRTUAL_ROUTER_ROUTED: u32 = 0x4;
 /// `SPARED_NO_VIRTUAL_ROUTER`.
 pub const NO_VIRTUAL_ROUTER: u32 = 0xffff_ffff;
 /// `SPARED_ADDRESS_SOURCE`.
@@ -46,13 +46,98 @@ pub const DIRECTIVE_PREPARED: u32 = 0x100;
 /// `SPARED_QUALITY_MAX`.
 pub const QUALITY_MAX: u32 = 100;
 
+/// `SPARED_CAUSE_OTHER`.
+pub const CAUSE_OTHER: u32 = 0;
+/// `SPARED_CAUSE_NOBODY_HEARD`.
+pub const CAUSE_NOBODY_HEARD: u32 = 1;
+/// `SPARED_CAUSE_PEER_SILENT`.
+pub const CAUSE_PEER_SILENT: u32 = 2;
+/// `SPARED_CAUSE_PEER_RESIGNED`.
+pub const CAUSE_PEER_RESIGNED: u32 = 3;
+/// `SPARED_CAUSE_PEER_ACTIVE`.
+pub const CAUSE_PEER_ACTIVE: u32 = 4;
+/// `SPARED_CAUSE_PEER_UNABLE`.
+pub const CAUSE_PEER_UNABLE: u32 = 5;
+/// `SPARED_CAUSE_PEER_ASIDE`.
+pub const CAUSE_PEER_ASIDE: u32 = 6;
+/// `SPARED_CAUSE_PEER_JOINING`.
+pub const CAUSE_PEER_JOINING: u32 = 7;
+/// `SPARED_CAUSE_PEER_FORCED`.
+pub const CAUSE_PEER_FORCED: u32 = 8;
+/// `SPARED_CAUSE_QUALITY`.
+pub const CAUSE_QUALITY: u32 = 9;
+/// `SPARED_CAUSE_PRIORITY`.
+pub const CAUSE_PRIORITY: u32 = 10;
+/// `SPARED_CAUSE_PREFERRED`.
+pub const CAUSE_PREFERRED: u32 = 11;
+/// `SPARED_CAUSE_FAILBACK`.
+pub const CAUSE_FAILBACK: u32 = 12;
+/// `SPARED_CAUSE_OWNER`.
+pub const CAUSE_OWNER: u32 = 13;
+/// `SPARED_CAUSE_FORCED`.
+pub const CAUSE_FORCED: u32 = 14;
+/// `SPARED_CAUSE_STANDS_ASIDE`.
+pub const CAUSE_STANDS_ASIDE: u32 = 15;
+/// `SPARED_CAUSE_BARRED`.
+pub const CAUSE_BARRED: u32 = 16;
+/// `SPARED_CAUSE_UNHEARD_INTERFACE`.
+pub const CAUSE_UNHEARD_INTERFACE: u32 = 17;
+/// `SPARED_CAUSE_INTERFACE_HURT`.
+pub const CAUSE_INTERFACE_HURT: u32 = 18;
+/// `SPARED_CAUSE_ISOLATED`.
+pub const CAUSE_ISOLATED: u32 = 19;
+/// `SPARED_CAUSE_ADVERTS_UNSENT`.
+pub const CAUSE_ADVERTS_UNSENT: u32 = 20;
+/// `SPARED_CAUSE_SWITCHOVER`.
+pub const CAUSE_SWITCHOVER: u32 = 21;
+/// `SPARED_CAUSE_ASKED`.
+pub const CAUSE_ASKED: u32 = 22;
+/// `SPARED_CAUSE_NOT_IN_SYNC`.
+pub const CAUSE_NOT_IN_SYNC: u32 = 23;
+/// `SPARED_CAUSE_LISTENING`.
+pub const CAUSE_LISTENING: u32 = 24;
+/// `SPARED_CAUSE_LATE`.
+pub const CAUSE_LATE: u32 = 25;
+/// `SPARED_CAUSE_FENCE_BLOCKING`.
+pub const CAUSE_FENCE_BLOCKING: u32 = 26;
+/// `SPARED_CAUSE_CLONED`.
+pub const CAUSE_CLONED: u32 = 27;
+/// `SPARED_CAUSE_SECOND`.
+pub const CAUSE_SECOND: u32 = 28;
+/// `SPARED_CAUSE_WITHDRAWN`.
+pub const CAUSE_WITHDRAWN: u32 = 29;
+/// `SPARED_CAUSE_SHUTDOWN`.
+pub const CAUSE_SHUTDOWN: u32 = 30;
+/// `SPARED_CAUSE_CLAIMED`.
+pub const CAUSE_CLAIMED: u32 = 64;
+/// `SPARED_CAUSE_ELECTOR_DIED`.
+pub const CAUSE_ELECTOR_DIED: u32 = 65;
+/// `SPARED_CAUSE_LAPSED`.
+pub const CAUSE_LAPSED: u32 = 66;
+/// `SPARED_CAUSE_KERNEL`.
+pub const CAUSE_KERNEL: u32 = 67;
+/// `SPARED_CAUSE_STARTED`.
+pub const CAUSE_STARTED: u32 = 68;
+
+/// `SPARED_CAUSE_BY_SWITCHOVER`.
+pub const CAUSE_BY_SWITCHOVER: u32 = 0x1;
+/// `SPARED_CAUSE_OWN_PREFERRED`.
+pub const CAUSE_OWN_PREFERRED: u32 = 0x2;
+/// `SPARED_CAUSE_PEER_PREFERRED`.
+pub const CAUSE_PEER_PREFERRED: u32 = 0x4;
+/// `SPARED_CAUSE_READY`.
+pub const CAUSE_READY: u32 = 0x8;
+
+/// `SPARED_PUBLISH_REOPEN`.
+pub const PUBLISH_REOPEN: u32 = 0x1;
+
 /// `struct spared_virtual_router_claim`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct VirtualRouterClaim {
     /// Size of this struct.
     pub size: u32,
-    /// `ROUTER_*`.
+    /// `VIRTUAL_ROUTER_*`.
     pub flags: u32,
     /// Where it speaks.
     pub interface: Str,
@@ -71,7 +156,7 @@ pub struct AddressClaim {
     /// `ADDRESS_*`.
     pub flags: u32,
     /// Index into the routers, or [`NO_VIRTUAL_ROUTER`].
-    pub router: u32,
+    pub virtual_router: u32,
     /// 4 or 6.
     pub family: u32,
     /// Prefix length.
@@ -118,14 +203,14 @@ pub struct Claims {
     pub size: u32,
     /// 0.
     pub flags: u32,
-    /// `router_count` routers.
-    pub routers: *const VirtualRouterClaim,
+    /// `virtual_router_count` virtual routers.
+    pub virtual_routers: *const VirtualRouterClaim,
     /// `address_count` addresses.
     pub addresses: *const AddressClaim,
     /// `route_count` routes.
     pub routes: *const RouteClaim,
     /// How many.
-    pub router_count: u32,
+    pub virtual_router_count: u32,
     /// How many.
     pub address_count: u32,
     /// How many.
@@ -134,6 +219,32 @@ pub struct Claims {
     pub refresh_s: u32,
     /// How long one advert keeps the fence passing.
     pub lease_ns: u64,
+}
+
+/// `struct spared_cause`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Cause {
+    /// Size of this struct.
+    pub size: u32,
+    /// `CAUSE_*`.
+    pub kind: u32,
+    /// `CAUSE_BY_SWITCHOVER` and on.
+    pub flags: u32,
+    /// This node's quality or priority.
+    pub own: u32,
+    /// The peer's.
+    pub theirs: u32,
+    /// 0.
+    pub reserved: u32,
+    /// A time.
+    pub for_ns: u64,
+    /// The other router: its name, or its address.
+    pub peer: Str,
+    /// An interface, or several with ", " between them.
+    pub interface: Str,
+    /// What no number says.
+    pub text: Str,
 }
 
 /// `struct spared_group`: the host's half.
@@ -148,12 +259,15 @@ pub struct Group {
     pub claim: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Claims) -> Status>,
     /// Says the group's role.
     pub publish:
-        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const c_char, Str) -> Status>,
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, *const Cause) -> Status>,
     /// Announces the addresses again.
     pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
     /// Asks for a switchover to the peer.
     pub switch_over:
-        Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, Str) -> Status>,
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Cause) -> Status>,
+    /// Replaces the cause of a role that was published.
+    pub explain:
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const Cause) -> Status>,
 }
 
 /// `struct spared_directive`.

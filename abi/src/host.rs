@@ -26,6 +26,32 @@ pub const FD_ERROR: u32 = 0x8;
 /// `SPARED_FD_HANGUP`, the value of `POLLHUP`.
 pub const FD_HANGUP: u32 = 0x10;
 
+/// `SPARED_CONFIG_TEXT`.
+pub const CONFIG_TEXT: u32 = 1;
+/// `SPARED_CONFIG_INTEGER`.
+pub const CONFIG_INTEGER: u32 = 2;
+/// `SPARED_CONFIG_FLOAT`.
+pub const CONFIG_FLOAT: u32 = 3;
+/// `SPARED_CONFIG_BOOLEAN`.
+pub const CONFIG_BOOLEAN: u32 = 4;
+/// `SPARED_CONFIG_TIME`.
+pub const CONFIG_TIME: u32 = 5;
+/// `SPARED_CONFIG_ARRAY`.
+pub const CONFIG_ARRAY: u32 = 6;
+/// `SPARED_CONFIG_TABLE`.
+pub const CONFIG_TABLE: u32 = 7;
+
+/// `SPARED_ROW_NUMBER`.
+pub const ROW_NUMBER: u32 = 0x0;
+/// `SPARED_ROW_BOOL`: 0 or 1.
+pub const ROW_BOOL: u32 = 0x1;
+/// `SPARED_ROW_NS`: a time in ns.
+pub const ROW_NS: u32 = 0x2;
+/// `SPARED_ROW_BYTES`.
+pub const ROW_BYTES: u32 = 0x3;
+/// `SPARED_ROW_COUNTER`: only rises; beside a unit.
+pub const ROW_COUNTER: u32 = 0x100;
+
 /// `struct spared_host`. A host sets every function up to its `size`; they are `Option` because
 /// an older host's table ends earlier.
 #[repr(C)]
@@ -37,6 +63,8 @@ pub struct Host {
     pub minor: u32,
     /// First argument of every function.
     pub ctx: *mut c_void,
+    /// Whose fork of spared it is.
+    pub brand: *const c_char,
     /// `[any]` One line of log.
     pub log: Option<unsafe extern "C" fn(*mut c_void, u32, Str)>,
     /// `[any]` Makes `woken` follow.
@@ -45,6 +73,11 @@ pub struct Host {
     pub fail: Option<unsafe extern "C" fn(*mut c_void, *const c_char, Str) -> Status>,
     /// A scalar of the configuration as text.
     pub config_get: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut Str) -> Status>,
+    /// What a key of the configuration is: `CONFIG_*`.
+    pub config_type: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32) -> Status>,
+    /// The name of a key in a table, by its position.
+    pub config_keys:
+        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *mut Str) -> Status>,
     /// The length of an array of the configuration.
     pub config_len: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32) -> Status>,
     /// Watches a descriptor; 0 stops that.
@@ -57,8 +90,10 @@ pub struct Host {
     pub done: Option<unsafe extern "C" fn(*mut c_void, u64, Status) -> Status>,
     /// A text row of the answer to `query`.
     pub put_text: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, Str) -> Status>,
-    /// A number row of the answer to `query`.
-    pub put_u64: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, u64) -> Status>,
+    /// A number row of the answer to `query`, of a kind `ROW_*`.
+    pub put_u64: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, u32, u64) -> Status>,
+    /// The same for a number that may be negative.
+    pub put_i64: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, u32, i64) -> Status>,
     /// The host's half of an extension, or NULL.
     pub extension: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void>,
 }

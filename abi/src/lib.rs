@@ -30,8 +30,14 @@ pub use text::*;
 /// the host takes any other number for -EPROTO.
 pub type Status = i32;
 
+/// `SPARED_MAJOR`: 0 until the ABI is frozen; in the symbol's name.
+pub const MAJOR: u32 = 0;
 /// `SPARED_MINOR`: the minor version that this mirror describes.
 pub const MINOR: u32 = 0;
+/// Keys at the top of each plugin's file that belong to the host, and that `config_keys` leaves out.
+pub const HOST_KEYS: [&str; 5] = ["enabled", "after", "follow", "allow", "on_failure"];
+/// What `brand` of a host is that is no fork.
+pub const BRAND: &std::ffi::CStr = c"spared";
 /// `SPARED_PENDING`: `done` will follow.
 pub const PENDING: Status = 1;
 /// `SPARED_RESTART`: from `configure` only, "valid, but I must be restarted for it".

@@ -2,8 +2,10 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use crate::{Host, Status, Str};
+use crate::{Cause, Host, Status, Str};
 
+/// `SPARED_FLAGS_REQUIRED`: those bits of any flags that must be understood.
+pub const FLAGS_REQUIRED: u32 = 0xffff_0000;
 /// `SPARED_CONFIGURE_CHECK`: validate, without any side effect.
 pub const CONFIGURE_CHECK: u32 = 0x1;
 /// `SPARED_PLUGIN_REALTIME`: wants real-time priority and locked memory.
@@ -24,6 +26,8 @@ pub const ROLE_FAULT: u32 = 3;
 
 /// `SPARED_ROLE_MAINTENANCE`: an administrator works on this node.
 pub const ROLE_MAINTENANCE: u32 = 0x1;
+/// `SPARED_ROLE_PLANNED`: it moved by a switchover, not by a fault.
+pub const ROLE_PLANNED: u32 = 0x2;
 
 /// `struct spared_role`: a group's role as a follower learns it.
 #[repr(C)]
@@ -39,13 +43,17 @@ pub struct RoleEvent {
     pub why: Str,
     /// Monotonic; afterwards the host goes on without the plugin.
     pub deadline_ns: u64,
-    /// `ROLE_MAINTENANCE`.
+    /// `ROLE_MAINTENANCE`, `ROLE_PLANNED`.
     pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// `ROLE_*` that the plugin was told last of this group; 0: none yet.
+    pub before: u32,
+    /// Of two roles of one group, the newer has the greater.
+    pub epoch: u64,
+    /// What `why` says, as data.
+    pub cause: *const Cause,
 }
 
-/// `struct spared_plugin`, exported as the constant `spared_plugin_v1`.
+/// `struct spared_plugin`, exported as the constant `spared_plugin_v0`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Plugin {
@@ -71,6 +79,8 @@ pub struct Plugin {
     pub vendor: *const c_char,
     /// One line.
     pub summary: *const c_char,
+    /// The fork of spared without which it cannot do, or NULL.
+    pub brand: *const c_char,
     /// Allocates an instance.
     pub create: Option<unsafe extern "C" fn(*const Host, *mut *mut c_void) -> Status>,
     /// Frees it.
@@ -78,9 +88,9 @@ pub struct Plugin {
     /// Takes, or only checks, a configuration.
     pub configure: Option<unsafe extern "C" fn(*mut c_void, Str, u32) -> Status>,
     /// Begins its work.
-    pub start: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
+    pub start: Option<unsafe extern "C" fn(*mut c_void, u64) -> Status>,
     /// Ends its work.
-    pub stop: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
+    pub stop: Option<unsafe extern "C" fn(*mut c_void, u64) -> Status>,
     /// Sends the peer all that it has.
     pub drain: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
     /// Applies all that it received.
@@ -99,6 +109,33 @@ pub struct Plugin {
     pub extension: Option<unsafe extern "C" fn(*const c_char) -> *const c_void>,
     /// Files and folders that it may read, and write after a `+`; ends with NULL, or is NULL.
     pub paths: *const *const c_char,
+    /// Words that `query` knows.
+    pub verbs: *const Verb,
+    /// How many.
+    pub verb_count: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// `SPARED_VERB_ASKS`: changes nothing.
+pub const VERB_ASKS: u32 = 1;
+/// `SPARED_VERB_CHANGES`: for root, on this node.
+pub const VERB_CHANGES: u32 = 2;
+
+/// `struct spared_verb`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// Size of this struct.
+    pub size: u32,
+    /// `VERB_*`.
+    pub effect: u32,
+    /// Empty for `sparectl NAME` alone.
+    pub word: *const c_char,
+    /// What follows it.
+    pub usage: *const c_char,
+    /// One line.
+    pub summary: *const c_char,
 }
 
 /// A descriptor as a `static`: [`Plugin`] holds pointers, which a plain `static` may not.

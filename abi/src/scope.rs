@@ -13,6 +13,8 @@ pub const SCOPE_PAIR: u32 = 1;
 pub const SCOPE_NODE: u32 = 2;
 /// `SPARED_SCOPE_LOCAL`.
 pub const SCOPE_LOCAL: u32 = 3;
+/// `SPARED_SCOPE_SECRET`.
+pub const SCOPE_SECRET: u32 = 4;
 
 /// `struct spared_scope`: the host's half.
 #[repr(C)]

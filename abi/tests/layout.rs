@@ -16,16 +16,64 @@ fn field_size<T, F>(_: fn(&T) -> &F) -> usize {
     size_of::<F>()
 }
 
-/// Lines for one struct: its C name, then each field with offset and size.
+fn field_type<T, F>(_: fn(&T) -> &F) -> &'static str {
+    std::any::type_name::<F>()
+}
+
+/// A pointer to a function as C declares it: "spared_status (void *, uint32_t)"; None of other types.
+fn signature(field: &str, structs: &[(&str, &str)]) -> Option<String> {
+    let (_, function) = field.split_once("extern \"C\" fn(")?;
+    let (arguments, result) = function.strip_suffix('>')?.split_once(')')?;
+    let result = result.strip_prefix(" -> ").unwrap_or("()");
+    let arguments: Vec<String> = arguments
+        .split(", ")
+        .map(|argument| c_type(argument, structs))
+        .collect();
+    let result = c_type(result, structs);
+    Some(format!("{result} ({})", arguments.join(", ")))
+}
+
+fn c_type(rust: &str, structs: &[(&str, &str)]) -> String {
+    let of_pointer = |qualifier: &str, to: &str| format!("{qualifier}{} *", c_type(to, structs));
+    if let Some(to) = rust.strip_prefix("*mut ") {
+        return of_pointer("", to).replace("* *", "**");
+    }
+    if let Some(to) = rust.strip_prefix("*const ") {
+        return of_pointer("const ", to);
+    }
+    match rust {
+        "()" => "void",
+        "i8" | "u8" => "char",
+        "i32" => "int32_t",
+        "u32" => "uint32_t",
+        "i64" => "int64_t",
+        "u64" => "uint64_t",
+        void if void.ends_with("::c_void") => "void",
+        name => {
+            let found = structs.iter().find(|(rust, _)| *rust == name);
+            let (_, c_name) = found.unwrap_or_else(|| panic!("{name} is of no known type"));
+            return format!("struct {c_name}");
+        }
+    }
+    .to_owned()
+}
+
+/// Lines for one struct: its C name, then each field with offset, size, and a function's signature.
 macro_rules! layout {
     ($($c_name:literal $type:ident { $($field:ident),* })*) => {{
         let mut text = String::new();
+        let structs = [$((std::any::type_name::<abi::$type>(), $c_name)),*];
         $(
             let _ = writeln!(text, "struct {} {}", $c_name, size_of::<abi::$type>());
             $(
                 let offset = std::mem::offset_of!(abi::$type, $field);
                 let size = field_size(|value: &abi::$type| &value.$field);
-                let _ = writeln!(text, "\t{} {} {}", stringify!($field), offset, size);
+                let _ = write!(text, "\t{} {} {}", stringify!($field), offset, size);
+                let field = field_type(|value: &abi::$type| &value.$field);
+                if let Some(signature) = signature(field, &structs) {
+                    let _ = write!(text, " {signature}");
+                }
+                text.push('\n');
             )*
         )*
         text
@@ -52,16 +100,17 @@ fn mirror() -> String {
     let structs = layout! {
         "spared_str" Str { ptr, len }
         "spared_bytes" Bytes { ptr, len }
-        "spared_role" RoleEvent { size, role, group, why, deadline_ns, flags, reserved }
+        "spared_role" RoleEvent { size, role, group, why, deadline_ns, flags, before, epoch, cause }
         "spared_host" Host {
-            size, minor, ctx, log, wake, fail, config_get, config_len, watch_fd, timer, now, done,
-            put_text, put_u64, extension
+            size, minor, ctx, brand, log, wake, fail, config_get, config_type, config_keys, config_len, watch_fd, timer, now, done,
+            put_text, put_u64, put_i64, extension
         }
         "spared_plugin" Plugin {
             size, minor, needs_minor, flags, wire_min, wire_max, capabilities, name, version,
-            vendor, summary, create, destroy, configure, start, stop, drain, settle, role, fd,
-            timer, woken, query, extension, paths
+            vendor, summary, brand, create, destroy, configure, start, stop, drain, settle, role, fd,
+            timer, woken, query, extension, paths, verbs, verb_count, reserved
         }
+        "spared_verb" Verb { size, effect, word, usage, summary }
         "spared_peer" Peer { size, reserved, send, in_sync }
         "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
         "spared_identity" Identity { size, reserved, sign, verify }
@@ -77,27 +126,32 @@ fn mirror() -> String {
         "spared_interface_plugin" InterfacePlugin { size, reserved, changed }
         "spared_virtual_router_claim" VirtualRouterClaim { size, flags, interface, family, vrid }
         "spared_address_claim" AddressClaim {
-            size, flags, router, family, prefix, reserved, interface, octets
+            size, flags, virtual_router, family, prefix, reserved, interface, octets
         }
         "spared_route_claim" RouteClaim {
             size, flags, family, prefix, metric, table, interface, destination, gateway, source
         }
         "spared_claims" Claims {
-            size, flags, routers, addresses, routes, router_count, address_count, route_count,
+            size, flags, virtual_routers, addresses, routes, virtual_router_count, address_count, route_count,
             refresh_s, lease_ns
         }
-        "spared_group" Group { size, reserved, claim, publish, announce, switch_over }
+        "spared_cause" Cause {
+            size, kind, flags, own, theirs, reserved, for_ns, peer, interface, text
+        }
+        "spared_group" Group { size, reserved, claim, publish, announce, switch_over, explain }
         "spared_directive" Directive {
             size, flags, group, quality, peer_quality, forced, reserved, why
         }
         "spared_group_plugin" GroupPlugin { size, reserved, directive }
     };
     let constants = constants! {
-        MINOR PENDING RESTART ATTENTION
+        MAJOR MINOR PENDING RESTART ATTENTION
         LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE LOG_EVENT
         FD_READ FD_WRITE FD_ERROR FD_HANGUP
-        CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
-        ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE
+        FLAGS_REQUIRED CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
+        CONFIG_TEXT CONFIG_INTEGER CONFIG_FLOAT CONFIG_BOOLEAN CONFIG_TIME CONFIG_ARRAY CONFIG_TABLE
+        ROW_NUMBER ROW_BOOL ROW_NS ROW_BYTES ROW_COUNTER VERB_ASKS VERB_CHANGES
+        ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE ROLE_PLANNED
         PEER_MESSAGE_MAX
         IDENTITY_STATEMENT_MAX IDENTITY_SIGNATURE_SIZE
         SOCKETS_NONE SOCKETS_VRRP SOCKETS_HEARTBEAT SOCKETS_PING
@@ -105,15 +159,25 @@ fn mirror() -> String {
         SOCKET_HEARTBEAT_IN SOCKET_HEARTBEAT_OUT SOCKET_PING_IPV4 SOCKET_PING_IPV6
         SOCKET_VRRP_HEARTBEAT
         INTERFACE_PRESENT INTERFACE_UP INTERFACE_CARRIER
-        ROUTER_VMAC ROUTER_ACCEPT ROUTER_ROUTED NO_VIRTUAL_ROUTER ADDRESS_SOURCE
+        VIRTUAL_ROUTER_VMAC VIRTUAL_ROUTER_ACCEPT VIRTUAL_ROUTER_ROUTED NO_VIRTUAL_ROUTER ADDRESS_SOURCE
+        CAUSE_OTHER CAUSE_NOBODY_HEARD CAUSE_PEER_SILENT CAUSE_PEER_RESIGNED CAUSE_PEER_ACTIVE
+        CAUSE_PEER_UNABLE CAUSE_PEER_ASIDE CAUSE_PEER_JOINING CAUSE_PEER_FORCED CAUSE_QUALITY
+        CAUSE_PRIORITY CAUSE_PREFERRED CAUSE_FAILBACK CAUSE_OWNER CAUSE_FORCED CAUSE_STANDS_ASIDE
+        CAUSE_BARRED CAUSE_UNHEARD_INTERFACE CAUSE_INTERFACE_HURT CAUSE_ISOLATED
+        CAUSE_ADVERTS_UNSENT CAUSE_SWITCHOVER CAUSE_ASKED CAUSE_NOT_IN_SYNC CAUSE_LISTENING
+        CAUSE_LATE CAUSE_FENCE_BLOCKING CAUSE_CLONED CAUSE_SECOND CAUSE_WITHDRAWN CAUSE_SHUTDOWN
+        CAUSE_CLAIMED CAUSE_ELECTOR_DIED CAUSE_LAPSED CAUSE_KERNEL CAUSE_STARTED
+        CAUSE_BY_SWITCHOVER CAUSE_OWN_PREFERRED CAUSE_PEER_PREFERRED CAUSE_READY
+        PUBLISH_REOPEN
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
         DIRECTIVE_ELIGIBLE DIRECTIVE_MAINTENANCE DIRECTIVE_RESIGN DIRECTIVE_PEER
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
-        SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL CHECK_UNKNOWN
+        SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL SCOPE_SECRET CHECK_UNKNOWN
     };
     let texts = texts! { PEER IDENTITY CHECK SCOPE INTERFACE GROUP };
     format!(
-        "# Every struct with its size, every field with offset and size, every constant, on 64 bits.\n\
+        "# Every struct with its size, every field with offset, size and, where it is a function, its\n\
+         # signature, and every constant, on 64 bits.\n\
          # Held to plugin.h and to the Rust mirror by `cargo test -p spared-abi`.\n\
          {structs}{constants}{texts}"
     )
@@ -171,7 +235,10 @@ fn assertions() -> String {
     let mut c = String::from(
         "#include <spared/plugin.h>\n\
          #ifdef __cplusplus\n#define CHECK(what, text) static_assert(what, text)\n\
-         #else\n#define CHECK(what, text) _Static_assert(what, text)\n#endif\n",
+         #define SIGNATURE(type, field, wanted, text)\n\
+         #else\n#define CHECK(what, text) _Static_assert(what, text)\n\
+         #define SIGNATURE(type, field, wanted, text) \\\n\
+         CHECK(_Generic(((type *)0)->field, wanted: 1, default: 0), text);\n#endif\n",
     );
     let mut inside = String::new();
     for line in layout_txt().lines().filter(|line| !line.starts_with('#')) {
@@ -182,13 +249,24 @@ fn assertions() -> String {
                 format!("CHECK(sizeof(struct {name}) == {size}, \"{line}\");\n")
             }
             ["const", name, value] => format!("CHECK({name} == {value}, \"{line}\");\n"),
-            ["text", name, value] => {
+            ["text", name, value] if !line.starts_with('\t') => {
                 format!("CHECK(sizeof({name}) == sizeof(\"{value}\"), \"{line}\");\n")
             }
-            [field, offset, size] => format!(
-                "CHECK(offsetof({inside}, {field}) == {offset}, \"{inside}.{field} offset {offset}\");\n\
-                 CHECK(sizeof((({inside} *)0)->{field}) == {size}, \"{inside}.{field} size {size}\");\n"
-            ),
+            [field, offset, size, ref signature @ ..] => {
+                let signature = signature.join(" ");
+                // the comma of a macro's argument is within parentheses
+                let signed = match signature.split_once(" (") {
+                    Some((result, arguments)) => format!(
+                        "SIGNATURE({inside}, {field}, {result} (*)({arguments}, \"{inside}.{field} is {signature}\")\n",
+                    ),
+                    None => String::new(),
+                };
+                format!(
+                    "CHECK(offsetof({inside}, {field}) == {offset}, \"{inside}.{field} offset {offset}\");\n\
+                     CHECK(sizeof((({inside} *)0)->{field}) == {size}, \"{inside}.{field} size {size}\");\n\
+                     {signed}"
+                )
+            }
             _ => panic!("layout.txt: {line:?} is of no known form"),
         };
         c.push_str(&check);
@@ -291,13 +369,13 @@ fn a_field_that_moved_is_found_and_named() {
     let scratch = Scratch::new("moved");
     let source = scratch.0.join("moved.c");
     let moved = assertions().replace(
-        "offsetof(struct spared_host, wake) == 24",
         "offsetof(struct spared_host, wake) == 32",
+        "offsetof(struct spared_host, wake) == 40",
     );
     std::fs::write(&source, moved).unwrap();
     let complaints = compile("cc", "-std=c11", &source);
     assert!(
-        complaints.contains("struct spared_host.wake offset 24"),
+        complaints.contains("struct spared_host.wake offset 32"),
         "{complaints}"
     );
 }
@@ -316,6 +394,64 @@ fn names_in_header() -> BTreeSet<String> {
         plain.then(|| name.to_owned())
     });
     structs.chain(constants).collect()
+}
+
+#[test]
+fn an_argument_that_changed_is_found_and_named() {
+    let scratch = Scratch::new("signature");
+    let source = scratch.0.join("signature.c");
+    let changed =
+        assertions().replace("wake, void (*)(void *)", "wake, void (*)(void *, uint32_t)");
+    std::fs::write(&source, changed).unwrap();
+    let complaints = compile("cc", "-std=c11", &source);
+    assert!(
+        complaints.contains("struct spared_host.wake is void (void *)"),
+        "{complaints}"
+    );
+}
+
+/// Structs by their names, each with its size and its fields, and constants with their values.
+fn frozen(layout: &str) -> (Vec<(String, usize, String)>, Vec<String>) {
+    let (mut fields, mut rest) = (Vec::new(), Vec::new());
+    let (mut inside, mut size) = (String::new(), 0);
+    for line in layout.lines().filter(|line| !line.starts_with('#')) {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["struct", name, bytes] => (inside, size) = (name.to_owned(), bytes.parse().unwrap()),
+            _ if line.starts_with('\t') => fields.push((inside.clone(), size, line.to_owned())),
+            _ => rest.push(line.to_owned()),
+        }
+    }
+    (fields, rest)
+}
+
+/// What a plugin was built with is where it was, and means the same; only more may be there.
+#[test]
+fn what_was_frozen_stays() {
+    let folder = root().join("../tests/abi");
+    let versions: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("layout.txt"))
+        .filter(|path| path.exists())
+        .collect();
+    assert!(!versions.is_empty());
+    let (now, constants) = frozen(&layout_txt());
+    for version in versions {
+        let (then, before) = frozen(&std::fs::read_to_string(&version).unwrap());
+        for (name, size, field) in then {
+            let kept = |(in_struct, bytes, line): &(String, usize, String)| {
+                (in_struct, line) == (&name, &field) && *bytes >= size
+            };
+            assert!(
+                now.iter().any(kept),
+                "{}: {name}: {field}",
+                version.display()
+            );
+        }
+        // The minor version rises.
+        for line in before.iter().filter(|it| !it.contains("SPARED_MINOR")) {
+            assert!(constants.contains(line), "{}: {line}", version.display());
+        }
+    }
 }
 
 #[test]
@@ -345,11 +481,16 @@ fn the_example_in_the_header_compiles() {
             let _ = writeln!(all, "{line}");
             all
         });
-    assert!(example.contains("spared_plugin_v1"), "{example}");
+    assert!(example.contains("SPARED_PLUGIN("), "{example}");
     let scratch = Scratch::new("example");
     let source = scratch.0.join("example.c");
-    std::fs::write(&source, example).unwrap();
+    std::fs::write(&source, &example).unwrap();
     assert_eq!(compile("cc", "-std=c11", &source), "");
+    if is_there("c++") {
+        let source = scratch.0.join("example.cc");
+        std::fs::write(&source, &example).unwrap();
+        assert_eq!(compile("c++", "-std=c++20", &source), "");
+    }
 }
 
 #[test]

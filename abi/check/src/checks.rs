@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use spared_abi as abi;
 
+use spared_worker::message::{Descriptor, Verb};
+
+use crate::confined;
 use crate::elf;
 use crate::finding::{Finding, Level};
 use crate::footprint::Footprint;
@@ -21,7 +24,7 @@ pub struct Check {
     pub run: fn(&Path, &str) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 10] = [
+pub const ALL: [Check; 11] = [
     Check {
         name: "descriptor",
         passed: "loads with every symbol bound, and says what it is",
@@ -30,7 +33,7 @@ pub const ALL: [Check; 10] = [
     },
     Check {
         name: "symbols",
-        passed: "exports spared_plugin_v1 and nothing else",
+        passed: "exports spared_plugin_v0 and nothing else",
         needed: false,
         run: symbols,
     },
@@ -69,6 +72,12 @@ pub const ALL: [Check; 10] = [
         passed: "leaves no descriptor, thread or child behind",
         needed: false,
         run: stop,
+    },
+    Check {
+        name: "worker",
+        passed: "lives in a worker, confined as by the host, and leaves it when told",
+        needed: false,
+        run: confined::check,
     },
     Check {
         name: "old-host",
@@ -131,6 +140,12 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
             "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
         ));
     }
+    findings.extend(names(&plugin.descriptor));
+    if plugin.table.query.is_some() && plugin.descriptor.verbs.is_empty() {
+        findings.push(Finding::fail(
+            "has a query and lists no verbs: nobody can ask it",
+        ));
+    }
     let least = size_of::<abi::Plugin>();
     if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
         let text = format!(
@@ -141,6 +156,17 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
         findings.push(Finding::fail(text));
     }
     findings
+}
+
+/// What a later plugin or verb of spared's own could be called, too.
+fn names(descriptor: &Descriptor) -> Option<Finding> {
+    let is_ours = ["", "spared", "the spared developers"].contains(&descriptor.vendor.as_str());
+    (!is_ours && !descriptor.name.contains('-')).then(|| {
+        Finding::warn(format!(
+            "is called {0}: names without a vendor's part are spared's own, as in acme-{0}",
+            descriptor.name
+        ))
+    })
 }
 
 fn symbols(path: &Path, _toml: &str) -> Vec<Finding> {
@@ -406,6 +432,13 @@ fn borrow(path: &Path, toml: &str) -> Vec<Finding> {
     through(path, toml, Mode::Borrow)
 }
 
+fn questions(verb: &Verb) -> Vec<Vec<&str>> {
+    match verb.word.as_str() {
+        "" => vec![vec![]],
+        word => vec![vec![word], vec![word, "no", "such", "words"]],
+    }
+}
+
 /// Every callback once or twice.
 fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
     let mut trial = match started(path, toml, mode) {
@@ -420,8 +453,13 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
             });
         }
     }
-    for words in [&["status"][..], &["no", "such", "words"], &[]] {
-        let (token, mut status) = trial.query(words);
+    // Words that it lists, alone and with arguments; of what changes something the host says none.
+    let verbs = trial.plugin.descriptor.verbs.clone();
+    let asks = verbs.iter().filter(|verb| !verb.changes);
+    let mut questions: Vec<Vec<&str>> = asks.flat_map(questions).collect();
+    questions.push(vec!["no", "such", "words"]);
+    for words in questions {
+        let (token, mut status) = trial.query(&words);
         if mode != Mode::OldHost || words != ["status"] {
             continue;
         }

@@ -64,7 +64,7 @@ mod tests {
         ]);
         // STB_GLOBAL, STT_FUNC, STV_DEFAULT, in section 1
         put(&[0, 0, 0, 0, 1, 0x10, 4, 0x1200_0001]);
-        file.extend(b"\0spared_plugin_v1\0\0\0");
+        file.extend(b"\0spared_plugin_v0\0\0\0");
         let mut put = |words: [u32; 10]| {
             file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         };
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_library_for_another_kind_of_processor_is_read() {
         let names = exported(&library_of_32_bits_and_big_endian());
-        assert_eq!(names, Some(vec!["spared_plugin_v1".to_owned()]));
+        assert_eq!(names, Some(vec!["spared_plugin_v0".to_owned()]));
     }
 
     #[test]

@@ -89,10 +89,13 @@ impl Record {
             size: size::<abi::Host>(),
             minor: abi::MINOR,
             ctx: ptr_of(self),
+            brand: abi::BRAND.as_ptr(),
             log: Some(log),
             wake: Some(wake),
             fail: Some(fail),
             config_get: Some(config_get),
+            config_type: Some(config_type),
+            config_keys: Some(config_keys),
             config_len: Some(config_len),
             watch_fd: Some(watch_fd),
             timer: Some(timer),
@@ -100,6 +103,7 @@ impl Record {
             done: Some(done),
             put_text: Some(put_text),
             put_u64: Some(put_u64),
+            put_i64: Some(put_i64),
             extension: Some(extension),
         }
     }
@@ -189,16 +193,57 @@ unsafe extern "C" fn config_get(
 ) -> abi::Status {
     let record = enter!(ctx, "config_get");
     // SAFETY: the contract: key is lent.
-    match record.settings.borrow().get(unsafe { c_text(key) }) {
+    let found = record.settings.borrow().get(unsafe { c_text(key) });
+    // SAFETY: the contract: out is writable.
+    found.map_or_else(
+        |errno| -errno.raw_os_error(),
+        |found| unsafe { lend(record, found, out) },
+    )
+}
+
+/// Keeps a text until the callback returns.
+///
+/// # Safety
+/// `out` is writable.
+unsafe fn lend(record: &Record, text: String, out: *mut abi::Str) -> abi::Status {
+    let text = text.into_boxed_str();
+    // SAFETY: the caller's promise.
+    unsafe { *out = abi::Str::of(&text) };
+    record.lent.borrow_mut().push(text);
+    0
+}
+
+unsafe extern "C" fn config_type(
+    ctx: *mut c_void,
+    key: *const c_char,
+    kind: *mut u32,
+) -> abi::Status {
+    let record = enter!(ctx, "config_type");
+    // SAFETY: the contract: key is lent.
+    match record.settings.borrow().kind(unsafe { c_text(key) }) {
         Ok(found) => {
-            let found = found.into_boxed_str();
-            // SAFETY: the contract: out is writable; the text is kept until the callback returns.
-            unsafe { *out = abi::Str::of(&found) };
-            record.lent.borrow_mut().push(found);
+            // SAFETY: the contract: kind is writable.
+            unsafe { *kind = found };
             0
         }
         Err(errno) => -errno.raw_os_error(),
     }
+}
+
+unsafe extern "C" fn config_keys(
+    ctx: *mut c_void,
+    key: *const c_char,
+    index: u32,
+    name: *mut abi::Str,
+) -> abi::Status {
+    let record = enter!(ctx, "config_keys");
+    // SAFETY: the contract: key is lent.
+    let found = record.settings.borrow().key(unsafe { c_text(key) }, index);
+    // SAFETY: the contract: name is writable.
+    found.map_or_else(
+        |errno| -errno.raw_os_error(),
+        |found| unsafe { lend(record, found, name) },
+    )
 }
 
 unsafe extern "C" fn config_len(
@@ -261,9 +306,21 @@ unsafe extern "C" fn put_u64(
     ctx: *mut c_void,
     _token: u64,
     _key: *const c_char,
+    _kind: u32,
     _value: u64,
 ) -> abi::Status {
     enter!(ctx, "put_u64");
+    0
+}
+
+unsafe extern "C" fn put_i64(
+    ctx: *mut c_void,
+    _token: u64,
+    _key: *const c_char,
+    _kind: u32,
+    _value: i64,
+) -> abi::Status {
+    enter!(ctx, "put_i64");
     0
 }
 
@@ -281,6 +338,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         publish: Some(publish),
         announce: Some(announce),
         switch_over: Some(switch_over),
+        explain: Some(explain),
     };
     static PEER: abi::Peer = abi::Peer {
         size: size::<abi::Peer>(),
@@ -344,11 +402,13 @@ unsafe extern "C" fn claim(
 unsafe extern "C" fn publish(
     ctx: *mut c_void,
     _group: *const c_char,
-    _role: u32,
-    _reason: *const c_char,
-    _why: abi::Str,
+    role: u32,
+    _flags: u32,
+    cause: *const abi::Cause,
 ) -> abi::Status {
-    request(enter!(ctx, "publish"))
+    let record = enter!(ctx, "publish");
+    // SAFETY: the contract: the cause is lent.
+    unsafe { with_cause(record, "publish", Some(role), cause) }
 }
 
 unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::Status {
@@ -358,10 +418,51 @@ unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::S
 unsafe extern "C" fn switch_over(
     ctx: *mut c_void,
     _group: *const c_char,
-    _reason: *const c_char,
-    _why: abi::Str,
+    cause: *const abi::Cause,
 ) -> abi::Status {
-    request(enter!(ctx, "switch_over"))
+    let record = enter!(ctx, "switch_over");
+    // SAFETY: the contract: the cause is lent.
+    unsafe { with_cause(record, "switch_over", None, cause) }
+}
+
+unsafe extern "C" fn explain(
+    ctx: *mut c_void,
+    _group: *const c_char,
+    role: u32,
+    cause: *const abi::Cause,
+) -> abi::Status {
+    let record = enter!(ctx, "explain");
+    // SAFETY: the contract: the cause is lent.
+    unsafe { with_cause(record, "explain", Some(role), cause) }
+}
+
+/// As a host reads it.
+///
+/// # Safety
+/// `cause` is NULL or valid.
+unsafe fn with_cause(
+    record: &Record,
+    function: &str,
+    role: Option<u32>,
+    cause: *const abi::Cause,
+) -> abi::Status {
+    let roles = abi::ROLE_BACKUP..=abi::ROLE_FAULT;
+    if let Some(role) = role.filter(|role| !roles.contains(role)) {
+        return misuse(record, format!("{function}: there is no role {role}"));
+    }
+    // SAFETY: the caller's promise; no more is read than every cause has.
+    let said = (!cause.is_null()).then(|| unsafe { (*cause).size });
+    match said {
+        None => misuse(record, format!("{function}: without a cause")),
+        Some(said) if said < size::<abi::Cause>() => misuse(
+            record,
+            format!(
+                "{function}: spared_cause has {said} bytes, at least {} are needed",
+                size::<abi::Cause>()
+            ),
+        ),
+        Some(_) => request(record),
+    }
 }
 
 fn misuse(record: &Record, what: String) -> abi::Status {
@@ -471,7 +572,7 @@ unsafe extern "C" fn declare(ctx: *mut c_void, key: *const c_char, scope: u32) -
     let record = enter!(ctx, "declare");
     // SAFETY: the contract: key is lent.
     let key = unsafe { c_text(key) };
-    if key.is_empty() || !(abi::SCOPE_PAIR..=abi::SCOPE_LOCAL).contains(&scope) {
+    if key.is_empty() || !(abi::SCOPE_PAIR..=abi::SCOPE_SECRET).contains(&scope) {
         return misuse(record, format!("declares the key {key:?} of scope {scope}"));
     }
     if !record.is_configuring.get() {

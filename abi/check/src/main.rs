@@ -4,6 +4,7 @@
 //! check's result. Exit codes: 0 passed (perhaps with warnings), 1 failed, 64 wrong arguments.
 
 mod checks;
+mod confined;
 mod elf;
 mod finding;
 mod footprint;
@@ -22,6 +23,9 @@ const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE]";
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 
+/// The last line of a check.
+const THE_END: &str = "the end";
+
 /// A check that takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -34,6 +38,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // As the host starts it: for the check in a worker.
+    if std::env::args().nth(1).is_some_and(|word| word == "worker") {
+        return spared_worker::run();
+    }
     let arguments = match parse() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
@@ -87,17 +95,21 @@ fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
         .transpose()
     {
         Ok(toml) => toml.unwrap_or_default(),
-        Err(error) => return failed(&format!("the configuration cannot be read: {error}")),
+        Err(error) => {
+            println!(
+                "{}",
+                Finding::fail(format!("the configuration cannot be read: {error}"))
+            );
+            println!("{THE_END}");
+            return ExitCode::SUCCESS;
+        }
     };
     for finding in (check.run)(&arguments.plugin, &toml) {
         println!("{finding}");
     }
+    // A plugin that ends the process, with whatever code, does not get here.
+    println!("{THE_END}");
     // The library's destructors are not what is tried here.
-    ExitCode::SUCCESS
-}
-
-fn failed(why: &str) -> ExitCode {
-    println!("{}", Finding::fail(why));
     ExitCode::SUCCESS
 }
 
@@ -173,6 +185,10 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
     };
     let text = reader.join().unwrap_or_default();
     let mut findings: Vec<Finding> = text.lines().filter_map(Finding::parse).collect();
+    if status.success() && text.lines().last() != Some(THE_END) {
+        let what = "ends its process: a plugin calls neither exit() nor what calls it";
+        findings.push(Finding::fail(what));
+    }
     if !status.success() {
         findings.push(Finding::fail(format!("crashed ({status}){}", hint(name))));
     }

@@ -22,6 +22,10 @@ use crate::host::{Record, size};
 const SLOW: Duration = Duration::from_millis(50);
 const TOO_SLOW: Duration = Duration::from_secs(1);
 
+/// How long they may be pending; a start has 90 s, for which no check waits.
+const START_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(3);
+
 const ENOTRECOVERABLE: abi::Status = -131;
 
 /// The plugin's name is its file's.
@@ -177,20 +181,45 @@ impl Trial {
         status
     }
 
+    /// The status with which it is through; a pending one is waited for.
     pub fn start(&mut self) -> abi::Status {
         let start = self.plugin.table.start;
-        // SAFETY: as above.
-        self.call("start", |instance| unsafe {
-            start.map_or(0, |start| start(instance))
-        })
+        self.begin_or_end("start", start, START_MAX)
     }
 
+    /// As above.
     pub fn stop(&mut self) -> abi::Status {
         let stop = self.plugin.table.stop;
+        self.begin_or_end("stop", stop, STOP_MAX)
+    }
+
+    fn begin_or_end(
+        &mut self,
+        callback: &str,
+        function: Option<unsafe extern "C" fn(*mut c_void, u64) -> abi::Status>,
+        limit: Duration,
+    ) -> abi::Status {
+        self.token += 1;
+        let token = self.token;
         // SAFETY: as above.
-        self.call("stop", |instance| unsafe {
-            stop.map_or(0, |stop| stop(instance))
-        })
+        let status = self.call(callback, |instance| unsafe {
+            function.map_or(0, |function| function(instance, token))
+        });
+        if status != abi::PENDING {
+            return status;
+        }
+        let ended = self.serve(limit, |record| record.done.borrow().contains_key(&token));
+        if !ended {
+            let seconds = limit.as_secs();
+            let text = format!("{callback} is pending for more than {seconds} s");
+            if callback == "start" {
+                self.findings.push(Finding::warn(text));
+                return 0;
+            }
+            self.findings.push(Finding::fail(text));
+        }
+        let done = self.record.done.borrow().get(&token).copied();
+        done.unwrap_or(INVALID)
     }
 
     pub fn destroy(mut self) -> Vec<Finding> {
@@ -215,6 +244,18 @@ impl Trial {
             Lent::new(self.mode, group),
             Lent::new(self.mode, "because of a test"),
         );
+        let cause = abi::Cause {
+            size: size::<abi::Cause>(),
+            kind: abi::CAUSE_OTHER,
+            flags: 0,
+            own: 0,
+            theirs: 0,
+            reserved: 0,
+            for_ns: 0,
+            peer: abi::Str::EMPTY,
+            interface: abi::Str::EMPTY,
+            text: why.text(),
+        };
         let event = abi::RoleEvent {
             size: size::<abi::RoleEvent>(),
             role,
@@ -223,7 +264,9 @@ impl Trial {
             deadline_ns: now_ns() + 1_000_000_000,
             // Maintenance comes and goes, and what no plugin can know yet.
             flags: self.token as u32,
-            reserved: 0,
+            before: 0,
+            epoch: token,
+            cause: &raw const cause,
         };
         let event = guard(&event);
         let raw = event.start().cast_const().cast();
@@ -480,7 +523,7 @@ impl Lent {
 }
 
 /// The host's keys that a trial shows.
-fn surroundings() -> Surroundings {
+pub fn surroundings() -> Surroundings {
     Surroundings {
         node: "r1".to_owned(),
         nodes: vec!["r1".to_owned(), "r2".to_owned()],

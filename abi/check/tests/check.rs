@@ -19,9 +19,20 @@ impl Lab {
     }
 
     fn compile(&self, name: &str, source: &Path, arguments: &[&str]) -> PathBuf {
+        self.compile_by("cc", "-std=c11", name, source, arguments)
+    }
+
+    fn compile_by(
+        &self,
+        compiler: &str,
+        standard: &str,
+        name: &str,
+        source: &Path,
+        arguments: &[&str],
+    ) -> PathBuf {
         let path = self.0.join(format!("{name}.so"));
-        let output = Command::new("cc")
-            .args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
+        let output = Command::new(compiler)
+            .args([standard, "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
             .arg(repository().join("abi/include"))
             .arg("-o")
             .arg(&path)
@@ -46,10 +57,12 @@ impl Lab {
              static spared_status create(const struct spared_host *given, void **self)\n\
              {{ host = given; *self = &host; return 0; }}\n\
              static void destroy(void *self) {{ (void)self; }}\n\
+             static const struct spared_verb verbs[] = {{\n\
+             SPARED_VERB(SPARED_VERB_ASKS, \"status\", NULL, \"says\") }};\n\
              {body}\n\
-             SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {{\n\
+             SPARED_EXPORT const struct spared_plugin spared_plugin_v0 = {{\n\
              .size = sizeof(struct spared_plugin), .minor = SPARED_MINOR, .name = \"vendor\",\n\
-             .version = \"1\", .vendor = \"v\", .summary = \"s\", .create = create, .destroy = destroy,\n\
+             .version = \"1\", .vendor = \"spared\", .summary = \"s\", .create = create, .destroy = destroy,\n\
              {fields} }};\n"
         );
         let source = self.0.join("vendor.c");
@@ -169,8 +182,88 @@ fn what_does_not_load_fails_with_the_loaders_sentence_and_nothing_else_is_tried(
     );
     fails(
         &lab.plugin("", ".needs_minor = 3,"),
-        "needs plugin ABI 1.3, this spared has 1.0",
+        "needs plugin ABI 0.3, this spared has 0.0",
     );
+}
+
+#[test]
+fn a_plugin_in_cpp_passes_without_a_warning() {
+    if Command::new("c++").arg("--version").output().is_err() {
+        eprintln!("skipped: no c++");
+        return;
+    }
+    let lab = Lab::new();
+    let source = lab.0.join("acme-lamp.cc");
+    let text = "#include <spared/plugin.h>\n\
+                static spared_status create(const struct spared_host *, void **) { return 0; }\n\
+                static void destroy(void *) {}\n\
+                static spared_status configure(void *, struct spared_str, uint32_t) { return 0; }\n\
+                SPARED_PLUGIN(.name = \"acme-lamp\", .version = \"1\", .vendor = \"acme\",\n\
+                .summary = \"lights a lamp\", .create = create, .destroy = destroy, .configure = configure);";
+    std::fs::write(&source, text).unwrap();
+    let path = lab.compile_by("c++", "-std=c++20", "acme-lamp", &source, &[]);
+    let (code, said) = check(&path, &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("ok    symbols"), "{said}");
+}
+
+#[test]
+fn a_plugin_that_exits_is_found_with_whatever_code() {
+    let lab = Lab::new();
+    let role = |body: &str| {
+        let body = format!(
+            "static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
+             {{ (void)self, (void)token, (void)event; {body} return 0; }}"
+        );
+        lab.plugin(&body, ".role = role,")
+    };
+    for (call, code) in [("exit(0);", "0"), ("_exit(3);", "3")] {
+        let (exit, said) = check(&role(call), &[]);
+        assert_eq!(exit, 1, "{said}");
+        assert!(said.contains("fail  roles: "), "{said}");
+        assert!(
+            said.contains("worker: its worker ended in role: "),
+            "{said}"
+        );
+        assert!(said.contains(code), "{said}");
+    }
+    fails(&role("exit(0);"), "roles: ends its process");
+    // What only the confinement shows: a file of somebody else.
+    let body = "static spared_status start(void *self, uint64_t token)\n\
+                { (void)self, (void)token; return open(\"/etc/shadow-\", O_RDWR) < 0 && errno == EACCES ? -EACCES : 0; }";
+    let path = lab.plugin(body, ".start = start,");
+    if rustix::process::geteuid().is_root() && Path::new("/etc/shadow-").exists() {
+        fails(&path, "worker: start failed");
+    }
+}
+
+#[test]
+fn a_stop_that_is_never_done_is_found_and_one_that_is_passes() {
+    let lab = Lab::new();
+    let stop = |body: &str| {
+        let body = format!(
+            "static spared_status stop(void *self, uint64_t token)\n\
+             {{ (void)self, (void)token; {body} return SPARED_PENDING; }}"
+        );
+        lab.plugin(&body, ".stop = stop,")
+    };
+    fails(&stop(""), "stop: stop is pending for more than 3 s");
+    let (code, said) = check(&stop("host->done(host->ctx, token, 0);"), &[]);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_query_without_verbs_and_a_name_without_a_vendor_are_found() {
+    let lab = Lab::new();
+    let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
+                { (void)self, (void)token, (void)argv, (void)argc; return 0; }";
+    fails(
+        &lab.plugin(body, ".query = query,"),
+        "has a query and lists no verbs",
+    );
+    let (code, said) = check(&lab.plugin("", ".vendor = \"acme\","), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("as in acme-vendor"), "{said}");
 }
 
 #[test]
@@ -263,7 +356,7 @@ fn a_plugin_that_echoes_its_peer_passes() {
          return !up_now || (status && status != -EAGAIN) ? -EIO : 0; }}"
     );
     let (code, said) = check(&with_peer(&lab, &body, ""), &["--only", "peer"]);
-    assert_eq!((code, said.as_str()), (0, ""));
+    assert_eq!((code, said.as_str()), (0, "the end\n"));
 }
 
 #[test]
@@ -308,6 +401,44 @@ fn a_message_that_crashes_breaks_or_leaks_is_found() {
 }
 
 #[test]
+fn a_cause_that_is_none_or_too_small_is_found_and_one_of_a_later_kind_passes() {
+    let lab = Lab::new();
+    let with_cause = |call: &str| {
+        let body = format!(
+            "static spared_status start(void *self, uint64_t token)\n\
+             {{ (void)token; const struct spared_group *groups = host->extension(host->ctx, SPARED_GROUP);\n\
+             struct spared_cause cause = {{ .size = sizeof(cause), .kind = 4000000,\n\
+             .text = spared_text(\"its lamp is \\xff\") }};\n\
+             (void)self; {call}; return 0; }}"
+        );
+        lab.plugin(&body, ".start = start,")
+    };
+    for (call, what) in [
+        (
+            "groups->publish(host->ctx, \"office\", SPARED_ROLE_BACKUP, 0, NULL)",
+            "publish: without a cause",
+        ),
+        (
+            "groups->publish(host->ctx, \"office\", 9, 0, &cause)",
+            "publish: there is no role 9",
+        ),
+        (
+            "cause.size = 8; groups->switch_over(host->ctx, \"office\", &cause)",
+            "switch_over: spared_cause has 8 bytes, at least 80 are needed",
+        ),
+        (
+            "cause.size = 8; groups->explain(host->ctx, \"office\", SPARED_ROLE_ACTIVE, &cause)",
+            "explain: spared_cause has 8 bytes, at least 80 are needed",
+        ),
+    ] {
+        fails(&with_cause(call), what);
+    }
+    let later = "groups->publish(host->ctx, \"office\", SPARED_ROLE_BACKUP, 0, &cause)";
+    let (_, said) = check(&with_cause(later), &[]);
+    assert!(!said.lines().any(|line| line.starts_with("fail")), "{said}");
+}
+
+#[test]
 fn a_plugin_that_believes_any_ticket_or_has_too_much_signed_is_found() {
     let lab = Lab::new();
     let with_identity = |signature: &str, statement: u32| {
@@ -318,8 +449,8 @@ fn a_plugin_that_believes_any_ticket_or_has_too_much_signed_is_found() {
              static const void *extension(const char *id)\n\
              {{ static const struct spared_identity_plugin half = {{ .size = sizeof(half), .signature = signature }};\n\
              return strcmp(id, SPARED_IDENTITY) ? NULL : &half; }}\n\
-             static spared_status start(void *self)\n\
-             {{ static uint8_t statement[513];\n\
+             static spared_status start(void *self, uint64_t token)\n\
+             {{ (void)token; static uint8_t statement[513];\n\
              const struct spared_identity *keys = host->extension(host->ctx, SPARED_IDENTITY);\n\
              (void)self; bytes.ptr = statement; bytes.len = {statement};\n\
              keys->sign(host->ctx, 1, bytes); return 0; }}"
@@ -327,7 +458,7 @@ fn a_plugin_that_believes_any_ticket_or_has_too_much_signed_is_found() {
         lab.plugin(&body, ".extension = extension, .start = start,")
     };
     let (code, said) = check(&with_identity("", 512), &["--only", "peer"]);
-    assert_eq!((code, said.as_str()), (0, ""));
+    assert_eq!((code, said.as_str()), (0, "the end\n"));
     fails(
         &with_identity("*(volatile uint8_t *)(uintptr_t)ticket = of[0];", 512),
         "peer: ",
@@ -369,8 +500,8 @@ fn a_settle_that_is_never_done_is_found() {
 #[test]
 fn a_check_or_a_scope_that_a_host_refuses_is_found() {
     let lab = Lab::new();
-    let body = "static spared_status start(void *self)\n\
-                { const struct spared_check *checks = host->extension(host->ctx, SPARED_CHECK);\n\
+    let body = "static spared_status start(void *self, uint64_t token)\n\
+                { (void)token; const struct spared_check *checks = host->extension(host->ctx, SPARED_CHECK);\n\
                 const struct spared_scope *scopes = host->extension(host->ctx, SPARED_SCOPE);\n\
                 (void)self; checks->report(host->ctx, \"lan1\", 100, 101, spared_text(\"\"));\n\
                 scopes->declare(host->ctx, \"key\", SPARED_SCOPE_NODE); return 0; }";
@@ -386,15 +517,15 @@ fn a_check_or_a_scope_that_a_host_refuses_is_found() {
 fn a_thread_that_stays_or_trespasses_is_found() {
     let lab = Lab::new();
     let body = "static void *stay(void *x) { for (;;) pause(); return x; }\n\
-                static spared_status start(void *self)\n\
-                { pthread_t t; (void)self; return -pthread_create(&t, NULL, stay, NULL); }";
+                static spared_status start(void *self, uint64_t token)\n\
+                { (void)token; pthread_t t; (void)self; return -pthread_create(&t, NULL, stay, NULL); }";
     fails(
         &lab.plugin(body, ".start = start,"),
         "stop: stop left 1 threads running",
     );
     let body = "static void *call(void *x) { host->timer(host->ctx, 1, 1); return x; }\n\
-                static spared_status start(void *self)\n\
-                { pthread_t t; (void)self; pthread_create(&t, NULL, call, NULL); pthread_join(t, NULL); return 0; }";
+                static spared_status start(void *self, uint64_t token)\n\
+                { (void)token; pthread_t t; (void)self; pthread_create(&t, NULL, call, NULL); pthread_join(t, NULL); return 0; }";
     fails(
         &lab.plugin(body, ".start = start,"),
         "calls timer() from a thread of its own",
@@ -407,7 +538,7 @@ fn an_argument_that_is_kept_is_found() {
     let body = "static const char *kept;\n\
                 static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
                 { (void)self, (void)token; kept = event->group.ptr; return 0; }\n\
-                static spared_status stop(void *self) { (void)self; return *(volatile const char *)kept < 0; }";
+                static spared_status stop(void *self, uint64_t token) { (void)token; (void)self; return *(volatile const char *)kept < 0; }";
     fails(
         &lab.plugin(body, ".role = role, .stop = stop,"),
         "it uses an argument after its callback returned",
@@ -418,8 +549,8 @@ fn an_argument_that_is_kept_is_found() {
 fn a_read_beyond_the_hosts_table_is_found() {
     let lab = Lab::new();
     // What a field of a later minor looks like without SPARED_HAS.
-    let body = "static spared_status start(void *self)\n\
-                { (void)self; return *(volatile const int *)((const char *)host + sizeof(*host)) ? 0 : 0; }";
+    let body = "static spared_status start(void *self, uint64_t token)\n\
+                { (void)token; (void)self; return *(volatile const int *)((const char *)host + sizeof(*host)) ? 0 : 0; }";
     fails(&lab.plugin(body, ".start = start,"), "old-host: crashed");
 }
 
@@ -429,10 +560,10 @@ fn a_crash_in_one_check_is_its_result_and_a_slow_callback_is_named() {
     let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
                 { (void)self, (void)token, (void)argv, (void)argc; abort(); }";
     fails(
-        &lab.plugin(body, ".query = query,"),
+        &lab.plugin(body, ".query = query, .verbs = verbs, .verb_count = 1,"),
         "stop: crashed (signal: 6",
     );
-    let body = "static spared_status start(void *self) { (void)self; usleep(70000); return 0; }";
+    let body = "static spared_status start(void *self, uint64_t token) { (void)token; (void)self; usleep(70000); return 0; }";
     let (code, said) = check(&lab.plugin(body, ".start = start,"), &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("ms, 50 are allowed"), "{said}");
@@ -443,7 +574,10 @@ fn a_status_that_does_not_come_in_time_is_told_of() {
     let lab = Lab::new();
     let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
                 { (void)self, (void)token, (void)argv, (void)argc; return SPARED_PENDING; }";
-    let (code, said) = check(&lab.plugin(body, ".query = query,"), &[]);
+    let (code, said) = check(
+        &lab.plugin(body, ".query = query, .verbs = verbs, .verb_count = 1,"),
+        &[],
+    );
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("\"status\" takes more than 1 s"), "{said}");
 }
@@ -460,9 +594,10 @@ fn wrong_arguments_are_told_apart_from_a_failed_check() {
 #[test]
 fn a_number_that_is_no_status_is_found_and_named() {
     let lab = Lab::new();
-    for (callback, number) in [("start", "-5000"), ("stop", "1"), ("start", "INT32_MIN")] {
-        let body =
-            format!("static spared_status invalid(void *self) {{ (void)self; return {number}; }}");
+    for (callback, number) in [("start", "-5000"), ("stop", "2"), ("start", "INT32_MIN")] {
+        let body = format!(
+            "static spared_status invalid(void *self, uint64_t token) {{ (void)self, (void)token; return {number}; }}"
+        );
         let number = number.replace("INT32_MIN", "-2147483648");
         fails(
             &lab.plugin(&body, &format!(".{callback} = invalid,")),

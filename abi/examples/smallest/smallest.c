@@ -27,14 +27,11 @@ static spared_status role(void *self, uint64_t token, const struct spared_role *
 	return 0;
 }
 
-SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
-	.size = sizeof(struct spared_plugin),
-	.minor = SPARED_MINOR,
+SPARED_PLUGIN(
 	.name = "smallest",
 	.version = "1.0",
 	.vendor = "spared",
 	.summary = "logs the roles of groups",
 	.create = create,
 	.destroy = destroy,
-	.role = role,
-};
+	.role = role);

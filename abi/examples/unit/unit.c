@@ -99,15 +99,38 @@ static void systemctl(char **argv, const char *verb, struct spared_str unit)
 	argv[3] = NULL;
 }
 
+/* A mistyped key would go unnoticed. */
+static spared_status refuse_unknown(const struct spared_host *host)
+{
+	static const char *const known[] = { "unit", "start", "stop" };
+	struct spared_str name;
+	spared_status status = 0;
+
+	for (uint32_t i = 0; host->config_keys(host->ctx, "", i, &name) == 0; i++) {
+		int is_known = 0;
+		char key[64];
+
+		for (size_t j = 0; j < sizeof(known) / sizeof(known[0]); j++)
+			is_known |= name.len == strlen(known[j]) &&
+			            memcmp(name.ptr, known[j], name.len) == 0;
+		snprintf(key, sizeof(key), "%.*s", (int)name.len, name.ptr);
+		if (!is_known)
+			status = refuse(host, key, "unknown key, allowed: start, stop, unit");
+	}
+	return status;
+}
+
 static spared_status configure(void *self, struct spared_str toml, uint32_t flags)
 {
 	struct unit *unit = self;
 	const struct spared_host *host = unit->host;
 	char *start[WORDS_MAX + 1] = { 0 }, *stop[WORDS_MAX + 1] = { 0 };
 	struct spared_str name;
-	spared_status status;
+	spared_status status = refuse_unknown(host);
 
 	(void)toml; /* config_get has it parsed */
+	if (status)
+		return status;
 	if (host->config_get(host->ctx, "unit", &name) == 0) {
 		systemctl(start, "start", name);
 		systemctl(stop, "stop", name);
@@ -199,14 +222,18 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	const struct spared_host *host = unit->host;
 	const char *state = unit->pidfd >= 0 ? "changing" : unit->ran ? "started" : "stopped";
 
-	if (argc != 1 || argv[0].len != 6 || memcmp(argv[0].ptr, "status", 6) != 0)
-		return refuse(host, NULL, "usage: unit status");
+	(void)argv;
+	if (argc > 1)
+		return refuse(host, NULL, "usage: unit [status]");
 	return host->put_text(host->ctx, token, "state", spared_text(state));
 }
 
-SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
-	.size = sizeof(struct spared_plugin),
-	.minor = SPARED_MINOR,
+static const struct spared_verb verbs[] = {
+	SPARED_VERB(SPARED_VERB_ASKS, "", NULL, "says whether the unit runs"),
+	SPARED_VERB(SPARED_VERB_ASKS, "status", NULL, "says the same to sparectl status"),
+};
+
+SPARED_PLUGIN(
 	.name = "unit",
 	.version = "1.0",
 	.vendor = "spared",
@@ -217,4 +244,5 @@ SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
 	.role = role,
 	.fd = fd,
 	.query = query,
-};
+	.verbs = verbs,
+	.verb_count = sizeof(verbs) / sizeof(verbs[0]));

@@ -328,6 +328,9 @@ pub trait Io: Sized {
         let _ = (engine, now_ns, event);
     }
 
+    /// The words that [`query`](Self::query) knows: no other arrives.
+    const VERBS: &'static [crate::Verb] = &[crate::Verb::ROWS, crate::Verb::STATUS];
+
     /// Somebody asks: as [`Query::query`](crate::Query::query).
     ///
     /// # Errors

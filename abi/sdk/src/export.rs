@@ -8,13 +8,14 @@ use crate::Plugin;
 use crate::group::size;
 use crate::shim;
 
-/// Makes a type the plugin of this library: emits the constant `spared_plugin_v1`.
+/// Makes a type the plugin of this library: emits the constant `spared_plugin_v0`.
 ///
 /// ```ignore
 /// spared_sdk::export!(Vrrp {
 ///     name: "vrrp",                  // the file is vrrp.so
 ///     summary: "decides who is active",
 ///     vendor: "spared",              // optional; the crate's authors
+///     brand: "acme",                 // optional; the fork of spared that it needs
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; what it may read, after a + write
@@ -31,6 +32,7 @@ macro_rules! export {
         name: $name:literal,
         summary: $summary:literal
         $(, vendor: $vendor:literal)?
+        $(, brand: $brand:literal)?
         $(, capabilities: [$($capability:expr),* $(,)?])?
         $(, flags: $($flag:ident)|+)?
         $(, paths: [$($path:literal),* $(,)?])?
@@ -59,7 +61,7 @@ macro_rules! export {
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         #[allow(non_upper_case_globals)]
-        pub static spared_plugin_v1: $crate::abi::Exported = $crate::abi::Exported({
+        pub static spared_plugin_v0: $crate::abi::Exported = $crate::abi::Exported({
             let plugin = $crate::export::descriptor::<$plugin>(
                 $crate::export::text(concat!($name, "\0")),
                 $crate::export::text(concat!(env!("CARGO_PKG_VERSION"), "\0")),
@@ -73,6 +75,10 @@ macro_rules! export {
             $(let plugin = $crate::export::vendor(
                 plugin,
                 $crate::export::text(concat!($vendor, "\0")),
+            );)?
+            $(let plugin = $crate::export::brand(
+                plugin,
+                $crate::export::text(concat!($brand, "\0")),
             );)?
             $($(let plugin = $crate::export::capability(plugin, $capability as u64);)*)?
             $($(let plugin = $crate::export::flag(plugin, $crate::export::$flag);)+)?
@@ -121,6 +127,7 @@ pub const fn descriptor<T: Plugin>(
         version,
         vendor: name,
         summary,
+        brand: std::ptr::null(),
         create: Some(shim::create::<T>),
         destroy: Some(shim::destroy::<T>),
         configure: Some(shim::configure::<T>),
@@ -135,6 +142,9 @@ pub const fn descriptor<T: Plugin>(
         query: None,
         extension: Some(extension),
         paths: std::ptr::null(),
+        verbs: std::ptr::null(),
+        verb_count: 0,
+        reserved: 0,
     }
 }
 
@@ -149,6 +159,12 @@ pub const fn text(text: &'static str) -> *const c_char {
 /// Sets the vendor.
 pub const fn vendor(mut plugin: abi::Plugin, vendor: *const c_char) -> abi::Plugin {
     plugin.vendor = vendor;
+    plugin
+}
+
+/// Refuses every host but those of a fork of spared.
+pub const fn brand(mut plugin: abi::Plugin, brand: *const c_char) -> abi::Plugin {
+    plugin.brand = brand;
     plugin
 }
 
@@ -244,7 +260,28 @@ pub mod part {
 
     callbacks!(roles, Roles, role);
     callbacks!(transfer, Transfer, drain, settle);
-    callbacks!(query, Query, query);
+    /// The part `query`.
+    pub mod query {
+        use std::ffi::{c_char, c_void};
+
+        /// Puts it into the descriptor, with its verbs.
+        pub const fn add<T: crate::Query>(mut plugin: spared_abi::Plugin) -> spared_abi::Plugin {
+            plugin.query = Some(crate::part::query::<T>);
+            // A verb is the ABI's, and nothing beside it.
+            plugin.verbs = T::VERBS.as_ptr().cast();
+            plugin.verb_count = T::VERBS.len() as u32;
+            plugin
+        }
+
+        /// It has no extension.
+        ///
+        /// # Safety
+        /// None needed; its siblings read `id`.
+        pub const unsafe fn half<T>(_id: *const c_char) -> *const c_void {
+            std::ptr::null()
+        }
+    }
+
     extension!(interfaces, Interfaces, INTERFACE);
     extension!(groups, Groups, GROUP);
     extension!(peer, Peer, PEER);

@@ -8,10 +8,7 @@ use spared_abi as abi;
 use crate::error::check;
 use crate::host::{Host, c_text};
 use crate::interface::call_ctx;
-use crate::{Error, Plugin, Role};
-
-/// The reason by which the host grants every fence lease of an active group anew.
-const REOPEN: &str = "reopen";
+use crate::{Error, Plugin, Role, text};
 
 /// The part `groups`: the plugin decides roles.
 pub trait Groups: Plugin {
@@ -154,6 +151,82 @@ pub struct RouteClaim {
     pub table: u32,
 }
 
+/// Why a group has its role: what kind, and the fields that plugin.h has beside that kind. The host
+/// makes the sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// `abi::CAUSE_*`.
+    pub kind: u32,
+    /// Of `abi::CAUSE_BY_SWITCHOVER` and on.
+    pub flags: u32,
+    /// This node's quality or priority.
+    pub own: u32,
+    /// The peer's.
+    pub theirs: u32,
+    /// A time.
+    pub for_ns: u64,
+    /// The other router: its name, or its address.
+    pub peer: String,
+    /// An interface, or several with ", " between them.
+    pub interface: String,
+    /// What no number says.
+    pub text: String,
+}
+
+impl Cause {
+    /// One of this kind, without anything else.
+    pub fn of(kind: u32) -> Self {
+        Self {
+            kind,
+            ..Self::default()
+        }
+    }
+
+    /// A clause for which there is no kind: "its lamp is red".
+    pub fn other(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ..Self::of(abi::CAUSE_OTHER)
+        }
+    }
+
+    /// # Safety
+    /// `cause` is NULL, or lent for the call with its texts, and as long as it says.
+    pub(crate) unsafe fn read(cause: *const abi::Cause) -> Self {
+        // SAFETY: the caller's promise; one that is shorter has nothing that is asked for.
+        unsafe {
+            if cause.is_null() || !crate::has!((*cause), abi::Cause, text) {
+                return Self::default();
+            }
+            Self {
+                kind: (*cause).kind,
+                flags: (*cause).flags,
+                own: (*cause).own,
+                theirs: (*cause).theirs,
+                for_ns: (*cause).for_ns,
+                peer: text::read((*cause).peer).into_owned(),
+                interface: text::read((*cause).interface).into_owned(),
+                text: text::read((*cause).text).into_owned(),
+            }
+        }
+    }
+
+    fn to_raw(&self) -> abi::Cause {
+        abi::Cause {
+            size: size::<abi::Cause>(),
+            kind: self.kind,
+            flags: self.flags,
+            own: self.own,
+            theirs: self.theirs,
+            reserved: 0,
+            for_ns: self.for_ns,
+            peer: abi::Str::of(&self.peer),
+            interface: abi::Str::of(&self.interface),
+            text: abi::Str::of(&self.text),
+        }
+    }
+}
+
 /// Declares groups and says their roles; from [`Host::groups`].
 #[derive(Clone, Copy, Debug)]
 pub struct GroupHandle {
@@ -174,10 +247,10 @@ impl GroupHandle {
         let raw = abi::Claims {
             size: size::<abi::Claims>(),
             flags: 0,
-            routers: routers.as_ptr(),
+            virtual_routers: routers.as_ptr(),
             addresses: addresses.as_ptr(),
             routes: routes.as_ptr(),
-            router_count: count(routers.len())?,
+            virtual_router_count: count(routers.len())?,
             address_count: count(addresses.len())?,
             route_count: count(routes.len())?,
             refresh_s: u32::try_from(claims.refresh.as_secs()).unwrap_or(u32::MAX),
@@ -195,28 +268,12 @@ impl GroupHandle {
     }
 
     /// Says a group's role. Active returns when the fence is passing: advertise then. Backup returns
-    /// when it is closed: send priority 0 then. The same role with another `why` only replaces the
-    /// sentence. `reason` is one word of the plugin's documented list, like "peer-silent": the
-    /// field `REASON=` of the journal.
+    /// when it is closed: send priority 0 then. The same role with another cause only replaces that.
     ///
     /// # Errors
     /// The host did not do it, or did not answer within 100 ms: the role is then backup.
-    pub fn publish(&self, group: &str, role: Role, reason: &str, why: &str) -> Result<(), Error> {
-        let (c_group, c_reason) = (c_text(group)?, c_text(reason)?);
-        // SAFETY: the table is valid as long as the instance; the texts live through the call.
-        let status = unsafe {
-            let why = abi::Str::of(why);
-            call_ctx!(
-                self.table,
-                publish,
-                self.host.ctx(),
-                c_group.as_ptr(),
-                role.to_raw(),
-                c_reason.as_ptr(),
-                why
-            )
-        };
-        check(&format!("publish {role} for group {group}"), status)
+    pub fn publish(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
+        self.publish_with(group, role, 0, cause)
     }
 
     /// Publishes active once more and has every fence lease granted anew, those that lapsed too.
@@ -224,8 +281,52 @@ impl GroupHandle {
     ///
     /// # Errors
     /// As of [`publish`](Self::publish).
-    pub fn reopen(&self, group: &str, why: &str) -> Result<(), Error> {
-        self.publish(group, Role::Active, REOPEN, why)
+    pub fn reopen(&self, group: &str, cause: &Cause) -> Result<(), Error> {
+        self.publish_with(group, Role::Active, abi::PUBLISH_REOPEN, cause)
+    }
+
+    fn publish_with(
+        &self,
+        group: &str,
+        role: Role,
+        flags: u32,
+        cause: &Cause,
+    ) -> Result<(), Error> {
+        let (c_group, cause) = (c_text(group)?, cause.to_raw());
+        // SAFETY: the table is valid as long as the instance; the texts live through the call.
+        let status = unsafe {
+            call_ctx!(
+                self.table,
+                publish,
+                self.host.ctx(),
+                c_group.as_ptr(),
+                role.to_raw(),
+                flags,
+                &raw const cause
+            )
+        };
+        check(&format!("publish {role} for group {group}"), status)
+    }
+
+    /// Replaces the cause of a role that was published, as long as the group has that role; the
+    /// host's answer is not waited for.
+    ///
+    /// # Errors
+    /// The host's, which has logged why.
+    pub fn explain(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
+        let (c_group, cause) = (c_text(group)?, cause.to_raw());
+        // SAFETY: as above.
+        let status = unsafe {
+            call_ctx!(
+                self.table,
+                explain,
+                self.host.ctx(),
+                c_group.as_ptr(),
+                role.to_raw(),
+                &raw const cause
+            )
+        };
+        check(&format!("explain group {group}"), status)
     }
 
     /// Announces the addresses again: at once, after 1 s and after 5 s.
@@ -240,17 +341,15 @@ impl GroupHandle {
     }
 
     /// On the active node: the peer is fitter, switch the group over to it. Once followers have
-    /// drained and the peer is prepared, [`Directive::release`] is set. `reason` and `why` as in
-    /// [`publish`](Self::publish).
+    /// drained and the peer is prepared, [`Directive::release`] is set.
     ///
     /// # Errors
     /// One is under way, there is no link, or the host has logged why not: ask again some seconds
     /// later.
-    pub fn switch_over(&self, group: &str, reason: &str, why: &str) -> Result<(), Error> {
-        let (c_group, c_reason) = (c_text(group)?, c_text(reason)?);
+    pub fn switch_over(&self, group: &str, cause: &Cause) -> Result<(), Error> {
+        let (c_group, cause) = (c_text(group)?, cause.to_raw());
         // SAFETY: as above; an older host's table may end before the function.
         let status = unsafe {
-            let why = abi::Str::of(why);
             if !crate::has!(*self.table, abi::Group, switch_over) {
                 return check(&format!("switch over group {group}"), -crate::error::ENOSYS);
             }
@@ -259,8 +358,7 @@ impl GroupHandle {
                 switch_over,
                 self.host.ctx(),
                 c_group.as_ptr(),
-                c_reason.as_ptr(),
-                why
+                &raw const cause
             )
         };
         check(&format!("switch over group {group}"), status)
@@ -279,9 +377,9 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
     let flag = |on: bool, flag: u32| if on { flag } else { 0 };
     abi::VirtualRouterClaim {
         size: size::<abi::VirtualRouterClaim>(),
-        flags: flag(claim.vmac, abi::ROUTER_VMAC)
-            | flag(claim.accept, abi::ROUTER_ACCEPT)
-            | flag(claim.routed, abi::ROUTER_ROUTED),
+        flags: flag(claim.vmac, abi::VIRTUAL_ROUTER_VMAC)
+            | flag(claim.accept, abi::VIRTUAL_ROUTER_ACCEPT)
+            | flag(claim.routed, abi::VIRTUAL_ROUTER_ROUTED),
         interface: abi::Str::of(&claim.interface),
         family: if claim.ipv6 { 6 } else { 4 },
         vrid: claim.vrid.into(),
@@ -292,7 +390,7 @@ fn raw_address(claim: &AddressClaim) -> abi::AddressClaim {
     abi::AddressClaim {
         size: size::<abi::AddressClaim>(),
         flags: if claim.source { abi::ADDRESS_SOURCE } else { 0 },
-        router: claim.router.unwrap_or(abi::NO_VIRTUAL_ROUTER),
+        virtual_router: claim.router.unwrap_or(abi::NO_VIRTUAL_ROUTER),
         family: family(claim.address),
         prefix: claim.prefix.into(),
         reserved: 0,

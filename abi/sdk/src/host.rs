@@ -182,10 +182,29 @@ impl Host {
         check("answer", status)
     }
 
-    pub(crate) fn put_u64(&self, token: u64, key: &str, value: u64) -> Result<(), Error> {
+    pub(crate) fn put_u64(
+        &self,
+        token: u64,
+        key: &str,
+        kind: u32,
+        value: u64,
+    ) -> Result<(), Error> {
         let key = c_text(key)?;
         // SAFETY: as above; key lives through the call.
-        let status = unsafe { call!(self.raw, put_u64, token, key.as_ptr(), value) };
+        let status = unsafe { call!(self.raw, put_u64, token, key.as_ptr(), kind, value) };
+        check("answer", status)
+    }
+
+    pub(crate) fn put_i64(
+        &self,
+        token: u64,
+        key: &str,
+        kind: u32,
+        value: i64,
+    ) -> Result<(), Error> {
+        let key = c_text(key)?;
+        // SAFETY: as above; key lives through the call.
+        let status = unsafe { call!(self.raw, put_i64, token, key.as_ptr(), kind, value) };
         check("answer", status)
     }
 

@@ -82,14 +82,15 @@ pub use check::{Checks, Trouble};
 pub use engine::{Engine, Io};
 pub use error::Error;
 pub use group::{
-    AddressClaim, Claims, Directive, Forced, GroupHandle, Groups, RouteClaim, VirtualRouterClaim,
+    AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, RouteClaim,
+    VirtualRouterClaim,
 };
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value,
+    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value, Verb,
 };
 pub use runner::Runner;
 /// The plain C mirror, for what this crate does not cover.

@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Directive, Groups, Identity, InterfaceEvent, Interfaces, Peer, Progress, Query, Role,
-    RoleEvent, Roles, Token, Transfer, text,
+    Answer, Cause, Directive, Groups, Identity, InterfaceEvent, Interfaces, Peer, Progress, Query,
+    Role, RoleEvent, Roles, Token, Transfer, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -23,21 +23,31 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     }
     // SAFETY: the contract of role: the event and its texts are lent for the call, and it is as
     // long as it says; that of the first hosts ends before its flags.
-    let (group, why, role, deadline_ns, flags) = unsafe {
+    let (group, why, role, deadline_ns, flags, more) = unsafe {
         let flags = if crate::has!((*event), abi::RoleEvent, flags) {
             (*event).flags
         } else {
             0
         };
+        let more = if crate::has!((*event), abi::RoleEvent, cause) {
+            ((*event).before, (*event).epoch, Cause::read((*event).cause))
+        } else {
+            (0, 0, Cause::default())
+        };
         let (group, why) = (text::read((*event).group), text::read((*event).why));
-        (group, why, (*event).role, (*event).deadline_ns, flags)
+        (group, why, (*event).role, (*event).deadline_ns, flags, more)
     };
+    let (before, epoch, cause) = more;
     let event = RoleEvent {
         group: &group,
         role: Role::from_raw(role),
         why: &why,
         deadline_ns,
         maintenance: flags & abi::ROLE_MAINTENANCE != 0,
+        planned: flags & abi::ROLE_PLANNED != 0,
+        before: (before != 0).then(|| Role::from_raw(before)),
+        epoch,
+        cause,
     };
     // SAFETY: the contract of the descriptor.
     unsafe {

@@ -1,11 +1,15 @@
 //! The trait that every plugin implements, and the parts that any plugin may add.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
-use crate::Error;
+use spared_abi as abi;
+
 use crate::config::Config;
 use crate::host::{Host, Ready};
+use crate::{Cause, Error};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
@@ -38,20 +42,23 @@ pub trait Plugin: Sized {
         Ok(Applied::Live)
     }
 
-    /// Begins the work.
+    /// Begins the work. It may be pending for 90 s; meanwhile nobody waits for this plugin.
     ///
     /// # Errors
     /// The worker is restarted later.
-    fn start(&mut self) -> Result<(), Error> {
-        Ok(())
+    fn start(&mut self, token: Token) -> Result<Progress, Error> {
+        let _ = token;
+        Ok(Progress::Done)
     }
 
-    /// Ends the work; only the drop follows. Threads must be joined here.
+    /// Ends the work, within 1 s, or 3 s if it is pending; only the drop follows. Threads must be
+    /// joined here.
     ///
     /// # Errors
     /// Are logged.
-    fn stop(&mut self) -> Result<(), Error> {
-        Ok(())
+    fn stop(&mut self, token: Token) -> Result<Progress, Error> {
+        let _ = token;
+        Ok(Progress::Done)
     }
 
     /// A descriptor given to [`Host::watch_fd`] is ready.
@@ -101,12 +108,58 @@ pub trait Transfer: Plugin {
 
 /// The part `query`: answers `sparectl NAME ARGV...`, and argv `["status"]` for `sparectl status`.
 pub trait Query: Plugin {
+    /// The words that it knows: no other arrives.
+    const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
+
     /// Puts rows into the answer. What takes longer keeps [`Answer::later`], and is
     /// [`Progress::Pending`]; the host waits 12 s for it, and 1 s for `["status"]`.
     ///
     /// # Errors
     /// [`Error::Usage`] for words that it does not know.
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error>;
+}
+
+/// A word of [`Query`]: permissions, help and completion follow from it.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Verb(abi::Verb);
+
+impl Verb {
+    /// `sparectl NAME` alone.
+    pub const ROWS: Self = Self::asks(c"", c"", c"shows what it has and does");
+
+    /// What `sparectl status` asks.
+    pub const STATUS: Self = Self::asks(c"status", c"", c"shows the same as sparectl status");
+
+    /// One that changes nothing: who may only read may say it. `word` is empty for `sparectl NAME`
+    /// alone; `usage` is what follows it, like "NAME ADDRESS".
+    pub const fn asks(word: &'static CStr, usage: &'static CStr, summary: &'static CStr) -> Self {
+        Self::new(abi::VERB_ASKS, word, usage, summary)
+    }
+
+    /// One for root, on this node.
+    pub const fn changes(
+        word: &'static CStr,
+        usage: &'static CStr,
+        summary: &'static CStr,
+    ) -> Self {
+        Self::new(abi::VERB_CHANGES, word, usage, summary)
+    }
+
+    const fn new(
+        effect: u32,
+        word: &'static CStr,
+        usage: &'static CStr,
+        summary: &'static CStr,
+    ) -> Self {
+        Self(abi::Verb {
+            size: size_of::<abi::Verb>() as u32,
+            effect,
+            word: word.as_ptr(),
+            usage: usage.as_ptr(),
+            summary: summary.as_ptr(),
+        })
+    }
 }
 
 /// How `configure` took effect.
@@ -186,7 +239,7 @@ impl fmt::Display for Role {
 }
 
 /// A group's role as a follower learns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleEvent<'a> {
     /// The configured name.
     pub group: &'a str,
@@ -198,6 +251,14 @@ pub struct RoleEvent<'a> {
     pub deadline_ns: u64,
     /// An administrator works on this node; the same role comes again when that begins or ends.
     pub maintenance: bool,
+    /// It moved by a switchover, not by a fault.
+    pub planned: bool,
+    /// What this plugin was told last of the group.
+    pub before: Option<Role>,
+    /// Of two roles of one group, the newer has the greater.
+    pub epoch: u64,
+    /// What `why` says, as data.
+    pub cause: Cause,
 }
 
 /// What a row of an [`Answer`] says, for engines that know no host.
@@ -207,6 +268,18 @@ pub enum Value {
     Text(String),
     /// For programs as well; its unit is in the key.
     Number(u64),
+    /// One that only rises while the worker lives.
+    Counter(u64),
+    /// A number that may be negative.
+    Signed(i64),
+    /// Yes or no.
+    Flag(bool),
+    /// A time.
+    Time(Duration),
+    /// Memory, or a size.
+    Bytes(u64),
+    /// Traffic: bytes, only rising.
+    ByteCounter(u64),
 }
 
 impl From<u64> for Value {
@@ -243,7 +316,30 @@ impl Answer {
     /// # Errors
     /// The answer is full (64 KiB), or `key` holds a NUL.
     pub fn number(&mut self, key: &str, value: u64) -> Result<(), Error> {
-        self.host.put_u64(self.token, key, value)
+        self.host.put_u64(self.token, key, abi::ROW_NUMBER, value)
+    }
+
+    /// A row of any kind.
+    ///
+    /// # Errors
+    /// The answer is full (64 KiB): who asked is told that rows are missing. Or `key` holds a NUL.
+    pub fn row(&mut self, key: &str, value: &Value) -> Result<(), Error> {
+        let (kind, number) = match value {
+            Value::Text(text) => return self.text(key, text),
+            Value::Signed(number) => {
+                return self.host.put_i64(self.token, key, abi::ROW_NUMBER, *number);
+            }
+            Value::Number(number) => (abi::ROW_NUMBER, *number),
+            Value::Counter(number) => (abi::ROW_COUNTER, *number),
+            Value::Flag(flag) => (abi::ROW_BOOL, u64::from(*flag)),
+            Value::Time(time) => (
+                abi::ROW_NS,
+                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            ),
+            Value::Bytes(number) => (abi::ROW_BYTES, *number),
+            Value::ByteCounter(number) => (abi::ROW_BYTES | abi::ROW_COUNTER, *number),
+        };
+        self.host.put_u64(self.token, key, kind, number)
     }
 
     /// Rows in their order.
@@ -255,10 +351,8 @@ impl Answer {
         &mut self,
         rows: impl IntoIterator<Item = (K, Value)>,
     ) -> Result<(), Error> {
-        rows.into_iter().try_for_each(|(key, value)| match value {
-            Value::Text(text) => self.text(key.as_ref(), &text),
-            Value::Number(number) => self.number(key.as_ref(), number),
-        })
+        rows.into_iter()
+            .try_for_each(|(key, value)| self.row(key.as_ref(), &value))
     }
 
     /// What the rows say wants attention: `sparectl` shows them, and exits with 1.

@@ -92,7 +92,7 @@ impl<I: Io> Plugin for Runner<I> {
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         let Some(settings) = &self.settings else {
             return Err(Error::Plugin("started before it was configured".to_owned()));
         };
@@ -111,15 +111,15 @@ impl<I: Io> Plugin for Runner<I> {
             alarm: Alarm::new(self.host, TIMER),
         });
         running.work();
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
+    fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
         if let Some(mut running) = self.running.take() {
             running.alarm.set(None);
             running.io.stop(running.engine);
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn fd(&mut self, fd: RawFd, ready: Ready) {
@@ -168,6 +168,8 @@ impl<I: Io> Transfer for Runner<I> {
 }
 
 impl<I: Io> Query for Runner<I> {
+    const VERBS: &'static [crate::Verb] = I::VERBS;
+
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let done = self.with(|it, now_ns| it.io.query(&mut it.engine, now_ns, argv, answer));
         done.unwrap_or(Ok(Progress::Done))

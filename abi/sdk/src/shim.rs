@@ -8,7 +8,7 @@ use spared_abi as abi;
 use crate::config::{Config, Scope};
 use crate::error::{EINVAL, ENOTRECOVERABLE};
 use crate::host::{Host, Ready};
-use crate::{Applied, Error, Plugin, Progress, logger, text};
+use crate::{Applied, Error, Plugin, Progress, Token, logger, text};
 
 /// What `self` leads to.
 pub(crate) struct Instance<T> {
@@ -42,14 +42,6 @@ pub(crate) unsafe fn enter<T: Plugin>(
             instance.host.fail("", "the plugin panicked");
             -ENOTRECOVERABLE
         }
-    }
-}
-
-/// A result as a status, its error told to the host.
-fn status(host: Host, result: Result<(), Error>) -> abi::Status {
-    match result {
-        Ok(()) => 0,
-        Err(error) => host.report(&error),
     }
 }
 
@@ -111,6 +103,9 @@ pub(crate) unsafe extern "C" fn configure<T: Plugin>(
     toml: abi::Str,
     flags: u32,
 ) -> abi::Status {
+    if flags & abi::FLAGS_REQUIRED != 0 {
+        return -EINVAL;
+    }
     // SAFETY: the contract of configure: toml is lent for the call.
     let toml = unsafe { text::read(toml) };
     let check_only = flags & abi::CONFIGURE_CHECK != 0;
@@ -169,18 +164,27 @@ fn declare_scopes(host: Host, config: &Config) {
             Scope::Pair => {}
             Scope::Node => host.declare_scope(&key, abi::SCOPE_NODE),
             Scope::Local => host.declare_scope(&key, abi::SCOPE_LOCAL),
+            Scope::Secret => host.declare_scope(&key, abi::SCOPE_SECRET),
         }
     }
 }
 
-pub(crate) unsafe extern "C" fn start<T: Plugin>(instance: *mut c_void) -> abi::Status {
+pub(crate) unsafe extern "C" fn start<T: Plugin>(instance: *mut c_void, token: u64) -> abi::Status {
     // SAFETY: the contract of the descriptor.
-    unsafe { enter::<T>(instance, |it| status(it.host, it.plugin.start())) }
+    unsafe {
+        enter::<T>(instance, |it| {
+            progress(it.host, it.plugin.start(Token(token)))
+        })
+    }
 }
 
-pub(crate) unsafe extern "C" fn stop<T: Plugin>(instance: *mut c_void) -> abi::Status {
+pub(crate) unsafe extern "C" fn stop<T: Plugin>(instance: *mut c_void, token: u64) -> abi::Status {
     // SAFETY: the contract of the descriptor.
-    unsafe { enter::<T>(instance, |it| status(it.host, it.plugin.stop())) }
+    unsafe {
+        enter::<T>(instance, |it| {
+            progress(it.host, it.plugin.stop(Token(token)))
+        })
+    }
 }
 
 pub(crate) unsafe extern "C" fn fd<T: Plugin>(

@@ -66,14 +66,14 @@ impl Plugin for Thing {
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         self.host.event("started");
         self.host.timer(7, 0)?;
         self.host.watch_fd(5, Interest::READ | Interest::WRITE)?;
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
+    fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
         Err(Error::Peer("said goodbye twice".to_owned()))
     }
 
@@ -109,7 +109,17 @@ impl Roles for Thing {
             ""
         };
         let (group, role, why) = (event.group, event.role, event.why);
-        note(format!("{group} {role} {why}{maintenance}"));
+        let planned = match event.before.filter(|_| event.planned) {
+            Some(before) => {
+                let (epoch, cause) = (event.epoch, &event.cause);
+                let Cause {
+                    kind, peer, for_ns, ..
+                } = cause;
+                format!(" planned, before {before:?}, {epoch}, {kind} {peer} {for_ns}")
+            }
+            None => String::new(),
+        };
+        note(format!("{group} {role} {why}{maintenance}{planned}"));
         if event.group == "later" {
             self.host.done(token, Err(Error::Plugin("no".to_owned())));
             return Ok(Progress::Pending);
@@ -231,10 +241,13 @@ fn host() -> abi::Host {
         size: size_of::<abi::Host>() as u32,
         minor: 0,
         ctx: ptr::null_mut(),
+        brand: abi::BRAND.as_ptr(),
         log: Some(log),
         wake: Some(wake),
         fail: Some(fail),
         config_get: Some(config_get),
+        config_type: None,
+        config_keys: None,
         config_len: Some(config_len),
         watch_fd: Some(watch_fd),
         timer: Some(timer),
@@ -242,11 +255,12 @@ fn host() -> abi::Host {
         done: Some(done),
         put_text: Some(put_text),
         put_u64: None,
+        put_i64: None,
         extension: None,
     }
 }
 
-const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
+const PLUGIN: &abi::Plugin = &spared_plugin_v0.0;
 
 fn create() -> *mut c_void {
     let host = Box::leak(Box::new(host()));
@@ -273,7 +287,9 @@ fn role(instance: *mut c_void, group: &str, role: u32) -> abi::Status {
         why: abi::Str::of("why"),
         deadline_ns: 1,
         flags: 0,
-        reserved: 0,
+        before: 0,
+        epoch: 1,
+        cause: std::ptr::null(),
     };
     // SAFETY: as a host does.
     unsafe { PLUGIN.role.unwrap()(instance, 9, &raw const event) }
@@ -347,7 +363,7 @@ fn errors_become_a_status_and_a_sentence() {
     let instance = create();
     // SAFETY: as a host does.
     unsafe {
-        assert_eq!(PLUGIN.stop.unwrap()(instance), -71);
+        assert_eq!(PLUGIN.stop.unwrap()(instance, 1), -71);
         assert_eq!(noted(), ["fail - said goodbye twice"]);
         assert_eq!(PLUGIN.query.unwrap()(instance, 3, ptr::null(), 0), EINVAL);
     }
@@ -398,7 +414,7 @@ fn roles_arrive_and_one_that_nobody_knows_is_backup() {
 fn a_handle_of_the_host_calls_its_functions() {
     let instance = create();
     // SAFETY: as a host does.
-    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance), 0) };
+    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance, 1), 0) };
     // A time of 0 would cancel the timer: the past is 1.
     assert_eq!(noted(), ["log 6 started", "timer 7 1", "watch 5 5"]);
     // SAFETY: as above.
@@ -418,7 +434,7 @@ fn a_panic_is_caught_told_and_the_instance_is_never_entered_again() {
             "{said:?}"
         );
         assert_eq!(said[1], "fail - the plugin panicked");
-        assert_eq!(PLUGIN.start.unwrap()(instance), ENOTRECOVERABLE);
+        assert_eq!(PLUGIN.start.unwrap()(instance, 1), ENOTRECOVERABLE);
         assert_eq!(role(instance, "office", abi::ROLE_ACTIVE), ENOTRECOVERABLE);
         PLUGIN.destroy.unwrap()(instance);
     }
@@ -527,13 +543,53 @@ fn maintenance_is_heard_of_hosts_that_know_it() {
         why: abi::Str::of("why"),
         deadline_ns: 1,
         flags: abi::ROLE_MAINTENANCE,
-        reserved: 0,
+        before: 0,
+        epoch: 1,
+        cause: std::ptr::null(),
     };
     // SAFETY: as a host does.
     let role = |event: &abi::RoleEvent| unsafe { PLUGIN.role.unwrap()(instance, 9, event) };
     assert_eq!(role(&event), 0);
     assert_eq!(noted(), ["office active why in maintenance"]);
     event.size = std::mem::offset_of!(abi::RoleEvent, flags) as u32;
+    assert_eq!(role(&event), 0);
+    assert_eq!(noted(), ["office active why"], "an older host's ends there");
+}
+
+#[test]
+fn a_role_says_what_was_before_and_why_as_data() {
+    let instance = create();
+    let cause = abi::Cause {
+        size: size_of::<abi::Cause>() as u32,
+        kind: abi::CAUSE_PEER_SILENT,
+        flags: 0,
+        own: 0,
+        theirs: 0,
+        reserved: 0,
+        for_ns: 302,
+        peer: abi::Str::of("r1"),
+        interface: abi::Str::EMPTY,
+        text: abi::Str::EMPTY,
+    };
+    let mut event = abi::RoleEvent {
+        size: size_of::<abi::RoleEvent>() as u32,
+        role: abi::ROLE_ACTIVE,
+        group: abi::Str::of("office"),
+        why: abi::Str::of("why"),
+        deadline_ns: 1,
+        flags: abi::ROLE_PLANNED,
+        before: abi::ROLE_BACKUP,
+        epoch: 7,
+        cause: &raw const cause,
+    };
+    // SAFETY: as a host does.
+    let role = |event: &abi::RoleEvent| unsafe { PLUGIN.role.unwrap()(instance, 9, event) };
+    assert_eq!(role(&event), 0);
+    let silent = abi::CAUSE_PEER_SILENT;
+    let wanted = format!("office active why planned, before Backup, 7, {silent} r1 302");
+    assert_eq!(noted(), [wanted]);
+    event.size = std::mem::offset_of!(abi::RoleEvent, cause) as u32;
+    event.flags = 0;
     assert_eq!(role(&event), 0);
     assert_eq!(noted(), ["office active why"], "an older host's ends there");
 }
@@ -552,7 +608,9 @@ fn texts_that_are_not_utf8_do_not_reach_the_plugin_as_they_are() {
         why: abi::Str::EMPTY,
         deadline_ns: 0,
         flags: 0,
-        reserved: 0,
+        before: 0,
+        epoch: 1,
+        cause: std::ptr::null(),
     };
     // SAFETY: as a host must not, but a plugin should stand it.
     assert_eq!(

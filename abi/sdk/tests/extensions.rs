@@ -58,15 +58,24 @@ impl Plugin for Thing {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         let checks = self.host.checks().ok_or(Error::Peer("none".to_owned()))?;
         checks.report("lan1", 100, 0, "no carrier")?;
-        checks.forget("lan1")
+        checks.forget("lan1")?;
+        Ok(Progress::Done)
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
+    fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
         let groups = self.host.groups().ok_or(Error::Peer("none".to_owned()))?;
-        groups.switch_over("office", "fitter", "the peer is fitter")
+        let cause = Cause {
+            own: 73,
+            theirs: 100,
+            peer: "r2".to_owned(),
+            ..Cause::of(abi::CAUSE_QUALITY)
+        };
+        groups.switch_over("office", &cause)?;
+        groups.explain("office", Role::Active, &cause)?;
+        Ok(Progress::Done)
     }
 }
 
@@ -138,7 +147,7 @@ export!(Thing {
     parts: [transfer, peer, identity, groups],
 });
 
-const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
+const PLUGIN: &abi::Plugin = &spared_plugin_v0.0;
 
 fn bytes_text(bytes: abi::Bytes) -> String {
     let bytes = unsafe { std::slice::from_raw_parts(bytes.ptr, bytes.len) };
@@ -194,11 +203,26 @@ unsafe extern "C" fn declare(_: *mut c_void, key: *const c_char, scope: u32) -> 
 unsafe extern "C" fn switch_over(
     _: *mut c_void,
     group: *const c_char,
-    reason: *const c_char,
-    why: abi::Str,
+    cause: *const abi::Cause,
 ) -> abi::Status {
-    let (group, reason) = (c_text(group), c_text(reason));
-    note(format!("switch_over {group} {reason} {}", text(why)))
+    note(format!("switch_over {} {}", c_text(group), told(cause)))
+}
+
+unsafe extern "C" fn explain(
+    _: *mut c_void,
+    group: *const c_char,
+    role: u32,
+    cause: *const abi::Cause,
+) -> abi::Status {
+    note(format!("explain {} {role} {}", c_text(group), told(cause)))
+}
+
+fn told(cause: *const abi::Cause) -> String {
+    let cause = unsafe { &*cause };
+    let sizes = (cause.size, size_of::<abi::Cause>() as u32);
+    assert_eq!(sizes.0, sizes.1);
+    let (own, theirs, peer) = (cause.own, cause.theirs, text(cause.peer));
+    format!("{} {own} {theirs} {peer}", cause.kind)
 }
 
 static PEER: abi::Peer = abi::Peer {
@@ -231,6 +255,7 @@ static GROUP: abi::Group = abi::Group {
     publish: None,
     announce: None,
     switch_over: Some(switch_over),
+    explain: Some(explain),
 };
 /// As a host had it whose table ended before switch_over.
 static GROUP_OF_OLD: abi::Group = abi::Group {
@@ -389,10 +414,10 @@ fn what_it_asks_to_be_signed_and_verified_is_answered_by_ticket() {
 #[test]
 fn checks_are_reported_and_a_refusal_is_an_error() {
     let instance = create(Some(extension));
-    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance), 0) };
+    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance, 1), 0) };
     assert_eq!(noted(), ["report lan1 100 0 no carrier", "forget lan1"]);
     ANSWER.set(EINVAL);
-    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance), EINVAL) };
+    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance, 1), EINVAL) };
     let said = noted();
     assert_eq!(said[0], "report lan1 100 0 no carrier");
     assert!(
@@ -457,10 +482,14 @@ fn every_flag_of_a_directive_arrives_by_its_name() {
 #[test]
 fn a_switchover_is_asked_for_and_an_older_host_has_none() {
     let instance = create(Some(extension));
-    unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance), 0) };
-    assert_eq!(noted(), ["switch_over office fitter the peer is fitter"]);
+    unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance, 1), 0) };
+    let wanted = [
+        "switch_over office 9 73 100 r2",
+        "explain office 2 9 73 100 r2",
+    ];
+    assert_eq!(noted(), wanted);
     let instance = create(Some(extension_of_old));
-    unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance), -38) };
+    unsafe { assert_eq!(PLUGIN.stop.unwrap()(instance, 1), -38) };
     let said = noted();
     assert!(
         said[0].starts_with("fail cannot switch over group office: "),
@@ -472,7 +501,7 @@ fn a_switchover_is_asked_for_and_an_older_host_has_none() {
 fn without_the_extensions_a_plugin_is_told_so_and_its_keys_are_not_declared() {
     let instance = create(None);
     assert_eq!(configure(instance, "note = \"n\"", 0), 0);
-    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance), -71) };
+    unsafe { assert_eq!(PLUGIN.start.unwrap()(instance, 1), -71) };
     assert_eq!(noted(), ["fail none"]);
 }
 

@@ -201,7 +201,7 @@ export!(Runner<Hands> {
     parts: [roles, transfer, query, interfaces, peer],
 });
 
-const PLUGIN: &abi::Plugin = &spared_plugin_v1.0;
+const PLUGIN: &abi::Plugin = &spared_plugin_v0.0;
 
 unsafe extern "C" fn now(_: *mut c_void) -> u64 {
     NOW_NS.get()
@@ -298,7 +298,7 @@ impl Running {
     fn start() -> Self {
         let it = Self::create();
         assert_eq!(it.configure("colour = \"red\""), 0);
-        unsafe { assert_eq!(PLUGIN.start.unwrap()(it.0), 0) };
+        unsafe { assert_eq!(PLUGIN.start.unwrap()(it.0, 1), 0) };
         assert_eq!(noted(), ["start red", "timer 99"]);
         it
     }
@@ -470,7 +470,9 @@ fn roles_go_to_the_engine_and_questions_to_the_io() {
         why: abi::Str::of("why"),
         deadline_ns: 1,
         flags: 0,
-        reserved: 0,
+        before: 0,
+        epoch: 1,
+        cause: std::ptr::null(),
     };
     unsafe { assert_eq!(PLUGIN.role.unwrap()(it.0, 9, &raw const event), 0) };
     assert_eq!(noted(), ["role office active"]);
@@ -491,12 +493,12 @@ fn other_settings_need_a_restart_and_the_same_do_not() {
 #[test]
 fn before_the_start_and_after_the_end_nothing_is_done() {
     let it = Running::create();
-    unsafe { assert_eq!(PLUGIN.start.unwrap()(it.0), -1) };
+    unsafe { assert_eq!(PLUGIN.start.unwrap()(it.0, 1), -1) };
     assert_eq!(noted(), ["fail started before it was configured"]);
     let it = Running::start();
     CHANNEL.set(FULL);
     it.hear("12");
-    unsafe { assert_eq!(PLUGIN.stop.unwrap()(it.0), 0) };
+    unsafe { assert_eq!(PLUGIN.stop.unwrap()(it.0, 1), 0) };
     assert_eq!(noted(), ["timer 0", "stop with 2 messages"]);
     assert_eq!(it.hear("a"), [""; 0]);
     unsafe { assert_eq!(PLUGIN.drain.unwrap()(it.0, 1, 5), 0) };

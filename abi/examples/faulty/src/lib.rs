@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Plugin, Progress, Query, RoleEvent, Roles, Sockets, Token,
+    Answer, Applied, Error, Host, Plugin, Progress, Query, RoleEvent, Roles, Sockets, Token, Verb,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +28,8 @@ enum Fault {
     Spin,
     /// Logs as fast as it can.
     LogFlood,
+    /// Writes to the error output as fast as it can.
+    ErrorFlood,
     /// Calls the host as fast as it can.
     CallFlood,
     /// Opens files and forgets them.
@@ -40,7 +42,7 @@ enum Fault {
     HangInStop,
 }
 
-const FAULTS: [(&str, Fault); 12] = [
+const FAULTS: [(&str, Fault); 13] = [
     ("none", Fault::None),
     ("panic", Fault::Panic),
     ("segfault", Fault::Segfault),
@@ -48,6 +50,7 @@ const FAULTS: [(&str, Fault); 12] = [
     ("hang", Fault::Hang),
     ("spin", Fault::Spin),
     ("log-flood", Fault::LogFlood),
+    ("error-flood", Fault::ErrorFlood),
     ("call-flood", Fault::CallFlood),
     ("leak-descriptors", Fault::LeakDescriptors),
     ("never-done", Fault::NeverDone),
@@ -96,15 +99,16 @@ impl Plugin for Faulty {
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
-        self.again_in(Duration::from_millis(self.settings.after_ms))
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
+        self.again_in(Duration::from_millis(self.settings.after_ms))?;
+        Ok(Progress::Done)
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
+    fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
         if self.settings.fault == Fault::HangInStop {
             hang();
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn timer(&mut self, _id: u32) {
@@ -144,6 +148,10 @@ impl Faulty {
             },
             Fault::LogFlood => {
                 (0..10_000).for_each(|line| log::info!("line {line} of a flood"));
+                self.again_in(Duration::ZERO)
+            }
+            Fault::ErrorFlood => {
+                (0..10_000).for_each(|line| eprintln!("line {line} of a flood"));
                 self.again_in(Duration::ZERO)
             }
             Fault::CallFlood => {
@@ -189,6 +197,12 @@ impl Roles for Faulty {
 }
 
 impl Query for Faulty {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(c"fault", c"", c"says what it does wrong"),
+    ];
+
     fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         answer.text("fault", &format!("{:?}", self.settings.fault))?;
         if self.settings.fault != Fault::None {

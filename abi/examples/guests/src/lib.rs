@@ -43,6 +43,13 @@ impl Io for Reception {
         self.report(guests)
     }
 
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::changes(c"admit", c"NAME ADDRESS", c"adds a guest"),
+        Verb::changes(c"dismiss", c"NAME", c"removes a guest"),
+    ];
+
     fn query(
         &mut self,
         guests: &mut Guests,

@@ -104,8 +104,9 @@ impl Plugin for Messenger {
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
-        self.again(TICK, self.settings.interval)
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
+        self.again(TICK, self.settings.interval)?;
+        Ok(Progress::Done)
     }
 
     fn timer(&mut self, id: u32) {
@@ -320,6 +321,18 @@ impl Roles for Messenger {
 }
 
 impl Query for Messenger {
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::changes(c"check", c"good|bad", c"reports its check"),
+        Verb::changes(c"in-sync", c"yes|no", c"reports its synchrony"),
+        Verb::changes(c"say", c"TEXT", c"sends the peer a text"),
+        Verb::changes(c"flood", c"COUNT SIZE", c"sends the peer messages"),
+        Verb::changes(c"ping", c"COUNT", c"measures the way to the peer"),
+        Verb::changes(c"prove", c"TEXT", c"has a text signed"),
+        Verb::changes(c"verify", c"SIGNATURE TEXT", c"has a signature checked"),
+    ];
+
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         let number = |word: &str, least: u64, most: u64| match word.parse() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),

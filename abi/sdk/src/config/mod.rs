@@ -23,6 +23,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,9 +32,7 @@ pub use duration::{format_duration, parse_duration};
 pub use ipnet::IpNet;
 pub use network::{Cidr, Network};
 pub use section::Section;
-
-/// Keys at the top of each plugin's file that belong to the host; every reader accepts them.
-pub const HOST_KEYS: [&str; 5] = ["enabled", "after", "follow", "allow", "on_failure"];
+pub use spared_abi::HOST_KEYS;
 
 /// One configuration file, and what has been asked and found of it so far.
 #[derive(Debug)]
@@ -63,6 +62,8 @@ pub enum Scope {
     Node,
     /// This node's affair; never compared.
     Local,
+    /// Equal on both nodes, and shown nowhere.
+    Secret,
 }
 
 /// A key and its scope; a bare `&str` is of scope [`Scope::Pair`].
@@ -85,6 +86,14 @@ pub fn local(name: &str) -> Key<'_> {
     Key {
         name,
         scope: Scope::Local,
+    }
+}
+
+/// A key whose value is compared by a digest, and shown nowhere.
+pub fn secret(name: &str) -> Key<'_> {
+    Key {
+        name,
+        scope: Scope::Secret,
     }
 }
 
@@ -222,7 +231,7 @@ impl Notes {
     fn know_below(&mut self, table: &toml::Table, path: &str) {
         for (key, value) in table {
             self.know(path, key, Scope::Pair);
-            let path = join(path, key);
+            let path = join(path, &escape(key));
             match value {
                 toml::Value::Table(table) => self.know_below(table, &path),
                 toml::Value::Array(array) => {
@@ -243,7 +252,7 @@ impl Notes {
             return;
         };
         for (key, value) in table {
-            let below = join(path, key);
+            let below = join(path, &escape(key));
             if !known.contains_key(key) {
                 faults.push(Fault {
                     key: below,
@@ -276,6 +285,14 @@ fn allowed(path: &str, known: &BTreeMap<String, Scope>) -> String {
         return "none here".to_owned();
     }
     own.join(", ")
+}
+
+/// A key as a part of a path: a dot in it is none between parts.
+pub(crate) fn escape(key: &str) -> Cow<'_, str> {
+    match key.contains(['.', '\\']) {
+        true => Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\.")),
+        false => Cow::Borrowed(key),
+    }
 }
 
 pub(crate) fn join(path: &str, key: &str) -> String {

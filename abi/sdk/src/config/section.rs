@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::{Config, Key, Scope, format_duration, join, parse_duration};
+use super::{Config, Key, Scope, escape, format_duration, join, parse_duration};
 
 /// One table: the file itself, a `[table]`, or one of an array `[[table]]`.
 #[derive(Clone, Debug)]
@@ -94,6 +94,32 @@ impl<'c> Section<'c> {
         number
             .filter(|number| range.contains(number))
             .or_else(|| self.wrong(&key, value, &format!("{}-{}", range.start(), range.end())))
+    }
+
+    /// A whole number in `range`, which may be negative.
+    pub fn signed<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<i64>) -> Option<i64> {
+        let (key, value) = self.value(key.into())?;
+        let number = value.as_integer().filter(|number| range.contains(number));
+        number.or_else(|| {
+            let allowed = format!("{} to {}", range.start(), range.end());
+            self.wrong(&key, value, &allowed)
+        })
+    }
+
+    /// A number in `range`, with or without a fraction.
+    pub fn float<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<f64>) -> Option<f64> {
+        let (key, value) = self.value(key.into())?;
+        let number = match value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => Some(*number as f64),
+            _ => None,
+        };
+        // nan is in no range
+        let number = number.filter(|number| range.contains(number));
+        number.or_else(|| {
+            let allowed = format!("{} to {}", range.start(), range.end());
+            self.wrong(&key, value, &allowed)
+        })
     }
 
     /// A time like "100ms", "1s", "2m" or "1h", in `range`.
@@ -185,7 +211,7 @@ impl<'c> Section<'c> {
     pub fn section<'k>(&self, key: impl Into<Key<'k>>) -> Option<Section<'c>> {
         let key = key.into();
         self.know(key);
-        let path = join(&self.path, key.name);
+        let path = join(&self.path, &escape(key.name));
         match self.table.get(key.name)? {
             Value::Table(table) => Some(Section::new(self.config, table, path)),
             other => self.wrong(key.name, other, "a table"),
@@ -196,7 +222,7 @@ impl<'c> Section<'c> {
     pub fn sections<'k>(&self, key: impl Into<Key<'k>>) -> Vec<Section<'c>> {
         let key = key.into();
         self.know(key);
-        let path = join(&self.path, key.name);
+        let path = join(&self.path, &escape(key.name));
         let wanted = format!("an array of tables: [[{}]]", key.name);
         let Some(value) = self.table.get(key.name) else {
             return Vec::new();
@@ -294,8 +320,18 @@ impl<'c> Section<'c> {
         }
     }
 
+    fn is_secret(&self, key: &str) -> bool {
+        let notes = self.config.notes().borrow();
+        let keys = notes.known.get(&self.path);
+        keys.and_then(|keys| keys.get(key)) == Some(&Scope::Secret)
+    }
+
     fn wrong<T>(&self, key: &str, found: &Value, allowed: &str) -> Option<T> {
-        self.fault(key, format!("found {}, allowed {allowed}", shown(found)));
+        let found = match self.is_secret(key) {
+            true => "a value that is not shown".to_owned(),
+            false => shown(found),
+        };
+        self.fault(key, format!("found {found}, allowed {allowed}"));
         None
     }
 }

@@ -178,6 +178,24 @@ fn durations_are_read_back_as_they_are_written() {
 }
 
 #[test]
+fn what_is_wrong_with_a_secret_is_said_without_it() {
+    let config = Config::parse("[server]\ncommunity = 12345\n", "r1", &[]).unwrap();
+    let server = config.root().section("server").unwrap();
+    assert_eq!(server.text(secret("community")), None);
+    assert!(
+        config
+            .scopes()
+            .contains(&("server.community".to_owned(), Scope::Secret))
+    );
+    let faults = config.finish().unwrap_err();
+    let why = "found a value that is not shown, allowed a text";
+    assert_eq!(
+        (faults[0].key.as_str(), faults[0].why.as_str()),
+        ("server.community", why)
+    );
+}
+
+#[test]
 fn scopes_name_each_key_once_whatever_the_position() {
     let text = "[[group]]\nvrid = 1\n[[group]]\nvrid = 2\n";
     let config = Config::parse(text, "r1", &[]).unwrap();
@@ -194,4 +212,37 @@ fn scopes_name_each_key_once_whatever_the_position() {
         scopes.iter().filter(|(key, _)| key == "group.vrid").count(),
         1
     );
+}
+
+#[test]
+fn signed_numbers_and_fractions_have_ranges() {
+    let text = "a = -3\nb = 0.5\nc = 2\nd = -40\ne = nan\nf = 'x'";
+    let config = Config::parse(text, "r1", &[]).unwrap();
+    let root = config.root();
+    assert_eq!(root.signed("a", -5..=5), Some(-3));
+    assert_eq!(root.float("b", 0.0..=1.0), Some(0.5));
+    assert_eq!(root.float("c", 0.0..=2.0), Some(2.0));
+    assert_eq!(root.signed("d", -5..=5), None);
+    assert_eq!(root.float("e", 0.0..=1.0), None);
+    assert_eq!(root.float("f", -1.5..=1.0), None);
+    let faults = config.finish().unwrap_err();
+    let whys: Vec<&str> = faults.iter().map(|fault| fault.why.as_str()).collect();
+    assert_eq!(
+        whys,
+        [
+            "found -40, allowed -5 to 5",
+            "found nan, allowed 0 to 1",
+            "found \"x\", allowed -1.5 to 1",
+        ]
+    );
+}
+
+#[test]
+fn a_dot_in_a_name_is_escaped_in_its_path() {
+    let config = Config::parse("[a.\"b.c\"]\nd = 1", "r1", &[]).unwrap();
+    let section = config.root().section("a").unwrap();
+    let below = section.section("b.c").unwrap();
+    assert_eq!(below.path(), "a.b\\.c");
+    let faults = config.finish().unwrap_err();
+    assert_eq!(faults[0].key, "a.b\\.c.d");
 }

@@ -1,0 +1,247 @@
+//! The plugin in a worker as the host starts it: the host's own driver, in the host's own confinement.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spared_abi as abi;
+use spared_worker::message::{Cause, Descriptor, FromWorker, Load, Role, ToWorker};
+use spared_worker::process::{CHECK_ACCOUNT, Worker};
+use spared_worker::rights;
+
+use crate::finding::Finding;
+use crate::trial::{name_of, surroundings};
+
+/// For each answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// From load to exit.
+pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
+    let mut host = match Host::spawn(path) {
+        Ok(host) => host,
+        Err(why) => return vec![Finding::fail(format!("no worker can be started: {why}"))],
+    };
+    if let Err(why) = host.drive(toml) {
+        // What it asks for is given to it by root alone.
+        let lacks = !host.is_root && host.wants_rights;
+        host.findings.push(match lacks {
+            true => Finding::warn(format!(
+                "{why}; it asks for rights that root alone can give: run this check as root"
+            )),
+            false => Finding::fail(why),
+        });
+    }
+    host.findings
+}
+
+/// The host's side of the worker.
+struct Host {
+    worker: Worker,
+    findings: Vec<Finding>,
+    token: u64,
+    is_root: bool,
+    wants_rights: bool,
+}
+
+impl Host {
+    fn spawn(path: &Path) -> Result<Self, String> {
+        let words = |error: std::io::Error| error.to_string();
+        let descriptor = crate::trial::load(path)?.descriptor;
+        let is_root = rustix::process::geteuid().is_root();
+        let exe = std::env::current_exe().map_err(words)?;
+        let file = File::open(path).map_err(words)?;
+        let load = load(path, &descriptor, is_root);
+        let worker = Worker::spawn(&exe, &load, file.as_fd()).map_err(words)?;
+        Ok(Self {
+            worker,
+            findings: Vec::new(),
+            token: 0,
+            is_root,
+            wants_rights: descriptor.capabilities != 0 || descriptor.flags != 0,
+        })
+    }
+
+    /// A life in short. An error is the plugin's.
+    fn drive(&mut self, toml: &str) -> Result<(), String> {
+        let descriptor = self.wait("load", |message| match message {
+            FromWorker::Loaded(loaded) => Some(loaded),
+            _ => None,
+        })??;
+        let toml = toml.to_owned();
+        self.ask("configure", |token| ToWorker::Configure {
+            token,
+            toml,
+            check: false,
+            surroundings: surroundings(),
+        })?;
+        self.ask("start", |token| ToWorker::Start { token })?;
+        for role in [Role::Active, Role::Backup] {
+            self.say("role", |token| change(token, role))?;
+        }
+        let asks = descriptor.verbs.iter().filter(|verb| !verb.changes);
+        for word in asks.map(|verb| verb.word.clone()) {
+            let argv = Vec::from_iter((!word.is_empty()).then_some(word));
+            self.say("query", |token| ToWorker::Query { token, argv })?;
+        }
+        self.ask("stop", |token| ToWorker::Stop { token })?;
+        self.exit()
+    }
+
+    /// A call that must succeed.
+    fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
+        match self.call(callback, message)? {
+            (0.., _) => Ok(()),
+            (status, why) if why.is_empty() => {
+                let error = std::io::Error::from_raw_os_error(status.saturating_neg());
+                Err(format!("{callback} failed: {error}"))
+            }
+            (_, why) => Err(format!("{callback} failed: {why}")),
+        }
+    }
+
+    /// A call that may fail, as it may need what is not here, or stay pending; not end the worker, nor
+    /// keep it.
+    fn say(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
+        self.token += 1;
+        self.send(&message(self.token));
+        let wanted = self.token;
+        self.send(&ToWorker::Ping { number: wanted });
+        self.wait(callback, |message| {
+            matches!(message, FromWorker::Pong { number, .. } if number == wanted).then_some(())
+        })
+    }
+
+    /// The status and what fail() said.
+    fn call(
+        &mut self,
+        callback: &str,
+        message: impl FnOnce(u64) -> ToWorker,
+    ) -> Result<(abi::Status, String), String> {
+        self.token += 1;
+        let wanted = self.token;
+        self.send(&message(wanted));
+        self.wait(callback, |message| match message {
+            FromWorker::Returned {
+                token,
+                status,
+                failures,
+                ..
+            } if token == wanted => {
+                let said = failures.into_iter();
+                let said: Vec<String> = said.map(|it| format!("{}: {}", it.key, it.why)).collect();
+                Some((status, said.join("; ")))
+            }
+            // It may take longer than anybody wants to wait here.
+            FromWorker::Pending { token } if token == wanted && callback == "start" => {
+                Some((0, String::new()))
+            }
+            _ => None,
+        })
+    }
+
+    /// A worker that is gone is found by reading.
+    fn send(&self, message: &ToWorker) {
+        let _ = self.worker.send(message, &[]);
+    }
+
+    fn wait<T>(
+        &mut self,
+        step: &str,
+        mut pick: impl FnMut(FromWorker) -> Option<T>,
+    ) -> Result<T, String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.worker.receive() {
+                Ok(None) => self.nap(),
+                Ok(Some(FromWorker::Log { level, text })) => self.note(level, &text),
+                Ok(Some(FromWorker::Call { number, .. })) => {
+                    self.send(&ToWorker::Answer { number, status: 0 });
+                }
+                Ok(Some(message)) => {
+                    if let Some(picked) = pick(message) {
+                        return Ok(picked);
+                    }
+                }
+                Err(_) => return Err(format!("its worker ended in {step}: {}", self.reason())),
+            }
+        }
+        let seconds = PATIENCE.as_secs();
+        Err(format!("{step} is not answered within {seconds} s"))
+    }
+
+    /// What the driver says at this level is a fault of the plugin's.
+    fn note(&mut self, level: u32, text: &str) {
+        eprintln!("      log {level}: {text}");
+        if level == abi::LOG_ERROR && text.starts_with("misbehaves: ") {
+            self.findings.push(Finding::fail(text));
+        }
+    }
+
+    fn nap(&self) {
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 20_000_000,
+        };
+        let _ = poll(&mut [PollFd::new(&self.worker, PollFlags::IN)], Some(&tick));
+    }
+
+    fn exit(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.worker.exit() {
+                Some(status) if status.success() => return Ok(()),
+                Some(_) => return Err(format!("its worker ended in destroy: {}", self.reason())),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        Err("its worker goes on after stop and destroy".to_owned())
+    }
+
+    fn reason(&mut self) -> String {
+        let reason = self.worker.exit_reason();
+        reason.unwrap_or_else(|| "it closed its socket".to_owned())
+    }
+}
+
+/// As the host confines it, as far as who runs this may.
+fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
+    let (writable, files) = descriptor
+        .paths
+        .iter()
+        .cloned()
+        .partition(|path| path.starts_with('+'));
+    let writable: Vec<String> = writable;
+    Load {
+        name: name_of(path),
+        check_only: false,
+        capabilities: match is_root {
+            true => rights::grantable(descriptor.capabilities),
+            false => 0,
+        },
+        realtime: false,
+        root: false,
+        uid_gid: is_root.then_some((CHECK_ACCOUNT, CHECK_ACCOUNT)),
+        state_dir: None,
+        files,
+        writable: writable
+            .iter()
+            .map(|path| path.trim_start_matches('+').to_owned())
+            .collect(),
+    }
+}
+
+fn change(token: u64, role: Role) -> ToWorker {
+    ToWorker::Role {
+        token,
+        group: "group".to_owned(),
+        role,
+        maintenance: false,
+        before: None,
+        epoch: token,
+        why: "because of a test".to_owned(),
+        cause: Cause::default(),
+        deadline_ns: u64::MAX,
+    }
+}

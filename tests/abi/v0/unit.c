@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Starts something while this node is active, and stops it otherwise: a systemd unit, or any two
+ * commands. Nothing here waits: the command runs, a pidfd tells when it has ended, done() follows.
+ *
+ *     unit = "squid"                        # systemctl start squid, systemctl stop squid
+ *
+ *     start = ["/usr/sbin/mydaemon", "-D"]  # or these two
+ *     stop = ["/usr/bin/pkill", "mydaemon"]
+ *
+ *     cc -shared -fPIC -fvisibility=hidden -o unit.so unit.c
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spared/plugin.h>
+
+#define WORDS_MAX 16
+
+extern char **environ;
+
+struct unit {
+	const struct spared_host *host;
+	char *start[WORDS_MAX + 1], *stop[WORDS_MAX + 1];
+	int pidfd;         /* of the running command, or -1 */
+	int active;        /* what the newest role wants */
+	int ran;           /* what the last command was for */
+	uint64_t token;    /* of the newest role, until done() */
+};
+
+static void forget(char **argv)
+{
+	for (int i = 0; argv[i]; i++)
+		free(argv[i]);
+	argv[0] = NULL;
+}
+
+static spared_status create(const struct spared_host *host, void **self)
+{
+	struct unit *unit = calloc(1, sizeof(*unit));
+
+	if (!unit)
+		return -ENOMEM;
+	unit->host = host;
+	unit->pidfd = -1;
+	*self = unit;
+	return 0;
+}
+
+static void destroy(void *self)
+{
+	struct unit *unit = self;
+
+	forget(unit->start);
+	forget(unit->stop);
+	free(unit);
+}
+
+static spared_status refuse(const struct spared_host *host, const char *key, const char *why)
+{
+	host->fail(host->ctx, key, spared_text(why));
+	return -EINVAL;
+}
+
+/* One array of words; argv stays empty where the key is absent. */
+static spared_status read_words(const struct spared_host *host, const char *key, char **argv)
+{
+	uint32_t n = 0;
+	spared_status status = host->config_len(host->ctx, key, &n);
+
+	if (status == -ENOENT)
+		return 0;
+	if (status || n == 0 || n > WORDS_MAX)
+		return refuse(host, key, "allowed: an array of 1 to 16 texts, a program and its arguments");
+	for (uint32_t i = 0; i < n; i++) {
+		char path[64];
+		struct spared_str word;
+
+		snprintf(path, sizeof(path), "%s.%u", key, i);
+		status = host->config_get(host->ctx, path, &word);
+		if (status)
+			return refuse(host, path, "allowed: a text");
+		argv[i] = strndup(word.ptr, word.len);
+		argv[i + 1] = NULL;
+	}
+	return 0;
+}
+
+static void systemctl(char **argv, const char *verb, struct spared_str unit)
+{
+	argv[0] = strdup("systemctl");
+	argv[1] = strdup(verb);
+	argv[2] = strndup(unit.ptr, unit.len);
+	argv[3] = NULL;
+}
+
+/* A mistyped key would go unnoticed. */
+static spared_status refuse_unknown(const struct spared_host *host)
+{
+	static const char *const known[] = { "unit", "start", "stop" };
+	struct spared_str name;
+	spared_status status = 0;
+
+	for (uint32_t i = 0; host->config_keys(host->ctx, "", i, &name) == 0; i++) {
+		int is_known = 0;
+		char key[64];
+
+		for (size_t j = 0; j < sizeof(known) / sizeof(known[0]); j++)
+			is_known |= name.len == strlen(known[j]) &&
+			            memcmp(name.ptr, known[j], name.len) == 0;
+		snprintf(key, sizeof(key), "%.*s", (int)name.len, name.ptr);
+		if (!is_known)
+			status = refuse(host, key, "unknown key, allowed: start, stop, unit");
+	}
+	return status;
+}
+
+static spared_status configure(void *self, struct spared_str toml, uint32_t flags)
+{
+	struct unit *unit = self;
+	const struct spared_host *host = unit->host;
+	char *start[WORDS_MAX + 1] = { 0 }, *stop[WORDS_MAX + 1] = { 0 };
+	struct spared_str name;
+	spared_status status = refuse_unknown(host);
+
+	(void)toml; /* config_get has it parsed */
+	if (status)
+		return status;
+	if (host->config_get(host->ctx, "unit", &name) == 0) {
+		systemctl(start, "start", name);
+		systemctl(stop, "stop", name);
+		status = 0;
+	} else {
+		status = read_words(host, "start", start);
+		if (!status)
+			status = read_words(host, "stop", stop);
+		if (!status && (!start[0] || !stop[0]))
+			status = refuse(host, "unit", "missing: a unit, or both start and stop");
+	}
+	if (status || flags & SPARED_CONFIGURE_CHECK) {
+		forget(start);
+		forget(stop);
+		return status;
+	}
+	forget(unit->start);
+	forget(unit->stop);
+	memcpy(unit->start, start, sizeof(start));
+	memcpy(unit->stop, stop, sizeof(stop));
+	return 0;
+}
+
+/* Runs the command for the newest role. */
+static spared_status run(struct unit *unit)
+{
+	const struct spared_host *host = unit->host;
+	char **argv = unit->active ? unit->start : unit->stop;
+	pid_t pid;
+	int error = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+
+	unit->ran = unit->active;
+	if (error) {
+		char why[256];
+
+		snprintf(why, sizeof(why), "cannot run %s: %s", argv[0], strerror(error));
+		host->fail(host->ctx, NULL, spared_text(why));
+		return -error;
+	}
+	unit->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (unit->pidfd < 0)
+		return -errno;
+	host->watch_fd(host->ctx, unit->pidfd, SPARED_FD_READ);
+	return SPARED_PENDING;
+}
+
+static spared_status role(void *self, uint64_t token, const struct spared_role *event)
+{
+	struct unit *unit = self;
+
+	unit->active = event->role == SPARED_ROLE_ACTIVE;
+	if (unit->pidfd >= 0) /* it may be of another group, which need not wait for this */
+		unit->host->done(unit->host->ctx, unit->token, 0);
+	unit->token = token;
+	return unit->pidfd < 0 ? run(unit) : SPARED_PENDING; /* else after the running one */
+}
+
+/* The command has ended. */
+static spared_status fd(void *self, int pidfd, uint32_t events)
+{
+	struct unit *unit = self;
+	const struct spared_host *host = unit->host;
+	siginfo_t info = { 0 };
+	spared_status status;
+
+	(void)events;
+	waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+	host->watch_fd(host->ctx, pidfd, 0);
+	close(pidfd);
+	unit->pidfd = -1;
+	if (unit->ran != unit->active) { /* a newer role came meanwhile */
+		status = run(unit);
+		if (status == SPARED_PENDING)
+			return 0;
+	} else if (info.si_code == CLD_EXITED && info.si_status == 0) {
+		status = 0;
+	} else {
+		spared_logf(host, SPARED_LOG_ERROR, "%s ended with status %d",
+		            unit->ran ? "start" : "stop", info.si_status);
+		status = -EIO;
+	}
+	host->done(host->ctx, unit->token, status);
+	return 0;
+}
+
+static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)
+{
+	struct unit *unit = self;
+	const struct spared_host *host = unit->host;
+	const char *state = unit->pidfd >= 0 ? "changing" : unit->ran ? "started" : "stopped";
+
+	(void)argv;
+	if (argc > 1)
+		return refuse(host, NULL, "usage: unit [status]");
+	return host->put_text(host->ctx, token, "state", spared_text(state));
+}
+
+static const struct spared_verb verbs[] = {
+	SPARED_VERB(SPARED_VERB_ASKS, "", NULL, "says whether the unit runs"),
+	SPARED_VERB(SPARED_VERB_ASKS, "status", NULL, "says the same to sparectl status"),
+};
+
+SPARED_PLUGIN(
+	.name = "unit",
+	.version = "1.0",
+	.vendor = "spared",
+	.summary = "starts a unit or a command while active, stops it otherwise",
+	.create = create,
+	.destroy = destroy,
+	.configure = configure,
+	.role = role,
+	.fd = fd,
+	.query = query,
+	.verbs = verbs,
+	.verb_count = sizeof(verbs) / sizeof(verbs[0]));
