@@ -29,7 +29,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `exe` as `account`, where one is given, with each descriptor of `placed` under its
+    /// Starts `exe` as `account`, where one is given, with `errors` as its error output and each descriptor of `placed` under its
     /// number, from 3 up without a gap. The calling thread must outlive the child, which takes
     /// its end for the host's.
     ///
@@ -39,6 +39,7 @@ impl Child {
         exe: &Path,
         arguments: &[&str],
         account: Option<(u32, u32)>,
+        errors: Stdio,
         placed: [(BorrowedFd<'_>, RawFd); COUNT],
     ) -> io::Result<Self> {
         let mut command = Command::new(exe);
@@ -48,6 +49,7 @@ impl Child {
             .env("PATH", PATH)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(errors)
             // A terminal's Ctrl-C is for the host, which lets its plugins resign.
             .process_group(0);
         for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {

@@ -216,6 +216,17 @@ impl fmt::Display for ReceiveError {
     }
 }
 
+impl ReceiveError {
+    /// What the other end did, after its name: "rogue sent what is no message: ...".
+    pub fn of_it(&self) -> String {
+        match self {
+            Self::Closed => "closed its connection".to_owned(),
+            Self::Malformed(why) => format!("sent what is no message: {why}"),
+            Self::Kernel(error) => format!("cannot be heard: {error}"),
+        }
+    }
+}
+
 impl std::error::Error for ReceiveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

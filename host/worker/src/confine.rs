@@ -28,6 +28,10 @@ pub fn before_load(load: &Load) -> Vec<String> {
         return missed;
     }
     step("limits", limits::set(load.realtime));
+    step(
+        "its place when memory ends",
+        limits::be_killed_before_the_host(&load.name, load.realtime),
+    );
     if load.realtime {
         step("real-time priority", limits::real_time(PRIORITY));
     }
@@ -36,6 +40,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
         privileges::cut_bounding_set(load.capabilities),
     );
     if let Some((uid, gid)) = load.uid_gid {
+        step("a limit of processes", limits::set_processes());
         step(
             "an account of its own",
             privileges::change_account(uid, gid),

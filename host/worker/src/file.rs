@@ -90,11 +90,13 @@ fn check_mode(path: &Path, stat: &Stat, sticky_will_do: bool) -> Result<(), Stri
         return Ok(());
     }
     let shown = path.display();
-    for (bit, who, remedy) in [
+    let both = Mode::WGRP | Mode::WOTH;
+    for (bits, who, remedy) in [
+        (both, "its group and everybody", "go-w"),
         (Mode::WGRP, "its group", "g-w"),
         (Mode::WOTH, "everybody", "o-w"),
     ] {
-        if mode.contains(bit) {
+        if mode.contains(bits) {
             return Err(format!(
                 "{shown}: is writable by {who}: chmod {remedy} {shown}"
             ));

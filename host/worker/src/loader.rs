@@ -12,11 +12,14 @@ use std::ptr;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
 
-use crate::message::Descriptor;
+use crate::driver::sized_array;
+use crate::message::{Descriptor, Verb};
+use crate::rights;
 
 const NAME_MAX: usize = 32;
 const TEXT_MAX: usize = 256;
 const PATHS_MAX: usize = 64;
+const VERBS_MAX: u32 = 64;
 
 /// A plugin that may be called.
 #[derive(Debug)]
@@ -112,24 +115,26 @@ fn find_symbol(name: &str, library: &Library) -> Result<*const u8, String> {
         let found = unsafe { library.get::<*const u8>(symbol.as_bytes()) }.ok()?;
         Some(found.into_raw().cast_const().cast::<u8>()).filter(|address| !address.is_null())
     };
-    if let Some(found) = find("spared_plugin_v1") {
+    if let Some(found) = find("spared_plugin_v0") {
         return Ok(found);
     }
-    for major in (0..10).filter(|major| *major != 1) {
+    for major in (0..10).filter(|major| *major != abi::MAJOR) {
         if find(&format!("spared_plugin_v{major}")).is_some() {
-            let remedy = if major > 1 {
-                "update spared, or install the plugin's version for ABI 1"
+            let update = if major > abi::MAJOR {
+                "update spared, or "
             } else {
-                "install the plugin's version for ABI 1"
+                ""
             };
             return Err(format!(
-                "{name}.so is made for plugin ABI {major}, this spared has ABI 1: {remedy}"
+                "{name}.so is made for plugin ABI {major}, this spared has ABI {ours}: \
+                 {update}install the plugin's version for ABI {ours}",
+                ours = abi::MAJOR
             ));
         }
     }
     Err(format!(
-        "{name}.so has no symbol spared_plugin_v1: it is no plugin of spared, \
-         or was built without SPARED_EXPORT"
+        "{name}.so has no symbol spared_plugin_v0: it is no plugin of spared, \
+         or was built without SPARED_PLUGIN"
     ))
 }
 
@@ -144,13 +149,16 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
     if (size as usize) < least {
         return Err(format!(
             "{name}.so says that its descriptor has {size} bytes, at least {least} are needed: \
-             its maker must set .size = sizeof(struct spared_plugin)"
+             its maker must use SPARED_PLUGIN"
         ));
     }
     // SAFETY: it is size bytes long.
     let table: abi::Plugin = unsafe { copy_sized(symbol.cast(), size) };
     // SAFETY: the contract: texts are NUL-terminated constants.
-    let described = unsafe { describe(&table) };
+    let described = unsafe {
+        check_brand(name, &table)?;
+        describe(&table)
+    };
     let descriptor = described.map_err(|why| format!("{name}.so: {why}"))?;
     validate(name, &table, &descriptor)?;
     // SAFETY: the contract: extension takes a C string, and answers NULL or its half.
@@ -215,16 +223,30 @@ unsafe fn half<T>(table: &abi::Plugin, id: &CStr) -> T {
 }
 
 /// # Safety
+/// The texts of `table` are NULL or NUL-terminated.
+unsafe fn check_brand(name: &str, table: &abi::Plugin) -> Result<(), String> {
+    // SAFETY: the caller's promise.
+    let brand = unsafe { text(table.brand, "brand") }.map_err(|why| format!("{name}.so: {why}"))?;
+    if brand.is_empty() || brand.as_bytes() == abi::BRAND.to_bytes() {
+        return Ok(());
+    }
+    Err(format!(
+        "{name}.so is made for {brand}, a fork of spared: install the plugin's version for spared"
+    ))
+}
+
+/// # Safety
 /// The texts of `table` are NULL or NUL-terminated, and its list of paths ends with NULL.
 unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
     // SAFETY: the caller's promise, for each of them.
-    let (name, version, vendor, summary, paths) = unsafe {
+    let (name, version, vendor, summary, paths, verbs) = unsafe {
         (
             text(table.name, "name")?,
             text(table.version, "version")?,
             text(table.vendor, "vendor")?,
             text(table.summary, "summary")?,
             paths(table.paths)?,
+            verbs(table)?,
         )
     };
     Ok(Descriptor {
@@ -241,7 +263,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         has_drain: table.drain.is_some(),
         has_settle: table.settle.is_some(),
         has_role: table.role.is_some(),
-        has_query: table.query.is_some(),
+        verbs,
         provides_groups: false,
         has_peer: false,
         has_identity: false,
@@ -294,6 +316,53 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
     ))
 }
 
+/// # Safety
+/// Its verbs are as many sized structs as it says, their texts NULL or NUL-terminated.
+unsafe fn verbs(table: &abi::Plugin) -> Result<Vec<Verb>, String> {
+    let count = table.verb_count;
+    if count > VERBS_MAX {
+        return Err(format!(
+            "the plugin says {count} verbs, at most {VERBS_MAX} are allowed"
+        ));
+    }
+    if count > 0 && table.query.is_none() {
+        return Err("the plugin has verbs and no query: its maker must set both".to_owned());
+    }
+    let least = size_of::<abi::Verb>();
+    // SAFETY: the caller's promise.
+    let raw = unsafe { sized_array(table.verbs, count, least) };
+    let raw = raw.ok_or_else(|| format!("a verb has less than {least} bytes"))?;
+    let mut verbs: Vec<Verb> = Vec::with_capacity(raw.len());
+    for raw in raw {
+        // SAFETY: the caller's promise.
+        let verb = unsafe { verb(&raw)? };
+        let is_known = verbs.iter().any(|it| it.word == verb.word);
+        if !(verb.word.is_empty() || is_name(&verb.word)) || verb.word == "help" || is_known {
+            return Err(format!(
+                "the plugin has a verb {:?}: a word is [a-z][a-z0-9-]*, at most {NAME_MAX} long, \
+                 said once, and not \"help\"",
+                verb.word
+            ));
+        }
+        verbs.push(verb);
+    }
+    Ok(verbs)
+}
+
+/// # Safety
+/// Its texts are NULL or NUL-terminated.
+unsafe fn verb(raw: &abi::Verb) -> Result<Verb, String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Ok(Verb {
+            word: text(raw.word, "verb")?,
+            usage: text(raw.usage, "usage of a verb")?,
+            summary: text(raw.summary, "summary of a verb")?,
+            changes: raw.effect != abi::VERB_ASKS,
+        })
+    }
+}
+
 fn is_plain(path: &str) -> bool {
     let mut parts = Path::new(path).components();
     path.starts_with('/') && parts.all(|part| part != Component::ParentDir)
@@ -314,11 +383,13 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
     }
     if table.needs_minor > abi::MINOR {
         return Err(format!(
-            "{name}.so needs plugin ABI 1.{}, this spared has 1.{}: update spared",
+            "{name}.so needs plugin ABI {major}.{}, this spared has {major}.{}: update spared",
             table.needs_minor,
-            abi::MINOR
+            abi::MINOR,
+            major = abi::MAJOR
         ));
     }
+    rights::check(table.flags, table.capabilities).map_err(|why| format!("{name}.so {why}"))?;
     let mut missing = String::new();
     for (field, present) in [
         ("create", table.create.is_some()),

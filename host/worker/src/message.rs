@@ -4,6 +4,7 @@
 //! [`ToWorker::Interface`], in the order of its `sockets`, and [`ToWorker::Channel`].
 
 use serde::{Deserialize, Serialize};
+pub use spared_pair::{Cause, Role};
 
 /// Largest record; a longer one is the sender's fault and is counted, not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;
@@ -41,7 +42,12 @@ pub enum ToWorker {
         group: String,
         role: Role,
         maintenance: bool,
+        /// What the plugin was told last of this group.
+        before: Option<Role>,
+        epoch: u64,
+        /// In words, and as data.
         why: String,
+        cause: Cause,
         deadline_ns: u64,
     },
     Query {
@@ -74,6 +80,12 @@ pub enum FromWorker {
         status: i32,
         failures: Vec<Failure>,
         rows: Vec<Row>,
+        /// The answer was too long for some of its rows.
+        missing: bool,
+    },
+    /// A start or a stop is pending; [`FromWorker::Returned`] follows.
+    Pending {
+        token: u64,
     },
     Call {
         number: u64,
@@ -104,6 +116,8 @@ pub enum FromWorker {
         scopes: Vec<(String, Scope)>,
     },
     Pong {
+        /// Calls of the plugin that took longer than 50 ms, since it was loaded.
+        slow_calls: u64,
         number: u64,
     },
 }
@@ -153,10 +167,12 @@ pub enum Scope {
     Node,
     /// Is never compared.
     Local,
+    /// Must be equal, and is shown nowhere.
+    Secret,
 }
 
 /// The plain-data half of `struct spared_plugin`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     pub name: String,
     pub version: String,
@@ -173,13 +189,33 @@ pub struct Descriptor {
     pub has_drain: bool,
     pub has_settle: bool,
     pub has_role: bool,
-    pub has_query: bool,
+    /// The words of its query.
+    pub verbs: Vec<Verb>,
     /// It answers the extension `spared.group/1`: it decides roles.
     pub provides_groups: bool,
     /// It answers the extension `spared.peer/1`: it has a channel to its peer.
     pub has_peer: bool,
     /// It answers the extension `spared.identity/1`: it has statements signed and verified.
     pub has_identity: bool,
+}
+
+impl Descriptor {
+    /// The word that a question begins with, or the empty one.
+    pub fn verb(&self, argv: &[String]) -> Option<&Verb> {
+        let word = argv.first().map_or("", String::as_str);
+        self.verbs.iter().find(|verb| verb.word == word)
+    }
+}
+
+/// A word of a plugin's query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verb {
+    /// Empty for a question without words.
+    pub word: String,
+    pub usage: String,
+    pub summary: String,
+    /// Nothing: also those may ask who may only read.
+    pub changes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +244,25 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     Text(String),
-    Number(u64),
+    Number(Kind, u64),
+    Signed(Kind, i64),
+}
+
+/// What a number is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kind {
+    pub unit: Unit,
+    /// It only rises.
+    pub counter: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    #[default]
+    None,
+    Bool,
+    Ns,
+    Bytes,
 }
 
 /// A host function that needs the host: the worker blocks on its answer.
@@ -225,13 +279,9 @@ pub enum Call {
         group: String,
         claims: Option<Claims>,
     },
-    /// `sent_ns` (monotonic) lets the host refuse a call that lay in the queue of a stopped
-    /// process: an ACTIVE older than CALL_TIMEOUT_MS opens no lease.
     Publish {
         group: String,
-        role: Role,
-        cause: Cause,
-        sent_ns: u64,
+        publication: Publication,
     },
     Announce {
         group: String,
@@ -240,31 +290,24 @@ pub enum Call {
         group: String,
         cause: Cause,
     },
+    /// Nobody waits for its answer.
+    Explain {
+        group: String,
+        role: Role,
+        cause: Cause,
+    },
 }
 
-/// Why a group has its role.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// A word for programs: "peer-silent".
-    pub reason: String,
-    /// A sentence for people.
-    pub why: String,
-}
-
-impl Cause {
-    pub fn new(reason: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            why: why.into(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Role {
-    Backup,
-    Active,
-    Fault,
+/// A role, as the plugin that decides says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    pub role: Role,
+    /// Grants every lease anew, also those that lapsed.
+    pub reopens: bool,
+    pub cause: Cause,
+    /// Monotonic: lets the host refuse a call that lay in the queue of a stopped process. An ACTIVE
+    /// older than CALL_TIMEOUT_MS opens no lease.
+    pub sent_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -4,13 +4,14 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::child::Child;
 use crate::codec::{self, ReceiveError, Receiver, SendError};
+use crate::errors::Errors;
 use crate::message::{Call, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
 use crate::status;
 
@@ -25,12 +26,17 @@ const TEXT_MAX: usize = 1024;
 /// How long a throw-away check worker may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The account and group of what runs for the moment of a check: the last of those that no file names and
+/// that systemd and Debian give to nobody.
+pub const CHECK_ACCOUNT: u32 = 61183;
+
 /// One running worker. Dropped alive, it is killed.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
     socket: OwnedFd,
     receiver: Receiver,
+    errors: Option<Errors>,
 }
 
 impl Worker {
@@ -40,14 +46,37 @@ impl Worker {
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
     pub fn spawn(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::begin(exe, load, plugin, (None, Stdio::inherit()))
+    }
+
+    /// The same with an error output that is read by [`errors`](Self::errors). A plugin that is root
+    /// keeps that of the host: its children, which outlive it, write there, too.
+    ///
+    /// # Errors
+    /// As of [`spawn`](Self::spawn).
+    pub fn spawn_heard(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
+        if load.root {
+            return Self::spawn(exe, load, plugin);
+        }
+        let (errors, theirs) = Errors::pair()?;
+        Self::begin(exe, load, plugin, (Some(errors), theirs.into()))
+    }
+
+    fn begin(
+        exe: &Path,
+        load: &Load,
+        plugin: BorrowedFd<'_>,
+        (errors, stderr): (Option<Errors>, Stdio),
+    ) -> io::Result<Self> {
         let (socket, theirs) = codec::pair()?;
         let placed = [(theirs.as_fd(), SOCKET_FD), (plugin, PLUGIN_FD)];
-        let child = Child::spawn(exe, &["worker", &load.name], None, placed)?;
+        let child = Child::spawn(exe, &["worker", &load.name], None, stderr, placed)?;
         drop(theirs);
         let worker = Self {
             child,
             socket,
             receiver: Receiver::default(),
+            errors,
         };
         worker
             .send(&ToWorker::Load(load.clone()), &[])
@@ -76,6 +105,16 @@ impl Worker {
     pub fn receive(&mut self) -> Result<Option<FromWorker>, ReceiveError> {
         let received = self.receiver.receive(&self.socket)?;
         Ok(received.map(|(message, _descriptors)| printable(message)))
+    }
+
+    /// Its error output, until that has ended.
+    pub fn errors(&mut self) -> Option<&mut Errors> {
+        self.errors.as_mut()
+    }
+
+    /// Nobody writes there any more.
+    pub fn close_errors(&mut self) {
+        self.errors = None;
     }
 
     /// Its process id, for people and logs.
@@ -136,7 +175,7 @@ fn printable(mut message: FromWorker) -> FromWorker {
             for row in rows {
                 clean(&mut row.key, |_| false);
                 if let Value::Text(text) = &mut row.value {
-                    clean(text, |character| character == '\n');
+                    clean(text, |_| false);
                 }
             }
         }
@@ -150,14 +189,20 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 version,
                 vendor,
                 summary,
+                verbs,
                 ..
             } = descriptor;
             for text in [version, vendor, summary] {
                 clean(text, |_| false);
             }
+            for verb in verbs {
+                for text in [&mut verb.word, &mut verb.usage, &mut verb.summary] {
+                    clean(text, |_| false);
+                }
+            }
         }
         FromWorker::Call { call, .. } => printable_call(call),
-        FromWorker::Pong { .. } => {}
+        FromWorker::Pong { .. } | FromWorker::Pending { .. } => {}
     }
     message
 }
@@ -166,13 +211,14 @@ fn printable(mut message: FromWorker) -> FromWorker {
 fn printable_call(call: &mut Call) {
     let (group, cause) = match call {
         Call::Claim { group, .. } | Call::Announce { group } => (group, None),
-        Call::Publish { group, cause, .. } | Call::SwitchOver { group, cause } => {
+        Call::Publish { group, publication } => (group, Some(&mut publication.cause)),
+        Call::SwitchOver { group, cause } | Call::Explain { group, cause, .. } => {
             (group, Some(cause))
         }
         // An interface is looked at as a name of the kernel's.
         Call::Follow { .. } | Call::Unfollow { .. } => return,
     };
-    let causes = cause.map(|cause| [&mut cause.reason, &mut cause.why]);
+    let causes = cause.map(|cause| [&mut cause.peer, &mut cause.interface, &mut cause.text]);
     for text in causes.into_iter().flatten().chain([group]) {
         clean(text, |_| false);
         cut(text);
@@ -186,7 +232,7 @@ fn cut(text: &mut String) {
     }
 }
 
-fn clean(text: &mut String, keep: fn(char) -> bool) {
+pub(crate) fn clean(text: &mut String, keep: fn(char) -> bool) {
     let unwanted = |character: char| character.is_control() && !keep(character);
     if text.contains(unwanted) {
         *text = text.trim_end().replace(unwanted, " ");
@@ -344,8 +390,10 @@ impl std::error::Error for CheckError {
 
 #[cfg(test)]
 mod tests {
+    use spared_pair::CauseKind;
+
     use super::*;
-    use crate::message::{Cause, Role, Row};
+    use crate::message::{Cause, Publication, Role, Row};
 
     #[test]
     fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
@@ -365,21 +413,28 @@ mod tests {
             number: 1,
             call: Call::Publish {
                 group: "office\nspared: forged".to_owned(),
-                role: Role::Active,
-                cause: Cause::new("\x1b[2J", "ä".repeat(100_000)),
-                sent_ns: 0,
+                publication: Publication {
+                    role: Role::Active,
+                    reopens: false,
+                    cause: Cause {
+                        peer: "\x1b[2J".to_owned(),
+                        ..Cause::new(CauseKind::Other, "ä".repeat(100_000))
+                    },
+                    sent_ns: 0,
+                },
             },
         };
         let FromWorker::Call {
-            call: Call::Publish { group, cause, .. },
+            call: Call::Publish { group, publication },
             ..
         } = printable(publish)
         else {
             panic!("another message");
         };
         assert_eq!(group, "office spared: forged");
-        assert_eq!(cause.reason, " [2J");
-        assert_eq!(cause.why, "ä".repeat(TEXT_MAX));
+        let cause = publication.cause;
+        assert_eq!(cause.peer, " [2J");
+        assert_eq!(cause.text, "ä".repeat(TEXT_MAX));
     }
 
     #[test]
@@ -395,12 +450,14 @@ mod tests {
                 key: "k".to_owned(),
                 value: Value::Text("one\ntwo".to_owned()),
             }],
+            missing: false,
         };
         let FromWorker::Returned { failures, rows, .. } = printable(returned) else {
             panic!("another message");
         };
         assert_eq!(failures[0].key, "a b");
         assert_eq!(failures[0].why, "usage: x\n       y ");
-        assert_eq!(rows[0].value, Value::Text("one\ntwo".to_owned()));
+        // in a table a line is a row
+        assert_eq!(rows[0].value, Value::Text("one two".to_owned()));
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration as config_get and config_len see it, for plugins without a TOML parser.
 
 use rustix::io::Errno;
+use spared_abi as abi;
 use toml::{Table, Value};
 
 use crate::message::Surroundings;
@@ -56,6 +57,47 @@ impl Settings {
         }
     }
 
+    /// `SPARED_CONFIG_*`.
+    ///
+    /// # Errors
+    /// ENOENT where it is absent.
+    pub fn kind(&self, key: &str) -> Result<u32, Errno> {
+        if self.arrays().iter().any(|(array, _)| *array == key) {
+            return Ok(abi::CONFIG_ARRAY);
+        }
+        if key.starts_with('@') {
+            return self.get(key).map(|_| abi::CONFIG_TEXT);
+        }
+        Ok(match self.find(key).ok_or(Errno::NOENT)? {
+            Value::String(_) => abi::CONFIG_TEXT,
+            Value::Integer(_) => abi::CONFIG_INTEGER,
+            Value::Float(_) => abi::CONFIG_FLOAT,
+            Value::Boolean(_) => abi::CONFIG_BOOLEAN,
+            Value::Datetime(_) => abi::CONFIG_TIME,
+            Value::Array(_) => abi::CONFIG_ARRAY,
+            Value::Table(_) => abi::CONFIG_TABLE,
+        })
+    }
+
+    /// The name of a table's key by its position, as a part of a longer key.
+    ///
+    /// # Errors
+    /// ENOENT where there is none, ENOTDIR where it is no table.
+    pub fn key(&self, table: &str, position: u32) -> Result<String, Errno> {
+        let keys = match table {
+            "" => &self.table,
+            key => match self.find(key).ok_or(Errno::NOENT)? {
+                Value::Table(table) => table,
+                _ => return Err(Errno::NOTDIR),
+            },
+        };
+        let mut names: Vec<&String> = keys.keys().collect();
+        names.retain(|name| !(table.is_empty() && abi::HOST_KEYS.contains(&name.as_str())));
+        names.sort();
+        let name = usize::try_from(position).ok().and_then(|at| names.get(at));
+        name.map(|name| escape(name)).ok_or(Errno::NOENT)
+    }
+
     /// The length of an array.
     ///
     /// # Errors
@@ -80,9 +122,10 @@ impl Settings {
     }
 
     fn find(&self, key: &str) -> Option<&Value> {
-        let mut steps = key.split('.');
-        let mut value = self.table.get(steps.next()?)?;
+        let mut steps = steps(key).into_iter();
+        let mut value = self.table.get(&steps.next()?)?;
         for step in steps {
+            let step = step.as_str();
             let below = match value {
                 Value::Table(table) => table.get(step),
                 Value::Array(array) => array.get(step.parse::<usize>().ok()?),
@@ -106,6 +149,31 @@ impl Settings {
             _ => value,
         }
     }
+}
+
+/// The parts of a key: "a.0.b\\.c" has three.
+pub fn steps(key: &str) -> Vec<String> {
+    let mut steps = vec![String::new()];
+    let mut characters = key.chars();
+    while let Some(character) = characters.next() {
+        let literal = match character {
+            '.' => {
+                steps.push(String::new());
+                continue;
+            }
+            // a backslash at the end stands for itself
+            '\\' => characters.next().unwrap_or(character),
+            character => character,
+        };
+        if let Some(step) = steps.last_mut() {
+            step.push(literal);
+        }
+    }
+    steps
+}
+
+fn escape(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('.', "\\.")
 }
 
 #[cfg(test)]
@@ -174,6 +242,50 @@ mod tests {
         assert_eq!(settings.len("@nodes"), Ok(2));
         assert_eq!(settings.get("@nodes.1").as_deref(), Ok("r2"));
         assert_eq!(settings.get("@nodes.2"), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn a_dot_in_a_key_is_escaped_and_keys_are_listed_so() {
+        let toml = "enabled = true\nb = 1\n[a]\n\"10.0.0.0/8\" = \"x\"\n'c\\d' = 2\n";
+        let settings = Settings::parse(toml, &Surroundings::default()).unwrap();
+        let key = |table: &str, at| settings.key(table, at);
+        assert_eq!(key("", 0).as_deref(), Ok("a"));
+        assert_eq!(key("", 1).as_deref(), Ok("b"));
+        // "enabled" is the host's
+        assert_eq!(key("", 2), Err(Errno::NOENT));
+        assert_eq!(key("a", 0).as_deref(), Ok("10\\.0\\.0\\.0/8"));
+        assert_eq!(key("a", 1).as_deref(), Ok("c\\\\d"));
+        assert_eq!(key("b", 0), Err(Errno::NOTDIR));
+        assert_eq!(key("none", 0), Err(Errno::NOENT));
+        let found = settings.get("a.10\\.0\\.0\\.0/8");
+        assert_eq!(found.as_deref(), Ok("x"));
+        assert_eq!(settings.get("a.c\\\\d").as_deref(), Ok("2"));
+        assert_eq!(settings.get("a.10.0.0.0/8"), Err(Errno::NOENT));
+        assert_eq!(settings.get("b\\"), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn every_value_has_a_type() {
+        let toml = "t = 'x'\ni = -3\nf = 0.5\nb = true\nd = 2026-11-22\na = []\n[s]\n";
+        let mut settings = settings();
+        settings.table = toml.parse().unwrap();
+        for (key, kind) in [
+            ("t", abi::CONFIG_TEXT),
+            ("i", abi::CONFIG_INTEGER),
+            ("f", abi::CONFIG_FLOAT),
+            ("b", abi::CONFIG_BOOLEAN),
+            ("d", abi::CONFIG_TIME),
+            ("a", abi::CONFIG_ARRAY),
+            ("s", abi::CONFIG_TABLE),
+            ("@node", abi::CONFIG_TEXT),
+            ("@nodes", abi::CONFIG_ARRAY),
+            ("@nodes.1", abi::CONFIG_TEXT),
+        ] {
+            assert_eq!(settings.kind(key), Ok(kind), "{key}");
+        }
+        assert_eq!(settings.kind("@nodes.2"), Err(Errno::NOENT));
+        assert_eq!(settings.kind("none"), Err(Errno::NOENT));
+        assert_eq!(settings.get("i").as_deref(), Ok("-3"));
     }
 
     #[test]

@@ -5,7 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// Rules by call; without any it is denied whatever its arguments are.
+type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
 /// Changing the machine, looking into other processes, and interfaces with a history of holes.
 const DENIED: &[libc::c_long] = &[
@@ -56,20 +62,34 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
 ];
 
-/// They answer EPERM from now on.
+/// A user namespace has all capabilities within, and with them what the kernel shows to root alone.
+const NEW_USER: u64 = libc::CLONE_NEWUSER as u64;
+
+/// They answer EPERM from now on. `clone3`, whose flags no filter can see, is one that this kernel
+/// does not have: the C library makes its threads and children by `clone` then.
 ///
 /// # Errors
 /// The kernel has no seccomp filters, or the machine is one that the compiler does not know.
 pub fn deny() -> Result<(), String> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        DENIED.iter().map(|call| (*call, Vec::new())).collect();
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM as u32),
-        arch,
+    let mut denied: Rules = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    denied.insert(
+        libc::SYS_clone,
+        vec![of_new_user().map_err(|error| error.to_string())?],
     );
+    apply(denied, libc::EPERM)?;
+    apply(Rules::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
+}
+
+fn of_new_user() -> Result<SeccompRule, seccompiler::BackendError> {
+    let with_flag = SeccompCmpOp::MaskedEq(NEW_USER);
+    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Qword, with_flag, NEW_USER)?;
+    SeccompRule::new(vec![condition])
+}
+
+fn apply(rules: Rules, errno: i32) -> Result<(), String> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
+    let denied = SeccompAction::Errno(errno.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch);
     let program: BpfProgram = filter
         .and_then(TryInto::try_into)
         .map_err(|error| error.to_string())?;

@@ -1,10 +1,11 @@
-//! Which files the plugin may open: landlock, as far as this kernel has it.
+//! Which files the plugin may open, and whom it may speak to beside them: landlock, as far as this
+//! kernel has it.
 
 use std::os::fd::BorrowedFd;
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, make_bitflags,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
 
 use super::privileges::NET_ADMIN;
@@ -80,6 +81,8 @@ fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V5))?
+        // no signal to a process outside, not even to one of the same account
+        .scope(Scope::from_all(ABI::V6))?
         .create()
 }
 

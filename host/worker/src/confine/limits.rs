@@ -12,6 +12,9 @@ const RTTIME_HARD_US: u64 = 400_000;
 
 const DESCRIPTORS: u64 = 1024;
 
+/// Of the account, which is the worker's alone: threads, and the children of its checks.
+const PROCESSES: u64 = 512;
+
 /// # Errors
 /// The first limit that could not be set.
 pub fn set(realtime: bool) -> Result<(), String> {
@@ -22,6 +25,35 @@ pub fn set(realtime: bool) -> Result<(), String> {
         lift_memory_limit();
     }
     Ok(())
+}
+
+/// For a worker with an account of its own.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_processes() -> Result<(), String> {
+    lower(Resource::Nproc, PROCESSES, PROCESSES)
+}
+
+/// Where systemd makes the host the last that is killed when memory runs out, this one goes before
+/// it: a vendor's plugin, which has its vendor's part in its name, before all others. The elector stays
+/// with the host.
+///
+/// # Errors
+/// The kernel's.
+pub fn be_killed_before_the_host(name: &str, realtime: bool) -> Result<(), String> {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let least = match name.contains('-') {
+        true => 200,
+        false if realtime => return Ok(()),
+        false => 0,
+    };
+    let now = std::fs::read_to_string(FILE).map_err(|error| error.to_string())?;
+    // to go later than the host's own parent wished takes a privilege, and is not meant
+    match now.trim().parse::<i32>() {
+        Ok(score) if score >= least => Ok(()),
+        _ => std::fs::write(FILE, least.to_string()).map_err(|error| error.to_string()),
+    }
 }
 
 /// What systemd gives the host and every child would inherit: to be the last that is killed when

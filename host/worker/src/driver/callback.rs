@@ -29,6 +29,8 @@ pub struct Answer {
     to: To,
     rows: Vec<Row>,
     bytes: usize,
+    /// One row had no room.
+    missing: bool,
 }
 
 /// What may be ended before the plugin does.
@@ -38,6 +40,10 @@ pub(super) enum To {
     Role(String),
     /// Too many newer ones end it.
     Query,
+    /// Afterwards the plugin is told of roles.
+    Start,
+    /// Afterwards it is destroyed.
+    Stop,
     Other,
 }
 
@@ -133,11 +139,10 @@ impl Driver {
         let took_ns = now_ns() - begin_ns;
         self.lent.borrow_mut().clear();
         if took_ns > CALLBACK_NS_MAX && !self.check_only {
-            let text = format!(
-                "{callback} took {} ms, 50 ms are allowed",
-                took_ns / 1_000_000
-            );
-            self.outbound.log(abi::LOG_WARN, &text);
+            let line = self.slow.borrow_mut().note(begin_ns, callback, took_ns);
+            if let Some(line) = line {
+                self.outbound.log(abi::LOG_DEBUG, &line);
+            }
         }
         if status == ENOTRECOVERABLE {
             self.end_with(End::Broken);
@@ -158,12 +163,13 @@ impl Driver {
         self.finish(token, status);
     }
 
-    fn expect(&self, token: u64, callback: &'static str, to: To) {
+    pub(super) fn expect(&self, token: u64, callback: &'static str, to: To) {
         let answer = Answer {
             callback,
             to,
             rows: Vec::new(),
             bytes: 0,
+            missing: false,
         };
         self.answers.borrow_mut().insert(token, answer);
     }
@@ -173,19 +179,39 @@ impl Driver {
         let callback = self.answers.borrow().get(&token).map(|it| it.callback);
         let Some(callback) = callback else { return };
         let status = status::ended(callback, status).unwrap_or_else(|why| self.distrust(&why));
-        self.finish(token, status);
+        match callback {
+            // within a callback of its nothing is destroyed
+            "stop" => self.stopped.set(Some((token, status))),
+            _ => self.finish(token, status),
+        }
+    }
+
+    /// A start or a stop that is not through: the host waits longer.
+    pub(super) fn wait_longer(&self, callback: &str, token: u64) {
+        if self.answers.borrow().contains_key(&token) {
+            self.outbound.send(&FromWorker::Pending { token });
+        }
+        self.drop_failures(callback);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.answers.borrow().values().any(|it| it.to == To::Stop)
     }
 
     /// Tells the host that a callback is through. A token that is none is ignored.
     pub(super) fn finish(&self, token: u64, status: abi::Status) {
         let answer = self.answers.borrow_mut().remove(&token);
         if let Some(answer) = answer {
+            if answer.to == To::Start {
+                self.handle_started(status);
+            }
             let failures = self.failures.take();
             self.outbound.send(&FromWorker::Returned {
                 token,
                 status,
                 failures,
                 rows: answer.rows,
+                missing: answer.missing,
             });
         }
     }
@@ -198,9 +224,10 @@ impl Driver {
         let bytes = key.len()
             + match &value {
                 Value::Text(text) => text.len(),
-                Value::Number(_) => 8,
+                Value::Number(..) | Value::Signed(..) => 8,
             };
         if answer.bytes + bytes > ANSWER_BYTES_MAX {
+            answer.missing = true;
             return errno(Errno::MSGSIZE);
         }
         answer.bytes += bytes;

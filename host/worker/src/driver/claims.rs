@@ -27,8 +27,9 @@ pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
             ));
         }
         let raw: abi::Claims = copy_sized(raw, size);
+        lent::check_flags("spared_claims", raw.flags)?;
         for (what, count) in [
-            ("routers", raw.router_count),
+            ("virtual routers", raw.virtual_router_count),
             ("addresses", raw.address_count),
             ("routes", raw.route_count),
         ] {
@@ -36,7 +37,11 @@ pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
                 return Err(format!("{count} {what}, at most {CLAIMS_MAX} are allowed"));
             }
         }
-        let routers = array(raw.routers, raw.router_count, "router")?;
+        let routers = array(
+            raw.virtual_routers,
+            raw.virtual_router_count,
+            "virtual router",
+        )?;
         let addresses = array(raw.addresses, raw.address_count, "address")?;
         let routes = array(raw.routes, raw.route_count, "route")?;
         Ok(Claims {
@@ -46,7 +51,7 @@ pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
                 .collect::<Result<_, _>>()?,
             addresses: addresses
                 .iter()
-                .map(|claim| address(claim, raw.router_count))
+                .map(|claim| address(claim, raw.virtual_router_count))
                 .collect::<Result<_, _>>()?,
             routes: routes
                 .iter()
@@ -69,26 +74,28 @@ unsafe fn array<T>(first: *const T, count: u32, what: &str) -> Result<Vec<T>, St
 /// # Safety
 /// The texts of `raw` are valid.
 unsafe fn router(raw: &abi::VirtualRouterClaim) -> Result<VirtualRouterClaim, String> {
+    lent::check_flags("a virtual router", raw.flags)?;
     let vrid = u8::try_from(raw.vrid).ok().filter(|vrid| *vrid > 0);
     Ok(VirtualRouterClaim {
         // SAFETY: the caller's promise.
         interface: unsafe { interface(raw.interface) }?,
         family: family(raw.family)?,
         vrid: vrid.ok_or_else(|| format!("vrid {}, allowed 1-255", raw.vrid))?,
-        vmac: raw.flags & abi::ROUTER_VMAC != 0,
-        accept: raw.flags & abi::ROUTER_ACCEPT != 0,
-        routed: raw.flags & abi::ROUTER_ROUTED != 0,
+        vmac: raw.flags & abi::VIRTUAL_ROUTER_VMAC != 0,
+        accept: raw.flags & abi::VIRTUAL_ROUTER_ACCEPT != 0,
+        routed: raw.flags & abi::VIRTUAL_ROUTER_ROUTED != 0,
     })
 }
 
 /// # Safety
 /// The texts of `raw` are valid.
 unsafe fn address(raw: &abi::AddressClaim, routers: u32) -> Result<AddressClaim, String> {
-    let router = (raw.router != abi::NO_VIRTUAL_ROUTER).then_some(raw.router);
+    lent::check_flags("an address", raw.flags)?;
+    let router = (raw.virtual_router != abi::NO_VIRTUAL_ROUTER).then_some(raw.virtual_router);
     if router.is_some_and(|router| router >= routers) {
         return Err(format!(
-            "an address of router {}, there are {routers}",
-            raw.router
+            "an address of virtual router {}, there are {routers}",
+            raw.virtual_router
         ));
     }
     Ok(AddressClaim {
@@ -104,6 +111,7 @@ unsafe fn address(raw: &abi::AddressClaim, routers: u32) -> Result<AddressClaim,
 /// # Safety
 /// The texts of `raw` are valid.
 unsafe fn route(raw: &abi::RouteClaim) -> Result<RouteClaim, String> {
+    lent::check_flags("a route", raw.flags)?;
     let optional = |octets: [u8; 16]| match octets {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Ok(None),
         octets => ip(raw.family, octets).map(Some),
@@ -189,7 +197,7 @@ mod tests {
     fn raw_router() -> abi::VirtualRouterClaim {
         abi::VirtualRouterClaim {
             size: size_of::<abi::VirtualRouterClaim>() as u32,
-            flags: abi::ROUTER_VMAC,
+            flags: abi::VIRTUAL_ROUTER_VMAC,
             interface: abi::Str::of("lan2"),
             family: 4,
             vrid: 50,
@@ -200,7 +208,7 @@ mod tests {
         abi::AddressClaim {
             size: size_of::<abi::AddressClaim>() as u32,
             flags: abi::ADDRESS_SOURCE,
-            router: 0,
+            virtual_router: 0,
             family: 4,
             prefix: 24,
             reserved: 0,
@@ -216,10 +224,10 @@ mod tests {
         let raw = abi::Claims {
             size: size_of::<abi::Claims>() as u32,
             flags: 0,
-            routers: &raw const router,
+            virtual_routers: &raw const router,
             addresses: &raw const address,
             routes: std::ptr::null(),
-            router_count: 1,
+            virtual_router_count: 1,
             address_count: 1,
             route_count: 0,
             refresh_s: 60,
@@ -311,6 +319,16 @@ mod tests {
         assert_eq!(
             why(
                 abi::VirtualRouterClaim {
+                    flags: 0x1_8000,
+                    ..router()
+                },
+                address()
+            ),
+            "a virtual router has the flags 0x10000, which this spared does not know: update spared"
+        );
+        assert_eq!(
+            why(
+                abi::VirtualRouterClaim {
                     family: 5,
                     ..router()
                 },
@@ -326,7 +344,7 @@ mod tests {
                 },
                 address()
             ),
-            "a router claim without its size"
+            "a virtual router claim without its size"
         );
         assert_eq!(
             why(
@@ -342,11 +360,11 @@ mod tests {
             why(
                 router(),
                 abi::AddressClaim {
-                    router: 1,
+                    virtual_router: 1,
                     ..address()
                 }
             ),
-            "an address of router 1, there are 1"
+            "an address of virtual router 1, there are 1"
         );
         assert_eq!(
             why(

@@ -9,8 +9,11 @@ use spared_abi as abi;
 use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
+use crate::message::{Cause, Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
+
+/// The token of a stop that no host asked for.
+const GONE: u64 = u64::MAX;
 
 impl Driver {
     pub(super) fn dispatch(&self, message: ToWorker, descriptors: Vec<OwnedFd>) {
@@ -25,10 +28,11 @@ impl Driver {
             }
             ToWorker::Start { token } => self.start(token),
             ToWorker::Stop { token } => {
-                let status = self.stop();
-                self.answer_now("stop", token, status);
-                self.destroy();
-                self.end_with(End::Stopped);
+                self.expect(token, "stop", To::Stop);
+                match self.stop(token) {
+                    abi::PENDING => self.wait_longer("stop", token),
+                    status => self.end_stop(token, status),
+                }
             }
             ToWorker::Drain { token, deadline_ns } => {
                 let drain = self.plugin.table.drain;
@@ -52,15 +56,27 @@ impl Driver {
                 group,
                 role,
                 maintenance,
+                before,
+                epoch,
                 why,
+                cause,
                 deadline_ns,
             } => {
-                let flags = if maintenance {
-                    abi::ROLE_MAINTENANCE
-                } else {
-                    0
+                let planned = cause.is_by_switchover();
+                let cause = raw_cause(&cause);
+                let event = abi::RoleEvent {
+                    size: size::<abi::RoleEvent>(),
+                    role: raw_role(role),
+                    group: abi::Str::of(&group),
+                    why: abi::Str::of(&why),
+                    deadline_ns,
+                    flags: (u32::from(maintenance) * abi::ROLE_MAINTENANCE)
+                        | (u32::from(planned) * abi::ROLE_PLANNED),
+                    before: before.map_or(0, raw_role),
+                    epoch,
+                    cause: &raw const cause,
                 };
-                self.role(token, group, role, flags, &why, deadline_ns);
+                self.role(token, &group, &event);
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it hears of them after start.
@@ -147,34 +163,58 @@ impl Driver {
 
     fn start(&self, token: u64) {
         let start = self.plugin.table.start;
+        self.expect(token, "start", To::Start);
         let status = self.created(|| {
+            self.begun.set(true);
             self.enter("start", |instance| match start {
                 // SAFETY: the plugin's contract for a created instance.
-                Some(start) => unsafe { start(instance) },
+                Some(start) => unsafe { start(instance, token) },
                 None => 0,
             })
         });
-        self.started.set(status >= 0);
-        self.answer_now("start", token, status);
-        if status >= 0 {
-            // Before whatever the host says next.
-            let mut held = self.held.take();
-            let mut inbox = self.inbox.borrow_mut();
-            held.append(&mut inbox);
-            *inbox = held;
+        match status {
+            abi::PENDING => self.wait_longer("start", token),
+            status => self.finish(token, status),
         }
     }
 
-    fn stop(&self) -> abi::Status {
-        if !self.started.replace(false) {
+    /// What was held goes before whatever the host says next.
+    pub(super) fn handle_started(&self, status: abi::Status) {
+        self.started.set(status >= 0);
+        if status < 0 {
+            self.begun.set(false);
+            return;
+        }
+        let mut held = self.held.take();
+        let mut inbox = self.inbox.borrow_mut();
+        held.append(&mut inbox);
+        *inbox = held;
+    }
+
+    fn stop(&self, token: u64) -> abi::Status {
+        self.started.set(false);
+        if !self.begun.replace(false) {
             return 0;
         }
         let stop = self.plugin.table.stop;
         self.enter("stop", |instance| match stop {
             // SAFETY: the plugin's contract for a created instance.
-            Some(stop) => unsafe { stop(instance) },
+            Some(stop) => unsafe { stop(instance, token) },
             None => 0,
         })
+    }
+
+    fn end_stop(&self, token: u64, status: abi::Status) {
+        self.finish(token, status);
+        self.destroy();
+        self.end_with(End::Stopped);
+    }
+
+    /// Ends a stop that was pending.
+    pub(super) fn end_pending_stop(&self) {
+        if let Some((token, status)) = self.stopped.take() {
+            self.end_stop(token, status);
+        }
     }
 
     fn destroy(&self) {
@@ -192,39 +232,32 @@ impl Driver {
     /// The host died, or let go: the plugin resigns what it holds, and the process ends. One that
     /// hangs in its stop is ended by the alarm.
     pub(super) fn host_is_gone(&self) {
+        if self.gone.replace(true) {
+            return;
+        }
         crate::run::limit_remaining_time();
-        let status = self.stop();
-        self.report("stop", status);
-        self.destroy();
-        self.end_with(End::Stopped);
+        self.watches.borrow().remove_own(self.outbound.socket());
+        if self.is_stopping() {
+            return;
+        }
+        self.expect(GONE, "stop", To::Stop);
+        let status = self.stop(GONE);
+        if status != abi::PENDING {
+            self.report("stop", status);
+            self.end_stop(GONE, status);
+        }
     }
 
-    fn role(&self, token: u64, group: String, role: Role, flags: u32, why: &str, deadline_ns: u64) {
-        self.supersede(&group);
-        let event = abi::RoleEvent {
-            size: size::<abi::RoleEvent>(),
-            role: match role {
-                Role::Backup => abi::ROLE_BACKUP,
-                Role::Active => abi::ROLE_ACTIVE,
-                Role::Fault => abi::ROLE_FAULT,
-            },
-            group: abi::Str::of(&group),
-            why: abi::Str::of(why),
-            deadline_ns,
-            flags,
-            reserved: 0,
-        };
+    // What `event` points to lives through the call.
+    fn role(&self, token: u64, group: &str, event: &abi::RoleEvent) {
+        self.supersede(group);
         let callback = self.plugin.table.role;
-        self.begin(
-            token,
-            "role",
-            To::Role(group.clone()),
-            |instance| match callback {
-                // SAFETY: the plugin's contract; the event and its texts live through the call.
-                Some(callback) => unsafe { callback(instance, token, &raw const event) },
-                None => 0,
-            },
-        );
+        let to = To::Role(group.to_owned());
+        self.begin(token, "role", to, |instance| match callback {
+            // SAFETY: the plugin's contract; the event, its texts and its cause live through the call.
+            Some(callback) => unsafe { callback(instance, token, event) },
+            None => 0,
+        });
     }
 
     fn query(&self, token: u64, argv: &[String]) {
@@ -280,7 +313,8 @@ impl Driver {
     /// Also finds out whether the plugin has used up the descriptors: then nothing works any more,
     /// and a restart is the remedy.
     fn pong(&self, number: u64) {
-        self.outbound.send(&FromWorker::Pong { number });
+        let slow_calls = self.slow.borrow().total();
+        self.outbound.send(&FromWorker::Pong { number, slow_calls });
         if let Err(Errno::MFILE) = rustix::io::fcntl_dupfd_cloexec(self.outbound.wake_fd(), 0) {
             self.outbound
                 .log(abi::LOG_ERROR, "has used up all its file descriptors");
@@ -317,3 +351,26 @@ impl Driver {
 }
 
 const FD_EVENTS: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
+
+fn raw_role(role: Role) -> u32 {
+    match role {
+        Role::Backup => abi::ROLE_BACKUP,
+        Role::Active => abi::ROLE_ACTIVE,
+        Role::Fault => abi::ROLE_FAULT,
+    }
+}
+
+fn raw_cause(cause: &Cause) -> abi::Cause {
+    abi::Cause {
+        size: size::<abi::Cause>(),
+        kind: cause.kind.into(),
+        flags: cause.flags,
+        own: cause.own,
+        theirs: cause.theirs,
+        reserved: 0,
+        for_ns: cause.for_ns,
+        peer: abi::Str::of(&cause.peer),
+        interface: abi::Str::of(&cause.interface),
+        text: abi::Str::of(&cause.text),
+    }
+}

@@ -61,6 +61,7 @@ impl Driver {
             abi::SCOPE_PAIR => Scope::Pair,
             abi::SCOPE_NODE => Scope::Node,
             abi::SCOPE_LOCAL => Scope::Local,
+            abi::SCOPE_SECRET => Scope::Secret,
             other => return self.refuse("declare", &format!("there is no scope {other}")),
         };
         if !(1..=KEY_MAX).contains(&key.len()) {

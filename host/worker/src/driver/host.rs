@@ -6,9 +6,9 @@ use std::ptr;
 use rustix::io::Errno;
 use spared_abi as abi;
 
-use super::{Driver, Outbound, claims, is_loop_thread, lent};
+use super::{Driver, Outbound, cause, claims, is_loop_thread, lent};
 use crate::clock::now_ns;
-use crate::message::{Call, Cause, Role, Value};
+use crate::message::{Call, Cause, Kind, Publication, Role, Unit, Value};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -24,10 +24,13 @@ pub fn table(driver: *const Driver) -> abi::Host {
         size: size::<abi::Host>(),
         minor: abi::MINOR,
         ctx: driver.cast_mut().cast(),
+        brand: abi::BRAND.as_ptr(),
         log: Some(log),
         wake: Some(wake),
         fail: Some(fail),
         config_get: Some(config_get),
+        config_type: Some(config_type),
+        config_keys: Some(config_keys),
         config_len: Some(config_len),
         watch_fd: Some(watch_fd),
         timer: Some(timer),
@@ -35,6 +38,7 @@ pub fn table(driver: *const Driver) -> abi::Host {
         done: Some(done),
         put_text: Some(put_text),
         put_u64: Some(put_u64),
+        put_i64: Some(put_i64),
         extension: Some(extension),
     }
 }
@@ -53,6 +57,7 @@ static GROUP: abi::Group = abi::Group {
     publish: Some(publish),
     announce: Some(announce),
     switch_over: Some(switch_over),
+    explain: Some(explain),
 };
 
 static PEER: abi::Peer = abi::Peer {
@@ -160,6 +165,49 @@ unsafe extern "C" fn config_get(
     }
 }
 
+unsafe extern "C" fn config_type(
+    ctx: *mut c_void,
+    key: *const c_char,
+    kind: *mut u32,
+) -> abi::Status {
+    let driver = enter!(ctx, "config_type");
+    if kind.is_null() {
+        return errno(Errno::INVAL);
+    }
+    // SAFETY: the contract: key is lent.
+    match driver.settings.borrow().kind(unsafe { lent::c_text(key) }) {
+        Ok(found) => {
+            // SAFETY: checked above.
+            unsafe { *kind = found };
+            0
+        }
+        Err(why) => errno(why),
+    }
+}
+
+unsafe extern "C" fn config_keys(
+    ctx: *mut c_void,
+    key: *const c_char,
+    index: u32,
+    name: *mut abi::Str,
+) -> abi::Status {
+    let driver = enter!(ctx, "config_keys");
+    if name.is_null() {
+        return errno(Errno::INVAL);
+    }
+    // SAFETY: the contract: key is lent.
+    let key = unsafe { lent::c_text(key) };
+    let found = driver.settings.borrow().key(key, index);
+    match found {
+        Ok(text) => {
+            // SAFETY: checked above; the text is kept until the callback returns.
+            unsafe { *name = driver.lend(text) };
+            0
+        }
+        Err(why) => errno(why),
+    }
+}
+
 unsafe extern "C" fn config_len(
     ctx: *mut c_void,
     key: *const c_char,
@@ -182,6 +230,9 @@ unsafe extern "C" fn config_len(
 
 unsafe extern "C" fn watch_fd(ctx: *mut c_void, fd: c_int, events: u32) -> abi::Status {
     let driver = enter!(ctx, "watch_fd");
+    if let Err(why) = lent::check_flags("events", events) {
+        return driver.refuse("watch_fd", &why);
+    }
     let watched = driver.watches.borrow_mut().watch(fd, events);
     watched.map_or_else(errno, |()| 0)
 }
@@ -225,11 +276,37 @@ unsafe extern "C" fn put_u64(
     ctx: *mut c_void,
     token: u64,
     key: *const c_char,
+    kind: u32,
     value: u64,
 ) -> abi::Status {
     let driver = enter!(ctx, "put_u64");
     // SAFETY: the contract: key is lent.
-    driver.put(token, unsafe { lent::c_text(key) }, Value::Number(value))
+    let key = unsafe { lent::c_text(key) };
+    driver.put(token, key, Value::Number(kind_of(kind), value))
+}
+
+unsafe extern "C" fn put_i64(
+    ctx: *mut c_void,
+    token: u64,
+    key: *const c_char,
+    kind: u32,
+    value: i64,
+) -> abi::Status {
+    let driver = enter!(ctx, "put_i64");
+    // SAFETY: the contract: key is lent.
+    let key = unsafe { lent::c_text(key) };
+    driver.put(token, key, Value::Signed(kind_of(kind), value))
+}
+
+fn kind_of(kind: u32) -> Kind {
+    let unit = match kind & !abi::ROW_COUNTER {
+        abi::ROW_BOOL => Unit::Bool,
+        abi::ROW_NS => Unit::Ns,
+        abi::ROW_BYTES => Unit::Bytes,
+        _ => Unit::None,
+    };
+    let counter = kind & abi::ROW_COUNTER != 0;
+    Kind { unit, counter }
 }
 
 unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c_void {
@@ -252,7 +329,7 @@ unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, sockets: u32)
     let driver = enter!(ctx, "follow");
     // SAFETY: the contract: name is lent.
     let name = unsafe { lent::c_text(name) };
-    match claims::check_interface(name) {
+    match lent::check_flags("sockets", sockets).and(claims::check_interface(name)) {
         Ok(()) => driver.follow(name, sockets),
         Err(why) => driver.refuse("follow", &why),
     }
@@ -288,54 +365,72 @@ unsafe extern "C" fn publish(
     ctx: *mut c_void,
     group: *const c_char,
     role: u32,
-    reason: *const c_char,
-    why: abi::Str,
+    flags: u32,
+    cause: *const abi::Cause,
 ) -> abi::Status {
     let driver = enter!(ctx, "publish");
-    let role = match role {
-        abi::ROLE_BACKUP => Role::Backup,
-        abi::ROLE_ACTIVE => Role::Active,
-        abi::ROLE_FAULT => Role::Fault,
-        other => return driver.refuse("publish", &format!("there is no role {other}")),
-    };
-    // SAFETY: the contract: group, reason and why are lent.
-    let (group, reason, why) =
-        unsafe { (lent::c_text(group), lent::c_text(reason), lent::text(why)) };
-    if !is_word(reason) {
-        return driver.refuse("publish", "reason is no word of [a-z0-9-], at most 32");
+    // SAFETY: the contract: group and cause are lent.
+    let said = lent::check_flags("publish", flags).and(unsafe { published(role, cause) });
+    // SAFETY: as above.
+    match (unsafe { lent::c_text(group) }, said) {
+        (group, Ok((role, cause))) => with_group(driver, "publish", group, |group| Call::Publish {
+            group,
+            publication: Publication {
+                role,
+                reopens: flags & abi::PUBLISH_REOPEN != 0,
+                cause,
+                sent_ns: now_ns(),
+            },
+        }),
+        (_, Err(why)) => driver.refuse("publish", &why),
     }
-    let cause = Cause::new(reason, why);
-    with_group(driver, "publish", group, |group| Call::Publish {
-        group,
-        role,
-        cause,
-        sent_ns: now_ns(),
-    })
 }
 
 unsafe extern "C" fn switch_over(
     ctx: *mut c_void,
     group: *const c_char,
-    reason: *const c_char,
-    why: abi::Str,
+    cause: *const abi::Cause,
 ) -> abi::Status {
     let driver = enter!(ctx, "switch_over");
-    // SAFETY: the contract: group, reason and why are lent.
-    let (group, reason, why) =
-        unsafe { (lent::c_text(group), lent::c_text(reason), lent::text(why)) };
-    if !is_word(reason) {
-        return driver.refuse("switch_over", "reason is no word of [a-z0-9-], at most 32");
+    // SAFETY: the contract: group and cause are lent.
+    match unsafe { (lent::c_text(group), cause::read(cause)) } {
+        (group, Ok(cause)) => with_group(driver, "switch_over", group, |group| Call::SwitchOver {
+            group,
+            cause,
+        }),
+        (_, Err(why)) => driver.refuse("switch_over", &why),
     }
-    let cause = Cause::new(reason, why);
-    with_group(driver, "switch_over", group, |group| Call::SwitchOver {
-        group,
-        cause,
-    })
 }
 
-fn is_word(word: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=32).contains(&word.len()) && word.bytes().all(fits)
+unsafe extern "C" fn explain(
+    ctx: *mut c_void,
+    group: *const c_char,
+    role: u32,
+    cause: *const abi::Cause,
+) -> abi::Status {
+    let driver = enter!(ctx, "explain");
+    // SAFETY: the contract: group and cause are lent.
+    match unsafe { (lent::c_text(group), published(role, cause)) } {
+        ("", _) => driver.refuse("explain", "a group without a name"),
+        (group, Ok((role, cause))) => {
+            driver.explain(group, role, cause);
+            0
+        }
+        (_, Err(why)) => driver.refuse("explain", &why),
+    }
+}
+
+/// # Safety
+/// As for [`cause::read`].
+unsafe fn published(role: u32, cause: *const abi::Cause) -> Result<(Role, Cause), String> {
+    let role = match role {
+        abi::ROLE_BACKUP => Role::Backup,
+        abi::ROLE_ACTIVE => Role::Active,
+        abi::ROLE_FAULT => Role::Fault,
+        other => return Err(format!("there is no role {other}")),
+    };
+    // SAFETY: the caller's promise.
+    Ok((role, unsafe { cause::read(cause) }?))
 }
 
 unsafe extern "C" fn announce(ctx: *mut c_void, group: *const c_char) -> abi::Status {

@@ -28,6 +28,19 @@ pub unsafe fn c_text<'a>(text: *const c_char) -> &'a str {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
 }
 
+/// Flags that the plugin passes: none of the high bits is known yet.
+///
+/// # Errors
+/// One must be understood, and is not.
+pub fn check_flags(of: &str, flags: u32) -> Result<(), String> {
+    match flags & abi::FLAGS_REQUIRED {
+        0 => Ok(()),
+        unknown => Err(format!(
+            "{of} has the flags {unknown:#x}, which this spared does not know: update spared"
+        )),
+    }
+}
+
 /// # Safety
 /// Unless NULL, `first` leads to `length` elements that live while the result does.
 pub unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {

@@ -5,6 +5,7 @@
 //! A driver is leaked: the plugin keeps its address, and the process ends with the plugin.
 
 mod callback;
+mod cause;
 mod claims;
 mod dispatch;
 mod facts;
@@ -14,6 +15,7 @@ mod interfaces;
 mod lent;
 mod outbound;
 mod peer;
+mod slow;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -35,14 +37,16 @@ use spared_abi as abi;
 use self::callback::Answer;
 use self::host::errno;
 use self::interfaces::Interface;
+pub use self::lent::sized_array;
 pub use self::outbound::Outbound;
 use self::peer::Peer;
+use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::clock::now_ns;
 use crate::codec::{ReceiveError, Receiver};
 use crate::loader::Loaded;
-use crate::message::{CALL_TIMEOUT_MS, Call, Failure, FromWorker, Scope, ToWorker};
+use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Role, Scope, ToWorker};
 use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
@@ -84,6 +88,12 @@ pub struct Driver {
     table: Cell<Option<&'static abi::Host>>,
     instance: Cell<*mut c_void>,
     started: Cell<bool>,
+    /// Its start was called, and did not fail: a stop is due.
+    begun: Cell<bool>,
+    /// A pending stop, and how it ended.
+    stopped: Cell<Option<(u64, abi::Status)>>,
+    /// The host died.
+    gone: Cell<bool>,
     check_only: bool,
     timers: RefCell<Timers>,
     timer_fd: OwnedFd,
@@ -95,6 +105,7 @@ pub struct Driver {
     /// What fail() said in the running callback.
     failures: RefCell<Vec<Failure>>,
     answers: RefCell<HashMap<u64, Answer>>,
+    slow: RefCell<Slow>,
     interfaces: RefCell<HashMap<String, Interface>>,
     peer: Peer,
     /// What declare() said in the running configure.
@@ -130,6 +141,9 @@ impl Driver {
             table: Cell::new(None),
             instance: Cell::new(std::ptr::null_mut()),
             started: Cell::new(false),
+            begun: Cell::new(false),
+            stopped: Cell::new(None),
+            gone: Cell::new(false),
             check_only,
             timers: RefCell::default(),
             timer_fd,
@@ -139,6 +153,7 @@ impl Driver {
             lent: RefCell::default(),
             failures: RefCell::default(),
             answers: RefCell::default(),
+            slow: RefCell::default(),
             interfaces: RefCell::default(),
             peer: Peer::default(),
             scopes: RefCell::default(),
@@ -169,6 +184,7 @@ impl Driver {
                 self.serve_channel();
             }
             self.serve_messages();
+            self.end_pending_stop();
             if let Some(end) = self.end.get() {
                 self.farewell();
                 return end;
@@ -319,9 +335,7 @@ impl Driver {
         if self.inbox.borrow().len() >= INBOX_MAX {
             return errno(Errno::BUSY);
         }
-        let number = self.calls.get() + 1;
-        self.calls.set(number);
-        self.outbound.send(&FromWorker::Call { number, call });
+        let number = self.send_call(call);
         let deadline_ns = now_ns() + CALL_TIMEOUT_MS * 1_000_000;
         loop {
             self.outbound.flush();
@@ -346,6 +360,19 @@ impl Driver {
             }
             self.wait_for_socket(left_ns);
         }
+    }
+
+    fn send_call(&self, call: Call) -> u64 {
+        let number = self.calls.get() + 1;
+        self.calls.set(number);
+        self.outbound.send(&FromWorker::Call { number, call });
+        number
+    }
+
+    /// The answer is passed over, as one that comes too late.
+    fn explain(&self, group: &str, role: Role, cause: Cause) {
+        let group = group.to_owned();
+        self.send_call(Call::Explain { group, role, cause });
     }
 
     fn wait_for_socket(&self, timeout_ns: u64) {

@@ -254,14 +254,17 @@ mod tests {
         let (host, worker) = codec::pair().unwrap();
         let outbound = Outbound::new(worker).unwrap();
         for number in 0..100_000 {
-            outbound.send(&FromWorker::Pong { number });
+            outbound.send(&FromWorker::Pong {
+                number,
+                slow_calls: 0,
+            });
         }
         let mut receiver = Receiver::default();
         let mut received = 0u64;
         let mut said = None;
         while let Ok(Some((message, _))) = receiver.receive(&host) {
             match message {
-                FromWorker::Pong { number } => {
+                FromWorker::Pong { number, .. } => {
                     assert_eq!(number, received, "in order");
                     received += 1;
                 }

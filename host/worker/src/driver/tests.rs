@@ -104,7 +104,7 @@ fn plugin_of_nothing() -> Loaded {
             has_drain: false,
             has_settle: false,
             has_role: false,
-            has_query: false,
+            verbs: Vec::new(),
             provides_groups: false,
             has_peer: false,
             has_identity: false,

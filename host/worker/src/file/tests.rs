@@ -55,6 +55,11 @@ fn a_file_that_others_may_write_is_refused_with_the_remedy() {
         open_checked(&path).unwrap_err(),
         format!("{shown}: is writable by everybody: chmod o-w {shown}")
     );
+    mode(&path, 0o666);
+    assert_eq!(
+        open_checked(&path).unwrap_err(),
+        format!("{shown}: is writable by its group and everybody: chmod go-w {shown}")
+    );
 }
 
 #[test]

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * Does what a test tells it by queries, and says what came of it in rows. Compiled with
- * -DPROBE_NAME="..." by the tests.
+ * Does what a test tells it by queries, and says what came of it in rows.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,13 +11,21 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <spared/plugin.h>
 
+#ifndef PROBE_NAME
+#define PROBE_NAME "probe"
+#endif
+
 static const struct spared_host *host;
 static char *const argv_of_none[] = { 0 };
 static char state_dir[256];
+static uint64_t slow_token;
 static uint64_t pending_token;
 static uint32_t timers_seen, woken_seen, fds_seen, changes_seen, directives_seen;
 static uint64_t last_fd_bytes;
@@ -47,6 +54,30 @@ static void touch(const char *name)
 	fd = open(path, O_CREAT | O_WRONLY, 0644);
 	if (fd >= 0)
 		close(fd);
+}
+
+static uint64_t number_in(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return UINT64_MAX;
+	close(fd);
+	return strtoull(text, NULL, 10);
+}
+
+/* errno of making a child in a user namespace of its own, 0 where there is one. */
+static uint64_t of_new_user(void)
+{
+	long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+
+	if (child == 0)
+		_exit(0);
+	if (child < 0)
+		return (uint64_t)errno;
+	waitpid((pid_t)child, NULL, 0);
+	return 0;
 }
 
 static spared_status create(const struct spared_host *given, void **self)
@@ -122,14 +153,27 @@ static spared_status configure(void *self, struct spared_str toml, uint32_t flag
 	return 0;
 }
 
-static spared_status start(void *self)
+/* With the key, done() follows after so many ms; 0: never. */
+static spared_status later(const char *key, uint64_t token)
+{
+	struct spared_str value;
+
+	if (host->config_get(host->ctx, key, &value))
+		return 0;
+	slow_token = token;
+	if (atoi(value.ptr))
+		host->timer(host->ctx, 555, host->now(host->ctx) + (uint64_t)atoi(value.ptr) * 1000000);
+	return SPARED_PENDING;
+}
+
+static spared_status start(void *self, uint64_t token)
 {
 	(void)self;
 	note("start");
-	return 0;
+	return later("slow_start", token);
 }
 
-static spared_status stop(void *self)
+static spared_status stop(void *self, uint64_t token)
 {
 	struct spared_str value;
 
@@ -138,7 +182,7 @@ static spared_status stop(void *self)
 	if (host->config_get(host->ctx, "hang_in_stop", &value) == 0)
 		for (;;)
 			pause();
-	return 0;
+	return later("slow_stop", token);
 }
 
 static spared_status role(void *self, uint64_t token, const struct spared_role *event)
@@ -177,6 +221,8 @@ static spared_status timer(void *self, uint32_t id)
 	note("timer");
 	timers_seen++;
 	switch (id) {
+	case 555:
+		return host->done(host->ctx, slow_token, 0);
 	case 666:
 		for (volatile int spin = 1; spin;)
 			;
@@ -340,15 +386,32 @@ static const struct spared_group *groups(void)
 	return host->extension(host->ctx, SPARED_GROUP);
 }
 
+static struct spared_cause cause_of(uint32_t kind)
+{
+	return (struct spared_cause){ .size = sizeof(struct spared_cause), .kind = kind, .own = 73,
+	                              .theirs = 100, .peer = spared_text("r2"),
+	                              .text = spared_text("lan is \xff\n down") };
+}
+
+/* how: a kind, or what is wrong with the cause. */
+static spared_status publish(const char *group, uint32_t role, const char *how)
+{
+	struct spared_cause cause = cause_of(*how ? (uint32_t)atoi(how) : SPARED_CAUSE_QUALITY);
+	if (!strcmp(how, "small"))
+		cause.size = offsetof(struct spared_cause, text);
+	return groups()->publish(host->ctx, group, role, SPARED_PUBLISH_REOPEN,
+	                         strcmp(how, "none") ? &cause : NULL);
+}
+
 static spared_status claim(const char *group)
 {
-	struct spared_virtual_router_claim router = { .size = sizeof(router), .flags = SPARED_ROUTER_VMAC,
+	struct spared_virtual_router_claim router = { .size = sizeof(router), .flags = SPARED_VIRTUAL_ROUTER_VMAC,
 		                              .interface = spared_text("lan2"), .family = 4, .vrid = 50 };
-	struct spared_address_claim address = { .size = sizeof(address), .router = 0, .family = 4,
+	struct spared_address_claim address = { .size = sizeof(address), .virtual_router = 0, .family = 4,
 		                                .prefix = 24, .interface = spared_text("lan2"),
 		                                .octets = { 192, 168, 200, 1 } };
-	struct spared_claims claims = { .size = sizeof(claims), .routers = &router,
-		                        .addresses = &address, .router_count = 1,
+	struct spared_claims claims = { .size = sizeof(claims), .virtual_routers = &router,
+		                        .addresses = &address, .virtual_router_count = 1,
 		                        .address_count = 1, .lease_ns = 250000000 };
 	return groups()->claim(host->ctx, group, &claims);
 }
@@ -370,7 +433,7 @@ static uint64_t status_of(const char *field)
 
 static void put(uint64_t token, const char *key, uint64_t value)
 {
-	host->put_u64(host->ctx, token, key, value);
+	host->put_u64(host->ctx, token, key, SPARED_ROW_NUMBER, value);
 }
 
 static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)
@@ -414,7 +477,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "attend")) {
 		return SPARED_ATTENTION;
 	} else if (!strcmp(words[0], "put")) {
-		return host->put_u64(host->ctx, pending_token, words[1], (uint64_t)atoi(words[2]));
+		return host->put_u64(host->ctx, pending_token, words[1], SPARED_ROW_NUMBER, (uint64_t)atoi(words[2]));
 	} else if (!strcmp(words[0], "fill")) {
 		char big[1000];
 		memset(big, 'x', sizeof(big));
@@ -431,8 +494,10 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "withdraw")) {
 		return groups()->claim(host->ctx, words[1], NULL);
 	} else if (!strcmp(words[0], "publish")) {
-		return groups()->publish(host->ctx, words[1], (uint32_t)atoi(words[2]), "tested",
-		                         spared_text("because"));
+		return publish(words[1], (uint32_t)atoi(words[2]), words[3]);
+	} else if (!strcmp(words[0], "explain")) {
+		struct spared_cause cause = cause_of(SPARED_CAUSE_QUALITY);
+		return groups()->explain(host->ctx, words[1], (uint32_t)atoi(words[2]), &cause);
 	} else if (!strcmp(words[0], "announce")) {
 		return groups()->announce(host->ctx, words[1]);
 	} else if (!strcmp(words[0], "send")) {
@@ -495,7 +560,23 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		put(token, "tmp", open("/tmp/spared-probe", O_CREAT | O_RDWR, 0600) < 0 ? (uint64_t)errno : 0);
 		put(token, "library", open("/usr/lib/os-release", O_RDONLY) < 0 ? (uint64_t)errno : 0);
 		put(token, "inherited", fcntl(100, F_GETFD) < 0 ? (uint64_t)errno : 0);
+		struct rlimit processes;
+		getrlimit(RLIMIT_NPROC, &processes);
+		put(token, "processes", processes.rlim_max);
+		put(token, "out_of_memory_score", number_in("/proc/self/oom_score_adj"));
+		put(token, "new_user", of_new_user());
+		put(token, "clone3", syscall(SYS_clone3, NULL, 0) < 0 ? (uint64_t)errno : 0);
 		touch("written");
+		return 0;
+	} else if (!strcmp(words[0], "sibling")) {
+		pid_t pid = atoi(words[1]);
+		cpu_set_t cpus;
+		struct rlimit limit;
+		sched_getaffinity(0, sizeof cpus, &cpus);
+		getrlimit(RLIMIT_CORE, &limit);
+		put(token, "signal", kill(pid, 0) ? (uint64_t)errno : 0);
+		put(token, "affinity", sched_setaffinity(pid, sizeof cpus, &cpus) ? (uint64_t)errno : 0);
+		put(token, "limit", prlimit(pid, RLIMIT_CORE, &limit, NULL) ? (uint64_t)errno : 0);
 		return 0;
 	} else if (!strcmp(words[0], "open")) {
 		return put(token, "errno", open(words[1], O_RDONLY) < 0 ? (uint64_t)errno : 0), 0;
@@ -551,14 +632,12 @@ static const void *extension(const char *id)
 	return strcmp(id, SPARED_GROUP) ? NULL : &group;
 }
 
-SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
-	.size = sizeof(struct spared_plugin),
-	.minor = SPARED_MINOR,
+SPARED_PLUGIN(
 	.flags = SPARED_PLUGIN_REALTIME,
 	.wire_min = 1,
 	.wire_max = 2,
 	.capabilities = 1 << 10,
-	.name = "probe",
+	.name = PROBE_NAME,
 	.version = "0.1",
 	.vendor = "tests",
 	.summary = "does what it is told",
@@ -573,5 +652,4 @@ SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
 	.timer = timer,
 	.woken = woken,
 	.query = query,
-	.extension = extension,
-};
+	.extension = extension);

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use spared_pair::CauseKind;
 use spared_worker::message::{
     Call, Cause, Directive, Family, Forced, FromWorker, InterfaceEvent, Role, Surroundings,
     ToWorker,
@@ -22,7 +23,7 @@ fn call(host: &mut Host) -> (u64, Call) {
 }
 
 /// Has the probe make a call, answers it with `status`, and gives what the host saw.
-fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
+pub fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
     let argv = words.split(' ').map(str::to_owned).collect();
     let token = host.tell(|token| ToWorker::Query { token, argv });
     let (number, call) = call(host);
@@ -92,26 +93,72 @@ fn a_claim_arrives_as_it_was_made() {
     );
 }
 
+/// The probe's.
+fn cause(kind: CauseKind) -> Cause {
+    Cause {
+        own: 73,
+        theirs: 100,
+        peer: "r2".to_owned(),
+        ..Cause::new(kind, "lan is \u{fffd}  down")
+    }
+}
+
+#[test]
+fn a_cause_of_a_later_kind_is_its_text_and_one_that_is_none_is_refused() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let (call, _) = answered(&mut host, "publish office 1 4000000", 0);
+    let Call::Publish { publication, .. } = call else {
+        panic!("{call:?}");
+    };
+    assert_eq!(publication.cause, cause(CauseKind::Other));
+    let said = publication.cause.clause(publication.role);
+    assert_eq!(said, "lan is \u{fffd}  down");
+    for (how, why) in [
+        ("none", "publish(): without a cause"),
+        (
+            "small",
+            "publish(): spared_cause has 64 bytes, at least 80 are needed",
+        ),
+    ] {
+        assert_eq!(
+            host.query(&format!("publish office 1 {how}")).status,
+            EINVAL
+        );
+        host.log(why);
+    }
+}
+
+#[test]
+fn an_explanation_waits_for_no_answer() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    assert_eq!(host.query("explain office 2").status, 0);
+    let (_, call) = call(&mut host);
+    let wanted = Call::Explain {
+        group: "office".to_owned(),
+        role: Role::Active,
+        cause: cause(CauseKind::Quality),
+    };
+    assert_eq!(call, wanted);
+    assert_eq!(host.query("explain office 9").status, EINVAL);
+    host.log("explain(): there is no role 9");
+}
+
 #[test]
 fn a_publish_is_dated_and_returns_the_answer_of_the_host() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let (call, status) = answered(&mut host, "publish office 2", 0);
-    let Call::Publish {
-        group,
-        role,
-        cause,
-        sent_ns,
-    } = call
-    else {
+    let Call::Publish { group, publication } = call else {
         panic!("{call:?}");
     };
     assert_eq!(
-        (group.as_str(), role, cause, status),
-        ("office", Role::Active, Cause::new("tested", "because"), 0)
+        (group.as_str(), publication.role, publication.cause, status),
+        ("office", Role::Active, cause(CauseKind::Quality), 0)
     );
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let age_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 - sent_ns;
+    let age_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 - publication.sent_ns;
     assert!(age_ns < 10_000_000_000, "{age_ns}");
     assert_eq!(answered(&mut host, "publish office 1", -5).1, -5);
     assert_eq!(

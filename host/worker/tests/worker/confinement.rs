@@ -9,6 +9,7 @@ use crate::lab::{Host, Lab, load};
 const EPERM: u64 = 1;
 const EBADF: u64 = 9;
 const EACCES: u64 = 13;
+const ENOSYS: u64 = 38;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 
@@ -70,6 +71,9 @@ fn a_plugin_keeps_no_capability_no_account_and_no_way_back() {
         ("no_new_privs", 1),
         ("seccomp", 2),
         ("mount", EPERM),
+        ("processes", 512),
+        ("new_user", EPERM),
+        ("clone3", ENOSYS),
         ("secret", EACCES),
         ("tmp", EACCES),
         ("library", 0),
@@ -82,6 +86,40 @@ fn a_plugin_keeps_no_capability_no_account_and_no_way_back() {
         "its own directory is its own"
     );
     assert_eq!(missed(&host), None);
+}
+
+#[test]
+fn a_vendors_plugin_goes_first_when_memory_ends() {
+    if !has_accounts() {
+        return;
+    }
+    let lab = Lab::new();
+    for (name, score) in [("probe", 0), ("acme-probe", 200)] {
+        let mut load = as_nobody(&lab);
+        load.name = name.to_owned();
+        let named = format!("-DPROBE_NAME=\"{name}\"");
+        let probe = "host/worker/tests/plugins/probe.c";
+        let plugin = lab.compile(name, probe, &["-lpthread", &named]);
+        let mut host = Host::started(&plugin, &load, "");
+        let found = host.query("confinement");
+        assert_eq!(found.number("out_of_memory_score"), score, "{name}");
+    }
+}
+
+#[test]
+fn a_plugin_can_neither_signal_nor_slow_one_of_another_account() {
+    if !has_accounts() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut other = as_nobody(&lab);
+    other.uid_gid = Some((65533, 65533));
+    let other = Host::started(&lab.probe(), &other, "");
+    let mut host = Host::started(&lab.probe(), &as_nobody(&lab), "");
+    let found = host.query(&format!("sibling {}", other.worker.pid()));
+    for key in ["signal", "affinity", "limit"] {
+        assert_eq!(found.number(key), EPERM, "{key}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,18 @@ impl Lab {
 
     /// Compiles `source` (a path in the repository) to NAME.so.
     pub fn compile(&self, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
+        let include = repository().join("abi/include");
+        self.compile_with(&include, name, source, arguments)
+    }
+
+    /// The same with another header.
+    pub fn compile_with(
+        &self,
+        include: &Path,
+        name: &str,
+        source: &str,
+        arguments: &[&str],
+    ) -> PathBuf {
         let path = self.dir.join(format!("{name}.so"));
         let root = repository();
         let output = Command::new("cc")
@@ -51,7 +63,7 @@ impl Lab {
                 "-fvisibility=hidden",
             ])
             .arg("-I")
-            .arg(root.join("abi/include"))
+            .arg(include)
             .arg("-o")
             .arg(&path)
             .arg(root.join(source))
@@ -120,7 +132,7 @@ impl Drop for Lab {
     }
 }
 
-fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -169,7 +181,7 @@ impl Returned {
     pub fn number(&self, key: &str) -> u64 {
         match self.rows.iter().find(|row| row.key == key) {
             Some(Row {
-                value: Value::Number(number),
+                value: Value::Number(_, number),
                 ..
             }) => *number,
             other => panic!("{key}: {other:?} in {self:?}"),
@@ -260,6 +272,7 @@ impl Host {
                 status,
                 failures,
                 rows,
+                ..
             } if *token == wanted => Some(Returned {
                 status: *status,
                 failures: failures.clone(),
@@ -309,6 +322,11 @@ impl Host {
         Ok(())
     }
 
+    /// As a host that died: nobody reads any more.
+    pub fn hang_up(self) -> spared_worker::child::Child {
+        self.worker.into_child()
+    }
+
     /// How the process ended: its exit code, or minus the signal.
     pub fn ended(&mut self) -> i32 {
         assert!(
@@ -319,9 +337,13 @@ impl Host {
         while let Ok(Some(message)) = self.worker.receive() {
             self.received.push_back(message);
         }
-        let status = self.worker.exit().unwrap();
-        status.code().unwrap_or_else(|| -status.signal().unwrap())
+        code(self.worker.exit().unwrap())
     }
+}
+
+/// Its exit code, or minus the signal.
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| -status.signal().unwrap())
 }
 
 pub fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared_worker::message::{FromWorker, Role, ToWorker};
+use spared_worker::message::{Cause, FromWorker, Role, ToWorker};
 
 use crate::lab::{Host, Lab, load};
 
@@ -20,7 +20,10 @@ fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
         group,
         role,
         maintenance: false,
+        before: None,
+        epoch: 1,
         why: "because".to_owned(),
+        cause: Cause::default(),
         deadline_ns: u64::MAX,
     }
 }
@@ -257,7 +260,7 @@ fn pings_are_answered_from_the_loop() {
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     host.send(&ToWorker::Ping { number: 42 }, &[]);
     let number = host.wait(|message| match message {
-        FromWorker::Pong { number } => Some(*number),
+        FromWorker::Pong { number, .. } => Some(*number),
         _ => None,
     });
     assert_eq!(number, 42);

@@ -11,6 +11,9 @@ fn plugin(symbol: &str, fields: &str) -> String {
          static spared_status create(const struct spared_host *host, void **self)\n\
          {{ *self = (void *)host; return 0; }}\n\
          static void destroy(void *self) {{ (void)self; }}\n\
+         static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\
+         {{ (void)self, (void)token, (void)argv; return argc ? 0 : -EINVAL; }}\n\
+         static const void *const kept[] __attribute__((unused)) = {{ (const void *)query }};\n\
          SPARED_EXPORT const struct spared_plugin {symbol} = {{\n\
          \t.size = sizeof(struct spared_plugin), .minor = SPARED_MINOR, .name = \"vendor\",\n\
          \t.version = \"1\", .vendor = \"v\", .summary = \"s\", .create = create, .destroy = destroy,\n\
@@ -43,7 +46,7 @@ fn the_descriptor_is_what_the_plugin_says() {
     assert_eq!((descriptor.wire_min, descriptor.wire_max), (1, 2));
     assert_eq!(descriptor.capabilities, 1 << 10);
     assert_eq!(descriptor.flags, 1);
-    assert!(descriptor.has_role && descriptor.has_query && descriptor.provides_groups);
+    assert!(descriptor.has_role && descriptor.provides_groups);
     assert!(!descriptor.has_drain && descriptor.has_settle && descriptor.has_peer);
 }
 
@@ -63,7 +66,7 @@ fn what_is_not_elf_is_refused() {
 #[test]
 fn what_is_built_for_another_machine_is_refused() {
     let lab = Lab::new();
-    let path = lab.compile_text("vendor", &plugin("spared_plugin_v1", ""), &[]);
+    let path = lab.compile_text("vendor", &plugin("spared_plugin_v0", ""), &[]);
     let mut content = std::fs::read(&path).unwrap();
     content[18] ^= 0xff;
     std::fs::write(&path, content).unwrap();
@@ -76,7 +79,7 @@ fn what_is_built_for_another_machine_is_refused() {
 #[test]
 fn what_is_cut_off_is_refused() {
     let lab = Lab::new();
-    let path = lab.compile_text("vendor", &plugin("spared_plugin_v1", ""), &[]);
+    let path = lab.compile_text("vendor", &plugin("spared_plugin_v0", ""), &[]);
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, &content[..200]).unwrap();
     let why = refusal_of(&path, "vendor");
@@ -91,8 +94,8 @@ fn a_library_that_is_no_plugin_is_refused() {
     let why = refusal("int nothing(void);\nint nothing(void) { return 0; }\n", &[]);
     assert_eq!(
         why,
-        "vendor.so has no symbol spared_plugin_v1: it is no plugin of spared, \
-         or was built without SPARED_EXPORT"
+        "vendor.so has no symbol spared_plugin_v0: it is no plugin of spared, \
+         or was built without SPARED_PLUGIN"
     );
 }
 
@@ -100,8 +103,8 @@ fn a_library_that_is_no_plugin_is_refused() {
 fn a_plugin_for_another_major_version_is_refused_by_that_version() {
     assert_eq!(
         refusal(&plugin("spared_plugin_v2", ""), &[]),
-        "vendor.so is made for plugin ABI 2, this spared has ABI 1: \
-         update spared, or install the plugin's version for ABI 1"
+        "vendor.so is made for plugin ABI 2, this spared has ABI 0: \
+         update spared, or install the plugin's version for ABI 0"
     );
 }
 
@@ -110,7 +113,7 @@ fn a_plugin_for_both_major_versions_is_taken() {
     let lab = Lab::new();
     let text = format!(
         "{}const int spared_plugin_v2 = 1;\n",
-        plugin("spared_plugin_v1", "")
+        plugin("spared_plugin_v0", "")
     );
     let path = lab.compile_text("vendor", &text, &[]);
     Host::spawn(&path, &load("vendor")).loaded().unwrap();
@@ -119,8 +122,8 @@ fn a_plugin_for_both_major_versions_is_taken() {
 #[test]
 fn a_plugin_that_needs_a_newer_minor_is_refused() {
     assert_eq!(
-        refusal(&plugin("spared_plugin_v1", ".needs_minor = 7,"), &[]),
-        "vendor.so needs plugin ABI 1.7, this spared has 1.0: update spared"
+        refusal(&plugin("spared_plugin_v0", ".needs_minor = 7,"), &[]),
+        "vendor.so needs plugin ABI 0.7, this spared has 0.0: update spared"
     );
 }
 
@@ -129,8 +132,9 @@ fn a_plugin_of_a_newer_minor_that_needs_it_not_is_taken() {
     let lab = Lab::new();
     // Its descriptor is longer than ours; what is beyond is never looked at.
     let text = plugin("known", "").replace("SPARED_EXPORT const", "static const")
-        + "SPARED_EXPORT const struct { struct spared_plugin known; void *more[8]; }\n\
-           spared_plugin_v1 = { { .size = sizeof(struct spared_plugin) + 64, .minor = 9,\n\
+        + "extern SPARED_EXPORT const struct longer { struct spared_plugin known; void *more[8]; }\n\
+           longer __asm__(\"spared_plugin_v0\");\n\
+           const struct longer longer = { { .size = sizeof(struct spared_plugin) + 64, .minor = 9,\n\
            .name = \"vendor\", .create = create, .destroy = destroy }, { 0 } };\n";
     let path = lab.compile_text(
         "vendor",
@@ -149,7 +153,7 @@ fn a_missing_library_is_named() {
         "int other(void);\nint other(void) { return 1; }\n",
         &["-Wl,-soname,libother.so.3", "-fvisibility=default"],
     );
-    let text = plugin("spared_plugin_v1", "")
+    let text = plugin("spared_plugin_v0", "")
         + "int other(void);\nint use(void);\nint use(void) { return other(); }\n";
     let path = lab.compile_text("vendor", &text, &[other.to_str().unwrap()]);
     std::fs::remove_file(other).unwrap();
@@ -161,7 +165,7 @@ fn a_missing_library_is_named() {
 
 #[test]
 fn an_undefined_symbol_is_found_at_load_and_named() {
-    let text = plugin("spared_plugin_v1", "")
+    let text = plugin("spared_plugin_v0", "")
         + "int missing_thing(void);\nSPARED_EXPORT int use(void);\nint use(void) { return missing_thing(); }\n";
     assert_eq!(
         refusal(&text, &[]),
@@ -211,6 +215,28 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
              nothing that the network sent, its maker must give up one",
         ),
         (
+            ".verbs = (const struct spared_verb[]) { SPARED_VERB(1, \"diff\", NULL, NULL) }, .verb_count = 1,",
+            "vendor.so: the plugin has verbs and no query: its maker must set both",
+        ),
+        (
+            ".query = query, .verbs = (const struct spared_verb[]) { SPARED_VERB(1, \"help\", NULL, NULL) }, \
+             .verb_count = 1,",
+            "vendor.so: the plugin has a verb \"help\": a word is [a-z][a-z0-9-]*, at most 32 long, \
+             said once, and not \"help\"",
+        ),
+        (
+            ".query = query, .verbs = (const struct spared_verb[]) { { .size = 8 } }, .verb_count = 1,",
+            "vendor.so: a verb has less than 32 bytes",
+        ),
+        (
+            ".query = query, .verb_count = 65,",
+            "vendor.so: the plugin says 65 verbs, at most 64 are allowed",
+        ),
+        (
+            ".brand = \"acme\",",
+            "vendor.so is made for acme, a fork of spared: install the plugin's version for spared",
+        ),
+        (
             ".paths = (const char *const[]) { \"+etc/kea\", NULL },",
             "vendor.so: the plugin wants to open \"+etc/kea\": its maker must name an absolute \
              path without ..",
@@ -226,13 +252,13 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".size = 8,",
-            "vendor.so says that its descriptor has 8 bytes, at least 80 are needed: \
-             its maker must set .size = sizeof(struct spared_plugin)",
+            "vendor.so says that its descriptor has 8 bytes, at least 88 are needed: \
+             its maker must use SPARED_PLUGIN",
         ),
     ] {
         let text = format!(
             "#pragma GCC diagnostic ignored \"-Woverride-init\"\n{}",
-            plugin("spared_plugin_v1", fields)
+            plugin("spared_plugin_v0", fields)
         );
         assert_eq!(refusal(&text, &[]), why, "{fields}");
     }
@@ -253,7 +279,7 @@ fn the_paths_of_a_descriptor_are_read_where_it_has_them() {
             vec![],
         ),
     ] {
-        let text = plugin("spared_plugin_v1", &fields);
+        let text = plugin("spared_plugin_v0", &fields);
         let path = lab.compile_text("vendor", &text, &["-Wno-override-init"]);
         let descriptor = Host::spawn(&path, &load("vendor")).loaded().unwrap();
         assert_eq!(descriptor.paths, wanted);
@@ -282,7 +308,7 @@ fn a_plugin_that_would_be_root_may_not_have_a_peer() {
              SPARED_EXPORT"
         );
         let fields = ".flags = SPARED_PLUGIN_ROOT, .extension = extension,";
-        let text = plugin("spared_plugin_v1", fields).replace("SPARED_EXPORT", &extension);
+        let text = plugin("spared_plugin_v0", fields).replace("SPARED_EXPORT", &extension);
         let why = refusal(&text, &[]);
         assert!(
             why.starts_with("vendor.so wants to run as root"),
@@ -300,10 +326,10 @@ fn not_one_byte_beyond_the_size_is_read() {
         { *self = (void *)host; return 0; }\n\
         static void destroy(void *self) { (void)self; }\n\
         SPARED_EXPORT char area[8192] __attribute__((aligned(4096)));\n\
-        __asm__(\".globl spared_plugin_v1\\n.set spared_plugin_v1, area + 4096 - 80\\n\");\n\
+        __asm__(\".globl spared_plugin_v0\\n.set spared_plugin_v0, area + 4096 - 88\\n\");\n\
         __attribute__((constructor)) static void fill(void)\n\
-        { struct spared_plugin p = { .size = 80, .name = \"vendor\", .create = create, .destroy = destroy };\n\
-          memcpy(area + 4096 - 80, &p, 80); mprotect(area + 4096, 4096, PROT_NONE); }\n";
+        { struct spared_plugin p = { .size = 88, .name = \"vendor\", .create = create, .destroy = destroy };\n\
+          memcpy(area + 4096 - 88, &p, 88); mprotect(area + 4096, 4096, PROT_NONE); }\n";
     let path = lab.compile_text("vendor", text, &["-fvisibility=default"]);
     let descriptor = Host::spawn(&path, &load("vendor")).loaded().unwrap();
     assert!(!descriptor.has_role && !descriptor.provides_groups);

@@ -1,0 +1,72 @@
+//! Calls that took longer than they may: counted, and told once an hour, as a busy machine makes
+//! hundreds of them.
+
+const HOUR_NS: u64 = 3_600 * 1_000_000_000;
+
+/// Those since the last line.
+#[derive(Debug, Default)]
+pub(super) struct Slow {
+    /// Of all time.
+    total: u64,
+    count: u64,
+    worst: Option<(u64, String)>,
+    /// When the last line was.
+    told_ns: Option<u64>,
+}
+
+impl Slow {
+    /// Since the plugin was loaded.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// One more; a line where it is time for one.
+    pub(super) fn note(&mut self, now_ns: u64, callback: &str, took_ns: u64) -> Option<String> {
+        self.total += 1;
+        self.count += 1;
+        if self.worst.as_ref().is_none_or(|worst| took_ns > worst.0) {
+            self.worst = Some((took_ns, callback.to_owned()));
+        }
+        let told_ns = self.told_ns;
+        if told_ns.is_some_and(|told_ns| now_ns.saturating_sub(told_ns) < HOUR_NS) {
+            return None;
+        }
+        self.told_ns = Some(now_ns);
+        let count = std::mem::take(&mut self.count);
+        let (took_ns, callback) = self.worst.take()?;
+        let worst = took_ns / 1_000_000;
+        Some(match count {
+            1 => format!("{callback} took {worst} ms, 50 ms are allowed"),
+            _ => format!(
+                "{count} calls took longer than the 50 ms that are allowed, {callback} {worst} ms"
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_told_and_then_all_of_an_hour_in_a_line() {
+        const MS: u64 = 1_000_000;
+        let mut slow = Slow::default();
+        let first = slow.note(0, "timer", 57 * MS);
+        assert_eq!(
+            first.as_deref(),
+            Some("timer took 57 ms, 50 ms are allowed")
+        );
+        for minute in 1..60 {
+            let (took, callback) = if minute == 7 {
+                (900, "fd")
+            } else {
+                (60, "timer")
+            };
+            assert_eq!(slow.note(minute * 60_000 * MS, callback, took * MS), None);
+        }
+        let line = "60 calls took longer than the 50 ms that are allowed, fd 900 ms";
+        assert_eq!(slow.note(HOUR_NS, "timer", 51 * MS).as_deref(), Some(line));
+        assert_eq!(slow.total(), 61);
+    }
+}

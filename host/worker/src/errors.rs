@@ -1,0 +1,105 @@
+//! What a worker writes to its error output: the last words of a plugin that panics, and whatever its
+//! libraries have to say.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::process::clean;
+
+/// Bytes of one line; what is longer is cut in two.
+const LINE_MAX: usize = 1024;
+/// Bytes that one look takes.
+const READ_MAX: usize = 16 * 1024;
+
+/// The host's end of a worker's error output.
+#[derive(Debug)]
+pub struct Errors {
+    pipe: OwnedFd,
+    /// Of a line that has not ended yet.
+    begun: Vec<u8>,
+}
+
+impl Errors {
+    /// The host's end, and the worker's, which blocks its writer while it is full.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (pipe, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        let begun = Vec::new();
+        Ok((Self { pipe, begun }, theirs))
+    }
+
+    /// How many bytes came, and the lines that ended by them; None after the last.
+    pub fn read(&mut self) -> Option<(usize, Vec<String>)> {
+        let mut bytes = [0; READ_MAX];
+        match rustix::io::read(&self.pipe, &mut bytes) {
+            Ok(0) if self.begun.is_empty() => None,
+            Ok(0) => Some((0, vec![text(&std::mem::take(&mut self.begun))])),
+            Ok(length) => Some((length, self.lines(&bytes[..length]))),
+            Err(Errno::AGAIN | Errno::INTR) => Some((0, Vec::new())),
+            Err(_) => None,
+        }
+    }
+
+    fn lines(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.begun.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        loop {
+            let end = self.begun.iter().position(|byte| *byte == b'\n');
+            let length = match end {
+                Some(length) if length <= LINE_MAX => length,
+                _ if self.begun.len() > LINE_MAX => LINE_MAX,
+                _ => return lines,
+            };
+            lines.push(text(&self.begun[..length]));
+            self.begun
+                .drain(..length + usize::from(end == Some(length)));
+        }
+    }
+}
+
+impl AsFd for Errors {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(line).into_owned();
+    clean(&mut text, |_| false);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_when_they_have_ended_and_the_last_without_an_end() {
+        let (mut errors, theirs) = Errors::pair().unwrap();
+        assert_eq!(errors.read(), Some((0, Vec::new())));
+        rustix::io::write(&theirs, b"one\ntw").unwrap();
+        assert_eq!(errors.read(), Some((6, vec!["one".to_owned()])));
+        rustix::io::write(&theirs, b"o\n\x1b[31mthree\xff").unwrap();
+        assert_eq!(errors.read().unwrap().1, ["two"]);
+        drop(theirs);
+        assert_eq!(
+            errors.read(),
+            Some((0, vec![" [31mthree\u{fffd}".to_owned()]))
+        );
+        assert_eq!(errors.read(), None);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_cut() {
+        let (mut errors, theirs) = Errors::pair().unwrap();
+        let long = [b'x'; 2 * LINE_MAX + 10];
+        rustix::io::write(&theirs, &long).unwrap();
+        let (length, lines) = errors.read().unwrap();
+        assert_eq!((length, lines.len()), (long.len(), 2));
+        rustix::io::write(&theirs, b"\nend\n").unwrap();
+        assert_eq!(errors.read().unwrap().1, ["x".repeat(10), "end".to_owned()]);
+    }
+}

@@ -1,0 +1,101 @@
+//! What a plugin may ask for, and what it is called.
+
+use caps::Capability;
+use spared_abi::{FLAGS_REQUIRED, PLUGIN_ROOT};
+
+/// With each of these a worker could become root, or do what root does: who needs one asks for
+/// `SPARED_PLUGIN_ROOT`, and the administrator sees it.
+const NEVER: [Capability; 14] = [
+    Capability::CAP_AUDIT_CONTROL,
+    Capability::CAP_BPF,
+    Capability::CAP_CHECKPOINT_RESTORE,
+    Capability::CAP_MAC_ADMIN,
+    Capability::CAP_MAC_OVERRIDE,
+    Capability::CAP_SETFCAP,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETPCAP,
+    Capability::CAP_SETUID,
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SYS_BOOT,
+    Capability::CAP_SYS_MODULE,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_SYS_RAWIO,
+];
+
+/// What of `capabilities` (1 << `CAP_...`) a plugin that is not root may have.
+pub fn grantable(capabilities: u64) -> u64 {
+    let never = NEVER.iter().fold(0, |set, one| set | one.bitmask());
+    capabilities & !never
+}
+
+/// "`net_admin`".
+pub fn names(capabilities: u64) -> Vec<String> {
+    let all = caps::all().into_iter();
+    let mut names: Vec<String> = all
+        .filter(|one| capabilities & one.bitmask() != 0)
+        .map(|one| one.to_string().to_lowercase().replacen("cap_", "", 1))
+        .collect();
+    names.sort();
+    names
+}
+
+/// # Errors
+/// What of it cannot be had, in a sentence that goes on after the plugin's file.
+pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
+    let unknown = flags & FLAGS_REQUIRED;
+    if unknown != 0 {
+        return Err(format!(
+            "has the flags {unknown:#x}, which this spared does not know: update spared"
+        ));
+    }
+    let known = caps::all().iter().fold(0, |set, one| set | one.bitmask());
+    let unknown = capabilities & !known;
+    if unknown != 0 {
+        return Err(format!(
+            "asks for the capabilities {unknown:#x}, which there are not"
+        ));
+    }
+    let never = names(capabilities & !grantable(capabilities));
+    match flags & PLUGIN_ROOT != 0 || never.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "asks for {}, with which it could do what root does: its maker must do without, or set \
+             SPARED_PLUGIN_ROOT",
+            never.join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NET_ADMIN: u64 = 1 << 12;
+    const SYS_ADMIN: u64 = 1 << 21;
+
+    #[test]
+    fn what_makes_root_is_never_given() {
+        assert_eq!(grantable(NET_ADMIN | SYS_ADMIN), NET_ADMIN);
+        assert_eq!(check(0, NET_ADMIN), Ok(()));
+        let refused = check(0, NET_ADMIN | SYS_ADMIN).unwrap_err();
+        assert!(
+            refused.starts_with("asks for sys_admin, with which"),
+            "{refused}"
+        );
+        assert_eq!(check(PLUGIN_ROOT, SYS_ADMIN), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_unless_it_is_a_hint() {
+        assert_eq!(check(0x8000, 0), Ok(()));
+        let refused = check(0x4_0000, 0).unwrap_err();
+        assert!(refused.contains("0x40000"), "{refused}");
+        let refused = check(0, 1 << 63).unwrap_err();
+        assert!(refused.contains("0x8000000000000000"), "{refused}");
+    }
+
+    #[test]
+    fn names_are_those_of_allow() {
+        assert_eq!(names(NET_ADMIN | 1 << 13), ["net_admin", "net_raw"]);
+    }
+}
