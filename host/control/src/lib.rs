@@ -12,10 +12,50 @@ use serde::{Deserialize, Serialize};
 mod client;
 
 pub use client::{AskError, Fault, ask};
-pub use spared_pair::{AddressStatus, CheckStatus, Difference, Finding, Maintenance, Verdict};
+pub use spared_pair::{
+    AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, RoleChange, Verdict,
+};
 
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
+
+/// Names that no plugin may have: verbs of sparectl that are, or may come, and processes of the host.
+pub const RESERVED: [&str; 34] = [
+    "all",
+    "backup",
+    "check",
+    "completions",
+    "config",
+    "daemon",
+    "diff",
+    "events",
+    "force",
+    "freeze",
+    "group",
+    "groups",
+    "help",
+    "history",
+    "host",
+    "keygen",
+    "link",
+    "links",
+    "log",
+    "maintenance",
+    "metrics",
+    "pair",
+    "peer",
+    "plugin",
+    "plugins",
+    "probe",
+    "reload",
+    "report",
+    "spared",
+    "status",
+    "switch",
+    "watch",
+    "why",
+    "worker",
+];
 
 /// What `sparectl` asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +70,16 @@ pub enum Request {
         /// None: every group.
         group: Option<String>,
     },
+    /// The last changes of roles, of both nodes, over restarts.
+    History,
+    /// This node's half of them: what the other node asks.
+    OwnHistory,
+    /// A part of what this node has for `sparectl report`: what the other node asks. The first
+    /// question begins to gather it.
+    OwnReport {
+        /// Where the part begins; 0 until something came.
+        from: usize,
+    },
     /// The newest `limit` events, oldest first.
     Events {
         /// At most as many as the daemon keeps.
@@ -38,7 +88,11 @@ pub enum Request {
     /// Every plugin, running or not.
     Plugins,
     /// Answers when the reload is done or refused.
-    Reload,
+    Reload {
+        /// Even where an active group loses addresses by it.
+        #[serde(default)]
+        anyway: bool,
+    },
     /// Overrules the election on this node.
     Force {
         /// None: every group.
@@ -111,6 +165,22 @@ pub enum Answer {
         /// In the order of their names.
         groups: Vec<GroupWhy>,
     },
+    /// To [`Request::History`].
+    History {
+        /// Oldest first.
+        changes: Vec<RoleChange>,
+        /// The other node, if it did not tell its half.
+        #[serde(default)]
+        silent: Option<String>,
+    },
+    /// To [`Request::OwnReport`].
+    Report {
+        /// What comes next, of a [`NodeReport`] as JSON in base64. Cut into lines, as the link
+        /// carries no endless texts.
+        lines: Vec<String>,
+        /// Length of the whole base64. None: it is still gathered, ask again.
+        size: Option<usize>,
+    },
     /// To [`Request::Events`].
     Events {
         /// Oldest first.
@@ -130,9 +200,15 @@ pub enum Answer {
     Rows {
         /// Keys like "virtual_router.lan2.received".
         rows: BTreeMap<String, Value>,
+        /// Those of them that are more than a plain number.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kinds: BTreeMap<String, RowKind>,
         /// What they say wants it.
         #[serde(default)]
         attention: bool,
+        /// The answer was too long for some of them.
+        #[serde(default)]
+        missing: bool,
     },
     /// Refused or failed.
     Error {
@@ -159,14 +235,39 @@ pub enum ErrorCode {
     Failed,
 }
 
-/// A plugin's value: a number or a text in JSON.
+/// A plugin's value: a number, true or false, or a text in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     /// A counter, a time in the unit of its key.
     Number(u64),
+    /// One that may be negative.
+    Signed(i64),
+    /// Yes or no.
+    Flag(bool),
     /// Anything else.
     Text(String),
+}
+
+/// What a plugin says of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RowKind {
+    /// What it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// It only rises while the plugin runs.
+    pub counter: bool,
+}
+
+/// The unit of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// A time.
+    Ns,
+    /// Memory, or traffic.
+    Bytes,
 }
 
 /// The whole state of a node. All times are RFC 3339, local.
@@ -322,10 +423,28 @@ pub struct PluginStatus {
     pub pid: Option<u32>,
     /// How often it was started again.
     pub restarts: u64,
+    /// Calls of it that took longer than 50 ms, since it was started.
+    pub slow_calls: u64,
     /// What its worker may do, like "net_admin".
     pub capabilities: Vec<String>,
     /// "real-time", "normal", or why not; empty where it does not run.
     pub scheduling: String,
+    /// What it may be asked: `sparectl NAME VERB`.
+    pub verbs: Vec<PluginVerb>,
+}
+
+/// A word that a plugin knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginVerb {
+    /// Empty for `sparectl NAME` alone.
+    pub word: String,
+    /// What follows it.
+    pub usage: String,
+    /// What it does, in a line.
+    pub summary: String,
+    /// For root alone.
+    pub changes: bool,
 }
 
 /// Why a group's role is what it is.
@@ -334,8 +453,24 @@ pub struct PluginStatus {
 pub struct GroupWhy {
     /// Its name.
     pub group: String,
-    /// "r1 is active because ..."
+    /// What holds the role now: "r1 is active because ..."
     pub sentence: String,
+    /// The last change of role on each node, oldest first.
+    pub changes: Vec<RoleChange>,
+}
+
+/// All that one node has for `sparectl report`, secrets masked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeReport {
+    /// Its name.
+    pub node: String,
+    /// When it was gathered.
+    pub at: String,
+    /// Texts by their names in the bundle, like "ip/address.txt".
+    pub files: BTreeMap<String, String>,
+    /// What could not be had, a sentence each.
+    pub missing: Vec<String>,
 }
 
 /// Something that an administrator may want to find a week later.

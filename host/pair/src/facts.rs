@@ -1,84 +1,86 @@
-//! What nodes know. Everything has a default, so that another version's facts are understood; all
-//! times are RFC 3339, local.
+//! Facts of the nodes. Every field has a default, so that facts of other versions are understood;
+//! all times are RFC 3339, local.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// State of a check whose plugin does not know yet: it weighs nothing.
+use crate::cause::Cause;
+
+/// State of a check without a result yet: it has no weight.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
 
-/// What a node knows of itself, and tells the other.
+/// A node's facts about itself, which it sends to the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeFacts {
     /// Its name.
     pub node: String,
-    /// 0 to 100: the checks, weighed.
+    /// Weighted mean of the checks, 0 to 100.
     pub quality: u8,
-    /// What keeps it from taking over without a loss, a sentence each; empty: ready.
+    /// Reasons why it could not take over without a loss, a sentence each; empty: ready.
     pub missing: Vec<String>,
     /// The checks that lower its quality, a sentence each, worst first.
     pub failing: Vec<String>,
-    /// In the order of their names.
+    /// Groups in the order of their names.
     pub groups: Vec<GroupFacts>,
-    /// Those that are enabled.
+    /// Enabled plugins.
     pub plugins: Vec<PluginFacts>,
-    /// All but the good ones, worst first.
+    /// Checks that are not good, worst first.
     pub checks: Vec<CheckStatus>,
-    /// Those that are followed and not up.
+    /// Followed interfaces that are not up.
     pub interfaces: Vec<InterfaceFacts>,
     /// The paths to the other node, up or down.
     pub links: Vec<LinkFacts>,
-    /// It stands aside.
+    /// The node is in maintenance.
     pub maintenance: Option<Maintenance>,
-    /// Until when roles change neither for quality nor preference.
+    /// End of the time without role changes because of quality or preference.
     pub frozen_until: Option<String>,
-    /// Why the fence is not in place although it should be.
+    /// Reason why the fence is missing although it should be in place.
     pub fence_gone: Option<String>,
-    /// What keeps the link out, and what to do.
+    /// The rule that drops the link, and the remedy.
     pub link_filtered: Option<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
 }
 
-/// What a node knows of the other one, and of both.
+/// A node's facts about the other node, and about both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairFacts {
     /// The other node's name.
     pub peer: String,
     /// A `[[link]]` is configured.
     pub has_link: bool,
-    /// A session over a link is there.
+    /// A session over a link is up.
     pub link_up: bool,
     /// Whether the other node lives, by any path.
     pub life: PeerLife,
     /// When it was last heard.
     pub last_heard: Option<String>,
-    /// Where it was heard.
+    /// Interfaces on which it was heard.
     pub heard_on: Vec<String>,
-    /// While it is silent: whether its machine answers a ping.
+    /// Whether its machine answers a ping, while the node is silent.
     pub answers_ping: Option<bool>,
-    /// What it says of itself; None until it has.
+    /// Its own facts; None until it has sent them.
     pub facts: Option<NodeFacts>,
-    /// Keys that must be equal and are not.
+    /// Keys that differ but must be equal.
     pub differences: Vec<Difference>,
 }
 
 /// Whether the other node lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerLife {
-    /// Nothing would tell: neither a link nor a key proves it.
+    /// Cannot be known: neither a link nor a key proves it.
     #[default]
     Unknown,
-    /// It would be heard, and is not.
+    /// It would be heard if it lived, but is not.
     Silent,
     /// It is heard.
     Alive,
 }
 
 /// A group's role on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Ready to take over.
@@ -88,6 +90,17 @@ pub enum Role {
     Active,
     /// Backup, and unable to become active.
     Fault,
+}
+
+impl Role {
+    /// As people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Active => "active",
+            Self::Fault => "fault",
+        }
+    }
 }
 
 /// What an administrator forced.
@@ -135,42 +148,48 @@ pub enum Fence {
 pub struct GroupFacts {
     /// As configured.
     pub name: String,
-    /// Its role here.
+    /// Role on this node.
     pub role: Role,
     /// Since when.
     #[serde(skip_serializing_if = "is_default")]
     pub since: String,
-    /// The elector's sentence.
+    /// Reason for that role.
     #[serde(skip_serializing_if = "is_default")]
-    pub why: String,
-    /// What an administrator forced here.
+    pub cause: Cause,
+    /// Role that an administrator forced here.
     #[serde(skip_serializing_if = "is_default")]
     pub forced: Forced,
     /// The node's quality for this group.
     pub quality: u8,
-    /// Its addresses' fence.
+    /// Fence of its addresses.
     pub fence: Fence,
     /// Addresses that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Vec<AddressStatus>,
+    /// No interface of the group is up with an address of the node's own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_cut_off: bool,
     /// Interfaces without an address of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub bare: Vec<BareInterface>,
-    /// Who else is heard active.
+    /// Another router that is heard active.
     #[serde(skip_serializing_if = "is_default")]
     pub other_active: Option<OtherActive>,
     /// A rival that claims the group beside this node.
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<String>,
-    /// Interfaces on which the other node is not heard though it lives, and how each rates.
+    /// Interfaces on which the other node is not heard although it lives, with the rating of each.
     #[serde(skip_serializing_if = "is_default")]
     pub unheard: BTreeMap<String, String>,
-    /// Virtual routers whose adverts do not leave, and why.
+    /// Virtual routers for which a router outside the pair advertises, and that router.
+    #[serde(skip_serializing_if = "is_default")]
+    pub strangers: BTreeMap<String, String>,
+    /// Virtual routers whose adverts cannot leave, and the reason.
     #[serde(skip_serializing_if = "is_default")]
     pub muted: BTreeMap<String, String>,
 }
 
-/// Somebody who is active for a group.
+/// A router that is active for a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OtherActive {
@@ -196,11 +215,11 @@ pub struct BareInterface {
 pub struct AddressStatus {
     /// "192.0.2.1/24".
     pub address: String,
-    /// Where it belongs.
+    /// Its interface.
     pub interface: String,
     /// Whether the kernel has it.
     pub present: bool,
-    /// Times that somebody deleted it and it was put back.
+    /// Number of times that it was deleted and put back.
     pub restored: u64,
 }
 
@@ -210,23 +229,23 @@ pub struct AddressStatus {
 pub struct PluginFacts {
     /// Its name; its file is NAME.toml.
     pub name: String,
-    /// Whether it runs.
+    /// State of its worker.
     pub state: PluginState,
-    /// Why it does not run.
+    /// Reason why it does not run.
     pub why: String,
-    /// It speaks with its peer over a channel.
+    /// It has a channel to its peer.
     pub has_channel: bool,
     /// The channel is up.
     pub has_peer: bool,
-    /// Why the peers do not speak with each other.
+    /// Reason why the peers share no protocol version.
     pub refused: Option<String>,
-    /// It holds what its peer holds.
+    /// It is in sync with its peer.
     pub in_sync: bool,
-    /// Why it does not.
+    /// Reason why it is not in sync.
     pub lack: String,
-    /// Groups whose role it did not take, and why.
+    /// Groups whose role it did not take, and the reasons.
     pub failed_roles: BTreeMap<String, String>,
-    /// Groups that it is to follow and that do not exist.
+    /// Configured groups to follow that do not exist.
     pub unknown_groups: Vec<String>,
 }
 
@@ -236,28 +255,30 @@ impl PluginFacts {
         self.state == PluginState::Running
     }
 
-    /// It has a peer and does not hold yet what that holds.
+    /// Whether it has a peer and is not yet in sync.
     pub fn is_behind(&self) -> bool {
         self.runs() && self.has_channel && self.has_peer && !self.in_sync
     }
 }
 
-/// Where a plugin is on the way to running.
+/// State of a plugin's worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
     /// Its worker serves.
     #[default]
     Running,
-    /// On its way.
+    /// Starting.
     Starting,
-    /// On its way down.
+    /// Stopping.
     Stopping,
-    /// It died, and is started again after a pause.
+    /// It died, and is restarted after a pause.
     Restarting,
-    /// It died too often.
+    /// It died too often, and is tried again every 30 s.
     Failed,
-    /// Not a plugin, or wrongly configured.
+    /// It runs again after that, but not for long yet.
+    Recovering,
+    /// Its file is not a plugin, or its configuration is wrong.
     Refused,
 }
 
@@ -270,6 +291,7 @@ impl PluginState {
             Self::Stopping => "stopping",
             Self::Restarting => "restarting",
             Self::Failed => "failed",
+            Self::Recovering => "recovering",
             Self::Refused => "refused",
         }
     }
@@ -279,7 +301,7 @@ impl PluginState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckStatus {
-    /// Whose it is.
+    /// Plugin that reports it.
     pub plugin: String,
     /// Unique in the plugin.
     pub name: String,
@@ -289,7 +311,7 @@ pub struct CheckStatus {
     pub state: u32,
     /// "3.1 ms", "no carrier".
     pub why: String,
-    /// When it got this state.
+    /// Time since which it has this state.
     pub since: String,
 }
 
@@ -298,7 +320,7 @@ pub struct CheckStatus {
 pub struct InterfaceFacts {
     /// Its name.
     pub name: String,
-    /// What it lacks.
+    /// Its fault.
     pub lack: InterfaceLack,
     /// Since when.
     pub since: String,
@@ -308,12 +330,23 @@ pub struct InterfaceFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceLack {
-    /// Up, without carrier.
+    /// It is up but has no carrier.
     Carrier,
     /// Set down.
     Up,
-    /// There is none of that name.
+    /// It does not exist.
     Existence,
+}
+
+impl InterfaceLack {
+    /// The state of such an interface, as people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Carrier => "no carrier",
+            Self::Up => "down",
+            Self::Existence => "absent",
+        }
+    }
 }
 
 /// A path to the other node.
@@ -322,13 +355,13 @@ pub enum InterfaceLack {
 pub struct LinkFacts {
     /// Its interface.
     pub interface: String,
-    /// A session is there.
+    /// The path has a session.
     pub up: bool,
-    /// When it got there.
+    /// Time since which it has this state.
     pub since: String,
-    /// Why it is down.
+    /// Reason why it is down.
     pub why: String,
-    /// What is missing for it lies on this node.
+    /// Whether the fault is on this node.
     pub is_local: bool,
 }
 
@@ -338,9 +371,9 @@ pub struct LinkFacts {
 pub struct Maintenance {
     /// Since when.
     pub since: String,
-    /// None: until it is switched off.
+    /// End; None: until it is switched off.
     pub until: Option<String>,
-    /// Who said so.
+    /// The administrator who started it.
     pub by: String,
 }
 
@@ -352,9 +385,9 @@ pub struct Difference {
     pub file: String,
     /// `group "office" interface "lan2": addresses`.
     pub key: String,
-    /// As in the file; None where it is absent.
+    /// Value as in the file; None if it is absent.
     pub here: Option<String>,
-    /// On the other node.
+    /// Value on the other node.
     pub there: Option<String>,
 }
 
@@ -373,11 +406,12 @@ impl Difference {
 }
 
 impl NodeFacts {
-    /// For the other node, which is told at each change: of groups without what it cannot use.
+    /// The facts for the other node, sent at each change; groups without the parts that it cannot
+    /// use.
     pub fn brief(&self) -> Self {
         let mut brief = self.clone();
         for group in brief.groups.iter_mut().filter(|it| it.role != Role::Fault) {
-            group.why.clear();
+            group.cause = Cause::default();
             group.since.clear();
         }
         brief
@@ -394,7 +428,7 @@ impl NodeFacts {
     }
 }
 
-// A pair may have 255 groups, and all of them are told in one word.
+// A pair may have 255 groups, and all of them must fit into one word.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,4 +1,4 @@
-//! What is not as it should be, and the only list of its ids.
+//! Findings, and the only list of their ids.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +6,8 @@ use crate::time;
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
-        /// What a finding is about. Its code never changes and is never used again for something
-        /// else; docs/messages.md has a section for each. The worst have the lowest codes.
+        /// Id of a finding. Its code never changes and is never reused; docs/messages.md has a
+        /// section for each. The worst have the lowest codes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Id {
             $($(#[doc = $doc])+ $name,)+
@@ -32,61 +32,61 @@ ids! {
     PeerSilent = "SP-0101",
     /// Nothing proves whether the other node lives.
     PeerUnknown = "SP-0102",
-    /// The other node is connected, and has not said how it is.
+    /// The other node is connected, but has not reported its state.
     PeerMute = "SP-0103",
     /// A group is active nowhere.
     NobodyActive = "SP-0104",
     /// Two routers are active for a group.
     BothActive = "SP-0105",
-    /// A router that is no node of the pair is active for a group.
+    /// A router outside the pair is active for a group.
     StrangerActive = "SP-0106",
     /// A node cannot become active for a group.
     CannotTakeOver = "SP-0107",
     /// Both nodes are forced into the same role.
     BothForced = "SP-0108",
-    /// The fence is not in place.
+    /// The fence is missing.
     FenceGone = "SP-0201",
-    /// A group is active and its fence blocks it.
+    /// A group is active, but its fence blocks it.
     FenceBlocking = "SP-0202",
-    /// An address of an active group is not there.
+    /// An address of an active group is missing.
     AddressMissing = "SP-0203",
     /// An interface of a group has no address of the node's own.
     NoOwnAddress = "SP-0204",
-    /// The other node lives, and is not heard on one of the group's networks.
+    /// The other node lives, but is not heard on one of the group's networks.
     Unheard = "SP-0205",
-    /// The adverts of a virtual router do not leave.
+    /// The adverts of a virtual router cannot leave.
     Muted = "SP-0206",
-    /// A plugin that is enabled does not run.
+    /// An enabled plugin does not run.
     PluginDown = "SP-0301",
-    /// The same plugin of both nodes does not speak with the other.
+    /// A plugin and its peer share no protocol version.
     WireRefused = "SP-0302",
     /// A plugin does not hear its peer.
     PeerPluginUnheard = "SP-0303",
-    /// A plugin does not hold all that its peer holds.
+    /// A plugin is not in sync with its peer.
     NotInSync = "SP-0304",
-    /// A plugin is to follow a group that does not exist.
+    /// A plugin follows a group that does not exist.
     UnknownGroup = "SP-0305",
-    /// A plugin did not do what belongs to the role of a group.
+    /// A plugin failed to follow the role of a group.
     RoleFailed = "SP-0306",
-    /// Something that a plugin watches is not as it should be.
+    /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
-    /// A plugin does not know yet whether something is as it should be.
+    /// An object that a plugin watches has no result yet.
     CheckUnknown = "SP-0402",
     /// An interface is not up.
     InterfaceDown = "SP-0403",
     /// A link to the other node is down.
     LinkDown = "SP-0501",
-    /// A firewall keeps the link out.
+    /// A firewall drops the link.
     LinkFiltered = "SP-0502",
     /// The link's passphrase is easily guessed.
     WeakPassphrase = "SP-0503",
-    /// Keys by which two nodes are a pair differ.
+    /// Groups, VRIDs or addresses differ.
     NoPair = "SP-0601",
     /// Another key that must be equal differs.
     KeyDiffers = "SP-0602",
-    /// A node stands aside.
+    /// A node is in maintenance.
     Maintenance = "SP-0701",
-    /// Roles stand still.
+    /// Roles are frozen.
     Frozen = "SP-0702",
     /// A role is forced.
     Forced = "SP-0703",
@@ -98,15 +98,15 @@ ids! {
 pub struct Finding {
     /// "SP-0401", of [`Id`].
     pub id: String,
-    /// Where it is.
+    /// Node with the fault.
     pub node: String,
-    /// What it is about: a check, an interface, a plugin, a group, a key.
+    /// Object with the fault: a check, an interface, a plugin, a group, a key.
     pub thing: String,
-    /// What is the matter, without a full stop.
+    /// The fault, without a full stop.
     pub text: String,
-    /// Since when, where that is known.
+    /// Begin of the fault, if known.
     pub since: Option<String>,
-    /// What to do, in sentences; may be empty.
+    /// Remedy, in sentences; may be empty.
     pub todo: String,
 }
 
@@ -146,7 +146,7 @@ impl Finding {
         self.id == id.code()
     }
 
-    /// As people read it at the time `now`, id last.
+    /// Readable form at the time `now`, with the id at the end.
     pub fn line(&self, now: &str) -> String {
         let Self {
             id,

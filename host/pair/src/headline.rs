@@ -1,11 +1,13 @@
-//! What a group is, in a sentence: who is active, and what a failover would cost.
+//! The headline of a group: who is active, and what a failover would cost.
 
+use crate::cause::UNDO;
 use crate::facts::{Forced, GroupFacts, NodeFacts, PairFacts, PeerLife, Role};
 use crate::finding::{Finding, Id};
+use crate::history::Fitness;
 use crate::node::bare;
 use crate::verdict::Word;
 
-/// A headline, and the finding that it stands for.
+/// A headline, and the finding that it represents.
 pub(crate) struct Said {
     pub(crate) word: Word,
     pub(crate) text: String,
@@ -29,10 +31,10 @@ impl Said {
     }
 }
 
-/// A node and what it knows of the group.
+/// A node and its facts about the group.
 type Side<'a> = (&'a NodeFacts, &'a GroupFacts);
 
-/// `is_clean` says that nothing else is to be said of both nodes.
+/// `is_clean`: there are no other findings on both nodes.
 pub(crate) fn of(
     own: &NodeFacts,
     pair: Option<&PairFacts>,
@@ -63,16 +65,25 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
         },
         (false, true) => stands_by(there, here, is_clean),
         (false, false) => match stranger {
-            // what it says of itself is a moment older
+            // its own report is a moment older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
             Some(stranger) => third(here, &stranger.name),
-            None => nobody(here, bare(&here.1.why)),
+            None => nobody(here),
         },
     }
 }
 
 fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said {
     let (active, spare_node) = (&active.node, &spare.0.node);
+    if group.is_cut_off {
+        return unanswered(active);
+    }
+    if spare.1.is_cut_off {
+        let text = format!(
+            "{active} is active and {spare_node} cannot take over: none of its interfaces is usable."
+        );
+        return Said::new(Word::Alone, text);
+    }
     if spare.1.role == Role::Fault {
         let why = reason(spare.1);
         let text = format!("{active} is active and {spare_node} cannot take over: {why}.");
@@ -99,7 +110,7 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
     Said::new(Word::Warn, format!("{active} is active, {but}"))
 }
 
-// ---- the other node says nothing of itself
+// ---- the other node reports nothing
 
 fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
     let (own, other) = (&here.0.node, &pair.peer);
@@ -108,8 +119,8 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
         Role::Active if here.1.conflict.is_none() => active_beside(here, pair),
         Role::Backup if is_heard && pair.has_link => {
             let what = match pair.link_up {
-                true => format!("{other} has not said yet how it is."),
-                false => "No link is up: what it holds may be stale.".to_owned(),
+                true => format!("{other} has not reported its state yet."),
+                false => "No link is up: its records may be stale.".to_owned(),
             };
             let active = active_name(here.1, pair);
             Said::new(
@@ -121,11 +132,19 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
     }
 }
 
+fn unanswered(active: &str) -> Said {
+    let text = format!("nobody answers: {active} is active, and none of its interfaces is usable.");
+    Said::new(Word::None, text)
+}
+
 fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
     let (own, other) = (&here.0.node, &pair.peer);
+    if here.1.is_cut_off {
+        return unanswered(own);
+    }
     match pair.life {
         _ if pair.link_up => {
-            let text = format!("{own} is active; {other} has not said yet how it is.");
+            let text = format!("{own} is active; {other} has not reported its state yet.");
             Said::new(Word::Warn, text)
         }
         PeerLife::Alive if pair.has_link => {
@@ -135,8 +154,9 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
             Said::new(Word::Warn, text)
         }
         PeerLife::Alive => {
-            let text =
-                format!("{own} is active, {other} stands by. Without a link nothing follows.");
+            let text = format!(
+                "{own} is active, {other} stands by. Without a link nothing is replicated."
+            );
             Said::new(Word::Ok, text)
         }
         PeerLife::Silent => {
@@ -153,9 +173,9 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
     }
 }
 
-// ---- a node that knows of no other
+// ---- a node without a configured peer
 
-// A backup of VRRP does not announce itself: an active node cannot know whether one stands by.
+// A VRRP backup sends nothing: an active node cannot know whether there is one.
 fn lone(here: Side<'_>) -> Said {
     let (node, group) = (&here.0.node, here.1);
     let other = group.other_active.as_ref().map(|other| &other.name);
@@ -185,7 +205,7 @@ fn lone(here: Side<'_>) -> Said {
         },
         (Role::Backup, _) => match other {
             Some(other) => backup(node, other, group),
-            None => nobody(here, bare(&group.why)),
+            None => nobody(here),
         },
     }
 }
@@ -204,7 +224,7 @@ fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
     Said::new(Word::Ok, format!("{other} is active, {node} stands by."))
 }
 
-// ---- what they have in common
+// ---- common parts
 
 fn conflict(here: Side<'_>, text: String) -> Said {
     let name = &here.1.name;
@@ -219,28 +239,37 @@ fn conflict(here: Side<'_>, text: String) -> Said {
 
 fn third(here: Side<'_>, stranger: &str) -> Said {
     let name = &here.1.name;
-    let text = format!("{stranger} is active, and is no node of this pair.");
+    let text = format!("{stranger} is active, and is not a node of this pair.");
     let found = Finding::new(
         Id::StrangerActive,
         &here.0.node,
         name,
-        format!("{name}: {stranger} is active, and is no node of this pair"),
+        format!("{name}: {stranger} is active, and is not a node of this pair"),
     );
     Said::new(Word::Warn, text).with(found)
 }
 
-fn nobody(here: Side<'_>, why: &str) -> Said {
-    let text = format!("nobody is active. {why}.");
-    Said::new(Word::None, text).with(nobody_found(here))
+fn nobody((own, group): Side<'_>) -> Said {
+    let own_fitness = Fitness {
+        node: own.node.clone(),
+        quality: own.quality,
+        failing: own.failing.clone(),
+        said: None,
+    };
+    let why = group.cause.sentence(group.role, &own_fitness, None);
+    let undo = match group.forced {
+        Forced::No => "",
+        Forced::Active | Forced::Backup => UNDO,
+    };
+    let text = format!("nobody is active. {why}{undo}.");
+    Said::new(Word::None, text).with(nobody_found((own, group)))
 }
 
 fn nobody_found(here: Side<'_>) -> Finding {
     let name = &here.1.name;
     let text = format!("{name} is active nowhere, as far as {} hears", here.0.node);
     let finding = Finding::new(Id::NobodyActive, &here.0.node, name, text);
-    finding.todo(format!(
-        "`sparectl why {name}` says what keeps this node back."
-    ))
+    finding.todo(format!("`sparectl why {name}` gives the reason."))
 }
 
 fn cannot(spare: Side<'_>, text: String) -> Said {
@@ -257,11 +286,8 @@ fn active_name(group: &GroupFacts, pair: &PairFacts) -> String {
     }
 }
 
-/// The part of "r1 is fault because ..." that is new to the reader.
-fn reason(group: &GroupFacts) -> &str {
-    let why = bare(&group.why);
-    why.split_once(" because ")
-        .map_or(why, |(_, reason)| reason)
+fn reason(group: &GroupFacts) -> String {
+    group.cause.clause(group.role)
 }
 
 fn is_active(group: &GroupFacts) -> bool {

@@ -1,30 +1,37 @@
-//! The verdict about a pair: what two nodes are together, in a word, and everything that is not as
-//! it should be, each with an id that docs/messages.md explains.
+//! The verdict about a pair: its state in a word, and all findings, each with an id that
+//! docs/messages.md explains.
 //!
-//! [`NodeFacts`] is what a node knows of itself and tells the other at each change; [`PairFacts`]
-//! what it knows of the other. [`verdict`] makes of both what `sparectl status`, `watch`, `probe`,
-//! the JSON and the events say; [`missing`] makes of the same what keeps a node from being ready.
-//! Nothing here does input or output, and nothing is decided by searching in sentences.
+//! [`NodeFacts`] are a node's facts about itself, which it sends to the other node at each change;
+//! [`PairFacts`] are its facts about the other node. From both, [`verdict`] makes the output of
+//! `sparectl status`, `watch`, `probe`, the JSON and the events, and [`missing`] the reasons why a
+//! node is not ready. [`Cause`] is the reason for a group's role, with the sentences of
+//! `sparectl why`. This crate does no I/O, and never decides by searching in sentences.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod cause;
 mod facts;
 mod finding;
 mod headline;
+pub mod history;
 mod node;
 mod peer;
 mod ready;
+#[cfg(feature = "sample")]
+pub mod sample;
 #[cfg(test)]
 mod tests;
 pub mod time;
 mod verdict;
 
+pub use cause::{Cause, CauseKind, UNDO};
 pub use facts::{
     AddressStatus, BareInterface, CheckStatus, Difference, Fence, Forced, GroupFacts,
     InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive, PairFacts,
     PeerLife, PluginFacts, PluginState, Role, STATE_UNKNOWN,
 };
 pub use finding::{Finding, Id};
+pub use history::{Fitness, History, RoleChange};
 pub use ready::{is_mismatch, missing};
 pub use verdict::{Headline, Verdict, Word, findings, verdict};

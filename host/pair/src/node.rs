@@ -1,4 +1,4 @@
-//! The findings of one node, from what it knows of itself.
+//! The findings of one node, from its facts about itself.
 
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
@@ -8,10 +8,10 @@ use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;
 use crate::time;
 
-/// Everything that is not as it should be on a node; `peer` is the other one's name.
+/// All findings of a node; `peer` is the name of the other one.
 pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let name = node.node.as_str();
-    let groups = node.groups.iter().flat_map(|it| group(name, it));
+    let groups = node.groups.iter().flat_map(|it| group(node, it));
     let plugins = node.plugins.iter();
     let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
     let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
@@ -30,12 +30,13 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .collect()
 }
 
-/// Whether an interface of that name has a finding of its own, which its check follows from.
+/// Whether an interface of that name has a finding of its own, which causes that of the check.
 fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let mut down = node.interfaces.iter();
     let hurts = |group: &GroupFacts| {
         let is_bare = group.bare.iter().any(|bare| bare.interface == name);
-        is_bare || group.unheard.contains_key(name)
+        let is_muted = |router: &String| router.contains(&format!(".{name}."));
+        is_bare || group.unheard.contains_key(name) || group.muted.keys().any(is_muted)
     };
     down.any(|it| it.name == name) || node.groups.iter().any(hurts)
 }
@@ -48,15 +49,19 @@ fn fence(node: &NodeFacts) -> Option<Finding> {
     Some(Finding::new(Id::FenceGone, name, "fence", text).todo(todo))
 }
 
-fn group(node: &str, group: &GroupFacts) -> Vec<Finding> {
-    let name = &group.name;
+fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
+    let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
-    if group.role == Role::Active && group.fence == Fence::Blocking {
+    if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
         let text =
             format!("{node}: {name} is active, and its fence blocks it: nobody gets an answer");
         found.push(Finding::new(Id::FenceBlocking, node, name, text));
     }
-    for missing in group.missing.iter().filter(|_| group.role == Role::Active) {
+    // an interface that is down has none
+    let is_up = |name: &str| !of.interfaces.iter().any(|it| it.name == name);
+    let missing = group.missing.iter();
+    let missing = missing.filter(|it| group.role == Role::Active && is_up(&it.interface));
+    for missing in missing {
         let (address, interface) = (&missing.address, &missing.interface);
         let text = format!(
             "{node}: {name}: {address} is missing on {interface}, put back {} times before",
@@ -77,10 +82,16 @@ fn group(node: &str, group: &GroupFacts) -> Vec<Finding> {
     for (interface, rating) in &group.unheard {
         let text = format!(
             "{node}: {name}: interface {interface}: the other router is heard elsewhere, not here \
-             (this wire is {rating})"
+             (this network is {rating})"
         );
         let finding = Finding::new(Id::Unheard, node, interface, text);
         found.push(finding.todo("Check its switch."));
+    }
+    if let Some((router, who)) = group.strangers.first_key_value() {
+        let text = format!(
+            "{node}: {name}: {router}: {who} advertises as active, and is not a node of this pair"
+        );
+        found.push(Finding::new(Id::StrangerActive, node, name, text));
     }
     for (router, why) in &group.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
@@ -125,7 +136,7 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
     };
     let text = format!("{node}: plugin {name}: {}{why}", state.word());
     let todo = match state {
-        PluginState::Failed => "`sparectl reload` starts it again.",
+        PluginState::Failed => "`sparectl reload` starts it at once.",
         PluginState::Refused => "Mend that, then `sparectl reload`.",
         _ => "",
     };
@@ -208,7 +219,7 @@ fn link(node: &str, link: &LinkFacts) -> Finding {
     Finding::new(Id::LinkDown, node, interface, text).since(since)
 }
 
-/// What somebody told the node to do, and how to end it.
+/// Overrides on the node, and how to end them.
 fn orders(node: &NodeFacts) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
@@ -230,7 +241,7 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
     found
 }
 
-/// A sentence without its full stop, to go on in another one.
+/// A sentence without its full stop, to continue it.
 pub(crate) fn bare(sentence: &str) -> &str {
     sentence.trim_end_matches('.')
 }

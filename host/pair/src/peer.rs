@@ -1,10 +1,10 @@
-//! What is not known of the other node, and since when.
+//! Missing knowledge of the other node, and since when.
 
 use crate::facts::{NodeFacts, PairFacts, PeerLife};
 use crate::finding::{Finding, Id};
 use crate::time;
 
-/// The finding about the other node itself, where a group depends on it.
+/// The finding about the other node itself, if a group depends on it.
 pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Finding> {
     let peer = &pair.peer;
     let of = |id: Id, text: String| Some(Finding::new(id, peer, peer, text));
@@ -13,7 +13,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
         _ if pair.link_up => of(
             Id::PeerMute,
-            format!("{peer} is connected and has not said yet how it is"),
+            format!("{peer} is connected but has not reported its state yet"),
         ),
         PeerLife::Alive => None,
         PeerLife::Silent => of(Id::PeerSilent, last_heard(now, pair)),

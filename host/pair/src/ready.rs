@@ -1,11 +1,15 @@
-//! Ready (E11): what keeps a node from taking over without a loss, a sentence each.
+//! Ready: the reasons why a node could not take over without a loss, a sentence each.
 
-use crate::facts::{Difference, Forced, NodeFacts, PluginFacts};
+use crate::facts::{Difference, Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
 
-/// What of a plugin keeps its node from being ready.
+/// The reason of a plugin why its node is not ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
     let name = &plugin.name;
+    if plugin.state == PluginState::Recovering {
+        let text = format!("{name} was given up, and has not run for long since");
+        return Some((Id::PluginDown, text));
+    }
     if !plugin.runs() {
         return Some((Id::PluginDown, format!("{name} is not running")));
     }
@@ -29,8 +33,8 @@ pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Op
     Some((Id::NotInSync, text))
 }
 
-/// What is missing on a node; empty: it is ready. `link_down` says why no link is up, where none is;
-/// of `differences` those count that make two nodes no pair.
+/// The missing conditions of a node; empty: it is ready. `link_down` gives the reason if no link is
+/// up. Of `differences`, those of groups, VRIDs and addresses count.
 pub fn missing(
     own: &NodeFacts,
     peer: &str,
@@ -59,12 +63,12 @@ pub fn missing(
         .collect()
 }
 
-/// Whether two nodes that differ in this are no pair: groups, VRIDs, addresses.
+/// Whether the difference is one of groups, VRIDs or addresses.
 pub fn is_mismatch(found: &Difference) -> bool {
     let key = found.key.as_str();
     match key.rsplit_once(": ") {
         Some((_, last)) => ["name", "vrid", "addresses"].contains(&last),
-        // a whole group, router or address that only one node has
+        // a whole group, virtual router or address that only one node has
         None => {
             let words = key.split(" \"").next().unwrap_or(key);
             let last = key.rsplit_once(" \"").map_or(key, |(above, _)| above);

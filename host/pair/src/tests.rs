@@ -10,7 +10,7 @@ fn group(role: Role) -> GroupFacts {
         name: "office".to_owned(),
         role,
         since: SINCE.to_owned(),
-        why: "r2 is fault because no interface is usable".to_owned(),
+        cause: Cause::new(CauseKind::Isolated, ""),
         quality: 100,
         fence: match role {
             Role::Active => Fence::Passing,
@@ -163,16 +163,20 @@ fn who_is_active_is_said_truly() {
         ),
         (
             "nobody",
-            "NONE  office: nobody is active. r1 listens.",
+            "NONE  office: nobody is active. r1 is backup because it listens for 320 ms whether another \
+             router is active.",
             &["SP-0104 r1"],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
-                bed.own.groups[0].why = "r1 listens".to_owned();
+                bed.own.groups[0].cause = Cause {
+                    for_ns: 320_000_000,
+                    ..Cause::new(CauseKind::Listening, "")
+                };
             },
         ),
         (
             "a third router",
-            "WARN  office: 10.0.0.9 is active, and is no node of this pair.",
+            "WARN  office: 10.0.0.9 is active, and is not a node of this pair.",
             &["SP-0106 r1"],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
@@ -227,7 +231,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "the other is active beside the link",
-            "WARN  office: r2 is active, r1 stands by. No link is up: what it holds may be stale.",
+            "WARN  office: r2 is active, r1 stands by. No link is up: its records may be stale.",
             &["SP-0501 r1"],
             |bed| {
                 bed.unlink(PeerLife::Alive);
@@ -240,7 +244,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "just connected",
-            "WARN  office: r1 is active; r2 has not said yet how it is.",
+            "WARN  office: r1 is active; r2 has not reported its state yet.",
             &["SP-0103 r2"],
             |bed| bed.pair().facts = None,
         ),
@@ -256,7 +260,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "keys and no link",
-            "OK  office: r1 is active, r2 stands by. Without a link nothing follows.",
+            "OK  office: r1 is active, r2 stands by. Without a link nothing is replicated.",
             &[],
             |bed| {
                 bed.unlink(PeerLife::Alive);
@@ -445,6 +449,15 @@ fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
     ]);
 }
 
+fn cut_off(node: &mut NodeFacts) {
+    node.groups[0].is_cut_off = true;
+    node.interfaces = vec![InterfaceFacts {
+        name: "lan".to_owned(),
+        lack: InterfaceLack::Carrier,
+        since: SINCE.to_owned(),
+    }];
+}
+
 #[test]
 fn one_fault_is_one_finding() {
     states(&[
@@ -462,6 +475,68 @@ fn one_fault_is_one_finding() {
                     key: "set \"bans\"".to_owned(),
                     ..Difference::default()
                 }];
+            },
+        ),
+        (
+            "a plugin that one node alone has",
+            "WARN  office: r1 is active, r2 is not ready: sets does not hear its peer on r1.",
+            &["SP-0303 r2"],
+            |bed| {
+                bed.own.plugins.truncate(1);
+                let peer = bed.peer();
+                peer.plugins[1].has_peer = false;
+                peer.missing = missing(peer, "r1", None, &[]);
+                bed.pair().differences = vec![Difference {
+                    file: "sets.toml".to_owned(),
+                    key: "the file".to_owned(),
+                    ..Difference::default()
+                }];
+            },
+        ),
+        (
+            "addresses of an interface that is down",
+            TAINTED,
+            &["SP-0403 r1"],
+            |bed| {
+                bed.own.groups[0].missing = vec![AddressStatus {
+                    interface: "lan".to_owned(),
+                    ..AddressStatus::default()
+                }];
+                bed.own.interfaces = vec![InterfaceFacts {
+                    name: "lan".to_owned(),
+                    lack: InterfaceLack::Up,
+                    since: SINCE.to_owned(),
+                }];
+            },
+        ),
+        (
+            "a spare without an interface that is up",
+            "ALONE  office: r1 is active and r2 cannot take over: none of its interfaces is usable.",
+            &["SP-0403 r2"],
+            |bed| cut_off(bed.peer()),
+        ),
+        (
+            "an active node without an interface that is up",
+            "NONE  office: nobody answers: r1 is active, and none of its interfaces is usable.",
+            &["SP-0403 r1"],
+            |bed| {
+                cut_off(&mut bed.own);
+                bed.own.groups[0].fence = Fence::Blocking;
+            },
+        ),
+        (
+            "a stranger beside an active node, heard by both",
+            TAINTED,
+            &["SP-0106 r1"],
+            |bed| {
+                for is_own in [true, false] {
+                    let node = match is_own {
+                        true => &mut bed.own,
+                        false => bed.peer(),
+                    };
+                    let who = "10.0.0.9 (priority 254)".to_owned();
+                    node.groups[0].strangers.insert("lan.51".to_owned(), who);
+                }
             },
         ),
         (

@@ -1,4 +1,4 @@
-//! Times of the daemon's, which are RFC 3339 with the local offset, as people read them.
+//! Times of the daemon, RFC 3339 with the local offset, in readable form.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ pub fn clock(rfc3339: &str) -> String {
     text.get(..19).map_or(text.clone(), str::to_owned)
 }
 
-/// The same without the day where that is the day of `now`.
+/// The same without the date if that is the date of `now`.
 pub fn clock_on(now: &str, rfc3339: &str) -> String {
     let text = clock(rfc3339);
     let (today, day) = (now.get(..10), text.get(..10));
@@ -18,7 +18,7 @@ pub fn clock_on(now: &str, rfc3339: &str) -> String {
     }
 }
 
-/// "3 h 12 min", "12 min", "41 s" from `then` to `now`; None where one of them is no time.
+/// "3 h 12 min", "12 min", "41 s" from `then` to `now`; None if one of them is not a time.
 pub fn between(then: &str, now: &str) -> Option<String> {
     let seconds = |text: &str| Some(text.parse::<Timestamp>().ok()?.as_second());
     let passed = seconds(now)?.checked_sub(seconds(then)?)?.max(0);

@@ -9,28 +9,28 @@ use crate::node;
 use crate::peer;
 use crate::ready::is_mismatch;
 
-/// What the pair is, from fine to worst.
+/// State of the pair, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Word {
-    /// All is as the files say on both nodes, and a failover now loses nothing.
+    /// Both nodes are as configured, and a failover now loses nothing.
     #[default]
     Ok,
-    /// Something is not; the findings say what.
+    /// A failover works or may work; the findings name the faults.
     #[serde(rename = "degraded")]
     Warn,
-    /// It serves, and whether a failover would work cannot be known.
+    /// A node serves; it cannot be known whether a failover would work.
     Unknown,
-    /// It serves, and nobody stands by.
+    /// A node serves, and there is no backup.
     Alone,
-    /// Two are active.
+    /// Two routers are active.
     Conflict,
     /// Nobody is active.
     None,
 }
 
 impl Word {
-    /// As it stands before a headline.
+    /// As printed before a headline.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -42,7 +42,7 @@ impl Word {
         }
     }
 
-    /// As `probe` and the JSON say it.
+    /// As in `probe` and the JSON.
     pub fn probe_word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -54,7 +54,7 @@ impl Word {
         }
     }
 
-    /// Of `status` and `probe`.
+    /// Exit code of `status` and `probe`.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -65,32 +65,32 @@ impl Word {
     }
 }
 
-/// What a group is, in a sentence.
+/// State of a group in a sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Headline {
-    /// None: there is no group.
+    /// Group; None: there is no group.
     pub group: Option<String>,
-    /// How bad it is.
+    /// Its state.
     pub word: Word,
     /// The sentence, with the group's name.
     pub text: String,
 }
 
-/// What there is to say about a pair.
+/// The verdict about a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Verdict {
-    /// The worst of all groups.
+    /// The worst state of all groups.
     pub word: Word,
-    /// One for each group, in their order.
+    /// One headline for each group, in their order.
     pub headlines: Vec<Headline>,
-    /// Everything that is not as it should be, on either node, worst first.
+    /// All findings on both nodes, worst first.
     pub findings: Vec<Finding>,
 }
 
-/// What two nodes are together at the time `now`, as one of them knows it; `pair` is None where
-/// no other node is configured.
+/// The verdict at the time `now`, by the facts of one node; `pair` is None without a configured
+/// peer.
 pub fn verdict(now: &str, own: &NodeFacts, pair: Option<&PairFacts>) -> Verdict {
     let mut findings = findings(own, pair);
     let is_clean = findings.is_empty();
@@ -121,13 +121,15 @@ pub fn verdict(now: &str, own: &NodeFacts, pair: Option<&PairFacts>) -> Verdict 
     }
 }
 
-// An interface that is down is why a group cannot be active.
+// An interface that is down explains why a group cannot be active; and a stranger is named once.
 fn is_explained(found: &Finding, by: &[Finding]) -> bool {
-    let explains = |it: &Finding| it.is(Id::InterfaceDown) && it.node == found.node;
-    found.is(Id::CannotTakeOver) && by.iter().any(explains)
+    let is_down = |it: &Finding| it.is(Id::InterfaceDown) && it.node == found.node;
+    let is_known = |it: &Finding| it.is(Id::StrangerActive) && it.thing == found.thing;
+    (found.is(Id::CannotTakeOver) && by.iter().any(is_down))
+        || (found.is(Id::StrangerActive) && by.iter().any(is_known))
 }
 
-/// What is not as it should be on either node, each fault once; who is active is not looked at.
+/// The findings on both nodes, each fault once, without those about who is active.
 pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
     let peer = pair.map_or("the peer", |pair| pair.peer.as_str());
     let link_up = pair.is_some_and(|pair| pair.link_up);
@@ -146,6 +148,7 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
         merge_forced(&mut found, own, pair);
     }
     drop_consequences(&mut found);
+    merge_lone_plugins(&mut found);
     sort(&mut found);
     found
 }
@@ -158,6 +161,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::PeerSilent,
             Id::PeerUnknown,
             Id::PeerMute,
+            Id::StrangerActive,
             Id::WireRefused,
             Id::PeerPluginUnheard,
             Id::UnknownGroup,
@@ -173,8 +177,8 @@ fn sort(found: &mut Vec<Finding>) {
     });
 }
 
-// Where the other node is silent, or something keeps the link out, that is the fault; and where the
-// other end lacks something, that.
+// If the other node is silent, or a firewall drops the link, that is the fault; if the other end
+// has a fault, that one counts.
 fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let silent = pair.life == PeerLife::Silent && !pair.link_up;
     let filtered = own.link_filtered.is_some();
@@ -190,7 +194,7 @@ fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     });
 }
 
-// Both ends of a link say that it is down.
+// Both ends of a link report that it is down.
 fn is_theirs(found: &Finding, pair: &PairFacts) -> bool {
     let mut links = pair.facts.iter().flat_map(|facts| &facts.links);
     !found.is(Id::LinkDown) || links.any(|it| it.interface == found.thing && it.is_local)
@@ -209,7 +213,7 @@ fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
     pair.differences.iter().map(finding).collect()
 }
 
-// Nobody was there to refuse it while no link was up.
+// Without a link nobody could refuse it.
 fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let Some(theirs) = &pair.facts else { return };
     for group in own.groups.iter().filter(|it| it.forced != Forced::No) {
@@ -228,7 +232,23 @@ fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     }
 }
 
-// A plugin that does not run anywhere makes its peer hear nothing, and its file uncomparable.
+// A plugin that only one node has does not hear a peer: the difference of the files is the fault.
+fn merge_lone_plugins(found: &mut Vec<Finding>) {
+    let is_of_file = |it: &Finding| it.is(Id::KeyDiffers) && it.thing.ends_with(".toml: the file");
+    let lone: Vec<Finding> = found.iter().filter(|it| is_of_file(it)).cloned().collect();
+    for file in lone {
+        let name = file.thing.trim_end_matches(".toml: the file");
+        let is_unheard = |it: &&mut Finding| it.is(Id::PeerPluginUnheard) && it.thing == name;
+        if let Some(unheard) = found.iter_mut().find(is_unheard) {
+            unheard.text += &format!(" ({})", file.text);
+            unheard.todo = "Put the file there, or remove it here, and reload.".to_owned();
+            found.retain(|it| *it != file);
+        }
+    }
+}
+
+// If a plugin does not run, its peer hears nothing and its file cannot be compared: that is the
+// fault.
 fn drop_consequences(found: &mut Vec<Finding>) {
     let down = found.iter().filter(|it| it.is(Id::PluginDown));
     let down: Vec<String> = down.map(|it| it.thing.clone()).collect();

@@ -1,0 +1,122 @@
+//! A pair without faults except those that a plugin reports, for tests of plugins, which drive
+//! their engines into every broken state that their files allow.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    CheckStatus, GroupFacts, NodeFacts, PairFacts, PeerLife, PluginFacts, Role, Verdict, Word,
+    missing, verdict,
+};
+
+/// An engine's report on its node.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// All its checks, including good ones.
+    pub checks: Vec<CheckStatus>,
+    /// Reason why it is not in sync; None: it is in sync.
+    pub lack: Option<String>,
+    /// Interfaces on which the other node is not heard, and how each rates.
+    pub unheard: BTreeMap<String, String>,
+}
+
+impl Report {
+    /// Adds a check of weight 0; the state None means no result yet.
+    pub fn check(&mut self, name: &str, state: Option<u32>, why: &str) {
+        self.checks.push(CheckStatus {
+            name: name.to_owned(),
+            state: state.unwrap_or(crate::STATE_UNKNOWN),
+            why: why.to_owned(),
+            ..CheckStatus::default()
+        });
+    }
+
+    /// Reported by the active node (r1) or by the backup, while the other one has nothing to report.
+    pub fn on(self, is_active: bool) -> [Self; 2] {
+        match is_active {
+            true => [self, Self::default()],
+            false => [Self::default(), self],
+        }
+    }
+}
+
+/// The verdicts of r1, which is active, and r2 when their plugins report this.
+pub fn verdicts(plugin: &str, reports: &[Report; 2]) -> [Verdict; 2] {
+    let [r1, r2] = reports;
+    let mut r1 = node("r1", Role::Active, plugin, r1);
+    let mut r2 = node("r2", Role::Backup, plugin, r2);
+    r1.missing = missing(&r1, "r2", None, &[]);
+    r2.missing = missing(&r2, "r1", None, &[]);
+    let of = |own: &NodeFacts, peer: &NodeFacts| {
+        let pair = PairFacts {
+            peer: peer.node.clone(),
+            has_link: true,
+            link_up: true,
+            life: PeerLife::Alive,
+            facts: Some(peer.clone()),
+            ..PairFacts::default()
+        };
+        verdict("2026-11-22T12:00:00+01:00", own, Some(&pair))
+    };
+    [of(&r1, &r2), of(&r2, &r1)]
+}
+
+/// Checks that neither node says OK and both name the object.
+///
+/// # Panics
+/// If one does not.
+#[track_caller]
+pub fn assert_told(plugin: &str, reports: &[Report; 2], thing: &str, state: &str) {
+    for verdict in verdicts(plugin, reports) {
+        let names = verdict.findings.iter().any(|it| it.text.contains(thing));
+        assert!(
+            verdict.word != Word::Ok && names,
+            "{plugin}: {thing} {state}: {verdict:#?}\n{reports:#?}"
+        );
+    }
+}
+
+/// Both nodes say OK.
+///
+/// # Panics
+/// If one does not.
+#[track_caller]
+pub fn assert_fine(plugin: &str, reports: &[Report; 2]) {
+    for verdict in verdicts(plugin, reports) {
+        assert_eq!(
+            verdict.word,
+            Word::Ok,
+            "{plugin}: {verdict:#?}\n{reports:#?}"
+        );
+    }
+}
+
+fn node(name: &str, role: Role, plugin: &str, report: &Report) -> NodeFacts {
+    let of_plugin = PluginFacts {
+        name: plugin.to_owned(),
+        has_channel: true,
+        has_peer: true,
+        in_sync: report.lack.is_none(),
+        lack: report.lack.clone().unwrap_or_default(),
+        ..PluginFacts::default()
+    };
+    let group = GroupFacts {
+        name: "office".to_owned(),
+        role,
+        quality: 100,
+        unheard: report.unheard.clone(),
+        ..GroupFacts::default()
+    };
+    let mut checks = report.checks.clone();
+    checks.retain(|check| check.state != 100);
+    for check in &mut checks {
+        plugin.clone_into(&mut check.plugin);
+    }
+    NodeFacts {
+        node: name.to_owned(),
+        quality: 100,
+        groups: vec![group],
+        plugins: vec![of_plugin],
+        checks,
+        ..NodeFacts::default()
+    }
+}
