@@ -1,4 +1,4 @@
-//! What the link says inside TLS: frames, which may be cut anywhere by TLS records.
+//! Frames, the messages inside TLS. TLS records may cut them anywhere.
 //!
 //! ```text
 //!  0               1               2               3
@@ -9,7 +9,7 @@
 //!
 //! Numbers are big-endian. A type with the high bit set is *numbered*: its body begins with a
 //! sequence number of 8 bytes, it is sent again over another path until it is acknowledged, and is
-//! taken once, in order. A type that is not known is passed over, its number is not.
+//! taken once, in order. A frame of an unknown type is skipped, but its number counts.
 //!
 //! [`Splitter`] finds frames in a stream, [`Frame::parse`] reads one; neither can panic on any
 //! bytes.
@@ -46,16 +46,16 @@ const WORD: u8 = 0x84;
 /// The piece is the last of its message.
 const LAST: u8 = 1;
 
-/// The first frame on each path, as JSON: it outlives every version.
+/// The first frame on each path, as JSON: every version understands it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hello {
     pub version_min: u16,
     pub version_max: u16,
-    /// A random number of the sender's. Two runs make an association, to which sequence numbers
-    /// belong.
+    /// Random number of the sender's run. Sequence numbers belong to an association, which is a
+    /// pair of runs.
     pub run: u64,
-    /// The run that the sender has an association with, and the last number that it took in it.
+    /// The run with which the sender has an association, and the last number received in it.
     pub knows: u64,
     pub taken: u64,
     pub introduction: Introduction,
@@ -63,7 +63,7 @@ pub struct Hello {
 
 impl Hello {
     /// # Errors
-    /// No version in common: the sentence.
+    /// No version in common; a sentence says so.
     pub fn common_version(&self) -> Result<u16, String> {
         let highest = self.version_max.min(VERSION_MAX);
         if highest >= self.version_min.max(VERSION_MIN) {
@@ -79,7 +79,7 @@ impl Hello {
     }
 }
 
-/// A peer's word in a sentence of ours: short, on one line.
+/// Text from the peer for a sentence of ours: short, on one line.
 pub fn plain(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
@@ -91,7 +91,7 @@ pub fn plain(text: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     Hello(Box<Hello>),
-    /// The sender goes, and why.
+    /// The sender closes the session, for this reason.
     Refused(&'a str),
     Ping {
         number: u32,
@@ -102,14 +102,14 @@ pub enum Frame<'a> {
         received_us: u64,
         sent_us: u64,
     },
-    /// All numbered frames up to this one were taken.
+    /// All numbered frames up to this one were received.
     Ack {
         sequence: u64,
     },
-    /// What the worker behind a channel has taken since the channel is up.
+    /// Bytes that the worker behind a channel has read since the channel is up.
     Credit {
         channel: u16,
-        /// Of the one who sends data, and of the one who takes it.
+        /// Epochs of the sender and of the receiver of the data.
         epochs: (u32, u32),
         bytes: u64,
         messages: u64,
@@ -120,7 +120,7 @@ pub enum Frame<'a> {
 /// The part of a numbered frame after its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Numbered<'a> {
-    /// There is a worker here; a higher epoch replaces the one before.
+    /// A worker exists here; a higher epoch replaces the previous one.
     Offer {
         channel: u16,
         epoch: u32,
@@ -131,7 +131,7 @@ pub enum Numbered<'a> {
     Withdraw {
         channel: u16,
     },
-    /// `epoch` is of the receiver's worker that this is for.
+    /// `epoch` is that of the receiver's worker, for which this is meant.
     Data {
         channel: u16,
         epoch: u32,
@@ -143,7 +143,7 @@ pub enum Numbered<'a> {
         epoch: u32,
         id: u64,
     },
-    /// A piece of what the host says, as JSON.
+    /// A piece of a message of the host, as JSON.
     Word {
         last: bool,
         piece: &'a [u8],
@@ -152,21 +152,21 @@ pub enum Numbered<'a> {
     Unknown,
 }
 
-/// The bytes are no frame; the session cannot go on.
+/// The bytes are not a frame; the session cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
 impl<'a> Frame<'a> {
-    /// None: of a later version, and to be passed over.
+    /// None: a frame of a later version, to be skipped.
     ///
     /// # Errors
-    /// A type that is known with a body that is not its own.
+    /// A known type with an invalid body.
     pub fn parse(kind: u8, body: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let mut read = Reader(body);
         let frame = match kind {
             HELLO => Self::Hello(
                 serde_json::from_slice(body)
-                    .map_err(|_| Malformed("a greeting that is no JSON"))?,
+                    .map_err(|_| Malformed("a greeting that is not JSON"))?,
             ),
             REFUSED => Self::Refused(text(body)?),
             PING => Self::Ping {
@@ -225,8 +225,8 @@ impl<'a> Numbered<'a> {
         })
     }
 
-    /// Header and fields, with room for the number; the piece, or the name, of so many bytes
-    /// follows from where it is.
+    /// Header and fields, with room for the number. The piece, or the name, of so many bytes
+    /// follows without being copied.
     pub fn head(&self, piece: usize) -> Head {
         let mut head = Head::default();
         let kind = match *self {
@@ -319,13 +319,13 @@ impl Head {
     }
 }
 
-/// Appends a frame that is not numbered.
+/// Appends a frame without a number.
 pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     let start = out.len();
     out.extend([0; HEADER]);
     let kind = match frame {
         Frame::Hello(hello) => {
-            // A struct of numbers and texts is always JSON.
+            // A struct of numbers and texts can always be written as JSON.
             out.extend(serde_json::to_vec(hello).unwrap_or_default());
             HELLO
         }
@@ -377,10 +377,10 @@ pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     }
 }
 
-/// Finds frames in a stream that comes in pieces; copies only those that a piece cuts.
+/// Finds frames in a stream that arrives in pieces; copies only frames that a piece cuts.
 #[derive(Debug, Default)]
 pub struct Splitter {
-    /// The beginning of a frame whose rest has not come.
+    /// The beginning of an incomplete frame.
     held: Vec<u8>,
 }
 
@@ -388,7 +388,7 @@ impl Splitter {
     /// Calls `take` with type and body of each frame that `bytes` completes.
     ///
     /// # Errors
-    /// What `take` finds; nothing more may be fed then.
+    /// The error of `take`; feed nothing more after it.
     pub fn feed<E>(
         &mut self,
         mut bytes: &[u8],
@@ -417,7 +417,7 @@ impl Splitter {
     }
 }
 
-/// The length of the body, once the header is there.
+/// The length of the body, once the header has arrived.
 fn wanted(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [_, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
@@ -425,7 +425,7 @@ fn wanted(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The first frame, if it is whole: type, body, and what follows.
+/// The first frame, if it is complete: type, body, and the remaining bytes.
 fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let length = wanted(bytes)?;
     let (frame, rest) = bytes.split_at_checked(HEADER + length)?;
@@ -436,12 +436,12 @@ fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is no UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is not UTF-8"))
 }
 
 fn name(bytes: &[u8]) -> Result<&str, Malformed> {
     if bytes.is_empty() || bytes.len() > NAME_MAX {
-        return Err(Malformed("a channel without a fit name"));
+        return Err(Malformed("a channel with an invalid name"));
     }
     text(bytes)
 }

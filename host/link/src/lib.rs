@@ -1,7 +1,7 @@
 //! The link to the peer: TLS sessions over one or two paths, channels between peers, and
-//! `spared link`, the process that speaks with the network so that the host need not.
+//! `spared link`, the process that talks to the network in place of the host.
 //!
-//! [`message`] is what crosses between host and link, [`word`] what hosts say to each other.
+//! [`message`] has the messages between host and link, [`word`] those between the hosts.
 #![forbid(unsafe_code)]
 
 pub mod frame;

@@ -1,4 +1,4 @@
-//! What host and link process say to each other: one postcard-coded message per record
+//! Messages between host and link process: one postcard-coded message per record
 //! ([`spared_worker::codec`]). Both ends are the same binary.
 
 use std::collections::BTreeMap;
@@ -14,18 +14,20 @@ pub enum ToLink {
     /// The first message, and again after a reload: only differences are applied.
     Configure(Box<Setup>),
     /// Whether a path's interface is up, has carrier and its address; false ends its session at
-    /// once. One descriptor may travel with it: a raw ICMP socket bound to the interface, to ask a
-    /// silent peer whether its machine lives.
+    /// once. One descriptor may come with it: a raw ICMP socket bound to the interface, to ping the
+    /// machine of a silent peer.
     Path { index: usize, usable: bool },
-    /// A worker's end of its channel travels with it; it replaces the plugin's channel before.
+    /// The link's end of a worker's channel comes with it and replaces the plugin's previous
+    /// channel.
     Channel {
         plugin: String,
-        /// False for a plugin that only has statements signed and verified: its peer hears nothing.
+        /// False for a plugin that only has statements signed and verified: nothing goes to its
+        /// peer.
         speaks: bool,
         wire_min: u32,
         wire_max: u32,
     },
-    /// The plugin is gone, and wants no channel.
+    /// The plugin has ended and needs no channel.
     NoChannel { plugin: String },
     /// To the peer's host.
     Say(#[serde(with = "crate::word::as_json")] Word),
@@ -38,27 +40,27 @@ pub enum ToLink {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromLink {
-    /// The first session with the peer is there.
+    /// The first session with the peer is up.
     Up(Introduction),
-    /// The last is gone, or the peer was started anew: every channel went down.
+    /// The last session has ended, or the peer was restarted: every channel went down.
     Down {
         why: String,
     },
-    /// From the peer's host: well-formed, its contents not to be trusted.
+    /// From the peer's host: well-formed, with untrusted contents.
     Heard(#[serde(with = "crate::word::as_json")] Word),
-    /// What both peers of a plugin speak; or why they do not, in a sentence.
+    /// The agreed version of a plugin's messages; or a sentence why there is none.
     Wire {
         plugin: String,
         agreed: Result<u32, String>,
     },
-    /// The peer's mark has come, and all that came before it lies in the worker's socket.
+    /// The peer's mark has arrived, and everything before it is in the worker's socket.
     Marked {
         id: u64,
         channel: String,
     },
     /// Once a second, and when a path goes up or down.
     State(State),
-    /// For `sparectl events`: a path went up or down, somebody was refused.
+    /// For `sparectl events`: a path went up or down, a station was refused.
     Event {
         reason: String,
         text: String,
@@ -72,7 +74,7 @@ pub enum FromLink {
     },
 }
 
-/// All that the link must know.
+/// The configuration of the link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     pub node: String,
@@ -83,12 +85,12 @@ pub struct Setup {
     pub introduction: Introduction,
 }
 
-/// How both know each other.
+/// How the nodes authenticate each other.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keys {
     /// This node's private key as an Ed25519 seed, and the public keys that the peer may have.
     Pinned { seed: [u8; 32], peer: Vec<[u8; 32]> },
-    /// A passphrase from which both derive both nodes' keys.
+    /// A passphrase from which both nodes derive the keys of both.
     Secret(String),
 }
 
@@ -120,7 +122,7 @@ pub struct PathSetup {
     pub peer: IpAddr,
 }
 
-/// How the link is.
+/// State of the link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub paths: Vec<PathState>,
@@ -128,22 +130,22 @@ pub struct State {
     pub channels: BTreeMap<String, ChannelState>,
     /// The peer's clock less this node's, in milliseconds.
     pub clock_ms: Option<i64>,
-    /// While no session is there: whether the peer's machine answers a ping.
+    /// Without a session: whether the peer's machine answers a ping.
     pub answers_ping: Option<bool>,
     /// Bytes queued for the peer that it has not acknowledged.
     pub backlog: u64,
-    /// Frames that were sent again after a change of path.
+    /// Frames sent again after a change of path.
     pub sent_again: u64,
-    /// Changes of the path that data takes.
+    /// Number of changes of the path that data uses.
     pub path_changes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathState {
     pub interface: String,
-    /// A session is there.
+    /// The path has a session.
     pub up: bool,
-    /// Data takes this path.
+    /// Data uses this path.
     pub carries: bool,
     /// Why it is not up.
     pub why: String,

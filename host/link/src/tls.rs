@@ -1,4 +1,4 @@
-//! TLS 1.3 with raw public keys (RFC 7250) on both sides: the peer is who holds a pinned key.
+//! TLS 1.3 with raw public keys (RFC 7250) on both sides: the peer is the holder of a pinned key.
 //!
 //! No resumption, no tickets, no early data. The provider of cryptography is named here alone.
 
@@ -25,14 +25,14 @@ use rustls::{
 use spared_key::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
-/// Of an Ed25519 key: what stands before the 32 bytes of a SubjectPublicKeyInfo (RFC 8410).
+/// Prefix of the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0];
 /// The same of a seed in PKCS #8.
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32,
 ];
 
-/// What both roles of a connection need.
+/// Keys and settings for both roles of a connection.
 #[derive(Clone, Debug)]
 pub struct Tls {
     client: Arc<ClientConfig>,
@@ -40,10 +40,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// `own` is this node's key, `pinned` those that the peer may have.
+    /// `own` is this node's key, `pinned` are the accepted keys of the peer.
     ///
     /// # Errors
-    /// The library does not take the key, or these settings: a sentence.
+    /// The library refuses the key or the settings; a sentence says why.
     pub fn new(own: &PrivateKey, pinned: &[PublicKey]) -> Result<Self, String> {
         let say = |error: Error| format!("TLS cannot be set up: {error}");
         let provider = Arc::new(provider());
@@ -78,7 +78,7 @@ impl Tls {
         })
     }
 
-    /// The side that connects.
+    /// The connecting side.
     ///
     /// # Errors
     /// The library's.
@@ -88,7 +88,7 @@ impl Tls {
         Ok(ClientConnection::new(Arc::clone(&self.client), name)?.into())
     }
 
-    /// The side that listens.
+    /// The listening side.
     ///
     /// # Errors
     /// The library's.
@@ -120,7 +120,7 @@ fn spki(key: &PublicKey) -> Vec<u8> {
     [&SPKI_PREFIX[..], key].concat()
 }
 
-/// Accepts whoever shows one of these keys, and proves to hold it.
+/// Accepts a peer that shows one of these keys and proves possession.
 #[derive(Debug)]
 struct Pinned {
     /// As SubjectPublicKeyInfo.
@@ -130,7 +130,7 @@ struct Pinned {
 
 impl Pinned {
     fn is_known(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
-        // Public keys are no secret: the comparison may take its time.
+        // Public keys are not secret: the comparison need not be constant-time.
         if self.keys.iter().any(|key| key.as_slice() == shown.as_ref()) {
             return Ok(());
         }
@@ -150,7 +150,7 @@ impl Pinned {
 
 const NO_TLS12: Error = Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13);
 
-/// What both verifiers do alike.
+/// Code common to both verifiers.
 macro_rules! by_raw_key {
     () => {
         fn verify_tls12_signature(

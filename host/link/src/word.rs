@@ -1,5 +1,5 @@
-//! What hosts say to each other over the link: JSON, so that versions may differ. An unknown word
-//! is [`Word::Unknown`], an unknown field is passed over, a missing one has its default.
+//! Words, the messages between the hosts over the link: JSON, so that versions may differ. An
+//! unknown word is [`Word::Unknown`], an unknown field is ignored, a missing one has its default.
 
 use std::collections::BTreeMap;
 
@@ -23,47 +23,48 @@ pub enum Word {
         file: String,
         keys: BTreeMap<String, String>,
     },
-    /// Give me the keys of these files.
+    /// Request for the keys of these files.
     WantKeys { files: Vec<String> },
-    /// What the sender is.
+    /// Facts about the sender.
     Status(Box<NodeFacts>),
-    /// E6: the sender, active, wants to switch over a group.
+    /// E6: the active sender offers to switch a group over.
     Offer {
         switchover: u64,
         group: String,
         reason: String,
         why: String,
-        /// Even where the receiver is not ready.
+        /// Also if the receiver is not ready.
         anyway: bool,
-        /// How long it may take.
+        /// Time limit of the switchover.
         within_ms: u64,
-        /// Channels in which a mark follows, of id `switchover`.
+        /// Channels in which a mark with the id `switchover` follows.
         channels: Vec<String>,
     },
-    /// E6: the receiver of an offer is prepared: peers have applied everything, addresses wait.
+    /// E6: the receiver of an offer is prepared: its plugins have applied everything, addresses
+    /// wait behind the fence.
     Prepared { switchover: u64 },
-    /// E6: it will not, or cannot in time.
+    /// E6: it declines, or is not prepared in time.
     Declined { switchover: u64, why: String },
-    /// E6: the offer is taken back.
+    /// E6: the sender withdraws the offer.
     Cancelled { switchover: u64, why: String },
-    /// E6: the receiver is active.
+    /// E6: the sender, which received the offer, is active.
     Took { switchover: u64 },
-    /// Please switch this group over to me (switch, asked of the backup).
+    /// Request to switch this group over to the sender (`sparectl switch` on the backup).
     Request {
         group: String,
         reason: String,
         why: String,
         anyway: bool,
     },
-    /// The sender does not switch over a group that was requested.
+    /// The sender declines a request to switch a group over.
     Refused { group: String, why: String },
-    /// No change of role for quality or preference for so long.
+    /// No role changes because of quality or preference for this time.
     Freeze { for_ms: u64, by: String },
     #[serde(other)]
     Unknown,
 }
 
-/// Said when the session begins.
+/// The first word of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Introduction {

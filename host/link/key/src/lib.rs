@@ -32,7 +32,7 @@ pub type Signature = [u8; 64];
 pub struct PrivateKey([u8; 32]);
 
 impl PrivateKey {
-    /// A new one.
+    /// A new random key.
     ///
     /// # Errors
     /// The kernel has no randomness to give.
@@ -47,10 +47,10 @@ impl PrivateKey {
         Self(seed)
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote; white space around it is passed over.
+    /// Parses the output of [`to_text`](Self::to_text); white space around it is ignored.
     ///
     /// # Errors
-    /// What is wrong with the text, which the message does not repeat.
+    /// The fault in the text; the message does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let Some(encoded) = text.strip_prefix(PRIVATE) else {
@@ -92,7 +92,7 @@ impl PrivateKey {
     }
 }
 
-/// Whether who holds the private key of `key` signed a message.
+/// Whether `signature` of a message was made with the private key of `key`.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
     let key = UnparsedPublicKey::new(&ED25519, key);
     key.verify(message, signature).is_ok()
@@ -116,10 +116,10 @@ pub fn public_text(key: &PublicKey) -> String {
     format!("{PUBLIC}{}", Base64UrlUnpadded::encode_string(key))
 }
 
-/// Reads `sk1:...`.
+/// Parses `sk1:...`.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The fault in the text.
 pub fn parse_public(text: &str) -> Result<PublicKey, KeyError> {
     if text.starts_with(PRIVATE) {
         return Err(KeyError::PrivateForPublic);
@@ -138,18 +138,18 @@ fn decode(encoded: &str) -> Result<[u8; 32], KeyError> {
     Err(KeyError::Malformed)
 }
 
-/// Why a key is none, by whose fault it is.
+/// Reasons why a key is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text has the prefix, and what follows is no key.
+    /// The text has the prefix, but the rest is not a key.
     Malformed,
     NotPrivate,
     NotPublic,
-    /// A private key where a public one belongs: it may be seen by others now.
+    /// A private key in place of a public one: others may have seen it.
     PrivateForPublic,
     PublicForPrivate,
-    /// The passphrase is not fit: the sentence.
+    /// The passphrase is not acceptable, for this reason.
     Passphrase(String),
     NoRandomness,
 }

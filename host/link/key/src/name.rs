@@ -1,8 +1,8 @@
-//! The name of a node that is given none.
+//! The default name of a node.
 
 use std::fs;
 
-/// The host's name up to its first dot; empty where it has none.
+/// The host name up to its first dot; empty without a host name.
 pub fn default_name() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname");
     host.map(|host| name_of(&host)).unwrap_or_default()

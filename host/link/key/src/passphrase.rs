@@ -12,7 +12,7 @@ const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
 
-/// How long a passphrase stands guessing.
+/// Resistance of a passphrase to guessing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
     Weak,
@@ -30,10 +30,10 @@ impl Strength {
     }
 }
 
-/// Rates a passphrase by the bits that its length and kinds of characters may hold at most.
+/// Rates a passphrase by an upper bound of its entropy, from its length and kinds of characters.
 ///
 /// # Errors
-/// It is too short, or trivial: the sentence.
+/// The passphrase is too short or trivial; a sentence says which.
 pub fn rate(passphrase: &str) -> Result<Strength, KeyError> {
     let refuse = |why: &str| Err(KeyError::Passphrase(why.to_owned()));
     let characters: Vec<char> = passphrase.chars().collect();
@@ -74,7 +74,7 @@ fn is_run(characters: &[char]) -> bool {
     first.is_some_and(|first| first.abs() <= 1 && steps.all(|step| step == first))
 }
 
-/// Length times bits of a character; a character that comes again counts a quarter.
+/// Length times bits of a character; a repeated character counts a quarter.
 fn bits(characters: &[char], different: usize) -> usize {
     let has = |kind: fn(&char) -> bool| usize::from(characters.iter().any(kind));
     let alphabet = 10 * has(char::is_ascii_digit)
@@ -86,8 +86,8 @@ fn bits(characters: &[char], different: usize) -> usize {
     per_character * (4 * different + again) / 4
 }
 
-/// The private key of `node`, one of `nodes`, that everybody derives who knows the passphrase.
-/// Each node has its own, so that no node is taken for its peer by its own words.
+/// The private key of `node`, one of `nodes`, derived from the passphrase. Each node has its own,
+/// so that a node's own messages never pass for its peer's.
 ///
 /// # Errors
 /// The passphrase is too short or trivial, or there is no memory for the derivation.
@@ -106,7 +106,7 @@ pub fn derive(passphrase: &str, nodes: &[&str], node: &str) -> Result<PrivateKey
     Ok(PrivateKey::from_seed(seed))
 }
 
-/// Names with their lengths, so that no two sets of names make the same salt.
+/// Names with their lengths, so that different sets of names never have the same salt.
 fn salt(nodes: &[&str], node: &str) -> Vec<u8> {
     let mut nodes = nodes.to_vec();
     nodes.sort_unstable();

@@ -9,7 +9,7 @@ use super::socket;
 use crate::message::PathSetup;
 
 const EVERY_NS: u64 = 1_000_000_000;
-/// An answer counts for so long.
+/// Time for which an answer counts.
 const FRESH_NS: u64 = 3 * EVERY_NS;
 /// Packets read in one go: the socket hears all ICMP of the interface.
 const BUDGET: usize = 32;
@@ -46,7 +46,7 @@ impl Echo {
         self.next_ns
     }
 
-    /// None until the peer was asked.
+    /// None until the first request.
     pub fn answers(&self, now_ns: u64) -> Option<bool> {
         let fresh = |at: u64| now_ns.saturating_sub(at) < FRESH_NS;
         self.asked.then(|| self.answered_ns.is_some_and(fresh))
@@ -110,7 +110,7 @@ fn request(peer: IpAddr, identifier: u16, number: u16) -> [u8; 8] {
     [kind, 0, c0, c1, i0, i1, n0, n1]
 }
 
-/// To the latest request: one that lay unread while a session was there says nothing of now.
+/// Only an answer to the latest request counts: one that lay unread during a session is outdated.
 fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16, number: u16) -> bool {
     let (message, reply) = match (peer, packet) {
         // A raw IPv4 socket shows the header too.

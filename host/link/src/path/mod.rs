@@ -20,17 +20,17 @@ use stream::Stream;
 const HANDSHAKE_NS: u64 = 5_000_000_000;
 /// Connections that have not proved a key.
 const PENDING_MAX: usize = 4;
-/// Between attempts to connect: doubled from one to the other.
+/// Pause between attempts to connect, doubled from the first to the second value.
 const RETRY_FIRST_NS: u64 = 100_000_000;
 const RETRY_LAST_NS: u64 = 2_000_000_000;
-/// Between tries to listen, while the interface or the port is not to be had.
+/// Pause between attempts to listen, while the interface or the port is not available.
 const LISTEN_NS: u64 = 500_000_000;
-/// Bytes that are encrypted in one go.
+/// Bytes encrypted at once.
 const BATCH_BYTES: usize = 48 << 10;
-/// Goes in one turn of the loop.
+/// Rounds in one turn of the loop.
 const BATCHES: usize = 4;
 
-/// What is to be watched.
+/// Descriptor to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Listener,
@@ -51,15 +51,15 @@ pub struct Path {
     pending: Vec<Stream>,
     /// The connection that the session knows.
     current: Option<Stream>,
-    /// When to connect, or to listen, again.
+    /// Time of the next attempt to connect or listen.
     again_ns: u64,
     pause_ns: u64,
     echo: Option<Echo>,
     state: PathState,
-    /// Of connections that are gone.
+    /// Counters of closed connections.
     sent_bytes: u64,
     received_bytes: u64,
-    /// For the host: reason and sentence.
+    /// Event for the host: reason and sentence.
     news: Vec<(&'static str, String)>,
     refused_last: String,
 }
@@ -91,7 +91,7 @@ impl Path {
         }
     }
 
-    /// The same path, standing elsewhere.
+    /// The same path, at another position in the list.
     pub fn moved_to(self, index: usize) -> Self {
         Self { index, ..self }
     }
@@ -238,7 +238,7 @@ impl Path {
 
     // ---- what the kernel reports
 
-    /// What is to be watched: its key, and whether for reading and for writing.
+    /// Descriptors to watch: key, and whether for reading and for writing.
     pub fn sources(&self, session_up: bool) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
         let mut sources = Vec::new();
         if let Some(listener) = &self.listener {
@@ -304,7 +304,8 @@ impl Path {
                 return;
             };
             if self.pending.len() >= PENDING_MAX {
-                // The oldest has had most time; whoever holds places must not keep the peer out.
+                // The oldest has had most time; stations that occupy places must not keep the peer
+                // out.
                 self.pending.remove(0);
                 self.refuse(now, "too many connections at once");
             }
@@ -342,10 +343,10 @@ impl Path {
         }
         if stream.is_open() {
             let stream = self.pending.remove(at);
-            self.drop_current(session, now, "the peer connected anew");
+            self.drop_current(session, now, "the peer reconnected");
             self.current = Some(stream);
             session.handle_opened(now, self.index);
-            // The greeting goes before anything of the peer's is answered.
+            // The greeting is sent before any answer to the peer.
             self.transmit(session, now);
             if !early.is_empty() {
                 let result = session.handle_bytes(now, self.index, &early);
@@ -377,7 +378,7 @@ impl Path {
         self.check(session, now, result);
     }
 
-    /// Sends what the session has; true while it has more and the path takes it.
+    /// Sends the session's data; true while there is more and the path accepts it.
     pub fn transmit(&mut self, session: &mut Session, now: Now) -> bool {
         let mut transmit = Transmit::default();
         for _ in 0..BATCHES {
@@ -422,7 +423,7 @@ impl Path {
         frame::append(&mut last_words, &Frame::Refused(why));
         stream.close(&last_words);
         session.handle_closed(now, self.index, why);
-        // Soon enough for the session to go on; a peer that breaks each connection costs little.
+        // Soon enough for the session to continue; a peer that breaks each connection costs little.
         self.again_ns = now.ns + RETRY_FIRST_NS;
     }
 
@@ -434,7 +435,7 @@ impl Path {
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }
-        // Whoever tries for ever is told of once.
+        // A station that keeps trying is reported once.
         if self.refused_last != why {
             why.clone_into(&mut self.refused_last);
             let text = format!("link {}: {why}", self.setup.interface);

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::message::PathSetup;
 use crate::session::SILENCE_NS;
 
-/// Bytes that TCP may hold unsent: what is written after them waits behind them.
+/// Bytes that TCP may hold unsent; later writes wait behind them.
 const UNSENT_MAX: u32 = 32 << 10;
 const BACKLOG: i32 = 8;
 
@@ -18,7 +18,7 @@ const BACKLOG: i32 = 8;
 pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     let socket = open(setup)?;
     socket.set_reuse_address(true)?;
-    // The address may come later: spared sets it where it is missing.
+    // The address may come later: spared sets it if it is missing.
     match setup.own {
         IpAddr::V4(_) => socket.set_freebind_v4(true)?,
         IpAddr::V6(_) => socket.set_freebind_v6(true)?,
@@ -28,7 +28,7 @@ pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Begins to connect; the socket is writable when that has ended.
+/// Starts to connect; the socket becomes writable at the end.
 ///
 /// # Errors
 /// The kernel's: no such interface or address, no route.
@@ -46,10 +46,10 @@ pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     }
 }
 
-/// The next connection, unless it is not from the peer: then its address.
+/// The next connection; if it is not from the peer, its address.
 ///
 /// # Errors
-/// The kernel's; WouldBlock where there is none.
+/// The kernel's; WouldBlock without a connection.
 pub fn accept(listener: &Socket, setup: &PathSetup) -> io::Result<Result<Socket, String>> {
     let (socket, from) = listener.accept()?;
     let from = from.as_socket().map(|address| address.ip());
@@ -78,12 +78,12 @@ fn open(setup: &PathSetup) -> io::Result<Socket> {
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
-    // The liveness finds a silent path; this is for one that is never written to again.
+    // Pings detect a silent path; this is for a connection that is never written to again.
     socket.set_tcp_user_timeout(Some(Duration::from_nanos(2 * SILENCE_NS)))?;
     Ok(())
 }
 
-/// A link-local address is one of the interface's.
+/// A link-local address needs the interface.
 pub fn address(setup: &PathSetup, address: IpAddr, port: u16) -> io::Result<SockAddr> {
     Ok(match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {

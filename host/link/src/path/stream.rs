@@ -8,18 +8,18 @@ use socket2::Socket;
 
 use crate::session::Transmit;
 
-/// Parts of one write; the kernel takes 1024.
+/// Buffers of one write; the kernel's limit is 1024.
 const PARTS_MAX: usize = 256;
 
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
     tls: Connection,
-    /// TCP is through with its own handshake.
+    /// The TCP handshake has ended.
     connected: bool,
-    /// The kernel took no more at the last try.
+    /// The kernel accepted no more at the last attempt.
     blocked: bool,
-    /// When the peer must have proved its key, and greeted.
+    /// Deadline for the peer to prove its key and greet.
     pub deadline_ns: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
@@ -36,7 +36,7 @@ impl Stream {
             sent_bytes: 0,
             received_bytes: 0,
         };
-        // What is queued is a batch of the session's, which knows its own bounds.
+        // The queue holds one batch of the session, which bounds it.
         stream.tls.set_buffer_limit(None);
         stream
     }
@@ -71,10 +71,10 @@ impl Stream {
         self.flush()
     }
 
-    /// Reads what is there, up to one `scratch` full, and hands out what it says.
+    /// Reads the available data, up to the size of `scratch`, and passes the plaintext to `take`.
     ///
     /// # Errors
-    /// Why the connection is at its end; also whatever `take` finds.
+    /// The reason why the connection has ended; also the errors of `take`.
     pub fn handle_readable(
         &mut self,
         scratch: &mut [u8],
@@ -124,14 +124,15 @@ impl Stream {
         }
     }
 
-    /// Encrypts and sends; what the kernel does not take now is kept, and the stream blocked.
+    /// Encrypts and sends. Data that the kernel does not accept now is kept, and the stream is
+    /// blocked.
     ///
     /// # Errors
     /// Why the connection is at its end.
     pub fn send(&mut self, transmit: &Transmit) -> Result<(), String> {
         let parts: Vec<IoSlice<'_>> = transmit.parts().map(IoSlice::new).collect();
         for batch in parts.chunks(PARTS_MAX) {
-            // There is no limit on what TLS queues, so that it takes all.
+            // The queue of TLS has no limit, so that it accepts everything.
             let written = self.tls.writer().write_vectored(batch);
             let wanted: usize = batch.iter().map(|part| part.len()).sum();
             if written.map_err(|error| say(&error))? != wanted {
@@ -157,7 +158,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Says why, where that goes at once, and that nothing follows.
+    /// Sends the reason, if that is possible at once, and closes.
     pub fn close(mut self, last_words: &[u8]) {
         if self.is_open() && !self.blocked {
             let _ = self.tls.writer().write_all(last_words);
@@ -192,7 +193,7 @@ fn say(error: &io::Error) -> String {
     }
 }
 
-/// Whose fault a broken handshake is, in words for people.
+/// A sentence that tells whose fault a broken handshake is.
 fn refusal(error: &rustls::Error) -> String {
     use rustls::{AlertDescription, Error};
     match error {
@@ -206,8 +207,8 @@ fn refusal(error: &rustls::Error) -> String {
             | AlertDescription::UnknownCA
             | AlertDescription::DecryptError,
         ) => "the peer does not know this node's key, or has another passphrase".to_owned(),
-        Error::NoCertificatesPresented => "somebody without a key".to_owned(),
-        Error::InvalidMessage(_) => "somebody who does not speak TLS".to_owned(),
+        Error::NoCertificatesPresented => "a station without a key".to_owned(),
+        Error::InvalidMessage(_) => "a station that does not speak TLS".to_owned(),
         error => error.to_string(),
     }
 }

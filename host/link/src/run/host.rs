@@ -1,4 +1,4 @@
-//! The socket to the host: what it does not take at once waits, up to a bound.
+//! The socket to the host. Messages that it does not accept at once wait, up to a bound.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,9 +11,9 @@ use super::End;
 use crate::message::{FromLink, State, ToLink};
 use crate::word::Word;
 
-/// Records that may wait. A host that leaves so many is hung, or killed.
+/// Limit of waiting records. A host with more of them hangs or was killed.
 const WAITING_MAX: usize = 8192;
-/// Beyond so many, what can be done without is left out.
+/// Number of waiting records beyond which dispensable messages are dropped.
 const SPARE_MAX: usize = 512;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Host {
     socket: OwnedFd,
     receiver: Receiver,
     waiting: VecDeque<Vec<u8>>,
-    /// Words of the peer's that were left out.
+    /// Words of the peer that were dropped.
     lost: u64,
 }
 
@@ -59,10 +59,10 @@ impl Host {
             let lost = std::mem::take(&mut self.lost);
             self.log(
                 LOG_WARN,
-                format!("{lost} words of the peer are lost: the host was busy"),
+                format!("{lost} messages of the peer's host were lost: the host was busy"),
             );
         }
-        // behind a few messages at most: what it says of a path must not wait for the next second
+        // a report on a path must not wait for the next second
         if self.waiting.len() < SPARE_MAX {
             self.queue(&FromLink::State(state));
         }

@@ -1,17 +1,18 @@
-//! What plugins want signed and verified: requests of workers, and how many are answered.
+//! Requests of workers for signatures and verifications, and their rate limit.
 
 use spared_worker::channel::{SIGN, SIGNATURE_SIZE, SIGNED, STATEMENT_MAX, VERIFIED, VERIFY};
 
 use super::trust::Trust;
 
-/// Requests of a plugin that are answered in a second, and at once after a pause.
+/// Requests of a plugin that are answered per second, and at once after a pause.
 const RATE: u64 = 20;
 const NS_PER_REQUEST: u64 = 1_000_000_000 / RATE;
 const BURST_NS: u64 = RATE * NS_PER_REQUEST;
-/// Of the burst, only for signatures: who sends forged statements keeps no node from speaking.
+/// Share of the burst reserved for signatures, so that forged statements cannot stop a node from
+/// signing.
 const RESERVED_NS: u64 = 4 * NS_PER_REQUEST;
 
-/// What one plugin may still ask, in nanoseconds.
+/// Remaining allowance of a plugin, in nanoseconds.
 #[derive(Debug, Default)]
 pub struct Allowance {
     left_ns: u64,
@@ -31,12 +32,12 @@ impl Allowance {
     }
 }
 
-/// A request is told from a message by its first byte.
+/// The first byte distinguishes a request from a message.
 pub fn is_request(record: &[u8]) -> bool {
     matches!(record.first(), Some(&(SIGN | VERIFY)))
 }
 
-/// The record for the worker. None where the request is malformed, or one too many.
+/// The record for the worker. None if the request is malformed or exceeds the limit.
 pub fn answer(
     trust: &Trust,
     allowance: &mut Allowance,
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!((0..100).filter(|_| take(7)).count(), 20);
         let later = (1..=1000).filter(|ms| take(7 + ms * SECOND_NS / 1000));
         assert_eq!(later.count(), 20);
-        // a pause saves up no more than the burst, and a clock that stands gives nothing
+        // a pause adds at most the burst, and a clock that stands still adds nothing
         let at_ns = 7 + 600 * SECOND_NS;
         assert_eq!((0..100).filter(|_| take(at_ns)).count(), 20);
         assert_eq!((0..100).filter(|_| take(0)).count(), 0);

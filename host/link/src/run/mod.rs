@@ -27,21 +27,21 @@ use host::Host;
 use peering::Peering;
 use workers::Workers;
 
-/// Between words on how the link is.
+/// Interval of reports on the state of the link.
 const STATE_NS: u64 = 1_000_000_000;
-/// What is due on a path that takes nothing waits for it; the loop looks so often.
+/// Interval at which the loop retries a path that accepts no data.
 const LOOK_NS: u64 = 10_000_000;
-/// Encrypted bytes that are read in one go.
+/// Encrypted bytes read at once.
 const SCRATCH_BYTES: usize = 256 << 10;
-/// Messages of the host's in one turn.
+/// Messages of the host handled in one turn.
 const HOST_BUDGET: usize = 64;
 
 /// Not started by the host: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
-/// The host speaks nonsense, or does not read: sysexits' EX_SOFTWARE.
+/// The host sends invalid messages, or does not read: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
-/// Runs until the host is gone: its socket is descriptor 3.
+/// Runs until the host ends. Its socket is descriptor 3.
 pub fn run() -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
         eprintln!("spared link: is started by spared run, not by hand");
@@ -83,16 +83,16 @@ enum End {
 #[derive(Debug)]
 struct Link {
     host: Host,
-    /// None until the host has said what is to be linked.
+    /// None until the host has sent the configuration.
     peering: Option<Peering>,
     workers: Workers,
     scratch: Box<[u8]>,
     state_at_ns: u64,
-    /// Somebody has more to say than one turn took.
+    /// A source has more data than one turn handled.
     hurried: bool,
 }
 
-/// What one look at the descriptors found.
+/// Result of one poll of the descriptors.
 enum Ready {
     Host,
     Worker(String, bool, bool),
@@ -192,7 +192,7 @@ impl Link {
             }
             let up = peering.session.is_up();
             for (index, path) in peering.paths.iter().enumerate() {
-                // Later ones first: handling one may move those after it.
+                // In reverse order, because handling one may move those after it.
                 for (source, fd, reads, writes) in path.sources(up).into_iter().rev() {
                     watch(
                         Ready::Path(index, (source, false, false)),
@@ -253,7 +253,7 @@ impl Link {
         }
         let Some(peering) = &mut self.peering else {
             return Err(End::Broken(
-                "the host does not say first what to link".to_owned(),
+                "the host did not send the configuration first".to_owned(),
             ));
         };
         match message {
@@ -316,7 +316,7 @@ impl Link {
 
 impl Ready {
     fn with(self, found: PollFlags) -> Self {
-        // An error or a hang-up is found by reading, and by writing where that was asked for.
+        // Reading finds an error or a hang-up; writing does if it was requested.
         let reads = found.intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP);
         let writes = found.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP);
         match self {

@@ -1,4 +1,4 @@
-//! This node and its peer: the session, its paths, and what the host said of them.
+//! This node and its peer: the session, its paths, and their configuration.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use spared_abi::LOG_WARN;
@@ -12,7 +12,7 @@ use crate::tls::Tls;
 
 #[derive(Debug)]
 pub struct Peering {
-    /// Without its keys.
+    /// The configuration without its keys.
     setup: Setup,
     pub trust: Trust,
     tls: Tls,
@@ -46,7 +46,7 @@ impl Peering {
         Some(Path::new(index, setup, self.setup.port, self.listens()))
     }
 
-    /// The node whose name sorts first.
+    /// Whether this node's name is the alphabetically first.
     fn listens(&self) -> bool {
         self.setup.node < self.setup.peer
     }
@@ -55,8 +55,7 @@ impl Peering {
         (&self.setup.node, &self.setup.peer) == (&setup.node, &setup.peer)
     }
 
-    /// Applies what differs. Sessions whose keys changed prove them anew, and go on where
-    /// they were.
+    /// Applies differences. Sessions whose keys changed prove them again and continue.
     pub fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
         let trust = Trust::of(&setup)?;
         if !trust.includes(&self.trust) {
@@ -73,7 +72,7 @@ impl Peering {
         Ok(())
     }
 
-    // What is as before goes on, wherever it stands in the file now.
+    // An unchanged path continues, whatever its position in the file.
     fn arrange_paths(&mut self, now: Now) {
         let (port, listens) = (self.setup.port, self.listens());
         let mut old: Vec<Option<Path>> = self.paths.drain(..).map(Some).collect();
@@ -92,7 +91,7 @@ impl Peering {
             });
         }
         for mut gone in old.into_iter().flatten() {
-            gone.close(&mut self.session, now, "it is no path any more");
+            gone.close(&mut self.session, now, "it is no longer a path");
         }
         self.session.arrange_paths(&order);
     }
@@ -133,7 +132,7 @@ impl Peering {
         more
     }
 
-    /// True where the link is another than before.
+    /// Whether the link differs from before.
     pub fn drain_events(&mut self, host: &mut Host, now: Now) -> bool {
         let mut changed = false;
         while let Some(event) = self.session.poll_event() {

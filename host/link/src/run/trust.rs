@@ -1,11 +1,12 @@
-//! The keys by which this node and its peer know each other, whatever they come from.
+//! The keys by which this node and its peer authenticate each other, from `[nodes]` or a
+//! passphrase.
 
 use spared_key::{PrivateKey, PublicKey, Signature, derive, verify};
 
 use crate::message::{Keys, Setup};
 use crate::tls::Tls;
 
-/// Who this node is, and whom it believes.
+/// This node's key and the accepted keys of the peer.
 #[derive(Debug)]
 pub struct Trust {
     own: PrivateKey,
@@ -32,7 +33,7 @@ impl Trust {
         }
     }
 
-    /// What was proved under `old` still holds.
+    /// Whether proofs under `old` are still valid.
     pub fn includes(&self, old: &Self) -> bool {
         self.own == old.own && old.peer.iter().all(|key| self.peer.contains(key))
     }
@@ -42,8 +43,9 @@ impl Trust {
         self.own.sign(&signed_bytes(plugin, statement))
     }
 
-    /// Whether the peer, by any of its keys, made this signature of a plugin's statement. This node's own
-    /// key is none of the peer's, whatever is configured: what comes back is no proof.
+    /// Whether the peer, by any of its keys, made this signature of a plugin's statement. This
+    /// node's own key never counts as the peer's, whatever the configuration: a returned statement
+    /// proves nothing.
     pub fn verify(&self, plugin: &str, statement: &[u8], signature: &[u8]) -> bool {
         let message = signed_bytes(plugin, statement);
         let own = self.own.public();
@@ -56,8 +58,9 @@ impl Trust {
     }
 }
 
-/// `spared NAME`, a NUL, the statement. TLS signs nothing that begins so (RFC 8446, 4.4.3: 64 spaces),
-/// and no name holds a NUL: a plugin can make no session's signature and none of another plugin.
+/// `spared NAME`, a NUL, the statement. TLS signs nothing that begins like this (RFC 8446, 4.4.3:
+/// 64 spaces), and no name contains a NUL. So a plugin can obtain neither a signature for a session
+/// nor one of another plugin.
 fn signed_bytes(plugin: &str, statement: &[u8]) -> Vec<u8> {
     [b"spared ", plugin.as_bytes(), b"\0", statement].concat()
 }
@@ -96,7 +99,7 @@ mod tests {
         let (here, there) = (trust(1, &[2]), trust(2, &[1]));
         let signature = there.sign("health", b"a statement");
         assert!(!here.verify("vrrp", b"a statement", &signature));
-        // a statement with a NUL is no other plugin's
+        // a statement with a NUL does not belong to another plugin
         let signature = there.sign("vrrp", b"x\0a statement");
         assert!(!here.verify("x", b"a statement", &signature));
     }

@@ -14,9 +14,9 @@ use crate::session::{Now, Session};
 
 /// Records read in one turn of the loop.
 const BUDGET: usize = 16;
-/// Behind a mark goes what the worker had written by then: no socket holds more.
+/// Records read before a mark is placed: no socket holds more.
 const SOCKET_BYTES: usize = 4 << 20;
-/// A shorter record is copied out of the buffer, which stays for the next.
+/// A shorter record is copied out of the buffer, which is reused.
 const COPIED_BYTES: usize = 8 << 10;
 
 #[derive(Debug, Default)]
@@ -28,12 +28,12 @@ pub struct Workers {
 #[derive(Debug)]
 struct Worker {
     socket: OwnedFd,
-    /// It takes no more at the moment.
+    /// The socket is full at the moment.
     blocked: bool,
     allowance: Allowance,
 }
 
-/// What reading a worker found.
+/// Result of reading a worker's socket.
 enum Read {
     Record(Vec<u8>),
     Nothing,
@@ -86,7 +86,7 @@ impl Workers {
         }
     }
 
-    /// All that the worker has written by now.
+    /// Everything that the worker has written by now.
     pub fn read_all(&mut self, peering: &mut Peering, now: Now, plugin: &str) {
         let mut bytes = 0;
         while bytes < SOCKET_BYTES {
@@ -150,21 +150,21 @@ impl Workers {
 }
 
 impl Worker {
-    /// At once or not at all: whoever still wants an answer asks again.
+    /// At once or not at all: a worker that still needs the answer asks again.
     fn answer(&mut self, peering: &Peering, now: Now, plugin: &str, request: &[u8]) {
         let (trust, allowance) = (&peering.trust, &mut self.allowance);
         if let Some(answer) = identity::answer(trust, allowance, now.ns, plugin, request) {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            // A worker that is gone is found by reading.
+            // Reading detects a worker that has ended.
             let _ = send(&self.socket, &answer, flags);
         }
     }
 }
 
-/// Into memory that is not filled first; a long record is not copied.
+/// Reads into uninitialised memory; a long record is not copied.
 fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Read {
     buffer.clear();
-    // A byte more tells a record that is too long, which the session refuses.
+    // One extra byte reveals a record that is too long, which the session refuses.
     buffer.reserve(RECORD_MAX + 1);
     let received = loop {
         match recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {

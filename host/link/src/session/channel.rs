@@ -9,16 +9,16 @@ use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};
 use crate::message::ChannelState;
 
-/// Bytes that the peer may hold for a worker which does not read.
+/// Bytes that the peer may hold for a worker that does not read.
 pub const WINDOW: u64 = 1 << 20;
-/// Bytes that are read from a worker ahead of what goes to the peer.
+/// Bytes read from a worker ahead of transmission.
 const AHEAD_MAX: usize = 256 << 10;
-/// A credit is told when so much of the window was taken.
+/// Share of the window after which a credit is sent.
 const CREDIT_STEP: u64 = WINDOW / 4;
 
-/// What a message costs beside its bytes, so that empty ones are bounded too.
+/// Cost of a message in addition to its bytes, so that empty ones are bounded, too.
 const MESSAGE_COST: usize = 64;
-/// Marks that may wait for a worker which does not read.
+/// Marks that may wait for a worker that does not read.
 const MARKS_MAX: usize = 1024;
 
 /// Versions of a plugin's messages.
@@ -35,7 +35,7 @@ impl Delivery {
 }
 
 impl Wire {
-    /// The highest that both speak.
+    /// The highest version that both support.
     pub fn common(self, other: Self) -> Option<u32> {
         let highest = self.max.min(other.max);
         (highest >= self.min.max(other.min)).then_some(highest)
@@ -45,7 +45,7 @@ impl Wire {
 /// The worker on the other node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The peer's number for the channel.
+    /// Number of the channel on the peer.
     pub channel: u16,
     pub epoch: u32,
     pub wire: Wire,
@@ -58,34 +58,34 @@ enum Queued {
     Mark(u64),
 }
 
-/// For the worker's socket, in order.
+/// An entry of the queue for the worker's socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
     Record(Vec<u8>),
-    /// Not for the worker: all before it lies in its socket.
+    /// A mark, not for the worker: everything before it is in its socket.
     Mark(u64),
 }
 
 #[derive(Debug)]
 pub struct Channel {
     pub id: u16,
-    /// Of this node's worker; counts its starts.
+    /// Epoch of this node's worker; counts its starts.
     pub epoch: u32,
     pub own: Option<Wire>,
     pub peer: Option<Peer>,
-    /// What both speak, while both are there.
+    /// The common version, while both workers exist.
     pub wire: Option<u32>,
     queue: VecDeque<Queued>,
     queue_bytes: usize,
-    /// Bytes of the first message that are on their way.
+    /// Bytes of the first message that were sent.
     cut: usize,
     out: Flow,
     credited: Flow,
-    /// The message of which not all pieces have come.
+    /// The incomplete received message.
     partial: Vec<u8>,
     inbox: VecDeque<Delivery>,
     marks: usize,
-    /// How often the worker was told that the peer is there.
+    /// Number of times that the worker was notified of its peer.
     ups: u8,
     came_bytes: u64,
     taken: Flow,
@@ -94,7 +94,7 @@ pub struct Channel {
     total_in: Flow,
 }
 
-/// Since the channel is up.
+/// Counted since the channel is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     pub bytes: u64,
@@ -135,7 +135,8 @@ impl Channel {
 
     // ---- up and down
 
-    /// Both peers are there: what they speak. A new pair of them begins at nothing.
+    /// The common version, when both workers exist. A new pair of workers starts with empty
+    /// counters.
     pub fn go_up(&mut self, wire: u32) {
         self.go_down();
         self.wire = Some(wire);
@@ -143,7 +144,7 @@ impl Channel {
         self.inbox.push_back(Delivery::Record(record));
     }
 
-    /// What was queued, for either side, is lost.
+    /// Queued messages of both directions are lost.
     pub fn go_down(&mut self) {
         self.queue.clear();
         self.partial = Vec::new();
@@ -161,7 +162,7 @@ impl Channel {
         }
     }
 
-    /// Another worker, which has heard nothing yet.
+    /// A new worker, which has received nothing yet.
     pub fn forget_deliveries(&mut self) {
         self.inbox.clear();
         self.ups = 0;
@@ -174,7 +175,7 @@ impl Channel {
         self.queue_bytes < AHEAD_MAX
     }
 
-    /// A message of the worker's, as its record. One for an earlier peer is passed over.
+    /// A message of the worker, as its record. One for an earlier peer is dropped.
     pub fn push(&mut self, record: Vec<u8>) {
         let told = !self.inbox.iter().any(|delivery| delivery.is(UP));
         let fits = record.first() == Some(&message_kind(self.ups)) && record.len() <= RECORD_MAX;
@@ -196,7 +197,7 @@ impl Channel {
         self.queue_bytes
     }
 
-    /// Whether [`poll`](Self::poll) has something.
+    /// Whether [`poll`](Self::poll) has a frame.
     pub fn is_ready(&self) -> bool {
         match self.queue.front() {
             Some(Queued::Message(_)) => self.out.bytes.saturating_sub(self.credited.bytes) < WINDOW,
@@ -248,7 +249,7 @@ impl Channel {
     }
 
     /// # Errors
-    /// The peer took more than it was sent.
+    /// The peer acknowledged more than it was sent.
     pub fn handle_credit(&mut self, epochs: (u32, u32), taken: Flow) -> Result<(), &'static str> {
         if self.wire.is_none() || Some(epochs.1) != self.peer.map(|peer| peer.epoch) {
             return Ok(()); // of an earlier pair
@@ -300,7 +301,7 @@ impl Channel {
     }
 
     /// # Errors
-    /// More marks than anybody needs.
+    /// Too many marks.
     pub fn handle_mark(&mut self, epoch: u32, id: u64) -> Result<(), &'static str> {
         if epoch != self.epoch || self.wire.is_none() {
             return Ok(());
@@ -313,12 +314,12 @@ impl Channel {
         Ok(())
     }
 
-    /// What is next for the worker.
+    /// The next record for the worker.
     pub fn delivery(&self) -> Option<&Delivery> {
         self.inbox.front()
     }
 
-    /// It is done; true if the peer should hear of the credit soon.
+    /// The worker has taken it; true if a credit should be sent soon.
     pub fn delivered(&mut self) -> bool {
         let done = self.inbox.pop_front();
         if matches!(done, Some(Delivery::Mark(_))) {
@@ -337,7 +338,7 @@ impl Channel {
         self.taken.bytes - self.told.bytes >= CREDIT_STEP
     }
 
-    /// What the peer is to be told now.
+    /// The credit to send now.
     pub fn poll_credit(&mut self, again: bool) -> Option<(Peer, Flow)> {
         let (peer, _) = (self.peer?, self.wire?);
         if self.taken == self.told && !again {

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 /// Between pings.
 pub const PING_NS: u64 = 250_000_000;
-/// A path that answers nothing for so long is given up, the only one too. TCP over 200 ms of
-/// latency and 20 % of loss is rarely silent for half of it.
+/// Silence after which a path is given up, even the only one. TCP with 200 ms latency and 20 % loss
+/// is rarely silent for half of it.
 pub const SILENCE_NS: u64 = 5_000_000_000;
-/// A path that is silent for so long beyond its round trips loses its data to one that answers.
+/// Silence, beyond the round trips, after which data moves to a path that answers.
 const QUICK_NS: u64 = 220_000_000;
-/// Pings without an answer that are remembered.
+/// Limit of remembered pings without an answer.
 const WAITING_MAX: usize = 64;
 const CLOCKS: usize = 8;
 
@@ -18,10 +18,11 @@ pub struct Liveness {
     next_ping_ns: u64,
     number: u32,
     waiting: VecDeque<Ping>,
-    /// What the peer asked: number, and when it came by the wall clock.
+    /// The peer's ping: number, and arrival by the wall clock.
     asked: VecDeque<(u32, u64)>,
     round_trip_ns: Option<u64>,
-    /// Of the latest pings: round trip, and the peer's clock less this node's in microseconds.
+    /// Samples of the latest pings: round trip, and the peer's clock minus this node's in
+    /// microseconds.
     clocks: VecDeque<(u64, i64)>,
 }
 
@@ -32,7 +33,7 @@ struct Ping {
     sent_wall_us: u64,
 }
 
-/// The peer's answer to a ping, and when it came here.
+/// The peer's answer to a ping, and its arrival here.
 #[derive(Clone, Copy, Debug)]
 pub struct Pong {
     pub number: u32,
@@ -49,7 +50,7 @@ impl Liveness {
         }
     }
 
-    /// When a ping is due, or silence becomes suspect.
+    /// Time when a ping is due or silence becomes suspicious.
     pub fn next_ns(&self, now_ns: u64) -> u64 {
         let oldest = self.waiting.front();
         let suspect = oldest.map(|ping| ping.sent_ns + self.quick_limit_ns() + 1);
@@ -80,7 +81,7 @@ impl Liveness {
         }
     }
 
-    /// An answer that is to be sent: number and when the ping came.
+    /// An answer to send: number and arrival of the ping.
     pub fn poll_pong(&mut self) -> Option<(u32, u64)> {
         self.asked.pop_front()
     }
@@ -89,7 +90,7 @@ impl Liveness {
         let Some(at) = self.waiting.iter().position(|p| p.number == pong.number) else {
             return;
         };
-        // TCP keeps order: those before it are answered too.
+        // TCP keeps the order: earlier pings were answered, too.
         let asked = self.waiting.drain(..=at).next_back();
         if let Some(ping) = asked {
             self.measure(now_ns, &ping, pong);
@@ -110,7 +111,7 @@ impl Liveness {
         self.clocks.push_front((sample, difference_us));
     }
 
-    /// How long the oldest question is unanswered, those counted that could not be asked.
+    /// Age of the oldest unanswered ping, including pings that could not be sent.
     pub fn silence_ns(&self, now_ns: u64) -> u64 {
         let unasked = now_ns.saturating_sub(self.next_ping_ns);
         let oldest = self.waiting.front();
@@ -119,13 +120,13 @@ impl Liveness {
         })
     }
 
-    /// The silence that makes data leave this path for another.
+    /// Silence after which data moves from this path to another.
     pub fn quick_limit_ns(&self) -> u64 {
         let round_trip = self.round_trip_ns.unwrap_or(0).min(SILENCE_NS / 8);
         QUICK_NS + 2 * round_trip
     }
 
-    /// It answered lately.
+    /// Whether the path answered recently.
     pub fn answers(&self, now_ns: u64) -> bool {
         self.round_trip_ns.is_some() && self.silence_ns(now_ns) < self.quick_limit_ns() / 2
     }
@@ -134,7 +135,7 @@ impl Liveness {
         self.round_trip_ns.map(|ns| ns / 1000)
     }
 
-    /// The peer's clock less this node's, by the ping of the latest that waited least.
+    /// The peer's clock minus this node's, from the recent ping with the shortest round trip.
     pub fn clock_ms(&self) -> Option<i64> {
         let best = self
             .clocks

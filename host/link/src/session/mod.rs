@@ -1,10 +1,10 @@
-//! What two link processes have between them, without input or output of its own.
+//! The session of two link processes, sans I/O.
 //!
-//! `handle_*` feed it with bytes of the paths, records of the workers and the host's wishes, and
+//! `handle_*` feed it with bytes of the paths, records of the workers and requests of the host, and
 //! [`Session::poll_transmit`], [`Session::delivery`] and [`Session::poll_event`] drain it. Paths
-//! come and go; what is numbered goes over one of them at a time, and over another from the last
-//! acknowledged on. An association of two runs ends when either is started anew, or when no path
-//! was there for [`GRACE_NS`]: then every channel goes down, and what was queued is lost.
+//! come and go; numbered frames use one of them at a time, and after a change continue from the
+//! last acknowledged one. An association of two runs ends when either is restarted, or after
+//! [`GRACE_NS`] without a path: then every channel goes down, and queued messages are lost.
 
 mod channel;
 mod liveness;
@@ -32,18 +32,18 @@ use crate::frame::Numbered;
 use crate::message::State;
 use crate::word::{Introduction, Word};
 
-/// How long an association outlives its last path.
+/// Time for which an association outlives its last path.
 pub const GRACE_NS: u64 = 1_000_000_000;
-/// Acknowledgements and credits wait so long for something to travel with.
+/// Time for which acknowledgements and credits wait for a frame to go with.
 const FEEDBACK_NS: u64 = 10_000_000;
-/// Or until so much has come.
+/// Received bytes after which they no longer wait.
 const FEEDBACK_BYTES: usize = 128 << 10;
-/// What a channel may send before it is another's turn.
+/// Bytes that a channel may send before the next channel's turn.
 const TURN_BYTES: usize = 16 << 10;
 /// Channels that either side may offer.
 const CHANNELS_MAX: usize = 64;
 
-/// What the host is to be told, or done by whoever holds the connections.
+/// An event for the host, or an order to the owner of the connections.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Up(Introduction),
@@ -63,7 +63,7 @@ pub enum Event {
     Joined {
         path: usize,
     },
-    /// Data takes another path.
+    /// Data uses another path.
     Moved {
         from: usize,
         to: usize,
@@ -74,7 +74,7 @@ pub enum Event {
         path: usize,
         why: String,
     },
-    /// A word that was not sent, or not understood.
+    /// A word that was not sent or not understood.
     Lost(String),
 }
 
@@ -90,7 +90,7 @@ pub struct Session {
     node: String,
     peer: String,
     introduction: Introduction,
-    /// This node's; another one after each association that it ended itself.
+    /// This node's run; a new one after each association that it ended itself.
     run: u64,
     association: Option<Association>,
     paths: Vec<Path>,
@@ -105,19 +105,19 @@ pub struct Session {
     sent_again: u64,
 }
 
-/// With one run of the peer's.
+/// The association with a run of the peer.
 #[derive(Debug, Default)]
 struct Association {
     peer_run: u64,
     sequence: Sequence,
     /// The peer's channels, by its numbers.
     names: BTreeMap<u16, String>,
-    /// When it ends for want of a path.
+    /// Time when it ends without a path.
     ends_at_ns: Option<u64>,
 }
 
 impl Session {
-    /// `run` is random; `paths` is how many there may be.
+    /// `run` is random; `paths` is the number of paths.
     pub fn new(node: &str, peer: &str, introduction: Introduction, run: u64, paths: usize) -> Self {
         Self {
             node: node.to_owned(),
@@ -138,8 +138,8 @@ impl Session {
         }
     }
 
-    /// The paths are these from now on, by where each was before; new ones were nowhere. Those
-    /// that go are closed already.
+    /// Replaces the list of paths. Each has its previous position, new ones have none. Removed
+    /// paths are closed already.
     pub fn arrange_paths(&mut self, order: &[Option<usize>]) {
         let mut old = std::mem::take(&mut self.paths);
         let paths = order.iter().map(|from| {
@@ -163,7 +163,7 @@ impl Session {
             .collect();
     }
 
-    /// Told to the peer with the next session.
+    /// Sent to the peer with the next session.
     pub fn introduce(&mut self, introduction: Introduction) {
         self.introduction = introduction;
     }
@@ -180,9 +180,9 @@ impl Session {
         self.paths.get(path).is_some_and(Path::is_joined)
     }
 
-    // ---- the host's wishes
+    // ---- requests of the host
 
-    /// This node's worker, a new one, speaks these versions.
+    /// A new worker of this node supports these versions.
     pub fn set_channel(&mut self, plugin: &str, wire: Wire) {
         if !self.channels.contains_key(plugin) {
             if self.channels.len() >= CHANNELS_MAX {
@@ -205,7 +205,7 @@ impl Session {
         self.agree(plugin);
     }
 
-    /// The worker is gone.
+    /// The worker has ended.
     pub fn remove_channel(&mut self, plugin: &str) {
         let Some(channel) = self.channels.get_mut(plugin) else {
             return;
@@ -221,7 +221,7 @@ impl Session {
         }
     }
 
-    /// To the peer's host; without an association it is lost.
+    /// Sends a word to the peer's host; without an association it is lost.
     pub fn say(&mut self, word: &Word) {
         if self.association.is_none() {
             return;
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Behind all that is queued for the channel by now.
+    /// Puts a mark behind everything that is queued for the channel now.
     pub fn mark(&mut self, id: u64, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             channel.push_mark(id);
@@ -240,19 +240,19 @@ impl Session {
 
     // ---- workers
 
-    /// Whether the worker may be read; one that has no peer may.
+    /// Whether the worker's socket may be read; also without a peer.
     pub fn wants(&self, plugin: &str) -> bool {
         self.channels.get(plugin).is_none_or(Channel::wants)
     }
 
-    /// A message of the worker's, as its record.
+    /// A message of the worker, as its record.
     pub fn handle_record(&mut self, plugin: &str, record: Vec<u8>) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             channel.push(record);
         }
     }
 
-    /// The next record for the worker. Marks that nothing precedes any more become events.
+    /// The next record for the worker. Marks at the head of the queue become events.
     pub fn delivery(&mut self, plugin: &str) -> Option<&[u8]> {
         let channel = self.channels.get_mut(plugin)?;
         while let Some(Delivery::Mark(id)) = channel.delivery() {
@@ -304,7 +304,7 @@ impl Session {
         }
     }
 
-    /// Which path carries data. It is left when it is gone, or silent while another answers.
+    /// The path for data. It changes when that path is gone, or is silent while another answers.
     fn choose(&mut self, now: Now, why: &str) {
         let Some(association) = &mut self.association else {
             return;
@@ -355,9 +355,9 @@ impl Session {
         self.feedback_at_ns = Some(self.feedback_at_ns.map_or(at, |before| before.min(at)));
     }
 
-    // ---- for people
+    // ---- status
 
-    /// Fills in what the session knows; paths are named by whoever holds their connections.
+    /// Fills in the session's part of the status; the owner of the connections names the paths.
     pub fn state(&self, state: &mut State) {
         for (index, path) in self.paths.iter().enumerate() {
             if let Some(told) = state.paths.get_mut(index) {

@@ -1,9 +1,9 @@
-//! One path as the session sees it: greeted or not, and its liveness.
+//! The session's view of one path: greeted or not, and its liveness.
 
 use super::liveness::{Liveness, SILENCE_NS};
 use crate::frame::Splitter;
 
-/// How long the peer may take to greet.
+/// Time limit for the peer's greeting.
 const GREETING_NS: u64 = 5_000_000_000;
 
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub struct Path {
     pub stage: Stage,
     pub liveness: Liveness,
     pub splitter: Splitter,
-    /// What the peer was told over another path is told here again.
+    /// Acknowledgements that went over another path are sent here again.
     pub tell_all: bool,
     opened_ns: u64,
 }
@@ -21,11 +21,11 @@ pub enum Stage {
     #[default]
     Closed,
     Opened,
-    /// Our greeting is on its way: with this run.
+    /// Our greeting was sent, with this run.
     Greeted {
         run: u64,
     },
-    /// The peer's has come.
+    /// The peer's greeting has arrived.
     Joined,
 }
 
@@ -58,12 +58,12 @@ impl Path {
         self.stage == Stage::Joined
     }
 
-    /// It carries data, and is silent for longer than its round trips explain.
+    /// Whether it carries data and is silent for longer than its round trips explain.
     pub fn is_suspect(&self, now_ns: u64) -> bool {
         self.liveness.silence_ns(now_ns) > self.liveness.quick_limit_ns()
     }
 
-    /// When [`overdue`](Self::overdue) or the liveness is to be asked next.
+    /// Time of the next check of [`overdue`](Self::overdue) or the liveness.
     pub fn next_ns(&self, now_ns: u64) -> Option<u64> {
         match self.stage {
             Stage::Closed => None,
@@ -72,12 +72,12 @@ impl Path {
         }
     }
 
-    /// Why it is to be given up.
+    /// The reason to give the path up, if any.
     pub fn overdue(&self, now_ns: u64) -> Option<&'static str> {
         match self.stage {
             Stage::Closed => None,
             Stage::Opened | Stage::Greeted { .. } => {
-                (now_ns >= self.opened_ns + GREETING_NS).then_some("it does not greet")
+                (now_ns >= self.opened_ns + GREETING_NS).then_some("it sends no greeting")
             }
             Stage::Joined => {
                 (self.liveness.silence_ns(now_ns) > SILENCE_NS).then_some("no answer for 5 s")

@@ -1,4 +1,4 @@
-//! What comes from the peer: connections, greetings, frames.
+//! Input from the peer: connections, greetings, frames.
 
 use super::channel::{Channel, Flow, Peer, Wire};
 use super::liveness::Pong;
@@ -9,14 +9,14 @@ use super::{Association, CHANNELS_MAX, Event, FEEDBACK_BYTES, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
 
 impl Session {
-    /// A connection with the pinned key is there.
+    /// A connection has proved a pinned key.
     pub fn handle_opened(&mut self, now: Now, index: usize) {
         if let Some(path) = self.paths.get_mut(index) {
             *path = Path::opened(now.ns);
         }
     }
 
-    /// The connection is gone.
+    /// The connection has ended.
     pub fn handle_closed(&mut self, now: Now, index: usize, why: &str) {
         let Some(path) = self.paths.get_mut(index) else {
             return;
@@ -28,10 +28,10 @@ impl Session {
         }
     }
 
-    /// Bytes of the peer's.
+    /// Bytes from the peer.
     ///
     /// # Errors
-    /// Why the connection must be closed; the peer may be told.
+    /// The reason to close the connection; the peer may be told.
     pub fn handle_bytes(&mut self, now: Now, index: usize, bytes: &[u8]) -> Result<(), String> {
         let Some(path) = self.paths.get_mut(index) else {
             return Ok(());
@@ -128,7 +128,7 @@ impl Session {
             .map(|association| association.peer_run);
         if known != Some(hello.run) {
             if known.is_some() {
-                self.end(&format!("{} was started anew", self.peer), false);
+                self.end(&format!("{} was restarted", self.peer), false);
             }
             self.begin(hello);
         } else if hello.knows == self.run {
@@ -208,7 +208,7 @@ impl Session {
         };
         match association.sequence.handle_number(number) {
             Verdict::Known => return Ok(()),
-            Verdict::Gap => return Err("the peer leaves out what was not taken".to_owned()),
+            Verdict::Gap => return Err("the peer skips data that was not received".to_owned()),
             Verdict::Take => {}
         }
         self.feedback_bytes += bytes;
@@ -290,7 +290,7 @@ impl Session {
         self.channels.get_mut(name)
     }
 
-    /// Where both peers are there: what they speak, or why they do not.
+    /// If both workers exist: their common version, or why there is none.
     pub(super) fn agree(&mut self, plugin: &str) {
         let Some(channel) = self.channels.get_mut(plugin) else {
             return;

@@ -1,4 +1,4 @@
-//! Numbered frames on their way: kept until they are acknowledged, sent again over another path.
+//! Numbered frames in flight: kept until they are acknowledged, sent again after a change of path.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use crate::frame::{Head, Numbered};
 
-/// Bytes that may be on their way; no frame more is begun beyond.
+/// Limit of bytes in flight, beyond which no further frame is started.
 const UNACKED_MAX: usize = 4 << 20;
-/// What a frame costs beside its piece.
+/// Cost of a frame in addition to its piece.
 const FRAME_COST: usize = 64;
 
 /// Part of a message that is not copied.
@@ -40,17 +40,17 @@ impl Outgoing {
 /// Both directions of an association.
 #[derive(Debug)]
 pub struct Sequence {
-    /// Of the next new frame.
+    /// Number of the next new frame.
     next: u64,
-    /// All up to here are acknowledged; those after it wait.
+    /// Last acknowledged number; later frames wait.
     acked: u64,
     unacked: VecDeque<Outgoing>,
     unacked_bytes: usize,
-    /// How many of the unacknowledged went over the path of now.
+    /// Number of unacknowledged frames sent over the present path.
     sent: usize,
-    /// How many went over any.
+    /// Number of those sent over any path.
     ever_sent: usize,
-    /// The last that was taken from the peer.
+    /// Last number received from the peer.
     taken: u64,
     pub sent_again: u64,
 }
@@ -70,13 +70,13 @@ impl Default for Sequence {
     }
 }
 
-/// What is to be done with a numbered frame.
+/// Treatment of a received numbered frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Take,
-    /// It came over another path before.
+    /// A duplicate, received over another path before.
     Known,
-    /// One before it is missing, which no path can cause.
+    /// A gap, which no path can cause.
     Gap,
 }
 
@@ -119,18 +119,18 @@ impl Sequence {
         self.sent < self.unacked.len()
     }
 
-    /// Another path carries data: all that is not acknowledged goes over it again.
+    /// Another path carries data: all unacknowledged frames are sent again.
     pub fn rewind(&mut self) {
         self.sent = 0;
     }
 
     /// # Errors
-    /// The peer acknowledges what was never sent.
+    /// The peer acknowledges data that was never sent.
     pub fn handle_ack(&mut self, sequence: u64) -> Result<(), &'static str> {
         let count = sequence.saturating_sub(self.acked);
         let sent = u64::try_from(self.ever_sent).unwrap_or(u64::MAX);
         if count > sent {
-            return Err("the peer acknowledges what it was not sent");
+            return Err("the peer acknowledges data that was not sent");
         }
         for _ in 0..count {
             if let Some(outgoing) = self.unacked.pop_front() {

@@ -1,4 +1,4 @@
-//! What goes to the peer: greetings, pings, acknowledgements, and numbered frames in turn.
+//! Output to the peer: greetings, pings, acknowledgements, and numbered frames in turn.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::frame::{self, Frame, Hello};
 use crate::word::Introduction;
 
 impl Session {
-    /// Appends what is to be sent over a path: at least `bytes` of it, where there is so much.
+    /// Appends data to send over a path: at least `bytes`, if there is that much.
     pub fn poll_transmit(&mut self, now: Now, index: usize, bytes: usize, out: &mut Transmit) {
         let hello = self.hello();
         let Some(path) = self.paths.get_mut(index) else {
@@ -111,14 +111,14 @@ impl Session {
     }
 }
 
-/// Numbers what one of the channels, or the host, has to say; false where nobody has anything.
+/// Numbers the next frame of the host or of a channel; false if there is none.
 fn take_turn(
     turn: usize,
     channels: &mut BTreeMap<String, Channel>,
     words: &mut Words,
     sequence: &mut Sequence,
 ) -> bool {
-    // The host's words are small, and switchovers hang on them.
+    // Words of the host go first: they are small, and switchovers wait for them.
     if let Some((frame, piece)) = words.poll() {
         sequence.push(&frame, Some(piece));
         return true;
@@ -148,7 +148,7 @@ fn take_turn(
     true
 }
 
-/// What goes over a path: small frames first, then numbered ones whose pieces are not copied.
+/// Data for a path: small frames first, then numbered ones whose pieces are not copied.
 #[derive(Debug, Default)]
 pub struct Transmit {
     control: Vec<u8>,

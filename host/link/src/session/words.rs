@@ -1,4 +1,4 @@
-//! What hosts say to each other, in pieces, between the channels' frames.
+//! Words, the messages between the hosts, in pieces between the channels' frames.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};
 use crate::word::{WORD_MAX, Word};
 
-/// Bytes of words that may wait to be sent; more are lost, and said so.
+/// Limit of bytes of waiting words; further words are dropped and reported.
 const QUEUE_MAX: usize = 2 << 20;
 
 #[derive(Debug, Default)]
@@ -16,13 +16,13 @@ pub struct Words {
     queue_bytes: usize,
     cut: usize,
     partial: Vec<u8>,
-    /// The rest of a word that is too long is passed over.
+    /// The rest of a word that is too long is skipped.
     too_long: bool,
 }
 
 impl Words {
     /// # Errors
-    /// It is too long, or too many wait: the sentence.
+    /// The word is too long, or too many wait; a sentence says which.
     pub fn push(&mut self, word: &Word) -> Result<(), String> {
         let json = serde_json::to_vec(word).map_err(|error| error.to_string())?;
         if json.len() > WORD_MAX {
@@ -57,7 +57,7 @@ impl Words {
     }
 
     /// # Errors
-    /// The word is too long, or none: the sentence.
+    /// The word is too long or malformed; a sentence says which.
     pub fn handle_piece(&mut self, last: bool, piece: &[u8]) -> Result<Option<Word>, String> {
         self.too_long |= self.partial.len() + piece.len() > WORD_MAX;
         if self.too_long {

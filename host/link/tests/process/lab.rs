@@ -6,6 +6,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -110,7 +111,14 @@ impl Lab {
     pub fn silent_node(&self, side: usize) -> Node {
         let (socket, theirs) = codec::pair().unwrap();
         let child = self.inside(side, || {
-            Child::spawn(&executable(), &["link"], None, [(theirs.as_fd(), 3)]).unwrap()
+            Child::spawn(
+                &executable(),
+                &["link"],
+                None,
+                Stdio::inherit(),
+                [(theirs.as_fd(), 3)],
+            )
+            .unwrap()
         });
         Node {
             child,
