@@ -1,4 +1,4 @@
-//! What was typed, as a [`Command`].
+//! The command line, as a [`Command`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Args {
     pub runtime_dir: PathBuf,
     pub json: bool,
     pub verbose: bool,
-    /// The node that is asked, over the link; None: this one.
+    /// The node to query, over the link; None: this one.
     pub node: Option<String>,
     pub command: Command,
 }
@@ -32,6 +32,11 @@ pub enum Command {
         argv: Vec<OsString>,
     },
     Probe(Probe),
+    /// Words are those of `spared report`.
+    Report {
+        out: Option<PathBuf>,
+        argv: Vec<OsString>,
+    },
     Keygen {
         file: PathBuf,
         replace: bool,
@@ -43,14 +48,14 @@ pub enum Command {
 pub enum Probe {
     /// As `status`.
     Ready,
-    /// The daemon answers.
+    /// Whether the daemon answers.
     Live,
-    /// This node holds the group, or every group.
+    /// Whether this node is active for the group, or for every group.
     Active { group: Option<String> },
 }
 
 /// # Errors
-/// What is wrong with the words, or the help or the version that they ask for.
+/// The fault in the words, or the requested help or version.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let line = Line::try_parse_from(argv)?;
     let command = command(line.verb)?;
@@ -66,7 +71,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     })
 }
 
-/// A verb, or one of these plugins, whose name is so much like the word that it may be meant.
+/// The verb, or one of these plugins, with the name most similar to the word, if similar enough.
 pub fn nearest(word: &str, plugins: &[String]) -> Option<String> {
     let verbs = Line::command();
     let verbs = verbs.get_subcommands().filter(|verb| !verb.is_hide_set());
@@ -83,11 +88,18 @@ pub fn nearest(word: &str, plugins: &[String]) -> Option<String> {
     }
 }
 
-/// The script by which a shell completes verbs and options.
+/// The script by which a shell completes verbs and options; in bash and fish also the plugins that run,
+/// and their words.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Line::command(), "sparectl", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script);
+    let more = match shell {
+        Shell::Bash => include_str!("completions/plugins.bash"),
+        Shell::Fish => include_str!("completions/plugins.fish"),
+        _ => "",
+    };
+    format!("{script}{more}")
 }
 
 fn command(verb: Verb) -> Result<Command, clap::Error> {
@@ -95,6 +107,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         Verb::Status => Command::Ask(Request::Status),
         Verb::Watch => Command::Watch,
         Verb::Why { group } => Command::Ask(Request::Why { group }),
+        Verb::History => Command::Ask(Request::History),
         Verb::Events { limit } => Command::Ask(Request::Events { limit }),
         Verb::Plugins => Command::Ask(Request::Plugins),
         Verb::Probe { live: true, .. } => Command::Probe(Probe::Live),
@@ -106,9 +119,13 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         Verb::Probe { .. } => Command::Probe(Probe::Ready),
         Verb::Check { peer, files } => Command::Check {
             peer,
-            argv: check_words(files),
+            argv: file_words(files),
         },
-        Verb::Reload => Command::Ask(Request::Reload),
+        Verb::Report { out, files } => Command::Report {
+            out,
+            argv: file_words(files),
+        },
+        Verb::Reload { anyway } => Command::Ask(Request::Reload { anyway }),
         Verb::Switch { to, group, consent } => Command::Ask(Request::Switch {
             group,
             to,
@@ -125,7 +142,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         }),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),
-        Verb::Plugin(words) => Command::Ask(plugin(words)?),
+        Verb::Plugin { words } | Verb::External(words) => Command::Ask(plugin(words)?),
     })
 }
 
@@ -152,7 +169,7 @@ fn maintenance(which: &Maintenance) -> Request {
     }
 }
 
-fn check_words(files: Files) -> Vec<OsString> {
+fn file_words(files: Files) -> Vec<OsString> {
     let mut words = Vec::new();
     for (option, path) in [
         ("--config", files.config),

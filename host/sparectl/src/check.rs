@@ -12,7 +12,7 @@ use crate::{EXIT_DOWN, EXIT_FAILED, ask, output, render};
 
 const INSTALLED: &str = "/usr/sbin/spared";
 
-/// The files here, and with `peer` what differs from those of the other node.
+/// Checks the files here, and with `peer` compares them with those of the other node.
 pub fn run(args: &Args, peer: bool, argv: &[OsString]) -> u8 {
     let own = own(argv);
     if peer {
@@ -22,7 +22,7 @@ pub fn run(args: &Args, peer: bool, argv: &[OsString]) -> u8 {
     }
 }
 
-// What the daemons have in force, not what lies in the files.
+// Compares the configurations in force in the daemons, not the files.
 fn differences(args: &Args) -> u8 {
     let status = match ask(args, &Request::Status) {
         Ok(Answer::Status(status)) => status,
@@ -73,7 +73,7 @@ fn own(argv: &[OsString]) -> u8 {
 }
 
 // A build tree has both programs in one folder.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let beside = std::env::current_exe()
         .ok()
         .map(|path| path.with_file_name("spared"));

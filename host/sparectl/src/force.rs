@@ -1,4 +1,4 @@
-//! What came of `sparectl force`: the daemon answers at once, the role follows.
+//! The result of `sparectl force`: the daemon answers at once, the role follows.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::args::Args;
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A sentence for each group that was forced, once it has the role, or what it has after a while.
+/// A sentence for each forced group, with its role once it has changed, or after a while.
 pub fn outcome(args: &Args, to: Force, group: Option<&str>) -> Vec<String> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -34,7 +34,7 @@ fn has_role(group: &GroupStatus, to: Force) -> bool {
     match to {
         Force::Active => group.role == "active",
         Force::Backup => group.role != "active",
-        // what the election makes of it may take its time
+        // the election may take its time
         Force::Reset => true,
     }
 }

@@ -1,4 +1,4 @@
-//! `sparectl keygen`: makes this node's key for the link, and prints its line for `[nodes]`.
+//! `sparectl keygen`: creates this node's key for the link, and prints its line for `[nodes]`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,39 +8,65 @@ use std::path::Path;
 use spared_key::{PrivateKey, public_text};
 use spared_sdk::config::Config;
 
-use crate::{EXIT_FAILED, output};
+use crate::{EXIT_FAILED, EXIT_PERMISSION, output};
 
 pub fn run(file: &Path, replace: bool) -> u8 {
     match make(file, replace) {
         Ok((key, is_new)) => {
             if !is_new {
-                let kept = "is there and is kept; --replace makes another";
+                let kept = "exists and is kept; --replace creates another";
                 output::errors(&[format!("keygen: {}: {kept}", file.display())]);
             }
             output::text(&format!("{}\n", line(&node(file), &key)));
             0
         }
-        Err(why) => {
+        Err(Fault { why, code }) => {
             output::errors(&[format!("keygen: {}: {why}", file.display())]);
-            EXIT_FAILED
+            code
         }
     }
 }
 
-/// The key, and whether it was made now.
-fn make(file: &Path, replace: bool) -> Result<(PrivateKey, bool), String> {
+/// The reason why there is no key, and the exit code.
+#[derive(Debug)]
+struct Fault {
+    why: String,
+    code: u8,
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self {
+                why: "permission denied: keygen is for root".to_owned(),
+                code: EXIT_PERMISSION,
+            },
+            _ => Self {
+                why: error.to_string(),
+                code: EXIT_FAILED,
+            },
+        }
+    }
+}
+
+/// The key, and whether it is new.
+fn make(file: &Path, replace: bool) -> Result<(PrivateKey, bool), Fault> {
+    let failed = |why: String| Fault {
+        why,
+        code: EXIT_FAILED,
+    };
     if file.exists() && !replace {
-        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let text = fs::read_to_string(file)?;
         let key = PrivateKey::parse(&text);
-        let why = |error| format!("{error}; --replace makes another");
+        let why = |error| failed(format!("{error}; --replace creates another"));
         return key.map(|key| (key, false)).map_err(why);
     }
-    let key = PrivateKey::generate().map_err(|error| error.to_string())?;
-    write(file, &key).map_err(|error| error.to_string())?;
+    let key = PrivateKey::generate().map_err(|error| failed(error.to_string()))?;
+    write(file, &key)?;
     Ok((key, true))
 }
 
-/// As spared.toml beside the key says, or as the daemon would take it.
+/// The node's name from the spared.toml beside the key, or the daemon's default.
 fn node(file: &Path) -> String {
     let text = fs::read_to_string(file.with_file_name("spared.toml")).unwrap_or_default();
     let config = Config::parse(&text, "", &[]).ok();
@@ -52,18 +78,18 @@ fn node(file: &Path) -> String {
     node
 }
 
-/// Its line for `[nodes]`; a name that is no bare key of TOML is quoted.
+/// Its line for `[nodes]`; a name that is not a bare key of TOML is quoted.
 fn line(node: &str, key: &PrivateKey) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let node = match node.chars().all(is_bare) {
         true => node.to_owned(),
-        // a text of JSON is one of TOML
+        // a JSON string is also a TOML string
         false => serde_json::Value::from(node).to_string(),
     };
     format!("{node}.public_key = \"{}\"", public_text(&key.public()))
 }
 
-// Beside it and renamed: never half a key, never one that others may read.
+// Written beside it and renamed: never half a key, never readable by others.
 fn write(file: &Path, key: &PrivateKey) -> io::Result<()> {
     let beside = file.with_extension("new");
     let _ = fs::remove_file(&beside);
@@ -101,7 +127,7 @@ mod tests {
         assert!(make(&file, true).expect("another") != (key, true));
         fs::write(&file, "nonsense").expect("written");
         let why = make(&file, false).map(drop).expect_err("it is none");
-        assert!(why.ends_with("--replace makes another"), "{why}");
+        assert!(why.why.ends_with("--replace creates another"), "{why:?}");
         fs::remove_dir_all(&folder).expect("removed");
     }
 

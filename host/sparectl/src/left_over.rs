@@ -1,4 +1,4 @@
-//! Addresses that a daemon which does not answer left in the kernel, known by their protocol.
+//! Addresses in the kernel of a daemon that does not answer, recognised by their protocol.
 
 use std::io;
 
@@ -9,7 +9,7 @@ pub struct LeftOver {
     pub interface: String,
 }
 
-/// Those of this network namespace; nobody needs a privilege to read them.
+/// Addresses of this network namespace; reading them needs no privilege.
 pub fn addresses() -> io::Result<Vec<LeftOver>> {
     let mut kernel = Requests::open()?;
     let links = kernel.links()?;
@@ -23,7 +23,7 @@ pub fn addresses() -> io::Result<Vec<LeftOver>> {
         .collect())
 }
 
-/// What is there, and what to make of it.
+/// The addresses, and what they mean.
 pub fn sentence(found: &io::Result<Vec<LeftOver>>) -> String {
     match found {
         Err(error) => format!("whether addresses of spared's are present is not known: {error}\n"),
@@ -32,7 +32,7 @@ pub fn sentence(found: &io::Result<Vec<LeftOver>>) -> String {
             let lines = left
                 .iter()
                 .map(|it| format!("    {} on {}\n", it.address, it.interface));
-            let rest = "They answer only while the fence's lease lives; the next start of spared removes them.\n";
+            let rest = "They answer only while the fence lease is valid; the next start of spared removes them.\n";
             ["still present:\n".to_owned()]
                 .into_iter()
                 .chain(lines)

@@ -17,11 +17,11 @@ of the other verbs
 
 const PLUGINS: &str = "\
 plugins
-  sparectl PLUGIN [WORDS]...   ask a plugin, for example: sparectl vrrp counters
+  sparectl [plugin] PLUGIN [WORDS]...   ask a plugin, for example: sparectl vrrp counters
 
 ";
 
-/// Ask and command spared, the daemon of this node
+/// Query and control spared, the daemon of this node
 #[derive(Debug, Parser)]
 #[command(
     name = "sparectl",
@@ -31,7 +31,7 @@ plugins
     after_help = format!("{PLUGINS}{EXIT_CODES}")
 )]
 pub struct Line {
-    /// Ask the other node, over the link
+    /// Send the command to the other node, over the link
     #[arg(long, global = true, value_name = "NODE")]
     pub node: Option<String>,
     /// Folder of the daemon's control socket
@@ -58,13 +58,15 @@ pub enum Verb {
         /// One group instead of all
         group: Option<String>,
     },
+    /// List the last 100 role changes on both nodes, across restarts
+    History,
     /// List the newest events, oldest first
     Events {
         /// How many
         #[arg(short = 'n', value_name = "N", default_value = "20", value_parser = count)]
         limit: usize,
     },
-    /// List the plugins; why, if one does not run
+    /// List the plugins, and why one does not run
     Plugins,
     /// Print one word for monitoring, with the exit code of status
     Probe {
@@ -77,16 +79,28 @@ pub enum Verb {
         #[arg(requires = "active")]
         group: Option<String>,
     },
-    /// Validate the configuration and warn of what will not work; change nothing
+    /// Validate the configuration and warn of obstacles; change nothing
     Check {
-        /// Compare the configurations in force on both nodes, too
+        /// Also compare the configurations in force on both nodes
         #[arg(long)]
         peer: bool,
         #[command(flatten)]
         files: Files,
     },
+    /// Write a support bundle of both nodes to one file, secrets masked (root)
+    Report {
+        /// File to write; by default in the current folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Validate and apply the configuration; a wrong one changes nothing (root)
-    Reload,
+    Reload {
+        /// Reload even if an active group loses addresses
+        #[arg(long)]
+        anyway: bool,
+    },
     /// Switch over without losing a packet, from either node (root)
     Switch {
         /// The node that becomes active
@@ -106,34 +120,41 @@ pub enum Verb {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Make this node stand aside, over restarts too (root)
+    /// Switch over and keep this node backup, across restarts (root)
     #[command(
         subcommand,
         disable_help_subcommand = true,
         subcommand_value_name = "on|off"
     )]
     Maintenance(Maintenance),
-    /// Keep the roles whatever quality and preference say, on both nodes (root)
+    /// Prevent role changes because of quality or preference, on both nodes (root)
     Freeze {
         /// For how long, such as 30s, or off
         #[arg(value_name = "TIME|off", value_parser = freeze)]
         time: Duration,
     },
-    /// Make this node's key and print its line for the table "nodes" (root)
+    /// Create this node's key and print its line for the table "nodes" (root)
     Keygen {
-        /// Where the private key goes
+        /// File of the private key
         #[arg(long, default_value = "/etc/spared/key")]
         file: PathBuf,
-        /// Make another key if there is one
+        /// Replace an existing key
         #[arg(long)]
         replace: bool,
     },
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions { shell: Shell },
+    /// Send a request to a plugin of any name
+    #[command(hide = true)]
+    Plugin {
+        /// Its name, and its words
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// The name of a plugin, and its words
     #[command(external_subcommand)]
-    Plugin(Vec<OsString>),
+    External(Vec<OsString>),
 }
 
 /// Options of `spared check`.
@@ -149,7 +170,7 @@ pub struct Files {
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Consent {
-    /// Do it even if the other node is not ready
+    /// Continue even if the other node is not ready
     #[arg(long)]
     pub anyway: bool,
 }
@@ -166,7 +187,7 @@ pub enum Forced {
 
 #[derive(Debug, Subcommand)]
 pub enum Maintenance {
-    /// Switch over to the other node and stand aside
+    /// Switch over to the other node and stay backup
     On {
         /// End it after this time, such as 2h
         #[arg(long = "for", value_name = "TIME", value_parser = time)]

@@ -1,4 +1,4 @@
-//! Ask and command spared over its control socket.
+//! Query and control spared over its control socket.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod left_over;
 mod line;
 mod output;
 mod render;
+mod report;
 mod watch;
 
 // Exit codes beside those of the verdict.
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> u8 {
     match &args.command {
         Command::Check { peer, argv } => check::run(args, *peer, argv),
+        Command::Report { out, argv } => report::run(args, out.as_deref(), argv),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Probe(probe) => self::probe(args, probe),
@@ -52,7 +54,7 @@ fn run(args: &Args) -> u8 {
     }
 }
 
-/// Asks the daemon here, or through it that of `--node`.
+/// Queries the daemon here, or through it that of `--node`.
 fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
     let patience = patience(request);
     match &args.node {
@@ -70,7 +72,7 @@ fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
 // A reload starts workers to validate the files, and waits for those that must be restarted.
 fn patience(request: &Request) -> Duration {
     match request {
-        Request::Reload => Duration::from_secs(60),
+        Request::Reload { .. } => Duration::from_secs(60),
         Request::Plugin { .. }
         | Request::Force { .. }
         | Request::Switch { .. }
@@ -87,9 +89,17 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     let text = match answer {
         Answer::Status(status) => render::status(status, args.verbose),
         Answer::Why { groups } => render::why(groups),
+        Answer::History { changes, silent } => render::history(changes, silent.as_deref()),
         Answer::Events { events } => render::events(events),
         Answer::Plugins { plugins } => render::plugins(plugins),
-        Answer::Rows { rows, .. } => render::rows(rows),
+        Answer::Rows {
+            rows,
+            kinds,
+            missing,
+            ..
+        } => render::rows(rows, kinds, *missing),
+        // for `report` alone
+        Answer::Report { .. } => String::new(),
         Answer::Done { lines } => match request {
             Request::Force { to, group, .. } => {
                 let group = group.as_deref();
@@ -110,7 +120,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     exit_code(answer)
 }
 
-// A word that is no verb is taken for a plugin's name: what else may have been meant.
+// A word that is not a verb is taken for a plugin's name: suggests similar names.
 fn suggestion(args: &Args, request: &Request) -> Vec<String> {
     let Request::Plugin { name, .. } = request else {
         return Vec::new();
@@ -144,7 +154,7 @@ fn exit_code(answer: &Answer) -> u8 {
     }
 }
 
-// No answer: for `status` what is left in the kernel matters most.
+// No answer: for `status` the addresses left in the kernel matter most.
 fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
     let status = matches!(request, Request::Status);
     let gone = error.is_down();

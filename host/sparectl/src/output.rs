@@ -1,4 +1,4 @@
-//! Writing to the terminal; a reader that went away (`| head`) is no error.
+//! Writing to the terminal; a reader that has ended (`| head`) is no error.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ pub fn errors(lines: &[String]) {
     }
 }
 
-/// Help where it was asked for, else what is wrong with the words; the exit code.
+/// Prints the help or the fault in the words, and returns the exit code.
 pub fn usage(error: &clap::Error) -> u8 {
     let said = error.render().to_string();
     if !error.use_stderr() {
@@ -32,7 +32,7 @@ pub fn usage(error: &clap::Error) -> u8 {
     EXIT_USAGE
 }
 
-/// Without what a terminal obeys: words of plugins and of packets may hold it.
+/// Removes control sequences, which text of plugins and packets may contain.
 pub fn harmless(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() && c != '\n' {
@@ -44,7 +44,7 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// The answer as it came.
+/// Prints the answer unchanged.
 pub fn json(answer: &Answer) {
     line(&serde_json::to_value(answer).unwrap_or_default());
 }

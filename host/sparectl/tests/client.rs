@@ -174,7 +174,10 @@ fn each_refusal_has_its_exit_code_and_its_sentence() {
             format!("{{\"answer\":\"error\",\"code\":\"{code}\",\"lines\":[\"because\"]}}");
         let served = dir.answer(line.leak());
         let output = sparectl(&dir.0, &["reload"]);
-        assert_eq!(served.join().expect("served"), "{\"verb\":\"reload\"}\n");
+        assert_eq!(
+            served.join().expect("served"),
+            "{\"verb\":\"reload\",\"anyway\":false}\n"
+        );
         assert_eq!(output.status.code(), Some(exit), "{code}");
         assert_eq!(stderr(&output), "sparectl: because\n");
     }

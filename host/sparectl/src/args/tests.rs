@@ -1,3 +1,5 @@
+use spared_control::RESERVED;
+
 use super::*;
 
 fn parsed(line: &str) -> Result<Args, String> {
@@ -31,6 +33,22 @@ fn what_follows_a_plugin_belongs_to_the_plugin() {
             argv: vec!["counters".into(), "--json".into()]
         })
     );
+}
+
+#[test]
+fn a_plugin_is_asked_whatever_its_name_is() {
+    let asked = request_of("sparectl vrrp counters --json");
+    assert_eq!(request_of("sparectl plugin vrrp counters --json"), asked);
+    let like_a_verb = request_of("sparectl plugin sync-status -v");
+    assert!(matches!(like_a_verb, Some(Request::Plugin { name, .. }) if name == "sync-status"));
+}
+
+#[test]
+fn no_plugin_may_be_called_like_a_verb() {
+    let verbs = Line::command();
+    for verb in verbs.get_subcommands() {
+        assert!(RESERVED.contains(&verb.get_name()), "{}", verb.get_name());
+    }
 }
 
 #[test]
@@ -207,4 +225,37 @@ fn describe(command: &clap::Command, names: &mut std::collections::BTreeSet<Stri
             describe(verb, names);
         }
     }
+}
+
+#[test]
+fn bash_completes_plugins_and_their_words() {
+    if std::process::Command::new("bash")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("skipped: no bash");
+        return;
+    }
+    let script = completions(Shell::Bash);
+    let complete = |words: &str, at: usize| {
+        let asked = format!(
+            "{script}\nsparectl() {{ case \"$*\" in\n\
+             plugins) printf 'plugin  version\\nguests  1.0\\n    of a house\\n' ;;\n\
+             'plugin guests help') printf 'sparectl guests             lists them\\n\
+             sparectl guests admit NAME  adds one (root)\\n' ;;\n\
+             *) echo asked \"$*\" >&2; exit 1 ;; esac; }}\n\
+             COMP_WORDS=({words}); COMP_CWORD={at}\n\
+             _sparectl_words sparectl \"${{COMP_WORDS[$COMP_CWORD]}}\" sparectl\n\
+             echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = std::process::Command::new("bash");
+        let output = bash.args(["-c", &asked]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(complete("sparectl gue", 1), "guests");
+    assert_eq!(complete("sparectl mainten", 1), "maintenance");
+    assert_eq!(complete("sparectl guests a", 2), "admit");
+    // a verb's own words come from its description
+    assert_eq!(complete("sparectl force act", 2), "active");
 }

@@ -2,21 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use spared_control::{Event, Force, GroupWhy, PluginStatus, Value};
+use spared_control::{Event, Force, GroupWhy, PluginStatus, RowKind, Unit, Value};
 
+mod history;
 mod status;
 
+pub use history::history;
 pub use status::status;
 
 pub fn why(groups: &[GroupWhy]) -> String {
     match groups {
         [] => "nothing configured: this node is never active on any address.\n".into(),
-        [one] => format!("{}\n", one.sentence),
+        [one] => format!("{}\n{}", one.sentence, last_changes(one)),
         many => many
             .iter()
-            .map(|group| format!("{}: {}\n", group.group, group.sentence))
+            .map(|it| format!("{}: {}\n{}", it.group, it.sentence, last_changes(it)))
             .collect(),
     }
+}
+
+// Each below the sentence with the present reason of the role.
+fn last_changes(why: &GroupWhy) -> String {
+    let changes = why.changes.iter();
+    changes
+        .map(|change| format!("  {}\n", history::line(change)))
+        .collect()
 }
 
 pub fn events(events: &[Event]) -> String {
@@ -27,10 +37,13 @@ pub fn events(events: &[Event]) -> String {
 }
 
 fn event_line(event: &Event) -> String {
-    // milliseconds, where the daemon gives them
-    let at = event.at.replacen('T', " ", 1);
-    let at = at.get(..23).unwrap_or(&at);
-    format!("{at}  {}", event_text(event))
+    format!("{}  {}", moment(&event.at), event_text(event))
+}
+
+// With milliseconds, if the daemon gives them.
+fn moment(at: &str) -> String {
+    let at = at.replacen('T', " ", 1);
+    at.get(..23).unwrap_or(&at).to_owned()
 }
 
 // The group stands before the text unless the text begins with it.
@@ -74,6 +87,9 @@ pub fn plugins(plugins: &[PluginStatus]) -> String {
         {
             text += &format!("    {line}\n");
         }
+        if plugin.slow_calls > 0 {
+            text += &format!("    calls longer than 50 ms: {}\n", plugin.slow_calls);
+        }
         if !plugin.capabilities.is_empty() {
             text += &format!("    capabilities: {}\n", plugin.capabilities.join(", "));
         }
@@ -87,27 +103,62 @@ fn columns(cells: &[&str; 6]) -> String {
     format!("{}\n", line.trim_end())
 }
 
+const MISSING: &str = "rows are missing: an answer has 64 KiB at most\n";
+
 /// Rows of a plugin, values aligned.
-pub fn rows(rows: &BTreeMap<String, Value>) -> String {
+pub fn rows(
+    rows: &BTreeMap<String, Value>,
+    kinds: &BTreeMap<String, RowKind>,
+    missing: bool,
+) -> String {
     let width = rows
         .keys()
         .map(|key| key.chars().count())
         .max()
         .unwrap_or(0)
         + 2;
-    rows.iter()
-        .map(|(key, value)| format!("{key:<width$}{}\n", plain(value)))
-        .collect()
+    let shown = |(key, value): (&String, &Value)| {
+        let unit = kinds.get(key).and_then(|kind| kind.unit);
+        format!("{key:<width$}{}\n", with_unit(value, unit))
+    };
+    let mut text: String = rows.iter().map(shown).collect();
+    if missing {
+        text += MISSING;
+    }
+    text
+}
+
+/// A number as people read it.
+fn with_unit(value: &Value, unit: Option<Unit>) -> String {
+    let number = match value {
+        Value::Number(number) => *number as f64,
+        Value::Signed(number) => *number as f64,
+        Value::Flag(_) | Value::Text(_) => return plain(value),
+    };
+    let steps: &[(f64, &str)] = match unit {
+        None => return plain(value),
+        Some(Unit::Ns) => &[(1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns")],
+        Some(Unit::Bytes) => &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")],
+    };
+    let step = steps.iter().find(|(least, _)| number.abs() >= *least);
+    let (least, name) = step.or(steps.last()).copied().unwrap_or((1.0, ""));
+    match least > 1.0 {
+        true => format!("{:.1} {name}", number / least),
+        false => format!("{number} {name}"),
+    }
 }
 
 fn plain(value: &Value) -> String {
     match value {
         Value::Number(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
+        Value::Signed(number) => number.to_string(),
+        Value::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+        // what a plugin says in several lines is no other row
+        Value::Text(text) => text.trim_end().replace('\n', " "),
     }
 }
 
-/// What `force` did, and how to undo it.
+/// The result of `force`, and how to undo it.
 pub fn forced(lines: &[String], to: Force, group: Option<&str>) -> String {
     let mut text = sentences(lines);
     if to != Force::Reset && !text.contains("Undo:") {

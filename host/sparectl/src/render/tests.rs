@@ -27,11 +27,17 @@ fn rendered(answer: &Answer, verbose: bool) -> String {
             format!("{}exit {code}\n", super::status(status, verbose))
         }
         Answer::Why { groups } => super::why(groups),
+        Answer::History { changes, silent } => super::history(changes, silent.as_deref()),
         Answer::Events { events } => super::events(events),
         Answer::Plugins { plugins } => super::plugins(plugins),
-        Answer::Rows { rows, .. } => super::rows(rows),
+        Answer::Rows {
+            rows,
+            kinds,
+            missing,
+            ..
+        } => super::rows(rows, kinds, *missing),
         Answer::Done { lines } => super::forced(lines, Force::Active, Some("office")),
-        Answer::Error { lines, .. } => super::sentences(lines),
+        Answer::Report { lines, .. } | Answer::Error { lines, .. } => super::sentences(lines),
     }
 }
 

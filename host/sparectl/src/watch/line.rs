@@ -1,4 +1,4 @@
-//! What a screen is made of: lines of one style each, cut to the width of the terminal.
+//! Lines of a screen, each of one style, cut to the width of the terminal.
 
 /// Width and height, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Size {
 pub enum Style {
     #[default]
     Plain,
-    /// No longer true for certain.
+    /// Possibly outdated.
     Old,
     Good,
     Warning,

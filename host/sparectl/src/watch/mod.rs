@@ -19,13 +19,13 @@ use rates::Rates;
 use screen::Screen;
 use terminal::Terminal;
 
-/// How often the daemon is asked.
+/// Interval of queries to the daemon.
 const PACE: Duration = Duration::from_millis(500);
-/// How soon a key is answered.
+/// Longest delay of the reaction to a key.
 const KEY_PACE: Duration = Duration::from_millis(50);
 const EVENTS: usize = 100;
 
-/// What the daemon said, or why it did not.
+/// The daemon's answer, or why there is none.
 type Heard = Result<(Box<Status>, Vec<Event>), String>;
 
 pub fn run(args: &Args) -> u8 {
@@ -47,7 +47,7 @@ fn show(args: &Args, terminal: &mut Terminal) -> std::io::Result<()> {
     thread::scope(|scope| {
         let (send, heard) = mpsc::channel();
         let (_stop, stopped) = mpsc::channel::<()>();
-        // Asking may take seconds where the daemon hangs: keys must not wait for it.
+        // A query may take seconds if the daemon hangs: keys must not wait for it.
         scope.spawn(move || {
             while send.send(question(args)).is_ok() {
                 if !matches!(stopped.recv_timeout(PACE), Err(RecvTimeoutError::Timeout)) {
@@ -96,7 +96,7 @@ fn question(args: &Args) -> Heard {
     let status = match ask(args, &Request::Status).map_err(|error| error.to_string())? {
         Answer::Status(status) => status,
         Answer::Error { lines, .. } => return Err(lines.join("; ")),
-        _ => return Err("the daemon answers something else".to_owned()),
+        _ => return Err("unexpected answer of the daemon".to_owned()),
     };
     let events = ask(args, &Request::Events { limit: EVENTS });
     let events = match events.map_err(|error| error.to_string())? {

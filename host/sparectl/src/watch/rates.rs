@@ -23,7 +23,7 @@ impl Rates {
                 continue;
             };
             let passed_ms = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(1);
-            // a link process that began anew counts from zero
+            // a restarted link process counts from zero
             let per_second = |now: u64, before: u64| {
                 now.saturating_sub(before).saturating_mul(1000) / passed_ms.max(1)
             };

@@ -1,4 +1,4 @@
-//! What is on the screen, from what the daemon said last.
+//! The contents of the screen, from the daemon's last answer.
 
 use spared_control::{Event, LinkStatus, Status};
 use spared_pair::Word;
@@ -15,7 +15,7 @@ pub struct Screen {
     status: String,
     traffic: Vec<String>,
     events: Vec<String>,
-    /// Why what is shown is old.
+    /// Reason why the contents are outdated.
     failure: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Screen {
         self.failure = Some(why);
     }
 
-    /// The status first; traffic, then events take what is left.
+    /// The status first; traffic, then events get the remaining space.
     pub fn lines(&self, size: Size) -> Vec<Line> {
         let mut lines = self.status_lines(size.columns);
         if !self.traffic.is_empty() {

@@ -1,4 +1,4 @@
-//! The terminal: lines go in, and what differs from the lines that it shows goes out.
+//! The terminal: takes lines and writes those that differ from the screen.
 
 use std::io::{self, Stdout, Write};
 
@@ -13,7 +13,7 @@ use crossterm::terminal::{
 use super::line::{Line, Size, Style};
 use crate::output::harmless;
 
-/// The terminal while the screen is ours; dropping it gives it back as it was.
+/// The terminal while the screen is ours; dropping it restores the terminal.
 pub struct Terminal {
     out: Stdout,
     painter: Painter,
@@ -21,7 +21,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// # Errors
-    /// Standard output is no terminal that can be written to.
+    /// Standard output is not a writable terminal.
     pub fn open() -> io::Result<Self> {
         terminal::enable_raw_mode()?;
         let mut this = Self {
@@ -46,7 +46,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing back.
+        // A closed terminal needs no restoring.
         let _ = queue!(self.out, Show, EnableLineWrap, LeaveAlternateScreen);
         let _ = self.out.flush();
         let _ = terminal::disable_raw_mode();

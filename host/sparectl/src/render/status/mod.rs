@@ -1,4 +1,4 @@
-//! `sparectl status`: a sentence per group, what is degraded, and a table with a column per node.
+//! `sparectl status`: a sentence per group, the findings, and a table with a column per node.
 
 mod table;
 
@@ -33,7 +33,7 @@ pub fn status(status: &Status, verbose: bool) -> String {
     text + &table.render()
 }
 
-/// This node, and the other where it is heard.
+/// This node, and the other one if it is heard.
 fn nodes(status: &Status) -> Vec<&Status> {
     let peer = status.peer.as_deref();
     let theirs = peer.and_then(|peer| peer.status.as_deref());
@@ -89,7 +89,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     table.row(0, "quality", quality.collect());
     let mut shown = BTreeSet::new();
     for check in nodes.iter().flat_map(|node| &node.checks) {
-        // what weighs nothing is said by its plugin's summary, or by a finding
+        // checks without weight are in their plugin's summary or in a finding
         let is_dull = check.weight == 0 && check.state == 100;
         if is_dull || !shown.insert((&check.plugin, &check.name)) {
             continue;
@@ -105,7 +105,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
             nodes.iter().map(value).collect(),
         );
     }
-    // those that no check watches
+    // interfaces without a check
     let shown_elsewhere = |it: &&InterfaceStatus| is_checked(own, it) || is_link(own, it);
     for interface in own.interfaces.iter().filter(|it| !shown_elsewhere(it)) {
         let value = |node: &&Status| {
@@ -117,7 +117,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     }
 }
 
-// An interface's weight is what people compare; others' where it is not the usual one.
+// The weight is shown for interfaces, and for other checks if it is not the default.
 fn check_label(own: &Status, check: &CheckStatus) -> String {
     let interface = own.interfaces.iter().any(|it| it.name == check.name);
     if interface || check.weight != 100 {
@@ -167,7 +167,7 @@ fn preferred_row(table: &mut Table, nodes: &[&Status]) {
     }
 }
 
-// What plugins say of themselves. Keys with a dot are details.
+// Rows of the plugins. Keys with a dot are details.
 fn plugin_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     let all = nodes.iter().flat_map(|node| &node.rows);
     let keys: BTreeSet<(&String, &String)> = all
@@ -192,7 +192,7 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
         table.gap();
     }
     process_rows(table, nodes, verbose);
-    // what belongs to one node alone makes no difference
+    // rows of one node only do not count as a difference
     let differs = status
         .peer
         .as_deref()
@@ -214,7 +214,8 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     }
 }
 
-// A node that knows no other shows its plugins; of two, those that say nothing else and do not run.
+// A node without a peer shows all plugins; with a peer, plugins that do not run and have no other
+// row.
 fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     let all = nodes.iter().flat_map(|node| &node.plugins);
     let names: BTreeSet<&String> = all.map(|plugin| &plugin.name).collect();
@@ -240,7 +241,7 @@ fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     }
 }
 
-/// What belongs to this node alone, or to both.
+/// Rows of this node alone, or of both.
 fn paths(table: &mut Table, status: &Status, verbose: bool) {
     for link in &status.links {
         table.wide(0, &format!("link {}", link.interface), link_cell(link));

@@ -2,7 +2,7 @@
 
 /// Columns before the first value.
 const LABEL_WIDTH: usize = 22;
-/// Columns of a value that another one follows.
+/// Width of a value with another one after it.
 const VALUE_WIDTH: usize = 22;
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Table {
         self.rows.push(Row::Wide { label, value });
     }
 
-    /// Rows under a title, with a value column of their own where the labels need it.
+    /// Rows under a title, with a value column of their own if the labels need it.
     pub fn block(&mut self, title: &str, rows: Vec<(String, String)>) {
         if rows.is_empty() {
             return;
