@@ -66,7 +66,7 @@ fn act(engine: &mut Engine, now_ms: u64) {
     while let Some(action) = engine.poll_action() {
         match action {
             Action::Read => engine.handle_read(now_ms, true),
-            Action::Apply(changes) => engine.handle_applied(now_ms, &changes, &[]),
+            Action::Apply(changes) => engine.handle_applied(now_ms, changes, &[]),
             _ => {}
         }
     }

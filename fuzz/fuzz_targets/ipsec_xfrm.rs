@@ -15,7 +15,7 @@ impl Node for Here {
         (index % 2 == 0).then(|| index.to_string())
     }
 
-    fn wall_s(&self) -> u64 {
+    fn wall_s(&mut self) -> u64 {
         1_000_000
     }
 }
@@ -25,7 +25,7 @@ impl Place for Here {
         interface.parse().ok()
     }
 
-    fn wall_s(&self) -> u64 {
+    fn wall_s(&mut self) -> u64 {
         2_000_000
     }
 

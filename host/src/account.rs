@@ -1,23 +1,82 @@
-//! Accounts by name, from /etc/passwd and /etc/group.
+//! The accounts of processes that are not root: one each, so that none of them may signal, trace,
+//! stop or slow another, and none may read the control socket.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 
-const NOBODY: (u32, u32) = (65534, 65534);
+/// A user and a group.
+pub type Account = (u32, u32);
 
-/// The user and group that plugins run as: the named account, `nobody` where it does not exist;
-/// None where this process may not change to it.
-pub fn for_plugins(name: &str) -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
+/// Before a process's name in that of its account: the package makes those of its own plugins.
+const PREFIX: &str = "spared-";
+/// For a process without an account of that name: numbers that neither systemd nor Debian gives to
+/// anybody.
+const NUMBERS: RangeInclusive<u32> = 60706..=OF_CHECKS;
+/// Of what runs for the moment of a check, beside a host that runs.
+const OF_CHECKS: u32 = spared_worker::process::CHECK_ACCOUNT;
+
+/// Who has which account. A name keeps its own as long as this lives.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    given: BTreeMap<String, Account>,
+}
+
+impl Accounts {
+    /// None where this process may not change to any of them: an ordinary user, or root of a user
+    /// namespace that has not so many.
+    pub fn new() -> Option<Self> {
+        let may = rustix::process::geteuid().is_root();
+        let has = |map| [NUMBERS.start(), NUMBERS.end()].map(|id| is_mapped(map, *id));
+        let has_all = [has("uid_map"), has("gid_map")] == [[true; 2]; 2];
+        (may && has_all).then(Self::default)
     }
-    let account = user(name).unwrap_or(NOBODY);
-    (is_mapped("uid_map", account.0) && is_mapped("gid_map", account.1)).then_some(account)
+
+    /// The account `spared-NAME`, or else a number of its own: that of its files, `kept`, if no other
+    /// has it.
+    pub fn of(&mut self, name: &str, kept: Option<u32>) -> Account {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        self.choose(&passwd, name, kept)
+    }
+
+    fn choose(&mut self, passwd: &str, name: &str, kept: Option<u32>) -> Account {
+        if let Some(account) = self.given.get(name) {
+            return *account;
+        }
+        let account = user_in(passwd, &format!("{PREFIX}{name}"));
+        let account = account.unwrap_or_else(|| {
+            let kept = kept.filter(|id| NUMBERS.contains(id) && *id != OF_CHECKS);
+            let mut free = kept.into_iter().chain(NUMBERS).filter(|id| {
+                let mut others = self.given.values();
+                !others.any(|(uid, _)| uid == id) && !is_taken(passwd, *id)
+            });
+            // whoever comes when all are given shares the last one
+            let id = free.next().unwrap_or(OF_CHECKS);
+            (id, id)
+        });
+        self.given.insert(name.to_owned(), account);
+        account
+    }
+}
+
+/// For the check of a configuration, whichever plugin it is of.
+pub fn for_check() -> Option<Account> {
+    Accounts::new().map(|_| (OF_CHECKS, OF_CHECKS))
+}
+
+fn is_taken(passwd: &str, id: u32) -> bool {
+    let id = id.to_string();
+    let mut users = passwd.lines().map(|line| line.split(':').nth(2));
+    users.any(|uid| uid == Some(id.as_str()))
 }
 
 /// A user's id and group.
-pub fn user(name: &str) -> Option<(u32, u32)> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let fields = entry(&passwd, name)?;
+pub fn user(name: &str) -> Option<Account> {
+    user_in(&fs::read_to_string("/etc/passwd").ok()?, name)
+}
+
+fn user_in(passwd: &str, name: &str) -> Option<Account> {
+    let fields = entry(passwd, name)?;
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
@@ -61,6 +120,41 @@ mod tests {
     fn root_is_found_by_name() {
         assert_eq!(user("root"), Some((0, 0)));
         assert_eq!(user("no such user"), None);
+    }
+
+    const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nspared-vrrp:x:995:994::/:/bin/false\n\
+                          somebody:x:60706:60706::/:/bin/sh\n";
+
+    #[test]
+    fn each_name_has_an_account_that_nobody_else_has() {
+        let mut accounts = Accounts::default();
+        assert_eq!(accounts.choose(PASSWD, "vrrp", None), (995, 994));
+        assert_eq!(accounts.choose(PASSWD, "acme-x", None), (60707, 60707));
+        assert_eq!(accounts.choose(PASSWD, "acme-y", None), (60708, 60708));
+        assert_eq!(
+            accounts.choose(PASSWD, "acme-x", Some(60800)),
+            (60707, 60707)
+        );
+    }
+
+    #[test]
+    fn the_owner_of_the_files_stays_it_unless_somebody_has_the_number() {
+        let mut accounts = Accounts::default();
+        assert_eq!(accounts.choose(PASSWD, "a", Some(60800)), (60800, 60800));
+        for kept in [60800, 60706, 0, 1000, OF_CHECKS] {
+            let (uid, _) = accounts.choose(PASSWD, &format!("b{kept}"), Some(kept));
+            assert!(uid != kept && NUMBERS.contains(&uid), "{kept} {uid}");
+        }
+    }
+
+    #[test]
+    fn whoever_comes_when_all_are_given_is_not_root() {
+        let mut accounts = Accounts::default();
+        let all = (0..1000).map(|n| accounts.choose(PASSWD, &n.to_string(), None));
+        assert!(
+            all.into_iter()
+                .all(|(uid, gid)| NUMBERS.contains(&uid) && uid == gid)
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ Exit codes: 0 as asked, 64 wrong arguments, 66 no such file, 69 not available he
 pub enum Mode {
     Run(Options),
     Check(Options),
+    /// Started by `sparectl report`, and by `run` where the other node asks.
+    Report(Options),
     /// Started by `run`, one per plugin.
     Worker,
     /// Started by `run` where there is a link to a peer.
@@ -44,6 +46,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, Stri
         Some(Long("help") | Short('h')) => Ok(Mode::Help),
         Some(Value(word)) if word == "run" => options(&mut parser, Mode::Run),
         Some(Value(word)) if word == "check" => options(&mut parser, Mode::Check),
+        Some(Value(word)) if word == "report" => options(&mut parser, Mode::Report),
         Some(Value(word)) if word == "worker" => Ok(Mode::Worker),
         Some(Value(word)) if word == "link" => Ok(Mode::Link),
         Some(other) => Err(other.unexpected().to_string()),

@@ -6,12 +6,11 @@ mod asking;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use spared_abi::PLUGIN_ROOT;
 use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
-use crate::check::{self, Severity};
+use crate::check::{self, Finding, Severity};
 use crate::config::{Fault, Plugin, Setup};
 use crate::run::Options;
 use crate::{account, exit};
@@ -23,10 +22,10 @@ pub fn run(options: &Options) -> u8 {
         println!("{}: no such file", path.display());
         return exit::NO_INPUT;
     }
-    let mut roots = Vec::new();
+    let mut noted = Vec::new();
     let (faults, setup) = match Setup::read(&path) {
         Ok(setup) => {
-            let faults = faults_of(&setup, &options.plugin_dir, &mut roots);
+            let faults = faults_of(&setup, &options.plugin_dir, &mut noted);
             (faults, Some(setup))
         }
         Err(faults) => (faults, None),
@@ -35,7 +34,8 @@ pub fn run(options: &Options) -> u8 {
         println!("{fault}");
     }
     let mut findings = setup.as_ref().map(check::examine).unwrap_or_default();
-    findings.extend(roots.iter().map(|plugin| check::root(plugin)));
+    findings.extend(noted);
+    findings.extend(check::unread(&path, &options.plugin_dir));
     findings.extend(
         setup
             .iter()
@@ -73,8 +73,8 @@ fn said(setup: &Setup) -> String {
     format!(" ({}): {}", setup.digest, enabled.join(", "))
 }
 
-// Beside the faults: which plugins run as root.
-fn faults_of(setup: &Setup, plugin_dir: &Path, roots: &mut Vec<String>) -> Vec<Fault> {
+// Beside the faults: which plugins run as root, and which decide about nothing.
+fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<Fault> {
     let mut faults = setup.plugin_faults();
     for plugin in setup
         .plugins
@@ -84,14 +84,20 @@ fn faults_of(setup: &Setup, plugin_dir: &Path, roots: &mut Vec<String>) -> Vec<F
         match check_plugin(setup, plugin, plugin_dir) {
             Ok((descriptor, found)) => {
                 faults.extend(found);
-                if descriptor.flags & PLUGIN_ROOT != 0 && plugin.allow.root {
-                    roots.push(plugin.name.clone());
+                noted.extend(check::rights(plugin, &descriptor));
+                if descriptor.provides_groups && !has_groups(&plugin.text) {
+                    noted.push(check::no_group(&plugin.name));
                 }
             }
             Err(fault) => faults.push(fault),
         }
     }
     faults
+}
+
+fn has_groups(text: &str) -> bool {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    table.contains_key("group")
 }
 
 // The same throw-away worker as at a start and a reload.
@@ -106,7 +112,7 @@ fn check_plugin(
         toml: plugin.text.clone(),
         surroundings: setup.host.surroundings(),
     };
-    let account = account::for_plugins(&setup.host.user);
+    let account = account::for_check();
     let exe = Path::new("/proc/self/exe");
     let (descriptor, failures) = process::check(
         exe,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use spared::arguments::{HELP, Mode, parse};
 use spared::run::Failure;
-use spared::{checking, exit, run};
+use spared::{checking, exit, report, run};
 
 fn main() -> ExitCode {
     let mode = match parse(std::env::args_os().skip(1)) {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     match mode {
         Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
         Mode::Check(options) => ExitCode::from(checking::run(&options)),
+        Mode::Report(options) => ExitCode::from(report::run(&options)),
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),

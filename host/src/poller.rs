@@ -15,6 +15,8 @@ pub enum Key {
     Kernel,
     /// A worker's socket, by the worker's serial number.
     Worker(u64),
+    /// A worker's error output.
+    Errors(u64),
     /// A worker's process has ended.
     Exit(u64),
     Listener,
@@ -88,6 +90,7 @@ impl Key {
             Self::Client(number) => (5, number),
             Self::Link(number) => (6, number),
             Self::LinkExit(number) => (7, number),
+            Self::Errors(number) => (8, number),
         };
         number << KIND_BITS | kind
     }
@@ -103,6 +106,7 @@ impl Key {
             5 => Self::Client(number),
             6 => Self::Link(number),
             7 => Self::LinkExit(number),
+            8 => Self::Errors(number),
             _ => return None,
         })
     }

@@ -8,6 +8,7 @@ mod bare;
 mod keeper;
 mod kernel;
 mod link;
+mod names;
 mod rival;
 mod ruleset;
 mod sets;
@@ -21,11 +22,15 @@ mod wanted;
 use std::fmt;
 
 use serde::Serialize;
+use spared_abi::PLUGIN_ROOT;
+use spared_worker::message::Descriptor;
+use spared_worker::rights;
 
+pub use names::{no_group, unread};
 pub use system::System;
 pub use wanted::Wanted;
 
-use crate::config::Setup;
+use crate::config::{Plugin, Setup};
 
 /// How much a finding hurts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,14 +94,22 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     findings.extend(bare::examine(&wanted));
     findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));
+    findings.extend(names::examine(&System::here(), setup, &wanted));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
 
-/// Of a plugin that asks to be root, and may.
-pub fn root(plugin: &str) -> Finding {
-    let sentence = format!("the plugin {plugin} runs as root, and is not confined");
-    Finding::new("root", Severity::Note, sentence)
+/// What a plugin gets of what it asks for.
+pub fn rights(plugin: &Plugin, descriptor: &Descriptor) -> Option<Finding> {
+    let name = &plugin.name;
+    if descriptor.flags & PLUGIN_ROOT != 0 && plugin.allow.root {
+        let sentence = format!("the plugin {name} runs as root, and is not confined");
+        return Some(Finding::new("root", Severity::Note, sentence));
+    }
+    let given = rights::grantable(descriptor.capabilities) & plugin.allow.capabilities;
+    let given = rights::names(given).join(", ");
+    let sentence = format!("the plugin {name} has {given}");
+    (!given.is_empty()).then(|| Finding::new("capabilities", Severity::Note, sentence))
 }
 
 fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Finding, Severity, System, Wanted, translation};
+use crate::firewall;
 
 /// What Debian's and others' nftables.service loads at boot.
 const SAVED: &str = "etc/nftables.conf";
@@ -42,9 +43,9 @@ fn saved(system: &System) -> Option<Finding> {
 
 // None where nft is not installed or may not read.
 pub(super) fn list() -> Option<Value> {
-    let output = Command::new("nft").args(["-j", "list", "ruleset"]).output();
+    let output = Command::new("nft").args(["-j", firewall::LISTING]).output();
     let output = output.ok().filter(|output| output.status.success())?;
-    serde_json::from_slice(&output.stdout).ok()
+    firewall::ruleset_of(&output.stdout).ok()
 }
 
 fn judge(ruleset: &Value, unicast: bool) -> Vec<Finding> {

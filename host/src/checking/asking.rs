@@ -40,7 +40,9 @@ pub fn ask(setup: &Setup, runtime_dir: &Path) -> Vec<Finding> {
 
 fn found(plugin: &str, answer: Answer) -> Vec<Finding> {
     match answer {
-        Answer::Rows { rows, attention } => {
+        Answer::Rows {
+            rows, attention, ..
+        } => {
             let each = rows.into_iter();
             each.map(|(key, value)| row(plugin, &key, &value, attention))
                 .collect()
@@ -66,6 +68,8 @@ fn row(plugin: &str, key: &str, value: &Value, attention: bool) -> Finding {
     };
     let value = match value {
         Value::Number(number) => number.to_string(),
+        Value::Signed(number) => number.to_string(),
+        Value::Flag(flag) => flag.to_string(),
         Value::Text(text) => text.clone(),
     };
     let key = key.strip_prefix(ALL).unwrap_or(key);
@@ -87,7 +91,9 @@ mod tests {
         let rows = [row("all.charon", "asked"), row("far.mobike", "it is on")];
         let answer = |attention| Answer::Rows {
             rows: rows.clone().into(),
+            kinds: std::collections::BTreeMap::new(),
             attention,
+            missing: false,
         };
         let notes = [
             "note: ipsec: charon: asked",

@@ -67,8 +67,8 @@ pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
     let mut found = None;
     let mut place = Place::Table(document.get_ref());
-    for part in key.split('.') {
-        let Some((start, below)) = place.step(part) else {
+    for part in spared_worker::settings::steps(key) {
+        let Some((start, below)) = place.step(&part) else {
             break;
         };
         found = Some(start);

@@ -16,8 +16,6 @@ pub struct Host {
     /// The names of `[nodes]`, sorted; empty for a router without a link.
     pub nodes: Vec<String>,
     pub log_level: LevelFilter,
-    /// The account that plugins run as.
-    pub user: String,
     pub realtime: bool,
     /// False where the administrator does without the fence.
     pub fenced: bool,
@@ -122,7 +120,6 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         node,
         nodes,
         log_level: log_level.unwrap_or(LevelFilter::Info),
-        user: root.text("user").unwrap_or_else(|| "spared".to_owned()),
         realtime: root.flag("realtime").unwrap_or(true),
         fenced: root.choice("fence", &FENCE).unwrap_or(true),
         settle: Duration::from_millis(root.integer("settle_ms", 0..=10_000).unwrap_or(200)),

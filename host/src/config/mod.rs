@@ -13,7 +13,6 @@
 //! | `secret_file`  | a path                      | none        | a passphrase instead of public keys     |
 //! | `firewall.chain` | "family table chain"      | none        | where the link is let through           |
 //! | `log.level`    | error, warn, info, debug, trace | info    | what is logged                          |
-//! | `user`         | an account                  | `spared`    | what plugins run as; `nobody` where it does not exist |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
 //! | `fence`        | required, off               | required    | whether to refuse a kernel that cannot fence |
 //! | `settle_ms`    | 0-10000                     | 200         | how long a failover waits for followers |

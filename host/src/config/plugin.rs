@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use spared_control::RESERVED;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
@@ -81,6 +82,11 @@ impl Plugin {
         let mut plugin = Self::empty(name, text);
         if !is_plugin_name(name) {
             let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
+            plugin.faults.push(Fault::whole(&file, why));
+        }
+        if RESERVED.contains(&name) {
+            let why =
+                format!("\"{name}\" is a word of spared itself: the plugin needs another name");
             plugin.faults.push(Fault::whole(&file, why));
         }
         if let Some(fault) = Fault::of_syntax(&file, text) {

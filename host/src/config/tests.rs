@@ -52,7 +52,6 @@ impl Drop for Folder {
 fn an_empty_file_gives_the_defaults() {
     let host = host("").unwrap();
     assert_eq!(host.node, "r1");
-    assert_eq!(host.user, "spared");
     assert!(host.realtime && host.fenced);
     assert_eq!(host.settle.as_millis(), 200);
 }
@@ -69,14 +68,14 @@ fn the_fence_is_given_up_by_name_only() {
 
 #[test]
 fn faults_of_the_host_file_come_all_at_once_with_lines() {
-    let text = "user = 5\n\nrealtme = true\nsettle_ms = 20000\n[log]\nlevel = \"loud\"\n";
+    let text = "fence = 5\n\nrealtme = true\nsettle_ms = 20000\n[log]\nlevel = \"loud\"\n";
     assert_eq!(
         host(text).unwrap_err(),
         [
             "spared.toml:6: log.level: found \"loud\", allowed \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
-            "spared.toml:1: user: found 5, allowed a text",
+            "spared.toml:1: fence: found 5, allowed \"required\", \"off\"",
             "spared.toml:4: settle_ms: found 20000, allowed 0-10000",
-            "spared.toml:3: realtme: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms, user",
+            "spared.toml:3: realtme: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms",
         ]
     );
 }
@@ -97,6 +96,21 @@ fn text_that_is_not_toml_is_refused_with_its_line() {
     let faults = host("a = 1\nb = = 2\n").unwrap_err();
     assert_eq!(faults.len(), 1);
     assert!(faults[0].starts_with("spared.toml:2: "), "{}", faults[0]);
+}
+
+#[test]
+fn a_word_of_spareds_own_is_no_plugins_name() {
+    let folder = Folder::with(&[("plugins/status.toml", "x = 1")]);
+    let setup = Setup::read(&folder.0.join("spared.toml")).unwrap();
+    let faults: Vec<String> = setup.plugins[0]
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        faults,
+        ["status.toml: \"status\" is a word of spared itself: the plugin needs another name"]
+    );
 }
 
 #[test]
@@ -205,7 +219,7 @@ fn a_file_that_others_may_write_is_refused() {
     assert_eq!(
         said(&folder.setup().unwrap().plugin_faults()),
         [format!(
-            "vrrp.toml: is writable by its group: chmod g-w {}/plugins/vrrp.toml",
+            "vrrp.toml: is writable by its group and everybody: chmod go-w {}/plugins/vrrp.toml",
             folder.0.display()
         )]
     );
@@ -213,7 +227,7 @@ fn a_file_that_others_may_write_is_refused() {
     assert_eq!(
         said(&folder.setup().unwrap_err()),
         [format!(
-            "spared.toml: is writable by its group: chmod g-w {}/spared.toml",
+            "spared.toml: is writable by its group and everybody: chmod go-w {}/spared.toml",
             folder.0.display()
         )]
     );
@@ -285,4 +299,12 @@ proptest::proptest! {
             proptest::prop_assert!(line <= text.lines().count().max(1));
         }
     }
+}
+
+#[test]
+fn the_worker_hides_the_same_keys_of_a_file_as_the_sdk() {
+    let lines = spared_sdk::config::HOST_KEYS.map(|key| format!("{key} = 1\n"));
+    let around = spared_worker::message::Surroundings::default();
+    let settings = spared_worker::settings::Settings::parse(&lines.concat(), &around).unwrap();
+    assert_eq!(settings.key("", 0), Err(rustix::io::Errno::NOENT));
 }

@@ -33,28 +33,44 @@ impl Caller {
         }
     }
 
-    /// Root, and who runs the host, may everything; others may read.
+    /// Root, and who runs the host, may everything; others may read. What a plugin's word does is
+    /// known where the plugin is: [`may_change`](Self::may_change).
     pub fn may(&self, request: &Request) -> bool {
-        let own = rustix::process::geteuid().as_raw();
         match request {
-            _ if self.uid == 0 || self.uid == own => true,
+            _ if self.is_root() => true,
             Request::Node { request, .. } => Self::reads(request),
             request => Self::reads(request),
         }
     }
 
-    /// Whether a request changes nothing, whoever asks.
+    /// Whether it may say a word of a plugin that changes something.
+    pub fn may_change(&self) -> bool {
+        self.node.is_none() && self.is_root()
+    }
+
+    /// Whether it asks on this node.
+    pub fn is_here(&self) -> bool {
+        self.node.is_none()
+    }
+
+    fn is_root(&self) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        self.uid == 0 || self.uid == own
+    }
+
+    /// Whether a request changes nothing, whoever asks; of a plugin's words that is seen later.
     pub fn reads(request: &Request) -> bool {
-        match request {
+        matches!(
+            request,
             Request::Status
-            | Request::OwnStatus
-            | Request::Why { .. }
-            | Request::Events { .. }
-            | Request::Plugins => true,
-            // What other words of a plugin do, only the plugin knows.
-            Request::Plugin { argv, .. } => argv.as_slice() == ["status"],
-            _ => false,
-        }
+                | Request::OwnStatus
+                | Request::Why { .. }
+                | Request::History
+                | Request::OwnHistory
+                | Request::Events { .. }
+                | Request::Plugins
+                | Request::Plugin { .. }
+        )
     }
 
     /// For events: "root", "user 1000", or "somebody on r2".

@@ -161,15 +161,19 @@ fn strangers_may_read_and_not_change() {
     };
     assert!(stranger.may(&Request::Status));
     assert!(stranger.may(&plugin("status")));
-    assert!(!stranger.may(&plugin("reset")));
-    assert!(!stranger.may(&Request::Reload));
-    assert!(own.may(&Request::Reload));
+    // what the word does is known where the plugin is
+    assert!(stranger.may(&plugin("reset")) && !stranger.may_change());
+    assert!(own.may_change() && !Caller::at("r2").may_change());
+    assert!(!stranger.may(&Request::Reload { anyway: false }));
+    assert!(own.may(&Request::Reload { anyway: false }));
     let there = |request: Request| Request::Node {
         node: "r2".to_owned(),
         request: Box::new(request),
     };
     assert!(stranger.may(&there(Request::Status)));
-    assert!(!stranger.may(&there(Request::Reload)));
+    assert!(!stranger.may(&there(Request::Reload { anyway: false })));
     assert!(!stranger.may(&there(there(Request::Status))));
-    assert!(own.may(&there(Request::Reload)));
+    assert!(!stranger.may(&there(Request::OwnReport { from: 0 })));
+    assert!(!stranger.may(&Request::OwnReport { from: 0 }));
+    assert!(own.may(&there(Request::Reload { anyway: false })));
 }

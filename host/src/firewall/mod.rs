@@ -20,7 +20,7 @@ use spared_netlink::Monitor;
 
 use crate::config::Link;
 use rules::Rules;
-pub use rules::{Obstacle, interruptions, obstacles};
+pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const CHANGES: u32 = 7;

@@ -1,4 +1,4 @@
-//! Whether a ruleset, as `nft -j list ruleset` prints it, lets the link's packets in.
+//! Whether a ruleset, as `nft -j` prints it, lets the link's packets in.
 //!
 //! What cannot be judged (counters of sets, marks, limits) is taken for a pass: a false alarm
 //! about a firewall costs more trust than a missed one, and a link that is down is seen anyway.

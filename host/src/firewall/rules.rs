@@ -229,10 +229,30 @@ fn ours(ruleset: &Value) -> Vec<Found> {
 
 // Without the elements of sets, of which there may be a million.
 fn list() -> Result<Value, String> {
-    let words = ["-j", "-a", "-t", "list", "ruleset"];
+    let words = ["-j", "-a", "-t", LISTING];
     // What it warns of is no JSON.
     let output = nft(&words, "", true)?;
-    serde_json::from_slice(&output).map_err(|error| format!("nft is not understood: {error}"))
+    ruleset_of(&output).map_err(|error| format!("nft is not understood: {error}"))
+}
+
+/// The rulesets of all families whose chains packets to this node may pass. Not everything: of a table
+/// with an owner, which the fence's mirror has, nft 1.0.6 prints flags from memory that is not theirs, often no JSON.
+pub const LISTING: &str =
+    "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
+
+/// What nft printed for [`LISTING`], an object for each family, as one.
+///
+/// # Errors
+/// What is no JSON.
+pub fn ruleset_of(output: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut objects = Vec::new();
+    for family in serde_json::Deserializer::from_slice(output).into_iter() {
+        let mut family: Value = family?;
+        if let Value::Array(its) = family["nftables"].take() {
+            objects.extend(its);
+        }
+    }
+    Ok(serde_json::json!({ "nftables": objects }))
 }
 
 fn run(script: &str) -> Result<(), String> {
@@ -264,5 +284,26 @@ fn nft(words: &[&str], input: &str, only_stdout: bool) -> Result<Vec<u8>, String
         _ if only_stdout => nft(words, input, false),
         (_, words) if words.is_empty() => Err("nft failed".to_owned()),
         (_, words) => Err(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nft_prints_of_each_family_is_one_ruleset() {
+        let printed = b"{\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"ip\"}}]}\n\
+            {\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"inet\"}}]}\n";
+        let ruleset = ruleset_of(printed).expect("JSON");
+        let objects = ruleset["nftables"].as_array().expect("objects");
+        let tables = objects.iter().filter_map(|it| it.get("table"));
+        let families: Vec<&Value> = tables.map(|it| &it["family"]).collect();
+        assert_eq!(families, ["ip", "inet"]);
+    }
+
+    #[test]
+    fn what_ends_in_the_middle_is_no_ruleset() {
+        assert!(ruleset_of(b"{\"nftables\": [{\"table\": {\"flags\": \n").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
-use spared_worker::message::{Cause, Claims, Directive, Role};
+use spared_worker::message::{Cause, Claims, Directive, Publication, Role};
 
 use crate::events::Notice;
 
@@ -21,7 +21,11 @@ pub struct Order {
     pub epoch: u64,
     pub role: Role,
     pub maintenance: bool,
-    pub why: String,
+    /// What the follower was told last.
+    pub before: Option<Role>,
+    /// The role that the group was published with, which a follower takes later, and why.
+    pub published: Role,
+    pub cause: Cause,
     pub deadline_ns: u64,
 }
 
@@ -50,8 +54,7 @@ pub enum Action {
     GrantLease {
         ticket: Ticket,
         group: String,
-        cause: Cause,
-        sent_ns: u64,
+        publication: Publication,
     },
     RevokeLease {
         group: String,
@@ -117,6 +120,13 @@ pub enum Action {
     SwitchedOver {
         wish: u64,
         result: Result<Vec<String>, String>,
+    },
+    /// A group has another role.
+    Changed {
+        group: String,
+        from: Role,
+        to: Role,
+        cause: Cause,
     },
     Tell(Notice),
 }

@@ -1,5 +1,6 @@
 //! The directive: what the host wants of the plugin that decides about a group.
 
+use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Directive, Forced, Role};
 
 use super::successor::Successor;
@@ -171,7 +172,13 @@ impl Groups {
             self.actions
                 .push_back(Action::Directive { plugin, directive });
         }
-        self.resign(now_ns, None, name, Role::Backup, Cause::new("lapsed", why));
+        self.resign(
+            now_ns,
+            None,
+            name,
+            Role::Backup,
+            Cause::new(CauseKind::Lapsed, why),
+        );
     }
 
     pub(super) fn ask_to_resign(&mut self, now_ns: u64, name: &str, why: String) {

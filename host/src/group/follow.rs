@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Role};
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
@@ -54,7 +55,6 @@ impl Groups {
     /// A plugin has started: it learns the role of every group that it follows.
     pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         self.followers.insert(plugin.to_owned(), follower);
-        self.unfit.remove(plugin);
         let abandoned: Vec<String> = self.owned(plugin, |group| group.stale);
         for name in abandoned {
             self.withdraw(&name, None);
@@ -229,7 +229,7 @@ impl Groups {
     pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
         for (plugin, delivery) in &group.deliveries {
             if delivery.was_told(Role::Active) {
-                self.send_farewell(name, plugin, &group.why);
+                self.send_farewell(name, plugin, group.cause.clone());
             }
         }
     }
@@ -267,18 +267,20 @@ impl Groups {
         let delivery = group.deliveries.remove(plugin);
         if delivery.is_some_and(|delivery| delivery.was_told(Role::Active)) {
             let why = format!("{plugin} no longer follows it");
-            self.send_farewell(name, plugin, &why);
+            self.send_farewell(name, plugin, Cause::new(CauseKind::Other, why));
         }
     }
 
-    fn send_farewell(&mut self, name: &str, plugin: &str, why: &str) {
+    fn send_farewell(&mut self, name: &str, plugin: &str, cause: Cause) {
         self.epoch += 1;
         let order = Order {
             group: name.to_owned(),
             epoch: self.epoch,
             role: Role::Backup,
             maintenance: self.condition.maintenance,
-            why: why.to_owned(),
+            before: Some(Role::Active),
+            published: Role::Backup,
+            cause,
             deadline_ns: u64::MAX,
         };
         let plugin = plugin.to_owned();
@@ -343,16 +345,18 @@ impl Groups {
         };
         let deadline_ns = now_ns.saturating_add(ROLE_DEADLINE_NS);
         let delivery = group.deliveries.entry(plugin.to_owned()).or_default();
-        delivery.sent = Some(told);
+        let before = delivery.sent.replace(told).map(|sent| sent.role);
         delivery.pending = Some((epoch, deadline_ns));
-        let why = group.why.clone();
+        let (published, cause) = (group.role, group.cause.clone());
         log::debug!("{name}: {plugin} shall be {}", name_of(told.role));
         let order = Order {
             group: name.to_owned(),
             epoch,
             role: told.role,
             maintenance: told.maintenance,
-            why,
+            before,
+            published,
+            cause,
             deadline_ns,
         };
         let plugin = plugin.to_owned();
@@ -373,23 +377,19 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
+        let cause = Cause::new(CauseKind::ElectorDied, why);
         if from != Role::Active {
-            group.why = why.to_owned();
+            group.cause = cause;
             return;
         }
-        group.take_role(Role::Backup, why.to_owned());
+        group.take_role(Role::Backup, cause.clone());
         group.phase = Phase::Idle;
         group.installed = false;
         let group = || name.to_owned();
         self.actions
             .push_back(Action::RevokeLease { group: group() });
         self.actions.push_back(Action::Remove { group: group() });
-        self.tell(super::role_news(
-            name,
-            from,
-            Role::Backup,
-            &Cause::new("elector-died", why),
-        ));
+        self.note_change(name, from, Role::Backup, cause);
     }
 
     fn owned(&self, plugin: &str, which: impl Fn(&Group) -> bool) -> Vec<String> {

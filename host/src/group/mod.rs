@@ -25,7 +25,8 @@ mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
+use spared_pair::CauseKind;
+use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Publication, Role};
 
 pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
@@ -40,10 +41,6 @@ use wish::Requested;
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// How long a role may take before the host goes on without the follower.
 pub const ROLE_DEADLINE_NS: u64 = 10_000_000_000;
-
-/// The elector's reason for being active once more: its leases lapsed, or may have, and nobody else
-/// is active.
-const REOPEN: &str = "reopen";
 
 const ENOENT: i32 = -libc::ENOENT;
 const EBUSY: i32 = -libc::EBUSY;
@@ -89,7 +86,7 @@ pub struct Group {
     pub role: Role,
     /// Local time of the latest change of role.
     pub since: String,
-    pub why: String,
+    pub cause: Cause,
     pub forced: Forced,
     /// Who forced it, and when.
     forced_why: String,
@@ -276,10 +273,14 @@ impl Groups {
         now_ns: u64,
         ticket: Ticket,
         name: &str,
-        role: Role,
-        cause: Cause,
-        sent_ns: u64,
+        publication: Publication,
     ) {
+        let Publication {
+            role,
+            ref cause,
+            sent_ns,
+            ..
+        } = publication;
         let closing = self.closing;
         let Some(group) = self.groups.get_mut(name) else {
             return self.answer(ticket, ENOENT);
@@ -292,12 +293,12 @@ impl Groups {
             if releases && self.is_releasing(name) {
                 self.note_released(now_ns, name);
             }
-            return self.resign(now_ns, Some(ticket), name, role, cause);
+            return self.resign(now_ns, Some(ticket), name, role, publication.cause);
         }
         if is_late(now_ns, sent_ns) || closing {
             return self.refuse_active(now_ns, ticket, name);
         }
-        if self.is_stale(now_ns, name, &cause.reason) {
+        if self.is_stale(now_ns, name, cause) {
             self.drop_succession(name, Some("it was stopped for a moment"));
             return self.refuse_active(now_ns, ticket, name);
         }
@@ -312,9 +313,23 @@ impl Groups {
         self.actions.push_back(Action::GrantLease {
             ticket,
             group: name.to_owned(),
-            cause,
-            sent_ns,
+            publication,
         });
+    }
+
+    /// The elector says better why a group has the role that it published.
+    pub fn handle_explain(&mut self, ticket: Ticket, name: &str, role: Role, cause: Cause) {
+        let group = self.groups.get_mut(name);
+        let Some(group) = group else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        if group.role == role {
+            group.cause = cause;
+        }
+        self.answer(ticket, 0);
     }
 
     // The worker gave up waiting, or is about to, or acts on what is over: its role is backup.
@@ -328,7 +343,10 @@ impl Groups {
                     .because("late"),
             );
         }
-        let cause = Cause::new("late", "the decision to become active came too late");
+        let cause = Cause::new(
+            CauseKind::Late,
+            "the decision to become active came too late",
+        );
         self.resign(now_ns, None, name, Role::Backup, cause);
         self.answer(ticket, status);
     }
@@ -340,13 +358,12 @@ impl Groups {
         now_ns: u64,
         ticket: Ticket,
         name: &str,
-        cause: Cause,
-        sent_ns: u64,
+        publication: Publication,
         result: Result<(), String>,
     ) {
         if let Err(error) = result {
             let text = format!("the fence cannot pass: {error}");
-            let cause = Cause::new("kernel", text.clone());
+            let cause = Cause::new(CauseKind::Kernel, text.clone());
             self.tell(
                 Notice::warn(Kind::Fence, text)
                     .of_group(name)
@@ -356,7 +373,7 @@ impl Groups {
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, EIO);
         }
-        if is_late(now_ns, sent_ns) {
+        if is_late(now_ns, publication.sent_ns) {
             self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
@@ -366,13 +383,13 @@ impl Groups {
                     .of_group(name)
                     .because("late"),
             );
-            let cause = Cause::new("late", "the fence passed too late");
+            let cause = Cause::new(CauseKind::Late, "the fence passed too late");
             self.drop_succession(name, Some("its fence passed too late"));
             self.resign(now_ns, None, name, Role::Backup, cause);
             return self.answer(ticket, ETIMEDOUT);
         }
         self.answer(ticket, 0);
-        self.become_active(now_ns, name, cause);
+        self.become_active(now_ns, name, publication.cause);
     }
 
     /// Addresses and routes are there, or not.
@@ -445,25 +462,23 @@ impl Groups {
         self.actions.push_back(Action::Answer { ticket, status });
     }
 
+    fn note_change(&mut self, group: &str, from: Role, to: Role, cause: Cause) {
+        let group = group.to_owned();
+        self.actions.push_back(Action::Changed {
+            group,
+            from,
+            to,
+            cause,
+        });
+    }
+
     fn tell(&mut self, news: Notice) {
         self.actions.push_back(Action::Tell(news));
     }
 }
 
-/// Whether every lease is to be granted anew, also those that lapsed.
-pub fn reopens(cause: &Cause) -> bool {
-    cause.reason == REOPEN
-}
-
 fn is_late(now_ns: u64, sent_ns: u64) -> bool {
     now_ns.saturating_sub(sent_ns) >= CALL_TIMEOUT_NS
-}
-
-fn role_news(group: &str, from: Role, to: Role, cause: &Cause) -> Notice {
-    let text = format!("{} -> {}: {}", name_of(from), name_of(to), cause.why);
-    Notice::new(Kind::Role, text)
-        .of_group(group)
-        .because(&cause.reason)
 }
 
 /// "active", "backup" or "fault".

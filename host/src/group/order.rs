@@ -1,9 +1,10 @@
 //! The two orders: how a group becomes active, and how it ceases to be.
 
+use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Role};
 
 use super::switchover::Offer;
-use super::{Action, Groups, Phase, Ticket, role_news};
+use super::{Action, Groups, Phase, Ticket};
 use crate::events::{Kind, Notice};
 
 impl Groups {
@@ -19,7 +20,7 @@ impl Groups {
         if group.role == Role::Active
             && matches!(group.phase, Phase::Settling { .. } | Phase::Installed)
         {
-            group.why = cause.why;
+            group.cause = cause;
             return;
         }
         // Those of a successor have applied all that there was, those of a group that is carried are
@@ -32,7 +33,7 @@ impl Groups {
         let taken_back = group.offer.take();
         let given = group.given.take();
         let from = group.role;
-        group.take_role(Role::Active, cause.why.clone());
+        group.take_role(Role::Active, cause.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
         let until_ns = now_ns.saturating_add(settle_ns);
         group.phase = Phase::Settling {
@@ -41,7 +42,7 @@ impl Groups {
             until_ns,
         };
         self.take_back(name, given, taken_back);
-        self.tell(role_news(name, from, Role::Active, &cause));
+        self.note_change(name, from, Role::Active, cause);
         if self.fenced {
             self.tell(
                 Notice::new(Kind::Fence, format!("fence passing, {lease_ms} ms")).of_group(name),
@@ -126,18 +127,18 @@ impl Groups {
         }
         group.resign = None;
         if from == role {
-            group.why = cause.why.clone();
+            group.cause = cause.clone();
         } else {
-            group.take_role(role, cause.why.clone());
-            self.tell(role_news(name, from, role, &cause));
+            group.take_role(role, cause.clone());
+            self.note_change(name, from, role, cause.clone());
         }
         if let Some(ticket) = ticket {
             self.answer(ticket, 0);
         }
-        let text = format!("{}: {}", super::name_of(role), cause.why);
+        let text = format!("{}: {}", super::name_of(role), cause.clause(role));
         self.cancel(name, &text);
         if role == Role::Fault {
-            self.drop_succession(name, Some(&cause.why));
+            self.drop_succession(name, Some(&cause.clause(role)));
         }
         self.deliver_roles(now_ns);
         self.end_leaving(now_ns, name);
@@ -181,14 +182,14 @@ impl Groups {
             return;
         };
         let from = group.role;
-        let cause = Cause::new("withdrawn", "it is no longer configured");
+        let cause = Cause::new(CauseKind::Withdrawn, "");
         if from == Role::Active {
-            self.tell(role_news(name, from, Role::Backup, &cause));
+            self.note_change(name, from, Role::Backup, cause.clone());
         }
         self.actions.push_back(Action::Release {
             group: name.to_owned(),
         });
-        group.take_role(Role::Backup, cause.why);
+        group.take_role(Role::Backup, cause);
         self.dismiss(name, &group);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use spared_worker::message::{Claims, Forced, Role};
+use spared_pair::CauseKind;
+use spared_worker::message::{Cause, Claims, Forced, Role};
 
 use super::follow::Delivery;
 use super::successor::Successor;
@@ -16,7 +17,7 @@ impl Group {
             claims,
             role: Role::Backup,
             since: clock::now(),
-            why: "it has just been claimed".to_owned(),
+            cause: Cause::new(CauseKind::Claimed, ""),
             forced: Forced::No,
             forced_why: String::new(),
             transitions: 0,
@@ -47,9 +48,9 @@ impl Group {
         self.phase == Phase::Installed
     }
 
-    pub(super) fn take_role(&mut self, role: Role, why: String) {
+    pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
         self.role = role;
-        self.why = why;
+        self.cause = cause;
         self.since = clock::now();
         self.transitions += 1;
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
-use spared_worker::message::{Forced, Role};
+use spared_pair::CauseKind;
+use spared_worker::message::{Cause, Forced, Role};
 
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, Notice};
@@ -21,9 +22,6 @@ const REVOKED_NS: u64 = 1_000_000_000;
 const WITHIN_MAX_MS: u64 = 10_000;
 /// Marks that came before their offer.
 const EARLY_MAX: usize = 256;
-
-/// The reason of the plugin that decides, where it acts on the peer's letting go.
-const SWITCHOVER: &str = "switchover";
 
 /// The succession to the peer that is being prepared.
 #[derive(Debug)]
@@ -116,7 +114,10 @@ impl Groups {
             return Err("it is being stopped".to_owned());
         }
         if group.role == Role::Fault {
-            return Err(format!("it cannot be active: {}", group.why));
+            return Err(format!(
+                "it cannot be active: {}",
+                group.cause.clause(group.role)
+            ));
         }
         if group.role == Role::Active {
             return Err("it is active too".to_owned());
@@ -346,7 +347,7 @@ impl Groups {
 
     /// Why the group may not become active for this reason: what the elector acts on may be older
     /// than the peer's change of mind.
-    pub(super) fn is_stale(&self, now_ns: u64, name: &str, reason: &str) -> bool {
+    pub(super) fn is_stale(&self, now_ns: u64, name: &str, cause: &Cause) -> bool {
         let Some(group) = self.groups.get(name) else {
             return false;
         };
@@ -354,7 +355,7 @@ impl Groups {
             .successor
             .as_ref()
             .is_some_and(|h| h.has_stalled(now_ns));
-        stalled || (reason == SWITCHOVER && now_ns < group.revoked_until_ns)
+        stalled || (cause.kind == CauseKind::Switchover && now_ns < group.revoked_until_ns)
     }
 
     /// The group becomes active here: the succession is complete, where all of it is there.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
+use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Forced, Role};
 
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
@@ -27,9 +28,9 @@ const EALREADY: i32 = -libc::EALREADY;
 const EHOSTUNREACH: i32 = -libc::EHOSTUNREACH;
 const EINVAL: i32 = -libc::EINVAL;
 
-/// Reasons of the plugin that decides by which this node already fails some: no time for more than
-/// a failover would settle.
-const HURT: [&str; 2] = ["interface-hurt", "unheard-interface"];
+/// Kinds of cause by which this node already fails some: no time for more than a failover would
+/// settle.
+const HURT: [CauseKind; 2] = [CauseKind::InterfaceHurt, CauseKind::UnheardInterface];
 
 /// A group that is being switched over.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Groups {
             let group = self.groups.get(&name);
             let active = group.is_some_and(|group| group.phase == Phase::Installed);
             if active && !self.join_offer(&name, true, Asker::Stop) {
-                let cause = Cause::new("shutdown", "spared is being stopped there");
+                let cause = Cause::new(CauseKind::Asked, "spared is being stopped there");
                 self.offer(now_ns, &name, cause, true, Asker::Stop);
             }
         }
@@ -137,6 +138,8 @@ impl Groups {
         self.switchover = now_ns.max(self.switchover + 1);
         let id = self.switchover;
         let within_ns = self.within_ns(asker, &cause);
+        // as it will be told once the group is backup here
+        let why = cause.clause(Role::Backup);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -146,7 +149,7 @@ impl Groups {
         let until_ns = now_ns.saturating_add(drain_ns);
         let offer = group.offer.insert(Offer {
             id,
-            why: cause.why.clone(),
+            why: why.clone(),
             anyway,
             wishes: Vec::new(),
             requested: false,
@@ -162,13 +165,13 @@ impl Groups {
         self.actions.push_back(Action::Say(Word::Offer {
             switchover: id,
             group: name.to_owned(),
-            reason: cause.reason,
-            why: cause.why.clone(),
+            reason: cause.reason(Role::Backup).to_owned(),
+            why: why.clone(),
             anyway,
             within_ms: within_ns / 1_000_000,
             channels: channels.into_iter().collect(),
         }));
-        let text = format!("switches over: {}", cause.why);
+        let text = format!("switches over: {why}");
         self.tell(
             Notice::new(Kind::Switchover, text)
                 .of_group(name)
@@ -473,7 +476,7 @@ impl Groups {
     fn within_ns(&self, asker: Asker, cause: &Cause) -> u64 {
         match asker {
             Asker::Stop => STOPPING_NS,
-            Asker::Elector if HURT.contains(&cause.reason.as_str()) => self.settle_ns,
+            Asker::Elector if HURT.contains(&cause.kind) => self.settle_ns,
             _ => PLANNED_NS,
         }
     }

@@ -61,9 +61,14 @@ impl Fixture {
 
     fn publish_sent(&mut self, role: Role, sent_ns: u64) -> Vec<String> {
         let ticket = self.ticket();
-        let cause = Cause::new("tested", "a test says so");
+        let publication = Publication {
+            role,
+            reopens: false,
+            cause: Cause::new(CauseKind::Other, "a test says so"),
+            sent_ns,
+        };
         self.groups
-            .handle_publish(self.now_ns, ticket, "office", role, cause, sent_ns);
+            .handle_publish(self.now_ns, ticket, "office", publication);
         self.run()
     }
 
@@ -140,13 +145,12 @@ impl Fixture {
             Action::GrantLease {
                 ticket,
                 group,
-                cause,
-                sent_ns,
+                publication,
             } => {
                 self.now_ns += self.lease_takes_ns;
                 let lease = self.lease.clone();
                 self.groups
-                    .handle_lease(self.now_ns, ticket, &group, cause, sent_ns, lease);
+                    .handle_lease(self.now_ns, ticket, &group, publication, lease);
                 "grant".to_owned()
             }
             Action::RevokeLease { .. } => "revoke".to_owned(),
@@ -176,7 +180,7 @@ impl Fixture {
                 "directive aside".to_owned()
             }
             Action::Directive { .. } => "directive".to_owned(),
-            Action::Tell(_) => return None,
+            Action::Tell(_) | Action::Changed { .. } => return None,
             other => format!("{other:?}"),
         })
     }
@@ -542,7 +546,8 @@ fn when_the_elector_dies_its_groups_close_at_once() {
         .handle_plugin_down(fixture.now_ns, "vrrp", "vrrp was killed by signal 9");
     assert_eq!(fixture.run(), ["revoke", "remove", "role dhcp backup"]);
     assert_eq!(fixture.group().role, Role::Backup);
-    assert_eq!(fixture.group().why, "vrrp was killed by signal 9");
+    let cause = Cause::new(CauseKind::ElectorDied, "vrrp was killed by signal 9");
+    assert_eq!(fixture.group().cause, cause);
 }
 
 #[test]
@@ -603,12 +608,34 @@ fn another_plugin_can_neither_claim_nor_publish_a_group() {
         .groups
         .handle_claim(other(1), "office".to_owned(), Some(claims()));
     assert_eq!(fixture.run(), refused);
-    let cause = Cause::default();
     let now_ns = fixture.now_ns;
+    let publication = Publication {
+        role: Role::Active,
+        reopens: false,
+        cause: Cause::default(),
+        sent_ns: now_ns,
+    };
     fixture
         .groups
-        .handle_publish(now_ns, other(2), "office", Role::Active, cause, now_ns);
+        .handle_publish(now_ns, other(2), "office", publication);
     assert_eq!(fixture.run(), refused);
+    let groups = &mut fixture.groups;
+    groups.handle_explain(other(3), "office", Role::Backup, Cause::default());
+    assert_eq!(fixture.run(), refused);
+}
+
+#[test]
+fn a_cause_that_follows_the_facts_is_that_of_the_role_that_it_was_said_of() {
+    let mut fixture = Fixture::new();
+    fixture.publish(Role::Active);
+    let newer = Cause::new(CauseKind::Other, "newer");
+    for (role, taken) in [(Role::Backup, false), (Role::Active, true)] {
+        let ticket = fixture.ticket();
+        let groups = &mut fixture.groups;
+        groups.handle_explain(ticket, "office", role, newer.clone());
+        assert_eq!(fixture.run(), ["answer 0"]);
+        assert_eq!(fixture.group().cause == newer, taken, "{role:?}");
+    }
 }
 
 #[test]

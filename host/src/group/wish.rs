@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use spared_link::word::Word;
+use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Role};
 
 use super::successor::Offered;
@@ -49,8 +50,8 @@ impl Groups {
         requested.wishes.push(wish);
         self.actions.push_back(Action::Say(Word::Request {
             group: name.to_owned(),
-            reason: cause.reason,
-            why: cause.why,
+            reason: cause.reason(Role::Backup).to_owned(),
+            why: cause.clause(Role::Backup),
             anyway,
         }));
     }
@@ -102,12 +103,9 @@ impl Groups {
             }
             Word::Took { switchover } => self.handle_took(now_ns, switchover),
             Word::Request {
-                group,
-                reason,
-                why,
-                anyway,
+                group, why, anyway, ..
             } => {
-                let cause = Cause::new(clean::text(&reason), clean::text(&why));
+                let cause = Cause::new(CauseKind::Asked, clean::text(&why));
                 self.handle_request(now_ns, &group, cause, anyway);
             }
             Word::Refused { group, why } => {

@@ -26,7 +26,7 @@ mod sysctl;
 mod vmac;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ use spared_worker::message::InterfaceEvent;
 pub use error::{KernelError, reason};
 pub use install::Installed;
 
-use crate::fence::{Counts, Fence, Plan};
+use crate::fence::{Counts, Fence, LeaseKey, Plan};
 use carrier::Carrier;
 use group::Group;
 use interfaces::Interfaces;
@@ -80,12 +80,35 @@ pub enum KernelEvent {
     },
 }
 
+/// The fences of all groups at one time.
+#[derive(Debug, Default)]
+pub struct FenceStates {
+    passing: BTreeSet<String>,
+    others: FenceState,
+}
+
+impl FenceStates {
+    fn all(others: FenceState) -> Self {
+        let passing = BTreeSet::new();
+        Self { passing, others }
+    }
+
+    /// The fence of this group.
+    pub fn of(&self, group: &str) -> FenceState {
+        match self.passing.contains(group) {
+            true => FenceState::Passing,
+            false => self.others,
+        }
+    }
+}
+
 /// State of a group's fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FenceState {
     /// The leases live.
     Passing,
     /// They do not: nothing of the group's passes.
+    #[default]
     Blocking,
     /// There is no fence: everything passes.
     Missing,
@@ -323,25 +346,33 @@ impl Kernel {
 
     /// The fence of a group, as the kernel has it now.
     pub fn fence_status(&self, name: &str) -> FenceState {
+        self.fence_states().of(name)
+    }
+
+    /// The same for all groups: the kernel is asked once.
+    pub fn fence_states(&self) -> FenceStates {
         let Some(fence) = &self.fence else {
-            return FenceState::Off;
+            return FenceStates::all(FenceState::Off);
         };
         if self.fence_missing_since.is_some() || !fence.is_there() {
-            return FenceState::Missing;
+            return FenceStates::all(FenceState::Missing);
         }
-        let Some(group) = self.groups.get(name).filter(|group| group.open) else {
-            return FenceState::Blocking;
-        };
         let alive = fence.leases().unwrap_or_default();
+        let alive: BTreeSet<LeaseKey> = alive.into_iter().map(|(key, _)| key).collect();
+        let passing = self.groups.iter();
+        let passing = passing.filter(|(_, group)| self.is_passing(group, &alive));
+        FenceStates {
+            passing: passing.map(|(name, _)| name.clone()).collect(),
+            others: FenceState::Blocking,
+        }
+    }
+
+    fn is_passing(&self, group: &Group, alive: &BTreeSet<LeaseKey>) -> bool {
         let mut expected = group
             .held_routers()
             .filter_map(|router| Group::router_key(router, &self.interfaces));
         // An interface that cannot advertise is hurt alone: the elector knows it, and says so.
-        if expected.any(|key| alive.iter().any(|(open, _)| *open == key)) {
-            FenceState::Passing
-        } else {
-            FenceState::Blocking
-        }
+        group.open && expected.any(|key| alive.contains(&key))
     }
 
     pub fn counts(&self) -> KernelCounts {

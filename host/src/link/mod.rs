@@ -17,11 +17,12 @@ use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 
+use crate::account::Account;
 use crate::clock;
 use crate::config;
 use crate::events::{Kind, Notice};
 use crate::poller::{Key, Poller};
-use crate::process::{Killed, MISSED_MAX, PING_EVERY, Policy, RestartBudget};
+use crate::process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
 use crate::supervisor::limit::Limit;
 use process::{Process, printable};
 use state::LinkState;
@@ -56,7 +57,7 @@ pub enum Report {
 #[derive(Debug)]
 pub struct Link {
     exe: PathBuf,
-    account: Option<(u32, u32)>,
+    account: Option<Account>,
     setup: Option<config::Link>,
     introduction: Introduction,
     process: Option<Process>,
@@ -74,7 +75,7 @@ pub struct Link {
 
 impl Link {
     /// `account` is None where this process may not change to it.
-    pub fn new(exe: PathBuf, account: Option<(u32, u32)>, now: Instant) -> Self {
+    pub fn new(exe: PathBuf, account: Option<Account>, now: Instant) -> Self {
         Self {
             exe,
             account,
@@ -120,6 +121,7 @@ impl Link {
         if self.setup.is_none() {
             self.start_at = None;
             self.retire(now, "the configuration names no keys any more");
+            self.seen.set_paths(Vec::new());
         } else if self.process.is_some() {
             self.tell_setup(now);
         } else {
@@ -181,8 +183,9 @@ impl Link {
         let Some(process) = &mut self.process else {
             return;
         };
-        let Some(number) = process.pings.next() else {
-            let why = format!("did not answer for {MISSED_MAX} s");
+        let usage = Usage::of(process.pid());
+        let Some(number) = process.pings.next(usage) else {
+            let why = format!("did not answer for {} s", process.pings.missed());
             return self.handle_ended(now, &why);
         };
         self.send(now, &ToLink::Ping { number }, &[]);
@@ -301,10 +304,7 @@ impl Link {
     }
 
     fn plan_start(&mut self, now: Instant, why: &str) {
-        // By its policy there always is one.
-        let Some(pause) = self.restart_budget.next_pause(now) else {
-            return;
-        };
+        let pause = self.restart_budget.handle_end(now).pause();
         self.start_at = Some(now + pause);
         let text = format!(
             "the link's process {why}; started again in {} ms",

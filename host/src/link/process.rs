@@ -3,14 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::process::Stdio;
 
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
-use spared_worker::codec::{self, ReceiveError, Receiver};
+use spared_worker::codec::{self, Receiver};
 use spared_worker::process::SOCKET_FD;
 use zeroize::Zeroizing;
 
+use crate::account::Account;
 use crate::config;
 use crate::process::{Child, Pings};
 
@@ -24,9 +26,15 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn spawn(exe: &Path, account: Option<(u32, u32)>, serial: u64) -> io::Result<Self> {
+    pub(super) fn spawn(exe: &Path, account: Option<Account>, serial: u64) -> io::Result<Self> {
         let (socket, theirs) = codec::pair()?;
-        let child = Child::spawn(exe, &["link"], account, [(theirs.as_fd(), SOCKET_FD)])?;
+        let child = Child::spawn(
+            exe,
+            &["link"],
+            account,
+            Stdio::inherit(),
+            [(theirs.as_fd(), SOCKET_FD)],
+        )?;
         Ok(Self {
             serial,
             child,
@@ -77,10 +85,7 @@ impl Process {
         let received = self.receiver.receive(&self.socket);
         received
             .map(|received| received.map(|(message, _descriptors)| message))
-            .map_err(|error| match error {
-                ReceiveError::Closed => "closed its connection".to_owned(),
-                error => error.to_string(),
-            })
+            .map_err(|error| error.of_it())
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {

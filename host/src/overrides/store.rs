@@ -1,19 +1,15 @@
 //! The file: replaced at once and for good, readable by its owner only.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use spared_sdk::file::{Access, replace};
-
 use super::{Now, Overrides};
+use crate::state_file;
 
 const NAME: &str = "overrides.json";
-const SIZE_MAX: u64 = 1024 * 1024;
 /// What a disk may hold the loop up, when somebody asked for something. What takes longer is still
 /// written, unless the host is killed meanwhile.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -43,7 +39,7 @@ impl Store {
     /// What was overridden before this start. A file that cannot be believed is none, with a
     /// warning: the election decides, as if nobody had said anything.
     pub fn read(&self, now: Now) -> Overrides {
-        let text = match read(&self.path) {
+        let text = match state_file::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Overrides::default(),
             Err(error) => return refuse(&self.path, &error.to_string()),
@@ -83,35 +79,12 @@ fn begin(path: &Path) -> io::Result<SyncSender<Job>> {
 
 fn work(path: &Path, to_do: &Receiver<Job>) {
     for (text, answer) in to_do {
-        let done = write(path, &text);
+        let done = state_file::write(path, &text);
         // whoever asked may have gone on
         if let Err(Err(why)) = answer.send(done).map_err(|unheard| unheard.0) {
             log::warn!("{why}");
         }
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    if let Some(folder) = path.parent() {
-        let fault = |error| format!("{}: {error}", folder.display());
-        fs::create_dir_all(folder).map_err(fault)?;
-    }
-    replace(path, text.as_bytes(), Access::Private, || Ok(()))
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
-    let facts = file.metadata()?;
-    let own = rustix::process::geteuid().as_raw();
-    if !facts.is_file() || facts.uid() != own || facts.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others may write it"));
-    }
-    let mut text = String::new();
-    file.take(SIZE_MAX).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn refuse(path: &Path, why: &str) -> Overrides {

@@ -133,7 +133,7 @@ impl Flat<'_> {
                     self.entries(entries, &path, &join(words, key, " "), scope);
                 }
                 value => {
-                    let value = told(key, value);
+                    let value = told(value, scope == Scope::Secret || is_secret(key));
                     self.put(scope, join(words, key, ": "), value);
                 }
             }
@@ -157,7 +157,7 @@ impl Flat<'_> {
     }
 
     fn put(&mut self, scope: Scope, words: String, value: String) {
-        if scope != Scope::Pair {
+        if !matches!(scope, Scope::Pair | Scope::Secret) {
             return;
         }
         let words = printable(&words);
@@ -201,9 +201,9 @@ fn name_of(table: &Table) -> Option<String> {
 
 // As in the file, where it is short and no secret. Of a secret only so much travels that two
 // different ones are told apart, and too little to guess it by.
-fn told(key: &str, value: &Value) -> String {
+fn told(value: &Value, is_secret: bool) -> String {
     let text = value.to_string();
-    if is_secret(key) {
+    if is_secret {
         return format!(
             "a secret, digest {:04x}",
             fingerprint([text.as_str()]) & 0xffff
@@ -218,7 +218,7 @@ fn told(key: &str, value: &Value) -> String {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let words = ["secret", "password", "passphrase", "private_key", "psk"];
     words.iter().any(|word| key.contains(word)) && !key.ends_with("_file")
@@ -333,6 +333,12 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(!told[0].contains("swordfish") && !told[0].contains("hunter2"));
         assert!(told[0].starts_with("unit 1: password: here a secret, digest "));
+        let declared = [("server.community".to_owned(), Scope::Secret)];
+        let flat = flatten("[server]\ncommunity = \"swordfish\"", &declared);
+        assert!(
+            flat["server: community"].starts_with("a secret, digest "),
+            "{flat:?}"
+        );
         let flat = flatten("secret_file = \"/etc/spared/secret\"", &[]);
         assert_eq!(flat["secret_file"], "\"/etc/spared/secret\"");
     }

@@ -3,10 +3,9 @@
 use spared_worker::message::Scope;
 
 /// Keys of `spared.toml` that are this machine's alone.
-const LOCAL: [&str; 7] = [
+const LOCAL: [&str; 6] = [
     "node",
     "log",
-    "user",
     "realtime",
     "fence",
     "firewall",

@@ -11,9 +11,11 @@ mod pings;
 mod restart_budget;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use spared_worker::child::Child;
 
 pub(crate) use killed::Killed;
-pub(crate) use pings::{MISSED_MAX, PING_EVERY, Pings};
-pub(crate) use restart_budget::{Policy, RestartBudget};
+pub(crate) use pings::{PING_EVERY, Pings};
+pub(crate) use restart_budget::{Next, Policy, RestartBudget, TRIAL};
+pub(crate) use usage::Usage;

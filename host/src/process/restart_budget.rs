@@ -1,4 +1,4 @@
-//! When a process that died is started again, and when it is given up.
+//! When a process that died is started again, when it is given up, and when it is tried once more.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,6 +7,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(60);
 /// So many ends within [`WINDOW`] use up the budget.
 const BUDGET: usize = 5;
+/// How long a process that was given up has to run before it is trusted again.
+pub(crate) const TRIAL: Duration = Duration::from_secs(20);
 
 /// What happens to a process that dies again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// A plugin's worker: given up when the budget is used up.
+    /// A plugin's worker: given up when the budget is used up, and then tried once each half minute.
     pub(crate) const WORKER: Policy = Policy {
         longest: Duration::from_secs(30),
         gives_up: true,
@@ -28,12 +30,32 @@ impl Policy {
     };
 }
 
+/// What follows from one more end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Start it again after this pause.
+    Restart(Duration),
+    /// It is given up from now on; try it after this pause.
+    GiveUp(Duration),
+    /// It was given up before, and did not hold; try it once more after this pause.
+    TryAgain(Duration),
+}
+
+impl Next {
+    pub(crate) fn pause(self) -> Duration {
+        match self {
+            Self::Restart(pause) | Self::GiveUp(pause) | Self::TryAgain(pause) => pause,
+        }
+    }
+}
+
 /// The restart budget of one process, and its backoff.
 #[derive(Debug)]
 pub(crate) struct RestartBudget {
     policy: Policy,
     recent: VecDeque<Instant>,
     pause: Option<Duration>,
+    is_given_up: bool,
 }
 
 impl RestartBudget {
@@ -42,11 +64,30 @@ impl RestartBudget {
             policy,
             recent: VecDeque::new(),
             pause: None,
+            is_given_up: false,
         }
     }
 
-    /// It ended once more: how long to wait before the next start; None: give up.
-    pub(crate) fn next_pause(&mut self, now: Instant) -> Option<Duration> {
+    /// It was given up, and has not run for [`TRIAL`] since.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
+    /// It has not ended since it was started at first, or held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.recent.is_empty() && !self.is_given_up
+    }
+
+    /// It held: the budget is full again.
+    pub(crate) fn refill(&mut self) {
+        *self = Self::new(self.policy);
+    }
+
+    /// It ended once more.
+    pub(crate) fn handle_end(&mut self, now: Instant) -> Next {
+        if self.is_given_up {
+            return Next::TryAgain(self.policy.longest);
+        }
         let calm = self
             .recent
             .back()
@@ -55,13 +96,17 @@ impl RestartBudget {
             .retain(|at| now.saturating_duration_since(*at) < WINDOW);
         self.recent.push_back(now);
         if self.recent.len() >= BUDGET {
-            return (!self.policy.gives_up).then_some(self.policy.longest);
+            self.is_given_up = self.policy.gives_up;
+            return match self.policy.gives_up {
+                true => Next::GiveUp(self.policy.longest),
+                false => Next::Restart(self.policy.longest),
+            };
         }
         let pause = match self.pause {
             Some(pause) if !calm => (pause * 2).min(self.policy.longest),
             _ => FIRST_PAUSE,
         };
         self.pause = Some(pause);
-        Some(pause)
+        Next::Restart(pause)
     }
 }

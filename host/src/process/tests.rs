@@ -1,23 +1,47 @@
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::{Child, Killed, MISSED_MAX, Pings, Policy, RestartBudget};
+use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage};
+
+fn millis(next: Next) -> u128 {
+    next.pause().as_millis()
+}
 
 #[test]
-fn pauses_double_and_the_fifth_end_within_a_minute_is_the_last() {
+fn pauses_double_and_the_fifth_end_within_a_minute_is_one_too_many() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
-    let pauses: Vec<_> = (0..5)
-        .map(|second| restarts.next_pause(now + Duration::from_secs(second)))
-        .map(|pause| pause.map(|pause| pause.as_millis()))
+    let ends: Vec<_> = (0..5)
+        .map(|second| restarts.handle_end(now + Duration::from_secs(second)))
         .collect();
-    assert_eq!(pauses, [Some(100), Some(200), Some(400), Some(800), None]);
+    let pauses: Vec<_> = ends.iter().map(|next| millis(*next)).collect();
+    assert_eq!(pauses, [100, 200, 400, 800, 30_000]);
+    assert_eq!(ends[4], Next::GiveUp(Duration::from_secs(30)));
+}
+
+#[test]
+fn who_was_given_up_is_tried_for_ever_and_has_a_full_budget_once_it_held() {
+    let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
+    assert!(restarts.is_full());
+    for _ in 0..5 {
+        restarts.handle_end(now);
+        assert!(!restarts.is_full());
+    }
+    for minute in 1..100 {
+        let next = restarts.handle_end(now + Duration::from_secs(60 * minute));
+        assert_eq!(next, Next::TryAgain(Duration::from_secs(30)));
+        assert!(restarts.is_given_up());
+    }
+    restarts.refill();
+    assert!(!restarts.is_given_up() && restarts.is_full());
+    assert_eq!(millis(restarts.handle_end(now)), 100);
 }
 
 #[test]
 fn ends_that_lie_apart_are_forgiven() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
     for minute in 0..20 {
-        let pause = restarts.next_pause(now + Duration::from_secs(61 * minute));
-        assert_eq!(pause, Some(Duration::from_millis(100)));
+        let next = restarts.handle_end(now + Duration::from_secs(61 * minute));
+        assert_eq!(next, Next::Restart(Duration::from_millis(100)));
     }
 }
 
@@ -26,10 +50,9 @@ fn steady_ends_pause_half_a_minute_at_most() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
     let mut longest = Duration::ZERO;
     for step in 0..50 {
-        let pause = restarts
-            .next_pause(now + Duration::from_secs(20 * step))
-            .unwrap();
-        longest = longest.max(pause);
+        let next = restarts.handle_end(now + Duration::from_secs(20 * step));
+        assert!(matches!(next, Next::Restart(_)), "{next:?}");
+        longest = longest.max(next.pause());
     }
     assert_eq!(longest, Duration::from_secs(30));
 }
@@ -38,33 +61,74 @@ fn steady_ends_pause_half_a_minute_at_most() {
 fn the_link_is_never_given_up_nor_left_for_long() {
     let (mut restarts, now) = (RestartBudget::new(Policy::LINK), Instant::now());
     let pauses: Vec<_> = (0..8)
-        .map(|second| restarts.next_pause(now + Duration::from_secs(second)))
-        .map(|pause| pause.unwrap().as_millis())
+        .map(|second| millis(restarts.handle_end(now + Duration::from_secs(second))))
         .collect();
     assert_eq!(pauses, [100, 200, 400, 800, 2000, 2000, 2000, 2000]);
-    let calm = restarts.next_pause(now + Duration::from_secs(100));
-    assert_eq!(calm, Some(Duration::from_millis(100)));
+    assert!(!restarts.is_given_up());
+    assert_eq!(
+        millis(restarts.handle_end(now + Duration::from_secs(100))),
+        100
+    );
+}
+
+fn sleeps(ran_ms: u64) -> Option<Usage> {
+    Some(Usage::new(ran_ms, 0, false))
 }
 
 #[test]
-fn a_process_is_deaf_after_three_pings_without_the_right_answer() {
-    let mut pings = Pings::default();
-    for _ in 0..10 {
-        let number = pings.next().unwrap();
-        pings.handle_pong(number);
+fn a_process_that_answers_nothing_hangs_after_three_seconds_of_its_own() {
+    for usage in [None, sleeps(0)] {
+        let mut pings = Pings::default();
+        for _ in 0..10 {
+            let number = pings.next(usage).unwrap();
+            pings.handle_pong(number);
+        }
+        let asked = (0..100).take_while(|_| {
+            let number = pings.next(usage);
+            // what it said before is no answer
+            pings.handle_pong(10);
+            number.is_some()
+        });
+        assert_eq!(asked.count(), 3, "{usage:?}");
     }
-    for _ in 0..MISSED_MAX {
-        let number = pings.next().unwrap();
+}
+
+#[test]
+fn a_late_answer_is_one_too() {
+    let mut pings = Pings::default();
+    let first = pings.next(None).unwrap();
+    for _ in 0..100 {
+        let number = pings.next(None).unwrap();
         pings.handle_pong(number - 1);
     }
-    assert_eq!((pings.missed(), pings.next()), (MISSED_MAX, None));
+    assert_eq!((first, pings.missed()), (1, 1));
+}
+
+#[test]
+fn a_process_that_gets_no_processor_is_given_a_minute() {
+    let mut pings = Pings::default();
+    let asked = (0_u64..100).take_while(|ran_ms| {
+        let starved = Usage::new(*ran_ms, 0, true);
+        pings.next(Some(starved)).is_some()
+    });
+    assert_eq!(asked.count(), 60);
+}
+
+#[test]
+fn a_loop_without_end_is_found_by_the_time_that_it_burns() {
+    let mut pings = Pings::default();
+    let asked = (0_u64..100).take_while(|second| {
+        let half = Usage::new(second * 500, 0, true);
+        pings.next(Some(half)).is_some()
+    });
+    assert_eq!(asked.count(), 5);
 }
 
 /// A real process: killing one that has ended already is none of the cases.
 #[test]
 fn what_was_killed_is_kept_until_it_is_reaped() {
     let exe = std::path::Path::new("/bin/sleep");
-    let child = Child::spawn(exe, &["60"], None, []).unwrap();
+    let child = Child::spawn(exe, &["60"], None, Stdio::inherit(), []).unwrap();
     let (mut killed, now) = (Killed::default(), Instant::now());
     let pid = child.pid();
     killed.add(now, 7, child);
@@ -84,7 +148,7 @@ fn what_was_killed_is_kept_until_it_is_reaped() {
 fn the_reason_of_an_end_names_the_signal_or_the_code() {
     let reason = |script: &str| {
         let exe = std::path::Path::new("/bin/sh");
-        let mut child = Child::spawn(exe, &["-c", script], None, []).unwrap();
+        let mut child = Child::spawn(exe, &["-c", script], None, Stdio::inherit(), []).unwrap();
         (0..5_000).find_map(|_| child.exit_reason())
     };
     assert_eq!(reason("exit 3").as_deref(), Some("exited with status 3"));

@@ -121,8 +121,12 @@ impl Quality {
 
     /// Its worker has started: what an earlier one reported and this one does not soon is no longer
     /// a check of its. What this one reported already, while it was configured or started, stays.
-    pub fn handle_up(&mut self, now: Instant, plugin: &str) -> Option<Change> {
+    pub fn handle_up(&mut self, now: Instant, plugin: &str) {
         self.grace.insert(plugin.to_owned(), now + GRACE);
+    }
+
+    /// It runs, and what it was given up for is over.
+    pub fn handle_recovered(&mut self, plugin: &str) -> Option<Change> {
         self.failed.remove(plugin)?;
         self.weigh(format!("plugin {plugin} runs again"))
     }

@@ -198,7 +198,9 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
     assert_eq!(change.unwrap().to, 50);
     assert_eq!(quality.failing(), ["plugin health does not run"]);
     assert_eq!(quality.status()[0].name, "plugin health");
-    let change = quality.handle_up(Instant::now(), "health").unwrap();
+    quality.handle_up(Instant::now(), "health");
+    assert_eq!(quality.number(), 50);
+    let change = quality.handle_recovered("health").unwrap();
     assert_eq!(change.to, 100);
     quality.handle_failed("health", "crashed", String::new());
     assert_eq!(quality.handle_removed("health").unwrap().to, 100);

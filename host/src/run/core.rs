@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::follows::Follows;
+use super::history::Memory;
 use super::interfaces::InterfaceState;
 use super::link::Paths;
 use super::peer::Pair;
+use super::record::Recorder;
 use super::reload::Reload;
+use super::report::OwnHalf;
 use super::requests::Question;
 use super::stop::Stop;
 use super::verbs::clock_now;
 use super::*;
+use crate::account::Accounts;
 use crate::events::Events;
+use crate::history;
 use crate::link::Link;
 use crate::overrides::{Overrides, Store};
 use crate::poller::Key;
 use crate::quality::Quality;
+use crate::ring::Writer;
 
 /// Clients that do not take their answers are looked at that often, and the watchdog at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -35,6 +41,7 @@ pub struct Core {
     pub(super) paths: Paths,
     pub(super) groups: Groups,
     pub(super) events: Events,
+    pub(super) memory: Memory,
     pub(super) follows: Follows,
     pub(super) seen: BTreeMap<String, InterfaceState>,
     pub(super) reload: Reload,
@@ -42,6 +49,8 @@ pub struct Core {
     pub(super) questions: BTreeMap<u64, Question>,
     pub(super) question: u64,
     pub(super) pair: Pair,
+    pub(super) recorder: Recorder,
+    pub(super) own_half: OwnHalf,
     pub(super) quality: Quality,
     pub(super) overrides: Overrides,
     pub(super) store: Store,
@@ -75,12 +84,15 @@ impl Core {
                 .watch(descriptor, Key::Kernel)
                 .map_err(Failure::System)?;
         }
-        let supervisor = Supervisor::new(terms(&options, &setup.host), now);
+        let accounts = Accounts::new();
+        let mut supervisor = Supervisor::new(terms(&options, &setup.host), accounts, now);
         let exe = supervisor.terms().exe.clone();
-        let link = Link::new(exe, supervisor.terms().account, now);
+        let link = Link::new(exe, supervisor.account("link"), now);
         let mut groups = Groups::new(nanoseconds(setup.host.settle));
         groups.set_fenced(kernel.is_fenced());
         let store = Store::new(state_dir(&options));
+        let memory = Memory::new(history::Store::new(state_dir(&options)), &setup.host.node);
+        let recorder = Recorder::new(Writer::start(&options.runtime_dir));
         Ok(Self {
             options,
             setup,
@@ -94,6 +106,7 @@ impl Core {
             paths: Paths::default(),
             groups,
             events: Events::default(),
+            memory,
             follows: Follows::default(),
             seen: BTreeMap::new(),
             reload: Reload::default(),
@@ -101,6 +114,8 @@ impl Core {
             questions: BTreeMap::new(),
             question: 0,
             pair: Pair::default(),
+            recorder,
+            own_half: OwnHalf::default(),
             quality: Quality::default(),
             overrides: store.read(clock_now()),
             store,
@@ -144,6 +159,7 @@ impl Core {
     pub fn turn_until_stopped(&mut self) -> io::Result<()> {
         while !self.is_stopped() {
             let mut ready = self.poller.wait(self.patience())?;
+            let began = Instant::now();
             // The plugin that decides roles first, the kernel next, people last.
             ready.sort_by_key(|key| self.rank(*key));
             for key in ready {
@@ -152,6 +168,7 @@ impl Core {
             }
             self.handle_timeouts();
             self.settle_down();
+            self.recorder.note_turn(began.elapsed());
         }
         Ok(())
     }
@@ -163,6 +180,7 @@ impl Core {
         self.paths.close();
         self.kernel.close();
         self.control.close();
+        self.memory.close();
     }
 
     fn rank(&self, key: Key) -> u8 {
@@ -171,7 +189,7 @@ impl Core {
             Key::Kernel => 1,
             Key::Signal => 2,
             Key::Link(_) | Key::LinkExit(_) => 3,
-            Key::Worker(_) | Key::Exit(_) => 4,
+            Key::Worker(_) | Key::Exit(_) | Key::Errors(_) => 4,
             Key::Listener | Key::Client(_) => 5,
         }
     }
@@ -185,6 +203,7 @@ impl Core {
                 self.handle_kernel(now, events);
             }
             Key::Worker(serial) => self.supervisor.handle_readable(&self.poller, now, serial),
+            Key::Errors(serial) => self.supervisor.handle_errors(now, serial),
             Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
             Key::Link(serial) => self.link.handle_readable(now, serial),
             Key::LinkExit(serial) => self.link.handle_exit(now, serial),
@@ -202,7 +221,7 @@ impl Core {
             self.begin_stop(now);
         }
         if self.signals.take_hangup() {
-            self.request_reload(now, None);
+            self.request_reload(now, None, false);
         }
     }
 
@@ -222,6 +241,8 @@ impl Core {
                 self.say(word);
             } else if self.pair.touched {
                 self.refresh_pair(Instant::now());
+            } else if self.pair.readiness.is_due(Instant::now()) {
+                self.refresh_readiness(Instant::now());
             } else if std::mem::take(&mut self.kernel_touched) {
                 let now = Instant::now();
                 let events = self.kernel.handle_timeout(now);
@@ -253,22 +274,26 @@ impl Core {
         }
         self.handle_pair_timeout(now);
         self.settle_down();
+        self.memory.handle_timeout(now);
         self.go_on_reloading(now);
         self.go_on_stopping(now);
         self.tick(now);
     }
 
     fn tick(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.ticked_at) < self.tick_interval() {
+        let since = now.saturating_duration_since(self.ticked_at);
+        let Some(late) = since.checked_sub(self.tick_interval()) else {
             return;
-        }
+        };
         self.ticked_at = now;
+        self.record(now, late);
         self.check_leases();
         self.pair.touched = true;
         self.handle_firewall();
         self.tell_findings();
         self.settle_down();
         self.control.handle_timeout(now);
+        self.own_half.handle_timeout(now);
         if self.notify.watchdog.is_some() && self.supervisor.is_well(now) {
             self.notify.alive();
         }
@@ -297,6 +322,7 @@ impl Core {
             self.stop_timeout(),
             self.pair_timeout(),
             self.overrides_timeout(),
+            self.memory.next_timeout(),
             Some(self.ticked_at + self.tick_interval()),
         ];
         let due = due.into_iter().flatten().min();

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use spared_control::Value;
 use spared_pair::{
-    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,
-    NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role, Verdict,
+    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, Maintenance, NodeFacts, OtherActive,
+    PairFacts, PeerLife, PluginFacts, Role, Verdict,
 };
-use spared_worker::message::{self, Family, Row};
+use spared_worker::message::{self, Family};
 
 use super::core::Core;
-use super::status::{details_of, take_text};
+use super::look::{Details, Look};
 use crate::clock;
 use crate::fence::is_link_local;
 use crate::group::Group;
@@ -18,9 +18,6 @@ use crate::kernel::FenceState;
 
 /// Checks that the other node is told of.
 const FAILING_MAX: usize = 8;
-
-/// The rows of plugins, by their names.
-pub(super) type Rows = BTreeMap<String, Vec<Row>>;
 
 impl Core {
     /// The other node's name, where one is configured; a link to it need not be.
@@ -31,17 +28,16 @@ impl Core {
         keyed.or_else(|| named.map(String::as_str))
     }
 
-    pub(super) fn verdict(&self, rows: &Rows) -> Verdict {
-        let own = self.node_facts(Some(rows));
-        let pair = self.pair_facts(rows);
+    pub(super) fn verdict(&self, look: &Look) -> Verdict {
+        let own = self.node_facts(Some(look));
+        let pair = self.pair_facts(look);
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
     }
 
-    /// Of itself. Without `rows` what only the elector knows is left out, and nobody is asked.
-    pub(super) fn node_facts(&self, rows: Option<&Rows>) -> NodeFacts {
+    /// Of itself. Without a look what only the elector knows is left out, and nobody is asked.
+    pub(super) fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
-        let groups = groups.map(|(name, group)| self.group_facts(name, group, rows));
-        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
+        let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
         let mut failing = self.quality.failing();
         failing.truncate(FAILING_MAX);
         let link = self.setup.host.link.as_ref();
@@ -51,9 +47,7 @@ impl Core {
             missing: self.pair.missing.clone(),
             failing,
             groups: groups.collect(),
-            plugins: plugins
-                .map(|plugin| self.plugin_facts(&plugin.name))
-                .collect(),
+            plugins: self.plugin_facts().collect(),
             checks: self.quality.unfit(),
             interfaces: self.interface_facts(),
             links: self.link.facts(),
@@ -66,15 +60,15 @@ impl Core {
     }
 
     /// Of the other node; None where none is configured.
-    pub(super) fn pair_facts(&self, rows: &Rows) -> Option<PairFacts> {
+    pub(super) fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
         let link_up = self.pair.peer.is_up();
         Some(PairFacts {
             peer: self.pair_name()?.to_owned(),
             has_link: self.setup.host.linked().is_some(),
             link_up,
-            life: self.peer_life(rows),
-            last_heard: self.peer_last_heard(rows),
-            heard_on: self.peer_heard_on(rows),
+            life: self.peer_life(look),
+            last_heard: self.peer_last_heard(look),
+            heard_on: self.peer_heard_on(look),
             answers_ping: self.answers_ping().filter(|_| !link_up),
             facts: self.pair.peer.facts().cloned(),
             differences: self.pair.peer.differences().to_vec(),
@@ -82,55 +76,58 @@ impl Core {
     }
 
     // A link proves it, and so do heartbeats, which only who has keys can tell from anybody's.
-    fn peer_life(&self, rows: &Rows) -> PeerLife {
+    fn peer_life(&self, look: &Look) -> PeerLife {
         if self.pair.peer.is_up() {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
-        for (name, group) in self
-            .groups
-            .iter()
-            .filter(|_| self.setup.host.link.is_some())
-        {
-            let details = details_of(name, rows.get(&group.owner));
-            match details.get("peer_contact") {
-                Some(Value::Text(contact)) if contact != "silent" => return PeerLife::Alive,
+        // a group of which the elector did not answer says nothing
+        let groups = self.groups.iter();
+        let groups = groups.filter(|_| self.setup.host.link.is_some());
+        for details in groups.filter_map(|(name, _)| look.details(name)) {
+            match text_of(details, "peer_contact") {
+                Some(contact) if contact != "silent" => return PeerLife::Alive,
                 _ if details.contains_key("role") => life = PeerLife::Silent,
-                // the elector did not answer
                 _ => {}
             }
         }
         life
     }
 
-    fn group_facts(&self, name: &str, group: &Group, rows: Option<&Rows>) -> GroupFacts {
-        let owned = rows.and_then(|rows| rows.get(&group.owner));
-        let mut details = details_of(name, owned);
+    fn group_facts(&self, name: &str, group: &Group, look: Option<&Look>) -> GroupFacts {
+        let none = Details::new();
+        let details = look.and_then(|look| look.details(name)).unwrap_or(&none);
         let mut facts = GroupFacts {
             name: name.to_owned(),
-            role: group.role.into_fact(),
+            role: group.role,
             since: group.since.clone(),
-            why: self.sentence_of(group),
+            cause: group.cause.clone(),
             forced: group.forced.into_fact(),
-            quality: quality_of(&details).unwrap_or(self.quality.number()),
-            fence: self.fence_fact(name, rows.is_some()),
+            quality: quality_of(details).unwrap_or(self.quality.number()),
+            fence: self.fence_fact(name, look),
             bare: self.bare_interfaces(group),
             ..GroupFacts::default()
         };
+        facts.is_cut_off = self.is_cut_off(group, &facts.bare);
         if facts.role == Role::Active {
             let addresses = self.kernel.address_status(name).into_iter();
             facts.missing = addresses.filter(|address| !address.present).collect();
         }
-        let is_peer = text_of(&details, "peer_role") == Some("active");
-        let other = take_text(&mut details, "other_active");
+        let is_peer = text_of(details, "peer_role") == Some("active");
+        let text = |key| text_of(details, key).filter(|text| !text.is_empty());
+        let other = text("other_active").map(str::to_owned);
         facts.other_active = other.map(|name| OtherActive { name, is_peer });
-        facts.conflict = take_text(&mut details, "conflict");
+        facts.conflict = text("conflict").map(str::to_owned);
         for (key, value) in details {
             let Value::Text(text) = value else { continue };
+            let text = text.clone();
             match key.rsplit_once('.') {
                 Some((interface, "unheard")) => {
                     let interface = interface.trim_start_matches("interface.");
                     facts.unheard.insert(interface.to_owned(), text);
+                }
+                Some((router, "stranger")) => {
+                    facts.strangers.insert(router.to_owned(), text);
                 }
                 Some((router, "muted")) => {
                     facts.muted.insert(router.to_owned(), text);
@@ -141,20 +138,26 @@ impl Core {
         facts
     }
 
-    // To look at the leases of each group costs something, and is done once a second.
-    fn fence_fact(&self, group: &str, exactly: bool) -> Fence {
+    // To look at the leases costs something, and is done once a second.
+    fn fence_fact(&self, group: &str, look: Option<&Look>) -> Fence {
         let lapsed = self.lapsed.contains_key(group);
-        match self.kernel.is_fenced() {
-            true if exactly => match self.kernel.fence_status(group) {
-                FenceState::Passing => Fence::Passing,
-                FenceState::Blocking => Fence::Blocking,
-                FenceState::Missing => Fence::Missing,
-                FenceState::Off => Fence::Off,
-            },
-            true if lapsed => Fence::Blocking,
-            true => Fence::Passing,
-            false => Fence::Off,
+        match look.map(|look| look.fence(group)) {
+            _ if !self.kernel.is_fenced() => Fence::Off,
+            Some(FenceState::Passing) => Fence::Passing,
+            Some(FenceState::Blocking) => Fence::Blocking,
+            Some(FenceState::Missing) => Fence::Missing,
+            Some(FenceState::Off) => Fence::Off,
+            None if lapsed => Fence::Blocking,
+            None => Fence::Passing,
         }
+    }
+
+    // None of its interfaces is up with an address of the node's own.
+    fn is_cut_off(&self, group: &Group, bare: &[BareInterface]) -> bool {
+        let is_down = |name: &str| self.seen.get(name).is_some_and(|it| it.lack.is_some());
+        let is_bare = |name: &str| bare.iter().any(|it| it.interface == name);
+        let mut interfaces = group.claims.routers.iter().map(|it| it.interface.as_str());
+        !group.claims.routers.is_empty() && interfaces.all(|name| is_down(name) || is_bare(name))
     }
 
     // The group serves on the others alone.
@@ -181,7 +184,13 @@ impl Core {
         bare
     }
 
-    fn plugin_facts(&self, name: &str) -> PluginFacts {
+    /// Of each enabled plugin.
+    pub(super) fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
+        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
+        plugins.map(|plugin| self.facts_of(&plugin.name))
+    }
+
+    fn facts_of(&self, name: &str) -> PluginFacts {
         let descriptor = self.supervisor.descriptor(name);
         let (state, why) = self.supervisor.state(name);
         let (in_sync, lack) = match self.pair.in_sync.get(name) {
@@ -219,17 +228,11 @@ impl Core {
     }
 
     fn interface_facts(&self) -> Vec<InterfaceFacts> {
-        let lack = |state: &str| match state {
-            "no carrier" => Some(InterfaceLack::Carrier),
-            "down" => Some(InterfaceLack::Up),
-            "absent" => Some(InterfaceLack::Existence),
-            _ => None,
-        };
         let seen = self.seen.iter();
         let lacking = seen.filter_map(|(name, seen)| {
             Some(InterfaceFacts {
                 name: name.clone(),
-                lack: lack(seen.state)?,
+                lack: seen.lack?,
                 since: seen.since.clone(),
             })
         });
@@ -252,21 +255,9 @@ impl Core {
 }
 
 /// What crosses the worker's socket as what the verdict is made of.
-trait IntoFact {
+pub(super) trait IntoFact {
     type Fact;
     fn into_fact(self) -> Self::Fact;
-}
-
-impl IntoFact for message::Role {
-    type Fact = Role;
-
-    fn into_fact(self) -> Role {
-        match self {
-            Self::Active => Role::Active,
-            Self::Backup => Role::Backup,
-            Self::Fault => Role::Fault,
-        }
-    }
 }
 
 impl IntoFact for message::Forced {
@@ -281,16 +272,16 @@ impl IntoFact for message::Forced {
     }
 }
 
-pub(super) fn quality_of(details: &BTreeMap<String, Value>) -> Option<u8> {
+pub(super) fn quality_of(details: &Details) -> Option<u8> {
     match details.get("quality")? {
         Value::Number(quality) => Some(u8::try_from(*quality).unwrap_or(100)),
-        Value::Text(_) => None,
+        _ => None,
     }
 }
 
-fn text_of<'d>(details: &'d BTreeMap<String, Value>, key: &str) -> Option<&'d str> {
+fn text_of<'d>(details: &'d Details, key: &str) -> Option<&'d str> {
     match details.get(key)? {
         Value::Text(text) => Some(text),
-        Value::Number(_) => None,
+        _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use spared_pair::Finding;
 
 use super::core::Core;
-use super::facts::Rows;
+use super::look::Look;
 use crate::events::{Kind, Notice};
 
 /// What begins and ends within this is told by its own events, if at all.
@@ -57,8 +57,7 @@ impl Core {
         if self.stop.is_some() {
             return;
         }
-        let nobody = Rows::new();
-        let pair = self.pair_facts(&nobody);
+        let pair = self.pair_facts(&Look::default());
         let found = spared_pair::findings(&self.node_facts(None), pair.as_ref());
         let now = Instant::now();
         let (begun, ended) = self.pair.watched.update(now, found);

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use spared_worker::message::InterfaceEvent;
 
+/// Interfaces that one plugin may follow: each is looked for, and costs sockets.
+const INTERFACES_MAX: usize = 1024;
+
 /// By interface, then by plugin.
 #[derive(Debug, Default)]
 pub struct Follows {
@@ -48,6 +51,13 @@ impl Follows {
             self.interfaces.remove(interface);
         }
         known
+    }
+
+    /// Whether a plugin that wants to follow one more interface may.
+    pub fn has_room(&self, interface: &str, plugin: &str) -> bool {
+        let is_of = |followers: &&BTreeMap<String, Follow>| followers.contains_key(plugin);
+        let others = || self.interfaces.values().filter(is_of).count();
+        self.sockets(interface, plugin).is_some() || others() < INTERFACES_MAX
     }
 
     /// The interfaces that a plugin follows.
@@ -100,6 +110,19 @@ mod tests {
         assert!(!follows.remove("lan", "vrrp"));
         assert_eq!(follows.followers("lan"), ["health"]);
         assert_eq!(follows.of("vrrp"), [""; 0]);
+    }
+
+    #[test]
+    fn a_plugin_that_follows_without_end_takes_no_more_than_its_share() {
+        let mut follows = Follows::default();
+        for number in 0..INTERFACES_MAX {
+            let name = format!("if{number}");
+            assert!(follows.has_room(&name, "rogue"));
+            follows.add(&name, "rogue", 0);
+        }
+        assert!(!follows.has_room("one-more", "rogue"));
+        assert!(follows.has_room("if7", "rogue"), "it follows that one");
+        assert!(follows.has_room("one-more", "vrrp"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
+use spared_pair::InterfaceLack;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
@@ -19,8 +20,15 @@ const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 /// An interface as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceState {
-    pub state: &'static str,
+    /// None: it is up.
+    pub lack: Option<InterfaceLack>,
     pub since: String,
+}
+
+impl InterfaceState {
+    pub fn word(&self) -> &'static str {
+        self.lack.map_or("up", InterfaceLack::word)
+    }
 }
 
 impl Core {
@@ -40,7 +48,10 @@ impl Core {
             );
             return -libc::EPERM;
         }
-        0
+        match self.follows.has_room(interface, plugin) {
+            true => 0,
+            false => -libc::ENOSPC,
+        }
     }
 
     pub(super) fn follow(&mut self, now: Instant, plugin: &str, interface: &str, sockets: u32) {
@@ -114,36 +125,37 @@ impl Core {
         let Some((event, _)) = self.kernel.interface(interface) else {
             return;
         };
-        let state = state_word(&event);
-        let known = self.seen.get(interface).map(|seen| seen.state);
-        if known == Some(state) {
+        let state = InterfaceState {
+            lack: lack(&event),
+            since: clock::now(),
+        };
+        let known = self.seen.get(interface);
+        if known.is_some_and(|known| known.lack == state.lack) {
             return;
         }
         if known.is_some() {
-            let text = format!("interface {interface}: {state}");
-            self.events
-                .record(Notice::new(Kind::Interface, text).because(reason(state)));
+            let text = format!("interface {interface}: {}", state.word());
+            let notice = Notice::new(Kind::Interface, text);
+            self.events.record(notice.because(reason(state.lack)));
         }
-        let since = clock::now();
-        self.seen
-            .insert(interface.to_owned(), InterfaceState { state, since });
+        self.seen.insert(interface.to_owned(), state);
     }
 }
 
-fn state_word(event: &InterfaceEvent) -> &'static str {
+fn lack(event: &InterfaceEvent) -> Option<InterfaceLack> {
     match (event.present, event.up, event.carrier) {
-        (false, ..) => "absent",
-        (true, false, _) => "down",
-        (true, true, false) => "no carrier",
-        (true, true, true) => "up",
+        (false, ..) => Some(InterfaceLack::Existence),
+        (true, false, _) => Some(InterfaceLack::Up),
+        (true, true, false) => Some(InterfaceLack::Carrier),
+        (true, true, true) => None,
     }
 }
 
-fn reason(state: &str) -> &'static str {
-    match state {
-        "absent" => "absent",
-        "down" => "down",
-        "no carrier" => "no-carrier",
-        _ => "up",
+fn reason(lack: Option<InterfaceLack>) -> &'static str {
+    match lack {
+        Some(InterfaceLack::Carrier) => "no-carrier",
+        Some(InterfaceLack::Up) => "down",
+        Some(InterfaceLack::Existence) => "absent",
+        None => "up",
     }
 }

@@ -54,10 +54,13 @@ impl Core {
     /// Once a second: a group that is active and none of whose leases lives, several times in a
     /// row. An elector that is well notices by itself, and has them granted again.
     pub(super) fn check_leases(&mut self) {
+        let fences = self.kernel.fence_states();
+        let is_blocking = |name: &str| fences.of(name) == FenceState::Blocking;
         let lapsed: BTreeMap<String, u32> = self
             .groups
             .iter()
-            .filter(|(name, group)| group.is_installed() && self.is_lapsed(name, group))
+            .filter(|(name, group)| group.is_installed() && is_blocking(name))
+            .filter(|(_, group)| self.is_up_somewhere(group))
             .map(|(name, _)| (name.to_owned(), self.lapsed.get(name).map_or(1, |n| n + 1)))
             .collect();
         for name in lapsed
@@ -71,13 +74,12 @@ impl Core {
     }
 
     // Without carrier the fence is blocking on purpose.
-    fn is_lapsed(&self, name: &str, group: &Group) -> bool {
+    fn is_up_somewhere(&self, group: &Group) -> bool {
         let is_up = |interface: &str| {
             let seen = self.seen.get(interface);
-            seen.is_some_and(|seen| seen.state == "up")
+            seen.is_some_and(|seen| seen.lack.is_none())
         };
         let mut routers = group.claims.routers.iter();
         routers.any(|router| is_up(&router.interface))
-            && self.kernel.fence_status(name) == FenceState::Blocking
     }
 }

@@ -4,13 +4,19 @@ mod core;
 mod facts;
 mod findings;
 mod follows;
+mod history;
 mod interfaces;
 mod kernel;
 mod link;
+mod look;
+mod lost;
+mod pace;
 mod peer;
 mod perform;
+mod record;
 mod relay;
 mod reload;
+mod report;
 mod reports;
 mod requests;
 mod signals;
@@ -20,6 +26,7 @@ mod switch;
 mod switchover;
 mod verbs;
 mod why;
+mod words;
 
 use std::fmt;
 use std::io;
@@ -35,7 +42,7 @@ use crate::kernel::Kernel;
 use crate::notify::Notify;
 use crate::poller::Poller;
 use crate::supervisor::{Supervisor, Terms};
-use crate::{account, clock, exit, journal};
+use crate::{clock, exit, journal};
 use signals::Signals;
 
 /// Where things are.
@@ -97,7 +104,7 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
 
 /// What is overrides outlives a reboot; where another runtime folder is named, of a second host or a
 /// trial, it stays there and concerns nobody else.
-fn state_dir(options: &Options) -> PathBuf {
+pub(crate) fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     given.unwrap_or_else(
         || match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
@@ -115,7 +122,6 @@ fn terms(options: &Options, host: &Host) -> Terms {
         plugin_dir: options.plugin_dir.clone(),
         surroundings: host.surroundings(),
         realtime: host.realtime,
-        account: account::for_plugins(&host.user),
         state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use spared_control::Difference;
 use spared_link::word::Word;
-use spared_pair::NodeFacts;
+use spared_pair::{NodeFacts, PluginFacts};
 use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
 use super::findings::Watched;
+use super::pace::Pace;
 use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::peer::joining::Joining;
@@ -50,6 +51,8 @@ pub struct Pair {
     limit: Option<Limit>,
     /// Something of all this may have changed.
     pub(super) touched: bool,
+    /// And so may what both nodes lack.
+    pub(super) readiness: Pace,
 }
 
 impl Pair {
@@ -116,6 +119,7 @@ impl Core {
 
     fn handle_facts(&mut self, facts: NodeFacts) {
         self.pair.peer.handle_facts(facts);
+        self.note_peer_fitness();
         let Some(facts) = self.pair.peer.facts() else {
             return;
         };
@@ -159,6 +163,7 @@ impl Core {
         let taken = self.quality.handle_report(plugin, kind, said, clock::now());
         match taken {
             Ok(change) => self.note_quality(change),
+            Err(_) if !self.supervisor.may_log(Instant::now(), plugin) => {}
             Err(Refused::Name) => log::warn!("{plugin}: a check without a name is passed over"),
             Err(Refused::TooMany) => {
                 log::warn!("{plugin}: too many checks, \"{check}\" is passed over");
@@ -186,7 +191,12 @@ impl Core {
     pub(super) fn note_plugin_up(&mut self, now: Instant, plugin: &str) {
         self.pair.scopes.entry(plugin.to_owned()).or_default();
         self.compare_files();
-        let change = self.quality.handle_up(now, plugin);
+        self.quality.handle_up(now, plugin);
+    }
+
+    /// It runs, and may be trusted.
+    pub(super) fn note_plugin_recovered(&mut self, plugin: &str) {
+        let change = self.quality.handle_recovered(plugin);
         self.note_quality(change);
     }
 
@@ -285,9 +295,10 @@ impl Core {
 
     // ---- what follows
 
-    /// Everything that hangs on something that may have changed: nothing of it is kept twice.
+    /// What hangs on something that may have changed, and must not wait: nothing of it is kept twice.
     pub(super) fn refresh_pair(&mut self, now: Instant) {
         self.pair.touched = false;
+        self.pair.readiness.want();
         self.tell_differences();
         self.groups.set_quality(self.quality.number());
         self.apply_overrides();
@@ -299,17 +310,30 @@ impl Core {
         let facts = self.pair.peer.facts();
         self.groups
             .set_peer_quality(facts.map(|facts| facts.quality));
+        let joining = self.peer_name().is_some() && {
+            let behind = self.plugin_facts().filter(PluginFacts::is_behind).count();
+            self.pair.joining.update(now, behind)
+        };
+        self.groups.set_joining(joining);
+    }
+
+    /// What both nodes lack, which has to do with all groups: between the changes of many roles at
+    /// once it would hold up the next.
+    pub(super) fn refresh_readiness(&mut self, now: Instant) {
+        self.tell_readiness(now);
+        self.pair.readiness.handle_done(now, Instant::now());
+    }
+
+    fn tell_readiness(&mut self, now: Instant) {
         let Some(peer) = self.peer_name().map(str::to_owned) else {
             let missing = vec!["there is no link to a peer".to_owned()];
             self.groups.set_missing(missing);
-            self.groups.set_joining(false);
             return;
         };
         self.note_paths();
         let mut own = self.node_facts(None);
         self.pair.missing = self.missing(&own, &peer);
         own.missing.clone_from(&self.pair.missing);
-        let behind = own.plugins.iter().filter(|it| it.is_behind()).count();
         self.pair.peer.update(now, own.brief());
         // whom an administrator forces here is not kept from being prepared for it
         let unforced = NodeFacts {
@@ -318,8 +342,6 @@ impl Core {
         };
         let missing = self.missing(&unforced, &peer);
         self.groups.set_missing(missing);
-        let joining = self.pair.joining.update(now, behind);
-        self.groups.set_joining(joining);
     }
 
     fn missing(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
@@ -359,6 +381,7 @@ impl Core {
             self.quality.next_timeout(),
             self.pair.peer.next_timeout(),
             self.pair.joining.next_timeout(),
+            self.pair.readiness.next_timeout(),
         ];
         due.into_iter().flatten().min()
     }

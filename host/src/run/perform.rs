@@ -7,7 +7,7 @@ use spared_worker::message::ToWorker;
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::group::{Action, reopens};
+use crate::group::Action;
 use crate::kernel::{Installed, KernelError};
 
 impl Core {
@@ -39,10 +39,9 @@ impl Core {
             Action::GrantLease {
                 ticket,
                 group,
-                cause,
-                sent_ns,
+                publication,
             } => {
-                let result = match reopens(&cause) {
+                let result = match publication.reopens {
                     true => self.kernel.reopen_lease(&group),
                     false => self.kernel.grant_lease(&group),
                 };
@@ -50,7 +49,7 @@ impl Core {
                 // Read only now: this process may have been stopped before, while or after.
                 let now_ns = clock::monotonic_ns();
                 self.groups
-                    .handle_lease(now_ns, ticket, &group, cause, sent_ns, result);
+                    .handle_lease(now_ns, ticket, &group, publication, result);
             }
             Action::RevokeLease { group } => self.revoke_lease(&group),
             Action::Install { group } => {
@@ -69,7 +68,10 @@ impl Core {
                 self.supervisor
                     .settle(now, &plugin, group, epoch, deadline_ns);
             }
-            Action::Role { plugin, order } => self.supervisor.role(now, &plugin, order),
+            Action::Role { plugin, order } => {
+                let why = self.sentence(order.published, &order.cause);
+                self.supervisor.role(now, &plugin, order, why);
+            }
             Action::Directive { plugin, directive } => {
                 self.supervisor
                     .send(now, &plugin, &ToWorker::Directive(directive), &[]);
@@ -94,6 +96,12 @@ impl Core {
                 self.say(word);
             }
             Action::SwitchedOver { wish, result } => self.handle_wish_ended(now, wish, result),
+            Action::Changed {
+                group,
+                from,
+                to,
+                cause,
+            } => self.record_change(group, from, to, cause),
             Action::Tell(news) => self.events.record(news),
         }
     }

@@ -110,6 +110,10 @@ impl Core {
         match (&mut question.kind, answer) {
             (Asking::Node(there), answer) => *there = answer,
             (Asking::Status(Some(there)), Some(Answer::Status(status))) => *there = Some(status),
+            (
+                Asking::History(there) | Asking::Why(_, there),
+                Some(Answer::History { changes, .. }),
+            ) => *there = Some(changes),
             _ => {}
         }
         self.end_if_complete(now, number);
@@ -146,7 +150,8 @@ impl Core {
 
 /// What may be asked across the link.
 fn passes(request: &Request) -> bool {
-    matches!(request, Request::Switch { .. }) || Caller::reads(request)
+    let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
+    is_ours || Caller::reads(request)
 }
 
 /// The answer's line, short enough for a word: of events the newest.
@@ -164,6 +169,9 @@ fn fit(id: u64, mut answer: Answer) -> String {
         match &mut answer {
             Answer::Events { events } if !events.is_empty() => {
                 events.drain(..events.len().div_ceil(2));
+            }
+            Answer::History { changes, .. } if !changes.is_empty() => {
+                changes.drain(..changes.len().div_ceil(2));
             }
             // What is least missed goes first.
             Answer::Status(status) if !status.rows.is_empty() => status.rows.clear(),
@@ -236,7 +244,8 @@ mod tests {
             anyway: false,
         };
         assert!(passes(&switch) && passes(&Request::Status));
-        assert!(!passes(&Request::Reload));
+        assert!(passes(&Request::OwnReport { from: 0 }));
+        assert!(!passes(&Request::Reload { anyway: false }));
         assert!(!passes(&Request::Freeze { for_ms: 1 }));
         let request = Box::new(Request::Status);
         let node = "r1".to_owned();

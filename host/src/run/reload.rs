@@ -21,10 +21,24 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Reload {
     stage: Stage,
+    wish: Wish,
+    /// Of who asked after the files were read.
+    next: Option<Wish>,
+}
+
+/// Who waits for a reload.
+#[derive(Debug, Default)]
+struct Wish {
     clients: Vec<u64>,
-    /// Somebody asked after the files were read.
-    again: bool,
-    next_clients: Vec<u64>,
+    /// One of them wants it even where an active group loses addresses.
+    anyway: bool,
+}
+
+impl Wish {
+    fn join(&mut self, client: Option<u64>, anyway: bool) {
+        self.clients.extend(client);
+        self.anyway |= anyway;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,17 +63,16 @@ enum Stage {
 
 impl Core {
     /// SIGHUP, or a client that waits for the result.
-    pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>) {
+    pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
         if self.stop.is_some() {
             let answer = crate::control::refusal(ErrorCode::Refused, "spared is stopping");
             return client.map_or((), |client| self.answer(now, client, &answer));
         }
         if !matches!(self.reload.stage, Stage::Idle) {
-            self.reload.again = true;
-            self.reload.next_clients.extend(client);
-            return;
+            let next = self.reload.next.get_or_insert_default();
+            return next.join(client, anyway);
         }
-        self.reload.clients.extend(client);
+        self.reload.wish.join(client, anyway);
         self.begin_reload(now);
     }
 
@@ -122,7 +135,13 @@ impl Core {
             return;
         }
         match std::mem::take(&mut self.reload.stage) {
-            Stage::Checking { setup, faults, .. } if faults.is_empty() => self.apply(now, *setup),
+            Stage::Checking { setup, faults, .. } if faults.is_empty() => {
+                let lost = self.lost_addresses(&setup);
+                match lost.is_empty() || self.reload.wish.anyway {
+                    true => self.apply(now, *setup),
+                    false => self.refuse_to_take(now, lost),
+                }
+            }
             Stage::Checking { faults, .. } => self.refuse_reload(now, faults),
             other => self.reload.stage = other,
         }
@@ -133,20 +152,27 @@ impl Core {
         for line in &lines {
             log::error!("{line}");
         }
-        let count = lines.len();
-        let text = format!(
-            "reload refused, {count} faults: nothing changed. {}",
-            lines.join("; ")
-        );
+        let count = match lines.len() {
+            1 => "1 fault".to_owned(),
+            count => format!("{count} faults"),
+        };
+        self.tell_refused(&count, &lines);
+        let code = ErrorCode::Config;
+        self.end_reload(now, &Answer::Error { code, lines });
+    }
+
+    fn refuse_to_take(&mut self, now: Instant, mut lines: Vec<String>) {
+        self.tell_refused("an active group would lose addresses", &lines);
+        lines.push("--anyway does it all the same".to_owned());
+        let code = ErrorCode::Refused;
+        self.end_reload(now, &Answer::Error { code, lines });
+    }
+
+    fn tell_refused(&mut self, why: &str, lines: &[String]) {
+        let lines = lines.join("; ");
+        let text = format!("reload refused, {why}: nothing changed. {lines}");
         self.events
             .record(Notice::warn(Kind::Reload, text).because("refused"));
-        self.end_reload(
-            now,
-            &Answer::Error {
-                code: ErrorCode::Config,
-                lines,
-            },
-        );
     }
 
     fn apply(&mut self, now: Instant, setup: Setup) {
@@ -318,11 +344,11 @@ impl Core {
     fn end_reload(&mut self, now: Instant, answer: &Answer) {
         self.notify.ready(&self.summary());
         self.reload.stage = Stage::Idle;
-        for client in std::mem::take(&mut self.reload.clients) {
+        for client in std::mem::take(&mut self.reload.wish).clients {
             self.answer(now, client, answer);
         }
-        if std::mem::take(&mut self.reload.again) {
-            self.reload.clients = std::mem::take(&mut self.reload.next_clients);
+        if let Some(next) = self.reload.next.take() {
+            self.reload.wish = next;
             self.begin_reload(now);
         }
     }
@@ -394,9 +420,6 @@ fn later(old: &Setup, new: &Setup) -> Vec<String> {
     }
     if old.host.fenced != new.host.fenced {
         lines.push("fence: holds from the next start of spared".to_owned());
-    }
-    if old.host.user != new.host.user {
-        lines.push("user: holds for plugins that start from now on".to_owned());
     }
     lines
 }

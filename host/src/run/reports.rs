@@ -29,6 +29,10 @@ impl Core {
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
             Report::GivenUp { plugin, why } => self.handle_given_up(&plugin, why),
+            Report::Recovered { plugin } => {
+                self.tell_up(&plugin, "runs again");
+                self.note_recovered(&plugin);
+            }
             Report::Removed { plugin } => {
                 self.unfollow_all(&plugin);
                 self.groups.handle_fit(&plugin);
@@ -94,15 +98,31 @@ impl Core {
 
     // Roles, then interfaces, then directives: by then it knows what the directives are about.
     fn handle_up(&mut self, now: Instant, plugin: &str) {
-        let text = format!("{plugin} runs");
-        self.events
-            .record(Notice::new(Kind::Plugin, text).because("started"));
+        let is_on_trial = self.supervisor.is_on_trial(plugin);
+        if !is_on_trial {
+            self.tell_up(plugin, "runs");
+        }
         let follower = self.follower(plugin);
         self.replay_interfaces(now, plugin);
         self.connect_peer(now, plugin);
         self.note_plugin_up(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
+        if !is_on_trial {
+            self.note_recovered(plugin);
+        }
+    }
+
+    fn tell_up(&mut self, plugin: &str, what: &str) {
+        let text = format!("{plugin} {what}");
+        let notice = Notice::new(Kind::Plugin, text).because("started");
+        self.events.record(notice);
+    }
+
+    // What its end had cost is over.
+    fn note_recovered(&mut self, plugin: &str) {
+        self.note_plugin_recovered(plugin);
+        self.groups.handle_fit(plugin);
     }
 
     pub(super) fn follower(&self, plugin: &str) -> Follower {
@@ -169,17 +189,15 @@ impl Core {
                 self.answer_call(now, &ticket, -libc::EPERM);
             }
             Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
-            Call::Publish {
-                group,
-                role,
-                cause,
-                sent_ns,
-            } => {
+            Call::Publish { group, publication } => {
                 let now_ns = clock::monotonic_ns();
                 self.groups
-                    .handle_publish(now_ns, ticket, &group, role, cause, sent_ns);
+                    .handle_publish(now_ns, ticket, &group, publication);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
+            Call::Explain { group, role, cause } => {
+                self.groups.handle_explain(ticket, &group, role, cause);
+            }
             Call::SwitchOver { group, cause } => {
                 let now_ns = clock::monotonic_ns();
                 self.groups

@@ -3,16 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, ErrorCode, Request, Status, Value};
-use spared_worker::message::{self, Row};
+use spared_control::{Answer, ErrorCode, Request, Status};
+use spared_worker::message::Row;
 
 use super::core::Core;
+use super::history::There;
+use super::look::{kind, value};
 use super::switch::Switch;
+use super::words;
 use crate::control::{Asked, Caller, refusal};
 use crate::supervisor::{Answered, Unanswered};
 
-/// How long `status` waits for the other node's half.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the other node's half is waited for, and by `status` the slowest of all plugins.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same for plugins where the other node asks: the answer has to get there within its second.
+const HALF_TIMEOUT: Duration = Duration::from_millis(600);
+/// Other words are for one plugin, which may have to look through all that it has. sparectl waits
+/// 15 s.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Whom an answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +40,8 @@ pub struct Question {
     rows: BTreeMap<String, Vec<Row>>,
     /// One that was answered wants it.
     attention: bool,
+    /// An answer was too long for some of its rows.
+    missing: bool,
     /// The number of the other node's part, until it answers.
     pub(super) there: Option<u64>,
 }
@@ -40,6 +50,10 @@ pub struct Question {
 pub enum Asking {
     /// With what the other node said of itself; None: this node's half alone.
     Status(Option<Half>),
+    /// With what the other node remembers.
+    History(There),
+    /// Of one group or all; the same.
+    Why(Option<String>, There),
     Plugin,
     /// The other node's answer, as it is.
     Node(Option<Answer>),
@@ -57,6 +71,7 @@ impl Question {
             waiting: BTreeMap::new(),
             rows: BTreeMap::new(),
             attention: false,
+            missing: false,
             there: None,
         }
     }
@@ -85,15 +100,18 @@ impl Core {
         let answer = match request {
             Request::Status => return self.ask_status(now, asker, true),
             Request::OwnStatus => return self.ask_status(now, asker, false),
-            Request::Why { group } => self.why(group.as_deref()),
+            Request::Why { group } => return self.ask_why(now, asker, group),
+            Request::History => return self.ask_history(now, asker),
+            Request::OwnHistory => self.own_history(),
+            Request::OwnReport { from } => self.own_half.ask(now, &self.options, from),
             Request::Events { limit } => Answer::Events {
                 events: self.events.newest(limit),
             },
             Request::Plugins => Answer::Plugins {
                 plugins: self.supervisor.status(),
             },
-            Request::Reload => match asker {
-                Asker::Client(client) => return self.request_reload(now, Some(client)),
+            Request::Reload { anyway } => match asker {
+                Asker::Client(client) => return self.request_reload(now, Some(client), anyway),
                 Asker::Peer(_) => refusal(ErrorCode::Permission, "reload is for each node itself"),
             },
             Request::Force { group, to, anyway } => self.force(group.as_deref(), to, anyway, &by),
@@ -105,7 +123,9 @@ impl Core {
             Request::Node { node, request } => {
                 return self.ask_node(now, asker, caller, &node, *request);
             }
-            Request::Plugin { name, argv } => return self.ask_plugin(now, asker, name, argv),
+            Request::Plugin { name, argv } => {
+                return self.ask_plugin(now, asker, caller, name, argv);
+            }
         };
         self.reply(now, asker, &answer);
     }
@@ -128,30 +148,35 @@ impl Core {
         if whole {
             question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus);
         }
+        let status = ["status".to_owned()];
         let names = self.supervisor.names().into_iter();
         let plugins = names.filter(|name| {
             let descriptor = self.supervisor.descriptor(name);
-            self.supervisor.is_running(name) && descriptor.is_some_and(|d| d.has_query)
+            self.supervisor.is_running(name)
+                && descriptor.is_some_and(|it| it.verb(&status).is_some())
         });
         let plugins = plugins.collect();
-        self.ask(now, question, plugins, &["status".to_owned()]);
+        self.ask(now, question, plugins, &status);
     }
 
-    fn ask_plugin(&mut self, now: Instant, asker: Asker, name: String, argv: Vec<String>) {
+    fn ask_plugin(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        caller: &Caller,
+        name: String,
+        argv: Vec<String>,
+    ) {
         let refused = match self.supervisor.descriptor(&name) {
-            None if self.supervisor.settings(&name).is_none() => Some(refusal(
-                ErrorCode::Usage,
-                format!("there is no plugin \"{name}\""),
-            )),
+            None if self.supervisor.settings(&name).is_none() => {
+                Some(refusal(ErrorCode::Usage, self.no_plugin(&name)))
+            }
             _ if !self.supervisor.is_running(&name) => Some(refusal(
                 ErrorCode::Refused,
                 format!("{name} is not running"),
             )),
-            Some(descriptor) if !descriptor.has_query => Some(refusal(
-                ErrorCode::Usage,
-                format!("{name} answers no questions"),
-            )),
-            _ => None,
+            Some(descriptor) => words::answer(descriptor, caller, &self.setup.host.node, &argv),
+            None => None,
         };
         match refused {
             Some(answer) => self.reply(now, asker, &answer),
@@ -159,6 +184,16 @@ impl Core {
                 let question = Question::new(asker, Asking::Plugin);
                 self.ask(now, question, BTreeSet::from([name]), &argv);
             }
+        }
+    }
+
+    // One that is installed is enabled by its file.
+    fn no_plugin(&self, name: &str) -> String {
+        let is_name = !name.contains(['/', '.']);
+        let library = self.options.plugin_dir.join(format!("{name}.so"));
+        match is_name && library.is_file() {
+            true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
+            false => format!("there is no plugin \"{name}\""),
         }
     }
 
@@ -173,10 +208,17 @@ impl Core {
             let id = self.next_number();
             question.waiting.insert(id, plugin);
         }
+        let patience = match (argv, question.asker) {
+            ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
+            ([word], Asker::Peer(_)) if word == "status" => HALF_TIMEOUT,
+            _ => QUERY_TIMEOUT,
+        };
+        let until = now + patience;
         let asked = question.waiting.clone();
         self.await_answers(now, question);
         for (id, plugin) in asked {
-            self.supervisor.query(now, &plugin, argv.to_vec(), id);
+            self.supervisor
+                .query(now, until, &plugin, argv.to_vec(), id);
         }
     }
 
@@ -198,6 +240,9 @@ impl Core {
         id: u64,
         result: Result<Answered, Unanswered>,
     ) {
+        if self.recorder.awaits(id) {
+            return self.recorder.handle_answered(result);
+        }
         let asked = self
             .questions
             .iter_mut()
@@ -220,6 +265,7 @@ impl Core {
         let answered = result.unwrap_or_default();
         question.rows.insert(plugin, answered.rows);
         question.attention |= answered.attention;
+        question.missing |= answered.missing;
         self.end_if_complete(now, number);
     }
 
@@ -235,30 +281,35 @@ impl Core {
     fn end_question(&mut self, now: Instant, question: Question) {
         let answer = match question.kind {
             Asking::Status(there) => {
-                let mut status = self.status(&question.rows);
+                let look = self.look(question.rows);
+                let mut status = self.status(&look);
                 if let Some(there) = there {
-                    status.verdict = self.verdict(&question.rows);
-                    status.peer = self.peer_status(&question.rows, there);
+                    status.verdict = self.verdict(&look);
+                    status.peer = self.peer_status(&look, there);
                 }
+                status.rows = look.rows;
                 Answer::Status(Box::new(status))
             }
+            Asking::History(there) => self.history(there),
+            Asking::Why(group, there) => self.why(group.as_deref(), there),
             Asking::Plugin => {
-                let rows = question.rows.into_values().flatten();
+                let rows: Vec<Row> = question.rows.into_values().flatten().collect();
+                let kinds = rows.iter();
                 Answer::Rows {
-                    rows: rows.map(|row| (row.key, value(row.value))).collect(),
+                    kinds: kinds
+                        .filter_map(|row| Some((row.key.clone(), kind(&row.value)?)))
+                        .collect(),
+                    rows: rows
+                        .into_iter()
+                        .map(|row| (row.key, value(row.value)))
+                        .collect(),
                     attention: question.attention,
+                    missing: question.missing,
                 }
             }
             Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),
             Asking::Switch(switch) => switch.answer(),
         };
         self.reply(now, question.asker, &answer);
-    }
-}
-
-pub(super) fn value(value: message::Value) -> Value {
-    match value {
-        message::Value::Text(text) => Value::Text(text),
-        message::Value::Number(number) => Value::Number(number),
     }
 }

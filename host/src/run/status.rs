@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
-use spared_worker::message::{Forced, Row};
+use spared_worker::message::Forced;
 
 use super::core::Core;
 use super::facts::quality_of;
-use super::requests::value;
+use super::look::{Details, Look};
 use crate::clock;
 use crate::group::{Group, name_of};
 use crate::kernel::FenceState;
 
 impl Core {
-    /// This node's half.
-    pub(super) fn status(&self, rows: &BTreeMap<String, Vec<Row>>) -> Status {
+    /// This node's half, without the rows that are about no group.
+    pub(super) fn status(&self, look: &Look) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
             .iter()
-            .map(|(name, group)| self.group_status(name, group, rows.get(&group.owner)))
+            .map(|(name, group)| self.group_status(name, group, look))
             .collect();
         let linked = self.setup.host.linked().is_some();
         Status {
@@ -41,14 +41,14 @@ impl Core {
             frozen_until: self.frozen_until(),
             links: self.link_status(),
             peer: None,
-            rows: self.plugin_rows(rows),
+            rows: BTreeMap::new(),
         }
     }
 
     /// The other half; `there` is what the other node said of itself.
     pub(super) fn peer_status(
         &self,
-        rows: &BTreeMap<String, Vec<Row>>,
+        look: &Look,
         there: Option<Box<Status>>,
     ) -> Option<Box<PeerStatus>> {
         let node = self.peer_name()?.to_owned();
@@ -65,8 +65,8 @@ impl Core {
         Some(Box::new(PeerStatus {
             node,
             up,
-            last_heard: self.peer_last_heard(rows),
-            heard_on: self.peer_heard_on(rows),
+            last_heard: self.peer_last_heard(look),
+            heard_on: self.peer_heard_on(look),
             answers_ping: self.answers_ping().filter(|_| !up),
             status,
             clock_ms: self.clock_ms().filter(|_| up),
@@ -75,15 +75,15 @@ impl Core {
     }
 
     // On a link, or by the elector's word on any interface, whatever is newer.
-    pub(super) fn peer_last_heard(&self, rows: &BTreeMap<String, Vec<Row>>) -> Option<String> {
-        let owners = self.groups.iter().map(|(name, group)| (name, &group.owner));
-        let ages = owners.filter_map(|(name, owner)| {
-            let details = details_of(name, rows.get(owner));
-            match details.get("peer_heard_ms_ago") {
-                Some(Value::Number(ms)) => Some(*ms),
-                _ => None,
-            }
-        });
+    pub(super) fn peer_last_heard(&self, look: &Look) -> Option<String> {
+        let groups = self.groups.iter();
+        let ages =
+            groups.filter_map(
+                |(name, _)| match look.details(name)?.get("peer_heard_ms_ago")? {
+                    Value::Number(ms) => Some(*ms),
+                    _ => None,
+                },
+            );
         let advert = ages.min().map(clock::before_ms);
         let link = self.last_heard().map(str::to_owned);
         // Local times of one form: the later one sorts last.
@@ -91,12 +91,15 @@ impl Core {
     }
 
     // Links, then interfaces on which the elector hears its adverts: "virtual_router.lan2.50.IPv4.heard".
-    pub(super) fn peer_heard_on(&self, rows: &BTreeMap<String, Vec<Row>>) -> Vec<String> {
+    pub(super) fn peer_heard_on(&self, look: &Look) -> Vec<String> {
         let mut heard = self.pair.heard_on.clone();
-        for (name, group) in self.groups.iter() {
-            let details = details_of(name, rows.get(&group.owner));
+        for details in self
+            .groups
+            .iter()
+            .filter_map(|(name, _)| look.details(name))
+        {
             let peer = details.get("peer");
-            for (key, value) in &details {
+            for (key, value) in details {
                 let router = key.strip_prefix("virtual_router.");
                 let router = router.and_then(|rest| rest.strip_suffix(".heard"));
                 let interface = router.and_then(|router| router.rsplitn(3, '.').last());
@@ -111,33 +114,8 @@ impl Core {
         heard
     }
 
-    // Rows about groups are shown with the group.
-    fn plugin_rows(
-        &self,
-        rows: &BTreeMap<String, Vec<Row>>,
-    ) -> BTreeMap<String, BTreeMap<String, Value>> {
-        let is_of_group = |plugin: &str, key: &str| {
-            let mut groups = self.groups.iter();
-            groups.any(|(name, group)| {
-                let rest = key.strip_prefix(name);
-                group.owner == plugin && rest.is_some_and(|rest| rest.starts_with('.'))
-            })
-        };
-        let mut all = BTreeMap::new();
-        for (plugin, rows) in rows {
-            let own = rows.iter().filter(|row| !is_of_group(plugin, &row.key));
-            let own: BTreeMap<String, Value> = own
-                .map(|row| (row.key.clone(), value(row.value.clone())))
-                .collect();
-            if !own.is_empty() {
-                all.insert(plugin.clone(), own);
-            }
-        }
-        all
-    }
-
-    fn group_status(&self, name: &str, group: &Group, rows: Option<&Vec<Row>>) -> GroupStatus {
-        let mut details = details_of(name, rows);
+    fn group_status(&self, name: &str, group: &Group, look: &Look) -> GroupStatus {
+        let mut details = look.details(name).cloned().unwrap_or_default();
         let quality = quality_of(&details).unwrap_or(self.quality.number());
         GroupStatus {
             name: name.to_owned(),
@@ -146,7 +124,7 @@ impl Core {
             why: self.sentence_of(group),
             forced: forced_word(group.forced).to_owned(),
             quality,
-            fence: fence_word(self.kernel.fence_status(name)).to_owned(),
+            fence: fence_word(look.fence(name)).to_owned(),
             lease_ms: Duration::from_nanos(group.claims.lease_ns).as_secs_f64() * 1000.0,
             addresses: self.kernel.address_status(name),
             conflict: take_text(&mut details, "conflict"),
@@ -161,7 +139,7 @@ impl Core {
         followed
             .map(|(name, seen)| InterfaceStatus {
                 name: name.clone(),
-                state: seen.state.to_owned(),
+                state: seen.word().to_owned(),
                 since: seen.since.clone(),
             })
             .collect()
@@ -189,18 +167,7 @@ impl Core {
     }
 }
 
-// The elector's rows about this group, without the group's name.
-pub(super) fn details_of(group: &str, rows: Option<&Vec<Row>>) -> BTreeMap<String, Value> {
-    let prefix = format!("{group}.");
-    let rows = rows.into_iter().flatten();
-    rows.filter_map(|row| {
-        let key = row.key.strip_prefix(&prefix)?;
-        Some((key.to_owned(), value(row.value.clone())))
-    })
-    .collect()
-}
-
-pub(super) fn take_text(details: &mut BTreeMap<String, Value>, key: &str) -> Option<String> {
+fn take_text(details: &mut Details, key: &str) -> Option<String> {
     match details.remove(key)? {
         Value::Text(text) if !text.is_empty() => Some(text),
         _ => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode};
-use spared_pair::Forced;
+use spared_pair::{CauseKind, Forced};
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
@@ -105,7 +105,7 @@ impl Core {
         }
         self.await_answers(now, Question::new(asker, Asking::Switch(switch)));
         for (wish, group) in begun {
-            let cause = Cause::new("switch", format!("{by} switched it"));
+            let cause = Cause::new(CauseKind::Asked, format!("{by} switched it"));
             self.groups.handle_wish(now_ns, wish, &group, cause, anyway);
         }
     }

@@ -230,7 +230,7 @@ impl Core {
     pub(super) fn freeze(&mut self, for_ms: u64, by: &str) -> Answer {
         let lasts = Duration::from_millis(for_ms);
         if lasts > FREEZE_MAX {
-            return refusal(ErrorCode::Usage, "allowed times: at most 1 hour; 0 ends it");
+            return refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off");
         }
         let node = self.setup.host.node.clone();
         let mut lines = vec![self.set_freeze(lasts, by)];

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use spared_worker::codec::ReceiveError;
+use spared_worker::errors::Errors;
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Failure, FromWorker, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
@@ -67,15 +68,15 @@ impl Supervisor {
             capabilities: 0,
             realtime: false,
             root: false,
-            uid_gid: self.terms.account,
+            uid_gid: self.account(&settings.name),
             state_dir: None,
             files: Vec::new(),
             writable: Vec::new(),
         };
-        let worker = Worker::spawn(&self.terms.exe, &load, file.as_fd())
+        let mut worker = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
             .map_err(|error| format!("no worker: {error}"))?;
         let serial = self
-            .watch(poller, &worker)
+            .watch(poller, &mut worker)
             .map_err(|error| format!("no worker: {error}"))?;
         let check = Check {
             settings,
@@ -93,7 +94,7 @@ impl Supervisor {
                 Ok(None) => return,
                 Ok(Some(message)) => check.step(message),
                 Err(ReceiveError::Closed) => check.fail("crashed while it was checked"),
-                Err(error) => check.fail(&error.to_string()),
+                Err(error) => check.fail(&error.of_it()),
             };
             if let Step::End(faults) = step {
                 self.end_check(now, serial, faults);
@@ -121,7 +122,8 @@ impl Supervisor {
     }
 
     fn end_check(&mut self, now: Instant, serial: u64, faults: Vec<Fault>) {
-        if let Some(check) = self.checks.remove(&serial) {
+        if let Some(mut check) = self.checks.remove(&serial) {
+            check.log_errors();
             let plugin = check.settings.name;
             self.discard(now, serial, check.worker);
             self.reports.push_back(Report::Validated { plugin, faults });
@@ -130,6 +132,16 @@ impl Supervisor {
 }
 
 impl Check {
+    /// Within what one look takes: it lives for two seconds at most.
+    pub(super) fn log_errors(&mut self) {
+        let Some((_, lines)) = self.worker.errors().and_then(Errors::read) else {
+            return self.worker.close_errors();
+        };
+        for line in lines {
+            log::warn!("{}, which is checked: {line}", self.settings.name);
+        }
+    }
+
     fn step(&mut self, message: FromWorker) -> Step {
         match message {
             FromWorker::Loaded(Ok(_)) => self.configure(),

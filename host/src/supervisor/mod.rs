@@ -11,6 +11,7 @@ mod failure;
 mod files;
 pub(crate) mod limit;
 mod plugin;
+mod purpose;
 mod report;
 mod status;
 #[cfg(test)]
@@ -19,12 +20,14 @@ mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
+use crate::account::{Account, Accounts};
 use crate::config;
 use crate::events::{Kind, Notice};
 use crate::group::Order;
@@ -32,18 +35,16 @@ use crate::poller::{Key, Poller};
 use crate::process::{Killed, PING_EVERY, Policy, RestartBudget};
 use check::Check;
 use plugin::{Plugin, State};
+use purpose::Purpose;
 pub use report::{Answered, Report, Returned, Unanswered};
-use worker::{Purpose, Running};
+use worker::Running;
 
 /// Messages of one worker that one turn of the loop reads: nobody starves the others.
 const BUDGET: usize = 16;
 const ELECTOR_BUDGET: usize = 128;
-/// `status` asks every plugin, and waits for the slowest.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Other words are for one plugin, which may have to look through all that it has. sparectl waits
-/// 15 s.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// As long may it be pending.
+const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// What every worker is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +54,6 @@ pub struct Terms {
     pub plugin_dir: PathBuf,
     pub surroundings: Surroundings,
     pub realtime: bool,
-    /// None where this process may not change accounts.
-    pub account: Option<(u32, u32)>,
     /// Below it each plugin has a folder of its own.
     pub state_dir: Option<PathBuf>,
 }
@@ -63,6 +62,8 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Supervisor {
     terms: Terms,
+    /// None where this process may not change to them.
+    accounts: Option<Accounts>,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
@@ -75,9 +76,10 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn new(terms: Terms, now: Instant) -> Self {
+    pub fn new(terms: Terms, accounts: Option<Accounts>, now: Instant) -> Self {
         Self {
             terms,
+            accounts,
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
             dying: Killed::default(),
@@ -95,6 +97,15 @@ impl Supervisor {
     /// After a reload; holds for workers that start from now on.
     pub fn set_terms(&mut self, terms: Terms) {
         self.terms = terms;
+    }
+
+    /// What a process of this name runs as, if not as this one.
+    pub fn account(&mut self, name: &str) -> Option<Account> {
+        let folder = self.state_folder(name);
+        let owner = folder
+            .and_then(|it| std::fs::metadata(it).ok())
+            .map(|it| it.uid());
+        Some(self.accounts.as_mut()?.of(name, owner))
     }
 
     pub fn poll_report(&mut self) -> Option<Report> {
@@ -171,6 +182,16 @@ impl Supervisor {
         self.start_configured();
     }
 
+    /// A worker has written to its error output.
+    pub fn handle_errors(&mut self, now: Instant, serial: u64) {
+        if let Some(check) = self.checks.get_mut(&serial) {
+            return check.log_errors();
+        }
+        if let Some(name) = self.name_of(serial) {
+            self.read_errors(now, &name);
+        }
+    }
+
     /// A worker's process has ended.
     pub fn handle_exit(&mut self, poller: &Poller, now: Instant, serial: u64) {
         if self.dying.handle_exit(serial) {
@@ -207,25 +228,28 @@ impl Supervisor {
             self.ping_all(now);
             self.report_suppressed();
         }
-        let due =
-            |plugin: &&Plugin| matches!(plugin.state, State::Pausing { until } if now >= until);
-        let names: Vec<String> = self
+        let due = |plugin: &&Plugin| plugin.start_at().is_some_and(|at| now >= at);
+        let due: Vec<String> = self
             .plugins
             .values()
             .filter(due)
             .map(|plugin| plugin.name().to_owned())
             .collect();
-        for name in names {
+        for name in due {
+            if let Some(plugin) = self.plugins.get_mut(&name) {
+                plugin.restarts += 1;
+            }
             self.begin(poller, now, &name);
         }
+        self.end_trials(now);
         self.end_questions(now);
         self.end_checks(now);
         self.start_configured();
     }
 
-    /// No worker is deaf, and none that was killed lives on.
+    /// No worker that was killed lives on; one that hangs is killed here.
     pub fn is_well(&self, now: Instant) -> bool {
-        !self.dying.is_lingering(now) && !self.plugins.values().any(|plugin| plugin.missed() > 1)
+        !self.dying.is_lingering(now)
     }
 
     // ---- speaking
@@ -277,7 +301,7 @@ impl Supervisor {
         });
     }
 
-    pub fn role(&mut self, now: Instant, name: &str, order: Order) {
+    pub fn role(&mut self, now: Instant, name: &str, order: Order, why: String) {
         let purpose = Purpose::Role {
             group: order.group.clone(),
             epoch: order.epoch,
@@ -287,22 +311,18 @@ impl Supervisor {
             group: order.group,
             role: order.role,
             maintenance: order.maintenance,
-            why: order.why,
+            before: order.before,
+            epoch: order.epoch,
+            why,
+            cause: order.cause,
             deadline_ns: order.deadline_ns,
         };
         self.ask(now, name, purpose, message);
     }
 
-    /// Answered by [`Report::Answered`] under the same id, whatever happens.
-    pub fn query(&mut self, now: Instant, name: &str, argv: Vec<String>, id: u64) {
-        let timeout = match argv.as_slice() {
-            [word] if word == "status" => STATUS_TIMEOUT,
-            _ => QUERY_TIMEOUT,
-        };
-        let purpose = Purpose::Query {
-            id,
-            until: now + timeout,
-        };
+    /// Answered by [`Report::Answered`] under the same id, whatever happens, until then.
+    pub fn query(&mut self, now: Instant, until: Instant, name: &str, argv: Vec<String>, id: u64) {
+        let purpose = Purpose::Query { id, until };
         if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
             let result = Err(Unanswered {
                 unknown_words: false,
@@ -316,6 +336,7 @@ impl Supervisor {
     pub fn stop(&mut self, now: Instant, name: &str) {
         let purpose = Purpose::Stop {
             until: now + STOP_TIMEOUT,
+            longest: now + STOP_MAX,
         };
         let asked = self.ask(now, name, purpose, |token| ToWorker::Stop { token });
         match self.plugins.get_mut(name) {
@@ -373,7 +394,13 @@ impl Supervisor {
     pub fn is_running(&self, name: &str) -> bool {
         self.plugins
             .get(name)
-            .is_some_and(|plugin| plugin.state == State::Running)
+            .is_some_and(|plugin| plugin.state.is_running())
+    }
+
+    /// It runs, and was given up not long before.
+    pub fn is_on_trial(&self, name: &str) -> bool {
+        let plugin = self.plugins.get(name);
+        plugin.is_some_and(|plugin| plugin.trial_end().is_some())
     }
 
     /// Why it does not run.
@@ -401,7 +428,8 @@ impl Supervisor {
 
     /// Nothing is being started: what is not running now will not be by itself.
     pub fn is_settled(&self) -> bool {
-        let moving = |plugin: &Plugin| plugin.is_preparing() || plugin.state == State::Starting;
+        let starting = |plugin: &Plugin| plugin.state == State::Starting && !plugin.is_pending();
+        let moving = |plugin: &Plugin| plugin.is_preparing() || starting(plugin);
         !self
             .plugins
             .values()
@@ -439,10 +467,13 @@ impl Supervisor {
         }
     }
 
-    fn watch(&mut self, poller: &Poller, worker: &Worker) -> std::io::Result<u64> {
+    fn watch(&mut self, poller: &Poller, worker: &mut Worker) -> std::io::Result<u64> {
         self.serial += 1;
         let serial = self.serial;
-        poller.watch(worker, Key::Worker(serial))?;
+        poller.watch(&*worker, Key::Worker(serial))?;
+        if let Some(errors) = worker.errors() {
+            poller.watch(errors, Key::Errors(serial))?;
+        }
         poller.watch(worker.pidfd(), Key::Exit(serial))?;
         Ok(serial)
     }

@@ -9,11 +9,14 @@ use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
+use spared_worker::rights;
 
-use super::worker::{Purpose, Running};
+use super::purpose::Purpose;
+use super::worker::Running;
 use super::{Supervisor, config, files};
+use crate::account::Account;
 use crate::poller::Poller;
-use crate::process::{Policy, RestartBudget};
+use crate::process::{Policy, RestartBudget, TRIAL};
 
 #[derive(Debug)]
 pub(super) struct Plugin {
@@ -39,15 +42,25 @@ pub(super) enum State {
     /// Waits until every other plugin is configured.
     Configured,
     Starting,
-    Running,
+    Running {
+        since: Instant,
+    },
     Stopping,
     Pausing {
         until: Instant,
     },
-    /// Given up.
-    Failed,
+    /// Given up; it is tried again then.
+    Failed {
+        until: Instant,
+    },
     /// Not a plugin, or its configuration is wrong.
     Refused,
+}
+
+impl State {
+    pub(super) fn is_running(self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
 }
 
 impl Plugin {
@@ -76,6 +89,12 @@ impl Plugin {
         )
     }
 
+    /// Others start after it was configured. Whoever has ended on that way is waited for no more: one
+    /// that hangs or crashes in it again and again must not keep the elector from its start.
+    fn is_awaited(&self) -> bool {
+        self.is_preparing() && self.restart_budget.is_full()
+    }
+
     /// It asks for it, and the administrator lets it.
     pub(super) fn is_root(&self) -> bool {
         let asks = |descriptor: &Descriptor| descriptor.flags & PLUGIN_ROOT != 0;
@@ -85,25 +104,41 @@ impl Plugin {
     /// 1 << CAP_..., of a plugin that is not root.
     pub(super) fn capabilities(&self) -> u64 {
         let wanted = self.descriptor.as_ref();
-        wanted.map_or(0, |descriptor| descriptor.capabilities) & self.settings.allow.capabilities
+        let wanted = wanted.map_or(0, |descriptor| descriptor.capabilities);
+        rights::grantable(wanted) & self.settings.allow.capabilities
     }
 
-    pub(super) fn missed(&self) -> u32 {
-        self.running
-            .as_ref()
-            .map_or(0, |running| running.pings.missed())
+    /// When it may be trusted again: it was given up before, and runs.
+    pub(super) fn trial_end(&self) -> Option<Instant> {
+        match self.state {
+            State::Running { since } if self.restart_budget.is_given_up() => Some(since + TRIAL),
+            _ => None,
+        }
+    }
+
+    /// Its start is pending, which may take long.
+    pub(super) fn is_pending(&self) -> bool {
+        let running = self.running.as_ref();
+        let mut pending = running.iter().flat_map(|it| it.pending.values());
+        pending.any(|it| matches!(it, Purpose::Start { until: Some(_) }))
+    }
+
+    /// It does not run, and is to be started then.
+    pub(super) fn start_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Pausing { until } | State::Failed { until } => Some(until),
+            _ => None,
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let pause = match self.state {
-            State::Pausing { until } => Some(until),
-            _ => None,
-        };
+        let own = [self.start_at(), self.trial_end()];
         let questions = self
             .running
             .iter()
             .flat_map(|running| running.pending.values());
-        questions.filter_map(Purpose::until).chain(pause).min()
+        let questions = questions.filter_map(Purpose::until);
+        questions.chain(own.into_iter().flatten()).min()
     }
 }
 
@@ -121,13 +156,14 @@ impl Supervisor {
     }
 
     fn spawn(&mut self, poller: &Poller, now: Instant, name: &str, check_only: bool) {
+        let account = self.account(name);
         let Some(plugin) = self.plugins.get(name) else {
             return;
         };
         let Some(file) = &plugin.file else { return };
-        let load = self.load(plugin, check_only);
-        let spawned = Worker::spawn(&self.terms.exe, &load, file.as_fd())
-            .and_then(|worker| Ok((self.watch(poller, &worker)?, worker)));
+        let load = self.load(plugin, account, check_only);
+        let spawned = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
+            .and_then(|mut worker| Ok((self.watch(poller, &mut worker)?, worker)));
         let (serial, worker) = match spawned {
             Ok(spawned) => spawned,
             // Short of something, or dead before it read its first message: the next may live.
@@ -146,11 +182,11 @@ impl Supervisor {
         };
     }
 
-    fn load(&self, plugin: &Plugin, check_only: bool) -> Load {
+    fn load(&self, plugin: &Plugin, account: Option<Account>, check_only: bool) -> Load {
         let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
         let has = |flag| descriptor.is_some_and(|descriptor| descriptor.flags & flag != 0);
         let root = !check_only && plugin.is_root();
-        let account = if root { None } else { self.terms.account };
+        let account = account.filter(|_| !root);
         let private = files::Private::new(self.terms.state_dir.as_deref());
         let mut opened = files::Opened::default();
         if has(PLUGIN_FILES) {
@@ -177,12 +213,12 @@ impl Supervisor {
         }
     }
 
-    fn state_folder(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn state_folder(&self, name: &str) -> Option<PathBuf> {
         Some(self.terms.state_dir.as_ref()?.join(name))
     }
 
     // Its own folder, made here because the worker may not.
-    fn state_dir(&self, name: &str, account: Option<(u32, u32)>) -> Option<String> {
+    fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.state_folder(name)?;
         std::fs::create_dir_all(&path).ok()?;
         // Where the plugin is root, nobody else may put something there.
@@ -271,7 +307,7 @@ impl Supervisor {
 
     /// Start comes after every plugin was configured.
     pub(super) fn start_configured(&mut self) {
-        if self.plugins.values().any(Plugin::is_preparing) {
+        if self.plugins.values().any(Plugin::is_awaited) {
             return;
         }
         let now = Instant::now();
@@ -284,8 +320,8 @@ impl Supervisor {
             .collect();
         for name in names {
             self.set_state(&name, State::Starting);
-            self.ask(now, &name, Purpose::Start, |token| ToWorker::Start {
-                token,
+            self.ask(now, &name, Purpose::Start { until: None }, |token| {
+                ToWorker::Start { token }
             });
         }
     }

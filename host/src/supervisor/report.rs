@@ -22,10 +22,14 @@ pub enum Report {
         plugin: String,
         why: String,
     },
-    /// It died too often.
+    /// It died too often; said again when it was tried again and did not hold.
     GivenUp {
         plugin: String,
         why: String,
+    },
+    /// It was given up, and has run for long enough since.
+    Recovered {
+        plugin: String,
     },
     /// It is no longer configured.
     Removed {
@@ -117,6 +121,8 @@ pub struct Answered {
     pub rows: Vec<Row>,
     /// Somebody should look at them.
     pub attention: bool,
+    /// The answer was too long for some of them.
+    pub missing: bool,
 }
 
 /// Why a query has no answer.

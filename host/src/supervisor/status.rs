@@ -1,9 +1,10 @@
 //! Plugins as `sparectl plugins` shows them.
 
-use caps::Capability;
 use spared_abi::PLUGIN_REALTIME;
-use spared_control::PluginStatus;
+use spared_control::{PluginStatus, PluginVerb};
 use spared_pair::PluginState;
+use spared_worker::message::Descriptor;
+use spared_worker::rights;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};
@@ -22,10 +23,11 @@ impl Supervisor {
             return (PluginState::Starting, String::new());
         };
         let state = match plugin.state {
-            State::Running => PluginState::Running,
+            State::Running { .. } if plugin.trial_end().is_some() => PluginState::Recovering,
+            State::Running { .. } => PluginState::Running,
             State::Stopping | State::Disabled => PluginState::Stopping,
             State::Pausing { .. } => PluginState::Restarting,
-            State::Failed => PluginState::Failed,
+            State::Failed { .. } => PluginState::Failed,
             State::Refused => PluginState::Refused,
             State::Checking
             | State::Loading
@@ -41,8 +43,9 @@ impl Supervisor {
         let capabilities = if plugin.is_root() {
             vec!["root".to_owned()]
         } else {
-            capability_names(plugin.capabilities())
+            rights::names(plugin.capabilities())
         };
+        let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());
         PluginStatus {
             name: plugin.name().to_owned(),
@@ -52,8 +55,10 @@ impl Supervisor {
             why: plugin.why.clone(),
             pid,
             restarts: plugin.restarts,
+            slow_calls,
             capabilities,
             scheduling: self.scheduling(plugin, pid),
+            verbs: descriptor.map(verbs).unwrap_or_default(),
         }
     }
 
@@ -74,6 +79,18 @@ impl Supervisor {
     }
 }
 
+fn verbs(descriptor: &Descriptor) -> Vec<PluginVerb> {
+    let verbs = descriptor.verbs.iter();
+    verbs
+        .map(|verb| PluginVerb {
+            word: verb.word.clone(),
+            usage: verb.usage.clone(),
+            summary: verb.summary.clone(),
+            changes: verb.changes,
+        })
+        .collect()
+}
+
 fn state_word(state: State) -> &'static str {
     match state {
         State::Disabled => "disabled",
@@ -82,25 +99,12 @@ fn state_word(state: State) -> &'static str {
         | State::Configuring
         | State::Configured
         | State::Starting => "starting",
-        State::Running => "running",
+        State::Running { .. } => "running",
         State::Stopping => "stopping",
         State::Pausing { .. } => "restarting",
-        State::Failed => "failed",
+        State::Failed { .. } => "failed",
         State::Refused => "refused",
     }
-}
-
-fn capability_names(set: u64) -> Vec<String> {
-    caps::all()
-        .into_iter()
-        .filter(|capability: &Capability| set & capability.bitmask() != 0)
-        .map(|capability| {
-            capability
-                .to_string()
-                .to_lowercase()
-                .replacen("cap_", "", 1)
-        })
-        .collect()
 }
 
 // Field 41 of /proc/PID/stat is the policy; the command in parentheses may hold anything.

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::{ATTENTION, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN, RESTART};
+use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
 use spared_worker::codec::ReceiveError;
-use spared_worker::message::{Failure, FromWorker, Row, ToWorker};
+use spared_worker::errors::Errors;
+use spared_worker::message::{Failure, FromWorker, ToWorker};
 use spared_worker::process::Worker;
 
-use super::failure::{faults, reason, status_of};
+use super::failure::faults;
 use super::limit::Limit;
 use super::plugin::State;
-use super::{Answered, Report, Returned, Supervisor, Unanswered};
+use super::purpose::Purpose;
+use super::{Answered, Report, Supervisor};
 use crate::events::{Kind, Notice};
 use crate::poller::Poller;
-use crate::process::{MISSED_MAX, Pings};
+use crate::process::{Next, Pings, TRIAL, Usage};
+
+/// At the error output of a worker that has ended.
+const LAST_LOOKS: u32 = 5;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -23,43 +28,12 @@ pub(super) struct Running {
     /// What was asked and not yet answered, by token.
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) pings: Pings,
+    /// Calls of its plugin that took longer than they may.
+    pub(super) slow_calls: u64,
     messages: Limit,
     lines: Limit,
-}
-
-/// Why a token was given out.
-#[derive(Debug)]
-pub(super) enum Purpose {
-    Configure,
-    Reconfigure,
-    Start,
-    Drain { group: String, epoch: u64 },
-    Settle { group: String, epoch: u64 },
-    Role { group: String, epoch: u64 },
-    Query { id: u64, until: Instant },
-    Stop { until: Instant },
-}
-
-impl Purpose {
-    /// What the plugin was called for.
-    fn callback(&self) -> &'static str {
-        match self {
-            Self::Configure | Self::Reconfigure => "configure",
-            Self::Start => "start",
-            Self::Drain { .. } => "drain",
-            Self::Settle { .. } => "settle",
-            Self::Role { .. } => "role",
-            Self::Query { .. } => "query",
-            Self::Stop { .. } => "stop",
-        }
-    }
-
-    pub(super) fn until(&self) -> Option<Instant> {
-        match self {
-            Self::Query { until, .. } | Self::Stop { until } => Some(*until),
-            _ => None,
-        }
-    }
+    /// Of looks at its error output, each of which takes 16 kB at most.
+    errors: Limit,
 }
 
 impl Running {
@@ -69,9 +43,11 @@ impl Running {
             worker,
             pending: BTreeMap::new(),
             pings: Pings::default(),
+            slow_calls: 0,
             // Ten times what a busy plugin sends; more is a flood.
             messages: Limit::new(5_000, 10_000, now),
             lines: Limit::new(20, 200, now),
+            errors: Limit::new(100, 1_000, now),
         }
     }
 }
@@ -103,21 +79,52 @@ impl Supervisor {
                 }
                 Ok(Some(message)) => self.handle_message(poller, now, name, message),
                 Err(ReceiveError::Closed) => return self.handle_ended(now, name, None),
-                Err(error) => return self.handle_ended(now, name, Some(error.to_string())),
+                Err(error) => return self.handle_ended(now, name, Some(error.of_it())),
             }
         }
+    }
+
+    pub(super) fn read_errors(&mut self, now: Instant, name: &str) {
+        let length = self.log_errors(now, name);
+        let running = self.running(name).filter(|_| length > 0);
+        if running.is_some_and(|running| !running.errors.take(now)) {
+            let why = "flooded its error output".to_owned();
+            self.handle_ended(now, name, Some(why));
+        }
+    }
+
+    /// How many bytes came.
+    fn log_errors(&mut self, now: Instant, name: &str) -> usize {
+        let Some(running) = self.running(name) else {
+            return 0;
+        };
+        let Some((length, lines)) = running.worker.errors().and_then(Errors::read) else {
+            running.worker.close_errors();
+            return 0;
+        };
+        for line in lines {
+            self.handle_line(now, name, LOG_WARN, &line);
+        }
+        length
     }
 
     fn handle_message(&mut self, poller: &Poller, now: Instant, name: &str, message: FromWorker) {
         match message {
             FromWorker::Loaded(loaded) => self.handle_loaded(poller, now, name, loaded),
+            FromWorker::Pending { token } => self.handle_pending(now, name, token),
             FromWorker::Returned {
                 token,
                 status,
                 failures,
                 rows,
+                missing,
             } => {
-                self.handle_returned(now, name, token, status, failures, rows);
+                let answered = Answered {
+                    rows,
+                    missing,
+                    ..Answered::default()
+                };
+                self.handle_returned(now, name, token, status, failures, answered);
             }
             FromWorker::Call { number, call } => {
                 let plugin = name.to_owned();
@@ -153,95 +160,12 @@ impl Supervisor {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Scopes { plugin, scopes });
             }
-            FromWorker::Pong { number } => {
+            FromWorker::Pong { number, slow_calls } => {
                 if let Some(running) = self.running(name) {
                     running.pings.handle_pong(number);
+                    running.slow_calls = slow_calls;
                 }
             }
-        }
-    }
-
-    fn handle_returned(
-        &mut self,
-        now: Instant,
-        name: &str,
-        token: u64,
-        status: i32,
-        mut failures: Vec<Failure>,
-        rows: Vec<Row>,
-    ) {
-        // A token that nobody gave out is stale, or a lie without effect.
-        let Some(purpose) = self
-            .running(name)
-            .and_then(|running| running.pending.remove(&token))
-        else {
-            return;
-        };
-        let status = status_of(name, purpose.callback(), status, &mut failures);
-        let plugin = name.to_owned();
-        match purpose {
-            Purpose::Configure if status < 0 => {
-                let lines = self.fault_lines(name, status, &failures);
-                self.refuse_running(now, name, lines);
-            }
-            Purpose::Configure => self.set_state(name, State::Configured),
-            Purpose::Reconfigure => {
-                let result = match status {
-                    RESTART => Ok(Returned::Restart),
-                    0.. => Ok(Returned::Live),
-                    _ => Err(self.fault_lines(name, status, &failures)),
-                };
-                self.reports
-                    .push_back(Report::Reconfigured { plugin, result });
-            }
-            Purpose::Start if status < 0 => {
-                let why = format!("does not start: {}", reason(status, &failures));
-                self.handle_ended(now, name, Some(why));
-            }
-            Purpose::Start => {
-                self.set_state(name, State::Running);
-                self.reports.push_back(Report::Up { plugin });
-            }
-            Purpose::Drain { group, epoch } => {
-                self.reports.push_back(Report::Drained {
-                    plugin,
-                    group,
-                    epoch,
-                    status,
-                });
-            }
-            Purpose::Settle { group, epoch } => {
-                self.reports.push_back(Report::Settled {
-                    plugin,
-                    group,
-                    epoch,
-                });
-            }
-            Purpose::Role { group, epoch } => {
-                let result = match status < 0 {
-                    true => Err(reason(status, &failures)),
-                    false => Ok(()),
-                };
-                self.reports.push_back(Report::RoleDone {
-                    plugin,
-                    group,
-                    epoch,
-                    result,
-                });
-            }
-            Purpose::Query { id, .. } => {
-                let result = if status < 0 {
-                    Err(Unanswered {
-                        unknown_words: status == -libc::EINVAL,
-                        why: reason(status, &failures),
-                    })
-                } else {
-                    let attention = status == ATTENTION;
-                    Ok(Answered { rows, attention })
-                };
-                self.reports.push_back(Report::Answered { id, result });
-            }
-            Purpose::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
         }
     }
 
@@ -266,6 +190,12 @@ impl Supervisor {
         }
     }
 
+    /// Whether one more line of log about what a plugin says is within what it may log itself.
+    pub fn may_log(&mut self, now: Instant, name: &str) -> bool {
+        let running = self.running(name);
+        running.is_some_and(|running| running.lines.take(now))
+    }
+
     pub(super) fn report_suppressed(&mut self) {
         for (name, plugin) in &mut self.plugins {
             let suppressed = plugin
@@ -283,8 +213,9 @@ impl Supervisor {
             let Some(running) = self.running(&name) else {
                 continue;
             };
-            let Some(number) = running.pings.next() else {
-                let why = format!("did not answer for {MISSED_MAX} s");
+            let usage = Usage::of(running.worker.pid());
+            let Some(number) = running.pings.next(usage) else {
+                let why = format!("did not answer for {} s", running.pings.missed());
                 self.handle_ended(now, &name, Some(why));
                 continue;
             };
@@ -292,35 +223,11 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn end_questions(&mut self, now: Instant) {
-        let mut ended = Vec::new();
-        for (name, plugin) in &mut self.plugins {
-            let Some(running) = &mut plugin.running else {
-                continue;
-            };
-            let due = |purpose: &Purpose| purpose.until().is_some_and(|until| now >= until);
-            let tokens: Vec<u64> = running
-                .pending
-                .iter()
-                .filter(|(_, p)| due(p))
-                .map(|(token, _)| *token)
-                .collect();
-            for token in tokens {
-                ended.extend(
-                    running
-                        .pending
-                        .remove(&token)
-                        .map(|purpose| (name.clone(), purpose)),
-                );
-            }
-        }
-        for (name, purpose) in ended {
-            self.give_up(&name, purpose, "does not answer");
-        }
-    }
-
     /// The worker is dead, or must be: everything that waited for it learns so.
     pub(super) fn handle_ended(&mut self, now: Instant, name: &str, why: Option<String>) {
+        // its last words first, as many as a pipe holds
+        let mut looks = 0..LAST_LOOKS;
+        while looks.next().is_some() && self.log_errors(now, name) > 0 {}
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
@@ -350,55 +257,42 @@ impl Supervisor {
             return;
         };
         plugin.why.clone_from(&sentence);
-        let news = match plugin.restart_budget.next_pause(now) {
-            Some(pause) => {
-                plugin.restarts += 1;
-                plugin.state = State::Pausing { until: now + pause };
-                let text = format!("{sentence}; started again in {} ms", pause.as_millis());
-                Notice::warn(Kind::Plugin, text).because("died")
-            }
-            None => {
-                plugin.state = State::Failed;
-                let text =
-                    format!("{sentence}, and too often: given up. `sparectl reload` tries again");
-                plugin.why.clone_from(&text);
-                let (plugin, why) = (name.to_owned(), sentence);
-                self.reports.push_back(Report::GivenUp { plugin, why });
-                Notice {
-                    level: log::Level::Error,
-                    ..Notice::warn(Kind::Plugin, text).because("given-up")
-                }
-            }
-        };
-        self.tell(news);
-    }
-
-    pub(super) fn give_up(&mut self, name: &str, purpose: Purpose, why: &str) {
-        let plugin = name.to_owned();
-        match purpose {
-            Purpose::Query { id, .. } => {
-                let result = Err(Unanswered {
-                    unknown_words: false,
-                    why: format!("{name} {why}"),
-                });
-                self.reports.push_back(Report::Answered { id, result });
-            }
-            Purpose::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
-            Purpose::Reconfigure => {
-                let result = Err(vec![format!("{name} {why}")]);
-                self.reports
-                    .push_back(Report::Reconfigured { plugin, result });
-            }
-            // The groups learn of it by the worker's end, or by their own deadlines.
-            Purpose::Configure
-            | Purpose::Start
-            | Purpose::Drain { .. }
-            | Purpose::Settle { .. }
-            | Purpose::Role { .. } => {}
+        let next = plugin.restart_budget.handle_end(now);
+        let (until, pause) = (now + next.pause(), next.pause());
+        if let Next::Restart(_) = next {
+            plugin.state = State::Pausing { until };
+            let text = format!("{sentence}; started again in {} ms", pause.as_millis());
+            return self.tell(Notice::warn(Kind::Plugin, text).because("died"));
+        }
+        plugin.state = State::Failed { until };
+        let every = pause.as_secs();
+        let text = format!("{sentence}, and too often: given up, and tried again every {every} s");
+        plugin.why.clone_from(&text);
+        let (plugin, why) = (name.to_owned(), sentence);
+        self.reports.push_back(Report::GivenUp { plugin, why });
+        // what is so for days is told once
+        match next {
+            Next::TryAgain(_) => log::debug!("{text}"),
+            _ => self.tell(Notice {
+                level: log::Level::Error,
+                ..Notice::warn(Kind::Plugin, text).because("given-up")
+            }),
         }
     }
 
-    fn refuse_running(&mut self, now: Instant, name: &str, lines: Vec<String>) {
+    /// Those that were given up and have run long enough since.
+    pub(super) fn end_trials(&mut self, now: Instant) {
+        for (name, plugin) in &mut self.plugins {
+            if plugin.trial_end().is_some_and(|end| now >= end) {
+                plugin.restart_budget.refill();
+                plugin.why.clear();
+                let plugin = name.clone();
+                self.reports.push_back(Report::Recovered { plugin });
+            }
+        }
+    }
+
+    pub(super) fn refuse_running(&mut self, now: Instant, name: &str, lines: Vec<String>) {
         let running = self
             .plugins
             .get_mut(name)
@@ -412,7 +306,7 @@ impl Supervisor {
         self.refuse(name, lines);
     }
 
-    fn fault_lines(&self, name: &str, status: i32, failures: &[Failure]) -> Vec<String> {
+    pub(super) fn fault_lines(&self, name: &str, status: i32, failures: &[Failure]) -> Vec<String> {
         let text = self
             .plugins
             .get(name)
@@ -429,10 +323,12 @@ impl Supervisor {
 
     pub(super) fn set_state(&mut self, name: &str, state: State) {
         if let Some(plugin) = self.plugins.get_mut(name) {
-            if state == State::Running {
-                plugin.why.clear();
-            }
             plugin.state = state;
+            plugin.why = match plugin.trial_end() {
+                Some(_) => format!("it runs again, and is trusted after {} s", TRIAL.as_secs()),
+                None if state.is_running() => String::new(),
+                None => std::mem::take(&mut plugin.why),
+            };
         }
     }
 }

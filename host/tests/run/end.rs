@@ -113,13 +113,13 @@ fn wrong_configurations_are_refused_with_all_their_faults() {
     let Some(lab) = Alone::new() else { return };
     lab.write(
         "spared.toml",
-        "user = 1\nsettle_ms = -1\n[nodes]\na = {}\nb = {}\n",
+        "realtime = 1\nsettle_ms = -1\n[nodes]\na = {}\nb = {}\n",
     );
     let refused = lab.output("run");
     assert_eq!(refused.status.code(), Some(78));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        said.contains("spared.toml:1: user: found 1, allowed a text"),
+        said.contains("spared.toml:1: realtime: found 1, allowed true or false"),
         "{said}"
     );
     assert!(

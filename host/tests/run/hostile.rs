@@ -37,11 +37,10 @@ impl Fixture {
             plugin_dir: folder.clone(),
             surroundings: Surroundings::default(),
             realtime: false,
-            account: None,
             state_dir: None,
         };
         let poller = Poller::new().unwrap();
-        let mut supervisor = Supervisor::new(terms, Instant::now());
+        let mut supervisor = Supervisor::new(terms, None, Instant::now());
         for plugin in setup.plugins {
             supervisor.add(&poller, Instant::now(), plugin);
         }
@@ -106,7 +105,11 @@ impl Drop for Fixture {
 #[test]
 fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
     let mut fixture = Fixture::new("garbage", "printf garbage >&3; exec sleep 100");
-    assert!(fixture.death().starts_with("rogue a record is malformed"));
+    assert!(
+        fixture
+            .death()
+            .starts_with("rogue sent what is no message: a record is malformed")
+    );
     fixture.giving_up();
     assert_eq!(fixture.supervisor.status()[0].state, "failed");
     assert_eq!(fixture.supervisor.status()[0].restarts, 4);
@@ -136,7 +139,11 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 #[test]
 fn a_worker_that_floods_is_killed() {
     // A well-formed message, again and again.
-    let record = codec::encode(&FromWorker::Pong { number: 0 }).unwrap();
+    let record = codec::encode(&FromWorker::Pong {
+        number: 0,
+        slow_calls: u64::MAX,
+    })
+    .unwrap();
     let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
     // A full socket is no reason to stop; the test's end is.
     let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
@@ -150,8 +157,8 @@ fn a_worker_that_floods_is_killed() {
 
 #[test]
 fn answers_that_nobody_asked_for_are_without_effect() {
-    // Returned { token: 77, status: 0, no failures, no rows }, then silence.
-    let script = "printf '\\001\\115\\000\\000\\000' >&3; exec sleep 100";
+    // Returned { token: 77, status: 0, no failures, no rows, none missing }, then silence.
+    let script = "printf '\\001\\115\\000\\000\\000\\000' >&3; exec sleep 100";
     let mut fixture = Fixture::new("unasked", script);
     assert_eq!(fixture.death(), "rogue did not answer for 3 s");
 }
@@ -160,10 +167,14 @@ fn answers_that_nobody_asked_for_are_without_effect() {
 fn a_question_to_a_dead_worker_is_answered() {
     let mut fixture = Fixture::new("question", "exec sleep 100");
     let now = Instant::now();
-    fixture
-        .supervisor
-        .query(now, "rogue", vec!["status".to_owned()], 7);
-    fixture.supervisor.query(now, "nobody", Vec::new(), 8);
+    fixture.supervisor.query(
+        now,
+        now + Duration::from_secs(1),
+        "rogue",
+        vec!["status".to_owned()],
+        7,
+    );
+    fixture.supervisor.query(now, now, "nobody", Vec::new(), 8);
     let nobody = fixture.wait(|report| match report {
         Report::Answered { id: 8, result } => result.as_ref().err().map(|error| error.why.clone()),
         _ => None,

@@ -116,7 +116,7 @@ fn without_keys_no_process_runs_and_by_reload_it_comes_and_goes() {
     let reload = |text: &str| {
         pair.write_config(text);
         for node in pair.nodes() {
-            node.done(&Request::Reload);
+            node.done(&Request::Reload { anyway: false });
         }
     };
     reload(&keyed());

@@ -1,5 +1,6 @@
 //! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -139,6 +140,32 @@ fn the_links_process_runs_without_privileges() {
 }
 
 #[test]
+fn each_process_beside_the_host_has_an_account_of_its_own() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.enable("messenger", MESSENGER);
+    pair.enable("counter", "");
+    pair.start(&(keyed() + HOT));
+    pair.wait_for_link("hot", "up");
+    for plugin in ["messenger", "counter"] {
+        pair.r1.wait_for_plugin(plugin, "running");
+    }
+    let plugins = pair.r1.status().plugins;
+    let workers = plugins.iter().filter_map(|plugin| plugin.pid);
+    let pids: Vec<u32> = workers.chain(pair.r1.link_pid()).collect();
+    assert_eq!(pids.len(), plugins.len() + 1);
+    let accounts = pids.iter().map(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = |key| status.lines().find_map(|line| line.strip_prefix(key));
+        // whoever may ask the host is of a group
+        assert_eq!(line("Groups:").map(str::trim), Some(""));
+        line("Uid:").unwrap_or_default().trim().to_owned()
+    });
+    let accounts: BTreeSet<String> = accounts.collect();
+    assert_eq!(accounts.len(), pids.len(), "{accounts:?}");
+    assert!(!accounts.contains("0\t0\t0\t0"), "{accounts:?}");
+}
+
+#[test]
 fn a_killed_link_is_back_within_a_second() {
     let Some(pair) = linked(&(keyed() + HOT)) else {
         return;
@@ -224,13 +251,13 @@ fn one_passphrase_joins_and_another_does_not() {
     pair.wait_for_link("hot", "up");
 
     pair.r2.write_secret("secret", "correct-Horse8battery\n");
-    pair.r2.done(&Request::Reload);
+    pair.r2.done(&Request::Reload { anyway: false });
     pair.wait_for_link("hot", "down");
     for node in pair.nodes() {
         node.wait("a refusal", || !refusals(node).is_empty());
     }
     pair.r2.write_secret("secret", "correct-Horse7battery\n");
-    pair.r2.done(&Request::Reload);
+    pair.r2.done(&Request::Reload { anyway: false });
     pair.wait_for_link("hot", "up");
 }
 
@@ -243,7 +270,7 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     let since = pair.r1.link("hot").since;
     pair.write_config(&(keyed() + HOT + HOT2));
     for node in pair.nodes() {
-        node.done(&Request::Reload);
+        node.done(&Request::Reload { anyway: false });
     }
     pair.wait_for_link("hot2", "up");
     assert_eq!(pair.r1.link_pid(), first);
@@ -267,7 +294,7 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     // And away with the first.
     pair.write_config(&(keyed() + HOT2));
     for node in pair.nodes() {
-        node.done(&Request::Reload);
+        node.done(&Request::Reload { anyway: false });
     }
     peers_go_on(&pair);
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
@@ -294,7 +321,7 @@ fn a_reload_keeps_the_session() {
     );
     pair.write_config(&format!("settle_ms = 300\n{rotated}{HOT}"));
     for node in pair.nodes() {
-        let lines = node.done(&Request::Reload);
+        let lines = node.done(&Request::Reload { anyway: false });
         assert_eq!(lines[0], "settle_ms: 300");
         // its own key r2 has from its file
         let names_keys = lines[1].starts_with("nodes: other keys between");
@@ -316,12 +343,23 @@ fn a_link_may_be_taken_out_and_put_back_by_reload() {
         return;
     };
     pair.r1.write_config("");
-    pair.r1.done(&Request::Reload);
+    pair.r1.done(&Request::Reload { anyway: false });
     pair.r1
         .wait("the link's process to end", || pair.r1.link_pid().is_none());
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
+    assert_eq!(pair.r1.status().links.len(), 0);
+    // with the keys, which may be for more than links
+    pair.write_config(&keyed());
+    for node in pair.nodes() {
+        node.done(&Request::Reload { anyway: false });
+        let status = node.status();
+        assert_eq!(status.links.len(), 0, "{}", node.name);
+        let found = status.verdict.findings;
+        assert!(found.iter().all(|it| it.id != "SP-0501"), "{found:?}");
+    }
     pair.write_config(&(keyed() + HOT));
-    pair.r1.done(&Request::Reload);
+    pair.r2.done(&Request::Reload { anyway: false });
+    pair.r1.done(&Request::Reload { anyway: false });
     pair.wait_for_link("hot", "up");
     wait_for_peers(&pair);
 }

@@ -1,13 +1,19 @@
 //! Plugins that crash, hang, spin and flood, beside one that must not notice.
 
+use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_control::{Answer, Request};
+use spared_tests::clock::poll;
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};
+
+/// Longer than a plugin that was given up rests, or is on trial.
+const AGAIN: Duration = Duration::from_secs(45);
+const STEP: Duration = Duration::from_millis(20);
 
 fn with_fault(fault: &str) -> Option<Alone> {
     let mut lab = Alone::new()?;
@@ -146,6 +152,28 @@ fn a_plugin_that_floods_the_log_is_cut_short() {
 }
 
 #[test]
+fn a_plugin_that_floods_its_error_output_is_restarted_and_given_up() {
+    is_given_up("error-flood");
+}
+
+#[test]
+fn what_a_plugin_writes_to_its_error_output_is_logged_with_its_name_and_cut_short() {
+    let Some(lab) = with_fault("error-flood") else {
+        return;
+    };
+    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+    let log = lab.log();
+    for line in [
+        "faulty: line 0 of a flood",
+        "faulty flooded its error output",
+    ] {
+        assert!(log.contains(line), "{line}");
+    }
+    assert!(!log.contains("\nline "), "without a name");
+    assert!(log.lines().count() < 5_000);
+}
+
+#[test]
 fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
     let Some(lab) = with_fault("never-done") else {
         return;
@@ -193,7 +221,10 @@ fn a_plugin_that_never_ends_its_answer_is_answered_for() {
         "plugins/faulty.toml",
         "fault = \"never-done\"\nallow = []\n",
     );
-    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    assert!(matches!(
+        lab.ask(&Request::Reload { anyway: false }),
+        Answer::Done { .. }
+    ));
     assert!(ended(slow).0 < Duration::from_secs(8));
     lab.is_undisturbed();
 }
@@ -210,7 +241,10 @@ fn an_answer_that_wants_attention_says_so() {
             name: plugin.to_owned(),
             argv: Vec::new(),
         };
-        let Answer::Rows { rows, attention } = lab.ask(&request) else {
+        let Answer::Rows {
+            rows, attention, ..
+        } = lab.ask(&request)
+        else {
             panic!("no rows")
         };
         assert_eq!((rows.len(), attention), (1, wanted), "{plugin}");
@@ -242,6 +276,114 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
     lab.is_undisturbed();
 }
 
+/// Nobody has to reload anything: the budget is full again, and nobody knows of it any more.
+#[test]
+fn a_plugin_that_was_given_up_runs_again_when_what_killed_it_is_over() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("counter", "");
+    lab.start();
+    lab.wait_until_active();
+    lab.wait("given up", || {
+        if let Some(pid) = lab.plugin("counter").pid {
+            // it may have ended by itself
+            let _ = signal_to(pid, Signal::KILL);
+        }
+        lab.plugin("counter").state == "failed"
+    });
+    assert_eq!(
+        lab.status().quality,
+        50,
+        "a plugin that does not run is a check"
+    );
+    let is_again = |what: &str| poll(AGAIN, STEP, || lab.plugin("counter").state == what);
+    assert!(is_again("running"), "{}", lab.log());
+    // it has to hold before it counts
+    assert_eq!(lab.status().quality, 50);
+    let found = || lab.status().verdict.findings;
+    let recovering = |text: &str| text.contains("plugin counter: recovering");
+    assert!(
+        found().iter().any(|it| recovering(&it.text)),
+        "{:?}",
+        found()
+    );
+    assert!(poll(AGAIN, STEP, || lab.status().quality == 100));
+    assert_eq!(lab.plugin("counter").why, "");
+    assert!(
+        !found().iter().any(|it| it.thing == "counter"),
+        "{:?}",
+        found()
+    );
+    lab.wait_for_log("counter runs again");
+    lab.is_undisturbed();
+}
+
+/// A processor that somebody else has.
+struct Hog(std::process::Child);
+
+impl Hog {
+    /// None where this user may not take it from others.
+    fn on(processor: &str) -> Option<Self> {
+        let mut command = Command::new("nice");
+        let line = [
+            "-n",
+            "-20",
+            "taskset",
+            "-c",
+            processor,
+            "sh",
+            "-c",
+            "while :; do :; done",
+        ];
+        let hog = Self(command.args(line).spawn().ok()?);
+        std::thread::sleep(Duration::from_millis(200));
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", hog.0.id())).ok()?;
+        let after_name = stat.rsplit_once(") ")?.1;
+        (after_name.split_ascii_whitespace().nth(16) == Some("-20")).then_some(hog)
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_plugin_that_gets_no_processor_is_not_taken_for_one_that_hangs() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("counter", "");
+    lab.start();
+    lab.wait_until_active();
+    let pid = lab.plugin("counter").pid.unwrap().to_string();
+    for line in [
+        ["taskset", "-a", "-p", "-c", "0", &pid].as_slice(),
+        &["chrt", "-a", "-i", "-p", "0", &pid],
+    ] {
+        let done = Command::new(line[0]).args(&line[1..]).output().unwrap();
+        assert!(done.status.success(), "{line:?}: {done:?}");
+    }
+    let Some(hog) = Hog::on("0") else {
+        return eprintln!("skipped: nobody can be starved without root");
+    };
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(lab.plugin("counter").restarts, 0, "{}", lab.log());
+    drop(hog);
+    let request = Request::Plugin {
+        name: "counter".to_owned(),
+        argv: vec!["status".to_owned()],
+    };
+    assert!(matches!(lab.ask(&request), Answer::Rows { .. }));
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(lab.plugin("counter").restarts, 0, "{}", lab.log());
+    // and who hangs is still found
+    signal_to(lab.plugin("counter").pid.unwrap(), Signal::STOP).unwrap();
+    lab.wait("a restart", || lab.plugin("counter").restarts == 1);
+    lab.wait_for_log("counter did not answer for 3 s");
+}
+
 #[test]
 fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup() {
     let Some(mut lab) = Alone::new() else { return };
@@ -250,7 +392,7 @@ fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup(
     lab.wait_until_active();
     let pid = lab.plugin("vrrp").pid.unwrap();
     signal_to(pid, Signal::KILL).unwrap();
-    lab.wait_for_log("active -> backup: vrrp was killed by SIGKILL");
+    lab.wait_for_log("active -> backup: r1 is backup because vrrp was killed by SIGKILL");
     lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
     lab.wait_until_active();
     // Up, down with its elector, up.
@@ -299,7 +441,10 @@ fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again()
     assert!(lab.group().why.contains("faulty"), "{}", lab.group().why);
     assert!(!lab.pings());
     lab.enable("faulty", &format!("{needed}fault = \"none\"\n"));
-    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    assert!(matches!(
+        lab.ask(&Request::Reload { anyway: false }),
+        Answer::Done { .. }
+    ));
     lab.wait_until_active();
 }
 
@@ -348,7 +493,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
         ),
     ] {
         lab.write("plugins/rooted.toml", allow);
-        let said = lab.done(&Request::Reload);
+        let said = lab.done(&Request::Reload { anyway: false });
         assert_eq!(said[0], "rooted: restarted with other capabilities");
         lab.wait_for_plugin("rooted", "running");
         let noted = checked().contains("runs as root");

@@ -15,11 +15,11 @@ fn running(vrrp: &str) -> Option<Alone> {
 }
 
 fn reload(lab: &Alone) -> Vec<String> {
-    lab.done(&Request::Reload)
+    lab.done(&Request::Reload { anyway: false })
 }
 
 fn refused(lab: &Alone) -> Vec<String> {
-    match lab.ask(&Request::Reload) {
+    match lab.ask(&Request::Reload { anyway: false }) {
         Answer::Error {
             code: ErrorCode::Config,
             lines,
@@ -90,7 +90,7 @@ fn a_wrong_host_file_changes_nothing() {
     assert_eq!(
         refused(&lab),
         [
-            "spared.toml:2: setle_ms: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms, user"
+            "spared.toml:2: setle_ms: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms"
         ]
     );
     assert!(lab.pings());
@@ -115,13 +115,48 @@ fn plugins_come_and_go_with_their_files() {
             .any(|plugin| plugin.name == "counter")
     );
     assert_eq!(lab.group().transitions, 1);
+    for (name, wanted) in [
+        (
+            "counter",
+            "counter is not enabled: there is no plugins/counter.toml",
+        ),
+        ("conter", "there is no plugin \"conter\""),
+    ] {
+        let request = Request::Plugin {
+            name: name.to_owned(),
+            argv: Vec::new(),
+        };
+        match lab.ask(&request) {
+            Answer::Error { lines, .. } => assert_eq!(lines, [wanted]),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A reload that would take the group's address away: refused, and nothing changed.
+fn keeps_its_address(lab: &Alone) {
+    let digest = lab.status().config;
+    let Answer::Error { code, lines } = lab.ask(&Request::Reload { anyway: false }) else {
+        panic!("{}", lab.log());
+    };
+    assert_eq!(code, ErrorCode::Refused);
+    assert_eq!(
+        lines,
+        [
+            "office: r1 is active, and would lose 10.9.0.1 at once",
+            "--anyway does it all the same"
+        ]
+    );
+    assert_eq!(lab.status().config, digest);
+    lab.is_undisturbed();
 }
 
 #[test]
 fn a_group_that_leaves_the_configuration_leaves_the_kernel() {
     let Some(lab) = running(VRRP) else { return };
     lab.enable("vrrp", "");
-    reload(&lab);
+    keeps_its_address(&lab);
+    lab.done(&Request::Reload { anyway: true });
     lab.wait("no group", || lab.status().groups.is_empty());
     assert_eq!(lab.traces_on_interfaces(), "");
 }
@@ -130,7 +165,11 @@ fn a_group_that_leaves_the_configuration_leaves_the_kernel() {
 fn the_elector_that_is_disabled_leaves_nothing() {
     let Some(lab) = running(VRRP) else { return };
     lab.enable("vrrp", &format!("enabled = false\n{VRRP}"));
-    assert_eq!(reload(&lab)[0], "vrrp: stopped");
+    keeps_its_address(&lab);
+    signal_to(lab.host_pid(), Signal::HUP).unwrap();
+    lab.wait_for_log("reload refused, an active group would lose addresses");
+    let said = lab.done(&Request::Reload { anyway: true });
+    assert_eq!(said[0], "vrrp: stopped");
     assert!(lab.status().groups.is_empty());
     assert_eq!(lab.traces_on_interfaces(), "");
 }

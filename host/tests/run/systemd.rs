@@ -34,7 +34,10 @@ fn systemd_hears_of_start_reload_and_stop() {
     hear(&socket, "READY=1");
     hear(&socket, "WATCHDOG=1");
     hear(&socket, "STATUS=office: active");
-    assert!(matches!(lab.ask(&Request::Reload), Answer::Done { .. }));
+    assert!(matches!(
+        lab.ask(&Request::Reload { anyway: false }),
+        Answer::Done { .. }
+    ));
     let heard = hear(&socket, "READY=1");
     assert!(heard.contains("RELOADING=1\nMONOTONIC_USEC="), "{heard}");
     assert!(lab.stop().success());

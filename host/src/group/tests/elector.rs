@@ -83,9 +83,19 @@ impl Pair {
             plugin: "vrrp".to_owned(),
             number,
         };
-        let (now_ns, cause) = (self.now_ns, Cause::new(reason, reason));
+        let kind = match reason {
+            "switchover" => CauseKind::Switchover,
+            _ => CauseKind::Other,
+        };
+        let now_ns = self.now_ns;
+        let publication = Publication {
+            role,
+            reopens: false,
+            cause: Cause::new(kind, reason),
+            sent_ns: now_ns,
+        };
         let groups = &mut self.nodes[node].groups;
-        groups.handle_publish(now_ns, ticket, name, role, cause, now_ns);
+        groups.handle_publish(now_ns, ticket, name, publication);
         self.perform_all(node);
     }
 

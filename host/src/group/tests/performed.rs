@@ -33,13 +33,12 @@ impl Pair {
             Action::GrantLease {
                 ticket,
                 group,
-                cause,
-                sent_ns,
+                publication,
             } => {
                 let kernel = self.kernel(node, &group);
                 (kernel.lease_until, kernel.carry_until) = (now_ns + LEASE, 0);
                 let groups = &mut self.nodes[node].groups;
-                groups.handle_lease(now_ns, ticket, &group, cause, sent_ns, Ok(()));
+                groups.handle_lease(now_ns, ticket, &group, publication, Ok(()));
             }
             Action::RevokeLease { group } => {
                 let kernel = self.kernel(node, &group);
@@ -110,6 +109,12 @@ impl Pair {
             Action::Say(_) => {}
             Action::Directive { directive, .. } => self.directive(node, &directive),
             Action::SwitchedOver { wish, result } => self.nodes[node].ended.push((wish, result)),
+            Action::Changed {
+                from, to, cause, ..
+            } => {
+                let text = format!("{} -> {}: {}", name_of(from), name_of(to), cause.clause(to));
+                self.nodes[node].told.push(text);
+            }
             Action::Tell(news) => self.nodes[node].told.push(news.text),
         }
     }

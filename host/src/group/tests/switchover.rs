@@ -10,7 +10,7 @@ use super::*;
 const WISH: u64 = 7;
 
 fn cause() -> Cause {
-    Cause::new("switch", "an administrator wants it")
+    Cause::new(CauseKind::Asked, "an administrator wants it")
 }
 
 /// Who begins it.
@@ -304,7 +304,7 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     pair.delays.settle = 300 * MS;
     let (now_ns, cause) = (
         pair.now_ns,
-        Cause::new("interface-hurt", "lan has no carrier"),
+        Cause::new(CauseKind::InterfaceHurt, "lan has no carrier"),
     );
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),

@@ -88,6 +88,8 @@ impl Node {
             Answer::Rows { rows, .. } => match rows.get(key) {
                 Some(Value::Text(text)) => text.clone(),
                 Some(Value::Number(number)) => number.to_string(),
+                Some(Value::Signed(number)) => number.to_string(),
+                Some(Value::Flag(flag)) => flag.to_string(),
                 None => String::new(),
             },
             _ => String::new(),

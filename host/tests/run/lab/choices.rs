@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_worker::message::{
-    AddressClaim, Call, Cause, Claims, Failure, Family, FromWorker, Role, RouteClaim, Row, Scope,
-    Value, VirtualRouterClaim,
+    AddressClaim, Call, Cause, Claims, Failure, Family, FromWorker, Kind, Publication, Role,
+    RouteClaim, Row, Scope, Value, VirtualRouterClaim,
 };
 
 use super::test_worker::{GROUP, returned};
@@ -119,6 +119,7 @@ impl Choices<'_> {
                 scopes: vec![(self.text(), Scope::Node)],
             },
             _ => FromWorker::Pong {
+                slow_calls: self.number(),
                 number: self.number(),
             },
         }
@@ -140,8 +141,9 @@ impl Choices<'_> {
                 }],
                 rows: vec![Row {
                     key: self.text(),
-                    value: Value::Number(self.number()),
+                    value: Value::Number(Kind::default(), self.number()),
                 }],
+                missing: self.flag(),
             },
             message => message,
         }
@@ -165,15 +167,40 @@ impl Choices<'_> {
             },
             5 => Call::Publish {
                 group,
-                role: self.one(&[Role::Backup, Role::Active, Role::Fault]),
-                cause: Cause::new(self.text(), self.text()),
-                sent_ns: self.number(),
+                publication: Publication {
+                    role: self.role(),
+                    reopens: self.one(&[true, false]),
+                    cause: self.cause(),
+                    sent_ns: self.number(),
+                },
             },
             6 => Call::Announce { group },
+            7 => Call::Explain {
+                group,
+                role: self.role(),
+                cause: self.cause(),
+            },
             _ => Call::SwitchOver {
                 group,
-                cause: Cause::new(self.text(), self.text()),
+                cause: self.cause(),
             },
+        }
+    }
+
+    fn role(&mut self) -> Role {
+        self.one(&[Role::Backup, Role::Active, Role::Fault])
+    }
+
+    fn cause(&mut self) -> Cause {
+        Cause {
+            kind: self.short().into(),
+            flags: self.short(),
+            own: self.short(),
+            theirs: self.short(),
+            for_ns: self.number(),
+            peer: self.text(),
+            interface: self.text(),
+            text: self.text(),
         }
     }
 

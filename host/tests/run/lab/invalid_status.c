@@ -45,9 +45,9 @@ static spared_status configure(void *self, struct spared_str toml, uint32_t flag
 	return flags & SPARED_CONFIGURE_CHECK ? 0 : status_of("configure");
 }
 
-static spared_status start(void *self)
+static spared_status start(void *self, uint64_t token)
 {
-	(void)self;
+	(void)self, (void)token;
 	if (!strcmp(callback, "timer"))
 		host->timer(host->ctx, 1, host->now(host->ctx));
 	if (!strcmp(callback, "woken"))
@@ -63,9 +63,9 @@ static spared_status start(void *self)
 	return status_of("start");
 }
 
-static spared_status stop(void *self)
+static spared_status stop(void *self, uint64_t token)
 {
-	(void)self;
+	(void)self, (void)token;
 	return status_of("stop");
 }
 
@@ -142,9 +142,11 @@ static const void *extension(const char *id)
 	return strcmp(id, SPARED_GROUP) || strcmp(TEST_NAME, "elector") ? NULL : &group;
 }
 
-SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
-	.size = sizeof(struct spared_plugin),
-	.minor = SPARED_MINOR,
+static const struct spared_verb verbs[] = {
+	SPARED_VERB(SPARED_VERB_ASKS, "status", NULL, "returns what is no status"),
+};
+
+SPARED_PLUGIN(
 	.name = TEST_NAME,
 	.version = "1",
 	.vendor = "tests",
@@ -162,4 +164,5 @@ SPARED_EXPORT const struct spared_plugin spared_plugin_v1 = {
 	.woken = woken,
 	.query = query,
 	.extension = extension,
-};
+	.verbs = verbs,
+	.verb_count = 1);

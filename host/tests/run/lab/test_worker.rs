@@ -18,7 +18,7 @@ use spared::poller::{Key, Poller};
 use spared::quality::{self, Quality};
 use spared::supervisor::{Report, Supervisor, Terms};
 use spared_worker::codec::{self, Receiver};
-use spared_worker::message::{Call, Descriptor, FromWorker, Role, Surroundings, ToWorker};
+use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Role, Surroundings, ToWorker};
 use spared_worker::process::SOCKET_FD;
 
 use super::choices::Choices;
@@ -61,12 +61,11 @@ impl TestWorker {
             plugin_dir: folder.clone(),
             surroundings: Surroundings::default(),
             realtime: false,
-            account: None,
             state_dir: None,
         };
         let now = Instant::now();
         let mut worker = Self {
-            supervisor: Supervisor::new(terms, now),
+            supervisor: Supervisor::new(terms, None, now),
             poller: Poller::new().unwrap(),
             folder,
             groups: Groups::new(200_000_000),
@@ -158,10 +157,16 @@ impl TestWorker {
         match what % 7 {
             0 => supervisor.drain(now, NAME, group, 1, u64::MAX),
             1 => supervisor.settle(now, NAME, group, 1, 0),
-            2 => supervisor.query(now, NAME, vec!["status".to_owned()], 7),
+            2 => supervisor.query(
+                now,
+                now + Duration::from_secs(1),
+                NAME,
+                vec!["status".to_owned()],
+                7,
+            ),
             3 => supervisor.reconfigure(now, NAME),
             4 => self.groups.set_quality(now_byte(self.now_ns)),
-            5 => supervisor.role(now, NAME, order()),
+            5 => supervisor.role(now, NAME, order(), String::new()),
             _ => supervisor.stop(now, NAME),
         }
         self.turn();
@@ -331,15 +336,12 @@ impl TestWorker {
         match call {
             Call::Follow { .. } | Call::Unfollow { .. } => self.answer(number, 0),
             Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
-            Call::Publish {
-                group,
-                role,
-                cause,
-                sent_ns,
-            } => {
-                let group = group.as_str();
+            Call::Publish { group, publication } => {
                 self.groups
-                    .handle_publish(now_ns, ticket, group, role, cause, sent_ns);
+                    .handle_publish(now_ns, ticket, &group, publication);
+            }
+            Call::Explain { group, role, cause } => {
+                self.groups.handle_explain(ticket, &group, role, cause);
             }
             Call::Announce { group } => self.groups.handle_announce(ticket, &group),
             Call::SwitchOver { group, cause } => {
@@ -370,12 +372,10 @@ impl TestWorker {
             Action::GrantLease {
                 ticket,
                 group,
-                cause,
-                sent_ns,
+                publication,
             } => {
-                let group = group.as_str();
                 self.groups
-                    .handle_lease(now_ns, ticket, group, cause, sent_ns, Ok(()));
+                    .handle_lease(now_ns, ticket, &group, publication, Ok(()));
             }
             Action::Install { group } => {
                 self.groups
@@ -390,7 +390,10 @@ impl TestWorker {
                 self.supervisor
                     .settle(now, &plugin, group, epoch, deadline_ns);
             }
-            Action::Role { plugin, order } => self.supervisor.role(now, &plugin, order),
+            Action::Role { plugin, order } => {
+                let why = order.cause.clause(order.published);
+                self.supervisor.role(now, &plugin, order, why);
+            }
             Action::Drain {
                 plugin,
                 group,
@@ -421,6 +424,7 @@ pub fn returned(token: u64, status: i32) -> FromWorker {
         status,
         failures: Vec::new(),
         rows: Vec::new(),
+        missing: false,
     }
 }
 
@@ -434,7 +438,9 @@ fn order() -> Order {
         epoch: 1,
         role: Role::Active,
         maintenance: false,
-        why: String::new(),
+        before: None,
+        published: Role::Active,
+        cause: Cause::default(),
         deadline_ns: u64::MAX,
     }
 }
@@ -464,7 +470,7 @@ fn descriptor() -> Descriptor {
         has_drain: true,
         has_settle: true,
         has_role: true,
-        has_query: true,
+        verbs: Vec::new(),
         provides_groups: true,
         has_peer: true,
         has_identity: true,

@@ -1,0 +1,212 @@
+//! Every behaviour by its name, and when it is due.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use spared_abi::Status;
+
+use crate::descriptor::{self, Lie};
+use crate::place::Place;
+use crate::{behaviour, end, exhaust, flood, host, lie, lie_group, reach, records};
+
+/// What it does; the callback returns the status.
+pub type Act = fn() -> Status;
+
+/// What one copy of the library does.
+#[derive(Debug)]
+pub struct Behaviour {
+    pub name: String,
+    pub place: Place,
+    pub act: Act,
+    /// Of the descriptor.
+    pub lie: Option<Lie>,
+}
+
+impl Behaviour {
+    pub fn named(name: &str) -> Self {
+        let (what, place) = name.split_once("-in-").unwrap_or((name, "timer"));
+        let act = find(what, ACTS).or_else(|| find(what, STATUSES));
+        let lie = find(name, descriptor::LIES);
+        let place = Place::named(place);
+        let is_known = place.is_some() && (act.is_some() || lie.is_some());
+        let nothing: Act = || 0;
+        Self {
+            name: name.to_owned(),
+            place: place.unwrap_or(Place::Timer),
+            act: match is_known {
+                true => act.unwrap_or(nothing),
+                false => unknown,
+            },
+            lie,
+        }
+    }
+
+    /// Whether its name begins so.
+    pub fn is_of(&self, family: &str) -> bool {
+        self.name.starts_with(family)
+    }
+}
+
+fn find<T: Copy>(name: &str, table: &[(&str, T)]) -> Option<T> {
+    let found = table.iter().find(|(known, _)| *known == name);
+    found.map(|(_, it)| *it)
+}
+
+fn unknown() -> Status {
+    host::say("ALLOWED: there is no such behaviour");
+    0
+}
+
+/// The token of the callback that runs.
+pub static TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// A callback is called: does what is due in it.
+pub fn at(place: Place) -> Status {
+    match behaviour() {
+        Some(it) if it.place == place => (it.act)(),
+        _ => 0,
+    }
+}
+
+/// The same of a callback with a token.
+pub fn at_token(place: Place, token: u64) -> Status {
+    TOKEN.store(token, Ordering::Relaxed);
+    at(place)
+}
+
+/// Wrong values of a callback.
+pub const STATUSES: &[(&str, Act)] = &[
+    ("status-pending", || 1),
+    ("status-restart", || 2),
+    ("status-attention", || 3),
+    ("status-77", || 77),
+    ("status-eio", || -libc::EIO),
+    ("status-m5000", || -5000),
+    ("status-least", || i32::MIN),
+    ("status-most", || i32::MAX),
+    ("status-broken", || -libc::ENOTRECOVERABLE),
+];
+
+pub const ACTS: &[(&str, Act)] = &[
+    // ends
+    ("segv", end::segv),
+    ("bus", end::bus),
+    ("ill", || end::raise(libc::SIGILL)),
+    ("trap", || end::raise(libc::SIGTRAP)),
+    ("fpe", || end::raise(libc::SIGFPE)),
+    ("quit", || end::raise(libc::SIGQUIT)),
+    ("kill", || end::raise(libc::SIGKILL)),
+    ("kill-group", end::kill_group),
+    ("alarm", end::alarm),
+    ("abort", end::abort),
+    ("panic", end::panic),
+    ("overflow", end::overflow),
+    ("exit-0", || end::exit(0)),
+    ("exit-3", || end::exit(3)),
+    ("exit-from-thread", end::exit_from_thread),
+    ("exit-first-thread", end::exit_first_thread),
+    ("exec", end::exec),
+    ("stopped", || end::raise(libc::SIGSTOP)),
+    ("hang", end::hang),
+    ("spin", end::spin),
+    ("deaf", end::deaf),
+    // lies of pointers and lengths
+    ("log-null", lie::log_null),
+    ("log-unmapped", lie::log_unmapped),
+    ("log-endless", lie::log_endless),
+    ("log-odd", lie::log_odd),
+    ("log-no-utf8", lie::log_no_utf8),
+    ("log-forged", lie::log_forged),
+    ("log-level", lie::log_level),
+    ("log-long", lie::log_long),
+    ("log-no-ctx", lie::log_no_ctx),
+    ("fail-null", lie::fail_null),
+    ("fail-from-thread", lie::fail_from_thread),
+    ("config-null", lie::config_null),
+    ("config-unmapped", lie::config_unmapped),
+    ("config-unterminated", lie::config_unterminated),
+    ("config-out-unmapped", lie::config_out_unmapped),
+    ("config-long", lie::config_long),
+    ("ask-null", lie::extension_null),
+    ("ask-unmapped", lie::extension_unmapped),
+    ("watch-none", lie::watch_none),
+    ("watch-host-socket", lie::watch_host_socket),
+    ("watch-all", lie::watch_all),
+    ("timers-many", lie::timers_many),
+    ("put-unasked", lie::put_unasked),
+    ("put-too-much", lie::put_too_much),
+    ("put-forged", lie::put_forged),
+    ("done-unasked", lie::done_unasked),
+    ("done-twice", lie::done_twice),
+    ("done-77", lie::done_77),
+    ("send-null", lie::send_null),
+    ("send-too-long", lie::send_too_long),
+    ("sync-null", lie::sync_null),
+    ("sync-long", lie::sync_long),
+    ("check-null", lie::check_null),
+    ("check-lies", lie::check_lies),
+    ("check-long", lie::check_long),
+    ("scope-late", lie::scope_late),
+    ("sign-null", lie::sign_null),
+    ("sign-too-long", lie::sign_too_long),
+    ("follow-null", lie::follow_null),
+    ("follow-path", lie::follow_path),
+    ("claim-uninvited", lie_group::claim_uninvited),
+    ("group-null", lie_group::group_null),
+    ("group-short", lie_group::group_short),
+    ("group-count", lie_group::group_count),
+    ("group-unmapped", lie_group::group_unmapped),
+    ("group-no-role", lie_group::group_no_role),
+    ("group-steal", lie_group::group_steal),
+    ("group-same-address", lie_group::group_same_address),
+    // floods
+    ("flood-log", flood::log),
+    ("flood-events", flood::events),
+    ("flood-errors", flood::errors),
+    ("flood-errors-endless", flood::errors_endless),
+    ("flood-calls", flood::calls),
+    ("flood-follow", flood::follow),
+    ("flood-checks", flood::checks),
+    ("flood-sync", flood::sync),
+    ("flood-send", flood::send),
+    ("flood-sign", flood::sign),
+    ("flood-wake", flood::wake),
+    ("flood-timer", flood::timer),
+    ("flood-udp", flood::udp),
+    ("flood-records", flood::records),
+    // records of its own on the host's socket
+    ("record-random", records::random),
+    ("record-empty", records::empty),
+    ("record-cut", records::cut),
+    ("record-too-long", records::too_long),
+    ("record-descriptors", records::descriptors),
+    ("record-loaded", records::loaded),
+    ("record-returned", records::returned),
+    ("record-status", records::status),
+    ("record-call", records::call),
+    ("record-check", records::check),
+    ("record-scopes", records::scopes),
+    ("record-pong", records::pong),
+    ("record-log", records::log),
+    ("socket-closed", records::socket_closed),
+    ("socket-shut", records::socket_shut),
+    ("socket-replaced", records::socket_replaced),
+    ("socket-successor", records::socket_successor),
+    // others, and the machine
+    ("reach-signal", reach::signal),
+    ("reach-stop", reach::stop),
+    ("reach-trace", reach::trace),
+    ("reach-memory", reach::memory),
+    ("reach-limits", reach::limits),
+    ("reach-affinity", reach::affinity),
+    ("reach-priority", reach::priority),
+    ("reach-files", reach::files),
+    ("reach-control", reach::control),
+    ("reach-network", reach::network),
+    ("reach-namespaces", reach::namespaces),
+    ("reach-machine", reach::machine),
+    ("reach-kernel", reach::kernel),
+    // what there is
+    ("exhaust-descriptors", exhaust::descriptors),
+    ("exhaust-processes", exhaust::processes),
+    ("exhaust-threads", exhaust::threads),
+];

@@ -1,0 +1,64 @@
+//! Takes all that there is of something.
+
+use std::fs::File;
+use std::thread;
+use std::time::Duration;
+
+use spared_abi::Status;
+
+use crate::host::say;
+
+/// More than that is no limit.
+const MANY: usize = 5000;
+/// Whoever is forgotten ends by itself.
+const LIFE_S: u32 = 6;
+
+pub fn descriptors() -> Status {
+    let mut opened = 0;
+    while let Ok(file) = File::open("/dev/null") {
+        std::mem::forget(file);
+        opened += 1;
+        if opened > MANY {
+            say("ALLOWED: thousands of descriptors");
+            break;
+        }
+    }
+    0
+}
+
+pub fn processes() -> Status {
+    let mut started = 0;
+    while started < MANY {
+        // SAFETY: the child does nothing but wait for its end.
+        match unsafe { libc::fork() } {
+            -1 => {
+                say(&format!("denied: more than {started} processes"));
+                return 0;
+            }
+            // SAFETY: numbers only.
+            0 => unsafe {
+                libc::alarm(LIFE_S);
+                libc::pause();
+                libc::_exit(0)
+            },
+            _ => started += 1,
+        }
+    }
+    say("ALLOWED: thousands of processes");
+    0
+}
+
+pub fn threads() -> Status {
+    let mut started = 0;
+    let life = Duration::from_secs(LIFE_S.into());
+    while started < MANY {
+        let builder = thread::Builder::new().stack_size(64 * 1024);
+        if builder.spawn(move || thread::sleep(life)).is_err() {
+            say(&format!("denied: more than {started} threads"));
+            return 0;
+        }
+        started += 1;
+    }
+    say("ALLOWED: thousands of threads");
+    0
+}

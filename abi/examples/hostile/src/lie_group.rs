@@ -1,0 +1,156 @@
+//! Lies to the host about groups, by a plugin that decides about none.
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+
+use spared_abi::{self as abi, Status, Str};
+
+use crate::host::{ctx, half, say_status};
+use crate::lie::unmapped;
+
+fn group() -> Option<&'static abi::Group> {
+    half::<abi::Group>(abi::GROUP)
+}
+
+fn claim(name: *const c_char, claims: *const abi::Claims) -> Status {
+    let claim = group().and_then(|half| half.claim);
+    // SAFETY: none; that is the point.
+    claim.map_or(0, |claim| unsafe { claim(ctx(), name, claims) })
+}
+
+fn publish(name: &CStr, role: u32) -> Status {
+    let cause = abi::Cause {
+        size: size_of::<abi::Cause>() as u32,
+        kind: abi::CAUSE_OTHER,
+        flags: !abi::FLAGS_REQUIRED,
+        own: u32::MAX,
+        theirs: u32::MAX,
+        reserved: u32::MAX,
+        for_ns: u64::MAX,
+        peer: Str::of("\x1b[2J"),
+        interface: Str::of("lan"),
+        text: Str::of("a hostile plugin wants it"),
+    };
+    let publish = group().and_then(|half| half.publish);
+    // SAFETY: the contract.
+    publish.map_or(0, |publish| unsafe {
+        publish(
+            ctx(),
+            name.as_ptr(),
+            role,
+            !abi::FLAGS_REQUIRED,
+            &raw const cause,
+        )
+    })
+}
+
+const NO_CLAIMS: abi::Claims = abi::Claims {
+    size: size_of::<abi::Claims>() as u32,
+    flags: 0,
+    virtual_routers: ptr::null(),
+    addresses: ptr::null(),
+    routes: ptr::null(),
+    virtual_router_count: 0,
+    address_count: 0,
+    route_count: 0,
+    refresh_s: 0,
+    lease_ns: 300_000_000,
+};
+
+/// It does not decide about groups, and speaks as if it did.
+pub fn claim_uninvited() -> Status {
+    claim(c"office".as_ptr(), &NO_CLAIMS);
+    say_status("publish", publish(c"office", abi::ROLE_BACKUP))
+}
+
+pub fn group_null() -> Status {
+    claim(ptr::null(), &NO_CLAIMS);
+    say_status("claim", claim(ptr::null(), ptr::null()))
+}
+
+pub fn group_short() -> Status {
+    let claims = abi::Claims {
+        size: 4,
+        ..NO_CLAIMS
+    };
+    say_status("claim", claim(c"hostile".as_ptr(), &raw const claims))
+}
+
+pub fn group_count() -> Status {
+    let claims = abi::Claims {
+        virtual_router_count: u32::MAX,
+        address_count: u32::MAX,
+        ..NO_CLAIMS
+    };
+    claim(c"hostile".as_ptr(), &raw const claims);
+    let claims = abi::Claims {
+        route_count: 4096,
+        ..NO_CLAIMS
+    };
+    say_status("claim", claim(c"hostile".as_ptr(), &raw const claims))
+}
+
+pub fn group_unmapped() -> Status {
+    let claims = abi::Claims {
+        virtual_routers: unmapped(),
+        virtual_router_count: 1,
+        ..NO_CLAIMS
+    };
+    claim(c"hostile".as_ptr(), &raw const claims)
+}
+
+pub fn group_no_role() -> Status {
+    claim(c"hostile".as_ptr(), &NO_CLAIMS);
+    publish(c"hostile", 0);
+    publish(c"no such group", abi::ROLE_ACTIVE);
+    say_status("publish", publish(c"hostile", u32::MAX))
+}
+
+/// The group of another plugin: claimed, withdrawn, resigned, switched over, announced.
+pub fn group_steal() -> Status {
+    claim(c"office".as_ptr(), &NO_CLAIMS);
+    claim(c"office".as_ptr(), ptr::null());
+    publish(c"office", abi::ROLE_BACKUP);
+    publish(c"office", abi::ROLE_FAULT);
+    if let Some(announce) = group().and_then(|half| half.announce) {
+        // SAFETY: the contract.
+        unsafe { announce(ctx(), c"office".as_ptr()) };
+    }
+    say_status("publish", publish(c"office", abi::ROLE_ACTIVE))
+}
+
+/// A group of its own with the address and the virtual router of another, which it then lets go.
+pub fn group_same_address() -> Status {
+    let lan = Str::of("lan");
+    let router = abi::VirtualRouterClaim {
+        size: size_of::<abi::VirtualRouterClaim>() as u32,
+        flags: 0,
+        interface: lan,
+        family: 4,
+        vrid: 51,
+    };
+    let mut octets = [0; 16];
+    octets[..4].copy_from_slice(&[10, 1, 0, 1]);
+    let address = abi::AddressClaim {
+        size: size_of::<abi::AddressClaim>() as u32,
+        flags: 0,
+        virtual_router: 0,
+        family: 4,
+        prefix: 24,
+        reserved: 0,
+        interface: lan,
+        octets,
+    };
+    let claims = abi::Claims {
+        virtual_routers: &raw const router,
+        virtual_router_count: 1,
+        addresses: &raw const address,
+        address_count: 1,
+        ..NO_CLAIMS
+    };
+    let status = claim(c"hostile".as_ptr(), &raw const claims);
+    publish(c"hostile", abi::ROLE_ACTIVE);
+    publish(c"hostile", abi::ROLE_BACKUP);
+    claim(c"hostile".as_ptr(), ptr::null::<abi::Claims>());
+    say_status("claim", status)
+}

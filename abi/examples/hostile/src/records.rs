@@ -1,0 +1,284 @@
+//! Records of its own making on the host's socket, and what can be done to that.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use spared_abi::{self as abi, Status};
+use spared_worker::codec;
+use spared_worker::message::{
+    Call, Descriptor, Failure, FromWorker, MESSAGE_MAX, Row, Scope, Value,
+};
+use spared_worker::process::SOCKET_FD;
+
+use crate::end;
+use crate::host::{again, say};
+
+fn socket() -> BorrowedFd<'static> {
+    // SAFETY: the host put it there; where it is closed, sending fails.
+    unsafe { BorrowedFd::borrow_raw(SOCKET_FD) }
+}
+
+/// Waits for room: what is lost would try nothing.
+fn transmit(record: &[u8]) {
+    // SAFETY: the record lives through the call.
+    unsafe { libc::send(SOCKET_FD, record.as_ptr().cast(), record.len(), 0) };
+}
+
+pub fn send(message: &FromWorker) {
+    if let Ok(record) = codec::encode(message) {
+        let _ = codec::transmit(socket(), &record, &[]);
+    }
+}
+
+/// Numbers that look like chance, and are the same in each run.
+fn noise(seed: u64) -> impl Iterator<Item = u8> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+}
+
+pub fn random() -> Status {
+    for seed in 1..1000u64 {
+        let length = usize::try_from(seed * 97 % 3000).unwrap_or(1) + 1;
+        let record: Vec<u8> = noise(seed).take(length).collect();
+        transmit(&record);
+    }
+    again()
+}
+
+pub fn empty() -> Status {
+    transmit(&[]);
+    again()
+}
+
+fn long_line() -> FromWorker {
+    FromWorker::Log {
+        level: abi::LOG_INFO,
+        text: "x".repeat(1000),
+    }
+}
+
+pub fn cut() -> Status {
+    let record = codec::encode(&long_line()).unwrap_or_default();
+    (1..record.len()).for_each(|length| transmit(&record[..length]));
+    again()
+}
+
+pub fn too_long() -> Status {
+    transmit(&vec![3; MESSAGE_MAX + 1]);
+    transmit(&vec![3; 700_000]);
+    again()
+}
+
+/// Descriptors that nobody asked for, as many as one record can carry.
+pub fn descriptors() -> Status {
+    let file = std::fs::File::open("/dev/null");
+    let Ok(file) = file else { return 0 };
+    let numbers = [file.as_raw_fd(); 253];
+    let line = codec::encode(&long_line()).unwrap_or_default();
+    for count in [16, 253] {
+        send_with(&line, &numbers[..count]);
+    }
+    again()
+}
+
+fn send_with(record: &[u8], numbers: &[i32]) {
+    let bytes = u32::try_from(size_of_val(numbers)).unwrap_or(0);
+    // SAFETY: the buffer has room for the header and the numbers, and lives through the call.
+    unsafe {
+        let mut control = vec![0u64; libc::CMSG_SPACE(bytes) as usize / 8 + 1];
+        let mut part = libc::iovec {
+            iov_base: record.as_ptr().cast_mut().cast(),
+            iov_len: record.len(),
+        };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(bytes) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(bytes) as _;
+        let data = libc::CMSG_DATA(header).cast::<i32>();
+        std::ptr::copy_nonoverlapping(numbers.as_ptr(), data, numbers.len());
+        libc::sendmsg(SOCKET_FD, &raw const message, 0);
+    }
+}
+
+/// Loaded once more, as another, with all rights.
+pub fn loaded() -> Status {
+    let descriptor = Descriptor {
+        name: "vrrp".to_owned(),
+        version: "\x1b[2J".to_owned(),
+        vendor: "v".repeat(60_000),
+        summary: String::new(),
+        minor: u32::MAX,
+        flags: u32::MAX,
+        wire_min: u32::MAX,
+        wire_max: 0,
+        capabilities: u64::MAX,
+        paths: vec!["+/".to_owned(); 100],
+        has_drain: true,
+        has_settle: true,
+        has_role: true,
+        verbs: Vec::new(),
+        provides_groups: true,
+        has_peer: true,
+        has_identity: true,
+    };
+    send(&FromWorker::Loaded(Ok(descriptor)));
+    send(&FromWorker::Loaded(Err("\x1b[2J".repeat(1000))));
+    0
+}
+
+/// Answers to what nobody asked, and to whatever was asked of it.
+pub fn returned() -> Status {
+    let failure = Failure {
+        key: "k".repeat(10_000),
+        why: "\x1b[2J\nforged".repeat(1000),
+    };
+    let row = Row {
+        key: "office.role".to_owned(),
+        value: Value::Text("active".repeat(1000)),
+    };
+    for token in (0..2000).chain([u64::MAX]) {
+        send(&FromWorker::Returned {
+            token,
+            status: 0,
+            failures: vec![failure.clone()],
+            rows: vec![row.clone()],
+            missing: true,
+        });
+    }
+    say("answers to no question: passed over");
+    0
+}
+
+/// A status that is none, past the worker's own half, which would not let it through.
+pub fn status() -> Status {
+    for token in 0..4000 {
+        send(&FromWorker::Returned {
+            token,
+            status: i32::MIN,
+            failures: Vec::new(),
+            rows: Vec::new(),
+            missing: false,
+        });
+    }
+    say("statuses that are none: passed over");
+    0
+}
+
+pub fn call() -> Status {
+    for number in [0, u64::MAX] {
+        let group = "office\n\x1b[2J".repeat(5000);
+        send(&FromWorker::Call {
+            number,
+            call: Call::Announce { group },
+        });
+        send(&FromWorker::Call {
+            number,
+            call: Call::Follow {
+                interface: "/../".repeat(10_000),
+                sockets: u32::MAX,
+            },
+        });
+        send(&FromWorker::Call {
+            number,
+            call: Call::Claim {
+                group: "office".to_owned(),
+                claims: None,
+            },
+        });
+    }
+    say("calls of nobody: refused");
+    0
+}
+
+pub fn check() -> Status {
+    for (name, weight, state) in [
+        ("\x1b[2J", u32::MAX, u32::MAX - 1),
+        ("", 0, 0),
+        ("lan", u32::MAX, 100),
+    ] {
+        send(&FromWorker::Check {
+            name: name.to_owned(),
+            weight,
+            state,
+            why: "w\n".repeat(60_000),
+        });
+    }
+    send(&FromWorker::ForgetCheck {
+        name: "n".repeat(150_000),
+    });
+    say("checks that are none: passed over");
+    0
+}
+
+pub fn scopes() -> Status {
+    let scopes = (0..10_000)
+        .map(|number| (format!("key.{number}\x1b"), Scope::Local))
+        .collect();
+    send(&FromWorker::Scopes { scopes });
+    send(&FromWorker::Scopes {
+        scopes: vec![("k.".repeat(60_000), Scope::Secret)],
+    });
+    say("scopes of no file: passed over");
+    0
+}
+
+pub fn pong() -> Status {
+    for number in [0, 1, 1 << 40, u64::MAX] {
+        send(&FromWorker::Pong {
+            slow_calls: u64::MAX,
+            number,
+        });
+    }
+    end::hang()
+}
+
+pub fn log() -> Status {
+    send(&FromWorker::Log {
+        level: abi::LOG_WARN,
+        text: "\x1b[2J\nERROR vrrp: forged ".repeat(7000),
+    });
+    0
+}
+
+pub fn socket_closed() -> Status {
+    // SAFETY: numbers only; whose they are is the point.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    end::hang()
+}
+
+pub fn socket_shut() -> Status {
+    // SAFETY: numbers only.
+    unsafe { libc::shutdown(SOCKET_FD, libc::SHUT_RDWR) };
+    end::hang()
+}
+
+pub fn socket_replaced() -> Status {
+    // SAFETY: numbers only.
+    unsafe { libc::dup2(0, SOCKET_FD) };
+    0
+}
+
+/// A child that goes on with the socket after the worker's end.
+pub fn socket_successor() -> Status {
+    // SAFETY: the child makes no calls but these.
+    unsafe {
+        if libc::fork() != 0 {
+            libc::_exit(0);
+        }
+        libc::alarm(6);
+        let record = codec::encode(&long_line()).unwrap_or_default();
+        loop {
+            libc::usleep(1000);
+            transmit(&record);
+        }
+    }
+}

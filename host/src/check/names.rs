@@ -1,0 +1,164 @@
+//! What the files name and nothing is: files that are not read, plugins and groups that are not there,
+//! the link's interface, addresses that no host can have.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use spared_sdk::config::IpNet;
+
+use super::{Finding, Severity, System, Wanted};
+use crate::config::{Plugin, Setup};
+
+pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
+    let links = setup.host.linked().map(|link| &link.paths);
+    let links = links.into_iter().flatten().map(|path| &path.interface);
+    let absent = links.filter(|name| !system.has_interface(name));
+    let mut findings: Vec<Finding> = absent.map(|name| absent_link(name)).collect();
+    for plugin in setup.plugins.iter().filter(|plugin| plugin.enabled) {
+        findings.extend(unknown_plugins(setup, plugin));
+        findings.extend(unknown_groups(wanted, plugin));
+    }
+    for (name, interface) in &wanted.interfaces {
+        let odd = interface
+            .addresses
+            .iter()
+            .filter_map(|net| oddity(name, *net));
+        findings.extend(odd);
+    }
+    findings
+}
+
+/// Files beside those that are read, whose name without its end is one of a plugin's that is installed.
+pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
+    let folder = config.parent().unwrap_or(Path::new(".")).join("plugins");
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let unread = names.iter().filter_map(|name| {
+        let (stem, end) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
+        let is_plugin = plugin_dir.join(format!("{stem}.so")).is_file();
+        (is_plugin && end != "toml").then(|| {
+            let sentence = format!("plugins/{name} is not read, and enables nothing");
+            let mend = format!("mv plugins/{name} plugins/{stem}.toml");
+            Finding::new("file-unread", Severity::Warning, sentence).mend(mend)
+        })
+    });
+    unread.collect()
+}
+
+/// Of a plugin that decides roles and has no group to decide about.
+pub fn no_group(plugin: &str) -> Finding {
+    let sentence = format!(
+        "{plugin}.toml has no [[group]]: this node is never active on any address, and a reload takes \
+         away those that it has"
+    );
+    Finding::new("no-group", Severity::Warning, sentence)
+}
+
+fn absent_link(name: &str) -> Finding {
+    let sentence = format!("link: interface {name} is absent; it is used as soon as it appears");
+    Finding::new("link-interface-absent", Severity::Warning, sentence).mend("ip link")
+}
+
+fn unknown_plugins<'s>(setup: &'s Setup, plugin: &'s Plugin) -> impl Iterator<Item = Finding> {
+    let is_there = |name: &str| setup.plugin(name).is_some_and(|it| it.enabled);
+    let unknown = plugin.after.iter().filter(move |name| !is_there(name));
+    unknown.map(|name| {
+        let of = &plugin.name;
+        let sentence = format!("{of}.toml: after: no plugin \"{name}\" is enabled");
+        Finding::new("after-unknown", Severity::Warning, sentence)
+    })
+}
+
+fn unknown_groups(wanted: &Wanted, plugin: &Plugin) -> Vec<Finding> {
+    let is_there = |name: &String| wanted.groups.iter().any(|group| group.name == *name);
+    let followed = plugin.follow.iter().flatten();
+    let unknown = followed.filter(|name| !is_there(name)).map(|name| {
+        let of = &plugin.name;
+        let sentence = format!("{of}.toml: follow: there is no group \"{name}\"");
+        Finding::new("follow-unknown", Severity::Warning, sentence)
+    });
+    unknown.collect()
+}
+
+// Of a subnet of two addresses both are hosts'.
+fn oddity(interface: &str, net: IpNet) -> Option<Finding> {
+    let bits = if net.addr().is_ipv4() { 32 } else { 128 };
+    if bits - net.prefix_len() < 2 {
+        return None;
+    }
+    let what = match net.addr() {
+        address if address == net.network() => "the network itself",
+        IpAddr::V4(_) if net.addr() == net.broadcast() => "the broadcast of its network",
+        _ => return None,
+    };
+    let sentence = format!("{net} on {interface} is {what}: no host can have it");
+    Some(Finding::new(
+        "address-of-network",
+        Severity::Error,
+        sentence,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::check::tests::Root;
+
+    #[test]
+    fn what_is_named_and_is_not_there_is_found() {
+        let root = Root::new("names");
+        root.write("proc/net/dev", "Inter-|\n face |bytes\n   lan: 0 0\n");
+        root.write("etc/spared.toml", "node.name = \"r1\"\n");
+        let vrrp = "[[group]]\nname = \"office\"\n[[group.interface]]\ninterface = \"lan\"\nvrid = 7\n\
+                    addresses = [\"192.0.2.0/24\", \"192.0.2.255/24\", \"192.0.2.1/24\", \
+                    \"198.51.100.0/31\", \"198.51.100.9/32\", \"2001:db8::/64\"]\n";
+        root.write("etc/plugins/vrrp.toml", vrrp);
+        let service = "after = [\"dhpc\", \"vrrp\", \"sets\"]\nfollow = [\"office\", \"ofice\"]\n";
+        root.write("etc/plugins/service.toml", service);
+        root.write("etc/plugins/sets.toml", "enabled = false\n");
+        let config = root.system().path("etc/spared.toml");
+        let setup = Setup::read(&config).expect("no fault");
+        let wanted = Wanted::of(&setup);
+        let found = examine(&root.system(), &setup, &wanted);
+        let found: Vec<&str> = found.iter().map(|it| it.sentence.as_str()).collect();
+        let wanted = [
+            "service.toml: after: no plugin \"dhpc\" is enabled",
+            "service.toml: after: no plugin \"sets\" is enabled",
+            "service.toml: follow: there is no group \"ofice\"",
+            "192.0.2.0/24 on lan is the network itself: no host can have it",
+            "192.0.2.255/24 on lan is the broadcast of its network: no host can have it",
+            "2001:db8::/64 on lan is the network itself: no host can have it",
+        ];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_file_of_a_plugin_with_another_end_is_named() {
+        let root = Root::new("unread");
+        for name in ["vrrp.conf", "dhcp", "sets.toml", "notes.txt", "vrrp.toml"] {
+            root.write(&format!("etc/plugins/{name}"), "");
+        }
+        for name in ["vrrp", "dhcp", "sets"] {
+            root.write(&format!("lib/{name}.so"), "");
+        }
+        let system = root.system();
+        let found = unread(&system.path("etc/spared.toml"), &system.path("lib"));
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "warning: plugins/dhcp is not read, and enables nothing; \
+                 to mend: mv plugins/dhcp plugins/dhcp.toml",
+                "warning: plugins/vrrp.conf is not read, and enables nothing; \
+                 to mend: mv plugins/vrrp.conf plugins/vrrp.toml"
+            ]
+        );
+        fs::remove_dir_all(system.path("etc")).expect("our own folder");
+        assert!(unread(&system.path("etc/spared.toml"), &system.path("lib")).is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! What a process had of the processors, from /proc.
+
+use std::fs;
+use std::time::Duration;
+
+/// Of a process's first thread, the one that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Time that it ran.
+    ran: Duration,
+    /// Time that it was ready to run, and did not.
+    waited: Duration,
+    /// It is ready or running now, or waits for a disk.
+    is_busy: bool,
+}
+
+impl Usage {
+    /// None where the kernel does not tell.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+        Self::parse(&read("stat")?, &read("schedstat")?)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(ran_ms: u64, waited_ms: u64, is_busy: bool) -> Self {
+        Self {
+            ran: Duration::from_millis(ran_ms),
+            waited: Duration::from_millis(waited_ms),
+            is_busy,
+        }
+    }
+
+    // The name in parentheses may hold anything.
+    fn parse(stat: &str, schedstat: &str) -> Option<Self> {
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut times = schedstat.split_ascii_whitespace();
+        let mut time = || Some(Duration::from_nanos(times.next()?.parse().ok()?));
+        Some(Self {
+            ran: time()?,
+            waited: time()?,
+            is_busy: rest.starts_with(['R', 'D']),
+        })
+    }
+
+    /// How much of `passed` since `before` the process could have used as it liked. The kernel counts a
+    /// wait when it ends: of a process that waits now only what it ran is sure.
+    pub(crate) fn own_since(self, before: Self, passed: Duration) -> Duration {
+        let own = match self.is_busy {
+            true => self.ran.saturating_sub(before.ran),
+            false => passed.saturating_sub(self.waited.saturating_sub(before.waited)),
+        };
+        own.min(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn usage(ran_ms: u64, waited_ms: u64, state: &str) -> Usage {
+        let stat = format!("7 (a) R (b) {state} 1 7 7");
+        let schedstat = format!("{}000000 {}000000 12\n", ran_ms, waited_ms);
+        Usage::parse(&stat, &schedstat).unwrap()
+    }
+
+    #[test]
+    fn who_sleeps_or_spins_has_all_the_time_and_who_waits_has_what_it_ran() {
+        let before = usage(100, 50, "S");
+        for (now, own_ms) in [
+            // asleep: hangs in a call, or has nothing to do
+            (usage(100, 50, "S"), 1000),
+            (usage(100, 950, "S"), 100),
+            (usage(110, 5_000, "S"), 0),
+            // stopped by somebody
+            (usage(100, 50, "T"), 1000),
+            // an endless loop, alone and beside others
+            (usage(1_100, 50, "R"), 1000),
+            (usage(150, 50, "R"), 50),
+            (usage(150, 900, "R"), 50),
+            // waits for a disk
+            (usage(100, 50, "D"), 0),
+        ] {
+            let own = now.own_since(before, SECOND);
+            assert_eq!(own.as_millis(), own_ms, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_none() {
+        assert_eq!(Usage::parse("", "1 2 3"), None);
+        assert_eq!(Usage::parse("7 (a) S 1", "0"), None);
+        assert_eq!(Usage::parse("7 (a) S 1", "x y z"), None);
+    }
+
+    /// The real file, of this process: its first thread exists as long as it does.
+    #[test]
+    fn a_process_that_is_there_has_a_usage() {
+        assert!(Usage::of(std::process::id()).is_some());
+        assert!(Usage::of(u32::MAX).is_none());
+    }
+}

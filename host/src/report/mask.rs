@@ -1,0 +1,287 @@
+//! Secrets out of texts: values of a configuration by their keys, and whatever was found secret wherever
+//! else it stands.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::peer::keys::is_secret;
+
+/// What stands for a secret.
+pub const MASK: &str = "***";
+
+/// Shorter ones are struck where they are configured, but not everywhere: any text has them.
+const STRUCK_MIN: usize = 4;
+/// Beside those that the comparison of both nodes knows.
+const WORDS: [&str; 7] = [
+    "token",
+    "credential",
+    "api_key",
+    "api-key",
+    "apikey",
+    "auth_key",
+    "private",
+];
+
+/// The secrets that are known.
+#[derive(Default)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn add(&mut self, secret: &str) {
+        let secret = secret.trim();
+        // one of several lines is told of line by line
+        for secret in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
+            if secret.len() < STRUCK_MIN {
+                continue;
+            }
+            // in answers it stands as JSON has it
+            let quoted = serde_json::to_string(secret).unwrap_or_default();
+            let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+            self.0.extend([secret.to_owned(), inner.to_owned()]);
+        }
+        self.0.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        self.0.dedup();
+    }
+
+    /// The text without any of them.
+    pub fn strike(&self, text: &str) -> String {
+        let struck = |text: String, secret: &String| text.replace(secret, MASK);
+        self.0.iter().fold(text.to_owned(), struck)
+    }
+}
+
+/// A configuration without secrets, each of which is added to `secrets`, and without comments, in which
+/// anything may stand. Its lines stay.
+///
+/// # Errors
+/// It is no TOML: what is secret in it cannot be told.
+pub fn configuration(text: &str, secrets: &mut Secrets) -> Result<String, String> {
+    let document = DeTable::parse(text).map_err(|error| error.message().replace('\n', ", "))?;
+    let mut found = Found::default();
+    found.table(document.get_ref(), false);
+    found.parts.sort_by_key(|part| part.span.start);
+    let (mut masked, mut done) = (String::new(), 0);
+    for part in &found.parts {
+        let Some(before) = text.get(done..part.span.start) else {
+            continue;
+        };
+        let value = text.get(part.span.clone()).unwrap_or_default();
+        masked += &without_comments(before);
+        match &part.secret {
+            Some(parts) => {
+                parts.iter().for_each(|secret| secrets.add(secret));
+                if parts.is_empty() {
+                    secrets.add(value);
+                }
+                masked += &struck(value, part);
+            }
+            None => masked += value,
+        }
+        done = part.span.end;
+    }
+    masked += &without_comments(text.get(done..).unwrap_or_default());
+    Ok(masked)
+}
+
+/// Whether values of such a key, or words that follow such an option, are secret.
+fn names_secret(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    let is_file = lower.ends_with("_file") || lower.ends_with("-file");
+    let words = || lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_short = words().any(|word| ["pass", "passwd", "pwd"].contains(&word));
+    let is_known = is_secret(key) || WORDS.iter().any(|word| lower.contains(word));
+    (is_known || is_short) && !is_file
+}
+
+/// A key or a value.
+struct Part {
+    span: Range<usize>,
+    /// The secret parts of a value; the whole is masked where it is `whole`.
+    secret: Option<Vec<String>>,
+    whole: bool,
+}
+
+#[derive(Default)]
+struct Found {
+    parts: Vec<Part>,
+}
+
+impl Found {
+    fn table(&mut self, table: &DeTable<'_>, secret: bool) {
+        for (key, value) in table {
+            self.push(key.span(), None, false);
+            self.value(value, secret || names_secret(key.get_ref()));
+        }
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, secret: bool) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.table(table, secret),
+            DeValue::Array(array) => {
+                let mut follows = false;
+                for entry in array {
+                    self.value(entry, secret || follows);
+                    let word = entry.get_ref().as_str();
+                    follows = word.is_some_and(|it| it.starts_with('-') && names_secret(it));
+                }
+            }
+            DeValue::String(text) if secret => {
+                self.push(value.span(), Some(vec![text.to_string()]), true);
+            }
+            DeValue::String(text) => {
+                let parts = parts_of(text);
+                let secret = (!parts.is_empty()).then_some(parts);
+                self.push(value.span(), secret, false);
+            }
+            DeValue::Integer(_) if secret => self.push(value.span(), Some(Vec::new()), true),
+            _ => self.push(value.span(), None, false),
+        }
+    }
+
+    fn push(&mut self, span: Range<usize>, secret: Option<Vec<String>>, whole: bool) {
+        self.parts.push(Part {
+            span,
+            secret,
+            whole,
+        });
+    }
+}
+
+// Lines stay where a value has several.
+fn struck(value: &str, part: &Part) -> String {
+    let parts = part.secret.as_deref().unwrap_or_default();
+    // what is written with escapes is not found
+    let is_plain = parts.iter().all(|secret| value.contains(secret.as_str()));
+    if part.whole || !is_plain {
+        let lines = value.matches('\n').count();
+        return format!("\"{MASK}\"{}", "\n".repeat(lines));
+    }
+    let strike = |text: String, secret: &String| text.replace(secret.as_str(), MASK);
+    parts.iter().fold(value.to_owned(), strike)
+}
+
+/// What is secret in a text: passwords of URLs, "password=..." and "Authorization: ...".
+fn parts_of(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    for (at, _) in text.match_indices("://") {
+        let rest = text.get(at + 3..).unwrap_or_default();
+        let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        let password = user.and_then(|user| user.split_once(':'));
+        parts.extend(password.map(|(_, password)| password.to_owned()));
+    }
+    for word in text.split([' ', '&', '?', ';', ',']) {
+        if let Some((name, value)) = word.split_once('=') {
+            if names_secret(name) && !value.is_empty() {
+                parts.push(value.to_owned());
+            }
+        }
+    }
+    if let Some((name, value)) = text.split_once(": ") {
+        let is_header = !name.contains(' ') && name.to_ascii_lowercase().contains("auth");
+        if is_header || (names_secret(name) && !name.contains(' ')) {
+            // "Bearer ..." stands alone elsewhere
+            parts.push(value.to_owned());
+            parts.extend(value.rsplit(' ').next().map(str::to_owned));
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+// What stands between keys and values has no other "#".
+fn without_comments(between: &str) -> String {
+    let lines = between.split_inclusive('\n').map(|line| {
+        let end = if line.ends_with('\n') { "\n" } else { "" };
+        line.split_once('#').map_or_else(
+            || line.to_owned(),
+            |(code, _)| format!("{}{end}", code.trim_end()),
+        )
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r##"# the old one was PLANTED-1
+interval = "100ms" # PLANTED-2
+public_key = "sk1:abc#def"
+secret_file = "/etc/spared/secret"
+[[check]]
+name = "web # 7"
+url = "https://user:PLANTED-3@host/path"
+command = ["curl", "--password", "PLANTED-4", "-H", "Authorization: Bearer PLANTED-5", "a=1&token=PLANTED-6"]
+password = 'PLANTED-7'
+[secrets] # PLANTED-8
+first = "PLANTED-9"
+number = 734734
+below = { psk = """
+PLANTED-10 "quoted"
+second line""", name = "kept" }
+[unit]
+api_key = "PLANTED\u002D11"
+list = [ # PLANTED-12
+  "kept", # PLANTED-13
+]
+"##;
+
+    #[test]
+    fn a_configuration_keeps_its_lines_and_loses_its_secrets() {
+        let mut secrets = Secrets::default();
+        let masked = configuration(FILE, &mut secrets).unwrap();
+        assert!(!masked.contains("PLANTED"), "{masked}");
+        assert!(!masked.contains("734734"), "{masked}");
+        let lines = masked.lines().count();
+        assert_eq!(lines, FILE.lines().count(), "{masked}");
+        for kept in [
+            "interval = \"100ms\"\n",
+            "sk1:abc#def",
+            "/etc/spared/secret",
+            "web # 7",
+            "https://user:***@host/path",
+            "\"--password\", \"***\"",
+            "a=1&token=***",
+            "[secrets]\n",
+            "list = [\n  \"kept\",\n]",
+        ] {
+            assert!(masked.contains(kept), "{kept}: {masked}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_struck_everywhere_else() {
+        let mut secrets = Secrets::default();
+        configuration(FILE, &mut secrets).unwrap();
+        secrets.add("PLANTED-14\n");
+        let said: Vec<String> = [3, 4, 5, 6, 7, 9, 11, 14]
+            .map(|n| format!("the answer was PLANTED-{n}."))
+            .into();
+        let struck = secrets.strike(&said.join("\n"));
+        assert!(!struck.contains("PLANTED"), "{struck}");
+        let json = serde_json::to_string("PLANTED-10 \"quoted\"\nsecond line").unwrap();
+        assert_eq!(secrets.strike(&json), "\"***\"");
+        assert_eq!(secrets.strike("untouched"), "untouched");
+    }
+
+    #[test]
+    fn what_is_no_toml_is_not_shown() {
+        let why = configuration("password = PLANTED", &mut Secrets::default()).unwrap_err();
+        assert!(!why.contains("PLANTED"), "{why}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_does_harm(text in ".*", at in 0_usize..800, with in "[\"'#=\\[\\]{}\\n\\\\é]{0,4}") {
+            let _ = configuration(&text, &mut Secrets::default());
+            let mut file = FILE.to_owned();
+            if file.is_char_boundary(at.min(file.len())) {
+                file.insert_str(at.min(file.len()), &with);
+            }
+            let _ = configuration(&file, &mut Secrets::default());
+        }
+    }
+}

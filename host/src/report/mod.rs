@@ -1,0 +1,437 @@
+//! `spared report`: what one node has for `sparectl report`, printed as one line of JSON.
+//!
+//! Everything is asked of programs and files, by a process of its own that may be slow: the daemon is one
+//! of those asked, and may be dead. Each thing that could not be had is said; the rest is there.
+
+mod mask;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use spared_control::NodeReport;
+use spared_sdk::child::{Child, Ended, Program};
+
+use crate::firewall::LISTING;
+use crate::run::{Options, state_dir};
+use crate::{clock, exit, ring};
+use mask::{Secrets, configuration};
+
+/// Longest half, as JSON.
+pub const SIZE_MAX: usize = 4 * 1024 * 1024;
+/// A half takes no longer.
+pub const LIMIT: Duration = Duration::from_secs(40);
+
+/// All texts together, which JSON makes longer by their quotes and ends of lines.
+const TEXTS_MAX: usize = 2 * 1024 * 1024;
+const TEXT_MAX: usize = 512 * 1024;
+const PROGRAM_LIMIT: Duration = Duration::from_secs(6);
+/// No program is begun later than that.
+const LAST_START: Duration = Duration::from_secs(30);
+const MODES_MAX: usize = 500;
+const SPARECTL: &str = "/usr/bin/sparectl";
+
+/// The system's own, by their names in the bundle.
+const FILES: [(&str, &str); 8] = [
+    ("system/version.txt", "/proc/version"),
+    ("system/os-release.txt", "/etc/os-release"),
+    ("system/uptime.txt", "/proc/uptime"),
+    ("system/load.txt", "/proc/loadavg"),
+    ("system/memory.txt", "/proc/meminfo"),
+    ("system/pressure-cpu.txt", "/proc/pressure/cpu"),
+    ("system/pressure-memory.txt", "/proc/pressure/memory"),
+    ("system/pressure-io.txt", "/proc/pressure/io"),
+];
+
+/// The same for what programs print. Never `ip xfrm`, which prints keys.
+const PROGRAMS: [(&str, &[&str]); 12] = [
+    ("ip/address.txt", &["ip", "-d", "address"]),
+    ("ip/link.txt", &["ip", "-d", "-s", "link"]),
+    ("ip/rule4.txt", &["ip", "-4", "rule"]),
+    ("ip/rule6.txt", &["ip", "-6", "rule"]),
+    (
+        "ip/route4.txt",
+        &["ip", "-4", "route", "show", "table", "all"],
+    ),
+    (
+        "ip/route6.txt",
+        &["ip", "-6", "route", "show", "table", "all"],
+    ),
+    ("ip/neighbour.txt", &["ip", "neighbour"]),
+    (
+        "nft/fence.txt",
+        &["nft", "list", "table", "netdev", "spared"],
+    ),
+    ("nft/ruleset.txt", &["nft", "-a", "-t", LISTING]),
+    (
+        "systemd.txt",
+        &["systemctl", "--no-pager", "--lines=0", "status", "spared"],
+    ),
+    ("packages.txt", &["dpkg-query", "-W", "spared*"]),
+    (
+        "journal.txt",
+        &[
+            "journalctl",
+            "-u",
+            "spared",
+            "-n",
+            "1500",
+            "-o",
+            "short-iso-precise",
+            "--no-pager",
+        ],
+    ),
+];
+
+/// What the daemon is asked, if it answers the first.
+const QUESTIONS: [(&str, &[&str]); 6] = [
+    ("status.txt", &["-v", "status"]),
+    ("status.json", &["--json", "status"]),
+    ("why.txt", &["why"]),
+    ("history.txt", &["history"]),
+    ("events.txt", &["events", "-n", "1024"]),
+    ("plugins.txt", &["plugins"]),
+];
+
+/// Prints it and returns the exit code.
+pub fn run(options: &Options) -> u8 {
+    stand_back();
+    let report = Gathering::new(options).gather();
+    let mut out = io::stdout().lock();
+    let written = serde_json::to_writer(&mut out, &report).map_err(io::Error::other);
+    match written.and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            eprintln!("spared report: {error}");
+            exit::OS_ERROR
+        }
+    }
+}
+
+// Nobody's failover may wait for it; and the daemon's share in memory is not for it.
+fn stand_back() {
+    let _ = rustix::process::nice(19);
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+}
+
+/// The words that start it.
+pub fn words(options: &Options) -> Vec<String> {
+    let mut words = vec!["/proc/self/exe".to_owned(), "report".to_owned()];
+    let config = options.config.as_deref();
+    for (option, path) in [
+        ("--config", config),
+        ("--runtime-dir", Some(options.runtime_dir.as_path())),
+        ("--plugin-dir", Some(options.plugin_dir.as_path())),
+    ] {
+        if let Some(path) = path {
+            words.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+    }
+    words
+}
+
+struct Gathering<'o> {
+    options: &'o Options,
+    began: Instant,
+    secrets: Secrets,
+    report: NodeReport,
+    size: usize,
+}
+
+impl<'o> Gathering<'o> {
+    fn new(options: &'o Options) -> Self {
+        Self {
+            options,
+            began: Instant::now(),
+            secrets: Secrets::default(),
+            report: NodeReport {
+                at: clock::now_ms(),
+                ..NodeReport::default()
+            },
+            size: 0,
+        }
+    }
+
+    // What matters most comes first: the size is limited.
+    fn gather(mut self) -> NodeReport {
+        let config = self.options.config();
+        let folder = config.parent().unwrap_or(Path::new("/")).to_owned();
+        let plugins = self.configuration(&config, &folder);
+        self.keys(&folder);
+        self.ring();
+        self.daemon(&plugins);
+        self.modes(&folder);
+        self.history();
+        for (name, argv) in PROGRAMS {
+            self.program(name, argv);
+        }
+        for (name, path) in FILES {
+            self.file(name, Path::new(path));
+        }
+        self.check();
+        self.finish()
+    }
+
+    // The names of the plugins that have a file come back.
+    fn configuration(&mut self, config: &Path, folder: &Path) -> Vec<String> {
+        let mut paths = vec![("spared".to_owned(), config.to_owned())];
+        let below = fs::read_dir(folder.join("plugins"));
+        for entry in below.into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|it| it == "toml") {
+                let stem = path.file_stem().unwrap_or_default();
+                paths.push((stem.to_string_lossy().into_owned(), path));
+            }
+        }
+        paths.sort_by(|(a, _), (b, _)| (a != "spared", a).cmp(&(b != "spared", b)));
+        let mut plugins = Vec::new();
+        for (stem, path) in paths {
+            let shown = path.display().to_string();
+            let text = match read(&path) {
+                Ok(text) => text,
+                Err(error) => {
+                    self.missing(format!("{shown}: {error}"));
+                    continue;
+                }
+            };
+            if path == config {
+                self.report.node = key_of(&text, &["node", "name"]).unwrap_or_default();
+                self.secret_file(folder, &text);
+            } else {
+                plugins.push(stem.clone());
+            }
+            match configuration(&text, &mut self.secrets) {
+                Ok(masked) => self.add(&format!("config/{stem}.toml"), masked),
+                Err(why) => self.missing(format!("{shown}: left out: it is no TOML ({why})")),
+            }
+        }
+        if self.report.node.is_empty() {
+            self.report.node = spared_key::default_name();
+        }
+        plugins
+    }
+
+    // They are read to be struck wherever else they stand.
+    fn keys(&mut self, folder: &Path) {
+        if let Ok(text) = read(&folder.join("key")) {
+            self.secrets.add(&text);
+            let bare = text.trim().rsplit(':').next().unwrap_or_default();
+            self.secrets.add(bare);
+        }
+    }
+
+    fn secret_file(&mut self, folder: &Path, text: &str) {
+        let file = key_of(text, &["secret_file"]);
+        if let Some(Ok(passphrase)) = file.map(|file| read(&folder.join(file))) {
+            self.secrets.add(&passphrase);
+        }
+    }
+
+    fn ring(&mut self) {
+        match ring::read(&self.options.runtime_dir) {
+            Ok(seconds) if seconds.is_empty() => self.missing("the ring has no record".to_owned()),
+            Ok(seconds) => self.add("ring.txt", ring::table(&seconds)),
+            Err(error) => {
+                let path = self.options.runtime_dir.join(ring::NAME);
+                self.missing(format!("{}: {error}", path.display()));
+            }
+        }
+    }
+
+    // The exit code is the verdict's: 4 says that nobody answers.
+    fn daemon(&mut self, plugins: &[String]) {
+        let mut questions: Vec<(String, Vec<&str>)> = QUESTIONS
+            .iter()
+            .map(|(name, words)| ((*name).to_owned(), words.to_vec()))
+            .collect();
+        for plugin in plugins {
+            let name = format!("plugins/{plugin}.txt");
+            questions.push((name, vec![plugin.as_str(), "status"]));
+        }
+        let sparectl = beside("sparectl", SPARECTL);
+        let dir = self.options.runtime_dir.to_string_lossy().into_owned();
+        for (name, words) in questions {
+            let words = [
+                &[sparectl.as_str(), "--runtime-dir", &dir],
+                words.as_slice(),
+            ]
+            .concat();
+            match self.run(&words) {
+                Ok(ended) if ended.code == Some(4) => {
+                    self.missing(format!("the daemon does not answer: {}", ended.words()));
+                    return;
+                }
+                Ok(ended) => self.add(&name, text_of(&ended)),
+                Err(why) => self.missing(format!("{name}: {why}")),
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let mut words = words(self.options);
+        words.splice(1..2, ["check".to_owned()]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match self.run(&words) {
+            Ok(ended) => self.add("check.txt", text_of(&ended)),
+            Err(why) => self.missing(format!("check.txt: {why}")),
+        }
+    }
+
+    fn history(&mut self) {
+        let path = state_dir(self.options).join("history.json");
+        if path.exists() {
+            self.file("history.json", &path);
+        }
+    }
+
+    fn modes(&mut self, folder: &Path) {
+        let mut lines = vec![mode(folder)];
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                if lines.len() < MODES_MAX {
+                    lines.push(mode(&path));
+                }
+                if path.is_dir() && !path.is_symlink() && folders.len() < MODES_MAX {
+                    folders.push(path);
+                }
+            }
+        }
+        lines.sort_by(|a, b| a.1.cmp(&b.1));
+        let lines = lines
+            .into_iter()
+            .map(|(facts, path)| format!("{facts}  {path}\n"));
+        self.add("config/modes.txt", lines.collect());
+    }
+
+    fn file(&mut self, name: &str, path: &Path) {
+        match read(path) {
+            Ok(text) => self.add(name, text),
+            Err(error) => self.missing(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn program(&mut self, name: &str, argv: &[&str]) {
+        match self.run(argv) {
+            Ok(ended) => {
+                // what it says of its failure is worth having
+                if ended.code != Some(0) {
+                    let words = argv.join(" ");
+                    self.missing(format!("{words}: {}", ended.words()));
+                }
+                self.add(name, text_of(&ended));
+            }
+            Err(why) => self.missing(format!("{name}: {why}")),
+        }
+    }
+
+    fn run(&self, argv: &[&str]) -> Result<Ended, String> {
+        let left = LAST_START.saturating_sub(self.began.elapsed());
+        if left.is_zero() {
+            return Err("not asked: the time was over".to_owned());
+        }
+        let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+        let program = Program {
+            argv: &argv,
+            output_max: TEXT_MAX + 1,
+            ..Program::default()
+        };
+        Child::run(&program, PROGRAM_LIMIT)
+    }
+
+    fn add(&mut self, name: &str, text: String) {
+        let shown = |c: char| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        };
+        let mut text: String = text.chars().map(shown).collect();
+        if text.len() > TEXT_MAX {
+            // at the end of a line: half a secret would not be struck
+            let bytes = text.as_bytes().get(..TEXT_MAX).unwrap_or_default();
+            let end = bytes.iter().rposition(|byte| *byte == b'\n');
+            text.truncate(end.map_or(0, |end| end + 1));
+            self.missing(format!("{name}: cut after {} bytes", text.len()));
+        }
+        if self.size + text.len() > TEXTS_MAX {
+            return self.missing(format!("{name}: left out: the bundle is full"));
+        }
+        self.size += text.len();
+        self.report.files.insert(name.to_owned(), text);
+    }
+
+    fn missing(&mut self, sentence: String) {
+        self.report.missing.push(sentence);
+    }
+
+    // Only now all secrets are known.
+    fn finish(mut self) -> NodeReport {
+        for text in self
+            .report
+            .files
+            .values_mut()
+            .chain(&mut self.report.missing)
+        {
+            *text = self.secrets.strike(text);
+        }
+        self.report
+    }
+}
+
+fn text_of(ended: &Ended) -> String {
+    String::from_utf8_lossy(&ended.text).into_owned()
+}
+
+// A text that is no device, no pipe and not endless; also of /proc.
+fn read(path: &Path) -> io::Result<String> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+// As far as the file can be read at all.
+fn key_of(text: &str, path: &[&str]) -> Option<String> {
+    let (name, tables) = path.split_last()?;
+    let root: toml::Table = text.parse().ok()?;
+    let below = |table: Option<toml::Table>, key: &&str| match table?.remove(*key)? {
+        toml::Value::Table(table) => Some(table),
+        _ => None,
+    };
+    let table = tables.iter().fold(Some(root), below)?;
+    table.get(*name)?.as_str().map(str::to_owned)
+}
+
+fn mode(path: &Path) -> (String, String) {
+    let shown = path.display().to_string();
+    match path.symlink_metadata() {
+        Ok(facts) => {
+            let (mode, uid, gid) = (facts.mode(), facts.uid(), facts.gid());
+            let size = facts.size();
+            (format!("{mode:06o} {uid:>5} {gid:>5} {size:>8}"), shown)
+        }
+        Err(error) => (error.to_string(), shown),
+    }
+}
+
+// A build tree has both programs in one folder.
+fn beside(name: &str, installed: &str) -> String {
+    let exe = std::env::current_exe().ok();
+    let beside: Option<PathBuf> = exe.map(|path| path.with_file_name(name));
+    let found = beside.filter(|path| path.is_file());
+    found.map_or_else(
+        || installed.to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
+}

@@ -1,0 +1,154 @@
+//! The last minutes of this node, a [`Second`] each, in a file that outlives a crash of the daemon.
+//!
+//! The file lies in the runtime folder, which is in memory: a record a second would wear out a disk
+//! for nothing, as what a power cut leaves of it is not known. A thread of its own writes, since memory
+//! that was swapped out is a disk too, and the loop waits for none. What it cannot take is dropped.
+
+mod frame;
+mod second;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use frame::{Cursor, SIZE, frames};
+pub use second::{Second, table};
+
+/// The file's name in the runtime folder.
+pub const NAME: &str = "ring";
+
+const QUEUE_MAX: usize = 8;
+const STACK: usize = 256 * 1024;
+
+/// The loop's end of the thread.
+#[derive(Debug)]
+pub struct Writer {
+    queue: SyncSender<String>,
+}
+
+impl Writer {
+    /// Goes on in the file of an earlier run.
+    pub fn start(folder: &Path) -> Self {
+        let (queue, texts) = sync_channel(QUEUE_MAX);
+        let path = folder.join(NAME);
+        let thread = thread::Builder::new()
+            .name("ring".to_owned())
+            .stack_size(STACK);
+        if let Err(error) = thread.spawn(move || work(&path, &texts)) {
+            log::warn!("the last minutes are not recorded: no thread: {error}");
+        }
+        Self { queue }
+    }
+
+    /// Never waits.
+    pub fn write(&self, second: &Second) {
+        let _ = self.queue.try_send(second.to_text());
+    }
+}
+
+/// The seconds of a file, oldest first.
+///
+/// # Errors
+/// The system's.
+pub fn read(folder: &Path) -> io::Result<Vec<Second>> {
+    let mut bytes = Vec::new();
+    let file = open(&folder.join(NAME), OpenOptions::new().read(true))?;
+    file.take(SIZE as u64).read_to_end(&mut bytes)?;
+    let texts = frames(&bytes).into_iter();
+    Ok(texts
+        .filter_map(|frame| Second::parse(&frame.text))
+        .collect())
+}
+
+// A fault is told when it begins.
+fn work(path: &Path, texts: &Receiver<String>) {
+    let mut file = None;
+    let mut is_told = false;
+    while let Ok(text) = texts.recv() {
+        if let Err(error) = write(path, &mut file, &text) {
+            file = None;
+            if !std::mem::replace(&mut is_told, true) {
+                log::warn!(
+                    "{}: {error}: the last minutes are not recorded",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+fn write(path: &Path, kept: &mut Option<(File, Cursor)>, text: &str) -> io::Result<()> {
+    let (file, cursor) = match kept {
+        Some(kept) => kept,
+        None => kept.insert(begin(path)?),
+    };
+    match cursor.place(text) {
+        Some((at, bytes)) => file.write_all_at(&bytes, at as u64),
+        None => Ok(()),
+    }
+}
+
+fn begin(path: &Path) -> io::Result<(File, Cursor)> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).mode(0o600);
+    let file = open(path, options)?;
+    let mut bytes = Vec::new();
+    (&file).take(SIZE as u64).read_to_end(&mut bytes)?;
+    file.set_len(SIZE as u64)?;
+    Ok((file, Cursor::behind(&bytes)))
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn second(at: &str) -> Second {
+        Second {
+            at: at.to_owned(),
+            ..Second::default()
+        }
+    }
+
+    fn read_until(folder: &Path, count: usize) -> Vec<Second> {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let found = read(folder).unwrap_or_default();
+            if found.len() >= count || Instant::now() > until {
+                return found;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_second_run_goes_on_and_what_is_no_file_is_refused() {
+        let folder = std::env::temp_dir().join(format!("spared-ring-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (run, at) in [(1, "a"), (2, "b")] {
+            Writer::start(&folder).write(&second(at));
+            assert_eq!(read_until(&folder, run).len(), run);
+        }
+        let found: Vec<String> = read(&folder).unwrap().into_iter().map(|it| it.at).collect();
+        assert_eq!(found, ["a", "b"]);
+        fs::remove_file(folder.join(NAME)).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.join(NAME)).unwrap();
+        assert!(begin(&folder.join(NAME)).is_err() && read(&folder).is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,204 @@
+//! Changes of roles: told, remembered with both nodes' numbers, and kept over restarts.
+
+use std::time::{Duration, Instant};
+
+use spared_control::{Answer, ErrorCode, GroupWhy, Request};
+use spared_pair::{Fitness, History, RoleChange, history};
+use spared_worker::message::{Cause, Role};
+
+use super::core::Core;
+use super::requests::{Asker, Asking, Question, STATUS_TIMEOUT};
+use crate::clock;
+use crate::control::refusal;
+use crate::events::{Kind, Notice};
+use crate::history::Store;
+
+/// Changes that `sparectl history` shows.
+const SHOWN_MAX: usize = 100;
+/// Checks that a change remembers of each node.
+const FAILING_MAX: usize = 3;
+/// Least time between two writes.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long a disk may hold up the end of the daemon.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What this node remembers.
+#[derive(Debug)]
+pub struct Memory {
+    history: History,
+    store: Store,
+    /// When what is new is to be written.
+    due: Option<Instant>,
+    /// When something was last.
+    written: Option<Instant>,
+    /// How fit the other node was when it last said so.
+    peer: Option<Fitness>,
+}
+
+/// What the other node remembers, once it is here.
+pub type There = Option<Vec<RoleChange>>;
+
+impl Memory {
+    /// Reads what earlier runs remember.
+    pub fn new(store: Store, node: &str) -> Self {
+        let mut history = store.read();
+        let own = Fitness {
+            node: node.to_owned(),
+            quality: 100,
+            ..Fitness::default()
+        };
+        let is_new = history.handle_start(&clock::now_ms(), &own);
+        Self {
+            due: is_new.then(Instant::now),
+            history,
+            store,
+            written: None,
+            peer: None,
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| now >= due) {
+            self.due = None;
+            self.written = Some(now);
+            self.store.write(&self.history);
+        }
+    }
+
+    /// Nothing is remembered from now on.
+    pub fn close(mut self) {
+        if self.due.is_some() {
+            self.store.write(&self.history);
+        }
+        self.store.flush(PATIENCE);
+    }
+
+    fn push(&mut self, change: RoleChange) {
+        self.history.push(change);
+        self.plan_write();
+    }
+
+    fn complete(&mut self, peer: &Fitness) {
+        if self.history.handle_peer_fitness(&clock::now_ms(), peer) {
+            self.plan_write();
+        }
+    }
+
+    fn plan_write(&mut self) {
+        // one alone at once, of many at the same time most together
+        let now = Instant::now();
+        let due = self.written.map_or(now, |at| now.max(at + GATHER));
+        self.due.get_or_insert(due);
+    }
+}
+
+impl Core {
+    /// A group has another role.
+    pub(super) fn record_change(&mut self, group: String, from: Role, to: Role, cause: Cause) {
+        let (mut own, mut peer) = (self.fitness(), self.peer_fitness());
+        for fitness in [&mut own].into_iter().chain(&mut peer) {
+            fitness.failing.truncate(FAILING_MAX);
+        }
+        let change = RoleChange {
+            at: clock::now_ms(),
+            group,
+            from,
+            ..RoleChange::new(to, cause, own, peer)
+        };
+        let text = format!("{} -> {}: {}", from.word(), to.word(), change.why);
+        let notice = Notice::new(Kind::Role, text).of_group(&change.group);
+        self.events.record(notice.because(&change.reason));
+        self.memory.push(change);
+    }
+
+    /// How fit this node is.
+    pub(super) fn fitness(&self) -> Fitness {
+        Fitness {
+            node: self.setup.host.node.clone(),
+            quality: self.quality.number(),
+            failing: self.quality.failing(),
+            said: None,
+        }
+    }
+
+    /// How fit the other node is, as far as it has said.
+    pub(super) fn peer_fitness(&self) -> Option<Fitness> {
+        let known = self.memory.peer.as_ref();
+        let known = known.filter(|it| self.pair_name() == Some(&it.node));
+        known.cloned()
+    }
+
+    /// The other node has said how it is.
+    pub(super) fn note_peer_fitness(&mut self) {
+        let Some(facts) = self.pair.peer.facts() else {
+            return;
+        };
+        let mut peer = Fitness {
+            node: self.peer_name().unwrap_or_default().to_owned(),
+            quality: facts.quality,
+            failing: facts.failing.clone(),
+            said: Some(clock::now()),
+        };
+        self.memory.peer = Some(peer.clone());
+        peer.failing.truncate(FAILING_MAX);
+        self.memory.complete(&peer);
+    }
+
+    // ---- who asks
+
+    /// Of this node alone: what the other one asks.
+    pub(super) fn own_history(&self) -> Answer {
+        Answer::History {
+            changes: self.memory.history.changes().to_vec(),
+            silent: None,
+        }
+    }
+
+    pub(super) fn ask_history(&mut self, now: Instant, asker: Asker) {
+        self.ask_both(now, Question::new(asker, Asking::History(None)));
+    }
+
+    // With what the other node remembers.
+    fn ask_both(&mut self, now: Instant, mut question: Question) {
+        question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
+        self.await_answers(now, question);
+    }
+
+    pub(super) fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
+        if let Some(name) = group
+            .as_ref()
+            .filter(|name| self.groups.get(name).is_none())
+        {
+            let why = format!("there is no group \"{name}\"");
+            return self.reply(now, asker, &refusal(ErrorCode::Usage, why));
+        }
+        self.ask_both(now, Question::new(asker, Asking::Why(group, None)));
+    }
+
+    pub(super) fn history(&self, there: There) -> Answer {
+        let peer = self.pair_name().filter(|_| there.is_none());
+        let silent = peer.map(str::to_owned);
+        let own = self.memory.history.changes();
+        let changes = history::merge(own, there.unwrap_or_default(), Some(SHOWN_MAX));
+        Answer::History { changes, silent }
+    }
+
+    pub(super) fn why(&self, group: Option<&str>, there: There) -> Answer {
+        let own = self.memory.history.changes();
+        let changes = history::merge(own, there.unwrap_or_default(), None);
+        let groups = self.groups.iter();
+        let groups = groups.filter(|(name, _)| group.is_none_or(|wanted| wanted == *name));
+        let groups = groups.map(|(name, group)| GroupWhy {
+            group: name.to_owned(),
+            sentence: self.sentence_of(group) + self.word_on_fence(),
+            changes: history::last_of_each_node(&changes, name),
+        });
+        Answer::Why {
+            groups: groups.collect(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a reload would take away at once: addresses of groups that are active here.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use spared_worker::message::Role;
+use toml::{Table, Value};
+
+use super::core::Core;
+use crate::config::Setup;
+
+impl Core {
+    /// Addresses of active groups that stand in the file of before and not in the new one, a sentence
+    /// for each group. What a file means is its plugin's; which addresses stand in it anybody can see.
+    pub(super) fn lost_addresses(&self, setup: &Setup) -> Vec<String> {
+        let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
+        let lost = active.filter_map(|(name, group)| {
+            let old = &self.supervisor.settings(&group.owner)?.text;
+            let new = setup.plugin(&group.owner).filter(|it| it.enabled);
+            let held = group.claims.addresses.iter().map(|it| it.address);
+            let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
+            (!lost.is_empty()).then(|| {
+                let (node, lost) = (&self.setup.host.node, lost.join(", "));
+                format!("{name}: {node} is active, and would lose {lost} at once")
+            })
+        });
+        lost.collect()
+    }
+}
+
+fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<String> {
+    let (old, new) = (named(old), named(new));
+    let lost = held.filter(|it| old.contains(it) && !new.contains(it));
+    lost.map(|it| it.to_string()).collect()
+}
+
+/// Every address in a file, with or without a prefix.
+fn named(text: &str) -> BTreeSet<IpAddr> {
+    let mut found = BTreeSet::new();
+    let table: Table = text.parse().unwrap_or_default();
+    let mut rest: Vec<Value> = table.into_iter().map(|(_, value)| value).collect();
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::String(text) => {
+                let address = text.split('/').next().unwrap_or_default();
+                found.extend(address.parse::<IpAddr>().ok());
+            }
+            Value::Array(values) => rest.extend(values),
+            Value::Table(table) => rest.extend(table.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_stood_in_the_file_and_does_not_any_more_is_lost() {
+        let old = "[[group]]\naddresses = [\"192.0.2.1/24\", { r1 = \"2001:db8::1/64\" }]\n\
+                   [other]\nvia = \"192.0.2.9\"\n";
+        let held = ["192.0.2.1", "2001:db8::1", "198.51.100.1"];
+        let lost = |new: &str| {
+            let held = held.iter().filter_map(|it| it.parse().ok());
+            super::lost(held, old, new)
+        };
+        assert_eq!(lost(old), [""; 0]);
+        // another prefix, another group: it stays
+        assert_eq!(lost("a = \"192.0.2.1/25\"\nb = \"2001:db8::1\""), [""; 0]);
+        assert_eq!(lost("a = \"192.0.2.9\""), ["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(lost(""), ["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(lost("not = toml = at all").len(), 2);
+    }
+}

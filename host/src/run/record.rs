@@ -1,0 +1,139 @@
+//! The record of each second, for the ring: what the host knows, and what the plugin that decides roles
+//! has counted.
+//!
+//! That plugin is asked `totals` once a second, if it has the word: two small messages, and sums over
+//! its groups.
+
+use std::time::{Duration, Instant};
+
+use spared_control::LinkStatus;
+
+use super::core::Core;
+use super::look::value;
+use crate::clock;
+use crate::group::name_of;
+use crate::ring::{Second, Writer};
+use crate::supervisor::{Answered, Unanswered};
+
+const TOTALS: &str = "totals";
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What waits to be written.
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer,
+    /// The question to the elector, and the second that wants its answer.
+    open: Option<(u64, String, Second)>,
+    longest: Duration,
+    turns: u64,
+}
+
+impl Recorder {
+    pub fn new(writer: Writer) -> Self {
+        Self {
+            writer,
+            open: None,
+            longest: Duration::ZERO,
+            turns: 0,
+        }
+    }
+
+    /// The loop has turned once.
+    pub fn note_turn(&mut self, took: Duration) {
+        self.longest = self.longest.max(took);
+        self.turns += 1;
+    }
+
+    pub fn awaits(&self, id: u64) -> bool {
+        self.open.as_ref().is_some_and(|(asked, ..)| *asked == id)
+    }
+
+    pub fn handle_answered(&mut self, result: Result<Answered, Unanswered>) {
+        let Some((_, _, mut second)) = self.open.take() else {
+            return;
+        };
+        match result {
+            Ok(answered) => {
+                let rows = answered.rows.into_iter();
+                second.elector = rows.map(|row| (row.key, value(row.value))).collect();
+            }
+            Err(unanswered) => second.elector_silent = unanswered.why,
+        }
+        self.writer.write(&second);
+    }
+
+    // The answer did not come within the second.
+    fn give_up(&mut self) {
+        if let Some((_, plugin, mut second)) = self.open.take() {
+            second.elector_silent = format!("{plugin} does not answer");
+            self.writer.write(&second);
+        }
+    }
+
+    fn take_turns(&mut self) -> (Duration, u64) {
+        (
+            std::mem::take(&mut self.longest),
+            std::mem::take(&mut self.turns),
+        )
+    }
+}
+
+impl Core {
+    pub(super) fn record(&mut self, now: Instant, late: Duration) {
+        self.recorder.give_up();
+        let second = self.second(late);
+        match self.elector() {
+            None => self.recorder.writer.write(&second),
+            Some(plugin) => {
+                let id = self.next_number();
+                self.recorder.open = Some((id, plugin.clone(), second));
+                let words = vec![TOTALS.to_owned()];
+                let until = now + ANSWER_TIMEOUT;
+                self.supervisor.query(now, until, &plugin, words, id);
+            }
+        }
+    }
+
+    fn elector(&self) -> Option<String> {
+        let totals = [TOTALS.to_owned()];
+        let mut names = self.supervisor.names().into_iter();
+        names.find(|name| {
+            let descriptor = self.supervisor.descriptor(name);
+            self.supervisor.is_running(name)
+                && descriptor.is_some_and(|it| it.provides_groups && it.verb(&totals).is_some())
+        })
+    }
+
+    fn second(&mut self, late: Duration) -> Second {
+        let (longest, turns) = self.recorder.take_turns();
+        let links = self.link_status().into_iter();
+        let mut second = Second {
+            at: clock::now_ms(),
+            pid: std::process::id(),
+            late_us: micros(late),
+            longest_us: micros(longest),
+            turns,
+            lapsed: self.lapsed.keys().cloned().collect(),
+            quality: self.quality.number(),
+            failing: self.quality.failing(),
+            links: links.map(link_state).collect(),
+            ..Second::default()
+        };
+        let groups = self.groups.iter();
+        let roles: Vec<_> = groups.map(|(name, it)| (name, name_of(it.role))).collect();
+        second.set_groups(&roles);
+        second
+    }
+}
+
+fn link_state(link: LinkStatus) -> (String, String) {
+    let state = match link.round_trip_ms {
+        Some(ms) if link.state == "up" => format!("up {ms:.1} ms"),
+        _ => link.state,
+    };
+    (link.interface, state)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,218 @@
+//! This node's half of the bundle for the other node: gathered by a process of its own, answered in
+//! parts.
+//!
+//! Nothing here waits and nothing is told: who asks asks again until it is there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64, Encoding};
+use spared_control::{Answer, ErrorCode};
+use spared_sdk::child::{Child, Program};
+
+use super::Options;
+use crate::control::refusal;
+use crate::report::{LIMIT, SIZE_MAX, words};
+
+/// How long a bundle is kept for who fetches it.
+const KEPT: Duration = Duration::from_secs(30);
+/// A line passes as one text over the link, a part as one word.
+const LINE: usize = 2000;
+const LINES: usize = 40;
+const STACK: usize = 256 * 1024;
+
+/// Filled by the thread.
+type Gathered = Arc<Mutex<Option<Result<String, String>>>>;
+
+/// What the other node fetches.
+#[derive(Debug, Default)]
+pub enum OwnHalf {
+    #[default]
+    None,
+    Gathering(Gathered),
+    Ready {
+        base64: String,
+        until: Instant,
+        /// Its end was told: who begins again wants to know what is so now.
+        is_fetched: bool,
+    },
+}
+
+impl OwnHalf {
+    /// The next part; the first question begins it.
+    pub fn ask(&mut self, now: Instant, options: &Options, from: usize) -> Answer {
+        if from == 0
+            && matches!(
+                self,
+                Self::Ready {
+                    is_fetched: true,
+                    ..
+                }
+            )
+        {
+            *self = Self::None;
+        }
+        match self {
+            Self::None if from > 0 => {
+                return refusal(ErrorCode::Refused, "the report is gone: ask for it anew");
+            }
+            Self::None => match begin(options) {
+                Ok(gathered) => *self = Self::Gathering(gathered),
+                Err(why) => return refusal(ErrorCode::Failed, why),
+            },
+            Self::Gathering(_) | Self::Ready { .. } => {}
+        }
+        if let Err(why) = self.take_gathered(now) {
+            return refusal(ErrorCode::Failed, why);
+        }
+        match self {
+            Self::Ready {
+                base64,
+                until,
+                is_fetched,
+            } => {
+                *until = now + KEPT;
+                *is_fetched |= from.saturating_add(LINE * LINES) >= base64.len();
+                part(base64, from)
+            }
+            Self::None | Self::Gathering(_) => Answer::Report {
+                lines: Vec::new(),
+                size: None,
+            },
+        }
+    }
+
+    /// Frees what nobody fetches.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let _ = self.take_gathered(now);
+        if matches!(self, Self::Ready { until, .. } if now >= *until) {
+            *self = Self::None;
+        }
+    }
+
+    fn take_gathered(&mut self, now: Instant) -> Result<(), String> {
+        let Self::Gathering(gathered) = self else {
+            return Ok(());
+        };
+        let taken = gathered.try_lock().ok().and_then(|mut slot| slot.take());
+        let Some(result) = taken else {
+            return Ok(());
+        };
+        *self = Self::None;
+        *self = Self::Ready {
+            base64: result?,
+            until: now + KEPT,
+            is_fetched: false,
+        };
+        Ok(())
+    }
+}
+
+fn part(base64: &str, from: usize) -> Answer {
+    let rest = base64.as_bytes().get(from..).unwrap_or_default();
+    let lines = rest.chunks(LINE).take(LINES);
+    Answer::Report {
+        lines: lines
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect(),
+        size: Some(base64.len()),
+    }
+}
+
+fn begin(options: &Options) -> Result<Gathered, String> {
+    let gathered = Gathered::default();
+    let (theirs, argv) = (Arc::clone(&gathered), words(options));
+    let thread = thread::Builder::new()
+        .name("report".to_owned())
+        .stack_size(STACK);
+    let spawned = thread.spawn(move || {
+        let result = gather(&argv);
+        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    spawned.map_err(|error| format!("no thread: {error}"))?;
+    Ok(gathered)
+}
+
+fn gather(argv: &[String]) -> Result<String, String> {
+    // systemd says so of the whole unit
+    let state_dir = std::env::var("STATE_DIRECTORY").ok();
+    let env = state_dir.as_deref().map(|dir| ("STATE_DIRECTORY", dir));
+    let program = Program {
+        argv,
+        env: env.as_slice(),
+        only_stdout: true,
+        output_max: SIZE_MAX + 1,
+        ..Program::default()
+    };
+    let ended = Child::run(&program, LIMIT)?;
+    match ended.code {
+        Some(0) if ended.text.len() <= SIZE_MAX => Ok(Base64::encode_string(&ended.text)),
+        Some(0) => Err("the report is too long".to_owned()),
+        _ => Err(format!("the report was not gathered: {}", ended.words())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_and_length(answer: Answer) -> (usize, usize) {
+        match answer {
+            Answer::Report { lines, size } => {
+                (size.unwrap_or(0), lines.iter().map(String::len).sum())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn parts_follow_on_each_other_and_end() {
+        let base64 = "x".repeat(3 * LINE * LINES / 2 + 1);
+        let mut from = 0;
+        for expected in [LINE * LINES, LINE * LINES / 2 + 1, 0, 0] {
+            let found = size_and_length(part(&base64, from));
+            assert_eq!(found, (base64.len(), expected));
+            from += expected;
+        }
+        assert_eq!(size_and_length(part(&base64, usize::MAX)).1, 0);
+    }
+
+    #[test]
+    fn what_is_gathered_is_kept_for_a_while() {
+        let options = Options {
+            config: None,
+            runtime_dir: "/nowhere".into(),
+            plugin_dir: "/nowhere".into(),
+        };
+        let now = Instant::now();
+        let mut bundle = OwnHalf::None;
+        let gone = bundle.ask(now, &options, 5);
+        assert!(matches!(gone, Answer::Error { .. }), "{gone:?}");
+        let gathered = Gathered::default();
+        bundle = OwnHalf::Gathering(Arc::clone(&gathered));
+        let pending = bundle.ask(now, &options, 0);
+        assert!(matches!(pending, Answer::Report { size: None, .. }));
+        *gathered.lock().unwrap() = Some(Ok("abcd".to_owned()));
+        assert_eq!(size_and_length(bundle.ask(now, &options, 0)), (4, 4));
+        bundle.handle_timeout(now + KEPT / 2);
+        assert!(matches!(bundle, OwnHalf::Ready { .. }));
+        bundle.handle_timeout(now + KEPT);
+        assert!(matches!(bundle, OwnHalf::None));
+        // whoever has all of it and begins again is told nothing old
+        let gathered = Gathered::default();
+        *gathered.lock().unwrap() = Some(Ok("x".repeat(LINE * LINES + 1)));
+        bundle = OwnHalf::Gathering(gathered);
+        for (from, expected) in [(0, LINE * LINES), (0, LINE * LINES), (LINE * LINES, 1)] {
+            assert_eq!(size_and_length(bundle.ask(now, &options, from)).1, expected);
+        }
+        let again = bundle.ask(now, &options, 0);
+        assert!(matches!(again, Answer::Report { size: None, .. }));
+        let gathered = Gathered::default();
+        *gathered.lock().unwrap() = Some(Err("no memory".to_owned()));
+        bundle = OwnHalf::Gathering(gathered);
+        let failed = bundle.ask(now, &options, 0);
+        assert!(matches!(failed, Answer::Error { .. }), "{failed:?}");
+        assert!(matches!(bundle, OwnHalf::None));
+    }
+}

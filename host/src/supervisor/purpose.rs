@@ -1,0 +1,230 @@
+//! What a worker was asked, and what becomes of it: an answer, a word that it takes longer, or none.
+
+use std::time::{Duration, Instant};
+
+use spared_abi::{ATTENTION, RESTART};
+use spared_worker::message::Failure;
+
+use super::failure::{reason, status_of};
+use super::plugin::State;
+use super::{Answered, Report, Returned, Supervisor, Unanswered};
+
+/// How long a start may be pending.
+const START_MAX: Duration = Duration::from_secs(90);
+
+/// Why a token was given out.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    Configure,
+    Reconfigure,
+    Start {
+        until: Option<Instant>,
+    },
+    Drain {
+        group: String,
+        epoch: u64,
+    },
+    Settle {
+        group: String,
+        epoch: u64,
+    },
+    Role {
+        group: String,
+        epoch: u64,
+    },
+    Query {
+        id: u64,
+        until: Instant,
+    },
+    /// Returned until then; at the latest, if it is pending.
+    Stop {
+        until: Instant,
+        longest: Instant,
+    },
+}
+
+impl Purpose {
+    /// What the plugin was called for.
+    fn callback(&self) -> &'static str {
+        match self {
+            Self::Configure | Self::Reconfigure => "configure",
+            Self::Start { .. } => "start",
+            Self::Drain { .. } => "drain",
+            Self::Settle { .. } => "settle",
+            Self::Role { .. } => "role",
+            Self::Query { .. } => "query",
+            Self::Stop { .. } => "stop",
+        }
+    }
+
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Query { until, .. } | Self::Stop { until, .. } => Some(*until),
+            Self::Start { until } => *until,
+            _ => None,
+        }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn handle_returned(
+        &mut self,
+        now: Instant,
+        name: &str,
+        token: u64,
+        status: i32,
+        mut failures: Vec<Failure>,
+        answered: Answered,
+    ) {
+        // A token that nobody gave out is stale, or a lie without effect.
+        let Some(purpose) = self
+            .running(name)
+            .and_then(|running| running.pending.remove(&token))
+        else {
+            return;
+        };
+        let status = status_of(name, purpose.callback(), status, &mut failures);
+        let plugin = name.to_owned();
+        match purpose {
+            Purpose::Configure if status < 0 => {
+                let lines = self.fault_lines(name, status, &failures);
+                self.refuse_running(now, name, lines);
+            }
+            Purpose::Configure => self.set_state(name, State::Configured),
+            Purpose::Reconfigure => {
+                let result = match status {
+                    RESTART => Ok(Returned::Restart),
+                    0.. => Ok(Returned::Live),
+                    _ => Err(self.fault_lines(name, status, &failures)),
+                };
+                self.reports
+                    .push_back(Report::Reconfigured { plugin, result });
+            }
+            Purpose::Start { .. } if status < 0 => {
+                let why = format!("does not start: {}", reason(status, &failures));
+                self.handle_ended(now, name, Some(why));
+            }
+            Purpose::Start { .. } => {
+                self.set_state(name, State::Running { since: now });
+                self.reports.push_back(Report::Up { plugin });
+            }
+            Purpose::Drain { group, epoch } => {
+                self.reports.push_back(Report::Drained {
+                    plugin,
+                    group,
+                    epoch,
+                    status,
+                });
+            }
+            Purpose::Settle { group, epoch } => {
+                self.reports.push_back(Report::Settled {
+                    plugin,
+                    group,
+                    epoch,
+                });
+            }
+            Purpose::Role { group, epoch } => {
+                let result = match status < 0 {
+                    true => Err(reason(status, &failures)),
+                    false => Ok(()),
+                };
+                self.reports.push_back(Report::RoleDone {
+                    plugin,
+                    group,
+                    epoch,
+                    result,
+                });
+            }
+            Purpose::Query { id, .. } => {
+                let result = if status < 0 {
+                    Err(Unanswered {
+                        unknown_words: status == -libc::EINVAL,
+                        why: reason(status, &failures),
+                    })
+                } else {
+                    let attention = status == ATTENTION;
+                    Ok(Answered {
+                        attention,
+                        ..answered
+                    })
+                };
+                self.reports.push_back(Report::Answered { id, result });
+            }
+            Purpose::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
+        }
+    }
+
+    /// It needs longer than a call may take.
+    pub(super) fn handle_pending(&mut self, now: Instant, name: &str, token: u64) {
+        let Some(running) = self.running(name) else {
+            return;
+        };
+        match running.pending.get_mut(&token) {
+            // the first word counts: nobody waits for ever
+            Some(Purpose::Start { until }) => *until = until.or(Some(now + START_MAX)),
+            Some(Purpose::Stop { until, longest }) => *until = *longest,
+            _ => {}
+        }
+    }
+
+    pub(super) fn end_questions(&mut self, now: Instant) {
+        let mut ended = Vec::new();
+        for (name, plugin) in &mut self.plugins {
+            let Some(running) = &mut plugin.running else {
+                continue;
+            };
+            let due = |purpose: &Purpose| purpose.until().is_some_and(|until| now >= until);
+            let tokens: Vec<u64> = running
+                .pending
+                .iter()
+                .filter(|(_, p)| due(p))
+                .map(|(token, _)| *token)
+                .collect();
+            for token in tokens {
+                ended.extend(
+                    running
+                        .pending
+                        .remove(&token)
+                        .map(|purpose| (name.clone(), purpose)),
+                );
+            }
+        }
+        for (name, purpose) in ended {
+            match purpose {
+                Purpose::Start { .. } => {
+                    let why = format!("does not start: not done after {} s", START_MAX.as_secs());
+                    self.handle_ended(now, &name, Some(why));
+                }
+                purpose => self.give_up(&name, purpose, "does not answer"),
+            }
+        }
+    }
+
+    pub(super) fn give_up(&mut self, name: &str, purpose: Purpose, why: &str) {
+        let plugin = name.to_owned();
+        match purpose {
+            Purpose::Query { id, .. } => {
+                let result = Err(Unanswered {
+                    unknown_words: false,
+                    why: format!("{name} {why}"),
+                });
+                self.reports.push_back(Report::Answered { id, result });
+            }
+            Purpose::Stop { .. } => {
+                log::warn!("{name} {why}, before it had stopped");
+                self.reports.push_back(Report::Stopped { plugin });
+            }
+            Purpose::Reconfigure => {
+                let result = Err(vec![format!("{name} {why}")]);
+                self.reports
+                    .push_back(Report::Reconfigured { plugin, result });
+            }
+            // The groups learn of it by the worker's end, or by their own deadlines.
+            Purpose::Configure
+            | Purpose::Start { .. }
+            | Purpose::Drain { .. }
+            | Purpose::Settle { .. }
+            | Purpose::Role { .. } => {}
+        }
+    }
+}
