@@ -1,4 +1,4 @@
-//! What is heard of the kernel, done to it, and answered to people.
+//! I/O of the plugin: events from the kernel, changes to it, answers to people.
 
 use spared_sdk::{Answer, Error, Interest, Progress, Sockets};
 
@@ -14,9 +14,9 @@ const PROXIES_EVERY_NS: u64 = 1_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listening {
     Now,
-    /// They gather until a timer.
+    /// Events gather until a timer.
     Later,
-    /// They wait in the kernel until the channel takes more.
+    /// Events wait in the kernel until the channel accepts more.
     Congested,
 }
 
@@ -170,7 +170,7 @@ impl Conntrack {
                 let flows = engine.counters.kernel_flows.unwrap_or(0);
                 answer.text(
                     "resync",
-                    &format!("begun: {flows} flows in the kernel's table"),
+                    &format!("started: {flows} flows in the kernel's table"),
                 )?;
             }
             ["diff"] => {

@@ -47,6 +47,10 @@ impl spared_sdk::Engine for Engine {
         self.in_sync()
     }
 
+    fn troubles(&self) -> Vec<spared_sdk::Trouble> {
+        self.troubles()
+    }
+
     fn is_drained(&self) -> bool {
         !self.is_draining()
     }

@@ -68,7 +68,7 @@ const STATES: [(u8, &[&str]); 3] = [
 pub struct Settings {
     /// Only flows older than that follow.
     pub min_age_ns: u64,
-    /// So long changes are gathered.
+    /// Time for which changes are gathered.
     pub batch_ns: u64,
     pub resync_ns: u64,
     /// The kernel's buffer for notifications.
@@ -150,7 +150,7 @@ fn rule(section: &Section<'_>) -> Rule {
         states: states.into_iter().flat_map(|state| state.0).collect(),
     };
     if !RULE_KEYS.iter().any(|key| section.has(*key)) {
-        section.fault("", "fits every flow: name at least one key");
+        section.fault("", "matches every flow: name at least one key");
     }
     rule
 }
@@ -170,7 +170,7 @@ fn numbers<T: TryFrom<u64> + Into<u64>>(section: &Section<'_>, key: &str, most: 
 /// An empty list would fit every flow.
 fn some<T>(section: &Section<'_>, key: &str, list: Option<Vec<T>>) -> Vec<T> {
     if list.as_ref().is_some_and(Vec::is_empty) {
-        section.fault(key, "is empty, which would fit every flow");
+        section.fault(key, "is empty, which would match every flow");
     }
     list.unwrap_or_default()
 }

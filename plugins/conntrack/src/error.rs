@@ -1,4 +1,4 @@
-//! What goes wrong with the kernel.
+//! Errors of the kernel.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Which flows follow: by the configuration, and by whether the router itself is an end of them.
+//! Selection of flows: by the configuration, and by whether the router itself is one of their ends.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ pub struct Rule {
     pub states: Vec<(u8, u8)>,
 }
 
-/// What is known of a flow beside what an event says of it.
+/// Facts about a flow that are not in its event.
 #[derive(Clone, Copy)]
 struct Known {
     state: Option<u8>,
@@ -160,19 +160,19 @@ impl Filter {
             && !self.exclude.iter().filter(may_exclude).any(fits)
     }
 
-    /// It begins here, or is meant for here.
+    /// It starts at this router or is addressed to it.
     fn is_local(&self, flow: &Flow) -> bool {
         let ends_here = self.answers(flow) && self.is_own(flow, &flow.original.destination);
         self.is_own(flow, &flow.original.source) || ends_here || is_group(&flow.original)
     }
 
-    /// It is meant for somebody else, and ends here.
+    /// It is addressed to another host but ends here.
     fn is_proxied(&self, flow: &Flow) -> bool {
         let redirected = self.answers(flow) && !self.is_own(flow, &flow.original.destination);
         redirected || !self.taken.is_empty() && self.taken.contains(&flow.original)
     }
 
-    /// Whoever answers is what the reply names as its source.
+    /// The source of the reply is the host that answers.
     fn answers(&self, flow: &Flow) -> bool {
         self.is_own(flow, &flow.reply.source)
     }

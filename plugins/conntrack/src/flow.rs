@@ -164,7 +164,7 @@ pub enum Direction {
     Reply,
 }
 
-/// What TCP's tracking knows, as far as it may be set.
+/// State of TCP tracking, as far as it can be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp {
     pub state: u8,
@@ -191,7 +191,7 @@ pub mod status {
     pub const DYING: u32 = c::IPS_DYING;
     pub const FIXED_TIMEOUT: u32 = c::IPS_FIXED_TIMEOUT;
     pub const OFFLOAD: u32 = c::IPS_OFFLOAD;
-    /// What the peer learns.
+    /// Part that is sent to the peer.
     pub const SHARED: u32 = EXPECTED | SEEN_REPLY | ASSURED | FIXED_TIMEOUT;
 }
 
@@ -205,14 +205,14 @@ pub struct Flow {
     pub reply: Tuple,
     pub zone: Zone,
     pub status: u32,
-    /// What is left of its time; None where the kernel keeps none (an offloaded flow).
+    /// Remaining time; None if the kernel keeps none (an offloaded flow).
     pub timeout_s: Option<u32>,
     pub mark: u32,
     /// Always there of a whole TCP flow.
     pub tcp: Option<Tcp>,
     /// The state of SCTP or DCCP.
     pub state: Option<u8>,
-    /// Which life of its tuple it is, below [`INCARNATIONS`]; the kernel does not say.
+    /// Incarnation of its tuple, below [`INCARNATIONS`]; unknown to the kernel.
     pub incarnation: u8,
     /// Further attributes, as the kernel has them: labels, sequence adjustment, helper, master,
     /// and what SCTP and DCCP track.
@@ -268,7 +268,7 @@ impl Flow {
     }
 }
 
-/// What both nodes hash with.
+/// Hash key of both nodes.
 pub type Key = [u64; 2];
 
 pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {

@@ -59,19 +59,21 @@ impl Io for Conntrack {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let lonely = "this host has no spared.peer/1: nobody to keep equal with";
+        let lonely = "this host has no spared.peer/1: nothing can be replicated";
         if host.peer().is_none() {
             return Err(Error::Plugin(lonely.to_owned()));
         }
-        if let Err(why) = kernel::enable_events() {
-            log::warn!("{why}");
-        }
+        let deaf = kernel::enable_events().err();
         let kernel = Kernel::open(settings.event_buffer)?;
         warn_of_small_buffer(kernel.event_buffer(), settings.event_buffer);
         host.watch_fd(kernel.notifications(), Interest::READ)?;
         host.watch_fd(kernel.address_changes(), Interest::READ)?;
         let mut engine = Engine::new(random_key());
         engine.configure(host.now(), settings.clone());
+        if let Some(why) = deaf {
+            log::warn!("{why}");
+            engine.handle_deaf(why);
+        }
         let mut conntrack = Self {
             host,
             settings: settings.clone(),
@@ -157,6 +159,13 @@ impl Io for Conntrack {
         engine.handle_dynamic_addresses(&event.name, addresses.collect());
     }
 
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::ROWS,
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(c"diff", c"", c"compares the flows of both nodes"),
+        spared_sdk::Verb::changes(c"resync", c"", c"sends the peer every flow again"),
+    ];
+
     fn query(
         &mut self,
         engine: &mut Engine,
@@ -176,7 +185,7 @@ impl Io for Conntrack {
     }
 }
 
-/// So that nobody outside can make flows whose hashes meet.
+/// Prevents outsiders from causing flows with colliding hashes.
 fn random_key() -> flow::Key {
     let random = || RandomState::new().build_hasher().finish();
     [random(), random()]

@@ -9,7 +9,7 @@ pub const USAGE: &str = "usage: sparectl conntrack [status | diff | resync]";
 pub const NO_RESYNC: &str =
     "no resync: the peer is not there, or this node is backup (the active one resyncs)";
 
-/// What differs, a row for each flow.
+/// Differences, a row for each flow.
 pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {
     let rows = match rows {
         Ok(rows) => rows,

@@ -44,7 +44,7 @@ use crate::ctnetlink::expectation;
 use crate::engine::table::status_byte;
 use crate::flow::{Flow, Tuple, Zone};
 
-/// Of one message, about a thousand flows: the peer's loop is never long busy with one.
+/// Limit of a message, about a thousand flows, so that it occupies the peer's loop only briefly.
 pub const MESSAGE_BYTES: usize = 24_000;
 /// The largest record: two IPv6 tuples and all attributes.
 pub const RECORD_BYTES_MAX: usize = 1200;
@@ -108,12 +108,12 @@ pub enum Message<'a> {
     Holds(Vec<Address>),
 }
 
-/// What a record says of its flow.
+/// Content of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// All that there is to know.
+    /// All attributes.
     Whole,
-    /// What changed; the peer has the rest.
+    /// Only changed attributes; the peer has the rest.
     Part,
     /// Only original tuple, zone and incarnation are there.
     Gone(Why),
@@ -122,7 +122,7 @@ pub enum Kind {
 /// How a flow ended in the sender's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Its time ran out, or the kernel dropped it: where it lives it is sent again.
+    /// It expired, or the kernel dropped it: a node on which it lives sends it again.
     Ended,
     /// Both ends closed it.
     Closed,

@@ -244,19 +244,19 @@ fn each_fault_has_its_sentence() {
         ),
         (
             "[[exclude]]",
-            "exclude.0: fits every flow: name at least one key",
+            "exclude.0: matches every flow: name at least one key",
         ),
         (
             "[[include]]\nport = [53]\n[[include]]",
-            "include.1: fits every flow: name at least one key",
+            "include.1: matches every flow: name at least one key",
         ),
         (
             "[[exclude]]\nport = []",
-            "exclude.0.port: is empty, which would fit every flow",
+            "exclude.0.port: is empty, which would match every flow",
         ),
         (
             "[[exclude]]\nport = [53]\nprotocol = []",
-            "exclude.0.protocol: is empty, which would fit every flow",
+            "exclude.0.protocol: is empty, which would match every flow",
         ),
         (
             "[[exclude]]\nport = 53",

@@ -47,7 +47,7 @@ pub fn create(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     out.extend_from_slice(&flow.extra);
 }
 
-/// What may be changed of an entry that exists.
+/// Attributes that can be changed in an existing entry.
 pub fn update(out: &mut Vec<u8>, flow: &Flow, timeout_s: Option<u32>, with_status: bool) {
     name(out, flow);
     if with_status {
@@ -95,7 +95,7 @@ pub fn touch(out: &mut Vec<u8>, flow: &Flow) {
     be32(out, c::CTA_MARK_MASK, 0);
 }
 
-/// To find an entry, or to delete it.
+/// Key to find or delete an entry.
 pub fn name(out: &mut Vec<u8>, flow: &Flow) {
     header(out, &flow.original);
     tuple(

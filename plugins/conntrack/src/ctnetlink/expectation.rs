@@ -7,7 +7,7 @@ use super::GENERIC_HEADER;
 use super::parse::{self, attribute};
 use crate::flow::{Direction, Flow};
 
-/// What the peer's kernel needs, of what this kernel says; the id means nothing there.
+/// The attributes that the peer's kernel needs; the id has no meaning there.
 const PASSED_ON: [u16; 10] = [
     c::CTA_EXPECT_MASTER,
     c::CTA_EXPECT_TUPLE,
@@ -33,7 +33,7 @@ pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// By name, the connection whose helper expects it.
+/// Master: the connection whose helper expects it.
 pub fn master(request: &[u8]) -> Option<Flow> {
     let (header, rest) = request.split_at_checked(GENERIC_HEADER)?;
     let of = |wanted: u16| {

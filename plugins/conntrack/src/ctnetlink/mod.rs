@@ -44,7 +44,7 @@ pub fn is_passed_on(kind: u16, protocol: u8) -> bool {
     }
 }
 
-/// Not of one that exists already.
+/// Cannot be set in an existing entry.
 pub fn only_at_creation(kind: u16) -> bool {
     matches!(kind, c::CTA_HELP | c::CTA_TUPLE_MASTER)
 }

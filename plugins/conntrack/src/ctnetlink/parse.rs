@@ -5,7 +5,7 @@ use spared_netlink::{attributes, constants as c, u32_of};
 use super::{AF_INET, AF_INET6, GENERIC_HEADER, is_passed_on};
 use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone, status};
 
-/// What a dump or a notification says of a connection; None where it is none of IP's.
+/// Parses a connection of a dump or a notification; None if it is not one of IP.
 pub fn flow(payload: &[u8]) -> Option<Flow> {
     let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
     let is_ipv6 = match *header.first()? {
@@ -180,7 +180,7 @@ fn be16(value: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(value.try_into().ok()?))
 }
 
-/// How many entries the kernel has, and how many it may have.
+/// Number of the kernel's entries, and its limit.
 pub fn counts(payload: &[u8]) -> Option<(u32, u32)> {
     let rest = payload.get(GENERIC_HEADER..)?;
     let of = |wanted: u16| first(rest, wanted).and_then(be32);

@@ -1,4 +1,4 @@
-//! What the kernel answers to changes.
+//! The kernel's answers to changes.
 
 use spared_netlink::{attributes, constants as c};
 
@@ -42,7 +42,7 @@ impl Engine {
         match (&change.how, errno) {
             (How::Expect(true, _), ENOENT) => self.adopt_later(change),
             (How::Delete | How::DeleteReply | How::Refresh | How::Loosen | How::Expect(..), _) => {}
-            // What came later in the batch has removed it.
+            // A later change of the batch has removed it.
             _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
             (How::Create { exclusive: true }, EEXIST) => self.look_before(change),
             (How::Create { .. }, EEXIST) => self.replace(change, How::DeleteReply),
@@ -110,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// Its master comes with later records, or not at all.
+    /// Its master comes with later records, or never.
     fn adopt_later(&mut self, change: Change) {
         if self.orphans.len() < ORPHANS_MAX {
             self.orphans.push(change);

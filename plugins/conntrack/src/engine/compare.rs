@@ -18,7 +18,7 @@ const FLOWS_MAX: usize = 4_000_000;
 /// Rows in the answer; more are counted.
 const ROWS_MAX: usize = 200;
 
-/// Why there is no answer.
+/// Reason for a missing answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The peer went.
@@ -35,7 +35,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What two kernels should agree on, of one flow.
+/// The attributes of a flow that should be equal in both kernels.
 type Digest = u64;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Comparison {
     there: HashMap<u64, Digest>,
     /// Words for flows that may differ, once known.
     named: HashMap<u64, String>,
-    /// What differed in every look so far; None before the first has ended.
+    /// Differences found in every comparison so far; None before the first has ended.
     suspects: Option<HashMap<u64, &'static str>>,
     own_ended: bool,
     peer_ended: bool,
@@ -128,7 +128,7 @@ impl Engine {
         self.end_large_comparison();
     }
 
-    /// As many as a table may have; a peer may say what it likes.
+    /// Limit of flows, because the peer's number is not trusted.
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
         if self.comparison.as_ref().is_some_and(is_large) {
@@ -205,7 +205,7 @@ impl Comparison {
         }
     }
 
-    /// What differs now and did before.
+    /// Differences found now and before.
     fn suspect(&mut self) {
         let (here, there) = (&self.here, &self.there);
         let mut found = HashMap::new();

@@ -46,7 +46,8 @@ impl Engine {
         translated_to(flow).is_some_and(is_there)
     }
 
-    /// So many flows of this node depend on the other node's copy; said when the first ones appear.
+    /// Number of flows of this node that depend on the other node's copy; reported when the first
+    /// ones appear.
     pub(super) fn note_elsewhere(&mut self, flows: u32) {
         if flows > 0 && self.elsewhere == 0 {
             let text = format!(

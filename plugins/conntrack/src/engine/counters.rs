@@ -1,4 +1,4 @@
-//! What is counted, and how fast it grows.
+//! Counters and rates.
 
 use super::SECOND_NS;
 
@@ -13,7 +13,7 @@ pub struct Counters {
     pub sent_deletes: u64,
     pub sent_alive: u64,
     pub sent_bytes: u64,
-    /// Of the messages with flows.
+    /// Bytes of messages with flows.
     pub sent_flow_bytes: u64,
     pub created: u64,
     pub updated: u64,

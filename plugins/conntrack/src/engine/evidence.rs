@@ -17,9 +17,9 @@ use crate::wire::{Kind, Why};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub change: Change,
-    /// What was known of the flow before the peer's word.
+    /// Knowledge of the flow before the peer's report.
     before: Entry,
-    /// How it ended at the peer.
+    /// How the flow ended at the peer.
     why: Option<Why>,
 }
 
@@ -38,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// What the kernel has of a flow that was asked for; the change to be made now, if any.
+    /// Handles the kernel's state of a requested flow; returns the change to make now, if any.
     pub fn handle_asked(
         &mut self,
         now_ns: u64,
@@ -175,7 +175,7 @@ impl Engine {
         self.is_sole() || self.is_shared() && at_once && self.session.replica().is_greater()
     }
 
-    /// What the peer told is not in the kernel here.
+    /// The flow that the peer reported is not in the kernel here.
     fn make_anew(&mut self, now_ns: u64, change: Change) -> Option<Change> {
         if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
             self.settle_times(slot);

@@ -1,8 +1,8 @@
-//! What the kernel here destroys, and what of that the peer is told.
+//! Flows that the kernel here destroys, and the reports of that to the peer.
 //!
-//! The kernel's last word of a flow has the time that was left, if any, and the state of TCP. So what
-//! expired, what was closed and what somebody deleted differ, and what the kernel dropped for want of
-//! room, or for a new connection of the same ends.
+//! The kernel's last event of a flow has its remaining time, if any, and the state of TCP. That
+//! distinguishes flows that expired, were closed, were deleted by somebody, or were dropped by the
+//! kernel because of a full table or a new connection with the same ends.
 
 use super::local::{By, seconds};
 use super::merge::is_over;
@@ -107,7 +107,7 @@ impl Engine {
     }
 }
 
-/// How a flow ended that was destroyed here.
+/// How a destroyed flow ended.
 fn reason(entry: &Entry, flow: &Flow, by: By, now_s: u32) -> Why {
     let left_s = flow.timeout_s.unwrap_or(0);
     let is_own = left_s > 0 && entry.is_own(now_s);

@@ -185,7 +185,7 @@ impl Engine {
         self.settle_times(slot);
     }
 
-    /// When it ends at the peer.
+    /// Time when it ends at the peer.
     fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // a walk may have passed its place before it was written, or may find it as it was before
         let read = match self.resyncing() || self.is_restoring() {
@@ -203,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// What a node offers that carries nothing is this node's, if it does.
+    /// A flow offered by a node that carries nothing belongs to this node, if this node carries it.
     pub(super) fn settle_times(&mut self, slot: u32) {
         if self.is_sole() {
             let entry = self.table.get_mut(slot);
@@ -212,7 +212,7 @@ impl Engine {
         }
     }
 
-    /// It lives at least until it is refreshed; a fixed time is what it is.
+    /// It lives at least until it is refreshed; a fixed time is not changed.
     fn lease_of(&self, flow: &Flow) -> u32 {
         let left_s = flow.timeout_s.unwrap_or(0);
         match flow.status & status::FIXED_TIMEOUT {
@@ -221,7 +221,7 @@ impl Engine {
         }
     }
 
-    /// What its time is written shorter than it is, as its packets may pass here too.
+    /// Amount by which its time is written shorter, because its packets may pass here, too.
     pub(super) fn apart_s(&self) -> u32 {
         if self.active { APART_S } else { 0 }
     }

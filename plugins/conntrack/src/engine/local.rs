@@ -1,4 +1,4 @@
-//! What the kernel here says of its flows, and what of it the peer is told.
+//! Events of flows in the kernel here, and the reports to the peer.
 
 use super::merge::is_ending;
 use super::queue::{Change, Queue, merge};
@@ -23,8 +23,8 @@ pub enum Event {
     Expected(bool, Vec<u8>),
 }
 
-/// Who caused it. The kernel names the port of whoever asked for a change, and none of packets and
-/// of time.
+/// Origin of an event. The kernel names the port of whoever requested a change, and no port for
+/// packets and expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Traffic,
@@ -62,8 +62,8 @@ impl Engine {
         }
     }
 
-    /// What a helper awaits. What it rewrote in its own connection the kernel does not tell: that is
-    /// asked for.
+    /// A helper's expectation. The kernel does not report the helper's changes to its own
+    /// connection: these are queried.
     fn handle_expected(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
         if let Some(master) = expectation::master(request) {
             self.look_up(master);
@@ -135,7 +135,7 @@ impl Engine {
         self.settings.min_age_ns > 0 && !self.draining && !self.is_shared()
     }
 
-    /// What lives and dies in its youth leaves a gap: these must not become more than flows there are.
+    /// A young flow that ends leaves a gap; gaps must not become more than flows.
     fn push_young(&mut self, change: Change) -> u32 {
         if self.young.is_sparse() {
             for change in self.young.take_all() {
@@ -170,7 +170,7 @@ impl Engine {
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }
 
-    /// Its packets may take the other router at any time: there, windows cannot be known.
+    /// Its packets may take the other router at any time, where its windows are unknown.
     fn loosen_early(&mut self, flow: &Flow) {
         let is_strict = flow
             .tcp
@@ -257,7 +257,7 @@ impl Engine {
         }
     }
 
-    /// What the kernel has of a flow that was asked for.
+    /// Handles the kernel's state of a queried flow.
     pub fn handle_found(&mut self, now_ns: u64, flow: Flow) {
         if flow.status & status::DYING != 0 || !self.speaks(now_ns) {
             return;
@@ -277,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// What the first resync finds is old enough.
+    /// Flows found by the first resync are old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         let is_young = self.has_youth() && !self.first_resync;
         self.insert_new(now_ns, hash, flow, is_young);

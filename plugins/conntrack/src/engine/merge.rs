@@ -1,8 +1,9 @@
-//! What two nodes know of one flow, put together.
+//! Merges the knowledge of two nodes about one flow.
 //!
-//! Where both see packets of a flow, each kernel sees a part: one the packets there, the other those
-//! back. Within one incarnation nothing goes back: status bits are gathered, and the further state
-//! of TCP counts. A tuple that is used again is another incarnation, which replaces the one before.
+//! If both nodes see packets of a flow, each kernel sees a part: one the original direction, the
+//! other the reply. Within one incarnation a state never goes back: status bits are combined, and
+//! the more advanced state of TCP counts. A reused tuple is a new incarnation, which replaces the
+//! previous one.
 
 use super::table::Entry;
 use crate::flow::{Flow, INCARNATIONS, TCP, status};
@@ -17,7 +18,7 @@ const CLOSE: u8 = 8;
 /// A SYN from both sides.
 const SYN_SENT2: u8 = 9;
 
-/// Which life of a flow the peer speaks of, beside the one known here.
+/// The incarnation in the peer's report, compared with the one known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// One that is over here.
@@ -58,7 +59,7 @@ pub fn is_ending(entry: &Entry, protocol: u8) -> bool {
     protocol == TCP && (FIN_WAIT..=CLOSE).contains(&entry.state())
 }
 
-/// How far a connection has come, by TCP's state.
+/// Progress of a connection, by TCP's state.
 fn rank(state: u8) -> u8 {
     match state {
         SYN_SENT2 => 2 * SYN_SENT + 1,
@@ -67,7 +68,7 @@ fn rank(state: u8) -> u8 {
     }
 }
 
-/// What both know together, and what of it the kernel here does not know.
+/// The merged state, and its parts that the kernel here lacks.
 #[derive(Clone, Debug)]
 pub struct Merged {
     pub flow: Flow,
@@ -79,10 +80,10 @@ pub struct Merged {
     pub knows_more: bool,
 }
 
-/// How what is heard is put together with what is here.
+/// Rule for merging a report with the state here.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// It leaves out nothing.
+    /// Whether it is complete.
     pub whole: bool,
     /// Mark and attributes stay as they are here.
     pub keeps_own: bool,

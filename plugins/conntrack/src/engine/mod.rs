@@ -61,10 +61,10 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 /// After it has given up a role, a node goes on telling what it carries for so long.
 const OFFERING_NS: u64 = 2 * SECOND_NS;
 
-/// What is to be done, in order.
+/// Actions for the driver, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Which notifications to hear.
+    /// Notifications to subscribe to.
     Subscribe(Subscription),
     /// A change of the kernel's table; `handle_refused` follows where it fails.
     Write(Change),
@@ -96,7 +96,7 @@ pub enum Source {
 pub enum Subscription {
     #[default]
     Nothing,
-    /// What befalls copies: what goes, and what is changed.
+    /// Events of copies: deletions and changes.
     Copies,
     All,
 }
@@ -109,7 +109,7 @@ pub struct Change {
     pub timeout_s: u32,
     /// The flow says all that there is to know.
     pub whole: bool,
-    /// How often it was tried otherwise.
+    /// Number of alternative forms tried.
     pub tries: u8,
 }
 
@@ -122,7 +122,7 @@ pub enum How {
     Update {
         with_status: bool,
     },
-    /// Its time alone.
+    /// Only its time.
     Refresh,
     /// TCP's windows are no longer looked at.
     Loosen,
@@ -136,22 +136,23 @@ pub enum How {
 /// The other node's plugin.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// None until it has told its roles.
+    /// None until it has reported its roles.
     active: Option<bool>,
     flows: u32,
-    /// Of its latest resync.
+    /// Number of its latest resync.
     resync: u8,
     resync_begun: bool,
     /// One of its resyncs has ended.
     is_met: bool,
-    /// Of its roles, and of this node's that it had heard when it began its resync.
+    /// Serials of its roles, and of this node's roles that it had received when it began its
+    /// resync.
     serial: u32,
     answers: u32,
     /// Addresses of its interfaces.
     holds: HashSet<Address>,
     lease_s: u32,
     heard_ns: u64,
-    /// How old its oldest change was when it sent it.
+    /// Age of its oldest change when it was sent.
     behind_us: u32,
 }
 
@@ -164,7 +165,7 @@ pub struct Engine {
     /// Without tables.
     session: Replicated<Map>,
     peer: Option<Peer>,
-    /// All that the peer has is here.
+    /// Whether all flows of the peer are here.
     complete: bool,
     /// Flows that the peer has and this kernel has not, since its resync began.
     short: u64,
@@ -172,10 +173,12 @@ pub struct Engine {
     full_until_ns: u64,
     /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
+    /// Reason why the kernel does not report changes of flows.
+    deaf: Option<String>,
     said_synchrony: Option<Result<(), String>>,
     said_at_ns: u64,
     subscription: Subscription,
-    /// It was active while no peer listened.
+    /// Whether it was active without a peer.
     owes: bool,
     /// Notifications were lost, and no resync has made up for them.
     unsettled: bool,
@@ -186,9 +189,9 @@ pub struct Engine {
     /// Something was told while no group was active here.
     offered: bool,
     table: Table,
-    /// What was known before the peer began anew, by the key of then.
+    /// Knowledge from before the peer's restart, by the key of that time.
     former: Option<Table>,
-    /// Of the peer's resyncs, counted here.
+    /// Number of the peer's resyncs, counted here.
     round: u8,
     /// Flows that the kernel dropped before their time.
     endings: VecDeque<Ending>,
@@ -201,7 +204,7 @@ pub struct Engine {
     elsewhere: u32,
     /// Changes for the peer.
     ready: Queue,
-    /// Those of flows that are not old enough yet.
+    /// Flows that are not old enough yet.
     young: Queue,
     outgoing: Option<Vec<u8>>,
     flush_at_ns: u64,
@@ -228,7 +231,7 @@ pub struct Engine {
     orphans: Vec<Change>,
     /// Addresses of the interfaces in `dynamic_nat`.
     dynamic: BTreeMap<String, Vec<Address>>,
-    /// How long copies live at least, and what is translated there, as the peer said last.
+    /// Minimum lifetime of copies, and translated addresses there, as last reported by the peer.
     last_floor_s: u32,
     lost_addresses: Vec<Address>,
     comparison: Option<Comparison>,
@@ -255,6 +258,7 @@ impl Engine {
             short: 0,
             full_until_ns: 0,
             loosening: false,
+            deaf: None,
             said_synchrony: None,
             said_at_ns: 0,
             subscription: Subscription::Nothing,
@@ -325,7 +329,7 @@ impl Engine {
         self.tell_held_addresses();
     }
 
-    /// What transparent proxies here have taken: the peer needs it not.
+    /// Connections of transparent proxies here: not replicated.
     pub fn handle_taken(&mut self, now_ns: u64, taken: HashSet<Tuple>) {
         let before = std::mem::replace(&mut self.filter.taken, taken);
         let new: Vec<Tuple> = self.filter.taken.difference(&before).copied().collect();
@@ -338,7 +342,7 @@ impl Engine {
         }
     }
 
-    /// Those of an interface of `dynamic_nat`.
+    /// Addresses of the interfaces of `dynamic_nat`.
     pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
         if self
             .settings
@@ -374,7 +378,7 @@ impl Engine {
         self.subscribe(now_ns);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// Time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
             return self.next_keep_ns();

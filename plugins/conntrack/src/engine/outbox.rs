@@ -14,15 +14,15 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Full batches go at once.
 const BATCH_FULL: usize = 2000;
 const PULSE_NS: u64 = SECOND_NS;
-/// What the peer's copy lives longer than the resyncs that refresh it.
+/// Time by which the peer's copy outlives the resyncs that refresh it.
 const RESYNCS_PER_LEASE: u64 = 3;
-/// A node that is busy for a moment must not be too late.
-const LEASE_LEAST_S: u32 = 6;
+/// Two links that fall silent are given up one after the other, 5 s each; only then is the peer known to be
+/// gone, and what it carried is kept.
+const LEASE_LEAST_S: u32 = 15;
 const LACKING_NS: u64 = 10 * SECOND_NS;
 
 impl Engine {
-    /// What is to be sent now, the session's first. It stays until
-    /// [`message_sent`](Self::message_sent).
+    /// The next message, the session's first. It stays until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         while self.outgoing.is_none() {
             if !self.ready.is_ahead() && self.session.poll_message(now_ns).is_some() {
@@ -54,7 +54,7 @@ impl Engine {
         self.ready.len() >= WAITING_MAX || self.ready.message_bytes() >= MESSAGE_BYTES_MAX
     }
 
-    /// None if what waited was overtaken.
+    /// None if a later change replaced it.
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         let age_ns = self
             .ready
@@ -160,15 +160,15 @@ impl Engine {
         self.settings.batch_ns > 0 && !self.draining && !self.is_shared()
     }
 
-    /// How long a flow lives at the peer without a word, in seconds.
+    /// Lifetime of a flow at the peer without a report, in seconds.
     pub fn lease_s(&self) -> u32 {
         let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
         let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
         (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
     }
 
-    /// What a lease lacks of three resyncs, so that no packet gives the same time: the usual ones are
-    /// both 120 s. Short resyncs leave no room for it.
+    /// Amount by which a copy's lifetime is shorter than three resyncs, so that no packet results
+    /// in the same time: by default both are 120 s. Short resyncs leave no room for it.
     pub(super) fn lease_lacks_s(&self) -> u32 {
         match self.resync_interval_ns() {
             ..LACKING_NS => 0,

@@ -14,7 +14,7 @@ pub struct Wanted {
     pub keep: bool,
     /// The kernel's own entries become as copies are: liberal.
     pub loosen: bool,
-    /// What nobody says is alive goes.
+    /// Flows that no node reports as alive are deleted.
     pub prune: bool,
     /// A walk that prunes also drops what no node knows.
     pub strays: bool,
@@ -45,7 +45,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// Of no use without the peer.
+    /// Useless without the peer.
     pub fn needs_peer(self) -> bool {
         !matches!(self, Self::Restore | Self::Keep | Self::Loosen)
     }
@@ -56,8 +56,8 @@ pub struct Pass {
     pub work: Work,
     pub source: Source,
     pub began_ns: u64,
-    /// When the kernel filled the piece of its table that is read now, and when it was last asked for
-    /// one: it fills each when the one before is taken.
+    /// Times when the kernel filled the present piece of its table, and when the last one was
+    /// requested: it fills each piece when the previous one is read.
     filled_ns: u64,
     read_ns: u64,
     pub flows: u32,
@@ -174,7 +174,7 @@ impl Engine {
         None
     }
 
-    /// What somebody waits for begins again.
+    /// A walk that somebody waits for starts again.
     pub(super) fn stop_pass(&mut self) {
         self.stop_pass_if(|_| true);
     }
@@ -241,7 +241,7 @@ impl Engine {
         }
     }
 
-    /// What was destroyed before this piece was filled is in no later one.
+    /// A flow destroyed before this piece was filled is in no later piece.
     pub fn handle_dump_piece(&mut self) {
         self.destroyed.clear();
         if let Some(pass) = &mut self.pass {

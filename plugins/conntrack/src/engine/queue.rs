@@ -24,7 +24,7 @@ pub enum Item {
     Change(Change),
     /// A message of its own, which must stay in its place.
     Message(Vec<u8>),
-    /// It was overtaken by what came later.
+    /// A later change replaced it.
     Nothing,
 }
 
@@ -34,7 +34,7 @@ pub struct Queue {
     /// The number of the first item.
     first: u32,
     tag: u32,
-    /// Those among the items that are changes.
+    /// Number of items that are changes.
     changes: usize,
     /// Items that go before the session has its turn.
     ahead: usize,
@@ -79,7 +79,7 @@ impl Queue {
         self.items.len() > 2 * self.changes + MUCH
     }
 
-    /// What is in it goes before whatever the session has to say.
+    /// Its items are sent before messages of the session.
     pub fn go_ahead(&mut self) {
         self.ahead = self.items.len();
     }
@@ -115,7 +115,7 @@ impl Queue {
         Some(item)
     }
 
-    /// Since when the oldest change waits.
+    /// Time since which the oldest change waits.
     pub fn oldest_ns(&self) -> Option<u64> {
         self.items.iter().find_map(|item| match item {
             Item::Change(change) => Some(change.since_ns),

@@ -114,7 +114,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// What the kernel has for times now.
+    /// The kernel's present timeouts.
     pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;
     }
@@ -152,7 +152,7 @@ impl Engine {
         }
     }
 
-    /// When a flow ends whose time a failover restores, or finds as it should be.
+    /// End of a flow whose time a failover restores or leaves.
     fn note_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
         let ends_s = seconds(now_ns).saturating_add(left_s);
         let is_sole = self.is_sole();
@@ -166,7 +166,7 @@ impl Engine {
         }
     }
 
-    /// To an address of an interface of `dynamic_nat` that went with the other node.
+    /// Whether it is translated to an address of an interface of `dynamic_nat` on the other node.
     fn is_translated_elsewhere(&self, flow: &Flow) -> bool {
         let is_lost =
             |address| self.lost_addresses.contains(&address) && !self.filter.own.contains(&address);
@@ -181,7 +181,9 @@ impl Engine {
         let dropped = match pass.dropped {
             0 => String::new(),
             dropped => {
-                format!(", {dropped} flows dropped that were translated to the other's address")
+                format!(
+                    ", {dropped} flows dropped that were translated to the other node's address"
+                )
             }
         };
         let text = format!("{} timeouts restored{dropped}", pass.restored);

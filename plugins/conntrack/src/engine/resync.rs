@@ -188,7 +188,8 @@ impl Engine {
         self.wanted.resync |= self.unsettled;
     }
 
-    /// What a walk did not find has gone, and nobody said so; the peer is asked for what lives there.
+    /// Flows that a walk did not find have ended without an event; those that live at the peer are
+    /// requested.
     fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
         let present = flag::PRESENT | flag::ENDING;
         let absent = self.table.iter().filter(|(_, entry)| !entry.has(present));
@@ -206,7 +207,7 @@ impl Engine {
 
     // ---- at the peer
 
-    /// All that the peer carries was told.
+    /// The peer has reported all flows that it carries.
     pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
         let Some(peer) = &mut self.peer else { return };
         if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {

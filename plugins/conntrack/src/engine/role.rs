@@ -25,7 +25,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// It is gone. What came of it stays: it may be needed now.
+    /// The peer is gone. Its flows stay: they may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.forget_endings();
         self.table.disconnect();
@@ -91,8 +91,9 @@ impl Engine {
         self.roles.values().all(|active| *active)
     }
 
-    /// What the peer carried is this node's, if nobody else carries anything: once, with the time that
-    /// each protocol gives it, as packets that passed there since its last resync are not known here.
+    /// Flows that the peer carried become this node's, if nobody else carries any: once, with the
+    /// full timeout of their protocol, because packets there since its last resync are not known
+    /// here.
     fn carry_all(&mut self) {
         if self.is_sole() {
             self.table.take_all();
@@ -127,7 +128,9 @@ impl Engine {
                 .peer
                 .as_ref()
                 .map(|peer| (now_ns - peer.heard_ns) / 1_000_000);
-            let heard = heard.map_or(String::new(), |ms| format!(", its last word {ms} ms ago"));
+            let heard = heard.map_or(String::new(), |ms| {
+                format!(", its last message {ms} ms ago")
+            });
             self.tell(format!(
                 "{flows} flows of the other node are in the kernel{heard}"
             ));
@@ -213,7 +216,7 @@ impl Engine {
         }
     }
 
-    /// What was known of a flow before the peer began anew.
+    /// Knowledge of a flow from before the peer's restart.
     pub(super) fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
         let former = self.former.as_ref()?;
         let slot = former.find(former.hash(flow))?;

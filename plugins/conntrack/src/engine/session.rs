@@ -41,7 +41,7 @@ impl Engine {
         heard.inspect_err(|why| self.session.split().0.reject(now_ns, *why))
     }
 
-    /// What the session has learned.
+    /// News of the session.
     fn follow_session(&mut self, now_ns: u64) {
         let (session, _) = self.session.split();
         while let Some(text) = session.poll_event() {

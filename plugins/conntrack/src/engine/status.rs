@@ -1,6 +1,6 @@
 //! Rows for `sparectl`.
 
-use spared_sdk::Value;
+use spared_sdk::{Trouble, Value};
 
 use super::Engine;
 use super::local::seconds;
@@ -86,6 +86,18 @@ impl Engine {
                 u64::from(self.session.replica().garbage().0).into(),
             ),
         ]
+    }
+
+    /// The kernel does not tell of flows as they change; resyncs alone find them.
+    pub fn handle_deaf(&mut self, why: String) {
+        self.deaf = Some(why);
+    }
+
+    /// Faults other than those of the sync state.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let deaf = self.deaf.iter();
+        deaf.map(|why| Trouble::new("conntrack events", why))
+            .collect()
     }
 
     fn role(&self) -> String {

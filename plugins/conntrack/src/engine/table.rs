@@ -1,4 +1,4 @@
-//! What each node knows of the flows that both have: 28 bytes and an index of five for each.
+//! Knowledge about the flows of both nodes: 28 bytes for each and an index of five.
 
 use hashbrown::HashTable;
 
@@ -54,7 +54,7 @@ pub struct Entry {
     pub peer_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
-    /// Of the attributes, as a whole record tells them; 0 without any.
+    /// Hash of the attributes in a whole record; 0 without any.
     pub extra: u8,
     /// Incarnation (three bits) and the round of the peer's resyncs that named it last (five).
     life: u8,
@@ -81,7 +81,7 @@ impl Entry {
         self.word >> 4
     }
 
-    /// What a record says; a part leaves out what has not changed.
+    /// Content of a record; a partial one omits unchanged attributes.
     pub fn learn(&mut self, flow: &Flow) {
         let state = flow.state().unwrap_or(self.state());
         self.word = status_byte(flow.status) << 4 | state & 15;
@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// When the peer's copy ends, by what it was told; 0 while a change waits to tell it.
+    /// End of the peer's copy, by the last report; 0 while a change waits to report it.
     pub fn told_s(&self) -> u32 {
         match self.outbound & WAITS {
             0 => self.outbound,
@@ -133,7 +133,7 @@ impl Entry {
         }
     }
 
-    /// When the entry in the kernel ends, unless a packet has moved that since.
+    /// End of the entry in the kernel, unless a packet has moved it since.
     pub fn ends_s(&self) -> u32 {
         self.own_s.max(self.peer_s)
     }
@@ -345,7 +345,7 @@ impl Table {
         doomed
     }
 
-    /// Those that a walk did not find in the kernel.
+    /// Flows that a walk did not find in the kernel.
     pub fn drop_doomed(&mut self, now_s: u32) {
         let doomed = self.iter().filter(|(_, entry)| entry.is_doomed(now_s));
         let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::ENDING));

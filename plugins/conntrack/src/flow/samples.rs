@@ -11,7 +11,7 @@ use crate::kernel::bytes_of;
 /// Attributes that a peer may set: helper, master, adjustments of both directions, labels, SYN proxy.
 pub const PASSED_ON: [u16; 6] = [5, 14, 15, 16, 22, 24];
 
-/// What spaced hex stands for.
+/// Bytes of spaced hex.
 pub fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     assert!(digits.len() % 2 == 0, "half a byte: {hex}");

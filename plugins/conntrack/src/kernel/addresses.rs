@@ -31,7 +31,7 @@ impl Addresses {
         self.known.as_ref()
     }
 
-    /// All of them, where they have changed.
+    /// All of them, if they have changed.
     pub fn read(&mut self) -> Option<HashSet<Address>> {
         let found = match self.watch.read() {
             Ok(found) => found?,

@@ -39,7 +39,7 @@ const COPIES: [u32; 2] = [c::NFNLGRP_CONNTRACK_UPDATE, c::NFNLGRP_CONNTRACK_DEST
 
 pub struct Kernel {
     writer: Writer,
-    /// What the requests of the batch are.
+    /// Kinds of the batch's requests.
     batch: Vec<Change>,
     notifications: Notifications,
     subscription: Subscription,
@@ -51,7 +51,7 @@ pub struct Kernel {
     proxies: proxies::Proxies,
 }
 
-/// What a look at the notifications found.
+/// Result of reading notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     All,
@@ -100,7 +100,7 @@ impl Kernel {
         }
         for group in new.iter().filter(|group| !old.contains(group)) {
             if let Err(error) = self.notifications.join(*group) {
-                log::error!("cannot hear of connections (group {group}): {error}");
+                log::error!("cannot receive events of connections (group {group}): {error}");
             }
         }
         self.subscription = wanted;
@@ -123,7 +123,7 @@ impl Kernel {
                 Ok(read) if read.empty => return Heard::All,
                 Ok(_) => {}
                 Err(error) => {
-                    log::error!("cannot hear of connections: {error}");
+                    log::error!("cannot receive events of connections: {error}");
                     return Heard::All;
                 }
             }
@@ -136,7 +136,7 @@ impl Kernel {
         self.addresses.read()
     }
 
-    /// What transparent proxies have taken, where that has changed.
+    /// Connections of transparent proxies, if they have changed.
     pub fn taken(&mut self) -> Option<HashSet<Tuple>> {
         let own = self.addresses.known()?;
         self.proxies.look(own).unwrap_or_else(|error| {
@@ -192,7 +192,7 @@ impl Kernel {
                 }
             });
             if let Err(error) = found {
-                log::warn!("cannot ask for connections: {error}");
+                log::warn!("cannot query connections: {error}");
             }
         }
     }
@@ -212,7 +212,7 @@ impl Kernel {
             }
         });
         if let Err(error) = asked {
-            log::warn!("cannot ask for connections: {error}");
+            log::warn!("cannot query connections: {error}");
         }
         for (question, found) in questions.into_iter().zip(found) {
             if let Some(change) = engine.handle_asked(now_ns, question, found) {
@@ -226,7 +226,7 @@ impl Kernel {
         self.flush(now_ns, engine);
         let mut told = HashSet::new();
         if let Err(error) = self.touch(&flows, &mut told) {
-            log::warn!("cannot find out what `ct event` hides: {error}");
+            log::warn!("cannot find out which flows `ct event` hides: {error}");
             return;
         }
         for flow in flows {
@@ -263,7 +263,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// How many entries there are, and may be.
+    /// Number of entries, and the limit.
     pub fn counts(&mut self) -> Option<(u32, u32)> {
         let mut counts = None;
         self.writer

@@ -15,7 +15,7 @@ pub fn enable_events() -> Result<(), String> {
         Some(1) => return Ok(()),
         None => {
             return Err(format!(
-                "{file} is not there: the kernel tells of no connections"
+                "{file} does not exist: the kernel reports no connections"
             ));
         }
         Some(_) => {}
@@ -28,7 +28,7 @@ pub fn enable_events() -> Result<(), String> {
     })
 }
 
-/// What the kernel has; where it does not say, what Linux has by default.
+/// The kernel's values, or Linux's defaults.
 pub fn timeouts() -> Timeouts {
     let default = Timeouts::default();
     let of = |name: &str, default: u32| number(name).unwrap_or(default);

@@ -7,6 +7,7 @@ mod loss;
 mod random;
 mod random_both;
 mod roles;
+mod states;
 mod times;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,45 @@
+//! The one table, in the states that it may be in, on the active node and on the backup: no node says that
+//! all is well where it is not, and both name the plugin.
+
+use spared_pair::sample::{Report, assert_fine, assert_told};
+
+use super::*;
+
+fn reports(pair: &Pair) -> [Report; 2] {
+    [0, 1].map(|node| {
+        let engine = &pair.nodes[node].engine;
+        let mut report = Report {
+            // the host takes silence for no
+            lack: engine.in_sync().unwrap_or(Err(String::new())).err(),
+            ..Report::default()
+        };
+        for trouble in engine.troubles() {
+            report.check(&trouble.thing, Some(0), &trouble.why);
+        }
+        report
+    })
+}
+
+#[test]
+fn a_kernel_that_tells_of_no_flow_is_no_ok_on_either_node() {
+    for node in [0, 1] {
+        let mut pair = Pair::started();
+        assert_fine("conntrack", &reports(&pair));
+        let why = "nf_conntrack_events is not there".to_owned();
+        pair.nodes[node].engine.handle_deaf(why);
+        assert_told("conntrack", &reports(&pair), "conntrack events", "missing");
+    }
+}
+
+#[test]
+fn a_backup_that_has_just_come_is_no_ok() {
+    let mut pair = Pair::started();
+    pair.restart(1, false);
+    pair.settle();
+    assert_fine("conntrack", &reports(&pair));
+    let now_ns = pair.now_ns;
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_down(now_ns);
+    engine.handle_up(now_ns);
+    assert_told("conntrack", &reports(&pair), "conntrack", "late");
+}
