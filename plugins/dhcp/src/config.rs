@@ -34,7 +34,7 @@ pub struct Server {
     pub bus_name: Option<String>,
     /// D-Bus address; None: the system's bus.
     pub bus: Option<String>,
-    /// It runs on the backup, too, and learns leases while it does.
+    /// It also runs on the backup, and gets leases while it runs.
     pub warm: bool,
     /// An empty set may replace one that is not.
     pub allow_empty: bool,
@@ -43,7 +43,7 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub servers: Vec<Server>,
-    /// How often a backup writes its file, where leases changed.
+    /// Interval at which a backup writes its file, if leases changed.
     pub save_interval: Duration,
 }
 
@@ -137,7 +137,7 @@ fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// What such a server does not have.
+/// Keys that do not apply to such a server.
 fn refuse_strangers(section: &Section<'_>, format: Format, warm: bool) {
     let kea = matches!(format, Format::Kea4 | Format::Kea6);
     let kind = kind(format);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 /// A valid lifetime without end.
 pub const INFINITE_S: u32 = u32::MAX;
 
-/// What is leased.
+/// The leased object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// An IPv4 address.
@@ -20,7 +20,7 @@ pub enum Kind {
     Pd,
 }
 
-/// What a server leases once at a time.
+/// Key of a lease: an object that a server leases to one client at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub kind: Kind,
@@ -39,7 +39,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Who has it.
+/// Its client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// Hardware type of ARP; 1 is Ethernet.
@@ -67,17 +67,17 @@ pub enum State {
 pub struct Lease {
     pub key: Key,
     pub client: Client,
-    /// As the server's file has it, free of that file's escapes; empty where there is none.
+    /// As in the server's file, without the file's escapes; empty without a name.
     pub hostname: Vec<u8>,
     pub state: State,
-    /// As granted; [`INFINITE_S`]; 0 where the server's file does not tell.
+    /// As granted; [`INFINITE_S`]; 0 if it is not in the server's file.
     pub valid_s: u32,
     /// DHCPv6 only.
     pub preferred_s: u32,
     /// None: never.
     pub expires_ms: Option<i64>,
     pub committed_ms: i64,
-    /// What only servers of this format know: their field's name and text ("subnet_id", "1").
+    /// Fields specific to this format: name and text ("subnet_id", "1").
     pub extra: BTreeMap<String, String>,
 }
 
@@ -101,7 +101,7 @@ impl Change {
     }
 }
 
-/// All that a server has given.
+/// All leases of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     pub leases: BTreeMap<Key, Lease>,

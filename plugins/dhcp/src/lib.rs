@@ -28,7 +28,7 @@ use engine::{Action, Difference, Engine, ms};
 use memory::Memory;
 use server::Server;
 
-/// What a stop may take: the host waits 2 s.
+/// Time limit of a stop: the host waits 2 s.
 const STOPPING: Duration = Duration::from_millis(1_500);
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -37,7 +37,7 @@ pub struct Servers {
     host: Host,
     servers: Vec<Server>,
     memory: Memory,
-    /// To be given when both nodes are compared.
+    /// Answers due after a comparison.
     answers: Vec<Answer>,
 }
 
@@ -87,7 +87,7 @@ impl Io for Servers {
         Ok(Applied::Live)
     }
 
-    /// What is known and not written is written.
+    /// Writes known leases that are not written yet.
     fn stop(mut self, mut engine: Engine) {
         let begun = Instant::now();
         engine.handle_stop(ms(self.host.now()));
@@ -144,6 +144,17 @@ impl Io for Servers {
         Ok(Progress::Pending)
     }
 
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::ROWS,
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
+        spared_sdk::Verb::asks(
+            c"conflicts",
+            c"",
+            c"lists leases of which both nodes had one",
+        ),
+    ];
+
     fn query(
         &mut self,
         engine: &mut Engine,
@@ -183,7 +194,7 @@ impl Servers {
 // chown, dac_override, fowner: files of the servers' accounts; lease: whether a server runs
 spared_sdk::export!(Runner<Servers> {
     name: "dhcp",
-    summary: "DHCP leases that follow to the other node",
+    summary: "replicates DHCP leases",
     capabilities: [0, 1, 3, 28],
     flags: FILES | WRITE,
     paths: [

@@ -1,4 +1,4 @@
-//! What outlives the process: of which active node everything is here.
+//! State that outlives the process: the active node whose leases are all here.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Settings;
 
-/// What a disk may hold a role up.
+/// Longest delay of a role by a disk.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A file for each server, in the plugin's own folder; without that, nothing is remembered, and
@@ -24,7 +24,7 @@ pub struct Memory {
     done: Receiver<()>,
     /// Asked for, and not done.
     pending: usize,
-    /// It did not end in time, and is not waited for until it has.
+    /// A write did not end in time; no further waiting until it has.
     hangs: bool,
     thread: Option<JoinHandle<()>>,
 }

@@ -44,7 +44,7 @@ pub use message::{Listed, Message};
 const ID_MAX: usize = 255;
 /// All fields of a lease that only such servers know.
 const EXTRA_MAX: usize = 5_000;
-/// What is left of an infinite lease is not said; nothing else lasts longer.
+/// An infinite lease has no remaining time; all others are shorter.
 const TIME_MAX_MS: i64 = u32::MAX as i64 * 1_000;
 
 const ENDLESS: u8 = 1;

@@ -1,4 +1,4 @@
-//! What a server of a format can have leased.
+//! Checks whether a server of a format can have leased it.
 
 use std::net::IpAddr;
 
@@ -32,7 +32,7 @@ pub fn fits(format: Format, lease: &Lease) -> Result<(), &'static str> {
         .sum::<usize>()
         > EXTRA_BYTES
     {
-        return Err("it says more than 4 KiB beside its fields");
+        return Err("it has more than 4 KiB beside its fields");
     }
     match format {
         Format::Kea4 | Format::Kea6 => of_kea(lease),
@@ -56,7 +56,7 @@ fn place(format: Format, lease: &Lease) -> Result<(), &'static str> {
         Format::Dnsmasq => key.kind != Kind::Pd,
     };
     if !served {
-        return Err("the server leases nothing of its kind");
+        return Err("the server does not lease this kind");
     }
     match (key.kind, key.address) {
         (Kind::V4, IpAddr::V4(_)) if key.prefix == 32 => Ok(()),
@@ -65,7 +65,7 @@ fn place(format: Format, lease: &Lease) -> Result<(), &'static str> {
             let host = u128::MAX.checked_shr(u32::from(key.prefix)).unwrap_or(0);
             match address.to_bits() & host {
                 0 => Ok(()),
-                _ => Err("its prefix has bits behind its length"),
+                _ => Err("its prefix has bits beyond its length"),
             }
         }
         _ => Err("its address is not of its kind"),
@@ -101,7 +101,7 @@ fn client(format: Format, lease: &Lease) -> Result<(), &'static str> {
 
 fn of_kea(lease: &Lease) -> Result<(), &'static str> {
     if lease.valid_s == 0 {
-        return Err("it is valid for no time, which deletes it");
+        return Err("its valid lifetime is 0, which deletes it");
     }
     if (lease.valid_s == INFINITE_S) != lease.expires_ms.is_none() {
         return Err("its valid lifetime and its end disagree");
@@ -113,6 +113,6 @@ fn of_kea(lease: &Lease) -> Result<(), &'static str> {
     {
         true if lease.extra.contains_key("subnet_id") => Ok(()),
         true => Err("it has no subnet"),
-        false => Err("a column of it has a text that is none of that column"),
+        false => Err("one of its columns has an invalid text"),
     }
 }

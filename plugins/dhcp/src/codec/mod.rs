@@ -34,7 +34,7 @@ impl Format {
     }
 }
 
-/// What some bytes of a file said.
+/// Parsed contents of some bytes of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// In the file's order.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Files, Places};
 
-/// What Debian's service is started with: a shell's variables.
+/// Options of Debian's service: shell variables.
 pub const DEFAULTS: &str = "/etc/default/dnsmasq";
 const LEASES: &str = "/var/lib/misc/dnsmasq.leases";
 const BUS_NAME: &str = "uk.org.thekelleys.dnsmasq";

@@ -37,13 +37,13 @@ pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, St
         Some(other) => {
             let path = path.display();
             return Err(format!(
-                "{path}: leases in a database ({other}) cannot follow"
+                "{path}: leases in a database ({other}) cannot be replicated"
             ));
         }
     }
     if database.get("persist") == Some(&Value::Bool(false)) {
         return Err(format!(
-            "{}: its leases are kept in no file (persist is false)",
+            "{}: its leases are not kept in a file (persist is false)",
             path.display()
         ));
     }

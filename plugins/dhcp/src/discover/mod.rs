@@ -1,4 +1,4 @@
-//! What a server's own configuration says of its leases.
+//! Settings of a server's own configuration about its leases.
 
 mod dhcpd;
 mod dnsmasq;
@@ -15,7 +15,7 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 /// A file that includes itself ends there.
 const DEEPEST: u32 = 10;
 
-/// Where a server keeps what is to follow.
+/// Locations of a server's leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     pub leases: PathBuf,
@@ -59,7 +59,7 @@ pub fn read(format: Format, path: &Path) -> Result<Places, String> {
     }
 }
 
-/// Where Debian's package of the server has its configuration.
+/// Path of the configuration in Debian's package of the server.
 pub fn default_path(format: Format) -> &'static Path {
     Path::new(match format {
         Format::Kea4 => "/etc/kea/kea-dhcp4.conf",
@@ -70,7 +70,7 @@ pub fn default_path(format: Format) -> &'static Path {
     })
 }
 
-/// What was read so far, so that includes end.
+/// Files read so far, so that includes end.
 #[derive(Default)]
 struct Files {
     bytes: u64,
@@ -94,7 +94,7 @@ impl Files {
         Ok(bytes)
     }
 
-    /// What `inner` reads is included by a file.
+    /// Files read by `inner` are included by a file.
     fn include<T>(
         &mut self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! What this node knows of one server's leases, and what the server itself is not known to have.
+//! This node's knowledge of one server's leases, and the leases that the server may lack.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -7,17 +7,17 @@ use spared_replica::Tag;
 
 use crate::lease::{Key, Lease, Set, State};
 
-/// How many leases a server may have; a test fills it in less time.
+/// Limit of leases of a server; smaller in tests.
 pub const LEASES_MAX: usize = if cfg!(test) { 20_480 } else { 262_144 };
-/// What differs by less is the same: servers count in seconds.
+/// Smallest difference of times that counts: servers count in seconds.
 const SAME_MS: i64 = 2_000;
-/// How long it is known that a lease is gone.
+/// Time for which a deleted lease is remembered.
 const GONE_MS: i64 = 3_600_000;
 
 #[derive(Debug, Default)]
 pub struct Book {
     leases: BTreeMap<Key, Entry>,
-    /// When they went.
+    /// Times of deletion.
     gone: BTreeMap<Key, i64>,
     identity: Option<Vec<u8>>,
     /// The replica's, of the identity.

@@ -14,7 +14,7 @@ impl Engine {
         self.proceed(now_ms);
     }
 
-    /// It has gone.
+    /// The peer has gone.
     pub fn handle_down(&mut self, now_ms: i64) {
         self.tables.now_ms = now_ms;
         self.replica.handle_down(&mut self.tables);
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// What the peer is to hear of servers here that cannot be followed.
+    /// Report to the peer on servers here that cannot be followed.
     fn next_untold(&mut self) -> Option<Vec<u8>> {
         let is_active = self.roles.is_active();
         let servers = self.tables.servers.iter();
@@ -111,7 +111,7 @@ impl Engine {
         self.replica.handle_timeout(ns(now_ms), &mut self.tables);
     }
 
-    /// What servers of this node changed.
+    /// Changes by servers of this node.
     pub(super) fn tell_replica(&mut self, now_ms: i64) {
         self.tables.now_ms = now_ms;
         for server in 0..self.tables.servers.len() {

@@ -1,11 +1,11 @@
-//! Who wins if two nodes gave leases without knowing of each other: the later commit.
+//! The winner if two nodes gave leases without hearing each other: the later commit.
 
 use std::collections::VecDeque;
 
 use super::book::is_living;
 use crate::lease::{Client, Key, Lease};
 
-/// So many are kept for people.
+/// Limit of conflicts kept for display.
 const KEPT: usize = 64;
 /// One address, two clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Conflict {
     pub key: Key,
     pub kept: Lease,
     pub lost: Lease,
-    /// What holds is the peer's.
+    /// The peer's lease won.
     pub peer_won: bool,
 }
 

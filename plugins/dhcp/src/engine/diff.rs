@@ -17,7 +17,7 @@ use crate::wire::{self, Listed, Message, RecordKey};
 
 /// The host waits 12 s.
 const PATIENCE_MS: i64 = 10_000;
-/// What was committed since may be on its way.
+/// Later commits may be in transit.
 const YOUNG_MS: i64 = 2_000;
 /// An answer has 64 KiB.
 const ROWS_MAX: usize = 200;
@@ -28,7 +28,7 @@ pub struct Diff {
     is_asked: bool,
     id: u32,
     until_ms: i64,
-    /// What the peer has, of each server.
+    /// The peer's leases, for each server.
     theirs: Vec<BTreeMap<Key, Lease>>,
     /// A question of this node is to be sent.
     is_due: bool,
@@ -36,7 +36,7 @@ pub struct Diff {
     asked: Option<Question>,
 }
 
-/// What was found, in rows.
+/// The result, in rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub rows: Vec<(String, Value)>,

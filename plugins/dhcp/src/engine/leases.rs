@@ -20,14 +20,14 @@ pub struct Leases {
     pub book: Book,
     pub save: Save,
     pub facts: ServerState,
-    /// What is in the book is what the peer has given, not what the server here has.
+    /// The book has the peer's leases, not those of the server here.
     pub of_peer: bool,
     /// Incarnation of the active peer's leases of which all were here, since when this node was not
     /// active.
     pub lineage: Option<u64>,
     /// Everything that the active peer has is here.
     pub is_whole: bool,
-    /// It is on its way, in part.
+    /// It was sent in part.
     pub is_receiving: bool,
     /// Changed by this node's server, and not told the replica.
     pub changed: Vec<(RecordKey, Changed)>,
@@ -41,16 +41,16 @@ pub struct Leases {
     preferred: Option<Key>,
 }
 
-/// What the server's thread told last.
+/// The last report of the server's thread.
 #[derive(Debug, Default)]
 pub struct ServerState {
-    /// Where its lease file is; None: nobody knows.
+    /// Path of its lease file; None: unknown.
     pub file: Option<PathBuf>,
     /// The server goes on in a file that has lost that name.
     pub is_astray: bool,
-    /// It has left that file, and what the name leads to is not read yet.
+    /// It has closed that file, and the file of that name is not read yet.
     pub was_astray: bool,
-    /// What of the file cannot be read.
+    /// Unreadable part of the file.
     pub unread: Unread,
     /// It is known what the file holds, or that nobody can know.
     pub known: bool,
@@ -96,7 +96,7 @@ impl Leases {
         &self.settings.name
     }
 
-    /// What the server's thread says, but for the end of commands.
+    /// Handles reports of the server's thread, except results of commands.
     pub fn handle_event(&mut self, now_ms: i64, event: Event) {
         self.save.is_touched |= matches!(event, Event::Reading { .. } | Event::Changes(_));
         match event {
@@ -145,7 +145,7 @@ impl Leases {
         }
     }
 
-    /// What the server has just done: later than all that is known.
+    /// A commit that the server has just made: later than all known ones.
     fn commit(&mut self, now_ms: i64, change: Change) {
         self.counters.commits += 1;
         let key = change.key();
@@ -247,7 +247,7 @@ impl Leases {
         }
     }
 
-    /// What it gave all the same, or has let end.
+    /// Leases that it gave nevertheless, or that expired.
     fn compare(&mut self, now_ms: i64, change: Change) {
         let key = change.key();
         let known = self.book.get(&key);
@@ -275,7 +275,7 @@ impl Leases {
     }
 }
 
-/// What the replica brings.
+/// Handles changes from the replica.
 impl Leases {
     /// Whether the later lease of an address is the one that the peer offers.
     pub fn prefers(&mut self, now_ms: i64, theirs: &Lease, given: bool) -> bool {
@@ -312,7 +312,7 @@ impl Leases {
 
     pub fn take_identity(&mut self, identity: &[u8]) -> Applied {
         if !codec::is_identity(identity) {
-            self.counters.last_refused = Some("an identity that no server has".to_owned());
+            self.counters.last_refused = Some("an invalid identity of a server".to_owned());
             return Applied::Refused;
         }
         match self.book.set_identity(Some(identity.to_vec())) {

@@ -36,11 +36,11 @@ use save::Purpose;
 pub use diff::Difference;
 pub use leases::Leases;
 
-/// How often what is long gone is forgotten.
+/// Interval at which old deletions are forgotten.
 const TIDY_MS: i64 = 60_000;
 const NS: u64 = 1_000_000;
 
-/// What the engine wants done.
+/// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// For the thread of a server, in order.
@@ -52,9 +52,9 @@ pub enum Action {
     Done {
         ticket: u64,
     },
-    /// To all who asked for a comparison.
+    /// Answer to all who requested a comparison.
     Answer(Result<Difference, String>),
-    /// To be remembered over a restart: whose leases all are here.
+    /// Saved over a restart: the active node whose leases are all here.
     Lineage {
         server: usize,
         life: Option<u64>,
@@ -74,7 +74,7 @@ pub struct Engine {
     actions: VecDeque<Action>,
     /// A message beside the replica's that waits for the channel.
     own: Option<Vec<u8>>,
-    /// What the peer was told of servers that cannot be followed.
+    /// Last report to the peer on servers that cannot be followed.
     told: Vec<Option<String>>,
     malformed: u64,
     tidied_ms: i64,
@@ -115,7 +115,7 @@ impl Engine {
         self.proceed(now_ms);
     }
 
-    /// What the thread of a server tells.
+    /// Report of a server's thread.
     pub fn handle_event(&mut self, now_ms: i64, server: usize, event: Event) {
         let active = self.acts();
         let Some(leases) = self.tables.servers.get_mut(server) else {
@@ -239,7 +239,7 @@ fn ns(now_ms: i64) -> Now {
     now_ms.max(0).unsigned_abs().saturating_mul(NS)
 }
 
-/// Not before that time, and at once if it has come.
+/// At that time, or at once if it has passed.
 fn ms_from(at: Now, now_ms: i64) -> i64 {
     match at <= ns(now_ms) {
         true => now_ms,

@@ -15,7 +15,7 @@ impl Leases {
         if set.identity.is_some() {
             self.handle_identity(set.identity.clone());
         }
-        let astray = || "its server went on in another file".to_owned();
+        let astray = || "its server writes to another file".to_owned();
         let was_astray = std::mem::take(&mut self.facts.was_astray);
         let broken = broken.or_else(|| was_astray.then(astray));
         let whole = broken.is_none();
@@ -46,7 +46,8 @@ impl Leases {
         }
     }
 
-    /// What such a file lacks has not gone, and what it has may be older than what is known.
+    /// Leases missing in such a file are not deleted, and its commits may be older than the known
+    /// ones.
     fn read_broken(&mut self, set: Set, broken: &str) {
         self.keep(self.missing(&set), broken);
         for lease in set.leases.into_values() {
@@ -61,7 +62,7 @@ impl Leases {
         self.save.rewrite |= is_torn && self.book.len() > 0;
     }
 
-    /// They are not in the file, and have not gone.
+    /// Leases missing in the file that are not deleted.
     fn keep(&mut self, missing: Vec<Key>, why: &str) {
         let is_new = !missing.iter().all(|key| self.is_unfiled(key));
         if is_new {
@@ -96,7 +97,7 @@ impl Leases {
         self.facts.is_astray = is_astray;
         if is_astray {
             self.news.push(format!(
-                "{}: its server goes on in a file that was moved away or removed, and is followed there; \
+                "{}: its server writes to a file that was moved away or removed, and is followed there; \
                  before it is restarted switch over, or stop it for a second",
                 self.settings.name
             ));

@@ -15,11 +15,11 @@ use super::{Action, Engine, ns};
 /// After the peer asked for a drain its role is waited for.
 const HANDING_MS: i64 = 10_000;
 const LAST_MS: i64 = 5_000;
-/// What the tail of a file takes at most.
+/// Time limit for reading the tail of a file.
 const LEAVING_MS: i64 = 3_000;
 /// The host waits 10 s.
 const ENTERING_MS: i64 = 8_000;
-/// What the replica knows of groups: servers of a node give while it is active for any.
+/// Groups for the replica: the servers of a node give leases while it is active for any.
 const ACTIVE: &str = "active";
 
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct Roles {
 enum Phase {
     #[default]
     Backup,
-    /// To be active: the peer has yet to say its last.
+    /// Becoming active: waiting for the peer's last report.
     Awaiting {
         until_ms: i64,
     },
@@ -49,7 +49,7 @@ enum Phase {
         until_ms: i64,
     },
     Active,
-    /// To be backup: servers fall silent, then the last commits are read, and told.
+    /// Becoming backup: servers are disabled, then the last commits are read and sent.
     Leaving {
         until_ms: i64,
         silent: bool,
@@ -155,7 +155,7 @@ impl Engine {
         self.roles.draining_ms.is_none()
     }
 
-    /// What was waited for the peer's last is off the time that the role may take.
+    /// The wait for the peer counts against the time limit of the role.
     fn enter_late(&mut self, awaited_ms: i64) {
         self.enter(awaited_ms.saturating_add(ENTERING_MS - LAST_MS));
     }
@@ -185,7 +185,7 @@ impl Engine {
         self.read_if_silent(until_ms);
     }
 
-    /// What servers gave is read when none of them gives any more.
+    /// The commits of servers are read when none of them gives leases any more.
     fn read_if_silent(&mut self, until_ms: i64) {
         if self.all_silent() {
             let silent = true;
@@ -194,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Of those that can be told: none answers any more.
+    /// Whether all servers that can be disabled are.
     fn all_silent(&self) -> bool {
         let purpose = self.purpose();
         let mut servers = self.tables.servers.iter();
@@ -219,7 +219,7 @@ impl Engine {
         !servers.any(|leases| leases.save.is_reading())
     }
 
-    /// All that was read is at the peer, or nobody is there whom it could be told.
+    /// Whether the peer has all commits, or there is no peer.
     fn all_told(&mut self) -> bool {
         if !self.all_read() {
             return false;
@@ -244,7 +244,8 @@ impl Engine {
                 self.proceed(now_ms);
             }
             Phase::Awaiting { until_ms } if now_ms >= until_ms => {
-                let text = "the peer did not say its last in time: taking over without it";
+                let text =
+                    "the peer did not report its last leases in time: taking over without them";
                 self.actions.push_back(Action::Warn(text.to_owned()));
                 self.enter_late(until_ms);
                 self.proceed(now_ms);

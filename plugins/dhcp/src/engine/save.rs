@@ -1,5 +1,5 @@
-//! How what is known gets into the server: as its whole file where it does not run, by its control
-//! channel where it does and takes that.
+//! Writing leases to the server: its whole file if it does not run, by its control channel if it
+//! runs and supports that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use crate::codec::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
 
-/// What could not be written is tried again: by the active node, by a backup.
+/// Retry interval of writes: on the active node, on a backup.
 const RETRY_ACTIVE_MS: i64 = 1_000;
 const RETRY_BACKUP_MS: i64 = 10_000;
-/// What the server did not take, or has otherwise.
+/// Leases that the server refused, or has with other values.
 const ASIDE_MS: i64 = 60_000;
 /// Between looks at the room on the disk, while something waits to be written.
 const PROBE_MS: i64 = 1_000;
@@ -29,25 +29,25 @@ pub struct Save {
     pub rewrite: bool,
     /// A backup writes now, not in a while.
     pub hurry: bool,
-    /// It is not in sync before that is written.
+    /// The node is not in sync before that is written.
     pub owed: bool,
     pub failed: Option<String>,
-    /// Why what waits to be written could not be.
+    /// Reason why waiting leases could not be written.
     pub no_room: Option<String>,
     probed_ms: Option<i64>,
     /// The server's file was changed since the last look at its disk.
     pub is_touched: bool,
     said: Option<String>,
-    /// Why the server could not be told whether to answer.
+    /// Reason why the server could not be told whether to answer.
     pub unsilenced: Option<String>,
     saved_ms: Option<i64>,
     retry_ms: i64,
     silence_retry_ms: i64,
-    /// What the server was told.
+    /// Last order to the server.
     silent: Option<bool>,
     /// The tail of the file was read for the next writing.
     looked: bool,
-    /// What the server refused, with its reason, or has otherwise.
+    /// Leases that the server refused, with the reason, or has with other values.
     pub aside: BTreeMap<Key, Option<String>>,
     aside_ms: i64,
 }
@@ -70,9 +70,9 @@ enum Doing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purpose {
     pub active: bool,
-    /// Its server is to answer clients.
+    /// Whether its server should answer clients.
     pub answers: bool,
-    /// Its role has just come: its server waits for the file.
+    /// The node has just become active: its server waits for the file.
     pub entering: bool,
     /// Before its first role a node that was started again may be the active one.
     pub told: bool,
@@ -156,12 +156,12 @@ impl Leases {
         !self.book.unfiled.is_empty() || self.book.identity_unfiled || self.save.rewrite
     }
 
-    /// What waits for the server to stop, or to take it.
+    /// Leases that wait for the server to stop, or to take them.
     pub fn waiting(&self) -> usize {
         self.book.unfiled.len() + self.save.aside.len() + self.save.in_flight()
     }
 
-    /// When something is to be done that is not to be done now.
+    /// Time of the next work.
     pub fn due_ms(&self, purpose: Purpose) -> i64 {
         let probe_ms = match self.is_probed(purpose) && self.save.doing.is_none() {
             true => self.probe_ms(),
@@ -187,7 +187,7 @@ impl Leases {
         probed_ms.map_or(i64::MIN, |it| it.saturating_add(PROBE_MS))
     }
 
-    /// When something can be written that cannot be now.
+    /// Time of the next possible write.
     pub fn save_ms(&self, purpose: Purpose) -> i64 {
         let write_ms = match self.has_unwritten() && self.save.doing.is_none() {
             true => self.write_ms(purpose).unwrap_or(i64::MAX),
@@ -229,7 +229,7 @@ impl Leases {
         self.facts.fault.is_some() && self.facts.file.is_none()
     }
 
-    /// What the server has yet to be told about answering.
+    /// The next order to the server about answering.
     fn silence(&self, purpose: Purpose) -> Option<bool> {
         let wanted = !purpose.answers;
         let told = self.save.silent == Some(wanted);

@@ -101,7 +101,7 @@ impl Engine {
         rows
     }
 
-    /// What is not so with the servers of a node that serves; of a backup's its synchrony says it.
+    /// Faults of the servers of an active node; those of a backup are in its sync state.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         if !self.acts() {
             return Vec::new();
@@ -120,7 +120,7 @@ impl Engine {
         troubles.collect()
     }
 
-    /// Why this node could not take over with this server as it is.
+    /// Reason why this node could not take over with this server in its present state.
     pub(super) fn lack(&self, server: usize) -> Option<String> {
         let leases = self.tables.servers.get(server)?;
         let name = leases.name();
@@ -150,7 +150,7 @@ impl Engine {
 }
 
 impl Leases {
-    /// What the server itself has to do with it.
+    /// The server's own part in it.
     fn rows(&self, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
@@ -191,7 +191,7 @@ impl Leases {
         }
     }
 
-    /// Why leases that the server gives may be unknown here, and so at the peer; it is active.
+    /// Reason why leases of the active server may be unknown here, and so at the peer.
     pub fn untold(&self) -> Option<String> {
         let (facts, save) = (&self.facts, &self.save);
         // of a file that was never there, writing makes one
@@ -214,7 +214,7 @@ impl Leases {
         self.has_unwritten() && !self.is_nowhere()
     }
 
-    /// What is wrong with the server here, whoever is active.
+    /// Fault of the server here, in any role.
     fn trouble(&self) -> Option<String> {
         if let Some(why) = self.save.failed.as_ref().or(self.save.no_room.as_ref()) {
             return Some(format!("cannot be written: {why}"));
@@ -224,7 +224,7 @@ impl Leases {
             return Some(format!("cannot be followed: {why}"));
         }
         if let Some(why) = &self.save.unsilenced {
-            return Some(format!("does not hear whether it is to answer: {why}"));
+            return Some(format!("cannot be told whether to answer: {why}"));
         }
         let refused = self.save.aside.values().flatten().count();
         if refused > 0 {
@@ -233,7 +233,7 @@ impl Leases {
         None
     }
 
-    /// What a backup's server still lacks of what is known here.
+    /// Known leases that a backup's server still lacks.
     fn delay(&self) -> Option<String> {
         if self.facts.runs && !self.settings.warm {
             return Some("runs, though this node is backup: stop it".to_owned());
@@ -251,7 +251,7 @@ impl Leases {
     }
 }
 
-/// Who has it, in a few words.
+/// The client, in a few words.
 pub fn client(lease: &Lease) -> String {
     let client = &lease.client;
     let bytes = match client.hardware.is_empty() {

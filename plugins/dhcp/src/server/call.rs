@@ -44,7 +44,7 @@ impl Call {
         }
     }
 
-    /// What follows has as long from now.
+    /// Restarts the time limit for the next step.
     pub fn extend(&mut self, timeout: Duration) {
         self.deadline = Instant::now() + timeout;
     }
@@ -65,7 +65,7 @@ impl Call {
     pub fn read(&self, bytes: &mut Vec<u8>, max: usize) -> Result<bool, String> {
         let before = bytes.len();
         if before >= max {
-            return Err(format!("it answers more than {max} bytes"));
+            return Err(format!("its answer is longer than {max} bytes"));
         }
         loop {
             bytes.resize(max.min(before.saturating_add(PIECE)), 0);

@@ -41,7 +41,7 @@ impl Control {
         }
     }
 
-    /// It is worth asking whether the server takes leases.
+    /// Whether the server may support taking leases.
     pub fn may_be_live(&self) -> bool {
         match self {
             Self::None => false,
@@ -70,7 +70,7 @@ impl Control {
         }
     }
 
-    /// What the server's file says now, where that is kept.
+    /// Present contents of the server's file, if kept.
     pub fn note(&mut self, known: Option<&Set>) {
         if let (Self::Dnsmasq(dnsmasq), Some(known)) = (self, known) {
             dnsmasq.note(known);

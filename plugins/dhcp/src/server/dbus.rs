@@ -1,4 +1,4 @@
-//! As much of D-Bus as calling one method takes: the D-Bus specification's "Message Protocol".
+//! The part of D-Bus that calling one method needs: the D-Bus specification's "Message Protocol".
 //!
 //! Crates for it either bring an asynchronous runtime or wait without end for a bus that has gone.
 //!
@@ -21,7 +21,7 @@ use super::End;
 use super::call::Call;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Of a message's fields, and of its body.
+/// Limit of a message's fields, and of its body.
 const MESSAGE_MAX: usize = 1 << 20;
 const FIXED: usize = 16;
 
@@ -38,7 +38,7 @@ pub struct Bus {
     unread: Vec<u8>,
 }
 
-/// Who is called, and what.
+/// Destination and method of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Method<'a> {
     pub destination: &'a str,
@@ -47,11 +47,11 @@ pub struct Method<'a> {
     pub member: &'a str,
 }
 
-/// What a method answered.
+/// Result of a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Return,
-    /// Its name, and what it says.
+    /// Its name and text.
     Error(String),
 }
 
@@ -146,7 +146,7 @@ impl Body {
     }
 }
 
-/// Of the first socket in a list of addresses: "unix:path=/run/x,guid=...;tcp:...".
+/// Address of the first socket in a list: "unix:path=/run/x,guid=...;tcp:...".
 fn socket_address(list: &str) -> Result<SocketAddrUnix, String> {
     for address in list.split(';') {
         let Some(("unix", keys)) = address.split_once(':') else {
@@ -217,14 +217,14 @@ fn align(bytes: &mut Vec<u8>, to: usize) {
     bytes.resize(bytes.len().next_multiple_of(to), 0);
 }
 
-/// Of the message with which `bytes` begin; None: too few to tell.
+/// Length of the first message in `bytes`; None: too few bytes.
 fn size(bytes: &[u8]) -> Result<Option<usize>, String> {
     let mut reader = Reader::new(bytes);
     let Some((body, fields)) = reader.lengths() else {
         return Ok(None);
     };
     if fields > MESSAGE_MAX || body > MESSAGE_MAX {
-        return Err("the bus sent a message beyond all measure".to_owned());
+        return Err("the bus sent a message that is too long".to_owned());
     }
     Ok(Some(FIXED + fields.next_multiple_of(8) + body))
 }

@@ -50,7 +50,7 @@ impl Dnsmasq {
         }
     }
 
-    /// What its file says now.
+    /// Present contents of its file.
     pub fn note(&mut self, known: &Set) {
         self.given.retain(|key| !known.leases.contains_key(key));
     }
@@ -148,7 +148,7 @@ fn add(lease: &Lease) -> Result<Body, String> {
     Ok(body)
 }
 
-/// As in its file, with the type where that is not Ethernet.
+/// As in its file, with the type if that is not Ethernet.
 fn hardware(lease: &Lease) -> String {
     let address = hex::text(&lease.client.hardware, ":");
     match lease.client.hardware_type {

@@ -1,4 +1,4 @@
-//! What this plugin gave a running server, which writes it to its file as if it were its own.
+//! Leases that this plugin gave to a running server, which writes them to its file like its own.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ impl Echoes {
         self.expected.extend(expected);
     }
 
-    /// It was refused.
+    /// The server refused it.
     pub fn forget(&mut self, key: Key) {
         self.expected.remove(&key);
     }

@@ -24,7 +24,7 @@ use super::{End, Unread};
 /// Between moving its file away and making a new one Kea needs less.
 const ABSENT_MAX: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
-/// What the clock of a node that runs may be set back.
+/// Amount by which the clock of a running node may be set back.
 const AHEAD_MS: i64 = 60_000;
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Journal {
         self.is_astray
     }
 
-    /// What was appended since the last look.
+    /// Data appended since the last look.
     fn more(
         &mut self,
         look: Look,

@@ -45,7 +45,7 @@ pub struct Kea {
     end: End,
 }
 
-/// Of one command.
+/// Limit of one command.
 #[derive(Debug)]
 struct Answer {
     result: i64,
@@ -112,7 +112,7 @@ impl Kea {
         Err(format!("config-reload: {why}"))
     }
 
-    /// Why it does not hear where it could. An interface that has no address is no fault.
+    /// Reason why it does not listen on an interface. An interface without an address is no fault.
     fn occupied(&self) -> Result<Option<String>, String> {
         let answer = self.one(&json!({ "command": "status-get" }))?;
         // older ones do not say
@@ -165,7 +165,7 @@ impl Kea {
         Ok(())
     }
 
-    /// All in one command, where Kea finds nothing wrong with any.
+    /// All leases in one command, if Kea accepts each.
     fn bulk(&self, changes: &[Change]) -> Result<bool, String> {
         let mut leases = Vec::new();
         let mut deleted = Vec::new();

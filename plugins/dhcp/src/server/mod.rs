@@ -44,7 +44,7 @@ use run::Thread;
 /// Beyond them the thread waits for [`Server::poll`].
 const EVENTS_MAX: usize = 1024;
 
-/// What the engine wants of it. Each is answered by [`Event::Done`] with its serial, in order.
+/// Commands of the engine. Each is answered by [`Event::Done`] with its serial, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Tell at once what the file holds that was not told yet.
@@ -62,15 +62,15 @@ pub enum Command {
     Silence { serial: u64, silent: bool },
 }
 
-/// What it tells.
+/// Reports to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Where its lease file is, whenever it was looked for anew; None: its configuration does not say.
+    /// Path of its lease file, after each search; None: its configuration does not name it.
     Place(Option<PathBuf>),
     /// Everything: at first, and where the file was replaced by somebody else. With `broken`
     /// leases may be missing: what it lacks is not gone.
     Reading { set: Set, broken: Option<String> },
-    /// What of the file cannot be read, where that changed.
+    /// Unreadable part of the file, if that changed.
     Unread(Unread),
     /// The server goes on in a file that has lost its name (true), which is followed: what the name
     /// leads to is not what it knows. It has left that file (false).
@@ -89,7 +89,7 @@ pub enum Event {
     Done {
         serial: u64,
         result: Result<(), String>,
-        /// Of `Apply`: what the server did not take, and why.
+        /// Result of `Apply`: refused leases, with the reasons.
         refused: Vec<(Key, String)>,
     },
 }

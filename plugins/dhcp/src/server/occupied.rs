@@ -60,7 +60,7 @@ fn is_remote(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok([NFS, CIFS, SMB2].contains(&kind))
 }
 
-/// Of a file that need not exist.
+/// For a file that need not exist.
 pub fn is_being_written(path: &Path) -> io::Result<bool> {
     match Opened::open(path) {
         Ok(opened) => has_writer(&opened.file),

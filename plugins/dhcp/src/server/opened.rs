@@ -19,14 +19,14 @@ const PIECE: usize = 256 << 10;
 /// that was read.
 const MARK: usize = 64;
 
-/// Which file it is, whatever its name.
+/// Identity of the file, independent of its name.
 pub type Id = (u64, u64);
 
 #[derive(Debug)]
 pub struct Opened {
     pub file: Arc<File>,
     pub id: Id,
-    /// All before was read.
+    /// Everything before this offset was read.
     pub at: u64,
     mark: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl Opened {
         })
     }
 
-    /// What was appended, in pieces, up to the file's end as it is when that is reached.
+    /// Appended data, in pieces, up to the end of the file at that time.
     pub fn read(&mut self, end: &End, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut piece = Vec::new();
         loop {
@@ -82,7 +82,7 @@ impl Opened {
         }
     }
 
-    /// What was read is still there: nobody cut the file off or wrote it anew.
+    /// Whether the data read is still there: the file was not truncated or rewritten.
     pub fn is_intact(&self) -> io::Result<bool> {
         let mut mark = vec![0; self.mark.len()];
         let from = self.at.saturating_sub(mark.len() as u64);
@@ -117,7 +117,7 @@ impl Opened {
     }
 }
 
-/// Of the file that has this name now.
+/// Identity of the file that has this name now.
 pub fn id_of(path: &Path) -> io::Result<Option<Id>> {
     match fs::symlink_metadata(path) {
         Ok(is) => Ok(Some(id(&is))),

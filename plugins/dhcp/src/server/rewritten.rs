@@ -34,9 +34,9 @@ pub struct Rewritten {
     opened: Option<Opened>,
     /// The server has it open, and its name leads elsewhere.
     is_astray: bool,
-    /// What was told; None: nothing yet.
+    /// Reported contents; None: nothing yet.
     known: Option<Set>,
-    /// When it was last complete.
+    /// Time when it was last complete.
     length: u64,
 }
 
@@ -152,7 +152,7 @@ impl Rewritten {
     }
 }
 
-/// What differs from `known`, which then has it, too.
+/// Differences from `known`, which are then added to it.
 fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let count = found.skipped;
     let is_complete = count == 0;

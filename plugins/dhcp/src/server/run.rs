@@ -56,7 +56,7 @@ pub struct Thread {
     rest_until: Instant,
 }
 
-/// When something is to be done without being asked.
+/// Time of the next work without a command.
 #[derive(Debug, Default)]
 struct Due {
     open: Option<Instant>,
@@ -461,7 +461,7 @@ impl Due {
     }
 }
 
-/// What each key is in the end, in the order of that.
+/// Final value of each key, in the order of the last changes.
 fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
     let mut seen = BTreeSet::new();
     let last = changes

@@ -1,4 +1,4 @@
-//! Where a server's files and its control channel are, and what is done there.
+//! Paths of a server's files and control channel, and operations on them.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::watch::{Watch, Which};
 
 /// A DUID has 130 bytes at most, three characters each.
 const IDENTITY_MAX: u64 = 1024;
-/// What a lease takes in the file of any server, but for texts of unusual length.
+/// Bytes of a lease in the file of any server, except for unusually long texts.
 const LEASE_BYTES: u64 = 200;
 
 #[derive(Debug)]
@@ -194,7 +194,7 @@ fn refuse_unreadable(format: Format, bytes: &[u8]) -> Result<(), String> {
     match (found.why, reader.unread()) {
         (None, 0) => Ok(()),
         (why, _) => Err(format!(
-            "what was to be written is broken: {}",
+            "the new contents are invalid: {}",
             why.unwrap_or_default()
         )),
     }
@@ -226,7 +226,7 @@ fn read_identity(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let bytes: Result<Vec<u8>, _> = bytes.collect();
     bytes
         .map(Some)
-        .map_err(|_| io::Error::other("it holds no DUID"))
+        .map_err(|_| io::Error::other("it contains no DUID"))
 }
 
 fn write_identity(path: &Path, identity: &[u8]) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! What a lease file says, as it is being written.
+//! Contents of a lease file while it is being written.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::{End, Unread};
 /// Of one server.
 pub const LEASES_MAX: usize = 262_144;
 
-/// Why and when it is looked.
+/// Reason and time of a look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look {
     /// A file took the place of the one that is read, or is about to, and not as Kea does it.
@@ -26,14 +26,14 @@ pub struct Look {
     pub quiet: bool,
 }
 
-/// What a look brought.
+/// Result of a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileChanges {
     /// Everything, and why it may not be all; then there are no changes.
     pub whole: Option<(Set, Option<String>)>,
     pub changes: Vec<Change>,
     pub identity: Option<Vec<u8>>,
-    /// What of the file could not be read; None: not known.
+    /// Unreadable part of the file; None: not known.
     pub unread: Option<Unread>,
     /// Look again after so long without a write.
     pub again: Option<Duration>,
@@ -89,7 +89,7 @@ impl Tail {
         self.held.as_deref()
     }
 
-    /// That file, where its server goes on in it and its name leads elsewhere.
+    /// The file, if its server continues in it while its name belongs to another file.
     pub fn astray(&self) -> Option<&File> {
         let is_astray = match &self.way {
             Way::Journal(journal) => journal.is_astray(),
@@ -98,7 +98,7 @@ impl Tail {
         self.file().filter(|_| is_astray)
     }
 
-    /// What it says, where that is kept.
+    /// Its contents, if kept.
     pub fn known(&self) -> Option<&Set> {
         match &self.way {
             Way::Journal(_) => None,

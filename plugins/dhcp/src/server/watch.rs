@@ -1,4 +1,4 @@
-//! What happens in the folders of a server's files, by inotify.
+//! Events in the folders of a server's files, by inotify.
 //!
 //! Folders, as a file that is replaced by another takes its own watch with it; and beside them a file
 //! that its server goes on in when it has lost its name.
@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-/// Which of a server's files.
+/// One of a server's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     Leases,
@@ -30,7 +30,7 @@ pub struct Watch {
     astray: Option<i32>,
 }
 
-/// What happened since the last time.
+/// Events since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileEvents {
     /// The file of leases has other bytes, or is another.

@@ -96,7 +96,7 @@ impl<'b> Message<'b> {
         head(TOLD, id)
     }
 
-    /// Why the leases of a server may be unknown; None: they are known.
+    /// Reason why the leases of a server may be unknown; None: they are known.
     pub fn untold(server: &str, why: Option<&str>) -> Vec<u8> {
         let mut bytes = vec![UNTOLD];
         put_short(&mut bytes, server.as_bytes());

@@ -56,7 +56,10 @@ fn a_row_that_joined_a_torn_one_costs_no_other() {
         ),
     );
     assert_eq!((leases(&found).len(), found.skipped), (1, 1));
-    assert_eq!(found.why.as_deref(), Some("line 2: a number of it is none"));
+    assert_eq!(
+        found.why.as_deref(),
+        Some("line 2: one of its numbers is invalid")
+    );
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn garbage_in_dnsmasqs_file_costs_no_other_line() {
     );
     assert_eq!((leases(&found).len(), found.skipped), (2, 2));
     assert_eq!(found.identity, Some(vec![0, 1, 0, 1]));
-    assert_eq!(found.why.as_deref(), Some("line 2: it is no lease"));
+    assert_eq!(found.why.as_deref(), Some("line 2: it is not a lease"));
 }
 
 #[test]

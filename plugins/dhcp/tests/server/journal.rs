@@ -408,7 +408,7 @@ fn a_row_that_cannot_be_read_is_told_until_the_file_has_none() {
     append(&path, "garbage\n");
     let why = unread(1).unwrap();
     assert!(
-        why.contains("leases.csv: line 2: its address is none"),
+        why.contains("leases.csv: line 2: its address is invalid"),
         "{why}"
     );
     append(&path, "192.0.2.7,02:00:00:00:00:07,,600\n");

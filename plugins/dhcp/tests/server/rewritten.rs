@@ -156,7 +156,7 @@ fn a_line_of_garbage_removes_nothing() {
     });
     assert_eq!(
         (unread.count, unread.why.as_deref()),
-        (1, Some("line 4: it is no lease"))
+        (1, Some("line 4: it is not a lease"))
     );
     fixture.quiet();
     fixture.quiet();

@@ -12,7 +12,7 @@ pub enum Token<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
     pub tokens: Vec<Token<'a>>,
-    /// What stood between braces after it, unread.
+    /// Unparsed text between the braces after it.
     pub body: Option<&'a [u8]>,
 }
 

@@ -29,7 +29,7 @@ enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// What dhcpd takes where the file does not say.
+    /// dhcpd's defaults for values missing in the file.
     const NATIVE: Self = if cfg!(target_endian = "big") {
         Self::Big
     } else {

@@ -16,7 +16,7 @@ use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
 type Fault = &'static str;
 
-/// What a declaration says.
+/// Content of a declaration.
 pub enum Declared {
     Lease(Lease),
     Identity(Vec<u8>),
@@ -34,11 +34,11 @@ pub fn entry(
         let Statement { tokens, body } = &statement;
         match (tokens.as_slice(), body) {
             ([Token::Word(b"authoring-byte-order"), Token::Word(word)], None) => {
-                *order = ByteOrder::parse(word).ok_or("its byte order is none")?;
+                *order = ByteOrder::parse(word).ok_or("its byte order is invalid")?;
             }
             ([Token::Word(b"server-duid"), duid], None) => {
                 // dhcpd for DHCPv4 writes one, too, and forgets it at its next start
-                let duid = bytes(duid).ok_or("the server's DUID is none")?;
+                let duid = bytes(duid).ok_or("the server's DUID is invalid")?;
                 said.extend((family == Family::V6).then_some(Declared::Identity(duid)));
             }
             ([Token::Word(b"lease"), Token::Word(address)], Some(body)) if family == Family::V4 => {
@@ -47,8 +47,8 @@ pub fn entry(
             ([Token::Word(word @ (b"ia-na" | b"ia-ta" | b"ia-pd")), id], Some(body))
                 if family == Family::V6 =>
             {
-                let id = bytes(id).ok_or("its association is none")?;
-                let (iaid, duid) = id.split_first_chunk().ok_or("its association is none")?;
+                let id = bytes(id).ok_or("its association is invalid")?;
+                let (iaid, duid) = id.split_first_chunk().ok_or("its association is invalid")?;
                 let client = Client {
                     id: duid.to_vec(),
                     iaid: order.iaid(*iaid),
@@ -57,7 +57,7 @@ pub fn entry(
                 said.extend(association(word, &client, body, clock)?);
             }
             ([Token::Word(word), ..], _) if is_other(word) => {}
-            _ => return Err("it is no declaration of a lease"),
+            _ => return Err("it is not a declaration of a lease"),
         }
     }
     if source.trim_ascii().is_empty() {
@@ -67,7 +67,7 @@ pub fn entry(
     }
 }
 
-/// What dhcpd keeps in this file beside its leases.
+/// Other entries of dhcpd's file.
 fn is_other(word: &[u8]) -> bool {
     let others: [&[u8]; 7] = [
         b"failover",
@@ -95,7 +95,7 @@ struct Fields {
 }
 
 fn lease(address: &[u8], body: &[u8], clock: Clock) -> Result<Lease, Fault> {
-    let address: Ipv4Addr = parse(address).ok_or("its address is none")?;
+    let address: Ipv4Addr = parse(address).ok_or("its address is invalid")?;
     let fields = Fields::parse(body)?;
     let expires_ms = fields.expires_ms(clock)?;
     let valid_s = match (fields.starts, fields.ends) {
@@ -137,12 +137,12 @@ fn association(
         match (tokens.as_slice(), body) {
             ([Token::Word(b"cltt"), at @ ..], None) => match date::parse(at) {
                 Some(Date::At(at)) => committed_s = at,
-                _ => return Err("its time is none"),
+                _ => return Err("its time is invalid"),
             },
             ([Token::Word(b"iaaddr" | b"iaprefix"), Token::Word(address)], Some(body)) => {
                 let fields = Fields::parse(body)?;
                 said.push(Lease {
-                    key: place(word, address).ok_or("its address is none")?,
+                    key: place(word, address).ok_or("its address is invalid")?,
                     client: client.clone(),
                     hostname: Vec::new(),
                     state: fields.state.ok_or("it has no state")?,
@@ -214,19 +214,19 @@ impl Fields {
                 self.bind(state)?;
             }
             [Token::Word(b"hardware"), Token::Word(name), address @ ..] => {
-                self.client.hardware_type = hardware_type(name).ok_or("its hardware is none")?;
+                self.client.hardware_type = hardware_type(name).ok_or("its hardware is invalid")?;
                 let address = address.iter().next().map_or(Some(Vec::new()), bytes);
-                self.client.hardware = address.ok_or("its hardware address is none")?;
+                self.client.hardware = address.ok_or("its hardware address is invalid")?;
             }
             [Token::Word(b"uid"), uid] => {
-                self.client.id = bytes(uid).ok_or("its client's identifier is none")?;
+                self.client.id = bytes(uid).ok_or("its client's identifier is invalid")?;
             }
             [Token::Word(b"client-hostname"), Token::Text(name)] => self.hostname.clone_from(name),
             [Token::Word(b"preferred-life"), Token::Word(life)] => {
-                self.preferred_s = parse(life).ok_or("its lifetime is none")?;
+                self.preferred_s = parse(life).ok_or("its lifetime is invalid")?;
             }
             [Token::Word(b"max-life"), Token::Word(life)] => {
-                self.max_s = Some(parse(life).ok_or("its lifetime is none")?);
+                self.max_s = Some(parse(life).ok_or("its lifetime is invalid")?);
             }
             [
                 Token::Word(b"set"),
@@ -278,7 +278,7 @@ impl Fields {
             (b"active", _) => State::Leased,
             (b"abandoned", _) => State::Declined,
             (b"free", _) | (_, Some(_)) => State::Free,
-            _ => return Err("its state is none"),
+            _ => return Err("its state is invalid"),
         });
         Ok(())
     }
@@ -302,7 +302,7 @@ impl Declared {
 }
 
 fn time(tokens: &[Token]) -> Result<Date, Fault> {
-    date::parse(tokens).ok_or("a time of it is none")
+    date::parse(tokens).ok_or("one of its times is invalid")
 }
 
 /// A quoted text, or hexadecimal digits with colons.

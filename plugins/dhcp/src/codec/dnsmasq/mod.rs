@@ -8,7 +8,7 @@ mod writer;
 pub use reader::line;
 pub use writer::write;
 
-/// Where there is nothing to tell.
+/// Placeholder for a missing value.
 const NONE: &[u8] = b"*";
 /// Before the identity association of a temporary address.
 const TEMPORARY: &[u8] = b"T";

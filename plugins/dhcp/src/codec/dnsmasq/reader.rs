@@ -19,7 +19,7 @@ pub fn line(number: u64, line: &[u8], clock: Clock, found: &mut Found) {
         [] => {}
         [b"duid", duid] => match hex::parse(duid) {
             Some(duid) => found.identity = Some(duid),
-            None => found.skip(number, "the server's DUID is none"),
+            None => found.skip(number, "the server's DUID is invalid"),
         },
         // of dnsmasq 2.92: about the lease above, and asked for by lease queries alone
         [b"vendorclass" | b"agent-info", ..] => {}
@@ -29,7 +29,7 @@ pub fn line(number: u64, line: &[u8], clock: Clock, found: &mut Found) {
                 Err(why) => found.skip(number, why),
             }
         }
-        _ => found.skip(number, "it is no lease"),
+        _ => found.skip(number, "it is not a lease"),
     }
 }
 
@@ -37,16 +37,16 @@ fn lease(words: [&[u8]; 5], clock: Clock) -> Result<Lease, &'static str> {
     let [expires, who, address, hostname, id] = words;
     let expires: i64 = number(expires)
         .filter(|expires| *expires >= 0)
-        .ok_or("its end is none")?;
+        .ok_or("its end is invalid")?;
     let address = str::from_utf8(address)
         .ok()
         .and_then(|address| address.parse().ok());
-    let address: IpAddr = address.ok_or("its address is none")?;
+    let address: IpAddr = address.ok_or("its address is invalid")?;
     let id = match id {
         NONE => Some(Vec::new()),
         id => hex::parse(id),
     };
-    let id = id.ok_or("its client's identifier is none")?;
+    let id = id.ok_or("its client's identifier is invalid")?;
     let (kind, client) = match address {
         IpAddr::V4(_) => (
             Kind::V4,
@@ -71,7 +71,7 @@ fn lease(words: [&[u8]; 5], clock: Clock) -> Result<Lease, &'static str> {
             address,
             prefix: if kind == Kind::V4 { 32 } else { 128 },
         },
-        client: client.ok_or("its hardware address or identity association is none")?,
+        client: client.ok_or("its hardware address or identity association is invalid")?,
         hostname: if hostname == NONE {
             Vec::new()
         } else {

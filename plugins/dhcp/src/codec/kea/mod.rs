@@ -25,7 +25,7 @@ impl Family {
         }
     }
 
-    /// Of Kea 2.2; later ones take it, and convert their file.
+    /// Header of Kea 2.2; later versions accept it and convert their file.
     fn header(self) -> &'static str {
         match self {
             Self::V4 => {
@@ -101,7 +101,7 @@ impl Column {
     }
 }
 
-/// What is not worth keeping: it is what an empty column means.
+/// Values that need not be kept because an empty column means the same.
 fn is_default(column: &str, text: &str) -> bool {
     text.is_empty() || text == "0" && matches!(column, "fqdn_fwd" | "fqdn_rev" | "pool_id")
 }

@@ -19,7 +19,7 @@ const TOO_SHORT: &str = "it has too few columns";
 #[derive(Debug)]
 pub struct Reader {
     family: Family,
-    /// Of the last header; empty before there was one.
+    /// Columns of the last header; empty before the first one.
     columns: Vec<Column>,
     /// The line before the last header's.
     before: u64,
@@ -145,14 +145,14 @@ impl Row {
         match column {
             Column::Address => {
                 let address = text_of(text).and_then(|text| text.parse().ok());
-                self.address = Some(address.ok_or("its address is none")?);
+                self.address = Some(address.ok_or("its address is invalid")?);
             }
             Column::Hardware => {
-                self.client.hardware = hex::parse(text).ok_or("its hardware address is none")?;
+                self.client.hardware = hex::parse(text).ok_or("its hardware address is invalid")?;
             }
             Column::HardwareType => self.client.hardware_type = number_or(text, 0)?,
             Column::Id => {
-                self.client.id = hex::parse(text).ok_or("its client's identifier is none")?;
+                self.client.id = hex::parse(text).ok_or("its client's identifier is invalid")?;
             }
             Column::Valid => self.valid_s = number(text)?,
             Column::Preferred => self.preferred_s = number_or(text, 0)?,
@@ -217,7 +217,7 @@ impl Row {
             (Family::V6, IpAddr::V6(_), 0) => (Kind::Na, 128),
             (Family::V6, IpAddr::V6(_), 1) => (Kind::Ta, 128),
             (Family::V6, IpAddr::V6(_), 2) => (Kind::Pd, self.prefix_len.unwrap_or(128)),
-            (Family::V6, IpAddr::V6(_), _) => return Err("its lease type is none"),
+            (Family::V6, IpAddr::V6(_), _) => return Err("its lease type is invalid"),
             _ => return Err("its address is of the other family"),
         };
         if prefix > 128 {
@@ -237,7 +237,7 @@ fn text_of(text: &[u8]) -> Option<&str> {
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, &'static str> {
     let number = text_of(text).and_then(|text| text.parse().ok());
-    number.ok_or("a number of it is none")
+    number.ok_or("one of its numbers is invalid")
 }
 
 fn number_or<T: std::str::FromStr>(text: &[u8], empty: T) -> Result<T, &'static str> {

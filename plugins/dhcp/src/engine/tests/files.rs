@@ -154,7 +154,7 @@ fn a_warm_server_that_does_not_fall_silent_delays_a_switchover_by_a_bound() {
     assert!(lab.nodes[1].is_done(coming));
     assert_eq!(lab.text(0, "kea4.last_fault"), "no answer");
     let (yes, why) = &lab.nodes[0].in_sync;
-    assert!(!yes && why.contains("does not hear"), "{why}");
+    assert!(!yes && why.contains("cannot be told"), "{why}");
 }
 
 #[test]
@@ -441,12 +441,12 @@ fn a_broken_reading_adds_and_never_removes() {
         leases,
         identity: None,
     };
-    let broken = Some("line 3 is no lease".to_owned());
+    let broken = Some("line 3 is not a lease".to_owned());
     let reading = Event::Reading { set, broken };
     lab.nodes[0].servers[0].events.push_back(reading);
     lab.settle();
     assert!(lab.has(1, 5) && lab.has(1, 6) && lab.has(1, 7));
-    assert_eq!(lab.text(0, "kea4.last_fault"), "line 3 is no lease");
+    assert_eq!(lab.text(0, "kea4.last_fault"), "line 3 is not a lease");
 }
 
 #[test]
@@ -523,7 +523,7 @@ fn a_broken_file_is_not_replaced_by_nothing() {
     let replaced = fake.replaced;
     let event = Event::Reading {
         set: Set::default(),
-        broken: Some("line 3: it is no lease".to_owned()),
+        broken: Some("line 3: it is not a lease".to_owned()),
     };
     fake.events.push_back(event);
     lab.run(100 * S);

@@ -347,14 +347,14 @@ impl Lab {
     pub fn number(&self, node: usize, row: &str) -> u64 {
         match self.nodes[node].row(self.now_ms(), row) {
             Value::Number(number) => number,
-            Value::Text(text) => panic!("{row} is {text:?}"),
+            other => panic!("{row} is {other:?}"),
         }
     }
 
     pub fn text(&self, node: usize, row: &str) -> String {
         match self.nodes[node].row(self.now_ms(), row) {
             Value::Text(text) => text,
-            Value::Number(number) => panic!("{row} is {number}"),
+            other => panic!("{row} is {other:?}"),
         }
     }
 }

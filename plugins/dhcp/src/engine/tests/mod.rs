@@ -10,6 +10,7 @@ mod lab;
 mod machine;
 mod random;
 mod role;
+mod states;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

@@ -68,7 +68,7 @@ fn a_switchover_does_not_wait_for_ever() {
     assert!(!lab.nodes[1].is_done(ticket));
     lab.run(S);
     assert!(lab.nodes[1].is_done(ticket));
-    assert!(lab.nodes[1].warned[0].contains("did not say its last"));
+    assert!(lab.nodes[1].warned[0].contains("did not report its last"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{ENDED, Event, RETRY, Thread};
 /// A server that starts opens its file before its control channel.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 
-/// What is known of the server itself.
+/// Facts about the server itself.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     /// None: not known yet.
