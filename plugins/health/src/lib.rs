@@ -30,14 +30,14 @@ use wire::icmp::Heard;
 
 const USAGE: &str = "usage: health [status] | probe NAME";
 
-/// What checks need of the system and of the host.
+/// The I/O of checks: system and host.
 pub struct Health {
     host: Host,
     interfaces: InterfaceHandle,
     checks: Checks,
     runs: Runs,
     sockets: AllSockets,
-    /// What this worker may open: known when it was started, and never more.
+    /// Paths that this worker may open: fixed at its start.
     files: BTreeSet<PathBuf>,
 }
 
@@ -124,6 +124,12 @@ impl Io for Health {
         engine.handle_interface(now_ns, &event.name, link);
     }
 
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::ROWS,
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::changes(c"probe", c"NAME", c"runs a check now"),
+    ];
+
     fn query(
         &mut self,
         engine: &mut Engine,
@@ -176,6 +182,11 @@ impl Io for Health {
                 state,
                 why,
             } => self.checks.report(&name, weight, state.into(), &why)?,
+            Action::Unknown { name, weight } => {
+                let why = "no result yet";
+                self.checks
+                    .report(&name, weight, spared_sdk::abi::CHECK_UNKNOWN, why)?;
+            }
             Action::Forget { name } => self.checks.forget(&name)?,
         }
         Ok(())
@@ -190,7 +201,7 @@ fn conclude(engine: &mut Engine, now_ns: u64, ended: Ended) {
 
 spared_sdk::export!(Runner<Health> {
     name: "health",
-    summary: "checks that make a node more or less fit",
+    summary: "health checks of this node",
     flags: FILES,
     parts: [roles, query, interfaces],
 });

@@ -12,8 +12,8 @@ use crate::engine::{Finding, Job};
 use crate::probe::child::{Program, Running};
 use crate::probe::{self, Root, tcp};
 
-/// How long the end of the plugin waits for threads; one that waits for a dead file server ends
-/// with the process.
+/// Time for which the end of the plugin waits for threads; one that hangs on a dead file server
+/// ends with the process.
 const JOIN_WAIT: Duration = Duration::from_millis(500);
 /// Threads that hang in the kernel; more would only hang, too.
 const THREADS_MAX: usize = 64;

@@ -15,7 +15,7 @@ const PACKET_MAX: usize = 9216;
 /// Packets read at one go from one socket: a raw socket hears the echoes of others, too.
 const PACKETS_AT_ONCE: usize = 64;
 
-/// Those of all interfaces, and watched.
+/// Watched sockets of all interfaces.
 #[derive(Debug)]
 pub struct AllSockets {
     host: Host,

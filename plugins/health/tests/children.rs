@@ -93,14 +93,14 @@ fn exit_codes_and_words_are_understood() {
             "echo 101",
             true,
             0,
-            "said \"101\", wanted is a number from 0 to 100",
+            "printed \"101\", expected a number from 0 to 100",
         ),
         ("echo 90; exit 1", true, 0, "90 (exit code 1)"),
         (
             "true",
             true,
             0,
-            "said \"\", wanted is a number from 0 to 100",
+            "printed \"\", expected a number from 0 to 100",
         ),
     ] {
         let wanted = (level, why.to_owned());

@@ -7,7 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_health::config::{Amount, File, Kind, Measured, Members, Process, Sensor};
+use spared_health::config::{
+    Amount, File, Kind, Measured, Members, Pressure, Process, Resource, Sensor,
+};
 use spared_health::engine::Finding;
 use spared_health::probe::{Root, read, tcp};
 
@@ -112,6 +114,57 @@ fn temperatures_are_held_to_the_chip_s_limit_or_the_file_s() {
 }
 
 #[test]
+fn a_connection_table_is_held_to_a_share_of_its_limit() {
+    let tree = Tree::new("connections");
+    let kind = Kind::Conntrack { max_used: 90 };
+    assert_eq!(tree.read(&kind), [], "nothing is tracked");
+    let folder = "proc/sys/net/netfilter";
+    tree.put(&format!("{folder}/nf_conntrack_max"), "1000\n");
+    for (count, wanted) in [
+        ("0\n", good("0 of 1000 connections, 0 %")),
+        ("899\n", good("899 of 1000 connections, 89 %")),
+        (
+            "900\n",
+            failed("900 of 1000 connections, 90 %, the limit is 90 %"),
+        ),
+        (
+            "1000\n",
+            failed("1000 of 1000 connections, 100 %, the limit is 90 %"),
+        ),
+    ] {
+        tree.put(&format!("{folder}/nf_conntrack_count"), count);
+        assert_eq!(tree.one(&kind), wanted);
+    }
+    tree.put(&format!("{folder}/nf_conntrack_max"), "0\n");
+    assert_eq!(tree.read(&kind), [], "there is no limit");
+}
+
+#[test]
+fn pressure_is_the_share_of_the_last_minute_in_which_something_waited() {
+    let tree = Tree::new("pressure");
+    let kind = |resource, max| Kind::Pressure(Pressure { resource, max });
+    let (cpu, memory) = (kind(Resource::Cpu, 90), kind(Resource::Memory, 20));
+    assert_eq!(tree.read(&cpu), [], "the kernel does not count it");
+    let put = |file: &str, some: &str, full: &str| {
+        let line = |word: &str, avg60: &str| {
+            format!("{word} avg10=99.00 avg60={avg60} avg300=0.12 total=7\n")
+        };
+        let text = line("some", some) + &line("full", full);
+        tree.put(&format!("proc/pressure/{file}"), &text);
+    };
+    put("cpu", "89.99", "0.00");
+    put("memory", "20.00", "3.50");
+    let said = |what: &str, percent: u64| {
+        format!("processes waited for {what} in {percent} % of the last minute")
+    };
+    assert_eq!(tree.one(&cpu), good(&said("a processor", 89)));
+    let limit = said("memory", 20) + ", the limit is 20 %";
+    assert_eq!(tree.one(&memory), failed(&limit));
+    tree.put("proc/pressure/cpu", "nonsense");
+    assert_eq!(tree.read(&cpu), []);
+}
+
+#[test]
 fn fans_that_have_a_least_speed_must_reach_it() {
     let tree = Tree::new("fan");
     let kind = Kind::Sensor(sensor(Measured::Fan));
@@ -195,7 +248,7 @@ fn what_smartd_and_smartctl_wrote_is_understood() {
         (
             "nvme0.json",
             "{".to_owned(),
-            "nvme0: is no report of smartctl's",
+            "nvme0: is not a report of smartctl",
         ),
     ] {
         let before = fs::read_to_string(tree.0.join(file)).expect("our own file");
@@ -207,7 +260,7 @@ fn what_smartd_and_smartctl_wrote_is_understood() {
         path: tree.0.clone(),
         max_age_ns: Some(0),
     };
-    assert!(tree.one(&old).1.contains("nothing new for"));
+    assert!(tree.one(&old).1.contains("no update for"));
 }
 
 #[test]
@@ -264,7 +317,7 @@ fn processes_are_found_by_name_and_by_file() {
     assert!(
         real(Process::PidFile(garbage))
             .why
-            .ends_with("holds no process id")
+            .ends_with("contains no process id")
     );
 }
 
@@ -339,7 +392,7 @@ fn disks_have_space_or_not() {
     assert!(level == 100 && why.contains(" free, "), "{why}");
     let (level, why) = look(Amount::Bytes(1 << 60));
     assert!(
-        level == 0 && why.ends_with("wanted are 1048576.0 TiB"),
+        level == 0 && why.ends_with("the minimum is 1048576.0 TiB"),
         "{why}"
     );
     assert_eq!(look(Amount::Percent(0)).0, 100);
@@ -350,7 +403,7 @@ fn disks_have_space_or_not() {
     assert!(
         tree.one(&Kind::ReadOnly { path })
             .1
-            .starts_with("cannot be looked at")
+            .starts_with("cannot be examined")
     );
 }
 
@@ -417,7 +470,7 @@ fn a_file_system_fills_up_and_becomes_read_only() {
     assert_eq!(free(Amount::Percent(90)), good("4.0 MiB free, 100 %"));
     assert_eq!(writable(), good("the file system is writable"));
     assert!(shell.run(&format!("head -c 3145728 /dev/zero > {folder}/full")));
-    let wanted = failed("1.0 MiB free, 25 %, wanted are 90 %");
+    let wanted = failed("1.0 MiB free, 25 %, the minimum is 90 %");
     assert_eq!(free(Amount::Percent(90)), wanted);
     assert_eq!(free(Amount::Bytes(1 << 20)).0, 100);
     assert!(shell.run(&format!("mount -o remount,bind,ro {folder}")));

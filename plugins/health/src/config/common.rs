@@ -10,8 +10,9 @@ use super::{Check, Kind, Only, Timing};
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const NAME_MAX: usize = 64;
 
-/// What a kind does where the file says nothing.
+/// Defaults of a kind of check.
 pub(super) struct Defaults {
+    pub weight: u64,
     pub interval_ms: u64,
     /// None: the kind waits for nobody, and has no key for it.
     pub timeout_ms: Option<u64>,
@@ -27,7 +28,8 @@ pub(super) fn check(
     kind: Option<Kind>,
 ) -> Option<(Check, bool)> {
     let name = name.and_then(|name| fitting(section, name));
-    let weight = section.integer("weight", 0..=9999).unwrap_or(100);
+    let weight = section.integer("weight", 0..=9999);
+    let weight = weight.unwrap_or(defaults.weight);
     let timing = timing(section, defaults);
     let only = only(section);
     let enabled = section.flag("enabled").unwrap_or(true);
@@ -106,7 +108,7 @@ fn only(section: &Section<'_>) -> Option<Only> {
     let group = section.text("group");
     let only = section.choice("only", &[("active", ())]);
     if only.is_none() && group.is_some() && !section.has("only") {
-        section.fault("group", "is of use only with only = \"active\"");
+        section.fault("group", "has an effect only with only = \"active\"");
     }
     only.map(|()| Only { group })
 }

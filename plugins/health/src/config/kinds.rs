@@ -7,7 +7,10 @@ use spared_sdk::config::{Section, node};
 
 use super::common::{DAY, Defaults, check, ns, path, required_name};
 use super::read::Reader;
-use super::{Amount, Check, File, Kind, Measured, Members, Need, Ping, Process, Sensor};
+use super::{
+    Amount, Check, File, Kind, Measured, Members, Need, Ping, Pressure, Process, Protocol,
+    Resource, Route, Sensor,
+};
 
 /// Every table of the file.
 pub(super) const READERS: &[(&str, Reader)] = &[
@@ -22,13 +25,25 @@ pub(super) const READERS: &[(&str, Reader)] = &[
     ("read_only", read_only),
     ("sensor", sensor),
     ("smart", smart),
+    ("conntrack", conntrack),
+    ("pressure", pressure),
+    ("route", route),
 ];
 
 const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defaults {
     Defaults {
+        weight: 100,
         interval_ms,
         timeout_ms: Some(timeout_ms),
         rise_fall: Some((rise, fall)),
+    }
+}
+
+/// A load that moves to the other node with the role would move back with it.
+const fn shown(defaults: Defaults) -> Defaults {
+    Defaults {
+        weight: 0,
+        ..defaults
     }
 }
 
@@ -40,6 +55,7 @@ fn interface(section: &Section<'_>) -> Option<(Check, bool)> {
         .clone()
         .map(|interface| Kind::Interface { interface, members });
     let defaults = Defaults {
+        weight: 100,
         interval_ms: 10_000,
         timeout_ms: None,
         rise_fall: None,
@@ -60,7 +76,7 @@ fn ping(section: &Section<'_>) -> Option<(Check, bool)> {
     let loss = section.integer("loss", 0..=99);
     let window = section.integer("window", 2..=1000);
     if window.is_some() && !section.has("loss") {
-        section.fault("window", "is of use only with loss");
+        section.fault("window", "has an effect only with loss");
     }
     let need = section.choice("need", &[("any", Need::Any), ("all", Need::All)]);
     let interface = section.text(node("interface"));
@@ -186,7 +202,7 @@ fn file(section: &Section<'_>) -> Option<(Check, bool)> {
     let max_age = section.duration("max_age", Duration::from_secs(1)..=DAY * 366);
     let more = [contains.is_some(), equals.is_some(), max_age.is_some()];
     if !exists && more.contains(&true) {
-        section.fault("exists", "is false: there is no content or age to look at");
+        section.fault("exists", "is false: there is no content or age to check");
     }
     if contains.is_some() && equals.is_some() {
         section.fault("equals", "contains is given, too: one of them is enough");
@@ -240,10 +256,10 @@ fn sensor(section: &Section<'_>) -> Option<(Check, bool)> {
     let max = section.integer(node("max"), 1..=200);
     let min = section.integer(node("min"), 1..=100_000);
     if max.is_some() && measured.is_some_and(|it| it != Measured::Temperature) {
-        section.fault("max", "is of use only with kind = \"temperature\"");
+        section.fault("max", "has an effect only with kind = \"temperature\"");
     }
     if min.is_some() && measured.is_some_and(|it| it != Measured::Fan) {
-        section.fault("min", "is of use only with kind = \"fan\"");
+        section.fault("min", "has an effect only with kind = \"fan\"");
     }
     let name = section.text("name").or_else(|| section.text("kind"));
     let kind = measured.map(|measured| {
@@ -266,4 +282,54 @@ fn smart(section: &Section<'_>) -> Option<(Check, bool)> {
         max_age_ns: max_age.map(ns),
     });
     check(section, name, &polled(60_000, 5000, 1, 1), kind)
+}
+
+fn conntrack(section: &Section<'_>) -> Option<(Check, bool)> {
+    let max_used = section.integer("max_used", 1..=100).unwrap_or(90);
+    let name = section
+        .text("name")
+        .or_else(|| Some("conntrack".to_owned()));
+    let defaults = shown(polled(10_000, 5000, 1, 2));
+    check(section, name, &defaults, Some(Kind::Conntrack { max_used }))
+}
+
+fn pressure(section: &Section<'_>) -> Option<(Check, bool)> {
+    let kinds = [("cpu", Resource::Cpu), ("memory", Resource::Memory)];
+    let resource = section.required("kind", section.choice("kind", &kinds));
+    let max = section.integer("max", 1..=100);
+    let name = section.text("name");
+    let name = name.or_else(|| Some(format!("pressure:{}", section.text("kind")?)));
+    let kind = resource.map(|resource| {
+        let usual = match resource {
+            Resource::Cpu => 90,
+            Resource::Memory => 20,
+        };
+        let max = max.unwrap_or(usual);
+        Kind::Pressure(Pressure { resource, max })
+    });
+    // the kernel's number is one of a whole minute
+    check(section, name, &shown(polled(10_000, 5000, 1, 1)), kind)
+}
+
+fn route(section: &Section<'_>) -> Option<(Check, bool)> {
+    let to = section.parsed::<IpAddr>(node("to"), "an IPv4 or IPv6 address");
+    let to = section.required(node("to"), to);
+    let to = to.filter(|to| {
+        let fits = !(to.is_loopback() || to.is_unspecified() || to.is_multicast());
+        if !fits {
+            section.fault(
+                "to",
+                format!("found {to}, allowed is another machine's address"),
+            );
+        }
+        fits
+    });
+    let allowed = "\"bgp\", \"ospf\", \"isis\", \"rip\", \"babel\", \"bird\", \"zebra\", \"ra\", \"dhcp\", \
+                   \"static\", \"boot\", \"kernel\", or a number up to 255";
+    let protocol = section.parsed::<Protocol>(node("protocol"), allowed);
+    let name = section
+        .text("name")
+        .or_else(|| Some(format!("route:{}", to?)));
+    let kind = to.map(|to| Kind::Route(Route { to, protocol }));
+    check(section, name, &polled(2000, 1000, 2, 2), kind)
 }

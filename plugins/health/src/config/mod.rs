@@ -8,13 +8,21 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Every table of the file.
+#[cfg(test)]
+pub fn tables() -> Vec<&'static str> {
+    let tables = kinds::READERS.iter();
+    tables.map(|(table, _)| *table).collect()
+}
+
 pub use read::{Settings, read};
 
-/// What is asked of the node, how often, and what it counts.
+/// A check: its object, schedule and weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// Unique in the file.
@@ -25,7 +33,7 @@ pub struct Check {
     pub kind: Kind,
 }
 
-/// When results come, and when they count.
+/// Schedule of runs, and rules when results count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub interval_ns: u64,
@@ -77,9 +85,15 @@ pub enum Kind {
         path: PathBuf,
         max_age_ns: Option<u64>,
     },
+    /// Percent of the connection table.
+    Conntrack {
+        max_used: u64,
+    },
+    Pressure(Pressure),
+    Route(Route),
 }
 
-/// What the members of a bond or bridge count.
+/// Treatment of the members of a bond or bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Members {
     /// Each is a check of its own.
@@ -160,6 +174,67 @@ pub struct Sensor {
     pub max: Option<u64>,
     /// Revolutions per minute.
     pub min: Option<u64>,
+}
+
+/// Share of the last minute in which a process waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressure {
+    pub resource: Resource,
+    /// Percent.
+    pub max: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Cpu,
+    Memory,
+}
+
+/// The kernel has a way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub to: IpAddr,
+    /// Only a route of this protocol counts.
+    pub protocol: Option<Protocol>,
+}
+
+/// Origins of routes, by their numbers in rtnetlink(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocol(pub u8);
+
+/// Learned and configured origins.
+const PROTOCOLS: [(&str, u8); 12] = [
+    ("kernel", 2),
+    ("boot", 3),
+    ("static", 4),
+    ("ra", 9),
+    ("zebra", 11),
+    ("bird", 12),
+    ("dhcp", 16),
+    ("babel", 42),
+    ("bgp", 186),
+    ("isis", 187),
+    ("ospf", 188),
+    ("rip", 189),
+];
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let named = PROTOCOLS.iter().find(|(name, _)| *name == text);
+        let number = named.map(|(_, number)| *number);
+        number.or_else(|| text.parse().ok()).map(Self).ok_or(())
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match PROTOCOLS.iter().find(|(_, number)| *number == self.0) {
+            Some((name, _)) => f.write_str(name),
+            None => self.0.fmt(f),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

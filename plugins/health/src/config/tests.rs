@@ -90,6 +90,37 @@ fn every_kind_is_read_with_its_defaults() {
 }
 
 #[test]
+fn what_would_move_along_with_the_role_is_shown_and_weighs_nothing() {
+    let settings = settings(
+        "[[conntrack]]\n\
+         [[pressure]]\nkind = \"cpu\"\n\
+         [[pressure]]\nkind = \"memory\"\nweight = 7\n\
+         [[route]]\nto = \"2001:db8::1\"\nprotocol = \"186\"\n",
+    );
+    let checks = settings.checks.into_iter();
+    let checks: Vec<_> = checks.map(|it| (it.name, it.weight, it.kind)).collect();
+    let pressure = |resource, max| Kind::Pressure(Pressure { resource, max });
+    let route = Kind::Route(Route {
+        to: "2001:db8::1".parse().expect("an address"),
+        protocol: "bgp".parse().ok(),
+    });
+    let wanted = [
+        ("conntrack", 0, Kind::Conntrack { max_used: 90 }),
+        ("pressure:cpu", 0, pressure(Resource::Cpu, 90)),
+        ("pressure:memory", 7, pressure(Resource::Memory, 20)),
+        ("route:2001:db8::1", 100, route),
+    ];
+    assert_eq!(
+        checks,
+        wanted.map(|(name, weight, kind)| (name.to_owned(), weight, kind))
+    );
+    assert_eq!(
+        faults("[[route]]\nto = \"127.0.0.1\"\nprotocol = \"BGP\"\n").len(),
+        2
+    );
+}
+
+#[test]
 fn all_faults_are_found_at_once() {
     let found = faults(
         "[[ping]]\ntargets = [\"here\"]\nweight = 10000\nrise = 0\n\
@@ -126,7 +157,7 @@ fn rules_between_keys_are_told() {
     for (text, wanted) in [
         (
             "[[ping]]\nname = \"a\"\ntargets = [\"::1\"]\nwindow = 5\n",
-            "ping.0.window: is of use only with loss",
+            "ping.0.window: has an effect only with loss",
         ),
         (
             "[[ping]]\nname = \"a\"\ntargets = []\n",
@@ -146,15 +177,15 @@ fn rules_between_keys_are_told() {
         ),
         (
             "[[file]]\nname = \"f\"\npath = \"/f\"\nexists = false\nmax_age = \"1h\"\n",
-            "file.0.exists: is false: there is no content or age to look at",
+            "file.0.exists: is false: there is no content or age to check",
         ),
         (
             "[[sensor]]\nkind = \"fan\"\nmax = 90\n",
-            "sensor.0.max: is of use only with kind = \"temperature\"",
+            "sensor.0.max: has an effect only with kind = \"temperature\"",
         ),
         (
             "[[interface]]\nname = \"e1\"\ngroup = \"office\"\n",
-            "interface.0.group: is of use only with only = \"active\"",
+            "interface.0.group: has an effect only with only = \"active\"",
         ),
         (
             "[[interface]]\nname = \"e1\"\n[[unit]]\nunit = \"e1\"\n",

@@ -7,20 +7,22 @@ use super::track::Track;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
-/// How soon a check runs again that began with bad news.
+/// Interval of a check whose first results are bad.
 const HURRY_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) check: Check,
-    /// By the name that is reported: the check's, or one for each member.
+    /// By the reported name: the check's, or one for each member.
     pub(super) tracks: BTreeMap<String, Track>,
-    /// When it runs next; None while it rests, and where the kernel tells.
+    /// Time of the next run; None while it is paused, and if the kernel reports changes.
     pub(super) next_ns: Option<u64>,
     pub(super) run: Option<Run>,
     pub(super) awake: bool,
-    /// When what is known from the active time is too old.
+    /// Time when a result from the active time is too old.
     pub(super) forget_ns: Option<u64>,
+    /// The host knows that nothing is known.
+    is_unknown: bool,
     round: Round,
 }
 
@@ -46,6 +48,7 @@ impl Item {
             // whether it rests is found out at once
             awake: true,
             forget_ns: None,
+            is_unknown: false,
             round: Round::default(),
         };
         item.next_ns = item.is_polled().then_some(due_ns);
@@ -232,7 +235,7 @@ impl Item {
         }
     }
 
-    /// Where the whole is gone, so is each member; and one that left is a loss, too.
+    /// If the interface is gone, so is each member; a removed member has failed, too.
     fn each(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
         let known: Vec<String> = self
             .tracks
@@ -260,7 +263,7 @@ impl Item {
             {
                 findings.push(Finding {
                     part: Some(member),
-                    ..Finding::failed(format!("is no member of {interface} any more"))
+                    ..Finding::failed(format!("is no longer a member of {interface}"))
                 });
             }
         }
@@ -282,10 +285,9 @@ impl Item {
     /// Drops all states; the names that the host knows come back.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let tracks = std::mem::take(&mut self.tracks).into_iter();
-        tracks
-            .filter(|(_, track)| track.is_told())
-            .map(|(name, _)| name)
-            .collect()
+        let unknown = std::mem::take(&mut self.is_unknown).then(|| self.check.name.clone());
+        let told = tracks.filter(|(_, track)| track.is_told());
+        told.map(|(name, _)| name).chain(unknown).collect()
     }
 
     pub(super) fn tick(&mut self, now_ns: u64) {
@@ -305,7 +307,26 @@ impl Item {
                 why,
             })
         };
-        self.tracks.iter_mut().filter_map(report).collect()
+        let mut reports: Vec<Action> = self.tracks.iter_mut().filter_map(report).collect();
+        reports.extend(self.poll_unknown());
+        reports
+    }
+
+    /// While it runs and no result counts yet, it is told as not known.
+    fn poll_unknown(&mut self) -> Option<Action> {
+        let is_unknown = self.awake && !self.tracks.values().any(Track::is_told);
+        if is_unknown == self.is_unknown {
+            return None;
+        }
+        self.is_unknown = is_unknown;
+        let name = self.check.name.clone();
+        let weight = self.check.weight;
+        match is_unknown {
+            true => Some(Action::Unknown { name, weight }),
+            // a result of that name has taken its place
+            false if self.tracks.get(&name).is_some_and(Track::is_told) => None,
+            false => Some(Action::Forget { name }),
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Option<u64> {
@@ -321,7 +342,7 @@ impl Item {
     }
 }
 
-/// All members as one: it fails with the last of them.
+/// All members as one check, which fails with the last of them.
 fn together(findings: &[Finding]) -> Finding {
     if let Some(whole) = findings.iter().find(|finding| finding.part.is_none()) {
         return whole.clone();

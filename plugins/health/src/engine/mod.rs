@@ -1,4 +1,4 @@
-//! When each check runs, what its results mean, and what the host is told; without I/O.
+//! Schedule of the checks, evaluation of results, and reports to the host; sans I/O.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_interface`](Engine::handle_interface), [`handle_result`](Engine::handle_result),
@@ -31,7 +31,7 @@ const KEPT_NS: u64 = 300_000_000_000;
 /// Checks that are due at once do not all start at once.
 const STAGGER_NS: u64 = 20_000_000;
 
-/// What the engine wants done.
+/// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Send an echo from the socket of `via`, or tell with `handle_unsent` why not.
@@ -63,12 +63,17 @@ pub enum Action {
         state: u8,
         why: String,
     },
+    /// No result counts yet.
+    Unknown {
+        name: String,
+        weight: u32,
+    },
     Forget {
         name: String,
     },
 }
 
-/// What a run does.
+/// The work of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     Connect(SocketAddr),
@@ -83,10 +88,10 @@ pub enum Job {
     Read(Kind),
 }
 
-/// What a run found. A run may find nothing to judge, or several parts.
+/// A result of a run. A run may have no result, or several parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which part of the check: a member.
+    /// Part of the check: a member.
     pub part: Option<String>,
     /// 0, failed, to 100, good.
     pub level: u8,
@@ -111,7 +116,7 @@ impl Finding {
     }
 }
 
-/// What the host says of an interface.
+/// State of an interface, from the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub present: bool,
@@ -245,7 +250,9 @@ impl Engine {
             return Err(format!("{name} runs only while this node is active"));
         }
         if !item.is_polled() {
-            return Err(format!("{name} is told by the kernel and needs no probe"));
+            return Err(format!(
+                "{name} is reported by the kernel and needs no probe"
+            ));
         }
         item.next_ns = Some(now_ns);
         self.handle_timeout(now_ns);
@@ -293,7 +300,7 @@ impl Engine {
         }
     }
 
-    /// Which checks may run, by the roles.
+    /// Selects the checks that may run, by the roles.
     fn wake_and_rest(&mut self, now_ns: u64) {
         let mut items = std::mem::take(&mut self.items);
         for item in &mut items {

@@ -25,7 +25,7 @@ pub(super) struct Echoes {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) run: u64,
-    /// Which of the check's targets.
+    /// Index of the check's target.
     pub(super) target: usize,
     to: IpAddr,
     at_ns: u64,
@@ -90,7 +90,7 @@ impl Echoes {
         }
     }
 
-    /// What was heard, if it answers one of these echoes.
+    /// Handles a packet, if it answers one of these echoes.
     pub(super) fn answer(&self, now_ns: u64, heard: &Heard) -> Option<(u16, Answer)> {
         match *heard {
             Heard::Reply { from, echo } => {
@@ -120,7 +120,7 @@ impl Echoes {
         self.sent.remove(&sequence)
     }
 
-    /// What comes now comes too late.
+    /// Answers from now on are too late.
     pub(super) fn drop_run(&mut self, run: u64) {
         self.sent.retain(|_, sent| sent.run != run);
     }
@@ -194,7 +194,7 @@ fn words(target: IpAddr, answer: &Answer, lost_percent: Option<usize>) -> String
     words
 }
 
-/// Where it fails, what failed; else who answered, and who did not.
+/// On failure the targets that failed; otherwise those that answered, and those that did not.
 fn reason(level: u8, good: &[String], bad: &[String]) -> String {
     let told: Vec<&String> = if level == 0 {
         bad.iter().collect()

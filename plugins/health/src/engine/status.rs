@@ -13,7 +13,7 @@ impl Engine {
         for item in &self.items {
             if item.tracks.is_empty() {
                 let why = if item.awake {
-                    "no result yet, or nothing to judge"
+                    "no result yet, or nothing to check"
                 } else {
                     resting(item)
                 };

@@ -8,7 +8,7 @@ pub(super) const WORDS_EVERY_NS: u64 = 10_000_000_000;
 /// The life of one reported state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
-    /// None until enough results have come.
+    /// None until there are enough results.
     state: Option<u8>,
     why: String,
     candidate: Option<Candidate>,
@@ -22,7 +22,7 @@ pub(super) struct Track {
 #[derive(Clone, Debug)]
 struct Candidate {
     better: bool,
-    /// What all of them agree on: the worst of better ones, the best of worse ones.
+    /// The state that all of them reach: the worst of better ones, the best of worse ones.
     level: u8,
     count: u32,
     since_ns: u64,
@@ -46,7 +46,7 @@ impl Track {
         &self.why
     }
 
-    /// What the results say that do not count yet: how many, and their reason.
+    /// Results that do not count yet: their number and reason.
     pub(super) fn pending(&self) -> Option<(u32, bool, &str)> {
         let candidate = self.candidate.as_ref()?;
         Some((candidate.count, candidate.better, &candidate.why))
@@ -128,7 +128,7 @@ impl Track {
         self.changed_ns = now_ns;
     }
 
-    /// What the host has to be told now: state and reason.
+    /// State and reason to report to the host now.
     pub(super) fn poll_report(&mut self, now_ns: u64, weight: u32) -> Option<(u8, String)> {
         let state = self.state?;
         if self.report_due_ns(weight)? > now_ns {
@@ -162,8 +162,8 @@ impl Track {
 }
 
 impl Candidate {
-    /// When it counts; None while more results are needed. The first state needs not last: there is
-    /// none before it to be kept.
+    /// Time when it counts; None while more results are needed. The first state need not last,
+    /// because there is no earlier one to keep.
     fn due_ns(&self, timing: &Timing, first: bool) -> Option<u64> {
         let (count, delay_ns) = if self.better {
             (timing.rise, timing.up_delay_ns)

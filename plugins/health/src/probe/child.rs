@@ -15,7 +15,7 @@ pub struct Running {
     graded: bool,
 }
 
-/// What to start, and what it finds in its environment.
+/// Program to start, and its environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'p> {
     pub argv: &'p [String],
@@ -73,7 +73,7 @@ impl Running {
         self.child.kill();
     }
 
-    /// What it found, once it has ended; its group ends with it.
+    /// Its result, once it has ended; its process group ends with it.
     pub fn end(&mut self) -> Option<Finding> {
         let ended = self.child.end()?;
         Some(judge(&ended, self.graded))
@@ -98,6 +98,6 @@ fn graded(line: &str) -> Finding {
     match number.parse::<u8>() {
         Ok(level @ 0..=100) if words.is_empty() => Finding::new(level, format!("says {level}")),
         Ok(level @ 0..=100) => Finding::new(level, words.trim()),
-        _ => Finding::failed(format!("said {line:?}, wanted is a number from 0 to 100")),
+        _ => Finding::failed(format!("printed {line:?}, expected a number from 0 to 100")),
     }
 }

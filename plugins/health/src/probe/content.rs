@@ -22,7 +22,7 @@ pub(super) fn read(file: &File) -> Finding {
                 Finding::good("is not there")
             };
         }
-        Err(error) => return Finding::failed(format!("cannot be looked at: {error}")),
+        Err(error) => return Finding::failed(format!("cannot be examined: {error}")),
     };
     if !file.exists {
         return Finding::failed("is there");
@@ -34,7 +34,7 @@ pub(super) fn read(file: &File) -> Finding {
         return Finding::good("is there");
     }
     if !about.is_file() {
-        return Finding::failed("is no regular file");
+        return Finding::failed("is not a regular file");
     }
     match bounded(&file.path, CONTENT_MAX) {
         Ok(bytes) => content(file, &String::from_utf8_lossy(&bytes)),
@@ -61,7 +61,7 @@ fn content(file: &File, text: &str) -> Finding {
     }
 }
 
-/// Why it is too old, if it is; a time in the future is not old.
+/// Reason why it is too old, if it is; a time in the future is not old.
 fn too_old(about: &fs::Metadata, max_ns: u64) -> Option<String> {
     let age = SystemTime::now()
         .duration_since(about.modified().ok()?)
@@ -70,6 +70,6 @@ fn too_old(about: &fs::Metadata, max_ns: u64) -> Option<String> {
     let whole = Duration::from_secs(age.as_secs());
     (age > max).then(|| {
         let (age, max) = (format_duration(whole), format_duration(max));
-        format!("was written {age} ago, allowed are {max}")
+        format!("was written {age} ago, the limit is {max}")
     })
 }

@@ -1,11 +1,13 @@
-//! What checks ask of the machine: children, connections, and files.
+//! Probes of the machine: children, connections, and files.
 //!
 //! [`read`] may block, on a disk or a file server that does not answer: it has a thread of its own.
 
 pub mod child;
 mod content;
+mod load;
 mod members;
 mod process;
+mod route;
 mod sensor;
 mod smart;
 mod storage;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Kind;
 use crate::engine::Finding;
 
-/// Where /proc and /sys are: "/", or a tree that looks like it.
+/// Root of /proc and /sys: "/", or a copy for tests.
 #[derive(Clone, Debug)]
 pub struct Root(PathBuf);
 
@@ -42,6 +44,9 @@ pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
         Kind::ReadOnly { path } => vec![storage::writable(root, path)],
         Kind::Sensor(sensor) => sensor::read(root, sensor).into_iter().collect(),
         Kind::Smart { path, max_age_ns } => smart::read(path, *max_age_ns).into_iter().collect(),
+        Kind::Conntrack { max_used } => load::connections(root, *max_used).into_iter().collect(),
+        Kind::Pressure(pressure) => load::pressure(root, *pressure).into_iter().collect(),
+        Kind::Route(route) => vec![route::read(*route)],
         Kind::Ping(_) | Kind::Tcp { .. } | Kind::Unit { .. } | Kind::Script { .. } => Vec::new(),
     }
 }

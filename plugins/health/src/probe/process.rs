@@ -58,7 +58,7 @@ fn by_file(root: &Root, path: &Path) -> Finding {
         .next()
         .and_then(|word| word.parse::<u32>().ok())
     else {
-        return Finding::failed(format!("{} holds no process id", path.display()));
+        return Finding::failed(format!("{} contains no process id", path.display()));
     };
     if is_alive(&root.join(&format!("/proc/{pid}"))) {
         Finding::good(format!("process {pid}"))

@@ -1,4 +1,4 @@
-//! What smartd, or smartctl, last said of the disks: this plugin may not ask them itself.
+//! Last reports of smartd or smartctl on the disks, which this plugin may not query itself.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ const MAILS: [(&str, &str); 2] = [
     ("mail.9.count", "it cannot be opened"),
 ];
 
-/// None where no file is there.
+/// None without a file.
 pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Option<Finding> {
     let mut disks = 0;
     let mut bad = Vec::new();
@@ -92,10 +92,10 @@ fn state(text: &str) -> Option<String> {
     Some(format!("{errors} failed self-tests"))
 }
 
-/// What `smartctl --json` printed.
+/// Output of `smartctl --json`.
 fn json(text: &str) -> Option<String> {
     let Ok(report) = serde_json::from_str::<Value>(text) else {
-        return Some("is no report of smartctl's".to_owned());
+        return Some("is not a report of smartctl".to_owned());
     };
     match report
         .pointer("/smart_status/passed")
@@ -114,5 +114,5 @@ fn too_old(path: &Path, max_age_ns: u64) -> Option<String> {
     let age = SystemTime::now().duration_since(written).ok()?;
     let whole = Duration::from_secs(age.as_secs());
     let old = age > Duration::from_nanos(max_age_ns);
-    old.then(|| format!("nothing new for {}", format_duration(whole)))
+    old.then(|| format!("no update for {}", format_duration(whole)))
 }

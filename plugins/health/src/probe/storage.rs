@@ -14,7 +14,7 @@ const MOUNTS_MAX: u64 = 4 << 20;
 pub(super) fn free(path: &Path, min_free: Amount) -> Finding {
     let about = match statvfs(path) {
         Ok(about) => about,
-        Err(errno) => return Finding::failed(format!("cannot be looked at: {errno}")),
+        Err(errno) => return Finding::failed(format!("cannot be examined: {errno}")),
     };
     let (free, percent) = free_space(&about);
     let (enough, wanted) = match min_free {
@@ -25,11 +25,11 @@ pub(super) fn free(path: &Path, min_free: Amount) -> Finding {
     if enough {
         Finding::good(words)
     } else {
-        Finding::failed(format!("{words}, wanted are {wanted}"))
+        Finding::failed(format!("{words}, the minimum is {wanted}"))
     }
 }
 
-/// What ordinary users may still write, in bytes and of what they could: like df.
+/// Space available to ordinary users, in bytes and as a share, like df.
 fn free_space(about: &StatVfs) -> (u64, u64) {
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let used = about.f_blocks.saturating_sub(about.f_bfree);
@@ -41,7 +41,7 @@ fn free_space(about: &StatVfs) -> (u64, u64) {
 pub(super) fn writable(root: &Root, path: &Path) -> Finding {
     let real = match std::fs::canonicalize(path) {
         Ok(real) => real,
-        Err(error) => return Finding::failed(format!("cannot be looked at: {error}")),
+        Err(error) => return Finding::failed(format!("cannot be examined: {error}")),
     };
     let table = match bounded(&root.join("/proc/self/mountinfo"), MOUNTS_MAX) {
         Ok(table) => table,

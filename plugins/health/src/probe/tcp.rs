@@ -31,7 +31,7 @@ pub fn begin(to: SocketAddr) -> Begun {
     }
 }
 
-/// What became of it, once the socket is writable or has an error.
+/// Result of the connection, once the socket is writable or has an error.
 pub fn end(socket: &OwnedFd) -> Finding {
     match sockopt::socket_error(socket) {
         Ok(Ok(())) => accepted(),

@@ -18,7 +18,7 @@ pub struct Echo {
     pub token: [u8; TOKEN],
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     Reply {
@@ -58,7 +58,7 @@ pub fn request(to: IpAddr, echo: Echo, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// What a raw ICMP socket received: a whole IPv4 packet.
+/// Parses data from a raw ICMP socket: a whole IPv4 packet.
 pub fn parse_ipv4(packet: &[u8]) -> Option<Heard> {
     let packet = ipv4::Packet::new_checked(packet).ok()?;
     if packet.protocol() != icmp::PROTOCOL_V4 {
@@ -79,8 +79,8 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard> {
     }
 }
 
-/// What a raw ICMPv6 socket received: the message without its header, whose checksum the kernel
-/// has verified.
+/// Parses data from a raw ICMPv6 socket: the message without its IP header; the kernel has verified
+/// the checksum.
 pub fn parse_ipv6(from: Ipv6Addr, bytes: &[u8]) -> Option<Heard> {
     let by = IpAddr::V6(from);
     let message = icmp::Packet::new_verified(bytes).ok()?;

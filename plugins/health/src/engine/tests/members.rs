@@ -33,7 +33,7 @@ fn each_member_of_a_bond_is_a_check_and_one_that_leaves_is_lost() {
     assert_eq!(lab.state("bond0.eth2"), Some(100));
 
     lab.conclude_all(members(&[("eth2", true)]));
-    assert_eq!(lab.why("bond0.eth1"), "is no member of bond0 any more");
+    assert_eq!(lab.why("bond0.eth1"), "is no longer a member of bond0");
     lab.conclude(Finding::failed("is not there"));
     assert_eq!(lab.state("bond0.eth1"), Some(0));
     assert_eq!(lab.why("bond0.eth2"), "is not there");

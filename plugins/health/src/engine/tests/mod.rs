@@ -13,6 +13,7 @@ use crate::wire::icmp::Echo;
 mod active;
 mod members;
 mod ping;
+mod states;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
@@ -23,6 +24,8 @@ struct Lab {
     now_ns: u64,
     /// The last report by name.
     reported: BTreeMap<String, (u8, String)>,
+    /// Those of which nothing is known.
+    unknown: BTreeMap<String, u32>,
     reports: usize,
     jobs: Vec<(u64, Job)>,
     cancelled: Vec<u64>,
@@ -36,6 +39,7 @@ impl Lab {
             engine: Engine::new(&RandomState::new()),
             now_ns: S,
             reported: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             reports: 0,
             jobs: Vec::new(),
             cancelled: Vec::new(),
@@ -66,13 +70,17 @@ impl Lab {
                     name, state, why, ..
                 } => {
                     self.reports += 1;
+                    self.unknown.remove(&name);
                     self.reported.insert(name, (state, why));
                 }
+                Action::Unknown { name, weight } => {
+                    self.reported.remove(&name);
+                    self.unknown.insert(name, weight);
+                }
                 Action::Forget { name } => {
-                    assert!(
-                        self.reported.remove(&name).is_some(),
-                        "{name} was never told"
-                    );
+                    let known = self.reported.remove(&name).is_some();
+                    let unknown = self.unknown.remove(&name).is_some();
+                    assert!(known || unknown, "{name} was never told");
                 }
             }
         }
