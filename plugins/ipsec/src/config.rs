@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
 
-/// What a failover does with numbers that the failed node may have received after its last word.
+/// Treatment, at a failover, of numbers that the failed node may have received after its last
+/// report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inbound {
     /// Takes them as received: no replay is accepted, and at most a threshold of packets is refused.
@@ -20,7 +21,7 @@ impl Inbound {
     const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("accept", Self::Accept)];
 }
 
-/// How the IKE daemon is brought in after a failover.
+/// How the IKE daemon takes part after a failover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopt {
     /// The control socket of strongSwan's charon; None: nobody is asked.
@@ -31,18 +32,19 @@ pub struct Adopt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub inbound: Inbound,
-    /// How long a busy SA's counters may be untold.
+    /// Maximum age of a busy SA's replicated counters.
     pub exposure_ms: u64,
     /// The least by which outbound numbers jump at a failover.
     pub jump: u64,
     /// Local ends that follow, beside the addresses that spared moves.
     pub endpoints: Vec<IpAddr>,
     pub adopt: Adopt,
-    /// Where the IKE daemon keeps its routes, and this plugin those of tunnels that followed; 0: no routes.
+    /// Table of the IKE daemon's routes, and of this plugin's routes into replicated tunnels; 0: no
+    /// routes.
     pub routing_table: u32,
 }
 
-/// Where Debian's charon listens.
+/// Socket of Debian's charon.
 pub const VICI_SOCKET: &str = "/run/charon.vici";
 const EXPOSURE: Duration = Duration::from_millis(20);
 const JUMP: u64 = 65_536;
@@ -70,7 +72,7 @@ impl Settings {
         self.exposure_ms.saturating_mul(1000) / 2
     }
 
-    /// So long a word may be on its way to the peer: the other half.
+    /// Time for the transfer to the peer: the other half.
     pub fn under_way_us(&self) -> u64 {
         self.interval_us()
     }

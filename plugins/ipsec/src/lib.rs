@@ -1,4 +1,4 @@
-//! IPsec tunnels that a failover does not break.
+//! keeps IPsec tunnels over a failover.
 //!
 //! This file, `node.rs`, `kernel/` and the thread of `vici/` are all the I/O; README.md tells of the rest,
 //! *spared-ipsec*(5) is the manual of every key.
@@ -39,7 +39,7 @@ pub struct Ipsec {
     host: Host,
     /// None on a kernel without IPsec.
     node: Option<Node>,
-    /// To be given when charon has told its connections.
+    /// Answers due when charon has reported its connections.
     answers: Vec<Answer>,
 }
 
@@ -54,10 +54,9 @@ impl Io for Ipsec {
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
         let replica = replicated::config(host, wire::TABLES);
         let mut engine = Engine::new(host.now() / MS, settings.clone(), replica);
-        let node = Node::open(host, settings)?;
-        match node {
-            Some(_) => engine.handle_silent(host.now() / MS, Silence::left()),
-            None => engine.handle_absence(),
+        let node = Node::open(host, settings, &mut engine)?;
+        if node.is_some() {
+            engine.handle_silent(host.now() / MS, Silence::left());
         }
         let answers = Vec::new();
         let mut io = Self {
@@ -102,7 +101,7 @@ impl Io for Ipsec {
             }
             Action::Apply(changes) => {
                 let refused = node.kernel.apply(&changes);
-                engine.handle_applied(now_ns / MS, &changes, &refused);
+                engine.handle_applied(now_ns / MS, changes, &refused);
             }
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => self.host.event(&text),
@@ -151,7 +150,7 @@ impl Io for Ipsec {
             Some(node) if Some(fd) == node.silence.fd() => node.mend_silence(),
             Some(node) => {
                 if let Err(error) = node.hear(engine, now_ns / MS) {
-                    log::error!("cannot hear of changes, reading goes on: {error}");
+                    log::error!("cannot receive change notifications, reading continues: {error}");
                     self.host.unwatch_fd(fd);
                 }
             }
@@ -177,6 +176,16 @@ impl Io for Ipsec {
         }
         spared_sdk::Engine::start_settle(engine, now_ns, deadline_ns);
     }
+
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::ROWS,
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(
+            c"check",
+            c"",
+            c"says what of the IKE daemon's configuration breaks a failover",
+        ),
+    ];
 
     fn query(
         &mut self,
@@ -204,7 +213,7 @@ impl Io for Ipsec {
 }
 
 impl Ipsec {
-    /// Which addresses are spared's.
+    /// Addresses of spared's.
     fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
@@ -228,7 +237,7 @@ impl Ipsec {
 
 spared_sdk::export!(Runner<Ipsec> {
     name: "ipsec",
-    summary: "IPsec tunnels that a failover does not break",
+    summary: "keeps IPsec tunnels over a failover",
     capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
     wire: (3, 3),
     parts: [roles, transfer, query, peer],

@@ -1,4 +1,4 @@
-//! What tunnels are made of on this node: its kernel, its addresses, its IKE daemon.
+//! The I/O of tunnels on this node: its kernel, its addresses, its IKE daemon.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
-use crate::engine::{Engine, TunnelRoute};
+use crate::engine::{Engine, Lacks, TunnelRoute};
 use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
 use crate::vici::Daemon;
 
@@ -23,20 +23,24 @@ pub struct Node {
 }
 
 impl Node {
-    /// None on a kernel without IPsec.
+    /// None on a kernel without IPsec; the engine is told of what it has not.
     ///
     /// # Errors
     /// Of the kernel, or of the host.
-    pub fn open(host: Host, settings: &Settings) -> Result<Option<Self>, Error> {
+    pub fn open(
+        host: Host,
+        settings: &Settings,
+        engine: &mut Engine,
+    ) -> Result<Option<Self>, Error> {
         let mut kernel = match Kernel::open() {
             Err(error) if is_absent(&error) => {
-                log::warn!("this kernel has no IPsec: no tunnels follow");
+                tell_lacking(engine, Lacks::Ipsec);
                 return Ok(None);
             }
             kernel => kernel.map_err(Error::kernel("open netlink sockets"))?,
         };
         if !kernel.has_esp() {
-            log::warn!("this kernel has no ESP: no tunnels follow to it");
+            tell_lacking(engine, Lacks::Esp);
         }
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
@@ -68,7 +72,7 @@ impl Node {
     /// The same, before something that came after them.
     pub fn catch_up(&mut self, engine: &mut Engine, now_ms: u64) {
         if let Err(error) = self.hear(engine, now_ms) {
-            log::warn!("cannot hear of changes: {error}");
+            log::warn!("cannot receive change notifications: {error}");
         }
     }
 
@@ -81,7 +85,7 @@ impl Node {
         tell_unsilenced(done);
         if let Some(fd) = self.silence.fd() {
             if let Err(error) = host.watch_fd(fd, Interest::READ) {
-                log::warn!("cannot hear of changes of nf_tables: {error}");
+                log::warn!("cannot receive change notifications of nf_tables: {error}");
             }
         }
     }
@@ -121,6 +125,11 @@ fn tell_unsilenced(done: io::Result<()>) {
     if let Err(error) = done {
         log::warn!("nf_tables: an IKE daemon that is being stopped may end tunnels: {error}");
     }
+}
+
+fn tell_lacking(engine: &mut Engine, lacks: Lacks) {
+    log::warn!("{}", lacks.words());
+    engine.handle_lacking(lacks);
 }
 
 /// There is no netlink of IPsec.

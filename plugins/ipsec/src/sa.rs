@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -13,7 +15,7 @@ pub struct Mark {
     pub mask: u32,
 }
 
-/// What the kernel finds an SA by.
+/// Key of an SA in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SaId {
     pub destination: IpAddr,
@@ -38,7 +40,7 @@ pub struct Sa {
     /// Sequence numbers of 64 bits.
     pub esn: bool,
     /// What XFRM_MSG_NEWSA carries, without what ages or differs by node: no replay state, no
-    /// lifetimes so far, no thresholds, interfaces as number 0.
+    /// lifetimes so far, no thresholds, interfaces and the reqid as number 0.
     pub body: Body,
     pub interfaces: Interfaces,
     pub replay: Replay,
@@ -61,17 +63,25 @@ pub enum Direction {
     Out,
 }
 
-/// The kernel's bytes, keys among them: overwritten when dropped, never shown.
+/// The kernel's bytes, keys among them: overwritten when dropped, never shown. A clone shares them, so that no
+/// more copies of keys are about than need be, and thousands of SAs are at hand at once in a failover.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Body(Zeroizing<Vec<u8>>);
+pub struct Body(Arc<Zeroizing<Vec<u8>>>);
 
 impl Body {
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Arc::new(Zeroizing::new(bytes)))
     }
 
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Values kept apart from the bytes.
+    pub fn clear(&mut self, range: Range<usize>) {
+        if let Some(bytes) = Arc::make_mut(&mut self.0).get_mut(range) {
+            bytes.fill(0);
+        }
     }
 }
 
@@ -112,7 +122,7 @@ pub enum ReplayForm {
 }
 
 impl ReplayForm {
-    /// How many packets the bits can tell of.
+    /// Number of packets covered by the bits.
     pub fn capacity(&self) -> u32 {
         match self {
             Self::Legacy(_) => u32::BITS,
@@ -127,14 +137,14 @@ impl Default for ReplayForm {
     }
 }
 
-/// What was used of an SA's lifetimes.
+/// Used parts of an SA's lifetimes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     pub bytes: u64,
     pub packets: u64,
     /// Since it was made: the kernel keeps a time of day, which differs by node.
     pub age_s: u64,
-    /// Since it was first used.
+    /// Time since its first use.
     pub used_s: Option<u64>,
 }
 
@@ -150,7 +160,7 @@ impl Life {
     }
 }
 
-/// How fast an SA is, and how often its numbers are told.
+/// Rate of an SA, and of the reports of its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// In packets.
@@ -188,7 +198,7 @@ impl fmt::Debug for InterfaceName {
     }
 }
 
-/// What the kernel finds a policy by.
+/// Key of a policy in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId {
     /// `struct xfrm_selector`, with interface 0.
@@ -217,7 +227,7 @@ pub struct Policy {
     pub id: PolicyId,
     /// What XFRM_MSG_NEWPOLICY carries, with interface 0, index 0 and no lifetimes so far.
     pub body: Body,
-    /// What packets that fit go through; none: they pass, or are blocked.
+    /// SA templates for matching packets; none: they pass, or are blocked.
     pub templates: Vec<Template>,
 }
 
@@ -243,7 +253,7 @@ impl Policy {
     }
 }
 
-/// How the IKE daemon calls one child of a connection.
+/// The IKE daemon's name of a child of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildName {
     pub ike: String,

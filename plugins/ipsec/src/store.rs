@@ -1,6 +1,6 @@
-//! Where SAs and policies of both nodes live: this node's in its kernel, as it told; the peer's in
-//! memory, their policies in the kernel here as well. To the replica both are records of the same two
-//! tables.
+//! The SAs and policies of both nodes: this node's are in its kernel, known from its reports; the
+//! peer's are in memory, with their policies in the kernel here as well. To the replica both are
+//! records of the same two tables.
 //!
 //! The end of a tunnel on the routers tells whose a record is: who has that address alone may change
 //! it, also while both nodes are active for different groups. What an SA is travels as a record, its
@@ -37,7 +37,7 @@ pub use rate::THRESHOLD_FIRST;
 /// Of SAs, and of policies: what is beyond is refused.
 pub const TABLE_MAX: usize = 65_536;
 
-/// What the engine has to do after the replica wrote.
+/// Work for the engine after a write of the replica.
 #[derive(Debug)]
 pub enum Effect {
     /// An SA of the peer is kept now.
@@ -50,7 +50,7 @@ pub enum Effect {
     PolicyHeld(PolicyId),
     /// It does not any more.
     PolicyReleased(PolicyId),
-    /// What the peer received last, when it had become backup.
+    /// Last numbers that the peer received when it had become backup.
     LastWord(SaId, Box<Numbers>),
 }
 
@@ -80,10 +80,10 @@ pub struct Tunnels {
     /// This node is active for any group.
     pub is_active: bool,
     pub ends: Ends,
-    /// What the kernel here has.
+    /// SAs and policies of the kernel here.
     pub sas: BTreeMap<SaId, LocalSa>,
     pub policies: BTreeMap<PolicyId, LocalPolicy>,
-    /// What the peer's has, for a failover.
+    /// SAs and policies of the peer's kernel, for a failover.
     pub held: Held,
     pub put: Put,
     pub proofs: Proofs,

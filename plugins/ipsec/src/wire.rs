@@ -1,6 +1,6 @@
-//! What the nodes tell each other of tunnels: keys and values within the replica's messages. Numbers
-//! are in network byte order; a body is the kernel's own bytes, so nodes of another layout refuse each
-//! other by the preface.
+//! Messages about tunnels between the nodes: keys and values within the replica's messages. Numbers
+//! are in network byte order; a body is the kernel's own bytes, so nodes of another layout refuse
+//! each other by the preface.
 //!
 //! ```text
 //! preface    version 8, byte order 8 (1: big-endian), word 8, SA 16, policy 16
@@ -34,7 +34,7 @@ use std::net::IpAddr;
 
 use spared_replica::{Key, Reader, Table, Value};
 
-use crate::codec::body::{self, local_end, selector_ends};
+use crate::codec::body::{self, around_reqid, local_end, selector_ends};
 use crate::error::Malformed;
 use crate::sa::{
     ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
@@ -188,7 +188,7 @@ pub struct ToldSa {
     pub name: Option<ChildName>,
 }
 
-/// What has to fit on both nodes: how the machine lays out the kernel's bytes.
+/// Preface that has to fit on both nodes: the machine's layout of the kernel's bytes.
 pub fn put_preface(out: &mut Value<'_>) {
     out.u8(VERSION);
     out.u8(u8::from(cfg!(target_endian = "big")));
@@ -200,7 +200,10 @@ pub fn put_preface(out: &mut Value<'_>) {
 pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&ChildName>) {
     put_numbers(out, numbers);
     out.u16(sa.body.bytes().len() as u16);
-    out.put(sa.body.bytes());
+    let (head, tail) = around_reqid(&sa.body);
+    out.put(head);
+    out.put(&sa.reqid.to_ne_bytes());
+    out.put(tail);
     put_text(out, sa.interfaces.selector.as_deref().unwrap_or_default());
     match &sa.interfaces.offload {
         None => out.u8(0),

@@ -1,4 +1,4 @@
-//! What the kernel's own bytes of SAs and policies say, as far as it matters here.
+//! The kernel's own bytes of SAs and policies, as far as they matter here.
 //!
 //! The layouts are those of `linux/xfrm.h` on machines with words of 64 bits; numbers are in the
 //! machine's order, addresses and SPIs in the network's.
@@ -22,8 +22,13 @@ const AF_INET6: u16 = 10;
 
 const XFRMA_SA_DIR: u16 = 33;
 
+/// `reqid` of `struct xfrm_usersa_info`.
+const REQID: std::ops::Range<usize> = 208..212;
+
 /// An SA with nothing received or sent.
-pub fn parse_sa(body: Body) -> Result<Sa, Malformed> {
+pub fn parse_sa(mut body: Body) -> Result<Sa, Malformed> {
+    let reqid = At(body.bytes()).u32(REQID.start)?;
+    body.clear(REQID);
     let bytes = body.bytes();
     let attrs = bytes.get(SA_LEN..).ok_or(Malformed::Short)?;
     let at = At(bytes);
@@ -36,7 +41,7 @@ pub fn parse_sa(body: Body) -> Result<Sa, Malformed> {
             mark: mark(attrs)?,
         },
         source: at.address(80, family)?,
-        reqid: at.u32(208)?,
+        reqid,
         if_id: number(attrs, XFRMA_IF_ID)?,
         mode: at.u8(214)?,
         direction: direction(attrs)?,
@@ -83,7 +88,7 @@ fn template(bytes: &[u8]) -> Result<Template, Malformed> {
     })
 }
 
-/// What a kernel has to be capable of for an SA: without identity, ends and keys.
+/// The features that an SA needs of a kernel: without identity, ends and keys.
 pub fn suite(body: &Body) -> Vec<u8> {
     let Some((head, attrs)) = body.bytes().split_at_checked(SA_LEN) else {
         return Vec::new();
@@ -124,15 +129,17 @@ pub fn algorithms(body: &Body) -> String {
     names.join(" with ")
 }
 
+/// What is before an SA's reqid in its bytes, and what is behind.
+pub fn around_reqid(body: &Body) -> (&[u8], &[u8]) {
+    let bytes = body.bytes();
+    let tail = bytes.get(REQID.end..).unwrap_or_default();
+    (bytes.get(..REQID.start).unwrap_or_default(), tail)
+}
+
 /// The same SA under another reqid.
 pub fn sa_with_reqid(sa: &Sa, reqid: u32) -> Sa {
-    let mut bytes = sa.body.bytes().to_vec();
-    if let Some(place) = bytes.get_mut(208..212) {
-        place.copy_from_slice(&reqid.to_ne_bytes());
-    }
     Sa {
         reqid,
-        body: Body::new(bytes),
         ..sa.clone()
     }
 }
@@ -167,10 +174,7 @@ pub fn shifted(reqid: u32) -> u32 {
 }
 
 pub fn shifted_sa(sa: &Sa) -> Sa {
-    match shifted(sa.reqid) {
-        same if same == sa.reqid => sa.clone(),
-        other => sa_with_reqid(sa, other),
-    }
+    sa_with_reqid(sa, shifted(sa.reqid))
 }
 
 pub fn shifted_policy(policy: &Policy) -> Policy {

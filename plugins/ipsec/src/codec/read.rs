@@ -1,4 +1,4 @@
-//! What the kernel tells: notifications and the entries of a dump.
+//! Messages of the kernel: notifications and the entries of a dump.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::sa::{
 pub trait Node {
     fn interface(&mut self, index: u32) -> Option<String>;
     /// This node's clock, as the kernel has it.
-    fn wall_s(&self) -> u64;
+    fn wall_s(&mut self) -> u64;
 }
 
 const POLICY_DIRECTIONS: Range<u8> = 0..3;
@@ -105,7 +105,7 @@ fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
     Some(policy)
 }
 
-/// None where nobody knows its name: without it the selector would be a broader one.
+/// None if its name is unknown: without it the selector would be broader.
 fn take_interface(
     bytes: &mut [u8],
     range: Range<usize>,
@@ -155,7 +155,7 @@ fn extended(value: &[u8]) -> Option<Replay> {
 }
 
 /// `struct xfrm_lifetime_cur`.
-fn life(value: &[u8], node: &impl Node) -> Option<Life> {
+fn life(value: &[u8], node: &mut impl Node) -> Option<Life> {
     let long = |at: usize| {
         let bytes = value.get(at..at + 8)?.try_into().ok()?;
         Some(u64::from_ne_bytes(bytes))

@@ -13,7 +13,7 @@ impl Node for Only {
         (index == 7).then(|| "wan".to_owned())
     }
 
-    fn wall_s(&self) -> u64 {
+    fn wall_s(&mut self) -> u64 {
         10_000
     }
 }
@@ -26,7 +26,7 @@ impl Place for Other {
         (interface == "wan").then_some(9)
     }
 
-    fn wall_s(&self) -> u64 {
+    fn wall_s(&mut self) -> u64 {
         50_000
     }
 

@@ -1,4 +1,4 @@
-//! What changes the kernel's tables.
+//! Requests that change the kernel's tables.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use zeroize::Zeroize;
 
 use super::{AF_INET, AF_INET6, append, sa_field};
-use crate::codec::body::SA_LEN;
+use crate::codec::body::{SA_LEN, around_reqid};
 use crate::engine::Change;
 use crate::sa::{Life, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 
@@ -18,7 +18,7 @@ const NLM_F_CREATE: u16 = 0x400;
 /// What differs by node, and what keys are made of that belong to nobody.
 pub trait Place {
     fn index(&mut self, interface: &str) -> Option<u32>;
-    fn wall_s(&self) -> u64;
+    fn wall_s(&mut self) -> u64;
     fn random(&mut self, bytes: &mut [u8]);
 }
 
@@ -89,7 +89,10 @@ fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
     const MORE: usize = 1024;
     // never grown, which would leave keys behind
     let mut bytes = Vec::with_capacity(sa.body.bytes().len() + MORE);
-    bytes.extend_from_slice(sa.body.bytes());
+    let (head, tail) = around_reqid(&sa.body);
+    bytes.extend_from_slice(head);
+    bytes.extend(sa.reqid.to_ne_bytes());
+    bytes.extend_from_slice(tail);
     put_interface(&mut bytes, sa.interfaces.selector.as_deref(), place);
     let (kind, value) = replay_value(&sa.replay);
     append(&mut bytes, kind, &value);
@@ -158,7 +161,7 @@ fn words_of(words: &[u32]) -> Vec<u8> {
 }
 
 /// `struct xfrm_lifetime_cur`, whose times are of this node's day.
-fn life_value(life: &Life, place: &impl Place) -> Vec<u8> {
+fn life_value(life: &Life, place: &mut impl Place) -> Vec<u8> {
     let wall_s = place.wall_s();
     let since = |age_s: u64| wall_s.saturating_sub(age_s);
     let used = life.used_s.map_or(0, since);
@@ -255,7 +258,7 @@ pub fn hides_keys(sa: &Sa) -> bool {
     some && keys.all(|range| bytes[range].iter().all(|byte| *byte == 0))
 }
 
-/// Where keys are in an SA's bytes; none of them is empty.
+/// Offsets of keys in an SA's bytes; none of them is empty.
 fn key_ranges(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let attrs = bytes.get(SA_LEN..).unwrap_or_default();
     let mut ranges = Vec::new();

@@ -1,4 +1,5 @@
-//! What an IKE daemon has that a pair cannot live with, and what the daemons of both nodes have otherwise.
+//! Faults in an IKE daemon's configuration for a pair, and differences between the daemons of both
+//! nodes.
 //!
 //! Without I/O: [`Listed`] is what charon told, [`Told`] what the peer told of its own; [`findings`] and
 //! [`differences`] name what is wrong, with the line to write.
@@ -26,7 +27,7 @@ pub struct Connection {
     pub is_first: bool,
     /// "UNIQUE_NO", as charon writes it.
     pub unique: String,
-    /// As its IKE SAs show it; None where none does.
+    /// As its IKE SAs show it; None if none does.
     pub mobike: Option<bool>,
 }
 
@@ -38,14 +39,14 @@ pub struct Pool {
     pub size: u64,
 }
 
-/// What the daemon of this node has.
+/// Connections of this node's daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     pub connections: Vec<Connection>,
     pub pools: Vec<Pool>,
 }
 
-/// What the peer told of its daemon's.
+/// The peer's report on its daemon's connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Digests by name: of all connections, or of those that had room.
@@ -68,7 +69,7 @@ pub struct Place {
 /// One thing about a connection or a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Of the connection, or of the pool.
+    /// Name of the connection or of the pool.
     pub name: String,
     /// "mobike".
     pub of: &'static str,
@@ -104,7 +105,7 @@ impl Finding {
     }
 }
 
-/// What is wrong with the connections of this node's daemon for a pair.
+/// Faults in the connections of this node's daemon for a pair.
 pub fn findings(listed: &Listed, place: &Place) -> Vec<Finding> {
     let each = listed.connections.iter();
     each.flat_map(|it| of_connection(it, place)).collect()
@@ -112,8 +113,7 @@ pub fn findings(listed: &Listed, place: &Place) -> Vec<Finding> {
 
 fn of_connection(connection: &Connection, place: &Place) -> Vec<Finding> {
     if stays(connection, place) {
-        let sentence =
-            "local_addrs is an address of this node that stays: the tunnel does not follow";
+        let sentence = "local_addrs is an address of this node that does not move: the tunnel is not replicated";
         let mut finding = Finding::new(&connection.name, "local_addrs", sentence);
         finding.is_wrong = false;
         return vec![finding];
@@ -130,7 +130,7 @@ fn stays(connection: &Connection, place: &Place) -> bool {
 }
 
 fn mobike(connection: &Connection) -> Option<Finding> {
-    let sentence = "MOBIKE is on: in a switchover charon moves the tunnel to an address of this node that stays";
+    let sentence = "MOBIKE is on: in a switchover charon moves the tunnel to an address of this node that does not move";
     let is_on = connection.mobike == Some(true);
     is_on.then(|| Finding::new(&connection.name, "mobike", sentence).write("mobike = no"))
 }
@@ -139,8 +139,7 @@ fn mobike(connection: &Connection) -> Option<Finding> {
 fn unique(connection: &Connection) -> Option<Finding> {
     let word = connection.unique.strip_prefix("UNIQUE_")?.to_lowercase();
     let sentence = format!(
-        "unique is {word}: after a failover charon says that it has no tunnels, and the other end drops \
-         those that followed"
+        "unique is {word}: after a failover charon says that it has no tunnels, and the far end drops the replicated ones"
     );
     let is_wrong = word != "never" && !connection.waits;
     is_wrong.then(|| Finding::new(&connection.name, "unique", sentence).write("unique = never"))
@@ -222,7 +221,7 @@ pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
     here.iter().filter_map(finding).collect()
 }
 
-/// Where the daemons of both nodes have not the same connections.
+/// Differences between the connections of both nodes' daemons.
 pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
     let (ours, is_whole) = wire::digests(here);
     let mut found = Vec::new();

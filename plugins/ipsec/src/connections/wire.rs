@@ -1,4 +1,4 @@
-//! What this node's daemon has, as the peer is told: a message beside the replica's.
+//! The report on this node's daemon to the peer: a message beside the replica's.
 //!
 //! ```text
 //! connections  kind 8, whole 8, pools 16, pool ..., connection ... to the end
@@ -107,7 +107,7 @@ fn read_pool(reader: &mut Reader<'_>) -> Result<Pool, Malformed> {
     Ok(Pool { name, base, size })
 }
 
-/// It ends on terminals and in logs.
+/// It is printed on terminals and in logs.
 fn read_name(reader: &mut Reader<'_>) -> Result<String, Malformed> {
     let name = std::str::from_utf8(reader.short()?).map_err(|_| Malformed::Field("name"))?;
     match name.is_empty() || name.chars().any(char::is_control) {

@@ -1,4 +1,4 @@
-//! What IKE daemons call SAs, here and after a failover.
+//! Names of SAs at IKE daemons, here and after a failover.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::vici::{ViciEvent, WAITS};
 const NAME_MAX: usize = 255;
 
 impl Engine {
-    /// What the IKE daemon here said; a text for the log.
+    /// A report of the IKE daemon here; a text for the log.
     pub fn handle_vici(&mut self, now_ms: u64, said: ViciEvent) -> Option<String> {
         match said {
             ViciEvent::Names(names) => self.handle_names(now_ms, names),
@@ -25,7 +25,7 @@ impl Engine {
         None
     }
 
-    /// All that the IKE daemon here calls by name.
+    /// All SAs that the IKE daemon here has named.
     pub fn handle_names(&mut self, now_ms: u64, names: Vec<Named>) {
         let fits = |name: &str| {
             let shown = !name.chars().any(char::is_control);
@@ -56,7 +56,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.wanted.names.remove(name);
-                self.event(format!("child {child} of {ike} is established anew"));
+                self.event(format!("child {child} of {ike} is established again"));
             }
             Err(why) if why == WAITS => {
                 // it comes when it likes
@@ -68,7 +68,7 @@ impl Engine {
     }
 }
 
-/// What the IKE daemon here is to have established before this node rests.
+/// Children that the IKE daemon here should establish.
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// With the address that is this node's end.
@@ -76,7 +76,7 @@ pub struct Wanted {
     /// Numbers of SAs that a daemon had when it ended.
     ended: BTreeSet<u32>,
     is_ordered: bool,
-    /// Why not all tunnels are up, as it was found last.
+    /// Reason why not all tunnels are up, as of the last check.
     lack: Option<String>,
 }
 
@@ -178,9 +178,9 @@ impl Engine {
         }
         match self.blocking_policies(&reqids) {
             0 => self.tunnels_gone(),
-            1 => Some("1 policy that followed blocks, as no SA serves it".to_owned()),
+            1 => Some("1 replicated policy blocks because it has no SA".to_owned()),
             count => Some(format!(
-                "{count} policies that followed block, as no SA serves them"
+                "{count} replicated policies block because they have no SA"
             )),
         }
     }
@@ -189,9 +189,9 @@ impl Engine {
     fn tunnels_gone(&self) -> Option<String> {
         match self.blocks_below_nothing().count() {
             0 => None,
-            1 => Some("1 policy is gone, and what it protected is blocked".to_owned()),
+            1 => Some("1 policy is gone, and its traffic is blocked".to_owned()),
             count => Some(format!(
-                "{count} policies are gone, and what they protected is blocked"
+                "{count} policies are gone, and their traffic is blocked"
             )),
         }
     }

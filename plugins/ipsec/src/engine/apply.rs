@@ -25,7 +25,7 @@ impl Work {
         self.pending.is_empty() && self.in_flight == 0
     }
 
-    /// What was not even begun.
+    /// Changes that were not started.
     pub fn cancel_additions(&mut self) {
         let adds = |change: &Change| {
             matches!(
@@ -53,9 +53,9 @@ impl Work {
 
 impl Engine {
     /// An [`Action::Apply`](super::Action::Apply) is done, but for these: positions and errnos.
-    pub fn handle_applied(&mut self, now_ms: u64, changes: &[Change], refused: &[(usize, i32)]) {
+    pub fn handle_applied(&mut self, now_ms: u64, changes: Vec<Change>, refused: &[(usize, i32)]) {
         let refused: BTreeMap<usize, i32> = refused.iter().copied().collect();
-        for (position, change) in changes.iter().enumerate() {
+        for (position, change) in changes.into_iter().enumerate() {
             match refused.get(&position) {
                 None => self.applied(now_ms, change),
                 Some(errno) => self.refused(now_ms, change, *errno),
@@ -66,34 +66,32 @@ impl Engine {
         self.dirty = true;
     }
 
-    fn applied(&mut self, now_ms: u64, change: &Change) {
+    fn applied(&mut self, now_ms: u64, change: Change) {
         match change {
-            Change::AddSa(sa) => self.handle_added_sa(now_ms, sa),
-            Change::DeleteSa(id) => self.drop_sa(now_ms, id),
+            Change::AddSa(sa) => self.handle_added_sa(now_ms, *sa),
+            Change::DeleteSa(id) => self.drop_sa(now_ms, &id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
-                self.handle_put_policy(now_ms, policy);
+                self.handle_put_policy(now_ms, &policy);
             }
-            Change::DeletePolicy(id) => self.drop_policy(now_ms, id),
-            Change::SetReplay(id, replay) => {
-                self.see_counters(now_ms, id, replay.clone(), None);
-            }
+            Change::DeletePolicy(id) => self.drop_policy(now_ms, &id),
+            Change::SetReplay(id, replay) => self.see_counters(now_ms, &id, replay, None),
             Change::SetThreshold(..) => {}
-            Change::Probe(sa) => self.handle_proof(now_ms, sa, None),
+            Change::Probe(sa) => self.handle_proof(now_ms, &sa, None),
         }
     }
 
-    fn refused(&mut self, now_ms: u64, change: &Change, errno: i32) {
+    fn refused(&mut self, now_ms: u64, change: Change, errno: i32) {
         match change {
             Change::AddSa(sa) => self.handle_refused_sa(now_ms, sa, errno),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
-                self.handle_refused_policy(now_ms, policy, errno);
+                self.handle_refused_policy(now_ms, &policy, errno);
             }
             // it is not there
-            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ms, id),
-            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ms, id),
-            Change::Probe(sa) => self.handle_proof(now_ms, sa, Some(errno)),
+            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ms, &id),
+            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ms, &id),
+            Change::Probe(sa) => self.handle_proof(now_ms, &sa, Some(errno)),
             Change::SetThreshold(id, _) => {
-                if let Some(known) = self.store.sas.get_mut(id) {
+                if let Some(known) = self.store.sas.get_mut(&id) {
                     // tried again
                     known.threshold = 0;
                 }

@@ -16,9 +16,9 @@ const WIRE_MIN: u32 = 3;
 
 #[derive(Debug, Default)]
 pub struct Connections {
-    /// As the daemon here had them last.
+    /// The last known connections of the daemon here.
     here: Option<Listed>,
-    /// As the peer's had them, by its last word.
+    /// Those of the peer's daemon, from its last report.
     there: Option<Told>,
     /// Addresses of this node that stay.
     own: BTreeSet<IpAddr>,
@@ -85,7 +85,7 @@ impl Connections {
 }
 
 impl Engine {
-    /// What charon here has; None: it could not be asked.
+    /// Connections of charon here; None: it could not be queried.
     pub fn handle_listed(&mut self, listed: Option<Listed>) {
         let is_other = listed.is_some() && self.connections.here != listed;
         if is_other {
@@ -135,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// What `sparectl status` says to be wrong.
+    /// Fault for `sparectl status`.
     pub(super) fn report_connections(&mut self) {
         let found = self.connection_findings();
         let mut wrong = found.iter().filter(|it| it.is_wrong);
@@ -173,8 +173,8 @@ impl Engine {
         match (&self.connections.here, was_asked) {
             (_, _) if self.settings.adopt.socket.is_none() => "adopt.daemon is \"none\": not asked",
             (_, true) => "asked",
-            (Some(_), false) => "does not run here: this is what it had when it did",
-            (None, false) => "does not run here, and has not since this plugin began: not asked",
+            (Some(_), false) => "does not run here: these are its last known connections",
+            (None, false) => "has not run here since this plugin started: not asked",
         }
     }
 
@@ -183,8 +183,10 @@ impl Engine {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has other connections",
             None if !self.up => "is not there: not compared",
-            None if !self.connections.is_heard => "does not tell, as it is older: not compared",
-            None => "its charon has not run since its plugin began: not compared",
+            None if !self.connections.is_heard => {
+                "is an older version and does not report them: not compared"
+            }
+            None => "its charon has not run since its plugin started: not compared",
         }
     }
 }

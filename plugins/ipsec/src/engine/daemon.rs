@@ -28,7 +28,7 @@ use crate::sa::{Policy, PolicyId, SaId};
 /// after a change of roles was preceded by a daemon.
 const ENDED_MS: u64 = 5_000;
 
-/// Who deleted something, as far as the kernel tells.
+/// Origin of a deletion, as far as the kernel tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleter {
     /// Time, or somebody whose requests carry no number of a process: `ip xfrm`.
@@ -60,7 +60,7 @@ enum Presence {
     },
 }
 
-/// What a deletion of an active node's SA or policy means.
+/// Meaning of a deletion of an active node's SA or policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Counts,

@@ -10,7 +10,7 @@ pub enum Drain {
     None,
     /// This reading finds them.
     Reading { wanted: u32, deadline_ms: u64 },
-    /// They are on their way.
+    /// They were sent.
     Telling { deadline_ms: u64 },
 }
 

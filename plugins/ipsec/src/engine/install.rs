@@ -13,7 +13,7 @@ use crate::store::{EKEYREJECTED, HeldSa};
 
 /// A failover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
-/// So long addresses wait for SAs at a failover that nobody planned.
+/// Time for which addresses wait for SAs at an unplanned failover.
 const SETTLE_MS: u64 = 15;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
@@ -24,7 +24,7 @@ const EXACT_MS: u64 = 5_000;
 #[derive(Debug)]
 pub struct Installed {
     pub side: Direction,
-    /// As it was put.
+    /// Equal to the installed one.
     pub reqid: u32,
     pub replay: Replay,
     pub name: Option<ChildName>,
@@ -40,7 +40,7 @@ pub struct Installed {
 pub struct Failover {
     /// Everything was put, for a role that has not come.
     settled_ms: Option<u64>,
-    /// When this node became active.
+    /// Time when this node became active.
     pub active_ms: u64,
     /// When it began to put what it keeps into the kernel, before or with its role, and when the last was there.
     begun_ms: u64,
@@ -244,15 +244,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: &Sa) {
-        if !self.installed.contains_key(&sa.id) {
+    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Sa) {
+        let id = sa.id;
+        if !self.installed.contains_key(&id) {
             return;
         }
         self.counters.installed += 1;
         self.failover.put_ms = now_ms;
-        self.place_sa(now_ms, sa.clone());
-        if self.is_carried(&sa.id) {
-            self.store.held.sas.remove(&sa.id);
+        self.place_sa(now_ms, sa);
+        if self.is_carried(&id) {
+            self.store.held.sas.remove(&id);
         }
     }
 
@@ -261,7 +262,7 @@ impl Engine {
         self.store.index.sas.get(id).is_some_and(|it| it.is_local)
     }
 
-    pub(super) fn handle_refused_sa(&mut self, now_ms: u64, sa: &Sa, errno: i32) {
+    pub(super) fn handle_refused_sa(&mut self, now_ms: u64, sa: Box<Sa>, errno: i32) {
         const EEXIST: i32 = 17;
         let Some(installed) = self.installed.get_mut(&sa.id) else {
             return;
@@ -269,7 +270,7 @@ impl Engine {
         if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
             installed.echoes += 1;
             self.work.push(Change::DeleteSa(sa.id));
-            self.work.push(Change::AddSa(Box::new(sa.clone())));
+            self.work.push(Change::AddSa(sa));
             return;
         }
         self.installed.remove(&sa.id);
@@ -283,7 +284,7 @@ impl Engine {
         self.failover.refused.insert(sa.id, errno);
     }
 
-    /// When all of it was tried.
+    /// Time when all SAs were tried.
     pub(super) fn tell_refused(&mut self) {
         if !self.work.is_done() {
             return;

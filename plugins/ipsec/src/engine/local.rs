@@ -1,4 +1,4 @@
-//! What the kernel here has, as it tells.
+//! SAs and policies of the kernel here, from its reports.
 
 use super::{Change, Deleter, Engine};
 use crate::codec::body::blocks_below;
@@ -28,7 +28,7 @@ impl Engine {
     pub(super) fn place_sa(&mut self, now_ms: u64, sa: Sa) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
-            let text = format!("SA {:08x} is too large to follow", id.spi);
+            let text = format!("SA {:08x} is too large to be replicated", id.spi);
             return self.warn(text);
         }
         let installed = self.installed.get(&id);

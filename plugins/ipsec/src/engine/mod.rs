@@ -1,5 +1,5 @@
-//! How tunnels follow, without I/O: what is told to the peer, what is kept for a failover, and what
-//! the kernel is to be made of both.
+//! Replication of tunnels, sans I/O: reports to the peer, records kept for a failover, and changes
+//! of the kernel.
 //!
 //! The records of both nodes are in `store.rs`, and a [`Replica`] keeps them equal;
 //! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, what an IKE
@@ -71,12 +71,12 @@ pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
 pub use routes::TunnelRoute;
 
-/// How often rates are measured, and what lies in between is looked at.
+/// Interval of measuring rates, and of periodic work.
 const TICK_MS: u64 = 1_000;
 /// A plugin that begins anew hears of its peer within this.
 const FRESH_MS: u64 = 60_000;
 
-/// What the kernel tells, by notification or in a reading.
+/// A report of the kernel, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub enum XfrmEvent {
     /// New, changed, or found by a reading.
@@ -111,14 +111,14 @@ pub enum Change {
     Probe(Box<Sa>),
 }
 
-/// What an IKE daemon calls the SAs with this SPI.
+/// An IKE daemon's name of the SAs with this SPI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub spi: u32,
     pub name: ChildName,
 }
 
-/// What the engine wants done.
+/// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Read all SAs and policies: each to `handle_seen`, then `handle_read`.
@@ -144,13 +144,31 @@ pub enum Action {
     Routes(BTreeSet<TunnelRoute>),
 }
 
+/// What a kernel may have been built without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    /// There is no netlink of it: nothing can be read.
+    Ipsec,
+    /// Policies are followed, SAs cannot be.
+    Esp,
+}
+
+impl Lacks {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ipsec => "this kernel has no IPsec: no tunnels are replicated",
+            Self::Esp => "this kernel has no ESP: no tunnels are replicated to it",
+        }
+    }
+}
+
 /// The plugin's logic.
 pub struct Engine {
     settings: Settings,
-    /// The kernel has no IPsec.
-    is_absent: bool,
+    /// What the kernel has not, and every tunnel needs.
+    lacks: Option<Lacks>,
     active_groups: BTreeSet<String>,
-    /// When a group left this node last: addresses go with it.
+    /// Time when a group last left this node, with its addresses.
     left_ms: Option<u64>,
     store: Tunnels,
     replica: Replica<Tunnels>,
@@ -163,9 +181,9 @@ pub struct Engine {
     is_shared: bool,
     /// The peer is there and hears of this node's tunnels.
     is_followed: bool,
-    /// Since when both nodes are active.
+    /// Time since which both nodes are active.
     both_since_ms: Option<u64>,
-    /// Since when the two may not have the same.
+    /// Time since which the two may differ.
     apart_since_ms: Option<u64>,
     /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Installed>,
@@ -175,7 +193,7 @@ pub struct Engine {
     stopping: Stopping,
     /// Of the last question for last numbers.
     round: u64,
-    /// To the peer, beside the replica's.
+    /// Messages to the peer, beside the replica's.
     messages: VecDeque<Vec<u8>>,
     served: Served,
     daemon: Daemon,
@@ -224,7 +242,7 @@ impl Engine {
             replica: Replica::new(config),
             daemon: Daemon::new(&settings),
             settings,
-            is_absent: false,
+            lacks: None,
             active_groups: BTreeSet::new(),
             left_ms: None,
             up: false,
@@ -260,10 +278,12 @@ impl Engine {
         }
     }
 
-    /// The kernel has no IPsec: nothing follows.
-    pub fn handle_absence(&mut self) {
-        self.is_absent = true;
-        self.said = Ok(());
+    /// The kernel has no IPsec, or none that a tunnel could use: nothing follows to this node.
+    pub fn handle_lacking(&mut self, lacks: Lacks) {
+        self.lacks = Some(lacks);
+        if lacks == Lacks::Ipsec {
+            self.said = Ok(());
+        }
     }
 
     pub fn configure(&mut self, now_ms: u64, settings: Settings) {
@@ -272,7 +292,7 @@ impl Engine {
         self.sort_ends(now_ms);
     }
 
-    /// What the kernel told, or a reading found.
+    /// Handles a report of the kernel or of a reading.
     pub fn handle_seen(&mut self, now_ms: u64, seen: XfrmEvent) {
         match seen {
             XfrmEvent::Sa(sa) => self.see_sa(now_ms, sa),

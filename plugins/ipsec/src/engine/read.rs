@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Action, Engine};
 use crate::sa::{PolicyId, SaId};
 
-/// What was missed is found so late at most.
+/// Longest delay until a missed change is found.
 const COMPARE_MS: u64 = 30_000;
 /// After a reading that did not see all.
 const AGAIN_MS: u64 = 100;

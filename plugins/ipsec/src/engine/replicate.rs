@@ -20,7 +20,7 @@ impl Engine {
         self.leave(now_ms);
     }
 
-    /// It has gone.
+    /// The peer has gone.
     pub fn handle_down(&mut self, now_ms: u64) {
         self.apart_since_ms.get_or_insert(now_ms);
         self.up = false;
@@ -179,7 +179,7 @@ impl Engine {
         }
     }
 
-    /// All of a snapshot is here, or at the peer.
+    /// A complete snapshot is here, or at the peer.
     fn handle_complete(&mut self) {
         self.apart_since_ms = None;
         self.store.fresh_until_ms = 0;

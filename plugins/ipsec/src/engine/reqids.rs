@@ -16,7 +16,7 @@ use crate::store::LocalSa;
 
 const IN: u8 = 0;
 const OUT: u8 = 1;
-/// So long after it was made an SA counts as used.
+/// Age at which an SA counts as used.
 const USED_MS: u64 = 30_000;
 
 /// Which policies lead to installed SAs, and which of these are to get another reqid.
@@ -37,7 +37,7 @@ impl Served {
     }
 }
 
-/// What the SAs of one tunnel have in common, in both directions.
+/// Common identity of the SAs of one tunnel, in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tunnel {
     local: IpAddr,

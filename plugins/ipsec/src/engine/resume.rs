@@ -11,18 +11,19 @@ use super::{Action, Change, Engine};
 use crate::sa::{Direction, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
-/// So long the old node may take to say its last numbers: as long as it carries what still comes to it.
+/// Time limit for the old node's last numbers: as long as it carries packets that still arrive
+/// there.
 const ANSWER_MS: u64 = 200;
 
 /// How far outbound SAs are that are to begin where the old node's end.
 #[derive(Debug, Default)]
 pub enum Resume {
-    /// There are none: numbers jump.
+    /// No numbers: they jump.
     #[default]
     None,
     /// They wait for the role.
     Prepared,
-    /// They wait for the old node's word.
+    /// They wait for the old node's report.
     Asked {
         round: u64,
         waiting: BTreeSet<SaId>,

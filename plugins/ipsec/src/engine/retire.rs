@@ -20,7 +20,7 @@ const READING_MS: u64 = 1_000;
 /// The old node's last word counts so long after a failover.
 const LAST_MS: u64 = 10_000;
 
-/// What the kernel still receives with, until its numbers were read once more.
+/// SAs with which the kernel still receives, until their numbers were read once more.
 #[derive(Debug)]
 pub struct Retiring {
     inbound: Vec<SaId>,
@@ -34,7 +34,7 @@ impl Retiring {
     }
 }
 
-/// What the old node received, until the kernel's own numbers were read.
+/// Numbers received by the old node, until the kernel's own numbers were read.
 #[derive(Debug, Default)]
 pub struct Merge {
     received: BTreeMap<SaId, Replay>,

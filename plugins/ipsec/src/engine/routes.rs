@@ -16,7 +16,7 @@ const MAIN: u8 = 0;
 /// Tunnel mode, by the kernel's number.
 const TUNNEL: u8 = 1;
 
-/// What leads into a tunnel, without the way to its far end.
+/// A route into a tunnel, without the next hop to its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TunnelRoute {
     /// The network beyond, as the policy has it.

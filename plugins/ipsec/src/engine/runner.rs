@@ -2,7 +2,7 @@
 
 use spared_sdk::{Role, Trouble};
 
-use super::{Action, Engine};
+use super::{Action, Engine, Lacks};
 
 const MS: u64 = 1_000_000;
 
@@ -57,9 +57,12 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn troubles(&self) -> Vec<Trouble> {
+        // a node that is not ready for it says so already
+        let lacks = self.lacks.filter(|_| self.said.is_ok());
         let found = [
-            ("tunnels", self.wanted.lack()),
-            ("connections", self.connections.wrong()),
+            ("kernel", lacks.map(Lacks::words)),
+            ("tunnels", self.wanted.lack().map(String::as_str)),
+            ("connections", self.connections.wrong().map(String::as_str)),
         ];
         let troubles = found
             .into_iter()

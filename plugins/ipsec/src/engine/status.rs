@@ -4,7 +4,7 @@ use std::io;
 
 use spared_sdk::Value;
 
-use super::Engine;
+use super::{Engine, Lacks};
 use crate::codec::body::algorithms;
 use crate::sa::{Direction, Sa, SaId};
 use crate::store::EKEYREJECTED;
@@ -127,9 +127,9 @@ impl Engine {
         summary
     }
 
-    /// Why this node could not take over as it is.
+    /// Reason why this node could not take over in its present state.
     pub(super) fn lack(&self) -> Option<String> {
-        if self.is_absent {
+        if self.lacks == Some(Lacks::Ipsec) {
             // nothing can follow, so nothing is missing
             return None;
         }

@@ -8,14 +8,14 @@ use super::{Action, Engine};
 use crate::sa::{Direction, SaId};
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 
-/// So long the networks' last packets are on their way here after the peer has announced itself.
+/// Time for which last packets arrive here after the peer has announced itself.
 const LINGER_MS: u64 = 3;
 /// SAs that are stopped in one go.
 const BATCH_MAX: usize = 100;
 /// So long a peer that has become active may take to say so as well to the replica.
 const AGREED_MS: u64 = 500;
 
-/// What the peer asked for, and what was done.
+/// The peer's request, and its progress.
 #[derive(Debug, Default)]
 pub struct Stopping {
     round: u64,

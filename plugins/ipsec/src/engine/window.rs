@@ -8,11 +8,11 @@ use crate::sa::{Direction, Pace, Replay, ReplayForm, Sa};
 const RESERVE: u64 = 1 << 20;
 const LAST_32: u64 = u32::MAX as u64;
 
-/// What is known of the other node's use of an SA.
+/// Knowledge of the other node's use of an SA.
 #[derive(Clone, Copy, Debug)]
 pub struct Knowledge {
     pub pace: Pace,
-    /// Since its last word.
+    /// Time since its last report.
     pub silent_ms: u64,
     /// The counters are exact.
     pub planned: bool,

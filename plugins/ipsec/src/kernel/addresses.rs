@@ -24,7 +24,7 @@ impl Addresses {
         self.watch.as_fd().as_raw_fd()
     }
 
-    /// Those that are spared's and those that are not, where they have changed.
+    /// Addresses of spared's and others, if they have changed.
     pub fn read(&mut self) -> Option<[BTreeSet<IpAddr>; 2]> {
         let found = match self.watch.read() {
             Ok(found) => found?,

@@ -8,7 +8,7 @@ const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 
 #[derive(Default)]
 pub struct Hold {
-    /// What it was before.
+    /// The previous value.
     before: Option<String>,
 }
 

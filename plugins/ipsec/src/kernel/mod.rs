@@ -33,7 +33,7 @@ const ECHO_BYTES: usize = 1 << 20;
 const READS_MAX: usize = 16;
 const EIO: i32 = 5;
 
-/// How far a reading is.
+/// Progress of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Sas,
@@ -41,7 +41,7 @@ enum Stage {
     End { complete: bool },
 }
 
-/// What a piece of a reading was.
+/// Result of a piece of a reading.
 #[derive(Debug)]
 pub enum Found {
     Entries(Vec<XfrmEvent>),
@@ -89,7 +89,7 @@ impl Kernel {
         self.notifications.as_fd().as_raw_fd()
     }
 
-    /// What changed; `Seen::Unsure` where some of it was lost.
+    /// Changes; `Seen::Unsure` if some of them were lost.
     pub fn events(&mut self) -> io::Result<Vec<XfrmEvent>> {
         let mut events = Vec::new();
         self.here.age();

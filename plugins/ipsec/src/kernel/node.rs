@@ -1,4 +1,4 @@
-//! What is this node's own: numbers of interfaces, the time of day.
+//! Values specific to this node: numbers of interfaces, the time of day.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,6 +14,8 @@ pub struct Here {
     names: HashMap<u32, String>,
     /// They were read for what is done now.
     fresh: bool,
+    /// The time of day as of what is done now: thousands of SAs need not ask one by one.
+    wall_s: Option<u64>,
 }
 
 impl Here {
@@ -22,12 +24,21 @@ impl Here {
             requests: Requests::open()?,
             names: HashMap::new(),
             fresh: false,
+            wall_s: None,
         })
     }
 
-    /// Something else is done: an interface may have another number by now.
+    /// Something else is done: an interface may have another number by now, and it is later.
     pub fn age(&mut self) {
         self.fresh = false;
+        self.wall_s = None;
+    }
+
+    fn wall_s(&mut self) -> u64 {
+        *self.wall_s.get_or_insert_with(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| since.as_secs())
+        })
     }
 
     fn refresh(&mut self) {
@@ -50,9 +61,8 @@ impl Node for Here {
         self.names.get(&index).cloned()
     }
 
-    fn wall_s(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs())
+    fn wall_s(&mut self) -> u64 {
+        self.wall_s()
     }
 }
 
@@ -63,8 +73,8 @@ impl Place for Here {
         found.next().map(|(index, _)| *index)
     }
 
-    fn wall_s(&self) -> u64 {
-        Node::wall_s(self)
+    fn wall_s(&mut self) -> u64 {
+        self.wall_s()
     }
 
     fn random(&mut self, bytes: &mut [u8]) {

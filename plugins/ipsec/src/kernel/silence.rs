@@ -15,7 +15,7 @@ const NLM_F_CREATE: u16 = 0x400;
 pub struct Silence {
     transactions: Transactions,
     silent: BTreeSet<IpAddr>,
-    /// What others change, while any address is silent.
+    /// Changes by others, while any address is silent.
     monitor: Option<Monitor>,
 }
 
@@ -30,7 +30,7 @@ impl Silence {
         })
     }
 
-    /// What an earlier run left.
+    /// Remains of an earlier run.
     pub fn left() -> BTreeSet<IpAddr> {
         let mut left = BTreeSet::new();
         let dump = |mut requests: Requests| {

@@ -33,7 +33,7 @@ impl Kernel {
         gone.map(|id| (*id, numbers.remove(id))).collect()
     }
 
-    /// Those that the kernel refused to delete.
+    /// SAs that the kernel refused to delete.
     fn delete(&mut self, ids: &[SaId]) -> io::Result<BTreeSet<SaId>> {
         let mut refused = BTreeSet::new();
         for id in ids {

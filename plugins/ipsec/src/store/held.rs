@@ -1,4 +1,4 @@
-//! What the other node has, kept in memory for a failover.
+//! SAs and policies of the other node, kept in memory for a failover.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,13 @@ pub struct HeldSa {
     pub side: Direction,
     pub pace: Pace,
     pub name: Option<ChildName>,
-    /// When its numbers were told.
+    /// Time of the report of its numbers.
     pub told_ms: u64,
     /// When its life was.
     pub life_ms: u64,
     /// This node's own, from when it was active: the peer has told no numbers of it since.
     pub is_own: bool,
-    /// What the kernel here has to be capable of.
+    /// Features needed of the kernel here.
     pub proof: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! What is replicated: a record for each SA and policy that follows, of this node or of the peer, with
-//! the replica's tag.
+//! Replicated records: one for each replicated SA and policy, of this node or of the peer, with the
+//! replica's tag.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -8,7 +8,7 @@ use std::ops::Bound;
 use siphasher::sip::SipHasher13;
 use spared_replica::{Mark, Tag};
 
-use crate::codec::body::{shifted, shifted_policy};
+use crate::codec::body::{around_reqid, shifted, shifted_policy};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
 use crate::wire::TunnelKey;
 
@@ -104,12 +104,11 @@ impl<Id: Ord + Copy> Records<Id> {
 
 /// The same on both nodes, whichever reqid an SA has by now: that of an earlier failover is no change.
 pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
-    const REQID: std::ops::Range<usize> = 208..212;
     let mut hash = SipHasher13::new();
-    let bytes = sa.body.bytes();
-    hash.write(bytes.get(..REQID.start).unwrap_or_default());
+    let (head, tail) = around_reqid(&sa.body);
+    hash.write(head);
     hash.write(&shifted(sa.reqid).to_ne_bytes());
-    hash.write(bytes.get(REQID.end..).unwrap_or_default());
+    hash.write(tail);
     let offload = sa.interfaces.offload.as_ref();
     let texts = [
         sa.interfaces.selector.as_deref(),

@@ -1,4 +1,4 @@
-//! What the kernel here has, as it told last.
+//! SAs and policies of the kernel here, from its last reports.
 
 use super::rate::Rate;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, Sa};
@@ -14,9 +14,9 @@ pub struct LocalSa {
     pub threshold: u32,
     /// The one before, while packets that it left untold may still be.
     pub threshold_before: u32,
-    /// How far its numbers were when the peer was told.
+    /// Its numbers at the last report to the peer.
     pub told: u64,
-    /// When its numbers were known.
+    /// Time when its numbers were read.
     pub heard_ms: u64,
     /// When its life was.
     pub life_ms: u64,
@@ -94,6 +94,7 @@ impl LocalSa {
 
     pub fn is_like(&self, sa: &Sa) -> bool {
         self.sa.body == sa.body
+            && self.sa.reqid == sa.reqid
             && self.sa.interfaces == sa.interfaces
             && self.sa.replay.window == sa.replay.window
             && self.sa.replay.form.capacity() == sa.replay.form.capacity()

@@ -1,4 +1,4 @@
-//! What is known of the kernel here: which kinds of SAs it could take.
+//! Kinds of SAs that the kernel here is known to support.
 
 use std::collections::BTreeMap;
 

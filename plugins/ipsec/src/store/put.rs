@@ -6,7 +6,7 @@ use spared_replica::Token;
 
 use crate::sa::{Policy, PolicyId};
 
-/// What somebody else deletes is put back at most so often.
+/// Limit of restoring policies that others delete.
 const PUT_BACK_MS: u64 = 1_000;
 
 /// Policies in the kernel that are of this plugin's making.

@@ -1,4 +1,4 @@
-//! How fast an SA is, and how often the kernel is to tell of it.
+//! Rate of an SA, and of the kernel's notifications of it.
 
 use crate::sa::Pace;
 

@@ -1,4 +1,4 @@
-//! Which children charon is to establish anew, and when, without I/O.
+//! Children that charon should establish again, and when; sans I/O.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Adoption {
         self.open.is_empty()
     }
 
-    /// What charon has now; returns what that settles.
+    /// Handles charon's present SAs; returns the settled children.
     pub fn handle_lists(
         &mut self,
         now: Instant,
@@ -121,7 +121,7 @@ impl Adoption {
         }
     }
 
-    /// When charon is to be looked at again, where it says nothing.
+    /// Time of the next look at charon without an event.
     pub fn look_after(&self, now: Instant) -> Duration {
         match now < self.began + LOADED_WITHIN {
             true => LOOK_FIRST,

@@ -16,7 +16,7 @@ use super::stream::Stream;
 const REASON_MAX: usize = 200;
 /// Packets that are read without a look around.
 const AT_A_TIME: usize = 256;
-const UNASKED: &str = "it answers what was not asked";
+const UNASKED: &str = "unexpected answer";
 
 /// One connection: one command at a time.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Client {
     heard: bool,
 }
 
-/// Whose fault it is that a command did not do.
+/// Origin of a command's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The command was heard and not done.

@@ -1,4 +1,4 @@
-//! What charon has, by its lists: connections that are loaded, and SAs.
+//! Charon's lists: loaded connections, and SAs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
@@ -20,7 +20,7 @@ pub type Connections = BTreeMap<String, Connection>;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     pub children: BTreeSet<String>,
-    /// It can only be called: no address of the other side is known.
+    /// It can only be a responder: no address of the far end is known.
     pub waits: bool,
     pub local: Vec<String>,
     /// IKEv1 alone.

@@ -1,4 +1,4 @@
-//! When charon's connections are read for [the check](crate::connections), without I/O.
+//! Schedule of reading charon's connections for [the check](crate::connections); sans I/O.
 
 use std::time::{Duration, Instant};
 

@@ -34,7 +34,7 @@ use run::{Order, Thread};
 /// Beyond them the thread waits for [`Daemon::poll`].
 const SAID_MAX: usize = 1024;
 
-/// What the thread tells.
+/// Report of the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViciEvent {
     /// All that charon calls by name, where that changed. An absent charon has called none yet, and

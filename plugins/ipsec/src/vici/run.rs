@@ -67,7 +67,7 @@ pub struct Thread {
     fault: Option<String>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
-    /// When they were listed, and what they are.
+    /// The connections, and the time of their listing.
     connections: Option<(Instant, Connections)>,
     listing: Listing,
     initiations: Vec<Initiation>,
@@ -333,7 +333,7 @@ impl Thread {
         let news = self.fault.as_ref() != Some(&why);
         self.fault = Some(why.clone());
         if news && !self.is_there {
-            self.note(format!("charon cannot be spoken with: {why}"));
+            self.note(format!("cannot talk to charon: {why}"));
         }
         if self.is_there {
             self.is_there = false;
@@ -346,7 +346,7 @@ impl Thread {
         }
     }
 
-    /// It is not there.
+    /// Charon does not run.
     fn go(&mut self) {
         let again = match self.socket.exists() {
             true => RETRY,
@@ -403,7 +403,7 @@ impl Thread {
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
     }
 
-    /// When there is something to do without being told.
+    /// Time of the next work without a command.
     fn due(&self) -> Instant {
         let Some(_) = &self.client else {
             return self.connect_at;

@@ -93,7 +93,7 @@ impl Stream {
         };
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         if length > PACKET_MAX {
-            return Err("it sends packets beyond all bounds".to_owned());
+            return Err("it sends packets that are too long".to_owned());
         }
         let Some(body) = rest.get(..length) else {
             return Ok(None);
@@ -102,7 +102,7 @@ impl Stream {
         self.bytes.drain(..LENGTH + length);
         packet
             .map(Some)
-            .map_err(|error| format!("what it says cannot be read: {error}"))
+            .map_err(|error| format!("its answer cannot be read: {error}"))
     }
 
     fn wait(&self, what: PollFlags, deadline: Instant) -> Result<(), String> {

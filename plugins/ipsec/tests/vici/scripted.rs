@@ -50,7 +50,7 @@ fn one_that_talks_garbage_is_told_of_once() {
     });
     let here = Fixture::start(&folder.path("vici"));
     let note = here.note();
-    assert!(note.starts_with("charon cannot be spoken with: "), "{note}");
+    assert!(note.starts_with("cannot talk to charon: "), "{note}");
     assert_eq!(here.next_in(SOME), ended());
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
@@ -79,7 +79,7 @@ fn one_whose_queue_is_full_is_not_waited_for() {
     rustix::net::listen(&listener, 0).unwrap();
     let _first = UnixStream::connect(folder.path("vici")).unwrap();
     let here = Fixture::start(&folder.path("vici"));
-    assert!(here.note().starts_with("charon cannot be spoken with: "));
+    assert!(here.note().starts_with("cannot talk to charon: "));
     here.stop_at_once();
 }
 

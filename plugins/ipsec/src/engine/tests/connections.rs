@@ -7,7 +7,7 @@ use crate::connections::{Connection, Listed};
 
 const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
 
-fn listed(digest: u64, mobike: bool) -> Option<Listed> {
+pub(super) fn listed(digest: u64, mobike: bool) -> Option<Listed> {
     let connection = Connection {
         name: "far".to_owned(),
         digest,
@@ -68,7 +68,8 @@ fn an_older_peer_is_told_nothing() {
     list(&mut pair, 0, 1, false);
     assert_eq!(pair.said(0, OWN), 0);
     let (rows, is_wrong) = pair.nodes[0].engine.check_rows(true);
-    let older = Value::Text("does not tell, as it is older: not compared".to_owned());
+    let older =
+        Value::Text("is an older version and does not report them: not compared".to_owned());
     assert!(rows.contains(&("all.peer".to_owned(), older)), "{rows:?}");
     assert!(!is_wrong);
 }

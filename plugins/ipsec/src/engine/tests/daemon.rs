@@ -206,7 +206,7 @@ fn policies_that_no_sa_serves_fail_a_check_though_nobody_named_them() {
     let down = pair.nodes[1].down.clone();
     assert_eq!(
         down.as_deref(),
-        Some("1 policy that followed blocks, as no SA serves it")
+        Some("1 replicated policy blocks because it has no SA")
     );
 }
 
@@ -222,13 +222,13 @@ fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
     pair.role(0, true);
     pair.run(10 * S);
     let down = pair.nodes[0].down.clone();
-    let gone = "2 policies are gone, and what they protected is blocked";
+    let gone = "2 policies are gone, and their traffic is blocked";
     assert_eq!(down.as_deref(), Some(gone));
     for policy in policies(0) {
         pair.nodes[0].kernel.put_policy(policy);
     }
     pair.run(2 * S);
-    let gone = "1 policy is gone, and what it protected is blocked";
+    let gone = "1 policy is gone, and its traffic is blocked";
     assert_eq!(pair.nodes[0].down.as_deref(), Some(gone));
     let block = blocked_by(&policies(1)[0].id).expect("it has no user");
     let by_hand = pair.nodes[0].kernel.delete_policy(&block, Deleter::Other);

@@ -23,6 +23,7 @@ mod random;
 mod reqid;
 mod roles;
 mod routes;
+mod states;
 
 const S: u64 = 1_000;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -222,7 +223,7 @@ impl Node {
                 Action::Apply(changes) => {
                     assert!(changes.len() <= 500);
                     let refused = self.kernel.apply(now_ms, &changes);
-                    self.engine.handle_applied(now_ms, &changes, &refused);
+                    self.engine.handle_applied(now_ms, changes, &refused);
                 }
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),

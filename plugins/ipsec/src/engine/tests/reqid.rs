@@ -1,7 +1,7 @@
 //! An IKE daemon that establishes tunnels anew after a failover.
 
 use super::*;
-use crate::codec::body::shifted;
+use crate::codec::body::{sa_with_reqid, shifted};
 
 /// After a failover by the second node, with one tunnel.
 fn taken_over() -> Pair {
@@ -125,4 +125,15 @@ fn the_peer_gets_the_new_ones_and_loses_the_old_ones() {
         .collect();
     assert_eq!(held, [inbound, outbound]);
     assert_eq!(pair.nodes[0].kernel.policies().len(), 3);
+}
+
+#[test]
+fn an_sa_under_another_reqid_is_another() {
+    let mut pair = Pair::settled(1);
+    let (id, now_ms) = (out_of(0), pair.now_ms);
+    let engine = &mut pair.nodes[0].engine;
+    let reqid = engine.store.sas[&id].sa.reqid + 76;
+    let sa = sa_with_reqid(&engine.store.sas[&id].sa, reqid);
+    engine.handle_seen(now_ms, XfrmEvent::Sa(sa));
+    assert_eq!(engine.store.sas[&id].sa.reqid, reqid);
 }
