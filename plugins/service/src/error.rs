@@ -1,4 +1,4 @@
-//! What cannot be done here, and why.
+//! An operation that is not possible here, and the reason.
 
 use std::fmt;
 

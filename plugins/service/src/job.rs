@@ -1,9 +1,9 @@
-//! What the engine has done, and what it is told of it.
+//! Jobs of the engine, and their results.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// What starts and stops units here.
+/// Service manager of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manager {
     Systemd,
@@ -92,23 +92,23 @@ pub enum Job {
     },
 }
 
-/// How a service is.
+/// State of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Running,
     Stopped,
-    /// It does not run, or its last run failed, and what is named here (a socket, a timer, a path)
-    /// will start it: as good as running where it is to run, and to be stopped where it is not.
+    /// It does not run, or its last run failed, but the named unit (a socket, a timer, a path) will
+    /// start it. That counts as running if it should run; otherwise the unit has to be stopped.
     Armed(String),
-    /// What it does ends by itself, so that it does not run says nothing: it is started once where it
-    /// is to run, and right as it is otherwise.
+    /// Its work ends by itself, so not running is no fault: it is started once if it should run,
+    /// and is in the right state otherwise.
     Ends,
     /// On its way, by whomever.
     Starting,
     Stopping,
-    /// It does not run, and not because somebody stopped it; why, as its manager says.
+    /// It failed; the reason, from its manager.
     Failed(String),
-    /// Its manager knows no such unit, or may not start it (masked); why.
+    /// Its manager does not know the unit, or may not start it (masked); the reason.
     Missing(String),
     /// Nobody can tell; why.
     Unknown(String),

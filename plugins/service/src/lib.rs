@@ -29,7 +29,7 @@ use run::{Ended, Runs};
 const CAP_NET_ADMIN: u32 = 12;
 const USAGE: &str = "usage: service [status] | retry [NAME]";
 
-/// What services need of the system and of the host.
+/// The I/O of services: system and host.
 pub struct Service {
     host: Host,
     checks: Checks,
@@ -79,7 +79,7 @@ impl Io for Service {
         Ok(Applied::Live)
     }
 
-    // Whatever runs goes on, but for what the last role had yet to stop: nobody else would.
+    // Running services continue, except those that the last role still had to stop.
     fn stop(mut self, engine: Engine) {
         self.runs.end_all(&engine.unstopped());
     }
@@ -120,6 +120,12 @@ impl Io for Service {
         engine.handle_role(now_ns, token.into(), &event.into());
         Ok(Progress::Pending)
     }
+
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::ROWS,
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::changes(c"retry", c"[NAME]", c"tries again what was given up"),
+    ];
 
     fn query(
         &mut self,
@@ -192,7 +198,7 @@ impl Service {
 
 spared_sdk::export!(Runner<Service> {
     name: "service",
-    summary: "starts, stops and changes what follows the role",
+    summary: "services and settings that follow the role",
     capabilities: [CAP_NET_ADMIN],
     flags: ROOT,
     parts: [roles, query],

@@ -1,4 +1,4 @@
-//! What a worker was told to keep for the next one of this boot, in a file of the plugin's folder.
+//! The record for the next worker of this boot, in a file of the plugin's folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};

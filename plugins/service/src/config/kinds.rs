@@ -44,7 +44,7 @@ fn interface(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     if bounce.is_some() && backup == Some(false) {
         section.fault(
             "bounce",
-            "is of use only where while_backup is \"up\" or \"leave\": it is down then anyway",
+            "has an effect only if while_backup is \"up\" or \"leave\": it is down then anyway",
         );
     }
     let interface = interface?;

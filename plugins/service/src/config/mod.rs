@@ -14,6 +14,13 @@ use spared_sdk::Role;
 
 use crate::job::{Manager, Route};
 
+/// Every table of the file.
+#[cfg(test)]
+pub fn tables() -> Vec<&'static str> {
+    let tables = kinds::READERS.iter();
+    tables.map(|(table, _)| *table).collect()
+}
+
 pub use read::read;
 
 /// The whole file.
@@ -85,7 +92,7 @@ pub struct Item {
     pub name: String,
     /// None: whichever this node has of all its groups, active before all others.
     pub group: Option<String>,
-    /// Of one job.
+    /// Time limit of one job.
     pub timeout_ns: u64,
     /// The weight of its check, where its failure is one.
     pub needed: Option<u32>,
@@ -123,7 +130,7 @@ pub enum Kind {
     },
 }
 
-/// What is started and stopped.
+/// A service to start and stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Unit(String),
@@ -135,7 +142,7 @@ pub enum Target {
     },
 }
 
-/// What becomes of a service in a role.
+/// Action for a service in a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Start,

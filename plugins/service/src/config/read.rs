@@ -92,7 +92,7 @@ fn keep(root: &Section<'_>, items: &mut [Item]) {
             Some(item) => item.keep = true,
             None => maintenance.fault(
                 &format!("keep.{position}"),
-                format!("{name:?} is no unit or name of a [[service]]"),
+                format!("{name:?} is not a unit or name of a [[service]]"),
             ),
         }
     }

@@ -50,7 +50,7 @@ fn needed(section: &Section<'_>) -> Option<u32> {
     let needed = section.flag("needed").unwrap_or(false);
     let weight = section.integer("weight", 0..=9999);
     if weight.is_some() && !needed {
-        section.fault("weight", "is of use only with needed = true");
+        section.fault("weight", "has an effect only with needed = true");
     }
     needed.then(|| u32::try_from(weight.unwrap_or(100)).unwrap_or(100))
 }
@@ -84,7 +84,7 @@ fn commands(section: &Section<'_>) -> Option<(String, Target)> {
     let Some(name) = name else {
         for (key, _) in [&start, &stop, &status, &reload] {
             if section.has(node(key)) {
-                section.fault(key, "is of use only with a name, not with units");
+                section.fault(key, "has an effect only with a name, not with units");
             }
         }
         return None;
@@ -106,7 +106,7 @@ fn refuse_reload(section: &Section<'_>, wishes: &ByRole<Wish>, target: &Target) 
         return;
     };
     if reload.is_empty() && wishes.iter().any(|wish| *wish == Wish::Reload) {
-        section.fault("reload", "missing: a role wishes a reload");
+        section.fault("reload", "missing: a role needs a reload");
     }
 }
 
@@ -122,7 +122,7 @@ fn wishes(section: &Section<'_>) -> Option<ByRole<Wish>> {
     })
 }
 
-/// None where it is there and wrong.
+/// None if it is present and wrong.
 fn wish(section: &Section<'_>, key: &str, default: Wish) -> Option<Wish> {
     if !section.has(node(key)) {
         return Some(default);

@@ -119,10 +119,10 @@ fn faults_name_the_key_and_what_is_allowed() {
             "service.0.units.0: found \"a/b\", allowed is a unit's name",
             "service.0.while_active: found \"run\", allowed \"start\", \"stop\", \"leave\", \
              \"reload\" or a command: [\"/path\", \"word\"]",
-            "service.0.weight: is of use only with needed = true",
+            "service.0.weight: has an effect only with needed = true",
             "service.1.timeout: found \"5\", allowed \"100ms\" to \"1h\"",
             "service.1.units: missing",
-            "maintenance.keep.0: \"unbound\" is no unit or name of a [[service]]",
+            "maintenance.keep.0: \"unbound\" is not a unit or name of a [[service]]",
         ]
     );
 }
@@ -148,12 +148,12 @@ fn commands_need_a_name_and_a_reload_that_is_wished() {
     let found = faults("[[service]]\nunits = [\"a\"]\nstart = [\"/bin/a\"]\n");
     assert_eq!(
         found,
-        ["service.0.start: is of use only with a name, not with units"]
+        ["service.0.start: has an effect only with a name, not with units"]
     );
     let found = faults(
         "[[service]]\nname = \"p\"\nstart = [\"/p\"]\nstop = [\"/p\"]\nwhile_backup = \"reload\"\n",
     );
-    assert_eq!(found, ["service.0.reload: missing: a role wishes a reload"]);
+    assert_eq!(found, ["service.0.reload: missing: a role needs a reload"]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn routes_are_networks_with_a_way() {
 fn an_interface_that_is_down_anyway_is_not_bounced() {
     let found = faults("[[interface]]\nname = \"lan\"\nbounce = \"1s\"\n");
     assert_eq!(found.len(), 1);
-    assert!(found[0].starts_with("interface.0.bounce: is of use only"));
+    assert!(found[0].starts_with("interface.0.bounce: has an effect only"));
     let text = "[[interface]]\nname = \"lan\"\nwhile_backup = \"leave\"\nbounce = \"1s\"\n";
     let settings = read_ok(text);
     let Kind::Interface { bounce_ms, up, .. } = &settings.items[0].kind else {

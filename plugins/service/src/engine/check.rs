@@ -27,7 +27,7 @@ impl Engine {
 }
 
 impl Item {
-    /// Its role changes: what failed while active is kept in mind.
+    /// Its role changes: a failure while active is remembered.
     pub(super) fn blame(&mut self, now_ns: u64, role: Option<Role>) {
         let failed = self
             .reported
@@ -63,7 +63,7 @@ impl Item {
         cut.unwrap_or_default().to_owned()
     }
 
-    /// Its weight for the election, its state (None: not known yet), and why.
+    /// Its weight for the election, its state (None: not known yet), and the reason.
     fn fitness(&self) -> (u32, Option<u8>, String) {
         let needed = self.spec.needed.unwrap_or(0);
         let active = self.role == Some(Role::Active);
@@ -82,12 +82,12 @@ impl Item {
         }
         if self.role.is_none() {
             let why = match self.stranger() {
-                Some(group) => format!("no role of group {group:?} was told"),
-                None => "no role was told".to_owned(),
+                Some(group) => format!("the role of group {group:?} is not known"),
+                None => "no role is known".to_owned(),
             };
             return (needed, None, why);
         }
-        let is_reached = self.is_reached();
+        let is_reached = self.is_reached() && !self.is_first_try();
         let why = match (&self.goal, is_reached) {
             (Goal::Running, true) => "running",
             (Goal::Running, false) => "is being started",

@@ -1,14 +1,14 @@
-//! What is wished of an item in a role.
+//! Goal of an item in a role.
 
 use spared_sdk::Role;
 
 use crate::config::{self, Kind, Target, Wish};
 use crate::job::{Job, Manager, Service};
 
-/// How an item should be now.
+/// Intended state of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Goal {
-    /// As it is.
+    /// Left as it is.
     Leave,
     Running,
     Stopped,
@@ -25,7 +25,7 @@ pub(super) enum Task {
     Job(Job),
 }
 
-/// What is done to get there.
+/// Job that leads to the goal.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Deed {
     Start,
@@ -88,7 +88,7 @@ pub(super) fn goal(item: &config::Item, role: Option<Role>) -> Goal {
     }
 }
 
-/// What a job of that item is told to start and stop; None where it is no service.
+/// The service that a job of that item starts or stops; None if the item is not a service.
 pub(super) fn service(item: &config::Item, manager: Manager) -> Option<Service> {
     let Kind::Service { target, .. } = &item.kind else {
         return None;

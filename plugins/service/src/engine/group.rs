@@ -31,7 +31,7 @@ pub(super) struct Group {
     /// The host waits for the end of this.
     pub(super) ticket: Option<u64>,
     pub(super) since_ns: u64,
-    /// What came of the role is yet to be told.
+    /// Whether the result of the role has not been reported yet.
     pub(super) unsaid: bool,
     pub(super) hooks: Hooks,
 }
@@ -45,8 +45,10 @@ pub(super) struct Hooks {
     pub(super) asked: bool,
     pub(super) queue: VecDeque<String>,
     pub(super) run: Option<HookRun>,
-    /// Whose hooks ran last, in part or in full.
+    /// Role whose hooks ran last, partly or completely.
     pub(super) told: Option<Role>,
+    /// In part: the role went before the last of them.
+    pub(super) is_cut: bool,
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
     pub(super) last_fault: Option<String>,
@@ -81,6 +83,7 @@ impl Group {
             return;
         }
         (self.role, self.since_ns, self.unsaid) = (news.role, now_ns, true);
+        self.hooks.is_cut |= self.hooks.asked || !self.hooks.queue.is_empty();
         self.hooks.due = true;
         self.hooks.queue.clear();
     }

@@ -10,7 +10,8 @@ use crate::config::Notify;
 use crate::job::Job;
 
 impl Engine {
-    /// What the folder holds that was asked for by [`Action::Hooks`]; refused ones, a sentence each.
+    /// Handles the contents of the folder read for [`Action::Hooks`]; refused hooks come with a
+    /// sentence each.
     pub fn handle_hooks(
         &mut self,
         now_ns: u64,
@@ -45,13 +46,18 @@ impl Engine {
             return;
         }
         if std::mem::take(&mut group.hooks.due) {
-            // A role that went before its hooks had their turn was not told, nor is its end.
-            if group.hooks.told == Some(group.role) {
+            let role = group.role;
+            let is_known = group.hooks.told == Some(role);
+            // A role that went before its hooks had their turn was not told, nor is its end; one that
+            // is back before all of them ran is told from the first on.
+            if is_known && !std::mem::take(&mut group.hooks.is_cut) {
                 return;
             }
-            let role = group.role;
+            group.hooks.is_cut = false;
             group.hooks.asked = true;
-            group.hooks.previous = group.hooks.told.replace(role);
+            if !is_known {
+                group.hooks.previous = group.hooks.told.replace(role);
+            }
             let key = format!("hooks {name:?}");
             self.memory.set(&key, role.to_string());
             self.actions.push_back(Action::Hooks {

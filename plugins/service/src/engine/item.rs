@@ -11,9 +11,9 @@ use crate::job::{Manager, Service, Status};
 
 const S: u64 = 1_000_000_000;
 const BACKOFF_MAX_NS: u64 = 60 * S;
-/// What runs for that long has started well.
+/// Running time after which a start was successful.
 pub(super) const STEADY_NS: u64 = 60 * S;
-/// How long an answer of the service manager may take.
+/// Time limit for an answer of the service manager.
 pub(super) const LOOK_NS: u64 = 20 * S;
 const KILL_NS: u64 = 10 * S;
 
@@ -27,7 +27,7 @@ pub(super) struct Item {
     pub(super) wished_ns: u64,
     /// The goal is new, or was lost, and its first try has not ended: others wait for it.
     pub(super) open: bool,
-    /// Of a goal that cannot be seen: it is yet to be done.
+    /// Whether a goal that cannot be observed is still to be done.
     todo: bool,
     pub(super) bounce: bool,
     /// The last job for this goal ended well; counts where nobody can tell how it is.
@@ -39,15 +39,15 @@ pub(super) struct Item {
     pub(super) job: Option<Running>,
     pub(super) retry_ns: Option<u64>,
     pub(super) in_a_row: u32,
-    /// It ended soon after a start: that it runs is good news only after a while.
+    /// It ended soon after a start: a running state counts only after a while.
     pub(super) unsteady: bool,
     pub(super) look: Look,
     pub(super) started_ns: Option<u64>,
-    /// When the last job began.
+    /// Time when the last job began.
     pub(super) begun_ns: Option<u64>,
     pub(super) failures: u64,
     pub(super) started_by_others: u64,
-    /// What is wrong now.
+    /// The present fault.
     pub(super) fault: Option<String>,
     pub(super) last_fault: Option<String>,
     pub(super) tellings: Tellings,
@@ -64,7 +64,7 @@ pub(super) struct Running {
     pub(super) until_ns: u64,
 }
 
-/// When somebody looked at a service.
+/// Time of the last look at the service.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Look {
     pub(super) wanted: bool,
@@ -133,7 +133,7 @@ impl Item {
         self.open |= self.bounce;
     }
 
-    /// How it is is how it should be.
+    /// Whether it is in its intended state.
     pub(super) fn is_reached(&self) -> bool {
         let seen = match (&self.goal, &self.status) {
             (Goal::Leave, _) => true,
@@ -146,7 +146,13 @@ impl Item {
         seen && !self.bounce
     }
 
-    /// What cannot be seen was done, and well: the next worker has to be told.
+    /// Whether a goal that cannot be observed is being done for the first time.
+    pub(super) fn is_first_try(&self) -> bool {
+        let is_unseen = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
+        is_unseen && self.job.is_some() && !self.done
+    }
+
+    /// A goal that cannot be observed was reached: recorded for the next worker.
     pub(super) fn is_to_remember(&self) -> bool {
         let unseen = match self.goal {
             Goal::Once(_) => true,
@@ -158,7 +164,7 @@ impl Item {
         unseen && self.done && !self.todo && self.job.is_none() && self.fault.is_none()
     }
 
-    /// What is to be done now, if anything.
+    /// The next job, if any.
     pub(super) fn need(&self) -> Option<Deed> {
         if self.bounce {
             return Some(Deed::Bounce);
@@ -172,7 +178,7 @@ impl Item {
             (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
             (Goal::Running | Goal::Stopped, None) => None,
             (Goal::Running, Some(Status::Missing(_))) => None,
-            // It is somebody's who started or stops it; a look tells what came of it.
+            // Another program starts or stops it; the next look shows the result.
             (Goal::Running, Some(Status::Starting | Status::Stopping)) if !self.open => None,
             (Goal::Stopped, Some(Status::Stopping)) if !self.open => None,
             (Goal::Running, Some(_)) => Some(Deed::Start),
@@ -225,7 +231,7 @@ impl Item {
         });
     }
 
-    /// Its job has ended, or was given up.
+    /// Its job has ended or was abandoned.
     pub(super) fn end(&mut self, now_ns: u64, deed: &Deed, result: Result<(), String>) {
         self.job = None;
         self.look.valid_from_ns = now_ns;
@@ -339,18 +345,19 @@ impl Item {
     pub(super) fn tell_stranger(&mut self, now_ns: u64) {
         if let Some(group) = self.stranger() {
             let text = format!(
-                "{} is left as it is: no role of group {group:?} was told",
+                "{} is left as it is: the role of group {group:?} is not known",
                 self.spec.name
             );
             self.tell(now_ns, Topic::Stranger, text);
         }
     }
 
-    /// Somebody asks to try again what failed; false where nothing did.
+    /// Somebody asks to try again what failed, and has mended it; false where nothing did.
     pub(super) fn retry(&mut self) -> bool {
         if self.fault.is_none() {
             return false;
         }
+        self.unsteady = false;
         self.look.wanted = self.service.is_some();
         (self.retry_ns, self.in_a_row, self.blamed_until_ns) = (None, 0, None);
         self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));

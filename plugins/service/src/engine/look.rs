@@ -5,7 +5,7 @@ use super::{Action, Engine};
 use crate::job::{Service, Status};
 
 impl Engine {
-    /// What somebody saw.
+    /// An observation.
     pub fn handle_observed(&mut self, now_ns: u64, seen: Vec<(Service, Status)>) {
         for (service, status) in seen {
             let mut items = self.items.iter_mut();

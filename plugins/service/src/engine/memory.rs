@@ -1,8 +1,8 @@
-//! What was done once, for the next worker: it must not do it again because the one before it died.
+//! Record of one-time work for the next worker, which must not repeat it after a crash.
 
 use std::collections::BTreeMap;
 
-/// What was done last, by name.
+/// Work done last, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     done: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! What follows the role, brought there: one reconciler, without I/O.
+//! Reconciler that brings items to the state of the role; sans I/O.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_hooks`](Engine::handle_hooks), [`handle_ended`](Engine::handle_ended),
@@ -34,7 +34,7 @@ use roles::Gather;
 
 pub use group::RoleChange;
 
-/// What the engine wants done.
+/// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Begin a job; its end goes to `handle_ended`.
@@ -67,7 +67,7 @@ pub enum Action {
         name: String,
     },
     Event(String),
-    /// All that a role asked for has ended.
+    /// All work for a role has ended.
     Done {
         ticket: u64,
     },
@@ -86,7 +86,7 @@ pub struct Engine {
     groups: BTreeMap<String, Group>,
     maintenance: bool,
     gather: Gather,
-    /// When a group whose role is not known is a wrong name.
+    /// Time after which a group without a known role counts as a wrong name.
     strangers_ns: Option<u64>,
     /// Jobs of items that left the file.
     orphans: Vec<Orphan>,

@@ -1,4 +1,4 @@
-//! Which role counts for an item, and what follows from a new one.
+//! The role that counts for an item, and the effects of a new one.
 
 use spared_sdk::Role;
 
@@ -38,7 +38,8 @@ impl Engine {
         let group = group.or_insert_with(|| Group::new(now_ns, news, told));
         group.take(now_ns, news);
         let older = group.ticket.replace(ticket);
-        // What follows all groups waits for the roles of the others: whoever waits here waits for that.
+        // An item of all groups waits for the roles of the other groups; so does the host's role
+        // call.
         let at_once = is_new && news.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
@@ -110,7 +111,7 @@ impl Engine {
             Some(group) => self.groups.get(group).map(|group| group.role),
             None => self.any_role(item.role),
         };
-        // What is kept goes on as it was, until the node is active again or is given back.
+        // A kept service keeps its state until the node is active again or the maintenance ends.
         if item.spec.keep && self.maintenance && found != Some(Role::Active) {
             return item.role;
         }

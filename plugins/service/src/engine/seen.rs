@@ -1,4 +1,4 @@
-//! What a look at a service says, and what follows from it.
+//! Result of a look at a service, and its consequences.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Item {
         self.tell(now_ns, Topic::Died, text);
     }
 
-    /// What its manager starts again and again, in vain, never ends with a failure.
+    /// A service that its manager restarts again and again never reports a failure.
     fn see_starting(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.changed_ns) >= self.spec.timeout_ns && self.fault.is_none() {
             let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
@@ -142,7 +142,7 @@ pub(super) fn is_down(status: &Status) -> bool {
     )
 }
 
-/// That it does not run, or what nobody knows, says nothing of whether it was started.
+/// A service that does not run, or is in an unknown state, may have been started or not.
 pub(super) fn is_blind(status: &Status) -> bool {
     matches!(status, Status::Unknown(_) | Status::Ends)
 }

@@ -54,7 +54,7 @@ impl Item {
         let name = &self.spec.name;
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
         let wish = match self.stranger() {
-            Some(group) => format!("leave: no role of group {group:?} was told"),
+            Some(group) => format!("leave: the role of group {group:?} is not known"),
             None => wish(&self.goal),
         };
         put("wish", Value::Text(wish));

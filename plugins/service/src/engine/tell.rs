@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 const EVERY_NS: u64 = 60_000_000_000;
 
-/// What is told.
+/// Topics of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
     Died,
@@ -16,7 +16,7 @@ pub(super) enum Topic {
     Stranger,
 }
 
-/// When each topic was told last, and how often it was left out since.
+/// Time of the last event of each topic, and the number suppressed since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tellings {
     last: BTreeMap<Topic, (u64, u64)>,

@@ -1,4 +1,4 @@
-//! Who may begin now: order within a group, one job per item.
+//! Items that may begin now: order within a group, one job per item.
 
 use spared_sdk::Role;
 

@@ -26,7 +26,7 @@ pub(super) fn question(status: &[String]) -> Result<Vec<String>, Status> {
     Ok(status.to_vec())
 }
 
-/// As LSB has it: 3 is stopped, 1 and 2 are dead; pgrep(1), too, says 1 where there is none.
+/// As in LSB: 3 is stopped, 1 and 2 are dead; pgrep(1) also exits with 1 without a process.
 pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
     match code {
         Some(0) => Status::Running,

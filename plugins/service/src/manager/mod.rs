@@ -1,4 +1,4 @@
-//! What starts and stops services on this machine, as commands without a shell.
+//! Service managers of this machine, by commands without a shell.
 
 mod commands;
 mod openrc;
@@ -14,10 +14,10 @@ use crate::job::{Manager, Service, Status, Verb};
 
 pub use systemd::Triggers;
 
-/// What starts and stops units here, where there are any.
+/// The service manager of this machine, if the file has units.
 ///
 /// # Errors
-/// There are units, and nothing that is known could start them.
+/// There are units, but no known service manager.
 pub fn choose(settings: &Settings) -> Result<Manager, Unfit> {
     match settings.manager.or_else(detect) {
         Some(manager) => Ok(manager),
@@ -95,7 +95,7 @@ pub struct Question {
     pub services: Vec<Service>,
 }
 
-/// What to ask, and how those are that need no question.
+/// Queries, and the states of services that need none.
 pub fn questions(
     root: &Path,
     services: &[Service],
@@ -134,7 +134,7 @@ pub fn questions(
     (questions, known)
 }
 
-/// What came of a question.
+/// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// A status for each service of the question.
@@ -143,7 +143,7 @@ pub enum Judged {
     Ask(Question),
 }
 
-/// What the answer says. `again`: it was asked once more, and is not for ever: units come and go.
+/// Parses an answer. `again`: it is a second query, after units may have come or gone.
 pub fn judge(
     question: &Question,
     code: Option<i32>,
@@ -169,8 +169,8 @@ pub fn judge(
 /// The most that is kept of what a program says.
 const WORDS_MAX: usize = 200;
 
-/// What a program said last: mostly the reason why it failed. Where to look for more is no reason, and
-/// nft's first error is what the others follow from.
+/// Last output of a program, usually the reason of its failure. Hints where to look are skipped,
+/// and of nft's errors the first one counts.
 pub fn last_words(output: &str) -> String {
     let lines = || output.lines().map(str::trim);
     let says = |line: &&str| !line.is_empty() && !line.starts_with("See \"systemctl");
@@ -184,7 +184,7 @@ fn argv(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Why nothing can be told: what it said, or how it ended.
+/// Reason of an unknown state: the program's output, or its end.
 fn unclear(code: Option<i32>, output: &str) -> String {
     let words = last_words(output);
     match code {

@@ -30,7 +30,7 @@ pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
 pub(super) fn question(root: &Path, name: &str) -> Result<Vec<String>, Status> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(Status::Missing("is no name of a service".to_owned()));
+        return Err(Status::Missing("is not a service name".to_owned()));
     }
     let path = script(name);
     if !root.join(path.trim_start_matches('/')).exists() {

@@ -21,7 +21,7 @@ const KINDS: [&str; 11] = [
     "scope",
 ];
 
-/// What would start units that do not run: learnt from answers, needed to stop them for good.
+/// Units that would start stopped services: learnt from answers, and needed to keep them stopped.
 #[derive(Debug, Default)]
 pub struct Triggers {
     of: BTreeMap<String, Vec<Trigger>>,
@@ -62,16 +62,16 @@ impl Triggers {
     }
 }
 
-/// Why systemd would not even look for a unit of that name.
+/// Reason why systemd would refuse a unit of that name.
 pub(super) fn refused(unit: &str) -> Option<String> {
     let name = full_name(unit);
     let plain = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     if !name.chars().all(plain) || name.len() > 255 {
-        return Some("is no name of a unit".to_owned());
+        return Some("is not a unit name".to_owned());
     }
     let (stem, _) = name.rsplit_once('.')?;
     if stem.is_empty() {
-        return Some("is no name of a unit".to_owned());
+        return Some("is not a unit name".to_owned());
     }
     stem.ends_with('@')
         .then(|| format!("is a template: an instance has a name, as {stem}wan0"))
@@ -286,7 +286,7 @@ fn failure(result: &str, main_status: &str) -> String {
         "exit-code" => "one of its commands failed".to_owned(),
         "signal" => format!("was ended by signal {main_status}"),
         "core-dump" => format!("crashed by signal {main_status}"),
-        "timeout" => "was not in time".to_owned(),
+        "timeout" => "timed out".to_owned(),
         "watchdog" => "did not answer its watchdog".to_owned(),
         "start-limit-hit" => "was started too often".to_owned(),
         "oom-kill" => "was killed when memory ran out".to_owned(),

@@ -11,7 +11,7 @@ const MARK: &str = "bounce.";
 #[derive(Debug)]
 pub(super) struct Bounces {
     list: Vec<Bounce>,
-    /// Where the next worker finds what this one has set down, should it be killed.
+    /// Record of interfaces that are set down, for the next worker if this one is killed.
     marks: Option<PathBuf>,
 }
 

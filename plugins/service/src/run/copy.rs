@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use spared_sdk::file::{Access, replace};
 
-/// What follows a role is configuration; what is larger is a mistake.
+/// Files that follow a role are configuration; a larger one is a mistake.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
 
 /// # Errors
@@ -20,7 +20,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let source = File::open(from).map_err(shown(from))?;
     let about = source.metadata().map_err(shown(from))?;
     if !about.is_file() || about.len() > SIZE_MAX {
-        return Err(format!("{}: is no file of at most 16 MiB", from.display()));
+        return Err(format!(
+            "{}: is not a file of at most 16 MiB",
+            from.display()
+        ));
     }
     let mut content = Vec::new();
     let mut source = source.take(SIZE_MAX);

@@ -48,7 +48,7 @@ fn named(path: &Path, why: &str) -> String {
     }
 }
 
-/// What editors and dpkg leave behind, and what is hidden: run-parts(8) passes over it, too.
+/// Files left by editors and dpkg, and hidden files: run-parts(8) skips them, too.
 fn is_leftover(name: &str) -> bool {
     const ENDS: [&str; 6] = [
         "~",

@@ -111,7 +111,7 @@ pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
     Ok(())
 }
 
-/// What was not asked for (an interface, a metric) the kernel has chosen.
+/// The kernel has chosen the values that were not given (an interface, a metric).
 fn is(there: &KernelRoute, wanted: &KernelRoute) -> bool {
     const MAIN: u32 = 254;
     (there.destination, there.prefix) == (wanted.destination, wanted.prefix)

@@ -24,7 +24,7 @@ use running::{Purpose, Running};
 pub use step::Machine;
 use step::{Starter, Step};
 
-/// How long a manager may think about a question.
+/// Time limit for a manager's answer to a query.
 const ANSWER_NS: u64 = 10_000_000_000;
 /// Questions at one time: fifty scripts at once would slow what they ask about, and to begin each takes a
 /// millisecond of the plugin's loop.
@@ -32,14 +32,14 @@ const QUESTIONS_MAX: usize = 4;
 /// A command outside that was killed before it was there is killed again after that long.
 const KILL_AGAIN_NS: u64 = 200_000_000;
 const KILLS_MAX: u32 = 25;
-/// How long systemd may think about a kill.
+/// Time limit for systemd's answer to a kill.
 const KILLER_NS: u64 = 2_000_000_000;
-/// Of what a job says, to find its last line.
+/// Bytes of a job's output kept to find its last line.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// systemd says about 400 bytes a unit.
 const ANSWER_MAX: usize = 1024 * 1024;
 
-/// What came of something that was begun.
+/// Result of a job, query or hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The job of that number; why it failed, in a sentence.
@@ -47,7 +47,7 @@ pub enum Ended {
     Observed(Vec<(Service, Status)>),
 }
 
-/// Who says that a descriptor is ready, and what time it is.
+/// Source of readiness and time.
 pub trait Watcher: std::fmt::Debug {
     /// # Errors
     /// Why it cannot be watched, in a sentence.
@@ -209,7 +209,7 @@ impl Runs {
         true
     }
 
-    /// When [`Runs::handle_timeout`] is due, in the host's ns.
+    /// Time when [`Runs::handle_timeout`] is due, in the host's ns.
     pub fn next_timeout(&self) -> Option<u64> {
         let children = self.running.iter().filter_map(Running::due_ns);
         children.chain(self.bounces.next_ns()).min()

@@ -15,11 +15,11 @@ use crate::manager;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// How long the end of the plugin waits for each of two: units are told to stop, others are killed. The
-/// host waits a second.
+/// Time for which the end of the plugin waits for each of two steps: stopping units, killing
+/// others. The host waits a second.
 const END_WAIT: Duration = Duration::from_millis(400);
 
-/// What the names of its units begin with.
+/// Prefix of the names of its units.
 const UNITS: &str = "spared-run-";
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Outside {
     systemd: bool,
     /// Without the bus nobody can be told how a unit ends, but for its success.
     bus: PathBuf,
-    /// What tells the units of this worker from those of one before it.
+    /// Part of the name that distinguishes the units of this worker from those of earlier ones.
     birth_ns: u64,
     count: u64,
 }

@@ -11,7 +11,7 @@ use crate::manager::{Question, last_words};
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) child: Child,
-    /// It is a client that waits for this unit of systemd's.
+    /// A client that waits for this systemd unit.
     pub(super) unit: Option<String>,
     pub(super) purpose: Purpose,
 }
@@ -61,7 +61,7 @@ impl Purpose {
     }
 }
 
-/// Why a program failed, in a sentence; None where it did not.
+/// Reason why a program failed, in a sentence; None if it did not.
 pub(super) fn failure(ended: &Ended) -> Option<String> {
     let words = last_words(&String::from_utf8_lossy(&ended.text));
     match (ended.code, ended.signal) {

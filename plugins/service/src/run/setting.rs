@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Why it has another value, in a sentence.
 pub(super) fn write(root: &Path, key: &str, value: &str) -> Result<(), String> {
-    let path = path(root, key).ok_or_else(|| format!("{key} is no name of a setting"))?;
+    let path = path(root, key).ok_or_else(|| format!("{key} is not a setting name"))?;
     let shown = |error: std::io::Error| format!("{key}: {error}");
     // some settings do something each time that they are written
     let now = fs::read_to_string(&path).unwrap_or_default();

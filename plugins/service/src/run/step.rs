@@ -6,13 +6,13 @@ use spared_sdk::child::{self, Child, Program};
 
 use super::outside::Outside;
 
-/// Where things are: a test has others.
+/// Paths; tests have others.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub root: PathBuf,
     /// Programs that are looked for here before `PATH`.
     pub programs: Option<PathBuf>,
-    /// What is written here the next worker finds.
+    /// Folder of files for the next worker.
     pub state: Option<PathBuf>,
 }
 

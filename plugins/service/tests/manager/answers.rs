@@ -108,7 +108,7 @@ fn procd_answers_by_exit_codes_where_it_knows_the_script() {
     let known: Vec<Status> = known.into_iter().map(|(_, status)| status).collect();
     let wanted = [
         missing("there is no /etc/init.d/squid"),
-        missing("is no name of a service"),
+        missing("is not a service name"),
     ];
     assert_eq!(known, wanted);
 }

@@ -94,7 +94,7 @@ fn systemd_answers_for_all_units_at_once() {
         (
             "stuck",
             "ActiveState=failed; Result=timeout",
-            failed("was not in time"),
+            failed("timed out"),
         ),
         (
             "limit",
@@ -174,10 +174,10 @@ fn what_is_no_unit_is_not_asked_for_as_it_would_spoil_the_answer() {
             "ppp@.service",
             "is a template: an instance has a name, as ppp@wan0",
         ),
-        ("two words", "is no name of a unit"),
-        ("a/b", "is no name of a unit"),
-        ("", "is no name of a unit"),
-        ("*", "is no name of a unit"),
+        ("two words", "is not a unit name"),
+        ("a/b", "is not a unit name"),
+        ("", "is not a unit name"),
+        ("*", "is not a unit name"),
     ] {
         let services = [
             unit(Manager::Systemd, "squid"),

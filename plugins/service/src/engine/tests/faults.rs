@@ -99,6 +99,24 @@ fn retry_tries_what_failed_now() {
 }
 
 #[test]
+fn who_asks_to_retry_has_mended_it() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.active();
+    lab.pass(10 * S);
+    lab.sim("squid").running = false;
+    lab.pass(10 * S);
+    assert_eq!(check(&lab), Some((0, "ended soon after its start")));
+    assert_eq!(lab.engine.retry(lab.now_ns, None), Ok(1));
+    lab.act();
+    lab.pass(6 * S);
+    assert_eq!(check(&lab), Some((100, "running")));
+    // it is as young as before
+    lab.sim("squid").running = false;
+    lab.pass(10 * S);
+    assert_eq!(check(&lab), Some((0, "ended soon after its start")));
+}
+
+#[test]
 fn what_failed_while_active_is_no_better_because_another_node_took_over() {
     let mut lab = Lab::new(ONE).rested();
     lab.sim("squid").start = Way::Fails(100 * MS);

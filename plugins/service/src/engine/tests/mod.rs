@@ -15,6 +15,7 @@ mod machine;
 mod random;
 mod reload;
 mod roles;
+mod states;
 
 /// State of a check that is not known yet.
 const UNKNOWN: u8 = u8::MAX;

@@ -130,7 +130,7 @@ fn a_group_that_nobody_knows_is_told() {
     lab.pass(14 * S);
     assert!(lab.events.is_empty());
     lab.pass(60 * S);
-    let why = "no role of group \"ofice\" was told";
+    let why = "the role of group \"ofice\" is not known";
     assert_eq!(lab.events, [format!("squid is left as it is: {why}")]);
     assert_eq!(lab.row("squid.wish"), super::text(&format!("leave: {why}")));
     assert!(lab.begun.is_empty());
@@ -312,6 +312,23 @@ fn hooks_of_a_role_that_went_before_their_turn_do_not_run() {
         "{:?}",
         lab.begun
     );
+}
+
+#[test]
+fn a_role_that_is_back_before_all_its_hooks_ran_has_them_run_again() {
+    let mut lab = Lab::new("hook_timeout = \"2s\"\n").rested();
+    let hooks = vec!["/a".to_owned(), "/b".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, Vec::new()));
+    let first = "run /a office active backup".to_owned();
+    lab.machine.ways.insert(first.clone(), Way::Hangs);
+    lab.active();
+    lab.pass(S);
+    lab.backup();
+    lab.pass(100 * MS);
+    lab.active();
+    lab.pass(5 * S);
+    assert_eq!(lab.count(&first), 2);
+    assert_eq!(lab.count("run /b office active backup"), 1);
 }
 
 #[test]

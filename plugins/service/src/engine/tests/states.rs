@@ -1,0 +1,135 @@
+//! Everything that follows the role, by each table of the file, missing, failing and late, on the active
+//! node and on the backup: no node says that all is well, and both name the thing.
+
+use spared_pair::sample::{Report, assert_fine, assert_told};
+
+use super::machine::Way as Outcome;
+use super::*;
+use crate::config::tables;
+
+/// A table, what it says, the name that its check has, and the commands of both roles.
+struct Item {
+    table: &'static str,
+    keys: &'static str,
+    named: &'static str,
+    /// What is done when this node becomes active, and backup.
+    jobs: [&'static str; 2],
+}
+
+const ITEMS: &[Item] = &[
+    Item {
+        table: "interface",
+        keys: "name = \"thing0\"",
+        named: "interface.thing0",
+        jobs: ["link thing0 up", "link thing0 down"],
+    },
+    Item {
+        table: "sysctl",
+        keys: "key = \"net.thing\"\nwhile_active = \"1\"\nwhile_backup = \"0\"",
+        named: "sysctl.net.thing",
+        jobs: ["set net.thing=1", "set net.thing=0"],
+    },
+    Item {
+        table: "nftables",
+        keys: "while_active = \"/etc/on.nft\"\nwhile_backup = \"/etc/off.nft\"",
+        named: "nftables.1",
+        jobs: ["nft /etc/on.nft", "nft /etc/off.nft"],
+    },
+    Item {
+        table: "file",
+        keys: "path = \"/run/thing\"\nwhile_active = \"/etc/on\"\nwhile_backup = \"/etc/off\"",
+        named: "file./run/thing",
+        jobs: ["copy /etc/on", "copy /etc/off"],
+    },
+    Item {
+        table: "route",
+        keys: "while = \"active\"\nto = \"192.0.2.0/24\"\nvia = \"10.0.0.1\"\nname = \"thing\"",
+        named: "route.thing",
+        jobs: ["route add", "route del"],
+    },
+    Item {
+        table: "service",
+        keys: "units = [\"thing\"]",
+        named: "service.thing",
+        jobs: ["start thing", "stop thing"],
+    },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Missing,
+    Failing,
+    Late,
+}
+
+fn drive(item: &Item, way: Way, is_active: bool) -> Lab {
+    let text = format!("[[{}]]\n{}\n", item.table, item.keys);
+    let mut lab = Lab::new(&text);
+    let job = item.jobs[usize::from(!is_active)];
+    let outcome = match way {
+        Way::Late => Outcome::Hangs,
+        _ => Outcome::Fails(MS),
+    };
+    if item.table == "service" {
+        let sim = lab.machine.sim("thing");
+        sim.missing = way == Way::Missing;
+        // a backup has something to stop
+        sim.running = !is_active && !sim.missing;
+        (sim.start, sim.stop) = (outcome.clone(), outcome);
+    } else {
+        lab.machine.ways.insert(job.to_owned(), outcome);
+    }
+    lab.role(
+        "office",
+        if is_active {
+            Role::Active
+        } else {
+            Role::Backup
+        },
+    );
+    lab.pass(match way {
+        Way::Late => S,
+        _ => 10 * S,
+    });
+    lab
+}
+
+fn report(lab: &Lab) -> Report {
+    let mut report = Report::default();
+    for (name, (state, why)) in &lab.checks {
+        let state = Some(u32::from(*state)).filter(|_| *state != UNKNOWN);
+        report.check(name, state, why);
+    }
+    report
+}
+
+#[test]
+fn no_broken_state_of_an_item_is_ok() {
+    for item in ITEMS {
+        for is_active in [true, false] {
+            for way in [Way::Missing, Way::Failing, Way::Late] {
+                let lab = drive(item, way, is_active);
+                let state = format!("{way:?}");
+                assert_told("service", &report(&lab).on(is_active), item.named, &state);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_table_of_the_file_is_driven_into_its_states() {
+    let driven: Vec<&str> = ITEMS.iter().map(|item| item.table).collect();
+    assert_eq!(driven, tables());
+}
+
+#[test]
+fn items_that_are_as_they_should_be_are_ok() {
+    for item in ITEMS {
+        for role in [Role::Active, Role::Backup] {
+            let mut lab = Lab::new(&format!("[[{}]]\n{}\n", item.table, item.keys));
+            lab.role("office", role);
+            lab.pass(10 * S);
+            assert_fine("service", &report(&lab).on(role == Role::Active));
+        }
+    }
+}
