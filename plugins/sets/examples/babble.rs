@@ -30,8 +30,9 @@ impl Plugin for Babble {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<(), Error> {
-        self.again()
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
+        self.again()?;
+        Ok(Progress::Done)
     }
 
     fn timer(&mut self, _id: u32) {

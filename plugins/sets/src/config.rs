@@ -12,13 +12,13 @@ const NAME_MAX: usize = 255;
 /// More would be more rows than `sparectl` takes.
 pub const SETS_MAX: usize = 64;
 
-/// What becomes of the elements of a set that a ruleset makes anew.
+/// Treatment of the elements of a set that a ruleset creates again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reload {
     /// They are put back.
     #[default]
     Refill,
-    /// They were deleted, but for those that the ruleset names.
+    /// They count as deleted, except those that the ruleset names.
     Flush,
 }
 

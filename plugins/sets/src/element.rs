@@ -40,7 +40,7 @@ impl Family {
     }
 }
 
-/// Which set: "inet filter bans".
+/// Name of a set: "inet filter bans".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetName {
     pub family: Family,
@@ -57,7 +57,7 @@ impl fmt::Display for SetName {
     }
 }
 
-/// What identifies an element in its set: its key; for an interval also its end; nothing for the
+/// Identity of an element in its set: its key; for an interval also its end; empty for the
 /// catch-all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Box<[u8]>);
@@ -85,7 +85,7 @@ impl spared_replica::Key for Key {
     }
 }
 
-/// How long an element lives.
+/// Lifetime of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// From its birth or its last renewal; never 0.
@@ -99,13 +99,13 @@ pub struct Element {
     pub key: Key,
     /// None: for ever.
     pub life: Option<Life>,
-    /// What a map has for the key; empty in a set.
+    /// The map's value for the key; empty in a set.
     pub data: Box<[u8]>,
     /// nft's comment and marks, as it wrote them.
     pub comment: Box<[u8]>,
 }
 
-/// How the elements of a set look.
+/// Type of a set's elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// nft's own number, for messages to people.

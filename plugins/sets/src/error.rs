@@ -1,9 +1,9 @@
-//! Why a set is not followed, and what its kernel refuses.
+//! Reasons why a set is not replicated, and refusals of its kernel.
 
 use std::fmt;
 use std::io;
 
-/// What hinders a set of this node.
+/// Fault of a set on this node.
 #[derive(Debug)]
 pub enum Hindrance {
     Missing,
@@ -18,8 +18,8 @@ impl fmt::Display for Hindrance {
         match self {
             Self::Missing => f.write_str("does not exist here"),
             Self::Constant => f.write_str("is constant: nothing can be added to it"),
-            Self::Verdicts => f.write_str("is a verdict map, which does not follow"),
-            Self::Objects => f.write_str("is a map to objects, which does not follow"),
+            Self::Verdicts => f.write_str("is a verdict map, which cannot be replicated"),
+            Self::Objects => f.write_str("is a map to objects, which cannot be replicated"),
             Self::Kernel(error) => write!(f, "cannot be read: {error}"),
         }
     }
@@ -44,7 +44,7 @@ impl fmt::Display for Trouble {
         const ENFILE: i32 = 23;
         const ENOSPC: i32 = 28;
         match self.0 {
-            ENFILE | ENOSPC => f.write_str("is full here: elements find no room"),
+            ENFILE | ENOSPC => f.write_str("is full here: there is no room for more elements"),
             errno => {
                 let error = io::Error::from_raw_os_error(errno);
                 write!(f, "does not take elements: {error}")

@@ -104,6 +104,8 @@ impl Io for Sets {
         self.hear(engine, now_ns);
     }
 
+    const VERBS: &'static [spared_sdk::Verb] = &[spared_sdk::Verb::ROWS, spared_sdk::Verb::STATUS];
+
     fn query(
         &mut self,
         engine: &mut Engine,
@@ -122,13 +124,13 @@ impl Io for Sets {
 }
 
 impl Sets {
-    /// What others changed; whether there was anything.
+    /// Handles changes by others; returns whether there were any.
     fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
         if !self.hears {
             return false;
         }
         let events = self.kernel.events().unwrap_or_else(|error| {
-            log::error!("cannot hear of changes, reading goes on: {error}");
+            log::error!("cannot receive change notifications, reading continues: {error}");
             self.host.unwatch_fd(self.kernel.fd());
             self.hears = false;
             Vec::new()
@@ -151,7 +153,7 @@ impl Sets {
 
 spared_sdk::export!(Runner<Sets> {
     name: "sets",
-    summary: "nftables sets that follow to the other node",
+    summary: "replicates nftables sets",
     capabilities: [12],
     wire: (1, 1),
     parts: [roles, transfer, query, peer],

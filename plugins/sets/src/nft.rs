@@ -1,4 +1,4 @@
-//! What nf_tables says of sets and elements, and is told: attributes of nfnetlink.
+//! Messages of nf_tables about sets and elements: attributes of nfnetlink.
 //!
 //! Whatever the kernel sends is read without a panic, and what is no element is passed over.
 
@@ -12,7 +12,7 @@ use crate::error::Hindrance;
 
 const NLM_F_ACK: u16 = 4;
 pub const NLM_F_CREATE: u16 = 0x400;
-/// What a message between the peers has room for.
+/// Limit that fits a message between the peers.
 const COMMENT_MAX: usize = 255;
 
 /// A type of message with its subsystem.
@@ -20,11 +20,11 @@ pub const fn message_type(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }
 
-/// What the kernel says of a set.
+/// The kernel's information on a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetInfo {
     pub shape: Shape,
-    /// Of elements that name none; 0 where there is none.
+    /// Default timeout of elements; 0 without one.
     pub default_timeout_ms: u64,
     /// Keys have parts, so that an interval is one element.
     pub concatenated: bool,
@@ -131,7 +131,7 @@ pub fn set_of_elements(payload: &[u8]) -> Option<SetName> {
 pub struct Listed {
     element: Element,
     ends_interval: bool,
-    /// It is an interval by itself, or can be none.
+    /// Whether it is a complete interval, or cannot be one.
     whole: bool,
 }
 

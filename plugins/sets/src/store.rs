@@ -28,12 +28,12 @@ const SLICE: usize = 10_000;
 /// Records that wait to be written, beyond which the peer has to wait.
 const WAITING_MAX: usize = 8 * RECORDS_MAX;
 
-/// What tells this node's sets from others of the same handles.
+/// Distinguishes this node's sets from others with the same handles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// Of the kernel's run, and of the network namespace.
+    /// Identifies the kernel's run and the network namespace.
     pub boot: u64,
-    /// Of this process.
+    /// Identifies this process.
     pub run: u64,
 }
 
@@ -53,7 +53,7 @@ impl Sets {
         sets.find_map(|(index, set)| set.poll_batch(now_ms, index))
     }
 
-    /// What the kernel made of it: what it refused, by key and errno.
+    /// Result in the kernel: refusals by key and errno.
     pub fn finish(&mut self, batch: Batch, refused: Vec<(Key, i32)>) -> Outcome {
         let now_ms = self.now_ms;
         match self.all.get_mut(batch.set) {
@@ -218,7 +218,7 @@ impl Store for Sets {
             (Some(here), Some(there)) => {
                 Err(format!("has keys {here} here and {there} at the peer"))
             }
-            _ => Err("is of a type that is not understood".to_owned()),
+            _ => Err("has an unknown type".to_owned()),
         }
     }
 
@@ -243,7 +243,7 @@ impl Store for Sets {
             return Some(trouble);
         }
         let refills = set.is_refilling();
-        refills.then(|| "was made anew: what it had is put back".to_owned())
+        refills.then(|| "was created again: its elements are put back".to_owned())
     }
 }
 

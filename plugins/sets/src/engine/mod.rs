@@ -1,5 +1,5 @@
-//! How sets follow, without I/O: the replica says what goes where, the store what the kernel has; this
-//! carries the kernel's words to both.
+//! Replication of sets, sans I/O: passes the kernel's reports to the replica, which decides what is
+//! sent, and to the store, which knows the kernel's elements.
 //!
 //! Fed as any [`spared_sdk::Engine`], by [`configure`](Engine::configure) and by what the kernel says:
 //! [`handle_info`](Engine::handle_info), [`handle_elements`](Engine::handle_elements),
@@ -33,7 +33,7 @@ const CHANGES_MAX: usize = 1 << 20;
 /// Pause between looks at what need not be looked at after each event.
 const LOOK: Now = 1_000 * MS;
 
-/// What the engine wants done.
+/// Actions for the driver.
 #[derive(Debug)]
 pub enum Action {
     /// Read a set: its description, its elements, the end.
@@ -45,14 +45,14 @@ pub enum Action {
     Event(String),
 }
 
-/// What others did to a set of the kernel.
+/// Change of a set in the kernel by others.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     Added(Vec<Element>),
     Deleted(Vec<Key>),
-    /// What only reading tells.
+    /// A change that only reading shows.
     Touched,
-    /// It was made or deleted.
+    /// The set was created or deleted.
     Remade,
 }
 
@@ -66,7 +66,7 @@ pub struct Engine {
     draining: Draining,
     synchrony: Synchrony,
     actions: VecDeque<Action>,
-    /// When all of each set is compared again, and when small things are looked at.
+    /// Times of the next complete comparison, and of small periodic tasks.
     resync_due: Now,
     look_due: Now,
 }
@@ -210,7 +210,7 @@ impl Engine {
         self.drain_if_read();
     }
 
-    /// What the kernel refused of a batch: keys and errnos.
+    /// Refusals of the kernel for a batch: keys and errnos.
     pub fn handle_written(&mut self, now: Now, batch: Batch, refused: Vec<(Key, i32)>) {
         self.at(now);
         let index = batch.set;

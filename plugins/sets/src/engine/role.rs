@@ -6,15 +6,15 @@ use spared_sdk::Trouble;
 use super::{Action, Engine, MS};
 use crate::store::Set;
 
-/// What is on its way is no lack for so long.
+/// Time for which changes in transit do not count as missing.
 const PATIENCE: Now = 1_000 * MS;
 
-/// How far this node is with telling all before a switchover.
+/// Progress of the drain before a switchover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draining {
     #[default]
     Idle,
-    /// What packets added is read first.
+    /// Reads elements that packets added first.
     Reading,
     /// The peer is asked whether it has all.
     Asked,
@@ -24,7 +24,7 @@ pub enum Draining {
 #[derive(Debug)]
 pub struct Synchrony {
     pub verdict: Result<(), String>,
-    /// Since when something is lacking that was not.
+    /// Time since which something is missing.
     lacks: Option<Now>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Synchrony {
 }
 
 impl Synchrony {
-    /// When a lack is to be told.
+    /// Time when a missing part is reported.
     pub fn due(&self) -> Option<Now> {
         self.lacks.map(|since| since.saturating_add(PATIENCE))
     }
@@ -89,7 +89,7 @@ impl Engine {
         self.is_active() && peer.is_none_or(|groups| groups.is_empty())
     }
 
-    /// What hinders a node that serves; of a backup its synchrony says it.
+    /// Faults of an active node; those of a backup are in its sync state.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let sets = self.store.all.iter().filter(|_| self.is_active_alone());
         let troubles =
@@ -124,6 +124,6 @@ fn say_hindrance(set: &mut Set) -> Option<Action> {
     let name = &set.name;
     Some(match why {
         Some(why) => Action::Warn(format!("set {name} {why}")),
-        None => Action::Event(format!("set {name}: nothing hinders it any more")),
+        None => Action::Event(format!("set {name}: in order again")),
     })
 }

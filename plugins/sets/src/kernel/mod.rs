@@ -17,10 +17,10 @@ use crate::nft::{self, Intervals, SetInfo};
 use crate::store::{Edit, Reading};
 use reader::Reader;
 
-/// Where a kernel's run has its name.
+/// File with the id of the kernel's run.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What reading brings, a piece at a time.
+/// A piece of a reading.
 #[derive(Debug)]
 pub enum Found {
     Info(usize, Result<SetInfo, Hindrance>),
@@ -29,7 +29,7 @@ pub enum Found {
     End(usize, Option<Reading>),
 }
 
-/// What others change.
+/// Notifications of changes by others.
 #[derive(Debug)]
 pub enum Event {
     Added(usize, Vec<Element>),
@@ -44,7 +44,7 @@ pub enum Event {
 
 pub struct Kernel {
     sets: Vec<SetName>,
-    /// As they were when a set was last read.
+    /// State when a set was last read.
     infos: Vec<Option<SetInfo>>,
     transactions: Transactions,
     monitor: Monitor,
@@ -82,13 +82,13 @@ impl Kernel {
         self.reader.read(set);
     }
 
-    /// What was read since.
+    /// Pieces read since.
     pub fn poll(&mut self) -> Option<Found> {
         let found = self.reader.poll()?;
         Some(self.note(found))
     }
 
-    /// What is read next; None after the time has gone.
+    /// The next piece; None after the time-out.
     pub fn wait(&mut self, limit: Duration) -> Option<Found> {
         let found = self.reader.wait(limit)?;
         Some(self.note(found))
@@ -103,7 +103,7 @@ impl Kernel {
         found
     }
 
-    /// What others changed since; the plugin's own changes are left out.
+    /// Changes by others since, without the plugin's own.
     ///
     /// # Errors
     /// The subscription is broken.
@@ -131,7 +131,7 @@ impl Kernel {
     }
 }
 
-/// What a notification says about our sets.
+/// Content of a notification about our sets.
 fn note_event(
     sets: &[SetName],
     infos: &[Option<SetInfo>],

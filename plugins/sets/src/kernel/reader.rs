@@ -55,12 +55,12 @@ impl Reader {
         }
     }
 
-    /// What was found since.
+    /// Pieces found since.
     pub fn poll(&self) -> Option<Found> {
         self.found.try_recv().ok()
     }
 
-    /// What is found next; None after the time has gone.
+    /// The next piece; None after the time-out.
     pub fn wait(&self, limit: Duration) -> Option<Found> {
         self.found.recv_timeout(limit).ok()
     }
@@ -77,7 +77,7 @@ impl Drop for Reader {
     }
 }
 
-/// What the thread has.
+/// State of the thread.
 struct Work {
     sets: Vec<SetName>,
     requests: Requests,
@@ -91,7 +91,7 @@ struct Piecewise {
     /// Datagrams with elements.
     pieces: usize,
     spent: Duration,
-    /// How the dump ended, and what of it was not handed out yet.
+    /// End of the dump, and pieces not passed on yet.
     ended: Option<Progress>,
     rest: Vec<Element>,
 }
@@ -131,8 +131,8 @@ impl Work {
         }
     }
 
-    /// What the kernel says of the set now. A table's handle first: a set that is in it then is of
-    /// that table, or the handles differ the next time.
+    /// The kernel's present information on the set. The table's handle is read first: a set found
+    /// after it belongs to that table, or the handles differ the next time.
     fn info(&mut self, set: usize) -> Result<SetInfo, Hindrance> {
         let Some(name) = self.sets.get(set) else {
             return Err(Hindrance::Missing);

@@ -10,7 +10,7 @@ const SLACK_MS: u64 = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     life: Option<Until>,
-    /// When it ends as far as the peer knows.
+    /// Its end as known by the peer.
     told_ends_ms: u64,
     extra: Option<Box<Extra>>,
     pub tag: Tag,
@@ -20,11 +20,11 @@ pub struct Entry {
     pub written: u32,
     /// Readings in a row without it.
     pub misses: u8,
-    /// It is to be written, and the kernel has another value or none.
+    /// Whether it has to be written because the kernel has another value or none.
     pub waits: bool,
 }
 
-/// What most elements do not have.
+/// Attributes that most elements do not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Extra {
     data: Box<[u8]>,
@@ -118,7 +118,7 @@ impl Entry {
         }
     }
 
-    /// What is left of it; of one that is over the last millisecond.
+    /// Its remaining time; at least a millisecond.
     fn life(&self, now_ms: u64) -> Option<Life> {
         self.life.map(|life| {
             let left_ms = life.ends_ms.saturating_sub(now_ms).max(1);

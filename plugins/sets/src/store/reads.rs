@@ -1,4 +1,4 @@
-//! When the kernel is asked for a set, so that reading takes its share of the processor and no more.
+//! Schedule of reading a set, so that reading takes only its share of the processor.
 
 use super::table::Cursor;
 
@@ -9,13 +9,13 @@ const COST_TOUCHED: u64 = 2;
 /// Pause between looks for a set that is about to be made anew.
 const AWAY_MS: u64 = 50;
 
-/// How a reading ended.
+/// End of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// It was one answer of the kernel, and nothing changed meanwhile: what it lacks is gone. Longer
-    /// ones may pass over elements while others come and go.
+    /// It was a single answer of the kernel, and nothing changed meanwhile: missing elements are
+    /// gone. Longer ones may skip elements while others come and go.
     pub certain: bool,
-    /// What the reading took of the processor.
+    /// Processor time of the reading.
     pub spent_ms: u64,
 }
 
@@ -23,7 +23,7 @@ pub struct Reading {
 pub struct Reads {
     pub due_ms: u64,
     pub running: bool,
-    /// Since it began something changed that only another one tells.
+    /// A change since its start that only another reading shows.
     touched: bool,
     /// Others changed elements since it began: a dump passes over some then.
     pub dirty: bool,
@@ -35,7 +35,7 @@ pub struct Reads {
     pub scan: Option<(Reading, Cursor)>,
     /// Readings that were ended since the set is known.
     pub count: u32,
-    /// What one reading takes of the processor.
+    /// Processor time of one reading.
     pub cost_ms: u64,
     /// A switchover waits for the next one.
     pub drains: bool,

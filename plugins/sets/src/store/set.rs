@@ -24,7 +24,7 @@ const TICKS_MS: u64 = 100;
 /// A reading that took longer is not repeated only to be certain.
 const REPEAT_MS: u64 = 1_000;
 
-/// What this node's kernel changed in a set, for the replica.
+/// Changes of a set in this node's kernel, for the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     pub key: Key,
@@ -54,11 +54,11 @@ pub struct Set {
     /// Verdicts on what is not to be written any more are owed.
     dropped: Vec<Token>,
     origin: Origin,
-    /// What the replica knows it by; None: not read yet.
+    /// Incarnation for the replica; None: not read yet.
     life: Option<u64>,
     shape: Option<Shape>,
     handles: Option<Handles>,
-    /// Since when the kernel does not have it.
+    /// Time since which the kernel does not have it.
     away_ms: Option<u64>,
     is_gone: bool,
     /// Made anew, and not read since.
@@ -129,7 +129,7 @@ impl Set {
         self.away_ms.is_some()
     }
 
-    /// What the kernel refuses, as a sentence without the set's name.
+    /// The kernel's refusal, as a sentence without the set's name.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.map(|errno| Trouble(errno).to_string())
     }
@@ -195,7 +195,7 @@ impl Set {
         self.life = None;
     }
 
-    /// What waits is not to be written any more; what it was stays known.
+    /// Waiting changes are no longer written; their values stay known.
     fn drop_queue(&mut self) {
         self.deleting = BTreeSet::new();
         for item in std::mem::take(&mut self.queue) {
@@ -206,7 +206,7 @@ impl Set {
         }
     }
 
-    /// What was to be written, and will not be.
+    /// Changes that will not be written.
     pub fn take_dropped(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.dropped)
     }
@@ -344,7 +344,7 @@ impl Set {
         self.life = Some(digest(&[&bytes[0], &bytes[1], &bytes[2], &bytes[3]]));
     }
 
-    /// What the set had finds no room in the new one: that is another life.
+    /// The new set has no room for the elements: that is another incarnation.
     pub(super) fn begin_other_life(&mut self) {
         self.table.reset_tags();
         self.begin_life(false);
@@ -352,7 +352,7 @@ impl Set {
         self.life = Some(life ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 
-    /// When the kernel is to be asked again, after a reading or a try.
+    /// Time of the next reading, after a reading or an attempt.
     pub fn read_again(&mut self, now_ms: u64, poll_ms: u64) {
         let waits = self.is_away() && !self.is_gone;
         self.reads.plan(now_ms, poll_ms, waits);

@@ -8,7 +8,7 @@ use spared_replica::Tag;
 use super::entry::Entry;
 use crate::element::{Element, Key};
 
-/// What a look at an element brought.
+/// Result of comparing an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
     New,
@@ -26,11 +26,11 @@ pub struct Table {
     reading: bool,
     /// Deleted while it goes on: what is still on its way from the kernel is old.
     gone: BTreeSet<Key>,
-    /// Of a set that has gone: to free a million entries takes its time.
+    /// Entries of a deleted set: freeing a million takes time.
     old: BTreeMap<Key, Entry>,
 }
 
-/// How far a scan is.
+/// Progress of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     after: Option<Key>,

@@ -1,6 +1,6 @@
-//! What the kernel is to be told of a set, in batches, and what became of it.
+//! Batches of changes for the kernel, and their results.
 //!
-//! Keys wait, not values: what is written is what is so at that moment.
+//! Keys wait, not values: the present value is written.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub struct Batch {
     is_refill: bool,
 }
 
-/// What came of a batch.
+/// Result of a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub verdicts: Vec<(Token, bool)>,
@@ -86,7 +86,7 @@ impl Set {
         Some(batch)
     }
 
-    /// What the set had before it was made anew and does not have now.
+    /// Elements that the set had before it was created again and does not have now.
     fn refill_batch(&mut self, now_ms: u64, batch: &mut Batch, mut cursor: Cursor) {
         let number = self.table.number;
         let lacks =
@@ -137,7 +137,7 @@ impl Set {
         }
     }
 
-    /// What the kernel made of a batch: all but what was refused is there.
+    /// Result of a batch in the kernel: all but the refused changes are applied.
     pub(super) fn finish(
         &mut self,
         now_ms: u64,
@@ -178,7 +178,7 @@ impl Set {
         self.settle_items(batch, outcome, &refused)
     }
 
-    /// It was not written, and is to be once the set is back.
+    /// Not written, and due once the set is back.
     fn restore(&mut self, edit: &Edit) {
         if edit.add.is_none() {
             self.deleting.insert(edit.key.clone());

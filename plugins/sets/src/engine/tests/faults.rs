@@ -80,7 +80,7 @@ fn a_full_set_is_counted_and_said_and_tried_again() {
     lab.role(0, true);
     lab.link();
     lab.run(3 * S);
-    let sentence = "inet filter bans: is full here: elements find no room";
+    let sentence = "inet filter bans: is full here: there is no room for more elements";
     assert_eq!(why(&lab, 1), sentence);
     assert_eq!(lab.machine(1).warned.len(), 1);
     let row = lab.row(0, "inet filter bans.refused_there");

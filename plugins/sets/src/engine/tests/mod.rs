@@ -6,3 +6,4 @@ mod lab;
 mod random;
 mod reload;
 mod roles;
+mod states;
